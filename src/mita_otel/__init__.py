@@ -1,0 +1,1 @@
+"""An OpenTelemetry distribution for Python financial services."""

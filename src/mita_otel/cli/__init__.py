@@ -1,0 +1,1 @@
+"""The `mita-otel` command, one file a command."""

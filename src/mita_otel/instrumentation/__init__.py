@@ -1,0 +1,1 @@
+"""What makes a library emit spans, one file a library; where a library does it itself, what tunes it."""

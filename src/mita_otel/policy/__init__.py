@@ -1,0 +1,1 @@
+"""The policy: the model, the defaults, loading and overlays."""

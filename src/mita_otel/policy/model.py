@@ -1,0 +1,28 @@
+"""The policy: one immutable object that says what is fast enough, what must never leave, and where the rest goes."""
+
+from __future__ import annotations
+
+from mita_otel.policy.redaction import RedactionPolicy
+from mita_otel.policy.sections import (
+    ExportPolicy,
+    InstrumentationPolicy,
+    LifecyclePolicy,
+    Section,
+    SentryPolicy,
+)
+from mita_otel.policy.thresholds import ThresholdPolicy
+
+
+class Policy(Section):
+    """The effective policy of one environment.
+
+    Build it with `mita_otel.policy.load_policy()`: the model itself has no default values, they are
+    in `defaults.toml`.
+    """
+
+    thresholds: ThresholdPolicy
+    redaction: RedactionPolicy
+    export: ExportPolicy
+    sentry: SentryPolicy
+    instrumentation: InstrumentationPolicy
+    lifecycle: LifecyclePolicy

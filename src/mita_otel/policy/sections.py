@@ -1,0 +1,110 @@
+"""The sections of a policy that say where telemetry goes and how the process treats it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+
+
+class Section(BaseModel):
+    """A part of the policy: immutable, and an unknown key is an error, so that a typo is never silent."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+class QueuePolicy(Section):
+    """The bounded queues between a finished span and the exporters."""
+
+    max_spans: PositiveInt
+    """Spans that may wait for the pipeline. One more is dropped and counted."""
+    max_batch: PositiveInt
+    """Spans that are handed to an exporter at once."""
+    delay_ms: Annotated[float, Field(gt=0)]
+    """Milliseconds a span waits for company before it is sent."""
+    exporter_max_spans: PositiveInt
+    """Spans that may wait for one exporter."""
+
+
+class FilePolicy(Section):
+    """The `file` exporter: JSON lines."""
+
+    path: Annotated[str, Field(min_length=1)]
+    """Where the lines go; relative to the working directory. `MITA_OTEL_FILE` wins."""
+    max_megabytes: PositiveInt
+    """Size at which the file is moved aside to `PATH.1`."""
+
+
+class MemoryPolicy(Section):
+    """The `memory` exporter."""
+
+    max_spans: PositiveInt
+    """Newest spans that are kept."""
+
+
+class ConsolePolicy(Section):
+    """The `console` exporter: a waterfall."""
+
+    max_width: Annotated[int, Field(ge=60, le=400)]
+    """Columns, where the terminal has more or is a file."""
+
+
+class ExportPolicy(Section):
+    """Which exporters run, and the queues in front of them."""
+
+    traces: tuple[str, ...]
+    """Entry-point names of the exporters. `OTEL_TRACES_EXPORTER` wins."""
+    without_dsn: tuple[str, ...]
+    """What stands in for `sentry` while no DSN is set."""
+    queue: QueuePolicy
+    file: FilePolicy
+    memory: MemoryPolicy
+    console: ConsolePolicy
+
+
+class SentryPolicy(Section):
+    """The Sentry bridge."""
+
+    max_spans: PositiveInt
+    """Child spans of one transaction."""
+    max_waiting_spans: PositiveInt
+    """Finished children that may wait for their roots, all traces together."""
+    max_wait_s: Seconds
+    """Seconds after which children are sent although their root has not ended."""
+    send_timeout_s: Seconds
+    """Seconds one HTTP request to Sentry may take."""
+    capture_errors: bool
+    """Whether unhandled exceptions become Sentry issues."""
+    log_breadcrumbs: bool
+    """Whether log records become breadcrumbs of the error that follows."""
+    tags: tuple[str, ...]
+    """Tags of the guide's alert rules."""
+
+
+class InstrumentationPolicy(Section):
+    """What is measured."""
+
+    fastapi: Literal["auto", "native", "contrib", "off"]
+    """Whose telemetry a FastAPI application uses: its own (0.163 and later) or the contrib package's."""
+    fastapi_operation_spans: bool
+    """Whether FastAPI's own telemetry adds spans for dependencies, endpoint and serialisation."""
+    asgi_message_spans: bool
+    """Whether the contrib instrumentation adds a span for each ASGI message."""
+    sqlalchemy: bool
+    """Whether SQLAlchemy's statements become spans."""
+    sqlalchemy_connect_spans: bool
+    """Whether waiting for a connection of the pool becomes a span."""
+
+
+class LifecyclePolicy(Section):
+    """How the process starts and ends."""
+
+    flush_timeout_s: Seconds
+    """Seconds that `flush()` may take."""
+    shutdown_timeout_s: Seconds
+    """Seconds by which telemetry may hold up the end of the process."""
+    handle_signals: bool
+    """Whether SIGTERM and SIGINT flush before they do what they did before."""

@@ -1,0 +1,1 @@
+"""Value in, safe value out: pure, thread-safe, no OpenTelemetry."""

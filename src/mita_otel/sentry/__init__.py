@@ -1,0 +1,1 @@
+"""The Sentry bridge: the only room that knows sentry_sdk."""
