@@ -1,0 +1,84 @@
+"""The last processor: a bounded queue in front of one exporter, so that a slow one holds nobody up."""
+
+from __future__ import annotations
+
+import logging
+
+from opentelemetry.context import Context
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+from mita_otel.policy.sections import QueuePolicy
+from mita_otel.processors.losses import Losses
+from mita_otel.processors.worker import BoundedWorker
+
+_logger = logging.getLogger("mita_otel")
+
+
+class ExportQueue(SpanProcessor):
+    """Exports spans in batches on a thread of its own.
+
+    Unlike the SDK's batch processor it keeps the deadlines it is given, counts what it loses by reason, and
+    counts a batch whose export failed as lost.
+
+    Args:
+        name: The exporter's name, for counts and messages.
+        exporter: Where the spans go.
+        queue: Bounds of the queue.
+        losses: Where lost spans are counted.
+    """
+
+    def __init__(self, name: str, exporter: SpanExporter, queue: QueuePolicy, losses: Losses) -> None:
+        self.name = name
+        self.exporter = exporter
+        self._losses = losses
+        self._failed_before = False
+        self._worker: BoundedWorker[ReadableSpan] = BoundedWorker(
+            self._export,
+            name=f"mita-otel-export-{name}",
+            max_items=queue.exporter_max_spans,
+            max_batch=queue.max_batch,
+            delay_s=queue.delay_ms / 1000,
+            on_flush=self._flush_exporter,
+            on_stop=exporter.shutdown,
+        )
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Start the thread before the first span ends."""
+        self._worker.start()
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Queue the span."""
+        if not self._worker.put(span):
+            self._losses.add(f"exporter.{self.name}", "queue_full")
+
+    def hurry(self, timeout_millis: int) -> None:
+        """Ask for an export of everything that waits, without waiting for it."""
+        self._worker.hurry(timeout_millis / 1000)
+
+    def shutdown(self) -> None:
+        """Let the thread shut the exporter down. Flush first: this does not wait."""
+        self._worker.stop(0)
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Export everything that waits. False if that took longer than `timeout_millis`."""
+        return self._worker.flush(timeout_millis / 1000)
+
+    def _export(self, batch: list[ReadableSpan]) -> None:
+        try:
+            # The exporter's own HTTP requests must not become spans.
+            with suppress_instrumentation():
+                result = self.exporter.export(batch)
+        except Exception:  # noqa: BLE001 - an exporter may raise anything
+            self._losses.add(f"exporter.{self.name}", "exporter_failed", len(batch))
+            if not self._failed_before:
+                self._failed_before = True
+                _logger.exception("exporter %s failed; further failures are only counted", self.name)
+            return
+        if result is not SpanExportResult.SUCCESS:
+            self._losses.add(f"exporter.{self.name}", "export_failed", len(batch))
+
+    def _flush_exporter(self, left_s: float) -> None:
+        with suppress_instrumentation():
+            self.exporter.force_flush(max(1, int(left_s * 1000)))

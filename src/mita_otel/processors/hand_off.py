@@ -1,0 +1,78 @@
+"""The first processor: takes finished spans off the request's thread."""
+
+from __future__ import annotations
+
+import logging
+from time import monotonic
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+
+from mita_otel.policy.sections import QueuePolicy
+from mita_otel.processors.losses import Losses
+from mita_otel.processors.worker import BoundedWorker
+
+_logger = logging.getLogger("mita_otel")
+
+
+class HandOff(SpanProcessor):
+    """Puts finished spans into a bounded queue; the rest of the chain runs on the queue's thread.
+
+    Limits are judged and secrets removed there, so a request pays for an append and no more. No exception
+    of any later processor can reach the application.
+
+    Args:
+        queue: Bounds of the queue.
+        next_processor: The rest of the chain.
+        losses: Where a span that found no room is counted.
+    """
+
+    def __init__(self, queue: QueuePolicy, next_processor: SpanProcessor, losses: Losses) -> None:
+        self.next_processor = next_processor
+        self._losses = losses
+        self._worker: BoundedWorker[ReadableSpan] = BoundedWorker(
+            self._pass_on,
+            name="mita-otel-pipeline",
+            max_items=queue.max_spans,
+            max_batch=queue.max_batch,
+            delay_s=queue.delay_ms / 1000,
+        )
+        self._on_start_failed = False
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Tell the chain, on the caller's thread: a processor may want to add attributes."""
+        self._worker.start()
+        try:
+            self.next_processor.on_start(span, parent_context)
+        except Exception:  # noqa: BLE001 - the application must not see it
+            if not self._on_start_failed:
+                self._on_start_failed = True
+                _logger.exception("a span processor failed in on_start; it will not be reported again")
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Queue the span."""
+        context = span.context
+        if context is None or not context.trace_flags.sampled:
+            return
+        if not self._worker.put(span):
+            self._losses.add("pipeline", "queue_full")
+
+    def _pass_on(self, batch: list[ReadableSpan]) -> None:
+        for span in batch:
+            try:
+                self.next_processor.on_end(span)
+            except Exception:  # noqa: BLE001 - one bad span must not take its batch along
+                self._losses.add("pipeline", "processor_failed")
+                _logger.debug("a span processor failed in on_end", exc_info=True)
+
+    def shutdown(self) -> None:
+        """Shut the chain down. Flush first: this does not wait."""
+        self._worker.stop(0)
+        self.next_processor.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Bring every span that has ended so far to the exporters, and the exporters to their back ends."""
+        deadline = monotonic() + timeout_millis / 1000
+        flushed = self._worker.flush(timeout_millis / 1000)
+        left_ms = max(0, int((deadline - monotonic()) * 1000))
+        return self.next_processor.force_flush(left_ms) and flushed

@@ -1,0 +1,58 @@
+"""Every span that is lost on the way is counted by stage and reason, and said once in a while."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from opentelemetry import metrics
+
+from mita_otel import semconv
+
+_logger = logging.getLogger("mita_otel")
+
+
+class Losses:
+    """Counts what was lost; thread-safe.
+
+    The counts are visible in three places: the OpenTelemetry counter `mita.pipeline.dropped`, `counts()`,
+    and one log line, after which further losses of the same kind are only counted for `cool_down_s`.
+
+    Args:
+        cool_down_s: Seconds between two log lines about the same stage and reason.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, *, cool_down_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._cool_down_s = cool_down_s
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._said_at: dict[tuple[str, str], float] = {}
+        self._counter = metrics.get_meter("mita_otel").create_counter(
+            semconv.DROPPED_COUNTER, unit="{span}", description="Spans lost on the way, by stage and reason"
+        )
+
+    def add(self, stage: str, reason: str, count: int = 1) -> None:
+        """Count `count` spans lost at `stage` (as in `exporter.sentry`) for `reason` (as in `queue_full`)."""
+        if count <= 0:
+            return
+        key = (stage, reason)
+        with self._lock:
+            self._counts[key] += count
+            total = self._counts[key]
+            now = self._clock()
+            say = now - self._said_at.get(key, float("-inf")) >= self._cool_down_s
+            if say:
+                self._said_at[key] = now
+        self._counter.add(count, {"stage": stage, "reason": reason})
+        if say:
+            _logger.warning("telemetry lost at %s: %s (%d spans so far)", stage, reason, total)
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """Return the spans lost so far, by (stage, reason)."""
+        with self._lock:
+            return dict(self._counts)

@@ -1,0 +1,199 @@
+"""A bounded queue and the one thread that empties it: how work leaves the request's thread."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+_logger = logging.getLogger("mita_otel")
+
+T = TypeVar("T")
+
+
+class BoundedWorker(Generic[T]):
+    """Hands what is put into it to `handle`, in batches, on a daemon thread of its own.
+
+    `put` never blocks: what does not fit is refused. `flush` and `stop` keep to their deadline whatever
+    `handle` does. After a fork the child starts empty, since what the queue held belongs to the parent.
+
+    Args:
+        handle: Receives each batch, in order, never two at a time.
+        name: Name of the thread.
+        max_items: Items that may wait.
+        max_batch: Items of one batch.
+        delay_s: Seconds that an item waits for company.
+        on_flush: Called on the worker's thread with the seconds left, when everything that was put before
+            a flush has been handled.
+        on_stop: Called on the worker's thread, last of all.
+    """
+
+    def __init__(
+        self,
+        handle: Callable[[list[T]], None],
+        *,
+        name: str,
+        max_items: int,
+        max_batch: int,
+        delay_s: float,
+        on_flush: Callable[[float], None] | None = None,
+        on_stop: Callable[[], None] | None = None,
+    ) -> None:
+        self._handle = handle
+        self._name = name
+        self._max_items = max_items
+        self._max_batch = max_batch
+        self._delay_s = delay_s
+        self._on_flush = on_flush
+        self._on_stop = on_stop
+        self._reset()
+        if hasattr(os, "register_at_fork"):
+            reset = weakref.WeakMethod(self._reset)
+
+            def after_in_child() -> None:
+                if (method := reset()) is not None:
+                    method()
+
+            os.register_at_fork(after_in_child=after_in_child)
+
+    def _reset(self) -> None:
+        # A re-entrant lock: a signal handler may flush on the very thread that is putting.
+        self._changed = threading.Condition(threading.RLock())
+        self._items: deque[T] = deque()
+        self._accepted = 0
+        self._handled = 0
+        self._flush_wanted = 0
+        self._flush_done = 0
+        self._flush_target = 0
+        self._flush_deadline = 0.0
+        self._stopping = False
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Items that wait now."""
+        return len(self._items)
+
+    def start(self) -> None:
+        """Start the thread if it does not run. Early is better: a dying interpreter starts no threads."""
+        if self._thread is not None or self._stopping:
+            return
+        with self._changed:
+            if self._thread is None and not self._stopping:
+                thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:  # the interpreter is on its way out: `flush` does the work itself
+                    return
+                self._thread = thread
+
+    def put(self, item: T) -> bool:
+        """Take an item, or return False if there is no room or the worker was stopped."""
+        with self._changed:
+            waiting = len(self._items)
+            if self._stopping or waiting >= self._max_items:
+                return False
+            self._items.append(item)
+            self._accepted += 1
+            if waiting == 0 or waiting + 1 == self._max_batch:
+                self._changed.notify_all()
+        if self._thread is None:
+            self.start()
+        return True
+
+    def hurry(self, timeout_s: float) -> None:
+        """Ask for everything that waits to be handled now, and do not wait for it."""
+        with self._changed:
+            self._flush_wanted += 1
+            self._flush_target = self._accepted
+            self._flush_deadline = time.monotonic() + timeout_s
+            self._changed.notify_all()
+        self.start()
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until everything that was put before has been handled. False if that took too long."""
+        deadline = time.monotonic() + timeout_s
+        self.hurry(timeout_s)
+        if self._thread is None:
+            return self._handle_here(deadline)
+        with self._changed:
+            wanted = self._flush_wanted
+            return self._changed.wait_for(lambda: self._flush_done >= wanted, max(0.0, timeout_s))
+
+    def stop(self, timeout_s: float) -> bool:
+        """Flush, then end the thread; what is put afterwards is refused. False if that took too long."""
+        deadline = time.monotonic() + timeout_s
+        flushed = self.flush(timeout_s)
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        if self._thread is None:
+            return flushed
+        return self._stopped.wait(max(0.0, deadline - time.monotonic())) and flushed
+
+    def _handle_here(self, deadline: float) -> bool:
+        while self._items and time.monotonic() < deadline:
+            self._call(self._take())
+        if self._on_flush is not None:
+            self._on_flush(max(0.0, deadline - time.monotonic()))
+        return not self._items
+
+    def _take(self) -> list[T]:
+        with self._changed:
+            return [self._items.popleft() for _ in range(min(self._max_batch, len(self._items)))]
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                if not self._items and not self._stopping and self._flush_done >= self._flush_wanted:
+                    self._changed.wait()
+                if not self._hurried and len(self._items) < self._max_batch:
+                    self._changed.wait_for(
+                        lambda: self._hurried or len(self._items) >= self._max_batch, self._delay_s
+                    )
+                stopping = self._stopping
+            batch = self._take()
+            if batch:
+                self._call(batch)
+            self._finish_flush()
+            if stopping and not self._items:
+                break
+        if self._on_stop is not None:
+            try:
+                self._on_stop()
+            except Exception:  # noqa: BLE001 - an exporter's shutdown may do anything
+                _logger.exception("%s: shutdown failed", self._name)
+        self._stopped.set()
+
+    @property
+    def _hurried(self) -> bool:
+        return self._stopping or self._flush_done < self._flush_wanted
+
+    def _call(self, batch: list[T]) -> None:
+        try:
+            self._handle(batch)
+        except Exception:  # noqa: BLE001 - the thread must survive whatever it hands work to
+            _logger.exception("%s: a batch of %d was lost", self._name, len(batch))
+        finally:
+            with self._changed:
+                self._handled += len(batch)
+
+    def _finish_flush(self) -> None:
+        with self._changed:
+            wanted, left_s = self._flush_wanted, self._flush_deadline - time.monotonic()
+            if self._flush_done >= wanted or self._handled < self._flush_target:
+                return
+        if self._on_flush is not None:
+            try:
+                self._on_flush(max(0.0, left_s))
+            except Exception:  # noqa: BLE001 - as above
+                _logger.exception("%s: flush failed", self._name)
+        with self._changed:
+            self._flush_done = wanted
+            self._changed.notify_all()
