@@ -1,0 +1,71 @@
+# Two commands do everything on a fresh machine with Python 3.11 (or later) and make:
+#   make demo    the main job, on this machine alone
+#   make test    lint, types, layers and tests
+# Both make a virtual environment first and install into it what they need.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+STAMP = $(VENV)/.installed
+VERSIONS = 3.11 3.12 3.13
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: help demo test test-all lint types layers unit format redaction-report bench docs clean
+
+help:
+	@echo "make demo              show the main job in the terminal, about 15 seconds"
+	@echo "make test              lint, types, import layers, all tests"
+	@echo "make test-all          the tests on each supported Python that is installed"
+	@echo "make redaction-report  recall and false positives of the redactor, by kind"
+	@echo "make bench             the benchmarks"
+	@echo "make format            format the code"
+
+$(STAMP): pyproject.toml constraints.txt
+	@echo "setting up $(VENV) (once) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "mita-otel needs Python 3.11 or later; try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q 'pip>=25.1'
+	@$(BIN)/python -m pip install -q -c constraints.txt -e . --group dev
+	@touch $@
+
+demo: $(STAMP)
+	@$(BIN)/python examples/payments/demo.py
+
+test: lint types layers unit
+
+lint: $(STAMP)
+	$(BIN)/ruff check src tests examples benchmarks
+	$(BIN)/ruff format --check src tests examples benchmarks
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+layers: $(STAMP)
+	$(BIN)/lint-imports
+
+unit: $(STAMP)
+	$(BIN)/python -m pytest -n auto --dist loadscope
+
+format: $(STAMP)
+	$(BIN)/ruff format src tests examples benchmarks
+	$(BIN)/ruff check --fix src tests examples benchmarks
+
+# Each version that is installed, in a virtual environment of its own.
+test-all:
+	@for version in $(VERSIONS); do \
+		python=$$(command -v python$$version || ls -d $$HOME/.pyenv/versions/$$version.*/bin/python 2>/dev/null | tail -n 1); \
+		if [ -z "$$python" ]; then echo "Python $$version is not installed: skipped"; continue; fi; \
+		echo "=== Python $$version"; \
+		$(MAKE) --no-print-directory PYTHON=$$python VENV=.venvs/$$version types unit || exit 1; \
+	done
+
+redaction-report: $(STAMP)
+	@$(BIN)/python benchmarks/redaction_report.py
+
+bench: $(STAMP)
+	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+clean:
+	rm -rf .venv .venvs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,119 @@
+"""The only file that touches private names of OpenTelemetry, with a test for each assumption it makes.
+
+Verified with the SDK 1.45 and the instrumentation package 0.66b1 (`tests/test_otel_compat.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from opentelemetry.sdk._logs.export import LogRecordExporter
+from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.id_generator import IdGenerator
+from opentelemetry.sdk.trace.sampling import Sampler
+
+
+def sampler_from_environment() -> Sampler | None:
+    """Return the sampler that `OTEL_TRACES_SAMPLER` names, by entry point; None if it names none.
+
+    The provider's own constructor knows the built-in names only.
+    """
+    from opentelemetry.sdk import _configuration as sdk
+
+    return sdk._import_sampler(sdk._get_sampler())
+
+
+def id_generator_from_environment() -> IdGenerator | None:
+    """Return the generator that `OTEL_PYTHON_ID_GENERATOR` names; None if there is no such entry point."""
+    from opentelemetry.sdk import _configuration as sdk
+
+    try:
+        return sdk._import_id_generator(sdk._get_id_generator())
+    except RuntimeError:
+        return None
+
+
+def metric_exporters_from_environment() -> list[MetricExporter | MetricReader]:
+    """Return the exporters and readers that `OTEL_METRICS_EXPORTER` names.
+
+    Raises:
+        RuntimeError: A name is unknown, or its package is not installed.
+    """
+    from opentelemetry.sdk import _configuration as sdk
+
+    _, classes, _ = sdk._import_exporters([], _installed("metrics"), [])
+    return [make() for make in classes.values()]
+
+
+def log_exporters_from_environment() -> list[LogRecordExporter]:
+    """Return the exporters that `OTEL_LOGS_EXPORTER` names.
+
+    Raises:
+        RuntimeError: A name is unknown, or its package is not installed.
+    """
+    from opentelemetry.sdk import _configuration as sdk
+
+    _, _, classes = sdk._import_exporters([], [], _installed("logs"))
+    return [make() for make in classes.values()]
+
+
+def _installed(signal: str) -> list[str]:
+    """Names of the signal's exporters; `otlp` is the protocol asked for, else whichever is installed."""
+    import os
+    from importlib.metadata import entry_points
+
+    from opentelemetry.sdk import _configuration as sdk
+
+    names: list[str] = sdk._get_exporter_names(signal)  # type: ignore[arg-type]
+    asked = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL") or os.environ.get(
+        "OTEL_EXPORTER_OTLP_PROTOCOL"
+    )
+    group = f"opentelemetry_{signal}_exporter"
+    if asked or entry_points(group=group, name="otlp_proto_grpc"):
+        return names
+    return ["otlp_proto_http" if name == "otlp_proto_grpc" else name for name in names]
+
+
+def put_in_front(
+    provider: TracerProvider,
+    build: Callable[[tuple[SpanProcessor, ...]], SpanProcessor],
+    add: Callable[[SpanProcessor], None],
+) -> None:
+    """Make one processor the only one of a foreign provider, with the present ones behind it.
+
+    `add_span_processor` can only append, and whatever was there before would get raw spans.
+
+    Args:
+        provider: The provider that the host made.
+        build: Receives the present processors and returns the one that takes their place.
+        add: Takes the place of the provider's `add_span_processor`, so that a later one stands behind too.
+    """
+    multi = provider._active_span_processor
+    with multi._lock:
+        multi._span_processors = (build(tuple(multi._span_processors)),)
+    provider.add_span_processor = add  # type: ignore[method-assign]
+
+
+def unwrap_provider(provider: Any) -> TracerProvider | None:
+    """Return the SDK's provider if that is what `provider` is or wraps (as logfire's proxy does)."""
+    for _ in range(3):
+        if isinstance(provider, TracerProvider):
+            return provider
+        provider = getattr(provider, "provider", None)
+    return None
+
+
+def has_meter_provider() -> bool:
+    """Return whether somebody set a global MeterProvider."""
+    from opentelemetry.metrics import _internal
+
+    return _internal._METER_PROVIDER is not None
+
+
+def has_logger_provider() -> bool:
+    """Return whether somebody set a global LoggerProvider."""
+    from opentelemetry._logs import _internal
+
+    return _internal._LOGGER_PROVIDER is not None

@@ -1,0 +1,260 @@
+"""The composition root: reads the policy and the environment, and puts the parts together once."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import SpanExporter
+
+from mita_otel import _otel_compat, semconv
+from mita_otel import environment_variables as variables
+from mita_otel.errors import ConfigurationError
+from mita_otel.instrumentation.fastapi import FastAPIInstrumentation
+from mita_otel.instrumentation.sqlalchemy import SQLAlchemyInstrumentation
+from mita_otel.lifecycle import Lifecycle
+from mita_otel.other_signals import start_logs, start_metrics
+from mita_otel.policy import Policy, PolicyError, default_policy, environment_name, load_policy
+from mita_otel.processors.guarded_provider import GuardedTracerProvider
+from mita_otel.processors.pipeline import Pipeline
+from mita_otel.redaction import Redactor
+from mita_otel.telemetry import Flushable, Telemetry
+from mita_otel.ways_out import WaysOut
+
+_logger = logging.getLogger("mita_otel")
+_lock = threading.Lock()
+_configured: tuple[_Settings, Telemetry] | None = None
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """Everything that two calls of `configure` are compared by."""
+
+    policy: Policy
+    environment: str
+    service_name: str | None
+    exporters: tuple[str | SpanExporter, ...]
+
+
+def configure(
+    *,
+    policy: Policy | str | os.PathLike[str] | None = None,
+    environment: str | None = None,
+    service_name: str | None = None,
+    exporters: Sequence[str | SpanExporter] | None = None,
+    strict: bool = False,
+) -> Telemetry:
+    """Start telemetry for this process: limits, redaction, exporters, instrumentation.
+
+    Call it once, before or after the application object is made; under `opentelemetry-instrument` it has been
+    called already. A second call with the same settings returns the same handle; with others it warns once
+    and returns the first one's. If the host has a TracerProvider or a Sentry client, they are joined.
+
+    Args:
+        policy: A policy, or the path of a policy file. None: the file that is found (see `load_policy`).
+        environment: The environment's name. None: `SENTRY_ENVIRONMENT`, `ENVIRONMENT`,
+            `deployment.environment.name` of `OTEL_RESOURCE_ATTRIBUTES`, else `production`.
+        service_name: None: `OTEL_SERVICE_NAME`, else the name in `SENTRY_RELEASE`.
+        exporters: Names or instances. None: `OTEL_TRACES_EXPORTER`, else `export.traces` of the policy.
+        strict: Raise for what would otherwise be logged: a bad policy, an unknown exporter, a malformed DSN.
+
+    Returns:
+        The handle: `flush()`, `shutdown()`, `instrument(app=…, engine=…)`.
+
+    Raises:
+        ConfigurationError: Only with `strict`.
+    """
+    global _configured
+    with _lock:
+        settings = _resolve(policy, environment, service_name, exporters, strict, os.environ)
+        if _configured is not None:
+            return _again(_configured, settings, strict)
+        try:
+            telemetry = _build(settings, strict, os.environ)
+        except Exception as error:
+            if strict:
+                raise
+            # A service without telemetry is better than no service.
+            _logger.error("telemetry is off: %s", error if str(error) else type(error).__name__)
+            _logger.debug("why telemetry is off", exc_info=True)
+            telemetry = _inert(settings)
+        _configured = (settings, telemetry)
+        return telemetry
+
+
+def _inert(settings: _Settings) -> Telemetry:
+    return Telemetry(
+        policy=settings.policy,
+        environment=settings.environment,
+        redactor=Redactor(settings.policy.redaction),
+        exporters={},
+        losses=None,
+        flushables=(),
+    )
+
+
+def _again(first: tuple[_Settings, Telemetry], settings: _Settings, strict: bool) -> Telemetry:
+    known, telemetry = first
+    if settings != known:
+        differing = [
+            name for name in _Settings.__dataclass_fields__ if getattr(known, name) != getattr(settings, name)
+        ]
+        message = (
+            f"configure() was called again with another {', '.join(differing)}; the first call's settings stay. "
+            "Call it once, or end the first with shutdown() in a process of its own"
+        )
+        if strict:
+            raise ConfigurationError(message)
+        _warn_once(message)
+    return telemetry
+
+
+_warned: set[str] = set()
+
+
+def _warn_once(message: str) -> None:
+    if message not in _warned:
+        _warned.add(message)
+        _logger.warning(message)
+
+
+def _resolve(
+    policy: Policy | str | os.PathLike[str] | None,
+    environment: str | None,
+    service_name: str | None,
+    exporters: Sequence[str | SpanExporter] | None,
+    strict: bool,
+    env: Mapping[str, str],
+) -> _Settings:
+    name = environment_name(environment, env)
+    if not isinstance(policy, Policy):
+        try:
+            policy = load_policy(Path(policy) if policy is not None else None, environment=name, env=env)
+        except PolicyError as error:
+            if strict:
+                raise ConfigurationError(str(error)) from error
+            _warn_once(f"{error}\nThe default policy of {name} is used instead.")
+            policy = default_policy(name)
+    if exporters is None:
+        from_env = env.get(variables.TRACES_EXPORTER, "").strip()
+        exporters = from_env.split(",") if from_env else policy.export.traces
+    return _Settings(
+        policy, name, service_name, tuple(one.strip() if isinstance(one, str) else one for one in exporters)
+    )
+
+
+def _build(settings: _Settings, strict: bool, env: Mapping[str, str]) -> Telemetry:
+    policy = settings.policy
+    if env.get(variables.SDK_DISABLED, "").strip().lower() == "true":
+        _logger.info("%s is set: mita-otel does nothing", variables.SDK_DISABLED)
+        return _inert(settings)
+    redactor = Redactor(policy.redaction)
+    resource = _resource(settings, env)
+    ways_out = WaysOut(policy, redactor, settings.environment, resource, env)
+    found = ways_out.open(settings.exporters)
+    for problem in found.problems:
+        if strict:
+            raise ConfigurationError(problem)
+        _logger.error("%s", problem)
+    provider, pipeline = _provide(policy, redactor, found.exporters, resource)
+    flushables: list[Flushable] = [provider, *start_metrics(resource), *start_logs(resource, redactor)]
+    applications = FastAPIInstrumentation(policy.instrumentation)
+    engines = SQLAlchemyInstrumentation(policy.instrumentation)
+    lifecycle = Lifecycle(
+        policy.lifecycle,
+        flush=lambda timeout_s: telemetry.flush(timeout_s),
+        shutdown=lambda timeout_s: telemetry.shutdown(timeout_s),
+    )
+    telemetry = Telemetry(
+        policy=policy,
+        environment=settings.environment,
+        redactor=redactor,
+        exporters=pipeline.exporters,
+        losses=pipeline.losses,
+        flushables=flushables,
+        applications=applications,
+        engines=engines,
+        on_shutdown=lifecycle.remove,
+    )
+    disabled = {name.strip() for name in env.get(variables.DISABLED_INSTRUMENTATIONS, "").split(",")}
+    if policy.instrumentation.fastapi != "off" and not disabled & {"fastapi", "*"}:
+        applications.install()
+    if policy.instrumentation.sqlalchemy and not disabled & {"sqlalchemy", "*"}:
+        engines.install()
+    lifecycle.install()
+    _logger.info(
+        "mita-otel %s: environment %s, exporters %s, fastapi %s",
+        version("mita-otel"),
+        settings.environment,
+        ", ".join(pipeline.exporters) or "none",
+        policy.instrumentation.fastapi,
+    )
+    return telemetry
+
+
+def _provide(
+    policy: Policy, redactor: Redactor, exporters: list[tuple[str, SpanExporter]], resource: Resource
+) -> tuple[TracerProvider, Pipeline]:
+    """Return the provider with our chain in it: a new one, or the host's, joined."""
+    current = trace.get_tracer_provider()
+    if isinstance(current, trace.ProxyTracerProvider):
+        pipeline = Pipeline(policy, redactor, exporters)
+        provider: TracerProvider = GuardedTracerProvider(
+            pipeline.first,
+            pipeline.fan_out,
+            resource=resource,
+            sampler=_otel_compat.sampler_from_environment(),
+            id_generator=_otel_compat.id_generator_from_environment(),
+        )
+        trace.set_tracer_provider(provider)
+        return provider, pipeline
+    joined = _otel_compat.unwrap_provider(current)
+    if joined is None:
+        raise ConfigurationError(
+            f"a TracerProvider of type {type(current).__module__}.{type(current).__qualname__} is set already, and "
+            "it is not the OpenTelemetry SDK's: its spans cannot be redacted. Call configure() before it is set"
+        )
+    return joined, _join(joined, policy, redactor, exporters)
+
+
+def _join(
+    provider: TracerProvider, policy: Policy, redactor: Redactor, exporters: list[tuple[str, SpanExporter]]
+) -> Pipeline:
+    pipelines: list[Pipeline] = []
+
+    def build(present: tuple[SpanProcessor, ...]) -> SpanProcessor:
+        pipelines.append(Pipeline(policy, redactor, exporters, behind=present))
+        return pipelines[0].first
+
+    _otel_compat.put_in_front(provider, build, lambda processor: pipelines[0].fan_out.add(processor))
+    _logger.warning(
+        "joined the TracerProvider that was set already: its %d processors now get marked and redacted spans",
+        len(pipelines[0].fan_out.processors) - len(exporters),
+    )
+    return pipelines[0]
+
+
+def _resource(settings: _Settings, env: Mapping[str, str]) -> Resource:
+    """What the service is: `OTEL_*` variables win over what is guessed from the release's name."""
+    release_name, _, release_version = env.get(variables.SENTRY_RELEASE, "").partition("@")
+    attributes: dict[str, str] = {
+        "telemetry.distro.name": "mita-otel",
+        "telemetry.distro.version": version("mita-otel"),
+        semconv.DEPLOYMENT_ENVIRONMENT[0]: settings.environment,
+    }
+    named = Resource.create().attributes
+    if settings.service_name:
+        attributes[semconv.SERVICE_NAME] = settings.service_name
+    elif release_version and str(named.get(semconv.SERVICE_NAME, "")).startswith("unknown_service"):
+        attributes[semconv.SERVICE_NAME] = release_name
+    if release_version and semconv.SERVICE_VERSION not in named:
+        attributes[semconv.SERVICE_VERSION] = release_version
+    return Resource.create().merge(Resource(attributes))

@@ -1,0 +1,75 @@
+"""The `file` exporter: a JSON object a line, a line a span."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import orjson
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+from mita_otel.exporters.record import span_record
+from mita_otel.policy import load_policy
+
+_logger = logging.getLogger("mita_otel")
+
+
+class FileSpanExporter(SpanExporter):
+    """Appends spans to a file as JSON lines.
+
+    Several processes may share the file: each batch is one append. At `max_bytes` the file is moved to
+    `PATH.1`, replacing the one before it, so that it never fills the disk. A full disk or a missing
+    right costs the batch, not the service: it is reported once and counted by whoever called.
+
+    Args:
+        path: The file; its folder is made if it is missing. None: `export.file.path` of the policy.
+        max_bytes: Size at which the file is moved aside. None: `export.file.max_megabytes` of the policy.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None, max_bytes: int | None = None) -> None:
+        if path is None or max_bytes is None:
+            settings = load_policy().export.file
+            path = settings.path if path is None else path
+            max_bytes = settings.max_megabytes * 1_000_000 if max_bytes is None else max_bytes
+        self.path = Path(path)
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._broken = False
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Append the spans. FAILURE if the file cannot be written."""
+        lines = b"".join(
+            orjson.dumps(span_record(span), option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS)
+            for span in spans
+        )
+        try:
+            with self._lock:
+                self._append(lines)
+        except OSError as error:
+            if not self._broken:
+                self._broken = True
+                _logger.error(
+                    "the file exporter cannot write %s: %s; set MITA_OTEL_FILE to a path that can be written",
+                    self.path,
+                    error.strerror or error,
+                )
+            return SpanExportResult.FAILURE
+        self._broken = False
+        return SpanExportResult.SUCCESS
+
+    def _append(self, lines: bytes) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.path.exists() and self.path.stat().st_size + len(lines) > self._max_bytes:
+            self.path.replace(self.path.with_name(self.path.name + ".1"))
+        # Nobody else on the machine need read a bank's telemetry; one write a batch keeps lines whole.
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            written = 0
+            while written < len(lines):
+                written += os.write(descriptor, lines[written:])
+        finally:
+            os.close(descriptor)

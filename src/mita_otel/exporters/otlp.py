@@ -1,0 +1,64 @@
+"""The `otlp` exporter: OpenTelemetry's own, by the protocol that is asked for and installed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+
+from opentelemetry.sdk.trace.export import SpanExporter
+
+from mita_otel.exporters.registry import GROUP, ExporterUnavailable
+
+_PROTOCOLS = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
+
+
+def make_otlp_exporter(env: Mapping[str, str]) -> SpanExporter:
+    """Return the OTLP exporter of the protocol that `OTEL_EXPORTER_OTLP_PROTOCOL` names.
+
+    Without the variable any that is installed will do, HTTP first. (The SDK alone would insist on gRPC, and
+    fail to start where only HTTP is installed.)
+
+    Raises:
+        ExporterUnavailable: The protocol is unknown, or its package is not installed.
+    """
+    asked = env.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or env.get("OTEL_EXPORTER_OTLP_PROTOCOL") or ""
+    asked = asked.strip().lower()
+    if asked and asked not in _PROTOCOLS:
+        raise ExporterUnavailable(
+            f"OTEL_EXPORTER_OTLP_PROTOCOL={asked!r} is not a protocol; use one of {', '.join(_PROTOCOLS)}"
+        )
+    for name in [_PROTOCOLS[asked]] if asked else list(_PROTOCOLS.values()):
+        for point in entry_points(group=GROUP, name=name):
+            exporter = point.load()()
+            if isinstance(exporter, SpanExporter):
+                _log_failures_once()
+                return exporter
+    package = "opentelemetry-exporter-otlp-proto-grpc" if asked == "grpc" else "mita-otel[otlp]"
+    raise ExporterUnavailable(f"the otlp exporter is not installed; install {package}")
+
+
+class _OncePerFailure(logging.Filter):
+    """Lets a message through once until another one comes: a dead collector is not news every second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: tuple[int, object] | None = None
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        this = (record.levelno, record.msg)
+        if this == self._last:
+            return False
+        self._last = this
+        return True
+
+
+def _log_failures_once() -> None:
+    # Lost spans are counted and said by our own queue; the exporter would log each failed batch and retry.
+    for name in (
+        "opentelemetry.exporter.otlp.proto.http.trace_exporter",
+        "opentelemetry.exporter.otlp.proto.grpc.exporter",
+        "opentelemetry.exporter.http.transport",
+        "urllib3.connectionpool",
+    ):
+        logging.getLogger(name).addFilter(_OncePerFailure())

@@ -1,0 +1,79 @@
+"""Exporters by name: ours from a table that the composition root fills, everybody's by entry point."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from importlib.metadata import entry_points
+
+from opentelemetry.sdk.trace.export import SpanExporter
+
+GROUP = "opentelemetry_traces_exporter"
+"""The entry-point group of span exporters, as the OpenTelemetry SDK names it."""
+
+Maker = Callable[[], SpanExporter]
+
+
+class ExporterUnavailable(Exception):
+    """An exporter that was asked for cannot be had; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The exporters that were asked for, as far as they can be had."""
+
+    exporters: list[tuple[str, SpanExporter]] = field(default_factory=list)
+    """Name and exporter, in the order asked for."""
+    problems: list[str] = field(default_factory=list)
+    """A sentence for each that cannot be had: the thing, and the mend."""
+
+
+def exporter_names(ours: Mapping[str, Maker]) -> list[str]:
+    """Return every name that can be asked for."""
+    return sorted({*ours, *(point.name for point in entry_points(group=GROUP)), "none"})
+
+
+def find_exporters(wanted: Iterable[str | SpanExporter], ours: Mapping[str, Maker]) -> Found:
+    """Find or make the exporters that were asked for.
+
+    Args:
+        wanted: Names and ready instances. `none` asks for nothing; a name asked for twice is made once.
+        ours: Our own exporters by name. They come before an entry point of the same name, because the SDK
+            has a `console` as well.
+    """
+    found = Found()
+    seen: set[str] = set()
+    for item in wanted:
+        if not isinstance(item, str):
+            found.exporters.append((type(item).__name__, item))
+            continue
+        name = item.strip()
+        if name in seen or name in {"", "none"}:
+            continue
+        seen.add(name)
+        try:
+            found.exporters.append((name, _make(name, ours)))
+        except ExporterUnavailable as problem:
+            found.problems.append(str(problem))
+        except Exception as error:  # noqa: BLE001 - a third party's constructor may do anything
+            found.problems.append(
+                f"exporter {name!r} could not be made ({type(error).__name__}: {error}); "
+                "check the settings its documentation names"
+            )
+    return found
+
+
+def _make(name: str, ours: Mapping[str, Maker]) -> SpanExporter:
+    maker = ours.get(name)
+    if maker is not None:
+        return maker()
+    for point in entry_points(group=GROUP, name=name):
+        exporter = point.load()()
+        if not isinstance(exporter, SpanExporter):
+            raise ExporterUnavailable(f"exporter {name!r} ({point.value}) is not an OpenTelemetry SpanExporter")
+        return exporter
+    known = exporter_names(ours)
+    close = get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    raise ExporterUnavailable(f"no exporter is called {name!r}; {hint}known: {', '.join(known)}")

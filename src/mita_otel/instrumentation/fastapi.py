@@ -1,0 +1,90 @@
+"""FastAPI: its own telemetry where the version has it (0.163 and later), the contrib package's elsewhere.
+
+Never both: one SERVER span a request. `FastAPI.__init__` is wrapped on the class, so that an application
+whose module said `from fastapi import FastAPI` before we came is measured too.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Literal
+
+import wrapt
+
+from mita_otel.policy.sections import InstrumentationPolicy
+
+Source = Literal["native", "contrib", "off"]
+
+
+def has_native_telemetry(fastapi_class: type) -> bool:
+    """Return whether this FastAPI has telemetry of its own."""
+    return "telemetry" in inspect.signature(fastapi_class.__init__).parameters  # type: ignore[misc]
+
+
+def fastapi_source(policy: InstrumentationPolicy, has_native: bool) -> Source:
+    """Return whose telemetry applications use."""
+    if policy.fastapi == "auto":
+        return "native" if has_native else "contrib"
+    if policy.fastapi == "native" and not has_native:
+        return "contrib"
+    return policy.fastapi
+
+
+class FastAPIInstrumentation:
+    """Measures FastAPI applications.
+
+    Args:
+        policy: Whose telemetry, and how much of it.
+    """
+
+    def __init__(self, policy: InstrumentationPolicy) -> None:
+        self._policy = policy
+
+    def install(self) -> None:
+        """Measure every application that is made from now on; waits for fastapi's import."""
+
+        def patch(module: Any) -> None:
+            has_native = has_native_telemetry(module.FastAPI)
+            init = self._init(fastapi_source(self._policy, has_native), has_native)
+            wrapt.wrap_function_wrapper(module, "FastAPI.__init__", init)
+
+        wrapt.register_post_import_hook(patch, "fastapi.applications")
+
+    def instrument(self, app: Any) -> None:
+        """Measure an application that exists already."""
+        from fastapi import FastAPI
+
+        source = fastapi_source(self._policy, has_native_telemetry(FastAPI))
+        if source == "contrib":
+            self._contrib(app)
+        elif source == "native":
+            telemetry = getattr(app, "_telemetry", None)
+            if isinstance(telemetry, dict):  # FastAPI reads it at each request
+                telemetry["operation_spans"] = self._policy.fastapi_operation_spans
+
+    def _init(self, source: Source, has_native: bool) -> Callable[..., None]:
+        def init(
+            wrapped: Callable[..., None], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+        ) -> None:
+            if source == "native":
+                ours = {"operation_spans": self._policy.fastapi_operation_spans}
+                kwargs = {**kwargs, "telemetry": {**ours, **(kwargs.get("telemetry") or {})}}
+            elif has_native:
+                # Somebody else's telemetry, or none: FastAPI's own must keep still.
+                quiet = {"tracing": False, "metrics": False, "logs": False}
+                kwargs = {**kwargs, "telemetry": {**quiet, **(kwargs.get("telemetry") or {})}}
+            wrapped(*args, **kwargs)
+            if source == "contrib":
+                self._contrib(instance)
+
+        return init
+
+    def _contrib(self, app: Any) -> None:
+        from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+
+        if not getattr(app, "_is_instrumented_by_opentelemetry", False):
+            exclude: list[Literal["receive", "send"]] | None = (
+                None if self._policy.asgi_message_spans else ["receive", "send"]
+            )
+            FastAPIInstrumentor.instrument_app(app, exclude_spans=exclude)

@@ -1,0 +1,87 @@
+"""How the process ends: no finished span is lost, and telemetry holds nobody up.
+
+A server ends in many ways, and each skips some of the others' hooks: `atexit` does not run under SIGTERM
+(uvicorn raises it again), a signal handler does not survive in gunicorn's workers, and a forked child that
+ends with `os._exit` (multiprocessing) runs neither. So there are four hooks, and flushing twice is cheap.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import multiprocessing.util
+import os
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+from mita_otel.instrumentation.lifespan import flush_after_lifespan
+from mita_otel.policy.sections import LifecyclePolicy
+
+_logger = logging.getLogger("mita_otel")
+
+# Before multiprocessing joins its own children and queues (which use 0 and below).
+_EARLY = 100
+
+
+class Lifecycle:
+    """Flushes at the end of the process, however it ends.
+
+    Args:
+        policy: The deadlines, and whether signals are handled.
+        flush: Called with the seconds it may take, when the process may be about to end.
+        shutdown: Called with the seconds it may take, when the process ends.
+    """
+
+    def __init__(
+        self, policy: LifecyclePolicy, flush: Callable[[float], object], shutdown: Callable[[float], object]
+    ) -> None:
+        self._policy = policy
+        self._flush = flush
+        self._shutdown = shutdown
+
+    def install(self) -> None:
+        """Install the hooks: interpreter exit, ASGI lifespan, forked children, SIGTERM."""
+        atexit.register(self._at_exit)
+        flush_after_lifespan(self._flush_quietly)
+        multiprocessing.util.register_after_fork(self, Lifecycle._in_child)
+        if self._policy.handle_signals:
+            self._chain(signal.SIGTERM)
+
+    def remove(self) -> None:
+        """Forget the interpreter's exit; the other hooks find nothing left to flush."""
+        atexit.unregister(self._at_exit)
+
+    def _at_exit(self) -> None:
+        try:
+            self._shutdown(self._policy.shutdown_timeout_s)
+        except Exception:  # noqa: BLE001 - the host's exit must stay clean
+            _logger.debug("shutdown failed", exc_info=True)
+
+    def _flush_quietly(self) -> None:
+        try:
+            self._flush(self._policy.shutdown_timeout_s)
+        except Exception:  # noqa: BLE001 - as above
+            _logger.debug("flush failed", exc_info=True)
+
+    def _in_child(self) -> None:
+        # multiprocessing's children end with os._exit after running their finalizers.
+        multiprocessing.util.Finalize(None, self._flush_quietly, exitpriority=_EARLY)
+
+    def _chain(self, number: signal.Signals) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return  # only the main thread may; the lifespan and atexit remain
+        previous = signal.getsignal(number)
+        if previous in (signal.SIG_IGN, None):
+            return
+
+        def handle(signum: int, frame: FrameType | None) -> None:
+            self._flush_quietly()
+            if callable(previous):
+                previous(signum, frame)
+            else:
+                signal.signal(signum, signal.SIG_DFL)
+                os.kill(os.getpid(), signum)
+
+        signal.signal(number, handle)

@@ -1,0 +1,59 @@
+"""Metrics and logs: OpenTelemetry's own exporters, by the standard variables, logs through the redactor."""
+
+from __future__ import annotations
+
+import logging
+
+from opentelemetry import _logs, metrics
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
+
+from mita_otel import _otel_compat
+from mita_otel.processors.log_redaction import LogRedactionProcessor
+from mita_otel.redaction import Redactor
+
+_logger = logging.getLogger("mita_otel")
+
+
+def start_metrics(resource: Resource) -> list[MeterProvider]:
+    """Start metrics if `OTEL_METRICS_EXPORTER` asks for them and nobody has.
+
+    Returns:
+        The provider, or nothing.
+    """
+    try:
+        exporters = _otel_compat.metric_exporters_from_environment()
+    except RuntimeError as error:
+        _logger.error("metrics are off: %s; check OTEL_METRICS_EXPORTER", error)
+        return []
+    if not exporters or _otel_compat.has_meter_provider():
+        return []
+    readers = [
+        one if isinstance(one, MetricReader) else PeriodicExportingMetricReader(one) for one in exporters
+    ]
+    provider = MeterProvider(resource=resource, metric_readers=readers, shutdown_on_exit=False)
+    metrics.set_meter_provider(provider)
+    return [provider]
+
+
+def start_logs(resource: Resource, redactor: Redactor) -> list[LoggerProvider]:
+    """Start log records if `OTEL_LOGS_EXPORTER` asks for them and nobody has.
+
+    Returns:
+        The provider, or nothing.
+    """
+    try:
+        exporters = _otel_compat.log_exporters_from_environment()
+    except RuntimeError as error:
+        _logger.error("log records are off: %s; check OTEL_LOGS_EXPORTER", error)
+        return []
+    if not exporters or _otel_compat.has_logger_provider():
+        return []
+    provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
+    for exporter in exporters:
+        provider.add_log_record_processor(LogRedactionProcessor(redactor, BatchLogRecordProcessor(exporter)))
+    _logs.set_logger_provider(provider)
+    return [provider]

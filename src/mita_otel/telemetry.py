@@ -1,0 +1,126 @@
+"""The handle that `configure()` returns."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from time import monotonic
+from typing import Any, Protocol
+
+from opentelemetry.sdk.trace.export import SpanExporter
+
+from mita_otel.policy import Policy
+from mita_otel.processors.losses import Losses
+from mita_otel.redaction import Redactor
+
+
+class Flushable(Protocol):
+    """A provider of any signal, or anything else that holds telemetry back for a while."""
+
+    def force_flush(self, timeout_millis: int = ..., /) -> bool:
+        """Send what waits."""
+
+    def shutdown(self) -> None:
+        """End."""
+
+
+class Instruments(Protocol):
+    """What measures a library's objects."""
+
+    def instrument(self, target: Any, /) -> None:
+        """Measure the object."""
+
+
+class Telemetry:
+    """Telemetry as it was configured: flush it, end it, point it at an application or an engine.
+
+    Every method is safe at any time, on any thread, and never raises into the application.
+    """
+
+    def __init__(
+        self,
+        *,
+        policy: Policy,
+        environment: str,
+        redactor: Redactor,
+        exporters: dict[str, SpanExporter],
+        losses: Losses | None,
+        flushables: Iterable[Flushable],
+        applications: Instruments | None = None,
+        engines: Instruments | None = None,
+        on_shutdown: Callable[[], None] | None = None,
+    ) -> None:
+        self.policy = policy
+        """The effective policy."""
+        self.environment = environment
+        """The environment's name."""
+        self.redactor = redactor
+        """The redactor that everything passes."""
+        self.exporters = exporters
+        """The exporters by name."""
+        self._losses = losses
+        self._flushables = tuple(flushables)
+        self._applications = applications
+        self._engines = engines
+        self._on_shutdown = on_shutdown
+        self._shut_down = threading.Event()
+
+    @property
+    def enabled(self) -> bool:
+        """False if `OTEL_SDK_DISABLED` switched telemetry off."""
+        return bool(self._flushables)
+
+    def flush(self, timeout_s: float | None = None) -> bool:
+        """Send everything that has finished so far, and wait for it.
+
+        Args:
+            timeout_s: Seconds it may take. None: `lifecycle.flush_timeout_s` of the policy.
+
+        Returns:
+            Whether everything was handed over in time.
+        """
+        if self._shut_down.is_set():
+            return True
+        deadline = monotonic() + (self.policy.lifecycle.flush_timeout_s if timeout_s is None else timeout_s)
+        flushed = True
+        for flushable in self._flushables:
+            left_ms = max(0, int((deadline - monotonic()) * 1000))
+            flushed = flushable.force_flush(left_ms) is not False and flushed
+        return flushed
+
+    def shutdown(self, timeout_s: float | None = None) -> bool:
+        """Flush, then end. Later spans are refused. A second call does nothing.
+
+        Args:
+            timeout_s: Seconds it may take. None: `lifecycle.shutdown_timeout_s` of the policy.
+
+        Returns:
+            Whether everything was handed over in time.
+        """
+        flushed = self.flush(self.policy.lifecycle.shutdown_timeout_s if timeout_s is None else timeout_s)
+        if not self._shut_down.is_set():
+            self._shut_down.set()
+            for flushable in self._flushables:
+                flushable.shutdown()
+            if self._on_shutdown is not None:
+                self._on_shutdown()
+        return flushed
+
+    def instrument(self, *, app: Any = None, engine: Any = None) -> None:
+        """Measure an application or engines that existed before `configure()` was called.
+
+        Args:
+            app: A FastAPI application that has not served a request yet.
+            engine: A SQLAlchemy engine, sync or async, or several.
+        """
+        if app is not None and self._applications is not None:
+            self._applications.instrument(app)
+        if engine is not None and self._engines is not None:
+            for one in engine if isinstance(engine, list | tuple | set) else [engine]:
+                self._engines.instrument(one)
+
+    def losses(self) -> dict[str, int]:
+        """Return how many spans were lost so far, by `stage: reason`. Empty is good."""
+        if self._losses is None:
+            return {}
+        return {f"{stage}: {reason}": count for (stage, reason), count in self._losses.counts().items()}

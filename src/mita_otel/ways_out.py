@@ -1,0 +1,108 @@
+"""The exporters that were asked for, made; and what stands in for Sentry where there is no DSN."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace.export import SpanExporter
+
+from mita_otel import environment_variables as variables
+from mita_otel import semconv
+from mita_otel.errors import ConfigurationError
+from mita_otel.exporters.file import FileSpanExporter
+from mita_otel.exporters.memory import MemorySpanExporter
+from mita_otel.exporters.otlp import make_otlp_exporter
+from mita_otel.exporters.registry import ExporterUnavailable, Found, find_exporters
+from mita_otel.policy import Policy
+from mita_otel.redaction import Redactor
+
+_SENTRY = "sentry"
+
+
+class WaysOut:
+    """Makes exporters by name, with this process's policy.
+
+    Args:
+        policy: The policy.
+        redactor: What Sentry's own events pass.
+        environment: The environment's name, as Sentry shall show it.
+        resource: What the service is.
+        env: The environment variables.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        redactor: Redactor,
+        environment: str,
+        resource: Resource,
+        env: Mapping[str, str],
+    ) -> None:
+        self._policy = policy
+        self._redactor = redactor
+        self._environment = environment
+        self._resource = resource
+        self._env = env
+
+    def open(self, wanted: Sequence[str | SpanExporter]) -> Found:
+        """Return the exporters that were asked for, and a sentence for each that cannot be had."""
+        makers = {
+            "console": self._console,
+            "file": self._file,
+            "memory": lambda: MemorySpanExporter(self._policy.export.memory.max_spans),
+            "otlp": lambda: make_otlp_exporter(self._env),
+            _SENTRY: self._sentry,
+        }
+        found = find_exporters(wanted, makers)
+        asked_for_sentry = any(isinstance(one, str) and one.strip() == _SENTRY for one in wanted)
+        if asked_for_sentry and not any(name == _SENTRY for name, _ in found.exporters):
+            present = {name for name, _ in found.exporters}
+            instead = [name for name in self._policy.export.without_dsn if name not in present]
+            stand_in = find_exporters(instead, makers)
+            found.exporters.extend(stand_in.exporters)
+            found.problems.extend(stand_in.problems)
+        return found
+
+    def _console(self) -> SpanExporter:
+        from mita_otel.exporters.console import ConsoleWaterfallExporter
+
+        return ConsoleWaterfallExporter(max_width=self._policy.export.console.max_width)
+
+    def _file(self) -> SpanExporter:
+        settings = self._policy.export.file
+        return FileSpanExporter(
+            self._env.get(variables.FILE) or settings.path, settings.max_megabytes * 1_000_000
+        )
+
+    def _sentry(self) -> SpanExporter:
+        from mita_otel.sentry.client import host_client_is_active, start_client
+        from mita_otel.sentry.exporter import SentrySpanExporter
+
+        dsn = self._env.get(variables.SENTRY_DSN, "").strip()
+        if not dsn and not host_client_is_active():
+            instead = ", ".join(self._policy.export.without_dsn) or "nothing"
+            raise ExporterUnavailable(
+                f"{variables.SENTRY_DSN} is not set: nothing goes to Sentry, traces go to {instead}. "
+                f"Set it to your project's DSN, or name another exporter in {variables.TRACES_EXPORTER}"
+            )
+        try:
+            client = start_client(
+                self._policy.sentry,
+                dsn=dsn or None,
+                environment=self._environment,
+                release=self._release(),
+                redactor=self._redactor,
+                debug=self._env.get(variables.SENTRY_DEBUG, "").strip().lower() in {"1", "true", "yes", "on"},
+            )
+        except ConfigurationError as error:
+            raise ExporterUnavailable(str(error)) from error
+        return SentrySpanExporter(self._policy.sentry, client=client)
+
+    def _release(self) -> str | None:
+        release = self._env.get(variables.SENTRY_RELEASE, "").strip()
+        if release:
+            return release
+        name = self._resource.attributes.get(semconv.SERVICE_NAME)
+        version = self._resource.attributes.get(semconv.SERVICE_VERSION)
+        return f"{name}@{version}" if name and version else None
