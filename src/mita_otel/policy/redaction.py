@@ -8,8 +8,14 @@ from pydantic import Field
 
 from mita_otel.policy.sections import Section
 
-Mode = Literal["remove", "mask", "last4", "hmac"]
-"""What stands where a secret was."""
+Mode = Literal["off", "remove", "mask", "last4", "hmac", "range"]
+"""What stands where a secret was.
+
+`off` leaves it, `remove` drops the attribute (inside a text it masks), `mask` writes a marker that names
+the rule, `last4` adds the last four characters, `hmac` adds a keyed digest that is the same for the same
+value, and `range` (amounts) the power of ten it lies in. CVV, PIN and track data are masked under any
+mode but `remove`.
+"""
 
 
 class KeyPolicy(Section):
@@ -19,6 +25,18 @@ class KeyPolicy(Section):
     """Names, compared word by word: `card_number` also covers `cardNumber` and `CARD-NUMBER`."""
     allow: tuple[str, ...]
     """Names that are never secret. Their values are still looked at."""
+    rules: dict[str, tuple[str, ...]]
+    """More sensitive names, by the rule that the marker shows."""
+    harmless: tuple[str, ...]
+    """Names that hold a sensitive word and mean something else, as in `primary_key`."""
+    descriptive: tuple[str, ...]
+    """Last words that make a name one about the secret, not of it, as in `account_type`."""
+    identifiers: tuple[str, ...]
+    """Last words that make a name a reference: `account_id` is masked only if it reads like a number."""
+    statements: tuple[str, ...]
+    """Attributes that hold a database statement. Every literal in them is masked."""
+    urls: tuple[str, ...]
+    """Attributes that hold a URL or the path and query of one."""
 
 
 class RedactionPolicy(Section):
@@ -32,6 +50,8 @@ class RedactionPolicy(Section):
     """Levels of nesting that are followed; what is deeper is replaced."""
     max_items: Annotated[int, Field(ge=1)]
     """Members of one list or mapping that are followed; the rest is dropped."""
+    max_cached: Annotated[int, Field(ge=0)]
+    """Texts without a secret that are remembered, so that they are not looked at again."""
     modes: dict[str, Mode]
     """What stands where a secret was, by rule."""
     keys: KeyPolicy

@@ -1,1 +1,8 @@
 """Value in, safe value out: pure, thread-safe, no OpenTelemetry."""
+
+from __future__ import annotations
+
+from mita_otel.redaction.marker import MARKER
+from mita_otel.redaction.redactor import HMAC_KEY_VARIABLE, Redactor
+
+__all__ = ["HMAC_KEY_VARIABLE", "MARKER", "Redactor"]

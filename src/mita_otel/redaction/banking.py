@@ -1,0 +1,117 @@
+"""Numbers of accounts and people: IBAN, routing numbers, account numbers and social security numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from stdnum import iban as iban_number
+
+from mita_otel.redaction.hit import Hit
+
+_IBAN: Final = re.compile(r"[A-Za-z]{2}[ \-.]?\d[ \-.]?\d[ \-.]?[0-9A-Za-z]")
+_IBAN_COUNTRIES: Final = (
+    "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DJ27 "
+    "DK18 DO28 EE20 EG29 ES24 FI18 FK18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HN28 HR21 HU28 "
+    "IE22 IL23 IQ23 IS26 IT27 JO30 KW30 KZ20 LB28 LC32 LI21 LT20 LU20 LV21 LY25 MC27 MD24 ME22 "
+    "MK19 MN20 MR27 MT31 MU30 NI28 NL18 NO15 OM23 PK24 PL28 PS29 PT25 QA29 RO24 RS22 RU33 SA24 "
+    "SC31 SD18 SE24 SI19 SK24 SM27 SO23 ST25 SV28 TL23 TN24 TR26 UA29 VA22 VG24 XK20 YE30 "
+)
+_IBAN_LENGTHS: Final = {entry[:2]: int(entry[2:]) for entry in _IBAN_COUNTRIES.split()}
+"""Length of an IBAN by country. Source: SWIFT's IBAN registry, release 101."""
+_IBAN_SEPARATORS: Final = " -._+"
+_IBAN_SPAN: Final = 80
+
+_SSN: Final = re.compile(r"(?<![\d\-])(\d{3})([\- ])(\d{2})\2(\d{4})(?![\d\-]|\.\d)")
+_NINE: Final = re.compile(r"(?<![\w.\-])\d{3}[\- ]?\d{2}[\- ]?\d{4}(?![\w\-]|\.\d)")
+_SSN_WORDS: Final = re.compile(
+    r"(?i)(?<![a-z])(?:ssn|social[ _\-]?security(?:[ _\-]?(?:number|no|num))?|itin|tin|tax[ _\-]?(?:payer)?[ _\-]?id(?:entification)?)(?![a-z])"
+)
+_ABA_WORDS: Final = re.compile(r"(?i)(?<![a-z])(?:routing|aba|rtn|transit|fedwire|ach)(?![a-z])")
+_ACCOUNT: Final = re.compile(
+    r"(?i)(?<![a-z])(?:bank |checking |savings )?(?:account|acct\.?|a/c)(?:[ _\-]?(?P<number>number|num|no\.?|nr\.?|#))?"
+    r"(?: (?:is|was|ending|of))?[ \t:=#\"']{1,4}(?P<digits>\d[\d \-]{2,30}\d)(?![\w.])"
+)
+_CONTEXT: Final = 48
+"""Characters before a number in which its name may stand."""
+_MIN_ACCOUNT: Final = 8
+_MIN_NAMED_ACCOUNT: Final = 5
+_MAX_ACCOUNT: Final = 20
+
+
+def find_ibans(text: str) -> Iterator[Hit]:
+    """Yield IBANs of all countries: national length and structure, check digits mod 97, spaced or not."""
+    for match in _IBAN.finditer(text):
+        size = _IBAN_LENGTHS.get(match.group()[:2].upper(), 0)
+        if not size:
+            continue
+        end = _take(text, match.start(), size)
+        if end and iban_number.is_valid(_compact(text[match.start() : end]), check_country=False):
+            yield Hit(match.start(), end, "iban")
+
+
+def find_identities(text: str) -> Iterator[Hit]:
+    """Yield social security and taxpayer numbers: `123-45-6789` anywhere, other forms near their name."""
+    for match in _SSN.finditer(text):
+        area, separator, group, serial = match.groups()
+        if _is_ssn(area, group, serial) and (separator == "-" or _near(_SSN_WORDS, text, match.start())):
+            yield Hit(match.start(), match.end(), "ssn")
+    if _SSN_WORDS.search(text):
+        for match in _NINE.finditer(text):
+            if _near(_SSN_WORDS, text, match.start()):
+                yield Hit(match.start(), match.end(), "ssn")
+
+
+def find_accounts(text: str) -> Iterator[Hit]:
+    """Yield routing numbers (check digit) near their name, and account numbers right after theirs."""
+    if _ABA_WORDS.search(text):
+        for match in _NINE.finditer(text):
+            digits = "".join(filter(str.isdigit, match.group()))
+            if _is_aba(digits) and _near(_ABA_WORDS, text, match.start()):
+                yield Hit(match.start(), match.end(), "routing")
+    for match in _ACCOUNT.finditer(text):
+        size = sum(char.isdigit() for char in match["digits"])
+        if (_MIN_NAMED_ACCOUNT if match["number"] else _MIN_ACCOUNT) <= size <= _MAX_ACCOUNT:
+            yield Hit(match.start("digits"), match.end("digits"), "account")
+
+
+def _take(text: str, start: int, size: int) -> int | None:
+    """Return where `size` letters and digits end, with at most one separator between two of them."""
+    taken, separated = 0, True
+    for position in range(start, min(len(text), start + _IBAN_SPAN)):
+        char = text[position]
+        if char.isascii() and char.isalnum():
+            taken, separated = taken + 1, False
+            if taken == size:
+                return position + 1
+        elif separated or char not in _IBAN_SEPARATORS:
+            return None
+        else:
+            separated = True
+    return None
+
+
+def _compact(text: str) -> str:
+    return "".join(char for char in text if char.isalnum()).upper()
+
+
+def _is_ssn(area: str, group: str, serial: str) -> bool:
+    if group == "00" or serial == "0000" or area in ("000", "666"):
+        return False
+    if area[0] == "9":  # an ITIN: only some groups are given out
+        number = int(group)
+        return 50 <= number <= 65 or 70 <= number <= 88 or 90 <= number <= 92 or 94 <= number <= 99
+    return True
+
+
+def _is_aba(digits: str) -> bool:
+    prefix = int(digits[:2])
+    if not (prefix <= 12 or 21 <= prefix <= 32 or 61 <= prefix <= 72 or prefix == 80):
+        return False
+    weighted = sum(int(digit) * weight for digit, weight in zip(digits, (3, 7, 1) * 3, strict=True))
+    return weighted % 10 == 0 and digits != "000000000"
+
+
+def _near(words: re.Pattern[str], text: str, position: int) -> bool:
+    return bool(words.search(text, max(0, position - _CONTEXT), position))

@@ -1,0 +1,134 @@
+"""Credentials that one can tell by their shape: JWTs, bearer and basic, private keys, providers' API keys."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from mita_otel.redaction.hit import Hit
+
+_JWT_RUN: Final = re.compile(r"[A-Za-z0-9_\-.=]{16,}")
+_JWT: Final = re.compile(r"eyJ[A-Za-z0-9_\-]{4,}={0,2}\.[A-Za-z0-9_\-]{4,}={0,2}(?:\.[A-Za-z0-9_\-=]*){0,3}")
+
+_SCHEME: Final = re.compile(
+    r"(?i)(?<![a-z])(bearer|basic|digest|negotiate|ntlm|apikey|api-key|token)[ \t+:=\"']{1,3}([A-Za-z0-9._~+/=\-]{6,})"
+)
+_WORD: Final = re.compile(r"[A-Za-z]?[a-z]+(?:[_\-.][a-z]+)*\.?\Z")
+_MIN_TOKEN: Final = 16
+
+_HEADER: Final = re.compile(
+    r"(?i)(?<![a-z])((?:proxy-)?authorization|(?:set-)?cookie)[\"']?[ \t]*:[ \t]*[\"']?(?=[^\s\"'\[{])([^\r\n\"']+)"
+)
+
+_KEY_BEGIN: Final = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+_KEY_END: Final = "-----END "
+_KEY_CLOSE: Final = "-----"
+
+_SHAPES: Final = re.compile(
+    "|".join(
+        (
+            r"(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{10,}",  # Stripe
+            r"whsec_[A-Za-z0-9+/=]{16,}",  # Stripe webhooks
+            r"sk-(?:proj-|ant-|svcacct-|admin-|or-v1-)?[A-Za-z0-9_\-]{20,}",  # OpenAI, Anthropic, OpenRouter
+            r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Z0-9])",  # AWS access key ids
+            r"gh[pousr]_[A-Za-z0-9]{30,}",  # GitHub
+            r"github_pat_[A-Za-z0-9_]{30,}",
+            r"glpat-[A-Za-z0-9_\-]{16,}",  # GitLab
+            r"gl(?:dt|rt|cbt|ptt|ft|imt|agent|soat)-[A-Za-z0-9_\-]{16,}",
+            r"xox[abeoprs]-[A-Za-z0-9\-]{10,}",  # Slack
+            r"xapp-[0-9]-[A-Za-z0-9\-]{10,}",
+            r"hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9/_\-]{8,}",
+            r"discord(?:app)?\.com/api/webhooks/[0-9]{10,}/[A-Za-z0-9_\-]{20,}",
+            r"AIza[A-Za-z0-9_\-]{35}",  # Google
+            r"ya29\.[A-Za-z0-9_\-]{20,}",
+            r"GOCSPX-[A-Za-z0-9_\-]{20,}",
+            r"1//0[A-Za-z0-9_\-]{20,}",  # Google refresh tokens
+            r"SG\.[A-Za-z0-9_\-]{16,}\.[A-Za-z0-9_\-]{16,}",  # SendGrid
+            r"key-[0-9a-f]{32}",  # Mailgun
+            r"(?<![0-9A-Za-z])SK[0-9a-f]{32}",  # Twilio
+            r"[0-9a-f]{32}-us[0-9]{1,2}(?![0-9])",  # Mailchimp
+            r"sq0(?:atp|csp|idp)-[A-Za-z0-9_\-]{20,}",  # Square
+            r"EAAA[A-Za-z0-9_\-]{50,}",  # Square, Meta
+            r"access_token\$(?:production|sandbox)\$[0-9a-z]{16}\$[0-9a-f]{32}",  # Braintree, PayPal
+            r"A[QT][A-Za-z0-9+/]{6}[A-Za-z0-9]{2}_[A-Za-z0-9_\-]{40,}",  # Adyen
+            r"shp(?:at|ca|pa|ss)_[A-Fa-f0-9]{32}",  # Shopify
+            r"npm_[A-Za-z0-9]{30,}",
+            r"pypi-[A-Za-z0-9_\-]{40,}",
+            r"hf_[A-Za-z0-9]{30,}",  # Hugging Face
+            r"dop_v1_[0-9a-f]{60,}",  # DigitalOcean
+            r"dapi[0-9a-f]{32}",  # Databricks
+            r"hv[sbr]\.[A-Za-z0-9_\-]{20,}",  # Vault
+            r"lin_api_[A-Za-z0-9]{30,}",
+            r"sntr[yus]{1,2}_[A-Za-z0-9+/=_\-]{30,}",  # Sentry
+            r"dd[ap]_[A-Za-z0-9]{30,}",
+            r"NRAK-[A-Z0-9]{20,}",  # New Relic
+            r"PMAK-[0-9a-f]{20,}-[0-9a-f]{20,}",  # Postman
+            r"plaid-(?:production|sandbox|development)-[0-9a-f\-]{30,}",
+            r"(?:access|public)-(?:production|sandbox|development)-[0-9a-f]{8}-[0-9a-f\-]{20,}",  # Plaid
+            r"AGE-SECRET-KEY-1[A-Z0-9]{40,}",
+            r"(?<![0-9])[0-9]{8,10}:AA[A-Za-z0-9_\-]{33}",  # Telegram
+            r"(?i:AccountKey|SharedAccessKey|SharedAccessSignature)=[A-Za-z0-9+/=%_\-]{20,}",  # Azure
+        )
+    )
+)
+_SHAPE_GATE: Final = re.compile(
+    r"[spr]k[_-]|whsec_|A[KSBC][IC]A|gh[pousr]_|github_pat|gl\w{2,5}-|xox|xapp|slack\.com|discord|AIza|ya29|GOCSPX|1//0|SG\.|key-|SK[0-9a-f]|-us\d"
+    r"|sq0|EAAA|access_token\$|A[QT]|shp|npm_|pypi-|hf_|dop_|dapi|hv[sbr]\.|lin_api|sntr|dd[ap]_|NRAK|PMAK|plaid|sandbox|production|development"
+    r"|AGE-|:AA|(?i:AccountKey|SharedAccess)"
+)
+
+
+def find_credentials(text: str) -> Iterator[Hit]:
+    """Yield credentials by their shape."""
+    if "eyJ" in text:
+        yield from _jwts(text)
+    for match in _SCHEME.finditer(text):
+        if _is_credential(match[1].lower(), match[2]):
+            yield Hit(match.start(2), match.end(2), "authorization")
+    for match in _HEADER.finditer(text):
+        rule = "cookie" if match[1].lower().endswith("cookie") else "authorization"
+        yield Hit(match.start(2), match.start(2) + len(match[2].rstrip(" ,;}])")), rule)
+    if "PRIVATE KEY" in text:
+        yield from _private_keys(text)
+    if _SHAPE_GATE.search(text):
+        for match in _SHAPES.finditer(text):
+            yield Hit(match.start(), match.end(), "key")
+
+
+def _jwts(text: str) -> Iterator[Hit]:
+    for run in _JWT_RUN.finditer(text):
+        start = text.find("eyJ", run.start(), run.end())
+        if start < 0:
+            continue
+        match = _JWT.match(text, start, run.end())
+        if match is None and "." in text[start : run.end()]:
+            # Several starts in one run: what matters is that the run holds a token, so all of it goes.
+            tail = text.rfind("eyJ", start, run.end())
+            match = _JWT.match(text, tail, run.end())
+        if match:
+            yield Hit(start, run.end(), "jwt")
+
+
+def _is_credential(scheme: str, value: str) -> bool:
+    if scheme == "basic":
+        try:
+            return b":" in base64.b64decode(value + "=" * (-len(value) % 4), validate=True)
+        except (ValueError, binascii.Error):
+            return False
+    if _WORD.match(value):
+        return len(value) >= _MIN_TOKEN * 2
+    if scheme == "token":
+        return len(value) >= _MIN_TOKEN and any(char.isdigit() for char in value)
+    return True
+
+
+def _private_keys(text: str) -> Iterator[Hit]:
+    position = 0
+    while begin := _KEY_BEGIN.search(text, position):
+        end = text.find(_KEY_END, begin.end())
+        close = text.find(_KEY_CLOSE, end + len(_KEY_END)) if end >= 0 else -1
+        position = len(text) if close < 0 else close + len(_KEY_CLOSE)
+        yield Hit(begin.start(), position, "private_key")

@@ -1,0 +1,126 @@
+"""Which names have secret values, and how the values of the others are read."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple
+
+from mita_otel.policy.redaction import KeyPolicy
+from mita_otel.redaction.words import Words, split_parts, split_words
+
+Place = Literal["text", "sql", "url"]
+"""How a value is read: as any text, as a database statement, as a URL."""
+
+_MAX_NAME: Final = 512
+_MAX_CACHED: Final = 4096
+
+
+class KeyVerdict(NamedTuple):
+    """What a name says about its value."""
+
+    rule: str | None
+    """The rule that makes the value secret, or None."""
+    reference: bool = False
+    """True for `account_id`: secret only if the value reads like a number of some length."""
+    plural: bool = False
+    """True for `tokens`: secret, but a number under it is a count."""
+    weak: bool = False
+    """True for one common word (`key`, `card`): in prose, it takes more than a colon."""
+    place: Place = "text"
+
+
+class KeyRules:
+    """Judges names by their words.
+
+    Args:
+        policy: Names that are sensitive, allowed, harmless or descriptive.
+    """
+
+    def __init__(self, policy: KeyPolicy) -> None:
+        self._sequences: dict[str, list[tuple[Words, str, bool]]] = {}
+        named = {split_words(name): rule for rule, names in policy.rules.items() for name in names}
+        for name in policy.sensitive:
+            named.setdefault(split_words(name), "key")
+        for words, rule in named.items():
+            plural = words[-1].endswith("s") and (*words[:-1], words[-1][:-1]) in named
+            for form in {words, ("".join(words),)}:
+                self._sequences.setdefault(form[0], []).append((form, rule, plural))
+        for sequences in self._sequences.values():
+            sequences.sort(key=lambda sequence: -len(sequence[0]))
+        self._weak = {words for words in named if len(words) == 1 and words[0] in _COMMON_WORDS}
+        self._allow = {split_words(name) for name in policy.allow}
+        self._harmless: dict[str, list[Words]] = {}
+        for name in policy.harmless:
+            words = split_words(name)
+            self._harmless.setdefault(words[0], []).append(words)
+        self._descriptive = {split_words(name) for name in policy.descriptive}
+        self._identifiers = {split_words(name) for name in policy.identifiers}
+        self._places: dict[str, Place] = dict.fromkeys(policy.statements, "sql")
+        self._places.update(dict.fromkeys(policy.urls, "url"))
+        self._cache: dict[str, KeyVerdict] = {}
+
+    def judge(self, name: str) -> KeyVerdict:
+        """Return what the name says about its value. Answers are remembered, with a bound."""
+        verdict = self._cache.get(name)
+        if verdict is None:
+            verdict = self._judge(name[-_MAX_NAME:])
+            if len(name) <= _MAX_NAME:
+                if len(self._cache) >= _MAX_CACHED:
+                    self._cache.clear()
+                self._cache[name] = verdict
+        return verdict
+
+    def judge_phrase(self, words: Words) -> str | None:
+        """Return the rule of a phrase of prose that ends in a sensitive name of several words."""
+        for start in range(len(words) - 1):
+            for sequence, rule, _ in self._sequences.get(words[start], ()):
+                if len(sequence) > 1 and words[start:] == sequence:
+                    return rule
+        return None
+
+    def _judge(self, name: str) -> KeyVerdict:
+        place = self._places.get(name.lower(), "text")
+        words = split_words(name)
+        if words in self._allow:
+            return KeyVerdict(None, place=place)
+        found = self._match(words) or self._match(split_parts(name))
+        return KeyVerdict(None, place=place) if found is None else found._replace(place=place)
+
+    def _match(self, words: Words) -> KeyVerdict | None:
+        while words and words[-1].isdigit() and len(words) > 1 and not self._ends_sequence(words):
+            words = words[:-1]
+        best: KeyVerdict | None = None
+        for start, word in enumerate(words):
+            for sequence, rule, plural in self._sequences.get(word, ()):
+                end = start + len(sequence)
+                if words[start:end] != sequence or self._is_harmless(words, start, end):
+                    continue
+                rest = words[end:]
+                if rest and (rest[-1:] in self._descriptive or rest[-2:] in self._descriptive):
+                    break
+                reference = bool(rest) and rest[-1:] in self._identifiers
+                weak = sequence in self._weak and len(words) == 1
+                verdict = KeyVerdict(rule, reference, plural and not rest, weak)
+                if best is None or (best.reference and not reference) or len(sequence) > 1:
+                    best = verdict
+                break
+        return best
+
+    def _ends_sequence(self, words: Words) -> bool:
+        return any(
+            words[-len(sequence) :] == sequence
+            for start in range(len(words))
+            for sequence, _, _ in self._sequences.get(words[start], ())
+        )
+
+    def _is_harmless(self, words: Words, start: int, end: int) -> bool:
+        """Tell whether a harmless name covers a part of the words from `start` to `end`."""
+        return any(
+            first + len(harmless) > start and words[first : first + len(harmless)] == harmless
+            for first in range(end)
+            for harmless in self._harmless.get(words[first], ())
+        )
+
+
+_COMMON_WORDS: Final = frozenset(
+    {"key", "card", "account", "token", "pin", "secret", "sin", "tin", "salt", "seed"}
+)

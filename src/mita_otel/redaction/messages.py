@@ -1,0 +1,102 @@
+"""Error messages that quote what they choke on: database drivers', SQLAlchemy's, pydantic's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from mita_otel.redaction.hit import Hit
+from mita_otel.redaction.keys import KeyRules
+from mita_otel.redaction.marker import MARKER
+from mita_otel.redaction.pairs import reads_like_number
+
+_KEY: Final = re.compile(r"\(([\w\", ]{1,256})(?:::\w+)?\)=\(")
+_DUPLICATE: Final = re.compile(r"[Dd]uplicate entry (['\"])([^\n]{0,512}?)\1 for key ['\"]?([\w.$\-]+)")
+_ROW: Final = re.compile(r"(?:Failing row contains|COPY \w+, line \d+(?:, column \w+)?:) ?")
+_INPUT: Final = "input_value="
+_INPUT_END: Final = ", input_type="
+_PARAMETERS: Final = "[parameters: "
+_STATEMENT: Final = "[SQL: "
+_SQL_END: Final = re.compile(r"\](?=\n|\s*\Z|\s*\[parameters: |\s*\(Background)")
+
+
+class MessageFinder:
+    """Finds values in the messages of databases and validators.
+
+    Args:
+        keys: Which columns are sensitive.
+    """
+
+    def __init__(self, keys: KeyRules) -> None:
+        self._keys = keys
+
+    def __call__(self, text: str) -> Iterator[Hit]:
+        """Yield values that a message quotes."""
+        if ")=(" in text:
+            yield from self._constraints(text)
+        if "uplicate entry" in text:
+            for match in _DUPLICATE.finditer(text):
+                rule = self._rule(match[3], match[2])
+                if rule:
+                    yield Hit(match.start(2), match.end(2), rule)
+        if "row contains" in text or "COPY " in text:
+            for match in _ROW.finditer(text):
+                yield from _line(text, match.end())
+        if _INPUT in text:
+            yield from _inputs(text)
+
+    def _constraints(self, text: str) -> Iterator[Hit]:
+        """Yield the values of `Key (account_number)=(12345678) already exists.`."""
+        for match in _KEY.finditer(text):
+            newline = text.find("\n", match.end())
+            line_end = len(text) if newline < 0 else newline
+            end = text.rfind(")", match.end(), min(line_end, match.end() + 1024))
+            words = text.find(") ", match.end(), line_end)
+            end = words if words >= 0 else (end if end >= 0 else line_end)
+            rule = self._rule(match[1], text[match.end() : end])
+            if rule and end > match.end():
+                yield Hit(match.end(), end, rule)
+
+    def _rule(self, columns: str, value: str) -> str | None:
+        for column in re.split(r"[\", .]+", columns):
+            verdict = self._keys.judge(column)
+            if verdict.rule and not (verdict.reference and not reads_like_number(value)):
+                return verdict.rule
+        return None
+
+
+def statements(text: str) -> Iterator[tuple[int, int, bool]]:
+    """Yield SQLAlchemy's `[SQL: …]` (True) and `[parameters: …]` (False): where the content starts and ends."""
+    position = 0
+    while True:
+        sql, parameters = text.find(_STATEMENT, position), text.find(_PARAMETERS, position)
+        if sql < 0 and parameters < 0:
+            return
+        is_sql = parameters < 0 or 0 <= sql < parameters
+        start = sql + len(_STATEMENT) if is_sql else parameters + len(_PARAMETERS)
+        close = _SQL_END.search(text, start)
+        end = close.start() if close else len(text)
+        yield start, end, is_sql
+        position = end
+
+
+def _inputs(text: str) -> Iterator[Hit]:
+    """Yield what pydantic quotes: `input_value='…', input_type=str`."""
+    start = text.find(_INPUT)
+    while start >= 0:
+        start += len(_INPUT)
+        end = text.find(_INPUT_END, start)
+        if end < 0:
+            newline = text.find("\n", start)
+            end = len(text) if newline < 0 else newline
+        if end > start and not MARKER.fullmatch(text, start, end):
+            yield Hit(start, end, "input")
+        start = text.find(_INPUT, end)
+
+
+def _line(text: str, start: int) -> Iterator[Hit]:
+    newline = text.find("\n", start)
+    end = len(text) if newline < 0 else newline
+    if end > start and not MARKER.match(text, start):
+        yield Hit(start, end, "row")

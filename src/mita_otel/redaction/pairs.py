@@ -1,0 +1,128 @@
+"""Names and values inside a text: `password=…`, `"card": {…}`, `Key (account_number)=(…)`, `<cvv>…</cvv>`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from mita_otel.redaction.hit import Hit
+from mita_otel.redaction.keys import KeyRules
+from mita_otel.redaction.marker import MARKER
+from mita_otel.redaction.quoting import bare_end, bracket_end, quoted_end
+from mita_otel.redaction.words import split_words
+
+_PAIR: Final = re.compile(
+    r"(?<![\w.\-])(?P<name>[^\W\d][\w.\-]*)(?P<close>(?:\[[\w'\"]*\])*\\*[\"'`]?[)\]]?)[ \t]{0,4}(?P<sign>=>|:=|={1,3}|:)(?P<gap>[ \t]{0,4}\n?[ \t]{0,8})"
+)
+_PHRASE: Final = re.compile(r"(?:[A-Za-z]+[ ]){1,3}\Z")
+_PHRASE_REACH: Final = 48
+_TAG: Final = re.compile(r"<(?:[\w\-]+:)?([A-Za-z][\w.\-]*)(?:\s[^<>]*)?>([^<]+)</")
+_OPTION: Final = re.compile(r"(?<![\w\-])--([A-Za-z][\w\-]+) +(?![-\s])(\S+)")
+_SOURCE: Final = re.compile(
+    r'^[ \t]*File "[^"\n]*", line \d+[^\n]*((?:\n {4,}(?! *File ")[^\n]*)+)', re.MULTILINE
+)
+
+_PROSE: Final = frozenset(
+    ["a", "an", "and", "are", "be", "been", "cannot", "can", "correct", "does", "do", "expired", "failed", "field", "for", "from", "given", "has", "have", "in", "incorrect", "invalid", "is", "it", "kwargs", "length", "malformed", "match", "matches", "mismatch", "missing", "must", "no", "none", "not", "null", "of", "ok", "on", "or", "provided", "required", "reset", "set", "should", "string", "the", "this", "to", "token", "too", "true", "false", "unknown", "unset", "updated", "valid", "value", "was", "were", "will", "with", "wrong", "you", "your", "accepted", "denied", "rejected", "declined", "revoked", "changed", "empty", "found", "str", "int", "bool", "bytes", "any", "optional", "undefined", "nil"]
+)
+"""Words that follow a colon in prose, as in `password: must not be empty`."""
+_MIN_WEAK: Final = 16
+
+
+class PairFinder:
+    """Finds the values of sensitive names in a text.
+
+    Args:
+        keys: Which names are sensitive.
+    """
+
+    def __init__(self, keys: KeyRules) -> None:
+        self._keys = keys
+
+    def __call__(self, text: str) -> Iterator[Hit]:
+        """Yield the values, without their quotes, so that a JSON text stays one."""
+        if "=" in text or ":" in text:
+            yield from self._pairs(text)
+        if "</" in text:
+            for match in _TAG.finditer(text):
+                yield from self._whole(match[1], text, match.start(2), match.end(2))
+        if "--" in text:
+            for match in _OPTION.finditer(text):
+                yield from self._whole(match[1], text, match.start(2), match.end(2))
+
+    def _pairs(self, text: str) -> Iterator[Hit]:
+        source = [match.span(1) for match in _SOURCE.finditer(text)] if 'File "' in text else []
+        done = 0
+        for match in _PAIR.finditer(text):
+            if match.start() < done:
+                continue
+            verdict = self._keys.judge(match["name"])
+            rule, phrase = verdict.rule, False
+            if rule is None or verdict.weak:
+                before = _PHRASE.search(text, max(0, match.start() - _PHRASE_REACH), match.start())
+                if before:
+                    words = (*split_words(before.group()), *split_words(match["name"]))
+                    named = self._keys.judge_phrase(words)
+                    phrase = named is not None
+                    rule = named or rule
+            if rule is None or match.end() >= len(text) or MARKER.match(text, match.end()):
+                continue
+            in_source = any(start <= match.start() < end for start, end in source)
+            hit = self._value(text, match, rule, weak=verdict.weak and not phrase, in_source=in_source)
+            if hit is None or (verdict.reference and not reads_like_number(text[hit.start : hit.end])):
+                continue
+            if verdict.plural and text[hit.start : hit.end].isdigit():
+                continue
+            done = hit.end
+            yield hit
+
+    def _value(
+        self, text: str, match: re.Match[str], rule: str, *, weak: bool, in_source: bool
+    ) -> Hit | None:
+        start = match.end()
+        quoted = quoted_end(text, start)
+        prose = match["sign"] == ":" and not match["close"].strip("])")
+        if quoted is not None:
+            first, end, _ = quoted
+            value = text[first:end]
+            if not value or MARKER.fullmatch(value) or (weak and prose and not _is_telling(value)):
+                return None
+            return Hit(first, end, rule)
+        if text[start] in "([{":
+            if in_source:
+                return None
+            end = bracket_end(text, start)
+            inner = Hit(start + 1, end - 1 if end - start > 1 and text[end - 1] in ")]}" else end, rule)
+            return inner if inner.end > inner.start else None
+        end = bare_end(text, start)
+        value = text[start:end]
+        if not value or value.lower() in ("none", "null", "true", "false", "nil", "undefined"):
+            return None
+        if in_source and not value[0].isdigit():
+            return None
+        if prose and "\n" in match["gap"]:
+            return None
+        if prose and (value.lower().strip(".!") in _PROSE or (weak and not _is_telling(value))):
+            return None
+        if set(value) <= set("*x.#-?$%{}"):
+            return None  # already hidden, or a placeholder
+        return Hit(start, end, rule)
+
+    def _whole(self, name: str, text: str, start: int, end: int) -> Iterator[Hit]:
+        verdict = self._keys.judge(name)
+        if verdict.rule is None or MARKER.fullmatch(text[start:end]):
+            return
+        if not text[start:end].strip() or (verdict.reference and not reads_like_number(text[start:end])):
+            return
+        yield Hit(start, end, verdict.rule)
+
+
+def reads_like_number(value: str) -> bool:
+    """Tell whether the value of a reference (`account_id`) reads like an account number: eight digits or more."""
+    digits = sum(char.isdigit() for char in value)
+    return digits >= 8 and all(char.isdigit() or char in " -." for char in value)
+
+
+def _is_telling(value: str) -> bool:
+    return any(char.isdigit() for char in value) or len(value) >= _MIN_WEAK

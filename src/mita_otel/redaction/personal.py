@@ -1,0 +1,36 @@
+"""Personal data that a policy may hide: e-mail and IP addresses."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from mita_otel.redaction.hit import Hit
+
+_EMAIL_DOMAIN: Final = re.compile(r"@(?:[A-Za-z0-9\-]{1,63}\.){1,8}[A-Za-z]{2,24}")
+_EMAIL_LOCAL: Final = re.compile(r"[\w.!#$%&'*+/=?^`{|}~\-]{1,64}\Z")
+_IPV4: Final = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\d)")
+_IPV6: Final = re.compile(r"(?<![\w:.])[0-9A-Fa-f:]{2,39}:[0-9A-Fa-f:.]{0,39}(?![\w:])")
+
+
+def find_emails(text: str) -> Iterator[Hit]:
+    """Yield e-mail addresses."""
+    if "@" not in text:
+        return
+    for domain in _EMAIL_DOMAIN.finditer(text):
+        local = _EMAIL_LOCAL.search(text, max(0, domain.start() - 64), domain.start())
+        if local:
+            yield Hit(local.start(), domain.end(), "email")
+
+
+def find_ips(text: str) -> Iterator[Hit]:
+    """Yield IPv4 and IPv6 addresses."""
+    for pattern in (_IPV4, _IPV6):
+        for match in pattern.finditer(text):
+            try:
+                ipaddress.ip_address(match.group())
+            except ValueError:
+                continue
+            yield Hit(match.start(), match.end(), "ip")

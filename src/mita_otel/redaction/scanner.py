@@ -1,0 +1,90 @@
+"""Runs every finder over every view of a text, and puts markers where they found something."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from mita_otel.redaction.hit import Finder, Hit
+from mita_otel.redaction.marker import MARKER, NEVER_SHOWN, Markers
+from mita_otel.redaction.views import views
+
+_MIN_LENGTH: Final = 3
+
+
+class Scanner:
+    """Replaces what the finders find in a text.
+
+    Args:
+        finders: What is looked for.
+        markers: What stands in its place.
+    """
+
+    def __init__(self, finders: Sequence[Finder], markers: Markers) -> None:
+        self._finders = tuple(finders)
+        self._markers = markers
+
+    def hits(self, text: str) -> list[Hit]:
+        """Return what the finders find: in order, apart from each other, none inside a marker."""
+        if len(text) < _MIN_LENGTH:
+            return []
+        found: list[Hit] = []
+        for view in views(text):
+            for finder in self._finders:
+                for hit in finder(view.text):
+                    found.append(view.original(hit))  # noqa: PERF401 - a comprehension would hide the order
+        if not found:
+            return found
+        kept = (hit for hit in found if hit.end > hit.start and self._markers.mode(hit.rule) != "off")
+        return _merge(_outside(text, kept))
+
+    def replace(self, text: str, tally: Counter[str]) -> str:
+        """Return the text with markers, and count them. The same object if there was nothing to hide."""
+        return self.substitute(text, self.hits(text), tally)
+
+    def substitute(
+        self,
+        text: str,
+        hits: Iterable[Hit],
+        tally: Counter[str],
+        write: Callable[[str, str], str] | None = None,
+    ) -> str:
+        """Return the text with a marker for each of `hits`, which are in order."""
+        write = write or self._markers.write
+        pieces: list[str] = []
+        position = 0
+        for start, end, rule in hits:
+            pieces.append(text[position:start])
+            pieces.append(write(rule, text[start:end]))
+            tally[rule] += 1
+            position = end
+        if not pieces:
+            return text
+        pieces.append(text[position:])
+        return "".join(pieces)
+
+
+def _outside(text: str, hits: Iterable[Hit]) -> list[Hit]:
+    if "[redacted:" not in text:
+        return list(hits)
+    markers = [match.span() for match in MARKER.finditer(text)]
+    return [hit for hit in hits if not any(start <= hit.start and hit.end <= end for start, end in markers)]
+
+
+def _merge(hits: list[Hit]) -> list[Hit]:
+    """Return the hits in order, those that overlap as one, under the rule of the longest."""
+    merged: list[Hit] = []
+    widest = 0
+    for hit in sorted(hits):
+        if merged and hit.start < merged[-1].end:
+            last = merged[-1]
+            size = hit.end - hit.start
+            rule = last.rule
+            if (size > widest and last.rule not in NEVER_SHOWN) or hit.rule in NEVER_SHOWN:
+                rule, widest = hit.rule, size
+            merged[-1] = Hit(last.start, max(last.end, hit.end), rule)
+        else:
+            merged.append(hit)
+            widest = hit.end - hit.start
+    return merged

@@ -1,0 +1,50 @@
+"""Secrets that only a URL has: user and password before the host, signed values, numbers as path segments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from mita_otel.redaction.hit import Hit
+
+_USERINFO: Final = re.compile(r"[^\s/?#\"'<>\[\]]{1,512}@")
+_DSN_USERINFO: Final = re.compile(r"[^\s:/?#@\"'<>]{0,128}:[^\s\"'<>]{0,256}@(?=[\w.\-\[]+(?:[:/?,]|\s|\Z))")
+_SCHEME: Final = re.compile(r"([A-Za-z][\w+.\-]{0,30})\Z")
+_WEB: Final = frozenset({"http", "https", "ws", "wss"})
+_SIGNED: Final = re.compile(
+    r"[?&;#](?:code|state|auth|session|sid|ticket|assertion|samlresponse)=([^&\s#\"'<>;]{16,})", re.IGNORECASE
+)
+_SEGMENT: Final = re.compile(
+    r"(?i)/(?:bank-?)?(?:accounts?|cards?|acct|routing|ssns?|payment-methods?)/(\d{8,19})(?=[/?#\s\"',;)]|\Z)"
+)
+_MARKED: Final = "[redacted:"
+
+
+def find_url_secrets(text: str) -> Iterator[Hit]:
+    """Yield credentials before a host, long values of one-time parameters and numbers of accounts in paths."""
+    position = text.find("://")
+    while position >= 0:
+        yield from _userinfo(text, position)
+        position = text.find("://", position + 3)
+    for match in _SIGNED.finditer(text):
+        yield Hit(match.start(1), match.end(1), "token")
+    for match in _SEGMENT.finditer(text):
+        yield Hit(match.start(1), match.end(1), "account")
+
+
+def _userinfo(text: str, position: int) -> Iterator[Hit]:
+    scheme = _SCHEME.search(text, max(0, position - 32), position)
+    if scheme is None:
+        return
+    start = position + 3
+    web = scheme[1].lower() in _WEB
+    match = _USERINFO.match(text, start) or (None if web else _DSN_USERINFO.match(text, start))
+    if match is None:
+        return
+    userinfo = match.group()[:-1]
+    if not web:
+        wider = _DSN_USERINFO.match(text, start)
+        match = wider if wider and wider.end() > match.end() else match
+    if ":" in userinfo or web:
+        yield Hit(start, match.end() - 1, "url_credentials")

@@ -1,0 +1,110 @@
+"""The texts behind a text: other scripts' digits as ASCII, percent-encoding and escapes undone.
+
+A secret is looked for in each view. A view knows where each of its characters came from, so that what is
+found in it is hidden in the text itself.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from mita_otel.redaction.hit import Hit
+
+_ENCODED: Final = re.compile(
+    r"(?:%[0-9A-Fa-f]{2})+|\\+u[0-9A-Fa-f]{4}|\\+x[0-9A-Fa-f]{2}|&#[0-9]{2,7};|&#[xX][0-9A-Fa-f]{1,6};"
+)
+_ROUNDS: Final = 3
+"""Encodings around encodings that are undone: `%2534` is `%34` is `4`."""
+
+
+class View:
+    """A text as it reads, and where each of its characters stands in the original."""
+
+    def __init__(self, text: str, offsets: Sequence[int] | None = None) -> None:
+        self.text = text
+        self._offsets = offsets
+
+    def original(self, hit: Hit) -> Hit:
+        """Return the hit as a stretch of the original text."""
+        if self._offsets is None:
+            return hit
+        return Hit(self._offsets[hit.start], self._offsets[hit.end], hit.rule)
+
+    def decoded(self) -> View | None:
+        """Return the view with one layer of encoding undone, or None if there is none."""
+        matches = list(_ENCODED.finditer(self.text))
+        if not matches:
+            return None
+        chars: list[str] = []
+        offsets: list[int] = []
+        last = 0
+        for match in matches:
+            chars.append(self.text[last : match.start()])
+            offsets.extend(range(last, match.start()))
+            for char, position in _decode(match):
+                chars.append(char)
+                offsets.append(position)
+            last = match.end()
+        chars.append(self.text[last:])
+        offsets.extend(range(last, len(self.text) + 1))
+        outer = self._offsets
+        return View("".join(chars), offsets if outer is None else [outer[i] for i in offsets])
+
+
+def views(text: str) -> Iterator[View]:
+    """Yield the text as it reads, then with up to three layers of encoding undone."""
+    view: View | None = View(fold(text))
+    for _ in range(_ROUNDS + 1):
+        if view is None:
+            return
+        yield view
+        view = view.decoded()
+        if view is not None:
+            view.text = fold(view.text)
+
+
+def fold(text: str) -> str:
+    """Return the text, character for character, with all digits, blanks, dashes and wide letters in ASCII."""
+    return text if text.isascii() else text.translate(_FOLD)
+
+
+def _decode(match: re.Match[str]) -> Iterator[tuple[str, int]]:
+    encoded, start = match.group(), match.start()
+    if encoded[0] == "%":
+        raw = bytes.fromhex(encoded.replace("%", ""))
+        position = start
+        for char in raw.decode("utf-8", "surrogateescape"):
+            yield char, position
+            position += 3 * len(char.encode("utf-8", "surrogateescape"))
+    elif encoded[0] == "\\":
+        yield chr(int(encoded.lstrip("\\")[1:], 16)), start
+    else:
+        digits = encoded[2:-1]
+        code = int(digits[1:], 16) if digits[0] in "xX" else int(digits)
+        yield chr(code) if code < 0x110000 else "\N{REPLACEMENT CHARACTER}", start
+
+
+class _Fold(dict[int, int]):
+    """A translation table that is worked out character by character."""
+
+    def __missing__(self, code: int) -> int:
+        if code < 0x80:
+            return code
+        char = chr(code)
+        category = unicodedata.category(char)
+        if category == "Nd":
+            return ord("0") + unicodedata.decimal(char)
+        if 0xFF01 <= code <= 0xFF5E:
+            return code - 0xFEE0
+        if category in ("Zs", "Cf"):
+            return ord(" ")
+        if category == "Pd" or code == 0x2212:
+            return ord("-")
+        normal = unicodedata.normalize("NFKC", char)
+        return ord(normal) if len(normal) == 1 and normal.isascii() else code
+
+
+_FOLD: Final = _Fold()
