@@ -1,0 +1,99 @@
+"""Exporters by name: ours, the SDK's and third parties'; whoever cannot be had costs one sentence."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExporter, SpanExportResult
+
+from mita_otel.exporters.memory import MemorySpanExporter
+from mita_otel.exporters.otlp import make_otlp_exporter
+from mita_otel.exporters.registry import ExporterUnavailable, exporter_names, find_exporters
+
+
+class Ours(SpanExporter):
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        return SpanExportResult.SUCCESS
+
+
+def refuse() -> SpanExporter:
+    raise ExporterUnavailable("it is Sunday; come back on Monday")
+
+
+def explode() -> SpanExporter:
+    raise ValueError("boom")
+
+
+def test_names_and_instances_in_the_order_asked_for() -> None:
+    instance = MemorySpanExporter(1)
+    found = find_exporters(["ours", instance, " none ", "", "ours"], {"ours": Ours})
+    assert [name for name, _ in found.exporters] == ["ours", "MemorySpanExporter"]
+    assert found.exporters[1][1] is instance
+    assert found.problems == []
+
+
+def test_our_own_name_comes_before_the_sdks() -> None:
+    assert isinstance(find_exporters(["console"], {}).exporters[0][1], ConsoleSpanExporter)
+    assert isinstance(find_exporters(["console"], {"console": Ours}).exporters[0][1], Ours)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("consle", "no exporter is called 'consle'; did you mean 'console'?"),
+        ("sunday", "it is Sunday; come back on Monday"),
+        ("broken", "exporter 'broken' could not be made (ValueError: boom)"),
+    ],
+)
+def test_what_cannot_be_had_is_one_sentence_and_the_rest_is_there(name: str, expected: str) -> None:
+    found = find_exporters([name, "ours"], {"ours": Ours, "sunday": refuse, "broken": explode})
+    assert [one for one, _ in found.exporters] == ["ours"]
+    assert len(found.problems) == 1
+    assert found.problems[0].startswith(expected)
+
+
+def test_a_third_partys_exporter_is_found_by_its_entry_point(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bank_exporter.py").write_text(
+        "from opentelemetry.sdk.trace.export import SpanExporter\nclass Bank(SpanExporter): pass\nclass Not: pass\n"
+    )
+    info = tmp_path / "bank_exporter-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bank-exporter\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[opentelemetry_traces_exporter]\nbank = bank_exporter:Bank\nnot = bank_exporter:Not\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    try:
+        found = find_exporters(["bank", "not"], {})
+        assert [type(exporter).__name__ for _, exporter in found.exporters] == ["Bank"]
+        assert found.problems == ["exporter 'not' (bank_exporter:Not) is not an OpenTelemetry SpanExporter"]
+        assert "bank" in exporter_names({})
+    finally:
+        sys.modules.pop("bank_exporter", None)
+
+
+def test_our_entry_points_load() -> None:
+    assert {"file", "memory", "sentry"} <= set(exporter_names({}))
+
+
+@pytest.mark.parametrize("env", [{}, {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}])
+def test_otlp_is_http_where_that_is_what_is_installed(env: dict[str, str]) -> None:
+    exporter = make_otlp_exporter(env)
+    assert isinstance(exporter, OTLPSpanExporter)
+    exporter.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("protocol", "mend"),
+    [("grpc", "install opentelemetry-exporter-otlp-proto-grpc"), ("carrier-pigeon", "use one of http/protobuf, grpc")],
+)
+def test_a_protocol_that_cannot_be_had_says_what_to_do(protocol: str, mend: str) -> None:
+    with pytest.raises(ExporterUnavailable, match=mend):
+        make_otlp_exporter({"OTEL_EXPORTER_OTLP_PROTOCOL": protocol})

@@ -1,0 +1,108 @@
+"""One SERVER span a request, from FastAPI's own telemetry or from the contrib package, never both."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from mita_otel.instrumentation.fastapi import fastapi_source
+from mita_otel.policy import default_policy
+
+SCRIPT = textwrap.dedent(
+    """
+    import asyncio, json, sys
+    from fastapi import BackgroundTasks, Depends, FastAPI, WebSocket     # bound before instrumentation
+    import httpx
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+    from mita_otel.instrumentation.fastapi import FastAPIInstrumentation
+    from mita_otel.policy import default_policy
+
+    mode, operation_spans, when, telemetry = sys.argv[1], sys.argv[2] == "yes", sys.argv[3], sys.argv[4]
+    memory = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(memory))
+    trace.set_tracer_provider(provider)
+    policy = default_policy().instrumentation.model_copy(
+        update={"fastapi": mode, "fastapi_operation_spans": operation_spans}
+    )
+    instrumentation = FastAPIInstrumentation(policy)
+    if when == "before" and mode != "off":
+        instrumentation.install()
+    app = FastAPI(**({} if telemetry == "default" else {"telemetry": json.loads(telemetry)}))
+    if when == "after":
+        instrumentation.instrument(app)
+        instrumentation.instrument(app)
+
+    @app.get("/api/accounts/{number}/balance")
+    async def balance(number: int):
+        return {"balance": number}
+
+    async def main():
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            assert (await client.get("/api/accounts/7/balance")).status_code == 200
+
+    asyncio.run(main())
+    print(json.dumps([[s.kind.name, s.name, s.instrumentation_scope.name] for s in memory.get_finished_spans()]))
+    """
+)
+
+
+def spans_of(mode: str, operation_spans: bool = False, when: str = "before", telemetry: str = "default") -> list:
+    import json
+
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", SCRIPT, mode, "yes" if operation_spans else "no", when, telemetry],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+SERVER = "GET /api/accounts/{number}/balance"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(
+    ("mode", "scope"),
+    [("auto", "fastapi"), ("native", "fastapi"), ("contrib", "opentelemetry.instrumentation.fastapi")],
+)
+def test_one_server_span_and_no_noise(mode: str, scope: str, when: str) -> None:
+    assert spans_of(mode, when=when) == [["SERVER", SERVER, scope]]
+
+
+def test_operation_spans_are_a_policy() -> None:
+    names = [name for _, name, _ in spans_of("native", operation_spans=True)]
+    assert names[-1] == SERVER
+    assert "fastapi.endpoint" in names
+
+
+def test_what_the_application_says_itself_wins() -> None:
+    assert spans_of("native", telemetry='{"tracing": false}') == []
+    assert len(spans_of("native", telemetry='{"operation_spans": true}')) > 1
+
+
+@pytest.mark.parametrize(
+    ("mode", "has_native", "source"),
+    [
+        ("auto", True, "native"),
+        ("auto", False, "contrib"),
+        ("native", True, "native"),
+        ("native", False, "contrib"),
+        ("contrib", True, "contrib"),
+        ("contrib", False, "contrib"),
+        ("off", True, "off"),
+    ],
+)
+def test_whose_telemetry(mode: str, has_native: bool, source: str) -> None:
+    policy = default_policy().instrumentation.model_copy(update={"fastapi": mode})
+    assert fastapi_source(policy, has_native) == source

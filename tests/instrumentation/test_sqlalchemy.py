@@ -1,0 +1,128 @@
+"""A CLIENT span for each statement, of every engine, with stable attribute names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+from sqlalchemy import create_engine, event, text
+from sqlalchemy.engine import Engine
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from mita_otel.instrumentation.sqlalchemy import SQLAlchemyInstrumentation
+from mita_otel.policy import default_policy
+
+POLICY = default_policy().instrumentation
+
+
+class Traced:
+    """A provider, its spans, and the instrumentation of the global Engine class while a test lasts."""
+
+    def __init__(self) -> None:
+        self.exporter = InMemorySpanExporter()
+        self.provider = TracerProvider(shutdown_on_exit=False)
+        self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
+        self.tracer = self.provider.get_tracer("test")
+        self.instrumentation = SQLAlchemyInstrumentation(POLICY, self.tracer)
+
+    @property
+    def spans(self) -> list[ReadableSpan]:
+        return list(self.exporter.get_finished_spans())
+
+
+@pytest.fixture
+def traced() -> Iterator[Traced]:
+    it = Traced()
+    it.instrumentation.instrument(Engine)
+    yield it
+    for name in ("before", "after"):
+        event.remove(Engine, f"{name}_cursor_execute", getattr(it.instrumentation, f"_{name}"))
+    event.remove(Engine, "handle_error", it.instrumentation._error)
+
+
+def test_an_engine_made_before_or_after_has_its_statements_measured_once(traced: Traced) -> None:
+    engine = create_engine("sqlite://")
+    traced.instrumentation.instrument(engine)  # named as well: still once
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE accounts (id INTEGER, balance INTEGER)"))
+        connection.execute(text("INSERT INTO accounts VALUES (:id, :b)"), [{"id": 1, "b": 5}, {"id": 2, "b": 6}])
+        connection.execute(text("WITH rich AS (SELECT * FROM accounts) SELECT * FROM rich WHERE id = :i"), {"i": 1})
+    engine.dispose()
+    create, insert, select = traced.spans
+    assert [span.name for span in traced.spans] == ["CREATE accounts", "INSERT accounts", "SELECT accounts"]
+    assert all(span.kind is SpanKind.CLIENT for span in traced.spans)
+    assert dict(insert.attributes or {}) == {
+        "db.system.name": "sqlite",
+        "db.query.text": "INSERT INTO accounts VALUES (?, ?)",
+        "db.operation.name": "INSERT",
+        "db.collection.name": "accounts",
+        "db.operation.batch.size": 2,
+    }
+    assert select.attributes["db.operation.name"] == "SELECT"
+
+
+def test_an_engine_made_early_is_measured(traced: Traced) -> None:
+    fresh = Traced()
+    engine = create_engine("sqlite://")
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+    assert len(traced.spans) == 1
+    assert fresh.spans == []
+    engine.dispose()
+
+
+async def test_an_async_engine_is_measured_under_its_parent(traced: Traced) -> None:
+    engine = create_async_engine("sqlite+aiosqlite://")
+    with traced.tracer.start_as_current_span("request"):
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+    await engine.dispose()
+    query, request = traced.spans
+    assert query.name == "SELECT"
+    assert query.parent is not None
+    assert query.parent.span_id == request.context.span_id
+
+
+def test_a_failed_statement_is_an_error_and_ends_its_span(traced: Traced) -> None:
+    engine = create_engine("sqlite://")
+    with engine.connect() as connection, pytest.raises(sqlalchemy.exc.OperationalError):
+        connection.execute(text("SELECT * FROM nowhere"))
+    engine.dispose()
+    [span] = traced.spans
+    assert span.status.status_code is StatusCode.ERROR
+    assert "nowhere" in (span.status.description or "")
+    assert span.attributes["error.type"] == "sqlite3.OperationalError"
+    assert span.end_time is not None
+
+
+def test_suppressed_instrumentation_makes_no_span(traced: Traced) -> None:
+    engine = create_engine("sqlite://")
+    with suppress_instrumentation(), engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+    engine.dispose()
+    assert traced.spans == []
+
+
+def test_a_database_file_names_spans_by_its_file_name_alone(traced: Traced, tmp_path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path}/bank.db")
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+    engine.dispose()
+    assert traced.spans[0].name == "SELECT bank.db"
+
+
+def test_one_engine_alone_can_be_measured() -> None:
+    traced = Traced()
+    measured, other = create_engine("sqlite://"), create_engine("sqlite://")
+    traced.instrumentation.instrument(measured)
+    for engine in (measured, other):
+        with engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+        engine.dispose()
+    assert len(traced.spans) == 1

@@ -1,0 +1,199 @@
+"""HandOff, ExportQueue, FanOut and Link: nothing blocks, nothing raises, every loss is counted."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+
+from mita_otel.exporters.memory import MemorySpanExporter
+from mita_otel.policy.sections import QueuePolicy
+from mita_otel.processors.export_queue import ExportQueue
+from mita_otel.processors.fan_out import FanOut
+from mita_otel.processors.hand_off import HandOff
+from mita_otel.processors.link import Link
+from mita_otel.processors.losses import Losses
+
+
+def queue_policy(**more: float) -> QueuePolicy:
+    values = {"max_spans": 1000, "max_batch": 100, "delay_ms": 60_000, "exporter_max_spans": 1000, **more}
+    return QueuePolicy.model_validate(values)
+
+
+def losses() -> Losses:
+    return Losses(cool_down_s=60)
+
+
+def provider_with(processor: SpanProcessor, **more) -> TracerProvider:
+    provider = TracerProvider(shutdown_on_exit=False, **more)
+    provider.add_span_processor(processor)
+    return provider
+
+
+def end_spans(provider: TracerProvider, *names: str) -> None:
+    tracer = provider.get_tracer("test")
+    for name in names:
+        tracer.start_span(name).end()
+
+
+class Broken(SpanProcessor):
+    """Raises everywhere."""
+
+    def on_start(self, span: Span, parent_context: object = None) -> None:
+        raise RuntimeError("on_start")
+
+    def on_end(self, span: ReadableSpan) -> None:
+        raise RuntimeError("on_end")
+
+    def shutdown(self) -> None:
+        raise RuntimeError("shutdown")
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        raise RuntimeError("force_flush")
+
+
+class Answering(SpanExporter):
+    """Answers or raises as it is told."""
+
+    def __init__(self, answer: SpanExportResult | Exception) -> None:
+        self.answer = answer
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def test_spans_come_through_the_hand_off_and_the_export_queue() -> None:
+    exporter, lost = MemorySpanExporter(100), losses()
+    chain = HandOff(
+        queue_policy(), FanOut([ExportQueue("memory", exporter, queue_policy(), lost)]), lost
+    )
+    provider = provider_with(chain)
+    end_spans(provider, "a", "b")
+    assert provider.force_flush(5000)
+    assert [span.name for span in exporter.spans] == ["a", "b"]
+    assert lost.counts() == {}
+    provider.shutdown()
+
+
+def test_no_exception_of_any_processor_reaches_the_application() -> None:
+    exporter, lost = MemorySpanExporter(100), losses()
+    chain = HandOff(
+        queue_policy(), FanOut([Broken(), ExportQueue("memory", exporter, queue_policy(), lost)]), lost
+    )
+    provider = provider_with(chain)
+    end_spans(provider, "a")
+    assert provider.force_flush(5000) is False  # the broken one did not flush
+    assert [span.name for span in exporter.spans] == ["a"]
+    provider.shutdown()
+
+
+def test_a_processor_that_raises_right_behind_the_hand_off_is_counted() -> None:
+    lost = losses()
+    provider = provider_with(HandOff(queue_policy(), Broken(), lost))
+    end_spans(provider, "a", "b")
+    with pytest.raises(RuntimeError, match="force_flush"):  # only an explicit call sees it
+        provider.force_flush(5000)
+    assert lost.counts() == {("pipeline", "processor_failed"): 2}
+
+
+def test_spans_that_are_not_sampled_are_left_alone() -> None:
+    exporter, lost = MemorySpanExporter(100), losses()
+    provider = provider_with(
+        HandOff(queue_policy(), ExportQueue("memory", exporter, queue_policy(), lost), lost), sampler=ALWAYS_OFF
+    )
+    end_spans(provider, "a")
+    assert provider.force_flush(5000)
+    assert exporter.spans == []
+
+
+def test_a_hanging_exporter_holds_up_nobody_and_its_losses_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+    release, hanging = threading.Event(), threading.Event()
+
+    class Hanging(SpanExporter):
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            hanging.set()
+            release.wait(60)
+            return SpanExportResult.SUCCESS
+
+    lost, good = losses(), MemorySpanExporter(1000)
+    narrow = queue_policy(exporter_max_spans=10, max_batch=1)
+    slow = ExportQueue("slow", Hanging(), narrow, lost)
+    provider = provider_with(
+        HandOff(queue_policy(), FanOut([slow, ExportQueue("good", good, queue_policy(), lost)]), lost)
+    )
+    end_spans(provider, "first")
+    provider.force_flush(1)
+    assert hanging.wait(10)
+    end_spans(provider, *map(str, range(30)))
+    assert provider.force_flush(200) is False
+    assert len(good.spans) == 31
+    assert lost.counts() == {("exporter.slow", "queue_full"): 20}
+    assert caplog.text.count("telemetry lost at exporter.slow: queue_full") == 1
+    release.set()
+    provider.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [(SpanExportResult.FAILURE, "export_failed"), (ValueError("no"), "exporter_failed")],
+)
+def test_a_failed_export_is_counted(answer: SpanExportResult | Exception, reason: str) -> None:
+    lost = losses()
+    queue = ExportQueue("broken", Answering(answer), queue_policy(), lost)
+    provider = provider_with(queue)
+    end_spans(provider, "a", "b")
+    assert provider.force_flush(5000)
+    assert lost.counts() == {("exporter.broken", reason): 2}
+    provider.shutdown()
+
+
+def test_what_does_not_fit_into_the_pipeline_is_counted() -> None:
+    lost, release, entered = losses(), threading.Event(), threading.Event()
+
+    class Slow(SpanProcessor):
+        def on_end(self, span: ReadableSpan) -> None:
+            entered.set()
+            release.wait(60)
+
+    provider = provider_with(HandOff(queue_policy(max_spans=5, max_batch=1), Slow(), lost))
+    end_spans(provider, "first")
+    assert entered.wait(10)
+    end_spans(provider, *map(str, range(8)))
+    assert lost.counts() == {("pipeline", "queue_full"): 3}
+    release.set()
+    provider.shutdown()
+
+
+def test_a_link_whose_process_raises_passes_the_span_on_and_counts(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(Link):
+        def process(self, span: ReadableSpan) -> ReadableSpan | None:
+            raise ValueError("no")
+
+    exporter = MemorySpanExporter(10)
+    link = Failing(ExportQueue("memory", exporter, queue_policy(), losses()))
+    provider = provider_with(link)
+    end_spans(provider, "a", "b")
+    assert provider.force_flush(5000)
+    assert [span.name for span in exporter.spans] == ["a", "b"]
+    assert link.failures == 2
+    assert caplog.text.count("Failing failed on a span") == 1
+    provider.shutdown()
+
+
+def test_a_link_that_returns_none_drops_the_span() -> None:
+    class Nothing(Link):
+        def process(self, span: ReadableSpan) -> ReadableSpan | None:
+            return None
+
+    exporter = MemorySpanExporter(10)
+    provider = provider_with(Nothing(ExportQueue("memory", exporter, queue_policy(), losses())))
+    end_spans(provider, "a")
+    assert provider.force_flush(5000)
+    assert exporter.spans == []
+    provider.shutdown()

@@ -1,0 +1,40 @@
+"""A rewritten span is a copy: the original is untouched, and nothing of it is lost."""
+
+from __future__ import annotations
+
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import Link, Status, StatusCode
+
+from mita_otel.processors.rewrite import RewrittenSpan
+
+
+def finished_span() -> ReadableSpan:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(span_limits=SpanLimits(max_span_attributes=2), shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracer = provider.get_tracer("test", "1")
+    with tracer.start_as_current_span("parent") as parent:
+        span = tracer.start_span("name", links=[Link(parent.get_span_context())], attributes={"a": 1, "b": 2, "c": 3})
+        span.add_event("event", {"x": 1})
+        span.set_status(Status(StatusCode.ERROR, "bad"))
+        span.end()
+    return exporter.get_finished_spans()[0]
+
+
+def test_a_copy_without_changes_is_equal_in_every_part() -> None:
+    original = finished_span()
+    assert RewrittenSpan(original).to_json() == original.to_json()
+    assert RewrittenSpan(original).dropped_attributes == original.dropped_attributes == 1
+
+
+def test_only_what_was_given_is_replaced() -> None:
+    original = finished_span()
+    before = original.to_json()
+    copy = RewrittenSpan(original, name="other", attributes={"b": 5}, events=(), status=Status(StatusCode.OK))
+    assert (copy.name, dict(copy.attributes or {}), len(copy.events)) == ("other", {"b": 5}, 0)
+    assert copy.status.status_code is StatusCode.OK
+    assert copy.context == original.context
+    assert copy.parent == original.parent
+    assert original.to_json() == before

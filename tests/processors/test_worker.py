@@ -1,0 +1,162 @@
+"""BoundedWorker: bounded, never blocking, keeps deadlines, survives failures and forks."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from mita_otel.processors.worker import BoundedWorker
+
+
+def make(
+    handle: Callable[[list[int]], None], *, max_items: int = 100, max_batch: int = 10, delay_s: float = 60, **more
+) -> BoundedWorker[int]:
+    return BoundedWorker(handle, name="test", max_items=max_items, max_batch=max_batch, delay_s=delay_s, **more)
+
+
+def test_flush_hands_over_everything_in_order_and_in_batches() -> None:
+    batches: list[list[int]] = []
+    worker = make(batches.append, max_batch=4)
+    for item in range(10):
+        assert worker.put(item)
+    assert worker.flush(5)
+    assert [item for batch in batches for item in batch] == list(range(10))
+    assert max(map(len, batches)) <= 4
+
+
+def test_a_full_batch_does_not_wait_for_the_delay() -> None:
+    done = threading.Event()
+    worker = make(lambda batch: done.set(), max_batch=3, delay_s=3600)
+    for item in range(3):
+        worker.put(item)
+    assert done.wait(10)
+
+
+def test_a_lonely_item_is_handed_over_after_the_delay() -> None:
+    done = threading.Event()
+    worker = make(lambda batch: done.set(), delay_s=0.01)
+    worker.put(1)
+    assert done.wait(10)
+
+
+def test_what_does_not_fit_is_refused_at_once() -> None:
+    release = threading.Event()
+    taken = threading.Event()
+
+    def block(batch: list[int]) -> None:
+        taken.set()
+        release.wait(30)
+
+    worker = make(block, max_items=5, max_batch=1)
+    worker.put(0)
+    assert taken.wait(10)
+    assert [worker.put(item) for item in range(8)] == [True] * 5 + [False] * 3
+    assert worker.waiting == 5
+    release.set()
+    assert worker.flush(10)
+
+
+def test_flush_and_stop_keep_their_deadline_while_the_handler_hangs() -> None:
+    release = threading.Event()
+    worker = make(lambda batch: release.wait(60) and None)
+    worker.put(1)
+    assert worker.flush(0.05) is False
+    assert worker.stop(0.05) is False
+    release.set()
+
+
+def test_a_failing_handler_loses_its_batch_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+    seen: list[int] = []
+
+    def handle(batch: list[int]) -> None:
+        if 1 in batch:
+            raise ValueError("no")
+        seen.extend(batch)
+
+    worker = make(handle, max_batch=1)
+    for item in range(3):
+        worker.put(item)
+    assert worker.flush(5)
+    assert seen == [0, 2]
+    assert "a batch of 1 was lost" in caplog.text
+
+
+def test_stop_flushes_then_refuses() -> None:
+    seen: list[int] = []
+    ended: list[str] = []
+    worker = make(seen.extend, on_stop=lambda: ended.append("stopped"))
+    worker.put(1)
+    assert worker.stop(5)
+    assert (seen, ended) == ([1], ["stopped"])
+    assert worker.put(2) is False
+
+
+def test_on_flush_comes_after_the_items_and_on_the_workers_thread() -> None:
+    order: list[str] = []
+    worker = make(
+        lambda batch: order.append("items"),
+        on_flush=lambda left: order.append(threading.current_thread().name),
+    )
+    worker.put(1)
+    assert worker.flush(5)
+    assert order == ["items", "test"]
+
+
+def test_many_threads_lose_and_double_nothing() -> None:
+    seen: list[int] = []
+    worker = make(seen.extend, max_items=100_000, max_batch=64, delay_s=0.001)
+
+    def put(start: int) -> None:
+        for item in range(start, start + 1000):
+            assert worker.put(item)
+
+    threads = [threading.Thread(target=put, args=(1000 * n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert worker.flush(30)
+    assert sorted(seen) == list(range(8000))
+
+
+def test_a_signal_handler_may_flush_on_the_thread_that_puts() -> None:
+    seen: list[int] = []
+    worker = make(seen.extend, max_items=100_000)
+    results: list[bool] = []
+    previous = signal.signal(signal.SIGUSR1, lambda *_: results.append(worker.flush(5)))
+    try:
+        for item in range(200):
+            worker.put(item)
+            if item % 20 == 0:
+                os.kill(os.getpid(), signal.SIGUSR1)
+    finally:
+        signal.signal(signal.SIGUSR1, previous)
+    assert worker.flush(5)
+    assert all(results)
+    assert sorted(seen) == list(range(200))
+
+
+def _in_child(queue: multiprocessing.Queue[list[int]], worker: BoundedWorker[int], seen: list[int]) -> None:
+    worker.put(99)
+    worker.flush(5)
+    queue.put(list(seen))
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
+def test_a_forked_child_starts_empty_and_works() -> None:
+    seen: list[int] = []
+    worker = make(seen.extend)
+    worker.put(1)  # belongs to the parent: the child must not send it again
+    context = multiprocessing.get_context("fork")
+    queue: multiprocessing.Queue[list[int]] = context.Queue()
+    child = context.Process(target=_in_child, args=(queue, worker, seen))
+    child.start()
+    assert queue.get(timeout=20) == [99]
+    child.join(20)
+    assert worker.flush(5)
+    assert seen == [1]

@@ -1,0 +1,93 @@
+"""Each assumption that `_otel_compat` makes about OpenTelemetry's private names."""
+
+from __future__ import annotations
+
+import pytest
+from opentelemetry.sdk.trace import ConcurrentMultiSpanProcessor, ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
+
+from mita_otel import _otel_compat
+
+
+class Recording(SpanProcessor):
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self.names.append(span.name)
+
+
+@pytest.mark.parametrize("concurrent", [False, True])
+def test_put_in_front_takes_over_what_was_there_and_what_comes_later(concurrent: bool) -> None:
+    before, later, front = Recording(), Recording(), Recording()
+    seen: list[tuple[SpanProcessor, ...]] = []
+    added: list[SpanProcessor] = []
+    multi = ConcurrentMultiSpanProcessor() if concurrent else None
+    provider = TracerProvider(active_span_processor=multi, shutdown_on_exit=False)
+    provider.add_span_processor(before)
+    tracer = provider.get_tracer("early")
+
+    def build(present: tuple[SpanProcessor, ...]) -> SpanProcessor:
+        seen.append(present)
+        return front
+
+    _otel_compat.put_in_front(provider, build, added.append)
+    provider.add_span_processor(later)
+    tracer.start_span("span").end()
+    assert seen == [(before,)]
+    assert added == [later]
+    assert (front.names, before.names, later.names) == (["span"], [], [])
+
+
+def test_the_sampler_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _otel_compat.sampler_from_environment() is None
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.25")
+    sampler = _otel_compat.sampler_from_environment()
+    assert isinstance(sampler, ParentBasedTraceIdRatio)
+    assert "0.25" in sampler.get_description()
+
+
+def test_the_id_generator_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(_otel_compat.id_generator_from_environment(), RandomIdGenerator)
+    monkeypatch.setenv("OTEL_PYTHON_ID_GENERATOR", "nobody")
+    assert _otel_compat.id_generator_from_environment() is None
+
+
+@pytest.mark.parametrize(
+    ("variable", "read"),
+    [
+        ("OTEL_METRICS_EXPORTER", _otel_compat.metric_exporters_from_environment),
+        ("OTEL_LOGS_EXPORTER", _otel_compat.log_exporters_from_environment),
+    ],
+)
+def test_exporters_of_the_other_signals(monkeypatch: pytest.MonkeyPatch, variable: str, read) -> None:
+    assert read() == []
+    monkeypatch.setenv(variable, "none")
+    assert read() == []
+    monkeypatch.setenv(variable, "console,otlp")  # otlp means HTTP where only that is installed
+    exporters = read()
+    assert [type(one).__module__.split(".")[1] for one in exporters] == ["sdk", "exporter"]
+    for exporter in exporters:
+        exporter.shutdown()
+    monkeypatch.setenv(variable, "nobody")
+    with pytest.raises(RuntimeError, match="nobody"):
+        read()
+
+
+def test_a_wrapped_provider_is_found_and_a_foreign_one_is_not() -> None:
+    provider = TracerProvider(shutdown_on_exit=False)
+
+    class Proxy:
+        def __init__(self, provider: object) -> None:
+            self.provider = provider
+
+    assert _otel_compat.unwrap_provider(provider) is provider
+    assert _otel_compat.unwrap_provider(Proxy(provider)) is provider
+    assert _otel_compat.unwrap_provider(object()) is None
+
+
+def test_nobody_has_set_the_other_signals_providers() -> None:
+    assert _otel_compat.has_meter_provider() is False
+    assert _otel_compat.has_logger_provider() is False
