@@ -135,20 +135,28 @@ def _resolve(
     env: Mapping[str, str],
 ) -> _Settings:
     name = environment_name(environment, env)
-    if not isinstance(policy, Policy):
-        try:
-            policy = load_policy(Path(policy) if policy is not None else None, environment=name, env=env)
-        except PolicyError as error:
-            if strict:
-                raise ConfigurationError(str(error)) from error
-            _warn_once(f"{error}\nThe default policy of {name} is used instead.")
-            policy = default_policy(name)
+    effective = policy if isinstance(policy, Policy) else _load(policy, name, strict, env)
     if exporters is None:
         from_env = env.get(variables.TRACES_EXPORTER, "").strip()
-        exporters = from_env.split(",") if from_env else policy.export.traces
+        exporters = from_env.split(",") if from_env else effective.export.traces
     return _Settings(
-        policy, name, service_name, tuple(one.strip() if isinstance(one, str) else one for one in exporters)
+        effective,
+        name,
+        service_name,
+        tuple(one.strip() if isinstance(one, str) else one for one in exporters),
     )
+
+
+def _load(
+    path: str | os.PathLike[str] | None, environment: str, strict: bool, env: Mapping[str, str]
+) -> Policy:
+    try:
+        return load_policy(Path(path) if path is not None else None, environment=environment, env=env)
+    except PolicyError as error:
+        if strict:
+            raise ConfigurationError(str(error)) from error
+        _warn_once(f"{error}\nThe default policy of {environment} is used instead.")
+        return default_policy(environment)
 
 
 def _build(settings: _Settings, strict: bool, env: Mapping[str, str]) -> Telemetry:

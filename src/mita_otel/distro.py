@@ -7,7 +7,7 @@ import os
 from importlib.util import find_spec
 from typing import Any
 
-from opentelemetry.instrumentation.distro import BaseDistro
+from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]  # its module is not typed
 
 from mita_otel import environment_variables as variables
 
@@ -17,7 +17,7 @@ _ASKED = "_MITA_OTEL_DISABLED_INSTRUMENTATIONS"
 """Keeps what the user wrote in OTEL_PYTHON_DISABLED_INSTRUMENTATIONS while we add to it."""
 
 
-class MitaDistro(BaseDistro):
+class MitaDistro(BaseDistro):  # type: ignore[misc]
     """Comes first: sees to it that nothing is measured twice."""
 
     def _configure(self, **kwargs: Any) -> None:
@@ -77,7 +77,10 @@ def _configure_from_file() -> None:
     """
     path = os.environ[variables.CONFIG_FILE]
     try:
-        from opentelemetry.configuration import configure_sdk, load_config_file
+        from opentelemetry.configuration import (  # type: ignore[import-not-found,unused-ignore]
+            configure_sdk,
+            load_config_file,
+        )
 
         configure_sdk(load_config_file(path))
     except ImportError:

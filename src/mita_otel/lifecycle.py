@@ -56,13 +56,13 @@ class Lifecycle:
     def _at_exit(self) -> None:
         try:
             self._shutdown(self._policy.shutdown_timeout_s)
-        except Exception:  # noqa: BLE001 - the host's exit must stay clean
+        except Exception:
             _logger.debug("shutdown failed", exc_info=True)
 
     def _flush_quietly(self) -> None:
         try:
             self._flush(self._policy.shutdown_timeout_s)
-        except Exception:  # noqa: BLE001 - as above
+        except Exception:
             _logger.debug("flush failed", exc_info=True)
 
     def _in_child(self) -> None:

@@ -13,7 +13,7 @@ from mita_otel.errors import ConfigurationError
 from mita_otel.exporters.file import FileSpanExporter
 from mita_otel.exporters.memory import MemorySpanExporter
 from mita_otel.exporters.otlp import make_otlp_exporter
-from mita_otel.exporters.registry import ExporterUnavailable, Found, find_exporters
+from mita_otel.exporters.registry import ExporterUnavailableError, Found, find_exporters
 from mita_otel.policy import Policy
 from mita_otel.redaction import Redactor
 
@@ -82,7 +82,7 @@ class WaysOut:
         dsn = self._env.get(variables.SENTRY_DSN, "").strip()
         if not dsn and not host_client_is_active():
             instead = ", ".join(self._policy.export.without_dsn) or "nothing"
-            raise ExporterUnavailable(
+            raise ExporterUnavailableError(
                 f"{variables.SENTRY_DSN} is not set: nothing goes to Sentry, traces go to {instead}. "
                 f"Set it to your project's DSN, or name another exporter in {variables.TRACES_EXPORTER}"
             )
@@ -96,7 +96,7 @@ class WaysOut:
                 debug=self._env.get(variables.SENTRY_DEBUG, "").strip().lower() in {"1", "true", "yes", "on"},
             )
         except ConfigurationError as error:
-            raise ExporterUnavailable(str(error)) from error
+            raise ExporterUnavailableError(str(error)) from error
         return SentrySpanExporter(self._policy.sentry, client=client)
 
     def _release(self) -> str | None:

@@ -84,6 +84,8 @@ def test_a_path_that_cannot_be_written_is_one_message_and_a_failure(
     assert "spans.jsonl" in caplog.text
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full to stand for a full disk")
+@pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="this system has no /dev/full to stand for a full disk"
+)
 def test_a_full_disk_is_a_failure_and_not_an_exception() -> None:
     assert FileSpanExporter("/dev/full", 10**9).export(finished_spans()) is SpanExportResult.FAILURE

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExporter, Sp
 
 from mita_otel.exporters.memory import MemorySpanExporter
 from mita_otel.exporters.otlp import make_otlp_exporter
-from mita_otel.exporters.registry import ExporterUnavailable, exporter_names, find_exporters
+from mita_otel.exporters.registry import ExporterUnavailableError, exporter_names, find_exporters
 
 
 class Ours(SpanExporter):
@@ -22,7 +22,7 @@ class Ours(SpanExporter):
 
 
 def refuse() -> SpanExporter:
-    raise ExporterUnavailable("it is Sunday; come back on Monday")
+    raise ExporterUnavailableError("it is Sunday; come back on Monday")
 
 
 def explode() -> SpanExporter:
@@ -92,8 +92,11 @@ def test_otlp_is_http_where_that_is_what_is_installed(env: dict[str, str]) -> No
 
 @pytest.mark.parametrize(
     ("protocol", "mend"),
-    [("grpc", "install opentelemetry-exporter-otlp-proto-grpc"), ("carrier-pigeon", "use one of http/protobuf, grpc")],
+    [
+        ("grpc", "install opentelemetry-exporter-otlp-proto-grpc"),
+        ("carrier-pigeon", "use one of http/protobuf, grpc"),
+    ],
 )
 def test_a_protocol_that_cannot_be_had_says_what_to_do(protocol: str, mend: str) -> None:
-    with pytest.raises(ExporterUnavailable, match=mend):
+    with pytest.raises(ExporterUnavailableError, match=mend):
         make_otlp_exporter({"OTEL_EXPORTER_OTLP_PROTOCOL": protocol})

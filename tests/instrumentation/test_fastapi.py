@@ -54,11 +54,23 @@ SCRIPT = textwrap.dedent(
 )
 
 
-def spans_of(mode: str, operation_spans: bool = False, when: str = "before", telemetry: str = "default") -> list:
+def spans_of(
+    mode: str, operation_spans: bool = False, when: str = "before", telemetry: str = "default"
+) -> list:
     import json
 
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", SCRIPT, mode, "yes" if operation_spans else "no", when, telemetry],
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-c",
+            SCRIPT,
+            mode,
+            "yes" if operation_spans else "no",
+            when,
+            telemetry,
+        ],
         capture_output=True,
         text=True,
         check=False,

@@ -51,10 +51,14 @@ def test_an_engine_made_before_or_after_has_its_statements_measured_once(traced:
     traced.instrumentation.instrument(engine)  # named as well: still once
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE accounts (id INTEGER, balance INTEGER)"))
-        connection.execute(text("INSERT INTO accounts VALUES (:id, :b)"), [{"id": 1, "b": 5}, {"id": 2, "b": 6}])
-        connection.execute(text("WITH rich AS (SELECT * FROM accounts) SELECT * FROM rich WHERE id = :i"), {"i": 1})
+        connection.execute(
+            text("INSERT INTO accounts VALUES (:id, :b)"), [{"id": 1, "b": 5}, {"id": 2, "b": 6}]
+        )
+        connection.execute(
+            text("WITH rich AS (SELECT * FROM accounts) SELECT * FROM rich WHERE id = :i"), {"i": 1}
+        )
     engine.dispose()
-    create, insert, select = traced.spans
+    _, insert, select = traced.spans
     assert [span.name for span in traced.spans] == ["CREATE accounts", "INSERT accounts", "SELECT accounts"]
     assert all(span.kind is SpanKind.CLIENT for span in traced.spans)
     assert dict(insert.attributes or {}) == {

@@ -70,9 +70,7 @@ class Answering(SpanExporter):
 
 def test_spans_come_through_the_hand_off_and_the_export_queue() -> None:
     exporter, lost = MemorySpanExporter(100), losses()
-    chain = HandOff(
-        queue_policy(), FanOut([ExportQueue("memory", exporter, queue_policy(), lost)]), lost
-    )
+    chain = HandOff(queue_policy(), FanOut([ExportQueue("memory", exporter, queue_policy(), lost)]), lost)
     provider = provider_with(chain)
     end_spans(provider, "a", "b")
     assert provider.force_flush(5000)
@@ -105,14 +103,17 @@ def test_a_processor_that_raises_right_behind_the_hand_off_is_counted() -> None:
 def test_spans_that_are_not_sampled_are_left_alone() -> None:
     exporter, lost = MemorySpanExporter(100), losses()
     provider = provider_with(
-        HandOff(queue_policy(), ExportQueue("memory", exporter, queue_policy(), lost), lost), sampler=ALWAYS_OFF
+        HandOff(queue_policy(), ExportQueue("memory", exporter, queue_policy(), lost), lost),
+        sampler=ALWAYS_OFF,
     )
     end_spans(provider, "a")
     assert provider.force_flush(5000)
     assert exporter.spans == []
 
 
-def test_a_hanging_exporter_holds_up_nobody_and_its_losses_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_hanging_exporter_holds_up_nobody_and_its_losses_are_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     release, hanging = threading.Event(), threading.Event()
 
     class Hanging(SpanExporter):

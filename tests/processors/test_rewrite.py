@@ -16,7 +16,9 @@ def finished_span() -> ReadableSpan:
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     tracer = provider.get_tracer("test", "1")
     with tracer.start_as_current_span("parent") as parent:
-        span = tracer.start_span("name", links=[Link(parent.get_span_context())], attributes={"a": 1, "b": 2, "c": 3})
+        span = tracer.start_span(
+            "name", links=[Link(parent.get_span_context())], attributes={"a": 1, "b": 2, "c": 3}
+        )
         span.add_event("event", {"x": 1})
         span.set_status(Status(StatusCode.ERROR, "bad"))
         span.end()

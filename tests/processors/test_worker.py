@@ -14,9 +14,16 @@ from mita_otel.processors.worker import BoundedWorker
 
 
 def make(
-    handle: Callable[[list[int]], None], *, max_items: int = 100, max_batch: int = 10, delay_s: float = 60, **more
+    handle: Callable[[list[int]], None],
+    *,
+    max_items: int = 100,
+    max_batch: int = 10,
+    delay_s: float = 60,
+    **more,
 ) -> BoundedWorker[int]:
-    return BoundedWorker(handle, name="test", max_items=max_items, max_batch=max_batch, delay_s=delay_s, **more)
+    return BoundedWorker(
+        handle, name="test", max_items=max_items, max_batch=max_batch, delay_s=delay_s, **more
+    )
 
 
 def test_flush_hands_over_everything_in_order_and_in_batches() -> None:

@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 
 from opentelemetry.sdk.trace.export import SpanExporter
 
-from mita_otel.exporters.registry import GROUP, ExporterUnavailable
+from mita_otel.exporters.registry import GROUP, ExporterUnavailableError
 
 _PROTOCOLS = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
 
@@ -20,12 +20,12 @@ def make_otlp_exporter(env: Mapping[str, str]) -> SpanExporter:
     fail to start where only HTTP is installed.)
 
     Raises:
-        ExporterUnavailable: The protocol is unknown, or its package is not installed.
+        ExporterUnavailableError: The protocol is unknown, or its package is not installed.
     """
     asked = env.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or env.get("OTEL_EXPORTER_OTLP_PROTOCOL") or ""
     asked = asked.strip().lower()
     if asked and asked not in _PROTOCOLS:
-        raise ExporterUnavailable(
+        raise ExporterUnavailableError(
             f"OTEL_EXPORTER_OTLP_PROTOCOL={asked!r} is not a protocol; use one of {', '.join(_PROTOCOLS)}"
         )
     for name in [_PROTOCOLS[asked]] if asked else list(_PROTOCOLS.values()):
@@ -35,7 +35,7 @@ def make_otlp_exporter(env: Mapping[str, str]) -> SpanExporter:
                 _log_failures_once()
                 return exporter
     package = "opentelemetry-exporter-otlp-proto-grpc" if asked == "grpc" else "mita-otel[otlp]"
-    raise ExporterUnavailable(f"the otlp exporter is not installed; install {package}")
+    raise ExporterUnavailableError(f"the otlp exporter is not installed; install {package}")
 
 
 class _OncePerFailure(logging.Filter):

@@ -15,7 +15,7 @@ GROUP = "opentelemetry_traces_exporter"
 Maker = Callable[[], SpanExporter]
 
 
-class ExporterUnavailable(Exception):
+class ExporterUnavailableError(Exception):
     """An exporter that was asked for cannot be had; the message says why and what to do."""
 
 
@@ -54,7 +54,7 @@ def find_exporters(wanted: Iterable[str | SpanExporter], ours: Mapping[str, Make
         seen.add(name)
         try:
             found.exporters.append((name, _make(name, ours)))
-        except ExporterUnavailable as problem:
+        except ExporterUnavailableError as problem:
             found.problems.append(str(problem))
         except Exception as error:  # noqa: BLE001 - a third party's constructor may do anything
             found.problems.append(
@@ -71,9 +71,11 @@ def _make(name: str, ours: Mapping[str, Maker]) -> SpanExporter:
     for point in entry_points(group=GROUP, name=name):
         exporter = point.load()()
         if not isinstance(exporter, SpanExporter):
-            raise ExporterUnavailable(f"exporter {name!r} ({point.value}) is not an OpenTelemetry SpanExporter")
+            raise ExporterUnavailableError(
+                f"exporter {name!r} ({point.value}) is not an OpenTelemetry SpanExporter"
+            )
         return exporter
     known = exporter_names(ours)
     close = get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    raise ExporterUnavailable(f"no exporter is called {name!r}; {hint}known: {', '.join(known)}")
+    raise ExporterUnavailableError(f"no exporter is called {name!r}; {hint}known: {', '.join(known)}")

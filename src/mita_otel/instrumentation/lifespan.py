@@ -26,7 +26,9 @@ def flush_after_lifespan(flush: Callable[[], object]) -> None:
     def patch(module: Any) -> None:
         wrapt.wrap_function_wrapper(module, "Starlette.__call__", call)
 
-    def call(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def call(
+        wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         if not args or len(args) < 3 or args[0].get("type") != "lifespan":
             return wrapped(*args, **kwargs)
         scope, receive, send, *rest = args

@@ -70,7 +70,7 @@ class ExportQueue(SpanProcessor):
             # The exporter's own HTTP requests must not become spans.
             with suppress_instrumentation():
                 result = self.exporter.export(batch)
-        except Exception:  # noqa: BLE001 - an exporter may raise anything
+        except Exception:
             self._losses.add(f"exporter.{self.name}", "exporter_failed", len(batch))
             if not self._failed_before:
                 self._failed_before = True

@@ -77,4 +77,6 @@ class FanOut(SpanProcessor):
     def _report(self, processor: SpanProcessor, method: str) -> None:
         if id(processor) not in self._reported:
             self._reported.add(id(processor))
-            _logger.exception("%s failed in %s; it will not be reported again", type(processor).__name__, method)
+            _logger.exception(
+                "%s failed in %s; it will not be reported again", type(processor).__name__, method
+            )

@@ -44,7 +44,7 @@ class HandOff(SpanProcessor):
         self._worker.start()
         try:
             self.next_processor.on_start(span, parent_context)
-        except Exception:  # noqa: BLE001 - the application must not see it
+        except Exception:
             if not self._on_start_failed:
                 self._on_start_failed = True
                 _logger.exception("a span processor failed in on_start; it will not be reported again")
@@ -61,7 +61,7 @@ class HandOff(SpanProcessor):
         for span in batch:
             try:
                 self.next_processor.on_end(span)
-            except Exception:  # noqa: BLE001 - one bad span must not take its batch along
+            except Exception:
                 self._losses.add("pipeline", "processor_failed")
                 _logger.debug("a span processor failed in on_end", exc_info=True)
 

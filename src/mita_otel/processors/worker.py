@@ -167,7 +167,7 @@ class BoundedWorker(Generic[T]):
         if self._on_stop is not None:
             try:
                 self._on_stop()
-            except Exception:  # noqa: BLE001 - an exporter's shutdown may do anything
+            except Exception:
                 _logger.exception("%s: shutdown failed", self._name)
         self._stopped.set()
 
@@ -178,7 +178,7 @@ class BoundedWorker(Generic[T]):
     def _call(self, batch: list[T]) -> None:
         try:
             self._handle(batch)
-        except Exception:  # noqa: BLE001 - the thread must survive whatever it hands work to
+        except Exception:
             _logger.exception("%s: a batch of %d was lost", self._name, len(batch))
         finally:
             with self._changed:
@@ -192,7 +192,7 @@ class BoundedWorker(Generic[T]):
         if self._on_flush is not None:
             try:
                 self._on_flush(max(0.0, left_s))
-            except Exception:  # noqa: BLE001 - as above
+            except Exception:
                 _logger.exception("%s: flush failed", self._name)
         with self._changed:
             self._flush_done = wanted
