@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from mita_otel.policy.patterns import check_pattern
 from mita_otel.policy.sections import Section
 
 Mode = Literal["off", "remove", "mask", "last4", "hmac", "range"]
@@ -39,6 +40,20 @@ class KeyPolicy(Section):
     """Attributes that hold a URL or the path and query of one."""
 
 
+class CustomRule(Section):
+    """A rule of a team's own: any of names, a pattern and a callable."""
+
+    keys: tuple[str, ...] = ()
+    """Names whose values are secret."""
+    pattern: Annotated[str, AfterValidator(check_pattern)] | None = None
+    """A regular expression. One whose search could take more than linear time is refused."""
+    finder: str | None = None
+    """Entry point in the group `mita_otel_finder`: takes a text, returns pairs of start and end."""
+
+
+RuleName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+
+
 class RedactionPolicy(Section):
     """What must never leave the process."""
 
@@ -55,3 +70,5 @@ class RedactionPolicy(Section):
     modes: dict[str, Mode]
     """What stands where a secret was, by rule."""
     keys: KeyPolicy
+    custom: dict[RuleName, CustomRule]
+    """A team's own rules, by the name that the marker shows."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
-from mita_otel.policy.redaction import KeyPolicy
+from mita_otel.policy.redaction import KeyPolicy, Mode
 from mita_otel.redaction.words import Words, split_parts, split_words
 
 Place = Literal["text", "sql", "url"]
@@ -33,13 +34,22 @@ class KeyRules:
 
     Args:
         policy: Names that are sensitive, allowed, harmless or descriptive.
+        custom: More sensitive names, by rule. They come first.
+        mode: Mode of a rule; one that is off makes no name sensitive.
     """
 
-    def __init__(self, policy: KeyPolicy) -> None:
+    def __init__(
+        self,
+        policy: KeyPolicy,
+        custom: Mapping[str, Sequence[str]],
+        mode: Callable[[str], Mode],
+    ) -> None:
         self._sequences: dict[str, list[tuple[Words, str, bool]]] = {}
-        named = {split_words(name): rule for rule, names in policy.rules.items() for name in names}
-        for name in policy.sensitive:
-            named.setdefault(split_words(name), "key")
+        named: dict[Words, str] = {}
+        for rule, names in (*custom.items(), *policy.rules.items(), ("key", policy.sensitive)):
+            for name in names:
+                named.setdefault(split_words(name), rule)
+        named = {words: rule for words, rule in named.items() if words and mode(rule) != "off"}
         for words, rule in named.items():
             plural = words[-1].endswith("s") and (*words[:-1], words[-1][:-1]) in named
             for form in {words, ("".join(words),)}:

@@ -24,7 +24,89 @@ _SOURCE: Final = re.compile(
 )
 
 _PROSE: Final = frozenset(
-    ["a", "an", "and", "are", "be", "been", "cannot", "can", "correct", "does", "do", "expired", "failed", "field", "for", "from", "given", "has", "have", "in", "incorrect", "invalid", "is", "it", "kwargs", "length", "malformed", "match", "matches", "mismatch", "missing", "must", "no", "none", "not", "null", "of", "ok", "on", "or", "provided", "required", "reset", "set", "should", "string", "the", "this", "to", "token", "too", "true", "false", "unknown", "unset", "updated", "valid", "value", "was", "were", "will", "with", "wrong", "you", "your", "accepted", "denied", "rejected", "declined", "revoked", "changed", "empty", "found", "str", "int", "bool", "bytes", "any", "optional", "undefined", "nil"]
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "be",
+        "been",
+        "cannot",
+        "can",
+        "correct",
+        "does",
+        "do",
+        "expired",
+        "failed",
+        "field",
+        "for",
+        "from",
+        "given",
+        "has",
+        "have",
+        "in",
+        "incorrect",
+        "invalid",
+        "is",
+        "it",
+        "kwargs",
+        "length",
+        "malformed",
+        "match",
+        "matches",
+        "mismatch",
+        "missing",
+        "must",
+        "no",
+        "none",
+        "not",
+        "null",
+        "of",
+        "ok",
+        "on",
+        "or",
+        "provided",
+        "required",
+        "reset",
+        "set",
+        "should",
+        "string",
+        "the",
+        "this",
+        "to",
+        "token",
+        "too",
+        "true",
+        "false",
+        "unknown",
+        "unset",
+        "updated",
+        "valid",
+        "value",
+        "was",
+        "were",
+        "will",
+        "with",
+        "wrong",
+        "you",
+        "your",
+        "accepted",
+        "denied",
+        "rejected",
+        "declined",
+        "revoked",
+        "changed",
+        "empty",
+        "found",
+        "str",
+        "int",
+        "bool",
+        "bytes",
+        "any",
+        "optional",
+        "undefined",
+        "nil",
+    ]
 )
 """Words that follow a colon in prose, as in `password: must not be empty`."""
 _MIN_WEAK: Final = 16
@@ -35,10 +117,12 @@ class PairFinder:
 
     Args:
         keys: Which names are sensitive.
+        source: Whether texts are lines of source code, where a bare word is a variable, not a value.
     """
 
-    def __init__(self, keys: KeyRules) -> None:
+    def __init__(self, keys: KeyRules, *, source: bool = False) -> None:
         self._keys = keys
+        self._source = source
 
     def __call__(self, text: str) -> Iterator[Hit]:
         """Yield the values, without their quotes, so that a JSON text stays one."""
@@ -68,7 +152,7 @@ class PairFinder:
                     rule = named or rule
             if rule is None or match.end() >= len(text) or MARKER.match(text, match.end()):
                 continue
-            in_source = any(start <= match.start() < end for start, end in source)
+            in_source = self._source or any(start <= match.start() < end for start, end in source)
             hit = self._value(text, match, rule, weak=verdict.weak and not phrase, in_source=in_source)
             if hit is None or (verdict.reference and not reads_like_number(text[hit.start : hit.end])):
                 continue

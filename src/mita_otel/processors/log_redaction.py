@@ -1,0 +1,156 @@
+"""The only door out for log records: body, attributes and exception pass the redactor before an exporter."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from typing import Any, Final
+
+from opentelemetry._logs import LogRecord, SeverityNumber
+from opentelemetry.context import Context
+from opentelemetry.sdk._logs import LogRecordLimits, LogRecordProcessor, ReadWriteLogRecord
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from mita_otel import semconv
+from mita_otel.policy.redaction import RedactionPolicy
+from mita_otel.processors.redacted_origins import RedactedOrigins
+from mita_otel.redaction import Redactor
+
+_logger = logging.getLogger("mita_otel")
+
+_WITHHELD: Final = "[redacted:error]"
+_UNLIMITED: Final = LogRecordLimits.UNSET
+
+
+class LogRedactionProcessor(LogRecordProcessor):
+    """Passes on log records without the secrets in them.
+
+    Always passes on a copy: the application's record, which other processors share, stays as it is. The
+    copy has no exception object, since an exporter could read the raw message off it; its type, message
+    and stack trace are attributes, redacted.
+
+    Fails closed: of a record that could not be redacted only ids, times and severity are passed on.
+
+    Args:
+        redaction: The policy's section, or a ready redactor.
+        next_processor: What receives the records.
+    """
+
+    def __init__(self, redaction: RedactionPolicy | Redactor, next_processor: LogRecordProcessor) -> None:
+        self.next_processor = next_processor
+        self.failures = 0
+        """Records that could not be redacted."""
+        self._redactor = (
+            redaction if isinstance(redaction, Redactor) else Redactor.from_environment(redaction)
+        )
+        self._origins = RedactedOrigins(self._redactor)
+        self._reported = threading.Event()
+
+    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
+        """Redact the record and pass the copy on."""
+        try:
+            safe = self._redacted(log_record)
+        except Exception:  # noqa: BLE001 - fail closed, and never into the application
+            self.failures += 1
+            if not self._reported.is_set():
+                self._reported.set()
+                _logger.warning(
+                    "A log record could not be redacted and was stripped; further ones are only counted"
+                )
+            safe = _stripped(log_record)
+        self.next_processor.on_emit(safe)
+
+    def enabled(
+        self,
+        *,
+        context: Context | None = None,
+        instrumentation_scope: InstrumentationScope | None = None,
+        severity_number: SeverityNumber | None = None,
+        event_name: str | None = None,
+    ) -> bool:
+        """Ask the next processor."""
+        return self.next_processor.enabled(
+            context=context,
+            instrumentation_scope=instrumentation_scope,
+            severity_number=severity_number,
+            event_name=event_name,
+        )
+
+    def shutdown(self) -> None:
+        """Shut the next processor down."""
+        self.next_processor.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Flush the next processor."""
+        return self.next_processor.force_flush(timeout_millis)
+
+    def _redacted(self, emitted: ReadWriteLogRecord) -> ReadWriteLogRecord:
+        tally: Counter[str] = Counter()
+        record = emitted.log_record
+        attributes = dict(record.attributes or {})
+        exception = getattr(record, "exception", None)
+        if exception is not None:
+            attributes.setdefault(semconv.EXCEPTION_TYPE, type(exception).__qualname__)
+            attributes.setdefault(semconv.EXCEPTION_MESSAGE, str(exception))
+        attributes = self._redactor.attributes(attributes, tally)
+        body = self._redactor.value("", record.body, tally)
+        event_name = self._redactor.text(record.event_name, tally) if record.event_name else record.event_name
+        severity = (
+            self._redactor.text(record.severity_text, tally) if record.severity_text else record.severity_text
+        )
+        if tally:
+            attributes[semconv.REDACTED] = tally.total()
+            attributes[semconv.REDACTED_RULES] = tuple(f"{rule}:{tally[rule]}" for rule in sorted(tally))
+        return _copy(
+            emitted,
+            resource=None if emitted.resource is None else self._origins.resource(emitted.resource),
+            scope=self._origins.scope(emitted.instrumentation_scope),
+            body=body,
+            attributes=attributes,
+            event_name=event_name,
+            severity_text=severity,
+        )
+
+
+def _stripped(emitted: ReadWriteLogRecord) -> ReadWriteLogRecord:
+    return _copy(
+        emitted,
+        resource=Resource({}),
+        scope=None,
+        body=_WITHHELD,
+        attributes={semconv.REDACTED: 1, semconv.REDACTED_RULES: ("error:1",)},
+    )
+
+
+def _copy(
+    emitted: ReadWriteLogRecord,
+    *,
+    resource: Resource | None,
+    scope: InstrumentationScope | None,
+    body: Any,
+    attributes: dict[str, Any],
+    event_name: str | None = None,
+    severity_text: str | None = None,
+) -> ReadWriteLogRecord:
+    """Return a copy with other contents. Nothing is cut again: the limits did their work on the original."""
+    record = emitted.log_record
+    copy = LogRecord(
+        timestamp=record.timestamp,
+        observed_timestamp=record.observed_timestamp,
+        context=record.context,
+        severity_text=severity_text,
+        severity_number=record.severity_number,
+        body=body,
+        attributes=attributes,
+        event_name=event_name,
+    )
+    copy.trace_id, copy.span_id, copy.trace_flags = record.trace_id, record.span_id, record.trace_flags
+    limits = LogRecordLimits(
+        max_attributes=_UNLIMITED,
+        max_attribute_length=_UNLIMITED,
+        max_log_record_attributes=_UNLIMITED,
+        max_log_record_attribute_length=_UNLIMITED,
+    )
+    return ReadWriteLogRecord(log_record=copy, resource=resource, instrumentation_scope=scope, limits=limits)

@@ -1,0 +1,70 @@
+"""Finders that a policy adds: by pattern, or by a callable behind an entry point."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from importlib.metadata import entry_points
+from typing import Any, Final
+
+from mita_otel.policy.redaction import CustomRule
+from mita_otel.redaction.hit import Finder, Hit
+
+ENTRY_POINT_GROUP: Final = "mita_otel_finder"
+
+
+def custom_finders(rules: Mapping[str, CustomRule]) -> list[Finder]:
+    """Return a finder for each rule that has a pattern or names a callable.
+
+    Raises:
+        ValueError: No installed package has the entry point that a rule names.
+    """
+    finders: list[Finder] = []
+    for name, rule in rules.items():
+        if rule.pattern:
+            finders.append(PatternFinder(name, re.compile(rule.pattern)))
+        if rule.finder:
+            found = list(entry_points(group=ENTRY_POINT_GROUP, name=rule.finder))
+            if not found:
+                raise ValueError(
+                    f"[redaction.custom.{name}] finder = {rule.finder!r}: no installed package has this entry point in "
+                    f"the group {ENTRY_POINT_GROUP!r}; install the one that does, or take the rule out"
+                )
+            finders.append(CallableFinder(name, found[0].load()))
+    return finders
+
+
+class PatternFinder:
+    """Finds what a pattern matches.
+
+    Args:
+        rule: Name of the rule.
+        pattern: The pattern, checked when the policy was loaded.
+    """
+
+    def __init__(self, rule: str, pattern: re.Pattern[str]) -> None:
+        self._rule = rule
+        self._pattern = pattern
+
+    def __call__(self, text: str) -> Iterator[Hit]:
+        """Yield the matches."""
+        for match in self._pattern.finditer(text):
+            yield Hit(match.start(), match.end(), self._rule)
+
+
+class CallableFinder:
+    """Finds what somebody's function finds.
+
+    Args:
+        rule: Name of the rule.
+        find: Takes a text and returns pairs of start and end. If it raises, the text does not leave.
+    """
+
+    def __init__(self, rule: str, find: Any) -> None:
+        self._rule = rule
+        self._find = find
+
+    def __call__(self, text: str) -> Iterator[Hit]:
+        """Yield what the function found."""
+        for start, end in self._find(text):
+            yield Hit(max(0, int(start)), min(len(text), int(end)), self._rule)

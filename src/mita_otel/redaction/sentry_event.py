@@ -1,0 +1,87 @@
+"""Makes Sentry events safe: what Sentry puts there is looked at, what the application put there is judged by name.
+
+The keys of an event's own structure (`type`, `key`, `modules`, …) are Sentry's and say nothing; the keys
+inside `extra`, `vars`, `headers` and the like are the application's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from mita_otel.redaction.texts import Texts
+from mita_otel.redaction.values import DEPTH, ERROR, REMOVED, Values
+
+_DATA: Final = frozenset({
+    "vars", "data", "extra", "user", "contexts", "tags", "headers", "env", "cookies", "query_string", "params",
+    "attributes",
+})  # fmt: skip
+"""Keys of the structure under which the application's own names stand."""
+_SOURCE: Final = frozenset({"pre_context", "context_line", "post_context"})
+_MAX_DEPTH: Final = 24
+
+Tally = Counter[str]
+
+
+class Events:
+    """Walks through events.
+
+    Args:
+        values: Makes the application's data safe.
+        texts: Makes lines of source code safe.
+    """
+
+    def __init__(self, values: Values, texts: Texts) -> None:
+        self._values = values
+        self._texts = texts
+
+    def redact(self, event: Mapping[str, Any], tally: Tally) -> dict[str, Any]:
+        """Return a safe copy of an event, an error or a transaction."""
+        return self._structure(event, tally, 0)
+
+    def _structure(self, mapping: Mapping[str, Any], tally: Tally, depth: int) -> dict[str, Any]:
+        safe: dict[str, Any] = {}
+        for key, value in mapping.items():
+            try:
+                result = self._member(key, value, mapping, tally, depth)
+            except Exception:  # noqa: BLE001 - fail closed, value by value
+                tally["error"] += 1
+                result = ERROR
+            if result is not REMOVED:
+                safe[key] = result
+        return safe
+
+    def _member(self, key: str, value: Any, owner: Mapping[str, Any], tally: Tally, depth: int) -> Any:
+        if key in _DATA:
+            return self._values.value(key, value, tally)
+        if key in _SOURCE:
+            return self._each(value, lambda line: self._line(line, tally))
+        if key == "description" and isinstance(value, str) and str(owner.get("op", "")).startswith("db"):
+            data = owner.get("data")
+            system = (
+                data.get("db.system.name") or data.get("db.system") if isinstance(data, Mapping) else None
+            )
+            return self._values.sql(value, tally, dialect=system if isinstance(system, str) else None)
+        return self._plain(value, tally, depth)
+
+    def _plain(self, value: Any, tally: Tally, depth: int) -> Any:
+        if depth > _MAX_DEPTH:
+            tally["depth"] += 1
+            return DEPTH
+        if isinstance(value, Mapping):
+            return self._structure(value, tally, depth + 1)
+        return self._each(value, lambda member: self._one(member, tally, depth))
+
+    def _one(self, member: Any, tally: Tally, depth: int) -> Any:
+        if isinstance(member, (Mapping, list, tuple)):
+            return self._plain(member, tally, depth + 1)
+        return self._values.plain(member, tally)
+
+    def _line(self, line: Any, tally: Tally) -> Any:
+        return self._texts.source(line, tally) if isinstance(line, str) else self._values.plain(line, tally)
+
+    def _each(self, value: Any, redact: Callable[[Any], Any]) -> Any:
+        if isinstance(value, (list, tuple)):
+            return [redact(member) for member in value]
+        return redact(value)

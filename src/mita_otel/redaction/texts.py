@@ -1,0 +1,100 @@
+"""Makes texts and database statements safe: cuts, lexes, scans."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+from mita_otel.redaction.hit import Hit
+from mita_otel.redaction.marker import MARKER
+from mita_otel.redaction.messages import statements
+from mita_otel.redaction.scanner import Scanner
+from mita_otel.redaction.sql import mask_literals
+
+_MARGIN: Final = 512
+"""Characters after the cut that are looked at, so that a secret on the edge is found whole."""
+
+CUT: Final = "[redacted:length]"
+PARAMETERS: Final = "[redacted:sql]"
+
+Tally = Counter[str]
+
+
+class Texts:
+    """Makes one flat text safe.
+
+    Args:
+        prose: Looks for secrets by shape and by the names in the text.
+        source: The same for a line of source code, where a bare word is a variable, not a value.
+        shapes: Looks by shape alone.
+        max_text: Characters that are looked at.
+        mask_sql: Whether literals of statements are masked.
+    """
+
+    def __init__(
+        self, *, prose: Scanner, source: Scanner, shapes: Scanner, max_text: int, mask_sql: bool
+    ) -> None:
+        self._prose = prose
+        self._source = source
+        self._shapes = shapes
+        self._max_text = max_text
+        self._mask_sql = mask_sql
+
+    def text(self, text: str, tally: Tally) -> str:
+        """Return a text without its secrets; the same object if there were none."""
+        if len(text) > self._max_text:
+            return self._cut(text, tally)
+        if "[SQL: " in text or "[parameters: " in text:
+            return self._with_statements(text, tally)
+        return self._prose.replace(text, tally)
+
+    def source(self, line: str, tally: Tally) -> str:
+        """Return a line of source code without the literals that are secret."""
+        return self._source.replace(line[: self._max_text], tally)
+
+    def sql(self, statement: str, tally: Tally, dialect: str | None) -> str:
+        """Return a statement with `?` for its literals; the same object if there were none."""
+        if len(statement) > self._max_text:
+            tally["length"] += 1
+            return self.sql(statement[: self._max_text], tally, dialect) + CUT
+        masked = statement
+        if self._mask_sql:
+            masked, count = mask_literals(statement, dialect)
+            if not count:
+                masked = statement
+            else:
+                tally["sql"] += count
+        return self._shapes.replace(masked, tally)
+
+    def _with_statements(self, text: str, tally: Tally) -> str:
+        """Return an error message with the statement in it lexed, and its parameters hidden as a whole."""
+        pieces: list[str] = []
+        position = 0
+        for start, end, is_sql in statements(text):
+            pieces.append(self._prose.replace(text[position:start], tally))
+            content = text[start:end]
+            if is_sql:
+                content = self.sql(content, tally, None)
+            elif content and not MARKER.fullmatch(content) and content not in ("()", "[]", "{}"):
+                tally["sql"] += 1
+                content = PARAMETERS
+            pieces.append(content)
+            position = end
+        pieces.append(self._prose.replace(text[position:], tally))
+        joined = "".join(pieces)
+        return text if joined == text else joined
+
+    def _cut(self, text: str, tally: Tally) -> str:
+        """Return the start of a text that is too long. A secret on the edge is hidden as a whole."""
+        limit = self._max_text
+        head = text[: limit + _MARGIN]
+        if "[SQL: " in head or "[parameters: " in head:
+            tally["length"] += 1
+            return self._with_statements(text[:limit], tally) + CUT
+        hits: list[Hit] = []
+        for hit in self._prose.hits(head):
+            if hit.start < limit:
+                hits.append(hit)
+                limit = max(limit, hit.end)
+        tally["length"] += 1
+        return self._prose.substitute(head[:limit], hits, tally) + CUT

@@ -1,0 +1,248 @@
+"""Makes values of any type and nesting safe: by the name they go under, else by what they hold."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import enum
+import json
+import re
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from typing import Any, Final
+
+from mita_otel import semconv
+from mita_otel.policy.redaction import RedactionPolicy
+from mita_otel.redaction.cards import is_card_number
+from mita_otel.redaction.keys import KeyRules, KeyVerdict
+from mita_otel.redaction.marker import MARKER, Markers
+from mita_otel.redaction.memory import BenignTexts
+from mita_otel.redaction.pairs import reads_like_number
+from mita_otel.redaction.texts import Texts
+
+_SMALLEST_CARD: Final = 10**11
+_LARGEST_CARD: Final = 10**19
+_LONGEST_REMEMBERED: Final = 4096
+_NOTHING: Final = frozenset(
+    {"[Filtered]", "[REDACTED]", "[redacted]", "None", "null", "''", '""', "True", "False"}
+)
+"""Values of a sensitive name that show nothing: hidden before, or empty, as `repr` writes it."""
+_REPORT: Final = re.compile(r"[a-z][a-z0-9_]{0,31}:\d{1,6}")
+"""What a redactor before this one reports, as in `password:1`."""
+_NUMBERS: Final = (int, float, decimal.Decimal)
+_PAIR: Final = 2
+REMOVED: Final = object()
+"""Stands for a value whose rule says `remove`."""
+
+ERROR: Final = "[redacted:error]"
+DEPTH: Final = "[redacted:depth]"
+TYPE: Final = "[redacted:type]"
+
+Tally = Counter[str]
+
+
+class Values:
+    """Walks through values.
+
+    Args:
+        policy: Bounds.
+        keys: Which names are sensitive.
+        markers: What stands where a secret was.
+        texts: Makes the texts safe.
+    """
+
+    def __init__(self, policy: RedactionPolicy, keys: KeyRules, markers: Markers, texts: Texts) -> None:
+        self._policy = policy
+        self._keys = keys
+        self._markers = markers
+        self._texts = texts
+        self._benign = BenignTexts(policy.max_cached)
+        self._benign_statements = BenignTexts(policy.max_cached)
+
+    def mapping(
+        self, mapping: Mapping[Any, Any], tally: Tally, depth: int = 0, parent: str | None = None
+    ) -> dict[Any, Any]:
+        """Return a safe copy of a mapping. Under a sensitive `parent`, names are judged with it in front."""
+        safe: dict[Any, Any] = {}
+        benign = self._benign
+        system = mapping.get("db.system.name") or mapping.get("db.system")
+        for index, (key, value) in enumerate(mapping.items()):
+            if index >= self._policy.max_items:
+                tally["items"] += len(mapping) - index
+                break
+            try:
+                name = key if isinstance(key, str) else str(key)
+                name = name if parent is None else f"{parent}.{name}"
+                result = self.value(name, value, tally, depth, system)
+                safe_key = key if key in benign else self._key(key, tally)
+            except Exception:  # noqa: BLE001 - one value that cannot be looked at does not take the rest with it
+                tally["error"] += 1
+                safe_key, result = ERROR, ERROR
+            if result is not REMOVED:
+                safe[safe_key] = result
+        return safe
+
+    def value(self, key: str, value: Any, tally: Tally, depth: int = 0, system: Any = None) -> Any:
+        """Return the value under a name, safe to send, or `REMOVED`."""
+        if key == semconv.REDACTED_RULES and _is_report(value):
+            return value
+        verdict = self._keys.judge(key)
+        if verdict.rule is not None:
+            return self._secret(key, verdict, verdict.rule, value, tally, depth)
+        if isinstance(value, str):
+            if verdict.place == "sql":
+                return self.sql(value, tally, depth, system if isinstance(system, str) else None)
+            return value if value in self._benign else self.text(value, tally, depth)
+        return self.plain(value, tally, depth)
+
+    def plain(self, value: Any, tally: Tally, depth: int = 0) -> Any:
+        """Return a value whose name says nothing, safe to send."""
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, str):
+            text = str.__str__(value)
+            safe_text = self.text(text, tally, depth)
+            return value if safe_text is text else safe_text
+        if isinstance(value, _NUMBERS):
+            return self._number(value, tally)
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            return self._bytes(bytes(value), tally, depth)
+        if isinstance(value, (Mapping, list, tuple, AbstractSet)):
+            if depth >= self._policy.max_depth:
+                tally["depth"] += 1
+                return DEPTH
+            if isinstance(value, Mapping):
+                return self.mapping(value, tally, depth + 1)
+            return self._sequence(None, value, tally, depth + 1)
+        if isinstance(value, (dt.date, dt.time, dt.timedelta)):
+            return value
+        if isinstance(value, (uuid.UUID, enum.Enum)):
+            shown = str(value)
+            return value if self.text(shown, tally, depth) is shown else TYPE
+        tally["type"] += 1
+        return TYPE
+
+    def text(self, text: str, tally: Tally, depth: int = 0) -> str:
+        """Return a text, safe to send; the same object if there was nothing to hide."""
+        if text in self._benign:
+            return text
+        safe = self._json(text, tally, depth)
+        if safe is None:
+            safe = self._texts.text(text, tally)
+        if safe is text and len(text) <= _LONGEST_REMEMBERED:
+            self._benign.add(text)
+        return safe
+
+    def sql(self, statement: str, tally: Tally, depth: int = 0, dialect: str | None = None) -> str:
+        """Return a database statement without its literals; the same object if it had none."""
+        if statement in self._benign_statements:
+            return statement
+        safe = self._json(statement, tally, depth)
+        if safe is None:
+            safe = self._texts.sql(statement, tally, dialect)
+            if safe is statement and dialect is None and len(statement) <= _LONGEST_REMEMBERED:
+                self._benign_statements.add(statement)
+        return safe
+
+    def _key(self, key: Any, tally: Tally) -> Any:
+        if isinstance(key, str):
+            return self._texts.text(key, tally)
+        return self.plain(key, tally, self._policy.max_depth)
+
+    def _secret(self, key: str, verdict: KeyVerdict, rule: str, value: Any, tally: Tally, depth: int) -> Any:
+        """Return what stands for a value whose name says that it is secret."""
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, (Mapping, list, tuple, AbstractSet)) and depth < self._policy.max_depth:
+            if isinstance(value, Mapping):
+                return self.mapping(value, tally, depth + 1, key)
+            return self._sequence(key, value, tally, depth + 1)
+        if verdict.plural and isinstance(value, _NUMBERS):
+            return self.plain(value, tally, depth)
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            text = bytes(value).decode("utf-8", "replace")
+        else:
+            text = value if isinstance(value, str) else str(value)
+        if verdict.reference and not reads_like_number(text):
+            return self.plain(value, tally, depth)
+        if not text.strip() or MARKER.fullmatch(text) or text in _NOTHING or set(text) <= {"*"}:
+            return value
+        tally[rule] += 1
+        return REMOVED if self._markers.mode(rule) == "remove" else self._markers.write(rule, text)
+
+    def _sequence(self, key: str | None, values: Iterable[Any], tally: Tally, depth: int) -> Any:
+        members = list(values)
+        safe: list[Any] = []
+        if len(members) > self._policy.max_items:
+            tally["items"] += len(members) - self._policy.max_items
+            members = members[: self._policy.max_items]
+        pairs = key is None and bool(members) and all(map(_is_pair, members))
+        for member in members:
+            if pairs:
+                result = self._pair(member, tally, depth)
+            else:
+                result = (
+                    self.plain(member, tally, depth) if key is None else self.value(key, member, tally, depth)
+                )
+            if result is not REMOVED:
+                safe.append(result)
+        return tuple(safe) if isinstance(values, tuple) else safe
+
+    def _pair(self, pair: Any, tally: Tally, depth: int) -> Any:
+        """Return a name and its value, as in the headers of ASGI and WSGI."""
+        name, value = pair
+        text = name.decode("latin-1") if isinstance(name, bytes) else name
+        result = self.value(text, value, tally, depth)
+        if result is REMOVED:
+            return REMOVED
+        safe = (self.plain(name, tally, depth), result)
+        return safe if isinstance(pair, tuple) else list(safe)
+
+    def _number(self, value: Any, tally: Tally) -> Any:
+        if -_SMALLEST_CARD < value < _SMALLEST_CARD or not -_LARGEST_CARD < value < _LARGEST_CARD:
+            return value
+        whole = abs(int(value))
+        if whole == abs(value) and is_card_number(str(whole)) and self._markers.mode("pan") != "off":
+            tally["pan"] += 1
+            return self._markers.write("pan", str(whole))
+        return value
+
+    def _bytes(self, value: bytes, tally: Tally, depth: int) -> bytes:
+        encoding = "utf-8"
+        try:
+            text = value.decode(encoding)
+        except UnicodeDecodeError:
+            encoding = "latin-1"
+            text = value.decode(encoding)
+        safe = self.text(text, tally, depth)
+        return value if safe is text else safe.encode(encoding, "replace")
+
+    def _json(self, text: str, tally: Tally, depth: int) -> str | None:
+        """Return JSON with what it holds redacted, or None if the text is not JSON."""
+        if len(text) > self._policy.max_text:
+            return None
+        stripped = text.strip()
+        if not stripped or stripped[0] not in '{["' or stripped[-1] not in '}]"' or MARKER.match(stripped):
+            return None
+        try:
+            value = json.loads(stripped)
+        except (ValueError, RecursionError):
+            return None
+        if depth >= self._policy.max_depth:
+            tally["depth"] += 1
+            return DEPTH
+        before = tally.total()
+        safe = self.plain(value, tally, depth + 1)
+        return text if tally.total() == before else json.dumps(safe, ensure_ascii=False)
+
+
+def _is_report(value: Any) -> bool:
+    """Tell whether a value is what a redactor before this one reports."""
+    members = value if isinstance(value, (list, tuple)) else [value]
+    return all(isinstance(member, str) and _REPORT.fullmatch(member) for member in members)
+
+
+def _is_pair(member: Any) -> bool:
+    return isinstance(member, (list, tuple)) and len(member) == _PAIR and isinstance(member[0], (str, bytes))
