@@ -1,0 +1,46 @@
+"""The chain as every service gets it, in the order that makes it safe; visible in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.sdk.trace.export import SpanExporter
+
+from mita_otel.policy import Policy
+from mita_otel.processors.export_queue import ExportQueue
+from mita_otel.processors.fan_out import FanOut
+from mita_otel.processors.hand_off import HandOff
+from mita_otel.processors.losses import Losses
+from mita_otel.processors.redaction import RedactionProcessor
+from mita_otel.processors.threshold import ThresholdProcessor
+from mita_otel.redaction import Redactor
+
+
+class Pipeline:
+    """Hand-off, limits, redaction, exporters.
+
+    Args:
+        policy: The policy.
+        redactor: The only door out.
+        exporters: Names and exporters; each gets a queue of its own.
+        behind: Processors of third parties that shall get redacted spans as well.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        redactor: Redactor,
+        exporters: Sequence[tuple[str, SpanExporter]],
+        behind: Sequence[SpanProcessor] = (),
+    ) -> None:
+        self.losses = Losses(cool_down_s=policy.thresholds.log.cool_down_s)
+        self.exporters = dict(exporters)
+        queue = policy.export.queue
+        self.fan_out = FanOut(
+            [*behind, *(ExportQueue(name, exporter, queue, self.losses) for name, exporter in exporters)]
+        )
+        chain: SpanProcessor = RedactionProcessor(redactor, self.fan_out)
+        chain = ThresholdProcessor(policy.thresholds, chain)
+        self.first: SpanProcessor = HandOff(queue, chain, self.losses)
+        """The processor that a tracer provider gets."""
