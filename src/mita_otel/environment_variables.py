@@ -1,0 +1,55 @@
+"""Every environment variable that mita-otel reads, declared once.
+
+The standard ones keep their meaning. (The names here do not start with `OTEL_`: OpenTelemetry's launcher makes a
+command-line argument of each such name, and the SDK has declared its own already.)
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# --- Sentry: the guide's -----------------------------------------------------------------------------
+SENTRY_DSN: Final = "SENTRY_DSN"
+"""Where the `sentry` exporter sends to. Not set: `export.without_dsn` of the policy stands in."""
+SENTRY_ENVIRONMENT: Final = "SENTRY_ENVIRONMENT"
+"""Name of the environment; chooses the policy's overlay."""
+SENTRY_RELEASE: Final = "SENTRY_RELEASE"
+"""Release, as in `mita-finance@1.0.0`. Names the service and its version where nothing else does."""
+SENTRY_DEBUG: Final = "SENTRY_DEBUG"
+"""`true`: the Sentry SDK says on stderr what it does."""
+ENVIRONMENT: Final = "ENVIRONMENT"
+"""Name of the environment, where `SENTRY_ENVIRONMENT` is not set."""
+
+# --- ours --------------------------------------------------------------------------------------------
+POLICY: Final = "MITA_OTEL_POLICY"
+"""Path of the policy file."""
+FILE: Final = "MITA_OTEL_FILE"
+"""Path that the `file` exporter writes to."""
+HMAC_KEY: Final = "MITA_OTEL_HMAC_KEY"
+"""Key of the redactor's `hmac` mode. Not set: such values are masked."""
+OVERRIDE_PREFIX: Final = "MITA_OTEL_"
+"""`MITA_OTEL_SECTION__KEY=value` sets a value of the policy, as in `MITA_OTEL_SENTRY__MAX_SPANS=500`."""
+
+# --- OpenTelemetry's, as far as we read them ourselves; the SDK reads the rest -----------------------
+TRACES_EXPORTER: Final = "OTEL_TRACES_EXPORTER"
+"""Names of the span exporters, separated by commas."""
+METRICS_EXPORTER: Final = "OTEL_METRICS_EXPORTER"
+"""Names of the metric exporters. Not set: metrics are not exported."""
+LOGS_EXPORTER: Final = "OTEL_LOGS_EXPORTER"
+"""Names of the log exporters. Not set: log records are not exported."""
+OTLP_PROTOCOL: Final = "OTEL_EXPORTER_OTLP_PROTOCOL"
+"""`http/protobuf` or `grpc`. Not set: whichever is installed, HTTP first."""
+RESOURCE_ATTRIBUTES: Final = "OTEL_RESOURCE_ATTRIBUTES"
+"""What the service is; `deployment.environment.name` names the environment where nothing else does."""
+SERVICE_NAME: Final = "OTEL_SERVICE_NAME"
+"""Name of the service."""
+SDK_DISABLED: Final = "OTEL_SDK_DISABLED"
+"""`true`: telemetry is off."""
+CONFIG_FILE: Final = "OTEL_CONFIG_FILE"
+"""OpenTelemetry's declarative configuration; our chain is put in front of its exporters."""
+DISABLED_INSTRUMENTATIONS: Final = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
+"""Names of libraries that are not measured."""
+DISTRO: Final = "OTEL_PYTHON_DISTRO"
+"""`mita_otel` chooses this distribution where several are installed."""
+CONFIGURATOR: Final = "OTEL_PYTHON_CONFIGURATOR"
+"""`mita_otel` chooses this configurator where several are installed."""
