@@ -93,7 +93,7 @@ def put_in_front(
     multi = provider._active_span_processor
     with multi._lock:
         multi._span_processors = (build(tuple(multi._span_processors)),)
-    provider.add_span_processor = add  # type: ignore[method-assign]
+    provider.add_span_processor = add  # type: ignore[method-assign,assignment]
 
 
 def unwrap_provider(provider: Any) -> TracerProvider | None:

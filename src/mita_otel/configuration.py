@@ -24,6 +24,7 @@ from mita_otel.lifecycle import Lifecycle
 from mita_otel.other_signals import start_logs, start_metrics
 from mita_otel.policy import Policy, PolicyError, default_policy, environment_name, load_policy
 from mita_otel.processors.guarded_provider import GuardedTracerProvider
+from mita_otel.processors.losses import Losses
 from mita_otel.processors.pipeline import Pipeline
 from mita_otel.redaction import Redactor
 from mita_otel.telemetry import Flushable, Telemetry
@@ -166,19 +167,20 @@ def _build(settings: _Settings, strict: bool, env: Mapping[str, str]) -> Telemet
         return _inert(settings)
     redactor = Redactor(policy.redaction)
     resource = _resource(settings, env)
-    ways_out = WaysOut(policy, redactor, settings.environment, resource, env)
+    losses = Losses(cool_down_s=policy.thresholds.log.cool_down_s)
+    ways_out = WaysOut(policy, redactor, settings.environment, resource, losses, env)
     found = ways_out.open(settings.exporters)
     for problem in found.problems:
         if strict:
             raise ConfigurationError(problem)
         _logger.error("%s", problem)
-    provider, pipeline = _provide(policy, redactor, found.exporters, resource)
+    provider, pipeline = _provide(policy, redactor, found.exporters, losses, resource)
     flushables: list[Flushable] = [provider, *start_metrics(resource), *start_logs(resource, redactor)]
     applications = FastAPIInstrumentation(policy.instrumentation)
     engines = SQLAlchemyInstrumentation(policy.instrumentation)
     lifecycle = Lifecycle(
         policy.lifecycle,
-        flush=lambda timeout_s: telemetry.flush(timeout_s),
+        flush=lambda timeout_s: telemetry.finish(timeout_s),
         shutdown=lambda timeout_s: telemetry.shutdown(timeout_s),
     )
     telemetry = Telemetry(
@@ -186,7 +188,7 @@ def _build(settings: _Settings, strict: bool, env: Mapping[str, str]) -> Telemet
         environment=settings.environment,
         redactor=redactor,
         exporters=pipeline.exporters,
-        losses=pipeline.losses,
+        losses=losses,
         flushables=flushables,
         applications=applications,
         engines=engines,
@@ -209,12 +211,16 @@ def _build(settings: _Settings, strict: bool, env: Mapping[str, str]) -> Telemet
 
 
 def _provide(
-    policy: Policy, redactor: Redactor, exporters: list[tuple[str, SpanExporter]], resource: Resource
+    policy: Policy,
+    redactor: Redactor,
+    exporters: list[tuple[str, SpanExporter]],
+    losses: Losses,
+    resource: Resource,
 ) -> tuple[TracerProvider, Pipeline]:
     """Return the provider with our chain in it: a new one, or the host's, joined."""
     current = trace.get_tracer_provider()
     if isinstance(current, trace.ProxyTracerProvider):
-        pipeline = Pipeline(policy, redactor, exporters)
+        pipeline = Pipeline(policy, redactor, exporters, losses)
         provider: TracerProvider = GuardedTracerProvider(
             pipeline.first,
             pipeline.fan_out,
@@ -230,16 +236,20 @@ def _provide(
             f"a TracerProvider of type {type(current).__module__}.{type(current).__qualname__} is set already, and "
             "it is not the OpenTelemetry SDK's: its spans cannot be redacted. Call configure() before it is set"
         )
-    return joined, _join(joined, policy, redactor, exporters)
+    return joined, _join(joined, policy, redactor, exporters, losses)
 
 
 def _join(
-    provider: TracerProvider, policy: Policy, redactor: Redactor, exporters: list[tuple[str, SpanExporter]]
+    provider: TracerProvider,
+    policy: Policy,
+    redactor: Redactor,
+    exporters: list[tuple[str, SpanExporter]],
+    losses: Losses,
 ) -> Pipeline:
     pipelines: list[Pipeline] = []
 
     def build(present: tuple[SpanProcessor, ...]) -> SpanProcessor:
-        pipelines.append(Pipeline(policy, redactor, exporters, behind=present))
+        pipelines.append(Pipeline(policy, redactor, exporters, losses, behind=present))
         return pipelines[0].first
 
     _otel_compat.put_in_front(provider, build, lambda processor: pipelines[0].fan_out.add(processor))

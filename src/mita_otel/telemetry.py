@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from opentelemetry.sdk.trace.export import SpanExporter
 
 from mita_otel.policy import Policy
+from mita_otel.processors.export_queue import HoldsBack
 from mita_otel.processors.losses import Losses
 from mita_otel.redaction import Redactor
 
@@ -88,6 +89,13 @@ class Telemetry:
             flushed = flushable.force_flush(left_ms) is not False and flushed
         return flushed
 
+    def finish(self, timeout_s: float) -> bool:
+        """Flush as `flush` does, and what exporters hold back for its trace's end as well: there may be no later."""
+        for exporter in self.exporters.values():
+            if isinstance(exporter, HoldsBack):
+                exporter.let_go()
+        return self.flush(timeout_s)
+
     def shutdown(self, timeout_s: float | None = None) -> bool:
         """Flush, then end. Later spans are refused. A second call does nothing.
 
@@ -97,7 +105,7 @@ class Telemetry:
         Returns:
             Whether everything was handed over in time.
         """
-        flushed = self.flush(self.policy.lifecycle.shutdown_timeout_s if timeout_s is None else timeout_s)
+        flushed = self.finish(self.policy.lifecycle.shutdown_timeout_s if timeout_s is None else timeout_s)
         if not self._shut_down.is_set():
             self._shut_down.set()
             for flushable in self._flushables:

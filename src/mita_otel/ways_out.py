@@ -15,6 +15,7 @@ from mita_otel.exporters.memory import MemorySpanExporter
 from mita_otel.exporters.otlp import make_otlp_exporter
 from mita_otel.exporters.registry import ExporterUnavailableError, Found, find_exporters
 from mita_otel.policy import Policy
+from mita_otel.processors.losses import Losses
 from mita_otel.redaction import Redactor
 
 _SENTRY = "sentry"
@@ -28,6 +29,7 @@ class WaysOut:
         redactor: What Sentry's own events pass.
         environment: The environment's name, as Sentry shall show it.
         resource: What the service is.
+        losses: Where the Sentry bridge counts what it loses.
         env: The environment variables.
     """
 
@@ -37,12 +39,14 @@ class WaysOut:
         redactor: Redactor,
         environment: str,
         resource: Resource,
+        losses: Losses,
         env: Mapping[str, str],
     ) -> None:
         self._policy = policy
         self._redactor = redactor
         self._environment = environment
         self._resource = resource
+        self._losses = losses
         self._env = env
 
     def open(self, wanted: Sequence[str | SpanExporter]) -> Found:
@@ -93,11 +97,12 @@ class WaysOut:
                 environment=self._environment,
                 release=self._release(),
                 redactor=self._redactor,
+                losses=self._losses,
                 debug=self._env.get(variables.SENTRY_DEBUG, "").strip().lower() in {"1", "true", "yes", "on"},
             )
         except ConfigurationError as error:
             raise ExporterUnavailableError(str(error)) from error
-        return SentrySpanExporter(self._policy.sentry, client=client)
+        return SentrySpanExporter(self._policy.sentry, client=client, losses=self._losses)
 
     def _release(self) -> str | None:
         release = self._env.get(variables.SENTRY_RELEASE, "").strip()

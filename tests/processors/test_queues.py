@@ -20,8 +20,19 @@ from mita_otel.processors.losses import Losses
 
 
 def queue_policy(**more: float) -> QueuePolicy:
-    values = {"max_spans": 1000, "max_batch": 100, "delay_ms": 60_000, "exporter_max_spans": 1000, **more}
+    values = {
+        "max_spans": 1000,
+        "max_batch": 100,
+        "delay_ms": 60_000,
+        "exporter_max_spans": 1000,
+        "idle_s": 60,
+        **more,
+    }
     return QueuePolicy.model_validate(values)
+
+
+def export_queue(name: str, exporter: SpanExporter, policy: QueuePolicy, lost: Losses) -> ExportQueue:
+    return ExportQueue(name, exporter, policy, lost, stop_timeout_s=5)
 
 
 def losses() -> Losses:
@@ -70,7 +81,7 @@ class Answering(SpanExporter):
 
 def test_spans_come_through_the_hand_off_and_the_export_queue() -> None:
     exporter, lost = MemorySpanExporter(100), losses()
-    chain = HandOff(queue_policy(), FanOut([ExportQueue("memory", exporter, queue_policy(), lost)]), lost)
+    chain = HandOff(queue_policy(), FanOut([export_queue("memory", exporter, queue_policy(), lost)]), lost)
     provider = provider_with(chain)
     end_spans(provider, "a", "b")
     assert provider.force_flush(5000)
@@ -82,7 +93,7 @@ def test_spans_come_through_the_hand_off_and_the_export_queue() -> None:
 def test_no_exception_of_any_processor_reaches_the_application() -> None:
     exporter, lost = MemorySpanExporter(100), losses()
     chain = HandOff(
-        queue_policy(), FanOut([Broken(), ExportQueue("memory", exporter, queue_policy(), lost)]), lost
+        queue_policy(), FanOut([Broken(), export_queue("memory", exporter, queue_policy(), lost)]), lost
     )
     provider = provider_with(chain)
     end_spans(provider, "a")
@@ -103,7 +114,7 @@ def test_a_processor_that_raises_right_behind_the_hand_off_is_counted() -> None:
 def test_spans_that_are_not_sampled_are_left_alone() -> None:
     exporter, lost = MemorySpanExporter(100), losses()
     provider = provider_with(
-        HandOff(queue_policy(), ExportQueue("memory", exporter, queue_policy(), lost), lost),
+        HandOff(queue_policy(), export_queue("memory", exporter, queue_policy(), lost), lost),
         sampler=ALWAYS_OFF,
     )
     end_spans(provider, "a")
@@ -124,9 +135,9 @@ def test_a_hanging_exporter_holds_up_nobody_and_its_losses_are_counted(
 
     lost, good = losses(), MemorySpanExporter(1000)
     narrow = queue_policy(exporter_max_spans=10, max_batch=1)
-    slow = ExportQueue("slow", Hanging(), narrow, lost)
+    slow = export_queue("slow", Hanging(), narrow, lost)
     provider = provider_with(
-        HandOff(queue_policy(), FanOut([slow, ExportQueue("good", good, queue_policy(), lost)]), lost)
+        HandOff(queue_policy(), FanOut([slow, export_queue("good", good, queue_policy(), lost)]), lost)
     )
     end_spans(provider, "first")
     provider.force_flush(1)
@@ -146,7 +157,7 @@ def test_a_hanging_exporter_holds_up_nobody_and_its_losses_are_counted(
 )
 def test_a_failed_export_is_counted(answer: SpanExportResult | Exception, reason: str) -> None:
     lost = losses()
-    queue = ExportQueue("broken", Answering(answer), queue_policy(), lost)
+    queue = export_queue("broken", Answering(answer), queue_policy(), lost)
     provider = provider_with(queue)
     end_spans(provider, "a", "b")
     assert provider.force_flush(5000)
@@ -177,7 +188,7 @@ def test_a_link_whose_process_raises_passes_the_span_on_and_counts(caplog: pytes
             raise ValueError("no")
 
     exporter = MemorySpanExporter(10)
-    link = Failing(ExportQueue("memory", exporter, queue_policy(), losses()))
+    link = Failing(export_queue("memory", exporter, queue_policy(), losses()))
     provider = provider_with(link)
     end_spans(provider, "a", "b")
     assert provider.force_flush(5000)
@@ -193,7 +204,7 @@ def test_a_link_that_returns_none_drops_the_span() -> None:
             return None
 
     exporter = MemorySpanExporter(10)
-    provider = provider_with(Nothing(ExportQueue("memory", exporter, queue_policy(), losses())))
+    provider = provider_with(Nothing(export_queue("memory", exporter, queue_policy(), losses())))
     end_spans(provider, "a")
     assert provider.force_flush(5000)
     assert exporter.spans == []

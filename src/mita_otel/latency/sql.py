@@ -76,6 +76,7 @@ def verb(statement: str) -> str | None:
     """
     words = _words(statement[:_LOOKED_AT])
     in_with = False
+    explained = False
     with_depth = 0
     for word, depth in words:
         if in_with:
@@ -83,8 +84,8 @@ def verb(statement: str) -> str | None:
                 return word
         elif word == "WITH":
             in_with, with_depth = True, depth
-        elif word == "EXPLAIN":
-            continue
+        elif word == "EXPLAIN" or (word == "ANALYZE" and explained):
+            explained = True
         elif word in VERBS:
             return word
         elif word not in {"VERBOSE", "QUERY", "PLAN", "COSTS", "BUFFERS", "FORMAT"}:

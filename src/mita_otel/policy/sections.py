@@ -27,6 +27,8 @@ class QueuePolicy(Section):
     """Milliseconds a span waits for company before it is sent."""
     exporter_max_spans: PositiveInt
     """Spans that may wait for one exporter."""
+    idle_s: Annotated[float, Field(gt=0)]
+    """Seconds between two looks at what an exporter holds back, while there is no traffic."""
 
 
 class FilePolicy(Section):
@@ -74,6 +76,8 @@ class SentryPolicy(Section):
     """Finished children that may wait for their roots, all traces together."""
     max_wait_s: Seconds
     """Seconds after which children are sent although their root has not ended."""
+    max_envelopes: PositiveInt
+    """Envelopes that may wait for the network, inside the Sentry SDK."""
     send_timeout_s: Seconds
     """Seconds one HTTP request to Sentry may take."""
     capture_errors: bool

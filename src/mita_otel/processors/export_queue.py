@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Protocol, runtime_checkable
 
 from opentelemetry.context import Context
 from opentelemetry.instrumentation.utils import suppress_instrumentation
@@ -16,6 +17,17 @@ from mita_otel.processors.worker import BoundedWorker
 _logger = logging.getLogger("mita_otel")
 
 
+@runtime_checkable
+class HoldsBack(Protocol):
+    """An exporter that keeps finished spans for a while, because their trace has not ended."""
+
+    def tick(self) -> None:
+        """Look whether something has been kept too long. Called now and then while there is no work."""
+
+    def let_go(self) -> None:
+        """Keep nothing any more: the process is ending. The next `force_flush` sends all that is kept."""
+
+
 class ExportQueue(SpanProcessor):
     """Exports spans in batches on a thread of its own.
 
@@ -27,13 +39,18 @@ class ExportQueue(SpanProcessor):
         exporter: Where the spans go.
         queue: Bounds of the queue.
         losses: Where lost spans are counted.
+        stop_timeout_s: Seconds that the exporter's own shutdown may take.
     """
 
-    def __init__(self, name: str, exporter: SpanExporter, queue: QueuePolicy, losses: Losses) -> None:
+    def __init__(
+        self, name: str, exporter: SpanExporter, queue: QueuePolicy, losses: Losses, *, stop_timeout_s: float
+    ) -> None:
         self.name = name
         self.exporter = exporter
         self._losses = losses
         self._failed_before = False
+        self._stuck = False
+        self._stop_timeout_s = stop_timeout_s
         self._worker: BoundedWorker[ReadableSpan] = BoundedWorker(
             self._export,
             name=f"mita-otel-export-{name}",
@@ -42,6 +59,8 @@ class ExportQueue(SpanProcessor):
             delay_s=queue.delay_ms / 1000,
             on_flush=self._flush_exporter,
             on_stop=exporter.shutdown,
+            on_idle=exporter.tick if isinstance(exporter, HoldsBack) else None,
+            idle_s=queue.idle_s,
         )
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
@@ -58,12 +77,14 @@ class ExportQueue(SpanProcessor):
         self._worker.hurry(timeout_millis / 1000)
 
     def shutdown(self) -> None:
-        """Let the thread shut the exporter down. Flush first: this does not wait."""
-        self._worker.stop(0)
+        """Let the thread shut the exporter down. One that did not flush in time gets no more time."""
+        self._worker.stop(0 if self._stuck else self._stop_timeout_s)
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Export everything that waits. False if that took longer than `timeout_millis`."""
-        return self._worker.flush(timeout_millis / 1000)
+        flushed = self._worker.flush(timeout_millis / 1000)
+        self._stuck = not flushed
+        return flushed
 
     def _export(self, batch: list[ReadableSpan]) -> None:
         try:

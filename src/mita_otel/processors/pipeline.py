@@ -24,6 +24,7 @@ class Pipeline:
         policy: The policy.
         redactor: The only door out.
         exporters: Names and exporters; each gets a queue of its own.
+        losses: Where lost spans are counted.
         behind: Processors of third parties that shall get redacted spans as well.
     """
 
@@ -32,15 +33,27 @@ class Pipeline:
         policy: Policy,
         redactor: Redactor,
         exporters: Sequence[tuple[str, SpanExporter]],
+        losses: Losses,
         behind: Sequence[SpanProcessor] = (),
     ) -> None:
-        self.losses = Losses(cool_down_s=policy.thresholds.log.cool_down_s)
         self.exporters = dict(exporters)
         queue = policy.export.queue
         self.fan_out = FanOut(
-            [*behind, *(ExportQueue(name, exporter, queue, self.losses) for name, exporter in exporters)]
+            [
+                *behind,
+                *(
+                    ExportQueue(
+                        name,
+                        exporter,
+                        queue,
+                        losses,
+                        stop_timeout_s=policy.lifecycle.shutdown_timeout_s,
+                    )
+                    for name, exporter in exporters
+                ),
+            ]
         )
         chain: SpanProcessor = RedactionProcessor(redactor, self.fan_out)
         chain = ThresholdProcessor(policy.thresholds, chain)
-        self.first: SpanProcessor = HandOff(queue, chain, self.losses)
+        self.first: SpanProcessor = HandOff(queue, chain, losses)
         """The processor that a tracer provider gets."""

@@ -31,6 +31,8 @@ class BoundedWorker(Generic[T]):
         on_flush: Called on the worker's thread with the seconds left, when everything that was put before
             a flush has been handled.
         on_stop: Called on the worker's thread, last of all.
+        on_idle: Called on the worker's thread every `idle_s` seconds in which nothing was put.
+        idle_s: See `on_idle`.
     """
 
     def __init__(
@@ -43,6 +45,8 @@ class BoundedWorker(Generic[T]):
         delay_s: float,
         on_flush: Callable[[float], None] | None = None,
         on_stop: Callable[[], None] | None = None,
+        on_idle: Callable[[], None] | None = None,
+        idle_s: float | None = None,
     ) -> None:
         self._handle = handle
         self._name = name
@@ -51,6 +55,8 @@ class BoundedWorker(Generic[T]):
         self._delay_s = delay_s
         self._on_flush = on_flush
         self._on_stop = on_stop
+        self._on_idle = on_idle
+        self._idle_s = idle_s if on_idle is not None else None
         self._reset()
         if hasattr(os, "register_at_fork"):
             reset = weakref.WeakMethod(self._reset)
@@ -151,9 +157,9 @@ class BoundedWorker(Generic[T]):
     def _run(self) -> None:
         while True:
             with self._changed:
-                if not self._items and not self._stopping and self._flush_done >= self._flush_wanted:
-                    self._changed.wait()
-                if not self._hurried and len(self._items) < self._max_batch:
+                if not self._items and not self._hurried:
+                    self._changed.wait(self._idle_s)
+                if self._items and not self._hurried and len(self._items) < self._max_batch:
                     self._changed.wait_for(
                         lambda: self._hurried or len(self._items) >= self._max_batch, self._delay_s
                     )
@@ -161,15 +167,20 @@ class BoundedWorker(Generic[T]):
             batch = self._take()
             if batch:
                 self._call(batch)
+            elif self._on_idle is not None:
+                self._quietly(self._on_idle, "idle work")
             self._finish_flush()
             if stopping and not self._items:
                 break
         if self._on_stop is not None:
-            try:
-                self._on_stop()
-            except Exception:
-                _logger.exception("%s: shutdown failed", self._name)
+            self._quietly(self._on_stop, "shutdown")
         self._stopped.set()
+
+    def _quietly(self, call: Callable[[], None], what: str) -> None:
+        try:
+            call()
+        except Exception:  # noqa: BLE001 - an exporter may do anything
+            _logger.exception("%s: %s failed", self._name, what)
 
     @property
     def _hurried(self) -> bool:
