@@ -28,6 +28,8 @@ class KeyPolicy(Section):
     """Names that are never secret. Their values are still looked at."""
     rules: dict[str, tuple[str, ...]]
     """More sensitive names, by the rule that the marker shows."""
+    endings: dict[str, str]
+    """Rules of names that end in a word like `pgpassword`, by how that word ends."""
     harmless: tuple[str, ...]
     """Names that hold a sensitive word and mean something else, as in `primary_key`."""
     descriptive: tuple[str, ...]

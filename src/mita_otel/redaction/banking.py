@@ -10,7 +10,7 @@ from stdnum import iban as iban_number
 
 from mita_otel.redaction.hit import Hit
 
-_IBAN: Final = re.compile(r"[A-Za-z]{2}[ \-.]?\d[ \-.]?\d[ \-.]?[0-9A-Za-z]")
+_IBAN: Final = re.compile(r"[A-Za-z]{2}[ \-._+]?\d[ \-._+]?\d[ \-._+]?[0-9A-Za-z]")
 _IBAN_COUNTRIES: Final = (
     "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DJ27 "
     "DK18 DO28 EE20 EG29 ES24 FI18 FK18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HN28 HR21 HU28 "
@@ -26,11 +26,16 @@ _IBAN_SPAN: Final = 80
 _SSN: Final = re.compile(r"(?<![\d\-])(\d{3})([\- ])(\d{2})\2(\d{4})(?![\d\-]|\.\d)")
 _NINE: Final = re.compile(r"(?<![\w.\-])\d{3}[\- ]?\d{2}[\- ]?\d{4}(?![\w\-]|\.\d)")
 _SSN_WORDS: Final = re.compile(
-    r"(?i)(?<![a-z])(?:ssn|social[ _\-]?security(?:[ _\-]?(?:number|no|num))?|itin|tin|tax[ _\-]?(?:payer)?[ _\-]?id(?:entification)?)(?![a-z])"
+    r"(?i)(?<![a-z])(?:ssn|social[ _\-]?security(?:[ _\-]?(?:number|no|num))?|itin|tin"
+    r"|tax[ _\-]?(?:payer)?[ _\-]?id(?:entification)?)(?![a-z])"
 )
-_ABA_WORDS: Final = re.compile(r"(?i)(?<![a-z])(?:routing|aba|rtn|transit|fedwire|ach)(?![a-z])")
+_ABA: Final = re.compile(
+    r"(?i)(?<![a-z])(?:routing|aba|rtn|transit|fedwire|ach)(?:[ _\-]?(?:routing|transit|number|num|no\.?|code|nr|#)){0,3}"
+    r"(?:[\s:=#\"'(]|is|was){1,8}(?P<digits>\d{4}[\- ]?\d{4}[\- ]?\d)(?![\w\-]|\.\d)"
+)
+_ABA_AFTER: Final = re.compile(r"(?i)(?<![\w.\-])(?P<digits>\d{9})\W{1,3}(?:routing|aba|rtn)(?![a-z])")
 _ACCOUNT: Final = re.compile(
-    r"(?i)(?<![a-z])(?:bank |checking |savings )?(?:account|acct\.?|a/c)(?:[ _\-]?(?P<number>number|num|no\.?|nr\.?|#))?"
+    r"(?i)(?<![a-z])(?:account|acct\.?|a/c)(?:[ _\-]?(?P<number>number|num|no\.?|nr\.?|#))?"
     r"(?: (?:is|was|ending|of))?[ \t:=#\"']{1,4}(?P<digits>\d[\d \-]{2,30}\d)(?![\w.])"
 )
 _CONTEXT: Final = 48
@@ -65,11 +70,10 @@ def find_identities(text: str) -> Iterator[Hit]:
 
 def find_accounts(text: str) -> Iterator[Hit]:
     """Yield routing numbers (check digit) near their name, and account numbers right after theirs."""
-    if _ABA_WORDS.search(text):
-        for match in _NINE.finditer(text):
-            digits = "".join(filter(str.isdigit, match.group()))
-            if _is_aba(digits) and _near(_ABA_WORDS, text, match.start()):
-                yield Hit(match.start(), match.end(), "routing")
+    for pattern in (_ABA, _ABA_AFTER):
+        for match in pattern.finditer(text):
+            if _is_aba("".join(filter(str.isdigit, match["digits"]))):
+                yield Hit(match.start("digits"), match.end("digits"), "routing")
     for match in _ACCOUNT.finditer(text):
         size = sum(char.isdigit() for char in match["digits"])
         if (_MIN_NAMED_ACCOUNT if match["number"] else _MIN_ACCOUNT) <= size <= _MAX_ACCOUNT:

@@ -20,8 +20,11 @@ _WORD: Final = re.compile(r"[A-Za-z]?[a-z]+(?:[_\-.][a-z]+)*\.?\Z")
 _MIN_TOKEN: Final = 16
 
 _HEADER: Final = re.compile(
-    r"(?i)(?<![a-z])((?:proxy-)?authorization|(?:set-)?cookie)[\"']?[ \t]*:[ \t]*[\"']?(?=[^\s\"'\[{])([^\r\n\"']+)"
+    r"(?i)(?<![a-z])(?P<name>(?:proxy-)?authorization|(?:set-)?cookie)(?:[\"'][ \t]{0,4}:[ \t]{0,4}(?P<quote>[\"'])?|[ \t]{0,4}:[ \t]{0,4})"
+    r"(?=[^\s\"'\[{])"
 )
+_ONE_TOKEN: Final = re.compile(r"(?i)(?:bearer|basic|token|apikey|negotiate|ntlm)[ \t]+[^\s,;\"'}\])]+")
+_LINE: Final = re.compile(r"[^\r\n]*")
 
 _KEY_BEGIN: Final = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _KEY_END: Final = "-----END "
@@ -89,13 +92,26 @@ def find_credentials(text: str) -> Iterator[Hit]:
         if _is_credential(match[1].lower(), match[2]):
             yield Hit(match.start(2), match.end(2), "authorization")
     for match in _HEADER.finditer(text):
-        rule = "cookie" if match[1].lower().endswith("cookie") else "authorization"
-        yield Hit(match.start(2), match.start(2) + len(match[2].rstrip(" ,;}])")), rule)
+        rule = "cookie" if match["name"].lower().endswith("cookie") else "authorization"
+        yield Hit(match.end(), _header_end(text, match), rule)
     if "PRIVATE KEY" in text:
         yield from _private_keys(text)
     if _SHAPE_GATE.search(text):
         for match in _SHAPES.finditer(text):
             yield Hit(match.start(), match.end(), "key")
+
+
+def _header_end(text: str, header: re.Match[str]) -> int:
+    """Return where a header's value ends: after the one token of its scheme, at its quote, with its line."""
+    one_token = _ONE_TOKEN.match(text, header.end())
+    if one_token:
+        return one_token.end()
+    line = _LINE.match(text, header.end())
+    end = line.end() if line else header.end()
+    before = text[header.start() - 1 : header.start()]
+    quote = header["quote"] or (before if before in ("'", '"') and ":" in header.group()[-2:] else "")
+    close = text.find(quote, header.end(), end) if quote else -1
+    return close if close >= 0 else end
 
 
 def _jwts(text: str) -> Iterator[Hit]:

@@ -56,6 +56,7 @@ class KeyRules:
                 self._sequences.setdefault(form[0], []).append((form, rule, plural))
         for sequences in self._sequences.values():
             sequences.sort(key=lambda sequence: -len(sequence[0]))
+        self._endings = {ending: rule for ending, rule in policy.endings.items() if mode(rule) != "off"}
         self._weak = {words for words in named if len(words) == 1 and words[0] in _COMMON_WORDS}
         self._allow = {split_words(name) for name in policy.allow}
         self._harmless: dict[str, list[Words]] = {}
@@ -92,7 +93,7 @@ class KeyRules:
         words = split_words(name)
         if words in self._allow:
             return KeyVerdict(None, place=place)
-        found = self._match(words) or self._match(split_parts(name))
+        found = self._match(words) or self._match(split_parts(name)) or self._ends(words)
         return KeyVerdict(None, place=place) if found is None else found._replace(place=place)
 
     def _match(self, words: Words) -> KeyVerdict | None:
@@ -114,6 +115,17 @@ class KeyRules:
                     best = verdict
                 break
         return best
+
+    def _ends(self, words: Words) -> KeyVerdict | None:
+        """Return the verdict on a name that ends in a word like `pgpassword`."""
+        for ending, rule in self._endings.items():
+            if words and words[-1].endswith(ending):
+                return KeyVerdict(rule)
+        return None
+
+    def is_harmless_phrase(self, words: Words) -> bool:
+        """Tell whether words of prose end in a harmless name, as in `score card`."""
+        return bool(words) and self._is_harmless(words, len(words) - 1, len(words))
 
     def _ends_sequence(self, words: Words) -> bool:
         return any(

@@ -13,7 +13,7 @@ from mita_otel.redaction.quoting import bare_end, bracket_end, quoted_end
 from mita_otel.redaction.words import split_words
 
 _PAIR: Final = re.compile(
-    r"(?<![\w.\-])(?P<name>[^\W\d][\w.\-]*)(?P<close>(?:\[[\w'\"]*\])*\\*[\"'`]?[)\]]?)[ \t]{0,4}(?P<sign>=>|:=|={1,3}|:)(?P<gap>[ \t]{0,4}\n?[ \t]{0,8})"
+    r"(?<![\w.\-])-{0,2}(?P<name>[^\W\d][\w.\-]*)(?P<close>(?:\[[\w'\"]*\])*\\*[\"'`]?[)\]]?)[ \t]{0,4}(?P<sign>=>|:=|={1,3}|:)(?P<gap>[ \t]{0,4}\n?[ \t]{0,8})"
 )
 _PHRASE: Final = re.compile(r"(?:[A-Za-z]+[ ]){1,3}\Z")
 _PHRASE_REACH: Final = 48
@@ -109,6 +109,10 @@ _PROSE: Final = frozenset(
     ]
 )
 """Words that follow a colon in prose, as in `password: must not be empty`."""
+_HIDDEN: Final = re.compile(
+    r"(?:[*x.#\-?$%]+|%[sdr]|%\(\w+\)[sd]?|\$?\{[a-zA-Z_.]*\}|\[(?i:filtered|redacted|hidden|masked)\]|<(?i:redacted|hidden)>)(?=[\s,;&)\]}\"']|\Z)"
+)
+"""What shows nothing: hidden before, or a placeholder."""
 _MIN_WEAK: Final = 16
 
 
@@ -141,7 +145,7 @@ class PairFinder:
         for match in _PAIR.finditer(text):
             if match.start() < done:
                 continue
-            verdict = self._keys.judge(match["name"])
+            verdict = self._keys.judge(match["name"] + match["close"])
             rule, phrase = verdict.rule, False
             if rule is None or verdict.weak:
                 before = _PHRASE.search(text, max(0, match.start() - _PHRASE_REACH), match.start())
@@ -149,7 +153,7 @@ class PairFinder:
                     words = (*split_words(before.group()), *split_words(match["name"]))
                     named = self._keys.judge_phrase(words)
                     phrase = named is not None
-                    rule = named or rule
+                    rule = named or (None if self._keys.is_harmless_phrase(words) else rule)
             if rule is None or match.end() >= len(text) or MARKER.match(text, match.end()):
                 continue
             in_source = self._source or any(start <= match.start() < end for start, end in source)
@@ -173,9 +177,9 @@ class PairFinder:
             if not value or MARKER.fullmatch(value) or (weak and prose and not _is_telling(value)):
                 return None
             return Hit(first, end, rule)
+        if _HIDDEN.match(text, start) or (in_source and text[start] in "([{"):
+            return None
         if text[start] in "([{":
-            if in_source:
-                return None
             end = bracket_end(text, start)
             inner = Hit(start + 1, end - 1 if end - start > 1 and text[end - 1] in ")]}" else end, rule)
             return inner if inner.end > inner.start else None
@@ -189,8 +193,8 @@ class PairFinder:
             return None
         if prose and (value.lower().strip(".!") in _PROSE or (weak and not _is_telling(value))):
             return None
-        if set(value) <= set("*x.#-?$%{}"):
-            return None  # already hidden, or a placeholder
+        if _HIDDEN.match(value):
+            return None
         return Hit(start, end, rule)
 
     def _whole(self, name: str, text: str, start: int, end: int) -> Iterator[Hit]:

@@ -148,7 +148,7 @@ class Values:
 
     def _key(self, key: Any, tally: Tally) -> Any:
         if isinstance(key, str):
-            return self._texts.text(key, tally)
+            return self.text(key, tally, self._policy.max_depth)
         return self.plain(key, tally, self._policy.max_depth)
 
     def _secret(self, key: str, verdict: KeyVerdict, rule: str, value: Any, tally: Tally, depth: int) -> Any:
