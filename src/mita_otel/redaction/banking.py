@@ -8,7 +8,7 @@ from typing import Final
 
 from stdnum import iban as iban_number
 
-from mita_otel.redaction.hit import Hit
+from mita_otel.redaction.hit import Finder, Hit
 
 _IBAN: Final = re.compile(r"[A-Za-z]{2}[ \-._+]?\d[ \-._+]?\d[ \-._+]?[0-9A-Za-z]")
 _IBAN_COUNTRIES: Final = (
@@ -68,16 +68,28 @@ def find_identities(text: str) -> Iterator[Hit]:
                 yield Hit(match.start(), match.end(), "ssn")
 
 
-def find_accounts(text: str) -> Iterator[Hit]:
-    """Yield routing numbers (check digit) near their name, and account numbers right after theirs."""
+def find_routing_numbers(text: str) -> Iterator[Hit]:
+    """Yield ABA routing numbers (prefix and check digit) beside their name."""
     for pattern in (_ABA, _ABA_AFTER):
         for match in pattern.finditer(text):
             if _is_aba("".join(filter(str.isdigit, match["digits"]))):
                 yield Hit(match.start("digits"), match.end("digits"), "routing")
+
+
+def find_accounts(text: str) -> Iterator[Hit]:
+    """Yield account numbers right after their name."""
     for match in _ACCOUNT.finditer(text):
         size = sum(char.isdigit() for char in match["digits"])
         if (_MIN_NAMED_ACCOUNT if match["number"] else _MIN_ACCOUNT) <= size <= _MAX_ACCOUNT:
             yield Hit(match.start("digits"), match.end("digits"), "account")
+
+
+BANKING_FINDERS: Final = (
+    Finder(find_ibans, digits=True),
+    Finder(find_identities, digits=True),
+    Finder(find_routing_numbers, words=("routing", "aba", "rtn", "transit", "fedwire", "ach"), digits=True),
+    Finder(find_accounts, words=("account", "acct", "a/c"), digits=True),
+)
 
 
 def _take(text: str, start: int, size: int) -> int | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from typing import Final
 
-from mita_otel.redaction.hit import Hit
+from mita_otel.redaction.hit import Finder, Hit
 
 _RUN: Final = re.compile(r"(?<!\d)\d(?:[ \t\-._+]{0,3}\d){11,}(?!\d)")
 _GROUP: Final = re.compile(r"\d+")
@@ -46,15 +47,23 @@ def find_cards(text: str) -> Iterator[Hit]:
                     yield Hit(stop, after.end(), "cvv")
 
 
-def find_card_secrets(text: str) -> Iterator[Hit]:
-    """Yield track data, security codes next to their name, and PINs next to theirs."""
+def find_tracks(text: str) -> Iterator[Hit]:
+    """Yield what the magnetic stripe holds: track 1 and track 2."""
     if "^" in text:
         for match in _TRACK1.finditer(text):
             yield Hit(match.start(), match.end(), "track")
     for match in _TRACK2.finditer(text):
         yield Hit(match.start(), match.end(), "track")
+
+
+def find_security_codes(text: str) -> Iterator[Hit]:
+    """Yield security codes next to their name."""
     for match in _CVV.finditer(text):
         yield Hit(match.start(1), match.end(1), "cvv")
+
+
+def find_pins(text: str) -> Iterator[Hit]:
+    """Yield PINs next to their name."""
     for match in _PIN.finditer(text):
         yield Hit(match.start(1), match.end(1), "pin")
 
@@ -66,6 +75,13 @@ def is_card_number(digits: str) -> bool:
     """
     return 12 <= len(digits) <= 19 and _has_issuer(digits) and _luhn(digits)
 
+
+CARD_FINDERS: Final = (
+    Finder(find_cards, digits=True),
+    Finder(find_tracks, words=("^", "=", "d"), digits=True),
+    Finder(find_security_codes, words=("cv", "csc", "cav", "security", "verification"), digits=True),
+    Finder(find_pins, words=("pin",), digits=True),
+)
 
 _LUHN: Final = bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9))
 
@@ -138,7 +154,7 @@ def _is_grouped(text: str, groups: list[tuple[int, int]]) -> bool:
     """Tell whether groups of digits belong together: fours, or one and the same separator between all."""
     if all(stop - start == 4 for start, stop in groups[:-1]):
         return True
-    return len({text[a[1] : b[0]] for a, b in zip(groups, groups[1:], strict=False)}) <= 1
+    return len({text[a[1] : b[0]] for a, b in itertools.pairwise(groups)}) <= 1
 
 
 def _is_part_of_an_id(text: str, start: int, stop: int) -> bool:

@@ -22,7 +22,7 @@ def custom_finders(rules: Mapping[str, CustomRule]) -> list[Finder]:
     finders: list[Finder] = []
     for name, rule in rules.items():
         if rule.pattern:
-            finders.append(PatternFinder(name, re.compile(rule.pattern)))
+            finders.append(Finder(PatternFinder(name, re.compile(rule.pattern))))
         if rule.finder:
             found = list(entry_points(group=ENTRY_POINT_GROUP, name=rule.finder))
             if not found:
@@ -30,7 +30,7 @@ def custom_finders(rules: Mapping[str, CustomRule]) -> list[Finder]:
                     f"[redaction.custom.{name}] finder = {rule.finder!r}: no installed package has this entry point in "
                     f"the group {ENTRY_POINT_GROUP!r}; install the one that does, or take the rule out"
                 )
-            finders.append(CallableFinder(name, found[0].load()))
+            finders.append(Finder(CallableFinder(name, found[0].load())))
     return finders
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 
 class Hit(NamedTuple):
@@ -14,9 +14,15 @@ class Hit(NamedTuple):
     rule: str
 
 
-class Finder(Protocol):
-    """Looks for one kind of secret in a text. It must take linear time."""
+Find = Callable[[str], Iterable[Hit]]
+"""Looks for one kind of secret in a text, and yields what it finds in any order. It takes linear time."""
 
-    def __call__(self, text: str) -> Iterable[Hit]:
-        """Return what it found, in any order."""
-        ...
+
+class Finder(NamedTuple):
+    """A kind of secret: how to look for it, and what a text has to hold for a look to be worth it."""
+
+    find: Find
+    words: tuple[str, ...] = ()
+    """One of these is in every text with such a secret, in lower case. None: no such word."""
+    digits: bool = False
+    """Whether such a secret always has a digit."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
 from mita_otel.policy.redaction import KeyPolicy, Mode
@@ -27,6 +27,10 @@ class KeyVerdict(NamedTuple):
     weak: bool = False
     """True for one common word (`key`, `card`): in prose, it takes more than a colon."""
     place: Place = "text"
+
+
+PLAIN: Final = KeyVerdict(None)
+"""The verdict on a name that says nothing about its value."""
 
 
 class KeyRules:
@@ -67,17 +71,20 @@ class KeyRules:
         self._identifiers = {split_words(name) for name in policy.identifiers}
         self._places: dict[str, Place] = dict.fromkeys(policy.statements, "sql")
         self._places.update(dict.fromkeys(policy.urls, "url"))
-        self._cache: dict[str, KeyVerdict] = {}
+        self.stems = _stems([*named, *((ending,) for ending in self._endings)])
+        """One of these is in every sensitive name, in lower case."""
+        self.known: dict[str, KeyVerdict] = {}
+        """Names that were judged before. Bounded; for reading only."""
 
     def judge(self, name: str) -> KeyVerdict:
         """Return what the name says about its value. Answers are remembered, with a bound."""
-        verdict = self._cache.get(name)
+        verdict = self.known.get(name)
         if verdict is None:
             verdict = self._judge(name[-_MAX_NAME:])
             if len(name) <= _MAX_NAME:
-                if len(self._cache) >= _MAX_CACHED:
-                    self._cache.clear()
-                self._cache[name] = verdict
+                if len(self.known) >= _MAX_CACHED:
+                    self.known.clear()
+                self.known[name] = verdict
         return verdict
 
     def judge_phrase(self, words: Words) -> str | None:
@@ -92,9 +99,11 @@ class KeyRules:
         place = self._places.get(name.lower(), "text")
         words = split_words(name)
         if words in self._allow:
-            return KeyVerdict(None, place=place)
+            return PLAIN if place == "text" else KeyVerdict(None, place=place)
         found = self._match(words) or self._match(split_parts(name)) or self._ends(words)
-        return KeyVerdict(None, place=place) if found is None else found._replace(place=place)
+        if found is not None:
+            return found._replace(place=place)
+        return PLAIN if place == "text" else KeyVerdict(None, place=place)
 
     def _match(self, words: Words) -> KeyVerdict | None:
         while words and words[-1].isdigit() and len(words) > 1 and not self._ends_sequence(words):
@@ -141,6 +150,16 @@ class KeyRules:
             for first in range(end)
             for harmless in self._harmless.get(words[first], ())
         )
+
+
+def _stems(names: Iterable[Words]) -> tuple[str, ...]:
+    """Return the fewest words of which each name holds one."""
+    listed = sorted(names, key=len)
+    stems: list[str] = []
+    for words in listed:
+        if not any(stem in word for stem in stems for word in words):
+            stems.append(max(words, key=len))
+    return tuple(sorted(stem for stem in stems if not any(other in stem for other in stems if other != stem)))
 
 
 _COMMON_WORDS: Final = frozenset(

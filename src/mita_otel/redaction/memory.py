@@ -1,6 +1,13 @@
-"""Remembers texts that hold no secret, so that a repeated one costs a look-up. Bounded; no secret is kept."""
+"""Remembers what was looked at, so that a repeated text costs a look-up. Bounded; no secret is kept."""
 
 from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+_LONGEST: Final = 4096
 
 
 class BenignTexts:
@@ -14,11 +21,12 @@ class BenignTexts:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._young: dict[str, None] = {}
+        self.young: dict[str, None] = {}
+        """The generation that is filling up, for a quick look."""
         self._old: dict[str, None] = {}
 
     def __contains__(self, text: str) -> bool:
-        if text in self._young:
+        if text in self.young:
             return True
         if text in self._old:
             self.add(text)
@@ -27,11 +35,45 @@ class BenignTexts:
 
     def add(self, text: str) -> None:
         """Remember a text that nothing was found in."""
-        if len(self._young) >= self._size:
+        if len(self.young) >= self._size:
             if not self._size:
                 return
-            self._old, self._young = self._young, {}
-        self._young[text] = None
+            self._old, self.young = self.young, {}
+        self.young[text] = None
 
     def __len__(self) -> int:
-        return len(self._young) + len(self._old)
+        return len(self.young) + len(self._old)
+
+
+class MaskedStatements:
+    """Remembers masked statements by a digest of the statement, which holds the literals and is not kept.
+
+    Args:
+        mask: Masks a statement: statement, tally, dialect.
+        size: Statements in each of two generations. 0 remembers nothing.
+    """
+
+    def __init__(self, mask: Callable[[str, Counter[str], str | None], str], size: int) -> None:
+        self._mask = mask
+        self._size = size
+        self._young: dict[bytes, tuple[str, Counter[str]]] = {}
+        self._old: dict[bytes, tuple[str, Counter[str]]] = {}
+
+    def mask(self, statement: str, tally: Counter[str], dialect: str | None) -> str:
+        """Return the masked statement, and count what was masked."""
+        if not self._size or len(statement) > _LONGEST:
+            return self._mask(statement, tally, dialect)
+        identity = f"{dialect}\n{statement}".encode("utf-8", "surrogatepass")
+        digest = hashlib.blake2b(identity, digest_size=16).digest()
+        known = self._young.get(digest) or self._old.get(digest)
+        if known is None:
+            counts: Counter[str] = Counter()
+            known = (self._mask(statement, counts, dialect), counts)
+            if len(self._young) >= self._size:
+                self._old, self._young = self._young, {}
+            self._young[digest] = known
+        safe, counts = known
+        if not counts:
+            return statement
+        tally.update(counts)
+        return safe

@@ -28,6 +28,8 @@ class MessageFinder:
         keys: Which columns are sensitive.
     """
 
+    WORDS: Final = (")=(", "uplicate entry", "row contains", "copy ", _INPUT)
+
     def __init__(self, keys: KeyRules) -> None:
         self._keys = keys
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from mita_otel.redaction.hit import Hit
+from mita_otel.redaction.hit import Finder, Hit
 
 _EMAIL_DOMAIN: Final = re.compile(r"@(?:[A-Za-z0-9\-]{1,63}\.){1,8}[A-Za-z]{2,24}")
 _EMAIL_LOCAL: Final = re.compile(r"[\w.!#$%&'*+/=?^`{|}~\-]{1,64}\Z")
@@ -25,6 +25,9 @@ def find_emails(text: str) -> Iterator[Hit]:
             yield Hit(local.start(), domain.end(), "email")
 
 
+EMAIL_FINDER: Final = Finder(find_emails, words=("@",))
+
+
 def find_ips(text: str) -> Iterator[Hit]:
     """Yield IPv4 and IPv6 addresses."""
     for pattern in (_IPV4, _IPV6):
@@ -34,3 +37,6 @@ def find_ips(text: str) -> Iterator[Hit]:
             except ValueError:
                 continue
             yield Hit(match.start(), match.end(), "ip")
+
+
+IP_FINDER: Final = Finder(find_ips, words=(".", ":"))

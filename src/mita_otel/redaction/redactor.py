@@ -4,36 +4,28 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from mita_otel.policy.redaction import RedactionPolicy
-from mita_otel.redaction.banking import find_accounts, find_ibans, find_identities
-from mita_otel.redaction.cards import find_card_secrets, find_cards
-from mita_otel.redaction.credentials import find_credentials
+from mita_otel.redaction.banking import BANKING_FINDERS
+from mita_otel.redaction.cards import CARD_FINDERS
+from mita_otel.redaction.credentials import CREDENTIAL_FINDERS
 from mita_otel.redaction.custom import custom_finders
 from mita_otel.redaction.hit import Finder
 from mita_otel.redaction.keys import KeyRules
 from mita_otel.redaction.marker import Markers
 from mita_otel.redaction.messages import MessageFinder
 from mita_otel.redaction.pairs import PairFinder
-from mita_otel.redaction.personal import find_emails, find_ips
+from mita_otel.redaction.personal import EMAIL_FINDER, IP_FINDER
 from mita_otel.redaction.scanner import Scanner
 from mita_otel.redaction.sentry_event import Events
 from mita_otel.redaction.texts import Texts
-from mita_otel.redaction.urls import find_url_secrets
+from mita_otel.redaction.urls import URL_FINDERS
 from mita_otel.redaction.values import ERROR, REMOVED, Values
 
 HMAC_KEY_VARIABLE: Final = "MITA_OTEL_HMAC_KEY"
-_SHAPES: Final[Sequence[Finder]] = (
-    find_cards,
-    find_card_secrets,
-    find_ibans,
-    find_identities,
-    find_accounts,
-    find_credentials,
-    find_url_secrets,
-)
+_SHAPES: Final = (*CARD_FINDERS, *BANKING_FINDERS, *CREDENTIAL_FINDERS, *URL_FINDERS)
 
 T = TypeVar("T")
 Tally = Counter[str]
@@ -63,14 +55,17 @@ class Redactor:
         keys = KeyRules(policy.keys, {name: rule.keys for name, rule in policy.custom.items()}, markers.mode)
         shapes = [*_SHAPES, *custom_finders(policy.custom)]
         if markers.mode("email") != "off":
-            shapes.append(find_emails)
+            shapes.append(EMAIL_FINDER)
         if markers.mode("ip") != "off":
-            shapes.append(find_ips)
-        messages = MessageFinder(keys)
-        self._prose = Scanner([*shapes, PairFinder(keys), messages], markers)
+            shapes.append(IP_FINDER)
+        messages = Finder(MessageFinder(keys), words=MessageFinder.WORDS)
+        pairs = Finder(PairFinder(keys), words=keys.stems)
+        self._prose = Scanner([*shapes, pairs, messages], markers)
         texts = Texts(
             prose=self._prose,
-            source=Scanner([*shapes, PairFinder(keys, source=True), messages], markers),
+            source=Scanner(
+                [*shapes, Finder(PairFinder(keys, source=True), words=keys.stems), messages], markers
+            ),
             shapes=Scanner(shapes, markers),
             max_text=policy.max_text,
             mask_sql=markers.mode("sql") != "off",

@@ -26,18 +26,19 @@ _TOKEN: Final = re.compile(
       (?P<marker>"""
     + MARKER.pattern
     + r""")
-    | (?P<space>\s+)
+    | (?P<plain>(?:[^\W\d][\w$]*+|[\s,.()=<>!+|&*;~^{}\]]++)++)
     | (?P<comment>--[^\n]*|/\*)
-    | (?P<string>(?:[Uu]&|[EeNnBbXxRr]|_[a-z0-9]+[ ]?)?')
+    | (?P<string>')
     | (?P<dollar>\$(?:[^\W\d]\w*)?\$)
     | (?P<placeholder>%\(\w+\)[sd]|%[sd](?!\w)|\?\d{0,3}(?!\d)|\$\d{1,4}(?!\d)|::|(?<!:):\w*[A-Za-z_]\w*|(?<![\w:\]]):\d{1,3}(?!\d)|@@?[A-Za-z_][\w$]*)
     | (?P<hash>\#)
     | (?P<identifier>\"|`)
-    | (?P<word>[^\W\d][\w$]*)
     | (?P<number>0[xX][0-9A-Fa-f_]+|0[bBoO][0-7_]+|\d[\d_]*(?:\.\d*)?(?:[eE][+\-]?\d+)?\w*|\.\d+(?:[eE][+\-]?\d+)?\w*)
     """,
     re.VERBOSE,
 )
+_PREFIX: Final = re.compile(r"(?<![\w$])(?:[EeNnBbXxRr]|[Uu]&|_[a-z0-9]{1,16} ?)\Z")
+_LONGEST_PREFIX: Final = 20
 _STANDARD_STRING: Final = re.compile(r"'[^']*'(?:'[^']*')*")
 _BACKSLASH_STRING: Final = re.compile(r"'[^'\\]*(?:(?:\\.|'')[^'\\]*)*'", re.DOTALL)
 _IDENTIFIER: Final = {'"': re.compile(r'"[^"]*"(?:"[^"]*")*'), "`": re.compile(r"`[^`]*`(?:`[^`]*`)*")}
@@ -87,9 +88,10 @@ def _lex(sql: str, *, backslash: bool, strings: bool) -> Iterator[_Literal]:
         if kind == "number":
             yield _Literal(start, position)
         elif kind == "string":
-            escaped = backslash or token.group()[0] in "Ee"
-            end = _closed(_BACKSLASH_STRING if escaped else _STANDARD_STRING, sql, position - 1)
-            yield _Literal(start, end or size, end is None)
+            prefix = _PREFIX.search(sql, max(0, start - _LONGEST_PREFIX), start)
+            escaped = backslash or (prefix is not None and prefix.group() in "Ee")
+            end = _closed(_BACKSLASH_STRING if escaped else _STANDARD_STRING, sql, start)
+            yield _Literal(prefix.start() if prefix else start, end or size, end is None)
             position = end or size
         elif kind == "dollar":
             close = sql.find(token.group(), position)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from mita_otel.redaction.hit import Hit
+from mita_otel.redaction.hit import Finder, Hit
 
 _USERINFO: Final = re.compile(r"[^\s/?#\"'<>\[\]]{1,512}@")
 _DSN_USERINFO: Final = re.compile(r"[^\s:/?#@\"'<>]{0,128}:[^\s\"'<>]{0,256}@(?=[\w.\-\[]+(?:[:/?,]|\s|\Z))")
@@ -21,16 +21,34 @@ _SEGMENT: Final = re.compile(
 _MARKED: Final = "[redacted:"
 
 
-def find_url_secrets(text: str) -> Iterator[Hit]:
-    """Yield credentials before a host, long values of one-time parameters and numbers of accounts in paths."""
+def find_userinfo(text: str) -> Iterator[Hit]:
+    """Yield user and password, or a key, before a host."""
     position = text.find("://")
     while position >= 0:
         yield from _userinfo(text, position)
         position = text.find("://", position + 3)
-    for match in _SIGNED.finditer(text):
-        yield Hit(match.start(1), match.end(1), "token")
+
+
+def find_path_numbers(text: str) -> Iterator[Hit]:
+    """Yield long numbers after a path segment that names accounts or cards."""
     for match in _SEGMENT.finditer(text):
         yield Hit(match.start(1), match.end(1), "account")
+
+
+def find_signed_values(text: str) -> Iterator[Hit]:
+    """Yield long values of one-time parameters."""
+    for match in _SIGNED.finditer(text):
+        yield Hit(match.start(1), match.end(1), "token")
+
+
+URL_FINDERS: Final = (
+    Finder(find_userinfo, words=("://",)),
+    Finder(
+        find_signed_values,
+        words=("code=", "state=", "auth=", "session=", "sid=", "ticket=", "assertion=", "response="),
+    ),
+    Finder(find_path_numbers, words=("account", "card", "acct", "routing", "ssn", "payment"), digits=True),
+)
 
 
 def _userinfo(text: str, position: int) -> Iterator[Hit]:

@@ -16,9 +16,9 @@ from typing import Any, Final
 from mita_otel import semconv
 from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.redaction.cards import is_card_number
-from mita_otel.redaction.keys import KeyRules, KeyVerdict
+from mita_otel.redaction.keys import PLAIN, KeyRules, KeyVerdict
 from mita_otel.redaction.marker import MARKER, Markers
-from mita_otel.redaction.memory import BenignTexts
+from mita_otel.redaction.memory import BenignTexts, MaskedStatements
 from mita_otel.redaction.pairs import reads_like_number
 from mita_otel.redaction.texts import Texts
 
@@ -59,24 +59,32 @@ class Values:
         self._markers = markers
         self._texts = texts
         self._benign = BenignTexts(policy.max_cached)
-        self._benign_statements = BenignTexts(policy.max_cached)
+        self._statements = MaskedStatements(texts.sql, policy.max_cached)
 
     def mapping(
         self, mapping: Mapping[Any, Any], tally: Tally, depth: int = 0, parent: str | None = None
     ) -> dict[Any, Any]:
         """Return a safe copy of a mapping. Under a sensitive `parent`, names are judged with it in front."""
         safe: dict[Any, Any] = {}
-        benign = self._benign
+        known, benign = self._keys.known, self._benign.young
         system = mapping.get("db.system.name") or mapping.get("db.system")
         for index, (key, value) in enumerate(mapping.items()):
             if index >= self._policy.max_items:
                 tally["items"] += len(mapping) - index
                 break
+            # The short way: a name that says nothing, and a value that nothing was found in before.
+            if parent is None and key in benign and known.get(key) is PLAIN:
+                kind = type(value)
+                if (kind is str and value in benign) or (
+                    (kind is int or kind is float) and -_SMALLEST_CARD < value < _SMALLEST_CARD
+                ):
+                    safe[key] = value
+                    continue
             try:
                 name = key if isinstance(key, str) else str(key)
                 name = name if parent is None else f"{parent}.{name}"
                 result = self.value(name, value, tally, depth, system)
-                safe_key = key if key in benign else self._key(key, tally)
+                safe_key = self._key(key, tally)
             except Exception:  # noqa: BLE001 - one value that cannot be looked at does not take the rest with it
                 tally["error"] += 1
                 safe_key, result = ERROR, ERROR
@@ -137,14 +145,8 @@ class Values:
 
     def sql(self, statement: str, tally: Tally, depth: int = 0, dialect: str | None = None) -> str:
         """Return a database statement without its literals; the same object if it had none."""
-        if statement in self._benign_statements:
-            return statement
         safe = self._json(statement, tally, depth)
-        if safe is None:
-            safe = self._texts.sql(statement, tally, dialect)
-            if safe is statement and dialect is None and len(statement) <= _LONGEST_REMEMBERED:
-                self._benign_statements.add(statement)
-        return safe
+        return self._statements.mask(statement, tally, dialect) if safe is None else safe
 
     def _key(self, key: Any, tally: Tally) -> Any:
         if isinstance(key, str):

@@ -35,6 +35,8 @@ class View:
 
     def decoded(self) -> View | None:
         """Return the view with one layer of encoding undone, or None if there is none."""
+        if "%" not in self.text and "\\" not in self.text and "&#" not in self.text:
+            return None
         matches = list(_ENCODED.finditer(self.text))
         if not matches:
             return None
