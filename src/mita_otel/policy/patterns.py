@@ -10,7 +10,8 @@ _MAX_LENGTH: Final = 512
 _MAX_STEPS: Final = 4096
 """Ways to match from one place that all the repeats of a pattern may have together."""
 
-_REPEATS: Final = frozenset({"MAX_REPEAT", "MIN_REPEAT"})
+_REPEATS: Final = frozenset({"MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"})
+_GROUPS: Final = frozenset({"SUBPATTERN", "ATOMIC_GROUP", "ASSERT", "ASSERT_NOT"})
 
 
 def check_pattern(pattern: str) -> str:
@@ -44,36 +45,35 @@ def _steps(pattern: str, nodes: list[Any], *, last: bool, repeated: bool) -> int
         at_end = last and position == len(nodes) - 1
         name = str(code)
         if name in _REPEATS:
-            low, high, inner = argument
-            unbounded = high > _MAX_STEPS
-            if repeated and low != high:
-                raise ValueError(
-                    f"{pattern!r} repeats a repeat, which can take exponential time; write the inner one with a fixed count"
-                )
-            if unbounded and not at_end:
-                raise ValueError(
-                    f"{pattern!r} has a repeat without an upper bound before its end; write {{1,64}} in place of + or *"
-                )
-            inside = _steps(pattern, list(inner), last=False, repeated=repeated or high > 1)
-            steps *= inside * (1 if unbounded else max(1, high - low + 1))
-        elif name == "SUBPATTERN":
-            steps *= _steps(pattern, list(argument[-1]), last=at_end, repeated=repeated)
-        elif name == "ATOMIC_GROUP":
-            steps *= _steps(pattern, list(argument), last=False, repeated=repeated)
+            steps *= _repeat(pattern, argument, last=at_end, repeated=repeated)
         elif name == "BRANCH":
             if repeated:
                 raise ValueError(
                     f"{pattern!r} repeats a choice, which can take exponential time; write the choice out"
                 )
-            steps *= sum(
-                _steps(pattern, list(branch), last=at_end, repeated=repeated) for branch in argument[1]
-            )
-        elif name in ("ASSERT", "ASSERT_NOT"):
-            steps *= _steps(pattern, list(argument[1]), last=False, repeated=repeated)
+            steps *= sum(_steps(pattern, list(one), last=at_end, repeated=False) for one in argument[1])
+        elif name in _GROUPS:
+            inner = argument if name == "ATOMIC_GROUP" else argument[-1]
+            inside_end = at_end and name == "SUBPATTERN"
+            steps *= _steps(pattern, list(inner), last=inside_end, repeated=repeated)
         elif name.startswith("GROUPREF"):
             raise ValueError(
                 f"{pattern!r} refers back to a group, which can take exponential time; write it without"
             )
-        elif name == "POSSESSIVE_REPEAT":
-            raise ValueError(f"{pattern!r} has a possessive repeat; write a plain one with an upper bound")
     return steps
+
+
+def _repeat(pattern: str, argument: Any, *, last: bool, repeated: bool) -> int:
+    low, high, inner = argument
+    unbounded = high > _MAX_STEPS
+    if repeated and low != high:
+        raise ValueError(
+            f"{pattern!r} repeats a repeat, which can take exponential time; "
+            "write the inner one with a fixed count"
+        )
+    inside = _steps(pattern, list(inner), last=False, repeated=repeated or high > 1)
+    if unbounded and not last:
+        raise ValueError(
+            f"{pattern!r} has a repeat without an upper bound before its end; write {{1,64}} in place of + or *"
+        )
+    return inside * (1 if unbounded else max(1, int(high) - int(low) + 1))

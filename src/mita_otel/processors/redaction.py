@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections import Counter
 from typing import Final
 
@@ -17,6 +19,8 @@ from mita_otel.processors.link import Link
 from mita_otel.processors.redacted_origins import RedactedOrigins
 from mita_otel.processors.rewrite import RewrittenSpan
 from mita_otel.redaction import Redactor
+
+_logger = logging.getLogger("mita_otel")
 
 _WITHHELD_NAME: Final = "[redacted:error]"
 
@@ -81,6 +85,19 @@ class RedactionProcessor(Link):
             resource=Resource({}),
             scope=InstrumentationScope("mita_otel"),
         )
+
+    def _count_failure(self) -> None:
+        """Count, and report the first without the exception's text, which may quote what it choked on."""
+        self.failures += 1
+        if not self._reported.is_set():
+            self._reported.set()
+            kind = type(sys.exception()).__name__
+            _logger.error(
+                "%s failed on a span (%s): it is passed on without name, attributes and events; "
+                "further failures are only counted",
+                type(self).__name__,
+                kind,
+            )
 
     def _event(self, event: Event, tally: Counter[str]) -> Event:
         before = tally.total()

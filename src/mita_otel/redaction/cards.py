@@ -26,7 +26,7 @@ _AFTER: Final = re.compile(
 )
 _CVV: Final = re.compile(
     r"(?i)(?<![a-z])(?:cvv2?|cvc2?|cvn2?|csc|cav2?|(?:card |the )?(?:security|verification) (?:code|value|number))"
-    r"(?:\W{0,4}(?:code|number|value|is|was|of|no))?[\W_]{0,4}(\d{3,4})(?!\d)"
+    r"(?:\W{0,4}(?:code|number|value|is|was|of|no))?[\W_]{0,4}(\d{3,4})(?![ \-.]?\d)"
 )
 _PIN: Final = re.compile(
     r"(?<![A-Za-z])(?:PIN|Pin|pin)(?: ?(?:code|number|no\.?|block))?(?: (?:is|was|of))?[ \t:=#\"']{1,4}(\d{4,16})(?![\d.])"

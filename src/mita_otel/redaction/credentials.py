@@ -16,7 +16,7 @@ _JWT: Final = re.compile(r"eyJ[A-Za-z0-9_\-]{4,}={0,2}\.[A-Za-z0-9_\-]{4,}={0,2}
 _SCHEME: Final = re.compile(
     r"(?i)(?<![a-z])(bearer|basic|digest|negotiate|ntlm|apikey|api-key|token)[ \t+:=\"']{1,3}([A-Za-z0-9._~+/=\-]{6,})"
 )
-_WORD: Final = re.compile(r"[A-Za-z]?[a-z]+(?:[_\-.][a-z]+)*\.?\Z")
+_WORD: Final = re.compile(r"[A-Za-z][a-z._\-]*\Z")
 _MIN_TOKEN: Final = 16
 
 _HEADER: Final = re.compile(
@@ -107,9 +107,12 @@ def find_schemes(text: str) -> Iterator[Hit]:
 
 def find_headers(text: str) -> Iterator[Hit]:
     """Yield the values of authorization and cookie headers."""
+    end = 0
     for match in _HEADER.finditer(text):
-        rule = "cookie" if match["name"].lower().endswith("cookie") else "authorization"
-        yield Hit(match.end(), _header_end(text, match), rule)
+        if match.start() >= end:
+            end = _header_end(text, match)
+            rule = "cookie" if match["name"].lower().endswith("cookie") else "authorization"
+            yield Hit(match.end(), end, rule)
 
 
 def find_private_keys(text: str) -> Iterator[Hit]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
 from mita_otel.policy.redaction import KeyPolicy, Mode
+from mita_otel.redaction.marker import MARKER
 from mita_otel.redaction.words import Words, split_parts, split_words
 
 Place = Literal["text", "sql", "url"]
@@ -96,6 +97,8 @@ class KeyRules:
         return None
 
     def _judge(self, name: str) -> KeyVerdict:
+        if "[redacted:" in name:
+            name = MARKER.sub("", name)
         place = self._places.get(name.lower(), "text")
         words = split_words(name)
         if words in self._allow:

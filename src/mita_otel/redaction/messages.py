@@ -14,6 +14,8 @@ from mita_otel.redaction.pairs import reads_like_number
 _KEY: Final = re.compile(r"\(([\w\", ]{1,256})(?:::\w+)?\)=\(")
 _DUPLICATE: Final = re.compile(r"[Dd]uplicate entry (['\"])([^\n]{0,512}?)\1 for key ['\"]?([\w.$\-]+)")
 _ROW: Final = re.compile(r"(?:Failing row contains|COPY \w+, line \d+(?:, column \w+)?:) ?")
+_MAX_VALUE: Final = 2048
+"""Characters of a value that a message quotes."""
 _INPUT: Final = "input_value="
 _INPUT_END: Final = ", input_type="
 _PARAMETERS: Final = "[parameters: "
@@ -51,14 +53,16 @@ class MessageFinder:
     def _constraints(self, text: str) -> Iterator[Hit]:
         """Yield the values of `Key (account_number)=(12345678) already exists.`."""
         for match in _KEY.finditer(text):
-            newline = text.find("\n", match.end())
-            line_end = len(text) if newline < 0 else newline
-            end = text.rfind(")", match.end(), min(line_end, match.end() + 1024))
-            words = text.find(") ", match.end(), line_end)
-            end = words if words >= 0 else (end if end >= 0 else line_end)
-            rule = self._rule(match[1], text[match.end() : end])
-            if rule and end > match.end():
-                yield Hit(match.end(), end, rule)
+            start, reach = match.end(), match.end() + _MAX_VALUE
+            newline = text.find("\n", start, reach)
+            line_end = min(len(text), reach) if newline < 0 else newline
+            close = text.find(") ", start, line_end)
+            if close < 0:
+                close = text.rfind(")", start, line_end)
+            end = line_end if close < 0 else close
+            rule = self._rule(match[1], text[start:end])
+            if rule and end > start:
+                yield Hit(start, end, rule)
 
     def _rule(self, columns: str, value: str) -> str | None:
         for column in re.split(r"[\", .]+", columns):

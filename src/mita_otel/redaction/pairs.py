@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -156,7 +157,7 @@ class PairFinder:
                     rule = named or (None if self._keys.is_harmless_phrase(words) else rule)
             if rule is None or match.end() >= len(text) or MARKER.match(text, match.end()):
                 continue
-            in_source = self._source or any(start <= match.start() < end for start, end in source)
+            in_source = self._source or _is_within(source, match.start())
             hit = self._value(text, match, rule, weak=verdict.weak and not phrase, in_source=in_source)
             if hit is None or (verdict.reference and not reads_like_number(text[hit.start : hit.end])):
                 continue
@@ -210,6 +211,11 @@ def reads_like_number(value: str) -> bool:
     """Tell whether the value of a reference (`account_id`) reads like an account number: eight digits or more."""
     digits = sum(char.isdigit() for char in value)
     return digits >= 8 and all(char.isdigit() or char in " -." for char in value)
+
+
+def _is_within(stretches: list[tuple[int, int]], position: int) -> bool:
+    before = bisect.bisect_right(stretches, (position, position)) - 1
+    return before >= 0 and position < stretches[before][1]
 
 
 def _is_telling(value: str) -> bool:

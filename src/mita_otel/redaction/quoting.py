@@ -8,7 +8,7 @@ from typing import Final
 _QUOTE: Final = re.compile(r"(\\*)([\"'`])")
 _BARE: Final = re.compile(r"[^\s,;&<>\"'`()\[\]{}|]+")
 _OPEN: Final = {"(": ")", "[": "]", "{": "}"}
-_BRACKETS: Final = re.compile(r"[()\[\]{}]|\\*[\"']")
+_BRACKETS: Final = re.compile(r"[()\[\]{}]|(?<!\\)\\*[\"']")
 
 
 def quoted_end(text: str, start: int) -> tuple[int, int, int] | None:

@@ -121,7 +121,7 @@ class Redactor:
         """Return a Sentry event that is safe to send."""
         return self._guard(dict, {}, event, tally, self._events.redact)
 
-    def explain(self, text: str) -> list[tuple[int, int, str]]:
+    def find(self, text: str) -> list[tuple[int, int, str]]:
         """Return where in a flat text something would be hidden, and by which rule: start, end, rule."""
         return [(hit.start, hit.end, hit.rule) for hit in self._prose.hits(text)]
 

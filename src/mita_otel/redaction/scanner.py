@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -12,6 +13,8 @@ from mita_otel.redaction.marker import MARKER, NEVER_SHOWN, Markers
 from mita_otel.redaction.views import views
 
 _MIN_LENGTH: Final = 3
+_VAGUE: Final = frozenset({"account", "card", "key", "secret"})
+"""Rules that give way to one that says more about the same stretch."""
 _DIGIT: Final = re.compile("[0-9]")
 
 
@@ -74,10 +77,16 @@ class Scanner:
 
 
 def _outside(text: str, hits: Iterable[Hit]) -> list[Hit]:
+    """Return the hits that are not inside a marker of a redaction before this one."""
     if "[redacted:" not in text:
         return list(hits)
     markers = [match.span() for match in MARKER.finditer(text)]
-    return [hit for hit in hits if not any(start <= hit.start and hit.end <= end for start, end in markers)]
+    kept: list[Hit] = []
+    for hit in hits:
+        before = bisect.bisect_right(markers, (hit.start, len(text))) - 1
+        if before < 0 or hit.end > markers[before][1]:
+            kept.append(hit)
+    return kept
 
 
 def _merge(hits: list[Hit]) -> list[Hit]:
@@ -89,7 +98,8 @@ def _merge(hits: list[Hit]) -> list[Hit]:
             last = merged[-1]
             size = hit.end - hit.start
             rule = last.rule
-            if (size > widest and last.rule not in NEVER_SHOWN) or hit.rule in NEVER_SHOWN:
+            stronger = size > widest or (size == widest and last.rule in _VAGUE)
+            if (stronger and last.rule not in NEVER_SHOWN) or hit.rule in NEVER_SHOWN:
                 rule, widest = hit.rule, size
             merged[-1] = Hit(last.start, max(last.end, hit.end), rule)
         else:

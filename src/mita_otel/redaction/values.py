@@ -203,6 +203,8 @@ class Values:
         return safe if isinstance(pair, tuple) else list(safe)
 
     def _number(self, value: Any, tally: Tally) -> Any:
+        if value != value:  # not a number: a Decimal of that kind must not be compared
+            return value
         if -_SMALLEST_CARD < value < _SMALLEST_CARD or not -_LARGEST_CARD < value < _LARGEST_CARD:
             return value
         whole = abs(int(value))

@@ -14,7 +14,7 @@ from typing import Final
 from mita_otel.redaction.hit import Hit
 
 _ENCODED: Final = re.compile(
-    r"(?:%[0-9A-Fa-f]{2})+|\\+u[0-9A-Fa-f]{4}|\\+x[0-9A-Fa-f]{2}|&#[0-9]{2,7};|&#[xX][0-9A-Fa-f]{1,6};"
+    r"(?:%[0-9A-Fa-f]{2})+|(?<!\\)\\+(?:u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2})|&#[0-9]{2,7};|&#[xX][0-9A-Fa-f]{1,6};"
 )
 _ROUNDS: Final = 3
 """Encodings around encodings that are undone: `%2534` is `%34` is `4`."""

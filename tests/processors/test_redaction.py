@@ -1,0 +1,149 @@
+"""No part of a span passes with a secret in it; a span without one passes as it is; failure passes nothing on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceFlags, Tracer
+
+from mita_otel import semconv
+from mita_otel.policy import default_policy
+from mita_otel.processors.redaction import RedactionProcessor
+from mita_otel.redaction import Redactor
+
+CARD = "4111111111111111"
+
+
+class Collected(SpanProcessor):
+    def __init__(self) -> None:
+        self.spans: list[ReadableSpan] = []
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self.spans.append(span)
+
+
+class Broken(Redactor):
+    def text(self, text: str, tally: Any = None) -> str:
+        raise RuntimeError(text)
+
+
+@pytest.fixture
+def collected() -> Collected:
+    return Collected()
+
+
+@pytest.fixture
+def provider(collected: Collected) -> Iterator[TracerProvider]:
+    resource = Resource({"service.name": "pay", "db.password": "hunter2x", "note": f"card {CARD}"})
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    provider.add_span_processor(RedactionProcessor(default_policy().redaction, collected))
+    yield provider
+    provider.shutdown()
+
+
+@pytest.fixture
+def tracer(provider: TracerProvider) -> Tracer:
+    return provider.get_tracer("app", "1.0", attributes={"token": "zz81"})
+
+
+def test_every_part_of_a_span_is_redacted(tracer: Tracer, collected: Collected) -> None:
+    link = Link(SpanContext(1, 2, is_remote=True, trace_flags=TraceFlags(1)), {"cvv": "741"})
+    with tracer.start_as_current_span(f"GET /cards/{CARD}", links=[link]) as span:
+        span.set_attributes(
+            {"http.url": "https://u:hunter2x@h/?token=zz81", "db.statement": "SELECT 'hidden'", "ok": 1}
+        )
+        span.add_event(f"charge {CARD}", {"pin": 4821})
+        span.record_exception(ValueError(f"card {CARD}"))
+        span.set_status(Status(StatusCode.ERROR, f"declined {CARD}"))
+    (redacted,) = collected.spans
+    shown = redacted.to_json()
+    for secret in (CARD, "hunter2x", "zz81", "hidden", "741", "4821"):
+        assert secret not in shown
+    assert redacted.name == "GET /cards/[redacted:pan]"
+    assert redacted.attributes is not None
+    assert redacted.attributes["db.statement"] == "SELECT ?"
+    assert redacted.attributes["ok"] == 1
+    assert redacted.status.description == "declined [redacted:pan]"
+    assert redacted.resource.attributes["service.name"] == "pay"
+    assert redacted.instrumentation_scope is not None
+    assert redacted.instrumentation_scope.name == "app"
+
+
+def test_the_span_says_how_many_values_were_redacted_by_which_rule(
+    tracer: Tracer, collected: Collected
+) -> None:
+    with tracer.start_as_current_span("charge") as span:
+        span.set_attributes({"password": "a1", "note": f"{CARD} and {CARD}"})
+    attributes = collected.spans[0].attributes
+    assert attributes is not None
+    assert attributes[semconv.REDACTED] == 3
+    assert attributes[semconv.REDACTED_RULES] == ("pan:2", "password:1")
+
+
+def test_ids_times_kind_and_limits_are_those_of_the_original(tracer: Tracer, collected: Collected) -> None:
+    with tracer.start_as_current_span("charge", attributes={"password": "a1"}) as span:
+        context = span.get_span_context()
+    copy = collected.spans[0]
+    assert copy.context == context
+    assert (copy.start_time, copy.end_time) == (span.start_time, span.end_time)  # type: ignore[attr-defined]
+    assert copy.dropped_attributes == 0
+
+
+def test_a_span_without_a_secret_is_passed_on_as_it_is(collected: Collected) -> None:
+    provider = TracerProvider(resource=Resource({"service.name": "pay"}), shutdown_on_exit=False)
+    seen = Collected()
+    provider.add_span_processor(seen)
+    provider.add_span_processor(RedactionProcessor(default_policy().redaction, collected))
+    with provider.get_tracer("app").start_as_current_span(
+        "GET /ok", attributes={"http.route": "/ok", "n": 3}
+    ):
+        pass
+    assert collected.spans[0] is seen.spans[0]
+    provider.shutdown()
+
+
+def test_the_original_is_not_changed(provider: TracerProvider, tracer: Tracer) -> None:
+    seen = Collected()
+    provider.add_span_processor(seen)
+    with tracer.start_as_current_span("charge", attributes={"password": "a1"}):
+        pass
+    assert seen.spans[0].attributes == {"password": "a1"}
+
+
+def test_a_span_that_cannot_be_redacted_is_passed_on_stripped(
+    collected: Collected, caplog: pytest.LogCaptureFixture
+) -> None:
+    provider = TracerProvider(resource=Resource({"note": CARD}), shutdown_on_exit=False)
+    processor = RedactionProcessor(Broken(default_policy().redaction), collected)
+    provider.add_span_processor(processor)
+    with provider.get_tracer(CARD).start_as_current_span(CARD, attributes={"n": CARD}) as span:
+        span.add_event(CARD)
+        span.set_status(Status(StatusCode.ERROR, CARD))
+    (stripped,) = collected.spans
+    assert CARD not in stripped.to_json()
+    assert stripped.context == span.get_span_context()
+    assert stripped.status.status_code is StatusCode.ERROR
+    assert stripped.attributes == {semconv.REDACTED: 1, semconv.REDACTED_RULES: ("error:1",)}
+    assert json.loads(stripped.to_json())["events"] == []
+    assert processor.failures == 1
+    assert CARD not in caplog.text
+    provider.shutdown()
+
+
+def test_a_span_redacted_twice_is_as_after_once(collected: Collected) -> None:
+    policy = default_policy().redaction
+    provider = TracerProvider(resource=Resource({"k": 1}), shutdown_on_exit=False)
+    once = Collected()
+    provider.add_span_processor(RedactionProcessor(policy, once))
+    with provider.get_tracer("app").start_as_current_span(
+        CARD, attributes={"password": "a1", "q": "?token=zz81"}
+    ):
+        pass
+    RedactionProcessor(policy, collected).on_end(once.spans[0])
+    assert collected.spans[0] is once.spans[0]
+    provider.shutdown()
