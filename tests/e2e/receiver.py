@@ -1,0 +1,206 @@
+"""A back end on 127.0.0.1: takes Sentry envelopes and OTLP, or misbehaves as real ones do."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Literal
+
+from google.protobuf.json_format import MessageToDict
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from e2e.envelope import Item, decode_body, parse_envelope
+
+Behaviour = Literal["ok", "hang", "reset"] | int
+
+_OTLP: dict[str, Any] = {
+    "/v1/traces": ExportTraceServiceRequest,
+    "/v1/logs": ExportLogsServiceRequest,
+    "/v1/metrics": ExportMetricsServiceRequest,
+}
+
+
+@dataclass(frozen=True)
+class Received:
+    """One request, decoded."""
+
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    items: list[Item] = field(default_factory=list)
+    message: Any = None
+
+
+class Receiver:
+    """A threaded HTTP server that remembers what it was sent.
+
+    Its behaviour may be changed at any time: "ok", "hang" (take the request, never answer), "reset" (cut the
+    connection in the middle of the answer), or a status such as 429.
+    """
+
+    def __init__(self) -> None:
+        self.behaviour: Behaviour = "ok"
+        self.answer_headers: dict[str, str] = {}
+        self.changed = threading.Condition()
+        self.requests: list[Received] = []
+        self.refused = 0
+        """Requests that were not answered with 200."""
+        self.bad: list[str] = []
+        """What could not be parsed, and why."""
+        self.closing = threading.Event()
+        receiver = self
+
+        class Handler(_Handler):
+            owner = receiver
+
+        self._server = _Server(("127.0.0.1", 0), Handler)
+        self.port = int(self._server.server_address[1])
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread.start()
+
+    # -- where to send -----------------------------------------------------------------------------
+    @property
+    def dsn(self) -> str:
+        return f"http://publickey@127.0.0.1:{self.port}/1"
+
+    @property
+    def otlp_endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    # -- what came -----------------------------------------------------------------------------------
+    def items(self, kind: str) -> list[dict[str, Any]]:
+        with self.changed:
+            return [item.json() for one in self.requests for item in one.items if item.type == kind]
+
+    @property
+    def transactions(self) -> list[dict[str, Any]]:
+        return self.items("transaction")
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return self.items("event")
+
+    @property
+    def client_reports(self) -> list[dict[str, Any]]:
+        return self.items("client_report")
+
+    @property
+    def raw(self) -> bytes:
+        """Every byte of every body, after its Content-Encoding was undone."""
+        with self.changed:
+            return b"\n".join(one.body for one in self.requests)
+
+    @property
+    def otlp_spans(self) -> list[dict[str, Any]]:
+        spans: list[dict[str, Any]] = []
+        with self.changed:
+            for one in self.requests:
+                if one.path == "/v1/traces":
+                    for resource in MessageToDict(one.message).get("resourceSpans", []):
+                        for scope in resource.get("scopeSpans", []):
+                            spans.extend(scope.get("spans", []))
+        return spans
+
+    def wait_for(self, predicate: Callable[[Receiver], Any], timeout: float = 20.0) -> Any:
+        """Wait until the predicate holds, and return what it returned. Fails after `timeout` seconds."""
+        with self.changed:
+            result = self.changed.wait_for(lambda: predicate(self), timeout)
+        if not result:
+            raise AssertionError(
+                f"the receiver waited {timeout} s in vain; it has {len(self.requests)} requests, "
+                f"{len(self.transactions)} transactions "
+                f"({[one.get('transaction') for one in self.transactions][-10:]}), "
+                f"{len(self.events)} events, refused {self.refused}, bad {self.bad[:3]}"
+            )
+        return result
+
+    def take(self, received: Received) -> None:
+        with self.changed:
+            self.requests.append(received)
+            self.changed.notify_all()
+
+    def refuse(self) -> None:
+        """Close the port: later connections are refused."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def close(self) -> None:
+        """End the server and every request that hangs."""
+        self.closing.set()
+        self.refuse()
+        self._thread.join(5)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is no news."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    owner: Receiver
+    protocol_version = "HTTP/1.1"
+    timeout = 30
+
+    def log_message(self, *args: Any) -> None:
+        """Be quiet."""
+
+    def do_POST(self) -> None:
+        owner = self.owner
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        behaviour = owner.behaviour
+        if behaviour != "ok":
+            with owner.changed:
+                owner.refused += 1
+                owner.changed.notify_all()
+        if behaviour == "hang":
+            owner.closing.wait(60)
+            self.close_connection = True
+        elif behaviour == "reset":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{")
+            self.wfile.flush()
+            linger = struct.pack("ii", 1, 0)  # close with RST
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            self.close_connection = True
+        elif behaviour == "ok":
+            try:
+                owner.take(self._parse(body))
+            except Exception as error:  # noqa: BLE001 - whatever came, the test shall hear of it
+                with owner.changed:
+                    owner.bad.append(f"{self.path}: {type(error).__name__}: {error}")
+                    owner.changed.notify_all()
+                self._answer(400)
+            else:
+                self._answer(200)
+        else:
+            self._answer(int(behaviour))
+
+    def _parse(self, body: bytes) -> Received:
+        decoded = decode_body(body, self.headers.get("Content-Encoding", ""))
+        headers = dict(self.headers.items())
+        if self.path.startswith("/api/1/envelope/"):
+            _, items = parse_envelope(decoded)
+            return Received(self.path, headers, decoded, items=items)
+        if self.path in _OTLP:
+            return Received(self.path, headers, decoded, message=_OTLP[self.path].FromString(decoded))
+        raise ValueError("no such address")
+
+    def _answer(self, status: int) -> None:
+        body = b"{}" if status == 200 and not self.path.startswith("/v1/") else b""
+        self.send_response(status)
+        for name, value in self.owner.answer_headers.items():
+            self.send_header(name, value)
+        kind = "application/x-protobuf" if self.path.startswith("/v1/") else "application/json"
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)

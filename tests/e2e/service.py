@@ -1,0 +1,188 @@
+"""A service as its users start it: `opentelemetry-instrument uvicorn app:app`, in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Literal
+
+import httpx
+
+Launcher = Literal["single", "workers", "gunicorn", "reload"]
+LAUNCHERS: tuple[Launcher, ...] = ("single", "workers", "gunicorn", "reload")
+
+BIN = Path(sys.executable).parent
+_QUIET = ["--no-access-log"]
+_UVICORN = ["uvicorn", "app:app", "--host", "127.0.0.1", "--port", "0", *_QUIET]
+_COMMANDS: dict[Launcher, list[str]] = {
+    "single": _UVICORN,
+    "workers": [*_UVICORN, "--workers", "2"],
+    "reload": [*_UVICORN, "--reload"],
+    "gunicorn": [
+        "gunicorn", "app:app", "-k", "uvicorn_worker.UvicornWorker", "-b", "127.0.0.1:0", "-w", "2",
+        "--no-control-socket", "--graceful-timeout", "10",
+    ],
+}  # fmt: skip
+_PROCESSES: dict[Launcher, int] = {"single": 1, "workers": 2, "reload": 1, "gunicorn": 2}
+_PORT = re.compile(r"(?:running on|Listening at:) http://127\.0\.0\.1:(\d+)")
+_STARTED = "Application startup complete"
+
+
+def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return this process's environment without any setting of telemetry, plus `extra`."""
+    ours = ("OTEL_", "MITA_", "SENTRY_", "ENVIRONMENT", "PYTEST_", "PYTHONPATH", "PYTHONWARNINGS")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    kept["PYTHONUNBUFFERED"] = "1"
+    kept["PATH"] = f"{BIN}{os.pathsep}{kept.get('PATH', '')}"
+    return {**kept, **(extra or {})}
+
+
+class Output:
+    """Lines of a stream, read on a thread, that can be waited for."""
+
+    def __init__(self, stream: IO[str], changed: threading.Condition) -> None:
+        self.lines: list[str] = []
+        self._stream = stream
+        self._changed = changed
+        self.ended = False
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        for line in self._stream:
+            with self._changed:
+                self.lines.append(line.rstrip("\n"))
+                self._changed.notify_all()
+        with self._changed:
+            self.ended = True
+            self._changed.notify_all()
+
+    def join(self, timeout: float = 5) -> None:
+        self._thread.join(timeout)
+
+    @property
+    def text(self) -> str:
+        with self._changed:
+            return "\n".join(self.lines)
+
+
+class Service:
+    """The application in `folder`, started.
+
+    Args:
+        folder: Where `app.py` is; the working directory.
+        env: Settings; nothing of telemetry's is inherited.
+        launcher: How it is started.
+        instrument: Whether `opentelemetry-instrument` starts it.
+        python_bin: Folder of the commands; another virtual environment's, perhaps.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        env: Mapping[str, str] | None = None,
+        *,
+        launcher: Launcher = "single",
+        instrument: bool = True,
+        python_bin: Path = BIN,
+    ) -> None:
+        command = list(_COMMANDS[launcher])
+        command[0] = str(python_bin / command[0])
+        if instrument:
+            command.insert(0, str(python_bin / "opentelemetry-instrument"))
+        self.launcher: Launcher = launcher
+        self.changed = threading.Condition()
+        self.process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=clean_environment(env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        self.stdout = Output(self.process.stdout, self.changed)
+        self.stderr = Output(self.process.stderr, self.changed)
+        try:
+            self.port = int(self._wait_for_text(_PORT, "its port"))
+            self.wait_for(self._all_started, "every process has started")
+        except BaseException:
+            self.kill()
+            raise
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20)
+
+    # -- waiting ----------------------------------------------------------------------------------------
+    def wait_for(self, predicate: Callable[[], object], what: str, timeout: float = 30) -> None:
+        with self.changed:
+            met = self.changed.wait_for(lambda: predicate() or self._dead, timeout)
+        if not met or not predicate():
+            raise AssertionError(f"waited for: {what}. The service said:\n{self.said}")
+
+    def _all_started(self) -> bool:
+        return sum(_STARTED in line for line in self.stderr.lines) >= _PROCESSES[self.launcher]
+
+    def _wait_for_text(self, pattern: re.Pattern[str], what: str) -> str:
+        found: list[str] = []
+
+        def look() -> bool:
+            match = pattern.search("\n".join(self.stderr.lines))
+            found[:] = [match.group(1)] if match else []
+            return bool(match)
+
+        self.wait_for(look, what)
+        return found[0]
+
+    @property
+    def _dead(self) -> bool:
+        return self.stderr.ended and self.stdout.ended
+
+    @property
+    def said(self) -> str:
+        return f"--- stdout\n{self.stdout.text[-6000:]}\n--- stderr\n{self.stderr.text[-6000:]}"
+
+    # -- ending -----------------------------------------------------------------------------------------
+    def stop(self, how: Literal["SIGTERM", "CTRL_C"] = "SIGTERM", timeout: float = 15) -> int:
+        """End the service as an orchestrator (SIGTERM to the process) or a terminal (SIGINT to the group) does.
+
+        Returns:
+            The exit code.
+        """
+        self.client.close()
+        if how == "SIGTERM":
+            self.process.send_signal(signal.SIGTERM)
+        else:
+            os.killpg(self.process.pid, signal.SIGINT)
+        try:
+            code = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            said = self.said
+            self.kill()
+            raise AssertionError(f"the service did not end within {timeout} s of {how}:\n{said}") from None
+        self.stdout.join()
+        self.stderr.join()
+        return code
+
+    def kill(self) -> None:
+        """End the whole process group, whatever state it is in."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+        self.stdout.join()
+        self.stderr.join()
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
+        if hasattr(self, "client"):
+            self.client.close()

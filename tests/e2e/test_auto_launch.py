@@ -1,0 +1,156 @@
+"""`opentelemetry-instrument uvicorn app:app`, and nothing else: one transaction a request, none lost."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import Any, Literal
+
+import pytest
+
+from e2e.conftest import StartService
+from e2e.receiver import Receiver
+from e2e.relay import judge
+from e2e.service import LAUNCHERS, Launcher, Service
+from e2e.transactions import assert_tree, database_spans, named, trace_of
+
+pytestmark = pytest.mark.e2e
+
+ITEM = "GET /api/items/{item_id}"
+ASYNC_ITEM = "GET /api/async/{item_id}"
+
+
+def ask_every_worker(service: Service, workers: int) -> int:
+    """Ask until every worker has answered; return how often."""
+    asked = 0
+    pids: set[int] = set()
+    while len(pids) < workers:
+        asked += 1
+        assert asked < 500, f"only {len(pids)} of {workers} workers ever answered"
+        # A connection of its own for each request, so that any worker may take it.
+        pids.add(service.client.get("/api/pid", headers={"connection": "close"}).json()["pid"])
+    return asked
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "CTRL_C"])
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_every_request_becomes_one_transaction_however_the_service_is_started_and_ended(
+    receiver: Receiver,
+    start_service: StartService,
+    launcher: Launcher,
+    how: Literal["SIGTERM", "CTRL_C"],
+) -> None:
+    service = start_service({"SENTRY_DSN": receiver.dsn}, launcher=launcher)
+    asked = ask_every_worker(service, 2 if launcher in ("workers", "gunicorn") else 1)
+    for number in range(6):
+        assert service.client.get(f"/api/items/{number}").json()["item"] == str(number)
+        assert service.client.get(f"/api/async/{number}").json()["item"] == str(number)
+
+    service.stop(how)  # at once: what has finished still waits in the queues
+
+    receiver.wait_for(lambda r: len(r.transactions) >= asked + 12, timeout=5)
+    assert Counter(one["transaction"] for one in receiver.transactions) == {
+        "GET /api/pid": asked, ITEM: 6, ASYNC_ITEM: 6
+    }  # fmt: skip
+    for transaction in receiver.transactions:
+        assert_tree(transaction)
+        judge(transaction)
+    for transaction in named(receiver, ITEM) + named(receiver, ASYNC_ITEM):
+        spans = database_spans(transaction)
+        assert [span["description"].split()[0] for span in spans] == ["SELECT", "SELECT"]
+        assert {span["parent_span_id"] for span in spans} == {trace_of(transaction)["span_id"]}
+    assert "Traceback" not in service.stderr.text
+
+
+def test_a_transaction_says_what_when_and_how_it_went(
+    receiver: Receiver, start_service: StartService
+) -> None:
+    service = start_service(
+        {
+            "SENTRY_DSN": receiver.dsn,
+            "SENTRY_RELEASE": "mita-finance@1.2.3",
+            "SENTRY_ENVIRONMENT": "staging",
+            "OTEL_SERVICE_NAME": "shop",
+        }
+    )
+    service.client.get("/api/items/7")
+    service.client.get("/api/missing")
+    assert service.client.get("/api/error").status_code == 500
+    receiver.wait_for(lambda r: len(r.transactions) >= 3)
+
+    [item] = named(receiver, ITEM)
+    assert (item["release"], item["environment"]) == ("mita-finance@1.2.3", "staging")
+    assert item["tags"]["component"] == "shop"
+    assert item["transaction_info"]["source"] == "route"
+    expected = {ITEM: "ok", "GET /api/missing": "not_found", "GET /api/error": "internal_error"}
+    for transaction in receiver.transactions:
+        trace = trace_of(transaction)
+        assert trace["op"] == "http.server"
+        assert trace["status"] == expected[transaction["transaction"]]
+        assert transaction["start_timestamp"] <= transaction["timestamp"]
+        judge(transaction)
+    # Six decimals: microseconds are kept. (A float that ends in zeros is possible, three are not likely.)
+    times = [span[key] for span in item["spans"] for key in ("start_timestamp", "timestamp")]
+    assert any(_decimals(time) > 4 for time in times)
+
+
+def _decimals(value: Any) -> int:
+    match = re.search(r"\.(\d+)", str(value))
+    return len(match.group(1)) if match else 0
+
+
+def test_an_unhandled_error_is_one_issue_linked_to_its_trace(
+    receiver: Receiver, start_service: StartService
+) -> None:
+    service = start_service({"SENTRY_DSN": receiver.dsn})
+    service.client.get("/api/error")
+    receiver.wait_for(lambda r: r.events and r.transactions)
+    service.stop()
+
+    [event] = receiver.events
+    [transaction] = receiver.transactions
+    assert event["exception"]["values"][-1]["type"] == "ValueError"
+    assert event["exception"]["values"][-1]["value"] == "the ledger does not balance"
+    assert trace_of(event)["trace_id"] == trace_of(transaction)["trace_id"]
+    judge(event)
+
+
+def test_a_trace_that_began_elsewhere_is_continued(receiver: Receiver, start_service: StartService) -> None:
+    service = start_service({"SENTRY_DSN": receiver.dsn})
+    trace_id, span_id = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    service.client.get("/api/items/1", headers={"traceparent": f"00-{trace_id}-{span_id}-01"})
+    receiver.wait_for(lambda r: r.transactions)
+
+    [transaction] = receiver.transactions
+    assert trace_of(transaction)["trace_id"] == trace_id
+    assert trace_of(transaction)["parent_span_id"] == span_id
+    assert_tree(transaction)
+
+
+@pytest.mark.parametrize("source", ["native", "contrib"])
+def test_a_request_is_one_server_span_whoever_measures_fastapi(
+    receiver: Receiver, start_service: StartService, source: str
+) -> None:
+    service = start_service(
+        {
+            "OTEL_TRACES_EXPORTER": "otlp",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.otlp_endpoint,
+            "MITA_OTEL_INSTRUMENTATION__FASTAPI": source,
+        }
+    )
+    for number in range(3):
+        service.client.get(f"/api/items/{number}")
+    service.client.get("/api/accounts/7/balance?wait_s=0.32")
+    service.stop()
+    receiver.wait_for(lambda r: len(r.otlp_spans) >= 10, timeout=5)
+
+    kinds = Counter(span["kind"] for span in receiver.otlp_spans)
+    assert kinds == {"SPAN_KIND_SERVER": 4, "SPAN_KIND_CLIENT": 6}
+    # The limits read both sets of attribute names.
+    [slow] = [
+        span
+        for span in receiver.otlp_spans
+        if any(a["key"] == "mita.latency.rule" for a in span.get("attributes", []))
+    ]
+    rules = {a["key"]: a["value"] for a in slow["attributes"]}
+    assert rules["mita.latency.rule"]["stringValue"].startswith("api.financial.GET")

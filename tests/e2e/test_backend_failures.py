@@ -1,0 +1,158 @@
+"""A back end that refuses, hangs, throttles or breaks: the service answers as ever and ends in time."""
+
+from __future__ import annotations
+
+import pytest
+
+from e2e.conftest import StartService
+from e2e.receiver import Behaviour, Receiver
+from e2e.script import run_script
+from e2e.service import Service
+
+pytestmark = pytest.mark.e2e
+
+DEADLINE_S = 1.0
+MARGIN_S = 6.0
+"""Seconds that the server itself and the interpreter may take to end on a busy machine."""
+
+
+def answers(service: Service) -> list[tuple[int, str]]:
+    """Return what the service answers to a fixed conversation."""
+    client = service.client
+    requests = [
+        *(client.get(f"/api/items/{number}") for number in range(5)),
+        client.get("/api/async/1"),
+        client.get("/api/missing"),
+        client.get("/api/error"),
+        client.post("/api/twice"),
+        client.get("/api/accounts/1/balance"),
+    ]
+    return [(one.status_code, one.text) for one in requests]
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> list[tuple[int, str]]:
+    """What the service answers, as its source says, without telemetry."""
+    return [
+        *((200, f'{{"item":"{number}","count":0,"now":true}}') for number in range(5)),
+        (200, '{"item":"1","count":0,"owner":null}'),
+        (404, '{"detail":"nothing here"}'),
+        (500, "Internal Server Error"),
+        (409, '{"detail":"already there"}'),
+        (200, '{"balance":"12.50"}'),
+    ]
+
+
+@pytest.mark.parametrize("exporter", ["sentry", "otlp"])
+@pytest.mark.parametrize("behaviour", ["refuse", "hang", "reset", 429, 413, 500])
+def test_the_service_does_not_notice_and_ends_by_the_deadline(
+    receiver: Receiver,
+    start_service: StartService,
+    undisturbed: list[tuple[int, str]],
+    behaviour: Behaviour | str,
+    exporter: str,
+) -> None:
+    if behaviour == "refuse":
+        receiver.refuse()
+    else:
+        receiver.behaviour = behaviour  # type: ignore[assignment]
+    service = start_service(
+        {
+            "OTEL_TRACES_EXPORTER": exporter,
+            "SENTRY_DSN": receiver.dsn,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.otlp_endpoint,
+            "MITA_OTEL_LIFECYCLE__SHUTDOWN_TIMEOUT_S": str(DEADLINE_S),
+        }
+    )
+    assert answers(service) == undisturbed
+    service.stop("SIGTERM", timeout=DEADLINE_S + MARGIN_S)
+    assert "in _export" not in service.stderr.text
+    noise = [line for line in service.stderr.lines if "127.0.0.1" in line and "running on" not in line]
+    assert len(noise) <= 6, service.said
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "CTRL_C"])
+@pytest.mark.parametrize("launcher", ["workers", "gunicorn", "reload"])
+def test_several_processes_end_by_the_deadline_with_a_backend_that_hangs(
+    receiver: Receiver, start_service: StartService, launcher: str, how: str
+) -> None:
+    receiver.behaviour = "hang"
+    service = start_service(
+        {"SENTRY_DSN": receiver.dsn, "MITA_OTEL_LIFECYCLE__SHUTDOWN_TIMEOUT_S": str(DEADLINE_S)},
+        launcher=launcher,
+    )
+    for number in range(5):
+        service.client.get(f"/api/items/{number}")
+    service.stop(how, timeout=DEADLINE_S + MARGIN_S)  # type: ignore[arg-type]
+
+
+_MANY_SPANS = """
+import resource, mita_otel
+from opentelemetry import trace
+telemetry = mita_otel.configure()
+tracer = trace.get_tracer("test")
+def work(count):
+    for number in range(count):
+        with tracer.start_as_current_span("job", attributes={"text": "x" * 200}):
+            pass
+work(1000)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+work(20000)
+after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+telemetry.shutdown(1.0)
+answer({"losses": telemetry.losses(), "grown_mb": (after - before) / 1024})
+"""
+
+
+@pytest.mark.parametrize("behaviour", ["refuse", "hang", 500, 413])
+@pytest.mark.parametrize("exporter", ["sentry", "otlp"])
+def test_memory_stays_bounded_and_every_lost_span_is_counted(
+    receiver: Receiver, behaviour: Behaviour | str, exporter: str, tmp_path
+) -> None:
+    if behaviour == "refuse":
+        receiver.refuse()
+    else:
+        receiver.behaviour = behaviour  # type: ignore[assignment]
+    ran = run_script(
+        _MANY_SPANS,
+        tmp_path,
+        {
+            "OTEL_TRACES_EXPORTER": exporter,
+            "SENTRY_DSN": receiver.dsn,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.otlp_endpoint,
+            "MITA_OTEL_EXPORT__QUEUE__MAX_SPANS": "1000",
+            "MITA_OTEL_EXPORT__QUEUE__EXPORTER_MAX_SPANS": "1000",
+            "MITA_OTEL_SENTRY__MAX_ENVELOPES": "50",
+        },
+    )
+    lost = sum(ran.answer["losses"].values())
+    waiting = 21000 - lost
+    # Everything that is neither lost nor inside a bounded queue would be unaccounted for.
+    assert lost <= 21000
+    assert waiting <= 1000 + 1000 + 512 + 50 + 512, ran.answer
+    assert ran.answer["grown_mb"] < 60, ran.answer
+    assert len(ran.log("lost")) >= 1
+    assert len(ran.stderr.splitlines()) < 60, ran.stderr[-3000:]
+
+
+def test_after_a_429_with_retry_after_the_loss_is_counted_and_reported(receiver: Receiver, tmp_path) -> None:
+    receiver.behaviour = 429
+    receiver.answer_headers = {"Retry-After": "60", "X-Sentry-Rate-Limits": "60:transaction:project"}
+    ran = run_script(
+        """
+        import mita_otel
+        from opentelemetry import trace
+        telemetry = mita_otel.configure()
+        tracer = trace.get_tracer("test")
+        for _ in range(30):
+            with tracer.start_as_current_span("job"):
+                pass
+            telemetry.flush()
+        telemetry.shutdown(1.0)
+        answer(telemetry.losses())
+        """,
+        tmp_path,
+        {"SENTRY_DSN": receiver.dsn},
+    )
+    assert sum(ran.answer.values()) == 30, ran.answer
+    assert receiver.refused < 30, "throttled, it went on sending"

@@ -1,0 +1,84 @@
+"""Settings that are missing or wrong: one clear message each, no traceback, and the service runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from e2e.conftest import StartService
+from e2e.receiver import Receiver
+
+pytestmark = pytest.mark.e2e
+
+DSNS = {
+    "not a URL": "this is not a dsn",
+    "no key": "http://127.0.0.1:9/1",
+    "no project": "http://key@127.0.0.1:9/",
+    "no scheme": "key@127.0.0.1/1",
+    "other scheme": "ftp://key@127.0.0.1/1",
+    "port": "http://key@127.0.0.1:ninety/1",
+}
+
+
+def test_without_a_dsn_traces_go_to_the_console_and_one_line_says_so(start_service: StartService) -> None:
+    service = start_service()
+    service.client.get("/api/items/1").raise_for_status()
+    service.stop()
+    assert len([line for line in service.stderr.lines if "SENTRY_DSN" in line]) == 1, service.said
+    assert "Traceback" not in service.stderr.text
+    assert "/api/items/{item_id}" in service.stdout.text
+
+
+@pytest.mark.parametrize("dsn", DSNS.values(), ids=DSNS.keys())
+def test_a_malformed_dsn_is_one_line_and_the_service_runs(start_service: StartService, dsn: str) -> None:
+    service = start_service({"SENTRY_DSN": dsn})
+    service.client.get("/api/items/1").raise_for_status()
+    service.stop()
+    assert len([line for line in service.stderr.lines if "SENTRY_DSN" in line]) == 1, service.said
+    assert "Traceback" not in service.stderr.text
+
+
+POLICIES = {
+    "not TOML": ("[thresholds", "line 1"),
+    "unknown section": ("[tresholds]\n", "thresholds"),
+    "wrong type": ('[thresholds.api.methods]\nGET = "fast"\n', "thresholds.api.methods.GET"),
+}
+
+
+@pytest.mark.parametrize(("text", "hint"), POLICIES.values(), ids=POLICIES.keys())
+def test_a_bad_policy_file_is_named_with_its_place_and_the_defaults_are_used(
+    receiver: Receiver, start_service: StartService, tmp_path: Path, text: str, hint: str
+) -> None:
+    policy = tmp_path / "limits.toml"
+    policy.write_text(text)
+    service = start_service({"SENTRY_DSN": receiver.dsn, "MITA_OTEL_POLICY": str(policy)})
+    service.client.get("/api/items/1").raise_for_status()
+    service.stop()
+    receiver.wait_for(lambda r: r.transactions, timeout=5)
+    assert service.stderr.text.count("limits.toml") == 1, service.said
+    assert hint in service.stderr.text
+    assert "Traceback" not in service.stderr.text
+
+
+def test_an_unknown_exporter_is_one_line_that_lists_the_known_ones(
+    receiver: Receiver, start_service: StartService
+) -> None:
+    service = start_service({"SENTRY_DSN": receiver.dsn, "OTEL_TRACES_EXPORTER": "sentry,sentri"})
+    service.client.get("/api/items/1").raise_for_status()
+    service.stop()
+    receiver.wait_for(lambda r: r.transactions, timeout=5)
+    [line] = [line for line in service.stderr.lines if "'sentri'" in line]
+    assert "did you mean 'sentry'" in line
+    for name in ("console", "file", "memory", "none", "otlp", "sentry"):
+        assert name in line
+    assert "Traceback" not in service.stderr.text
+
+
+def test_switched_off_it_does_nothing(receiver: Receiver, start_service: StartService) -> None:
+    service = start_service({"SENTRY_DSN": receiver.dsn, "OTEL_SDK_DISABLED": "true"})
+    service.client.get("/api/items/1").raise_for_status()
+    service.client.get("/api/error")
+    service.stop()
+    assert receiver.requests == []
+    assert "Traceback (most recent call last):\n  File" not in service.stdout.text
