@@ -21,8 +21,8 @@ _HASHES: Final = frozenset({32, 40, 56, 64, 96, 128})
 _TRACK1: Final = re.compile(r"%?[Bb]\d{12,19}\^[^\^\n]{2,26}\^[\d ]{4,}[^\s?]{0,80}\??")
 _TRACK2: Final = re.compile(r";?(?<!\d)\d{12,19}[=Dd]\d{7,}[^\s?]{0,20}\??")
 _AFTER: Final = re.compile(
-    r"[ \t,;|/:]{1,3}(?:exp(?:iry|ires|iration)?\W{1,3})?\d{1,2} ?[/\-] ?\d{2,4}[ \t,;|/:]{1,3}(?:cv[vc]\W{1,3})?\d{3,4}(?!\d)"
-    r"|[|;,]\d{2}[|;,/]\d{2,4}[|;,]\d{3,4}(?!\d)"
+    r"[ \t,;|/:]{1,3}(?:exp(?:iry|ires|iration)?\W{1,3})?(?P<expiry>\d{1,2} ?[/\-|;,] ?\d{2,4})(?!\d)"
+    r"(?:[ \t,;|/:]{1,3}(?:cv[vc]2?\W{1,3})?(?P<code>\d{3,4})(?!\d))?|[|;,](?P<only>\d{3,4})(?!\d)"
 )
 _CVV: Final = re.compile(
     r"(?i)(?<![a-z])(?:cvv2?|cvc2?|cvn2?|csc|cav2?|(?:card |the )?(?:security|verification) (?:code|value|number))"
@@ -41,10 +41,8 @@ def find_cards(text: str) -> Iterator[Hit]:
         for start, stop in _numbers(text, groups):
             if stop > end and not _is_part_of_an_id(text, start, stop):
                 end = stop
-                after = _AFTER.match(text, stop)
                 yield Hit(start, stop, "pan")
-                if after:
-                    yield Hit(stop, after.end(), "cvv")
+                yield from _after(text, stop)
 
 
 def find_tracks(text: str) -> Iterator[Hit]:
@@ -136,6 +134,16 @@ _RANGES: Final = (
 _ISSUERS: Final = {first: tuple(r for r in _RANGES if r[0][0] <= first <= r[1][0]) for first in "0123456789"}
 
 
+def _after(text: str, position: int) -> Iterator[Hit]:
+    """Yield the expiry date and the security code right after a card number."""
+    after = _AFTER.match(text, position)
+    if after is None:
+        return
+    for name, rule in (("expiry", "card"), ("code", "cvv"), ("only", "cvv")):
+        if after[name]:
+            yield Hit(after.start(name), after.end(name), rule)
+
+
 def _numbers(text: str, groups: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Yield the stretches of neighbouring groups of digits that make a card number."""
     for first, (start, _) in enumerate(groups):
@@ -152,9 +160,12 @@ def _numbers(text: str, groups: list[tuple[int, int]]) -> Iterator[tuple[int, in
 
 def _is_grouped(text: str, groups: list[tuple[int, int]]) -> bool:
     """Tell whether groups of digits belong together: fours, or one and the same separator between all."""
-    if all(stop - start == 4 for start, stop in groups[:-1]):
+    if all(stop - start == 4 for start, stop in groups[:-1]) and (
+        len(groups) != 2 or text[groups[0][1]] != "."
+    ):
         return True
-    return len({text[a[1] : b[0]] for a, b in itertools.pairwise(groups)}) <= 1
+    separators = [text[a[1] : b[0]] for a, b in itertools.pairwise(groups)]
+    return len(set(separators)) == 1 and separators != ["."]  # two groups and a dot are a decimal number
 
 
 def _is_part_of_an_id(text: str, start: int, stop: int) -> bool:

@@ -14,6 +14,7 @@ Place = Literal["text", "sql", "url"]
 
 _MAX_NAME: Final = 512
 _MAX_CACHED: Final = 4096
+_MIN_NUMBER: Final = 8
 
 
 class KeyVerdict(NamedTuple):
@@ -66,8 +67,8 @@ class KeyRules:
         self._allow = {split_words(name) for name in policy.allow}
         self._harmless: dict[str, list[Words]] = {}
         for name in policy.harmless:
-            words = split_words(name)
-            self._harmless.setdefault(words[0], []).append(words)
+            for words in {split_words(name), split_parts(name)}:
+                self._harmless.setdefault(words[0], []).append(words)
         self._descriptive = {split_words(name) for name in policy.descriptive}
         self._identifiers = {split_words(name) for name in policy.identifiers}
         self._places: dict[str, Place] = dict.fromkeys(policy.statements, "sql")
@@ -87,6 +88,15 @@ class KeyRules:
                     self.known.clear()
                 self.known[name] = verdict
         return verdict
+
+    def rule_for(self, name: str, value: str) -> str | None:
+        """Return the rule that makes this value of this name secret, or None."""
+        verdict = self.judge(name)
+        if verdict.rule is None or not value.strip():
+            return None
+        if (verdict.reference and not reads_like_number(value)) or (verdict.plural and value.isdigit()):
+            return None
+        return verdict.rule
 
     def judge_phrase(self, words: Words) -> str | None:
         """Return the rule of a phrase of prose that ends in a sensitive name of several words."""
@@ -153,6 +163,12 @@ class KeyRules:
             for first in range(end)
             for harmless in self._harmless.get(words[first], ())
         )
+
+
+def reads_like_number(value: str) -> bool:
+    """Tell whether the value of a reference (`account_id`) reads like an account number: eight digits or more."""
+    digits = sum(char.isdigit() for char in value)
+    return digits >= _MIN_NUMBER and all(char.isdigit() or char in " -." for char in value)
 
 
 def _stems(names: Iterable[Words]) -> tuple[str, ...]:

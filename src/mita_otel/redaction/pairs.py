@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from mita_otel.redaction.hit import Hit
-from mita_otel.redaction.keys import KeyRules
+from mita_otel.redaction.keys import KeyRules, reads_like_number
 from mita_otel.redaction.marker import MARKER
 from mita_otel.redaction.quoting import bare_end, bracket_end, quoted_end
 from mita_otel.redaction.words import split_words
@@ -18,8 +18,6 @@ _PAIR: Final = re.compile(
 )
 _PHRASE: Final = re.compile(r"(?:[A-Za-z]+[ ]){1,3}\Z")
 _PHRASE_REACH: Final = 48
-_TAG: Final = re.compile(r"<(?:[\w\-]+:)?([A-Za-z][\w.\-]*)(?:\s[^<>]*)?>([^<]+)</")
-_OPTION: Final = re.compile(r"(?<![\w\-])--([A-Za-z][\w\-]+) +(?![-\s])(\S+)")
 _SOURCE: Final = re.compile(
     r'^[ \t]*File "[^"\n]*", line \d+[^\n]*((?:\n {4,}(?! *File ")[^\n]*)+)', re.MULTILINE
 )
@@ -131,16 +129,8 @@ class PairFinder:
 
     def __call__(self, text: str) -> Iterator[Hit]:
         """Yield the values, without their quotes, so that a JSON text stays one."""
-        if "=" in text or ":" in text:
-            yield from self._pairs(text)
-        if "</" in text:
-            for match in _TAG.finditer(text):
-                yield from self._whole(match[1], text, match.start(2), match.end(2))
-        if "--" in text:
-            for match in _OPTION.finditer(text):
-                yield from self._whole(match[1], text, match.start(2), match.end(2))
-
-    def _pairs(self, text: str) -> Iterator[Hit]:
+        if "=" not in text and ":" not in text:
+            return
         source = [match.span(1) for match in _SOURCE.finditer(text)] if 'File "' in text else []
         done = 0
         for match in _PAIR.finditer(text):
@@ -197,20 +187,6 @@ class PairFinder:
         if _HIDDEN.match(value):
             return None
         return Hit(start, end, rule)
-
-    def _whole(self, name: str, text: str, start: int, end: int) -> Iterator[Hit]:
-        verdict = self._keys.judge(name)
-        if verdict.rule is None or MARKER.fullmatch(text[start:end]):
-            return
-        if not text[start:end].strip() or (verdict.reference and not reads_like_number(text[start:end])):
-            return
-        yield Hit(start, end, verdict.rule)
-
-
-def reads_like_number(value: str) -> bool:
-    """Tell whether the value of a reference (`account_id`) reads like an account number: eight digits or more."""
-    digits = sum(char.isdigit() for char in value)
-    return digits >= 8 and all(char.isdigit() or char in " -." for char in value)
 
 
 def _is_within(stretches: list[tuple[int, int]], position: int) -> bool:

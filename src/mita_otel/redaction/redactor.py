@@ -12,12 +12,14 @@ from mita_otel.redaction.banking import BANKING_FINDERS
 from mita_otel.redaction.cards import CARD_FINDERS
 from mita_otel.redaction.credentials import CREDENTIAL_FINDERS
 from mita_otel.redaction.custom import custom_finders
+from mita_otel.redaction.embedded_sql import EMBEDDED_SQL_FINDER
 from mita_otel.redaction.hit import Finder
 from mita_otel.redaction.keys import KeyRules
 from mita_otel.redaction.marker import Markers
 from mita_otel.redaction.messages import MessageFinder
 from mita_otel.redaction.pairs import PairFinder
 from mita_otel.redaction.personal import EMAIL_FINDER, IP_FINDER
+from mita_otel.redaction.phrases import PhraseFinder
 from mita_otel.redaction.scanner import Scanner
 from mita_otel.redaction.sentry_event import Events
 from mita_otel.redaction.texts import Texts
@@ -60,7 +62,8 @@ class Redactor:
             shapes.append(IP_FINDER)
         messages = Finder(MessageFinder(keys), words=MessageFinder.WORDS)
         pairs = Finder(PairFinder(keys), words=keys.stems)
-        self._prose = Scanner([*shapes, pairs, messages], markers)
+        phrases = Finder(PhraseFinder(keys), words=keys.stems)
+        self._prose = Scanner([*shapes, pairs, phrases, messages, EMBEDDED_SQL_FINDER], markers)
         texts = Texts(
             prose=self._prose,
             source=Scanner(

@@ -16,10 +16,9 @@ from typing import Any, Final
 from mita_otel import semconv
 from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.redaction.cards import is_card_number
-from mita_otel.redaction.keys import PLAIN, KeyRules, KeyVerdict
+from mita_otel.redaction.keys import PLAIN, KeyRules, KeyVerdict, reads_like_number
 from mita_otel.redaction.marker import MARKER, Markers
 from mita_otel.redaction.memory import BenignTexts, MaskedStatements
-from mita_otel.redaction.pairs import reads_like_number
 from mita_otel.redaction.texts import Texts
 
 _SMALLEST_CARD: Final = 10**11
@@ -32,6 +31,10 @@ _NOTHING: Final = frozenset(
 _REPORT: Final = re.compile(r"[a-z][a-z0-9_]{0,31}:\d{1,6}")
 """What a redactor before this one reports, as in `password:1`."""
 _NUMBERS: Final = (int, float, decimal.Decimal)
+_LABELLED: Final = frozenset({"key", "value"})
+_MAX_LABELLED: Final = 6
+_OPTION: Final = re.compile(r"--?[A-Za-z][\w\-]{1,63}")
+"""An option of a command line; what follows in a list is its value."""
 _PAIR: Final = 2
 REMOVED: Final = object()
 """Stands for a value whose rule says `remove`."""
@@ -68,12 +71,13 @@ class Values:
         safe: dict[Any, Any] = {}
         known, benign = self._keys.known, self._benign.young
         system = mapping.get("db.system.name") or mapping.get("db.system")
+        label = _label(mapping)
         for index, (key, value) in enumerate(mapping.items()):
             if index >= self._policy.max_items:
                 tally["items"] += len(mapping) - index
                 break
             # The short way: a name that says nothing, and a value that nothing was found in before.
-            if parent is None and key in benign and known.get(key) is PLAIN:
+            if parent is None and label is None and key in benign and known.get(key) is PLAIN:
                 kind = type(value)
                 if (kind is str and value in benign) or (
                     (kind is int or kind is float) and -_SMALLEST_CARD < value < _SMALLEST_CARD
@@ -82,6 +86,8 @@ class Values:
                     continue
             try:
                 name = key if isinstance(key, str) else str(key)
+                if label is not None and name in _LABELLED:
+                    name = label if name == "value" else ""
                 name = name if parent is None else f"{parent}.{name}"
                 result = self.value(name, value, tally, depth, system)
                 safe_key = self._key(key, tally)
@@ -181,8 +187,11 @@ class Values:
             tally["items"] += len(members) - self._policy.max_items
             members = members[: self._policy.max_items]
         pairs = key is None and bool(members) and all(map(_is_pair, members))
+        option: str | None = None
         for member in members:
-            if pairs:
+            if option is not None and isinstance(member, str):
+                result, option = self.value(option, member, tally, depth), None
+            elif pairs:
                 result = self._pair(member, tally, depth)
             else:
                 result = (
@@ -190,6 +199,7 @@ class Values:
                 )
             if result is not REMOVED:
                 safe.append(result)
+            option = member if isinstance(member, str) and _OPTION.fullmatch(member) else None
         return tuple(safe) if isinstance(values, tuple) else safe
 
     def _pair(self, pair: Any, tally: Tally, depth: int) -> Any:
@@ -246,6 +256,14 @@ def _is_report(value: Any) -> bool:
     """Tell whether a value is what a redactor before this one reports."""
     members = value if isinstance(value, (list, tuple)) else [value]
     return all(isinstance(member, str) and _REPORT.fullmatch(member) for member in members)
+
+
+def _label(mapping: Mapping[Any, Any]) -> str | None:
+    """Return the name that `{"name": "Authorization", "value": "…"}` gives its value, as HAR and forms do."""
+    if "value" not in mapping or len(mapping) > _MAX_LABELLED:
+        return None
+    label = mapping.get("key", mapping.get("name"))
+    return label if isinstance(label, str) else None
 
 
 def _is_pair(member: Any) -> bool:
