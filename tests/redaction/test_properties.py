@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import string
+from collections import Counter
 from typing import Any
 from urllib.parse import quote
 
@@ -153,8 +154,9 @@ def test_nothing_under_a_sensitive_name_survives_in_any_nesting(shape: Any, name
 def test_any_statement_is_lexed_without_an_error_and_twice_is_once(
     statement: str, dialect: str | None
 ) -> None:
-    once = REDACTOR.sql(statement, dialect=dialect)
-    assert "redacted:error" not in once
+    tally: Counter[str] = Counter()
+    once = REDACTOR.sql(statement, tally, dialect=dialect)
+    assert not tally["error"]
     assert REDACTOR.sql(once, dialect=dialect) == once
 
 
@@ -204,4 +206,6 @@ def test_values_without_a_secret_are_returned_equal(value: Any) -> None:
 @given(st.one_of(st.binary(max_size=100), st.text(max_size=100)))
 @pytest.mark.filterwarnings("error")
 def test_any_value_is_taken_without_an_error(value: Any) -> None:
-    assert "redacted:error" not in repr(REDACTOR.attributes({"data": value}))
+    tally: Counter[str] = Counter()
+    REDACTOR.attributes({"data": value}, tally)
+    assert not tally["error"]

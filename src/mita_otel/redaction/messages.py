@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -9,12 +10,15 @@ from typing import Final
 from mita_otel.redaction.hit import Hit
 from mita_otel.redaction.keys import KeyRules, reads_like_number
 from mita_otel.redaction.marker import MARKER
+from mita_otel.redaction.quoting import value_span
 
 _KEY: Final = re.compile(r"\(([\w\", ]{1,256})(?:::\w+)?\)=\(")
 _DUPLICATE: Final = re.compile(r"[Dd]uplicate entry (['\"])([^\n]{0,512}?)\1 for key ['\"]?([\w.$\-]+)")
 _ROW: Final = re.compile(r"(?:Failing row contains|COPY \w+, line \d+(?:, column \w+)?:) ?")
 _MAX_VALUE: Final = 2048
 """Characters of a value that a message quotes."""
+_LOCATION: Final = re.compile(r"[\"']loc[\"']: ?[(\[]([^()\[\]]{1,256})[)\]]")
+_LOCATED_INPUT: Final = re.compile(r"[\"']input[\"']: ?")
 _INPUT: Final = "input_value="
 _INPUT_END: Final = ", input_type="
 _PARAMETERS: Final = "[parameters: "
@@ -29,7 +33,7 @@ class MessageFinder:
         keys: Which columns are sensitive.
     """
 
-    WORDS: Final = (")=(", "uplicate entry", "row contains", "copy ", _INPUT)
+    WORDS: Final = (")=(", "uplicate entry", "row contains", "copy ", _INPUT, "loc")
 
     def __init__(self, keys: KeyRules) -> None:
         self._keys = keys
@@ -48,6 +52,8 @@ class MessageFinder:
                 yield from _line(text, match.end())
         if _INPUT in text:
             yield from _inputs(text)
+        if "loc" in text:
+            yield from self._located(text)
 
     def _constraints(self, text: str) -> Iterator[Hit]:
         """Yield the values of `Key (account_number)=(12345678) already exists.`."""
@@ -61,6 +67,20 @@ class MessageFinder:
             end = line_end if close < 0 else close
             rule = self._rule(match[1], text[start:end])
             if rule and end > start:
+                yield Hit(start, end, rule)
+
+    def _located(self, text: str) -> Iterator[Hit]:
+        """Yield what pydantic's error dictionaries quote of a sensitive field: `'loc': ('body', 'pin'), …, 'input': …`."""
+        locations = list(_LOCATION.finditer(text))
+        for location, following in itertools.pairwise([*locations, None]):
+            if location is None or (rule := self._rule(re.sub("[\"' ]", "", location[1]), "")) is None:
+                continue
+            reach = len(text) if following is None else following.start()
+            quoting = _LOCATED_INPUT.search(text, location.end(), reach)
+            if quoting is None or quoting.end() >= len(text) or MARKER.match(text, quoting.end()):
+                continue
+            start, end = value_span(text, quoting.end())
+            if end > start and not MARKER.fullmatch(text, start, end):
                 yield Hit(start, end, rule)
 
     def _rule(self, columns: str, value: str) -> str | None:

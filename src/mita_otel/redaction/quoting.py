@@ -65,3 +65,13 @@ def bare_end(text: str, start: int) -> int:
             if quoted is not None:
                 return quoted[2]
     return position
+
+
+def value_span(text: str, start: int) -> tuple[int, int]:
+    """Return where the value at `start` begins and ends: without its quotes or brackets, or bare."""
+    quoted = quoted_end(text, start)
+    if quoted is not None:
+        return quoted[0], quoted[1]
+    if text[start] in _OPEN:
+        return start, bracket_end(text, start)
+    return start, bare_end(text, start)

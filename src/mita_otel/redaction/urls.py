@@ -18,7 +18,11 @@ _SIGNED: Final = re.compile(
 _SEGMENT: Final = re.compile(
     r"(?i)/(?:bank-?)?(?:accounts?|cards?|acct|routing|ssns?|payment-methods?)/(\d{8,19})(?=[/?#\s\"',;)]|\Z)"
 )
-_MARKED: Final = "[redacted:"
+_SHORT: Final = re.compile(r"(?:[?&;]|\A)pass=([^&\s#\"'<>;]+)", re.IGNORECASE)
+_LINK: Final = re.compile(
+    r"(?i)/(?:reset|verify|activate|magic|invite|password)[\w\-]{0,32}/([A-Za-z0-9_\-]{16,512})(?=[/?#\s\"',;)]|\Z)"
+)
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\Z")
 
 
 def find_userinfo(text: str) -> Iterator[Hit]:
@@ -37,15 +41,26 @@ def find_path_numbers(text: str) -> Iterator[Hit]:
 
 def find_signed_values(text: str) -> Iterator[Hit]:
     """Yield long values of one-time parameters."""
-    for match in _SIGNED.finditer(text):
-        yield Hit(match.start(1), match.end(1), "token")
+    for pattern, rule in ((_SIGNED, "token"), (_SHORT, "password")):
+        for match in pattern.finditer(text):
+            yield Hit(match.start(1), match.end(1), rule)
+
+
+def find_link_tokens(text: str) -> Iterator[Hit]:
+    """Yield the token in the path of a link that resets, verifies or invites."""
+    for match in _LINK.finditer(text):
+        if any(char.isdigit() for char in match[1]) and not _UUID.match(match[1]):
+            yield Hit(match.start(1), match.end(1), "token")
 
 
 URL_FINDERS: Final = (
     Finder(find_userinfo, words=("://",)),
     Finder(
         find_signed_values,
-        words=("code=", "state=", "auth=", "session=", "sid=", "ticket=", "assertion=", "response="),
+        words=("code=", "state=", "auth=", "session=", "sid=", "ticket=", "assertion=", "response=", "pass="),
+    ),
+    Finder(
+        find_link_tokens, words=("reset", "verify", "activate", "magic", "invite", "password"), digits=True
     ),
     Finder(find_path_numbers, words=("account", "card", "acct", "routing", "ssn", "payment"), digits=True),
 )

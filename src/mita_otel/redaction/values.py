@@ -72,12 +72,19 @@ class Values:
         known, benign = self._keys.known, self._benign.young
         system = mapping.get("db.system.name") or mapping.get("db.system")
         label = _label(mapping)
+        field = _located(mapping)
         for index, (key, value) in enumerate(mapping.items()):
             if index >= self._policy.max_items:
                 tally["items"] += len(mapping) - index
                 break
             # The short way: a name that says nothing, and a value that nothing was found in before.
-            if parent is None and label is None and key in benign and known.get(key) is PLAIN:
+            if (
+                parent is None
+                and label is None
+                and field is None
+                and key in benign
+                and known.get(key) is PLAIN
+            ):
                 kind = type(value)
                 if (kind is str and value in benign) or (
                     (kind is int or kind is float) and -_SMALLEST_CARD < value < _SMALLEST_CARD
@@ -88,6 +95,8 @@ class Values:
                 name = key if isinstance(key, str) else str(key)
                 if label is not None and name in _LABELLED:
                     name = label if name == "value" else ""
+                elif field is not None and name == "input":
+                    name = field
                 name = name if parent is None else f"{parent}.{name}"
                 result = self.value(name, value, tally, depth, system)
                 safe_key = self._key(key, tally)
@@ -264,6 +273,14 @@ def _label(mapping: Mapping[Any, Any]) -> str | None:
         return None
     label = mapping.get("key", mapping.get("name"))
     return label if isinstance(label, str) else None
+
+
+def _located(mapping: Mapping[Any, Any]) -> str | None:
+    """Return the field that one of pydantic's error dictionaries is about, whose `input` it quotes."""
+    location = mapping.get("loc")
+    if "input" not in mapping or not isinstance(location, (list, tuple)):
+        return None
+    return ".".join(str(part) for part in location)
 
 
 def _is_pair(member: Any) -> bool:
