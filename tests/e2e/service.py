@@ -121,7 +121,10 @@ class Service:
         except BaseException:
             self.kill()
             raise
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20)
+        # A connection of its own for each request: any worker may take it, and uvicorn's habit of cutting a
+        # connection after an unhandled error disturbs none of the later ones.
+        headers = {"connection": "close"}
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20, headers=headers)
 
     # -- waiting ----------------------------------------------------------------------------------------
     def wait_for(self, predicate: Callable[[], object], what: str, timeout: float = 30) -> None:

@@ -10,7 +10,7 @@ from google.protobuf.json_format import MessageToDict
 from e2e.conftest import StartService
 from e2e.receiver import Receiver
 from e2e.relay import judge
-from e2e.transactions import database_spans, named, trace_of
+from e2e.transactions import database_spans, named, requests, trace_of
 
 pytestmark = pytest.mark.e2e
 
@@ -22,9 +22,9 @@ def test_a_slow_endpoint_is_a_performance_issue_with_its_rule_and_limit(
     service.client.get("/api/accounts/1/balance?wait_s=0.32")
     service.client.get("/api/accounts/2/balance")
     service.stop()
-    receiver.wait_for(lambda r: len(r.transactions) >= 2, timeout=5)
+    receiver.wait_for(lambda r: len(requests(r)) >= 2, timeout=5)
 
-    quick, slow = sorted(receiver.transactions, key=lambda t: t["timestamp"] - t["start_timestamp"])
+    quick, slow = sorted(requests(receiver), key=lambda t: t["timestamp"] - t["start_timestamp"])
     assert slow["tags"]["performance_issue"] == "true"
     assert slow["tags"]["latency_rule"].startswith("api.financial.GET")
     assert slow["tags"]["latency_limit_ms"] == "300"
@@ -42,9 +42,9 @@ def test_a_slow_query_is_visible_on_its_transaction(receiver: Receiver, start_se
     service = start_service({"SENTRY_DSN": receiver.dsn})
     service.client.get("/api/reports/1?wait_s=0.22")
     service.stop()
-    receiver.wait_for(lambda r: r.transactions, timeout=5)
+    receiver.wait_for(requests, timeout=5)
 
-    [transaction] = receiver.transactions
+    [transaction] = requests(receiver)
     assert transaction["tags"]["performance_issue"] == "true"
     assert transaction["tags"]["latency_rule"] == "database.SELECT"
     assert transaction["tags"]["latency_limit_ms"] == "200"
@@ -65,7 +65,7 @@ def test_the_environment_chooses_the_limits(
     service = start_service({"SENTRY_DSN": receiver.dsn, "ENVIRONMENT": environment})
     service.client.get("/api/accounts/1/balance?wait_s=0.32")
     service.stop()
-    receiver.wait_for(lambda r: r.transactions, timeout=5)
+    receiver.wait_for(requests, timeout=5)
     [transaction] = named(receiver, "GET /api/accounts/{account_id}/balance")
     assert transaction["tags"].get("performance_issue") == expected
     assert transaction["environment"] == environment

@@ -12,6 +12,11 @@ def named(receiver: Receiver, name: str) -> list[dict[str, Any]]:
     return [one for one in receiver.transactions if one["transaction"] == name]
 
 
+def requests(receiver: Receiver) -> list[dict[str, Any]]:
+    """Return the transactions of requests (a service's statements at its start make some of their own)."""
+    return [one for one in receiver.transactions if trace_of(one)["op"] == "http.server"]
+
+
 def trace_of(event: dict[str, Any]) -> dict[str, Any]:
     """Return the trace context of a transaction or an error event."""
     trace = event["contexts"]["trace"]
