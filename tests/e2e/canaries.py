@@ -30,11 +30,8 @@ BODY = Canary("body", "bdy-Xc6Vn1Mq9TzR")
 PARAMETER = Canary("SQL parameter", "3782 822463 10005")
 LITERAL = Canary("SQL literal", "6011111111111117")
 EXCEPTION = Canary("exception text", "3056 930902 5904")
-LOG = BODY
-"""The service logs the body's password too, and puts it into the exception's text."""
 IDENTITY = Canary("integrity error", "4012888888881881")
 RESOURCE = Canary("resource attribute", "rsc-Hf3Gy8Lb2QwE")
-BAGGAGE = Canary("traced header", "4222222222222")
 
 ALL = (PATH, QUERY_CARD, QUERY_TOKEN, HEADER, BODY, PARAMETER, LITERAL, EXCEPTION, IDENTITY, RESOURCE)
 
