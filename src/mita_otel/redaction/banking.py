@@ -36,7 +36,7 @@ _ABA: Final = re.compile(
 _ABA_AFTER: Final = re.compile(r"(?i)(?<![\w.\-])(?P<digits>\d{9})\W{1,3}(?:routing|aba|rtn)(?![a-z])")
 _ACCOUNT: Final = re.compile(
     r"(?i)(?<![a-z])(?:account|acct\.?|a/c)(?:[ _\-]?(?P<number>number|num|no\.?|nr\.?|#))?"
-    r"(?: (?:is|was|ending|of))?[ \t:=#\"']{1,4}(?P<digits>\d[\d \-]{2,30}\d)(?![\w.])"
+    r"(?: (?:is|was|ending|of))?[ \t:=#\"']{1,4}(?P<digits>\d[\d \-]{2,30}\d)(?!\w|\.\d)"
 )
 _CONTEXT: Final = 48
 """Characters before a number in which its name may stand."""

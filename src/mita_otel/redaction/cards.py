@@ -29,7 +29,7 @@ _CVV: Final = re.compile(
     r"(?:\W{0,4}(?:code|number|value|is|was|of|no))?[\W_]{0,4}(\d{3,4})(?![ \-.]?\d)"
 )
 _PIN: Final = re.compile(
-    r"(?<![A-Za-z])(?:PIN|Pin|pin)(?: ?(?:code|number|no\.?|block))?(?: (?:is|was|of))?[ \t:=#\"']{1,4}(\d{4,16})(?![\d.])"
+    r"(?<![A-Za-z])(?:PIN|Pin|pin)(?: ?(?:code|number|no\.?|block))?(?: (?:is|was|of))?[ \t:=#\"']{1,4}(\d{4,12})(?!\d|\.\d)"
 )
 
 

@@ -19,7 +19,7 @@ _IS: Final = re.compile(
     r"(?i)(?<![a-z])(?:password|passwd|passphrase|pwd|secret|token|(?:api|access|secret)[ _\-]?key)"
     r"(?: (?:is|was))(?: ?:)? +(?:\"([^\"\n]+)\"|'([^'\n]+)'|(\S*[0-9]\S*))"
 )
-_NAMED: Final = re.compile(r"(?<![\w.\-])([A-Za-z]+[_\-][\w\-]+) ([A-Za-z0-9+/_\-]{6,})(?![\w.])")
+_NAMED: Final = re.compile(r"(?<![\w.\-])([A-Za-z]+[_\-][\w\-]+) ([A-Za-z0-9+/_\-]{6,})(?!\w|\.\w)")
 
 
 class PhraseFinder:
