@@ -1,0 +1,60 @@
+"""What every test may rely on: no setting of the developer's shell, and a way to configure in the process itself.
+
+OpenTelemetry's providers, `configure()` and the Sentry client are set once a process. A test that needs them has
+two ways: `run_script` of the end-to-end kit (a fresh interpreter, half a second), or the fixture
+`isolated_telemetry`, which gives the globals back as they were. Tests of single rooms need neither: they make a
+provider of their own and pass it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+_SETTINGS = ("OTEL_", "MITA_OTEL_", "SENTRY_", "ENVIRONMENT")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_settings_of_the_shell() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(_SETTINGS):
+                patch.delenv(name)
+        yield
+
+
+@pytest.fixture
+def isolated_telemetry() -> Iterator[None]:
+    """Let the test call `configure()` in this process; undo it afterwards.
+
+    Replaces, for one test, the global providers of traces, metrics and logs, what `configure()` remembers,
+    and the Sentry client. Hooks into libraries (FastAPI, SQLAlchemy) stay; a test that needs them fresh uses
+    a process of its own.
+    """
+    import sentry_sdk
+    from opentelemetry import trace
+    from opentelemetry._logs import _internal as logs
+    from opentelemetry.metrics import _internal as metrics
+    from opentelemetry.util._once import Once
+
+    from mita_otel import configuration
+
+    with pytest.MonkeyPatch.context() as patch, sentry_sdk.isolation_scope():
+        for module, name in (
+            (trace, "_TRACER_PROVIDER"),
+            (metrics, "_METER_PROVIDER"),
+            (logs, "_LOGGER_PROVIDER"),
+        ):
+            patch.setattr(module, name, None)
+            patch.setattr(module, f"{name}_SET_ONCE", Once())
+        patch.setattr(configuration, "_configured", None)
+        patch.setattr(configuration, "_warned", set())
+        global_scope = sentry_sdk.get_global_scope()
+        client = global_scope.client
+        yield
+        configured = configuration._configured
+        if configured is not None:
+            configured[1].shutdown(1.0)
+        global_scope.set_client(client)

@@ -1,0 +1,98 @@
+"""Fresh virtual environments: older libraries, another distribution beside us, nothing but what we declare.
+
+Each takes half a minute to build (once, under `.venvs/`), so they run on demand: `MITA_TEST_MATRIX=1 pytest
+tests/e2e/test_matrix.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from e2e.conftest import StartService
+from e2e.receiver import Receiver
+from e2e.relay import judge
+from e2e.transactions import assert_tree, database_spans, named, requests
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(
+        os.environ.get("MITA_TEST_MATRIX") != "1",
+        reason="builds virtual environments; say MITA_TEST_MATRIX=1 (make test-matrix)",
+    ),
+]
+
+ROOT = Path(__file__).parents[2]
+
+_SERVICE = ["uvicorn", "aiosqlite"]
+ENVIRONMENTS: dict[str, tuple[list[str], dict[str, str]]] = {
+    "newest": (["fastapi", "sqlalchemy[asyncio]"], {}),
+    "fastapi-0.115-sqlalchemy-2.0": (["fastapi==0.115.*", "sqlalchemy[asyncio]==2.0.*"], {}),
+    "contrib-sqlalchemy-installed": (
+        ["fastapi==0.115.*", "sqlalchemy[asyncio]==2.0.*", "opentelemetry-instrumentation-sqlalchemy"],
+        {},
+    ),
+    "opentelemetry-distro": (
+        [
+            "fastapi",
+            "sqlalchemy[asyncio]",
+            "opentelemetry-distro",
+            "opentelemetry-instrumentation-sqlalchemy",
+        ],
+        {"OTEL_PYTHON_DISTRO": "mita_otel", "OTEL_PYTHON_CONFIGURATOR": "mita_otel"},
+    ),
+}
+
+
+@pytest.fixture(scope="session")
+def built(request: pytest.FixtureRequest) -> Path:
+    """The folder of commands of a virtual environment with mita-otel, as a wheel, and the requirements."""
+    name: str = request.param
+    requirements, _ = ENVIRONMENTS[name]
+    folder = ROOT / ".venvs" / f"e2e-{name}-{sys.version_info.major}.{sys.version_info.minor}"
+    stamp = folder / "requirements.txt"
+    wanted = "\n".join([*requirements, *_SERVICE])
+    if not stamp.exists() or stamp.read_text() != wanted:
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "-q"]
+        subprocess.run([*pip, str(ROOT), *requirements, *_SERVICE], check=True)
+        stamp.write_text(wanted)
+    else:
+        # The libraries are there; the product may have changed.
+        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "-q", "--no-deps", "--force-reinstall"]
+        subprocess.run([*pip, str(ROOT)], check=True)
+    return folder / "bin"
+
+
+@pytest.mark.parametrize(
+    ("built", "name"), [(name, name) for name in ENVIRONMENTS], indirect=["built"], ids=list(ENVIRONMENTS)
+)
+def test_a_fresh_environment_with_these_versions_does_the_main_job(
+    receiver: Receiver, start_service: StartService, built: Path, name: str
+) -> None:
+    service = start_service({"SENTRY_DSN": receiver.dsn, **ENVIRONMENTS[name][1]}, python_bin=built)
+    for number in range(3):
+        service.client.get(f"/api/items/{number}").raise_for_status()
+        service.client.get(f"/api/async/{number}").raise_for_status()
+    service.client.get("/api/accounts/1/balance?wait_s=0.32").raise_for_status()
+    service.client.get("/api/reports/1?wait_s=0.22").raise_for_status()
+    service.stop()
+
+    receiver.wait_for(lambda r: len(requests(r)) >= 8, timeout=5)
+    assert len(requests(receiver)) == 8
+    for transaction in requests(receiver):
+        assert_tree(transaction)
+        judge(transaction)
+    for route in ("items", "async"):
+        for transaction in named(receiver, f"GET /api/{route}/{{item_id}}"):
+            assert len(database_spans(transaction)) == 2
+    [balance] = named(receiver, "GET /api/accounts/{account_id}/balance")
+    assert balance["tags"]["latency_rule"].startswith("api.financial.GET")
+    [report] = named(receiver, "GET /api/reports/{report_id}")
+    assert report["tags"]["latency_rule"] == "database.SELECT"
+    assert "Traceback" not in service.stderr.text
+    assert "ERROR" not in service.stderr.text
