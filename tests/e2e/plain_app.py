@@ -81,7 +81,7 @@ def report(report_id: str, wait_s: float = 0.0) -> dict[str, str]:
 
 
 @app.post("/api/cards/{card}")
-async def add_card(card: str, request: Request, background: BackgroundTasks) -> dict[str, str]:
+async def add_card(card: str, request: Request) -> dict[str, str]:
     """Everything that a careless service does with a secret, and then an error."""
     body = await request.json()
     header = request.headers.get("x-api-key", "")
@@ -117,6 +117,17 @@ def same_card(number: str) -> dict[str, str]:
         connection.execute(statement, {"number": number})
     with engine.begin() as connection:
         connection.execute(statement, {"number": number})
+    return {}
+
+
+def count_cards() -> None:
+    with engine.connect() as connection:
+        connection.execute(text("SELECT count(id) FROM cards"))
+
+
+@app.post("/api/recount", status_code=202)
+async def recount(background: BackgroundTasks) -> dict[str, str]:
+    background.add_task(count_cards)
     return {}
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from sentry_relay.exceptions import RelayError
 from sentry_relay.processing import StoreNormalizer
 
 
@@ -18,9 +19,13 @@ def judge(payload: dict[str, Any]) -> dict[str, Any]:
     Returns:
         The payload as Sentry would store it.
     """
-    stored: dict[str, Any] = StoreNormalizer(
+    normalizer = StoreNormalizer(
         project_id=1, protocol_version="7", max_secs_in_future=3600, max_secs_in_past=2_592_000
-    ).normalize_event(copy.deepcopy(payload))
+    )
+    try:
+        stored: dict[str, Any] = normalizer.normalize_event(copy.deepcopy(payload))
+    except RelayError as error:
+        raise AssertionError(f"Relay refused {payload.get('transaction')!r}: {str(error)[:200]}") from None
     problems = list(_errors(stored.get("_meta") or {}, ""))
     assert not problems, f"Relay found fault with {payload.get('transaction')!r}: {problems}"
     for path, before, after in _what_matters(payload, stored):

@@ -15,22 +15,25 @@ from typing import IO, Literal
 
 import httpx
 
-Launcher = Literal["single", "workers", "gunicorn", "reload"]
-LAUNCHERS: tuple[Launcher, ...] = ("single", "workers", "gunicorn", "reload")
+Launcher = Literal["single", "workers", "gunicorn", "preload", "reload"]
+LAUNCHERS: tuple[Launcher, ...] = ("single", "workers", "gunicorn", "preload", "reload")
+SEVERAL: tuple[Launcher, ...] = ("workers", "gunicorn", "preload")
+"""Those that start two workers."""
 
 BIN = Path(sys.executable).parent
 _QUIET = ["--no-access-log"]
 _UVICORN = ["uvicorn", "app:app", "--host", "127.0.0.1", "--port", "0", *_QUIET]
+_GUNICORN = [
+    *("gunicorn", "app:app", "-k", "uvicorn_worker.UvicornWorker", "-b", "127.0.0.1:0", "-w", "2"),
+    *("--no-control-socket", "--graceful-timeout", "10"),
+]
 _COMMANDS: dict[Launcher, list[str]] = {
     "single": _UVICORN,
     "workers": [*_UVICORN, "--workers", "2"],
     "reload": [*_UVICORN, "--reload"],
-    "gunicorn": [
-        "gunicorn", "app:app", "-k", "uvicorn_worker.UvicornWorker", "-b", "127.0.0.1:0", "-w", "2",
-        "--no-control-socket", "--graceful-timeout", "10",
-    ],
-}  # fmt: skip
-_PROCESSES: dict[Launcher, int] = {"single": 1, "workers": 2, "reload": 1, "gunicorn": 2}
+    "gunicorn": _GUNICORN,
+    "preload": [*_GUNICORN, "--preload"],
+}
 _PORT = re.compile(r"(?:running on|Listening at:) http://127\.0\.0\.1:(\d+)")
 _STARTED = "Application startup complete"
 
@@ -134,7 +137,7 @@ class Service:
             raise AssertionError(f"waited for: {what}. The service said:\n{self.said}")
 
     def _all_started(self) -> bool:
-        return sum(_STARTED in line for line in self.stderr.lines) >= _PROCESSES[self.launcher]
+        return sum(_STARTED in line for line in self.stderr.lines) >= (2 if self.launcher in SEVERAL else 1)
 
     def _wait_for_text(self, pattern: re.Pattern[str], what: str) -> str:
         found: list[str] = []

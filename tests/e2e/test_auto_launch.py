@@ -11,7 +11,7 @@ import pytest
 from e2e.conftest import StartService
 from e2e.receiver import Receiver
 from e2e.relay import judge
-from e2e.service import LAUNCHERS, Launcher, Service
+from e2e.service import LAUNCHERS, SEVERAL, Launcher, Service
 from e2e.transactions import assert_tree, database_spans, named, requests, trace_of
 
 pytestmark = pytest.mark.e2e
@@ -40,7 +40,7 @@ def test_every_request_becomes_one_transaction_however_the_service_is_started_an
     how: Literal["SIGTERM", "CTRL_C"],
 ) -> None:
     service = start_service({"SENTRY_DSN": receiver.dsn}, launcher=launcher)
-    asked = ask_every_worker(service, 2 if launcher in ("workers", "gunicorn") else 1)
+    asked = ask_every_worker(service, 2 if launcher in SEVERAL else 1)
     for number in range(6):
         assert service.client.get(f"/api/items/{number}").json()["item"] == str(number)
         assert service.client.get(f"/api/async/{number}").json()["item"] == str(number)
@@ -155,3 +155,21 @@ def test_a_request_is_one_server_span_whoever_measures_fastapi(
     ]
     rules = {a["key"]: a["value"] for a in slow["attributes"]}
     assert rules["mita.latency.rule"]["stringValue"].startswith("api.financial.GET")
+
+
+def test_a_query_of_a_background_task_is_not_lost(receiver: Receiver, start_service: StartService) -> None:
+    service = start_service({"SENTRY_DSN": receiver.dsn})
+    assert service.client.post("/api/recount").status_code == 202
+    service.stop()
+    receiver.wait_for(requests, timeout=5)
+
+    [request] = requests(receiver)
+    # It may end after its request: then it comes in a transaction of its own, of the same trace.
+    found = [
+        (trace_of(one)["trace_id"], span.get("description") or one["transaction"])
+        for one in receiver.transactions
+        for span in [*one["spans"], {**trace_of(one), "description": one["transaction"]}]
+        if "count(id)" in str(span)
+    ]
+    assert len(found) == 1, receiver.transactions
+    assert found[0][0] == trace_of(request)["trace_id"]

@@ -44,7 +44,7 @@ def undisturbed() -> list[tuple[int, str]]:
 
 
 @pytest.mark.parametrize("exporter", ["sentry", "otlp"])
-@pytest.mark.parametrize("behaviour", ["refuse", "hang", "reset", 429, 413, 500])
+@pytest.mark.parametrize("behaviour", ["absent", "refuse", "hang", "reset", 429, 413, 500])
 def test_the_service_does_not_notice_and_ends_by_the_deadline(
     receiver: Receiver,
     start_service: StartService,
@@ -52,27 +52,30 @@ def test_the_service_does_not_notice_and_ends_by_the_deadline(
     behaviour: Behaviour | str,
     exporter: str,
 ) -> None:
-    if behaviour == "refuse":
+    host = "127.0.0.1"
+    if behaviour == "absent":
+        host = "backend.invalid"
+    elif behaviour == "refuse":
         receiver.refuse()
     else:
         receiver.behaviour = behaviour  # type: ignore[assignment]
     service = start_service(
         {
             "OTEL_TRACES_EXPORTER": exporter,
-            "SENTRY_DSN": receiver.dsn,
-            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.otlp_endpoint,
+            "SENTRY_DSN": receiver.dsn.replace("127.0.0.1", host),
+            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.otlp_endpoint.replace("127.0.0.1", host),
             "MITA_OTEL_LIFECYCLE__SHUTDOWN_TIMEOUT_S": str(DEADLINE_S),
         }
     )
     assert answers(service) == undisturbed
     service.stop("SIGTERM", timeout=DEADLINE_S + MARGIN_S)
     assert "in _export" not in service.stderr.text
-    noise = [line for line in service.stderr.lines if "127.0.0.1" in line and "running on" not in line]
+    noise = [line for line in service.stderr.lines if host in line and "running on" not in line]
     assert len(noise) <= 6, service.said
 
 
 @pytest.mark.parametrize("how", ["SIGTERM", "CTRL_C"])
-@pytest.mark.parametrize("launcher", ["workers", "gunicorn", "reload"])
+@pytest.mark.parametrize("launcher", ["workers", "gunicorn", "preload", "reload"])
 def test_several_processes_end_by_the_deadline_with_a_backend_that_hangs(
     receiver: Receiver, start_service: StartService, launcher: str, how: str
 ) -> None:
