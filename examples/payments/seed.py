@@ -56,14 +56,18 @@ def _fill(connection: Connection) -> None:
         session.add_all(
             [
                 Card(account_id=accounts[0].id, number="4111111111111111", brand="visa", expires="12/30"),
-                Card(account_id=accounts[1].id, number="5555555555554444", brand="mastercard", expires="06/29"),
+                Card(
+                    account_id=accounts[1].id, number="5555555555554444", brand="mastercard", expires="06/29"
+                ),
                 Card(account_id=accounts[2].id, number="4000000000000002", brand="visa", expires="01/31"),
             ]
         )
         for account in accounts:
             for category, merchants in CATEGORIES.items():
                 session.add(
-                    Budget(account_id=account.id, category=category, monthly_limit=pick.randrange(100, 900, 50))
+                    Budget(
+                        account_id=account.id, category=category, monthly_limit=pick.randrange(100, 900, 50)
+                    )
                 )
                 session.add_all(
                     Transaction(

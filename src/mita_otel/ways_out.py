@@ -71,7 +71,7 @@ class WaysOut:
     def _console(self) -> SpanExporter:
         from mita_otel.exporters.console import ConsoleWaterfallExporter
 
-        return ConsoleWaterfallExporter(max_width=self._policy.export.console.max_width)
+        return ConsoleWaterfallExporter(policy=self._policy.export.console)
 
     def _file(self) -> SpanExporter:
         settings = self._policy.export.file

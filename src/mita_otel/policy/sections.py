@@ -52,6 +52,12 @@ class ConsolePolicy(Section):
 
     max_width: Annotated[int, Field(ge=60, le=400)]
     """Columns, where the terminal has more or is a file."""
+    max_rows: PositiveInt
+    """Rows of one trace; the rest is counted."""
+    max_waiting_spans: PositiveInt
+    """Finished spans that may wait for the end of their traces, all traces together."""
+    max_wait_s: Seconds
+    """Seconds after which a trace is printed although it has not ended."""
 
 
 class ExportPolicy(Section):

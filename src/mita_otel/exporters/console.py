@@ -1,0 +1,107 @@
+"""The `console` exporter: prints each trace as a waterfall when it has ended."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TextIO
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from rich.console import Console
+
+from mita_otel.exporters.span_record import SpanRecord
+from mita_otel.exporters.trace_collector import TraceCollector
+from mita_otel.exporters.waterfall import Waterfall
+from mita_otel.policy import load_policy
+from mita_otel.policy.sections import ConsolePolicy
+
+
+class ConsoleWaterfallExporter(SpanExporter):
+    """Prints a picture of each trace on a terminal or into a file.
+
+    A trace is printed when the span that it began with in this process arrives. What comes later (a
+    background task, say) is printed as a small tree of its own. How much waits, and how long, is bounded.
+    A stream that was closed (`service | head`) ends the printing, never the service.
+
+    Args:
+        max_width: Columns, where the terminal has more or is a file. None: `export.console.max_width` of the
+            policy.
+        stream: Where to print. None: `sys.stdout`, as it is at that moment.
+        policy: The rest of `[export.console]`. None: the policy that is found (see `load_policy`).
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        max_width: int | None = None,
+        stream: TextIO | None = None,
+        *,
+        policy: ConsolePolicy | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        settings = policy or load_policy().export.console
+        self._max_width = settings.max_width if max_width is None else max_width
+        self._max_rows = settings.max_rows
+        self._stream = stream
+        self._broken: TextIO | None = None
+        self._printed_line = False
+        self._lock = threading.Lock()
+        self._traces = TraceCollector(settings.max_waiting_spans, settings.max_wait_s, clock)
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Take the spans, and print each trace that has ended. FAILURE if the stream is closed."""
+        with self._lock:
+            for span in spans:
+                self._traces.add(SpanRecord.from_span(span))
+            return SpanExportResult.SUCCESS if self._print(self._traces.ended()) else SpanExportResult.FAILURE
+
+    def tick(self) -> None:
+        """Print what has waited too long for its trace's end. Called now and then while there is no work."""
+        with self._lock:
+            self._print(self._traces.ended())
+
+    def let_go(self) -> None:
+        """Wait for nothing any more: the process is ending."""
+        with self._lock:
+            self._traces.hold_nothing()
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Print what waits, ended or not. False if the stream is closed."""
+        with self._lock:
+            return self._print(self._traces.take_all())
+
+    def shutdown(self) -> None:
+        """Print what waits."""
+        self.force_flush()
+
+    def _print(self, traces: list[list[SpanRecord]]) -> bool:
+        if not traces:
+            return True
+        stream = self._stream or sys.stdout
+        if stream is None or stream is self._broken:
+            return False
+        try:
+            stream.write(self._drawn(traces, stream))
+            stream.flush()
+        except (OSError, ValueError):  # closed by its reader, or by its owner
+            self._broken = stream
+            return False
+        return True
+
+    def _drawn(self, traces: list[list[SpanRecord]], stream: TextIO) -> str:
+        """Return the pictures as text. Rich does not write itself: it ends the process on a closed pipe."""
+        console = Console(file=stream, width=None if stream.isatty() else self._max_width)
+        width = min(console.width, self._max_width)
+        with console.capture() as capture:
+            for spans in traces:
+                # Lines stand together, pictures apart.
+                is_line, was_line = len(spans) == 1, self._printed_line
+                if not (is_line and was_line):
+                    console.print()
+                console.print(Waterfall(spans, max_rows=self._max_rows), width=width, end="")
+                self._printed_line = is_line
+        encoding = getattr(stream, "encoding", None) or "utf-8"
+        return capture.get().encode(encoding, "replace").decode(encoding, "replace")
