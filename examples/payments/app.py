@@ -1,6 +1,6 @@
 """A small bank: accounts, cards, transactions, payments, budgets. It knows nothing of telemetry.
 
-opentelemetry-instrument uvicorn app:app
+Start it with `opentelemetry-instrument uvicorn app:app`.
 """
 
 from __future__ import annotations

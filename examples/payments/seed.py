@@ -6,9 +6,9 @@ import random
 from decimal import Decimal
 
 from database import engine
-from models import Account, Base, Budget, Card, Customer, Transaction
+from models import Account, Base, Budget, Card, Customer, Transaction, now
 from passwords import hash_password
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, insert, select
 from sqlalchemy.orm import Session
 
 CATEGORIES = {
@@ -62,23 +62,26 @@ def _fill(connection: Connection) -> None:
                 Card(account_id=accounts[2].id, number="4000000000000002", brand="visa", expires="01/31"),
             ]
         )
-        for account in accounts:
-            for category, merchants in CATEGORIES.items():
-                session.add(
-                    Budget(
-                        account_id=account.id, category=category, monthly_limit=pick.randrange(100, 900, 50)
-                    )
-                )
-                session.add_all(
-                    Transaction(
-                        account_id=account.id,
-                        amount=Decimal(-pick.randrange(300, 9000)) / 100,
-                        merchant=pick.choice(merchants),
-                        category=category,
-                    )
-                    for _ in range(12)
-                )
+        budgets = [
+            {"account_id": account.id, "category": category, "monthly_limit": pick.randrange(100, 900, 50)}
+            for account in accounts
+            for category in CATEGORIES
+        ]
+        transactions = [
+            {
+                "account_id": account.id,
+                "amount": Decimal(-pick.randrange(300, 9000)) / 100,
+                "merchant": pick.choice(merchants),
+                "category": category,
+                "booked_at": now(),
+            }
+            for account in accounts
+            for category, merchants in CATEGORIES.items()
+            for _ in range(12)
+        ]
         session.flush()
+    connection.execute(insert(Budget), budgets)
+    connection.execute(insert(Transaction), transactions)
 
 
 def _account(customer: Customer, number: str, iban: str, kind: str, balance: str, currency: str) -> Account:

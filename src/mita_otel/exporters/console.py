@@ -98,7 +98,7 @@ class ConsoleWaterfallExporter(SpanExporter):
         with console.capture() as capture:
             for spans in traces:
                 # Lines stand together, pictures apart.
-                is_line, was_line = len(spans) == 1, self._printed_line
+                is_line, was_line = len(spans) == 1 and not spans[0].exceeded, self._printed_line
                 if not (is_line and was_line):
                     console.print()
                 console.print(Waterfall(spans, max_rows=self._max_rows), width=width, end="")

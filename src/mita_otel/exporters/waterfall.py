@@ -58,25 +58,20 @@ class _Picture:
         self._trace_id = spans[0].trace_id
 
     def lines(self) -> Iterator[Text]:
-        if len(self._rows) == 1 and not list(notes_of(self._rows[0], self._glyphs)):
-            yield self._single(self._rows[0])
-            return
         head = Text(f"trace {self._trace_id}", "dim")
-        yield self._columns(head, self._axis.scale())
+        is_line = len(self._rows) == 1 and not self._rows[0].span.exceeded
+        if not is_line:
+            yield self._columns(head, self._axis.scale())
         for row in self._rows:
-            yield self._columns(self._titled(row), self._axis.bar(row), milliseconds(row.duration_ms))
+            # One span needs no axis: its bar would always be full.
+            middle = head if is_line else self._axis.bar(row)
+            yield self._columns(self._titled(row), middle, milliseconds(row.duration_ms))
             for note in notes_of(row, self._glyphs):
                 guide = self._guide(row, of_notes=True)
                 line = Text(guide, "dim").append_text(note)
                 yield _cut(line, self._width, self._glyphs)
         if self._hidden:
             yield _cut(Text(self._rest(), "dim"), self._width, self._glyphs)
-
-    def _single(self, row: Row) -> Text:
-        """A trace of one span needs no axis: a line is enough."""
-        return self._columns(
-            self._titled(row), Text(f"trace {self._trace_id}", "dim"), milliseconds(row.duration_ms)
-        )
 
     def _columns(self, label: Text, middle: Text, time: str = "") -> Text:
         bar_width = self._width - self._label_width - 2 - _TIME
