@@ -97,4 +97,4 @@ def send_receipt(payment_id: int, card_number: str) -> None:
 def _authorize(new: NewPayment, delay_ms: int) -> None:
     time.sleep(delay_ms / 1000)
     if new.card_number == DECLINED:
-        raise CardDeclinedError(f"card {new.card_number} (cvv {new.cvv}) was declined")
+        raise CardDeclinedError(f"do not honour: card {new.card_number}, cvv {new.cvv}")

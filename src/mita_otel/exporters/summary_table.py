@@ -75,7 +75,14 @@ def percentile(values: Sequence[float], percent: int) -> float:
 
 def summary_table(summaries: Iterable[OperationSummary]) -> Table:
     """Return the table: operation, count, p50, p95, limit, breaches."""
-    table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False, header_style="bold", show_edge=False)
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        expand=True,
+        padding=(0, 0, 0, 1),
+        pad_edge=False,
+        header_style="bold",
+        show_edge=False,
+    )
     table.add_column("operation", no_wrap=True, overflow="ellipsis", ratio=1)
     for column in ("count", "failed", "p50", "p95", "limit", "breaches"):
         table.add_column(column, justify="right", no_wrap=True)

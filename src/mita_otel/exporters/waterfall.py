@@ -53,7 +53,7 @@ class _Picture:
         self._width = width
         first, last = min(span.start_ns for span in spans), max(span.end_ns for span in spans)
         # The same for every trace, so that pictures under each other have one edge.
-        self._label_width = max(16, width * 43 // 100)
+        self._label_width = max(16, width * 47 // 100)
         self._axis = TimeAxis(first, last, max(4, width - self._label_width - 2 - _TIME), glyphs)
         self._trace_id = spans[0].trace_id
 
