@@ -9,7 +9,7 @@ from typing import Any
 from rich.text import Text
 
 from mita_otel import semconv
-from mita_otel.exporters.glyphs import Glyphs, printable
+from mita_otel.exporters.glyphs import Glyphs, printable, styled
 from mita_otel.exporters.span_record import SpanRecord
 from mita_otel.exporters.span_tree import Row
 from mita_otel.redaction import MARKER
@@ -37,7 +37,7 @@ def notes_of(row: Row, glyphs: Glyphs) -> Iterator[Text]:
     # Of a statement's literals nothing is left but a question mark: no marker, hence no quotation above.
     remarkable = span.exceeded or span.failed or span.redacted
     if statement is not None and remarkable and not MARKER.search(str(statement)):
-        yield Text(f"  {printable(str(statement))}", "dim")
+        yield styled(f"  {printable(str(statement))}", "dim")
 
 
 def _breach(span: SpanRecord, glyphs: Glyphs) -> Text:
@@ -48,7 +48,7 @@ def _breach(span: SpanRecord, glyphs: Glyphs) -> Text:
         for digits in range(7)
         if (text := f"{span.duration_ms:,.{digits}f}") != f"{limit_ms:,.{digits}f}" or digits == 6
     )
-    return Text(f"{glyphs.breach} {took} ms > {limit_ms:,g} ms", "bold red").append(f"  {rule}", "red")
+    return styled(f"{glyphs.breach} {took} ms > {limit_ms:,g} ms", "bold red").append(f"  {rule}", "red")
 
 
 def _error(span: SpanRecord, glyphs: Glyphs) -> Iterator[Text]:
@@ -64,7 +64,7 @@ def _error(span: SpanRecord, glyphs: Glyphs) -> Iterator[Text]:
 
 
 def _error_line(glyphs: Glyphs, kind: Any, message: Any) -> Text:
-    line = Text(f"{glyphs.failed} {printable(str(kind))}", "bold red")
+    line = styled(f"{glyphs.failed} {printable(str(kind))}", "bold red")
     if message:
         line.append(": ", "red").append_text(marked(printable(str(message)), "red"))
     return line
@@ -76,14 +76,14 @@ def _redactions(span: SpanRecord, glyphs: Glyphs) -> Iterator[Text]:
     names = (
         ", ".join(str(rule).rpartition(":")[0] for rule in rules) if isinstance(rules, list | tuple) else ""
     )
-    line = Text(f"{glyphs.redacted} {span.redacted:,} redacted", _REDACTED)
+    line = styled(f"{glyphs.redacted} {span.redacted:,} redacted", _REDACTED)
     yield line.append(f"  {printable(names)}", "magenta")
     quotes = ((key, value) for key, value in _texts(span) if MARKER.search(value))
     for key, value in islice(quotes, _EXCERPTS):
         found = MARKER.search(value)
         start = max(0, found.start() - _BEFORE) if found else 0
         excerpt = (glyphs.ellipsis if start else "") + value[start:]
-        yield Text(f"  {printable(key)}  ", "dim").append_text(marked(printable(excerpt), "dim"))
+        yield styled(f"  {printable(key)}  ", "dim").append_text(marked(printable(excerpt), "dim"))
 
 
 def _texts(span: SpanRecord) -> Iterator[tuple[str, str]]:
@@ -98,7 +98,7 @@ def _texts(span: SpanRecord) -> Iterator[tuple[str, str]]:
 
 def marked(text: str, style: str) -> Text:
     """Return the text with each marker of a redaction highlighted."""
-    line = Text(text, style)
+    line = styled(text, style)
     for found in MARKER.finditer(text):
         line.stylize(_REDACTED, found.start(), found.end())
     return line

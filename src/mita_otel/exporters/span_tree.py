@@ -13,6 +13,10 @@ FOLD_FROM = 4
 """So many equal siblings in a row are one row: a query in a loop is one finding, not a page."""
 
 
+DEEPEST = 40
+"""Levels that are indented; what is deeper stands in line with the last of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """A row of the picture: a span, or several of the same name next to each other."""
@@ -75,7 +79,8 @@ def _walk(
         groups = list(_folded(below, children))
         is_last = [position == len(groups) - 1 for position in range(len(groups))]
         stack.extend(
-            (group, (*last_of, last)) for group, last in reversed(list(zip(groups, is_last, strict=True)))
+            (group, (*last_of[: DEEPEST - 1], last))
+            for group, last in reversed(list(zip(groups, is_last, strict=True)))
         )
 
 

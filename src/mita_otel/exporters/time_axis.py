@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 
 from mita_otel import semconv
-from mita_otel.exporters.glyphs import Glyphs
+from mita_otel.exporters.glyphs import Glyphs, styled
 from mita_otel.exporters.span_record import SpanRecord
 from mita_otel.exporters.span_tree import Row
 
@@ -38,7 +38,7 @@ class TimeAxis:
             text = f"{mark:,g}" + (" ms" if mark == marks[-1] else "")
             if not line or column > len(line):
                 line = line.ljust(column) + text
-        return Text(line, "dim")
+        return styled(line, "dim")
 
     def bar(self, row: Row) -> Text:
         """Return the row's bar. What lies beyond the limit is drawn in another way, colour or not."""

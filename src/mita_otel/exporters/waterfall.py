@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions
 from rich.text import Text
 
 from mita_otel import semconv
-from mita_otel.exporters.glyphs import ASCII, UNICODE, Glyphs, printable
+from mita_otel.exporters.glyphs import ASCII, UNICODE, Glyphs, printable, styled
 from mita_otel.exporters.span_notes import notes_of
 from mita_otel.exporters.span_record import SpanRecord
 from mita_otel.exporters.span_tree import Row, rows_of
@@ -58,7 +58,7 @@ class _Picture:
         self._trace_id = spans[0].trace_id
 
     def lines(self) -> Iterator[Text]:
-        head = Text(f"trace {self._trace_id}", "dim")
+        head = styled(f"trace {self._trace_id}", "dim")
         is_line = len(self._rows) == 1 and not self._rows[0].span.exceeded
         if not is_line:
             yield self._columns(head, self._axis.scale())
@@ -68,10 +68,10 @@ class _Picture:
             yield self._columns(self._titled(row), middle, milliseconds(row.duration_ms))
             for note in notes_of(row, self._glyphs):
                 guide = self._guide(row, of_notes=True)
-                line = Text(guide, "dim").append_text(note)
+                line = styled(guide, "dim").append_text(note)
                 yield _cut(line, self._width, self._glyphs)
         if self._hidden:
-            yield _cut(Text(self._rest(), "dim"), self._width, self._glyphs)
+            yield _cut(styled(self._rest(), "dim"), self._width, self._glyphs)
 
     def _columns(self, label: Text, middle: Text, time: str = "") -> Text:
         bar_width = self._width - self._label_width - 2 - _TIME
@@ -86,7 +86,7 @@ class _Picture:
 
     def _titled(self, row: Row) -> Text:
         """The label with its place in the tree; a long name is cut, what follows it is not."""
-        guide = Text(self._guide(row), "dim")
+        guide = styled(self._guide(row), "dim")
         return guide.append_text(_label(row, self._glyphs, self._label_width - guide.cell_len))
 
     def _guide(self, row: Row, *, of_notes: bool = False) -> str:
@@ -123,7 +123,7 @@ def _label(row: Row, glyphs: Glyphs, width: int | None = None) -> Text:
     if status is not None:
         tail.append(f" {printable(str(status))}", _status_style(str(status)))
     style = "bold red" if span.failed else ("bold" if row.depth == 0 else "")
-    name = Text(printable(span.name), style)
+    name = styled(printable(span.name), style)
     if width is not None:
         name = _cut(name, max(1, width - tail.cell_len), glyphs)
     return name.append_text(tail)

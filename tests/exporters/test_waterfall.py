@@ -1,0 +1,274 @@
+"""Pictures of traces: exact, within their width, plain where they must be, and safe to print."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.console import Console
+
+from mita_otel import semconv
+from mita_otel.exporters.span_record import EventRecord, SpanRecord
+from mita_otel.exporters.span_tree import rows_of
+from mita_otel.exporters.waterfall import Waterfall
+
+TRACE = "9b92e0677bb58e9565da11804400ed58"
+
+
+def span(
+    span_id: str,
+    parent: str | None = None,
+    name: str = "work",
+    at: tuple[float, float] = (0, 1),
+    kind: str = "INTERNAL",
+    attributes: dict[str, Any] | None = None,
+    **more: Any,
+) -> SpanRecord:
+    """A span that begins and ends `at` these milliseconds."""
+    return SpanRecord(
+        trace_id=TRACE,
+        span_id=span_id,
+        parent_span_id=parent,
+        name=name,
+        kind=kind,
+        start_ns=round(at[0] * 1e6),
+        end_ns=round(at[1] * 1e6),
+        attributes=attributes or {},
+        **more,
+    )
+
+
+def breach(limit_ms: float, rule: str) -> dict[str, Any]:
+    return {
+        semconv.LATENCY_EXCEEDED: True,
+        semconv.LATENCY_LIMIT_MS: limit_ms,
+        semconv.LATENCY_RULE: rule,
+    }
+
+
+def draw(
+    spans: Iterable[SpanRecord], width: int = 80, max_rows: int = 60, encoding: str = "utf-8", **console: Any
+) -> str:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict", newline="\n")
+    Console(file=stream, width=width, **console).print(Waterfall(list(spans), max_rows=max_rows), end="")
+    stream.flush()
+    buffer = stream.buffer
+    assert isinstance(buffer, io.BytesIO)
+    return buffer.getvalue().decode(encoding)
+
+
+SLOW_PAYMENT = [
+    span(
+        "a",
+        name="PUT /api/payments/{id}",
+        at=(0, 1200),
+        kind="SERVER",
+        attributes={"http.response.status_code": 200, **breach(1000, "api.financial.PUT")},
+    ),
+    span("b", "a", "SELECT payments", (0, 120), "CLIENT", {"db.system.name": "sqlite"}),
+    span(
+        "c",
+        "a",
+        "UPDATE payments",
+        (600, 1200),
+        "CLIENT",
+        {
+            "db.system.name": "sqlite",
+            "db.query.text": "UPDATE payments SET card = ?",
+            semconv.REDACTED: 1,
+            semconv.REDACTED_RULES: ["sql:1"],
+            **breach(400, "database.UPDATE"),
+        },
+    ),
+]
+
+
+def test_a_slow_payment_looks_like_this() -> None:
+    assert draw(SLOW_PAYMENT) == (
+        "trace 9b92e0677bb58e9565da11804400ed… 0            500          1,000 ms\n"
+        "PUT /api/payments/{id} 200            █████████████████████████▒▒▒▒▒▒   1,200 ms\n"
+        "│  ▲ 1,200 ms > 1,000 ms  api.financial.PUT\n"
+        "├─ SELECT payments                    ███▌                                120 ms\n"
+        "└─ UPDATE payments                                   ▐█████████▒▒▒▒▒▒     600 ms\n"
+        "      ▲ 600 ms > 400 ms  database.UPDATE\n"
+        "      ◆ 1 redacted  sql\n"
+        "        UPDATE payments SET card = ?\n"
+    )
+
+
+def test_it_looks_the_same_without_unicode() -> None:
+    picture = draw(SLOW_PAYMENT, encoding="ascii")
+    assert picture.isascii()
+    assert "|  ! 1,200 ms > 1,000 ms  api.financial.PUT" in picture
+    assert re.search(r"`- UPDATE payments +=+#+ +600 ms", picture)
+
+
+def test_a_terminal_gets_colours_and_a_file_none() -> None:
+    assert "\x1b[" in draw(SLOW_PAYMENT, force_terminal=True, color_system="standard")
+    assert "\x1b" not in draw(SLOW_PAYMENT)
+
+
+@pytest.mark.parametrize(
+    ("took_ms", "limit_ms", "said"),
+    [
+        (332.4, 300.0, "332 ms > 300 ms"),
+        (300.4, 300.0, "300.4 ms > 300 ms"),
+        (300.004, 300.0, "300.004 ms > 300 ms"),
+        (0.75, 0.5, "1 ms > 0.5 ms"),
+        (12345.0, 1200.0, "12,345 ms > 1,200 ms"),
+    ],
+)
+def test_a_breach_never_looks_like_its_limit(took_ms: float, limit_ms: float, said: str) -> None:
+    picture = draw([span("a", at=(0, took_ms), attributes=breach(limit_ms, "api.methods.GET"))])
+    assert f"▲ {said}  api.methods.GET" in picture
+
+
+@pytest.mark.parametrize("took_ms", [300.001, 301, 450, 3000, 300000])
+def test_what_lies_beyond_the_limit_shows_however_small_or_large_it_is(took_ms: float) -> None:
+    picture = draw([span("a", at=(0, took_ms), attributes=breach(300, "r")), span("b", "a")])
+    assert "▒" in picture
+    assert ("█" in picture.split("\n")[1]) is (took_ms < 10000)
+
+
+def test_an_exception_and_its_redacted_text_are_shown() -> None:
+    message = "card [redacted:pan], cvv [redacted:cvv] refused"
+    event = EventRecord("exception", 5, {"exception.type": "bank.Refused", "exception.message": message})
+    failed = span(
+        "a",
+        attributes={semconv.REDACTED: 2, semconv.REDACTED_RULES: ["cvv:1", "pan:1"]},
+        status="ERROR",
+        events=(event,),
+    )
+    picture = draw([failed])
+    assert f"✗ bank.Refused: {message}" in picture
+    assert "◆ 2 redacted  cvv, pan" in picture
+    coloured = draw([failed], force_terminal=True, color_system="standard")
+    assert "\x1b[1;35m[redacted:pan]\x1b[0m" in coloured
+
+
+@pytest.mark.parametrize(
+    ("attributes", "description", "said"),
+    [
+        (
+            {"error.type": "sqlite3.IntegrityError"},
+            "UNIQUE failed",
+            "✗ sqlite3.IntegrityError: UNIQUE failed",
+        ),
+        ({"error.type": "500"}, None, "✗ 500"),
+        ({}, None, "✗ error"),
+    ],
+)
+def test_an_error_without_an_event_is_shown_by_its_type(
+    attributes: dict[str, str], description: str | None, said: str
+) -> None:
+    assert said in draw([span("a", attributes=attributes, status="ERROR", status_description=description)])
+
+
+def test_a_redacted_value_is_quoted_around_its_marker() -> None:
+    long = "x" * 500 + "number=[redacted:pan]" + "y" * 500
+    picture = draw([span("a", attributes={"url.query": long, semconv.REDACTED: 1})])
+    assert re.search(r"url\.query  …x+number=\[redacted:pan\]y+…", picture)
+
+
+def test_a_query_in_a_loop_is_one_row() -> None:
+    spans = [span("a", at=(0, 10))]
+    spans += [span(f"b{n}", "a", "SELECT budgets", (n, n + 0.5)) for n in range(8)]
+    picture = draw(spans)
+    assert picture.count("SELECT budgets") == 1
+    assert re.search(r"└─ SELECT budgets ×8 .* 4\.00 ms", picture)
+
+
+def test_a_remarkable_span_is_never_folded_away() -> None:
+    spans = [span("a", at=(0, 20))]
+    spans += [span(f"b{n}", "a", "SELECT budgets", (n, n + 0.5)) for n in range(9)]
+    spans[5] = span("b4", "a", "SELECT budgets", (4, 5), attributes=breach(0.2, "database.SELECT"))
+    picture = draw(spans)
+    assert picture.count("SELECT budgets ×4") == 2
+    assert "database.SELECT" in picture
+
+
+def test_of_a_huge_trace_the_first_rows_are_shown_and_the_rest_is_counted() -> None:
+    spans = [span("a", at=(0, 6000))]
+    spans += [span(f"{n}", "a", f"step {n}", (n, n + 1)) for n in range(5000)]
+    spans[4000] = span("3999", "a", "step 3999", (3999, 4000), attributes=breach(0.5, "r"), status="ERROR")
+    lines = draw(spans, max_rows=20).splitlines()
+    assert len(lines) == 22
+    assert lines[-1] == "… 4,981 more spans, 1 over the limit, 1 failed"
+
+
+def test_one_span_is_one_line() -> None:
+    assert draw([span("a", name="CREATE accounts", at=(0, 0.19))], width=100) == (
+        f"CREATE accounts                                 trace {TRACE}       0.19 ms\n"
+    )
+
+
+def test_children_are_in_order_and_a_span_without_a_parent_starts_a_tree() -> None:
+    spans = [
+        span("d", "gone", "orphan", (9, 10)),
+        span("c", "a", "second", (5, 6)),
+        span("b", "a", "first", (1, 9)),
+    ]
+    spans += [span("a", at=(0, 10)), span("e", "b", "inner", (2, 3))]
+    rows = [(row.span.name, row.depth, row.last_of) for row in rows_of(spans)]
+    assert rows == [
+        ("work", 0, (True,)),
+        ("first", 1, (True, False)),
+        ("inner", 2, (True, False, True)),
+        ("second", 1, (True, True)),
+        ("orphan", 0, (True,)),
+    ]
+
+
+def test_spans_in_a_circle_are_all_shown_once() -> None:
+    spans = [span("a", "b", "a"), span("b", "a", "b"), span("c", "c", "c"), span("d", "b", "d")]
+    assert sorted(row.span.name for row in rows_of(spans)) == ["a", "b", "c", "d"]
+
+
+def test_a_trace_may_be_deeper_than_pythons_stack() -> None:
+    spans = [span(f"{n}", f"{n - 1}" if n else None, at=(n, 6000)) for n in range(5000)]
+    lines = draw(spans, max_rows=5000).splitlines()
+    assert len(lines) == 5001
+    assert max(map(cell_len, lines)) <= 80
+
+
+NASTY = st.text(max_size=60) | st.sampled_from(
+    [
+        "\x1b[31mred\x1b[0m",
+        "a\nb\tc",
+        "口座の残高" * 20,
+        "👩‍👩‍👧‍👦 family",
+        "\u202eevil",
+        "[bold]markup[/bold]",
+        "\ud800",
+    ]
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    width=st.integers(30, 160),
+    names=st.lists(NASTY, min_size=1, max_size=6),
+    value=NASTY,
+    encoding=st.sampled_from(["utf-8", "ascii"]),
+)
+def test_no_line_is_wider_than_the_console_whatever_the_service_says(
+    width: int, names: list[str], value: str, encoding: str
+) -> None:
+    attributes = {"note": f"{value}[redacted:pan]{value}", semconv.REDACTED: 1, **breach(0.1, value)}
+    spans = [
+        span(str(n), str(n - 1) if n else None, name, (n, 50), "SERVER", attributes, status="ERROR")
+        for n, name in enumerate(names)
+    ]
+    stream = io.StringIO()
+    console = Console(file=stream, width=width)
+    console.print(Waterfall(spans, max_rows=9), end="")
+    lines = stream.getvalue().split("\n")
+    assert max(map(cell_len, lines)) <= width
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\ud800]", stream.getvalue())
+    assert lines[-1] == ""
