@@ -65,7 +65,7 @@ def open_account(new: NewAccount, database: Database) -> dict[str, object]:
     return {"id": opened.id}
 
 
-@router.delete("/{account_id}", status_code=204)
+@router.delete("/{account_id}", status_code=204, response_model=None)
 def close_account(account_id: int, database: Database) -> None:
     found = _found(database.get(Account, account_id), account_id)
     if found.balance:
