@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 from rich.text import Text
 
 from mita_otel import semconv
@@ -48,21 +50,20 @@ class TimeAxis:
             limit = self._limit_half(span, begin, end)
             for half in range(begin, end):
                 halves[half] = max(halves[half], 2 if half >= limit else 1)
+        cells = [self._cell(left, right) for left, right in zip(halves[::2], halves[1::2], strict=True)]
+        styles = {self._glyphs.over: _OVER, " ": ""}
         style = bar_style(row.span)
         bar = Text()
-        for column in range(self._columns):
-            left, right = halves[2 * column : 2 * column + 2]
-            if max(left, right) == 2:
-                bar.append(self._glyphs.over, _OVER)
-            elif left and right:
-                bar.append(self._glyphs.full, style)
-            elif left:
-                bar.append(self._glyphs.left_half, style)
-            elif right:
-                bar.append(self._glyphs.right_half, style)
-            else:
-                bar.append(" ")
+        for cell, run in groupby(cells):
+            bar.append("".join(run), styles.get(cell, style))
         return bar
+
+    def _cell(self, left: int, right: int) -> str:
+        if max(left, right) == 2:
+            return self._glyphs.over
+        if left and right:
+            return self._glyphs.full
+        return self._glyphs.left_half if left else self._glyphs.right_half if right else " "
 
     def _halves(self, start_ns: int, end_ns: int) -> tuple[int, int]:
         most = 2 * self._columns
@@ -85,7 +86,7 @@ def bar_style(span: SpanRecord) -> str:
     if span.failed:
         return "red"
     if semconv.first(span.attributes, semconv.DB_SYSTEM) is not None:
-        return "blue"
+        return "bright_blue"
     return {"SERVER": "cyan", "CLIENT": "magenta", "CONSUMER": "cyan", "PRODUCER": "magenta"}.get(
         span.kind, "green"
     )

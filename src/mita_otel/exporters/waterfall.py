@@ -143,7 +143,7 @@ def _cut(text: Text, width: int, glyphs: Glyphs, *, pad: bool = False) -> Text:
         shared = next(
             (i for i, (a, b) in enumerate(zip(plain, kept.plain, strict=False)) if a != b), len(plain)
         )
-        kept = kept[:shared].append(glyphs.ellipsis[:width])
+        kept = kept[:shared].append(glyphs.ellipsis[:width], "dim")
     if pad:
         kept.append(" " * max(0, width - kept.cell_len))
     return kept
