@@ -88,8 +88,8 @@ def test_breaches_are_counted_by_kind_and_rule_and_said_once_a_rule(
     service.stop()
 
     receiver.wait_for(lambda r: sum(_counted(r, "mita.latency.breaches").values()) >= 5, timeout=5)
-    assert _counted(receiver, "mita.latency.breaches") == {("api", "api.GET"): 5}
-    said = [line for line in service.stderr.lines if "api.GET" in line]
+    assert _counted(receiver, "mita.latency.breaches") == {("api", "api.methods.GET"): 5}
+    said = [line for line in service.stderr.lines if "api.methods.GET" in line]
     assert len(said) == 1, service.said
     assert "/api/items/{item_id}" in said[0]
 

@@ -41,7 +41,7 @@ def test_a_malformed_dsn_is_one_line_and_the_service_runs(start_service: StartSe
 
 
 POLICIES = {
-    "not TOML": ("[thresholds", "line 1"),
+    "not TOML": ("[thresholds", "limits.toml:1"),
     "unknown section": ("[tresholds]\n", "thresholds"),
     "wrong type": ('[thresholds.api.methods]\nGET = "fast"\n', "thresholds.api.methods.GET"),
 }
