@@ -84,14 +84,14 @@ def report(report_id: str, wait_s: float = 0.0) -> dict[str, str]:
 async def add_card(card: str, request: Request) -> dict[str, str]:
     """Everything that a careless service does with a secret, and then an error."""
     body = await request.json()
-    api_key = request.headers.get("x-api-key", "")
+    signing_key = request.headers.get("x-signing-key", "")
     query = dict(request.query_params)
     password = str(body.get("password"))
     logger.warning("adding card %s for %s with password=%s", card, query, password)
     async with async_engine.begin() as connection:
         await connection.execute(
             text("INSERT INTO cards (id, owner, number, note) VALUES (:id, :owner, :number, :note)"),
-            {"id": str(body["id"]), "owner": "Ada", "number": body["card_number"], "note": api_key},
+            {"id": str(body["id"]), "owner": "Ada", "number": body["card_number"], "note": signing_key},
         )
         await connection.execute(text(f"SELECT id FROM cards WHERE number = '{body['literal']}'"))
     raise RuntimeError(f"card {body['in_exception']} was refused, password={password}")

@@ -48,7 +48,10 @@ def send_canaries(service: Any) -> None:
     answer = service.client.post(
         f"/api/cards/{canaries.PATH.secret}",
         params={"note": canaries.QUERY_CARD.secret, "access_token": canaries.QUERY_TOKEN.secret},
-        headers={"x-api-key": canaries.HEADER.secret, "authorization": f"Bearer {canaries.HEADER.secret}"},
+        headers={
+            "x-signing-key": canaries.HEADER.secret,
+            "authorization": f"Bearer {canaries.HEADER.secret}",
+        },
         json=body,
     )
     assert answer.status_code == 500
@@ -96,7 +99,8 @@ def prove(written: Written) -> None:
     """Assert everything that the processors together promise: nothing secret, limits marked, all there."""
     for exporter in ("sentry transactions", "sentry events", "otlp /v1/traces", "console", "file"):
         assert written.by[exporter], f"{exporter} wrote nothing, which proves nothing"
-    assert written.leaks() == []
+    leaks = written.leaks()
+    assert not leaks, "\n".join(leaks)
     for exporter in ("sentry transactions", "otlp /v1/traces", "file"):
         assert b"mita.latency.rule" in written.by[exporter], f"no breach is marked in {exporter}"
         assert b"mita.redacted" in written.by[exporter], f"no redaction is counted in {exporter}"
@@ -145,31 +149,43 @@ def test_nor_with_fastapis_operation_spans(
 
 
 TAKEN_OUT = {
-    "limits": """
+    "limits": (
+        """
 from mita_otel.processors.threshold import ThresholdProcessor
 ThresholdProcessor.process = lambda self, span: span
 """,
-    "redaction of spans": """
+        r"no breach is marked in sentry transactions",
+    ),
+    "redaction of spans": (
+        """
 from mita_otel.processors.redaction import RedactionProcessor
 RedactionProcessor.process = lambda self, span: span
 """,
-    "redaction of Sentry's events": """
-from mita_otel.redaction import Redactor
-Redactor.event = lambda self, event, tally=None: event
+        r"(?s)sentry transactions: path.*otlp /v1/traces: SQL literal.*file: ",
+    ),
+    "redaction of Sentry's events": (
+        """
+from mita_otel.redaction.sentry_event import Events
+Events.redact = lambda self, event, tally: event
 """,
-    "redaction of log records": """
+        r"(?s)sentry events: body.*sentry events: exception text",
+    ),
+    "redaction of log records": (
+        """
 from mita_otel.processors.log_redaction import LogRedactionProcessor
 LogRedactionProcessor.on_emit = lambda self, record: self.next_processor.on_emit(record)
 """,
+        r"otlp /v1/logs: exception text",
+    ),
 }
 
 
-@pytest.mark.parametrize("sabotaged", TAKEN_OUT.values(), ids=TAKEN_OUT.keys())
+@pytest.mark.parametrize(("sabotaged", "found"), TAKEN_OUT.values(), ids=TAKEN_OUT.keys())
 def test_the_proof_fails_if_one_processor_is_taken_out(
-    receiver: Receiver, start_service: StartService, tmp_path: Path, sabotaged: str
+    receiver: Receiver, start_service: StartService, tmp_path: Path, sabotaged: str, found: str
 ) -> None:
     written = run(receiver, start_service, tmp_path, sabotage(tmp_path / "site", sabotaged))
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match=found):
         prove(written)
 
 
