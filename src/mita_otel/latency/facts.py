@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from mita_otel import semconv
@@ -17,7 +18,7 @@ _BACKGROUND_NAME = "fastapi.background_task"
 _BACKGROUND_PREFIX = "BackgroundTask "
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SpanFacts:
     """The facts of a finished span."""
 
@@ -30,7 +31,7 @@ class SpanFacts:
     attributes: Mapping[str, Any]
     """The span's attributes, old names or new."""
 
-    @property
+    @cached_property
     def kind(self) -> Kind | None:
         """The kind of limit that applies, or None: nothing is expected of this span.
 
@@ -72,7 +73,7 @@ class SpanFacts:
             path = "/" + url.partition("://")[2].partition("/")[2]
         return str(path).partition("?")[0]
 
-    @property
+    @cached_property
     def verb(self) -> str | None:
         """The database operation, as in `SELECT`."""
         operation = semconv.first(self.attributes, semconv.DB_OPERATION)

@@ -48,8 +48,8 @@ class LimitBook:
     def __init__(self, policy: ThresholdPolicy) -> None:
         self._policy = policy
         self._segments = {method: frozenset(rule.segments) for method, rule in policy.api.financial.items()}
-        # Routes are few; raw paths (of a 404) are not, hence the bound.
-        self._api_rule = lru_cache(maxsize=2048)(self._find_api_rule)
+        # Routes are few. Raw paths (of a 404) are not, and may hold a secret: they are not remembered.
+        self._routed_rule = lru_cache(maxsize=2048)(self._find_api_rule)
 
     def judge(self, facts: SpanFacts) -> Breach | None:
         """Return the breach, or None. Exactly at the limit is not a breach; above it is."""
@@ -65,9 +65,10 @@ class LimitBook:
         """Return the rule that applies to the span, or None."""
         match facts.kind:
             case "api":
-                return self._api_rule(
-                    facts.method or "", facts.route or "", "" if facts.route else facts.path
-                )
+                method = facts.method or ""
+                if facts.route:
+                    return self._routed_rule(method, facts.route)
+                return self._find_api_rule(method, facts.path)
             case "database":
                 return _rule("database", facts.verb, self._policy.database)
             case "financial":
@@ -81,13 +82,13 @@ class LimitBook:
                 )
         return None
 
-    def _find_api_rule(self, method: str, route: str, path: str) -> Rule:
+    def _find_api_rule(self, method: str, route: str) -> Rule:
         api = self._policy.api
-        exact = f"{method} {route or path}"
+        exact = f"{method} {route}"
         if exact in api.routes:
             return Rule(f"api.routes.{exact}", _milliseconds(api.routes[exact]))
         financial: FinancialEndpoint | None = api.financial.get(method)
-        if financial is not None and not self._segments[method].isdisjoint((route or path).split("/")):
+        if financial is not None and not self._segments[method].isdisjoint(route.split("/")):
             return Rule(f"api.financial.{method}", _milliseconds(financial.limit_ms))
         if method in api.methods:
             return Rule(f"api.methods.{method}", _milliseconds(api.methods[method]))

@@ -6,51 +6,11 @@ import re
 from collections.abc import Iterator
 
 VERBS = frozenset(
-    [
-        "SELECT",
-        "INSERT",
-        "UPDATE",
-        "DELETE",
-        "MERGE",
-        "REPLACE",
-        "UPSERT",
-        "CALL",
-        "COPY",
-        "CREATE",
-        "ALTER",
-        "DROP",
-        "TRUNCATE",
-        "BEGIN",
-        "COMMIT",
-        "ROLLBACK",
-        "SAVEPOINT",
-        "RELEASE",
-        "SET",
-        "SHOW",
-        "PRAGMA",
-        "VACUUM",
-        "ANALYZE",
-        "LOCK",
-        "GRANT",
-        "REVOKE",
-        "DECLARE",
-        "FETCH",
-        "CLOSE",
-        "EXECUTE",
-        "PREPARE",
-        "DEALLOCATE",
-        "LISTEN",
-        "NOTIFY",
-        "UNLISTEN",
-        "REFRESH",
-        "REINDEX",
-        "ATTACH",
-        "DETACH",
-        "USE",
-        "START",
-        "TABLE",
-        "VALUES",
-    ]
+    """
+    SELECT INSERT UPDATE DELETE MERGE REPLACE UPSERT CALL COPY CREATE ALTER DROP TRUNCATE BEGIN COMMIT ROLLBACK
+    SAVEPOINT RELEASE SET SHOW PRAGMA VACUUM ANALYZE LOCK GRANT REVOKE DECLARE FETCH CLOSE EXECUTE PREPARE
+    DEALLOCATE LISTEN NOTIFY UNLISTEN REFRESH REINDEX ATTACH DETACH USE START TABLE VALUES
+    """.split()
 )
 """First words that are a statement's verb."""
 
@@ -60,35 +20,44 @@ _MAIN = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE"})
 _LOOKED_AT = 20_000
 """Characters of a statement that are looked at; a verb further on is not found."""
 
-# Each alternative starts with another character, and none can fail after a long match: one pass.
-_TOKEN = re.compile(
-    r"--[^\n]*|\#[^\n]*|/\*.*?(?:\*/|\Z)|'(?:[^'\\]|''|\\.)*'?|\"[^\"]*\"?|`[^`]*`?|\[[^\]]*\]?"
-    r"|(?P<open>\()|(?P<close>\))|(?P<word>[A-Za-z_][\w$]*)",
-    re.DOTALL,
+# Each alternative starts with another character and none gives back what it took: one pass.
+# `#` is a comment in MySQL, and the start of an operator (`#>`, `#>>`, `#-`) in PostgreSQL.
+_PATTERN = (
+    r"--[^\n]*|\#(?!>|-[^-])[^\n]*|/\*(?:[^*]++|\*(?!/))*+(?:\*/)?|{string}|\"[^\"]*\"?|`[^`]*`?|\[[^\]]*\]?"
+    r"|\$(?P<tag>[A-Za-z_]\w*|)\$.*?(?:\$(?P=tag)\$|\Z)|(?P<open>\()|(?P<close>\))|(?P<word>[A-Za-z_][\w$]*+)"
+)
+_TOKENS = (
+    re.compile(_PATTERN.replace("{string}", r"'(?:[^'\\]++|\\.)*+'?"), re.DOTALL),
+    # The standard's strings, where a backslash is a character like any other.
+    re.compile(_PATTERN.replace("{string}", r"'[^']*+'?"), re.DOTALL),
 )
 
 
 def verb(statement: str) -> str | None:
     """Return the statement's verb in capitals, or None if it has none that is known.
 
-    Comments, parentheses and `EXPLAIN` in front of it are skipped; of common table expressions
-    (`WITH … AS (…)`) the verb is the main statement's.
+    Comments, parentheses and `EXPLAIN` with its options in front of it are skipped; of common table
+    expressions (`WITH … AS (…)`) the verb is the main statement's.
     """
-    words = _words(statement[:_LOOKED_AT])
-    in_with = False
+    text = statement[:_LOOKED_AT]
+    found = _verb(text, _TOKENS[0])
+    return found if found or "\\" not in text else _verb(text, _TOKENS[1])
+
+
+def _verb(text: str, tokens: re.Pattern[str]) -> str | None:
     explained = False
-    with_depth = 0
-    for word, depth in words:
-        if in_with:
+    with_depth: int | None = None
+    for word, depth in _words(text, tokens):
+        if with_depth is not None:
             if depth <= with_depth and word in _MAIN:
                 return word
         elif word == "WITH":
-            in_with, with_depth = True, depth
-        elif word == "EXPLAIN" or (word == "ANALYZE" and explained):
-            explained = True
-        elif word in VERBS:
+            with_depth = depth
+        elif word in VERBS and not (explained and word == "ANALYZE"):
             return word
-        elif word not in {"VERBOSE", "QUERY", "PLAN", "COSTS", "BUFFERS", "FORMAT"}:
+        elif word == "EXPLAIN":
+            explained = True
+        elif not explained:
             return None
     return None
 
@@ -107,9 +76,9 @@ def verb_of(operation: str | None, statement: str | None) -> str | None:
     return verb(statement) if statement else None
 
 
-def _words(statement: str) -> Iterator[tuple[str, int]]:
+def _words(text: str, tokens: re.Pattern[str]) -> Iterator[tuple[str, int]]:
     depth = 0
-    for token in _TOKEN.finditer(statement):
+    for token in tokens.finditer(text):
         if token["open"]:
             depth += 1
         elif token["close"]:

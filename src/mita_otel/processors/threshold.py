@@ -21,6 +21,9 @@ from mita_otel.processors.rewrite import RewrittenSpan
 
 _logger = logging.getLogger("mita_otel.latency")
 
+_METHODS = frozenset("GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH".split())
+"""RFC 9110's methods, and PATCH (RFC 5789)."""
+
 
 class ThresholdProcessor(Link):
     """Marks the spans that took longer than their limit.
@@ -130,7 +133,9 @@ class BreachLog:
 
 def _what(breach: Breach, facts: SpanFacts) -> str:
     if breach.kind == "api":
-        return f"{facts.method} {facts.route or '(no route)'}"
+        # The method comes from the wire: nothing says that it is one.
+        method = facts.method if facts.method in _METHODS else "_OTHER"
+        return f"{method} {facts.route or '(no route)'}"
     if breach.kind == "database":
         return f"database {facts.verb}"
     # An operation that has a rule is named in the policy; any other name is the application's and may hold anything.

@@ -1,0 +1,69 @@
+"""What kind of limit a span has follows from its attributes, old names or new."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mita_otel.latency.facts import SpanFacts
+
+OLD = {"http.method": "GET", "http.target": "/a/1?card=2", "http.url": "http://h/a/1?card=2"}
+NEW = {"http.request.method": "GET", "url.path": "/a/1", "url.query": "card=2"}
+DB_OLD = {"db.system": "postgresql", "db.statement": "SELECT 1", "db.operation": "SELECT bank"}
+DB_NEW = {"db.system.name": "postgresql", "db.query.text": "SELECT 1"}
+
+
+def facts(
+    attributes: dict[str, Any], span_kind: str = "INTERNAL", name: str = "x", duration_ms: float = 1.0
+) -> SpanFacts:
+    return SpanFacts(name, span_kind, duration_ms, attributes)
+
+
+@pytest.mark.parametrize(
+    ("span_kind", "name", "attributes", "expected"),
+    [
+        ("SERVER", "GET /a", OLD, "api"),
+        ("SERVER", "GET /a", NEW, "api"),
+        ("SERVER", "/ws", {"http.route": "/ws", "url.scheme": "ws"}, None),
+        ("SERVER", "/ws", {"http.scheme": "ws", "http.target": "/ws"}, None),
+        ("SERVER", "Greeter/Hello", {"rpc.system": "grpc"}, None),
+        ("INTERNAL", "GET /a http send", {"asgi.event.type": "http.response.body"}, None),
+        ("CLIENT", "SELECT bank", DB_OLD, "database"),
+        ("CLIENT", "SELECT bank", DB_NEW, "database"),
+        ("INTERNAL", "SELECT bank", DB_NEW, "database"),
+        ("CLIENT", "connect", {"db.system": "sqlite"}, None),
+        ("CLIENT", "BEGIN", {"db.system": "sqlite", "db.statement": "BEGIN"}, "database"),
+        ("INTERNAL", "pay", {"mita.operation": "payment_processing"}, "financial"),
+        ("CONSUMER", "pay", {"mita.operation": "payment_processing"}, "financial"),
+        ("SERVER", "pay", {"mita.operation": "payment_processing", **NEW}, "financial"),
+        ("INTERNAL", "x", {"mita.operation.kind": "financial"}, "financial"),
+        ("INTERNAL", "x", {"mita.operation.kind": "background"}, "background"),
+        ("INTERNAL", "x", {"mita.operation": "close_day", "mita.operation.kind": "background"}, "background"),
+        ("INTERNAL", "BackgroundTask send_mail", {}, "background"),
+        ("INTERNAL", "fastapi.background_task", {"code.function.name": "a.b"}, "background"),
+        ("INTERNAL", "fastapi.endpoint", {}, None),
+        ("INTERNAL", "BackgroundTasks", {}, None),
+        ("INTERNAL", "anything", {}, None),
+    ],
+)
+def test_the_kind_of_a_span(
+    span_kind: str, name: str, attributes: dict[str, Any], expected: str | None
+) -> None:
+    assert facts(attributes, span_kind, name).kind == expected
+
+
+@pytest.mark.parametrize("attributes", [OLD, NEW, {"http.url": "http://h/a/1?card=2"}])
+def test_the_path_has_no_query_and_no_host(attributes: dict[str, Any]) -> None:
+    assert facts(attributes, "SERVER").path == "/a/1"
+
+
+def test_stable_names_win_where_both_are_there() -> None:
+    both = {"http.method": "get", "http.request.method": "post", "http.route": "/a/{id}"}
+    assert facts(both, "SERVER").method == "POST"
+    assert facts(both, "SERVER").route == "/a/{id}"
+
+
+def test_empty_names_are_no_names() -> None:
+    empty = facts({"http.request.method": "", "http.route": "", "mita.operation": ""}, "SERVER")
+    assert (empty.method, empty.route, empty.operation, empty.category) == (None, None, None, None)
