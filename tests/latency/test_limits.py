@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -17,8 +18,10 @@ ENVIRONMENTS = ("production", "staging", "development")
 BOOKS = {name: LimitBook(default_policy(name).thresholds) for name in ENVIRONMENTS}
 
 
-def request(method: str, route: str, duration_ms: float = 0.0, **more: Any) -> SpanFacts:
-    attributes = {"http.request.method": method, "http.route": route, **more}
+def request(
+    method: str, route: str, duration_ms: float = 0.0, more: Mapping[str, Any] | None = None
+) -> SpanFacts:
+    attributes = {"http.request.method": method, "http.route": route, **(more or {})}
     return SpanFacts(f"{method} {route}", "SERVER", duration_ms, attributes)
 
 
@@ -26,8 +29,8 @@ def query(verb: str, duration_ms: float = 0.0) -> SpanFacts:
     return SpanFacts(verb, "CLIENT", duration_ms, {"db.system": "postgresql", "db.statement": f"{verb} t"})
 
 
-def operation(name: str, duration_ms: float = 0.0, **more: Any) -> SpanFacts:
-    return SpanFacts(name, "INTERNAL", duration_ms, {"mita.operation": name, **more})
+def operation(name: str, duration_ms: float = 0.0, more: Mapping[str, Any] | None = None) -> SpanFacts:
+    return SpanFacts(name, "INTERNAL", duration_ms, {"mita.operation": name, **(more or {})})
 
 
 BACKGROUND = SpanFacts("BackgroundTask mail", "INTERNAL", 0.0, {})
@@ -127,7 +130,7 @@ def test_the_query_and_the_host_are_no_segments() -> None:
 
 
 def test_a_route_wins_over_the_path() -> None:
-    facts = request("GET", "/api/{thing}", **{"url.path": "/api/balance"})
+    facts = request("GET", "/api/{thing}", more={"url.path": "/api/balance"})
     found = BOOKS["production"].rule_for(facts)
     assert found is not None
     assert found.name == "api.methods.GET"
@@ -185,8 +188,8 @@ def test_nothing_is_judged_while_thresholds_are_switched_off() -> None:
 def test_an_operation_has_its_names_limit_else_its_categorys_else_none() -> None:
     book = BOOKS["production"]
     category = {"mita.operation.category": "budget_calculation"}
-    by_name = book.rule_for(operation("payment_processing", **category))
-    by_category = book.rule_for(operation("monthly_budget", **category))
+    by_name = book.rule_for(operation("payment_processing", more=category))
+    by_category = book.rule_for(operation("monthly_budget", more=category))
     assert by_name is not None and by_name.name == "financial.payment_processing"
     assert by_category is not None and by_category.name == "financial.budget_calculation"
     assert book.rule_for(operation("monthly_budget")) is None
@@ -195,7 +198,7 @@ def test_an_operation_has_its_names_limit_else_its_categorys_else_none() -> None
 
 def test_a_background_task_named_like_a_financial_operation_has_that_operations_limit() -> None:
     breach = BOOKS["production"].judge(
-        operation("payment_processing", 1201, **{"mita.operation.kind": "background"})
+        operation("payment_processing", 1201, more={"mita.operation.kind": "background"})
     )
     assert breach == Breach("background", "financial.payment_processing", 1200, 1201)
 

@@ -21,7 +21,7 @@ from mita_otel.processors.rewrite import RewrittenSpan
 
 _logger = logging.getLogger("mita_otel.latency")
 
-_METHODS = frozenset("GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH".split())
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
 """RFC 9110's methods, and PATCH (RFC 5789)."""
 
 
