@@ -179,7 +179,7 @@ class BoundedWorker(Generic[T]):
     def _quietly(self, call: Callable[[], None], what: str) -> None:
         try:
             call()
-        except Exception:  # noqa: BLE001 - an exporter may do anything
+        except Exception:
             _logger.exception("%s: %s failed", self._name, what)
 
     @property
