@@ -1,10 +1,17 @@
-"""Marks on exceptions."""
+"""One exception is one event, whoever meets it, however often."""
 
 from __future__ import annotations
+
+import copy
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import pytest
 
 from mita_otel.captured import event_id_of, mark, remember_request, request_of
+
+FIRST, SECOND = "a" * 32, "b" * 32
 
 
 class Strict(Exception):  # noqa: N818
@@ -12,23 +19,68 @@ class Strict(Exception):  # noqa: N818
         raise TypeError("frozen")
 
 
-@pytest.mark.parametrize("exception", [ValueError("x"), KeyboardInterrupt(), ExceptionGroup("g", [OSError()])])
-def test_an_exception_remembers_its_event_and_its_request(exception: BaseException) -> None:
+@dataclass(frozen=True)
+class Frozen(Exception):  # noqa: N818
+    code: int
+
+
+class Slotted(Exception):  # noqa: N818
+    __slots__ = ()
+
+
+@pytest.mark.parametrize(
+    "exception",
+    [ValueError("x"), KeyboardInterrupt(), ExceptionGroup("g", [OSError()]), Strict(), Frozen(1), Slotted("x")],
+    ids=repr,
+)
+def test_any_exception_remembers_its_event_and_its_request(exception: BaseException) -> None:
     assert event_id_of(exception) is None
     assert request_of(exception) is None
-    mark(exception, "a" * 32)
+    assert mark(exception, FIRST) == FIRST
     remember_request(exception, {"method": "GET"})
-    assert event_id_of(exception) == "a" * 32
+    assert event_id_of(exception) == FIRST
     assert request_of(exception) == {"method": "GET"}
 
 
-def test_one_that_takes_no_attributes_is_left_alone() -> None:
-    exception = Strict()
-    mark(exception, "a" * 32)
-    assert event_id_of(exception) is None
+def test_the_first_mark_stands() -> None:
+    error = ValueError("x")
+    mark(error, FIRST)
+    assert mark(error, SECOND) == FIRST
+    assert event_id_of(error) == FIRST
 
 
 def test_an_attribute_of_another_type_is_no_mark() -> None:
     exception = ValueError()
     exception.__mita_event_id__ = 5  # type: ignore[attr-defined]
     assert event_id_of(exception) is None
+
+
+def test_another_exception_raised_from_a_captured_one_is_another_error() -> None:
+    cause = ValueError("x")
+    mark(cause, FIRST)
+    with pytest.raises(RuntimeError) as raised:
+        raise RuntimeError("y") from cause
+    assert event_id_of(raised.value) is None
+
+
+def test_a_group_is_captured_when_all_its_members_are() -> None:
+    one, other = ValueError("x"), TypeError("y")
+    group = ExceptionGroup("both", [one, ExceptionGroup("inner", [other])])
+    mark(one, FIRST)
+    assert event_id_of(group) is None
+    mark(other, SECOND)
+    assert event_id_of(group) == FIRST
+
+
+def test_the_mark_goes_along_to_another_process_and_into_a_copy() -> None:
+    error = ValueError("x")
+    mark(error, FIRST)
+    assert event_id_of(pickle.loads(pickle.dumps(error))) == FIRST  # noqa: S301
+    assert event_id_of(copy.copy(error)) == FIRST
+
+
+def test_threads_that_mark_the_same_exception_agree_on_one_id() -> None:
+    error = ValueError("x")
+    with ThreadPoolExecutor(8) as pool:
+        ids = set(pool.map(lambda n: mark(error, f"{n:032x}"), range(200)))
+    assert ids == {event_id_of(error)}
