@@ -175,7 +175,11 @@ def _build(settings: _Settings, strict: bool, env: Mapping[str, str]) -> Telemet
             raise ConfigurationError(problem)
         _logger.error("%s", problem)
     provider, pipeline = _provide(policy, redactor, found.exporters, losses, resource)
-    flushables: list[Flushable] = [provider, *start_metrics(resource), *start_logs(resource, redactor)]
+    flushables: list[Flushable] = [
+        provider,
+        *start_metrics(resource, redactor),
+        *start_logs(resource, redactor, ways_out.error_listeners),
+    ]
     applications = FastAPIInstrumentation(policy.instrumentation)
     engines = SQLAlchemyInstrumentation(policy.instrumentation)
     lifecycle = Lifecycle(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from opentelemetry import _logs, metrics
-from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
@@ -13,13 +14,18 @@ from opentelemetry.sdk.resources import Resource
 
 from mita_otel import _otel_compat
 from mita_otel.processors.log_redaction import LogRedactionProcessor
+from mita_otel.processors.redacted_origins import RedactedOrigins
 from mita_otel.redaction import Redactor
 
 _logger = logging.getLogger("mita_otel")
 
 
-def start_metrics(resource: Resource) -> list[MeterProvider]:
+def start_metrics(resource: Resource, redactor: Redactor) -> list[MeterProvider]:
     """Start metrics if `OTEL_METRICS_EXPORTER` asks for them and nobody has.
+
+    Args:
+        resource: What the service is.
+        redactor: What the resource passes.
 
     Returns:
         The provider, or nothing.
@@ -34,25 +40,42 @@ def start_metrics(resource: Resource) -> list[MeterProvider]:
     readers = [
         one if isinstance(one, MetricReader) else PeriodicExportingMetricReader(one) for one in exporters
     ]
-    provider = MeterProvider(resource=resource, metric_readers=readers, shutdown_on_exit=False)
+    safe = RedactedOrigins(redactor).resource(resource)
+    provider = MeterProvider(resource=safe, metric_readers=readers, shutdown_on_exit=False)
     metrics.set_meter_provider(provider)
     return [provider]
 
 
-def start_logs(resource: Resource, redactor: Redactor) -> list[LoggerProvider]:
-    """Start log records if `OTEL_LOGS_EXPORTER` asks for them and nobody has.
+def start_logs(
+    resource: Resource, redactor: Redactor, listeners: Sequence[LogRecordProcessor] = ()
+) -> list[LoggerProvider]:
+    """Start log records if `OTEL_LOGS_EXPORTER` asks for them, or somebody listens to errors.
+
+    Args:
+        resource: What the service is.
+        redactor: What records pass before an exporter.
+        listeners: Processors that take raw records and redact what they send themselves. The host's provider
+            gets them, if there is one.
 
     Returns:
-        The provider, or nothing.
+        The provider, or nothing: nobody wants records, or the host's provider is not ours to end.
     """
     try:
         exporters = _otel_compat.log_exporters_from_environment()
     except RuntimeError as error:
-        _logger.error("log records are off: %s; check OTEL_LOGS_EXPORTER", error)
+        _logger.error("log records are not exported: %s; check OTEL_LOGS_EXPORTER", error)
+        exporters = []
+    if _otel_compat.has_logger_provider():
+        present = _logs.get_logger_provider()
+        if isinstance(present, LoggerProvider):
+            for listener in listeners:
+                present.add_log_record_processor(listener)
         return []
-    if not exporters or _otel_compat.has_logger_provider():
+    if not exporters and not listeners:
         return []
     provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
+    for listener in listeners:
+        provider.add_log_record_processor(listener)
     for exporter in exporters:
         provider.add_log_record_processor(LogRedactionProcessor(redactor, BatchLogRecordProcessor(exporter)))
     _logs.set_logger_provider(provider)

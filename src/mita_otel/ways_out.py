@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from opentelemetry.sdk._logs import LogRecordProcessor
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import SpanExporter
 
@@ -48,6 +49,8 @@ class WaysOut:
         self._resource = resource
         self._losses = losses
         self._env = env
+        self.error_listeners: list[LogRecordProcessor] = []
+        """Take log records that are errors: the exporters' that can show one."""
 
     def open(self, wanted: Sequence[str | SpanExporter]) -> Found:
         """Return the exporters that were asked for, and a sentence for each that cannot be had."""
@@ -91,7 +94,7 @@ class WaysOut:
                 f"Set it to your project's DSN, or name another exporter in {variables.TRACES_EXPORTER}"
             )
         try:
-            client = start_client(
+            link = start_client(
                 self._policy.sentry,
                 dsn=dsn or None,
                 environment=self._environment,
@@ -102,7 +105,10 @@ class WaysOut:
             )
         except ConfigurationError as error:
             raise ExporterUnavailableError(str(error)) from error
-        return SentrySpanExporter(self._policy.sentry, client=client, losses=self._losses)
+        exporter = SentrySpanExporter(self._policy.sentry, link, self._losses)
+        if self._policy.sentry.capture_errors:
+            self.error_listeners.append(exporter.issues)
+        return exporter
 
     def _release(self) -> str | None:
         release = self._env.get(variables.SENTRY_RELEASE, "").strip()

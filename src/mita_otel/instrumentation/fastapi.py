@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import wrapt
 
-from mita_otel.instrumentation.exception_events import record_unhandled_exceptions
+from mita_otel.instrumentation.exception_events import report_unhandled_exceptions
 from mita_otel.policy.sections import InstrumentationPolicy
 
 Source = Literal["native", "contrib", "off"]
@@ -49,8 +49,9 @@ class FastAPIInstrumentation:
             has_native = has_native_telemetry(module.FastAPI)
             init = self._init(fastapi_source(self._policy, has_native), has_native)
             wrapt.wrap_function_wrapper(module, "FastAPI.__init__", init)
-            if fastapi_source(self._policy, has_native) == "native":
-                record_unhandled_exceptions()
+            source = fastapi_source(self._policy, has_native)
+            if source != "off":
+                report_unhandled_exceptions(native=source == "native")
 
         wrapt.register_post_import_hook(patch, "fastapi.applications")
 

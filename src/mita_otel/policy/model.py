@@ -8,8 +8,8 @@ from mita_otel.policy.sections import (
     InstrumentationPolicy,
     LifecyclePolicy,
     Section,
-    SentryPolicy,
 )
+from mita_otel.policy.sentry import SentryPolicy
 from mita_otel.policy.thresholds import ThresholdPolicy
 
 

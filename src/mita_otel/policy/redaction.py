@@ -69,6 +69,9 @@ class RedactionPolicy(Section):
     """Members of one list or mapping that are followed; the rest is dropped."""
     max_cached: Annotated[int, Field(ge=0)]
     """Texts without a secret that are remembered, so that they are not looked at again."""
+    library_locals: bool
+    """Whether the stack frames of libraries keep their local variables. A database driver's hold the statement's
+    parameters in a row, with no names to tell a secret by."""
     modes: dict[str, Mode]
     """What stands where a secret was, by rule."""
     keys: KeyPolicy

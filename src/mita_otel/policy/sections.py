@@ -73,27 +73,6 @@ class ExportPolicy(Section):
     console: ConsolePolicy
 
 
-class SentryPolicy(Section):
-    """The Sentry bridge."""
-
-    max_spans: PositiveInt
-    """Child spans of one transaction."""
-    max_waiting_spans: PositiveInt
-    """Finished children that may wait for their roots, all traces together."""
-    max_wait_s: Seconds
-    """Seconds after which children are sent although their root has not ended."""
-    max_envelopes: PositiveInt
-    """Envelopes that may wait for the network, inside the Sentry SDK."""
-    send_timeout_s: Seconds
-    """Seconds one HTTP request to Sentry may take."""
-    capture_errors: bool
-    """Whether unhandled exceptions become Sentry issues."""
-    log_breadcrumbs: bool
-    """Whether log records become breadcrumbs of the error that follows."""
-    tags: tuple[str, ...]
-    """Tags of the guide's alert rules."""
-
-
 class InstrumentationPolicy(Section):
     """What is measured."""
 

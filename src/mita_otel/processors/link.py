@@ -42,14 +42,17 @@ class Link(SpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         """Process the span and pass the result on."""
-        result: ReadableSpan | None
-        try:
-            result = self.process(span)
-        except Exception:  # noqa: BLE001 - whatever a processor does, the application must not see it
-            self._count_failure()
-            result = self.salvage(span)
+        result = self.processed(span)
         if result is not None:
             self.next_processor.on_end(result)
+
+    def processed(self, span: ReadableSpan) -> ReadableSpan | None:
+        """Return what would be passed on. Never raises."""
+        try:
+            return self.process(span)
+        except Exception:  # noqa: BLE001 - whatever a processor does, the application must not see it
+            self._count_failure()
+            return self.salvage(span)
 
     def shutdown(self) -> None:
         """Shut the next processor down."""

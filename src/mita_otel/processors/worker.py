@@ -86,6 +86,21 @@ class BoundedWorker(Generic[T]):
         """Items that wait now."""
         return len(self._items)
 
+    @property
+    def unfinished(self) -> int:
+        """Items that wait now, and those that are being handled."""
+        return self._accepted - self._handled
+
+    @property
+    def full(self) -> bool:
+        """Whether an item would be refused."""
+        return len(self._items) >= self._max_items
+
+    @property
+    def started(self) -> bool:
+        """Whether the thread runs, or has run."""
+        return self._thread is not None
+
     def start(self) -> None:
         """Start the thread if it does not run. Early is better: a dying interpreter starts no threads."""
         if self._thread is not None or self._stopping:
@@ -112,6 +127,12 @@ class BoundedWorker(Generic[T]):
         if self._thread is None:
             self.start()
         return True
+
+    def wait_for_room(self, timeout_s: float) -> bool:
+        """Wait until an item would be taken. False if there was no room in time, or after `stop`."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopping or not self.full, timeout_s)
+            return not (self._stopping or self.full)
 
     def hurry(self, timeout_s: float) -> None:
         """Ask for everything that waits to be handled now, and do not wait for it."""
@@ -152,6 +173,8 @@ class BoundedWorker(Generic[T]):
 
     def _take(self) -> list[T]:
         with self._changed:
+            if self.full:
+                self._changed.notify_all()
             return [self._items.popleft() for _ in range(min(self._max_batch, len(self._items)))]
 
     def _run(self) -> None:

@@ -74,7 +74,7 @@ class Redactor:
             mask_sql=markers.mode("sql") != "off",
         )
         self._values = Values(policy, keys, markers, texts)
-        self._events = Events(self._values, texts)
+        self._events = Events(self._values, texts, library_locals=policy.library_locals)
         self.keys = keys
         """Which names are sensitive."""
 

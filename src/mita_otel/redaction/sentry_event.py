@@ -30,11 +30,13 @@ class Events:
     Args:
         values: Makes the application's data safe.
         texts: Makes lines of source code safe.
+        library_locals: Whether stack frames of libraries keep their local variables.
     """
 
-    def __init__(self, values: Values, texts: Texts) -> None:
+    def __init__(self, values: Values, texts: Texts, *, library_locals: bool) -> None:
         self._values = values
         self._texts = texts
+        self._library_locals = library_locals
 
     def redact(self, event: Mapping[str, Any], tally: Tally) -> dict[str, Any]:
         """Return a safe copy of an event, an error or a transaction."""
@@ -42,7 +44,11 @@ class Events:
 
     def _structure(self, mapping: Mapping[str, Any], tally: Tally, depth: int) -> dict[str, Any]:
         safe: dict[str, Any] = {}
+        bare = not self._library_locals and mapping.get("in_app") is False
         for key, value in mapping.items():
+            if bare and key == "vars":
+                tally["library_locals"] += 1
+                continue
             try:
                 result = self._member(key, value, mapping, tally, depth)
             except Exception:  # noqa: BLE001 - fail closed, value by value

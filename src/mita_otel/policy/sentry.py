@@ -1,0 +1,48 @@
+"""The section of a policy that says what Sentry gets, and how."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, PositiveInt
+
+from mita_otel.policy.sections import Seconds, Section
+
+
+class BreadcrumbPolicy(Section):
+    """What happened before an error."""
+
+    enabled: bool
+    """Whether log records become breadcrumbs of the error that follows in the same trace."""
+    level: Annotated[str, Field(pattern=r"^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$")]
+    """The lowest level of a log record that becomes one."""
+    max_breadcrumbs: PositiveInt
+    """Newest breadcrumbs that are kept, by trace."""
+    max_traces: PositiveInt
+    """Newest traces whose breadcrumbs are kept."""
+
+
+class SentryPolicy(Section):
+    """The Sentry bridge."""
+
+    max_spans: PositiveInt
+    """Child spans of one transaction."""
+    max_waiting_spans: PositiveInt
+    """Finished children that may wait for their roots, all traces together."""
+    max_wait_s: Seconds
+    """Seconds after which children are sent although their root has not ended."""
+    max_envelopes: PositiveInt
+    """Envelopes that may wait for the network."""
+    senders: Annotated[int, Field(ge=1, le=32)]
+    """Envelopes that may be on their way to Sentry at the same time."""
+    send_timeout_s: Seconds
+    """Seconds one HTTP request to Sentry may take."""
+    compression_level: Annotated[int, Field(ge=0, le=9)]
+    """Of gzip; 0: nothing is compressed."""
+    capture_errors: bool
+    """Whether unhandled, logged and recorded exceptions become Sentry issues."""
+    max_captured: PositiveInt
+    """Newest issues that are remembered, so that an exception that comes by again makes no second one."""
+    breadcrumbs: BreadcrumbPolicy
+    tags: tuple[str, ...]
+    """Tags that a transaction may have: the guide's alert rules trigger on them."""

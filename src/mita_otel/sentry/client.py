@@ -1,0 +1,171 @@
+"""sentry-sdk's client: started by us with tracing off, or the host's, joined."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import sentry_sdk
+from opentelemetry import trace
+from opentelemetry.trace import format_span_id, format_trace_id
+from sentry_sdk.client import BaseClient, get_options
+from sentry_sdk.integrations import Integration
+from sentry_sdk.integrations.excepthook import ExcepthookIntegration
+from sentry_sdk.integrations.logging import ignore_logger
+from sentry_sdk.integrations.modules import ModulesIntegration
+from sentry_sdk.integrations.threading import ThreadingIntegration
+from sentry_sdk.scope import register_external_propagation_context
+from sentry_sdk.utils import BadDsn, Dsn
+
+from mita_otel import environment_variables as variables
+from mita_otel.errors import ConfigurationError
+from mita_otel.policy.sentry import SentryPolicy
+from mita_otel.processors.losses import Losses
+from mita_otel.redaction import Redactor
+from mita_otel.sentry.breadcrumbs import Breadcrumbs
+from mita_otel.sentry.event_door import EventDoor
+from mita_otel.sentry.logging import TraceLogging
+from mita_otel.sentry.transport import CountingTransport
+
+_logger = logging.getLogger("mita_otel")
+
+_RAW_DOORS = ("before_send_log", "before_send_metric", "before_send_span")
+"""sentry-sdk's other ways out, which its own `before_send` does not see."""
+
+
+class SentryLink:
+    """A client, and what stands around it.
+
+    Args:
+        client: sentry-sdk's.
+        door: What every event passes.
+        joined: Whether the host had started the client.
+    """
+
+    def __init__(self, client: BaseClient, door: EventDoor, *, joined: bool) -> None:
+        self.client = client
+        self.door = door
+        self.joined = joined
+
+
+def host_client_is_active() -> bool:
+    """Return whether the host has started a Sentry client that sends."""
+    client = sentry_sdk.get_client()
+    return client.is_active() and bool(client.dsn)
+
+
+def start_client(
+    policy: SentryPolicy,
+    *,
+    dsn: str | None,
+    environment: str,
+    release: str | None,
+    redactor: Redactor,
+    losses: Losses,
+    debug: bool = False,
+) -> SentryLink:
+    """Start sentry-sdk, or join the client that the host has started.
+
+    Args:
+        policy: Bounds and switches.
+        dsn: Where to send; not needed if the host's client knows.
+        environment: Its name, as Sentry shall show it.
+        release: As in `mita-finance@1.0.0`.
+        redactor: What every event passes.
+        losses: Where losses are counted.
+        debug: Whether sentry-sdk says what it does.
+
+    Raises:
+        ConfigurationError: The DSN is malformed.
+    """
+    breadcrumbs = Breadcrumbs(policy.breadcrumbs.max_traces, policy.breadcrumbs.max_breadcrumbs)
+    register_external_propagation_context(_current_ids)
+    for name in ("mita_otel", "mita_otel.*", "opentelemetry.*"):
+        ignore_logger(name)
+    if host_client_is_active():
+        client = sentry_sdk.get_client()
+        door = EventDoor(redactor, breadcrumbs, then=client.options.get("before_send"))
+        _join(client, door, redactor)
+        return SentryLink(client, door, joined=True)
+    door = EventDoor(redactor, breadcrumbs)
+    arguments: dict[str, Any] = {
+        "dsn": _checked(dsn),
+        "environment": environment,
+        "release": release,
+        "debug": debug,
+        "default_integrations": False,
+        "integrations": _integrations(policy, breadcrumbs),
+        "before_send": door,
+        "before_send_transaction": door,
+        "before_send_log": _redacting(redactor),
+        # The redactor knows more than sentry-sdk's scrubber, and would look at its marks again.
+        "event_scrubber": None,
+        "traces_sample_rate": None,
+        "auto_session_tracking": False,
+        "shutdown_timeout": 0,
+        "_experiments": {
+            "transport_compression_level": policy.compression_level,
+            "transport_compression_algo": "gzip",
+        },
+    }
+    transport = CountingTransport(get_options(**arguments), policy, losses)
+    sentry_sdk.init(**arguments, transport=transport)
+    return SentryLink(sentry_sdk.get_client(), door, joined=False)
+
+
+def _checked(dsn: str | None) -> str:
+    try:
+        return str(Dsn(dsn or ""))
+    except (BadDsn, ValueError) as error:
+        raise ConfigurationError(
+            f"{variables.SENTRY_DSN} is no DSN ({str(error)[:1].lower()}{str(error)[1:]}): nothing goes to Sentry. "
+            "Copy it from Sentry's project settings, Client Keys; it reads like https://KEY@HOST/PROJECT"
+        ) from error
+
+
+def _integrations(policy: SentryPolicy, breadcrumbs: Breadcrumbs) -> list[Integration]:
+    """What sentry-sdk does better than we would: crashes of the interpreter and of threads, versions of packages."""
+    if not policy.capture_errors:
+        return []
+    return [
+        TraceLogging(policy.breadcrumbs, breadcrumbs),
+        ExcepthookIntegration(),
+        ThreadingIntegration(),
+        ModulesIntegration(),
+    ]
+
+
+def _join(client: BaseClient, door: EventDoor, redactor: Redactor) -> None:
+    """Put our door in front of everything that the host's client sends."""
+    client.options["before_send"] = door
+    client.options["before_send_transaction"] = EventDoor(
+        redactor, door.breadcrumbs, then=client.options.get("before_send_transaction")
+    )
+    for name in _RAW_DOORS:
+        if name in client.options:
+            client.options[name] = _redacting(redactor, client.options.get(name))
+    traces = client.options.get("traces_sample_rate") or client.options.get("traces_sampler")
+    _logger.warning(
+        "joined the Sentry client that was started already: its events now pass the redactor%s",
+        "; it traces as well, so leave out its traces_sample_rate, or requests appear twice"
+        if traces
+        else "",
+    )
+
+
+def _redacting(redactor: Redactor, then: Callable[..., Any] | None = None) -> Callable[[Any, Any], Any]:
+    def door(record: Any, hint: Any) -> Any:
+        if then is not None:
+            record = then(record, hint)
+        return redactor.event(record) or None if record is not None else None
+
+    return door
+
+
+def _current_ids() -> tuple[str, str] | None:
+    """Return trace and span id of OpenTelemetry's current span, so that Sentry links its events to them."""
+    context = trace.get_current_span().get_span_context()
+    if not context.is_valid:
+        return None
+    return format_trace_id(context.trace_id), format_span_id(context.span_id)

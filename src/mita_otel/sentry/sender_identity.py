@@ -1,0 +1,54 @@
+"""Who sends: environment, release, host and SDK, as Sentry wants to hear it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from sentry_sdk.client import BaseClient
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What Sentry calls the sender."""
+
+    environment: str | None = None
+    release: str | None = None
+    dist: str | None = None
+    server_name: str | None = None
+    sdk: Mapping[str, Any] | None = None
+
+
+def identity_of(client: BaseClient) -> Identity:
+    """Return who the client says it is."""
+    options = client.options
+    own = version("mita-otel")
+    packages = [
+        {"name": f"pypi:{name}", "version": version(name)}
+        for name in ("mita-otel", "sentry-sdk", "opentelemetry-sdk")
+    ]
+    return Identity(
+        environment=options.get("environment"),
+        release=options.get("release"),
+        dist=options.get("dist"),
+        server_name=options.get("server_name"),
+        # Sentry recognises its Python SDKs by the name's beginning.
+        sdk={"name": "sentry.python.mita_otel", "version": own, "packages": packages},
+    )
+
+
+def dynamic_sampling_context(client: BaseClient, event: Mapping[str, Any]) -> dict[str, str]:
+    """Return the `trace` header of a transaction's envelope.
+
+    Source: Sentry's Dynamic Sampling Context; values are texts.
+    """
+    context = {
+        "trace_id": event["contexts"]["trace"]["trace_id"],
+        "public_key": client.parsed_dsn.public_key if client.parsed_dsn else None,
+        "environment": event.get("environment"),
+        "release": event.get("release"),
+        "sampled": "true",
+    }
+    return {name: str(value) for name, value in context.items() if value}

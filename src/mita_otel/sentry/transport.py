@@ -1,0 +1,137 @@
+"""sentry-sdk's transport, with what a bank's service needs: deadlines, several senders, every loss counted.
+
+Rate limits, client reports, proxies and certificates stay sentry-sdk's.
+"""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import urllib3
+from sentry_sdk.consts import EndpointType
+from sentry_sdk.envelope import Envelope, Item, PayloadRef
+from sentry_sdk.transport import HttpTransport
+from sentry_sdk.worker import Worker
+
+from mita_otel.policy.sentry import SentryPolicy
+from mita_otel.processors.losses import Losses
+from mita_otel.sentry.senders import Senders
+
+STAGE: Final = "sentry"
+"""Where lost spans are counted."""
+OTHER_STAGE: Final = "sentry.other"
+"""Where lost errors, logs and sessions are counted, an item each."""
+_UNCOUNTED: Final = frozenset({"client_report"})
+
+
+class SpansItem(Item):
+    """An envelope's item that is made of spans, as bytes.
+
+    Args:
+        payload: JSON.
+        type: `transaction` or `span`.
+        spans: How many spans are in it.
+        headers: More headers of the item.
+    """
+
+    def __init__(
+        self,
+        payload: bytes,
+        *,
+        type: str,  # noqa: A002 - sentry-sdk's name
+        spans: int,
+        headers: dict[str, Any] | None = None,
+        content_type: str = "application/json",
+    ) -> None:
+        super().__init__(PayloadRef(bytes=payload), headers=headers, type=type, content_type=content_type)
+        self.spans = spans
+
+
+class CountingTransport(HttpTransport):
+    """Sends envelopes, and counts every span that Sentry will not get.
+
+    Args:
+        options: sentry-sdk's options.
+        policy: Timeouts and bounds.
+        losses: Where losses are counted.
+    """
+
+    def __init__(self, options: dict[str, Any], policy: SentryPolicy, losses: Losses) -> None:
+        self._policy = policy
+        self._losses = losses
+        self._counting = threading.Lock()
+        self.senders = Senders(policy.senders, policy.max_envelopes)
+        super().__init__(options)
+
+    def wait_for_room(self) -> bool:
+        """Wait until an envelope can be queued, for as long as one request may take. False if there is no room."""
+        return self.senders.wait_for_room(self._policy.send_timeout_s)
+
+    def record_lost_event(
+        self,
+        reason: str,
+        data_category: Any = None,
+        item: Item | None = None,
+        *,
+        quantity: int = 1,
+    ) -> None:
+        """Count for Sentry's client report, and for ours."""
+        with self._counting:
+            if isinstance(item, SpansItem):
+                if item.type == "transaction":
+                    super().record_lost_event(reason, "transaction")
+                super().record_lost_event(reason, "span", quantity=item.spans)
+            else:
+                super().record_lost_event(reason, data_category, item, quantity=quantity)
+        self._count(reason, item)
+
+    def _count(self, reason: str, item: Item | None) -> None:
+        if isinstance(item, SpansItem):
+            self._losses.add(STAGE, reason, item.spans)
+        elif item is None or item.type not in _UNCOUNTED:
+            self._losses.add(OTHER_STAGE, reason)
+
+    def _create_worker(self, options: dict[str, Any]) -> Worker:
+        return self.senders
+
+    def _get_pool_options(self) -> dict[str, Any]:
+        return {
+            **super()._get_pool_options(),
+            "timeout": urllib3.Timeout(total=self._policy.send_timeout_s),
+            "maxsize": self._policy.senders,
+            # Nothing is tried again, but for a connection that had been closed: it would hold up the others.
+            "retries": False,
+        }
+
+    def _prepare_envelope(self, envelope: Envelope) -> Any:
+        # Relay corrects the sender's clock by this: it has to be the time of sending, not of queueing.
+        envelope.headers["sent_at"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return super()._prepare_envelope(envelope)
+
+    def _request(self, method: str, endpoint_type: EndpointType, body: Any, headers: Any) -> Any:
+        try:
+            return super()._request(method, endpoint_type, body, headers)
+        except urllib3.exceptions.ProtocolError:
+            # The other end closed a kept-alive connection, just as we used it.
+            return super()._request(method, endpoint_type, body, headers)
+
+    def _send_request(
+        self,
+        body: bytes,
+        headers: dict[str, str],
+        endpoint_type: EndpointType,
+        envelope: Envelope | None = None,
+    ) -> None:
+        try:
+            super()._send_request(body, headers, endpoint_type, envelope)
+        except (urllib3.exceptions.HTTPError, OSError):
+            return  # counted by `_handle_request_error`; the backend's absence is no error of ours
+
+    def _handle_response(self, response: Any, envelope: Envelope | None) -> None:
+        super()._handle_response(response, envelope)
+        if response.status == 429 and envelope is not None:
+            # Relay has counted these already, so they are missing in client reports; not in our own counts.
+            for item in envelope.items:
+                self._count("ratelimited", item)
