@@ -30,7 +30,14 @@ class Slotted(Exception):  # noqa: N818
 
 @pytest.mark.parametrize(
     "exception",
-    [ValueError("x"), KeyboardInterrupt(), ExceptionGroup("g", [OSError()]), Strict(), Frozen(1), Slotted("x")],
+    [
+        ValueError("x"),
+        KeyboardInterrupt(),
+        ExceptionGroup("g", [OSError()]),
+        Strict(),
+        Frozen(1),
+        Slotted("x"),
+    ],
     ids=repr,
 )
 def test_any_exception_remembers_its_event_and_its_request(exception: BaseException) -> None:

@@ -47,6 +47,11 @@ def metric_exporters_from_environment() -> list[MetricExporter | MetricReader]:
     return [make() for make in classes.values()]
 
 
+def preferences_of(exporter: MetricExporter) -> tuple[Any, Any]:
+    """Return the temporality and the aggregation that a metric exporter asks its reader for."""
+    return exporter._preferred_temporality, exporter._preferred_aggregation
+
+
 def log_exporters_from_environment() -> list[LogRecordExporter]:
     """Return the exporters that `OTEL_LOGS_EXPORTER` names.
 

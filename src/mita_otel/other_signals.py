@@ -14,7 +14,7 @@ from opentelemetry.sdk.resources import Resource
 
 from mita_otel import _otel_compat
 from mita_otel.processors.log_redaction import LogRedactionProcessor
-from mita_otel.processors.redacted_origins import RedactedOrigins
+from mita_otel.processors.metric_redaction import RedactedMetricExporter
 from mita_otel.redaction import Redactor
 
 _logger = logging.getLogger("mita_otel")
@@ -25,7 +25,7 @@ def start_metrics(resource: Resource, redactor: Redactor) -> list[MeterProvider]
 
     Args:
         resource: What the service is.
-        redactor: What the resource passes.
+        redactor: What metrics pass before an exporter.
 
     Returns:
         The provider, or nothing.
@@ -38,10 +38,12 @@ def start_metrics(resource: Resource, redactor: Redactor) -> list[MeterProvider]
     if not exporters or _otel_compat.has_meter_provider():
         return []
     readers = [
-        one if isinstance(one, MetricReader) else PeriodicExportingMetricReader(one) for one in exporters
+        one
+        if isinstance(one, MetricReader)
+        else PeriodicExportingMetricReader(RedactedMetricExporter(redactor, one))
+        for one in exporters
     ]
-    safe = RedactedOrigins(redactor).resource(resource)
-    provider = MeterProvider(resource=safe, metric_readers=readers, shutdown_on_exit=False)
+    provider = MeterProvider(resource=resource, metric_readers=readers, shutdown_on_exit=False)
     metrics.set_meter_provider(provider)
     return [provider]
 

@@ -32,10 +32,9 @@ class EventDoor:
         """Return the event as it may be sent; None if its exception was sent before."""
         exception = _exception_of(hint)
         if exception is not None:
-            known = event_id_of(exception)
-            if known is not None and known != event.get("event_id"):
+            own = str(event.get("event_id"))
+            if (event_id_of(exception) or mark(exception, own)) != own:
                 return None
-            mark(exception, str(event.get("event_id")))
         self._add_breadcrumbs(event)
         if self._then is not None:
             event = self._then(event, hint)

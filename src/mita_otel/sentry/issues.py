@@ -77,7 +77,8 @@ class Issues(LogRecordProcessor):
         exception: BaseException | None = getattr(record, "exception", None)
         number = record.severity_number.value if record.severity_number else _ERROR
         event_id = attributes.get(semconv.EVENT_ID)
-        if event_id is None and (exception is None or number < _ERROR):
+        own = str(record.event_name or "").startswith("mita.")
+        if event_id is None and (own or exception is None or number < _ERROR):
             return
         hint: dict[str, Any] = {}
         event: Any = {"logentry": {"formatted": str(record.body)}}

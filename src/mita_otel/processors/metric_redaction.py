@@ -1,0 +1,95 @@
+"""The only door out for metrics: attributes of points and of exemplars pass the redactor before an exporter."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from opentelemetry.sdk.metrics.export import (
+    Metric,
+    MetricExporter,
+    MetricExportResult,
+    MetricsData,
+    ResourceMetrics,
+    ScopeMetrics,
+)
+
+from mita_otel import _otel_compat
+from mita_otel.processors.redacted_origins import RedactedOrigins
+from mita_otel.redaction import Redactor
+
+_logger = logging.getLogger("mita_otel")
+
+
+class RedactedMetricExporter(MetricExporter):
+    """Passes metrics on without the secrets in them.
+
+    Points whose attributes become equal stay apart: their numbers are kept as they were counted.
+    Fails closed: metrics that could not be redacted are not exported.
+
+    Args:
+        redactor: Takes the secrets out.
+        exporter: What receives the metrics.
+    """
+
+    def __init__(self, redactor: Redactor, exporter: MetricExporter) -> None:
+        temporality, aggregation = _otel_compat.preferences_of(exporter)
+        super().__init__(temporality, aggregation)
+        self._redactor = redactor
+        self._exporter = exporter
+        self._origins = RedactedOrigins(redactor)
+
+    def export(
+        self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
+    ) -> MetricExportResult:
+        """Redact and pass on."""
+        try:
+            safe = MetricsData([self._resource(one) for one in metrics_data.resource_metrics])
+        except Exception as error:  # noqa: BLE001 - fail closed
+            _logger.warning("metrics could not be redacted (%s) and were not exported", type(error).__name__)
+            return MetricExportResult.FAILURE
+        return self._exporter.export(safe, timeout_millis, **kwargs)
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        """Flush the exporter."""
+        return self._exporter.force_flush(timeout_millis)
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        """Shut the exporter down."""
+        self._exporter.shutdown(timeout_millis, **kwargs)
+
+    def _resource(self, metrics: ResourceMetrics) -> ResourceMetrics:
+        return replace(
+            metrics,
+            resource=self._origins.resource(metrics.resource),
+            scope_metrics=[self._scope(one) for one in metrics.scope_metrics],
+        )
+
+    def _scope(self, metrics: ScopeMetrics) -> ScopeMetrics:
+        return replace(
+            metrics,
+            scope=self._origins.scope(metrics.scope) or metrics.scope,
+            metrics=[self._metric(one) for one in metrics.metrics],
+        )
+
+    def _metric(self, metric: Metric) -> Metric:
+        text = self._redactor.text
+        data: Any = metric.data  # one of four classes that have points
+        return replace(
+            metric,
+            name=text(metric.name),
+            description=text(metric.description or ""),
+            data=replace(data, data_points=[self._point(one) for one in data.data_points]),
+        )
+
+    def _point(self, point: Any) -> Any:
+        exemplars = [
+            replace(one, filtered_attributes=self._attributes(one.filtered_attributes))
+            for one in point.exemplars
+        ]
+        return replace(point, attributes=self._attributes(point.attributes), exemplars=exemplars)
+
+    def _attributes(self, attributes: Mapping[str, Any] | None) -> dict[str, Any]:
+        return self._redactor.attributes(attributes or {})
