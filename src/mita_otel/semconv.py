@@ -33,11 +33,17 @@ DB_OPERATION: Final[Names] = ("db.operation.name", "db.operation")
 DB_COLLECTION: Final[Names] = ("db.collection.name", "db.sql.table")
 DB_NAMESPACE: Final[Names] = ("db.namespace", "db.name")
 DB_QUERY_SUMMARY: Final[Names] = ("db.query.summary",)
+DB_POOL_NAME: Final = "db.client.connection.pool.name"
 
 # --- messaging, RPC -----------------------------------------------------------------------------
 RPC_SYSTEM: Final[Names] = ("rpc.system.name", "rpc.system")
 MESSAGING_SYSTEM: Final[Names] = ("messaging.system",)
 MESSAGING_OPERATION: Final[Names] = ("messaging.operation.type", "messaging.operation")
+MESSAGING_DESTINATION: Final[Names] = (
+    "messaging.destination.template",
+    "messaging.destination.name",
+    "messaging.destination",
+)
 
 # --- errors -------------------------------------------------------------------------------------
 ERROR_TYPE: Final = "error.type"
@@ -57,7 +63,7 @@ OPERATION: Final = "mita.operation"
 OPERATION_CATEGORY: Final = "mita.operation.category"
 """Category of a financial operation; its limit applies where the name has none."""
 OPERATION_KIND: Final = "mita.operation.kind"
-"""`financial` (the default) or `background`."""
+"""The kind of limit that applies: one of `latency.kinds.Kind`. Not set: what the span's other attributes say."""
 OPERATION_PART_OF: Final = "mita.operation.part_of"
 """Name of the financial operation that a span is part of: on the server span, and on every span below."""
 OPERATION_OUTCOME: Final = "mita.operation.outcome"
@@ -130,11 +136,39 @@ LATENCY_OVERRUN_MS: Final = "mita.latency.overrun_ms"
 LATENCY_RULE: Final = "mita.latency.rule"
 """The rule that set the limit, as in `api.financial.GET` or `database.SELECT`."""
 LATENCY_KIND: Final = "mita.latency.kind"
-"""`api`, `database`, `financial` or `background`."""
+"""The kind of limit, as in `api` or `database`."""
 LATENCY_EVENT: Final = "mita.latency.breach"
 """Name of the span event that a breach leaves."""
 LATENCY_COUNTER: Final = "mita.latency.breaches"
 """Name of the counter of breaches, by kind and rule."""
+LATENCY_OVERRUN_HISTOGRAM: Final = "mita.latency.overrun"
+"""Name of the histogram of seconds above the limit, by kind and rule."""
+LATENCY_BURN_RATE: Final = "mita.latency.burn_rate"
+"""Name of the gauge of error-budget burn rates, by rule and window."""
+REPEATED_QUERIES: Final = "mita.repeated_queries.count"
+"""How often the same statement ran under this span, where that was too often."""
+REPEATED_QUERIES_MAX: Final = "mita.repeated_queries.max"
+"""How often it may."""
+REPEATED_QUERIES_STATEMENT: Final = "mita.repeated_queries.statement"
+"""The statement without its values."""
+REPEATED_QUERIES_MS: Final = "mita.repeated_queries.duration_ms"
+"""Milliseconds that these statements took together."""
+
+# --- ours: sampling -----------------------------------------------------------------------------
+SAMPLING_RATE: Final = "mita.sampling.rate"
+"""On a local root: the share of such traces that is kept, above 0 to 1. It stands for 1 / rate traces. Not set: 1."""
+SAMPLING_REASON: Final = "mita.sampling.reason"
+"""On a local root: why the trace was kept: `breach`, `error`, `rule`, `ratio` or `caller`."""
+SAMPLING_RULE: Final = "mita.sampling.rule"
+"""On a local root: the rule of the policy that set the rate."""
+
+# --- metrics of OpenTelemetry's conventions -----------------------------------------------------
+HTTP_SERVER_DURATION: Final = "http.server.request.duration"
+HTTP_CLIENT_DURATION: Final = "http.client.request.duration"
+DB_CLIENT_DURATION: Final = "db.client.operation.duration"
+MESSAGING_PROCESS_DURATION: Final = "messaging.process.duration"
+OPERATION_DURATION: Final = "mita.operation.duration"
+"""Name of the histogram of what no convention covers: financial operations, background tasks, caches, mobile."""
 
 # --- ours: redaction and the pipeline -----------------------------------------------------------
 REDACTED: Final = "mita.redacted"

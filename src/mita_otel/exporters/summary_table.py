@@ -11,15 +11,13 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from mita_otel import semconv
 from mita_otel.exporters.glyphs import printable
 from mita_otel.exporters.span_record import SpanRecord
 from mita_otel.exporters.time_axis import milliseconds
-from mita_otel.latency.facts import Kind, SpanFacts
+from mita_otel.latency.facts import SpanFacts
+from mita_otel.latency.kinds import KINDS, Kind
 from mita_otel.latency.limits import LimitBook
-
-_KINDS: tuple[Kind, ...] = ("api", "financial", "background", "database")
-"""The order of the table."""
+from mita_otel.latency.operations import operation_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +46,9 @@ def summarise_operations(spans: Iterable[SpanRecord], book: LimitBook) -> list[O
     groups: dict[tuple[Kind, str, float | None], list[SpanRecord]] = defaultdict(list)
     for span in spans:
         facts = SpanFacts(span.name, span.kind, span.duration_ms, span.attributes)
-        rule = book.rule_for(facts)
-        if rule is not None and facts.kind is not None:
-            groups[facts.kind, _operation(facts), rule.limit_ms].append(span)
+        rule, operation = book.rule_for(facts), operation_of(facts)
+        if rule is not None and operation is not None:
+            groups[operation.kind, operation.name, rule.limit_ms].append(span)
     summaries = [
         OperationSummary(
             operation=operation,
@@ -64,7 +62,7 @@ def summarise_operations(spans: Iterable[SpanRecord], book: LimitBook) -> list[O
         )
         for (kind, operation, limit_ms), group in groups.items()
     ]
-    return sorted(summaries, key=lambda one: (_KINDS.index(one.kind), _by_path(one.operation)))
+    return sorted(summaries, key=lambda one: (KINDS.index(one.kind), _by_path(one.operation)))
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
@@ -102,16 +100,6 @@ def summary_table(summaries: Iterable[OperationSummary]) -> Table:
             Text(f"{one.breaches:,}", "bold red") if one.breaches else Text("-", "dim"),
         )
     return table
-
-
-def _operation(facts: SpanFacts) -> str:
-    match facts.kind:
-        case "api":
-            return f"{facts.method} {facts.route or '(no route)'}"
-        case "database":
-            target = semconv.first(facts.attributes, semconv.DB_COLLECTION)
-            return f"{facts.verb} {target}" if target else str(facts.verb)
-    return facts.operation or facts.name
 
 
 def _by_path(operation: str) -> tuple[str, str]:

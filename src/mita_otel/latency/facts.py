@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Final
 
 from mita_otel import semconv
+from mita_otel.latency.kinds import KINDS, Kind
 from mita_otel.latency.sql import verb_of
 
-Kind = Literal["api", "database", "financial", "background"]
-"""The kinds of span that have limits."""
-
 # How FastAPI's own telemetry and the contrib instrumentation name a background task.
-_BACKGROUND_NAME = "fastapi.background_task"
-_BACKGROUND_PREFIX = "BackgroundTask "
+_BACKGROUND_NAME: Final = "fastapi.background_task"
+_BACKGROUND_PREFIX: Final = "BackgroundTask "
+
+_CHECKOUT_NAME: Final = "connect"
+_CACHES: Final = frozenset({"redis", "memcached", "valkey", "keydb", "dragonfly"})
+_NOT_HANDLING: Final = frozenset({"receive", "poll", "settle", "create", "send", "publish"})
+"""Messaging operations that wait or hand over: how long they take says nothing of the service."""
 
 
 @dataclass(frozen=True)
@@ -35,21 +38,41 @@ class SpanFacts:
     def kind(self) -> Kind | None:
         """The kind of limit that applies, or None: nothing is expected of this span.
 
-        What a service says itself (`mita.operation`) comes before what is guessed. A websocket is one SERVER
-        span for a whole connection and has no method: it has no limit.
+        What a service says itself (`mita.operation.kind`) comes first, then what the conventions say of requests
+        and statements, then that it is named as an operation. A websocket is one SERVER span for a whole connection and has no
+        method: it has no limit.
         """
         attributes = self.attributes
-        if (
-            attributes.get(semconv.OPERATION) is not None
-            or attributes.get(semconv.OPERATION_KIND) is not None
-        ):
-            return "background" if attributes.get(semconv.OPERATION_KIND) == "background" else "financial"
-        if self.span_kind == "SERVER":
-            return "api" if self.method else None
-        if semconv.first(attributes, semconv.DB_SYSTEM) is not None:
-            return "database" if self.verb else None
+        said = attributes.get(semconv.OPERATION_KIND)
+        if said is not None:
+            return next((kind for kind in KINDS if kind == said), "financial")
+        conventional = self._conventional_kind()
+        if conventional is not None:
+            return conventional
+        if attributes.get(semconv.OPERATION) is not None:
+            return "financial"
         if self.name == _BACKGROUND_NAME or self.name.startswith(_BACKGROUND_PREFIX):
             return "background"
+        return None
+
+    def _conventional_kind(self) -> Kind | None:
+        attributes = self.attributes
+        if self.span_kind == "SERVER":
+            return "api" if self.method else None
+        system = semconv.first(attributes, semconv.DB_SYSTEM)
+        if system is not None:
+            if str(system) in _CACHES:
+                return "cache"
+            if self.verb:
+                return "database"
+            return "checkout" if self.name == _CHECKOUT_NAME else None
+        if self.span_kind == "CONSUMER" and attributes.get(semconv.OPERATION) is None:
+            operation = semconv.first(attributes, semconv.MESSAGING_OPERATION)
+            return None if operation in _NOT_HANDLING else "consumer"
+        if self.span_kind == "CLIENT":
+            if semconv.DB_POOL_NAME in attributes:
+                return "checkout"
+            return "outgoing" if self.method else None
         return None
 
     @property
@@ -81,8 +104,38 @@ class SpanFacts:
         return verb_of(str(operation) if operation else None, str(statement) if statement else None)
 
     @property
+    def table(self) -> str | None:
+        """The database table, as in `payments` or `ledger.payments`."""
+        table = semconv.first(self.attributes, semconv.DB_COLLECTION)
+        return str(table) if table else None
+
+    @property
+    def command(self) -> str | None:
+        """The cache's command in capitals, as in `GET`."""
+        operation = semconv.first(self.attributes, semconv.DB_OPERATION)
+        if not operation:
+            operation = semconv.first(self.attributes, semconv.DB_STATEMENT)
+        words = str(operation or self.name).split(None, 1)
+        return words[0].upper() if words and words[0].isalpha() else None
+
+    @property
+    def host(self) -> str | None:
+        """The host that a request was made to."""
+        host = semconv.first(self.attributes, semconv.SERVER_ADDRESS)
+        if not host:
+            url = str(semconv.first(self.attributes, semconv.HTTP_URL) or "")
+            host = url.partition("://")[2].partition("/")[0].rpartition("@")[2].partition(":")[0]
+        return str(host).lower() if host else None
+
+    @property
+    def destination(self) -> str | None:
+        """The queue or topic that a message came from."""
+        destination = semconv.first(self.attributes, semconv.MESSAGING_DESTINATION)
+        return str(destination) if destination else None
+
+    @property
     def operation(self) -> str | None:
-        """The financial operation's name."""
+        """The operation's name, as the service says it."""
         operation = self.attributes.get(semconv.OPERATION)
         return str(operation) if operation else None
 

@@ -1,12 +1,16 @@
-"""Which limit applies to a span, most specific first, and whether it was kept."""
+"""Which limits apply to a span, most specific first, and whether they were kept."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
-from mita_otel.latency.facts import Kind, SpanFacts
-from mita_otel.policy.thresholds import FinancialEndpoint, Limit, ThresholdPolicy
+from mita_otel.latency.facts import SpanFacts
+from mita_otel.latency.kinds import Kind
+from mita_otel.latency.operations import Operation, operation_of
+from mita_otel.policy.limits import AdaptiveLimit, Limit
+from mita_otel.policy.thresholds import ThresholdPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,72 +38,192 @@ class Breach:
         return self.duration_ms - self.limit_ms
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a span's limits say of it."""
+
+    rules: tuple[Rule, ...] = ()
+    """The limits that apply: one, or two for a request that is a financial operation as well."""
+    breaches: tuple[Breach, ...] = ()
+    """Those that were broken, the worst first."""
+
+
+NOTHING = Verdict()
+"""The verdict on a span that has no limit."""
+
+
+class RecentDurations(Protocol):
+    """Knows what is usual for an operation: what limits that adapt are made from."""
+
+    def percentile_ms(self, operation: Operation, percentile: float) -> float | None:
+        """Return the percentile of the operation's recent durations; None: too little is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line of the policy."""
+
+    name: str
+    limit: Limit
+
+
 class LimitBook:
-    """Finds the limit of a span, and judges.
+    """Finds the limits of a span, and judges.
 
     Args:
         policy: The limits.
+        recent: What limits that adapt are made from. None: they are at their ceilings.
 
     Example:
         `LimitBook(policy.thresholds).judge(SpanFacts("GET /x", "SERVER", 501, {"http.request.method": "GET"}))`
         is `Breach("api", "api.methods.GET", 500, 501)`.
     """
 
-    def __init__(self, policy: ThresholdPolicy) -> None:
+    def __init__(self, policy: ThresholdPolicy, recent: RecentDurations | None = None) -> None:
         self._policy = policy
+        self._recent = recent
         self._segments = {method: frozenset(rule.segments) for method, rule in policy.api.financial.items()}
+        self._tables = {
+            name.lower(): (name, limits)
+            for name, limits in policy.database.items()
+            if isinstance(limits, dict)
+        }
+        self._hosts = {host.lower(): limit for host, limit in policy.outgoing.hosts.items()}
+        # One rule a line of the policy: the policy bounds it.
+        self._fixed: dict[str, Rule] = {}
         # Routes are few. Raw paths (of a 404) are not, and may hold a secret: they are not remembered.
-        self._routed_rule = lru_cache(maxsize=2048)(self._find_api_rule)
+        self._routed_line = lru_cache(maxsize=2048)(self._find_api_line)
 
     def judge(self, facts: SpanFacts) -> Breach | None:
-        """Return the breach, or None. Exactly at the limit is not a breach; above it is."""
-        if not self._policy.enabled:
-            return None
-        rule = self.rule_for(facts)
-        if rule is None or rule.limit_ms is None or facts.duration_ms <= rule.limit_ms:
-            return None
+        """Return the worst breach, or None. Exactly at the limit is not a breach; above it is."""
+        breaches = self.verdict(facts).breaches
+        return breaches[0] if breaches else None
+
+    def verdict(self, facts: SpanFacts) -> Verdict:
+        """Return the limits that apply to the span, and those that it broke."""
         kind = facts.kind
-        return Breach(kind, rule.name, rule.limit_ms, facts.duration_ms) if kind else None
+        if kind is None or not self._policy.enabled:
+            return NOTHING
+        rules = self.rules_for(facts)
+        breaches = [
+            Breach(kind, rule.name, rule.limit_ms, facts.duration_ms)
+            for rule in rules
+            if rule.limit_ms is not None and facts.duration_ms > rule.limit_ms
+        ]
+        if len(breaches) > 1:
+            breaches.sort(key=lambda breach: breach.limit_ms)
+        return Verdict(rules, tuple(breaches))
 
     def rule_for(self, facts: SpanFacts) -> Rule | None:
-        """Return the rule that applies to the span, or None."""
+        """Return the rule of the span's own kind, or None."""
+        line = self._line_for(facts)
+        return self._rule(line, facts) if line else None
+
+    def rules_for(self, facts: SpanFacts) -> tuple[Rule, ...]:
+        """Return every rule that applies: the kind's, and that of the operation that a request is named as."""
+        lines = [self._line_for(facts)]
+        if facts.kind == "api" and facts.operation is not None:
+            lines.append(self._financial_line(facts))
+        return tuple(self._rule(line, facts) for line in lines if line is not None)
+
+    def _rule(self, line: _Line, facts: SpanFacts) -> Rule:
+        known = self._fixed.get(line.name)
+        if known is not None:
+            return known
+        if isinstance(line.limit, AdaptiveLimit):
+            operation = operation_of(facts)
+            usual = (
+                self._recent.percentile_ms(operation, line.limit.percentile)
+                if self._recent is not None and operation is not None
+                else None
+            )
+            return Rule(line.name, line.limit.limit_ms(usual))
+        rule = Rule(line.name, None if line.limit == "off" else float(line.limit))
+        self._fixed[line.name] = rule
+        return rule
+
+    def _line_for(self, facts: SpanFacts) -> _Line | None:
+        policy = self._policy
         match facts.kind:
             case "api":
                 method = facts.method or ""
-                if facts.route:
-                    return self._routed_rule(method, facts.route)
-                return self._find_api_rule(method, facts.path)
+                return (
+                    self._routed_line(method, facts.route)
+                    if facts.route
+                    else self._find_api_line(method, facts.path)
+                )
             case "database":
-                return _rule("database", facts.verb, self._policy.database)
+                return self._database_line(facts)
             case "financial":
-                limits = self._policy.financial
-                by_name = _rule("financial", facts.operation, limits)
-                return by_name or _rule("financial", facts.category, limits)
+                return self._financial_line(facts)
             case "background":
-                by_name = _rule("financial", facts.operation, self._policy.financial)
-                return by_name or Rule(
-                    "background.default", _milliseconds(self._policy.background.default_ms)
+                by_name = _named("financial", facts.operation, policy.financial)
+                return by_name or _Line("background.default", policy.background.default_ms)
+            case "outgoing":
+                return _named("outgoing.hosts", facts.host, self._hosts) or _Line(
+                    "outgoing.default", policy.outgoing.default_ms
+                )
+            case "cache":
+                return _named("cache.operations", facts.command, policy.cache.operations) or _Line(
+                    "cache.default", policy.cache.default_ms
+                )
+            case "consumer":
+                return _named(
+                    "consumer.destinations", facts.destination, policy.consumer.destinations
+                ) or _Line("consumer.default", policy.consumer.default_ms)
+            case "checkout":
+                return _Line("checkout.limit", policy.checkout.limit_ms)
+        return self._mobile_line(facts)
+
+    def _database_line(self, facts: SpanFacts) -> _Line | None:
+        verb, table = facts.verb, facts.table
+        if verb is None:
+            return None
+        if table is not None and self._tables:
+            # `ledger.payments` has the limit of that name, else that of `payments`.
+            for name in (table.lower(), table.lower().rpartition(".")[2]):
+                written, limits = self._tables.get(name, ("", {}))
+                if verb in limits:
+                    return _Line(f"database.{written}.{verb}", limits[verb])
+        limit = self._policy.database.get(verb)
+        return None if limit is None or isinstance(limit, dict) else _Line(f"database.{verb}", limit)
+
+    def _financial_line(self, facts: SpanFacts) -> _Line | None:
+        limits = self._policy.financial
+        by_name = _named("financial", facts.operation, limits)
+        return by_name or _named("financial", facts.category, limits)
+
+    def _mobile_line(self, facts: SpanFacts) -> _Line | None:
+        mobile, name = self._policy.mobile, facts.operation or facts.name
+        match facts.kind:
+            case "mobile_screen":
+                return _named("mobile.screens", name, mobile.screens) or _Line(
+                    "mobile.screen", mobile.screen_ms
+                )
+            case "mobile_request":
+                return _named("mobile.requests", name, mobile.requests) or _Line(
+                    "mobile.request", mobile.request_ms
+                )
+            case "mobile_operation":
+                return _named("mobile.operations", name, mobile.operations) or _Line(
+                    "mobile.operation", mobile.operation_ms
                 )
         return None
 
-    def _find_api_rule(self, method: str, route: str) -> Rule:
+    def _find_api_line(self, method: str, route: str) -> _Line:
         api = self._policy.api
         exact = f"{method} {route}"
         if exact in api.routes:
-            return Rule(f"api.routes.{exact}", _milliseconds(api.routes[exact]))
-        financial: FinancialEndpoint | None = api.financial.get(method)
+            return _Line(f"api.routes.{exact}", api.routes[exact])
+        financial = api.financial.get(method)
         if financial is not None and not self._segments[method].isdisjoint(route.split("/")):
-            return Rule(f"api.financial.{method}", _milliseconds(financial.limit_ms))
+            return _Line(f"api.financial.{method}", financial.limit_ms)
         if method in api.methods:
-            return Rule(f"api.methods.{method}", _milliseconds(api.methods[method]))
-        return Rule("api.fallback", _milliseconds(api.fallback_ms))
+            return _Line(f"api.methods.{method}", api.methods[method])
+        return _Line("api.fallback", api.fallback_ms)
 
 
-def _rule(kind: str, name: str | None, limits: dict[str, Limit]) -> Rule | None:
+def _named(table: str, name: str | None, limits: dict[str, Limit]) -> _Line | None:
     if name is None or name not in limits:
         return None
-    return Rule(f"{kind}.{name}", _milliseconds(limits[name]))
-
-
-def _milliseconds(limit: Limit) -> float | None:
-    return None if limit == "off" else float(limit)
+    return _Line(f"{table}.{name}", limits[name])

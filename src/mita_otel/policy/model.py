@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mita_otel.policy.redaction import RedactionPolicy
+from mita_otel.policy.sampling import SamplingPolicy
 from mita_otel.policy.sections import (
     ExportPolicy,
     InstrumentationPolicy,
@@ -10,6 +11,7 @@ from mita_otel.policy.sections import (
     Section,
 )
 from mita_otel.policy.sentry import SentryPolicy
+from mita_otel.policy.summary import SummaryPolicy
 from mita_otel.policy.thresholds import ThresholdPolicy
 
 
@@ -21,6 +23,8 @@ class Policy(Section):
     """
 
     thresholds: ThresholdPolicy
+    sampling: SamplingPolicy
+    summary: SummaryPolicy
     redaction: RedactionPolicy
     export: ExportPolicy
     sentry: SentryPolicy

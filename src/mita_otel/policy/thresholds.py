@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Discriminator, Field, PositiveInt, Tag
 
-from mita_otel.policy.sections import Section
-
-Limit = Annotated[float, Field(gt=0, description="milliseconds")] | Literal["off"]
-"""A limit in milliseconds, or `"off"`: measured, never a breach."""
+from mita_otel.policy.limits import AdaptiveLimit, Limit
+from mita_otel.policy.objectives import ObjectivePolicy
+from mita_otel.policy.sections import Seconds, Section
 
 _METHOD = re.compile(r"[A-Z]+\Z")
 _ROUTE = re.compile(r"[A-Z]+ /\S*\Z")
@@ -45,6 +44,7 @@ Method = Annotated[str, AfterValidator(_method)]
 Route = Annotated[str, AfterValidator(_route)]
 Operation = Annotated[str, AfterValidator(_operation)]
 Segment = Annotated[str, AfterValidator(_segment)]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class FinancialEndpoint(Section):
@@ -69,11 +69,102 @@ class ApiThresholds(Section):
     """The limit of any other method."""
 
 
+def _verb_or_table(value: Any) -> str:
+    is_limit = not isinstance(value, dict) or not value.keys().isdisjoint(AdaptiveLimit.model_fields)
+    return "limit" if is_limit else "table"
+
+
+def _database(tables: dict[str, Any]) -> dict[str, Any]:
+    for name, limit in tables.items():
+        if not isinstance(limit, dict) and not _METHOD.match(name):
+            raise ValueError(
+                f"{name!r} is not a verb; write it in capitals, as in SELECT = 200, or as a table: {name}.SELECT = 200"
+            )
+    return tables
+
+
+DatabaseLimit = Annotated[
+    Annotated[Limit, Tag("limit")] | Annotated[dict[Method, Limit], Tag("table")],
+    Discriminator(_verb_or_table),
+]
+
+
 class BackgroundThresholds(Section):
     """Limits of background tasks."""
 
     default_ms: Limit
     """The limit of a background task."""
+
+
+class OutgoingThresholds(Section):
+    """Limits of HTTP requests that the service makes."""
+
+    default_ms: Limit
+    """The limit of a request to any other host."""
+    hosts: dict[Name, Limit]
+    """Limits by host, as in `api.example.com`."""
+
+
+class CacheThresholds(Section):
+    """Limits of cache operations (Redis and the like)."""
+
+    default_ms: Limit
+    """The limit of any other operation."""
+    operations: dict[Method, Limit]
+    """Limits by command, as in `GET`."""
+
+
+class ConsumerThresholds(Section):
+    """Limits of the handling of a message."""
+
+    default_ms: Limit
+    """The limit of a message from any other destination."""
+    destinations: dict[Name, Limit]
+    """Limits by queue or topic."""
+
+
+class MobileThresholds(Section):
+    """Limits of what a mobile app reports."""
+
+    screen_ms: Limit
+    """The limit of a screen to be drawn."""
+    request_ms: Limit
+    """The limit of a request, seen from the app."""
+    operation_ms: Limit
+    """The limit of a calculation in the app."""
+    screens: dict[Name, Limit]
+    """Limits by screen."""
+    requests: dict[Name, Limit]
+    """Limits by the request's name."""
+    operations: dict[Name, Limit]
+    """Limits by the operation's name."""
+
+
+class CheckoutThresholds(Section):
+    """Limits of waiting for a connection of a pool."""
+
+    limit_ms: Limit
+    """Milliseconds. A check-out above it becomes a span, also where check-outs have none."""
+
+
+class RepeatedQueryThresholds(Section):
+    """The same statement many times under one parent: N+1 queries."""
+
+    max_repeats: PositiveInt | Literal["off"]
+    """How often the same statement may run under one parent. Parameters and literals do not count."""
+    max_parents: PositiveInt
+    """Parents whose statements are counted at a time."""
+
+
+class AdaptivePolicy(Section):
+    """What limits that follow recent durations are made from."""
+
+    window_s: Annotated[float, Field(ge=60, le=86400)]
+    """Seconds that are looked back."""
+    min_count: PositiveInt
+    """Durations of an operation below which its limit is the ceiling."""
+    refresh_s: Seconds
+    """Seconds for which a limit stays as it is."""
 
 
 class BreachLogPolicy(Section):
@@ -89,9 +180,17 @@ class ThresholdPolicy(Section):
     enabled: bool
     """Whether anything is measured against a limit."""
     api: ApiThresholds
-    database: dict[Method, Limit]
-    """Limits by the statement's verb, in capitals."""
+    database: Annotated[dict[Name, DatabaseLimit], AfterValidator(_database)]
+    """Limits by the statement's verb in capitals, or by table and verb: `payments.SELECT = 100`."""
     financial: dict[Operation, Limit]
     """Limits by a financial operation's name or category."""
     background: BackgroundThresholds
+    outgoing: OutgoingThresholds
+    cache: CacheThresholds
+    consumer: ConsumerThresholds
+    mobile: MobileThresholds
+    checkout: CheckoutThresholds
+    repeated_queries: RepeatedQueryThresholds
+    adaptive: AdaptivePolicy
+    objective: ObjectivePolicy
     log: BreachLogPolicy
