@@ -40,6 +40,7 @@ def isolated_telemetry() -> Iterator[None]:
     from opentelemetry.util._once import Once
 
     from mita_otel import configuration
+    from mita_otel.audit import current
 
     with pytest.MonkeyPatch.context() as patch, sentry_sdk.isolation_scope():
         for module, name in (
@@ -51,6 +52,7 @@ def isolated_telemetry() -> Iterator[None]:
             patch.setattr(module, f"{name}_SET_ONCE", Once())
         patch.setattr(configuration, "_configured", None)
         patch.setattr(configuration, "_warned", set())
+        patch.setattr(current, "_installed", None)
         global_scope = sentry_sdk.get_global_scope()
         client = global_scope.client
         yield

@@ -15,6 +15,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from importlib.metadata import version as _version
 
+    from mita_otel.audit import (
+        AuditEvent,
+        AuditEventType,
+        AuditOutcome,
+        get_audit_trail,
+        record_audit_event,
+    )
     from mita_otel.configuration import configure
     from mita_otel.errors import ConfigurationError
     from mita_otel.policy import Policy, PolicyError, load_policy
@@ -27,6 +34,9 @@ if TYPE_CHECKING:
     __version__ = _version("mita-otel")
 
 __all__ = [
+    "AuditEvent",
+    "AuditEventType",
+    "AuditOutcome",
     "ConfigurationError",
     "Policy",
     "PolicyError",
@@ -37,10 +47,15 @@ __all__ = [
     "ThresholdProcessor",
     "__version__",
     "configure",
+    "get_audit_trail",
     "load_policy",
+    "record_audit_event",
 ]
 
 _HOMES = {
+    "AuditEvent": "mita_otel.audit",
+    "AuditEventType": "mita_otel.audit",
+    "AuditOutcome": "mita_otel.audit",
     "ConfigurationError": "mita_otel.errors",
     "Policy": "mita_otel.policy",
     "PolicyError": "mita_otel.policy",
@@ -50,7 +65,9 @@ _HOMES = {
     "Telemetry": "mita_otel.telemetry",
     "ThresholdProcessor": "mita_otel.processors.threshold",
     "configure": "mita_otel.configuration",
+    "get_audit_trail": "mita_otel.audit",
     "load_policy": "mita_otel.policy",
+    "record_audit_event": "mita_otel.audit",
 }
 
 

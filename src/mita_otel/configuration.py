@@ -17,6 +17,8 @@ from opentelemetry.sdk.trace.export import SpanExporter
 
 from mita_otel import _otel_compat, semconv
 from mita_otel import environment_variables as variables
+from mita_otel.audit.current import install as install_audit
+from mita_otel.audit.starting import start_audit
 from mita_otel.errors import ConfigurationError
 from mita_otel.instrumentation.fastapi import FastAPIInstrumentation
 from mita_otel.instrumentation.sqlalchemy import SQLAlchemyInstrumentation
@@ -92,6 +94,7 @@ def configure(
 
 
 def _inert(settings: _Settings) -> Telemetry:
+    install_audit(None)
     return Telemetry(
         policy=settings.policy,
         environment=settings.environment,
@@ -180,6 +183,15 @@ def _build(settings: _Settings, strict: bool, env: Mapping[str, str]) -> Telemet
         *start_metrics(resource, redactor),
         *start_logs(resource, redactor, ways_out.error_listeners),
     ]
+    audit = start_audit(
+        policy,
+        redactor,
+        environment=settings.environment,
+        service=str(resource.attributes.get(semconv.SERVICE_NAME, "")),
+        env=env,
+    )
+    if audit is not None:
+        flushables.append(audit)
     applications = FastAPIInstrumentation(policy.instrumentation)
     engines = SQLAlchemyInstrumentation(policy.instrumentation)
     lifecycle = Lifecycle(

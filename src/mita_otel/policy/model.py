@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mita_otel.policy.audit import AuditPolicy
 from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.policy.sampling import SamplingPolicy
 from mita_otel.policy.sections import (
@@ -11,6 +12,7 @@ from mita_otel.policy.sections import (
     Section,
 )
 from mita_otel.policy.sentry import SentryPolicy
+from mita_otel.policy.store import StorePolicy
 from mita_otel.policy.summary import SummaryPolicy
 from mita_otel.policy.thresholds import ThresholdPolicy
 
@@ -30,3 +32,5 @@ class Policy(Section):
     sentry: SentryPolicy
     instrumentation: InstrumentationPolicy
     lifecycle: LifecyclePolicy
+    store: StorePolicy
+    audit: AuditPolicy

@@ -1,0 +1,129 @@
+"""Anchors: signed notes, outside the database, of how far each chain had come.
+
+A chain whose last entries are deleted still verifies by itself. An anchor says which entry was there.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from mita_otel.audit.canonical import canonical
+from mita_otel.audit.errors import AuditError
+from mita_otel.audit.keys import AuditKeys
+from mita_otel.audit.spool import sync_folder
+
+_logger = logging.getLogger("mita_otel.audit")
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """At `noted_ns`, entry `sequence` of the chain was in the database, and `mac` was its signature."""
+
+    chain: str
+    sequence: int
+    mac: str
+    noted_ns: int
+    """Nanoseconds since the epoch."""
+    key_id: str
+    signature: str = ""
+    """Of the other fields, hexadecimal."""
+
+    @classmethod
+    def sign(cls, keys: AuditKeys, *, chain: str, sequence: int, mac: str, noted_ns: int) -> Anchor:
+        """Return a signed anchor."""
+        bare = cls(chain, sequence, mac, noted_ns, keys.current_id)
+        return cls(chain, sequence, mac, noted_ns, keys.current_id, keys.sign("anchor", bare._message()))
+
+    def is_genuine(self, keys: AuditKeys) -> bool:
+        """Return whether the signature is right under a key that is known."""
+        return keys.verify("anchor", self._message(), self.signature, self.key_id)
+
+    def line(self) -> bytes:
+        """Return the anchor as a line of JSON."""
+        return canonical(asdict(self)) + b"\n"
+
+    def _message(self) -> bytes:
+        return canonical([self.chain, self.sequence, self.mac, self.noted_ns, self.key_id])
+
+    @classmethod
+    def from_mapping(cls, fields: Any) -> Anchor:
+        """Return the anchor of a parsed line.
+
+        Raises:
+            ValueError: It is not one.
+        """
+        try:
+            return cls(
+                chain=str(fields["chain"]),
+                sequence=int(fields["sequence"]),
+                mac=str(fields["mac"]),
+                noted_ns=int(fields["noted_ns"]),
+                key_id=str(fields["key_id"]),
+                signature=str(fields["signature"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"not an anchor ({type(error).__name__}: {error})") from error
+
+
+class AnchorSink(Protocol):
+    """Where anchors go."""
+
+    def note(self, anchor: Anchor, /) -> None:
+        """Keep the anchor.
+
+        Raises:
+            OSError: It could not be kept.
+        """
+
+
+class AnchorFile:
+    """Appends anchors to a file. Several processes may share it.
+
+    Args:
+        path: The file; its folder is made if it is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def note(self, anchor: Anchor) -> None:
+        """Append the anchor and flush it to the disk."""
+        new = not self.path.exists()
+        if new:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        descriptor = os.open(self.path, flags, 0o600)
+        try:
+            line = anchor.line()
+            if os.write(descriptor, line) != len(line):
+                raise OSError(f"{self.path}: the disk took half a line")
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if new:
+            sync_folder(self.path.parent)
+
+
+def read_anchors(path: Path) -> Iterator[Anchor]:
+    """Yield the anchors of a file.
+
+    Raises:
+        AuditError: The file cannot be read, or a line of it is not an anchor.
+    """
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                if not line.strip() or not line.endswith("\n"):
+                    continue  # half a line: the process was killed while it wrote
+                try:
+                    yield Anchor.from_mapping(json.loads(line))
+                except ValueError as error:
+                    raise AuditError(f"{path}, line {number}: {error}; who changed it?") from error
+    except OSError as error:
+        raise AuditError(f"the anchors {path} cannot be read: {error.strerror or error}") from error

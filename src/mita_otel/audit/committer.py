@@ -1,0 +1,252 @@
+"""Makes entries durable: a place in the chain, a line in the spool, one flush to the disk for many threads."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from mita_otel.audit.chain import Chain, Place, SealedEntry
+from mita_otel.audit.draft import Draft
+from mita_otel.audit.errors import AuditWriteError
+from mita_otel.audit.keys import AuditKeys
+from mita_otel.audit.spool import ChainLock, SpoolFolder, SpoolWriter
+from mita_otel.policy.audit import SpoolPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReceipt:
+    """Says that an entry is on the disk, and where it stands."""
+
+    chain: str
+    sequence: int
+    mac: str
+    """Its signature: whoever keeps it can prove that the entry was there."""
+    recorded_ns: int
+    """Nanoseconds since the epoch."""
+
+    @property
+    def recorded_at(self) -> datetime:
+        """When it was recorded, UTC."""
+        return datetime.fromtimestamp(self.recorded_ns / 1e9, UTC)
+
+
+@dataclass(slots=True)
+class _Ticket:
+    """What one caller waits for."""
+
+    draft: Draft
+    receipt: AuditReceipt | None = None
+    error: BaseException | None = None
+
+
+@dataclass(slots=True)
+class _Open:
+    """The chain that is being written."""
+
+    chain: Chain
+    writer: SpoolWriter
+    lock: ChainLock
+
+
+@dataclass(slots=True)
+class WriteState:
+    """What happened to writes lately."""
+
+    refused: int = 0
+    """Entries that could not be made durable since the last that could."""
+    since_ns: int = 0
+    error: str = ""
+    written: int = field(default=0)
+    """Entries of this process that were made durable."""
+
+
+class Committer:
+    """Thread-safe. Opens a chain with the first entry; after trouble, or a fork, it begins another.
+
+    Args:
+        folder: The spool.
+        policy: How entries are flushed, and when the next segment is begun.
+        keys: The keys.
+        opening: Makes the drafts that a new chain begins with.
+        closing: Makes the draft that a chain ends with.
+        failure: Makes the draft that tells of refused entries, once there is room again.
+        clock_ns: Nanoseconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        folder: SpoolFolder,
+        policy: SpoolPolicy,
+        keys: AuditKeys,
+        *,
+        opening: Callable[[], Sequence[Draft]],
+        closing: Callable[[], Draft],
+        failure: Callable[[WriteState], Draft],
+        clock_ns: Callable[[], int],
+    ) -> None:
+        self._folder = folder
+        self._policy = policy
+        self._keys = keys
+        self._opening = opening
+        self._closing = closing
+        self._failure = failure
+        self._clock_ns = clock_ns
+        self._open: _Open | None = None
+        self.state = WriteState()
+        self._reset()
+
+    def _reset(self) -> None:
+        # Re-entrant, so that a signal handler on the writing thread is told off and does not hang.
+        self._lock = threading.RLock()
+        self._writing = False
+        self._waiting: deque[_Ticket] = deque()
+
+    def commit(self, draft: Draft) -> AuditReceipt:
+        """Return once the entry is on the disk.
+
+        Raises:
+            AuditWriteError: It is not there.
+        """
+        ticket = _Ticket(draft)
+        if self._policy.commit == "group":
+            self._waiting.append(ticket)
+        with self._lock:
+            if self._writing:
+                with contextlib.suppress(ValueError):
+                    self._waiting.remove(ticket)
+                raise AuditWriteError(
+                    "an audit entry cannot be recorded by a signal handler that interrupts another"
+                )
+            if ticket.receipt is None and ticket.error is None:
+                # Whoever waited while another wrote finds several here, and flushes once for all of them.
+                batch = [ticket]
+                if self._policy.commit == "group":
+                    batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
+                self._write(batch)
+        if ticket.error is not None:
+            raise AuditWriteError(
+                f"an audit entry could not be written to {self._folder.path}: {_reason(ticket.error)}; "
+                "it is not in the trail"
+            ) from ticket.error
+        if ticket.receipt is None:  # pragma: no cover - `_write` sets one or the other
+            raise AuditWriteError("an audit entry was not written")
+        return ticket.receipt
+
+    def open(self) -> None:
+        """Begin a chain, if there is none, with its first entries.
+
+        Raises:
+            AuditWriteError: They could not be written.
+        """
+        with self._lock:
+            if self._open is None and not self._writing:
+                self._write([])
+                if self.state.error:
+                    raise AuditWriteError(
+                        f"the audit trail cannot be begun in {self._folder.path}: {self.state.error}"
+                    )
+
+    @property
+    def position(self) -> tuple[str, tuple[int, int]] | None:
+        """The current chain, its current segment, and how many bytes of that are on the disk."""
+        current = self._open
+        return None if current is None else (current.chain.id, current.writer.committed)
+
+    def seal_if_due(self) -> None:
+        """Seal a segment that is old enough although nobody writes."""
+        with self._lock:
+            if self._open is not None and not self._writing:
+                self._open.writer.seal_if_due()
+
+    def close(self) -> str | None:
+        """End the chain with its last entry. What comes later begins another chain.
+
+        Returns:
+            The chain's id, or None if there was none.
+        """
+        with self._lock:
+            current = self._open
+            if current is None or self._writing:
+                return None
+            ticket = _Ticket(self._closing())
+            self._write([ticket])
+            self._abandon()
+            return current.chain.id
+
+    def abandon(self) -> None:
+        """Let go of the chain as it is: what is in the spool is moved by whoever takes it over."""
+        with self._lock:
+            self._abandon()
+
+    def forget(self) -> None:
+        """Begin anew in a forked child: chain and files stay the parent's."""
+        if self._open is not None:
+            self._open.writer.forget()
+            self._open.lock.forget()
+            self._open = None
+        self.state = WriteState()
+        self._reset()
+
+    def _write(self, batch: Sequence[_Ticket]) -> None:
+        self._writing = True
+        try:
+            self._write_all(batch)
+        except BaseException as error:
+            for ticket in batch:
+                ticket.error = error
+            self.state.refused += len(batch)
+            self.state.since_ns = self.state.since_ns or self._clock_ns()
+            self.state.error = _reason(error)
+            if not isinstance(error, OSError) or (self._open is not None and self._open.writer.broken):
+                self._abandon()
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            self._writing = False
+
+    def _write_all(self, batch: Sequence[_Ticket]) -> None:
+        begins = self._open is None
+        current = self._open or self._begin()
+        before = list(self._opening()) if begins or current.chain.head.sequence == 0 else []
+        if self.state.refused:
+            before.append(self._failure(self.state))
+        place = current.chain.head
+        sealed: list[SealedEntry] = []
+        places: list[Place] = []
+        for draft in [*before, *(ticket.draft for ticket in batch)]:
+            places.append(place)
+            entry, place = current.chain.seal(draft, place)
+            sealed.append(entry)
+        current.writer.commit(b"".join(entry.line() for entry in sealed))
+        current.chain.advance(place)
+        skip = len(before)
+        for ticket, entry, at, after in zip(
+            batch, sealed[skip:], places[skip:], [*places[skip + 1 :], place], strict=True
+        ):
+            ticket.receipt = AuditReceipt(current.chain.id, at.sequence, entry.mac, after.not_before_ns - 1)
+        self.state = WriteState(written=self.state.written + len(sealed))
+
+    def _begin(self) -> _Open:
+        self._folder.make()
+        chain = Chain(self._keys, clock_ns=self._clock_ns)
+        lock = ChainLock.take(self._folder.lock_path(chain.id))
+        if lock is None:
+            raise AuditWriteError(f"the lock of the new chain {chain.id} is taken")
+        self._open = _Open(chain, SpoolWriter(self._folder, chain.id, self._policy), lock)
+        return self._open
+
+    def _abandon(self) -> None:
+        if self._open is not None:
+            self._open.writer.seal()
+            self._open.lock.release(remove=False)
+            self._open = None
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return str(error) or type(error).__name__

@@ -1,0 +1,117 @@
+"""From what a service tells to what is written: redacted, bounded, the personal part kept apart."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from opentelemetry import trace
+from opentelemetry.trace import format_span_id, format_trace_id
+
+from mita_otel.audit.canonical import canonical, clean_text
+from mita_otel.audit.event import AuditEvent
+from mita_otel.audit.personal import Personal, take_out
+from mita_otel.policy.audit import AuditPolicy
+from mita_otel.redaction import Redactor
+
+_TREES: Final = ("details", "before", "after")
+_TEXTS: Final = ("resource_type", "resource_id", "request_id", "trace_id", "span_id")
+_MAX_TEXT: Final = 512
+"""Characters of a single field, such as a user's id; they are database columns with an index."""
+_NS: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where entries come from: the same for all of a process."""
+
+    service: str
+    host: str
+    environment: str
+    process: int
+    """The process's id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An entry without its place in the chain."""
+
+    fields: Mapping[str, Any]
+    """What is signed, apart from the chain's own fields."""
+    personal: Personal | None
+
+
+class Drafter:
+    """Makes drafts. Nothing that it returns has not passed the redactor.
+
+    Args:
+        policy: What is personal, and how large an entry may be.
+        redactor: What must never be written.
+    """
+
+    def __init__(self, policy: AuditPolicy, redactor: Redactor) -> None:
+        self._names = frozenset(name.lower() for name in policy.personal)
+        self._max_bytes = policy.max_entry_kilobytes * 1024
+        self._redactor = redactor
+
+    def draft(self, event: AuditEvent, origin: Origin) -> Draft:
+        """Return the draft of an event."""
+        user_id = self.user_id(event.user_id)
+        span = trace.get_current_span().get_span_context()
+        fields: dict[str, Any] = {
+            "type": str(event.event_type),
+            "outcome": str(event.outcome),
+            "service": origin.service,
+            "host": origin.host,
+            "environment": origin.environment,
+            "process": origin.process,
+        }
+        told: dict[str, str | None] = {name: self._text(name, getattr(event, name)) for name in _TEXTS}
+        if told["trace_id"] is None and span.is_valid:
+            told["trace_id"] = format_trace_id(span.trace_id)
+            told["span_id"] = told["span_id"] or format_span_id(span.span_id)
+        trees: dict[str, Any] = {
+            name: self._redactor.attributes(tree)
+            for name in _TREES
+            if (tree := getattr(event, name)) is not None
+        }
+        rest, taken = take_out(
+            {**{name: text for name, text in told.items() if text is not None}, **trees}, self._names, user_id
+        )
+        fields.update(self._bounded(rest))
+        if event.occurred_at is not None:
+            fields["occurred_ns"] = _nanoseconds(event.occurred_at)
+        who = {
+            "user_id": user_id,
+            "client_address": self._text("client_address", event.client_address),
+            "fields": taken,
+        }
+        personal = {name: value for name, value in who.items() if value}
+        return Draft(fields, Personal.seal(personal) if personal else None)
+
+    def user_id(self, user_id: str | None) -> str | None:
+        """Return a user's id as it is written, and so as it is found again."""
+        return self._text("user_id", user_id)
+
+    def _text(self, name: str, text: str | None) -> str | None:
+        if text is None:
+            return None
+        safe = self._redactor.value(name, str(text))
+        return None if safe is None else clean_text(str(safe))[:_MAX_TEXT]
+
+    def _bounded(self, rest: dict[str, Any]) -> dict[str, Any]:
+        """Replace the largest trees until the entry is small enough: what they were stays provable."""
+        sizes = {name: len(canonical(rest[name])) for name in _TREES if name in rest}
+        while sizes and sum(sizes.values()) > self._max_bytes:
+            largest = max(sizes, key=sizes.__getitem__)
+            digest = hashlib.sha256(canonical(rest[largest])).hexdigest()
+            rest[largest] = {"left_out": "too large", "bytes": sizes.pop(largest), "sha256": digest}
+        return rest
+
+
+def _nanoseconds(moment: datetime) -> int:
+    whole = moment.astimezone(UTC)
+    return int(whole.replace(microsecond=0).timestamp()) * _NS + whole.microsecond * 1000

@@ -1,0 +1,95 @@
+"""The keys of the hash chain: HMAC-SHA256, from the environment, with older ones kept for verification."""
+
+from __future__ import annotations
+
+import hmac
+import os
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal
+
+from mita_otel import environment_variables as variables
+from mita_otel.errors import ConfigurationError
+
+UNKEYED: Final = "unkeyed"
+"""Key id of a chain without a key: accidents are found, a forger who knows the format is not."""
+
+Purpose = Literal["entry", "anchor", "tombstone", "erasure", "erased-entry", "hold", "subject", "report"]
+"""What is signed. A signature made for one purpose is not valid for another."""
+
+_MIN_CHARACTERS: Final = 16
+_ID_CHARACTERS: Final = 12
+
+
+class AuditKeys:
+    """Signs with the current key, and verifies with any that is known.
+
+    A key's id is derived from the key, so that rotation needs no names: set the new key, and move the
+    former one to the old keys.
+
+    Args:
+        current: The key that signs. None: entries are chained without a key.
+        old: Keys that only verify.
+    """
+
+    def __init__(self, current: bytes | None, old: Iterable[bytes] = ()) -> None:
+        self._keys: dict[str, bytes] = {_key_id(key): key for key in old}
+        self.current_id = UNKEYED if current is None else _key_id(current)
+        """Id of the key that signs."""
+        self._keys[self.current_id] = current or b""
+        self._knows_keys = set(self._keys) != {UNKEYED}
+
+    @classmethod
+    def from_environment(cls, env: Mapping[str, str] | None = None) -> AuditKeys:
+        """Return the keys of `MITA_OTEL_AUDIT_KEY` and `MITA_OTEL_AUDIT_OLD_KEYS`.
+
+        Raises:
+            ConfigurationError: A key is too short to be one.
+        """
+        env = os.environ if env is None else env
+        current = env.get(variables.AUDIT_KEY, "").strip()
+        old = [key.strip() for key in env.get(variables.AUDIT_OLD_KEYS, "").split(",") if key.strip()]
+        for name, key in [(variables.AUDIT_KEY, current), *((variables.AUDIT_OLD_KEYS, key) for key in old)]:
+            if key and len(key) < _MIN_CHARACTERS:
+                raise ConfigurationError(
+                    f"{name} has a key of {len(key)} characters; it needs at least {_MIN_CHARACTERS}. "
+                    "Make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
+                )
+        return cls(current.encode() if current else None, [key.encode() for key in old])
+
+    @property
+    def keyed(self) -> bool:
+        """Whether new entries are signed with a key."""
+        return self.current_id != UNKEYED
+
+    @property
+    def expects_keys(self) -> bool:
+        """Whether any key is known at all: then a chain without one is suspicious."""
+        return self._knows_keys
+
+    def knows(self, key_id: str) -> bool:
+        """Return whether the key is there, so that its signatures can be verified."""
+        return key_id in self._keys
+
+    def sign(self, purpose: Purpose, message: bytes, key_id: str | None = None) -> str:
+        """Return the signature, hexadecimal.
+
+        Args:
+            purpose: What the message is.
+            message: The bytes.
+            key_id: Whose signature. None: the current key's.
+
+        Raises:
+            KeyError: There is no such key.
+        """
+        key = self._keys[self.current_id if key_id is None else key_id]
+        return hmac.digest(key, b"mita-otel " + purpose.encode() + b"\0" + message, "sha256").hex()
+
+    def verify(self, purpose: Purpose, message: bytes, signature: str, key_id: str) -> bool:
+        """Return whether the signature is that of the message under a key that is known."""
+        return self.knows(key_id) and hmac.compare_digest(
+            self.sign(purpose, message, key_id).encode(), signature.encode("utf-8", "replace")
+        )
+
+
+def _key_id(key: bytes) -> str:
+    return hmac.digest(key, b"mita-otel key id", "sha256").hex()[:_ID_CHARACTERS]

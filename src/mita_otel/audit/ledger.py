@@ -1,0 +1,108 @@
+"""The database's side of the trail: entries come in once, in order, and are never changed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import func, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from mita_otel.audit.chain import SealedEntry
+from mita_otel.audit.errors import ChainConflictError
+from mita_otel.store.database import Database
+from mita_otel.store.migrate import require
+from mita_otel.store.tables import AuditEntryRow
+
+_logger = logging.getLogger("mita_otel.audit")
+
+
+class Ledger:
+    """The audit tables.
+
+    Args:
+        database: The store.
+        migrate: Whether tables may be made where they are missing.
+    """
+
+    def __init__(self, database: Database, *, migrate: bool) -> None:
+        self.database = database
+        self._migrate = migrate
+        self._ready = False
+
+    def add(self, entries: Sequence[SealedEntry]) -> None:
+        """Add entries of one chain, in order. Those that are there already are not added again.
+
+        Raises:
+            StoreUnavailableError: The database does not answer; nothing is lost, try again.
+            ChainConflictError: Another entry has an entry's place.
+        """
+        self._prepare()
+        rows = [entry_row(entry) for entry in entries]
+        try:
+            self._insert(rows)
+        except IntegrityError:
+            # A mover before us died between its commit and the end of its segment.
+            self._insert(self._missing(rows))
+
+    def present(self, chain: str, first: int, last: int) -> int:
+        """Return how many entries of a stretch, both ends included, are there."""
+        table = AuditEntryRow
+        with self.database.read() as connection:
+            return connection.execute(
+                select(func.count()).where(table.chain == chain, table.sequence.between(first, last))
+            ).scalar_one()
+
+    def _prepare(self) -> None:
+        if not self._ready:
+            require(self.database, migrate=self._migrate)
+            self._ready = True
+
+    def _insert(self, rows: list[dict[str, Any]]) -> None:
+        if rows:
+            with self.database.write() as connection:
+                connection.execute(insert(AuditEntryRow), rows)
+
+    def _missing(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        table, chain = AuditEntryRow, rows[0]["chain"]
+        with self.database.read() as connection:
+            found = connection.execute(
+                select(table.sequence, table.mac).where(
+                    table.chain == chain, table.sequence.between(rows[0]["sequence"], rows[-1]["sequence"])
+                )
+            )
+            there: dict[int, str] = {row.sequence: row.mac for row in found}
+        for row in rows:
+            if there.get(row["sequence"], row["mac"]) != row["mac"]:
+                raise ChainConflictError(
+                    f"the database has another entry at {chain} {row['sequence']}; run: mita-otel audit verify"
+                )
+        return [row for row in rows if row["sequence"] not in there]
+
+
+def entry_row(entry: SealedEntry) -> dict[str, Any]:
+    """Return the row of an entry: what is signed, and the columns that repeat parts of it."""
+    fields = entry.fields
+    personal = entry.personal
+    values = personal.values if personal else {}
+    return {
+        "chain": fields["chain"],
+        "sequence": fields["sequence"],
+        "recorded_ns": fields["recorded_ns"],
+        "event_type": fields["type"],
+        "outcome": fields["outcome"],
+        "service": fields["service"],
+        "user_id": values.get("user_id"),
+        "resource_type": fields.get("resource_type"),
+        "resource_id": fields.get("resource_id"),
+        "request_id": fields.get("request_id"),
+        "trace_id": fields.get("trace_id"),
+        "body": entry.body.decode(),
+        "mac": entry.mac,
+        "key_id": entry.key_id,
+        "personal": personal.data.decode() if personal else None,
+        "personal_key": personal.key if personal else None,
+        "erasure_id": None,
+        "erasure_mac": None,
+    }

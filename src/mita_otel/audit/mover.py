@@ -1,0 +1,206 @@
+"""Moves entries from the spool to the database: in order, once, and nothing leaves the spool before it is there."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from mita_otel.audit.anchors import Anchor, AnchorSink
+from mita_otel.audit.chain import SealedEntry
+from mita_otel.audit.errors import ChainConflictError
+from mita_otel.audit.keys import AuditKeys
+from mita_otel.audit.spool import ChainLock, Segment, SpoolFolder
+from mita_otel.audit.spool_reader import Damage, read_segment
+
+if TYPE_CHECKING:
+    from mita_otel.audit.ledger import Ledger
+
+_logger = logging.getLogger("mita_otel.audit")
+
+_EVIDENCE: Final = ".evidence"
+"""Ending of a segment that somebody has to look at. Nothing reads or deletes it."""
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far a segment has been moved."""
+
+    offset: int = 0
+    first: int | None = None
+    """Sequence of the segment's first entry."""
+    last: tuple[int, str] | None = None
+    """Sequence and signature of the last entry that is in the database."""
+    entries: int = 0
+    damaged: bool = False
+
+
+@dataclass(slots=True)
+class ChainProgress:
+    """How far a chain has been moved, kept by whoever moves it between two calls."""
+
+    segments: dict[int, _Progress] = field(default_factory=dict)
+    anchored_at: float = float("-inf")
+
+
+class Mover:
+    """Moves chains. Whoever calls owns the chain: it is the writer's process, or has the chain's lock.
+
+    Args:
+        folder: The spool.
+        ledger: The database.
+        keys: Tells a torn line from a whole one, and signs anchors.
+        anchors: Where the anchors go.
+        max_batch: Entries of one transaction.
+        anchor_every_s: Seconds between two anchors of a growing chain.
+        clock: Monotonic seconds.
+        clock_ns: Nanoseconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        folder: SpoolFolder,
+        ledger: Ledger,
+        keys: AuditKeys,
+        anchors: Sequence[AnchorSink],
+        *,
+        max_batch: int,
+        anchor_every_s: float,
+        clock: Callable[[], float] = time.monotonic,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._folder = folder
+        self._ledger = ledger
+        self._keys = keys
+        self._anchors = anchors
+        self._max_batch = max_batch
+        self._anchor_every_s = anchor_every_s
+        self._clock = clock
+        self._clock_ns = clock_ns
+
+    def move(self, chain: str, progress: ChainProgress, committed: tuple[int, int] | None = None) -> None:
+        """Move everything of a chain that is on the disk.
+
+        Args:
+            chain: Its id.
+            progress: How far it was moved before.
+            committed: The writer's current segment, and how many of its bytes are on the disk. None: the
+                writer is gone, and every segment is all that there will be.
+
+        Raises:
+            StoreUnavailableError: The database does not answer. What was moved is remembered.
+            OSError: The spool or the anchors cannot be read or written.
+            ChainConflictError: The database has other entries in the places of the current segment's.
+        """
+        for segment in self._folder.segments(chain):
+            final = committed is None or segment.number < committed[0]
+            if committed is not None and segment.number > committed[0]:
+                break
+            state = progress.segments.setdefault(segment.number, _Progress())
+            try:
+                self._move_segment(segment, state, None if final or committed is None else committed[1])
+            except ChainConflictError as conflict:
+                _logger.critical("%s; the segment is kept as evidence", conflict)
+                self._set_aside(segment)
+                if not final:
+                    raise  # the writer has to begin another chain
+                continue
+            if final:
+                self._finish(segment, state)
+                del progress.segments[segment.number]
+                progress.anchored_at = self._clock()
+            elif state.last and self._clock() - progress.anchored_at >= self._anchor_every_s:
+                self._anchor(chain, state.last)
+                progress.anchored_at = self._clock()
+
+    def adopt(self, own: str | None = None) -> int:
+        """Move the chains of processes that are gone.
+
+        Args:
+            own: The chain of this process, which is left alone.
+
+        Returns:
+            How many chains were taken over and moved.
+        """
+        adopted = 0
+        for chain in self._folder.chains():
+            if chain == own:
+                continue
+            lock = ChainLock.take(self._folder.lock_path(chain))
+            if lock is None:
+                continue
+            finished = False
+            try:
+                self.move(chain, ChainProgress())
+                finished = not self._folder.segments(chain)
+                adopted += 1
+            finally:
+                lock.release(remove=finished)
+        return adopted
+
+    def _move_segment(self, segment: Segment, state: _Progress, end: int | None) -> None:
+        found = read_segment(segment.path, self._keys, state.offset, end)
+        while batch := list(islice(found, self._max_batch)):
+            entries = [entry for _, entry in batch if isinstance(entry, SealedEntry)]
+            self._ledger.add(entries)
+            self._remember(state, entries)
+            for _, damage in batch:
+                if isinstance(damage, Damage):
+                    self._report(damage, state)
+            state.offset = batch[-1][0]
+
+    def _remember(self, state: _Progress, entries: Iterable[SealedEntry]) -> None:
+        for entry in entries:
+            sequence = int(entry.fields["sequence"])
+            state.first = sequence if state.first is None else state.first
+            state.last = sequence, entry.mac
+            state.entries += 1
+
+    def _report(self, damage: Damage, state: _Progress) -> None:
+        if damage.torn:
+            _logger.warning(
+                "%s ends in half an entry of %d bytes: its writer was killed before it said that it was written",
+                damage.path,
+                damage.length,
+            )
+            return
+        state.damaged = True
+        _logger.critical(
+            "%s is damaged at byte %d (%d bytes); the other entries are moved, and the file is kept as evidence",
+            damage.path,
+            damage.offset,
+            damage.length,
+        )
+
+    def _finish(self, segment: Segment, state: _Progress) -> None:
+        """Let go of a segment, once it is certain that all of it is in the database."""
+        if state.first is not None and state.last is not None:
+            present = self._ledger.present(segment.chain, state.first, state.last[0])
+            if present < state.entries:
+                _logger.critical(
+                    "%d entries of the audit trail vanished from the database after they were committed "
+                    "(chain %s, %d to %d); they are added again from the spool",
+                    state.entries - present,
+                    segment.chain,
+                    state.first,
+                    state.last[0],
+                )
+                self._move_segment(segment, _Progress(damaged=state.damaged), None)
+            self._anchor(segment.chain, state.last)
+        if state.damaged:
+            self._set_aside(segment)
+        else:
+            segment.path.unlink(missing_ok=True)
+
+    def _set_aside(self, segment: Segment) -> None:
+        segment.path.rename(segment.path.with_name(segment.path.name + _EVIDENCE))
+
+    def _anchor(self, chain: str, last: tuple[int, str]) -> None:
+        anchor = Anchor.sign(
+            self._keys, chain=chain, sequence=last[0], mac=last[1], noted_ns=self._clock_ns()
+        )
+        for sink in self._anchors:
+            sink.note(anchor)

@@ -1,0 +1,76 @@
+"""The section of a policy that says how the audit trail is kept."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt
+
+from mita_otel.policy.sections import Seconds, Section
+
+
+class SpoolPolicy(Section):
+    """Where entries are made durable first: files that are flushed to the disk before the caller goes on."""
+
+    folder: Annotated[str, Field(min_length=1)]
+    """Folder of the spool, on a local disk; relative to the working directory. `MITA_OTEL_AUDIT_SPOOL` wins."""
+    commit: Literal["group", "entry"]
+    """`group`: entries of several threads share one flush to the disk. `entry`: each has its own."""
+    segment_kilobytes: PositiveInt
+    """Size at which the next file is begun. A file goes away once all of it is in the database."""
+    segment_s: Seconds
+    """Age at which the next file is begun."""
+    warn_megabytes: PositiveInt
+    """Waiting entries of this size are a warning in the log and in the health view."""
+
+
+class MoverPolicy(Section):
+    """The thread that moves entries from the spool to the database."""
+
+    max_batch: Annotated[int, Field(ge=1, le=10_000)]
+    """Entries of one database transaction."""
+    delay_ms: Annotated[float, Field(gt=0)]
+    """Milliseconds an entry waits for company."""
+    retry_first_s: Seconds
+    """Seconds after a first failure; doubled after each further one."""
+    retry_max_s: Seconds
+    """Most seconds between two tries."""
+    adopt_s: Seconds
+    """Seconds between two looks for the spools of processes that died."""
+    read_wait_s: Seconds
+    """Seconds that a read of the trail waits for entries on their way to the database."""
+
+
+class AnchorPolicy(Section):
+    """Signed notes of where each chain stands, kept outside the database.
+
+    Without them nobody would notice that the last entries of a chain were deleted.
+    """
+
+    path: Annotated[str, Field(min_length=1)]
+    """File that the notes are appended to. Copy or ship it elsewhere; `MITA_OTEL_AUDIT_ANCHORS` wins."""
+    every_s: Seconds
+    """Seconds between two notes of the same chain while it grows."""
+    url: str
+    """Where each note is posted as well (JSON); empty: nowhere."""
+    timeout_s: Seconds
+    """Seconds one post may take."""
+
+
+class AuditPolicy(Section):
+    """How the audit trail is kept."""
+
+    start: Literal["on_demand", "configure", "off"]
+    """`configure`: the trail starts, with an entry about the policy, when telemetry does. `on_demand`: with
+    the first entry, or like `configure` where `MITA_OTEL_DATABASE_URL` is set. `off`: there is none."""
+    on_failure: Literal["raise", "log"]
+    """What a caller gets whose entry cannot be made durable: an exception, or a line in the log."""
+    personal: tuple[str, ...]
+    """Names in details whose values are personal: kept apart, so that they can be erased."""
+    max_entry_kilobytes: PositiveInt
+    """Size of an entry's details; what is larger is replaced by its digest."""
+    log_records: bool
+    """Whether each entry is an OpenTelemetry log record as well, for a SIEM."""
+    spool: SpoolPolicy
+    mover: MoverPolicy
+    anchors: AnchorPolicy

@@ -1,0 +1,204 @@
+"""One database, SQLite or PostgreSQL: connections that are never traced, keep deadlines and survive forks."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+from sqlalchemy import create_engine, event
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.pool import NullPool, QueuePool
+
+from mita_otel.policy.store import StorePolicy
+from mita_otel.store.errors import StoreError, StoreUnavailableError
+
+_WRITE: Final = "mita_write"
+_DRIVERS: Final = {"postgresql": "postgresql+psycopg", "sqlite": "sqlite"}
+"""The driver that is used, whichever (asynchronous, perhaps) the service's own URL names."""
+
+
+class Database:
+    """The store's database.
+
+    Args:
+        url: SQLAlchemy's URL: `sqlite:///mita-otel.db`, `postgresql://user@host/name`.
+        policy: Timeouts and the size of the pool.
+
+    Raises:
+        StoreError: The URL is not one, or its driver is not installed.
+    """
+
+    def __init__(self, url: str, policy: StorePolicy) -> None:
+        self._policy = policy
+        self.url = _our_url(url)
+        """The URL in use; `str()` of it hides the password."""
+        self.engine = self._make_engine()
+        if hasattr(os, "register_at_fork"):
+            forget = weakref.WeakMethod(self._forget_connections)
+
+            def after_in_child() -> None:
+                if (method := forget()) is not None:
+                    method()
+
+            os.register_at_fork(after_in_child=after_in_child)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it is SQLite; otherwise it is PostgreSQL."""
+        return self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Give a connection in a transaction that sees one state of the database, and changes nothing.
+
+        Raises:
+            StoreUnavailableError: The database does not answer.
+        """
+        with self._connection() as connection:
+            if not self.is_sqlite:
+                connection = connection.execution_options(
+                    isolation_level="REPEATABLE READ", postgresql_readonly=True
+                )
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Give a connection in a transaction that commits at the end, or not at all.
+
+        Raises:
+            StoreUnavailableError: The database does not answer, or somebody holds a lock for too long.
+        """
+        with self._connection() as connection:
+            connection = connection.execution_options(**{_WRITE: True})
+            with connection.begin():
+                if not self.is_sqlite:
+                    connection.exec_driver_sql(
+                        # What is committed leaves the spool: a server that would rather be quick may not say so.
+                        "SET LOCAL synchronous_commit = on; "
+                        f"SET LOCAL statement_timeout = {int(self._policy.statement_timeout_s * 1000)}; "
+                        f"SET LOCAL lock_timeout = {int(self._policy.lock_timeout_s * 1000)}"
+                    )
+                yield connection
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        with suppress_instrumentation():
+            try:
+                with self.engine.connect() as connection:
+                    yield connection
+            except DBAPIError as error:
+                if is_outage(error):
+                    raise StoreUnavailableError(
+                        f"the database {self.url} does not answer: {first_line(error)}; "
+                        "check MITA_OTEL_DATABASE_URL and that the server runs"
+                    ) from error
+                raise
+
+    def _make_engine(self) -> Engine:
+        timeout_s = self._policy.connect_timeout_s
+        try:
+            if self.url.get_backend_name() == "sqlite":
+                engine = create_engine(
+                    self.url,
+                    poolclass=None if _in_memory(self.url) else NullPool,
+                    connect_args={"timeout": self._policy.lock_timeout_s, "check_same_thread": False},
+                )
+                _prepare_sqlite(engine)
+                return engine
+            return create_engine(
+                self.url,
+                poolclass=QueuePool,
+                pool_size=self._policy.pool_size,
+                max_overflow=0,
+                pool_timeout=timeout_s,
+                pool_pre_ping=True,
+                connect_args={
+                    "connect_timeout": max(1, int(timeout_s)),
+                    "application_name": "mita-otel",
+                    # A server that vanishes without a word is noticed within about the statement's time.
+                    "keepalives_idle": max(1, int(timeout_s)),
+                    "tcp_user_timeout": int(self._policy.statement_timeout_s * 1000),
+                },
+            )
+        except ImportError as error:
+            raise StoreError(
+                f"the driver {error.name} of {self.url} is not installed; "
+                "install it with: pip install 'mita-otel[postgresql]'"
+            ) from error
+
+    def _forget_connections(self) -> None:
+        self.engine.dispose(close=False)
+
+
+def is_outage(error: DBAPIError) -> bool:
+    """Return whether the database, and not the statement, is at fault: it may work later."""
+    name = type(error.orig).__name__
+    return error.connection_invalidated or name in {
+        "OperationalError",
+        "InterfaceError",
+        "LockNotAvailable",
+        "QueryCanceled",
+        "AdminShutdown",
+        "CrashShutdown",
+        "CannotConnectNow",
+        "TooManyConnections",
+        "DiskFull",
+        "ReadOnlySqlTransaction",
+        "DeadlockDetected",
+        "SerializationFailure",
+        "ConnectionTimeout",
+    }
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of the driver's message: the rest repeats the statement."""
+    original = getattr(error, "orig", None) or error
+    return (str(original).strip().splitlines() or [type(original).__name__])[0]
+
+
+def _our_url(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+        backend = {"postgres": "postgresql"}.get(parsed.get_backend_name(), parsed.get_backend_name())
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise StoreError(
+            "MITA_OTEL_DATABASE_URL is not a database URL; write it as in postgresql://user:password@host/name "
+            "or sqlite:///mita-otel.db"
+        ) from error
+    if backend not in _DRIVERS:
+        raise StoreError(
+            f"the store cannot use {backend}; MITA_OTEL_DATABASE_URL takes sqlite:/// and postgresql:// URLs"
+        )
+    return parsed.set(drivername=_DRIVERS[backend])
+
+
+def _in_memory(url: URL) -> bool:
+    return url.database in (None, "", ":memory:")
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    """Let transactions begin when we say so (the driver would wait for the first change), and last."""
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: Any, record: Any) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get(_WRITE)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,17 @@
+"""What a caller is told when the store cannot be used."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mita_otel.errors import ConfigurationError
+
+INSTALL: Final = "pip install 'mita-otel[store]'"
+
+
+class StoreError(ConfigurationError):
+    """The store cannot be used; the message names what is missing or wrong, and the mend."""
+
+
+class StoreUnavailableError(StoreError):
+    """The database does not answer, or not in time."""

@@ -1,0 +1,106 @@
+"""The chain: each entry names the one before it, and a clock that steps back is held up and noted."""
+
+from __future__ import annotations
+
+import pytest
+
+from mita_otel.audit.chain import Chain, SealedEntry, genesis
+from mita_otel.audit.draft import Draft
+from mita_otel.audit.keys import UNKEYED, AuditKeys
+from mita_otel.audit.personal import Personal
+from mita_otel.errors import ConfigurationError
+
+KEYS = AuditKeys(b"k" * 32)
+
+
+def sealed(chain: Chain, count: int, **fields: object) -> list[SealedEntry]:
+    entries = []
+    for number in range(count):
+        entry, place = chain.seal(Draft({"type": "a", "n": number, **fields}, None), chain.head)
+        chain.advance(place)
+        entries.append(entry)
+    return entries
+
+
+def test_each_entry_names_the_signature_of_the_one_before() -> None:
+    chain = Chain(KEYS)
+    entries = sealed(chain, 3)
+    assert [entry.fields["sequence"] for entry in entries] == [0, 1, 2]
+    assert entries[0].fields["previous"] == genesis(KEYS, chain.id, KEYS.current_id)
+    assert [entry.fields["previous"] for entry in entries[1:]] == [entry.mac for entry in entries[:-1]]
+    assert all(KEYS.verify("entry", entry.body, entry.mac, entry.key_id) for entry in entries)
+
+
+def test_sealing_does_not_move_the_head() -> None:
+    chain = Chain(KEYS)
+    before = chain.head
+    chain.seal(Draft({"type": "a"}, None), chain.head)
+    assert chain.head == before
+
+
+def test_a_clock_that_steps_back_is_held_up_and_noted() -> None:
+    times = iter([10**18, 10**18 + 5_000_000_000, 10**18 + 1_000_000_000, 10**18 + 6_000_000_000])
+    chain = Chain(KEYS, clock_ns=lambda: next(times))  # the first time names the chain
+    first, second, third = (entry.fields for entry in sealed(chain, 3))
+    assert second["recorded_ns"] == first["recorded_ns"] + 1
+    assert second["clock_behind_ns"] == 4_000_000_001
+    assert "clock_behind_ns" not in first
+    assert "clock_behind_ns" not in third
+
+
+def test_a_clock_that_stands_still_is_merely_coarse() -> None:
+    chain = Chain(KEYS, clock_ns=lambda: 10**18)
+    times = [entry.fields["recorded_ns"] for entry in sealed(chain, 100)]
+    assert times == sorted(set(times))
+    assert not any("clock_behind_ns" in entry.fields for entry in sealed(chain, 100))
+
+
+def test_a_line_reads_back_as_the_entry() -> None:
+    chain = Chain(KEYS)
+    draft = Draft({"type": "a", "text": "tab\t line\n"}, Personal.seal({"user_id": "ü b\t"}))
+    entry, _ = chain.seal(draft, chain.head)
+    assert SealedEntry.from_line(entry.line()) == entry
+    assert entry.line().count(b"\n") == 1
+
+
+@pytest.mark.parametrize("cut", [1, 40, 100, 200])
+def test_a_part_of_a_line_is_not_an_entry(cut: int) -> None:
+    [entry] = sealed(Chain(KEYS), 1)
+    for part in (entry.line()[:-cut], entry.line()[cut:]):
+        try:
+            found = SealedEntry.from_line(part)
+        except ValueError:
+            continue
+        # What still has four parts has another signature.
+        assert not KEYS.verify("entry", found.body, found.mac, found.key_id)
+
+
+def test_a_signature_is_good_for_its_purpose_only() -> None:
+    signature = KEYS.sign("entry", b"m")
+    assert KEYS.verify("entry", b"m", signature, KEYS.current_id)
+    assert not KEYS.verify("anchor", b"m", signature, KEYS.current_id)
+    assert not KEYS.verify("entry", b"m", signature, "another")
+    assert not KEYS.verify("entry", b"m", "not hexadecimal \udc80", KEYS.current_id)
+
+
+def test_a_former_key_still_verifies_and_no_longer_signs() -> None:
+    signature = AuditKeys(b"old" * 8).sign("entry", b"m")
+    old_id = AuditKeys(b"old" * 8).current_id
+    rotated = AuditKeys.from_environment(
+        {"MITA_OTEL_AUDIT_KEY": "new" * 8, "MITA_OTEL_AUDIT_OLD_KEYS": "x" * 16 + " ," + "old" * 8}
+    )
+    assert rotated.verify("entry", b"m", signature, old_id)
+    assert rotated.current_id != old_id
+    assert not AuditKeys(b"new" * 8).knows(old_id)
+
+
+def test_without_a_key_there_is_a_chain_that_says_so() -> None:
+    keys = AuditKeys.from_environment({})
+    assert (keys.current_id, keys.keyed, keys.expects_keys) == (UNKEYED, False, False)
+    assert AuditKeys(None, [b"k" * 16]).expects_keys
+
+
+@pytest.mark.parametrize("name", ["MITA_OTEL_AUDIT_KEY", "MITA_OTEL_AUDIT_OLD_KEYS"])
+def test_a_key_that_is_too_short_is_refused_by_name(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name} has a key of 5 characters"):
+        AuditKeys.from_environment({name: "short"})
