@@ -8,7 +8,6 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
@@ -24,7 +23,7 @@ from mita_otel.instrumentation.fastapi import FastAPIInstrumentation
 from mita_otel.instrumentation.sqlalchemy import SQLAlchemyInstrumentation
 from mita_otel.lifecycle import Lifecycle
 from mita_otel.other_signals import start_logs, start_metrics
-from mita_otel.policy import Policy, PolicyError, default_policy, environment_name, load_policy
+from mita_otel.policy import Policy, PolicyError, environment_name, salvage_policy
 from mita_otel.processors.guarded_provider import GuardedTracerProvider
 from mita_otel.processors.losses import Losses
 from mita_otel.processors.pipeline import Pipeline
@@ -154,13 +153,13 @@ def _resolve(
 def _load(
     path: str | os.PathLike[str] | None, environment: str, strict: bool, env: Mapping[str, str]
 ) -> Policy:
-    try:
-        return load_policy(Path(path) if path is not None else None, environment=environment, env=env)
-    except PolicyError as error:
+    loaded = salvage_policy(path, environment=environment, env=env)
+    if loaded.problems:
+        error = PolicyError(loaded.problems)
         if strict:
-            raise ConfigurationError(str(error)) from error
-        _warn_once(f"{error}\nThe default policy of {environment} is used instead.")
-        return default_policy(environment)
+            raise error
+        _warn_once(f"{error}\nWhat is named here is left out; the rest of the policy holds.")
+    return loaded.policy
 
 
 def _build(settings: _Settings, strict: bool, env: Mapping[str, str]) -> Telemetry:

@@ -63,3 +63,8 @@ DISTRO: Final = "OTEL_PYTHON_DISTRO"
 """`mita_otel` chooses this distribution where several are installed."""
 CONFIGURATOR: Final = "OTEL_PYTHON_CONFIGURATOR"
 """`mita_otel` chooses this configurator where several are installed."""
+
+
+def names() -> frozenset[str]:
+    """Return the name of every variable above."""
+    return frozenset(value for key, value in globals().items() if key.isupper() and key != "OVERRIDE_PREFIX")

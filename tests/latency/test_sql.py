@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mita_otel.latency.sql import VERBS, verb, verb_of
+from mita_otel.latency.sql import verb, verb_of
+from mita_otel.policy.names import STATEMENT_VERBS
 
 STATEMENTS = {
     "SELECT 1": "SELECT",
@@ -106,7 +107,7 @@ def test_comments_spaces_and_parentheses_in_front_hide_no_verb(noise: str, word:
 
 @given(st.text(max_size=200))
 def test_any_text_has_a_known_verb_or_none(text: str) -> None:
-    assert verb(text) in VERBS | {None}
+    assert verb(text) in STATEMENT_VERBS | {None}
 
 
 @given(st.text(alphabet="()'\"`[]$#-/*\\ \naS", max_size=60))

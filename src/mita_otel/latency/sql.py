@@ -5,17 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-_DATA = frozenset(
-    {"SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE", "UPSERT", "CALL", "COPY", "TABLE", "VALUES"}
-)
-_DEFINITION = frozenset(
-    {"CREATE", "ALTER", "DROP", "TRUNCATE", "GRANT", "REVOKE", "REFRESH", "REINDEX", "VACUUM", "ANALYZE"}
-)
-_TRANSACTION = frozenset({"BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "LOCK"})
-_CURSOR = frozenset({"DECLARE", "FETCH", "CLOSE", "PREPARE", "EXECUTE", "DEALLOCATE"})
-_SESSION = frozenset({"SET", "SHOW", "PRAGMA", "USE", "ATTACH", "DETACH", "LISTEN", "NOTIFY", "UNLISTEN"})
-VERBS = _DATA | _DEFINITION | _TRANSACTION | _CURSOR | _SESSION
-"""First words that are a statement's verb."""
+from mita_otel.policy.names import STATEMENT_VERBS
 
 _MAIN = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE"})
 """Verbs that may follow common table expressions."""
@@ -56,7 +46,7 @@ def _verb(text: str, tokens: re.Pattern[str]) -> str | None:
                 return word
         elif word == "WITH":
             with_depth = depth
-        elif word in VERBS and not (explained and word == "ANALYZE"):
+        elif word in STATEMENT_VERBS and not (explained and word == "ANALYZE"):
             return word
         elif word == "EXPLAIN":
             explained = True
@@ -74,7 +64,7 @@ def verb_of(operation: str | None, statement: str | None) -> str | None:
     """
     if operation:
         head = operation.split(None, 1)
-        if head and head[0].upper() in VERBS:
+        if head and head[0].upper() in STATEMENT_VERBS:
             return head[0].upper()
     return verb(statement) if statement else None
 

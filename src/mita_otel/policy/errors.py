@@ -2,8 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 from mita_otel.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a policy."""
+
+    place: str
+    """Where: `mita-otel.toml:12`, a file's path, or a variable's name."""
+    key: str
+    """The key as the file spells it, as in `environments.staging.export.traces`; empty: the file as a whole."""
+    message: str
+    """What is wrong; and, after a semicolon, the mend."""
+
+    def __str__(self) -> str:
+        return ": ".join(filter(None, (self.place, self.key, self.message)))
 
 
 class PolicyError(ConfigurationError):
     """A policy cannot be used. The message has a line a problem."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        """Every problem, in the order of the file."""
+        super().__init__("\n".join(map(str, self.problems)))

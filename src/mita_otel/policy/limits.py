@@ -6,7 +6,7 @@ import re
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from mita_otel.policy.sections import Section
 
@@ -60,21 +60,7 @@ class AdaptiveLimit(Section):
 
 def _read(value: Any) -> Any:
     """Read a table as an adaptive limit, so that what is wrong with it is said, not what else it could have been."""
-    if not isinstance(value, dict):
-        return value
-    try:
-        return AdaptiveLimit.model_validate(value)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        key = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "value_error":
-            raise ValueError(str(problem["ctx"]["error"])) from None
-        if problem["type"] == "missing":
-            raise ValueError(
-                f"a limit that adapts needs {key}; write it as in "
-                '{ follow = "p99 * 1.5", floor_ms = 100, ceiling_ms = 2000 }'
-            ) from None
-        raise ValueError(f"{key}: {problem['msg'][:1].lower()}{problem['msg'][1:]}") from None
+    return AdaptiveLimit.model_validate(value, strict=True) if isinstance(value, dict) else value
 
 
 Limit = Annotated[

@@ -2,28 +2,27 @@
 
 Precedence, from the weakest: the defaults' base, the defaults' overlay, the file's base, the file's overlay,
 environment variables. So what a team writes always wins over what we wrote: a limit that its file sets for
-every environment is not undone by our overlay for staging.
+every environment is not undone by our overlay for staging. (Arguments of `configure()` win over them all.)
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
+from urllib.parse import unquote
 
 from mita_otel import environment_variables as variables
 from mita_otel import semconv
-from mita_otel.policy.errors import PolicyError
+from mita_otel.policy.composing import Composed, Fault, compose, overlays
+from mita_otel.policy.errors import PolicyError, Problem
 from mita_otel.policy.model import Policy
-from mita_otel.policy.schema import known_keys
-from mita_otel.policy.sources import KeyPath, Source, Tree, find_file, from_environment, read_file
+from mita_otel.policy.overrides import from_environment
+from mita_otel.policy.sources import ENVIRONMENTS, Source, find_file, read_file
+from mita_otel.policy.spelling import KeyPath
 
 DEFAULT_ENVIRONMENT = "production"
 """The environment of a service that does not say which: the strictest limits, as Sentry assumes too."""
@@ -36,9 +35,13 @@ class LoadedPolicy:
     policy: Policy
     environment: str
     origins: Mapping[KeyPath, str]
-    """Place of each value: `defaults`, `FILE:LINE`, or the variable's name."""
+    """Place of each value: `defaults`, `defaults (staging)`, `FILE:LINE`, or the variable's name."""
     file: Path | None
     """The file that was found."""
+    overlays: tuple[str, ...]
+    """The environments that the file has overlays for."""
+    problems: tuple[Problem, ...] = ()
+    """What `salvage_policy` left out."""
 
 
 def environment_name(argument: str | None = None, env: Mapping[str, str] | None = None) -> str:
@@ -50,7 +53,7 @@ def environment_name(argument: str | None = None, env: Mapping[str, str] | None 
         if name and name.strip():
             return name.strip()
     pairs = (pair.partition("=") for pair in env.get(variables.RESOURCE_ATTRIBUTES, "").split(","))
-    attributes = {key.strip(): value.strip() for key, _, value in pairs}
+    attributes = {key.strip(): unquote(value.strip()) or None for key, _, value in pairs}
     return str(semconv.first(attributes, semconv.DEPLOYMENT_ENVIRONMENT) or DEFAULT_ENVIRONMENT)
 
 
@@ -70,14 +73,10 @@ def load_policy(
         folder: Where files are looked for. None: the working directory.
 
     Raises:
-        PolicyError: With a line a problem: file, line, key, what is wrong, the mend.
+        PolicyError: With a line a problem: file, line, key, what is wrong, the mend. A file is right or wrong
+            as a whole: the overlays of other environments are looked at, too.
     """
     return load_with_origins(path, environment=environment, env=env, folder=folder).policy
-
-
-def default_policy(environment: str = DEFAULT_ENVIRONMENT) -> Policy:
-    """Return the default policy of an environment: no file, no variables."""
-    return _compose([_defaults()], environment).policy
 
 
 def load_with_origins(
@@ -88,13 +87,51 @@ def load_with_origins(
     folder: Path | None = None,
 ) -> LoadedPolicy:
     """Load the effective policy, as `load_policy` does, with the place that each value came from."""
+    loaded = salvage_policy(path, environment=environment, env=env, folder=folder)
+    if loaded.problems:
+        raise PolicyError(loaded.problems)
+    return loaded
+
+
+def salvage_policy(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    environment: str | None = None,
+    env: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> LoadedPolicy:
+    """Load the effective policy without what is wrong with it: what a service runs on rather than not at all.
+
+    A slip in one value must not undo the others, least of all a team's own rules of redaction. `problems` of the
+    result says what was left out.
+    """
     env = os.environ if env is None else env
+    sources: list[Source] = []
+    problems: list[Problem] = []
     found = find_file(None if path is None else Path(path), env, folder or Path.cwd())
-    sources = [_defaults()]
     if found is not None:
-        sources.append(read_file(*found))
-    sources.append(from_environment(env))
-    return _compose(sources, environment_name(environment, env), found[0] if found else None)
+        try:
+            sources.append(read_file(*found))
+        except PolicyError as error:
+            problems.extend(error.problems)
+    names = tuple(name for source in sources for name in overlays(source))
+    from_variables, wrong_names = from_environment(env, Policy, _defaults().tree)
+    sources.append(from_variables)
+    problems.extend(wrong_names)
+    composed, policy, faults = _salvage([_defaults(), *sources], environment_name(environment, env))
+    return LoadedPolicy(
+        policy,
+        composed.environment,
+        {key: _place(*origin) for key, origin in composed.origins.items()},
+        found[0] if found else None,
+        names,
+        (*problems, *faults),
+    )
+
+
+def default_policy(environment: str = DEFAULT_ENVIRONMENT) -> Policy:
+    """Return the default policy of an environment: no file, no variables."""
+    return _salvage([_defaults()], environment)[1]
 
 
 @lru_cache(maxsize=1)
@@ -103,89 +140,47 @@ def _defaults() -> Source:
     return Source("defaults", read_file(Path(str(path))).tree)
 
 
-def _compose(sources: list[Source], environment: str, file: Path | None = None) -> LoadedPolicy:
-    tree: Tree = {}
-    origins: dict[KeyPath, tuple[Source, KeyPath]] = {}
-    for source in sources:
-        overlays = source.tree.get("environments", {})
-        if not isinstance(overlays, dict) or not all(isinstance(one, dict) for one in overlays.values()):
-            raise PolicyError(
-                f"{source.place(('environments',))}: environments: expected tables; "
-                "write [environments.NAME.section]"
-            )
-        base = {key: value for key, value in source.tree.items() if key != "environments"}
-        _merge(tree, base, source, (), (), origins)
-        if environment in overlays:
-            _merge(tree, overlays[environment], source, ("environments", environment), (), origins)
-        _check_other_overlays(source, overlays, environment)
-    try:
-        policy = Policy.model_validate(tree)
-    except ValidationError as error:
-        raise PolicyError("\n".join(_sentences(error, origins, sources))) from None
-    return LoadedPolicy(policy, environment, {key: s.place(k) for key, (s, k) in origins.items()}, file)
+def _place(source: Source, key: KeyPath) -> str:
+    if source is _defaults() and key[0] == ENVIRONMENTS:
+        return f"{source.name} ({key[1]})"
+    return source.place(key)
 
 
-def _check_other_overlays(source: Source, overlays: Mapping[str, Tree], environment: str) -> None:
-    """Refuse an overlay of a section that does not exist, also in an environment that is not this one."""
-    sections = known_keys(Policy, ())
-    for name, overlay in overlays.items():
-        for section in overlay:
-            if name != environment and section not in sections:
-                key = ("environments", name, section)
-                raise PolicyError(f"{source.place(key)}: {'.'.join(key)}: {_unknown(section, sections)}")
+def _salvage(sources: list[Source], environment: str) -> tuple[Composed, Policy, list[Problem]]:
+    """Compose; while there are faults, note them, leave their values out and compose again."""
+    problems: dict[Problem, KeyPath] = {}
+    while True:
+        composed, faults = _compose_all(sources, environment)
+        if composed.policy is not None and not faults:
+            return composed, composed.policy, list(problems)
+        # That a table lacks what was left out of it is no news.
+        known = list(problems.values())
+        news = [fault for fault in faults if not any(key[: len(fault.key)] == fault.key for key in known)]
+        problems |= {fault.problem(): fault.key for fault in news}
+        if any(fault.source is sources[0] for fault in faults):
+            raise PolicyError(problems)
+        sources = [_without(source, faults) for source in sources]
 
 
-def _merge(
-    tree: Tree,
-    new: Mapping[str, Any],
-    source: Source,
-    prefix: KeyPath,
-    at: KeyPath,
-    origins: dict[KeyPath, tuple[Source, KeyPath]],
-) -> None:
-    """Merge `new` into `tree`: tables are merged, anything else replaces what was there."""
-    for key, value in new.items():
-        here = (*at, key)
-        origins[here] = (source, prefix + here)
-        if isinstance(value, dict) and isinstance(tree.get(key, {}), dict):
-            _merge(tree.setdefault(key, {}), value, source, prefix, here, origins)
-        else:
-            tree[key] = value
+def _compose_all(sources: Sequence[Source], environment: str) -> tuple[Composed, list[Fault]]:
+    """Return the environment's policy, and the faults of each environment that a team wrote an overlay for."""
+    others = dict.fromkeys(name for source in sources[1:] for name in overlays(source))
+    every = [compose(sources, name) for name in dict.fromkeys([environment, *others])]
+    faults = {(id(fault.source), fault.key): fault for one in every for fault in one.faults}
+    order = {id(source): number for number, source in enumerate(sources)}
+    in_order = sorted(
+        faults.values(), key=lambda fault: (order[id(fault.source)], fault.source.position(fault.key))
+    )
+    return every[0], in_order
 
 
-def _sentences(
-    error: ValidationError, origins: Mapping[KeyPath, tuple[Source, KeyPath]], sources: list[Source]
-) -> Iterator[str]:
-    seen: set[KeyPath] = set()
-    for problem in error.errors():
-        key = tuple(str(part) for part in problem["loc"] if part != "[key]")
-        # A union names its members in the location: cut back to what stands in the file.
-        known = key
-        while known and known not in origins:
-            known = known[:-1]
-        shown = key if problem["type"] == "missing" else known or key
-        if shown in seen:
-            continue
-        seen.add(shown)
-        source, original = origins.get(known, (sources[-1], known))
-        dotted = ".".join(original if problem["type"] != "missing" else (*original, *key[len(known) :]))
-        yield f"{source.place(original)}: {dotted}: {_mend(problem, known)}"
+def _without(source: Source, faults: Sequence[Fault]) -> Source:
+    keys = [fault.key for fault in faults if fault.source is source]
+    # From behind, so that the members of a list keep their places until it is their turn.
+    for key in sorted(keys, key=_numbered, reverse=True):
+        source = source.without(key)
+    return source
 
 
-def _mend(problem: Any, key: KeyPath) -> str:
-    kind, message, value = problem["type"], problem["msg"], problem["input"]
-    if kind == "extra_forbidden":
-        return _unknown(key[-1], known_keys(Policy, key[:-1]))
-    if kind == "missing":
-        return "missing; add it"
-    if kind == "value_error":
-        return str(problem["ctx"]["error"])
-    written = f" (it is {value!r})" if isinstance(value, str | int | float | bool) else ""
-    return f"{message[:1].lower()}{message[1:]}{written}; correct the value"
-
-
-def _unknown(name: str, known: list[str]) -> str:
-    close = get_close_matches(name, known, n=1)
-    if close:
-        return f"there is no such key; did you mean {close[0]!r}?"
-    return f"there is no such key; known here: {', '.join(known)}"
+def _numbered(key: KeyPath) -> tuple[tuple[int, str], ...]:
+    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in key)

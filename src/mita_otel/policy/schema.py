@@ -1,36 +1,125 @@
-"""What the model knows about itself: the keys of each table, for messages, documentation and tests."""
+"""What the model knows about itself: the type of each setting, for messages, variables and documentation."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeGuard, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
-KeyPath = tuple[str, ...]
+from mita_otel.policy.spelling import KeyPath
 
-
-def known_keys(model: type[BaseModel], path: KeyPath) -> list[str]:
-    """Return the keys that a table of the policy can have; empty where any name will do."""
-    for part in path:
-        field = model.model_fields.get(part)
-        inner = _model_of(field.annotation) if field else None
-        if inner is None:
-            return []
-        model = inner
-    return list(model.model_fields)
+Kind = Any
+"""A type as the model writes it: a class, `Literal[…]`, `tuple[…]`, `dict[…]`, a union, or one of them `Annotated`."""
 
 
-def settings(model: type[BaseModel], path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
-    """Yield each setting's key and description; a free table (limits by name) is one setting."""
-    for name, field in model.model_fields.items():
-        here = (*path, name)
-        inner = _model_of(field.annotation)
-        if inner is not None:
-            yield from settings(inner, here)
+def form_of(kind: Kind) -> Any:
+    """Return what the type is made with: `dict`, `tuple`, `Literal`, `Annotated`, a union; None for a class."""
+    return get_origin(kind)
+
+
+def kind_at(kind: Kind, key: KeyPath) -> Kind | None:
+    """Return the type of the setting, table or member at `key` below `kind`; None where there can be none."""
+    for part in key:
+        kind = _kind_below(kind, part)
+        if kind is None:
+            return None
+    return kind
+
+
+def _kind_below(kind: Kind, part: str) -> Kind | None:
+    for one in map(plain, members(kind)):
+        if is_section(one) and part in _kinds_of(one):
+            return _kinds_of(one)[part]
+        if form_of(one) is dict:
+            return get_args(one)[1]
+        if form_of(one) in (tuple, list) and part.isdigit():
+            return get_args(one)[0]
+    return None
+
+
+def known_keys(kind: Kind, key: KeyPath = ()) -> list[str]:
+    """Return the keys that the table at `key` can have; empty where any name will do."""
+    table = kind_at(kind, key)
+    return [name for one in members(table) if is_section(plain(one)) for name in _kinds_of(plain(one))]
+
+
+def spelling_of(kind: Kind, defaults: Mapping[str, Any], key: KeyPath) -> KeyPath:
+    """Return a key that was written without regard to capitals as the policy spells it."""
+    spelled: KeyPath = ()
+    table: Any = defaults
+    for part in key:
+        siblings = list(table) if isinstance(table, Mapping) else []
+        known = next((name for name in siblings if name.lower() == part.lower()), None)
+        if known is None:
+            last_of_capitals = len(spelled) == len(key) - 1 and siblings and all(map(str.isupper, siblings))
+            names = key_kind_at(kind, spelled)
+            known = part.upper() if last_of_capitals or not _fits(names, part.lower()) else part.lower()
+        table = table.get(known) if isinstance(table, Mapping) else None
+        spelled = (*spelled, known)
+    return spelled
+
+
+def key_kind_at(kind: Kind, key: KeyPath) -> Kind:
+    """Return the type of the names in the table at `key`."""
+    tables = (plain(one) for one in members(kind_at(kind, key)))
+    return next((get_args(table)[0] for table in tables if form_of(table) is dict), str)
+
+
+def _fits(kind: Kind, value: Any) -> bool:
+    try:
+        TypeAdapter(kind).validate_python(value)
+    except ValidationError:
+        return False
+    return True
+
+
+def is_section(kind: Kind) -> TypeGuard[type[BaseModel]]:
+    """Return whether the type is a table with known keys."""
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def plain(kind: Kind) -> Kind:
+    """Return the type without its annotations."""
+    return plain(get_args(kind)[0]) if form_of(kind) is Annotated else kind
+
+
+def members(kind: Kind) -> tuple[Kind, ...]:
+    """Return the types of a union without None, and of unions in it; of any other type, that type alone."""
+    base = plain(kind)
+    if form_of(base) not in (Union, UnionType):
+        return (kind,)
+    return tuple(one for part in get_args(base) if part is not type(None) for one in members(part))
+
+
+def is_text(kind: Kind) -> bool:
+    """Return whether nothing but a text will do."""
+    return all(plain(one) is str or form_of(plain(one)) is Literal for one in members(kind))
+
+
+def is_list(kind: Kind) -> bool:
+    """Return whether nothing but a list will do."""
+    return all(form_of(plain(one)) in (tuple, list) for one in members(kind))
+
+
+def is_table(kind: Kind) -> bool:
+    """Return whether nothing but a table will do."""
+    return all(form_of(plain(one)) is dict or is_section(plain(one)) for one in members(kind))
+
+
+def settings(kind: Kind, key: KeyPath = ()) -> Iterator[tuple[KeyPath, Kind, str]]:
+    """Yield key, type and description of each setting; a free table (limits by name) is one setting."""
+    for name, field in kind.model_fields.items():
+        here = (*key, name)
+        if is_section(field.annotation):
+            yield from settings(field.annotation, here)
         else:
-            yield here, field.description or ""
+            yield here, _kinds_of(kind)[name], field.description or ""
 
 
-def _model_of(annotation: Any) -> type[BaseModel] | None:
-    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+def _kinds_of(section: type[BaseModel]) -> dict[str, Kind]:
+    return {
+        name: Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+        for name, field in section.model_fields.items()
+    }

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 class Section(BaseModel):
     """A part of the policy: immutable, and an unknown key is an error, so that a typo is never silent."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]

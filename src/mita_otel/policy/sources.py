@@ -1,27 +1,31 @@
-"""Where a policy comes from: files, with the line of each key, and environment variables."""
+"""Where a policy comes from: a tree of values that knows its places; and the files that hold one."""
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mita_otel import environment_variables as variables
-from mita_otel.policy.errors import PolicyError
+from mita_otel.policy.errors import PolicyError, Problem
+from mita_otel.policy.lines import places
+from mita_otel.policy.spelling import KeyPath, write_key
 
 Tree = dict[str, Any]
-KeyPath = tuple[str, ...]
 
 FILE_NAME = "mita-otel.toml"
+ENVIRONMENTS = "environments"
+"""The table of a file that holds the overlays."""
+_TABLE = ("tool", "mita-otel")
+"""The table of a pyproject.toml that is the policy."""
 _TOO_LARGE = 1_000_000
 """Bytes. A policy is some kilobytes; whatever is larger is some other file."""
-
-_HEADER = re.compile(r"^\s*\[+\s*([^\]]+?)\s*\]+\s*(?:#.*)?$")
-_ASSIGNMENT = re.compile(r"""^\s*((?:"[^"]*"|'[^']*'|[\w-]+)(?:\s*\.\s*(?:"[^"]*"|'[^']*'|[\w-]+))*)\s*=""")
-_PART = re.compile(r""""([^"]*)"|'([^']*)'|([\w-]+)""")
+TOO_DEEP = 32
+"""Levels of tables and lists. A policy has about five."""
+_RIGHT_FILE = "name the policy's file"
 
 
 @dataclass(frozen=True)
@@ -31,19 +35,41 @@ class Source:
     name: str
     """The file's path, or `environment variables`, or `defaults`."""
     tree: Tree
-    lines: Mapping[KeyPath, int] = field(default_factory=dict)
-    """Line of each key, from 1."""
     places: Mapping[KeyPath, str] = field(default_factory=dict)
-    """Place of a key where it has no line: the variable's name."""
+    """Where each key stands: a line of a file, or a variable."""
 
     def place(self, key: KeyPath) -> str:
-        """Return where the key stands, as in `mita-otel.toml:12`; of its table if it has no line."""
+        """Return where the key stands, as in `mita-otel.toml:12`; of its table if it has no place of its own."""
         for end in range(len(key), 0, -1):
             if key[:end] in self.places:
                 return self.places[key[:end]]
-            if key[:end] in self.lines:
-                return f"{self.name}:{self.lines[key[:end]]}"
         return self.name
+
+    def position(self, key: KeyPath) -> int:
+        """Return where the key stands among the others of its source."""
+        order = {place: number for number, place in enumerate(self.places)}
+        return next((order[key[:end]] for end in range(len(key), 0, -1) if key[:end] in order), -1)
+
+    def without(self, key: KeyPath) -> Source:
+        """Return the source without the value at `key`, or what is nearest above it."""
+        return Source(self.name, _without(self.tree, key), self.places) if key else Source(self.name, {})
+
+
+def member(node: Any, part: str) -> Any:
+    """Return the member of a table or list, or None if there is none."""
+    if isinstance(node, dict):
+        return node.get(part)
+    return node[int(part)] if isinstance(node, list) and part.isdigit() and int(part) < len(node) else None
+
+
+def _without(node: Any, key: KeyPath) -> Any:
+    part, rest = key[0], key[1:]
+    inner = member(node, part)
+    deeper = bool(rest) and member(inner, rest[0]) is not None
+    if isinstance(node, list):
+        return [*node[: int(part)], *([_without(inner, rest)] if deeper else []), *node[int(part) + 1 :]]
+    rest_of_it = {name: value for name, value in node.items() if name != part}
+    return {**node, part: _without(inner, rest)} if deeper else rest_of_it
 
 
 def find_file(path: Path | None, env: Mapping[str, str], folder: Path) -> tuple[Path, KeyPath] | None:
@@ -52,16 +78,16 @@ def find_file(path: Path | None, env: Mapping[str, str], folder: Path) -> tuple[
     In this order: the argument, `MITA_OTEL_POLICY`, `mita-otel.toml` in the working directory,
     `[tool.mita-otel]` in its pyproject.toml.
     """
-    named = path or (Path(env[variables.POLICY]) if env.get(variables.POLICY) else None)
+    named = path or (Path(env[variables.POLICY]) if env.get(variables.POLICY, "").strip() else None)
     if named is not None:
-        return named, ("tool", "mita-otel") if named.name == "pyproject.toml" else ()
-    if (folder / FILE_NAME).is_file():
+        return named, _TABLE if named.name == "pyproject.toml" else ()
+    if (folder / FILE_NAME).exists():
         return folder / FILE_NAME, ()
     project = folder / "pyproject.toml"
     try:
-        if project.is_file() and "mita-otel" in tomllib.loads(project.read_text("utf-8")).get("tool", {}):
-            return project, ("tool", "mita-otel")
-    except (OSError, ValueError):
+        if project.is_file() and _inside(tomllib.loads(project.read_text("utf-8")), _TABLE) is not None:
+            return project, _TABLE
+    except (OSError, ValueError, RecursionError):
         return None  # somebody else's file; whoever it belongs to will say what is wrong with it
     return None
 
@@ -70,97 +96,111 @@ def read_file(path: Path, table: KeyPath = ()) -> Source:
     """Read a policy file.
 
     Raises:
-        PolicyError: It is missing, unreadable, too large, no text or no TOML.
+        PolicyError: It is missing, unreadable, too large, empty, no text or no TOML.
     """
     text = _text_of(path)
+    lines = _lines_of(path, text)
     try:
         tree: Any = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        found = re.search(r"line (\d+)", str(error))
-        place = f"{path}:{found.group(1)}" if found else f"{path}:{text.count(chr(10)) + 1}"
-        raise PolicyError(f"{place}: not valid TOML: {error}; mend that line") from error
-    lines = dict(_lines_of(text))
-    for part in table:
-        tree = tree.get(part, {})
+        raise PolicyError([_not_toml(path, text, str(error))]) from error
+    inside = _inside(tree, table)
+    if inside is None:
+        raise _unusable(path, f"has no table [{write_key(table)}]", "add it, or name another file")
     size = len(table)
-    inside = {key[size:]: line for key, line in lines.items() if key[:size] == table and len(key) > size}
-    return Source(str(path), tree, inside)
+    below = {key[size:]: at for key, at in with_tables(lines).items() if key[:size] == table}
+    return Source(str(path), inside, below)
+
+
+def _lines_of(path: Path, text: str) -> dict[KeyPath, str]:
+    """Return the place of each key. What is nested too deeply is refused here: it would keep `tomllib` busy."""
+    lines: dict[KeyPath, str] = {}
+    try:
+        for key, line in places(text):
+            if len(key) > TOO_DEEP:
+                raise RecursionError
+            lines[key] = f"{path}:{line}"
+    except RecursionError:
+        what = f"is nested more than {TOO_DEEP} levels deep and cannot be a policy"
+        raise _unusable(path, what, _RIGHT_FILE) from None
+    return lines
+
+
+def with_tables(at: Mapping[KeyPath, str]) -> dict[KeyPath, str]:
+    """Return the places with that of each table that is written only as part of a longer key."""
+    every: dict[KeyPath, str] = {}
+    for key, place in at.items():
+        for end in range(1, len(key)):
+            every.setdefault(key[:end], place)
+        every[key] = place
+    return every
+
+
+def _inside(tree: Any, table: KeyPath) -> Tree | None:
+    for part in table:
+        tree = tree.get(part) if isinstance(tree, dict) else None
+    return tree if isinstance(tree, dict) else None
 
 
 def _text_of(path: Path) -> str:
-    named = f"the policy file {path}"
-    mend = f"set {variables.POLICY} to a file that can be read, or unset it"
     try:
         if path.is_dir():
-            raise PolicyError(f"{named} is a directory; name the file in it, as in {path / FILE_NAME}")
-        if path.stat().st_size > _TOO_LARGE:
-            raise PolicyError(f"{named} is larger than {_TOO_LARGE} bytes and cannot be a policy; {mend}")
-        return path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+            raise _unusable(path, "is a directory", f"name the file in it, as in {path / FILE_NAME}")
+        if path.exists() and not path.is_file():
+            raise _unusable(path, "is not a regular file", "name one that is")
+        with path.open("rb") as file:
+            data = file.read(_TOO_LARGE + 1)
     except FileNotFoundError as error:
-        raise PolicyError(f"{named} does not exist; {mend}") from error
-    except OSError as error:
-        raise PolicyError(f"{named} cannot be read: {error.strerror or error}; {mend}") from error
-    except UnicodeDecodeError as error:
-        raise PolicyError(f"{named} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+        raise _unusable(
+            path, "there is no such file", "name one that exists, or none for the defaults"
+        ) from error
+    except (OSError, ValueError) as error:
+        why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise _unusable(path, f"cannot be read: {why}", "let the service's user read it") from error
+    if len(data) > _TOO_LARGE:
+        raise _unusable(path, f"is larger than {_TOO_LARGE} bytes and cannot be a policy", _RIGHT_FILE)
+    if not data.strip():
+        raise _unusable(path, "is empty", "write what differs from the defaults, or name no file")
+    return _decoded(path, data)
 
 
-def _lines_of(text: str) -> Iterator[tuple[KeyPath, int]]:
-    """Yield each key with its line. `tomllib` does not say; a policy is plain enough for this."""
-    table: KeyPath = ()
-    for number, line in enumerate(text.split("\n"), 1):
-        header = _HEADER.match(line)
-        if header:
-            table = _parts(header.group(1))
-            yield table, number
-            continue
-        assignment = _ASSIGNMENT.match(line)
-        if assignment:
-            yield table + _parts(assignment.group(1)), number
-
-
-def _parts(dotted: str) -> KeyPath:
-    return tuple(a or b or c for a, b, c in _PART.findall(dotted))
-
-
-def from_environment(env: Mapping[str, str]) -> Source:
-    """Return the values that `MITA_OTEL_SECTION__KEY` variables set.
-
-    A value is read as TOML (`500`, `true`, `["a"]`); what is not TOML is text, and text where the
-    policy wants a list is split at commas by the caller's model.
-    """
-    tree: Tree = {}
-    places: dict[KeyPath, str] = {}
-    aliases = {variables.FILE: ("export", "file", "path")}
-    for name, text in sorted(env.items()):
-        if name in aliases and text:
-            key: KeyPath = aliases[name]
-            value: Any = text
-        elif name.startswith(variables.OVERRIDE_PREFIX) and "__" in name:
-            key = tuple(_key_of(part) for part in name.removeprefix(variables.OVERRIDE_PREFIX).split("__"))
-            value = _value_of(text)
-        else:
-            continue
-        node = tree
-        for part in key[:-1]:
-            node = node.setdefault(part, {})
-            if not isinstance(node, dict):
-                raise PolicyError(f"{name}: another variable sets {part} as a value; unset one of the two")
-        node[key[-1]] = value
-        places[key] = name
-    return Source("environment variables", tree, places=places)
-
-
-def _key_of(part: str) -> str:
-    # Methods and verbs are written in capitals in the policy, everything else in small letters.
-    return (
-        part
-        if part in {"GET", "POST", "PUT", "DELETE", "PATCH", "SELECT", "INSERT", "UPDATE"}
-        else part.lower()
-    )
-
-
-def _value_of(text: str) -> Any:
+def _decoded(path: Path, data: bytes) -> str:
+    mend = "save it as UTF-8"
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise _unusable(path, "is UTF-16 text", mend)
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
+        text = data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise PolicyError(
+            [Problem(f"{path}:{line}", "", f"is not UTF-8 text (byte {error.start}); {mend}")]
+        ) from error
+    if "\0" in text:
+        raise _unusable(path, "holds NUL characters, so it is no text", mend)
+    return text
+
+
+def _unusable(path: Path, what: str, mend: str) -> PolicyError:
+    return PolicyError([Problem(str(path), "", f"{what}; {mend}")])
+
+
+_WRITTEN_TWICE = (
+    "Cannot overwrite a value",
+    "Cannot declare",
+    "Cannot mutate immutable namespace",
+    "Duplicate inline",
+)
+
+
+def _not_toml(path: Path, text: str, said: str) -> Problem:
+    found = re.search(r" \(at line (\d+), column \d+\)", said)
+    line = int(found[1]) if found else text.count("\n") + 1
+    place = f"{path}:{line}"
+    if said.startswith(_WRITTEN_TWICE):
+        keys = [key for key, at in places(text) if at == line]
+        if keys:
+            return Problem(place, write_key(keys[-1]), "is written twice; keep one of the two")
+    what = said[: found.start()] if found else said.removesuffix(" (at end of document)")
+    return Problem(
+        place, "", f"is not TOML: {what[:1].lower()}{what[1:]}; correct the line or quote the text in it"
+    )

@@ -3,28 +3,52 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, PositiveInt, Tag
+from pydantic import AfterValidator, Discriminator, Field, PositiveInt, Tag, ValidationError
+from pydantic_core import InitErrorDetails
 
 from mita_otel.policy.limits import AdaptiveLimit, Limit
+from mita_otel.policy.names import HTTP_METHODS, STATEMENT_VERBS
 from mita_otel.policy.objectives import ObjectivePolicy
 from mita_otel.policy.sections import Seconds, Section
 
-_METHOD = re.compile(r"[A-Z]+\Z")
-_ROUTE = re.compile(r"[A-Z]+ /\S*\Z")
+_ROUTE = re.compile(r"([A-Z]+) /\S*\Z")
+_COMMAND = re.compile(r"[A-Z]+\Z")
 _NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*\Z")
 
 
+def _known(name: str, known: Collection[str], thing: str) -> str:
+    if name in known:
+        return name
+    if name.upper() in known:
+        raise ValueError(f"{name!r} is not {thing}; write it in capitals: {name.upper()}")
+    close = get_close_matches(name.upper(), known, n=1)
+    mend = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
+    raise ValueError(f"{name!r} is not {thing}; {mend}")
+
+
 def _method(name: str) -> str:
-    if not _METHOD.match(name):
-        raise ValueError(f"{name!r} is not an HTTP method; write it in capitals, as in GET")
+    return _known(name, HTTP_METHODS, "an HTTP method")
+
+
+def _verb(name: str) -> str:
+    return _known(name, STATEMENT_VERBS, "a statement's verb")
+
+
+def _command(name: str) -> str:
+    if not _COMMAND.match(name):
+        raise ValueError(f"{name!r} is not a command; write it in capitals, as in GET")
     return name
 
 
 def _route(name: str) -> str:
-    if not _ROUTE.match(name):
+    found = _ROUTE.match(name)
+    if not found:
         raise ValueError(f"{name!r} is not a method and a route; write them as in 'POST /api/auth/login'")
+    _method(found[1])
     return name
 
 
@@ -41,6 +65,8 @@ def _segment(name: str) -> str:
 
 
 Method = Annotated[str, AfterValidator(_method)]
+Verb = Annotated[str, AfterValidator(_verb)]
+Command = Annotated[str, AfterValidator(_command)]
 Route = Annotated[str, AfterValidator(_route)]
 Operation = Annotated[str, AfterValidator(_operation)]
 Segment = Annotated[str, AfterValidator(_segment)]
@@ -75,16 +101,23 @@ def _verb_or_table(value: Any) -> str:
 
 
 def _database(tables: dict[str, Any]) -> dict[str, Any]:
+    """Refuse a limit by a name that is no verb; by a table's name there are limits in a table of their own."""
+    problems: list[InitErrorDetails] = []
     for name, limit in tables.items():
-        if not isinstance(limit, dict) and not _METHOD.match(name):
-            raise ValueError(
-                f"{name!r} is not a verb; write it in capitals, as in SELECT = 200, or as a table: {name}.SELECT = 200"
-            )
+        if not isinstance(limit, dict):
+            try:
+                _verb(name)
+            except ValueError as error:
+                problems.append(
+                    {"type": "value_error", "loc": (name,), "input": limit, "ctx": {"error": error}}
+                )
+    if problems:
+        raise ValidationError.from_exception_data("database", problems)
     return tables
 
 
 DatabaseLimit = Annotated[
-    Annotated[Limit, Tag("limit")] | Annotated[dict[Method, Limit], Tag("table")],
+    Annotated[Limit, Tag("limit")] | Annotated[dict[Verb, Limit], Tag("table")],
     Discriminator(_verb_or_table),
 ]
 
@@ -110,7 +143,7 @@ class CacheThresholds(Section):
 
     default_ms: Limit
     """The limit of any other operation."""
-    operations: dict[Method, Limit]
+    operations: dict[Command, Limit]
     """Limits by command, as in `GET`."""
 
 

@@ -1,0 +1,168 @@
+"""Sources laid over each other, and the faults that show when the result is validated."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from mita_otel.policy.errors import Problem
+from mita_otel.policy.model import Policy
+from mita_otel.policy.schema import is_table, key_kind_at, kind_at, known_keys
+from mita_otel.policy.sources import ENVIRONMENTS, Source, Tree, member
+from mita_otel.policy.spelling import KeyPath, write_key
+from mita_otel.policy.wording import example_of, misfit, missing_keys, unknown_key, wanted
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A value of a source that is wrong."""
+
+    source: Source
+    key: KeyPath
+    """Its key in the source."""
+    message: str
+
+    def problem(self) -> Problem:
+        """Return the fault as a person reads it."""
+        return Problem(self.source.place(self.key), write_key(self.key), self.message)
+
+
+@dataclass
+class Composed:
+    """The sources of one environment laid over each other."""
+
+    environment: str
+    tree: Tree = field(default_factory=dict)
+    origins: dict[KeyPath, tuple[Source, KeyPath]] = field(default_factory=dict)
+    """The source of each value, and its key there."""
+    faults: list[Fault] = field(default_factory=list)
+    policy: Policy | None = None
+    """None where there are faults."""
+
+
+def overlays(source: Source) -> list[str]:
+    """Return the names of the environments that a source has overlays for."""
+    return list(_tables(source.tree.get(ENVIRONMENTS)))
+
+
+def _tables(node: Any) -> dict[str, Tree]:
+    return (
+        {name: one for name, one in node.items() if isinstance(one, dict)} if isinstance(node, dict) else {}
+    )
+
+
+def compose(sources: Sequence[Source], environment: str) -> Composed:
+    """Lay the sources over each other, from the weakest on: of each its base, then its overlay."""
+    composed = Composed(environment)
+    for source in sources:
+        composed.faults.extend(_misplaced(source))
+        base = {name: value for name, value in source.tree.items() if name != ENVIRONMENTS}
+        _lay(composed, base, source, (), ())
+        overlay = _tables(source.tree.get(ENVIRONMENTS)).get(environment, {})
+        _lay(composed, overlay, source, (ENVIRONMENTS, environment), ())
+    try:
+        # As JSON, since then strict means what TOML's writer means: no text for a number, lists for tuples.
+        policy = Policy.model_validate_json(json.dumps(composed.tree, default=str), strict=True)
+    except ValidationError as error:
+        composed.faults.extend(_faults(error, composed, sources))
+    else:
+        composed.policy = None if composed.faults else policy
+    return composed
+
+
+def _misplaced(source: Source) -> Iterator[Fault]:
+    """Yield what stands where only tables of environments may stand."""
+    node = source.tree.get(ENVIRONMENTS, {})
+    mend = f"write [{ENVIRONMENTS}.NAME.section]"
+    if not isinstance(node, dict):
+        yield Fault(source, (ENVIRONMENTS,), f"is not a table; {mend}")
+        return
+    for name, one in node.items():
+        if not isinstance(one, dict):
+            yield Fault(source, (ENVIRONMENTS, name), f"is not a table; {mend}")
+
+
+def _lay(composed: Composed, new: Mapping[str, Any], source: Source, prefix: KeyPath, table: KeyPath) -> None:
+    """Lay a table over what is there: tables are merged, anything else replaces what was there."""
+    target = composed.tree
+    for part in table:
+        target = target[part]
+    for name, value in new.items():
+        here = (*table, name)
+        kind = kind_at(Policy, here)
+        if isinstance(target.get(name), dict) and not isinstance(value, dict) and is_table(kind):
+            fault = Fault(source, prefix + here, misfit(value, kind, example_of(here, kind, None)))
+            composed.faults.append(fault)
+            continue
+        composed.origins[here] = (source, prefix + here)
+        if isinstance(value, dict):
+            if not isinstance(target.get(name), dict):
+                target[name] = {}
+            _lay(composed, value, source, prefix, here)
+        else:
+            target[name] = value
+
+
+def _faults(error: ValidationError, composed: Composed, sources: Sequence[Source]) -> Iterator[Fault]:
+    last = [source for source in sources if source.tree][-1]
+    problems: dict[KeyPath, Any] = {}
+    missing: dict[KeyPath, list[str]] = {}
+    for problem in error.errors(include_url=False):
+        key = _in_tree(problem["loc"], composed.tree)
+        if problem["type"] == "missing":
+            missing.setdefault(key, []).append(str(problem["loc"][-1]))
+        else:
+            # Of a union, each of its members complains.
+            problems.setdefault(key, problem)
+    for key, names in missing.items():
+        source, original = _origin(key, composed, last)
+        yield Fault(source, original, missing_keys(names, kind_at(Policy, key)))
+    for key, problem in problems.items():
+        source, original = _origin(key, composed, last)
+        yield Fault(source, original, _message(problem, key, original, sources[0]))
+
+
+def _in_tree(location: Sequence[str | int], tree: Tree) -> KeyPath:
+    """Return the part of a location that stands in the tree: it also names members of unions."""
+    key: KeyPath = ()
+    node: Any = tree
+    for part in map(str, location):
+        below = member(node, part)
+        if below is not None:
+            node, key = below, (*key, part)
+    return key
+
+
+def _origin(key: KeyPath, composed: Composed, last: Source) -> tuple[Source, KeyPath]:
+    for end in range(len(key), 0, -1):
+        if key[:end] in composed.origins:
+            source, original = composed.origins[key[:end]]
+            return source, original + key[end:]
+    return last, key
+
+
+def _message(problem: Any, key: KeyPath, original: KeyPath, defaults: Source) -> str:
+    if problem["type"] == "extra_forbidden":
+        return _unknown(key, original)
+    if problem["type"] == "value_error":
+        return str(problem["ctx"]["error"])
+    if problem["loc"][-1] == "[key]":
+        return f"{write_key(key[-1:])} is not {wanted(key_kind_at(Policy, key[:-1]))}; write another name"
+    kind = kind_at(Policy, key)
+    default: Any = defaults.tree
+    for part in key:
+        default = member(default, part)
+    return misfit(problem["input"], kind, example_of(key, kind, default))
+
+
+def _unknown(key: KeyPath, original: KeyPath) -> str:
+    known = known_keys(Policy, key[:-1])
+    if len(original) == 1:
+        known.append(ENVIRONMENTS)
+    if original[0] == ENVIRONMENTS and original[1] in known:
+        return f"the environment's name is missing; write [{ENVIRONMENTS}.NAME.{write_key(original[1:])}]"
+    return unknown_key(key[-1], known)

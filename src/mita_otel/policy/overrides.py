@@ -1,0 +1,76 @@
+"""What environment variables set: `MITA_OTEL_SECTION__KEY=value`, and some with a name of their own."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from mita_otel import environment_variables as variables
+from mita_otel.policy.errors import Problem
+from mita_otel.policy.schema import Kind, is_list, is_text, kind_at, spelling_of
+from mita_otel.policy.sources import TOO_DEEP, Source, Tree, with_tables
+from mita_otel.policy.spelling import KeyPath, write_key
+
+_ALIASES = {
+    variables.FILE: ("export", "file", "path"),
+    variables.TRACES_EXPORTER: ("export", "traces"),
+}
+"""Variables with a name of their own, which win over `MITA_OTEL_SECTION__KEY`."""
+
+
+def from_environment(env: Mapping[str, str], model: Kind, defaults: Tree) -> tuple[Source, list[Problem]]:
+    """Return the values that environment variables set, and what is wrong with the variables' names.
+
+    A value is read as TOML (`500`, `true`, `["a", "b"]`); a text needs no quotes, a list no brackets:
+    its members may be separated by commas. A variable that is empty sets nothing.
+    """
+    keys: dict[KeyPath, str] = {}
+    problems: list[Problem] = []
+    for name, text in sorted(env.items()):
+        if name.startswith(variables.OVERRIDE_PREFIX) and text.strip():
+            parts = tuple(name.removeprefix(variables.OVERRIDE_PREFIX).split("__"))
+            if 1 < len(parts) <= TOO_DEEP:
+                keys[spelling_of(model, defaults, parts)] = name
+            elif name not in variables.names():
+                problems.append(Problem(name, "", _unknown_variable(name)))
+    keys |= {key: name for name, key in _ALIASES.items() if env.get(name, "").strip()}
+    tree: Tree = {}
+    for key, name in keys.items():
+        node = tree
+        for end, part in enumerate(key[:-1], 1):
+            if key[:end] in keys:
+                other = keys[key[:end]]
+                problems.append(
+                    Problem(name, "", f"{other} sets all of {write_key(key[:end])}; unset one of the two")
+                )
+                break
+            node = node.setdefault(part, {})
+        else:
+            node[key[-1]] = _value(env[name], kind_at(model, key))
+    return Source("environment variables", tree, with_tables(keys)), problems
+
+
+def _unknown_variable(name: str) -> str:
+    prefix = variables.OVERRIDE_PREFIX
+    ours = sorted(one.removeprefix(prefix) for one in variables.names() if one.startswith(prefix))
+    close = get_close_matches(name.removeprefix(prefix), ours, n=1)
+    if close:
+        return f"there is no such variable; did you mean {prefix}{close[0]}?"
+    known = ", ".join(prefix + one for one in ours)
+    return f"there is no such variable; known are {known} and {prefix}SECTION__KEY"
+
+
+def _value(text: str, kind: Kind | None) -> Any:
+    text = text.strip()
+    if kind is not None and is_text(kind):
+        return text
+    if kind is not None and is_list(kind) and not text.startswith("["):
+        return [one.strip() for one in text.split(",") if one.strip()]
+    if text.lower() in {"true", "false"}:
+        return text.lower() == "true"
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return text

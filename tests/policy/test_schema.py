@@ -1,0 +1,93 @@
+"""The model describes itself: every setting has words, and the defaults fill all of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import pytest
+from pydantic import Field, PositiveInt
+
+from mita_otel.policy import default_policy
+from mita_otel.policy.model import Policy
+from mita_otel.policy.schema import kind_at, known_keys, settings, spelling_of
+from mita_otel.policy.spelling import KeyPath, read_key, write_key
+from mita_otel.policy.wording import example_of, wanted
+
+SETTINGS = list(settings(Policy))
+
+
+@pytest.mark.parametrize(
+    ("key", "description"), [(key, text) for key, _, text in SETTINGS], ids=lambda one: str(one)[:40]
+)
+def test_every_setting_is_described(key: KeyPath, description: str) -> None:
+    assert description.strip(), f"{write_key(key)} has no attribute docstring"
+    assert description.endswith((".", ")")), description
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"), [(key, kind) for key, kind, _ in SETTINGS], ids=lambda one: str(one)[:40]
+)
+def test_every_setting_says_what_it_wants(key: KeyPath, kind: Any) -> None:
+    assert "object at" not in wanted(kind)
+    assert example_of(key, kind, None)
+
+
+def test_every_setting_has_a_default() -> None:
+    defaults = default_policy().model_dump()
+    for key, _, _ in SETTINGS:
+        node = defaults
+        for part in key:
+            assert part in node, write_key(key)
+            node = node[part]
+
+
+def test_the_policy_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        default_policy().sentry.max_spans = 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (bool, "true or false"),
+        (int, "a whole number"),
+        (PositiveInt, "a whole number above 0"),
+        (Annotated[int, Field(ge=1, le=9)], "a whole number that is at least 1 and at most 9"),
+        (Annotated[float, Field(gt=0, lt=1)], "a number above 0 and below 1"),
+        (Annotated[float, Field(gt=0, description="milliseconds")] | Literal["off"],
+         'a number of milliseconds above 0, or "off"'),
+        (str, "a text"),
+        (str | None, "a text"),
+        (Annotated[str, Field(min_length=1, max_length=5)], "a text of 1 or more characters and of up to 5 characters"),
+        (Annotated[str, Field(pattern="^a$")], "a text that matches ^a$"),
+        (Literal["a", "b", "c"], 'one of "a", "b" or "c"'),
+        (tuple[str, ...], "a list of texts"),
+        (tuple[int, ...], "a list of numbers"),
+        (tuple[Policy, ...], "a list of tables"),
+        (dict[str, int], "a table"),
+        (Policy, "a table"),
+    ],
+)  # fmt: skip
+def test_types_in_words(kind: Any, words: str) -> None:
+    assert wanted(kind) == words
+
+
+def test_types_are_found_below_tables_free_names_and_lists() -> None:
+    assert wanted(kind_at(Policy, read_key("thresholds.api.financial.PATCH.segments.7"))) == "a text"
+    assert wanted(kind_at(Policy, read_key("redaction.custom.member.pattern"))) == "a text"
+    assert kind_at(Policy, read_key("thresholds.api.nothing")) is None
+    assert kind_at(Policy, read_key("thresholds.enabled.deeper")) is None
+    assert kind_at(Policy, read_key("export.traces.first")) is None
+
+
+def test_the_keys_of_a_table_are_known() -> None:
+    assert known_keys(Policy, read_key("thresholds.api.financial.GET")) == ["limit_ms", "segments"]
+    assert known_keys(Policy, read_key("thresholds.database")) == []
+    assert known_keys(Policy, read_key("no.such")) == []
+
+
+def test_capitals_are_the_policys() -> None:
+    defaults = {"thresholds": {"database": {"SELECT": 1}}}
+    spelled = ("thresholds", "database", "SELECT")
+    assert spelling_of(Policy, defaults, ("Thresholds", "DATABASE", "select")) == spelled
+    assert spelling_of(Policy, defaults, ("NO", "Such")) == ("no", "such")
