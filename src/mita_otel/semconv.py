@@ -45,12 +45,23 @@ MESSAGING_DESTINATION: Final[Names] = (
     "messaging.destination",
 )
 
+# --- Sentry's own -------------------------------------------------------------------------------
+SENTRY_OP: Final = "sentry.op"
+"""Set by a service: the operation that Sentry shows."""
+SENTRY_NAME: Final = "sentry.custom_span_name"
+"""Set by a service: the name that Sentry shows."""
+SENTRY_SOURCE: Final = "sentry.source"
+"""Set by a service: where the name comes from, as in `route` or `custom`."""
+SENTRY_ORIGIN: Final = "sentry.origin"
+"""Set by a service: what made the span, as in `manual`."""
+
 # --- errors -------------------------------------------------------------------------------------
 ERROR_TYPE: Final = "error.type"
 EXCEPTION_EVENT: Final = "exception"
 EXCEPTION_TYPE: Final = "exception.type"
 EXCEPTION_MESSAGE: Final = "exception.message"
 EXCEPTION_STACKTRACE: Final = "exception.stacktrace"
+EXCEPTION_ESCAPED: Final = "exception.escaped"
 
 # --- resource -----------------------------------------------------------------------------------
 SERVICE_NAME: Final = "service.name"

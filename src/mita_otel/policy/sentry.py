@@ -29,10 +29,14 @@ class SentryPolicy(Section):
     """Child spans of one transaction."""
     max_waiting_spans: PositiveInt
     """Finished children that may wait for their roots, all traces together."""
+    max_waiting_megabytes: Annotated[float, Field(gt=0)]
+    """Their estimated size."""
     max_wait_s: Seconds
     """Seconds after which children are sent although their root has not ended."""
     max_envelopes: PositiveInt
-    """Envelopes that may wait for the network."""
+    """Envelopes that may wait for the network. While there is no room, those without a breach or an error go first."""
+    max_megabytes: Annotated[float, Field(gt=0)]
+    """Size of the envelopes that may wait for the network."""
     senders: Annotated[int, Field(ge=1, le=32)]
     """Envelopes that may be on their way to Sentry at the same time."""
     send_timeout_s: Seconds
@@ -43,6 +47,8 @@ class SentryPolicy(Section):
     """Whether unhandled, logged and recorded exceptions become Sentry issues."""
     max_captured: PositiveInt
     """Newest issues that are remembered, so that an exception that comes by again makes no second one."""
+    ignored_errors: tuple[str, ...]
+    """Exceptions recorded on spans that are answers rather than errors, by qualified name."""
     breadcrumbs: BreadcrumbPolicy
     tags: tuple[str, ...]
     """Tags that a transaction may have: the guide's alert rules trigger on them."""

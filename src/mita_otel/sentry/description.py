@@ -1,18 +1,23 @@
 """What a span is called in Sentry: a pure function of its kind, name and attributes.
 
-Sources: OpenTelemetry semantic conventions (old and stable); Sentry's span operations and span statuses.
+Sources: OpenTelemetry semantic conventions (old and stable names); Sentry's conventions for span operations,
+descriptions and transaction sources. What a service says itself (`sentry.op`, `sentry.source`,
+`sentry.custom_span_name`) comes first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import SpanKind
 
 from mita_otel import semconv
+from mita_otel.sentry.status import status_of
+
+Attributes = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,128 +29,207 @@ class SpanDescription:
     description: str
     """The transaction's name, or the span's description."""
     source: str
-    """Sentry's transaction source: `route`, `url`, `task` or `custom`."""
+    """Sentry's transaction source: `route`, `url`, `task`, `component` or `custom`."""
     status: str
     """Sentry's span status, as in `ok` or `not_found`."""
 
 
-_HTTP_STATUS = {
-    400: "invalid_argument",
-    401: "unauthenticated",
-    403: "permission_denied",
-    404: "not_found",
-    408: "deadline_exceeded",
-    409: "already_exists",
-    412: "failed_precondition",
-    413: "failed_precondition",
-    429: "resource_exhausted",
-    499: "cancelled",
-    500: "internal_error",
-    501: "unimplemented",
-    503: "unavailable",
-    504: "deadline_exceeded",
-}
-
-_GRPC_STATUS = (
-    "ok",
-    "cancelled",
-    "unknown",
-    "invalid_argument",
-    "deadline_exceeded",
-    "not_found",
-    "already_exists",
-    "permission_denied",
-    "resource_exhausted",
-    "failed_precondition",
-    "aborted",
-    "out_of_range",
-    "unimplemented",
-    "internal_error",
-    "unavailable",
-    "data_loss",
-    "unauthenticated",
-)
-
-_CACHES = frozenset({"redis", "memcached", "valkey", "keydb"})
+@dataclass(frozen=True, slots=True)
+class _Said:
+    op: str
+    description: str
+    source: str
 
 
 def describe(span: ReadableSpan) -> SpanDescription:
     """Return the span's operation, description, transaction source and status."""
     attributes = span.attributes or {}
-    op, description, source = _name(span.name, span.kind, attributes)
-    return SpanDescription(op, description, source, status_of(span))
+    said = next(
+        (said for rule in _RULES if (said := rule(span.name, span.kind, attributes)) is not None),
+        _Said("function", span.name, "custom"),
+    )
+    return SpanDescription(
+        op=str(attributes.get(semconv.SENTRY_OP) or said.op),
+        description=str(attributes.get(semconv.SENTRY_NAME) or said.description),
+        source=str(attributes.get(semconv.SENTRY_SOURCE) or said.source),
+        status=status_of(span),
+    )
 
 
-def _name(name: str, kind: SpanKind, attributes: Mapping[str, Any]) -> tuple[str, str, str]:
-    method = semconv.first(attributes, semconv.HTTP_METHOD)
-    system = semconv.first(attributes, semconv.DB_SYSTEM)
-    if attributes.get(semconv.OPERATION):
-        background = attributes.get(semconv.OPERATION_KIND) == "background"
-        return ("task" if background else "financial.operation"), name, "task" if background else "custom"
-    if method:
-        return _http(name, kind, str(method), attributes)
-    if system is not None:
-        statement = semconv.first(attributes, semconv.DB_STATEMENT)
-        op = "db.redis" if system in _CACHES else "db"
-        return op, str(statement or name), "task"
-    if semconv.first(attributes, semconv.RPC_SYSTEM):
-        return ("rpc.server" if kind is SpanKind.SERVER else "rpc"), name, "route"
-    if semconv.first(attributes, semconv.MESSAGING_SYSTEM):
-        return _messaging(kind, attributes), name, "route"
-    if attributes.get("faas.trigger"):
-        return f"function.{attributes['faas.trigger']}", name, "task"
-    if attributes.get("graphql.operation.type"):
-        return f"graphql.{attributes['graphql.operation.type']}", name, "component"
-    if attributes.get("gen_ai.operation.name"):
-        return f"gen_ai.{attributes['gen_ai.operation.name']}", name, "custom"
-    if attributes.get("network.protocol.name") == "websocket" or (kind is SpanKind.SERVER):
-        return "websocket.server" if kind is SpanKind.SERVER else "websocket.client", name, "route"
-    return "function", name, "custom"
-
-
-def _http(name: str, kind: SpanKind, method: str, attributes: Mapping[str, Any]) -> tuple[str, str, str]:
-    op = {SpanKind.SERVER: "http.server", SpanKind.CLIENT: "http.client"}.get(kind, "http")
-    route = semconv.first(attributes, semconv.HTTP_ROUTE)
-    if route:
-        return op, f"{method} {route}", "route"
-    path = semconv.first(attributes, semconv.HTTP_PATH)
-    url = semconv.first(attributes, semconv.HTTP_URL)
-    if kind is SpanKind.CLIENT and url:
-        return op, f"{method} {str(url).partition('?')[0].partition('#')[0]}", "url"
-    if path:
-        return op, f"{method} {str(path).partition('?')[0]}", "url"
-    return op, name, "custom"
-
-
-def _messaging(kind: SpanKind, attributes: Mapping[str, Any]) -> str:
-    if kind is SpanKind.CONSUMER:
-        operation = semconv.first(attributes, semconv.MESSAGING_OPERATION)
-        return "queue.receive" if operation in {"receive", "poll"} else "queue.process"
-    return "queue.publish" if kind is SpanKind.PRODUCER else "queue"
-
-
-def status_of(span: ReadableSpan) -> str:
-    """Return Sentry's span status: of the HTTP or gRPC status where there is one, else of the span's own."""
-    attributes = span.attributes or {}
-    failed = span.status.status_code is StatusCode.ERROR
-    http = _integer(semconv.first(attributes, semconv.HTTP_STATUS_CODE))
-    grpc = _integer(attributes.get("rpc.grpc.status_code"))
-    if http is not None and (http >= 400 or not failed):
-        return status_of_http(http)
-    if grpc is not None and (grpc > 0 or not failed):
-        return _GRPC_STATUS[grpc] if 0 <= grpc < len(_GRPC_STATUS) else "unknown"
-    return "internal_error" if failed else "ok"
-
-
-def status_of_http(code: int) -> str:
-    """Return Sentry's span status of an HTTP status code."""
-    if code < 400:
-        return "ok"
-    return _HTTP_STATUS.get(code) or ("invalid_argument" if code < 500 else "internal_error")
-
-
-def _integer(value: Any) -> int | None:
-    try:
-        return int(value)
-    except (TypeError, ValueError):
+def _operation(name: str, kind: SpanKind, attributes: Attributes) -> _Said | None:
+    if attributes.get(semconv.OPERATION) is None and attributes.get(semconv.OPERATION_KIND) is None:
         return None
+    if attributes.get(semconv.OPERATION_KIND) == "background":
+        return _Said("task", name, "task")
+    return _Said("financial.operation", name, "custom")
+
+
+def _http(name: str, kind: SpanKind, attributes: Attributes) -> _Said | None:
+    method = semconv.first(attributes, semconv.HTTP_METHOD)
+    if not method:
+        return None
+    verb = "HTTP" if method == "_OTHER" else str(method)
+    op = {SpanKind.SERVER: "http.server", SpanKind.CLIENT: "http.client"}.get(kind, "http")
+    graphql = attributes.get("graphql.operation.name")
+    suffix = f" ({graphql})" if graphql else ""
+    template = semconv.first(attributes, (*semconv.HTTP_ROUTE, "url.template"))
+    if template:
+        return _Said(op, f"{verb} {template}{suffix}", "route")
+    url = semconv.first(attributes, semconv.HTTP_URL)
+    path = semconv.first(attributes, semconv.HTTP_PATH)
+    place = (url or path) if kind is SpanKind.CLIENT else (path or url)
+    if place:
+        bare = str(place).partition("?")[0].partition("#")[0]
+        return _Said(op, f"{verb} {bare}{suffix}", "route" if bare == "/" else "url")
+    return _Said(op, name, "custom")
+
+
+_CACHE_OPS: Final = {
+    "get": "cache.get",
+    "get_many": "cache.get",
+    "put": "cache.put",
+    "set": "cache.put",
+    "set_many": "cache.put",
+    "add": "cache.put",
+    "delete": "cache.remove",
+    "remove": "cache.remove",
+}
+
+
+def _cache(name: str, kind: SpanKind, attributes: Attributes) -> _Said | None:
+    key, hit = attributes.get("cache.key"), attributes.get("cache.hit")
+    operation = attributes.get("cache.operation")
+    if key is None and hit is None and operation is None:
+        return None
+    if operation is None:
+        op = "cache.get" if hit is not None else "cache"
+    else:
+        op = _CACHE_OPS.get(str(operation).lower(), "cache")
+    keys = key if isinstance(key, list | tuple) else [key]
+    return _Said(op, ", ".join(str(one) for one in keys if one is not None) or name, "task")
+
+
+_REDIS: Final = frozenset({"redis", "valkey", "keydb", "memcached"})
+
+
+def _database(name: str, kind: SpanKind, attributes: Attributes) -> _Said | None:
+    system = semconv.first(attributes, semconv.DB_SYSTEM)
+    if system is None:
+        return None
+    statement = semconv.first(attributes, (*semconv.DB_STATEMENT, *semconv.DB_QUERY_SUMMARY))
+    return _Said("db.redis" if system in _REDIS else "db", str(statement or name), "task")
+
+
+def _rpc(name: str, kind: SpanKind, attributes: Attributes) -> _Said | None:
+    system = semconv.first(attributes, semconv.RPC_SYSTEM)
+    if system is None and attributes.get("rpc.service") is None:
+        return None
+    family = "grpc" if system == "grpc" else "rpc"
+    return _Said(
+        {SpanKind.SERVER: f"{family}.server", SpanKind.CLIENT: f"{family}.client"}.get(kind, family),
+        name,
+        "route",
+    )
+
+
+_QUEUE_OPS: Final = {
+    "create": "queue.create",
+    "send": "queue.publish",
+    "publish": "queue.publish",
+    "receive": "queue.receive",
+    "poll": "queue.receive",
+    "process": "queue.process",
+    "deliver": "queue.process",
+    "settle": "queue.settle",
+    "ack": "queue.settle",
+}
+
+
+def _messaging(name: str, kind: SpanKind, attributes: Attributes) -> _Said | None:
+    if semconv.first(attributes, semconv.MESSAGING_SYSTEM) is None:
+        return None
+    by_kind = {SpanKind.PRODUCER: "queue.publish", SpanKind.CONSUMER: "queue.process"}
+    operation = str(semconv.first(attributes, semconv.MESSAGING_OPERATION) or "").lower()
+    op = _QUEUE_OPS.get(operation) or by_kind.get(kind, "queue")
+    return _Said(op, str(semconv.first(attributes, semconv.MESSAGING_DESTINATION) or name), "task")
+
+
+_CLOUDS: Final = {"aws": "aws", "gcp": "gcp", "azure": "azure"}
+
+
+def _function(name: str, kind: SpanKind, attributes: Attributes) -> _Said | None:
+    if attributes.get("faas.trigger") is None and attributes.get("faas.invoked_name") is None:
+        return None
+    provider = attributes.get("faas.invoked_provider") or attributes.get("cloud.provider")
+    cloud = _CLOUDS.get(str(provider))
+    return _Said(f"function.{cloud}" if cloud else "function", name, "task")
+
+
+def _graphql(name: str, kind: SpanKind, attributes: Attributes) -> _Said | None:
+    operation = attributes.get("graphql.operation.type")
+    if operation is None:
+        return None
+    called = attributes.get("graphql.operation.name")
+    return _Said(f"graphql.{operation}", f"{operation} {called}" if called else name, "component")
+
+
+def _gen_ai(name: str, kind: SpanKind, attributes: Attributes) -> _Said | None:
+    operation = attributes.get("gen_ai.operation.name")
+    if operation is None:
+        return None
+    # Sentry's names for what OpenTelemetry calls otherwise.
+    known = {"text_completion": "chat", "create_agent": "create_agent"}
+    return _Said(f"gen_ai.{known.get(str(operation), operation)}", name, "custom")
+
+
+def _websocket(name: str, kind: SpanKind, attributes: Attributes) -> _Said | None:
+    scheme = semconv.first(attributes, semconv.HTTP_SCHEME)
+    if attributes.get("network.protocol.name") != "websocket" and scheme not in {"ws", "wss"}:
+        return None
+    route = semconv.first(attributes, semconv.HTTP_ROUTE)
+    op = {SpanKind.SERVER: "websocket.server", SpanKind.CLIENT: "websocket.client"}.get(kind, "websocket")
+    return _Said(op, name, "route" if route else "custom")
+
+
+_FRAMEWORK_OPS: Final = {
+    "fastapi.endpoint": "handler",
+    "fastapi.dependencies": "middleware",
+    "fastapi.serialization": "serialize",
+    "fastapi.background_task": "task",
+}
+
+
+def _framework(name: str, kind: SpanKind, attributes: Attributes) -> _Said | None:
+    if name.startswith("BackgroundTask "):
+        return _Said("task", name, "task")
+    op = _FRAMEWORK_OPS.get(name)
+    if op is None:
+        return None
+    return _Said(op, str(attributes.get("code.function.name") or name), "component")
+
+
+def _by_kind(name: str, kind: SpanKind, attributes: Attributes) -> _Said | None:
+    if kind is SpanKind.SERVER:
+        return _Said("server", name, "route")
+    if kind is SpanKind.CONSUMER:
+        return _Said("queue.process", name, "task")
+    if kind is SpanKind.PRODUCER:
+        return _Said("queue.publish", name, "task")
+    return None
+
+
+_RULES: Final[tuple[Callable[[str, SpanKind, Attributes], _Said | None], ...]] = (
+    _operation,
+    _websocket,
+    _http,
+    _cache,
+    _database,
+    _messaging,
+    _rpc,
+    _function,
+    _graphql,
+    _gen_ai,
+    _framework,
+    _by_kind,
+)
+"""The first that has something to say, says it."""

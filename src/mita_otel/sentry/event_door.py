@@ -25,6 +25,7 @@ class EventDoor:
         self, redactor: Redactor, breadcrumbs: Breadcrumbs, then: Callable[[Any, Hint], Any] | None = None
     ) -> None:
         self.breadcrumbs = breadcrumbs
+        self._redactor = redactor
         self._redact = BeforeSend(redactor)
         self._then = then
 
@@ -39,6 +40,15 @@ class EventDoor:
         if self._then is not None:
             event = self._then(event, hint)
         return None if event is None else self._redact(event, hint)
+
+    def redacted_breadcrumbs(self, trace_id: int) -> list[Any]:
+        """Return the trace's breadcrumbs as they may be sent."""
+        trail = self.breadcrumbs.of(trace_id)
+        if not trail:
+            return []
+        safe = self._redactor.event({"breadcrumbs": {"values": trail}})
+        values = safe.get("breadcrumbs", {}).get("values", [])
+        return values if isinstance(values, list) else []
 
     def _add_breadcrumbs(self, event: Any) -> None:
         trace_id = event.get("contexts", {}).get("trace", {}).get("trace_id")

@@ -21,12 +21,13 @@ from mita_otel.processors.fan_out import FanOut
 from mita_otel.processors.losses import Losses
 from mita_otel.processors.redaction import RedactionProcessor
 from mita_otel.redaction import Redactor
-from mita_otel.sentry.assembler import Assembler, Tree, is_local_root, trim
+from mita_otel.sentry.assembler import Assembler
 from mita_otel.sentry.client import SentryLink, start_client
 from mita_otel.sentry.issues import Issues
 from mita_otel.sentry.sender_identity import dynamic_sampling_context, identity_of
 from mita_otel.sentry.transaction import transaction_event
 from mita_otel.sentry.transport import STAGE, CountingTransport, SpansItem
+from mita_otel.sentry.tree import Tree, is_local_root, key_of, trim
 
 _logger = logging.getLogger("mita_otel")
 
@@ -77,7 +78,7 @@ class SentrySpanExporter(SpanExporter):
                     losses=losses,
                 )
         self.link = link
-        self.issues = Issues(link.client, policy.max_captured)
+        self.issues = Issues(link.client, policy.max_captured, policy.ignored_errors)
         """Takes log records that are errors."""
         self._policy = policy
         self._losses = losses
@@ -85,7 +86,10 @@ class SentrySpanExporter(SpanExporter):
         self._lock = threading.RLock()
         self._ending = False
         self._assembler = Assembler(
-            max_waiting=policy.max_waiting_spans, max_wait_s=policy.max_wait_s, clock=clock
+            max_waiting=policy.max_waiting_spans,
+            max_bytes=policy.max_waiting_megabytes * 1e6,
+            max_wait_s=policy.max_wait_s,
+            clock=clock,
         )
         if hasattr(os, "register_at_fork"):
             forget = weakref.WeakMethod(self._forget)
@@ -120,6 +124,8 @@ class SentrySpanExporter(SpanExporter):
     def let_go(self) -> None:
         """Wait for no root any more: the process is ending."""
         self._ending = True
+        if isinstance(self.link.client.transport, CountingTransport):
+            self.link.client.transport.ending = True
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Send everything that is queued, errors too, at most `timeout_millis`."""
@@ -152,7 +158,8 @@ class SentrySpanExporter(SpanExporter):
         if transport is None:
             self._losses.add(STAGE, "shut_down", spans)
             return
-        event = transaction_event(tree, self._identity, self._policy.tags)
+        breadcrumbs = self.link.door.redacted_breadcrumbs(key_of(tree.root)[0])
+        event = transaction_event(tree, self._identity, self._policy.tags, breadcrumbs)
         if self.link.joined and self.link.client.options.get("before_send_transaction"):
             event = self.link.client.options["before_send_transaction"](event, {})
             if event is None:
@@ -165,9 +172,9 @@ class SentrySpanExporter(SpanExporter):
             "event_id": event["event_id"],
             "trace": dynamic_sampling_context(self.link.client, event),
         }
-        envelope = Envelope(header, [SpansItem(payload, type="transaction", spans=spans)])
-        if isinstance(transport, CountingTransport):
-            transport.wait_for_room()
+        envelope = Envelope(
+            header, [SpansItem(payload, type="transaction", spans=spans, important=tree.matters)]
+        )
         if self.link.client.spotlight is not None:
             self.link.client.spotlight.capture_envelope(envelope)
         transport.capture_envelope(envelope)

@@ -20,6 +20,17 @@ class Identity:
     server_name: str | None = None
     sdk: Mapping[str, Any] | None = None
 
+    def fields(self) -> dict[str, Any]:
+        """Return what is known, by the names of an event's fields."""
+        known = {
+            "environment": self.environment,
+            "release": self.release,
+            "dist": self.dist,
+            "server_name": self.server_name,
+            "sdk": self.sdk,
+        }
+        return {name: value for name, value in known.items() if value}
+
 
 def identity_of(client: BaseClient) -> Identity:
     """Return who the client says it is."""
@@ -49,6 +60,8 @@ def dynamic_sampling_context(client: BaseClient, event: Mapping[str, Any]) -> di
         "public_key": client.parsed_dsn.public_key if client.parsed_dsn else None,
         "environment": event.get("environment"),
         "release": event.get("release"),
+        "transaction": event["transaction"] if event["transaction_info"]["source"] != "url" else None,
+        "sample_rate": event["contexts"]["trace"].get("client_sample_rate"),
         "sampled": "true",
     }
     return {name: str(value) for name, value in context.items() if value}

@@ -1,40 +1,71 @@
-"""The threads that send envelopes: bounded, several at a time, safe after a fork."""
+"""The threads that send envelopes: bounded in number and bytes, important ones first, safe after a fork."""
 
 from __future__ import annotations
 
+import logging
+import os
+import threading
 import time
-from collections.abc import Callable, Sequence
+import weakref
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from sentry_sdk.worker import Worker
 
-from mita_otel.processors.worker import BoundedWorker
+_logger = logging.getLogger("mita_otel")
 
-Job = Callable[[], Any]
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Something to send."""
+
+    run: Callable[[], Any]
+    size: int = 0
+    """Bytes that it holds while it waits."""
+    important: bool = True
+    """Whether it is sent before the others, and given up after them."""
+    given_up: Callable[[], Any] | None = None
+    """Called, on any thread, if there was no room for it."""
 
 
 class Senders(Worker):
     """What sentry-sdk calls a worker: takes jobs and runs them off the request path.
 
     sentry-sdk's own sends one envelope after another, so that a process waits for Sentry's answer (some 50 to
-    100 ms away) after each transaction, and a forked child sends again what its parent's queue held.
+    100 ms away) after each transaction; it drops the newest when it is full, be it a failed payment; and a
+    forked child sends again what its parent's queue held.
 
     Args:
-        threads: Envelopes that are sent at the same time. Threads are started as they are needed.
-        max_waiting: Envelopes that may wait, all threads together.
+        threads: Jobs that run at the same time. Threads are started as they are needed.
+        max_jobs: Jobs that may wait. One more, and the oldest unimportant one is given up, if there is one.
+        max_bytes: Bytes that they may hold, likewise.
     """
 
-    def __init__(self, threads: int, max_waiting: int) -> None:
-        self._workers = [
-            BoundedWorker(
-                _run,
-                name=f"mita-otel-sentry-{number}",
-                max_items=max(1, max_waiting // threads),
-                max_batch=1,
-                delay_s=0.0,
-            )
-            for number in range(threads)
-        ]
+    def __init__(self, threads: int, max_jobs: int, max_bytes: float) -> None:
+        self._max_threads = threads
+        self._max_jobs = max_jobs
+        self._max_bytes = max_bytes
+        self._reset()
+        if hasattr(os, "register_at_fork"):
+            reset = weakref.WeakMethod(self._reset)
+
+            def after_in_child() -> None:
+                if (method := reset()) is not None:
+                    method()
+
+            os.register_at_fork(after_in_child=after_in_child)
+
+    def _reset(self) -> None:
+        # A re-entrant lock: a signal handler may flush on the very thread that is queueing.
+        self._changed = threading.Condition(threading.RLock())
+        self._important: deque[Job] = deque()
+        self._ordinary: deque[Job] = deque()
+        self._bytes = 0
+        self._running = 0
+        self._threads = 0
+        self._killed = False
 
     @property
     def is_alive(self) -> bool:
@@ -43,40 +74,105 @@ class Senders(Worker):
 
     @property
     def waiting(self) -> int:
-        """Envelopes that wait now."""
-        return sum(worker.waiting for worker in self._workers)
-
-    def submit(self, callback: Job) -> bool:
-        """Queue a job. False if there is no room."""
-        return self._least_busy().put(callback)
-
-    def wait_for_room(self, timeout_s: float) -> bool:
-        """Wait until a job can be queued. False if there was no room in time."""
-        return self._least_busy().wait_for_room(timeout_s)
+        """Jobs that wait now."""
+        return len(self._important) + len(self._ordinary)
 
     def full(self) -> bool:
-        """Return whether a job would be refused."""
-        return all(worker.full for worker in self._workers)
+        """Return whether one more job would push another out."""
+        return self.waiting >= self._max_jobs or self._bytes >= self._max_bytes
+
+    def submit(self, callback: Callable[[], Any]) -> bool:
+        """Queue an important job without weight. False if there is no room."""
+        return self.put(Job(callback))
+
+    def put(self, job: Job) -> bool:
+        """Queue a job, giving up older unimportant ones if there is no room. False if that does not help."""
+        pushed_out: list[Job] = []
+        with self._changed:
+            while self._ordinary and not self._fits(job):
+                pushed_out.append(self._ordinary.popleft())
+                self._bytes -= pushed_out[-1].size
+            taken = not self._killed and self._fits(job)
+            if taken:
+                (self._important if job.important else self._ordinary).append(job)
+                self._bytes += job.size
+                self._start_if_needed()
+                self._changed.notify()
+        for one in [*pushed_out, *([] if taken else [job])]:
+            if one.given_up is not None:
+                one.given_up()
+        return taken
 
     def flush(self, timeout: float, callback: Callable[[int, float], Any] | None = None) -> None:
         """Wait until everything that was queued has been sent, at most `timeout` seconds."""
         deadline = time.monotonic() + timeout
-        busy = [worker for worker in self._workers if worker.started]
-        for worker in busy:
-            worker.hurry(timeout)
-        for worker in busy:
-            worker.flush(max(0.0, deadline - time.monotonic()))
+        with self._changed:
+            if self._threads == 0:  # a dying interpreter starts no threads
+                self._run_here(deadline)
+            self._changed.wait_for(lambda: not (self.waiting or self._running), max(0.0, timeout))
 
     def kill(self) -> None:
         """Refuse jobs from now on; what waits is given up."""
-        for worker in self._workers:
-            if worker.started:
-                worker.stop(0)
+        with self._changed:
+            self._killed = True
+            left = [*self._important, *self._ordinary]
+            self._important.clear()
+            self._ordinary.clear()
+            self._bytes = 0
+            self._changed.notify_all()
+        for job in left:
+            if job.given_up is not None:
+                job.given_up()
 
-    def _least_busy(self) -> BoundedWorker[Job]:
-        return min(self._workers, key=lambda worker: worker.unfinished)
+    def _fits(self, job: Job) -> bool:
+        if self.waiting >= self._max_jobs:
+            return False
+        # One that is larger than all the room goes alone.
+        return self._bytes + job.size <= self._max_bytes or not self.waiting
+
+    def _start_if_needed(self) -> None:
+        idle = self._threads - self._running
+        if self._threads >= self._max_threads or idle >= self.waiting:
+            return
+        name = f"mita-otel-sentry-{self._threads}"
+        try:
+            threading.Thread(target=self._work, name=name, daemon=True).start()
+        except RuntimeError:  # the interpreter is on its way out: `flush` does the work itself
+            return
+        self._threads += 1
+
+    def _next(self) -> Job | None:
+        queue = self._important or self._ordinary
+        if not queue:
+            return None
+        job = queue.popleft()
+        self._bytes -= job.size
+        return job
+
+    def _work(self) -> None:
+        changed = self._changed
+        while True:
+            with changed:
+                changed.wait_for(lambda: self._killed or self.waiting)
+                job = self._next()
+                if job is None:
+                    self._threads -= 1
+                    return
+                self._running += 1
+            try:
+                _run(job)
+            finally:
+                with changed:
+                    self._running -= 1
+                    changed.notify_all()
+
+    def _run_here(self, deadline: float) -> None:
+        while time.monotonic() < deadline and (job := self._next()) is not None:
+            _run(job)
 
 
-def _run(jobs: Sequence[Job]) -> None:
-    for job in jobs:
-        job()
+def _run(job: Job) -> None:
+    try:
+        job.run()
+    except Exception:
+        _logger.debug("sending to Sentry failed", exc_info=True)

@@ -2,17 +2,99 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import StatusCode
 
 from mita_otel import semconv
 
-TAG_OF: Final = {
-    "financial_operation": semconv.OPERATION,
-    "severity": semconv.SEVERITY,
-    "error_category": semconv.ERROR_CATEGORY,
-    "transaction_id": semconv.TRANSACTION_ID,
+TAG_OF: Final[Mapping[str, semconv.Names]] = {
+    "financial_operation": (semconv.OPERATION, semconv.OPERATION_PART_OF),
+    "severity": (semconv.SEVERITY,),
+    "error_category": (semconv.ERROR_CATEGORY,),
+    "transaction_id": (semconv.TRANSACTION_ID,),
+    "compliance_status": (semconv.COMPLIANCE_STATUS,),
+    "security_event": (semconv.SECURITY_EVENT_TYPE,),
+    "request_id": (semconv.REQUEST_ID,),
 }
-"""Tag and attribute."""
+"""Tag, and the attributes that it may come from."""
 
-MAX_TAG: Final = 200
+_FINANCIAL: Final = (semconv.OPERATION, semconv.OPERATION_PART_OF, semconv.ERROR_CATEGORY)
+_OWN: Final = f"{semconv.TAG}."
+
+_MAX_TAG: Final = 200
 """Characters of a tag's value: Sentry cuts longer ones."""
+_MAX_NAME: Final = 32
+"""Characters of a tag's name: Sentry drops the tag beyond."""
+_NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:-")
+
+
+def tag_value(value: Any) -> str:
+    """Return a tag's value as Sentry takes it: text in one line, at most 200 characters."""
+    return " ".join(str(value).split())[:_MAX_TAG]
+
+
+def tag_name(name: str) -> str:
+    """Return a tag's name as Sentry takes it."""
+    return "".join(char if char in _NAME_CHARACTERS else "_" for char in name)[:_MAX_NAME]
+
+
+def tags_of(attributes: Mapping[str, Any], resource: Mapping[str, Any]) -> dict[str, str]:
+    """Return the tags that the attributes of one span or log record give."""
+    tags = {
+        tag: tag_value(value)
+        for tag, names in TAG_OF.items()
+        if (value := semconv.first(attributes, names)) is not None
+    }
+    if semconv.first(attributes, _FINANCIAL) is not None:
+        tags["financial_service"] = "true"
+    component = resource.get(semconv.SERVICE_NAME)
+    if component:
+        tags["component"] = tag_value(component)
+    return tags
+
+
+def own_tags(attributes: Mapping[str, Any]) -> dict[str, str]:
+    """Return the tags that the application set: `mita.tag.*`, and the mapping `mita.tags`."""
+    mapping = attributes.get(semconv.TAGS)
+    own = dict(mapping) if isinstance(mapping, Mapping) else {}
+    own.update({name[len(_OWN) :]: value for name, value in attributes.items() if name.startswith(_OWN)})
+    return {tag_name(str(name)): tag_value(value) for name, value in own.items() if value is not None}
+
+
+def transaction_tags(spans: Sequence[ReadableSpan], *, late: bool, allowed: Iterable[str]) -> dict[str, str]:
+    """Return a transaction's tags: what its root says, else the first of its spans; and how it went.
+
+    Args:
+        spans: The root first.
+        late: Whether it is part of a transaction that was sent before.
+        allowed: Names of ours that the policy lets through. The application's own tags always are.
+    """
+    tags: dict[str, str] = {}
+    own: dict[str, str] = {}
+    for span in reversed(spans):
+        tags.update(tags_of(span.attributes or {}, span.resource.attributes))
+        own.update(own_tags(span.attributes or {}))
+    breached = [span for span in spans if (span.attributes or {}).get(semconv.LATENCY_EXCEEDED)]
+    if breached:
+        worst = max(breached, key=_overrun_ms).attributes or {}
+        tags["performance_issue"] = "true"
+        tags["latency_rule"] = tag_value(worst.get(semconv.LATENCY_RULE))
+        tags["latency_limit_ms"] = _number(worst.get(semconv.LATENCY_LIMIT_MS))
+    if any(span.status.status_code is StatusCode.ERROR for span in spans):
+        tags["failed"] = "true"
+    if late:
+        tags["late_span"] = "true"
+    permitted = frozenset(allowed)
+    return {**own, **{tag: value for tag, value in tags.items() if tag in permitted}}
+
+
+def _overrun_ms(span: ReadableSpan) -> float:
+    overrun = (span.attributes or {}).get(semconv.LATENCY_OVERRUN_MS)
+    return overrun if isinstance(overrun, int | float) else 0.0
+
+
+def _number(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else tag_value(value)

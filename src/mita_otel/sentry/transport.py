@@ -6,6 +6,7 @@ Rate limits, client reports, proxies and certificates stay sentry-sdk's.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from sentry_sdk.worker import Worker
 
 from mita_otel.policy.sentry import SentryPolicy
 from mita_otel.processors.losses import Losses
-from mita_otel.sentry.senders import Senders
+from mita_otel.sentry.senders import Job, Senders
 
 STAGE: Final = "sentry"
 """Where lost spans are counted."""
@@ -33,7 +34,9 @@ class SpansItem(Item):
         payload: JSON.
         type: `transaction` or `span`.
         spans: How many spans are in it.
+        important: Whether one of them broke a limit or failed.
         headers: More headers of the item.
+        content_type: As the item's header says.
     """
 
     def __init__(
@@ -42,11 +45,13 @@ class SpansItem(Item):
         *,
         type: str,  # noqa: A002 - sentry-sdk's name
         spans: int,
+        important: bool = False,
         headers: dict[str, Any] | None = None,
         content_type: str = "application/json",
     ) -> None:
         super().__init__(PayloadRef(bytes=payload), headers=headers, type=type, content_type=content_type)
         self.spans = spans
+        self.important = important
 
 
 class CountingTransport(HttpTransport):
@@ -62,12 +67,39 @@ class CountingTransport(HttpTransport):
         self._policy = policy
         self._losses = losses
         self._counting = threading.Lock()
-        self.senders = Senders(policy.senders, policy.max_envelopes)
+        self.senders = Senders(policy.senders, policy.max_envelopes, policy.max_megabytes * 1e6)
+        """The queue in front of the network."""
+        self.ending = False
+        """Whether the process is about to end: the last moment for a client report."""
         super().__init__(options)
 
-    def wait_for_room(self) -> bool:
-        """Wait until an envelope can be queued, for as long as one request may take. False if there is no room."""
-        return self.senders.wait_for_room(self._policy.send_timeout_s)
+    def capture_envelope(self, envelope: Envelope) -> None:
+        """Queue an envelope. While there is no room, those without a breach or an error are given up first."""
+
+        def send() -> None:
+            self._send_envelope(envelope)
+            self._flush_client_reports()
+
+        def give_up() -> None:
+            self.on_dropped_event("full_queue")
+            for item in envelope.items:
+                self.record_lost_event("queue_overflow", item=item)
+
+        spans = [item for item in envelope.items if isinstance(item, SpansItem)]
+        self.senders.put(
+            Job(
+                send,
+                size=sum(len(item.get_bytes()) for item in spans),
+                important=len(spans) < len(envelope.items) or any(item.important for item in spans),
+                given_up=give_up,
+            )
+        )
+
+    def flush(self, timeout: float, callback: Callable[[int, float], None] | None = None) -> None:
+        """Wait until everything that is queued has been sent, at most `timeout` seconds."""
+        if timeout > 0:
+            self._flush_client_reports(force=self.ending)
+            self.senders.flush(timeout)
 
     def record_lost_event(
         self,

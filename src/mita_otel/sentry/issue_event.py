@@ -1,0 +1,98 @@
+"""An error as a Sentry event, from the attributes of a log record or of a span: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.trace import format_span_id, format_trace_id
+
+from mita_otel import semconv
+from mita_otel.sentry.contexts import financial_contexts, process_contexts, user_of
+from mita_otel.sentry.plain import plain, seconds
+from mita_otel.sentry.stacktrace import parse_stacktrace
+from mita_otel.sentry.tags import own_tags, tags_of
+
+Attributes = Mapping[str, Any]
+
+_LEVELS: Final = ((21, "fatal"), (17, "error"), (13, "warning"), (9, "info"), (0, "debug"))
+_INTERFACES: Final = frozenset({"user", "request"})
+"""Contexts that Sentry knows as interfaces of their own."""
+
+
+def level_of(severity_number: int) -> str:
+    """Return Sentry's level of OpenTelemetry's severity number."""
+    return next(level for lowest, level in _LEVELS if severity_number >= lowest)
+
+
+def trace_context(trace_id: int, span_id: int) -> dict[str, Any]:
+    """Return the context that links an event to a span."""
+    return {"type": "trace", "trace_id": format_trace_id(trace_id), "span_id": format_span_id(span_id)}
+
+
+def recorded_exception(span: ReadableSpan, recorded: Event) -> dict[str, Any]:
+    """Return the event of an exception that was recorded on a span: there is only text of it.
+
+    Frames are read from the stack trace's text; there are no local variables.
+    """
+    attributes = recorded.attributes or {}
+    frames = parse_stacktrace(str(attributes.get(semconv.EXCEPTION_STACKTRACE) or ""))
+    module, _, name = str(attributes.get(semconv.EXCEPTION_TYPE) or "Exception").rpartition(".")
+    value: dict[str, Any] = {
+        "type": name,
+        "value": str(attributes.get(semconv.EXCEPTION_MESSAGE) or ""),
+        "mechanism": {
+            "type": "opentelemetry.record_exception",
+            "handled": str(attributes.get(semconv.EXCEPTION_ESCAPED)).lower() != "true",
+        },
+    }
+    if module:
+        value["module"] = module
+    if frames:
+        value["stacktrace"] = {"frames": frames}
+    event: dict[str, Any] = {
+        "level": "error",
+        "timestamp": seconds(recorded.timestamp),
+        "exception": {"values": [value]},
+    }
+    if span.context is not None:
+        event["contexts"] = {"trace": trace_context(span.context.trace_id, span.context.span_id)}
+    enrich(event, span.attributes or {}, span.resource.attributes)
+    return event
+
+
+def enrich(event: dict[str, Any], attributes: Attributes, resource: Attributes) -> None:
+    """Add what the attributes say: tags, user, contexts, fingerprint, breadcrumbs, transaction, the rest as extra."""
+    event["tags"] = {**own_tags(attributes), **tags_of(attributes, resource)}
+    contexts = event.setdefault("contexts", {})
+    contexts.update(process_contexts(resource))
+    contexts.update(financial_contexts([attributes]))
+    said = attributes.get(semconv.CONTEXTS)
+    for name, context in said.items() if isinstance(said, Mapping) else ():
+        if not isinstance(context, Mapping):
+            continue
+        if name in _INTERFACES:
+            event[name] = {**event.get(name, {}), **plain(context)}
+        else:
+            contexts[str(name)] = {**contexts.get(str(name), {}), **plain(context)}
+    user = user_of([attributes])
+    if user:
+        event["user"] = {**event.get("user", {}), **user}
+    fingerprint = attributes.get(semconv.FINGERPRINT)
+    if isinstance(fingerprint, list | tuple):
+        event["fingerprint"] = [str(part) for part in fingerprint]
+    breadcrumbs = attributes.get(semconv.BREADCRUMBS)
+    if isinstance(breadcrumbs, list | tuple):
+        event["breadcrumbs"] = {"values": plain(breadcrumbs)}
+    route = semconv.first(attributes, semconv.HTTP_ROUTE)
+    method = semconv.first(attributes, semconv.HTTP_METHOD) or event.get("request", {}).get("method")
+    if route and method:
+        event["transaction"] = f"{method} {route}"
+    extra = {
+        str(name): plain(value)
+        for name, value in attributes.items()
+        if not str(name).startswith(("mita.", "exception."))
+    }
+    if extra:
+        event["extra"] = extra

@@ -1,0 +1,85 @@
+"""A span's `data`: its attributes, under the names that Sentry's Queries, Requests, Caches and Queues pages read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import format_span_id, format_trace_id
+
+from mita_otel import semconv
+from mita_otel.sentry.plain import plain, seconds
+
+_ALIASES: Final = (
+    ("db.system", "db.system.name"),
+    ("db.operation", "db.operation.name"),
+    ("db.name", "db.namespace"),
+    ("db.sql.table", "db.collection.name"),
+    ("http.method", "http.request.method"),
+    ("http.status_code", "http.response.status_code"),
+    ("net.peer.name", "server.address"),
+    ("net.peer.port", "server.port"),
+    ("http.response_content_length", "http.response.body.size"),
+    ("messaging.destination", "messaging.destination.name"),
+)
+"""Old name and stable name: Sentry's pages read the stable one, Relay's grouping of queries the old one."""
+
+_OLD_TOO: Final = frozenset({"db.system", "db.operation"})
+"""Old names that Relay still reads where only the stable one was set."""
+
+
+def attributes_of(span: ReadableSpan) -> dict[str, Any]:
+    """Return a span's attributes as plain values, also under the names that Sentry reads."""
+    data = {str(name): plain(value) for name, value in (span.attributes or {}).items()}
+    for old, stable in _ALIASES:
+        if old in data:
+            data.setdefault(stable, data[old])
+        elif old in _OLD_TOO and stable in data:
+            data[old] = data[stable]
+    return data
+
+
+def data_of(span: ReadableSpan, description: str) -> dict[str, Any]:
+    """Return a span's `data`: attributes, kind, events, status text. What is the description is not said twice."""
+    data = attributes_of(span)
+    for name in semconv.DB_STATEMENT:
+        if data.get(name) == description:
+            del data[name]
+    data["otel.kind"] = span.kind.name
+    if span.events:
+        data["otel.events"] = [
+            {
+                "name": event.name,
+                "timestamp": seconds(event.timestamp),
+                "attributes": plain(event.attributes or {}),
+            }
+            for event in span.events
+        ]
+    if span.status.description:
+        data["otel.status_description"] = span.status.description
+    return data
+
+
+def links_of(span: ReadableSpan) -> list[dict[str, Any]]:
+    """Return a span's links as Sentry has them."""
+    return [
+        {
+            "trace_id": format_trace_id(link.context.trace_id),
+            "span_id": format_span_id(link.context.span_id),
+            "sampled": link.context.trace_flags.sampled,
+            **({"attributes": plain(link.attributes)} if link.attributes else {}),
+        }
+        for link in span.links
+    ]
+
+
+def origin_of(span: ReadableSpan) -> str:
+    """Return what made the span, as in `auto.otel.sqlalchemy`."""
+    attributes: Mapping[str, Any] = span.attributes or {}
+    said = attributes.get(semconv.SENTRY_ORIGIN)
+    if said:
+        return str(said)
+    scope = span.instrumentation_scope
+    name = (scope.name if scope else "").rpartition(".")[2].replace("_", "-")
+    return f"auto.otel.{name}" if name.replace("-", "").isalnum() else "auto.otel"
