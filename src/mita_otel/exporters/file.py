@@ -8,10 +8,10 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-import orjson
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
+from mita_otel.encoding import json_bytes
 from mita_otel.exporters.record import span_record
 from mita_otel.policy import load_policy
 
@@ -42,10 +42,7 @@ class FileSpanExporter(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Append the spans. FAILURE if the file cannot be written."""
-        lines = b"".join(
-            orjson.dumps(span_record(span), option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS)
-            for span in spans
-        )
+        lines = b"".join(json_bytes(span_record(span), newline=True) for span in spans)
         try:
             with self._lock:
                 self._append(lines)

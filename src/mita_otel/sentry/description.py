@@ -117,7 +117,7 @@ def _database(name: str, kind: SpanKind, attributes: Attributes) -> _Said | None
     if system is None:
         return None
     statement = semconv.first(attributes, (*semconv.DB_STATEMENT, *semconv.DB_QUERY_SUMMARY))
-    return _Said("db.redis" if system in _REDIS else "db", str(statement or name), "task")
+    return _Said("db.redis" if str(system) in _REDIS else "db", str(statement or name), "task")
 
 
 def _rpc(name: str, kind: SpanKind, attributes: Attributes) -> _Said | None:

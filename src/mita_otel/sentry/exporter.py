@@ -9,12 +9,12 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 
-import orjson
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from sentry_sdk.envelope import Envelope
 
 from mita_otel import environment_variables as variables
+from mita_otel.encoding import json_bytes
 from mita_otel.policy import environment_name, load_policy
 from mita_otel.policy.sentry import SentryPolicy
 from mita_otel.processors.fan_out import FanOut
@@ -167,7 +167,7 @@ class SentrySpanExporter(SpanExporter):
                 return
         if tree.left_out:
             self._losses.add(STAGE, "too_many_spans", tree.left_out)
-        payload = orjson.dumps(event, option=orjson.OPT_NON_STR_KEYS)
+        payload = json_bytes(event)
         header = {
             "event_id": event["event_id"],
             "trace": dynamic_sampling_context(self.link.client, event),

@@ -33,7 +33,7 @@ _NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQ
 
 def tag_value(value: Any) -> str:
     """Return a tag's value as Sentry takes it: text in one line, at most 200 characters."""
-    return " ".join(str(value).split())[:_MAX_TAG]
+    return " ".join(str(value).split())[:_MAX_TAG].rstrip()
 
 
 def tag_name(name: str) -> str:

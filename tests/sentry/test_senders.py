@@ -1,0 +1,139 @@
+"""The queue in front of the network: bounded, important jobs first, deadlines, forks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from mita_otel.sentry.senders import Job, Senders
+
+
+class Gate:
+    """A job that blocks a sender until it is let through."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self.let = threading.Event()
+
+    def __call__(self) -> None:
+        self.entered.set()
+        self.let.wait(30)
+
+
+def blocked(threads: int = 1, max_jobs: int = 3, max_bytes: float = 1e9) -> tuple[Senders, Gate]:
+    senders, gate = Senders(threads, max_jobs, max_bytes), Gate()
+    for _ in range(threads):
+        assert senders.put(Job(gate))
+        assert gate.entered.wait(10)
+    return senders, gate
+
+
+def test_everything_that_was_queued_has_run_after_a_flush() -> None:
+    senders, done = Senders(4, 1000, 1e9), []
+    for number in range(200):
+        assert senders.put(Job(lambda number=number: done.append(number)))
+    senders.flush(10)
+    assert sorted(done) == list(range(200))
+    assert senders.waiting == 0
+
+
+def test_a_flush_waits_for_what_jobs_queue_themselves() -> None:
+    senders, done = Senders(2, 10, 1e9), []
+    senders.submit(lambda: senders.submit(lambda: done.append("report")))
+    senders.flush(10)
+    assert done == ["report"]
+
+
+def test_several_run_at_the_same_time() -> None:
+    senders, barrier = Senders(4, 10, 1e9), threading.Barrier(4, timeout=20)
+    for _ in range(4):
+        senders.put(Job(barrier.wait))
+    senders.flush(20)
+    assert not barrier.broken
+
+
+def test_without_room_an_unimportant_older_one_is_given_up_for_a_newer() -> None:
+    senders, gate = blocked(max_jobs=3)
+    lost: list[str] = []
+    done: list[str] = []
+
+    def job(name: str, important: bool) -> Job:
+        return Job(lambda: done.append(name), important=important, given_up=lambda: lost.append(name))
+
+    assert all(senders.put(job(name, False)) for name in "abc")
+    assert senders.put(job("breach", True))
+    assert senders.put(job("error", True))
+    assert lost == ["a", "b"]
+    assert senders.put(job("d", False))
+    assert senders.put(job("last", True))
+    assert lost == ["a", "b", "c", "d"]
+    assert not senders.put(job("one too many", True)), "three important ones wait; there is no room at all"
+    assert not senders.put(job("e", False))
+    assert lost == ["a", "b", "c", "d", "one too many", "e"]
+    gate.let.set()
+    senders.flush(10)
+    assert done == ["breach", "error", "last"]
+
+
+def test_the_bound_in_bytes_holds_and_a_giant_goes_alone() -> None:
+    senders, gate = blocked(max_jobs=100, max_bytes=1000)
+    lost: list[int] = []
+    for number in range(10):
+        senders.put(
+            Job(lambda: None, size=300, important=False, given_up=lambda number=number: lost.append(number))
+        )
+    assert senders.waiting == 3
+    assert lost == list(range(7))
+    assert senders.put(Job(lambda: None, size=5000))
+    assert senders.waiting == 1
+    gate.let.set()
+    senders.flush(10)
+    assert senders.waiting == 0
+
+
+def test_a_flush_keeps_its_deadline_while_a_job_hangs() -> None:
+    senders, gate = blocked()
+    started = time.monotonic()
+    senders.flush(0.05)
+    assert time.monotonic() - started < 10
+    gate.let.set()
+
+
+def test_a_job_that_raises_does_not_end_its_thread() -> None:
+    senders, done = Senders(1, 10, 1e9), []
+    senders.put(Job(lambda: 1 / 0))
+    senders.put(Job(lambda: done.append(1)))
+    senders.flush(10)
+    assert done == [1]
+
+
+def test_after_kill_nothing_is_taken_and_what_waits_is_given_up() -> None:
+    senders, gate = blocked()
+    lost: list[str] = []
+    senders.put(Job(lambda: None, given_up=lambda: lost.append("waiting")))
+    senders.kill()
+    assert not senders.put(Job(lambda: None, given_up=lambda: lost.append("late")))
+    assert lost == ["waiting", "late"]
+    gate.let.set()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_forked_child_starts_empty_and_can_send() -> None:
+    senders, gate = blocked()
+    senders.put(Job(lambda: os.write(2, b"never in the child")))
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(20)
+        done: list[int] = []
+        empty = senders.waiting == 0
+        senders.put(Job(lambda: done.append(1)))
+        senders.flush(10)
+        os._exit(0 if empty and done == [1] else 1)
+    gate.let.set()
+    senders.flush(10)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

@@ -1,0 +1,68 @@
+"""Frames of live exceptions and of their texts."""
+
+from __future__ import annotations
+
+import traceback
+
+import pytest
+
+from mita_otel.sentry.stacktrace import innermost, parse_stacktrace
+
+
+def fail(depth: int) -> None:
+    if depth:
+        fail(depth - 1)
+    raise ValueError("no")
+
+
+def raised(depth: int = 2) -> ValueError:
+    try:
+        fail(depth)
+    except ValueError as error:
+        return error
+    raise AssertionError
+
+
+def test_the_frames_of_a_text_are_those_of_the_exception() -> None:
+    error = raised()
+    frames = parse_stacktrace("".join(traceback.format_exception(error)))
+    assert [frame["function"] for frame in frames] == ["raised", "fail", "fail", "fail"]
+    last = frames[-1]
+    assert last["context_line"].strip() == 'raise ValueError("no")'
+    assert last["filename"] == "test_stacktrace.py"
+    assert f"{last['abs_path']}:{last['lineno']}" == innermost(error.__traceback__)
+
+
+def test_of_a_chain_the_last_exception_counts() -> None:
+    try:
+        try:
+            fail(0)
+        except ValueError as error:
+            raise KeyError("outer") from error
+    except KeyError as error:
+        outer = error
+    frames = parse_stacktrace("".join(traceback.format_exception(outer)))
+    assert [frame["function"] for frame in frames] == ["test_of_a_chain_the_last_exception_counts"]
+    assert f"{frames[-1]['abs_path']}:{frames[-1]['lineno']}" == innermost(outer.__traceback__)
+
+
+@pytest.mark.parametrize("text", ["", "no traceback", '  File "x"', '  File "x", line y, in z', "\x00" * 9])
+def test_what_is_no_traceback_has_no_frames(text: str) -> None:
+    assert parse_stacktrace(text) == []
+
+
+def test_a_frame_without_source_or_function() -> None:
+    assert parse_stacktrace('  File "C:\\srv\\app.py", line 7') == [
+        {"abs_path": "C:\\srv\\app.py", "filename": "app.py", "lineno": 7, "function": "<unknown>"}
+    ]
+
+
+def test_a_deep_recursion_keeps_the_innermost_frames() -> None:
+    text = "".join(f'  File "a.py", line {n}, in f\n    f()\n' for n in range(5000))
+    frames = parse_stacktrace(text)
+    assert len(frames) == 250
+    assert frames[-1]["lineno"] == 4999
+
+
+def test_an_exception_that_was_never_raised_has_no_place() -> None:
+    assert innermost(ValueError().__traceback__) == ""
