@@ -30,6 +30,9 @@ class KeyPolicy(Section):
     """More sensitive names, by the rule that the marker shows."""
     endings: dict[str, str]
     """Rules of names that end in a word like `pgpassword`, by how that word ends."""
+    whole: dict[str, str]
+    """Rules of short names that are secret only alone or at the end: `pass` and `user.pass`, not `pass_count`. A
+    number under one is a count."""
     harmless: tuple[str, ...]
     """Names that hold a sensitive word and mean something else, as in `primary_key`."""
     descriptive: tuple[str, ...]

@@ -8,9 +8,10 @@ from typing import Final
 
 from stdnum import iban as iban_number
 
+from mita_otel.redaction.cards import is_part_of_an_id
 from mita_otel.redaction.hit import Finder, Hit
 
-_IBAN: Final = re.compile(r"[A-Za-z]{2}[ \-._+]?\d[ \-._+]?\d[ \-._+]?[0-9A-Za-z]")
+_IBAN: Final = re.compile(r"[A-Za-z]{2}[ \-._+]?\d[ \-._+]?\d[\s\-._+/:]{0,3}[0-9A-Za-z]")
 _IBAN_COUNTRIES: Final = (
     "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DJ27 "
     "DK18 DO28 EE20 EG29 ES24 FI18 FK18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HN28 HR21 HU28 "
@@ -20,26 +21,33 @@ _IBAN_COUNTRIES: Final = (
 )
 _IBAN_LENGTHS: Final = {entry[:2]: int(entry[2:]) for entry in _IBAN_COUNTRIES.split()}
 """Length of an IBAN by country. Source: SWIFT's IBAN registry, release 101."""
-_IBAN_SEPARATORS: Final = " -._+"
-_IBAN_SPAN: Final = 80
+_IBAN_SEPARATORS: Final = frozenset(" -._+/:\t\r\n")
+_LONGEST_SEPARATOR: Final = 3
+_IBAN_SPAN: Final = 100
 
 _SSN: Final = re.compile(r"(?<![\d\-])(\d{3})([\- ])(\d{2})\2(\d{4})(?![\d\-]|\.\d)")
-_NINE: Final = re.compile(r"(?<![\w.\-])\d{3}[\- ]?\d{2}[\- ]?\d{4}(?![\w\-]|\.\d)")
+_NINE: Final = re.compile(r"(?<![\w.\-])\d{3}([\- .]?)\d{2}\1\d{4}(?![\w\-]|\.\d)")
 _SSN_WORDS: Final = re.compile(
-    r"(?i)(?<![a-z])(?:ssn|social[ _\-]?security(?:[ _\-]?(?:number|no|num))?|itin|tin"
-    r"|tax[ _\-]?(?:payer)?[ _\-]?id(?:entification)?)(?![a-z])"
+    r"(?i)(?<![a-z])(?:ssn|ss ?#|s\.s\.n\.?|soc(?:ial)?[ _\-]?sec(?:urity)?(?:[ _\-]?(?:number|no|num))?|(?:his|her|my|your|their) social"
+    r"|social insurance|itin|tin|tax[ _\-]?(?:payer)?[ _\-]?id(?:entification)?)(?![a-z])"
 )
-_ABA: Final = re.compile(
-    r"(?i)(?<![a-z])(?:routing|aba|rtn|transit|fedwire|ach)(?:[ _\-]?(?:routing|transit|number|num|no\.?|code|nr|#)){0,3}"
-    r"(?:[\s:=#\"'(]|is|was){1,8}(?P<digits>\d{4}[\- ]?\d{4}[\- ]?\d)(?![\w\-]|\.\d)"
+_ABA_WORDS: Final = re.compile(
+    r"(?i)(?<![a-z])(?:aba|rtn|fedwire|ach|bank routing"
+    r"|(?:routing|transit)(?:[ _\-/]?(?:number|num|no|nr|code|transit|routing|aba)(?![a-z])|[ _\-]?#|\W{0,3}\Z))(?![a-z])"
 )
-_ABA_AFTER: Final = re.compile(r"(?i)(?<![\w.\-])(?P<digits>\d{9})\W{1,3}(?:routing|aba|rtn)(?![a-z])")
+_ABA: Final = re.compile(r"(?<![\w.\-])\d{4}([\- ]?)\d{4}\1\d(?![\w\-]|\.\d)")
 _ACCOUNT: Final = re.compile(
-    r"(?i)(?<![a-z])(?:account|acct\.?|a/c)(?:[ _\-]?(?P<number>number|num|no\.?|nr\.?|#))?"
-    r"(?: (?:is|was|ending|of))?[ \t:=#\"']{1,4}(?P<digits>\d[\d \-]{2,30}\d)(?!\w|\.\d)"
+    r"(?i)(?<![a-z])(?:account|acct\.?|acc\.?(?= ?(?:no|num|#))|a/c|konto)(?:[ _\-]?(?P<number>number|nummer|num|no\.?|nr\.?|#))?"
+    r"(?:(?: (?:is|was|of|ending|in|with|number|entered|given|provided|supplied)){1,3}| \w{2,16}(?=[:=])| of \w{1,16}:?)?"
+    r"[ \t:=#\"'(\[<]{1,4}(?P<digits>\d[\d \-]{2,30}\d)(?!\w|\.\d)"
+)
+_SORT_CODE: Final = re.compile(
+    r"(?i)\bsort[ _\-]?code(?: (?:is|was|number))?[ \t:=#\"'(]{1,4}(\d{2}([\- ]?)\d{2}\2\d{2})(?![\w\-])"
 )
 _CONTEXT: Final = 48
 """Characters before a number in which its name may stand."""
+_CONTEXT_AFTER: Final = 24
+"""The same after it."""
 _MIN_ACCOUNT: Final = 8
 _MIN_NAMED_ACCOUNT: Final = 5
 _MAX_ACCOUNT: Final = 20
@@ -52,7 +60,11 @@ def find_ibans(text: str) -> Iterator[Hit]:
         if not size:
             continue
         end = _take(text, match.start(), size)
-        if end and iban_number.is_valid(_compact(text[match.start() : end]), check_country=False):
+        if (
+            end
+            and iban_number.is_valid(_compact(text[match.start() : end]), check_country=False)
+            and not is_part_of_an_id(text, match.start(), end)
+        ):
             yield Hit(match.start(), end, "iban")
 
 
@@ -60,24 +72,25 @@ def find_identities(text: str) -> Iterator[Hit]:
     """Yield social security and taxpayer numbers: `123-45-6789` anywhere, other forms near their name."""
     for match in _SSN.finditer(text):
         area, separator, group, serial = match.groups()
-        if _is_ssn(area, group, serial) and (separator == "-" or _near(_SSN_WORDS, text, match.start())):
+        if _is_ssn(area, group, serial) and (separator == "-" or _near(_SSN_WORDS, text, match)):
             yield Hit(match.start(), match.end(), "ssn")
     if _SSN_WORDS.search(text):
         for match in _NINE.finditer(text):
-            if _near(_SSN_WORDS, text, match.start()):
+            if _near(_SSN_WORDS, text, match):
                 yield Hit(match.start(), match.end(), "ssn")
 
 
 def find_routing_numbers(text: str) -> Iterator[Hit]:
-    """Yield ABA routing numbers (prefix and check digit) beside their name."""
-    for pattern in (_ABA, _ABA_AFTER):
-        for match in pattern.finditer(text):
-            if _is_aba("".join(filter(str.isdigit, match["digits"]))):
-                yield Hit(match.start("digits"), match.end("digits"), "routing")
+    """Yield ABA routing numbers (prefix and check digit) near their name."""
+    for match in _ABA.finditer(text):
+        if _is_aba("".join(filter(str.isdigit, match.group()))) and _near(_ABA_WORDS, text, match):
+            yield Hit(match.start(), match.end(), "routing")
 
 
 def find_accounts(text: str) -> Iterator[Hit]:
-    """Yield account numbers right after their name."""
+    """Yield account numbers and sort codes right after their name."""
+    for match in _SORT_CODE.finditer(text):
+        yield Hit(match.start(1), match.end(1), "account")
     for match in _ACCOUNT.finditer(text):
         size = sum(char.isdigit() for char in match["digits"])
         if (_MIN_NAMED_ACCOUNT if match["number"] else _MIN_ACCOUNT) <= size <= _MAX_ACCOUNT:
@@ -88,23 +101,27 @@ BANKING_FINDERS: Final = (
     Finder(find_ibans, digits=True),
     Finder(find_identities, digits=True),
     Finder(find_routing_numbers, words=("routing", "aba", "rtn", "transit", "fedwire", "ach"), digits=True),
-    Finder(find_accounts, words=("account", "acct", "a/c"), digits=True),
+    Finder(find_accounts, words=("acc", "a/c", "konto", "sort"), digits=True),
 )
 
 
 def _take(text: str, start: int, size: int) -> int | None:
-    """Return where `size` letters and digits end, with at most one separator between two of them."""
-    taken, separated = 0, True
+    """Return where `size` letters and digits end: in one piece, or in groups of which the first has two or four."""
+    taken, gap, grouped = 0, 0, False
     for position in range(start, min(len(text), start + _IBAN_SPAN)):
         char = text[position]
         if char.isascii() and char.isalnum():
-            taken, separated = taken + 1, False
+            if gap and not grouped:
+                grouped = True
+                if taken not in (2, 4) and taken < size - 4:
+                    return None
+            taken, gap = taken + 1, 0
             if taken == size:
                 return position + 1
-        elif separated or char not in _IBAN_SEPARATORS:
+        elif gap == _LONGEST_SEPARATOR or char not in _IBAN_SEPARATORS:
             return None
         else:
-            separated = True
+            gap += 1
     return None
 
 
@@ -129,5 +146,8 @@ def _is_aba(digits: str) -> bool:
     return weighted % 10 == 0 and digits != "000000000"
 
 
-def _near(words: re.Pattern[str], text: str, position: int) -> bool:
-    return bool(words.search(text, max(0, position - _CONTEXT), position))
+def _near(words: re.Pattern[str], text: str, number: re.Match[str]) -> bool:
+    start, end = number.span()
+    return bool(
+        words.search(text, max(0, start - _CONTEXT), start) or words.search(text, end, end + _CONTEXT_AFTER)
+    )

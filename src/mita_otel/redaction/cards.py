@@ -10,7 +10,28 @@ from typing import Final
 from mita_otel.redaction.hit import Finder, Hit
 
 _RUN: Final = re.compile(r"(?<!\d)\d(?:[ \t\-._+]{0,3}\d){11,}(?!\d)")
+_ODD_RUN: Final = re.compile(
+    r"(?<![0-9A-Za-z])\d{4}(?P<sign> ?[/:;,|*~=\\'\"] ?|\s{1,8}|<br ?/?>)\d{4,6}(?:(?P=sign)\d{1,5}){1,3}(?![0-9A-Za-z])"
+)
+"""Groups as printed on a card, between signs that also stand between other numbers."""
 _GROUP: Final = re.compile(r"\d+")
+_PRINTED: Final = frozenset(
+    {(4, 4, 4, 1), (4, 4, 4, 2), (4, 4, 4, 3), (4, 4, 4, 4)}
+    | {(4, 4, 4, 4, 1), (4, 4, 4, 4, 2), (4, 4, 4, 4, 3)}
+    | {(4, 6, 5), (4, 6, 4), (4, 3, 3, 3), (4, 4, 5), (4, 2, 6, 4), (8, 8), (6, 10), (6, 13), (6, 6), (4, 12)}
+)
+"""How digits are grouped on cards and receipts."""
+_CARD_WORDS: Final = re.compile(
+    r"(?i)\b(?:cards?|pan|visa|master(?:card)?|amex|american express|discover|diners|jcb|maestro|union ?pay|cc)\b"
+)
+_LISTING: Final = frozenset({"", ",", ";"})
+"""Signs that stand between the numbers of any list: a word like "card" has to stand before those."""
+_WORD_REACH: Final = 32
+_BARCODE: Final = re.compile(
+    r"(?i)\b(?:ean|gtin|gln|upc|isbn|issn|barcode|imei|sku)(?:[ \-]?(?:8|12|13|14))?(?: ?(?:code|number|no\.?))?\W{0,3}\Z"
+)
+_LONGEST_BARCODE: Final = 14
+_LONGEST_PHONE: Final = 13
 _TOKEN_CHAR: Final = re.compile(r"[0-9A-Za-z]*")
 _HEX: Final = re.compile(r"[0-9a-fA-F]+\Z")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
@@ -18,31 +39,37 @@ _FRACTION: Final = re.compile(r"(?:^|[^\d.])\d{1,9}\.\Z")
 _HASHES: Final = frozenset({32, 40, 56, 64, 96, 128})
 """Lengths of hexadecimal ids and digests: digits inside one are not a card."""
 
-_TRACK1: Final = re.compile(r"%?[Bb]\d{12,19}\^[^\^\n]{2,26}\^[\d ]{4,}[^\s?]{0,80}\??")
-_TRACK2: Final = re.compile(r";?(?<!\d)\d{12,19}[=Dd]\d{7,}[^\s?]{0,20}\??")
+_TRACK1: Final = re.compile(r"%?[Bb]\d[\d ]{11,23}\^[^\^\n]{2,26}\^[\d ]{4,}[^\s?]{0,80}\??")
+_TRACK2: Final = re.compile(r";?(?<!\d)\d{12,23}[=Dd]\d{7,}[^\s?]{0,20}\??")
 _AFTER: Final = re.compile(
     r"[ \t,;|/:]{1,3}(?:exp(?:iry|ires|iration)?\W{1,3})?(?P<expiry>\d{1,2} ?[/\-|;,] ?\d{2,4})(?!\d)"
-    r"(?:[ \t,;|/:]{1,3}(?:cv[vc]2?\W{1,3})?(?P<code>\d{3,4})(?!\d))?|[|;,](?P<only>\d{3,4})(?!\d)"
+    r"(?:[ \t,;|/:]{1,3}(?:(?:cv[vc]2?|code)\W{1,3})?(?P<code>\d{3,4})(?!\d))?"
+    r"|[|;,](?P<only>\d{3,4})(?!\d)| ?\((?P<bracketed>\d{3,4})\)"
 )
 _CVV: Final = re.compile(
-    r"(?i)(?<![a-z])(?:cvv2?|cvc2?|cvn2?|csc|cav2?|(?:card |the )?(?:security|verification) (?:code|value|number))"
-    r"(?:\W{0,4}(?:code|number|value|is|was|of|no))?[\W_]{0,4}(\d{3,4})(?![ \-.]?\d)"
+    r"(?:(?i:(?<![a-z])(?:cvv2?|cvc2?|cvn2?|csc|cav2?|(?:card |the )?(?:security|verification) (?:code|value|number)))"
+    r"|\bCID\b)(?i:\W{0,4}(?:code|number|value|is|was|of|no|entered|given|supplied|provided|received)){0,3}"
+    r"[\W_]{0,4}(\d{3,4})(?![ \-.]?\d|[A-Za-z_])"
 )
 _PIN: Final = re.compile(
-    r"(?<![A-Za-z])(?:PIN|Pin|pin)(?: ?(?:code|number|no\.?|block))?(?: (?:is|was|of))?[ \t:=#\"']{1,4}(\d{4,12})(?!\d|\.\d)"
+    r"(?<![A-Za-z])(?:PIN|Pin|pin)(?: ?(?:code|number|no\.?|block))?"
+    r"(?: (?:is|was|of|set to|changed to|entered|entered was|given))?[ \t:=#\"'(\[>\-]{1,4}(\d{4,12})(?!\d|\.\d)"
 )
 
 
 def find_cards(text: str) -> Iterator[Hit]:
     """Yield primary account numbers of 12 to 19 digits, in one piece or in groups, and what follows them."""
-    for run in _RUN.finditer(text):
-        groups = [(group.start(), group.end()) for group in _GROUP.finditer(text, run.start(), run.end())]
-        end = -1
-        for start, stop in _numbers(text, groups):
-            if stop > end and not _is_part_of_an_id(text, start, stop):
-                end = stop
-                yield Hit(start, stop, "pan")
-                yield from _after(text, stop)
+    for pattern in (_RUN, _ODD_RUN):
+        for run in pattern.finditer(text):
+            groups = [(group.start(), group.end()) for group in _GROUP.finditer(text, run.start(), run.end())]
+            if pattern is _ODD_RUN and not _is_printed(text, run, groups):
+                continue
+            end = -1
+            for start, stop in _numbers(text, groups):
+                if stop > end and not _is_something_else(text, start, stop):
+                    end = stop
+                    yield Hit(start, stop, "pan")
+                    yield from _after(text, stop)
 
 
 def find_tracks(text: str) -> Iterator[Hit]:
@@ -51,7 +78,8 @@ def find_tracks(text: str) -> Iterator[Hit]:
         for match in _TRACK1.finditer(text):
             yield Hit(match.start(), match.end(), "track")
     for match in _TRACK2.finditer(text):
-        yield Hit(match.start(), match.end(), "track")
+        if not is_part_of_an_id(text, match.start(), match.end()):
+            yield Hit(match.start(), match.end(), "track")
 
 
 def find_security_codes(text: str) -> Iterator[Hit]:
@@ -77,7 +105,7 @@ def is_card_number(digits: str) -> bool:
 CARD_FINDERS: Final = (
     Finder(find_cards, digits=True),
     Finder(find_tracks, words=("^", "=", "d"), digits=True),
-    Finder(find_security_codes, words=("cv", "csc", "cav", "security", "verification"), digits=True),
+    Finder(find_security_codes, words=("cv", "csc", "cav", "cid", "security", "verification"), digits=True),
     Finder(find_pins, words=("pin",), digits=True),
 )
 
@@ -139,7 +167,7 @@ def _after(text: str, position: int) -> Iterator[Hit]:
     after = _AFTER.match(text, position)
     if after is None:
         return
-    for name, rule in (("expiry", "card"), ("code", "cvv"), ("only", "cvv")):
+    for name, rule in (("expiry", "card"), ("code", "cvv"), ("only", "cvv"), ("bracketed", "cvv")):
         if after[name]:
             yield Hit(after.start(name), after.end(name), rule)
 
@@ -159,16 +187,61 @@ def _numbers(text: str, groups: list[tuple[int, int]]) -> Iterator[tuple[int, in
 
 
 def _is_grouped(text: str, groups: list[tuple[int, int]]) -> bool:
-    """Tell whether groups of digits belong together: fours, or one and the same separator between all."""
-    if all(stop - start == 4 for start, stop in groups[:-1]) and (
-        len(groups) != 2 or text[groups[0][1]] != "."
-    ):
+    """Tell whether groups of digits belong together.
+
+    Fours do, and digits one by one or two by two; groups as cards have them between equal signs; any others
+    only beside a word like "card", since phone numbers and lists of numbers look like that.
+    """
+    sizes = tuple(stop - start for start, stop in groups)
+    if len(sizes) == 1:
         return True
-    separators = [text[a[1] : b[0]] for a, b in itertools.pairwise(groups)]
-    return len(set(separators)) == 1 and separators != ["."]  # two groups and a dot are a decimal number
+    if sizes[:-1] == (4,) * (len(sizes) - 1) and sizes[-1] <= 4:
+        return True
+    if len({text[a[1] : b[0]] for a, b in itertools.pairwise(groups)}) != 1:
+        return False
+    if sizes in _PRINTED or sizes == (1,) * len(sizes):
+        return True
+    if sizes[:-1] == (2,) * (len(sizes) - 1) and sizes[-1] <= 2:
+        return not _continues(text, groups[0][0], groups[-1][1])
+    start = groups[0][0]
+    return bool(_CARD_WORDS.search(text, max(0, start - _WORD_REACH), start))
 
 
-def _is_part_of_an_id(text: str, start: int, stop: int) -> bool:
+def _continues(text: str, start: int, stop: int) -> bool:
+    """Tell whether more groups stand before or after: then it is a list of numbers."""
+    return text[max(0, start - 2) : start - 1].isdigit() or text[stop + 1 : stop + 2].isdigit()
+
+
+def _is_printed(text: str, run: re.Match[str], groups: list[tuple[int, int]]) -> bool:
+    """Tell whether the run is one card number as printed, not a part of a list of numbers."""
+    sign, start, stop = run["sign"], run.start(), run.end()
+    before, after = text[max(0, start - len(sign) - 1) : start], text[stop : stop + len(sign) + 1]
+    if (before[1:] == sign and before[:1].isalnum()) or (after[:-1] == sign and after[-1:].isalnum()):
+        return False
+    if sign.strip() in _LISTING and not _CARD_WORDS.search(text, max(0, start - _WORD_REACH), start):
+        return False
+    return tuple(stop - start for start, stop in groups) in _PRINTED
+
+
+def _is_something_else(text: str, start: int, stop: int) -> bool:
+    """Tell whether what looks like a card number is a part of an id, a barcode or a phone number."""
+    size = stop - start
+    if size <= _LONGEST_BARCODE and _BARCODE.search(text, max(0, start - _WORD_REACH), start):
+        return True
+    if text[start - 1 : start] == "+" and start - 1 == _plus(text, start):
+        digits = sum(char.isdigit() for char in text[start:stop])
+        if digits <= _LONGEST_PHONE:
+            return not _CARD_WORDS.search(text, max(0, start - _WORD_REACH), start)
+    return is_part_of_an_id(text, start, stop)
+
+
+def _plus(text: str, start: int) -> int:
+    """Return where a plus sign stands before a number, that is none between two words or numbers; else -1."""
+    before = text[start - 2 : start - 1] if start > 1 else ""
+    return start - 1 if not before or not (before.isalnum() or before in "=+%") else -1
+
+
+def is_part_of_an_id(text: str, start: int, stop: int) -> bool:
     """Tell whether the digits belong to a UUID, a hexadecimal digest or the fraction of a number."""
     first = start
     while first > 0 and start - first < 128 and text[first - 1].isalnum():

@@ -62,6 +62,7 @@ class KeyRules:
                 self._sequences.setdefault(form[0], []).append((form, rule, plural))
         for sequences in self._sequences.values():
             sequences.sort(key=lambda sequence: -len(sequence[0]))
+        self._whole = {split_words(name): rule for name, rule in policy.whole.items() if mode(rule) != "off"}
         self._endings = {ending: rule for ending, rule in policy.endings.items() if mode(rule) != "off"}
         self._weak = {words for words in named if len(words) == 1 and words[0] in _COMMON_WORDS}
         self._allow = {split_words(name) for name in policy.allow}
@@ -73,7 +74,7 @@ class KeyRules:
         self._identifiers = {split_words(name) for name in policy.identifiers}
         self._places: dict[str, Place] = dict.fromkeys(policy.statements, "sql")
         self._places.update(dict.fromkeys(policy.urls, "url"))
-        self.stems = _stems([*named, *((ending,) for ending in self._endings)])
+        self.stems = _stems([*named, *self._whole, *((ending,) for ending in self._endings)])
         """One of these is in every sensitive name, in lower case."""
         self.known: dict[str, KeyVerdict] = {}
         """Names that were judged before. Bounded; for reading only."""
@@ -111,9 +112,11 @@ class KeyRules:
             name = MARKER.sub("", name)
         place = self._places.get(name.lower(), "text")
         words = split_words(name)
-        if words in self._allow:
+        if words in self._allow or words in self._harmless.get(words[0] if words else "", ()):
             return PLAIN if place == "text" else KeyVerdict(None, place=place)
-        found = self._match(words) or self._match(split_parts(name)) or self._ends(words)
+        found = (
+            self._match(words) or self._match(split_parts(name)) or self._ends(words) or self._is_whole(words)
+        )
         if found is not None:
             return found._replace(place=place)
         return PLAIN if place == "text" else KeyVerdict(None, place=place)
@@ -121,6 +124,8 @@ class KeyRules:
     def _match(self, words: Words) -> KeyVerdict | None:
         while words and words[-1].isdigit() and len(words) > 1 and not self._ends_sequence(words):
             words = words[:-1]
+        if any(map(str.isdigit, words)) and not self._ends_sequence(words):  # `cards[0].number`
+            words = tuple(word for word in words if not word.isdigit())
         best: KeyVerdict | None = None
         for start, word in enumerate(words):
             for sequence, rule, plural in self._sequences.get(word, ()):
@@ -144,6 +149,13 @@ class KeyRules:
             if words and words[-1].endswith(ending):
                 return KeyVerdict(rule)
         return None
+
+    def _is_whole(self, words: Words) -> KeyVerdict | None:
+        """Return the verdict on a name that is secret as it stands, as `pass`, but not as a part of another."""
+        rule = self._whole.get(words) or self._whole.get(words[-1:])
+        if rule is None:
+            return None
+        return KeyVerdict(rule, plural=True, weak=len(words) == 1)
 
     def is_harmless_phrase(self, words: Words) -> bool:
         """Tell whether words of prose end in a harmless name, as in `score card`."""

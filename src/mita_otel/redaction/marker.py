@@ -17,6 +17,9 @@ MARKER: Final = re.compile(r"\[redacted:[a-z][a-z0-9_]*(?::(?:\*\w{1,4}|~[a-p]{1
 NEVER_SHOWN: Final = frozenset({"cvv", "pin", "track"})
 """Sensitive authentication data: PCI DSS forbids to keep any part of it, whatever the policy says."""
 
+TRUNCATED: Final = re.compile(r"(?=[^*xX\u2022#]{0,20}[*xX\u2022#]{2})\d{0,6}[*xX\u2022#.\- ]{2,24}\d{0,4}")
+"""A number that was truncated before it came here: at most its first six and last four digits are left, as PCI DSS allows."""
+
 _LETTERS: Final = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 _MIN_LAST4: Final = 8
 

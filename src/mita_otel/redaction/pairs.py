@@ -9,105 +9,21 @@ from typing import Final
 
 from mita_otel.redaction.hit import Hit
 from mita_otel.redaction.keys import KeyRules, reads_like_number
-from mita_otel.redaction.marker import MARKER
+from mita_otel.redaction.marker import MARKER, NEVER_SHOWN, TRUNCATED
+from mita_otel.redaction.prose import PROSE
 from mita_otel.redaction.quoting import bare_end, bracket_end, quoted_end
 from mita_otel.redaction.words import split_words
 
 _PAIR: Final = re.compile(
-    r"(?<![\w.\-])-{0,2}(?P<name>[^\W\d][\w.\-]*)(?P<close>(?:\[[\w'\"]*\])*\\*[\"'`]?[)\]]?)[ \t]{0,4}(?P<sign>=>|:=|={1,3}|:)(?P<gap>[ \t]{0,4}\n?[ \t]{0,8})"
+    r"(?<![\w.\-])-{0,2}(?P<name>[^\W\d][\w.\-]*)(?P<close>(?:\[[\w'\"]*\])*(?:\"\"|\\*[\"'`]?)[)\]]?)[ \t]{0,4}(?P<sign>=>|:=|={1,3}|:)(?P<gap>[ \t]{0,4}\n?[ \t]{0,8})"
 )
+_HEX_GROUP: Final = re.compile(r"[0-9a-fA-F]{1,4}:[0-9a-fA-F]{1,4}:")
 _PHRASE: Final = re.compile(r"(?:[A-Za-z]+[ ]){1,3}\Z")
 _PHRASE_REACH: Final = 48
 _SOURCE: Final = re.compile(
     r'^[ \t]*File "[^"\n]*", line \d+[^\n]*((?:\n {4,}(?! *File ")[^\n]*)+)', re.MULTILINE
 )
 
-_PROSE: Final = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "are",
-        "be",
-        "been",
-        "cannot",
-        "can",
-        "correct",
-        "does",
-        "do",
-        "expired",
-        "failed",
-        "field",
-        "for",
-        "from",
-        "given",
-        "has",
-        "have",
-        "in",
-        "incorrect",
-        "invalid",
-        "is",
-        "it",
-        "kwargs",
-        "length",
-        "malformed",
-        "match",
-        "matches",
-        "mismatch",
-        "missing",
-        "must",
-        "no",
-        "none",
-        "not",
-        "null",
-        "of",
-        "ok",
-        "on",
-        "or",
-        "provided",
-        "required",
-        "reset",
-        "set",
-        "should",
-        "string",
-        "the",
-        "this",
-        "to",
-        "token",
-        "too",
-        "true",
-        "false",
-        "unknown",
-        "unset",
-        "updated",
-        "valid",
-        "value",
-        "was",
-        "were",
-        "will",
-        "with",
-        "wrong",
-        "you",
-        "your",
-        "accepted",
-        "denied",
-        "rejected",
-        "declined",
-        "revoked",
-        "changed",
-        "empty",
-        "found",
-        "str",
-        "int",
-        "bool",
-        "bytes",
-        "any",
-        "optional",
-        "undefined",
-        "nil",
-    ]
-)
-"""Words that follow a colon in prose, as in `password: must not be empty`."""
 _HIDDEN: Final = re.compile(
     r"(?:[*x.#\-?$%]+|%[sdr]|%\(\w+\)[sd]?|\$?\{[a-zA-Z_.]*\}|\[(?i:filtered|redacted|hidden|masked)\]|<(?i:redacted|hidden)>)(?=[\s,;&)\]}\"']|\Z)"
 )
@@ -134,7 +50,7 @@ class PairFinder:
         source = [match.span(1) for match in _SOURCE.finditer(text)] if 'File "' in text else []
         done = 0
         for match in _PAIR.finditer(text):
-            if match.start() < done:
+            if match.start() < done or _is_address(text, match):
                 continue
             verdict = self._keys.judge(match["name"] + match["close"])
             rule, phrase = verdict.rule, False
@@ -153,21 +69,26 @@ class PairFinder:
                 continue
             if verdict.plural and text[hit.start : hit.end].isdigit():
                 continue
-            done = hit.end
+            # What stands in quotes is one value; a bare one may be the name of the next: `key: secret = …`.
+            done = hit.end if hit.start > match.end() else match.end()
             yield hit
 
     def _value(
         self, text: str, match: re.Match[str], rule: str, *, weak: bool, in_source: bool
     ) -> Hit | None:
         start = match.end()
-        quoted = quoted_end(text, start)
+        if text.startswith('""', start) and '""' in match["close"]:  # as in a field of CSV
+            end = text.find('""', start + 2)
+            return Hit(start + 2, end, rule) if end > start + 2 else None
         prose = match["sign"] == ":" and not match["close"].strip("])")
+        quoted = quoted_end(text, start)
         if quoted is not None:
             first, end, _ = quoted
             value = text[first:end]
-            if not value or MARKER.fullmatch(value) or (weak and prose and not _is_telling(value)):
-                return None
-            return Hit(first, end, rule)
+            shown = value and not MARKER.fullmatch(value) and not _is_truncated(rule, value)
+            return (
+                Hit(first, end, rule) if shown and not (weak and prose and not _is_telling(value)) else None
+            )
         if _HIDDEN.match(text, start) or (in_source and text[start] in "([{"):
             return None
         if text[start] in "([{":
@@ -176,22 +97,36 @@ class PairFinder:
             return inner if inner.end > inner.start else None
         end = bare_end(text, start)
         value = text[start:end]
-        if not value or value.lower() in ("none", "null", "true", "false", "nil", "undefined"):
+        if _is_nothing(rule, value) or (in_source and not value[0].isdigit()):
             return None
-        if in_source and not value[0].isdigit():
-            return None
-        if prose and "\n" in match["gap"]:
-            return None
-        if prose and (value.lower().strip(".!") in _PROSE or (weak and not _is_telling(value))):
-            return None
-        if _HIDDEN.match(value):
+        if prose and ("\n" in match["gap"] or _is_prose(value) or (weak and not _is_telling(value))):
             return None
         return Hit(start, end, rule)
+
+
+def _is_nothing(rule: str, value: str) -> bool:
+    """Tell whether a bare value shows nothing."""
+    if not value or value.lower() in ("none", "null", "true", "false", "nil", "undefined"):
+        return True
+    return bool(_HIDDEN.match(value)) or _is_truncated(rule, value)
+
+
+def _is_truncated(rule: str, value: str) -> bool:
+    return rule not in NEVER_SHOWN and bool(TRUNCATED.fullmatch(value))
+
+
+def _is_prose(value: str) -> bool:
+    return value.lower().strip(".!") in PROSE
 
 
 def _is_within(stretches: list[tuple[int, int]], position: int) -> bool:
     before = bisect.bisect_right(stretches, (position, position)) - 1
     return before >= 0 and position < stretches[before][1]
+
+
+def _is_address(text: str, match: re.Match[str]) -> bool:
+    """Tell whether the name is a group of an IPv6 address: `:aba0:`."""
+    return text[match.start() - 1 : match.start()] == ":" and bool(_HEX_GROUP.match(text, match.start()))
 
 
 def _is_telling(value: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Final
 
 _QUOTE: Final = re.compile(r"(\\*)([\"'`])")
 _BARE: Final = re.compile(r"[^\s,;&<>\"'`()\[\]{}|]+")
+_PIPED: Final = re.compile(r"\|[^\s,;&<>\"'`()\[\]{}|=:]+(?![=:\w])")
 _OPEN: Final = {"(": ")", "[": "]", "{": "}"}
 _BRACKETS: Final = re.compile(r"[()\[\]{}]|(?<!\\)\\*[\"']")
 
@@ -53,7 +54,7 @@ def bracket_end(text: str, start: int) -> int:
 
 
 def bare_end(text: str, start: int) -> int:
-    """Return where a bare value ends: at a blank or a delimiter, but a call's brackets belong to it."""
+    """Return where a bare value ends: at a blank or a delimiter, but a call's brackets belong to it, and parts between bars."""
     match = _BARE.match(text, start)
     position = match.end() if match else start
     if position < len(text) and position > start:
@@ -64,6 +65,8 @@ def bare_end(text: str, start: int) -> int:
             quoted = quoted_end(text, position)
             if quoted is not None:
                 return quoted[2]
+        while piped := _PIPED.match(text, position):
+            position = piped.end()
     return position
 
 

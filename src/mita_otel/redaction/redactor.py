@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from mita_otel.policy.redaction import RedactionPolicy
+from mita_otel.redaction.api_keys import API_KEY_FINDERS
 from mita_otel.redaction.banking import BANKING_FINDERS
 from mita_otel.redaction.cards import CARD_FINDERS
 from mita_otel.redaction.credentials import CREDENTIAL_FINDERS
@@ -20,6 +21,7 @@ from mita_otel.redaction.messages import MessageFinder
 from mita_otel.redaction.pairs import PairFinder
 from mita_otel.redaction.personal import EMAIL_FINDER, IP_FINDER
 from mita_otel.redaction.phrases import PhraseFinder
+from mita_otel.redaction.rejected import REJECTED_FINDER
 from mita_otel.redaction.scanner import Scanner
 from mita_otel.redaction.sentry_event import Events
 from mita_otel.redaction.texts import Texts
@@ -27,7 +29,7 @@ from mita_otel.redaction.urls import URL_FINDERS
 from mita_otel.redaction.values import ERROR, REMOVED, Values
 
 HMAC_KEY_VARIABLE: Final = "MITA_OTEL_HMAC_KEY"
-_SHAPES: Final = (*CARD_FINDERS, *BANKING_FINDERS, *CREDENTIAL_FINDERS, *URL_FINDERS)
+_SHAPES: Final = (*CARD_FINDERS, *BANKING_FINDERS, *CREDENTIAL_FINDERS, *API_KEY_FINDERS, *URL_FINDERS)
 
 T = TypeVar("T")
 Tally = Counter[str]
@@ -63,7 +65,9 @@ class Redactor:
         messages = Finder(MessageFinder(keys), words=MessageFinder.WORDS)
         pairs = Finder(PairFinder(keys), words=keys.stems)
         phrases = Finder(PhraseFinder(keys), words=keys.stems)
-        self._prose = Scanner([*shapes, pairs, phrases, messages, EMBEDDED_SQL_FINDER], markers)
+        self._prose = Scanner(
+            [*shapes, pairs, phrases, messages, REJECTED_FINDER, EMBEDDED_SQL_FINDER], markers
+        )
         texts = Texts(
             prose=self._prose,
             source=Scanner(

@@ -18,6 +18,15 @@ _DATA: Final = frozenset({
     "attributes",
 })  # fmt: skip
 """Keys of the structure under which the application's own names stand."""
+_INTERFACES: Final = frozenset({
+    "_meta", "_metrics", "_metrics_summary", "attachments", "breadcrumbs", "check_in_id", "contexts", "csp", "culprit", "debug_meta",
+    "dist", "duration", "environment", "errors", "event_id", "exception", "extra", "feedback", "fingerprint",
+    "gen_ai", "grouping_config", "items", "level", "logentry", "logger", "measurements", "message", "modules", "monitor_config",
+    "monitor_slug", "platform", "profile", "received", "release", "request", "sdk", "server_name", "span_id",
+    "spans", "stacktrace", "start_timestamp", "status", "tags", "template", "threads", "timestamp", "trace_id",
+    "transaction", "transaction_info", "type", "user", "version",
+})  # fmt: skip
+"""What an event itself consists of. Any other key of it is the application's."""
 _SOURCE: Final = frozenset({"pre_context", "context_line", "post_context"})
 _MAX_DEPTH: Final = 24
 
@@ -59,7 +68,7 @@ class Events:
         return safe
 
     def _member(self, key: str, value: Any, owner: Mapping[str, Any], tally: Tally, depth: int) -> Any:
-        if key in _DATA:
+        if key in _DATA or (depth == 0 and key not in _INTERFACES and not key.startswith("sentry.")):
             return self._values.value(key, value, tally)
         if key in _SOURCE:
             return self._each(value, lambda line: self._line(line, tally))

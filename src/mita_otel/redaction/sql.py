@@ -12,6 +12,7 @@ from collections.abc import Generator, Iterator
 from typing import Final, NamedTuple
 
 from mita_otel.redaction.marker import MARKER
+from mita_otel.redaction.sql_lists import ValueLists
 
 PLACEHOLDER: Final = "?"
 CUT: Final = "[redacted:sql]"
@@ -37,7 +38,8 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE,
 )
-_PREFIX: Final = re.compile(r"(?<![\w$])(?:[EeNnBbXxRr]|[Uu]&|_[a-z0-9]{1,16} ?)\Z")
+_PREFIX: Final = re.compile(r"(?<![\w$])(?:[EeNnBbXxRrQq]|[Nn][Qq]|[Uu]&|_[a-z0-9]{1,16} ?)\Z")
+_QUOTE_CLOSE: Final = {"[": "]", "{": "}", "(": ")", "<": ">"}
 _LONGEST_PREFIX: Final = 20
 _STANDARD_STRING: Final = re.compile(r"'[^']*'(?:'[^']*')*")
 _BACKSLASH_STRING: Final = re.compile(r"'[^'\\]*(?:(?:\\.|'')[^'\\]*)*'", re.DOTALL)
@@ -64,21 +66,43 @@ def mask_literals(statement: str, dialect: str | None = None) -> tuple[str, int]
     dialect = (dialect or "").lower()
     if dialect.startswith(_COMMAND_DIALECTS):
         return _mask_command(statement)
-    literals: list[_Literal]
-    if dialect.startswith(_BACKSLASH_DIALECTS):
-        literals = list(_lex(statement, backslash=True, strings=True))
-    elif dialect.startswith(_STANDARD_DIALECTS):
-        literals = list(_lex(statement, backslash=False, strings=False))
-    else:
-        literals = list(_lex(statement, backslash=False, strings=False))
-        if "\\" in statement and "'" in statement:
-            literals = _union(literals, list(_lex(statement, backslash=True, strings=False)))
+    backslash = strings = dialect.startswith(_BACKSLASH_DIALECTS)
+    literals = list(_lex(statement, backslash=backslash, strings=strings))
+    if "\\" in statement and "'" in statement:
+        unknown = not strings and not dialect.startswith(_STANDARD_DIALECTS)
+        # A statement that ends inside a string may have been written for a server set up the other way.
+        if unknown or any(literal.cut for literal in literals):
+            literals = _union(literals, list(_lex(statement, backslash=not backslash, strings=strings)))
     return _replace(statement, literals)
+
+
+def literals(line: str) -> Iterator[tuple[int, int]]:
+    """Yield where each literal of a line of a statement starts and ends. A string may be cut off at the line's end."""
+    for start, end, _ in _lex(line, backslash=False, strings=False):
+        yield start, end
+
+
+def comments(statement: str, dialect: str | None = None) -> Iterator[tuple[int, int]]:
+    """Yield where each comment of a masked statement starts and ends."""
+    hashes = (dialect or "").lower().startswith(_BACKSLASH_DIALECTS)
+    position = 0
+    while position < len(statement):
+        token = _TOKEN.match(statement, position)
+        if token is None:
+            position += 1
+            continue
+        kind, start, position = token.lastgroup, position, token.end()
+        if kind == "comment" or (kind == "hash" and hashes):
+            _, text_end, position = _comment_span(statement, start)
+            yield start, text_end if text_end >= 0 else position
+        elif kind == "identifier":
+            position = _closed(_IDENTIFIER[token.group()], statement, start) or len(statement)
 
 
 def _lex(sql: str, *, backslash: bool, strings: bool) -> Iterator[_Literal]:
     """Yield the literals. `strings` says that double quotes hold strings, as in MySQL."""
     position, size = 0, len(sql)
+    lists = None if strings or '"' not in sql else ValueLists()
     while position < size:
         token = _TOKEN.match(sql, position)
         if token is None:
@@ -88,49 +112,66 @@ def _lex(sql: str, *, backslash: bool, strings: bool) -> Iterator[_Literal]:
         if kind == "number":
             yield _Literal(start, position)
         elif kind == "string":
-            prefix = _PREFIX.search(sql, max(0, start - _LONGEST_PREFIX), start)
-            escaped = backslash or (prefix is not None and prefix.group() in "Ee")
-            end = _closed(_BACKSLASH_STRING if escaped else _STANDARD_STRING, sql, start)
-            yield _Literal(prefix.start() if prefix else start, end or size, end is None)
-            position = end or size
+            yield (literal := _string(sql, start, backslash=backslash))
+            position = literal.end
         elif kind == "dollar":
             close = sql.find(token.group(), position)
             end = close + len(token.group()) if close >= 0 else None
             yield _Literal(start, end or size, end is None)
             position = end or size
         elif kind == "identifier":
-            quote = token.group()
-            pattern = _BACKSLASH_QUOTED if strings and quote == '"' else _IDENTIFIER[quote]
-            end = _closed(pattern, sql, start)
-            if end is None:
-                yield _Literal(start, size, cut=True)
-            elif quote == '"' and _is_string(sql, start, end, strings=strings):
-                yield _Literal(start, end)
-            position = end or size
+            inside = lists is not None and lists.inside
+            quoted, is_literal = _quoted(sql, start, strings=strings, inside=inside)
+            if is_literal:
+                yield quoted
+            position = quoted.end
         elif kind == "comment" or (kind == "hash" and strings):
             position = yield from _comment(sql, start, backslash=backslash, strings=strings)
+        elif kind == "plain" and lists is not None:
+            lists.feed(token.group())
+
+
+def _string(sql: str, start: int, *, backslash: bool) -> _Literal:
+    """Return the string that opens at `start`, with what stands before it: `E'…'`, `_utf8mb4'…'`, `q'[…]'`."""
+    prefix = _PREFIX.search(sql, max(0, start - _LONGEST_PREFIX), start)
+    kind = prefix.group().lower() if prefix else ""
+    end = _oracle_end(sql, start) if kind in ("q", "nq") else None
+    if end is None:
+        end = _closed(_BACKSLASH_STRING if backslash or kind == "e" else _STANDARD_STRING, sql, start)
+    return _Literal(prefix.start() if prefix else start, end or len(sql), end is None)
+
+
+def _quoted(sql: str, start: int, *, strings: bool, inside: bool) -> tuple[_Literal, bool]:
+    """Return what double quotes or backticks at `start` enclose, and whether that is a value."""
+    quote = sql[start]
+    end = _closed(_BACKSLASH_QUOTED if strings and quote == '"' else _IDENTIFIER[quote], sql, start)
+    if end is None:
+        return _Literal(start, len(sql), cut=True), True
+    return _Literal(start, end), quote == '"' and (inside or _is_string(sql, start, end, strings=strings))
 
 
 def _comment(sql: str, start: int, *, backslash: bool, strings: bool) -> Generator[_Literal, None, int]:
     """Yield the literals in a comment, and return where it ends. Comments hide statements, too."""
-    if sql.startswith("/*", start):
-        inner, depth, end = start + 2, 1, len(sql)
-        position = inner
-        while depth and (match := _BLOCK.search(sql, position)):
-            depth += 1 if match.group() == "/*" else -1
-            position = match.end()
-            end = match.end()
-        if depth:
-            yield _Literal(start, len(sql), cut=True)
-            return len(sql)
-        text_end = end - 2
-    else:
-        inner = start + (1 if sql[start] == "#" else 2)
-        newline = sql.find("\n", start)
-        end = text_end = newline if newline >= 0 else len(sql)
+    inner, text_end, end = _comment_span(sql, start)
+    if text_end < 0:
+        yield _Literal(start, end, cut=True)
+        return end
     for literal in _lex(_flat(sql[inner:text_end]), backslash=backslash, strings=strings):
         yield _Literal(inner + literal.start, inner + literal.end)
     return end
+
+
+def _comment_span(sql: str, start: int) -> tuple[int, int, int]:
+    """Return where a comment's text starts and ends, and where it ends itself. A text without an end ends at -1."""
+    if not sql.startswith("/*", start):
+        newline = sql.find("\n", start)
+        end = newline if newline >= 0 else len(sql)
+        return start + (1 if sql[start] == "#" else 2), end, end
+    depth, position = 1, start + 2
+    while depth and (match := _BLOCK.search(sql, position)):
+        depth += 1 if match.group() == "/*" else -1
+        position = match.end()
+    return (start + 2, position - 2, position) if not depth else (start + 2, -1, len(sql))
 
 
 def _flat(comment: str) -> str:
@@ -141,6 +182,15 @@ def _flat(comment: str) -> str:
 def _closed(pattern: re.Pattern[str], sql: str, start: int) -> int | None:
     match = pattern.match(sql, start)
     return match.end() if match else None
+
+
+def _oracle_end(sql: str, start: int) -> int | None:
+    """Return where Oracle's `q'[…]'` ends."""
+    opening = sql[start + 1 : start + 2]
+    if not opening or opening.isalnum() or opening.isspace():
+        return None
+    close = sql.find(_QUOTE_CLOSE.get(opening, opening) + "'", start + 2)
+    return close + 2 if close >= 0 else None
 
 
 def _is_string(sql: str, start: int, end: int, *, strings: bool) -> bool:

@@ -9,7 +9,7 @@ from mita_otel.redaction.hit import Hit
 from mita_otel.redaction.marker import MARKER
 from mita_otel.redaction.messages import statements
 from mita_otel.redaction.scanner import Scanner
-from mita_otel.redaction.sql import mask_literals
+from mita_otel.redaction.sql import comments, mask_literals
 
 _MARGIN: Final = 512
 """Characters after the cut that are looked at, so that a secret on the edge is found whole."""
@@ -64,7 +64,18 @@ class Texts:
                 masked = statement
             else:
                 tally["sql"] += count
+        if "--" in masked or "/*" in masked or "#" in masked:
+            masked = self._with_comments(masked, tally, dialect)
         return self._shapes.replace(masked, tally)
+
+    def _with_comments(self, statement: str, tally: Tally, dialect: str | None) -> str:
+        """Return a masked statement with its comments read as prose."""
+        pieces: list[str] = []
+        position = 0
+        for start, end in comments(statement, dialect):
+            pieces += (statement[position:start], self._prose.replace(statement[start:end], tally))
+            position = end
+        return "".join((*pieces, statement[position:])) if pieces else statement
 
     def _with_statements(self, text: str, tally: Tally) -> str:
         """Return an error message with the statement in it lexed, and its parameters hidden as a whole."""

@@ -10,10 +10,13 @@ from mita_otel.redaction.hit import Finder, Hit
 
 _USERINFO: Final = re.compile(r"[^\s/?#\"'<>\[\]]{1,512}@")
 _DSN_USERINFO: Final = re.compile(r"[^\s:/?#@\"'<>]{0,128}:[^\s\"'<>]{0,256}@(?=[\w.\-\[]+(?:[:/?,]|\s|\Z))")
+_NO_SCHEME: Final = re.compile(r"(?<![:\w/])//[^\s/?#@:\"'<>]{1,128}:([^\s/?#@\"'<>]{1,256})@[\w.\-\[]")
+_ORACLE: Final = re.compile(r"jdbc:oracle:\w{2,8}:([^\s/@]{1,64}/[^\s@]{1,128})@")
 _SCHEME: Final = re.compile(r"([A-Za-z][\w+.\-]{0,30})\Z")
 _WEB: Final = frozenset({"http", "https", "ws", "wss"})
 _SIGNED: Final = re.compile(
-    r"[?&;#](?:code|state|auth|session|sid|ticket|assertion|samlresponse)=([^&\s#\"'<>;]{16,})", re.IGNORECASE
+    r"(?:[?&;#]|\A)(?:code|state|auth|session|sid|ticket|assertion|samlresponse)=([^&\s#\"'<>;]{16,})",
+    re.IGNORECASE,
 )
 _SEGMENT: Final = re.compile(
     r"(?i)/(?:bank-?)?(?:accounts?|cards?|acct|routing|ssns?|payment-methods?)/(\d{8,19})(?=[/?#\s\"',;)]|\Z)"
@@ -31,6 +34,9 @@ def find_userinfo(text: str) -> Iterator[Hit]:
     while position >= 0:
         yield from _userinfo(text, position)
         position = text.find("://", position + 3)
+    for pattern in (_NO_SCHEME, _ORACLE):
+        for match in pattern.finditer(text):
+            yield Hit(match.start(1), match.end(1), "url_credentials")
 
 
 def find_path_numbers(text: str) -> Iterator[Hit]:
@@ -54,7 +60,7 @@ def find_link_tokens(text: str) -> Iterator[Hit]:
 
 
 URL_FINDERS: Final = (
-    Finder(find_userinfo, words=("://",)),
+    Finder(find_userinfo, words=("//", "jdbc:")),
     Finder(
         find_signed_values,
         words=("code=", "state=", "auth=", "session=", "sid=", "ticket=", "assertion=", "response=", "pass="),

@@ -17,7 +17,7 @@ from mita_otel import semconv
 from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.redaction.cards import is_card_number
 from mita_otel.redaction.keys import PLAIN, KeyRules, KeyVerdict, reads_like_number
-from mita_otel.redaction.marker import MARKER, Markers
+from mita_otel.redaction.marker import MARKER, NEVER_SHOWN, TRUNCATED, Markers
 from mita_otel.redaction.memory import BenignTexts, MaskedStatements
 from mita_otel.redaction.texts import Texts
 
@@ -114,10 +114,23 @@ class Values:
         verdict = self._keys.judge(key)
         if verdict.rule is not None:
             return self._secret(key, verdict, verdict.rule, value, tally, depth)
+        if verdict.place == "sql":
+            return self._statement(value, tally, depth, system if isinstance(system, str) else None)
         if isinstance(value, str):
-            if verdict.place == "sql":
-                return self.sql(value, tally, depth, system if isinstance(system, str) else None)
             return value if value in self._benign else self.text(value, tally, depth)
+        return self.plain(value, tally, depth)
+
+    def _statement(self, value: Any, tally: Tally, depth: int, dialect: str | None) -> Any:
+        """Return one statement or several without their literals."""
+        if isinstance(value, str):
+            return self.sql(value, tally, depth, dialect)
+        if isinstance(value, bytes):
+            return self.sql(value.decode("utf-8", "replace"), tally, depth, dialect).encode()
+        if isinstance(value, (list, tuple)) and depth < self._policy.max_depth:
+            safe = [
+                self._statement(one, tally, depth + 1, dialect) for one in value[: self._policy.max_items]
+            ]
+            return tuple(safe) if isinstance(value, tuple) else safe
         return self.plain(value, tally, depth)
 
     def plain(self, value: Any, tally: Tally, depth: int = 0) -> Any:
@@ -185,6 +198,8 @@ class Values:
         if verdict.reference and not reads_like_number(text):
             return self.plain(value, tally, depth)
         if not text.strip() or MARKER.fullmatch(text) or text in _NOTHING or set(text) <= {"*"}:
+            return value
+        if rule not in NEVER_SHOWN and TRUNCATED.fullmatch(text):
             return value
         tally[rule] += 1
         return REMOVED if self._markers.mode(rule) == "remove" else self._markers.write(rule, text)

@@ -13,9 +13,19 @@ from typing import Final
 
 from mita_otel.redaction.hit import Hit
 
+_ENTITIES: Final = {
+    "amp": "&", "apos": "'", "emsp": " ", "ensp": " ", "gt": ">", "hyphen": "-", "lt": "<", "mdash": "-",
+    "minus": "-", "nbsp": " ", "ndash": "-", "quot": '"', "shy": " ", "thinsp": " ",
+}  # fmt: skip
 _ENCODED: Final = re.compile(
-    r"(?:%[0-9A-Fa-f]{2})+|(?<!\\)\\+(?:u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2})|&#[0-9]{2,7};|&#[xX][0-9A-Fa-f]{1,6};"
+    r"(?:%[0-9A-Fa-f]{2})+|\+(?=%[0-9A-Fa-f]{2})|(?<=%[0-9A-Fa-f]{2})\+"
+    r"|(?<!\\)\\+(?:u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[nrt\"'/])"
+    r"|&#[0-9]{2,7};|&#[xX][0-9A-Fa-f]{1,6};|&(?:" + "|".join(_ENTITIES) + ");"
+    r"|[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]+"
 )
+"""Also characters that are not seen: an encoding of nothing."""
+_ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t"}
+_DOTS: Final = frozenset("\u00b7\u2022\u2027\u2219\u22c5\u30fb\uff65")
 _ROUNDS: Final = 3
 """Encodings around encodings that are undone: `%2534` is `%34` is `4`."""
 
@@ -35,7 +45,8 @@ class View:
 
     def decoded(self) -> View | None:
         """Return the view with one layer of encoding undone, or None if there is none."""
-        if "%" not in self.text and "\\" not in self.text and "&#" not in self.text:
+        text = self.text
+        if text.isascii() and "%" not in text and "\\" not in text and "&" not in text:
             return None
         matches = list(_ENCODED.finditer(self.text))
         if not matches:
@@ -82,7 +93,14 @@ def _decode(match: re.Match[str]) -> Iterator[tuple[str, int]]:
             yield char, position
             position += 3 * len(char.encode("utf-8", "surrogateescape"))
     elif encoded[0] == "\\":
-        yield chr(int(encoded.lstrip("\\")[1:], 16)), start
+        escaped = encoded.lstrip("\\")
+        yield (chr(int(escaped[1:], 16)) if len(escaped) > 1 else _ESCAPES.get(escaped, escaped)), start
+    elif not encoded.isascii():
+        return
+    elif encoded == "+":
+        yield " ", start
+    elif encoded[1] != "#":
+        yield _ENTITIES[encoded[1:-1]], start
     else:
         digits = encoded[2:-1]
         code = int(digits[1:], 16) if digits[0] in "xX" else int(digits)
@@ -101,10 +119,12 @@ class _Fold(dict[int, int]):
             return ord("0") + unicodedata.decimal(char)
         if 0xFF01 <= code <= 0xFF5E:
             return code - 0xFEE0
-        if category in ("Zs", "Cf"):
+        if category == "Zs":
             return ord(" ")
         if category == "Pd" or code == 0x2212:
             return ord("-")
+        if char in _DOTS:
+            return ord(".")
         normal = unicodedata.normalize("NFKC", char)
         return ord(normal) if len(normal) == 1 and normal.isascii() else code
 
