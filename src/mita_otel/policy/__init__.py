@@ -2,7 +2,10 @@
 
 from mita_otel.policy.errors import PolicyError, Problem
 from mita_otel.policy.loading import (
+    CheckedPolicy,
     LoadedPolicy,
+    Setting,
+    check_policy,
     default_policy,
     environment_name,
     load_policy,
@@ -12,10 +15,13 @@ from mita_otel.policy.loading import (
 from mita_otel.policy.model import Policy
 
 __all__ = [
+    "CheckedPolicy",
     "LoadedPolicy",
     "Policy",
     "PolicyError",
     "Problem",
+    "Setting",
+    "check_policy",
     "default_policy",
     "environment_name",
     "load_policy",

@@ -93,8 +93,8 @@ def _lay(composed: Composed, new: Mapping[str, Any], source: Source, prefix: Key
         target = target[part]
     for name, value in new.items():
         here = (*table, name)
-        kind = kind_at(Policy, here)
-        if isinstance(target.get(name), dict) and not isinstance(value, dict) and is_table(kind):
+        replaces_table = isinstance(target.get(name), dict) and not isinstance(value, dict)
+        if replaces_table and is_table(kind := kind_at(Policy, here)):
             fault = Fault(source, prefix + here, misfit(value, kind, example_of(here, kind, None)))
             composed.faults.append(fault)
             continue

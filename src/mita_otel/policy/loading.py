@@ -8,17 +8,19 @@ every environment is not undone by our overlay for staging. (Arguments of `confi
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 from mita_otel import environment_variables as variables
 from mita_otel import semconv
 from mita_otel.policy.composing import Composed, Fault, compose, overlays
 from mita_otel.policy.errors import PolicyError, Problem
+from mita_otel.policy.flat import values
 from mita_otel.policy.model import Policy
 from mita_otel.policy.overrides import from_environment
 from mita_otel.policy.sources import ENVIRONMENTS, Source, find_file, read_file
@@ -26,6 +28,19 @@ from mita_otel.policy.spelling import KeyPath
 
 DEFAULT_ENVIRONMENT = "production"
 """The environment of a service that does not say which: the strictest limits, as Sentry assumes too."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One value of an effective policy."""
+
+    key: KeyPath
+    value: Any
+    """As TOML has it: numbers, texts, truth values, lists, tables."""
+    place: str
+    """Where it came from: `defaults`, `defaults (staging)`, `FILE:LINE`, or the variable's name."""
+    is_default: bool
+    """Whether the environment's default is the same."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +57,14 @@ class LoadedPolicy:
     """The environments that the file has overlays for."""
     problems: tuple[Problem, ...] = ()
     """What `salvage_policy` left out."""
+
+    def settings(self) -> Iterator[Setting]:
+        """Yield each value with the place that it came from."""
+        defaults = dict(values(default_policy(self.environment)))
+        for key, value in values(self.policy):
+            above = (key[:end] for end in range(len(key), 0, -1))
+            place = next((self.origins[one] for one in above if one in self.origins), "defaults")
+            yield Setting(key, value, place, key in defaults and defaults[key] == value)
 
 
 def environment_name(argument: str | None = None, env: Mapping[str, str] | None = None) -> str:
@@ -127,6 +150,38 @@ def salvage_policy(
         names,
         (*problems, *faults),
     )
+
+
+@dataclass(frozen=True)
+class CheckedPolicy:
+    """What a look at everything in a policy came to."""
+
+    file: Path | None
+    """The file that was found."""
+    environments: tuple[str, ...]
+    """The environments that it was checked for."""
+    problems: tuple[Problem, ...]
+    """What is wrong."""
+
+
+def check_policy(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    env: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> CheckedPolicy:
+    """Check a policy for every environment that it or the defaults know, and for the one that this is.
+
+    Args:
+        path: A policy file. None: the file that is found (see `load_policy`).
+        env: The environment variables. None: the process's.
+        folder: Where files are looked for. None: the working directory.
+    """
+    first = salvage_policy(path, env=env, folder=folder)
+    names = dict.fromkeys([DEFAULT_ENVIRONMENT, *overlays(_defaults()), *first.overlays, first.environment])
+    every = [salvage_policy(path, environment=name, env=env, folder=folder) for name in names]
+    problems = dict.fromkeys(problem for one in every for problem in one.problems)
+    return CheckedPolicy(first.file, tuple(names), tuple(problems))
 
 
 def default_policy(environment: str = DEFAULT_ENVIRONMENT) -> Policy:

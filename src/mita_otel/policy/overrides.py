@@ -15,6 +15,8 @@ from mita_otel.policy.spelling import KeyPath, write_key
 
 _ALIASES = {
     variables.FILE: ("export", "file", "path"),
+    variables.AUDIT_SPOOL: ("audit", "spool", "folder"),
+    variables.AUDIT_ANCHORS: ("audit", "anchors", "path"),
     variables.TRACES_EXPORTER: ("export", "traces"),
 }
 """Variables with a name of their own, which win over `MITA_OTEL_SECTION__KEY`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeGuard, Union, get_args, get_origin
 
@@ -118,6 +119,7 @@ def settings(kind: Kind, key: KeyPath = ()) -> Iterator[tuple[KeyPath, Kind, str
             yield here, _kinds_of(kind)[name], field.description or ""
 
 
+@cache
 def _kinds_of(section: type[BaseModel]) -> dict[str, Kind]:
     return {
         name: Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation

@@ -1,0 +1,22 @@
+"""The table of commands. A command is a module with a `typer.Typer` named `app`, imported when it is used."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class Command(NamedTuple):
+    """A row of the table."""
+
+    module: str
+    """Where its `app` is. An app of one command is that command; of several, a group."""
+    summary: str
+    """What the list of commands says about it."""
+
+
+COMMANDS: Final = {
+    "policy": Command(
+        "mita_otel.cli.policy", "What is fast enough and what must never leave: show it, check it."
+    ),
+}
+"""The commands by name, in the order in which `--help` lists them."""

@@ -1,0 +1,144 @@
+"""The frame: the table of commands, errors, closed pipes, and what is imported when."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+
+import pytest
+
+from cli.conftest import Command, Said
+from e2e.script import run_script
+from mita_otel.cli import commands, frame
+from mita_otel.errors import ConfigurationError
+
+Process = Callable[..., Said]
+
+HEAVY = [
+    "sqlalchemy",
+    "httpx",
+    "requests",
+    "fastapi",
+    "starlette",
+    "sentry_sdk",
+    "pydantic",
+    "opentelemetry.sdk",
+]
+
+
+@pytest.mark.parametrize("name", commands.COMMANDS)
+def test_each_command_of_the_table_is_there_and_says_what_its_row_says(name: str) -> None:
+    command = frame.load(name)
+    assert command.name == name
+    assert command.help == commands.COMMANDS[name].summary
+
+
+def test_help_lists_the_commands_of_the_table(command: Command) -> None:
+    said = command("--help")
+    assert said.code == 0
+    for name in commands.COMMANDS:
+        assert re.search(rf"\b{name}\b", said.out)
+
+
+def test_each_command_has_help(command: Command) -> None:
+    for name in commands.COMMANDS:
+        said = command(name, "--help")
+        assert (said.code, said.err) == (0, "")
+        assert "Usage: mita-otel " + name in said.out
+
+
+def test_the_version(command: Command) -> None:
+    assert command("--version") == Said(0, f"mita-otel {version('mita-otel')}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["nope"], "No such command 'nope'"), (["policy", "shw"], "Did you mean 'show'"), (["--nope"], "No such option")],
+)  # fmt: skip
+def test_a_slip_in_the_command_line_is_answered_with_the_mend(
+    command: Command, arguments: list[str], said: str
+) -> None:
+    ran = command(*arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert said in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_no_command_is_help(command: Command) -> None:
+    ran = command()
+    assert "Usage: mita-otel" in ran.out + ran.err
+
+
+def test_a_setting_that_cannot_be_used_is_one_message_and_exit_status_2(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise ConfigurationError("the thing, the place; the mend")
+
+    monkeypatch.setattr(frame, "app", broken)
+    assert command() == Said(2, "", "the thing, the place; the mend\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(OSError(28, "No space left on device"), "No space left on device\n"), (FileNotFoundError(2, "gone", "x"), "x: gone\n")],
+)  # fmt: skip
+def test_trouble_with_a_file_is_one_message(
+    command: Command, monkeypatch: pytest.MonkeyPatch, error: OSError, said: str
+) -> None:
+    def broken() -> None:
+        raise error
+
+    monkeypatch.setattr(frame, "app", broken)
+    assert command() == Said(1, "", said)
+
+
+def test_a_fault_of_ours_is_not_hidden(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(frame, "app", broken)
+    monkeypatch.setattr(sys, "argv", ["mita-otel"])
+    with pytest.raises(ZeroDivisionError):
+        frame.main()
+
+
+@pytest.mark.parametrize("arguments", ["--help", "policy show", "policy show --toml", "policy show --json"])
+def test_a_closed_pipe_is_not_an_error(process: Process, arguments: str) -> None:
+    said = process(line=f'"$MITA" {arguments} | true; echo "${{PIPESTATUS[0]}}"')
+    assert said == Said(0, "0\n", "")
+    said = process(line=f'"$MITA" {arguments} 2>&1 | head -n 1 >/dev/null; echo "${{PIPESTATUS[0]}}"')
+    assert said == Said(0, "0\n", "")
+
+
+def test_a_full_disk_is_said(process: Process) -> None:
+    assert process(line='"$MITA" policy show > /dev/full') == Said(1, "", "No space left on device\n")
+
+
+def test_a_terminal_without_unicode_gets_question_marks(process: Process) -> None:
+    line = '"$MITA" policy show thresholds.api.routes'
+    routes = {"PYTHONIOENCODING": "ascii", "MITA_OTEL_THRESHOLDS__API__ROUTES": '{ "GET /é" = 5 }'}
+    said = process(line=line, **routes)
+    assert said.code == 0
+    assert 'thresholds.api.routes."GET /?"  5' in said.out
+
+
+def test_listing_the_commands_imports_none_of_them(tmp_path: object) -> None:
+    code = f"""
+        from mita_otel.cli import frame
+        try:
+            frame.app(["--help"])
+        except SystemExit:
+            answer([name for name in sys.modules if name.startswith({tuple(HEAVY)!r})
+                    or name.startswith("mita_otel.policy")])
+    """
+    assert run_script(code, tmp_path).answer == []  # type: ignore[arg-type]
+
+
+def test_the_installed_command_runs(process: Process) -> None:
+    said = process("policy", "show", "sentry.max_spans", "--json")
+    assert json.loads(said.out)["policy"] == {"sentry": {"max_spans": 1000}}
+    assert (said.code, said.err) == (0, "")
