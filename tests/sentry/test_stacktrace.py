@@ -46,6 +46,16 @@ def test_of_a_chain_the_last_exception_counts() -> None:
     assert f"{frames[-1]['abs_path']}:{frames[-1]['lineno']}" == innermost(outer.__traceback__)
 
 
+def test_of_a_group_its_own_frames_count_not_its_members() -> None:
+    try:
+        raise ExceptionGroup("several", [raised(), ExceptionGroup("inner", [raised(0)])])
+    except ExceptionGroup as error:
+        group = error
+    frames = parse_stacktrace("".join(traceback.format_exception(group)))
+    assert [frame["function"] for frame in frames] == ["test_of_a_group_its_own_frames_count_not_its_members"]
+    assert f"{frames[-1]['abs_path']}:{frames[-1]['lineno']}" == innermost(group.__traceback__)
+
+
 @pytest.mark.parametrize("text", ["", "no traceback", '  File "x"', '  File "x", line y, in z', "\x00" * 9])
 def test_what_is_no_traceback_has_no_frames(text: str) -> None:
     assert parse_stacktrace(text) == []

@@ -229,10 +229,10 @@ def test_the_request_is_told_from_either_set_of_names(
 
 def now(made: dict[str, Any]) -> dict[str, Any]:
     """Relay refuses what is older than a month."""
-    shift = time.time() - made["timestamp"] - 1
+    shift = int(time.time() - made["timestamp"]) - 1
     for part in [made, *made["spans"]]:
-        part["start_timestamp"] += shift
-        part["timestamp"] += shift
+        part["start_timestamp"] = round(part["start_timestamp"] + shift, 6)
+        part["timestamp"] = round(part["timestamp"] + shift, 6)
     return made
 
 

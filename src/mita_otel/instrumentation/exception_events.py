@@ -1,13 +1,14 @@
-"""Unhandled exceptions of a request: on its span, in the log, and with what is known of the request.
+"""Errors of a request: on its span, in the log, and with what is known of the request.
 
-FastAPI's own telemetry leaves only their type on the span and a log record; the contrib instrumentation records
-them on the span and logs nothing. With this one sees the same on either.
+FastAPI's own telemetry leaves only an unhandled exception's type on the span, and a log record; the contrib
+instrumentation records it on the span and logs nothing. With this one sees the same on either. An HTTP exception
+that a handler turned into a 5xx answer is an error too: neither of them reports it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 import wrapt
@@ -17,44 +18,77 @@ from opentelemetry._logs import SeverityNumber
 from mita_otel import semconv
 from mita_otel.captured import remember_request, request_of
 from mita_otel.instrumentation.request_facts import request_facts
+from mita_otel.policy.sections import InstrumentationPolicy
 
 
-def report_unhandled_exceptions(*, native: bool) -> None:
-    """Report what leaves a Starlette application's handlers, before the response ends the request's span.
-
-    Takes effect when starlette is imported, at once if it has been.
+class ErrorReports:
+    """Reports a Starlette application's errors, before the response ends the request's span.
 
     Args:
-        native: Whether FastAPI's own telemetry makes the spans: it leaves a log record and no span event. The
-            contrib instrumentation leaves a span event and no log record.
+        policy: Which answers are errors, and whether the request's body belongs to the report.
+        native: Whether FastAPI's own telemetry makes the spans and logs unhandled exceptions.
     """
 
-    def patch(module: Any) -> None:
-        wrapt.wrap_function_wrapper(module, "ExceptionMiddleware.__call__", call)
+    def __init__(self, policy: InstrumentationPolicy, *, native: bool) -> None:
+        self._policy = policy
+        self._native = native
+        self._failed = frozenset(
+            code for first, last in policy.failed_ranges() for code in range(first, last + 1)
+        )
 
-    def call(
-        wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    def install(self) -> None:
+        """Report from now on. Takes effect when starlette is imported, at once if it has been."""
+
+        def patch(module: Any) -> None:
+            wrapt.wrap_function_wrapper(module, "ExceptionMiddleware.__init__", self._init)
+            wrapt.wrap_function_wrapper(module, "ExceptionMiddleware.__call__", self._call)
+
+        wrapt.register_post_import_hook(patch, "starlette.middleware.exceptions")
+
+    def _init(
+        self, wrapped: Callable[..., None], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        wrapped(*args, **kwargs)
+        handlers = getattr(instance, "_exception_handlers", None)
+        if isinstance(handlers, MutableMapping) and self._failed:
+            for kind, handler in list(handlers.items()):
+                handlers[kind] = wrapt.FunctionWrapper(handler, self._handle)
+
+    def _handle(
+        self, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        return _reported(wrapped, args, kwargs, native)
+        error = next((one for one in args if isinstance(one, Exception)), None)
+        if error is not None and getattr(error, "status_code", None) in self._failed:
+            scope = getattr(args[0], "scope", None)
+            if request_of(error) is None:
+                self._remember(error, scope)
+                _log(error, handled=True, body="HTTP exception with a server error's status")
+        return wrapped(*args, **kwargs)
 
-    wrapt.register_post_import_hook(patch, "starlette.middleware.exceptions")
+    def _call(
+        self, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        return self._reported(wrapped, args, kwargs)
 
+    async def _reported(
+        self, wrapped: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        try:
+            await wrapped(*args, **kwargs)
+        except Exception as error:
+            # A mounted application has handlers of its own: the exception comes by twice.
+            if request_of(error) is None:
+                self._remember(error, args[0] if args else kwargs.get("scope"))
+                if self._native:
+                    _record(error)
+                else:
+                    _log(error, handled=False, body="Unhandled exception in FastAPI request")
+            raise
 
-async def _reported(
-    wrapped: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], native: bool
-) -> None:
-    try:
-        await wrapped(*args, **kwargs)
-    except Exception as error:
-        # A mounted application has handlers of its own: the exception comes by twice.
-        if request_of(error) is None:
-            scope = args[0] if args else kwargs.get("scope")
-            remember_request(error, request_facts(scope) if isinstance(scope, dict) else {})
-            if native:
-                _record(error)
-            else:
-                _log(error)
-        raise
+    def _remember(self, error: Exception, scope: Any) -> None:
+        facts = request_facts(scope) if isinstance(scope, dict) else {}
+        body = _body() if self._native and self._policy.error_request_body else None
+        remember_request(error, {**facts, "data": body} if body is not None else facts)
 
 
 def _record(error: Exception) -> None:
@@ -63,7 +97,7 @@ def _record(error: Exception) -> None:
         span.record_exception(error)
 
 
-def _log(error: Exception) -> None:
+def _log(error: Exception, *, handled: bool, body: str) -> None:
     # Name and severity as FastAPI's own telemetry emits them (semantic conventions: exceptions in logs).
     attributes = getattr(trace.get_current_span(), "attributes", None) or {}
     route = attributes.get(semconv.HTTP_ROUTE[0])
@@ -73,6 +107,14 @@ def _log(error: Exception) -> None:
         timestamp=time.time_ns(),
         severity_number=SeverityNumber.ERROR,
         severity_text="ERROR",
-        body="Unhandled exception in FastAPI request",
-        attributes={semconv.HTTP_ROUTE[0]: route} if route else None,
+        body=body,
+        attributes={semconv.HANDLED: handled, **({semconv.HTTP_ROUTE[0]: route} if route else {})},
     )
+
+
+def _body() -> Any:
+    """Return the request's body as FastAPI read it, or None."""
+    from fastapi.telemetry import get_telemetry_data
+
+    data = get_telemetry_data()
+    return data.body if data is not None else None

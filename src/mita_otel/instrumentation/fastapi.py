@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import wrapt
 
-from mita_otel.instrumentation.exception_events import report_unhandled_exceptions
+from mita_otel.instrumentation.exception_events import ErrorReports
 from mita_otel.policy.sections import InstrumentationPolicy
 
 Source = Literal["native", "contrib", "off"]
@@ -51,7 +51,7 @@ class FastAPIInstrumentation:
             wrapt.wrap_function_wrapper(module, "FastAPI.__init__", init)
             source = fastapi_source(self._policy, has_native)
             if source != "off":
-                report_unhandled_exceptions(native=source == "native")
+                ErrorReports(self._policy, native=source == "native").install()
 
         wrapt.register_post_import_hook(patch, "fastapi.applications")
 

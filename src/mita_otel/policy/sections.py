@@ -14,6 +14,8 @@ class Section(BaseModel):
 
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
+StatusCodes = Annotated[str, Field(pattern=r"^[1-5][0-9]{2}(?:-[1-5][0-9]{2})?$")]
+"""One HTTP status, or the first and the last of a range."""
 
 
 class QueuePolicy(Section):
@@ -80,12 +82,21 @@ class InstrumentationPolicy(Section):
     """Whose telemetry a FastAPI application uses: its own (0.163 and later) or the contrib package's."""
     fastapi_operation_spans: bool
     """Whether FastAPI's own telemetry adds spans for dependencies, endpoint and serialisation."""
+    failed_request_status_codes: tuple[StatusCodes, ...]
+    """Statuses of handled HTTP exceptions that are errors all the same: `"503"` or `"500-599"`."""
+    error_request_body: bool
+    """Whether the report of an error shows the request's body, redacted, where FastAPI's own telemetry knows it."""
     asgi_message_spans: bool
     """Whether the contrib instrumentation adds a span for each ASGI message."""
     sqlalchemy: bool
     """Whether SQLAlchemy's statements become spans."""
     sqlalchemy_connect_spans: bool
     """Whether waiting for a connection of the pool becomes a span."""
+
+    def failed_ranges(self) -> list[tuple[int, int]]:
+        """Return `failed_request_status_codes` as pairs of the first and the last status."""
+        pairs = [one.partition("-") for one in self.failed_request_status_codes]
+        return [(int(first), int(last or first)) for first, _, last in pairs]
 
 
 class LifecyclePolicy(Section):

@@ -47,6 +47,8 @@ class SentryPolicy(Section):
     """Whether unhandled, logged and recorded exceptions become Sentry issues."""
     max_captured: PositiveInt
     """Newest issues that are remembered, so that an exception that comes by again makes no second one."""
+    max_live_traces: PositiveInt
+    """Newest requests and tasks that are remembered while they are under way, so that an error can name its own."""
     ignored_errors: tuple[str, ...]
     """Exceptions recorded on spans that are answers rather than errors, by qualified name."""
     breadcrumbs: BreadcrumbPolicy

@@ -28,6 +28,14 @@ class HoldsBack(Protocol):
         """Keep nothing any more: the process is ending. The next `force_flush` sends all that is kept."""
 
 
+@runtime_checkable
+class SeesStarts(Protocol):
+    """An exporter that wants to know which spans are under way."""
+
+    def started(self, span: ReadableSpan) -> None:
+        """Take notice of a span. Called on the application's thread: be quick."""
+
+
 class ExportQueue(SpanProcessor):
     """Exports spans in batches on a thread of its own.
 
@@ -48,6 +56,7 @@ class ExportQueue(SpanProcessor):
         self.name = name
         self.exporter = exporter
         self._losses = losses
+        self._sees_starts = exporter if isinstance(exporter, SeesStarts) else None
         self._failed_before = False
         self._stuck = False
         self._stop_timeout_s = stop_timeout_s
@@ -64,8 +73,10 @@ class ExportQueue(SpanProcessor):
         )
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Start the thread before the first span ends."""
+        """Start the thread before the first span ends, and tell an exporter that wants to know."""
         self._worker.start()
+        if self._sees_starts is not None:
+            self._sees_starts.started(span)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queue the span."""

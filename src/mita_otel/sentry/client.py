@@ -16,6 +16,7 @@ from sentry_sdk.integrations.logging import ignore_logger
 from sentry_sdk.integrations.modules import ModulesIntegration
 from sentry_sdk.integrations.threading import ThreadingIntegration
 from sentry_sdk.scope import register_external_propagation_context
+from sentry_sdk.scrubber import EventScrubber
 from sentry_sdk.utils import BadDsn, Dsn
 
 from mita_otel import environment_variables as variables
@@ -25,7 +26,9 @@ from mita_otel.processors.losses import Losses
 from mita_otel.redaction import Redactor
 from mita_otel.sentry.breadcrumbs import Breadcrumbs
 from mita_otel.sentry.event_door import EventDoor
+from mita_otel.sentry.live_roots import LiveRoots
 from mita_otel.sentry.logging import TraceLogging
+from mita_otel.sentry.occurrences import Occurrences
 from mita_otel.sentry.transport import CountingTransport
 
 _logger = logging.getLogger("mita_otel")
@@ -80,15 +83,17 @@ def start_client(
         ConfigurationError: The DSN is malformed.
     """
     breadcrumbs = Breadcrumbs(policy.breadcrumbs.max_traces, policy.breadcrumbs.max_breadcrumbs)
+    roots, occurrences = LiveRoots(policy.max_live_traces), Occurrences(policy.max_captured)
     register_external_propagation_context(_current_ids)
     for name in ("mita_otel", "mita_otel.*", "opentelemetry.*"):
         ignore_logger(name)
     if host_client_is_active():
         client = sentry_sdk.get_client()
-        door = EventDoor(redactor, breadcrumbs, then=client.options.get("before_send"))
+        before_send = client.options.get("before_send")
+        door = EventDoor(redactor, breadcrumbs, roots, occurrences, losses, then=before_send)
         _join(client, door, redactor)
         return SentryLink(client, door, joined=True)
-    door = EventDoor(redactor, breadcrumbs)
+    door = EventDoor(redactor, breadcrumbs, roots, occurrences, losses)
     arguments: dict[str, Any] = {
         "dsn": _checked(dsn),
         "environment": environment,
@@ -97,10 +102,10 @@ def start_client(
         "default_integrations": False,
         "integrations": _integrations(policy, breadcrumbs),
         "before_send": door,
-        "before_send_transaction": door,
+        "before_send_transaction": _redacting(redactor),
         "before_send_log": _redacting(redactor),
-        # The redactor knows more than sentry-sdk's scrubber, and would look at its marks again.
-        "event_scrubber": None,
+        # The redactor knows more than sentry-sdk's own scrubber, says by which rule, and counts.
+        "event_scrubber": EventScrubber(denylist=[], pii_denylist=[]),
         "traces_sample_rate": None,
         "auto_session_tracking": False,
         "shutdown_timeout": 0,
@@ -139,10 +144,7 @@ def _integrations(policy: SentryPolicy, breadcrumbs: Breadcrumbs) -> list[Integr
 def _join(client: BaseClient, door: EventDoor, redactor: Redactor) -> None:
     """Put our door in front of everything that the host's client sends."""
     client.options["before_send"] = door
-    client.options["before_send_transaction"] = EventDoor(
-        redactor, door.breadcrumbs, then=client.options.get("before_send_transaction")
-    )
-    for name in _RAW_DOORS:
+    for name in ("before_send_transaction", *_RAW_DOORS):
         if name in client.options:
             client.options[name] = _redacting(redactor, client.options.get(name))
     traces = client.options.get("traces_sample_rate") or client.options.get("traces_sampler")

@@ -1,15 +1,25 @@
-"""The only door out for Sentry's own events: once each, with the breadcrumbs of their trace, redacted."""
+"""The only door out for Sentry's own events: once each, with what is known of their request, redacted."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from mita_otel.captured import event_id_of, mark
+from mita_otel.processors.losses import Losses
 from mita_otel.redaction import BeforeSend, Redactor
 from mita_otel.sentry.breadcrumbs import Breadcrumbs
+from mita_otel.sentry.contexts import financial_contexts, process_contexts, request_of_span, user_of
+from mita_otel.sentry.description import describe
+from mita_otel.sentry.live_roots import LiveRoots
+from mita_otel.sentry.occurrences import Occurrences
+from mita_otel.sentry.tags import own_tags, tags_of
 
 Hint = MutableMapping[str, Any]
+
+STAGE: Final = "sentry.other"
+"""Where lost errors, logs and sessions are counted, an item each."""
 
 
 class EventDoor:
@@ -18,28 +28,48 @@ class EventDoor:
     Args:
         redactor: Takes the secrets out.
         breadcrumbs: What happened before, by trace.
+        roots: The requests that are under way.
+        occurrences: Where exceptions that were sent are remembered.
+        losses: Where an event that could not be redacted is counted.
         then: The host's own `before_send`; it sees the event first, and what it returns is redacted.
     """
 
     def __init__(
-        self, redactor: Redactor, breadcrumbs: Breadcrumbs, then: Callable[[Any, Hint], Any] | None = None
+        self,
+        redactor: Redactor,
+        breadcrumbs: Breadcrumbs,
+        roots: LiveRoots,
+        occurrences: Occurrences,
+        losses: Losses,
+        then: Callable[[Any, Hint], Any] | None = None,
     ) -> None:
         self.breadcrumbs = breadcrumbs
+        self.roots = roots
+        self.occurrences = occurrences
+        self._losses = losses
         self._redactor = redactor
         self._redact = BeforeSend(redactor)
         self._then = then
 
     def __call__(self, event: Any, hint: Hint) -> Any:
         """Return the event as it may be sent; None if its exception was sent before."""
+        trace_id = _trace_id_of(event)
         exception = _exception_of(hint)
         if exception is not None:
             own = str(event.get("event_id"))
             if (event_id_of(exception) or mark(exception, own)) != own:
                 return None
-        self._add_breadcrumbs(event)
+            self.occurrences.add_exception(trace_id, exception)
+        self._add_request(event, trace_id)
+        self._add_breadcrumbs(event, trace_id)
         if self._then is not None:
             event = self._then(event, hint)
-        return None if event is None else self._redact(event, hint)
+            if event is None:
+                return None
+        safe = self._redact(event, hint)
+        if safe is None:
+            self._losses.add(STAGE, "not_redactable")
+        return safe
 
     def redacted_breadcrumbs(self, trace_id: int) -> list[Any]:
         """Return the trace's breadcrumbs as they may be sent."""
@@ -50,9 +80,27 @@ class EventDoor:
         values = safe.get("breadcrumbs", {}).get("values", [])
         return values if isinstance(values, list) else []
 
-    def _add_breadcrumbs(self, event: Any) -> None:
-        trace_id = event.get("contexts", {}).get("trace", {}).get("trace_id")
-        trail = self.breadcrumbs.of(int(trace_id, 16)) if trace_id else []
+    def _add_request(self, event: Any, trace_id: int) -> None:
+        """Add what the trace's local root says, where the event itself says nothing."""
+        root = self.roots.root_of(trace_id)
+        if root is None:
+            return
+        attributes = root.attributes or {}
+        resource = root.resource.attributes
+        event["tags"] = {**own_tags(attributes), **tags_of(attributes, resource), **(event.get("tags") or {})}
+        said = {**process_contexts(resource), **financial_contexts([attributes])}
+        event["contexts"] = {**said, **(event.get("contexts") or {})}
+        user = user_of([attributes])
+        if user:
+            event["user"] = {**user, **(event.get("user") or {})}
+        event.setdefault("transaction", describe(root).description)
+        if not event.get("request"):
+            request = request_of_span(root)
+            if request:
+                event["request"] = request
+
+    def _add_breadcrumbs(self, event: Any, trace_id: int) -> None:
+        trail = self.breadcrumbs.of(trace_id)
         if not trail:
             return
         present = event.get("breadcrumbs") or {}
@@ -60,8 +108,24 @@ class EventDoor:
         event["breadcrumbs"] = {"values": sorted([*values, *trail], key=_time_of)}
 
 
-def _time_of(breadcrumb: Any) -> str:
-    return str(breadcrumb.get("timestamp", "")) if isinstance(breadcrumb, dict) else ""
+def _trace_id_of(event: Any) -> int:
+    trace_id = ((event.get("contexts") or {}).get("trace") or {}).get("trace_id")
+    try:
+        return int(str(trace_id), 16)
+    except ValueError:
+        return 0
+
+
+def _time_of(breadcrumb: Any) -> float:
+    """Return seconds since the epoch: breadcrumbs come with numbers, texts and datetimes."""
+    timestamp = breadcrumb.get("timestamp") if isinstance(breadcrumb, dict) else None
+    if isinstance(timestamp, int | float):
+        return float(timestamp)
+    try:
+        parsed = timestamp if isinstance(timestamp, datetime) else datetime.fromisoformat(str(timestamp))
+    except ValueError:
+        return 0.0
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
 
 
 def _exception_of(hint: Hint) -> BaseException | None:

@@ -78,7 +78,7 @@ class SentrySpanExporter(SpanExporter):
                     losses=losses,
                 )
         self.link = link
-        self.issues = Issues(link.client, policy.max_captured, policy.ignored_errors)
+        self.issues = Issues(link.client, link.door.occurrences, policy.ignored_errors)
         """Takes log records that are errors."""
         self._policy = policy
         self._losses = losses
@@ -111,10 +111,11 @@ class SentrySpanExporter(SpanExporter):
                 trees.extend(self._assembler.add(span))
             trees.extend(self._assembler.drain() if self._ending else self._assembler.overdue())
             self._send(trees)
-        if self._policy.capture_errors:
-            for span in spans:
-                self.issues.capture_recorded(span)
         return SpanExportResult.SUCCESS
+
+    def started(self, span: ReadableSpan) -> None:
+        """Remember a request that has just begun: an error inside it wants to know. On the request's thread."""
+        self.link.door.roots.started(span)
 
     def tick(self) -> None:
         """Send what has waited too long for its root. Called now and then while there is no work."""
@@ -146,6 +147,9 @@ class SentrySpanExporter(SpanExporter):
 
     def _send(self, trees: Sequence[Tree]) -> None:
         for tree in trees:
+            if self._policy.capture_errors:
+                for span in (tree.root, *tree.children):
+                    self.issues.capture_recorded(span)
             try:
                 self._send_one(trim(tree, self._policy.max_spans))
             except Exception:

@@ -62,8 +62,17 @@ def recorded_exception(span: ReadableSpan, recorded: Event) -> dict[str, Any]:
     return event
 
 
+def extra_of(attributes: Attributes) -> dict[str, Any]:
+    """Return what the application said with a log record, beside what Sentry has a place for."""
+    return {
+        str(name): plain(value)
+        for name, value in attributes.items()
+        if not str(name).startswith(("mita.", "exception.", "http.", "code."))
+    }
+
+
 def enrich(event: dict[str, Any], attributes: Attributes, resource: Attributes) -> None:
-    """Add what the attributes say: tags, user, contexts, fingerprint, breadcrumbs, transaction, the rest as extra."""
+    """Add what the attributes say: tags, user, contexts, fingerprint, breadcrumbs, transaction."""
     event["tags"] = {**own_tags(attributes), **tags_of(attributes, resource)}
     contexts = event.setdefault("contexts", {})
     contexts.update(process_contexts(resource))
@@ -89,10 +98,3 @@ def enrich(event: dict[str, Any], attributes: Attributes, resource: Attributes) 
     method = semconv.first(attributes, semconv.HTTP_METHOD) or event.get("request", {}).get("method")
     if route and method:
         event["transaction"] = f"{method} {route}"
-    extra = {
-        str(name): plain(value)
-        for name, value in attributes.items()
-        if not str(name).startswith(("mita.", "exception."))
-    }
-    if extra:
-        event["extra"] = extra

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
-from collections import OrderedDict
 from typing import Any, Final
 from uuid import uuid4
 
@@ -16,38 +14,33 @@ from sentry_sdk.utils import event_from_exception
 
 from mita_otel import semconv
 from mita_otel.captured import event_id_of, request_of
-from mita_otel.sentry.issue_event import enrich, level_of, recorded_exception, trace_context
+from mita_otel.sentry.issue_event import enrich, extra_of, level_of, recorded_exception, trace_context
+from mita_otel.sentry.occurrences import Occurrences
 from mita_otel.sentry.plain import seconds
-from mita_otel.sentry.stacktrace import innermost
 
 _logger = logging.getLogger("mita_otel")
 
 _ERROR: Final = 17
 """Lowest severity number of an error."""
 
-Occurrence = tuple[int, str, str]
-"""Trace id, type and innermost place of an exception."""
-
 
 class Issues(LogRecordProcessor):
     """Sends errors to Sentry: as they are logged, with the stack and its local variables, each once.
 
     A log record becomes an issue if it carries an exception and is an error, or if it says so itself
-    (`mita.event.id`). An exception that somebody recorded on a span becomes one when the span is exported,
-    unless it was captured before.
+    (`mita.event.id`). An exception that somebody recorded on a span becomes one when the span's transaction
+    is sent, unless it was captured before.
 
     Args:
         client: sentry-sdk's client. Every event passes its `before_send`, where it is redacted.
-        max_captured: Issues that are remembered.
+        occurrences: Exceptions that became issues.
         ignored: Types of exceptions that are answers rather than errors, by qualified name.
     """
 
-    def __init__(self, client: BaseClient, max_captured: int, ignored: tuple[str, ...] = ()) -> None:
+    def __init__(self, client: BaseClient, occurrences: Occurrences, ignored: tuple[str, ...] = ()) -> None:
         self._client = client
-        self._max_captured = max_captured
+        self._occurrences = occurrences
         self._ignored = frozenset(ignored)
-        self._captured: OrderedDict[Occurrence, None] = OrderedDict()
-        self._lock = threading.RLock()
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
         """Send the record as an issue, if it is one. Never raises."""
@@ -86,8 +79,6 @@ class Issues(LogRecordProcessor):
         if exception is not None:
             if (event_id_of(exception) or event_id) != event_id:
                 return
-            kind = type(exception)
-            self._remember((record.trace_id or 0, kind.__name__, innermost(exception.__traceback__)))
             mechanism = {
                 "type": record.event_name or "opentelemetry",
                 "handled": bool(attributes.get(semconv.HANDLED, False)),
@@ -103,6 +94,9 @@ class Issues(LogRecordProcessor):
         if record.trace_id and record.span_id:
             event["contexts"] = {"trace": trace_context(record.trace_id, record.span_id)}
         enrich(event, attributes, emitted.resource.attributes if emitted.resource else {})
+        extra = extra_of(attributes)
+        if extra:
+            event["extra"] = extra
         self._client.capture_event(event, hint, get_current_scope())
 
     def _capture_event(self, span: ReadableSpan, recorded: Event) -> None:
@@ -112,15 +106,5 @@ class Issues(LogRecordProcessor):
         event = recorded_exception(span, recorded)
         frames = event["exception"]["values"][0].get("stacktrace", {}).get("frames", [])
         place = f"{frames[-1]['abs_path']}:{frames[-1]['lineno']}" if frames else ""
-        if self._remember((span.context.trace_id, name.rpartition(".")[2], place)):
+        if self._occurrences.add(span.context.trace_id, name.rpartition(".")[2], place):
             self._client.capture_event({"event_id": uuid4().hex, **event}, {}, None)
-
-    def _remember(self, occurrence: Occurrence) -> bool:
-        """Remember an exception. False if it was remembered before."""
-        with self._lock:
-            if occurrence in self._captured:
-                return False
-            self._captured[occurrence] = None
-            if len(self._captured) > self._max_captured:
-                self._captured.popitem(last=False)
-            return True

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Final
 
 _FRAME: Final = re.compile(r'^ {2}File "([^"\n]*)", line (\d+)(?:, in (.*))?$')
+_GROUP_MARGIN: Final = "  | "
 _MAX_FRAMES: Final = 250
 """Sentry keeps that many frames of one exception."""
 
@@ -23,12 +24,13 @@ def innermost(traceback: TracebackType | None) -> str:
 def parse_stacktrace(text: str) -> list[dict[str, Any]]:
     """Return the frames of the last exception in a Python traceback, outermost first, as Sentry wants them.
 
-    What is no traceback gives no frames. Of a chain of exceptions the last one is the one that was recorded.
+    What is no traceback gives no frames. Of a chain of exceptions the last one is the one that was recorded; of
+    a group its own frames are given, not its members'.
     """
     frames: list[dict[str, Any]] = []
-    lines = text.splitlines()
+    lines = [line[4:] if line.startswith(_GROUP_MARGIN) else line for line in text.splitlines()]
     for number, line in enumerate(lines):
-        if line.startswith("Traceback (most recent call last):"):
+        if line.startswith(("Traceback (most recent call last):", "  + Exception Group Traceback")):
             frames = []
             continue
         found = _FRAME.match(line)

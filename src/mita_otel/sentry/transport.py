@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import urllib3
@@ -18,12 +18,13 @@ from sentry_sdk.worker import Worker
 
 from mita_otel.policy.sentry import SentryPolicy
 from mita_otel.processors.losses import Losses
+from mita_otel.sentry import event_door
 from mita_otel.sentry.senders import Job, Senders
 
 STAGE: Final = "sentry"
 """Where lost spans are counted."""
-OTHER_STAGE: Final = "sentry.other"
-"""Where lost errors, logs and sessions are counted, an item each."""
+_UNREADABLE_RETRY_AFTER_S: Final = 60
+"""What sentry-sdk waits when a 429 does not say."""
 _UNCOUNTED: Final = frozenset({"client_report"})
 
 
@@ -110,6 +111,8 @@ class CountingTransport(HttpTransport):
         quantity: int = 1,
     ) -> None:
         """Count for Sentry's client report, and for ours."""
+        if reason == "before_send" and item is None:
+            return  # the event door said no: to an exception that was sent before, or it has counted the loss itself
         with self._counting:
             if isinstance(item, SpansItem):
                 if item.type == "transaction":
@@ -123,7 +126,7 @@ class CountingTransport(HttpTransport):
         if isinstance(item, SpansItem):
             self._losses.add(STAGE, reason, item.spans)
         elif item is None or item.type not in _UNCOUNTED:
-            self._losses.add(OTHER_STAGE, reason)
+            self._losses.add(event_door.STAGE, reason)
 
     def _create_worker(self, options: dict[str, Any]) -> Worker:
         return self.senders
@@ -160,6 +163,13 @@ class CountingTransport(HttpTransport):
             super()._send_request(body, headers, endpoint_type, envelope)
         except (urllib3.exceptions.HTTPError, OSError):
             return  # counted by `_handle_request_error`; the backend's absence is no error of ours
+
+    def _update_rate_limits(self, response: Any) -> None:
+        try:
+            super()._update_rate_limits(response)
+        except urllib3.exceptions.InvalidHeader:
+            # A Retry-After that nobody can read still means: wait.
+            self._disabled_until[None] = datetime.now(UTC) + timedelta(seconds=_UNREADABLE_RETRY_AFTER_S)
 
     def _handle_response(self, response: Any, envelope: Envelope | None) -> None:
         super()._handle_response(response, envelope)

@@ -1,0 +1,49 @@
+"""The requests and tasks that are under way: what an error inside one wants to know of it."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanKind
+
+from mita_otel.sentry.tree import is_local_root, key_of
+
+
+class LiveRoots:
+    """Remembers the newest local root of each trace; thread-safe.
+
+    Args:
+        max_traces: Traces that are remembered. The oldest is forgotten, under way or not.
+    """
+
+    def __init__(self, max_traces: int) -> None:
+        self._max_traces = max_traces
+        self._lock = threading.Lock()
+        self._roots: OrderedDict[int, ReadableSpan] = OrderedDict()
+
+    def started(self, span: ReadableSpan) -> None:
+        """Remember a span that has just started, if it is a local root. A SERVER span stays before any other."""
+        if not is_local_root(span):
+            return
+        trace_id, _ = key_of(span)
+        with self._lock:
+            present = self._roots.get(trace_id)
+            if present is not None and present.kind is SpanKind.SERVER and present.end_time is None:
+                return
+            self._roots[trace_id] = span
+            self._roots.move_to_end(trace_id)
+            if len(self._roots) > self._max_traces:
+                self._roots.popitem(last=False)
+
+    def root_of(self, trace_id: int) -> ReadableSpan | None:
+        """Return the trace's local root, under way or just ended, or None."""
+        return self._roots.get(trace_id)
+
+    def attributes_of(self, trace_id: int) -> Mapping[str, Any]:
+        """Return what the root says so far; empty if it is not known."""
+        root = self._roots.get(trace_id)
+        return dict(root.attributes or {}) if root is not None else {}

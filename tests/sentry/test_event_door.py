@@ -1,0 +1,175 @@
+"""Sentry's own events: once each, with their request and breadcrumbs, redacted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mita_otel import semconv
+from mita_otel.captured import event_id_of, mark
+from mita_otel.policy import default_policy
+from mita_otel.processors.losses import Losses
+from mita_otel.redaction import Redactor
+from mita_otel.sentry.breadcrumbs import Breadcrumbs
+from mita_otel.sentry.event_door import EventDoor
+from mita_otel.sentry.live_roots import LiveRoots
+from mita_otel.sentry.occurrences import Occurrences
+
+from .spans import make, server
+
+TRACE = {"trace": {"trace_id": f"{7:032x}", "span_id": f"{1:016x}"}}
+
+
+class Door(EventDoor):
+    def __init__(self, then: Any = None, redactor: Redactor | None = None) -> None:
+        self.losses = Losses(cool_down_s=3600)
+        super().__init__(
+            redactor or Redactor(default_policy().redaction),
+            Breadcrumbs(10, 3),
+            LiveRoots(10),
+            Occurrences(100),
+            self.losses,
+            then,
+        )
+
+
+def event(**more: Any) -> dict[str, Any]:
+    return {"event_id": "a" * 32, "contexts": dict(TRACE), **more}
+
+
+def hint(exception: BaseException) -> dict[str, Any]:
+    return {"exc_info": (type(exception), exception, exception.__traceback__)}
+
+
+def test_an_exception_goes_out_once_and_is_marked() -> None:
+    door, error = Door(), ValueError("no")
+    assert door(event(), hint(error)) is not None
+    assert event_id_of(error) == "a" * 32
+    assert door(event(event_id="b" * 32), hint(error)) is None
+    assert door(event(), hint(error)) is not None, "the same event may pass twice"
+    assert door.losses.counts() == {}, "a second report of the same exception is no loss"
+
+
+def test_one_that_was_captured_elsewhere_goes_out_under_its_id_only() -> None:
+    door, error = Door(), ValueError("no")
+    mark(error, "c" * 32)
+    assert door(event(), hint(error)) is None
+    assert door(event(event_id="c" * 32), hint(error)) is not None
+
+
+def test_the_exceptions_text_is_not_reported_again_from_a_span() -> None:
+    door = Door()
+    try:
+        try:
+            raise KeyError("inner")
+        except KeyError as inner:
+            raise ExceptionGroup("outer", [OSError()]) from inner
+    except ExceptionGroup as outer:
+        door(event(), hint(outer))
+        place = f"{__file__}:{outer.__traceback__.tb_lineno}"  # type: ignore[union-attr]
+    assert not door.occurrences.add(7, "ExceptionGroup", place)
+    assert not door.occurrences.add(7, "OSError", "")
+    assert door.occurrences.add(8, "OSError", ""), "another trace"
+
+
+def test_secrets_are_gone_and_the_hosts_own_door_comes_first() -> None:
+    seen: list[Any] = []
+
+    def then(event: Any, hint: Any) -> Any:
+        seen.append(event["message"])
+        return {**event, "extra": {"password": "hunter2"}}
+
+    out = Door(then)(event(message="card 4111 1111 1111 1111"), {})
+    assert seen == ["card 4111 1111 1111 1111"]
+    assert "4111" not in str(out)
+    assert "hunter2" not in str(out)
+    assert Door(lambda event, hint: None)(event(), {}) is None
+
+
+def test_an_event_that_cannot_be_redacted_is_withheld_and_counted() -> None:
+    class Broken(Redactor):
+        def event(self, event: Any, tally: Any = None) -> dict[str, Any]:
+            return {}
+
+    door = Door(redactor=Broken(default_policy().redaction))
+    assert door(event(), {}) is None
+    assert door.losses.counts() == {("sentry.other", "not_redactable"): 1}
+
+
+def test_attachments_do_not_leave() -> None:
+    given = {"attachments": ["raw"]}
+    Door()(event(), given)
+    assert given["attachments"] == []
+
+
+def test_the_request_that_is_under_way_is_named() -> None:
+    door = Door()
+    root = server(
+        trace_id=7, attributes={semconv.USER_ID: "u1", semconv.OPERATION_PART_OF: "payment_processing"}
+    )
+    door.roots.started(root)
+    out = door(event(tags={"component": "mine"}, user={"id": "other"}), {})
+    assert out["transaction"] == "GET /api/accounts/{id}"
+    assert out["request"] == {"method": "GET", "url": "https://bank.example/api/accounts/7"}
+    assert out["tags"] == {
+        "component": "mine",
+        "financial_operation": "payment_processing",
+        "financial_service": "true",
+    }
+    assert out["user"] == {"id": "other"}
+    assert out["contexts"]["app"]["app_name"] == "payments"
+
+
+@pytest.mark.parametrize("trace_id", [None, "", "xyz", 5])
+def test_an_event_without_a_trace_passes(trace_id: Any) -> None:
+    door = Door()
+    door.breadcrumbs.add(7, {"message": "m"})
+    out = door({"event_id": "a" * 32, "contexts": {"trace": {"trace_id": trace_id}}}, {})
+    assert "breadcrumbs" not in out
+
+
+def test_breadcrumbs_of_its_trace_are_added_in_order() -> None:
+    door = Door()
+    door.breadcrumbs.add(7, {"message": "two", "timestamp": "2026-01-01T00:00:02+00:00"})
+    door.breadcrumbs.add(8, {"message": "another trace", "timestamp": "2026-01-01T00:00:01+00:00"})
+    present = {
+        "values": [{"message": "one", "timestamp": 1767225601.5}, {"message": "three", "timestamp": 4e9}]
+    }
+    out = door(event(breadcrumbs=present), {})
+    assert [crumb["message"] for crumb in out["breadcrumbs"]["values"]] == ["one", "two", "three"]
+
+
+def test_a_transactions_breadcrumbs_are_redacted() -> None:
+    door = Door()
+    door.breadcrumbs.add(7, {"message": "card 4111 1111 1111 1111", "data": {"password": "hunter2"}})
+    crumbs = door.redacted_breadcrumbs(7)
+    assert len(crumbs) == 1
+    assert "4111" not in str(crumbs)
+    assert "hunter2" not in str(crumbs)
+    assert door.redacted_breadcrumbs(99) == []
+
+
+def test_breadcrumbs_are_bounded_by_trace_and_in_number() -> None:
+    crumbs = Breadcrumbs(max_traces=2, max_breadcrumbs=3)
+    for number in range(5):
+        crumbs.add(1, {"n": number})
+    assert [one["n"] for one in crumbs.of(1)] == [2, 3, 4]
+    crumbs.add(2, {})
+    crumbs.add(3, {})
+    assert crumbs.of(1) == []
+    crumbs.add(0, {"nobody": "knows whose"})
+    assert crumbs.of(0) == []
+
+
+def test_live_roots_are_bounded_and_a_server_span_stays() -> None:
+    roots = LiveRoots(max_traces=2)
+    roots.started(make(5, 1, trace_id=1))
+    assert roots.root_of(1) is None, "a child is no root"
+    for trace_id in (1, 2, 3):
+        roots.started(make(1, trace_id=trace_id))
+    assert roots.root_of(1) is None
+    assert roots.attributes_of(99) == {}
+    live = make(1, trace_id=4, attributes={"a": 1})
+    roots.started(live)
+    assert roots.attributes_of(4) == {"a": 1}

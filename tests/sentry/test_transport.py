@@ -1,0 +1,190 @@
+"""The transport against a back end that misbehaves: nothing blocks, nothing grows, every loss is counted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+from sentry_sdk.client import get_options
+from sentry_sdk.envelope import Envelope, Item
+
+from e2e.receiver import Receiver
+from mita_otel.policy import default_policy
+from mita_otel.processors.losses import Losses
+from mita_otel.sentry.transport import CountingTransport, SpansItem
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    backend = Receiver()
+    yield backend
+    backend.close()
+
+
+class Sender:
+    def __init__(self, receiver: Receiver, **changes: Any) -> None:
+        self.losses = Losses(cool_down_s=3600)
+        policy = default_policy().sentry.model_copy(update={"send_timeout_s": 1.0, **changes})
+        compression = {"transport_compression_level": 1, "transport_compression_algo": "gzip"}
+        self.transport = CountingTransport(
+            get_options(dsn=receiver.dsn, _experiments=compression), policy, self.losses
+        )
+
+    def transaction(self, spans: int = 3, *, important: bool = False) -> None:
+        payload = json.dumps({"type": "transaction", "transaction": "t", "spans": []}).encode()
+        item = SpansItem(payload, type="transaction", spans=spans, important=important)
+        self.transport.capture_envelope(Envelope({"event_id": "a" * 32}, [item]))
+
+    def error(self) -> None:
+        self.transport.capture_envelope(Envelope({"event_id": "b" * 32}, [Item(b"{}", type="event")]))
+
+    def flush(self, *, ending: bool = False) -> None:
+        self.transport.ending = ending
+        self.transport.flush(20)
+
+    @property
+    def lost(self) -> dict[str, int]:
+        return {f"{stage}/{reason}": count for (stage, reason), count in self.losses.counts().items()}
+
+
+def report(receiver: Receiver) -> dict[tuple[str, str], int]:
+    return {
+        (one["reason"], one["category"]): one["quantity"]
+        for item in receiver.client_reports
+        for one in item["discarded_events"]
+    }
+
+
+def test_what_is_queued_arrives_and_nothing_is_counted(receiver: Receiver) -> None:
+    sender = Sender(receiver)
+    for _ in range(20):
+        sender.transaction()
+    sender.error()
+    sender.flush(ending=True)
+    assert (len(receiver.transactions), len(receiver.events)) == (20, 1)
+    assert sender.lost == {}
+    assert receiver.client_reports == []
+    assert receiver.requests[0].headers["Content-Encoding"] == "gzip"
+
+
+def test_the_time_in_the_header_is_that_of_sending(receiver: Receiver) -> None:
+    sender = Sender(receiver)
+    sender.transaction()
+    sender.flush()
+    header = json.loads(receiver.requests[0].body.split(b"\n")[0])
+    sent = datetime.fromisoformat(header["sent_at"])
+    assert abs(datetime.now(UTC) - sent) < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("behaviour", [400, 403, 413, 500, 502, 503, "reset"])
+def test_a_refused_envelope_is_counted_once_in_both_accounts(receiver: Receiver, behaviour: Any) -> None:
+    sender = Sender(receiver)
+    receiver.behaviour = behaviour
+    sender.transaction(5)
+    sender.error()
+    sender.flush()
+    reason = "send_error" if behaviour == 413 else "network_error"
+    assert sender.lost == {f"sentry/{reason}": 5, f"sentry.other/{reason}": 1}
+    receiver.behaviour = "ok"
+    sender.flush(ending=True)
+    assert report(receiver) == {(reason, "transaction"): 1, (reason, "span"): 5, (reason, "error"): 1}
+
+
+@pytest.mark.parametrize("behaviour", ["refuse", "hang"])
+def test_a_dead_backend_costs_the_time_out_and_no_more(receiver: Receiver, behaviour: str) -> None:
+    sender = Sender(receiver, send_timeout_s=0.2)
+    if behaviour == "refuse":
+        receiver.refuse()
+    else:
+        receiver.behaviour = "hang"
+    for _ in range(4):
+        sender.transaction(2)
+    sender.flush()
+    assert sender.lost == {"sentry/network_error": 8}
+
+
+LIMITS: dict[str, tuple[int, dict[str, str], bool, bool]] = {
+    # answer, headers; is the next transaction stopped, is the next error stopped
+    "429, seconds": (429, {"Retry-After": "60"}, True, True),
+    "429, a date": (429, {"Retry-After": "DATE"}, True, True),
+    "429, nothing": (429, {}, True, True),
+    "429, nonsense": (429, {"Retry-After": "soon"}, True, True),
+    "transactions only": (429, {"X-Sentry-Rate-Limits": "60:transaction:key"}, True, False),
+    "errors only": (429, {"X-Sentry-Rate-Limits": "60:error:organization"}, False, True),
+    "several": (429, {"X-Sentry-Rate-Limits": "60:transaction;error:key, 2700:session:org"}, True, True),
+    "everything": (429, {"X-Sentry-Rate-Limits": "60::organization"}, True, True),
+    "with a good answer": (200, {"X-Sentry-Rate-Limits": "60:transaction:key"}, True, False),
+    "over": (429, {"X-Sentry-Rate-Limits": "0:transaction:key"}, False, False),
+    "header before Retry-After": (
+        429, {"X-Sentry-Rate-Limits": "60:session:key", "Retry-After": "60"}, False, False),
+    "nonsense in the header": (429, {"X-Sentry-Rate-Limits": "x:y:z,::,60"}, False, False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "headers", "transaction", "error"), LIMITS.values(), ids=LIMITS.keys())
+def test_rate_limits_are_honoured_in_every_form(
+    receiver: Receiver, status: int, headers: dict[str, str], transaction: bool, error: bool
+) -> None:
+    sender = Sender(receiver)
+    date = format_datetime(datetime.now(UTC) + timedelta(minutes=2), usegmt=True)
+    receiver.answer_headers = {name: value.replace("DATE", date) for name, value in headers.items()}
+    receiver.behaviour = status if status != 200 else "ok"
+    sender.transaction(2)
+    sender.flush()
+    receiver.behaviour, receiver.answer_headers = "ok", {}
+    before = len(receiver.requests)
+    sender.transaction(3)
+    sender.error()
+    sender.flush()
+    assert len(receiver.transactions) - (1 if status == 200 else 0) == (0 if transaction else 1)
+    assert len(receiver.events) == (0 if error else 1)
+    assert len(receiver.requests) - before == 2 - transaction - error
+    expected = {
+        **({"sentry/ratelimited": 2} if status == 429 else {}),
+        **({"sentry/ratelimit_backoff": 3} if transaction else {}),
+        **({"sentry.other/ratelimit_backoff": 1} if error else {}),
+    }
+    assert sender.lost == expected
+
+
+def test_without_room_breaches_and_errors_are_kept(receiver: Receiver) -> None:
+    sender = Sender(receiver, max_envelopes=4, senders=1, send_timeout_s=30)
+    receiver.behaviour = "hang"
+    sender.transaction(1, important=True)
+    receiver.wait_for(lambda r: r.refused)  # it is on its way: the queue is empty again
+    for _ in range(4):
+        sender.transaction(10)
+    for _ in range(3):
+        sender.transaction(1, important=True)
+    sender.error()
+    assert sender.lost == {"sentry/queue_overflow": 40}
+    receiver.behaviour = "ok"
+    receiver.closing.set()
+    sender.flush()
+    # The one that hung is tried once more when its connection breaks.
+    assert (len(receiver.transactions), len(receiver.events)) == (4, 1)
+
+
+def test_what_waits_when_the_client_is_closed_is_counted(receiver: Receiver) -> None:
+    sender = Sender(receiver, senders=1, send_timeout_s=30)
+    receiver.behaviour = "hang"
+    sender.transaction(1)
+    receiver.wait_for(lambda r: r.refused)
+    sender.transaction(7)
+    sender.transport.kill()
+    assert sender.lost == {"sentry/queue_overflow": 7}
+
+
+def test_an_idle_connection_that_the_backend_closed_loses_nothing(receiver: Receiver) -> None:
+    sender = Sender(receiver, senders=1)
+    sender.transaction(1)
+    sender.flush()
+    receiver.drop_connections()
+    sender.transaction(1)
+    sender.flush()
+    assert len(receiver.transactions) == 2
+    assert sender.lost == {}
