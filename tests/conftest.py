@@ -29,12 +29,12 @@ def _no_settings_of_the_shell() -> Iterator[None]:
 def isolated_telemetry() -> Iterator[None]:
     """Let the test call `configure()` in this process; undo it afterwards.
 
-    Replaces, for one test, the global providers of traces, metrics and logs, what `configure()` remembers,
+    Replaces, for one test, the global providers of traces, metrics and logs, the global propagator, what `configure()` remembers,
     and the Sentry client. Hooks into libraries (FastAPI, SQLAlchemy) stay; a test that needs them fresh uses
     a process of its own.
     """
     import sentry_sdk
-    from opentelemetry import trace
+    from opentelemetry import propagate, trace
     from opentelemetry._logs import _internal as logs
     from opentelemetry.metrics import _internal as metrics
     from opentelemetry.util._once import Once
@@ -50,6 +50,7 @@ def isolated_telemetry() -> Iterator[None]:
         ):
             patch.setattr(module, name, None)
             patch.setattr(module, f"{name}_SET_ONCE", Once())
+        patch.setattr(propagate, "_HTTP_TEXT_FORMAT", propagate.get_global_textmap())
         patch.setattr(configuration, "_configured", None)
         patch.setattr(configuration, "_warned", set())
         patch.setattr(current, "_installed", None)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from opentelemetry._logs import LogRecord
+from opentelemetry.sdk._logs import ConcurrentMultiLogRecordProcessor, LoggerProvider, LogRecordProcessor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricsData
 from opentelemetry.sdk.trace import ConcurrentMultiSpanProcessor, ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
@@ -91,3 +97,41 @@ def test_a_wrapped_provider_is_found_and_a_foreign_one_is_not() -> None:
 def test_nobody_has_set_the_other_signals_providers() -> None:
     assert _otel_compat.has_meter_provider() is False
     assert _otel_compat.has_logger_provider() is False
+
+
+def test_put_before_reader_decides_what_a_reader_receives() -> None:
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    provider.get_meter("m").create_counter("c").add(1)
+    assert _otel_compat.readers_of(provider) == (reader,)
+    _otel_compat.put_before_reader(reader, lambda data: MetricsData([]))
+    assert reader.get_metrics_data() == MetricsData([])
+    _otel_compat.put_before_reader(reader, lambda data: None)
+    reader.collect()
+    assert reader.get_metrics_data() is None
+
+
+@pytest.mark.parametrize("concurrent", [False, True])
+def test_put_before_log_processors_wraps_those_there_and_those_that_come(concurrent: bool) -> None:
+    class Marking(LogRecordProcessor):
+        def __init__(self, to: list[str], prefix: str = "") -> None:
+            self.to, self.prefix = to, prefix
+
+        def on_emit(self, log_record: Any) -> None:
+            self.to.append(self.prefix + str(log_record.log_record.body))
+
+        def shutdown(self) -> None: ...
+
+        def force_flush(self, timeout_millis: int = 0) -> bool:
+            return True
+
+    bodies: list[str] = []
+    multi = ConcurrentMultiLogRecordProcessor() if concurrent else None
+    provider = LoggerProvider(multi_log_record_processor=multi, shutdown_on_exit=False)
+    provider.add_log_record_processor(Marking([]))
+    wrap = lambda one: Marking(bodies, "wrapped ")  # noqa: E731
+    assert _otel_compat.put_before_log_processors(provider, wrap) == 1
+    provider.add_log_record_processor(Marking([]))
+    provider.get_logger("early").emit(LogRecord(body="x"))
+    assert bodies == ["wrapped x", "wrapped x"]
+    provider.shutdown()

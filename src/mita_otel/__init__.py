@@ -25,9 +25,12 @@ if TYPE_CHECKING:
     from mita_otel.configuration import configure
     from mita_otel.errors import ConfigurationError
     from mita_otel.policy import Policy, PolicyError, load_policy
+    from mita_otel.processors.log_redaction import LogRedactionProcessor
+    from mita_otel.processors.metric_redaction import RedactedMetricExporter
+    from mita_otel.processors.propagation import RedactedPropagator
     from mita_otel.processors.redaction import RedactionProcessor
     from mita_otel.processors.threshold import ThresholdProcessor
-    from mita_otel.redaction import Redactor
+    from mita_otel.redaction import BeforeSend, RedactingFilter, Redactor
     from mita_otel.sentry.exporter import SentrySpanExporter
     from mita_otel.telemetry import Telemetry
 
@@ -37,9 +40,14 @@ __all__ = [
     "AuditEvent",
     "AuditEventType",
     "AuditOutcome",
+    "BeforeSend",
     "ConfigurationError",
+    "LogRedactionProcessor",
     "Policy",
     "PolicyError",
+    "RedactedMetricExporter",
+    "RedactedPropagator",
+    "RedactingFilter",
     "RedactionProcessor",
     "Redactor",
     "SentrySpanExporter",
@@ -56,9 +64,14 @@ _HOMES = {
     "AuditEvent": "mita_otel.audit",
     "AuditEventType": "mita_otel.audit",
     "AuditOutcome": "mita_otel.audit",
+    "BeforeSend": "mita_otel.redaction",
     "ConfigurationError": "mita_otel.errors",
+    "LogRedactionProcessor": "mita_otel.processors.log_redaction",
     "Policy": "mita_otel.policy",
     "PolicyError": "mita_otel.policy",
+    "RedactedMetricExporter": "mita_otel.processors.metric_redaction",
+    "RedactedPropagator": "mita_otel.processors.propagation",
+    "RedactingFilter": "mita_otel.redaction",
     "RedactionProcessor": "mita_otel.processors.redaction",
     "Redactor": "mita_otel.redaction",
     "SentrySpanExporter": "mita_otel.sentry.exporter",

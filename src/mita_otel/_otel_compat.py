@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 from opentelemetry.sdk._logs.export import LogRecordExporter
-from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader, MetricsData
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import Sampler
@@ -50,6 +52,44 @@ def metric_exporters_from_environment() -> list[MetricExporter | MetricReader]:
 def preferences_of(exporter: MetricExporter) -> tuple[Any, Any]:
     """Return the temporality and the aggregation that a metric exporter asks its reader for."""
     return exporter._preferred_temporality, exporter._preferred_aggregation
+
+
+def put_before_reader(reader: MetricReader, redact: Callable[[MetricsData], MetricsData | None]) -> None:
+    """Let a metric reader receive what `redact` returns, and nothing where it returns None.
+
+    Readers that are asked, as Prometheus' is, have no exporter that one could stand before.
+    """
+    receive = reader._receive_metrics
+
+    def receive_redacted(metrics_data: MetricsData, *args: Any, **kwargs: Any) -> None:
+        safe = redact(metrics_data)
+        if safe is not None:
+            receive(safe, *args, **kwargs)
+
+    reader._receive_metrics = receive_redacted  # type: ignore[method-assign]
+
+
+def readers_of(provider: MeterProvider) -> tuple[MetricReader, ...]:
+    """Return the readers that a host's MeterProvider has."""
+    return tuple(provider._metric_readers)
+
+
+def put_before_log_processors(
+    provider: LoggerProvider, wrap: Callable[[LogRecordProcessor], LogRecordProcessor]
+) -> int:
+    """Put something before each processor of a host's LoggerProvider, those that come later as well.
+
+    Returns:
+        How many there were.
+    """
+    multi = provider._multi_log_record_processor
+    with multi._lock:
+        present = tuple(multi._log_record_processors)
+        wrapped = [wrap(one) for one in present]
+        multi._log_record_processors = type(multi._log_record_processors)(wrapped)
+    add = provider.add_log_record_processor
+    provider.add_log_record_processor = lambda log_record_processor: add(wrap(log_record_processor))  # type: ignore[method-assign]
+    return len(present)
 
 
 def log_exporters_from_environment() -> list[LogRecordExporter]:

@@ -27,6 +27,7 @@ from mita_otel.policy import Policy, PolicyError, environment_name, salvage_poli
 from mita_otel.processors.guarded_provider import GuardedTracerProvider
 from mita_otel.processors.losses import Losses
 from mita_otel.processors.pipeline import Pipeline
+from mita_otel.processors.propagation import redact_propagation
 from mita_otel.redaction import Redactor
 from mita_otel.telemetry import Flushable, Telemetry
 from mita_otel.ways_out import WaysOut
@@ -177,6 +178,7 @@ def _build(settings: _Settings, strict: bool, env: Mapping[str, str]) -> Telemet
             raise ConfigurationError(problem)
         _logger.error("%s", problem)
     provider, pipeline = _provide(policy, redactor, found.exporters, losses, resource)
+    redact_propagation(redactor)
     flushables: list[Flushable] = [
         provider,
         *start_metrics(resource, redactor),

@@ -1,4 +1,4 @@
-"""Metrics and logs: OpenTelemetry's own exporters, by the standard variables, logs through the redactor."""
+"""Metrics and logs: OpenTelemetry's own exporters, by the standard variables, behind the redactor; the host's as well."""
 
 from __future__ import annotations
 
@@ -14,31 +14,34 @@ from opentelemetry.sdk.resources import Resource
 
 from mita_otel import _otel_compat
 from mita_otel.processors.log_redaction import LogRedactionProcessor
-from mita_otel.processors.metric_redaction import RedactedMetricExporter
+from mita_otel.processors.metric_redaction import RedactedMetricExporter, redact_reader
 from mita_otel.redaction import Redactor
 
 _logger = logging.getLogger("mita_otel")
 
 
 def start_metrics(resource: Resource, redactor: Redactor) -> list[MeterProvider]:
-    """Start metrics if `OTEL_METRICS_EXPORTER` asks for them and nobody has.
+    """Start metrics if `OTEL_METRICS_EXPORTER` asks for them and nobody has; else join the host's.
 
     Args:
         resource: What the service is.
         redactor: What metrics pass before an exporter.
 
     Returns:
-        The provider, or nothing.
+        The provider, or nothing: nobody wants metrics, or the host's provider is not ours to end.
     """
+    if _otel_compat.has_meter_provider():
+        _join_metrics(redactor)
+        return []
     try:
         exporters = _otel_compat.metric_exporters_from_environment()
     except RuntimeError as error:
         _logger.error("metrics are off: %s; check OTEL_METRICS_EXPORTER", error)
         return []
-    if not exporters or _otel_compat.has_meter_provider():
+    if not exporters:
         return []
     readers = [
-        one
+        redact_reader(redactor, one)
         if isinstance(one, MetricReader)
         else PeriodicExportingMetricReader(RedactedMetricExporter(redactor, one))
         for one in exporters
@@ -48,10 +51,24 @@ def start_metrics(resource: Resource, redactor: Redactor) -> list[MeterProvider]
     return [provider]
 
 
+def _join_metrics(redactor: Redactor) -> None:
+    present = metrics.get_meter_provider()
+    if not isinstance(present, MeterProvider):
+        _logger.warning(
+            "the MeterProvider that was set already, of type %s.%s, is not the OpenTelemetry SDK's: "
+            "its metrics are not redacted. Call configure() before it is set",
+            type(present).__module__,
+            type(present).__qualname__,
+        )
+        return
+    for reader in _otel_compat.readers_of(present):
+        redact_reader(redactor, reader)
+
+
 def start_logs(
     resource: Resource, redactor: Redactor, listeners: Sequence[LogRecordProcessor] = ()
 ) -> list[LoggerProvider]:
-    """Start log records if `OTEL_LOGS_EXPORTER` asks for them, or somebody listens to errors.
+    """Start log records if `OTEL_LOGS_EXPORTER` asks for them, or somebody listens to errors; or join the host's.
 
     Args:
         resource: What the service is.
@@ -72,6 +89,16 @@ def start_logs(
         if isinstance(present, LoggerProvider):
             for listener in listeners:
                 present.add_log_record_processor(listener)
+            _otel_compat.put_before_log_processors(
+                present, lambda one: one if one in listeners else LogRedactionProcessor(redactor, one)
+            )
+        else:
+            _logger.warning(
+                "the LoggerProvider that was set already, of type %s.%s, is not the OpenTelemetry SDK's: "
+                "its log records are not redacted. Call configure() before it is set",
+                type(present).__module__,
+                type(present).__qualname__,
+            )
         return []
     if not exporters and not listeners:
         return []

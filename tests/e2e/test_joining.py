@@ -78,3 +78,76 @@ def test_a_sentry_client_of_the_host_is_joined_and_its_events_pass_the_redactor(
     assert b"hunter2" not in receiver.raw
     assert b"4111" not in receiver.raw
     assert len(ran.log("joined")) == 1, ran.stderr
+
+
+def test_providers_of_the_host_for_logs_and_metrics_are_joined_and_send_no_secret(tmp_path: Path) -> None:
+    ran = run_script(
+        """
+        from opentelemetry import _logs, metrics
+        from opentelemetry._logs import LogRecord
+        from opentelemetry.sdk._logs import LoggerProvider
+        from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
+        from opentelemetry.sdk.metrics import MeterProvider
+        from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+        reader, logs = InMemoryMetricReader(), InMemoryLogRecordExporter()
+        metrics.set_meter_provider(MeterProvider([reader]))
+        provider = LoggerProvider()
+        provider.add_log_record_processor(SimpleLogRecordProcessor(logs))
+        _logs.set_logger_provider(provider)
+        import mita_otel
+        mita_otel.configure(exporters=["memory"])
+        later = InMemoryLogRecordExporter()
+        provider.add_log_record_processor(SimpleLogRecordProcessor(later))
+        metrics.get_meter("m").create_counter("c").add(1, {"note": "card 4111111111111111"})
+        _logs.get_logger("l").emit(LogRecord(body="card 4111111111111111", attributes={"password": "hunter2"}))
+        shown = reader.get_metrics_data().to_json()
+        bodies = [
+            [str(one.log_record.body), dict(one.log_record.attributes)]
+            for exporter in (logs, later) for one in exporter.get_finished_logs()
+        ]
+        answer({"metrics": shown, "logs": bodies})
+        """,
+        tmp_path,
+    )
+    assert "4111111111111111" not in ran.answer["metrics"]
+    assert "card [redacted:pan]" in ran.answer["metrics"]
+    assert len(ran.answer["logs"]) == 2
+    for body, attributes in ran.answer["logs"]:
+        assert body == "card [redacted:pan]"
+        assert attributes["password"] == "[redacted:password]"
+
+
+def test_what_is_not_the_sdks_cannot_be_joined_and_is_named(tmp_path: Path) -> None:
+    ran = run_script(
+        """
+        from opentelemetry import _logs, metrics
+        class Meters(metrics.NoOpMeterProvider): pass
+        class Loggers(_logs.NoOpLoggerProvider): pass
+        metrics.set_meter_provider(Meters())
+        _logs.set_logger_provider(Loggers())
+        import mita_otel
+        mita_otel.configure(exporters=["memory"])
+        answer(None)
+        """,
+        tmp_path,
+    )
+    assert "__main__.Meters" in ran.log("MeterProvider")[0]
+    assert "__main__.Loggers" in ran.log("LoggerProvider")[0]
+
+
+def test_no_secret_travels_with_a_request(tmp_path: Path) -> None:
+    ran = run_script(
+        """
+        from opentelemetry import baggage, propagate, trace
+        import mita_otel
+        mita_otel.configure(exporters=["memory"])
+        context = baggage.set_baggage("note", "card 4111111111111111", baggage.set_baggage("tenant", "acme"))
+        carrier = {}
+        with trace.get_tracer("t").start_as_current_span("job", context=context) as span:
+            propagate.inject(carrier, trace.set_span_in_context(span, context))
+        answer(carrier)
+        """,
+        tmp_path,
+    )
+    assert ran.answer["baggage"] == "tenant=acme"
+    assert ran.answer["traceparent"].startswith("00-")

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import io
 import logging
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mita_otel.policy import default_policy
+from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.redaction import BeforeSend, RedactingFilter, Redactor, explain, parse_pair, redact_lines
 
 CARD = "4111111111111111"
@@ -56,6 +61,31 @@ def test_before_send_redacts_events_and_refuses_attachments(redactor: Redactor) 
     event = BeforeSend(redactor)({"message": f"card {CARD}", "extra": {"token": "abc"}}, hint)
     assert event == {"message": "card [redacted:pan]", "extra": {"token": "[redacted:token]"}}
     assert hint["attachments"] == []
+
+
+def test_attachments_leave_only_if_the_policy_says_so(policy: RedactionPolicy) -> None:
+    hint: dict[str, Any] = {"attachments": ["file"]}
+    BeforeSend(Redactor(policy.model_copy(update={"attachments": True})))({"message": "x"}, hint)
+    assert hint["attachments"] == ["file"]
+
+
+def test_without_an_argument_the_default_policy_holds() -> None:
+    assert Redactor().text(CARD) == Redactor(default_policy()).text(CARD) == "[redacted:pan]"
+    assert BeforeSend()({"message": CARD}, {}) == {"message": "[redacted:pan]"}
+    record = logging.makeLogRecord({"msg": CARD})
+    assert RedactingFilter().filter(record)
+    assert record.getMessage() == "[redacted:pan]"
+
+
+def test_the_redactor_alone_needs_no_opentelemetry_and_no_sentry(tmp_path: Path) -> None:
+    code = (
+        "import sys; from mita_otel import BeforeSend, RedactingFilter, Redactor; BeforeSend(); RedactingFilter();"
+        f"print(Redactor().text('card {CARD}'), [m for m in sys.modules if m.startswith(('opentelemetry', 'sentry_sdk'))])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "card [redacted:pan] []\n"
 
 
 def test_before_send_drops_an_event_that_cannot_be_looked_at(redactor: Redactor) -> None:

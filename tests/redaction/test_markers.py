@@ -66,11 +66,15 @@ def test_hmac_without_a_key_masks(policy: RedactionPolicy) -> None:
     assert with_modes(policy, pan="hmac").text(CARD) == "[redacted:pan]"
 
 
-def test_the_hmac_key_comes_from_the_environment(policy: RedactionPolicy) -> None:
+def test_the_hmac_key_comes_from_the_environment(
+    policy: RedactionPolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hashing = policy.model_copy(update={"modes": {**policy.modes, "pan": "hmac"}})
-    keyed = Redactor.from_environment(hashing, {"MITA_OTEL_HMAC_KEY": "secret key"})
-    assert keyed.text(CARD) == Redactor(hashing, hmac_key=b"secret key").text(CARD)
-    assert Redactor.from_environment(hashing, {}).text(CARD) == "[redacted:pan]"
+    monkeypatch.setenv("MITA_OTEL_HMAC_KEY", "secret key")
+    assert Redactor(hashing).text(CARD) == Redactor(hashing, hmac_key=b"secret key").text(CARD)
+    assert Redactor(hashing, hmac_key=b"").text(CARD) == "[redacted:pan]"
+    monkeypatch.delenv("MITA_OTEL_HMAC_KEY")
+    assert Redactor(hashing).text(CARD) == "[redacted:pan]"
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,11 @@ class RedactionPolicy(Section):
     library_locals: bool
     """Whether the stack frames of libraries keep their local variables. A database driver's hold the statement's
     parameters in a row, with no names to tell a secret by."""
+    attachments: bool
+    """Whether attachments of Sentry events may leave. They cannot be looked at."""
+    baggage: tuple[str, ...]
+    """Names of baggage entries that may leave the process with a request, `*` for any part of one. Those with a
+    sensitive name or value stay in any case."""
     modes: dict[str, Mode]
     """What stands where a secret was, by rule."""
     keys: KeyPolicy

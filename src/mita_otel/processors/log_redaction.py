@@ -42,9 +42,7 @@ class LogRedactionProcessor(LogRecordProcessor):
         self.next_processor = next_processor
         self.failures = 0
         """Records that could not be redacted."""
-        self._redactor = (
-            redaction if isinstance(redaction, Redactor) else Redactor.from_environment(redaction)
-        )
+        self._redactor = redaction if isinstance(redaction, Redactor) else Redactor(redaction)
         self._origins = RedactedOrigins(self._redactor)
         self._reported = threading.Event()
 

@@ -11,54 +11,39 @@ from opentelemetry.sdk.metrics.export import (
     Metric,
     MetricExporter,
     MetricExportResult,
+    MetricReader,
     MetricsData,
     ResourceMetrics,
     ScopeMetrics,
 )
 
 from mita_otel import _otel_compat
+from mita_otel.policy.redaction import RedactionPolicy
+from mita_otel.processors.metric_merging import merged
 from mita_otel.processors.redacted_origins import RedactedOrigins
 from mita_otel.redaction import Redactor
 
 _logger = logging.getLogger("mita_otel")
 
 
-class RedactedMetricExporter(MetricExporter):
-    """Passes metrics on without the secrets in them.
-
-    Points whose attributes become equal stay apart: their numbers are kept as they were counted.
-    Fails closed: metrics that could not be redacted are not exported.
+class MetricRedaction:
+    """Takes the secrets out of metrics. Points whose attributes become equal become one.
 
     Args:
-        redactor: Takes the secrets out.
-        exporter: What receives the metrics.
+        redaction: The policy's section, or a ready redactor.
     """
 
-    def __init__(self, redactor: Redactor, exporter: MetricExporter) -> None:
-        temporality, aggregation = _otel_compat.preferences_of(exporter)
-        super().__init__(temporality, aggregation)
-        self._redactor = redactor
-        self._exporter = exporter
-        self._origins = RedactedOrigins(redactor)
+    def __init__(self, redaction: RedactionPolicy | Redactor) -> None:
+        self._redactor = redaction if isinstance(redaction, Redactor) else Redactor(redaction)
+        self._origins = RedactedOrigins(self._redactor)
 
-    def export(
-        self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
-    ) -> MetricExportResult:
-        """Redact and pass on."""
+    def __call__(self, metrics: MetricsData) -> MetricsData | None:
+        """Return a safe copy of the metrics; None if they could not be looked at, and must not leave."""
         try:
-            safe = MetricsData([self._resource(one) for one in metrics_data.resource_metrics])
+            return MetricsData([self._resource(one) for one in metrics.resource_metrics])
         except Exception as error:  # noqa: BLE001 - fail closed
             _logger.warning("metrics could not be redacted (%s) and were not exported", type(error).__name__)
-            return MetricExportResult.FAILURE
-        return self._exporter.export(safe, timeout_millis, **kwargs)
-
-    def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        """Flush the exporter."""
-        return self._exporter.force_flush(timeout_millis)
-
-    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
-        """Shut the exporter down."""
-        self._exporter.shutdown(timeout_millis, **kwargs)
+            return None
 
     def _resource(self, metrics: ResourceMetrics) -> ResourceMetrics:
         return replace(
@@ -77,11 +62,15 @@ class RedactedMetricExporter(MetricExporter):
     def _metric(self, metric: Metric) -> Metric:
         text = self._redactor.text
         data: Any = metric.data  # one of four classes that have points
+        points = [self._point(one) for one in data.data_points]
+        changed = any(
+            safe.attributes != one.attributes for safe, one in zip(points, data.data_points, strict=True)
+        )
         return replace(
             metric,
             name=text(metric.name),
             description=text(metric.description or ""),
-            data=replace(data, data_points=[self._point(one) for one in data.data_points]),
+            data=replace(data, data_points=merged(data, points) if changed else points),
         )
 
     def _point(self, point: Any) -> Any:
@@ -93,3 +82,48 @@ class RedactedMetricExporter(MetricExporter):
 
     def _attributes(self, attributes: Mapping[str, Any] | None) -> dict[str, Any]:
         return self._redactor.attributes(attributes or {})
+
+
+class RedactedMetricExporter(MetricExporter):
+    """Passes metrics on without the secrets in them.
+
+    Fails closed: metrics that could not be redacted are not exported.
+
+    Args:
+        redaction: The policy's section, or a ready redactor.
+        exporter: What receives the metrics.
+    """
+
+    def __init__(self, redaction: RedactionPolicy | Redactor, exporter: MetricExporter) -> None:
+        temporality, aggregation = _otel_compat.preferences_of(exporter)
+        super().__init__(temporality, aggregation)
+        self._redact = MetricRedaction(redaction)
+        self._exporter = exporter
+
+    def export(
+        self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
+    ) -> MetricExportResult:
+        """Redact and pass on."""
+        safe = self._redact(metrics_data)
+        if safe is None:
+            return MetricExportResult.FAILURE
+        return self._exporter.export(safe, timeout_millis, **kwargs)
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        """Flush the exporter."""
+        return self._exporter.force_flush(timeout_millis)
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        """Shut the exporter down."""
+        self._exporter.shutdown(timeout_millis, **kwargs)
+
+
+def redact_reader(redaction: RedactionPolicy | Redactor, reader: MetricReader) -> MetricReader:
+    """Return the reader, which from now on gets redacted metrics only: the door for readers that have no exporter.
+
+    Args:
+        redaction: The policy's section, or a ready redactor.
+        reader: Any reader, as Prometheus' that waits to be asked.
+    """
+    _otel_compat.put_before_reader(reader, MetricRedaction(redaction))
+    return reader

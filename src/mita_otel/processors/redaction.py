@@ -41,9 +41,7 @@ class RedactionProcessor(Link):
 
     def __init__(self, redaction: RedactionPolicy | Redactor, next_processor: SpanProcessor) -> None:
         super().__init__(next_processor)
-        self._redactor = (
-            redaction if isinstance(redaction, Redactor) else Redactor.from_environment(redaction)
-        )
+        self._redactor = redaction if isinstance(redaction, Redactor) else Redactor(redaction)
         self._origins = RedactedOrigins(self._redactor)
 
     def process(self, span: ReadableSpan) -> ReadableSpan | None:

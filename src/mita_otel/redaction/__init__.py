@@ -5,10 +5,9 @@ from __future__ import annotations
 from mita_otel.redaction.explain import Explanation, explain, parse_pair, redact_lines
 from mita_otel.redaction.hooks import BeforeSend, RedactingFilter
 from mita_otel.redaction.marker import MARKER
-from mita_otel.redaction.redactor import HMAC_KEY_VARIABLE, Redactor
+from mita_otel.redaction.redactor import Redactor
 
 __all__ = [
-    "HMAC_KEY_VARIABLE",
     "MARKER",
     "BeforeSend",
     "Explanation",

@@ -21,15 +21,15 @@ class RedactingFilter(logging.Filter):
     its exception becomes text, since a handler could read the raw message off the object.
 
     Args:
-        redactor: Takes the secrets out.
+        redactor: Takes the secrets out. None: one with the default policy.
 
     Example:
-        >>> handler.addFilter(RedactingFilter(Redactor(policy.redaction)))
+        >>> handler.addFilter(RedactingFilter())
     """
 
-    def __init__(self, redactor: Redactor) -> None:
+    def __init__(self, redactor: Redactor | None = None) -> None:
         super().__init__()
-        self._redactor = redactor
+        self._redactor = redactor or Redactor()
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Redact the record. Always lets it through."""
@@ -58,20 +58,21 @@ class RedactingFilter(logging.Filter):
 class BeforeSend:
     """A `before_send` and `before_send_transaction` for `sentry_sdk.init`.
 
+    Attachments cannot be looked at: they are taken off, unless `redaction.attachments` of the policy lets
+    them through.
+
     Args:
-        redactor: Takes the secrets out.
-        attachments: Whether attachments may leave. They cannot be looked at, so by default they may not.
+        redactor: Takes the secrets out. None: one with the default policy.
 
     Example:
-        >>> sentry_sdk.init(before_send=BeforeSend(Redactor(policy.redaction)))
+        >>> sentry_sdk.init(before_send=BeforeSend(), before_send_transaction=BeforeSend())
     """
 
-    def __init__(self, redactor: Redactor, *, attachments: bool = False) -> None:
-        self._redactor = redactor
-        self._attachments = attachments
+    def __init__(self, redactor: Redactor | None = None) -> None:
+        self._redactor = redactor or Redactor()
 
     def __call__(self, event: Any, hint: MutableMapping[str, Any]) -> Any:
         """Return the event without its secrets, or None to drop one that could not be looked at."""
-        if not self._attachments and hint.get("attachments"):
+        if not self._redactor.policy.attachments and hint.get("attachments"):
             hint["attachments"] = []
         return self._redactor.event(event) or None

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
+from mita_otel import environment_variables as variables
+from mita_otel.policy import Policy, default_policy
 from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.redaction.api_keys import API_KEY_FINDERS
 from mita_otel.redaction.banking import BANKING_FINDERS
@@ -28,7 +30,6 @@ from mita_otel.redaction.texts import Texts
 from mita_otel.redaction.urls import URL_FINDERS
 from mita_otel.redaction.values import ERROR, REMOVED, Values
 
-HMAC_KEY_VARIABLE: Final = "MITA_OTEL_HMAC_KEY"
 _SHAPES: Final = (*CARD_FINDERS, *BANKING_FINDERS, *CREDENTIAL_FINDERS, *API_KEY_FINDERS, *URL_FINDERS)
 
 T = TypeVar("T")
@@ -42,19 +43,26 @@ class Redactor:
     method takes a `tally`, which counts what was redacted, by rule.
 
     Args:
-        policy: What is secret, and what stands in its place.
-        hmac_key: Key of the `hmac` mode; without one that mode masks.
+        policy: What is secret, and what stands in its place: a policy, or its section. None: the default
+            policy; no file is looked for.
+        hmac_key: Key of the `hmac` mode. None: the value of `MITA_OTEL_HMAC_KEY`. Without a key that mode masks.
 
     Raises:
         ValueError: A custom rule's entry point does not exist.
 
     Example:
-        >>> Redactor(default_policy().redaction).text("card 4111 1111 1111 1111 declined")
+        >>> Redactor().text("card 4111 1111 1111 1111 declined")
         'card [redacted:pan] declined'
     """
 
-    def __init__(self, policy: RedactionPolicy, *, hmac_key: bytes | None = None) -> None:
+    def __init__(
+        self, policy: Policy | RedactionPolicy | None = None, *, hmac_key: bytes | None = None
+    ) -> None:
+        policy = default_policy() if policy is None else policy
+        policy = policy.redaction if isinstance(policy, Policy) else policy
         self.policy = policy
+        if hmac_key is None:
+            hmac_key = os.environ.get(variables.HMAC_KEY, "").encode()
         markers = Markers(policy.modes, hmac_key)
         keys = KeyRules(policy.keys, {name: rule.keys for name, rule in policy.custom.items()}, markers.mode)
         shapes = [*_SHAPES, *custom_finders(policy.custom)]
@@ -81,17 +89,6 @@ class Redactor:
         self._events = Events(self._values, texts, library_locals=policy.library_locals)
         self.keys = keys
         """Which names are sensitive."""
-
-    @classmethod
-    def from_environment(cls, policy: RedactionPolicy, env: Mapping[str, str] | None = None) -> Redactor:
-        """Return a redactor whose `hmac` key is that of `MITA_OTEL_HMAC_KEY`.
-
-        Args:
-            policy: What is secret.
-            env: The environment; the process's own by default.
-        """
-        key = (os.environ if env is None else env).get(HMAC_KEY_VARIABLE, "")
-        return cls(policy, hmac_key=key.encode() or None)
 
     def attributes(self, attributes: Mapping[str, Any], tally: Tally | None = None) -> dict[str, Any]:
         """Return a copy of the attributes that is safe to send. Values may be nested."""

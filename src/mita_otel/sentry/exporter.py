@@ -67,7 +67,7 @@ class SentrySpanExporter(SpanExporter):
             policy = policy or found.sentry
             losses = losses or Losses(cool_down_s=found.thresholds.log.cool_down_s)
             if link is None:
-                redactor = Redactor.from_environment(found.redaction)
+                redactor = Redactor(found.redaction)
                 self._redaction = RedactionProcessor(redactor, FanOut())
                 link = start_client(
                     policy,

@@ -1,0 +1,128 @@
+"""The only door out for what travels with a request: baggage and the headers that propagators write."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import translate
+from typing import Any, Final
+
+from opentelemetry import baggage, propagate
+from opentelemetry.context import Context
+from opentelemetry.propagators.textmap import (
+    CarrierT,
+    Getter,
+    Setter,
+    TextMapPropagator,
+    default_getter,
+    default_setter,
+)
+
+from mita_otel.policy.redaction import RedactionPolicy
+from mita_otel.redaction import Redactor
+
+_IDS: Final = re.compile(
+    r"(?i)traceparent|b3|x-b3-.*|uber-trace-id|sentry-trace|x-amzn-trace-id|x-cloud-trace-context|baggage"
+)
+"""Headers that hold ids of traces and spans; and baggage, whose entries were looked at one by one."""
+
+
+class RedactedPropagator(TextMapPropagator):
+    """Writes what another propagator writes, without the secrets in it.
+
+    A baggage entry leaves if the policy allows its name (`redaction.baggage`) and nothing in it is secret;
+    any other stays in the process. A header with a secret in it is not written. The ids of the trace always
+    leave: if baggage cannot be looked at, they leave alone.
+
+    Args:
+        redaction: The policy's section, or a ready redactor.
+        propagator: What reads and writes the headers. None: the global one.
+    """
+
+    def __init__(
+        self, redaction: RedactionPolicy | Redactor, propagator: TextMapPropagator | None = None
+    ) -> None:
+        self._redactor = redaction if isinstance(redaction, Redactor) else Redactor(redaction)
+        self.propagator = propagate.get_global_textmap() if propagator is None else propagator
+        """What reads and writes the headers."""
+        self.withheld = 0
+        """Entries and headers that stayed in the process."""
+        names = self._redactor.policy.baggage
+        self._allowed = re.compile("|".join(map(translate, names)) if names else r"(?!)")
+
+    def extract(
+        self,
+        carrier: CarrierT,
+        context: Context | None = None,
+        getter: Getter[CarrierT] = default_getter,
+    ) -> Context:
+        """Read the headers. What comes in is looked at when it leaves."""
+        return self.propagator.extract(carrier, context, getter)
+
+    def inject(
+        self,
+        carrier: CarrierT,
+        context: Context | None = None,
+        setter: Setter[CarrierT] = default_setter,
+    ) -> None:
+        """Write the headers."""
+        try:
+            safe: Context | None = self._without_secrets(context)
+        except Exception:  # noqa: BLE001 - fail closed, and never into the application
+            self.withheld += 1
+            safe = baggage.clear(context)
+        self.propagator.inject(carrier, safe, _Headers(self, setter))
+
+    @property
+    def fields(self) -> set[str]:
+        """The headers that may be written."""
+        return self.propagator.fields
+
+    def may_leave(self, header: str, value: str) -> bool:
+        """Tell whether a header may be written."""
+        if _IDS.fullmatch(header):
+            return True
+        try:
+            allowed = bool(self._redactor.value(header, value) == value)
+        except Exception:  # noqa: BLE001 - fail closed
+            allowed = False
+        self.withheld += not allowed
+        return allowed
+
+    def _without_secrets(self, context: Context | None) -> Context | None:
+        entries = baggage.get_all(context)
+        kept = {name: value for name, value in entries.items() if self._is_harmless(name, value)}
+        if len(kept) == len(entries):
+            return context
+        self.withheld += len(entries) - len(kept)
+        safe = baggage.clear(context)
+        for name, value in kept.items():
+            safe = baggage.set_baggage(name, value, safe)
+        return safe
+
+    def _is_harmless(self, name: str, value: object) -> bool:
+        if not self._allowed.fullmatch(name):
+            return False
+        entry = {name: str(value)}
+        return self._redactor.attributes(entry) == entry
+
+
+class _Headers(Setter[Any]):
+    """Writes the headers that may leave."""
+
+    def __init__(self, door: RedactedPropagator, setter: Setter[Any]) -> None:
+        self._door = door
+        self._setter = setter
+
+    def set(self, carrier: Any, key: str, value: str) -> None:
+        if self._door.may_leave(key, value):
+            self._setter.set(carrier, key, value)
+
+
+def redact_propagation(redactor: Redactor) -> RedactedPropagator:
+    """Put the redactor before the global propagator, and return what is there now."""
+    current = propagate.get_global_textmap()
+    if isinstance(current, RedactedPropagator):
+        current = current.propagator
+    door = RedactedPropagator(redactor, current)
+    propagate.set_global_textmap(door)
+    return door

@@ -1,0 +1,95 @@
+"""What travels with a request carries no secret; the ids of the trace always travel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from opentelemetry import baggage, propagate, trace
+from opentelemetry.context import Context
+from opentelemetry.propagators.textmap import TextMapPropagator
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
+
+from mita_otel.policy import default_policy
+from mita_otel.processors.propagation import RedactedPropagator, redact_propagation
+from mita_otel.redaction import Redactor
+
+CARD = "4111111111111111"
+
+
+def context(state: str = "", **entries: str) -> Context:
+    span = SpanContext(0xABC, 0xDEF, is_remote=False, trace_flags=TraceFlags(1), trace_state=TraceState.from_header([state]) if state else None)  # fmt: skip
+    made = trace.set_span_in_context(NonRecordingSpan(span), Context())
+    for name, value in entries.items():
+        made = baggage.set_baggage(name, value, made)
+    return made
+
+
+def injected(propagator: TextMapPropagator, made: Context) -> dict[str, str]:
+    carrier: dict[str, str] = {}
+    propagator.inject(carrier, made)
+    return carrier
+
+
+def test_an_entry_with_a_secret_name_or_value_stays_and_the_others_travel() -> None:
+    door = RedactedPropagator(Redactor())
+    made = context(tenant="acme", card_number="zz99", note=f"card {CARD}", amount="12.50")
+    carrier = injected(door, made)
+    assert carrier["baggage"] == "tenant=acme,amount=12.50"
+    assert carrier["traceparent"] == f"00-{0xABC:032x}-{0xDEF:016x}-01"
+    assert door.withheld == 2
+    assert baggage.get_all(made)["card_number"] == "zz99", "the process itself keeps what it has"
+
+
+def test_without_a_secret_the_headers_are_those_of_the_propagator() -> None:
+    door = RedactedPropagator(Redactor())
+    made = context("vendor=abc", tenant="acme")
+    assert injected(door, made) == injected(door.propagator, made)
+    assert door.fields == door.propagator.fields
+    assert door.withheld == 0
+
+
+def test_a_header_of_another_vendor_with_a_secret_in_it_is_not_written() -> None:
+    door = RedactedPropagator(Redactor())
+    carrier = injected(door, context(f"vendor=user:{CARD}"))
+    assert "tracestate" not in carrier
+    assert "traceparent" in carrier
+
+
+@pytest.mark.parametrize(
+    ("allowed", "travels"), [(["tenant", "mita.*"], {"tenant", "mita.a"}), ([], set()), (["*"], {"tenant", "mita.a", "other"})]
+)  # fmt: skip
+def test_only_names_that_the_policy_allows_travel(allowed: list[str], travels: set[str]) -> None:
+    policy = default_policy().redaction.model_copy(update={"baggage": tuple(allowed)})
+    carrier = injected(RedactedPropagator(policy), context(**{"tenant": "a", "mita.a": "b", "other": "c"}))
+    assert {pair.split("=")[0] for pair in carrier.get("baggage", "").split(",") if pair} == travels
+
+
+def test_what_cannot_be_looked_at_stays_and_the_ids_travel(monkeypatch: pytest.MonkeyPatch) -> None:
+    def explode(self: Redactor, *args: Any) -> Any:
+        raise RuntimeError
+
+    monkeypatch.setattr(Redactor, "attributes", explode)
+    monkeypatch.setattr(Redactor, "value", explode)
+    carrier = injected(RedactedPropagator(Redactor()), context("vendor=abc", tenant="acme"))
+    assert set(carrier) == {"traceparent"}
+
+
+def test_what_comes_in_is_read_as_before() -> None:
+    door = RedactedPropagator(Redactor())
+    carrier = {"traceparent": f"00-{0xABC:032x}-{0xDEF:016x}-01", "baggage": f"note={CARD}"}
+    read = door.extract(carrier)
+    assert baggage.get_all(read) == {"note": CARD}
+    assert trace.get_current_span(read).get_span_context().trace_id == 0xABC
+
+
+def test_the_global_propagator_is_wrapped_once() -> None:
+    before = propagate.get_global_textmap()
+    try:
+        first = redact_propagation(Redactor())
+        second = redact_propagation(Redactor())
+        assert propagate.get_global_textmap() is second
+        assert first.propagator is before
+        assert second.propagator is before
+    finally:
+        propagate.set_global_textmap(before)
