@@ -18,5 +18,7 @@ COMMANDS: Final = {
     "policy": Command(
         "mita_otel.cli.policy", "What is fast enough and what must never leave: show it, check it."
     ),
+    "redact": Command("mita_otel.cli.redact", "Take the secrets out of a text, or explain a verdict."),
+    "doctor": Command("mita_otel.cli.doctor", "Check that the live configuration does what it promises."),
 }
 """The commands by name, in the order in which `--help` lists them."""

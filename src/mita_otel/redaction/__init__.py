@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from mita_otel.redaction.explain import Explanation, explain, parse_pair, redact_lines
+from mita_otel.redaction.explain import Explanation, explain, parse_pair
 from mita_otel.redaction.hooks import BeforeSend, RedactingFilter
+from mita_otel.redaction.lines import redact_lines
 from mita_otel.redaction.marker import MARKER
 from mita_otel.redaction.redactor import Redactor
 

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from mita_otel.redaction.marker import MARKER
 from mita_otel.redaction.redactor import Redactor
 
 
 class Finding(NamedTuple):
-    """One stretch of a value that is hidden."""
+    """One stretch of a text that is hidden."""
 
     rule: str
     start: int
     end: int
+
+
+class Member(NamedTuple):
+    """One value inside a nested value that is hidden, or a part of it."""
+
+    path: str
+    """Where it stands, as in `$.cards[0].number`."""
+    markers: tuple[str, ...]
+    """What stands there now."""
 
 
 class Explanation(NamedTuple):
@@ -23,8 +34,12 @@ class Explanation(NamedTuple):
     key: str
     by_key: str | None
     """The rule that makes every value under this name secret, or None."""
+    place: str
+    """How the value is read: `text`, `sql` or `url`."""
     by_value: tuple[Finding, ...]
-    """What the value itself gives away, where it is not nested."""
+    """What a flat text itself gives away."""
+    members: tuple[Member, ...]
+    """What is hidden inside a nested value."""
     result: Any
     """What comes out."""
     rules: dict[str, int]
@@ -35,12 +50,15 @@ class Explanation(NamedTuple):
         lines: list[str] = []
         if self.by_key:
             lines.append(f"key {self.key!r}: its words name a secret (rule {self.by_key})")
+        elif self.place == "sql":
+            lines.append(f"key {self.key!r}: holds a database statement; its literals are hidden (rule sql)")
         elif self.key:
             lines.append(f"key {self.key!r}: says nothing about its value")
         lines.extend(
             f"value, characters {f.start} to {f.end}: looks like a secret (rule {f.rule})"
             for f in self.by_value
         )
+        lines.extend(f"value, at {member.path}: {', '.join(member.markers)}" for member in self.members)
         if not self.rules:
             lines.append("nothing is redacted")
         counts = ", ".join(f"{rule} {count}" for rule, count in sorted(self.rules.items()))
@@ -59,8 +77,21 @@ def explain(redactor: Redactor, key: str, value: str) -> Explanation:
     """
     tally: Counter[str] = Counter()
     result = redactor.value(key, value, tally)
-    findings = tuple(Finding(rule, start, end) for start, end, rule in redactor.find(value))
-    return Explanation(key, redactor.keys.judge(key).rule if key else None, findings, result, dict(tally))
+    verdict = redactor.keys.judge(key)
+    before, after = _parsed(value), _parsed(result)
+    nested = isinstance(before, (dict, list))
+    flat = not nested and verdict.rule is None and verdict.place != "sql"
+    return Explanation(
+        key=key,
+        by_key=verdict.rule if key else None,
+        place=verdict.place,
+        by_value=tuple(Finding(rule, start, end) for start, end, rule in redactor.find(value))
+        if flat
+        else (),
+        members=tuple(_members("$", before, after)) if nested and tally else (),
+        result=result,
+        rules=dict(tally),
+    )
 
 
 def parse_pair(argument: str) -> tuple[str, str]:
@@ -69,10 +100,21 @@ def parse_pair(argument: str) -> tuple[str, str]:
     return (key.strip(), value) if sign and key.strip() and " " not in key.strip() else ("", argument)
 
 
-def redact_lines(
-    redactor: Redactor, lines: Iterable[str], tally: Counter[str] | None = None
-) -> Iterator[str]:
-    """Yield each line of a file or of stdin without its secrets, line ends kept."""
-    for line in lines:
-        body = line.rstrip("\r\n")
-        yield redactor.text(body, tally) + line[len(body) :]
+def _parsed(value: Any) -> Any:
+    try:
+        return json.loads(value)
+    except (TypeError, ValueError, RecursionError):
+        return value
+
+
+def _members(path: str, before: Any, after: Any) -> Iterator[Member]:
+    """Yield where two nested values differ."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        kept = {key: value for key, value in after.items() if key in before}
+        for key, value in before.items():
+            yield from _members(f"{path}.{key}", value, kept.get(key))
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for index, (one, other) in enumerate(zip(before, after, strict=True)):
+            yield from _members(f"{path}[{index}]", one, other)
+    elif before != after:
+        yield Member(path, tuple(match.group() for match in MARKER.finditer(str(after))) or ("removed",))

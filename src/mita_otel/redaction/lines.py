@@ -1,0 +1,86 @@
+"""Filters the lines of a file or a stream: what belongs together is looked at together."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from mita_otel.redaction.redactor import Redactor
+
+_KEY_BEGIN: Final = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY")
+_KEY_END: Final = "-----END "
+_OPENING: Final = re.compile(r"[ \t]*[\[{][ \t]*\r?\n?\Z")
+_MAX_LINES: Final = 512
+
+
+def redact_lines(
+    redactor: Redactor, lines: Iterable[str], tally: Counter[str] | None = None
+) -> Iterator[str]:
+    """Yield the lines without their secrets, line ends kept.
+
+    Lines come out one by one as they come in. JSON that is laid out over several lines, and a private key,
+    come out as a whole when they end.
+
+    Args:
+        redactor: Takes the secrets out.
+        lines: Lines with their ends.
+        tally: Counts what was redacted, by rule.
+    """
+    for record in records(lines, redactor.policy.max_text):
+        body = record.rstrip("\r\n")
+        yield redactor.text(body, tally) + record[len(body) :]
+
+
+def records(lines: Iterable[str], max_text: int) -> Iterator[str]:
+    """Yield lines, those that belong together as one.
+
+    Args:
+        lines: Lines with their ends.
+        max_text: Characters that are held back at most.
+    """
+    held: list[str] = []
+    end = _Nothing()
+    size = 0
+    for line in lines:
+        if not held:
+            end = _end_of(line)
+        held.append(line)
+        size += len(line)
+        if end.comes_with(line) or size > max_text or len(held) >= _MAX_LINES:
+            yield "".join(held)
+            held, size = [], 0
+    if held:
+        yield "".join(held)
+
+
+class _Nothing:
+    """The end of a record of one line."""
+
+    def comes_with(self, line: str) -> bool:
+        return True
+
+
+class _KeyEnd(_Nothing):
+    """The end of a private key."""
+
+    def comes_with(self, line: str) -> bool:
+        return _KEY_END in line
+
+
+class _BracketEnd(_Nothing):
+    """The end of JSON: as many brackets closed as opened. Brackets inside strings rarely matter in laid-out JSON."""
+
+    def __init__(self) -> None:
+        self._open = 0
+
+    def comes_with(self, line: str) -> bool:
+        self._open += sum(line.count(char) for char in "[{") - sum(line.count(char) for char in "]}")
+        return self._open <= 0
+
+
+def _end_of(line: str) -> _Nothing:
+    if _KEY_BEGIN.search(line):
+        return _KeyEnd()
+    return _BracketEnd() if _OPENING.match(line) else _Nothing()

@@ -1,0 +1,122 @@
+"""`mita-otel redact`: a filter that loses nothing but secrets, and explains itself."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from cli.conftest import COMMAND, Command
+from e2e.service import clean_environment
+
+CARD = "4111111111111111"
+KEY = "-----BEGIN PRIVATE KEY-----\nMIIEvQ\nIBADAN\n-----END PRIVATE KEY-----\n"
+
+
+def piped(data: bytes, *arguments: str, folder: Path) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [COMMAND, "redact", *arguments], input=data, cwd=folder, env=clean_environment({}), capture_output=True, check=False
+    )  # fmt: skip
+
+
+def test_a_file_comes_out_without_its_secrets_line_by_line(command: Command, tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    log.write_bytes(f"paid with {CARD}\r\n\nuser=bob password=hunter2x\nlast line".encode())
+    said = command("redact", str(log), "--counts")
+    assert said.code == 0
+    assert said.out == "paid with [redacted:pan]\r\n\nuser=bob password=[redacted:password]\nlast line"
+    assert said.err.splitlines() == ["pan 1", "password 1"]
+
+
+def test_standard_input_is_filtered_and_bytes_that_are_no_text_go_through(tmp_path: Path) -> None:
+    data = b"\xff\xfe raw " + CARD.encode() + b"\n\x00end\n"
+    done = piped(data, folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == b"\xff\xfe raw [redacted:pan]\n\x00end\n"
+    assert piped(data, "-", folder=tmp_path).stdout == done.stdout
+
+
+def test_what_belongs_together_is_read_together(tmp_path: Path) -> None:
+    laid_out = '{\n  "card": {\n    "number": "zz99",\n    "brand": "visa"\n  }\n}\n'
+    done = piped((laid_out + KEY + "after\n").encode(), folder=tmp_path)
+    assert b"zz99" not in done.stdout
+    assert b"visa" in done.stdout
+    assert b"MIIEvQ" not in done.stdout
+    assert b"IBADAN" not in done.stdout
+    assert done.stdout.endswith(b"[redacted:private_key]\nafter\n")
+
+
+def test_a_line_longer_than_an_attribute_is_read_whole(tmp_path: Path) -> None:
+    line = "word " * 10_000
+    assert piped((line + CARD + "\n").encode(), folder=tmp_path).stdout.decode() == line + "[redacted:pan]\n"
+
+
+def test_check_prints_nothing_and_says_by_its_status_whether_there_is_a_secret(tmp_path: Path) -> None:
+    assert piped(b"fine\n", "--check", folder=tmp_path).returncode == 0
+    found = piped(f"card {CARD}\n".encode(), "--check", folder=tmp_path)
+    assert (found.returncode, found.stdout) == (1, b"")
+
+
+def test_explain_names_key_rule_and_place_and_not_the_secret(command: Command) -> None:
+    assert command("redact", "--explain", "user.password=hunter2x").lines == [
+        "key 'user.password': its words name a secret (rule password)",
+        "redacted: password 1",
+        "result: [redacted:password]",
+    ]
+    assert command("redact", "--explain", f"note=card {CARD} ok").lines == [
+        "key 'note': says nothing about its value",
+        "value, characters 5 to 21: looks like a secret (rule pan)",
+        "redacted: pan 1",
+        "result: card [redacted:pan] ok",
+    ]
+    nested = command("redact", "--explain", f'body={{"cards": [{{"number": "{CARD}"}}], "ok": 1}}')
+    assert "value, at $.cards[0].number: [redacted:pan]" in nested.lines
+    statement = command("redact", "--explain", "db.statement=SELECT a FROM t WHERE b = 'x'")
+    assert (
+        statement.lines[0]
+        == "key 'db.statement': holds a database statement; its literals are hidden (rule sql)"
+    )
+    assert command("redact", "--explain", "note=fine").lines[1:] == ["nothing is redacted", "result: fine"]
+
+
+def test_the_policy_of_the_folder_holds_or_the_one_that_is_named(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "mita-otel.toml").write_text('[redaction.custom.member]\npattern = "MBR-[0-9]{6}"\n')
+    other = tmp_path / "other.toml"
+    other.write_text('[redaction.modes]\npan = "last4"\n')
+    assert "[redacted:member]" in command("redact", "--explain", "note=MBR-123456").out
+    assert (
+        "[redacted:pan:*1111]" in command("redact", "--policy", str(other), "--explain", f"note={CARD}").out
+    )
+
+
+def test_a_pattern_that_can_blow_up_is_refused_with_its_place(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "mita-otel.toml").write_text('[redaction.custom.bad]\npattern = "(a+)+b"\n')
+    said = command("redact", "--explain", "a=b")
+    assert said.code == 2
+    assert "redaction.custom.bad.pattern" in said.err
+    assert "repeats a repeat" in said.err
+
+
+def test_a_file_that_is_not_there_is_one_line(command: Command) -> None:
+    said = command("redact", "absent.log")
+    assert said.code == 1
+    assert said.err.splitlines() == ["absent.log: No such file or directory"]
+
+
+@pytest.mark.parametrize("arguments", [(), ("--environment", "staging")])
+def test_doctor_finds_nothing_to_complain_of(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [COMMAND, "doctor", *arguments], cwd=tmp_path, env=clean_environment({}), capture_output=True, text=True, check=False
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "redaction: 40 canaries sent, none came out\n"
+
+
+def test_doctor_fails_where_a_canary_comes_out(tmp_path: Path) -> None:
+    env = clean_environment({"MITA_OTEL_REDACTION__ENABLED": "false"})
+    done = subprocess.run(
+        [COMMAND, "doctor"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "span: canaries came out, of the rules pan, iban" in done.stdout

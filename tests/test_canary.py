@@ -1,0 +1,98 @@
+"""Canaries: silent behind the live chain, and heard as soon as any part of it is missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from opentelemetry import propagate
+
+from mita_otel import configure
+from mita_otel.canary import SECRETS, CanaryReport, Leak, check_canaries
+from mita_otel.policy import default_policy
+from mita_otel.processors.log_redaction import LogRedactionProcessor
+from mita_otel.processors.metric_redaction import MetricRedaction
+from mita_otel.processors.redaction import RedactionProcessor
+from mita_otel.redaction import BeforeSend, Redactor
+
+pytestmark = pytest.mark.usefixtures("isolated_telemetry")
+
+
+def test_no_canary_comes_out_of_the_live_chain() -> None:
+    report = check_canaries(configure(exporters=["memory"]))
+    assert report == CanaryReport(len(SECRETS) * 5, (), ())
+    assert report.ok
+    assert report.lines() == ["redaction: 40 canaries sent, none came out"]
+
+
+def test_every_canary_comes_out_where_redaction_is_switched_off() -> None:
+    policy = default_policy()
+    policy = policy.model_copy(update={"redaction": policy.redaction.model_copy(update={"enabled": False})})
+    report = check_canaries(configure(policy=policy, exporters=["memory"]))
+    assert len(report.leaks) == report.sent
+    assert not report.ok
+    assert (
+        "span: canaries came out, of the rules pan, iban, ssn, cvv, jwt, key, password, url" in report.lines()
+    )
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "place"),
+    [
+        (RedactionProcessor, "process", "span"),
+        (MetricRedaction, "__call__", "metric"),
+        (BeforeSend, "__call__", "Sentry event"),
+    ],
+)
+def test_a_part_that_passes_everything_is_missed_by_the_place_it_guards(
+    monkeypatch: pytest.MonkeyPatch, part: Any, name: str, place: str
+) -> None:
+    monkeypatch.setattr(part, name, lambda self, value, *rest: value)
+    report = check_canaries(configure(exporters=["memory"]))
+    assert {leak.place for leak in report.leaks} == {place}
+
+
+def test_log_records_that_are_not_redacted_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        LogRedactionProcessor, "on_emit", lambda self, record: self.next_processor.on_emit(record)
+    )
+    assert {leak.place for leak in check_canaries(configure(exporters=["memory"])).leaks} == {"log record"}
+
+
+def test_baggage_that_is_not_redacted_is_noticed() -> None:
+    telemetry = configure(exporters=["memory"])
+    propagate.set_global_textmap(propagate.get_global_textmap().propagator)  # type: ignore[attr-defined]
+    assert {leak.place for leak in check_canaries(telemetry).leaks} == {"baggage"}
+
+
+def test_a_rule_that_the_policy_switches_off_is_named() -> None:
+    policy = default_policy()
+    modes = {**policy.redaction.modes, "iban": "off"}
+    policy = policy.model_copy(update={"redaction": policy.redaction.model_copy(update={"modes": modes})})
+    report = check_canaries(configure(policy=policy, exporters=["memory"]))
+    assert Leak("span", "iban") in report.leaks
+    assert {leak.rule for leak in report.leaks} == {"iban"}
+
+
+def test_a_place_from_which_nothing_comes_is_not_called_safe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
+    report = check_canaries(configure(exporters=["memory"]))
+    assert report.silent == ("span",)
+    assert not report.ok
+    assert "sampled" in report.lines()[0]
+
+
+def test_a_sampler_by_ratio_takes_the_canary(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "traceidratio")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.001")
+    assert check_canaries(configure(exporters=["memory"])).ok
+
+
+def test_without_the_memory_exporter_nothing_can_be_read() -> None:
+    with pytest.raises(ValueError, match="memory"):
+        check_canaries(configure(exporters=["none"]))
+
+
+def test_every_secret_is_one_that_the_redactor_finds() -> None:
+    for rule, text in SECRETS.items():
+        assert Redactor().text(text) != text, rule
