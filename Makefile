@@ -19,6 +19,7 @@ help:
 	@echo "make test-all          the tests on each supported Python that is installed"
 	@echo "make redaction-report  recall and false positives of the redactor, by kind"
 	@echo "make bench             the benchmarks"
+	@echo "make docs              write docs/reference from the code"
 	@echo "make format            format the code"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -36,8 +37,8 @@ demo: $(STAMP)
 test: lint types layers unit
 
 lint: $(STAMP)
-	$(BIN)/ruff check src tests examples benchmarks
-	$(BIN)/ruff format --check src tests examples benchmarks
+	$(BIN)/ruff check src tests examples benchmarks docs
+	$(BIN)/ruff format --check src tests examples benchmarks docs
 
 types: $(STAMP)
 	$(BIN)/mypy
@@ -49,8 +50,8 @@ unit: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist loadscope
 
 format: $(STAMP)
-	$(BIN)/ruff format src tests examples benchmarks
-	$(BIN)/ruff check --fix src tests examples benchmarks
+	$(BIN)/ruff format src tests examples benchmarks docs
+	$(BIN)/ruff check --fix src tests examples benchmarks docs
 
 # Each version that is installed, in a virtual environment of its own.
 test-all:
@@ -63,6 +64,9 @@ test-all:
 
 redaction-report: $(STAMP)
 	@$(BIN)/python benchmarks/redaction_report.py
+
+docs: $(STAMP)
+	$(BIN)/python docs/generate.py
 
 bench: $(STAMP)
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done

@@ -23,7 +23,7 @@ from mita_otel.instrumentation.fastapi import FastAPIInstrumentation
 from mita_otel.instrumentation.sqlalchemy import SQLAlchemyInstrumentation
 from mita_otel.lifecycle import Lifecycle
 from mita_otel.other_signals import start_logs, start_metrics
-from mita_otel.policy import Policy, PolicyError, environment_name, salvage_policy
+from mita_otel.policy import Policy, PolicyError, default_policy, environment_name, salvage_policy
 from mita_otel.processors.guarded_provider import GuardedTracerProvider
 from mita_otel.processors.losses import Losses
 from mita_otel.processors.pipeline import Pipeline
@@ -95,10 +95,14 @@ def configure(
 
 def _inert(settings: _Settings) -> Telemetry:
     install_audit(None)
+    try:
+        redactor = Redactor(settings.policy.redaction)
+    except ConfigurationError:
+        redactor = Redactor(default_policy(settings.environment).redaction)
     return Telemetry(
         policy=settings.policy,
         environment=settings.environment,
-        redactor=Redactor(settings.policy.redaction),
+        redactor=redactor,
         exporters={},
         losses=None,
         flushables=(),

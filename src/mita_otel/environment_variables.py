@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-# --- Sentry: the guide's -----------------------------------------------------------------------------
+# --- Sentry ------------------------------------------------------------------------------------------
 SENTRY_DSN: Final = "SENTRY_DSN"
 """Where the `sentry` exporter sends to. Not set: `export.without_dsn` of the policy stands in."""
 SENTRY_ENVIRONMENT: Final = "SENTRY_ENVIRONMENT"
@@ -20,7 +20,7 @@ SENTRY_DEBUG: Final = "SENTRY_DEBUG"
 ENVIRONMENT: Final = "ENVIRONMENT"
 """Name of the environment, where `SENTRY_ENVIRONMENT` is not set."""
 
-# --- ours --------------------------------------------------------------------------------------------
+# --- mita-otel's own ---------------------------------------------------------------------------------
 POLICY: Final = "MITA_OTEL_POLICY"
 """Path of the policy file."""
 FILE: Final = "MITA_OTEL_FILE"
@@ -40,7 +40,7 @@ AUDIT_ANCHORS: Final = "MITA_OTEL_AUDIT_ANCHORS"
 OVERRIDE_PREFIX: Final = "MITA_OTEL_"
 """`MITA_OTEL_SECTION__KEY=value` sets a value of the policy, as in `MITA_OTEL_SENTRY__MAX_SPANS=500`."""
 
-# --- OpenTelemetry's, as far as we read them ourselves; the SDK reads the rest -----------------------
+# --- OpenTelemetry's, those that mita-otel reads itself (the SDK reads the rest) ---------------------
 TRACES_EXPORTER: Final = "OTEL_TRACES_EXPORTER"
 """Names of the span exporters, separated by commas."""
 METRICS_EXPORTER: Final = "OTEL_METRICS_EXPORTER"

@@ -223,6 +223,13 @@ def test_what_is_no_file_is_a_problem(command: Command, path: str) -> None:
     assert said.out.startswith(f"{path}: ")
 
 
+def test_a_finder_that_is_not_installed_is_a_problem(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "mita-otel.toml").write_text("[environments.qa.redaction.custom.member]\nfinder = 'absent'\n")
+    said = command("policy", "check")
+    assert (said.code, said.err) == (1, "1 problem\n")
+    assert "[redaction.custom.member] finder = 'absent'" in said.out
+
+
 def test_an_environment_that_resembles_another_is_noted(command: Command, tmp_path: Path) -> None:
     (tmp_path / "mita-otel.toml").write_text(
         "[environments.stagging.sentry]\nmax_spans = 1\n[environments.qa]\n"

@@ -149,6 +149,7 @@ STRICT = {
     "malformed DSN": ("", {"SENTRY_DSN": "nonsense"}, "SENTRY_DSN"),
     "missing policy file": ('policy="nowhere.toml"', {}, "nowhere.toml"),
     "bad policy": ('policy="bad.toml"', {}, "bad.toml"),
+    "absent finder": ('policy="finder.toml"', {}, "'absent'"),
 }
 
 
@@ -157,6 +158,7 @@ def test_strict_raises_what_is_otherwise_logged(
     tmp_path: Path, arguments: str, env: dict[str, str], hint: str
 ) -> None:
     (tmp_path / "bad.toml").write_text("[thresholds.api.methods]\nGET = -1\n")
+    (tmp_path / "finder.toml").write_text("[redaction.custom.member]\nfinder = 'absent'\n")
     code = f"""
         import mita_otel
         try:

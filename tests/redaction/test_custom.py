@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from mita_otel.errors import ConfigurationError
 from mita_otel.policy.patterns import check_pattern
 from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.redaction import Redactor, custom
@@ -55,8 +56,21 @@ def test_a_callable_behind_an_entry_point_is_asked_and_withholds_what_it_chokes_
 
 
 def test_a_missing_entry_point_is_named_with_its_rule(policy: RedactionPolicy) -> None:
-    with pytest.raises(ValueError, match=r"redaction\.custom\.member.*'absent'.*mita_otel_finder"):
+    with pytest.raises(ConfigurationError, match=r"redaction\.custom\.member.*'absent'.*mita_otel_finder"):
         with_rule(policy, finder="absent")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [("no.such.module:find", "no.such.module:find cannot be imported"), ("re:IGNORECASE", "is not callable")],
+)
+def test_an_entry_point_that_is_of_no_use_is_named_with_its_rule(
+    policy: RedactionPolicy, monkeypatch: pytest.MonkeyPatch, value: str, said: str
+) -> None:
+    entry = EntryPoint("bees", value, custom.ENTRY_POINT_GROUP)
+    monkeypatch.setattr(custom, "entry_points", lambda **wanted: [entry])
+    with pytest.raises(ConfigurationError, match=rf"redaction\.custom\.member.*{said}"):
+        with_rule(policy, finder="bees")
 
 
 @pytest.mark.parametrize(

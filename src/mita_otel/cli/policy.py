@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
@@ -12,8 +13,16 @@ from mita_otel.cli.frame import BAD_POLICY
 from mita_otel.cli.output import here
 from mita_otel.cli.policy_forms import as_json, as_table, as_toml
 from mita_otel.errors import ConfigurationError
-from mita_otel.policy import CheckedPolicy, LoadedPolicy, Setting, check_policy, load_with_origins
+from mita_otel.policy import (
+    CheckedPolicy,
+    LoadedPolicy,
+    Setting,
+    check_policy,
+    load_policy,
+    load_with_origins,
+)
 from mita_otel.policy.spelling import KeyPath, read_key, write_key
+from mita_otel.redaction import Redactor
 
 app = typer.Typer(add_completion=False)
 
@@ -38,7 +47,7 @@ def show(
     if toml and json:
         raise typer.BadParameter("choose one of --toml and --json")
     loaded = load_with_origins(policy, environment=environment)
-    settings = _chosen(loaded, section, changed=changed)
+    settings = _without_passwords(loaded, _chosen(loaded, section, changed=changed))
     if json:
         as_json(loaded, settings)
     elif toml:
@@ -70,6 +79,17 @@ def _prefix(section: str, settings: list[Setting]) -> KeyPath:
     raise ConfigurationError(f"{section}: there is no such section or setting; {mend}")
 
 
+def _without_passwords(loaded: LoadedPolicy, settings: list[Setting]) -> list[Setting]:
+    """Return the settings; of a URL, without the password that somebody may have left in it."""
+    redactor = Redactor(loaded.policy.redaction)
+    return [
+        replace(one, value=redactor.text(one.value))
+        if isinstance(one.value, str) and "://" in one.value
+        else one
+        for one in settings
+    ]
+
+
 @app.command()
 def check(
     path: Annotated[
@@ -78,16 +98,28 @@ def check(
 ) -> None:
     """Check a policy for every environment. Exit status: 0 if it is good, 1 if not."""
     checked = check_policy(path)
-    for problem in checked.problems:
-        typer.echo(here(str(problem)))
+    problems = [here(str(problem)) for problem in checked.problems] or _missing_finders(path, checked)
+    for problem in problems:
+        typer.echo(problem)
     for note in _notes(checked):
         typer.echo(note)
-    if checked.problems:
-        count = len(checked.problems)
+    if problems:
+        count = len(problems)
         typer.echo(f"{count} {'problem' if count == 1 else 'problems'}", err=True)
         raise typer.Exit(BAD_POLICY)
     file = here(str(checked.file)) if checked.file else "no policy file, the defaults"
     typer.echo(f"{file}: good for {', '.join(checked.environments)}")
+
+
+def _missing_finders(path: Path | None, checked: CheckedPolicy) -> list[str]:
+    """Return what is wrong with the callables that rules of redaction name: packages, not values."""
+    problems: dict[str, None] = {}
+    for name in checked.environments:
+        try:
+            Redactor(load_policy(path, environment=name).redaction)
+        except ConfigurationError as error:
+            problems[str(error)] = None
+    return list(problems)
 
 
 _USUAL = ("production", "staging", "development")

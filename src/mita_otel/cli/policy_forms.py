@@ -11,7 +11,6 @@ import typer
 from mita_otel.cli.output import console, here
 from mita_otel.policy import LoadedPolicy, Setting
 from mita_otel.policy.spelling import KeyPath, write_key, write_value
-from mita_otel.redaction import Redactor
 
 _SHOWN = 56
 """Characters of a value that the table shows where all settings are listed."""
@@ -35,7 +34,7 @@ def as_table(loaded: LoadedPolicy, settings: list[Setting], *, shorten: bool) ->
         if one.key[0] != section and out.is_terminal:
             table.add_row()
         section = one.key[0]
-        value = write_value(_safe(loaded, one.value))
+        value = write_value(one.value)
         style = "" if one.is_default else "bold yellow"
         table.add_row(
             Text(write_key(one.key), style=style),
@@ -69,7 +68,7 @@ def as_toml(loaded: LoadedPolicy, settings: Iterable[Setting]) -> None:
         typer.echo(f"\n[{write_key(table)}]")
         for one in members:
             place = "" if one.is_default else f"  # {here(one.place)}"
-            typer.echo(f"{write_key(one.key[-1:])} = {write_value(_safe(loaded, one.value))}{place}")
+            typer.echo(f"{write_key(one.key[-1:])} = {write_value(one.value)}{place}")
 
 
 def as_json(loaded: LoadedPolicy, settings: Iterable[Setting]) -> None:
@@ -80,15 +79,8 @@ def as_json(loaded: LoadedPolicy, settings: Iterable[Setting]) -> None:
         node = tree
         for part in one.key[:-1]:
             node = node.setdefault(part, {})
-        node[one.key[-1]] = _safe(loaded, one.value)
+        node[one.key[-1]] = one.value
         places[write_key(one.key)] = one.place
     file = None if loaded.file is None else str(loaded.file)
     shown = {"environment": loaded.environment, "file": file, "policy": tree, "from": places}
     typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
-
-
-def _safe(loaded: LoadedPolicy, value: Any) -> Any:
-    """Return the value; of a URL, without the password that somebody may have left in it."""
-    return (
-        Redactor(loaded.policy.redaction).text(value) if isinstance(value, str) and "://" in value else value
-    )

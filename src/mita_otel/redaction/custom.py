@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import Any, Final
 
+from mita_otel.errors import ConfigurationError
 from mita_otel.policy.redaction import CustomRule
 from mita_otel.redaction.hit import Finder, Hit
 
@@ -17,21 +18,35 @@ def custom_finders(rules: Mapping[str, CustomRule]) -> list[Finder]:
     """Return a finder for each rule that has a pattern or names a callable.
 
     Raises:
-        ValueError: No installed package has the entry point that a rule names.
+        ConfigurationError: No installed package has the entry point that a rule names, or it cannot be imported.
     """
     finders: list[Finder] = []
     for name, rule in rules.items():
         if rule.pattern:
             finders.append(Finder(PatternFinder(name, re.compile(rule.pattern))))
         if rule.finder:
-            found = list(entry_points(group=ENTRY_POINT_GROUP, name=rule.finder))
-            if not found:
-                raise ValueError(
-                    f"[redaction.custom.{name}] finder = {rule.finder!r}: no installed package has this entry point in "
-                    f"the group {ENTRY_POINT_GROUP!r}; install the one that does, or take the rule out"
-                )
-            finders.append(Finder(CallableFinder(name, found[0].load())))
+            finders.append(Finder(CallableFinder(name, _callable(name, rule.finder))))
     return finders
+
+
+def _callable(rule: str, finder: str) -> Any:
+    setting = f"[redaction.custom.{rule}] finder = {finder!r}"
+    found = list(entry_points(group=ENTRY_POINT_GROUP, name=finder))
+    if not found:
+        raise ConfigurationError(
+            f"{setting}: no installed package has this entry point in "
+            f"the group {ENTRY_POINT_GROUP!r}; install the one that does, or take the rule out"
+        )
+    try:
+        loaded = found[0].load()
+    except Exception as error:
+        raise ConfigurationError(
+            f"{setting}: {found[0].value} cannot be imported ({type(error).__name__}: {error}); "
+            "mend the package, or take the rule out"
+        ) from error
+    if not callable(loaded):
+        raise ConfigurationError(f"{setting}: {found[0].value} is not callable; name a function")
+    return loaded
 
 
 class PatternFinder:

@@ -48,7 +48,7 @@ class Redactor:
         hmac_key: Key of the `hmac` mode. None: the value of `MITA_OTEL_HMAC_KEY`. Without a key that mode masks.
 
     Raises:
-        ValueError: A custom rule's entry point does not exist.
+        ConfigurationError: A custom rule's entry point does not exist, or cannot be imported.
 
     Example:
         >>> Redactor().text("card 4111 1111 1111 1111 declined")
