@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from opentelemetry import trace
+from opentelemetry import propagate, trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
@@ -197,6 +197,7 @@ def _build(settings: _Settings, strict: bool, env: Mapping[str, str]) -> Telemet
     )
     if audit is not None:
         flushables.append(audit)
+    _propagate(policy, ways_out)
     applications = FastAPIInstrumentation(policy.instrumentation)
     engines = SQLAlchemyInstrumentation(policy.instrumentation)
     lifecycle = Lifecycle(
@@ -229,6 +230,22 @@ def _build(settings: _Settings, strict: bool, env: Mapping[str, str]) -> Telemet
         policy.instrumentation.fastapi,
     )
     return telemetry
+
+
+def _propagate(policy: Policy, ways_out: WaysOut) -> None:
+    """Add Sentry's headers to those that `OTEL_PROPAGATORS` names, if there is a Sentry exporter."""
+    if ways_out.sentry_contexts is None or not policy.sentry.propagation.enabled:
+        return
+    from mita_otel.sentry.propagation import SentryPropagator
+
+    propagate.set_global_textmap(
+        SentryPropagator(
+            policy.sentry.propagation,
+            propagate.get_global_textmap(),
+            ways_out.sentry_contexts,
+            decided=lambda: policy.sampling.mode != "tail",
+        )
+    )
 
 
 def _provide(

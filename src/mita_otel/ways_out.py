@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from opentelemetry.sdk._logs import LogRecordProcessor
 from opentelemetry.sdk.resources import Resource
@@ -18,6 +19,9 @@ from mita_otel.exporters.registry import ExporterUnavailableError, Found, find_e
 from mita_otel.policy import Policy
 from mita_otel.processors.losses import Losses
 from mita_otel.redaction import Redactor
+
+if TYPE_CHECKING:
+    from mita_otel.sentry.sampling_context import SamplingContexts
 
 _SENTRY = "sentry"
 
@@ -51,6 +55,8 @@ class WaysOut:
         self._env = env
         self.error_listeners: list[LogRecordProcessor] = []
         """Take log records that are errors: the exporters' that can show one."""
+        self.sentry_contexts: SamplingContexts | None = None
+        """Sentry's sampling contexts by trace, if there is a Sentry exporter."""
 
     def open(self, wanted: Sequence[str | SpanExporter]) -> Found:
         """Return the exporters that were asked for, and a sentence for each that cannot be had."""
@@ -106,6 +112,7 @@ class WaysOut:
         except ConfigurationError as error:
             raise ExporterUnavailableError(str(error)) from error
         exporter = SentrySpanExporter(self._policy.sentry, link, self._losses)
+        self.sentry_contexts = link.contexts
         if self._policy.sentry.capture_errors:
             self.error_listeners.append(exporter.issues)
         return exporter

@@ -36,6 +36,8 @@ class Received:
     body: bytes
     items: list[Item] = field(default_factory=list)
     message: Any = None
+    header: Mapping[str, Any] = field(default_factory=dict)
+    """The envelope's."""
 
 
 class Receiver:
@@ -90,6 +92,16 @@ class Receiver:
     @property
     def client_reports(self) -> list[dict[str, Any]]:
         return self.items("client_report")
+
+    @property
+    def envelope_headers(self) -> list[Mapping[str, Any]]:
+        """The headers of the envelopes with a transaction or spans in them."""
+        with self.changed:
+            return [
+                one.header
+                for one in self.requests
+                if any(i.type in {"transaction", "span"} for i in one.items)
+            ]
 
     @property
     def raw(self) -> bytes:
@@ -210,8 +222,8 @@ class _Handler(BaseHTTPRequestHandler):
         decoded = decode_body(body, self.headers.get("Content-Encoding", ""))
         headers = dict(self.headers.items())
         if self.path.startswith("/api/1/envelope/"):
-            _, items = parse_envelope(decoded)
-            return Received(self.path, headers, decoded, items=items)
+            header, items = parse_envelope(decoded)
+            return Received(self.path, headers, decoded, items=items, header=header)
         if self.path in _OTLP:
             return Received(self.path, headers, decoded, message=_OTLP[self.path].FromString(decoded))
         raise ValueError("no such address")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import AfterValidator, Field, PositiveInt
 
+from mita_otel.policy.patterns import check_pattern
 from mita_otel.policy.sections import Seconds, Section
 
 
@@ -20,6 +21,23 @@ class BreadcrumbPolicy(Section):
     """Newest breadcrumbs that are kept, by trace."""
     max_traces: PositiveInt
     """Newest traces whose breadcrumbs are kept."""
+
+
+class PropagationPolicy(Section):
+    """Sentry's headers on the way in and out."""
+
+    enabled: bool
+    """Whether `sentry-trace` and Sentry's part of `baggage` are read and written, beside OpenTelemetry's headers."""
+    targets: tuple[Annotated[str, AfterValidator(check_pattern)], ...]
+    """Patterns of URLs, searched, that get Sentry's headers. OpenTelemetry's go everywhere."""
+    prefer: Literal["traceparent", "sentry-trace"]
+    """Which header is continued if they are of different traces."""
+    strict_continuation: bool
+    """Whether a trace is continued only if it names our organisation, or neither side names one."""
+    org_id: str
+    """The organisation's id. Empty: as the DSN's host says, as in `o123.ingest.sentry.io`."""
+    max_traces: PositiveInt
+    """Newest traces whose sampling context is remembered."""
 
 
 class SentryPolicy(Section):
@@ -52,5 +70,6 @@ class SentryPolicy(Section):
     ignored_errors: tuple[str, ...]
     """Exceptions recorded on spans that are answers rather than errors, by qualified name."""
     breadcrumbs: BreadcrumbPolicy
+    propagation: PropagationPolicy
     tags: tuple[str, ...]
     """Tags that a transaction may have: the guide's alert rules trigger on them."""

@@ -29,6 +29,7 @@ from mita_otel.sentry.event_door import EventDoor
 from mita_otel.sentry.live_roots import LiveRoots
 from mita_otel.sentry.logging import TraceLogging
 from mita_otel.sentry.occurrences import Occurrences
+from mita_otel.sentry.sampling_context import SamplingContexts
 from mita_otel.sentry.transport import CountingTransport
 
 _logger = logging.getLogger("mita_otel")
@@ -43,12 +44,16 @@ class SentryLink:
     Args:
         client: sentry-sdk's.
         door: What every event passes.
+        contexts: The sampling contexts, by trace.
         joined: Whether the host had started the client.
     """
 
-    def __init__(self, client: BaseClient, door: EventDoor, *, joined: bool) -> None:
+    def __init__(
+        self, client: BaseClient, door: EventDoor, contexts: SamplingContexts, *, joined: bool
+    ) -> None:
         self.client = client
         self.door = door
+        self.contexts = contexts
         self.joined = joined
 
 
@@ -92,7 +97,7 @@ def start_client(
         before_send = client.options.get("before_send")
         door = EventDoor(redactor, breadcrumbs, roots, occurrences, losses, then=before_send)
         _join(client, door, redactor)
-        return SentryLink(client, door, joined=True)
+        return SentryLink(client, door, _contexts(client, roots, policy), joined=True)
     door = EventDoor(redactor, breadcrumbs, roots, occurrences, losses)
     arguments: dict[str, Any] = {
         "dsn": _checked(dsn),
@@ -116,7 +121,20 @@ def start_client(
     }
     transport = CountingTransport(get_options(**arguments), policy, losses)
     sentry_sdk.init(**arguments, transport=transport)
-    return SentryLink(sentry_sdk.get_client(), door, joined=False)
+    client = sentry_sdk.get_client()
+    return SentryLink(client, door, _contexts(client, roots, policy), joined=False)
+
+
+def _contexts(client: BaseClient, roots: LiveRoots, policy: SentryPolicy) -> SamplingContexts:
+    dsn = client.parsed_dsn
+    base = {
+        "public_key": dsn.public_key if dsn else None,
+        "environment": client.options.get("environment"),
+        "release": client.options.get("release"),
+        "org_id": policy.propagation.org_id or (dsn.org_id if dsn else None),
+    }
+    known = {name: str(value) for name, value in base.items() if value}
+    return SamplingContexts(known, roots, policy.propagation.max_traces)
 
 
 def _checked(dsn: str | None) -> str:

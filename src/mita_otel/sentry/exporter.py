@@ -24,8 +24,8 @@ from mita_otel.redaction import Redactor
 from mita_otel.sentry.assembler import Assembler
 from mita_otel.sentry.client import SentryLink, start_client
 from mita_otel.sentry.issues import Issues
-from mita_otel.sentry.sender_identity import dynamic_sampling_context, identity_of
-from mita_otel.sentry.transaction import transaction_event
+from mita_otel.sentry.sender_identity import identity_of
+from mita_otel.sentry.transaction import sample_rate_of, transaction_event
 from mita_otel.sentry.transport import STAGE, CountingTransport, SpansItem
 from mita_otel.sentry.tree import Tree, is_local_root, key_of, trim
 
@@ -174,7 +174,9 @@ class SentrySpanExporter(SpanExporter):
         payload = json_bytes(event)
         header = {
             "event_id": event["event_id"],
-            "trace": dynamic_sampling_context(self.link.client, event),
+            "trace": self.link.contexts.of(
+                key_of(tree.root)[0], sampled=True, rate=sample_rate_of(tree.root)
+            ),
         }
         envelope = Envelope(
             header, [SpansItem(payload, type="transaction", spans=spans, important=tree.matters)]

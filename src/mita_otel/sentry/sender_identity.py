@@ -48,20 +48,3 @@ def identity_of(client: BaseClient) -> Identity:
         # Sentry recognises its Python SDKs by the name's beginning.
         sdk={"name": "sentry.python.mita_otel", "version": own, "packages": packages},
     )
-
-
-def dynamic_sampling_context(client: BaseClient, event: Mapping[str, Any]) -> dict[str, str]:
-    """Return the `trace` header of a transaction's envelope.
-
-    Source: Sentry's Dynamic Sampling Context; values are texts.
-    """
-    context = {
-        "trace_id": event["contexts"]["trace"]["trace_id"],
-        "public_key": client.parsed_dsn.public_key if client.parsed_dsn else None,
-        "environment": event.get("environment"),
-        "release": event.get("release"),
-        "transaction": event["transaction"] if event["transaction_info"]["source"] != "url" else None,
-        "sample_rate": event["contexts"]["trace"].get("client_sample_rate"),
-        "sampled": "true",
-    }
-    return {name: str(value) for name, value in context.items() if value}

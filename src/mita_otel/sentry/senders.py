@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from opentelemetry.instrumentation.utils import suppress_instrumentation
 from sentry_sdk.worker import Worker
 
 _logger = logging.getLogger("mita_otel")
@@ -173,6 +174,8 @@ class Senders(Worker):
 
 def _run(job: Job) -> None:
     try:
-        job.run()
+        # Our own requests must not become spans of an HTTP client's instrumentation.
+        with suppress_instrumentation():
+            job.run()
     except Exception:
         _logger.debug("sending to Sentry failed", exc_info=True)

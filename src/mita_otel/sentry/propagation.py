@@ -1,0 +1,191 @@
+"""Sentry's headers beside OpenTelemetry's: `sentry-trace` and `baggage` are continued and sent on.
+
+Sources: Sentry's trace propagation (sentry-trace, baggage, strict trace continuation); W3C Baggage.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+from urllib.parse import quote, unquote
+
+from opentelemetry import baggage, trace
+from opentelemetry.context import Context
+from opentelemetry.propagators.textmap import (
+    CarrierT,
+    Getter,
+    Setter,
+    TextMapPropagator,
+    default_getter,
+    default_setter,
+)
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, format_span_id, format_trace_id
+
+from mita_otel import semconv
+from mita_otel.policy.sentry import PropagationPolicy
+from mita_otel.sentry.sampling_context import SamplingContexts
+
+SENTRY_TRACE: Final = "sentry-trace"
+BAGGAGE: Final = "baggage"
+
+_HEADER: Final = re.compile(r"[ \t]*([0-9a-fA-F]{32})-([0-9a-fA-F]{16})(?:-([01]))?[ \t]*")
+_PREFIX: Final = "sentry-"
+_MAX_BAGGAGE: Final = 8192
+"""Bytes of the header (W3C Baggage)."""
+_MAX_VALUE: Final = 512
+"""Characters of one of our own values."""
+
+
+class SentryPropagator(TextMapPropagator):
+    """Reads and writes Sentry's headers, around the propagator that was there.
+
+    A request with both `traceparent` and `sentry-trace` continues the first, if they are of the same trace: a proxy
+    may have added a span. If they are not, the policy says which.
+
+    Args:
+        policy: Whether, to whom, and how strictly.
+        inner: OpenTelemetry's propagators, as `OTEL_PROPAGATORS` names them.
+        contexts: The sampling contexts, by trace.
+        decided: Returns whether a trace's fate is known when its spans start (it is not, if its end decides).
+    """
+
+    def __init__(
+        self,
+        policy: PropagationPolicy,
+        inner: TextMapPropagator,
+        contexts: SamplingContexts,
+        *,
+        decided: Callable[[], bool],
+    ) -> None:
+        self._policy = policy
+        self._inner = inner
+        self._contexts = contexts
+        self._decided = decided
+        self._targets = [re.compile(pattern) for pattern in policy.targets]
+
+    @property
+    def fields(self) -> set[str]:
+        """The headers that may be written."""
+        return {*self._inner.fields, SENTRY_TRACE, BAGGAGE}
+
+    def extract(
+        self,
+        carrier: CarrierT,
+        context: Context | None = None,
+        getter: Getter[CarrierT] = default_getter,
+    ) -> Context:
+        """Continue the trace that the headers belong to."""
+        result = self._inner.extract(carrier, context, getter)
+        items = _sentry_items(getter.get(carrier, BAGGAGE) or ())
+        for name in [name for name in baggage.get_all(result) if name.startswith(_PREFIX)]:
+            result = baggage.remove_baggage(name, result)
+        theirs = _span_context(getter.get(carrier, SENTRY_TRACE) or ())
+        ours = trace.get_current_span(result).get_span_context()
+        if theirs is None and not ours.is_valid:
+            return result
+        if not self._may_continue(items, theirs is not None):
+            # Somebody else's organisation: whatever the headers say, a new trace begins here.
+            return trace.set_span_in_context(trace.INVALID_SPAN, result)
+        if theirs is not None and self._prefer(theirs, ours):
+            result = trace.set_span_in_context(NonRecordingSpan(theirs), result)
+        continued = trace.get_current_span(result).get_span_context()
+        if theirs is not None or items:
+            self._contexts.freeze(continued.trace_id, items)
+        return result
+
+    def inject(
+        self,
+        carrier: CarrierT,
+        context: Context | None = None,
+        setter: Setter[CarrierT] = default_setter,
+    ) -> None:
+        """Write OpenTelemetry's headers, and Sentry's where the policy's targets say so."""
+        span = trace.get_current_span(context)
+        ids = span.get_span_context()
+        if not ids.is_valid or not self._is_target(getattr(span, "attributes", None) or {}):
+            self._inner.inject(carrier, context, setter)
+            return
+        collected = _Collected()
+        self._inner.inject(collected.headers, context, collected)
+        sampled = ids.trace_flags.sampled if self._decided() or not ids.trace_flags.sampled else None
+        flag = "" if sampled is None else f"-{int(sampled)}"
+        collected.headers[SENTRY_TRACE] = (
+            f"{format_trace_id(ids.trace_id)}-{format_span_id(ids.span_id)}{flag}"
+        )
+        items = self._contexts.of(ids.trace_id, sampled=sampled)
+        collected.headers[BAGGAGE] = _joined(items, collected.headers.get(BAGGAGE, ""))
+        for name, value in collected.headers.items():
+            if value:
+                setter.set(carrier, name, value)
+
+    def _prefer(self, theirs: SpanContext, ours: SpanContext) -> bool:
+        if not ours.is_valid:
+            return True
+        return theirs.trace_id != ours.trace_id and self._policy.prefer == SENTRY_TRACE
+
+    def _may_continue(self, items: Mapping[str, str], from_sentry: bool) -> bool:
+        """Apply Sentry's rules of trace continuation: never another organisation's, strictly none that is unnamed."""
+        theirs, ours = items.get("org_id"), self._contexts.org_id
+        if theirs is not None and ours is not None:
+            return theirs == ours
+        if not self._policy.strict_continuation or not (from_sentry or items):
+            return True
+        return theirs is None and ours is None
+
+    def _is_target(self, attributes: Mapping[str, Any]) -> bool:
+        url = semconv.first(attributes, semconv.HTTP_URL)
+        if url is None:
+            return bool(self._targets)
+        return any(target.search(str(url)) for target in self._targets)
+
+
+class _Collected(Setter[dict[str, str]]):
+    """Headers that were written into a mapping first."""
+
+    def __init__(self) -> None:
+        self.headers: dict[str, str] = {}
+
+    def set(self, carrier: dict[str, str], key: str, value: str) -> None:
+        carrier[key.lower()] = value
+
+
+def _span_context(headers: Iterable[str]) -> SpanContext | None:
+    for header in headers:
+        found = _HEADER.fullmatch(header)
+        if found is None:
+            continue
+        trace_id, span_id = int(found.group(1), 16), int(found.group(2), 16)
+        # No flag: the sender leaves the decision to us.
+        flags = TraceFlags(TraceFlags.DEFAULT if found.group(3) == "0" else TraceFlags.SAMPLED)
+        context = SpanContext(trace_id, span_id, is_remote=True, trace_flags=flags)
+        return context if context.is_valid else None
+    return None
+
+
+def _sentry_items(headers: Iterable[str]) -> dict[str, str]:
+    items: dict[str, str] = {}
+    for header in headers:
+        for member in header[:_MAX_BAGGAGE].split(","):
+            name, sign, value = member.partition(";")[0].partition("=")
+            name = name.strip()
+            if sign and name.startswith(_PREFIX) and len(name) > len(_PREFIX):
+                items[unquote(name[len(_PREFIX) :])] = unquote(value.strip())
+    return items
+
+
+def _joined(items: Mapping[str, str], present: str) -> str:
+    """Return a baggage header with the sampling context first; what does not fit is left out, entry by entry."""
+    members = [
+        f"{_PREFIX}{quote(name, safe='')}={quote(value[:_MAX_VALUE], safe='')}"
+        for name, value in items.items()
+    ]
+    others = [
+        one.strip() for one in present.split(",") if one.strip() and not one.strip().startswith(_PREFIX)
+    ]
+    header = ""
+    for member in [*members, *others]:
+        longer = f"{header},{member}" if header else member
+        if len(longer) <= _MAX_BAGGAGE:
+            header = longer
+    return header

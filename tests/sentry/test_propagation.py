@@ -1,0 +1,250 @@
+"""Sentry's headers are continued and sent on, beside OpenTelemetry's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry import baggage, trace
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
+from opentelemetry.context import Context
+from opentelemetry.propagators.composite import CompositePropagator
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from mita_otel.policy import default_policy
+from mita_otel.sentry.live_roots import LiveRoots
+from mita_otel.sentry.propagation import SentryPropagator
+from mita_otel.sentry.sampling_context import SamplingContexts, sample_rand
+
+from .spans import make, server
+
+TRACE, SPAN = "771a43a4192642f0b136d5159a501700", "b7ad6b7169203331"
+OTHER = "0af7651916cd43dd8448eb211c80319c"
+BASE = {"public_key": "key", "environment": "production", "release": "bank@1.0", "org_id": "7"}
+
+
+class Wire:
+    """A propagator as a service has it."""
+
+    def __init__(self, *, decided: bool = True, base: dict[str, str] | None = None, **policy: Any) -> None:
+        self.roots = LiveRoots(10)
+        self.contexts = SamplingContexts(BASE if base is None else base, self.roots, 10)
+        self.propagator = SentryPropagator(
+            default_policy().sentry.propagation.model_copy(update=policy),
+            CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()]),
+            self.contexts,
+            decided=lambda: decided,
+        )
+
+    def extract(self, **headers: str) -> tuple[SpanContext, Context]:
+        carrier = {name.replace("_", "-"): value for name, value in headers.items()}
+        context = self.propagator.extract(carrier, Context())
+        return trace.get_current_span(context).get_span_context(), context
+
+    def inject(self, context: Context) -> dict[str, str]:
+        carrier: dict[str, str] = {}
+        self.propagator.inject(carrier, context)
+        return carrier
+
+
+def inside(
+    trace_id: int = int(TRACE, 16), *, sampled: bool = True, context: Context | None = None
+) -> Context:
+    ids = SpanContext(trace_id, int(SPAN, 16), False, TraceFlags(int(sampled)))
+    return trace.set_span_in_context(NonRecordingSpan(ids), context or Context())
+
+
+def members(header: str) -> dict[str, str]:
+    return dict(one.split("=", 1) for one in header.split(",")) if header else {}
+
+
+@pytest.mark.parametrize(("flag", "sampled"), [("-1", True), ("-0", False), ("", True)])
+def test_sentry_trace_is_continued(flag: str, sampled: bool) -> None:
+    ids, _ = Wire().extract(sentry_trace=f"{TRACE}-{SPAN}{flag}")
+    assert (f"{ids.trace_id:032x}", f"{ids.span_id:016x}") == (TRACE, SPAN)
+    assert ids.is_remote
+    assert ids.trace_flags.sampled is sampled
+
+
+def test_traceparent_alone_is_continued_as_ever() -> None:
+    ids, _ = Wire().extract(traceparent=f"00-{OTHER}-{SPAN}-01")
+    assert f"{ids.trace_id:032x}" == OTHER
+
+
+def test_of_both_headers_of_one_trace_the_nearer_span_is_the_parent() -> None:
+    nearer = "00f067aa0ba902b7"
+    ids, _ = Wire().extract(traceparent=f"00-{TRACE}-{nearer}-01", sentry_trace=f"{TRACE}-{SPAN}-1")
+    assert f"{ids.span_id:016x}" == nearer
+
+
+@pytest.mark.parametrize(("prefer", "expected"), [("traceparent", OTHER), ("sentry-trace", TRACE)])
+def test_of_two_traces_the_policy_says_which(prefer: str, expected: str) -> None:
+    ids, _ = Wire(prefer=prefer).extract(
+        traceparent=f"00-{OTHER}-{SPAN}-01", sentry_trace=f"{TRACE}-{SPAN}-1"
+    )
+    assert f"{ids.trace_id:032x}" == expected
+
+
+BAD = [
+    "", "x", f"{TRACE}", f"{TRACE}-{SPAN}-2", f"{TRACE}-{SPAN}-1-1", f"{TRACE[:-1]}-{SPAN}-1", f"{'0' * 32}-{SPAN}-1",
+    f"{TRACE}-{'0' * 16}-1", f"{TRACE}_{SPAN}", "\x00" * 50, "9" * 100_000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("header", BAD)
+def test_a_bad_header_is_no_header(header: str) -> None:
+    ids, _ = Wire().extract(sentry_trace=header)
+    assert not ids.is_valid
+    ids, _ = Wire().extract(sentry_trace=header, traceparent=f"00-{OTHER}-{SPAN}-01")
+    assert f"{ids.trace_id:032x}" == OTHER
+
+
+def test_the_sampling_context_that_came_is_passed_on_as_it_came() -> None:
+    wire = Wire()
+    incoming = (
+        f"sentry-trace_id={TRACE},sentry-public_key=theirs,sentry-release=app%401.0%2C2,sentry-sample_rate=0.25,"
+        "sentry-sampled=true,sentry-sample_rand=0.1,tenant=gold,sentry-future-item=x"
+    )
+    _, context = wire.extract(sentry_trace=f"{TRACE}-{SPAN}-1", baggage=incoming)
+    assert baggage.get_all(context) == {"tenant": "gold"}, "Sentry's part is kept apart"
+    out = wire.inject(inside(context=context))
+    assert out["sentry-trace"] == f"{TRACE}-{SPAN}-1"
+    assert out["traceparent"] == f"00-{TRACE}-{SPAN}-01"
+    assert members(out["baggage"]) == members(incoming)
+
+
+def test_a_trace_without_a_context_is_frozen_too_for_we_are_not_its_head() -> None:
+    wire = Wire()
+    _, context = wire.extract(sentry_trace=f"{TRACE}-{SPAN}-1")
+    assert members(wire.inject(inside(context=context))["baggage"]) == {
+        "sentry-public_key": "key",
+        "sentry-trace_id": TRACE,
+        "sentry-sampled": "true",
+    }
+
+
+def test_at_the_head_of_a_trace_the_context_is_ours_and_stays_the_same() -> None:
+    wire = Wire()
+    trace_id = int(TRACE, 16)
+    wire.roots.started(server(trace_id=trace_id))
+    expected = {
+        "sentry-public_key": "key", "sentry-environment": "production", "sentry-release": "bank%401.0",
+        "sentry-org_id": "7", "sentry-trace_id": TRACE, "sentry-sample_rand": sample_rand(trace_id),
+        "sentry-transaction": "GET%20%2Fapi%2Faccounts%2F%7Bid%7D", "sentry-sampled": "true",
+    }  # fmt: skip
+    assert members(wire.inject(inside())["baggage"]) == expected
+    wire.roots.started(make(1, trace_id=trace_id, name="renamed"))
+    assert members(wire.inject(inside())["baggage"]) == expected
+    assert wire.contexts.of(trace_id, sampled=True, rate=0.1)["sample_rate"] == "0.1"
+
+
+def test_a_raw_path_is_no_transactions_name() -> None:
+    wire = Wire()
+    trace_id = int(TRACE, 16)
+    wire.roots.started(
+        make(1, trace_id=trace_id, attributes={"http.request.method": "GET", "url.path": "/a/7"})
+    )
+    assert "sentry-transaction" not in members(wire.inject(inside())["baggage"])
+
+
+def test_while_the_traces_end_decides_the_decision_is_left_to_the_receiver() -> None:
+    wire = Wire(decided=False)
+    out = wire.inject(inside())
+    assert out["sentry-trace"] == f"{TRACE}-{SPAN}"
+    assert "sentry-sampled" not in members(out["baggage"])
+    out = wire.inject(inside(sampled=False))
+    assert out["sentry-trace"] == f"{TRACE}-{SPAN}-0", "a caller decided against it already"
+
+
+def test_a_trace_of_another_organisation_is_not_continued() -> None:
+    ids, _ = Wire().extract(sentry_trace=f"{TRACE}-{SPAN}-1", baggage="sentry-org_id=8")
+    assert not ids.is_valid
+    ids, _ = Wire().extract(sentry_trace=f"{TRACE}-{SPAN}-1", baggage="sentry-org_id=7")
+    assert ids.is_valid
+
+
+ORGS = [
+    # ours, theirs, strict; continued?
+    ("7", "7", True, True), ("7", None, True, False), (None, "7", True, False), (None, None, True, True),
+    ("7", None, False, True), (None, "7", False, True), ("7", "8", False, False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("ours", "theirs", "strict", "continued"), ORGS)
+def test_strict_continuation(ours: str | None, theirs: str | None, strict: bool, continued: bool) -> None:
+    wire = Wire(base={"org_id": ours} if ours else {}, strict_continuation=strict)
+    header = f"sentry-org_id={theirs}" if theirs else "tenant=x"
+    ids, _ = wire.extract(sentry_trace=f"{TRACE}-{SPAN}-1", baggage=header)
+    assert ids.is_valid is continued
+
+
+def test_strictness_is_no_matter_of_pure_opentelemetry() -> None:
+    ids, _ = Wire(strict_continuation=True).extract(traceparent=f"00-{OTHER}-{SPAN}-01")
+    assert ids.is_valid
+
+
+TARGETS = [
+    ((".",), "https://other.example/a", True),
+    ((), "https://bank.example/a", False),
+    ((r"^https://bank\.example/",), "https://bank.example/a", True),
+    ((r"^https://bank\.example/",), "https://other.example/?u=https://bank.example/", False),
+]
+
+
+@pytest.mark.parametrize("name", ["url.full", "http.url"])
+@pytest.mark.parametrize(("targets", "url", "expected"), TARGETS)
+def test_only_targets_get_sentrys_headers_all_get_opentelemetrys(
+    targets: tuple[str, ...], url: str, expected: bool, name: str
+) -> None:
+    wire = Wire(targets=targets)
+    span = TracerProvider(shutdown_on_exit=False).get_tracer("t").start_span("GET", attributes={name: url})
+    out = wire.inject(trace.set_span_in_context(span))
+    assert "traceparent" in out
+    assert ("sentry-trace" in out) is expected
+    assert ("sentry-" in out.get("baggage", "")) is expected
+
+
+def test_outside_of_any_trace_nothing_is_written() -> None:
+    assert Wire().inject(Context()) == {}
+
+
+def test_a_header_that_grows_too_long_loses_the_last_members_whole() -> None:
+    wire = Wire(base={**BASE, "release": "r" * 5000})
+    context = Context()
+    for number in range(60):
+        context = baggage.set_baggage(f"k{number}", "v" * 150, context)
+    header = wire.inject(inside(context=context))["baggage"]
+    assert len(header) <= 8192
+    assert len(members(header)["sentry-release"]) == 512
+    assert all(len(value) == 150 for name, value in members(header).items() if name.startswith("k"))
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    wire = Wire()
+    for trace_id in range(1, 50):
+        wire.contexts.freeze(trace_id, {"public_key": str(trace_id)})
+    assert wire.contexts.of(49)["public_key"] == "49"
+    assert wire.contexts.of(1)["public_key"] == "key"
+
+
+@given(st.integers(1, 2**128 - 1))
+def test_the_random_number_is_that_of_consistent_sampling_turned_round(trace_id: int) -> None:
+    number = float(sample_rand(trace_id))
+    assert 0 <= number < 1
+    kept_share = 1 - (trace_id & (2**56 - 1)) / 2**56
+    assert abs(number - kept_share) < 2e-6
+
+
+@given(st.dictionaries(st.text(max_size=20), st.text(max_size=20), max_size=5), st.text(max_size=60))
+def test_whatever_the_headers_are_nothing_raises(items: dict[str, str], text: str) -> None:
+    header = ",".join(f"{name}={value}" for name, value in items.items())
+    wire = Wire()
+    _, context = wire.extract(baggage=header + text, sentry_trace=text, traceparent=text)
+    wire.inject(inside(context=context))
+    _, context = wire.extract(baggage=header + text, sentry_trace=f"{TRACE}-{SPAN}-1")
+    out = wire.inject(inside(context=context))
+    assert all(char >= " " for value in out.values() for char in value)
