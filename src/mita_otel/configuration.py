@@ -182,6 +182,7 @@ def _build(settings: _Settings, strict: bool, env: Mapping[str, str]) -> Telemet
             raise ConfigurationError(problem)
         _logger.error("%s", problem)
     provider, pipeline = _provide(policy, redactor, found.exporters, losses, resource)
+    _propagate(policy, ways_out)
     redact_propagation(redactor)
     flushables: list[Flushable] = [
         provider,
@@ -197,7 +198,6 @@ def _build(settings: _Settings, strict: bool, env: Mapping[str, str]) -> Telemet
     )
     if audit is not None:
         flushables.append(audit)
-    _propagate(policy, ways_out)
     applications = FastAPIInstrumentation(policy.instrumentation)
     engines = SQLAlchemyInstrumentation(policy.instrumentation)
     lifecycle = Lifecycle(
