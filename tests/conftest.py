@@ -41,6 +41,7 @@ def isolated_telemetry() -> Iterator[None]:
 
     from mita_otel import configuration
     from mita_otel.audit import current
+    from mita_otel.finance import runtime as finance
 
     with pytest.MonkeyPatch.context() as patch, sentry_sdk.isolation_scope():
         for module, name in (
@@ -54,6 +55,7 @@ def isolated_telemetry() -> Iterator[None]:
         patch.setattr(configuration, "_configured", None)
         patch.setattr(configuration, "_warned", set())
         patch.setattr(current, "_installed", None)
+        patch.setattr(finance, "_running", None)
         global_scope = sentry_sdk.get_global_scope()
         client = global_scope.client
         yield

@@ -24,6 +24,36 @@ if TYPE_CHECKING:
     )
     from mita_otel.configuration import configure
     from mita_otel.errors import ConfigurationError
+    from mita_otel.finance.api_request import monitor_api_request
+    from mita_otel.finance.contexts import (
+        clear_user,
+        set_compliance_context,
+        set_financial_user,
+        set_request_context,
+        set_transaction,
+    )
+    from mita_otel.finance.decorator import MissingUserError, financial_operation_monitor
+    from mita_otel.finance.dependency import request_operation
+    from mita_otel.finance.errors import (
+        capture_authentication_error,
+        capture_budget_error,
+        capture_compliance_error,
+        capture_financial_error,
+        capture_payment_error,
+        capture_security_error,
+        capture_transaction_error,
+    )
+    from mita_otel.finance.middleware import FinancialSentryMiddleware
+    from mita_otel.finance.monitors import (
+        financial_transaction_context,
+        monitor_financial_operation,
+        monitor_financial_performance,
+    )
+    from mita_otel.finance.names import FinancialErrorCategory, FinancialSeverity
+    from mita_otel.finance.people import UserContext
+    from mita_otel.finance.security import set_security_context
+    from mita_otel.finance.trail import add_financial_breadcrumb
+    from mita_otel.finance.transaction import FinancialContext
     from mita_otel.policy import Policy, PolicyError, load_policy
     from mita_otel.processors.log_redaction import LogRedactionProcessor
     from mita_otel.processors.metric_redaction import RedactedMetricExporter
@@ -42,7 +72,12 @@ __all__ = [
     "AuditOutcome",
     "BeforeSend",
     "ConfigurationError",
+    "FinancialContext",
+    "FinancialErrorCategory",
+    "FinancialSentryMiddleware",
+    "FinancialSeverity",
     "LogRedactionProcessor",
+    "MissingUserError",
     "Policy",
     "PolicyError",
     "RedactedMetricExporter",
@@ -53,11 +88,32 @@ __all__ = [
     "SentrySpanExporter",
     "Telemetry",
     "ThresholdProcessor",
+    "UserContext",
     "__version__",
+    "add_financial_breadcrumb",
+    "capture_authentication_error",
+    "capture_budget_error",
+    "capture_compliance_error",
+    "capture_financial_error",
+    "capture_payment_error",
+    "capture_security_error",
+    "capture_transaction_error",
+    "clear_user",
     "configure",
+    "financial_operation_monitor",
+    "financial_transaction_context",
     "get_audit_trail",
     "load_policy",
+    "monitor_api_request",
+    "monitor_financial_operation",
+    "monitor_financial_performance",
     "record_audit_event",
+    "request_operation",
+    "set_compliance_context",
+    "set_financial_user",
+    "set_request_context",
+    "set_security_context",
+    "set_transaction",
 ]
 
 _HOMES = {
@@ -66,7 +122,12 @@ _HOMES = {
     "AuditOutcome": "mita_otel.audit",
     "BeforeSend": "mita_otel.redaction",
     "ConfigurationError": "mita_otel.errors",
+    "FinancialContext": "mita_otel.finance.transaction",
+    "FinancialErrorCategory": "mita_otel.finance.names",
+    "FinancialSentryMiddleware": "mita_otel.finance.middleware",
+    "FinancialSeverity": "mita_otel.finance.names",
     "LogRedactionProcessor": "mita_otel.processors.log_redaction",
+    "MissingUserError": "mita_otel.finance.decorator",
     "Policy": "mita_otel.policy",
     "PolicyError": "mita_otel.policy",
     "RedactedMetricExporter": "mita_otel.processors.metric_redaction",
@@ -77,10 +138,31 @@ _HOMES = {
     "SentrySpanExporter": "mita_otel.sentry.exporter",
     "Telemetry": "mita_otel.telemetry",
     "ThresholdProcessor": "mita_otel.processors.threshold",
+    "UserContext": "mita_otel.finance.people",
+    "add_financial_breadcrumb": "mita_otel.finance.trail",
+    "capture_authentication_error": "mita_otel.finance.errors",
+    "capture_budget_error": "mita_otel.finance.errors",
+    "capture_compliance_error": "mita_otel.finance.errors",
+    "capture_financial_error": "mita_otel.finance.errors",
+    "capture_payment_error": "mita_otel.finance.errors",
+    "capture_security_error": "mita_otel.finance.errors",
+    "capture_transaction_error": "mita_otel.finance.errors",
+    "clear_user": "mita_otel.finance.contexts",
     "configure": "mita_otel.configuration",
+    "financial_operation_monitor": "mita_otel.finance.decorator",
+    "financial_transaction_context": "mita_otel.finance.monitors",
     "get_audit_trail": "mita_otel.audit",
     "load_policy": "mita_otel.policy",
+    "monitor_api_request": "mita_otel.finance.api_request",
+    "monitor_financial_operation": "mita_otel.finance.monitors",
+    "monitor_financial_performance": "mita_otel.finance.monitors",
     "record_audit_event": "mita_otel.audit",
+    "request_operation": "mita_otel.finance.dependency",
+    "set_compliance_context": "mita_otel.finance.contexts",
+    "set_financial_user": "mita_otel.finance.contexts",
+    "set_request_context": "mita_otel.finance.contexts",
+    "set_security_context": "mita_otel.finance.security",
+    "set_transaction": "mita_otel.finance.contexts",
 }
 
 

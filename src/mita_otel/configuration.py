@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 
 from opentelemetry import propagate, trace
@@ -19,8 +20,14 @@ from mita_otel import environment_variables as variables
 from mita_otel.audit.current import install as install_audit
 from mita_otel.audit.starting import start_audit
 from mita_otel.errors import ConfigurationError
+from mita_otel.finance.facts import known_attributes
+from mita_otel.finance.middleware import FinancialSentryMiddleware
+from mita_otel.finance.recording import capture_from_request, enrich_span
+from mita_otel.finance.runtime import FinanceRuntime
+from mita_otel.finance.runtime import install as install_finance
 from mita_otel.instrumentation.fastapi import FastAPIInstrumentation
 from mita_otel.instrumentation.sqlalchemy import SQLAlchemyInstrumentation
+from mita_otel.instrumentation.threads import carry_context_into_threads
 from mita_otel.lifecycle import Lifecycle
 from mita_otel.other_signals import start_logs, start_metrics
 from mita_otel.policy import Policy, PolicyError, default_policy, environment_name, salvage_policy
@@ -95,6 +102,7 @@ def configure(
 
 def _inert(settings: _Settings) -> Telemetry:
     install_audit(None)
+    install_finance(None)
     try:
         redactor = Redactor(settings.policy.redaction)
     except ConfigurationError:
@@ -187,8 +195,9 @@ def _build(settings: _Settings, strict: bool, env: Mapping[str, str]) -> Telemet
     flushables: list[Flushable] = [
         provider,
         *start_metrics(resource, redactor),
-        *start_logs(resource, redactor, ways_out.error_listeners),
+        *start_logs(resource, redactor, ways_out.error_listeners, known_attributes),
     ]
+    install_finance(FinanceRuntime(policy.finance))
     audit = start_audit(
         policy,
         redactor,
@@ -198,7 +207,8 @@ def _build(settings: _Settings, strict: bool, env: Mapping[str, str]) -> Telemet
     )
     if audit is not None:
         flushables.append(audit)
-    applications = FastAPIInstrumentation(policy.instrumentation)
+    middleware = FinancialSentryMiddleware if policy.finance.middleware else None
+    applications = FastAPIInstrumentation(policy.instrumentation, middleware, capture_from_request)
     engines = SQLAlchemyInstrumentation(policy.instrumentation)
     lifecycle = Lifecycle(
         policy.lifecycle,
@@ -214,13 +224,15 @@ def _build(settings: _Settings, strict: bool, env: Mapping[str, str]) -> Telemet
         flushables=flushables,
         applications=applications,
         engines=engines,
-        on_shutdown=lifecycle.remove,
+        on_shutdown=partial(_end, lifecycle),
     )
     disabled = {name.strip() for name in env.get(variables.DISABLED_INSTRUMENTATIONS, "").split(",")}
     if policy.instrumentation.fastapi != "off" and not disabled & {"fastapi", "*"}:
         applications.install()
     if policy.instrumentation.sqlalchemy and not disabled & {"sqlalchemy", "*"}:
         engines.install()
+    if policy.instrumentation.threads and not disabled & {"threading", "*"}:
+        carry_context_into_threads()
     lifecycle.install()
     _logger.info(
         "mita-otel %s: environment %s, exporters %s, fastapi %s",
@@ -248,6 +260,11 @@ def _propagate(policy: Policy, ways_out: WaysOut) -> None:
     )
 
 
+def _end(lifecycle: Lifecycle) -> None:
+    lifecycle.remove()
+    install_finance(None)
+
+
 def _provide(
     policy: Policy,
     redactor: Redactor,
@@ -258,7 +275,7 @@ def _provide(
     """Return the provider with our chain in it: a new one, or the host's, joined."""
     current = trace.get_tracer_provider()
     if isinstance(current, trace.ProxyTracerProvider):
-        pipeline = Pipeline(policy, redactor, exporters, losses)
+        pipeline = Pipeline(policy, redactor, exporters, losses, enrich=enrich_span)
         provider: TracerProvider = GuardedTracerProvider(
             pipeline.first,
             pipeline.fan_out,
@@ -287,7 +304,7 @@ def _join(
     pipelines: list[Pipeline] = []
 
     def build(present: tuple[SpanProcessor, ...]) -> SpanProcessor:
-        pipelines.append(Pipeline(policy, redactor, exporters, losses, behind=present))
+        pipelines.append(Pipeline(policy, redactor, exporters, losses, present, enrich_span))
         return pipelines[0].first
 
     _otel_compat.put_in_front(provider, build, lambda processor: pipelines[0].fan_out.add(processor))

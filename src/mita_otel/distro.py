@@ -54,7 +54,7 @@ def _disable_what_we_measure_ourselves() -> None:
     """
     asked = os.environ.get(variables.DISABLED_INSTRUMENTATIONS, "")
     os.environ[_ASKED] = asked
-    ours = ["sqlalchemy", "fastapi"]
+    ours = ["sqlalchemy", "fastapi", "threading"]
     if find_spec("fastapi") is not None:
         ours.append("starlette")  # FastAPI's base class: it would make a second SERVER span a request
     os.environ[variables.DISABLED_INSTRUMENTATIONS] = ",".join(filter(None, [asked, *ours]))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from opentelemetry import _logs, metrics
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
@@ -13,6 +14,7 @@ from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetr
 from opentelemetry.sdk.resources import Resource
 
 from mita_otel import _otel_compat
+from mita_otel.processors.context import ContextLogProcessor
 from mita_otel.processors.log_redaction import LogRedactionProcessor
 from mita_otel.processors.metric_redaction import RedactedMetricExporter, redact_reader
 from mita_otel.redaction import Redactor
@@ -66,7 +68,10 @@ def _join_metrics(redactor: Redactor) -> None:
 
 
 def start_logs(
-    resource: Resource, redactor: Redactor, listeners: Sequence[LogRecordProcessor] = ()
+    resource: Resource,
+    redactor: Redactor,
+    listeners: Sequence[LogRecordProcessor] = (),
+    known_here: Callable[[], Mapping[str, Any]] = dict,
 ) -> list[LoggerProvider]:
     """Start log records if `OTEL_LOGS_EXPORTER` asks for them, or somebody listens to errors; or join the host's.
 
@@ -75,6 +80,7 @@ def start_logs(
         redactor: What records pass before an exporter.
         listeners: Processors that take raw records and redact what they send themselves. The host's provider
             gets them, if there is one.
+        known_here: Returns the attributes that every record shows of the context it is emitted in.
 
     Returns:
         The provider, or nothing: nobody wants records, or the host's provider is not ours to end.
@@ -84,13 +90,14 @@ def start_logs(
     except RuntimeError as error:
         _logger.error("log records are not exported: %s; check OTEL_LOGS_EXPORTER", error)
         exporters = []
+    ours: tuple[LogRecordProcessor, ...] = (ContextLogProcessor(known_here), *listeners)
     if _otel_compat.has_logger_provider():
         present = _logs.get_logger_provider()
         if isinstance(present, LoggerProvider):
-            for listener in listeners:
-                present.add_log_record_processor(listener)
+            for processor in ours:
+                present.add_log_record_processor(processor)
             _otel_compat.put_before_log_processors(
-                present, lambda one: one if one in listeners else LogRedactionProcessor(redactor, one)
+                present, lambda one: one if one in ours else LogRedactionProcessor(redactor, one)
             )
         else:
             _logger.warning(
@@ -103,8 +110,8 @@ def start_logs(
     if not exporters and not listeners:
         return []
     provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
-    for listener in listeners:
-        provider.add_log_record_processor(listener)
+    for processor in ours:
+        provider.add_log_record_processor(processor)
     for exporter in exporters:
         provider.add_log_record_processor(LogRedactionProcessor(redactor, BatchLogRecordProcessor(exporter)))
     _logs.set_logger_provider(provider)

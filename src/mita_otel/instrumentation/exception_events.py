@@ -16,9 +16,11 @@ from opentelemetry import _logs, trace
 from opentelemetry._logs import SeverityNumber
 
 from mita_otel import semconv
-from mita_otel.captured import remember_request, request_of
+from mita_otel.captured import event_id_of, remember_request, request_of
 from mita_otel.instrumentation.request_facts import request_facts
 from mita_otel.policy.sections import InstrumentationPolicy
+
+Capture = Callable[[Exception, bool], object]
 
 
 class ErrorReports:
@@ -27,10 +29,14 @@ class ErrorReports:
     Args:
         policy: Which answers are errors, and whether the request's body belongs to the report.
         native: Whether FastAPI's own telemetry makes the spans and logs unhandled exceptions.
+        capture: Takes an error first, and whether it was handled; marks it if it reports it with what it knows.
     """
 
-    def __init__(self, policy: InstrumentationPolicy, *, native: bool) -> None:
+    def __init__(
+        self, policy: InstrumentationPolicy, *, native: bool, capture: Capture | None = None
+    ) -> None:
         self._policy = policy
+        self._capture = capture
         self._native = native
         self._failed = frozenset(
             code for first, last in policy.failed_ranges() for code in range(first, last + 1)
@@ -62,7 +68,8 @@ class ErrorReports:
             scope = getattr(args[0], "scope", None)
             if request_of(error) is None:
                 self._remember(error, scope)
-                _log(error, handled=True, body="HTTP exception with a server error's status")
+                if not self._is_captured(error, handled=True):
+                    _log(error, handled=True, body="HTTP exception with a server error's status")
         return wrapped(*args, **kwargs)
 
     def _call(
@@ -79,11 +86,17 @@ class ErrorReports:
             # A mounted application has handlers of its own: the exception comes by twice.
             if request_of(error) is None:
                 self._remember(error, args[0] if args else kwargs.get("scope"))
+                captured = self._is_captured(error, handled=False)
                 if self._native:
                     _record(error)
-                else:
+                elif not captured:
                     _log(error, handled=False, body="Unhandled exception in FastAPI request")
             raise
+
+    def _is_captured(self, error: Exception, *, handled: bool) -> bool:
+        if self._capture is not None:
+            self._capture(error, handled)
+        return event_id_of(error) is not None
 
     def _remember(self, error: Exception, scope: Any) -> None:
         facts = request_facts(scope) if isinstance(scope, dict) else {}

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import wrapt
 
-from mita_otel.instrumentation.exception_events import ErrorReports
+from mita_otel.instrumentation.exception_events import Capture, ErrorReports
 from mita_otel.policy.sections import InstrumentationPolicy
 
 Source = Literal["native", "contrib", "off"]
@@ -37,10 +37,19 @@ class FastAPIInstrumentation:
 
     Args:
         policy: Whose telemetry, and how much of it.
+        middleware: An ASGI middleware that every application gets, unless it has it.
+        capture: Takes unhandled exceptions first; see `ErrorReports`.
     """
 
-    def __init__(self, policy: InstrumentationPolicy) -> None:
+    def __init__(
+        self,
+        policy: InstrumentationPolicy,
+        middleware: type[Any] | None = None,
+        capture: Capture | None = None,
+    ) -> None:
         self._policy = policy
+        self._middleware = middleware
+        self._capture = capture
 
     def install(self) -> None:
         """Measure every application that is made from now on; waits for fastapi's import."""
@@ -51,7 +60,7 @@ class FastAPIInstrumentation:
             wrapt.wrap_function_wrapper(module, "FastAPI.__init__", init)
             source = fastapi_source(self._policy, has_native)
             if source != "off":
-                ErrorReports(self._policy, native=source == "native").install()
+                ErrorReports(self._policy, native=source == "native", capture=self._capture).install()
 
         wrapt.register_post_import_hook(patch, "fastapi.applications")
 
@@ -59,6 +68,7 @@ class FastAPIInstrumentation:
         """Measure an application that exists already."""
         from fastapi import FastAPI
 
+        self._add_middleware(app)
         source = fastapi_source(self._policy, has_native_telemetry(FastAPI))
         if source == "contrib":
             self._contrib(app)
@@ -81,8 +91,16 @@ class FastAPIInstrumentation:
             wrapped(*args, **kwargs)
             if source == "contrib":
                 self._contrib(instance)
+            self._add_middleware(instance)
 
         return init
+
+    def _add_middleware(self, app: Any) -> None:
+        """Add the middleware first, so that whatever the service adds later stands outside: its authentication, say."""
+        present = {entry.cls for entry in getattr(app, "user_middleware", ())}
+        serves = getattr(app, "middleware_stack", None) is not None
+        if self._middleware is not None and self._middleware not in present and not serves:
+            app.add_middleware(self._middleware)
 
     def _contrib(self, app: Any) -> None:
         from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mita_otel.policy.audit import AuditPolicy
+from mita_otel.policy.finance import FinancePolicy
 from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.policy.sampling import SamplingPolicy
 from mita_otel.policy.sections import (
@@ -28,6 +29,7 @@ class Policy(Section):
     sampling: SamplingPolicy
     summary: SummaryPolicy
     redaction: RedactionPolicy
+    finance: FinancePolicy
     export: ExportPolicy
     sentry: SentryPolicy
     instrumentation: InstrumentationPolicy

@@ -92,6 +92,8 @@ class InstrumentationPolicy(Section):
     """Whether SQLAlchemy's statements become spans."""
     sqlalchemy_connect_spans: bool
     """Whether waiting for a connection of the pool becomes a span."""
+    threads: bool
+    """Whether threads and thread pools inherit the context of the code that starts them."""
 
     def failed_ranges(self) -> list[tuple[int, int]]:
         """Return `failed_request_status_codes` as pairs of the first and the last status."""

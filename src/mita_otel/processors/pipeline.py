@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.sdk.trace import Span, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter
 
 from mita_otel.policy import Policy
+from mita_otel.processors.context import ContextProcessor
 from mita_otel.processors.export_queue import ExportQueue
 from mita_otel.processors.fan_out import FanOut
 from mita_otel.processors.hand_off import HandOff
@@ -18,7 +19,7 @@ from mita_otel.redaction import Redactor
 
 
 class Pipeline:
-    """Hand-off, limits, redaction, exporters.
+    """Hand-off, context, limits, redaction, exporters.
 
     Args:
         policy: The policy.
@@ -26,6 +27,7 @@ class Pipeline:
         exporters: Names and exporters; each gets a queue of its own.
         losses: Where lost spans are counted.
         behind: Processors of third parties that shall get redacted spans as well.
+        enrich: Sets what is known of user and transaction on each span that begins.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class Pipeline:
         exporters: Sequence[tuple[str, SpanExporter]],
         losses: Losses,
         behind: Sequence[SpanProcessor] = (),
+        enrich: Callable[[Span], None] | None = None,
     ) -> None:
         self.exporters = dict(exporters)
         queue = policy.export.queue
@@ -55,5 +58,7 @@ class Pipeline:
         )
         chain: SpanProcessor = RedactionProcessor(redactor, self.fan_out)
         chain = ThresholdProcessor(policy.thresholds, chain)
+        if enrich is not None:
+            chain = ContextProcessor(enrich, chain)
         self.first: SpanProcessor = HandOff(queue, chain, losses)
         """The processor that a tracer provider gets."""

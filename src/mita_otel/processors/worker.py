@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import os
 import threading
@@ -109,7 +110,8 @@ class BoundedWorker(Generic[T]):
             if self._thread is None and not self._stopping:
                 thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 try:
-                    thread.start()
+                    # In a context of its own: the one that is current may be a request's, and ends before this.
+                    contextvars.Context().run(thread.start)
                 except RuntimeError:  # the interpreter is on its way out: `flush` does the work itself
                     return
                 self._thread = thread

@@ -1,0 +1,136 @@
+"""From an exception and what the caller says to an event that leaves; once for each exception."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from mita_otel import semconv
+from mita_otel.captured import event_id_of, mark
+from mita_otel.finance.event_id import EventId
+from mita_otel.finance.events import Happening, send, signal
+from mita_otel.finance.facts import Facts, known_facts
+from mita_otel.finance.fingerprint import fingerprint
+from mita_otel.finance.money import Amount
+from mita_otel.finance.names import FinancialErrorCategory, FinancialSeverity, name_of, severity_of
+from mita_otel.finance.people import UserContext, UserId
+from mita_otel.finance.request import RequestState, request_state, scope_of
+from mita_otel.finance.runtime import FinanceRuntime
+from mita_otel.finance.transaction import FinancialContext, TransactionId
+
+Category = FinancialErrorCategory | str
+"""A category of the guide, or one that the policy adds."""
+Severity = FinancialSeverity | str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What somebody says of an exception; see `capture_financial_error`."""
+
+    exception: BaseException
+    category: Category | None = None
+    severity: Severity | None = None
+    user_id: UserId | None = None
+    transaction_id: TransactionId | None = None
+    amount: Amount | None = None
+    currency: str | None = None
+    request: object = None
+    additional: Mapping[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    fingerprint: Sequence[str] = ()
+    handled: bool = True
+
+
+def capture(report: Report, runtime: FinanceRuntime) -> EventId:
+    """Send the error, unless the exception became an event before; return the event's id."""
+    exception = report.exception
+    standing = event_id_of(exception)
+    if standing is not None:
+        return EventId(standing)
+    event_id = EventId.new()
+    if (first := mark(exception, event_id)) != event_id:
+        return EventId(first)  # another thread was quicker
+    facts = facts_for(report, runtime)
+    category = name_of(report.category) or facts.category or FinancialErrorCategory.SYSTEM_ERROR.value
+    severity = severity_of(report.severity) or runtime.operations.severity(category)
+    speaks = text_of(exception) is not None
+    happening = Happening(
+        name=semconv.ERROR_EVENT,
+        message=message_of(exception),
+        severity=severity,
+        category=category,
+        event_id=event_id,
+        facts=facts,
+        exception=exception if speaks else None,
+        attributes={} if speaks else _spelled_out(exception),
+        handled=report.handled,
+        contexts={"additional": report.additional} if report.additional else {},
+        tags=report.tags,
+        fingerprint=list(report.fingerprint) or fingerprint(exception, category),
+    )
+    send(happening, runtime)
+    runtime.errors.add(1, {"category": category, "severity": severity.value})
+    runtime.tell_audit(signal(happening, runtime, kind="error", name=category, outcome="failure"))
+    return event_id
+
+
+def facts_for(report: Report, runtime: FinanceRuntime) -> Facts:
+    """Return what is known here, and over it what the caller says."""
+    facts = known_facts()
+    scope = scope_of(report.request) if report.request is not None else None
+    if facts.shared is None and scope is not None:
+        facts = replace(facts, shared=request_state(scope) or RequestState(scope, runtime))
+    if facts.shared is not None:
+        facts.shared.settle()
+        facts = facts.over(facts.shared.facts)
+    if report.user_id is not None:
+        facts = replace(facts, user=same_user(facts.user, report.user_id))
+    if report.transaction_id is not None or report.amount is not None or report.currency is not None:
+        transaction = same_transaction(
+            facts.transaction, report.transaction_id, report.amount, report.currency
+        )
+        facts = replace(facts, transaction=transaction)
+    return facts
+
+
+def same_user(known: UserContext | None, user_id: UserId) -> UserContext:
+    """Return the known user if it is this one, else this one, of whom only the id is known."""
+    return known if known is not None and known.id == str(user_id) else UserContext(user_id)
+
+
+def same_transaction(
+    known: FinancialContext | None,
+    transaction_id: TransactionId | None,
+    amount: Amount | None,
+    currency: str | None,
+) -> FinancialContext:
+    """Return the known transaction with what is new about it; of another transaction nothing is kept."""
+    if known is None or (
+        transaction_id is not None and known.id is not None and known.id != str(transaction_id)
+    ):
+        return FinancialContext(transaction_id, amount, currency)
+    news: dict[str, Any] = {"transaction_id": transaction_id, "amount": amount, "currency": currency}
+    return replace(known, **{name: value for name, value in news.items() if value is not None})
+
+
+def message_of(exception: BaseException) -> str:
+    """Return what the exception says, or its type's name if it says nothing."""
+    return text_of(exception) or type(exception).__qualname__
+
+
+def text_of(exception: BaseException) -> str | None:
+    """Return the exception's text; None if its own code fails to make one."""
+    try:
+        return str(exception)
+    except Exception:  # noqa: BLE001 - an application's class may do anything
+        return None
+
+
+def _spelled_out(exception: BaseException) -> dict[str, str]:
+    """Return the attributes that the SDK would make of an exception, of one whose text it would stumble over."""
+    return {
+        semconv.EXCEPTION_TYPE: type(exception).__qualname__,
+        semconv.EXCEPTION_STACKTRACE: "".join(traceback.format_exception(exception)),
+    }

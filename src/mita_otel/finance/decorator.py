@@ -1,0 +1,232 @@
+"""`@financial_operation_monitor`: each call of a function is a run of a financial operation."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
+from typing import Any, Final, ParamSpec, TypeVar, cast, overload
+
+from mita_otel.finance.capture import Category, Severity
+from mita_otel.finance.facts import known_facts
+from mita_otel.finance.operation import Expected, FinancialOperation, OperationKind
+from mita_otel.finance.runtime import FinanceRuntime, running
+from mita_otel.finance.security import report_security
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Arguments = Mapping[str, Any]
+MakeOperation = Callable[[Arguments], FinancialOperation]
+
+WITHOUT_USER: Final = "operation_without_user"
+"""Type of the security event that a missing user is."""
+_READ: Final = ("user_id", "transaction_id", "amount", "currency")
+"""Parameters of a decorated function that say what its operation is about."""
+
+
+class MissingUserError(PermissionError):
+    """An operation that requires a user was called without one, and the policy says `raise`."""
+
+
+@overload
+def financial_operation_monitor(operation_name: Callable[P, R], /) -> Callable[P, R]: ...
+@overload
+def financial_operation_monitor(
+    operation_name: str | None = None,
+    category: Category | None = None,
+    track_performance: bool = True,
+    require_user: bool = False,
+    *,
+    severity: Severity | None = None,
+    expected_errors: Expected = (),
+    kind: OperationKind = "financial",
+) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+def financial_operation_monitor(
+    operation_name: Callable[..., Any] | str | None = None,
+    category: Category | None = None,
+    track_performance: bool = True,
+    require_user: bool = False,
+    *,
+    severity: Severity | None = None,
+    expected_errors: Expected = (),
+    kind: OperationKind = "financial",
+) -> Any:
+    """Make each call of a function a run of a financial operation. Functions, coroutines, generators and methods.
+
+    The function's own parameters `user_id`, `transaction_id`, `amount` and `currency` say what it is about.
+
+    Args:
+        operation_name: As in `process_payment`. None: the function's name.
+        category: None: the policy's tables say.
+        track_performance: Whether it has a span, and so a limit. Errors are captured anyway.
+        require_user: Whether a call needs a user: the parameter, or the one that is known. Without one the policy
+            says what happens (`finance.operations.require_user`): a security event, or `MissingUserError`.
+        severity: How bad an error is that leaves it. None: what the policy says of the category.
+        expected_errors: Exceptions that are outcomes of the business, no errors.
+        kind: `background` has the limit of background tasks.
+
+    Example:
+        >>> @financial_operation_monitor("process_payment", FinancialErrorCategory.PAYMENT_PROCESSING)
+        ... async def process_payment(user_id: str, amount: Decimal, currency: str) -> None: ...
+    """
+    if callable(operation_name):
+        return financial_operation_monitor()(operation_name)
+
+    def monitored(function: Callable[P, R]) -> Callable[P, R]:
+        name = str(operation_name or getattr(function, "__name__", "operation"))
+
+        def make(arguments: Arguments) -> FinancialOperation:
+            return FinancialOperation(
+                name,
+                category=category,
+                kind=kind,
+                severity=severity,
+                expected_errors=expected_errors,
+                measured=track_performance,
+                **arguments,
+            )
+
+        return decorate(function, make, require_user=require_user)
+
+    return monitored
+
+
+def decorate(function: Callable[P, R], make: MakeOperation, *, require_user: bool = False) -> Callable[P, R]:
+    """Return the function, each call of which runs in an operation that `make` makes of its arguments."""
+    if isinstance(function, staticmethod | classmethod):
+        wrapped = decorate(function.__func__, make, require_user=require_user)
+        return cast("Callable[P, R]", type(function)(wrapped))
+    read = _reader(function)
+
+    def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> FinancialOperation:
+        runtime = running()
+        if runtime is None:
+            return make({})  # does nothing
+        arguments = read(args, kwargs)
+        operation = make(arguments)
+        if require_user and arguments.get("user_id") is None and known_facts().user is None:
+            _miss_user(operation, runtime)
+        return operation
+
+    if inspect.isasyncgenfunction(function):
+        return cast("Callable[P, R]", _async_generator(function, begin))
+    if inspect.isgeneratorfunction(function):
+        return cast("Callable[P, R]", _generator(function, begin))
+    if inspect.iscoroutinefunction(function):
+        return cast("Callable[P, R]", _coroutine(function, begin))
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        if running() is None:
+            return function(*args, **kwargs)
+        with begin(args, kwargs):
+            return function(*args, **kwargs)
+
+    return run
+
+
+Begin = Callable[[tuple[Any, ...], dict[str, Any]], FinancialOperation]
+
+
+def _coroutine(function: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
+    @functools.wraps(function)
+    async def run(*args: Any, **kwargs: Any) -> Any:
+        if running() is None:
+            return await function(*args, **kwargs)
+        with begin(args, kwargs):
+            return await function(*args, **kwargs)
+
+    return run
+
+
+def _generator(function: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
+    """A generator's operation is current while the generator runs, not while its caller does."""
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        with begin(args, kwargs) as operation:
+            inner = function(*args, **kwargs)
+            try:
+                value = next(inner)
+                while True:
+                    operation.suspend()
+                    try:
+                        sent = yield value
+                    except GeneratorExit:
+                        operation.resume()
+                        raise
+                    except BaseException as error:  # noqa: BLE001 - thrown in by the caller: the generator's to handle
+                        operation.resume()
+                        value = inner.throw(error)
+                    else:
+                        operation.resume()
+                        value = next(inner) if sent is None else inner.send(sent)
+            except StopIteration as stop:
+                return stop.value
+            finally:
+                inner.close()
+
+    return run
+
+
+def _async_generator(function: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
+    @functools.wraps(function)
+    async def run(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        with begin(args, kwargs) as operation:
+            inner = function(*args, **kwargs)
+            try:
+                value = await anext(inner)
+                while True:
+                    operation.suspend()
+                    try:
+                        sent = yield value
+                    except GeneratorExit:
+                        operation.resume()
+                        raise
+                    except BaseException as error:  # noqa: BLE001 - as above
+                        operation.resume()
+                        value = await inner.athrow(error)
+                    else:
+                        operation.resume()
+                        value = await inner.asend(sent)
+            except StopAsyncIteration:
+                return
+            finally:
+                await inner.aclose()
+
+    return run
+
+
+def _reader(function: Callable[..., Any]) -> Callable[[tuple[Any, ...], dict[str, Any]], dict[str, Any]]:
+    """Return what reads a call's user, transaction and amount, wherever the function has parameters of that name."""
+    try:
+        parameters: Iterable[inspect.Parameter] = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        parameters = ()
+    known = {
+        parameter.name: (position, None if parameter.default is parameter.empty else parameter.default)
+        for position, parameter in enumerate(parameters)
+        if parameter.name in _READ and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    }
+
+    def read(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        found = {}
+        for name, (position, default) in known.items():
+            value = kwargs[name] if name in kwargs else args[position] if position < len(args) else default
+            if value is not None:
+                found[name] = value
+        return found
+
+    return read
+
+
+def _miss_user(operation: FinancialOperation, runtime: FinanceRuntime) -> None:
+    message = f"the operation {operation.name} requires a user, and none is known"
+    runtime.guard(
+        "a security event", report_security, runtime, WITHOUT_USER, details={"operation": operation.name}
+    )
+    if runtime.policy.operations.require_user == "raise":
+        raise MissingUserError(
+            f"{message}: pass user_id, or call set_financial_user() first "
+            "(finance.operations.require_user of the policy says that it must be there)"
+        )

@@ -1,0 +1,214 @@
+"""How an error or an event leaves: one log record in the current trace, and a mark on the span."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from opentelemetry import context, trace
+from opentelemetry._logs import SeverityNumber
+from opentelemetry.context import Context
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanKind,
+    Status,
+    StatusCode,
+    format_span_id,
+    format_trace_id,
+)
+
+from mita_otel import semconv
+from mita_otel.finance.audit_sink import AuditSignal
+from mita_otel.finance.facts import Facts, breadcrumbs_here
+from mita_otel.finance.names import FinancialSeverity, at_least, severity_of
+from mita_otel.finance.plain import plain_mapping
+from mita_otel.finance.runtime import FinanceRuntime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Happening:
+    """An error or event that is to leave."""
+
+    name: str
+    """Its event name: `mita.error`, `mita.security` or `mita.compliance`."""
+    message: str
+    severity: FinancialSeverity
+    facts: Facts
+    """Everything that is known where it happened."""
+    category: str | None = None
+    event_id: str | None = None
+    """None: it becomes no issue."""
+    exception: BaseException | None = None
+    handled: bool = True
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    """Attributes of its own."""
+    contexts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Contexts of its own; one that the facts have too is merged over theirs."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    fingerprint: Sequence[str] = ()
+
+
+def send(happening: Happening, runtime: FinanceRuntime) -> None:
+    """Emit the log record, mark the span, count."""
+    within = _context_of(happening.facts)
+    mapping = runtime.policy.severities[happening.severity.value]
+    attributes = _attributes(happening, runtime)
+    runtime.guard(
+        "a log record processor",
+        runtime.logger.emit,
+        timestamp=time.time_ns(),
+        context=within,
+        severity_number=SeverityNumber(mapping.number),
+        severity_text=mapping.text,
+        body=happening.message,
+        attributes=attributes,
+        event_name=happening.name,
+        exception=happening.exception,
+    )
+    span = trace.get_current_span(within)
+    _mark(span, happening, failed=mapping.failure and happening.name == semconv.ERROR_EVENT)
+    server_span = happening.facts.shared.server_span if happening.facts.shared is not None else None
+    if server_span is not None and server_span is not span:
+        _mark(server_span, happening, failed=False, event=False)
+
+
+def signal(
+    happening: Happening,
+    runtime: FinanceRuntime,
+    *,
+    kind: Literal["error", "security", "compliance"],
+    name: str,
+    outcome: str,
+    details: Mapping[str, Any] | None = None,
+) -> AuditSignal:
+    """Return what the audit trail hears of it."""
+    facts = happening.facts
+    span_context = trace.get_current_span(_context_of(facts)).get_span_context()
+    money = _money(facts, runtime)
+    request = facts.shared.request_context() if facts.shared is not None else {}
+    return AuditSignal(
+        kind=kind,
+        name=name,
+        outcome=outcome,
+        time_ns=time.time_ns(),
+        category=happening.category,
+        severity=happening.severity.value,
+        event_id=happening.event_id,
+        user_id=facts.user.id if facts.user is not None else None,
+        transaction_id=facts.transaction.id if facts.transaction is not None else None,
+        amount=money.get("amount"),
+        currency=money.get("currency"),
+        request_id=facts.request_id,
+        address=request.get("client_address"),
+        trace_id=format_trace_id(span_context.trace_id) if span_context.is_valid else None,
+        span_id=format_span_id(span_context.span_id) if span_context.is_valid else None,
+        details=details if details is not None else plain_mapping(happening.contexts, runtime.policy.context),
+    )
+
+
+def _context_of(facts: Facts) -> Context:
+    """Return the context whose span the event belongs to: the current one, else the request's, though it ended."""
+    here = context.get_current()
+    if trace.get_current_span(here).get_span_context().is_valid or facts.shared is None:
+        return here
+    server_span = facts.shared.server_span
+    if server_span is None:
+        return here
+    return trace.set_span_in_context(NonRecordingSpan(server_span.get_span_context()), here)
+
+
+def _attributes(happening: Happening, runtime: FinanceRuntime) -> dict[str, Any]:
+    facts = happening.facts
+    money = _money(facts, runtime)
+    contexts = _contexts(happening, runtime, money)
+    optional = {
+        semconv.EVENT_ID: happening.event_id,
+        semconv.ERROR_CATEGORY: happening.category,
+        semconv.OPERATION: facts.operation,
+        semconv.FINGERPRINT: list(happening.fingerprint) or None,
+        semconv.AMOUNT: money.get("amount"),
+        semconv.CURRENCY: money.get("currency"),
+        semconv.BREADCRUMBS: [dict(crumb) for crumb in breadcrumbs_here()] or None,
+    }
+    return {
+        **facts.attributes,
+        **{name: value for name, value in optional.items() if value is not None},
+        semconv.SEVERITY: happening.severity.value,
+        semconv.HANDLED: happening.handled,
+        semconv.CONTEXTS: contexts,
+        semconv.TAGS: _tags(happening),
+        **happening.attributes,
+    }
+
+
+def _money(facts: Facts, runtime: FinanceRuntime) -> dict[str, str]:
+    if facts.transaction is None:
+        return {}
+    currency = runtime.money.currency(facts.transaction.currency)
+    amount = runtime.money.amount(facts.transaction.amount, currency)
+    return {name: value for name, value in (("amount", amount), ("currency", currency)) if value is not None}
+
+
+def _contexts(happening: Happening, runtime: FinanceRuntime, money: Mapping[str, str]) -> dict[str, Any]:
+    facts, shared = happening.facts, happening.facts.shared
+    financial: dict[str, Any] = {
+        "category": happening.category,
+        "severity": happening.severity.value,
+        "operation": facts.operation,
+        "transaction_id": facts.transaction.id if facts.transaction is not None else None,
+        **money,
+        **(facts.transaction.details() if facts.transaction is not None else {}),
+    }
+    performance = shared.performance() if shared is not None else {}
+    if facts.started is not None:
+        performance["operation_ms"] = round((runtime.clock() - facts.started) * 1000, 3)
+    known: dict[str, Mapping[str, Any]] = {
+        "financial": financial,
+        "user": facts.user.context() if facts.user is not None else {},
+        "request": shared.request_context() if shared is not None else {},
+        "compliance": facts.compliance or {},
+        "security": facts.security or {},
+        "performance": performance,
+    }
+    names = {**known, **happening.contexts}
+    merged = {name: {**known.get(name, {}), **happening.contexts.get(name, {})} for name in names}
+    plain = {name: plain_mapping(members, runtime.policy.context) for name, members in merged.items()}
+    return {name: members for name, members in plain.items() if members}
+
+
+def _tags(happening: Happening) -> dict[str, str]:
+    facts = happening.facts
+    found = {
+        "financial_service": "true",
+        "severity": happening.severity.value,
+        "error_category": happening.category,
+        "financial_operation": facts.operation,
+        "transaction_id": facts.transaction.id if facts.transaction is not None else None,
+        **(facts.tags or {}),
+        **happening.tags,
+    }
+    return {str(name): str(value) for name, value in found.items() if value is not None}
+
+
+def _mark(span: trace.Span, happening: Happening, *, failed: bool, event: bool = True) -> None:
+    """Let the span say what happened in it: the worst of what did."""
+    if not span.is_recording():
+        return
+    known = severity_of((getattr(span, "attributes", None) or {}).get(semconv.SEVERITY))
+    marks = {semconv.SEVERITY: happening.severity.value}
+    if happening.category is not None:
+        marks[semconv.ERROR_CATEGORY] = happening.category
+    if happening.event_id is not None:
+        marks[semconv.EVENT_ID] = happening.event_id
+    if known is None or at_least(happening.severity, known.value):
+        span.set_attributes(marks)
+    if event:
+        if happening.exception is not None:
+            marks[semconv.ERROR_TYPE] = type(happening.exception).__qualname__
+        span.add_event(happening.name, {**marks, **happening.attributes})
+    # A request that answered in spite of an error did not fail: its status code says what it did.
+    answered = happening.handled and getattr(span, "kind", None) is SpanKind.SERVER
+    if failed and not answered:
+        span.set_status(Status(StatusCode.ERROR, happening.message))

@@ -1,0 +1,180 @@
+"""What is known where code runs: the user, the transaction, the operation; carried in OpenTelemetry's context.
+
+`Facts` are immutable and live in the context, so they follow tasks and threads, end with the span or operation
+that they were set in, and cannot leak to a neighbour. `Shared` stands beside them for one request: a fact that
+a dependency found out in a thread of its own reaches the rest of that request by it, and nobody else. It has a
+context variable of its own as well, since an instrumentation that continues a trace begins with an empty context.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Mapping
+from contextvars import ContextVar, Token
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any, Final
+
+from opentelemetry import context, trace
+from opentelemetry.context import Context
+
+from mita_otel import semconv
+from mita_otel.finance.people import UserContext
+from mita_otel.finance.transaction import FinancialContext
+
+Breadcrumb = Mapping[str, Any]
+"""timestamp (seconds since the epoch), message, category, level, data."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known here. None: nothing, or nothing else than what the request knows."""
+
+    user: UserContext | None = None
+    transaction: FinancialContext | None = None
+    operation: str | None = None
+    category: str | None = None
+    compliance: Mapping[str, Any] | None = None
+    security: Mapping[str, Any] | None = None
+    pci: bool | None = None
+    """Whether cardholder data is handled."""
+    request_id: str | None = None
+    started: float | None = None
+    """When the operation began, on the runtime's clock."""
+    tags: Mapping[str, str] | None = None
+    breadcrumbs: tuple[Breadcrumb, ...] = ()
+    """Outside of a request; inside of one they are the request's."""
+    shared: Shared | None = None
+
+    @cached_property
+    def attributes(self) -> dict[str, Any]:
+        """What every span below shows of these facts."""
+        found: dict[str, Any] = self.user.attributes() if self.user is not None else {}
+        compliance = self.compliance or {}
+        optional = {
+            semconv.TRANSACTION_ID: self.transaction.id if self.transaction is not None else None,
+            semconv.OPERATION_PART_OF: self.operation,
+            semconv.COMPLIANCE_REGULATION: compliance.get("regulation"),
+            semconv.COMPLIANCE_REQUIREMENT: compliance.get("requirement"),
+            semconv.COMPLIANCE_STATUS: compliance.get("status"),
+            semconv.SECURITY_EVENT_TYPE: self.security.get("event_type") if self.security else None,
+            semconv.PCI_SCOPE: self.pci,
+            semconv.REQUEST_ID: self.request_id,
+        }
+        found.update({name: value for name, value in optional.items() if value is not None})
+        return found
+
+    def over(self, base: Facts) -> Facts:
+        """Return these facts, and those of `base` where these are None."""
+        missing = {
+            name: getattr(base, name)
+            for name in _MERGED
+            if getattr(self, name) is None and getattr(base, name)
+        }
+        return replace(self, **missing) if missing else self
+
+
+class Shared:
+    """What all tasks and threads of one request see.
+
+    Args:
+        facts: What is known when it begins.
+        max_breadcrumbs: How many of the newest breadcrumbs are kept.
+        server_span: The request's span, if it has begun.
+    """
+
+    def __init__(self, facts: Facts, max_breadcrumbs: int, server_span: trace.Span | None = None) -> None:
+        self.facts = facts
+        """What is known of the whole request. Replaced by `know`, never changed."""
+        self.alone = Facts(shared=self)
+        """What is known where nothing but the request is."""
+        self._lock = threading.Lock()
+        self.breadcrumbs: deque[Breadcrumb] = deque(maxlen=max_breadcrumbs)
+        self.server_span = server_span
+        """The request's span; it may begin later than the middleware."""
+
+    def know(self, **news: Any) -> None:
+        """Know more of the whole request, from any of its threads."""
+        with self._lock:
+            self.facts = replace(self.facts, **news)
+
+    def look(self) -> None:
+        """Find out what has become known since the last look. Called often."""
+
+    def settle(self) -> None:
+        """Find out for good: an error or the answer needs to know."""
+
+    def request_context(self) -> dict[str, Any]:
+        """Return what an error shows of the request."""
+        return {}
+
+    def performance(self) -> dict[str, Any]:
+        """Return what an error shows of the request's time."""
+        return {}
+
+
+NOTHING: Final = Facts()
+_MERGED: Final = tuple(one.name for one in fields(Facts) if one.name not in {"shared", "breadcrumbs"})
+_KEY: Final = context.create_key("mita_otel.finance")
+_request: Final[ContextVar[Shared | None]] = ContextVar("mita_otel_request", default=None)
+
+
+def local_facts(within: Context | None = None) -> Facts:
+    """Return the facts that were set in this context, without those of the request."""
+    found = context.get_value(_KEY, within)
+    if isinstance(found, Facts):
+        return found
+    shared = _request.get()
+    return NOTHING if shared is None else shared.alone
+
+
+def enter_request(shared: Shared) -> Token[Shared | None]:
+    """Serve a request from here on, until `leave_request`."""
+    return _request.set(shared)
+
+
+def leave_request(token: Token[Shared | None]) -> None:
+    """Serve it no more."""
+    _request.reset(token)
+
+
+def known_facts() -> Facts:
+    """Return everything that is known here."""
+    facts = local_facts()
+    if facts.shared is None:
+        return facts
+    facts.shared.look()
+    return facts.over(facts.shared.facts)
+
+
+def known_attributes() -> Mapping[str, Any]:
+    """Return what a span or log record that begins here shows. Cheap where nothing is known."""
+    facts = local_facts()
+    if facts is NOTHING:
+        return {}
+    shared = facts.shared
+    if shared is None:
+        return facts.attributes
+    shared.look()
+    return {**shared.facts.attributes, **facts.attributes} if facts.attributes else shared.facts.attributes
+
+
+def breadcrumbs_here() -> tuple[Breadcrumb, ...]:
+    """Return the breadcrumbs that an error here carries, oldest first."""
+    facts = local_facts()
+    return facts.breadcrumbs if facts.shared is None else tuple(facts.shared.breadcrumbs)
+
+
+def with_facts(facts: Facts, base: Context | None = None) -> Context:
+    """Return a context in which these facts are known."""
+    return context.set_value(_KEY, facts, base)
+
+
+def learn(**news: Any) -> Facts:
+    """Know more from here on, until the enclosing span or operation ends; in a request, until that ends."""
+    facts = replace(local_facts(), **news)
+    if facts.shared is not None:
+        facts.shared.know(**news)
+    context.attach(with_facts(facts))
+    return facts

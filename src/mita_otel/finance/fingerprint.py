@@ -1,0 +1,74 @@
+"""What makes two errors the same issue: their category, their type, and the place in the application's own code.
+
+Messages vary (ids, amounts, addresses) and so do the frames of libraries; the function of the application that
+failed does not. A payment gateway's outage is one issue, however many payments it takes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from functools import lru_cache
+from pathlib import Path
+from types import FrameType
+
+_LIBRARIES = tuple(
+    {
+        path
+        for name in ("stdlib", "platstdlib", "purelib", "platlib")
+        if (path := sysconfig.get_paths().get(name))
+    }
+)
+_PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+_OURS = f"{Path(__file__).parents[1]}{os.sep}"
+_MAX_FRAMES = 1000
+
+
+def fingerprint(exception: BaseException, category: str) -> list[str]:
+    """Return what the error is grouped by.
+
+    Args:
+        exception: The exception, raised or not.
+        category: Its category.
+
+    Returns:
+        As in `["payment_processing", "httpx.ConnectError", "bank.gateway.charge"]`.
+    """
+    kind = type(exception)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return [category, name, place_of(exception)]
+
+
+def place_of(exception: BaseException) -> str:
+    """Return the innermost function of the application's own code that the exception came through.
+
+    Of one that was never raised, the function that is running; of one that came through libraries alone, the
+    library's function.
+    """
+    found, last = None, None
+    entry = exception.__traceback__
+    for _ in range(_MAX_FRAMES):
+        if entry is None:
+            break
+        last = entry.tb_frame
+        if is_application(last.f_code.co_filename):
+            found = last
+        entry = entry.tb_next
+    frame = found or last or _caller()
+    return "" if frame is None else f"{frame.f_globals.get('__name__', '?')}.{frame.f_code.co_qualname}"
+
+
+@lru_cache(maxsize=4096)
+def is_application(filename: str) -> bool:
+    """Return whether a file is the application's own: not the standard library's, a package's or ours."""
+    return not filename.startswith(("<", _OURS, *_LIBRARIES)) and not any(
+        part in filename for part in _PACKAGES
+    )
+
+
+def _caller() -> FrameType | None:
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and not is_application(frame.f_code.co_filename):
+        frame = frame.f_back
+    return frame

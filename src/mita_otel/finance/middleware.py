@@ -1,0 +1,152 @@
+"""The middleware: what every request of a financial service knows, captures and answers with. Pure ASGI."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from opentelemetry import context, trace
+from opentelemetry.trace import format_span_id, format_trace_id
+
+from mita_otel.finance.body import BodyWatcher, Message, Receive, is_json
+from mita_otel.finance.capture import Report, capture
+from mita_otel.finance.carried import carry
+from mita_otel.finance.facts import enter_request, leave_request, with_facts
+from mita_otel.finance.outcome import outcome_of
+from mita_otel.finance.request import SCOPE_KEY, RequestState, Scope, request_state
+from mita_otel.finance.runtime import FinanceRuntime, running
+
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
+FindUser = Callable[[Any], object]
+"""Takes the request; returns the user (an id, claims that were verified, an object, a `UserContext`), None, or an
+awaitable of one."""
+
+_SERVED: Final = frozenset({"http", "websocket"})
+
+
+class FinancialSentryMiddleware:
+    """Knows the request: its operation, user, transaction and id, in every span, log record and error below it.
+
+    Unhandled errors are captured once, by the category of the operation. Streaming, websockets, background tasks
+    and the application's context stay as they are, and it stands in any order with other middleware. Without
+    `mita_otel.configure()` it does nothing.
+
+    The user comes from `request.state` or `request.user`, where the service's authentication leaves it, or from
+    the callable. A token in a header is never read: nobody has verified it.
+
+    Args:
+        app: The application.
+        user: Finds the user of a request; asked when the request begins and again when it is answered.
+
+    Example:
+        >>> app.add_middleware(FinancialSentryMiddleware, user=lambda request: request.state.claims["sub"])
+    """
+
+    def __init__(self, app: ASGIApp, user: FindUser | None = None) -> None:
+        self.app = app
+        self._user = user
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a connection."""
+        runtime = running()
+        if runtime is None or scope["type"] not in _SERVED or request_state(scope) is not None:
+            await self.app(scope, receive, send)
+            return
+        state = runtime.guard("FinancialSentryMiddleware", RequestState, scope, runtime)
+        if state is None:
+            await self.app(scope, receive, send)
+            return
+        await _Served(runtime, state, self._user).run(self.app, scope, receive, send)
+
+
+class _Served:
+    """One connection while it is served."""
+
+    def __init__(self, runtime: FinanceRuntime, state: RequestState, find_user: FindUser | None) -> None:
+        self._runtime = runtime
+        self._state = state
+        self._find_user = find_user
+        self._policy = runtime.policy.request
+
+    async def run(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[SCOPE_KEY] = self._state
+        facts = self._state.alone
+        token = context.attach(carry(facts, with_facts(facts), self._runtime.policy.baggage))
+        request_token = enter_request(self._state)
+        try:
+            await self._see_user()
+            await app(scope, self._watched(receive), self._sending(send))
+        except Exception as error:
+            await self._see_user()
+            self._mark(settle=True)
+            self._runtime.guard("FinancialSentryMiddleware", self._capture, error)
+            raise
+        finally:
+            self._mark()
+            leave_request(request_token)
+            context.detach(token)
+
+    def _capture(self, error: Exception) -> None:
+        if outcome_of(error, self._runtime) == "failure":
+            capture(Report(exception=error, handled=False), self._runtime)
+
+    def _watched(self, receive: Receive) -> Receive:
+        state, policy = self._state, self._policy
+        wanted = policy.max_body > 0 and policy.transaction_keys and state.facts.transaction is None
+        if not wanted or not is_json(state.method, state.header("content-type")):
+            return receive
+        return BodyWatcher(receive, policy.transaction_keys, policy.max_body, state.see_transaction)
+
+    def _sending(self, send: Send) -> Send:
+        async def send_known(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await self._see_user()
+                self._mark(settle=True)
+                self._runtime.guard("FinancialSentryMiddleware", self._add_headers, message)
+            elif message["type"] == "http.response.body" and not message.get("more_body", False):
+                self._mark()
+            await send(message)
+
+        return send_known
+
+    def _mark(self, *, settle: bool = False) -> None:
+        if settle:
+            self._runtime.guard("FinancialSentryMiddleware", self._state.settle)
+        self._runtime.guard("FinancialSentryMiddleware", self._state.mark_span)
+
+    async def _see_user(self) -> None:
+        if self._find_user is None or self._state.facts.user is not None:
+            return
+        try:
+            found = self._find_user(self._request())
+            self._state.see_user(await found if inspect.isawaitable(found) else found)
+        except Exception:  # noqa: BLE001, S110 - the service's own code: nobody has logged in, or not yet
+            pass
+
+    def _request(self) -> Any:
+        """Return the request as the framework shows it; where there is no Starlette, the ASGI scope."""
+        try:
+            from starlette.requests import HTTPConnection, Request
+        except ImportError:
+            return self._state.scope
+        scope = self._state.scope
+        return Request(scope) if scope["type"] == "http" else HTTPConnection(scope)
+
+    def _add_headers(self, message: Message) -> None:
+        added: list[tuple[str, str]] = []
+        if self._policy.respond_id and self._state.facts.request_id:
+            added.append((self._policy.id_header, self._state.facts.request_id))
+        if self._policy.respond_trace:
+            span = self._state.server_span or trace.get_current_span()
+            known = span.get_span_context()
+            if known.is_valid:
+                ids = f"{format_trace_id(known.trace_id)}-{format_span_id(known.span_id)}"
+                added.append(("traceresponse", f"00-{ids}-{known.trace_flags:02x}"))
+        headers = list(message.get("headers") or ())
+        present = {bytes(name).lower() for name, _ in headers}
+        for name, value in added:
+            if name.encode() not in present:
+                headers.append((name.encode(), value.encode("latin-1")))
+        message["headers"] = headers

@@ -1,0 +1,127 @@
+"""The guide's context managers, each a financial operation by another set of arguments.
+
+All of them work with `with` and `async with`, and as decorators of functions, coroutines and generators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, TypeVar
+
+from mita_otel.finance.capture import Category, Severity
+from mita_otel.finance.decorator import decorate
+from mita_otel.finance.money import Amount
+from mita_otel.finance.operation import Expected, FinancialOperation, OperationKind
+from mita_otel.finance.people import UserId
+from mita_otel.finance.transaction import TransactionId
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_BACKGROUND = frozenset({"background", "background_task", "task", "job"})
+_TRANSACTION = ("transaction_id", "amount", "currency")
+
+
+class Monitor(FinancialOperation):
+    """A financial operation that can stand above a function as well."""
+
+    def __init__(self, name: str, **options: Any) -> None:
+        super().__init__(name, **options)
+        self._options = {option: value for option, value in options.items() if value is not None}
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Return the function, each call of which is a run of the operation."""
+        return decorate(
+            function, lambda arguments: FinancialOperation(self.name, **{**arguments, **self._options})
+        )
+
+
+def financial_transaction_context(
+    user_id: UserId | None = None,
+    operation: str = "transaction_processing",
+    transaction_id: TransactionId | None = None,
+    amount: Amount | None = None,
+    currency: str | None = None,
+    *,
+    category: Category | None = None,
+    severity: Severity | None = None,
+    expected_errors: Expected = (),
+    additional_context: Mapping[str, Any] | None = None,
+) -> Monitor:
+    """Run a transaction: everything inside knows the user and the transaction, and its limit applies.
+
+    Args:
+        user_id: Who it is done for. None: the user that is known here.
+        operation: As in `payment_processing`.
+        transaction_id: Which transaction.
+        amount: Decimal, int, str or float; shown exactly.
+        currency: ISO 4217.
+        category: None: the policy's tables say.
+        severity: How bad an error is that leaves it. None: what the policy says of the category.
+        expected_errors: Exceptions that are outcomes of the business, no errors.
+        additional_context: Anything else that its span shall show.
+
+    Example:
+        >>> async with financial_transaction_context(user.id, "payment_processing", payment.id, "9.90", "EUR") as ctx:
+        ...     ctx.set_result(await charge(payment))
+    """
+    return Monitor(
+        operation,
+        category=category,
+        user_id=user_id,
+        transaction_id=transaction_id,
+        amount=amount,
+        currency=currency,
+        data=additional_context,
+        severity=severity,
+        expected_errors=expected_errors,
+    )
+
+
+def monitor_financial_operation(
+    operation_name: str,
+    user_id: UserId | None = None,
+    additional_context: Mapping[str, Any] | None = None,
+    *,
+    category: Category | None = None,
+    transaction_id: TransactionId | None = None,
+    amount: Amount | None = None,
+    currency: str | None = None,
+    severity: Severity | None = None,
+    expected_errors: Expected = (),
+) -> Monitor:
+    """Run a financial operation, so that its limit applies; see `financial_transaction_context`."""
+    return Monitor(
+        operation_name,
+        category=category,
+        user_id=user_id,
+        transaction_id=transaction_id,
+        amount=amount,
+        currency=currency,
+        data=additional_context,
+        severity=severity,
+        expected_errors=expected_errors,
+    )
+
+
+def monitor_financial_performance(
+    operation_name: str,
+    operation_type: str = "financial_operation",
+    user_id: UserId | None = None,
+    transaction_data: Mapping[str, Any] | None = None,
+    *,
+    category: Category | None = None,
+) -> Monitor:
+    """Run a financial operation, so that its limit applies.
+
+    Args:
+        operation_name: As in `budget_calculation`.
+        operation_type: `background_task` gives it the limit of background tasks.
+        user_id: Who it is done for.
+        transaction_data: `transaction_id`, `amount` and `currency` are the transaction's; the rest is shown.
+        category: None: the policy's tables say.
+    """
+    data = dict(transaction_data or {})
+    transaction = {name: data.pop(name) for name in _TRANSACTION if name in data}
+    kind: OperationKind = "background" if operation_type in _BACKGROUND else "financial"
+    return Monitor(operation_name, category=category, kind=kind, user_id=user_id, data=data, **transaction)

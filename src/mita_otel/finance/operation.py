@@ -1,0 +1,262 @@
+"""A financial operation while it runs: its span, what is known in it, and how it ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from contextvars import Token
+from dataclasses import replace
+from enum import Enum
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from opentelemetry import context, trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Status, StatusCode, format_span_id, format_trace_id
+
+from mita_otel import semconv
+from mita_otel.finance.audit_sink import AuditSignal
+from mita_otel.finance.capture import (
+    Category,
+    Report,
+    Severity,
+    capture,
+    message_of,
+    same_transaction,
+    same_user,
+)
+from mita_otel.finance.carried import brought, carry
+from mita_otel.finance.facts import Facts, known_facts, local_facts, with_facts
+from mita_otel.finance.money import Amount
+from mita_otel.finance.names import name_of
+from mita_otel.finance.outcome import Outcome, outcome_of
+from mita_otel.finance.people import UserId
+from mita_otel.finance.plain import plain
+from mita_otel.finance.runtime import FinanceRuntime, running
+from mita_otel.finance.sayings import Sayings
+from mita_otel.finance.transaction import TransactionId
+
+OperationKind = Literal["financial", "background"]
+Expected = Iterable[type[BaseException]]
+
+
+class FinancialOperation(Sayings):
+    """One run of a financial operation; a context manager, for `with` and `async with` alike.
+
+    It has a span of its own, so that its limit applies (`thresholds.financial` of the policy, by name or category),
+    and everything inside knows its user and transaction. An exception that leaves it is recorded on the span and
+    becomes an error, once; one that the policy expects, an HTTP client error or a cancellation does not.
+
+    Args:
+        name: As in `payment_processing`.
+        category: None: the policy's tables say.
+        kind: `background` has the limit of background tasks.
+        user_id: Who it is done for. None: the user that is known.
+        transaction_id: Which transaction it is about. So with the next two.
+        amount: How much.
+        currency: ISO 4217.
+        data: Anything else that the span shall show.
+        severity: How bad an error is that leaves it. None: what the policy says of the category.
+        expected_errors: Exceptions that are outcomes of the business, no errors.
+        measured: Whether it has a span.
+    """
+
+    def __init__(
+        self,
+        name: str | Enum,
+        *,
+        category: Category | None = None,
+        kind: OperationKind = "financial",
+        user_id: UserId | None = None,
+        transaction_id: TransactionId | None = None,
+        amount: Amount | None = None,
+        currency: str | None = None,
+        data: Mapping[str, Any] | None = None,
+        severity: Severity | None = None,
+        expected_errors: Expected = (),
+        measured: bool = True,
+    ) -> None:
+        super().__init__()
+        self.name = str(name.value if isinstance(name, Enum) else name).strip() or "operation"
+        """The operation's name."""
+        self.outcome: Outcome = "running"
+        """`running`, then `success`, `failure`, `refused` (an expected error) or `cancelled`."""
+        self._category = name_of(category)
+        self._kind = kind
+        self._user_id = user_id
+        self._transaction = (transaction_id, amount, currency)
+        self._data = data
+        self._severity = severity
+        self._expected = tuple(expected_errors)
+        self._measured = measured
+        self._inside: Context | None = None
+        self._token: Token[Context] | None = None
+        self._outer = Facts()
+
+    def __enter__(self) -> Self:
+        runtime = running()
+        if runtime is not None:
+            self._runtime = runtime
+            runtime.guard("the start of an operation", self._begin, runtime)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace_back: TracebackType | None
+    ) -> None:
+        runtime, self._runtime = self._runtime, None
+        if runtime is None:
+            return
+        if self._inside is not None:
+            runtime.guard("the end of an operation", self._finish, runtime, error)
+        elif (
+            self._token is not None
+        ):  # it never began: something of the application failed when it was looked at
+            _leave(self._token)
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace_back: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, trace_back)
+
+    def resume(self) -> None:
+        """Make the operation current again, in the context that runs now; a generator does so at each step."""
+        if self._inside is not None and self._token is None:
+            self._token = context.attach(self._inside)
+
+    def suspend(self) -> None:
+        """Stop being current, and remember what has become known inside."""
+        if self._token is not None:
+            self._inside = context.get_current()
+            _leave(self._token)
+            self._token = None
+
+    def _begin(self, runtime: FinanceRuntime) -> None:
+        outer_context = context.get_current()
+        self._outer = local_facts(outer_context)
+        known = known_facts()
+        facts = self._outer
+        transaction_id, amount, currency = self._transaction
+        if known.transaction is None and transaction_id is None:
+            transaction_id = brought(semconv.TRANSACTION_ID, runtime.policy.baggage)
+        if self._user_id is not None:
+            facts = replace(facts, user=same_user(known.user, self._user_id))
+        if (transaction_id, amount, currency) != (None, None, None):
+            transaction = same_transaction(known.transaction, transaction_id, amount, currency)
+            facts = replace(facts, transaction=transaction)
+        category = self._category or runtime.operations.category(self.name) or facts.category
+        # The span begins where user and transaction are known already, but as a part of the outer operation.
+        self._token = context.attach(with_facts(facts, outer_context))
+        inside = replace(facts, operation=self.name, category=category, started=runtime.clock())
+        within = with_facts(inside)
+        if self._measured:
+            self._span = runtime.tracer.start_span(
+                self.name, attributes=self._attributes(runtime, inside, category)
+            )
+            within = trace.set_span_in_context(self._span, within)
+        self._inside = carry(inside, within, runtime.policy.baggage)
+        context.attach(self._inside)
+        self._tell_request(inside)
+
+    def _attributes(self, runtime: FinanceRuntime, facts: Facts, category: str | None) -> dict[str, Any]:
+        attributes: dict[str, Any] = {semconv.OPERATION: self.name, semconv.OPERATION_KIND: self._kind}
+        if category is not None:
+            attributes[semconv.OPERATION_CATEGORY] = category
+        if facts.transaction is not None:
+            currency = runtime.money.currency(facts.transaction.currency)
+            amount = runtime.money.amount(facts.transaction.amount, currency)
+            if amount is not None:
+                attributes[semconv.AMOUNT] = amount
+            if currency is not None:
+                attributes[semconv.CURRENCY] = currency
+        for key, value in (self._data or {}).items():
+            if value is not None:
+                attributes[f"{semconv.OPERATION_DATA}.{key}"] = plain(value, runtime.policy.context)
+        return attributes
+
+    def _tell_request(self, facts: Facts) -> None:
+        """Let the request's span show the transaction that is first dealt with in it."""
+        shared = facts.shared
+        if shared is None or shared.server_span is None or facts.transaction is None:
+            return
+        span = shared.server_span
+        shown = (getattr(span, "attributes", None) or {}).get(semconv.TRANSACTION_ID)
+        if shown is None and facts.transaction.id is not None and span.is_recording():
+            span.set_attribute(semconv.TRANSACTION_ID, facts.transaction.id)
+
+    def _finish(self, runtime: FinanceRuntime, error: BaseException | None) -> None:
+        self.resume()
+        try:
+            facts = known_facts()
+            self.outcome = outcome_of(error, runtime, self._expected)
+            event_id = None
+            if self.outcome == "failure" and error is not None:
+                event_id = self._fail(runtime, error)
+            elif error is not None and self._span.is_recording():
+                self._span.set_attribute(semconv.ERROR_TYPE, type(error).__qualname__)
+            if self._span.is_recording():
+                self._span.set_attribute(semconv.OPERATION_OUTCOME, self.outcome)
+            self._tell_audit(runtime, facts, event_id)
+        finally:
+            self._span.end()
+            crumbs = local_facts().breadcrumbs
+            if self._token is not None and _leave(self._token):
+                self._hand_on(crumbs)
+            self._token = None
+
+    def _hand_on(self, crumbs: tuple[Mapping[str, Any], ...]) -> None:
+        """Let the operation outside of this one keep the breadcrumbs: its own error may follow."""
+        if (
+            self._outer.shared is None
+            and self._outer.started is not None
+            and crumbs != self._outer.breadcrumbs
+        ):
+            context.attach(with_facts(replace(local_facts(), breadcrumbs=crumbs)))
+
+    def _fail(self, runtime: FinanceRuntime, error: BaseException) -> str | None:
+        if self._span.is_recording():
+            runtime.guard("recording an exception", self._span.record_exception, error)
+            self._span.set_status(Status(StatusCode.ERROR, message_of(error)))
+        if not runtime.policy.operations.capture_errors:
+            return None
+        return str(capture(Report(exception=error, severity=self._severity, handled=False), runtime))
+
+    def _tell_audit(self, runtime: FinanceRuntime, facts: Facts, event_id: str | None) -> None:
+        if runtime.audit is None:
+            return
+        span_context = self._span.get_span_context()
+        transaction = facts.transaction
+        currency = runtime.money.currency(transaction.currency) if transaction is not None else None
+        runtime.tell_audit(
+            AuditSignal(
+                kind="operation",
+                name=self.name,
+                outcome=self.outcome,
+                time_ns=time.time_ns(),
+                category=facts.category,
+                event_id=event_id,
+                user_id=facts.user.id if facts.user is not None else None,
+                transaction_id=transaction.id if transaction is not None else None,
+                amount=runtime.money.amount(transaction.amount, currency)
+                if transaction is not None
+                else None,
+                currency=currency,
+                request_id=facts.request_id,
+                address=facts.shared.request_context().get("client_address")
+                if facts.shared is not None
+                else None,
+                trace_id=format_trace_id(span_context.trace_id) if span_context.is_valid else None,
+                span_id=format_span_id(span_context.span_id) if span_context.is_valid else None,
+            )
+        )
+
+
+def _leave(token: Token[Context]) -> bool:
+    """Go back to the context before. False if this is not the context that was entered, as in a closed generator."""
+    try:
+        token.var.reset(token)
+    except (ValueError, RuntimeError):
+        return False
+    return True

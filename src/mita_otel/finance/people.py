@@ -1,0 +1,103 @@
+"""Who an operation is done for."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
+from uuid import UUID
+
+from mita_otel import semconv
+
+UserId = str | int | UUID
+"""A user's id as applications hold it."""
+
+
+@dataclass(frozen=True)
+class UserContext:
+    """A user of a financial service, as far as errors and traces may show.
+
+    Only the id is needed. `email` and `location` reach errors, never spans of other services; the policy of
+    the redactor says whether they are shown (`redaction.modes.email`).
+    """
+
+    user_id: UserId
+    """The id; a pseudonym is best."""
+    email: str | None = None
+    subscription_tier: str | None = None
+    """As in `premium`."""
+    account_type: str | None = None
+    """As in `business`."""
+    risk_level: str | None = None
+    """What the risk assessment said, as in `low`."""
+    location: str | Mapping[str, Any] | None = None
+    last_login: dt.datetime | str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Anything else that an error shall show."""
+
+    @property
+    def id(self) -> str:
+        """The id as text."""
+        return str(self.user_id)
+
+    def attributes(self) -> dict[str, str]:
+        """Return what every span below shows: the id and the three classes, nothing personal."""
+        found = {
+            semconv.USER_ID: self.user_id,
+            semconv.USER_TIER: self.subscription_tier,
+            semconv.USER_ACCOUNT_TYPE: self.account_type,
+            semconv.USER_RISK_LEVEL: self.risk_level,
+        }
+        return {name: str(value) for name, value in found.items() if value is not None}
+
+    def context(self) -> dict[str, Any]:
+        """Return what an error shows."""
+        own = {
+            one.name: getattr(self, one.name) for one in fields(self) if one.name not in {"user_id", "extra"}
+        }
+        known = {name: value for name, value in own.items() if value is not None}
+        return {"id": self.id, **known, **self.extra}
+
+
+_SHOWN: Final = ("email", "subscription_tier", "account_type", "risk_level")
+
+
+def user_of(user: object, id_fields: Sequence[str]) -> UserContext | None:
+    """Return the user that an application's own object stands for, or None if it has no id.
+
+    Args:
+        user: An id, a mapping of claims, an object with attributes, or a `UserContext`.
+        id_fields: Names of the id, first wins.
+    """
+    if user is None or isinstance(user, UserContext):
+        return user
+    if isinstance(user, str | int | UUID) and not isinstance(user, bool):
+        return UserContext(user) if user != "" else None
+    if getattr(user, "is_authenticated", True) is False:  # Starlette's and Django's anonymous user
+        return None
+    user_id = next((value for name in id_fields if (value := _read(user, name)) not in (None, "")), None)
+    if user_id is None:
+        user_id = _identity(user)
+    if user_id is None or isinstance(user_id, bool):
+        return None
+    shown: dict[str, Any] = {name: str(value) for name in _SHOWN if (value := _read(user, name)) is not None}
+    return UserContext(user_id if isinstance(user_id, str | int | UUID) else str(user_id), **shown)
+
+
+def _identity(user: object) -> Any:
+    """Return the primary key of an object of SQLAlchemy's mapper that has expired: known without a query."""
+    identity = getattr(getattr(user, "_sa_instance_state", None), "identity", None)
+    return identity[0] if isinstance(identity, tuple) and len(identity) == 1 else None
+
+
+def _read(user: object, name: str) -> Any:
+    """Return a member without waking anything up: an attribute of a mapper's object could start a query."""
+    try:
+        if isinstance(user, Mapping):
+            return user.get(name)
+        if hasattr(user, "_sa_instance_state"):
+            return vars(user).get(name)
+        return getattr(user, name, None)
+    except Exception:  # noqa: BLE001 - an application's property may do anything
+        return None

@@ -1,0 +1,222 @@
+"""What is known of one HTTP request or websocket while it is served, read from its ASGI scope as it becomes known."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Final
+
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind
+
+from mita_otel import semconv
+from mita_otel.finance.facts import Facts, Shared
+from mita_otel.finance.people import user_of
+from mita_otel.finance.runtime import FinanceRuntime
+from mita_otel.finance.transaction import FinancialContext, TransactionId
+
+Scope = MutableMapping[str, Any]
+"""An ASGI connection scope."""
+
+SCOPE_KEY: Final = "mita_otel.request"
+"""Where the scope holds its `RequestState`."""
+OPENAPI_OPERATION: Final = "x-mita-operation"
+"""Key of a route's `openapi_extra` that names its operation."""
+OPENAPI_CATEGORY: Final = "x-mita-category"
+
+_ID: Final = re.compile(r"[\w.:/+=@-]{1,128}\Z", re.ASCII)
+_MAX_PATH: Final = 2048
+
+
+class RequestState(Shared):
+    """The facts of one request; every task and thread that serves it sees the same.
+
+    Route, path parameters and user become known while the request is served: `look` finds them, and is called
+    whenever a span, a log record or an error begins.
+
+    Args:
+        scope: The ASGI scope.
+        runtime: The configured instance.
+    """
+
+    def __init__(self, scope: Scope, runtime: FinanceRuntime) -> None:
+        self.scope = scope
+        self.method = str(scope.get("method", "WS" if scope.get("type") == "websocket" else ""))
+        self.measured = False
+        """Whether `monitor_api_request` measures it already."""
+        self._runtime = runtime
+        self._policy = runtime.policy.request
+        self._started = runtime.clock()
+        self._endpoint: object = None
+        self._named = False
+        self._user_named = False
+        self._marked: Facts | None = None
+        facts = Facts(
+            request_id=self._request_id(),
+            transaction=_transaction(self._given_transaction()),
+        )
+        span = trace.get_current_span()
+        serves = span.is_recording() and getattr(span, "kind", None) is SpanKind.SERVER
+        super().__init__(facts, runtime.policy.breadcrumbs.max_kept, span if serves else None)
+
+    @property
+    def path(self) -> str:
+        """The raw path. It varies, and may hold a secret: never a name."""
+        return str(self.scope.get("path", ""))[:_MAX_PATH]
+
+    @property
+    def route(self) -> str | None:
+        """The route's template, from the request's span or the framework; None before it is known."""
+        attributes = getattr(self.server_span, "attributes", None) or {}
+        from_span = semconv.first(attributes, semconv.HTTP_ROUTE)
+        if from_span:
+            return str(from_span)
+        path = getattr(_route_of(self.scope), "path", None)
+        return f"{self.scope.get('root_path', '')}{path}" if isinstance(path, str) else None
+
+    def know(self, **news: Any) -> None:
+        """Know more of the request. A user that the application names or forgets is looked for no more."""
+        self._user_named = self._user_named or "user" in news
+        super().know(**news)
+
+    def look(self) -> None:
+        """Find out which route was taken, and who the user is."""
+        endpoint = self.scope.get("endpoint")
+        if endpoint is not self._endpoint:  # that of a mount first, then that of the route inside
+            self._endpoint = endpoint
+            self._see_route()
+        if not self._user_named:
+            self._see_user()
+
+    def settle(self) -> None:
+        """Go by the path if no route was taken: of an application without routes, or of a path without one."""
+        self.look()
+        if self._named or self.facts.operation is not None or self.route is not None:
+            return
+        operations = self._runtime.operations
+        operation = operations.of_path(self.method, self.path)
+        self.know(
+            operation=operation,
+            category=operations.category(operation),
+            pci=operations.handles_cards(self.path) or None,
+        )
+
+    def see_transaction(self, transaction_id: TransactionId | None) -> None:
+        """Know the transaction, unless it is known."""
+        if self.facts.transaction is None and transaction_id is not None:
+            self.know(transaction=_transaction(transaction_id))
+
+    def see_user(self, user: object) -> None:
+        """Know the user, unless it is known: what the service's own code says after it has verified a token."""
+        if not self._user_named:
+            found = user_of(user, self._policy.user_id_fields)
+            if found is not None:
+                self.know(user=found)
+
+    def name_operation(self, operation: str, category: str | None) -> None:
+        """Know what the request does, because the application says so: no table is asked any more."""
+        self._named = True
+        self.know(operation=operation, category=category or self._runtime.operations.category(operation))
+
+    def mark_span(self) -> None:
+        """Let the request's span say what is known by now."""
+        self.look()
+        span, facts = self.server_span, self.facts
+        if span is None or facts is self._marked or not span.is_recording():
+            return
+        self._marked = facts
+        span.set_attributes(facts.attributes)
+        if facts.category is not None:
+            span.set_attribute(semconv.OPERATION_CATEGORY, facts.category)
+
+    def header(self, name: str) -> str | None:
+        """Return a header of the request; its name in small letters."""
+        return _header(self.scope, name)
+
+    def request_context(self) -> dict[str, Any]:
+        """Return what an error shows: method, route, URL, chosen headers, who asked."""
+        client = self.scope.get("client")
+        server = _header(self.scope, "host") or ":".join(str(part) for part in self.scope.get("server") or ())
+        query = bytes(self.scope.get("query_string", b"")).decode("latin-1")
+        headers = {name: _header(self.scope, name) for name in self._policy.context_headers}
+        shown = {
+            "method": self.method,
+            "route": self.route,
+            "url": f"{self.scope.get('scheme', 'http')}://{server}{self.path}",
+            "query_string": query[:_MAX_PATH] or None,
+            "headers": {name: value for name, value in headers.items() if value is not None},
+            "request_id": self.facts.request_id,
+            "client_address": client[0] if client else None,
+        }
+        return {name: value for name, value in shown.items() if value}
+
+    def performance(self) -> dict[str, Any]:
+        """Return how long the request has taken so far, in milliseconds."""
+        return {"request_ms": round((self._runtime.clock() - self._started) * 1000, 3)}
+
+    def _see_route(self) -> None:
+        route, operations = _route_of(self.scope), self._runtime.operations
+        template = self.route
+        extra = getattr(route, "openapi_extra", None) or {}
+        if template and operations.handles_cards(template):
+            self.know(pci=True)
+        parameters: Mapping[str, Any] = self.scope.get("path_params") or {}
+        for name in self._policy.transaction_parameters:
+            self.see_transaction(parameters.get(name))
+        if self._named:
+            return
+        named = extra.get(OPENAPI_OPERATION) or operations.of_tags(getattr(route, "tags", None) or ())
+        if named:
+            self.name_operation(str(named), extra.get(OPENAPI_CATEGORY))
+        elif template:
+            operation = operations.of_route(self.method, template)
+            self.know(operation=operation, category=operations.category(operation))
+
+    def _see_user(self) -> None:
+        """Look where a framework's authentication leaves the user. A token is never looked at."""
+        state: Mapping[str, Any] = self.scope.get("state") or {}
+        for name in self._policy.user_state:
+            if state.get(name) is not None:
+                self.see_user(state[name])
+        if not self._user_named and self.scope.get("user") is not None:
+            self.see_user(self.scope["user"])
+
+    def _request_id(self) -> str:
+        given = _header(self.scope, self._policy.id_header)
+        return given if given and _ID.match(given) else uuid.uuid4().hex
+
+    def _given_transaction(self) -> str | None:
+        given = (_header(self.scope, name) for name in self._policy.transaction_headers)
+        return next((value for value in given if value and _ID.match(value)), None)
+
+
+def request_state(scope: Scope) -> RequestState | None:
+    """Return the state of a request that the middleware is serving."""
+    state = scope.get(SCOPE_KEY)
+    return state if isinstance(state, RequestState) else None
+
+
+def scope_of(request: object) -> Scope | None:
+    """Return the ASGI scope of a request: a Starlette `Request`, or a scope itself."""
+    scope = request if isinstance(request, MutableMapping) else getattr(request, "scope", None)
+    return scope if isinstance(scope, MutableMapping) else None
+
+
+def _transaction(transaction_id: TransactionId | None) -> FinancialContext | None:
+    return None if transaction_id is None else FinancialContext(transaction_id=transaction_id)
+
+
+def _header(scope: Scope, name: str) -> str | None:
+    wanted = name.encode("latin-1")
+    for key, value in scope.get("headers") or ():
+        if key == wanted:
+            return bytes(value).decode("latin-1")
+    return None
+
+
+def _route_of(scope: Scope) -> object:
+    """Return the route that was taken; FastAPI's with the prefix and tags of the routers that include it."""
+    framework = scope.get("fastapi")
+    effective = framework.get("effective_route_context") if isinstance(framework, Mapping) else None
+    return effective or scope.get("route")

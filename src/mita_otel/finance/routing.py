@@ -1,0 +1,72 @@
+"""Which operation a route is, and which category a name belongs to: pure look-ups in the policy's tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+from mita_otel.finance.names import FinancialSeverity
+from mita_otel.policy.finance import FinancePolicy
+
+_WORD = re.compile(r"[a-z]+|[A-Z][a-z]*|\d+")
+_MAX_REMEMBERED = 2048
+
+
+class OperationTable:
+    """Looks operations up.
+
+    Args:
+        policy: The tables.
+    """
+
+    def __init__(self, policy: FinancePolicy) -> None:
+        self._policy = policy
+        self._pci = frozenset(policy.pci_segments)
+        # Templates are few; raw paths are not, and may hold a secret: only templates are remembered.
+        self._of_route = lru_cache(maxsize=_MAX_REMEMBERED)(self._find)
+        self._of_name = lru_cache(maxsize=_MAX_REMEMBERED)(self._find_category)
+
+    def of_route(self, method: str, route: str) -> str | None:
+        """Return the operation of a route's template, or None."""
+        return self._of_route(method, route)
+
+    def of_path(self, method: str, path: str) -> str | None:
+        """Return the operation of a path whose route is not known yet."""
+        return self._find(method, path)
+
+    def of_tags(self, tags: Iterable[object]) -> str | None:
+        """Return the first of a route's tags that is a category's name."""
+        return next((str(tag) for tag in tags if str(tag) in self._policy.categories), None)
+
+    def handles_cards(self, route: str) -> bool:
+        """Return whether a route or path handles cardholder data."""
+        return not self._pci.isdisjoint(route.split("/"))
+
+    def category(self, operation: str | None) -> str | None:
+        """Return the category of an operation: its own name if that is one, else by a word in it."""
+        return self._of_name(operation) if operation else None
+
+    def severity(self, category: str) -> FinancialSeverity:
+        """Return how bad an error of a category is; of one that the policy does not know, as `system_error`."""
+        categories = self._policy.categories
+        return FinancialSeverity(categories.get(category) or categories.get("system_error", "high"))
+
+    def _find(self, method: str, route: str) -> str | None:
+        rules = self._policy.routes
+        exact = rules.get(f"{method} {route}") or rules.get(f"* {route}")
+        if exact is not None:
+            return exact
+        segments = [segment for segment in route.split("/") if segment and not segment.startswith("{")]
+        for rule_method in (method, "*"):
+            for segment in reversed(segments):
+                found = rules.get(f"{rule_method} {segment}")
+                if found is not None:
+                    return found
+        return None
+
+    def _find_category(self, operation: str) -> str | None:
+        if operation in self._policy.categories:
+            return operation
+        words = (word.lower() for word in _WORD.findall(operation))
+        return next((self._policy.words[word] for word in words if word in self._policy.words), None)

@@ -1,0 +1,95 @@
+"""The one configured instance of the financial API; without it every call does nothing."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from opentelemetry import _logs, metrics, trace
+
+from mita_otel import semconv
+from mita_otel.finance.audit_sink import AuditSignal, AuditSink
+from mita_otel.finance.brute_force import FailureCounter
+from mita_otel.finance.money import Money
+from mita_otel.finance.routing import OperationTable
+from mita_otel.policy.finance import FinancePolicy
+
+_logger = logging.getLogger("mita_otel.finance")
+
+SCOPE = "mita_otel.finance"
+"""Name of the instrumentation scope."""
+
+
+class FinanceRuntime:
+    """What the financial API works with.
+
+    Args:
+        policy: What its names mean.
+        tracer: Makes the operations' spans. None: one of the global provider.
+        logger: Takes errors and events. None: one of the global provider.
+        meter: Counts them. None: one of the global provider.
+        audit: Hears of them, if there is an audit trail.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        policy: FinancePolicy,
+        *,
+        tracer: trace.Tracer | None = None,
+        logger: _logs.Logger | None = None,
+        meter: metrics.Meter | None = None,
+        audit: AuditSink | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.policy = policy
+        self.tracer = tracer or trace.get_tracer(SCOPE)
+        self.logger = logger or _logs.get_logger(SCOPE)
+        meter = meter or metrics.get_meter(SCOPE)
+        self.errors = meter.create_counter(
+            semconv.ERROR_COUNTER, unit="{error}", description="Captured errors, by category and severity"
+        )
+        self.security_events = meter.create_counter(
+            semconv.SECURITY_COUNTER, unit="{event}", description="Security events, by type and severity"
+        )
+        self.audit = audit
+        self.clock = clock
+        self.money = Money(policy.currencies)
+        self.operations = OperationTable(policy)
+        self.failures = FailureCounter(policy.security.brute_force, clock)
+        self.expected_errors = frozenset(policy.operations.expected_errors)
+        self._reported: set[str] = set()
+
+    def tell_audit(self, signal: AuditSignal) -> None:
+        """Hand a signal to the audit trail, if there is one."""
+        if self.audit is not None:
+            self.guard("the audit trail", self.audit.record, signal)
+
+    def guard(self, what: str, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call something that must not disturb the application; its first failure is logged."""
+        try:
+            return call(*args, **kwargs)
+        except Exception:
+            if what not in self._reported:
+                self._reported.add(what)
+                _logger.exception("%s failed; further failures are not reported", what)
+            return None
+
+
+_lock = threading.Lock()
+_running: FinanceRuntime | None = None
+
+
+def running() -> FinanceRuntime | None:
+    """Return the configured instance, or None: nothing is configured."""
+    return _running
+
+
+def install(runtime: FinanceRuntime | None) -> None:
+    """Make this the configured instance; None: there is none any more. The composition root's business."""
+    global _running
+    with _lock:
+        _running = runtime

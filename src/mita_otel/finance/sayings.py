@@ -1,0 +1,78 @@
+"""What the code inside a monitored piece of work may say about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from enum import Enum
+from typing import Any, Final
+
+from opentelemetry import context, trace
+
+from mita_otel import semconv
+from mita_otel.finance.facts import local_facts, with_facts
+from mita_otel.finance.plain import plain
+from mita_otel.finance.runtime import FinanceRuntime
+
+_RESULT_FIELDS: Final = ("id", "status", "transaction_id", "payment_method", "merchant", "currency")
+"""What is read off a result that is an object; nothing else of it is looked at."""
+
+
+class Sayings:
+    """Writes on one span. Everything does nothing while telemetry is off, and nothing raises."""
+
+    def __init__(self) -> None:
+        self._runtime: FinanceRuntime | None = None
+        self._span: trace.Span = trace.INVALID_SPAN
+
+    @property
+    def span(self) -> trace.Span:
+        """The span; one that does nothing while telemetry is off."""
+        return self._span
+
+    def set_data(self, key: str, value: Any) -> None:
+        """Say something: the attribute `mita.operation.data.KEY`, redacted before it leaves."""
+        if self._runtime is not None and self._span.is_recording():
+            attribute = f"{semconv.OPERATION_DATA}.{key}"
+            self._span.set_attribute(attribute, plain(value, self._runtime.policy.context))
+
+    def add_metadata(self, key: str, value: Any) -> None:
+        """Say something, as `set_data` does."""
+        self.set_data(key, value)
+
+    def set_tag(self, key: str, value: str | float | bool) -> None:
+        """Tag the span, and the errors that happen from now on."""
+        if self._runtime is None:
+            return
+        text = str(value)
+        if self._span.is_recording():
+            self._span.set_attribute(f"{semconv.TAG}.{key}", text)
+        facts = local_facts()
+        context.attach(with_facts(replace(facts, tags={**(facts.tags or {}), str(key): text})))
+
+    def set_result(self, result: Any) -> None:
+        """Say how it came out. Of an object only its type, id, status and the like are shown."""
+        if self._runtime is None or not self._span.is_recording():
+            return
+        bounds = self._runtime.policy.context
+        if result is None or isinstance(result, str | int | float | Enum):
+            self._span.set_attribute(
+                semconv.OPERATION_RESULT, "none" if result is None else plain(result, bounds)
+            )
+            return
+        self._span.set_attribute(semconv.OPERATION_RESULT, type(result).__qualname__)
+        for name in _RESULT_FIELDS:
+            value = _member(result, name)
+            if isinstance(value, str | int | float | Enum):
+                self._span.set_attribute(f"{semconv.OPERATION_RESULT}.{name}", plain(value, bounds))
+
+
+def _member(result: Any, name: str) -> Any:
+    try:
+        if isinstance(result, Mapping):
+            return result.get(name)
+        return (
+            vars(result).get(name) if hasattr(result, "_sa_instance_state") else getattr(result, name, None)
+        )
+    except Exception:  # noqa: BLE001 - an application's property may do anything
+        return None

@@ -1,0 +1,138 @@
+"""Security events: what happened, to whom, how often; and when it is an attack."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from mita_otel import semconv
+from mita_otel.finance.capture import same_user
+from mita_otel.finance.contexts import know_here
+from mita_otel.finance.event_id import NOTHING, EventId
+from mita_otel.finance.events import Happening, send, signal
+from mita_otel.finance.facts import Facts, known_facts
+from mita_otel.finance.names import FinancialErrorCategory, FinancialSeverity, at_least, severity_of
+from mita_otel.finance.people import UserId
+from mita_otel.finance.plain import plain_mapping
+from mita_otel.finance.runtime import FinanceRuntime, running
+
+
+def set_security_context(
+    event_type: str,
+    severity: FinancialSeverity | str = FinancialSeverity.MEDIUM,
+    details: Mapping[str, Any] | None = None,
+    user_id: UserId | None = None,
+) -> EventId:
+    """Say that something happened which security cares about.
+
+    It becomes a log record named `mita.security`, and an issue in Sentry from the severity on that the policy
+    says (`finance.security.issue_from`). Failed logins are counted by user and by address: too many of them within
+    the policy's window are an event of their own, once a window.
+
+    Args:
+        event_type: As in `failed_login`.
+        severity: How bad it is.
+        details: As in `ip_address`, `user_agent`, `attempt_count`; redacted before they leave.
+        user_id: Whose account is concerned. It does not become the user of this request: nobody has logged in.
+
+    Returns:
+        The event's id; empty if it is a log record only, or telemetry is off.
+    """
+    runtime = running()
+    if runtime is None:
+        return NOTHING
+    event_id = runtime.guard(
+        "set_security_context", _know_and_report, runtime, event_type, severity, details, user_id
+    )
+    return event_id if isinstance(event_id, EventId) else NOTHING
+
+
+def report_security(
+    runtime: FinanceRuntime,
+    event_type: str,
+    severity: FinancialSeverity | str = FinancialSeverity.MEDIUM,
+    details: Mapping[str, Any] | None = None,
+    user_id: UserId | None = None,
+) -> EventId:
+    """Send a security event, without knowing it from here on; see `set_security_context`."""
+    kind = str(event_type).strip()
+    how_bad = severity_of(severity) or FinancialSeverity.MEDIUM
+    known = plain_mapping(details, runtime.policy.context)
+    facts = known_facts()
+    if user_id is not None:
+        facts = replace(facts, user=same_user(facts.user, user_id))
+    attempts, attack = _count(runtime, kind, known, facts)
+    event_id = _send(runtime, kind, how_bad, known, facts, attempts)
+    if attack:
+        policy = runtime.policy.security.brute_force
+        _send(runtime, policy.event_type, FinancialSeverity(policy.severity), known, facts, attempts)
+    return event_id
+
+
+def _know_and_report(
+    runtime: FinanceRuntime,
+    event_type: str,
+    severity: FinancialSeverity | str,
+    details: Mapping[str, Any] | None,
+    user_id: UserId | None,
+) -> EventId:
+    known = plain_mapping(details, runtime.policy.context)
+    know_here(runtime, security={"event_type": str(event_type), "severity": str(severity), **known})
+    return report_security(runtime, event_type, severity, known, user_id)
+
+
+def _count(
+    runtime: FinanceRuntime, kind: str, details: Mapping[str, Any], facts: Facts
+) -> tuple[int | None, bool]:
+    """Return how many failures this makes, and whether they are an attack that has not been said yet."""
+    policy = runtime.policy.security.brute_force
+    user_key = f"user {facts.user.id}" if facts.user is not None else None
+    if kind in policy.successes and user_key is not None:
+        runtime.failures.forget(user_key)
+    if kind not in policy.failures:
+        return None, False
+    address = next((str(details[name]) for name in policy.address_keys if details.get(name)), None)
+    keys = [key for key in (user_key, f"address {address}" if address else None) if key]
+    claims = [count for name in policy.attempt_keys if type(count := details.get(name)) is int]
+    return runtime.failures.add(*keys, claimed=max(claims, default=0))
+
+
+def _send(
+    runtime: FinanceRuntime,
+    kind: str,
+    severity: FinancialSeverity,
+    details: Mapping[str, Any],
+    facts: Facts,
+    attempts: int | None,
+) -> EventId:
+    logins = runtime.policy.security.brute_force
+    is_login = kind in logins.failures or kind in logins.successes
+    category = (
+        FinancialErrorCategory.AUTHENTICATION if is_login else FinancialErrorCategory.SECURITY_VIOLATION
+    )
+    is_issue = at_least(severity, runtime.policy.security.issue_from)
+    event_id = EventId.new() if is_issue else NOTHING
+    attributes: dict[str, Any] = {semconv.SECURITY_EVENT_TYPE: kind}
+    security: dict[str, Any] = {"event_type": kind, "severity": severity.value, **details}
+    if attempts is not None:
+        attributes[semconv.SECURITY_ATTEMPTS] = security["attempts"] = attempts
+    happening = Happening(
+        name=semconv.SECURITY_EVENT,
+        message=f"security event: {kind}",
+        severity=severity,
+        category=category.value,
+        event_id=event_id or None,
+        facts=replace(facts, security=None),
+        attributes=attributes,
+        contexts={"security": security},
+        tags={"security_event": kind},
+        fingerprint=[category.value, kind],
+    )
+    send(happening, runtime)
+    runtime.security_events.add(1, {"event_type": kind, "severity": severity.value})
+    outcome = "success" if kind in logins.successes else "failure"
+    runtime.tell_audit(
+        signal(happening, runtime, kind="security", name=kind, outcome=outcome, details=security)
+    )
+    return event_id

@@ -1,0 +1,252 @@
+"""Saying who, which transaction, under which rules."""
+
+from __future__ import annotations
+
+import datetime as dt
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import pytest
+from opentelemetry import context
+from opentelemetry.context import Context
+from sqlalchemy import create_engine, event, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from finance.conftest import Record
+from finance.recording import Recording
+from mita_otel import (
+    FinancialContext,
+    UserContext,
+    add_financial_breadcrumb,
+    capture_financial_error,
+    clear_user,
+    set_compliance_context,
+    set_financial_user,
+    set_request_context,
+    set_transaction,
+)
+from mita_otel.finance.people import user_of
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class User(Base):
+    __tablename__ = "users"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    email: Mapped[str]
+
+
+FIELDS = ("user_id", "id", "sub")
+
+
+def attributes(recording: Recording, name: str) -> dict[str, Any]:
+    return dict(recording.span(name).attributes or {})
+
+
+def test_a_user_is_on_the_current_span_and_on_every_one_below(recording: Recording) -> None:
+    user = UserContext(
+        user_id=UUID(int=1),
+        email="ada@example.com",
+        subscription_tier="premium",
+        account_type="business",
+        risk_level="low",
+        location="Berlin",
+        last_login=dt.datetime(2026, 1, 2, tzinfo=dt.UTC),
+        extra={"segment": "a"},
+    )
+    with recording.tracer.start_as_current_span("outer"):
+        set_financial_user(user)
+        with recording.tracer.start_as_current_span("inner"):
+            pass
+    shown = {
+        "user.id": str(UUID(int=1)),
+        "mita.user.subscription_tier": "premium",
+        "mita.user.account_type": "business",
+        "mita.user.risk_level": "low",
+    }
+    assert attributes(recording, "outer") == attributes(recording, "inner") == shown
+    capture_financial_error(ValueError("after the span"))
+    assert "user" not in recording.error["mita.contexts"]
+
+
+def test_an_error_shows_the_user_whole(recording: Recording) -> None:
+    last_login = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
+    set_financial_user(
+        UserContext("u-1", email="ada@example.com", location={"city": "Berlin"}, last_login=last_login)
+    )
+    capture_financial_error(ValueError("x"))
+    assert recording.error["mita.contexts"]["user"] == {
+        "id": "u-1",
+        "email": "ada@example.com",
+        "location": {"city": "Berlin"},
+        "last_login": "2026-01-02T00:00:00+00:00",
+    }
+
+
+def test_an_id_alone_is_enough_and_the_user_can_be_forgotten(recording: Recording) -> None:
+    set_financial_user(7)
+    with recording.tracer.start_as_current_span("known"):
+        pass
+    clear_user()
+    with recording.tracer.start_as_current_span("forgotten"):
+        pass
+    assert attributes(recording, "known") == {"user.id": "7"}
+    assert attributes(recording, "forgotten") == {}
+
+
+def test_a_transaction_may_be_given_by_id_or_whole(recording: Recording) -> None:
+    set_transaction("tx-1", amount=5, currency="EUR", payment_method="card", channel="app")
+    capture_financial_error(ValueError("x"))
+    set_transaction(FinancialContext("tx-2", "7.5", "USD", merchant="Acme"))
+    capture_financial_error(ValueError("y"))
+    first, second = [event["mita.contexts"]["financial"] for event in recording.events()]
+    assert (first["transaction_id"], first["amount"], first["currency"]) == ("tx-1", "5.00", "EUR")
+    assert (first["payment_method"], first["channel"]) == ("card", "app")
+    assert (second["transaction_id"], second["amount"], second["merchant"]) == ("tx-2", "7.50", "Acme")
+
+
+def test_log_records_show_what_is_known(recording: Recording) -> None:
+    set_financial_user("u-1")
+    set_transaction("tx-1")
+    logger = recording.logger_provider.get_logger("any library")
+    logger.emit(body="hello", attributes={"user.id": "the record's own", "a": 1})
+    assert dict(recording.records[0].log_record.attributes or {}) == {
+        "user.id": "the record's own",
+        "mita.transaction.id": "tx-1",
+        "a": 1,
+    }
+
+
+def test_compliance_is_on_spans_and_errors(recording: Recording) -> None:
+    assert (
+        set_compliance_context("PCI_DSS", "3.4_Secure_Cardholder_Data", details={"encryption_used": True})
+        == ""
+    )
+    with recording.tracer.start_as_current_span("work"):
+        pass
+    capture_financial_error(ValueError("x"))
+    assert attributes(recording, "work") == {
+        "mita.compliance.regulation": "PCI_DSS",
+        "mita.compliance.requirement": "3.4_Secure_Cardholder_Data",
+        "mita.compliance.status": "compliant",
+    }
+    assert recording.error["mita.contexts"]["compliance"] == {
+        "regulation": "PCI_DSS",
+        "requirement": "3.4_Secure_Cardholder_Data",
+        "status": "compliant",
+        "encryption_used": True,
+    }
+    assert recording.events("mita.compliance") == []
+    [signal, _] = recording.audit.signals
+    assert (signal.kind, signal.name, signal.outcome) == ("compliance", "PCI_DSS", "compliant")
+
+
+def test_a_violation_is_an_issue_of_its_own(recording: Recording) -> None:
+    event_id = set_compliance_context("PCI_DSS", "3.4", status="NON_COMPLIANT")
+    [told] = recording.events("mita.compliance")
+    assert told["mita.event.id"] == event_id
+    assert told["mita.error.category"] == "compliance_issue"
+    assert told["mita.severity"] == "critical"
+    assert list(told["mita.fingerprint"]) == ["compliance_issue", "PCI_DSS", "3.4"]
+    assert recording.records[0].log_record.body == "PCI_DSS 3.4: NON_COMPLIANT"
+    assert recording.counts("mita.errors") == {("compliance_issue", "critical"): 1}
+
+
+def test_a_request_may_be_said_by_hand(recording: Recording) -> None:
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/api/budgets/7",
+        "headers": [
+            (b"host", b"bank.example"),
+            (b"authorization", b"Bearer secret"),
+            (b"user-agent", b"curl"),
+        ],
+        "query_string": b"a=1",
+        "client": ("192.0.2.1", 5),
+        "scheme": "https",
+    }
+    set_request_context(scope)
+    capture_financial_error(ValueError("x"))
+    request = recording.error["mita.contexts"]["request"]
+    assert request["url"] == "https://bank.example/api/budgets/7"
+    assert request["headers"] == {"host": "bank.example", "user-agent": "curl"}
+    assert (request["method"], request["query_string"]) == ("GET", "a=1")
+    assert recording.error["mita.error.category"] == "budget_calculation"
+    set_request_context("no request at all")
+
+
+def test_breadcrumbs_of_one_context_are_not_anothers(recording: Recording) -> None:
+    add_financial_breadcrumb("here")
+    inside = context.get_current()
+    token = context.attach(Context())
+    capture_financial_error(ValueError("elsewhere"))
+    context.detach(token)
+    assert "mita.breadcrumbs" not in recording.error
+    assert context.get_current() is inside
+    capture_financial_error(ValueError("here"))
+    assert [crumb["message"] for crumb in recording.events()[1]["mita.breadcrumbs"]] == ["here"]
+
+
+@pytest.mark.parametrize(
+    ("user", "user_id"),
+    [
+        (None, None),
+        ("u-1", "u-1"),
+        ("", None),
+        (5, "5"),
+        (True, None),
+        ({"sub": "u-2", "email": "ada@example.com"}, "u-2"),
+        ({"email": "ada@example.com"}, None),
+        (SimpleNamespace(id=7, subscription_tier="gold"), "7"),
+        (SimpleNamespace(id=None, user_id="u-3"), "u-3"),
+        (SimpleNamespace(is_authenticated=False, id=7), None),
+        (UserContext("u-4"), "u-4"),
+        (object(), None),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_user_is_read_off_what_an_application_has(user: object, user_id: str | None) -> None:
+    found = user_of(user, FIELDS)
+    assert (found.id if found else None) == user_id
+
+
+def test_what_an_application_knows_of_the_user_is_kept() -> None:
+    found = user_of({"id": 1, "email": "a@b.c", "risk_level": "high", "password": "x"}, FIELDS)
+    assert found == UserContext(1, email="a@b.c", risk_level="high")
+
+
+def test_an_object_of_a_database_is_not_woken_up() -> None:
+    engine = create_engine("sqlite://")
+    Base.metadata.create_all(engine)
+    statements: list[str] = []
+    with Session(engine) as session:
+        session.add(User(id=5, email="ada@example.com"))
+        session.commit()
+        user = session.scalars(select(User)).one()
+        assert user_of(user, FIELDS) == UserContext(5, email="ada@example.com")
+        session.commit()  # expires the object: any attribute would be a query now
+        event.listen(engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+        assert user_of(user, FIELDS) == UserContext(5)
+    assert statements == []
+    engine.dispose()
+
+
+def test_nothing_is_attached_where_there_is_no_configuration() -> None:
+    before = context.get_current()
+    set_financial_user("u")
+    clear_user()
+    set_transaction("t")
+    set_request_context({"type": "http"})
+    assert context.get_current() is before
+
+
+def test_the_policy_may_send_nothing_at_all(record: Record) -> None:
+    from opentelemetry import baggage
+
+    record(baggage={"send": []})
+    set_transaction("tx-1")
+    assert dict(baggage.get_all()) == {}

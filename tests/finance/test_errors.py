@@ -1,0 +1,322 @@
+"""Capturing errors."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+import pytest
+
+import mita_otel
+from finance.conftest import Record
+from finance.recording import Recording
+from mita_otel import (
+    FinancialErrorCategory,
+    FinancialSeverity,
+    UserContext,
+    capture_financial_error,
+    set_financial_user,
+)
+from mita_otel.captured import event_id_of, mark
+
+GUIDE = {
+    "authentication": "high",
+    "transaction_processing": "critical",
+    "payment_processing": "critical",
+    "budget_calculation": "high",
+    "financial_analysis": "medium",
+    "security_violation": "critical",
+    "compliance_issue": "critical",
+}
+
+
+def fail(message: str = "gateway refused") -> Exception:
+    try:
+        raise ValueError(message)
+    except ValueError as error:
+        return error
+
+
+def test_an_error_is_a_log_record_with_everything_that_the_caller_says(recording: Recording) -> None:
+    error = fail()
+    with recording.tracer.start_as_current_span("work") as span:
+        event_id = capture_financial_error(
+            error,
+            FinancialErrorCategory.TRANSACTION_PROCESSING,
+            FinancialSeverity.CRITICAL,
+            user_id="u-1",
+            transaction_id="tx-9",
+            amount=0.1 + 0.2,
+            currency="usd",
+            additional_context={"payment_method": "credit_card"},
+            tags={"channel": "app"},
+        )
+    [record] = recording.records
+    log = record.log_record
+    assert (log.event_name, log.body, log.exception) == ("mita.error", "gateway refused", error)
+    assert log.severity_number is not None
+    assert (log.severity_number.value, log.severity_text) == (21, "FATAL")
+    assert (log.trace_id, log.span_id) == (span.get_span_context().trace_id, span.get_span_context().span_id)
+    told = recording.error
+    assert re.fullmatch(r"[0-9a-f]{32}", event_id)
+    assert told["mita.event.id"] == event_id
+    assert told["mita.error.category"] == "transaction_processing"
+    assert told["mita.severity"] == "critical"
+    assert told["user.id"] == "u-1"
+    assert told["mita.transaction.id"] == "tx-9"
+    assert (told["mita.amount"], told["mita.currency"]) == ("0.30", "USD")
+    assert told["mita.handled"] is True
+    assert told["mita.contexts"]["financial"] == {
+        "category": "transaction_processing",
+        "severity": "critical",
+        "transaction_id": "tx-9",
+        "amount": "0.30",
+        "currency": "USD",
+    }
+    assert told["mita.contexts"]["user"] == {"id": "u-1"}
+    assert told["mita.contexts"]["additional"] == {"payment_method": "credit_card"}
+    assert told["mita.tags"] == {
+        "financial_service": "true",
+        "severity": "critical",
+        "error_category": "transaction_processing",
+        "transaction_id": "tx-9",
+        "channel": "app",
+    }
+    assert told["exception.type"] == "ValueError"
+
+
+def test_it_can_be_awaited_and_called_alike(recording: Recording) -> None:
+    async def awaited() -> str:
+        return await capture_financial_error(fail())
+
+    first, second = asyncio.run(awaited()), capture_financial_error(fail())
+    assert type(first) is str
+    assert isinstance(second, str)
+    assert len(first) == len(second) == 32
+    assert [event["mita.event.id"] for event in recording.events()] == [first, second]
+
+
+async def test_several_can_be_awaited_together(recording: Recording) -> None:
+    ids = await asyncio.gather(*(capture_financial_error(fail()) for _ in range(3)))
+    assert len(set(ids)) == 3
+
+
+def test_an_exception_is_captured_once_however_often_it_is_met(recording: Recording) -> None:
+    error = fail()
+    first = capture_financial_error(error, "payment_processing")
+    assert capture_financial_error(error, "system_error") == first
+    assert event_id_of(error) == first
+    assert len(recording.events()) == 1
+    assert recording.counts("mita.errors") == {("payment_processing", "critical"): 1}
+
+
+def test_an_exception_that_became_an_event_elsewhere_gives_that_id(recording: Recording) -> None:
+    error = fail()
+    mark(error, "f" * 32)
+    assert capture_financial_error(error) == "f" * 32
+    assert recording.records == []
+
+
+@pytest.mark.parametrize(("category", "severity"), GUIDE.items())
+def test_a_category_has_the_severity_of_the_guide(recording: Recording, category: str, severity: str) -> None:
+    capture_financial_error(fail(), FinancialErrorCategory(category))
+    assert recording.error["mita.severity"] == severity
+
+
+@pytest.mark.parametrize(
+    ("severity", "number", "text"),
+    [
+        (FinancialSeverity.SECURITY_CRITICAL, 24, "FATAL4"),
+        ("CRITICAL", 21, "FATAL"),
+        (FinancialSeverity.HIGH, 17, "ERROR"),
+        ("medium", 13, "WARN"),
+        (FinancialSeverity.LOW, 9, "INFO"),
+    ],
+)
+def test_a_severity_is_openteletrys_number(
+    recording: Recording, severity: str, number: int, text: str
+) -> None:
+    capture_financial_error(fail(), severity=severity)
+    log = recording.records[0].log_record
+    assert log.severity_number is not None
+    assert (log.severity_number.value, log.severity_text) == (number, text)
+
+
+def test_a_team_adds_categories_in_the_policy_and_uses_any_enumeration(record: Record) -> None:
+    class Ours(Enum):
+        LOAN = "loan_approval"
+
+    recording = record(categories={"loan_approval": "low"})
+    capture_financial_error(fail(), Ours.LOAN)  # type: ignore[arg-type]
+    assert recording.error["mita.error.category"] == "loan_approval"
+    assert recording.error["mita.severity"] == "low"
+
+
+def test_a_category_that_nobody_knows_is_as_bad_as_a_system_error(recording: Recording) -> None:
+    capture_financial_error(fail(), "no_such_category")
+    assert recording.error["mita.error.category"] == "no_such_category"
+    assert recording.error["mita.severity"] == "high"
+
+
+@pytest.mark.parametrize(
+    ("capture", "arguments", "category", "additional"),
+    [
+        ("transaction", {"transaction_type": "transfer", "category": "rent"}, "transaction_processing",
+         {"transaction_type": "transfer", "transaction_category": "rent"}),
+        ("authentication", {"auth_method": "password", "ip_address": "192.0.2.1"}, "authentication",
+         {"auth_method": "password", "ip_address": "192.0.2.1"}),
+        ("payment", {"payment_method": "sepa", "payment_provider": "acme"}, "payment_processing",
+         {"payment_method": "sepa", "payment_provider": "acme"}),
+        ("budget", {"budget_category": "food", "calculation_type": "monthly"}, "budget_calculation",
+         {"budget_category": "food", "calculation_type": "monthly"}),
+        ("security", {"event_type": "intrusion", "extra": 1}, "security_violation",
+         {"event_type": "intrusion", "extra": 1}),
+        ("compliance", {"regulation": "PCI_DSS", "requirement": "3.4", "additional_context": {"a": 1}},
+         "compliance_issue", {"regulation": "PCI_DSS", "requirement": "3.4", "a": 1}),
+    ],
+)  # fmt: skip
+def test_each_special_function_captures_its_category(
+    recording: Recording, capture: str, arguments: dict[str, Any], category: str, additional: dict[str, Any]
+) -> None:
+    function = getattr(mita_otel, f"capture_{capture}_error")
+    event_id = function(fail(), user_id="u-1", severity="low", tags={"a": "b"}, **arguments)
+    told = recording.error
+    assert told["mita.event.id"] == event_id
+    assert told["mita.error.category"] == category
+    assert told["mita.severity"] == "low"
+    assert told["mita.tags"]["a"] == "b"
+    assert told["mita.contexts"]["additional"] == additional
+
+
+def test_the_user_that_is_known_is_shown_whole_and_another_by_id_alone(recording: Recording) -> None:
+    set_financial_user(UserContext("u-1", email="ada@example.com", risk_level="low"))
+    capture_financial_error(fail())
+    capture_financial_error(fail(), user_id="u-1")
+    capture_financial_error(fail(), user_id="u-2")
+    whole = {"id": "u-1", "email": "ada@example.com", "risk_level": "low"}
+    users = [event["mita.contexts"]["user"] for event in recording.events()]
+    assert users == [whole, whole, {"id": "u-2"}]
+
+
+def test_the_span_says_the_worst_that_happened_in_it(recording: Recording) -> None:
+    with recording.tracer.start_as_current_span("work"):
+        bad = capture_financial_error(fail(), "payment_processing")
+        capture_financial_error(fail("less bad"), severity="low")
+    span = recording.span("work")
+    assert span.attributes is not None
+    assert span.attributes["mita.severity"] == "critical"
+    assert span.attributes["mita.error.category"] == "payment_processing"
+    assert span.attributes["mita.event.id"] == bad
+    assert [event.name for event in span.events] == ["mita.error", "mita.error"]
+    assert span.status.status_code.name == "ERROR"
+    assert span.status.description == "gateway refused"
+
+
+def test_a_warning_does_not_fail_the_span(recording: Recording) -> None:
+    with recording.tracer.start_as_current_span("work"):
+        capture_financial_error(fail(), severity=FinancialSeverity.MEDIUM)
+    assert recording.span("work").status.status_code.name == "UNSET"
+
+
+def test_an_error_outside_of_any_span_is_captured_too(recording: Recording) -> None:
+    assert capture_financial_error(fail())
+    assert recording.records[0].log_record.trace_id == 0
+
+
+class Nasty(Exception):  # noqa: N818
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class NastyValue:
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError("no attribute")
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"user_id": NastyValue()},
+        {"amount": "a lot"},
+        {"amount": float("nan"), "currency": 5},
+        {"request": NastyValue()},
+        {"additional_context": {"x": NastyValue(), 5: {1, 2}, "deep": [[[[[[[[["x"]]]]]]]]]}},
+        {"additional_context": {str(number): "x" * 100_000 for number in range(500)}},
+        {"tags": {"a": NastyValue()}},
+        {"fingerprint": [NastyValue()]},
+        {"severity": "no such severity", "category": ""},
+    ],
+    ids=lambda arguments: next(iter(arguments)),
+)
+def test_whatever_it_is_given_it_never_raises(recording: Recording, arguments: dict[str, Any]) -> None:
+    assert isinstance(capture_financial_error(Nasty(), **arguments), str)
+
+
+def test_an_exception_whose_text_fails_is_called_by_its_type(recording: Recording) -> None:
+    event_id = capture_financial_error(Nasty())
+    assert recording.records[0].log_record.body == "Nasty"
+    assert recording.error["mita.event.id"] == event_id
+
+
+def test_what_is_too_much_is_cut(recording: Recording) -> None:
+    many = {str(number): "x" * 100_000 for number in range(500)}
+    capture_financial_error(fail(), additional_context=many)
+    additional = recording.error["mita.contexts"]["additional"]
+    assert len(additional) == 64
+    assert {len(text) for text in additional.values()} == {2048}
+
+
+def test_values_keep_their_meaning(recording: Recording) -> None:
+    context = {
+        "amount": Decimal("1.10"),
+        "category": FinancialErrorCategory.AUTHENTICATION,
+        "none": None,
+        "raw": b"abc",
+    }
+    capture_financial_error(fail(), additional_context=context)
+    assert recording.error["mita.contexts"]["additional"] == {
+        "amount": "1.10",
+        "category": "authentication",
+        "raw": "<3 bytes>",
+    }
+
+
+def test_the_audit_trail_hears_of_it(recording: Recording) -> None:
+    event_id = capture_financial_error(
+        fail(), "payment_processing", user_id="u-1", transaction_id="tx-1", amount=5, currency="EUR"
+    )
+    [signal] = recording.audit.signals
+    assert (signal.kind, signal.name, signal.outcome) == ("error", "payment_processing", "failure")
+    assert (signal.event_id, signal.user_id, signal.transaction_id) == (event_id, "u-1", "tx-1")
+    assert (signal.amount, signal.currency, signal.severity) == ("5.00", "EUR", "critical")
+
+
+def test_an_audit_trail_that_fails_does_not_disturb_the_caller(
+    recording: Recording, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken:
+        def record(self, event: object, /) -> None:
+            raise OSError("disk full")
+
+    recording.runtime.audit = Broken()
+    assert capture_financial_error(fail())
+    assert capture_financial_error(fail())
+    assert len(caplog.records) == 1
+    assert "audit trail failed" in caplog.records[0].message
+
+
+def test_without_configuration_nothing_happens_and_nothing_is_marked() -> None:
+    error = fail()
+    assert capture_financial_error(error, "payment_processing", user_id="u-1") == ""
+    assert event_id_of(error) is None
+    assert asyncio.run(_await(error)) == ""
+
+
+async def _await(error: Exception) -> str:
+    return await capture_financial_error(error)
