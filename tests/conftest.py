@@ -13,6 +13,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from databases import database_url, postgresql_server, postgresql_url  # noqa: F401 - fixtures of every test
+
 _SETTINGS = ("OTEL_", "MITA_OTEL_", "SENTRY_", "ENVIRONMENT")
 
 

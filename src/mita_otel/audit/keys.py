@@ -32,11 +32,12 @@ class AuditKeys:
     """
 
     def __init__(self, current: bytes | None, old: Iterable[bytes] = ()) -> None:
-        self._keys: dict[str, bytes] = {_key_id(key): key for key in old}
+        self._keys: dict[str, bytes] = {UNKEYED: b""}
+        self._keys.update((_key_id(key), key) for key in old)
         self.current_id = UNKEYED if current is None else _key_id(current)
         """Id of the key that signs."""
-        self._keys[self.current_id] = current or b""
-        self._knows_keys = set(self._keys) != {UNKEYED}
+        if current is not None:
+            self._keys[self.current_id] = current
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str] | None = None) -> AuditKeys:
@@ -64,7 +65,7 @@ class AuditKeys:
     @property
     def expects_keys(self) -> bool:
         """Whether any key is known at all: then a chain without one is suspicious."""
-        return self._knows_keys
+        return len(self._keys) > 1
 
     def knows(self, key_id: str) -> bool:
         """Return whether the key is there, so that its signatures can be verified."""
@@ -85,8 +86,14 @@ class AuditKeys:
         return hmac.digest(key, b"mita-otel " + purpose.encode() + b"\0" + message, "sha256").hex()
 
     def verify(self, purpose: Purpose, message: bytes, signature: str, key_id: str) -> bool:
-        """Return whether the signature is that of the message under a key that is known."""
-        return self.knows(key_id) and hmac.compare_digest(
+        """Return whether the signature is that of the message under a key that is known.
+
+        Entries without a key can be checked for accidents. Nothing else is believed without one, unless
+        there are no keys at all.
+        """
+        if not self.knows(key_id) or (key_id == UNKEYED and purpose != "entry" and self.expects_keys):
+            return False
+        return hmac.compare_digest(
             self.sign(purpose, message, key_id).encode(), signature.encode("utf-8", "replace")
         )
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from mita_otel.store.append_only import postgresql_functions, postgresql_triggers, sqlite_triggers
+
 revision = "0001_audit"
 down_revision = None
 branch_labels = None
 depends_on = None
-
-_KEPT = (  # every column of an entry that nothing may ever change
-    "chain", "sequence", "recorded_ns", "event_type", "outcome", "service", "resource_type", "resource_id",
-    "request_id", "trace_id", "body", "mac", "key_id",
-)  # fmt: skip
 
 
 def upgrade() -> None:
@@ -94,9 +91,17 @@ def upgrade() -> None:
         sa.Column("released_by", sa.Text()),
         sa.PrimaryKeyConstraint("id", name="pk_mita_legal_holds"),
     )
-    statements = _sqlite() if op.get_bind().dialect.name == "sqlite" else _postgresql()
+    if op.get_bind().dialect.name == "sqlite":
+        statements = list(sqlite_triggers().values())
+    else:
+        functions = postgresql_functions().items()
+        statements = [
+            f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $${body}$$"
+            for name, body in functions
+        ]
+        statements += postgresql_triggers().values()
     for statement in statements:
-        op.execute(statement)
+        op.get_bind().exec_driver_sql(statement.replace("%", "%%") if "%" in statement else statement)
 
 
 def downgrade() -> None:
@@ -104,110 +109,5 @@ def downgrade() -> None:
     for table in ("mita_legal_holds", "mita_audit_erasures", "mita_audit_tombstones", "mita_audit_entries"):
         op.drop_table(table)
     if op.get_bind().dialect.name != "sqlite":
-        for function in ("mita_audit_entry_changed", "mita_audit_entry_deleted", "mita_append_only"):
+        for function in postgresql_functions():
             op.execute(f"DROP FUNCTION {function}()")
-
-
-def _sqlite() -> list[str]:
-    changed = " OR ".join(f"NEW.{column} IS NOT OLD.{column}" for column in _KEPT)
-    return [
-        # REPLACE deletes without asking the delete trigger.
-        """
-        CREATE TRIGGER mita_audit_entries_insert BEFORE INSERT ON mita_audit_entries
-        WHEN EXISTS (SELECT 1 FROM mita_audit_entries e
-                     WHERE e.chain = NEW.chain AND e.sequence = NEW.sequence)
-        BEGIN SELECT RAISE(ABORT, 'mita_audit_entries: UNIQUE (chain, sequence)'); END
-        """,
-        f"""
-        CREATE TRIGGER mita_audit_entries_update BEFORE UPDATE ON mita_audit_entries
-        WHEN {changed}
-          OR OLD.erasure_id IS NOT NULL OR NEW.erasure_id IS NULL OR NEW.erasure_mac IS NULL
-          OR NEW.user_id IS NOT NULL OR NEW.personal IS NOT NULL OR NEW.personal_key IS NOT NULL
-        BEGIN SELECT RAISE(ABORT, 'mita_audit_entries is append-only; only an erasure may change an entry'); END
-        """,
-        """
-        CREATE TRIGGER mita_audit_entries_delete BEFORE DELETE ON mita_audit_entries
-        WHEN NOT EXISTS (SELECT 1 FROM mita_audit_tombstones t WHERE t.chain = OLD.chain
-                         AND OLD.sequence BETWEEN t.first_sequence AND t.last_sequence)
-        BEGIN SELECT RAISE(ABORT, 'mita_audit_entries is append-only; run: mita-otel retention apply'); END
-        """,
-        *(
-            f"""
-            CREATE TRIGGER {table}_{verb.lower()} BEFORE {verb} ON {table}
-            BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END
-            """
-            for table in ("mita_audit_tombstones", "mita_audit_erasures")
-            for verb in ("UPDATE", "DELETE")
-        ),
-        """
-        CREATE TRIGGER mita_legal_holds_delete BEFORE DELETE ON mita_legal_holds
-        BEGIN SELECT RAISE(ABORT, 'mita_legal_holds is append-only; run: mita-otel retention release'); END
-        """,
-    ]
-
-
-def _postgresql() -> list[str]:
-    changed = " OR ".join(f"NEW.{column} IS DISTINCT FROM OLD.{column}" for column in _KEPT)
-    return [
-        f"""
-        CREATE FUNCTION mita_audit_entry_changed() RETURNS trigger LANGUAGE plpgsql AS $$
-        BEGIN
-          IF {changed}
-             OR OLD.erasure_id IS NOT NULL OR NEW.erasure_id IS NULL OR NEW.erasure_mac IS NULL
-             OR NEW.user_id IS NOT NULL OR NEW.personal IS NOT NULL OR NEW.personal_key IS NOT NULL THEN
-            RAISE EXCEPTION 'mita_audit_entries is append-only; only an erasure may change an entry';
-          END IF;
-          RETURN NEW;
-        END $$
-        """,
-        """
-        CREATE FUNCTION mita_audit_entry_deleted() RETURNS trigger LANGUAGE plpgsql AS $$
-        DECLARE covered boolean;
-        BEGIN
-          -- With its schema: a temporary table of that name would be found first.
-          EXECUTE format('SELECT EXISTS (SELECT 1 FROM %I.mita_audit_tombstones t WHERE t.chain = $1 '
-                         'AND $2 BETWEEN t.first_sequence AND t.last_sequence)', TG_TABLE_SCHEMA)
-            INTO covered USING OLD.chain, OLD.sequence;
-          IF NOT covered THEN
-            RAISE EXCEPTION 'mita_audit_entries is append-only; run: mita-otel retention apply';
-          END IF;
-          RETURN OLD;
-        END $$
-        """,
-        """
-        CREATE FUNCTION mita_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
-        BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$
-        """,
-        """
-        CREATE TRIGGER mita_audit_entries_update BEFORE UPDATE ON mita_audit_entries
-        FOR EACH ROW EXECUTE FUNCTION mita_audit_entry_changed()
-        """,
-        """
-        CREATE TRIGGER mita_audit_entries_delete BEFORE DELETE ON mita_audit_entries
-        FOR EACH ROW EXECUTE FUNCTION mita_audit_entry_deleted()
-        """,
-        *(
-            f"""
-            CREATE TRIGGER {table}_{verb.lower()} BEFORE {verb} ON {table}
-            FOR EACH ROW EXECUTE FUNCTION mita_append_only()
-            """
-            for table in ("mita_audit_tombstones", "mita_audit_erasures")
-            for verb in ("UPDATE", "DELETE")
-        ),
-        """
-        CREATE TRIGGER mita_legal_holds_delete BEFORE DELETE ON mita_legal_holds
-        FOR EACH ROW EXECUTE FUNCTION mita_append_only()
-        """,
-        *(
-            f"""
-            CREATE TRIGGER {table}_truncate BEFORE TRUNCATE ON {table}
-            FOR EACH STATEMENT EXECUTE FUNCTION mita_append_only()
-            """
-            for table in (
-                "mita_audit_entries",
-                "mita_audit_tombstones",
-                "mita_audit_erasures",
-                "mita_legal_holds",
-            )
-        ),
-    ]

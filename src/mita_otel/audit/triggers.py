@@ -1,0 +1,49 @@
+"""Looks whether what keeps the audit tables append-only is still in the database, word for word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sqlalchemy.engine import Connection
+
+from mita_otel.store.append_only import postgresql_functions, postgresql_triggers, sqlite_triggers
+
+
+def missing_triggers(connection: Connection) -> Iterator[str]:
+    """Yield a sentence for each trigger that is gone, switched off or another one."""
+    if connection.dialect.name == "sqlite":
+        yield from _sqlite(connection)
+    else:
+        yield from _postgresql(connection)
+
+
+def _sqlite(connection: Connection) -> Iterator[str]:
+    rows = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+    present = {name: sql for name, sql in rows}  # noqa: C416 - rows are not pairs to mypy
+    for name, sql in sqlite_triggers().items():
+        if name not in present:
+            yield f"the trigger {name} is gone"
+        elif present[name].strip() != sql.strip():
+            yield f"the trigger {name} was changed"
+
+
+def _postgresql(connection: Connection) -> Iterator[str]:
+    rows = connection.exec_driver_sql(
+        "SELECT t.tgname, t.tgenabled, p.proname FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid "
+        "JOIN pg_class c ON c.oid = t.tgrelid WHERE NOT t.tgisinternal AND pg_table_is_visible(c.oid)"
+    )
+    present = {name: (enabled, function) for name, enabled, function in rows}
+    for name, sql in postgresql_triggers().items():
+        if name not in present:
+            yield f"the trigger {name} is gone"
+        elif present[name][0] not in ("O", "A", b"O", b"A"):
+            yield f"the trigger {name} is switched off"
+        elif f"FUNCTION {present[name][1]}()" not in sql:
+            yield f"the trigger {name} was changed"
+    sources = connection.exec_driver_sql(
+        "SELECT proname, prosrc FROM pg_proc WHERE pg_function_is_visible(oid) AND proname LIKE 'mita_%%'"
+    )
+    bodies = {name: body for name, body in sources}  # noqa: C416 - as above
+    for name, body in postgresql_functions().items():
+        if bodies.get(name, "").strip() != body.strip():
+            yield f"the function {name} was changed"

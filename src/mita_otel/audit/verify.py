@@ -1,0 +1,147 @@
+"""Verifies the whole trail: every entry, every chain, against the keys, the anchors and the triggers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.engine import Connection
+
+from mita_otel.audit.anchors import Anchor
+from mita_otel.audit.chain import SealedEntry
+from mita_otel.audit.chain_walk import ChainWalk, Known
+from mita_otel.audit.findings import Fault, Verification
+from mita_otel.audit.keys import AuditKeys
+from mita_otel.audit.seals import erasure_message
+from mita_otel.audit.spool import SpoolFolder
+from mita_otel.audit.spool_reader import read_segment
+from mita_otel.audit.triggers import missing_triggers
+from mita_otel.store.database import Database
+from mita_otel.store.tables import AuditEntryRow, AuditErasureRow, AuditTombstoneRow
+
+_ROWS = 2000
+"""Rows that are fetched at once."""
+
+OnProgress = Callable[[int, int], None]
+"""Called with the entries that were verified, and those that there are."""
+
+
+def verify(
+    database: Database,
+    keys: AuditKeys,
+    *,
+    anchors: Iterable[Anchor] = (),
+    spool: SpoolFolder | None = None,
+    allow_unkeyed: bool = False,
+    on_progress: OnProgress | None = None,
+) -> Verification:
+    """Verify the trail, in bounded memory, on one state of the database.
+
+    Args:
+        database: The store.
+        keys: All keys that ever signed.
+        anchors: The anchors, of as many writers as there are. Without them nobody notices that the last
+            entries of a chain, or a whole chain, were deleted.
+        spool: Where entries may still wait.
+        allow_unkeyed: Whether chains without a key are believed although there are keys: those of the time
+            before there were any.
+        on_progress: Told now and then.
+
+    Returns:
+        What was found; `ok` is whether nothing was.
+
+    Raises:
+        StoreUnavailableError: The database does not answer.
+    """
+    result = Verification()
+    noted = _noted(anchors, keys, result)
+    waiting = _waiting(spool, keys)
+    with database.read() as connection:
+        for problem in missing_triggers(connection):
+            result.add(Fault.TRIGGER, "", None, problem)
+        known = Known(keys, _erasures(connection, keys, result), allow_unkeyed)
+        tombstones = _tombstones(connection)
+        total = connection.execute(select(func.count()).select_from(AuditEntryRow)).scalar_one()
+        seen: set[str] = set()
+        walk: ChainWalk | None = None
+        at: str | None = None
+        for row in _entries(connection):
+            if row.chain != at:
+                if walk is not None:
+                    walk.finish()
+                at = row.chain
+                seen.add(at)
+                walk = ChainWalk(
+                    at, known, tombstones.get(at, ()), noted.get(at, {}), waiting.get(at, {}), result
+                )
+            if walk is not None:
+                walk.see(row)
+            if on_progress is not None and result.entries % _ROWS == 0:
+                on_progress(result.entries, total)
+        if walk is not None:
+            walk.finish()
+        for chain in sorted((tombstones.keys() | noted.keys()) - seen):
+            ChainWalk(
+                chain, known, tombstones.get(chain, ()), noted.get(chain, {}), waiting.get(chain, {}), result
+            ).finish()
+    if on_progress is not None:
+        on_progress(result.entries, total)
+    return result
+
+
+def _entries(connection: Connection) -> Iterator[Any]:
+    table = AuditEntryRow.__table__
+    statement = select(table).order_by(table.c.chain, table.c.sequence)
+    return iter(connection.execution_options(yield_per=_ROWS).execute(statement))
+
+
+def _noted(anchors: Iterable[Anchor], keys: AuditKeys, result: Verification) -> dict[str, dict[int, str]]:
+    noted: dict[str, dict[int, str]] = defaultdict(dict)
+    for anchor in anchors:
+        result.anchors += 1
+        if not anchor.is_genuine(keys):
+            result.add(
+                Fault.ANCHOR,
+                anchor.chain,
+                anchor.sequence,
+                "this anchor is forged, or was changed"
+                if keys.knows(anchor.key_id)
+                else f"the key {anchor.key_id} of this anchor is not known",
+            )
+            continue
+        before = noted[anchor.chain].setdefault(anchor.sequence, anchor.mac)
+        if before != anchor.mac:
+            result.add(Fault.ANCHOR, anchor.chain, anchor.sequence, "two anchors contradict each other")
+    return noted
+
+
+def _waiting(spool: SpoolFolder | None, keys: AuditKeys) -> dict[str, dict[int, str]]:
+    waiting: dict[str, dict[int, str]] = defaultdict(dict)
+    for segment in [] if spool is None else spool.segments():
+        try:
+            for _, entry in read_segment(segment.path, keys):
+                if isinstance(entry, SealedEntry):
+                    waiting[segment.chain][int(entry.fields["sequence"])] = entry.mac
+        except FileNotFoundError:
+            continue  # it was moved meanwhile
+    return waiting
+
+
+def _tombstones(connection: Connection) -> dict[str, list[Any]]:
+    table = AuditTombstoneRow.__table__
+    found: dict[str, list[Any]] = defaultdict(list)
+    for row in connection.execute(select(table).order_by(table.c.chain, table.c.first_sequence)):
+        found[row.chain].append(row)
+    return found
+
+
+def _erasures(connection: Connection, keys: AuditKeys, result: Verification) -> dict[str, str]:
+    genuine: dict[str, str] = {}
+    for row in connection.execute(select(AuditErasureRow.__table__)):
+        if keys.verify("erasure", erasure_message(row), row.mac, row.key_id):
+            genuine[row.id] = row.key_id
+        else:
+            result.add(Fault.ERASURE, "", None, f"the erasure {row.id} is forged, or was changed")
+    return genuine

@@ -1,0 +1,118 @@
+"""Migrations: up and down on both databases, the models' tables exactly, once however many start together."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect
+
+from mita_otel.policy import default_policy
+from mita_otel.store import StoreError, migrations
+from mita_otel.store.database import Database
+from mita_otel.store.migrate import current_revision, downgrade, require, upgrade
+from mita_otel.store.schema import METADATA, REVISIONS, VERSION_TABLE
+
+POLICY = default_policy().store
+
+
+def tables(database: Database) -> set[str]:
+    with database.read() as connection:
+        return {name for name in inspect(connection).get_table_names() if name != VERSION_TABLE}
+
+
+def test_the_revisions_are_those_of_the_folder() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.set_main_option("path_separator", "os")
+    script = ScriptDirectory.from_config(config)
+    assert [one.revision for one in reversed(list(script.walk_revisions()))] == list(REVISIONS)
+
+
+def test_the_migrations_make_the_tables_of_the_models(database_url: str) -> None:
+    database = Database(database_url, POLICY)
+    upgrade(database)
+    with database.read() as connection:
+        context = MigrationContext.configure(
+            connection,
+            opts={"version_table": VERSION_TABLE, "compare_type": True, "target_metadata": METADATA},
+        )
+        assert compare_metadata(context, METADATA) == []
+    database.close()
+
+
+@pytest.mark.parametrize("revision", [*REVISIONS])
+def test_every_revision_goes_up_and_down(database_url: str, revision: str) -> None:
+    database = Database(database_url, POLICY)
+    upgrade(database, revision)
+    assert current_revision(database) == revision
+    upgrade(database)
+    assert current_revision(database) == REVISIONS[-1]
+    downgrade(database, revision)
+    assert current_revision(database) == revision
+    downgrade(database, "base")
+    assert current_revision(database) is None
+    assert tables(database) == set()
+    upgrade(database)
+    assert tables(database) == set(METADATA.tables)
+    database.close()
+
+
+def test_processes_that_start_together_migrate_once(database_url: str) -> None:
+    errors: list[BaseException] = []
+    barrier = threading.Barrier(4)
+
+    def start() -> None:
+        database = Database(database_url, POLICY)
+        try:
+            barrier.wait()
+            require(database, migrate=True)
+        except BaseException as error:  # noqa: BLE001 - shown by the assertion
+            errors.append(error)
+        finally:
+            database.close()
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+
+
+def test_tables_that_may_not_be_made_are_asked_for(database_url: str) -> None:
+    database = Database(database_url, POLICY)
+    with pytest.raises(StoreError, match=r"at nothing, .* is needed; run: mita-otel store migrate"):
+        require(database, migrate=False)
+    database.close()
+
+
+def test_the_tables_of_a_newer_version_are_left_alone(database_url: str) -> None:
+    database = Database(database_url, POLICY)
+    upgrade(database)
+    with database.write() as connection:
+        connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '9999_future'")
+    with pytest.raises(StoreError, match=r"newer mita-otel .*9999_future.*upgrade"):
+        require(database, migrate=True)
+    database.close()
+
+
+def test_a_role_that_may_not_make_tables_is_told_what_to_do(postgresql_url: str) -> None:
+    owner = Database(postgresql_url, POLICY)
+    with owner.write() as connection:
+        connection.exec_driver_sql("CREATE ROLE stranger LOGIN")
+        connection.exec_driver_sql("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+        connection.exec_driver_sql("GRANT USAGE ON SCHEMA public TO stranger")
+    stranger = Database(owner.url.set(username="stranger").render_as_string(hide_password=False), POLICY)
+    with pytest.raises(StoreError, match=r"cannot be made: .*permission denied.*mita-otel store migrate"):
+        require(stranger, migrate=True)
+    stranger.close()
+    with owner.write() as connection:
+        connection.exec_driver_sql("REVOKE ALL ON SCHEMA public FROM stranger")
+        connection.exec_driver_sql("DROP ROLE stranger")
+    owner.close()
