@@ -54,7 +54,7 @@ class Kit:
         self.anchor_path = folder / "anchors.jsonl"
         self.url = url or f"sqlite:///{folder / 'mita-otel.db'}"
         self.database = Database(self.url, self.policy.store)
-        self.ledger = Ledger(self.database, migrate=True)
+        self.ledger = Ledger(self.database, self.keys, migrate=True)
         self.redactor = Redactor(self.policy.redaction)
         more: dict[str, Any] = {} if clock_ns is None else {"clock_ns": clock_ns}
         self.trail = AuditTrail(

@@ -31,7 +31,7 @@ TOMBSTONE = (
     "INSERT INTO mita_audit_tombstones SELECT chain, 0, 2, '', mac, 0, 0, 0, '', '', '' "
     "FROM mita_audit_entries WHERE sequence = 2"
 )
-ERASURE = "INSERT INTO mita_audit_erasures VALUES ('e1', '', 0, 1, '', '', '')"
+ERASURE = "INSERT INTO mita_audit_erasures VALUES ('e1', 0, 1, '', '', '')"
 HOLD = "INSERT INTO mita_legal_holds (id, created_ns, created_by, reason) VALUES ('h1', 0, '', '')"
 
 

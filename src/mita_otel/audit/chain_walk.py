@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
 from mita_otel.audit.chain import genesis
 from mita_otel.audit.findings import Fault, Verification
-from mita_otel.audit.keys import UNKEYED, AuditKeys
-from mita_otel.audit.personal import Personal
-from mita_otel.audit.seals import erased_entry_message, tombstone_message
+from mita_otel.audit.keys import UNKEYED
+from mita_otel.audit.person_check import Known, check_person
+from mita_otel.audit.seals import tombstone_message
 
 _COLUMNS: Final = (
     ("recorded_ns", "recorded_ns"),
@@ -26,17 +25,6 @@ _COLUMNS: Final = (
 )
 """Columns that repeat what is signed, and the names that they have there."""
 _TEXTS: Final = ("chain", "body", "mac", "key_id")
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What is true of all chains."""
-
-    keys: AuditKeys
-    erasures: Mapping[str, str]
-    """Key id of each genuine erasure, by its id."""
-    allow_unkeyed: bool = False
-    """Whether chains without a key are believed although there are keys."""
 
 
 class ChainWalk:
@@ -105,8 +93,9 @@ class ChainWalk:
                 message = f"this is the entry {fields['chain']} {fields['sequence']}; it was put here"
                 result.add(Fault.MOVED, chain, sequence, message)
             self._columns(row, fields)
-        self._personal(row, fields)
-        self._anchor(sequence, row.mac)
+        check_person(row, fields, self._known, result)
+        if in_place or not genuine:
+            self._anchor(sequence, row.mac)
         self._expected = sequence + 1
         self._previous = row.mac if in_place else None
         if self._inside is not None and sequence >= self._inside.last_sequence:
@@ -201,44 +190,6 @@ class ChainWalk:
                     f"the column {column} was changed; what is signed says otherwise",
                 )
 
-    def _personal(self, row: Any, fields: Mapping[str, Any]) -> None:
-        if row.erasure_id is not None or row.erasure_mac is not None:
-            self._erased(row)
-        if not fields:
-            return
-        commitment = fields.get("personal")
-        sealed = _sealed(row)
-        message = None
-        if commitment is None:
-            if sealed is not None or row.user_id is not None:
-                message = "a personal part was added to an entry that has none"
-        elif sealed is None:
-            if row.erasure_id is None:
-                message = "the personal part was removed, and not by an erasure"
-        elif sealed.commitment != commitment:
-            message = "the personal part was changed"
-        elif sealed.values.get("user_id") != row.user_id:
-            message = "the column user_id was changed; what is signed says otherwise"
-        if message is not None:
-            self._result.add(Fault.PERSONAL, self._chain, row.sequence, message)
-
-    def _erased(self, row: Any) -> None:
-        key_id = self._known.erasures.get(row.erasure_id)
-        if key_id is None:
-            self._result.add(
-                Fault.ERASURE, self._chain, row.sequence, f"there was no erasure {row.erasure_id}"
-            )
-            return
-        message = erased_entry_message(row.erasure_id, self._chain, row.sequence)
-        if not self._known.keys.verify("erased-entry", message, row.erasure_mac or "", key_id):
-            self._result.add(Fault.ERASURE, self._chain, row.sequence, "the erasure of this entry is forged")
-        elif row.personal is not None or row.user_id is not None:
-            self._result.add(
-                Fault.ERASURE, self._chain, row.sequence, "a personal part was added after the erasure"
-            )
-        else:
-            self._result.erased += 1
-
     def _pass_tombstones(self, sequence: int | None) -> None:
         """Step over what was purged, up to the row at `sequence`; None: to the end."""
         while self._tombstones and (sequence is None or self._tombstones[0].first_sequence <= sequence):
@@ -293,15 +244,3 @@ class ChainWalk:
             Fault.TOMBSTONE, self._chain, tombstone.first_sequence, "this tombstone is forged, or was changed"
         )
         return False
-
-
-def _sealed(row: Any) -> Personal | None:
-    if row.personal is None and row.personal_key is None:
-        return None
-    try:
-        sealed = Personal(row.personal.encode(), row.personal_key)
-        if isinstance(sealed.values, dict) and sealed.commitment:
-            return sealed
-    except (ValueError, TypeError, AttributeError):
-        pass
-    return Personal(b"{}", "")  # whatever it is, no commitment is its

@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import func, insert, select
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from mita_otel.audit.chain import SealedEntry
 from mita_otel.audit.errors import ChainConflictError
+from mita_otel.audit.keys import AuditKeys
+from mita_otel.audit.seals import erased_entry_message, subject_digest
 from mita_otel.store.database import Database
 from mita_otel.store.migrate import require
-from mita_otel.store.tables import AuditEntryRow
+from mita_otel.store.tables import AuditEntryRow, ErasedSubjectRow, table_of
 
 _logger = logging.getLogger("mita_otel.audit")
 
@@ -23,11 +26,13 @@ class Ledger:
 
     Args:
         database: The store.
+        keys: Recognise a person who was erased.
         migrate: Whether tables may be made where they are missing.
     """
 
-    def __init__(self, database: Database, *, migrate: bool) -> None:
+    def __init__(self, database: Database, keys: AuditKeys, *, migrate: bool) -> None:
         self.database = database
+        self._keys = keys
         self._migrate = migrate
         self._ready = False
 
@@ -62,7 +67,33 @@ class Ledger:
     def _insert(self, rows: list[dict[str, Any]]) -> None:
         if rows:
             with self.database.write() as connection:
+                self._erase_again(connection, rows)
                 connection.execute(insert(AuditEntryRow), rows)
+
+    def _erase_again(self, connection: Connection, rows: list[dict[str, Any]]) -> None:
+        """Take the personal part of whoever was erased after the entry was recorded, and before it came here."""
+        personal = [row for row in rows if row["user_id"] is not None]
+        oldest = min((row["recorded_ns"] for row in personal), default=0)
+        table = table_of(ErasedSubjectRow)
+        for erasure in (
+            connection.execute(select(table).where(table.c.erased_ns >= oldest)) if personal else ()
+        ):
+            if not self._keys.knows(erasure.key_id):
+                continue
+            for row in personal:
+                if (
+                    row["recorded_ns"] <= erasure.erased_ns
+                    and row["user_id"] is not None
+                    and subject_digest(self._keys, row["user_id"], erasure.key_id) == erasure.subject
+                ):
+                    message = erased_entry_message(erasure.erasure_id, row["chain"], row["sequence"])
+                    row.update(
+                        user_id=None,
+                        personal=None,
+                        personal_key=None,
+                        erasure_id=erasure.erasure_id,
+                        erasure_mac=self._keys.sign("erased-entry", message, erasure.key_id),
+                    )
 
     def _missing(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         table, chain = AuditEntryRow, rows[0]["chain"]

@@ -13,6 +13,7 @@ from sqlalchemy import Row, Select, select, tuple_
 
 from mita_otel.audit.event import AuditEvent, AuditEventType, check_event_type
 from mita_otel.audit.personal import put_back
+from mita_otel.audit.seals import subject_digest
 from mita_otel.audit.trail import AuditTrail
 from mita_otel.store.database import Database
 from mita_otel.store.migrate import require
@@ -168,7 +169,7 @@ class AuditReader:
         asked = {name: value for name, value in asdict(wanted).items() if value not in (None, ())}
         if wanted.user_id is not None:
             # Whose entries were read is personal to them, not to the reader: they must not outlive an erasure.
-            asked["user_id"] = "~" + self._trail.keys.sign("subject", wanted.user_id.encode())[:16]
+            asked["user_id"] = "~" + subject_digest(self._trail.keys, wanted.user_id)[:16]
         self._trail.record(
             AuditEvent(
                 event_type=event_type,

@@ -11,7 +11,7 @@ _TOMBSTONE = (
     "chain", "first_sequence", "last_sequence", "previous", "last_mac", "first_recorded_ns", "last_recorded_ns",
     "purged_ns", "reason", "key_id",
 )  # fmt: skip
-_ERASURE = ("id", "subject", "erased_ns", "reason", "key_id")
+_ERASURE = ("id", "erased_ns", "reason", "key_id")
 
 
 def tombstone_message(row: Any) -> bytes:

@@ -87,7 +87,7 @@ class AuditRoom:
             raise StoreError(f"the store needs {error.name}; install it with: {INSTALL}") from error
         return Mover(
             self.folder,
-            Ledger(database, migrate=self._policy.store.migrate),
+            Ledger(database, self.keys, migrate=self._policy.store.migrate),
             self.keys,
             self.anchor_sinks(),
             max_batch=self._policy.audit.mover.max_batch,

@@ -11,15 +11,16 @@ from sqlalchemy.engine import Connection
 
 from mita_otel.audit.anchors import Anchor
 from mita_otel.audit.chain import SealedEntry
-from mita_otel.audit.chain_walk import ChainWalk, Known
+from mita_otel.audit.chain_walk import ChainWalk
 from mita_otel.audit.findings import Fault, Verification
 from mita_otel.audit.keys import AuditKeys
+from mita_otel.audit.person_check import Known
 from mita_otel.audit.seals import erasure_message
 from mita_otel.audit.spool import SpoolFolder
 from mita_otel.audit.spool_reader import read_segment
 from mita_otel.audit.triggers import missing_triggers
 from mita_otel.store.database import Database
-from mita_otel.store.tables import AuditEntryRow, AuditErasureRow, AuditTombstoneRow
+from mita_otel.store.tables import AuditEntryRow, AuditErasureRow, AuditTombstoneRow, table_of
 
 _ROWS = 2000
 """Rows that are fetched at once."""
@@ -61,7 +62,7 @@ def verify(
     with database.read() as connection:
         for problem in missing_triggers(connection):
             result.add(Fault.TRIGGER, "", None, problem)
-        known = Known(keys, _erasures(connection, keys, result), allow_unkeyed)
+        known = Known(keys, genuine_erasures(connection, keys, result), allow_unkeyed)
         tombstones = _tombstones(connection)
         total = connection.execute(select(func.count()).select_from(AuditEntryRow)).scalar_one()
         seen: set[str] = set()
@@ -91,8 +92,19 @@ def verify(
     return result
 
 
+def genuine_erasures(connection: Connection, keys: AuditKeys, result: Verification) -> dict[str, str]:
+    """Return the key id of each genuine erasure by its id; the others are findings."""
+    genuine: dict[str, str] = {}
+    for row in connection.execute(select(table_of(AuditErasureRow))):
+        if keys.verify("erasure", erasure_message(row), row.mac, row.key_id):
+            genuine[row.id] = row.key_id
+        else:
+            result.add(Fault.ERASURE, "", None, f"the erasure {row.id} is forged, or was changed")
+    return genuine
+
+
 def _entries(connection: Connection) -> Iterator[Any]:
-    table = AuditEntryRow.__table__
+    table = table_of(AuditEntryRow)
     statement = select(table).order_by(table.c.chain, table.c.sequence)
     return iter(connection.execution_options(yield_per=_ROWS).execute(statement))
 
@@ -130,18 +142,8 @@ def _waiting(spool: SpoolFolder | None, keys: AuditKeys) -> dict[str, dict[int, 
 
 
 def _tombstones(connection: Connection) -> dict[str, list[Any]]:
-    table = AuditTombstoneRow.__table__
+    table = table_of(AuditTombstoneRow)
     found: dict[str, list[Any]] = defaultdict(list)
     for row in connection.execute(select(table).order_by(table.c.chain, table.c.first_sequence)):
         found[row.chain].append(row)
     return found
-
-
-def _erasures(connection: Connection, keys: AuditKeys, result: Verification) -> dict[str, str]:
-    genuine: dict[str, str] = {}
-    for row in connection.execute(select(AuditErasureRow.__table__)):
-        if keys.verify("erasure", erasure_message(row), row.mac, row.key_id):
-            genuine[row.id] = row.key_id
-        else:
-            result.add(Fault.ERASURE, "", None, f"the erasure {row.id} is forged, or was changed")
-    return genuine

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mita_otel.policy.audit import AuditPolicy
 from mita_otel.policy.finance import FinancePolicy
 from mita_otel.policy.redaction import RedactionPolicy
+from mita_otel.policy.retention import RetentionPolicy
 from mita_otel.policy.sampling import SamplingPolicy
 from mita_otel.policy.sections import (
     ExportPolicy,
@@ -36,3 +37,4 @@ class Policy(Section):
     lifecycle: LifecyclePolicy
     store: StorePolicy
     audit: AuditPolicy
+    retention: RetentionPolicy

@@ -20,6 +20,36 @@ from mita_otel.policy.store import StorePolicy
 from mita_otel.store.errors import StoreError, StoreUnavailableError
 
 _WRITE: Final = "mita_write"
+_SQLITE_OUTAGES: Final = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_NOTADB,
+    }
+)
+_OUTAGES: Final = frozenset(
+    {
+        "OperationalError",
+        "InterfaceError",
+        "LockNotAvailable",
+        "QueryCanceled",
+        "AdminShutdown",
+        "CrashShutdown",
+        "CannotConnectNow",
+        "TooManyConnections",
+        "DiskFull",
+        "ReadOnlySqlTransaction",
+        "DeadlockDetected",
+        "SerializationFailure",
+        "ConnectionTimeout",
+    }
+)
+"""Names of psycopg's exceptions."""
 _DRIVERS: Final = {"postgresql": "postgresql+psycopg", "sqlite": "sqlite"}
 """The driver that is used, whichever (asynchronous, perhaps) the service's own URL names."""
 
@@ -144,22 +174,10 @@ class Database:
 
 def is_outage(error: DBAPIError) -> bool:
     """Return whether the database, and not the statement, is at fault: it may work later."""
-    name = type(error.orig).__name__
-    return error.connection_invalidated or name in {
-        "OperationalError",
-        "InterfaceError",
-        "LockNotAvailable",
-        "QueryCanceled",
-        "AdminShutdown",
-        "CrashShutdown",
-        "CannotConnectNow",
-        "TooManyConnections",
-        "DiskFull",
-        "ReadOnlySqlTransaction",
-        "DeadlockDetected",
-        "SerializationFailure",
-        "ConnectionTimeout",
-    }
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    if code is not None:
+        return (code & 0xFF) in _SQLITE_OUTAGES
+    return error.connection_invalidated or type(error.orig).__name__ in _OUTAGES
 
 
 def first_line(error: BaseException) -> str:

@@ -5,9 +5,9 @@ Times are nanoseconds since the epoch (UTC), as OpenTelemetry counts them.
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, cast
 
-from sqlalchemy import BigInteger, Index, MetaData, String, Text, text
+from sqlalchemy import BigInteger, Index, MetaData, String, Table, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 PREFIX: Final = "mita_"
@@ -29,6 +29,11 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
+
+
+def table_of(model: type[Base]) -> Table:
+    """Return a model's table, for statements that need no objects."""
+    return cast("Table", model.__table__)
 
 
 class AuditEntryRow(Base):
@@ -104,14 +109,24 @@ class AuditErasureRow(Base):
     __tablename__ = PREFIX + "audit_erasures"
 
     id: Mapped[Name] = mapped_column(primary_key=True)
-    subject: Mapped[Digest]
-    """Keyed digest of the person's id: what turns up later (a spool, a backup) is erased as well."""
     erased_ns: Mapped[Ns]
     entries: Mapped[Ns]
     """How many entries were erased then."""
     reason: Mapped[LongText]
     key_id: Mapped[Name]
     mac: Mapped[Digest]
+
+
+class ErasedSubjectRow(Base):
+    """Recognises, for a while, an erased person in what comes late from a spool. Then it is deleted as well."""
+
+    __tablename__ = PREFIX + "erased_subjects"
+
+    erasure_id: Mapped[Name] = mapped_column(primary_key=True)
+    subject: Mapped[Digest]
+    """Keyed digest of the person's id."""
+    erased_ns: Mapped[Ns]
+    key_id: Mapped[Name]
 
 
 class LegalHoldRow(Base):

@@ -69,13 +69,20 @@ def upgrade() -> None:
     op.create_table(
         "mita_audit_erasures",
         sa.Column("id", sa.String(64), nullable=False),
-        sa.Column("subject", sa.String(64), nullable=False),
         sa.Column("erased_ns", sa.BigInteger(), nullable=False),
         sa.Column("entries", sa.BigInteger(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("key_id", sa.String(64), nullable=False),
         sa.Column("mac", sa.String(64), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_mita_audit_erasures"),
+    )
+    op.create_table(
+        "mita_erased_subjects",
+        sa.Column("erasure_id", sa.String(64), nullable=False),
+        sa.Column("subject", sa.String(64), nullable=False),
+        sa.Column("erased_ns", sa.BigInteger(), nullable=False),
+        sa.Column("key_id", sa.String(64), nullable=False),
+        sa.PrimaryKeyConstraint("erasure_id", name="pk_mita_erased_subjects"),
     )
     op.create_table(
         "mita_legal_holds",
@@ -106,7 +113,13 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop them. Only the way back of an upgrade that nobody has used: the trail goes with them."""
-    for table in ("mita_legal_holds", "mita_audit_erasures", "mita_audit_tombstones", "mita_audit_entries"):
+    for table in (
+        "mita_legal_holds",
+        "mita_erased_subjects",
+        "mita_audit_erasures",
+        "mita_audit_tombstones",
+        "mita_audit_entries",
+    ):
         op.drop_table(table)
     if op.get_bind().dialect.name != "sqlite":
         for function in postgresql_functions():

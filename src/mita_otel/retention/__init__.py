@@ -1,0 +1,1 @@
+"""How long what is kept: legal holds, purges behind signed tombstones, erasure of persons."""

@@ -1,0 +1,159 @@
+"""Applies the retention policy: deletes what has had its time, and records that it did."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from mita_otel.audit.event import AuditEvent, AuditEventType, AuditOutcome
+from mita_otel.audit.trail import AuditTrail
+from mita_otel.errors import ConfigurationError
+from mita_otel.policy.retention import DATA_CLASSES, RetentionPolicy
+from mita_otel.retention.audit_purge import AuditPurge
+from mita_otel.retention.clock import why_not
+from mita_otel.retention.holds import LegalHold, read_holds
+from mita_otel.retention.rows import RowPurge, kept_tables
+from mita_otel.store.database import Database
+
+_DAY: Final = 86_400 * 1_000_000_000
+
+OnProgress = Callable[[str, int], None]
+"""Called with the name of a table and how many rows of it are done."""
+
+
+class RetentionError(ConfigurationError):
+    """Nothing was deleted; the message says why."""
+
+
+@dataclass(slots=True)
+class Applied:
+    """What was deleted, or would be."""
+
+    dry_run: bool
+    now_ns: int
+    deleted: dict[str, int] = field(default_factory=dict)
+    """Rows by table."""
+    before_ns: dict[str, int] = field(default_factory=dict)
+    """By class of data: what is older has had its time."""
+    tombstones: int = 0
+    holds: int = 0
+    """Legal holds that were honoured."""
+    refused: list[str] = field(default_factory=list)
+    """A sentence for each chain that does not verify and was left alone."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return {
+            "dry_run": self.dry_run,
+            "deleted": dict(self.deleted),
+            "before_ns": dict(self.before_ns),
+            "tombstones": self.tombstones,
+            "holds": self.holds,
+            "refused": list(self.refused),
+        }
+
+
+class Retention:
+    """Applies the policy to a store.
+
+    Args:
+        policy: How long what is kept.
+        database: The store.
+        trail: Where it is recorded; its keys sign the tombstones.
+        clock_ns: Nanoseconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        policy: RetentionPolicy,
+        database: Database,
+        trail: AuditTrail,
+        *,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._policy = policy
+        self._database = database
+        self._trail = trail
+        self._clock_ns = clock_ns
+
+    def apply(
+        self,
+        *,
+        dry_run: bool = False,
+        trust_clock: bool = False,
+        by: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Applied:
+        """Delete what has had its time, in small batches, behind tombstones, and nothing that is held.
+
+        Args:
+            dry_run: Only count.
+            trust_clock: Do not ask whether the clock can be believed.
+            by: Who had it done, for the audit trail.
+            on_progress: Told as it goes.
+
+        Raises:
+            RetentionError: The clock cannot be believed.
+            StoreUnavailableError: The database does not answer. What was deleted is deleted; the next run
+                goes on.
+        """
+        now_ns = self._clock_ns()
+        with self._database.read() as connection:
+            problem = why_not(connection, now_ns, self._policy.max_clock_ahead_days)
+            holds = read_holds(connection)
+        if problem is not None and not trust_clock:
+            raise RetentionError(
+                f"nothing was deleted: {problem}. Set the clock right, or run with --trust-clock if it is"
+            )
+        applied = Applied(dry_run, now_ns, holds=len(holds))
+        applied.before_ns = {name: now_ns - self._policy.days(name) * _DAY for name in DATA_CLASSES}
+        self._apply_to_trail(applied, holds, on_progress)
+        self._apply_to_rows(applied, holds, on_progress)
+        if not dry_run:
+            self._record(applied, by)
+        return applied
+
+    def _apply_to_trail(
+        self, applied: Applied, holds: Sequence[LegalHold], on_progress: OnProgress | None
+    ) -> None:
+        purge = AuditPurge(self._database, self._trail.keys, max_batch=self._policy.max_batch)
+        deleted = 0 if applied.dry_run else purge.finish_interrupted()
+        for stretch in purge.stretches(applied.before_ns["audit"], holds):
+            applied.tombstones += 1
+            deleted += (
+                stretch.entries
+                if applied.dry_run
+                else purge.purge(
+                    stretch,
+                    now_ns=applied.now_ns,
+                    reason=f"kept for {self._policy.audit_days} days, as the policy says",
+                )
+            )
+            if on_progress is not None:
+                on_progress("mita_audit_entries", deleted)
+        applied.deleted["mita_audit_entries"] = deleted
+        applied.refused = purge.refused
+
+    def _apply_to_rows(
+        self, applied: Applied, holds: Sequence[LegalHold], on_progress: OnProgress | None
+    ) -> None:
+        purge = RowPurge(self._database, max_batch=self._policy.max_batch)
+        for kept in kept_tables():
+            act = purge.count if applied.dry_run else purge.purge
+            count = act(kept, applied.before_ns[kept.data_class], holds)
+            applied.deleted[kept.table.name] = count
+            if on_progress is not None:
+                on_progress(kept.table.name, count)
+
+    def _record(self, applied: Applied, by: str | None) -> None:
+        self._trail.record(
+            AuditEvent(
+                event_type=AuditEventType.RETENTION_APPLY,
+                user_id=by,
+                outcome=AuditOutcome.FAILURE if applied.refused else AuditOutcome.SUCCESS,
+                resource_type="store",
+                details=applied.as_dict(),
+            )
+        )

@@ -1,0 +1,196 @@
+"""Legal holds: what must be kept although its time is up."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, false, or_, select, true, update
+from sqlalchemy.engine import Connection
+
+from mita_otel.audit.event import AuditEvent, AuditEventType
+from mita_otel.audit.trail import AuditTrail
+from mita_otel.errors import ConfigurationError
+from mita_otel.policy.retention import DATA_CLASSES
+from mita_otel.store.database import Database
+from mita_otel.store.tables import LegalHoldRow, table_of
+
+
+class LegalHoldError(ConfigurationError):
+    """A legal hold forbids it, or there is no such hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class LegalHold:
+    """What is to be kept."""
+
+    id: str
+    created_ns: int
+    """Nanoseconds since the epoch."""
+    created_by: str
+    reason: str
+    data_class: str | None
+    """None: all."""
+    user_id: str | None
+    """None: everybody's."""
+    from_ns: int | None
+    until_ns: int | None
+    """Not including."""
+    released_ns: int | None = None
+    released_by: str | None = None
+
+    def covers(self, *, data_class: str, user_id: str | None) -> bool:
+        """Return whether it may cover anything of this class and person."""
+        return self.data_class in (None, data_class) and (self.user_id is None or self.user_id == user_id)
+
+
+class LegalHolds:
+    """Places and releases holds. Both are entries of the audit trail.
+
+    Args:
+        database: The store.
+        trail: Where it is recorded.
+        clock_ns: Nanoseconds since the epoch.
+    """
+
+    def __init__(
+        self, database: Database, trail: AuditTrail, *, clock_ns: Callable[[], int] = time.time_ns
+    ) -> None:
+        self._database = database
+        self._trail = trail
+        self._clock_ns = clock_ns
+
+    def place(
+        self,
+        *,
+        reason: str,
+        by: str,
+        data_class: str | None = None,
+        user_id: str | None = None,
+        from_ns: int | None = None,
+        until_ns: int | None = None,
+    ) -> LegalHold:
+        """Place a hold. It begins to hold with this call.
+
+        Args:
+            reason: Why: the case's number, say.
+            by: Who places it.
+            data_class: Of this class; None: of all.
+            user_id: Of this person; None: of everybody.
+            from_ns: What happened from then on; None: from the beginning.
+            until_ns: What happened before then; None: whatever happens.
+
+        Raises:
+            LegalHoldError: It cannot be placed as it is.
+        """
+        if data_class is not None and data_class not in DATA_CLASSES:
+            raise LegalHoldError(
+                f"{data_class!r} is not a class of data; use one of {', '.join(DATA_CLASSES)}"
+            )
+        if not reason.strip():
+            raise LegalHoldError("a legal hold needs a reason, as in the number of the case")
+        hold = LegalHold(
+            id=f"hold-{secrets.token_hex(6)}",
+            created_ns=self._clock_ns(),
+            created_by=by,
+            reason=reason,
+            data_class=data_class,
+            user_id=None if user_id is None else self._trail.user_id(user_id),
+            from_ns=from_ns,
+            until_ns=until_ns,
+        )
+        with self._database.write() as connection:
+            connection.execute(
+                table_of(LegalHoldRow)
+                .insert()
+                .values(**{name: getattr(hold, name) for name in LegalHold.__dataclass_fields__})
+            )
+        self._record(AuditEventType.LEGAL_HOLD_CREATE, hold, by)
+        return hold
+
+    def release(self, hold_id: str, *, by: str) -> LegalHold:
+        """Release a hold. It stays in the table, with who released it and when.
+
+        Raises:
+            LegalHoldError: There is no such hold, or it is released already.
+        """
+        table = table_of(LegalHoldRow)
+        with self._database.write() as connection:
+            row = connection.execute(select(table).where(table.c.id == hold_id)).one_or_none()
+            if row is None:
+                raise LegalHoldError(f"there is no legal hold {hold_id}; run: mita-otel retention holds")
+            if row.released_ns is not None:
+                raise LegalHoldError(f"the legal hold {hold_id} was released already, by {row.released_by}")
+            connection.execute(
+                update(table)
+                .where(table.c.id == hold_id)
+                .values(released_ns=self._clock_ns(), released_by=by)
+            )
+        hold = _hold(row)
+        self._record(AuditEventType.LEGAL_HOLD_RELEASE, hold, by)
+        return hold
+
+    def all(self, *, released: bool = False) -> list[LegalHold]:
+        """Return the holds, oldest first; with `released`, those that hold no more as well."""
+        with self._database.read() as connection:
+            return read_holds(connection, released=released)
+
+    def _record(self, event_type: AuditEventType, hold: LegalHold, by: str) -> None:
+        self._trail.record(
+            AuditEvent(
+                event_type=event_type,
+                user_id=by,
+                resource_type="legal_hold",
+                resource_id=hold.id,
+                details={
+                    "reason": hold.reason,
+                    "data": hold.data_class or "all",
+                    "one_person": hold.user_id is not None,
+                    "from_ns": hold.from_ns,
+                    "until_ns": hold.until_ns,
+                },
+            )
+        )
+
+
+def read_holds(connection: Connection, *, released: bool = False) -> list[LegalHold]:
+    """Return the holds, on a connection that is open."""
+    table = table_of(LegalHoldRow)
+    statement = select(table).order_by(table.c.created_ns, table.c.id)
+    if not released:
+        statement = statement.where(table.c.released_ns.is_(None))
+    return [_hold(row) for row in connection.execute(statement)]
+
+
+def held(
+    holds: Sequence[LegalHold], data_class: str, time: ColumnElement[Any], user_id: ColumnElement[Any] | None
+) -> ColumnElement[bool]:
+    """Return the condition that a row is held.
+
+    Args:
+        holds: Those that hold.
+        data_class: The rows' class.
+        time: Their column with nanoseconds since the epoch.
+        user_id: Their column with the person; None: the rows name nobody, and a hold of a person's data
+            does not hold them.
+    """
+    conditions: list[ColumnElement[bool]] = []
+    for hold in holds:
+        if hold.data_class not in (None, data_class) or (hold.user_id is not None and user_id is None):
+            continue
+        parts: list[ColumnElement[bool]] = [true()]
+        if hold.user_id is not None and user_id is not None:
+            parts.append(user_id == hold.user_id)
+        if hold.from_ns is not None:
+            parts.append(time >= hold.from_ns)
+        if hold.until_ns is not None:
+            parts.append(time < hold.until_ns)
+        conditions.append(and_(*parts))
+    return or_(false(), *conditions)
+
+
+def _hold(row: Any) -> LegalHold:
+    return LegalHold(**{name: getattr(row, name) for name in LegalHold.__dataclass_fields__})

@@ -1,0 +1,209 @@
+"""A person's rights: what is kept about them, and their erasure, which leaves every chain valid."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, Final
+
+import orjson
+from sqlalchemy import Table, bindparam, delete, func, select, update
+from sqlalchemy.engine import Connection
+
+from mita_otel.audit.event import AuditEvent, AuditEventType
+from mita_otel.audit.reading import entry_of
+from mita_otel.audit.seals import erased_entry_message, erasure_message, subject_digest
+from mita_otel.audit.trail import AuditTrail
+from mita_otel.retention.holds import LegalHoldError, read_holds
+from mita_otel.store.database import Database
+from mita_otel.store.tables import AuditEntryRow, AuditErasureRow, ErasedSubjectRow, table_of
+from mita_otel.store.telemetry_tables import ErrorRow, SpanRow
+
+_ENTRIES: Final = table_of(AuditEntryRow)
+_ERASURES: Final = table_of(AuditErasureRow)
+_SUBJECTS: Final = table_of(ErasedSubjectRow)
+_ERRORS: Final = table_of(ErrorRow)
+_SPANS: Final = table_of(SpanRow)
+_PAGE: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What an erasure did."""
+
+    erasure_id: str
+    """All entries that carry it were about the same person, whoever that was."""
+    entries: int
+    """Audit entries whose personal part is gone."""
+    errors: int
+    """Errors that no longer name the person."""
+    spans: int
+    """Spans of traces that were deleted."""
+
+
+class Subjects:
+    """Exports and erases persons.
+
+    Args:
+        database: The store.
+        trail: Where it is recorded; its keys sign the erasure.
+        clock_ns: Nanoseconds since the epoch.
+    """
+
+    def __init__(
+        self, database: Database, trail: AuditTrail, *, clock_ns: Callable[[], int] = time.time_ns
+    ) -> None:
+        self._database = database
+        self._trail = trail
+        self._clock_ns = clock_ns
+
+    def export(self, user_id: str, *, by: str | None = None) -> Iterator[dict[str, Any]]:
+        """Yield everything that is kept about a person: plain values, each with a `kind`.
+
+        The export is recorded in the trail before the first one.
+        """
+        written = self._written(user_id)
+        self._trail.flush(self._trail.policy.mover.read_wait_s)
+        self._record(AuditEventType.SUBJECT_EXPORT, by, {"subject": "~" + self._digest(written)[:16]})
+        for table in (_ENTRIES, _ERRORS, _SPANS):
+            yield from self._rows(table, written)
+
+    def erase(self, user_id: str, *, reason: str, by: str | None = None) -> Erased:
+        """Erase a person: their id, addresses and personal details go, and so do the keys of their commitments.
+
+        Audit entries stay, with everything that is not personal, and every chain still verifies. What of
+        them waits in the spool of some process, or comes back with an old backup's entries, is erased when
+        it reaches the database.
+
+        Args:
+            user_id: Whom.
+            reason: Why: the request's number, say. It must not name the person.
+            by: Who does it.
+
+        Raises:
+            LegalHoldError: A legal hold covers the person.
+        """
+        written = self._written(user_id)
+        self._trail.flush(self._trail.policy.mover.read_wait_s)
+        erasure_id = f"person-{secrets.token_hex(8)}"
+        with self._database.write() as connection:
+            self._refuse_if_held(connection, written)
+            if not self._database.is_sqlite:
+                # No entry of the person may slip in between what is seen here and what is committed.
+                connection.exec_driver_sql(f"LOCK TABLE {_ENTRIES.name} IN SHARE ROW EXCLUSIVE MODE")
+            count = connection.execute(
+                select(func.count()).select_from(_ENTRIES).where(_ENTRIES.c.user_id == written)
+            ).scalar_one()
+            self._note(connection, erasure_id, written, count, reason)
+            entries = self._erase_entries(connection, erasure_id, written)
+            errors = self._erase_errors(connection, erasure_id, written)
+            spans = connection.execute(delete(_SPANS).where(_SPANS.c.user_id == written)).rowcount
+        erased = Erased(erasure_id, entries, errors, spans)
+        self._record(
+            AuditEventType.SUBJECT_ERASE,
+            by,
+            {"erasure": erasure_id, "entries": entries, "errors": errors, "spans": spans, "reason": reason},
+        )
+        return erased
+
+    def _written(self, user_id: str) -> str:
+        return self._trail.user_id(user_id) or user_id
+
+    def _digest(self, written: str) -> str:
+        return subject_digest(self._trail.keys, written)
+
+    def _refuse_if_held(self, connection: Connection, written: str) -> None:
+        for hold in read_holds(connection):
+            if any(hold.covers(data_class=name, user_id=written) for name in ("audit", "errors", "debug")):
+                raise LegalHoldError(
+                    f"the legal hold {hold.id} ({hold.reason}) covers this person: nothing is erased. "
+                    f"Once it may be: mita-otel retention release {hold.id}"
+                )
+
+    def _note(self, connection: Connection, erasure_id: str, written: str, entries: int, reason: str) -> None:
+        keys = self._trail.keys
+        fields: dict[str, Any] = {
+            "id": erasure_id,
+            "erased_ns": self._clock_ns(),
+            "entries": entries,
+            "reason": reason,
+            "key_id": keys.current_id,
+        }
+        fields["mac"] = keys.sign("erasure", erasure_message(SimpleNamespace(**fields)))
+        connection.execute(_ERASURES.insert().values(**fields))
+        connection.execute(
+            _SUBJECTS.insert().values(
+                erasure_id=erasure_id,
+                subject=self._digest(written),
+                erased_ns=fields["erased_ns"],
+                key_id=keys.current_id,
+            )
+        )
+
+    def _erase_entries(self, connection: Connection, erasure_id: str, written: str) -> int:
+        of_person = (
+            select(_ENTRIES.c.chain, _ENTRIES.c.sequence).where(_ENTRIES.c.user_id == written).limit(_PAGE)
+        )
+        change = (
+            update(_ENTRIES)
+            .where(_ENTRIES.c.chain == bindparam("of_chain"), _ENTRIES.c.sequence == bindparam("at"))
+            .values(
+                user_id=None,
+                personal=None,
+                personal_key=None,
+                erasure_id=erasure_id,
+                erasure_mac=bindparam("proof"),
+            )
+        )
+        erased = 0
+        while rows := connection.execute(of_person).all():
+            connection.execute(
+                change,
+                [
+                    {
+                        "of_chain": row.chain,
+                        "at": row.sequence,
+                        "proof": self._trail.keys.sign(
+                            "erased-entry", erased_entry_message(erasure_id, row.chain, row.sequence)
+                        ),
+                    }
+                    for row in rows
+                ],
+            )
+            erased += len(rows)
+        return erased
+
+    def _erase_errors(self, connection: Connection, erasure_id: str, written: str) -> int:
+        details = orjson.dumps({"erased": erasure_id}).decode()
+        return connection.execute(
+            update(_ERRORS)
+            .where(_ERRORS.c.user_id == written)
+            .values(
+                user_id=None,
+                details=details,
+                message=func.replace(_ERRORS.c.message, written, "[erased]"),
+            )
+        ).rowcount
+
+    def _rows(self, table: Table, written: str) -> Iterator[dict[str, Any]]:
+        keys = list(table.primary_key)
+        rows = select(table).where(table.c.user_id == written).order_by(*keys)
+        with self._database.read() as connection:
+            for row in connection.execution_options(yield_per=_PAGE).execute(rows):
+                yield _plain(table, row)
+
+    def _record(self, event_type: AuditEventType, by: str | None, details: dict[str, Any]) -> None:
+        self._trail.record(
+            AuditEvent(event_type=event_type, user_id=by, resource_type="person", details=details)
+        )
+
+
+def _plain(table: Table, row: Any) -> dict[str, Any]:
+    if table is _ENTRIES:
+        return {"kind": "audit", **entry_of(row).as_dict()}
+    if table is _SPANS:
+        return {"kind": "span", **orjson.loads(row.record)}
+    return {"kind": "error", **row._mapping, "details": orjson.loads(row.details)}

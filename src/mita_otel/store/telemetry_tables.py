@@ -1,0 +1,149 @@
+"""The tables of what telemetry is kept: errors, breaches, latency windows, redactions, traces; and leases."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from sqlalchemy import BigInteger, Boolean, Float, Index, Integer, LargeBinary, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from mita_otel.store.tables import PREFIX, Base, LongText, Name, Ns
+
+Id = Annotated[
+    int, mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
+]
+Number = Annotated[float, mapped_column(Float(53))]
+
+
+class ErrorRow(Base):
+    """An error, a security event or a compliance event, redacted."""
+
+    __tablename__ = PREFIX + "errors"
+
+    id: Mapped[Id]
+    occurred_ns: Mapped[Ns]
+    kind: Mapped[Name]
+    """`error`, `security` or `compliance`."""
+    service: Mapped[LongText]
+    environment: Mapped[LongText]
+    event_id: Mapped[Name | None]
+    """The id that every exporter knows it by."""
+    category: Mapped[LongText]
+    severity: Mapped[Name]
+    name: Mapped[LongText]
+    """The exception's type, or the event's."""
+    message: Mapped[LongText]
+    operation: Mapped[LongText | None]
+    user_id: Mapped[LongText | None]
+    transaction_id: Mapped[LongText | None]
+    request_id: Mapped[LongText | None]
+    trace_id: Mapped[LongText | None]
+    span_id: Mapped[LongText | None]
+    details: Mapped[LongText]
+    """JSON."""
+
+    __table_args__ = (
+        Index(None, "occurred_ns"),
+        Index(None, "kind", "occurred_ns"),
+        Index(None, "user_id"),
+    )
+
+
+class BreachRow(Base):
+    """A span that took longer than its limit."""
+
+    __tablename__ = PREFIX + "breaches"
+
+    id: Mapped[Id]
+    occurred_ns: Mapped[Ns]
+    """When the span ended."""
+    service: Mapped[LongText]
+    environment: Mapped[LongText]
+    kind: Mapped[Name]
+    rule: Mapped[LongText]
+    name: Mapped[LongText]
+    """The span's."""
+    duration_ms: Mapped[Number]
+    limit_ms: Mapped[Number]
+    trace_id: Mapped[Name]
+    span_id: Mapped[Name]
+
+    __table_args__ = (Index(None, "occurred_ns"), Index(None, "rule", "occurred_ns"))
+
+
+class LatencyWindowRow(Base):
+    """The spans of one operation that ended in one span of time, of one process or of several added up."""
+
+    __tablename__ = PREFIX + "latency_windows"
+
+    id: Mapped[Id]
+    start_s: Mapped[Ns]
+    """Seconds since the epoch."""
+    length_s: Mapped[Ns]
+    """Seconds: a minute as they are recorded, an hour and a day when they are older."""
+    service: Mapped[LongText]
+    environment: Mapped[LongText]
+    kind: Mapped[Name]
+    operation: Mapped[LongText]
+    rule: Mapped[LongText | None]
+    limit_ms: Mapped[Number | None]
+    count: Mapped[Ns]
+    errors: Mapped[Ns]
+    breaches: Mapped[Ns]
+    total_ms: Mapped[Number]
+    min_ms: Mapped[Number]
+    max_ms: Mapped[Number]
+    sketch: Mapped[Annotated[bytes, mapped_column(LargeBinary)]]
+    slowest: Mapped[LongText]
+    """JSON."""
+
+    __table_args__ = (Index(None, "length_s", "start_s"), Index(None, "start_s"))
+
+
+class RedactionRow(Base):
+    """How many values each rule took out in an hour."""
+
+    __tablename__ = PREFIX + "redactions"
+
+    id: Mapped[Id]
+    hour_ns: Mapped[Ns]
+    service: Mapped[LongText]
+    environment: Mapped[LongText]
+    rule: Mapped[LongText]
+    count: Mapped[Ns]
+
+    __table_args__ = (UniqueConstraint("hour_ns", "service", "environment", "rule"),)
+
+
+class SpanRow(Base):
+    """A span of a trace that was kept, marked and redacted."""
+
+    __tablename__ = PREFIX + "spans"
+
+    trace_id: Mapped[Name] = mapped_column(primary_key=True)
+    span_id: Mapped[Name] = mapped_column(primary_key=True)
+    parent_span_id: Mapped[Name | None]
+    service: Mapped[LongText]
+    environment: Mapped[LongText]
+    name: Mapped[LongText]
+    kind: Mapped[Name]
+    start_ns: Mapped[Ns]
+    end_ns: Mapped[Ns]
+    duration_ms: Mapped[Number]
+    failed: Mapped[Annotated[bool, mapped_column(Boolean)]]
+    exceeded: Mapped[Annotated[bool, mapped_column(Boolean)]]
+    user_id: Mapped[LongText | None]
+    record: Mapped[LongText]
+    """JSON, as the `file` exporter writes it."""
+
+    __table_args__ = (Index(None, "start_ns"), Index(None, "user_id"))
+
+
+class LeaseRow(Base):
+    """Who does what only one process may do at a time."""
+
+    __tablename__ = PREFIX + "leases"
+
+    name: Mapped[Name] = mapped_column(primary_key=True)
+    holder: Mapped[LongText]
+    until_ns: Mapped[Ns]

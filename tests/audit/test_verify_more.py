@@ -1,0 +1,203 @@
+"""Verification beyond the rows: triggers, anchors, keys, what still waits in the spool, values of odd types."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from audit.kit import KEY, changed, kit
+from audit.ledger_to_tamper import Ledger
+from mita_otel import AuditEvent
+from mita_otel.audit import AuditError
+from mita_otel.audit.anchors import Anchor, read_anchors
+from mita_otel.audit.findings import Fault
+from mita_otel.audit.keys import AuditKeys
+from mita_otel.audit.verify import verify
+from mita_otel.store.append_only import postgresql_triggers, sqlite_triggers
+
+KEYS = AuditKeys(KEY.encode())
+
+
+@pytest.mark.parametrize("name", sorted({*sqlite_triggers(), *postgresql_triggers()}))
+def test_a_trigger_that_is_gone_is_named(ledger: Ledger, name: str) -> None:
+    ours = sqlite_triggers() if ledger.database.is_sqlite else postgresql_triggers()
+    if name not in ours:
+        pytest.skip("the other database's")
+    on = "" if ledger.database.is_sqlite else f" ON {ours[name].split(' ON ')[1].split()[0]}"
+    with ledger.database.write() as connection:
+        connection.exec_driver_sql(f"DROP TRIGGER {name}{on}")
+    assert [str(one) for one in ledger.verify().findings] == [f"trigger: the trigger {name} is gone"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ALTER TABLE mita_audit_entries DISABLE TRIGGER mita_audit_entries_delete",
+        "CREATE OR REPLACE FUNCTION mita_append_only() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN OLD; END $$",
+        "CREATE OR REPLACE TRIGGER mita_audit_entries_update BEFORE UPDATE ON mita_audit_entries "
+        "FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+    ],
+)
+def test_a_trigger_that_does_nothing_is_named(ledger: Ledger, statement: str) -> None:
+    if ledger.database.is_sqlite:
+        pytest.skip("PostgreSQL's ways")
+    with ledger.database.write() as connection:
+        connection.exec_driver_sql(statement)
+    result = ledger.verify()
+    assert set(result.faults) == {Fault.TRIGGER}
+
+
+def test_a_trigger_of_the_same_name_that_does_nothing_is_named(ledger: Ledger) -> None:
+    if not ledger.database.is_sqlite:
+        pytest.skip("SQLite's way")
+    with ledger.database.write() as connection:
+        connection.exec_driver_sql("DROP TRIGGER mita_audit_entries_delete")
+        connection.exec_driver_sql(
+            "CREATE TRIGGER mita_audit_entries_delete BEFORE DELETE ON mita_audit_entries BEGIN SELECT 1; END"
+        )
+    assert [str(one) for one in ledger.verify().findings] == [
+        "trigger: the trigger mita_audit_entries_delete was changed"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("body", "x'00'"), ("mac", "x'00'"), ("key_id", "7"), ("personal", "x'7b7d'"), ("sequence", "'ten'"), ("recorded_ns", "'x'")],
+)  # fmt: skip
+def test_a_value_of_another_type_is_a_finding_and_no_crash(ledger: Ledger, column: str, value: str) -> None:
+    if not ledger.database.is_sqlite:
+        pytest.skip("only SQLite takes a value of any type in any column")
+    with ledger.tampering() as connection:
+        connection.exec_driver_sql(
+            f"UPDATE mita_audit_entries SET {column} = {value} WHERE chain = '{ledger.a}' AND sequence = 10"
+        )
+    assert not ledger.verify().ok
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    sequence=st.integers(0, 32),
+    column=st.sampled_from(["body", "mac", "key_id", "service", "event_type", "outcome"]),
+    position=st.integers(0, 10**6),
+    character=st.characters(min_codepoint=32, max_codepoint=126),
+)
+def test_any_single_character_that_is_changed_is_found(
+    ledger: Ledger, sequence: int, column: str, position: int, character: str
+) -> None:
+    where = f"WHERE chain = '{ledger.a}' AND sequence = {sequence}"
+    with ledger.database.read() as connection:
+        before = connection.exec_driver_sql(f"SELECT {column} FROM mita_audit_entries {where}").scalar_one()
+    at = position % len(before)
+    after = before[:at] + character + before[at + 1 :]
+
+    def write(value: str) -> None:
+        with ledger.tampering() as connection:
+            escaped = value.replace("'", "''").replace("%", "%" if ledger.database.is_sqlite else "%%")
+            connection.exec_driver_sql(f"UPDATE mita_audit_entries SET {column} = '{escaped}' {where}")
+
+    write(after)
+    try:
+        result = ledger.verify()
+        assert result.ok == (before == after)
+        assert before == after or any(
+            (one.chain, one.sequence) == (ledger.a, sequence) for one in result.findings
+        )
+    finally:
+        write(before)
+
+
+def test_an_anchor_that_was_changed_or_forged_is_named(ledger: Ledger) -> None:
+    lines = ledger.anchors.read_text().splitlines()
+    first = json.loads(lines[0])
+    forged = Anchor.sign(AuditKeys(None), chain=ledger.a, sequence=1000, mac="0" * 64, noted_ns=1)
+    lines[0] = json.dumps({**first, "sequence": first["sequence"] + 1})
+    ledger.anchors.write_text("\n".join([*lines, forged.line().decode()]))
+    result = ledger.verify()
+    assert set(result.faults) == {Fault.ANCHOR}
+    assert [one.sequence for one in result.findings] == [first["sequence"] + 1, 1000]
+
+
+def test_two_anchors_that_contradict_each_other_are_named(ledger: Ledger) -> None:
+    with ledger.anchors.open("ab") as file:
+        file.write(Anchor.sign(KEYS, chain=ledger.a, sequence=32, mac="0" * 64, noted_ns=1).line())
+    assert set(ledger.verify().faults) == {Fault.ANCHOR}
+
+
+def test_without_anchors_the_last_entries_can_go_unnoticed(ledger: Ledger) -> None:
+    """Why anchors are kept elsewhere."""
+    with ledger.tampering() as connection:
+        connection.exec_driver_sql(
+            f"DELETE FROM mita_audit_entries WHERE chain = '{ledger.a}' AND sequence > 20"
+        )
+    assert verify(ledger.database, KEYS).ok
+    assert not ledger.verify().ok
+
+
+def test_half_a_line_of_anchors_is_what_a_crash_leaves(tmp_path: Path) -> None:
+    path = tmp_path / "anchors.jsonl"
+    whole = Anchor.sign(KEYS, chain="c", sequence=1, mac="m", noted_ns=1).line()
+    path.write_bytes(whole + whole[:40])
+    assert len(list(read_anchors(path))) == 1
+
+
+@pytest.mark.parametrize("line", ['{"chain": 1}', "[]", "text", '{"chain":"c","sequence":"x"}'])
+def test_a_line_that_is_no_anchor_is_named(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "anchors.jsonl"
+    path.write_text(f"{line}\n")
+    with pytest.raises(AuditError, match=r"anchors.jsonl, line 1: .*who changed it"):
+        list(read_anchors(path))
+    with pytest.raises(AuditError, match=r"cannot be read: No such file"):
+        list(read_anchors(tmp_path / "missing"))
+
+
+def test_what_waits_in_the_spool_is_not_missing(tmp_path: Path) -> None:
+    with kit(tmp_path, policy=changed(audit__mover__delay_ms=3_600_000.0)) as made:
+        made.trail.record(AuditEvent(event_type="test"))
+        assert made.trail.flush(20)
+        receipt = made.trail.record(AuditEvent(event_type="test"))
+        assert receipt is not None
+        ahead = Anchor.sign(KEYS, chain=receipt.chain, sequence=receipt.sequence, mac=receipt.mac, noted_ns=1)
+        assert verify(made.database, KEYS, anchors=[ahead], spool=made.folder).ok
+        assert not verify(made.database, KEYS, anchors=[ahead]).ok
+
+
+def test_an_unknown_key_is_named_with_the_mend(ledger: Ledger) -> None:
+    result = verify(ledger.database, AuditKeys(b"another key than that"))
+    assert set(result.faults) >= {Fault.KEY}
+    assert "add it to MITA_OTEL_AUDIT_OLD_KEYS" in result.findings[-1].message
+    assert verify(ledger.database, AuditKeys(b"another key than that", [KEY.encode()])).ok
+
+
+def test_chains_of_the_time_before_the_key_are_believed_only_on_demand(tmp_path: Path) -> None:
+    with kit(tmp_path, keys=AuditKeys(None)) as made:
+        for _ in range(3):
+            made.trail.record(AuditEvent(event_type="test", user_id="u1"))
+        made.trail.close(20)
+        anchors = made.anchors()
+        assert verify(made.database, AuditKeys(None), anchors=anchors).ok
+        strict = verify(made.database, KEYS)
+        assert [str(one.fault) for one in strict.findings] == ["key"]
+        lax = verify(made.database, KEYS, allow_unkeyed=True)
+        assert lax.ok
+        assert lax.unkeyed_chains == 1
+
+
+def test_findings_are_bounded_and_counted(ledger: Ledger) -> None:
+    with ledger.tampering() as connection:
+        connection.exec_driver_sql(
+            "UPDATE mita_audit_entries SET service = 'x', outcome = 'y', event_type = 'z'"
+        )
+    result = ledger.verify()
+    assert result.faults[Fault.COLUMN] == 3 * result.entries
+    assert result.as_dict()["ok"] is False
+    assert len(result.findings) <= result.max_findings
+
+
+def test_progress_is_told(ledger: Ledger) -> None:
+    told: list[tuple[int, int]] = []
+    ledger.verify(on_progress=lambda done, total: told.append((done, total)))
+    assert told[-1] == (82, 82)
