@@ -11,12 +11,13 @@ VERSIONS = 3.11 3.12 3.13
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test test-all lint types layers unit format redaction-report bench docs clean
+.PHONY: help demo test test-all test-matrix lint types layers unit format redaction-report bench docs clean
 
 help:
 	@echo "make demo              show the main job in the terminal, about 15 seconds"
 	@echo "make test              lint, types, import layers, all tests"
 	@echo "make test-all          the tests on each supported Python that is installed"
+	@echo "make test-matrix       the main job in fresh environments: older libraries, other distributions"
 	@echo "make redaction-report  recall and false positives of the redactor, by kind"
 	@echo "make bench             the benchmarks"
 	@echo "make docs              write docs/reference from the code"
@@ -62,6 +63,10 @@ test-all:
 		$(MAKE) --no-print-directory PYTHON=$$python VENV=.venvs/$$version types unit || exit 1; \
 	done
 
+# Virtual environments of their own, about half a minute each the first time.
+test-matrix: $(STAMP)
+	MITA_TEST_MATRIX=1 $(BIN)/python -m pytest tests/e2e/test_matrix.py
+
 redaction-report: $(STAMP)
 	@$(BIN)/python benchmarks/redaction_report.py
 
@@ -72,4 +77,4 @@ bench: $(STAMP)
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 clean:
-	rm -rf .venv .venvs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venvs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

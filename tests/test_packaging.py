@@ -1,0 +1,150 @@
+"""What is installed: the entry points, and the wheel, built here and from the source distribution."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tarfile
+import tomllib
+from email import message_from_bytes
+from importlib.metadata import EntryPoint, distribution
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import pytest
+from opentelemetry.instrumentation.distro import BaseDistro
+from opentelemetry.sdk.trace.export import SpanExporter
+
+from e2e.script import run_script
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+
+
+# --- entry points ------------------------------------------------------------------------------------
+def installed() -> dict[tuple[str, str], EntryPoint]:
+    return {(point.group, point.name): point for point in distribution("mita-otel").entry_points}
+
+
+def test_the_entry_points_that_are_installed_are_those_of_the_project() -> None:
+    groups = {**PROJECT["entry-points"], "console_scripts": PROJECT["scripts"]}
+    written = {(group, name): value for group, points in groups.items() for name, value in points.items()}
+    assert {key: point.value for key, point in installed().items()} == written
+
+
+@pytest.mark.parametrize("key", installed(), ids=" ".join)
+def test_every_entry_point_can_be_loaded(key: tuple[str, str]) -> None:
+    assert installed()[key].load() is not None
+
+
+def test_each_plays_the_role_that_its_group_asks_for() -> None:
+    def of(group: str, name: str = "mita_otel") -> Any:
+        return installed()[group, name].load()
+
+    assert issubclass(of("opentelemetry_distro"), BaseDistro)
+    assert callable(of("opentelemetry_configurator")().configure)
+    assert callable(of("opentelemetry_post_instrument"))
+    assert callable(of("console_scripts", "mita-otel"))
+    for group, name in installed():
+        if group == "opentelemetry_traces_exporter":
+            assert issubclass(of(group, name), SpanExporter)
+
+
+def test_the_launcher_makes_no_arguments_of_our_variables() -> None:
+    """It makes one of each name that starts with OTEL_, and the SDK has declared those already."""
+    module = installed()["opentelemetry_environment_variables", "mita_otel"].load()
+    assert [name for name in dir(module) if name.startswith("OTEL_")] == []
+
+
+# --- the wheel ---------------------------------------------------------------------------------------
+def build(target: str, source: Path, folder: Path) -> Path:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder)]
+    subprocess.run(command, cwd=source, check=True, capture_output=True, timeout=120)
+    [built] = folder.iterdir()
+    return built
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build("sdist", ROOT, tmp_path_factory.mktemp("sdist"))
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that is built from the source distribution, as pip does it."""
+    folder = tmp_path_factory.mktemp("unpacked")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder, filter="data")
+    [source] = folder.iterdir()
+    return build("wheel", source, tmp_path_factory.mktemp("wheel"))
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
+    tracked = subprocess.run(
+        ["git", "ls-files", "src/mita_otel"], cwd=ROOT, check=False, capture_output=True, text=True
+    )
+    names = [name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name]
+    assert all(name.startswith("mita_otel/") for name in names)
+    assert {"mita_otel/py.typed", "mita_otel/policy/defaults.toml"} <= set(names)
+    assert not [name for name in names if "test_" in name or name.endswith((".pyc", ".db", ".jsonl"))]
+    if tracked.returncode == 0:  # a source distribution has no repository
+        files = {line.removeprefix("src/") for line in tracked.stdout.splitlines()}
+        assert files <= set(names), "the source distribution leaves files out"
+
+
+def test_the_wheel_from_the_repository_is_the_same(wheel: Path, tmp_path: Path) -> None:
+    direct = build("wheel", ROOT, tmp_path)
+    assert sorted(ZipFile(direct).namelist()) == sorted(ZipFile(wheel).namelist())
+
+
+def test_its_metadata_say_what_the_project_says(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        [name] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        metadata = message_from_bytes(archive.read(name))
+        [name] = [name for name in archive.namelist() if name.endswith("/licenses/LICENSE")]
+        assert b"Apache License" in archive.read(name)
+    assert metadata["Requires-Python"] == PROJECT["requires-python"]
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata.get_payload().startswith("# mita-otel\n")
+
+
+def test_the_core_asks_for_no_framework_and_no_database(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        [name] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        metadata = message_from_bytes(archive.read(name))
+    needed = [one for one in metadata.get_all("Requires-Dist", []) if "extra ==" not in one]
+    assert needed
+    for word in ("sqlalchemy", "psycopg", "jinja", "alembic", "grpc", "uvicorn"):
+        assert not [one for one in needed if one.lower().startswith(word)]
+    assert not [one for one in needed if one.lower().startswith("fastapi")]
+
+
+def test_the_source_distribution_can_be_worked_on(sdist: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    for needed in (
+        "pyproject.toml",
+        "Makefile",
+        "constraints.txt",
+        "README.md",
+        "LICENSE",
+        "tests/conftest.py",
+    ):
+        assert needed in names
+    assert {"examples/payments/demo.py", "docs/tutorial.md", "benchmarks/redaction.py"} <= names
+    assert not [
+        name for name in names if name.startswith((".venv", "dist", ".git/")) or name.endswith(".pyc")
+    ]
+
+
+def test_the_package_works_out_of_the_wheel(wheel: Path, tmp_path: Path) -> None:
+    with ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")  # noqa: S202 - we have just built it
+    code = """
+        import mita_otel
+        answer([mita_otel.__file__, mita_otel.load_policy().thresholds.api.methods["GET"]])
+    """
+    file, limit = run_script(code, tmp_path, {"PYTHONPATH": str(tmp_path / "site")}).answer
+    assert Path(file).is_relative_to(tmp_path)
+    assert limit == 500

@@ -1,0 +1,93 @@
+"""The public face: its names are there, sorted, typed, and loaded when they are used."""
+
+from __future__ import annotations
+
+import ast
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import mita_otel
+from e2e.script import run_script
+
+HEAVY = [
+    "fastapi", "google", "grpc", "httpx", "opentelemetry.sdk", "pydantic", "requests", "rich", "sentry_sdk",
+    "sqlalchemy", "starlette", "stdnum", "typer",
+]  # fmt: skip
+
+
+def modules_after(code: str, folder: Path) -> set[str]:
+    """The heavy packages, and the rooms of mita-otel, that are imported once the code has run."""
+    script = f"""
+        before = set(sys.modules)
+        {code}
+        answer(sorted(set(sys.modules) - before))
+    """
+    modules = run_script(script, folder).answer
+    return {heavy for heavy in HEAVY for one in modules if one == heavy or one.startswith(f"{heavy}.")}
+
+
+def declared() -> dict[str, str]:
+    """What the package imports for a type checker: name -> module."""
+    source = Path(mita_otel.__file__).read_text("utf-8")
+    [block] = [
+        node
+        for node in ast.parse(source).body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    ]
+    return {
+        name.asname or name.name: str(node.module)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for name in node.names
+        if not (name.asname or "").startswith("_")
+    }
+
+
+def test_what_is_exported_is_what_there_is() -> None:
+    assert list(mita_otel.__all__) == sorted(mita_otel.__all__)
+    assert set(mita_otel.__all__) == {*mita_otel._HOMES, "__version__"}
+    assert dir(mita_otel) == list(mita_otel.__all__)
+
+
+def test_a_type_checker_sees_the_same_names() -> None:
+    assert declared() == mita_otel._HOMES
+
+
+@pytest.mark.parametrize("name", mita_otel.__all__)
+def test_every_name_is_there_and_documented(name: str) -> None:
+    value = getattr(mita_otel, name)
+    if name != "__version__":
+        assert (value.__doc__ or "").strip(), name
+        assert value.__name__ == name
+
+
+def test_the_version_is_the_installed_one() -> None:
+    assert mita_otel.__version__ == version("mita-otel")
+    assert re.fullmatch(r"\d+\.\d+\.\d+\S*", mita_otel.__version__)
+
+
+def test_a_name_that_there_is_not_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nope'"):
+        _ = mita_otel.nope
+    assert not hasattr(mita_otel, "_private")
+
+
+def test_importing_the_package_imports_nothing_heavy(tmp_path: Path) -> None:
+    assert modules_after("import mita_otel", tmp_path) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed"),
+    [
+        ("Policy", {"pydantic"}),
+        ("Redactor", {"pydantic", "stdnum"}),
+        ("ThresholdProcessor", {"opentelemetry.sdk", "pydantic"}),
+        ("RedactionProcessor", {"opentelemetry.sdk", "pydantic", "stdnum"}),
+        ("configure", {"opentelemetry.sdk", "pydantic", "stdnum"}),
+    ],
+)
+def test_a_name_imports_no_more_than_it_needs(tmp_path: Path, name: str, allowed: set[str]) -> None:
+    assert modules_after(f"from mita_otel import {name}", tmp_path) <= allowed
