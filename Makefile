@@ -57,7 +57,10 @@ format: $(STAMP)
 # Each version that is installed, in a virtual environment of its own.
 test-all:
 	@for version in $(VERSIONS); do \
-		python=$$(command -v python$$version || ls -d $$HOME/.pyenv/versions/$$version.*/bin/python 2>/dev/null | tail -n 1); \
+		python=; \
+		for candidate in python$$version $$HOME/.pyenv/versions/$$version.*/bin/python; do \
+			if "$$candidate" -c '' 2>/dev/null; then python=$$candidate; break; fi; \
+		done; \
 		if [ -z "$$python" ]; then echo "Python $$version is not installed: skipped"; continue; fi; \
 		echo "=== Python $$version"; \
 		$(MAKE) --no-print-directory PYTHON=$$python VENV=.venvs/$$version types unit || exit 1; \
