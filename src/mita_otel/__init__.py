@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from mita_otel.finance.security import set_security_context
     from mita_otel.finance.trail import add_financial_breadcrumb
     from mita_otel.finance.transaction import FinancialContext
+    from mita_otel.guide import performance_monitor, sentry_context_manager, sentry_service
     from mita_otel.policy import Policy, PolicyError, load_policy
     from mita_otel.processors.log_redaction import LogRedactionProcessor
     from mita_otel.processors.metric_redaction import RedactedMetricExporter
@@ -107,8 +108,11 @@ __all__ = [
     "monitor_api_request",
     "monitor_financial_operation",
     "monitor_financial_performance",
+    "performance_monitor",
     "record_audit_event",
     "request_operation",
+    "sentry_context_manager",
+    "sentry_service",
     "set_compliance_context",
     "set_financial_user",
     "set_request_context",
@@ -156,8 +160,11 @@ _HOMES = {
     "monitor_api_request": "mita_otel.finance.api_request",
     "monitor_financial_operation": "mita_otel.finance.monitors",
     "monitor_financial_performance": "mita_otel.finance.monitors",
+    "performance_monitor": "mita_otel.guide",
     "record_audit_event": "mita_otel.audit",
     "request_operation": "mita_otel.finance.dependency",
+    "sentry_context_manager": "mita_otel.guide",
+    "sentry_service": "mita_otel.guide",
     "set_compliance_context": "mita_otel.finance.contexts",
     "set_financial_user": "mita_otel.finance.contexts",
     "set_request_context": "mita_otel.finance.contexts",
