@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from opentelemetry.sdk._logs import LogRecordProcessor, ReadWriteLogRecord
 from opentelemetry.sdk.trace import Event, ReadableSpan
-from sentry_sdk import get_current_scope
+from sentry_sdk import Scope, get_current_scope, get_global_scope, get_isolation_scope
 from sentry_sdk.client import BaseClient
 from sentry_sdk.utils import event_from_exception
 
@@ -97,7 +97,18 @@ class Issues(LogRecordProcessor):
         extra = extra_of(attributes)
         if extra:
             event["extra"] = extra
-        self._client.capture_event(event, hint, get_current_scope())
+        self._client.capture_event(event, hint, self._scope())
+
+    def _scope(self) -> Scope:
+        """Return a scope of this event's own, with what the host has said of its own scopes.
+
+        While sentry-sdk applies a scope to one event it refuses any other that comes with the same scope, and
+        threads share theirs where nobody has forked it.
+        """
+        scope = Scope()
+        for said in (get_global_scope(), get_isolation_scope(), get_current_scope()):
+            scope.update_from_scope(said)
+        return scope
 
     def _capture_event(self, span: ReadableSpan, recorded: Event) -> None:
         name = str((recorded.attributes or {}).get(semconv.EXCEPTION_TYPE) or "Exception")
