@@ -109,9 +109,9 @@ class WaysOut:
                 losses=self._losses,
                 debug=self._env.get(variables.SENTRY_DEBUG, "").strip().lower() in {"1", "true", "yes", "on"},
             )
+            exporter = SentrySpanExporter(self._policy.sentry, link, self._losses)
         except ConfigurationError as error:
             raise ExporterUnavailableError(str(error)) from error
-        exporter = SentrySpanExporter(self._policy.sentry, link, self._losses)
         self.sentry_contexts = link.contexts
         if self._policy.sentry.capture_errors:
             self.error_listeners.append(exporter.issues)

@@ -22,6 +22,7 @@ Behaviour = Literal["ok", "hang", "reset"] | int
 
 _OTLP: dict[str, Any] = {
     "/v1/traces": ExportTraceServiceRequest,
+    "/api/1/integration/otlp/v1/traces/": ExportTraceServiceRequest,  # Sentry's
     "/v1/logs": ExportLogsServiceRequest,
     "/v1/metrics": ExportMetricsServiceRequest,
 }
@@ -90,6 +91,11 @@ class Receiver:
         return self.items("event")
 
     @property
+    def streamed_spans(self) -> list[dict[str, Any]]:
+        """Spans of Sentry's span protocol, version 2."""
+        return [span for item in self.items("span") for span in item["items"]]
+
+    @property
     def client_reports(self) -> list[dict[str, Any]]:
         return self.items("client_report")
 
@@ -114,7 +120,7 @@ class Receiver:
         spans: list[dict[str, Any]] = []
         with self.changed:
             for one in self.requests:
-                if one.path == "/v1/traces":
+                if one.path.strip("/").endswith("v1/traces"):
                     for resource in MessageToDict(one.message).get("resourceSpans", []):
                         for scope in resource.get("scopeSpans", []):
                             spans.extend(scope.get("spans", []))

@@ -43,8 +43,10 @@ class PropagationPolicy(Section):
 class SentryPolicy(Section):
     """The Sentry bridge."""
 
+    protocol: Literal["transactions", "spans", "otlp"]
+    """How spans travel: as `transactions`, as streamed `spans`, or over `otlp`. See the table in the documentation."""
     max_spans: PositiveInt
-    """Child spans of one transaction."""
+    """Child spans of one transaction. The other protocols have no such bound."""
     max_waiting_spans: PositiveInt
     """Finished children that may wait for their roots, all traces together."""
     max_waiting_megabytes: Annotated[float, Field(gt=0)]

@@ -10,6 +10,7 @@ import sentry_sdk
 from opentelemetry import trace
 from opentelemetry.trace import format_span_id, format_trace_id
 from sentry_sdk.client import BaseClient, get_options
+from sentry_sdk.envelope import Envelope
 from sentry_sdk.integrations import Integration
 from sentry_sdk.integrations.excepthook import ExcepthookIntegration
 from sentry_sdk.integrations.logging import ignore_logger
@@ -30,7 +31,7 @@ from mita_otel.sentry.live_roots import LiveRoots
 from mita_otel.sentry.logging import TraceLogging
 from mita_otel.sentry.occurrences import Occurrences
 from mita_otel.sentry.sampling_context import SamplingContexts
-from mita_otel.sentry.transport import CountingTransport
+from mita_otel.sentry.transport import STAGE, CountingTransport, SpansItem
 
 _logger = logging.getLogger("mita_otel")
 
@@ -45,16 +46,35 @@ class SentryLink:
         client: sentry-sdk's.
         door: What every event passes.
         contexts: The sampling contexts, by trace.
+        losses: Where spans are counted that come after the client's end.
         joined: Whether the host had started the client.
     """
 
     def __init__(
-        self, client: BaseClient, door: EventDoor, contexts: SamplingContexts, *, joined: bool
+        self,
+        client: BaseClient,
+        door: EventDoor,
+        contexts: SamplingContexts,
+        losses: Losses,
+        *,
+        joined: bool,
     ) -> None:
         self.client = client
         self.door = door
         self.contexts = contexts
         self.joined = joined
+        self._losses = losses
+
+    def send(self, envelope: Envelope) -> None:
+        """Queue an envelope; to Spotlight as well, if it runs beside."""
+        if self.client.spotlight is not None:
+            self.client.spotlight.capture_envelope(envelope)
+        if self.client.transport is not None:
+            self.client.transport.capture_envelope(envelope)
+            return
+        for item in envelope.items:
+            if isinstance(item, SpansItem):
+                self._losses.add(STAGE, "shut_down", item.spans)
 
 
 def host_client_is_active() -> bool:
@@ -97,7 +117,7 @@ def start_client(
         before_send = client.options.get("before_send")
         door = EventDoor(redactor, breadcrumbs, roots, occurrences, losses, then=before_send)
         _join(client, door, redactor)
-        return SentryLink(client, door, _contexts(client, roots, policy), joined=True)
+        return SentryLink(client, door, _contexts(client, roots, policy), losses, joined=True)
     door = EventDoor(redactor, breadcrumbs, roots, occurrences, losses)
     arguments: dict[str, Any] = {
         "dsn": _checked(dsn),
@@ -122,7 +142,7 @@ def start_client(
     transport = CountingTransport(get_options(**arguments), policy, losses)
     sentry_sdk.init(**arguments, transport=transport)
     client = sentry_sdk.get_client()
-    return SentryLink(client, door, _contexts(client, roots, policy), joined=False)
+    return SentryLink(client, door, _contexts(client, roots, policy), losses, joined=False)
 
 
 def _contexts(client: BaseClient, roots: LiveRoots, policy: SentryPolicy) -> SamplingContexts:

@@ -11,10 +11,8 @@ from collections.abc import Callable, Sequence
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
-from sentry_sdk.envelope import Envelope
 
 from mita_otel import environment_variables as variables
-from mita_otel.encoding import json_bytes
 from mita_otel.policy import environment_name, load_policy
 from mita_otel.policy.sentry import SentryPolicy
 from mita_otel.processors.fan_out import FanOut
@@ -24,10 +22,9 @@ from mita_otel.redaction import Redactor
 from mita_otel.sentry.assembler import Assembler
 from mita_otel.sentry.client import SentryLink, start_client
 from mita_otel.sentry.issues import Issues
-from mita_otel.sentry.sender_identity import identity_of
-from mita_otel.sentry.transaction import sample_rate_of, transaction_event
-from mita_otel.sentry.transport import STAGE, CountingTransport, SpansItem
-from mita_otel.sentry.tree import Tree, is_local_root, key_of, trim
+from mita_otel.sentry.protocols import make_protocol
+from mita_otel.sentry.transport import STAGE, CountingTransport
+from mita_otel.sentry.tree import Tree, is_local_root
 
 _logger = logging.getLogger("mita_otel")
 
@@ -38,10 +35,10 @@ class SentrySpanExporter(SpanExporter):
     Behind `configure()`, or a `RedactionProcessor` put there by hand, spans come redacted. Made without
     arguments (by its name, in somebody else's distribution) it redacts them itself, by the policy that is found.
 
-    Children wait for their local root. A child that ends after its transaction was sent is sent as its own,
-    marked (`late_span`), and so is one whose root does not end for `max_wait_s`. Of more than `max_spans`
-    children the breached and failed ones, their ancestors and the longest are kept; the transaction says how
-    many were left out, and they are counted.
+    Children wait for their local root. A child that ends after its root was sent is sent as its own, marked
+    (`late_span`), and so is one whose root does not end for `max_wait_s`. How they travel is the protocol's business:
+    of a transaction's more than `max_spans` children the breached and failed ones, their ancestors and the
+    longest are kept; the transaction says how many were left out, and they are counted.
 
     Args:
         policy: Bounds and switches. None: those of the policy that is found (see `load_policy`).
@@ -50,7 +47,8 @@ class SentrySpanExporter(SpanExporter):
         clock: Monotonic seconds.
 
     Raises:
-        ConfigurationError: There is no link, and `SENTRY_DSN` is malformed or missing.
+        ConfigurationError: There is no link, and `SENTRY_DSN` is malformed or missing; or a package is missing that
+            the policy's protocol needs.
     """
 
     def __init__(
@@ -82,7 +80,7 @@ class SentrySpanExporter(SpanExporter):
         """Takes log records that are errors."""
         self._policy = policy
         self._losses = losses
-        self._identity = identity_of(link.client)
+        self._sender = make_protocol(policy, link, losses)
         self._lock = threading.RLock()
         self._ending = False
         self._assembler = Assembler(
@@ -109,7 +107,7 @@ class SentrySpanExporter(SpanExporter):
             # Children first: one that ended just after its root is still in time if they come together.
             for span in sorted(spans, key=is_local_root):
                 trees.extend(self._assembler.add(span))
-            trees.extend(self._assembler.drain() if self._ending else self._assembler.overdue())
+            trees.extend(self._assembler.overdue())
             self._send(trees)
         return SpanExportResult.SUCCESS
 
@@ -123,7 +121,7 @@ class SentrySpanExporter(SpanExporter):
             self._send(self._assembler.overdue())
 
     def let_go(self) -> None:
-        """Wait for no root any more: the process is ending."""
+        """Wait for no root any more: the process is ending. The next `force_flush` sends what still waits."""
         self._ending = True
         if isinstance(self.link.client.transport, CountingTransport):
             self.link.client.transport.ending = True
@@ -146,41 +144,12 @@ class SentrySpanExporter(SpanExporter):
         self._assembler.clear()
 
     def _send(self, trees: Sequence[Tree]) -> None:
-        for tree in trees:
-            if self._policy.capture_errors:
+        if self._policy.capture_errors:
+            for tree in trees:
                 for span in (tree.root, *tree.children):
                     self.issues.capture_recorded(span)
-            try:
-                self._send_one(trim(tree, self._policy.max_spans))
-            except Exception:
-                self._losses.add(STAGE, "not_encodable", 1 + len(tree.children))
-                _logger.debug("a transaction could not be sent", exc_info=True)
-
-    def _send_one(self, tree: Tree) -> None:
-        transport = self.link.client.transport
-        spans = 1 + len(tree.children)
-        if transport is None:
-            self._losses.add(STAGE, "shut_down", spans)
-            return
-        breadcrumbs = self.link.door.redacted_breadcrumbs(key_of(tree.root)[0])
-        event = transaction_event(tree, self._identity, self._policy.tags, breadcrumbs)
-        if self.link.joined and self.link.client.options.get("before_send_transaction"):
-            event = self.link.client.options["before_send_transaction"](event, {})
-            if event is None:
-                self._losses.add(STAGE, "before_send", spans)
-                return
-        if tree.left_out:
-            self._losses.add(STAGE, "too_many_spans", tree.left_out)
-        payload = json_bytes(event)
-        header = {
-            "event_id": event["event_id"],
-            "trace": self.link.contexts.of(
-                key_of(tree.root)[0], sampled=True, rate=sample_rate_of(tree.root)
-            ),
-        }
-        envelope = Envelope(
-            header, [SpansItem(payload, type="transaction", spans=spans, important=tree.matters)]
-        )
-        if self.link.client.spotlight is not None:
-            self.link.client.spotlight.capture_envelope(envelope)
-        transport.capture_envelope(envelope)
+        try:
+            self._sender.send(trees)
+        except Exception:
+            self._losses.add(STAGE, "not_encodable", sum(1 + len(tree.children) for tree in trees))
+            _logger.debug("spans could not be sent", exc_info=True)

@@ -5,6 +5,7 @@ Rate limits, client reports, proxies and certificates stay sentry-sdk's.
 
 from __future__ import annotations
 
+import gzip
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -95,6 +96,30 @@ class CountingTransport(HttpTransport):
                 given_up=give_up,
             )
         )
+
+    def capture_otlp(self, payload: bytes, *, spans: int, important: bool) -> None:
+        """Queue an OTLP export request; it counts as span items do.
+
+        Args:
+            payload: Protobuf.
+            spans: How many spans are in it.
+            important: Whether one of them broke a limit or failed.
+        """
+        item = SpansItem(b"", type="span", spans=spans)
+
+        def send() -> None:
+            if self._check_disabled("span"):
+                self.record_lost_event("ratelimit_backoff", item=item)
+                return
+            body = gzip.compress(payload, self._policy.compression_level)
+            headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": "gzip"}
+            self._send_request(body, headers, EndpointType.OTLP_TRACES, Envelope(items=[item]))
+            self._flush_client_reports()
+
+        def give_up() -> None:
+            self.record_lost_event("queue_overflow", item=item)
+
+        self.senders.put(Job(send, size=len(payload), important=important, given_up=give_up))
 
     def flush(self, timeout: float, callback: Callable[[int, float], None] | None = None) -> None:
         """Wait until everything that is queued has been sent, at most `timeout` seconds."""

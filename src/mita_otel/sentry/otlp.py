@@ -1,0 +1,63 @@
+"""Trees of spans to Sentry's OTLP endpoint: protobuf, many traces in one request.
+
+Source: Sentry's OTLP ingestion, `/api/PROJECT/integration/otlp/v1/traces/`, with the DSN's key as `X-Sentry-Auth`.
+The encoder is OpenTelemetry's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from opentelemetry.sdk.trace import ReadableSpan
+
+from mita_otel.encoding import json_bytes
+from mita_otel.errors import ConfigurationError
+from mita_otel.processors.rewrite import RewrittenSpan
+from mita_otel.sentry.segment import Segment
+
+Encode = Callable[[Sequence[ReadableSpan]], Any]
+
+
+def otlp_encoder() -> Encode:
+    """Return OpenTelemetry's encoder of spans.
+
+    Raises:
+        ConfigurationError: It is not installed.
+    """
+    try:
+        from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+    except ImportError as error:
+        raise ConfigurationError(
+            'sentry.protocol = "otlp" needs OpenTelemetry\'s encoder, which is not installed; '
+            "install mita-otel[otlp], or set sentry.protocol to transactions"
+        ) from error
+    return encode_spans
+
+
+def otlp_request(encode: Encode, segments: Sequence[Segment]) -> bytes:
+    """Return an export request with the spans of all segments, as protobuf."""
+    spans = [
+        RewrittenSpan(span, name=said.description, attributes=_flat(segment.attributes(span, said)))
+        for segment in segments
+        for span, said in zip(segment.spans, segment.described, strict=True)
+    ]
+    return bytes(encode(spans).SerializeToString())
+
+
+def _flat(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Return attributes as OTLP's encoder takes them: no None, nothing nested."""
+    return {
+        name: json_bytes(value).decode() if _is_nested(value) else value
+        for name, value in attributes.items()
+        if value is not None
+    }
+
+
+def _is_nested(value: Any) -> bool:
+    if isinstance(value, dict):
+        return True
+    if isinstance(value, list):
+        kinds = {type(one) for one in value}
+        return len(kinds) > 1 or not kinds <= {str, int, float, bool}
+    return False

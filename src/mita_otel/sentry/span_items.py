@@ -1,0 +1,69 @@
+"""Trees of spans as Sentry's streamed spans: item type `span`, version 2.
+
+Source: Sentry's span protocol. One envelope belongs to one trace, for its header holds the sampling context; an item
+has at most 1,000 spans, and there may be any number of items: nothing is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import StatusCode
+
+from mita_otel.encoding import json_bytes
+from mita_otel.sentry.description import SpanDescription
+from mita_otel.sentry.plain import ids_of, seconds
+from mita_otel.sentry.segment import Segment
+from mita_otel.sentry.span_data import links_of
+from mita_otel.sentry.transport import SpansItem
+from mita_otel.sentry.tree import matters
+from mita_otel.sentry.typed import typed_attributes
+
+MAX_SPANS: Final = 1000
+"""Spans of one item."""
+CONTENT_TYPE: Final = "application/vnd.sentry.items.span.v2+json"
+
+
+def span_items(segment: Segment) -> Iterator[SpansItem]:
+    """Yield the items of a segment, breached and failed spans in the first ones."""
+    pairs = list(zip(segment.spans, segment.described, strict=True))
+    root, rest = pairs[0], sorted(pairs[1:], key=lambda pair: not matters(pair[0]))
+    ordered = [root, *rest]
+    for first in range(0, len(ordered), MAX_SPANS):
+        part = ordered[first : first + MAX_SPANS]
+        items = [_span(segment, span, said, is_segment=span is root[0]) for span, said in part]
+        yield SpansItem(
+            json_bytes({"version": 2, "items": items}),
+            type="span",
+            spans=len(items),
+            important=any(matters(span) for span, _ in part),
+            headers={"item_count": len(items)},
+            content_type=CONTENT_TYPE,
+        )
+
+
+def _span(segment: Segment, span: ReadableSpan, said: SpanDescription, *, is_segment: bool) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        **ids_of(span),
+        "name": said.description,
+        "status": "error" if _failed(span, said) else "ok",
+        "is_segment": is_segment,
+        "start_timestamp": seconds(span.start_time),
+        "end_timestamp": seconds(span.end_time),
+        "attributes": typed_attributes(
+            {**segment.attributes(span, said), "sentry.kind": span.kind.name.lower()}
+        ),
+    }
+    links = links_of(span)
+    if links:
+        shown["links"] = [
+            {**link, **({"attributes": typed_attributes(link["attributes"])} if "attributes" in link else {})}
+            for link in links
+        ]
+    return shown
+
+
+def _failed(span: ReadableSpan, said: SpanDescription) -> bool:
+    return span.status.status_code is StatusCode.ERROR or said.status not in {"ok", "cancelled"}

@@ -1,0 +1,164 @@
+"""Spans as Sentry's streamed spans and over its OTLP endpoint."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import Event
+from opentelemetry.trace import Link, SpanContext, StatusCode, TraceFlags
+
+from mita_otel import semconv
+from mita_otel.policy import default_policy
+from mita_otel.sentry.otlp import otlp_encoder, otlp_request
+from mita_otel.sentry.segment import Segment
+from mita_otel.sentry.sender_identity import Identity
+from mita_otel.sentry.span_items import MAX_SPANS, span_items
+from mita_otel.sentry.transport import SpansItem
+from mita_otel.sentry.tree import Tree
+from mita_otel.sentry.typed import typed, typed_attributes
+
+from .spans import BREACH, START_NS, make, query, server
+
+TAGS = default_policy().sentry.tags
+IDENTITY = Identity(
+    "staging", "bank@1.0", None, "host-1", {"name": "sentry.python.mita_otel", "version": "1"}
+)
+
+
+def segment(tree: Tree) -> Segment:
+    return Segment(tree, IDENTITY, TAGS)
+
+
+def items(tree: Tree) -> list[SpansItem]:
+    return list(span_items(segment(tree)))
+
+
+def spans(tree: Tree) -> list[dict[str, Any]]:
+    return [span for item in items(tree) for span in json.loads(item.get_bytes())["items"]]
+
+
+def values(span: dict[str, Any]) -> dict[str, Any]:
+    return {name: one["value"] for name, one in span["attributes"].items()}
+
+
+def test_a_request_with_a_query_whole() -> None:
+    root, child = spans(Tree(server(at_ms=(0, 12.345678)), [query(2, 1)]))
+    assert {name: value for name, value in root.items() if name != "attributes"} == {
+        "trace_id": "0" * 31 + "1",
+        "span_id": "0" * 15 + "1",
+        "name": "GET /api/accounts/{id}",
+        "status": "ok",
+        "is_segment": True,
+        "start_timestamp": 1_700_000_000.0,
+        "end_timestamp": 1_700_000_000.012346,
+    }
+    assert root["attributes"]["http.response.status_code"] == {"value": 200, "type": "integer"}
+    said = values(root)
+    assert (said["sentry.op"], said["sentry.kind"], said["sentry.source"]) == (
+        "http.server",
+        "server",
+        "route",
+    )
+    assert (said["sentry.environment"], said["sentry.release"]) == ("staging", "bank@1.0")
+    assert (said["component"], said["service.name"]) == ("payments", "payments")
+    assert (said["db.queries"], said["db.time"]) == (1, 1.0)
+    assert (child["parent_span_id"], child["is_segment"]) == ("0" * 15 + "1", False)
+    said = values(child)
+    assert said["db.query.text"] == "SELECT 1 FROM accounts"
+    assert (said["sentry.segment.id"], said["sentry.segment.name"]) == (
+        "0" * 15 + "1",
+        "GET /api/accounts/{id}",
+    )
+
+
+def test_tags_contexts_rate_and_breach_are_attributes_of_the_root() -> None:
+    operation = {semconv.OPERATION: "payment_processing", semconv.AMOUNT: "12.50", "mita.tag.channel": "app"}
+    attributes = {**BREACH, semconv.SAMPLING_RATE: 0.1}
+    root, _ = spans(Tree(server(attributes=attributes), [make(2, 1, attributes=operation)]))
+    said = values(root)
+    assert said["performance_issue"] == "true"
+    assert said["financial_service"] == "true"
+    assert said["channel"] == "app"
+    assert said["financial.amount"] == "12.50"
+    assert said["latency.limit"] == 500
+    assert said["sentry.client_sample_rate"] == 0.1
+
+
+def test_events_and_links_are_kept() -> None:
+    other = SpanContext(0xABC, 0xDEF, True, TraceFlags(0))
+    span = server(events=[Event("e", {"a": 1}, timestamp=START_NS)], links=[Link(other, {"why": "batch"})])
+    [root] = spans(Tree(span))
+    assert json.loads(values(root)["otel.events"]) == [
+        {"name": "e", "timestamp": START_NS, "attributes": {"a": 1}}
+    ]
+    assert root["links"] == [
+        {
+            "trace_id": f"{0xABC:032x}",
+            "span_id": f"{0xDEF:016x}",
+            "sampled": False,
+            "attributes": {"why": {"value": "batch", "type": "string"}},
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [
+        (StatusCode.UNSET, 200, "ok"),
+        (StatusCode.ERROR, 200, "error"),
+        (StatusCode.UNSET, 404, "error"),
+        (StatusCode.OK, 500, "ok"),
+    ],
+)
+def test_a_span_is_ok_or_an_error(status: StatusCode, code: int, expected: str) -> None:
+    [root] = spans(Tree(server(status=status, attributes={"http.response.status_code": code})))
+    assert root["status"] == expected
+
+
+def test_however_many_spans_a_trace_has_all_are_sent_a_thousand_an_item() -> None:
+    children = [make(n, 1) for n in range(2, 2402)] + [make(9999, 1, attributes=BREACH)]
+    parts = items(Tree(server(), children))
+    assert [part.spans for part in parts] == [MAX_SPANS, MAX_SPANS, 402]
+    assert [part.headers["item_count"] for part in parts] == [MAX_SPANS, MAX_SPANS, 402]
+    assert [part.important for part in parts] == [True, False, False]
+    ids = [span["span_id"] for part in parts for span in json.loads(part.get_bytes())["items"]]
+    assert len(set(ids)) == 2402
+    assert ids[:2] == [f"{1:016x}", f"{9999:016x}"]
+    assert parts[0].headers["content_type"] == "application/vnd.sentry.items.span.v2+json"
+
+
+TYPED = [
+    (True, "boolean", True), (5, "integer", 5), (0.5, "double", 0.5), ("a", "string", "a"),
+    (2**63, "string", str(2**63)), (["a", "b"], "array", ["a", "b"]), ((1, 2), "array", [1, 2]), ([], "array", []),
+    ([1, "a"], "string", '[1,"a"]'), ({"a": 1}, "string", '{"a":1}'), ([[1]], "string", "[[1]]"),
+    (b"x", "string", "b'x'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "kind", "expected"), TYPED)
+def test_values_have_types(value: Any, kind: str, expected: Any) -> None:
+    assert typed(value) == {"value": expected, "type": kind}
+    assert typed_attributes({"a": value, "b": None}) == {"a": {"value": expected, "type": kind}}
+
+
+def test_over_otlp_many_traces_are_one_request_and_nothing_is_lost() -> None:
+    trees = [
+        Tree(
+            server(trace_id=n, attributes=BREACH),
+            [query(2, 1, trace_id=n, attributes={"odd": {"a": [1, "x"]}})],
+        )
+        for n in range(1, 21)
+    ]
+    body = otlp_request(otlp_encoder(), [segment(tree) for tree in trees])
+    message = ExportTraceServiceRequest.FromString(body)
+    sent = [span for one in message.resource_spans for scope in one.scope_spans for span in scope.spans]
+    assert len(sent) == 40
+    assert {span.name for span in sent} == {"GET /api/accounts/{id}", "SELECT 1 FROM accounts"}
+    root = next(span for span in sent if span.span_id == b"\x00" * 7 + b"\x01")
+    said = {one.key: one.value for one in root.attributes}
+    assert said["sentry.op"].string_value == "http.server"
+    assert said["performance_issue"].string_value == "true"
+    assert said["component"].string_value == "payments"
