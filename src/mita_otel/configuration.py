@@ -195,7 +195,15 @@ def _build(settings: _Settings, strict: bool, env: Mapping[str, str]) -> Telemet
     flushables: list[Flushable] = [
         provider,
         *start_metrics(resource, redactor),
-        *start_logs(resource, redactor, ways_out.error_listeners, known_attributes),
+        *start_logs(
+            resource,
+            redactor,
+            losses,
+            policy,
+            listeners=ways_out.error_listeners,
+            more=ways_out.log_exporters,
+            known_here=known_attributes,
+        ),
     ]
     install_finance(FinanceRuntime(policy.finance))
     audit = start_audit(

@@ -8,14 +8,18 @@ from typing import Any
 
 from opentelemetry import _logs, metrics
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
-from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from opentelemetry.sdk._logs.export import LogRecordExporter
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 
 from mita_otel import _otel_compat
+from mita_otel.instrumentation.logging import StandardLogging
+from mita_otel.policy import Policy
 from mita_otel.processors.context import ContextLogProcessor
+from mita_otel.processors.log_queue import LogQueue
 from mita_otel.processors.log_redaction import LogRedactionProcessor
+from mita_otel.processors.losses import Losses
 from mita_otel.processors.metric_redaction import RedactedMetricExporter, redact_reader
 from mita_otel.redaction import Redactor
 
@@ -70,27 +74,44 @@ def _join_metrics(redactor: Redactor) -> None:
 def start_logs(
     resource: Resource,
     redactor: Redactor,
+    losses: Losses,
+    policy: Policy,
     listeners: Sequence[LogRecordProcessor] = (),
+    more: Sequence[tuple[str, LogRecordExporter]] = (),
     known_here: Callable[[], Mapping[str, Any]] = dict,
 ) -> list[LoggerProvider]:
     """Start log records if `OTEL_LOGS_EXPORTER` asks for them, or somebody listens to errors; or join the host's.
 
+    If records are exported, those of standard logging are emitted too, from `instrumentation.logging` of the policy on.
+
     Args:
         resource: What the service is.
         redactor: What records pass before an exporter.
+        losses: Where lost records are counted.
+        policy: Bounds of the queues.
         listeners: Processors that take raw records and redact what they send themselves. The host's provider
             gets them, if there is one.
+        more: Names and exporters beside those of the variable.
         known_here: Returns the attributes that every record shows of the context it is emitted in.
 
     Returns:
         The provider, or nothing: nobody wants records, or the host's provider is not ours to end.
     """
     try:
-        exporters = _otel_compat.log_exporters_from_environment()
+        asked = [(type(one).__name__, one) for one in _otel_compat.log_exporters_from_environment()]
     except RuntimeError as error:
         _logger.error("log records are not exported: %s; check OTEL_LOGS_EXPORTER", error)
-        exporters = []
-    ours: tuple[LogRecordProcessor, ...] = (ContextLogProcessor(known_here), *listeners)
+        asked = []
+    deadline_s = policy.lifecycle.shutdown_timeout_s
+    queues = [
+        LogRedactionProcessor(
+            redactor, LogQueue(name, exporter, policy.export.queue, losses, stop_timeout_s=deadline_s)
+        )
+        for name, exporter in [*asked, *more]
+    ]
+    if queues and policy.instrumentation.logging != "off":
+        StandardLogging(policy.instrumentation.logging).install()
+    ours: tuple[LogRecordProcessor, ...] = (ContextLogProcessor(known_here), *listeners, *queues)
     if _otel_compat.has_logger_provider():
         present = _logs.get_logger_provider()
         if isinstance(present, LoggerProvider):
@@ -107,12 +128,10 @@ def start_logs(
                 type(present).__qualname__,
             )
         return []
-    if not exporters and not listeners:
+    if not queues and not listeners:
         return []
     provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
     for processor in ours:
         provider.add_log_record_processor(processor)
-    for exporter in exporters:
-        provider.add_log_record_processor(LogRedactionProcessor(redactor, BatchLogRecordProcessor(exporter)))
     _logs.set_logger_provider(provider)
     return [provider]

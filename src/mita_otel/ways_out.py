@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from opentelemetry.sdk._logs import LogRecordProcessor
+from opentelemetry.sdk._logs.export import LogRecordExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import SpanExporter
 
@@ -55,6 +56,8 @@ class WaysOut:
         self._env = env
         self.error_listeners: list[LogRecordProcessor] = []
         """Take log records that are errors: the exporters' that can show one."""
+        self.log_exporters: list[tuple[str, LogRecordExporter]] = []
+        """Names and exporters of log records, beside those that `OTEL_LOGS_EXPORTER` names."""
         self.sentry_contexts: SamplingContexts | None = None
         """Sentry's sampling contexts by trace, if there is a Sentry exporter."""
 
@@ -113,6 +116,10 @@ class WaysOut:
         except ConfigurationError as error:
             raise ExporterUnavailableError(str(error)) from error
         self.sentry_contexts = link.contexts
+        if self._policy.sentry.logs:
+            from mita_otel.sentry.logs import SentryLogExporter
+
+            self.log_exporters.append((_SENTRY, SentryLogExporter(link)))
         if self._policy.sentry.capture_errors:
             self.error_listeners.append(exporter.issues)
         return exporter

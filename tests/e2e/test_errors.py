@@ -154,3 +154,22 @@ def test_errors_can_be_left_to_others(receiver: Receiver, start_service: StartSe
     service.stop()
     receiver.wait_for(lambda r: len(requests(r)) >= 3, timeout=5)
     assert receiver.events == []
+
+
+def test_log_records_become_sentry_logs_by_policy_redacted_and_linked(
+    receiver: Receiver, start_service: StartService, folder: Path
+) -> None:
+    service = start_service({"SENTRY_DSN": receiver.dsn, "MITA_OTEL_SENTRY__LOGS": "true"}, folder)
+    ask(service, "/unhandled")
+    ask(service, "/only-logged")
+    service.stop()
+    receiver.wait_for(lambda r: r.items("log") and len(requests(r)) >= 2, timeout=5)
+    logs = [one for item in receiver.items("log") for one in item["items"]]
+    [warning] = [one for one in logs if one["body"] == "about to fail"]
+    [error] = [one for one in logs if one["body"] == "the queue of payments is full"]
+    [request] = [one for one in requests(receiver) if one["transaction"] == "GET /unhandled"]
+    assert (warning["level"], error["level"]) == ("warn", "error")
+    assert warning["trace_id"] == trace_of(request)["trace_id"]
+    assert warning["attributes"]["logger.name"]["value"] == "shop"
+    assert b"4111111111111111" not in receiver.raw.replace(b" ", b"")
+    assert len(receiver.events) == 2, "still one issue each"

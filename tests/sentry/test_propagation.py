@@ -16,6 +16,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from mita_otel.policy import default_policy
+from mita_otel.redaction import Redactor
 from mita_otel.sentry.live_roots import LiveRoots
 from mita_otel.sentry.propagation import SentryPropagator
 from mita_otel.sentry.sampling_context import SamplingContexts, sample_rand
@@ -24,6 +25,7 @@ from .spans import make, server
 
 TRACE, SPAN = "771a43a4192642f0b136d5159a501700", "b7ad6b7169203331"
 OTHER = "0af7651916cd43dd8448eb211c80319c"
+REDACTOR = Redactor()
 BASE = {"public_key": "key", "environment": "production", "release": "bank@1.0", "org_id": "7"}
 
 
@@ -32,7 +34,7 @@ class Wire:
 
     def __init__(self, *, decided: bool = True, base: dict[str, str] | None = None, **policy: Any) -> None:
         self.roots = LiveRoots(10)
-        self.contexts = SamplingContexts(BASE if base is None else base, self.roots, 10)
+        self.contexts = SamplingContexts(BASE if base is None else base, self.roots, 10, REDACTOR.text)
         self.propagator = SentryPropagator(
             default_policy().sentry.propagation.model_copy(update=policy),
             CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()]),
@@ -149,6 +151,14 @@ def test_a_raw_path_is_no_transactions_name() -> None:
         make(1, trace_id=trace_id, attributes={"http.request.method": "GET", "url.path": "/a/7"})
     )
     assert "sentry-transaction" not in members(wire.inject(inside())["baggage"])
+
+
+def test_a_secret_in_the_name_of_what_is_under_way_does_not_travel() -> None:
+    wire = Wire()
+    wire.roots.started(make(1, trace_id=int(TRACE, 16), name="pay with 4111111111111111"))
+    header = wire.inject(inside())["baggage"]
+    assert "4111" not in header
+    assert members(header)["sentry-transaction"].startswith("pay%20with")
 
 
 def test_while_the_traces_end_decides_the_decision_is_left_to_the_receiver() -> None:

@@ -88,6 +88,8 @@ class InstrumentationPolicy(Section):
     """Whether the report of an error shows the request's body, redacted, where FastAPI's own telemetry knows it."""
     asgi_message_spans: bool
     """Whether the contrib instrumentation adds a span for each ASGI message."""
+    logging: Literal["off", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+    """Lowest level of standard logging's records that become OpenTelemetry log records, if anything exports those."""
     sqlalchemy: bool
     """Whether SQLAlchemy's statements become spans."""
     sqlalchemy_connect_spans: bool

@@ -65,6 +65,8 @@ class SentryPolicy(Section):
     """Of gzip; 0: nothing is compressed."""
     capture_errors: bool
     """Whether unhandled, logged and recorded exceptions become Sentry issues."""
+    logs: bool
+    """Whether log records are sent as Sentry logs, redacted, linked to trace and span."""
     max_captured: PositiveInt
     """Newest issues that are remembered, so that an exception that comes by again makes no second one."""
     max_live_traces: PositiveInt

@@ -117,7 +117,7 @@ def start_client(
         before_send = client.options.get("before_send")
         door = EventDoor(redactor, breadcrumbs, roots, occurrences, losses, then=before_send)
         _join(client, door, redactor)
-        return SentryLink(client, door, _contexts(client, roots, policy), losses, joined=True)
+        return SentryLink(client, door, _contexts(client, roots, policy, redactor), losses, joined=True)
     door = EventDoor(redactor, breadcrumbs, roots, occurrences, losses)
     arguments: dict[str, Any] = {
         "dsn": _checked(dsn),
@@ -142,10 +142,12 @@ def start_client(
     transport = CountingTransport(get_options(**arguments), policy, losses)
     sentry_sdk.init(**arguments, transport=transport)
     client = sentry_sdk.get_client()
-    return SentryLink(client, door, _contexts(client, roots, policy), losses, joined=False)
+    return SentryLink(client, door, _contexts(client, roots, policy, redactor), losses, joined=False)
 
 
-def _contexts(client: BaseClient, roots: LiveRoots, policy: SentryPolicy) -> SamplingContexts:
+def _contexts(
+    client: BaseClient, roots: LiveRoots, policy: SentryPolicy, redactor: Redactor
+) -> SamplingContexts:
     dsn = client.parsed_dsn
     base = {
         "public_key": dsn.public_key if dsn else None,
@@ -154,7 +156,7 @@ def _contexts(client: BaseClient, roots: LiveRoots, policy: SentryPolicy) -> Sam
         "org_id": policy.propagation.org_id or (dsn.org_id if dsn else None),
     }
     known = {name: str(value) for name, value in base.items() if value}
-    return SamplingContexts(known, roots, policy.propagation.max_traces)
+    return SamplingContexts(known, roots, policy.propagation.max_traces, redactor.text)
 
 
 def _checked(dsn: str | None) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from opentelemetry.trace import SpanKind, format_trace_id
@@ -29,9 +29,11 @@ class SamplingContexts:
         base: What is the same for every trace that begins here: public key, environment, release, organisation.
         roots: The requests that are under way, for the transaction's name.
         max_traces: Traces whose context is remembered.
+        redact: Takes the secrets out of a transaction's name; the spans that are under way are raw.
     """
 
-    def __init__(self, base: Items, roots: LiveRoots, max_traces: int) -> None:
+    def __init__(self, base: Items, roots: LiveRoots, max_traces: int, redact: Callable[[str], str]) -> None:
+        self._redact = redact
         self._base = dict(base)
         self._roots = roots
         self._max_traces = max_traces
@@ -77,7 +79,7 @@ class SamplingContexts:
             said = describe(root)
             # A raw path has as many values as there are accounts; before routing there is nothing better.
             if said.source != "url" and (said.source == "route" or root.kind is not SpanKind.SERVER):
-                items["transaction"] = said.description
+                items["transaction"] = self._redact(said.description)
         self._remember(trace_id, items, from_outside=False)
         return items, False
 

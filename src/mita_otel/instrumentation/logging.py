@@ -1,0 +1,90 @@
+"""Standard logging as OpenTelemetry log records, so that they reach whatever exporter asks for records.
+
+A handler on the root logger would be the plain way; but a service that configures logging afterwards removes it, and
+one that calls `basicConfig` afterwards finds a handler there and configures nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+import wrapt
+from opentelemetry import _logs
+from opentelemetry._logs import SeverityNumber
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+"""Attributes of a record that logging itself sets. The others are the application's `extra`."""
+_NOT_OURS: Final = ("mita_otel", "opentelemetry", "sentry_sdk", "urllib3.connectionpool")
+"""Loggers that would speak of the records' own way out."""
+
+_SEVERITIES: Final = (
+    (logging.CRITICAL, SeverityNumber.FATAL),
+    (logging.ERROR, SeverityNumber.ERROR),
+    (logging.WARNING, SeverityNumber.WARN),
+    (logging.INFO, SeverityNumber.INFO),
+    (logging.DEBUG, SeverityNumber.DEBUG),
+    (0, SeverityNumber.TRACE),
+)
+
+
+class StandardLogging:
+    """Emits an OpenTelemetry log record for each record of standard logging.
+
+    Args:
+        level: The lowest level, as in `INFO`.
+        provider: Makes the OpenTelemetry loggers. None: the global one.
+    """
+
+    def __init__(self, level: str, provider: _logs.LoggerProvider | None = None) -> None:
+        self._level: int = getattr(logging, level)
+        self._provider = provider
+        self._inside = threading.local()
+
+    def install(self) -> None:
+        """Emit from now on, for every logger that is asked, whatever handlers it has."""
+        wrapt.wrap_function_wrapper(logging, "Logger.callHandlers", self._call)
+
+    def _call(
+        self, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        record = args[0] if args else kwargs.get("record")
+        if (
+            isinstance(record, logging.LogRecord)
+            and record.levelno >= self._level
+            and not record.name.startswith(_NOT_OURS)
+            and not getattr(self._inside, "flag", False)
+            and is_instrumentation_enabled()
+        ):
+            self._inside.flag = True
+            try:
+                # A record whose arguments do not fit raises; logging itself reports that.
+                with contextlib.suppress(Exception):
+                    self._emit(record)
+            finally:
+                self._inside.flag = False
+        return wrapped(*args, **kwargs)
+
+    def _emit(self, record: logging.LogRecord) -> None:
+        attributes: dict[str, Any] = {
+            name: value if isinstance(value, str | bool | int | float) else str(value)
+            for name, value in vars(record).items()
+            if name not in _STANDARD and value is not None
+        }
+        attributes["code.file.path"] = record.pathname
+        attributes["code.function.name"] = record.funcName or ""
+        attributes["code.line.number"] = record.lineno
+        attributes["thread.name"] = record.threadName or ""
+        error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+        _logs.get_logger(record.name, logger_provider=self._provider).emit(
+            timestamp=int(record.created * 1e9),
+            severity_number=next(number for level, number in _SEVERITIES if record.levelno >= level),
+            severity_text=record.levelname,
+            body=record.getMessage(),
+            attributes=attributes,
+            exception=error,
+        )
