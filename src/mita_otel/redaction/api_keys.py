@@ -104,8 +104,13 @@ _SHAPES: Final[tuple[tuple[str, str], ...]] = (
 )  # fmt: skip
 
 
-_LONG_RUN: Final = re.compile(r"[A-Za-z0-9_\-./+=:$~%]{20}")
-_COMPILED: Final = tuple((tuple(words.split()), re.compile(shape)) for words, shape in _SHAPES)
+_LONG_RUN: Final = re.compile(r"[A-Za-z0-9_\-+=~]{16}")
+"""Every such key has one."""
+_COMPILED: Final = tuple(
+    (word, compiled)
+    for words, compiled in ((words, re.compile(shape)) for words, shape in _SHAPES)
+    for word in words.split()
+)
 
 
 def find_api_keys(text: str) -> Iterator[Hit]:
@@ -113,12 +118,10 @@ def find_api_keys(text: str) -> Iterator[Hit]:
     if not _LONG_RUN.search(text):
         return
     lower = text.lower()
-    for words, shape in _COMPILED:
-        for word in words:
-            if word in lower:
-                for match in shape.finditer(text):
-                    yield Hit(match.start(), match.end(), "key")
-                break
+    for word, shape in _COMPILED:
+        if word in lower:
+            for match in shape.finditer(text):
+                yield Hit(match.start(), match.end(), "key")
 
 
 API_KEY_FINDERS: Final = (Finder(find_api_keys),)

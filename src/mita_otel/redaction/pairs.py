@@ -17,6 +17,7 @@ from mita_otel.redaction.words import split_words
 _PAIR: Final = re.compile(
     r"(?<![\w.\-])-{0,2}(?P<name>[^\W\d][\w.\-]*)(?P<close>(?:\[[\w'\"]*\])*(?:\"\"|\\*[\"'`]?)[)\]]?)[ \t]{0,4}(?P<sign>=>|:=|={1,3}|:)(?P<gap>[ \t]{0,4}\n?[ \t]{0,8})"
 )
+_NEXT_SIGN: Final = re.compile(r"[ \t]{1,4}[=:][ \t]")
 _HEX_GROUP: Final = re.compile(r"[0-9a-fA-F]{1,4}:[0-9a-fA-F]{1,4}:")
 _PHRASE: Final = re.compile(r"(?:[A-Za-z]+[ ]){1,3}\Z")
 _PHRASE_REACH: Final = 48
@@ -69,8 +70,9 @@ class PairFinder:
                 continue
             if verdict.plural and text[hit.start : hit.end].isdigit():
                 continue
-            # What stands in quotes is one value; a bare one may be the name of the next: `key: secret = …`.
-            done = hit.end if hit.start > match.end() else match.end()
+            if _NEXT_SIGN.match(text, hit.end) and self._keys.judge(text[hit.start : hit.end]).rule:
+                continue  # the value is the name of the next one: `key: secret = …`
+            done = hit.end
             yield hit
 
     def _value(

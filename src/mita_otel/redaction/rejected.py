@@ -17,7 +17,7 @@ _REJECTED: Final = (
     ("query argument", re.compile(r"invalid input for query argument \$\d{1,4}: ([^\n]*?)(?= \([^()\n]*\)(?:\n|\Z)|\n|\Z)")),
     ("arameters: $", re.compile(r"[Pp]arameters: (\$\d{1,4} = [^\n]*)")),
     ("near ", re.compile(r"\bnear \"([^\"\n]*\d[^\"\n]*)\"")),
-    ("near '", re.compile(r"\bnear '([^\n]*)'(?= at line \d)")),
+    ("near '", re.compile(r"\bnear '([^\n]{0,256}?)'(?= at line \d)")),
     ("unrecognized token", re.compile(r"unrecognized token: \"([^\n]*)\"")),
     ("ncorrect ", re.compile(r"[Ii]ncorrect [\w() ]{1,32} value: '([^\n]*?)'(?= for |\n|\Z)")),
     ("host name", re.compile(r"host name \"([^\"\n]*)@[^\"@\n]*\"")),

@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from mita_otel.redaction.hit import Finder, Hit
+from mita_otel.redaction.hit import Find, Finder, Hit
 from mita_otel.redaction.marker import MARKER, NEVER_SHOWN, Markers
 from mita_otel.redaction.views import views
 
 _MIN_LENGTH: Final = 3
 _VAGUE: Final = frozenset({"account", "card", "key", "secret"})
 """Rules that give way to one that says more about the same stretch."""
+_ANYTHING: Final = ("",)
 _DIGIT: Final = re.compile("[0-9]")
 
 
@@ -27,7 +28,7 @@ class Scanner:
     """
 
     def __init__(self, finders: Sequence[Finder], markers: Markers) -> None:
-        self._finders = tuple(finders)
+        self._groups = _groups(finders)
         self._markers = markers
 
     def hits(self, text: str) -> list[Hit]:
@@ -39,12 +40,16 @@ class Scanner:
             read = view.text
             lower = read.lower()
             has_digit = _DIGIT.search(read) is not None
-            for find, words, digits in self._finders:
+            for words, digits, finds in self._groups:
                 if digits and not has_digit:
                     continue
-                if words and not any(word in lower for word in words):
+                for word in words:
+                    if word in lower:
+                        break
+                else:
                     continue
-                found.extend(map(view.original, find(read)))
+                for find in finds:
+                    found.extend(view.original(find(read)))
         if not found:
             return found
         kept = (hit for hit in found if hit.end > hit.start and self._markers.mode(hit.rule) != "off")
@@ -74,6 +79,14 @@ class Scanner:
             return text
         pieces.append(text[position:])
         return "".join(pieces)
+
+
+def _groups(finders: Sequence[Finder]) -> tuple[tuple[tuple[str, ...], bool, tuple[Find, ...]], ...]:
+    """Return finders that have the same requirements together, so that these are looked at once."""
+    groups: dict[tuple[tuple[str, ...], bool], list[Find]] = {}
+    for find, words, digits in finders:
+        groups.setdefault((words or _ANYTHING, digits), []).append(find)
+    return tuple((words, digits, tuple(finds)) for (words, digits), finds in groups.items())
 
 
 def _outside(text: str, hits: Iterable[Hit]) -> list[Hit]:

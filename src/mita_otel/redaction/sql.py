@@ -102,6 +102,7 @@ def comments(statement: str, dialect: str | None = None) -> Iterator[tuple[int, 
 def _lex(sql: str, *, backslash: bool, strings: bool) -> Iterator[_Literal]:
     """Yield the literals. `strings` says that double quotes hold strings, as in MySQL."""
     position, size = 0, len(sql)
+    never: set[str] = set()
     lists = None if strings or '"' not in sql else ValueLists()
     while position < size:
         token = _TOKEN.match(sql, position)
@@ -112,7 +113,7 @@ def _lex(sql: str, *, backslash: bool, strings: bool) -> Iterator[_Literal]:
         if kind == "number":
             yield _Literal(start, position)
         elif kind == "string":
-            yield (literal := _string(sql, start, backslash=backslash))
+            yield (literal := _string(sql, start, never, backslash=backslash))
             position = literal.end
         elif kind == "dollar":
             close = sql.find(token.group(), position)
@@ -131,11 +132,14 @@ def _lex(sql: str, *, backslash: bool, strings: bool) -> Iterator[_Literal]:
             lists.feed(token.group())
 
 
-def _string(sql: str, start: int, *, backslash: bool) -> _Literal:
-    """Return the string that opens at `start`, with what stands before it: `E'…'`, `_utf8mb4'…'`, `q'[…]'`."""
+def _string(sql: str, start: int, never: set[str], *, backslash: bool) -> _Literal:
+    """Return the string that opens at `start`, with what stands before it: `E'…'`, `_utf8mb4'…'`, `q'[…]'`.
+
+    `never` holds what was looked for and does not come any more, so that it is looked for once.
+    """
     prefix = _PREFIX.search(sql, max(0, start - _LONGEST_PREFIX), start)
     kind = prefix.group().lower() if prefix else ""
-    end = _oracle_end(sql, start) if kind in ("q", "nq") else None
+    end = _oracle_end(sql, start, never) if kind in ("q", "nq") else None
     if end is None:
         end = _closed(_BACKSLASH_STRING if backslash or kind == "e" else _STANDARD_STRING, sql, start)
     return _Literal(prefix.start() if prefix else start, end or len(sql), end is None)
@@ -184,13 +188,17 @@ def _closed(pattern: re.Pattern[str], sql: str, start: int) -> int | None:
     return match.end() if match else None
 
 
-def _oracle_end(sql: str, start: int) -> int | None:
+def _oracle_end(sql: str, start: int, never: set[str]) -> int | None:
     """Return where Oracle's `q'[…]'` ends."""
     opening = sql[start + 1 : start + 2]
     if not opening or opening.isalnum() or opening.isspace():
         return None
-    close = sql.find(_QUOTE_CLOSE.get(opening, opening) + "'", start + 2)
-    return close + 2 if close >= 0 else None
+    closing = _QUOTE_CLOSE.get(opening, opening) + "'"
+    close = sql.find(closing, start + 2) if closing not in never else -1
+    if close < 0:
+        never.add(closing)
+        return None
+    return close + 2
 
 
 def _is_string(sql: str, start: int, end: int, *, strings: bool) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from mita_otel.redaction.hit import Hit
@@ -37,11 +37,12 @@ class View:
         self.text = text
         self._offsets = offsets
 
-    def original(self, hit: Hit) -> Hit:
-        """Return the hit as a stretch of the original text."""
-        if self._offsets is None:
-            return hit
-        return Hit(self._offsets[hit.start], self._offsets[hit.end], hit.rule)
+    def original(self, hits: Iterable[Hit]) -> Iterable[Hit]:
+        """Return the hits as stretches of the original text."""
+        offsets = self._offsets
+        if offsets is None:
+            return hits
+        return [Hit(offsets[start], offsets[end], rule) for start, end, rule in hits]
 
     def decoded(self) -> View | None:
         """Return the view with one layer of encoding undone, or None if there is none."""
