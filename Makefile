@@ -11,7 +11,7 @@ VERSIONS = 3.11 3.12 3.13
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test test-all test-matrix lint types layers unit format redaction-report bench docs clean
+.PHONY: help demo test test-all test-matrix lint types layers unit format redaction-report redaction-peers redaction-linear bench docs clean
 
 help:
 	@echo "make demo              show the main job in the terminal, about 15 seconds"
@@ -19,6 +19,8 @@ help:
 	@echo "make test-all          the tests on each supported Python that is installed"
 	@echo "make test-matrix       the main job in fresh environments: older libraries, other distributions"
 	@echo "make redaction-report  recall and false positives of the redactor, by kind"
+	@echo "make redaction-peers   the redactor beside its peers; writes the table of docs/redaction.md"
+	@echo "make redaction-linear  time for half a megabyte and one of every kind of input, some minutes"
 	@echo "make bench             the benchmarks"
 	@echo "make docs              write docs/reference from the code"
 	@echo "make format            format the code"
@@ -75,6 +77,16 @@ redaction-report: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python docs/generate.py
+
+# The peers are heavy: they have a virtual environment of their own.
+redaction-peers:
+	@test -d .venvs/peers || $(PYTHON) -m venv .venvs/peers
+	@.venvs/peers/bin/python -m pip install -q 'pip>=25.1'
+	@.venvs/peers/bin/python -m pip install -q -c constraints.txt -e . --group peers
+	@.venvs/peers/bin/python benchmarks/redaction_peers.py --write docs/redaction.md
+
+redaction-linear: $(STAMP)
+	@$(BIN)/python benchmarks/redaction_linear.py
 
 bench: $(STAMP)
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
