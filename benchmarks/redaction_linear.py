@@ -36,7 +36,7 @@ UNITS = [
     "-----END ", "sk-", "sk-proj-", "sk_live_", "live_", "AKIA", "xoxb-", "ghp_", "AQE", "EAA", "A", "SG.", "1//0", "key-", "https://", "://", "://a:b@", "a://b:",
     "//a:b@", "https://a.test/?token=x&", "?code=", "/cards/41", "jdbc:oracle:thin:a/", "a@b.", "@", "discord.com/api/webhooks/",
     # encodings
-    "%34", "%25", "%2534", "%", "\\", "\\\\", "\\u0034", "\\n", "\\\"", "&#52;", "&quot;", "&", "\u200b", "\u0664", "４", "\u00a0", "+%41",
+    "%34", "%25", "%2534", "%", "\\", "\\\\", "\\u0034", "\\n", "\\\"", "&#52;", "&quot;", "&", "\u200b", "\u0664", "\uff14", "\u00a0", "+%41",
     # brackets and quotes
     "(", "[", "{", "\"", "'", "`", "\"\"", "''", "((a", "[{\"a\":", "{\"password\": [", "card={", "card=(", "card=\"{", "card='(", "\\'", "[redacted:pan]", "[redacted:", "*", "card=**",
     # statements
@@ -55,17 +55,17 @@ def seconds(call: Callable[[], object]) -> float:
 
 def kinds() -> list[tuple[str, Callable[[Redactor, int], object]]]:
     """Return what is measured: a name, and a call for a size."""
-    made: list[tuple[str, Callable[[Redactor, int], object]]] = []
-    for unit in UNITS:
-        made.append((f"text {unit!r}", lambda r, size, u=unit: r.text(u * (size // len(u)))))
-    for unit in UNITS[UNITS.index('"') :]:
-        for dialect in (None, "mysql"):
-            made.append(
-                (
-                    f"sql {dialect or ''} {unit!r}",
-                    lambda r, size, u=unit, d=dialect: r.sql(u * (size // len(u)), dialect=d),
-                )
-            )
+    made: list[tuple[str, Callable[[Redactor, int], object]]] = [
+        (f"text {unit!r}", lambda r, size, u=unit: r.text(u * (size // len(u)))) for unit in UNITS
+    ]
+    made += [
+        (
+            f"sql {dialect or ''} {unit!r}",
+            lambda r, size, u=unit, d=dialect: r.sql(u * (size // len(u)), dialect=d),
+        )
+        for unit in UNITS[UNITS.index('"') :]
+        for dialect in (None, "mysql")
+    ]
     made.append(("json, flat", lambda r, size: r.text(json.dumps([{"card": "x", "n": 1}] * (size // 24)))))
     made.append(("json in json", lambda r, size: r.text(json.dumps({"a": json.dumps(["b" * (size - 40)])}))))
     made.append(("attributes", lambda r, size: r.attributes({f"k{i}": "v" * 90 for i in range(size // 100)})))

@@ -132,7 +132,7 @@ def test_the_source_distribution_can_be_worked_on(sdist: Path) -> None:
         "tests/conftest.py",
     ):
         assert needed in names
-    assert {"examples/payments/demo.py", "docs/tutorial.md", "benchmarks/redaction.py"} <= names
+    assert {"examples/payments/demo.py", "docs/tutorial.md", "benchmarks/bench_redaction.py"} <= names
     assert not [
         name for name in names if name.startswith((".venv", "dist", ".git/")) or name.endswith(".pyc")
     ]
