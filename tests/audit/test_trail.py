@@ -68,6 +68,32 @@ def test_a_chain_begins_with_the_policy_and_ends_with_a_stop(tmp_path: Path) -> 
         assert digest == "0" * 64
 
 
+def test_a_trail_can_begin_before_there_is_anything_to_tell(tmp_path: Path) -> None:
+    with kit(tmp_path) as made:
+        made.trail.start()
+        made.trail.start()
+        made.trail.record(event())
+        made.trail.close(20)
+        assert [kind for (kind,) in made.rows("event_type")] == [
+            "audit_start", "configuration_change", "test", "audit_stop",
+        ]  # fmt: skip
+
+
+def test_a_trail_that_cannot_begin_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with kit(tmp_path) as made:
+        disk = FullDisk(monkeypatch)
+        disk.room = 0
+        with pytest.raises(AuditWriteError, match=r"cannot be begun in .*No space left on device"):
+            made.trail.start()
+        assert not made.trail.health().ok
+        assert "No space left" in caplog.text
+        disk.room = None
+        made.trail.start()
+        assert made.trail.health().ok
+
+
 def test_a_trail_that_nobody_uses_leaves_nothing_behind(tmp_path: Path) -> None:
     with kit(tmp_path) as made:
         assert made.trail.health().ok

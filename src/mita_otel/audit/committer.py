@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from mita_otel.audit.chain import Chain, Place, SealedEntry
+from mita_otel.audit.chain import Chain
 from mita_otel.audit.draft import Draft
 from mita_otel.audit.errors import AuditWriteError
 from mita_otel.audit.keys import AuditKeys
@@ -143,7 +143,8 @@ class Committer:
             AuditWriteError: They could not be written.
         """
         with self._lock:
-            if self._open is None and not self._writing:
+            begun = self._open is not None and self._open.chain.head.sequence > 0
+            if not begun and not self._writing:
                 self._write([])
                 if self.state.error:
                     raise AuditWriteError(
@@ -215,20 +216,20 @@ class Committer:
         if self.state.refused:
             before.append(self._failure(self.state))
         place = current.chain.head
-        sealed: list[SealedEntry] = []
-        places: list[Place] = []
+        lines: list[bytes] = []
+        receipts: list[AuditReceipt] = []
         for draft in [*before, *(ticket.draft for ticket in batch)]:
-            places.append(place)
-            entry, place = current.chain.seal(draft, place)
-            sealed.append(entry)
-        current.writer.commit(b"".join(entry.line() for entry in sealed))
+            entry, following = current.chain.seal(draft, place)
+            lines.append(entry.line())
+            receipts.append(
+                AuditReceipt(current.chain.id, place.sequence, entry.mac, following.not_before_ns - 1)
+            )
+            place = following
+        current.writer.commit(b"".join(lines))
         current.chain.advance(place)
-        skip = len(before)
-        for ticket, entry, at, after in zip(
-            batch, sealed[skip:], places[skip:], [*places[skip + 1 :], place], strict=True
-        ):
-            ticket.receipt = AuditReceipt(current.chain.id, at.sequence, entry.mac, after.not_before_ns - 1)
-        self.state = WriteState(written=self.state.written + len(sealed))
+        for ticket, receipt in zip(batch, receipts[len(before) :], strict=True):
+            ticket.receipt = receipt
+        self.state = WriteState(written=self.state.written + len(lines))
 
     def _begin(self) -> _Open:
         self._folder.make()

