@@ -1,0 +1,287 @@
+"""Moving: in order, once, whatever was killed, torn, damaged, raced or taken away meanwhile."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+
+import pytest
+
+from audit.kit import KEY, Kit, changed, kit
+from mita_otel import AuditEvent
+from mita_otel.audit.anchors import AnchorFile
+from mita_otel.audit.chain import Chain
+from mita_otel.audit.draft import Draft
+from mita_otel.audit.keys import AuditKeys
+from mita_otel.audit.mover import ChainProgress, Mover
+from mita_otel.audit.spool import ChainLock, SpoolFolder, SpoolWriter
+from mita_otel.audit.verify import verify
+from mita_otel.policy import default_policy
+from mita_otel.store.errors import StoreUnavailableError
+
+KEYS = AuditKeys(KEY.encode())
+SPOOL = default_policy().audit.spool
+
+
+def leave(folder: SpoolFolder, count: int, *, segments: int = 1, keys: AuditKeys = KEYS) -> Chain:
+    """Leave a chain in the spool, as a process does that was killed."""
+    folder.make()
+    chain = Chain(keys)
+    writer = SpoolWriter(folder, chain.id, SPOOL)
+    for number in range(count):
+        draft = Draft({"type": "test", "outcome": "success", "service": "s", "details": {"n": number}}, None)
+        entry, place = chain.seal(draft, chain.head)
+        writer.commit(entry.line())
+        chain.advance(place)
+        if (number + 1) % (count // segments or 1) == 0:
+            writer.seal()
+    writer.forget()
+    return chain
+
+
+def sequences(made: Kit, chain: Chain) -> list[int]:
+    return [sequence for (sequence,) in made.rows("sequence", f"chain = '{chain.id}'")]
+
+
+@pytest.mark.parametrize("segments", [1, 4])
+def test_what_a_dead_process_left_is_moved_and_its_files_go(
+    tmp_path: Path, database_url: str, segments: int
+) -> None:
+    with kit(tmp_path, url=database_url) as made:
+        chain = leave(made.folder, 20, segments=segments)
+        assert made.mover().adopt() == 1
+        assert sequences(made, chain) == list(range(20))
+        assert list(made.folder.path.iterdir()) == []
+        assert made.anchors()[-1].sequence == 19
+        assert verify(made.database, KEYS, anchors=made.anchors()).ok
+
+
+def test_a_chain_that_somebody_writes_is_left_alone(tmp_path: Path) -> None:
+    with kit(tmp_path) as made:
+        chain = leave(made.folder, 3)
+        lock = ChainLock.take(made.folder.lock_path(chain.id))
+        assert lock is not None
+        assert made.mover().adopt() == 0
+        lock.release(remove=False)
+        assert made.mover().adopt() == 1
+
+
+@pytest.mark.parametrize("moved", [1, 5, 19, 20])
+def test_what_was_committed_before_the_mover_was_killed_is_not_doubled(
+    tmp_path: Path, database_url: str, moved: int
+) -> None:
+    """Killed between the commit and the end of the segment: the next mover begins at the segment's start."""
+    with kit(tmp_path, url=database_url, policy=changed(audit__mover__max_batch=3)) as made:
+        chain = leave(made.folder, 20)
+        made.ledger.add(made.spooled()[:moved])
+        made.mover().adopt()
+        assert sequences(made, chain) == list(range(20))
+
+
+def test_movers_that_race_without_a_lock_double_nothing(tmp_path: Path, database_url: str) -> None:
+    """As on a network file system whose locks do not work."""
+    with kit(tmp_path, url=database_url, policy=changed(audit__mover__max_batch=7)) as made:
+        chain = leave(made.folder, 200)
+        barrier = threading.Barrier(3)
+        made.ledger.add([])  # the tables are there
+        problems: list[Exception] = []
+
+        def race() -> None:
+            mover = made.mover()
+            barrier.wait()
+            for _ in range(50):
+                try:
+                    mover.move(chain.id, ChainProgress())
+                except (StoreUnavailableError, FileNotFoundError):
+                    continue
+                except Exception as error:  # noqa: BLE001 - shown by the assertion
+                    problems.append(error)
+                return
+
+        threads = [threading.Thread(target=race) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert problems == []
+        assert sequences(made, chain) == list(range(200))
+        assert verify(made.database, KEYS).ok
+
+
+def test_half_a_line_at_the_end_was_never_acknowledged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with kit(tmp_path) as made:
+        chain = leave(made.folder, 5)
+        [segment] = made.folder.segments()
+        whole = segment.path.read_bytes()
+        for cut in (1, 10, 60, 200):
+            segment.path.write_bytes(whole[:-cut])
+            made.folder.lock_path(chain.id).touch()
+            made.mover().adopt()
+            assert sequences(made, chain) == [0, 1, 2, 3]
+            assert made.folder.segments() == []
+        assert "ends in half an entry" in caplog.text
+        assert not [record for record in caplog.records if record.levelno >= logging.CRITICAL]
+
+
+@pytest.mark.parametrize("damage", [b"\x00" * 50, b"\n\n", b"garbage\n", b"{}\t\t\t\n"])
+def test_damage_in_the_middle_loses_no_other_entry_and_is_kept_as_evidence(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: bytes
+) -> None:
+    with kit(tmp_path) as made:
+        chain = leave(made.folder, 6)
+        [segment] = made.folder.segments()
+        lines = segment.path.read_bytes().splitlines(keepends=True)
+        lines[2] = damage
+        segment.path.write_bytes(b"".join(lines))
+        made.mover().adopt()
+        # Without a line break at its end the damage swallows the entry behind it.
+        expected = [0, 1, 3, 4, 5] if damage.endswith(b"\n") else [0, 1, 4, 5]
+        assert sequences(made, chain) == expected
+        assert "is damaged at byte" in caplog.text
+        [evidence] = [path for path in made.folder.path.iterdir() if path.name.endswith(".evidence")]
+        assert damage in evidence.read_bytes()
+        assert not verify(made.database, KEYS).ok
+
+
+def test_an_entry_that_was_forged_in_the_spool_does_not_get_in(tmp_path: Path) -> None:
+    with kit(tmp_path) as made:
+        chain = leave(made.folder, 3)
+        [segment] = made.folder.segments()
+        segment.path.write_bytes(segment.path.read_bytes().replace(b'"n":1', b'"n":9'))
+        made.mover().adopt()
+        assert sequences(made, chain) == [0, 2]
+        assert [one.sequence for one in verify(made.database, KEYS).findings] == [1]
+
+
+def test_entries_whose_key_is_not_known_here_are_moved_all_the_same(tmp_path: Path) -> None:
+    with kit(tmp_path) as made:
+        chain = leave(made.folder, 3, keys=AuditKeys(b"the key of another service"))
+        made.mover().adopt()
+        assert sequences(made, chain) == [0, 1, 2]
+
+
+def test_another_entry_in_the_place_is_kept_as_evidence_and_not_overwritten(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with kit(tmp_path) as made:
+        chain = leave(made.folder, 5)
+        other = made.spooled()[2]
+        made.ledger.add([type(other)(other.body, "0" * 64, other.key_id, None)])
+        made.mover().adopt()
+        assert "another entry at" in caplog.text
+        assert [path.name.endswith(".evidence") for path in made.folder.path.iterdir()] == [True]
+        assert sequences(made, chain) == [2]
+
+
+def test_a_writer_whose_place_is_taken_begins_another_chain(tmp_path: Path) -> None:
+    with kit(tmp_path, policy=changed(audit__mover__delay_ms=3_600_000.0)) as made:
+        receipt = made.trail.record(AuditEvent(event_type="first"))
+        assert receipt is not None
+        taken = made.spooled()[1]
+        made.ledger.add([type(taken)(taken.body, "0" * 64, taken.key_id, None)])
+        assert not made.trail.flush(20)
+        second = made.trail.record(AuditEvent(event_type="second"))
+        assert second is not None
+        assert second.chain != receipt.chain
+        assert made.trail.flush(20)
+        assert [kind for (kind,) in made.rows("event_type", "event_type = 'second'")] == ["second"]
+        [evidence] = [path for path in made.folder.path.iterdir() if path.name.endswith(".evidence")]
+        assert b'"first"' in evidence.read_bytes()
+
+
+def test_entries_that_vanish_from_the_database_are_added_again_from_the_spool(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server that confirms what it has not flushed loses the last transactions with its power."""
+    policy = changed(audit__mover__delay_ms=3_600_000.0, audit__spool__segment_kilobytes=4)
+    with kit(tmp_path, policy=policy) as made:
+        for _ in range(4):
+            made.trail.record(AuditEvent(event_type="test"))
+        assert made.trail.flush(20)
+        assert len(made.spooled()) == 6
+        with made.database.write() as connection:
+            connection.exec_driver_sql("DROP TRIGGER mita_audit_entries_delete")
+            connection.exec_driver_sql("DELETE FROM mita_audit_entries WHERE sequence > 3")
+        for _ in range(10):
+            made.trail.record(AuditEvent(event_type="test"))
+        assert made.trail.flush(20)
+        assert [sequence for (sequence,) in made.rows("sequence")] == list(range(16))
+        assert "2 entries of the audit trail vanished" in caplog.text
+
+
+class BrokenAnchors:
+    def note(self, anchor: object) -> None:
+        raise OSError(28, "No space left on device")
+
+
+def test_a_segment_stays_until_its_anchor_is_kept(tmp_path: Path) -> None:
+    with kit(tmp_path) as made:
+        chain = leave(made.folder, 3)
+        options = {"max_batch": 10, "anchor_every_s": 1.0}
+        with pytest.raises(OSError, match="No space left"):
+            Mover(made.folder, made.ledger, KEYS, [BrokenAnchors()], **options).adopt()  # type: ignore[arg-type]
+        assert len(made.folder.segments()) == 1
+        Mover(made.folder, made.ledger, KEYS, [AnchorFile(made.anchor_path)], **options).adopt()  # type: ignore[arg-type]
+        assert made.folder.segments() == []
+        assert sequences(made, chain) == [0, 1, 2]
+
+
+def test_a_database_that_cannot_be_reached_loses_nothing_and_says_so_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    policy = changed(audit__mover__retry_first_s=0.01, audit__mover__retry_max_s=0.02)
+    (tmp_path / "missing").write_text("a file, and no folder")
+    with kit(tmp_path, url=f"sqlite:///{tmp_path}/missing/mita.db", policy=policy) as made:
+        made.trail.record(AuditEvent(event_type="test"))
+        for _ in range(5):
+            assert not made.trail.flush(20)
+        health = made.trail.health()
+        assert health.ok
+        assert health.waiting_bytes > 0
+        assert health.seconds_failing > 0
+        assert "does not answer" in health.error
+        assert len([record for record in caplog.records if "wait in the spool" in record.message]) == 1
+        assert len(made.spooled()) == 3
+        (tmp_path / "missing").unlink()
+        (tmp_path / "missing").mkdir()
+        assert made.trail.flush(20)
+        assert len(made.rows()) == 3
+        assert made.trail.health().error == ""
+
+
+def test_the_spool_says_when_too_much_waits(tmp_path: Path) -> None:
+    policy = changed(audit__spool__warn_megabytes=1, audit__mover__delay_ms=3_600_000.0)
+    with kit(tmp_path, policy=policy) as made:
+        made.trail.record(AuditEvent(event_type="test"))
+        assert not made.trail.health().waiting_too_much
+        others = made.folder.segment_path("0" * 32, 0)
+        others.write_bytes(b"x" * 1_100_000)
+        assert made.trail.health().waiting_too_much
+        others.unlink()
+
+
+def test_the_stores_own_statements_are_never_traced(tmp_path: Path) -> None:
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    from mita_otel.instrumentation.sqlalchemy import SQLAlchemyInstrumentation
+
+    memory = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(memory))
+    instrumentation = SQLAlchemyInstrumentation(
+        default_policy().instrumentation, provider.get_tracer("mita_otel.instrumentation.sqlalchemy")
+    )
+    with kit(tmp_path) as made:
+        instrumentation.instrument(made.database.engine)
+        made.trail.record(AuditEvent(event_type="test"))
+        assert made.trail.flush(20)
+        made.rows()
+        assert memory.get_finished_spans() == ()
+        with made.database.engine.connect() as connection:  # the instrumentation does work
+            connection.exec_driver_sql("SELECT 1")
+        assert memory.get_finished_spans() != ()
