@@ -101,6 +101,15 @@ def test_a_trail_that_nobody_uses_leaves_nothing_behind(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_chains_that_end_soon_after_one_another_leave_nothing_in_the_spool(tmp_path: Path) -> None:
+    with kit(tmp_path) as made:
+        for number in range(5):
+            made.trail.record(event(number))
+            assert made.trail.close(20)
+            assert made.spooled() == []
+        assert numbers(made) == list(range(5))
+
+
 def test_after_its_end_another_chain_takes_what_still_comes(tmp_path: Path) -> None:
     with kit(tmp_path) as made:
         made.trail.record(event(1))

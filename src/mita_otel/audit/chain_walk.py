@@ -167,7 +167,11 @@ class ChainWalk:
 
     def _link(self, row: Any, fields: Mapping[str, Any]) -> None:
         result = self._result
-        if self._previous is not None and fields["previous"] != self._previous and self._inside is None:
+        if "clock_behind_ns" in fields:
+            result.clock_steps += 1
+        if self._inside is not None:
+            return
+        if self._previous is not None and fields["previous"] != self._previous:
             result.add(
                 Fault.INSERTED,
                 self._chain,
@@ -177,8 +181,6 @@ class ChainWalk:
         if fields["recorded_ns"] < self._recorded_ns:
             result.add(Fault.CLOCK, self._chain, row.sequence, "the entry is older than the one before it")
         self._recorded_ns = fields["recorded_ns"]
-        if "clock_behind_ns" in fields:
-            result.clock_steps += 1
 
     def _columns(self, row: Any, fields: Mapping[str, Any]) -> None:
         for column, name in _COLUMNS:

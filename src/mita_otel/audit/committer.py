@@ -97,6 +97,8 @@ class Committer:
         self._clock_ns = clock_ns
         self._open: _Open | None = None
         self.state = WriteState()
+        self.abandoned = 0
+        """Chains of this process that it let go of: somebody has to look for what they left in the spool."""
         self._reset()
 
     def _reset(self) -> None:
@@ -245,6 +247,7 @@ class Committer:
             self._open.writer.seal()
             self._open.lock.release(remove=False)
             self._open = None
+            self.abandoned += 1
 
 
 def _reason(error: BaseException) -> str:

@@ -68,6 +68,7 @@ class Moving:
         self._mover: Mover | None = None
         self._progress: tuple[str, ChainProgress] | None = None
         self._look_around_at = float("-inf")
+        self._abandoned = 0
         self._pause_s = 0.0
         self.state = MovingState()
 
@@ -172,20 +173,18 @@ class Moving:
     def _move(self) -> None:
         mover = self._mover = self._mover or self._open_mover()
         self._committer.seal_if_due()
-        position = self._committer.position
+        abandoned, position = self._committer.abandoned, self._committer.position
+        if abandoned != self._abandoned:
+            self._abandoned, self._look_around_at = abandoned, float("-inf")
         own = None if position is None else position[0]
         if position is not None:
             if self._progress is None or self._progress[0] != position[0]:
                 self._progress = (position[0], ChainProgress())
-                self._look_around_at = float("-inf")  # the former chain, if there was one, is nobody's now
             try:
                 mover.move(position[0], self._progress[1], position[1])
             except ChainConflictError:
                 self._committer.abandon()
                 raise
-        elif self._progress is not None:
-            self._progress = None
-            self._look_around_at = float("-inf")
         if self._clock() >= self._look_around_at:
             mover.adopt(own)
             self._look_around_at = self._clock() + self._policy.adopt_s

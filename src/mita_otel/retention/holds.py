@@ -183,7 +183,7 @@ def held(
             continue
         parts: list[ColumnElement[bool]] = [true()]
         if hold.user_id is not None and user_id is not None:
-            parts.append(user_id == hold.user_id)
+            parts.append(user_id.is_not_distinct_from(hold.user_id))
         if hold.from_ns is not None:
             parts.append(time >= hold.from_ns)
         if hold.until_ns is not None:
