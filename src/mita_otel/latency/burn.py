@@ -1,0 +1,168 @@
+"""Error budgets: how fast each limit's budget of broken limits goes, over several windows at once.
+
+The target says which share of spans keeps its limit; the rest is the budget. A burn rate of 1 uses it up exactly
+in the time it is meant for, 14.4 in two days of a month. An alert needs a long window (it matters) and a short
+one (it still goes on) above the same rate: SRE workbook, chapter 5, "Multiwindow, multi-burn-rate alerts".
+"""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from mita_otel.policy.objectives import LONGEST_S, ObjectivePolicy
+
+_SLOT_S: Final = 60
+_SLOTS: Final = LONGEST_S // _SLOT_S + 1
+_MAX_RULES: Final = 256
+"""Rules whose budgets are counted: 9 MB if all are used. A rule beyond that has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a rule saw in some time."""
+
+    total: int = 0
+    """Spans that it applied to."""
+    broken: int = 0
+    """Spans that broke it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BurnRate:
+    """How fast a rule's error budget goes, in one pair of windows."""
+
+    rule: str
+    """As in `api.financial.GET`."""
+    window: str
+    """The pair's name in the policy, as in `fast`."""
+    severity: Literal["page", "ticket"]
+    threshold: float
+    """The rate above which both windows have to be."""
+    long_rate: float
+    short_rate: float
+    long: Spent
+    short: Spent
+
+    @property
+    def burning(self) -> bool:
+        """Whether both windows are at or above the threshold. With few spans that is soon so: look at `long.total`."""
+        return self.long_rate >= self.threshold and self.short_rate >= self.threshold
+
+
+def burn_rate(spent: Spent, target: float) -> float:
+    """Return how many times faster than allowed the budget goes; 0 without spans.
+
+    Args:
+        spent: What the rule saw.
+        target: The share of spans that shall keep the limit, as in 0.99.
+    """
+    return spent.broken / spent.total / (1 - target) if spent.total else 0.0
+
+
+def burn_rates(
+    policy: ObjectivePolicy, spent: Callable[[str, int], Spent], rules: list[str]
+) -> list[BurnRate]:
+    """Return the burn rates of each rule and pair of windows.
+
+    Args:
+        policy: Targets and windows.
+        spent: What a rule saw in the last so many seconds.
+        rules: The rules' names.
+    """
+    rates = []
+    for rule in rules:
+        target = policy.targets.get(rule, policy.target)
+        for name, window in policy.windows.items():
+            long, short = spent(rule, window.long_s), spent(rule, window.short_s)
+            rates.append(
+                BurnRate(
+                    rule=rule,
+                    window=name,
+                    severity=window.severity,
+                    threshold=window.burn_rate,
+                    long_rate=burn_rate(long, target),
+                    short_rate=burn_rate(short, target),
+                    long=long,
+                    short=short,
+                )
+            )
+    return rates
+
+
+class _Slots:
+    """Counts by minute, in a ring of three days."""
+
+    def __init__(self, slot: int) -> None:
+        self.total = array("I", bytes(4 * _SLOTS))
+        self.broken = array("I", bytes(4 * _SLOTS))
+        self.newest = slot
+
+    def turn(self, slot: int) -> None:
+        """Empty what lies between the newest minute and this one. A clock that was put back stays in the newest."""
+        for number in range(max(self.newest + 1, slot - _SLOTS + 1), slot + 1):
+            self.total[number % _SLOTS] = self.broken[number % _SLOTS] = 0
+        self.newest = max(self.newest, slot)
+
+    def last(self, slots: int) -> Spent:
+        """Return the sum of the newest so many slots."""
+        end = self.newest % _SLOTS + 1
+        start = end - min(slots, _SLOTS)
+        parts = [slice(start, end)] if start >= 0 else [slice(start + _SLOTS, _SLOTS), slice(0, end)]
+        return Spent(
+            sum(sum(self.total[part]) for part in parts), sum(sum(self.broken[part]) for part in parts)
+        )
+
+
+class BudgetLedger:
+    """Counts, by rule and minute of the last three days, how many spans there were and how many broke it; thread-safe.
+
+    Args:
+        policy: Targets and windows.
+        clock: Seconds; monotonic is best.
+    """
+
+    def __init__(self, policy: ObjectivePolicy, *, clock: Callable[[], float]) -> None:
+        self._policy = policy
+        self._clock = clock
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything: a forked child starts anew."""
+        self._lock = threading.Lock()
+        self._slots: dict[str, _Slots] = {}
+
+    def count(self, rule: str, *, broken: bool) -> None:
+        """Count a span that the rule applied to."""
+        slot = int(self._clock() // _SLOT_S)
+        with self._lock:
+            slots = self._slots.get(rule)
+            if slots is None:
+                if len(self._slots) >= _MAX_RULES:
+                    return
+                slots = self._slots[rule] = _Slots(slot)
+            if slot != slots.newest:
+                slots.turn(slot)
+            index = slots.newest % _SLOTS
+            slots.total[index] += 1
+            if broken:
+                slots.broken[index] += 1
+
+    def spent(self, rule: str, seconds: int) -> Spent:
+        """Return what the rule saw in the last so many seconds, rounded up to minutes."""
+        slot = int(self._clock() // _SLOT_S)
+        with self._lock:
+            slots = self._slots.get(rule)
+            if slots is None:
+                return Spent()
+            slots.turn(slot)
+            return slots.last(-(-seconds // _SLOT_S))
+
+    def burn_rates(self) -> list[BurnRate]:
+        """Return the burn rates of every rule that applied to a span, by pair of windows."""
+        with self._lock:
+            rules = sorted(self._slots)
+        return burn_rates(self._policy, self.spent, rules)

@@ -1,0 +1,214 @@
+"""Remembers how long each operation took, minute by minute, in memory that the policy bounds."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from mita_otel.latency.limits import Rule
+from mita_otel.latency.operations import OTHER, Operation
+from mita_otel.latency.sketch import merged
+from mita_otel.latency.window import LatencyWindow, OpenWindow, add_up
+from mita_otel.policy.summary import SummaryPolicy
+from mita_otel.policy.thresholds import AdaptivePolicy
+
+MINUTE_S = 60
+HOUR_S = 3600
+
+_Windows = dict[Operation, LatencyWindow]
+
+
+@dataclass(slots=True)
+class _Known:
+    """An operation as it is shown, and the last minute it was seen in."""
+
+    shown: Operation
+    seen_s: int
+
+
+class LatencyRecorder:
+    """Durations by operation and minute; thread-safe.
+
+    The minutes of `summary.minutes` are kept one by one, older ones by the hour. Operations beyond
+    `summary.max_operations` are counted as `(other)` of their kind.
+
+    Args:
+        policy: How much is kept.
+        adaptive: What limits that adapt look back on.
+        clock: Seconds since the epoch.
+        stored: Whether somebody takes the windows that have ended (see `take_unwritten`).
+        redact: Takes secrets out of an operation's name, which the application may have put there.
+    """
+
+    def __init__(
+        self,
+        policy: SummaryPolicy,
+        adaptive: AdaptivePolicy,
+        *,
+        clock: Callable[[], float],
+        stored: bool = False,
+        redact: Callable[[str], str] = str,
+    ) -> None:
+        self._policy = policy
+        self._adaptive = adaptive
+        self._clock = clock
+        self._stored = stored
+        self._redact = redact
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything: a forked child starts anew, since what was recorded is its parent's to tell."""
+        self._lock = threading.Lock()
+        self._open: dict[Operation, OpenWindow] = {}
+        self._open_s = 0
+        self._minutes: OrderedDict[int, _Windows] = OrderedDict()
+        self._hours: OrderedDict[int, _Windows] = OrderedDict()
+        self._unwritten: list[LatencyWindow] = []
+        self._known: dict[Operation, _Known] = {}
+        self._usual: dict[tuple[Operation, float], tuple[float, float | None]] = {}
+
+    def record(
+        self,
+        operation: Operation,
+        duration_ms: float,
+        trace_id: int,
+        *,
+        failed: bool,
+        breached: bool,
+        rule: Rule | None = None,
+    ) -> None:
+        """Count a span of the operation that has just ended."""
+        now = self._clock()
+        with self._lock:
+            self._turn(now)
+            shown = self._shown(operation)
+            window = self._open.get(shown)
+            if window is None:
+                window = self._open[shown] = OpenWindow(
+                    self._open_s,
+                    MINUTE_S,
+                    shown.kind,
+                    shown.name,
+                    self._policy.relative_error,
+                    self._policy.slowest,
+                )
+            if rule is not None:
+                window.rule, window.limit_ms = rule.name, rule.limit_ms
+            window.add(max(0.0, duration_ms), trace_id, now, failed=failed, breached=breached)
+
+    def windows(self, since_s: float) -> list[LatencyWindow]:
+        """Return every window that ends after `since_s` (seconds since the epoch), the present minute included."""
+        with self._lock:
+            self._turn(self._clock())
+            kept = [
+                window
+                for group in (self._hours, self._minutes)
+                for windows in group.values()
+                for window in windows.values()
+                if window.start_s + window.length_s > since_s
+            ]
+            return kept + [window.freeze() for window in self._open.values()]
+
+    def take_unwritten(self, *, everything: bool = False) -> list[LatencyWindow]:
+        """Return the windows that have ended since the last call, for a store.
+
+        Args:
+            everything: The present minute as well, since the process is ending. What is recorded later in this
+                minute is a window of its own.
+        """
+        with self._lock:
+            self._turn(self._clock())
+            if everything:
+                self._close()
+            taken, self._unwritten = self._unwritten, []
+            return taken
+
+    def percentile_ms(self, operation: Operation, percentile: float) -> float | None:
+        """Return the percentile of the operation's recent durations; None: too little is known."""
+        now = self._clock()
+        key = (operation, percentile)
+        known = self._usual.get(key)
+        if known is not None and 0 <= now - known[0] < self._adaptive.refresh_s:
+            return known[1]
+        usual = self._find_percentile(operation, percentile, now)
+        with self._lock:
+            if len(self._usual) >= 4 * self._policy.max_operations:
+                self._usual.clear()
+            self._usual[key] = (now, usual)
+        return usual
+
+    def _find_percentile(self, operation: Operation, percentile: float, now: float) -> float | None:
+        with self._lock:
+            self._turn(now)
+            known = self._known.get(operation)
+            if known is None:
+                return None
+            parts = list(self._of(known.shown, now - self._adaptive.window_s))
+        if sum(part.count for part in parts) < self._adaptive.min_count:
+            return None
+        return merged((part.sketch for part in parts), self._policy.relative_error).percentile(percentile)
+
+    def _of(self, shown: Operation, since_s: float) -> Iterator[LatencyWindow]:
+        for group in (self._hours, self._minutes):
+            for windows in group.values():
+                window = windows.get(shown)
+                if window is not None and window.start_s + window.length_s > since_s:
+                    yield window
+        present = self._open.get(shown)
+        if present is not None:
+            yield present.freeze()
+
+    def _shown(self, operation: Operation) -> Operation:
+        known = self._known.get(operation)
+        if known is not None:
+            known.seen_s = self._open_s
+            return known.shown
+        if len(self._known) >= self._policy.max_operations:
+            return Operation(operation.kind, OTHER)
+        shown = Operation(operation.kind, self._redact(operation.name))
+        self._known[operation] = _Known(shown, self._open_s)
+        return shown
+
+    def _turn(self, now: float) -> None:
+        """End the minute if it is over."""
+        minute_s = int(now // MINUTE_S) * MINUTE_S
+        if minute_s == self._open_s:
+            return
+        self._close()
+        self._open_s = minute_s
+        while len(self._minutes) > self._policy.minutes:
+            self._roll_up(*self._minutes.popitem(last=False))
+        while len(self._hours) > self._policy.hours:
+            self._hours.popitem(last=False)
+        oldest_s = minute_s - self._policy.hours * HOUR_S
+        for hour_s in [hour_s for hour_s in self._hours if hour_s + HOUR_S <= oldest_s]:
+            del self._hours[hour_s]
+        for operation in [key for key, known in self._known.items() if known.seen_s < oldest_s]:
+            del self._known[operation]
+
+    def _close(self) -> None:
+        """Make the present minute one of those that are kept."""
+        ended = {operation: window.freeze() for operation, window in self._open.items() if window.count}
+        self._open = {}
+        if not ended:
+            return
+        if self._stored:
+            self._unwritten.extend(ended.values())
+            # A store that cannot be reached: as many as are kept is enough.
+            del self._unwritten[: -self._policy.minutes * self._policy.max_operations]
+        self._add(self._minutes, self._open_s, ended)
+
+    def _roll_up(self, minute_s: int, windows: _Windows) -> None:
+        self._add(self._hours, minute_s - minute_s % HOUR_S, windows)
+
+    def _add(self, group: OrderedDict[int, _Windows], start_s: int, windows: _Windows) -> None:
+        there = group.setdefault(start_s, {})
+        for operation, window in windows.items():
+            before = there.get(operation)
+            there[operation] = (
+                window
+                if before is None
+                else add_up([before, window], self._policy.relative_error, self._policy.slowest)
+            )

@@ -1,0 +1,140 @@
+"""Percentiles in fixed memory: durations go into buckets whose width is a share of their value (DDSketch).
+
+The error is relative and guaranteed: with 0.01 the percentile that is told is within 1 % of the one that
+occurred. Sketches of different minutes and workers add up without a loss. The buckets are the library's
+(`ddsketch`, VLDB 2019); this is what it does not have: a form to store, and durations' bounds.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final, Self
+
+from ddsketch.ddsketch import BaseDDSketch
+from ddsketch.mapping import LogarithmicMapping
+from ddsketch.store import CollapsingLowestDenseStore, DenseStore
+
+_MAX_BUCKETS: Final = 4096
+"""At 1 % error a nanosecond to 30 years takes 2,100. What does not fit is lumped together at the short end."""
+_LONGEST_MS: Final = 1e12
+_FORMAT: Final = 1
+_HEAD: Final = struct.Struct("<BdQ")
+_BUCKET: Final = struct.Struct("<hI")
+
+
+class Sketch:
+    """The distribution of durations.
+
+    Args:
+        relative_error: By how much of its value a percentile may be off, as in 0.01.
+    """
+
+    def __init__(self, relative_error: float) -> None:
+        self.relative_error = relative_error
+        self._store = CollapsingLowestDenseStore(_MAX_BUCKETS)
+        self._buckets = BaseDDSketch(_mapping(relative_error), self._store, _NEGATIVE, 0.0)
+
+    @property
+    def count(self) -> int:
+        """How many durations there are."""
+        return int(self._buckets.count)
+
+    def add(self, duration_ms: float) -> None:
+        """Add a duration in milliseconds. A negative one (a clock that was stepped) counts as nothing."""
+        self._buckets.add(0.0 if duration_ms < 0 else min(duration_ms, _LONGEST_MS))
+
+    def merge(self, other: Sketch) -> None:
+        """Add the durations of another sketch.
+
+        Raises:
+            ValueError: The other one has another error.
+        """
+        self._buckets.merge(other._buckets)
+
+    def percentile(self, percentile: float) -> float | None:
+        """Return the percentile (0 to 100) in milliseconds; None if there is nothing."""
+        value = self._buckets.get_quantile_value(percentile / 100)
+        return None if value is None else float(value)
+
+    def pack(self) -> bytes:
+        """Return a form to store: format, relative error, zeros, then key and count of each bucket."""
+        store = self._store
+        full = [(key + store.offset, int(count)) for key, count in enumerate(store.bins) if count]
+        zeros = self.count - sum(count for _, count in full)
+        return _HEAD.pack(_FORMAT, self.relative_error, zeros) + b"".join(
+            _BUCKET.pack(key, min(count, 0xFFFFFFFF)) for key, count in full
+        )
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> Self:
+        """Return the sketch that `pack` made the form of.
+
+        Raises:
+            ValueError: It is no such form, or one of a later version.
+        """
+        if len(packed) < _HEAD.size or (len(packed) - _HEAD.size) % _BUCKET.size:
+            raise ValueError(f"{len(packed)} bytes are not a sketch")
+        version, relative_error, zeros = _HEAD.unpack_from(packed)
+        if version != _FORMAT:
+            raise ValueError(f"a sketch of format {version}; format {_FORMAT} is known")
+        if not 0 < relative_error < 1:
+            raise ValueError(f"a sketch with a relative error of {relative_error}")
+        sketch = cls(relative_error)
+        _fill(sketch._store, list(_BUCKET.iter_unpack(packed[_HEAD.size :])))
+        sketch._buckets = BaseDDSketch(_mapping(relative_error), sketch._store, _NEGATIVE, float(zeros))
+        return sketch
+
+
+def merged(sketches: Iterable[bytes], relative_error: float) -> Sketch:
+    """Return the sum of packed sketches. One with another error (the policy was changed) is added bucket by bucket."""
+    total = Sketch(relative_error)
+    for packed in sketches:
+        sketch = Sketch.unpack(packed)
+        if sketch.relative_error == relative_error:
+            total.merge(sketch)
+        else:
+            total._buckets.merge(_converted(sketch, relative_error)._buckets)
+    return total
+
+
+def _converted(sketch: Sketch, relative_error: float) -> Sketch:
+    """Return the sketch with other buckets; the errors add up."""
+    converted = Sketch(relative_error)
+    mapping = _mapping(sketch.relative_error)
+    store, full = sketch._store, 0
+    for index, count in enumerate(store.bins):
+        if count:
+            full += int(count)
+            converted._buckets.add(mapping.value(index + store.offset), count)
+    if sketch.count > full:
+        converted._buckets.add(0.0, float(sketch.count - full))
+    return converted
+
+
+def _fill(store: CollapsingLowestDenseStore, buckets: list[tuple[int, int]]) -> None:
+    """Put counts into an empty store, all at once where they fit."""
+    if not buckets:
+        return
+    lowest, highest = min(buckets)[0], max(buckets)[0]
+    if highest - lowest >= _MAX_BUCKETS:
+        for key, count in buckets:
+            store.add(key, count)
+        return
+    store.bins = [0.0] * (highest - lowest + 1)
+    store.offset = store.min_key = lowest
+    store.max_key = highest
+    for key, count in buckets:
+        store.bins[key - lowest] += count
+        store.count += count
+
+
+_NEGATIVE: Final = DenseStore()
+"""Where negative numbers would go. There are none, so that every sketch can share it."""
+
+
+@lru_cache(maxsize=8)
+def _mapping(relative_error: float) -> LogarithmicMapping:
+    """Return the mapping from durations to buckets, one for all sketches of an error."""
+    return LogarithmicMapping(relative_error)

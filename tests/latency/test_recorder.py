@@ -1,0 +1,229 @@
+"""Durations are remembered by minute, then by hour, in bounded memory; nothing is counted twice."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from typing import Any
+
+import pytest
+
+from mita_otel.latency.limits import Rule
+from mita_otel.latency.operations import Operation
+from mita_otel.latency.recorder import LatencyRecorder
+from mita_otel.latency.sketch import Sketch
+from mita_otel.latency.window import LatencyWindow, add_up
+from mita_otel.policy import default_policy
+
+GET = Operation("api", "GET /a")
+START = 1_800_000_000 - 1_800_000_000 % 3600
+
+
+class Clock:
+    def __init__(self, now_s: float = START) -> None:
+        self.now_s = float(now_s)
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def recorder(clock: Clock, *, stored: bool = False, redact: Any = str, **summary: Any) -> LatencyRecorder:
+    policy = default_policy()
+    return LatencyRecorder(
+        policy.summary.model_copy(update=summary),
+        policy.thresholds.adaptive,
+        clock=clock,
+        stored=stored,
+        redact=redact,
+    )
+
+
+def record(to: LatencyRecorder, duration_ms: float, operation: Operation = GET, **more: Any) -> None:
+    to.record(operation, duration_ms, more.pop("trace_id", 1), **{"failed": False, "breached": False, **more})
+
+
+def test_a_minute_is_a_window_of_its_own() -> None:
+    clock = Clock()
+    memory = recorder(clock)
+    record(memory, 10)
+    record(memory, 30, failed=True, breached=True, rule=Rule("api.methods.GET", 20.0))
+    clock.now_s += 60
+    record(memory, 7)
+    first, second = memory.windows(0)
+    assert (first.start_s, first.length_s, second.start_s) == (START, 60, START + 60)
+    assert (first.kind, first.operation, first.rule, first.limit_ms) == (
+        "api",
+        "GET /a",
+        "api.methods.GET",
+        20,
+    )
+    assert (first.count, first.errors, first.breaches, first.total_ms) == (2, 1, 1, 40)
+    assert (first.min_ms, first.max_ms) == (10, 30)
+    assert second.count == 1
+    assert memory.windows(START + 60) == [second]
+
+
+def test_the_slowest_spans_keep_their_trace_ids() -> None:
+    memory = recorder(Clock(), slowest=2)
+    for number, duration_ms in enumerate((5, 50, 1, 40, 45)):
+        record(memory, duration_ms, trace_id=number)
+    [window] = memory.windows(0)
+    assert [(one.duration_ms, one.trace_id) for one in window.slowest] == [
+        (50, f"{1:032x}"),
+        (45, f"{4:032x}"),
+    ]
+
+
+def test_old_minutes_become_hours_and_old_hours_go() -> None:
+    clock = Clock()
+    memory = recorder(clock, hours=3)
+    for _ in range(6 * 60):
+        record(memory, 10)
+        clock.now_s += 60
+    windows = memory.windows(0)
+    assert [one.length_s for one in windows if one.length_s > 60] == [3600] * 2
+    assert sum(one.length_s == 60 for one in windows) <= 61
+    assert sum(one.count for one in windows) == 3 * 60, "no minute is lost or doubled where both meet"
+
+
+def test_operations_beyond_the_bound_are_counted_together_and_come_back_when_others_are_gone() -> None:
+    clock = Clock()
+    memory = recorder(clock, max_operations=3, hours=1)
+    for number in range(10):
+        record(memory, 1, Operation("financial", f"op{number}"))
+    record(memory, 1, Operation("api", "GET /late"))
+    names = {(one.kind, one.operation): one.count for one in memory.windows(0)}
+    assert names == {
+        ("financial", "op0"): 1,
+        ("financial", "op1"): 1,
+        ("financial", "op2"): 1,
+        ("financial", "(other)"): 7,
+        ("api", "(other)"): 1,
+    }
+    clock.now_s += 2 * 3600
+    record(memory, 1, Operation("api", "GET /late"))
+    assert [one.operation for one in memory.windows(clock.now_s)] == ["GET /late"]
+
+
+def test_names_are_redacted_once_before_anybody_sees_them() -> None:
+    asked: list[str] = []
+
+    def redact(name: str) -> str:
+        asked.append(name)
+        return name.replace("4111111111111111", "[redacted]")
+
+    memory = recorder(Clock(), redact=redact)
+    for _ in range(5):
+        record(memory, 1, Operation("financial", "pay 4111111111111111"))
+    assert [one.operation for one in memory.windows(0)] == ["pay [redacted]"]
+    assert asked == ["pay 4111111111111111"]
+
+
+def test_a_clock_that_is_put_back_or_far_ahead_loses_nothing_and_stays_bounded() -> None:
+    clock = Clock()
+    memory = recorder(clock)
+    for step in (0, -7200, 86_400 * 400, 60, -86_400 * 400, 60):
+        clock.now_s += step
+        record(memory, 1)
+    assert sum(one.count for one in memory.windows(0)) == 6
+    for _ in range(100):
+        clock.now_s -= 3600
+        record(memory, 1)
+    assert len(memory.windows(0)) <= 61 + 25
+
+
+def test_each_window_is_given_to_the_store_once() -> None:
+    clock = Clock()
+    memory = recorder(clock, stored=True)
+    record(memory, 1)
+    assert memory.take_unwritten() == []
+    clock.now_s += 60
+    record(memory, 2)
+    assert [one.total_ms for one in memory.take_unwritten()] == [1]
+    assert memory.take_unwritten() == []
+    assert [one.total_ms for one in memory.take_unwritten(everything=True)] == [2]
+    record(memory, 3)
+    assert [one.total_ms for one in memory.take_unwritten(everything=True)] == [3]
+    assert [one.total_ms for one in memory.windows(START + 60)] == [5], "the minute is whole for ourselves"
+
+
+def test_a_store_that_takes_nothing_does_not_fill_the_memory() -> None:
+    clock = Clock()
+    memory = recorder(clock, stored=True, max_operations=2)
+    for _ in range(500):
+        record(memory, 1)
+        clock.now_s += 60
+    assert len(memory.take_unwritten()) == 120
+
+
+def test_the_usual_duration_needs_enough_of_them_and_stays_for_a_while() -> None:
+    clock = Clock()
+    memory = recorder(clock)
+    assert memory.percentile_ms(GET, 99) is None
+    for number in range(99):
+        record(memory, number)
+    clock.now_s += 61
+    assert memory.percentile_ms(GET, 50) is None
+    record(memory, 99)
+    clock.now_s += 61
+    assert memory.percentile_ms(GET, 50) == pytest.approx(49, rel=0.01)
+    for _ in range(1000):
+        record(memory, 500)
+    assert memory.percentile_ms(GET, 50) == pytest.approx(49, rel=0.01), "refreshed once a minute"
+    clock.now_s += 61
+    assert memory.percentile_ms(GET, 50) == pytest.approx(500, rel=0.01)
+    clock.now_s += 3700
+    assert memory.percentile_ms(GET, 50) is None, "of the last hour"
+
+
+def test_a_forked_child_knows_nothing() -> None:
+    memory = recorder(Clock())
+    record(memory, 1)
+    memory.reset()
+    assert memory.windows(0) == []
+
+
+def test_a_window_survives_json() -> None:
+    memory = recorder(Clock())
+    record(memory, 12.5, trace_id=0xABC, rule=Rule("api.methods.GET", 500.0))
+    [window] = memory.windows(0)
+    assert LatencyWindow.from_dict(json.loads(json.dumps(window.to_dict()))) == window
+    for broken in ({}, {**window.to_dict(), "sketch": "%"}, {**window.to_dict(), "more": 1}):
+        with pytest.raises(ValueError, match="not a latency window"):
+            LatencyWindow.from_dict(broken)
+
+
+def test_windows_of_several_workers_add_up_to_what_one_would_have_seen() -> None:
+    one, workers = recorder(Clock()), [recorder(Clock()) for _ in range(3)]
+    for number in range(300):
+        duration_ms = 1.0 + (number * 37) % 251
+        for memory in (one, workers[number % 3]):
+            record(memory, duration_ms, trace_id=number, failed=number % 7 == 0, breached=number % 11 == 0)
+    [whole] = one.windows(0)
+    parts = [window for worker in workers for window in worker.windows(0)]
+    total = add_up(parts, 0.01, 3)
+    assert (total.count, total.errors, total.breaches, total.total_ms) == (
+        whole.count,
+        whole.errors,
+        whole.breaches,
+        whole.total_ms,
+    )
+    assert Sketch.unpack(total.sketch).pack() == Sketch.unpack(whole.sketch).pack()
+    assert [slow.duration_ms for slow in total.slowest] == [slow.duration_ms for slow in whole.slowest]
+
+
+def test_hours_of_a_busy_service_fit_into_their_bound() -> None:
+    clock = Clock()
+    memory = recorder(clock, max_operations=20, hours=2)
+    operations = [Operation("api", f"GET /a/{number}") for number in range(25)]
+    tracemalloc.start()
+    try:
+        for minute in range(4 * 60):
+            clock.now_s += 60
+            for number, operation in enumerate(operations):
+                record(memory, 1.0 + (number * minute) % 977, operation)
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(memory.windows(0)) <= (61 + 3) * 21
+    assert used < 2_000_000, f"{used / 1e6:.1f} MB"

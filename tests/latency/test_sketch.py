@@ -1,0 +1,121 @@
+"""Percentiles are within the stated error of the exact ones, on any distribution, added up or not."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mita_otel.latency.sketch import Sketch, merged
+
+PERCENTILES = (0, 1, 25, 50, 75, 90, 95, 99, 99.9, 100)
+
+
+def exact(values: Sequence[float], percentile: float) -> float:
+    """Return the value at the rank that DDSketch promises: the lower of the two around it."""
+    return sorted(values)[math.floor(percentile / 100 * (len(values) - 1))]
+
+
+def sketch_of(values: Sequence[float], relative_error: float = 0.01) -> Sketch:
+    sketch = Sketch(relative_error)
+    for value in values:
+        sketch.add(value)
+    return sketch
+
+
+def assert_close(sketch: Sketch, values: Sequence[float], relative_error: float) -> None:
+    for percentile in PERCENTILES:
+        told, true = sketch.percentile(percentile), exact(values, percentile)
+        assert told is not None
+        assert abs(told - true) <= relative_error * true * 1.0001, (percentile, told, true)
+
+
+def _distributions() -> dict[str, list[float]]:
+    chance = random.Random(2_026)
+    return {
+        "a typical request": [chance.lognormvariate(3, 0.7) for _ in range(20_000)],
+        "a heavy tail": [5 * chance.paretovariate(1.1) for _ in range(20_000)],
+        "two humps: cache hit and miss": [
+            abs(chance.gauss(2, 0.3) if chance.random() < 0.8 else chance.gauss(180, 25)) + 0.01
+            for _ in range(20_000)
+        ],
+        "one value": [42.0] * 1000,
+        "microseconds to hours": [10 ** chance.uniform(-3, 7) for _ in range(20_000)],
+        "a few": [3.0, 1.0, 2.0],
+    }
+
+
+@pytest.mark.parametrize("relative_error", [0.005, 0.01, 0.05])
+@pytest.mark.parametrize(("name", "values"), _distributions().items(), ids=list(_distributions()))
+def test_percentiles_are_within_the_stated_error_of_the_exact_ones(
+    name: str, values: list[float], relative_error: float
+) -> None:
+    assert_close(sketch_of(values, relative_error), values, relative_error)
+
+
+@given(
+    st.lists(st.floats(min_value=1e-6, max_value=1e8), min_size=1, max_size=300),
+    st.integers(1, 10),
+)
+def test_parts_add_up_to_the_whole_without_a_loss(values: list[float], parts: int) -> None:
+    packed = [sketch_of(values[start::parts]).pack() for start in range(parts)]
+    total = merged(packed, 0.01)
+    whole = sketch_of(values)
+    assert total.count == len(values)
+    assert [total.percentile(one) for one in PERCENTILES] == [whole.percentile(one) for one in PERCENTILES]
+    assert_close(total, values, 0.01)
+
+
+@given(st.lists(st.floats(min_value=0, max_value=1e11), max_size=100))
+def test_what_was_packed_is_the_same_when_unpacked(values: list[float]) -> None:
+    sketch = sketch_of(values)
+    again = Sketch.unpack(sketch.pack())
+    assert again.count == sketch.count == len(values)
+    assert [again.percentile(p) for p in PERCENTILES] == [sketch.percentile(p) for p in PERCENTILES]
+    assert again.pack() == sketch.pack()
+
+
+def test_a_sketch_of_another_error_is_added_with_both_errors() -> None:
+    values = [float(value) for value in range(1, 2000)]
+    total = merged([sketch_of(values, 0.02).pack(), sketch_of([0.0], 0.02).pack()], 0.01)
+    assert total.count == 2000
+    assert_close(total, [0.0, *values], 0.0303)
+
+
+def test_an_empty_sketch_has_no_percentile() -> None:
+    assert Sketch(0.01).percentile(50) is None
+    assert merged([], 0.01).count == 0
+
+
+def test_a_duration_of_a_stepped_clock_counts_as_nothing_and_an_absurd_one_as_the_longest() -> None:
+    sketch = sketch_of([-5.0, 0.0, math.inf])
+    assert sketch.count == 3
+    assert sketch.percentile(0) == 0
+    assert sketch.percentile(100) == pytest.approx(1e12, rel=0.01)
+
+
+def test_memory_is_bounded_whatever_is_added() -> None:
+    chance = random.Random(3)
+    sketch = sketch_of([10 ** chance.uniform(-9, 12) for _ in range(50_000)])
+    assert len(sketch.pack()) <= 17 + 6 * 4096
+    told = sketch.percentile(99)
+    assert told is not None and told > 1e9
+
+
+@pytest.mark.parametrize(
+    ("packed", "said"),
+    [
+        (b"", "0 bytes are not a sketch"),
+        (b"nonsense", "8 bytes are not a sketch"),
+        (sketch_of([1.0]).pack()[:-1], "are not a sketch"),
+        (b"\x09" + sketch_of([1.0]).pack()[1:], "format 9; format 1 is known"),
+        (b"\x01" + bytes(16), "relative error of 0.0"),
+    ],
+)
+def test_what_is_no_sketch_is_refused(packed: bytes, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Sketch.unpack(packed)
