@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mita_otel.latency.limits import Rule
+from mita_otel.latency.names import OperationNames
 from mita_otel.latency.operations import Operation
 from mita_otel.latency.recorder import LatencyRecorder
 from mita_otel.latency.sketch import Sketch
@@ -27,19 +28,18 @@ class Clock:
         return self.now_s
 
 
-def recorder(clock: Clock, *, stored: bool = False, redact: Any = str, **summary: Any) -> LatencyRecorder:
+def recorder(clock: Clock, *, on_minute: Any = None, redact: Any = str, **summary: Any) -> LatencyRecorder:
     policy = default_policy()
-    return LatencyRecorder(
-        policy.summary.model_copy(update=summary),
-        policy.thresholds.adaptive,
-        clock=clock,
-        stored=stored,
-        redact=redact,
-    )
+    changed = policy.summary.model_copy(update=summary)
+    names = OperationNames(changed.max_operations, clock=clock, redact=redact)
+    memory = LatencyRecorder(changed, policy.thresholds.adaptive, names, clock=clock)
+    memory.on_minute = on_minute
+    return memory
 
 
 def record(to: LatencyRecorder, duration_ms: float, operation: Operation = GET, **more: Any) -> None:
-    to.record(operation, duration_ms, more.pop("trace_id", 1), **{"failed": False, "breached": False, **more})
+    shown = to._names.shown(operation)
+    to.record(shown, duration_ms, more.pop("trace_id", 1), **{"failed": False, "breached": False, **more})
 
 
 def test_a_minute_is_a_window_of_its_own() -> None:
@@ -101,6 +101,7 @@ def test_operations_beyond_the_bound_are_counted_together_and_come_back_when_oth
         ("api", "(other)"): 1,
     }
     clock.now_s += 2 * 3600
+    memory.windows(0)
     record(memory, 1, Operation("api", "GET /late"))
     assert [one.operation for one in memory.windows(clock.now_s)] == ["GET /late"]
 
@@ -134,7 +135,7 @@ def test_a_clock_that_is_put_back_or_far_ahead_loses_nothing_and_stays_bounded()
 
 def test_each_window_is_given_to_the_store_once() -> None:
     clock = Clock()
-    memory = recorder(clock, stored=True)
+    memory = recorder(clock, on_minute=lambda: None)
     record(memory, 1)
     assert memory.take_unwritten() == []
     clock.now_s += 60
@@ -147,9 +148,18 @@ def test_each_window_is_given_to_the_store_once() -> None:
     assert [one.total_ms for one in memory.windows(START + 60)] == [5], "the minute is whole for ourselves"
 
 
+def test_whoever_writes_windows_is_told_when_a_minute_has_ended() -> None:
+    clock, told = Clock(), []
+    memory = recorder(clock, on_minute=lambda: told.append(clock.now_s))
+    for step in (0, 30, 30, 1, 600):
+        clock.now_s += step
+        record(memory, 1)
+    assert told == [START + 60, START + 661]
+
+
 def test_a_store_that_takes_nothing_does_not_fill_the_memory() -> None:
     clock = Clock()
-    memory = recorder(clock, stored=True, max_operations=2)
+    memory = recorder(clock, on_minute=lambda: None, max_operations=2)
     for _ in range(500):
         record(memory, 1)
         clock.now_s += 60

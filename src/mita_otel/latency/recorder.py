@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from mita_otel.latency.limits import Rule
-from mita_otel.latency.operations import OTHER, Operation
+from mita_otel.latency.names import OperationNames
+from mita_otel.latency.operations import Operation
 from mita_otel.latency.sketch import merged
 from mita_otel.latency.window import LatencyWindow, OpenWindow, add_up
 from mita_otel.policy.summary import SummaryPolicy
@@ -20,42 +20,33 @@ HOUR_S = 3600
 _Windows = dict[Operation, LatencyWindow]
 
 
-@dataclass(slots=True)
-class _Known:
-    """An operation as it is shown, and the last minute it was seen in."""
-
-    shown: Operation
-    seen_s: int
-
-
 class LatencyRecorder:
     """Durations by operation and minute; thread-safe.
 
-    The minutes of `summary.minutes` are kept one by one, older ones by the hour. Operations beyond
-    `summary.max_operations` are counted as `(other)` of their kind.
+    The minutes of `summary.minutes` are kept one by one, older ones by the hour.
 
     Args:
         policy: How much is kept.
         adaptive: What limits that adapt look back on.
+        names: The names that operations are shown by.
         clock: Seconds since the epoch.
-        stored: Whether somebody takes the windows that have ended (see `take_unwritten`).
-        redact: Takes secrets out of an operation's name, which the application may have put there.
     """
 
     def __init__(
         self,
         policy: SummaryPolicy,
         adaptive: AdaptivePolicy,
+        names: OperationNames,
         *,
         clock: Callable[[], float],
-        stored: bool = False,
-        redact: Callable[[str], str] = str,
     ) -> None:
         self._policy = policy
         self._adaptive = adaptive
+        self._names = names
         self._clock = clock
-        self._stored = stored
-        self._redact = redact
+        self.on_minute: Callable[[], None] | None = None
+        """Called when a minute with spans in it has ended, on the thread that records. None: nobody takes the windows
+        that have ended (see `take_unwritten`), and they are not kept for that."""
         self.reset()
 
     def reset(self) -> None:
@@ -66,7 +57,6 @@ class LatencyRecorder:
         self._minutes: OrderedDict[int, _Windows] = OrderedDict()
         self._hours: OrderedDict[int, _Windows] = OrderedDict()
         self._unwritten: list[LatencyWindow] = []
-        self._known: dict[Operation, _Known] = {}
         self._usual: dict[tuple[Operation, float], tuple[float, float | None]] = {}
 
     def record(
@@ -79,24 +69,25 @@ class LatencyRecorder:
         breached: bool,
         rule: Rule | None = None,
     ) -> None:
-        """Count a span of the operation that has just ended."""
+        """Count a span of the operation (as it is shown) that has just ended."""
         now = self._clock()
         with self._lock:
-            self._turn(now)
-            shown = self._shown(operation)
-            window = self._open.get(shown)
+            minute_ended = self._turn(now)
+            window = self._open.get(operation)
             if window is None:
-                window = self._open[shown] = OpenWindow(
+                window = self._open[operation] = OpenWindow(
                     self._open_s,
                     MINUTE_S,
-                    shown.kind,
-                    shown.name,
+                    operation.kind,
+                    operation.name,
                     self._policy.relative_error,
                     self._policy.slowest,
                 )
             if rule is not None:
                 window.rule, window.limit_ms = rule.name, rule.limit_ms
             window.add(max(0.0, duration_ms), trace_id, now, failed=failed, breached=breached)
+        if minute_ended and self.on_minute is not None:
+            self.on_minute()
 
     def windows(self, since_s: float) -> list[LatencyWindow]:
         """Return every window that ends after `since_s` (seconds since the epoch), the present minute included."""
@@ -125,6 +116,12 @@ class LatencyRecorder:
             taken, self._unwritten = self._unwritten, []
             return taken
 
+    def pending(self) -> list[LatencyWindow]:
+        """Return the windows that nobody has taken yet, the present minute included."""
+        with self._lock:
+            self._turn(self._clock())
+            return [*self._unwritten, *(window.freeze() for window in self._open.values())]
+
     def percentile_ms(self, operation: Operation, percentile: float) -> float | None:
         """Return the percentile of the operation's recent durations; None: too little is known."""
         now = self._clock()
@@ -142,10 +139,10 @@ class LatencyRecorder:
     def _find_percentile(self, operation: Operation, percentile: float, now: float) -> float | None:
         with self._lock:
             self._turn(now)
-            known = self._known.get(operation)
-            if known is None:
+            shown = self._names.known(operation)
+            if shown is None:
                 return None
-            parts = list(self._of(known.shown, now - self._adaptive.window_s))
+            parts = list(self._of(shown, now - self._adaptive.window_s))
         if sum(part.count for part in parts) < self._adaptive.min_count:
             return None
         return merged((part.sketch for part in parts), self._policy.relative_error).percentile(percentile)
@@ -160,22 +157,12 @@ class LatencyRecorder:
         if present is not None:
             yield present.freeze()
 
-    def _shown(self, operation: Operation) -> Operation:
-        known = self._known.get(operation)
-        if known is not None:
-            known.seen_s = self._open_s
-            return known.shown
-        if len(self._known) >= self._policy.max_operations:
-            return Operation(operation.kind, OTHER)
-        shown = Operation(operation.kind, self._redact(operation.name))
-        self._known[operation] = _Known(shown, self._open_s)
-        return shown
-
-    def _turn(self, now: float) -> None:
-        """End the minute if it is over."""
+    def _turn(self, now: float) -> bool:
+        """End the minute if it is over; return whether there was anything in it."""
         minute_s = int(now // MINUTE_S) * MINUTE_S
         if minute_s == self._open_s:
-            return
+            return False
+        ended = bool(self._open)
         self._close()
         self._open_s = minute_s
         while len(self._minutes) > self._policy.minutes:
@@ -185,8 +172,8 @@ class LatencyRecorder:
         oldest_s = minute_s - self._policy.hours * HOUR_S
         for hour_s in [hour_s for hour_s in self._hours if hour_s + HOUR_S <= oldest_s]:
             del self._hours[hour_s]
-        for operation in [key for key, known in self._known.items() if known.seen_s < oldest_s]:
-            del self._known[operation]
+        self._names.forget(oldest_s)
+        return ended
 
     def _close(self) -> None:
         """Make the present minute one of those that are kept."""
@@ -194,7 +181,7 @@ class LatencyRecorder:
         self._open = {}
         if not ended:
             return
-        if self._stored:
+        if self.on_minute is not None:
             self._unwritten.extend(ended.values())
             # A store that cannot be reached: as many as are kept is enough.
             del self._unwritten[: -self._policy.minutes * self._policy.max_operations]

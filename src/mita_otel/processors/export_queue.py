@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import logging
+from time import perf_counter
 from typing import Protocol, runtime_checkable
 
+from opentelemetry import metrics
 from opentelemetry.context import Context
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
+from mita_otel import semconv
 from mita_otel.policy.sections import QueuePolicy
 from mita_otel.processors.losses import Losses
 from mita_otel.processors.worker import BoundedWorker
 
 _logger = logging.getLogger("mita_otel")
+
+_FAILED = "failed"
+"""The `error.type` of an export that the exporter calls a failure."""
 
 
 @runtime_checkable
@@ -60,6 +66,19 @@ class ExportQueue(SpanProcessor):
         self._failed_before = False
         self._stuck = False
         self._stop_timeout_s = stop_timeout_s
+        self._component = {
+            semconv.COMPONENT_TYPE: "mita_export_queue",
+            semconv.COMPONENT_NAME: name,
+        }
+        meter = metrics.get_meter("mita_otel")
+        self._exported = meter.create_counter(
+            semconv.EXPORTED_COUNTER,
+            unit="{span}",
+            description="Spans whose export has finished, well or not",
+        )
+        self._took = meter.create_histogram(
+            semconv.EXPORT_DURATION, unit="s", description="Duration of exporting a batch"
+        )
         self._worker: BoundedWorker[ReadableSpan] = BoundedWorker(
             self._export,
             name=f"mita-otel-export-{name}",
@@ -71,6 +90,11 @@ class ExportQueue(SpanProcessor):
             on_idle=exporter.tick if isinstance(exporter, HoldsBack) else None,
             idle_s=queue.idle_s,
         )
+
+    @property
+    def waiting(self) -> int:
+        """Spans that wait now."""
+        return self._worker.waiting
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Start the thread before the first span ends, and tell an exporter that wants to know."""
@@ -98,18 +122,27 @@ class ExportQueue(SpanProcessor):
         return flushed
 
     def _export(self, batch: list[ReadableSpan]) -> None:
+        started = perf_counter()
+        failure = self._try_export(batch)
+        labels = self._component if failure is None else {**self._component, semconv.ERROR_TYPE: failure}
+        self._took.record(perf_counter() - started, labels)
+        self._exported.add(len(batch), labels)
+        if failure is not None:
+            reason = "export_failed" if failure == _FAILED else "exporter_failed"
+            self._losses.add(f"exporter.{self.name}", reason, len(batch))
+
+    def _try_export(self, batch: list[ReadableSpan]) -> str | None:
+        """Export, and return what went wrong: an exception's name, or that the exporter says so."""
         try:
             # The exporter's own HTTP requests must not become spans.
             with suppress_instrumentation():
                 result = self.exporter.export(batch)
-        except Exception:
-            self._losses.add(f"exporter.{self.name}", "exporter_failed", len(batch))
+        except Exception as error:
             if not self._failed_before:
                 self._failed_before = True
                 _logger.exception("exporter %s failed; further failures are only counted", self.name)
-            return
-        if result is not SpanExportResult.SUCCESS:
-            self._losses.add(f"exporter.{self.name}", "export_failed", len(batch))
+            return type(error).__name__
+        return None if result is SpanExportResult.SUCCESS else _FAILED
 
     def _flush_exporter(self, left_s: float) -> None:
         with suppress_instrumentation():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from time import monotonic
 
 from opentelemetry.context import Context
@@ -25,19 +26,37 @@ class HandOff(SpanProcessor):
         queue: Bounds of the queue.
         next_processor: The rest of the chain.
         losses: Where a span that found no room is counted.
+        unsampled: Whether spans that are recorded but not sampled are handed on too, since a later processor decides.
+        on_idle: Called on the queue's thread now and then while no spans end.
     """
 
-    def __init__(self, queue: QueuePolicy, next_processor: SpanProcessor, losses: Losses) -> None:
+    def __init__(
+        self,
+        queue: QueuePolicy,
+        next_processor: SpanProcessor,
+        losses: Losses,
+        *,
+        unsampled: bool = False,
+        on_idle: Callable[[], None] | None = None,
+    ) -> None:
         self.next_processor = next_processor
         self._losses = losses
+        self._unsampled = unsampled
         self._worker: BoundedWorker[ReadableSpan] = BoundedWorker(
             self._pass_on,
             name="mita-otel-pipeline",
             max_items=queue.max_spans,
             max_batch=queue.max_batch,
             delay_s=queue.delay_ms / 1000,
+            on_idle=on_idle,
+            idle_s=queue.idle_s,
         )
         self._on_start_failed = False
+
+    @property
+    def waiting(self) -> int:
+        """Spans that wait now."""
+        return self._worker.waiting
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Tell the chain, on the caller's thread: a processor may want to add attributes."""
@@ -52,7 +71,7 @@ class HandOff(SpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         """Queue the span."""
         context = span.context
-        if context is None or not context.trace_flags.sampled:
+        if context is None or not (context.trace_flags.sampled or self._unsampled):
             return
         if not self._worker.put(span):
             self._losses.add("pipeline", "queue_full")

@@ -13,21 +13,26 @@ from mita_otel.processors.export_queue import ExportQueue
 from mita_otel.processors.fan_out import FanOut
 from mita_otel.processors.hand_off import HandOff
 from mita_otel.processors.losses import Losses
+from mita_otel.processors.measurements import Measurements
 from mita_otel.processors.redaction import RedactionProcessor
+from mita_otel.processors.repeated_queries import RepeatedQueriesProcessor
+from mita_otel.processors.tail_sampling import TailSampler
 from mita_otel.processors.threshold import ThresholdProcessor
 from mita_otel.redaction import Redactor
 
 
 class Pipeline:
-    """Hand-off, context, limits, redaction, exporters.
+    """Hand-off, context, limits, tail sampling, redaction, exporters.
 
     Args:
         policy: The policy.
         redactor: The only door out.
         exporters: Names and exporters; each gets a queue of its own.
         losses: Where lost spans are counted.
+        measurements: What counts every span before sampling.
         behind: Processors of third parties that shall get redacted spans as well.
         enrich: Sets what is known of user and transaction on each span that begins.
+        tail: Whether traces are decided when they have ended. False: every sampled span is passed on.
     """
 
     def __init__(
@@ -36,29 +41,44 @@ class Pipeline:
         redactor: Redactor,
         exporters: Sequence[tuple[str, SpanExporter]],
         losses: Losses,
+        measurements: Measurements,
         behind: Sequence[SpanProcessor] = (),
         enrich: Callable[[Span], None] | None = None,
+        *,
+        tail: bool,
     ) -> None:
         self.exporters = dict(exporters)
         queue = policy.export.queue
-        self.fan_out = FanOut(
-            [
-                *behind,
-                *(
-                    ExportQueue(
-                        name,
-                        exporter,
-                        queue,
-                        losses,
-                        stop_timeout_s=policy.lifecycle.shutdown_timeout_s,
-                    )
-                    for name, exporter in exporters
-                ),
-            ]
+        self.queues = [
+            ExportQueue(name, exporter, queue, losses, stop_timeout_s=policy.lifecycle.shutdown_timeout_s)
+            for name, exporter in exporters
+        ]
+        """The queues in front of the exporters."""
+        self.fan_out = FanOut([*behind, *self.queues])
+        self.redaction = RedactionProcessor(redactor, self.fan_out)
+        chain: SpanProcessor = self.redaction
+        self.sampler: TailSampler | None = None
+        """What decides about traces, in tail mode."""
+        if tail:
+            chain = self.sampler = TailSampler(policy.sampling, chain, recent=measurements.recorder)
+        chain = RepeatedQueriesProcessor(
+            policy.thresholds, chain, names=measurements.names, breaches=measurements.breaches
         )
-        chain: SpanProcessor = RedactionProcessor(redactor, self.fan_out)
-        chain = ThresholdProcessor(policy.thresholds, chain)
+        chain = ThresholdProcessor(
+            policy.thresholds,
+            chain,
+            recent=measurements.recorder,
+            names=measurements.names,
+            breaches=measurements.breaches,
+            observers=measurements.observers,
+        )
         if enrich is not None:
             chain = ContextProcessor(enrich, chain)
-        self.first: SpanProcessor = HandOff(queue, chain, losses)
+        self.first = HandOff(
+            queue,
+            chain,
+            losses,
+            unsampled=tail,
+            on_idle=self.sampler.tick if self.sampler is not None else None,
+        )
         """The processor that a tracer provider gets."""

@@ -43,6 +43,8 @@ class RedactionProcessor(Link):
         super().__init__(next_processor)
         self._redactor = redaction if isinstance(redaction, Redactor) else Redactor(redaction)
         self._origins = RedactedOrigins(self._redactor)
+        self.redacted: Counter[str] = Counter()
+        """Values that were redacted so far, by rule."""
 
     def process(self, span: ReadableSpan) -> ReadableSpan | None:
         """Return the span, or a redacted copy of it."""
@@ -58,6 +60,7 @@ class RedactionProcessor(Link):
         if not tally and resource is span.resource and scope is span.instrumentation_scope:
             return span
         if tally:
+            self.redacted.update(tally)
             attributes[semconv.REDACTED] = tally.total()
             attributes[semconv.REDACTED_RULES] = tuple(f"{rule}:{tally[rule]}" for rule in sorted(tally))
         return RewrittenSpan(

@@ -9,7 +9,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link as SpanLink
-from opentelemetry.trace import Status
+from opentelemetry.trace import SpanContext, Status
 
 
 class RewrittenSpan(ReadableSpan):
@@ -30,10 +30,11 @@ class RewrittenSpan(ReadableSpan):
         status: Status | None = None,
         resource: Resource | None = None,
         scope: InstrumentationScope | None = None,
+        context: SpanContext | None = None,
     ) -> None:
         super().__init__(
             name=original.name if name is None else name,
-            context=original.context,
+            context=original.context if context is None else context,
             parent=original.parent,
             resource=original.resource if resource is None else resource,
             attributes=original.attributes if attributes is None else attributes,

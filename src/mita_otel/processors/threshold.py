@@ -1,28 +1,26 @@
-"""Judges each span against its limit; a breach leaves a mark, a count and a log line."""
+"""Judges each span against its limits; a breach leaves a mark, a count, a log line and a signal."""
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
-from opentelemetry import metrics, trace
+from opentelemetry import metrics
 from opentelemetry.sdk.trace import Event, ReadableSpan, SpanProcessor
-from opentelemetry.trace import NonRecordingSpan, format_trace_id
 
 from mita_otel import semconv
 from mita_otel.latency.facts import SpanFacts
-from mita_otel.latency.limits import Breach, LimitBook
+from mita_otel.latency.limits import Breach, LimitBook, RecentDurations, Verdict
+from mita_otel.latency.names import OperationNames
+from mita_otel.latency.operations import Operation, operation_of
 from mita_otel.policy.thresholds import ThresholdPolicy
+from mita_otel.processors.breaches import Breaches
 from mita_otel.processors.link import Link
+from mita_otel.processors.observation import Observation, SpanObserver, facts_of, has_failed
 from mita_otel.processors.rewrite import RewrittenSpan
 
-_logger = logging.getLogger("mita_otel.latency")
-
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
-"""RFC 9110's methods, and PATCH (RFC 5789)."""
+_logger = logging.getLogger("mita_otel")
 
 
 class ThresholdProcessor(Link):
@@ -36,6 +34,10 @@ class ThresholdProcessor(Link):
         next_processor: What comes next.
         meter: Makes the counter. None: one of the global provider.
         clock: Monotonic seconds, for the log line's cool-down.
+        recent: What limits that adapt are made from. None: they are at their ceilings.
+        names: Redacts and bounds the names that observers and listeners get. None: they get them as they are.
+        breaches: Counts, logs and tells listeners. None: counts with `meter`, logs, and tells nobody.
+        observers: Count every span that has a kind, slow or not.
     """
 
     def __init__(
@@ -45,36 +47,58 @@ class ThresholdProcessor(Link):
         *,
         meter: metrics.Meter | None = None,
         clock: Callable[[], float] = time.monotonic,
+        recent: RecentDurations | None = None,
+        names: OperationNames | None = None,
+        breaches: Breaches | None = None,
+        observers: Sequence[SpanObserver] = (),
     ) -> None:
         super().__init__(next_processor)
-        self._book = LimitBook(policy)
-        self._log = BreachLog(policy.log.cool_down_s, clock)
-        self._counter = (meter or metrics.get_meter("mita_otel")).create_counter(
-            semconv.LATENCY_COUNTER, unit="{breach}", description="Spans that took longer than their limit"
-        )
+        self._book = LimitBook(policy, recent)
+        self._names = names
+        self._breaches = breaches or Breaches(policy.log, meter=meter, clock=clock)
+        self._observers = tuple(observers)
+        self._failed_observers: set[int] = set()
 
     def process(self, span: ReadableSpan) -> ReadableSpan | None:
-        """Return the span, marked if it broke its limit."""
-        if span.start_time is None or span.end_time is None:
+        """Return the span, marked if it broke a limit."""
+        facts = facts_of(span)
+        operation = operation_of(facts) if facts is not None else None
+        if facts is None or operation is None:
             return span
-        facts = SpanFacts(
-            span.name, span.kind.name, (span.end_time - span.start_time) / 1e6, span.attributes or {}
-        )
-        breach = self._book.judge(facts)
-        if breach is None:
+        verdict = self._book.verdict(facts)
+        if self._names is not None:
+            operation = self._names.shown(operation)
+        if self._observers:
+            self._observe(span, facts, operation, verdict)
+        if not verdict.breaches:
             return span
-        self._count(span, breach)
-        self._log.say(breach, facts, format_trace_id(span.context.trace_id) if span.context else "")
-        return _marked(span, breach)
+        for breach in verdict.breaches:
+            self._breaches.exceeded(breach, span, facts, operation.name)
+        return _marked(span, verdict.breaches)
 
-    def _count(self, span: ReadableSpan, breach: Breach) -> None:
-        # In the span's context, so that an exemplar leads from the number to the trace.
-        context = trace.set_span_in_context(NonRecordingSpan(span.context)) if span.context else None
-        self._counter.add(1, {"kind": breach.kind, "rule": breach.rule}, context)
+    def _observe(self, span: ReadableSpan, facts: SpanFacts, operation: Operation, verdict: Verdict) -> None:
+        observation = Observation(span, facts, operation, verdict, has_failed(span))
+        for observer in self._observers:
+            try:
+                observer.observe(observation)
+            except Exception:
+                if id(observer) not in self._failed_observers:
+                    self._failed_observers.add(id(observer))
+                    _logger.exception(
+                        "%s failed on a span; it will not be reported again", type(observer).__name__
+                    )
 
 
-def _marked(span: ReadableSpan, breach: Breach) -> ReadableSpan:
-    marks = {
+def _marked(span: ReadableSpan, breaches: Sequence[Breach]) -> ReadableSpan:
+    """Return a copy with the worst breach as attributes, and an event for each."""
+    events = [Event(semconv.LATENCY_EVENT, _marks(breach), span.end_time) for breach in breaches]
+    return RewrittenSpan(
+        span, attributes={**(span.attributes or {}), **_marks(breaches[0])}, events=(*span.events, *events)
+    )
+
+
+def _marks(breach: Breach) -> dict[str, str | float | bool]:
+    return {
         semconv.LATENCY_EXCEEDED: True,
         semconv.LATENCY_KIND: breach.kind,
         semconv.LATENCY_RULE: breach.rule,
@@ -82,62 +106,3 @@ def _marked(span: ReadableSpan, breach: Breach) -> ReadableSpan:
         semconv.LATENCY_DURATION_MS: round(breach.duration_ms, 3),
         semconv.LATENCY_OVERRUN_MS: round(breach.overrun_ms, 3),
     }
-    event = Event(semconv.LATENCY_EVENT, marks, span.end_time)
-    return RewrittenSpan(span, attributes={**(span.attributes or {}), **marks}, events=(*span.events, event))
-
-
-@dataclass(slots=True)
-class _Said:
-    at_s: float
-    unsaid: int = 0
-
-
-class BreachLog:
-    """One log line a rule in a while; the next one says how many there were in between.
-
-    Nothing that varies or could be a secret is logged: no path, no statement, only names of the policy,
-    route templates and the trace's id.
-
-    Args:
-        cool_down_s: Seconds of silence after a line, by rule.
-        clock: Monotonic seconds.
-    """
-
-    def __init__(self, cool_down_s: float, clock: Callable[[], float]) -> None:
-        self._cool_down_s = cool_down_s
-        self._clock = clock
-        self._lock = threading.Lock()
-        # One entry a rule of the policy: the policy bounds it.
-        self._said: dict[str, _Said] = {}
-
-    def say(self, breach: Breach, facts: SpanFacts, trace_id: str) -> None:
-        """Log the breach, unless its rule was logged a short while ago."""
-        with self._lock:
-            now = self._clock()
-            said = self._said.get(breach.rule)
-            if said is not None and now - said.at_s < self._cool_down_s:
-                said.unsaid += 1
-                return
-            unsaid = said.unsaid if said else 0
-            self._said[breach.rule] = _Said(now)
-        _logger.warning(
-            "%s took %.0f ms, limit %g ms (rule %s, trace %s)%s",
-            _what(breach, facts),
-            breach.duration_ms,
-            breach.limit_ms,
-            breach.rule,
-            trace_id,
-            f"; {unsaid} more since the last line" if unsaid else "",
-        )
-
-
-def _what(breach: Breach, facts: SpanFacts) -> str:
-    if breach.kind == "api":
-        # The method comes from the wire: nothing says that it is one.
-        method = facts.method if facts.method in _METHODS else "_OTHER"
-        return f"{method} {facts.route or '(no route)'}"
-    if breach.kind == "database":
-        return f"database {facts.verb}"
-    # An operation that has a rule is named in the policy; any other name is the application's and may hold anything.
-    name = breach.rule.rpartition(".")[2]
-    return f"{breach.kind} operation" if name == "default" else f"{breach.kind} operation {name}"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextvars
 import logging
-import os
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
+
+from mita_otel.processors.forks import after_fork_in_child
 
 _logger = logging.getLogger("mita_otel")
 
@@ -59,14 +59,7 @@ class BoundedWorker(Generic[T]):
         self._on_idle = on_idle
         self._idle_s = idle_s if on_idle is not None else None
         self._reset()
-        if hasattr(os, "register_at_fork"):
-            reset = weakref.WeakMethod(self._reset)
-
-            def after_in_child() -> None:
-                if (method := reset()) is not None:
-                    method()
-
-            os.register_at_fork(after_in_child=after_in_child)
+        after_fork_in_child(self._reset)
 
     def _reset(self) -> None:
         # A re-entrant lock: a signal handler may flush on the very thread that is putting.

@@ -1,0 +1,116 @@
+"""What is decided when a span starts: nothing yet, everything, or a share of the traces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_ON,
+    Decision,
+    ParentBased,
+    Sampler,
+    SamplingResult,
+    TraceIdRatioBased,
+)
+from opentelemetry.trace import Link, SpanKind, TraceState
+from opentelemetry.util.types import Attributes
+
+from mita_otel import semconv
+from mita_otel.policy.sampling import SamplingPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerChoice:
+    """Who decides about traces."""
+
+    sampler: Sampler
+    tail: bool
+    """Whether a `TailSampler` decides when a trace has ended."""
+    rate: float
+    """The share of spans that limits, metrics and summaries see."""
+
+
+def choose_sampler(policy: SamplingPolicy, from_environment: Sampler | None) -> SamplerChoice:
+    """Return the sampler that the policy asks for.
+
+    Args:
+        policy: Mode and ratio.
+        from_environment: What `OTEL_TRACES_SAMPLER` names. It keeps its meaning: what it samples is kept.
+    """
+    if from_environment is not None:
+        return SamplerChoice(from_environment, tail=False, rate=rate_of(from_environment))
+    if policy.mode == "tail":
+        return SamplerChoice(RecordEverything(), tail=True, rate=1.0)
+    if policy.mode == "head":
+        return SamplerChoice(ParentBased(RatedSampler(policy.ratio)), tail=False, rate=policy.ratio)
+    return SamplerChoice(ParentBased(ALWAYS_ON), tail=False, rate=1.0)
+
+
+def rate_of(sampler: Sampler) -> float:
+    """Return the share of traces that begin here and are sampled, as far as a sampler's description says it; else 1."""
+    description = sampler.get_description()
+    _, named, rest = description.partition("TraceIdRatioBased{")
+    if named:
+        try:
+            return float(rest.partition("}")[0])
+        except ValueError:
+            return 1.0
+    return 0.0 if "AlwaysOff" in description.partition(",")[0] else 1.0
+
+
+class RecordEverything(Sampler):
+    """Records every span, so that limits and metrics see it; sampled are those that no caller decided against.
+
+    Traces that begin here are sampled for now: other services are told so, and decide for themselves.
+    """
+
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,
+        trace_state: TraceState | None = None,
+    ) -> SamplingResult:
+        """Record, and sample unless the parent is not."""
+        parent = trace.get_current_span(parent_context).get_span_context()
+        if parent.is_valid and not parent.trace_flags.sampled:
+            return SamplingResult(Decision.RECORD_ONLY, attributes, parent.trace_state)
+        state = parent.trace_state if parent.is_valid else None
+        return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes, state)
+
+    def get_description(self) -> str:
+        """Name the sampler."""
+        return "RecordEverything"
+
+
+class RatedSampler(TraceIdRatioBased):
+    """The SDK's ratio of trace ids, with the rate as an attribute of the spans it samples, so that counts can be scaled."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__(rate)
+        self._marks: dict[str, str | float] = {
+            semconv.SAMPLING_RATE: rate,
+            semconv.SAMPLING_REASON: "ratio",
+        }
+
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,
+        trace_state: TraceState | None = None,
+    ) -> SamplingResult:
+        """Sample by the ratio, and say so on the span."""
+        result = super().should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
+        if result.decision is Decision.RECORD_AND_SAMPLE:
+            return SamplingResult(result.decision, {**(attributes or {}), **self._marks}, result.trace_state)
+        return result

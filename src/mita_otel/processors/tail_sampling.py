@@ -1,0 +1,222 @@
+"""Decides about a trace when it has ended: everything slow or failed is kept, and a share of the rest."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Final
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.trace import SpanContext, TraceFlags, TraceState
+
+from mita_otel import semconv
+from mita_otel.latency.limits import RecentDurations
+from mita_otel.policy.sampling import SamplingPolicy
+from mita_otel.processors.forks import after_fork_in_child
+from mita_otel.processors.observation import facts_of, has_failed
+from mita_otel.processors.rewrite import RewrittenSpan
+from mita_otel.processors.span_size import estimated_bytes
+from mita_otel.sampling.consistent import MEMBER, member_with, randomness_of
+from mita_otel.sampling.decision import Caller, Decision, Flaw
+from mita_otel.sampling.held import Arrival, HeldTraces, Kept
+from mita_otel.sampling.rules import SamplingRules
+
+_logger = logging.getLogger("mita_otel")
+
+_COOL_DOWN_S: Final = 60.0
+
+
+class TailSampler(SpanProcessor):
+    """Holds the spans of a trace until its local root ends, and passes them on or drops them together.
+
+    Kept are traces in which a limit was broken (see `ThresholdProcessor`, which stands in front), a span failed or
+    recorded an exception, those that a rule of the policy matches, and a consistent share of the rest. The local
+    root of a kept trace says at which rate (`mita.sampling.rate`) and why (`mita.sampling.reason`); every span of
+    one that was kept by its ratio has the threshold in its tracestate (`ot=th:…`).
+
+    Args:
+        policy: The ratio, the rules and the bounds.
+        next_processor: What receives the spans of kept traces.
+        recent: Knows percentiles, for rules that name one. None: such rules match nothing.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        policy: SamplingPolicy,
+        next_processor: SpanProcessor,
+        *,
+        recent: RecentDurations | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.next_processor = next_processor
+        self.held: HeldTraces[ReadableSpan] = HeldTraces(policy)
+        """What waits, and the counts of what was kept and dropped."""
+        self.failures = 0
+        """Spans that could not be judged, and were passed on."""
+        self._policy = policy
+        self._rules = SamplingRules(policy.rules, recent)
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._letting_go = False
+        self._early_said = 0
+        self._said_at_s = float("-inf")
+        after_fork_in_child(self._reset)
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Tell the next processor."""
+        self.next_processor.on_start(span, parent_context)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Hold the span, or pass on what is decided."""
+        try:
+            kept = self._judge(span)
+        except Exception:
+            self.failures += 1
+            if self.failures == 1:
+                _logger.exception(
+                    "%s failed on a span; further failures are only counted", type(self).__name__
+                )
+            self.next_processor.on_end(span)
+            return
+        self._pass_on(kept)
+
+    def tick(self) -> None:
+        """Decide what has waited too long. Called now and then while there is no work."""
+        with self._lock:
+            kept = list(self.held.expire(self._clock()))
+        self._pass_on(kept)
+
+    def let_go(self) -> None:
+        """Decide everything at the next flush: the process is ending."""
+        self._letting_go = True
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Flush the next processor. What is not decided yet stays, so that no running trace is cut short, unless
+        `let_go` was called.
+        """  # noqa: D205 - one sentence
+        if self._letting_go:
+            self._settle()
+        return self.next_processor.force_flush(timeout_millis)
+
+    def shutdown(self) -> None:
+        """Decide everything, and shut the next processor down."""
+        self._settle()
+        self.next_processor.shutdown()
+
+    def _settle(self) -> None:
+        self._letting_go = False
+        with self._lock:
+            kept = list(self.held.let_go())
+        self._pass_on(kept)
+
+    def _judge(self, span: ReadableSpan) -> list[Kept[ReadableSpan]]:
+        context = span.context
+        if context is None:
+            return []
+        is_root = span.parent is None or span.parent.is_remote
+        caller = self._caller(span, context)
+        if caller == "against" and self._policy.remote_unsampled == "respect":
+            with self._lock:
+                self.held.refuse(is_root=is_root)
+            return []
+        match = None
+        if self._rules and (facts := facts_of(span)) is not None:
+            match = self._rules.match(facts)
+        member = context.trace_state.get(MEMBER) if context.trace_state else None
+        arrival = Arrival(
+            trace_id=context.trace_id,
+            span=span,
+            size=estimated_bytes(span),
+            is_root=is_root,
+            randomness=randomness_of(context.trace_id, member),
+            flaw=flaw_of(span),
+            match=match,
+            caller=caller,
+        )
+        with self._lock:
+            kept = self.held.add(arrival, self._clock())
+            self._say_if_early()
+        return kept
+
+    def _caller(self, span: ReadableSpan, context: SpanContext) -> Caller:
+        if not context.trace_flags.sampled:
+            return "against"
+        is_called = (
+            self._policy.remote_sampled == "keep" and span.parent is not None and span.parent.is_remote
+        )
+        return "for" if is_called else "undecided"
+
+    def _pass_on(self, kept: Iterable[Kept[ReadableSpan]]) -> None:
+        for one in kept:
+            for span in one.spans:
+                self.next_processor.on_end(marked(span, one.decision))
+
+    def _say_if_early(self) -> None:
+        early = self.held.early - self._early_said
+        if not early or self._clock() - self._said_at_s < _COOL_DOWN_S:
+            return
+        self._early_said, self._said_at_s = self.held.early, self._clock()
+        _logger.warning(
+            "tail sampling is at its bounds (sampling.max_traces, max_spans, max_megabytes): %d traces were decided "
+            "by their ratio before their end; what is slow or failed in them later is still kept",
+            early,
+        )
+
+    def _reset(self) -> None:
+        self._lock = threading.RLock()
+        self._letting_go = False
+        self.held.reset()
+
+
+def flaw_of(span: ReadableSpan) -> Flaw | None:
+    """Return what makes the span's trace one to keep, or None."""
+    attributes = span.attributes or {}
+    if semconv.LATENCY_EXCEEDED in attributes or semconv.REPEATED_QUERIES in attributes:
+        return "breach"
+    if has_failed(span) or any(event.name == semconv.EXCEPTION_EVENT for event in span.events):
+        return "error"
+    return None
+
+
+def marked(span: ReadableSpan, decision: Decision) -> ReadableSpan:
+    """Return the span with the decision on it: attributes on a local root, the threshold in the tracestate."""
+    context = _decided_context(span.context, decision) if span.context is not None else None
+    if span.parent is None or span.parent.is_remote:
+        marks: dict[str, str | float] = {
+            semconv.SAMPLING_RATE: decision.rate,
+            semconv.SAMPLING_REASON: decision.reason,
+        }
+        if decision.rule is not None:
+            marks[semconv.SAMPLING_RULE] = decision.rule
+        return RewrittenSpan(span, attributes={**(span.attributes or {}), **marks}, context=context)
+    return span if context is span.context else RewrittenSpan(span, context=context)
+
+
+def _decided_context(context: SpanContext, decision: Decision) -> SpanContext:
+    """Return the context with the threshold that was applied, and sampled, which a caller may have denied."""
+    state = context.trace_state
+    if decision.threshold:
+        state = _state_with(state, member_with(state.get(MEMBER), decision.threshold))
+    if state is context.trace_state and context.trace_flags.sampled:
+        return context
+    flags = TraceFlags(context.trace_flags | TraceFlags.SAMPLED)
+    return SpanContext(context.trace_id, context.span_id, context.is_remote, flags, state)
+
+
+def _state_with(state: TraceState, member: str) -> TraceState:
+    if state.get(MEMBER) == member:
+        return state
+    if not state:
+        return _lonely_state(member)
+    return state.update(MEMBER, member) if MEMBER in state else state.add(MEMBER, member)
+
+
+@lru_cache(maxsize=64)
+def _lonely_state(member: str) -> TraceState:
+    """Return a tracestate of this one member; there are as many as there are ratios."""
+    return TraceState([(MEMBER, member)])

@@ -1,0 +1,106 @@
+"""Brings the windows that have ended into a store, on a thread of its own."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from mita_otel.latency.recorder import LatencyRecorder
+from mita_otel.latency.window import LatencyWindow, WindowStore
+from mita_otel.processors.forks import after_fork_in_child
+from mita_otel.processors.losses import Losses
+from mita_otel.processors.worker import BoundedWorker
+
+_logger = logging.getLogger("mita_otel")
+
+_MAX_KEPT = 20_000
+"""Windows that wait for a store that cannot be reached. More are lost, oldest first, and counted."""
+
+
+class WindowWriter:
+    """Writes each window once; while the store fails, they wait for the next minute.
+
+    Args:
+        recorder: Where the windows are.
+        losses: Where windows that were given up are counted.
+    """
+
+    def __init__(self, recorder: LatencyRecorder, losses: Losses) -> None:
+        self.store: WindowStore | None = None
+        """Where windows go. None: nowhere."""
+        self._recorder = recorder
+        self._losses = losses
+        self._failing = False
+        self._letting_go = False
+        self._worker: BoundedWorker[None] = BoundedWorker(
+            lambda batch: self._write(everything=False),
+            name="mita-otel-windows",
+            max_items=4,
+            max_batch=4,
+            delay_s=0.1,
+            on_flush=lambda left_s: self._write(everything=self._letting_go),
+        )
+        self._reset()
+        after_fork_in_child(self._reset)
+
+    def attach(self, store: WindowStore) -> None:
+        """Write every window from now on to the store."""
+        self.store = store
+        self._recorder.on_minute = self.wake
+
+    def wake(self) -> None:
+        """Ask for the windows that have ended to be written, without waiting for it."""
+        self._worker.put(None)
+
+    def pending(self) -> list[LatencyWindow]:
+        """Return the windows that are not in the store yet, the present minute included."""
+        with self._lock:
+            return [*self._waiting, *self._recorder.pending()]
+
+    def tick(self) -> None:
+        """Do nothing: a minute's end is enough of a reason."""
+
+    def let_go(self) -> None:
+        """Write the present minute as well at the next flush: the process is ending."""
+        self._letting_go = True
+
+    def force_flush(self, timeout_millis: int = 30000, /) -> bool:
+        """Write the windows that have ended. False if that took too long, or failed."""
+        if self.store is None:
+            return True
+        return self._worker.flush(timeout_millis / 1000) and not self._failing
+
+    def shutdown(self) -> None:
+        """End. Flush first: this does not wait."""
+        self._worker.stop(0)
+
+    def _write(self, *, everything: bool) -> None:
+        store = self.store
+        if store is None:
+            return
+        with self._lock:
+            self._waiting.extend(self._recorder.take_unwritten(everything=everything))
+            lost = len(self._waiting) - _MAX_KEPT
+            if lost > 0:
+                del self._waiting[:lost]
+                self._losses.add("latency_windows", "store_failed", lost)
+            batch = list(self._waiting)
+        if not batch:
+            return
+        try:
+            store.write_windows(batch)
+        except Exception as error:  # noqa: BLE001 - a database may fail in any way
+            if not self._failing:
+                _logger.warning(
+                    "latency windows could not be stored (%s); they are kept and tried again each minute",
+                    type(error).__name__,
+                )
+            self._failing = True
+            return
+        self._failing = False
+        with self._lock:
+            del self._waiting[: len(batch)]
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: list[LatencyWindow] = []
