@@ -46,6 +46,8 @@ class Service:
             "OTEL_SERVICE_NAME": "payments",
             "OTEL_TRACES_EXPORTER": "file",
             "MITA_OTEL_FILE": str(spans_file),
+            # Production keeps one healthy trace of ten; the demo shows them all.
+            "MITA_OTEL_SAMPLING__MODE": "always",
             # A span for each step of a request as well: production has them off, pictures are better with them.
             "MITA_OTEL_INSTRUMENTATION__FASTAPI_OPERATION_SPANS": "true",
         }

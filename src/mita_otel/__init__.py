@@ -55,11 +55,16 @@ if TYPE_CHECKING:
     from mita_otel.finance.trail import add_financial_breadcrumb
     from mita_otel.finance.transaction import FinancialContext
     from mita_otel.guide import performance_monitor, sentry_context_manager, sentry_service
+    from mita_otel.latency.kinds import PerformanceCategory
+    from mita_otel.performance_summary import get_performance_summary
     from mita_otel.policy import Policy, PolicyError, load_policy
+    from mita_otel.processors.breach_signal import BreachListener, BreachReport
     from mita_otel.processors.log_redaction import LogRedactionProcessor
     from mita_otel.processors.metric_redaction import RedactedMetricExporter
     from mita_otel.processors.propagation import RedactedPropagator
     from mita_otel.processors.redaction import RedactionProcessor
+    from mita_otel.processors.repeated_queries import RepeatedQueriesProcessor
+    from mita_otel.processors.tail_sampling import TailSampler
     from mita_otel.processors.threshold import ThresholdProcessor
     from mita_otel.redaction import BeforeSend, RedactingFilter, Redactor
     from mita_otel.sentry.exporter import SentrySpanExporter
@@ -72,6 +77,8 @@ __all__ = [
     "AuditEventType",
     "AuditOutcome",
     "BeforeSend",
+    "BreachListener",
+    "BreachReport",
     "ConfigurationError",
     "FinancialContext",
     "FinancialErrorCategory",
@@ -79,6 +86,7 @@ __all__ = [
     "FinancialSeverity",
     "LogRedactionProcessor",
     "MissingUserError",
+    "PerformanceCategory",
     "Policy",
     "PolicyError",
     "RedactedMetricExporter",
@@ -86,7 +94,9 @@ __all__ = [
     "RedactingFilter",
     "RedactionProcessor",
     "Redactor",
+    "RepeatedQueriesProcessor",
     "SentrySpanExporter",
+    "TailSampler",
     "Telemetry",
     "ThresholdProcessor",
     "UserContext",
@@ -104,6 +114,7 @@ __all__ = [
     "financial_operation_monitor",
     "financial_transaction_context",
     "get_audit_trail",
+    "get_performance_summary",
     "load_policy",
     "monitor_api_request",
     "monitor_financial_operation",
@@ -125,6 +136,8 @@ _HOMES = {
     "AuditEventType": "mita_otel.audit",
     "AuditOutcome": "mita_otel.audit",
     "BeforeSend": "mita_otel.redaction",
+    "BreachListener": "mita_otel.processors.breach_signal",
+    "BreachReport": "mita_otel.processors.breach_signal",
     "ConfigurationError": "mita_otel.errors",
     "FinancialContext": "mita_otel.finance.transaction",
     "FinancialErrorCategory": "mita_otel.finance.names",
@@ -132,6 +145,7 @@ _HOMES = {
     "FinancialSeverity": "mita_otel.finance.names",
     "LogRedactionProcessor": "mita_otel.processors.log_redaction",
     "MissingUserError": "mita_otel.finance.decorator",
+    "PerformanceCategory": "mita_otel.latency.kinds",
     "Policy": "mita_otel.policy",
     "PolicyError": "mita_otel.policy",
     "RedactedMetricExporter": "mita_otel.processors.metric_redaction",
@@ -139,7 +153,9 @@ _HOMES = {
     "RedactingFilter": "mita_otel.redaction",
     "RedactionProcessor": "mita_otel.processors.redaction",
     "Redactor": "mita_otel.redaction",
+    "RepeatedQueriesProcessor": "mita_otel.processors.repeated_queries",
     "SentrySpanExporter": "mita_otel.sentry.exporter",
+    "TailSampler": "mita_otel.processors.tail_sampling",
     "Telemetry": "mita_otel.telemetry",
     "ThresholdProcessor": "mita_otel.processors.threshold",
     "UserContext": "mita_otel.finance.people",
@@ -156,6 +172,7 @@ _HOMES = {
     "financial_operation_monitor": "mita_otel.finance.decorator",
     "financial_transaction_context": "mita_otel.finance.monitors",
     "get_audit_trail": "mita_otel.audit",
+    "get_performance_summary": "mita_otel.performance_summary",
     "load_policy": "mita_otel.policy",
     "monitor_api_request": "mita_otel.finance.api_request",
     "monitor_financial_operation": "mita_otel.finance.monitors",

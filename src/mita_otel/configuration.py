@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 
-from opentelemetry import propagate, trace
+from opentelemetry import propagate
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
 
-from mita_otel import _otel_compat, semconv
 from mita_otel import environment_variables as variables
+from mita_otel import semconv
 from mita_otel.audit.current import install as install_audit
 from mita_otel.audit.starting import start_audit
 from mita_otel.errors import ConfigurationError
@@ -30,13 +29,13 @@ from mita_otel.instrumentation.sqlalchemy import SQLAlchemyInstrumentation
 from mita_otel.instrumentation.threads import carry_context_into_threads
 from mita_otel.lifecycle import Lifecycle
 from mita_otel.other_signals import start_logs, start_metrics
+from mita_otel.performance import Performance
 from mita_otel.policy import Policy, PolicyError, default_policy, environment_name, salvage_policy
-from mita_otel.processors.guarded_provider import GuardedTracerProvider
 from mita_otel.processors.losses import Losses
-from mita_otel.processors.pipeline import Pipeline
 from mita_otel.processors.propagation import redact_propagation
 from mita_otel.redaction import Redactor
 from mita_otel.telemetry import Flushable, Telemetry
+from mita_otel.tracing import start_tracing
 from mita_otel.ways_out import WaysOut
 
 _logger = logging.getLogger("mita_otel")
@@ -98,6 +97,11 @@ def configure(
             telemetry = _inert(settings)
         _configured = (settings, telemetry)
         return telemetry
+
+
+def configured() -> Telemetry | None:
+    """Return the handle of the call of `configure` that took effect; None: there was none."""
+    return _configured[1] if _configured is not None else None
 
 
 def _inert(settings: _Settings) -> Telemetry:
@@ -189,11 +193,22 @@ def _build(settings: _Settings, strict: bool, env: Mapping[str, str]) -> Telemet
         if strict:
             raise ConfigurationError(problem)
         _logger.error("%s", problem)
-    provider, pipeline = _provide(policy, redactor, found.exporters, losses, resource)
-    _propagate(policy, ways_out)
+    tracing = start_tracing(
+        policy,
+        redactor,
+        found.exporters,
+        losses,
+        resource,
+        env,
+        enrich=enrich_span,
+        thin_out=not ways_out.only_stand_ins,
+    )
+    performance = Performance(policy.summary, tracing.measurements, tracing.sampling.rate)
+    _propagate(policy, ways_out, decided=not tracing.sampling.tail)
     redact_propagation(redactor)
     flushables: list[Flushable] = [
-        provider,
+        tracing.provider,
+        *performance.flushables,
         *start_metrics(resource, redactor),
         *start_logs(
             resource,
@@ -227,7 +242,9 @@ def _build(settings: _Settings, strict: bool, env: Mapping[str, str]) -> Telemet
         policy=policy,
         environment=settings.environment,
         redactor=redactor,
-        exporters=pipeline.exporters,
+        exporters=tracing.pipeline.exporters,
+        holding=[tracing.pipeline.sampler, tracing.measurements.writer],
+        performance=performance,
         losses=losses,
         flushables=flushables,
         applications=applications,
@@ -243,17 +260,24 @@ def _build(settings: _Settings, strict: bool, env: Mapping[str, str]) -> Telemet
         carry_context_into_threads()
     lifecycle.install()
     _logger.info(
-        "mita-otel %s: environment %s, exporters %s, fastapi %s",
+        "mita-otel %s: environment %s, exporters %s, sampling %s, fastapi %s",
         version("mita-otel"),
         settings.environment,
-        ", ".join(pipeline.exporters) or "none",
+        ", ".join(tracing.pipeline.exporters) or "none",
+        tracing.sampling.description,
         policy.instrumentation.fastapi,
     )
     return telemetry
 
 
-def _propagate(policy: Policy, ways_out: WaysOut) -> None:
-    """Add Sentry's headers to those that `OTEL_PROPAGATORS` names, if there is a Sentry exporter."""
+def _propagate(policy: Policy, ways_out: WaysOut, *, decided: bool) -> None:
+    """Add Sentry's headers to those that `OTEL_PROPAGATORS` names, if there is a Sentry exporter.
+
+    Args:
+        policy: Whether, and to whom.
+        ways_out: Has the exporter's sampling contexts.
+        decided: Whether it is known while a trace runs if it is kept.
+    """
     if ways_out.sentry_contexts is None or not policy.sentry.propagation.enabled:
         return
     from mita_otel.sentry.propagation import SentryPropagator
@@ -263,7 +287,7 @@ def _propagate(policy: Policy, ways_out: WaysOut) -> None:
             policy.sentry.propagation,
             propagate.get_global_textmap(),
             ways_out.sentry_contexts,
-            decided=lambda: policy.sampling.mode != "tail",
+            decided=lambda: decided,
         )
     )
 
@@ -271,56 +295,6 @@ def _propagate(policy: Policy, ways_out: WaysOut) -> None:
 def _end(lifecycle: Lifecycle) -> None:
     lifecycle.remove()
     install_finance(None)
-
-
-def _provide(
-    policy: Policy,
-    redactor: Redactor,
-    exporters: list[tuple[str, SpanExporter]],
-    losses: Losses,
-    resource: Resource,
-) -> tuple[TracerProvider, Pipeline]:
-    """Return the provider with our chain in it: a new one, or the host's, joined."""
-    current = trace.get_tracer_provider()
-    if isinstance(current, trace.ProxyTracerProvider):
-        pipeline = Pipeline(policy, redactor, exporters, losses, enrich=enrich_span)
-        provider: TracerProvider = GuardedTracerProvider(
-            pipeline.first,
-            pipeline.fan_out,
-            resource=resource,
-            sampler=_otel_compat.sampler_from_environment(),
-            id_generator=_otel_compat.id_generator_from_environment(),
-        )
-        trace.set_tracer_provider(provider)
-        return provider, pipeline
-    joined = _otel_compat.unwrap_provider(current)
-    if joined is None:
-        raise ConfigurationError(
-            f"a TracerProvider of type {type(current).__module__}.{type(current).__qualname__} is set already, and "
-            "it is not the OpenTelemetry SDK's: its spans cannot be redacted. Call configure() before it is set"
-        )
-    return joined, _join(joined, policy, redactor, exporters, losses)
-
-
-def _join(
-    provider: TracerProvider,
-    policy: Policy,
-    redactor: Redactor,
-    exporters: list[tuple[str, SpanExporter]],
-    losses: Losses,
-) -> Pipeline:
-    pipelines: list[Pipeline] = []
-
-    def build(present: tuple[SpanProcessor, ...]) -> SpanProcessor:
-        pipelines.append(Pipeline(policy, redactor, exporters, losses, present, enrich_span))
-        return pipelines[0].first
-
-    _otel_compat.put_in_front(provider, build, lambda processor: pipelines[0].fan_out.add(processor))
-    _logger.warning(
-        "joined the TracerProvider that was set already: its %d processors now get marked and redacted spans",
-        len(pipelines[0].fan_out.processors) - len(exporters),
-    )
-    return pipelines[0]
 
 
 def _resource(settings: _Settings, env: Mapping[str, str]) -> Resource:

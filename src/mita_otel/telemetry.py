@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from opentelemetry.sdk.trace.export import SpanExporter
 
+from mita_otel.performance import Performance
 from mita_otel.policy import Policy
 from mita_otel.processors.export_queue import HoldsBack
 from mita_otel.processors.losses import Losses
@@ -50,6 +51,8 @@ class Telemetry:
         applications: Instruments | None = None,
         engines: Instruments | None = None,
         on_shutdown: Callable[[], None] | None = None,
+        holding: Iterable[HoldsBack | None] = (),
+        performance: Performance | None = None,
     ) -> None:
         self.policy = policy
         """The effective policy."""
@@ -59,6 +62,10 @@ class Telemetry:
         """The redactor that everything passes."""
         self.exporters = exporters
         """The exporters by name."""
+        self.performance = performance
+        """Summaries, burn rates and breaches. None: telemetry is off."""
+        held = [one for one in exporters.values() if isinstance(one, HoldsBack)]
+        self._holding: tuple[HoldsBack, ...] = (*(one for one in holding if one is not None), *held)
         self._losses = losses
         self._flushables = tuple(flushables)
         self._applications = applications
@@ -90,10 +97,9 @@ class Telemetry:
         return flushed
 
     def finish(self, timeout_s: float) -> bool:
-        """Flush as `flush` does, and what exporters hold back for its trace's end as well: there may be no later."""
-        for exporter in self.exporters.values():
-            if isinstance(exporter, HoldsBack):
-                exporter.let_go()
+        """Flush as `flush` does, and what is held back for its trace's end as well: there may be no later."""
+        for one in self._holding:
+            one.let_go()
         return self.flush(timeout_s)
 
     def shutdown(self, timeout_s: float | None = None) -> bool:

@@ -58,6 +58,8 @@ class WaysOut:
         """Take log records that are errors: the exporters' that can show one."""
         self.log_exporters: list[tuple[str, LogRecordExporter]] = []
         """Names and exporters of log records, beside those that `OTEL_LOGS_EXPORTER` names."""
+        self.only_stand_ins = False
+        """Whether nothing but what stands in for Sentry is open: traces are for the person at the terminal."""
         self.sentry_contexts: SamplingContexts | None = None
         """Sentry's sampling contexts by trace, if there is a Sentry exporter."""
 
@@ -76,6 +78,7 @@ class WaysOut:
             present = {name for name, _ in found.exporters}
             instead = [name for name in self._policy.export.without_dsn if name not in present]
             stand_in = find_exporters(instead, makers)
+            self.only_stand_ins = bool(stand_in.exporters) and not found.exporters
             found.exporters.extend(stand_in.exporters)
             found.problems.extend(stand_in.problems)
         return found

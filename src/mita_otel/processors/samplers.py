@@ -31,6 +31,8 @@ class SamplerChoice:
     """Whether a `TailSampler` decides when a trace has ended."""
     rate: float
     """The share of spans that limits, metrics and summaries see."""
+    description: str
+    """For people, as in `tail 0.1`."""
 
 
 def choose_sampler(policy: SamplingPolicy, from_environment: Sampler | None) -> SamplerChoice:
@@ -41,12 +43,14 @@ def choose_sampler(policy: SamplingPolicy, from_environment: Sampler | None) -> 
         from_environment: What `OTEL_TRACES_SAMPLER` names. It keeps its meaning: what it samples is kept.
     """
     if from_environment is not None:
-        return SamplerChoice(from_environment, tail=False, rate=rate_of(from_environment))
+        description = f"by OTEL_TRACES_SAMPLER ({from_environment.get_description()})"
+        return SamplerChoice(from_environment, False, rate_of(from_environment), description)
     if policy.mode == "tail":
-        return SamplerChoice(RecordEverything(), tail=True, rate=1.0)
+        return SamplerChoice(RecordEverything(), True, 1.0, f"tail {policy.ratio:g}")
     if policy.mode == "head":
-        return SamplerChoice(ParentBased(RatedSampler(policy.ratio)), tail=False, rate=policy.ratio)
-    return SamplerChoice(ParentBased(ALWAYS_ON), tail=False, rate=1.0)
+        sampler = ParentBased(RatedSampler(policy.ratio))
+        return SamplerChoice(sampler, False, policy.ratio, f"head {policy.ratio:g}")
+    return SamplerChoice(ParentBased(ALWAYS_ON), False, 1.0, "always")
 
 
 def rate_of(sampler: Sampler) -> float:

@@ -1,0 +1,112 @@
+"""What can be asked about how fast the service is: summaries, burn rates, and who is told of a breach."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from mita_otel.latency.burn import BurnRate
+from mita_otel.latency.kinds import PerformanceCategory
+from mita_otel.latency.summary import Coverage, summarise
+from mita_otel.latency.window import LatencyWindow, WindowStore
+from mita_otel.policy.summary import SummaryPolicy
+from mita_otel.processors.breach_signal import BreachListener, BreachSignal
+from mita_otel.processors.measurements import Measurements
+from mita_otel.processors.window_writer import WindowWriter
+
+_HOUR_S = 3600
+
+
+class Performance:
+    """How fast the service is; thread-safe.
+
+    Args:
+        policy: How far back this process remembers.
+        measurements: What is counted of every span.
+        sample_rate: The share of spans that is counted at all.
+        clock: Seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        policy: SummaryPolicy,
+        measurements: Measurements,
+        sample_rate: float,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._policy = policy
+        self._measurements = measurements
+        self._sample_rate = sample_rate
+        self._clock = clock
+
+    def summary(
+        self, last_hours: float = 1, category: PerformanceCategory | str | None = None
+    ) -> dict[str, Any]:
+        """Return the performance summary of the last hours; see `mita_otel.get_performance_summary`.
+
+        Args:
+            last_hours: Hours to look back on.
+            category: One category alone. None: all.
+
+        Raises:
+            ValueError: `last_hours` is not above 0, or there is no such category.
+        """
+        kind = checked(last_hours, category)
+        end_s = self._clock()
+        windows, is_shared = self._windows(end_s - last_hours * _HOUR_S)
+        chosen = [one for one in windows if kind is None or one.kind == kind]
+        coverage = Coverage(
+            # A window may have begun before: what is in it is told as well.
+            start_s=min([end_s - last_hours * _HOUR_S, *(one.start_s for one in chosen)]),
+            end_s=end_s,
+            scope="all_workers" if is_shared else "process",
+            sample_rate=self._sample_rate,
+            relative_error=self._policy.relative_error,
+        )
+        return summarise(chosen, coverage)
+
+    def burn_rates(self) -> list[BurnRate]:
+        """Return how fast each limit's error budget goes, by rule and pair of windows; of this process."""
+        return self._measurements.ledger.burn_rates()
+
+    def on_breach(self, listener: BreachListener) -> None:
+        """Tell a listener of every breach from now on, on a thread of its own."""
+        self._measurements.signal.subscribe(listener)
+
+    def keep_windows(self, store: WindowStore) -> None:
+        """Write each minute's windows to a store, and read summaries from it: they are of all workers then."""
+        self._measurements.writer.attach(store)
+
+    @property
+    def flushables(self) -> tuple[WindowWriter, BreachSignal]:
+        """What has to be flushed and shut down with the rest."""
+        return (self._measurements.writer, self._measurements.signal)
+
+    def _windows(self, since_s: float) -> tuple[list[LatencyWindow], bool]:
+        """Return the windows since then, and whether they are of all workers."""
+        writer = self._measurements.writer
+        if writer.store is None:
+            return self._measurements.recorder.windows(since_s), False
+        # Before the store is read: a window that is written meanwhile is there twice rather than not at all.
+        pending = [one for one in writer.pending() if one.start_s + one.length_s > since_s]
+        first_s = since_s - since_s % 60
+        return [*writer.store.read_windows(first_s, self._clock() + 60), *pending], True
+
+
+def checked(last_hours: float, category: PerformanceCategory | str | None) -> str | None:
+    """Return the category's name, or None for all.
+
+    Raises:
+        ValueError: `last_hours` is not above 0, or there is no such category.
+    """
+    if not last_hours > 0:
+        raise ValueError(f"last_hours is {last_hours!r}; it has to be above 0")
+    if category is None:
+        return None
+    try:
+        return PerformanceCategory(category).value
+    except ValueError:
+        known = ", ".join(one.value for one in PerformanceCategory)
+        raise ValueError(f"there is no category {category!r}; known: {known}") from None
