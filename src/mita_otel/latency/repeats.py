@@ -14,9 +14,8 @@ _MAX_STATEMENTS: Final = 100
 
 # Comments may hold a trace's id; literals and the number of placeholders in a list differ from call to call.
 _VARYING: Final = re.compile(
-    r"(?P<comment>--[^\n]*|/\*(?:[^*]++|\*(?!/))*+(?:\*/)?)"
-    r"|(?P<value>'[^']*+(?:'|\Z)|%\(\w++\)s|%s|\$\d++|(?<![:\w]):\w++|(?<![\w?])\?|(?<![\w$.])\d[\w.]*+)"
-    r"|(?P<space>\s++)"
+    r"(?P<gap>(?:\s++|--[^\n]*+|/\*(?:[^*]++|\*(?!/))*+(?:\*/)?)++)"
+    r"|(?P<value>'(?:[^']++|'')*+'?|%\(\w++\)s|%s|\$\d++|(?<![:\w]):\w++|(?<![\w?])\?|(?<![\w$.])\d[\w.]*+)"
 )
 _TRANSACTION: Final = frozenset({"BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "END"})
 _LIST: Final = re.compile(r"\?(?:\s?,\s?\?)++")

@@ -54,7 +54,7 @@ def randomness_of(trace_id: int, member: str | None = None) -> Randomness:
 
     Args:
         trace_id: The trace's id.
-        member: The tracestate's `ot` member, as in `th:e6666666666668;rv:0123456789abcd`. What cannot be read in
+        member: The tracestate's `ot` member, as in `th:e6666666666666;rv:0123456789abcd`. What cannot be read in
             it is ignored.
     """
     value, threshold = trace_id & _MASK, 0

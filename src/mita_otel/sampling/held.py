@@ -138,15 +138,14 @@ class HeldTraces(Generic[T]):
             yield from self._decide(arrival.trace_id, trace, now_s)
 
     def _late(self, arrival: Arrival[T], decision: Decision, now_s: float) -> Iterator[Kept[T]]:
-        """Treat a span as its trace was; one that is slow or failed changes the decision."""
-        if decision.reason not in ("breach", "error") and arrival.flaw is not None:
+        """Treat a span as its trace was, unless it is slow or failed, or a rule keeps it."""
+        if self._changes(arrival, decision):
             self._decisions.pop(arrival.trace_id)
             trace = self._lingering.pop(arrival.trace_id, None) or _Trace(
                 Clues(arrival.randomness), now_s, []
             )
-            trace.clues = trace.clues.joined(arrival.flaw, None)
+            trace.clues = trace.clues.joined(arrival.flaw, arrival.match)
             self._hold(trace, arrival)
-            self._waiting[arrival.trace_id] = trace
             yield from self._decide(arrival.trace_id, trace, now_s, counted=decision.kept)
         elif decision.kept:
             self.spans[True] += 1
@@ -157,6 +156,13 @@ class HeldTraces(Generic[T]):
             self._lingering.move_to_end(arrival.trace_id)
         else:
             self.spans[False] += 1
+
+    def _changes(self, arrival: Arrival[T], decision: Decision) -> bool:
+        if arrival.flaw is not None:
+            return decision.reason not in ("breach", "error")
+        if arrival.match is None or decision.kept or decision.reason == "caller":
+            return False
+        return decide(Clues(arrival.randomness, match=arrival.match), self._policy.ratio).kept
 
     def _decide(
         self, trace_id: int, trace: _Trace[T], now_s: float, *, counted: bool = False

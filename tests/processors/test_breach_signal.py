@@ -1,0 +1,85 @@
+"""Listeners hear of every breach, on a thread of their own; a slow or failing one harms nobody."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from mita_otel.processors.breach_signal import BreachReport, BreachSignal
+from mita_otel.processors.losses import Losses
+
+REPORT = BreachReport("api", "api.methods.GET", "GET /a", 500, 600, 1.0, "a" * 32, "b" * 16)
+
+
+class Listening:
+    def __init__(self) -> None:
+        self.heard: list[BreachReport] = []
+        self.threads: set[str] = set()
+
+    def on_breach(self, report: BreachReport, /) -> None:
+        self.threads.add(threading.current_thread().name)
+        self.heard.append(report)
+
+
+def test_every_listener_hears_every_report_on_a_thread_of_its_own() -> None:
+    signal, one, other = BreachSignal(Losses(cool_down_s=60)), Listening(), Listening()
+    signal.send(REPORT)
+    signal.subscribe(one)
+    signal.send(REPORT)
+    signal.subscribe(other)
+    assert signal.force_flush(5000)
+    signal.send(REPORT)
+    assert signal.force_flush(5000)
+    signal.unsubscribe(one)
+    signal.send(REPORT)
+    assert signal.force_flush(5000)
+    assert len(other.heard) >= 2 and len(one.heard) == 2
+    assert one.threads == {"mita-otel-breaches"}
+    signal.shutdown()
+
+
+def test_a_listener_that_fails_is_reported_once_and_the_others_still_hear(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Failing:
+        def on_breach(self, report: BreachReport, /) -> None:
+            raise RuntimeError("no")
+
+    signal, one = BreachSignal(Losses(cool_down_s=60)), Listening()
+    signal.subscribe(Failing())
+    signal.subscribe(one)
+    for _ in range(3):
+        signal.send(REPORT)
+    assert signal.force_flush(5000)
+    assert len(one.heard) == 3
+    assert caplog.text.count("breach listener Failing failed") == 1
+    signal.shutdown()
+
+
+def test_a_listener_that_hangs_holds_up_nobody_and_what_does_not_fit_is_counted() -> None:
+    release, entered = threading.Event(), threading.Event()
+
+    class Hanging:
+        def on_breach(self, report: BreachReport, /) -> None:
+            entered.set()
+            release.wait(60)
+
+    losses = Losses(cool_down_s=60)
+    signal = BreachSignal(losses)
+    signal.subscribe(Hanging())
+    signal.send(REPORT)
+    assert entered.wait(10)
+    for _ in range(1500):
+        signal.send(REPORT)
+    assert losses.counts()["breach_listeners", "queue_full"] >= 500
+    assert signal.force_flush(10) is False
+    release.set()
+    signal.shutdown()
+
+
+def test_without_a_listener_nothing_runs() -> None:
+    signal = BreachSignal(Losses(cool_down_s=60))
+    signal.send(REPORT)
+    assert signal.force_flush(0)
+    assert "mita-otel-breaches" not in {thread.name for thread in threading.enumerate()}
