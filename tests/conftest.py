@@ -54,6 +54,8 @@ def isolated_telemetry() -> Iterator[None]:
             patch.setattr(module, name, None)
             patch.setattr(module, f"{name}_SET_ONCE", Once())
         patch.setattr(propagate, "_HTTP_TEXT_FORMAT", propagate.get_global_textmap())
+        # Instruments made before there is a provider wait here for one: not those of other tests.
+        patch.setattr(metrics, "_PROXY_METER_PROVIDER", metrics._ProxyMeterProvider())
         patch.setattr(configuration, "_configured", None)
         patch.setattr(configuration, "_warned", set())
         patch.setattr(current, "_installed", None)

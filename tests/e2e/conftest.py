@@ -37,7 +37,7 @@ def start_service(app_folder: Path) -> Iterator[StartService]:
     """Start the plain service (or the one in `folder`); what still runs at the end is killed."""
     started: list[Service] = []
 
-    def start(env: dict[str, str] | None = None, folder: Path | None = None, **options: Any) -> Service:
+    def start(env: dict[str, Any] | None = None, folder: Path | None = None, **options: Any) -> Service:
         service = Service(folder or app_folder, env, **options)
         started.append(service)
         return service

@@ -42,7 +42,12 @@ class Ran:
 
 
 def run_script(
-    code: str, folder: Path, env: Mapping[str, str] | None = None, *, timeout: float = 60, check: bool = True
+    code: str,
+    folder: Path,
+    env: Mapping[str, str | None] | None = None,
+    *,
+    timeout: float = 60,
+    check: bool = True,
 ) -> Ran:
     """Run the code (which may call `answer(value)`) in `folder`; fails if it does, unless `check` is False."""
     done = subprocess.run(

@@ -38,17 +38,18 @@ _PORT = re.compile(r"(?:running on|Listening at:) http://127\.0\.0\.1:(\d+)")
 _STARTED = "Application startup complete"
 
 
-def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+def clean_environment(extra: Mapping[str, str | None] | None = None) -> dict[str, str]:
     """Return this process's environment without any setting of telemetry, plus `extra`.
 
-    Every trace is kept, unless `extra` says otherwise: production's default would drop nine of ten.
+    Every trace is kept, unless `extra` says otherwise (None: as if it were not set): production's default would
+    drop nine of ten.
     """
     ours = ("OTEL_", "MITA_", "SENTRY_", "ENVIRONMENT", "PYTEST_", "PYTHONPATH", "PYTHONWARNINGS")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     kept["PYTHONUNBUFFERED"] = "1"
     kept["MITA_OTEL_SAMPLING__MODE"] = "always"
     kept["PATH"] = f"{BIN}{os.pathsep}{kept.get('PATH', '')}"
-    return {**kept, **(extra or {})}
+    return {name: value for name, value in {**kept, **(extra or {})}.items() if value is not None}
 
 
 class Output:
@@ -94,7 +95,7 @@ class Service:
     def __init__(
         self,
         folder: Path,
-        env: Mapping[str, str] | None = None,
+        env: Mapping[str, str | None] | None = None,
         *,
         launcher: Launcher = "single",
         instrument: bool = True,

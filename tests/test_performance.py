@@ -1,0 +1,201 @@
+"""Summaries of one process and of several workers; burn rates; what may be asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import SpanKind
+
+import mita_otel
+from mita_otel import PerformanceCategory, get_performance_summary
+from mita_otel.latency.window import LatencyWindow
+from mita_otel.performance import Performance
+from mita_otel.policy import default_policy
+from mita_otel.processors.hand_off import HandOff
+from mita_otel.processors.losses import Losses
+from mita_otel.processors.measurements import Measurements
+from mita_otel.processors.pipeline import Pipeline
+from mita_otel.redaction import Redactor
+
+POLICY = default_policy()
+START = 10**18
+REQUEST = {"http.request.method": "GET", "http.route": "/a"}
+NOW_S = 1_800_000_000.0
+
+
+class Store:
+    """What part 6 does with a database, in memory."""
+
+    def __init__(self) -> None:
+        self.windows: list[LatencyWindow] = []
+
+    def write_windows(self, windows: Iterable[LatencyWindow], /) -> None:
+        self.windows.extend(windows)
+
+    def read_windows(self, start_s: float, end_s: float, /) -> Iterable[LatencyWindow]:
+        return [one for one in self.windows if start_s <= one.start_s < end_s]
+
+
+class Worker:
+    """A process's worth of telemetry."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        losses = Losses(cool_down_s=60)
+        redactor = Redactor(POLICY.redaction)
+        self.measurements = Measurements(
+            POLICY, redactor.text, losses, tail=True, metrics_active=lambda: False, env={}, clock=clock
+        )
+        self.pipeline = Pipeline(POLICY, redactor, [], losses, self.measurements, tail=True)
+        self.performance = Performance(POLICY.summary, self.measurements, 1.0, clock=clock)
+        self.provider = TracerProvider(shutdown_on_exit=False)
+        self.provider.add_span_processor(self.pipeline.first)
+
+    def span(self, duration_ms: float, attributes: dict[str, Any] = REQUEST) -> None:
+        kind = SpanKind.SERVER if "http.request.method" in attributes else SpanKind.INTERNAL
+        span = self.provider.get_tracer("t").start_span(
+            "x", kind=kind, attributes=attributes, start_time=START
+        )
+        span.end(START + int(duration_ms * 1e6))
+
+    def flush(self) -> None:
+        assert self.provider.force_flush(5000)
+        assert self.measurements.writer.force_flush(5000)
+
+
+class Clock:
+    now_s = NOW_S
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def worker() -> Any:
+    worker = Worker(Clock())
+    yield worker
+    worker.provider.shutdown()
+
+
+def test_every_span_counts_whatever_is_sampled_away(worker: Worker) -> None:
+    for _ in range(200):
+        worker.span(10)
+    worker.span(600)
+    worker.flush()
+    summary = worker.performance.summary()
+    assert (summary["scope"], summary["count"], summary["breaches"]) == ("process", 201, 1)
+    assert summary["sample_rate"] == 1.0
+    operation = summary["categories"]["api"]["operations"]["GET /a"]
+    assert (operation["rule"], operation["limit_ms"]) == ("api.methods.GET", 500)
+    assert summary["slowest"][0]["duration_ms"] == 600
+    sampler = worker.pipeline.sampler
+    assert sampler is not None and sampler.held.spans[True] < 100
+
+
+def test_one_category_alone(worker: Worker) -> None:
+    worker.span(10)
+    worker.span(10, {"mita.operation": "payment_processing"})
+    worker.flush()
+    for category in (PerformanceCategory.FINANCIAL, "financial"):
+        summary = worker.performance.summary(1, category)
+        assert list(summary["categories"]) == ["financial"]
+        assert summary["count"] == 1
+
+
+def test_an_operations_name_is_redacted_before_it_is_shown(worker: Worker) -> None:
+    heard: list[mita_otel.BreachReport] = []
+
+    class Listener:
+        def on_breach(self, report: mita_otel.BreachReport, /) -> None:
+            heard.append(report)
+
+    worker.performance.on_breach(Listener())
+    worker.span(
+        9000, {"mita.operation": "pay 4111111111111111", "mita.operation.category": "payment_processing"}
+    )
+    worker.flush()
+    assert worker.measurements.signal.force_flush(5000)
+    assert "4111111111111111" not in str(worker.performance.summary())
+    [report] = heard
+    assert "4111111111111111" not in str(report)
+    assert (report.kind, report.rule, report.limit, report.value) == (
+        "financial",
+        "financial.payment_processing",
+        1200,
+        9000,
+    )
+
+
+def test_with_a_store_a_summary_is_of_all_workers_and_counts_nothing_twice() -> None:
+    clock, store = Clock(), Store()
+    workers = [Worker(clock) for _ in range(3)]
+    for one in workers:
+        one.performance.keep_windows(store)
+    for minute in range(3):
+        for number, one in enumerate(workers):
+            for _ in range(number + 1):
+                one.span(100 * (minute + 1))
+            one.flush()
+        clock.now_s += 60
+    for one in workers:
+        one.flush()
+    workers[0].span(5)
+    workers[0].flush()
+    summary = workers[0].performance.summary(1)
+    assert (summary["scope"], summary["count"]) == ("all_workers", 19)
+    assert summary["max_ms"] == 300
+    assert workers[1].performance.summary(1)["count"] == 18, "the others' present minute comes with its end"
+    for one in workers:
+        one.provider.shutdown()
+
+
+def test_burn_rates_come_by_rule_and_window(worker: Worker) -> None:
+    for duration_ms in (10, 10, 10, 600):
+        worker.span(duration_ms)
+    worker.flush()
+    rates = worker.performance.burn_rates()
+    assert {(one.rule, one.window) for one in rates} == {
+        ("api.methods.GET", name) for name in ("fast", "medium", "slow")
+    }
+    assert rates[0].long_rate == pytest.approx(25)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((0,), "has to be above 0"),
+        ((float("nan"),), "has to be above 0"),
+        ((1, "speed"), "known: api, financial"),
+    ],
+)
+def test_a_wrong_question_is_answered_with_what_may_be_asked(arguments: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        get_performance_summary(*arguments)
+
+
+@pytest.mark.usefixtures("isolated_telemetry")
+def test_without_configure_a_summary_is_empty_and_with_it_it_is_not() -> None:
+    assert get_performance_summary()["count"] == 0
+    telemetry = mita_otel.configure(exporters=["none"])
+    from opentelemetry import trace
+
+    with trace.get_tracer("t").start_as_current_span(
+        "x", attributes={"mita.operation": "budget_calculation"}
+    ):
+        pass
+    assert telemetry.flush(5)
+    summary = get_performance_summary(1, PerformanceCategory.FINANCIAL)
+    assert list(summary["categories"]["financial"]["operations"]) == ["budget_calculation"]
+
+
+def test_a_pipeline_without_tail_sampling_passes_everything_on() -> None:
+    losses = Losses(cool_down_s=60)
+    redactor = Redactor(POLICY.redaction)
+    measurements = Measurements(
+        POLICY, redactor.text, losses, tail=False, metrics_active=lambda: False, env={}
+    )
+    pipeline = Pipeline(POLICY, redactor, [], losses, measurements, tail=False)
+    assert pipeline.sampler is None
+    assert isinstance(pipeline.first, HandOff)
