@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         capture_security_error,
         capture_transaction_error,
     )
+    from mita_otel.finance.hand_over import context_to_carry, continue_context
     from mita_otel.finance.middleware import FinancialSentryMiddleware
     from mita_otel.finance.monitors import (
         financial_transaction_context,
@@ -111,6 +112,8 @@ __all__ = [
     "capture_transaction_error",
     "clear_user",
     "configure",
+    "context_to_carry",
+    "continue_context",
     "financial_operation_monitor",
     "financial_transaction_context",
     "get_audit_trail",
@@ -169,6 +172,8 @@ _HOMES = {
     "capture_transaction_error": "mita_otel.finance.errors",
     "clear_user": "mita_otel.finance.contexts",
     "configure": "mita_otel.configuration",
+    "context_to_carry": "mita_otel.finance.hand_over",
+    "continue_context": "mita_otel.finance.hand_over",
     "financial_operation_monitor": "mita_otel.finance.decorator",
     "financial_transaction_context": "mita_otel.finance.monitors",
     "get_audit_trail": "mita_otel.audit",

@@ -129,8 +129,8 @@ def local_facts(within: Context | None = None) -> Facts:
     return NOTHING if shared is None else shared.alone
 
 
-def enter_request(shared: Shared) -> Token[Shared | None]:
-    """Serve a request from here on, until `leave_request`."""
+def enter_request(shared: Shared | None) -> Token[Shared | None]:
+    """Serve a request from here on, until `leave_request`; None: no request at all."""
     return _request.set(shared)
 
 
