@@ -72,7 +72,7 @@ def capture(report: Report, runtime: FinanceRuntime) -> EventId:
     )
     send(happening, runtime)
     runtime.errors.add(1, {"category": category, "severity": severity.value})
-    runtime.tell_audit(signal(happening, runtime, kind="error", name=category, outcome="failure"))
+    runtime.tell_audit(lambda: signal(happening, runtime, kind="error", name=category, outcome="failure"))
     return event_id
 
 
@@ -81,17 +81,17 @@ def facts_for(report: Report, runtime: FinanceRuntime) -> Facts:
     facts = known_facts()
     scope = scope_of(report.request) if report.request is not None else None
     if facts.shared is None and scope is not None:
-        facts = replace(facts, shared=request_state(scope) or RequestState(scope, runtime))
+        facts = facts.but(shared=request_state(scope) or RequestState(scope, runtime))
     if facts.shared is not None:
         facts.shared.settle()
         facts = facts.over(facts.shared.facts)
     if report.user_id is not None:
-        facts = replace(facts, user=same_user(facts.user, report.user_id))
+        facts = facts.but(user=same_user(facts.user, report.user_id))
     if report.transaction_id is not None or report.amount is not None or report.currency is not None:
         transaction = same_transaction(
             facts.transaction, report.transaction_id, report.amount, report.currency
         )
-        facts = replace(facts, transaction=transaction)
+        facts = facts.but(transaction=transaction)
     return facts
 
 

@@ -12,18 +12,12 @@ from mita_otel.policy.finance import BaggagePolicy
 
 def carry(facts: Facts, within: Context, policy: BaggagePolicy) -> Context:
     """Return the context with the baggage that the policy allows of these facts."""
-    if not policy.send:
-        return within
-    known = facts.over(facts.shared.facts) if facts.shared is not None else facts
-    user = known.user.attributes() if known.user is not None else {}
-    values = {
-        **user,
-        semconv.TRANSACTION_ID: known.transaction.id if known.transaction is not None else None,
-        semconv.OPERATION: known.operation,
-        semconv.REQUEST_ID: known.request_id,
-    }
+    known, shared = facts.attributes, facts.shared
     for name in policy.send:
-        value = values.get(name)
+        attribute = semconv.OPERATION_PART_OF if name == semconv.OPERATION else name
+        value = known.get(attribute)
+        if value is None and shared is not None:
+            value = shared.facts.attributes.get(attribute)
         if (
             value is not None
             and len(value) <= policy.max_length

@@ -133,7 +133,9 @@ def _report_compliance(runtime: FinanceRuntime, compliance: Mapping[str, Any]) -
         send(happening, runtime)
         runtime.errors.add(1, {"category": category, "severity": happening.severity.value})
     runtime.tell_audit(
-        signal(happening, runtime, kind="compliance", name=regulation, outcome=status, details=compliance)
+        lambda: signal(
+            happening, runtime, kind="compliance", name=regulation, outcome=status, details=compliance
+        )
     )
     return event_id
 

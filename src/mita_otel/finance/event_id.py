@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Generator
 from typing import Any
+from uuid import uuid4
 
 
 class EventId(str):
@@ -22,7 +22,7 @@ class EventId(str):
     @classmethod
     def new(cls) -> EventId:
         """Return an id that nobody else has."""
-        return cls(uuid.uuid4().hex)
+        return cls(uuid4().hex)
 
 
 NOTHING = EventId("")

@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Mapping
 from contextvars import ContextVar, Token
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, Final
 
@@ -25,6 +25,13 @@ from mita_otel.finance.transaction import FinancialContext
 
 Breadcrumb = Mapping[str, Any]
 """timestamp (seconds since the epoch), message, category, level, data."""
+
+
+_COMPLIANCE: Final = {
+    "regulation": semconv.COMPLIANCE_REGULATION,
+    "requirement": semconv.COMPLIANCE_REQUIREMENT,
+    "status": semconv.COMPLIANCE_STATUS,
+}
 
 
 @dataclass(frozen=True)
@@ -50,20 +57,31 @@ class Facts:
     @cached_property
     def attributes(self) -> dict[str, Any]:
         """What every span below shows of these facts."""
+        # Written out: every request and every operation comes by here.
         found: dict[str, Any] = self.user.attributes() if self.user is not None else {}
-        compliance = self.compliance or {}
-        optional = {
-            semconv.TRANSACTION_ID: self.transaction.id if self.transaction is not None else None,
-            semconv.OPERATION_PART_OF: self.operation,
-            semconv.COMPLIANCE_REGULATION: compliance.get("regulation"),
-            semconv.COMPLIANCE_REQUIREMENT: compliance.get("requirement"),
-            semconv.COMPLIANCE_STATUS: compliance.get("status"),
-            semconv.SECURITY_EVENT_TYPE: self.security.get("event_type") if self.security else None,
-            semconv.PCI_SCOPE: self.pci,
-            semconv.REQUEST_ID: self.request_id,
-        }
-        found.update({name: value for name, value in optional.items() if value is not None})
+        if self.transaction is not None and self.transaction.transaction_id is not None:
+            found[semconv.TRANSACTION_ID] = str(self.transaction.transaction_id)
+        if self.operation is not None:
+            found[semconv.OPERATION_PART_OF] = self.operation
+        if self.compliance is not None:
+            found.update(
+                {_COMPLIANCE[name]: self.compliance[name] for name in _COMPLIANCE if name in self.compliance}
+            )
+        if self.security is not None:
+            found[semconv.SECURITY_EVENT_TYPE] = self.security["event_type"]
+        if self.pci is not None:
+            found[semconv.PCI_SCOPE] = self.pci
+        if self.request_id is not None:
+            found[semconv.REQUEST_ID] = self.request_id
         return found
+
+    def but(self, **news: Any) -> Facts:
+        """Return these facts with some of them new: `dataclasses.replace` in a tenth of its time."""
+        facts = object.__new__(Facts)
+        facts.__dict__.update(self.__dict__)
+        facts.__dict__.pop("attributes", None)
+        facts.__dict__.update(news)
+        return facts
 
     def over(self, base: Facts) -> Facts:
         """Return these facts, and those of `base` where these are None."""
@@ -72,7 +90,7 @@ class Facts:
             for name in _MERGED
             if getattr(self, name) is None and getattr(base, name)
         }
-        return replace(self, **missing) if missing else self
+        return self.but(**missing) if missing else self
 
 
 class Shared:
@@ -87,17 +105,20 @@ class Shared:
     def __init__(self, facts: Facts, max_breadcrumbs: int, server_span: trace.Span | None = None) -> None:
         self.facts = facts
         """What is known of the whole request. Replaced by `know`, never changed."""
-        self.alone = Facts(shared=self)
-        """What is known where nothing but the request is."""
         self._lock = threading.Lock()
         self.breadcrumbs: deque[Breadcrumb] = deque(maxlen=max_breadcrumbs)
         self.server_span = server_span
         """The request's span; it may begin later than the middleware."""
 
+    @property
+    def alone(self) -> Facts:
+        """What is known where nothing but the request is."""
+        return NOTHING.but(shared=self)
+
     def know(self, **news: Any) -> None:
         """Know more of the whole request, from any of its threads."""
         with self._lock:
-            self.facts = replace(self.facts, **news)
+            self.facts = self.facts.but(**news)
 
     def look(self) -> None:
         """Find out what has become known since the last look. Called often."""
@@ -173,7 +194,7 @@ def with_facts(facts: Facts, base: Context | None = None) -> Context:
 
 def learn(**news: Any) -> Facts:
     """Know more from here on, until the enclosing span or operation ends; in a request, until that ends."""
-    facts = replace(local_facts(), **news)
+    facts = local_facts().but(**news)
     if facts.shared is not None:
         facts.shared.know(**news)
     context.attach(with_facts(facts))

@@ -72,8 +72,8 @@ class _Served:
 
     async def run(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         scope[SCOPE_KEY] = self._state
-        facts = self._state.alone
-        token = context.attach(carry(facts, with_facts(facts), self._runtime.policy.baggage))
+        known = carry(self._state.facts, with_facts(self._state.alone), self._runtime.policy.baggage)
+        token = context.attach(known)
         request_token = enter_request(self._state)
         try:
             await self._see_user()
@@ -87,6 +87,7 @@ class _Served:
             self._mark()
             leave_request(request_token)
             context.detach(token)
+            scope.pop(SCOPE_KEY, None)  # a cycle, which would keep both until the garbage collector comes
 
     def _capture(self, error: Exception) -> None:
         if outcome_of(error, self._runtime) == "failure":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from contextvars import Token
-from dataclasses import replace
 from enum import Enum
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -142,14 +141,14 @@ class FinancialOperation(Sayings):
         if known.transaction is None and transaction_id is None:
             transaction_id = brought(semconv.TRANSACTION_ID, runtime.policy.baggage)
         if self._user_id is not None:
-            facts = replace(facts, user=same_user(known.user, self._user_id))
+            facts = facts.but(user=same_user(known.user, self._user_id))
         if (transaction_id, amount, currency) != (None, None, None):
             transaction = same_transaction(known.transaction, transaction_id, amount, currency)
-            facts = replace(facts, transaction=transaction)
+            facts = facts.but(transaction=transaction)
         category = self._category or runtime.operations.category(self.name) or facts.category
         # The span begins where user and transaction are known already, but as a part of the outer operation.
         self._token = context.attach(with_facts(facts, outer_context))
-        inside = replace(facts, operation=self.name, category=category, started=runtime.clock())
+        inside = facts.but(operation=self.name, category=category, started=runtime.clock())
         within = with_facts(inside)
         if self._measured:
             self._span = runtime.tracer.start_span(
@@ -198,7 +197,7 @@ class FinancialOperation(Sayings):
                 self._span.set_attribute(semconv.ERROR_TYPE, type(error).__qualname__)
             if self._span.is_recording():
                 self._span.set_attribute(semconv.OPERATION_OUTCOME, self.outcome)
-            self._tell_audit(runtime, facts, event_id)
+            runtime.tell_audit(lambda: self._signal(runtime, facts, event_id))
         finally:
             self._span.end()
             crumbs = local_facts().breadcrumbs
@@ -213,7 +212,7 @@ class FinancialOperation(Sayings):
             and self._outer.started is not None
             and crumbs != self._outer.breadcrumbs
         ):
-            context.attach(with_facts(replace(local_facts(), breadcrumbs=crumbs)))
+            context.attach(with_facts(local_facts().but(breadcrumbs=crumbs)))
 
     def _fail(self, runtime: FinanceRuntime, error: BaseException) -> str | None:
         if self._span.is_recording():
@@ -223,33 +222,27 @@ class FinancialOperation(Sayings):
             return None
         return str(capture(Report(exception=error, severity=self._severity, handled=False), runtime))
 
-    def _tell_audit(self, runtime: FinanceRuntime, facts: Facts, event_id: str | None) -> None:
-        if runtime.audit is None:
-            return
+    def _signal(self, runtime: FinanceRuntime, facts: Facts, event_id: str | None) -> AuditSignal:
         span_context = self._span.get_span_context()
         transaction = facts.transaction
         currency = runtime.money.currency(transaction.currency) if transaction is not None else None
-        runtime.tell_audit(
-            AuditSignal(
-                kind="operation",
-                name=self.name,
-                outcome=self.outcome,
-                time_ns=time.time_ns(),
-                category=facts.category,
-                event_id=event_id,
-                user_id=facts.user.id if facts.user is not None else None,
-                transaction_id=transaction.id if transaction is not None else None,
-                amount=runtime.money.amount(transaction.amount, currency)
-                if transaction is not None
-                else None,
-                currency=currency,
-                request_id=facts.request_id,
-                address=facts.shared.request_context().get("client_address")
-                if facts.shared is not None
-                else None,
-                trace_id=format_trace_id(span_context.trace_id) if span_context.is_valid else None,
-                span_id=format_span_id(span_context.span_id) if span_context.is_valid else None,
-            )
+        return AuditSignal(
+            kind="operation",
+            name=self.name,
+            outcome=self.outcome,
+            time_ns=time.time_ns(),
+            category=facts.category,
+            event_id=event_id,
+            user_id=facts.user.id if facts.user is not None else None,
+            transaction_id=transaction.id if transaction is not None else None,
+            amount=runtime.money.amount(transaction.amount, currency) if transaction is not None else None,
+            currency=currency,
+            request_id=facts.request_id,
+            address=facts.shared.request_context().get("client_address")
+            if facts.shared is not None
+            else None,
+            trace_id=format_trace_id(span_context.trace_id) if span_context.is_valid else None,
+            span_id=format_span_id(span_context.span_id) if span_context.is_valid else None,
         )
 
 

@@ -43,13 +43,14 @@ class UserContext:
 
     def attributes(self) -> dict[str, str]:
         """Return what every span below shows: the id and the three classes, nothing personal."""
-        found = {
-            semconv.USER_ID: self.user_id,
-            semconv.USER_TIER: self.subscription_tier,
-            semconv.USER_ACCOUNT_TYPE: self.account_type,
-            semconv.USER_RISK_LEVEL: self.risk_level,
-        }
-        return {name: str(value) for name, value in found.items() if value is not None}
+        found = {semconv.USER_ID: str(self.user_id)}
+        if self.subscription_tier is not None:
+            found[semconv.USER_TIER] = str(self.subscription_tier)
+        if self.account_type is not None:
+            found[semconv.USER_ACCOUNT_TYPE] = str(self.account_type)
+        if self.risk_level is not None:
+            found[semconv.USER_RISK_LEVEL] = str(self.risk_level)
+        return found
 
     def context(self) -> dict[str, Any]:
         """Return what an error shows."""

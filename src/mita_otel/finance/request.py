@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import uuid
+import secrets
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
 from mita_otel import semconv
-from mita_otel.finance.facts import Facts, Shared
+from mita_otel.finance.facts import NOTHING, Facts, Shared
 from mita_otel.finance.people import user_of
 from mita_otel.finance.runtime import FinanceRuntime
 from mita_otel.finance.transaction import FinancialContext, TransactionId
@@ -52,9 +52,8 @@ class RequestState(Shared):
         self._named = False
         self._user_named = False
         self._marked: Facts | None = None
-        facts = Facts(
-            request_id=self._request_id(),
-            transaction=_transaction(self._given_transaction()),
+        facts = NOTHING.but(
+            request_id=self._request_id(), transaction=_transaction(self._given_transaction())
         )
         span = trace.get_current_span()
         serves = span.is_recording() and getattr(span, "kind", None) is SpanKind.SERVER
@@ -95,12 +94,9 @@ class RequestState(Shared):
         if self._named or self.facts.operation is not None or self.route is not None:
             return
         operations = self._runtime.operations
-        operation = operations.of_path(self.method, self.path)
-        self.know(
-            operation=operation,
-            category=operations.category(operation),
-            pci=operations.handles_cards(self.path) or None,
-        )
+        operation, pci = operations.of_path(self.method, self.path), operations.handles_cards(self.path)
+        if operation is not None or pci:
+            self.know(operation=operation, category=operations.category(operation), pci=pci or None)
 
     def see_transaction(self, transaction_id: TransactionId | None) -> None:
         """Know the transaction, unless it is known."""
@@ -158,20 +154,23 @@ class RequestState(Shared):
     def _see_route(self) -> None:
         route, operations = _route_of(self.scope), self._runtime.operations
         template = self.route
-        extra = getattr(route, "openapi_extra", None) or {}
+        news: dict[str, Any] = {}
         if template and operations.handles_cards(template):
-            self.know(pci=True)
+            news["pci"] = True
         parameters: Mapping[str, Any] = self.scope.get("path_params") or {}
-        for name in self._policy.transaction_parameters:
-            self.see_transaction(parameters.get(name))
-        if self._named:
-            return
+        given = (parameters.get(name) for name in self._policy.transaction_parameters)
+        transaction_id = next((value for value in given if value is not None), None)
+        if transaction_id is not None and self.facts.transaction is None:
+            news["transaction"] = _transaction(transaction_id)
+        extra = getattr(route, "openapi_extra", None) or {}
         named = extra.get(OPENAPI_OPERATION) or operations.of_tags(getattr(route, "tags", None) or ())
-        if named:
-            self.name_operation(str(named), extra.get(OPENAPI_CATEGORY))
-        elif template:
-            operation = operations.of_route(self.method, template)
-            self.know(operation=operation, category=operations.category(operation))
+        if not self._named and (named or template):
+            operation = str(named) if named else operations.of_route(self.method, template or "")
+            category = extra.get(OPENAPI_CATEGORY) if named else None
+            news.update(operation=operation, category=category or operations.category(operation))
+            self._named = bool(named)
+        if any(value is not None for value in news.values()):
+            self.know(**news)
 
     def _see_user(self) -> None:
         """Look where a framework's authentication leaves the user. A token is never looked at."""
@@ -184,7 +183,7 @@ class RequestState(Shared):
 
     def _request_id(self) -> str:
         given = _header(self.scope, self._policy.id_header)
-        return given if given and _ID.match(given) else uuid.uuid4().hex
+        return given if given and _ID.match(given) else secrets.token_hex(16)
 
     def _given_transaction(self) -> str | None:
         given = (_header(self.scope, name) for name in self._policy.transaction_headers)

@@ -63,10 +63,11 @@ class FinanceRuntime:
         self.expected_errors = frozenset(policy.operations.expected_errors)
         self._reported: set[str] = set()
 
-    def tell_audit(self, signal: AuditSignal) -> None:
-        """Hand a signal to the audit trail, if there is one."""
-        if self.audit is not None:
-            self.guard("the audit trail", self.audit.record, signal)
+    def tell_audit(self, signal: Callable[[], AuditSignal]) -> None:
+        """Hand a signal to the audit trail, if there is one; it is not made otherwise."""
+        audit = self.audit
+        if audit is not None:
+            self.guard("the audit trail", lambda: audit.record(signal()))
 
     def guard(self, what: str, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call something that must not disturb the application; its first failure is logged."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from enum import Enum
 from typing import Any, Final
 
@@ -48,7 +47,7 @@ class Sayings:
         if self._span.is_recording():
             self._span.set_attribute(f"{semconv.TAG}.{key}", text)
         facts = local_facts()
-        context.attach(with_facts(replace(facts, tags={**(facts.tags or {}), str(key): text})))
+        context.attach(with_facts(facts.but(tags={**(facts.tags or {}), str(key): text})))
 
     def set_result(self, result: Any) -> None:
         """Say how it came out. Of an object only its type, id, status and the like are shown."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from mita_otel import semconv
@@ -61,7 +60,7 @@ def report_security(
     known = plain_mapping(details, runtime.policy.context)
     facts = known_facts()
     if user_id is not None:
-        facts = replace(facts, user=same_user(facts.user, user_id))
+        facts = facts.but(user=same_user(facts.user, user_id))
     attempts, attack = _count(runtime, kind, known, facts)
     event_id = _send(runtime, kind, how_bad, known, facts, attempts)
     if attack:
@@ -123,7 +122,7 @@ def _send(
         severity=severity,
         category=category.value,
         event_id=event_id or None,
-        facts=replace(facts, security=None),
+        facts=facts.but(security=None),
         attributes=attributes,
         contexts={"security": security},
         tags={"security_event": kind},
@@ -133,6 +132,6 @@ def _send(
     runtime.security_events.add(1, {"event_type": kind, "severity": severity.value})
     outcome = "success" if kind in logins.successes else "failure"
     runtime.tell_audit(
-        signal(happening, runtime, kind="security", name=kind, outcome=outcome, details=security)
+        lambda: signal(happening, runtime, kind="security", name=kind, outcome=outcome, details=security)
     )
     return event_id

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from opentelemetry import context, trace
@@ -56,4 +55,4 @@ def _keep(crumb: Breadcrumb, max_kept: int) -> None:
         facts.shared.breadcrumbs.append(crumb)
         return
     # A tuple: tasks that begin here inherit what was, and none sees what another one adds.
-    context.attach(with_facts(replace(facts, breadcrumbs=(*facts.breadcrumbs, crumb)[-max_kept:])))
+    context.attach(with_facts(facts.but(breadcrumbs=(*facts.breadcrumbs, crumb)[-max_kept:])))
