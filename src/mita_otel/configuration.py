@@ -11,7 +11,6 @@ from functools import partial
 from importlib.metadata import version
 
 from opentelemetry import propagate
-from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import SpanExporter
 
 from mita_otel import environment_variables as variables
@@ -31,9 +30,11 @@ from mita_otel.lifecycle import Lifecycle
 from mita_otel.other_signals import start_logs, start_metrics
 from mita_otel.performance import Performance
 from mita_otel.policy import Policy, PolicyError, default_policy, environment_name, salvage_policy
+from mita_otel.policy.limits import lowest_ms
 from mita_otel.processors.losses import Losses
 from mita_otel.processors.propagation import redact_propagation
 from mita_otel.redaction import Redactor
+from mita_otel.service_resource import describe_service
 from mita_otel.telemetry import Flushable, Telemetry
 from mita_otel.tracing import start_tracing
 from mita_otel.ways_out import WaysOut
@@ -185,7 +186,7 @@ def _build(settings: _Settings, strict: bool, env: Mapping[str, str]) -> Telemet
         _logger.info("%s is set: mita-otel does nothing", variables.SDK_DISABLED)
         return _inert(settings)
     redactor = Redactor(policy.redaction)
-    resource = _resource(settings, env)
+    resource = describe_service(settings.environment, settings.service_name, env)
     losses = Losses(cool_down_s=policy.thresholds.log.cool_down_s)
     ways_out = WaysOut(policy, redactor, settings.environment, resource, losses, env)
     found = ways_out.open(settings.exporters)
@@ -232,7 +233,9 @@ def _build(settings: _Settings, strict: bool, env: Mapping[str, str]) -> Telemet
         flushables.append(audit)
     middleware = FinancialSentryMiddleware if policy.finance.middleware else None
     applications = FastAPIInstrumentation(policy.instrumentation, middleware, capture_from_request)
-    engines = SQLAlchemyInstrumentation(policy.instrumentation)
+    engines = SQLAlchemyInstrumentation(
+        policy.instrumentation, slow_checkout_ms=lowest_ms(policy.thresholds.checkout.limit_ms)
+    )
     lifecycle = Lifecycle(
         policy.lifecycle,
         flush=lambda timeout_s: telemetry.finish(timeout_s),
@@ -295,21 +298,3 @@ def _propagate(policy: Policy, ways_out: WaysOut, *, decided: bool) -> None:
 def _end(lifecycle: Lifecycle) -> None:
     lifecycle.remove()
     install_finance(None)
-
-
-def _resource(settings: _Settings, env: Mapping[str, str]) -> Resource:
-    """What the service is: `OTEL_*` variables win over what is guessed from the release's name."""
-    release_name, _, release_version = env.get(variables.SENTRY_RELEASE, "").partition("@")
-    attributes: dict[str, str] = {
-        "telemetry.distro.name": "mita-otel",
-        "telemetry.distro.version": version("mita-otel"),
-        semconv.DEPLOYMENT_ENVIRONMENT[0]: settings.environment,
-    }
-    named = Resource.create().attributes
-    if settings.service_name:
-        attributes[semconv.SERVICE_NAME] = settings.service_name
-    elif release_version and str(named.get(semconv.SERVICE_NAME, "")).startswith("unknown_service"):
-        attributes[semconv.SERVICE_NAME] = release_name
-    if release_version and semconv.SERVICE_VERSION not in named:
-        attributes[semconv.SERVICE_VERSION] = release_version
-    return Resource.create().merge(Resource(attributes))

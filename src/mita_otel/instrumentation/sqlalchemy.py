@@ -10,6 +10,7 @@ Names and attributes: OpenTelemetry semantic conventions for database client spa
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import time_ns
 from typing import Any
 
 import wrapt
@@ -17,6 +18,7 @@ from opentelemetry import trace
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
+from mita_otel import semconv
 from mita_otel.instrumentation.statement import summarise
 from mita_otel.policy.sections import InstrumentationPolicy
 
@@ -28,12 +30,21 @@ class SQLAlchemyInstrumentation:
     """Measures SQLAlchemy's statements.
 
     Args:
-        policy: Whether, and whether waiting for a connection becomes a span too.
+        policy: Whether, and whether waiting for a connection always becomes a span.
         tracer: Makes the spans. None: one of the global provider.
+        slow_checkout_ms: Milliseconds above which waiting for a connection becomes a span whatever the policy
+            says. None: never.
     """
 
-    def __init__(self, policy: InstrumentationPolicy, tracer: trace.Tracer | None = None) -> None:
+    def __init__(
+        self,
+        policy: InstrumentationPolicy,
+        tracer: trace.Tracer | None = None,
+        *,
+        slow_checkout_ms: float | None = None,
+    ) -> None:
         self._policy = policy
+        self._slow_checkout_ms = slow_checkout_ms
         self._tracer = tracer or trace.get_tracer("mita_otel.instrumentation.sqlalchemy")
 
     def install(self) -> None:
@@ -44,7 +55,7 @@ class SQLAlchemyInstrumentation:
 
             if not _contrib_is_active():
                 self.instrument(Engine)
-            if self._policy.sqlalchemy_connect_spans:
+            if self._policy.sqlalchemy_connect_spans or self._slow_checkout_ms is not None:
                 wrapt.wrap_function_wrapper("sqlalchemy.pool.base", "Pool.connect", self._connect)
 
         wrapt.register_post_import_hook(patch, "sqlalchemy")
@@ -104,9 +115,31 @@ class SQLAlchemyInstrumentation:
     ) -> Any:
         if not is_instrumentation_enabled():
             return wrapped(*args, **kwargs)
-        with self._tracer.start_as_current_span("connect", kind=SpanKind.CLIENT) as span:
-            span.set_attribute("db.client.connection.pool.name", pool.logging_name or type(pool).__name__)
-            return wrapped(*args, **kwargs)
+        started_ns = time_ns()
+        try:
+            connection = wrapped(*args, **kwargs)
+        except Exception as error:
+            self._checked_out(pool, started_ns, error)
+            raise
+        if self._policy.sqlalchemy_connect_spans or self._is_slow(time_ns() - started_ns):
+            self._checked_out(pool, started_ns)
+        return connection
+
+    def _is_slow(self, took_ns: int) -> bool:
+        return self._slow_checkout_ms is not None and took_ns > self._slow_checkout_ms * 1_000_000
+
+    def _checked_out(self, pool: Any, started_ns: int, error: Exception | None = None) -> None:
+        """Make the span of a check-out when it is over: most are over in no time, and have none."""
+        span = self._tracer.start_span(
+            "connect",
+            kind=SpanKind.CLIENT,
+            attributes={semconv.DB_POOL_NAME: str(pool.logging_name or type(pool).__name__)},
+            start_time=started_ns,
+        )
+        if error is not None and span.is_recording():
+            span.set_attribute(semconv.ERROR_TYPE, f"{type(error).__module__}.{type(error).__qualname__}")
+            span.set_status(Status(StatusCode.ERROR, str(error)))
+        span.end()
 
 
 def _attributes(

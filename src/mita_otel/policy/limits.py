@@ -68,3 +68,10 @@ Limit = Annotated[
     BeforeValidator(_read),
 ]
 """A limit in milliseconds, one that adapts, or `"off"`: measured, never a breach."""
+
+
+def lowest_ms(limit: Limit) -> float | None:
+    """Return the milliseconds below which nothing breaks the limit; None: nothing ever does."""
+    if isinstance(limit, AdaptiveLimit):
+        return limit.floor_ms
+    return None if limit == "off" else float(limit)

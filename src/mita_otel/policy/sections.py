@@ -93,7 +93,8 @@ class InstrumentationPolicy(Section):
     sqlalchemy: bool
     """Whether SQLAlchemy's statements become spans."""
     sqlalchemy_connect_spans: bool
-    """Whether waiting for a connection of the pool becomes a span."""
+    """Whether waiting for a connection of the pool always becomes a span. Above `thresholds.checkout.limit_ms`, and
+    when it fails, it does anyhow."""
     threads: bool
     """Whether threads and thread pools inherit the context of the code that starts them."""
 
