@@ -37,8 +37,14 @@ def id_generator_from_environment() -> IdGenerator | None:
         return None
 
 
-def metric_exporters_from_environment() -> list[MetricExporter | MetricReader]:
+def metric_exporters_from_environment(
+    failed: Callable[[str, Exception], None] | None = None,
+) -> list[MetricExporter | MetricReader]:
     """Return the exporters and readers that `OTEL_METRICS_EXPORTER` names.
+
+    Args:
+        failed: Told of each that cannot be made (a port that is taken, say), by name; the others are returned. None:
+            its exception is raised.
 
     Raises:
         RuntimeError: A name is unknown, or its package is not installed.
@@ -46,7 +52,15 @@ def metric_exporters_from_environment() -> list[MetricExporter | MetricReader]:
     from opentelemetry.sdk import _configuration as sdk
 
     _, classes, _ = sdk._import_exporters([], _installed("metrics"), [])
-    return [make() for make in classes.values()]
+    made: list[MetricExporter | MetricReader] = []
+    for name, make in classes.items():
+        try:
+            made.append(make())
+        except Exception as error:
+            if failed is None:
+                raise
+            failed(name, error)
+    return made
 
 
 def preferences_of(exporter: MetricExporter) -> tuple[Any, Any]:

@@ -210,7 +210,7 @@ def _build(settings: _Settings, strict: bool, env: Mapping[str, str]) -> Telemet
     flushables: list[Flushable] = [
         tracing.provider,
         *performance.flushables,
-        *start_metrics(resource, redactor),
+        *start_metrics(resource, redactor, policy.lifecycle),
         *start_logs(
             resource,
             redactor,

@@ -14,8 +14,12 @@ from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetr
 from opentelemetry.sdk.resources import Resource
 
 from mita_otel import _otel_compat
+from mita_otel import environment_variables as variables
+from mita_otel.exporters.otlp import log_failures_once
 from mita_otel.instrumentation.logging import StandardLogging
+from mita_otel.metric_deadline import DeadlinedMetrics
 from mita_otel.policy import Policy
+from mita_otel.policy.sections import LifecyclePolicy
 from mita_otel.processors.context import ContextLogProcessor
 from mita_otel.processors.log_queue import LogQueue
 from mita_otel.processors.log_redaction import LogRedactionProcessor
@@ -26,23 +30,24 @@ from mita_otel.redaction import Redactor
 _logger = logging.getLogger("mita_otel")
 
 
-def start_metrics(resource: Resource, redactor: Redactor) -> list[MeterProvider]:
+def start_metrics(resource: Resource, redactor: Redactor, policy: LifecyclePolicy) -> list[DeadlinedMetrics]:
     """Start metrics if `OTEL_METRICS_EXPORTER` asks for them and nobody has; else join the host's.
 
     Args:
         resource: What the service is.
         redactor: What metrics pass before an exporter.
+        policy: How long the end of the process may be held up.
 
     Returns:
-        The provider, or nothing: nobody wants metrics, or the host's provider is not ours to end.
+        The provider, kept to deadlines, or nothing: nobody wants metrics, or the host's provider is not ours to end.
     """
     if _otel_compat.has_meter_provider():
         _join_metrics(redactor)
         return []
     try:
-        exporters = _otel_compat.metric_exporters_from_environment()
+        exporters = _otel_compat.metric_exporters_from_environment(_say_why_not)
     except RuntimeError as error:
-        _logger.error("metrics are off: %s; check OTEL_METRICS_EXPORTER", error)
+        _logger.error("metrics are off: %s; check %s", error, variables.METRICS_EXPORTER)
         return []
     if not exporters:
         return []
@@ -54,7 +59,18 @@ def start_metrics(resource: Resource, redactor: Redactor) -> list[MeterProvider]
     ]
     provider = MeterProvider(resource=resource, metric_readers=readers, shutdown_on_exit=False)
     metrics.set_meter_provider(provider)
-    return [provider]
+    log_failures_once()
+    return [DeadlinedMetrics(provider, stop_timeout_s=policy.shutdown_timeout_s)]
+
+
+def _say_why_not(name: str, error: Exception) -> None:
+    mend = "check its settings"
+    if name == "prometheus" and isinstance(error, OSError):
+        mend = (
+            f"give each process a port of its own ({variables.PROMETHEUS_PORT}), or use otlp where there are several "
+            "workers"
+        )
+    _logger.error("the metrics exporter %s is off in this process: %s; %s", name, error, mend)
 
 
 def _join_metrics(redactor: Redactor) -> None:

@@ -32,7 +32,7 @@ def make_otlp_exporter(env: Mapping[str, str]) -> SpanExporter:
         for point in entry_points(group=GROUP, name=name):
             exporter = point.load()()
             if isinstance(exporter, SpanExporter):
-                _log_failures_once()
+                log_failures_once()
                 return exporter
     package = "opentelemetry-exporter-otlp-proto-grpc" if asked == "grpc" else "mita-otel[otlp]"
     raise ExporterUnavailableError(f"the otlp exporter is not installed; install {package}")
@@ -53,10 +53,12 @@ class _OncePerFailure(logging.Filter):
         return True
 
 
-def _log_failures_once() -> None:
+def log_failures_once() -> None:
+    """Let OTLP's exporters report a failure once, not for every batch and retry."""
     # Lost spans are counted and said by our own queue; the exporter would log each failed batch and retry.
     for name in (
         "opentelemetry.exporter.otlp.proto.http.trace_exporter",
+        "opentelemetry.exporter.otlp.proto.http.metric_exporter",
         "opentelemetry.exporter.otlp.proto.grpc.exporter",
         "opentelemetry.exporter.http.transport",
         "urllib3.connectionpool",

@@ -1,0 +1,81 @@
+"""Metrics keep the deadlines they are given, and never raise."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import (
+    InMemoryMetricReader,
+    MetricExporter,
+    MetricExportResult,
+    PeriodicExportingMetricReader,
+)
+
+from mita_otel.metric_deadline import DeadlinedMetrics
+
+
+class Exporter(MetricExporter):
+    """Counts, hangs or fails."""
+
+    def __init__(self, release: threading.Event | None = None, error: Exception | None = None) -> None:
+        super().__init__()
+        self.exports = 0
+        self.shut_down = threading.Event()
+        self._release = release
+        self._error = error
+
+    def export(self, metrics_data: Any, timeout_millis: float = 0, **kwargs: Any) -> MetricExportResult:
+        self.exports += 1
+        if self._release is not None:
+            self._release.wait(60)
+        return MetricExportResult.SUCCESS
+
+    def force_flush(self, timeout_millis: float = 0) -> bool:
+        if self._error is not None:
+            raise self._error
+        return True
+
+    def shutdown(self, timeout_millis: float = 0, **kwargs: Any) -> None:
+        self.shut_down.set()
+
+
+def metrics(exporter: Exporter) -> DeadlinedMetrics:
+    reader = PeriodicExportingMetricReader(exporter, export_interval_millis=3_600_000)
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    provider.get_meter("t").create_counter("c").add(1)
+    return DeadlinedMetrics(provider, stop_timeout_s=5)
+
+
+def test_a_flush_exports_and_a_shutdown_ends() -> None:
+    exporter = Exporter()
+    ours = metrics(exporter)
+    assert ours.force_flush(5000)
+    assert exporter.exports == 1
+    ours.shutdown()
+    assert exporter.shut_down.is_set()
+
+
+def test_an_exporter_that_hangs_holds_up_nobody() -> None:
+    release = threading.Event()
+    exporter = Exporter(release)
+    ours = metrics(exporter)
+    assert ours.force_flush(50) is False
+    assert ours.force_flush(60_000) is False, "at once: the first still hangs"
+    ours.shutdown()
+    release.set()
+    assert exporter.shut_down.wait(20)
+
+
+def test_what_the_provider_raises_is_a_false() -> None:
+    ours = metrics(Exporter(error=ConnectionError("down")))
+    assert ours.force_flush(5000) is False
+    ours.shutdown()
+
+
+def test_no_time_left_is_a_false_and_no_exception() -> None:
+    ours = DeadlinedMetrics(MeterProvider([InMemoryMetricReader()], shutdown_on_exit=False), stop_timeout_s=5)
+    assert ours.force_flush(5000)
+    ours.force_flush(0)
+    ours.shutdown()
