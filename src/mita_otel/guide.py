@@ -5,6 +5,7 @@ from __future__ import annotations
 from mita_otel.audit.current import get_audit_trail, record_audit_event
 from mita_otel.finance import api_request, contexts, errors, monitors, security, trail
 from mita_otel.finance.runtime import running
+from mita_otel.performance_summary import get_performance_summary
 
 
 class SentryService:
@@ -32,6 +33,7 @@ class PerformanceMonitor:
     monitor_financial_operation = staticmethod(monitors.monitor_financial_operation)
     monitor_financial_performance = staticmethod(monitors.monitor_financial_performance)
     monitor_api_request = staticmethod(api_request.monitor_api_request)
+    get_performance_summary = staticmethod(get_performance_summary)
 
 
 class SentryContextManager:

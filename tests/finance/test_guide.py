@@ -480,6 +480,13 @@ def test_api_reference_monitor_api_request() -> None:
     assert isinstance(monitor_api_request(None), AbstractAsyncContextManager)
 
 
+def test_api_reference_get_performance_summary() -> None:
+    from mita_otel import get_performance_summary, performance_monitor
+
+    assert parameters(get_performance_summary) == ["last_hours", "category"]
+    assert performance_monitor.get_performance_summary(last_hours=1)["count"] >= 0
+
+
 def test_the_category_table() -> None:
     from mita_otel import FinancialErrorCategory
 

@@ -132,6 +132,7 @@ def test_a_trace_kept_by_its_ratio_says_at_which_rate(bench: Bench) -> None:
         ({"mita.repeated_queries.count": 20}, {}, "breach"),
         ({"http.response.status_code": 503}, {}, "error"),
         ({"http.status_code": 500}, {}, "error"),
+        ({"mita.event.id": "a" * 32}, {}, "error"),
         ({"http.response.status_code": 404}, {}, None),
         ({"http.response.status_code": "500"}, {}, None),
         ({}, {}, None),

@@ -178,7 +178,10 @@ def flaw_of(span: ReadableSpan) -> Flaw | None:
     attributes = span.attributes or {}
     if semconv.LATENCY_EXCEEDED in attributes or semconv.REPEATED_QUERIES in attributes:
         return "breach"
-    if has_failed(span) or any(event.name == semconv.EXCEPTION_EVENT for event in span.events):
+    # An issue links to its trace, also where what happened was handled and nothing failed.
+    if semconv.EVENT_ID in attributes or has_failed(span):
+        return "error"
+    if any(event.name == semconv.EXCEPTION_EVENT for event in span.events):
         return "error"
     return None
 
