@@ -1,0 +1,40 @@
+"""The table of the financial API names what there is, and all of it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+import mita_otel
+from documentation.markdown import ROOT
+from mita_otel import semconv
+
+PAGE = (ROOT / "docs" / "financial-api.md").read_text("utf-8")
+ROWS = [
+    [cell.strip() for cell in line.strip("|").split("|")]
+    for line in PAGE.partition("## Names")[2].partition("## How long")[0].splitlines()
+    if line.startswith("|")
+][2:]
+OURS = {
+    value for name, value in vars(semconv).items() if isinstance(value, str) and value.startswith("mita.")
+}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0] or row[1])
+def test_the_names_of_a_row_are_exported(row: list[str]) -> None:
+    for name in re.findall(r"`([A-Za-z_]+)(?:\(\))?`", " ".join(row[:2])):
+        assert hasattr(mita_otel, name) or name == "with", name
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0] or row[1])
+def test_the_attributes_of_a_row_are_declared(row: list[str]) -> None:
+    for name in re.findall(r"`(mita\.[\w.*]+)`", row[2]):
+        stem = name.removesuffix(".*")
+        assert name in OURS or any(one.startswith(stem) for one in OURS), name
+
+
+def test_every_name_of_the_room_is_in_the_table() -> None:
+    named = set(re.findall(r"`([A-Za-z_]+)(?:\(\))?`", " ".join(" ".join(row[:2]) for row in ROWS)))
+    room = {name for name, home in mita_otel._HOMES.items() if home.startswith("mita_otel.finance")}
+    assert room - named <= {"MissingUserError"}
