@@ -55,7 +55,12 @@ if TYPE_CHECKING:
     from mita_otel.finance.security import set_security_context
     from mita_otel.finance.trail import add_financial_breadcrumb
     from mita_otel.finance.transaction import FinancialContext
-    from mita_otel.guide import performance_monitor, sentry_context_manager, sentry_service
+    from mita_otel.guide import (
+        filter_sensitive_data,
+        performance_monitor,
+        sentry_context_manager,
+        sentry_service,
+    )
     from mita_otel.latency.kinds import PerformanceCategory
     from mita_otel.performance_summary import get_performance_summary
     from mita_otel.policy import Policy, PolicyError, load_policy
@@ -114,6 +119,7 @@ __all__ = [
     "configure",
     "context_to_carry",
     "continue_context",
+    "filter_sensitive_data",
     "financial_operation_monitor",
     "financial_transaction_context",
     "get_audit_trail",
@@ -174,6 +180,7 @@ _HOMES = {
     "configure": "mita_otel.configuration",
     "context_to_carry": "mita_otel.finance.hand_over",
     "continue_context": "mita_otel.finance.hand_over",
+    "filter_sensitive_data": "mita_otel.guide",
     "financial_operation_monitor": "mita_otel.finance.decorator",
     "financial_transaction_context": "mita_otel.finance.monitors",
     "get_audit_trail": "mita_otel.audit",

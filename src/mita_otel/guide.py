@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mita_otel.audit.current import get_audit_trail, record_audit_event
+from mita_otel.configuration import configured
 from mita_otel.finance import api_request, contexts, errors, monitors, security, trail
 from mita_otel.finance.runtime import running
 from mita_otel.performance_summary import get_performance_summary
+from mita_otel.policy import load_policy
+from mita_otel.redaction import BeforeSend, Redactor
+
+
+def filter_sensitive_data(event: Any, hint: Any = None) -> Any:
+    """Return a Sentry event without the secrets in it, as everything is redacted; also a `before_send` of its own.
+
+    Args:
+        event: An event, or any mapping.
+        hint: What sentry-sdk passes along.
+    """
+    telemetry = configured()
+    redactor = telemetry.redactor if telemetry is not None else Redactor(load_policy())
+    return BeforeSend(redactor)(event, {} if hint is None else hint)
 
 
 class SentryService:

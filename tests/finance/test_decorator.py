@@ -289,6 +289,17 @@ def test_context_managers_are_decorators_too(recording: Recording) -> None:
     assert {span["user.id"] for span in spans} == {"u-9"}, "what the decorator says wins"
 
 
+def test_a_signature_has_its_annotations_resolved_where_they_can_be(recording: Recording) -> None:
+    @financial_operation_monitor("pay")
+    def pay(user_id: Recording, amount: int = 1) -> None: ...
+
+    @financial_operation_monitor("later")
+    def later(user_id: NotYet) -> None: ...  # type: ignore[name-defined] # noqa: F821
+
+    assert inspect.signature(pay).parameters["user_id"].annotation is Recording
+    assert inspect.signature(later).parameters["user_id"].annotation == "NotYet"
+
+
 def test_builtins_and_partials_can_be_decorated(recording: Recording) -> None:
     import functools
 

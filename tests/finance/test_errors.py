@@ -287,6 +287,20 @@ def test_values_keep_their_meaning(recording: Recording) -> None:
     }
 
 
+def test_what_no_exporter_hears_the_service_hears(
+    recording: Recording, caplog: pytest.LogCaptureFixture
+) -> None:
+    from opentelemetry._logs import NoOpLogger
+
+    recording.runtime.logger = NoOpLogger("nobody")
+    event_id = capture_financial_error(fail("card 4111 1111 1111 1111"), "payment_processing")
+    with recording.tracer.start_as_current_span("work"):
+        capture_financial_error(fail())
+    [line] = caplog.records
+    assert f"mita.error {event_id} of severity critical (payment_processing, ValueError" in line.message
+    assert "4111" not in line.message
+
+
 def test_the_audit_trail_hears_of_it(recording: Recording) -> None:
     event_id = capture_financial_error(
         fail(), "payment_processing", user_id="u-1", transaction_id="tx-1", amount=5, currency="EUR"

@@ -299,6 +299,26 @@ def test_performance_data_missing(recording: Recording) -> None:
     assert recording.span("pay")
 
 
+def test_sensitive_data_appearing_in_sentry() -> None:
+    sensitive_keys = {"password", "token"}  # as the guide defines them under Data Sanitization
+    # --- the guide
+    # Verify data filtering is active
+    from mita_otel import filter_sensitive_data
+
+    # Check sensitive keys configuration
+
+    # Add additional sensitive fields if needed
+    sensitive_keys.add('your_custom_field')
+    # ---
+    shown = filter_sensitive_data({"extra": {"password": "hunter2", "city": "Berlin"}}, {})
+    assert shown["extra"] == {"password": "[redacted:password]", "city": "Berlin"}
+    # Where it has an effect: in the policy.
+    policy = default_policy().redaction
+    keys = policy.keys.model_copy(update={"sensitive": (*policy.keys.sensitive, *sensitive_keys)})
+    redactor = Redactor(policy.model_copy(update={"keys": keys}))
+    assert "x-marks-it" not in str(redactor.attributes({"your_custom_field": "x-marks-it"}))
+
+
 async def test_always_include_context(recording: Recording) -> None:
     payment_method, e = "credit_card", ValueError("x")
     # --- the guide

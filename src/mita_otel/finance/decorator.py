@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
@@ -109,23 +110,38 @@ def decorate(function: Callable[P, R], make: MakeOperation, *, require_user: boo
         return operation
 
     if inspect.isasyncgenfunction(function):
-        return cast("Callable[P, R]", _async_generator(function, begin))
-    if inspect.isgeneratorfunction(function):
-        return cast("Callable[P, R]", _generator(function, begin))
-    if inspect.iscoroutinefunction(function):
-        return cast("Callable[P, R]", _coroutine(function, begin))
+        wrap = _async_generator
+    elif inspect.isgeneratorfunction(function):
+        wrap = _generator
+    elif inspect.iscoroutinefunction(function):
+        wrap = _coroutine
+    else:
+        wrap = _function
+    return cast("Callable[P, R]", _signed(wrap(function, begin), function))
 
+
+def _signed(wrapper: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give the wrapper the function's signature with its annotations resolved, where they can be by now.
+
+    FastAPI before 0.117 resolves annotations that are texts among the names of the wrapper's module: ours.
+    """
+    with contextlib.suppress(Exception):  # a name that is defined later, or a callable without a signature
+        wrapper.__signature__ = inspect.signature(function, eval_str=True)  # type: ignore[attr-defined]
+    return wrapper
+
+
+Begin = Callable[[tuple[Any, ...], dict[str, Any]], FinancialOperation]
+
+
+def _function(function: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
     @functools.wraps(function)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+    def run(*args: Any, **kwargs: Any) -> Any:
         if running() is None:
             return function(*args, **kwargs)
         with begin(args, kwargs):
             return function(*args, **kwargs)
 
     return run
-
-
-Begin = Callable[[tuple[Any, ...], dict[str, Any]], FinancialOperation]
 
 
 def _coroutine(function: Callable[..., Any], begin: Begin) -> Callable[..., Any]:

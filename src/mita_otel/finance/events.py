@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ from mita_otel.finance.facts import Facts, breadcrumbs_here
 from mita_otel.finance.names import FinancialSeverity, at_least, severity_of
 from mita_otel.finance.plain import plain_mapping
 from mita_otel.finance.runtime import FinanceRuntime
+
+_logger = logging.getLogger("mita_otel.finance")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,10 +71,23 @@ def send(happening: Happening, runtime: FinanceRuntime) -> None:
         exception=happening.exception,
     )
     span = trace.get_current_span(within)
+    if not span.is_recording() and not runtime.logger.enabled(event_name=happening.name):
+        _tell_somebody(happening)
     _mark(span, happening, failed=mapping.failure and happening.name == semconv.ERROR_EVENT)
     server_span = happening.facts.shared.server_span if happening.facts.shared is not None else None
     if server_span is not None and server_span is not span:
         _mark(server_span, happening, failed=False, event=False)
+
+
+def _tell_somebody(happening: Happening) -> None:
+    """Leave a line in the service's own log of what nobody else hears. The message may hold a secret: it stays out."""
+    _logger.warning(
+        "%s %s of severity %s (%s): no exporter takes log records, and no span is current",
+        happening.name,
+        happening.event_id or "without id",
+        happening.severity.value,
+        ", ".join(str(part) for part in happening.fingerprint),
+    )
 
 
 def signal(
@@ -186,6 +202,7 @@ def _tags(happening: Happening) -> dict[str, str]:
         "error_category": happening.category,
         "financial_operation": facts.operation,
         "transaction_id": facts.transaction.id if facts.transaction is not None else None,
+        "pci_scope": "true" if facts.pci else None,
         **(facts.tags or {}),
         **happening.tags,
     }

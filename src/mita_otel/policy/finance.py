@@ -62,11 +62,9 @@ class SeverityMapping(Section):
     """What a severity is elsewhere."""
 
     number: Annotated[int, Field(ge=1, le=24)]
-    """OpenTelemetry's severity number."""
+    """OpenTelemetry's severity number. Sentry's level follows it: 21 and above fatal, 17 error, 13 warning, 9 info."""
     text: Annotated[str, Field(min_length=1)]
     """OpenTelemetry's severity text."""
-    sentry: Literal["fatal", "error", "warning", "info", "debug"]
-    """Sentry's level."""
     failure: bool
     """Whether an error of this severity makes the span that it happened in a failed one."""
 
@@ -182,7 +180,7 @@ class FinancePolicy(Section):
     categories: dict[Operation, Severity]
     """Categories of errors and operations, with the severity of an error in them. Add your own."""
     severities: dict[Severity, SeverityMapping]
-    """What each severity is in OpenTelemetry and in Sentry."""
+    """What each severity is in OpenTelemetry."""
     routes: dict[RouteRule, Operation]
     """Operation by `METHOD segment`, `* segment` or `METHOD /exact/{route}`."""
     words: dict[str, Operation]
