@@ -1,0 +1,139 @@
+"""What `configure()` does for the financial API, each case in a process of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from e2e.script import run_script
+
+pytestmark = pytest.mark.e2e
+
+_APP = """
+import asyncio, threading
+from concurrent.futures import ThreadPoolExecutor
+import mita_otel
+from opentelemetry import trace
+from mita_otel import *
+def make_app(**options):
+    from fastapi import FastAPI
+    app = FastAPI(**options)
+    @app.get("/api/payments/{payment_id}")
+    async def pay(payment_id: str):
+        with trace.get_tracer("t").start_as_current_span("query"):
+            pass
+    return app
+def ask(app, path="/api/payments/p-1"):
+    import httpx
+    async def go():
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://t") as client:
+            return await client.get(path)
+    return asyncio.run(go())
+def spans(telemetry):
+    telemetry.flush()
+    return {span.name: dict(span.attributes) for span in telemetry.exporters["memory"].spans}
+"""
+_ENV = {"OTEL_TRACES_EXPORTER": "memory", "MITA_OTEL_SAMPLING__MODE": "always"}
+
+
+def run(code: str, folder: Path, **env: str) -> object:
+    return run_script(_APP + code, folder, {**_ENV, **env}).answer
+
+
+@pytest.mark.parametrize(
+    "start", ["telemetry = mita_otel.configure(); app = make_app()",
+              "app = make_app(); telemetry = mita_otel.configure(); telemetry.instrument(app=app)"],
+    ids=["before", "after"],
+)  # fmt: skip
+def test_every_application_has_the_middleware(tmp_path: Path, start: str) -> None:
+    code = f"{start}\nanswer([ask(app).headers.get('x-request-id', ''), spans(telemetry)])"
+    request_id, spans = run(code, tmp_path)  # type: ignore[misc]
+    assert len(request_id) == 32
+    for name in ("GET /api/payments/{payment_id}", "query"):
+        assert spans[name]["mita.request.id"] == request_id
+        assert spans[name]["mita.transaction.id"] == "p-1"
+        assert spans[name]["mita.operation.part_of"] == "payment_processing"
+
+
+def test_the_services_own_stands_and_there_is_one(tmp_path: Path) -> None:
+    code = """
+telemetry = mita_otel.configure()
+from starlette.middleware import Middleware
+first = make_app(middleware=[Middleware(FinancialSentryMiddleware, user=lambda request: "from the constructor")])
+second = make_app()
+second.add_middleware(FinancialSentryMiddleware, user=lambda request: "added later")
+seen = []
+for app in (first, second):
+    ask(app)
+    seen.append(spans(telemetry)["query"]["user.id"])
+    telemetry.exporters["memory"].clear()
+answer([seen, [len(app.user_middleware) for app in (first, second)]])
+"""
+    assert run(code, tmp_path) == [["from the constructor", "added later"], [1, 2]]
+
+
+def test_the_policy_may_leave_it_out(tmp_path: Path) -> None:
+    code = "telemetry = mita_otel.configure(); answer([dict(ask(make_app()).headers), spans(telemetry)])"
+    headers, spans = run(code, tmp_path, MITA_OTEL_FINANCE__MIDDLEWARE="false")  # type: ignore[misc]
+    assert "x-request-id" not in headers
+    assert "mita.request.id" not in spans["GET /api/payments/{payment_id}"]
+
+
+_THREADS = """
+telemetry = mita_otel.configure()
+tracer = trace.get_tracer("t")
+def work(name):
+    with tracer.start_as_current_span(name):
+        pass
+with ThreadPoolExecutor(1) as pool:
+    with financial_transaction_context("u-1", "pay", "tx-1"):
+        thread = threading.Thread(target=work, args=("thread",))
+        thread.start()
+        thread.join()
+        pool.submit(work, "pool").result()
+    pool.submit(work, "later").result()
+answer({name: one.get("user.id") for name, one in spans(telemetry).items() if name != "pay"})
+"""
+
+
+def test_threads_inherit_and_a_pools_thread_forgets(tmp_path: Path) -> None:
+    assert run(_THREADS, tmp_path) == {"thread": "u-1", "pool": "u-1", "later": None}
+
+
+@pytest.mark.parametrize(
+    "env",
+    [{"MITA_OTEL_INSTRUMENTATION__THREADS": "false"}, {"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "threading"}],
+    ids=["policy", "variable"],
+)
+def test_or_they_do_not(tmp_path: Path, env: dict[str, str]) -> None:
+    assert run(_THREADS, tmp_path, **env) == {"thread": None, "pool": None, "later": None}
+
+
+def test_the_exporters_threads_belong_to_no_request(tmp_path: Path) -> None:
+    """They start with the first span, inside of an operation: what they do must not be a part of it."""
+    code = """
+telemetry = mita_otel.configure()
+with financial_transaction_context("u-1", "pay", "tx-1"):
+    pass
+telemetry.flush()
+own = [thread for thread in threading.enumerate() if thread.name.startswith("mita-otel")]
+answer([len(own) > 0, [bool(getattr(thread, "_otel_context", None)) for thread in own]])
+"""
+    started, carried = run(code, tmp_path)  # type: ignore[misc]
+    assert started
+    assert not any(carried)
+
+
+def test_after_shutdown_and_with_telemetry_switched_off_nothing_happens(tmp_path: Path) -> None:
+    code = """
+before = capture_financial_error(ValueError("x"))
+telemetry = mita_otel.configure()
+during = capture_financial_error(ValueError("x"))
+telemetry.shutdown()
+after = capture_financial_error(ValueError("x"))
+answer([len(before), len(during), len(after), sentry_service.initialized])
+"""
+    assert run(code, tmp_path) == [0, 32, 0, False]
+    assert run(code, tmp_path, OTEL_SDK_DISABLED="true") == [0, 0, 0, False]
