@@ -427,6 +427,7 @@ def with_audit_trail(isolated_telemetry: None, tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MITA_OTEL_DATABASE_URL", f"sqlite:///{tmp_path}/audit.db")
+    monkeypatch.setenv("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "*")
     mita_otel.configure(exporters=["none"])
 
 
