@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -22,6 +23,8 @@ ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 FindUser = Callable[[Any], object]
 """Takes the request; returns the user (an id, claims that were verified, an object, a `UserContext`), None, or an
 awaitable of one."""
+
+_logger = logging.getLogger("mita_otel.finance")
 
 _SERVED: Final = frozenset({"http", "websocket"})
 
@@ -123,8 +126,9 @@ class _Served:
         try:
             found = self._find_user(self._request())
             self._state.see_user(await found if inspect.isawaitable(found) else found)
-        except Exception:  # noqa: BLE001, S110 - the service's own code: nobody has logged in, or not yet
-            pass
+        except Exception:
+            # The service's own code: nobody has logged in, or not yet.
+            _logger.debug("the callable that finds the user of a request failed", exc_info=True)
 
     def _request(self) -> Any:
         """Return the request as the framework shows it; where there is no Starlette, the ASGI scope."""
