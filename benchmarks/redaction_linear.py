@@ -1,6 +1,6 @@
 """Seconds for half a megabyte and for one of every kind of input, hostile ones first: the ratio must stay near 2.
 
-The bound on a value's length is lifted for this; under the default policy a value is cut at 16 kB before any
+The bound on a value's length is lifted for this; under the default policy a value is cut at 32 kB before any
 of this work. Exits 1 if a kind takes more than three times as long for twice the size.
 """
 
@@ -17,7 +17,7 @@ from mita_otel.redaction import Redactor
 
 HALF = 500_000
 ALLOWED = 3.0
-NOISE_S = 0.05
+NOISE_S = 0.1
 """Below this a ratio says nothing."""
 
 UNITS = [

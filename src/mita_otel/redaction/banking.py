@@ -26,10 +26,12 @@ _LONGEST_SEPARATOR: Final = 3
 _IBAN_SPAN: Final = 100
 
 _SSN: Final = re.compile(r"(?<![\d\-])(\d{3})([\- ])(\d{2})\2(\d{4})(?![\d\-]|\.\d)")
-_NINE: Final = re.compile(r"(?<![\w.\-])\d{3}([\- .]?)\d{2}\1\d{4}(?![\w\-]|\.\d)")
+_NINE: Final = re.compile(
+    r"(?<![\w.\-])(?:\d{3}([\- .]?)\d{2}\1\d{4}|\d{5}[\- ]\d{4}|\d{2}-\d{7})(?![\w\-]|\.\d)"
+)
 _SSN_WORDS: Final = re.compile(
     r"(?i)(?<![a-z])(?:ssn|ss ?#|s\.s\.n\.?|soc(?:ial)?[ _\-]?sec(?:urity)?(?:[ _\-]?(?:number|no|num))?|(?:his|her|my|your|their) social"
-    r"|social insurance|itin|tin|tax[ _\-]?(?:payer)?[ _\-]?id(?:entification)?)(?![a-z])"
+    r"|social insurance|itin|(?-i:EIN)|tin|tax[ _\-]?(?:payer)?[ _\-]?id(?:entification)?)(?![a-z])"
 )
 _ABA_WORDS: Final = re.compile(
     r"(?i)(?<![a-z])(?:aba|rtn|fedwire|ach|bank routing"

@@ -52,6 +52,8 @@ def find_jwts(text: str) -> Iterator[Hit]:
 def find_schemes(text: str) -> Iterator[Hit]:
     """Yield what follows the name of an authentication scheme, as in `Bearer …`."""
     for match in _SCHEME.finditer(text):
+        if text[match.end() : match.end() + 1] == '"' and match[2].endswith("="):
+            continue  # a challenge: `Bearer realm="…"`
         if _is_credential(match[1].lower(), match[2]):
             yield Hit(match.start(2), match.end(2), "authorization")
 

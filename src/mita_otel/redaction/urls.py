@@ -22,6 +22,10 @@ _SEGMENT: Final = re.compile(
     r"(?i)/(?:bank-?)?(?:accounts?|cards?|acct|routing|ssns?|payment-methods?)/(\d{8,19})(?=[/?#\s\"',;)]|\Z)"
 )
 _SHORT: Final = re.compile(r"(?:[?&;]|\A)pass=([^&\s#\"'<>;]+)", re.IGNORECASE)
+_CODE: Final = re.compile(
+    r"(?:verify|verification|confirm|activate|otp|2fa|mfa)[\w\-/]{0,64}\?(?:[^\s#\"']{0,128}&)?code=([^&\s#\"'<>;]{4,})",
+    re.IGNORECASE,
+)
 _LINK: Final = re.compile(
     r"(?i)/(?:reset|verify|activate|magic|invite|password)[\w\-]{0,32}/([A-Za-z0-9_\-]{16,512})(?=[/?#\s\"',;)]|\Z)"
 )
@@ -47,7 +51,7 @@ def find_path_numbers(text: str) -> Iterator[Hit]:
 
 def find_signed_values(text: str) -> Iterator[Hit]:
     """Yield long values of one-time parameters."""
-    for pattern, rule in ((_SIGNED, "token"), (_SHORT, "password")):
+    for pattern, rule in ((_SIGNED, "token"), (_CODE, "token"), (_SHORT, "password")):
         for match in pattern.finditer(text):
             yield Hit(match.start(1), match.end(1), rule)
 
