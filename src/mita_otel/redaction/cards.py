@@ -53,7 +53,10 @@ _CVV: Final = re.compile(
 )
 _PIN: Final = re.compile(
     r"(?<![A-Za-z])(?:PIN|Pin|pin)(?: ?(?:code|number|no\.?|block))?"
-    r"(?: (?:is|was|of|set to|changed to|entered|entered was|given))?[ \t:=#\"'(\[>\-]{1,4}(\d{4,12})(?!\d|\.\d)"
+    r"(?: (?:is|was|of|set to|changed to|entered|entered was|given))?[ \t:=#\"'(\[>\-]{1,4}(\d{4,12})(?!\w|\.\d)"
+)
+_PIN_BLOCK: Final = re.compile(
+    r"(?i)(?<![a-z])pin[ _\-]?block(?: (?:is|was))?[ \t:=#\"']{1,4}([0-9a-f]{8,32})(?![0-9a-z])"
 )
 
 
@@ -89,9 +92,10 @@ def find_security_codes(text: str) -> Iterator[Hit]:
 
 
 def find_pins(text: str) -> Iterator[Hit]:
-    """Yield PINs next to their name."""
-    for match in _PIN.finditer(text):
-        yield Hit(match.start(1), match.end(1), "pin")
+    """Yield PINs and PIN blocks next to their name."""
+    for pattern in (_PIN, _PIN_BLOCK):
+        for match in pattern.finditer(text):
+            yield Hit(match.start(1), match.end(1), "pin")
 
 
 def is_card_number(digits: str) -> bool:

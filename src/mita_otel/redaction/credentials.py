@@ -51,10 +51,14 @@ def find_jwts(text: str) -> Iterator[Hit]:
 
 def find_schemes(text: str) -> Iterator[Hit]:
     """Yield what follows the name of an authentication scheme, as in `Bearer …`."""
-    for match in _SCHEME.finditer(text):
-        if text[match.end() : match.end() + 1] == '"' and match[2].endswith("="):
-            continue  # a challenge: `Bearer realm="…"`
-        if _is_credential(match[1].lower(), match[2]):
+    position = 0
+    while match := _SCHEME.search(text, position):
+        scheme, value = match[1].lower(), match[2]
+        challenge = value.endswith("=") and text.startswith('"', match.end())  # `Bearer realm="…"`
+        # A word may be the name of the next scheme, as in `invalid bearer token …`.
+        position = match.start(2) if _WORD.match(value) else match.end()
+        if not challenge and _is_credential(scheme, value):
+            position = match.end()
             yield Hit(match.start(2), match.end(2), "authorization")
 
 

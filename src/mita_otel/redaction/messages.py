@@ -15,6 +15,7 @@ from mita_otel.redaction.quoting import value_span
 _KEY: Final = re.compile(r"\(([\w\", ]{1,256})(?:::\w+)?\)=\(")
 _DUPLICATE: Final = re.compile(r"[Dd]uplicate entry (['\"])([^\n]{0,512}?)\1 for key ['\"]?([\w.$\-]+)")
 _ROW: Final = re.compile(r"(?:Failing row contains|COPY \w+, line \d+(?:, column \w+)?:) ?")
+_LONGEST_MARKER: Final = 80
 _MAX_VALUE: Final = 2048
 """Characters of a value that a message quotes."""
 _LOCATION: Final = re.compile(r"[\"']loc[\"']: ?[(\[]([^()\[\]]{1,256})[)\]]")
@@ -101,9 +102,16 @@ def statements(text: str) -> Iterator[tuple[int, int, bool]]:
         is_sql = parameters < 0 or 0 <= sql < parameters
         start = sql + len(_STATEMENT) if is_sql else parameters + len(_PARAMETERS)
         close = _SQL_END.search(text, start)
+        while close is not None and _ends_a_marker(text, close.end()):
+            close = _SQL_END.search(text, close.end())
         end = close.start() if close else len(text)
         yield start, end, is_sql
         position = end
+
+
+def _ends_a_marker(text: str, end: int) -> bool:
+    marker = MARKER.match(text, max(0, text.rfind("[redacted:", max(0, end - _LONGEST_MARKER), end)))
+    return marker is not None and marker.end() == end
 
 
 def _inputs(text: str) -> Iterator[Hit]:

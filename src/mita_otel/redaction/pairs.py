@@ -11,11 +11,11 @@ from mita_otel.redaction.hit import Hit
 from mita_otel.redaction.keys import KeyRules, reads_like_number
 from mita_otel.redaction.marker import MARKER, NEVER_SHOWN, TRUNCATED
 from mita_otel.redaction.prose import PROSE
-from mita_otel.redaction.quoting import bare_end, bracket_end, quoted_end
+from mita_otel.redaction.quoting import bare_end, bracket_close, quoted_end
 from mita_otel.redaction.words import split_words
 
 _PAIR: Final = re.compile(
-    r"(?<![\w.\-])-{0,2}(?P<name>[^\W\d][\w.\-]*)(?P<close>(?:\[[\w'\"]*\])*(?:\"\"|\\*[\"'`]?)[)\]]?)[ \t]{0,4}(?P<sign>=>|:=|={1,3}|:)(?P<gap>[ \t]{0,4}\n?[ \t]{0,8})"
+    r"(?<![^\W\d])-{0,2}(?P<name>[^\W\d][\w.\-]*)(?P<close>(?:\[[\w'\"]*\])*(?:\"\"|\\*[\"'`]?)[)\]]?)[ \t]{0,4}(?P<sign>=>|:=|={1,3}|:)(?P<gap>[ \t]{0,4}\n?[ \t]{0,8})"
 )
 _NEXT_SIGN: Final = re.compile(r"[ \t]{1,4}[=:][ \t]")
 _HEX_GROUP: Final = re.compile(r"[0-9a-fA-F]{1,4}:[0-9a-fA-F]{1,4}:")
@@ -51,7 +51,7 @@ class PairFinder:
         source = [match.span(1) for match in _SOURCE.finditer(text)] if 'File "' in text else []
         done = 0
         for match in _PAIR.finditer(text):
-            if match.start() < done or _is_address(text, match):
+            if match.start() < done or _is_no_name(text, match):
                 continue
             verdict = self._keys.judge(match["name"] + match["close"])
             rule, phrase = verdict.rule, False
@@ -94,8 +94,8 @@ class PairFinder:
         if _HIDDEN.match(text, start) or (in_source and text[start] in "([{"):
             return None
         if text[start] in "([{":
-            end = bracket_end(text, start)
-            inner = Hit(start + 1, end - 1 if end - start > 1 and text[end - 1] in ")]}" else end, rule)
+            close = bracket_close(text, start)
+            inner = Hit(start + 1, len(text) if close is None else close - 1, rule)
             return inner if inner.end > inner.start else None
         end = bare_end(text, start)
         value = text[start:end]
@@ -126,9 +126,12 @@ def _is_within(stretches: list[tuple[int, int]], position: int) -> bool:
     return before >= 0 and position < stretches[before][1]
 
 
-def _is_address(text: str, match: re.Match[str]) -> bool:
-    """Tell whether the name is a group of an IPv6 address: `:aba0:`."""
-    return text[match.start() - 1 : match.start()] == ":" and bool(_HEX_GROUP.match(text, match.start()))
+def _is_no_name(text: str, match: re.Match[str]) -> bool:
+    """Tell whether the name is a group of an IPv6 address (`:aba0:`) or the rule in a marker."""
+    start = match.start()
+    if text[start - 1 : start] != ":":
+        return False
+    return bool(_HEX_GROUP.match(text, start)) or text.endswith("[redacted:", 0, start)
 
 
 def _is_telling(value: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Final
 _QUOTE: Final = re.compile(r"(\\*)([\"'`])")
 _BARE: Final = re.compile(r"[^\s,;&<>\"'`()\[\]{}|]+")
 _PIPED: Final = re.compile(r"\|[^\s,;&<>\"'`()\[\]{}|=:]+(?![=:\w])")
-_OPEN: Final = {"(": ")", "[": "]", "{": "}"}
+_CLOSING: Final = {"(": ")", "[": "]", "{": "}"}
 _BRACKETS: Final = re.compile(r"[()\[\]{}]|(?<!\\)\\*[\"']")
 
 
@@ -35,13 +35,18 @@ def quoted_end(text: str, start: int) -> tuple[int, int, int] | None:
 
 def bracket_end(text: str, start: int) -> int:
     """Return where the bracket that opens at `start` is closed, else the end of the text."""
-    stack = [_OPEN[text[start]]]
+    return bracket_close(text, start) or len(text)
+
+
+def bracket_close(text: str, start: int) -> int | None:
+    """Return the place after the bracket that closes the one at `start`; None if there is none."""
+    stack = [_CLOSING[text[start]]]
     position = start + 1
     while match := _BRACKETS.search(text, position):
         char = match.group()
         position = match.end()
-        if char in _OPEN:
-            stack.append(_OPEN[char])
+        if char in _CLOSING:
+            stack.append(_CLOSING[char])
         elif char == stack[-1]:
             stack.pop()
             if not stack:
@@ -50,7 +55,7 @@ def bracket_end(text: str, start: int) -> int:
             quoted = quoted_end(text, match.start())
             if quoted is not None and quoted[2] < len(text):
                 position = quoted[2]
-    return len(text)
+    return None
 
 
 def bare_end(text: str, start: int) -> int:
@@ -75,6 +80,6 @@ def value_span(text: str, start: int) -> tuple[int, int]:
     quoted = quoted_end(text, start)
     if quoted is not None:
         return quoted[0], quoted[1]
-    if text[start] in _OPEN:
+    if text[start] in _CLOSING:
         return start, bracket_end(text, start)
     return start, bare_end(text, start)

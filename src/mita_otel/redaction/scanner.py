@@ -90,24 +90,26 @@ def _groups(finders: Sequence[Finder]) -> tuple[tuple[tuple[str, ...], bool, tup
 
 
 def _outside(text: str, hits: Iterable[Hit]) -> list[Hit]:
-    """Return the hits that are not inside a marker of a redaction before this one."""
+    """Return the hits that hold more than markers of a redaction before this one."""
     if "[redacted:" not in text:
         return list(hits)
     markers = [match.span() for match in MARKER.finditer(text)]
     kept: list[Hit] = []
     for hit in hits:
         before = bisect.bisect_right(markers, (hit.start, len(text))) - 1
-        if before < 0 or hit.end > markers[before][1]:
+        if before >= 0 and hit.end <= markers[before][1]:
+            continue
+        if MARKER.sub("", text[hit.start : hit.end]).strip():
             kept.append(hit)
     return kept
 
 
 def _merge(hits: list[Hit]) -> list[Hit]:
-    """Return the hits in order, those that overlap as one, under the rule of the longest."""
+    """Return the hits in order, those that overlap or touch as one, under the rule of the longest."""
     merged: list[Hit] = []
     widest = 0
     for hit in sorted(hits):
-        if merged and hit.start < merged[-1].end:
+        if merged and hit.start <= merged[-1].end:
             last = merged[-1]
             size = hit.end - hit.start
             rule = last.rule

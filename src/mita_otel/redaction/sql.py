@@ -78,8 +78,9 @@ def mask_literals(statement: str, dialect: str | None = None) -> tuple[str, int]
 
 def literals(line: str) -> Iterator[tuple[int, int]]:
     """Yield where each literal of a line of a statement starts and ends. A string may be cut off at the line's end."""
-    for start, end, _ in _lex(line, backslash=False, strings=False):
-        yield start, end
+    for start, end, cut in _lex(line, backslash=False, strings=False):
+        if not (cut and line[start] in _IDENTIFIER):
+            yield start, end
 
 
 def comments(statement: str, dialect: str | None = None) -> Iterator[tuple[int, int]]:
@@ -205,7 +206,7 @@ def _is_string(sql: str, start: int, end: int, *, strings: bool) -> bool:
     """Tell whether double quotes hold a string: always in MySQL, elsewhere where no name can stand."""
     if strings:
         return True
-    if not _NAME.match(sql[start:end]):
+    if not _NAME.match(MARKER.sub("x", sql[start:end])):
         return True
     return bool(_COMPARES.search(sql, max(0, start - 12), start)) and sql[end : end + 1] != "."
 

@@ -16,6 +16,7 @@ _MARGIN: Final = 512
 
 CUT: Final = "[redacted:length]"
 PARAMETERS: Final = "[redacted:sql]"
+_EMPTY: Final = frozenset({"", "()", "[]", "{}"})
 
 Tally = Counter[str]
 
@@ -82,11 +83,12 @@ class Texts:
         pieces: list[str] = []
         position = 0
         for start, end, is_sql in statements(text):
-            pieces.append(self._prose.replace(text[position:start], tally))
+            opening = text.rindex("[", position, start)
+            pieces += (self._prose.replace(text[position:opening], tally), text[opening:start])
             content = text[start:end]
             if is_sql:
                 content = self.sql(content, tally, None)
-            elif content and not MARKER.fullmatch(content) and content not in ("()", "[]", "{}"):
+            elif content not in _EMPTY and not MARKER.fullmatch(content):
                 tally["sql"] += 1
                 content = PARAMETERS
             pieces.append(content)

@@ -26,7 +26,7 @@ _ENCODED: Final = re.compile(
 """Also characters that are not seen: an encoding of nothing."""
 _ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t"}
 _DOTS: Final = frozenset("\u00b7\u2022\u2027\u2219\u22c5\u30fb\uff65")
-_ROUNDS: Final = 3
+_ROUNDS: Final = 5
 """Encodings around encodings that are undone: `%2534` is `%34` is `4`."""
 
 
@@ -69,7 +69,7 @@ class View:
 
 
 def views(text: str) -> Iterator[View]:
-    """Yield the text as it reads, then with up to three layers of encoding undone."""
+    """Yield the text as it reads, then with up to five layers of encoding undone."""
     view: View | None = View(fold(text))
     for _ in range(_ROUNDS + 1):
         if view is None:

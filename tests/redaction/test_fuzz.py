@@ -1,0 +1,157 @@
+"""Bounded fuzzing of statements, URLs, JSON and texts made of their own parts: no exception escapes, no secret escapes.
+
+`MITA_FUZZ_EXAMPLES=20000 pytest tests/redaction/test_fuzz.py` looks for longer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mita_otel.redaction import Redactor
+
+EXAMPLES = int(os.environ.get("MITA_FUZZ_EXAMPLES", "150"))
+fuzzed = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+REDACTOR = Redactor()
+
+SECRET = "4012888888881881"
+"""A number that no part of the grammars below can make by chance."""
+WORD = "qzxhidden"
+
+SQL_PARTS = st.sampled_from(
+    ["SELECT a", " FROM t", " WHERE b = ", " AND ", " IN (", ")", ", ", " -- c\n", " /* c */ ", " /* ", "'", '"', "`", "\\", "$$", "$x$",
+     "E", "N", "x", "0x1F", "1.5e10", "::int", ":name", "%s", "?", "$1", "@p", "#", ";", "\n", "VALUES (", "INSERT INTO t ", "q'[", "''", "_utf8 "]
+)  # fmt: skip
+DIALECTS = st.sampled_from([None, "postgresql", "mysql", "sqlite", "oracle", "mssql", "redis"])
+
+
+@fuzzed
+@given(st.lists(SQL_PARTS, max_size=20), DIALECTS, st.lists(SQL_PARTS, max_size=20))
+def test_a_number_in_any_statement_never_leaves(
+    before: list[str], dialect: str | None, after: list[str]
+) -> None:
+    tally: Counter[str] = Counter()
+    statement = f"{''.join(before)} {SECRET} {''.join(after)}"
+    once = REDACTOR.sql(statement, tally, dialect=dialect)
+    assert SECRET not in once
+    assert not tally["error"]
+    assert REDACTOR.sql(once, dialect=dialect) == once
+
+
+@fuzzed
+@given(
+    st.lists(SQL_PARTS.filter(lambda part: not set(part) & set("'\"`\\$#/-q")), max_size=12),
+    DIALECTS.filter(lambda name: name != "redis"),
+)
+def test_a_string_of_a_well_formed_statement_never_leaves(parts: list[str], dialect: str | None) -> None:
+    result = REDACTOR.sql(f"{''.join(parts)} '{WORD}' {''.join(parts)}", dialect=dialect)
+    assert WORD not in result
+
+
+@fuzzed
+@given(
+    st.sampled_from(["http", "https", "postgresql", "redis", "amqp", "mongodb+srv"]),
+    st.text("abc-._~", max_size=8),
+    st.text(max_size=12),
+    st.sampled_from(["a.test", "localhost", "[::1]", "10.0.0.1:80"]),
+    st.lists(st.text(max_size=8), max_size=3),
+    st.sampled_from(["token", "api_key", "password", "card[number]", "user.pin", "sig", "Access_Token"]),
+    st.booleans(),
+)
+def test_credentials_and_secret_parameters_of_any_url_never_leave(
+    scheme: str, user: str, noise: str, host: str, path: list[str], name: str, twice: bool
+) -> None:
+    encode = (
+        (lambda text: quote(quote(text, safe=""), safe="")) if twice else (lambda text: quote(text, safe=""))
+    )
+    url = (
+        f"{scheme}://{user}:{WORD}@{host}/{'/'.join(map(encode, path))}"
+        f"?x={encode(noise)}&{encode(name) if twice else name}={WORD}{encode(noise)}"
+    )
+    tally: Counter[str] = Counter()
+    once = REDACTOR.url(url, tally)
+    assert WORD not in once, url
+    assert not tally["error"]
+    assert REDACTOR.url(once) == once
+
+
+JSON_VALUES = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-(10**6), 10**6), st.text(max_size=8)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=6), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+WRAPPINGS = st.lists(
+    st.sampled_from(["dumps", "ascii", "indent", "quote", "plus", "bytes", "list", "dict", "repr", "prose", "form"]), max_size=4
+)  # fmt: skip
+
+
+def wrapped(value: Any, wrappings: list[str]) -> Any:
+    """Return the value put into other things, as services do with what they are given."""
+    for wrapping in wrappings:
+        text = value if isinstance(value, str) else json.dumps(value, default=lambda it: it.decode())
+        value = {
+            "dumps": lambda text=text, value=value: json.dumps(value if not isinstance(value, bytes) else text, ensure_ascii=False, default=lambda it: it.decode()),
+            "ascii": lambda text=text: json.dumps(text),
+            "indent": lambda text=text, value=value: json.dumps(value if not isinstance(value, bytes) else text, indent=2, default=lambda it: it.decode()),
+            "quote": lambda text=text: quote(text, safe=""),
+            "plus": lambda text=text: quote_plus(text),
+            "bytes": lambda text=text: text.encode("utf-8", "surrogatepass"),
+            "list": lambda value=value: [value],
+            "dict": lambda value=value: {"payload": value},
+            "repr": lambda value=value: repr(value),
+            "prose": lambda text=text: f"upstream said {text} and closed",
+            "form": lambda text=text: f"a=1&payload={quote_plus(text)}&b=2",
+        }[wrapping]()  # fmt: skip
+    return value
+
+
+@fuzzed
+@given(JSON_VALUES, st.sampled_from(["password", "cvv", "apiKey", "card_number", "user.ssn"]), WRAPPINGS)
+def test_a_member_of_any_json_however_it_is_wrapped_never_leaves(
+    noise: Any, name: str, wrappings: list[str]
+) -> None:
+    tally: Counter[str] = Counter()
+    value = wrapped({"noise": noise, name: WORD, "n": f"card {SECRET}"}, wrappings)
+    shown = repr(REDACTOR.attributes({"data": value}, tally))
+    assert SECRET not in shown
+    assert WORD not in shown
+    assert not tally["error"]
+
+
+TEXT_PARTS = st.sampled_from(
+    ["password=", "pin ", "card ", "4111", "1111", " ", "-", "\n", "'", '"', "{", "}", "[", "]", "(", ")", ":", "=", ",", "&", "%20", "%", "\\", "\\n",
+     "://", "@", "Bearer ", "eyJ", "[redacted:", "[redacted:pan]", "input_value=", "[SQL: ", "[parameters: ", "Key (a)=(", "é", "４", "\u200b", "&quot;", "cookie: ", "LINE 1: "]
+)  # fmt: skip
+
+
+@fuzzed
+@given(st.lists(TEXT_PARTS, max_size=25))
+def test_any_text_made_of_our_own_signs_is_read_without_an_error_and_twice_is_once(parts: list[str]) -> None:
+    tally: Counter[str] = Counter()
+    once = REDACTOR.text("".join(parts), tally)
+    assert not tally["error"]
+    assert REDACTOR.text(once) == once
+
+
+@fuzzed
+@given(st.lists(TEXT_PARTS, max_size=12), st.lists(TEXT_PARTS, max_size=12))
+def test_a_card_number_in_any_text_never_leaves(before: list[str], after: list[str]) -> None:
+    assert SECRET not in REDACTOR.text(f"{''.join(before)} {SECRET} {''.join(after)}")
+
+
+@fuzzed
+@given(JSON_VALUES)
+def test_any_event_is_read_without_an_error(noise: Any) -> None:
+    tally: Counter[str] = Counter()
+    event = {"extra": noise, "request": noise, "exception": noise, "breadcrumbs": noise, "spans": noise, "other": noise, "message": noise}  # fmt: skip
+    REDACTOR.event({**event, "user": {"note": f"card {SECRET}"}}, tally)
+    assert not tally["error"]
+    assert SECRET not in repr(REDACTOR.event({**event, "tags": {"t": SECRET}}))
