@@ -23,6 +23,7 @@ from mita_otel.finance.middleware import FinancialSentryMiddleware
 from mita_otel.finance.recording import capture_from_request, enrich_span
 from mita_otel.finance.runtime import FinanceRuntime
 from mita_otel.finance.runtime import install as install_finance
+from mita_otel.financial_audit import FinancialAudit
 from mita_otel.instrumentation.fastapi import FastAPIInstrumentation
 from mita_otel.instrumentation.sqlalchemy import SQLAlchemyInstrumentation
 from mita_otel.instrumentation.threads import carry_context_into_threads
@@ -221,7 +222,6 @@ def _build(settings: _Settings, strict: bool, env: Mapping[str, str]) -> Telemet
             known_here=known_attributes,
         ),
     ]
-    install_finance(FinanceRuntime(policy.finance))
     audit = start_audit(
         policy,
         redactor,
@@ -231,6 +231,8 @@ def _build(settings: _Settings, strict: bool, env: Mapping[str, str]) -> Telemet
     )
     if audit is not None:
         flushables.append(audit)
+    sink = None if audit is None else FinancialAudit(policy.audit, audit.trail)
+    install_finance(FinanceRuntime(policy.finance, audit=sink))
     middleware = FinancialSentryMiddleware if policy.finance.middleware else None
     applications = FastAPIInstrumentation(policy.instrumentation, middleware, capture_from_request)
     engines = SQLAlchemyInstrumentation(

@@ -5,15 +5,22 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from opentelemetry.sdk.trace.export import SpanExporter
 
 from mita_otel.performance import Performance
 from mita_otel.policy import Policy
-from mita_otel.processors.export_queue import HoldsBack
 from mita_otel.processors.losses import Losses
 from mita_otel.redaction import Redactor
+
+
+@runtime_checkable
+class LetsGo(Protocol):
+    """What keeps something until it is complete: an exporter its traces, the audit trail the end of its chain."""
+
+    def let_go(self) -> None:
+        """Complete it: the process is ending."""
 
 
 class Flushable(Protocol):
@@ -51,7 +58,7 @@ class Telemetry:
         applications: Instruments | None = None,
         engines: Instruments | None = None,
         on_shutdown: Callable[[], None] | None = None,
-        holding: Iterable[HoldsBack | None] = (),
+        holding: Iterable[LetsGo | None] = (),
         performance: Performance | None = None,
     ) -> None:
         self.policy = policy
@@ -64,10 +71,10 @@ class Telemetry:
         """The exporters by name."""
         self.performance = performance
         """Summaries, burn rates and breaches. None: telemetry is off."""
-        held = [one for one in exporters.values() if isinstance(one, HoldsBack)]
-        self._holding: tuple[HoldsBack, ...] = (*(one for one in holding if one is not None), *held)
         self._losses = losses
         self._flushables = tuple(flushables)
+        held = [one for one in (*exporters.values(), *self._flushables) if isinstance(one, LetsGo)]
+        self._holding: tuple[LetsGo, ...] = (*(one for one in holding if one is not None), *held)
         self._applications = applications
         self._engines = engines
         self._on_shutdown = on_shutdown
@@ -97,7 +104,7 @@ class Telemetry:
         return flushed
 
     def finish(self, timeout_s: float) -> bool:
-        """Flush as `flush` does, and what is held back for its trace's end as well: there may be no later."""
+        """Flush as `flush` does, and what is held back for a trace's or a chain's end as well: there may be no later."""
         for one in self._holding:
             one.let_go()
         return self.flush(timeout_s)

@@ -20,6 +20,7 @@ from mita_otel.exporters.registry import ExporterUnavailableError, Found, find_e
 from mita_otel.policy import Policy
 from mita_otel.processors.losses import Losses
 from mita_otel.redaction import Redactor
+from mita_otel.store import StoreError, open_database
 
 if TYPE_CHECKING:
     from mita_otel.sentry.sampling_context import SamplingContexts
@@ -70,6 +71,7 @@ class WaysOut:
             "file": self._file,
             "memory": lambda: MemorySpanExporter(self._policy.export.memory.max_spans),
             "otlp": lambda: make_otlp_exporter(self._env),
+            "store": self._store,
             _SENTRY: self._sentry,
         }
         found = find_exporters(wanted, makers)
@@ -93,6 +95,16 @@ class WaysOut:
         return FileSpanExporter(
             self._env.get(variables.FILE) or settings.path, settings.max_megabytes * 1_000_000
         )
+
+    def _store(self) -> SpanExporter:
+        try:
+            database = open_database(self._policy.store, self._env)
+            from mita_otel.store.exporter import StoreLogExporter, StoreSpanExporter, StoreWriter
+        except StoreError as error:
+            raise ExporterUnavailableError(str(error)) from error
+        writer = StoreWriter(database, migrate=self._policy.store.migrate)
+        self.log_exporters.append(("store", StoreLogExporter(writer)))
+        return StoreSpanExporter(writer)
 
     def _sentry(self) -> SpanExporter:
         from mita_otel.sentry.client import host_client_is_active, start_client

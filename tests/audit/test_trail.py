@@ -120,7 +120,7 @@ def test_after_its_end_another_chain_takes_what_still_comes(tmp_path: Path) -> N
         assert len({chain for (chain,) in made.rows("chain")}) == 2
 
 
-@pytest.mark.parametrize("commit", ["group", "entry"])
+@pytest.mark.parametrize("commit", ["group", "entry", "write"])
 def test_many_threads_get_a_place_each_and_no_place_twice(tmp_path: Path, commit: str) -> None:
     with kit(
         tmp_path, policy=changed(audit__spool__commit=commit, audit__spool__segment_kilobytes=8)
@@ -165,6 +165,43 @@ def test_threads_share_flushes_in_a_group(tmp_path: Path, monkeypatch: pytest.Mo
             thread.join()
         monkeypatch.undo()
     assert flushes < 8 * 20 / 2
+
+
+def test_written_without_a_flush_an_entry_reaches_the_disk_before_the_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with kit(tmp_path, policy=changed(PERMANENT, audit__spool__commit="write")) as made:
+        made.trail.record(event(1))
+        assert made.trail.flush(20)
+        flushed: list[int] = []
+        real = os.fsync
+        monkeypatch.setattr(os, "fsync", lambda descriptor: (flushed.append(descriptor), real(descriptor)))
+        receipt = made.trail.record(event(2))
+        assert flushed == []
+        assert receipt is not None
+        assert made.spooled()[-1].mac == receipt.mac  # whoever kills the process finds it there
+        assert made.trail.flush(20)
+        assert flushed != []
+        assert numbers(made) == [1, 2]
+
+
+def test_a_disk_that_fails_under_acknowledged_entries_is_a_loud_error_and_another_chain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with kit(tmp_path, policy=changed(PERMANENT, audit__spool__commit="write")) as made:
+        first = made.trail.record(event(1))
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                os, "fsync", lambda _: (_ for _ in ()).throw(OSError(errno.EIO, "Input/output error"))
+            )
+            assert not made.trail.flush(20)
+        assert "Input/output error" in caplog.text
+        second = made.trail.record(event(2))
+        assert first is not None
+        assert second is not None
+        assert first.chain != second.chain
+        assert made.trail.flush(20)
+        assert numbers(made) == [1, 2]
 
 
 def test_a_coroutine_records_without_holding_up_the_loop(tmp_path: Path) -> None:

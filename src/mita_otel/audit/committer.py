@@ -114,7 +114,8 @@ class Committer:
             AuditWriteError: It is not there.
         """
         ticket = _Ticket(draft)
-        if self._policy.commit == "group":
+        together = self._policy.commit != "entry"
+        if together:
             self._waiting.append(ticket)
         with self._lock:
             if self._writing:
@@ -126,7 +127,7 @@ class Committer:
             if ticket.receipt is None and ticket.error is None:
                 # Whoever waited while another wrote finds several here, and flushes once for all of them.
                 batch = [ticket]
-                if self._policy.commit == "group":
+                if together:
                     batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
                 self._write(batch)
         if ticket.error is not None:
@@ -159,11 +160,21 @@ class Committer:
         current = self._open
         return None if current is None else (current.chain.id, current.writer.committed)
 
-    def seal_if_due(self) -> None:
-        """Seal a segment that is old enough although nobody writes."""
+    def settle(self) -> None:
+        """Flush to the disk what waits for it, and seal a segment that is old enough although nobody writes.
+
+        Raises:
+            OSError: The disk failed under entries that had been acknowledged (only with `commit = "write"`).
+        """
         with self._lock:
-            if self._open is not None and not self._writing:
-                self._open.writer.seal_if_due()
+            if self._open is None or self._writing:
+                return
+            try:
+                self._open.writer.sync()
+            except OSError:
+                self._abandon()
+                raise
+            self._open.writer.seal_if_due()
 
     def close(self) -> str | None:
         """End the chain with its last entry. What comes later begins another chain.
@@ -227,7 +238,7 @@ class Committer:
                 AuditReceipt(current.chain.id, place.sequence, entry.mac, following.not_before_ns - 1)
             )
             place = following
-        current.writer.commit(b"".join(lines))
+        current.writer.commit(b"".join(lines), to_disk=self._policy.commit != "write")
         current.chain.advance(place)
         for ticket, receipt in zip(batch, receipts[len(before) :], strict=True):
             ticket.receipt = receipt

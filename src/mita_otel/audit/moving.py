@@ -172,7 +172,7 @@ class Moving:
 
     def _move(self) -> None:
         mover = self._mover = self._mover or self._open_mover()
-        self._committer.seal_if_due()
+        self._committer.settle()
         abandoned, position = self._committer.abandoned, self._committer.position
         if abandoned != self._abandoned:
             self._abandoned, self._look_around_at = abandoned, float("-inf")

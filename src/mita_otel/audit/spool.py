@@ -174,46 +174,66 @@ class SpoolWriter:
         self._begun_at = 0.0
         self.committed: tuple[int, int] = (0, 0)
         """Number of the current segment, and how many of its bytes are on the disk. Read from other threads."""
+        self._size = 0
+        """Bytes of the current segment that the operating system has, if not the disk."""
         self.broken = False
         """Whether it is no longer known what the file holds: then the chain ends, and a new one begins."""
 
-    def commit(self, lines: bytes) -> None:
+    def commit(self, lines: bytes, *, to_disk: bool = True) -> None:
         """Append the lines and flush them to the disk: all of them, or none.
+
+        Args:
+            lines: Whole lines.
+            to_disk: False leaves the flush to `sync`. The lines survive the end of the process, not a power cut.
 
         Raises:
             OSError: None of them is there. If that could not be made sure of, `broken` is set.
         """
         self.seal_if_due()
-        if self._descriptor is None:
-            self._begin()
-        number, size = self.committed
-        descriptor = self._descriptor
-        if descriptor is None:  # pragma: no cover - `_begin` sets it or raises
-            raise OSError("the audit spool has no segment")
+        descriptor = self._begin() if self._descriptor is None else self._descriptor
         try:
             written = 0
             while written < len(lines):
                 written += os.write(descriptor, lines[written:])
-            os.fsync(descriptor)
+            if to_disk:
+                os.fsync(descriptor)
         except OSError:
-            self._take_back(descriptor, size)
+            self._take_back(descriptor)
             raise
-        self.committed = (number, size + len(lines))
+        self._size += len(lines)
+        if to_disk:
+            self.committed = (self.committed[0], self._size)
+
+    def sync(self) -> None:
+        """Flush what has been appended to the disk.
+
+        Raises:
+            OSError: Nobody knows what the disk holds of it; `broken` is set.
+        """
+        if self._descriptor is not None and self.committed[1] < self._size:
+            try:
+                os.fsync(self._descriptor)
+            except OSError:
+                self.broken = True
+                raise
+            self.committed = (self.committed[0], self._size)
 
     def seal_if_due(self) -> None:
         """Seal the segment if it is large or old enough."""
-        size = self.committed[1]
-        if self._descriptor is None or not size:
+        if self._descriptor is None or not self._size:
             return
         old = self._clock() - self._begun_at >= self._policy.segment_s
-        if old or size >= self._policy.segment_kilobytes * 1024:
+        if old or self._size >= self._policy.segment_kilobytes * 1024:
             self.seal()
 
     def seal(self) -> None:
         """Close the segment: the next line begins another one."""
         if self._descriptor is not None:
+            with contextlib.suppress(OSError):  # `broken` says so
+                self.sync()
             os.close(self._descriptor)
             self._descriptor = None
+            self._size = 0
             self.committed = (self.committed[0] + 1, 0)
 
     def forget(self) -> None:
@@ -222,7 +242,7 @@ class SpoolWriter:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def _begin(self) -> None:
+    def _begin(self) -> int:
         path = self._folder.segment_path(self._chain, self.committed[0])
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
@@ -232,11 +252,12 @@ class SpoolWriter:
             raise
         self._descriptor = descriptor
         self._begun_at = self._clock()
+        return descriptor
 
-    def _take_back(self, descriptor: int, size: int) -> None:
+    def _take_back(self, descriptor: int) -> None:
         # A full disk has room for a shorter file. After a failed flush nobody knows what the disk holds.
         try:
-            os.ftruncate(descriptor, size)
+            os.ftruncate(descriptor, self._size)
             os.fsync(descriptor)
         except OSError:
             self.broken = True

@@ -103,12 +103,16 @@ class AuditRoom:
             self._reader = AuditReader(self.database, self.trail, migrate=self._policy.store.migrate)
         return self._reader
 
+    def let_go(self) -> None:
+        """End the chain with an entry that says so. Entries that come later begin another one."""
+        self.trail.end()
+
     def force_flush(self, timeout_millis: int = 30000, /) -> bool:
         """Bring the entries to the database. Those that do not make it in time stay in the spool."""
         return self.trail.flush(timeout_millis / 1000) if self.trail.started else True
 
     def shutdown(self) -> None:
-        """End the chain. Entries that come later begin another one."""
+        """End the chain and close the database. Entries that come later begin another chain."""
         self.trail.close(self._policy.lifecycle.shutdown_timeout_s)
         if self._database is not None:
             self._database.close()

@@ -166,6 +166,11 @@ class AuditTrail:
         """Whether anything was recorded by this process."""
         return self._moving.started
 
+    def end(self) -> None:
+        """End the chain with an entry that says so. What comes later begins another chain."""
+        if self._committer.close() is not None:
+            self._moving.wake()
+
     def close(self, timeout_s: float) -> bool:
         """End the chain with an entry that says so, and flush. What comes later begins another chain.
 

@@ -8,14 +8,19 @@ from pydantic import Field, PositiveInt
 
 from mita_otel.policy.sections import Seconds, Section
 
+EventTypeName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.]{0,63}$")]
+"""Name of an audit event type."""
+
 
 class SpoolPolicy(Section):
     """Where entries are made durable first: files that are flushed to the disk before the caller goes on."""
 
     folder: Annotated[str, Field(min_length=1)]
     """Folder of the spool, on a local disk; relative to the working directory. `MITA_OTEL_AUDIT_SPOOL` wins."""
-    commit: Literal["group", "entry"]
-    """`group`: entries of several threads share one flush to the disk. `entry`: each has its own."""
+    commit: Literal["group", "entry", "write"]
+    """`group`: entries of several threads share one flush to the disk. `entry`: each has its own. `write`: the
+    operating system has the entry, the disk gets it within `mover.delay_ms`: it survives the end of the process,
+    not a power cut. For services whose event loop must not wait for a disk."""
     segment_kilobytes: PositiveInt
     """Size at which the next file is begun. A file goes away once all of it is in the database."""
     segment_s: Seconds
@@ -69,6 +74,10 @@ class AuditPolicy(Section):
     """Names in details whose values are personal: kept apart, so that they can be erased."""
     max_entry_kilobytes: PositiveInt
     """Size of an entry's details; what is larger is replaced by its digest."""
+    operations: dict[str, EventTypeName]
+    """What an operation becomes, by the category of the financial API; any other is a `financial_operation`."""
+    security: dict[str, EventTypeName]
+    """What a security event becomes, by its type; any other is a `security_event`."""
     log_records: bool
     """Whether each entry is an OpenTelemetry log record as well, for a SIEM."""
     spool: SpoolPolicy

@@ -18,6 +18,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from mita_otel.policy.store import StorePolicy
 from mita_otel.store.errors import StoreError, StoreUnavailableError
+from mita_otel.store.fork_gate import ForkGate
 
 _WRITE: Final = "mita_write"
 _SQLITE_OUTAGES: Final = frozenset(
@@ -70,6 +71,7 @@ class Database:
         self.url = _our_url(url)
         """The URL in use; `str()` of it hides the password."""
         self.engine = self._make_engine()
+        self._gate = ForkGate(policy.lock_timeout_s) if self.is_sqlite else None
         if hasattr(os, "register_at_fork"):
             forget = weakref.WeakMethod(self._forget_connections)
 
@@ -124,7 +126,7 @@ class Database:
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
-        with suppress_instrumentation():
+        with suppress_instrumentation(), self._gate.inside() if self._gate else contextlib.nullcontext():
             try:
                 with self.engine.connect() as connection:
                     yield connection

@@ -1,0 +1,92 @@
+"""What the financial API sees becomes audit entries: operations, payments, logins, errors, compliance checks."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from mita_otel.audit.errors import AuditWriteError
+from mita_otel.audit.event import AuditEvent, AuditEventType, AuditOutcome, check_event_type
+from mita_otel.audit.trail import AuditTrail
+from mita_otel.finance.audit_sink import AuditSignal
+from mita_otel.policy.audit import AuditPolicy
+
+_OUTCOMES: Final[Mapping[str, AuditOutcome]] = {
+    "success": AuditOutcome.SUCCESS,
+    "compliant": AuditOutcome.SUCCESS,
+    "failure": AuditOutcome.FAILURE,
+    "refused": AuditOutcome.DENIED,
+}
+
+
+class FinancialAudit:
+    """Takes the financial API's signals into a trail that has been started.
+
+    A trail that begins with its first entry is not begun by them: whoever uses the financial API without
+    asking for an audit trail gets no files.
+
+    Args:
+        policy: What an operation, and a security event, becomes.
+        trail: Where the entries go.
+    """
+
+    def __init__(self, policy: AuditPolicy, trail: AuditTrail) -> None:
+        self._policy = policy
+        self._trail = trail
+
+    def record(self, signal: AuditSignal) -> None:
+        """Record a signal. What cannot be written has been logged, and is in the health view."""
+        if self._trail.started:
+            with contextlib.suppress(AuditWriteError):
+                self._trail.record(self.event(signal))
+
+    def event(self, signal: AuditSignal) -> AuditEvent:
+        """Return the audit event of a signal."""
+        about_transaction = signal.transaction_id is not None
+        return AuditEvent(
+            event_type=self._event_type(signal),
+            user_id=signal.user_id,
+            outcome=_OUTCOMES.get(signal.outcome, _otherwise(signal)),
+            resource_type="transaction" if about_transaction else signal.kind,
+            resource_id=signal.transaction_id if about_transaction else signal.name,
+            details=_details(signal),
+            client_address=signal.address,
+            request_id=signal.request_id,
+            trace_id=signal.trace_id,
+            span_id=signal.span_id,
+            occurred_at=datetime.fromtimestamp(signal.time_ns / 1e9, UTC),
+        )
+
+    def _event_type(self, signal: AuditSignal) -> str:
+        match signal.kind:
+            case "operation":
+                return self._policy.operations.get(signal.category or "", AuditEventType.FINANCIAL_OPERATION)
+            case "security":
+                return self._policy.security.get(signal.name, AuditEventType.SECURITY_EVENT)
+            case "error":
+                return AuditEventType.ERROR
+            case "compliance":
+                return AuditEventType.COMPLIANCE_EVENT
+        try:
+            return check_event_type(signal.name)
+        except ValueError:
+            return AuditEventType.FINANCIAL_OPERATION
+
+
+def _otherwise(signal: AuditSignal) -> AuditOutcome:
+    return AuditOutcome.FAILURE if signal.kind == "compliance" else AuditOutcome.UNKNOWN
+
+
+def _details(signal: AuditSignal) -> dict[str, Any]:
+    told = {
+        "name": signal.name,
+        "category": signal.category,
+        "severity": signal.severity,
+        "event_id": signal.event_id,
+        "amount": signal.amount,
+        "currency": signal.currency,
+        "outcome": signal.outcome if signal.outcome not in _OUTCOMES else None,
+    }
+    return {**signal.details, **{name: value for name, value in told.items() if value is not None}}

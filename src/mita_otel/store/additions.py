@@ -1,0 +1,38 @@
+"""Adds rows that may be there already: the same in SQLite's words and in PostgreSQL's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Table, insert
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+
+
+def add(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Add rows, none of which is there."""
+    if rows:
+        connection.execute(insert(table), list(rows))
+
+
+def add_missing(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Add the rows whose primary key is not there."""
+    if rows:
+        connection.execute(_insert(connection, table).on_conflict_do_nothing(), list(rows))
+
+
+def add_counts(
+    connection: Connection, table: Table, keys: Sequence[str], rows: Sequence[dict[str, Any]]
+) -> None:
+    """Add rows, or their `count` to the rows with the same keys."""
+    if rows:
+        new = _insert(connection, table)
+        total = {"count": table.c.count + new.excluded["count"]}
+        statement = new.on_conflict_do_update(index_elements=list(keys), set_=total)
+        for row in rows:  # in order, so that two writers never wait for each other in a circle
+            connection.execute(statement, row)
+
+
+def _insert(connection: Connection, table: Table) -> Any:
+    return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)

@@ -1,0 +1,203 @@
+"""Where the store is: URLs in any spelling, drivers, missing extras; connections that keep deadlines and forks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from audit.kit import changed
+from mita_otel.policy import default_policy
+from mita_otel.store import StoreError, StoreUnavailableError, open_database
+from mita_otel.store import database_url as url_of
+from mita_otel.store.database import Database
+
+POLICY = default_policy().store
+
+
+@pytest.mark.parametrize(
+    ("url", "driver"),
+    [
+        ("postgresql://u:p@h/d", "postgresql+psycopg"),
+        ("postgres://u:p@h/d", "postgresql+psycopg"),
+        ("postgresql+asyncpg://u:p@h/d", "postgresql+psycopg"),
+        ("postgresql+psycopg2://u:p@h/d", "postgresql+psycopg"),
+        ("sqlite+aiosqlite:///x.db", "sqlite"),
+        ("sqlite:///x.db", "sqlite"),
+    ],
+)
+def test_the_services_own_url_will_do(url: str, driver: str) -> None:
+    database = Database(url, POLICY)
+    assert database.url.drivername == driver
+    assert "p@" not in str(database.url)
+
+
+@pytest.mark.parametrize("url", ["not a url", "http//x", "", "mysql://h/d", "oracle://h/d"])
+def test_another_url_is_refused_by_the_variables_name(url: str) -> None:
+    with pytest.raises(StoreError, match=r"MITA_OTEL_DATABASE_URL"):
+        Database(url, POLICY)
+
+
+def test_the_variable_wins_over_the_policy() -> None:
+    assert url_of(POLICY, {"MITA_OTEL_DATABASE_URL": " sqlite:///other.db "}) == "sqlite:///other.db"
+    assert url_of(POLICY, {}) == "sqlite:///mita-otel.db"
+    assert open_database(POLICY, {"MITA_OTEL_DATABASE_URL": "sqlite:///other.db"}).is_sqlite
+
+
+@pytest.mark.parametrize("missing", ["sqlalchemy", "alembic"])
+def test_a_missing_extra_is_one_clear_message(tmp_path: Path, missing: str) -> None:
+    code = f"""
+import sys
+sys.modules[{missing!r}] = None
+from mita_otel.policy import default_policy
+from mita_otel.store import open_database
+database = open_database(default_policy().store, {{}})
+from mita_otel.store.migrate import upgrade
+upgrade(database)
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert "StoreError" in ran.stderr.splitlines()[-1]
+    assert "pip install 'mita-otel[store]'" in ran.stderr.splitlines()[-1]
+
+
+def test_a_missing_driver_is_one_clear_message(tmp_path: Path) -> None:
+    code = """
+import sys
+sys.modules["psycopg"] = None
+from mita_otel.policy import default_policy
+from mita_otel.store.database import Database
+Database("postgresql://h/d", default_policy().store)
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert "pip install 'mita-otel[postgresql]'" in ran.stderr.splitlines()[-1]
+
+
+def test_a_server_that_is_not_there_is_said_without_the_password(tmp_path: Path) -> None:
+    database = Database(
+        f"postgresql://user:hunter2@/d?host={tmp_path}", changed(store__connect_timeout_s=1).store
+    )
+    with pytest.raises(StoreUnavailableError, match=r"does not answer") as caught, database.read():
+        pass
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_statement_that_is_wrong_is_not_an_outage(database_url: str) -> None:
+    from sqlalchemy.exc import DBAPIError
+
+    database = Database(database_url, POLICY)
+    with pytest.raises(DBAPIError), database.read() as connection:
+        connection.exec_driver_sql("SELECT nonsense FROM nowhere")
+    database.close()
+
+
+def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "mita.db"
+    path.write_bytes(b"this is not a database" * 100)
+    with (
+        pytest.raises(StoreUnavailableError, match=r"file is not a database"),
+        Database(f"sqlite:///{path}", POLICY).read(),
+    ):
+        pass
+
+
+def test_a_failed_transaction_leaves_nothing(database_url: str) -> None:
+    database = Database(database_url, POLICY)
+    with database.write() as connection:
+        connection.exec_driver_sql("CREATE TABLE t (x INTEGER)")
+
+    def half() -> None:
+        with database.write() as connection:
+            connection.exec_driver_sql("INSERT INTO t VALUES (1)")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        half()
+    with database.read() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM t").scalar_one() == 0
+    database.close()
+
+
+def test_a_read_sees_one_state_and_cannot_write(postgresql_url: str) -> None:
+    from sqlalchemy.exc import DBAPIError
+
+    database = Database(postgresql_url, POLICY)
+    with database.write() as connection:
+        connection.exec_driver_sql("CREATE TABLE t (x INTEGER)")
+    with database.read() as reading:
+        assert reading.exec_driver_sql("SELECT count(*) FROM t").scalar_one() == 0
+        with database.write() as writing:
+            writing.exec_driver_sql("INSERT INTO t VALUES (1)")
+        assert reading.exec_driver_sql("SELECT count(*) FROM t").scalar_one() == 0
+    with pytest.raises((DBAPIError, StoreUnavailableError), match=r"read-only"), database.read() as reading:
+        reading.exec_driver_sql("INSERT INTO t VALUES (2)")
+    database.close()
+
+
+def test_a_forked_child_does_not_use_its_parents_connections(postgresql_url: str) -> None:
+    database = Database(postgresql_url, POLICY)
+    with database.read() as connection:
+        mine = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            with database.read() as connection:
+                other = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+            os._exit(0 if other != mine else 1)
+        except BaseException:  # noqa: BLE001 - the child must never come back into pytest
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    with database.read() as connection:
+        assert connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one() == mine
+    database.close()
+
+
+def test_a_child_that_is_forked_in_the_middle_of_a_transaction_finds_no_lock(tmp_path: Path) -> None:
+    """SQLite's table of locks is inherited: without a gate, the child would wait for a thread that it has not."""
+    import threading
+
+    database = Database(f"sqlite:///{tmp_path / 'mita.db'}", changed(store__lock_timeout_s=5).store)
+    with database.write() as connection:
+        connection.exec_driver_sql("CREATE TABLE t (x INTEGER)")
+
+    def work() -> None:
+        with database.write() as connection:
+            connection.exec_driver_sql("INSERT INTO t VALUES (1)")
+            inside.set()
+            forked.wait(0.2)
+
+    codes = []
+    for _ in range(5):
+        inside, forked = threading.Event(), threading.Event()
+        thread = threading.Thread(target=work)
+        thread.start()
+        assert inside.wait(10)
+        pid = os.fork()
+        if pid == 0:
+            try:
+                with database.write() as connection:
+                    connection.exec_driver_sql("INSERT INTO t VALUES (2)")
+                os._exit(0)
+            except BaseException:  # noqa: BLE001 - the child must never come back into pytest
+                os._exit(1)
+        forked.set()
+        codes.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        thread.join()
+    assert codes == [0] * 5
+    database.close()
+
+
+def test_a_fork_inside_a_transaction_of_its_own_thread_does_not_hang(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'mita.db'}", POLICY)
+    with database.read(), database.read():
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+    database.close()
