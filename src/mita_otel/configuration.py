@@ -206,6 +206,8 @@ def _build(settings: _Settings, strict: bool, env: Mapping[str, str]) -> Telemet
         thin_out=not ways_out.only_stand_ins,
     )
     performance = Performance(policy.summary, tracing.measurements, tracing.sampling.rate)
+    if ways_out.windows is not None:
+        performance.keep_windows(ways_out.windows)
     _propagate(policy, ways_out, decided=not tracing.sampling.tail)
     redact_propagation(redactor)
     flushables: list[Flushable] = [

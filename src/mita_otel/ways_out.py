@@ -17,6 +17,7 @@ from mita_otel.exporters.file import FileSpanExporter
 from mita_otel.exporters.memory import MemorySpanExporter
 from mita_otel.exporters.otlp import make_otlp_exporter
 from mita_otel.exporters.registry import ExporterUnavailableError, Found, find_exporters
+from mita_otel.latency.window import WindowStore
 from mita_otel.policy import Policy
 from mita_otel.processors.losses import Losses
 from mita_otel.redaction import Redactor
@@ -61,6 +62,8 @@ class WaysOut:
         """Names and exporters of log records, beside those that `OTEL_LOGS_EXPORTER` names."""
         self.only_stand_ins = False
         """Whether nothing but what stands in for Sentry is open: traces are for the person at the terminal."""
+        self.windows: WindowStore | None = None
+        """Keeps latency windows of all workers, if there is a store."""
         self.sentry_contexts: SamplingContexts | None = None
         """Sentry's sampling contexts by trace, if there is a Sentry exporter."""
 
@@ -100,10 +103,18 @@ class WaysOut:
         try:
             database = open_database(self._policy.store, self._env)
             from mita_otel.store.exporter import StoreLogExporter, StoreSpanExporter, StoreWriter
+            from mita_otel.store.windows import StoreWindows
         except StoreError as error:
             raise ExporterUnavailableError(str(error)) from error
         writer = StoreWriter(database, migrate=self._policy.store.migrate)
         self.log_exporters.append(("store", StoreLogExporter(writer)))
+        self.windows = StoreWindows(
+            database,
+            self._redactor,
+            service=str(self._resource.attributes.get(semconv.SERVICE_NAME, "")),
+            environment=self._environment,
+            migrate=self._policy.store.migrate,
+        )
         return StoreSpanExporter(writer)
 
     def _sentry(self) -> SpanExporter:

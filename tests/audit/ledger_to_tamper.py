@@ -100,9 +100,9 @@ def fill(kit: Kit, set_clock: Callable[[int], None]) -> dict[str, str]:
     kit.trail.close(20)
     b = record(30)
     kit.trail.close(20)
-    applied = Retention(kit.policy.retention, kit.database, kit.trail, clock_ns=lambda: NOW_NS).apply(
-        trust_clock=True
-    )
+    applied = Retention(
+        kit.policy.retention, kit.policy.summary, kit.database, kit.trail, clock_ns=lambda: NOW_NS
+    ).apply(trust_clock=True)
     assert applied.deleted["mita_audit_entries"] == 12
     erased = Subjects(kit.database, kit.trail, clock_ns=lambda: NOW_NS + DAY_NS).erase(
         "user-1", reason="asked"

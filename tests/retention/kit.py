@@ -9,6 +9,7 @@ from typing import Any
 
 from audit.kit import Kit, changed, kit
 from mita_otel import AuditEvent
+from mita_otel.latency.sketch import Sketch
 from mita_otel.retention.apply import Retention
 from mita_otel.retention.holds import LegalHolds
 from mita_otel.retention.subjects import Subjects
@@ -27,7 +28,9 @@ class Store:
         self._now = now
         self.holds = LegalHolds(made.database, made.trail, clock_ns=self.clock_ns)
         self.subjects = Subjects(made.database, made.trail, clock_ns=self.clock_ns)
-        self.retention = Retention(made.policy.retention, made.database, made.trail, clock_ns=self.clock_ns)
+        self.retention = Retention(
+            made.policy.retention, made.policy.summary, made.database, made.trail, clock_ns=self.clock_ns
+        )
 
     def clock_ns(self) -> int:
         return self._now[0]
@@ -53,7 +56,7 @@ class Store:
         values = {
             ErrorRow: {"occurred_ns": NOW_NS, "kind": "error", "service": "s", "environment": "test", "category": "payment_processing", "severity": "critical", "name": "ValueError", "message": "m", "details": "{}"},
             BreachRow: {"occurred_ns": NOW_NS, "service": "s", "environment": "test", "kind": "api", "rule": "api.methods.GET", "name": "GET /x", "duration_ms": 600.0, "limit_ms": 500.0, "trace_id": "0" * 32, "span_id": "0" * 16},
-            LatencyWindowRow: {"start_s": NOW_NS // 10**9, "length_s": 60, "service": "s", "environment": "test", "kind": "api", "operation": "GET /x", "count": 1, "errors": 0, "breaches": 0, "total_ms": 1.0, "min_ms": 1.0, "max_ms": 1.0, "sketch": b"", "slowest": "[]"},
+            LatencyWindowRow: {"start_s": NOW_NS // 10**9, "length_s": 60, "service": "s", "environment": "test", "kind": "api", "operation": "GET /x", "count": 1, "errors": 0, "breaches": 0, "total_ms": 1.0, "min_ms": 1.0, "max_ms": 1.0, "sketch": Sketch(0.01).pack(), "slowest": "[]"},
             RedactionRow: {"hour_ns": NOW_NS, "service": "s", "environment": "test", "rule": "pan", "count": 1},
             SpanRow: {"trace_id": "0" * 32, "span_id": "0" * 16, "service": "s", "environment": "test", "name": "GET", "kind": "SERVER", "start_ns": NOW_NS, "end_ns": NOW_NS, "duration_ms": 0.0, "failed": False, "exceeded": False, "record": "{}"},
         }[model]  # fmt: skip

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,6 +19,7 @@ from mita_otel.audit.mover import Mover
 from mita_otel.audit.moving import Moving
 from mita_otel.audit.spool import SpoolFolder
 from mita_otel.policy.audit import AuditPolicy
+from mita_otel.processors.forks import after_fork_in_child
 from mita_otel.redaction import Redactor
 
 _logger = logging.getLogger("mita_otel.audit")
@@ -106,14 +105,7 @@ class AuditTrail:
             clock_ns=clock_ns,
         )
         self._moving = Moving(policy.mover, self._committer, open_mover, clock=clock)
-        if hasattr(os, "register_at_fork"):
-            forget = weakref.WeakMethod(self._forget)
-
-            def after_in_child() -> None:
-                if (method := forget()) is not None:
-                    method()
-
-            os.register_at_fork(after_in_child=after_in_child)
+        after_fork_in_child(self._forget)
 
     def record(self, event: AuditEvent) -> AuditReceipt | None:
         """Record an event. When this returns a receipt, the entry is on the disk and will not be lost.

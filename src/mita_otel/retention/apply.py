@@ -11,9 +11,11 @@ from mita_otel.audit.event import AuditEvent, AuditEventType, AuditOutcome
 from mita_otel.audit.trail import AuditTrail
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy.retention import DATA_CLASSES, RetentionPolicy
+from mita_otel.policy.summary import SummaryPolicy
 from mita_otel.retention.audit_purge import AuditPurge
 from mita_otel.retention.clock import why_not
 from mita_otel.retention.holds import LegalHold, read_holds
+from mita_otel.retention.rollup import RollUp
 from mita_otel.retention.rows import RowPurge, kept_tables
 from mita_otel.store.database import Database
 
@@ -40,6 +42,8 @@ class Applied:
     tombstones: int = 0
     holds: int = 0
     """Legal holds that were honoured."""
+    rolled_up: int = 0
+    """Latency windows that became part of a longer one."""
     refused: list[str] = field(default_factory=list)
     """A sentence for each chain that does not verify and was left alone."""
 
@@ -51,6 +55,7 @@ class Applied:
             "before_ns": dict(self.before_ns),
             "tombstones": self.tombstones,
             "holds": self.holds,
+            "rolled_up": self.rolled_up,
             "refused": list(self.refused),
         }
 
@@ -60,6 +65,7 @@ class Retention:
 
     Args:
         policy: How long what is kept.
+        summaries: How sums of latency windows are made.
         database: The store.
         trail: Where it is recorded; its keys sign the tombstones.
         clock_ns: Nanoseconds since the epoch.
@@ -68,12 +74,14 @@ class Retention:
     def __init__(
         self,
         policy: RetentionPolicy,
+        summaries: SummaryPolicy,
         database: Database,
         trail: AuditTrail,
         *,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._policy = policy
+        self._summaries = summaries
         self._database = database
         self._trail = trail
         self._clock_ns = clock_ns
@@ -112,6 +120,11 @@ class Retention:
         self._apply_to_trail(applied, holds, on_progress)
         self._apply_to_rows(applied, holds, on_progress)
         if not dry_run:
+            applied.rolled_up = RollUp(self._database, self._summaries).roll_up(
+                now_ns / 1e9,
+                minutes_after_days=self._policy.minutes_after_days,
+                hours_after_days=self._policy.hours_after_days,
+            )
             self._record(applied, by)
         return applied
 

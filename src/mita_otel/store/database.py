@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -17,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from mita_otel.policy.store import StorePolicy
+from mita_otel.processors.forks import after_fork_in_child
 from mita_otel.store.errors import StoreError, StoreUnavailableError
 from mita_otel.store.fork_gate import ForkGate
 
@@ -72,14 +71,7 @@ class Database:
         """The URL in use; `str()` of it hides the password."""
         self.engine = self._make_engine()
         self._gate = ForkGate(policy.lock_timeout_s) if self.is_sqlite else None
-        if hasattr(os, "register_at_fork"):
-            forget = weakref.WeakMethod(self._forget_connections)
-
-            def after_in_child() -> None:
-                if (method := forget()) is not None:
-                    method()
-
-            os.register_at_fork(after_in_child=after_in_child)
+        after_fork_in_child(self._forget_connections)
 
     @property
     def is_sqlite(self) -> bool:
