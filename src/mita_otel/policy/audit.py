@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import AfterValidator, Field, PositiveInt
 
 from mita_otel.policy.sections import Seconds, Section
 
-EventTypeName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.]{0,63}$")]
+_EVENT_TYPE = re.compile(r"[a-z][a-z0-9_.]{0,63}\Z")
+
+
+def _event_type(name: str) -> str:
+    if not _EVENT_TYPE.match(name):
+        raise ValueError(
+            f"{name!r} is not a type of audit event; write it as in payment_process or loan.approve"
+        )
+    return name
+
+
+EventTypeName = Annotated[str, AfterValidator(_event_type)]
 """Name of an audit event type."""
 
 

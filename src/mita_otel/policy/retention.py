@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field, PositiveInt, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, PositiveInt, ValidationInfo, field_validator
 
 from mita_otel.policy.regulations import minimums
 from mita_otel.policy.sections import Section
+
+_TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d\Z")
+
+
+def _time_of_day(text: str) -> str:
+    if not _TIME.match(text):
+        raise ValueError(f"{text!r} is not a time of day; write it as in 03:15")
+    return text
+
+
+TimeOfDay = Annotated[str, AfterValidator(_time_of_day)]
 
 DataClass = Literal["audit", "errors", "performance", "debug"]
 """What has a time of its own."""
@@ -30,8 +42,8 @@ class RetentionPolicy(Section):
     """Days that single traces are kept."""
     schedule: Literal["off", "daily"]
     """`daily`: one process of all deletes what has had its time. `off`: cron runs `mita-otel retention apply`."""
-    at: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
-    """When, UTC."""
+    at: TimeOfDay
+    """When, UTC, as in `03:15`."""
     max_batch: Annotated[int, Field(ge=1, le=100_000)]
     """Rows that are deleted in one transaction."""
     max_clock_ahead_days: PositiveInt
