@@ -34,7 +34,7 @@ class ApiRequest(Sayings):
         super().__init__()
         self._request = request
         self._user_id = user_id
-        self._data = additional_context or {}
+        self._data = additional_context if isinstance(additional_context, Mapping) else {}
         self._token: Token[Context] | None = None
         self._own = False
 

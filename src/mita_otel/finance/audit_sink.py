@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+SignalKind = Literal["operation", "error", "security", "compliance"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditSignal:
     """Something that an audit trail may want to keep. Values are plain and not yet redacted."""
 
-    kind: Literal["operation", "error", "security", "compliance", "custom"]
+    kind: SignalKind
     name: str
     """The operation, the error's category, the event's type or the regulation."""
     outcome: str

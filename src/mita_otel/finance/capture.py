@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mita_otel import semconv
 from mita_otel.captured import event_id_of, mark
+from mita_otel.finance.auditing import tell_audit
 from mita_otel.finance.event_id import EventId
-from mita_otel.finance.events import Happening, send, signal
+from mita_otel.finance.events import Happening, prepare, send
 from mita_otel.finance.facts import Facts, known_facts
 from mita_otel.finance.fingerprint import fingerprint
 from mita_otel.finance.money import Amount
@@ -37,9 +38,9 @@ class Report:
     amount: Amount | None = None
     currency: str | None = None
     request: object = None
-    additional: Mapping[str, Any] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)
-    fingerprint: Sequence[str] = ()
+    additional: Sequence[Mapping[str, Any] | None] = ()
+    tags: Mapping[str, str] | None = None
+    fingerprint: Sequence[str] | None = None
     handled: bool = True
 
 
@@ -50,12 +51,11 @@ def capture(report: Report, runtime: FinanceRuntime) -> EventId:
     if standing is not None:
         return EventId(standing)
     event_id = EventId.new()
-    if (first := mark(exception, event_id)) != event_id:
-        return EventId(first)  # another thread was quicker
     facts = facts_for(report, runtime)
     category = name_of(report.category) or facts.category or FinancialErrorCategory.SYSTEM_ERROR.value
     severity = severity_of(report.severity) or runtime.operations.severity(category)
     speaks = text_of(exception) is not None
+    additional = {key: value for part in report.additional for key, value in _members(part)}
     happening = Happening(
         name=semconv.ERROR_EVENT,
         message=message_of(exception),
@@ -66,14 +66,33 @@ def capture(report: Report, runtime: FinanceRuntime) -> EventId:
         exception=exception if speaks else None,
         attributes={} if speaks else _spelled_out(exception),
         handled=report.handled,
-        contexts={"additional": report.additional} if report.additional else {},
-        tags=report.tags,
-        fingerprint=list(report.fingerprint) or fingerprint(exception, category),
+        contexts={"additional": additional} if additional else {},
+        tags=dict(_members(report.tags)),
+        fingerprint=list(report.fingerprint or ()) or fingerprint(exception, category),
     )
-    send(happening, runtime)
+    sending = prepare(happening, runtime)
+    # Marked only now: one that could not be prepared is left to whoever meets it next.
+    if (first := mark(exception, event_id)) != event_id:
+        return EventId(first)  # another thread was quicker
+    send(sending, runtime)
     runtime.errors.add(1, {"category": category, "severity": severity.value})
-    runtime.tell_audit(lambda: signal(happening, runtime, kind="error", name=category, outcome="failure"))
+    tell_audit(
+        runtime,
+        facts,
+        sending.span_context,
+        kind="error",
+        name=category,
+        outcome="failure",
+        category=category,
+        severity=severity.value,
+        event_id=event_id,
+        details=sending.attributes[semconv.CONTEXTS].get("additional"),
+    )
     return event_id
+
+
+def _members(mapping: object) -> Iterable[tuple[Any, Any]]:
+    return mapping.items() if isinstance(mapping, Mapping) else ()
 
 
 def facts_for(report: Report, runtime: FinanceRuntime) -> Facts:

@@ -12,10 +12,11 @@ from typing import Any
 from opentelemetry import context, trace
 
 from mita_otel import semconv
+from mita_otel.finance.auditing import tell_audit
 from mita_otel.finance.carried import carry
 from mita_otel.finance.event_id import NOTHING, EventId
-from mita_otel.finance.events import Happening, send, signal
-from mita_otel.finance.facts import Facts, known_facts, learn, local_facts
+from mita_otel.finance.events import Happening, prepare, send
+from mita_otel.finance.facts import Facts, known_facts, learn, local_facts, with_facts
 from mita_otel.finance.money import Amount
 from mita_otel.finance.names import FinancialErrorCategory
 from mita_otel.finance.people import UserContext, UserId
@@ -34,7 +35,7 @@ def set_financial_user(user: UserContext | UserId) -> None:
     runtime = running()
     if runtime is not None:
         known = user if isinstance(user, UserContext) else UserContext(user)
-        know_here(runtime, user=known)
+        runtime.guard("set_financial_user", know_here, runtime, user=known)
 
 
 def clear_user() -> None:
@@ -64,7 +65,7 @@ def set_transaction(
     if not isinstance(transaction, FinancialContext):
         named = {name: details.pop(name, None) for name in ("transaction_type", "payment_method", "merchant")}
         transaction = FinancialContext(transaction, amount, currency, **named, extra=details)
-    know_here(runtime, transaction=transaction)
+    runtime.guard("set_transaction", know_here, runtime, transaction=transaction)
 
 
 def set_request_context(request: object) -> None:
@@ -73,13 +74,17 @@ def set_request_context(request: object) -> None:
     Args:
         request: A Starlette or FastAPI request, or an ASGI scope.
     """
-    runtime, scope = running(), scope_of(request)
-    if runtime is None or scope is None or local_facts().shared is not None:
-        return
-    state = runtime.guard("set_request_context", RequestState, scope, runtime)
-    if state is not None:
-        know_here(runtime, shared=state)
-        runtime.guard("set_request_context", state.mark_span)
+    runtime = running()
+    if runtime is not None and local_facts().shared is None:
+        runtime.guard("set_request_context", _serve, runtime, request)
+
+
+def _serve(runtime: FinanceRuntime, request: object) -> None:
+    scope = scope_of(request)
+    if scope is not None:
+        state = RequestState(scope, runtime)
+        context.attach(with_facts(local_facts().but(shared=state)))
+        state.mark_span()
 
 
 def set_compliance_context(
@@ -102,52 +107,66 @@ def set_compliance_context(
     runtime = running()
     if runtime is None:
         return NOTHING
-    compliance = {
-        "regulation": str(regulation),
-        "requirement": None if requirement is None else str(requirement),
-        "status": str(status),
-        **plain_mapping(details, runtime.policy.context),
-    }
-    know_here(runtime, compliance={name: value for name, value in compliance.items() if value is not None})
-    event_id = runtime.guard("set_compliance_context", _report_compliance, runtime, compliance)
+    event_id = runtime.guard(
+        "set_compliance_context", _comply, runtime, regulation, requirement, status, details
+    )
     return event_id if isinstance(event_id, EventId) else NOTHING
 
 
-def _report_compliance(runtime: FinanceRuntime, compliance: Mapping[str, Any]) -> EventId:
-    status = compliance["status"]
-    violated = status.strip().lower() in runtime.policy.compliance.violations
+def _comply(
+    runtime: FinanceRuntime,
+    regulation: str,
+    requirement: str | None,
+    status: str,
+    details: Mapping[str, Any] | None,
+) -> EventId:
+    named = {"regulation": regulation, "requirement": requirement, "status": status}
+    compliance = {
+        **plain_mapping(details, runtime.policy.context),
+        **{name: str(value) for name, value in named.items() if value is not None},
+    }
+    know_here(runtime, compliance=compliance)
+    violated = compliance["status"].strip().lower() in runtime.policy.compliance.violations
     category = FinancialErrorCategory.COMPLIANCE_ISSUE.value
-    regulation, requirement = compliance["regulation"], compliance["requirement"]
-    about = " ".join(part for part in (regulation, requirement) if part)
+    severity = runtime.operations.severity(category)
+    about = [compliance["regulation"], compliance.get("requirement", "")]
     event_id = EventId.new() if violated else NOTHING
     happening = Happening(
         name=semconv.COMPLIANCE_EVENT,
-        message=f"{about}: {status}",
-        severity=runtime.operations.severity(category),
+        message=f"{' '.join(filter(None, about))}: {compliance['status']}",
+        severity=severity,
         category=category,
         event_id=event_id or None,
         facts=known_facts(),
-        fingerprint=[category, regulation, requirement or ""],
+        fingerprint=[category, *about],
     )
+    sending = prepare(happening, runtime)
     if violated:
-        send(happening, runtime)
-        runtime.errors.add(1, {"category": category, "severity": happening.severity.value})
-    runtime.tell_audit(
-        lambda: signal(
-            happening, runtime, kind="compliance", name=regulation, outcome=status, details=compliance
-        )
+        send(sending, runtime)
+        runtime.errors.add(1, {"category": category, "severity": severity.value})
+    tell_audit(
+        runtime,
+        happening.facts,
+        sending.span_context,
+        kind="compliance",
+        name=compliance["regulation"],
+        outcome=compliance["status"],
+        category=category,
+        severity=severity.value if violated else None,
+        event_id=event_id or None,
+        details=compliance,
     )
     return event_id
 
 
 def know_here(runtime: FinanceRuntime, **news: Any) -> None:
     """Know it from here on, and let the spans that run already show it."""
-    facts: Facts = learn(**news)
+    facts = learn(**news)
     here = context.get_current()
     carried = carry(facts, here, runtime.policy.baggage)
     if carried is not here:
         context.attach(carried)
-    attributes = Facts(**{name: value for name, value in news.items() if name != "shared"}).attributes
+    attributes = Facts(**news).attributes
     if not attributes:
         return
     span = trace.get_current_span()

@@ -66,9 +66,9 @@ def capture_financial_error(
         amount=amount,
         currency=currency,
         request=request,
-        additional={**(additional_context or {}), **(additionalContext or {})},
-        tags=tags or {},
-        fingerprint=tuple(fingerprint or ()),
+        additional=(additional_context, additionalContext),
+        tags=tags,
+        fingerprint=fingerprint,
         handled=handled,
     )
     event_id = runtime.guard("capture_financial_error", capture, report, runtime)
@@ -218,7 +218,8 @@ def _arguments(more: Mapping[str, Any], named: Mapping[str, Any]) -> dict[str, A
     """Return the arguments of `capture_financial_error` among `more`; everything else is additional context."""
     context = {name: value for name, value in named.items() if value is not None}
     for name in ("additional_context", "additionalContext"):
-        context.update(more.get(name) or {})
+        given = more.get(name)
+        context.update(given if isinstance(given, Mapping) else {})
     rest = {name: value for name, value in more.items() if not name.startswith("additional")}
     context.update({name: value for name, value in rest.items() if name not in _ARGUMENTS})
     passed = {name: value for name, value in rest.items() if name in _ARGUMENTS}

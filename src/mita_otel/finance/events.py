@@ -6,25 +6,17 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from opentelemetry import context, trace
 from opentelemetry._logs import SeverityNumber
 from opentelemetry.context import Context
-from opentelemetry.trace import (
-    NonRecordingSpan,
-    SpanKind,
-    Status,
-    StatusCode,
-    format_span_id,
-    format_trace_id,
-)
+from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode
 
 from mita_otel import semconv
-from mita_otel.finance.audit_sink import AuditSignal
 from mita_otel.finance.facts import Facts, breadcrumbs_here
 from mita_otel.finance.names import FinancialSeverity, at_least, severity_of
-from mita_otel.finance.plain import plain_mapping
+from mita_otel.finance.plain import plain, plain_mapping
 from mita_otel.finance.runtime import FinanceRuntime
 
 _logger = logging.getLogger("mita_otel.finance")
@@ -53,11 +45,30 @@ class Happening:
     fingerprint: Sequence[str] = ()
 
 
-def send(happening: Happening, runtime: FinanceRuntime) -> None:
-    """Emit the log record, mark the span, count."""
-    within = _context_of(happening.facts)
+@dataclass(frozen=True)
+class Sending:
+    """An event with everything that the application handed over read: from here on nothing of it can fail."""
+
+    happening: Happening
+    attributes: Mapping[str, Any]
+    within: Context
+    """Where it belongs."""
+
+    @property
+    def span_context(self) -> SpanContext:
+        """The span that it belongs to."""
+        return trace.get_current_span(self.within).get_span_context()
+
+
+def prepare(happening: Happening, runtime: FinanceRuntime) -> Sending:
+    """Return the event ready to be sent. Whatever an application's objects raise is raised here."""
+    return Sending(happening, _attributes(happening, runtime), _context_of(happening.facts))
+
+
+def send(sending: Sending, runtime: FinanceRuntime) -> None:
+    """Emit the log record and mark the spans."""
+    happening, within = sending.happening, sending.within
     mapping = runtime.policy.severities[happening.severity.value]
-    attributes = _attributes(happening, runtime)
     runtime.guard(
         "a log record processor",
         runtime.logger.emit,
@@ -66,61 +77,28 @@ def send(happening: Happening, runtime: FinanceRuntime) -> None:
         severity_number=SeverityNumber(mapping.number),
         severity_text=mapping.text,
         body=happening.message,
-        attributes=attributes,
+        attributes=sending.attributes,
         event_name=happening.name,
         exception=happening.exception,
     )
     span = trace.get_current_span(within)
     if not span.is_recording() and not runtime.logger.enabled(event_name=happening.name):
-        _tell_somebody(happening)
+        _tell_somebody(sending)
     _mark(span, happening, failed=mapping.failure and happening.name == semconv.ERROR_EVENT)
     server_span = happening.facts.shared.server_span if happening.facts.shared is not None else None
     if server_span is not None and server_span is not span:
         _mark(server_span, happening, failed=False, event=False)
 
 
-def _tell_somebody(happening: Happening) -> None:
+def _tell_somebody(sending: Sending) -> None:
     """Leave a line in the service's own log of what nobody else hears. The message may hold a secret: it stays out."""
+    happening = sending.happening
     _logger.warning(
         "%s %s of severity %s (%s): no exporter takes log records, and no span is current",
         happening.name,
         happening.event_id or "without id",
         happening.severity.value,
-        ", ".join(str(part) for part in happening.fingerprint),
-    )
-
-
-def signal(
-    happening: Happening,
-    runtime: FinanceRuntime,
-    *,
-    kind: Literal["error", "security", "compliance"],
-    name: str,
-    outcome: str,
-    details: Mapping[str, Any] | None = None,
-) -> AuditSignal:
-    """Return what the audit trail hears of it."""
-    facts = happening.facts
-    span_context = trace.get_current_span(_context_of(facts)).get_span_context()
-    money = _money(facts, runtime)
-    request = facts.shared.request_context() if facts.shared is not None else {}
-    return AuditSignal(
-        kind=kind,
-        name=name,
-        outcome=outcome,
-        time_ns=time.time_ns(),
-        category=happening.category,
-        severity=happening.severity.value,
-        event_id=happening.event_id,
-        user_id=facts.user.id if facts.user is not None else None,
-        transaction_id=facts.transaction.id if facts.transaction is not None else None,
-        amount=money.get("amount"),
-        currency=money.get("currency"),
-        request_id=facts.request_id,
-        address=request.get("client_address"),
-        trace_id=format_trace_id(span_context.trace_id) if span_context.is_valid else None,
-        span_id=format_span_id(span_context.span_id) if span_context.is_valid else None,
-        details=details if details is not None else plain_mapping(happening.contexts, runtime.policy.context),
+        ", ".join(map(str, sending.attributes.get(semconv.FINGERPRINT, ()))),
     )
 
 
@@ -143,7 +121,8 @@ def _attributes(happening: Happening, runtime: FinanceRuntime) -> dict[str, Any]
         semconv.EVENT_ID: happening.event_id,
         semconv.ERROR_CATEGORY: happening.category,
         semconv.OPERATION: facts.operation,
-        semconv.FINGERPRINT: list(happening.fingerprint) or None,
+        semconv.FINGERPRINT: [str(plain(part, runtime.policy.context)) for part in happening.fingerprint]
+        or None,
         semconv.AMOUNT: money.get("amount"),
         semconv.CURRENCY: money.get("currency"),
         semconv.BREADCRUMBS: [dict(crumb) for crumb in breadcrumbs_here()] or None,
@@ -154,7 +133,7 @@ def _attributes(happening: Happening, runtime: FinanceRuntime) -> dict[str, Any]
         semconv.SEVERITY: happening.severity.value,
         semconv.HANDLED: happening.handled,
         semconv.CONTEXTS: contexts,
-        semconv.TAGS: _tags(happening),
+        semconv.TAGS: _tags(happening, runtime),
         **happening.attributes,
     }
 
@@ -190,11 +169,11 @@ def _contexts(happening: Happening, runtime: FinanceRuntime, money: Mapping[str,
     }
     names = {**known, **happening.contexts}
     merged = {name: {**known.get(name, {}), **happening.contexts.get(name, {})} for name in names}
-    plain = {name: plain_mapping(members, runtime.policy.context) for name, members in merged.items()}
-    return {name: members for name, members in plain.items() if members}
+    shown = {name: plain_mapping(members, runtime.policy.context) for name, members in merged.items()}
+    return {name: members for name, members in shown.items() if members}
 
 
-def _tags(happening: Happening) -> dict[str, str]:
+def _tags(happening: Happening, runtime: FinanceRuntime) -> dict[str, str]:
     facts = happening.facts
     found = {
         "financial_service": "true",
@@ -206,7 +185,8 @@ def _tags(happening: Happening) -> dict[str, str]:
         **(facts.tags or {}),
         **happening.tags,
     }
-    return {str(name): str(value) for name, value in found.items() if value is not None}
+    bounds = runtime.policy.context
+    return {str(name): str(plain(value, bounds)) for name, value in found.items() if value is not None}
 
 
 def _mark(span: trace.Span, happening: Happening, *, failed: bool, event: bool = True) -> None:

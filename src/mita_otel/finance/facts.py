@@ -193,8 +193,12 @@ def with_facts(facts: Facts, base: Context | None = None) -> Context:
 
 
 def learn(**news: Any) -> Facts:
-    """Know more from here on, until the enclosing span or operation ends; in a request, until that ends."""
+    """Know more from here on, until the enclosing span or operation ends; in a request, until that ends.
+
+    Whatever an application's own objects raise when they are looked at is raised here, and nothing is known.
+    """
     facts = local_facts().but(**news)
+    _ = facts.attributes
     if facts.shared is not None:
         facts.shared.know(**news)
     context.attach(with_facts(facts))

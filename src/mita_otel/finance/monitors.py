@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 from mita_otel.finance.capture import Category, Severity
 from mita_otel.finance.decorator import decorate
 from mita_otel.finance.money import Amount
+from mita_otel.finance.names import name_of
 from mita_otel.finance.operation import Expected, FinancialOperation, OperationKind
 from mita_otel.finance.people import UserId
 from mita_otel.finance.transaction import TransactionId
@@ -121,7 +122,7 @@ def monitor_financial_performance(
         transaction_data: `transaction_id`, `amount` and `currency` are the transaction's; the rest is shown.
         category: None: the policy's tables say.
     """
-    data = dict(transaction_data or {})
+    data = dict(transaction_data) if isinstance(transaction_data, Mapping) else {}
     transaction = {name: data.pop(name) for name in _TRANSACTION if name in data}
-    kind: OperationKind = "background" if operation_type in _BACKGROUND else "financial"
+    kind: OperationKind = "background" if name_of(operation_type) in _BACKGROUND else "financial"
     return Monitor(operation_name, category=category, kind=kind, user_id=user_id, data=data, **transaction)

@@ -45,7 +45,7 @@ def name_of(member: Enum | str | None) -> str | None:
     if member is None:
         return None
     value = member.value if isinstance(member, Enum) else member
-    return str(value).strip().lower() or None
+    return value.strip().lower() or None if isinstance(value, str) else None
 
 
 def severity_of(member: Enum | str | None) -> FinancialSeverity | None:

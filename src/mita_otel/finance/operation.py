@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 from contextvars import Token
 from enum import Enum
@@ -11,10 +10,10 @@ from typing import Any, Literal, Self
 
 from opentelemetry import context, trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Status, StatusCode, format_span_id, format_trace_id
+from opentelemetry.trace import Status, StatusCode
 
 from mita_otel import semconv
-from mita_otel.finance.audit_sink import AuditSignal
+from mita_otel.finance.auditing import tell_audit
 from mita_otel.finance.capture import (
     Category,
     Report,
@@ -30,7 +29,7 @@ from mita_otel.finance.money import Amount
 from mita_otel.finance.names import name_of
 from mita_otel.finance.outcome import Outcome, outcome_of
 from mita_otel.finance.people import UserId
-from mita_otel.finance.plain import plain
+from mita_otel.finance.plain import plain_mapping
 from mita_otel.finance.runtime import FinanceRuntime, running
 from mita_otel.finance.sayings import Sayings
 from mita_otel.finance.transaction import TransactionId
@@ -107,9 +106,7 @@ class FinancialOperation(Sayings):
             return
         if self._inside is not None:
             runtime.guard("the end of an operation", self._finish, runtime, error)
-        elif (
-            self._token is not None
-        ):  # it never began: something of the application failed when it was looked at
+        elif self._token is not None:  # it never began: an object of the application could not be looked at
             _leave(self._token)
 
     async def __aenter__(self) -> Self:
@@ -145,6 +142,7 @@ class FinancialOperation(Sayings):
         if (transaction_id, amount, currency) != (None, None, None):
             transaction = same_transaction(known.transaction, transaction_id, amount, currency)
             facts = facts.but(transaction=transaction)
+        _ = facts.attributes  # if an object of the application fails when it is looked at, then here
         category = self._category or runtime.operations.category(self.name) or facts.category
         # The span begins where user and transaction are known already, but as a part of the outer operation.
         self._token = context.attach(with_facts(facts, outer_context))
@@ -170,9 +168,8 @@ class FinancialOperation(Sayings):
                 attributes[semconv.AMOUNT] = amount
             if currency is not None:
                 attributes[semconv.CURRENCY] = currency
-        for key, value in (self._data or {}).items():
-            if value is not None:
-                attributes[f"{semconv.OPERATION_DATA}.{key}"] = plain(value, runtime.policy.context)
+        for key, value in plain_mapping(self._data, runtime.policy.context).items():
+            attributes[f"{semconv.OPERATION_DATA}.{key}"] = value
         return attributes
 
     def _tell_request(self, facts: Facts) -> None:
@@ -197,7 +194,16 @@ class FinancialOperation(Sayings):
                 self._span.set_attribute(semconv.ERROR_TYPE, type(error).__qualname__)
             if self._span.is_recording():
                 self._span.set_attribute(semconv.OPERATION_OUTCOME, self.outcome)
-            runtime.tell_audit(lambda: self._signal(runtime, facts, event_id))
+            tell_audit(
+                runtime,
+                facts,
+                self._span.get_span_context(),
+                kind="operation",
+                name=self.name,
+                outcome=self.outcome,
+                category=facts.category,
+                event_id=event_id,
+            )
         finally:
             self._span.end()
             crumbs = local_facts().breadcrumbs
@@ -221,29 +227,6 @@ class FinancialOperation(Sayings):
         if not runtime.policy.operations.capture_errors:
             return None
         return str(capture(Report(exception=error, severity=self._severity, handled=False), runtime))
-
-    def _signal(self, runtime: FinanceRuntime, facts: Facts, event_id: str | None) -> AuditSignal:
-        span_context = self._span.get_span_context()
-        transaction = facts.transaction
-        currency = runtime.money.currency(transaction.currency) if transaction is not None else None
-        return AuditSignal(
-            kind="operation",
-            name=self.name,
-            outcome=self.outcome,
-            time_ns=time.time_ns(),
-            category=facts.category,
-            event_id=event_id,
-            user_id=facts.user.id if facts.user is not None else None,
-            transaction_id=transaction.id if transaction is not None else None,
-            amount=runtime.money.amount(transaction.amount, currency) if transaction is not None else None,
-            currency=currency,
-            request_id=facts.request_id,
-            address=facts.shared.request_context().get("client_address")
-            if facts.shared is not None
-            else None,
-            trace_id=format_trace_id(span_context.trace_id) if span_context.is_valid else None,
-            span_id=format_span_id(span_context.span_id) if span_context.is_valid else None,
-        )
 
 
 def _leave(token: Token[Context]) -> bool:

@@ -75,7 +75,7 @@ def user_of(user: object, id_fields: Sequence[str]) -> UserContext | None:
         return user
     if isinstance(user, str | int | UUID) and not isinstance(user, bool):
         return UserContext(user) if user != "" else None
-    if getattr(user, "is_authenticated", True) is False:  # Starlette's and Django's anonymous user
+    if _read(user, "is_authenticated") is False:  # Starlette's and Django's anonymous user
         return None
     user_id = next((value for name in id_fields if (value := _read(user, name)) not in (None, "")), None)
     if user_id is None:
@@ -88,7 +88,7 @@ def user_of(user: object, id_fields: Sequence[str]) -> UserContext | None:
 
 def _identity(user: object) -> Any:
     """Return the primary key of an object of SQLAlchemy's mapper that has expired: known without a query."""
-    identity = getattr(getattr(user, "_sa_instance_state", None), "identity", None)
+    identity = _read(_read(user, "_sa_instance_state"), "identity")
     return identity[0] if isinstance(identity, tuple) and len(identity) == 1 else None
 
 

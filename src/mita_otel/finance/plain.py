@@ -31,9 +31,7 @@ def plain(value: Any, bounds: ContextPolicy, depth: int = 0) -> Any:
 
 def plain_mapping(mapping: Mapping[Any, Any] | None, bounds: ContextPolicy) -> dict[str, Any]:
     """Return a mapping of plain values, without those that are None."""
-    if not mapping:
-        return {}
-    result = plain(mapping, bounds)
+    result = plain(mapping, bounds) if isinstance(mapping, Mapping) else None
     return {key: value for key, value in result.items() if value is not None} if type(result) is dict else {}
 
 

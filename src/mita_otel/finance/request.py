@@ -43,8 +43,6 @@ class RequestState(Shared):
     def __init__(self, scope: Scope, runtime: FinanceRuntime) -> None:
         self.scope = scope
         self.method = str(scope.get("method", "WS" if scope.get("type") == "websocket" else ""))
-        self.measured = False
-        """Whether `monitor_api_request` measures it already."""
         self._runtime = runtime
         self._policy = runtime.policy.request
         self._started = runtime.clock()
@@ -84,9 +82,9 @@ class RequestState(Shared):
         endpoint = self.scope.get("endpoint")
         if endpoint is not self._endpoint:  # that of a mount first, then that of the route inside
             self._endpoint = endpoint
-            self._see_route()
+            self._runtime.guard("reading a request's route", self._see_route)
         if not self._user_named:
-            self._see_user()
+            self._runtime.guard("reading a request's user", self._see_user)
 
     def settle(self) -> None:
         """Go by the path if no route was taken: of an application without routes, or of a path without one."""
@@ -169,7 +167,7 @@ class RequestState(Shared):
             category = extra.get(OPENAPI_CATEGORY) if named else None
             news.update(operation=operation, category=category or operations.category(operation))
             self._named = bool(named)
-        if any(value is not None for value in news.values()):
+        if self.facts.operation is not None or any(value is not None for value in news.values()):
             self.know(**news)
 
     def _see_user(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from opentelemetry import _logs, metrics, trace
 
 from mita_otel import semconv
-from mita_otel.finance.audit_sink import AuditSignal, AuditSink
+from mita_otel.finance.audit_sink import AuditSink
 from mita_otel.finance.brute_force import FailureCounter
 from mita_otel.finance.money import Money
 from mita_otel.finance.routing import OperationTable
@@ -62,12 +62,6 @@ class FinanceRuntime:
         self.failures = FailureCounter(policy.security.brute_force, clock)
         self.expected_errors = frozenset(policy.operations.expected_errors)
         self._reported: set[str] = set()
-
-    def tell_audit(self, signal: Callable[[], AuditSignal]) -> None:
-        """Hand a signal to the audit trail, if there is one; it is not made otherwise."""
-        audit = self.audit
-        if audit is not None:
-            self.guard("the audit trail", lambda: audit.record(signal()))
 
     def guard(self, what: str, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call something that must not disturb the application; its first failure is logged."""

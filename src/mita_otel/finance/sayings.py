@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, Final
 
@@ -31,33 +31,42 @@ class Sayings:
 
     def set_data(self, key: str, value: Any) -> None:
         """Say something: the attribute `mita.operation.data.KEY`, redacted before it leaves."""
-        if self._runtime is not None and self._span.is_recording():
-            attribute = f"{semconv.OPERATION_DATA}.{key}"
-            self._span.set_attribute(attribute, plain(value, self._runtime.policy.context))
+        self._say(self._set, key, value)
 
     def add_metadata(self, key: str, value: Any) -> None:
         """Say something, as `set_data` does."""
-        self.set_data(key, value)
+        self._say(self._set, key, value)
 
     def set_tag(self, key: str, value: str | float | bool) -> None:
         """Tag the span, and the errors that happen from now on."""
-        if self._runtime is None:
-            return
-        text = str(value)
+        self._say(self._tag, key, value)
+
+    def set_result(self, result: Any) -> None:
+        """Say how it came out. Of an object only its type, id, status and the like are shown."""
+        self._say(self._result, result)
+
+    def _say(self, what: Callable[..., None], *args: Any) -> None:
+        if self._runtime is not None:
+            self._runtime.guard("what an operation says", what, self._runtime, *args)
+
+    def _set(self, runtime: FinanceRuntime, key: str, value: Any) -> None:
+        if self._span.is_recording():
+            self._span.set_attribute(f"{semconv.OPERATION_DATA}.{key}", plain(value, runtime.policy.context))
+
+    def _tag(self, runtime: FinanceRuntime, key: str, value: Any) -> None:
+        text = str(plain(value, runtime.policy.context))
         if self._span.is_recording():
             self._span.set_attribute(f"{semconv.TAG}.{key}", text)
         facts = local_facts()
         context.attach(with_facts(facts.but(tags={**(facts.tags or {}), str(key): text})))
 
-    def set_result(self, result: Any) -> None:
-        """Say how it came out. Of an object only its type, id, status and the like are shown."""
-        if self._runtime is None or not self._span.is_recording():
+    def _result(self, runtime: FinanceRuntime, result: Any) -> None:
+        if not self._span.is_recording():
             return
-        bounds = self._runtime.policy.context
+        bounds = runtime.policy.context
         if result is None or isinstance(result, str | int | float | Enum):
-            self._span.set_attribute(
-                semconv.OPERATION_RESULT, "none" if result is None else plain(result, bounds)
-            )
+            shown = "none" if result is None else plain(result, bounds)
+            self._span.set_attribute(semconv.OPERATION_RESULT, shown)
             return
         self._span.set_attribute(semconv.OPERATION_RESULT, type(result).__qualname__)
         for name in _RESULT_FIELDS:

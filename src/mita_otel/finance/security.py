@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from mita_otel import semconv
+from mita_otel.finance.auditing import tell_audit
 from mita_otel.finance.capture import same_user
 from mita_otel.finance.contexts import know_here
 from mita_otel.finance.event_id import NOTHING, EventId
-from mita_otel.finance.events import Happening, send, signal
+from mita_otel.finance.events import Happening, prepare, send
 from mita_otel.finance.facts import Facts, known_facts
 from mita_otel.finance.names import FinancialErrorCategory, FinancialSeverity, at_least, severity_of
 from mita_otel.finance.people import UserId
@@ -128,10 +129,19 @@ def _send(
         tags={"security_event": kind},
         fingerprint=[category.value, kind],
     )
-    send(happening, runtime)
+    sending = prepare(happening, runtime)
+    send(sending, runtime)
     runtime.security_events.add(1, {"event_type": kind, "severity": severity.value})
-    outcome = "success" if kind in logins.successes else "failure"
-    runtime.tell_audit(
-        lambda: signal(happening, runtime, kind="security", name=kind, outcome=outcome, details=security)
+    tell_audit(
+        runtime,
+        happening.facts,
+        sending.span_context,
+        kind="security",
+        name=kind,
+        outcome="success" if kind in logins.successes else "failure",
+        category=category.value,
+        severity=severity.value,
+        event_id=event_id or None,
+        details=security,
     )
     return event_id

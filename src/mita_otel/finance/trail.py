@@ -11,7 +11,7 @@ from opentelemetry import context, trace
 from mita_otel import semconv
 from mita_otel.finance.facts import Breadcrumb, local_facts, with_facts
 from mita_otel.finance.plain import plain_mapping
-from mita_otel.finance.runtime import running
+from mita_otel.finance.runtime import FinanceRuntime, running
 
 
 def add_financial_breadcrumb(
@@ -31,6 +31,12 @@ def add_financial_breadcrumb(
     runtime = running()
     if runtime is None:
         return
+    runtime.guard("add_financial_breadcrumb", _leave_crumb, runtime, message, category, level, data)
+
+
+def _leave_crumb(
+    runtime: FinanceRuntime, message: str, category: str, level: str, data: Mapping[str, Any] | None
+) -> None:
     bounds = runtime.policy.context
     crumb: dict[str, Any] = {
         "timestamp": time.time(),
