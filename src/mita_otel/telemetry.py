@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable
 from time import monotonic
@@ -13,6 +14,8 @@ from mita_otel.performance import Performance
 from mita_otel.policy import Policy
 from mita_otel.processors.losses import Losses
 from mita_otel.redaction import Redactor
+
+_logger = logging.getLogger("mita_otel")
 
 
 @runtime_checkable
@@ -100,7 +103,11 @@ class Telemetry:
         flushed = True
         for flushable in self._flushables:
             left_ms = max(0, int((deadline - monotonic()) * 1000))
-            flushed = flushable.force_flush(left_ms) is not False and flushed
+            try:
+                flushed = flushable.force_flush(left_ms) is not False and flushed
+            except Exception:
+                _logger.debug("%s could not be flushed", type(flushable).__name__, exc_info=True)
+                flushed = False
         return flushed
 
     def finish(self, timeout_s: float) -> bool:
@@ -122,7 +129,10 @@ class Telemetry:
         if not self._shut_down.is_set():
             self._shut_down.set()
             for flushable in self._flushables:
-                flushable.shutdown()
+                try:
+                    flushable.shutdown()
+                except Exception:
+                    _logger.debug("%s could not be ended", type(flushable).__name__, exc_info=True)
             if self._on_shutdown is not None:
                 self._on_shutdown()
         return flushed

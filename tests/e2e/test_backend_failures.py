@@ -89,6 +89,36 @@ def test_several_processes_end_by_the_deadline_with_a_backend_that_hangs(
     service.stop(how, timeout=DEADLINE_S + MARGIN_S)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("behaviour", ["refuse", "hang", 500])
+def test_metrics_and_log_records_keep_the_deadline_as_well(
+    receiver: Receiver,
+    start_service: StartService,
+    undisturbed: list[tuple[int, str]],
+    behaviour: Behaviour | str,
+) -> None:
+    if behaviour == "refuse":
+        receiver.refuse()
+    else:
+        receiver.behaviour = behaviour  # type: ignore[assignment]
+    service = start_service(
+        {
+            "OTEL_TRACES_EXPORTER": "sentry,otlp",
+            "OTEL_LOGS_EXPORTER": "otlp",
+            "OTEL_METRICS_EXPORTER": "otlp",
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+            "MITA_OTEL_SENTRY__LOGS": "true",
+            "SENTRY_DSN": receiver.dsn,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.otlp_endpoint,
+            "MITA_OTEL_LIFECYCLE__SHUTDOWN_TIMEOUT_S": str(DEADLINE_S),
+        }
+    )
+    assert answers(service) == undisturbed
+    service.stop("SIGTERM", timeout=DEADLINE_S + MARGIN_S)
+    assert "in _export" not in service.stderr.text
+    noise = [line for line in service.stderr.lines if "127.0.0.1" in line and "running on" not in line]
+    assert len(noise) <= 12, service.said
+
+
 _MANY_SPANS = """
 import resource, mita_otel
 from opentelemetry import trace
