@@ -18,7 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from e2e.envelope import Item, decode_body, parse_envelope
 
-Behaviour = Literal["ok", "hang", "reset"] | int
+Behaviour = Literal["ok", "hang", "reset", "cut"] | int
 
 _OTLP: dict[str, Any] = {
     "/v1/traces": ExportTraceServiceRequest,
@@ -45,7 +45,7 @@ class Receiver:
     """A threaded HTTP server that remembers what it was sent.
 
     Its behaviour may be changed at any time: "ok", "hang" (take the request, never answer), "reset" (cut the
-    connection in the middle of the answer), or a status such as 429.
+    connection in the middle of the answer), "cut" (without any answer), or a status such as 429.
     """
 
     def __init__(self) -> None:
@@ -144,6 +144,11 @@ class Receiver:
             self.requests.append(received)
             self.changed.notify_all()
 
+    @property
+    def connections(self) -> int:
+        """How many have been opened so far."""
+        return self._server.opened
+
     def drop_connections(self) -> None:
         """Close every connection that is kept alive."""
         self._server.drop_connections()
@@ -167,10 +172,12 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, *args: Any) -> None:
         self._open: set[socket.socket] = set()
+        self.opened = 0
         super().__init__(*args)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self._open.add(request)
+        self.opened += 1
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
@@ -205,9 +212,10 @@ class _Handler(BaseHTTPRequestHandler):
         if behaviour == "hang":
             owner.closing.wait(60)
             self.close_connection = True
-        elif behaviour == "reset":
-            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{")
-            self.wfile.flush()
+        elif behaviour in {"reset", "cut"}:
+            if behaviour == "reset":
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{")
+                self.wfile.flush()
             linger = struct.pack("ii", 1, 0)  # close with RST
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             self.close_connection = True

@@ -80,7 +80,7 @@ def test_the_time_in_the_header_is_that_of_sending(receiver: Receiver) -> None:
     assert abs(datetime.now(UTC) - sent) < timedelta(minutes=1)
 
 
-@pytest.mark.parametrize("behaviour", [400, 403, 413, 500, 502, 503, "reset"])
+@pytest.mark.parametrize("behaviour", [400, 403, 413, 500, 502, 503, "cut"])
 def test_a_refused_envelope_is_counted_once_in_both_accounts(receiver: Receiver, behaviour: Any) -> None:
     sender = Sender(receiver)
     receiver.behaviour = behaviour
@@ -92,6 +92,20 @@ def test_a_refused_envelope_is_counted_once_in_both_accounts(receiver: Receiver,
     receiver.behaviour = "ok"
     sender.flush(ending=True)
     assert report(receiver) == {(reason, "transaction"): 1, (reason, "span"): 5, (reason, "error"): 1}
+
+
+def test_an_envelope_that_was_taken_is_none_the_worse_for_an_answer_that_breaks_off(
+    receiver: Receiver,
+) -> None:
+    sender = Sender(receiver)
+    receiver.behaviour = "reset"  # after "200 OK"
+    sender.transaction()
+    sender.flush()
+    receiver.behaviour = "ok"
+    sender.transaction()
+    sender.flush()
+    assert sender.lost == {}
+    assert len(receiver.transactions) == 1
 
 
 @pytest.mark.parametrize("behaviour", ["refuse", "hang"])
@@ -165,8 +179,8 @@ def test_without_room_breaches_and_errors_are_kept(receiver: Receiver) -> None:
     receiver.behaviour = "ok"
     receiver.closing.set()
     sender.flush()
-    # The one that hung is tried once more when its connection breaks.
-    assert (len(receiver.transactions), len(receiver.events)) == (4, 1)
+    assert (len(receiver.transactions), len(receiver.events)) == (3, 1)
+    assert sender.lost == {"sentry/queue_overflow": 40, "sentry/network_error": 1}, "the one that hung"
 
 
 def test_what_waits_when_the_client_is_closed_is_counted(receiver: Receiver) -> None:

@@ -6,10 +6,12 @@ Rate limits, client reports, proxies and certificates stay sentry-sdk's.
 from __future__ import annotations
 
 import gzip
+import http.client
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import urllib3
 from sentry_sdk.consts import EndpointType
@@ -20,6 +22,7 @@ from sentry_sdk.worker import Worker
 from mita_otel.policy.sentry import SentryPolicy
 from mita_otel.processors.losses import Losses
 from mita_otel.sentry import event_door
+from mita_otel.sentry.connections import Connections, tls_context
 from mita_otel.sentry.senders import Job, Senders
 
 STAGE: Final = "sentry"
@@ -74,6 +77,7 @@ class CountingTransport(HttpTransport):
         self.ending = False
         """Whether the process is about to end: the last moment for a client report."""
         super().__init__(options)
+        self._connections = self._direct()
 
     def capture_envelope(self, envelope: Envelope) -> None:
         """Queue an envelope. While there is no room, those without a breach or an error are given up first."""
@@ -161,7 +165,7 @@ class CountingTransport(HttpTransport):
             **super()._get_pool_options(),
             "timeout": urllib3.Timeout(total=self._policy.send_timeout_s),
             "maxsize": self._policy.senders,
-            # Nothing is tried again, but for a connection that had been closed: it would hold up the others.
+            # Nothing is tried again: it would hold up the others.
             "retries": False,
         }
 
@@ -171,11 +175,22 @@ class CountingTransport(HttpTransport):
         return super()._prepare_envelope(envelope)
 
     def _request(self, method: str, endpoint_type: EndpointType, body: Any, headers: Any) -> Any:
-        try:
-            return super()._request(method, endpoint_type, body, headers)
-        except urllib3.exceptions.ProtocolError:
-            # The other end closed a kept-alive connection, just as we used it.
-            return super()._request(method, endpoint_type, body, headers)
+        if self._connections is not None:
+            return self._connections.post(self._path(endpoint_type), body, headers)
+        return super()._request(method, endpoint_type, body, headers)
+
+    def _path(self, endpoint_type: EndpointType) -> str:
+        return urlsplit(self._auth.get_api_url(endpoint_type)).path
+
+    def _direct(self) -> Connections | None:
+        """Return connections of our own, or None where sentry-sdk's pool knows a way that they do not: a proxy."""
+        dsn = self.parsed_dsn
+        if dsn is None or self._resolve_proxy() is not None or self.options["socket_options"]:
+            return None
+        context = tls_context(self.options) if dsn.scheme == "https" else None
+        return Connections(
+            dsn.scheme, dsn.host, dsn.port, timeout_s=self._policy.send_timeout_s, context=context
+        )
 
     def _send_request(
         self,
@@ -186,7 +201,7 @@ class CountingTransport(HttpTransport):
     ) -> None:
         try:
             super()._send_request(body, headers, endpoint_type, envelope)
-        except (urllib3.exceptions.HTTPError, OSError):
+        except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError):
             return  # counted by `_handle_request_error`; the backend's absence is no error of ours
 
     def _update_rate_limits(self, response: Any) -> None:
