@@ -24,12 +24,14 @@ def receiver() -> Iterator[Receiver]:
     backend.close()
 
 
-def connections(receiver: Receiver, scheme: str = "http", **more: ssl.SSLContext) -> Connections:
-    return Connections(scheme, "127.0.0.1", receiver.port, timeout_s=5, **more)
+@pytest.fixture
+def ours(receiver: Receiver) -> Iterator[Connections]:
+    made = Connections("http", "127.0.0.1", receiver.port, timeout_s=5)
+    yield made
+    made.close()
 
 
-def test_one_connection_serves_many_requests_of_a_thread(receiver: Receiver) -> None:
-    ours = connections(receiver)
+def test_one_connection_serves_many_requests_of_a_thread(receiver: Receiver, ours: Connections) -> None:
     for _ in range(5):
         answer = ours.post(PATH, BODY, HEADERS)
         assert (answer.status, answer.data, answer.headers.get("CONTENT-TYPE")) == (
@@ -45,8 +47,9 @@ def test_one_connection_serves_many_requests_of_a_thread(receiver: Receiver) -> 
     assert len(receiver.events) == 6
 
 
-def test_an_answer_that_is_too_long_or_breaks_off_costs_the_connection_only(receiver: Receiver) -> None:
-    ours = connections(receiver)
+def test_an_answer_that_is_too_long_or_breaks_off_costs_the_connection_only(
+    receiver: Receiver, ours: Connections
+) -> None:
     receiver.behaviour = "reset"
     assert ours.post(PATH, BODY, HEADERS).status == 200
     receiver.behaviour = "ok"
@@ -55,8 +58,10 @@ def test_an_answer_that_is_too_long_or_breaks_off_costs_the_connection_only(rece
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(receiver: Receiver) -> None:
-    with pytest.raises(OSError, match="(?i)ssl|wrong version|eof"):
-        connections(receiver, "https", context=tls_context({})).post(PATH, BODY, HEADERS)
+    with pytest.raises(OSError, match=r"(?i)ssl|wrong version|eof"):
+        Connections("https", "127.0.0.1", receiver.port, timeout_s=5, context=tls_context({})).post(
+            PATH, BODY, HEADERS
+        )
 
 
 def test_tls_checks_names_and_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,8 +75,7 @@ def test_tls_checks_names_and_certificates(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
-def test_a_forked_child_opens_its_own(receiver: Receiver) -> None:
-    ours = connections(receiver)
+def test_a_forked_child_opens_its_own(receiver: Receiver, ours: Connections) -> None:
     ours.post(PATH, BODY, HEADERS)
     pid = os.fork()
     if pid == 0:

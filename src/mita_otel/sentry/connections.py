@@ -60,6 +60,14 @@ class Connections:
         self._timeout_s = timeout_s
         self._context = context
         self._local = threading.local()
+        # No lock, which a fork could find held: adding and discarding are atomic.
+        self._open: set[http.client.HTTPConnection] = set()
+
+    def close(self) -> None:
+        """Close every connection, also one that waits for an answer."""
+        connections, self._open = self._open, set()
+        for connection in connections:
+            connection.close()
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Post, once more over a new connection if the old one had been closed.
@@ -95,14 +103,19 @@ class Connections:
         return Answer(response.status, response.headers, data)
 
     def _connection(self) -> http.client.HTTPConnection:
-        if self._secure:
-            return http.client.HTTPSConnection(
+        connection = (
+            http.client.HTTPSConnection(
                 self._host, self._port, timeout=self._timeout_s, context=self._context
             )
-        return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
+            if self._secure
+            else http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
+        )
+        self._open.add(connection)
+        return connection
 
     def _forget(self, connection: http.client.HTTPConnection) -> None:
         self._local.connection = None
+        self._open.discard(connection)
         connection.close()
 
 

@@ -157,6 +157,12 @@ class CountingTransport(HttpTransport):
         elif item is None or item.type not in _UNCOUNTED:
             self._losses.add(event_door.STAGE, reason)
 
+    def kill(self) -> None:
+        """Refuse envelopes from now on, give up what waits, close the connections."""
+        super().kill()
+        if self._connections is not None:
+            self._connections.close()
+
     def _create_worker(self, options: dict[str, Any]) -> Worker:
         return self.senders
 
