@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-SignalKind = Literal["operation", "error", "security", "compliance"]
+SignalKind = Literal["operation", "error", "security", "compliance", "custom"]
+"""What kind of thing a signal is about; `custom`: its name is an event type of the audit trail."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
