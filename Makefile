@@ -11,7 +11,7 @@ VERSIONS = 3.11 3.12 3.13
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test test-all test-matrix lint types layers unit format redaction-report redaction-peers redaction-linear bench docs clean
+.PHONY: help demo test test-all test-matrix lint types layers unit format redaction-report redaction-peers redaction-linear bench docs pictures clean
 
 help:
 	@echo "make demo              show the main job in the terminal, about 15 seconds"
@@ -23,6 +23,7 @@ help:
 	@echo "make redaction-linear  time for half a megabyte and one of every kind of input, some minutes"
 	@echo "make bench             the benchmarks"
 	@echo "make docs              write docs/reference from the code"
+	@echo "make pictures          draw the pictures of the documentation"
 	@echo "make format            format the code"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -77,6 +78,10 @@ redaction-report: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python docs/generate.py
+
+# The pictures that take longer than a moment to make.
+pictures: $(STAMP)
+	$(BIN)/python docs/pictures/tail_sampling.py
 
 # The peers are heavy: they have a virtual environment of their own.
 redaction-peers:
