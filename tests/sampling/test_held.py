@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mita_otel.policy import default_policy
-from mita_otel.sampling.consistent import Randomness, randomness_of, threshold_of
+from mita_otel.sampling.consistent import Randomness, threshold_of
 from mita_otel.sampling.decision import Clues, Decision, decide
 from mita_otel.sampling.held import Arrival, HeldTraces, Kept
 from mita_otel.sampling.rules import Match
@@ -31,7 +31,7 @@ class Bench:
     out: list[tuple[str, Decision]] = field(default_factory=list)
 
     def end(self, trace_id: int, span: str, *, root: bool = False, size: int = 1000, **more: Any) -> None:
-        arrival = Arrival(trace_id, span, size, root, more.pop("randomness", randomness_of(trace_id)), **more)
+        arrival = Arrival(trace_id, span, size, root, **more)
         self.take(self.held.add(arrival, self.now_s))
 
     def take(self, kept: Any) -> None:
@@ -309,6 +309,6 @@ def test_whatever_ends_in_whatever_order_every_span_is_accounted_for(
 
 def test_a_kept_group_is_one_decision() -> None:
     held: HeldTraces[str] = HeldTraces(POLICY)
-    held.add(Arrival(KEPT_BY_RATIO, "a", 1, False, randomness_of(KEPT_BY_RATIO)), 0)
-    [kept] = held.add(Arrival(KEPT_BY_RATIO, "b", 1, True, randomness_of(KEPT_BY_RATIO)), 0)
+    held.add(Arrival(KEPT_BY_RATIO, "a", 1, False), 0)
+    [kept] = held.add(Arrival(KEPT_BY_RATIO, "b", 1, True), 0)
     assert kept == Kept(Decision(True, "ratio", threshold_of(0.1)), ["a", "b"])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Final
 
 from mita_otel import semconv
 from mita_otel.latency.kinds import KINDS, Kind
+from mita_otel.latency.lazy import lazy
 from mita_otel.latency.sql import verb_of
 
 # How FastAPI's own telemetry and the contrib instrumentation name a background task.
@@ -21,7 +21,7 @@ _NOT_HANDLING: Final = frozenset({"receive", "poll", "settle", "create", "send",
 """Messaging operations that wait or hand over: how long they take says nothing of the service."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class SpanFacts:
     """The facts of a finished span."""
 
@@ -34,7 +34,7 @@ class SpanFacts:
     attributes: Mapping[str, Any]
     """The span's attributes, old names or new."""
 
-    @cached_property
+    @lazy
     def kind(self) -> Kind | None:
         """The kind of limit that applies, or None: nothing is expected of this span.
 
@@ -75,13 +75,13 @@ class SpanFacts:
             return "outgoing" if self.method else None
         return None
 
-    @property
+    @lazy
     def method(self) -> str | None:
         """The HTTP method in capitals; `_OTHER` where nobody knows it."""
         method = semconv.first(self.attributes, semconv.HTTP_METHOD)
         return str(method).upper() if method else None
 
-    @property
+    @lazy
     def route(self) -> str | None:
         """The route's template, as in `/api/accounts/{id}/balance`."""
         route = semconv.first(self.attributes, semconv.HTTP_ROUTE)
@@ -96,14 +96,14 @@ class SpanFacts:
             path = "/" + url.partition("://")[2].partition("/")[2]
         return str(path).partition("?")[0]
 
-    @cached_property
+    @lazy
     def verb(self) -> str | None:
         """The database operation, as in `SELECT`."""
         operation = semconv.first(self.attributes, semconv.DB_OPERATION)
         statement = semconv.first(self.attributes, semconv.DB_STATEMENT)
         return verb_of(str(operation) if operation else None, str(statement) if statement else None)
 
-    @property
+    @lazy
     def table(self) -> str | None:
         """The database table, as in `payments` or `ledger.payments`."""
         table = semconv.first(self.attributes, semconv.DB_COLLECTION)

@@ -14,7 +14,7 @@ from mita_otel.latency.limits import Verdict
 from mita_otel.latency.operations import Operation
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Observation:
     """A finished span, judged."""
 

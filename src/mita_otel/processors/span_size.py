@@ -12,6 +12,8 @@ _SPAN: Final = 1500
 _ENTRY: Final = 120
 """Bytes of a name and a small value in a mapping."""
 _EVENT: Final = 400
+_SMALL: Final = frozenset({int, float, bool, type(None)})
+"""What needs no further look: most of what is no text."""
 
 
 def estimated_bytes(span: ReadableSpan) -> int:
@@ -29,8 +31,11 @@ def _mapping(attributes: Mapping[str, Any] | None) -> int:
         return 0
     size = _ENTRY * len(attributes)
     for value in attributes.values():
-        if isinstance(value, str | bytes):
+        kind = type(value)
+        if kind is str or kind is bytes:
             size += len(value)
+        elif kind in _SMALL:
+            continue
         elif isinstance(value, Mapping):
             size += _mapping(value)
         elif isinstance(value, list | tuple):

@@ -20,7 +20,7 @@ from mita_otel.processors.forks import after_fork_in_child
 from mita_otel.processors.observation import facts_of, has_failed
 from mita_otel.processors.rewrite import RewrittenSpan
 from mita_otel.processors.span_size import estimated_bytes
-from mita_otel.sampling.consistent import MEMBER, member_with, randomness_of
+from mita_otel.sampling.consistent import MEMBER, member_with
 from mita_otel.sampling.decision import Caller, Decision, Flaw
 from mita_otel.sampling.held import Arrival, HeldTraces, Kept
 from mita_otel.sampling.rules import SamplingRules
@@ -88,7 +88,7 @@ class TailSampler(SpanProcessor):
     def tick(self) -> None:
         """Decide what has waited too long. Called now and then while there is no work."""
         with self._lock:
-            kept = list(self.held.expire(self._clock()))
+            kept = self.held.expire(self._clock())
         self._pass_on(kept)
 
     def let_go(self) -> None:
@@ -111,7 +111,7 @@ class TailSampler(SpanProcessor):
     def _settle(self) -> None:
         self._letting_go = False
         with self._lock:
-            kept = list(self.held.let_go())
+            kept = self.held.let_go()
         self._pass_on(kept)
 
     def _judge(self, span: ReadableSpan) -> list[Kept[ReadableSpan]]:
@@ -127,13 +127,12 @@ class TailSampler(SpanProcessor):
         match = None
         if self._rules and (facts := facts_of(span)) is not None:
             match = self._rules.match(facts)
-        member = context.trace_state.get(MEMBER) if context.trace_state else None
         arrival = Arrival(
             trace_id=context.trace_id,
             span=span,
             size=estimated_bytes(span),
             is_root=is_root,
-            randomness=randomness_of(context.trace_id, member),
+            member=context.trace_state.get(MEMBER) if context.trace_state else None,
             flaw=flaw_of(span),
             match=match,
             caller=caller,

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from mita_otel.policy.sampling import SamplingPolicy
-from mita_otel.sampling.consistent import Randomness
+from mita_otel.sampling.consistent import Randomness, randomness_of
 from mita_otel.sampling.decision import Caller, Clues, Decision, Flaw, decide
 from mita_otel.sampling.rules import Match
 
 T = TypeVar("T")
 
+_LOOK_EVERY_S: Final = 0.2
+"""How often, while spans arrive, it is looked for what has waited too long."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Arrival(Generic[T]):
     """A span that has ended, and what it says of its trace."""
 
@@ -25,10 +27,16 @@ class Arrival(Generic[T]):
     """Bytes, estimated."""
     is_root: bool
     """Whether the trace has no span above it in this process."""
-    randomness: Randomness
+    member: str | None = None
+    """The `ot` member of its tracestate."""
     flaw: Flaw | None = None
     match: Match | None = None
     caller: Caller = "undecided"
+
+    @property
+    def randomness(self) -> Randomness:
+        """What a consistent decision is made from."""
+        return randomness_of(self.trace_id, self.member)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,8 @@ class HeldTraces(Generic[T]):
 
     def __init__(self, policy: SamplingPolicy) -> None:
         self._policy = policy
+        self._max_traces = policy.max_traces
+        self._max_spans = policy.max_spans
         self._max_bytes = int(policy.max_megabytes * 1_000_000)
         self.reset()
 
@@ -78,6 +88,7 @@ class HeldTraces(Generic[T]):
         self._decisions: OrderedDict[int, Decision] = OrderedDict()
         self.held_spans = 0
         self.held_bytes = 0
+        self._look_at_s = 0.0
 
     @property
     def held_traces(self) -> int:
@@ -86,14 +97,18 @@ class HeldTraces(Generic[T]):
 
     def add(self, arrival: Arrival[T], now_s: float) -> list[Kept[T]]:
         """Take a span that has ended; return what is to be passed on."""
-        kept = list(self.expire(now_s))
+        kept: list[Kept[T]] = []
+        if now_s >= self._look_at_s:
+            self._look_at_s = now_s + _LOOK_EVERY_S
+            kept.extend(self.expire(now_s))
         decision = self._decisions.get(arrival.trace_id)
         if decision is None:
-            kept.extend(self._undecided(arrival, now_s))
+            self._undecided(arrival, now_s, kept)
         else:
             self._decisions.move_to_end(arrival.trace_id)
-            kept.extend(self._late(arrival, decision, now_s))
-        kept.extend(self._make_room())
+            self._late(arrival, decision, now_s, kept)
+        if self._is_full:
+            self._make_room(kept)
         return kept
 
     def refuse(self, *, is_root: bool) -> None:
@@ -102,27 +117,31 @@ class HeldTraces(Generic[T]):
         if is_root:
             self.traces[False, "caller"] += 1
 
-    def expire(self, now_s: float) -> Iterator[Kept[T]]:
+    def expire(self, now_s: float) -> list[Kept[T]]:
         """Decide what has waited too long, and drop what has lingered long enough."""
+        kept: list[Kept[T]] = []
         while self._waiting:
             trace_id, trace = next(iter(self._waiting.items()))
             if now_s - trace.since_s < self._policy.max_wait_s:
                 break
-            yield from self._decide(trace_id, trace, now_s)
+            self._decide(trace_id, trace, now_s, kept)
         while self._lingering:
             trace_id, trace = next(iter(self._lingering.items()))
             if now_s - trace.since_s < self._policy.linger_s:
                 break
             self._drop(trace_id)
+        return kept
 
-    def let_go(self) -> Iterator[Kept[T]]:
+    def let_go(self) -> list[Kept[T]]:
         """Decide everything that waits, since the process is ending; nothing lingers."""
+        kept: list[Kept[T]] = []
         for trace_id, trace in list(self._waiting.items()):
-            yield from self._decide(trace_id, trace, trace.since_s)
+            self._decide(trace_id, trace, trace.since_s, kept)
         for trace_id in list(self._lingering):
             self._drop(trace_id)
+        return kept
 
-    def _undecided(self, arrival: Arrival[T], now_s: float) -> Iterator[Kept[T]]:
+    def _undecided(self, arrival: Arrival[T], now_s: float, kept: list[Kept[T]]) -> None:
         trace = self._waiting.get(arrival.trace_id)
         if trace is None:
             # Its decision may have been forgotten while it still lingers.
@@ -135,9 +154,9 @@ class HeldTraces(Generic[T]):
             trace.clues = trace.clues.joined(arrival.flaw, arrival.match, arrival.caller)
         self._hold(trace, arrival)
         if arrival.is_root or trace.clues.flaw is not None:
-            yield from self._decide(arrival.trace_id, trace, now_s)
+            self._decide(arrival.trace_id, trace, now_s, kept)
 
-    def _late(self, arrival: Arrival[T], decision: Decision, now_s: float) -> Iterator[Kept[T]]:
+    def _late(self, arrival: Arrival[T], decision: Decision, now_s: float, kept: list[Kept[T]]) -> None:
         """Treat a span as its trace was, unless it is slow or failed, or a rule keeps it."""
         if self._changes(arrival, decision):
             self._decisions.pop(arrival.trace_id)
@@ -146,10 +165,10 @@ class HeldTraces(Generic[T]):
             )
             trace.clues = trace.clues.joined(arrival.flaw, arrival.match)
             self._hold(trace, arrival)
-            yield from self._decide(arrival.trace_id, trace, now_s, counted=decision.kept)
+            self._decide(arrival.trace_id, trace, now_s, kept, counted=decision.kept)
         elif decision.kept:
             self.spans[True] += 1
-            yield Kept(decision, [arrival.span])
+            kept.append(Kept(decision, [arrival.span]))
         elif (lingering := self._lingering.get(arrival.trace_id)) is not None:
             self._hold(lingering, arrival)
             lingering.since_s = now_s
@@ -165,8 +184,8 @@ class HeldTraces(Generic[T]):
         return decide(Clues(arrival.randomness, match=arrival.match), self._policy.ratio).kept
 
     def _decide(
-        self, trace_id: int, trace: _Trace[T], now_s: float, *, counted: bool = False
-    ) -> Iterator[Kept[T]]:
+        self, trace_id: int, trace: _Trace[T], now_s: float, kept: list[Kept[T]], *, counted: bool = False
+    ) -> None:
         self._waiting.pop(trace_id, None)
         decision = decide(trace.clues, self._policy.ratio)
         self._decisions[trace_id] = decision
@@ -177,7 +196,7 @@ class HeldTraces(Generic[T]):
             self.spans[True] += len(trace.spans)
             if not counted:
                 self.traces[True, decision.reason] += 1
-            yield Kept(decision, trace.spans)
+            kept.append(Kept(decision, trace.spans))
         else:
             trace.since_s = now_s
             self._lingering[trace_id] = trace
@@ -189,7 +208,7 @@ class HeldTraces(Generic[T]):
         decision = self._decisions.get(trace_id)
         self.traces[False, decision.reason if decision is not None else "ratio"] += 1
 
-    def _make_room(self) -> Iterator[Kept[T]]:
+    def _make_room(self, kept: list[Kept[T]]) -> None:
         """Drop what lingers, then decide the oldest early, until the bounds are kept."""
         while self._is_full:
             if self._lingering:
@@ -197,15 +216,14 @@ class HeldTraces(Generic[T]):
                 continue
             trace_id, trace = next(iter(self._waiting.items()))
             self.early += 1
-            yield from self._decide(trace_id, trace, trace.since_s)
+            self._decide(trace_id, trace, trace.since_s, kept)
 
     @property
     def _is_full(self) -> bool:
-        policy = self._policy
         return (
-            self.held_spans > policy.max_spans
+            self.held_spans > self._max_spans
             or self.held_bytes > self._max_bytes
-            or self.held_traces > policy.max_traces
+            or len(self._waiting) + len(self._lingering) > self._max_traces
         )
 
     def _hold(self, trace: _Trace[T], arrival: Arrival[T]) -> None:
