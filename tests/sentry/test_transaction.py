@@ -88,6 +88,21 @@ def test_a_request_with_a_query_whole() -> None:
     assert {"runtime", "os", "device"} <= set(contexts)
 
 
+def test_a_statement_that_ran_too_often_is_a_performance_issue_of_its_own_rule() -> None:
+    repeated = {
+        "mita.repeated_queries.count": 20,
+        "mita.repeated_queries.max": 10,
+        "mita.repeated_queries.statement": "SELECT a FROM t WHERE id = ?",
+        "mita.repeated_queries.duration_ms": 41.5,
+    }
+    made = event(Tree(server(attributes=repeated), []))
+    assert made["tags"]["performance_issue"] == "true"
+    assert made["tags"]["latency_rule"] == "repeated_queries.max_repeats"
+    assert "latency_limit_ms" not in made["tags"]
+    [breach] = made["contexts"]["latency"]["breaches"]
+    assert (breach["count"], breach["limit"], breach["statement"]) == (20, 10, "SELECT a FROM t WHERE id = ?")
+
+
 def test_a_breach_in_a_child_marks_the_transaction_by_the_worst_rule() -> None:
     worse = {**BREACH, semconv.LATENCY_RULE: "database.SELECT", semconv.LATENCY_OVERRUN_MS: 99.0,
              semconv.LATENCY_LIMIT_MS: 200}  # fmt: skip

@@ -17,9 +17,6 @@ from mita_otel.policy.thresholds import BreachLogPolicy
 from mita_otel.processors.breach_log import BreachLog, text_of, what
 from mita_otel.processors.breach_signal import BreachReport, BreachSignal
 
-REPEATED_QUERIES_RULE = "repeated_queries.max_repeats"
-"""The rule of the same statement many times under one parent."""
-
 
 class Breaches:
     """Counts breaches, logs them and tells listeners.
@@ -92,14 +89,14 @@ class Breaches:
             operation: Its operation, as it may be shown.
         """
         context = trace.set_span_in_context(NonRecordingSpan(span.context)) if span.context else None
-        self._counter.add(1, {"kind": "database", "rule": REPEATED_QUERIES_RULE}, context)
+        self._counter.add(1, {"kind": "database", "rule": semconv.REPEATED_QUERIES_RULE}, context)
         text = f"{what(facts, '')} ran the same statement {count} times, limit {limit}"
-        self._log.say(REPEATED_QUERIES_RULE, text, _trace_id(span))
+        self._log.say(semconv.REPEATED_QUERIES_RULE, text, _trace_id(span))
         if self._signal is not None:
             self._signal.send(
                 BreachReport(
                     "database",
-                    REPEATED_QUERIES_RULE,
+                    semconv.REPEATED_QUERIES_RULE,
                     operation,
                     limit,
                     count,

@@ -15,7 +15,7 @@ from mita_otel.latency.names import OperationNames
 from mita_otel.latency.operations import operation_of
 from mita_otel.latency.repeats import RepeatCounter, Repeats
 from mita_otel.policy.thresholds import ThresholdPolicy
-from mita_otel.processors.breaches import REPEATED_QUERIES_RULE, Breaches
+from mita_otel.processors.breaches import Breaches
 from mita_otel.processors.forks import after_fork_in_child
 from mita_otel.processors.link import Link
 from mita_otel.processors.observation import facts_of
@@ -86,7 +86,7 @@ class RepeatedQueriesProcessor(Link):
         }
         event = Event(
             semconv.LATENCY_EVENT,
-            {semconv.LATENCY_KIND: "database", semconv.LATENCY_RULE: REPEATED_QUERIES_RULE, **marks},
+            {semconv.LATENCY_KIND: "database", semconv.LATENCY_RULE: semconv.REPEATED_QUERIES_RULE, **marks},
             span.end_time,
         )
         return RewrittenSpan(

@@ -124,18 +124,35 @@ def request_of_span(span: ReadableSpan) -> Context:
     return {name: value for name, value in facts.items() if value}
 
 
-def breach_of(span: ReadableSpan) -> Context:
-    """Return what is known of a span that took longer than its limit."""
+def breaches_of(span: ReadableSpan) -> list[Context]:
+    """Return what is known of the limits that a span broke: it took too long, a statement ran too often under it."""
     attributes = span.attributes or {}
-    return {
-        "span_id": ids_of(span).get("span_id"),
-        "span": span.name,
-        "kind": attributes.get(semconv.LATENCY_KIND),
-        "rule": attributes.get(semconv.LATENCY_RULE),
-        "limit_ms": attributes.get(semconv.LATENCY_LIMIT_MS),
-        "duration_ms": attributes.get(semconv.LATENCY_DURATION_MS),
-        "overrun_ms": attributes.get(semconv.LATENCY_OVERRUN_MS),
-    }
+    where: Context = {"span_id": ids_of(span).get("span_id"), "span": span.name}
+    breaches: list[Context] = []
+    if attributes.get(semconv.LATENCY_EXCEEDED):
+        breaches.append(
+            {
+                **where,
+                "kind": attributes.get(semconv.LATENCY_KIND),
+                "rule": attributes.get(semconv.LATENCY_RULE),
+                "limit_ms": attributes.get(semconv.LATENCY_LIMIT_MS),
+                "duration_ms": attributes.get(semconv.LATENCY_DURATION_MS),
+                "overrun_ms": attributes.get(semconv.LATENCY_OVERRUN_MS),
+            }
+        )
+    if semconv.REPEATED_QUERIES in attributes:
+        breaches.append(
+            {
+                **where,
+                "kind": "database",
+                "rule": semconv.REPEATED_QUERIES_RULE,
+                "limit": attributes.get(semconv.REPEATED_QUERIES_MAX),
+                "count": attributes.get(semconv.REPEATED_QUERIES),
+                "statement": attributes.get(semconv.REPEATED_QUERIES_STATEMENT),
+                "duration_ms": attributes.get(semconv.REPEATED_QUERIES_MS),
+            }
+        )
+    return breaches
 
 
 def _picked(attributes: Mapping[str, Any], table: Mapping[str, str]) -> Context:

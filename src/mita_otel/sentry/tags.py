@@ -83,6 +83,9 @@ def transaction_tags(spans: Sequence[ReadableSpan], *, late: bool, allowed: Iter
         tags["performance_issue"] = "true"
         tags["latency_rule"] = tag_value(worst.get(semconv.LATENCY_RULE))
         tags["latency_limit_ms"] = _number(worst.get(semconv.LATENCY_LIMIT_MS))
+    elif any(semconv.REPEATED_QUERIES in (span.attributes or {}) for span in spans):
+        tags["performance_issue"] = "true"
+        tags["latency_rule"] = semconv.REPEATED_QUERIES_RULE
     if any(span.status.status_code is StatusCode.ERROR for span in spans):
         tags["failed"] = "true"
     if late:

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from mita_otel import semconv
 from mita_otel.sentry.contexts import (
-    breach_of,
+    breaches_of,
     financial_contexts,
     otel_context,
     process_contexts,
@@ -139,7 +139,7 @@ def _contexts(
     response = response_context(root)
     if response:
         contexts["response"] = response
-    breaches = [breach_of(span) for span in spans if is_breached(span)]
+    breaches = [breach for span in spans for breach in breaches_of(span)]
     if breaches:
         contexts["latency"] = {"type": "latency", "breaches": breaches}
     if tree.left_out or tree.orphan:

@@ -45,8 +45,9 @@ def is_local_root(span: ReadableSpan) -> bool:
 
 
 def is_breached(span: ReadableSpan) -> bool:
-    """Return whether the span took longer than its limit."""
-    return bool((span.attributes or {}).get(semconv.LATENCY_EXCEEDED))
+    """Return whether the span took longer than its limit, or a statement ran too often under it."""
+    attributes = span.attributes or {}
+    return bool(attributes.get(semconv.LATENCY_EXCEEDED)) or semconv.REPEATED_QUERIES in attributes
 
 
 def matters(span: ReadableSpan) -> bool:
