@@ -148,3 +148,18 @@ def test_every_variable_that_is_declared_is_known() -> None:
     assert "MITA_OTEL_" not in environment_variables.names()
     every = {name: "x" for name in environment_variables.names() if name.startswith("MITA_OTEL_")}
     assert from_environment(every, Policy, DEFAULTS)[1] == []
+
+
+def test_sentrys_sample_rate_is_the_share_of_healthy_traces_in_every_environment() -> None:
+    assert values(SENTRY_TRACES_SAMPLE_RATE="0.25") == {"sampling": {"ratio": 0.25, "mode": "tail"}}
+    assert values(SENTRY_TRACES_SAMPLE_RATE="0.25", MITA_OTEL_SAMPLING__MODE="head") == {
+        "sampling": {"ratio": 0.25, "mode": "head"}
+    }
+    policy = load_policy(environment="development", env={"SENTRY_TRACES_SAMPLE_RATE": "0.5"})
+    assert (policy.sampling.mode, policy.sampling.ratio) == ("tail", 0.5)
+
+
+@pytest.mark.parametrize("rate", ["2", "-0.1", "half", "10%"])
+def test_a_rate_that_is_none_is_refused_by_its_variables_name(rate: str) -> None:
+    with pytest.raises(PolicyError, match="SENTRY_TRACES_SAMPLE_RATE"):
+        load_policy(env={"SENTRY_TRACES_SAMPLE_RATE": rate})

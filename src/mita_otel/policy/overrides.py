@@ -18,8 +18,15 @@ _ALIASES = {
     variables.AUDIT_SPOOL: ("audit", "spool", "folder"),
     variables.AUDIT_ANCHORS: ("audit", "anchors", "path"),
     variables.TRACES_EXPORTER: ("export", "traces"),
+    variables.SENTRY_TRACES_SAMPLE_RATE: ("sampling", "ratio"),
 }
 """Variables with a name of their own, which win over `MITA_OTEL_SECTION__KEY`."""
+
+_IMPLIED: dict[str, tuple[KeyPath, str]] = {
+    # Where the environment keeps every trace, a rate would else say nothing.
+    variables.SENTRY_TRACES_SAMPLE_RATE: (("sampling", "mode"), "tail"),
+}
+"""What a variable means besides, unless another variable says otherwise."""
 
 
 def from_environment(env: Mapping[str, str], model: Kind, defaults: Tree) -> tuple[Source, list[Problem]]:
@@ -51,6 +58,10 @@ def from_environment(env: Mapping[str, str], model: Kind, defaults: Tree) -> tup
             node = node.setdefault(part, {})
         else:
             node[key[-1]] = _value(env[name], kind_at(model, key))
+    for name, (key, value) in _IMPLIED.items():
+        if name in keys.values() and key not in keys:
+            keys[key] = name
+            tree[key[0]][key[1]] = value
     return Source("environment variables", tree, with_tables(keys)), problems
 
 
