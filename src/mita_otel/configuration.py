@@ -203,6 +203,7 @@ def _build(settings: _Settings, strict: bool, env: Mapping[str, str]) -> Telemet
         resource,
         env,
         enrich=enrich_span,
+        observers=ways_out.observers,
         thin_out=not ways_out.only_stand_ins,
     )
     performance = Performance(policy.summary, tracing.measurements, tracing.sampling.rate)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from opentelemetry import trace
@@ -18,6 +18,7 @@ from mita_otel.policy import Policy
 from mita_otel.processors.guarded_provider import GuardedTracerProvider
 from mita_otel.processors.losses import Losses
 from mita_otel.processors.measurements import Measurements
+from mita_otel.processors.observation import SpanObserver
 from mita_otel.processors.pipeline import Pipeline
 from mita_otel.processors.pipeline_health import PipelineHealth
 from mita_otel.processors.samplers import SamplerChoice, choose_sampler, rate_of
@@ -45,6 +46,7 @@ def start_tracing(
     env: Mapping[str, str],
     *,
     enrich: Callable[[Span], None] | None = None,
+    observers: Sequence[SpanObserver] = (),
     thin_out: bool = True,
 ) -> Tracing:
     """Put our chain into a provider and make it the global one, or into the host's provider if there is one.
@@ -57,6 +59,7 @@ def start_tracing(
         resource: What the service is.
         env: The environment variables.
         enrich: Sets what is known of user and transaction on each span that begins.
+        observers: See every finished span before any sampling, beside our own.
         thin_out: Whether the policy's sampling applies. False: everything is kept.
 
     Raises:
@@ -79,6 +82,7 @@ def start_tracing(
         tail=choice.tail,
         metrics_active=_otel_compat.has_meter_provider,
         env=env,
+        more_observers=observers,
     )
 
     def build(behind: tuple[SpanProcessor, ...] = ()) -> Pipeline:

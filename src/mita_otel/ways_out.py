@@ -20,6 +20,7 @@ from mita_otel.exporters.registry import ExporterUnavailableError, Found, find_e
 from mita_otel.latency.window import WindowStore
 from mita_otel.policy import Policy
 from mita_otel.processors.losses import Losses
+from mita_otel.processors.observation import SpanObserver
 from mita_otel.redaction import Redactor
 from mita_otel.store import StoreError, open_database
 
@@ -64,6 +65,8 @@ class WaysOut:
         """Whether nothing but what stands in for Sentry is open: traces are for the person at the terminal."""
         self.windows: WindowStore | None = None
         """Keeps latency windows of all workers, if there is a store."""
+        self.observers: list[SpanObserver] = []
+        """See every finished span, before any sampling."""
         self.sentry_contexts: SamplingContexts | None = None
         """Sentry's sampling contexts by trace, if there is a Sentry exporter."""
 
@@ -142,6 +145,8 @@ class WaysOut:
         except ConfigurationError as error:
             raise ExporterUnavailableError(str(error)) from error
         self.sentry_contexts = link.contexts
+        if exporter.sessions is not None:
+            self.observers.append(exporter.sessions)
         if self._policy.sentry.logs:
             from mita_otel.sentry.logs import SentryLogExporter
 

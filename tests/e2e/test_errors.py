@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -173,3 +174,28 @@ def test_log_records_become_sentry_logs_by_policy_redacted_and_linked(
     assert warning["attributes"]["logger.name"]["value"] == "shop"
     assert b"4111111111111111" not in receiver.raw.replace(b" ", b"")
     assert len(receiver.events) == 2, "still one issue each"
+
+
+def test_release_health_counts_every_request_also_those_that_sampling_drops(
+    receiver: Receiver, start_service: StartService, folder: Path
+) -> None:
+    service = start_service(
+        {
+            "SENTRY_DSN": receiver.dsn,
+            "SENTRY_RELEASE": "shop@1.0",
+            "MITA_OTEL_SAMPLING__MODE": "tail",
+            "SENTRY_TRACES_SAMPLE_RATE": "0",
+        },
+        folder,
+    )
+    for path in ("/unhandled", "/only-logged", "/unavailable", "/not-found", "/invalid/1", "/invalid/2"):
+        ask(service, path)
+    service.stop()
+    receiver.wait_for(lambda r: r.items("sessions"), timeout=5)
+    counted: Counter[str] = Counter()
+    for item in receiver.items("sessions"):
+        assert item["attrs"] == {"release": "shop@1.0", "environment": "production"}
+        for aggregate in item["aggregates"]:
+            counted.update({name: count for name, count in aggregate.items() if name != "started"})
+    assert counted == {"exited": 3, "errored": 2, "crashed": 1}
+    assert {one["transaction"] for one in requests(receiver)} == {"GET /unhandled", "GET /unavailable"}

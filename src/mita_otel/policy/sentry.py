@@ -67,6 +67,8 @@ class SentryPolicy(Section):
     """Whether unhandled, logged and recorded exceptions become Sentry issues."""
     logs: bool
     """Whether log records are sent as Sentry logs, redacted, linked to trace and span."""
+    sessions: bool
+    """Whether requests are counted for release health, before any sampling. Needs a release."""
     max_captured: PositiveInt
     """Newest issues that are remembered, so that an exception that comes by again makes no second one."""
     max_live_traces: PositiveInt

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from opentelemetry.sdk.trace import ReadableSpan
 
@@ -31,6 +31,7 @@ class Measurements:
         tail: Whether traces are thinned out afterwards.
         metrics_active: Whether anybody collects metrics.
         env: The environment variables.
+        more_observers: See every span as well.
         clock: Seconds since the epoch.
     """
 
@@ -43,6 +44,7 @@ class Measurements:
         tail: bool,
         metrics_active: Callable[[], bool],
         env: Mapping[str, str],
+        more_observers: Sequence[SpanObserver] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         thresholds = policy.thresholds
@@ -63,7 +65,11 @@ class Measurements:
             exemplified=_passes(policy.sampling.ratio) if tail else _always,
             env=env,
         )
-        self.observers: tuple[SpanObserver, ...] = (LatencyMemory(self.recorder, self.ledger), durations)
+        self.observers: tuple[SpanObserver, ...] = (
+            LatencyMemory(self.recorder, self.ledger),
+            durations,
+            *more_observers,
+        )
         """What counts each span."""
 
 

@@ -18,6 +18,7 @@ from mita_otel.sentry.tags import own_tags, tags_of
 
 Hint = MutableMapping[str, Any]
 
+_ERRORS: Final = frozenset({"error", "fatal"})
 STAGE: Final = "sentry.other"
 """Where lost errors, logs and sessions are counted, an item each."""
 
@@ -60,6 +61,8 @@ class EventDoor:
             if (event_id_of(exception) or mark(exception, own)) != own:
                 return None
             self.occurrences.add_exception(trace_id, exception)
+        if event.get("level", "error") in _ERRORS:
+            self.occurrences.note(trace_id)
         self._add_request(event, trace_id)
         self._add_breadcrumbs(event, trace_id)
         if self._then is not None:

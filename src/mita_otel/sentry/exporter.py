@@ -23,6 +23,8 @@ from mita_otel.sentry.assembler import Assembler
 from mita_otel.sentry.client import SentryLink, start_client
 from mita_otel.sentry.issues import Issues
 from mita_otel.sentry.protocols import make_protocol
+from mita_otel.sentry.sender_identity import identity_of
+from mita_otel.sentry.sessions import Sessions
 from mita_otel.sentry.transport import STAGE, CountingTransport
 from mita_otel.sentry.tree import Tree, is_local_root
 
@@ -81,6 +83,13 @@ class SentrySpanExporter(SpanExporter):
         self._policy = policy
         self._losses = losses
         self._sender = make_protocol(policy, link, losses)
+        identity = identity_of(link.client)
+        self.sessions = (
+            Sessions(identity, link.door.occurrences, link.send, clock=time.time_ns)
+            if policy.sessions and identity.release and not link.joined
+            else None
+        )
+        """Counts requests, if release health is wanted."""
         self._lock = threading.RLock()
         self._ending = False
         self._assembler = Assembler(
@@ -109,6 +118,8 @@ class SentrySpanExporter(SpanExporter):
                 trees.extend(self._assembler.add(span))
             trees.extend(self._assembler.overdue())
             self._send(trees)
+        if self.sessions is not None:
+            self.sessions.tick()
         return SpanExportResult.SUCCESS
 
     def started(self, span: ReadableSpan) -> None:
@@ -119,6 +130,8 @@ class SentrySpanExporter(SpanExporter):
         """Send what has waited too long for its root. Called now and then while there is no work."""
         with self._lock:
             self._send(self._assembler.overdue())
+        if self.sessions is not None:
+            self.sessions.tick()
 
     def let_go(self) -> None:
         """Wait for no root any more: the process is ending. The next `force_flush` sends what still waits."""
@@ -131,6 +144,8 @@ class SentrySpanExporter(SpanExporter):
         if self._ending:
             with self._lock:
                 self._send(self._assembler.drain())
+            if self.sessions is not None:
+                self.sessions.flush()
         self.link.client.flush(timeout=timeout_millis / 1000)
         return True
 
@@ -142,6 +157,8 @@ class SentrySpanExporter(SpanExporter):
     def _forget(self) -> None:
         self._lock = threading.RLock()
         self._assembler.clear()
+        if self.sessions is not None:
+            self.sessions.clear()
 
     def _send(self, trees: Sequence[Tree]) -> None:
         if self._policy.capture_errors:

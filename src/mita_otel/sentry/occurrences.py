@@ -19,6 +19,7 @@ class Occurrences:
     def __init__(self, max_remembered: int) -> None:
         self._max_remembered = max_remembered
         self._seen: OrderedDict[tuple[int, str, str], None] = OrderedDict()
+        self._traces: OrderedDict[int, None] = OrderedDict()
         self._lock = threading.RLock()
 
     def add(self, trace_id: int, type_name: str, place: str) -> bool:
@@ -37,6 +38,18 @@ class Occurrences:
             if len(self._seen) > self._max_remembered:
                 self._seen.popitem(last=False)
             return True
+
+    def note(self, trace_id: int) -> None:
+        """Remember that an error of the trace was reported, with an exception or without."""
+        if trace_id:
+            with self._lock:
+                self._traces[trace_id] = None
+                if len(self._traces) > self._max_remembered:
+                    self._traces.popitem(last=False)
+
+    def happened_in(self, trace_id: int) -> bool:
+        """Return whether an error of the trace was reported."""
+        return trace_id in self._traces
 
     def add_exception(self, trace_id: int, exception: BaseException) -> None:
         """Remember an exception, with its causes and the members of groups: an issue shows them all."""

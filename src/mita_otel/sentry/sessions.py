@@ -1,0 +1,102 @@
+"""Release health: every request is a session that ended well, with an error, or by a crash; counted by the minute.
+
+Source: Sentry's sessions protocol, aggregates (`sessions` items), as its SDKs for servers send them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanKind
+from sentry_sdk.envelope import Envelope, Item, PayloadRef
+
+from mita_otel import semconv
+from mita_otel.encoding import json_bytes
+from mita_otel.processors.observation import Observation
+from mita_otel.sentry.occurrences import Occurrences
+from mita_otel.sentry.sender_identity import Identity
+from mita_otel.sentry.tree import key_of
+
+_MINUTE_NS: Final = 60_000_000_000
+_MAX_MINUTES: Final = 60
+"""Minutes that wait at most, should nobody flush: the oldest are sent with the next."""
+
+
+class Sessions:
+    """Counts requests, before any sampling, by how they ended; thread-safe.
+
+    Args:
+        identity: Release and environment. Without a release Sentry would not know whose health it is.
+        occurrences: Knows in which traces an error was reported.
+        send: Takes the envelopes.
+        clock: Nanoseconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        occurrences: Occurrences,
+        send: Callable[[Envelope], None],
+        *,
+        clock: Callable[[], int],
+    ) -> None:
+        self._attributes = {
+            name: value
+            for name, value in (("release", identity.release), ("environment", identity.environment))
+            if value
+        }
+        self._occurrences = occurrences
+        self._send = send
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._minutes: dict[int, Counter[str]] = {}
+
+    def observe(self, observation: Observation) -> None:
+        """Count a finished span, if it is a request."""
+        span = observation.span
+        if span.kind is not SpanKind.SERVER:
+            return
+        minute = (span.start_time or 0) // _MINUTE_NS
+        with self._lock:
+            self._minutes.setdefault(minute, Counter())[self._ending(span, observation.failed)] += 1
+            if len(self._minutes) > _MAX_MINUTES:
+                self.flush()
+
+    def tick(self) -> None:
+        """Send the minutes that are over."""
+        now = self._clock() // _MINUTE_NS
+        with self._lock:
+            self._take([minute for minute in self._minutes if minute < now])
+
+    def flush(self) -> None:
+        """Send everything that was counted."""
+        with self._lock:
+            self._take(list(self._minutes))
+
+    def clear(self) -> None:
+        """Forget everything: after a fork it belongs to the parent."""
+        self._lock = threading.RLock()
+        self._minutes = {}
+
+    def _ending(self, span: ReadableSpan, failed: bool) -> str:
+        if failed and any(event.name == semconv.EXCEPTION_EVENT for event in span.events):
+            return "crashed"
+        return "errored" if failed or self._occurrences.happened_in(key_of(span)[0]) else "exited"
+
+    def _take(self, minutes: list[int]) -> None:
+        if not minutes:
+            return
+        aggregates: list[dict[str, Any]] = [
+            {
+                "started": datetime.fromtimestamp(minute * 60, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                **self._minutes.pop(minute),
+            }
+            for minute in sorted(minutes)
+        ]
+        payload = json_bytes({"attrs": self._attributes, "aggregates": aggregates})
+        self._send(Envelope(items=[Item(PayloadRef(bytes=payload), type="sessions")]))
