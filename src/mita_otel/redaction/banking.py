@@ -76,10 +76,9 @@ def find_identities(text: str) -> Iterator[Hit]:
         area, separator, group, serial = match.groups()
         if _is_ssn(area, group, serial) and (separator == "-" or _near(_SSN_WORDS, text, match)):
             yield Hit(match.start(), match.end(), "ssn")
-    if _SSN_WORDS.search(text):
-        for match in _NINE.finditer(text):
-            if _near(_SSN_WORDS, text, match):
-                yield Hit(match.start(), match.end(), "ssn")
+    for match in _NINE.finditer(text):
+        if _near(_SSN_WORDS, text, match):
+            yield Hit(match.start(), match.end(), "ssn")
 
 
 def find_routing_numbers(text: str) -> Iterator[Hit]:
@@ -100,10 +99,10 @@ def find_accounts(text: str) -> Iterator[Hit]:
 
 
 BANKING_FINDERS: Final = (
-    Finder(find_ibans, digits=True),
-    Finder(find_identities, digits=True),
-    Finder(find_routing_numbers, words=("routing", "aba", "rtn", "transit", "fedwire", "ach"), digits=True),
-    Finder(find_accounts, words=("acc", "a/c", "konto", "sort"), digits=True),
+    Finder(find_ibans, digits=2),
+    Finder(find_identities, digits=9),
+    Finder(find_routing_numbers, words=("routing", "aba", "rtn", "transit", "fedwire", "ach"), digits=9),
+    Finder(find_accounts, words=("acc", "a/c", "konto", "sort"), digits=5),
 )
 
 

@@ -107,10 +107,10 @@ def is_card_number(digits: str) -> bool:
 
 
 CARD_FINDERS: Final = (
-    Finder(find_cards, digits=True),
-    Finder(find_tracks, words=("^", "=", "d"), digits=True),
-    Finder(find_security_codes, words=("cv", "csc", "cav", "cid", "security", "verification"), digits=True),
-    Finder(find_pins, words=("pin",), digits=True),
+    Finder(find_cards, digits=12),
+    Finder(find_tracks, words=("^", "=", "d"), digits=16),
+    Finder(find_security_codes, words=("cv", "csc", "cav", "cid", "security", "verification"), digits=3),
+    Finder(find_pins, words=("pin",), digits=1),
 )
 
 _LUHN: Final = bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9))

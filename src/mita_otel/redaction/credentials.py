@@ -94,8 +94,8 @@ CREDENTIAL_FINDERS: Final = (
     Finder(
         find_schemes, words=("bearer", "basic", "digest", "negotiate", "ntlm", "apikey", "api-key", "token")
     ),
-    Finder(find_headers, words=("authorization", "cookie")),
-    Finder(find_user_options, words=("-u ", "-u=", "--user", "--proxy-user")),
+    Finder(find_headers, words=("authorization", "cookie"), signs=":"),
+    Finder(find_user_options, words=("-u ", "-u=", "--user", "--proxy-user"), signs=" ="),
     Finder(find_private_keys, words=("private key", "private-lines")),
 )
 

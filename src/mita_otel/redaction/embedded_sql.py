@@ -55,4 +55,5 @@ EMBEDDED_SQL_FINDER: Final = Finder(
         "query: ",
         "log: ",
     ),
+    signs=" ",
 )

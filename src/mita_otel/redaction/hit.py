@@ -24,5 +24,7 @@ class Finder(NamedTuple):
     find: Find
     words: tuple[str, ...] = ()
     """One of these is in every text with such a secret, in lower case. None: no such word."""
-    digits: bool = False
-    """Whether such a secret always has a digit."""
+    digits: int = 0
+    """How many digits a text with such a secret has at least."""
+    signs: str = ""
+    """One of these characters is in every text with such a secret. None: no such character."""

@@ -70,16 +70,17 @@ class Redactor:
             shapes.append(EMAIL_FINDER)
         if markers.mode("ip") != "off":
             shapes.append(IP_FINDER)
-        messages = Finder(MessageFinder(keys), words=MessageFinder.WORDS)
-        pairs = Finder(PairFinder(keys), words=keys.stems)
-        phrases = Finder(PhraseFinder(keys), words=keys.stems)
+        messages = Finder(MessageFinder(keys), words=MessageFinder.WORDS, signs=" =:")
+        pairs = Finder(PairFinder(keys), words=keys.stems, signs="=:")
+        phrases = Finder(PhraseFinder(keys), words=keys.stems, signs=" \t\n<(")
         self._prose = Scanner(
             [*shapes, pairs, phrases, messages, REJECTED_FINDER, EMBEDDED_SQL_FINDER], markers
         )
         texts = Texts(
             prose=self._prose,
             source=Scanner(
-                [*shapes, Finder(PairFinder(keys, source=True), words=keys.stems), messages], markers
+                [*shapes, Finder(PairFinder(keys, source=True), words=keys.stems, signs="=:"), messages],
+                markers,
             ),
             shapes=Scanner(shapes, markers),
             max_text=policy.max_text,

@@ -39,4 +39,6 @@ def find_rejected_values(text: str) -> Iterator[Hit]:
                     yield Hit(match.start(1), match.end(1), "input")
 
 
-REJECTED_FINDER: Final = Finder(find_rejected_values, words=tuple(word.lower() for word, _ in _REJECTED))
+REJECTED_FINDER: Final = Finder(
+    find_rejected_values, words=tuple(word.lower() for word, _ in _REJECTED), signs=" "
+)

@@ -31,7 +31,7 @@ class Scanner:
         self._groups = _groups(finders)
         self._markers = markers
 
-    def hits(self, text: str) -> list[Hit]:
+    def hits(self, text: str) -> list[Hit]:  # noqa: C901 - the loops stand here since a call each would cost as much
         """Return what the finders find: in order, apart from each other, none inside a marker."""
         if len(text) < _MIN_LENGTH:
             return []
@@ -39,9 +39,14 @@ class Scanner:
         for view in views(text):
             read = view.text
             lower = read.lower()
-            has_digit = _DIGIT.search(read) is not None
-            for words, digits, finds in self._groups:
-                if digits and not has_digit:
+            count = len(_DIGIT.findall(read))
+            for digits, signs, words, finds in self._groups:
+                if digits > count:
+                    continue
+                for sign in signs:
+                    if sign in read:
+                        break
+                else:
                     continue
                 for word in words:
                     if word in lower:
@@ -81,12 +86,16 @@ class Scanner:
         return "".join(pieces)
 
 
-def _groups(finders: Sequence[Finder]) -> tuple[tuple[tuple[str, ...], bool, tuple[Find, ...]], ...]:
+Group = tuple[int, str | tuple[str, ...], tuple[str, ...], tuple[Find, ...]]
+"""Finders with the same requirements: digits, signs, words."""
+
+
+def _groups(finders: Sequence[Finder]) -> tuple[Group, ...]:
     """Return finders that have the same requirements together, so that these are looked at once."""
-    groups: dict[tuple[tuple[str, ...], bool], list[Find]] = {}
-    for find, words, digits in finders:
-        groups.setdefault((words or _ANYTHING, digits), []).append(find)
-    return tuple((words, digits, tuple(finds)) for (words, digits), finds in groups.items())
+    groups: dict[tuple[int, str | tuple[str, ...], tuple[str, ...]], list[Find]] = {}
+    for find, words, digits, signs in finders:
+        groups.setdefault((digits, signs or _ANYTHING, words or _ANYTHING), []).append(find)
+    return tuple((*requirements, tuple(finds)) for requirements, finds in groups.items())
 
 
 def _outside(text: str, hits: Iterable[Hit]) -> list[Hit]:

@@ -68,11 +68,17 @@ URL_FINDERS: Final = (
     Finder(
         find_signed_values,
         words=("code=", "state=", "auth=", "session=", "sid=", "ticket=", "assertion=", "response=", "pass="),
+        signs="=",
     ),
     Finder(
-        find_link_tokens, words=("reset", "verify", "activate", "magic", "invite", "password"), digits=True
+        find_link_tokens,
+        words=("reset", "verify", "activate", "magic", "invite", "password"),
+        digits=1,
+        signs="/",
     ),
-    Finder(find_path_numbers, words=("account", "card", "acct", "routing", "ssn", "payment"), digits=True),
+    Finder(
+        find_path_numbers, words=("account", "card", "acct", "routing", "ssn", "payment"), digits=8, signs="/"
+    ),
 )
 
 
