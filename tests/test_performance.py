@@ -151,6 +151,21 @@ def test_with_a_store_a_summary_is_of_all_workers_and_counts_nothing_twice() -> 
         one.provider.shutdown()
 
 
+def test_a_store_that_does_not_answer_leaves_a_summary_of_this_process(
+    worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Down(Store):
+        def read_windows(self, start_s: float, end_s: float, /) -> Iterable[LatencyWindow]:
+            raise OSError("the database is down")
+
+    worker.performance.keep_windows(Down())
+    worker.span(10)
+    worker.flush()
+    summary = worker.performance.summary()
+    assert (summary["scope"], summary["count"]) == ("process", 1)
+    assert "of this process alone" in caplog.text
+
+
 def test_burn_rates_come_by_rule_and_window(worker: Worker) -> None:
     for duration_ms in (10, 10, 10, 600):
         worker.span(duration_ms)

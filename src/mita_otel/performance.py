@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,8 @@ from mita_otel.policy.summary import SummaryPolicy
 from mita_otel.processors.breach_signal import BreachListener, BreachSignal
 from mita_otel.processors.measurements import Measurements
 from mita_otel.processors.window_writer import WindowWriter
+
+_logger = logging.getLogger("mita_otel")
 
 _HOUR_S = 3600
 
@@ -86,13 +89,20 @@ class Performance:
 
     def _windows(self, since_s: float) -> tuple[list[LatencyWindow], bool]:
         """Return the windows since then, and whether they are of all workers."""
-        writer = self._measurements.writer
-        if writer.store is None:
-            return self._measurements.recorder.windows(since_s), False
-        # Before the store is read: a window that is written meanwhile is there twice rather than not at all.
-        pending = [one for one in writer.pending() if one.start_s + one.length_s > since_s]
-        first_s = since_s - since_s % 60
-        return [*writer.store.read_windows(first_s, self._clock() + 60), *pending], True
+        writer, store = self._measurements.writer, self._measurements.writer.store
+        if store is not None:
+            # Before the store is read: a window that is written meanwhile is there twice rather than not at all.
+            pending = [one for one in writer.pending() if one.start_s + one.length_s > since_s]
+            try:
+                stored = list(store.read_windows(since_s - since_s % 60, self._clock() + 60))
+            except Exception as error:  # noqa: BLE001 - a database may fail in any way
+                _logger.warning(
+                    "latency windows could not be read (%s); the summary is of this process alone",
+                    type(error).__name__,
+                )
+            else:
+                return [*stored, *pending], True
+        return self._measurements.recorder.windows(since_s), False
 
 
 def checked(last_hours: float, category: PerformanceCategory | str | None) -> str | None:

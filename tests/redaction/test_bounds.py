@@ -281,9 +281,7 @@ def test_asking_only_where_it_may_be_worth_it_finds_what_asking_everywhere_finds
 
     redactor = Redactor(policy)
     scanner = redactor._prose
-    naive = Scanner(
-        [Finder(find) for _, _, _, finds in scanner._groups for find in finds], scanner._markers
-    )
+    naive = Scanner([Finder(find) for _, _, _, finds in scanner._groups for find in finds], scanner._markers)
     texts = [case.value for case in cases() if isinstance(case.value, str)]
     assert len(texts) > 1000
     for text in texts:
