@@ -272,3 +272,15 @@ def test_no_line_is_wider_than_the_console_whatever_the_service_says(
     assert max(map(cell_len, lines)) <= width
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\ud800]", stream.getvalue())
     assert lines[-1] == ""
+
+
+def test_a_statement_that_ran_too_often_is_said_under_its_parent() -> None:
+    repeated = {
+        semconv.REPEATED_QUERIES: 18,
+        semconv.REPEATED_QUERIES_MAX: 10,
+        semconv.REPEATED_QUERIES_STATEMENT: "SELECT sum(amount) FROM transactions WHERE budget_id = ?",
+    }
+    lines = draw([span("a", name="GET /budgets", kind="SERVER", attributes=repeated)], 100).splitlines()
+    [at] = [number for number, line in enumerate(lines) if "the same statement 18 times > 10" in line]
+    assert "repeated_queries.max_repeats" in lines[at]
+    assert "SELECT sum(amount) FROM transactions" in lines[at + 1]

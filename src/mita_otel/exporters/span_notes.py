@@ -30,6 +30,8 @@ def notes_of(row: Row, glyphs: Glyphs) -> Iterator[Text]:
     statement = semconv.first(span.attributes, semconv.DB_STATEMENT)
     if span.exceeded:
         yield _breach(span, glyphs)
+    if semconv.REPEATED_QUERIES in span.attributes:
+        yield from _repeats(span, glyphs)
     if span.failed:
         yield from _error(span, glyphs)
     if span.redacted:
@@ -49,6 +51,18 @@ def _breach(span: SpanRecord, glyphs: Glyphs) -> Text:
         if (text := f"{span.duration_ms:,.{digits}f}") != f"{limit_ms:,.{digits}f}" or digits == 6
     )
     return styled(f"{glyphs.breach} {took} ms > {limit_ms:,g} ms", "bold red").append(f"  {rule}", "red")
+
+
+def _repeats(span: SpanRecord, glyphs: Glyphs) -> Iterator[Text]:
+    count, most = (
+        span.attributes.get(name) for name in (semconv.REPEATED_QUERIES, semconv.REPEATED_QUERIES_MAX)
+    )
+    line = styled(
+        f"{glyphs.breach} the same statement {printable(str(count))} times > {printable(str(most))}",
+        "bold red",
+    )
+    yield line.append(f"  {semconv.REPEATED_QUERIES_RULE}", "red")
+    yield styled(f"  {printable(str(span.attributes.get(semconv.REPEATED_QUERIES_STATEMENT, '')))}", "dim")
 
 
 def _error(span: SpanRecord, glyphs: Glyphs) -> Iterator[Text]:
