@@ -13,7 +13,7 @@ import mita_otel
 from mita_otel import PerformanceCategory, get_performance_summary
 from mita_otel.latency.window import LatencyWindow
 from mita_otel.performance import Performance
-from mita_otel.policy import default_policy
+from mita_otel.policy import Policy, default_policy
 from mita_otel.processors.hand_off import HandOff
 from mita_otel.processors.losses import Losses
 from mita_otel.processors.measurements import Measurements
@@ -42,14 +42,14 @@ class Store:
 class Worker:
     """A process's worth of telemetry."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], policy: Policy = POLICY) -> None:
         losses = Losses(cool_down_s=60)
-        redactor = Redactor(POLICY.redaction)
+        redactor = Redactor(policy.redaction)
         self.measurements = Measurements(
-            POLICY, redactor.text, losses, tail=True, metrics_active=lambda: False, env={}, clock=clock
+            policy, redactor.text, losses, tail=True, metrics_active=lambda: False, env={}, clock=clock
         )
-        self.pipeline = Pipeline(POLICY, redactor, [], losses, self.measurements, tail=True)
-        self.performance = Performance(POLICY.summary, self.measurements, 1.0, clock=clock)
+        self.pipeline = Pipeline(policy, redactor, [], losses, self.measurements, tail=True)
+        self.performance = Performance(policy.summary, self.measurements, 1.0, clock=clock)
         self.provider = TracerProvider(shutdown_on_exit=False)
         self.provider.add_span_processor(self.pipeline.first)
 
@@ -164,6 +164,26 @@ def test_a_store_that_does_not_answer_leaves_a_summary_of_this_process(
     summary = worker.performance.summary()
     assert (summary["scope"], summary["count"]) == ("process", 1)
     assert "of this process alone" in caplog.text
+
+
+def test_a_limit_that_adapts_follows_what_the_pipeline_has_seen() -> None:
+    tree = POLICY.model_dump()
+    tree["thresholds"]["api"]["methods"]["GET"] = {"follow": "p50 * 2", "floor_ms": 1, "ceiling_ms": 2000}
+    clock = Clock()
+    worker = Worker(clock, Policy.model_validate(tree))
+    for _ in range(150):
+        worker.span(100)
+    worker.flush()
+    assert worker.performance.summary()["breaches"] == 0
+    clock.now_s += 120
+    worker.span(190)
+    worker.span(210)
+    worker.flush()
+    summary = worker.performance.summary()
+    assert summary["breaches"] == 1
+    limit_ms = summary["categories"]["api"]["operations"]["GET /a"]["limit_ms"]
+    assert limit_ms == pytest.approx(200, rel=0.01)
+    worker.provider.shutdown()
 
 
 def test_burn_rates_come_by_rule_and_window(worker: Worker) -> None:

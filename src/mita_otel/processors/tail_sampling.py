@@ -122,8 +122,7 @@ class TailSampler(SpanProcessor):
         caller = self._caller(span, context)
         if caller == "against" and self._policy.remote_unsampled == "respect":
             with self._lock:
-                self.held.refuse(is_root=is_root)
-            return []
+                return self.held.refuse(self._clock(), is_root=is_root)
         match = None
         if self._rules and (facts := facts_of(span)) is not None:
             match = self._rules.match(facts)

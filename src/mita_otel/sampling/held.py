@@ -97,10 +97,7 @@ class HeldTraces(Generic[T]):
 
     def add(self, arrival: Arrival[T], now_s: float) -> list[Kept[T]]:
         """Take a span that has ended; return what is to be passed on."""
-        kept: list[Kept[T]] = []
-        if now_s >= self._look_at_s:
-            self._look_at_s = now_s + _LOOK_EVERY_S
-            kept.extend(self.expire(now_s))
+        kept = self._expire_at_times(now_s)
         decision = self._decisions.get(arrival.trace_id)
         if decision is None:
             self._undecided(arrival, now_s, kept)
@@ -111,11 +108,12 @@ class HeldTraces(Generic[T]):
             self._make_room(kept)
         return kept
 
-    def refuse(self, *, is_root: bool) -> None:
-        """Count a span whose caller's decision against its trace is respected."""
+    def refuse(self, now_s: float, *, is_root: bool) -> list[Kept[T]]:
+        """Count a span whose caller's decision against its trace is respected; return what has waited too long."""
         self.spans[False] += 1
         if is_root:
             self.traces[False, "caller"] += 1
+        return self._expire_at_times(now_s)
 
     def expire(self, now_s: float) -> list[Kept[T]]:
         """Decide what has waited too long, and drop what has lingered long enough."""
@@ -131,6 +129,13 @@ class HeldTraces(Generic[T]):
                 break
             self._drop(trace_id)
         return kept
+
+    def _expire_at_times(self, now_s: float) -> list[Kept[T]]:
+        """Look for what has waited too long, if the last look is some time ago."""
+        if now_s < self._look_at_s:
+            return []
+        self._look_at_s = now_s + _LOOK_EVERY_S
+        return self.expire(now_s)
 
     def let_go(self) -> list[Kept[T]]:
         """Decide everything that waits, since the process is ending; nothing lingers."""
