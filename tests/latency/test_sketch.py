@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -46,6 +48,16 @@ def _distributions() -> dict[str, list[float]]:
         "one value": [42.0] * 1000,
         "microseconds to hours": [10 ** chance.uniform(-3, 7) for _ in range(20_000)],
         "a few": [3.0, 1.0, 2.0],
+        **_recorded(),
+    }
+
+
+def _recorded() -> dict[str, list[float]]:
+    """Return durations of the example, recorded while its demo ran."""
+    recorded = json.loads(Path(__file__).with_name("recorded_durations.json").read_text())
+    return {
+        f"recorded {what}": [max(us, 1) / 1000 for us in recorded[what]]
+        for what in ("requests", "statements")
     }
 
 
