@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
+
+import opentelemetry.semconv._incubating.attributes as incubating
+import opentelemetry.semconv.attributes as stable
 import pytest
 
 from mita_otel.policy import default_policy
@@ -82,3 +87,18 @@ def test_judged_names_are_remembered_with_a_bound(redactor: Redactor) -> None:
     for index in range(9000):
         redactor.keys.judge(f"name_{index}")
     assert len(redactor.keys.known) <= 4096
+
+
+def test_no_name_of_opentelemetrys_conventions_is_taken_for_a_secret_but_those_that_are(
+    redactor: Redactor,
+) -> None:
+    names = {
+        value
+        for package in (stable, incubating)
+        for module in pkgutil.iter_modules(package.__path__)
+        for constant, value in vars(importlib.import_module(f"{package.__name__}.{module.name}")).items()
+        if constant.isupper() and isinstance(value, str)
+    }
+    assert len(names) > 700
+    hidden = {name for name in names if redactor.attributes({name: "v_7"}) != {name: "v_7"}}
+    assert hidden == {"db.connection_string", "db.query.parameter"}

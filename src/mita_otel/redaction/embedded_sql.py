@@ -15,7 +15,9 @@ _STATEMENT: Final = re.compile(
     r"|(?i:\bselect\b(?=[^\n]{1,1024}\bfrom [\w.\"`]{1,128}(?: (?:as )?\w{1,32})? (?:where|join|inner|left|right|group|order|limit)\b))"
 )
 _QUOTED_LINE: Final = re.compile(
-    r"^(?:LINE \d+|STATEMENT|QUERY|[^\n]{0,80}?(?:LOG|statement)): +([^\n]*)", re.MULTILINE
+    r"^(?:LINE \d+: +|(?:[^\n]{0,80}?(?:STATEMENT|QUERY|statement|execute [^:\n]{1,64}): +)"
+    r"(?=(?i:select|insert|update|delete|with|alter|create|drop|set|call|copy|grant|merge|prepare|explain|do)\b))([^\n]*)",
+    re.MULTILINE,
 )
 """A line of PostgreSQL's messages or log that quotes a statement."""
 _LITERAL: Final = re.compile(
@@ -53,7 +55,7 @@ EMBEDDED_SQL_FINDER: Final = Finder(
         "line ",
         "statement: ",
         "query: ",
-        "log: ",
+        "execute ",
     ),
     signs=" ",
 )

@@ -114,14 +114,15 @@ class KeyRules:
         words = split_words(name)
         if words in self._allow or words in self._harmless.get(words[0] if words else "", ()):
             return PLAIN if place == "text" else KeyVerdict(None, place=place)
-        found = (
-            self._match(words) or self._match(split_parts(name)) or self._ends(words) or self._is_whole(words)
-        )
-        if found is not None:
+        found = self._match(words)
+        if found is None:
+            found = self._match(split_parts(name)) or self._ends(words) or self._is_whole(words)
+        if found is not None and found is not PLAIN:
             return found._replace(place=place)
         return PLAIN if place == "text" else KeyVerdict(None, place=place)
 
     def _match(self, words: Words) -> KeyVerdict | None:
+        """Return the verdict on the words; `PLAIN` if what they name is only described, None if they name nothing."""
         while words and words[-1].isdigit() and len(words) > 1 and not self._ends_sequence(words):
             words = words[:-1]
         if any(map(str.isdigit, words)) and not self._ends_sequence(words):  # `cards[0].number`
@@ -134,11 +135,12 @@ class KeyRules:
                     continue
                 rest = words[end:]
                 if rest and (rest[-1:] in self._descriptive or rest[-2:] in self._descriptive):
+                    best = best or PLAIN
                     break
                 reference = bool(rest) and rest[-1:] in self._identifiers
                 weak = sequence in self._weak and len(words) == 1
                 verdict = KeyVerdict(rule, reference, plural and not rest, weak)
-                if best is None or (best.reference and not reference) or len(sequence) > 1:
+                if best is None or best is PLAIN or (best.reference and not reference) or len(sequence) > 1:
                     best = verdict
                 break
         return best

@@ -106,8 +106,15 @@ class PairFinder:
         return Hit(start, end, rule)
 
 
+_SCHEMES: Final = frozenset(
+    {"basic", "bearer", "digest", "ntlm", "negotiate", "oauth", "oauth2", "apikey", "token"}
+)
+
+
 def _is_nothing(rule: str, value: str) -> bool:
     """Tell whether a bare value shows nothing."""
+    if rule == "authorization" and value.lower() in _SCHEMES:
+        return True
     if not value or value.lower() in ("none", "null", "true", "false", "nil", "undefined"):
         return True
     return bool(_HIDDEN.match(value)) or _is_truncated(rule, value)

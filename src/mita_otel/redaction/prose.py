@@ -5,13 +5,18 @@ from __future__ import annotations
 from typing import Final
 
 PROSE: Final = frozenset({
-    "a", "absent", "accepted", "already", "an", "and", "any", "are", "be", "been", "blank", "bool", "bytes",
-    "can", "cannot", "changed", "confirmed", "consent", "cookie", "cookies", "correct", "declined",
-    "default", "denied", "disabled", "do", "does", "empty", "enabled", "expired", "expires", "failed",
-    "false", "field", "for", "found", "from", "given", "has", "have", "header", "headers", "in",
-    "incorrect", "int", "invalid", "is", "it", "kwargs", "length", "locked", "malformed", "match",
-    "matches", "mismatch", "missing", "must", "nil", "no", "none", "not", "null", "of", "ok", "on",
-    "optional", "or", "present", "provided", "rejected", "required", "reset", "revoked", "sent", "set",
-    "should", "str", "string", "the", "this", "to", "token", "too", "true", "undefined", "unknown", "unset",
-    "updated", "used", "valid", "value", "verified", "was", "were", "will", "with", "wrong", "you", "your",
+    "a", "absent", "accepted", "already", "always", "an", "and", "any", "are", "bad", "be", "been",
+    "between", "blank", "bool", "both", "bytes", "can", "cannot", "changed", "choose", "compulsory",
+    "confirmed", "consent", "containing", "contains", "cookie", "cookies", "correct", "could", "declined",
+    "default", "denied", "deprecated", "disabled", "do", "does", "either", "empty", "enabled", "enter",
+    "entirely", "exceeds", "expected", "expired", "expires", "failed", "false", "field", "for", "forbidden",
+    "found", "from", "given", "got", "has", "have", "header", "headers", "in", "incorrect", "input", "int",
+    "invalid", "is", "it", "kwargs", "least", "length", "locked", "longer", "malformed", "mandatory",
+    "match", "matches", "maximum", "may", "might", "minimum", "mismatch", "missing", "must", "needed",
+    "neither", "never", "nil", "no", "none", "not", "null", "numeric", "of", "ok", "on", "only", "optional",
+    "or", "please", "present", "provided", "received", "refused", "rejected", "required", "reset",
+    "revoked", "sent", "set", "shorter", "should", "similar", "still", "str", "string", "strong", "the",
+    "this", "to", "token", "too", "true", "type", "unauthorized", "undefined", "unexpected", "unknown",
+    "unset", "unsupported", "updated", "used", "valid", "value", "verified", "was", "weak", "were", "will",
+    "with", "wrong", "you", "your",
 })  # fmt: skip

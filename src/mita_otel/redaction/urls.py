@@ -53,7 +53,8 @@ def find_signed_values(text: str) -> Iterator[Hit]:
     """Yield long values of one-time parameters."""
     for pattern, rule in ((_SIGNED, "token"), (_CODE, "token"), (_SHORT, "password")):
         for match in pattern.finditer(text):
-            yield Hit(match.start(1), match.end(1), rule)
+            if pattern is not _SIGNED or _is_random(match[1]):
+                yield Hit(match.start(1), match.end(1), rule)
 
 
 def find_link_tokens(text: str) -> Iterator[Hit]:
@@ -80,6 +81,11 @@ URL_FINDERS: Final = (
         find_path_numbers, words=("account", "card", "acct", "routing", "ssn", "payment"), digits=8, signs="/"
     ),
 )
+
+
+def _is_random(value: str) -> bool:
+    """Tell whether a value is more than words, as in `pending_verification`."""
+    return any(char.isdigit() for char in value) or not (value.islower() or value.isupper())
 
 
 def _userinfo(text: str, position: int) -> Iterator[Hit]:
