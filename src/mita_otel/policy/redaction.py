@@ -33,6 +33,8 @@ class KeyPolicy(Section):
     whole: dict[str, str]
     """Rules of short names that are secret only alone or at the end: `pass` and `user.pass`, not `pass_count`. A
     number under one is a count."""
+    numbers: dict[str, str]
+    """Rules of names that are secret only as a whole, and only if the value reads like a number of some length."""
     harmless: tuple[str, ...]
     """Names that hold a sensitive word and mean something else, as in `primary_key`."""
     descriptive: tuple[str, ...]

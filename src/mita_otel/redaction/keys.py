@@ -63,6 +63,9 @@ class KeyRules:
         for sequences in self._sequences.values():
             sequences.sort(key=lambda sequence: -len(sequence[0]))
         self._whole = {split_words(name): rule for name, rule in policy.whole.items() if mode(rule) != "off"}
+        self._numbers = {
+            split_words(name): rule for name, rule in policy.numbers.items() if mode(rule) != "off"
+        }
         self._endings = {ending: rule for ending, rule in policy.endings.items() if mode(rule) != "off"}
         self._weak = {words for words in named if len(words) == 1 and words[0] in _COMMON_WORDS}
         self._allow = {split_words(name) for name in policy.allow}
@@ -154,10 +157,10 @@ class KeyRules:
 
     def _is_whole(self, words: Words) -> KeyVerdict | None:
         """Return the verdict on a name that is secret as it stands, as `pass`, but not as a part of another."""
+        if rule := self._numbers.get(words):
+            return KeyVerdict(rule, reference=True)
         rule = self._whole.get(words) or self._whole.get(words[-1:])
-        if rule is None:
-            return None
-        return KeyVerdict(rule, plural=True, weak=len(words) == 1)
+        return KeyVerdict(rule, plural=True, weak=len(words) == 1) if rule else None
 
     def is_harmless_phrase(self, words: Words) -> bool:
         """Tell whether words of prose end in a harmless name, as in `score card`."""

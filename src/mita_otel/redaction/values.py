@@ -19,6 +19,7 @@ from mita_otel.redaction.cards import is_card_number
 from mita_otel.redaction.keys import PLAIN, KeyRules, KeyVerdict, reads_like_number
 from mita_otel.redaction.marker import MARKER, NEVER_SHOWN, TRUNCATED, Markers
 from mita_otel.redaction.memory import BenignTexts, MaskedStatements
+from mita_otel.redaction.names import Names
 from mita_otel.redaction.texts import Texts
 
 _SMALLEST_CARD: Final = 10**11
@@ -31,8 +32,7 @@ _NOTHING: Final = frozenset(
 _REPORT: Final = re.compile(r"[a-z][a-z0-9_]{0,31}:\d{1,6}")
 """What a redactor before this one reports, as in `password:1`."""
 _NUMBERS: Final = (int, float, decimal.Decimal)
-_LABELLED: Final = frozenset({"key", "value"})
-_MAX_LABELLED: Final = 6
+_LONGEST_OWNER: Final = 64
 _OPTION: Final = re.compile(r"--?[A-Za-z][\w\-]{1,63}")
 """An option of a command line; what follows in a list is its value."""
 _PAIR: Final = 2
@@ -65,26 +65,29 @@ class Values:
         self._statements = MaskedStatements(texts.sql, policy.max_cached)
 
     def mapping(
-        self, mapping: Mapping[Any, Any], tally: Tally, depth: int = 0, parent: str | None = None
+        self,
+        mapping: Mapping[Any, Any],
+        tally: Tally,
+        depth: int = 0,
+        parent: str | None = None,
+        owner: str | None = None,
     ) -> dict[Any, Any]:
-        """Return a safe copy of a mapping. Under a sensitive `parent`, names are judged with it in front."""
+        """Return a safe copy of a mapping.
+
+        Under a sensitive `parent`, names are judged with it in front; under another name, its `owner`, they
+        are if that makes a sensitive one: `passport`, `number`.
+        """
         safe: dict[Any, Any] = {}
         known, benign = self._keys.known, self._benign.young
         system = mapping.get("db.system.name") or mapping.get("db.system")
-        label = _label(mapping)
-        field = _located(mapping)
+        names = Names(mapping)
+        plain_names = parent is None and owner is None and names.plain
         for index, (key, value) in enumerate(mapping.items()):
             if index >= self._policy.max_items:
                 tally["items"] += len(mapping) - index
                 break
             # The short way: a name that says nothing, and a value that nothing was found in before.
-            if (
-                parent is None
-                and label is None
-                and field is None
-                and key in benign
-                and known.get(key) is PLAIN
-            ):
+            if plain_names and key in benign and known.get(key) is PLAIN:
                 kind = type(value)
                 if (kind is str and value in benign) or (
                     (kind is int or kind is float) and -_SMALLEST_CARD < value < _SMALLEST_CARD
@@ -92,12 +95,7 @@ class Values:
                     safe[key] = value
                     continue
             try:
-                name = key if isinstance(key, str) else str(key)
-                if label is not None and name in _LABELLED:
-                    name = label if name == "value" else ""
-                elif field is not None and name == "input":
-                    name = field
-                name = name if parent is None else f"{parent}.{name}"
+                name = self._name(names.of(key), parent, owner)
                 result = self.value(name, value, tally, depth, system)
                 safe_key = self._key(key, tally)
             except Exception:  # noqa: BLE001 - one value that cannot be looked at does not take the rest with it
@@ -106,6 +104,15 @@ class Values:
             if result is not REMOVED:
                 safe[safe_key] = result
         return safe
+
+    def _name(self, name: str, parent: str | None, owner: str | None) -> str:
+        """Return the name that a value is judged by."""
+        if parent is not None:
+            return f"{parent}.{name}"
+        if owner is None or self._keys.judge(name).rule is not None:
+            return name
+        together = f"{owner[-_LONGEST_OWNER:]}.{name}"
+        return together if self._keys.judge(together).rule else name
 
     def value(self, key: str, value: Any, tally: Tally, depth: int = 0, system: Any = None) -> Any:
         """Return the value under a name, safe to send, or `REMOVED`."""
@@ -118,7 +125,7 @@ class Values:
             return self._statement(value, tally, depth, system if isinstance(system, str) else None)
         if isinstance(value, str):
             return value if value in self._benign else self.text(value, tally, depth)
-        return self.plain(value, tally, depth)
+        return self.plain(value, tally, depth, key)
 
     def _statement(self, value: Any, tally: Tally, depth: int, dialect: str | None) -> Any:
         """Return one statement or several without their literals."""
@@ -133,8 +140,8 @@ class Values:
             return tuple(safe) if isinstance(value, tuple) else safe
         return self.plain(value, tally, depth)
 
-    def plain(self, value: Any, tally: Tally, depth: int = 0) -> Any:
-        """Return a value whose name says nothing, safe to send."""
+    def plain(self, value: Any, tally: Tally, depth: int = 0, owner: str | None = None) -> Any:
+        """Return a value whose name, its `owner`, says nothing, safe to send."""
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, str):
@@ -150,8 +157,8 @@ class Values:
                 tally["depth"] += 1
                 return DEPTH
             if isinstance(value, Mapping):
-                return self.mapping(value, tally, depth + 1)
-            return self._sequence(None, value, tally, depth + 1)
+                return self.mapping(value, tally, depth + 1, owner=owner)
+            return self._sequence(None, value, tally, depth + 1, owner)
         if isinstance(value, (dt.date, dt.time, dt.timedelta)):
             return value
         if isinstance(value, (uuid.UUID, enum.Enum)):
@@ -204,7 +211,9 @@ class Values:
         tally[rule] += 1
         return REMOVED if self._markers.mode(rule) == "remove" else self._markers.write(rule, text)
 
-    def _sequence(self, key: str | None, values: Iterable[Any], tally: Tally, depth: int) -> Any:
+    def _sequence(
+        self, key: str | None, values: Iterable[Any], tally: Tally, depth: int, owner: str | None = None
+    ) -> Any:
         members = list(values)
         safe: list[Any] = []
         if len(members) > self._policy.max_items:
@@ -219,7 +228,9 @@ class Values:
                 result = self._pair(member, tally, depth)
             else:
                 result = (
-                    self.plain(member, tally, depth) if key is None else self.value(key, member, tally, depth)
+                    self.plain(member, tally, depth, owner)
+                    if key is None
+                    else self.value(key, member, tally, depth)
                 )
             if result is not REMOVED:
                 safe.append(result)
@@ -280,22 +291,6 @@ def _is_report(value: Any) -> bool:
     """Tell whether a value is what a redactor before this one reports."""
     members = value if isinstance(value, (list, tuple)) else [value]
     return all(isinstance(member, str) and _REPORT.fullmatch(member) for member in members)
-
-
-def _label(mapping: Mapping[Any, Any]) -> str | None:
-    """Return the name that `{"name": "Authorization", "value": "…"}` gives its value, as HAR and forms do."""
-    if "value" not in mapping or len(mapping) > _MAX_LABELLED:
-        return None
-    label = mapping.get("key", mapping.get("name"))
-    return label if isinstance(label, str) else None
-
-
-def _located(mapping: Mapping[Any, Any]) -> str | None:
-    """Return the field that one of pydantic's error dictionaries is about, whose `input` it quotes."""
-    location = mapping.get("loc")
-    if "input" not in mapping or not isinstance(location, (list, tuple)):
-        return None
-    return ".".join(str(part) for part in location)
 
 
 def _is_pair(member: Any) -> bool:
