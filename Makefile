@@ -11,11 +11,12 @@ VERSIONS = 3.11 3.12 3.13
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test test-all test-matrix lint types layers unit format redaction-report redaction-peers redaction-linear bench docs pictures clean
+.PHONY: help demo test receivers test-all test-matrix lint types layers unit format redaction-report redaction-peers redaction-linear bench docs pictures clean
 
 help:
 	@echo "make demo              show the main job in the terminal, about 15 seconds"
 	@echo "make test              lint, types, import layers, all tests"
+	@echo "make receivers         real receivers of Sentry's protocol, for the tests that skip without them"
 	@echo "make test-all          the tests on each supported Python that is installed"
 	@echo "make test-matrix       the main job in fresh environments: older libraries, other distributions"
 	@echo "make redaction-report  recall and false positives of the redactor, by kind"
@@ -52,6 +53,27 @@ layers: $(STAMP)
 
 unit: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist loadscope
+
+# Spotlight (needs Node.js 20 and npm) and Bugsink, each in a folder of its own, in the versions that tests/receivers names.
+receivers: .receivers/spotlight/.installed .receivers/bugsink/.installed
+
+.receivers/spotlight/.installed: tests/receivers/package.json tests/receivers/package-lock.json
+	@mkdir -p $(@D)
+	@if command -v npm >/dev/null; then \
+		echo "installing Spotlight ..."; \
+		cp $^ $(@D) && npm ci --prefix $(@D) --silent --ignore-scripts --no-audit --no-fund && touch $@; \
+	else \
+		echo "npm is not installed: the tests with Spotlight will be skipped"; \
+	fi
+
+.receivers/bugsink/.installed: tests/receivers/bugsink.txt tests/receivers/bugsink_conf.py
+	@echo "installing Bugsink ..."
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install -q -r $<
+	@rm -f $(@D)/bugsink.sqlite3
+	@cd $(@D) && BUGSINK_FOLDER=. DJANGO_SETTINGS_MODULE=bugsink_conf PYTHONPATH=$(CURDIR)/tests/receivers \
+		PYTHONDONTWRITEBYTECODE=1 bin/bugsink-manage migrate -v 0
+	@touch $@
 
 format: $(STAMP)
 	$(BIN)/ruff format src tests examples benchmarks docs
@@ -97,4 +119,4 @@ bench: $(STAMP)
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 clean:
-	rm -rf .venv .venvs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venvs .receivers build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
