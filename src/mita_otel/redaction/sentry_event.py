@@ -6,6 +6,7 @@ inside `extra`, `vars`, `headers` and the like are the application's.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -28,6 +29,12 @@ _INTERFACES: Final = frozenset({
 })  # fmt: skip
 """What an event itself consists of. Any other key of it is the application's."""
 _SOURCE: Final = frozenset({"pre_context", "context_line", "post_context"})
+_IDS: Final = frozenset({
+    "event_id", "trace_id", "span_id", "parent_span_id", "segment_id", "profile_id", "profiler_id", "replay_id",
+    "debug_id", "code_id", "image_addr", "image_vmaddr", "instruction_addr", "symbol_addr",
+})  # fmt: skip
+_ID: Final = re.compile(r"[0-9a-fA-F]{16}|[0-9a-fA-F-]{32,64}|0x[0-9a-fA-F]{1,16}")
+"""Hexadecimal ids and addresses. One in some hundred thousand has digits alone and looks like a card's number."""
 _MAX_DEPTH: Final = 24
 
 Tally = Counter[str]
@@ -68,6 +75,10 @@ class Events:
         return safe
 
     def _member(self, key: str, value: Any, owner: Mapping[str, Any], tally: Tally, depth: int) -> Any:
+        if key in _IDS and isinstance(value, str) and _ID.fullmatch(value):
+            return value
+        if key == "contexts" and isinstance(value, Mapping):
+            return self._contexts(value, tally)
         if key in _DATA or (depth == 0 and key not in _INTERFACES and not key.startswith("sentry.")):
             return self._values.value(key, value, tally)
         if key in _SOURCE:
@@ -79,6 +90,15 @@ class Events:
             )
             return self._values.sql(value, tally, dialect=system if isinstance(system, str) else None)
         return self._plain(value, tally, depth)
+
+    def _contexts(self, contexts: Mapping[str, Any], tally: Tally) -> Any:
+        trace = contexts.get("trace")
+        if not isinstance(trace, Mapping):
+            return self._values.value("contexts", contexts, tally)
+        ids = {name: value for name, value in trace.items() if name in _IDS and _ID.fullmatch(str(value))}
+        rest = {name: value for name, value in trace.items() if name not in ids}
+        safe = self._values.value("contexts", {**contexts, "trace": rest}, tally)
+        return {**safe, "trace": {**ids, **safe["trace"]}}
 
     def _plain(self, value: Any, tally: Tally, depth: int) -> Any:
         if depth > _MAX_DEPTH:

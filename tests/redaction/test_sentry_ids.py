@@ -1,0 +1,60 @@
+"""Ids of Sentry's events stay whole, also those that look like a card's number; what is no id does not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from mita_otel.redaction import Redactor
+
+CARD = "4111111111111111"
+LONG = f"{CARD}aabbccddeeff0011"
+REDACTOR = Redactor()
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"event_id": LONG},
+        {"contexts": {"trace": {"type": "trace", "trace_id": LONG, "span_id": CARD, "parent_span_id": CARD}}},
+        {"spans": [{"trace_id": LONG, "span_id": CARD, "parent_span_id": CARD, "op": "http.client"}]},
+        {"items": [{"trace_id": LONG, "span_id": CARD, "name": "GET /"}]},
+        {
+            "debug_meta": {
+                "images": [{"type": "elf", "debug_id": LONG, "code_id": LONG, "image_addr": f"0x{CARD}"}]
+            }
+        },
+        {"exception": {"values": [{"stacktrace": {"frames": [{"instruction_addr": f"0x{CARD}"}]}}]}},
+    ],
+)
+def test_ids_and_addresses_stay_whole(event: dict[str, Any]) -> None:
+    tally: Counter[str] = Counter()
+    assert REDACTOR.event(event, tally) == event
+    assert not tally
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"contexts": {"trace": {"span_id": "4111 1111 1111 1111", "trace_id": LONG}}},
+        {"contexts": {"trace": {"trace_id": LONG, "data": {"span_id": "4111 1111 1111 1111"}}}},
+        {"contexts": {"trace": {"trace_id": LONG, "data": {"card_number": CARD}}}},
+        {"contexts": {"trace": {"trace_id": LONG, "description": f"pay with {CARD}"}}},
+        {"contexts": {"trace": {"trace_id": LONG, "password": "hunter2-hunter2"}}},
+        {"contexts": {"financial": {"span_id": CARD}, "trace": {"trace_id": LONG}}},
+        {"extra": {"trace_id": CARD}},
+        {"spans": [{"span_id": f"{CARD}x", "op": "x"}]},
+        {"debug_meta": {"images": [{"debug_file": f"/data/{CARD}/x.so"}]}},
+    ],
+)
+def test_what_is_no_id_is_redacted_all_the_same(event: dict[str, Any]) -> None:
+    shown = str(REDACTOR.event(event))
+    assert "4111" not in shown.replace(LONG, "")
+    assert "hunter2" not in shown
+
+
+@pytest.mark.parametrize("trace", [None, 5, "text", [], {}, {"trace_id": 7}, {"trace_id": None}])
+def test_a_trace_context_of_another_shape_is_no_problem(trace: Any) -> None:
+    assert REDACTOR.event({"contexts": {"trace": trace}}) == {"contexts": {"trace": trace}}
