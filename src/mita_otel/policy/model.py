@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mita_otel.policy.audit import AuditPolicy
 from mita_otel.policy.finance import FinancePolicy
+from mita_otel.policy.mobile import MobilePolicy
 from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.policy.retention import RetentionPolicy
 from mita_otel.policy.sampling import SamplingPolicy
@@ -38,3 +39,4 @@ class Policy(Section):
     store: StorePolicy
     audit: AuditPolicy
     retention: RetentionPolicy
+    mobile: MobilePolicy
