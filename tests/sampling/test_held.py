@@ -126,6 +126,18 @@ def test_a_second_local_root_brings_the_first_ones_spans_back() -> None:
     assert one.spans == ["inner child", "inner root", "outer child", "outer root"]
 
 
+def test_a_trace_that_goes_on_for_ever_does_not_linger_for_ever() -> None:
+    one = bench()
+    one.end(NOT_KEPT, "root", root=True)
+    for number in range(60):
+        one.wait(POLICY.linger_s / 2)
+        one.end(NOT_KEPT, str(number))
+    assert one.held.held_spans == 0
+    assert one.held.spans[False] == 61
+    one.end(NOT_KEPT, "failed", flaw="error")
+    assert one.spans == ["failed"]
+
+
 def test_what_never_ends_is_decided_by_its_ratio_after_a_while() -> None:
     one = bench()
     one.end(KEPT_BY_RATIO, "chunk 1")

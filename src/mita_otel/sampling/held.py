@@ -53,8 +53,10 @@ class _Trace(Generic[T]):
 
     clues: Clues
     since_s: float
+    """Since when it waits, or lingers without a span."""
     spans: list[T]
     size: int = 0
+    decided_s: float = 0.0
 
 
 class HeldTraces(Generic[T]):
@@ -176,8 +178,10 @@ class HeldTraces(Generic[T]):
             kept.append(Kept(decision, [arrival.span]))
         elif (lingering := self._lingering.get(arrival.trace_id)) is not None:
             self._hold(lingering, arrival)
-            lingering.since_s = now_s
-            self._lingering.move_to_end(arrival.trace_id)
+            # It lingers on while spans keep coming, but not for ever.
+            if now_s - lingering.decided_s < self._policy.max_wait_s:
+                lingering.since_s = now_s
+                self._lingering.move_to_end(arrival.trace_id)
         else:
             self.spans[False] += 1
 
@@ -203,7 +207,7 @@ class HeldTraces(Generic[T]):
                 self.traces[True, decision.reason] += 1
             kept.append(Kept(decision, trace.spans))
         else:
-            trace.since_s = now_s
+            trace.since_s = trace.decided_s = now_s
             self._lingering[trace_id] = trace
 
     def _drop(self, trace_id: int) -> None:
