@@ -211,3 +211,35 @@ def test_any_value_is_taken_without_an_error(value: Any) -> None:
     tally: Counter[str] = Counter()
     REDACTOR.attributes({"data": value}, tally)
     assert not tally["error"]
+
+
+ISSUED = st.sampled_from(
+    [("4", 13), ("4", 16), ("4", 19), ("51", 16), ("2720", 16), ("34", 15), ("300", 14), ("39", 14), ("6011", 19), ("3589", 16), ("62", 18),
+     ("2204", 16), ("5018", 12), ("6304", 12), ("6763", 17), ("676770", 19), ("8171", 16), ("9792", 16), ("6054", 16)]
+)  # fmt: skip
+ODD = st.sampled_from(
+    ["", " ", "-", ".", "_", "\u00a0", "\u2011", "/", "+", " - ", "\u200b", "\u00b7", "~", "*", "="]
+)
+SCRIPTS = st.sampled_from([0x30, 0xFF10, 0x660, 0x966, 0xE50])
+BESIDE = st.text(string.ascii_letters + " ,;.!?()[]{}<>\"'&#@/|~^*$\n\t中é", max_size=10)
+
+
+@given(ISSUED, st.randoms(use_true_random=False), ODD, SCRIPTS, st.integers(0, 2), BESIDE, BESIDE)
+def test_a_number_of_any_scheme_however_it_is_written_never_survives_anywhere(
+    issued: tuple[str, int], random: Any, separator: str, script: int, encoded: int, before: str, after: str
+) -> None:
+    prefix, size = issued
+    number = with_check_digit(
+        prefix + "".join(random.choice("0123456789") for _ in range(size - 1 - len(prefix)))
+    )
+    written = "".join(chr(script + int(c)) if c.isdigit() else c for c in grouped(number, separator))
+    for _ in range(encoded):
+        written = "".join(f"%{byte:02X}" for byte in written.encode())
+    text = f"{before} {written} {after}"
+    for shown in (
+        REDACTOR.text(text),
+        repr(REDACTOR.attributes({"a": [{"b": text}]})),
+        repr(REDACTOR.event({"extra": {"a": text}})),
+        REDACTOR.sql(f"SELECT a FROM t WHERE b = {text}"),
+    ):
+        assert written not in shown

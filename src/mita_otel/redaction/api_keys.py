@@ -27,7 +27,8 @@ _SHAPES: Final[tuple[tuple[str, str], ...]] = (
     ("-sandbox- -production- -development-", r"(?:access|public|link|plaid)-(?:production|sandbox|development)-[0-9a-f\-]{30,}"),  # Plaid
     ("ezak eztk", r"EZ[AT]K[A-Za-z0-9]{40,}"),  # EasyPost
     # --- clouds ----------------------------------------------------------------------------------------
-    ("akia asia abia acca", r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Z0-9])"),  # AWS access key ids
+    ("akia", r"AKIA[A-Z0-9]{16}"),  # AWS access key ids
+    ("asia abia acca", r"(?:ASIA|ABIA|ACCA)(?=[A-Z]{0,15}[0-9])[A-Z0-9]{16}"),
     ("aiza", r"AIza[A-Za-z0-9_\-]{35}"),  # Google
     ("ya29.", r"ya29\.[A-Za-z0-9_\-]{20,}"),
     ("gocspx", r"GOCSPX-[A-Za-z0-9_\-]{20,}"),

@@ -11,19 +11,35 @@ from mita_otel.redaction.hit import Finder, Hit
 
 _RUN: Final = re.compile(r"(?<!\d)\d(?:[ \t\-._+]{0,3}\d){11,}(?!\d)")
 _ODD_RUN: Final = re.compile(
-    r"(?<![0-9A-Za-z])\d{4}(?P<sign> ?[/:;,|*~=\\'\"] ?|\s{1,8}|<br ?/?>)\d{4,6}(?:(?P=sign)\d{1,5}){1,3}(?![0-9A-Za-z])"
+    r"(?<!\d)\d{4}(?P<sign> ?[/:;,|*~=\\'\"] ?|\s{1,8}|<br ?/?>)\d{4,6}(?:(?P=sign)\d{1,5}){1,3}(?!\d)"
 )
 """Groups as printed on a card, between signs that also stand between other numbers."""
 _GROUP: Final = re.compile(r"\d+")
 _PRINTED: Final = frozenset(
     {(4, 4, 4, 1), (4, 4, 4, 2), (4, 4, 4, 3), (4, 4, 4, 4)}
     | {(4, 4, 4, 4, 1), (4, 4, 4, 4, 2), (4, 4, 4, 4, 3)}
-    | {(4, 6, 5), (4, 6, 4), (4, 3, 3, 3), (4, 4, 5), (4, 2, 6, 4), (8, 8), (6, 10), (6, 13), (6, 6), (4, 12)}
+    | {
+        (4, 6, 5),
+        (4, 6, 4),
+        (4, 3, 3, 3),
+        (4, 4, 5),
+        (4, 2, 6, 4),
+        (8, 8),
+        (6, 10),
+        (6, 13),
+        (6, 6),
+        (4, 12),
+        (4, 4, 4),
+    }
 )
 """How digits are grouped on cards and receipts."""
 _CARD_WORDS: Final = re.compile(
     r"(?i)\b(?:cards?|pan|visa|master(?:card)?|amex|american express|discover|diners|jcb|maestro|union ?pay|cc)\b"
 )
+_IPV6_GROUP: Final = 4
+_HEX_BEFORE: Final = re.compile(r"[0-9a-fA-F]:\Z")
+_HEX_AFTER: Final = re.compile(r":[0-9a-fA-F]")
+_HEX_GLUED: Final = re.compile(r":?[0-9a-fA-F]")
 _LISTING: Final = frozenset({"", ",", ";"})
 """Signs that stand between the numbers of any list: a word like "card" has to stand before those."""
 _WORD_REACH: Final = 32
@@ -220,8 +236,11 @@ def _is_printed(text: str, run: re.Match[str], groups: list[tuple[int, int]]) ->
     """Tell whether the run is one card number as printed, not a part of a list of numbers."""
     sign, start, stop = run["sign"], run.start(), run.end()
     before, after = text[max(0, start - len(sign) - 1) : start], text[stop : stop + len(sign) + 1]
-    if (before[1:] == sign and before[:1].isalnum()) or (after[:-1] == sign and after[-1:].isalnum()):
+    if (before[1:] == sign and before[:1].isdigit()) or (after[:-1] == sign and after[-1:].isdigit()):
         return False
+    short = groups[-1][1] - groups[-1][0] < _IPV6_GROUP
+    if sign == ":" and (_HEX_BEFORE.search(before) or (_HEX_GLUED if short else _HEX_AFTER).match(after)):
+        return False  # an IPv6 address
     if sign.strip() in _LISTING and not _CARD_WORDS.search(text, max(0, start - _WORD_REACH), start):
         return False
     return tuple(stop - start for start, stop in groups) in _PRINTED

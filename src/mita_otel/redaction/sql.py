@@ -66,14 +66,30 @@ def mask_literals(statement: str, dialect: str | None = None) -> tuple[str, int]
     dialect = (dialect or "").lower()
     if dialect.startswith(_COMMAND_DIALECTS):
         return _mask_command(statement)
+    return _replace(statement, _literals(statement, dialect))
+
+
+def quoted_literals(statement: str, dialect: str | None = None) -> list[tuple[int, int]]:
+    """Return where each literal that is no number starts and ends."""
+    dialect = (dialect or "").lower()
+    if dialect.startswith(_COMMAND_DIALECTS):
+        return [(0, len(statement))]
+    return [
+        (start, end)
+        for start, end, _ in _literals(statement, dialect)
+        if not (statement[start].isdigit() or statement[start] == ".")
+    ]
+
+
+def _literals(statement: str, dialect: str) -> list[_Literal]:
     backslash = strings = dialect.startswith(_BACKSLASH_DIALECTS)
-    literals = list(_lex(statement, backslash=backslash, strings=strings))
+    found = list(_lex(statement, backslash=backslash, strings=strings))
     if "\\" in statement and "'" in statement:
         unknown = not strings and not dialect.startswith(_STANDARD_DIALECTS)
         # A statement that ends inside a string may have been written for a server set up the other way.
-        if unknown or any(literal.cut for literal in literals):
-            literals = _union(literals, list(_lex(statement, backslash=not backslash, strings=strings)))
-    return _replace(statement, literals)
+        if unknown or any(literal.cut for literal in found):
+            found = _union(found, list(_lex(statement, backslash=not backslash, strings=strings)))
+    return found
 
 
 def literals(line: str) -> Iterator[tuple[int, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections import Counter
 from typing import Final
 
@@ -9,7 +10,7 @@ from mita_otel.redaction.hit import Hit
 from mita_otel.redaction.marker import MARKER
 from mita_otel.redaction.messages import statements
 from mita_otel.redaction.scanner import Scanner
-from mita_otel.redaction.sql import comments, mask_literals
+from mita_otel.redaction.sql import comments, mask_literals, quoted_literals
 
 _MARGIN: Final = 512
 """Characters after the cut that are looked at, so that a secret on the edge is found whole."""
@@ -58,16 +59,19 @@ class Texts:
         if len(statement) > self._max_text:
             tally["length"] += 1
             return self.sql(statement[: self._max_text], tally, dialect) + CUT
+        shaped = self._shapes.hits(statement)
+        if shaped and self._mask_sql:
+            # Before the literals: a key in a comment may have a number in it. Inside a string all is hidden anyway.
+            quoted = quoted_literals(statement, dialect)
+            statement = self._shapes.substitute(statement, _apart(shaped, quoted), tally)
         masked = statement
         if self._mask_sql:
             masked, count = mask_literals(statement, dialect)
-            if not count:
-                masked = statement
-            else:
-                tally["sql"] += count
+            tally["sql"] += count
+            masked = masked if count else statement
         if "--" in masked or "/*" in masked or "#" in masked:
             masked = self._with_comments(masked, tally, dialect)
-        return self._shapes.replace(masked, tally)
+        return self._shapes.replace(masked, tally) if shaped else masked
 
     def _with_comments(self, statement: str, tally: Tally, dialect: str | None) -> str:
         """Return a masked statement with its comments read as prose."""
@@ -111,3 +115,13 @@ class Texts:
                 limit = max(limit, hit.end)
         tally["length"] += 1
         return self._prose.substitute(head[:limit], hits, tally) + CUT
+
+
+def _apart(hits: list[Hit], stretches: list[tuple[int, int]]) -> list[Hit]:
+    """Return the hits that none of the stretches, which are in order, touches."""
+    kept: list[Hit] = []
+    for hit in hits:
+        before = bisect.bisect_left(stretches, (hit.end, 0)) - 1
+        if before < 0 or stretches[before][1] <= hit.start:
+            kept.append(hit)
+    return kept
