@@ -47,7 +47,9 @@ def sampling(transaction: dict[str, Any]) -> tuple[Any, Any]:
 def test_everything_slow_or_failed_arrives_and_a_share_of_the_rest(
     receiver: Receiver, start_service: StartService, launcher: Launcher
 ) -> None:
-    service = start_service({"SENTRY_DSN": receiver.dsn, **DEFAULT}, launcher=launcher)
+    # The first error of a process takes its time on a busy machine: it shall not be a breach as well.
+    never_slow = {"MITA_OTEL_THRESHOLDS__API__ROUTES": '{ "GET /api/error" = "off" }'}
+    service = start_service({"SENTRY_DSN": receiver.dsn, **DEFAULT, **never_slow}, launcher=launcher)
     drive(service)
     service.stop()
     receiver.wait_for(lambda r: len(by_name(r).get("GET /api/error", ())) == 3, timeout=5)
