@@ -213,10 +213,26 @@ def test_at_the_end_of_the_process_everything_is_decided() -> None:
     one.end(KEPT_BY_RATIO, "waits, passes")
     one.end(NOT_KEPT, "waits, does not")
     one.end(0x300, "lingers", root=True)
-    one.take(one.held.let_go())
+    one.take(one.held.close())
     assert one.spans == ["waits, passes"] and one.empty
     one.end(KEPT_BY_RATIO, "the root, after all", root=True)
     assert one.spans == ["waits, passes", "the root, after all"]
+    assert one.held.spans == {True: 2, False: 2}
+
+
+def test_a_request_that_outlives_the_signal_to_end_is_still_kept_whole_if_it_is_slow() -> None:
+    one = bench()
+    one.end(NOT_KEPT, "query")
+    one.end(0x300, "another")
+    one.take(one.held.let_go())
+    assert one.out == [] and one.held.spans == {False: 2}
+    one.end(NOT_KEPT, "second query")
+    one.end(NOT_KEPT, "the request, slow", root=True, flaw="breach")
+    assert one.spans == ["query", "second query", "the request, slow"]
+    one.end(0x300, "healthy root", root=True)
+    one.take(one.held.close())
+    assert one.empty
+    assert one.held.traces == {(False, "ratio"): 2, (True, "breach"): 1}, "the one that came back is in both"
 
 
 def test_a_forked_child_starts_empty_and_counts_from_nothing() -> None:
@@ -313,7 +329,7 @@ def test_whatever_ends_in_whatever_order_every_span_is_accounted_for(
         assert one.held.held_bytes <= 20_000
         arrived = one.held.spans[True] + one.held.spans[False] + one.held.held_spans
         assert arrived == number + 1
-    one.take(one.held.let_go())
+    one.take(one.held.close())
     assert one.empty
     assert len(set(one.spans)) == len(one.spans) == one.held.spans[True], "no span twice"
     assert set(flawed) <= set(one.spans), "whatever is slow or failed is kept"

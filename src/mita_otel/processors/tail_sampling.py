@@ -100,19 +100,18 @@ class TailSampler(SpanProcessor):
         `let_go` was called.
         """  # noqa: D205 - one sentence
         if self._letting_go:
-            self._settle()
+            self._letting_go = False
+            with self._lock:
+                kept = self.held.let_go()
+            self._pass_on(kept)
         return self.next_processor.force_flush(timeout_millis)
 
     def shutdown(self) -> None:
         """Decide everything, and shut the next processor down."""
-        self._settle()
-        self.next_processor.shutdown()
-
-    def _settle(self) -> None:
-        self._letting_go = False
         with self._lock:
-            kept = self.held.let_go()
+            kept = self.held.close()
         self._pass_on(kept)
+        self.next_processor.shutdown()
 
     def _judge(self, span: ReadableSpan) -> list[Kept[ReadableSpan]]:
         context = span.context

@@ -57,6 +57,9 @@ class _Trace(Generic[T]):
     spans: list[T]
     size: int = 0
     decided_s: float = 0.0
+    counted: bool = False
+    """Whether it was counted as dropped, since the process was about to end."""
+    counted_spans: int = 0
 
 
 class HeldTraces(Generic[T]):
@@ -140,10 +143,21 @@ class HeldTraces(Generic[T]):
         return self.expire(now_s)
 
     def let_go(self) -> list[Kept[T]]:
-        """Decide everything that waits, since the process is ending; nothing lingers."""
+        """Decide everything that waits, since the process may be about to end.
+
+        What is decided against is counted as dropped, and still lingers: if the process goes on for a while (a server
+        that finishes its requests), a span that ends slow or failed brings it back.
+        """
         kept: list[Kept[T]] = []
         for trace_id, trace in list(self._waiting.items()):
             self._decide(trace_id, trace, trace.since_s, kept)
+        for trace_id, trace in self._lingering.items():
+            self._count_dropped(trace_id, trace)
+        return kept
+
+    def close(self) -> list[Kept[T]]:
+        """Decide everything that waits, and drop what lingers: the end."""
+        kept = self.let_go()
         for trace_id in list(self._lingering):
             self._drop(trace_id)
         return kept
@@ -213,9 +227,15 @@ class HeldTraces(Generic[T]):
     def _drop(self, trace_id: int) -> None:
         trace = self._lingering.pop(trace_id)
         self._release(trace)
-        self.spans[False] += len(trace.spans)
-        decision = self._decisions.get(trace_id)
-        self.traces[False, decision.reason if decision is not None else "ratio"] += 1
+        self._count_dropped(trace_id, trace)
+
+    def _count_dropped(self, trace_id: int, trace: _Trace[T]) -> None:
+        self.spans[False] += len(trace.spans) - trace.counted_spans
+        trace.counted_spans = len(trace.spans)
+        if not trace.counted:
+            trace.counted = True
+            decision = self._decisions.get(trace_id)
+            self.traces[False, decision.reason if decision is not None else "ratio"] += 1
 
     def _make_room(self, kept: list[Kept[T]]) -> None:
         """Drop what lingers, then decide the oldest early, until the bounds are kept."""
