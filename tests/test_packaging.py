@@ -30,7 +30,8 @@ def installed() -> dict[tuple[str, str], EntryPoint]:
 def test_the_entry_points_that_are_installed_are_those_of_the_project() -> None:
     groups = {**PROJECT["entry-points"], "console_scripts": PROJECT["scripts"]}
     written = {(group, name): value for group, points in groups.items() for name, value in points.items()}
-    assert {key: point.value for key, point in installed().items()} == written
+    found = {key: point.value for key, point in installed().items()}
+    assert found == written, "the installation is older than pyproject.toml: run `make .venv/.installed`"
 
 
 @pytest.mark.parametrize("key", installed(), ids=" ".join)
