@@ -16,6 +16,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from mita_otel import semconv
 from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.processors.redacted_origins import RedactedOrigins
+from mita_otel.processors.torn_ends import TornEnds
 from mita_otel.redaction import Redactor
 
 _logger = logging.getLogger("mita_otel")
@@ -44,6 +45,7 @@ class LogRedactionProcessor(LogRecordProcessor):
         """Records that could not be redacted."""
         self._redactor = redaction if isinstance(redaction, Redactor) else Redactor(redaction)
         self._origins = RedactedOrigins(self._redactor)
+        self._torn = TornEnds.of_log_records()
         self._reported = threading.Event()
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
@@ -87,7 +89,7 @@ class LogRedactionProcessor(LogRecordProcessor):
     def _redacted(self, emitted: ReadWriteLogRecord) -> ReadWriteLogRecord:
         tally: Counter[str] = Counter()
         record = emitted.log_record
-        attributes = dict(record.attributes or {})
+        attributes = dict(self._torn.hidden(record.attributes, tally))
         exception = getattr(record, "exception", None)
         if exception is not None:
             attributes.setdefault(semconv.EXCEPTION_TYPE, type(exception).__qualname__)

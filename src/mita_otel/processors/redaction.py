@@ -18,6 +18,7 @@ from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.processors.link import Link
 from mita_otel.processors.redacted_origins import RedactedOrigins
 from mita_otel.processors.rewrite import RewrittenSpan
+from mita_otel.processors.torn_ends import TornEnds
 from mita_otel.redaction import Redactor
 
 _logger = logging.getLogger("mita_otel")
@@ -43,6 +44,7 @@ class RedactionProcessor(Link):
         super().__init__(next_processor)
         self._redactor = redaction if isinstance(redaction, Redactor) else Redactor(redaction)
         self._origins = RedactedOrigins(self._redactor)
+        self._torn = TornEnds.of_spans()
         self.redacted: Counter[str] = Counter()
         """Values that were redacted so far, by rule."""
 
@@ -51,7 +53,7 @@ class RedactionProcessor(Link):
         redactor = self._redactor
         tally: Counter[str] = Counter()
         name = redactor.text(span.name, tally)
-        attributes = redactor.attributes(span.attributes or {}, tally)
+        attributes = redactor.attributes(self._torn.hidden(span.attributes, tally), tally)
         events = [self._event(event, tally) for event in span.events]
         links = [self._link(link, tally) for link in span.links]
         status = self._status(span.status, tally)
@@ -103,14 +105,14 @@ class RedactionProcessor(Link):
     def _event(self, event: Event, tally: Counter[str]) -> Event:
         before = tally.total()
         name = self._redactor.text(event.name, tally)
-        attributes = self._redactor.attributes(event.attributes or {}, tally)
+        attributes = self._redactor.attributes(self._torn.hidden(event.attributes, tally), tally)
         if tally.total() == before:
             return event
         return Event(name=name, attributes=attributes, timestamp=event.timestamp)
 
     def _link(self, link: SpanLink, tally: Counter[str]) -> SpanLink:
         before = tally.total()
-        attributes = self._redactor.attributes(link.attributes or {}, tally)
+        attributes = self._redactor.attributes(self._torn.hidden(link.attributes, tally), tally)
         return link if tally.total() == before else SpanLink(link.context, attributes)
 
     def _status(self, status: Status, tally: Counter[str]) -> Status:
