@@ -35,6 +35,7 @@ from mita_otel.policy.limits import lowest_ms
 from mita_otel.processors.losses import Losses
 from mita_otel.processors.propagation import redact_propagation
 from mita_otel.redaction import Redactor
+from mita_otel.retention.starting import start_retention
 from mita_otel.service_resource import describe_service
 from mita_otel.telemetry import Flushable, Telemetry
 from mita_otel.tracing import start_tracing
@@ -234,6 +235,9 @@ def _build(settings: _Settings, strict: bool, env: Mapping[str, str]) -> Telemet
     )
     if audit is not None:
         flushables.append(audit)
+    retention = start_retention(policy, audit)
+    if retention is not None:
+        flushables.append(retention)
     sink = None if audit is None else FinancialAudit(policy.audit, audit.trail)
     install_finance(FinanceRuntime(policy.finance, audit=sink))
     middleware = FinancialSentryMiddleware if policy.finance.middleware else None

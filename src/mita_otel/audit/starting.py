@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mita_otel import environment_variables as variables
+from mita_otel.audit.anchor_post import AnchorPost
 from mita_otel.audit.anchors import AnchorFile, AnchorSink
 from mita_otel.audit.current import install
 from mita_otel.audit.draft import Origin
 from mita_otel.audit.errors import AuditWriteError
 from mita_otel.audit.keys import AuditKeys
+from mita_otel.audit.log_record import emit_entry
 from mita_otel.audit.mover import Mover
 from mita_otel.audit.spool import SpoolFolder
 from mita_otel.audit.trail import AuditTrail
@@ -62,6 +64,7 @@ class AuditRoom:
             folder=self.folder,
             open_mover=self.mover,
             opening={"policy_sha256": policy_digest(policy), "environment": environment},
+            on_recorded=emit_entry if policy.audit.log_records else None,
         )
 
     def database(self) -> Database:
@@ -119,7 +122,9 @@ class AuditRoom:
 
     def anchor_sinks(self) -> list[AnchorSink]:
         """Return where anchors go."""
-        return [AnchorFile(anchor_path(self._policy, self._env))]
+        anchors = self._policy.audit.anchors
+        posts = [AnchorPost(anchors.url, anchors.timeout_s)] if anchors.url else []
+        return [AnchorFile(anchor_path(self._policy, self._env)), *posts]
 
 
 def start_audit(

@@ -127,7 +127,10 @@ class AuditTrail:
         self._moving.restart()
         self._moving.wake()
         if self._on_recorded is not None:
-            self._on_recorded(draft, receipt)
+            try:
+                self._on_recorded(draft, receipt)
+            except Exception:
+                _logger.debug("an audit entry could not be told to others", exc_info=True)
         return receipt
 
     async def record_async(self, event: AuditEvent) -> AuditReceipt | None:

@@ -1,0 +1,104 @@
+"""Applies retention once a day, in one process of all, on a thread of its own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from mita_otel.errors import ConfigurationError
+from mita_otel.policy.retention import RetentionPolicy
+from mita_otel.processors.forks import after_fork_in_child
+
+if TYPE_CHECKING:
+    from mita_otel.retention.apply import Retention
+    from mita_otel.store.lease import Lease
+
+_logger = logging.getLogger("mita_otel")
+
+_LEASE_S: Final = 23 * 3600.0
+"""Until shortly before the next day's time: whoever comes later the same day finds it taken."""
+_LOOK_S: Final = 60.0
+"""Seconds between two looks at the clock, which may be set meanwhile."""
+
+
+class DailyRetention:
+    """Runs `Retention.apply` at the policy's time.
+
+    Args:
+        policy: When.
+        open_retention: Opens the store and returns the retention and the lease of this process. Called on
+            the thread.
+        clock: Returns the time, UTC.
+    """
+
+    def __init__(
+        self,
+        policy: RetentionPolicy,
+        open_retention: Callable[[], tuple[Retention, Lease]],
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._policy = policy
+        self._open = open_retention
+        self._clock = clock
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        after_fork_in_child(self._forget)
+
+    def start(self) -> None:
+        """Start the thread. A forked child has none: its parent goes on."""
+        self._thread = threading.Thread(target=self._run, name="mita-otel-retention", daemon=True)
+        self._thread.start()
+
+    def force_flush(self, timeout_millis: int = 30000, /) -> bool:
+        """Return True: nothing waits here."""
+        return True
+
+    def shutdown(self) -> None:
+        """End the thread after what it does now."""
+        self._stop.set()
+
+    def run_once(self) -> bool:
+        """Apply retention if this process has the lease. False: somebody else has, or it failed."""
+        try:
+            retention, lease = self._open()
+            if not lease.take(_LEASE_S):
+                return False
+            applied = retention.apply()
+        except ConfigurationError as error:
+            _logger.error("retention: %s", error)
+            return False
+        except Exception:
+            _logger.exception("retention failed; it is tried again tomorrow")
+            return False
+        _logger.info("retention deleted %d rows", sum(applied.deleted.values()))
+        return True
+
+    def next_run(self, after: datetime) -> datetime:
+        """Return when it is time next."""
+        hour, minute = map(int, self._policy.at.split(":"))
+        today = after.replace(hour=hour, minute=minute, second=0, microsecond=0)
+        return today if today > after else today + timedelta(days=1)
+
+    def _run(self) -> None:
+        due = self.next_run(self._clock())
+        while not self._stop.wait(_LOOK_S):
+            now = self._clock()
+            if now >= due:
+                self.run_once()
+                due = self.next_run(now)
+
+    def _forget(self) -> None:
+        self._stop = threading.Event()
+        self._thread = None
+
+
+def this_process() -> str:
+    """Return who this is, for a lease."""
+    return f"{socket.gethostname()}:{os.getpid()}:{time.time_ns()}"

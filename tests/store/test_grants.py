@@ -1,0 +1,105 @@
+"""Roles: a service may add to the trail and nothing else to it; the database says so, whatever the service tries."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy.exc import ProgrammingError
+
+from audit.kit import Kit, changed, kit
+from mita_otel import AuditEvent
+from mita_otel.audit.keys import AuditKeys
+from mita_otel.audit.verify import verify
+from mita_otel.policy import default_policy
+from mita_otel.store import StoreError
+from mita_otel.store.database import Database
+from mita_otel.store.exporter import StoreSpanExporter, StoreWriter
+from mita_otel.store.grants import grant, grants
+from mita_otel.store.lease import Lease
+from mita_otel.store.migrate import upgrade
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def role(postgresql_url: str) -> Iterator[str]:
+    name = f"service-{next(_numbers)}"
+    with closing(Database(postgresql_url, default_policy().store)) as owner:
+        upgrade(owner)
+        with owner.write() as connection:
+            connection.exec_driver_sql(f'CREATE ROLE "{name}" LOGIN')
+        yield name
+        with owner.write() as connection:
+            connection.exec_driver_sql(f'DROP OWNED BY "{name}"')
+            connection.exec_driver_sql(f'DROP ROLE "{name}"')
+
+
+def as_role(url: str, role: str) -> str:
+    return Database(url, default_policy().store).url.set(username=role).render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def service(postgresql_url: str, role: str, tmp_path: Path) -> Iterator[Kit]:
+    with closing(Database(postgresql_url, default_policy().store)) as owner:
+        grant(owner, role)
+    with kit(tmp_path, url=as_role(postgresql_url, role), policy=changed(store__migrate=False)) as made:
+        yield made
+
+
+def test_a_writer_does_all_that_a_service_does(service: Kit) -> None:
+    service.trail.record(AuditEvent(event_type="test", user_id="u1"))
+    assert service.trail.flush(20)
+    assert len(service.rows()) == 3
+    assert verify(service.database, service.keys).ok
+    from store.test_exporter import finished
+
+    exporter = StoreSpanExporter(StoreWriter(service.database, migrate=False))
+    for _ in range(2):
+        marked = finished(attributes={"mita.redacted.rules": ("pan:1",), "mita.latency.exceeded": True})
+        assert exporter.export([marked]).name == "SUCCESS"
+    lease = Lease(service.database, "x", "me")
+    assert lease.take(60)
+    assert lease.take(60)
+
+
+@pytest.mark.parametrize(
+    "table", ["audit_entries", "audit_tombstones", "audit_erasures", "errors", "legal_holds", "spans"]
+)
+@pytest.mark.parametrize(
+    "statement", ["UPDATE mita_{} SET {} = NULL", "DELETE FROM mita_{}", "TRUNCATE mita_{}"]
+)
+def test_a_writer_can_neither_change_nor_delete(service: Kit, table: str, statement: str) -> None:
+    column = {"audit_entries": "body", "audit_tombstones": "mac", "audit_erasures": "mac", "errors": "message", "legal_holds": "reason", "spans": "record"}[table]  # fmt: skip
+    with pytest.raises(ProgrammingError, match=r"permission denied"), service.database.write() as connection:
+        connection.exec_driver_sql(statement.format(table, column))
+
+
+@pytest.mark.parametrize("statement", ["INSERT INTO mita_audit_tombstones SELECT * FROM mita_audit_tombstones", "ALTER TABLE mita_audit_entries DISABLE TRIGGER ALL", "DROP TABLE mita_audit_entries", "SET session_replication_role = replica"])  # fmt: skip
+def test_a_writer_cannot_prepare_a_deletion(service: Kit, statement: str) -> None:
+    with (
+        pytest.raises(ProgrammingError, match=r"permission denied|must be owner"),
+        service.database.write() as connection,
+    ):
+        connection.exec_driver_sql(statement)
+
+
+def test_a_reader_reads_and_verifies_and_writes_nothing(postgresql_url: str, role: str) -> None:
+    with closing(Database(postgresql_url, default_policy().store)) as owner:
+        grant(owner, role, "reader")
+    with closing(Database(as_role(postgresql_url, role), default_policy().store)) as database:
+        assert verify(database, AuditKeys(b"k" * 16)).ok
+        with pytest.raises(ProgrammingError, match=r"permission denied"), database.write() as connection:
+            connection.exec_driver_sql("INSERT INTO mita_leases VALUES ('a', 'b', 1)")
+
+
+def test_names_are_quoted() -> None:
+    assert all('"a""; DROP TABLE x; --"' in one for one in grants('a"; DROP TABLE x; --'))
+
+
+def test_sqlite_has_no_roles(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"restrict who can read and write the file"):
+        grant(Database(f"sqlite:///{tmp_path / 'mita.db'}", default_policy().store), "x")
