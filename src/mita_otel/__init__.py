@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from mita_otel.processors.tail_sampling import TailSampler
     from mita_otel.processors.threshold import ThresholdProcessor
     from mita_otel.redaction import BeforeSend, RedactingFilter, Redactor
+    from mita_otel.reports import export_compliance_report
     from mita_otel.sentry.exporter import SentrySpanExporter
     from mita_otel.telemetry import Telemetry
 
@@ -119,6 +120,7 @@ __all__ = [
     "configure",
     "context_to_carry",
     "continue_context",
+    "export_compliance_report",
     "filter_sensitive_data",
     "financial_operation_monitor",
     "financial_transaction_context",
@@ -185,6 +187,7 @@ _HOMES = {
     "financial_transaction_context": "mita_otel.finance.monitors",
     "get_audit_trail": "mita_otel.audit",
     "get_performance_summary": "mita_otel.performance_summary",
+    "export_compliance_report": "mita_otel.reports",
     "load_policy": "mita_otel.policy",
     "monitor_api_request": "mita_otel.finance.api_request",
     "monitor_financial_operation": "mita_otel.finance.monitors",

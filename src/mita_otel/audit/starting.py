@@ -50,7 +50,8 @@ class AuditRoom:
     def __init__(
         self, policy: Policy, redactor: Redactor, *, environment: str, service: str, env: Mapping[str, str]
     ) -> None:
-        self._policy = policy
+        self.policy = policy
+        """The policy."""
         self._env = env
         self.keys = _keys(env)
         self.folder = SpoolFolder(spool_path(policy, env))
@@ -74,7 +75,7 @@ class AuditRoom:
             StoreError: Its extra, or the database's driver, is not installed.
         """
         if self._database is None:
-            self._database = open_database(self._policy.store, self._env)
+            self._database = open_database(self.policy.store, self._env)
         return self._database
 
     def mover(self) -> Mover:
@@ -90,11 +91,11 @@ class AuditRoom:
             raise StoreError(f"the store needs {error.name}; install it with: {INSTALL}") from error
         return Mover(
             self.folder,
-            Ledger(database, self.keys, migrate=self._policy.store.migrate),
+            Ledger(database, self.keys, migrate=self.policy.store.migrate),
             self.keys,
             self.anchor_sinks(),
-            max_batch=self._policy.audit.mover.max_batch,
-            anchor_every_s=self._policy.audit.anchors.every_s,
+            max_batch=self.policy.audit.mover.max_batch,
+            anchor_every_s=self.policy.audit.anchors.every_s,
         )
 
     def reader(self) -> AuditReader:
@@ -103,7 +104,7 @@ class AuditRoom:
             self.database()
             from mita_otel.audit.reading import AuditReader
 
-            self._reader = AuditReader(self.database, self.trail, migrate=self._policy.store.migrate)
+            self._reader = AuditReader(self.database, self.trail, migrate=self.policy.store.migrate)
         return self._reader
 
     def let_go(self) -> None:
@@ -116,15 +117,15 @@ class AuditRoom:
 
     def shutdown(self) -> None:
         """End the chain and close the database. Entries that come later begin another chain."""
-        self.trail.close(self._policy.lifecycle.shutdown_timeout_s)
+        self.trail.close(self.policy.lifecycle.shutdown_timeout_s)
         if self._database is not None:
             self._database.close()
 
     def anchor_sinks(self) -> list[AnchorSink]:
         """Return where anchors go."""
-        anchors = self._policy.audit.anchors
+        anchors = self.policy.audit.anchors
         posts = [AnchorPost(anchors.url, anchors.timeout_s)] if anchors.url else []
-        return [AnchorFile(anchor_path(self._policy, self._env)), *posts]
+        return [AnchorFile(anchor_path(self.policy, self._env)), *posts]
 
 
 def start_audit(

@@ -6,6 +6,7 @@ from mita_otel.policy.audit import AuditPolicy
 from mita_otel.policy.finance import FinancePolicy
 from mita_otel.policy.mobile import MobilePolicy
 from mita_otel.policy.redaction import RedactionPolicy
+from mita_otel.policy.reports import ReportPolicy
 from mita_otel.policy.retention import RetentionPolicy
 from mita_otel.policy.sampling import SamplingPolicy
 from mita_otel.policy.sections import (
@@ -40,3 +41,4 @@ class Policy(Section):
     audit: AuditPolicy
     retention: RetentionPolicy
     mobile: MobilePolicy
+    reports: ReportPolicy

@@ -1,0 +1,193 @@
+"""What went wrong, and what security and compliance care about: counted by the database."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.engine import Connection
+
+from mita_otel import semconv
+from mita_otel.audit.event import AuditEventType, AuditOutcome
+from mita_otel.policy.reports import ReportPolicy
+from mita_otel.reports.findings import (
+    ComplianceNumbers,
+    CountOverTime,
+    ErrorGroup,
+    ErrorNumbers,
+    Errors,
+    NamedCount,
+    Security,
+    SecurityEvent,
+)
+from mita_otel.reports.scope import Scope, moment
+from mita_otel.store.tables import AuditEntryRow, table_of
+from mita_otel.store.telemetry_tables import ErrorRow, RedactionRow
+
+_ERRORS: Final = table_of(ErrorRow)
+_ENTRIES: Final = table_of(AuditEntryRow)
+_REDACTIONS: Final = table_of(RedactionRow)
+_HOUR_NS: Final = 3600 * 10**9
+
+
+def errors_of(connection: Connection, scope: Scope, policy: ReportPolicy) -> Errors:
+    """Return the errors of a scope."""
+    mine = _of_kind(scope, "error")
+    by_category = connection.execute(
+        select(_ERRORS.c.category, _ERRORS.c.severity, func.count().label("times"))
+        .where(mine)
+        .group_by(_ERRORS.c.category, _ERRORS.c.severity)
+        .order_by(func.count().desc(), _ERRORS.c.category, _ERRORS.c.severity)
+    ).all()
+    groups = _groups(connection, mine, policy.max_groups)
+    kinds = connection.execute(
+        select(func.count()).select_from(
+            select(_ERRORS.c.category, _ERRORS.c.severity, _ERRORS.c.name).where(mine).distinct().subquery()
+        )
+    ).scalar_one()
+    return Errors(
+        total=sum(row.times for row in by_category),
+        by_category=[
+            ErrorNumbers(category=row.category, severity=row.severity, count=row.times) for row in by_category
+        ],
+        groups=groups,
+        groups_left_out=kinds - len(groups),
+        steps=_steps(connection, scope, mine, _ERRORS.c.severity),
+    )
+
+
+def security_of(connection: Connection, scope: Scope, policy: ReportPolicy) -> Security:
+    """Return the security events of a scope, and the audit entries that tell of refusals."""
+    mine = _of_kind(scope, "security")
+    by_name = named_counts(connection, _ERRORS.c.name, mine)
+    latest = connection.execute(
+        select(_ERRORS)
+        .where(mine)
+        .order_by(_ERRORS.c.occurred_ns.desc(), _ERRORS.c.id.desc())
+        .limit(policy.max_events)
+    )
+    entries = scope.rows(_ENTRIES, _ENTRIES.c.recorded_ns)
+    return Security(
+        total=sum(one.count for one in by_name),
+        by_name=by_name,
+        by_severity=named_counts(connection, _ERRORS.c.severity, mine),
+        steps=_steps(connection, scope, mine, _ERRORS.c.name),
+        latest=[
+            SecurityEvent(
+                at=moment(row.occurred_ns),
+                name=row.name,
+                severity=row.severity,
+                message=row.message,
+                trace_id=row.trace_id,
+            )
+            for row in latest
+        ],
+        refused=_count(connection, entries, _ENTRIES.c.outcome == AuditOutcome.DENIED.value),
+        failed_logins=_count(connection, entries, _ENTRIES.c.event_type == AuditEventType.LOGIN_FAILED.value),
+    )
+
+
+def compliance_of(connection: Connection, scope: Scope) -> list[ComplianceNumbers]:
+    """Return the compliance events of a scope by regulation and status."""
+    counts: dict[tuple[str, str], int] = {}
+    rows = select(_ERRORS.c.name, _ERRORS.c.details, func.count().label("times"))
+    # The status is in the details, of which there are few different ones.
+    grouped = rows.where(_of_kind(scope, "compliance")).group_by(_ERRORS.c.name, _ERRORS.c.details)
+    for row in connection.execute(grouped):
+        status = str(orjson.loads(row.details).get(semconv.COMPLIANCE_STATUS, "unknown"))
+        counts[row.name, status] = counts.get((row.name, status), 0) + row.times
+    return [
+        ComplianceNumbers(regulation=regulation, status=status, count=count)
+        for (regulation, status), count in sorted(counts.items())
+    ]
+
+
+def redactions_of(connection: Connection, scope: Scope) -> list[NamedCount]:
+    """Return how many values each rule took out. They are counted by the hour: both ends' hours count whole."""
+    hour = scope.period.start_ns - scope.period.start_ns % _HOUR_NS
+    mine = scope.rows(_REDACTIONS, _REDACTIONS.c.hour_ns + (scope.period.start_ns - hour))
+    count = func.sum(_REDACTIONS.c.count)
+    rows = connection.execute(
+        select(_REDACTIONS.c.rule, count.label("times"))
+        .where(mine)
+        .group_by(_REDACTIONS.c.rule)
+        .order_by(count.desc(), _REDACTIONS.c.rule)
+    )
+    return [NamedCount(name=row.rule, count=int(row.times)) for row in rows]
+
+
+def named_counts(
+    connection: Connection, column: ColumnElement[Any], mine: ColumnElement[bool]
+) -> list[NamedCount]:
+    """Return how often each value of a column occurs, the most frequent first."""
+    rows = connection.execute(
+        select(column.label("name"), func.count().label("times"))
+        .where(mine)
+        .group_by(column)
+        .order_by(func.count().desc(), column)
+    )
+    return [NamedCount(name=str(row.name), count=row.times) for row in rows]
+
+
+def _of_kind(scope: Scope, kind: str) -> ColumnElement[bool]:
+    return scope.rows(_ERRORS, _ERRORS.c.occurred_ns) & (_ERRORS.c.kind == kind)
+
+
+def _groups(connection: Connection, mine: ColumnElement[bool], limit: int) -> list[ErrorGroup]:
+    group = (_ERRORS.c.category, _ERRORS.c.severity, _ERRORS.c.name)
+    grouped = select(
+        *group,
+        func.count().label("times"),
+        func.min(_ERRORS.c.occurred_ns).label("first"),
+        func.max(_ERRORS.c.occurred_ns).label("last"),
+    )
+    rows = connection.execute(
+        grouped.where(mine).group_by(*group).order_by(func.count().desc(), *group).limit(limit)
+    ).all()
+    return [_group(connection, mine, row) for row in rows]
+
+
+def _group(connection: Connection, mine: ColumnElement[bool], row: Any) -> ErrorGroup:
+    last = connection.execute(
+        select(_ERRORS.c.message, _ERRORS.c.trace_id)
+        .where(
+            mine,
+            _ERRORS.c.category == row.category,
+            _ERRORS.c.severity == row.severity,
+            _ERRORS.c.name == row.name,
+            _ERRORS.c.occurred_ns == row.last,
+        )
+        .order_by(_ERRORS.c.id.desc())
+        .limit(1)
+    ).one()
+    return ErrorGroup(
+        category=row.category,
+        severity=row.severity,
+        name=row.name,
+        message=last.message,
+        count=row.times,
+        first=moment(row.first),
+        last=moment(row.last),
+        last_trace_id=last.trace_id,
+    )
+
+
+def _steps(
+    connection: Connection, scope: Scope, mine: ColumnElement[bool], column: ColumnElement[Any]
+) -> list[CountOverTime]:
+    step = scope.step(_ERRORS.c.occurred_ns)
+    rows = connection.execute(
+        select(step, column.label("name"), func.count().label("times"))
+        .where(mine)
+        .group_by(step, column)
+        .order_by(step, column)
+    )
+    return [
+        CountOverTime(start=scope.step_start(int(row.step)), name=str(row.name), count=row.times)
+        for row in rows
+    ]
+
+
+def _count(connection: Connection, *conditions: ColumnElement[bool]) -> int:
+    return connection.execute(select(func.count()).select_from(_ENTRIES).where(*conditions)).scalar_one()

@@ -1,0 +1,117 @@
+"""What is kept for how long, and whether that is what regulations ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import ColumnElement, Table, and_, func, not_, select
+from sqlalchemy.engine import Connection
+
+from mita_otel.audit.event import AuditEventType
+from mita_otel.policy.regulations import Minimum, minimums
+from mita_otel.policy.retention import DataClass, RetentionPolicy
+from mita_otel.reports.findings import Hold, Kept, Retention, RetentionCheck
+from mita_otel.reports.scope import moment, moment_or_none
+from mita_otel.retention.holds import LegalHold, held, read_holds
+from mita_otel.retention.rows import KeptTable, kept_tables
+from mita_otel.store.tables import AuditEntryRow, AuditTombstoneRow, table_of
+
+_ENTRIES: Final = table_of(AuditEntryRow)
+_TOMBSTONES: Final = table_of(AuditTombstoneRow)
+_DAY_NS: Final = 86_400 * 10**9
+
+
+def retention_of(connection: Connection, policy: RetentionPolicy, now: datetime) -> Retention:
+    """Return what the store keeps, against the policy and the regulations that it names."""
+    now_ns = int(now.timestamp()) * 10**9
+    holds = read_holds(connection)
+    kept = [_kept(connection, one, policy, holds, now_ns) for one in _tables()]
+    last_ns = connection.scalar(
+        select(func.max(_ENTRIES.c.recorded_ns)).where(
+            _ENTRIES.c.event_type == AuditEventType.RETENTION_APPLY.value
+        )
+    )
+    return Retention(
+        kept=kept,
+        checks=[
+            _check(connection, minimum, policy, kept, now)
+            for minimum in minimums()
+            if minimum.regulation in policy.regulations
+        ],
+        holds=[
+            Hold(
+                id=hold.id,
+                placed=moment(hold.created_ns),
+                by=hold.created_by,
+                reason=hold.reason,
+                data=hold.data_class or "all",
+                of_one_person=hold.user_id is not None,
+            )
+            for hold in holds
+        ],
+        last_applied=moment_or_none(last_ns),
+    )
+
+
+def _tables() -> Iterator[KeptTable]:
+    yield KeptTable("audit", _ENTRIES, _ENTRIES.c.recorded_ns, _ENTRIES.c.user_id)
+    yield from kept_tables()
+
+
+def _kept(
+    connection: Connection, kept: KeptTable, policy: RetentionPolicy, holds: list[LegalHold], now_ns: int
+) -> Kept:
+    days = policy.days(kept.data_class)
+    rows, oldest, newest = connection.execute(
+        select(func.count(), func.min(kept.time_ns), func.max(kept.time_ns)).select_from(kept.table)
+    ).one()
+    over = and_(
+        kept.time_ns < now_ns - days * _DAY_NS,
+        not_(held(holds, kept.data_class, kept.time_ns, kept.user_id)),
+    )
+    return Kept(
+        data=kept.data_class,
+        table=kept.table.name,
+        rows=rows,
+        oldest=moment_or_none(oldest),
+        newest=moment_or_none(newest),
+        days=days,
+        overdue=_count(connection, kept.table, over),
+    )
+
+
+def _check(
+    connection: Connection, minimum: Minimum, policy: RetentionPolicy, kept: list[Kept], now: datetime
+) -> RetentionCheck:
+    data: DataClass = "audit" if minimum.data == "audit" else "errors"
+    asks = f"{minimum.days} days kept"
+    if minimum.at_hand_days:
+        asks += f", {minimum.at_hand_days} at hand"
+    told = {"regulation": minimum.regulation, "data": minimum.data, "asks": asks}
+    too_early = _purged_too_early(connection, minimum.days) if data == "audit" else 0
+    if too_early:
+        evidence = f"{too_early} entries were purged before they were {minimum.days} days old"
+        return RetentionCheck(**told, status="not_met", evidence=evidence)
+    oldest = min((one.oldest for one in kept if one.data == data and one.oldest), default=None)
+    evidence = f"the policy keeps them {policy.days(data)} days, and all of that in this database"
+    if oldest is None:
+        return RetentionCheck(**told, status="not_yet", evidence=f"{evidence}; there is none yet")
+    age = (now - oldest).days
+    purged = data == "audit" and _count(connection, _TOMBSTONES) > 0
+    met = age >= minimum.days or purged
+    return RetentionCheck(
+        **told, status="met" if met else "not_yet", evidence=f"{evidence}; the oldest is {age} days old"
+    )
+
+
+def _purged_too_early(connection: Connection, days: int) -> int:
+    entries = func.sum(_TOMBSTONES.c.last_sequence - _TOMBSTONES.c.first_sequence + 1)
+    early = _TOMBSTONES.c.purged_ns - _TOMBSTONES.c.last_recorded_ns < days * _DAY_NS
+    return int(connection.scalar(select(entries).where(early)) or 0)
+
+
+def _count(connection: Connection, table: Table, condition: ColumnElement[bool] | None = None) -> int:
+    statement = select(func.count()).select_from(table)
+    return connection.execute(statement if condition is None else statement.where(condition)).scalar_one()
