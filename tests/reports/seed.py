@@ -57,7 +57,9 @@ def fill_trail(kit: Kit, set_clock: Any) -> None:
     for day in range(5, 0, -1):
         set_clock((NOW_S - day * DAY_S) * 10**9)
         for number in range(20):
-            kind = ("payment_process", "login", "login_failed", "data_access", "configuration_change")[number % 5]
+            kind = ("payment_process", "login", "login_failed", "data_access", "configuration_change")[
+                number % 5
+            ]
             kit.trail.record(
                 AuditEvent(
                     event_type=kind,
@@ -72,7 +74,9 @@ def fill_trail(kit: Kit, set_clock: Any) -> None:
 
 def _windows(kit: Kit, chance: random.Random, days: int, step_s: int) -> None:
     stores = [
-        StoreWindows(kit.database, Redactor(POLICY.redaction), service=name, environment="production", migrate=True)
+        StoreWindows(
+            kit.database, Redactor(POLICY.redaction), service=name, environment="production", migrate=True
+        )
         for name in ("payments", "accounts")
     ]
     start_s = (NOW_S - days * DAY_S) // step_s * step_s
@@ -83,14 +87,26 @@ def _windows(kit: Kit, chance: random.Random, days: int, step_s: int) -> None:
             day = (at - start_s) // DAY_S
             if day == days - 4 and 3 <= at % DAY_S // 3600 < 7:
                 continue  # the night in which nothing was measured
-            for operation in OPERATIONS:
-                windows.append(_window(at, step_s, operation, chance, worker, bad=day == days - 2 and 17 <= at % DAY_S // 3600 < 20, breaches=breaches))
+            bad = day == days - 2 and 17 <= at % DAY_S // 3600 < 20
+            windows += [
+                _window(at, step_s, operation, chance, worker, bad=bad, breaches=breaches)
+                for operation in OPERATIONS
+            ]
         store.write_windows(windows)
     with kit.database.write() as connection:
         add(connection, table_of(BreachRow), breaches)
 
 
-def _window(at: int, step_s: int, operation: Any, chance: random.Random, worker: int, *, bad: bool, breaches: list[Any]) -> Any:
+def _window(
+    at: int,
+    step_s: int,
+    operation: Any,
+    chance: random.Random,
+    worker: int,
+    *,
+    bad: bool,
+    breaches: list[Any],
+) -> Any:
     kind, name, rule, limit_ms, typical_ms = operation
     hour = at % DAY_S / 3600
     load = 1 + 3 * max(0.0, math.sin((hour - 6) / 24 * 2 * math.pi))
@@ -101,7 +117,9 @@ def _window(at: int, step_s: int, operation: Any, chance: random.Random, worker:
         breached = duration > limit_ms
         trace = chance.getrandbits(128)
         ended_s = at + chance.random() * step_s
-        opened.add(duration, trace, ended_s, failed=chance.random() < (0.03 if bad else 0.004), breached=breached)
+        opened.add(
+            duration, trace, ended_s, failed=chance.random() < (0.03 if bad else 0.004), breached=breached
+        )
         if breached:
             breaches.append({
                 "occurred_ns": int(ended_s * 1e9), "service": ("payments", "accounts")[worker],
@@ -114,7 +132,15 @@ def _window(at: int, step_s: int, operation: Any, chance: random.Random, worker:
 def _errors(connection: Any, chance: random.Random, days: int) -> None:
     rows = []
 
-    def row(kind: str, category: str, severity: str, name: str, message: str, details: str = "{}", user: str | None = None) -> None:
+    def row(
+        kind: str,
+        category: str,
+        severity: str,
+        name: str,
+        message: str,
+        details: str = "{}",
+        user: str | None = None,
+    ) -> None:
         rows.append({
             "occurred_ns": int((NOW_S - chance.random() * days * DAY_S) * 1e9), "kind": kind, "service": "payments",
             "environment": "production", "category": category, "severity": severity, "name": name, "message": message,
@@ -124,12 +150,23 @@ def _errors(connection: Any, chance: random.Random, days: int) -> None:
     for category, severity, name, message, count in ERRORS:
         for number in range(count):
             row("error", category, severity, name, message, user=f"user-{number % 4}")
-    for name, severity, count in (("failed_login", "high", 60), ("brute_force_suspected", "security_critical", 3), ("mfa_reset", "medium", 9)):
+    for name, severity, count in (
+        ("failed_login", "high", 60),
+        ("brute_force_suspected", "security_critical", 3),
+        ("mfa_reset", "medium", 9),
+    ):
         for _ in range(count):
             row("security", "authentication", severity, name, f"security event: {name}")
     for status, count in (("compliant", 40), ("non_compliant", 2)):
         for _ in range(count):
-            row("compliance", "compliance_issue", "low", "PCI_DSS", "3.4", f'{{"mita.compliance.status":"{status}"}}')
+            row(
+                "compliance",
+                "compliance_issue",
+                "low",
+                "PCI_DSS",
+                "3.4",
+                f'{{"mita.compliance.status":"{status}"}}',
+            )
     add(connection, table_of(ErrorRow), rows)
 
 
@@ -137,10 +174,15 @@ def _redactions(chance: random.Random, days: int) -> Any:
     hour_ns = 3600 * 10**9
     now_ns = NOW_S * 10**9
     for hours in range(days * 24):
-        for rule, typical in (("pan", 9), ("cvv", 4), ("password", 6), ("token", 14), ("sql", 40), ("iban", 2)):
+        for rule, typical in (
+            ("pan", 9),
+            ("cvv", 4),
+            ("password", 6),
+            ("token", 14),
+            ("sql", 40),
+            ("iban", 2),
+        ):
             yield {
                 "hour_ns": now_ns - now_ns % hour_ns - hours * hour_ns, "service": "payments", "environment": "production",
                 "rule": rule, "count": chance.randint(0, typical),
             }  # fmt: skip
-
-

@@ -126,13 +126,17 @@ class AuditReader:
         """
         if hours_back is not None:
             wanted = replace(wanted, since_ns=self._clock_ns() - int(hours_back * 3600 * _SECOND))
-        wanted = self._as_written(wanted)
-        database = self._prepared()
-        newest = _select(wanted).order_by(Table.recorded_ns.desc(), Table.chain.desc(), Table.sequence.desc())
-        with database.read() as connection:
-            entries = [entry_of(row) for row in connection.execute(newest.limit(limit))]
-        self._record(AuditEventType.AUDIT_READ, wanted, len(entries), reader)
-        return entries[::-1]
+        entries = self.unrecorded(wanted, limit=limit)
+        self._record(AuditEventType.AUDIT_READ, self._as_written(wanted), len(entries), reader)
+        return entries
+
+    def unrecorded(self, wanted: AuditFilter, *, limit: int) -> list[AuditEntry]:
+        """Return the newest entries, oldest first, as part of a read that has been recorded."""
+        newest = _select(self._as_written(wanted)).order_by(
+            Table.recorded_ns.desc(), Table.chain.desc(), Table.sequence.desc()
+        )
+        with self._prepared().read() as connection:
+            return [entry_of(row) for row in connection.execute(newest.limit(limit))][::-1]
 
     def all(self, wanted: AuditFilter, *, reader: str | None) -> Iterator[AuditEntry]:
         """Yield every entry, oldest first, a page at a time. The export is recorded before the first one."""

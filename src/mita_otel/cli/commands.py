@@ -19,6 +19,13 @@ COMMANDS: Final = {
         "mita_otel.cli.policy", "What is fast enough and what must never leave: show it, check it."
     ),
     "redact": Command("mita_otel.cli.redact", "Take the secrets out of a text, or explain a verdict."),
+    "audit": Command("mita_otel.cli.audit", "Read the audit trail, verify it, note where it stands."),
+    "report": Command("mita_otel.cli.report", "Performance, compliance and security reports from the store."),
+    "retention": Command(
+        "mita_otel.cli.retention", "Delete what has had its time; place and release legal holds."
+    ),
+    "subject": Command("mita_otel.cli.subject", "What is kept about a person, and their erasure."),
+    "store": Command("mita_otel.cli.store", "The store's tables, and who may do what to them."),
     "doctor": Command("mita_otel.cli.doctor", "Check that the live configuration does what it promises."),
 }
 """The commands by name, in the order in which `--help` lists them."""

@@ -1,0 +1,223 @@
+"""Reports from Sentry's API: pages, limits, refusals; a server on this machine that checks what it is asked."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from mita_otel.errors import ConfigurationError
+from mita_otel.reports.period import last_days
+from mita_otel.reports.scope import Scope
+from mita_otel.reports.sentry_api import SentryApi
+from mita_otel.reports.sentry_source import report_from_sentry
+from mita_otel.reports.writing import rendered
+
+NOW = datetime(2026, 11, 25, 9, 30, tzinfo=UTC)
+SCOPE = Scope(last_days(7, NOW), environment="production")
+DATASETS = {"errors", "logs", "profile_functions", "spans", "tracemetrics", "uptime_results"}
+"""Those of Sentry's published API."""
+
+Answer = Callable[[dict[str, list[str]]], tuple[int, dict[str, str], Any]]
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    answer: Answer
+    asked: list[dict[str, list[str]]]
+
+    def do_GET(self) -> None:
+        url = urlsplit(self.path)
+        query = parse_qs(url.query)
+        type(self).asked.append(query)
+        status, headers, body = type(self).answer(query)
+        if url.path != "/api/0/organizations/bank/events/":
+            status, headers, body = 404, {}, {}
+        elif self.headers["authorization"] != "Bearer token-1":
+            status, headers, body = 401, {}, {}
+        elif not query.get("field") or len(query["field"]) > 20 or query["dataset"][0] not in DATASETS:
+            status, headers, body = 400, {}, {"detail": "Invalid Query"}
+        elif int(query["per_page"][0]) > 100:
+            status, headers, body = 400, {}, {"detail": "per_page"}
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body if isinstance(body, bytes) else json.dumps(body).encode())
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Answer], tuple[dict[str, str], list[dict[str, list[str]]]]]]:
+    servers: list[tuple[http.server.ThreadingHTTPServer, threading.Thread]] = []
+
+    def start(answer: Answer) -> tuple[dict[str, str], list[dict[str, list[str]]]]:
+        handler = type("Handler", (Server,), {"answer": staticmethod(answer), "asked": []})
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        servers.append((server, thread))
+        env = {"SENTRY_ORG": "bank", "SENTRY_AUTH_TOKEN": "token-1", "SENTRY_PROJECT_BACKEND": "backend",
+               "SENTRY_URL": f"http://127.0.0.1:{server.server_port}/"}  # fmt: skip
+        return env, handler.asked
+
+    yield start
+    for server, thread in servers:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def numbers(count: int, p95: float) -> dict[str, Any]:
+    return {"count(span.duration)": count, "avg(span.duration)": 80.12345, "min(span.duration)": 1.0, "max(span.duration)": 900.0,
+            "p50(span.duration)": 60.0, "p90(span.duration)": 200.0, "p95(span.duration)": p95, "p99(span.duration)": 800.0,
+            "failure_rate()": 0.01}  # fmt: skip
+
+
+def like_sentry(query: dict[str, list[str]]) -> tuple[int, dict[str, str], Any]:
+    fields = query["field"]
+    if query["dataset"] == ["errors"]:
+        if "title" in fields:
+            rows = [{"error_category": "payment_processing", "severity": "critical", "error.type": ["GatewayTimeout"], "title": "GatewayTimeout: no answer",
+                     "count()": 7, "min(timestamp)": "2026-11-20T00:00:00+00:00", "max(timestamp)": "2026-11-24T10:00:00+00:00"}]  # fmt: skip
+        else:
+            rows = [
+                {"error_category": "payment_processing", "severity": "critical", "count()": 7},
+                {"error_category": "", "severity": None, "count()": 2},
+            ]
+    elif "latency_rule" in fields:
+        rows = [
+            {
+                "latency_rule": "api.financial.GET",
+                "latency_limit_ms": "300",
+                "count(span.duration)": 12,
+                "max(span.duration)": 912.5,
+            }
+        ]
+    elif "transaction" in fields:
+        rows = [
+            {
+                "transaction": "GET /api/balance",
+                "span.op": "http.server",
+                "sum(span.duration)": 1,
+                **numbers(600, 250.0),
+            }
+        ]
+    elif "span.op" in fields:
+        rows = [
+            {"span.op": "http.server", **numbers(900, 300.0)},
+            {"span.op": "queue.process", **numbers(100, 400.0)},
+        ]
+    else:
+        rows = [numbers(1000, 310.0)]
+    return 200, {}, {"data": rows, "meta": {"fields": {}}}
+
+
+def test_a_weekly_report_says_what_sentry_says(serve: Any) -> None:
+    env, asked = serve(like_sentry)
+    report = report_from_sentry("weekly", SCOPE, env=env, now=NOW)
+    assert report.source == "sentry"
+    assert report.performance is not None
+    assert (
+        report.performance.total.count,
+        report.performance.total.errors,
+        report.performance.total.p95_ms,
+    ) == (1000, 10, 310.0)
+    assert [(one.category, one.count) for one in report.performance.categories] == [
+        ("api", 900),
+        ("consumer", 100),
+    ]
+    [operation] = report.performance.operations
+    assert (operation.operation, operation.category, operation.mean_ms) == ("GET /api/balance", "api", 80.123)
+    [breach] = report.performance.breaches
+    assert (breach.rule, breach.limit_ms, breach.count, breach.worst_ms) == (
+        "api.financial.GET",
+        300.0,
+        12,
+        912.5,
+    )
+    assert report.errors is not None
+    assert report.errors.total == 9
+    assert [(one.category, one.severity) for one in report.errors.by_category] == [
+        ("payment_processing", "critical"),
+        ("system_error", "high"),
+    ]
+    assert report.errors.groups[0].name == "GatewayTimeout"
+    for query in asked:
+        assert query["project"] == ["backend"]
+        assert query["environment"] == ["production"]
+        assert (query["start"], query["end"]) == (["2026-11-18T10:00:00"], ["2026-11-25T10:00:00"])
+    for form in ("json", "csv", "md", "html"):
+        assert rendered(report, form)
+    assert "extrapolates" in report.notes[0]
+
+
+def test_pages_are_followed_to_their_end(serve: Any) -> None:
+    def paged(query: dict[str, list[str]]) -> tuple[int, dict[str, str], Any]:
+        page = int(query.get("cursor", ["0:0"])[0].split(":")[1])
+        more = "true" if page < 3 else "false"
+        link = f'<http://x/>; rel="previous"; results="false"; cursor="0:0", <http://x/>; rel="next"; results="{more}"; cursor="0:{page + 1}"'
+        return 200, {"Link": link}, {"data": [{"page": page}], "meta": {}}
+
+    env, _ = serve(paged)
+    assert [row["page"] for row in SentryApi(env).rows("spans", ["page"])] == [0, 1, 2, 3]
+
+
+def test_a_limit_is_waited_for_and_not_for_ever(serve: Any) -> None:
+    waits: list[float] = []
+    state = {"refuse": 2}
+
+    def limited(query: dict[str, list[str]]) -> tuple[int, dict[str, str], Any]:
+        if state["refuse"]:
+            state["refuse"] -= 1
+            return 429, {"X-Sentry-Rate-Limit-Reset": "1007"}, {}
+        return 200, {}, {"data": [], "meta": {}}
+
+    env, _ = serve(limited)
+    api = SentryApi(env, sleep=waits.append, clock=lambda: 1000.0)
+    assert list(api.rows("spans", ["a"])) == []
+    assert waits == [7.0, 7.0]
+    state["refuse"] = 1000
+    with pytest.raises(ConfigurationError, match=r"it answered 429"):
+        list(api.rows("spans", ["a"]))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "message"),
+    [
+        (400, {"detail": "Invalid field: x"}, r"it cannot answer this question \(400\): Invalid field: x"),
+        (403, {}, r"needs the scope org:read"),
+        (500, {}, r"it answered 500"),
+        (200, b"<html>", r"answered something else than a table"),
+        (200, {"other": 1}, r"answered something else than a table"),
+    ],
+)
+def test_a_refusal_is_one_clear_message(serve: Any, status: int, body: Any, message: str) -> None:
+    env, _ = serve(lambda query: (status, {}, body))
+    with pytest.raises(ConfigurationError, match=message):
+        report_from_sentry("performance", SCOPE, env=env)
+
+
+def test_a_wrong_token_or_organisation_is_named_by_its_variable(serve: Any) -> None:
+    env, _ = serve(like_sentry)
+    with pytest.raises(ConfigurationError, match=r"check SENTRY_AUTH_TOKEN"):
+        report_from_sentry("performance", SCOPE, env={**env, "SENTRY_AUTH_TOKEN": "other"})
+    with pytest.raises(ConfigurationError, match=r"check SENTRY_ORG"):
+        report_from_sentry("performance", SCOPE, env={**env, "SENTRY_ORG": "other"})
+    with pytest.raises(ConfigurationError, match=r"needs SENTRY_ORG and SENTRY_AUTH_TOKEN"):
+        report_from_sentry("performance", SCOPE, env={})
+    with pytest.raises(ConfigurationError, match=r"does not answer"):
+        report_from_sentry("performance", SCOPE, env={**env, "SENTRY_URL": "http://127.0.0.1:1"})
+
+
+@pytest.mark.parametrize("kind", ["compliance", "daily", "monthly", "quarterly"])
+def test_what_sentry_cannot_know_is_refused(kind: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"needs the store: Sentry has no audit trail"):
+        report_from_sentry(kind, SCOPE, env={})

@@ -1,0 +1,192 @@
+"""Writing reports: by the file's ending, whole or not at all, for the owner's eyes; and the guide's function."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mita_otel import (
+    ConfigurationError,
+    configure,
+    export_compliance_report,
+    get_audit_trail,
+    record_audit_event,
+)
+from mita_otel.audit import AuditUnavailableError
+from mita_otel.reports.as_csv import safe
+from mita_otel.reports.as_markdown import escaped
+from mita_otel.reports.build import Workplace, build_report
+from mita_otel.reports.model import Report
+from mita_otel.reports.period import last_days
+from mita_otel.reports.scope import Scope
+from mita_otel.reports.writing import format_of, rendered, write_report
+from reports.seed import NOW
+
+
+@pytest.fixture
+def report(workplace: Workplace) -> Report:
+    return build_report("daily", Scope(last_days(1, NOW)), workplace)
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("a.json", "json"),
+        ("a.CSV", "csv"),
+        ("a.md", "md"),
+        ("a.markdown", "md"),
+        ("a.html", "html"),
+        ("a.htm", "html"),
+    ],
+)
+def test_the_ending_says_the_format(name: str, form: str) -> None:
+    assert format_of(Path(name)) == form
+
+
+@pytest.mark.parametrize("name", ["a", "a.pdf", "json", "a.json.gz"])
+def test_another_ending_is_refused_before_any_work(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"end it in one of .json, .csv, .md, .html"):
+        format_of(Path(name))
+
+
+def test_a_file_is_its_owners_and_replaced_at_once(report: Report, tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "report.md"
+    write_report(report, path)
+    path.chmod(0o644)
+    write_report(report, path)
+    assert path.read_text() == rendered(report, "md")
+    assert path.stat().st_mode & 0o077 == 0
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_disk_that_is_full_leaves_what_was_there(
+    report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "report.json"
+    path.write_text("the former one")
+
+    def full(*arguments: object, **options: object) -> object:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fdopen", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_report(report, path)
+    assert path.read_text() == "the former one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_format_that_is_none_is_refused(report: Report) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"'pdf' is not a format of reports; use one of json, csv, md, html"
+    ):
+        rendered(report, "pdf")
+
+
+def test_without_the_extra_html_is_refused_in_words_and_the_rest_works(tmp_path: Path) -> None:
+    code = """
+import sys
+sys.modules["jinja2"] = None
+from mita_otel.reports.model import Report
+from mita_otel.reports.writing import rendered
+report = Report(kind="daily", title="t", source="store", service=None, environment=None, start="2026-11-01T00:00Z", end="2026-11-02T00:00Z", generated_at="2026-11-02T00:00Z", generated_by="x", policy_sha256="0")
+for form in ("json", "csv", "md"):
+    assert rendered(report, form)
+rendered(report, "html")
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ran.stderr.splitlines()[-1].endswith(
+        "HTML reports need jinja2; install it with: pip install 'mita-otel[reports]'"
+    )
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "|cmd", "%0a=1", "＝1"])
+def test_a_text_that_begins_like_a_formula_gets_an_apostrophe(text: str) -> None:
+    assert safe(text) == f"'{text}"
+    assert safe(f"a{text}") == f"a{text}"
+
+
+def test_markdown_escapes_what_would_be_markup() -> None:
+    assert escaped("a|b\n<i>*x*</i> [y](z) `c` _d_") == r"a\|b \<i\>\*x\*\</i\> \[y\](z) \`c\` \_d\_"
+
+
+# --- the guide's function ----------------------------------------------------------------------------
+@pytest.fixture
+def configured(isolated_telemetry: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MITA_OTEL_AUDIT_KEY", "a key that only these tests know")
+    telemetry = configure(exporters=["none"])
+    yield tmp_path
+    telemetry.shutdown(5)
+
+
+def test_the_guides_functions_work_together(configured: Path) -> None:
+    record_audit_event("transaction_create", "u1", {"amount": 5})
+    record_audit_event("transaction_create", "u2")
+    record_audit_event("login", "u1")
+    trail = get_audit_trail(user_id="u1", event_type="transaction_create", hours_back=24)
+    assert [(one.user_id, one.event_type, one.details) for one in trail] == [
+        ("u1", "transaction_create", {"amount": 5})
+    ]
+    path = export_compliance_report(output_file="compliance_report.json", user_id="u1", days_back=30)
+    found = json.loads(path.read_text())
+    assert {one["name"]: one["count"] for one in found["audit"]["by_type"]} == {
+        "login": 1,
+        "transaction_create": 1,
+    }
+    assert found["audit"]["verification"]["ok"]
+    # Reading and exporting are entries themselves.
+    kinds = [one.event_type for one in get_audit_trail(event_type=["audit_read", "report_export"])]
+    assert kinds == ["audit_read", "report_export"]
+
+
+def test_a_user_whose_id_is_redacted_is_found_by_the_id_they_have(configured: Path) -> None:
+    record_audit_event("login", "4111 1111 1111 1111")
+    assert len(get_audit_trail("4111 1111 1111 1111")) == 1
+
+
+def test_the_newest_come_oldest_first_up_to_the_limit(configured: Path) -> None:
+    for number in range(10):
+        record_audit_event("test", details={"n": number})
+    found = get_audit_trail(event_type="test", limit=3)
+    assert [one.details for one in found] == [{"n": 7}, {"n": 8}, {"n": 9}]
+    assert get_audit_trail(event_type="test", hours_back=None, outcome="failure") == []
+
+
+def test_what_cannot_be_asked_is_refused(configured: Path) -> None:
+    with pytest.raises(ValueError, match="small letters"):
+        get_audit_trail(event_type="Not A Type")
+    with pytest.raises(ConfigurationError, match="end it in one of"):
+        export_compliance_report("report.docx")
+    with pytest.raises(ConfigurationError, match="--days 0"):
+        export_compliance_report("report.md", days_back=0)
+
+
+def test_without_configuration_there_is_one_clear_message(isolated_telemetry: None, tmp_path: Path) -> None:
+    for call in (
+        lambda: record_audit_event("login", "u1"),
+        get_audit_trail,
+        lambda: export_compliance_report(tmp_path / "report.md"),
+    ):
+        with pytest.raises(AuditUnavailableError, match=r"call mita_otel.configure\(\) first"):
+            call()
+
+
+def test_switched_off_recording_is_nothing_and_reading_is_refused(
+    isolated_telemetry: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from audit.kit import changed
+
+    monkeypatch.chdir(tmp_path)
+    configure(policy=changed(audit__start="off"), exporters=["none"])
+    assert record_audit_event("login", "u1") is None
+    with pytest.raises(AuditUnavailableError, match=r"the audit trail is off"):
+        get_audit_trail()
+    assert list(tmp_path.iterdir()) == []
