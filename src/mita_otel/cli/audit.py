@@ -15,6 +15,7 @@ import typer
 
 from mita_otel.cli.frame import BAD_POLICY
 from mita_otel.cli.opened import Opened, opened, progress
+from mita_otel.cli.output import counted
 from mita_otel.cli.times import time_ns
 from mita_otel.errors import ConfigurationError
 
@@ -157,7 +158,7 @@ def export(
             descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as out:
                 count = _write(entries, out, as_csv=file.suffix == ".csv")
-    typer.echo(f"{count:,} entries", err=True)
+    typer.echo(counted(count, "entry", "entries"), err=True)
 
 
 @app.command()
@@ -181,17 +182,17 @@ def anchor(
                 sink.note(one)
             else:
                 typer.echo(one.line().decode().rstrip())
-    typer.echo(f"{count:,} chains", err=True)
+    typer.echo(counted(count, "chain"), err=True)
 
 
 @app.command()
 def flush() -> None:
-    """Bring what waits in the spool of this machine to the database. Exit status: 0 if nothing is left, 1 if so."""
+    """Bring what waits in the spool of this machine to the database. Chains that somebody writes are left to their writers."""
     with opened() as mine:
         mine.database()
         moved = mine.room.mover().adopt()
         left = mine.room.folder.chains()
-    typer.echo(f"{moved:,} chains moved, {len(left):,} have a writer")
+    typer.echo(f"{counted(moved, 'chain')} moved; {len(left):,} have a writer")
 
 
 def _filter(
@@ -238,17 +239,18 @@ def _told(result: Any, paths: list[Path]) -> Iterator[str]:
     left_out = sum(result.faults.values()) - len(result.findings)
     if left_out > 0:
         yield f"… and {left_out:,} more faults"
-    verdict = "no fault found" if result.ok else f"{sum(result.faults.values()):,} faults"
+    verdict = "no fault found" if result.ok else counted(sum(result.faults.values()), "fault")
     yield (
-        f"{verdict}: {result.entries:,} entries in {result.chains:,} chains, {result.anchors:,} anchors compared, "
-        f"{result.purged:,} entries purged behind tombstones, {result.erased:,} of erased persons"
+        f"{verdict}: {counted(result.entries, 'entry', 'entries')} in {counted(result.chains, 'chain')}, "
+        f"{counted(result.anchors, 'anchor')} compared, {result.purged:,} purged behind tombstones, "
+        f"{result.erased:,} of erased persons"
     )
     if result.unkeyed_chains:
-        yield f"{result.unkeyed_chains:,} chains have no key: set MITA_OTEL_AUDIT_KEY"
+        yield f"{counted(result.unkeyed_chains, 'chain')} without a key: set MITA_OTEL_AUDIT_KEY"
     if not paths:
         yield "there are no anchors: nobody would notice that the last entries of a chain were deleted"
     if result.clock_steps:
-        yield f"{result.clock_steps:,} entries say that their clock had stepped back"
+        yield f"{counted(result.clock_steps, 'entry', 'entries')} written after the clock had stepped back"
 
 
 def _print(entries: Iterable[AuditEntry], *, as_json: bool) -> None:

@@ -23,3 +23,8 @@ def console() -> Console:
 def here(place: str) -> str:
     """Return a place without the name of the working directory in front."""
     return place.removeprefix(f"{Path.cwd()}/")
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """Return a number and what it counts, as in `1 chain`, `2,000 entries`."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"

@@ -10,6 +10,7 @@ import typer
 
 from mita_otel.cli.frame import BAD_POLICY
 from mita_otel.cli.opened import opened, progress
+from mita_otel.cli.output import counted
 from mita_otel.cli.times import time_ns
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -43,7 +44,8 @@ def apply(
         for table, count in applied.deleted.items():
             typer.echo(f"{table:<24} {count:>12,} {verb}")
         typer.echo(
-            f"{applied.tombstones:,} tombstones, {applied.holds:,} legal holds, {applied.rolled_up:,} windows rolled up"
+            f"{counted(applied.tombstones, 'tombstone')}, {counted(applied.holds, 'legal hold')}, "
+            f"{counted(applied.rolled_up, 'window')} rolled up"
         )
         for sentence in applied.refused:
             typer.echo(sentence, err=True)

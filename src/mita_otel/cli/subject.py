@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from mita_otel.cli.opened import opened
+from mita_otel.cli.output import counted
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -40,7 +41,7 @@ def export(
                 for one in found:
                     count += 1
                     file.write(json.dumps(one, ensure_ascii=False) + "\n")
-    typer.echo(f"{count:,} records", err=True)
+    typer.echo(counted(count, "record"), err=True)
 
 
 @app.command()
@@ -60,6 +61,6 @@ def erase(
 
         erased = Subjects(database, mine.room.trail).erase(user, reason=reason, by=mine.user)
     typer.echo(
-        f"{erased.entries:,} audit entries, {erased.errors:,} errors and {erased.spans:,} spans no longer name them "
-        f"({erased.erasure_id})"
+        f"{counted(erased.entries, 'audit entry', 'audit entries')}, {counted(erased.errors, 'error')} and "
+        f"{counted(erased.spans, 'span')} no longer name them ({erased.erasure_id})"
     )

@@ -1,0 +1,230 @@
+"""`mita-otel audit`, `retention`, `subject`, `store`: what an auditor and an operator type."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from audit.kit import KEY, Kit
+from cli.conftest import Command
+from mita_otel import AuditEvent
+from mita_otel.audit.anchors import read_anchors
+
+ENV = {"MITA_OTEL_AUDIT_KEY": KEY}
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MITA_OTEL_AUDIT_KEY", KEY)
+
+
+@pytest.fixture
+def trail(tmp_path: Path, command: Command) -> Path:
+    """A folder in which a service has recorded something."""
+    with closing(Kit(tmp_path / "service", url=f"sqlite:///{tmp_path / 'mita-otel.db'}")) as kit:
+        for number in range(5):
+            kit.trail.record(
+                AuditEvent(
+                    event_type="payment_process" if number % 2 else "login",
+                    user_id=f"user-{number % 2}",
+                    outcome="failure" if number == 4 else "success",
+                    resource_id="=cmd()",
+                    details={"n": number, "email": "a@example.org"},
+                )
+            )
+    return tmp_path
+
+
+def tamper(folder: Path, statement: str) -> None:
+    with closing(sqlite3.connect(folder / "mita-otel.db")) as connection, connection:
+        connection.execute("DROP TRIGGER mita_audit_entries_update")
+        connection.execute("DROP TRIGGER mita_audit_entries_delete")
+        connection.execute(statement)
+
+
+def types(folder: Path) -> list[str]:
+    with closing(sqlite3.connect(folder / "mita-otel.db")) as connection:
+        return [
+            one
+            for (one,) in connection.execute("SELECT event_type FROM mita_audit_entries ORDER BY recorded_ns")
+        ]
+
+
+def test_a_trail_that_nobody_touched_verifies(trail: Path, command: Command) -> None:
+    said = command("audit", "verify", "--anchors", str(trail / "service" / "anchors.jsonl"))
+    assert said.code == 0
+    assert said.out.startswith("no fault found: 8 entries in 1 chain, 1 anchor compared")
+    assert "audit_verify" in types(trail)
+
+
+def test_a_fault_is_named_and_is_an_exit_status(trail: Path, command: Command) -> None:
+    tamper(trail, "UPDATE mita_audit_entries SET outcome = 'denied' WHERE sequence = 4")
+    said = command("audit", "verify")
+    assert said.code == 1
+    assert "4: the column outcome was changed" in said.out
+    assert "the trigger mita_audit_entries_update is gone" in said.out
+    found = json.loads(command("audit", "verify", "--json").out)
+    assert (found["ok"], found["faults"]["column"]) == (False, 1)
+
+
+def test_without_anchors_verification_says_what_it_cannot_find(trail: Path, command: Command) -> None:
+    assert "there are no anchors" in command("audit", "verify").out
+
+
+def test_the_newest_entries_are_shown_and_that_is_an_entry(trail: Path, command: Command) -> None:
+    said = command("audit", "tail", "-n", "3")
+    assert said.code == 0
+    assert [line.split()[2] for line in said.lines] == ["payment_process", "login", "audit_stop"]
+    assert types(trail)[-4:] == ["audit_start", "configuration_change", "audit_read", "audit_stop"]
+
+
+def test_a_search_finds_what_matches(trail: Path, command: Command) -> None:
+    said = command("audit", "search", "--user", "user-0", "--type", "login", "--outcome", "failure", "--json")
+    [found] = [json.loads(line) for line in said.lines]
+    assert (found["user_id"], found["details"]) == ("user-0", {"n": 4, "email": "a@example.org"})
+    assert command("audit", "search", "--since", "1h", "--type", "login").out.count("login") == 3
+    assert command("audit", "search", "--until", "1h").out == ""
+    assert "there may be more" in command("audit", "search", "--limit", "2").err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--since", "yesterday"], "--since yesterday: not a time; write it as in 2026-11-25T09:30"),
+        (["--type", "Not A Type"], "is not an audit event type"),
+    ],
+)
+def test_what_cannot_be_asked_is_one_message(command: Command, arguments: list[str], message: str) -> None:
+    said = command("audit", "search", *arguments)
+    assert (said.code, said.out) == (2, "")
+    assert message in said.err
+
+
+def test_an_export_has_every_entry_and_no_formula(trail: Path, command: Command) -> None:
+    said = command("audit", "export", "all.jsonl", "--service", "payments", "--until", "2100-01-01")
+    assert said.err == "8 entries\n"
+    lines = [json.loads(line) for line in (trail / "all.jsonl").read_text().splitlines()]
+    assert [one["sequence"] for one in lines] == list(range(8))
+    assert (trail / "all.jsonl").stat().st_mode & 0o077 == 0
+    command("audit", "export", "all.csv", "--type", "login")
+    rows = list(csv.DictReader(io.StringIO((trail / "all.csv").read_bytes().decode())))
+    assert [row["resource_id"] for row in rows] == ["'=cmd()"] * 3
+    assert json.loads(rows[0]["details"])["n"] == 0
+    assert command("audit", "export", "all.txt").code == 2
+
+
+def test_where_every_chain_stands_can_be_noted_elsewhere(trail: Path, command: Command) -> None:
+    command("audit", "anchor", "-o", "elsewhere.jsonl")
+    assert len(list(read_anchors(trail / "elsewhere.jsonl"))) >= 1
+    tamper(trail, "DELETE FROM mita_audit_entries WHERE sequence >= 6")
+    said = command("audit", "verify", "--anchors", "elsewhere.jsonl")
+    assert said.code == 1
+    assert "missing" in said.out
+
+
+def test_what_a_dead_process_left_is_moved(tmp_path: Path, command: Command) -> None:
+    from audit.test_mover import leave
+    from mita_otel.audit.spool import SpoolFolder
+
+    leave(SpoolFolder(tmp_path / "mita-otel-audit"), 5)
+    said = command("audit", "flush")
+    assert said.out == "1 chain moved; 0 have a writer\n"
+    assert types(tmp_path).count("test") == 5
+
+
+def test_a_key_that_is_missing_is_named(
+    trail: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MITA_OTEL_AUDIT_KEY")
+    said = command("audit", "verify")
+    assert said.code == 1
+    assert "is not known; add it to MITA_OTEL_AUDIT_OLD_KEYS" in said.out
+
+
+def test_a_command_whose_deed_cannot_be_recorded_does_not_do_it(tmp_path: Path, command: Command) -> None:
+    (tmp_path / "mita-otel-audit").write_text("a file, and no folder")
+    said = command("audit", "tail")
+    assert (said.code, said.out) == (2, "")
+    assert "it is not in the trail" in said.err
+
+
+def test_a_store_that_does_not_answer_is_one_message(command: Command) -> None:
+    said = command("audit", "tail", env={"MITA_OTEL_DATABASE_URL": "sqlite:////nowhere/at/all.db"})
+    assert said.code == 2
+    assert "does not answer: unable to open database file" in said.err
+    assert "Traceback" not in said.err
+
+
+# --- retention, subject, store -----------------------------------------------------------------------
+def test_retention_is_applied_checked_and_recorded(trail: Path, command: Command) -> None:
+    said = command("retention", "apply", "--dry-run")
+    assert said.code == 0
+    assert "mita_audit_entries                  0 to delete" in said.out
+    assert "retention_apply" not in types(trail)
+    assert "deleted" in command("retention", "apply").out
+    assert "retention_apply" in types(trail)
+    said = command("retention", "check")
+    assert said.code == 0
+    assert "PCI DSS 10.5.1, audit: not yet; asks for 365 days kept, 92 at hand" in said.out
+    assert json.loads(command("retention", "apply", "--json").out)["tombstones"] == 0
+
+
+def test_legal_holds_are_placed_listed_and_released(trail: Path, command: Command) -> None:
+    hold = command("retention", "hold", "--reason", "case 7", "--user", "user-1").out.strip()
+    assert "case 7" in command("retention", "holds").out
+    said = command("subject", "erase", "--user", "user-1", "--reason", "r", "--yes")
+    assert said.code == 2
+    assert f"mita-otel retention release {hold}" in said.err
+    command("retention", "release", hold)
+    assert command("retention", "holds").out == ""
+    assert "released by" in command("retention", "holds", "--all").out
+    assert command("retention", "release", hold).code == 2
+    assert "use one of audit" in command("retention", "hold", "--reason", "x", "--data", "logs").err
+
+
+def test_a_person_is_exported_and_erased(
+    trail: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = command("subject", "export", "--user", "user-1")
+    assert len(said.lines) == 2
+    command("subject", "export", "--user", "user-1", "-o", "person.jsonl")
+    assert (trail / "person.jsonl").stat().st_mode & 0o077 == 0
+    import sys
+
+    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
+    assert command("subject", "erase", "--user", "user-1", "--reason", "request 12").code == 1
+    said = command("subject", "erase", "--user", "user-1", "--reason", "request 12", "--yes")
+    assert "2 audit entries, 0 errors and 0 spans no longer name them (person-" in said.out
+    assert command("subject", "export", "--user", "user-1").out == ""
+    assert command("audit", "verify").code == 0
+    assert "erased" in command("audit", "search", "--type", "payment_process").out
+
+
+def test_the_stores_tables_go_up_and_down(command: Command) -> None:
+    assert "no tables, 0" in command("store", "status").out
+    assert command("store", "migrate").out.endswith(": 0002_telemetry\n")
+    assert "mita_audit_entries                  0 rows" in command("store", "status").out
+    assert command("store", "migrate", "--to", "0001_audit", "--yes").out.endswith(": 0001_audit\n")
+    assert command("store", "migrate", "--to", "base", "--yes").out.endswith(": no tables\n")
+    assert (
+        "there are 0001_audit, 0002_telemetry, head and base" in command("store", "migrate", "--to", "x").err
+    )
+
+
+def test_grants_are_shown_and_sqlite_has_none(command: Command) -> None:
+    lines = command("store", "grant", "payments", "--print").lines
+    assert 'GRANT INSERT ON "public".mita_audit_entries TO "payments";' in lines
+    assert not any("mita_audit_entries" in line and ("UPDATE" in line or "DELETE" in line) for line in lines)
+    assert "SQLite has no roles" in command("store", "grant", "payments").err
+
+
+def test_switched_off_there_is_nothing_to_work_with(command: Command) -> None:
+    said = command("audit", "tail", env={"MITA_OTEL_AUDIT__START": "off"})
+    assert said.code == 2
+    assert "audit.start is 'off'" in said.err

@@ -1,0 +1,92 @@
+"""`mita-otel report`: every kind, printed or written, with what was asked wrong said in words."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from audit.kit import KEY, Kit
+from cli.conftest import Command
+from mita_otel import AuditEvent
+from mita_otel.reports.model import Report
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MITA_OTEL_AUDIT_KEY", KEY)
+    with closing(Kit(tmp_path / "service", url=f"sqlite:///{tmp_path / 'mita-otel.db'}")) as kit:
+        kit.trail.record(AuditEvent(event_type="login_failed", user_id="u1"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "title"),
+    [
+        ("performance", "Performance report"),
+        ("compliance", "Compliance report"),
+        ("daily", "Security events of the day"),
+        ("weekly", "Performance and errors of the week"),
+        ("monthly", "Compliance report of the month"),
+        ("quarterly", "Executive summary of the quarter"),
+    ],
+)
+def test_every_kind_is_printed_as_markdown(command: Command, kind: str, title: str) -> None:
+    said = command("report", kind)
+    assert (said.code, said.err) == (0, "")
+    assert said.lines[0] == f"# {title}"
+
+
+@pytest.mark.parametrize("ending", ["html", "md", "csv", "json"])
+def test_the_files_ending_says_the_format(command: Command, tmp_path: Path, ending: str) -> None:
+    month = f"{datetime.now(UTC):%Y-%m}"
+    said = command("report", "compliance", "--month", month, "-o", f"report.{ending}")
+    assert said.lines == [f"report.{ending}"]
+    text = (tmp_path / f"report.{ending}").read_text()
+    assert "10.2.1.4" in text
+    if ending == "json":
+        report = Report.model_validate_json(text)
+        assert report.audit is not None
+        assert report.audit.verification is not None
+        assert report.audit.verification.ok
+        assert {one.name for one in report.audit.by_type} >= {"login_failed"}
+
+
+def test_of_one_person_and_without_verification(command: Command) -> None:
+    said = command("report", "compliance", "--days", "2", "--user", "u1", "--no-verify", "--format", "json")
+    found = json.loads(said.out)
+    assert found["audit"]["entries"] == 1
+    assert found["audit"]["verification"] is None
+    assert found["user"] == "u1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compliance", "--month", "November"], "'November' is not a month"),
+        (["compliance", "--month", "2026-11", "--days", "3"], "choose one of --month and --days"),
+        (["performance", "--days", "0"], "--days 0: choose between 1 and 36500"),
+        (["performance", "-o", "report.docx"], "end it in one of .json"),
+        (["performance", "--format", "pdf"], "--format pdf: use one of json"),
+        (["performance", "--source", "prometheus"], "--source prometheus: use store or sentry"),
+        (["performance", "--source", "sentry"], "needs SENTRY_ORG and SENTRY_AUTH_TOKEN"),
+        (["quarterly", "--quarter", "Q4"], "'Q4' is not a quarter"),
+        (["daily", "--day", "24.11."], "'24.11.' is not a day"),
+    ],
+)
+def test_what_cannot_be_asked_is_one_message(command: Command, arguments: list[str], message: str) -> None:
+    said = command("report", *arguments)
+    assert (said.code, said.out) == (2, "")
+    assert message in said.err
+    assert "Traceback" not in said.err
+
+
+def test_the_schema_is_printed(command: Command) -> None:
+    assert json.loads(command("report", "schema").out) == Report.model_json_schema()
+
+
+def test_a_report_is_an_entry_of_the_trail(command: Command) -> None:
+    command("report", "daily")
+    assert "report daily" in command("audit", "search", "--type", "report_export").out
