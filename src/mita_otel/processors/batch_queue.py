@@ -1,0 +1,152 @@
+"""A bounded queue in front of one exporter of any signal: what both kinds of export queue are made of."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import Any, Generic, Protocol, TypeVar
+
+from opentelemetry import metrics
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+
+from mita_otel import semconv
+from mita_otel.policy.sections import QueuePolicy
+from mita_otel.processors.losses import Losses
+from mita_otel.processors.worker import BoundedWorker
+
+_logger = logging.getLogger("mita_otel")
+
+_FAILED = "failed"
+"""The `error.type` of an export that the exporter calls a failure."""
+
+T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
+
+
+class Exports(Protocol[T_contra]):
+    """What OpenTelemetry's exporters of spans and of log records have in common."""
+
+    def export(self, batch: Sequence[T_contra], /) -> Any:
+        """Export, and say how it went."""
+
+    def force_flush(self, timeout_millis: int = ..., /) -> bool:
+        """Send what waits."""
+
+    def shutdown(self) -> None:
+        """End."""
+
+
+class BatchQueue(Generic[T]):
+    """Exports items in batches on a thread of its own.
+
+    Unlike the SDK's batch processors it keeps the deadlines it is given, counts what it loses by reason, and
+    counts a batch whose export failed as lost.
+
+    Args:
+        name: The exporter's name, for metrics and messages.
+        stage: Where losses are counted, as in `exporter.otlp`.
+        exporter: Where the items go.
+        success: What the exporter returns if all went well.
+        queue: Bounds of the queue.
+        losses: Where lost items are counted.
+        counter: Name of the counter of exported items.
+        stop_timeout_s: Seconds that the exporter's own shutdown may take.
+        on_idle: Called now and then while there is no work.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        stage: str,
+        exporter: Exports[T],
+        success: object,
+        queue: QueuePolicy,
+        losses: Losses,
+        *,
+        counter: str,
+        stop_timeout_s: float,
+        on_idle: Callable[[], None] | None = None,
+    ) -> None:
+        self._name = name
+        self._stage = stage
+        self._exporter = exporter
+        self._success = success
+        self._losses = losses
+        self._failed_before = False
+        self._stuck = False
+        self._stop_timeout_s = stop_timeout_s
+        self._component = {semconv.COMPONENT_TYPE: "mita_export_queue", semconv.COMPONENT_NAME: name}
+        meter = metrics.get_meter("mita_otel")
+        self._exported = meter.create_counter(
+            counter, unit="{item}", description="Items whose export has finished, well or not"
+        )
+        self._took = meter.create_histogram(
+            semconv.EXPORT_DURATION, unit="s", description="Duration of exporting a batch"
+        )
+        self._worker: BoundedWorker[T] = BoundedWorker(
+            self._export,
+            name=f"mita-otel-{stage}",
+            max_items=queue.exporter_max_spans,
+            max_batch=queue.max_batch,
+            delay_s=queue.delay_ms / 1000,
+            on_flush=self._flush_exporter,
+            on_stop=exporter.shutdown,
+            on_idle=on_idle,
+            idle_s=queue.idle_s,
+        )
+
+    @property
+    def waiting(self) -> int:
+        """Items that wait now."""
+        return self._worker.waiting
+
+    def start(self) -> None:
+        """Start the thread before there is work."""
+        self._worker.start()
+
+    def put(self, item: T) -> None:
+        """Queue an item. One that finds no room is counted."""
+        if not self._worker.put(item):
+            self._losses.add(self._stage, "queue_full")
+
+    def hurry(self, timeout_s: float) -> None:
+        """Ask for an export of everything that waits, without waiting for it."""
+        self._worker.hurry(timeout_s)
+
+    def flush(self, timeout_s: float) -> bool:
+        """Export everything that waits. False if that took longer than `timeout_s`."""
+        flushed = self._worker.flush(timeout_s)
+        self._stuck = not flushed
+        return flushed
+
+    def stop(self) -> None:
+        """Let the thread shut the exporter down. One that did not flush in time gets no more time."""
+        self._worker.stop(0 if self._stuck else self._stop_timeout_s)
+
+    def _export(self, batch: list[T]) -> None:
+        started = perf_counter()
+        failure = self._try_export(batch)
+        labels = self._component if failure is None else {**self._component, semconv.ERROR_TYPE: failure}
+        self._took.record(perf_counter() - started, labels)
+        self._exported.add(len(batch), labels)
+        if failure is not None:
+            reason = "export_failed" if failure == _FAILED else "exporter_failed"
+            self._losses.add(self._stage, reason, len(batch))
+
+    def _try_export(self, batch: list[T]) -> str | None:
+        """Export, and return what went wrong: an exception's name, or that the exporter says so."""
+        try:
+            # The exporter's own HTTP requests must not become spans.
+            with suppress_instrumentation():
+                result = self._exporter.export(batch)
+        except Exception as error:
+            if not self._failed_before:
+                self._failed_before = True
+                _logger.exception("exporter %s failed; further failures are only counted", self._name)
+            return type(error).__name__
+        return None if result is self._success else _FAILED
+
+    def _flush_exporter(self, left_s: float) -> None:
+        with suppress_instrumentation():
+            self._exporter.force_flush(max(1, int(left_s * 1000)))
