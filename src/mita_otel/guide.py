@@ -11,6 +11,7 @@ from mita_otel.finance.runtime import running
 from mita_otel.performance_summary import get_performance_summary
 from mita_otel.policy import load_policy
 from mita_otel.redaction import BeforeSend, Redactor
+from mita_otel.reports import export_compliance_report
 
 
 def filter_sensitive_data(event: Any, hint: Any = None) -> Any:
@@ -54,7 +55,7 @@ class PerformanceMonitor:
 
 
 class SentryContextManager:
-    """Contexts and the audit trail."""
+    """Contexts, the audit trail and reports of it."""
 
     set_financial_user = staticmethod(contexts.set_financial_user)
     clear_user = staticmethod(contexts.clear_user)
@@ -65,6 +66,7 @@ class SentryContextManager:
     add_financial_breadcrumb = staticmethod(trail.add_financial_breadcrumb)
     financial_transaction_context = staticmethod(monitors.financial_transaction_context)
     get_audit_trail = staticmethod(get_audit_trail)
+    export_compliance_report = staticmethod(export_compliance_report)
     record_audit_event = staticmethod(record_audit_event)
     _record_audit_event = staticmethod(record_audit_event)  # as the guide writes it
 

@@ -444,10 +444,19 @@ def test_audit_trail(with_audit_trail: None, tmp_path: Path) -> None:
         event_type=AuditEventType.TRANSACTION_CREATE,
         hours_back=24
     )
+
+    # Export compliance report
+    sentry_context_manager.export_compliance_report(
+        output_file="compliance_report.json",
+        user_id=user.id,
+        days_back=30
+    )
     # ---
 
     [entry] = audit_trail
     assert entry.user_id == "u-1"
+    report = json.loads((tmp_path / "compliance_report.json").read_text("utf-8"))
+    assert "transaction_create" in json.dumps(report)
 
 
 def test_maintain_audit_trails(with_audit_trail: None) -> None:
