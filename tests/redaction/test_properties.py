@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 import string
@@ -243,3 +244,36 @@ def test_a_number_of_any_scheme_however_it_is_written_never_survives_anywhere(
         REDACTOR.sql(f"SELECT a FROM t WHERE b = {text}"),
     ):
         assert written not in shown
+
+
+HEX = "0123456789abcdef"
+BENIGN = st.one_of(
+    st.uuids().map(str),
+    st.uuids().map(lambda one: str(one).upper()),
+    st.sampled_from([32, 40, 64]).flatmap(lambda size: st.text(HEX, min_size=size, max_size=size)),
+    st.tuples(st.text(HEX, min_size=32, max_size=32), st.text(HEX[10:], min_size=16, max_size=16)).map(
+        lambda ids: f"00-{ids[0]}-{ids[1]}-01"
+    ),
+    st.datetimes(dt.datetime(1990, 1, 1), dt.datetime(2040, 1, 1)).map(lambda one: one.isoformat()),
+    st.datetimes(dt.datetime(1990, 1, 1), dt.datetime(2040, 1, 1)).map(lambda one: one.strftime("%Y-%m-%d %H:%M:%S,%f")),
+    st.integers(1_500_000_000, 1_799_999_999).map(str),
+    st.integers(1_500_000_000_000, 1_799_999_999_999).map(str),
+    st.integers(1_500_000_000_000_000_000, 1_799_999_999_999_999_999).map(str),
+    st.tuples(*[st.integers(0, 255)] * 4, st.integers(1, 65535)).map(lambda p: f"{p[0]}.{p[1]}.{p[2]}.{p[3]}:{p[4]}"),
+    st.tuples(*[st.integers(0, 999)] * 3).map(lambda p: f"v{p[0]}.{p[1]}.{p[2]}"),
+    st.floats(0, 1e7).map(lambda one: f"{one:,.2f} EUR"),
+    st.tuples(st.integers(200, 999), st.integers(200, 999), st.integers(0, 9999)).map(lambda p: f"+1 {p[0]} {p[1]} {p[2]:04}"),
+    card_numbers().map(lambda number: f"order {number[:-1]}{(int(number[-1]) + 1) % 10}"),
+    st.text(string.ascii_lowercase, min_size=1, max_size=12).map(lambda word: f"/api/{word}/{{id}}"),
+)  # fmt: skip
+"""Ids, digests, times, addresses, versions, amounts, phone numbers, order numbers, routes."""
+
+
+@given(
+    BENIGN,
+    st.sampled_from(["{}", "request {} done", "id={}", "[{}]", '{{"value": "{}"}}', "a, {}, b", "x/{}/y"]),
+)
+def test_what_only_looks_like_a_secret_is_returned_as_it_is(benign: str, around: str) -> None:
+    text = around.format(benign)
+    assert REDACTOR.text(text) == text
+    assert REDACTOR.attributes({"note": [text, {"inner": text}]}) == {"note": [text, {"inner": text}]}
