@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         set_request_context,
         set_transaction,
     )
+    from mita_otel.finance.database_operation import monitor_database_operation
     from mita_otel.finance.decorator import MissingUserError, financial_operation_monitor
     from mita_otel.finance.dependency import request_operation
     from mita_otel.finance.errors import (
@@ -128,6 +129,7 @@ __all__ = [
     "get_performance_summary",
     "load_policy",
     "monitor_api_request",
+    "monitor_database_operation",
     "monitor_financial_operation",
     "monitor_financial_performance",
     "performance_monitor",
@@ -191,6 +193,7 @@ _HOMES = {
     "load_policy": "mita_otel.policy",
     "monitor_api_request": "mita_otel.finance.api_request",
     "monitor_financial_operation": "mita_otel.finance.monitors",
+    "monitor_database_operation": "mita_otel.finance.database_operation",
     "monitor_financial_performance": "mita_otel.finance.monitors",
     "performance_monitor": "mita_otel.guide",
     "record_audit_event": "mita_otel.audit",

@@ -6,7 +6,8 @@ import contextlib
 import functools
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
-from typing import Any, Final, ParamSpec, TypeVar, cast, overload
+from types import TracebackType
+from typing import Any, Final, ParamSpec, Protocol, Self, TypeVar, cast, overload
 
 from mita_otel.finance.capture import Category, Severity
 from mita_otel.finance.facts import known_facts
@@ -17,7 +18,29 @@ from mita_otel.finance.security import report_security
 P = ParamSpec("P")
 R = TypeVar("R")
 Arguments = Mapping[str, Any]
-MakeOperation = Callable[[Arguments], FinancialOperation]
+
+
+class Runs(Protocol):
+    """A context manager that can be left and entered again between the steps of a generator."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace_back: TracebackType | None,
+        /,
+    ) -> None: ...
+
+    def suspend(self) -> None:
+        """Stop being current."""
+
+    def resume(self) -> None:
+        """Be current again."""
+
+
+MakeRun = Callable[[Arguments], Runs]
 
 WITHOUT_USER: Final = "operation_without_user"
 """Type of the security event that a missing user is."""
@@ -92,21 +115,21 @@ def financial_operation_monitor(
     return monitored
 
 
-def decorate(function: Callable[P, R], make: MakeOperation, *, require_user: bool = False) -> Callable[P, R]:
-    """Return the function, each call of which runs in an operation that `make` makes of its arguments."""
+def decorate(function: Callable[P, R], make: MakeRun, *, require_user: bool = False) -> Callable[P, R]:
+    """Return the function, each call of which runs in what `make` makes of its arguments."""
     if isinstance(function, staticmethod | classmethod):
         wrapped = decorate(function.__func__, make, require_user=require_user)
         return cast("Callable[P, R]", type(function)(wrapped))
     read = _reader(function)
 
-    def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> FinancialOperation:
+    def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Runs:
         runtime = running()
         if runtime is None:
             return make({})  # does nothing
         arguments = read(args, kwargs)
         operation = make(arguments)
         if require_user and arguments.get("user_id") is None and known_facts().user is None:
-            _miss_user(operation, runtime)
+            _miss_user(getattr(operation, "name", function.__name__), runtime)
         return operation
 
     if inspect.isasyncgenfunction(function):
@@ -130,7 +153,7 @@ def _signed(wrapper: Callable[..., Any], function: Callable[..., Any]) -> Callab
     return wrapper
 
 
-Begin = Callable[[tuple[Any, ...], dict[str, Any]], FinancialOperation]
+Begin = Callable[[tuple[Any, ...], dict[str, Any]], Runs]
 
 
 def _function(function: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
@@ -236,10 +259,10 @@ def _reader(function: Callable[..., Any]) -> Callable[[tuple[Any, ...], dict[str
     return read
 
 
-def _miss_user(operation: FinancialOperation, runtime: FinanceRuntime) -> None:
-    message = f"the operation {operation.name} requires a user, and none is known"
+def _miss_user(operation: str, runtime: FinanceRuntime) -> None:
+    message = f"the operation {operation} requires a user, and none is known"
     runtime.guard(
-        "a security event", report_security, runtime, WITHOUT_USER, details={"operation": operation.name}
+        "a security event", report_security, runtime, WITHOUT_USER, details={"operation": operation}
     )
     if runtime.policy.operations.require_user == "raise":
         raise MissingUserError(

@@ -107,7 +107,7 @@ class FinancialOperation(Sayings):
         if self._inside is not None:
             runtime.guard("the end of an operation", self._finish, runtime, error)
         elif self._token is not None:  # it never began: an object of the application could not be looked at
-            _leave(self._token)
+            leave(self._token)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -126,7 +126,7 @@ class FinancialOperation(Sayings):
         """Stop being current, and remember what has become known inside."""
         if self._token is not None:
             self._inside = context.get_current()
-            _leave(self._token)
+            leave(self._token)
             self._token = None
 
     def _begin(self, runtime: FinanceRuntime) -> None:
@@ -207,7 +207,7 @@ class FinancialOperation(Sayings):
         finally:
             self._span.end()
             crumbs = local_facts().breadcrumbs
-            if self._token is not None and _leave(self._token):
+            if self._token is not None and leave(self._token):
                 self._hand_on(crumbs)
             self._token = None
 
@@ -229,7 +229,7 @@ class FinancialOperation(Sayings):
         return str(capture(Report(exception=error, severity=self._severity, handled=False), runtime))
 
 
-def _leave(token: Token[Context]) -> bool:
+def leave(token: Token[Context]) -> bool:
     """Go back to the context before. False if this is not the context that was entered, as in a closed generator."""
     try:
         token.var.reset(token)

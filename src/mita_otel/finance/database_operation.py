@@ -1,0 +1,147 @@
+"""A statement that no instrumentation sees (a driver without one, a stored procedure), measured by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextvars import Token
+from types import TracebackType
+from typing import Any, ParamSpec, Self, TypeVar
+
+from opentelemetry import context, trace
+from opentelemetry.context import Context
+from opentelemetry.trace import SpanKind, Status, StatusCode
+
+from mita_otel import semconv
+from mita_otel.finance.decorator import decorate
+from mita_otel.finance.operation import leave
+from mita_otel.finance.plain import plain_mapping
+from mita_otel.finance.runtime import FinanceRuntime, running
+from mita_otel.finance.sayings import Sayings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class DatabaseOperation(Sayings):
+    """A context manager, for `with` and `async with` alike, and a decorator of functions and coroutines.
+
+    Its span is a database client's, so the limits of `thresholds.database` apply. An exception that leaves it marks
+    the span and goes on; whoever handles the request reports it.
+
+    Args:
+        operation: The statement's verb, as in `SELECT`, or a procedure's name.
+        table: The table, for limits like `payments.SELECT`.
+        system: As OpenTelemetry's conventions name it, as in `postgresql`.
+        statement: The statement. Its literals are hidden before it leaves.
+        data: Anything else that the span shall show.
+    """
+
+    def __init__(
+        self,
+        operation: str,
+        table: str | None,
+        system: str,
+        statement: str | None,
+        data: Mapping[str, Any] | None,
+    ) -> None:
+        super().__init__()
+        self._operation = operation
+        self._table = table
+        self._system = system
+        self._statement = statement
+        self._data = data
+        self._inside: Context | None = None
+        self._token: Token[Context] | None = None
+
+    def __enter__(self) -> Self:
+        runtime = running()
+        if runtime is not None:
+            self._runtime = runtime
+            runtime.guard("the start of a database operation", self._begin, runtime)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace_back: TracebackType | None
+    ) -> None:
+        runtime, self._runtime = self._runtime, None
+        if runtime is not None:
+            runtime.guard("the end of a database operation", self._finish, error)
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace_back: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, trace_back)
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Return the function, each call of which is measured."""
+        return decorate(
+            function,
+            lambda arguments: DatabaseOperation(
+                self._operation, self._table, self._system, self._statement, self._data
+            ),
+        )
+
+    def resume(self) -> None:
+        """Make its span current again; a generator does so at each step."""
+        if self._inside is not None and self._token is None:
+            self._token = context.attach(self._inside)
+
+    def suspend(self) -> None:
+        """Let the span that was current before be so again."""
+        if self._token is not None:
+            leave(self._token)
+            self._token = None
+
+    def _begin(self, runtime: FinanceRuntime) -> None:
+        name = " ".join(part for part in (self._operation, self._table) if part)
+        attributes: dict[str, Any] = {
+            semconv.DB_SYSTEM[0]: self._system,
+            semconv.DB_OPERATION[0]: self._operation,
+        }
+        if self._table:
+            attributes[semconv.DB_COLLECTION[0]] = self._table
+        if self._statement:
+            attributes[semconv.DB_STATEMENT[0]] = self._statement
+        for key, value in plain_mapping(self._data, runtime.policy.context).items():
+            attributes[f"{semconv.OPERATION_DATA}.{key}"] = value
+        self._span = runtime.tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
+        self._inside = trace.set_span_in_context(self._span)
+        self.resume()
+
+    def _finish(self, error: BaseException | None) -> None:
+        if error is not None and self._span.is_recording():
+            self._span.set_attribute(semconv.ERROR_TYPE, type(error).__qualname__)
+            if isinstance(error, Exception):
+                self._span.set_status(Status(StatusCode.ERROR, str(error)))
+        self._span.end()
+        self.suspend()
+
+
+def monitor_database_operation(
+    operation: str,
+    table: str | None = None,
+    *,
+    system: str = "other_sql",
+    statement: str | None = None,
+    additional_context: Mapping[str, Any] | None = None,
+) -> DatabaseOperation:
+    """Measure a database operation that no instrumentation sees, against the limit of its verb and table.
+
+    SQLAlchemy's statements are measured already.
+
+    Args:
+        operation: The statement's verb, as in `SELECT`.
+        table: The table.
+        system: The database, as OpenTelemetry's conventions name it.
+        statement: The statement. Its literals are hidden before it leaves.
+        additional_context: Anything else that the span shall show.
+
+    Example:
+        >>> async with monitor_database_operation("SELECT", "payments", system="postgresql") as query:
+        ...     rows = await connection.fetch(...)
+        ...     query.set_data("rows", len(rows))
+    """
+    return DatabaseOperation(operation, table, system, statement, additional_context)
