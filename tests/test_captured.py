@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
+from opentelemetry import trace
 
 from mita_otel.captured import event_id_of, mark, remember_request, request_of
 
@@ -54,6 +55,22 @@ def test_the_first_mark_stands() -> None:
     mark(error, FIRST)
     assert mark(error, SECOND) == FIRST
     assert event_id_of(error) == FIRST
+
+
+def test_an_exception_that_is_raised_again_in_another_trace_is_another_error() -> None:
+    error = ValueError("kept for all requests")
+
+    def inside(trace_id: int) -> trace.Span:
+        return trace.NonRecordingSpan(trace.SpanContext(trace_id, 1, is_remote=False))
+
+    with trace.use_span(inside(1)):
+        mark(error, FIRST)
+        assert event_id_of(error) == FIRST
+    assert event_id_of(error) == FIRST, "a log line after the request's end is about the same error"
+    with trace.use_span(inside(2)):
+        assert event_id_of(error) is None
+        assert mark(error, SECOND) == SECOND
+        assert mark(error, FIRST) == SECOND
 
 
 def test_an_attribute_of_another_type_is_no_mark() -> None:

@@ -1,7 +1,8 @@
 """Marks on exceptions: which event one became, and the request it ended. An exception is reported once.
 
 The same exception comes by many places: the decorator around an operation, the framework, a log line, the server.
-Whoever reports it first leaves its event's id on the object; the others find it there.
+Whoever reports it first leaves its event's id on the object; the others find it there. An object that is raised again
+in another trace, as some services keep one for all requests, is another error.
 """
 
 from __future__ import annotations
@@ -9,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-_EVENT_ID: Final = "__mita_event_id__"
+from opentelemetry import trace
+
+_MARK: Final = "__mita_event_id__"
+"""The event's id, and the trace that the exception was reported in; 0 outside of any."""
 _REQUEST: Final = "__mita_request__"
 
 
@@ -18,11 +22,11 @@ def event_id_of(exception: BaseException) -> str | None:
 
     A group that was not reported itself counts as reported when all its members are; its id is the first one's.
     """
-    event_id = vars(exception).get(_EVENT_ID)
+    event_id = _standing(exception, _trace_id())
     if event_id is None and isinstance(exception, BaseExceptionGroup):
         members = [event_id_of(member) for member in exception.exceptions]
         event_id = members[0] if all(members) else None
-    return event_id if isinstance(event_id, str) else None
+    return event_id
 
 
 def mark(exception: BaseException, event_id: str) -> str:
@@ -31,7 +35,12 @@ def mark(exception: BaseException, event_id: str) -> str:
     Returns:
         The exception's event id: this one, or that of whoever came first.
     """
-    standing: str = vars(exception).setdefault(_EVENT_ID, event_id)
+    trace_id = _trace_id()
+    own = (event_id, trace_id)
+    first = vars(exception).setdefault(_MARK, own)
+    if first is own or (standing := _standing(exception, trace_id)) is None:
+        vars(exception)[_MARK] = own
+        return event_id
     return standing
 
 
@@ -44,3 +53,16 @@ def request_of(exception: BaseException) -> Mapping[str, Any] | None:
 def remember_request(exception: BaseException, request: Mapping[str, Any]) -> None:
     """Remember the request that the exception ended: `method`, `url`, `query_string`, `headers`, `client`."""
     vars(exception)[_REQUEST] = request
+
+
+def _standing(exception: BaseException, trace_id: int) -> str | None:
+    """Return the id that holds in a trace. Who is outside of any trace cannot tell, and takes what is there."""
+    mark = vars(exception).get(_MARK)
+    if not isinstance(mark, tuple):
+        return None
+    event_id, marked_in = mark
+    return None if trace_id and marked_in and trace_id != marked_in else str(event_id)
+
+
+def _trace_id() -> int:
+    return trace.get_current_span().get_span_context().trace_id

@@ -17,6 +17,7 @@ from mita_otel.exporters.file import FileSpanExporter
 from mita_otel.exporters.memory import MemorySpanExporter
 from mita_otel.exporters.otlp import make_otlp_exporter
 from mita_otel.exporters.registry import ExporterUnavailableError, Found, find_exporters
+from mita_otel.instrumentation.asgi_requests import at_each_request
 from mita_otel.latency.window import WindowStore
 from mita_otel.policy import Policy
 from mita_otel.processors.losses import Losses
@@ -123,6 +124,7 @@ class WaysOut:
     def _sentry(self) -> SpanExporter:
         from mita_otel.sentry.client import host_client_is_active, start_client
         from mita_otel.sentry.exporter import SentrySpanExporter
+        from mita_otel.sentry.request_scope import enter_request
 
         dsn = self._env.get(variables.SENTRY_DSN, "").strip()
         if not dsn and not host_client_is_active():
@@ -145,6 +147,7 @@ class WaysOut:
         except ConfigurationError as error:
             raise ExporterUnavailableError(str(error)) from error
         self.sentry_contexts = link.contexts
+        at_each_request(enter_request)
         if exporter.sessions is not None:
             self.observers.append(exporter.sessions)
         if self._policy.sentry.logs:

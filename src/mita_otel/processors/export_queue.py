@@ -29,7 +29,15 @@ class HoldsBack(Protocol):
 class SeesStarts(Protocol):
     """An exporter that wants to know which spans are under way."""
 
-    def started(self, span: ReadableSpan) -> None:
+    def started(self, span: Span) -> None:
+        """Take notice of a span. Called on the application's thread: be quick."""
+
+
+@runtime_checkable
+class SeesEnds(Protocol):
+    """An exporter that wants to know when spans end, before any queue."""
+
+    def ended(self, span: ReadableSpan) -> None:
         """Take notice of a span. Called on the application's thread: be quick."""
 
 

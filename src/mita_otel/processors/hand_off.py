@@ -28,6 +28,7 @@ class HandOff(SpanProcessor):
         losses: Where a span that found no room is counted.
         unsampled: Whether spans that are recorded but not sampled are handed on too, since a later processor decides.
         on_idle: Called on the queue's thread now and then while no spans end.
+        on_end: Called with each finished span on the thread that ended it: be quick.
     """
 
     def __init__(
@@ -38,10 +39,12 @@ class HandOff(SpanProcessor):
         *,
         unsampled: bool = False,
         on_idle: Callable[[], None] | None = None,
+        on_end: Callable[[ReadableSpan], None] | None = None,
     ) -> None:
         self.next_processor = next_processor
         self._losses = losses
         self._unsampled = unsampled
+        self._told = on_end
         self._worker: BoundedWorker[ReadableSpan] = BoundedWorker(
             self._pass_on,
             name="mita-otel-pipeline",
@@ -70,11 +73,19 @@ class HandOff(SpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queue the span."""
+        if self._told is not None:
+            self._tell(self._told, span)
         context = span.context
         if context is None or not (context.trace_flags.sampled or self._unsampled):
             return
         if not self._worker.put(span):
             self._losses.add("pipeline", "queue_full")
+
+    def _tell(self, told: Callable[[ReadableSpan], None], span: ReadableSpan) -> None:
+        try:
+            told(span)
+        except Exception:
+            _logger.debug("an exporter failed at a span's end", exc_info=True)
 
     def _pass_on(self, batch: list[ReadableSpan]) -> None:
         for span in batch:

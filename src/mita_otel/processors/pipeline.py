@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from opentelemetry.sdk.trace import Span, SpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter
 
 from mita_otel.policy import Policy
 from mita_otel.processors.context import ContextProcessor
-from mita_otel.processors.export_queue import ExportQueue
+from mita_otel.processors.export_queue import ExportQueue, SeesEnds
 from mita_otel.processors.fan_out import FanOut
 from mita_otel.processors.hand_off import HandOff
 from mita_otel.processors.losses import Losses
@@ -80,5 +80,17 @@ class Pipeline:
             losses,
             unsampled=tail,
             on_idle=self.sampler.tick if self.sampler is not None else None,
+            on_end=_teller([one for _, one in exporters if isinstance(one, SeesEnds)]),
         )
         """The processor that a tracer provider gets."""
+
+
+def _teller(exporters: Sequence[SeesEnds]) -> Callable[[ReadableSpan], None] | None:
+    if len(exporters) < 2:
+        return exporters[0].ended if exporters else None
+
+    def tell(span: ReadableSpan) -> None:
+        for exporter in exporters:
+            exporter.ended(span)
+
+    return tell

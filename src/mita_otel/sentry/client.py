@@ -129,6 +129,7 @@ def start_client(
         "before_send": door,
         "before_send_transaction": _redacting(redactor),
         "before_send_log": _redacting(redactor),
+        "before_send_metric": _redacting(redactor),
         # The redactor knows more than sentry-sdk's own scrubber, says by which rule, and counts.
         "event_scrubber": EventScrubber(denylist=[], pii_denylist=[]),
         "traces_sample_rate": None,

@@ -9,7 +9,7 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace import ReadableSpan, Span
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from mita_otel import environment_variables as variables
@@ -23,6 +23,7 @@ from mita_otel.sentry.assembler import Assembler
 from mita_otel.sentry.client import SentryLink, start_client
 from mita_otel.sentry.issues import Issues
 from mita_otel.sentry.protocols import make_protocol
+from mita_otel.sentry.request_scope import enter_root, leave_root
 from mita_otel.sentry.sender_identity import identity_of
 from mita_otel.sentry.sessions import Sessions
 from mita_otel.sentry.transport import STAGE, CountingTransport
@@ -122,9 +123,14 @@ class SentrySpanExporter(SpanExporter):
             self.sessions.tick()
         return SpanExportResult.SUCCESS
 
-    def started(self, span: ReadableSpan) -> None:
+    def started(self, span: Span) -> None:
         """Remember a request that has just begun: an error inside it wants to know. On the request's thread."""
         self.link.door.roots.started(span)
+        enter_root(span)
+
+    def ended(self, span: ReadableSpan) -> None:
+        """Take notice of a task's end. On the task's thread."""
+        leave_root(span)
 
     def tick(self) -> None:
         """Send what has waited too long for its root. Called now and then while there is no work."""
