@@ -261,7 +261,7 @@ def _build(settings: _Settings, strict: bool, env: Mapping[str, str]) -> Telemet
         flushables=flushables,
         applications=applications,
         engines=engines,
-        on_shutdown=partial(_end, lifecycle),
+        on_shutdown=partial(_end, lifecycle, ways_out),
     )
     disabled = {name.strip() for name in env.get(variables.DISABLED_INSTRUMENTATIONS, "").split(",")}
     if policy.instrumentation.fastapi != "off" and not disabled & {"fastapi", "*"}:
@@ -304,6 +304,7 @@ def _propagate(policy: Policy, ways_out: WaysOut, *, decided: bool) -> None:
     )
 
 
-def _end(lifecycle: Lifecycle) -> None:
+def _end(lifecycle: Lifecycle, ways_out: WaysOut) -> None:
     lifecycle.remove()
+    ways_out.close()
     install_finance(None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import wrapt
 from opentelemetry.sdk._logs import LogRecordProcessor
 from opentelemetry.sdk._logs.export import LogRecordExporter
 from opentelemetry.sdk.resources import Resource
@@ -26,6 +27,7 @@ from mita_otel.redaction import Redactor
 from mita_otel.store import StoreError, open_database
 
 if TYPE_CHECKING:
+    from mita_otel.sentry.hosts import ClientWatch
     from mita_otel.sentry.sampling_context import SamplingContexts
 
 _SENTRY = "sentry"
@@ -68,6 +70,7 @@ class WaysOut:
         """Keeps latency windows of all workers, if there is a store."""
         self.observers: list[SpanObserver] = []
         """See every finished span, before any sampling."""
+        self._watches: list[ClientWatch] = []
         self.sentry_contexts: SamplingContexts | None = None
         """Sentry's sampling contexts by trace, if there is a Sentry exporter."""
 
@@ -83,7 +86,10 @@ class WaysOut:
         }
         found = find_exporters(wanted, makers)
         asked_for_sentry = any(isinstance(one, str) and one.strip() == _SENTRY for one in wanted)
-        if asked_for_sentry and not any(name == _SENTRY for name, _ in found.exporters):
+        has_sentry = any(name == _SENTRY for name, _ in found.exporters)
+        if not has_sentry:
+            self._redact_sentry_sdk()
+        if asked_for_sentry and not has_sentry:
             present = {name for name, _ in found.exporters}
             instead = [name for name in self._policy.export.without_dsn if name not in present]
             stand_in = find_exporters(instead, makers)
@@ -91,6 +97,21 @@ class WaysOut:
             found.exporters.extend(stand_in.exporters)
             found.problems.extend(stand_in.problems)
         return found
+
+    def close(self) -> None:
+        """Leave sentry-sdk as it was."""
+        for one in self._watches:
+            one.end()
+
+    def _redact_sentry_sdk(self) -> None:
+        """Redact what the service sends through sentry-sdk by itself, if it ever imports it."""
+
+        def patch(module: object) -> None:
+            from mita_otel.sentry.hosts import redact_clients
+
+            self._watches.append(redact_clients(self._redactor))
+
+        wrapt.register_post_import_hook(patch, "sentry_sdk")
 
     def _console(self) -> SpanExporter:
         from mita_otel.exporters.console import ConsoleWaterfallExporter

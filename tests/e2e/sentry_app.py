@@ -19,6 +19,11 @@ if os.environ.get("HOST_DSN"):
         before_send=lambda event, hint: {**event, "tags": {**event.get("tags", {}), "host": "was here"}},
     )
 
+if os.environ.get("CONFIGURE"):
+    import mita_otel
+
+    mita_otel.configure()
+
 logger = logging.getLogger("shop")
 app = FastAPI()
 SHARED = RuntimeError("the ledger is closed")

@@ -100,16 +100,20 @@ def test_an_exception_that_is_one_object_for_all_is_an_issue_of_each_request(
 FAILING = ("/fail", "/logged", "/captured", "/message")
 
 
-@pytest.mark.parametrize("same_project", [True, False])
-def test_a_service_that_starts_sentry_sdk_after_us_is_joined(
+@pytest.mark.parametrize("how", ["after us", "after us, another project", "before us"])
+def test_a_service_that_starts_sentry_sdk_itself_is_joined(
     receiver: Receiver,
     hosts_receiver: Receiver,
     start_service: StartService,
     folder: Path,
-    same_project: bool,
+    how: str,
 ) -> None:
-    theirs = receiver if same_project else hosts_receiver
-    service = start_service({"SENTRY_DSN": receiver.dsn, "HOST_DSN": theirs.dsn}, folder)
+    theirs = hosts_receiver if "another" in how else receiver
+    env = {"SENTRY_DSN": receiver.dsn, "HOST_DSN": theirs.dsn}
+    if how == "before us":
+        service = start_service({**env, "CONFIGURE": "1"}, folder, instrument=False)
+    else:
+        service = start_service(env, folder)
     for path in (*FAILING, "/other-signals"):
         service.client.get(path)
     url = f"http://127.0.0.1:{service.port}/echo"
@@ -117,18 +121,34 @@ def test_a_service_that_starts_sentry_sdk_after_us_is_joined(
     service.stop()
     receiver.wait_for(lambda r: len(requests(r)) >= len(FAILING) + 3, timeout=5)
 
-    events = [*receiver.events, *(() if same_project else hosts_receiver.events)]
+    events = [*receiver.events, *hosts_receiver.events]
     assert sorted(event["transaction"] for event in events) == sorted(f"GET {path}" for path in FAILING)
     for event in events:
         [transaction] = named(receiver, event["transaction"])
         assert trace_of(event)["trace_id"] == trace_of(transaction)["trace_id"]
+        assert event["release"] == transaction["release"] == "host@1.0"
     assert any(event["tags"].get("host") == "was here" for event in events), "its own before_send is heard"
     assert [secret for secret in SECRETS if secret in receiver.raw + hosts_receiver.raw] == []
     assert hosts_receiver.transactions == []
-    assert {one["transaction"] for one in receiver.transactions} == {
-        one["transaction"] for one in requests(receiver)
-    }
-    assert len(receiver.transactions) == len(FAILING) + 3, "each request once, and none for Sentry's own"
+    assert len(receiver.transactions) == len(requests(receiver)), "none for Sentry's own requests"
+    assert len(receiver.transactions) == len(FAILING) + 3, "each request once"
+    sessions = [one for item in receiver.items("sessions") for one in item["aggregates"]]
+    counted = sum(count for one in sessions for name, count in one.items() if name != "started")
+    assert counted == len(FAILING) + 3
     assert len(headers) == len(set(headers)), "no header twice"
     [line] = [line for line in service.stderr.lines if "joined the Sentry client" in line]
     assert "traces_sample_rate" in line
+
+
+@pytest.mark.parametrize("why", ["no DSN of ours", "another exporter"])
+def test_a_service_whose_sentry_client_is_none_of_ours_sends_no_secret_either(
+    receiver: Receiver, start_service: StartService, folder: Path, why: str
+) -> None:
+    more = {"OTEL_TRACES_EXPORTER": "memory"} if why == "another exporter" else {}
+    service = start_service({"HOST_DSN": receiver.dsn, **more}, folder)
+    for path in (*FAILING, "/other-signals"):
+        service.client.get(path)
+    receiver.wait_for(lambda r: len(r.events) >= len(FAILING) and len(r.transactions) >= len(FAILING) + 1)
+    service.stop()
+    assert [secret for secret in SECRETS if secret in receiver.raw] == []
+    assert any(event["tags"].get("host") == "was here" for event in receiver.events)

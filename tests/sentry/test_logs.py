@@ -13,15 +13,15 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from mita_otel.sentry.logs import MAX_RECORDS, SentryLogExporter
+from mita_otel.sentry.sender_identity import identity_of
 
 
 class Link:
     """A client that keeps what it is sent."""
 
     def __init__(self) -> None:
-        self.client = SimpleNamespace(
-            options={"environment": "staging", "release": "bank@1.0", "server_name": "host-1"}
-        )
+        options = {"environment": "staging", "release": "bank@1.0", "server_name": "host-1"}
+        self.identity = identity_of(SimpleNamespace(options=options))  # type: ignore[arg-type]
         self.sent: list[Any] = []
 
     def send(self, envelope: Any) -> None:

@@ -26,7 +26,7 @@ class Counting:
         self.now = START_NS
         self.occurrences = Occurrences(100)
         self.sessions = Sessions(
-            Identity("production", "bank@1.0"), self.occurrences, self._take, clock=lambda: self.now
+            lambda: Identity("production", "bank@1.0"), self.occurrences, self._take, clock=lambda: self.now
         )
 
     def _take(self, envelope: Envelope) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
+import time
 from typing import Any
 
 import sentry_sdk
@@ -27,16 +26,13 @@ from mita_otel.processors.losses import Losses
 from mita_otel.redaction import Redactor
 from mita_otel.sentry.breadcrumbs import Breadcrumbs
 from mita_otel.sentry.event_door import EventDoor
+from mita_otel.sentry.hosts import HostClients, redacting
 from mita_otel.sentry.live_roots import LiveRoots
 from mita_otel.sentry.logging import TraceLogging
 from mita_otel.sentry.occurrences import Occurrences
 from mita_otel.sentry.sampling_context import SamplingContexts
+from mita_otel.sentry.sender_identity import agree, identity_of
 from mita_otel.sentry.transport import STAGE, CountingTransport, SpansItem
-
-_logger = logging.getLogger("mita_otel")
-
-_RAW_DOORS = ("before_send_log", "before_send_metric", "before_send_span")
-"""sentry-sdk's other ways out, which its own `before_send` does not see."""
 
 
 class SentryLink:
@@ -63,7 +59,17 @@ class SentryLink:
         self.door = door
         self.contexts = contexts
         self.joined = joined
+        self.identity = identity_of(client)
+        """Who sends."""
+        self.hosts: HostClients | None = None
+        """The clients that the service has started."""
         self._losses = losses
+
+    def agree(self, client: BaseClient) -> None:
+        """Let a client of the service and ours say the same of who sends."""
+        agree(self.client.options, client.options)
+        self.identity = identity_of(self.client)
+        self.contexts.say(environment=self.identity.environment, release=self.identity.release)
 
     def send(self, envelope: Envelope) -> None:
         """Queue an envelope; to Spotlight as well, if it runs beside."""
@@ -75,6 +81,30 @@ class SentryLink:
         for item in envelope.items:
             if isinstance(item, SpansItem):
                 self._losses.add(STAGE, "shut_down", item.spans)
+
+    def flush(self, timeout_s: float) -> None:
+        """Send everything that is queued, also what the service's own clients hold, at most so many seconds."""
+        deadline = time.monotonic() + timeout_s
+        for client in self._clients:
+            client.flush(timeout=max(0.0, deadline - time.monotonic()))
+
+    def let_go(self) -> None:
+        """Let the next `flush` be the last one: client reports go with it."""
+        for client in self._clients:
+            if isinstance(client.transport, CountingTransport):
+                client.transport.ending = True
+
+    def close(self) -> None:
+        """End the client if it is ours. Flush first: this does not wait."""
+        if self.hosts is not None:
+            self.hosts.unwatch()
+        if not self.joined:
+            self.client.close(timeout=0)
+
+    @property
+    def _clients(self) -> list[BaseClient]:
+        theirs = self.hosts.client if self.hosts is not None else None
+        return [self.client] if theirs is None or theirs is self.client else [self.client, theirs]
 
 
 def host_client_is_active() -> bool:
@@ -93,7 +123,7 @@ def start_client(
     losses: Losses,
     debug: bool = False,
 ) -> SentryLink:
-    """Start sentry-sdk, or join the client that the host has started.
+    """Start sentry-sdk, or join the client that the host has started. One that it starts later is joined as well.
 
     Args:
         policy: Bounds and switches.
@@ -107,29 +137,45 @@ def start_client(
     Raises:
         ConfigurationError: The DSN is malformed.
     """
-    breadcrumbs = Breadcrumbs(policy.breadcrumbs.max_traces, policy.breadcrumbs.max_breadcrumbs)
-    roots, occurrences = LiveRoots(policy.max_live_traces), Occurrences(policy.max_captured)
     register_external_propagation_context(_current_ids)
     for name in ("mita_otel", "mita_otel.*", "opentelemetry.*"):
         ignore_logger(name)
-    if host_client_is_active():
-        client = sentry_sdk.get_client()
-        before_send = client.options.get("before_send")
-        door = EventDoor(redactor, breadcrumbs, roots, occurrences, losses, then=before_send)
-        _join(client, door, redactor)
-        return SentryLink(client, door, _contexts(client, roots, policy, redactor), losses, joined=True)
+    breadcrumbs = Breadcrumbs(policy.breadcrumbs.max_traces, policy.breadcrumbs.max_breadcrumbs)
+    roots, occurrences = LiveRoots(policy.max_live_traces), Occurrences(policy.max_captured)
     door = EventDoor(redactor, breadcrumbs, roots, occurrences, losses)
+    joined = host_client_is_active()
+    if not joined:
+        options = {"dsn": _checked(dsn), "environment": environment, "release": release, "debug": debug}
+        _start(options, policy, door, redactor, losses)
+    client = sentry_sdk.get_client()
+    if joined:
+        agree({"environment": environment, "release": release}, client.options)
+    link = SentryLink(client, door, _contexts(client, roots, policy, redactor), losses, joined=joined)
+    link.hosts = HostClients(
+        policy,
+        redactor,
+        losses,
+        door=door.around,
+        integrations=lambda: _integrations(policy, breadcrumbs),
+        joined=link.agree,
+    )
+    if joined:
+        link.hosts.join(client)
+    link.hosts.watch()
+    return link
+
+
+def _start(
+    options: dict[str, Any], policy: SentryPolicy, door: EventDoor, redactor: Redactor, losses: Losses
+) -> None:
     arguments: dict[str, Any] = {
-        "dsn": _checked(dsn),
-        "environment": environment,
-        "release": release,
-        "debug": debug,
+        **options,
         "default_integrations": False,
-        "integrations": _integrations(policy, breadcrumbs),
+        "integrations": _integrations(policy, door.breadcrumbs),
         "before_send": door,
-        "before_send_transaction": _redacting(redactor),
-        "before_send_log": _redacting(redactor),
-        "before_send_metric": _redacting(redactor),
+        "before_send_transaction": redacting(redactor),
+        "before_send_log": redacting(redactor),
+        "before_send_metric": redacting(redactor),
         # The redactor knows more than sentry-sdk's own scrubber, says by which rule, and counts.
         "event_scrubber": EventScrubber(denylist=[], pii_denylist=[]),
         "traces_sample_rate": None,
@@ -142,8 +188,6 @@ def start_client(
     }
     transport = CountingTransport(get_options(**arguments), policy, losses)
     sentry_sdk.init(**arguments, transport=transport)
-    client = sentry_sdk.get_client()
-    return SentryLink(client, door, _contexts(client, roots, policy, redactor), losses, joined=False)
 
 
 def _contexts(
@@ -180,30 +224,6 @@ def _integrations(policy: SentryPolicy, breadcrumbs: Breadcrumbs) -> list[Integr
         ThreadingIntegration(),
         ModulesIntegration(),
     ]
-
-
-def _join(client: BaseClient, door: EventDoor, redactor: Redactor) -> None:
-    """Put our door in front of everything that the host's client sends."""
-    client.options["before_send"] = door
-    for name in ("before_send_transaction", *_RAW_DOORS):
-        if name in client.options:
-            client.options[name] = _redacting(redactor, client.options.get(name))
-    traces = client.options.get("traces_sample_rate") or client.options.get("traces_sampler")
-    _logger.warning(
-        "joined the Sentry client that was started already: its events now pass the redactor%s",
-        "; it traces as well, so leave out its traces_sample_rate, or requests appear twice"
-        if traces
-        else "",
-    )
-
-
-def _redacting(redactor: Redactor, then: Callable[..., Any] | None = None) -> Callable[[Any, Any], Any]:
-    def door(record: Any, hint: Any) -> Any:
-        if then is not None:
-            record = then(record, hint)
-        return redactor.event(record) or None if record is not None else None
-
-    return door
 
 
 def _current_ids() -> tuple[str, str] | None:

@@ -19,6 +19,8 @@ from mita_otel.sentry.tags import own_tags, tags_of
 Hint = MutableMapping[str, Any]
 
 _ERRORS: Final = frozenset({"error", "fatal"})
+_NOT_SAID: Final = frozenset({"route", "url", "view", "component", "unknown"})
+"""Sources of a name that an integration of sentry-sdk made up, so that it may differ from the transaction's own."""
 STAGE: Final = "sentry.other"
 """Where lost errors, logs and sessions are counted, an item each."""
 
@@ -51,6 +53,10 @@ class EventDoor:
         self._redactor = redactor
         self._redact = BeforeSend(redactor)
         self._then = then
+
+    def around(self, then: Callable[[Any, Hint], Any] | None) -> EventDoor:
+        """Return a door for another client, which remembers what this one remembers."""
+        return EventDoor(self._redactor, self.breadcrumbs, self.roots, self.occurrences, self._losses, then)
 
     def __call__(self, event: Any, hint: Hint) -> Any:
         """Return the event as it may be sent; None if its exception was sent before."""
@@ -96,7 +102,11 @@ class EventDoor:
         user = user_of([attributes])
         if user:
             event["user"] = {**user, **(event.get("user") or {})}
-        event.setdefault("transaction", describe(root).description)
+        source = (event.get("transaction_info") or {}).get("source")
+        if "transaction" not in event or source in _NOT_SAID:
+            said_of_root = describe(root)
+            event["transaction"] = said_of_root.description
+            event["transaction_info"] = {"source": said_of_root.source}
         if not event.get("request"):
             request = request_of_span(root)
             if request:

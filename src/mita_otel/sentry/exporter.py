@@ -24,9 +24,8 @@ from mita_otel.sentry.client import SentryLink, start_client
 from mita_otel.sentry.issues import Issues
 from mita_otel.sentry.protocols import make_protocol
 from mita_otel.sentry.request_scope import enter_root, leave_root
-from mita_otel.sentry.sender_identity import identity_of
 from mita_otel.sentry.sessions import Sessions
-from mita_otel.sentry.transport import STAGE, CountingTransport
+from mita_otel.sentry.transport import STAGE
 from mita_otel.sentry.tree import Tree, is_local_root
 
 _logger = logging.getLogger("mita_otel")
@@ -84,10 +83,9 @@ class SentrySpanExporter(SpanExporter):
         self._policy = policy
         self._losses = losses
         self._sender = make_protocol(policy, link, losses)
-        identity = identity_of(link.client)
         self.sessions = (
-            Sessions(identity, link.door.occurrences, link.send, clock=time.time_ns)
-            if policy.sessions and identity.release and not link.joined
+            Sessions(lambda: link.identity, link.door.occurrences, link.send, clock=time.time_ns)
+            if policy.sessions
             else None
         )
         """Counts requests, if release health is wanted."""
@@ -142,8 +140,7 @@ class SentrySpanExporter(SpanExporter):
     def let_go(self) -> None:
         """Wait for no root any more: the process is ending. The next `force_flush` sends what still waits."""
         self._ending = True
-        if isinstance(self.link.client.transport, CountingTransport):
-            self.link.client.transport.ending = True
+        self.link.let_go()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Send everything that is queued, errors too, at most `timeout_millis`."""
@@ -152,13 +149,12 @@ class SentrySpanExporter(SpanExporter):
                 self._send(self._assembler.drain())
             if self.sessions is not None:
                 self.sessions.flush()
-        self.link.client.flush(timeout=timeout_millis / 1000)
+        self.link.flush(timeout_millis / 1000)
         return True
 
     def shutdown(self) -> None:
         """End the client if it is ours. Flush first: this does not wait."""
-        if not self.link.joined:
-            self.link.client.close(timeout=0)
+        self.link.close()
 
     def _forget(self) -> None:
         self._lock = threading.RLock()

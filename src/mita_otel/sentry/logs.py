@@ -5,7 +5,7 @@ Source: Sentry's logs protocol, item type `log`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from opentelemetry.sdk._logs import ReadableLogRecord
@@ -17,7 +17,7 @@ from mita_otel import semconv
 from mita_otel.encoding import json_bytes
 from mita_otel.sentry.client import SentryLink
 from mita_otel.sentry.plain import plain, seconds
-from mita_otel.sentry.sender_identity import identity_of
+from mita_otel.sentry.sender_identity import Identity
 from mita_otel.sentry.typed import typed_attributes
 
 MAX_RECORDS: Final = 100
@@ -39,12 +39,12 @@ class SentryLogExporter(LogRecordExporter):
 
     def __init__(self, link: SentryLink) -> None:
         self._link = link
-        self._common = _common_attributes(link)
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Queue the records."""
         for items in _parts(batch):
-            records = [self._record(one) for one in items]
+            common = _common_attributes(self._link.identity)
+            records = [self._record(one, common) for one in items]
             payload = PayloadRef(bytes=json_bytes({"version": 2, "items": records}))
             item = Item(payload, {"item_count": len(records)}, type="log", content_type=CONTENT_TYPE)
             self._link.send(Envelope(items=[item]))
@@ -52,19 +52,19 @@ class SentryLogExporter(LogRecordExporter):
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Send everything that is queued, at most `timeout_millis`."""
-        self._link.client.flush(timeout=timeout_millis / 1000)
+        self._link.flush(timeout_millis / 1000)
         return True
 
     def shutdown(self) -> None:
         """Do nothing: the client belongs to the span exporter."""
 
-    def _record(self, emitted: ReadableLogRecord) -> dict[str, Any]:
+    def _record(self, emitted: ReadableLogRecord, common: Mapping[str, Any]) -> dict[str, Any]:
         record = emitted.log_record
         number = record.severity_number.value if record.severity_number else 9
         scope = emitted.instrumentation_scope
         attributes: dict[str, Any] = {
             **{str(name): plain(value) for name, value in (record.attributes or {}).items()},
-            **self._common,
+            **common,
             "sentry.severity_number": number,
             "sentry.severity_text": record.severity_text,
             "logger.name": scope.name if scope else None,
@@ -83,8 +83,7 @@ class SentryLogExporter(LogRecordExporter):
         return shown
 
 
-def _common_attributes(link: SentryLink) -> dict[str, Any]:
-    identity = identity_of(link.client)
+def _common_attributes(identity: Identity) -> dict[str, Any]:
     return {
         "sentry.environment": identity.environment,
         "sentry.release": identity.release,

@@ -15,7 +15,6 @@ from mita_otel.processors.losses import Losses
 from mita_otel.sentry.client import SentryLink
 from mita_otel.sentry.otlp import otlp_encoder, otlp_request
 from mita_otel.sentry.segment import Segment
-from mita_otel.sentry.sender_identity import identity_of
 from mita_otel.sentry.span_items import span_items
 from mita_otel.sentry.transaction import sample_rate_of, transaction_event
 from mita_otel.sentry.transport import STAGE, CountingTransport, SpansItem
@@ -49,7 +48,6 @@ class Transactions:
         self._policy = policy
         self._link = link
         self._losses = losses
-        self._identity = identity_of(link.client)
 
     def send(self, trees: Sequence[Tree]) -> None:
         """Queue a transaction for each tree."""
@@ -59,7 +57,7 @@ class Transactions:
     def _send(self, tree: Tree) -> None:
         trace_id, _ = key_of(tree.root)
         breadcrumbs = self._link.door.redacted_breadcrumbs(trace_id)
-        event = transaction_event(tree, self._identity, self._policy.tags, breadcrumbs)
+        event = transaction_event(tree, self._link.identity, self._policy.tags, breadcrumbs)
         spans = 1 + len(tree.children)
         door = self._link.client.options.get("before_send_transaction") if self._link.joined else None
         if door is not None:
@@ -82,7 +80,6 @@ class Spans:
     def __init__(self, policy: SentryPolicy, link: SentryLink) -> None:
         self._policy = policy
         self._link = link
-        self._identity = identity_of(link.client)
 
     def send(self, trees: Sequence[Tree]) -> None:
         """Queue an envelope for each trace, and more for a trace with more than 1,000 spans."""
@@ -93,7 +90,7 @@ class Spans:
             rate = sample_rate_of(siblings[0].root)
             header = {"trace": self._link.contexts.of(trace_id, sampled=True, rate=rate)}
             for tree in siblings:
-                for item in span_items(Segment(tree, self._identity, self._policy.tags)):
+                for item in span_items(Segment(tree, self._link.identity, self._policy.tags)):
                     self._link.send(Envelope(header, [item]))
 
 
@@ -109,14 +106,13 @@ class Otlp:
         self._encode = otlp_encoder()
         self._policy = policy
         self._link = link
-        self._identity = identity_of(link.client)
 
     def send(self, trees: Sequence[Tree]) -> None:
         """Queue one request."""
         transport = self._link.client.transport
         if not trees or not isinstance(transport, CountingTransport):
             return
-        segments = [Segment(tree, self._identity, self._policy.tags) for tree in trees]
+        segments = [Segment(tree, self._link.identity, self._policy.tags) for tree in trees]
         transport.capture_otlp(
             otlp_request(self._encode, segments),
             spans=sum(len(segment.spans) for segment in segments),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final
 
 from sentry_sdk.client import BaseClient
+
+_DEFAULT_ENVIRONMENT: Final = "production"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,20 @@ class Identity:
             "sdk": self.sdk,
         }
         return {name: value for name, value in known.items() if value}
+
+
+def agree(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
+    """Let two clients' options name the same environment, release and so on: what ours know, else what theirs know.
+
+    sentry-sdk calls an environment that nobody names `production`: theirs counts if it says anything else.
+    """
+    for name in ("environment", "release", "dist", "server_name"):
+        said = theirs.get(name)
+        if name == "environment" and said not in {None, _DEFAULT_ENVIRONMENT}:
+            value = said
+        else:
+            value = ours.get(name) or said
+        ours[name] = theirs[name] = value
 
 
 def identity_of(client: BaseClient) -> Identity:

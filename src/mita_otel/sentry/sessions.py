@@ -31,7 +31,7 @@ class Sessions:
     """Counts requests, before any sampling, by how they ended; thread-safe.
 
     Args:
-        identity: Release and environment. Without a release Sentry would not know whose health it is.
+        identity: Returns release and environment. Without a release Sentry would not know whose health it is.
         occurrences: Knows in which traces an error was reported.
         send: Takes the envelopes.
         clock: Nanoseconds since the epoch.
@@ -39,17 +39,13 @@ class Sessions:
 
     def __init__(
         self,
-        identity: Identity,
+        identity: Callable[[], Identity],
         occurrences: Occurrences,
         send: Callable[[Envelope], None],
         *,
         clock: Callable[[], int],
     ) -> None:
-        self._attributes = {
-            name: value
-            for name, value in (("release", identity.release), ("environment", identity.environment))
-            if value
-        }
+        self._identity = identity
         self._occurrences = occurrences
         self._send = send
         self._clock = clock
@@ -98,5 +94,9 @@ class Sessions:
             }
             for minute in sorted(minutes)
         ]
-        payload = json_bytes({"attrs": self._attributes, "aggregates": aggregates})
+        identity = self._identity()
+        if not identity.release:
+            return
+        attributes = {"release": identity.release, "environment": identity.environment}
+        payload = json_bytes({"attrs": attributes, "aggregates": aggregates})
         self._send(Envelope(items=[Item(PayloadRef(bytes=payload), type="sessions")]))

@@ -1,0 +1,198 @@
+"""Sentry clients that the service starts itself, before us or after us: nothing of theirs leaves raw, nothing goes twice.
+
+Most services that come from Sentry call `sentry_sdk.init()` when they are imported, which is after
+`opentelemetry-instrument` has configured us: the new client takes the place of ours.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any, Final
+from weakref import WeakSet
+
+import sentry_sdk
+from sentry_sdk import Scope
+from sentry_sdk.client import BaseClient
+from sentry_sdk.integrations import Integration
+from sentry_sdk.transport import HttpTransport
+
+from mita_otel.policy.sentry import SentryPolicy
+from mita_otel.processors.losses import Losses
+from mita_otel.redaction import Redactor
+from mita_otel.sentry.transport import CountingTransport
+
+_logger = logging.getLogger("mita_otel")
+
+Door = Callable[[Any, Any], Any]
+
+_DOORS: Final = ("before_send_transaction", "before_send_log", "before_send_metric", "before_send_span")
+"""sentry-sdk's ways out beside `before_send`."""
+_WITHHELD: Final = {"name": "[redacted:error]", "attributes": {}}
+"""A span cannot be dropped by `before_send_span`."""
+
+
+class HostClients:
+    """Joins the clients that a service starts.
+
+    Args:
+        policy: Bounds and switches.
+        redactor: What everything passes.
+        losses: Where losses are counted.
+        door: Makes a `before_send` around the service's own.
+        integrations: Makes those that a client gets unless it has them.
+        joined: Told of each client that was joined.
+    """
+
+    def __init__(
+        self,
+        policy: SentryPolicy,
+        redactor: Redactor,
+        losses: Losses,
+        *,
+        door: Callable[[Door | None], Door],
+        integrations: Callable[[], Iterable[Integration]],
+        joined: Callable[[BaseClient], None],
+    ) -> None:
+        self.client: BaseClient | None = None
+        """The newest."""
+        self._known: WeakSet[BaseClient] = WeakSet()
+        self._policy = policy
+        self._redactor = redactor
+        self._losses = losses
+        self._door = door
+        self._integrations = integrations
+        self._joined = joined
+        self._watch = ClientWatch(self.join)
+
+    def join(self, client: BaseClient) -> None:
+        """Take a client in: our doors before its own ways out, our transport, no second transaction of a request."""
+        if client in self._known or (client.transport is None and client.spotlight is None):
+            return
+        self.client = client
+        self._known.add(client)
+        redact_client(client, self._redactor, self._door)
+        traced = bool(client.options.get("traces_sample_rate") or client.options.get("traces_sampler"))
+        client.options["traces_sample_rate"] = client.options["traces_sampler"] = None
+        if self._policy.sessions:
+            client.options["auto_session_tracking"] = False
+        if self._policy.logs:
+            client.options["enable_logs"] = False
+        if self._policy.capture_errors:
+            for one in self._integrations():
+                client.integrations.setdefault(one.identifier, one)
+        if type(client.transport) is HttpTransport:
+            client.transport = CountingTransport(client.options, self._policy, self._losses)
+        self._joined(client)
+        _logger.warning(
+            "joined the Sentry client that the service has started itself: its events now pass the redactor%s",
+            "; its traces_sample_rate does not apply, or requests would appear twice: see sampling.ratio"
+            if traced
+            else "",
+        )
+
+    def watch(self) -> None:
+        """Join every client that takes our client's place from now on."""
+        self._watch.begin()
+
+    def unwatch(self) -> None:
+        """Join no more."""
+        self._watch.end()
+
+
+class ClientWatch:
+    """Sees every client that takes another's place, before it sends anything.
+
+    Args:
+        take: Gets the client. If it fails, the client sends nothing: better no event of it than a raw one.
+    """
+
+    def __init__(self, take: Callable[[BaseClient], None]) -> None:
+        self._take = take
+        self._original: Callable[..., None] | None = None
+        self._ours: Callable[..., None] | None = None
+
+    def begin(self) -> None:
+        """Watch from now on."""
+        original = Scope.set_client
+
+        @wraps(original)
+        def set_client(scope: Scope, client: BaseClient | None = None) -> None:
+            original(scope, client)
+            if client is not None and client.is_active():
+                self._try(client)
+
+        self._original, self._ours = original, set_client
+        Scope.set_client = set_client  # type: ignore[method-assign, assignment]
+
+    def end(self) -> None:
+        """Leave sentry-sdk as it was, unless somebody has wrapped it since."""
+        if self._original is not None and Scope.set_client is self._ours:
+            Scope.set_client = self._original  # type: ignore[method-assign]
+
+    def _try(self, client: BaseClient) -> None:
+        try:
+            self._take(client)
+        except Exception:
+            for name in ("before_send", "before_send_transaction"):
+                client.options[name] = _nothing
+            _logger.exception(
+                "a Sentry client that the service has started cannot be redacted: it sends nothing"
+            )
+
+
+def redact_clients(redactor: Redactor) -> ClientWatch:
+    """Redact what the service's own clients send, where Sentry is no exporter of ours.
+
+    Returns:
+        What watches for more of them; end it.
+    """
+    client = sentry_sdk.get_client()
+    if client.is_active():
+        redact_client(client, redactor)
+    watch = ClientWatch(lambda client: redact_client(client, redactor))
+    watch.begin()
+    return watch
+
+
+def redact_client(
+    client: BaseClient, redactor: Redactor, door: Callable[[Door | None], Door] | None = None
+) -> None:
+    """Put a redactor behind everything that a client calls before it sends.
+
+    Args:
+        client: Any client.
+        redactor: Takes the secrets out.
+        door: Makes the `before_send` for errors; None: one that redacts.
+    """
+    options = client.options
+    before_send = options.get("before_send")
+    options["before_send"] = door(before_send) if door is not None else redacting(redactor, before_send)
+    for name in _DOORS:
+        if name in options:
+            own = options.get(name) or (options.get("_experiments") or {}).get(name)
+            options[name] = redacting(
+                redactor, own, instead=_WITHHELD if name == "before_send_span" else None
+            )
+
+
+def redacting(redactor: Redactor, then: Door | None = None, *, instead: Any = None) -> Door:
+    """Return a door that redacts what a service's own door, if there is one, lets through.
+
+    Args:
+        redactor: Takes the secrets out.
+        then: The service's own.
+        instead: What takes the place of something that cannot be redacted. None: it is dropped.
+    """
+
+    def door(record: Any, hint: Any) -> Any:
+        if then is not None:
+            record = then(record, hint)
+        return redactor.event(record) or instead if record is not None else None
+
+    return door
+
+
+def _nothing(record: Any, hint: Any) -> None:
+    return None

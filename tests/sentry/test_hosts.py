@@ -1,0 +1,181 @@
+"""Clients that a service starts itself: nothing of theirs leaves raw, nothing goes twice, and sentry-sdk is left as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sentry_sdk
+from sentry_sdk import Scope
+from sentry_sdk.envelope import Envelope
+from sentry_sdk.transport import HttpTransport, Transport
+
+from mita_otel.policy import default_policy
+from mita_otel.processors.losses import Losses
+from mita_otel.redaction import Redactor
+from mita_otel.sentry.hosts import ClientWatch, HostClients, redact_client, redact_clients, redacting
+from mita_otel.sentry.sender_identity import agree
+from mita_otel.sentry.transport import CountingTransport
+
+DSN = "http://key@127.0.0.1:1/1"
+CARD = "4111111111111111"
+
+
+class Kept(Transport):
+    def __init__(self) -> None:
+        super().__init__({"dsn": DSN})
+        self.sent: list[bytes] = []
+
+    def capture_envelope(self, envelope: Envelope) -> None:
+        self.sent.append(envelope.serialize())
+
+
+@pytest.fixture
+def redactor() -> Redactor:
+    return Redactor(default_policy().redaction)
+
+
+@pytest.fixture(autouse=True)
+def _own_client() -> Iterator[None]:
+    scope = sentry_sdk.get_global_scope()
+    client = scope.client
+    yield
+    scope.set_client(client)
+
+
+def hosts(redactor: Redactor, **policy: Any) -> HostClients:
+    return HostClients(
+        default_policy().sentry.model_copy(update=policy),
+        redactor,
+        Losses(cool_down_s=3600),
+        door=lambda then: redacting(redactor, then),
+        integrations=list,
+        joined=lambda client: None,
+    )
+
+
+def client(**options: Any) -> Any:
+    return sentry_sdk.Client(dsn=DSN, default_integrations=False, **options)
+
+
+def test_every_door_of_a_client_is_ours_and_its_own_come_first(redactor: Redactor) -> None:
+    transport = Kept()
+
+    def own(event: Any, hint: Any) -> Any:
+        return {**event, "tags": {"seen": f"with {event['message']}"}}
+
+    theirs = client(transport=transport, before_send=own, traces_sample_rate=1.0)
+    redact_client(theirs, redactor)
+    sentry_sdk.get_global_scope().set_client(theirs)
+    sentry_sdk.capture_message(f"card {CARD}")
+    with sentry_sdk.start_transaction(name=f"card {CARD}"):
+        pass
+    sentry_sdk.metrics.count("payments", 1, attributes={"note": CARD})
+    sentry_sdk.flush()
+    raw = b"".join(transport.sent)
+    assert len(transport.sent) == 3
+    assert CARD.encode() not in raw
+    assert b"seen" in raw
+
+
+def test_a_span_that_cannot_be_redacted_is_withheld(redactor: Redactor) -> None:
+    theirs = client(trace_lifecycle="stream", before_send_span=lambda span, hint: span)
+    redact_client(theirs, redactor)
+    door = theirs.options["before_send_span"]
+    assert door({"name": f"card {CARD}", "attributes": {}}, {})["name"] == "card [redacted:pan]"
+    assert door(object(), {}) == {"name": "[redacted:error]", "attributes": {}}
+
+
+def test_a_joined_client_traces_no_more_and_counts_what_it_loses(redactor: Redactor) -> None:
+    theirs = client(traces_sample_rate=1.0, enable_logs=True)
+    together = hosts(redactor, logs=True, sessions=True)
+    together.join(theirs)
+    together.join(theirs)
+    assert together.client is theirs
+    assert sentry_sdk.tracing_utils.has_tracing_enabled(theirs.options) is False
+    assert theirs.options["auto_session_tracking"] is False
+    assert theirs.options["enable_logs"] is False
+    assert isinstance(theirs.transport, CountingTransport)
+
+
+def test_a_transport_of_the_services_own_stays(redactor: Redactor) -> None:
+    theirs = client(transport=Kept())
+    hosts(redactor).join(theirs)
+    assert isinstance(theirs.transport, Kept)
+
+
+def test_clients_that_come_later_are_joined_until_the_watch_ends(redactor: Redactor) -> None:
+    original = Scope.set_client
+    together = hosts(redactor)
+    together.watch()
+    sentry_sdk.init(dsn=DSN, default_integrations=False)
+    joined = sentry_sdk.get_client()
+    assert together.client is joined
+    sentry_sdk.init()
+    assert together.client is joined, "one that sends nothing is none of our business"
+    together.unwatch()
+    assert Scope.set_client is original
+    sentry_sdk.init(dsn=DSN, default_integrations=False)
+    assert type(sentry_sdk.get_client().transport) is HttpTransport
+
+
+def test_a_watch_that_was_wrapped_by_somebody_else_stays_and_does_no_harm() -> None:
+    original = Scope.set_client
+    watch = ClientWatch(lambda client: None)
+    watch.begin()
+    theirs = lambda scope, client=None: None  # noqa: E731
+    Scope.set_client = theirs  # type: ignore[method-assign, assignment]
+    try:
+        watch.end()
+        assert Scope.set_client is theirs
+    finally:
+        Scope.set_client = original  # type: ignore[method-assign]
+
+
+def test_a_client_that_cannot_be_taken_sends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    def fail(client: Any) -> None:
+        raise RuntimeError("no")
+
+    transport = Kept()
+    watch = ClientWatch(fail)
+    watch.begin()
+    sentry_sdk.init(dsn=DSN, default_integrations=False, transport=transport, traces_sample_rate=1.0)
+    watch.end()
+    sentry_sdk.capture_message("raw")
+    with sentry_sdk.start_transaction(name="raw"):
+        pass
+    sentry_sdk.flush()
+    assert transport.sent == []
+    assert "sends nothing" in caplog.text
+
+
+def test_without_an_exporter_of_ours_clients_of_now_and_later_are_redacted(redactor: Redactor) -> None:
+    first, second = Kept(), Kept()
+    sentry_sdk.init(dsn=DSN, default_integrations=False, transport=first)
+    watch = redact_clients(redactor)
+    sentry_sdk.capture_message(f"card {CARD}")
+    sentry_sdk.init(dsn=DSN, default_integrations=False, transport=second)
+    sentry_sdk.capture_message(f"card {CARD}")
+    watch.end()
+    assert CARD.encode() not in b"".join(first.sent + second.sent)
+    assert len(first.sent) == len(second.sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "agreed"),
+    [
+        (("staging", None), ("production", "host@1"), ("staging", "host@1")),
+        (("production", "bank@2"), ("blue", None), ("blue", "bank@2")),
+        (("production", "bank@2"), ("production", "f00d"), ("production", "bank@2")),
+        ((None, None), ("production", None), ("production", None)),
+    ],
+)
+def test_both_clients_name_the_same_environment_and_release(
+    ours: tuple[Any, Any], theirs: tuple[Any, Any], agreed: tuple[Any, Any]
+) -> None:
+    own = {"environment": ours[0], "release": ours[1]}
+    other = {"environment": theirs[0], "release": theirs[1]}
+    agree(own, other)
+    for one in (own, other):
+        assert (one["environment"], one["release"]) == agreed
