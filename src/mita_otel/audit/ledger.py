@@ -36,8 +36,12 @@ class Ledger:
         self._migrate = migrate
         self._ready = False
 
-    def add(self, entries: Sequence[SealedEntry]) -> None:
+    def add(self, entries: Sequence[SealedEntry], *, may_be_there: bool = False) -> None:
         """Add entries of one chain, in order. Those that are there already are not added again.
+
+        Args:
+            entries: The entries.
+            may_be_there: Whether to look first: another mover may have added some of them.
 
         Raises:
             StoreUnavailableError: The database does not answer; nothing is lost, try again.
@@ -45,10 +49,12 @@ class Ledger:
         """
         self._prepare()
         rows = [entry_row(entry) for entry in entries]
+        if may_be_there and rows:
+            rows = self._missing(rows)
         try:
             self._insert(rows)
         except IntegrityError:
-            # A mover before us died between its commit and the end of its segment.
+            # Two movers at once (the locks of a network file system do not work), or an answer that was lost.
             self._insert(self._missing(rows))
 
     def present(self, chain: str, first: int, last: int) -> int:

@@ -101,7 +101,8 @@ class Mover:
                 break
             state = progress.segments.setdefault(segment.number, _Progress())
             try:
-                self._move_segment(segment, state, None if final or committed is None else committed[1])
+                end = None if final or committed is None else committed[1]
+                self._move_segment(segment, state, end, adopted=committed is None)
             except ChainConflictError as conflict:
                 _logger.critical("%s; the segment is kept as evidence", conflict)
                 self._set_aside(segment)
@@ -141,11 +142,13 @@ class Mover:
                 lock.release(remove=finished)
         return adopted
 
-    def _move_segment(self, segment: Segment, state: _Progress, end: int | None) -> None:
+    def _move_segment(
+        self, segment: Segment, state: _Progress, end: int | None, *, adopted: bool = False
+    ) -> None:
         found = read_segment(segment.path, self._keys, state.offset, end)
         while batch := list(islice(found, self._max_batch)):
             entries = [entry for _, entry in batch if isinstance(entry, SealedEntry)]
-            self._ledger.add(entries)
+            self._ledger.add(entries, may_be_there=adopted)
             self._remember(state, entries)
             for _, damage in batch:
                 if isinstance(damage, Damage):
@@ -188,7 +191,7 @@ class Mover:
                     state.first,
                     state.last[0],
                 )
-                self._move_segment(segment, _Progress(damaged=state.damaged), None)
+                self._move_segment(segment, _Progress(damaged=state.damaged), None, adopted=True)
             self._anchor(segment.chain, state.last)
         if state.damaged:
             self._set_aside(segment)
