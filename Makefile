@@ -11,12 +11,13 @@ VERSIONS = 3.11 3.12 3.13
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test receivers test-all test-matrix lint types layers unit format redaction-report redaction-peers redaction-linear bench docs pictures clean
+.PHONY: help demo test receivers test-all test-matrix lint types layers unit format redaction-report redaction-peers redaction-linear bench browser docs pictures clean
 
 help:
 	@echo "make demo              show the main job in the terminal, about 15 seconds"
 	@echo "make test              lint, types, import layers, all tests"
 	@echo "make receivers         real receivers of Sentry's protocol, for the tests that skip without them"
+	@echo "make browser           Chromium, for the tests that open HTML reports and skip without it (Debian)"
 	@echo "make test-all          the tests on each supported Python that is installed"
 	@echo "make test-matrix       the main job in fresh environments: older libraries, other distributions"
 	@echo "make redaction-report  recall and false positives of the redactor, by kind"
@@ -78,6 +79,12 @@ receivers: .receivers/spotlight/.installed .receivers/bugsink/.installed
 format: $(STAMP)
 	$(BIN)/ruff format src tests examples benchmarks docs
 	$(BIN)/ruff check --fix src tests examples benchmarks docs
+
+# The tests of HTML reports skip where no Chromium is found.
+browser:
+	@command -v chromium chromium-browser google-chrome chrome >/dev/null 2>&1 \
+		|| { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } \
+		|| echo "no Chromium: the tests that open HTML reports will skip"
 
 # Each version that is installed, in a virtual environment of its own.
 test-all:

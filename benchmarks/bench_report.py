@@ -138,7 +138,7 @@ def run_part(part: str, url: str) -> None:
 
 
 def peak_mb() -> float:
-    """Return the most memory that this process has had. (`getrusage` would tell its parent's, if that had more.)"""
+    """Return the most memory that this process has had; `getrusage` would tell its parent's, if that had more."""
     status = Path("/proc/self/status")
     if status.exists():
         return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024

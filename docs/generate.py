@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -19,6 +20,7 @@ from mita_otel.policy.limits import AdaptiveLimit
 from mita_otel.policy.schema import form_of, is_section, kind_at, known_keys, plain
 from mita_otel.policy.spelling import KeyPath, write_key, write_value
 from mita_otel.policy.wording import wanted
+from mita_otel.reports.model import Report
 
 FOLDER = Path(__file__).parent / "reference"
 MADE = "<!-- Made by `make docs`. Edit the code that it is made from. -->"
@@ -34,8 +36,11 @@ def pages() -> Iterator[tuple[Path, str]]:
         "environment-variables.md": variables_page(),
         "attributes.md": attributes_page(),
         "commands.md": commands_page(),
+        "report.md": report_page(),
     }.items():
         yield FOLDER / name, "\n".join([MADE, *lines, ""])
+    schema = json.dumps(Report.model_json_schema(), indent=2)
+    yield FOLDER / "report.schema.json", f"{schema}\n"
 
 
 # --- the policy --------------------------------------------------------------------------------------
@@ -205,6 +210,37 @@ def commands_page() -> Iterator[str]:
             yield from ("", f"### `mita-otel {name} {sub_name}`", "", sub.help)
             yield from _parameters(sub)
         yield from _parameters(command)
+
+
+# --- reports -----------------------------------------------------------------------------------------
+def report_page() -> Iterator[str]:
+    yield from (
+        "# Reports as JSON",
+        "",
+        "What `mita-otel report KIND -o FILE.json` writes; as a [schema](report.schema.json) as well. Times are UTC, durations",
+        "milliseconds. A section that a kind of report does not have is null.",
+    )
+    schema = Report.model_json_schema()
+    for name, part in {"Report": schema, **schema["$defs"]}.items():
+        yield from ("", f"## {name}", "", part.get("description", "").split("\n\n")[0], "")
+        rows = (
+            [f"`{field}`", _type_of(one), " ".join(one.get("description", "").split())]
+            for field, one in part["properties"].items()
+        )
+        yield from _table(["field", "type", "meaning"], rows)
+
+
+def _type_of(field: dict[str, Any]) -> str:
+    if "$ref" in field:
+        name = field["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    if "anyOf" in field:
+        return " or ".join(_type_of(one) for one in field["anyOf"])
+    if field.get("type") == "array":
+        return f"list of {_type_of(field['items'])}"
+    if "enum" in field or "const" in field:
+        return ", ".join(f"`{one}`" for one in field.get("enum", [field.get("const")]))
+    return "time" if field.get("format") == "date-time" else str(field.get("type", ""))
 
 
 def _parameters(command: Any) -> Iterator[str]:

@@ -38,7 +38,7 @@ class FinancialAudit:
 
     def record(self, signal: AuditSignal) -> None:
         """Record a signal. What cannot be written has been logged, and is in the health view."""
-        if self._trail.started:
+        if self._trail.begun:
             with contextlib.suppress(AuditWriteError):
                 self._trail.record(self.event(signal))
 

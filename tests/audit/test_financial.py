@@ -77,6 +77,22 @@ def test_a_trail_that_nobody_asked_for_is_not_begun_by_the_financial_api(tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_worker_that_is_forked_from_a_trail_that_has_begun_records_as_well(tmp_path: Path) -> None:
+    """As gunicorn's workers are."""
+    from audit.test_trail import fork
+
+    with kit(tmp_path) as made:
+        made.trail.start()
+        audit = FinancialAudit(default_policy().audit, made.trail)
+
+        def worker() -> None:
+            audit.record(signal(category="payment_processing"))
+            assert made.trail.close(20)
+
+        assert fork(worker) == 0
+        assert made.rows("outcome", "event_type = 'payment_process'") == [("success",)]
+
+
 def test_a_full_disk_does_not_disturb_the_operation(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with kit(tmp_path) as made:
         made.trail.start()

@@ -68,6 +68,12 @@ def test_what_a_service_does_is_in_the_store(
         chain = ["audit_start", "configuration_change", "audit_stop"]
         assert [one for one in types if one in chain] == chain * types.count("audit_start")
         assert types.count("audit_start") >= 1
+        # What the financial API sees is recorded by itself, in forked workers as well.
+        [(outcome, body)] = rows(
+            database, "SELECT outcome, body FROM mita_audit_entries WHERE event_type = 'error'"
+        )
+        assert outcome == "failure"
+        assert "IntegrityError" not in body or canaries.IDENTITY.secret not in body
         assert verify(database, AuditKeys(KEY.encode())).ok
 
 

@@ -95,6 +95,8 @@ class AuditTrail:
         self._clock = clock
         self._said_at = float("-inf")
         self._warned = False
+        self.begun = False
+        """Whether the trail was begun, by this process or by the one that it was forked from."""
         self._committer = Committer(
             folder,
             policy.spool,
@@ -124,6 +126,7 @@ class AuditTrail:
             if self.policy.on_failure == "raise":
                 raise
             return None
+        self.begun = True
         self._moving.restart()
         self._moving.wake()
         if self._on_recorded is not None:
@@ -150,6 +153,7 @@ class AuditTrail:
             if self.policy.on_failure == "raise":
                 raise
         else:
+            self.begun = True
             self._moving.wake()
 
     def flush(self, timeout_s: float) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import func, select
@@ -58,7 +58,7 @@ def verify(
     """
     result = Verification()
     noted = _noted(anchors, keys, result)
-    waiting = _waiting(spool, keys)
+    waiting = _waiting(spool, keys, noted)
     with database.read() as connection:
         for problem in missing_triggers(connection):
             result.add(Fault.TRIGGER, "", None, problem)
@@ -129,13 +129,22 @@ def _noted(anchors: Iterable[Anchor], keys: AuditKeys, result: Verification) -> 
     return noted
 
 
-def _waiting(spool: SpoolFolder | None, keys: AuditKeys) -> dict[str, dict[int, str]]:
+def _waiting(
+    spool: SpoolFolder | None, keys: AuditKeys, noted: Mapping[str, Mapping[int, str]]
+) -> dict[str, dict[int, str]]:
+    """Return the entries that wait in the spool and that an anchor mentions."""
     waiting: dict[str, dict[int, str]] = defaultdict(dict)
     for segment in [] if spool is None else spool.segments():
+        mentioned = noted.get(segment.chain)
+        if not mentioned:
+            continue
         try:
             for _, entry in read_segment(segment.path, keys):
-                if isinstance(entry, SealedEntry):
-                    waiting[segment.chain][int(entry.fields["sequence"])] = entry.mac
+                if (
+                    isinstance(entry, SealedEntry)
+                    and (sequence := int(entry.fields["sequence"])) in mentioned
+                ):
+                    waiting[segment.chain][sequence] = entry.mac
         except FileNotFoundError:
             continue  # it was moved meanwhile
     return waiting

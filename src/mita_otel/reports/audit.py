@@ -27,6 +27,7 @@ from mita_otel.store.tables import AuditEntryRow, table_of
 
 _ENTRIES: Final = table_of(AuditEntryRow)
 _POLICY: Final = "policy"
+_ROWS: Final = 1000
 
 Verify = Callable[[], Found]
 """Verifies the whole trail."""
@@ -86,7 +87,7 @@ def told(found: Found, policy: ReportPolicy, now: datetime) -> Verification:
 def policies_of(connection: Connection, scope: Scope) -> list[PolicySeen]:
     """Return the policies that chains of the scope began under, in the order in which they appeared."""
     mine = scope.rows(_ENTRIES, _ENTRIES.c.recorded_ns)
-    rows = connection.execute(
+    rows = connection.execution_options(yield_per=_ROWS).execute(
         select(_ENTRIES.c.recorded_ns, _ENTRIES.c.body)
         .where(
             mine,
@@ -95,13 +96,14 @@ def policies_of(connection: Connection, scope: Scope) -> list[PolicySeen]:
         )
         .order_by(_ENTRIES.c.recorded_ns)
     )
-    seen: dict[str, list[int]] = {}
+    seen: dict[str, tuple[int, int, int]] = {}
     for row in rows:
         details: Any = orjson.loads(row.body).get("details") or {}
         digest = details.get("policy_sha256")
         if isinstance(digest, str):
-            seen.setdefault(digest, []).append(row.recorded_ns)
+            first_ns, _, starts = seen.get(digest, (row.recorded_ns, 0, 0))
+            seen[digest] = first_ns, row.recorded_ns, starts + 1
     return [
-        PolicySeen(sha256=digest, first=moment(times[0]), last=moment(times[-1]), starts=len(times))
-        for digest, times in seen.items()
+        PolicySeen(sha256=digest, first=moment(first_ns), last=moment(last_ns), starts=starts)
+        for digest, (first_ns, last_ns, starts) in seen.items()
     ]

@@ -29,6 +29,7 @@ _ERRORS: Final = table_of(ErrorRow)
 _ENTRIES: Final = table_of(AuditEntryRow)
 _REDACTIONS: Final = table_of(RedactionRow)
 _HOUR_NS: Final = 3600 * 10**9
+_ROWS: Final = 1000
 
 
 def errors_of(connection: Connection, scope: Scope, policy: ReportPolicy) -> Errors:
@@ -94,7 +95,7 @@ def compliance_of(connection: Connection, scope: Scope) -> list[ComplianceNumber
     rows = select(_ERRORS.c.name, _ERRORS.c.details, func.count().label("times"))
     # The status is in the details, of which there are few different ones.
     grouped = rows.where(_of_kind(scope, "compliance")).group_by(_ERRORS.c.name, _ERRORS.c.details)
-    for row in connection.execute(grouped):
+    for row in connection.execution_options(yield_per=_ROWS).execute(grouped):
         status = str(orjson.loads(row.details).get(semconv.COMPLIANCE_STATUS, "unknown"))
         counts[row.name, status] = counts.get((row.name, status), 0) + row.times
     return [

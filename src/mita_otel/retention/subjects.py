@@ -75,8 +75,7 @@ class Subjects:
         """Erase a person: their id, addresses and personal details go, and so do the keys of their commitments.
 
         Audit entries stay, with everything that is not personal, and every chain still verifies. What of
-        them waits in the spool of some process, or comes back with an old backup's entries, is erased when
-        it reaches the database.
+        them waits in the spool of some process is erased when it reaches the database. Backups are yours.
 
         Args:
             user_id: Whom.
