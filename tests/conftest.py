@@ -31,15 +31,20 @@ def _no_settings_of_the_shell() -> Iterator[None]:
 def isolated_telemetry() -> Iterator[None]:
     """Let the test call `configure()` in this process; undo it afterwards.
 
-    Replaces, for one test, the global providers of traces, metrics and logs, the global propagator, what `configure()` remembers,
-    and the Sentry client. Hooks into libraries (FastAPI, SQLAlchemy) stay; a test that needs them fresh uses
-    a process of its own.
+    Replaces, for one test, the global providers of traces, metrics and logs, the global propagator, what
+    `configure()` remembers, the Sentry client, and the hooks into FastAPI, Starlette and logging. Those into
+    SQLAlchemy stay; a test that needs them fresh uses a process of its own.
     """
+    import logging
+
+    import fastapi
     import sentry_sdk
+    import starlette.applications
     from opentelemetry import propagate, trace
     from opentelemetry._logs import _internal as logs
     from opentelemetry.metrics import _internal as metrics
     from opentelemetry.util._once import Once
+    from starlette.middleware.exceptions import ExceptionMiddleware
 
     from mita_otel import configuration
     from mita_otel.audit import current
@@ -54,6 +59,14 @@ def isolated_telemetry() -> Iterator[None]:
             patch.setattr(module, name, None)
             patch.setattr(module, f"{name}_SET_ONCE", Once())
         patch.setattr(propagate, "_HTTP_TEXT_FORMAT", propagate.get_global_textmap())
+        for owner, method in (
+            (fastapi.FastAPI, "__init__"),
+            (starlette.applications.Starlette, "__call__"),
+            (ExceptionMiddleware, "__init__"),
+            (ExceptionMiddleware, "__call__"),
+            (logging.Logger, "callHandlers"),
+        ):
+            patch.setattr(owner, method, vars(owner)[method])  # put back afterwards
         # Instruments made before there is a provider wait here for one: not those of other tests.
         patch.setattr(metrics, "_PROXY_METER_PROVIDER", metrics._ProxyMeterProvider())
         patch.setattr(configuration, "_configured", None)
