@@ -15,7 +15,7 @@ import pytest
 
 from databases import database_url, postgresql_server, postgresql_url  # noqa: F401 - fixtures of every test
 
-_SETTINGS = ("OTEL_", "MITA_OTEL_", "SENTRY_", "ENVIRONMENT")
+_SETTINGS = ("OTEL_", "MITA_OTEL_", "SENTRY_", "SLACK_", "PAGERDUTY_", "ENVIRONMENT")
 
 
 @pytest.fixture(autouse=True, scope="session")

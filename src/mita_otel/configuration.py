@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace.export import SpanExporter
 
 from mita_otel import environment_variables as variables
 from mita_otel import semconv
+from mita_otel.alerts.starting import start_alerts
 from mita_otel.audit.current import install as install_audit
 from mita_otel.audit.starting import start_audit
 from mita_otel.errors import ConfigurationError
@@ -196,6 +197,7 @@ def _build(settings: _Settings, strict: bool, env: Mapping[str, str]) -> Telemet
         if strict:
             raise ConfigurationError(problem)
         _logger.error("%s", problem)
+    alerts = start_alerts(policy, redactor, losses, resource, settings.environment, env)
     tracing = start_tracing(
         policy,
         redactor,
@@ -204,7 +206,7 @@ def _build(settings: _Settings, strict: bool, env: Mapping[str, str]) -> Telemet
         resource,
         env,
         enrich=enrich_span,
-        observers=ways_out.observers,
+        observers=[*ways_out.observers, *alerts.observers],
         thin_out=not ways_out.only_stand_ins,
     )
     performance = Performance(policy.summary, tracing.measurements, tracing.sampling.rate)
@@ -221,23 +223,17 @@ def _build(settings: _Settings, strict: bool, env: Mapping[str, str]) -> Telemet
             redactor,
             losses,
             policy,
-            listeners=ways_out.error_listeners,
+            listeners=[*ways_out.error_listeners, *alerts.listeners],
             more=ways_out.log_exporters,
             known_here=known_attributes,
         ),
     ]
-    audit = start_audit(
-        policy,
-        redactor,
-        environment=settings.environment,
-        service=str(resource.attributes.get(semconv.SERVICE_NAME, "")),
-        env=env,
-    )
-    if audit is not None:
-        flushables.append(audit)
-    retention = start_retention(policy, audit)
-    if retention is not None:
-        flushables.append(retention)
+    flushables.extend(alerts.flushables)
+    for listener in alerts.breach_listeners:
+        performance.on_breach(listener)
+    service = str(resource.attributes.get(semconv.SERVICE_NAME, ""))
+    audit = start_audit(policy, redactor, environment=settings.environment, service=service, env=env)
+    flushables.extend(one for one in (audit, start_retention(policy, audit)) if one is not None)
     sink = None if audit is None else FinancialAudit(policy.audit, audit.trail)
     install_finance(FinanceRuntime(policy.finance, audit=sink))
     middleware = FinancialSentryMiddleware if policy.finance.middleware else None

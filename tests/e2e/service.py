@@ -44,7 +44,17 @@ def clean_environment(extra: Mapping[str, str | None] | None = None) -> dict[str
     Every trace is kept, unless `extra` says otherwise (None: as if it were not set): production's default would
     drop nine of ten.
     """
-    ours = ("OTEL_", "MITA_", "SENTRY_", "ENVIRONMENT", "PYTEST_", "PYTHONPATH", "PYTHONWARNINGS")
+    ours = (
+        "OTEL_",
+        "MITA_",
+        "SENTRY_",
+        "SLACK_",
+        "PAGERDUTY_",
+        "ENVIRONMENT",
+        "PYTEST_",
+        "PYTHONPATH",
+        "PYTHONWARNINGS",
+    )
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     kept["PYTHONUNBUFFERED"] = "1"
     kept["MITA_OTEL_SAMPLING__MODE"] = "always"

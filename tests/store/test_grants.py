@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import ProgrammingError
 
+from alerts.kit import SCOPE, Bank, error
 from audit.kit import Kit, changed, kit
 from mita_otel import AuditEvent
+from mita_otel.alerts.store_book import StoreBook
 from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.verify import verify
 from mita_otel.policy import default_policy
@@ -64,6 +66,11 @@ def test_a_writer_does_all_that_a_service_does(service: Kit) -> None:
     lease = Lease(service.database, "x", "me")
     assert lease.take(60)
     assert lease.take(60)
+    book = StoreBook(service.database, SCOPE, lease_s=30, migrate=False, max_messages=10)
+    bank = Bank(book)
+    bank.happens(error(0), error(1), error(2))
+    assert len(bank.told) == 2
+    bank.look(100 * 86_400)
 
 
 @pytest.mark.parametrize(

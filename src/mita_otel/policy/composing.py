@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from mita_otel.policy.errors import Problem
 from mita_otel.policy.model import Policy
+from mita_otel.policy.references import misreferences
 from mita_otel.policy.schema import is_table, key_kind_at, kind_at, known_keys
 from mita_otel.policy.sources import ENVIRONMENTS, Source, Tree, member
 from mita_otel.policy.spelling import KeyPath, write_key
@@ -70,6 +71,10 @@ def compose(sources: Sequence[Source], environment: str) -> Composed:
     except ValidationError as error:
         composed.faults.extend(_faults(error, composed, sources))
     else:
+        last = _last(sources)
+        for key, message in misreferences(policy):
+            source, original = _origin(key, composed, last)
+            composed.faults.append(Fault(source, original, message))
         composed.policy = None if composed.faults else policy
     return composed
 
@@ -108,7 +113,7 @@ def _lay(composed: Composed, new: Mapping[str, Any], source: Source, prefix: Key
 
 
 def _faults(error: ValidationError, composed: Composed, sources: Sequence[Source]) -> Iterator[Fault]:
-    last = [source for source in sources if source.tree][-1]
+    last = _last(sources)
     problems: dict[KeyPath, Any] = {}
     missing: dict[KeyPath, list[str]] = {}
     for problem in error.errors(include_url=False):
@@ -124,6 +129,11 @@ def _faults(error: ValidationError, composed: Composed, sources: Sequence[Source
     for key, problem in problems.items():
         source, original = _origin(key, composed, last)
         yield Fault(source, original, _message(problem, key, original, sources[0]))
+
+
+def _last(sources: Sequence[Source]) -> Source:
+    """Return the strongest source: what nobody wrote is missing there."""
+    return [source for source in sources if source.tree][-1]
 
 
 def _in_tree(location: Sequence[str | int], tree: Tree) -> KeyPath:

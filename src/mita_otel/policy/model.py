@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from mita_otel.policy.alerts import AlertPolicy
 from mita_otel.policy.audit import AuditPolicy
 from mita_otel.policy.finance import FinancePolicy
+from mita_otel.policy.health import HealthPolicy
 from mita_otel.policy.mobile import MobilePolicy
 from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.policy.reports import ReportPolicy
@@ -42,3 +44,5 @@ class Policy(Section):
     retention: RetentionPolicy
     mobile: MobilePolicy
     reports: ReportPolicy
+    alerts: AlertPolicy
+    health: HealthPolicy

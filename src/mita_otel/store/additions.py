@@ -34,5 +34,15 @@ def add_counts(
             connection.execute(statement, row)
 
 
+def replace_rows(
+    connection: Connection, table: Table, keys: Sequence[str], rows: Sequence[dict[str, Any]]
+) -> None:
+    """Add rows, in the place of those with the same keys."""
+    for row in rows:
+        new = _insert(connection, table)
+        changed = {name: new.excluded[name] for name in row if name not in keys}
+        connection.execute(new.on_conflict_do_update(index_elements=list(keys), set_=changed), row)
+
+
 def _insert(connection: Connection, table: Table) -> Any:
     return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)

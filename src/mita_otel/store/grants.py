@@ -18,6 +18,8 @@ _ADDED: Final = (
     "audit_entries", "errors", "breaches", "latency_windows", "redactions", "spans", "leases", "legal_holds",
 )  # fmt: skip
 """Tables to which a writer may add."""
+_OWN: Final = ("alert_points", "alerts", "alert_messages", "alert_silences")
+"""Tables of what is under way, where a writer may do everything."""
 
 
 def grants(role: str, purpose: Purpose = "writer", *, schema: str = "public") -> Iterator[str]:
@@ -39,6 +41,8 @@ def grants(role: str, purpose: Purpose = "writer", *, schema: str = "public") ->
             yield f"GRANT INSERT ON {named} TO {quoted}"
             if name in _COUNTED:
                 yield f"GRANT UPDATE ({_COUNTED[name]}) ON {named} TO {quoted}"
+        if purpose == "writer" and name.removeprefix(PREFIX) in _OWN:
+            yield f"GRANT INSERT, UPDATE, DELETE ON {named} TO {quoted}"
     if purpose == "writer":
         for table in sorted(METADATA.tables.values(), key=lambda one: one.name):
             if "id" in table.c and table.c.id.autoincrement is True:

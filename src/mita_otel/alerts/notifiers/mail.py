@@ -1,0 +1,189 @@
+"""E-mail, by SMTP."""
+
+from __future__ import annotations
+
+import smtplib
+import ssl
+from dataclasses import dataclass
+from email.message import EmailMessage
+from email.utils import format_datetime
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from mita_otel import environment_variables as variables
+from mita_otel.alerts.notification import Notification
+from mita_otel.alerts.notifiers.notifier import RefusedError, TryLaterError
+from mita_otel.errors import ConfigurationError
+from mita_otel.policy.channels import EmailPolicy
+
+_PORTS: Final = {"smtp": 587, "smtps": 465}
+_TEMPORARY: Final = range(400, 500)
+
+
+@dataclass(frozen=True, slots=True)
+class MailServer:
+    """Who takes e-mail."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+    tls: bool
+    """Whether the connection is encrypted from the start."""
+
+    @classmethod
+    def from_url(cls, url: str) -> MailServer:
+        """Return the server of `smtp://user:password@host:587` or `smtps://…`.
+
+        Raises:
+            ConfigurationError: It is no such URL.
+        """
+        try:
+            parts = urlsplit(url.strip())
+            port = parts.port
+        except ValueError:
+            parts, port = urlsplit(""), None
+        if parts.scheme not in _PORTS or not parts.hostname:
+            raise ConfigurationError(
+                f"{variables.SMTP_URL} is not the URL of a mail server; write it as in smtp://user:password@host:587"
+            )
+        return cls(
+            parts.hostname,
+            port or _PORTS[parts.scheme],
+            unquote(parts.username or ""),
+            unquote(parts.password or ""),
+            parts.scheme == "smtps",
+        )
+
+
+class MailNotifier:
+    """Sends e-mail, a connection a message.
+
+    Args:
+        server: Who takes it.
+        policy: Sender and encryption.
+        to: Whom it goes to.
+        timeout_s: Seconds that each step may take.
+        context: What certificates are checked by. None: the system's.
+    """
+
+    def __init__(
+        self,
+        server: MailServer,
+        policy: EmailPolicy,
+        to: tuple[str, ...],
+        *,
+        timeout_s: float,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._server = server
+        self._policy = policy
+        self._to = to
+        self._timeout_s = timeout_s
+        self._context = context or ssl.create_default_context()
+
+    def send(self, notification: Notification) -> str:
+        """Hand the message to the server, and return its `Message-ID`."""
+        message = mail(notification, self._policy.sender, self._to)
+        where = f"e-mail: {self._server.host}:{self._server.port}"
+        try:
+            with self._connected() as connection:
+                refused = connection.send_message(message)
+        except smtplib.SMTPAuthenticationError as error:
+            raise RefusedError(
+                f"{where}: user or password are not accepted ({error.smtp_code}); check {variables.SMTP_URL}"
+            ) from error
+        except smtplib.SMTPRecipientsRefused as error:
+            code, said = next(iter(error.recipients.values()))
+            raise _by_code(
+                code, f"{where}: refuses {', '.join(error.recipients)}: {code} {_text(said)}"
+            ) from error
+        except smtplib.SMTPResponseException as error:
+            raise _by_code(
+                error.smtp_code, f"{where}: {error.smtp_code} {_text(error.smtp_error)}"
+            ) from error
+        except smtplib.SMTPNotSupportedError as error:
+            raise RefusedError(f"{where}: {error}; see alerts.email.starttls") from error
+        except ssl.SSLError as error:
+            raise RefusedError(f"{where}: no encrypted connection: {error.reason or error}") from error
+        except (smtplib.SMTPException, OSError) as error:
+            raise TryLaterError(f"{where}: {type(error).__name__} {error}".rstrip()) from error
+        if refused:
+            code, said = next(iter(refused.values()))
+            raise RefusedError(f"{where}: refuses {', '.join(refused)}: {code} {_text(said)}")
+        return str(message["Message-ID"])
+
+    def close(self) -> None:
+        """Do nothing: no connection is kept."""
+
+    def _connected(self) -> smtplib.SMTP:
+        server = self._server
+        if server.tls:
+            connection: smtplib.SMTP = smtplib.SMTP_SSL(
+                server.host, server.port, timeout=self._timeout_s, context=self._context
+            )
+        else:
+            connection = smtplib.SMTP(server.host, server.port, timeout=self._timeout_s)
+        try:
+            connection.ehlo()
+            required, offered = self._policy.starttls == "required", self._policy.starttls == "if_offered"
+            if not server.tls and (required or (offered and connection.has_extn("starttls"))):
+                connection.starttls(context=self._context)
+                connection.ehlo()
+            if server.user:
+                connection.login(server.user, server.password)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def mail(notification: Notification, sender: str, to: tuple[str, ...]) -> EmailMessage:
+    """Return the message. All about one alert are one conversation."""
+    test = "Test: " if notification.is_test else ""
+    message = EmailMessage()
+    message["Subject"] = f"{test}[{notification.environment}] {notification.title}"
+    message["From"] = sender
+    message["To"] = ", ".join(to)
+    message["Date"] = format_datetime(notification.at)
+    domain = sender.rpartition("@")[2]
+    thread = f"<{notification.alert_id}.{notification.at_ns}@{domain}>"
+    if notification.action == "trigger":
+        message["Message-ID"] = thread
+    else:
+        message["Message-ID"] = (
+            f"<{notification.alert_id}.{notification.at_ns}.{notification.action}@{domain}>"
+        )
+        message["In-Reply-To"] = message["References"] = thread
+    message["Auto-Submitted"] = "auto-generated"
+    message["X-Mita-Alert"] = notification.alert_id
+    message.set_content("\n".join(_lines(notification)))
+    return message
+
+
+def _lines(notification: Notification) -> list[str]:
+    facts = [
+        ("Why", notification.reason),
+        ("Service", notification.service),
+        ("Environment", notification.environment),
+        ("Urgency", notification.urgency),
+        ("Since", f"{notification.at:%Y-%m-%d %H:%M:%S} UTC"),
+        *notification.facts,
+    ]
+    return [
+        notification.title,
+        "",
+        *(f"{label}: {' '.join(text.split())}" for label, text in facts),
+        "",
+        f"Acknowledge: mita-otel alerts ack {notification.alert_id}",
+        "",
+    ]
+
+
+def _by_code(code: int, why: str) -> Exception:
+    return TryLaterError(why) if code in _TEMPORARY else RefusedError(why)
+
+
+def _text(said: bytes | str) -> str:
+    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
+    return " ".join(text.split())[:200]

@@ -1,0 +1,64 @@
+"""Any URL: JSON, signed if there is a key."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Any, Final
+
+import httpx
+
+from mita_otel.alerts.notification import Notification
+from mita_otel.alerts.notifiers.posting import post
+from mita_otel.encoding import json_bytes
+
+SIGNATURE: Final = "X-Mita-Signature"
+"""Header: `sha256=` and the hexadecimal HMAC-SHA256 of the body."""
+_VERSION: Final = 1
+
+
+class WebhookNotifier:
+    """Posts JSON.
+
+    Args:
+        url: Where to; it may be a secret.
+        client: Makes the requests.
+        key: What the body is signed with; empty: it is not.
+    """
+
+    def __init__(self, url: str, client: httpx.Client, key: str = "") -> None:
+        self._url = url
+        self._client = client
+        self._key = key
+
+    def send(self, notification: Notification) -> str:
+        """Post the message, and return the status that it was answered with."""
+        body = json_bytes(document(notification))
+        headers = {"Idempotency-Key": f"{notification.dedup_key}/{notification.action}/{notification.at_ns}"}
+        if self._key:
+            headers[SIGNATURE] = f"sha256={hmac.new(self._key.encode(), body, hashlib.sha256).hexdigest()}"
+        return str(post(self._client, self._url, body, headers, who="webhook").status_code)
+
+    def close(self) -> None:
+        """Do nothing: the client is not ours."""
+
+
+def document(notification: Notification) -> dict[str, Any]:
+    """Return what is posted."""
+    return {
+        "version": _VERSION,
+        "action": notification.action,
+        "test": notification.is_test,
+        "alert": {
+            "id": notification.alert_id,
+            "rule": notification.rule,
+            "subject": notification.subject,
+            "title": notification.title,
+            "reason": notification.reason,
+            "urgency": notification.urgency,
+            "since": notification.at.isoformat(timespec="milliseconds"),
+            "facts": dict(notification.facts),
+        },
+        "service": notification.service,
+        "environment": notification.environment,
+    }

@@ -1,0 +1,50 @@
+"""The section of a policy that says when telemetry itself is well."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, Field
+
+from mita_otel.policy.sections import Seconds, Section
+
+_PATH: Final = re.compile(r"/[A-Za-z0-9._~/-]*\Z")
+
+
+def _path(text: str) -> str:
+    if not _PATH.match(text):
+        raise ValueError(f"{text!r} is not a path; write it as in /health/sentry")
+    return text
+
+
+Path = Annotated[str, AfterValidator(_path)]
+
+
+class HealthPaths(Section):
+    """Where the health endpoints are."""
+
+    sentry: tuple[Path, ...]
+    """Whether what is captured reaches the exporters."""
+    error_monitoring: tuple[Path, ...]
+    """Everything: exporters, queues, losses, redaction, audit trail, instrumentation."""
+    live: tuple[Path, ...]
+    """Whether the process answers at all."""
+    ready: tuple[Path, ...]
+    """Whether the process may be sent requests. A back end that is down is no reason to say no."""
+
+
+class HealthPolicy(Section):
+    """When telemetry itself is well."""
+
+    stale_s: Annotated[float, Field(gt=0, le=86_400)]
+    """Seconds without a successful export, while there was something to export, that are a failure."""
+    queue_share: Annotated[float, Field(gt=0, le=1)]
+    """How full a queue may be before that is a warning."""
+    losses_s: Annotated[float, Field(gt=0, le=86_400)]
+    """Seconds for which a loss is a warning."""
+    canary_s: Seconds
+    """Seconds between two looks at whether redaction works."""
+    cache_s: Annotated[float, Field(ge=0, le=60)]
+    """Seconds for which an answer is given again: asking often costs nothing."""
+    paths: HealthPaths

@@ -1,0 +1,179 @@
+"""The section on alerts: the guide's rules to the letter, and good messages for what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mita_otel import environment_variables
+from mita_otel.latency.kinds import KINDS
+from mita_otel.policy import check_policy, default_policy, salvage_policy
+from mita_otel.policy.alerts import WatchedKind
+from mita_otel.policy.schema import get_args
+from policy.conftest import Complaints, WriteFile
+
+ALERTS = default_policy().alerts
+
+
+def kinds_of(channels: tuple[str, ...]) -> set[str]:
+    return {ALERTS.channels[name].kind for name in channels}
+
+
+def test_the_guides_critical_financial_errors() -> None:
+    rule = ALERTS.rules["critical_financial_errors"]
+    assert (rule.on, rule.count, rule.window_s) == (("errors",), 1, 60)
+    assert "critical" in rule.severities
+    assert kinds_of(rule.channels) == {"email", "slack", "pagerduty"}
+
+
+def test_the_guides_payment_processing_failures() -> None:
+    rule = ALERTS.rules["payment_processing_failures"]
+    assert (rule.on, rule.categories, rule.count, rule.window_s) == (
+        ("errors",),
+        ("payment_processing",),
+        3,
+        300,
+    )
+    assert rule.channels == ("payments_email", "payments_slack")
+    assert ALERTS.escalations[rule.escalation][0].after_minutes == 15
+
+
+def test_the_guides_authentication_security_events() -> None:
+    rule = ALERTS.rules["authentication_security_events"]
+    assert "security" in rule.on and (rule.count, rule.window_s) == (1, 60)
+    assert rule.channels == ("security_email", "security_pagerduty")
+
+
+def test_the_guides_high_error_rate() -> None:
+    rule = ALERTS.rules["high_error_rate"]
+    assert (rule.on, rule.kinds, rule.above, rule.window_s) == (("failures",), ("api",), 0.05, 300)
+    assert ALERTS.escalations[rule.escalation][0].after_minutes == 15
+
+
+def test_the_guides_channels() -> None:
+    channels = ALERTS.channels.values()
+    assert {one.sentry for one in channels if one.kind == "slack"} >= {
+        "#finance-alerts",
+        "#security-alerts",
+        "#payments-critical",
+        "#compliance-critical",
+    }
+    assert {address for one in channels for address in one.to} >= {
+        "finance-team@mita.finance",
+        "security@mita.finance",
+        "compliance@mita.finance",
+    }
+    assert {one.sentry for one in channels if one.kind == "pagerduty"} >= {
+        "Finance Critical",
+        "Security Critical",
+        "Compliance Critical",
+    }
+    assert ALERTS.cool_down_s == 15 * 60
+
+
+def test_every_variable_that_a_channel_names_is_documented() -> None:
+    assert {one.variable for one in ALERTS.channels.values() if one.variable} <= environment_variables.names()
+
+
+def test_the_kinds_of_spans_are_those_that_limits_know() -> None:
+    assert get_args(WatchedKind) == KINDS
+
+
+RULE = (
+    'title = "x"\non = ["errors"]\ncount = 1\nwindow_s = 60\nurgency = "info"\nchannels = ["finance_slack"]\n'
+)
+
+BAD: dict[str, tuple[str, str]] = {
+    "a channel that there is not": (
+        f"[alerts.rules.mine]\n{RULE.replace('finance_slack', 'finace_slack')}",
+        "limits.toml:7: alerts.rules.mine.channels.0: there is no channel 'finace_slack'; did you mean finance_slack?",
+    ),
+    "an escalation that there is not": (
+        f'[alerts.rules.mine]\n{RULE}escalation = "finances"\n',
+        "limits.toml:8: alerts.rules.mine.escalation: there is no escalation 'finances'; did you mean finance?",
+    ),
+    "a title twice": (
+        f"[alerts.rules.mine]\n{RULE.replace('x', 'High error rate')}",
+        "limits.toml:2: alerts.rules.mine.title: the rule high_error_rate has this title too; change one of them",
+    ),
+    "no count": (
+        f"[alerts.rules.mine]\n{RULE.replace('count = 1', '')}",
+        "limits.toml:1: alerts.rules.mine: a rule on errors needs count; add one, as in count = 3",
+    ),
+    "no share": (
+        f"[alerts.rules.mine]\n{RULE.replace('errors', 'failures').replace('count = 1', '')}",
+        "limits.toml:1: alerts.rules.mine: a rule on failures needs above or count; add one, as in above = 0.05",
+    ),
+    "streams that do not go together": (
+        f"""[alerts.rules.mine]\n{RULE.replace('["errors"]', '["errors", "volume"]')}""",
+        "limits.toml:1: alerts.rules.mine: 'volume' stands alone in on; make a rule of its own for the rest",
+    ),
+    "a stream that there is not": (
+        f"[alerts.rules.mine]\n{RULE.replace('errors', 'eror')}",
+        'limits.toml:3: alerts.rules.mine.on.0: "eror" is not one of',
+    ),
+    "windows that there are not": (
+        "[alerts.rules.mine]\n"
+        + RULE.replace("errors", "burn_rate").replace("count = 1", 'windows = ["fats"]'),
+        "limits.toml:4: alerts.rules.mine.windows.0: there is no pair of windows in thresholds.objective 'fats'; did you mean fast?",
+    ),
+    "a secret in the place of a variable": (
+        '[alerts.channels]\nx = { kind = "slack", variable = "https://hooks.slack.com/services/T0/B0/SECRETSECRET" }\n',
+        "limits.toml:2: alerts.channels.x.variable: 'https://hooks.slack.' is not the name of an environment variable",
+    ),
+    "nowhere to go": (
+        '[alerts.channels]\nx = { kind = "email" }\n',
+        "limits.toml:2: alerts.channels.x: an e-mail channel needs addresses; add to =",
+    ),
+    "two addresses in one": (
+        '[alerts.channels]\nx = { kind = "email", to = ["a@b.example, c@d.example"] }\n',
+        "limits.toml:2: alerts.channels.x.to.0: 'a@b.example, c@d.example' is not an e-mail address",
+    ),
+    "a stand-in that there is not": (
+        '[alerts.channels]\nx = { kind = "slack", variable = "X", instead = "finance_slac" }\n',
+        "limits.toml:2: alerts.channels.x.instead: there is no channel 'finance_slac'; did you mean finance_slack?",
+    ),
+    "a step to nobody": (
+        '[alerts.escalations]\nfinance = [{ after_minutes = 5, channels = ["nobody"] }]\n',
+        "limits.toml:2: alerts.escalations.finance.0.channels.0: there is no channel 'nobody'; there are",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_wrong_is_said_with_its_place_and_the_mend(
+    name: str, write: WriteFile, complaints: Complaints
+) -> None:
+    text, said = BAD[name]
+    [complaint] = complaints(write(text))
+    assert complaint.startswith(said)
+    assert "SECRETSECRET" not in complaint
+
+
+def test_a_slip_in_one_rule_leaves_the_others(write: WriteFile) -> None:
+    path = write(
+        f"[alerts.rules.mine]\n{RULE.replace('finance_slack', 'nobody')}[alerts.rules.high_error_rate]\nabove = 0.5\n"
+    )
+    loaded = salvage_policy(path, env={})
+    assert len(loaded.problems) == 1
+    assert loaded.policy.alerts.rules["mine"].channels == ()
+    assert loaded.policy.alerts.rules["high_error_rate"].above == 0.5
+
+
+def test_a_rule_of_ones_own_is_a_few_lines(write: WriteFile) -> None:
+    path: Path = write(
+        """
+        [alerts.channels]
+        ops = { kind = "webhook", variable = "OPS_URL" }
+        [alerts.rules.refunds]
+        title = "Refunds fail"
+        on = ["errors"]
+        operations = ["refund_*"]
+        count = 5
+        window_s = 600
+        urgency = "warning"
+        channels = ["ops"]
+        """
+    )
+    assert check_policy(path, env={}).problems == ()
