@@ -23,25 +23,16 @@ SENTRY_DEBUG: Final = "SENTRY_DEBUG"
 SENTRY_ORG: Final = "SENTRY_ORG"
 """Slug of the organisation, for what is asked of Sentry's API."""
 SENTRY_PROJECT_BACKEND: Final = "SENTRY_PROJECT_BACKEND"
-"""Slug of the project, for what is asked of Sentry's API. Not set: all that the token may read."""
+"""Slug of the project, for what is asked of Sentry's API. Not set: reports are of all that the token may read."""
+SENTRY_PROJECT_MOBILE: Final = "SENTRY_PROJECT_MOBILE"
+"""Slug of the mobile app's project, for alerts in Sentry."""
 SENTRY_AUTH_TOKEN: Final = "SENTRY_AUTH_TOKEN"  # noqa: S105 - a name, not a token
-"""Token for Sentry's API; reports need the scope `org:read`."""
+"""Token for Sentry's API; reports need the scope `org:read`, alerts `alerts:write` and `project:read` as well, releases
+`project:releases`."""
 SENTRY_URL: Final = "SENTRY_URL"
 """Where Sentry is, for its API. Not set: `https://sentry.io`; `https://de.sentry.io`, or your own."""
 ENVIRONMENT: Final = "ENVIRONMENT"
 """Name of the environment, where `SENTRY_ENVIRONMENT` is not set."""
-
-SENTRY_URL: Final = "SENTRY_URL"
-"""Sentry's web address, as in `https://us.sentry.io` or that of a server of your own. Not set: the DSN's region, else
-`https://sentry.io`."""
-SENTRY_ORG: Final = "SENTRY_ORG"
-"""The organization's slug, for alerts and releases in Sentry."""
-SENTRY_PROJECT_BACKEND: Final = "SENTRY_PROJECT_BACKEND"
-"""The service's project."""
-SENTRY_PROJECT_MOBILE: Final = "SENTRY_PROJECT_MOBILE"
-"""The mobile app's project."""
-SENTRY_AUTH_TOKEN: Final = "SENTRY_AUTH_TOKEN"  # noqa: S105 - the name of a variable
-"""Token for Sentry's API, with `alerts:write`, `org:read` and `project:releases`."""
 
 # --- alerts: where messages go -----------------------------------------------------------------------
 SLACK_FINANCE_WEBHOOK: Final = "SLACK_FINANCE_WEBHOOK"

@@ -208,12 +208,12 @@ def test_a_person_is_exported_and_erased(
 
 def test_the_stores_tables_go_up_and_down(command: Command) -> None:
     assert "no tables, 0" in command("store", "status").out
-    assert command("store", "migrate").out.endswith(": 0002_telemetry\n")
+    assert command("store", "migrate").out.endswith(": 0003_alerts\n")
     assert "mita_audit_entries                  0 rows" in command("store", "status").out
     assert command("store", "migrate", "--to", "0001_audit", "--yes").out.endswith(": 0001_audit\n")
     assert command("store", "migrate", "--to", "base", "--yes").out.endswith(": no tables\n")
     assert (
-        "there are 0001_audit, 0002_telemetry, head and base" in command("store", "migrate", "--to", "x").err
+        "there are 0001_audit, 0002_telemetry, 0003_alerts, head and base" in command("store", "migrate", "--to", "x").err
     )
 
 
