@@ -72,14 +72,16 @@ class Bank:
 
     def happens(self, *signals: Signal) -> None:
         """Count the signals, and look."""
-        self.book.add(
-            Point(match.rule, match.subject, one.at_ns, sample=redacted_sample(one, self.redactor))
-            for one in signals
-            for match in self.matcher.match(one)
-        )
+        self.book.add(point for one in signals for point in self.points(one))
         if signals:
             self.now_s = max(self.now_s, *((one.at_ns - START) / SECOND for one in signals))
         self.look()
+
+    def points(self, signal: Signal) -> list[Point]:
+        """What the rules count of a signal."""
+        sample = redacted_sample(signal, self.redactor)
+        matches = self.matcher.match(signal)
+        return [Point(one.rule, one.subject, signal.at_ns, sample=sample) for one in matches]
 
     def spans(
         self, rule: str, hits: int, total: int, *, subject: str = "", at_s: float | None = None

@@ -213,7 +213,8 @@ def test_the_stores_tables_go_up_and_down(command: Command) -> None:
     assert command("store", "migrate", "--to", "0001_audit", "--yes").out.endswith(": 0001_audit\n")
     assert command("store", "migrate", "--to", "base", "--yes").out.endswith(": no tables\n")
     assert (
-        "there are 0001_audit, 0002_telemetry, 0003_alerts, head and base" in command("store", "migrate", "--to", "x").err
+        "there are 0001_audit, 0002_telemetry, 0003_alerts, head and base"
+        in command("store", "migrate", "--to", "x").err
     )
 
 

@@ -26,6 +26,9 @@ COMMANDS: Final = {
     ),
     "subject": Command("mita_otel.cli.subject", "What is kept about a person, and their erasure."),
     "store": Command("mita_otel.cli.store", "The store's tables, and who may do what to them."),
+    "alerts": Command(
+        "mita_otel.cli.alerts", "What is open, who takes it, silences; and the rules in Sentry."
+    ),
     "doctor": Command("mita_otel.cli.doctor", "Check that the live configuration does what it promises."),
 }
 """The commands by name, in the order in which `--help` lists them."""

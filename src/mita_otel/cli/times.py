@@ -39,3 +39,19 @@ def time_ns(text: str | None, option: str, *, now: datetime | None = None) -> in
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return int(moment.timestamp() * 1_000_000) * 1000
+
+
+def seconds(text: str, option: str) -> float:
+    """Return a length of time in seconds.
+
+    Args:
+        text: `90m`, `2h`, `7d`.
+        option: Its name, for the message.
+
+    Raises:
+        ConfigurationError: It is no length of time.
+    """
+    length = _AGO.match(text.strip())
+    if length is None or not int(length.group(1)):
+        raise ConfigurationError(f"{option} {text}: not a length of time; write it as in 90m, 2h or 7d")
+    return timedelta(**{_UNITS[length.group(2)]: int(length.group(1))}).total_seconds()

@@ -1,0 +1,263 @@
+"""`mita-otel alerts`: what is open, who takes it, silences; and the rules in Sentry."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mita_otel.alerts.book import BookUnavailableError
+from mita_otel.alerts.silence import Silence
+from mita_otel.cli.opened import who
+from mita_otel.cli.times import seconds
+from mita_otel.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from mita_otel.alerts.alert import Alert, Scope
+    from mita_otel.alerts.store_book import StoreBook
+    from mita_otel.policy import Policy
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+Service = Annotated[
+    str | None,
+    typer.Option(
+        "--service", "-s", help="Of this service. Not given: OTEL_SERVICE_NAME, else the only one there is."
+    ),
+]
+Environment = Annotated[
+    str | None, typer.Option("--environment", "-e", help="Of this environment, not of the one that this is.")
+]
+By = Annotated[str | None, typer.Option("--by", help="Who says so. Not given: who runs the command.")]
+
+_SECOND = 1_000_000_000
+
+
+@app.command()
+def status(
+    everything: Annotated[bool, typer.Option("--all", help="Those that are over as well.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    service: Service = None,
+    environment: Environment = None,
+) -> None:
+    """Show the alerts that are open. Exit status: 0 if there is none, 1 if there are."""
+    book, policy = _opened(service, environment)
+    with _closing(book):
+        alerts = [one for one in book.read_alerts() if one.open or everything]
+        waiting = book.waiting()
+    if as_json:
+        typer.echo(json.dumps([_plain(one) for one in alerts], indent=2))
+    else:
+        for one in alerts:
+            typer.echo(_line(one, policy))
+        if waiting:
+            typer.echo(f"{waiting} message{'s' if waiting > 1 else ''} on the way")
+        if not alerts:
+            typer.echo(f"no alert of {book.scope.key} is open")
+    if any(one.open for one in alerts):
+        raise typer.Exit(1)
+
+
+@app.command()
+def ack(
+    alert: Annotated[str, typer.Argument(help="The alert's id, as in its messages.")],
+    by: By = None,
+    service: Service = None,
+    environment: Environment = None,
+) -> None:
+    """Acknowledge an alert: it is not escalated any further."""
+    book, _ = _opened(service, environment)
+    with _closing(book):
+        taken = book.acknowledge(alert.strip(), by or who(), time.time_ns())
+    if taken is None:
+        raise ConfigurationError(
+            f"no alert {alert} of {book.scope.key} is open; see: mita-otel alerts status"
+        )
+    typer.echo(f"{taken.id} {taken.rule}: acknowledged by {taken.acknowledged_by}")
+
+
+@app.command()
+def silence(
+    rule: Annotated[str, typer.Argument(help="The rule's name; * stands for anything.")],
+    length: Annotated[str, typer.Option("--for", metavar="TIME", help="How long, as in 90m, 2h or 1d.")],
+    about: Annotated[
+        str, typer.Option("--about", help="Only alerts about this; * stands for anything.")
+    ] = "*",
+    why: Annotated[str, typer.Option("--why", help="Why.")] = "",
+    by: By = None,
+    service: Service = None,
+    environment: Environment = None,
+) -> None:
+    """Tell nobody of some alerts for a while. They are watched all the same."""
+    book, policy = _opened(service, environment)
+    if "*" not in rule and rule not in policy.alerts.rules:
+        raise ConfigurationError(f"there is no rule {rule}; there are {', '.join(policy.alerts.rules)}")
+    now_ns = time.time_ns()
+    made = Silence(
+        id=uuid.uuid4().hex[:12],
+        rule=rule,
+        subject=about,
+        from_ns=now_ns,
+        until_ns=now_ns + int(seconds(length, "--for") * _SECOND),
+        by=by or who(),
+        why=why,
+    )
+    with _closing(book):
+        book.silence(made)
+    typer.echo(f"{made.id} {made.rule}: silent until {_time(made.until_ns)}")
+
+
+@app.command()
+def silences(service: Service = None, environment: Environment = None) -> None:
+    """Show the silences that hold."""
+    book, _ = _opened(service, environment)
+    with _closing(book):
+        found = [one for one in book.read_silences() if one.until_ns > time.time_ns()]
+    for one in found:
+        about = "" if one.subject == "*" else f" about {one.subject}"
+        why = f": {one.why}" if one.why else ""
+        typer.echo(f"{one.id} {one.rule}{about}: silent until {_time(one.until_ns)}, by {one.by}{why}")
+    if not found:
+        typer.echo(f"nothing of {book.scope.key} is silenced")
+
+
+@app.command()
+def unsilence(
+    silence: Annotated[str, typer.Argument(help="The silence's id.")],
+    service: Service = None,
+    environment: Environment = None,
+) -> None:
+    """End a silence."""
+    book, _ = _opened(service, environment)
+    with _closing(book):
+        ended = book.end_silence(silence.strip(), time.time_ns())
+    if not ended:
+        raise ConfigurationError(f"there is no silence {silence}; see: mita-otel alerts silences")
+    typer.echo(f"{silence}: ended")
+
+
+@app.command()
+def run(
+    once: Annotated[bool, typer.Option("--once", help="Look once, and end: for cron.")] = False,
+    service: Service = None,
+    environment: Environment = None,
+) -> None:
+    """Look at the rules and deliver, for workers that only count (alerts.start = "record"), until it is ended."""
+    from mita_otel.alerts.evaluation import Evaluation
+    from mita_otel.alerts.running import AlertRunner
+    from mita_otel.alerts.starting import make_courier
+    from mita_otel.alerts.ways import Ways
+    from mita_otel.processors.losses import Losses
+    from mita_otel.redaction import Redactor
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    book, policy = _opened(service, environment)
+    ways = Ways(policy.alerts, os.environ)
+    redactor = Redactor(policy)
+    objective = policy.thresholds.objective
+    evaluation = Evaluation(policy.alerts, objective, book.scope, redactor, ways.ready)
+    courier = make_courier(policy, book, ways, redactor, Losses(cool_down_s=60))
+    runner = AlertRunner(book, evaluation, courier)
+    with _closing(book), closing(courier):
+        if once:
+            queued = runner.once()
+            typer.echo(
+                "another process leads"
+                if queued is None
+                else f"{queued} {'message' if queued == 1 else 'messages'}"
+            )
+            return
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        typer.echo(
+            f"alerts of {book.scope.key}: {len(evaluation.rules)} rules, {', '.join(ways.usable) or 'no channel'}"
+        )
+        runner.run(stop, policy.alerts.evaluate_s)
+
+
+@contextmanager
+def _closing(book: StoreBook) -> Iterator[None]:
+    try:
+        yield
+    except BookUnavailableError as error:
+        raise ConfigurationError(str(error)) from error
+    finally:
+        book.close()
+
+
+def _opened(service: str | None, environment: str | None) -> tuple[StoreBook, Policy]:
+    """Open the store's book of a service.
+
+    Raises:
+        ConfigurationError: It cannot be said which service is meant, or the store cannot be used.
+    """
+    from mita_otel.alerts.store_book import open_store_book
+    from mita_otel.policy import environment_name, load_policy
+
+    policy = load_policy(environment=environment)
+    return open_store_book(policy, _scope(policy, service, environment_name(environment)), os.environ), policy
+
+
+def _scope(policy: Policy, service: str | None, environment: str) -> Scope:
+    from mita_otel.alerts.alert import Scope
+    from mita_otel.alerts.starting import scope_of
+    from mita_otel.alerts.store_book import scopes_of
+    from mita_otel.service_resource import describe_service
+    from mita_otel.store import open_database
+    from mita_otel.store.migrate import require
+
+    if service:
+        return Scope(service, environment)
+    described = scope_of(describe_service(environment, None, os.environ), environment)
+    if not described.service.startswith("unknown_service"):
+        return described
+    database = open_database(policy.store, os.environ)
+    try:
+        require(database, migrate=policy.store.migrate)
+        known = [key for key in scopes_of(database) if key.endswith(f"/{environment}")]
+    finally:
+        database.close()
+    if len(known) > 1:
+        names = ", ".join(sorted(key.removesuffix(f"/{environment}") for key in known))
+        raise ConfigurationError(f"there are alerts of several services; name one with --service: {names}")
+    return Scope(known[0].removesuffix(f"/{environment}"), environment) if known else described
+
+
+def _line(alert: Alert, policy: Policy) -> str:
+    rule = policy.alerts.rules.get(alert.rule)
+    title = rule.title if rule is not None else alert.rule
+    about = f" ({alert.subject})" if alert.subject else ""
+    state = "over" if not alert.open else "open"
+    if alert.open and alert.acknowledged_ns:
+        state = f"acknowledged by {alert.acknowledged_by}"
+    return f"{alert.id} {state} since {_time(alert.opened_ns)}: {title}{about}: {alert.reason}"
+
+
+def _plain(alert: Alert) -> dict[str, Any]:
+    return {
+        "id": alert.id,
+        "rule": alert.rule,
+        "subject": alert.subject,
+        "open": alert.open,
+        "opened": _time(alert.opened_ns),
+        "last_seen": _time(alert.seen_ns),
+        "reason": alert.reason,
+        "acknowledged_by": alert.acknowledged_by or None,
+        "escalation_steps": alert.steps,
+        "told": list(alert.told),
+    }
+
+
+def _time(ns: int) -> str:
+    return datetime.fromtimestamp(ns / _SECOND, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
