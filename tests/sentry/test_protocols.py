@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.sdk.trace import Event
+from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import Link, SpanContext, StatusCode, TraceFlags
 
+from e2e.receiver import Receiver
 from mita_otel import semconv
 from mita_otel.policy import default_policy
-from mita_otel.sentry.otlp import otlp_encoder, otlp_request
+from mita_otel.sentry.client import SentryLink
+from mita_otel.sentry.otlp import otlp_encoder, otlp_request, otlp_spans
+from mita_otel.sentry.protocols import make_protocol
 from mita_otel.sentry.segment import Segment
 from mita_otel.sentry.sender_identity import Identity
 from mita_otel.sentry.span_items import MAX_SPANS, span_items
@@ -21,6 +24,7 @@ from mita_otel.sentry.tree import Tree
 from mita_otel.sentry.typed import typed, typed_attributes
 
 from .spans import BREACH, START_NS, make, query, server
+from .wire import WireLink
 
 TAGS = default_policy().sentry.tags
 IDENTITY = Identity(
@@ -152,7 +156,7 @@ def test_over_otlp_many_traces_are_one_request_and_nothing_is_lost() -> None:
         )
         for n in range(1, 21)
     ]
-    body = otlp_request(otlp_encoder(), [segment(tree) for tree in trees])
+    body = otlp_request(otlp_encoder(), [span for tree in trees for span in otlp_spans(segment(tree))])
     message = ExportTraceServiceRequest.FromString(body)
     sent = [span for one in message.resource_spans for scope in one.scope_spans for span in scope.spans]
     assert len(sent) == 40
@@ -162,3 +166,31 @@ def test_over_otlp_many_traces_are_one_request_and_nothing_is_lost() -> None:
     assert said["sentry.op"].string_value == "http.server"
     assert said["performance_issue"].string_value == "true"
     assert said["component"].string_value == "payments"
+
+
+class Odd:
+    """A span that nothing can be made of."""
+
+    context = None
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+
+@pytest.mark.parametrize("protocol", ["transactions", "spans", "otlp"])
+def test_a_tree_that_cannot_be_encoded_is_counted_and_disturbs_no_other(protocol: str) -> None:
+    receiver = Receiver()
+    link = WireLink(receiver)
+    policy = link.policy.model_copy(update={"protocol": protocol})
+    odd = Tree(server(1, trace_id=2), [cast("ReadableSpan", Odd())])
+    sender = make_protocol(policy, cast("SentryLink", link), link.losses)
+    sender.send([Tree(server(1, trace_id=1)), odd, Tree(server(1, trace_id=3))])
+    link.transport.flush(10)
+    receiver.close()
+    arrived = {
+        "transactions": lambda: receiver.transactions,
+        "spans": lambda: receiver.streamed_spans,
+        "otlp": lambda: receiver.otlp_spans,
+    }[protocol]()
+    assert len(arrived) == 2
+    assert link.losses.counts() == {("sentry", "not_encodable"): 2}

@@ -47,6 +47,9 @@ class SentryPolicy(Section):
     """How spans travel: as `transactions`, as streamed `spans`, or over `otlp`. See the table in the documentation."""
     max_spans: PositiveInt
     """Child spans of one transaction. The other protocols have no such bound."""
+    max_event_kilobytes: Annotated[int, Field(ge=100)]
+    """Size of one transaction or error, as JSON; Sentry refuses more than 1 MiB. A transaction leaves spans out, an
+    error local variables first."""
     max_waiting_spans: PositiveInt
     """Finished children that may wait for their roots, all traces together."""
     max_waiting_megabytes: Annotated[float, Field(gt=0)]

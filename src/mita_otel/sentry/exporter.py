@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import time
@@ -25,10 +24,7 @@ from mita_otel.sentry.issues import Issues
 from mita_otel.sentry.protocols import make_protocol
 from mita_otel.sentry.request_scope import enter_root, leave_root
 from mita_otel.sentry.sessions import Sessions
-from mita_otel.sentry.transport import STAGE
 from mita_otel.sentry.tree import Tree, is_local_root
-
-_logger = logging.getLogger("mita_otel")
 
 
 class SentrySpanExporter(SpanExporter):
@@ -167,8 +163,4 @@ class SentrySpanExporter(SpanExporter):
             for tree in trees:
                 for span in (tree.root, *tree.children):
                     self.issues.capture_recorded(span)
-        try:
-            self._sender.send(trees)
-        except Exception:
-            self._losses.add(STAGE, "not_encodable", sum(1 + len(tree.children) for tree in trees))
-            _logger.debug("spans could not be sent", exc_info=True)
+        self._sender.send(trees)

@@ -57,6 +57,8 @@ class HostClients:
     ) -> None:
         self.client: BaseClient | None = None
         """The newest."""
+        self.transaction_door: Door | None = None
+        """What the service wants to do with transactions before they are sent, if anything."""
         self._known: WeakSet[BaseClient] = WeakSet()
         self._policy = policy
         self._redactor = redactor
@@ -72,6 +74,8 @@ class HostClients:
             return
         self.client = client
         self._known.add(client)
+        own = client.options.get("before_send_transaction")
+        self.transaction_door = redacting(self._redactor, own) if own is not None else None
         redact_client(client, self._redactor, self._door)
         traced = bool(client.options.get("traces_sample_rate") or client.options.get("traces_sampler"))
         client.options["traces_sample_rate"] = client.options["traces_sampler"] = None

@@ -6,15 +6,19 @@ The encoder is OpenTelemetry's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan
 
 from mita_otel.encoding import json_bytes
 from mita_otel.errors import ConfigurationError
 from mita_otel.processors.rewrite import RewrittenSpan
+from mita_otel.processors.span_size import estimated_bytes
 from mita_otel.sentry.segment import Segment
+
+_MAX_BYTES: Final = 8_000_000
+"""Estimated size of one request: Sentry takes 12 MiB (Relay, `max_container_size`)."""
 
 Encode = Callable[[Sequence[ReadableSpan]], Any]
 
@@ -35,13 +39,30 @@ def otlp_encoder() -> Encode:
     return encode_spans
 
 
-def otlp_request(encode: Encode, segments: Sequence[Segment]) -> bytes:
-    """Return an export request with the spans of all segments, as protobuf."""
-    spans = [
+def otlp_spans(segment: Segment) -> list[ReadableSpan]:
+    """Return a segment's spans as Sentry wants them over OTLP."""
+    return [
         RewrittenSpan(span, name=said.description, attributes=_flat(segment.attributes(span, said)))
-        for segment in segments
         for span, said in zip(segment.spans, segment.described, strict=True)
     ]
+
+
+def parts_of(spans: Sequence[ReadableSpan]) -> Iterator[list[ReadableSpan]]:
+    """Yield the spans in parts that Sentry takes in one request."""
+    part: list[ReadableSpan] = []
+    size = 0
+    for span in spans:
+        size += estimated_bytes(span)
+        if part and size > _MAX_BYTES:
+            yield part
+            part, size = [], estimated_bytes(span)
+        part.append(span)
+    if part:
+        yield part
+
+
+def otlp_request(encode: Encode, spans: Sequence[ReadableSpan]) -> bytes:
+    """Return an export request with the spans, as protobuf."""
     return bytes(encode(spans).SerializeToString())
 
 

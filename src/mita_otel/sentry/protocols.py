@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Sequence
-from typing import Protocol
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, Protocol
 
+from opentelemetry.sdk.trace import ReadableSpan
 from sentry_sdk.envelope import Envelope
 
 from mita_otel.encoding import json_bytes
@@ -13,19 +15,24 @@ from mita_otel.errors import ConfigurationError
 from mita_otel.policy.sentry import SentryPolicy
 from mita_otel.processors.losses import Losses
 from mita_otel.sentry.client import SentryLink
-from mita_otel.sentry.otlp import otlp_encoder, otlp_request
+from mita_otel.sentry.otlp import otlp_encoder, otlp_request, otlp_spans, parts_of
 from mita_otel.sentry.segment import Segment
 from mita_otel.sentry.span_items import span_items
 from mita_otel.sentry.transaction import sample_rate_of, transaction_event
 from mita_otel.sentry.transport import STAGE, CountingTransport, SpansItem
-from mita_otel.sentry.tree import Tree, key_of, trim
+from mita_otel.sentry.tree import Tree, key_of, matters, trim
+
+_logger = logging.getLogger("mita_otel")
+
+_SHRINK: Final = 0.9
+"""By how much a transaction is made smaller at least, if it is too large."""
 
 
 class TreeSender(Protocol):
     """A way to send trees."""
 
     def send(self, trees: Sequence[Tree]) -> None:
-        """Queue the trees."""
+        """Queue the trees. One that cannot be encoded is counted, and disturbs no other."""
 
 
 def make_protocol(policy: SentryPolicy, link: SentryLink, losses: Losses) -> TreeSender:
@@ -35,9 +42,9 @@ def make_protocol(policy: SentryPolicy, link: SentryLink, losses: Losses) -> Tre
         ConfigurationError: A package that it needs is not installed.
     """
     if policy.protocol == "spans":
-        return Spans(policy, link)
+        return Spans(policy, link, losses)
     if policy.protocol == "otlp":
-        return Otlp(policy, link)
+        return Otlp(policy, link, losses)
     return Transactions(policy, link, losses)
 
 
@@ -52,69 +59,96 @@ class Transactions:
     def send(self, trees: Sequence[Tree]) -> None:
         """Queue a transaction for each tree."""
         for tree in trees:
-            self._send(trim(tree, self._policy.max_spans))
+            with counted(self._losses, 1 + len(tree.children)):
+                self._send(tree)
 
     def _send(self, tree: Tree) -> None:
         trace_id, _ = key_of(tree.root)
-        breadcrumbs = self._link.door.redacted_breadcrumbs(trace_id)
-        event = transaction_event(tree, self._link.identity, self._policy.tags, breadcrumbs)
-        spans = 1 + len(tree.children)
-        door = self._link.client.options.get("before_send_transaction") if self._link.joined else None
+        tree, event, payload = self._fitted(tree, self._link.door.redacted_breadcrumbs(trace_id))
+        door = self._link.hosts.transaction_door if self._link.hosts is not None else None
         if door is not None:
             event = door(event, {})
             if event is None:
-                self._losses.add(STAGE, "before_send", spans)
+                self._losses.add(STAGE, "before_send", 1 + len(tree.children) + tree.left_out)
                 return
+            payload = json_bytes(event)
         self._losses.add(STAGE, "too_many_spans", tree.left_out)
         header = {
             "event_id": event["event_id"],
             "trace": self._link.contexts.of(trace_id, sampled=True, rate=sample_rate_of(tree.root)),
         }
-        item = SpansItem(json_bytes(event), type="transaction", spans=spans, important=tree.matters)
+        item = SpansItem(payload, type="transaction", spans=1 + len(tree.children), important=tree.matters)
         self._link.send(Envelope(header, [item]))
+
+    def _fitted(self, whole: Tree, breadcrumbs: list[Any]) -> tuple[Tree, dict[str, Any], bytes]:
+        """Return as much of the tree as fits into one transaction, by number and by size, and that transaction."""
+        limit = self._policy.max_event_kilobytes * 1000
+        most = self._policy.max_spans
+        while True:
+            tree = trim(whole, most)
+            event = transaction_event(tree, self._link.identity, self._policy.tags, breadcrumbs)
+            payload = json_bytes(event)
+            if len(payload) <= limit or not tree.children:
+                return tree, event, payload
+            most = int(len(tree.children) * min(_SHRINK, limit / len(payload)))
 
 
 class Spans:
-    """An envelope with span items for each trace: nothing is left out, however large a trace is."""
+    """An envelope for each item of a trace's spans: nothing is left out, however large a trace is."""
 
-    def __init__(self, policy: SentryPolicy, link: SentryLink) -> None:
+    def __init__(self, policy: SentryPolicy, link: SentryLink, losses: Losses) -> None:
         self._policy = policy
         self._link = link
+        self._losses = losses
 
     def send(self, trees: Sequence[Tree]) -> None:
-        """Queue an envelope for each trace, and more for a trace with more than 1,000 spans."""
-        by_trace: OrderedDict[int, list[Tree]] = OrderedDict()
+        """Queue an envelope for each tree, and more for one with more than 1,000 spans."""
         for tree in trees:
-            by_trace.setdefault(key_of(tree.root)[0], []).append(tree)
-        for trace_id, siblings in by_trace.items():
-            rate = sample_rate_of(siblings[0].root)
-            header = {"trace": self._link.contexts.of(trace_id, sampled=True, rate=rate)}
-            for tree in siblings:
+            with counted(self._losses, 1 + len(tree.children)):
+                trace_id, _ = key_of(tree.root)
+                trace = self._link.contexts.of(trace_id, sampled=True, rate=sample_rate_of(tree.root))
                 for item in span_items(Segment(tree, self._link.identity, self._policy.tags)):
-                    self._link.send(Envelope(header, [item]))
+                    self._link.send(Envelope({"trace": trace}, [item]))
 
 
 class Otlp:
-    """A request with all the spans of a batch: the cheapest. Tags and contexts are attributes of each local root."""
+    """Requests with the spans of many trees: the cheapest. Tags and contexts are attributes of each local root."""
 
-    def __init__(self, policy: SentryPolicy, link: SentryLink) -> None:
+    def __init__(self, policy: SentryPolicy, link: SentryLink, losses: Losses) -> None:
         if not isinstance(link.client.transport, CountingTransport):
             raise ConfigurationError(
-                'sentry.protocol = "otlp" needs a Sentry client of our own, and the host has started one; '
-                "leave out its sentry_sdk.init(), or set sentry.protocol to transactions"
+                'sentry.protocol = "otlp" needs a transport of our own, and the Sentry client of the service brings '
+                "another; leave that out, or set sentry.protocol to transactions"
             )
         self._encode = otlp_encoder()
         self._policy = policy
         self._link = link
+        self._losses = losses
 
     def send(self, trees: Sequence[Tree]) -> None:
-        """Queue one request."""
+        """Queue a request, or more if there is much."""
         transport = self._link.client.transport
-        if not trees or not isinstance(transport, CountingTransport):
+        if not isinstance(transport, CountingTransport):
+            self._losses.add(STAGE, "shut_down", sum(1 + len(tree.children) for tree in trees))
             return
-        segments = [Segment(tree, self._link.identity, self._policy.tags) for tree in trees]
-        transport.capture_otlp(
-            otlp_request(self._encode, segments),
-            spans=sum(len(segment.spans) for segment in segments),
-            important=any(tree.matters for tree in trees),
-        )
+        spans: list[ReadableSpan] = []
+        for tree in trees:
+            with counted(self._losses, 1 + len(tree.children)):
+                spans.extend(otlp_spans(Segment(tree, self._link.identity, self._policy.tags)))
+        for part in parts_of(spans):
+            with counted(self._losses, len(part)):
+                transport.capture_otlp(
+                    otlp_request(self._encode, part),
+                    spans=len(part),
+                    important=any(matters(span) for span in part),
+                )
+
+
+@contextmanager
+def counted(losses: Losses, spans: int) -> Iterator[None]:
+    """Count the spans as lost if something in them cannot be encoded."""
+    try:
+        yield
+    except Exception:
+        losses.add(STAGE, "not_encodable", spans)
+        _logger.debug("spans could not be sent", exc_info=True)

@@ -23,6 +23,8 @@ from mita_otel.sentry.typed import typed_attributes
 
 MAX_SPANS: Final = 1000
 """Spans of one item."""
+_MAX_BYTES: Final = 8_000_000
+"""Bytes of one item: Sentry takes 12 MiB (Relay, `max_container_size`)."""
 CONTENT_TYPE: Final = "application/vnd.sentry.items.span.v2+json"
 
 
@@ -30,18 +32,28 @@ def span_items(segment: Segment) -> Iterator[SpansItem]:
     """Yield the items of a segment, breached and failed spans in the first ones."""
     pairs = list(zip(segment.spans, segment.described, strict=True))
     root, rest = pairs[0], sorted(pairs[1:], key=lambda pair: not matters(pair[0]))
-    ordered = [root, *rest]
-    for first in range(0, len(ordered), MAX_SPANS):
-        part = ordered[first : first + MAX_SPANS]
-        items = [_span(segment, span, said, is_segment=span is root[0]) for span, said in part]
-        yield SpansItem(
-            json_bytes({"version": 2, "items": items}),
-            type="span",
-            spans=len(items),
-            important=any(matters(span) for span, _ in part),
-            headers={"item_count": len(items)},
-            content_type=CONTENT_TYPE,
-        )
+    part: list[bytes] = []
+    size, important = 0, False
+    for span, said in (root, *rest):
+        encoded = json_bytes(_span(segment, span, said, is_segment=span is root[0]))
+        if part and (len(part) == MAX_SPANS or size + len(encoded) > _MAX_BYTES):
+            yield _item(part, important=important)
+            part, size, important = [], 0, False
+        part.append(encoded)
+        size += len(encoded)
+        important = important or matters(span)
+    yield _item(part, important=important)
+
+
+def _item(spans: list[bytes], *, important: bool) -> SpansItem:
+    return SpansItem(
+        b'{"version":2,"items":[' + b",".join(spans) + b"]}",
+        type="span",
+        spans=len(spans),
+        important=important,
+        headers={"item_count": len(spans)},
+        content_type=CONTENT_TYPE,
+    )
 
 
 def _span(segment: Segment, span: ReadableSpan, said: SpanDescription, *, is_segment: bool) -> dict[str, Any]:

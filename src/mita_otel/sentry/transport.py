@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import http.client
+import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,7 @@ from mita_otel.policy.sentry import SentryPolicy
 from mita_otel.processors.losses import Losses
 from mita_otel.sentry import event_door
 from mita_otel.sentry.connections import Connections, tls_context
+from mita_otel.sentry.event_size import fitted
 from mita_otel.sentry.senders import Job, Senders
 
 STAGE: Final = "sentry"
@@ -95,11 +97,19 @@ class CountingTransport(HttpTransport):
         self.senders.put(
             Job(
                 send,
-                size=sum(len(item.get_bytes()) for item in spans),
+                size=sum(self._encoded(item) for item in envelope.items),
                 important=len(spans) < len(envelope.items) or any(item.important for item in spans),
                 given_up=give_up,
             )
         )
+
+    def _encoded(self, item: Item) -> int:
+        """Encode what is not yet, here and not when it is sent: what waits has to have a size. Return that."""
+        event = item.payload.json if isinstance(item.payload, PayloadRef) else None
+        if isinstance(event, dict):
+            limit = self._policy.max_event_kilobytes * 1000 if item.type == "event" else sys.maxsize
+            item.payload = PayloadRef(bytes=fitted(event, limit))
+        return len(item.payload.bytes or b"") if isinstance(item.payload, PayloadRef) else len(item.payload)
 
     def capture_otlp(self, payload: bytes, *, spans: int, important: bool) -> None:
         """Queue an OTLP export request; it counts as span items do.

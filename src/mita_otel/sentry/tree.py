@@ -79,8 +79,8 @@ def _path(span: ReadableSpan, by_id: dict[int, ReadableSpan], kept: set[int]) ->
     """Return the ids of the span and of its ancestors that are not kept yet."""
     path: set[int] = set()
     step: ReadableSpan | None = span
-    while step is not None and key_of(step)[1] not in kept | path:
-        path.add(key_of(step)[1])
+    while step is not None and (span_id := key_of(step)[1]) not in kept and span_id not in path:
+        path.add(span_id)
         step = by_id.get(step.parent.span_id) if step.parent else None
     return path
 
