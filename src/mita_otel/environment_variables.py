@@ -20,6 +20,8 @@ SENTRY_TRACES_SAMPLE_RATE: Final = "SENTRY_TRACES_SAMPLE_RATE"
 `sampling.ratio`, and `sampling.mode` to `tail`."""
 SENTRY_DEBUG: Final = "SENTRY_DEBUG"
 """`true`: the Sentry SDK says on stderr what it does."""
+SENTRY_SPOTLIGHT: Final = "SENTRY_SPOTLIGHT"
+"""`true`, or the URL of Spotlight's sidecar: it gets all that Sentry gets. Without a DSN it alone does."""
 SENTRY_ORG: Final = "SENTRY_ORG"
 """Slug of the organisation, for what is asked of Sentry's API."""
 SENTRY_PROJECT_BACKEND: Final = "SENTRY_PROJECT_BACKEND"
@@ -112,3 +114,13 @@ CONFIGURATOR: Final = "OTEL_PYTHON_CONFIGURATOR"
 def names() -> frozenset[str]:
     """Return the name of every variable above."""
     return frozenset(value for key, value in globals().items() if key.isupper() and key != "OVERRIDE_PREFIX")
+
+
+def is_true(value: str | None) -> bool:
+    """Return whether a variable's value switches something on."""
+    return (value or "").strip().lower() in {"1", "true", "t", "yes", "y", "on"}
+
+
+def is_set(value: str | None) -> bool:
+    """Return whether a variable's value is there and switches nothing off."""
+    return (value or "").strip().lower() not in {"", "0", "false", "f", "no", "n", "off"}

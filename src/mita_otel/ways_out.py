@@ -148,7 +148,8 @@ class WaysOut:
         from mita_otel.sentry.request_scope import enter_request
 
         dsn = self._env.get(variables.SENTRY_DSN, "").strip()
-        if not dsn and not host_client_is_active():
+        spotlight = variables.is_set(self._env.get(variables.SENTRY_SPOTLIGHT))
+        if not dsn and not spotlight and not host_client_is_active():
             instead = ", ".join(self._policy.export.without_dsn) or "nothing"
             raise ExporterUnavailableError(
                 f"{variables.SENTRY_DSN} is not set: nothing goes to Sentry, traces go to {instead}. "
@@ -162,7 +163,8 @@ class WaysOut:
                 release=self._release(),
                 redactor=self._redactor,
                 losses=self._losses,
-                debug=self._env.get(variables.SENTRY_DEBUG, "").strip().lower() in {"1", "true", "yes", "on"},
+                debug=variables.is_true(self._env.get(variables.SENTRY_DEBUG)),
+                spotlight=spotlight,
             )
             exporter = SentrySpanExporter(self._policy.sentry, link, self._losses)
         except ConfigurationError as error:

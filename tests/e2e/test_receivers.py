@@ -158,6 +158,20 @@ def test_spotlight_beside_sentry_gets_the_same(
     assert len(items_of_trace(spotlight, "event", trace_ids)) == len(receiver.events) == 1
 
 
+def test_spotlight_alone_needs_no_dsn(
+    spotlight: Spotlight, start_service: StartService, errors_folder: Path
+) -> None:
+    service = start_service(
+        {"SENTRY_SPOTLIGHT": spotlight.stream_url, "OTEL_SERVICE_NAME": "alone"}, errors_folder
+    )
+    service.client.get("/unhandled")
+    service.stop()
+    [transaction] = [one for one in spotlight.items("transaction") if one["tags"]["component"] == "alone"]
+    [event] = items_of_trace(spotlight, "event", {trace_of(transaction)["trace_id"]})
+    assert event["exception"]["values"][0]["type"] == "LedgerError"
+    assert "telemetry lost" not in service.said
+
+
 def test_bugsink_shows_every_error_once_with_stack_tags_and_trace(
     bugsink: Bugsink, start_service: StartService, errors_folder: Path
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry import baggage, trace
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
@@ -117,6 +117,32 @@ def test_the_sampling_context_that_came_is_passed_on_as_it_came() -> None:
     assert out["sentry-trace"] == f"{TRACE}-{SPAN}-1"
     assert out["traceparent"] == f"00-{TRACE}-{SPAN}-01"
     assert members(out["baggage"]) == members(incoming)
+
+
+def test_a_secret_in_the_context_that_came_goes_no_further() -> None:
+    wire = Wire()
+    incoming = f"sentry-trace_id={TRACE},sentry-public_key=theirs,sentry-transaction=GET%20%2Fcards%2F4111111111111111"
+    ids, context = wire.extract(sentry_trace=f"{TRACE}-{SPAN}-1", baggage=incoming)
+    out = wire.inject(inside(context=context))
+    assert members(out["baggage"])["sentry-transaction"] == "GET%20%2Fcards%2F%5Bredacted%3Apan%5D"
+    assert "4111" not in str(wire.contexts.of(ids.trace_id))
+
+
+@settings(deadline=None)
+@given(key=st.text("0123456789abcdef", min_size=32, max_size=32), rand=st.floats(0, 1, exclude_max=True))
+def test_keys_ids_and_rates_are_no_secrets(key: str, rand: float) -> None:
+    contexts = SamplingContexts({}, LiveRoots(10), 10, REDACTOR.text)
+    items = {
+        "public_key": key,
+        "trace_id": key[::-1],
+        "sample_rand": f"{rand:.6f}",
+        "sample_rate": "0.25",
+        "release": "bank@1.2.3+build.4",
+        "org_id": "4505123456789",
+        "replay_id": key,
+    }
+    contexts.freeze(7, items)
+    assert contexts.of(7) == items
 
 
 def test_a_trace_without_a_context_is_frozen_too_for_we_are_not_its_head() -> None:
@@ -241,6 +267,7 @@ def test_what_is_remembered_is_bounded() -> None:
     assert wire.contexts.of(1)["public_key"] == "key"
 
 
+@settings(deadline=None)
 @given(st.integers(1, 2**128 - 1))
 def test_the_random_number_is_that_of_consistent_sampling_turned_round(trace_id: int) -> None:
     number = float(sample_rand(trace_id))
@@ -249,6 +276,7 @@ def test_the_random_number_is_that_of_consistent_sampling_turned_round(trace_id:
     assert abs(number - kept_share) < 2e-6
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=20), st.text(max_size=20), max_size=5), st.text(max_size=60))
 def test_whatever_the_headers_are_nothing_raises(items: dict[str, str], text: str) -> None:
     header = ",".join(f"{name}={value}" for name, value in items.items())

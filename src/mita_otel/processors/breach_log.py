@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -11,6 +10,7 @@ from typing import Final
 from mita_otel.latency.facts import SpanFacts
 from mita_otel.latency.limits import Breach
 from mita_otel.latency.operations import method_of
+from mita_otel.processors.forks import ForkSafeLock
 
 _logger = logging.getLogger("mita_otel.latency")
 
@@ -55,7 +55,7 @@ class BreachLog:
     def __init__(self, cool_down_s: float, clock: Callable[[], float]) -> None:
         self._cool_down_s = cool_down_s
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         # One entry a rule of the policy: the policy bounds it.
         self._said: dict[str, _Said] = {}
 

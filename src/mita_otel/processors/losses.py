@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from collections.abc import Callable
 from opentelemetry import metrics
 
 from mita_otel import semconv
+from mita_otel.processors.forks import ForkSafeLock
 
 _logger = logging.getLogger("mita_otel")
 
@@ -29,7 +29,7 @@ class Losses:
     def __init__(self, *, cool_down_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._cool_down_s = cool_down_s
         self._clock = clock
-        self._lock = threading.RLock()
+        self._lock = ForkSafeLock()
         self._counts: Counter[tuple[str, str]] = Counter()
         self._said_at: dict[tuple[str, str], float] = {}
         self._counter = metrics.get_meter("mita_otel").create_counter(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter, OrderedDict
 from typing import Final, Generic, TypeVar
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
+from mita_otel.processors.forks import ForkSafeLock
 from mita_otel.redaction import Redactor
 
 _MAX_SHARED: Final = 64
@@ -64,7 +64,7 @@ class _Shared(Generic[T]):
 
     def __init__(self) -> None:
         self._entries: OrderedDict[int, tuple[T, T]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
 
     def get(self, original: T) -> T | None:
         entry = self._entries.get(id(original))

@@ -6,9 +6,10 @@ there anyway.
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict, deque
 from typing import Any
+
+from mita_otel.processors.forks import ForkSafeLock
 
 Breadcrumb = dict[str, Any]
 
@@ -24,7 +25,7 @@ class Breadcrumbs:
     def __init__(self, max_traces: int, max_breadcrumbs: int) -> None:
         self._max_traces = max_traces
         self._max_breadcrumbs = max_breadcrumbs
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._traces: OrderedDict[int, deque[Breadcrumb]] = OrderedDict()
 
     def add(self, trace_id: int, breadcrumb: Breadcrumb) -> None:

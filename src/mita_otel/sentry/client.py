@@ -32,6 +32,7 @@ from mita_otel.sentry.logging import TraceLogging
 from mita_otel.sentry.occurrences import Occurrences
 from mita_otel.sentry.sampling_context import SamplingContexts
 from mita_otel.sentry.sender_identity import agree, identity_of
+from mita_otel.sentry.spotlight import QueuedSpotlight
 from mita_otel.sentry.transport import STAGE, CountingTransport, SpansItem
 
 
@@ -78,7 +79,7 @@ class SentryLink:
         if self.client.transport is not None:
             self.client.transport.capture_envelope(envelope)
             return
-        for item in envelope.items:
+        for item in envelope.items if self.client.spotlight is None else ():
             if isinstance(item, SpansItem):
                 self._losses.add(STAGE, "shut_down", item.spans)
 
@@ -87,6 +88,8 @@ class SentryLink:
         deadline = time.monotonic() + timeout_s
         for client in self._clients:
             client.flush(timeout=max(0.0, deadline - time.monotonic()))
+        if isinstance(self.client.spotlight, QueuedSpotlight):
+            self.client.spotlight.flush(max(0.0, deadline - time.monotonic()))
 
     def let_go(self) -> None:
         """Let the next `flush` be the last one: client reports go with it."""
@@ -122,6 +125,7 @@ def start_client(
     redactor: Redactor,
     losses: Losses,
     debug: bool = False,
+    spotlight: bool = False,
 ) -> SentryLink:
     """Start sentry-sdk, or join the client that the host has started. One that it starts later is joined as well.
 
@@ -133,6 +137,7 @@ def start_client(
         redactor: What every event passes.
         losses: Where losses are counted.
         debug: Whether sentry-sdk says what it does.
+        spotlight: Whether it may go without a DSN: to Spotlight alone.
 
     Raises:
         ConfigurationError: The DSN is malformed.
@@ -145,7 +150,8 @@ def start_client(
     door = EventDoor(redactor, breadcrumbs, roots, occurrences, losses)
     joined = host_client_is_active()
     if not joined:
-        options = {"dsn": _checked(dsn), "environment": environment, "release": release, "debug": debug}
+        known = None if dsn is None and spotlight else _checked(dsn)
+        options = {"dsn": known, "environment": environment, "release": release, "debug": debug}
         _start(options, policy, door, redactor, losses)
     client = sentry_sdk.get_client()
     if joined:
@@ -186,8 +192,12 @@ def _start(
             "transport_compression_algo": "gzip",
         },
     }
-    transport = CountingTransport(get_options(**arguments), policy, losses)
+    transport = CountingTransport(get_options(**arguments), policy, losses) if options["dsn"] else None
     sentry_sdk.init(**arguments, transport=transport)
+    client = sentry_sdk.get_client()
+    client.options["traces_sampler"] = None  # which sentry-sdk sets for Spotlight alone
+    if client.spotlight is not None:
+        client.spotlight = QueuedSpotlight(client.spotlight.url, policy.send_timeout_s)
 
 
 def _contexts(

@@ -72,6 +72,7 @@ class SentrySpanExporter(SpanExporter):
                     release=os.environ.get(variables.SENTRY_RELEASE),
                     redactor=redactor,
                     losses=losses,
+                    debug=variables.is_true(os.environ.get(variables.SENTRY_DEBUG)),
                 )
         self.link = link
         self.issues = Issues(link.client, link.door.occurrences, policy.ignored_errors)
@@ -123,7 +124,8 @@ class SentrySpanExporter(SpanExporter):
         enter_root(span)
 
     def ended(self, span: ReadableSpan) -> None:
-        """Take notice of a task's end. On the task's thread."""
+        """Take notice of a request's or task's end. On its own thread."""
+        self.link.door.roots.ended(span)
         leave_root(span)
 
     def tick(self) -> None:

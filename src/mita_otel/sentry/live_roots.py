@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 
+from mita_otel.processors.forks import ForkSafeLock
+from mita_otel.processors.rewrite import RewrittenSpan
 from mita_otel.sentry.tree import is_local_root, key_of
 
 
@@ -22,7 +23,7 @@ class LiveRoots:
 
     def __init__(self, max_traces: int) -> None:
         self._max_traces = max_traces
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._roots: OrderedDict[int, ReadableSpan] = OrderedDict()
 
     def started(self, span: ReadableSpan) -> None:
@@ -38,6 +39,16 @@ class LiveRoots:
             self._roots.move_to_end(trace_id)
             if len(self._roots) > self._max_traces:
                 self._roots.popitem(last=False)
+
+    def ended(self, span: ReadableSpan) -> None:
+        """Keep of a root that has ended what an error after it may want to know. In an outage each has a stack trace."""
+        if not span.events or not is_local_root(span):
+            return
+        trace_id, span_id = key_of(span)
+        with self._lock:
+            present = self._roots.get(trace_id)
+            if present is not None and key_of(present)[1] == span_id:
+                self._roots[trace_id] = RewrittenSpan(span, events=(), links=())
 
     def root_of(self, trace_id: int) -> ReadableSpan | None:
         """Return the trace's local root, under way or just ended, or None."""

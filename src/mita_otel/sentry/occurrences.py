@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 
+from mita_otel.processors.forks import ForkSafeLock
 from mita_otel.sentry.stacktrace import innermost
 
 
@@ -20,7 +20,7 @@ class Occurrences:
         self._max_remembered = max_remembered
         self._seen: OrderedDict[tuple[int, str, str], None] = OrderedDict()
         self._traces: OrderedDict[int, None] = OrderedDict()
-        self._lock = threading.RLock()
+        self._lock = ForkSafeLock()
 
     def add(self, trace_id: int, type_name: str, place: str) -> bool:
         """Remember an occurrence. False if it was remembered before.

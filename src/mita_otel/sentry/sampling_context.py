@@ -6,13 +6,13 @@ on as it came, what begins here is fixed when it is first needed.
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from opentelemetry.trace import SpanKind, format_trace_id
 
+from mita_otel.processors.forks import ForkSafeLock
 from mita_otel.sentry.description import describe
 from mita_otel.sentry.live_roots import LiveRoots
 
@@ -29,7 +29,8 @@ class SamplingContexts:
         base: What is the same for every trace that begins here: public key, environment, release, organisation.
         roots: The requests that are under way, for the transaction's name.
         max_traces: Traces whose context is remembered.
-        redact: Takes the secrets out of a transaction's name; the spans that are under way are raw.
+        redact: Takes the secrets out of what comes from outside, and of a transaction's name: the spans that are
+            under way are raw.
     """
 
     def __init__(self, base: Items, roots: LiveRoots, max_traces: int, redact: Callable[[str], str]) -> None:
@@ -39,7 +40,7 @@ class SamplingContexts:
         self._max_traces = max_traces
         self._frozen: OrderedDict[int, tuple[dict[str, str], bool]] = OrderedDict()
         """Entries by trace, and whether they came from outside."""
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
 
     @property
     def org_id(self) -> str | None:
@@ -52,7 +53,10 @@ class SamplingContexts:
 
     def freeze(self, trace_id: int, items: Items) -> None:
         """Remember the context that came with a trace. One without any entry is frozen as well: we are not its head."""
-        self._remember(trace_id, dict(items), from_outside=True)
+        # What came is not ours to judge, but what leaves is: other services name transactions by raw paths.
+        self._remember(
+            trace_id, {name: self._redact(value) for name, value in items.items()}, from_outside=True
+        )
 
     def of(self, trace_id: int, *, sampled: bool | None = None, rate: float | None = None) -> dict[str, str]:
         """Return the context of a trace, and fix it if the trace began here.

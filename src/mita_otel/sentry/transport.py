@@ -8,7 +8,6 @@ from __future__ import annotations
 import gzip
 import http.client
 import sys
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -21,6 +20,7 @@ from sentry_sdk.transport import HttpTransport
 from sentry_sdk.worker import Worker
 
 from mita_otel.policy.sentry import SentryPolicy
+from mita_otel.processors.forks import ForkSafeLock, after_fork_in_child
 from mita_otel.processors.losses import Losses
 from mita_otel.sentry import event_door
 from mita_otel.sentry.connections import Connections, tls_context
@@ -73,13 +73,18 @@ class CountingTransport(HttpTransport):
     def __init__(self, options: dict[str, Any], policy: SentryPolicy, losses: Losses) -> None:
         self._policy = policy
         self._losses = losses
-        self._counting = threading.Lock()
+        self._counting = ForkSafeLock()
         self.senders = Senders(policy.senders, policy.max_envelopes, policy.max_megabytes * 1e6)
         """The queue in front of the network."""
         self.ending = False
         """Whether the process is about to end: the last moment for a client report."""
         super().__init__(options)
         self._connections = self._direct()
+        after_fork_in_child(self._renew)
+
+    def _renew(self) -> None:
+        """Share no connection with the parent: sentry-sdk's pool knows nothing of forks."""
+        self._pool = self._make_pool()
 
     def capture_envelope(self, envelope: Envelope) -> None:
         """Queue an envelope. While there is no room, those without a breach or an error are given up first."""
