@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -55,6 +56,8 @@ class Receiver:
         self.requests: list[Received] = []
         self.refused = 0
         """Requests that were not answered with 200."""
+        self.refused_lines: list[str] = []
+        """The first lines of requests that are not for a server, as a proxy gets them."""
         self.bad: list[str] = []
         """What could not be parsed, and why."""
         self.closing = threading.Event()
@@ -201,6 +204,11 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *args: Any) -> None:
         """Be quiet."""
 
+    def do_CONNECT(self) -> None:
+        with self.owner.changed:
+            self.owner.refused_lines.append(self.requestline)
+        self._answer(502)
+
     def do_POST(self) -> None:
         owner = self.owner
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -235,7 +243,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _parse(self, body: bytes) -> Received:
         decoded = decode_body(body, self.headers.get("Content-Encoding", ""))
         headers = dict(self.headers.items())
-        if self.path.startswith("/api/1/envelope/"):
+        # A proxy is asked for the whole URL; a DSN may have a path in front of its project.
+        if urlsplit(self.path).path.endswith("/api/1/envelope/"):
             header, items = parse_envelope(decoded)
             return Received(self.path, headers, decoded, items=items, header=header)
         if self.path in _OTLP:

@@ -215,13 +215,15 @@ def _contexts(
 
 
 def _checked(dsn: str | None) -> str:
+    text = (dsn or "").strip()
     try:
-        return str(Dsn(dsn or ""))
+        Dsn(text)
     except (BadDsn, ValueError) as error:
         raise ConfigurationError(
             f"{variables.SENTRY_DSN} is no DSN ({str(error)[:1].lower()}{str(error)[1:]}): nothing goes to Sentry. "
             "Copy it from Sentry's project settings, Client Keys; it reads like https://KEY@HOST/PROJECT"
         ) from error
+    return text  # not the parsed one as text: sentry-sdk misspells a DSN that has a secret key
 
 
 def _integrations(policy: SentryPolicy, breadcrumbs: Breadcrumbs) -> list[Integration]:
