@@ -58,3 +58,23 @@ def test_what_is_no_id_is_redacted_all_the_same(event: dict[str, Any]) -> None:
 @pytest.mark.parametrize("trace", [None, 5, "text", [], {}, {"trace_id": 7}, {"trace_id": None}])
 def test_a_trace_context_of_another_shape_is_no_problem(trace: Any) -> None:
     assert REDACTOR.event({"contexts": {"trace": trace}}) == {"contexts": {"trace": trace}}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {CARD: 1},
+        {"exception": {f"card {CARD}": 1}},
+        {"exception": {"values": [{"4111 1111 1111 1111": 1}]}},
+        {"spans": [{CARD: 1}]},
+        {"contexts": {CARD: {CARD: 1}}},
+        {"measurements": {CARD: {"value": 1}}},
+    ],
+)
+def test_a_key_may_be_a_secret_as_well(event: dict[str, Any]) -> None:
+    assert "4111" not in str(REDACTOR.event(event))
+
+
+def test_keys_that_say_nothing_stay_as_they_are() -> None:
+    event = {"measurements": {"p95": {"value": 1}, "frames_slow": {"value": 2}, "lcp-1.x": {"value": 3}}}
+    assert REDACTOR.event(event) == event

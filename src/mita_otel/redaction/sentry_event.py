@@ -35,6 +35,8 @@ _IDS: Final = frozenset({
 })  # fmt: skip
 _ID: Final = re.compile(r"[0-9a-fA-F]{16}|[0-9a-fA-F-]{32,64}|0x[0-9a-fA-F]{1,16}")
 """Hexadecimal ids and addresses. One in some hundred thousand has digits alone and looks like a card's number."""
+_WORD: Final = re.compile(r"[A-Za-z_.\-]{1,64}")
+"""A key that is no secret itself; one with digits may be."""
 _MAX_DEPTH: Final = 24
 
 Tally = Counter[str]
@@ -71,7 +73,7 @@ class Events:
                 tally["error"] += 1
                 result = ERROR
             if result is not REMOVED:
-                safe[key] = result
+                safe[key if _WORD.fullmatch(key) else self._values.plain(key, tally)] = result
         return safe
 
     def _member(self, key: str, value: Any, owner: Mapping[str, Any], tally: Tally, depth: int) -> Any:
