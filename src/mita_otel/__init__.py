@@ -63,6 +63,7 @@ if TYPE_CHECKING:
         sentry_service,
     )
     from mita_otel.latency.kinds import PerformanceCategory
+    from mita_otel.mobile_gateway import mobile_app, mobile_router
     from mita_otel.performance_summary import get_performance_summary
     from mita_otel.policy import Policy, PolicyError, load_policy
     from mita_otel.processors.breach_signal import BreachListener, BreachReport
@@ -128,6 +129,8 @@ __all__ = [
     "get_audit_trail",
     "get_performance_summary",
     "load_policy",
+    "mobile_app",
+    "mobile_router",
     "monitor_api_request",
     "monitor_database_operation",
     "monitor_financial_operation",
@@ -191,6 +194,8 @@ _HOMES = {
     "get_performance_summary": "mita_otel.performance_summary",
     "export_compliance_report": "mita_otel.reports",
     "load_policy": "mita_otel.policy",
+    "mobile_app": "mita_otel.mobile_gateway",
+    "mobile_router": "mita_otel.mobile_gateway",
     "monitor_api_request": "mita_otel.finance.api_request",
     "monitor_financial_operation": "mita_otel.finance.monitors",
     "monitor_database_operation": "mita_otel.finance.database_operation",

@@ -77,6 +77,8 @@ AUDIT_ANCHORS: Final = "MITA_OTEL_AUDIT_ANCHORS"
 """File of the audit trail's anchors. Not set: `audit.anchors.path` of the policy."""
 HEALTH_TOKEN: Final = "MITA_OTEL_HEALTH_TOKEN"  # noqa: S105 - the name of a variable
 """Bearer token that health endpoints show details for. Not set: nobody sees them."""
+MOBILE_SPOOL: Final = "MITA_OTEL_MOBILE_SPOOL"
+"""Folder where what mobile apps sent waits for Sentry. Not set: `mobile.spool.folder` of the policy."""
 OVERRIDE_PREFIX: Final = "MITA_OTEL_"
 """`MITA_OTEL_SECTION__KEY=value` sets a value of the policy, as in `MITA_OTEL_SENTRY__MAX_SPANS=500`."""
 

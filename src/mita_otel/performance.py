@@ -83,6 +83,11 @@ class Performance:
         self._measurements.writer.attach(store)
 
     @property
+    def measurements(self) -> Measurements:
+        """What is counted of every span, also of spans that come another way than through the pipeline."""
+        return self._measurements
+
+    @property
     def flushables(self) -> tuple[WindowWriter, BreachSignal]:
         """What has to be flushed and shut down with the rest."""
         return (self._measurements.writer, self._measurements.signal)

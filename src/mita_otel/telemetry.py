@@ -137,6 +137,10 @@ class Telemetry:
                 self._on_shutdown()
         return flushed
 
+    def keep(self, flushable: Flushable) -> None:
+        """Flush something with the rest from now on, and end it with the rest."""
+        self._flushables = (*self._flushables, flushable)
+
     def instrument(self, *, app: Any = None, engine: Any = None) -> None:
         """Measure an application or engines that existed before `configure()` was called.
 

@@ -134,9 +134,10 @@ def test_a_bad_variable_is_named_with_key_and_mend(tmp_path: Path, env: dict[str
 
 
 def test_a_variable_that_resembles_none_is_answered_with_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(
-        PolicyError, match="MITA_OTEL_FILE, MITA_OTEL_HEALTH_TOKEN, MITA_OTEL_HMAC_KEY, MITA_OTEL_POLICY"
-    ):
+    known = (
+        "MITA_OTEL_FILE, MITA_OTEL_HEALTH_TOKEN, MITA_OTEL_HMAC_KEY, MITA_OTEL_MOBILE_SPOOL, MITA_OTEL_POLICY"
+    )
+    with pytest.raises(PolicyError, match=known):
         load_policy(env={"MITA_OTEL_QQQQ": "x"}, folder=tmp_path)
 
 

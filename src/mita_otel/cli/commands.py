@@ -29,6 +29,9 @@ COMMANDS: Final = {
     "alerts": Command(
         "mita_otel.cli.alerts", "What is open, who takes it, silences; and the rules in Sentry."
     ),
+    "mobile": Command(
+        "mita_otel.cli.mobile", "The gateway for mobile apps: serve it, show what an app needs."
+    ),
     "doctor": Command("mita_otel.cli.doctor", "Check that the live configuration does what it promises."),
 }
 """The commands by name, in the order in which `--help` lists them."""

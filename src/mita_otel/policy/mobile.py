@@ -134,6 +134,8 @@ class IntakePolicy(Section):
     do not wait for it, or on a thread."""
     threads: Annotated[int, Field(ge=1, le=32)]
     """Envelopes that are worked on at the same time."""
+    niceness: Annotated[int, Field(ge=0, le=19)]
+    """How far the process of its own stands back where there are not enough processors."""
     max_request_megabytes: Megabytes
     """Size of a request as it comes, compressed."""
     max_envelope_megabytes: Megabytes
@@ -156,6 +158,8 @@ class IntakePolicy(Section):
     """Seconds that a request waits for room among them, before it is asked to come back later."""
     answer_timeout_s: Seconds
     """Seconds after which a request is answered although its work has not ended."""
+    news_s: Seconds
+    """Seconds between two looks at what became of what waited."""
 
 
 class RatePolicy(Section):
@@ -226,6 +230,8 @@ class MeasuredKind(Section):
     """Operations of spans: Sentry's `op`."""
     prefixes: tuple[Text, ...]
     """What stands before the name, as in `Screen: PaymentScreen`."""
+    suffixes: tuple[Text, ...]
+    """What stands after it, as in `PaymentScreen initial display`."""
     data: tuple[Text, ...]
     """Keys of the span's data that hold the name; they win."""
 

@@ -1,0 +1,118 @@
+"""`mita-otel mobile`: the gateway for mobile apps, served alone; and what an app has to be told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+from urllib.parse import urlsplit
+
+import typer
+
+from mita_otel import environment_variables as variables
+from mita_otel.errors import ConfigurationError
+from mita_otel.policy import Policy, load_policy
+
+if TYPE_CHECKING:
+    from mita_otel.mobile.asgi import MobileApp
+
+_FACTORY: Final = "mita_otel.cli.mobile:application"
+
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+
+PolicyFile = Annotated[
+    Path | None, typer.Option("--policy", "-p", help="Of this file, not of the one that is found.")
+]
+Environment = Annotated[
+    str | None,
+    typer.Option("--environment", "-e", help="Of this environment, not of the one that this is."),
+]
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port; 0: any that is free.")] = 8042,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes, each with its own spool.")] = 1,
+    proxies: Annotated[
+        str, typer.Option(help="Addresses of proxies whose X-Forwarded-For is believed, with commas.")
+    ] = "",
+    policy: PolicyFile = None,
+    environment: Environment = None,
+) -> None:
+    """Serve the gateway; needs the extra `mobile`."""
+    _with_projects(load_policy(policy, environment=environment))
+    try:
+        import uvicorn
+    except ImportError as error:
+        raise ConfigurationError(
+            "serving needs uvicorn; install it with: pip install 'mita-otel[mobile]'"
+        ) from error
+    # Workers are processes of their own: what was chosen here reaches them as variables.
+    if policy is not None:
+        os.environ[variables.POLICY] = str(policy)
+    if environment is not None:
+        os.environ[variables.SENTRY_ENVIRONMENT] = environment
+    uvicorn.run(
+        _FACTORY,
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies or None,
+        access_log=False,
+        server_header=False,
+    )
+
+
+@app.command()
+def show(
+    url: Annotated[str, typer.Option(help="Where apps reach the gateway.")] = "https://gateway.example",
+    policy: PolicyFile = None,
+    environment: Environment = None,
+) -> None:
+    """Show each app's DSN, where its telemetry goes, and what is refused."""
+    loaded = load_policy(policy, environment=environment)
+    _with_projects(loaded)
+    for line in _lines(loaded, url):
+        typer.echo(line)
+
+
+def application() -> MobileApp:
+    """Return the application that `serve` serves; uvicorn calls it in each worker."""
+    from mita_otel.mobile_gateway import mobile_app
+
+    return mobile_app()
+
+
+def _with_projects(policy: Policy) -> None:
+    if not policy.mobile.projects:
+        raise ConfigurationError(
+            "the policy has no app whose telemetry could be taken; add one, as in\n\n"
+            "[mobile.projects.app]\n"
+            'id = "42"\n'
+            'keys = ["KEY"]\n'
+            'upstream = "https://KEY@o1.ingest.sentry.io/42"\n\n'
+            "with the numbers of the app's DSN in Sentry"
+        )
+
+
+def _lines(policy: Policy, url: str) -> Iterator[str]:
+    parts = urlsplit(url if "//" in url else f"https://{url}")
+    prefix = parts.path.rstrip("/")
+    for name, project in policy.mobile.projects.items():
+        upstream = urlsplit(project.upstream)
+        goes_to = [
+            f"Sentry, {upstream.hostname}" if project.upstream else "",
+            "the store" if project.store else "",
+        ]
+        yield f"{name}: {' and '.join(filter(None, goes_to))}"
+        for key in project.keys:
+            yield f"  dsn {parts.scheme}://{key}@{parts.netloc}{prefix}/{project.id}"
+    items = policy.mobile.items
+    for action in ("forward", "forward_unredacted", "refuse"):
+        kinds = [kind for kind, rule in items.items() if rule.action == action]
+        if kinds:
+            yield f"{action}: {', '.join(kinds)}"

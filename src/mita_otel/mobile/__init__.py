@@ -1,0 +1,12 @@
+"""The gateway for the telemetry of mobile apps: stands between them and Sentry; see `docs/mobile.md`.
+
+MobileApp(MobileGateway(policy))    an ASGI application
+"""
+
+from __future__ import annotations
+
+from mita_otel.mobile.asgi import MobileApp
+from mita_otel.mobile.gateway import MobileGateway
+from mita_otel.mobile.telling import Telling
+
+__all__ = ["MobileApp", "MobileGateway", "Telling"]

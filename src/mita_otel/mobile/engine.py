@@ -1,0 +1,201 @@
+"""The gateway without HTTP: takes what was let in, keeps it, sends it on. Runs on threads, or in a process of its own."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from mita_otel import environment_variables as variables
+from mita_otel.audit.errors import AuditWriteError
+from mita_otel.mobile.credentials import Refused
+from mita_otel.mobile.destinations import Destination, SentryDestination
+from mita_otel.mobile.envelope import EnvelopeError
+from mita_otel.mobile.forwarder import Forwarder
+from mita_otel.mobile.item_types import categories_of
+from mita_otel.mobile.parcel import Parcel
+from mita_otel.mobile.preparation import (
+    MALFORMED,
+    RATE_LIMITED,
+    Intake,
+    OtlpUnavailableError,
+    Prepared,
+    Preparer,
+)
+from mita_otel.mobile.rate_limits import RateLimits
+from mita_otel.mobile.reply import News, Reply, refusal
+from mita_otel.mobile.spool import NoRoomError, Spool
+from mita_otel.mobile.unpacking import UnsupportedEncodingError, known_encodings
+from mita_otel.mobile.upstream import Upstream
+from mita_otel.policy import Policy
+from mita_otel.policy.mobile import Priority
+from mita_otel.redaction import Redactor
+
+_logger = logging.getLogger("mita_otel.mobile")
+
+_TOO_LARGE: Final = frozenset({"too_large", "bomb", "header_too_large", "too_many_items"})
+_COME_BACK_S: Final = 60
+
+
+class Engine:
+    """Takes requests; thread-safe.
+
+    Args:
+        policy: The policy.
+        redactor: The only door out.
+        env: Environment variables.
+        stores: Makes the destination of a project that keeps things in the store; None: there is no store.
+        clock: Seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        redactor: Redactor,
+        env: Mapping[str, str],
+        stores: Callable[[str], Destination] | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        mobile = policy.mobile
+        self._mobile = mobile
+        self._clock = clock
+        self._important = frozenset(mobile.spool.durable)
+        self._counting = threading.Lock()
+        self._news = News()
+        folder = Path(env.get(variables.MOBILE_SPOOL, "").strip() or mobile.spool.folder)
+        self._spool = Spool(mobile.spool, folder, self._lost, clock=clock)
+        self._limits: dict[str, RateLimits] = {}
+        destinations: dict[tuple[str, str], Destination] = {}
+        for name, project in mobile.projects.items():
+            self._limits[name] = RateLimits()
+            if project.upstream:
+                forward = mobile.forward
+                upstream = Upstream(
+                    project.upstream, timeout_s=forward.timeout_s, connections=forward.senders, env=env
+                )
+                destinations["sentry", name] = SentryDestination(
+                    upstream, self._limits[name], compression_level=forward.compression_level, clock=clock
+                )
+            if project.store and stores is not None:
+                destinations["store", name] = stores(name)
+        self._destinations = destinations
+        self._forwarder = Forwarder(mobile.forward, self._spool, destinations, self._lost)
+        self._preparer = Preparer(policy, redactor, self._is_limited)
+        self._preparing = threading.Lock()
+        self._adopted_at = float("-inf")
+
+    def take(self, intake: Intake) -> Reply:
+        """Prepare a request, keep what goes on of it, and answer. Never raises."""
+        try:
+            with self._preparing:
+                otlp = intake.form == "otlp_traces"
+                prepare = self._preparer.prepare_otlp if otlp else self._preparer.prepare
+                prepared = prepare(intake)
+        except EnvelopeError as error:
+            return refusal(413 if error.reason in _TOO_LARGE else 400, error.reason, error.detail)
+        except UnsupportedEncodingError:
+            known = ", ".join(known_encodings())
+            return refusal(415, "unknown_encoding", f"known encodings: {known}", Accept_Encoding=known)
+        except OtlpUnavailableError as error:
+            _logger.error("OTLP needs %s; install it with: pip install 'mita-otel[otlp]'", error)
+            return refusal(501, "no_otlp", "OTLP is not installed here")
+        except Refused as no:
+            return refusal(no.status, no.reason, no.detail)
+        except Exception as error:  # noqa: BLE001 - whatever came, the app gets an answer
+            # Without the exception's text, which may quote what it choked on.
+            _logger.error("an envelope could not be prepared: %s", type(error).__name__)
+            return refusal(500, "failed", "the envelope could not be read")
+        reply = self._keep(prepared)
+        reply.outcomes, reply.redacted = prepared.outcomes, prepared.redacted
+        reply.measured, reply.project = prepared.measured, prepared.project
+        limits = self._limits[prepared.project].header()
+        if limits:
+            reply.headers.setdefault("X-Sentry-Rate-Limits", limits)
+        return reply
+
+    def news(self) -> News:
+        """Return what happened since the last time; now and then, look for what others have left."""
+        now = time.monotonic()
+        if now - self._adopted_at >= self._mobile.spool.adopt_s:
+            self._adopted_at = now
+            self._adopt()
+        with self._counting:
+            news, self._news = self._news, News()
+        news.delivered, self._forwarder.delivered = self._forwarder.delivered, 0
+        news.parcels, news.bytes, news.waiting = self._spool.counts()
+        news.destinations = self._forwarder.status()
+        return news
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until nothing is left that may go now. False if that took too long."""
+        return self._forwarder.flush(timeout_s)
+
+    def stop(self, timeout_s: float) -> bool:
+        """Flush, then end; what is left stays in the spool. False if that took too long."""
+        stopped = self._forwarder.stop(timeout_s)
+        self._spool.close()
+        return stopped
+
+    def _keep(self, prepared: Prepared) -> Reply:
+        answer = Reply(200, {"id": prepared.event_id} if prepared.event_id else {})
+        if prepared.payload:
+            return self._put(prepared) or answer
+        if prepared.only(RATE_LIMITED):
+            kinds = [kind for kind, _ in prepared.outcomes]
+            limits = self._limits[prepared.project]
+            seconds = max(limits.seconds_left(categories_of(kind)) for kind in kinds)
+            wait = str(max(1, round(seconds)))
+            return refusal(429, "rate_limited", "Sentry takes none of this now", Retry_After=wait)
+        if prepared.only(MALFORMED):
+            return refusal(400, "malformed_items", "no item is a JSON object")
+        return answer
+
+    def _put(self, prepared: Prepared) -> Reply | None:
+        """Put parcels into the spool. Returns what to answer if there is no room; None: they are there."""
+        project = self._mobile.projects[prepared.project]
+        for destination in ("sentry", "store"):
+            if (destination, prepared.project) not in self._destinations:
+                continue
+            parcel = Parcel(
+                destination,
+                prepared.project,
+                prepared.priority,
+                prepared.categories,
+                prepared.form,
+                self._clock(),
+                prepared.header,
+            )
+            try:
+                self._spool.put(parcel, prepared.payload)
+            except (NoRoomError, AuditWriteError) as error:
+                _logger.error("mobile telemetry is refused: %s", error)
+                reply = refusal(
+                    503 if prepared.priority in self._important else 429,
+                    "no_room",
+                    f"there is no room for what {project.service} sends",
+                    Retry_After=str(_COME_BACK_S),
+                )
+                reply.hold = prepared.priority in self._important
+                return reply
+        self._forwarder.wake()
+        return None
+
+    def _adopt(self) -> None:
+        adopted = self._spool.adopt()
+        if adopted:
+            _logger.warning("mobile telemetry: %d parcels that another process left are sent now", adopted)
+        count, _, _ = self._spool.counts()
+        if count:
+            self._forwarder.wake()
+
+    def _is_limited(self, project: str, categories: tuple[str, ...]) -> bool:
+        # The store takes what Sentry does not want; what is for Sentry waits.
+        return ("store", project) not in self._destinations and self._limits[project].is_limited(categories)
+
+    def _lost(self, reason: str, priority: Priority) -> None:
+        with self._counting:
+            self._news.lost[reason, priority] += 1

@@ -1,0 +1,161 @@
+"""Sentry's envelopes: read without believing a word of them, and written.
+
+Source: Sentry's envelope specification. A line with the envelope's header, then items: a line with the item's header,
+then its payload, as long as the header says, or up to the end of the line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from mita_otel.encoding import json_bytes
+
+_NEWLINE: Final = b"\n"
+_SPACE: Final = b" \t\r"
+_MAX_TYPE: Final = 64
+"""Characters of an item's type."""
+
+
+class EnvelopeError(Exception):
+    """What came is no envelope.
+
+    Args:
+        reason: One of a few words, for counting, as in `truncated`.
+        detail: For people; nothing of what came is quoted.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopeBounds:
+    """How much is read."""
+
+    max_header: int
+    """Bytes of the envelope's header, and of an item's."""
+    max_items: int
+    """Items of one envelope."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item."""
+
+    header: Mapping[str, Any]
+    payload: bytes | memoryview
+
+    @property
+    def type(self) -> str:
+        """What it is, as in `transaction`."""
+        return str(self.header["type"])
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """An envelope, as it came or as it goes."""
+
+    header: Mapping[str, Any]
+    items: tuple[Item, ...] = field(default=())
+
+
+def parse_envelope(body: bytes, bounds: EnvelopeBounds) -> Envelope:
+    """Read an envelope. Payloads are views into `body`: nothing is copied, and none is decoded.
+
+    Raises:
+        EnvelopeError: It is none, or larger than the bounds.
+    """
+    if not body.strip():
+        raise EnvelopeError("empty", "the request has no body")
+    line, offset = _line(body, 0, bounds)
+    header = _object(line, "header")
+    items: list[Item] = []
+    view = memoryview(body)
+    while (offset := _skip_blank_lines(body, offset)) < len(body):
+        if len(items) >= bounds.max_items:
+            raise EnvelopeError("too_many_items", f"an envelope may have {bounds.max_items} items")
+        line, offset = _line(body, offset, bounds)
+        item_header = _item_header(line)
+        end = _end_of_payload(body, offset, item_header)
+        items.append(Item(item_header, view[offset:end]))
+        offset = end + 1
+    return Envelope(header, tuple(items))
+
+
+def parse_header(body: bytes, bounds: EnvelopeBounds) -> Mapping[str, Any]:
+    """Read an envelope's header alone.
+
+    Raises:
+        EnvelopeError: There is none.
+    """
+    return _object(_line(body, 0, bounds)[0], "header")
+
+
+def write_items(items: Iterable[Item]) -> bytes:
+    """Return the items as they stand in an envelope; each header says the length of what is there now."""
+    parts: list[bytes | memoryview] = []
+    for item in items:
+        header = {**item.header, "length": len(item.payload)}
+        parts += [json_bytes(header), _NEWLINE, item.payload, _NEWLINE]
+    return b"".join(parts)
+
+
+def write_envelope(header: Mapping[str, Any], items: bytes) -> bytes:
+    """Return an envelope with items that `write_items` has written."""
+    return b"".join([json_bytes(header), _NEWLINE, items])
+
+
+def _line(body: bytes, offset: int, bounds: EnvelopeBounds) -> tuple[bytes, int]:
+    """Return a line, and where the next one begins."""
+    end = body.find(_NEWLINE, offset, offset + bounds.max_header + 1)
+    if end < 0:
+        end = len(body)
+        if end - offset > bounds.max_header:
+            raise EnvelopeError("header_too_large", f"a header may have {bounds.max_header} bytes")
+    return body[offset:end], end + 1
+
+
+def _skip_blank_lines(body: bytes, offset: int) -> int:
+    while offset < len(body) and (body[offset] in _NEWLINE or body[offset] in _SPACE):
+        offset += 1
+    return offset
+
+
+def _object(line: bytes, what: str) -> Mapping[str, Any]:
+    try:
+        value = orjson.loads(line)
+    except (orjson.JSONDecodeError, RecursionError) as error:
+        raise EnvelopeError(f"{what}_not_json", f"the {what.replace('_', ' ')} is not JSON") from error
+    if not isinstance(value, dict):
+        raise EnvelopeError(f"{what}_not_json", f"the {what.replace('_', ' ')} is no JSON object")
+    return value
+
+
+def _item_header(line: bytes) -> Mapping[str, Any]:
+    header = _object(line, "item_header")
+    kind = header.get("type")
+    if not isinstance(kind, str) or not kind or len(kind) > _MAX_TYPE:
+        raise EnvelopeError("no_type", "an item's header does not say its type")
+    length = header.get("length")
+    if length is not None and (not isinstance(length, int) or isinstance(length, bool) or length < 0):
+        raise EnvelopeError("bad_length", "an item's length is no whole number of bytes")
+    return header
+
+
+def _end_of_payload(body: bytes, offset: int, header: Mapping[str, Any]) -> int:
+    length = header.get("length")
+    if length is None:
+        end = body.find(_NEWLINE, offset)
+        return max(offset, len(body)) if end < 0 else end
+    end = offset + int(length)
+    if end > max(offset, len(body)):
+        raise EnvelopeError("truncated", "an item is shorter than its header says")
+    if end < len(body) and body[end] not in _NEWLINE:
+        raise EnvelopeError("bad_length", "an item does not end where its header says")
+    return end

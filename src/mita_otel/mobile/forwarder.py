@@ -1,0 +1,198 @@
+"""Takes parcels from the spool to their destinations: what matters most first, with patience where nobody answers."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+
+from mita_otel.mobile.destinations import Delivery, Destination
+from mita_otel.mobile.parcel import DamagedParcelError, Parcel
+from mita_otel.mobile.spool import Spool, Waiting
+from mita_otel.policy.mobile import ForwardPolicy, Priority
+
+_logger = logging.getLogger("mita_otel.mobile")
+
+_JITTER: Final = 0.2
+_LOOK_S: Final = 1.0
+"""Seconds between two looks while something waits that may not go yet."""
+
+Key = tuple[str, str]
+"""Destination and project."""
+
+
+@dataclass(slots=True)
+class _Patience:
+    """How a destination that does not answer is left alone."""
+
+    failures: int = 0
+    until: float = 0.0
+    probing: bool = False
+    said: bool = False
+
+
+class Forwarder:
+    """Sends parcels on threads of its own.
+
+    Args:
+        policy: Threads and patience.
+        spool: Where parcels come from.
+        destinations: By destination and project.
+        on_lost: Told of each parcel that was given up, with the reason.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        policy: ForwardPolicy,
+        spool: Spool,
+        destinations: Mapping[Key, Destination],
+        on_lost: Callable[[str, Priority], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._policy = policy
+        self._spool = spool
+        self._destinations = dict(destinations)
+        self._on_lost = on_lost
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._patience: dict[Key, _Patience] = {key: _Patience() for key in destinations}
+        self._threads: list[threading.Thread] = []
+        self._working = 0
+        self._stopping = False
+        self.delivered = 0
+        """Parcels that arrived so far."""
+
+    def wake(self) -> None:
+        """Say that there is something to send."""
+        with self._changed:
+            if not self._threads and not self._stopping:
+                for number in range(self._policy.senders):
+                    thread = threading.Thread(
+                        target=self._run, name=f"mita-otel-mobile-{number}", daemon=True
+                    )
+                    self._threads.append(thread)
+                    thread.start()
+            self._changed.notify()
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until nothing is left that may go now. False if that took too long."""
+        self.wake()
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: not self._working and not self._anything_to_do(), max(0.0, timeout_s)
+            )
+
+    def stop(self, timeout_s: float) -> bool:
+        """Flush, then end; what is left stays in the spool. False if that took too long."""
+        flushed = self.flush(timeout_s)
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        for destination in self._destinations.values():
+            destination.close()
+        return flushed
+
+    def status(self) -> dict[str, str]:
+        """Return how each destination is: `ok`, or `unavailable`."""
+        return {
+            "/".join(key): "unavailable" if patience.failures else "ok"
+            for key, patience in self._patience.items()
+        }
+
+    def _anything_to_do(self) -> bool:
+        waiting = self._spool.take(self._may_go)
+        if waiting is None:
+            return False
+        self._spool.give_back(waiting, last=False)
+        return True
+
+    def _may_go(self, parcel: Parcel) -> bool:
+        key = (parcel.destination, parcel.project)
+        patience = self._patience.get(key)
+        if patience is None or patience.probing or patience.until > self._clock():
+            return False
+        return self._destinations[key].may_have(parcel)
+
+    def _run(self) -> None:
+        with suppress_instrumentation():
+            while True:
+                with self._changed:
+                    waiting = None if self._stopping else self._spool.take(self._may_go)
+                    if waiting is None:
+                        self._changed.notify_all()
+                        if self._stopping:
+                            return
+                        count, _, _ = self._spool.counts()
+                        self._changed.wait(_LOOK_S if count else None)
+                        continue
+                    self._working += 1
+                    patience = self._patience[waiting.parcel.destination, waiting.parcel.project]
+                    # One at a time finds out whether it is back.
+                    patience.probing = patience.failures > 0
+                try:
+                    self._send(waiting)
+                finally:
+                    with self._changed:
+                        patience.probing = False
+                        self._working -= 1
+                        self._changed.notify_all()
+
+    def _send(self, waiting: Waiting) -> None:
+        key = (waiting.parcel.destination, waiting.parcel.project)
+        try:
+            parcel, payload = self._spool.read(waiting)
+        except DamagedParcelError:
+            self._give_up(waiting, "damaged")
+            return
+        try:
+            delivery = self._destinations[key].deliver(parcel, payload)
+        except Exception as error:
+            _logger.exception("a parcel for %s could not be delivered", "/".join(key))
+            delivery = Delivery("unavailable", type(error).__name__)
+        match delivery.outcome:
+            case "delivered":
+                self._spool.done(waiting)
+                self.delivered += 1
+                self._answered(key)
+            case "rejected":
+                self._give_up(waiting, f"rejected_{delivery.reason}")
+                self._answered(key)
+            case "limited":
+                self._spool.give_back(waiting, last=False)
+                self._answered(key)
+            case "unavailable":
+                # Behind the others, should it be its own fault.
+                self._spool.give_back(waiting, last=True)
+                self._wait(key, delivery.reason)
+
+    def _give_up(self, waiting: Waiting, reason: str) -> None:
+        self._spool.done(waiting)
+        self._on_lost(reason, waiting.parcel.priority)
+
+    def _answered(self, key: Key) -> None:
+        with self._changed:
+            patience = self._patience[key]
+            was_away, patience.failures, patience.until, patience.said = patience.said, 0, 0.0, False
+        if was_away:
+            _logger.warning("mobile telemetry: %s is back", "/".join(key))
+
+    def _wait(self, key: Key, reason: str) -> None:
+        with self._changed:
+            patience = self._patience[key]
+            longest = self._policy.retry_max_s
+            seconds = min(longest, self._policy.retry_first_s * 2 ** min(patience.failures, 16))
+            patience.failures += 1
+            patience.until = self._clock() + seconds * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311
+            say, patience.said = not patience.said, True
+        if say:
+            _logger.warning(
+                "mobile telemetry: %s does not take it (%s); it waits in the spool", "/".join(key), reason
+            )

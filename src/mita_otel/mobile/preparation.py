@@ -1,0 +1,261 @@
+"""From what came to what may go on: unpacked, read, decided item by item, redacted, measured, written anew."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+
+from mita_otel.encoding import json_bytes
+from mita_otel.mobile.app_spans import spans_of_item, spans_of_transaction
+from mita_otel.mobile.credentials import Projects
+from mita_otel.mobile.envelope import EnvelopeBounds, EnvelopeError, Item, parse_envelope, write_items
+from mita_otel.mobile.item_redaction import ItemRedactor, NotRedactable
+from mita_otel.mobile.item_types import PRIORITIES, categories_of
+from mita_otel.mobile.marks import mark_streamed, mark_transaction, tags_of
+from mita_otel.mobile.measuring import Measured, Measuring
+from mita_otel.mobile.unpacking import unpack
+from mita_otel.mobile.upstream import upstream_key
+from mita_otel.policy import Policy
+from mita_otel.policy.mobile import ItemRule, Priority
+from mita_otel.redaction import Redactor
+
+_TAGGED: Final = frozenset({"event", "transaction", "feedback"})
+_UNKNOWN_PRIORITY: Final[Priority] = "debug"
+
+_OTLP: Final = "otlp_traces"
+
+FORWARDED: Final = "forwarded"
+REFUSED: Final = "refused"
+RATE_LIMITED: Final = "rate_limited"
+MALFORMED: Final = "malformed"
+
+
+class OtlpUnavailableError(Exception):
+    """A package that OTLP needs is not installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """A request that was let in."""
+
+    project: str
+    """The project's name; empty: the envelope's `dsn` says it (a tunnel)."""
+    body: bytes
+    encoding: str = ""
+    form: str = "envelope"
+    """`envelope`, or `otlp_traces`."""
+    content_type: str = ""
+
+
+@dataclass(slots=True)
+class Prepared:
+    """What goes on of a request, and what is to be told of it."""
+
+    project: str
+    event_id: str = ""
+    header: dict[str, Any] = field(default_factory=dict)
+    form: str = "envelope"
+    payload: bytes = b""
+    """The items as they stand in an envelope, or a request of OTLP. Empty: nothing goes on."""
+    priority: Priority = _UNKNOWN_PRIORITY
+    categories: tuple[str, ...] = ()
+    outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Items by type and by what became of them."""
+    redacted: Counter[str] = field(default_factory=Counter)
+    """Values that were redacted, by rule."""
+    measured: list[Measured] = field(default_factory=list)
+
+    def only(self, outcome: str) -> bool:
+        """Return whether this is what became of all items, and there are any."""
+        return bool(self.outcomes) and all(one == outcome for _, one in self.outcomes)
+
+
+class Preparer:
+    """Prepares envelopes. Not thread-safe: one at a time.
+
+    Args:
+        policy: The policy.
+        redactor: The only door out.
+        limited: Whether Sentry wants nothing of some categories now: project, categories.
+    """
+
+    def __init__(
+        self, policy: Policy, redactor: Redactor, limited: Callable[[str, tuple[str, ...]], bool]
+    ) -> None:
+        mobile = policy.mobile
+        self._mobile = mobile
+        self._projects = Projects(mobile.projects)
+        self._plain = redactor
+        self._redactor = ItemRedactor(redactor)
+        self._limited = limited
+        self._measuring = Measuring(policy)
+        self._bounds = EnvelopeBounds(mobile.intake.max_header_kilobytes * 1024, mobile.intake.max_items)
+        self._max_json = int(mobile.intake.max_json_megabytes * 1e6)
+        self._reserved = frozenset(mobile.tags.reserved) | frozenset(mobile.tags.set)
+
+    def prepare(self, intake: Intake) -> Prepared:
+        """Return what goes on of an envelope.
+
+        Raises:
+            EnvelopeError: It is none.
+            Refused: It came through the tunnel, and is nobody's we know.
+            UnsupportedEncodingError: Its Content-Encoding is unknown.
+        """
+        body = self.unpacked(intake)
+        envelope = parse_envelope(body, self._bounds)
+        name = intake.project or self._projects.find_by_dsn(envelope.header)
+        prepared = Prepared(name, event_id=_event_id(envelope.header))
+        kept = [safe for item in envelope.items if (safe := self._item(item, name, prepared)) is not None]
+        if kept:
+            prepared.header = self._header(envelope.header, prepared)
+            prepared.payload = write_items(kept)
+        return prepared
+
+    def prepare_otlp(self, intake: Intake) -> Prepared:
+        """Return what goes on of an export request of OTLP.
+
+        Raises:
+            EnvelopeError: It is none.
+            OtlpUnavailableError: The extra `otlp` is not installed.
+            UnsupportedEncodingError: Its Content-Encoding is unknown.
+        """
+        try:
+            from mita_otel.mobile.otlp import prepare_request, read_request
+        except ImportError as error:
+            raise OtlpUnavailableError(error.name or "opentelemetry-proto") from error
+        rule, categories = self._mobile.items.get(_OTLP), categories_of(_OTLP)
+        prepared = Prepared(intake.project, form=_OTLP, categories=categories)
+        if rule is None or rule.action == "refuse":
+            prepared.outcomes[_OTLP, REFUSED] += 1
+        elif self._limited(intake.project, categories):
+            prepared.outcomes[_OTLP, RATE_LIMITED] += 1
+        else:
+            body = self.unpacked(intake)
+            if len(body) > self._max_json:
+                raise EnvelopeError("too_large", f"a request may have {self._max_json} bytes")
+            request = read_request(body, intake.content_type)
+            prepared.measured = prepare_request(request, self._plain, self._measuring, prepared.redacted)
+            prepared.payload = request.SerializeToString()
+            prepared.priority = rule.priority
+            prepared.outcomes[_OTLP, FORWARDED] += 1
+        return prepared
+
+    def unpacked(self, intake: Intake) -> bytes:
+        """Return a request's body with its encoding undone.
+
+        Raises:
+            EnvelopeError: It is too large, or damaged.
+            UnsupportedEncodingError: Its Content-Encoding is unknown.
+        """
+        bounds = self._mobile.intake
+        most = int(bounds.max_envelope_megabytes * 1e6)
+        return unpack(intake.body, intake.encoding, max_size=most, max_ratio=bounds.max_ratio)
+
+    def _item(self, item: Item, project: str, prepared: Prepared) -> Item | None:
+        kind = item.type
+        rule = self._mobile.items.get(kind)
+        shown = kind if rule is not None else "unknown"
+        outcome, safe = self._decided(item, rule, project, prepared)
+        prepared.outcomes[shown, outcome] += 1
+        return safe
+
+    def _decided(
+        self, item: Item, rule: ItemRule | None, project: str, prepared: Prepared
+    ) -> tuple[str, Item | None]:
+        kind = item.type
+        refused = rule.action == "refuse" if rule is not None else self._mobile.unknown_items == "refuse"
+        if refused:
+            return REFUSED, None
+        categories = categories_of(kind)
+        if self._limited(project, categories):
+            return RATE_LIMITED, None
+        try:
+            safe, priority = self._safe(item, rule, prepared)
+        except (orjson.JSONDecodeError, RecursionError):
+            return MALFORMED, None
+        except NotRedactable:
+            return "not_redactable", None
+        if safe is None:
+            return "too_large", None
+        prepared.categories = tuple(dict.fromkeys((*prepared.categories, *categories)))
+        prepared.priority = min(prepared.priority, priority, key=PRIORITIES.index)
+        return FORWARDED, safe
+
+    def _safe(self, item: Item, rule: ItemRule | None, prepared: Prepared) -> tuple[Item | None, Priority]:
+        tally = prepared.redacted
+        priority: Priority = rule.priority if rule is not None else _UNKNOWN_PRIORITY
+        header = self._redactor.item_header(item.header, tally)
+        if rule is not None and rule.action == "forward_unredacted":
+            return Item(header, item.payload), priority
+        if len(item.payload) > self._max_json:
+            return None, priority
+        value = orjson.loads(item.payload)
+        if not isinstance(value, dict):
+            raise orjson.JSONDecodeError("no object", "", 0)
+        safe = self._redactor.value(item.type, value, tally)
+        if item.type in _TAGGED:
+            self._set_tags(safe)
+        self._measure(item.type, safe, prepared)
+        if item.type == "event" and is_crash(safe):
+            priority = "crash"
+        return Item(header, json_bytes(safe)), priority
+
+    def _measure(self, kind: str, value: dict[str, Any], prepared: Prepared) -> None:
+        if kind == "transaction":
+            found = self._measuring.measure(spans_of_transaction(value))
+            mark_transaction(value, found)
+        elif kind == "span":
+            found = self._measuring.measure(spans_of_item(value))
+            mark_streamed(found)
+        else:
+            return
+        prepared.measured.extend(measured for _, measured in found)
+
+    def _set_tags(self, event: dict[str, Any]) -> None:
+        kept = {name: value for name, value in tags_of(event).items() if name not in self._reserved}
+        event["tags"] = {**kept, **self._mobile.tags.set}
+
+    def _header(self, header: Mapping[str, Any], prepared: Prepared) -> dict[str, Any]:
+        safe = self._redactor.envelope_header(header, prepared.redacted)
+        if prepared.event_id:
+            safe["event_id"] = prepared.event_id
+        project = self._mobile.projects[prepared.project]
+        trace = safe.get("trace")
+        if project.upstream and isinstance(trace, dict) and trace.get("public_key") in project.keys:
+            # Sentry looks for the project of a trace's root by its key: it knows its own, not the gateway's.
+            trace["public_key"] = upstream_key(project.upstream)
+        return safe
+
+
+def is_crash(event: Mapping[str, Any]) -> bool:
+    """Return whether an event is of an app that came to its end, or could not handle an exception."""
+    if event.get("level") == "fatal":
+        return True
+    exception = event.get("exception")
+    values = exception.get("values") if isinstance(exception, Mapping) else exception
+    return any(
+        isinstance(one, Mapping)
+        and isinstance(one.get("mechanism"), Mapping)
+        and one["mechanism"].get("handled") is False
+        for one in (values if isinstance(values, list) else ())
+    )
+
+
+def _event_id(header: Mapping[str, Any]) -> str:
+    """Return the envelope's id as 32 digits; empty: it has none.
+
+    Raises:
+        EnvelopeError: What it has is no id.
+    """
+    said = header.get("event_id")
+    if said is None:
+        return ""
+    try:
+        return UUID(said).hex
+    except (ValueError, AttributeError, TypeError) as error:
+        raise EnvelopeError("bad_event_id", "the envelope's event_id is no id") from error

@@ -1,0 +1,100 @@
+"""Sentry's rate limits: read from its answers, held, and passed on in ours.
+
+Source: Sentry's rate limiting. `X-Sentry-Rate-Limits: 60:transaction;span:project:reason, 2700::organization`; an
+empty list of categories means all. A 429 without it means all, for `Retry-After` seconds.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+HEADER: Final = "x-sentry-rate-limits"
+RETRY_AFTER: Final = "retry-after"
+_ALL: Final = ""
+_UNSAID_S: Final = 60.0
+"""What SDKs wait where a 429 does not say."""
+_LONGEST_S: Final = 86_400.0
+_MAX_LIMITS: Final = 64
+_TOO_MANY: Final = 429
+
+
+class RateLimits:
+    """Which categories are limited, until when; thread-safe.
+
+    Args:
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._until: dict[str, float] = {}
+
+    def update(self, status: int, headers: Mapping[str, str]) -> None:
+        """Take note of an answer.
+
+        Args:
+            status: HTTP status.
+            headers: By name in small letters.
+        """
+        said = headers.get(HEADER)
+        if said:
+            for seconds, categories in _parse(said):
+                self.limit(categories, seconds)
+        elif status == _TOO_MANY:
+            self.limit((_ALL,), _seconds(headers.get(RETRY_AFTER, "")))
+
+    def limit(self, categories: Iterable[str], seconds: float) -> None:
+        """Limit categories, from now on; a limit that is longer already stays."""
+        until = self._clock() + min(seconds, _LONGEST_S)
+        with self._lock:
+            for category in categories:
+                if category in self._until or len(self._until) < _MAX_LIMITS:
+                    self._until[category] = max(until, self._until.get(category, 0.0))
+
+    def is_limited(self, categories: Iterable[str]) -> bool:
+        """Return whether one of the categories is limited now."""
+        return self.seconds_left(categories) > 0
+
+    def seconds_left(self, categories: Iterable[str]) -> float:
+        """Return for how long one of the categories is still limited; 0: it is not."""
+        now = self._clock()
+        with self._lock:
+            untils = [self._until.get(one, 0.0) for one in (_ALL, *categories)]
+        return max(0.0, max(untils) - now)
+
+    def header(self) -> str:
+        """Return the limits that hold now, as the header says them; empty: none."""
+        now = self._clock()
+        with self._lock:
+            for category in [one for one, until in self._until.items() if until <= now]:
+                del self._until[category]
+            left = sorted((category, until - now) for category, until in self._until.items())
+        return ", ".join(f"{_whole(seconds)}:{category}:organization" for category, seconds in left)
+
+
+def _whole(seconds: float) -> int:
+    """Whole seconds, none too few: an SDK must not come back before."""
+    return max(1, int(seconds) + (seconds > int(seconds)))
+
+
+def _parse(header: str) -> list[tuple[float, tuple[str, ...]]]:
+    limits: list[tuple[float, tuple[str, ...]]] = []
+    for one in header.lower().split(",")[:_MAX_LIMITS]:
+        parts = one.strip().split(":")
+        if len(parts) < 2:
+            continue
+        categories = tuple(dict.fromkeys(part.strip() for part in parts[1].split(";")))[:_MAX_LIMITS]
+        limits.append((_seconds(parts[0]), categories))
+    return limits
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text.strip())
+    except ValueError:
+        return _UNSAID_S
+    return seconds if 0 <= seconds < float("inf") else _UNSAID_S

@@ -1,0 +1,285 @@
+"""Where parcels wait: files of their own, redacted, a bounded number of them; what matters least goes first.
+
+Each process has a folder in the spool's, and a lock file beside it that it keeps locked while it lives. What a
+process that died has left is adopted by another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import os
+import threading
+import time
+import uuid
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from mita_otel.audit.spool import ChainLock, sync_folder
+from mita_otel.mobile.item_types import PRIORITIES
+from mita_otel.mobile.parcel import DamagedParcelError, Parcel, read_parcel, write_parcel
+from mita_otel.policy.mobile import MobileSpoolPolicy, Priority
+
+_logger = logging.getLogger("mita_otel.mobile")
+
+_SUFFIX: Final = ".parcel"
+_UNFINISHED: Final = ".part"
+_LOCK: Final = ".lock"
+
+
+class NoRoomError(Exception):
+    """What came cannot be kept: the spool is full of what matters as much, or the disk is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A parcel in the spool."""
+
+    name: str
+    """The file's; names sort by age."""
+    size: int
+    parcel: Parcel
+
+
+class Spool:
+    """The parcels of one process; thread-safe.
+
+    Args:
+        policy: Bounds.
+        folder: The spool's folder; made when it is first needed.
+        on_lost: Told of each parcel that was given up, with the reason.
+        clock: Seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        policy: MobileSpoolPolicy,
+        folder: Path,
+        on_lost: Callable[[str, Priority], None],
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._policy = policy
+        self._root = folder
+        self._instance = uuid.uuid4().hex
+        self._folder = folder / self._instance
+        self._on_lost = on_lost
+        self._clock = clock
+        self._max_bytes = policy.max_megabytes * 1_000_000
+        self._durable = frozenset(policy.durable)
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+        self._opening = threading.Lock()
+        self._queues: dict[Priority, deque[Waiting]] = {priority: deque() for priority in PRIORITIES}
+        self._taken: set[str] = set()
+        self._bytes = 0
+        self._count = 0
+        self._owner: ChainLock | None = None
+
+    def put(self, parcel: Parcel, payload: bytes) -> None:
+        """Keep a parcel. When this returns, it survives the end of the process, and a power cut if it is durable.
+
+        Raises:
+            NoRoomError: It was not kept.
+        """
+        content = write_parcel(parcel, payload)
+        victims = self._reserve(parcel.priority, len(content))
+        for victim in victims:
+            self._remove(victim)
+            self._on_lost("spool_full", victim.parcel.priority)
+        name = f"{PRIORITIES.index(parcel.priority)}-{int(parcel.received_s * 1e9):020d}-{next(self._numbers):08d}"
+        try:
+            self._write(name + _SUFFIX, content, durable=parcel.priority in self._durable)
+        except OSError as error:
+            with self._lock:
+                self._bytes -= len(content)
+                self._count -= 1
+            raise NoRoomError(
+                f"the spool {self._root} cannot be written: {error.strerror or error}"
+            ) from error
+        with self._lock:
+            # Only what has to be known to choose: the header is read again with the payload.
+            known = Parcel(
+                parcel.destination, parcel.project, parcel.priority, parcel.categories, parcel.form,
+                parcel.received_s,
+            )  # fmt: skip
+            self._queues[parcel.priority].append(Waiting(name + _SUFFIX, len(content), known))
+
+    def take(self, may_go: Callable[[Parcel], bool]) -> Waiting | None:
+        """Return the next parcel that may go, what matters most first; None: there is none. Then `done` or `give_back`."""
+        answers: dict[tuple[str, str, tuple[str, ...]], bool] = {}
+        with self._lock:
+            for queue in self._queues.values():
+                for position, waiting in enumerate(queue):
+                    parcel = waiting.parcel
+                    key = (parcel.destination, parcel.project, parcel.categories)
+                    if key not in answers:
+                        answers[key] = may_go(parcel)
+                    if answers[key]:
+                        del queue[position]
+                        self._taken.add(waiting.name)
+                        return waiting
+        return None
+
+    def read(self, waiting: Waiting) -> tuple[Parcel, bytes]:
+        """Return a parcel that was taken, and its payload.
+
+        Raises:
+            DamagedParcelError: It is not what was written.
+        """
+        try:
+            return read_parcel((self._folder / waiting.name).read_bytes())
+        except OSError as error:
+            raise DamagedParcelError(str(error.strerror or error)) from error
+
+    def done(self, waiting: Waiting) -> None:
+        """Forget a parcel that was delivered."""
+        self._remove(waiting)
+        with self._lock:
+            self._taken.discard(waiting.name)
+            self._bytes -= waiting.size
+            self._count -= 1
+
+    def give_back(self, waiting: Waiting, *, last: bool) -> None:
+        """Let a parcel that was taken wait again, before or behind the others."""
+        with self._lock:
+            self._taken.discard(waiting.name)
+            queue = self._queues[waiting.parcel.priority]
+            if last:
+                queue.append(waiting)
+            else:
+                queue.appendleft(waiting)
+
+    def adopt(self) -> int:
+        """Take over what processes that died have left. Returns how many parcels that were."""
+        adopted = 0
+        try:
+            instances = {path.name.removesuffix(_LOCK) for path in self._root.iterdir()}
+        except OSError:
+            return 0
+        for instance in instances - {self._instance}:
+            with contextlib.suppress(OSError):
+                lock = ChainLock.take(self._root / (instance + _LOCK))
+                if lock is not None:
+                    try:
+                        adopted += self._adopt_folder(self._root / instance)
+                    finally:
+                        lock.release(remove=not (self._root / instance).exists())
+        return adopted
+
+    def counts(self) -> tuple[int, int, Counter[Priority]]:
+        """Return how many parcels there are, how many bytes, and how many wait of each priority."""
+        with self._lock:
+            waiting = Counter({priority: len(queue) for priority, queue in self._queues.items() if queue})
+            return self._count, self._bytes, waiting
+
+    def close(self) -> None:
+        """Let another process have what is left."""
+        with self._opening, self._lock:
+            owner, self._owner = self._owner, None
+            empty = self._count == 0
+        if owner is not None:
+            if empty:
+                with contextlib.suppress(OSError):
+                    self._folder.rmdir()
+            owner.release(remove=empty and not self._folder.exists())
+
+    def _reserve(self, priority: Priority, size: int) -> list[Waiting]:
+        """Make room in the books, and return what has to go for it."""
+        victims: list[Waiting] = []
+        with self._lock:
+            while self._count >= self._policy.max_parcels or self._bytes + size > self._max_bytes:
+                victim = self._victim(priority)
+                if victim is None:
+                    # What had to go for nothing stays.
+                    for one in victims:
+                        self._queues[one.parcel.priority].append(one)
+                        self._bytes += one.size
+                        self._count += 1
+                    raise NoRoomError(f"the spool {self._root} is full of what matters as much")
+                victims.append(victim)
+                self._bytes -= victim.size
+                self._count -= 1
+            self._bytes += size
+            self._count += 1
+        return victims
+
+    def _victim(self, incoming: Priority) -> Waiting | None:
+        rank = PRIORITIES.index(incoming)
+        for priority in reversed(PRIORITIES):
+            queue = self._queues[priority]
+            same_is_kept = priority == incoming and incoming in self._durable
+            if PRIORITIES.index(priority) < rank or same_is_kept:
+                return None
+            if queue:
+                oldest = min(queue, key=lambda waiting: waiting.name)
+                queue.remove(oldest)
+                return oldest
+        return None
+
+    def _write(self, name: str, content: bytes, *, durable: bool) -> None:
+        self._open_folder()
+        path, part = self._folder / name, self._folder / (name + _UNFINISHED)
+        try:
+            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                view = memoryview(content)
+                while view:
+                    view = view[os.write(descriptor, view) :]
+                if durable:
+                    os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            part.rename(path)
+            if durable:
+                sync_folder(self._folder)
+        except OSError:
+            part.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+            raise
+
+    def _open_folder(self) -> None:
+        with self._opening:
+            if self._owner is not None:
+                return
+            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            owner = ChainLock.take(self._root / (self._instance + _LOCK))
+            if owner is None:
+                raise OSError(f"{self._root}: the lock of this process is taken")
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            sync_folder(self._root)
+            self._owner = owner
+
+    def _adopt_folder(self, folder: Path) -> int:
+        adopted = 0
+        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+            if not path.name.endswith(_SUFFIX):
+                path.unlink(missing_ok=True)
+                continue
+            try:
+                parcel, payload = read_parcel(path.read_bytes())
+            except DamagedParcelError:
+                self._on_lost("damaged", _priority_of(path.name))
+                path.unlink()
+                continue
+            with contextlib.suppress(NoRoomError):
+                self.put(parcel, payload)
+                adopted += 1
+                path.unlink()
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        return adopted
+
+    def _remove(self, waiting: Waiting) -> None:
+        with contextlib.suppress(OSError):
+            (self._folder / waiting.name).unlink(missing_ok=True)
+
+
+def _priority_of(name: str) -> Priority:
+    rank = name.partition("-")[0]
+    known = rank.isdigit() and int(rank) < len(PRIORITIES)
+    return PRIORITIES[int(rank)] if known else PRIORITIES[-1]

@@ -1,0 +1,149 @@
+"""What the gateway's process tells the rest of telemetry: counts, and spans of apps that have a limit."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+from opentelemetry import metrics
+from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
+
+from mita_otel import semconv
+from mita_otel.latency.facts import SpanFacts
+from mita_otel.latency.operations import Operation
+from mita_otel.mobile.measuring import Measured
+from mita_otel.mobile.otel_spans import SCOPE
+from mita_otel.mobile.reply import News, Reply
+from mita_otel.processors.breaches import Breaches
+from mita_otel.processors.observation import Observation as SpanObservation
+from mita_otel.processors.observation import SpanObserver
+
+_logger = logging.getLogger("mita_otel.mobile")
+
+
+class Telling:
+    """Counts, and shows measured spans to those who count spans. Thread-safe; never raises.
+
+    Args:
+        breaches: Counts and logs breaches, and tells listeners. None: nobody does.
+        observers: Count every span that has a kind: summaries, metrics, error budgets.
+        meter: Makes the instruments. None: one of the global provider.
+        cool_down_s: Seconds between two log lines about the same loss.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        breaches: Breaches | None = None,
+        observers: Sequence[SpanObserver] = (),
+        *,
+        meter: metrics.Meter | None = None,
+        cool_down_s: float = 60.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        meter = meter or metrics.get_meter("mita_otel")
+        self._breaches = breaches
+        self._observers = tuple(observers)
+        self._cool_down_s = cool_down_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._said_at: dict[str, float] = {}
+        self.lost: Counter[str] = Counter()
+        """Parcels that were given up so far, by `reason: priority`."""
+        self.news: News = News()
+        """The latest."""
+        self._requests = meter.create_counter(
+            semconv.MOBILE_REQUESTS, unit="{request}", description="Requests to the mobile gateway"
+        )
+        self._items = meter.create_counter(
+            semconv.MOBILE_ITEMS, unit="{item}", description="Items that mobile apps sent"
+        )
+        self._redacted = meter.create_counter(
+            semconv.MOBILE_REDACTED, unit="{value}", description="Values redacted in what mobile apps sent"
+        )
+        self._delivered = meter.create_counter(
+            semconv.MOBILE_DELIVERED, unit="{envelope}", description="Envelopes of mobile apps that arrived"
+        )
+        self._lost = meter.create_counter(
+            semconv.MOBILE_LOST, unit="{envelope}", description="Envelopes of mobile apps that were given up"
+        )
+        meter.create_observable_gauge(f"{semconv.MOBILE_SPOOL}.parcels", [self._parcels], unit="{envelope}")
+        meter.create_observable_gauge(f"{semconv.MOBILE_SPOOL}.bytes", [self._bytes], unit="By")
+
+    def reply(self, reply: Reply) -> None:
+        """Count an answer, and what the engine found."""
+        labels: dict[str, str | int] = {"http.response.status_code": reply.status}
+        if reply.reason:
+            labels["reason"] = reply.reason
+        self._requests.add(1, labels)
+        for (kind, outcome), count in reply.outcomes.items():
+            self._items.add(count, {"type": kind, "outcome": outcome})
+        for rule, count in reply.redacted.items():
+            self._redacted.add(count, {"rule": rule})
+        for measured in reply.measured:
+            try:
+                self._measured(measured)
+            except Exception:  # noqa: BLE001 - said once in a while, not with every request
+                self._say("measured", "a span of a mobile app could not be counted", exc_info=True)
+
+    def tell(self, news: News) -> None:
+        """Count what became of parcels; a loss is said once in a while."""
+        self.news = news
+        if news.delivered:
+            self._delivered.add(news.delivered)
+        for (reason, priority), count in news.lost.items():
+            self._lost.add(count, {"reason": reason, "priority": priority})
+            with self._lock:
+                self.lost[f"{reason}: {priority}"] += count
+                total = self.lost[f"{reason}: {priority}"]
+            self._say(
+                reason, f"mobile telemetry lost: {reason} ({total} envelopes of priority {priority} so far)"
+            )
+
+    def _say(self, what: str, text: str, *, exc_info: bool = False) -> None:
+        with self._lock:
+            now = self._clock()
+            if now - self._said_at.get(what, float("-inf")) < self._cool_down_s:
+                return
+            self._said_at[what] = now
+        _logger.warning(text, exc_info=exc_info)
+
+    def _measured(self, measured: Measured) -> None:
+        span = _span(measured)
+        facts = SpanFacts(measured.name, "INTERNAL", measured.duration_ms, span.attributes or {})
+        operation = Operation(measured.kind, measured.name)
+        observation = SpanObservation(span, facts, operation, measured.verdict, measured.failed)
+        for observer in self._observers:
+            observer.observe(observation)
+        if self._breaches is not None:
+            for breach in measured.verdict.breaches:
+                self._breaches.exceeded(breach, span, facts, measured.name)
+
+    def _parcels(self, options: CallbackOptions) -> Iterable[Observation]:
+        yield Observation(self.news.parcels)
+
+    def _bytes(self, options: CallbackOptions) -> Iterable[Observation]:
+        yield Observation(self.news.bytes)
+
+
+def _span(measured: Measured) -> ReadableSpan:
+    context = SpanContext(
+        int(measured.trace_id, 16), int(measured.span_id, 16), is_remote=True, trace_flags=TraceFlags(1)
+    )
+    end_ns = int(measured.end_s * 1e9)
+    return ReadableSpan(
+        name=measured.name,
+        context=context,
+        resource=Resource({}),
+        attributes={semconv.OPERATION: measured.name, semconv.OPERATION_KIND: measured.kind},
+        status=Status(StatusCode.ERROR if measured.failed else StatusCode.UNSET),
+        start_time=end_ns - int(measured.duration_ms * 1e6),
+        end_time=end_ns,
+        instrumentation_scope=SCOPE,
+    )

@@ -1,0 +1,49 @@
+"""The gateway for mobile apps, put together with the rest of this process's telemetry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mita_otel.configuration import configure, configured
+from mita_otel.mobile.asgi import MobileApp
+from mita_otel.mobile.gateway import MobileGateway
+from mita_otel.mobile.router import router_of
+from mita_otel.mobile.telling import Telling
+from mita_otel.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
+
+
+def mobile_app(telemetry: Telemetry | None = None) -> MobileApp:
+    """Return the gateway for mobile apps as an ASGI application, to be mounted anywhere or served alone.
+
+    It takes what Sentry's SDKs send to `/api/{project}/envelope/`, OTLP, and a JavaScript tunnel; redacts it, holds
+    screens, requests and operations to the policy's limits, and sends it on. What broke a limit is counted in
+    `get_performance_summary()`, in metrics and error budgets, and told to listeners, as the service's own breaches are.
+
+    Args:
+        telemetry: What `configure()` returned. None: it is called, if it has not been.
+    """
+    telemetry = telemetry or configured() or configure()
+    performance = telemetry.performance
+    telling = (
+        Telling(performance.measurements.breaches, performance.measurements.observers)
+        if performance is not None
+        else Telling()
+    )
+    gateway = MobileGateway(telemetry.policy, telling=telling)
+    telemetry.keep(gateway)
+    return MobileApp(gateway)
+
+
+def mobile_router(telemetry: Telemetry | None = None) -> APIRouter:
+    """Return the gateway's routes for a FastAPI application: `app.include_router(mobile_router())`; see `mobile_app`.
+
+    Args:
+        telemetry: What `configure()` returned. None: it is called, if it has not been.
+
+    Raises:
+        ConfigurationError: FastAPI is not installed.
+    """
+    return router_of(mobile_app(telemetry))

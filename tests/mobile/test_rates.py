@@ -1,0 +1,150 @@
+"""Sentry's limits are held and passed on as SDKs read them; each client has its share of the gateway."""
+
+from __future__ import annotations
+
+import pytest
+
+from mita_otel.mobile.client_rates import ClientRates, network_of
+from mita_otel.mobile.rate_limits import RateLimits
+from mita_otel.policy.mobile import RatePolicy
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+# --- Sentry's -----------------------------------------------------------------------------------------
+def limits_after(status: int = 200, **headers: str) -> tuple[RateLimits, Clock]:
+    clock = Clock()
+    limits = RateLimits(clock)
+    limits.update(status, {name.replace("_", "-"): value for name, value in headers.items()})
+    return limits, clock
+
+
+@pytest.mark.parametrize(
+    ("header", "limited", "free"),
+    [
+        ("60:transaction:organization", ["transaction"], ["error", "span"]),
+        ("60:transaction;span:project:quota", ["transaction", "span"], ["error"]),
+        ("60::organization", ["error", "anything"], []),
+        ("10:error:key, 20:session:key", ["error", "session"], ["span"]),
+        (" 60 : Error ; Span : x ", ["error", "span"], ["session"]),
+        ("0:error:key", [], ["error"]),
+        ("60", [], ["error"]),
+        ("", [], ["error"]),
+        ("soon:error:key", ["error"], ["span"]),
+        ("-5:error:key", ["error"], ["span"]),
+        ("inf:error:key, nan:span:key", ["error", "span"], []),
+        (":::,,;;", [""], []),
+    ],
+)
+def test_the_header_of_an_answer(header: str, limited: list[str], free: list[str]) -> None:
+    limits, _ = limits_after(x_sentry_rate_limits=header)
+    assert [one for one in limited if not limits.is_limited([one])] == []
+    assert [one for one in free if limits.is_limited([one])] == []
+
+
+def test_a_limit_ends_when_its_time_is_over_and_a_longer_one_stays() -> None:
+    limits, clock = limits_after(x_sentry_rate_limits="60:error:key")
+    limits.update(200, {"x-sentry-rate-limits": "10:error:key"})
+    clock.now += 59
+    assert limits.is_limited(["error"])
+    clock.now += 2
+    assert not limits.is_limited(["error"])
+    assert limits.header() == ""
+
+
+@pytest.mark.parametrize(("said", "seconds"), [("17", 17), ("", 60), ("soon", 60), ("Wed, 21 Oct 2015", 60)])
+def test_a_429_without_the_header_limits_everything(said: str, seconds: int) -> None:
+    limits, clock = limits_after(429, retry_after=said)
+    clock.now += seconds - 1
+    assert limits.is_limited(["error"])
+    clock.now += 1
+    assert not limits.is_limited(["error"])
+
+
+def test_only_a_429_means_retry_after() -> None:
+    limits, _ = limits_after(503, retry_after="60")
+    assert not limits.is_limited(["error"])
+
+
+def test_limits_are_passed_on_with_the_time_that_is_left_none_too_short() -> None:
+    limits, clock = limits_after(x_sentry_rate_limits="60:transaction;span:organization, 2700::key")
+    clock.now += 10.5
+    assert limits.header() == "2690::organization, 50:span:organization, 50:transaction:organization"
+    again = RateLimits(Clock())
+    again.update(200, {"x-sentry-rate-limits": limits.header()})
+    assert again.is_limited(["span"])
+
+
+def test_an_answer_cannot_grow_memory_or_limit_for_ever() -> None:
+    limits, clock = limits_after(x_sentry_rate_limits=",".join(f"1e300:c{n}:key" for n in range(10_000)))
+    assert len(limits.header()) < 4000
+    clock.now += 86_401
+    assert limits.header() == ""
+
+
+# --- ours -------------------------------------------------------------------------------------------------
+RATES = RatePolicy(client_burst=3, client_per_minute=60, total_burst=5, total_per_minute=120, max_clients=100)
+
+
+def test_a_client_has_a_burst_and_then_its_share() -> None:
+    clock = Clock()
+    rates = ClientRates(RATES, clock)
+    assert [rates.wait_s("10.0.0.1") for _ in range(3)] == [0, 0, 0]
+    assert rates.wait_s("10.0.0.1") == pytest.approx(1)
+    clock.now += 0.5
+    assert rates.wait_s("10.0.0.1") == pytest.approx(0.5)
+    clock.now += 0.5
+    assert rates.wait_s("10.0.0.1") == 0
+
+
+def test_one_client_does_not_use_up_anothers_share() -> None:
+    rates = ClientRates(RATES, Clock())
+    for _ in range(10):
+        rates.wait_s("10.0.0.1")
+    assert rates.wait_s("10.0.0.2") == 0
+
+
+def test_all_together_have_a_bound_as_well() -> None:
+    rates = ClientRates(RATES, Clock())
+    assert [rates.wait_s(f"10.0.0.{n}") > 0 for n in range(7)] == [False] * 5 + [True] * 2
+
+
+def test_the_number_of_clients_that_are_told_apart_is_bounded() -> None:
+    clock = Clock()
+    rates = ClientRates(RATES, clock)
+    for n in range(1000):
+        clock.now += 1
+        rates.wait_s(f"10.0.{n // 250}.{n % 250}")
+    assert len(rates._clients) == 100
+
+
+def test_a_clock_that_stands_still_or_goes_back_gives_nothing_away() -> None:
+    clock = Clock()
+    rates = ClientRates(RATES, clock)
+    for _ in range(3):
+        rates.wait_s("a")
+    clock.now -= 100
+    assert rates.wait_s("a") > 0
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::ffff", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("testclient", "testclient"),
+        ("", ""),
+        ("x" * 500, "x" * 64),
+    ],
+)
+def test_a_client_is_an_address_or_a_network(address: str, network: str) -> None:
+    assert network_of(address) == network

@@ -1,0 +1,338 @@
+"""The spool keeps what it took, gives up what matters least, and is whole after whatever ends a process."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mita_otel.mobile.item_types import PRIORITIES
+from mita_otel.mobile.parcel import DamagedParcelError, Parcel, read_parcel, write_parcel
+from mita_otel.mobile.spool import NoRoomError, Spool, Waiting
+from mita_otel.policy import default_policy
+from mita_otel.policy.mobile import MobileSpoolPolicy, Priority
+
+ANYTHING: Callable[[Parcel], bool] = lambda parcel: True  # noqa: E731
+
+
+class Lost(list[tuple[str, Priority]]):
+    def __call__(self, reason: str, priority: Priority) -> None:
+        self.append((reason, priority))
+
+
+def spool_policy(**changes: Any) -> MobileSpoolPolicy:
+    return default_policy().mobile.spool.model_copy(update=changes)
+
+
+def make(folder: Path, lost: Lost | None = None, **changes: Any) -> Spool:
+    return Spool(spool_policy(**changes), folder / "spool", lost if lost is not None else Lost())
+
+
+_times = itertools.count(1)
+
+
+def parcel(priority: Priority = "error", **more: Any) -> Parcel:
+    said: dict[str, Any] = {"received_s": float(next(_times)), "header": {"event_id": "a" * 32}, **more}
+    return Parcel("sentry", "app", priority, ("error",), **said)
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted((folder / "spool").rglob("*.parcel"))
+
+
+def drained(spool: Spool, may_go: Callable[[Parcel], bool] = ANYTHING) -> list[bytes]:
+    payloads = []
+    while (waiting := spool.take(may_go)) is not None:
+        payloads.append(spool.read(waiting)[1])
+        spool.done(waiting)
+    return payloads
+
+
+# --- parcels -----------------------------------------------------------------------------------------------
+@given(st.binary(max_size=200), st.sampled_from(PRIORITIES), st.floats(0, 1e10))
+def test_a_parcel_survives_the_way_to_its_file_and_back(
+    payload: bytes, priority: Priority, at_s: float
+) -> None:
+    one = Parcel("sentry", "app", priority, ("error", "span"), "envelope", at_s, {"a": {"b": [1, "\n"]}})
+    assert read_parcel(write_parcel(one, payload)) == (one, payload)
+
+
+@given(st.integers(0, 10_000), st.integers(0, 255))
+@settings(max_examples=200)
+def test_a_parcel_that_was_changed_or_cut_is_noticed(at: int, byte: int) -> None:
+    content = write_parcel(parcel(), b"payload" * 10)
+    at %= len(content)
+    changed = content[:at] + bytes([byte]) + content[at + 1 :]
+    for damaged in (content[:at], changed):
+        try:
+            read = read_parcel(damaged)
+        except DamagedParcelError:
+            continue
+        # What is not covered by the checksum is the first line; a changed payload never passes.
+        assert read[1] == b"payload" * 10
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", b"{}\n", b"[]\nx", b"5\n", b"\xff\n", b'{"v":1}\n', b'{"v":2}\nx']
+)
+def test_what_is_no_parcel_is_damaged(content: bytes) -> None:
+    with pytest.raises(DamagedParcelError):
+        read_parcel(content)
+
+
+# --- what matters most goes first, what matters least is given up first ---------------------------------------
+def test_what_matters_most_goes_first_and_the_oldest_of_it(tmp_path: Path) -> None:
+    spool = make(tmp_path)
+    for priority in ("debug", "error", "performance", "crash", "health", "error"):
+        spool.put(parcel(priority), f"{priority}".encode())
+    assert drained(spool) == [b"crash", b"error", b"error", b"health", b"performance", b"debug"]
+    assert spool.counts() == (0, 0, {})
+    assert files(tmp_path) == []
+
+
+def test_the_oldest_debug_data_are_given_up_first_and_crashes_last(tmp_path: Path) -> None:
+    lost = Lost()
+    spool = make(tmp_path, lost, max_parcels=6)
+    for number, priority in enumerate(("debug", "debug", "performance", "health", "error", "crash")):
+        spool.put(parcel(priority), f"{priority} {number}".encode())
+    for _ in range(5):
+        spool.put(parcel("crash"), b"crash")
+    assert [priority for _, priority in lost] == ["debug", "debug", "performance", "health", "error"]
+    with pytest.raises(NoRoomError):
+        spool.put(parcel("crash"), b"one too many")
+    assert drained(spool) == [b"crash 5", *[b"crash"] * 5]
+
+
+def test_debug_data_make_room_for_newer_ones_but_errors_that_were_acknowledged_do_not(tmp_path: Path) -> None:
+    lost = Lost()
+    spool = make(tmp_path, lost, max_parcels=2)
+    for number in range(4):
+        spool.put(parcel("debug"), f"{number}".encode())
+    assert drained(spool) == [b"2", b"3"]
+    for number in range(2):
+        spool.put(parcel("error"), f"{number}".encode())
+    with pytest.raises(NoRoomError):
+        spool.put(parcel("error"), b"2")
+    with pytest.raises(NoRoomError):
+        spool.put(parcel("debug"), b"3")
+    assert drained(spool) == [b"0", b"1"]
+    assert lost == [("spool_full", "debug")] * 2
+
+
+def test_bytes_are_bounded_and_nothing_is_given_up_in_vain(tmp_path: Path) -> None:
+    lost = Lost()
+    spool = make(tmp_path, lost, max_megabytes=1)
+    spool.put(parcel("error"), b"e" * 600_000)
+    spool.put(parcel("debug"), b"d" * 300_000)
+    with pytest.raises(NoRoomError):
+        spool.put(parcel("performance"), b"p" * 500_000)
+    assert lost == []
+    spool.put(parcel("performance"), b"p" * 350_000)
+    assert lost == [("spool_full", "debug")]
+    _, size, _ = spool.counts()
+    assert size <= 1_000_000
+    assert size == sum(path.stat().st_size for path in files(tmp_path))
+
+
+def test_what_may_not_go_is_passed_over(tmp_path: Path) -> None:
+    spool = make(tmp_path)
+    spool.put(parcel("crash"), b"crash")
+    spool.put(Parcel("sentry", "app", "debug", ("log_item",)), b"debug")
+    assert drained(spool, lambda one: "error" not in one.categories) == [b"debug"]
+    assert spool.take(lambda one: False) is None
+    assert drained(spool) == [b"crash"]
+
+
+def test_what_is_given_back_waits_again_before_or_behind_the_others(tmp_path: Path) -> None:
+    spool = make(tmp_path)
+    for name in (b"1", b"2", b"3"):
+        spool.put(parcel(), name)
+    first = spool.take(ANYTHING)
+    assert first is not None
+    spool.give_back(first, last=False)
+    again = spool.take(ANYTHING)
+    assert again == first
+    assert again is not None
+    spool.give_back(again, last=True)
+    assert drained(spool) == [b"2", b"3", b"1"]
+
+
+def test_what_is_on_its_way_is_not_given_up(tmp_path: Path) -> None:
+    spool = make(tmp_path, max_parcels=1)
+    spool.put(parcel("debug"), b"on its way")
+    waiting = spool.take(ANYTHING)
+    assert waiting is not None
+    with pytest.raises(NoRoomError):
+        spool.put(parcel("crash"), b"crash")
+    assert spool.read(waiting)[1] == b"on its way"
+
+
+# --- the disk ------------------------------------------------------------------------------------------------
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    calls: list[str] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        calls.append(Path(f"/proc/self/fd/{descriptor}").readlink().suffix)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return calls
+
+
+def test_what_is_durable_is_on_the_disk_before_it_counts_as_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = make(tmp_path)
+    spool.put(parcel("debug"), b"first, which makes the folder")
+    calls = synced(monkeypatch)
+    spool.put(parcel("debug"), b"x")
+    assert calls == []
+    spool.put(parcel("error"), b"x")
+    # The file, then the folder that names it.
+    assert calls == [".part", ""]
+
+
+@pytest.mark.parametrize("where", ["write", "fsync", "rename", "open"])
+def test_a_disk_that_fails_is_no_room_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    spool = make(tmp_path)
+    spool.put(parcel(), b"before")
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path if where == "rename" else os, where, fail)
+        with pytest.raises(NoRoomError, match="No space left"):
+            spool.put(parcel(), b"lost")
+    count, size, _ = spool.counts()
+    assert count == 1
+    assert size == sum(path.stat().st_size for path in files(tmp_path))
+    assert list((tmp_path / "spool").rglob("*.part")) == []
+    spool.put(parcel(), b"after")
+    assert drained(spool) == [b"before", b"after"]
+
+
+def test_a_folder_that_cannot_be_made_is_no_room(tmp_path: Path) -> None:
+    (tmp_path / "spool").write_text("a file is in the way")
+    with pytest.raises(NoRoomError):
+        make(tmp_path).put(parcel(), b"x")
+
+
+def test_others_cannot_read_the_spool(tmp_path: Path) -> None:
+    spool = make(tmp_path)
+    spool.put(parcel(), b"x")
+    for path in [tmp_path / "spool", *(tmp_path / "spool").rglob("*")]:
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_a_file_that_was_damaged_meanwhile_is_noticed_when_it_is_read(tmp_path: Path) -> None:
+    spool = make(tmp_path)
+    spool.put(parcel(), b"payload")
+    waiting = spool.take(ANYTHING)
+    assert waiting is not None
+    [path] = files(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"payload", b"PAYLOAD"))
+    with pytest.raises(DamagedParcelError):
+        spool.read(waiting)
+    path.unlink()
+    with pytest.raises(DamagedParcelError):
+        spool.read(waiting)
+
+
+# --- other processes --------------------------------------------------------------------------------------------
+def test_what_a_process_that_ended_has_left_is_adopted_in_order(tmp_path: Path) -> None:
+    first = make(tmp_path)
+    for priority in ("debug", "crash", "error"):
+        first.put(parcel(priority), priority.encode())
+    first.close()
+    second = make(tmp_path)
+    assert second.adopt() == 3
+    assert second.adopt() == 0
+    assert drained(second) == [b"crash", b"error", b"debug"]
+    second.close()
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_what_a_living_process_has_is_not_adopted(tmp_path: Path) -> None:
+    first = make(tmp_path)
+    first.put(parcel(), b"mine")
+    second = make(tmp_path)
+    second.put(parcel(), b"yours")
+    assert second.adopt() == 0
+    assert drained(first) == [b"mine"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from mobile.test_spool import make, parcel
+spool = make(Path(sys.argv[1]))
+for number in range(5):
+    spool.put(parcel("error"), b"%d" % number)
+(next((Path(sys.argv[1]) / "spool").glob("*/")) / "1-7-7.parcel.part").write_bytes(b"half a parc")
+(next((Path(sys.argv[1]) / "spool").glob("*/")) / "1-8-8.parcel").write_bytes(b"half a parc")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_nothing_that_was_kept_is_lost_when_a_process_is_killed(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        check=False,
+    )
+    assert done.returncode == -9
+    lost = Lost()
+    spool = make(tmp_path, lost)
+    assert spool.adopt() == 5
+    assert lost == [("damaged", "error")]
+    assert drained(spool) == [b"0", b"1", b"2", b"3", b"4"]
+
+
+def test_what_there_is_no_room_for_is_left_for_another(tmp_path: Path) -> None:
+    first = make(tmp_path)
+    for number in range(3):
+        first.put(parcel("error"), f"{number}".encode())
+    first.close()
+    small = make(tmp_path, max_parcels=2)
+    assert small.adopt() == 2
+    assert drained(small) == [b"0", b"1"]
+    assert small.adopt() == 1
+    assert drained(small) == [b"2"]
+
+
+def test_several_threads_may_put_and_take_at_once(tmp_path: Path) -> None:
+    spool = make(tmp_path)
+    taken: list[bytes] = []
+
+    def put() -> None:
+        for _ in range(50):
+            spool.put(parcel("performance"), b"x")
+
+    def take() -> None:
+        while len(taken) < 200:
+            waiting: Waiting | None = spool.take(ANYTHING)
+            if waiting is not None:
+                taken.append(spool.read(waiting)[1])
+                spool.done(waiting)
+
+    threads = [threading.Thread(target=work) for work in (put, put, put, put, take, take)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(taken) == 200
+    assert spool.counts() == (0, 0, {})
