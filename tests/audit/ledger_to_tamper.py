@@ -119,9 +119,10 @@ def original(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         server = make_url(request.getfixturevalue("postgresql_server"))
         admin = create_engine(server, isolation_level="AUTOCOMMIT")
         with admin.connect() as connection:
-            connection.exec_driver_sql("CREATE DATABASE original")
+            name = f"original_{next(_numbers)}"
+            connection.exec_driver_sql(f"CREATE DATABASE {name}")
         admin.dispose()
-        url = server.set(database="original").render_as_string(hide_password=False)
+        url = server.set(database=name).render_as_string(hide_password=False)
     now = [NOW_NS]
     kit = Kit(folder, url=url, policy=changed(audit__spool__segment_kilobytes=4), clock_ns=lambda: now[0])
 
@@ -149,7 +150,7 @@ def ledger(original: Path, tmp_path: Path) -> Iterator[Ledger]:
         copy = url.set(database=f"copy_{next(_numbers)}")
         admin = create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
         with admin.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {copy.database} TEMPLATE original")
+            connection.exec_driver_sql(f"CREATE DATABASE {copy.database} TEMPLATE {url.database}")
     database = Database(copy.render_as_string(hide_password=False), default_policy().store)
     yield Ledger(database, tmp_path / "anchors.jsonl", **names)
     database.close()

@@ -24,7 +24,6 @@ _COLUMNS: Final = (
     ("trace_id", "trace_id"),
 )
 """Columns that repeat what is signed, and the names that they have there."""
-_TEXTS: Final = ("chain", "body", "mac", "key_id")
 
 
 class ChainWalk:
@@ -67,7 +66,8 @@ class ChainWalk:
         """Look at the next row of `mita_audit_entries`."""
         result, chain, sequence = self._result, self._chain, row.sequence
         result.entries += 1
-        if not isinstance(sequence, int) or not all(isinstance(getattr(row, name), str) for name in _TEXTS):
+        texts = (row.chain, row.body, row.mac, row.key_id)
+        if not isinstance(sequence, int) or not all(isinstance(one, str) for one in texts):
             # SQLite takes a value of any type in any column.
             self._result.add(
                 Fault.CHANGED, chain, None, f"the entry at {sequence!r} has values of another type"

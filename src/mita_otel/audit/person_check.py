@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from mita_otel.audit.findings import Fault, Verification
 from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.personal import Personal
 from mita_otel.audit.seals import erased_entry_message
+
+_ADDED: Final = "a personal part was added to an entry that has none"
+_CHANGED: Final = "the personal part was changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,27 +66,18 @@ def _erased(row: Any, fields: Mapping[str, Any], known: Known) -> str | None:
 
 
 def _kept(row: Any, commitment: str | None) -> str | None:
-    sealed = _sealed(row)
-    if commitment is None:
-        if sealed is not None or row.user_id is not None:
-            return "a personal part was added to an entry that has none"
-        return None
-    if sealed is None:
-        return "the personal part was removed, and not by an erasure"
-    if sealed.commitment != commitment:
-        return "the personal part was changed"
-    if sealed.values.get("user_id") != row.user_id:
-        return "the column user_id was changed; what is signed says otherwise"
-    return None
-
-
-def _sealed(row: Any) -> Personal | None:
     if row.personal is None and row.personal_key is None:
-        return None
+        if commitment is not None:
+            return "the personal part was removed, and not by an erasure"
+        return None if row.user_id is None else _ADDED
+    if commitment is None:
+        return _ADDED
     try:
         sealed = Personal(row.personal.encode(), row.personal_key)
-        if isinstance(sealed.values, dict) and sealed.commitment:
-            return sealed
+        is_the_one = sealed.commitment == commitment
+        user_id = sealed.values.get("user_id")
     except (ValueError, TypeError, AttributeError):
-        pass
-    return Personal(b"{}", "")  # whatever it is, no commitment is its
+        return _CHANGED
+    if not is_the_one:
+        return _CHANGED
+    return None if user_id == row.user_id else "the column user_id was changed; what is signed says otherwise"

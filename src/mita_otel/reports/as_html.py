@@ -83,7 +83,8 @@ def _state(value: Value) -> str:
 
 
 def _sections(report: Report) -> Iterator[Section]:
-    sections = {name: Section(name, title) for name, title in _TITLES.items()}
+    first = ("security",) if report.kind == "daily" else ()
+    sections = {name: Section(name, _TITLES[name]) for name in (*first, *_TITLES)}
     for table in tables(report):
         sections[table.section].tables.append(table)
     for plot in plots(report):

@@ -123,7 +123,7 @@ class _Time:
         shown = {name: counts for name, counts in values.items() if any(counts)}
         if not shown:
             return
-        top = scale(max(map(sum, zip(*shown.values(), strict=True))))
+        axis = scale(max(map(sum, zip(*shown.values(), strict=True))), whole=True)
         stacks = [
             Stack(
                 classes[name],
@@ -138,9 +138,9 @@ class _Time:
         yield Plot(
             section,
             title,
-            columns(stacks, top[-1]),
+            columns(stacks, axis),
             "",
-            _axis(top),
+            _axis(axis),
             self.labels(),
             [(classes[name], _words(name)) for name in shown] if len(classes) > 1 else [],
         )
@@ -180,15 +180,15 @@ def _latency(category: str, steps: Sequence[Step], limits: Sequence[float], time
     largest = max(
         [*limits, *(value for line in found for value in line.values if value is not None)], default=1.0
     )
-    top = scale(largest)
+    axis = scale(largest)
     limit_names = ", ".join(f"{limit:g}" for limit in limits)
     legend = [("p50", "p50"), ("p95", "p95"), ("p99", "p99")]
     return Plot(
         "performance",
         f"{_words(category)}: latency over time",
-        lines(found, limits, top[-1]),
+        lines(found, limits, axis),
         "ms",
-        _axis(top),
+        _axis(axis),
         time.labels(),
         [*legend, ("limit", f"limit {limit_names} ms")] if limits else legend,
     )

@@ -37,27 +37,31 @@ class Stack:
     titles: Sequence[str]
 
 
-def scale(largest: float) -> list[float]:
-    """Return round values for an axis, from 0 to at least `largest`."""
+def scale(largest: float, *, whole: bool = False) -> list[float]:
+    """Return round values for an axis, from 0 to at least `largest`; with `whole`, whole numbers."""
     if largest <= 0:
         return [0.0, 1.0]
     rough = largest / _TICKS
     power = 10 ** floor(log10(rough))
     step = next(one * power for one in _STEPS if one * power >= rough * (1 - 1e-9))
+    if whole:
+        step = float(ceil(step * (1 - 1e-9)))
     return [step * number for number in range(ceil(largest / step * (1 - 1e-9)) + 1)]
 
 
-def lines(found: Sequence[Line], limits: Sequence[float], top: float) -> Markup:
+def lines(found: Sequence[Line], limits: Sequence[float], axis: Sequence[float]) -> Markup:
     """Return lines over time, with limits as dashed lines across."""
-    parts = [_grid(top), *(_across(limit, top) for limit in limits)]
+    top = axis[-1]
+    parts = [_grid(axis), *(_across(limit, top) for limit in limits)]
     for line in found:
         parts += _line(line, top)
     return _svg(parts)
 
 
-def columns(stacks: Sequence[Stack], top: float) -> Markup:
+def columns(stacks: Sequence[Stack], axis: Sequence[float]) -> Markup:
     """Return columns over time, each of several parts."""
-    parts = [_grid(top)]
+    top = axis[-1]
+    parts = [_grid(axis)]
     count = max((len(stack.values) for stack in stacks), default=0)
     bottoms = [0.0] * count
     for stack in stacks:
@@ -95,8 +99,8 @@ def _svg(parts: Sequence[Markup]) -> Markup:
     )
 
 
-def _grid(top: float) -> Markup:
-    heights = [_y(value, top) for value in scale(top)]
+def _grid(axis: Sequence[float]) -> Markup:
+    heights = [_y(value, axis[-1]) for value in axis]
     return Markup("").join(
         Markup('<line class="grid" x1="0" x2="{}" y1="{:.1f}" y2="{:.1f}"/>').format(WIDTH, y, y)
         for y in heights

@@ -18,7 +18,12 @@ _SPANS: Final = (
 
 def tables(report: Report) -> list[Table]:
     """Return the tables of a report, in the order in which they are read. Empty ones are there, without rows."""
-    return [table for make in _MAKERS for table in make(report)]
+    makers = (
+        (_security, *(make for make in _MAKERS if make is not _security))
+        if report.kind == "daily"
+        else _MAKERS
+    )
+    return [table for make in makers for table in make(report)]
 
 
 def _head(report: Report) -> Iterator[Table]:
