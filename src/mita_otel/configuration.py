@@ -234,8 +234,11 @@ def _build(settings: _Settings, strict: bool, env: Mapping[str, str]) -> Telemet
     service = str(resource.attributes.get(semconv.SERVICE_NAME, ""))
     audit = start_audit(policy, redactor, environment=settings.environment, service=service, env=env)
     flushables.extend(one for one in (audit, start_retention(policy, audit)) if one is not None)
-    sink = None if audit is None else FinancialAudit(policy.audit, audit.trail)
-    install_finance(FinanceRuntime(policy.finance, audit=sink))
+    if audit is None:
+        install_finance(FinanceRuntime(policy.finance))
+    else:
+        sink = FinancialAudit(policy.audit, audit.trail)
+        install_finance(FinanceRuntime(policy.finance, audit=sink, wants_access=sink.wants_access))
     middleware = FinancialSentryMiddleware if policy.finance.middleware else None
     applications = FastAPIInstrumentation(policy.instrumentation, middleware, capture_from_request)
     engines = SQLAlchemyInstrumentation(

@@ -36,6 +36,10 @@ class FinancialAudit:
         self._policy = policy
         self._trail = trail
 
+    def wants_access(self) -> bool:
+        """Return whether each request that touches cardholder data is to be told."""
+        return self._policy.data_access and self._trail.begun
+
     def record(self, signal: AuditSignal) -> None:
         """Record a signal. What cannot be written has been logged, and is in the health view."""
         if self._trail.begun:

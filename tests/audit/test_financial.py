@@ -71,6 +71,17 @@ def test_who_what_and_how_much_are_in_the_entry(tmp_path: Path) -> None:
     assert fields["occurred_ns"] == TIME_NS
 
 
+def test_accesses_are_wanted_once_the_trail_has_begun_and_the_policy_says_so(tmp_path: Path) -> None:
+    from audit.kit import changed
+
+    with kit(tmp_path) as made:
+        audit = FinancialAudit(default_policy().audit, made.trail)
+        assert not audit.wants_access()
+        made.trail.start()
+        assert audit.wants_access()
+        assert not FinancialAudit(changed(audit__data_access=False).audit, made.trail).wants_access()
+
+
 def test_a_trail_that_nobody_asked_for_is_not_begun_by_the_financial_api(tmp_path: Path) -> None:
     with kit(tmp_path) as made:
         FinancialAudit(default_policy().audit, made.trail).record(signal())

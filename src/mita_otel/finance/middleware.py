@@ -13,6 +13,7 @@ from opentelemetry.trace import format_span_id, format_trace_id
 from mita_otel.finance.body import BodyWatcher, Message, Receive, is_json
 from mita_otel.finance.capture import Report, capture
 from mita_otel.finance.carried import carry
+from mita_otel.finance.data_access import tell_access
 from mita_otel.finance.facts import enter_request, leave_request, with_facts
 from mita_otel.finance.outcome import outcome_of
 from mita_otel.finance.request import SCOPE_KEY, RequestState, Scope, request_state
@@ -109,6 +110,7 @@ class _Served:
                 await self._see_user()
                 self._mark(settle=True)
                 self._runtime.guard("FinancialSentryMiddleware", self._add_headers, message)
+                await tell_access(self._runtime, self._state, message["status"])
             elif message["type"] == "http.response.body" and not message.get("more_body", False):
                 self._mark()
             await send(message)

@@ -32,6 +32,7 @@ class FinanceRuntime:
         logger: Takes errors and events. None: one of the global provider.
         meter: Counts them. None: one of the global provider.
         audit: Hears of them, if there is an audit trail.
+        wants_access: Whether it also wants to hear of each request that touches cardholder data.
         clock: Monotonic seconds.
     """
 
@@ -43,6 +44,7 @@ class FinanceRuntime:
         logger: _logs.Logger | None = None,
         meter: metrics.Meter | None = None,
         audit: AuditSink | None = None,
+        wants_access: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.policy = policy
@@ -56,6 +58,7 @@ class FinanceRuntime:
             semconv.SECURITY_COUNTER, unit="{event}", description="Security events, by type and severity"
         )
         self.audit = audit
+        self.wants_access = wants_access
         self.clock = clock
         self.money = Money(policy.currencies)
         self.operations = OperationTable(policy)

@@ -90,6 +90,8 @@ class AuditPolicy(Section):
     """What an operation becomes, by the category of the financial API; any other is a `financial_operation`."""
     security: dict[str, EventTypeName]
     """What a security event becomes, by its type; any other is a `security_event`."""
+    data_access: bool
+    """Whether each request that touches cardholder data (`finance.pci_segments`) is an entry, before its answer."""
     log_records: bool
     """Whether each entry is an OpenTelemetry log record as well, for a SIEM."""
     spool: SpoolPolicy

@@ -1,0 +1,49 @@
+"""Requests that touch cardholder data, told to the audit trail before they are answered (PCI DSS 10.2.1.1)."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Final
+
+from opentelemetry import trace
+
+from mita_otel.finance.auditing import tell_audit
+from mita_otel.finance.facts import known_facts
+from mita_otel.finance.request import RequestState
+from mita_otel.finance.runtime import FinanceRuntime
+
+_EVENT_TYPE: Final = "data_access"
+_REFUSED: Final = frozenset({401, 403})
+_FAILED_FROM: Final = 400
+
+
+async def tell_access(runtime: FinanceRuntime, state: RequestState, status: int) -> None:
+    """Tell the audit trail of a request in PCI scope, if it wants to know.
+
+    The trail waits for a disk: a thread does so, and the event loop goes on with other requests.
+
+    Args:
+        runtime: The configured instance.
+        state: The request.
+        status: Of the answer that is about to be sent.
+    """
+    if not state.facts.pci or not runtime.wants_access():
+        return
+    span = state.server_span or trace.get_current_span()
+    tell = partial(
+        tell_audit,
+        runtime,
+        known_facts(),
+        span.get_span_context(),
+        kind="custom",
+        name=_EVENT_TYPE,
+        outcome="refused" if status in _REFUSED else "failure" if status >= _FAILED_FROM else "success",
+        details={"method": state.method, "route": state.route, "status": status},
+    )
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:  # another event loop than asyncio's
+        tell()
+        return
+    await asyncio.to_thread(tell)
