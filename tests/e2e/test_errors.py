@@ -198,4 +198,8 @@ def test_release_health_counts_every_request_also_those_that_sampling_drops(
         for aggregate in item["aggregates"]:
             counted.update({name: count for name, count in aggregate.items() if name != "started"})
     assert counted == {"exited": 3, "errored": 2, "crashed": 1}
-    assert {one["transaction"] for one in requests(receiver)} == {"GET /unhandled", "GET /unavailable"}
+    kept = {"GET /unhandled", "GET /unavailable", "GET /only-logged"}
+    assert {one["transaction"] for one in requests(receiver)} == kept, "every issue has its trace"
+    reported = [one for item in receiver.client_reports for one in item["discarded_events"]]
+    left_out = {one["category"]: one["quantity"] for one in reported if one["reason"] == "sample_rate"}
+    assert left_out["transaction"] == 3, "Sentry's statistics know of those that sampling left out"

@@ -37,5 +37,8 @@ class WireLink:
         self.identity = Identity("production", "bank@1.0")
         self.door, self.contexts, self.hosts = Door(), Contexts(), None
 
+    def own_transport(self) -> CountingTransport:
+        return self.transport
+
     def send(self, envelope: Envelope) -> None:
         self.transport.capture_envelope(envelope)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from opentelemetry.context import Context
@@ -39,6 +40,14 @@ class SeesEnds(Protocol):
 
     def ended(self, span: ReadableSpan) -> None:
         """Take notice of a span. Called on the application's thread: be quick."""
+
+
+@runtime_checkable
+class SeesSampling(Protocol):
+    """An exporter that tells its back end how much was left out on purpose."""
+
+    def watch_sampling(self, sampled_out: Callable[[], tuple[int, int]]) -> None:
+        """Take what returns how many traces and spans sampling has left out so far."""
 
 
 class ExportQueue(SpanProcessor):

@@ -32,9 +32,14 @@ class Losses:
         self._lock = ForkSafeLock()
         self._counts: Counter[tuple[str, str]] = Counter()
         self._said_at: dict[tuple[str, str], float] = {}
+        self._listeners: list[Callable[[str, str, int], None]] = []
         self._counter = metrics.get_meter("mita_otel").create_counter(
             semconv.DROPPED_COUNTER, unit="{span}", description="Spans lost on the way, by stage and reason"
         )
+
+    def listen(self, listener: Callable[[str, str, int], None]) -> None:
+        """Tell of each loss from now on: stage, reason and number."""
+        self._listeners.append(listener)
 
     def add(self, stage: str, reason: str, count: int = 1) -> None:
         """Count `count` spans lost at `stage` (as in `exporter.sentry`) for `reason` (as in `queue_full`)."""
@@ -49,6 +54,8 @@ class Losses:
             if say:
                 self._said_at[key] = now
         self._counter.add(count, {"stage": stage, "reason": reason})
+        for listener in self._listeners:
+            listener(stage, reason, count)
         if say:
             _logger.warning("telemetry lost at %s: %s (%d spans so far)", stage, reason, total)
 

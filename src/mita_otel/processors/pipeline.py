@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace.export import SpanExporter
 
 from mita_otel.policy import Policy
 from mita_otel.processors.context import ContextProcessor
-from mita_otel.processors.export_queue import ExportQueue, SeesEnds
+from mita_otel.processors.export_queue import ExportQueue, SeesEnds, SeesSampling
 from mita_otel.processors.fan_out import FanOut
 from mita_otel.processors.hand_off import HandOff
 from mita_otel.processors.losses import Losses
@@ -61,6 +61,9 @@ class Pipeline:
         """What decides about traces, in tail mode."""
         if tail:
             chain = self.sampler = TailSampler(policy.sampling, chain, recent=measurements.recorder)
+            for _, exporter in exporters:
+                if isinstance(exporter, SeesSampling):
+                    exporter.watch_sampling(self.sampler.sampled_out)
         chain = RepeatedQueriesProcessor(
             policy.thresholds, chain, names=measurements.names, breaches=measurements.breaches
         )

@@ -85,6 +85,11 @@ class TailSampler(SpanProcessor):
             return
         self._pass_on(kept)
 
+    def sampled_out(self) -> tuple[int, int]:
+        """Return how many traces and spans were dropped so far."""
+        traces = sum(count for (kept, _), count in list(self.held.traces.items()) if not kept)
+        return traces, self.held.spans[False]
+
     def tick(self) -> None:
         """Decide what has waited too long. Called now and then while there is no work."""
         with self._lock:

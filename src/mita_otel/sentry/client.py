@@ -83,6 +83,11 @@ class SentryLink:
             if isinstance(item, SpansItem):
                 self._losses.add(STAGE, "shut_down", item.spans)
 
+    def own_transport(self) -> CountingTransport | None:
+        """Return the transport, if it is ours and not closed."""
+        transport = self.client.transport
+        return transport if isinstance(transport, CountingTransport) else None
+
     def flush(self, timeout_s: float) -> None:
         """Send everything that is queued, also what the service's own clients hold, at most so many seconds."""
         deadline = time.monotonic() + timeout_s

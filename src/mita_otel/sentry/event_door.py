@@ -69,6 +69,7 @@ class EventDoor:
             self.occurrences.add_exception(trace_id, exception)
         if event.get("level", "error") in _ERRORS:
             self.occurrences.note(trace_id)
+            self.roots.failed(trace_id, str(event.get("event_id")))
         self._add_request(event, trace_id)
         self._add_breadcrumbs(event, trace_id)
         if self._then is not None:

@@ -21,6 +21,7 @@ from mita_otel.redaction import Redactor
 from mita_otel.sentry.assembler import Assembler
 from mita_otel.sentry.client import SentryLink, start_client
 from mita_otel.sentry.issues import Issues
+from mita_otel.sentry.loss_reports import LossReports
 from mita_otel.sentry.protocols import make_protocol
 from mita_otel.sentry.request_scope import enter_root, leave_root
 from mita_otel.sentry.sessions import Sessions
@@ -88,6 +89,7 @@ class SentrySpanExporter(SpanExporter):
         """Counts requests, if release health is wanted."""
         self._lock = threading.RLock()
         self._ending = False
+        self._reports = LossReports(losses, link.own_transport)
         self._assembler = Assembler(
             max_waiting=policy.max_waiting_spans,
             max_bytes=policy.max_waiting_megabytes * 1e6,
@@ -114,8 +116,7 @@ class SentrySpanExporter(SpanExporter):
                 trees.extend(self._assembler.add(span))
             trees.extend(self._assembler.overdue())
             self._send(trees)
-        if self.sessions is not None:
-            self.sessions.tick()
+        self._tick()
         return SpanExportResult.SUCCESS
 
     def started(self, span: Span) -> None:
@@ -132,8 +133,11 @@ class SentrySpanExporter(SpanExporter):
         """Send what has waited too long for its root. Called now and then while there is no work."""
         with self._lock:
             self._send(self._assembler.overdue())
-        if self.sessions is not None:
-            self.sessions.tick()
+        self._tick()
+
+    def watch_sampling(self, sampled_out: Callable[[], tuple[int, int]]) -> None:
+        """Take what returns how many traces and spans sampling has left out so far: Sentry is told."""
+        self._reports.watch_sampling(sampled_out)
 
     def let_go(self) -> None:
         """Wait for no root any more: the process is ending. The next `force_flush` sends what still waits."""
@@ -147,12 +151,18 @@ class SentrySpanExporter(SpanExporter):
                 self._send(self._assembler.drain())
             if self.sessions is not None:
                 self.sessions.flush()
+            self._reports.tell_sampling()
         self.link.flush(timeout_millis / 1000)
         return True
 
     def shutdown(self) -> None:
         """End the client if it is ours. Flush first: this does not wait."""
         self.link.close()
+
+    def _tick(self) -> None:
+        self._reports.tell_sampling()
+        if self.sessions is not None:
+            self.sessions.tick()
 
     def _forget(self) -> None:
         self._lock = threading.RLock()

@@ -6,9 +6,10 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace import ReadableSpan, Span
 from opentelemetry.trace import SpanKind
 
+from mita_otel import semconv
 from mita_otel.processors.forks import ForkSafeLock
 from mita_otel.processors.rewrite import RewrittenSpan
 from mita_otel.sentry.tree import is_local_root, key_of
@@ -49,6 +50,12 @@ class LiveRoots:
             present = self._roots.get(trace_id)
             if present is not None and key_of(present)[1] == span_id:
                 self._roots[trace_id] = RewrittenSpan(span, events=(), links=())
+
+    def failed(self, trace_id: int, event_id: str) -> None:
+        """Let the trace's root say that an error of it was reported, so that no sampling parts an issue from its trace."""
+        root = self._roots.get(trace_id)
+        if isinstance(root, Span) and root.is_recording() and semconv.EVENT_ID not in (root.attributes or {}):
+            root.set_attribute(semconv.EVENT_ID, event_id)
 
     def root_of(self, trace_id: int) -> ReadableSpan | None:
         """Return the trace's local root, under way or just ended, or None."""

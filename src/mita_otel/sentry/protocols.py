@@ -19,7 +19,7 @@ from mita_otel.sentry.otlp import otlp_encoder, otlp_request, otlp_spans, parts_
 from mita_otel.sentry.segment import Segment
 from mita_otel.sentry.span_items import span_items
 from mita_otel.sentry.transaction import sample_rate_of, transaction_event
-from mita_otel.sentry.transport import STAGE, CountingTransport, SpansItem
+from mita_otel.sentry.transport import STAGE, SpansItem
 from mita_otel.sentry.tree import Tree, key_of, matters, trim
 
 _logger = logging.getLogger("mita_otel")
@@ -115,7 +115,7 @@ class Otlp:
     """Requests with the spans of many trees: the cheapest. Tags and contexts are attributes of each local root."""
 
     def __init__(self, policy: SentryPolicy, link: SentryLink, losses: Losses) -> None:
-        if not isinstance(link.client.transport, CountingTransport):
+        if link.own_transport() is None:
             raise ConfigurationError(
                 'sentry.protocol = "otlp" needs a transport of our own, and the Sentry client of the service brings '
                 "another; leave that out, or set sentry.protocol to transactions"
@@ -127,8 +127,8 @@ class Otlp:
 
     def send(self, trees: Sequence[Tree]) -> None:
         """Queue a request, or more if there is much."""
-        transport = self._link.client.transport
-        if not isinstance(transport, CountingTransport):
+        transport = self._link.own_transport()
+        if transport is None:
             self._losses.add(STAGE, "shut_down", sum(1 + len(tree.children) for tree in trees))
             return
         spans: list[ReadableSpan] = []

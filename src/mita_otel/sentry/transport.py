@@ -146,6 +146,20 @@ class CountingTransport(HttpTransport):
             self._flush_client_reports(force=self.ending)
             self.senders.flush(timeout)
 
+    def report(self, reason: str, *, spans: int = 0, transactions: int = 0) -> None:
+        """Tell Sentry, in the next client report, of what was counted elsewhere.
+
+        Args:
+            reason: As Sentry's client reports name it.
+            spans: How many.
+            transactions: How many of them were transactions.
+        """
+        with self._counting:
+            if spans:
+                super().record_lost_event(reason, "span", quantity=spans)
+            if transactions:
+                super().record_lost_event(reason, "transaction", quantity=transactions)
+
     def record_lost_event(
         self,
         reason: str,

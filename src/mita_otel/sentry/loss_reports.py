@@ -1,0 +1,69 @@
+"""What is lost or left out before it reaches the transport, told to Sentry in client reports: its statistics show it.
+
+Source: Sentry's client reports, reasons of discarded events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from mita_otel.processors.losses import Losses
+from mita_otel.sentry.transport import STAGE, CountingTransport
+
+_REASONS: Final = {
+    "queue_full": "queue_overflow",
+    "too_many_spans": "buffer_overflow",
+    "before_send": "before_send",
+}
+"""Sentry's reason by ours; any other is an error of ours."""
+_OUR_ERROR: Final = "internal_sdk_error"
+_TOLD_ALREADY: Final = frozenset(
+    {"queue_overflow", "ratelimit_backoff", "network_error", "ratelimited", "shut_down"}
+)
+"""What the transport counts in both accounts; or too late for any."""
+
+
+class LossReports:
+    """Tells Sentry of spans that did not come as far as the transport.
+
+    Args:
+        losses: Where every loss is counted.
+        transport: Returns the transport, if it is ours.
+        exporter: The exporter's name in `losses`.
+    """
+
+    def __init__(
+        self, losses: Losses, transport: Callable[[], CountingTransport | None], exporter: str = "sentry"
+    ) -> None:
+        self._transport = transport
+        self._stages = frozenset({"pipeline", f"exporter.{exporter}"})
+        self._sampled_out: Callable[[], tuple[int, int]] | None = None
+        self._told = (0, 0)
+        losses.listen(self._lost)
+
+    def watch_sampling(self, sampled_out: Callable[[], tuple[int, int]]) -> None:
+        """Take what returns how many traces and spans sampling has left out so far."""
+        self._sampled_out = sampled_out
+
+    def tell_sampling(self) -> None:
+        """Report what sampling has left out since the last time."""
+        transport = self._transport()
+        if self._sampled_out is None or transport is None:
+            return
+        traces, spans = self._sampled_out()
+        before_traces, before_spans = self._told
+        self._told = (traces, spans)
+        # A forked child counts from nothing again.
+        transport.report(
+            "sample_rate",
+            transactions=max(0, traces - before_traces),
+            spans=max(0, spans - before_spans),
+        )
+
+    def _lost(self, stage: str, reason: str, count: int) -> None:
+        if stage not in self._stages and (stage != STAGE or reason in _TOLD_ALREADY):
+            return
+        transport = self._transport()
+        if transport is not None:
+            transport.report(_REASONS.get(reason, _OUR_ERROR), spans=count)
