@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -242,6 +243,38 @@ def test_only_targets_get_sentrys_headers_all_get_opentelemetrys(
     assert "traceparent" in out
     assert ("sentry-trace" in out) is expected
     assert ("sentry-" in out.get("baggage", "")) is expected
+
+
+@pytest.mark.parametrize(
+    ("targets", "url", "told"),
+    [
+        ([".*"], "https://anywhere.example", True),
+        (["bank.example"], "https://api.bank.example/pay", True),
+        (["bank.example"], "https://partner.example/pay", False),
+        ([re.compile("^https://api")], "https://api.bank.example", True),
+        ([], "https://api.bank.example", False),
+        ([], None, False),
+    ],
+)
+def test_the_targets_of_a_services_own_client_hold_as_well(
+    targets: list[Any], url: str | None, told: bool
+) -> None:
+    wire = Wire()
+    wire.contexts.follow({"trace_propagation_targets": targets})
+    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("t")
+    with tracer.start_as_current_span("GET", attributes={"url.full": url} if url else {}) as span:
+        out = wire.inject(trace.set_span_in_context(span))
+    assert ("sentry-trace" in out) is told
+    assert "traceparent" in out
+
+
+def test_the_strictness_of_a_services_own_client_holds_as_well() -> None:
+    wire = Wire(base={"public_key": "key"})
+    wire.contexts.follow({"strict_trace_continuation": True, "org_id": 7})
+    ids, _ = wire.extract(sentry_trace=f"{TRACE}-{SPAN}-1", baggage=f"sentry-trace_id={TRACE}")
+    assert not ids.is_valid
+    ids, _ = wire.extract(sentry_trace=f"{TRACE}-{SPAN}-1", baggage="sentry-org_id=7")
+    assert ids.is_valid
 
 
 def test_outside_of_any_trace_nothing_is_written() -> None:

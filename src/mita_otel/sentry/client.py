@@ -71,6 +71,7 @@ class SentryLink:
         agree(self.client.options, client.options)
         self.identity = identity_of(self.client)
         self.contexts.say(environment=self.identity.environment, release=self.identity.release)
+        self.contexts.follow(client.options)
 
     def send(self, envelope: Envelope) -> None:
         """Queue an envelope; to Spotlight as well, if it runs beside."""

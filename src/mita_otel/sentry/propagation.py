@@ -129,15 +129,18 @@ class SentryPropagator(TextMapPropagator):
         theirs, ours = items.get("org_id"), self._contexts.org_id
         if theirs is not None and ours is not None:
             return theirs == ours
-        if not self._policy.strict_continuation or not (from_sentry or items):
+        if not (self._policy.strict_continuation or self._contexts.strict) or not (from_sentry or items):
             return True
         return theirs is None and ours is None
 
     def _is_target(self, attributes: Mapping[str, Any]) -> bool:
         url = semconv.first(attributes, semconv.HTTP_URL)
+        groups = (
+            [self._targets] if self._contexts.targets is None else [self._targets, self._contexts.targets]
+        )
         if url is None:
-            return bool(self._targets)
-        return any(target.search(str(url)) for target in self._targets)
+            return all(groups)
+        return all(any(target.search(str(url)) for target in group) for group in groups)
 
 
 class _Collected(Setter[dict[str, str]]):

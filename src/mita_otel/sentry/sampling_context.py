@@ -6,9 +6,10 @@ on as it came, what begins here is fixed when it is first needed.
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from opentelemetry.trace import SpanKind, format_trace_id
 
@@ -18,6 +19,8 @@ from mita_otel.sentry.live_roots import LiveRoots
 
 Items = Mapping[str, str]
 
+_MATCH_ALL: Final = ".*"
+"""sentry-sdk's default of `trace_propagation_targets`."""
 _RANDOM_BITS: Final = 56
 """The random bits of a trace id (W3C Trace Context, level 2)."""
 
@@ -41,6 +44,10 @@ class SamplingContexts:
         self._frozen: OrderedDict[int, tuple[dict[str, str], bool]] = OrderedDict()
         """Entries by trace, and whether they came from outside."""
         self._lock = ForkSafeLock()
+        self.targets: list[re.Pattern[str]] | None = None
+        """Patterns of URLs that get Sentry's headers, if a service's own Sentry client names any."""
+        self.strict = False
+        """Whether a service's own Sentry client wants strict continuation."""
 
     @property
     def org_id(self) -> str | None:
@@ -50,6 +57,15 @@ class SamplingContexts:
     def say(self, **base: str | None) -> None:
         """Say more of every trace that begins here from now on."""
         self._base.update({name: value for name, value in base.items() if value})
+
+    def follow(self, options: Mapping[str, Any]) -> None:
+        """Heed what a service says to its own Sentry client about propagation, beside the policy."""
+        targets = options.get("trace_propagation_targets")
+        if targets is not None and list(targets) != [_MATCH_ALL]:
+            self.targets = [re.compile(one) for one in targets]
+        self.strict = bool(options.get("strict_trace_continuation"))
+        if options.get("org_id"):
+            self.say(org_id=str(options["org_id"]))
 
     def freeze(self, trace_id: int, items: Items) -> None:
         """Remember the context that came with a trace. One without any entry is frozen as well: we are not its head."""
