@@ -103,6 +103,21 @@ def test_stop_flushes_then_refuses() -> None:
     assert worker.put(2) is False
 
 
+def test_a_flush_that_what_comes_next_did_not_make_in_time_is_no_flush() -> None:
+    answers = [False, True]
+    worker: BoundedWorker[int] = BoundedWorker(
+        lambda batch: None,
+        name="test",
+        max_items=10,
+        max_batch=10,
+        delay_s=0.01,
+        on_flush=lambda left_s: answers.pop(0),
+    )
+    worker.put(1)
+    assert worker.flush(5) is False
+    assert worker.flush(5) is True
+
+
 def test_on_flush_comes_after_the_items_and_on_the_workers_thread() -> None:
     order: list[str] = []
     worker = make(

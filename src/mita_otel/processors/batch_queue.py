@@ -147,6 +147,6 @@ class BatchQueue(Generic[T]):
             return type(error).__name__
         return None if result is self._success else _FAILED
 
-    def _flush_exporter(self, left_s: float) -> None:
+    def _flush_exporter(self, left_s: float) -> bool:
         with suppress_instrumentation():
-            self._exporter.force_flush(max(1, int(left_s * 1000)))
+            return self._exporter.force_flush(max(1, int(left_s * 1000))) is not False

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from mita_otel.processors.forks import after_fork_in_child
+from mita_otel.processors.forks import after_fork_in_child, after_monkey_patch
 
 _logger = logging.getLogger("mita_otel")
 
@@ -30,7 +30,7 @@ class BoundedWorker(Generic[T]):
         max_batch: Items of one batch.
         delay_s: Seconds that an item waits for company.
         on_flush: Called on the worker's thread with the seconds left, when everything that was put before
-            a flush has been handled.
+            a flush has been handled. Returns False if it did not make it in time.
         on_stop: Called on the worker's thread, last of all.
         on_idle: Called on the worker's thread every `idle_s` seconds in which nothing was put.
         idle_s: See `on_idle`.
@@ -44,7 +44,7 @@ class BoundedWorker(Generic[T]):
         max_items: int,
         max_batch: int,
         delay_s: float,
-        on_flush: Callable[[float], None] | None = None,
+        on_flush: Callable[[float], object] | None = None,
         on_stop: Callable[[], None] | None = None,
         on_idle: Callable[[], None] | None = None,
         idle_s: float | None = None,
@@ -60,20 +60,26 @@ class BoundedWorker(Generic[T]):
         self._idle_s = idle_s if on_idle is not None else None
         self._reset()
         after_fork_in_child(self._reset)
+        after_monkey_patch(self._renew_locks)
+
+    def _renew_locks(self) -> None:
+        if self._thread is None:
+            # A re-entrant lock: a signal handler may flush on the very thread that is putting.
+            self._changed = threading.Condition(threading.RLock())
+            self._stopped = threading.Event()
 
     def _reset(self) -> None:
-        # A re-entrant lock: a signal handler may flush on the very thread that is putting.
-        self._changed = threading.Condition(threading.RLock())
+        self._thread: threading.Thread | None = None
+        self._renew_locks()
         self._items: deque[T] = deque()
         self._accepted = 0
         self._handled = 0
         self._flush_wanted = 0
         self._flush_done = 0
+        self._flush_made_it = True
         self._flush_target = 0
         self._flush_deadline = 0.0
         self._stopping = False
-        self._stopped = threading.Event()
-        self._thread: threading.Thread | None = None
 
     @property
     def waiting(self) -> int:
@@ -146,7 +152,8 @@ class BoundedWorker(Generic[T]):
             return self._handle_here(deadline)
         with self._changed:
             wanted = self._flush_wanted
-            return self._changed.wait_for(lambda: self._flush_done >= wanted, max(0.0, timeout_s))
+            done = self._changed.wait_for(lambda: self._flush_done >= wanted, max(0.0, timeout_s))
+            return done and self._flush_made_it
 
     def stop(self, timeout_s: float) -> bool:
         """Flush, then end the thread; what is put afterwards is refused. False if that took too long."""
@@ -162,9 +169,8 @@ class BoundedWorker(Generic[T]):
     def _handle_here(self, deadline: float) -> bool:
         while self._items and time.monotonic() < deadline:
             self._call(self._take())
-        if self._on_flush is not None:
-            self._on_flush(max(0.0, deadline - time.monotonic()))
-        return not self._items
+        made_it = self._on_flush is None or self._on_flush(max(0.0, deadline - time.monotonic())) is not False
+        return made_it and not self._items
 
     def _take(self) -> list[T]:
         with self._changed:
@@ -218,11 +224,14 @@ class BoundedWorker(Generic[T]):
             wanted, left_s = self._flush_wanted, self._flush_deadline - time.monotonic()
             if self._flush_done >= wanted or self._handled < self._flush_target:
                 return
+        made_it = True
         if self._on_flush is not None:
             try:
-                self._on_flush(max(0.0, left_s))
+                made_it = self._on_flush(max(0.0, left_s)) is not False
             except Exception:
+                made_it = False
                 _logger.exception("%s: flush failed", self._name)
         with self._changed:
+            self._flush_made_it = made_it
             self._flush_done = wanted
             self._changed.notify_all()

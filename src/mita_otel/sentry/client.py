@@ -89,13 +89,15 @@ class SentryLink:
         transport = self.client.transport
         return transport if isinstance(transport, CountingTransport) else None
 
-    def flush(self, timeout_s: float) -> None:
-        """Send everything that is queued, also what the service's own clients hold, at most so many seconds."""
+    def flush(self, timeout_s: float) -> bool:
+        """Send everything that is queued, also what the service's own clients hold. False if that took too long."""
         deadline = time.monotonic() + timeout_s
         for client in self._clients:
             client.flush(timeout=max(0.0, deadline - time.monotonic()))
         if isinstance(self.client.spotlight, QueuedSpotlight):
             self.client.spotlight.flush(max(0.0, deadline - time.monotonic()))
+        transports = [client.transport for client in self._clients]
+        return all(one.senders.idle for one in transports if isinstance(one, CountingTransport))
 
     def let_go(self) -> None:
         """Let the next `flush` be the last one: client reports go with it."""

@@ -16,6 +16,8 @@ from typing import Any, Final
 
 import certifi
 
+from mita_otel.processors.forks import after_monkey_patch
+
 _MAX_ANSWER: Final = 65_536
 """Bytes of an answer that are read: Sentry's are some dozens."""
 _STALE: Final = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)
@@ -59,9 +61,13 @@ class Connections:
         self._port = port
         self._timeout_s = timeout_s
         self._context = context
-        self._local = threading.local()
+        self._renew()
+        after_monkey_patch(self._renew)
         # No lock, which a fork could find held: adding and discarding are atomic.
         self._open: set[http.client.HTTPConnection] = set()
+
+    def _renew(self) -> None:
+        self._local = threading.local()
 
     def close(self) -> None:
         """Close every connection, also one that waits for an answer."""

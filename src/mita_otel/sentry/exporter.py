@@ -152,8 +152,7 @@ class SentrySpanExporter(SpanExporter):
             if self.sessions is not None:
                 self.sessions.flush()
             self._reports.tell_sampling()
-        self.link.flush(timeout_millis / 1000)
-        return True
+        return self.link.flush(timeout_millis / 1000)
 
     def shutdown(self) -> None:
         """End the client if it is ours. Flush first: this does not wait."""

@@ -52,8 +52,7 @@ class SentryLogExporter(LogRecordExporter):
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Send everything that is queued, at most `timeout_millis`."""
-        self._link.flush(timeout_millis / 1000)
-        return True
+        return self._link.flush(timeout_millis / 1000)
 
     def shutdown(self) -> None:
         """Do nothing: the client belongs to the span exporter."""

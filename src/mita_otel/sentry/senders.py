@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +12,8 @@ from typing import Any
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from sentry_sdk.worker import Worker
+
+from mita_otel.processors.forks import after_fork_in_child, after_monkey_patch
 
 _logger = logging.getLogger("mita_otel")
 
@@ -49,23 +49,21 @@ class Senders(Worker):
         self._max_jobs = max_jobs
         self._max_bytes = max_bytes
         self._reset()
-        if hasattr(os, "register_at_fork"):
-            reset = weakref.WeakMethod(self._reset)
+        after_fork_in_child(self._reset)
+        after_monkey_patch(self._renew_lock)
 
-            def after_in_child() -> None:
-                if (method := reset()) is not None:
-                    method()
-
-            os.register_at_fork(after_in_child=after_in_child)
+    def _renew_lock(self) -> None:
+        if not self._threads:
+            # A re-entrant lock: a signal handler may flush on the very thread that is queueing.
+            self._changed = threading.Condition(threading.RLock())
 
     def _reset(self) -> None:
-        # A re-entrant lock: a signal handler may flush on the very thread that is queueing.
-        self._changed = threading.Condition(threading.RLock())
+        self._threads = 0
+        self._renew_lock()
         self._important: deque[Job] = deque()
         self._ordinary: deque[Job] = deque()
         self._bytes = 0
         self._running = 0
-        self._threads = 0
         self._killed = False
 
     @property
@@ -77,6 +75,11 @@ class Senders(Worker):
     def waiting(self) -> int:
         """Jobs that wait now."""
         return len(self._important) + len(self._ordinary)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits, and nothing is on its way."""
+        return not (self.waiting or self._running)
 
     def full(self) -> bool:
         """Return whether one more job would push another out."""
@@ -110,7 +113,7 @@ class Senders(Worker):
         with self._changed:
             if self._threads == 0:  # a dying interpreter starts no threads
                 self._run_here(deadline)
-            self._changed.wait_for(lambda: not (self.waiting or self._running), max(0.0, timeout))
+            self._changed.wait_for(lambda: self.idle, max(0.0, timeout))
 
     def kill(self) -> None:
         """Refuse jobs from now on; what waits is given up."""
