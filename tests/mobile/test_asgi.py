@@ -1,0 +1,423 @@
+"""The gateway over HTTP: its routes, who is let in, what browsers are told, slow and greedy clients."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from e2e.receiver import Receiver
+from mita_otel.mobile import MobileApp, MobileGateway
+from mita_otel.mobile.router import router_of
+from mobile.kit import AUTH, KEY, PROJECT, policy_with, recorded
+
+NOBODY = "http://fedcbafedcbafedc@127.0.0.1:9/1"
+ENVELOPE = f"/api/{PROJECT}/envelope/"
+Make = Callable[..., MobileApp]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    server = Receiver()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+async def make(tmp_path: Path) -> AsyncIterator[Make]:
+    apps: list[MobileApp] = []
+
+    def one(upstream: str = NOBODY, **sections: Any) -> MobileApp:
+        policy = policy_with(tmp_path / "spool", upstream=upstream, **sections)
+        apps.append(MobileApp(MobileGateway(policy, env={})))
+        return apps[-1]
+
+    yield one
+    for app in apps:
+        app.gateway.shutdown(0)
+
+
+def client_of(app: Any, address: str = "203.0.113.7") -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(app, client=(address, 5000))
+    return httpx.AsyncClient(transport=transport, base_url="http://gateway")
+
+
+# --- routes --------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("path", [ENVELOPE, ENVELOPE.rstrip("/"), "/prefix" + ENVELOPE, "/a/b" + ENVELOPE])
+async def test_envelopes_are_taken_where_a_dsn_says_that_sentry_is(make: Make, path: str) -> None:
+    async with client_of(make()) as client:
+        answer = await client.post(path, content=recorded("payment_error"), headers=AUTH)
+    assert answer.status_code == 200
+    assert answer.json() == {"id": json.loads(recorded("payment_error").split(b"\n")[0])["event_id"]}
+    assert answer.headers["content-type"] == "application/json"
+
+
+async def test_web_pages_say_their_key_in_the_query(make: Make) -> None:
+    async with client_of(make()) as client:
+        query = f"?sentry_version=7&sentry_key={KEY}&sentry_client=sentry.javascript.browser%2F10.12.0"
+        answer = await client.post(ENVELOPE + query, content=recorded("javascript_tunnel"))
+    assert answer.status_code == 200
+
+
+async def test_sentrys_javascript_may_use_the_tunnel(make: Make) -> None:
+    async with client_of(make()) as client:
+        answer = await client.post("/tunnel", content=recorded("javascript_tunnel"))
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", ENVELOPE, 405),
+        ("PUT", ENVELOPE, 405),
+        ("DELETE", "/tunnel", 405),
+        ("POST", "/", 404),
+        ("POST", "/api/42/store/", 404),
+        ("POST", "/api/42/minidump/", 404),
+        ("POST", "/api//envelope/", 404),
+        ("POST", "/api/../envelope/x", 404),
+        ("POST", f"/api/{'9' * 65}/envelope/", 404),
+        ("POST", "/api/42/envelope/extra", 404),
+        ("POST", "/x" * 300 + ENVELOPE, 404),
+        ("GET", "/healthz", 200),
+        ("HEAD", "/healthz", 404),
+    ],
+)
+async def test_other_requests_are_told_no(make: Make, method: str, path: str, status: int) -> None:
+    async with client_of(make()) as client:
+        answer = await client.request(method, path)
+    assert answer.status_code == status
+
+
+async def test_nothing_is_taken_without_a_project_in_the_policy(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    policy = policy_with(tmp_path / "spool")
+    policy = policy.model_copy(update={"mobile": policy.mobile.model_copy(update={"projects": {}})})
+    app = MobileApp(MobileGateway(policy, env={}))
+    assert "refuses everything" in caplog.text
+    async with client_of(app) as client:
+        assert (
+            await client.post(ENVELOPE, content=recorded("payment_error"), headers=AUTH)
+        ).status_code == 403
+        assert (await client.post("/tunnel", content=recorded("javascript_tunnel"))).status_code == 403
+    app.gateway.shutdown(0)
+
+
+async def test_a_websocket_is_closed(make: Make) -> None:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await make()({"type": "websocket", "path": ENVELOPE, "headers": []}, _never, send)
+    assert sent == [{"type": "websocket.close", "code": 1000}]
+
+
+# --- mounted and included -----------------------------------------------------------------------------------
+async def test_it_may_be_mounted_in_another_application(make: Make) -> None:
+    outer = Starlette(routes=[Mount("/mobile", make())])
+    async with client_of(outer) as client:
+        assert (
+            await client.post(f"/mobile{ENVELOPE}", content=recorded("logs"), headers=AUTH)
+        ).status_code == 200
+        assert (await client.get("/mobile/healthz")).json() == {"status": "pass"}
+
+
+@pytest.mark.parametrize("prefix", ["", "/mobile"])
+async def test_its_routes_may_be_included_in_a_fastapi_application(make: Make, prefix: str) -> None:
+    mobile = make()
+    app = FastAPI()
+    app.include_router(router_of(mobile), prefix=prefix)
+
+    @app.get("/hello")
+    async def hello() -> dict[str, str]:
+        return {"hello": "world"}
+
+    started = asyncio.Event()
+
+    async with _lifespan(app, started), client_of(app) as client:
+        assert mobile.gateway._runner is not None
+        packed = gzip.compress(recorded("payment_error"))
+        headers = {**AUTH, "content-encoding": "gzip"}
+        assert (await client.post(f"{prefix}{ENVELOPE}", content=packed, headers=headers)).status_code == 200
+        assert (
+            await client.post(f"{prefix}/tunnel", content=recorded("javascript_tunnel"))
+        ).status_code == 200
+        assert (await client.get("/hello")).json() == {"hello": "world"}
+        assert "envelope" not in (await client.get("/openapi.json")).text
+
+
+async def test_alone_it_starts_and_ends_with_its_server(make: Make, receiver: Receiver) -> None:
+    app = make(receiver.dsn)
+    async with _lifespan(app, asyncio.Event()), client_of(app) as client:
+        assert app.gateway._runner is not None
+        await client.post(ENVELOPE, content=recorded("payment_error"), headers=AUTH)
+    assert receiver.events
+
+
+# --- web pages -----------------------------------------------------------------------------------------------
+ORIGIN = {"origin": "https://app.mita.example"}
+
+
+@pytest.mark.parametrize(
+    ("allowed", "said"),
+    [
+        ([], None),
+        (["https://other.example"], None),
+        (["https://app.mita.example"], "https://app.mita.example"),
+        (["*"], "*"),
+    ],
+)
+async def test_only_pages_of_the_policys_origins_may_read_the_answer(
+    make: Make, allowed: list[str], said: str | None
+) -> None:
+    async with client_of(make(cors={"origins": allowed})) as client:
+        answer = await client.post("/tunnel", content=recorded("javascript_tunnel"), headers=ORIGIN)
+        assert answer.status_code == 200
+        assert answer.headers.get("access-control-allow-origin") == said
+        if said:
+            assert "x-sentry-rate-limits" in answer.headers["access-control-expose-headers"]
+        asked = {
+            **ORIGIN,
+            "access-control-request-method": "POST",
+            "access-control-request-headers": "x-sentry-auth",
+        }
+        preflight = await client.options(ENVELOPE, headers=asked)
+        assert preflight.headers.get("access-control-allow-origin") == said
+        assert ("access-control-allow-headers" in preflight.headers) == bool(said)
+        assert "access-control-allow-credentials" not in preflight.headers
+
+
+async def test_a_refusal_can_be_read_by_a_page_as_well(make: Make) -> None:
+    async with client_of(make(cors={"origins": ["*"]})) as client:
+        answer = await client.post("/tunnel", content=b"hello", headers=ORIGIN)
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (400, "*")
+
+
+# --- greedy and slow clients ------------------------------------------------------------------------------------
+async def test_a_client_that_sends_too_much_is_told_when_to_come_back_and_others_are_served(
+    make: Make,
+) -> None:
+    app = make(rate={"client_burst": 3, "client_per_minute": 1})
+    async with client_of(app) as greedy, client_of(app, "203.0.113.8") as other:
+        statuses = [
+            (await greedy.post(ENVELOPE, content=recorded("session_start"), headers=AUTH)).status_code
+            for _ in range(5)
+        ]
+        answer = await greedy.post(ENVELOPE, content=recorded("session_start"), headers=AUTH)
+        assert statuses == [200, 200, 200, 429, 429]
+        assert 1 <= int(answer.headers["retry-after"]) <= 61
+        assert (
+            await other.post(ENVELOPE, content=recorded("session_start"), headers=AUTH)
+        ).status_code == 200
+
+
+def request(app: MobileApp, receive: Callable[[], Awaitable[Any]], **headers: str) -> Awaitable[list[Any]]:
+    """Ask the application without an HTTP client in between."""
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": ENVELOPE,
+        "query_string": b"",
+        "client": ("203.0.113.7", 1),
+        "headers": [(name.encode(), value.encode()) for name, value in {**AUTH, **headers}.items()],
+    }
+
+    async def run() -> list[Any]:
+        await app(scope, receive, send)
+        return sent
+
+    return run()
+
+
+def reading(*parts: bytes, then: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[Any]]:
+    left = list(parts)
+
+    async def receive() -> Any:
+        if left:
+            return {"type": "http.request", "body": left.pop(0), "more_body": True}
+        return await then()
+
+    return receive
+
+
+async def _never() -> Any:
+    await asyncio.Event().wait()
+
+
+async def _gone() -> Any:
+    return {"type": "http.disconnect"}
+
+
+async def test_a_body_that_does_not_arrive_is_not_waited_for(make: Make) -> None:
+    app = make(intake={"read_timeout_s": 0.1})
+    sent = await request(app, reading(b"{}", then=_never))
+    assert sent[0]["status"] == 408
+    assert (app.gateway.room.requests, app.gateway.room.bytes) == (0, 0)
+
+
+async def test_a_client_that_goes_away_gets_no_answer_and_leaves_nothing(make: Make) -> None:
+    app = make()
+    assert await request(app, reading(b"{}", then=_gone)) == []
+    assert (app.gateway.room.requests, app.gateway.room.bytes) == (0, 0)
+
+
+async def test_a_body_without_a_length_is_stopped_where_it_is_too_large(make: Make) -> None:
+    app = make(intake={"max_request_megabytes": 1})
+    read = 0
+
+    async def receive() -> Any:
+        nonlocal read
+        read += 100_000
+        return {"type": "http.request", "body": b"x" * 100_000, "more_body": True}
+
+    sent = await request(app, receive)
+    assert sent[0]["status"] == 413
+    assert read == 1_100_000
+
+
+async def test_a_length_that_is_too_large_is_refused_before_a_byte_is_read(make: Make) -> None:
+    sent = await request(make(), _never, **{"content-length": "99999999999"})
+    assert sent[0]["status"] == 413
+
+
+@pytest.mark.parametrize("length", ["-1", "x", "", "1e3", "9" * 400])
+async def test_a_length_that_is_none_is_not_believed(make: Make, length: str) -> None:
+    sent = await request(make(), reading(then=_gone), **{"content-length": length})
+    assert sent == [] or sent[0]["status"] == 413
+
+
+async def test_what_is_in_memory_is_bounded_and_who_comes_next_waits(make: Make) -> None:
+    app = make(intake={"max_in_flight": 1, "wait_s": 5})
+    release = asyncio.Event()
+
+    async def slow() -> Any:
+        await release.wait()
+        return {"type": "http.request", "body": recorded("logs"), "more_body": False}
+
+    async def quick() -> Any:
+        return {"type": "http.request", "body": recorded("logs"), "more_body": False}
+
+    first = asyncio.ensure_future(request(app, slow))
+    await asyncio.sleep(0)
+    second = asyncio.ensure_future(request(app, quick))
+    await asyncio.sleep(0.1)
+    assert not second.done()
+    release.set()
+    assert [(await one)[0]["status"] for one in (first, second)] == [200, 200]
+
+
+async def test_where_there_is_no_room_in_time_the_app_keeps_what_it_has(make: Make) -> None:
+    app = make(intake={"max_in_flight": 1, "wait_s": 0.1}, spool={"max_held": 1, "hold_s": 0.2})
+    first = asyncio.ensure_future(request(app, _never))
+    await asyncio.sleep(0)
+    # Held until it gives up by itself: no answer.
+    assert await request(app, reading(b"x", then=_gone)) == []
+    # Held longer than the policy allows: an answer in the end.
+    sent = await request(app, _never)
+    assert (sent[0]["status"], dict(sent[0]["headers"])[b"retry-after"]) == (429, b"10")
+    first.cancel()
+
+
+async def test_bytes_in_memory_are_bounded_too(make: Make) -> None:
+    app = make(intake={"max_in_flight_megabytes": 1, "wait_s": 0}, spool={"max_held": 1, "hold_s": 0.01})
+    first = asyncio.ensure_future(
+        request(app, reading(b"x" * 900_000, then=_never), **{"content-length": "900000"})
+    )
+    await asyncio.sleep(0.05)
+    sent = await request(app, _never, **{"content-length": "200000"})
+    assert sent[0]["status"] == 429
+    grown = await request(app, reading(b"x" * 200_000, then=_never))
+    assert grown[0]["status"] == 429
+    first.cancel()
+    await asyncio.sleep(0.05)
+    assert app.gateway.room.bytes == 0
+
+
+async def test_an_error_that_cannot_be_kept_gets_no_answer_so_that_the_app_sends_it_again(make: Make) -> None:
+    app = make(spool={"max_parcels": 1, "hold_s": 20})
+    whole = recorded("payment_error")
+
+    def body() -> Callable[[], Awaitable[Any]]:
+        parts = [{"type": "http.request", "body": whole, "more_body": False}, {"type": "http.disconnect"}]
+
+        async def receive() -> Any:
+            return parts.pop(0)
+
+        return receive
+
+    assert (await request(app, body()))[0]["status"] == 200
+    assert await request(app, body()) == []
+
+
+async def test_not_more_than_so_many_are_left_without_an_answer(make: Make) -> None:
+    app = make(spool={"max_parcels": 1, "hold_s": 20, "max_held": 1})
+    whole = recorded("payment_error")
+    done = asyncio.Event()
+
+    def body() -> Callable[[], Awaitable[Any]]:
+        parts = [whole]
+
+        async def receive() -> Any:
+            if parts:
+                return {"type": "http.request", "body": parts.pop(), "more_body": False}
+            await done.wait()
+            return {"type": "http.disconnect"}
+
+        return receive
+
+    await request(app, body())
+    held = asyncio.ensure_future(request(app, body()))
+    while app._held == 0:
+        await asyncio.sleep(0.01)
+    assert (await request(app, body()))[0]["status"] == 503
+    done.set()
+    assert await held == []
+
+
+async def test_the_engine_that_is_gone_is_no_reason_to_lose_what_an_app_has(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make(spool={"hold_s": 0.05})
+    monkeypatch.setattr(app.gateway, "_running", lambda: 1 / 0)
+    async with client_of(app) as client:
+        answer = await client.post(ENVELOPE, content=recorded("payment_error"), headers=AUTH)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
+
+
+@asynccontextmanager
+async def _lifespan(app: Any, started: asyncio.Event) -> AsyncIterator[None]:
+    stop, stopped = asyncio.Event(), asyncio.Event()
+
+    async def receive() -> Any:
+        if not started.is_set():
+            return {"type": "lifespan.startup"}
+        await stop.wait()
+        return {"type": "lifespan.shutdown"}
+
+    async def send(message: Any) -> None:
+        assert "failed" not in message["type"], message
+        (started if message["type"] == "lifespan.startup.complete" else stopped).set()
+
+    task = asyncio.ensure_future(app({"type": "lifespan", "state": {}}, receive, send))
+    await started.wait()
+    yield
+    stop.set()
+    await stopped.wait()
+    await task

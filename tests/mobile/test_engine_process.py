@@ -1,0 +1,173 @@
+"""The engine in a process of its own: the same answers, and it neither outlives its parent nor is missed for long."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e.receiver import Receiver
+from mita_otel.mobile.engine_process import ProcessRunner
+from mita_otel.mobile.preparation import Intake
+from mita_otel.mobile.runner import EngineGoneError
+from mobile.kit import intake, policy_with, recorded
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    server = Receiver()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def runner(tmp_path: Path, receiver: Receiver) -> Iterator[ProcessRunner]:
+    one = ProcessRunner(policy_with(tmp_path / "spool", upstream=receiver.dsn))
+    yield one
+    one.stop(1)
+
+
+def eventually(what: Callable[[], object], timeout_s: float = 20) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_it_answers_as_the_engine_does(runner: ProcessRunner, receiver: Receiver) -> None:
+    futures = [
+        runner.submit(intake(recorded(name))) for name in ("payment_error", "screen_render", "replay_video")
+    ]
+    replies = [future.result(30) for future in futures]
+    assert [reply.status for reply in replies] == [200, 200, 200]
+    assert replies[1].measured[0].verdict.breaches[0].rule == "mobile.screen"
+    assert replies[2].outcomes == {("replay_video", "refused"): 1}
+    receiver.wait_for(lambda server: server.events and server.transactions)
+    assert runner.flush(5)
+    news = runner.news()
+    assert news is not None
+    assert (news.delivered, news.parcels) == (2, 0)
+
+
+def test_malformed_envelopes_are_answered_there_too(runner: ProcessRunner) -> None:
+    reply = runner.submit(Intake("app", b"hello")).result(30)
+    assert (reply.status, reply.reason) == (400, "header_not_json")
+
+
+def test_it_is_a_process_of_its_own_that_stands_back(runner: ProcessRunner) -> None:
+    runner.submit(intake(recorded("logs"))).result(30)
+    assert runner.pid not in (None, os.getpid())
+    assert os.getpriority(os.PRIO_PROCESS, int(runner.pid or 0)) > os.getpriority(os.PRIO_PROCESS, 0)
+
+
+def test_one_that_was_killed_is_started_again_and_nothing_that_was_kept_is_lost(
+    runner: ProcessRunner, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver.behaviour = 503
+    assert runner.submit(intake(recorded("payment_error"))).result(30).status == 200
+    first = runner.pid
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: not is_running(first))
+    receiver.behaviour = "ok"
+
+    def answers() -> bool:
+        try:
+            return runner.submit(intake(recorded("screen_render"))).result(30).status == 200
+        except EngineGoneError:
+            return False
+
+    eventually(answers)
+    assert runner.pid != first
+    assert "started again" in caplog.text
+    runner.news()
+    receiver.wait_for(lambda server: server.events and server.transactions)
+
+
+def test_what_was_on_its_way_when_it_was_killed_gets_an_answer(runner: ProcessRunner) -> None:
+    runner.submit(intake(recorded("logs"))).result(30)
+    pid = runner.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    futures = [runner.submit(intake(recorded("payment_error"))) for _ in range(3)]
+    os.kill(pid, signal.SIGKILL)
+    for future in futures:
+        with pytest.raises(EngineGoneError):
+            future.result(30)
+
+
+def test_signals_that_end_a_service_are_the_parents_to_act_on(runner: ProcessRunner) -> None:
+    runner.submit(intake(recorded("logs"))).result(30)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(int(runner.pid or 0), number)
+    assert runner.submit(intake(recorded("logs"))).result(30).status == 200
+
+
+def test_stopping_flushes_and_ends_it(runner: ProcessRunner, receiver: Receiver) -> None:
+    runner.submit(intake(recorded("payment_error"))).result(30)
+    pid = int(runner.pid or 0)
+    assert runner.stop(5)
+    assert receiver.events
+    assert not is_running(pid)
+    with pytest.raises(EngineGoneError):
+        runner.submit(intake(recorded("logs"))).result(30)
+    assert runner.stop(1)
+
+
+def test_stopping_does_not_wait_for_a_dead_upstream(runner: ProcessRunner, receiver: Receiver) -> None:
+    receiver.behaviour = "hang"
+    runner.submit(intake(recorded("payment_error"))).result(30)
+    pid = int(runner.pid or 0)
+    started = time.monotonic()
+    runner.stop(0.5)
+    assert time.monotonic() - started < 8
+    assert not is_running(pid)
+
+
+def test_one_that_never_started_has_nothing_to_flush(tmp_path: Path) -> None:
+    runner = ProcessRunner(policy_with(tmp_path / "spool"))
+    assert runner.flush(1)
+    assert runner.stop(1)
+    assert runner.pid is None
+
+
+ORPHAN = """
+import os, sys, time
+from pathlib import Path
+from mita_otel.mobile.engine_process import ProcessRunner
+from mobile.kit import intake, policy_with, recorded
+runner = ProcessRunner(policy_with(Path(sys.argv[1]) / "spool", upstream="http://fedcbafedcbafedc@127.0.0.1:9/1"))
+assert runner.submit(intake(recorded("payment_error"))).result(30).status == 200
+print(runner.pid, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_it_ends_when_its_parent_does_however_that_was(tmp_path: Path, number: int) -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", ORPHAN, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    parent.send_signal(number)
+    parent.wait(20)
+    parent.stdout.close()
+    eventually(lambda: not is_running(pid))
+    assert len(list((tmp_path / "spool").rglob("*.parcel"))) == 1
