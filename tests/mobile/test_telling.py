@@ -1,0 +1,139 @@
+"""What apps did is counted, summed up and told like what the service did."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+from mita_otel.mobile.engine import Engine
+from mita_otel.mobile.reply import News, Reply
+from mita_otel.mobile.telling import Telling
+from mita_otel.performance import Performance
+from mita_otel.policy import default_policy
+from mita_otel.processors.breach_signal import BreachReport
+from mita_otel.processors.losses import Losses
+from mita_otel.processors.measurements import Measurements
+from mita_otel.redaction import Redactor
+from mobile.kit import intake, policy_with, recorded
+
+
+@pytest.fixture
+def reader() -> InMemoryMetricReader:
+    return InMemoryMetricReader()
+
+
+@pytest.fixture
+def telling(reader: InMemoryMetricReader) -> Telling:
+    return Telling(meter=MeterProvider([reader], shutdown_on_exit=False).get_meter("test"))
+
+
+def points(reader: InMemoryMetricReader) -> dict[str, dict[str, Any]]:
+    data = reader.get_metrics_data()
+    assert data is not None
+    return {
+        metric.name: {
+            ",".join(f"{key}={value}" for key, value in sorted((point.attributes or {}).items())): point.value  # type: ignore[union-attr]
+            for point in metric.data.data_points
+        }
+        for resource in data.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    }
+
+
+def test_requests_items_and_redacted_values_are_counted(
+    telling: Telling, reader: InMemoryMetricReader
+) -> None:
+    telling.reply(
+        Reply(
+            200,
+            outcomes=Counter({("event", "forwarded"): 1, ("attachment", "refused"): 2}),
+            redacted=Counter(pan=3),
+        )
+    )
+    telling.reply(Reply(403, reason="unknown_key"))
+    shown = points(reader)
+    assert shown["mita.mobile.requests"] == {
+        "http.response.status_code=200": 1,
+        "http.response.status_code=403,reason=unknown_key": 1,
+    }
+    assert shown["mita.mobile.items"] == {
+        "outcome=forwarded,type=event": 1,
+        "outcome=refused,type=attachment": 2,
+    }
+    assert shown["mita.mobile.redacted"] == {"rule=pan": 3}
+
+
+def test_what_waits_and_what_was_lost_is_counted_and_a_loss_is_said_once_in_a_while(
+    telling: Telling, reader: InMemoryMetricReader, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        telling.tell(News(lost=Counter({("spool_full", "debug"): 2}), delivered=5, parcels=7, bytes=900))
+    shown = points(reader)
+    assert shown["mita.mobile.lost"] == {"priority=debug,reason=spool_full": 6}
+    assert shown["mita.mobile.delivered"] == {"": 15}
+    assert shown["mita.mobile.spool.parcels"] == {"": 7}
+    assert shown["mita.mobile.spool.bytes"] == {"": 900}
+    assert telling.lost == {"spool_full: debug": 6}
+    lines = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(lines) == 1
+    assert "spool_full" in lines[0].getMessage()
+
+
+def test_screens_are_summed_up_and_breaches_are_told_like_the_backends_own(tmp_path: Path) -> None:
+    policy = default_policy()
+    measurements = Measurements(
+        policy, str, Losses(cool_down_s=60), tail=False, metrics_active=lambda: False, env={}
+    )
+    performance = Performance(policy.summary, measurements, 1.0)
+    heard: list[BreachReport] = []
+
+    class Listener:
+        def on_breach(self, report: BreachReport, /) -> None:
+            heard.append(report)
+
+    performance.on_breach(Listener())
+    telling = Telling(measurements.breaches, measurements.observers)
+    engine = Engine(
+        policy_with(tmp_path / "spool", upstream="http://fedcbafedcbafedc@127.0.0.1:9/1"), Redactor(), {}
+    )
+    for name in ("screen_render", "ui_load", "payment_request", "financial_operation"):
+        telling.reply(engine.take(intake(recorded(name))))
+    engine.stop(0)
+    assert measurements.signal.force_flush(5000)
+    summary = performance.summary()
+    assert set(summary["categories"]) == {"mobile_screen", "mobile_request", "mobile_operation"}
+    screens = summary["categories"]["mobile_screen"]["operations"]
+    assert screens["TransactionScreen"]["breaches"] == 1
+    assert screens["TransactionScreen"]["limit_ms"] == 1000
+    assert screens["/payments"]["breaches"] == 0
+    assert {(one.kind, one.rule, one.operation) for one in heard} == {
+        ("mobile_screen", "mobile.screen", "TransactionScreen"),
+        ("mobile_request", "mobile.request", "submitPayment"),
+        ("mobile_operation", "mobile.operation", "budgetCalculation"),
+    }
+    assert all(len(one.trace_id) == 32 and len(one.span_id) == 16 for one in heard)
+
+
+def test_an_observer_that_fails_costs_no_answer(
+    telling: Telling, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken:
+        def observe(self, observation: Any, /) -> None:
+            raise RuntimeError
+
+    engine = Engine(
+        policy_with(tmp_path / "spool", upstream="http://fedcbafedcbafedc@127.0.0.1:9/1"), Redactor(), {}
+    )
+    reply = engine.take(intake(recorded("screen_render")))
+    engine.stop(0)
+    loud = Telling(observers=[Broken()])
+    for _ in range(3):
+        loud.reply(reply)
+    assert caplog.text.count("could not be counted") == 1
