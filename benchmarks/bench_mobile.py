@@ -1,0 +1,220 @@
+"""What the mobile gateway costs the routes beside it, and what one envelope costs.
+
+    python benchmarks/bench_mobile.py
+
+A FastAPI service answers one client, a request after the other, while apps send envelopes to the gateway at a fixed
+rate and Sentry takes its time. Three arrangements, in turns: no gateway traffic at all, the gateway in the service
+with its engine in a process of its own (the default), and with its engine on a thread of the service. The numbers
+are medians of the rounds; what counts is the ratio to the service without traffic.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from mita_otel.mobile.preparation import Intake, Preparer
+from mita_otel.policy import default_policy
+from mita_otel.policy.mobile import MobileProject
+from mita_otel.redaction import Redactor
+
+RECORDED = Path(__file__).parents[1] / "examples" / "mobile" / "recorded"
+KEY = "0123456789abcdef0123456789abcdef"
+AUTH = {"x-sentry-auth": f"Sentry sentry_version=7, sentry_key={KEY}", "content-encoding": "gzip"}
+ROUNDS = int(os.environ.get("ROUNDS", "5"))
+REQUESTS = 300
+PER_SECOND = 25
+"""Envelopes a second: what some ten thousand users of an app send."""
+
+APP = """
+import mita_otel
+from fastapi import FastAPI
+
+app = FastAPI()
+app.include_router(mita_otel.mobile_router())
+
+@app.get("/hello")
+async def hello() -> dict[str, str]:
+    return {"hello": "world"}
+"""
+
+POLICY = """
+[export]
+traces = ["none"]
+[mobile.projects.app]
+id = "42"
+keys = ["%s"]
+upstream = "http://aaaaaaaaaaaaaaaa@127.0.0.1:%d/1"
+[mobile.intake]
+isolation = "%s"
+[mobile.rate]
+client_burst = 100000
+client_per_minute = 1000000
+total_per_minute = 1000000
+"""
+
+
+class SlowSentry(BaseHTTPRequestHandler):
+    """Answers after a tenth of a second."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        """Answer."""
+        self.rfile.read(int(self.headers["content-length"]))
+        time.sleep(0.1)
+        self.send_response(200)
+        self.send_header("content-length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_: Any) -> None:
+        """Be quiet."""
+
+
+class Service:
+    """A server with the gateway in it."""
+
+    def __init__(self, isolation: str, upstream: int) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        folder = Path(self.folder.name)
+        (folder / "app.py").write_text(APP)
+        (folder / "mita-otel.toml").write_text(POLICY % (KEY, upstream, isolation))
+        command = [sys.executable, "-m", "uvicorn", "app:app", "--port", "0", "--no-access-log"]
+        self.process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+        assert self.process.stderr is not None
+        found = None
+        while found is None:
+            found = re.search(r"http://127\.0\.0\.1:(\d+)", self.process.stderr.readline())
+        self.url = f"http://127.0.0.1:{found[1]}"
+        threading.Thread(target=self.process.stderr.read, daemon=True).start()
+        httpx.post(f"{self.url}/api/42/envelope/", content=bodies()[0], headers=AUTH, timeout=30)
+
+    def close(self) -> None:
+        """End it."""
+        self.process.terminate()
+        self.process.wait(30)
+        self.folder.cleanup()
+
+
+def bodies(number: int = 0) -> list[bytes]:
+    """Return envelopes of an app: no two alike, each with the hundred breadcrumbs that an app keeps."""
+    names = ("screen_render", "api_request", "payment_error", "ui_load", "session_start", "logs")
+    return [gzip.compress(body(name, number)) for name in names]
+
+
+def body(name: str, number: int = 0) -> bytes:
+    """Return one envelope."""
+    header, item, payload = (RECORDED / f"{name}.envelope").read_bytes().split(b"\n")[:3]
+    value = json.loads(payload)
+    if "breadcrumbs" in value:
+        value["breadcrumbs"] = [
+            {**crumb, "data": {**crumb.get("data", {}), "view.id": f"item {number + n}"}}
+            for n, crumb in enumerate(value["breadcrumbs"] * 17)
+        ]
+    text = json.dumps(value).replace(
+        "2025-11-24T09:00", f"2025-11-{number % 28 + 1:02d}T09:{number % 60:02d}"
+    )
+    return b"\n".join([header, json.dumps({**json.loads(item), "length": len(text)}).encode(), text.encode()])
+
+
+SENDER = """
+import sys, time, httpx
+from bench_mobile import AUTH, bodies
+url, per_second = sys.argv[1], float(sys.argv[2])
+packed, sent = [one for number in range(40) for one in bodies(number * 997)], 0
+started = time.monotonic()
+with httpx.Client(timeout=30) as client:
+    while True:
+        client.post(url + "/api/42/envelope/", content=packed[sent % len(packed)], headers=AUTH)
+        sent += 1
+        time.sleep(max(0, started + sent / per_second - time.monotonic()))
+"""
+
+
+def latencies(url: str) -> list[float]:
+    taken = []
+    with httpx.Client() as client:
+        for _ in range(REQUESTS):
+            started = time.perf_counter()
+            client.get(f"{url}/hello")
+            taken.append((time.perf_counter() - started) * 1000)
+            time.sleep(0.002)
+    return sorted(taken)
+
+
+def measured(service: Service, *, load: bool) -> list[float]:
+    if not load:
+        return latencies(service.url)
+    folder = str(Path(__file__).parent)
+    sender = subprocess.Popen([sys.executable, "-c", SENDER, service.url, str(PER_SECOND)], cwd=folder)
+    time.sleep(1.5)
+    try:
+        return latencies(service.url)
+    finally:
+        sender.terminate()
+        sender.wait()
+
+
+def routes() -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), SlowSentry)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    services = {name: Service(name, server.server_address[1]) for name in ("process", "thread")}
+    arrangements = {
+        "no traffic to the gateway": (services["process"], False),
+        "engine in its own process": (services["process"], True),
+        "engine on a thread": (services["thread"], True),
+    }
+    rounds: dict[str, list[list[float]]] = {name: [] for name in arrangements}
+    for _ in range(ROUNDS):
+        for name, (service, load) in arrangements.items():
+            rounds[name].append(measured(service, load=load))
+    for service in services.values():
+        service.close()
+    server.shutdown()
+    base = next(iter(rounds))
+    print(f"a route beside the gateway, {PER_SECOND} envelopes a second, median of {ROUNDS} rounds:")
+    print(f"  {'':28} {'p50 ms':>8} {'ratio':>6} {'p95 ms':>8} {'ratio':>6} {'p99 ms':>8} {'ratio':>6}")
+    for name in rounds:
+        shown = f"  {name:28}"
+        for share in (0.5, 0.95, 0.99):
+            value, reference = (
+                statistics.median(one[int(share * REQUESTS)] for one in rounds[which])
+                for which in (name, base)
+            )
+            shown += f" {value:8.2f} {value / reference:6.2f}"
+        print(shown)
+
+
+def envelopes() -> None:
+    policy = default_policy()
+    project = MobileProject(id="42", keys=(KEY,), store=True)
+    mobile = policy.mobile.model_copy(update={"projects": {"app": project}})
+    policy = policy.model_copy(update={"mobile": mobile})
+    preparer = Preparer(policy, Redactor(policy), lambda *_: False)
+    print("one envelope, prepared (unpacked, read, redacted, measured, written), CPU:")
+    for name in ("session_start", "logs", "api_request", "screen_render", "payment_error"):
+        intakes = [Intake("app", gzip.compress(body(name, 997 * n)), "gzip") for n in range(50)]
+        started = time.process_time()
+        for intake in intakes:
+            preparer.prepare(intake)
+        each_ms = (time.process_time() - started) / len(intakes) * 1000
+        print(f"  {name:16} {len(body(name)):6} bytes {each_ms:7.2f} ms")
+
+
+if __name__ == "__main__":
+    envelopes()
+    routes()

@@ -1,0 +1,292 @@
+"""The gateway in a real service: one trace from the app to the backend, and nothing that was acknowledged is lost."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from e2e.receiver import Receiver
+from e2e.service import Service
+from mobile.kit import AUTH, KEY, PROJECT, recorded, recorded_now
+
+pytestmark = pytest.mark.e2e
+
+ENVELOPE = f"/api/{PROJECT}/envelope/"
+UPSTREAM_KEY = "aaaaaaaaaaaaaaaa"
+Start = Callable[..., Service]
+
+POLICY = """
+[mobile.projects.app]
+id = "42"
+keys = ["{key}"]
+upstream = "{dsn}"
+
+[mobile.forward]
+retry_first_s = 0.1
+retry_max_s = 0.5
+
+[mobile.intake]
+news_s = 0.2
+
+[mobile.rate]
+client_burst = 100000
+client_per_minute = 1000000
+total_burst = 100000
+total_per_minute = 1000000
+
+[mobile.spool]
+adopt_s = 0.5
+"""
+
+
+@pytest.fixture
+def start(start_service: Start, receiver: Receiver, tmp_path: Path) -> Start:
+    """Start the service with the gateway; its own telemetry goes to the same receiver."""
+    folder = tmp_path / "mobile"
+    folder.mkdir()
+    shutil.copy(Path(__file__).with_name("mobile_app.py"), folder / "app.py")
+    dsn = receiver.dsn.replace("publickey", UPSTREAM_KEY)
+    (folder / "mita-otel.toml").write_text(POLICY.format(key=KEY, dsn=dsn))
+
+    def run(**options: Any) -> Service:
+        env = {"SENTRY_DSN": receiver.dsn, **options.pop("env", {})}
+        return start_service(env, folder, **options)
+
+    return run
+
+
+def post(service: Service, body: bytes) -> httpx.Response:
+    headers = {**AUTH, "content-encoding": "gzip", "content-type": "application/x-sentry-envelope"}
+    return service.client.post(ENVELOPE, content=gzip.compress(body), headers=headers)
+
+
+def of_app(receiver: Receiver) -> list[dict[str, Any]]:
+    return [one for one in receiver.transactions if one["platform"] == "other"]
+
+
+def of_backend(receiver: Receiver) -> list[dict[str, Any]]:
+    """Return the backend's transactions; where everything is kept, the gateway's requests are among them."""
+    return [
+        one
+        for one in receiver.transactions
+        if one["platform"] == "python" and "envelope" not in one["transaction"]
+    ]
+
+
+def dynamic_context(receiver: Receiver, key: str) -> Mapping[str, Any]:
+    """Return the sampling context in the envelope's header that went to the project with the key."""
+    with receiver.changed:
+        [found] = [
+            one.header["trace"]
+            for one in receiver.requests
+            if f"sentry_key={key}" in str(one.headers)
+            and any(item.type == "transaction" for item in one.items)
+        ]
+    return found
+
+
+PAYMENT = json.loads(recorded("payment_request").split(b"\n")[2])
+TRACE = PAYMENT["contexts"]["trace"]["trace_id"]
+CALL = PAYMENT["spans"][0]["span_id"]
+"""The span of the app's request to the backend."""
+
+SENTRY_TRACE = {
+    "sentry-trace": f"{TRACE}-{CALL}-1",
+    "baggage": f"sentry-trace_id={TRACE},sentry-public_key={KEY},sentry-release=mita-mobile%401.4.2%2B142,"
+    "sentry-environment=production,sentry-transaction=API%3A%20submitPayment,sentry-sample_rate=1,sentry-sampled=true",
+}
+TRACEPARENT = {"traceparent": f"00-{TRACE}-{CALL}-01"}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [SENTRY_TRACE, TRACEPARENT, {**SENTRY_TRACE, **TRACEPARENT}],
+    ids=["sentry-trace and baggage", "traceparent", "both"],
+)
+def test_what_begins_in_the_app_and_is_served_by_the_backend_is_one_trace(
+    start: Start, receiver: Receiver, headers: dict[str, str]
+) -> None:
+    service = start()
+    assert service.client.post("/api/payments", headers=headers).status_code == 200
+    assert post(service, recorded_now("payment_request")).status_code == 200
+    receiver.wait_for(lambda one: of_app(one) and of_backend(one))
+    [app], [backend] = of_app(receiver), of_backend(receiver)
+    assert backend["transaction"] == "POST /api/payments"
+    assert app["contexts"]["trace"]["trace_id"] == backend["contexts"]["trace"]["trace_id"] == TRACE
+    assert app["spans"][0]["span_id"] == backend["contexts"]["trace"]["parent_span_id"] == CALL
+    # The app's breach is marked like the backend's would be.
+    assert app["tags"]["latency_rule"] == "mobile.request"
+    assert app["tags"]["component"] == "mobile_app"
+
+
+def test_the_sampling_context_is_the_apps_in_both(start: Start, receiver: Receiver) -> None:
+    service = start()
+    service.client.post("/api/payments", headers=SENTRY_TRACE)
+    post(service, recorded_now("payment_request"))
+    receiver.wait_for(lambda one: of_app(one) and of_backend(one))
+    backend, app = dynamic_context(receiver, "publickey"), dynamic_context(receiver, UPSTREAM_KEY)
+    for name in ("trace_id", "release", "environment", "transaction", "sample_rate", "sampled"):
+        assert backend[name] == app[name], name
+
+
+def test_a_trace_that_the_app_decided_against_is_not_begun_by_the_backend(
+    start: Start, receiver: Receiver
+) -> None:
+    service = start()
+    unsampled = {
+        "sentry-trace": f"{TRACE}-{CALL}-0",
+        "baggage": f"sentry-trace_id={TRACE},sentry-sampled=false",
+    }
+    service.client.post("/api/payments", headers=unsampled)
+    service.client.get("/api/transactions")
+    receiver.wait_for(of_backend)
+    service.stop()
+    assert [one["transaction"] for one in of_backend(receiver)] == ["GET /api/transactions"]
+
+
+def test_a_trace_that_the_app_decided_for_is_kept_whatever_the_backends_own_share(
+    start: Start, receiver: Receiver
+) -> None:
+    """With `sampling.remote_sampled = "keep"`, tail sampling takes the app's word."""
+    env = {
+        "MITA_OTEL_SAMPLING__MODE": "tail",
+        "MITA_OTEL_SAMPLING__RATIO": "0",
+        "MITA_OTEL_SAMPLING__REMOTE_SAMPLED": "keep",
+    }
+    service = start(env=env)
+    service.client.post("/api/payments", headers=SENTRY_TRACE)
+    service.client.get("/api/transactions")
+    service.stop()
+    assert [one["transaction"] for one in of_backend(receiver)] == ["POST /api/payments"]
+
+
+def test_the_gateways_own_requests_are_no_traces_of_the_service(start: Start, receiver: Receiver) -> None:
+    service = start(env={"MITA_OTEL_SAMPLING__MODE": "tail", "MITA_OTEL_SAMPLING__RATIO": "1"})
+    post(service, recorded_now("payment_error"))
+    service.client.get("/api/transactions")
+    receiver.wait_for(lambda one: one.events)
+    service.stop()
+    assert [one["transaction"] for one in of_backend(receiver)] == ["GET /api/transactions"]
+
+
+def test_what_screens_did_is_in_the_services_own_summary(start: Start, receiver: Receiver) -> None:
+    service = start()
+    post(service, recorded_now("screen_render"))
+    summary = service.client.get("/performance").json()["categories"]
+    assert summary["mobile_screen"]["operations"]["TransactionScreen"]["breaches"] == 1
+    service.wait_for(
+        lambda: "mobile screen took 1350 ms, limit 1000 ms" in service.stderr.text, "the breach's line"
+    )
+
+
+def test_no_secret_of_an_app_reaches_sentry_the_spool_or_the_log(start: Start, receiver: Receiver) -> None:
+    service = start()
+    for name in ("payment_error", "logs", "feedback", "streamed_spans", "screenshot", "network_error"):
+        assert post(service, recorded_now(name)).status_code == 200
+    receiver.wait_for(
+        lambda one: len(one.events) == 3 and one.items("feedback") and one.items("log") and one.items("span")
+    )
+    service.stop()
+    for secret in (
+        b"4111 1111",
+        b'"4111',
+        b"5555555555554444",
+        b"GB82WEST",
+        b"tok-5f1e",
+        b"5b8f0e2a7c914d3b",
+        b"\x89PNG",
+    ):
+        assert secret not in receiver.raw
+        assert secret.decode("latin-1") not in service.said
+
+
+# --- nothing that was acknowledged is lost -----------------------------------------------------------------------
+def error(event_id: str) -> bytes:
+    body = recorded_now("payment_error")
+    old = json.loads(body.split(b"\n")[0])["event_id"]
+    return body.replace(old.encode(), event_id.encode())
+
+
+class Apps:
+    """Many apps that send errors at once, and remember which were taken."""
+
+    def __init__(self, service: Service, clients: int, each: int) -> None:
+        self.taken: set[str] = set()
+        self.refused: list[int] = []
+        self._url = f"http://127.0.0.1:{service.port}{ENVELOPE}"
+        self._each = each
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._send) for _ in range(clients)]
+
+    def start(self) -> Apps:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def join(self) -> None:
+        for thread in self._threads:
+            thread.join(120)
+
+    def _send(self) -> None:
+        with httpx.Client(timeout=60) as client:
+            for _ in range(self._each):
+                event_id = uuid.uuid4().hex
+                headers = {**AUTH, "content-encoding": "gzip"}
+                try:
+                    answer = client.post(self._url, content=gzip.compress(error(event_id)), headers=headers)
+                except httpx.HTTPError:
+                    continue  # no answer: the app keeps it
+                with self._lock:
+                    if answer.status_code == 200:
+                        self.taken.add(event_id)
+                    else:
+                        self.refused.append(answer.status_code)
+
+
+def arrived(receiver: Receiver) -> set[str]:
+    return {event["event_id"] for event in receiver.events}
+
+
+@pytest.mark.parametrize("launcher", ["single", "workers", "gunicorn"])
+def test_many_apps_at_once_while_sentry_is_down_and_comes_back(
+    start: Start, receiver: Receiver, launcher: str
+) -> None:
+    receiver.behaviour = 503
+    service = start(launcher=launcher)
+    apps = Apps(service, clients=16, each=6).start()
+    # The service's own routes are answered all the while.
+    for _ in range(20):
+        assert service.client.get("/api/transactions").status_code == 200
+    apps.join()
+    assert (len(apps.taken), apps.refused) == (96, [])
+    receiver.behaviour = "ok"
+    receiver.wait_for(lambda one: apps.taken <= arrived(one), timeout=60)
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGKILL"])
+def test_a_service_that_ends_while_sentry_hangs_loses_nothing_that_it_acknowledged(
+    start: Start, receiver: Receiver, how: str
+) -> None:
+    receiver.behaviour = "hang"
+    service = start(env={"MITA_OTEL_LIFECYCLE__SHUTDOWN_TIMEOUT_S": "1"})
+    apps = Apps(service, clients=8, each=10).start()
+    service.wait_for(lambda: len(apps.taken) > 20, "some were taken")
+    if how == "SIGTERM":
+        service.stop(timeout=30)
+    else:
+        service.kill()
+    apps.join()
+    assert apps.taken
+    receiver.closing.set()
+    receiver.behaviour = "ok"
+    start()
+    receiver.wait_for(lambda one: apps.taken <= arrived(one), timeout=60)
