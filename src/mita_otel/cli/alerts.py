@@ -18,6 +18,7 @@ import typer
 
 from mita_otel.alerts.book import BookUnavailableError
 from mita_otel.alerts.silence import Silence
+from mita_otel.cli import alerts_in_sentry
 from mita_otel.cli.opened import who
 from mita_otel.cli.times import seconds
 from mita_otel.errors import ConfigurationError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from mita_otel.policy import Policy
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
+alerts_in_sentry.add_to(app)
 
 Service = Annotated[
     str | None,

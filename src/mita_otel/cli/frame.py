@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -76,19 +77,24 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line. A setting that cannot be used is one message on stderr, not a traceback."""
+    """Run the command line."""
+    run_app(app)
+
+
+def run_app(application: Callable[[], Any]) -> None:
+    """Run an application of commands. A setting that cannot be used is one message on stderr, not a traceback."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8
     try:
-        sys.exit(_run())
+        sys.exit(_run(application))
     except BrokenPipeError:
         _pipe_was_closed()
 
 
-def _run() -> int | str | None:
+def _run(application: Callable[[], Any]) -> int | str | None:
     try:
-        app()
+        application()
     except SystemExit as end:
         if isinstance(end.__context__, BrokenPipeError):
             raise BrokenPipeError from end

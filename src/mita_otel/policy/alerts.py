@@ -163,6 +163,10 @@ class SentryAlertPolicy(Section):
 
     prefix: Annotated[str, Field(min_length=1, max_length=40)]
     """What the names of our alerts begin with. Anything else in Sentry is left alone."""
+    slack_workspace: str
+    """Name of the Slack workspace, if Sentry knows several."""
+    pagerduty_account: str
+    """Name of the PagerDuty account, if Sentry knows several."""
     timeout_s: Seconds
     """Seconds that one request may take."""
     attempts: Annotated[int, Field(ge=1, le=20)]

@@ -1,0 +1,69 @@
+"""The policy's alerts in one project of Sentry: planned, made, listed, deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from mita_otel.alerts.into_sentry.choosing import choose_backend, find_project
+from mita_otel.alerts.into_sentry.plan import Plan, carry_out, make_plan
+from mita_otel.alerts.into_sentry.resources import Existing
+from mita_otel.alerts.into_sentry.wanted import Wanted, wanted_of
+from mita_otel.policy import Policy
+from mita_otel.sentry_api.client import SentryApi
+
+Say = Callable[[str], None]
+
+
+class ProjectAlerts:
+    """Alerts of one project and environment.
+
+    Args:
+        api: Sentry.
+        policy: The rules.
+        project: The project's slug.
+        environment: The environment's name.
+        which: Whose rules: the service's or the mobile app's.
+
+    Raises:
+        SentryApiError: There is no such project, or Sentry refuses.
+    """
+
+    def __init__(
+        self,
+        api: SentryApi,
+        policy: Policy,
+        project: str,
+        environment: str,
+        which: Literal["backend", "mobile"] = "backend",
+    ) -> None:
+        self.project = find_project(api, project)
+        self.backend = choose_backend(api, self.project, policy.alerts.sentry)
+        self._policy = policy
+        self._environment = environment
+        self._which = which
+
+    @property
+    def wanted(self) -> Wanted:
+        """What the policy wants."""
+        return wanted_of(
+            self._policy, environment=self._environment, project=self.project.slug, which=self._which
+        )
+
+    def plan(self) -> Plan:
+        """Compare what is wanted with what is there; changes nothing."""
+        wanted = self.wanted
+        resources, missing = self.backend.wanted(wanted.alerts)
+        return make_plan(resources, self.existing(), notes=wanted.notes, missing=missing)
+
+    def apply(self, plan: Plan, say: Say = lambda line: None) -> None:
+        """Do what a plan says."""
+        carry_out(self.backend, plan, say)
+
+    def existing(self) -> list[Existing]:
+        """Return everything of ours that is there."""
+        return self.backend.existing(self.wanted.prefix)
+
+    def plan_deletion(self) -> Plan:
+        """Return the plan that leaves nothing of ours."""
+        return make_plan([], self.existing())

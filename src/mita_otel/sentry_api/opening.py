@@ -1,0 +1,39 @@
+"""Opens Sentry's API for a command, or says what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from mita_otel.errors import ConfigurationError
+from mita_otel.policy.alerts import SentryAlertPolicy
+from mita_otel.sentry_api.address import SentryAddress
+
+if TYPE_CHECKING:
+    from mita_otel.sentry_api.client import SentryApi
+
+INSTALL: Final = "pip install 'mita-otel[alerts]'"
+
+
+def open_sentry_api(
+    policy: SentryAlertPolicy, env: Mapping[str, str], *, scope: str, org: str | None = None
+) -> SentryApi:
+    """Return the API.
+
+    Args:
+        policy: How long requests may take.
+        env: The environment variables.
+        scope: What a token needs, for messages.
+        org: The organization. None: as the variables say.
+
+    Raises:
+        ConfigurationError: The extra `alerts` is not installed, or a variable is missing.
+    """
+    address = SentryAddress.from_environment(env, org=org)
+    try:
+        from mita_otel.sentry_api.client import SentryApi
+    except ImportError as error:
+        raise ConfigurationError(
+            f"Sentry's API needs {error.name or 'httpx'}; install it with: {INSTALL}"
+        ) from error
+    return SentryApi(address, timeout_s=policy.timeout_s, attempts=policy.attempts, scope=scope)

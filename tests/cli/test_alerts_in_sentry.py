@@ -1,0 +1,137 @@
+"""`mita-otel alerts plan|apply|validate|list|delete`, and the guide's script with its flags."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib.metadata import distribution
+
+import pytest
+
+from cli.conftest import Command, Said
+from sentry_api.fake import TOKEN, FakeSentry
+
+Script = Callable[..., Said]
+GUIDE = ["--org", "acme", "--project", "mita-backend", "--environment", "production"]
+
+
+@pytest.fixture(autouse=True)
+def _settings(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = next((one for one in ("sentry", "today") if one in request.fixturenames), None)
+    if name:
+        monkeypatch.setenv("SENTRY_URL", request.getfixturevalue(name).url)
+        monkeypatch.setenv("SENTRY_AUTH_TOKEN", TOKEN)
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Script:
+    """Run `setup_sentry_alerts` as it is installed, in this process."""
+    entry = next(one for one in distribution("mita-otel").entry_points if one.name == "setup_sentry_alerts")
+
+    def run(*arguments: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["setup_sentry_alerts", *arguments])
+        with pytest.raises(SystemExit) as end:
+            entry.load()()
+        captured = capsys.readouterr()
+        return Said(end.value.code or 0, captured.out, captured.err)
+
+    return run
+
+
+def test_plan_apply_plan_again_list_delete(command: Command, sentry: FakeSentry) -> None:
+    planned = command("alerts", "plan", *GUIDE)
+    assert planned.code == 0
+    assert "  + " in planned.out and "to make, 0 to change, 0 to delete" in planned.out
+    assert sentry.changes == []
+    assert command("alerts", "plan", "--check", *GUIDE).code == 1
+    applied = command("alerts", "apply", *GUIDE)
+    assert applied.code == 0 and "done: + " in applied.out
+    assert command("alerts", "plan", "--check", *GUIDE).code == 0
+    again = command("alerts", "apply", *GUIDE)
+    assert "0 to make, 0 to change, 0 to delete" in again.out and "done:" not in again.out
+    listed = command("alerts", "list", *GUIDE)
+    assert "mita-otel mita-backend/production: Critical financial errors" in listed.out
+    refused = command("alerts", "delete", *GUIDE)
+    assert (refused.code, refused.err) == (2, "nothing was deleted: say --yes if you mean it\n")
+    assert command("alerts", "delete", "--yes", *GUIDE).code == 0
+    assert command("alerts", "list", *GUIDE).lines[-1].startswith("0 of ours in mita-backend")
+
+
+def test_the_guides_script_with_its_flags(script: Script, today: FakeSentry) -> None:
+    made = script(*GUIDE)
+    assert made.code == 0 and "done: + alert mita-otel mita-backend/production: High error rate" in made.out
+    listed = script("--list-rules", "--org", "acme", "--project", "mita-backend")
+    assert listed.code == 0 and "Payment processing failures" in listed.out
+    before = len(today.changes)
+    checked = script("--org", "acme", "--project", "mita-backend", "--validate-only")
+    assert len(today.changes) == before
+    assert "0 to make, 0 to change" in checked.out
+    assert script("--validate-only", "--list-rules", *GUIDE).code == 2
+
+
+def test_validate_says_who_is_told_and_what_is_missing(command: Command, today: FakeSentry) -> None:
+    said = command(
+        "alerts", "validate", *GUIDE, env={"SLACK_FINANCE_WEBHOOK": "https://hooks.slack.example/x"}
+    )
+    assert said.code == 1
+    assert "payment_processing_failures: tells finance_slack" in said.out
+    assert "  finance_pagerduty: PAGERDUTY_FINANCE_KEY is not set" in said.out
+    assert (
+        "compliance_violation: tells nobody" in said.out
+    )  # security_slack is not set, and Sentry is not asked to
+    assert "! pci_violation: there is no team compliance in Sentry" in said.out
+
+
+def test_validate_without_a_token_looks_at_this_side_alone(command: Command) -> None:
+    said = command(
+        "alerts", "validate", env={"SLACK_FINANCE_WEBHOOK": "https://x.example", "SLACK_SECURITY_WEBHOOK": "https://x.example"}
+    )  # fmt: skip
+    assert "SENTRY_AUTH_TOKEN is not set: Sentry was not asked" in said.out
+    assert (said.code, said.err) == (0, "")
+
+
+def test_the_variables_name_organization_and_both_projects(command: Command, today: FakeSentry) -> None:
+    env = {
+        "SENTRY_ORG": "acme",
+        "SENTRY_PROJECT_BACKEND": "mita-backend",
+        "SENTRY_PROJECT_MOBILE": "mita-mobile",
+    }
+    said = command("alerts", "apply", env=env)
+    assert "mita-mobile: monitors and alerts" in said.out
+    assert "done: + monitor mita-otel mita-mobile/production: Mobile crashes" in said.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--org", "acme"], "which project? Give --project, or set SENTRY_PROJECT_BACKEND\n"),
+        (["--project", "p"], "which organization? Give --org, or set SENTRY_ORG\n"),
+        (["--org", "acme", "--project", "a/b"], "'a/b' is no slug of the project; take it from Sentry's address bar\n"),
+        (["--org", "other", "--project", "mita-backend"], "Sentry knows no project mita-backend in the organization other"),
+    ],
+)  # fmt: skip
+def test_a_slip_is_answered_with_the_mend(
+    command: Command, today: FakeSentry, arguments: list[str], said: str
+) -> None:
+    ran = command("alerts", "plan", *arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith(said)
+
+
+def test_a_missing_token_is_said(command: Command) -> None:
+    ran = command("alerts", "plan", *GUIDE)
+    assert (ran.code, ran.err) == (
+        2,
+        "SENTRY_AUTH_TOKEN is not set; make a token in Sentry under Settings, Auth Tokens\n",
+    )
+
+
+def test_a_missing_extra_is_said(
+    command: Command, today: FakeSentry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [one for one in sys.modules if one.startswith("mita_otel.sentry_api.client")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "stamina", None)
+    ran = command("alerts", "plan", *GUIDE)
+    assert ran.code == 2
+    assert ran.err == "Sentry's API needs stamina; install it with: pip install 'mita-otel[alerts]'\n"
