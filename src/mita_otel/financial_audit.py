@@ -48,14 +48,15 @@ class FinancialAudit:
 
     def event(self, signal: AuditSignal) -> AuditEvent:
         """Return the audit event of a signal."""
-        about_transaction = signal.transaction_id is not None
+        event_type = self._event_type(signal)
+        resource_type, resource_id = _resource(signal)
         return AuditEvent(
-            event_type=self._event_type(signal),
+            event_type=event_type,
             user_id=signal.user_id,
             outcome=_OUTCOMES.get(signal.outcome, _otherwise(signal)),
-            resource_type="transaction" if about_transaction else signal.kind,
-            resource_id=signal.transaction_id if about_transaction else signal.name,
-            details=_details(signal),
+            resource_type=resource_type,
+            resource_id=resource_id,
+            details=_details(signal, event_type),
             client_address=signal.address,
             request_id=signal.request_id,
             trace_id=signal.trace_id,
@@ -79,13 +80,21 @@ class FinancialAudit:
             return AuditEventType.FINANCIAL_OPERATION
 
 
+def _resource(signal: AuditSignal) -> tuple[str, str]:
+    """Return what a signal is about: a transaction, a route, or what the signal itself names."""
+    if signal.transaction_id is not None:
+        return "transaction", signal.transaction_id
+    route = signal.details.get("route") if signal.kind == "custom" else None
+    return ("route", str(route)) if route else (signal.kind, signal.name)
+
+
 def _otherwise(signal: AuditSignal) -> AuditOutcome:
     return AuditOutcome.FAILURE if signal.kind == "compliance" else AuditOutcome.UNKNOWN
 
 
-def _details(signal: AuditSignal) -> dict[str, Any]:
+def _details(signal: AuditSignal, event_type: str) -> dict[str, Any]:
     told = {
-        "name": signal.name,
+        "name": signal.name if signal.name != event_type else None,
         "category": signal.category,
         "severity": signal.severity,
         "event_id": signal.event_id,

@@ -71,6 +71,20 @@ def test_who_what_and_how_much_are_in_the_entry(tmp_path: Path) -> None:
     assert fields["occurred_ns"] == TIME_NS
 
 
+def test_an_access_is_about_a_route_and_its_name_is_the_type_alone(tmp_path: Path) -> None:
+    seen = {"method": "GET", "route": "/cards/{card}", "status": 200}
+    with kit(tmp_path) as made:
+        audit = FinancialAudit(default_policy().audit, made.trail)
+        event = audit.event(signal(kind="custom", name="data_access", details=seen))
+        other = audit.event(signal(kind="custom", name="Not A Type", transaction_id="tx-7"))
+    assert (event.resource_type, event.resource_id, event.details) == ("route", "/cards/{card}", seen)
+    assert (other.resource_type, other.resource_id, other.details) == (
+        "transaction",
+        "tx-7",
+        {"name": "Not A Type"},
+    )
+
+
 def test_accesses_are_wanted_once_the_trail_has_begun_and_the_policy_says_so(tmp_path: Path) -> None:
     from audit.kit import changed
 

@@ -107,6 +107,32 @@ rendered(report, "html")
     )
 
 
+def test_without_the_extra_reading_the_trail_says_what_to_install(tmp_path: Path) -> None:
+    code = """
+import sys
+sys.modules["sqlalchemy"] = None
+import mita_otel
+telemetry = mita_otel.configure(exporters=["none"])
+assert mita_otel.record_audit_event("login", "u1") is not None
+for call in (mita_otel.get_audit_trail, lambda: mita_otel.export_compliance_report("report.md")):
+    try:
+        call()
+    except mita_otel.ConfigurationError as error:
+        assert str(error) == "the store needs sqlalchemy; install it with: pip install 'mita-otel[store]'", error
+    else:
+        raise AssertionError("nothing was said")
+telemetry.shutdown(1)
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert (
+        ran.stderr.count("audit entries wait in the spool, where they are safe: the store needs sqlalchemy")
+        == 1
+    )
+
+
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "|cmd", "%0a=1", "＝1"])
 def test_a_text_that_begins_like_a_formula_gets_an_apostrophe(text: str) -> None:
     assert safe(text) == f"'{text}"

@@ -136,6 +136,7 @@ def get_audit_trail(
         AuditUnavailableError: There is no trail.
         StoreError: The store cannot be used: its extra is not installed, or the database does not answer.
     """
+    reads = current_room().reader()  # before SQLAlchemy is needed: it says what to install
     from mita_otel.audit.reading import AuditFilter
 
     types = (event_type,) if isinstance(event_type, str) else tuple(event_type or ())
@@ -145,4 +146,4 @@ def get_audit_trail(
         outcome=None if outcome is None else str(outcome),
         resource_id=resource_id,
     )
-    return current_room().reader().recent(wanted, hours_back=hours_back, limit=limit, reader=reader)
+    return reads.recent(wanted, hours_back=hours_back, limit=limit, reader=reader)
