@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any, Final
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
 
+from mita_otel import environment_variables as variables
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import load_policy
 from mita_otel.policy.fingerprint import policy_digest
@@ -23,11 +26,17 @@ from mita_otel.reports.model import (
     ReportKind,
 )
 from mita_otel.reports.scope import Scope
-from mita_otel.reports.sentry_api import SentryApi
+from mita_otel.sentry_api.opening import open_sentry_api
+
+if TYPE_CHECKING:
+    from mita_otel.sentry_api.client import SentryApi
 
 KINDS: Final[tuple[ReportKind, ...]] = ("performance", "weekly")
 """Reports that can be made from Sentry. It has no audit trail, and no redactions."""
 
+_PER_PAGE: Final = "100"
+"""Sentry gives no more."""
+_MAX_ROWS: Final = 2_000
 _DURATION: Final = "span.duration"
 _NUMBERS: Final = tuple(
     f"{name}({_DURATION})" for name in ("count", "avg", "min", "max", "p50", "p90", "p95", "p99")
@@ -66,7 +75,11 @@ def report_from_sentry(
         )
     env = os.environ if env is None else env
     policy = load_policy(env=env)
-    asked = _Asked(SentryApi(env), scope, on_progress or (lambda what: None))
+    project = env.get(variables.SENTRY_PROJECT_BACKEND, "").strip()
+    with closing(open_sentry_api(policy.alerts.sentry, env, scope="org:read")) as api:
+        asked = _Asked(api, project, scope, on_progress or (lambda what: None))
+        performance = asked.performance(policy.reports.max_operations)
+        errors = asked.errors(policy.reports.max_groups) if kind == "weekly" else None
     return Report(
         kind=kind,
         title=TITLES[kind],
@@ -78,8 +91,8 @@ def report_from_sentry(
         generated_at=now or datetime.now(UTC),
         generated_by=f"mita-otel {version('mita-otel')}",
         policy_sha256=policy_digest(policy),
-        performance=asked.performance(policy.reports.max_operations),
-        errors=asked.errors(policy.reports.max_groups) if kind == "weekly" else None,
+        performance=performance,
+        errors=errors,
         notes=[_NOTE],
     )
 
@@ -87,10 +100,14 @@ def report_from_sentry(
 class _Asked:
     """Questions about one scope."""
 
-    def __init__(self, api: SentryApi, scope: Scope, on_progress: Callable[[str], None]) -> None:
+    def __init__(
+        self, api: SentryApi, project: str, scope: Scope, on_progress: Callable[[str], None]
+    ) -> None:
         self._api = api
         self._on_progress = on_progress
         self._query = {
+            "per_page": _PER_PAGE,
+            "project": project,
             "start": scope.period.start.strftime("%Y-%m-%dT%H:%M:%S"),
             "end": scope.period.end.strftime("%Y-%m-%dT%H:%M:%S"),
             "environment": scope.environment or "",
@@ -155,7 +172,11 @@ class _Asked:
         )
 
     def _ask(self, dataset: str, fields: list[str], **query: str) -> list[dict[str, Any]]:
-        return list(self._api.rows(dataset, fields, **self._query, **query))
+        told = {name: value for name, value in {**self._query, **query}.items() if value}
+        rows = self._api.pages(
+            f"{self._api.org_path}/events/", {"dataset": dataset, "field": fields, **told}, within="data"
+        )
+        return list(islice(rows, _MAX_ROWS))
 
 
 def _numbers(row: Mapping[str, Any]) -> Numbers:

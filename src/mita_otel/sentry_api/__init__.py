@@ -1,1 +1,1 @@
-"""Sentry's web API: a small client for what alerts and releases need. Needs the extra `alerts` (httpx, stamina)."""
+"""Sentry's web API: a small client for what alerts, releases and reports need. Needs the extra `alerts` (httpx, stamina)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import httpx
@@ -22,7 +22,8 @@ _MAX_SAID: Final = 400
 _SAFE: Final = frozenset({"GET", "PUT", "DELETE"})
 """Methods that do no harm twice. A POST whose answer got lost may have worked: the next run finds out."""
 
-Parameters = Mapping[str, str]
+Parameters = Mapping[str, str | Sequence[str]]
+"""A sequence is a parameter that is there more than once."""
 
 
 class _AgainError(Exception):
@@ -81,12 +82,22 @@ class SentryApi:
         """
         return _body(self._request("GET", path, parameters))
 
-    def pages(self, path: str, parameters: Parameters | None = None) -> Iterator[dict[str, Any]]:
-        """Yield the members of a list, over all its pages."""
+    def pages(
+        self, path: str, parameters: Parameters | None = None, *, within: str | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the members of a list, over all its pages.
+
+        Args:
+            path: Where the list is.
+            parameters: The query.
+            within: The field of the answer that is the list. None: the answer itself is.
+        """
         wanted = dict(parameters or {})
         for _ in range(_MAX_PAGES):
             answer = self._request("GET", path, wanted)
             members = _body(answer)
+            if within is not None and isinstance(members, dict):
+                members = members.get(within)
             if not isinstance(members, list):
                 raise SentryApiError(f"Sentry answered GET {path} with something else than a list")
             yield from (one for one in members if isinstance(one, dict))
