@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         sentry_context_manager,
         sentry_service,
     )
+    from mita_otel.health_endpoints import health_app, health_router
     from mita_otel.latency.kinds import PerformanceCategory
     from mita_otel.mobile_gateway import mobile_app, mobile_router
     from mita_otel.performance_summary import get_performance_summary
@@ -128,6 +129,8 @@ __all__ = [
     "financial_transaction_context",
     "get_audit_trail",
     "get_performance_summary",
+    "health_app",
+    "health_router",
     "load_policy",
     "mobile_app",
     "mobile_router",
@@ -192,6 +195,8 @@ _HOMES = {
     "financial_transaction_context": "mita_otel.finance.monitors",
     "get_audit_trail": "mita_otel.audit",
     "get_performance_summary": "mita_otel.performance_summary",
+    "health_app": "mita_otel.health_endpoints",
+    "health_router": "mita_otel.health_endpoints",
     "export_compliance_report": "mita_otel.reports",
     "load_policy": "mita_otel.policy",
     "mobile_app": "mita_otel.mobile_gateway",

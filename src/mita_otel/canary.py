@@ -6,7 +6,6 @@ The numbers are the card schemes' published test numbers and examples from docum
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, unquote_plus
@@ -24,21 +23,10 @@ from mita_otel.exporters.memory import MemorySpanExporter
 from mita_otel.processors.log_redaction import LogRedactionProcessor
 from mita_otel.processors.metric_redaction import MetricRedaction
 from mita_otel.redaction import BeforeSend
+from mita_otel.redaction.canaries import SECRETS, secret_in, squashed
 from mita_otel.telemetry import Telemetry
 
-SECRETS: Final = {
-    "pan": "4111 1111 1111 1111",
-    "iban": "GB82 WEST 1234 5698 7654 32",
-    "ssn": "123-45-6789",
-    "cvv": "cvv 731",
-    "jwt": "eyJ" + "hbGciOiJIUzI1NiJ9." + "eyJzdWIiOiJjYW5hcnkifQ." + "c2lnbmF0dXJlLW9mLWNhbmFyeQ",
-    "key": "sk_" + "live_" + "Canary0123456789abcdef",
-    "password": "password=cnry-Hk29x",
-    "url": "postgresql://app:cnry-Zt83w@db/pay",
-}
-"""A text with a secret in it, by the rule that should find it."""
 _HARMLESS: Final = "order 8812 shipped"
-_MARKED: Final = re.compile(r"[^0-9A-Za-z]+")
 _TRACE_ID: Final = 0x4BF92F3577B34DA60000000000000001
 """Any sampler by ratio takes an id that ends so low, unless the ratio is 0."""
 
@@ -112,20 +100,13 @@ def check_canaries(telemetry: Telemetry) -> CanaryReport:
     leaks: list[Leak] = []
     silent: list[str] = []
     for place, send in places.items():
-        came_out = _squash(send())
-        leaks += (Leak(place, rule) for rule, text in SECRETS.items() if _squash(_secret(text)) in came_out)
-        if _squash(_HARMLESS) not in came_out:
+        came_out = squashed(send())
+        leaks += (
+            Leak(place, rule) for rule, text in SECRETS.items() if squashed(secret_in(text)) in came_out
+        )
+        if squashed(_HARMLESS) not in came_out:
             silent.append(place)
     return CanaryReport(len(SECRETS) * len(places), tuple(leaks), tuple(silent))
-
-
-def _secret(text: str) -> str:
-    """Return the part of a text that is the secret."""
-    return text.split("app:")[-1].split("@")[0].removeprefix("password=")[-40:]
-
-
-def _squash(text: str) -> str:
-    return _MARKED.sub("", text).lower()
 
 
 def _spans(telemetry: Telemetry, memory: MemorySpanExporter) -> str:

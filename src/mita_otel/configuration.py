@@ -25,6 +25,7 @@ from mita_otel.finance.recording import capture_from_request, enrich_span
 from mita_otel.finance.runtime import FinanceRuntime
 from mita_otel.finance.runtime import install as install_finance
 from mita_otel.financial_audit import FinancialAudit
+from mita_otel.health.health import Health, HealthParts
 from mita_otel.instrumentation.fastapi import FastAPIInstrumentation
 from mita_otel.instrumentation.sqlalchemy import SQLAlchemyInstrumentation
 from mita_otel.instrumentation.threads import carry_context_into_threads
@@ -244,6 +245,19 @@ def _build(settings: _Settings, strict: bool, env: Mapping[str, str]) -> Telemet
     engines = SQLAlchemyInstrumentation(
         policy.instrumentation, slow_checkout_ms=lowest_ms(policy.thresholds.checkout.limit_ms)
     )
+    health = Health(
+        HealthParts(
+            policy=policy,
+            environment=settings.environment,
+            service=service,
+            redactor=redactor,
+            pipeline=tracing.pipeline,
+            losses=losses,
+            trail=None if audit is None else audit.trail,
+            alerts=alerts.engine,
+        )
+    )
+    alerts.watch_health(health.looks)
     lifecycle = Lifecycle(
         policy.lifecycle,
         flush=lambda timeout_s: telemetry.finish(timeout_s),
@@ -256,6 +270,7 @@ def _build(settings: _Settings, strict: bool, env: Mapping[str, str]) -> Telemet
         exporters=tracing.pipeline.exporters,
         holding=[tracing.pipeline.sampler, tracing.measurements.writer],
         performance=performance,
+        health=health,
         losses=losses,
         flushables=flushables,
         applications=applications,

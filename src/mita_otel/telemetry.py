@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from opentelemetry.sdk.trace.export import SpanExporter
 
+from mita_otel.health.health import Health
 from mita_otel.performance import Performance
 from mita_otel.policy import Policy
 from mita_otel.processors.losses import Losses
@@ -63,6 +64,7 @@ class Telemetry:
         on_shutdown: Callable[[], None] | None = None,
         holding: Iterable[LetsGo | None] = (),
         performance: Performance | None = None,
+        health: Health | None = None,
     ) -> None:
         self.policy = policy
         """The effective policy."""
@@ -74,6 +76,8 @@ class Telemetry:
         """The exporters by name."""
         self.performance = performance
         """Summaries, burn rates and breaches. None: telemetry is off."""
+        self.health = health
+        """How telemetry itself is. None: telemetry is off."""
         self._losses = losses
         self._flushables = tuple(flushables)
         held = [one for one in (*exporters.values(), *self._flushables) if isinstance(one, LetsGo)]

@@ -122,6 +122,11 @@ class AlertEngine:
         """What any rule counts one by one."""
         return self._matcher.streams
 
+    @property
+    def failing(self) -> dict[str, str]:
+        """The channels whose last message did not arrive, and why."""
+        return {} if self._courier is None else dict(self._courier.failing)
+
     def start(self) -> None:
         """Start the threads, if they do not run. After a fork, the first thing that is counted starts them."""
         self._counter.start()

@@ -14,7 +14,7 @@ from mita_otel import semconv
 from mita_otel.alerts.alert import Scope
 from mita_otel.alerts.book import AlertBook
 from mita_otel.alerts.courier import STAGE, Courier
-from mita_otel.alerts.engine import AlertEngine
+from mita_otel.alerts.engine import AlertEngine, Looks
 from mita_otel.alerts.evaluation import Evaluation
 from mita_otel.alerts.intake import AlertIntake
 from mita_otel.alerts.memory_book import MemoryBook
@@ -55,6 +55,11 @@ class Alerts:
     def breach_listeners(self) -> tuple[BreachListener, ...]:
         """What has to hear of every broken limit."""
         return (self.intake,) if self.intake is not None and "breaches" in self.intake.streams else ()
+
+    def watch_health(self, looks: Looks) -> None:
+        """Ask how healthy telemetry is, now and then, if a rule wants to know."""
+        if self.engine is not None:
+            self.engine.watch_health(looks)
 
     @property
     def flushables(self) -> tuple[AlertEngine, ...]:

@@ -7,8 +7,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from mita_otel import environment_variables as variables
-from mita_otel.alerts.notifiers.by_apprise import AppriseNotifier
-from mita_otel.alerts.notifiers.mail import MailNotifier, MailServer
 from mita_otel.alerts.notifiers.notifier import Notifier
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy.alerts import AlertPolicy
@@ -104,11 +102,16 @@ class Ways:
         secret = self._secret(channel.variable)
         match channel.kind:
             case "email":
+                # Imported where it is used: a service without e-mail does not pay for it.
+                from mita_otel.alerts.notifiers.mail import MailNotifier, MailServer
+
                 server = MailServer.from_url(self._env.get(variables.SMTP_URL, ""))
                 return MailNotifier(
                     server, self._policy.email, channel.to, timeout_s=self._policy.delivery.timeout_s
                 )
             case "apprise":
+                from mita_otel.alerts.notifiers.by_apprise import AppriseNotifier
+
                 return AppriseNotifier(secret)
         client = self._http()
         match channel.kind:

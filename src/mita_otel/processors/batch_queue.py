@@ -12,6 +12,7 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from mita_otel import semconv
 from mita_otel.policy.sections import QueuePolicy
+from mita_otel.processors.deliveries import Deliveries
 from mita_otel.processors.losses import Losses
 from mita_otel.processors.worker import BoundedWorker
 
@@ -73,6 +74,8 @@ class BatchQueue(Generic[T]):
         self._exporter = exporter
         self._success = success
         self._losses = losses
+        self.deliveries = Deliveries()
+        """How the last exports went."""
         self._failed_before = False
         self._stuck = False
         self._stop_timeout_s = stop_timeout_s
@@ -130,7 +133,10 @@ class BatchQueue(Generic[T]):
         labels = self._component if failure is None else {**self._component, semconv.ERROR_TYPE: failure}
         self._took.record(perf_counter() - started, labels)
         self._exported.add(len(batch), labels)
-        if failure is not None:
+        if failure is None:
+            self.deliveries.succeeded()
+        else:
+            self.deliveries.failed(failure)
             reason = "export_failed" if failure == _FAILED else "exporter_failed"
             self._losses.add(self._stage, reason, len(batch))
 

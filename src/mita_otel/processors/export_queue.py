@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from mita_otel import semconv
 from mita_otel.policy.sections import QueuePolicy
 from mita_otel.processors.batch_queue import BatchQueue
+from mita_otel.processors.deliveries import Deliveries, Delivers
 from mita_otel.processors.losses import Losses
 
 
@@ -83,6 +84,11 @@ class ExportQueue(SpanProcessor):
     def waiting(self) -> int:
         """Spans that wait now."""
         return self._queue.waiting
+
+    @property
+    def deliveries(self) -> Deliveries:
+        """How the last exports went, as the exporter knows it, else as it told the queue."""
+        return self.exporter.deliveries if isinstance(self.exporter, Delivers) else self._queue.deliveries
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Start the thread before the first span ends, and tell an exporter that wants to know."""

@@ -32,6 +32,7 @@ class Losses:
         self._lock = ForkSafeLock()
         self._counts: Counter[tuple[str, str]] = Counter()
         self._said_at: dict[tuple[str, str], float] = {}
+        self._last_at: dict[tuple[str, str], float] = {}
         self._listeners: list[Callable[[str, str, int], None]] = []
         self._counter = metrics.get_meter("mita_otel").create_counter(
             semconv.DROPPED_COUNTER, unit="{span}", description="Spans lost on the way, by stage and reason"
@@ -49,7 +50,7 @@ class Losses:
         with self._lock:
             self._counts[key] += count
             total = self._counts[key]
-            now = self._clock()
+            now = self._last_at[key] = self._clock()
             say = now - self._said_at.get(key, float("-inf")) >= self._cool_down_s
             if say:
                 self._said_at[key] = now
@@ -63,3 +64,9 @@ class Losses:
         """Return the spans lost so far, by (stage, reason)."""
         with self._lock:
             return dict(self._counts)
+
+    def recent(self, seconds: float) -> dict[tuple[str, str], int]:
+        """Return the counts of what was lost within the last seconds as well, by (stage, reason)."""
+        with self._lock:
+            since = self._clock() - seconds
+            return {key: count for key, count in self._counts.items() if self._last_at[key] >= since}

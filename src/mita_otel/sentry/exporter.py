@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from mita_otel import environment_variables as variables
 from mita_otel.policy import environment_name, load_policy
 from mita_otel.policy.sentry import SentryPolicy
+from mita_otel.processors.deliveries import Deliveries
 from mita_otel.processors.fan_out import FanOut
 from mita_otel.processors.losses import Losses
 from mita_otel.processors.redaction import RedactionProcessor
@@ -87,6 +88,7 @@ class SentrySpanExporter(SpanExporter):
             else None
         )
         """Counts requests, if release health is wanted."""
+        self._unknown = Deliveries()
         self._lock = threading.RLock()
         self._ending = False
         self._reports = LossReports(losses, link.own_transport)
@@ -104,6 +106,12 @@ class SentrySpanExporter(SpanExporter):
                     method()
 
             os.register_at_fork(after_in_child=after_in_child)
+
+    @property
+    def deliveries(self) -> Deliveries:
+        """How the last requests to Sentry went, whatever they carried."""
+        transport = self.link.own_transport()
+        return self._unknown if transport is None else transport.deliveries
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Take the spans, and queue the transactions that they complete."""

@@ -20,6 +20,7 @@ from sentry_sdk.transport import HttpTransport
 from sentry_sdk.worker import Worker
 
 from mita_otel.policy.sentry import SentryPolicy
+from mita_otel.processors.deliveries import Deliveries
 from mita_otel.processors.forks import ForkSafeLock, after_fork_in_child
 from mita_otel.processors.losses import Losses
 from mita_otel.sentry import event_door
@@ -76,6 +77,8 @@ class CountingTransport(HttpTransport):
         self._counting = ForkSafeLock()
         self.senders = Senders(policy.senders, policy.max_envelopes, policy.max_megabytes * 1e6)
         """The queue in front of the network."""
+        self.deliveries = Deliveries()
+        """How the last requests went."""
         self.ending = False
         """Whether the process is about to end: the last moment for a client report."""
         super().__init__(options)
@@ -236,7 +239,8 @@ class CountingTransport(HttpTransport):
     ) -> None:
         try:
             super()._send_request(body, headers, endpoint_type, envelope)
-        except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError):
+        except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
+            self.deliveries.failed(f"no connection ({type(error).__name__})")
             return  # counted by `_handle_request_error`; the backend's absence is no error of ours
 
     def _update_rate_limits(self, response: Any) -> None:
@@ -248,6 +252,10 @@ class CountingTransport(HttpTransport):
 
     def _handle_response(self, response: Any, envelope: Envelope | None) -> None:
         super()._handle_response(response, envelope)
+        if 200 <= response.status < 300:
+            self.deliveries.succeeded()
+        else:
+            self.deliveries.failed(f"Sentry answered {response.status}")
         if response.status == 429 and envelope is not None:
             # Relay has counted these already, so they are missing in client reports; not in our own counts.
             for item in envelope.items:

@@ -1,0 +1,92 @@
+"""One thing that is looked at, and what all of them come to.
+
+Format: `application/health+json` (draft-inadarei-api-health-check-06: expired, and still the only convention).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final
+
+MEDIA_TYPE: Final = "application/health+json"
+
+
+class Status(StrEnum):
+    """How something is."""
+
+    PASS = "pass"  # noqa: S105 - no password
+    WARN = "warn"
+    """It works, and somebody should look."""
+    FAIL = "fail"
+
+
+_ORDER: Final = (Status.FAIL, Status.WARN, Status.PASS)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What was found about one thing."""
+
+    name: str
+    """As in `export:sentry`."""
+    status: Status
+    said: str = ""
+    """Why, in words that name the mend. May name hosts and paths: only for those who have the token."""
+    observed: Mapping[str, Any] = field(default_factory=dict)
+    """Numbers and the like, likewise."""
+
+
+def worst(statuses: Iterable[Status]) -> Status:
+    """Return the worst of them; pass, if there is none."""
+    found = set(statuses)
+    return next((one for one in _ORDER if one in found), Status.PASS)
+
+
+@dataclass(frozen=True, slots=True)
+class HealthReport:
+    """What all checks came to."""
+
+    checks: tuple[Check, ...]
+    at_s: float
+    """When it was looked: seconds since the epoch."""
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """Versions, the policy's digest and the like; only for those who have the token."""
+
+    @property
+    def status(self) -> Status:
+        """The worst of the checks."""
+        return worst(check.status for check in self.checks)
+
+    @property
+    def http_status(self) -> int:
+        """200 for pass and warn, 503 for fail."""
+        return 503 if self.status is Status.FAIL else 200
+
+    def document(self, *, detailed: bool) -> dict[str, Any]:
+        """Return the answer's body.
+
+        Args:
+            detailed: Whether whoever asks may see more than how each check went.
+        """
+        document: dict[str, Any] = {"status": self.status.value}
+        if detailed:
+            document["details"] = dict(self.about)
+            document["checks"] = {check.name: [self._detailed(check)] for check in self.checks}
+        else:
+            document["checks"] = {check.name: [{"status": check.status.value}] for check in self.checks}
+        return document
+
+    def _detailed(self, check: Check) -> dict[str, Any]:
+        shown: dict[str, Any] = {"status": check.status.value, "time": _iso(self.at_s)}
+        if check.said:
+            shown["output"] = check.said
+        if check.observed:
+            shown["observedValue"] = dict(check.observed)
+        return shown
+
+
+def _iso(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,144 @@
+"""The checks: each reads what is known already, and costs next to nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from mita_otel import environment_variables as variables
+from mita_otel.health.check import Check, Status
+from mita_otel.health.instruments import libraries
+from mita_otel.policy.health import HealthPolicy
+from mita_otel.policy.sections import QueuePolicy
+from mita_otel.processors.losses import Losses
+from mita_otel.processors.pipeline import Pipeline
+from mita_otel.redaction import Redactor
+from mita_otel.redaction.canaries import leaking
+
+if TYPE_CHECKING:
+    from mita_otel.alerts.engine import AlertEngine
+    from mita_otel.audit.trail import AuditTrail
+
+
+def sentry_check(names: Iterable[str]) -> Check:
+    """Look whether anything goes to Sentry at all."""
+    if "sentry" in names:
+        return Check("sentry:configured", Status.PASS)
+    instead = ", ".join(names) or "nowhere"
+    return Check(
+        "sentry:configured",
+        Status.WARN,
+        f"nothing goes to Sentry, traces go to {instead}: set {variables.SENTRY_DSN}",
+    )
+
+
+def export_checks(pipeline: Pipeline, policy: HealthPolicy, now_s: float) -> Iterator[Check]:
+    """Look how the last exports of each exporter went."""
+    for queue in pipeline.queues:
+        state = queue.deliveries.state
+        observed = {
+            "last_success": None if state.last_success_s is None else round(state.last_success_s, 3),
+            "waiting": queue.waiting,
+        }
+        name = f"export:{queue.name}"
+        if state.failing_since_s is None:
+            said = "" if state.last_success_s is not None else "nothing has been exported yet"
+            yield Check(name, Status.PASS, said, observed)
+            continue
+        failing_s = max(0.0, now_s - state.failing_since_s)
+        status = Status.FAIL if failing_s >= policy.stale_s else Status.WARN
+        yield Check(
+            name,
+            status,
+            f"no export has worked for {failing_s:.0f} seconds: {state.why}",
+            {**observed, "failing_seconds": round(failing_s, 1)},
+        )
+
+
+def queue_checks(pipeline: Pipeline, queue_policy: QueuePolicy, policy: HealthPolicy) -> Iterator[Check]:
+    """Look how full the queues are."""
+    waiting = [("pipeline", pipeline.first.waiting, queue_policy.max_spans)]
+    waiting += [(queue.name, queue.waiting, queue_policy.exporter_max_spans) for queue in pipeline.queues]
+    for name, count, room in waiting:
+        full = count / room
+        status = Status.WARN if full > policy.queue_share else Status.PASS
+        said = f"{count} of {room} places are taken" if status is Status.WARN else ""
+        yield Check(f"queue:{name}", status, said, {"waiting": count, "capacity": room})
+
+
+def loss_check(losses: Losses, policy: HealthPolicy) -> Check:
+    """Look whether telemetry was lost a short while ago."""
+    total = {f"{stage}: {reason}": count for (stage, reason), count in sorted(losses.counts().items())}
+    recent = sorted(f"{stage}: {reason}" for stage, reason in losses.recent(policy.losses_s))
+    if not recent:
+        return Check("telemetry:losses", Status.PASS, observed=total)
+    return Check("telemetry:losses", Status.WARN, f"lost a short while ago: {', '.join(recent)}", total)
+
+
+def redaction_check(redactor: Redactor) -> Check:
+    """Look whether the redactor finds made-up secrets."""
+    leaks = leaking(redactor)
+    if not leaks:
+        return Check("redaction:canary", Status.PASS)
+    return Check(
+        "redaction:canary",
+        Status.FAIL,
+        f"canaries come out, of the rules {', '.join(leaks)}: run mita-otel doctor",
+        {"leaking": leaks},
+    )
+
+
+def audit_checks(trail: AuditTrail | None) -> Iterator[Check]:
+    """Look whether audit entries can be made durable, and reach the database."""
+    if trail is None:
+        yield Check("audit:spool", Status.PASS, "the audit trail is off (audit.start)")
+        return
+    health = trail.health()
+    if not trail.started and health.ok:
+        yield Check("audit:spool", Status.PASS, "nothing has been recorded yet")
+        return
+    observed = {
+        "waiting_bytes": health.waiting_bytes,
+        "refused": health.refused,
+        "seconds_failing": round(health.seconds_failing, 1),
+    }
+    if not health.ok:
+        yield Check("audit:spool", Status.FAIL, f"entries cannot be recorded: {health.error}", observed)
+    elif health.seconds_failing:
+        said = f"entries wait in the spool, the database has not taken any for {health.seconds_failing:.0f} seconds"
+        yield Check("audit:spool", Status.WARN, f"{said}: {health.error}", observed)
+    elif health.waiting_too_much:
+        yield Check(
+            "audit:spool", Status.WARN, "more waits in the spool than audit.spool.warn_megabytes", observed
+        )
+    else:
+        yield Check("audit:spool", Status.PASS, observed=observed)
+    unsigned = f"the chain has no key: set {variables.AUDIT_KEY}"
+    yield Check(
+        "audit:chain",
+        Status.PASS if health.keyed else Status.WARN,
+        "" if health.keyed else unsigned,
+        {"chain": health.chain},
+    )
+
+
+def alert_check(engine: AlertEngine | None) -> Check:
+    """Look whether rules are watched and messages arrive."""
+    if engine is None:
+        return Check("alerts:delivery", Status.PASS, "no channel has anywhere to go: nothing is watched here")
+    failing = engine.failing
+    if engine.unavailable:
+        return Check("alerts:delivery", Status.WARN, engine.unavailable)
+    if failing:
+        said = "; ".join(f"{channel}: {why}" for channel, why in sorted(failing.items()))
+        return Check("alerts:delivery", Status.WARN, f"messages do not arrive: {said}")
+    return Check("alerts:delivery", Status.PASS)
+
+
+def instrumentation_check() -> Check:
+    """Look which libraries are measured, and which could be."""
+    found = libraries()
+    observed = {one.name: f"{one.version} {one.state}" for one in found}
+    missing = [one for one in found if one.state == "missing"]
+    said = "; ".join(f"{one.name} is not measured: {one.mend}" for one in missing)
+    return Check("instrumentation:libraries", Status.PASS, said, observed)

@@ -1,0 +1,154 @@
+"""Telemetry's health, put together: looked at when somebody asks, and not more often than the policy says."""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from mita_otel.alerts.engine import Look
+from mita_otel.health.check import Check, HealthReport, Status
+from mita_otel.health.checks import (
+    alert_check,
+    audit_checks,
+    export_checks,
+    instrumentation_check,
+    loss_check,
+    queue_checks,
+    redaction_check,
+    sentry_check,
+)
+from mita_otel.policy import Policy
+from mita_otel.policy.fingerprint import policy_digest
+from mita_otel.processors.forks import after_fork_in_child
+from mita_otel.processors.losses import Losses
+from mita_otel.processors.pipeline import Pipeline
+from mita_otel.redaction import Redactor
+
+if TYPE_CHECKING:
+    from mita_otel.alerts.engine import AlertEngine
+    from mita_otel.audit.trail import AuditTrail
+
+View = Literal["sentry", "error_monitoring", "live", "ready"]
+"""What is asked."""
+
+_SENTRY: Final = ("sentry:", "export:", "queue:", "telemetry:", "redaction:")
+_READY: Final = "audit:spool"
+"""The one local fault that is a reason to send no requests: what must be recorded cannot be."""
+_VERSIONS: Final = ("mita-otel", "opentelemetry-sdk", "sentry-sdk", "fastapi", "sqlalchemy", "pydantic")
+
+
+@dataclass(frozen=True)
+class HealthParts:
+    """What is looked at."""
+
+    policy: Policy
+    environment: str
+    service: str
+    redactor: Redactor
+    pipeline: Pipeline
+    losses: Losses
+    trail: AuditTrail | None = None
+    alerts: AlertEngine | None = None
+
+
+class Health:
+    """Answers how telemetry is. Thread-safe; every answer is cheap, and given again for a moment.
+
+    Args:
+        parts: What is looked at.
+        clock: Seconds since the epoch.
+        monotonic: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        parts: HealthParts,
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._parts = parts
+        self._policy = parts.policy.health
+        self._clock = clock
+        self._monotonic = monotonic
+        self._digest = policy_digest(parts.policy)
+        self._forget()
+        after_fork_in_child(self._forget)
+
+    def _forget(self) -> None:
+        self._lock = threading.RLock()
+        self._started = self._monotonic()
+        self._checked_at = float("-inf")
+        self._checks: tuple[Check, ...] = ()
+        self._canary_at = float("-inf")
+        self._canary: Check | None = None
+
+    def report(self, view: View = "error_monitoring") -> HealthReport:
+        """Return what is asked.
+
+        Args:
+            view: `sentry`: whether what is captured arrives. `error_monitoring`: everything. `ready`: whether this
+                process may be sent requests. `live`: that it answers at all.
+        """
+        checks = () if view == "live" else self._looked()
+        if view == "ready":
+            # A warning about the way to the database is no reason either.
+            checks = tuple(one for one in checks if one.name == _READY)
+        elif view == "sentry":
+            checks = tuple(one for one in checks if one.name.startswith(_SENTRY))
+        return HealthReport(checks, self._clock(), self._about())
+
+    def looks(self) -> Iterator[Look]:
+        """Yield what rules on health are told."""
+        for check in self._looked():
+            yield Look(check.name, check.status is Status.FAIL, check.said)
+
+    def _looked(self) -> tuple[Check, ...]:
+        with self._lock:
+            now = self._monotonic()
+            if now - self._checked_at >= self._policy.cache_s:
+                self._checks = tuple(self._look(now))
+                self._checked_at = now
+            return self._checks
+
+    def _look(self, now: float) -> Iterator[Check]:
+        parts, policy = self._parts, self._policy
+        yield sentry_check(parts.pipeline.exporters)
+        yield from export_checks(parts.pipeline, policy, self._clock())
+        yield from queue_checks(parts.pipeline, parts.policy.export.queue, policy)
+        yield loss_check(parts.losses, policy)
+        yield self._redaction(now)
+        yield from audit_checks(parts.trail)
+        yield alert_check(parts.alerts)
+        yield instrumentation_check()
+
+    def _redaction(self, now: float) -> Check:
+        if self._canary is None or now - self._canary_at >= self._policy.canary_s:
+            self._canary = redaction_check(self._parts.redactor)
+            self._canary_at = now
+        return self._canary
+
+    def _about(self) -> dict[str, Any]:
+        return {
+            "service": self._parts.service,
+            "environment": self._parts.environment,
+            "policy_sha256": self._digest,
+            "uptime_seconds": round(self._monotonic() - self._started, 1),
+            "pid": os.getpid(),
+            "python": platform.python_version(),
+            "versions": dict(_versions()),
+        }
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    for name in _VERSIONS:
+        try:
+            yield name, version(name)
+        except PackageNotFoundError:
+            continue

@@ -1,0 +1,59 @@
+"""Which libraries of a service are measured, and which could be: found out without importing any of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, entry_points, version
+from typing import Final, Literal
+
+Measured = Literal["measured", "not loaded", "missing"]
+
+OURS: Final = {"fastapi": "fastapi", "sqlalchemy": "sqlalchemy"}
+"""Distributions that are measured without any other package, and their modules."""
+WELL_KNOWN: Final = {
+    "httpx": "httpx",
+    "requests": "requests",
+    "urllib3": "urllib3",
+    "aiohttp": "aiohttp-client",
+    "redis": "redis",
+    "celery": "celery",
+    "pymongo": "pymongo",
+    "grpcio": "grpc_client",
+    "kafka-python": "kafka",
+    "confluent-kafka": "confluent_kafka",
+    "boto3": "botocore",
+}
+"""Distributions, and the entry point of the OpenTelemetry package that measures each."""
+_MODULES: Final = {"grpcio": "grpc", "kafka-python": "kafka", "confluent-kafka": "confluent_kafka"}
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """A library that is installed."""
+
+    name: str
+    version: str
+    state: Measured
+    """`measured`: what measures it is there. `not loaded`: it would be, and the service has not imported it. `missing`:
+    nothing measures it."""
+    mend: str = ""
+
+
+def libraries(names: Iterable[str] = (*OURS, *WELL_KNOWN)) -> list[Library]:
+    """Return the libraries that are installed, and whether they are measured."""
+    available = {point.name for point in entry_points(group="opentelemetry_instrumentor")}
+    found: list[Library] = []
+    for name in names:
+        try:
+            installed = version(name)
+        except PackageNotFoundError:
+            continue
+        loaded = _MODULES.get(name, name) in sys.modules
+        if name in OURS or WELL_KNOWN[name] in available:
+            found.append(Library(name, installed, "measured" if loaded else "not loaded"))
+        else:
+            package = f"opentelemetry-instrumentation-{WELL_KNOWN[name].replace('_', '-')}"
+            found.append(Library(name, installed, "missing", f"pip install {package}"))
+    return found

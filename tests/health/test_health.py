@@ -1,0 +1,273 @@
+"""Telemetry's health: what each trouble looks like, what a stranger sees, what asking costs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+
+import mita_otel
+from e2e.receiver import Receiver
+from mita_otel.health import checks as health_checks
+from mita_otel.health.check import Check, HealthReport, Status, worst
+from mita_otel.health.instruments import libraries
+from mita_otel.policy import Policy, default_policy
+from mita_otel.processors.deliveries import Deliveries, DeliveryState
+
+Configure = Callable[..., mita_otel.Telemetry]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    backend = Receiver()
+    yield backend
+    backend.close()
+
+
+@pytest.fixture
+def configure(isolated_telemetry: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Configure:
+    monkeypatch.chdir(tmp_path)
+
+    def call(
+        exporters: list[Any] | None = None, policy: Policy | None = None, **env: str
+    ) -> mita_otel.Telemetry:
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+        return mita_otel.configure(policy=policy, exporters=exporters or ["memory"], strict=True)
+
+    return call
+
+
+def span(name: str = "work") -> None:
+    with trace.get_tracer("test").start_as_current_span(name):
+        pass
+
+
+def checks_of(telemetry: mita_otel.Telemetry, view: Any = "error_monitoring") -> dict[str, Check]:
+    assert telemetry.health is not None
+    return {one.name: one for one in telemetry.health.report(view).checks}
+
+
+def policy_with(**sections: dict[str, Any]) -> Policy:
+    tree = default_policy().model_dump()
+    for name, changes in sections.items():
+        tree[name] = {**tree[name], **changes}
+    return Policy.model_validate(tree)
+
+
+QUICK = {"health": {"cache_s": 0.0}, "sampling": {"mode": "always"}}
+
+
+# --- each check --------------------------------------------------------------------------------------
+def test_a_service_whose_spans_arrive_is_well(configure: Configure, receiver: Receiver) -> None:
+    telemetry = configure(["sentry"], policy_with(**QUICK), SENTRY_DSN=receiver.dsn)
+    assert checks_of(telemetry)["export:sentry"].said == "nothing has been exported yet"
+    span()
+    assert telemetry.flush()
+    found = checks_of(telemetry)
+    assert found["sentry:configured"].status is Status.PASS
+    assert found["export:sentry"].status is Status.PASS
+    assert found["export:sentry"].observed["last_success"] == pytest.approx(time.time(), abs=60)
+    assert telemetry.health is not None and telemetry.health.report("sentry").status is Status.PASS
+
+
+@pytest.mark.parametrize("trouble", [500, "cut"])
+def test_a_sentry_that_takes_nothing_is_a_warning_and_then_a_failure(
+    configure: Configure, receiver: Receiver, trouble: Any
+) -> None:
+    receiver.behaviour = trouble
+    policy = policy_with(**QUICK)
+    telemetry = configure(["sentry"], policy, SENTRY_DSN=receiver.dsn)
+    span()
+    telemetry.flush()
+    check = checks_of(telemetry)["export:sentry"]
+    assert check.status is Status.WARN
+    why = "Sentry answered 500" if trouble == 500 else "no connection (RemoteDisconnected)"
+    assert check.said.endswith(why)
+    assert telemetry.health is not None
+    later = time.time() + policy.health.stale_s + 1
+    telemetry.health._clock = lambda: later
+    report = telemetry.health.report("sentry")
+    assert (report.status, report.http_status) == (Status.FAIL, 503)
+    assert telemetry.health.report("ready").http_status == 200
+    assert telemetry.health.report("live").http_status == 200
+    receiver.behaviour = "ok"
+    telemetry.health._clock = time.time
+    span()
+    telemetry.flush()
+    assert checks_of(telemetry)["export:sentry"].status is Status.PASS
+
+
+def test_without_a_dsn_it_is_said_where_traces_go(configure: Configure) -> None:
+    found = checks_of(configure(["memory"]))
+    assert found["sentry:configured"].status is Status.WARN
+    assert found["sentry:configured"].said == "nothing goes to Sentry, traces go to memory: set SENTRY_DSN"
+
+
+def test_a_queue_that_fills_up_is_a_warning(configure: Configure) -> None:
+    telemetry = configure(policy=policy_with(health={"cache_s": 0.0, "queue_share": 0.000_01}))
+    span()
+    check = checks_of(telemetry)["queue:pipeline"]
+    if check.observed["waiting"]:  # the pipeline may have been quicker
+        assert check.status is Status.WARN
+        assert check.said == f"1 of {check.observed['capacity']} places are taken"
+
+
+def test_a_loss_is_a_warning_for_a_while_and_a_count_for_ever(configure: Configure) -> None:
+    telemetry = configure(policy=policy_with(**QUICK))
+    losses = telemetry._losses
+    assert losses is not None
+    assert checks_of(telemetry)["telemetry:losses"].status is Status.PASS
+    losses.add("exporter.otlp", "queue_full", 7)
+    check = checks_of(telemetry)["telemetry:losses"]
+    assert check.status is Status.WARN
+    assert check.said == "lost a short while ago: exporter.otlp: queue_full"
+    losses._clock = lambda: time.monotonic() + 301
+    check = checks_of(telemetry)["telemetry:losses"]
+    assert (check.status, check.observed) == (Status.PASS, {"exporter.otlp: queue_full": 7})
+
+
+def test_a_redactor_that_lets_secrets_through_is_a_failure(configure: Configure) -> None:
+    policy = policy_with(**QUICK)
+    tree = policy.model_dump()
+    tree["redaction"]["enabled"] = False
+    telemetry = configure(policy=Policy.model_validate(tree))
+    check = checks_of(telemetry)["redaction:canary"]
+    assert check.status is Status.FAIL
+    assert check.said.startswith("canaries come out, of the rules pan, iban")
+    assert "4111" not in str(check)
+
+
+def test_an_audit_trail_that_cannot_be_written_takes_the_service_out_of_traffic(
+    configure: Configure, tmp_path: Path
+) -> None:
+    telemetry = configure(
+        policy=policy_with(**QUICK, audit={"on_failure": "log"}),
+        MITA_OTEL_AUDIT_SPOOL=str(tmp_path / "spool"),
+    )
+    assert checks_of(telemetry)["audit:spool"].said == "nothing has been recorded yet"
+    assert telemetry.health is not None and telemetry.health.report("ready").http_status == 200
+    mita_otel.record_audit_event("test", "u1")
+    found = checks_of(telemetry)
+    assert found["audit:spool"].status is Status.PASS
+    assert found["audit:chain"].status is Status.WARN
+    assert found["audit:chain"].said == "the chain has no key: set MITA_OTEL_AUDIT_KEY"
+    telemetry.shutdown()
+
+
+def test_a_spool_that_is_no_folder_is_a_reason_to_send_no_requests(
+    configure: Configure, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "spool").write_text("not a folder")
+    policy = policy_with(**QUICK, audit={"on_failure": "log", "start": "configure"})
+    telemetry = configure(policy=policy, MITA_OTEL_AUDIT_SPOOL=str(tmp_path / "spool"))
+    mita_otel.record_audit_event("test", "u1")
+    assert telemetry.health is not None
+    report = telemetry.health.report("ready")
+    assert (report.status, report.http_status) == (Status.FAIL, 503)
+    assert report.checks[0].said.startswith("entries cannot be recorded: ")
+
+
+def test_messages_that_do_not_arrive_are_a_warning(configure: Configure) -> None:
+    telemetry = configure(policy=policy_with(**QUICK), SLACK_FINANCE_WEBHOOK="http://127.0.0.1:1/x")
+    assert checks_of(telemetry)["alerts:delivery"].status is Status.PASS
+    mita_otel.capture_financial_error(ValueError("x"), severity="critical")
+    telemetry.flush()
+    check = checks_of(telemetry)["alerts:delivery"]
+    assert check.status is Status.WARN
+    assert check.said == "messages do not arrive: finance_slack: Slack: no connection (ConnectError)"
+
+
+def test_libraries_are_found_with_what_would_measure_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {one.name: one for one in libraries()}
+    assert found["fastapi"].state in {"measured", "not loaded"}
+    assert found["httpx"].state in {"measured", "not loaded"}
+    from mita_otel.health import instruments
+
+    monkeypatch.setattr(instruments, "entry_points", lambda group: [])
+    found = {one.name: one for one in libraries()}
+    assert found["httpx"].state == "missing"
+    assert found["aiohttp"].mend == "pip install opentelemetry-instrumentation-aiohttp-client"
+    check = health_checks.instrumentation_check()
+    assert "httpx is not measured: pip install opentelemetry-instrumentation-httpx" in check.said
+
+
+# --- deliveries --------------------------------------------------------------------------------------
+def test_how_tries_went_is_remembered_from_the_first_failure_on() -> None:
+    clock = [100.0]
+    deliveries = Deliveries(clock=lambda: clock[0])
+    assert deliveries.state == DeliveryState()
+    deliveries.failed("a")
+    clock[0] = 200
+    deliveries.failed("b")
+    assert deliveries.state == DeliveryState(None, 100.0, "b")
+    deliveries.succeeded()
+    assert deliveries.state == DeliveryState(200.0)
+    clock[0] = 300
+    deliveries.failed("c")
+    assert deliveries.state == DeliveryState(200.0, 300.0, "c")
+
+
+# --- the report --------------------------------------------------------------------------------------
+def test_the_worst_check_is_the_status() -> None:
+    assert worst([]) is Status.PASS
+    assert worst([Status.PASS, Status.WARN]) is Status.WARN
+    assert worst([Status.WARN, Status.FAIL, Status.PASS]) is Status.FAIL
+
+
+def test_a_stranger_sees_how_each_check_went_and_nothing_else() -> None:
+    check = Check("export:sentry", Status.WARN, "http://secret.example does not answer", {"waiting": 3})
+    report = HealthReport((check,), 0.0, {"service": "bank"})
+    assert report.document(detailed=False) == {
+        "status": "warn",
+        "checks": {"export:sentry": [{"status": "warn"}]},
+    }
+    assert report.http_status == 200
+    detailed = report.document(detailed=True)
+    assert detailed["details"] == {"service": "bank"}
+    assert detailed["checks"]["export:sentry"] == [
+        {"status": "warn", "time": "1970-01-01T00:00:00Z", "output": "http://secret.example does not answer", "observedValue": {"waiting": 3}}
+    ]  # fmt: skip
+
+
+def test_what_is_shown_with_the_token_names_versions_and_the_policys_digest(configure: Configure) -> None:
+    telemetry = configure(OTEL_SERVICE_NAME="bank")
+    assert telemetry.health is not None
+    about = telemetry.health.report().about
+    assert about["service"] == "bank" and about["environment"] == "production"
+    assert len(about["policy_sha256"]) == 64
+    assert {"mita-otel", "opentelemetry-sdk"} <= set(about["versions"])
+
+
+def test_an_answer_is_given_again_for_a_moment(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    telemetry = configure()
+    health = telemetry.health
+    assert health is not None
+    looked: list[float] = []
+    original = health._look
+
+    def counting(now: float) -> Any:
+        looked.append(now)
+        return original(now)
+
+    monkeypatch.setattr(health, "_look", counting)
+    clock = [1000.0]
+    monkeypatch.setattr(health, "_monotonic", lambda: clock[0])
+    for _ in range(50):
+        health.report()
+    assert len(looked) == 1
+    clock[0] += telemetry.policy.health.cache_s
+    health.report()
+    assert len(looked) == 2
+
+
+def test_rules_on_health_are_told_of_failures(configure: Configure) -> None:
+    telemetry = configure(policy=policy_with(**QUICK))
+    assert telemetry.health is not None
+    looks = {one.name: one.failing for one in telemetry.health.looks()}
+    assert looks["redaction:canary"] is False
+    assert looks["sentry:configured"] is False  # a warning is none
