@@ -2,10 +2,10 @@
 
     python benchmarks/bench_mobile.py
 
-A FastAPI service answers one client, a request after the other, while apps send envelopes to the gateway at a fixed
-rate and Sentry takes its time. Three arrangements, in turns: no gateway traffic at all, the gateway in the service
-with its engine in a process of its own (the default), and with its engine on a thread of the service. The numbers
-are medians of the rounds; what counts is the ratio to the service without traffic.
+A FastAPI service answers one client, a request after the other, while another client sends envelopes at a fixed rate,
+and Sentry takes its time. Three arrangements, in turns: the envelopes go to a route that reads and forgets them, to the
+gateway with its engine in a process of its own (the default), and to the gateway with its engine on a thread of the
+service. What counts is the ratio to the route that does nothing.
 """
 
 from __future__ import annotations
@@ -35,16 +35,20 @@ RECORDED = Path(__file__).parents[1] / "examples" / "mobile" / "recorded"
 KEY = "0123456789abcdef0123456789abcdef"
 AUTH = {"x-sentry-auth": f"Sentry sentry_version=7, sentry_key={KEY}", "content-encoding": "gzip"}
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
-REQUESTS = 300
-PER_SECOND = 25
+REQUESTS = 500
+PER_SECOND = 60
 """Envelopes a second: what some ten thousand users of an app send."""
 
 APP = """
 import mita_otel
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 
 app = FastAPI()
 app.include_router(mita_otel.mobile_router())
+
+@app.post("/nothing")
+async def nothing(request: Request) -> None:
+    await request.body()
 
 @app.get("/hello")
 async def hello() -> dict[str, str]:
@@ -67,19 +71,40 @@ total_per_minute = 1000000
 """
 
 
-class SlowSentry(BaseHTTPRequestHandler):
-    """Answers after a tenth of a second."""
+NOTHING, ENVELOPE = "/nothing", "/api/42/envelope/"
+
+
+class Sentry(ThreadingHTTPServer):
+    """Takes everything, and takes its time."""
+
+    daemon_threads = True
+    takes_s = 0.0
+    taken = 0
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answering)
+        self.port = int(self.server_address[1])
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def handle_error(self, *_: Any) -> None:
+        """A service that ended is no news."""
+
+
+class Answering(BaseHTTPRequestHandler):
+    """One connection."""
 
     protocol_version = "HTTP/1.1"
+    server: Sentry
 
     def do_POST(self) -> None:
         """Answer."""
         self.rfile.read(int(self.headers["content-length"]))
-        time.sleep(0.1)
+        time.sleep(self.server.takes_s)
         self.send_response(200)
         self.send_header("content-length", "2")
         self.end_headers()
         self.wfile.write(b"{}")
+        self.server.taken += 1
 
     def log_message(self, *_: Any) -> None:
         """Be quiet."""
@@ -139,7 +164,7 @@ packed, sent = [one for number in range(40) for one in bodies(number * 997)], 0
 started = time.monotonic()
 with httpx.Client(timeout=30) as client:
     while True:
-        client.post(url + "/api/42/envelope/", content=packed[sent % len(packed)], headers=AUTH)
+        client.post(url, content=packed[sent % len(packed)], headers=AUTH)
         sent += 1
         time.sleep(max(0, started + sent / per_second - time.monotonic()))
 """
@@ -156,11 +181,9 @@ def latencies(url: str) -> list[float]:
     return sorted(taken)
 
 
-def measured(service: Service, *, load: bool) -> list[float]:
-    if not load:
-        return latencies(service.url)
+def measured(service: Service, path: str) -> list[float]:
     folder = str(Path(__file__).parent)
-    sender = subprocess.Popen([sys.executable, "-c", SENDER, service.url, str(PER_SECOND)], cwd=folder)
+    sender = subprocess.Popen([sys.executable, "-c", SENDER, service.url + path, str(PER_SECOND)], cwd=folder)
     time.sleep(1.5)
     try:
         return latencies(service.url)
@@ -169,31 +192,53 @@ def measured(service: Service, *, load: bool) -> list[float]:
         sender.wait()
 
 
+def cpu_s(pid: int) -> float:
+    """Return the seconds of CPU that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def cpu_ms_each(service: Service, path: str, sentry: Sentry) -> float:
+    """Return the milliseconds of the service's own process for each envelope, until Sentry has them all."""
+    packed = [one for number in range(40) for one in bodies(number * 997)]
+    expected = sentry.taken + (len(packed) if path != NOTHING else 0)
+    before = cpu_s(service.process.pid)
+    with httpx.Client(timeout=30) as client:
+        for one in packed:
+            client.post(service.url + path, content=one, headers=AUTH)
+    while sentry.taken < expected:
+        time.sleep(0.1)
+    return (cpu_s(service.process.pid) - before) / len(packed) * 1000
+
+
 def routes() -> None:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), SlowSentry)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    services = {name: Service(name, server.server_address[1]) for name in ("process", "thread")}
+    sentry = Sentry()
+    services = {name: Service(name, sentry.port) for name in ("process", "thread")}
     arrangements = {
-        "no traffic to the gateway": (services["process"], False),
-        "engine in its own process": (services["process"], True),
-        "engine on a thread": (services["thread"], True),
+        "a route that does nothing": (services["process"], NOTHING),
+        "gateway, engine in a process": (services["process"], ENVELOPE),
+        "gateway, engine on a thread": (services["thread"], ENVELOPE),
     }
-    rounds: dict[str, list[list[float]]] = {name: [] for name in arrangements}
+    columns = ("CPU ms", "p50 ms", "p95 ms")
+    rounds: dict[str, list[tuple[float, ...]]] = {name: [] for name in arrangements}
     for _ in range(ROUNDS):
-        for name, (service, load) in arrangements.items():
-            rounds[name].append(measured(service, load=load))
+        for name, (service, path) in arrangements.items():
+            sentry.takes_s = 0
+            used = cpu_ms_each(service, path, sentry)
+            sentry.takes_s = 0.1
+            taken = measured(service, path)
+            rounds[name].append((used, taken[REQUESTS // 2], taken[int(REQUESTS * 0.95)]))
     for service in services.values():
         service.close()
-    server.shutdown()
     base = next(iter(rounds))
-    print(f"a route beside the gateway, {PER_SECOND} envelopes a second, median of {ROUNDS} rounds:")
-    print(f"  {'':28} {'p50 ms':>8} {'ratio':>6} {'p95 ms':>8} {'ratio':>6} {'p99 ms':>8} {'ratio':>6}")
+    print(f"CPU of the service's process for an envelope; another route while {PER_SECOND} a second come")
+    print(f"(medians of {ROUNDS} rounds, and the ratio to the first line):")
+    print(f"  {'':28} " + " ".join(f"{column:>8} {'':>6}" for column in columns))
     for name in rounds:
         shown = f"  {name:28}"
-        for share in (0.5, 0.95, 0.99):
+        for column in range(len(columns)):
             value, reference = (
-                statistics.median(one[int(share * REQUESTS)] for one in rounds[which])
-                for which in (name, base)
+                statistics.median(one[column] for one in rounds[which]) for which in (name, base)
             )
             shown += f" {value:8.2f} {value / reference:6.2f}"
         print(shown)

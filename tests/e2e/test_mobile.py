@@ -83,13 +83,14 @@ def of_backend(receiver: Receiver) -> list[dict[str, Any]]:
 
 
 def dynamic_context(receiver: Receiver, key: str) -> Mapping[str, Any]:
-    """Return the sampling context in the envelope's header that went to the project with the key."""
+    """Return the sampling context of the trace in the envelope's header that went to the project with the key."""
     with receiver.changed:
         [found] = [
             one.header["trace"]
             for one in receiver.requests
             if f"sentry_key={key}" in str(one.headers)
             and any(item.type == "transaction" for item in one.items)
+            and one.header["trace"]["trace_id"] == TRACE
         ]
     return found
 

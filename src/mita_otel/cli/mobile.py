@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import urlsplit
@@ -82,9 +82,22 @@ def show(
 
 def application() -> MobileApp:
     """Return the application that `serve` serves; uvicorn calls it in each worker."""
+    from mita_otel.configuration import configure
     from mita_otel.mobile_gateway import mobile_app
 
-    return mobile_app()
+    return mobile_app(configure(exporters=_exporters(os.environ)))
+
+
+def _exporters(env: Mapping[str, str]) -> list[str] | None:
+    """Return where this process's own traces go, of which it has hardly any; None: as everywhere.
+
+    Without a DSN of its own nothing stands in for Sentry, and nothing is said: what apps send has its upstream.
+    """
+    if any(
+        env.get(one) for one in (variables.SENTRY_DSN, variables.SENTRY_SPOTLIGHT, variables.TRACES_EXPORTER)
+    ):
+        return None
+    return [name for name in load_policy(env=env).export.traces if name != "sentry"] or ["none"]
 
 
 def _with_projects(policy: Policy) -> None:

@@ -1,0 +1,43 @@
+"""The recorded sessions of an app: played against a service, drawn from its store; and what a person reads if nobody listens."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from e2e.service import clean_environment
+
+MOBILE = Path(__file__).parents[2] / "examples" / "mobile"
+
+
+def test_the_demo_shows_one_trace_of_app_and_backend_and_no_card_number(
+    run_script: Callable[..., Any],
+) -> None:
+    done = run_script(MOBILE / "demo.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("one trace, of mita-backend and mita-mobile") == 2
+    assert "└─ POST /api/payments 201" in done.stdout
+    assert "mobile.screens.TransactionScreen" in done.stdout
+    assert "payment_processing, critical: PaymentDeclinedException" in done.stdout
+    assert "[redacted:pan]" in done.stdout
+    assert "4111" not in done.stdout
+    assert " 4" not in "".join(
+        line for line in done.stdout.splitlines() if line.startswith(("payment:", "crash:"))
+    )
+
+
+def test_where_nobody_listens_there_is_one_message() -> None:
+    done = subprocess.run(
+        [sys.executable, str(MOBILE / "play.py"), "http://127.0.0.1:9", "--session", "crash"],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "nobody listens at http://127.0.0.1:9" in done.stderr
+    assert "Traceback" not in done.stderr
