@@ -9,7 +9,9 @@ provider of their own and pass it.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
+from time import monotonic
 
 import pytest
 
@@ -25,6 +27,20 @@ def _no_settings_of_the_shell() -> Iterator[None]:
             if name.startswith(_SETTINGS):
                 patch.delenv(name)
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _threads_end_with_their_module() -> Iterator[None]:
+    """Hold every module to ending the threads that it started: a left one works on in the tests of others."""
+    before = set(threading.enumerate())
+    yield
+    left = [thread for thread in threading.enumerate() if thread not in before]
+    deadline = monotonic() + 10
+    for thread in left:
+        thread.join(max(0.0, deadline - monotonic()))
+    assert not (named := [thread.name for thread in left if thread.is_alive()]), (
+        f"threads left running: {named}"
+    )
 
 
 @pytest.fixture

@@ -257,6 +257,16 @@ def reading(*parts: bytes, then: Callable[[], Awaitable[Any]]) -> Callable[[], A
     return receive
 
 
+def whole(body: bytes) -> Callable[[], Awaitable[Any]]:
+    """Return what gives the whole body, and then waits for an answer as a client does."""
+    left = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Any:
+        return left.pop() if left else await _never()
+
+    return receive
+
+
 async def _never() -> Any:
     await asyncio.Event().wait()
 
@@ -304,16 +314,15 @@ async def test_a_length_that_is_none_is_not_believed(make: Make, length: str) ->
 
 
 async def test_what_is_in_memory_is_bounded_and_who_comes_next_waits(make: Make) -> None:
-    app = make(intake={"max_in_flight": 1, "wait_s": 5})
+    app = make(intake={"max_in_flight": 1, "wait_s": 60})
     release = asyncio.Event()
+    late = whole(recorded("logs"))
 
     async def slow() -> Any:
         await release.wait()
-        return {"type": "http.request", "body": recorded("logs"), "more_body": False}
+        return await late()
 
-    async def quick() -> Any:
-        return {"type": "http.request", "body": recorded("logs"), "more_body": False}
-
+    quick = whole(recorded("logs"))
     first = asyncio.ensure_future(request(app, slow))
     await asyncio.sleep(0)
     second = asyncio.ensure_future(request(app, quick))

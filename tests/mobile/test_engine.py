@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,29 @@ def receiver() -> Iterator[Receiver]:
     server.close()
 
 
-def make(folder: Path, upstream: str = NOBODY, **sections: Any) -> Engine:
-    sections.setdefault("forward", {"retry_first_s": 0.05, "retry_max_s": 0.2})
-    return Engine(policy_with(folder / "spool", upstream=upstream, **sections), Redactor(), {})
+Make = Callable[..., Engine]
 
 
-def test_what_was_taken_arrives(tmp_path: Path, receiver: Receiver) -> None:
+@pytest.fixture
+def make() -> Iterator[Make]:
+    """Give what makes an engine; each is stopped after the test."""
+    made: list[Engine] = []
+
+    def one(
+        folder: Path, upstream: str = NOBODY, env: Mapping[str, str] | None = None, **sections: Any
+    ) -> Engine:
+        sections.setdefault("forward", {"retry_first_s": 0.05, "retry_max_s": 0.2})
+        made.append(
+            Engine(policy_with(folder / "spool", upstream=upstream, **sections), Redactor(), env or {})
+        )
+        return made[-1]
+
+    yield one
+    for engine in made:
+        engine.stop(0)
+
+
+def test_what_was_taken_arrives(make: Make, tmp_path: Path, receiver: Receiver) -> None:
     engine = make(tmp_path, receiver.dsn)
     reply = engine.take(intake(gzip.compress(recorded("payment_error")), "gzip"))
     assert (reply.status, set(reply.body)) == (200, {"id"})
@@ -43,15 +60,16 @@ def test_what_was_taken_arrives(tmp_path: Path, receiver: Receiver) -> None:
     assert engine.flush(5)
     news = engine.news()
     assert (news.delivered, news.parcels, news.lost) == (1, 0, {})
-    engine.stop(1)
 
 
-def test_an_envelope_without_an_id_is_answered_without_one(tmp_path: Path) -> None:
+def test_an_envelope_without_an_id_is_answered_without_one(make: Make, tmp_path: Path) -> None:
     reply = make(tmp_path).take(intake(recorded("session_start")))
     assert (reply.status, reply.body) == (200, {})
 
 
-def test_what_the_policy_refuses_is_answered_like_what_it_takes_and_kept_nowhere(tmp_path: Path) -> None:
+def test_what_the_policy_refuses_is_answered_like_what_it_takes_and_kept_nowhere(
+    make: Make, tmp_path: Path
+) -> None:
     """The app could do nothing with an error, and would count it as one."""
     engine = make(tmp_path)
     reply = engine.take(intake(recorded("replay_video")))
@@ -59,7 +77,7 @@ def test_what_the_policy_refuses_is_answered_like_what_it_takes_and_kept_nowhere
     assert engine.news().parcels == 0
 
 
-def test_when_it_says_200_the_envelope_is_on_the_disk(tmp_path: Path) -> None:
+def test_when_it_says_200_the_envelope_is_on_the_disk(make: Make, tmp_path: Path) -> None:
     engine = make(tmp_path)
     for name in ("native_crash", "payment_error", "screen_render", "logs"):
         before = len(list((tmp_path / "spool").rglob("*.parcel")))
@@ -67,7 +85,7 @@ def test_when_it_says_200_the_envelope_is_on_the_disk(tmp_path: Path) -> None:
         assert len(list((tmp_path / "spool").rglob("*.parcel"))) == before + 1
 
 
-def test_what_is_in_the_spool_is_redacted(tmp_path: Path) -> None:
+def test_what_is_in_the_spool_is_redacted(make: Make, tmp_path: Path) -> None:
     engine = make(tmp_path)
     for name in ("payment_error", "logs", "streamed_spans", "feedback", "screenshot"):
         engine.take(intake(recorded(name)))
@@ -77,21 +95,21 @@ def test_what_is_in_the_spool_is_redacted(tmp_path: Path) -> None:
 
 
 # --- no room --------------------------------------------------------------------------------------------
-def test_an_error_for_which_there_is_no_room_is_left_to_the_app(tmp_path: Path) -> None:
+def test_an_error_for_which_there_is_no_room_is_left_to_the_app(make: Make, tmp_path: Path) -> None:
     engine = make(tmp_path, spool={"max_parcels": 1})
     assert engine.take(intake(recorded("payment_error"))).status == 200
     reply = engine.take(intake(recorded("feedback")))
     assert (reply.status, reply.reason, reply.hold) == (503, "no_room", True)
 
 
-def test_ordinary_data_for_which_there_is_no_room_are_to_come_back_later(tmp_path: Path) -> None:
+def test_ordinary_data_for_which_there_is_no_room_are_to_come_back_later(make: Make, tmp_path: Path) -> None:
     engine = make(tmp_path, spool={"max_parcels": 1})
     engine.take(intake(recorded("payment_error")))
     reply = engine.take(intake(recorded("logs")))
     assert (reply.status, reply.hold, reply.headers["Retry-After"]) == (429, False, "60")
 
 
-def test_what_was_given_up_for_something_that_matters_more_is_counted(tmp_path: Path) -> None:
+def test_what_was_given_up_for_something_that_matters_more_is_counted(make: Make, tmp_path: Path) -> None:
     engine = make(tmp_path, spool={"max_parcels": 4})
     for _ in range(4):  # two of them may be on their way just now, and are not given up
         engine.take(intake(recorded("logs")))
@@ -100,14 +118,14 @@ def test_what_was_given_up_for_something_that_matters_more_is_counted(tmp_path: 
     assert engine.news().lost == {}
 
 
-def test_a_disk_that_fails_loses_no_error(tmp_path: Path) -> None:
+def test_a_disk_that_fails_loses_no_error(make: Make, tmp_path: Path) -> None:
     (tmp_path / "spool").write_text("in the way")
     reply = make(tmp_path).take(intake(recorded("payment_error")))
     assert (reply.status, reply.hold) == (503, True)
 
 
 # --- Sentry's limits -------------------------------------------------------------------------------------------
-def limited(folder: Path, receiver: Receiver, limits: str) -> Engine:
+def limited(make: Make, folder: Path, receiver: Receiver, limits: str) -> Engine:
     engine = make(folder, receiver.dsn)
     receiver.answer_headers = {"X-Sentry-Rate-Limits": limits}
     engine.take(intake(recorded("session_start")))
@@ -117,35 +135,36 @@ def limited(folder: Path, receiver: Receiver, limits: str) -> Engine:
     return engine
 
 
-def test_sentrys_limits_are_passed_on_with_every_answer(tmp_path: Path, receiver: Receiver) -> None:
-    engine = limited(tmp_path, receiver, "60:transaction;span:organization")
+def test_sentrys_limits_are_passed_on_with_every_answer(
+    make: Make, tmp_path: Path, receiver: Receiver
+) -> None:
+    engine = limited(make, tmp_path, receiver, "60:transaction;span:organization")
     reply = engine.take(intake(recorded("payment_error")))
     assert reply.status == 200
     assert reply.headers["X-Sentry-Rate-Limits"] == "60:span:organization, 60:transaction:organization"
-    engine.stop(1)
 
 
-def test_an_envelope_of_which_nothing_is_wanted_now_is_a_429(tmp_path: Path, receiver: Receiver) -> None:
-    engine = limited(tmp_path, receiver, "60:transaction:organization")
+def test_an_envelope_of_which_nothing_is_wanted_now_is_a_429(
+    make: Make, tmp_path: Path, receiver: Receiver
+) -> None:
+    engine = limited(make, tmp_path, receiver, "60:transaction:organization")
     reply = engine.take(intake(recorded("screen_render")))
     assert (reply.status, reply.reason, reply.headers["Retry-After"]) == (429, "rate_limited", "60")
     assert reply.headers["X-Sentry-Rate-Limits"] == "60:transaction:organization"
-    engine.stop(1)
 
 
-def test_of_an_envelope_only_what_is_wanted_goes_on(tmp_path: Path, receiver: Receiver) -> None:
-    engine = limited(tmp_path, receiver, "60:session:organization")
+def test_of_an_envelope_only_what_is_wanted_goes_on(make: Make, tmp_path: Path, receiver: Receiver) -> None:
+    engine = limited(make, tmp_path, receiver, "60:session:organization")
     reply = engine.take(intake(recorded("native_crash")))
     assert reply.status == 200
     assert reply.outcomes["session", "rate_limited"] == 1
     receiver.wait_for(lambda server: server.events)
     assert receiver.items("session")[1:] == []
-    engine.stop(1)
 
 
 # --- answers ----------------------------------------------------------------------------------------------------
 def test_an_engine_that_fails_says_so_without_a_word_of_what_came(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine = make(tmp_path)
 
@@ -159,12 +178,12 @@ def test_an_engine_that_fails_says_so_without_a_word_of_what_came(
     assert "RuntimeError" in caplog.text
 
 
-def test_an_unknown_encoding_is_told_which_are_known(tmp_path: Path) -> None:
+def test_an_unknown_encoding_is_told_which_are_known(make: Make, tmp_path: Path) -> None:
     reply = make(tmp_path).take(intake(b"x", "zstd"))
     assert (reply.status, reply.headers["Accept-Encoding"]) == (415, "gzip, deflate, br")
 
 
-def test_several_threads_may_ask_at_once(tmp_path: Path, receiver: Receiver) -> None:
+def test_several_threads_may_ask_at_once(make: Make, tmp_path: Path, receiver: Receiver) -> None:
     engine = make(tmp_path, receiver.dsn)
     replies: list[Reply] = []
 
@@ -181,11 +200,10 @@ def test_several_threads_may_ask_at_once(tmp_path: Path, receiver: Receiver) -> 
     assert [reply.status for reply in replies] == [200] * 30
     receiver.wait_for(lambda server: len(server.events) == 30)
     assert {event["event_id"] for event in receiver.events} == {reply.body["id"] for reply in replies}
-    engine.stop(1)
 
 
 # --- from one process to the next ------------------------------------------------------------------------------
-def test_what_one_process_took_the_next_one_sends(tmp_path: Path, receiver: Receiver) -> None:
+def test_what_one_process_took_the_next_one_sends(make: Make, tmp_path: Path, receiver: Receiver) -> None:
     first = make(tmp_path)
     for name in ("native_crash", "payment_error", "screen_render"):
         assert first.take(intake(recorded(name))).status == 200
@@ -193,12 +211,10 @@ def test_what_one_process_took_the_next_one_sends(tmp_path: Path, receiver: Rece
     second = make(tmp_path, receiver.dsn)
     second.news()
     receiver.wait_for(lambda server: len(server.events) == 2 and server.transactions)
-    second.stop(1)
 
 
-def test_the_folder_of_the_environment_wins(tmp_path: Path) -> None:
-    policy = policy_with(tmp_path / "unused", upstream=NOBODY)
-    engine = Engine(policy, Redactor(), {"MITA_OTEL_MOBILE_SPOOL": str(tmp_path / "elsewhere")})
+def test_the_folder_of_the_environment_wins(make: Make, tmp_path: Path) -> None:
+    engine = make(tmp_path, env={"MITA_OTEL_MOBILE_SPOOL": str(tmp_path / "elsewhere")})
     engine.take(intake(recorded("payment_error")))
     assert list((tmp_path / "elsewhere").rglob("*.parcel"))
-    assert not (tmp_path / "unused").exists()
+    assert not (tmp_path / "spool").exists()

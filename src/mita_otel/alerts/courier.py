@@ -42,7 +42,8 @@ class Courier:
         losses: Where messages that were given up are counted.
         kind_of: Returns a channel's kind.
         clock_ns: Nanoseconds since the epoch.
-        jitter: Returns a number from 0 to 1.
+        jitter: Returns a number from 0 to 1. None: of a generator of its own, for the application may have seeded
+            the common one.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Courier:
         *,
         kind_of: Callable[[str], str],
         clock_ns: Callable[[], int] = time.time_ns,
-        jitter: Callable[[], float] = random.random,
+        jitter: Callable[[], float] | None = None,
     ) -> None:
         self._policy = policy
         self._book = book
@@ -64,7 +65,7 @@ class Courier:
         self._losses = losses
         self._kind_of = kind_of
         self._clock_ns = clock_ns
-        self._jitter = jitter
+        self._jitter = jitter or random.Random().random  # noqa: S311
         self._sent_ns: dict[str, deque[int]] = defaultdict(deque)
         self._capped: set[str] = set()
         self._settled: dict[str, Message] = {}

@@ -62,6 +62,8 @@ class Forwarder:
         self._destinations = dict(destinations)
         self._on_lost = on_lost
         self._clock = clock
+        # Its own: the application's sequence of random numbers, which it may have seeded, stays as it is.
+        self._chance = random.Random()  # noqa: S311
         self._changed = threading.Condition()
         self._patience: dict[Key, _Patience] = {key: _Patience() for key in destinations}
         self._threads: list[threading.Thread] = []
@@ -190,7 +192,7 @@ class Forwarder:
             longest = self._policy.retry_max_s
             seconds = min(longest, self._policy.retry_first_s * 2 ** min(patience.failures, 16))
             patience.failures += 1
-            patience.until = self._clock() + seconds * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311
+            patience.until = self._clock() + seconds * self._chance.uniform(1 - _JITTER, 1 + _JITTER)
             say, patience.said = not patience.said, True
         if say:
             _logger.warning(
