@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from mita_otel.mobile.envelope import EnvelopeBounds, parse_envelope
 from mita_otel.mobile.preparation import Intake
 from mita_otel.policy import Policy, default_policy
 from mita_otel.policy.mobile import MobilePolicy, MobileProject
@@ -119,3 +120,24 @@ def transaction(
         "contexts": {"trace": {"trace_id": "c" * 32, "span_id": "d" * 16, "op": op, "status": "ok"}},
         **more,
     }
+
+
+def first_item(name: str) -> dict[str, Any]:
+    """Return what the first item of a recorded envelope says."""
+    value: dict[str, Any] = json.loads(
+        bytes(parse_envelope(recorded(name), EnvelopeBounds(16_384, 100)).items[0].payload)
+    )
+    return value
+
+
+def policy_with_limits(max_names: int = 100, **limits: Any) -> Policy:
+    """Return the default policy with other limits of `thresholds.mobile`."""
+    policy = default_policy()
+    mobile = policy.thresholds.mobile.model_copy(update=limits)
+    measure = policy.mobile.measure.model_copy(update={"max_names": max_names})
+    return policy.model_copy(
+        update={
+            "thresholds": policy.thresholds.model_copy(update={"mobile": mobile}),
+            "mobile": policy.mobile.model_copy(update={"measure": measure}),
+        }
+    )

@@ -62,6 +62,15 @@ def test_what_was_taken_arrives(make: Make, tmp_path: Path, receiver: Receiver) 
     assert (news.delivered, news.parcels, news.lost) == (1, 0, {})
 
 
+def test_a_reply_says_what_the_work_has_cost_whatever_became_of_it(tmp_path: Path) -> None:
+    readings = iter([1.0, 1.25, 5.0, 5.5])
+    policy = policy_with(tmp_path / "spool", upstream=NOBODY)
+    engine = Engine(policy, Redactor(), {}, cpu_clock=lambda: next(readings))
+    assert engine.take(intake(recorded("session_start"))).cpu_s == 0.25
+    assert engine.take(intake(b"hello")).cpu_s == 0.5
+    engine.stop(0)
+
+
 def test_an_envelope_without_an_id_is_answered_without_one(make: Make, tmp_path: Path) -> None:
     reply = make(tmp_path).take(intake(recorded("session_start")))
     assert (reply.status, reply.body) == (200, {})

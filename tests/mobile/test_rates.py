@@ -89,7 +89,14 @@ def test_an_answer_cannot_grow_memory_or_limit_for_ever() -> None:
 
 
 # --- ours -------------------------------------------------------------------------------------------------
-RATES = RatePolicy(client_burst=3, client_per_minute=60, total_burst=5, total_per_minute=120, max_clients=100)
+RATES = RatePolicy(
+    client_burst=3,
+    client_per_minute=60,
+    total_burst=5,
+    total_per_minute=120,
+    request_cpu_ms=10,
+    max_clients=100,
+)
 
 
 def test_a_client_has_a_burst_and_then_its_share() -> None:
@@ -101,6 +108,27 @@ def test_a_client_has_a_burst_and_then_its_share() -> None:
     assert rates.wait_s("10.0.0.1") == pytest.approx(0.5)
     clock.now += 0.5
     assert rates.wait_s("10.0.0.1") == 0
+
+
+def test_a_request_that_took_much_work_counts_as_several() -> None:
+    clock = Clock()
+    rates = ClientRates(RATES, clock)
+    assert rates.wait_s("10.0.0.1") == 0
+    rates.charge("10.0.0.1", 0.009)
+    assert rates.wait_s("10.0.0.1") == 0
+    # Its token has paid for the first hundredth of a second, two more are owed for the rest.
+    rates.charge("10.0.0.1", 0.03)
+    assert rates.wait_s("10.0.0.1") == pytest.approx(2)
+
+
+def test_no_client_owes_more_than_a_burst_and_one_that_was_forgotten_owes_nothing() -> None:
+    clock = Clock()
+    rates = ClientRates(RATES, clock)
+    rates.wait_s("10.0.0.1")
+    rates.charge("10.0.0.1", 3600)
+    assert rates.wait_s("10.0.0.1") == pytest.approx(4)
+    rates.charge("10.0.0.9", 1)
+    assert len(rates._clients) == 1
 
 
 def test_one_client_does_not_use_up_anothers_share() -> None:

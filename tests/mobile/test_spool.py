@@ -2,92 +2,17 @@
 
 from __future__ import annotations
 
-import errno
-import itertools
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from mita_otel.mobile.item_types import PRIORITIES
-from mita_otel.mobile.parcel import DamagedParcelError, Parcel, read_parcel, write_parcel
-from mita_otel.mobile.spool import NoRoomError, Spool, Waiting
-from mita_otel.policy import default_policy
-from mita_otel.policy.mobile import MobileSpoolPolicy, Priority
-
-ANYTHING: Callable[[Parcel], bool] = lambda parcel: True  # noqa: E731
-
-
-class Lost(list[tuple[str, Priority]]):
-    def __call__(self, reason: str, priority: Priority) -> None:
-        self.append((reason, priority))
-
-
-def spool_policy(**changes: Any) -> MobileSpoolPolicy:
-    return default_policy().mobile.spool.model_copy(update=changes)
-
-
-def make(folder: Path, lost: Lost | None = None, **changes: Any) -> Spool:
-    return Spool(spool_policy(**changes), folder / "spool", lost if lost is not None else Lost())
-
-
-_times = itertools.count(1)
-
-
-def parcel(priority: Priority = "error", **more: Any) -> Parcel:
-    said: dict[str, Any] = {"received_s": float(next(_times)), "header": {"event_id": "a" * 32}, **more}
-    return Parcel("sentry", "app", priority, ("error",), **said)
-
-
-def files(folder: Path) -> list[Path]:
-    return sorted((folder / "spool").rglob("*.parcel"))
-
-
-def drained(spool: Spool, may_go: Callable[[Parcel], bool] = ANYTHING) -> list[bytes]:
-    payloads = []
-    while (waiting := spool.take(may_go)) is not None:
-        payloads.append(spool.read(waiting)[1])
-        spool.done(waiting)
-    return payloads
-
-
-# --- parcels -----------------------------------------------------------------------------------------------
-@given(st.binary(max_size=200), st.sampled_from(PRIORITIES), st.floats(0, 1e10))
-def test_a_parcel_survives_the_way_to_its_file_and_back(
-    payload: bytes, priority: Priority, at_s: float
-) -> None:
-    one = Parcel("sentry", "app", priority, ("error", "span"), "envelope", at_s, {"a": {"b": [1, "\n"]}})
-    assert read_parcel(write_parcel(one, payload)) == (one, payload)
-
-
-@given(st.integers(0, 10_000), st.integers(0, 255))
-@settings(max_examples=200)
-def test_a_parcel_that_was_changed_or_cut_is_noticed(at: int, byte: int) -> None:
-    content = write_parcel(parcel(), b"payload" * 10)
-    at %= len(content)
-    changed = content[:at] + bytes([byte]) + content[at + 1 :]
-    for damaged in (content[:at], changed):
-        try:
-            read = read_parcel(damaged)
-        except DamagedParcelError:
-            continue
-        # What is not covered by the checksum is the first line; a changed payload never passes.
-        assert read[1] == b"payload" * 10
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"\n", b"{}\n", b"[]\nx", b"5\n", b"\xff\n", b'{"v":1}\n', b'{"v":2}\nx']
-)
-def test_what_is_no_parcel_is_damaged(content: bytes) -> None:
-    with pytest.raises(DamagedParcelError):
-        read_parcel(content)
+from mita_otel.mobile.parcel import Parcel
+from mita_otel.mobile.spool import NoRoomError, Waiting
+from mobile.spools import ANYTHING, Lost, drained, files, make, parcel
 
 
 # --- what matters most goes first, what matters least is given up first ---------------------------------------
@@ -177,81 +102,6 @@ def test_what_is_on_its_way_is_not_given_up(tmp_path: Path) -> None:
     assert spool.read(waiting)[1] == b"on its way"
 
 
-# --- the disk ------------------------------------------------------------------------------------------------
-def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    calls: list[str] = []
-    real = os.fsync
-
-    def fsync(descriptor: int) -> None:
-        calls.append(Path(f"/proc/self/fd/{descriptor}").readlink().suffix)
-        real(descriptor)
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    return calls
-
-
-def test_what_is_durable_is_on_the_disk_before_it_counts_as_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spool = make(tmp_path)
-    spool.put(parcel("debug"), b"first, which makes the folder")
-    calls = synced(monkeypatch)
-    spool.put(parcel("debug"), b"x")
-    assert calls == []
-    spool.put(parcel("error"), b"x")
-    # The file, then the folder that names it.
-    assert calls == [".part", ""]
-
-
-@pytest.mark.parametrize("where", ["write", "fsync", "rename", "open"])
-def test_a_disk_that_fails_is_no_room_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
-) -> None:
-    spool = make(tmp_path)
-    spool.put(parcel(), b"before")
-
-    def fail(*_: Any, **__: Any) -> Any:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path if where == "rename" else os, where, fail)
-        with pytest.raises(NoRoomError, match="No space left"):
-            spool.put(parcel(), b"lost")
-    count, size, _ = spool.counts()
-    assert count == 1
-    assert size == sum(path.stat().st_size for path in files(tmp_path))
-    assert list((tmp_path / "spool").rglob("*.part")) == []
-    spool.put(parcel(), b"after")
-    assert drained(spool) == [b"before", b"after"]
-
-
-def test_a_folder_that_cannot_be_made_is_no_room(tmp_path: Path) -> None:
-    (tmp_path / "spool").write_text("a file is in the way")
-    with pytest.raises(NoRoomError):
-        make(tmp_path).put(parcel(), b"x")
-
-
-def test_others_cannot_read_the_spool(tmp_path: Path) -> None:
-    spool = make(tmp_path)
-    spool.put(parcel(), b"x")
-    for path in [tmp_path / "spool", *(tmp_path / "spool").rglob("*")]:
-        assert path.stat().st_mode & 0o077 == 0, path
-
-
-def test_a_file_that_was_damaged_meanwhile_is_noticed_when_it_is_read(tmp_path: Path) -> None:
-    spool = make(tmp_path)
-    spool.put(parcel(), b"payload")
-    waiting = spool.take(ANYTHING)
-    assert waiting is not None
-    [path] = files(tmp_path)
-    path.write_bytes(path.read_bytes().replace(b"payload", b"PAYLOAD"))
-    with pytest.raises(DamagedParcelError):
-        spool.read(waiting)
-    path.unlink()
-    with pytest.raises(DamagedParcelError):
-        spool.read(waiting)
-
-
 # --- other processes --------------------------------------------------------------------------------------------
 def test_what_a_process_that_ended_has_left_is_adopted_in_order(tmp_path: Path) -> None:
     first = make(tmp_path)
@@ -278,7 +128,7 @@ def test_what_a_living_process_has_is_not_adopted(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from mobile.test_spool import make, parcel
+from mobile.spools import make, parcel
 spool = make(Path(sys.argv[1]))
 for number in range(5):
     spool.put(parcel("error"), b"%d" % number)

@@ -118,15 +118,16 @@ class MobileApp:
                 body = await self._body(receive, most, place)
                 if body is None:
                     return None
-                return await gateway.take(
-                    Intake(
-                        name,
-                        body,
-                        headers.get("content-encoding", ""),
-                        "otlp_traces" if form == "otlp_traces" else "envelope",
-                        headers.get("content-type", ""),
-                    )
+                intake = Intake(
+                    name,
+                    body,
+                    headers.get("content-encoding", ""),
+                    "otlp_traces" if form == "otlp_traces" else "envelope",
+                    headers.get("content-type", ""),
                 )
+                reply = await gateway.take(intake)
+                gateway.rates.charge(address, reply.cpu_s)
+                return reply
             finally:
                 place.leave()
         except Refused as no:

@@ -36,6 +36,15 @@ class ClientRates:
         self._clients: OrderedDict[str, _Bucket] = OrderedDict()
         self._total = _Bucket(policy.total_burst, clock())
 
+    def charge(self, address: str, cpu_s: float) -> None:
+        """Let a client pay for the work that its request has made, which nobody knew before; at most a burst."""
+        tokens = cpu_s * 1000 / self._policy.request_cpu_ms - 1
+        bucket = self._clients.get(network_of(address))
+        if tokens <= 0 or bucket is None:
+            return
+        bucket.tokens = max(-self._policy.client_burst, bucket.tokens - tokens)
+        self._total.tokens = max(-self._policy.total_burst, self._total.tokens - tokens)
+
     def wait_s(self, address: str) -> float:
         """Take a token. Returns 0, or how many seconds the client should wait: then none was taken."""
         policy, now = self._policy, self._clock()

@@ -49,6 +49,7 @@ class Engine:
         env: Environment variables.
         stores: Makes the destination of a project that keeps things in the store; None: there is no store.
         clock: Seconds since the epoch.
+        cpu_clock: Seconds of CPU that this thread has used.
     """
 
     def __init__(
@@ -59,10 +60,12 @@ class Engine:
         stores: Callable[[str], Destination] | None = None,
         *,
         clock: Callable[[], float] = time.time,
+        cpu_clock: Callable[[], float] = time.thread_time,
     ) -> None:
         mobile = policy.mobile
         self._mobile = mobile
         self._clock = clock
+        self._cpu_clock = cpu_clock
         self._important = frozenset(mobile.spool.durable)
         self._counting = threading.Lock()
         self._news = News()
@@ -90,6 +93,35 @@ class Engine:
 
     def take(self, intake: Intake) -> Reply:
         """Prepare a request, keep what goes on of it, and answer. Never raises."""
+        started = self._cpu_clock()
+        reply = self._take(intake)
+        reply.cpu_s = self._cpu_clock() - started
+        return reply
+
+    def news(self) -> News:
+        """Return what happened since the last time; now and then, look for what others have left."""
+        now = time.monotonic()
+        if now - self._adopted_at >= self._mobile.spool.adopt_s:
+            self._adopted_at = now
+            self._adopt()
+        with self._counting:
+            news, self._news = self._news, News()
+        news.delivered, self._forwarder.delivered = self._forwarder.delivered, 0
+        news.parcels, news.bytes, news.waiting = self._spool.counts()
+        news.destinations = self._forwarder.status()
+        return news
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until nothing is left that may go now. False if that took too long."""
+        return self._forwarder.flush(timeout_s)
+
+    def stop(self, timeout_s: float) -> bool:
+        """Flush, then end; what is left stays in the spool. False if that took too long."""
+        stopped = self._forwarder.stop(timeout_s)
+        self._spool.close()
+        return stopped
+
+    def _take(self, intake: Intake) -> Reply:
         try:
             with self._preparing:
                 otlp = intake.form == "otlp_traces"
@@ -116,29 +148,6 @@ class Engine:
         if limits:
             reply.headers.setdefault("X-Sentry-Rate-Limits", limits)
         return reply
-
-    def news(self) -> News:
-        """Return what happened since the last time; now and then, look for what others have left."""
-        now = time.monotonic()
-        if now - self._adopted_at >= self._mobile.spool.adopt_s:
-            self._adopted_at = now
-            self._adopt()
-        with self._counting:
-            news, self._news = self._news, News()
-        news.delivered, self._forwarder.delivered = self._forwarder.delivered, 0
-        news.parcels, news.bytes, news.waiting = self._spool.counts()
-        news.destinations = self._forwarder.status()
-        return news
-
-    def flush(self, timeout_s: float) -> bool:
-        """Wait until nothing is left that may go now. False if that took too long."""
-        return self._forwarder.flush(timeout_s)
-
-    def stop(self, timeout_s: float) -> bool:
-        """Flush, then end; what is left stays in the spool. False if that took too long."""
-        stopped = self._forwarder.stop(timeout_s)
-        self._spool.close()
-        return stopped
 
     def _keep(self, prepared: Prepared) -> Reply:
         answer = Reply(200, {"id": prepared.event_id} if prepared.event_id else {})

@@ -26,6 +26,8 @@ class Reply:
     """Values that were redacted, by rule."""
     measured: list[Measured] = field(default_factory=list)
     project: str = ""
+    cpu_s: float = 0.0
+    """Seconds of CPU that the engine has spent on it."""
 
 
 def refusal(status: int, reason: str, detail: str, **headers: str) -> Reply:

@@ -12,32 +12,17 @@ from mita_otel.policy.sections import Seconds, Section
 
 READABLE_ITEMS: Final = frozenset(
     {
-        "event",
-        "transaction",
-        "span",
-        "session",
-        "sessions",
-        "client_report",
-        "feedback",
-        "user_report",
-        "log",
-        "trace_metric",
-        "check_in",
+        "event", "transaction", "span", "session", "sessions", "client_report", "feedback", "user_report", "log",
+        "trace_metric", "check_in",
     }
-)
+)  # fmt: skip
 """Types of envelope items that are JSON, and can be redacted."""
 OPAQUE_ITEMS: Final = frozenset(
     {
-        "attachment",
-        "profile",
-        "profile_chunk",
-        "replay_event",
-        "replay_recording",
-        "replay_video",
-        "statsd",
+        "attachment", "profile", "profile_chunk", "replay_event", "replay_recording", "replay_video", "statsd",
         "metric_buckets",
     }
-)
+)  # fmt: skip
 """Types that cannot be redacted: pictures, recordings, compressed or binary data."""
 OTLP_ITEMS: Final = frozenset({"otlp_traces"})
 """What comes over OTLP, and can be redacted."""
@@ -173,6 +158,9 @@ class RatePolicy(Section):
     """Requests at once of all clients together."""
     total_per_minute: Annotated[float, Field(gt=0)]
     """Requests a minute of all clients together."""
+    request_cpu_ms: Annotated[float, Field(gt=0)]
+    """CPU time that one request may take; one that takes more counts as several. What an envelope unpacks to, and how
+    long that takes to read, only shows afterwards."""
     max_clients: PositiveInt
     """Newest clients that are told apart: addresses, and networks of 64 bits of IPv6."""
 
