@@ -109,6 +109,43 @@ def test_what_was_on_its_way_when_it_was_killed_gets_an_answer(runner: ProcessRu
             future.result(30)
 
 
+def test_a_question_that_could_not_be_sent_is_answered_once_and_the_others_as_well(
+    runner: ProcessRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner.submit(intake(recorded("logs"))).result(30)
+    child, pid = runner._child, runner.pid
+    assert child is not None
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    first = runner.submit(intake(recorded("logs")))
+    eventually(lambda: child._waiting)
+
+    def broken(_: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(child._connection, "send", broken)
+    second = runner.submit(intake(recorded("logs")))
+    with pytest.raises(EngineGoneError):
+        second.result(30)
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(EngineGoneError):
+        first.result(30)
+    eventually(lambda: child.gone and child._socket.fileno() < 0)
+
+
+def test_who_does_not_wait_for_an_answer_does_not_disturb_those_who_do(runner: ProcessRunner) -> None:
+    runner.submit(intake(recorded("logs"))).result(30)
+    pid = runner.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    given_up, other = (runner.submit(intake(recorded("logs"))) for _ in range(2))
+    given_up.cancel()
+    os.kill(pid, signal.SIGCONT)
+    assert other.result(30).status == 200
+    assert runner.pid == pid
+    assert given_up.result(30).status == 200
+
+
 def test_signals_that_end_a_service_are_the_parents_to_act_on(runner: ProcessRunner) -> None:
     runner.submit(intake(recorded("logs"))).result(30)
     for number in (signal.SIGINT, signal.SIGTERM):

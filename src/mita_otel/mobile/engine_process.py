@@ -100,13 +100,14 @@ class ProcessRunner:
 
     def _ask(self, verb: str, argument: Any) -> Future[Any]:
         future: Future[Any] = Future()
+        # From now on nobody can cancel it: who does not wait any longer leaves it alone.
+        future.set_running_or_notify_cancel()
 
         def send() -> None:
             try:
                 self._alive().send((next(self._numbers), verb, argument), future)
             except (OSError, ValueError, EngineGoneError) as error:
-                if not future.done():
-                    future.set_exception(EngineGoneError(str(error)))
+                future.set_exception(EngineGoneError(str(error)))
 
         try:
             self._sending.submit(send)
@@ -154,11 +155,18 @@ class _Child:
         threading.Thread(target=self._read, name="mita-otel-mobile-read", daemon=True).start()
 
     def send(self, question: tuple[int, str, Any], future: Future[Any]) -> None:
+        """Send a question. If it raises, the future is the caller's again; if not, it is answered here."""
         with self._lock:
             if self.gone:
                 raise EngineGoneError("the engine has ended")
             self._waiting[question[0]] = future
-        self._connection.send(question)
+        try:
+            self._connection.send(question)
+        except (OSError, ValueError):
+            with self._lock:
+                ours = self._waiting.pop(question[0], None) is not None
+            if ours:
+                raise
 
     def end(self, timeout_s: float) -> str:
         """Close the connection, which ends the child; returns how it ended."""
