@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from time import monotonic
+from typing import Any
 
 import pytest
 
@@ -31,16 +33,49 @@ def _no_settings_of_the_shell() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="module")
 def _threads_end_with_their_module() -> Iterator[None]:
-    """Hold every module to ending the threads that it started: a left one works on in the tests of others."""
+    """Hold every module to ending the threads that it started: a left one works on in the tests of others.
+
+    Pools that a library keeps for the process are idle, and stay.
+    """
     before = set(threading.enumerate())
     yield
-    left = [thread for thread in threading.enumerate() if thread not in before]
+    left = [
+        thread
+        for thread in threading.enumerate()
+        if thread not in before and not thread.name.startswith("ThreadPoolExecutor-")
+    ]
     deadline = monotonic() + 10
     for thread in left:
         thread.join(max(0.0, deadline - monotonic()))
     assert not (named := [thread.name for thread in left if thread.is_alive()]), (
         f"threads left running: {named}"
     )
+
+
+@pytest.fixture(autouse=True)
+def _workers_end_with_their_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """End the daemon threads of queues that a test made and left as they were, and their connections."""
+    from mita_otel.processors.worker import BoundedWorker
+    from mita_otel.sentry.senders import Senders
+    from mita_otel.sentry.transport import CountingTransport
+
+    made: list[Callable[[], object]] = []
+
+    def remember(kind: type, end: Callable[[Any], object]) -> None:
+        prepare = kind.__init__  # type: ignore[misc]
+
+        def prepare_and_remember(self: Any, *arguments: Any, **options: Any) -> None:
+            prepare(self, *arguments, **options)
+            made.append(partial(end, self))
+
+        monkeypatch.setattr(kind, "__init__", prepare_and_remember)
+
+    remember(BoundedWorker, lambda worker: worker.stop(0) if worker.started else None)
+    remember(Senders, lambda senders: senders.kill())
+    remember(CountingTransport, lambda transport: transport.kill())
+    yield
+    for end in made:
+        end()
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ def test_no_command_is_help(command: Command) -> None:
 def test_a_setting_that_cannot_be_used_is_one_message_and_exit_status_2(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken() -> None:
+    def broken(**_: object) -> None:
         raise ConfigurationError("the thing, the place; the mend")
 
     monkeypatch.setattr(frame, "app", broken)
@@ -89,7 +89,7 @@ def test_a_setting_that_cannot_be_used_is_one_message_and_exit_status_2(
 def test_trouble_with_a_file_is_one_message(
     command: Command, monkeypatch: pytest.MonkeyPatch, error: OSError, said: str
 ) -> None:
-    def broken() -> None:
+    def broken(**_: object) -> None:
         raise error
 
     monkeypatch.setattr(frame, "app", broken)
@@ -97,7 +97,7 @@ def test_trouble_with_a_file_is_one_message(
 
 
 def test_a_fault_of_ours_is_not_hidden(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken() -> None:
+    def broken(**_: object) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(frame, "app", broken)

@@ -39,9 +39,17 @@ def redactor() -> Redactor:
 @pytest.fixture(autouse=True)
 def _own_client() -> Iterator[None]:
     scope = sentry_sdk.get_global_scope()
-    client = scope.client
+    before = scope.client
     yield
-    scope.set_client(client)
+    if scope.client is not before:
+        scope.client.close(timeout=0)
+    scope.set_client(before)
+    while _clients:
+        _clients.pop().close(timeout=0)
+
+
+_clients: list[sentry_sdk.Client] = []
+"""Those of the test that runs: each has threads."""
 
 
 def hosts(redactor: Redactor, **policy: Any) -> HostClients:
@@ -56,7 +64,11 @@ def hosts(redactor: Redactor, **policy: Any) -> HostClients:
 
 
 def client(**options: Any) -> Any:
-    return sentry_sdk.Client(dsn=DSN, default_integrations=False, **options)
+    one = sentry_sdk.Client(
+        dsn=DSN, default_integrations=False, enable_backpressure_handling=False, **options
+    )
+    _clients.append(one)
+    return one
 
 
 def test_every_door_of_a_client_is_ours_and_its_own_come_first(redactor: Redactor) -> None:
@@ -109,14 +121,14 @@ def test_clients_that_come_later_are_joined_until_the_watch_ends(redactor: Redac
     original = Scope.set_client
     together = hosts(redactor)
     together.watch()
-    sentry_sdk.init(dsn=DSN, default_integrations=False)
+    sentry_sdk.init(dsn=DSN, default_integrations=False, enable_backpressure_handling=False)
     joined = sentry_sdk.get_client()
     assert together.client is joined
     sentry_sdk.init()
     assert together.client is joined, "one that sends nothing is none of our business"
     together.unwatch()
     assert Scope.set_client is original
-    sentry_sdk.init(dsn=DSN, default_integrations=False)
+    sentry_sdk.init(dsn=DSN, default_integrations=False, enable_backpressure_handling=False)
     assert type(sentry_sdk.get_client().transport) is HttpTransport
 
 
@@ -140,7 +152,13 @@ def test_a_client_that_cannot_be_taken_sends_nothing(caplog: pytest.LogCaptureFi
     transport = Kept()
     watch = ClientWatch(fail)
     watch.begin()
-    sentry_sdk.init(dsn=DSN, default_integrations=False, transport=transport, traces_sample_rate=1.0)
+    sentry_sdk.init(
+        dsn=DSN,
+        default_integrations=False,
+        enable_backpressure_handling=False,
+        transport=transport,
+        traces_sample_rate=1.0,
+    )
     watch.end()
     sentry_sdk.capture_message("raw")
     with sentry_sdk.start_transaction(name="raw"):
@@ -152,10 +170,10 @@ def test_a_client_that_cannot_be_taken_sends_nothing(caplog: pytest.LogCaptureFi
 
 def test_without_an_exporter_of_ours_clients_of_now_and_later_are_redacted(redactor: Redactor) -> None:
     first, second = Kept(), Kept()
-    sentry_sdk.init(dsn=DSN, default_integrations=False, transport=first)
+    sentry_sdk.init(dsn=DSN, default_integrations=False, enable_backpressure_handling=False, transport=first)
     watch = redact_clients(redactor)
     sentry_sdk.capture_message(f"card {CARD}")
-    sentry_sdk.init(dsn=DSN, default_integrations=False, transport=second)
+    sentry_sdk.init(dsn=DSN, default_integrations=False, enable_backpressure_handling=False, transport=second)
     sentry_sdk.capture_message(f"card {CARD}")
     watch.end()
     assert CARD.encode() not in b"".join(first.sent + second.sent)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -78,7 +79,7 @@ def _root(
 
 def main() -> None:
     """Run the command line."""
-    run_app(app)
+    run_app(partial(app, prog_name="mita-otel"))
 
 
 def run_app(application: Callable[[], Any]) -> None:
