@@ -1,4 +1,4 @@
-"""What the mobile gateway costs the routes beside it, and what one envelope costs.
+"""What the mobile gateway costs the routes beside it, what one envelope costs, what becomes of a crowd's.
 
     python benchmarks/bench_mobile.py
 
@@ -20,6 +20,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,7 @@ KEY = "0123456789abcdef0123456789abcdef"
 AUTH = {"x-sentry-auth": f"Sentry sentry_version=7, sentry_key={KEY}", "content-encoding": "gzip"}
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 REQUESTS = 500
+APPS, EACH = 64, 20
 PER_SECOND = 60
 """Envelopes a second: what some ten thousand users of an app send."""
 
@@ -94,6 +97,7 @@ class Answering(BaseHTTPRequestHandler):
     """One connection."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: Sentry
 
     def do_POST(self) -> None:
@@ -244,6 +248,37 @@ def routes() -> None:
         print(shown)
 
 
+def crowd() -> None:
+    """Let many apps send at once while Sentry takes a second for each; count what it has in the end."""
+    sentry = Sentry()
+    service = Service("process", sentry.port)
+    while sentry.taken < 1:  # the one that the service was started with
+        time.sleep(0.1)
+    sentry.taken, sentry.takes_s = 0, 1.0
+    packed = bodies()
+    answers: Counter[int] = Counter()
+
+    def send(app: int) -> None:
+        with httpx.Client(timeout=60) as client:
+            for number in range(EACH):
+                content = packed[(app + number) % len(packed)]
+                answers[client.post(service.url + ENVELOPE, content=content, headers=AUTH).status_code] += 1
+
+    started = time.monotonic()
+    with ThreadPoolExecutor(APPS) as pool:
+        list(pool.map(send, range(APPS)))
+    took_s, at_once = time.monotonic() - started, sentry.taken
+    sentry.takes_s = 0
+    deadline = time.monotonic() + 120
+    while sentry.taken < answers[200] and time.monotonic() < deadline:
+        time.sleep(0.1)
+    service.close()
+    print(f"{APPS} apps at once, {EACH} envelopes each, while Sentry takes a second for each:")
+    print(
+        f"  answers {dict(answers)} in {took_s:.1f} s, when Sentry had {at_once}; in the end it had {sentry.taken}"
+    )
+
+
 def envelopes() -> None:
     policy = default_policy()
     project = MobileProject(id="42", keys=(KEY,), store=True)
@@ -262,4 +297,5 @@ def envelopes() -> None:
 
 if __name__ == "__main__":
     envelopes()
+    crowd()
     routes()
