@@ -11,7 +11,7 @@ VERSIONS = 3.11 3.12 3.13
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test receivers test-all test-matrix lint types layers unit format redaction-report redaction-peers redaction-linear bench browser docs pictures clean
+.PHONY: help demo test receivers test-all test-matrix lint types layers unit format chaos redaction-report redaction-peers redaction-linear bench browser docs pictures clean
 
 help:
 	@echo "make demo              show the main job in the terminal, about 15 seconds"
@@ -20,6 +20,7 @@ help:
 	@echo "make browser           Chromium, for the tests that open HTML reports and skip without it (Debian)"
 	@echo "make test-all          the tests on each supported Python that is installed"
 	@echo "make test-matrix       the main job in fresh environments: older libraries, other distributions"
+	@echo "make chaos             the audit trail while everything is killed, 8 x 10,000 entries on both databases"
 	@echo "make redaction-report  recall and false positives of the redactor, by kind"
 	@echo "make redaction-peers   the redactor beside its peers; writes the table of docs/redaction.md"
 	@echo "make redaction-linear  time for half a megabyte and one of every kind of input, some minutes"
@@ -101,6 +102,10 @@ test-all:
 # Virtual environments of their own, about half a minute each the first time.
 test-matrix: $(STAMP)
 	MITA_TEST_MATRIX=1 $(BIN)/python -m pytest tests/e2e/test_matrix.py
+
+# 2,000 entries a process in `make test`, 10,000 here.
+chaos: $(STAMP)
+	MITA_TEST_CHAOS_ENTRIES=10000 $(BIN)/python -m pytest tests/e2e/test_audit_chaos.py -n 0 --durations=3
 
 redaction-report: $(STAMP)
 	@$(BIN)/python benchmarks/redaction_report.py

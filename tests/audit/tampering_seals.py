@@ -1,0 +1,131 @@
+"""Kinds of tampering with erasures and tombstones, and behind them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from sqlalchemy.engine import Connection
+
+from audit.ledger_to_tamper import Ledger
+from audit.tampering import AT_10, KEY_ID, change, put, row, sql, tampering
+from mita_otel.audit.findings import Fault
+from mita_otel.audit.keys import AuditKeys
+from mita_otel.audit.seals import tombstone_message
+
+# --- erasures -------------------------------------------------------------------------------------
+ERASED = "user_id = NULL, personal = NULL, personal_key = NULL"
+sql(
+    "an_erasure_is_made_up",
+    f"UPDATE {{t}} SET {ERASED}, erasure_id = 'person-1', erasure_mac = mac {AT_10}",
+    Fault.ERASURE,
+    at=[("a", 10)],
+)
+sql(
+    "an_erasure_is_stretched",
+    f"UPDATE {{t}} SET {ERASED}, erasure_id = '{{erasure}}', erasure_mac = mac {AT_10}",
+    Fault.ERASURE,
+    at=[("a", 10)],
+)
+sql(
+    "an_erasure_is_copied",
+    f"UPDATE {{t}} SET {ERASED}, erasure_id = '{{erasure}}', erasure_mac = (SELECT e.erasure_mac FROM mita_audit_entries e WHERE e.chain = '{{a}}' AND e.sequence = 3) {AT_10}",
+    Fault.ERASURE,
+    at=[("a", 10)],
+)
+sql(
+    "an_erased_person_is_named_again",
+    "UPDATE {t} SET user_id = 'user-1' WHERE chain = '{a}' AND sequence = 3",
+    Fault.ERASURE,
+    at=[("a", 3)],
+)
+sql(
+    "an_erasure_is_taken_back_in_part",
+    "UPDATE {t} SET erasure_id = NULL, erasure_mac = NULL WHERE chain = '{a}' AND sequence = 3",
+    Fault.PERSONAL,
+    at=[("a", 3)],
+)
+sql(
+    "the_reason_of_an_erasure_is_changed",
+    "UPDATE mita_audit_erasures SET reason = 'because'",
+    Fault.ERASURE,
+    at=[("a", 3), ("", None)],
+)
+sql("the_time_of_an_erasure_is_changed", "UPDATE mita_audit_erasures SET erased_ns = 1", Fault.ERASURE)
+sql("an_erasure_is_deleted", "DELETE FROM mita_audit_erasures", Fault.ERASURE, at=[("a", 3)])
+
+
+@tampering(Fault.ERASURE, at=[("", None), ("a", 10)])
+def an_erasure_is_forged(connection: Connection, ledger: Ledger) -> None:
+    fields = {
+        "id": "person-1",
+        "erased_ns": 1,
+        "entries": 1,
+        "reason": "",
+        "key_id": KEY_ID,
+        "mac": "00" * 32,
+    }
+    put(connection, fields, "mita_audit_erasures")
+    erased = {
+        "user_id": None,
+        "personal": None,
+        "personal_key": None,
+        "erasure_id": "person-1",
+        "erasure_mac": "00" * 32,
+    }
+    change(connection, ledger.a, 10, erased)
+
+
+# --- tombstones -----------------------------------------------------------------------------------
+def tombstone(connection: Connection, ledger: Ledger, key_id: str, mac: str) -> None:
+    last = row(connection, ledger.b, 9)
+    connection.exec_driver_sql(f"DELETE FROM mita_audit_entries WHERE chain = '{ledger.b}' AND sequence <= 9")
+    fields = {
+        "chain": ledger.b, "first_sequence": 0, "last_sequence": 9, "previous": "0" * 64, "last_mac": last["mac"],
+        "first_recorded_ns": 1, "last_recorded_ns": 2, "purged_ns": 3, "reason": "time", "key_id": key_id, "mac": mac,
+    }  # fmt: skip
+    put(connection, fields, "mita_audit_tombstones")
+
+
+@tampering(Fault.TOMBSTONE, Fault.MISSING, at=[("b", 0)])
+def entries_are_deleted_behind_a_forged_tombstone(connection: Connection, ledger: Ledger) -> None:
+    tombstone(connection, ledger, KEY_ID, "0" * 64)
+
+
+@tampering(Fault.TOMBSTONE, Fault.MISSING, at=[("b", 0)])
+def entries_are_deleted_behind_a_tombstone_without_a_key(connection: Connection, ledger: Ledger) -> None:
+    tombstone(connection, ledger, "unkeyed", "")
+    found = connection.exec_driver_sql(
+        f"SELECT * FROM mita_audit_tombstones WHERE chain = '{ledger.b}'"
+    ).one()
+    mac = AuditKeys(None).sign("tombstone", tombstone_message(SimpleNamespace(**found._mapping)))
+    connection.exec_driver_sql(f"UPDATE mita_audit_tombstones SET mac = '{mac}' WHERE chain = '{ledger.b}'")
+
+
+sql(
+    "a_tombstone_is_stretched",
+    "UPDATE mita_audit_tombstones SET last_sequence = last_sequence + 3",
+    Fault.TOMBSTONE,
+    Fault.MISSING,
+    at=[("old", 0)],
+)
+sql("a_tombstone_is_deleted", "DELETE FROM mita_audit_tombstones", Fault.MISSING, at=[("old", 0)])
+sql(
+    "the_reason_of_a_tombstone_is_changed",
+    "UPDATE mita_audit_tombstones SET reason = 'none'",
+    Fault.TOMBSTONE,
+    Fault.MISSING,
+    at=[("old", 0)],
+)
+sql(
+    "a_tombstone_is_put_into_another_chain",
+    "UPDATE mita_audit_tombstones SET chain = '{b}'",
+    Fault.TOMBSTONE,
+    Fault.MISSING,
+    at=[("b", 0), ("old", 0)],
+)
+sql(
+    "what_follows_a_tombstone_is_deleted",
+    "DELETE FROM {t} WHERE chain = '{old}' AND sequence = 12",
+    Fault.MISSING,
+    at=[("old", 12)],
+)
