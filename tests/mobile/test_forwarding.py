@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ class Way:
 
     def __init__(self, folder: Path, dsn: str, **forward: Any) -> None:
         policy = default_policy().mobile
-        settings = {"retry_first_s": 0.05, "retry_max_s": 0.2, "timeout_s": 5, **forward}
+        settings = {"retry_first_s": 0.05, "retry_max_s": 0.2, "timeout_s": 5, "senders": 2, **forward}
         self.lost: list[tuple[str, Priority]] = []
         self.limits = RateLimits()
         self.spool = Spool(policy.spool, folder / "spool", lambda *what: self.lost.append(what))
@@ -120,6 +120,55 @@ def test_while_nobody_answers_one_at_a_time_asks_again(way: Way, receiver: Recei
     receiver.behaviour = "ok"
     receiver.wait_for(lambda server: len(server.requests) >= 20)
     assert way.forwarder.status() == {"sentry/app": "ok"}
+
+
+def test_those_who_have_nothing_to_send_rest(tmp_path: Path, receiver: Receiver) -> None:
+    way = Way(tmp_path, receiver.dsn, senders=4)
+    way.put()
+    receiver.wait_for(lambda server: server.events)
+    assert way.forwarder.flush(5)
+    looks = 0
+    take = way.spool.take
+
+    def counted(may_go: Callable[[Parcel], bool]) -> Any:
+        nonlocal looks
+        looks += 1
+        return take(may_go)
+
+    way.spool.take = counted  # type: ignore[method-assign]
+    time.sleep(0.3)
+    assert looks <= 4
+    way.put()
+    receiver.wait_for(lambda server: len(server.events) == 2)
+    way.forwarder.stop(1)
+
+
+def test_several_that_fail_at_once_cost_the_patience_of_one(tmp_path: Path) -> None:
+    together = threading.Barrier(3)
+
+    class Failing:
+        def may_have(self, parcel: Parcel) -> bool:
+            return True
+
+        def deliver(self, parcel: Parcel, payload: bytes) -> Delivery:
+            together.wait(10)
+            return Delivery("unavailable", "status_503")
+
+        def close(self) -> None:
+            pass
+
+    way = Way(tmp_path, "http://publickey@127.0.0.1:9/1")
+    policy = default_policy().mobile.forward.model_copy(update={"senders": 3, "retry_first_s": 1})
+    forwarder = Forwarder(
+        policy, way.spool, {("sentry", "app"): Failing()}, lambda *_: None, clock=lambda: 100.0
+    )
+    for _ in range(3):
+        way.spool.put(Parcel("sentry", "app", "error"), ITEMS)
+        forwarder.wake()
+    assert forwarder.flush(10)
+    [patience] = forwarder._patience.values()
+    assert (patience.failures, patience.until) == (1, pytest.approx(101, abs=0.3))
+    forwarder.stop(1)
 
 
 def test_a_server_that_is_not_there_is_waited_for(tmp_path: Path) -> None:

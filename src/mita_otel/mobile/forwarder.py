@@ -64,7 +64,11 @@ class Forwarder:
         self._clock = clock
         # Its own: the application's sequence of random numbers, which it may have seeded, stays as it is.
         self._chance = random.Random()  # noqa: S311
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
+        self._work = threading.Condition(self._lock)
+        """There is something to send, or the end has come."""
+        self._settled = threading.Condition(self._lock)
+        """A sender has done its work."""
         self._patience: dict[Key, _Patience] = {key: _Patience() for key in destinations}
         self._threads: list[threading.Thread] = []
         self._working = 0
@@ -74,7 +78,7 @@ class Forwarder:
 
     def wake(self) -> None:
         """Say that there is something to send."""
-        with self._changed:
+        with self._lock:
             if not self._threads and not self._stopping:
                 for number in range(self._policy.senders):
                     thread = threading.Thread(
@@ -82,22 +86,22 @@ class Forwarder:
                     )
                     self._threads.append(thread)
                     thread.start()
-            self._changed.notify()
+            self._work.notify()
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until nothing is left that may go now. False if that took too long."""
         self.wake()
-        with self._changed:
-            return self._changed.wait_for(
+        with self._lock:
+            return self._settled.wait_for(
                 lambda: not self._working and not self._anything_to_do(), max(0.0, timeout_s)
             )
 
     def stop(self, timeout_s: float) -> bool:
         """Flush, then end; what is left stays in the spool. False if that took too long."""
         flushed = self.flush(timeout_s)
-        with self._changed:
+        with self._lock:
             self._stopping = True
-            self._changed.notify_all()
+            self._work.notify_all()
         for destination in self._destinations.values():
             destination.close()
         return flushed
@@ -126,26 +130,27 @@ class Forwarder:
     def _run(self) -> None:
         with suppress_instrumentation():
             while True:
-                with self._changed:
+                with self._lock:
                     waiting = None if self._stopping else self._spool.take(self._may_go)
                     if waiting is None:
-                        self._changed.notify_all()
                         if self._stopping:
                             return
                         count, _, _ = self._spool.counts()
-                        self._changed.wait(_LOOK_S if count else None)
+                        self._work.wait(_LOOK_S if count else None)
                         continue
                     self._working += 1
                     patience = self._patience[waiting.parcel.destination, waiting.parcel.project]
                     # One at a time finds out whether it is back.
-                    patience.probing = patience.failures > 0
+                    probing = patience.probing = patience.failures > 0
                 try:
                     self._send(waiting)
                 finally:
-                    with self._changed:
+                    with self._lock:
                         patience.probing = False
                         self._working -= 1
-                        self._changed.notify_all()
+                        self._settled.notify_all()
+                        if probing:  # the others waited for the outcome
+                            self._work.notify_all()
 
     def _send(self, waiting: Waiting) -> None:
         key = (waiting.parcel.destination, waiting.parcel.project)
@@ -180,15 +185,17 @@ class Forwarder:
         self._on_lost(reason, waiting.parcel.priority)
 
     def _answered(self, key: Key) -> None:
-        with self._changed:
+        with self._lock:
             patience = self._patience[key]
             was_away, patience.failures, patience.until, patience.said = patience.said, 0, 0.0, False
         if was_away:
             _logger.warning("mobile telemetry: %s is back", "/".join(key))
 
     def _wait(self, key: Key, reason: str) -> None:
-        with self._changed:
+        with self._lock:
             patience = self._patience[key]
+            if patience.until > self._clock():
+                return  # another that went at the same time has said so
             longest = self._policy.retry_max_s
             seconds = min(longest, self._policy.retry_first_s * 2 ** min(patience.failures, 16))
             patience.failures += 1
