@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -190,6 +191,26 @@ def test_an_engine_that_fails_says_so_without_a_word_of_what_came(
 def test_an_unknown_encoding_is_told_which_are_known(make: Make, tmp_path: Path) -> None:
     reply = make(tmp_path).take(intake(b"x", "zstd"))
     assert (reply.status, reply.headers["Accept-Encoding"]) == (415, "gzip, deflate, br")
+
+
+def test_without_the_extra_brotli_is_unknown_and_said_so(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mita_otel.mobile.unpacking.brotli", None)
+    reply = make(tmp_path).take(intake(b"x", "br"))
+    assert (reply.status, reply.headers["Accept-Encoding"]) == (415, "gzip, deflate")
+
+
+def test_without_the_extra_otlp_is_refused_and_the_log_says_what_to_install(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delitem(sys.modules, "mita_otel.mobile.otlp", raising=False)
+    monkeypatch.setitem(sys.modules, "google.protobuf.json_format", None)
+    engine = make(tmp_path)
+    reply = engine.take(Intake("app", b"", form="otlp_traces", content_type="application/x-protobuf"))
+    assert (reply.status, reply.reason) == (501, "no_otlp")
+    assert "pip install 'mita-otel[otlp]'" in caplog.text
+    assert engine.take(intake(recorded("payment_error"))).status == 200
 
 
 def test_several_threads_may_ask_at_once(make: Make, tmp_path: Path, receiver: Receiver) -> None:
