@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -93,7 +94,7 @@ def test_a_statement_that_is_wrong_is_not_an_outage(database_url: str) -> None:
 
     database = Database(database_url, POLICY)
     with pytest.raises(DBAPIError), database.read() as connection:
-        connection.exec_driver_sql("SELECT nonsense FROM nowhere")
+        connection.exec_driver_sql("SELECT nonsense")
     database.close()
 
 
@@ -201,3 +202,32 @@ def test_a_fork_inside_a_transaction_of_its_own_thread_does_not_hang(tmp_path: P
             os._exit(0)
         assert os.waitpid(pid, 0)[1] == 0
     database.close()
+
+
+def test_tables_that_are_gone_are_one_message(database_url: str) -> None:
+    with (
+        closing(Database(database_url, POLICY)) as database,
+        pytest.raises(StoreError, match=r"mita_nothing.*run: mita-otel store migrate"),
+        database.read() as read,
+    ):
+        read.exec_driver_sql("SELECT 1 FROM mita_nothing")
+
+
+def test_a_new_file_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
+    """It holds the audit trail, with the names of persons."""
+    path = tmp_path / "mita-otel.db"
+    database = Database(f"sqlite:///{path}", POLICY)
+    with database.write() as connection:
+        connection.exec_driver_sql("CREATE TABLE x (y)")
+        files = list(tmp_path.glob("mita-otel.db*"))
+        assert len(files) > 1
+        assert {one.stat().st_mode & 0o777 for one in files} == {0o600}
+
+
+def test_a_file_that_somebody_made_readable_stays_so(tmp_path: Path) -> None:
+    path = tmp_path / "mita-otel.db"
+    path.touch(0o644)
+    path.chmod(0o640)
+    with Database(f"sqlite:///{path}", POLICY).write() as connection:
+        connection.exec_driver_sql("CREATE TABLE x (y)")
+    assert path.stat().st_mode & 0o777 == 0o640

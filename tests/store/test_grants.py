@@ -8,17 +8,18 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy.exc import ProgrammingError
 
 from alerts.kit import SCOPE, Bank, error
 from audit.kit import Kit, changed, kit
 from mita_otel import AuditEvent
 from mita_otel.alerts.store_book import StoreBook
 from mita_otel.audit.keys import AuditKeys
+from mita_otel.audit.reading import AuditFilter, AuditReader
 from mita_otel.audit.verify import verify
 from mita_otel.policy import default_policy
 from mita_otel.store import StoreError
 from mita_otel.store.database import Database
+from mita_otel.store.errors import StoreDeniedError
 from mita_otel.store.exporter import StoreSpanExporter, StoreWriter
 from mita_otel.store.grants import grant, grants
 from mita_otel.store.lease import Lease
@@ -81,25 +82,53 @@ def test_a_writer_does_all_that_a_service_does(service: Kit) -> None:
 )
 def test_a_writer_can_neither_change_nor_delete(service: Kit, table: str, statement: str) -> None:
     column = {"audit_entries": "body", "audit_tombstones": "mac", "audit_erasures": "mac", "errors": "message", "legal_holds": "reason", "spans": "record"}[table]  # fmt: skip
-    with pytest.raises(ProgrammingError, match=r"permission denied"), service.database.write() as connection:
+    with pytest.raises(StoreDeniedError, match=r"permission denied"), service.database.write() as connection:
         connection.exec_driver_sql(statement.format(table, column))
 
 
 @pytest.mark.parametrize("statement", ["INSERT INTO mita_audit_tombstones SELECT * FROM mita_audit_tombstones", "ALTER TABLE mita_audit_entries DISABLE TRIGGER ALL", "DROP TABLE mita_audit_entries", "SET session_replication_role = replica"])  # fmt: skip
 def test_a_writer_cannot_prepare_a_deletion(service: Kit, statement: str) -> None:
     with (
-        pytest.raises(ProgrammingError, match=r"permission denied|must be owner"),
+        pytest.raises(StoreDeniedError, match=r"permission denied|must be owner"),
         service.database.write() as connection,
     ):
         connection.exec_driver_sql(statement)
 
 
-def test_a_reader_reads_and_verifies_and_writes_nothing(postgresql_url: str, role: str) -> None:
+def test_what_a_role_may_not_do_is_one_message_without_the_rows(service: Kit) -> None:
+    with pytest.raises(StoreDeniedError) as caught, service.database.write() as connection:
+        connection.exec_driver_sql("DELETE FROM mita_errors WHERE message = %s", ("the customer's words",))
+    assert "permission denied for table mita_errors" in str(caught.value)
+    assert "mita-otel store grant" in str(caught.value)
+    assert "customer" not in f"{caught.value} {caught.value.__cause__}"
+
+
+def test_a_role_that_is_not_there_is_named(postgresql_url: str, role: str) -> None:
+    with (
+        closing(Database(postgresql_url, default_policy().store)) as owner,
+        pytest.raises(StoreError, match=r"there is no role nobody; .*CREATE ROLE"),
+    ):
+        grant(owner, "nobody")
+
+
+def test_an_auditors_reads_are_entries_as_well(postgresql_url: str, role: str, tmp_path: Path) -> None:
+    with closing(Database(postgresql_url, default_policy().store)) as owner:
+        grant(owner, role, "reader")
+    with kit(tmp_path, url=as_role(postgresql_url, role), policy=changed(store__migrate=False)) as made:
+        reader = AuditReader(lambda: made.database, made.trail, migrate=False)
+        reader.recent(AuditFilter(), hours_back=None, limit=10, reader="auditor")
+        assert made.trail.flush(20)
+        assert made.rows("user_id", "event_type = 'audit_read'") == [("auditor",)]
+        with pytest.raises(StoreDeniedError), made.database.write() as connection:
+            connection.exec_driver_sql("DELETE FROM mita_audit_entries")
+
+
+def test_a_reader_reads_and_verifies_and_writes_nothing_else(postgresql_url: str, role: str) -> None:
     with closing(Database(postgresql_url, default_policy().store)) as owner:
         grant(owner, role, "reader")
     with closing(Database(as_role(postgresql_url, role), default_policy().store)) as database:
         assert verify(database, AuditKeys(b"k" * 16)).ok
-        with pytest.raises(ProgrammingError, match=r"permission denied"), database.write() as connection:
+        with pytest.raises(StoreDeniedError, match=r"permission denied"), database.write() as connection:
             connection.exec_driver_sql("INSERT INTO mita_leases VALUES ('a', 'b', 1)")
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -16,7 +18,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from mita_otel.policy.store import StorePolicy
 from mita_otel.processors.forks import after_fork_in_child
-from mita_otel.store.errors import StoreError, StoreUnavailableError
+from mita_otel.store.errors import StoreDeniedError, StoreError, StoreUnavailableError
 from mita_otel.store.fork_gate import ForkGate
 
 _WRITE: Final = "mita_write"
@@ -123,12 +125,27 @@ class Database:
                 with self.engine.connect() as connection:
                     yield connection
             except DBAPIError as error:
-                if is_outage(error):
-                    raise StoreUnavailableError(
-                        f"the database {self.url} does not answer: {first_line(error)}; "
-                        "check MITA_OTEL_DATABASE_URL and that the server runs"
-                    ) from error
-                raise
+                told = self._told(error)
+                if told is None:
+                    raise
+                raise told from error
+
+    def _told(self, error: DBAPIError) -> StoreError | None:
+        """Return what to say of an error that is the database's, its role's or its tables'; None: it is ours."""
+        said = first_line(error)
+        if is_outage(error):
+            return StoreUnavailableError(
+                f"the database {self.url} does not answer: {said}; "
+                "check MITA_OTEL_DATABASE_URL and that the server runs"
+            )
+        if type(error.orig).__name__ == "InsufficientPrivilege":
+            return StoreDeniedError(
+                f"{self.url.username or 'this role'} may not do that in {self.url}: {said}; give it what it "
+                "needs (mita-otel store grant), or do it with the role that owns the tables"
+            )
+        if type(error.orig).__name__ == "UndefinedTable" or said.startswith("no such table"):
+            return StoreError(f"the store {self.url} is not whole: {said}; run: mita-otel store migrate")
+        return None
 
     def _make_engine(self) -> Engine:
         timeout_s = self._policy.connect_timeout_s
@@ -136,6 +153,7 @@ class Database:
             if self.url.get_backend_name() == "sqlite":
                 engine = create_engine(
                     self.url,
+                    hide_parameters=True,  # they are people's, and an exception's text goes into logs
                     poolclass=None if _in_memory(self.url) else NullPool,
                     connect_args={"timeout": self._policy.lock_timeout_s, "check_same_thread": False},
                 )
@@ -143,6 +161,7 @@ class Database:
                 return engine
             return create_engine(
                 self.url,
+                hide_parameters=True,
                 poolclass=QueuePool,
                 pool_size=self._policy.pool_size,
                 max_overflow=0,
@@ -202,6 +221,15 @@ def _in_memory(url: URL) -> bool:
 
 def _prepare_sqlite(engine: Engine) -> None:
     """Let transactions begin when we say so (the driver would wait for the first change), and last."""
+
+    @event.listens_for(engine, "do_connect")
+    def make_private(dialect: Any, record: Any, arguments: Sequence[Any], options: Any) -> None:
+        # What people did is their service's alone to read; a file that is there keeps its rights. Not `open`: to
+        # close a file that another thread has open by now would let go of that thread's locks.
+        path = str(arguments[0])
+        if path != ":memory:" and not path.startswith("file:") and hasattr(os, "mknod"):
+            with contextlib.suppress(OSError):  # there, or not to be made: SQLite says so
+                os.mknod(path, stat.S_IFREG | 0o600)
 
     @event.listens_for(engine, "connect")
     def connect(connection: Any, record: Any) -> None:

@@ -15,3 +15,7 @@ class StoreError(ConfigurationError):
 
 class StoreUnavailableError(StoreError):
     """The database does not answer, or not in time."""
+
+
+class StoreDeniedError(StoreError):
+    """The database's role may not do that."""

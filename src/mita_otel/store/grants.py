@@ -1,9 +1,11 @@
-"""PostgreSQL roles: a service may add to the audit trail, and nothing else to it."""
+"""PostgreSQL roles: a service may add to the audit trail, and nothing else to it; so may who reads it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Final, Literal
+
+from sqlalchemy import text
 
 from mita_otel.store.database import Database
 from mita_otel.store.errors import StoreError
@@ -18,6 +20,8 @@ _ADDED: Final = (
     "audit_entries", "errors", "breaches", "latency_windows", "redactions", "spans", "leases", "legal_holds",
 )  # fmt: skip
 """Tables to which a writer may add."""
+_READS: Final = PREFIX + "audit_entries"
+"""Table to which a reader may add as well: each read of the audit trail is an entry."""
 _OWN: Final = ("alert_points", "alerts", "alert_messages", "alert_silences")
 """Tables of what is under way, where a writer may do everything."""
 
@@ -27,8 +31,8 @@ def grants(role: str, purpose: Purpose = "writer", *, schema: str = "public") ->
 
     Args:
         role: Its name. It must be there already.
-        purpose: `writer`: what a service needs. `reader`: what reports and an auditor need. Purges and
-            erasures take the tables' owner.
+        purpose: `writer`: what a service needs. `reader`: what reports and an auditor need, whose reads are
+            entries of the trail. Purges and erasures take the tables' owner.
         schema: Where the tables are.
     """
     quoted = _quoted(role)
@@ -37,10 +41,10 @@ def grants(role: str, purpose: Purpose = "writer", *, schema: str = "public") ->
         named = f"{_quoted(schema)}.{name}"
         yield f"REVOKE ALL ON {named} FROM {quoted}"
         yield f"GRANT SELECT ON {named} TO {quoted}"
-        if purpose == "writer" and name.removeprefix(PREFIX) in _ADDED:
+        if name == _READS or (purpose == "writer" and name.removeprefix(PREFIX) in _ADDED):
             yield f"GRANT INSERT ON {named} TO {quoted}"
-            if name in _COUNTED:
-                yield f"GRANT UPDATE ({_COUNTED[name]}) ON {named} TO {quoted}"
+        if purpose == "writer" and name in _COUNTED:
+            yield f"GRANT UPDATE ({_COUNTED[name]}) ON {named} TO {quoted}"
         if purpose == "writer" and name.removeprefix(PREFIX) in _OWN:
             yield f"GRANT INSERT, UPDATE, DELETE ON {named} TO {quoted}"
     if purpose == "writer":
@@ -53,11 +57,13 @@ def grant(database: Database, role: str, purpose: Purpose = "writer") -> None:
     """Give a role what it needs. Takes the tables' owner.
 
     Raises:
-        StoreError: The store is SQLite, which has no roles.
+        StoreError: The store is SQLite, which has no roles; or there is no such role.
     """
     if database.is_sqlite:
         raise StoreError("SQLite has no roles; restrict who can read and write the file instead")
     with database.write() as connection:
+        if not connection.execute(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}).all():
+            raise StoreError(f"there is no role {role}; make it first: CREATE ROLE {_quoted(role)} LOGIN")
         schema = connection.exec_driver_sql("SELECT current_schema()").scalar_one()
         for statement in grants(role, purpose, schema=schema):
             connection.exec_driver_sql(statement)

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import ProgrammingError
 
 from mita_otel.store.database import Database, first_line
-from mita_otel.store.errors import INSTALL, StoreError
+from mita_otel.store.errors import INSTALL, StoreDeniedError, StoreError
 from mita_otel.store.schema import REVISIONS, VERSION_TABLE
 
 if TYPE_CHECKING:
@@ -92,9 +92,9 @@ def _locked(database: Database) -> Iterator[Connection]:
                 connection.exec_driver_sql("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
             yield connection
-    except ProgrammingError as error:
+    except (ProgrammingError, StoreDeniedError) as error:
         raise StoreError(
-            f"the tables of {database.url} cannot be made: {first_line(error)}; "
+            f"the tables of {database.url} cannot be made: {first_line(error.__cause__ or error)}; "
             "run `mita-otel store migrate` with a role that may"
         ) from error
 
