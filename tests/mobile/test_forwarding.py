@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from e2e.receiver import Receiver
-from mita_otel.mobile.destinations import Delivery, SentryDestination, sent_later
+from mita_otel.mobile.destinations import Delivery, SentryDestination
 from mita_otel.mobile.envelope import Item, write_items
 from mita_otel.mobile.forwarder import Forwarder
 from mita_otel.mobile.parcel import Parcel
@@ -138,8 +138,6 @@ def test_those_who_have_nothing_to_send_rest(tmp_path: Path, receiver: Receiver)
     way.spool.take = counted  # type: ignore[method-assign]
     time.sleep(0.3)
     assert looks <= 4
-    way.put()
-    receiver.wait_for(lambda server: len(server.events) == 2)
     way.forwarder.stop(1)
 
 
@@ -292,21 +290,6 @@ def test_when_it_is_stopped_what_is_left_stays_on_the_disk(tmp_path: Path, recei
     other.forwarder.wake()
     receiver.wait_for(lambda server: server.events)
     other.forwarder.stop(1)
-
-
-# --- the time of sending ------------------------------------------------------------------------------------
-def test_what_an_envelope_waited_is_added_to_its_time_of_sending() -> None:
-    said = sent_later({"sent_at": "2025-11-24T09:00:09.250Z", "event_id": "a"}, 90.5)
-    assert said == {"sent_at": "2025-11-24T09:01:39.750000Z", "event_id": "a"}
-
-
-@pytest.mark.parametrize("sent_at", [None, 5, "soon", "", "9999-12-31T23:59:59Z"])
-def test_a_time_that_cannot_be_read_stays_as_it_is(sent_at: Any) -> None:
-    assert sent_later({"sent_at": sent_at}, 1e9) == {"sent_at": sent_at}
-
-
-def test_a_clock_that_was_put_back_does_not_send_earlier() -> None:
-    assert sent_later({"sent_at": "2025-11-24T09:00:09Z"}, -5) == {"sent_at": "2025-11-24T09:00:09Z"}
 
 
 def test_sentry_sees_the_apps_clock_not_the_wait(way: Way, receiver: Receiver) -> None:

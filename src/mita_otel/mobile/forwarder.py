@@ -21,7 +21,7 @@ _logger = logging.getLogger("mita_otel.mobile")
 
 _JITTER: Final = 0.2
 _LOOK_S: Final = 1.0
-"""Seconds between two looks while something waits that may not go yet."""
+"""Most seconds between two looks while something waits that may not go yet."""
 
 Key = tuple[str, str]
 """Destination and project."""
@@ -127,6 +127,15 @@ class Forwarder:
             return False
         return self._destinations[key].may_have(parcel)
 
+    def _rest_s(self) -> float | None:
+        """Return how long to wait for work: until patience ends, or a limit may have ended; None: nothing waits."""
+        count, _, _ = self._spool.counts()
+        if not count:
+            return None
+        now = self._clock()
+        ends_s = [patience.until - now for patience in self._patience.values() if patience.until > now]
+        return min(_LOOK_S, *ends_s) if ends_s else _LOOK_S
+
     def _run(self) -> None:
         with suppress_instrumentation():
             while True:
@@ -135,8 +144,7 @@ class Forwarder:
                     if waiting is None:
                         if self._stopping:
                             return
-                        count, _, _ = self._spool.counts()
-                        self._work.wait(_LOOK_S if count else None)
+                        self._work.wait(self._rest_s())
                         continue
                     self._working += 1
                     patience = self._patience[waiting.parcel.destination, waiting.parcel.project]
