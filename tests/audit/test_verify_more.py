@@ -166,9 +166,16 @@ def test_what_waits_in_the_spool_is_not_missing(tmp_path: Path) -> None:
 
 
 def test_an_unknown_key_is_named_with_the_mend(ledger: Ledger) -> None:
-    result = verify(ledger.database, AuditKeys(b"another key than that"))
-    assert set(result.faults) >= {Fault.KEY}
-    assert "add it to MITA_OTEL_AUDIT_OLD_KEYS" in result.findings[-1].message
+    result = verify(
+        ledger.database, AuditKeys(b"another key than that"), anchors=read_anchors(ledger.anchors)
+    )
+    told = [one for one in result.findings if "add it to MITA_OTEL_AUDIT_OLD_KEYS" in one.message]
+    chains = [one.chain for one in told if one.fault is Fault.KEY]
+    assert {*chains} >= {ledger.a, ledger.b, ledger.old}
+    assert len(chains) == len({*chains}) == result.chains
+    assert [one.fault for one in told if one.fault is not Fault.KEY] == [Fault.ANCHOR, Fault.ERASURE]
+    assert result.faults[Fault.KEY] == result.entries
+    assert result.faults[Fault.ANCHOR] == result.anchors
     assert verify(ledger.database, AuditKeys(b"another key than that", [KEY.encode()])).ok
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -138,13 +139,17 @@ def test_what_a_dead_process_left_is_moved(tmp_path: Path, command: Command) -> 
     assert types(tmp_path).count("test") == 5
 
 
-def test_a_key_that_is_missing_is_named(
+def test_a_key_that_is_missing_is_named_once_a_chain_and_counted_each_time(
     trail: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MITA_OTEL_AUDIT_KEY")
     said = command("audit", "verify")
     assert said.code == 1
-    assert "is not known; add it to MITA_OTEL_AUDIT_OLD_KEYS" in said.out
+    told = [
+        line for line in said.out.splitlines() if "is not known; add it to MITA_OTEL_AUDIT_OLD_KEYS" in line
+    ]
+    assert [line.partition(": ")[0] for line in told] == ["key"]
+    assert re.search(r"… and \d+ more faults", said.out)
 
 
 def test_a_command_whose_deed_cannot_be_recorded_does_not_do_it(tmp_path: Path, command: Command) -> None:

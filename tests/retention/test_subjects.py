@@ -144,6 +144,15 @@ def test_a_legal_hold_comes_before_an_erasure(kept: Store, hold: dict[str, str])
     assert len(kept.kit.rows("*", f"user_id = '{PERSON}'")) == 5
 
 
+def test_a_hold_that_was_released_does_not_name_the_person_any_more(kept: Store) -> None:
+    fill(kept)
+    hold = kept.holds.place(reason="case 7", by="counsel", user_id=PERSON)
+    kept.holds.release(hold.id, by="counsel")
+    erased = kept.subjects.erase(PERSON, reason="request 12")
+    assert PERSON not in everything(kept)
+    assert [one.user_id for one in kept.holds.all(released=True)] == [erased.erasure_id]
+
+
 def test_a_hold_of_somebody_else_does_not_hinder(kept: Store) -> None:
     fill(kept)
     kept.holds.place(reason="case 7", by="counsel", user_id="another")

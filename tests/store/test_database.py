@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from audit.kit import changed
 from mita_otel.policy import default_policy
@@ -231,3 +233,15 @@ def test_a_file_that_somebody_made_readable_stays_so(tmp_path: Path) -> None:
     with Database(f"sqlite:///{path}", POLICY).write() as connection:
         connection.exec_driver_sql("CREATE TABLE x (y)")
     assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_what_sqlite_deletes_is_gone_from_the_file(tmp_path: Path) -> None:
+    """Not every build of SQLite overwrites what it deletes unless it is told to: an erasure has to."""
+    database = Database(f"sqlite:///{tmp_path / 'mita-otel.db'}", POLICY)
+
+    def another_build(connection: sqlite3.Connection, record: object) -> None:
+        connection.execute("PRAGMA secure_delete = OFF")
+
+    event.listen(database.engine, "connect", another_build, insert=True)
+    with database.read() as connection:
+        assert connection.exec_driver_sql("PRAGMA secure_delete").scalar() == 1

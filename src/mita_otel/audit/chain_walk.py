@@ -140,12 +140,7 @@ class ChainWalk:
     def _signature(self, row: Any) -> bool:
         keys, result = self._known.keys, self._result
         if not keys.knows(row.key_id):
-            result.add(
-                Fault.KEY,
-                self._chain,
-                row.sequence,
-                f"the key {row.key_id} is not known; add it to MITA_OTEL_AUDIT_OLD_KEYS",
-            )
+            result.add_unknown_key(Fault.KEY, self._chain, row.sequence, row.key_id)
             return False
         if row.key_id != self._key_id:
             result.add(

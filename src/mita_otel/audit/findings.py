@@ -72,6 +72,7 @@ class Verification:
     """The first faults; `faults` counts all of them."""
     faults: Counter[Fault] = field(default_factory=Counter)
     max_findings: int = 1000
+    _unknown_keys: set[tuple[Fault, str, str]] = field(default_factory=set)
 
     @property
     def ok(self) -> bool:
@@ -83,6 +84,14 @@ class Verification:
         self.faults[fault] += 1
         if len(self.findings) < self.max_findings:
             self.findings.append(Finding(fault, chain, sequence, message))
+
+    def add_unknown_key(self, fault: Fault, chain: str, sequence: int | None, key_id: str) -> None:
+        """Note that a key is not known: counted each time, told once a chain (of anchors and erasures: once)."""
+        if (fault, chain, key_id) in self._unknown_keys:
+            self.faults[fault] += 1
+            return
+        self._unknown_keys.add((fault, chain, key_id))
+        self.add(fault, chain, sequence, f"the key {key_id} is not known; add it to MITA_OTEL_AUDIT_OLD_KEYS")
 
     def as_dict(self) -> Mapping[str, object]:
         """Return everything as plain values."""

@@ -98,6 +98,8 @@ def genuine_erasures(connection: Connection, keys: AuditKeys, result: Verificati
     for row in connection.execute(select(table_of(AuditErasureRow))):
         if keys.verify("erasure", erasure_message(row), row.mac, row.key_id):
             genuine[row.id] = row.key_id
+        elif not keys.knows(row.key_id):
+            result.add_unknown_key(Fault.ERASURE, "", None, row.key_id)
         else:
             result.add(Fault.ERASURE, "", None, f"the erasure {row.id} is forged, or was changed")
     return genuine
@@ -113,15 +115,11 @@ def _noted(anchors: Iterable[Anchor], keys: AuditKeys, result: Verification) -> 
     noted: dict[str, dict[int, str]] = defaultdict(dict)
     for anchor in anchors:
         result.anchors += 1
+        if not keys.knows(anchor.key_id):
+            result.add_unknown_key(Fault.ANCHOR, "", None, anchor.key_id)
+            continue
         if not anchor.is_genuine(keys):
-            result.add(
-                Fault.ANCHOR,
-                anchor.chain,
-                anchor.sequence,
-                "this anchor is forged, or was changed"
-                if keys.knows(anchor.key_id)
-                else f"the key {anchor.key_id} of this anchor is not known",
-            )
+            result.add(Fault.ANCHOR, anchor.chain, anchor.sequence, "this anchor is forged, or was changed")
             continue
         before = noted[anchor.chain].setdefault(anchor.sequence, anchor.mac)
         if before != anchor.mac:

@@ -19,12 +19,13 @@ from mita_otel.audit.seals import erased_entry_message, erasure_message, subject
 from mita_otel.audit.trail import AuditTrail
 from mita_otel.retention.holds import LegalHoldError, read_holds
 from mita_otel.store.database import Database
-from mita_otel.store.tables import AuditEntryRow, AuditErasureRow, ErasedSubjectRow, table_of
+from mita_otel.store.tables import AuditEntryRow, AuditErasureRow, ErasedSubjectRow, LegalHoldRow, table_of
 from mita_otel.store.telemetry_tables import ErrorRow, SpanRow
 
 _ENTRIES: Final = table_of(AuditEntryRow)
 _ERASURES: Final = table_of(AuditErasureRow)
 _SUBJECTS: Final = table_of(ErasedSubjectRow)
+_HOLDS: Final = table_of(LegalHoldRow)
 _ERRORS: Final = table_of(ErrorRow)
 _SPANS: Final = table_of(SpanRow)
 _PAGE: Final = 1000
@@ -100,6 +101,8 @@ class Subjects:
             entries = self._erase_entries(connection, erasure_id, written)
             errors = self._erase_errors(connection, erasure_id, written)
             spans = connection.execute(delete(_SPANS).where(_SPANS.c.user_id == written)).rowcount
+            # Of holds that were released: one that holds has refused all this.
+            connection.execute(update(_HOLDS).where(_HOLDS.c.user_id == written).values(user_id=erasure_id))
         erased = Erased(erasure_id, entries, errors, spans)
         self._record(
             AuditEventType.SUBJECT_ERASE,
