@@ -7,6 +7,7 @@ Wall-clock time, since it is the disk that is waited for; rounds are interleaved
 
 from __future__ import annotations
 
+import random
 import shutil
 import statistics
 import tempfile
@@ -136,8 +137,9 @@ def measure(name: str, url: str, folder: Path) -> None:
         )
     rates: dict[str, list[float]] = {way: [] for way in ways}
     drained: list[float] = []
-    for _ in range(ROUNDS):
-        for way, act in ways.items():
+    for number in range(ROUNDS):
+        # In another order each time: the disk still has to do with what came before.
+        for way, act in random.Random(number).sample(list(ways.items()), len(ways)):
             begun = time.perf_counter()
             rates[way].append(act())
             for one in trails.values():

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -142,3 +143,15 @@ def test_the_installed_command_runs(process: Process) -> None:
     said = process("policy", "show", "sentry.max_spans", "--json")
     assert json.loads(said.out)["policy"] == {"sentry": {"max_spans": 1000}}
     assert (said.code, said.err) == (0, "")
+
+
+def test_what_a_library_says_of_retries_is_not_shown(tmp_path: Path) -> None:
+    said = run_script(
+        """
+        import logging
+        from mita_otel.cli.frame import run_app
+        run_app(lambda: logging.getLogger("stamina").warning("stamina.retry_scheduled"))
+        """,
+        tmp_path,
+    )
+    assert "retry_scheduled" not in said.stdout + said.stderr

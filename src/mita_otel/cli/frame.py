@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -87,6 +88,8 @@ def run_app(application: Callable[[], Any]) -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8
+    # Of each retry it would say "stamina.retry_scheduled"; what we say in the end names who did not answer.
+    logging.getLogger("stamina").setLevel(logging.ERROR)
     try:
         sys.exit(_run(application))
     except BrokenPipeError:
