@@ -12,6 +12,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 
+from audit.kit import kit
+from mita_otel import AuditEvent
+from mita_otel.audit.verify import verify
 from mita_otel.policy import default_policy
 from mita_otel.store import StoreError, migrations
 from mita_otel.store.database import Database
@@ -61,6 +64,23 @@ def test_every_revision_goes_up_and_down(database_url: str, revision: str) -> No
     upgrade(database)
     assert tables(database) == set(METADATA.tables)
     database.close()
+
+
+@pytest.mark.parametrize("revision", [*REVISIONS])
+def test_a_trail_goes_through_every_revision_unharmed(
+    database_url: str, tmp_path: Path, revision: str
+) -> None:
+    with kit(tmp_path, url=database_url) as made:
+        for number in range(10):
+            made.trail.record(AuditEvent(event_type="test", user_id="u1", details={"n": number}))
+        assert made.trail.close(20)
+        before = made.rows()
+        for _ in range(2):
+            downgrade(made.database, revision)
+            assert made.rows() == before
+            upgrade(made.database)
+            assert made.rows() == before
+        assert verify(made.database, made.keys, anchors=made.anchors()).ok
 
 
 def test_processes_that_start_together_migrate_once(database_url: str) -> None:
