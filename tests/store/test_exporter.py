@@ -200,3 +200,12 @@ def test_a_locked_store_keeps_its_deadline(tmp_path: Path) -> None:
     assert time.monotonic() - begun < 10
     blocker.close()
     exporter.shutdown()
+
+
+def test_a_row_that_is_refused_is_not_quoted_in_the_log(
+    writer: StoreWriter, caplog: pytest.LogCaptureFixture
+) -> None:
+    row = {"occurred_ns": 1, "service": None, "message": "the customer's words"}
+    assert not writer.write(errors=[row])
+    assert "telemetry does not reach the store" in caplog.text
+    assert "customer" not in caplog.text

@@ -14,7 +14,7 @@ from mita_otel.audit.committer import Committer
 from mita_otel.audit.errors import ChainConflictError
 from mita_otel.audit.mover import ChainProgress, Mover
 from mita_otel.policy.audit import MoverPolicy
-from mita_otel.store.errors import StoreError
+from mita_otel.store.errors import StoreError, first_line
 
 _logger = logging.getLogger("mita_otel.audit")
 
@@ -197,10 +197,11 @@ class Moving:
             if first
             else min(policy.retry_max_s, self._pause_s * 2 or policy.retry_first_s)
         )
-        reason = str(error) or type(error).__name__
+        reason = first_line(error)
         since = self._clock() if first else self.state.failed_since
         if first or reason != self.state.error:
-            known = isinstance(error, StoreError | OSError)
+            # Of an error of the database, the rest may quote the row: it has no place in a log.
+            known = isinstance(error, StoreError | OSError) or hasattr(error, "orig")
             _logger.error(
                 "audit entries wait in the spool, where they are safe: %s",
                 reason,

@@ -18,7 +18,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from mita_otel.policy.store import StorePolicy
 from mita_otel.processors.forks import after_fork_in_child
-from mita_otel.store.errors import StoreDeniedError, StoreError, StoreUnavailableError
+from mita_otel.store.errors import StoreDeniedError, StoreError, StoreUnavailableError, first_line
 from mita_otel.store.fork_gate import ForkGate
 
 _WRITE: Final = "mita_write"
@@ -191,12 +191,6 @@ def is_outage(error: DBAPIError) -> bool:
     if code is not None:
         return (code & 0xFF) in _SQLITE_OUTAGES
     return error.connection_invalidated or type(error.orig).__name__ in _OUTAGES
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of the driver's message: the rest repeats the statement."""
-    original = getattr(error, "orig", None) or error
-    return (str(original).strip().splitlines() or [type(original).__name__])[0]
 
 
 def _our_url(url: str) -> URL:

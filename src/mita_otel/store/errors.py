@@ -19,3 +19,9 @@ class StoreUnavailableError(StoreError):
 
 class StoreDeniedError(StoreError):
     """The database's role may not do that."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of the driver's message: the rest repeats the statement and, in places, the row."""
+    original = getattr(error, "orig", None) or error
+    return (str(original).strip().splitlines() or [type(original).__name__])[0]

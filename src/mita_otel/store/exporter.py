@@ -17,7 +17,7 @@ from mita_otel.policy import load_policy
 from mita_otel.store import open_database
 from mita_otel.store.additions import add, add_counts, add_missing
 from mita_otel.store.database import Database
-from mita_otel.store.errors import StoreError
+from mita_otel.store.errors import StoreError, first_line
 from mita_otel.store.migrate import require
 from mita_otel.store.rows import RedactionReport, breach_row, error_row, redaction_rows, span_row
 from mita_otel.store.seen_errors import SeenErrors
@@ -61,7 +61,7 @@ class StoreWriter:
                 keys = ("hour_ns", "service", "environment", "rule")
                 add_counts(connection, table_of(RedactionRow), keys, redactions)
         except (StoreError, SQLAlchemyError) as error:
-            reason = str(error)
+            reason = first_line(error)
             if reason != self._said:
                 self._said = reason
                 _logger.error("telemetry does not reach the store: %s", reason)

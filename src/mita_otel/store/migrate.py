@@ -11,8 +11,8 @@ from sqlalchemy import column, inspect, select, table
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import ProgrammingError
 
-from mita_otel.store.database import Database, first_line
-from mita_otel.store.errors import INSTALL, StoreDeniedError, StoreError
+from mita_otel.store.database import Database
+from mita_otel.store.errors import INSTALL, StoreDeniedError, StoreError, first_line
 from mita_otel.store.schema import REVISIONS, VERSION_TABLE
 
 if TYPE_CHECKING:
