@@ -99,6 +99,10 @@ def test_a_search_finds_what_matches(trail: Path, command: Command) -> None:
     [
         (["--since", "yesterday"], "--since yesterday: not a time; write it as in 2026-11-25T09:30"),
         (["--type", "Not A Type"], "is not an audit event type"),
+        (
+            ["--outcome", "refused"],
+            "'refused' is not an outcome; use one of success, failure, denied, unknown",
+        ),
     ],
 )
 def test_what_cannot_be_asked_is_one_message(command: Command, arguments: list[str], message: str) -> None:

@@ -134,6 +134,7 @@ def get_audit_trail(
 
     Raises:
         AuditUnavailableError: There is no trail.
+        ValueError: There is no such type, or outcome.
         StoreError: The store cannot be used: its extra is not installed, or the database does not answer.
     """
     reads = current_room().reader()  # before SQLAlchemy is needed: it says what to install

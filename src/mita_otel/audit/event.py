@@ -105,9 +105,7 @@ class AuditEvent:
 
     def __post_init__(self) -> None:
         check_event_type(self.event_type)
-        if self.outcome not in AuditOutcome.__members__.values():
-            known = ", ".join(AuditOutcome)
-            raise ValueError(f"{self.outcome!r} is not an outcome; use one of {known}")
+        check_outcome(self.outcome)
         if self.occurred_at is not None and self.occurred_at.tzinfo is None:
             raise ValueError(
                 "occurred_at has no time zone; pass an aware datetime, as in datetime.now(timezone.utc)"
@@ -132,4 +130,15 @@ def check_event_type(name: str) -> str:
             f"{name!r} is not an audit event type; take one of AuditEventType, or write your own in small "
             "letters, digits, '_' and '.', as in 'loan.approve'"
         )
+    return name
+
+
+def check_outcome(name: str) -> str:
+    """Return the name if it is an outcome.
+
+    Raises:
+        ValueError: It is not; the message lists those that are.
+    """
+    if name not in AuditOutcome.__members__.values():
+        raise ValueError(f"{name!r} is not an outcome; use one of {', '.join(AuditOutcome)}")
     return name

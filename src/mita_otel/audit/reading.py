@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 from sqlalchemy import Row, Select, select, tuple_
 
-from mita_otel.audit.event import AuditEvent, AuditEventType, check_event_type
+from mita_otel.audit.event import AuditEvent, AuditEventType, check_event_type, check_outcome
 from mita_otel.audit.personal import put_back
 from mita_otel.audit.seals import subject_digest
 from mita_otel.audit.trail import AuditTrail
@@ -83,6 +83,8 @@ class AuditFilter:
     def __post_init__(self) -> None:
         for name in self.event_types:
             check_event_type(name)
+        if self.outcome is not None:
+            check_outcome(self.outcome)
 
 
 class AuditReader:
