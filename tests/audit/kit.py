@@ -97,7 +97,7 @@ class Kit:
         return list(read_anchors(self.anchor_path)) if self.anchor_path.exists() else []
 
     def close(self) -> None:
-        self.trail.close(10)
+        self.trail.close(60)
         self.database.close()
 
 

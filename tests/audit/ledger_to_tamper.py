@@ -94,12 +94,12 @@ def fill(kit: Kit, set_clock: Callable[[int], None]) -> dict[str, str]:
     old = record(10)
     set_clock(NOW_NS - 2000 * DAY_NS)
     record(10)
-    kit.trail.close(20)
+    kit.trail.close(60)
     set_clock(NOW_NS)
     a = record(30)
-    kit.trail.close(20)
+    kit.trail.close(60)
     b = record(30)
-    kit.trail.close(20)
+    kit.trail.close(60)
     applied = Retention(
         kit.policy.retention, kit.policy.summary, kit.database, kit.trail, clock_ns=lambda: NOW_NS
     ).apply(trust_clock=True)
@@ -107,7 +107,7 @@ def fill(kit: Kit, set_clock: Callable[[int], None]) -> dict[str, str]:
     erased = Subjects(kit.database, kit.trail, clock_ns=lambda: NOW_NS + DAY_NS).erase(
         "user-1", reason="asked"
     )
-    kit.trail.close(20)
+    kit.trail.close(60)
     return {"a": a, "b": b, "old": old, "erasure": erased.erasure_id}
 
 

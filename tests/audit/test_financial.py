@@ -59,7 +59,7 @@ def test_who_what_and_how_much_are_in_the_entry(tmp_path: Path) -> None:
                 request_id="r1", address="10.0.0.9", trace_id="ab" * 16, details={"merchant": "m", "cvv": "123"},
             )
         )  # fmt: skip
-        assert made.trail.flush(20)
+        assert made.trail.flush(60)
         [(user, kind, resource, trace, body)] = made.rows(
             "user_id, resource_type, resource_id, trace_id, body", "event_type = 'payment_process'"
         )
@@ -109,7 +109,7 @@ def test_a_worker_that_is_forked_from_a_trail_that_has_begun_records_as_well(tmp
 
         def worker() -> None:
             audit.record(signal(category="payment_processing"))
-            assert made.trail.close(20)
+            assert made.trail.close(60)
 
         assert fork(worker) == 0
         assert made.rows("outcome", "event_type = 'payment_process'") == [("success",)]
@@ -118,7 +118,7 @@ def test_a_worker_that_is_forked_from_a_trail_that_has_begun_records_as_well(tmp
 def test_a_full_disk_does_not_disturb_the_operation(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with kit(tmp_path) as made:
         made.trail.start()
-        assert made.trail.close(20)
+        assert made.trail.close(60)
         for path in made.folder.path.iterdir():
             path.unlink()
         made.folder.path.rmdir()

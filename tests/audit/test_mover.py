@@ -182,11 +182,11 @@ def test_a_writer_whose_place_is_taken_begins_another_chain(tmp_path: Path) -> N
         assert receipt is not None
         taken = made.spooled()[1]
         made.ledger.add([type(taken)(taken.body, "0" * 64, taken.key_id, None)])
-        assert not made.trail.flush(20)
+        assert not made.trail.flush(60)
         second = made.trail.record(AuditEvent(event_type="second"))
         assert second is not None
         assert second.chain != receipt.chain
-        assert made.trail.flush(20)
+        assert made.trail.flush(60)
         assert [kind for (kind,) in made.rows("event_type", "event_type = 'second'")] == ["second"]
         [evidence] = [path for path in made.folder.path.iterdir() if path.name.endswith(".evidence")]
         assert b'"first"' in evidence.read_bytes()
@@ -200,14 +200,14 @@ def test_entries_that_vanish_from_the_database_are_added_again_from_the_spool(
     with kit(tmp_path, policy=policy) as made:
         for _ in range(4):
             made.trail.record(AuditEvent(event_type="test"))
-        assert made.trail.flush(20)
+        assert made.trail.flush(60)
         assert len(made.spooled()) == 6
         with made.database.write() as connection:
             connection.exec_driver_sql("DROP TRIGGER mita_audit_entries_delete")
             connection.exec_driver_sql("DELETE FROM mita_audit_entries WHERE sequence > 3")
         for _ in range(10):
             made.trail.record(AuditEvent(event_type="test"))
-        assert made.trail.flush(20)
+        assert made.trail.flush(60)
         assert [sequence for (sequence,) in made.rows("sequence")] == list(range(16))
         assert "2 entries of the audit trail vanished" in caplog.text
 
@@ -237,7 +237,7 @@ def test_a_database_that_cannot_be_reached_loses_nothing_and_says_so_once(
     with kit(tmp_path, url=f"sqlite:///{tmp_path}/missing/mita.db", policy=policy) as made:
         made.trail.record(AuditEvent(event_type="test"))
         for _ in range(5):
-            assert not made.trail.flush(20)
+            assert not made.trail.flush(60)
         health = made.trail.health()
         assert health.ok
         assert health.waiting_bytes > 0
@@ -247,7 +247,7 @@ def test_a_database_that_cannot_be_reached_loses_nothing_and_says_so_once(
         assert len(made.spooled()) == 3
         (tmp_path / "missing").unlink()
         (tmp_path / "missing").mkdir()
-        assert made.trail.flush(20)
+        assert made.trail.flush(60)
         assert len(made.rows()) == 3
         assert made.trail.health().error == ""
 
@@ -279,7 +279,7 @@ def test_the_stores_own_statements_are_never_traced(tmp_path: Path) -> None:
     with kit(tmp_path) as made:
         instrumentation.instrument(made.database.engine)
         made.trail.record(AuditEvent(event_type="test"))
-        assert made.trail.flush(20)
+        assert made.trail.flush(60)
         made.rows()
         assert memory.get_finished_spans() == ()
         with made.database.engine.connect() as connection:  # the instrumentation does work

@@ -20,7 +20,7 @@ def test_when_record_returns_the_entry_is_in_the_spool_and_later_in_the_database
         receipt = made.trail.record(event())
         assert receipt is not None
         assert made.spooled()[-1].mac == receipt.mac
-        assert made.trail.flush(20)
+        assert made.trail.flush(60)
         assert [mac for (mac,) in made.rows("mac")].count(receipt.mac) == 1
         made.close()
         assert made.spooled() == []
@@ -29,7 +29,7 @@ def test_when_record_returns_the_entry_is_in_the_spool_and_later_in_the_database
 def test_a_chain_begins_with_the_policy_and_ends_with_a_stop(tmp_path: Path) -> None:
     with kit(tmp_path) as made:
         made.trail.record(event())
-        made.trail.close(20)
+        made.trail.close(60)
         assert [kind for (kind,) in made.rows("event_type")] == [
             "audit_start", "configuration_change", "test", "audit_stop",
         ]  # fmt: skip
@@ -44,7 +44,7 @@ def test_a_trail_can_begin_before_there_is_anything_to_tell(tmp_path: Path) -> N
         made.trail.start()
         made.trail.start()
         made.trail.record(event())
-        made.trail.close(20)
+        made.trail.close(60)
         assert [kind for (kind,) in made.rows("event_type")] == [
             "audit_start", "configuration_change", "test", "audit_stop",
         ]  # fmt: skip
@@ -61,7 +61,7 @@ def test_chains_that_end_soon_after_one_another_leave_nothing_in_the_spool(tmp_p
     with kit(tmp_path) as made:
         for number in range(5):
             made.trail.record(event(number))
-            assert made.trail.close(20)
+            assert made.trail.close(60)
             assert made.spooled() == []
         assert numbers(made) == list(range(5))
 
@@ -69,9 +69,9 @@ def test_chains_that_end_soon_after_one_another_leave_nothing_in_the_spool(tmp_p
 def test_after_its_end_another_chain_takes_what_still_comes(tmp_path: Path) -> None:
     with kit(tmp_path) as made:
         made.trail.record(event(1))
-        made.trail.close(20)
+        made.trail.close(60)
         made.trail.record(event(2))
-        assert made.trail.flush(20)
+        assert made.trail.flush(60)
         assert numbers(made) == [1, 2]
         assert len({chain for (chain,) in made.rows("chain")}) == 2
 
@@ -89,7 +89,7 @@ def test_many_threads_get_a_place_each_and_no_place_twice(tmp_path: Path, commit
             thread.start()
         for thread in threads:
             thread.join()
-        assert made.trail.flush(20)
+        assert made.trail.flush(60)
         assert numbers(made) == list(range(400))
         sequences = [sequence for (sequence,) in made.rows("sequence")]
         assert sequences == list(range(402))
@@ -126,7 +126,7 @@ def test_threads_share_flushes_in_a_group(tmp_path: Path, monkeypatch: pytest.Mo
             thread.join()
         monkeypatch.undo()
         assert flushes == 2
-        assert made.trail.flush(20)
+        assert made.trail.flush(60)
         assert numbers(made) == list(range(9))
 
 
@@ -135,7 +135,7 @@ def test_written_without_a_flush_an_entry_reaches_the_disk_before_the_database(
 ) -> None:
     with kit(tmp_path, policy=changed(PERMANENT, audit__spool__commit="write")) as made:
         made.trail.record(event(1))
-        assert made.trail.flush(20)
+        assert made.trail.flush(60)
         flushed: list[int] = []
         real = os.fsync
         monkeypatch.setattr(os, "fsync", lambda descriptor: (flushed.append(descriptor), real(descriptor)))
@@ -143,7 +143,7 @@ def test_written_without_a_flush_an_entry_reaches_the_disk_before_the_database(
         assert flushed == []
         assert receipt is not None
         assert made.spooled()[-1].mac == receipt.mac  # whoever kills the process finds it there
-        assert made.trail.flush(20)
+        assert made.trail.flush(60)
         assert flushed != []
         assert numbers(made) == [1, 2]
 
@@ -155,7 +155,7 @@ def test_a_coroutine_records_without_holding_up_the_loop(tmp_path: Path) -> None
 
     with kit(tmp_path) as made:
         asyncio.run(main())
-        assert made.trail.flush(20)
+        assert made.trail.flush(60)
         assert numbers(made) == list(range(20))
 
 
@@ -164,7 +164,7 @@ def test_without_a_key_one_warning_tells_how_to_make_one(
 ) -> None:
     with kit(tmp_path, keys=AuditKeys(None)) as made:
         made.trail.record(event(1))
-        made.trail.close(20)
+        made.trail.close(60)
         made.trail.record(event(2))
     assert [record.levelname for record in caplog.records if "MITA_OTEL_AUDIT_KEY" in record.message] == [
         "WARNING"
@@ -175,6 +175,6 @@ def test_custom_types_and_the_guides_are_recorded_alike(tmp_path: Path) -> None:
     with kit(tmp_path) as made:
         made.trail.record(AuditEvent(event_type="loan.approve"))
         made.trail.record(AuditEvent(event_type=AuditEventType.DATA_EXPORT))
-        assert made.trail.flush(20)
+        assert made.trail.flush(60)
         kinds = [kind for (kind,) in made.rows("event_type")]
         assert kinds[2:] == ["loan.approve", "data_export"]

@@ -17,12 +17,12 @@ def test_a_forked_child_has_a_chain_of_its_own(tmp_path: Path) -> None:
 
         def child() -> None:
             made.trail.record(event(2))
-            assert made.trail.flush(20)
-            made.trail.close(20)
+            assert made.trail.flush(60)
+            made.trail.close(60)
 
         assert fork(child) == 0
         made.trail.record(event(3))
-        assert made.trail.flush(20)
+        assert made.trail.flush(60)
         assert numbers(made) == [1, 2, 3]
         found = made.rows("chain, json_extract(body, '$.process')", "event_type = 'test'")
         assert len({chain for chain, _ in found}) == 2
@@ -38,7 +38,7 @@ def test_a_child_that_is_killed_leaves_its_entries_to_the_others(tmp_path: Path)
             os.kill(os.getpid(), signal.SIGKILL)
 
         assert fork(child) == -signal.SIGKILL
-        assert made.trail.flush(20)
+        assert made.trail.flush(60)
         assert numbers(made) == [1, 2]
 
 
@@ -60,9 +60,9 @@ def test_a_fork_while_threads_record_loses_nothing(tmp_path: Path) -> None:
         for thread in threads:
             thread.join()
         assert children == [0] * 5
-        made.trail.close(20)
+        made.trail.close(60)
         with kit(tmp_path) as later:  # whoever starts next takes over what the children left
             later.trail.record(event(8_000_000))
-            assert later.trail.flush(20)
+            assert later.trail.flush(60)
             expected = [at * 1_000_000 + n for at in range(3) for n in range(counts[at])]
             assert numbers(later) == sorted([*expected, 8_000_000, *(9_000_000 + at for at in range(5))])

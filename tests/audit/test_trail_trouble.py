@@ -39,13 +39,13 @@ def test_a_disk_that_fails_under_acknowledged_entries_is_a_loud_error_and_anothe
             patch.setattr(
                 os, "fsync", lambda _: (_ for _ in ()).throw(OSError(errno.EIO, "Input/output error"))
             )
-            assert not made.trail.flush(20)
+            assert not made.trail.flush(60)
         assert "Input/output error" in caplog.text
         second = made.trail.record(event(2))
         assert first is not None
         assert second is not None
         assert first.chain != second.chain
-        assert made.trail.flush(20)
+        assert made.trail.flush(60)
         assert numbers(made) == [1, 2]
 
 
@@ -66,7 +66,7 @@ def test_a_full_disk_is_told_to_the_caller_and_the_chain_goes_on_afterwards(
         disk.room = None
         made.trail.record(event(5))
         assert made.trail.health().ok
-        assert made.trail.flush(20)
+        assert made.trail.flush(60)
         assert numbers(made) == [1, 5]
         # PCI DSS 10.7: the failure is an entry itself, in front of the first that could be written again.
         [(refused, outcome)] = made.rows(
@@ -102,7 +102,7 @@ def test_after_a_flush_that_failed_the_chain_ends_where_it_was_known(
         assert first is not None
         assert second is not None
         assert first.chain != second.chain
-        assert made.trail.flush(20)
+        assert made.trail.flush(60)
         assert set(numbers(made)) >= {1, 3}
 
 
@@ -113,7 +113,7 @@ def test_a_folder_that_cannot_be_made_is_told_and_tried_again(tmp_path: Path) ->
             made.trail.record(event(1))
         (tmp_path / "spool").unlink()
         made.trail.record(event(2))
-        assert made.trail.flush(20)
+        assert made.trail.flush(60)
         assert numbers(made) == [2]
 
 
@@ -142,7 +142,7 @@ def test_a_signal_handler_that_interrupts_a_write_is_told_and_does_not_hang(
             monkeypatch.setattr(os, "fsync", fsync)
             assert made.trail.record(event(3)) is not None
             monkeypatch.undo()
-            assert made.trail.flush(20)
+            assert made.trail.flush(60)
             assert numbers(made) == [1, 3]
     finally:
         signal.signal(signal.SIGUSR1, previous)

@@ -157,7 +157,7 @@ def test_a_line_that_is_no_anchor_is_named(tmp_path: Path, line: str) -> None:
 def test_what_waits_in_the_spool_is_not_missing(tmp_path: Path) -> None:
     with kit(tmp_path, policy=changed(audit__mover__delay_ms=3_600_000.0)) as made:
         made.trail.record(AuditEvent(event_type="test"))
-        assert made.trail.flush(20)
+        assert made.trail.flush(60)
         receipt = made.trail.record(AuditEvent(event_type="test"))
         assert receipt is not None
         ahead = Anchor.sign(KEYS, chain=receipt.chain, sequence=receipt.sequence, mac=receipt.mac, noted_ns=1)
@@ -183,7 +183,7 @@ def test_chains_of_the_time_before_the_key_are_believed_only_on_demand(tmp_path:
     with kit(tmp_path, keys=AuditKeys(None)) as made:
         for _ in range(3):
             made.trail.record(AuditEvent(event_type="test", user_id="u1"))
-        made.trail.close(20)
+        made.trail.close(60)
         anchors = made.anchors()
         assert verify(made.database, AuditKeys(None), anchors=anchors).ok
         strict = verify(made.database, KEYS)

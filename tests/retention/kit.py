@@ -50,7 +50,7 @@ class Store:
         return chain
 
     def end_chain(self) -> None:
-        assert self.kit.trail.close(30)
+        assert self.kit.trail.close(60)
 
     def put(self, model: Any, **fields: Any) -> None:
         values = {

@@ -28,7 +28,7 @@ def sequences(kept: Store, chain: str) -> list[int]:
 
 
 def assert_verifies(kept: Store) -> None:
-    kept.kit.trail.flush(20)
+    kept.kit.trail.flush(60)
     result = verify(kept.kit.database, kept.kit.keys, anchors=kept.kit.anchors(), spool=kept.kit.folder)
     assert [str(one) for one in result.findings] == []
 
@@ -60,7 +60,7 @@ def test_entries_that_had_seven_years_go_and_every_chain_still_verifies(kept: St
     assert len(sequences(kept, young)) == 8
     assert_verifies(kept)
     # The purge is an entry itself.
-    kept.kit.trail.flush(20)
+    kept.kit.trail.flush(60)
     assert len(kept.kit.rows("*", "event_type = 'retention_apply'")) == 1
     # And later the rest of the mixed chain goes as well.
     kept.set_clock(70)
@@ -213,7 +213,7 @@ def test_a_chain_that_does_not_verify_is_not_purged(kept: Store, caplog: pytest.
         "otherwise): it is not purged; run: mita-otel audit verify"
     ]
     assert applied.refused[0] in caplog.text
-    kept.kit.trail.flush(20)
+    kept.kit.trail.flush(60)
     assert kept.kit.rows("outcome", "event_type = 'retention_apply'") == [("failure",)]
 
 

@@ -58,7 +58,7 @@ def test_an_export_has_everything_of_the_person_and_nothing_of_others(kept: Stor
     assert found[0]["details"]["email"] == PERSON
     assert found[0]["before"] == {"phone": "+33 1 23"}
     assert "another" not in str(found)
-    kept.kit.trail.flush(20)
+    kept.kit.trail.flush(60)
     [(user, body)] = kept.kit.rows("user_id, body", "event_type = 'subject_export'")
     assert user == "officer"
     assert PERSON not in body
@@ -81,7 +81,7 @@ def test_after_an_erasure_nothing_names_the_person_and_every_chain_verifies(kept
     # What is not personal stays evidence, and all of it is still known to be of one person.
     rows = kept.kit.rows("body", f"erasure_id = '{erased.erasure_id}'")
     assert [json.loads(body)["details"]["amount"] for (body,) in rows] == [7] * 5
-    kept.kit.trail.flush(20)
+    kept.kit.trail.flush(60)
     [(body,)] = kept.kit.rows("body", "event_type = 'subject_erase'")
     assert json.loads(body)["details"]["entries"] == 5
 
@@ -105,15 +105,15 @@ def test_what_still_waits_in_another_processs_spool_is_erased_on_its_way_in(
         other.trail.record(AuditEvent(event_type="before", user_id=PERSON))
         kept.set_clock(1)
         kept.record(1, user_id=PERSON)
-        kept.kit.trail.flush(20)
+        kept.kit.trail.flush(60)
         kept.subjects.erase(PERSON, reason="request 12")
-        assert other.trail.flush(20)
+        assert other.trail.flush(60)
         kept.set_clock(2)
         kept.record(1, user_id=PERSON)  # they came back: this is a new entry of theirs
         kept.end_chain()
         assert kept.kit.rows("user_id", "event_type = 'before'") == [(None,)]
         assert [user for (user,) in kept.kit.rows("user_id", "event_type = 'test'")] == [None, PERSON]
-        other.trail.close(20)
+        other.trail.close(60)
     assert verify(kept.kit.database, kept.kit.keys).ok
 
 
@@ -130,7 +130,7 @@ def test_an_erasure_after_the_key_was_changed_recognises_what_comes_late(kept: S
         tmp_path / "other", url=kept.kit.url, policy=slow, keys=rotated, clock_ns=lambda: before
     ) as other:
         other.trail.record(AuditEvent(event_type="late", user_id=PERSON))
-        assert other.trail.flush(20)
+        assert other.trail.flush(60)
         assert other.rows("user_id", "event_type = 'late'") == [(None,)]
         assert verify(other.database, rotated).ok
 
@@ -161,7 +161,7 @@ def test_a_hold_of_somebody_else_does_not_hinder(kept: Store) -> None:
 
 def test_a_person_whose_id_is_redacted_is_found_by_the_id_they_have(kept: Store) -> None:
     kept.record(1, user_id="4111 1111 1111 1111")
-    kept.kit.trail.flush(20)
+    kept.kit.trail.flush(60)
     assert kept.subjects.erase("4111 1111 1111 1111", reason="request 12").entries == 1
 
 

@@ -17,7 +17,7 @@ def made(tmp_path: Path, database_url: str) -> Iterator[Kit]:
     with kit(tmp_path, url=database_url) as made:
         for number in range(3):
             made.trail.record(AuditEvent(event_type="test", user_id="u1", details={"n": number}))
-        assert made.trail.flush(20)
+        assert made.trail.flush(60)
         yield made
 
 

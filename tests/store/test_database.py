@@ -165,7 +165,7 @@ def test_a_child_that_is_forked_in_the_middle_of_a_transaction_finds_no_lock(tmp
     """SQLite's table of locks is inherited: without a gate, the child would wait for a thread that it has not."""
     import threading
 
-    database = Database(f"sqlite:///{tmp_path / 'mita.db'}", changed(store__lock_timeout_s=5).store)
+    database = Database(f"sqlite:///{tmp_path / 'mita.db'}", changed(store__lock_timeout_s=60).store)
     with database.write() as connection:
         connection.exec_driver_sql("CREATE TABLE t (x INTEGER)")
 
@@ -180,7 +180,7 @@ def test_a_child_that_is_forked_in_the_middle_of_a_transaction_finds_no_lock(tmp
         inside, forked = threading.Event(), threading.Event()
         thread = threading.Thread(target=work)
         thread.start()
-        assert inside.wait(10)
+        assert inside.wait(60)
         pid = os.fork()
         if pid == 0:
             try:

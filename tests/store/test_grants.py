@@ -55,7 +55,7 @@ def service(postgresql_url: str, role: str, tmp_path: Path) -> Iterator[Kit]:
 
 def test_a_writer_does_all_that_a_service_does(service: Kit) -> None:
     service.trail.record(AuditEvent(event_type="test", user_id="u1"))
-    assert service.trail.flush(20)
+    assert service.trail.flush(60)
     assert len(service.rows()) == 3
     assert verify(service.database, service.keys).ok
     from store.test_exporter import finished
@@ -117,7 +117,7 @@ def test_an_auditors_reads_are_entries_as_well(postgresql_url: str, role: str, t
     with kit(tmp_path, url=as_role(postgresql_url, role), policy=changed(store__migrate=False)) as made:
         reader = AuditReader(lambda: made.database, made.trail, migrate=False)
         reader.recent(AuditFilter(), hours_back=None, limit=10, reader="auditor")
-        assert made.trail.flush(20)
+        assert made.trail.flush(60)
         assert made.rows("user_id", "event_type = 'audit_read'") == [("auditor",)]
         with pytest.raises(StoreDeniedError), made.database.write() as connection:
             connection.exec_driver_sql("DELETE FROM mita_audit_entries")

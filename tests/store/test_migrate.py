@@ -73,7 +73,7 @@ def test_a_trail_goes_through_every_revision_unharmed(
     with kit(tmp_path, url=database_url) as made:
         for number in range(10):
             made.trail.record(AuditEvent(event_type="test", user_id="u1", details={"n": number}))
-        assert made.trail.close(20)
+        assert made.trail.close(60)
         before = made.rows()
         for _ in range(2):
             downgrade(made.database, revision)
