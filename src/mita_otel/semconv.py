@@ -156,6 +156,9 @@ ERROR_COUNTER: Final = "mita.errors"
 SECURITY_COUNTER: Final = "mita.security.events"
 """Name of the counter of security events, by type and severity."""
 
+IS_TEST: Final = "mita.test"
+"""True on what `mita-otel test` sends: attribute of its span, tag of its error."""
+
 # --- ours: limits -------------------------------------------------------------------------------
 LATENCY_EXCEEDED: Final = "mita.latency.exceeded"
 """True on a span that took longer than its limit."""

@@ -50,6 +50,11 @@ class Notification:
         return f"mita-otel/{self.alert_id}"
 
     @property
+    def acknowledging(self) -> str:
+        """The command that acknowledges the alert; empty: there is nothing to acknowledge."""
+        return "" if self.is_test else f"mita-otel alerts ack {self.alert_id}"
+
+    @property
     def at(self) -> datetime:
         """When the alert began, UTC."""
         return datetime.fromtimestamp(self.at_ns / 1e9, UTC)

@@ -32,6 +32,9 @@ COMMANDS: Final = {
     "mobile": Command(
         "mita_otel.cli.mobile", "The gateway for mobile apps: serve it, show what an app needs."
     ),
+    "test": Command(
+        "mita_otel.cli.self_test", "Send a marked, real event: to Sentry, Slack, PagerDuty, by e-mail."
+    ),
     "doctor": Command("mita_otel.cli.doctor", "Check that the live configuration does what it promises."),
 }
 """The commands by name, in the order in which `--help` lists them."""

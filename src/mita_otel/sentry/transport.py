@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import http.client
+import json
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -32,6 +33,8 @@ STAGE: Final = "sentry"
 """Where lost spans are counted."""
 _UNREADABLE_RETRY_AFTER_S: Final = 60
 """What sentry-sdk waits when a 429 does not say."""
+_MAX_SAID: Final = 200
+"""Characters of an answer that are repeated."""
 _UNCOUNTED: Final = frozenset({"client_report"})
 
 
@@ -255,8 +258,19 @@ class CountingTransport(HttpTransport):
         if 200 <= response.status < 300:
             self.deliveries.succeeded()
         else:
-            self.deliveries.failed(f"Sentry answered {response.status}")
+            self.deliveries.failed(f"Sentry answered {response.status}{_reason(response)}")
         if response.status == 429 and envelope is not None:
             # Relay has counted these already, so they are missing in client reports; not in our own counts.
             for item in envelope.items:
                 self._count("ratelimited", item)
+
+
+def _reason(response: Any) -> str:
+    """Return what an answer says of itself, as Relay does: `(event submission rejected: ...)`."""
+    try:
+        told = json.loads(response.data)
+        words = [str(told.get("detail") or ""), *(str(one) for one in told.get("causes") or ())]
+    except (ValueError, AttributeError, TypeError):
+        return ""
+    said = " ".join("; ".join(filter(None, words)).split())[:_MAX_SAID]
+    return f" ({said})" if said else ""

@@ -175,8 +175,7 @@ def _lines(notification: Notification) -> list[str]:
         "",
         *(f"{label}: {' '.join(text.split())}" for label, text in facts),
         "",
-        f"Acknowledge: mita-otel alerts ack {notification.alert_id}",
-        "",
+        *([f"Acknowledge: {notification.acknowledging}", ""] if notification.acknowledging else []),
     ]
 
 

@@ -83,7 +83,7 @@ def event(notification: Notification) -> dict[str, Any]:
             "custom_details": {
                 **dict(notification.facts),
                 "Reason": notification.reason,
-                "Acknowledge": f"mita-otel alerts ack {notification.alert_id}",
+                **({"Acknowledge": notification.acknowledging} if notification.acknowledging else {}),
             },
         }
     return shown

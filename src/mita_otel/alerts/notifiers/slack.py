@@ -25,6 +25,17 @@ _ICONS: Final = {
     "warning": ":warning:",
     "info": ":information_source:",
 }
+_MENDS: Final = {
+    "no_service": "the webhook was switched off or removed; make another",
+    "no_active_hooks": "the webhook was switched off; make another",
+    "invalid_token": "the URL is not whole, or the webhook is gone; copy it again",
+    "no_team": "the workspace is gone; make a webhook in another",
+    "channel_not_found": "its channel is gone; make a webhook for another",
+    "channel_is_archived": "its channel is archived; make a webhook for another",
+    "action_prohibited": "an administrator forbids it",
+    "posting_to_general_channel_denied": "an administrator forbids it; make a webhook for another channel",
+}
+"""What to do, by the word that Slack answers."""
 
 
 class SlackNotifier:
@@ -41,7 +52,11 @@ class SlackNotifier:
 
     def send(self, notification: Notification) -> str:
         """Post the message. Slack answers `ok`, or a word: `invalid_blocks`, `channel_not_found`, `no_service`, ..."""
-        answer = post(self._client, self._url, json_bytes(payload(notification)), who="Slack")
+        try:
+            answer = post(self._client, self._url, json_bytes(payload(notification)), who="Slack")
+        except RefusedError as error:
+            mend = _MENDS.get(str(error).rpartition(" ")[2])
+            raise (RefusedError(f"{error}: {mend}") if mend else error) from error
         if answer.text.strip() != "ok":
             raise RefusedError(
                 f"Slack: answered {answer.status_code} {said(answer)}; is it an incoming webhook's URL?"
@@ -75,7 +90,9 @@ def payload(notification: Notification) -> dict[str, Any]:
     where = (
         f"{notification.service} · {notification.environment} · since {notification.at:%Y-%m-%d %H:%M:%S} UTC"
     )
-    context = f"{escape(where)} · `mita-otel alerts ack {escape(notification.alert_id)}`"
+    context = escape(where)
+    if notification.acknowledging:
+        context += f" · `{escape(notification.acknowledging)}`"
     blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": _cut(context, _MAX_SECTION)}]})
     return {"text": escape(f"{title}: {notification.reason}"), "blocks": blocks}
 

@@ -1,0 +1,109 @@
+"""`mita-otel test`: sends a marked, real event to Sentry, Slack, PagerDuty, by e-mail; also the guide's two scripts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mita_otel.cli.frame import BAD_POLICY
+from mita_otel.policy import environment_name, load_policy
+
+if TYPE_CHECKING:
+    from mita_otel.health.check import Check
+    from mita_otel.policy.channels import ChannelKind
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+Environment = Annotated[
+    str | None, typer.Option("--environment", "-e", help="Of this environment, not of the one that this is.")
+]
+Channels = Annotated[
+    list[str] | None, typer.Option("--channel", "-c", help="Only this channel of the policy; more than once.")
+]
+
+
+@app.command()
+def sentry(environment: Environment = None) -> None:
+    """Send a marked error and its trace to Sentry, as the service would."""
+    from mita_otel.self_tests.sentry import try_sentry
+
+    _show([try_sentry(load_policy(environment=environment), environment)])
+
+
+@app.command()
+def slack(channel: Channels = None, environment: Environment = None) -> None:
+    """Send a marked message to each Slack channel that has a webhook."""
+    _try("slack", channel, environment)
+
+
+@app.command()
+def pagerduty(
+    channel: Channels = None,
+    environment: Environment = None,
+    keep_open: Annotated[bool, typer.Option("--keep-open", help="Do not resolve the incident.")] = False,
+) -> None:
+    """Open a marked incident at each PagerDuty service that has a key, and resolve it at once."""
+    _try("pagerduty", channel, environment, keep_open=keep_open)
+
+
+@app.command()
+def email(channel: Channels = None, environment: Environment = None) -> None:
+    """Send a marked e-mail to each channel's addresses."""
+    _try("email", channel, environment)
+
+
+@app.command()
+def webhook(channel: Channels = None, environment: Environment = None) -> None:
+    """Send a marked message to each webhook."""
+    _try("webhook", channel, environment)
+
+
+@app.command(name="apprise")
+def by_apprise(channel: Channels = None, environment: Environment = None) -> None:
+    """Send a marked message to each of apprise's channels."""
+    _try("apprise", channel, environment)
+
+
+def sentry_main() -> None:
+    """Run the guide's `test_sentry_integration`."""
+    _main(sentry)
+
+
+def pagerduty_main() -> None:
+    """Run the guide's `test_pagerduty_integration`."""
+    _main(pagerduty)
+
+
+def _main(command: object) -> None:
+    from mita_otel.cli.frame import run_app
+
+    script = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    script.command()(command)  # type: ignore[type-var]
+    run_app(script)
+
+
+def _try(
+    kind: ChannelKind, channels: list[str] | None, environment: str | None, *, keep_open: bool = False
+) -> None:
+    from mita_otel.alerts.starting import scope_of
+    from mita_otel.self_tests.channels import try_channels
+    from mita_otel.service_resource import describe_service
+
+    policy, name = load_policy(environment=environment), environment_name(environment)
+    scope = scope_of(describe_service(name, None, os.environ), name)
+    _show(try_channels(policy, scope, kind, os.environ, names=channels or (), keep_open=keep_open))
+
+
+def _show(checks: Iterable[Check]) -> None:
+    """Print what became of each. Exit status: 0 if something arrived and nothing failed, else 1."""
+    statuses = []
+    for check in checks:
+        typer.echo(f"{check.status.value}  {check.name}: {check.said}")
+        statuses.append(check.status.value)
+    if "pass" not in statuses or "fail" in statuses:
+        if not statuses:
+            typer.echo("the policy has no such channel")
+        raise typer.Exit(BAD_POLICY)

@@ -1,0 +1,1 @@
+"""Whether what the policy names can be reached: a marked event of each kind, really sent."""

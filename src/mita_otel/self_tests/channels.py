@@ -1,0 +1,109 @@
+"""Sends a marked message to people: to every channel of a kind, as alerts would."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+
+from mita_otel.alerts.alert import Scope
+from mita_otel.alerts.notification import Notification, redacted
+from mita_otel.alerts.notifiers.notifier import NotDeliveredError, TryLaterError
+from mita_otel.alerts.ways import Ways
+from mita_otel.errors import ConfigurationError
+from mita_otel.health.check import Check, Status
+from mita_otel.policy import Policy
+from mita_otel.policy.channels import ChannelKind
+from mita_otel.redaction import Redactor
+
+_TITLE: Final = "a test of mita-otel"
+_REASON: Final = "somebody tries whether messages arrive; nothing is wrong"
+_TOOK: Final = {
+    "slack": "Slack said {}",
+    "pagerduty": "PagerDuty took the event {}",
+    "email": "the mail server took {}",
+    "webhook": "it answered {}",
+    "apprise": "apprise delivered it",
+}
+
+
+def try_channels(
+    policy: Policy,
+    scope: Scope,
+    kind: ChannelKind,
+    env: Mapping[str, str],
+    *,
+    names: Sequence[str] = (),
+    keep_open: bool = False,
+) -> Iterator[Check]:
+    """Send a marked message to channels, and say of each what became of it.
+
+    Args:
+        policy: The channels.
+        scope: Whose alerts they are told of.
+        kind: Which kind of channel.
+        env: The environment variables, which hold the secrets.
+        names: Only these channels. None: all of the kind.
+        keep_open: Whether an incident in PagerDuty stays open. Otherwise it is resolved at once.
+
+    Raises:
+        ConfigurationError: There is no such channel.
+    """
+    channels = [name for name, channel in policy.alerts.channels.items() if channel.kind == kind]
+    for name in names:
+        if name not in channels:
+            raise ConfigurationError(
+                f"there is no {kind} channel {name}; there are {', '.join(channels) or 'none'}"
+            )
+    ways, redactor = Ways(policy.alerts, env), Redactor(policy)
+    try:
+        for name in names or channels:
+            missing = ways.missing(name)
+            if missing:
+                yield Check(name, Status.WARN, _unused(ways, name, missing))
+                continue
+            yield _try(ways, name, kind, redacted(_message(scope), redactor), keep_open=keep_open)
+    finally:
+        ways.close()
+
+
+def _unused(ways: Ways, name: str, missing: str) -> str:
+    instead = ways.ready((name,))
+    return f"{missing}; {instead[0]} gets its messages" if instead else f"{missing}: nobody gets its messages"
+
+
+def _message(scope: Scope) -> Notification:
+    return Notification(
+        action="trigger",
+        alert_id=f"test-{uuid.uuid4().hex[:12]}",
+        rule="test",
+        subject="",
+        title=_TITLE,
+        reason=_REASON,
+        urgency="info",
+        service=scope.service,
+        environment=scope.environment,
+        at_ns=time.time_ns(),
+        is_test=True,
+    )
+
+
+def _try(ways: Ways, name: str, kind: ChannelKind, message: Notification, *, keep_open: bool) -> Check:
+    try:
+        notifier = ways.notifier(name)
+        with suppress_instrumentation():
+            answer = notifier.send(message)
+            said = _TOOK[kind].format(answer)
+            if kind == "pagerduty" and not keep_open:
+                notifier.send(replace(message, action="resolve"))
+                said = f"{said}, and resolved it"
+    except TryLaterError as error:
+        later = f"; it asks for {error.after_s:.0f} seconds" if error.after_s else ""
+        return Check(name, Status.FAIL, f"{error}{later}")
+    except (NotDeliveredError, ConfigurationError) as error:
+        return Check(name, Status.FAIL, str(error))
+    return Check(name, Status.PASS, said, {"answer": answer})

@@ -1,0 +1,74 @@
+"""Sends a marked error and its transaction to Sentry, the way that every error of the service goes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from opentelemetry import trace
+from opentelemetry.trace import Status as SpanStatus
+from opentelemetry.trace import StatusCode, format_trace_id
+
+from mita_otel import environment_variables as variables
+from mita_otel import semconv
+from mita_otel.configuration import configure
+from mita_otel.finance.errors import capture_financial_error
+from mita_otel.health.check import Check, Status
+from mita_otel.policy import Policy
+from mita_otel.processors.deliveries import Delivers, DeliveryState
+from mita_otel.self_tests.quiet import quiet
+from mita_otel.telemetry import Telemetry
+
+NAME: Final = "sentry"
+_WAY_OUT: Final = "sentry"
+"""The exporter's name."""
+
+
+class SelfTestError(Exception):
+    """Nothing is wrong: somebody tries whether errors reach Sentry."""
+
+
+def try_sentry(policy: Policy, environment: str | None = None) -> Check:
+    """Send an error and a trace to Sentry through the live chain, and say what became of them.
+
+    Args:
+        policy: The policy.
+        environment: The environment's name. None: as the variables say.
+
+    Raises:
+        ConfigurationError: There is no DSN, or it is malformed.
+    """
+    telemetry = configure(policy=quiet(policy), environment=environment, exporters=[_WAY_OUT], strict=True)
+    if not telemetry.enabled:
+        return Check(NAME, Status.FAIL, f"telemetry is off: unset {variables.SDK_DISABLED}")
+    try:
+        event_id, trace_id = _send()
+        in_time = telemetry.finish(policy.sentry.send_timeout_s * 2)
+        why = _why(telemetry) if in_time else "it did not answer in time"
+    finally:
+        telemetry.shutdown(0)
+    if why:
+        return Check(NAME, Status.FAIL, why)
+    said = f"Sentry took event {event_id} of trace {trace_id}, environment {telemetry.environment}"
+    return Check(NAME, Status.PASS, said, {"event_id": event_id, "trace_id": trace_id})
+
+
+def _send() -> tuple[str, str]:
+    """Send, and return the ids of the event and of its trace."""
+    tracer = trace.get_tracer("mita_otel.self_tests")
+    with tracer.start_as_current_span("mita-otel test sentry", attributes={semconv.IS_TEST: True}) as span:
+        error = SelfTestError("a test of mita-otel: nothing is wrong")
+        event_id = capture_financial_error(error, severity="low", tags={semconv.IS_TEST: "true"})
+        span.set_status(SpanStatus(StatusCode.ERROR))  # so that the trace is kept, whatever is sampled
+        return str(event_id), format_trace_id(span.get_span_context().trace_id)
+
+
+def _why(telemetry: Telemetry) -> str:
+    """Return why not everything arrived; empty: it did."""
+    exporter: object = telemetry.exporters.get(_WAY_OUT)
+    state = exporter.deliveries.state if isinstance(exporter, Delivers) else DeliveryState()
+    if state.why:
+        return state.why
+    lost = telemetry.losses()
+    if lost:
+        return f"lost on the way: {', '.join(lost)}"
+    return "" if state.last_success_s is not None else "nothing was sent"

@@ -1,0 +1,66 @@
+"""`mita-otel test` and the guide's `test_sentry_integration`, `test_pagerduty_integration`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+
+from alerts.receivers import HttpReceiver
+from cli.conftest import Command
+from e2e.receiver import Receiver
+
+
+@pytest.fixture
+def http() -> Iterator[HttpReceiver]:
+    receiver = HttpReceiver()
+    yield receiver
+    receiver.close()
+
+
+def test_the_exit_status_says_whether_something_arrived(command: Command, http: HttpReceiver) -> None:
+    said = command("test", "slack", env={"SLACK_FINANCE_WEBHOOK": http.url})
+    assert said.code == 0
+    assert said.lines[0] == "pass  finance_slack: Slack said ok"
+    http.usual.status = 404
+    assert command("test", "slack", "--channel", "finance_slack").code == 1
+
+
+def test_nothing_that_could_be_tried_is_a_failure(command: Command) -> None:
+    assert command("test", "email").code == 1
+    said = command("test", "webhook")
+    assert (said.code, said.out) == (1, "the policy has no such channel\n")
+    assert command("test", "apprise").code == 1
+
+
+def test_a_setting_that_cannot_be_used_is_one_line(command: Command) -> None:
+    said = command("test", "slack", "--channel", "nowhere")
+    assert said.code == 2
+    assert said.err.startswith("there is no slack channel nowhere")
+
+
+@pytest.mark.parametrize("script", ["test_sentry_integration", "test_pagerduty_integration"])
+def test_the_guides_scripts_are_installed(
+    script: str,
+    isolated_telemetry: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    receiver, http = Receiver(), HttpReceiver()
+    http.usual.status, http.usual.body = 202, '{"status": "success", "dedup_key": "k"}'
+    monkeypatch.setenv("SENTRY_DSN", receiver.dsn)
+    monkeypatch.setenv("PAGERDUTY_FINANCE_KEY", "k" * 32)
+    monkeypatch.setenv("MITA_OTEL_ALERTS__DELIVERY__PAGERDUTY_URL", http.url)
+    monkeypatch.setattr(sys, "argv", [script])
+    entry = next(one for one in distribution("mita-otel").entry_points if one.name == script)
+    with pytest.raises(SystemExit) as end:
+        entry.load()()
+    receiver.close()
+    http.close()
+    assert end.value.code in (0, None), capsys.readouterr().err
+    assert ("took event" if "sentry" in script else "took the event k") in capsys.readouterr().out

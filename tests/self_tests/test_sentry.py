@@ -1,0 +1,115 @@
+"""`mita-otel test sentry`: what arrives, and what is said where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from alerts.receivers import HttpReceiver, Reply
+from e2e.receiver import Receiver
+from mita_otel.errors import ConfigurationError
+from mita_otel.health.check import Status
+from mita_otel.policy import default_policy
+from mita_otel.self_tests.sentry import try_sentry
+
+
+@pytest.fixture(autouse=True)
+def _alone(isolated_telemetry: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    backend = Receiver()
+    yield backend
+    backend.close()
+
+
+def test_a_marked_error_and_its_trace_arrive_and_their_ids_are_told(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENTRY_DSN", receiver.dsn)
+    check = try_sentry(default_policy(), "staging")
+    assert check.status is Status.PASS
+    [event], [transaction] = receiver.events, receiver.transactions
+    assert event["event_id"] == check.observed["event_id"]
+    assert event["tags"]["mita.test"] == "true"
+    assert event["environment"] == transaction["environment"] == "staging"
+    assert event["exception"]["values"][0]["type"] == "SelfTestError"
+    assert transaction["contexts"]["trace"]["trace_id"] == check.observed["trace_id"]
+    assert event["contexts"]["trace"]["trace_id"] == check.observed["trace_id"]
+    assert check.said.startswith(f"Sentry took event {event['event_id']} of trace ")
+
+
+def test_it_wakes_nobody_and_leaves_no_audit_entry(
+    receiver: Receiver, http: HttpReceiver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SENTRY_DSN", receiver.dsn)
+    monkeypatch.setenv("SLACK_FINANCE_WEBHOOK", http.url)
+    policy = default_policy()
+    rule = policy.alerts.rules["critical_financial_errors"].model_copy(update={"severities": ()})
+    alerts = policy.alerts.model_copy(update={"rules": {"all": rule}})
+    assert try_sentry(policy.model_copy(update={"alerts": alerts})).status is Status.PASS
+    assert http.posted == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        (
+            Reply(403, '{"detail": "event submission rejected with_reason: ProjectId", "causes": []}'),
+            "Sentry answered 403 (event submission rejected with_reason: ProjectId)",
+        ),
+        (Reply(400, '{"detail": "bad sentry DSN public key", "causes": ["a", "b"]}'), "Sentry answered 400 (bad sentry DSN public key; a; b)"),
+        (Reply(404, "<html>not here</html>"), "Sentry answered 404"),
+        (Reply(429, "", {"Retry-After": "60"}), "Sentry answered 429"),
+        (Reply(503, "[1]"), "Sentry answered 503"),
+        ("cut", "no connection (RemoteDisconnected)"),
+    ],
+)  # fmt: skip
+def test_what_sentry_says_is_said(
+    http: HttpReceiver, monkeypatch: pytest.MonkeyPatch, reply: Reply | str, said: str
+) -> None:
+    http.replies = [reply] * 9
+    monkeypatch.setenv("SENTRY_DSN", f"{http.url.replace('://', '://publickey@')}/1")
+    check = try_sentry(default_policy())
+    assert (check.status, check.said) == (Status.FAIL, said)
+
+
+def test_an_error_that_is_refused_is_told_though_its_trace_arrives(
+    http: HttpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    http.replies = [Reply(413, "")]
+    monkeypatch.setenv("SENTRY_DSN", f"{http.url.replace('://', '://publickey@')}/1")
+    check = try_sentry(default_policy())
+    assert check.status is Status.FAIL
+    assert check.said.startswith(("lost on the way: sentry", "Sentry answered 413"))
+
+
+def test_a_sentry_that_does_not_answer_is_not_waited_for_for_ever(
+    http: HttpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    http.replies = ["hang", "hang", "hang", "hang"]
+    monkeypatch.setenv("SENTRY_DSN", f"{http.url.replace('://', '://publickey@')}/1")
+    policy = default_policy()
+    quick = policy.model_copy(update={"sentry": policy.sentry.model_copy(update={"send_timeout_s": 0.3})})
+    check = try_sentry(quick)
+    assert check.status is Status.FAIL
+    assert "answer in time" in check.said or check.said.startswith("no connection (TimeoutError)")
+
+
+@pytest.mark.parametrize(
+    ("dsn", "said"), [("", "SENTRY_DSN is not set"), ("https://sentry.io/1", "SENTRY_DSN is no DSN")]
+)
+def test_a_dsn_that_is_none_is_said(monkeypatch: pytest.MonkeyPatch, dsn: str, said: str) -> None:
+    monkeypatch.setenv("SENTRY_DSN", dsn)
+    with pytest.raises(ConfigurationError, match=said):
+        try_sentry(default_policy())
+
+
+def test_telemetry_that_is_off_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    assert try_sentry(default_policy()).said == "telemetry is off: unset OTEL_SDK_DISABLED"
