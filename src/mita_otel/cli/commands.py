@@ -35,6 +35,8 @@ COMMANDS: Final = {
     "test": Command(
         "mita_otel.cli.self_test", "Send a marked, real event: to Sentry, Slack, PagerDuty, by e-mail."
     ),
-    "doctor": Command("mita_otel.cli.doctor", "Check that the live configuration does what it promises."),
+    "doctor": Command(
+        "mita_otel.cli.doctor", "Look for what is wrong with this environment, and name the mend."
+    ),
 }
 """The commands by name, in the order in which `--help` lists them."""
