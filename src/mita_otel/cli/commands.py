@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "mobile": Command(
         "mita_otel.cli.mobile", "The gateway for mobile apps: serve it, show what an app needs."
     ),
+    "release": Command("mita_otel.cli.release", "Releases in Sentry: make, say what is in them, deploy."),
     "test": Command(
         "mita_otel.cli.self_test", "Send a marked, real event: to Sentry, Slack, PagerDuty, by e-mail."
     ),

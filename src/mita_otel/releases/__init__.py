@@ -1,0 +1,1 @@
+"""Releases in Sentry: what is in them, and where they run."""
