@@ -111,6 +111,28 @@ def check(
     typer.echo(f"{file}: good for {', '.join(checked.environments)}")
 
 
+@app.command()
+def export(
+    prometheus: Annotated[
+        bool, typer.Option("--prometheus", help="Limits and rules as a Prometheus rule file.")
+    ] = False,
+    environment: Annotated[
+        str | None,
+        typer.Option("--environment", "-e", help="Of this environment, not of the one that this is."),
+    ] = None,
+    policy: Annotated[
+        Path | None, typer.Option("--policy", "-p", help="Of this file, not of the one that is found.")
+    ] = None,
+) -> None:
+    """Write the policy's limits and rules for another system."""
+    if not prometheus:
+        raise typer.BadParameter("say what for: --prometheus")
+    from mita_otel.alerts.into_prometheus import rule_file
+
+    loaded = load_with_origins(policy, environment=environment)
+    typer.echo(rule_file(loaded.policy, loaded.environment).yaml(), nl=False)
+
+
 def _missing_finders(path: Path | None, checked: CheckedPolicy) -> list[str]:
     """Return what is wrong with the callables that rules of redaction name: packages, not values."""
     problems: dict[str, None] = {}
