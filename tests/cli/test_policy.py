@@ -245,3 +245,11 @@ def test_an_environment_that_resembles_another_is_noted(command: Command, tmp_pa
 def test_the_examples_policy_is_good(command: Command) -> None:
     path = Path(__file__).parents[2] / "examples" / "environments" / "mita-otel.toml"
     assert command("policy", "check", str(path)).code == 0
+
+
+# --- export ------------------------------------------------------------------------------------------
+def test_limits_and_rules_are_written_for_prometheus(command: Command, policy_file: Path) -> None:
+    said = command("policy", "export", "--prometheus", "-e", "staging")
+    assert (said.code, said.err) == (0, "")
+    assert 'expr: "vector(0.4)"' in said.out and 'environment: "staging"' in said.out
+    assert command("policy", "export").code == 2

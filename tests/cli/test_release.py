@@ -117,7 +117,9 @@ def test_without_a_version_or_a_repository_it_is_said(
     monkeypatch.delenv("SENTRY_RELEASE")
     refused = command("release", "create")
     assert refused.code == 2
-    assert refused.err.startswith("git rev-parse: fatal: not a git repository")
+    assert refused.err.startswith(
+        "which release? Give --version, or set SENTRY_RELEASE (git rev-parse: fatal"
+    )
 
 
 @pytest.mark.parametrize(

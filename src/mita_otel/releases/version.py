@@ -35,7 +35,13 @@ def release_version(
             name = f"{package}@{version(package)}"
         except PackageNotFoundError as error:
             raise ConfigurationError(f"the package {package} is not installed here") from error
-    name = name or repository.head()
+    if not name:
+        try:
+            name = repository.head()
+        except ConfigurationError as error:
+            raise ConfigurationError(
+                f"which release? Give --version, or set {variables.SENTRY_RELEASE} ({error})"
+            ) from error
     if _FORBIDDEN.search(name) or len(name) > _MAX_LENGTH:
         raise ConfigurationError(
             f"{name[:60]!r} is no name of a release: no slash, no line break, at most {_MAX_LENGTH} characters, as in "
