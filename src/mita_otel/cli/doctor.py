@@ -26,7 +26,7 @@ def doctor(
     offline: Annotated[bool, typer.Option("--offline", help="Do not ask Sentry's host.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Look for what is wrong with this environment, and name the mend. Exit status: 0 if nothing fails, else 1."""
+    """Look for what is wrong with this environment, and name the mend."""
     checks = []
     for check in examine(policy, environment, network=not offline):
         checks.append(check)
