@@ -11,7 +11,7 @@ VERSIONS = 3.11 3.12 3.13
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test receivers test-all test-matrix lint types layers unit format chaos redaction-report redaction-peers redaction-linear bench browser docs pictures clean
+.PHONY: help demo test receivers test-all test-matrix lint types layers unit format chaos redaction-report redaction-peers redaction-linear request-cost bench browser docs pictures clean
 
 help:
 	@echo "make demo              show the main job in the terminal, about 15 seconds"
@@ -24,6 +24,7 @@ help:
 	@echo "make redaction-report  recall and false positives of the redactor, by kind"
 	@echo "make redaction-peers   the redactor beside its peers; writes the table of docs/redaction.md"
 	@echo "make redaction-linear  time for half a megabyte and one of every kind of input, some minutes"
+	@echo "make request-cost      CPU that telemetry adds to a request, beside OpenTelemetry and sentry-sdk; some minutes"
 	@echo "make bench             the benchmarks"
 	@echo "make docs              write docs/reference from the code"
 	@echo "make pictures          draw the pictures of the documentation"
@@ -123,6 +124,13 @@ redaction-peers:
 	@.venvs/peers/bin/python -m pip install -q 'pip>=25.1'
 	@.venvs/peers/bin/python -m pip install -q -c constraints.txt -e . --group peers
 	@.venvs/peers/bin/python benchmarks/redaction_peers.py --write docs/redaction.md
+
+# What it is compared with would be loaded by our tests, too: another environment.
+request-cost:
+	@test -d .venvs/cost || $(PYTHON) -m venv .venvs/cost
+	@.venvs/cost/bin/python -m pip install -q 'pip>=25.1'
+	@.venvs/cost/bin/python -m pip install -q -c constraints.txt -e . --group cost
+	@.venvs/cost/bin/python benchmarks/bench_request_cost.py
 
 redaction-linear: $(STAMP)
 	@$(BIN)/python benchmarks/redaction_linear.py
