@@ -130,7 +130,7 @@ request-cost:
 	@test -d .venvs/cost || $(PYTHON) -m venv .venvs/cost
 	@.venvs/cost/bin/python -m pip install -q 'pip>=25.1'
 	@.venvs/cost/bin/python -m pip install -q -c constraints.txt -e . --group cost
-	@.venvs/cost/bin/python benchmarks/bench_request_cost.py
+	@.venvs/cost/bin/python benchmarks/request_cost.py
 
 redaction-linear: $(STAMP)
 	@$(BIN)/python benchmarks/redaction_linear.py

@@ -1,4 +1,4 @@
-"""The service that `bench_request_cost.py` measures: one small request, two queries; watched by what WAY names."""
+"""The service that `request_cost.py` measures: one small request, two queries; watched by what WAY names."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """CPU that telemetry adds to one small request (a server span and two queries), everything delivered to a sink.
 
-    make request-cost        # or: python benchmarks/bench_request_cost.py [rounds] [requests a round]
+    make request-cost        # or: python benchmarks/request_cost.py [rounds] [requests a round]
 
 Each way is a service of its own (uvicorn); the client and the sink are other processes. Rounds are interleaved, and
 the median of each way is taken of what its round added to the round of the service without telemetry that was nearest.
