@@ -136,7 +136,7 @@ def services() -> Iterator[list[Service]]:
     with tempfile.TemporaryDirectory(prefix="mita-otel-bench-") as folder:
         try:
             for name in WAYS:
-                started.append(Service(name, Path(folder), port))
+                started.append(Service(name, Path(folder), port))  # noqa: PERF401 - ends those before a failure
             yield started
         finally:
             for service in started:

@@ -82,7 +82,9 @@ def make_app(way: str) -> Any:
     app = FastAPI(**quiet)
     engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
     with engine.begin() as connection:
-        connection.execute(text("CREATE TABLE accounts (id INTEGER PRIMARY KEY, owner TEXT, balance NUMERIC)"))
+        connection.execute(
+            text("CREATE TABLE accounts (id INTEGER PRIMARY KEY, owner TEXT, balance NUMERIC)")
+        )
         connection.execute(text("INSERT INTO accounts VALUES (1, 'Ada', 12.5), (2, 'Grace', 8)"))
 
     @app.get("/api/accounts/{account_id}/balance")
