@@ -21,6 +21,7 @@ from mita_otel.sentry.breadcrumbs import Breadcrumbs
 from mita_otel.sentry.live_roots import LiveRoots
 from mita_otel.sentry.occurrences import Occurrences
 from mita_otel.sentry.sampling_context import SamplingContexts
+from mita_otel.sentry.steps import Steps
 from sentry.spans import server
 from sentry.wire import WireLink
 
@@ -62,6 +63,7 @@ def survives(lock: Any, use: Callable[[], object]) -> bool:
 def test_what_a_request_touches_can_be_used_in_a_forked_child(receiver: Receiver) -> None:
     roots, occurrences, losses = LiveRoots(10), Occurrences(10), Losses(cool_down_s=3600)
     breadcrumbs = Breadcrumbs(10, 10)
+    steps = Steps(roots, Redactor(default_policy().redaction), max_traces=10, max_steps=10)
     contexts = SamplingContexts({}, roots, 10, str)
     origins = RedactedOrigins(Redactor(default_policy().redaction))
     transport = WireLink(receiver).transport
@@ -70,6 +72,7 @@ def test_what_a_request_touches_can_be_used_in_a_forked_child(receiver: Receiver
         (occurrences._lock, lambda: occurrences.add(1, "ValueError", "app.py:1")),
         (losses._lock, lambda: losses.add("stage", "reason")),
         (breadcrumbs._lock, lambda: breadcrumbs.add(1, {"message": "x"})),
+        (steps._lock, lambda: steps.ended(server())),
         (contexts._lock, lambda: contexts.of(1)),
         (origins._resources._lock, lambda: origins.resource(Resource({"a": "b"}))),
         (transport._counting, lambda: transport.record_lost_event("network_error", "error")),

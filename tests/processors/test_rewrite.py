@@ -7,7 +7,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Link, Status, StatusCode
 
-from mita_otel.processors.rewrite import RewrittenSpan
+from mita_otel.processors.rewrite import RewrittenSpan, with_plain_attributes
 
 
 def finished_span() -> ReadableSpan:
@@ -40,3 +40,9 @@ def test_only_what_was_given_is_replaced() -> None:
     assert copy.context == original.context
     assert copy.parent == original.parent
     assert original.to_json() == before
+
+
+def test_plain_attributes_change_nothing_else() -> None:
+    original = finished_span()
+    assert with_plain_attributes(original).to_json() == original.to_json()
+    assert with_plain_attributes(original).dropped_attributes == 1

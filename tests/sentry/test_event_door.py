@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import SpanKind
 
 from mita_otel import semconv
 from mita_otel.captured import event_id_of, mark
@@ -15,8 +17,9 @@ from mita_otel.sentry.breadcrumbs import Breadcrumbs
 from mita_otel.sentry.event_door import EventDoor
 from mita_otel.sentry.live_roots import LiveRoots
 from mita_otel.sentry.occurrences import Occurrences
+from mita_otel.sentry.steps import Steps
 
-from .spans import make, server
+from .spans import START_NS, make, query, server
 
 TRACE = {"trace": {"trace_id": f"{7:032x}", "span_id": f"{1:016x}"}}
 
@@ -24,10 +27,13 @@ TRACE = {"trace": {"trace_id": f"{7:032x}", "span_id": f"{1:016x}"}}
 class Door(EventDoor):
     def __init__(self, then: Any = None, redactor: Redactor | None = None) -> None:
         self.losses = Losses(cool_down_s=3600)
+        redactor = redactor or Redactor(default_policy().redaction)
+        roots = LiveRoots(10)
         super().__init__(
-            redactor or Redactor(default_policy().redaction),
+            redactor,
             Breadcrumbs(10, 3),
-            LiveRoots(10),
+            roots,
+            Steps(roots, redactor, max_traces=10, max_steps=3),
             Occurrences(100),
             self.losses,
             then,
@@ -148,6 +154,26 @@ def test_a_transactions_breadcrumbs_are_redacted() -> None:
     assert "4111" not in str(crumbs)
     assert "hunter2" not in str(crumbs)
     assert door.redacted_breadcrumbs(99) == []
+
+
+def test_what_a_request_did_before_its_error_is_added_in_order() -> None:
+    door = Door()
+    provider = TracerProvider(shutdown_on_exit=False)
+    root: Any = provider.get_tracer("test").start_span("GET /", kind=SpanKind.SERVER)
+    door.roots.started(root)
+    trace_id = root.context.trace_id
+    door.breadcrumbs.add(trace_id, {"message": "logged", "timestamp": START_NS / 1e9})
+    assert door.steps is not None
+    door.steps.ended(query(2, 1, trace_id=trace_id, at_ms=(1, 2)))
+    root.add_event("cache.miss", {"table": "rates", "password": "hunter2"}, timestamp=START_NS + 3_000_000)
+    root.add_event("mita.breadcrumb", {"mita.breadcrumb.message": "comes with the event"})
+    root.record_exception(ValueError("is the issue"))
+    trace = {"trace_id": f"{trace_id:032x}", "span_id": f"{1:016x}"}
+    out = door(event(contexts={"trace": trace}), {})
+    crumbs = out["breadcrumbs"]["values"]
+    assert [one["message"] for one in crumbs] == ["logged", "SELECT ? FROM accounts", "cache.miss"]
+    assert crumbs[2]["data"]["table"] == "rates"
+    assert "hunter2" not in str(crumbs)
 
 
 def test_breadcrumbs_are_bounded_by_trace_and_in_number() -> None:

@@ -14,11 +14,11 @@ class BreadcrumbPolicy(Section):
     """What happened before an error."""
 
     enabled: bool
-    """Whether log records become breadcrumbs of the error that follows in the same trace."""
+    """Whether log records, queries and outgoing requests become breadcrumbs of the error that follows in their trace."""
     level: Annotated[str, Field(pattern=r"^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$")]
     """The lowest level of a log record that becomes one."""
     max_breadcrumbs: PositiveInt
-    """Newest breadcrumbs that are kept, by trace."""
+    """Newest breadcrumbs that are kept, by trace: log records, and as many queries and outgoing requests."""
     max_traces: PositiveInt
     """Newest traces whose breadcrumbs are kept."""
 

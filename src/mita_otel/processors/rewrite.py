@@ -62,3 +62,8 @@ class RewrittenSpan(ReadableSpan):
     def dropped_links(self) -> int:
         """Links that the SDK's limits dropped from the original."""
         return self._counts[2]
+
+
+def with_plain_attributes(span: ReadableSpan) -> ReadableSpan:
+    """Return a copy whose attributes are a plain mapping: the SDK's is slow, which tells where each is read many times."""
+    return RewrittenSpan(span, attributes=dict(span.attributes or {}))

@@ -21,7 +21,7 @@ from sentry_sdk.utils import BadDsn, Dsn
 
 from mita_otel import environment_variables as variables
 from mita_otel.errors import ConfigurationError
-from mita_otel.policy.sentry import SentryPolicy
+from mita_otel.policy.sentry import BreadcrumbPolicy, SentryPolicy
 from mita_otel.processors.losses import Losses
 from mita_otel.redaction import Redactor
 from mita_otel.sentry.breadcrumbs import Breadcrumbs
@@ -33,6 +33,7 @@ from mita_otel.sentry.occurrences import Occurrences
 from mita_otel.sentry.sampling_context import SamplingContexts
 from mita_otel.sentry.sender_identity import agree, identity_of
 from mita_otel.sentry.spotlight import QueuedSpotlight
+from mita_otel.sentry.steps import Steps
 from mita_otel.sentry.transport import STAGE, CountingTransport, SpansItem
 
 
@@ -155,7 +156,8 @@ def start_client(
         ignore_logger(name)
     breadcrumbs = Breadcrumbs(policy.breadcrumbs.max_traces, policy.breadcrumbs.max_breadcrumbs)
     roots, occurrences = LiveRoots(policy.max_live_traces), Occurrences(policy.max_captured)
-    door = EventDoor(redactor, breadcrumbs, roots, occurrences, losses)
+    steps = _steps(policy.breadcrumbs, roots, redactor)
+    door = EventDoor(redactor, breadcrumbs, roots, steps, occurrences, losses)
     joined = host_client_is_active()
     if not joined:
         known = None if dsn is None and spotlight else _checked(dsn)
@@ -220,6 +222,12 @@ def _contexts(
     }
     known = {name: str(value) for name, value in base.items() if value}
     return SamplingContexts(known, roots, policy.propagation.max_traces, redactor.text)
+
+
+def _steps(policy: BreadcrumbPolicy, roots: LiveRoots, redactor: Redactor) -> Steps | None:
+    if not policy.enabled:
+        return None
+    return Steps(roots, redactor, max_traces=policy.max_traces, max_steps=policy.max_breadcrumbs)
 
 
 def _checked(dsn: str | None) -> str:

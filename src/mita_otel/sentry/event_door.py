@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from mita_otel.captured import event_id_of, mark
 from mita_otel.processors.losses import Losses
 from mita_otel.redaction import BeforeSend, Redactor
-from mita_otel.sentry.breadcrumbs import Breadcrumbs
+from mita_otel.semconv import BREADCRUMB_EVENT
+from mita_otel.sentry.breadcrumbs import Breadcrumbs, of_events, time_of
 from mita_otel.sentry.contexts import financial_contexts, process_contexts, request_of_span, user_of
 from mita_otel.sentry.description import describe
 from mita_otel.sentry.live_roots import LiveRoots
 from mita_otel.sentry.occurrences import Occurrences
+from mita_otel.sentry.steps import Steps
 from mita_otel.sentry.tags import own_tags, tags_of
 
 Hint = MutableMapping[str, Any]
@@ -32,6 +33,7 @@ class EventDoor:
         redactor: Takes the secrets out.
         breadcrumbs: What happened before, by trace.
         roots: The requests that are under way.
+        steps: Queries and outgoing requests of those.
         occurrences: Where exceptions that were sent are remembered.
         losses: Where an event that could not be redacted is counted.
         then: The host's own `before_send`; it sees the event first, and what it returns is redacted.
@@ -42,12 +44,14 @@ class EventDoor:
         redactor: Redactor,
         breadcrumbs: Breadcrumbs,
         roots: LiveRoots,
+        steps: Steps | None,
         occurrences: Occurrences,
         losses: Losses,
         then: Callable[[Any, Hint], Any] | None = None,
     ) -> None:
         self.breadcrumbs = breadcrumbs
         self.roots = roots
+        self.steps = steps
         self.occurrences = occurrences
         self._losses = losses
         self._redactor = redactor
@@ -56,7 +60,9 @@ class EventDoor:
 
     def around(self, then: Callable[[Any, Hint], Any] | None) -> EventDoor:
         """Return a door for another client, which remembers what this one remembers."""
-        return EventDoor(self._redactor, self.breadcrumbs, self.roots, self.occurrences, self._losses, then)
+        return EventDoor(
+            self._redactor, self.breadcrumbs, self.roots, self.steps, self.occurrences, self._losses, then
+        )
 
     def __call__(self, event: Any, hint: Hint) -> Any:
         """Return the event as it may be sent; None if its exception was sent before."""
@@ -115,11 +121,16 @@ class EventDoor:
 
     def _add_breadcrumbs(self, event: Any, trace_id: int) -> None:
         trail = self.breadcrumbs.of(trace_id)
+        root = self.roots.root_of(trace_id)
+        if self.steps is not None:
+            trail += self.steps.of(trace_id)
+            # The financial API's own come with the event.
+            trail += of_events(one for one in (root.events if root else ()) if one.name != BREADCRUMB_EVENT)
         if not trail:
             return
         present = event.get("breadcrumbs") or {}
         values = present.get("values", []) if isinstance(present, dict) else list(present)
-        event["breadcrumbs"] = {"values": sorted([*values, *trail], key=_time_of)}
+        event["breadcrumbs"] = {"values": sorted([*values, *trail], key=time_of)}
 
 
 def _trace_id_of(event: Any) -> int:
@@ -128,18 +139,6 @@ def _trace_id_of(event: Any) -> int:
         return int(str(trace_id), 16)
     except ValueError:
         return 0
-
-
-def _time_of(breadcrumb: Any) -> float:
-    """Return seconds since the epoch: breadcrumbs come with numbers, texts and datetimes."""
-    timestamp = breadcrumb.get("timestamp") if isinstance(breadcrumb, dict) else None
-    if isinstance(timestamp, int | float):
-        return float(timestamp)
-    try:
-        parsed = timestamp if isinstance(timestamp, datetime) else datetime.fromisoformat(str(timestamp))
-    except ValueError:
-        return 0.0
-    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
 
 
 def _exception_of(hint: Hint) -> BaseException | None:

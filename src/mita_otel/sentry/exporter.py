@@ -18,6 +18,7 @@ from mita_otel.processors.deliveries import Deliveries
 from mita_otel.processors.fan_out import FanOut
 from mita_otel.processors.losses import Losses
 from mita_otel.processors.redaction import RedactionProcessor
+from mita_otel.processors.rewrite import with_plain_attributes
 from mita_otel.redaction import Redactor
 from mita_otel.sentry.assembler import Assembler
 from mita_otel.sentry.client import SentryLink, start_client
@@ -121,7 +122,7 @@ class SentrySpanExporter(SpanExporter):
             trees: list[Tree] = []
             # Children first: one that ended just after its root is still in time if they come together.
             for span in sorted(spans, key=is_local_root):
-                trees.extend(self._assembler.add(span))
+                trees.extend(self._assembler.add(with_plain_attributes(span)))
             trees.extend(self._assembler.overdue())
             self._send(trees)
         self._tick()
@@ -134,7 +135,10 @@ class SentrySpanExporter(SpanExporter):
 
     def ended(self, span: ReadableSpan) -> None:
         """Take notice of a request's or task's end. On its own thread."""
-        self.link.door.roots.ended(span)
+        door = self.link.door
+        door.roots.ended(span)
+        if door.steps is not None:
+            door.steps.ended(span)
         leave_root(span)
 
     def tick(self) -> None:

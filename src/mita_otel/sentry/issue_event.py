@@ -9,6 +9,7 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import format_span_id, format_trace_id
 
 from mita_otel import semconv
+from mita_otel.sentry.breadcrumbs import of_events
 from mita_otel.sentry.contexts import financial_contexts, process_contexts, user_of
 from mita_otel.sentry.plain import plain, seconds
 from mita_otel.sentry.stacktrace import parse_stacktrace
@@ -59,6 +60,9 @@ def recorded_exception(span: ReadableSpan, recorded: Event) -> dict[str, Any]:
     if span.context is not None:
         event["contexts"] = {"trace": trace_context(span.context.trace_id, span.context.span_id)}
     enrich(event, span.attributes or {}, span.resource.attributes)
+    before = of_events(one for one in span.events if (one.timestamp or 0) <= (recorded.timestamp or 0))
+    if before:
+        event["breadcrumbs"] = {"values": [*event.get("breadcrumbs", {}).get("values", []), *before]}
     return event
 
 

@@ -14,6 +14,7 @@ from mita_otel.encoding import json_bytes
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy.sentry import SentryPolicy
 from mita_otel.processors.losses import Losses
+from mita_otel.sentry.breadcrumbs import of_events, time_of
 from mita_otel.sentry.client import SentryLink
 from mita_otel.sentry.otlp import otlp_encoder, otlp_request, otlp_spans, parts_of
 from mita_otel.sentry.segment import Segment
@@ -64,7 +65,7 @@ class Transactions:
 
     def _send(self, tree: Tree) -> None:
         trace_id, _ = key_of(tree.root)
-        tree, event, payload = self._fitted(tree, self._link.door.redacted_breadcrumbs(trace_id))
+        tree, event, payload = self._fitted(tree, self._breadcrumbs(tree, trace_id))
         door = self._link.hosts.transaction_door if self._link.hosts is not None else None
         if door is not None:
             event = door(event, {})
@@ -79,6 +80,17 @@ class Transactions:
         }
         item = SpansItem(payload, type="transaction", spans=1 + len(tree.children), important=tree.matters)
         self._link.send(Envelope(header, [item]))
+
+    def _breadcrumbs(self, tree: Tree, trace_id: int) -> list[Any]:
+        """Return the newest log records and span events of the tree, in their order."""
+        policy = self._policy.breadcrumbs
+        if not policy.enabled:
+            return []
+        trail = self._link.door.redacted_breadcrumbs(trace_id)
+        for span in (tree.root, *tree.children):
+            if span.events:
+                trail += of_events(span.events)
+        return sorted(trail, key=time_of)[-policy.max_breadcrumbs :]
 
     def _fitted(self, whole: Tree, breadcrumbs: list[Any]) -> tuple[Tree, dict[str, Any], bytes]:
         """Return as much of the tree as fits into one transaction, by number and by size, and that transaction."""
