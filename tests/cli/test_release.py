@@ -136,3 +136,13 @@ def test_what_sentry_refuses_is_said_with_its_mend(
 
 def test_a_release_that_there_is_not_cannot_be_out(command: Command) -> None:
     assert "Sentry answered 404" in command("release", "finalize").err
+
+
+@pytest.mark.parametrize(("own", "code"), [(3, 3), (0, 2)])
+def test_a_refused_deploy_keeps_the_status_of_a_command_that_failed(
+    command: Command, today: FakeSentry, own: int, code: int
+) -> None:
+    """The release is not known to Sentry: it refuses, after the command has run."""
+    told = command("release", "deploy", "--", sys.executable, "-c", f"raise SystemExit({own})")
+    assert told.code == code
+    assert not today.deploys.get(NAME)

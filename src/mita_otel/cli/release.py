@@ -123,7 +123,15 @@ def deploy(
         started = datetime.now(UTC)
         status = _run(command) if command else 0
         mark = f"failed: exit status {status}" if status else "failed" if failed else None
-        number = releases.deploy(name, where, started=started, finished=datetime.now(UTC), name=mark, url=url)
+        try:
+            number = releases.deploy(
+                name, where, started=started, finished=datetime.now(UTC), name=mark, url=url
+            )
+        except ConfigurationError as error:
+            if not status:
+                raise
+            typer.echo(str(error), err=True)  # the command's own failure is what the pipeline must see
+            raise typer.Exit(status) from error
     typer.echo(f"{name}: deploy {number} to {where}{f', {mark}' if mark else ''}")
     if status:
         raise typer.Exit(status)
