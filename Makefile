@@ -11,7 +11,7 @@ VERSIONS = 3.11 3.12 3.13
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test receivers test-all test-matrix lint types layers unit format chaos redaction-report redaction-peers redaction-linear request-cost bench browser docs pictures clean
+.PHONY: help demo test receivers test-all test-matrix lint types layers unit format chaos redaction-report redaction-peers redaction-linear request-cost side-by-side bench browser docs pictures clean
 
 help:
 	@echo "make demo              show the main job in the terminal, about 15 seconds"
@@ -25,6 +25,7 @@ help:
 	@echo "make redaction-peers   the redactor beside its peers; writes the table of docs/redaction.md"
 	@echo "make redaction-linear  time for half a megabyte and one of every kind of input, some minutes"
 	@echo "make request-cost      CPU that telemetry adds to a request, beside OpenTelemetry and sentry-sdk; some minutes"
+	@echo "make side-by-side      the example through sentry-sdk's tracing and through ours; writes the table of docs/sentry.md"
 	@echo "make bench             the benchmarks"
 	@echo "make docs              write docs/reference from the code"
 	@echo "make pictures          draw the pictures of the documentation"
@@ -131,6 +132,9 @@ request-cost:
 	@.venvs/cost/bin/python -m pip install -q 'pip>=25.1'
 	@.venvs/cost/bin/python -m pip install -q -c constraints.txt -e . --group cost
 	@.venvs/cost/bin/python benchmarks/request_cost.py
+
+side-by-side: $(STAMP)
+	@PYTHONPATH=tests $(BIN)/python -m e2e.side_by_side --write
 
 redaction-linear: $(STAMP)
 	@$(BIN)/python benchmarks/redaction_linear.py
