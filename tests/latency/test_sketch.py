@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mita_otel.latency.sketch import Sketch, merged
@@ -18,8 +18,8 @@ PERCENTILES = (0, 1, 25, 50, 75, 90, 95, 99, 99.9, 100)
 
 
 def exact(values: Sequence[float], percentile: float) -> float:
-    """Return the value at the rank that DDSketch promises: the lower of the two around it."""
-    return sorted(values)[math.floor(percentile / 100 * (len(values) - 1))]
+    """Return the nearest rank: the shortest duration that so many percent of all did not exceed."""
+    return sorted(values)[max(0, math.ceil(percentile * len(values) / 100) - 1)]
 
 
 def sketch_of(values: Sequence[float], relative_error: float = 0.01) -> Sketch:
@@ -83,6 +83,7 @@ def test_parts_add_up_to_the_whole_without_a_loss(values: list[float], parts: in
 
 
 @given(st.lists(st.floats(min_value=0, max_value=1e11), max_size=100))
+@example([2.44820515975995e-304])
 def test_what_was_packed_is_the_same_when_unpacked(values: list[float]) -> None:
     sketch = sketch_of(values)
     again = Sketch.unpack(sketch.pack())
@@ -96,6 +97,14 @@ def test_a_sketch_of_another_error_is_added_with_both_errors() -> None:
     total = merged([sketch_of(values, 0.02).pack(), sketch_of([0.0], 0.02).pack()], 0.01)
     assert total.count == 2000
     assert_close(total, [0.0, *values], 0.0303)
+
+
+def test_of_a_few_the_slowest_is_the_99th() -> None:
+    """An operator looks at three payments, one of which was slow: not the one in the middle."""
+    sketch = sketch_of([3.0, 1260.0, 804.0])
+    told = sketch.percentile(99)
+    assert told is not None
+    assert abs(told - 1260) < 13
 
 
 def test_an_empty_sketch_has_no_percentile() -> None:

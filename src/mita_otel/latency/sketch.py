@@ -7,6 +7,7 @@ occurred. Sketches of different minutes and workers add up without a loss. The b
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterable
 from functools import lru_cache
@@ -19,6 +20,7 @@ from ddsketch.store import CollapsingLowestDenseStore, DenseStore
 _MAX_BUCKETS: Final = 4096
 """At 1 % error a nanosecond to 30 years takes 2,100. What does not fit is lumped together at the short end."""
 _LONGEST_MS: Final = 1e12
+_SHORTEST_MS: Final = 1e-6
 _FORMAT: Final = 1
 _HEAD: Final = struct.Struct("<BdQ")
 _BUCKET: Final = struct.Struct("<hI")
@@ -42,8 +44,10 @@ class Sketch:
         return int(self._buckets.count)
 
     def add(self, duration_ms: float) -> None:
-        """Add a duration in milliseconds. A negative one (a clock that was stepped) counts as nothing."""
-        self._buckets.add(0.0 if duration_ms < 0 else min(duration_ms, _LONGEST_MS))
+        """Add a duration in milliseconds. A negative one (a clock that was stepped) counts as nothing, as does one
+        that is shorter than a nanosecond: no clock tells it.
+        """
+        self._buckets.add(0.0 if duration_ms < _SHORTEST_MS else min(duration_ms, _LONGEST_MS))
 
     def merge(self, other: Sketch) -> None:
         """Add the durations of another sketch.
@@ -54,8 +58,15 @@ class Sketch:
         self._buckets.merge(other._buckets)
 
     def percentile(self, percentile: float) -> float | None:
-        """Return the percentile (0 to 100) in milliseconds; None if there is nothing."""
-        value = self._buckets.get_quantile_value(percentile / 100)
+        """Return the percentile (0 to 100) in milliseconds, by nearest rank: of a few, the 99th is the slowest.
+
+        None if there is nothing.
+        """
+        if not self.count:
+            return None
+        # The library takes the lower of two ranks, which of three payments would hide the slow one.
+        rank = max(0, math.ceil(percentile * self.count / 100) - 1)
+        value = self._buckets.get_quantile_value(min(1.0, (rank + 0.5) / max(1, self.count - 1)))
         return None if value is None else float(value)
 
     def pack(self) -> bytes:
