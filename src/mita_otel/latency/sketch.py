@@ -44,8 +44,9 @@ class Sketch:
         return int(self._buckets.count)
 
     def add(self, duration_ms: float) -> None:
-        """Add a duration in milliseconds. A negative one (a clock that was stepped) counts as nothing, as does one
-        that is shorter than a nanosecond: no clock tells it.
+        """Add a duration in milliseconds.
+
+        A negative one (a clock that was stepped) counts as nothing, as does one below a nanosecond.
         """
         self._buckets.add(0.0 if duration_ms < _SHORTEST_MS else min(duration_ms, _LONGEST_MS))
 
