@@ -222,5 +222,7 @@ def known_of(receiver: Receiver) -> Iterator[tuple[str, list[str]]]:
     for issue in receiver.events:
         texts = [issue["user"]["id"], issue["tags"]["transaction_id"]]
         assert "breadcrumbs" in issue, {k: v for k, v in issue.items() if k not in ("modules", "contexts")}
-        crumbs = [crumb["message"].split()[-1] for crumb in issue["breadcrumbs"]["values"]]
+        # A query is somebody's by its trace alone: its statement names tables.
+        own = [crumb for crumb in issue["breadcrumbs"]["values"] if crumb["category"] != "query"]
+        crumbs = [crumb["message"].split()[-1] for crumb in own]
         yield issue["user"]["id"].removeprefix("u-"), [*texts, *crumbs]

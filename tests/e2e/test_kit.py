@@ -19,7 +19,7 @@ _TRACE = {"trace_id": "0af7651916cd43dd8448eb211c80319c", "span_id": "b7ad6b7169
 
 
 def transaction(**changes: Any) -> dict[str, Any]:
-    now = time.time()
+    now = round(time.time(), 6)  # as SDKs do: of more digits Relay may make another microsecond
     return {
         "event_id": "9ec79c33ec9942ab8353589fcb2e04dc",
         "type": "transaction",
