@@ -20,11 +20,10 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import psutil
+from sink import serve
 
 FOLDER = Path(__file__).parents[1] / "examples" / "payments"
 PATHS = ["/api/accounts/1/balance", "/api/accounts/2/transactions", "/api/customers/1/profile"]
@@ -32,26 +31,6 @@ BASE = "no telemetry"
 WAYS = {"every trace": "always", "a tenth, at the end (tail)": "tail", "a tenth, at the start (head)": "head"}
 SETTLE_S = 1.2
 """Longer than spans wait for company: what a round made is exported before its CPU time is read."""
-
-
-class _Sink(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.send_response(200)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"{}")
-
-    def log_message(self, *args: Any) -> None:
-        """Be quiet."""
-
-
-def _serve(ready: Any) -> None:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Sink)
-    ready.put(server.server_address[1])
-    server.serve_forever()
 
 
 class Service:
@@ -114,7 +93,7 @@ class Service:
 def services() -> Iterator[list[Service]]:
     context = multiprocessing.get_context("spawn")
     ready = context.Queue()
-    sink = context.Process(target=_serve, args=(ready,), daemon=True)
+    sink = context.Process(target=serve, args=(ready,), daemon=True)
     sink.start()
     port = ready.get(timeout=30)
     exporters = {

@@ -22,9 +22,10 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+from sink import serve
 
 FOLDER = Path(__file__).parent
 PATH = "/api/accounts/1/balance"
@@ -43,26 +44,6 @@ WAYS: dict[str, tuple[str, dict[str, str]]] = {
     "ours, OTLP over HTTP": ("mita-otel", {**ALL, "OTEL_TRACES_EXPORTER": "otlp"}),
     "ours, Sentry transactions, tail sampling 10 %": ("mita-otel", {"MITA_OTEL_SAMPLING__MODE": "tail"}),
 }
-
-
-class _Sink(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.send_response(200)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"{}")
-
-    def log_message(self, *args: Any) -> None:
-        """Be quiet."""
-
-
-def _serve(ready: Any) -> None:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Sink)
-    ready.put(server.server_address[1])
-    server.serve_forever()
 
 
 class Service:
@@ -129,7 +110,7 @@ class Service:
 def services() -> Iterator[list[Service]]:
     context = multiprocessing.get_context("spawn")
     ready = context.Queue()
-    sink = context.Process(target=_serve, args=(ready,), daemon=True)
+    sink = context.Process(target=serve, args=(ready,), daemon=True)
     sink.start()
     port = ready.get(timeout=30)
     started: list[Service] = []

@@ -54,6 +54,11 @@ class Settings:
     exporters: tuple[str | SpanExporter, ...]
 
 
+def switched_off(env: Mapping[str, str]) -> bool:
+    """Return whether OpenTelemetry's own variable switches telemetry off."""
+    return env.get(variables.SDK_DISABLED, "").strip().lower() == "true"
+
+
 def inert(settings: Settings) -> Telemetry:
     """Return a handle that does nothing, for a service whose telemetry is off; what was installed before is taken back."""
     install_audit(None)
@@ -84,7 +89,7 @@ def compose(settings: Settings, strict: bool, env: Mapping[str, str]) -> Telemet
         ConfigurationError: With `strict`.
     """
     policy = settings.policy
-    if env.get(variables.SDK_DISABLED, "").strip().lower() == "true":
+    if switched_off(env):
         _logger.info("%s is set: mita-otel does nothing", variables.SDK_DISABLED)
         return inert(settings)
     redactor = Redactor(policy.redaction)

@@ -91,6 +91,9 @@ def test_two_distributions(examined: Examined, monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_a_dsn_that_is_none(examined: Examined) -> None:
+    assert failing(examined(SENTRY_DSN="https://key@sentry.io/name"))["sentry"].startswith(
+        "SENTRY_DSN is no DSN"
+    )
     found = failing(examined(SENTRY_DSN="https://sentry.io/1"))
     assert found["sentry"].startswith("SENTRY_DSN is no DSN; copy it from Sentry's project settings")
 

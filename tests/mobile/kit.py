@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
+
+from mita_otel.mobile import MobileApp
 from mita_otel.mobile.envelope import EnvelopeBounds, parse_envelope
 from mita_otel.mobile.preparation import Intake
 from mita_otel.policy import Policy, default_policy
@@ -20,6 +23,11 @@ UPSTREAM = "https://fedcbafedcbafedc@o1.ingest.sentry.io/77"
 AUTH = {
     "x-sentry-auth": f"Sentry sentry_version=7, sentry_client=sentry.dart.flutter/9.27.0, sentry_key={KEY}"
 }
+
+NOBODY = "http://fedcbafedcbafedc@127.0.0.1:9/1"
+"""An upstream that does not answer."""
+ENVELOPE = f"/api/{PROJECT}/envelope/"
+MakeApp = Callable[..., MobileApp]
 
 RECORDED = Path(__file__).parents[2] / "examples" / "mobile" / "recorded"
 SHAPES = sorted(path.stem for path in RECORDED.glob("*.envelope"))
@@ -44,6 +52,12 @@ SECRETS = (
     b':"737"',
 )
 """What the recorded envelopes hold and nobody may see."""
+
+
+def client_of(app: Any, address: str = "203.0.113.7") -> httpx.AsyncClient:
+    """Return a client of an application, in this process, that comes from an address."""
+    transport = httpx.ASGITransport(app, client=(address, 5000))
+    return httpx.AsyncClient(transport=transport, base_url="http://gateway")
 
 
 def recorded(name: str) -> bytes:

@@ -3,50 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-import httpx
 import pytest
 
-from e2e.receiver import Receiver
-from mita_otel.mobile import MobileApp, MobileGateway
-from mobile.kit import AUTH, PROJECT, policy_with, recorded
-
-NOBODY = "http://fedcbafedcbafedc@127.0.0.1:9/1"
-ENVELOPE = f"/api/{PROJECT}/envelope/"
-Make = Callable[..., MobileApp]
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    server = Receiver()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-async def make(tmp_path: Path) -> AsyncIterator[Make]:
-    apps: list[MobileApp] = []
-
-    def one(upstream: str = NOBODY, **sections: Any) -> MobileApp:
-        policy = policy_with(tmp_path / "spool", upstream=upstream, **sections)
-        apps.append(MobileApp(MobileGateway(policy, env={})))
-        return apps[-1]
-
-    yield one
-    for app in apps:
-        app.gateway.shutdown(0)
-
-
-def client_of(app: Any, address: str = "203.0.113.7") -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(app, client=(address, 5000))
-    return httpx.AsyncClient(transport=transport, base_url="http://gateway")
+from mita_otel.mobile import MobileApp
+from mobile.kit import AUTH, ENVELOPE, MakeApp, client_of, recorded
 
 
 async def test_a_client_that_sends_too_much_is_told_when_to_come_back_and_others_are_served(
-    make: Make,
+    make: MakeApp,
 ) -> None:
     app = make(rate={"client_burst": 3, "client_per_minute": 1})
     async with client_of(app) as greedy, client_of(app, "203.0.113.8") as other:
@@ -62,7 +29,7 @@ async def test_a_client_that_sends_too_much_is_told_when_to_come_back_and_others
         ).status_code == 200
 
 
-async def test_a_client_whose_requests_make_much_work_is_told_sooner(make: Make) -> None:
+async def test_a_client_whose_requests_make_much_work_is_told_sooner(make: MakeApp) -> None:
     app = make(rate={"client_burst": 3, "client_per_minute": 1, "request_cpu_ms": 0.001})
     async with client_of(app) as client:
         statuses = [
@@ -124,20 +91,20 @@ async def _gone() -> Any:
     return {"type": "http.disconnect"}
 
 
-async def test_a_body_that_does_not_arrive_is_not_waited_for(make: Make) -> None:
+async def test_a_body_that_does_not_arrive_is_not_waited_for(make: MakeApp) -> None:
     app = make(intake={"read_timeout_s": 0.1})
     sent = await request(app, reading(b"{}", then=_never))
     assert sent[0]["status"] == 408
     assert (app.gateway.room.requests, app.gateway.room.bytes) == (0, 0)
 
 
-async def test_a_client_that_goes_away_gets_no_answer_and_leaves_nothing(make: Make) -> None:
+async def test_a_client_that_goes_away_gets_no_answer_and_leaves_nothing(make: MakeApp) -> None:
     app = make()
     assert await request(app, reading(b"{}", then=_gone)) == []
     assert (app.gateway.room.requests, app.gateway.room.bytes) == (0, 0)
 
 
-async def test_a_body_without_a_length_is_stopped_where_it_is_too_large(make: Make) -> None:
+async def test_a_body_without_a_length_is_stopped_where_it_is_too_large(make: MakeApp) -> None:
     app = make(intake={"max_request_megabytes": 1})
     read = 0
 
@@ -151,18 +118,18 @@ async def test_a_body_without_a_length_is_stopped_where_it_is_too_large(make: Ma
     assert read == 1_100_000
 
 
-async def test_a_length_that_is_too_large_is_refused_before_a_byte_is_read(make: Make) -> None:
+async def test_a_length_that_is_too_large_is_refused_before_a_byte_is_read(make: MakeApp) -> None:
     sent = await request(make(), _never, **{"content-length": "99999999999"})
     assert sent[0]["status"] == 413
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "", "1e3", "9" * 400])
-async def test_a_length_that_is_none_is_not_believed(make: Make, length: str) -> None:
+async def test_a_length_that_is_none_is_not_believed(make: MakeApp, length: str) -> None:
     sent = await request(make(), reading(then=_gone), **{"content-length": length})
     assert sent == [] or sent[0]["status"] == 413
 
 
-async def test_what_is_in_memory_is_bounded_and_who_comes_next_waits(make: Make) -> None:
+async def test_what_is_in_memory_is_bounded_and_who_comes_next_waits(make: MakeApp) -> None:
     app = make(intake={"max_in_flight": 1, "wait_s": 60})
     release = asyncio.Event()
     late = whole(recorded("logs"))
@@ -181,7 +148,7 @@ async def test_what_is_in_memory_is_bounded_and_who_comes_next_waits(make: Make)
     assert [(await one)[0]["status"] for one in (first, second)] == [200, 200]
 
 
-async def test_where_there_is_no_room_in_time_the_app_keeps_what_it_has(make: Make) -> None:
+async def test_where_there_is_no_room_in_time_the_app_keeps_what_it_has(make: MakeApp) -> None:
     app = make(intake={"max_in_flight": 1, "wait_s": 0.1}, spool={"max_held": 1, "hold_s": 0.2})
     first = asyncio.ensure_future(request(app, _never))
     await asyncio.sleep(0)
@@ -193,7 +160,7 @@ async def test_where_there_is_no_room_in_time_the_app_keeps_what_it_has(make: Ma
     first.cancel()
 
 
-async def test_bytes_in_memory_are_bounded_too(make: Make) -> None:
+async def test_bytes_in_memory_are_bounded_too(make: MakeApp) -> None:
     app = make(intake={"max_in_flight_megabytes": 1, "wait_s": 0}, spool={"max_held": 1, "hold_s": 0.01})
     first = asyncio.ensure_future(
         request(app, reading(b"x" * 900_000, then=_never), **{"content-length": "900000"})
@@ -208,7 +175,9 @@ async def test_bytes_in_memory_are_bounded_too(make: Make) -> None:
     assert app.gateway.room.bytes == 0
 
 
-async def test_an_error_that_cannot_be_kept_gets_no_answer_so_that_the_app_sends_it_again(make: Make) -> None:
+async def test_an_error_that_cannot_be_kept_gets_no_answer_so_that_the_app_sends_it_again(
+    make: MakeApp,
+) -> None:
     app = make(spool={"max_parcels": 1, "hold_s": 20})
     whole = recorded("payment_error")
 
@@ -224,7 +193,7 @@ async def test_an_error_that_cannot_be_kept_gets_no_answer_so_that_the_app_sends
     assert await request(app, body()) == []
 
 
-async def test_not_more_than_so_many_are_left_without_an_answer(make: Make) -> None:
+async def test_not_more_than_so_many_are_left_without_an_answer(make: MakeApp) -> None:
     app = make(spool={"max_parcels": 1, "hold_s": 20, "max_held": 1})
     whole = recorded("payment_error")
     done = asyncio.Event()
@@ -250,7 +219,7 @@ async def test_not_more_than_so_many_are_left_without_an_answer(make: Make) -> N
 
 
 async def test_the_engine_that_is_gone_is_no_reason_to_lose_what_an_app_has(
-    make: Make, monkeypatch: pytest.MonkeyPatch
+    make: MakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = make(spool={"hold_s": 0.05})
     monkeypatch.setattr(app.gateway, "_running", lambda: 1 / 0)

@@ -21,13 +21,6 @@ from mobile.kit import envelope, intake, policy_with, recorded
 NOBODY = "http://fedcbafedcbafedc@127.0.0.1:9/1"
 
 
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    server = Receiver()
-    yield server
-    server.close()
-
-
 Make = Callable[..., Engine]
 
 

@@ -20,13 +20,6 @@ from mobile.kit import intake, policy_with, recorded
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    server = Receiver()
-    yield server
-    server.close()
-
-
-@pytest.fixture
 def runner(tmp_path: Path, receiver: Receiver) -> Iterator[ProcessRunner]:
     one = ProcessRunner(policy_with(tmp_path / "spool", upstream=receiver.dsn))
     yield one

@@ -59,13 +59,6 @@ class Way:
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    server = Receiver()
-    yield server
-    server.close()
-
-
-@pytest.fixture
 def way(tmp_path: Path, receiver: Receiver) -> Iterator[Way]:
     one = Way(tmp_path, receiver.dsn)
     yield one

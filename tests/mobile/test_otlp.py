@@ -230,13 +230,6 @@ def test_for_the_store_spans_are_opentelemetrys() -> None:
 
 # --- over HTTP ------------------------------------------------------------------------------------------------
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    server = Receiver()
-    yield server
-    server.close()
-
-
-@pytest.fixture
 def app(tmp_path: Path, receiver: Receiver) -> Iterator[MobileApp]:
     one = MobileApp(MobileGateway(policy_with(tmp_path / "spool", upstream=receiver.dsn), env={}))
     yield one

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from fastapi import FastAPI
 from starlette.applications import Starlette
@@ -19,42 +18,12 @@ from starlette.routing import Mount
 from e2e.receiver import Receiver
 from mita_otel.mobile import MobileApp, MobileGateway
 from mita_otel.mobile.router import router_of
-from mobile.kit import AUTH, KEY, PROJECT, policy_with, recorded
-
-NOBODY = "http://fedcbafedcbafedc@127.0.0.1:9/1"
-ENVELOPE = f"/api/{PROJECT}/envelope/"
-Make = Callable[..., MobileApp]
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    server = Receiver()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-async def make(tmp_path: Path) -> AsyncIterator[Make]:
-    apps: list[MobileApp] = []
-
-    def one(upstream: str = NOBODY, **sections: Any) -> MobileApp:
-        policy = policy_with(tmp_path / "spool", upstream=upstream, **sections)
-        apps.append(MobileApp(MobileGateway(policy, env={})))
-        return apps[-1]
-
-    yield one
-    for app in apps:
-        app.gateway.shutdown(0)
-
-
-def client_of(app: Any, address: str = "203.0.113.7") -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(app, client=(address, 5000))
-    return httpx.AsyncClient(transport=transport, base_url="http://gateway")
+from mobile.kit import AUTH, ENVELOPE, KEY, MakeApp, client_of, policy_with, recorded
 
 
 # --- routes --------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("path", [ENVELOPE, ENVELOPE.rstrip("/"), "/prefix" + ENVELOPE, "/a/b" + ENVELOPE])
-async def test_envelopes_are_taken_where_a_dsn_says_that_sentry_is(make: Make, path: str) -> None:
+async def test_envelopes_are_taken_where_a_dsn_says_that_sentry_is(make: MakeApp, path: str) -> None:
     async with client_of(make()) as client:
         answer = await client.post(path, content=recorded("payment_error"), headers=AUTH)
     assert answer.status_code == 200
@@ -62,14 +31,14 @@ async def test_envelopes_are_taken_where_a_dsn_says_that_sentry_is(make: Make, p
     assert answer.headers["content-type"] == "application/json"
 
 
-async def test_web_pages_say_their_key_in_the_query(make: Make) -> None:
+async def test_web_pages_say_their_key_in_the_query(make: MakeApp) -> None:
     async with client_of(make()) as client:
         query = f"?sentry_version=7&sentry_key={KEY}&sentry_client=sentry.javascript.browser%2F10.12.0"
         answer = await client.post(ENVELOPE + query, content=recorded("javascript_tunnel"))
     assert answer.status_code == 200
 
 
-async def test_sentrys_javascript_may_use_the_tunnel(make: Make) -> None:
+async def test_sentrys_javascript_may_use_the_tunnel(make: MakeApp) -> None:
     async with client_of(make()) as client:
         answer = await client.post("/tunnel", content=recorded("javascript_tunnel"))
     assert answer.status_code == 200
@@ -93,7 +62,7 @@ async def test_sentrys_javascript_may_use_the_tunnel(make: Make) -> None:
         ("HEAD", "/healthz", 404),
     ],
 )
-async def test_other_requests_are_told_no(make: Make, method: str, path: str, status: int) -> None:
+async def test_other_requests_are_told_no(make: MakeApp, method: str, path: str, status: int) -> None:
     async with client_of(make()) as client:
         answer = await client.request(method, path)
     assert answer.status_code == status
@@ -114,7 +83,7 @@ async def test_nothing_is_taken_without_a_project_in_the_policy(
     app.gateway.shutdown(0)
 
 
-async def test_a_websocket_is_closed(make: Make) -> None:
+async def test_a_websocket_is_closed(make: MakeApp) -> None:
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
@@ -125,7 +94,7 @@ async def test_a_websocket_is_closed(make: Make) -> None:
 
 
 # --- mounted and included -----------------------------------------------------------------------------------
-async def test_it_may_be_mounted_in_another_application(make: Make) -> None:
+async def test_it_may_be_mounted_in_another_application(make: MakeApp) -> None:
     outer = Starlette(routes=[Mount("/mobile", make())])
     async with client_of(outer) as client:
         assert (
@@ -135,7 +104,7 @@ async def test_it_may_be_mounted_in_another_application(make: Make) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["", "/mobile"])
-async def test_its_routes_may_be_included_in_a_fastapi_application(make: Make, prefix: str) -> None:
+async def test_its_routes_may_be_included_in_a_fastapi_application(make: MakeApp, prefix: str) -> None:
     mobile = make()
     app = FastAPI()
     app.include_router(router_of(mobile), prefix=prefix)
@@ -158,7 +127,7 @@ async def test_its_routes_may_be_included_in_a_fastapi_application(make: Make, p
         assert "envelope" not in (await client.get("/openapi.json")).text
 
 
-async def test_alone_it_starts_and_ends_with_its_server(make: Make, receiver: Receiver) -> None:
+async def test_alone_it_starts_and_ends_with_its_server(make: MakeApp, receiver: Receiver) -> None:
     app = make(receiver.dsn)
     async with _lifespan(app, asyncio.Event()), client_of(app) as client:
         assert app.gateway._runner is not None
@@ -180,7 +149,7 @@ ORIGIN = {"origin": "https://app.mita.example"}
     ],
 )
 async def test_only_pages_of_the_policys_origins_may_read_the_answer(
-    make: Make, allowed: list[str], said: str | None
+    make: MakeApp, allowed: list[str], said: str | None
 ) -> None:
     async with client_of(make(cors={"origins": allowed})) as client:
         answer = await client.post("/tunnel", content=recorded("javascript_tunnel"), headers=ORIGIN)
@@ -199,7 +168,7 @@ async def test_only_pages_of_the_policys_origins_may_read_the_answer(
         assert "access-control-allow-credentials" not in preflight.headers
 
 
-async def test_a_refusal_can_be_read_by_a_page_as_well(make: Make) -> None:
+async def test_a_refusal_can_be_read_by_a_page_as_well(make: MakeApp) -> None:
     async with client_of(make(cors={"origins": ["*"]})) as client:
         answer = await client.post("/tunnel", content=b"hello", headers=ORIGIN)
     assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (400, "*")

@@ -177,7 +177,7 @@ def test_what_a_request_did_before_its_error_is_added_in_order() -> None:
 
 
 def test_breadcrumbs_are_bounded_by_trace_and_in_number() -> None:
-    crumbs = Breadcrumbs(max_traces=2, max_breadcrumbs=3)
+    crumbs = Breadcrumbs(max_traces=2, max_each=3)
     for number in range(5):
         crumbs.add(1, {"n": number})
     assert [one["n"] for one in crumbs.of(1)] == [2, 3, 4]

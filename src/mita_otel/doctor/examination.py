@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from mita_otel.canary import check_canaries
+from mita_otel.composition import switched_off
 from mita_otel.configuration import configure
 from mita_otel.doctor.libraries import library_checks
 from mita_otel.doctor.places import channel_checks, spool_check, store_check
@@ -52,7 +53,7 @@ def examine(
     yield from _guarded("alerts", lambda: channel_checks(effective, env))
     if network:
         yield from _guarded("sentry", lambda: sentry_checks(env))
-    if switch_check(env).status is Status.PASS:
+    if not switched_off(env):
         yield from _guarded("redaction", lambda: _canaries(effective, environment))
 
 

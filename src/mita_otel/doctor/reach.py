@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
+from sentry_sdk.utils import BadDsn, Dsn
 
 from mita_otel import environment_variables as variables
 from mita_otel.health.check import Check, Status
@@ -38,24 +38,16 @@ def sentry_checks(
     if not dsn:
         yield Check("sentry", Status.WARN, f"{variables.SENTRY_DSN} is not set: nothing goes to Sentry")
         return
-    parts = urlsplit(dsn)
-    path, _, project = parts.path.rpartition("/")
     try:
-        complete = parts.scheme in {"http", "https"} and parts.username and parts.hostname and project
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        complete, port = "", ""
-    if not complete:
+        parsed = Dsn(dsn)
+    except (BadDsn, ValueError):
         yield Check("sentry", Status.FAIL, f"{variables.SENTRY_DSN} is no DSN; {_COPY}")
         return
-    url = f"{parts.scheme}://{parts.hostname}{port}{path}/api/{project}/envelope/"
+    auth = parsed.to_auth("mita-otel-doctor")
     request = urllib.request.Request(  # noqa: S310 - the scheme has been looked at
-        url,
+        auth.get_api_url(),
         b"{}\n",
-        {
-            "Content-Type": "application/x-sentry-envelope",
-            "X-Sentry-Auth": f"Sentry sentry_version=7, sentry_client=mita-otel-doctor, sentry_key={parts.username}",
-        },
+        {"Content-Type": "application/x-sentry-envelope", "X-Sentry-Auth": auth.to_header()},
     )
     started = time.monotonic()
     try:
@@ -65,10 +57,10 @@ def sentry_checks(
         status, date = error.code, error.headers.get("Date")
         error.close()
     except (OSError, ValueError) as error:
-        yield Check("sentry", Status.FAIL, _unreachable(error, parts.hostname or ""))
+        yield Check("sentry", Status.FAIL, _unreachable(error, parsed.host))
         return
     took_s = time.monotonic() - started
-    yield _answered(status, parts.hostname or "", took_s)
+    yield _answered(status, parsed.host, took_s)
     yield from _clock_check(date, clock())
 
 

@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 from typing import Final
 
 from mita_otel import environment_variables as variables
+from mita_otel.composition import switched_off
 from mita_otel.exporters.otlp import make_otlp_exporter
 from mita_otel.exporters.registry import ExporterUnavailableError, exporter_names
 from mita_otel.health.check import Check, Status
@@ -18,7 +19,7 @@ _OURS: Final = ("console", "file", "memory", "otlp", "sentry", "store")
 
 def switch_check(env: Mapping[str, str]) -> Check:
     """Look whether telemetry is switched off altogether."""
-    if env.get(variables.SDK_DISABLED, "").strip().lower() == "true":
+    if switched_off(env):
         return Check("switch", Status.FAIL, f"{variables.SDK_DISABLED} is true: telemetry is off; unset it")
     return Check("switch", Status.PASS, "telemetry is on")
 

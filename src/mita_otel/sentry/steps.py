@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
 from typing import Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan
@@ -10,12 +9,12 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from mita_otel import semconv
 from mita_otel.processors.fan_out import FanOut
-from mita_otel.processors.forks import ForkSafeLock
 from mita_otel.processors.redaction import RedactionProcessor
 from mita_otel.redaction import Redactor
 from mita_otel.sentry.breadcrumbs import Breadcrumb
 from mita_otel.sentry.description import describe
 from mita_otel.sentry.live_roots import LiveRoots
+from mita_otel.sentry.newest_by_trace import NewestByTrace
 from mita_otel.sentry.plain import seconds
 from mita_otel.sentry.tree import is_local_root, key_of
 
@@ -39,10 +38,7 @@ class Steps:
     def __init__(self, roots: LiveRoots, redactor: Redactor, *, max_traces: int, max_steps: int) -> None:
         self._roots = roots
         self._redaction = RedactionProcessor(redactor, FanOut())
-        self._max_traces = max_traces
-        self._max_steps = max_steps
-        self._lock = ForkSafeLock()
-        self._traces: OrderedDict[int, deque[ReadableSpan]] = OrderedDict()
+        self._kept: NewestByTrace[ReadableSpan] = NewestByTrace(max_traces, max_steps)
 
     def ended(self, span: ReadableSpan) -> None:
         """Take notice of a finished span: a step of its trace, or the end of all steps."""
@@ -50,27 +46,16 @@ class Steps:
         if is_local_root(span):
             root = self._roots.root_of(trace_id)
             if root is None or root.end_time is not None:
-                with self._lock:
-                    self._traces.pop(trace_id, None)
+                self._kept.forget(trace_id)
         elif span.kind in _STEPS:
             root = self._roots.root_of(trace_id)
             if root is not None and root.end_time is None:
-                self._keep(trace_id, span)
+                self._kept.add(trace_id, span)
 
     def of(self, trace_id: int) -> list[Breadcrumb]:
         """Return the trace's steps as breadcrumbs, redacted, in the order in which they ended."""
-        with self._lock:
-            steps = list(self._traces.get(trace_id, ()))
-        return [_crumb(safe) for safe in map(self._redaction.processed, steps) if safe is not None]
-
-    def _keep(self, trace_id: int, span: ReadableSpan) -> None:
-        with self._lock:
-            steps = self._traces.get(trace_id)
-            if steps is None:
-                steps = self._traces[trace_id] = deque(maxlen=self._max_steps)
-                if len(self._traces) > self._max_traces:
-                    self._traces.popitem(last=False)
-            steps.append(span)
+        steps = map(self._redaction.processed, self._kept.of(trace_id))
+        return [_crumb(safe) for safe in steps if safe is not None]
 
 
 def _crumb(span: ReadableSpan) -> Breadcrumb:
