@@ -72,7 +72,7 @@ def test_what_a_request_touches_can_be_used_in_a_forked_child(receiver: Receiver
         (occurrences._lock, lambda: occurrences.add(1, "ValueError", "app.py:1")),
         (losses._lock, lambda: losses.add("stage", "reason")),
         (breadcrumbs._lock, lambda: breadcrumbs.add(1, {"message": "x"})),
-        (steps._lock, lambda: steps.ended(server())),
+        (steps._kept._lock, lambda: steps.ended(server())),
         (contexts._lock, lambda: contexts.of(1)),
         (origins._resources._lock, lambda: origins.resource(Resource({"a": "b"}))),
         (transport._counting, lambda: transport.record_lost_event("network_error", "error")),
