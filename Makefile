@@ -11,7 +11,7 @@ VERSIONS = 3.11 3.12 3.13
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test receivers test-all test-matrix lint types layers unit format chaos redaction-report redaction-peers redaction-linear request-cost side-by-side bench browser docs pictures clean
+.PHONY: help demo test receivers test-all test-matrix lint types layers unit explore format chaos redaction-report redaction-peers redaction-linear request-cost side-by-side bench browser docs pictures clean
 
 help:
 	@echo "make demo              show the main job in the terminal, about 15 seconds"
@@ -20,6 +20,7 @@ help:
 	@echo "make browser           Chromium, for the tests that open HTML reports and skip without it (Debian)"
 	@echo "make test-all          the tests on each supported Python that is installed"
 	@echo "make test-matrix       the main job in fresh environments: older libraries, other distributions"
+	@echo "make explore           the property tests with new examples, twenty times as many; some minutes"
 	@echo "make chaos             the audit trail while everything is killed, 8 x 10,000 entries on both databases"
 	@echo "make redaction-report  recall and false positives of the redactor, by kind"
 	@echo "make redaction-peers   the redactor beside its peers; writes the table of docs/redaction.md"
@@ -57,6 +58,10 @@ layers: $(STAMP)
 
 unit: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist loadscope
+
+# In `make test` the examples of property tests are the same each time.
+explore: $(STAMP)
+	MITA_TEST_EXPLORE=20 $(BIN)/python -m pytest -n auto $$(grep -rlE '^@given|^fuzzed = ' tests --include='test_*.py')
 
 # Spotlight (needs Node.js 20 and npm) and Bugsink, each in a folder of its own, in the versions that tests/receivers names.
 receivers: .receivers/spotlight/.installed .receivers/bugsink/.installed

@@ -18,8 +18,13 @@ from typing import Any
 import pytest
 
 from databases import database_url, postgresql_server, postgresql_url  # noqa: F401 - fixtures of every test
+from exploring import load_profile
 
 _SETTINGS = ("OTEL_", "MITA_OTEL_", "SENTRY_", "SLACK_", "PAGERDUTY_", "ENVIRONMENT")
+
+
+def pytest_configure() -> None:
+    load_profile()
 
 
 @pytest.fixture(autouse=True, scope="session")

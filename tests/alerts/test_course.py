@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from alerts.conftest import OpenBook
 from alerts.kit import SECOND, START, Bank, error, policy_with
+from exploring import examples
 from mita_otel.alerts.memory_book import MemoryBook
 from mita_otel.alerts.silence import Silence
 from mita_otel.policy import Policy, default_policy
@@ -213,7 +214,7 @@ def test_one_process_leads_until_it_has_been_silent_for_its_lease(open_book: Ope
 
 
 # --- whatever happens --------------------------------------------------------------------------------
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(
     st.lists(st.tuples(st.integers(0, 900), st.booleans()), max_size=40),
     st.lists(st.integers(0, 7200), max_size=30),

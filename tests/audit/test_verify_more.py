@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from audit.kit import KEY, changed, kit
 from audit.ledger_to_tamper import Ledger
+from exploring import examples
 from mita_otel import AuditEvent
 from mita_otel.audit import AuditError
 from mita_otel.audit.anchors import Anchor, read_anchors
@@ -78,7 +79,7 @@ def test_a_value_of_another_type_is_a_finding_and_no_crash(ledger: Ledger, colum
     assert not ledger.verify().ok
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     sequence=st.integers(0, 32),
     column=st.sampled_from(["body", "mac", "key_id", "service", "event_type", "outcome"]),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
+from exploring import examples
 from mita_otel import semconv
 from mita_otel.exporters.span_record import EventRecord, SpanRecord
 from mita_otel.exporters.span_tree import rows_of
@@ -250,7 +251,7 @@ NASTY = st.text(max_size=60) | st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(
     width=st.integers(30, 160),
     names=st.lists(NASTY, min_size=1, max_size=6),

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sentry_sdk.envelope import Envelope as Oracle
 
+from leaks import shows
 from mita_otel.mobile.envelope import (
     EnvelopeBounds,
     EnvelopeError,
@@ -178,7 +179,7 @@ def test_what_is_no_envelope_says_why(body: bytes, reason: str) -> None:
 def test_a_reason_quotes_nothing_of_what_came() -> None:
     with pytest.raises(EnvelopeError) as caught:
         parse_envelope(b'{}\n{"type":"x","length":"4111111111111111"}\n{}', BOUNDS)
-    assert "4111" not in str(caught.value)
+    assert not shows(caught.value)
 
 
 def test_the_header_can_be_read_alone() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from e2e.relay import judge
+from leaks import shows
 from mita_otel.mobile.envelope import EnvelopeBounds, parse_envelope
 from mita_otel.mobile.item_redaction import ItemRedactor, NotRedactable
 from mita_otel.policy import default_policy
@@ -60,7 +61,7 @@ def test_a_session_hides_what_does_not_belong_there() -> None:
     "value", ["4111 1111 1111 1111", ["4111 1111 1111 1111"], [[["4111 1111 1111 1111"]]]]
 )
 def test_whatever_shape_a_session_has_it_is_looked_through(name: str, value: Any) -> None:
-    assert "4111" not in str(safe("session", {name: value, "attrs": {"release": [value]}})[0])
+    assert not shows(safe("session", {name: value, "attrs": {"release": [value]}})[0])
 
 
 def test_aggregated_sessions_stay_whole() -> None:
@@ -91,7 +92,7 @@ def test_a_typed_attribute_that_became_a_marker_is_a_text(kind: str) -> None:
         "share": "double",
         "ok": "boolean",
     }
-    assert "4111" not in str(shown)
+    assert not shows(shown)
     assert "4711" not in str(shown)
     assert shown["count"] == attributes["count"]
 
@@ -127,7 +128,7 @@ def test_an_unknown_type_is_judged_by_its_names() -> None:
     "value", [[], ["4111 1111 1111 1111"], "4111 1111 1111 1111", 4111111111111111, None, True]
 )
 def test_what_is_no_object_is_redacted_as_a_value(value: Any) -> None:
-    assert "4111" not in str(safe("event", value)[0])
+    assert not shows(safe("event", value)[0])
 
 
 def test_what_cannot_be_looked_into_does_not_leave(monkeypatch: pytest.MonkeyPatch) -> None:

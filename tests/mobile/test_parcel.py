@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exploring import examples
 from mita_otel.mobile.item_types import PRIORITIES
 from mita_otel.mobile.parcel import DamagedParcelError, Parcel, read_parcel, write_parcel
 from mita_otel.policy.mobile import Priority
@@ -21,7 +22,7 @@ def test_a_parcel_survives_the_way_to_its_file_and_back(
 
 
 @given(st.integers(0, 10_000), st.integers(0, 255))
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_a_parcel_that_was_changed_or_cut_is_noticed(at: int, byte: int) -> None:
     content = write_parcel(parcel(), b"payload" * 10)
     at %= len(content)

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exploring import examples
 from mita_otel.mobile.envelope import (
     EnvelopeBounds,
     EnvelopeError,
@@ -52,7 +53,7 @@ def places(value: Any) -> list[tuple[Any, Any]]:
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 def test_no_place_in_an_envelope_lets_a_secret_through(data: st.DataObject) -> None:
     envelope = parse_envelope(recorded(data.draw(st.sampled_from(READABLE))), BOUNDS)
     text = data.draw(st.sampled_from(sorted(PLANTED)))

@@ -1,23 +1,19 @@
-"""Bounded fuzzing of statements, URLs, JSON and texts made of their own parts: no exception escapes, no secret escapes.
-
-`MITA_FUZZ_EXAMPLES=20000 pytest tests/redaction/test_fuzz.py` looks for longer.
-"""
+"""Bounded fuzzing of statements, URLs, JSON and texts made of their own parts: no exception escapes, no secret escapes."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exploring import examples
 from mita_otel.redaction import Redactor
 
-EXAMPLES = int(os.environ.get("MITA_FUZZ_EXAMPLES", "150"))
-fuzzed = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+fuzzed = settings(max_examples=examples(150))
 REDACTOR = Redactor()
 
 SECRET = "4012888888881881"

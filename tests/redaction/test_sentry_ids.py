@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from leaks import shows
 from mita_otel.redaction import Redactor
 
 CARD = "4111111111111111"
@@ -51,7 +52,7 @@ def test_ids_and_addresses_stay_whole(event: dict[str, Any]) -> None:
 )
 def test_what_is_no_id_is_redacted_all_the_same(event: dict[str, Any]) -> None:
     shown = str(REDACTOR.event(event))
-    assert "4111" not in shown.replace(LONG, "")
+    assert not shows(shown.replace(LONG, ""))
     assert "hunter2" not in shown
 
 
@@ -72,7 +73,7 @@ def test_a_trace_context_of_another_shape_is_no_problem(trace: Any) -> None:
     ],
 )
 def test_a_key_may_be_a_secret_as_well(event: dict[str, Any]) -> None:
-    assert "4111" not in str(REDACTOR.event(event))
+    assert not shows(REDACTOR.event(event))
 
 
 def test_keys_that_say_nothing_stay_as_they_are() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
@@ -48,6 +48,7 @@ def test_a_line_breaks_where_nothing_was_measured_and_a_single_point_is_seen() -
     assert drawn.count("<title>") == 3
 
 
+@example([[0.0, 0.0, 5e-324]])
 @given(st.lists(st.lists(st.floats(0, 1e6), min_size=3, max_size=3), min_size=1, max_size=4))
 def test_columns_stay_in_their_frame(values: list[list[float]]) -> None:
     largest = max(map(sum, zip(*values, strict=True)))

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exploring import examples
 from mita_otel.policy import default_policy
 from mita_otel.sampling.consistent import Randomness, threshold_of
 from mita_otel.sampling.decision import Clues, Decision, decide
@@ -305,7 +306,7 @@ _EVENTS = st.lists(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(_EVENTS, st.integers(1, 12), st.integers(1, 30), st.integers(1, 20))
 def test_whatever_ends_in_whatever_order_every_span_is_accounted_for(
     events: list[tuple[int, bool, Any, int, int]], max_traces: int, max_spans: int, max_decisions: int

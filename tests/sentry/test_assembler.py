@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 
+from exploring import examples
 from mita_otel.sentry.assembler import Assembler
 from mita_otel.sentry.tree import Tree, is_local_root, key_of
 
@@ -148,7 +149,7 @@ def forests(draw: st.DrawFn) -> list[ReadableSpan]:
     return draw(st.permutations(spans))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(forests(), st.integers(1, 40))
 def test_every_span_comes_out_once_below_an_ancestor_in_any_order(
     spans: list[ReadableSpan], max_waiting: int

@@ -8,6 +8,7 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import SpanKind
 
+from leaks import shows
 from mita_otel import semconv
 from mita_otel.captured import event_id_of, mark
 from mita_otel.policy import default_policy
@@ -88,7 +89,7 @@ def test_secrets_are_gone_and_the_hosts_own_door_comes_first() -> None:
 
     out = Door(then)(event(message="card 4111 1111 1111 1111"), {})
     assert seen == ["card 4111 1111 1111 1111"]
-    assert "4111" not in str(out)
+    assert not shows(out)
     assert "hunter2" not in str(out)
     assert Door(lambda event, hint: None)(event(), {}) is None
 
@@ -151,7 +152,7 @@ def test_a_transactions_breadcrumbs_are_redacted() -> None:
     door.breadcrumbs.add(7, {"message": "card 4111 1111 1111 1111", "data": {"password": "hunter2"}})
     crumbs = door.redacted_breadcrumbs(7)
     assert len(crumbs) == 1
-    assert "4111" not in str(crumbs)
+    assert not shows(crumbs)
     assert "hunter2" not in str(crumbs)
     assert door.redacted_breadcrumbs(99) == []
 

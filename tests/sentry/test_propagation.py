@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry import baggage, trace
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from leaks import shows
 from mita_otel.policy import default_policy
 from mita_otel.redaction import Redactor
 from mita_otel.sentry.live_roots import LiveRoots
@@ -126,10 +127,9 @@ def test_a_secret_in_the_context_that_came_goes_no_further() -> None:
     ids, context = wire.extract(sentry_trace=f"{TRACE}-{SPAN}-1", baggage=incoming)
     out = wire.inject(inside(context=context))
     assert members(out["baggage"])["sentry-transaction"] == "GET%20%2Fcards%2F%5Bredacted%3Apan%5D"
-    assert "4111" not in str(wire.contexts.of(ids.trace_id))
+    assert not shows(wire.contexts.of(ids.trace_id))
 
 
-@settings(deadline=None)
 @given(key=st.text("0123456789abcdef", min_size=32, max_size=32), rand=st.floats(0, 1, exclude_max=True))
 def test_keys_ids_and_rates_are_no_secrets(key: str, rand: float) -> None:
     contexts = SamplingContexts({}, LiveRoots(10), 10, REDACTOR.text)
@@ -184,7 +184,7 @@ def test_a_secret_in_the_name_of_what_is_under_way_does_not_travel() -> None:
     wire = Wire()
     wire.roots.started(make(1, trace_id=int(TRACE, 16), name="pay with 4111111111111111"))
     header = wire.inject(inside())["baggage"]
-    assert "4111" not in header
+    assert not shows(header)
     assert members(header)["sentry-transaction"].startswith("pay%20with")
 
 
@@ -300,7 +300,6 @@ def test_what_is_remembered_is_bounded() -> None:
     assert wire.contexts.of(1)["public_key"] == "key"
 
 
-@settings(deadline=None)
 @given(st.integers(1, 2**128 - 1))
 def test_the_random_number_is_that_of_consistent_sampling_turned_round(trace_id: int) -> None:
     number = float(sample_rand(trace_id))
@@ -309,7 +308,6 @@ def test_the_random_number_is_that_of_consistent_sampling_turned_round(trace_id:
     assert abs(number - kept_share) < 2e-6
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=20), st.text(max_size=20), max_size=5), st.text(max_size=60))
 def test_whatever_the_headers_are_nothing_raises(items: dict[str, str], text: str) -> None:
     header = ",".join(f"{name}={value}" for name, value in items.items())

@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace import Event
 from opentelemetry.trace import Link, SpanContext, StatusCode, TraceFlags
 
 from e2e.relay import judge
+from exploring import examples
 from mita_otel import semconv
 from mita_otel.encoding import json_bytes
 from mita_otel.policy import default_policy
@@ -283,7 +284,7 @@ names = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(
     st.dictionaries(names, values, max_size=8),
     st.dictionaries(names, values, max_size=8),

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.trace import StatusCode
 
+from exploring import examples
 from mita_otel.sentry.tree import Tree, key_of, matters, trim
 
 from .spans import BREACH, make
@@ -49,7 +50,7 @@ def test_a_tree_matters_if_any_span_of_it_does() -> None:
     assert Tree(make(1), [make(2, 1), make(3, 2, status=StatusCode.ERROR)]).matters
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(st.lists(st.tuples(st.integers(0, 200), st.booleans()), min_size=1, max_size=120), st.integers(1, 60))
 def test_no_span_hangs_in_the_air_and_none_is_cut_silently(shape: list[tuple[int, bool]], most: int) -> None:
     children = [

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from leaks import shows
 from mita_otel.latency.sketch import Sketch
 from mita_otel.latency.window import LatencyWindow, OpenWindow, add_up
 from mita_otel.policy import default_policy
@@ -57,7 +58,7 @@ def test_the_windows_of_all_workers_come_back_as_they_were(database: Database) -
 def test_a_name_that_a_service_chose_is_redacted(database: Database) -> None:
     worker(database).write_windows([window(START_S, [1], operation="pay 4111111111111111")])
     [found] = worker(database).read_windows(START_S, START_S + 60)
-    assert "4111" not in found.operation
+    assert not shows(found.operation)
 
 
 def test_rolled_up_windows_are_the_sum_of_their_parts(database: Database) -> None:

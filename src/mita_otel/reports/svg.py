@@ -16,6 +16,8 @@ WIDTH: Final = 1000
 HEIGHT: Final = 300
 _STEPS: Final = (1, 2, 2.5, 5, 10)
 _TICKS: Final = 4
+_SMALLEST: Final = 1e-300
+"""What is smaller counts as nothing: the quarter of it may be no number any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Stack:
 
 def scale(largest: float, *, whole: bool = False) -> list[float]:
     """Return round values for an axis, from 0 to at least `largest`; with `whole`, whole numbers."""
-    if largest <= 0:
+    if largest < _SMALLEST:
         return [0.0, 1.0]
     rough = largest / _TICKS
     power = 10 ** floor(log10(rough))

@@ -1,0 +1,30 @@
+"""How properties look for examples: the same ones in every `make test`, new ones and more of them in `make explore`.
+
+A search of the moment finds what it finds on somebody else's commit. `MITA_TEST_EXPLORE=20` looks for twenty times
+as many examples as usual, each time others.
+"""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+_TIMES = int(os.environ.get("MITA_TEST_EXPLORE", "0"))
+
+
+def examples(count: int) -> int:
+    """Return how many examples to try, where `count` is as many as usual."""
+    return count * max(1, _TIMES)
+
+
+def load_profile() -> None:
+    """Make it hypothesis's default: before any test module is imported, as a decorator takes it over then."""
+    settings.register_profile(
+        "mita",
+        derandomize=not _TIMES,
+        max_examples=examples(100),
+        deadline=None,  # a busy machine is no failure
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    settings.load_profile("mita")
