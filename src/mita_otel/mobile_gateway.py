@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mita_otel.configuration import configure, configured
+from mita_otel.health.mobile_checks import mobile_checks
 from mita_otel.mobile.asgi import MobileApp
 from mita_otel.mobile.gateway import MobileGateway
 from mita_otel.mobile.router import router_of
@@ -21,6 +23,7 @@ def mobile_app(telemetry: Telemetry | None = None) -> MobileApp:
     It takes what Sentry's SDKs send to `/api/{project}/envelope/`, OTLP, and a JavaScript tunnel; redacts it, holds
     screens, requests and operations to the policy's limits, and sends it on. What broke a limit is counted in
     `get_performance_summary()`, in metrics and error budgets, and told to listeners, as the service's own breaches are.
+    The health endpoints show what waits, what fails and what was lost.
 
     Args:
         telemetry: What `configure()` returned. None: it is called, if it has not been.
@@ -34,6 +37,9 @@ def mobile_app(telemetry: Telemetry | None = None) -> MobileApp:
     )
     gateway = MobileGateway(telemetry.policy, telling=telling)
     telemetry.keep(gateway)
+    if telemetry.health is not None:
+        policy = telemetry.policy
+        telemetry.health.also(partial(mobile_checks, telling, policy.mobile.spool, policy.health))
     return MobileApp(gateway)
 
 

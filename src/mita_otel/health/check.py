@@ -74,9 +74,11 @@ class HealthReport:
         document: dict[str, Any] = {"status": self.status.value}
         if detailed:
             document["details"] = dict(self.about)
-            document["checks"] = {check.name: [self._detailed(check)] for check in self.checks}
-        else:
-            document["checks"] = {check.name: [{"status": check.status.value}] for check in self.checks}
+        found: dict[str, list[dict[str, Any]]] = {}
+        for check in self.checks:  # several may have one name, as two gateways in one service do
+            shown = self._detailed(check) if detailed else {"status": check.status.value}
+            found.setdefault(check.name, []).append(shown)
+        document["checks"] = found
         return document
 
     def _detailed(self, check: Check) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 View = Literal["sentry", "error_monitoring", "live", "ready"]
 """What is asked."""
 
-_SENTRY: Final = ("sentry:", "export:", "queue:", "telemetry:", "redaction:")
+_SENTRY: Final = ("sentry:", "export:", "queue:", "telemetry:", "redaction:", "mobile:")
 _READY: Final = "audit:spool"
 """The one local fault that is a reason to send no requests: what must be recorded cannot be."""
 _VERSIONS: Final = ("mita-otel", "opentelemetry-sdk", "sentry-sdk", "fastapi", "sqlalchemy", "pydantic")
@@ -78,6 +78,7 @@ class Health:
         self._clock = clock
         self._monotonic = monotonic
         self._digest = policy_digest(parts.policy)
+        self._more: tuple[Callable[[], Iterable[Check]], ...] = ()
         self._forget()
         after_fork_in_child(self._forget)
 
@@ -88,6 +89,10 @@ class Health:
         self._checks: tuple[Check, ...] = ()
         self._canary_at = float("-inf")
         self._canary: Check | None = None
+
+    def also(self, checks: Callable[[], Iterable[Check]]) -> None:
+        """Look at something else as well from now on; it has to be as cheap as the rest."""
+        self._more = (*self._more, checks)
 
     def report(self, view: View = "error_monitoring") -> HealthReport:
         """Return what is asked.
@@ -127,6 +132,8 @@ class Health:
         yield from audit_checks(parts.trail)
         yield alert_check(parts.alerts)
         yield instrumentation_check()
+        for checks in self._more:
+            yield from checks()
 
     def _redaction(self, now: float) -> Check:
         if self._canary is None or now - self._canary_at >= self._policy.canary_s:

@@ -128,9 +128,8 @@ class MobileGateway:
 
     def _look(self) -> None:
         runner = self._own_runner()
-        news = runner.news() if runner is not None else None
-        if news is not None:
-            self.telling.tell(news)
+        if runner is not None:
+            self.telling.tell(runner.news())
 
     def _look_again(self) -> None:
         pid = os.getpid()

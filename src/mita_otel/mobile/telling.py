@@ -20,6 +20,7 @@ from mita_otel.latency.operations import Operation
 from mita_otel.mobile.measuring import Measured
 from mita_otel.mobile.otel_spans import SCOPE
 from mita_otel.mobile.reply import News, Reply
+from mita_otel.mobile.standing import Standing
 from mita_otel.processors.breaches import Breaches
 from mita_otel.processors.observation import Observation as SpanObservation
 from mita_otel.processors.observation import SpanObserver
@@ -58,6 +59,8 @@ class Telling:
         """Parcels that were given up so far, by `reason: priority`."""
         self.news: News = News()
         """The latest."""
+        self.standing = Standing(clock=clock)
+        """What went wrong, and since when."""
         self._requests = meter.create_counter(
             semconv.MOBILE_REQUESTS, unit="{request}", description="Requests to the mobile gateway"
         )
@@ -92,8 +95,11 @@ class Telling:
             except Exception:  # noqa: BLE001 - said once in a while, not with every request
                 self._say("measured", "a span of a mobile app could not be counted", exc_info=True)
 
-    def tell(self, news: News) -> None:
-        """Count what became of parcels; a loss is said once in a while."""
+    def tell(self, news: News | None) -> None:
+        """Count what became of parcels; a loss is said once in a while. None: the engine did not answer."""
+        self.standing.told(news)
+        if news is None:
+            return
         self.news = news
         if news.delivered:
             self._delivered.add(news.delivered)

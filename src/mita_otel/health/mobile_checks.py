@@ -1,0 +1,76 @@
+"""The checks of the gateway for mobile apps: read off what its engine told last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from mita_otel.health.check import Check, Status
+from mita_otel.policy.health import HealthPolicy
+from mita_otel.policy.mobile import MobileSpoolPolicy
+
+if TYPE_CHECKING:
+    from mita_otel.mobile.telling import Telling
+
+_MEGABYTE = 1_000_000
+
+
+def mobile_checks(telling: Telling, spool: MobileSpoolPolicy, policy: HealthPolicy) -> Iterator[Check]:
+    """Look whether what apps send is taken, waits within bounds, arrives, and is not given up."""
+    yield _engine(telling, policy)
+    yield _spool(telling, spool, policy)
+    yield _destinations(telling, policy)
+    yield _losses(telling, policy)
+
+
+def _engine(telling: Telling, policy: HealthPolicy) -> Check:
+    silent_s = telling.standing.silent_s()
+    if silent_s is None:
+        return Check("mobile:engine", Status.PASS)
+    said = (
+        f"the gateway's engine has not answered for {silent_s:.0f} seconds: see mita_otel.mobile in the log"
+    )
+    return Check("mobile:engine", _by_length(silent_s, policy), said)
+
+
+def _spool(telling: Telling, spool: MobileSpoolPolicy, policy: HealthPolicy) -> Check:
+    news = telling.news
+    observed = {
+        "parcels": news.parcels,
+        "bytes": news.bytes,
+        "waiting": dict(news.waiting),
+        "capacity_parcels": spool.max_parcels,
+        "capacity_bytes": spool.max_megabytes * _MEGABYTE,
+    }
+    full = max(news.parcels / spool.max_parcels, news.bytes / (spool.max_megabytes * _MEGABYTE))
+    if full <= policy.queue_share:
+        return Check("mobile:spool", Status.PASS, observed=observed)
+    said = f"{full:.0%} of mobile.spool is taken: beyond it what matters least is given up"
+    return Check("mobile:spool", Status.WARN, said, observed)
+
+
+def _destinations(telling: Telling, policy: HealthPolicy) -> Check:
+    failing = telling.standing.failing_s()
+    observed = {
+        **telling.news.destinations,
+        **{name: f"failing for {s:.0f} s" for name, s in failing.items()},
+    }
+    if not failing:
+        return Check("mobile:destinations", Status.PASS, observed=observed)
+    longest_s = max(failing.values())
+    said = (
+        f"nothing is taken by {', '.join(failing)} for up to {longest_s:.0f} seconds; it waits in the spool"
+    )
+    return Check("mobile:destinations", _by_length(longest_s, policy), said, observed)
+
+
+def _losses(telling: Telling, policy: HealthPolicy) -> Check:
+    total = dict(sorted(telling.lost.copy().items()))
+    recent = telling.standing.lost_within(policy.losses_s)
+    if not recent:
+        return Check("mobile:losses", Status.PASS, observed=total)
+    return Check("mobile:losses", Status.WARN, f"lost a short while ago: {', '.join(recent)}", total)
+
+
+def _by_length(failing_s: float, policy: HealthPolicy) -> Status:
+    return Status.FAIL if failing_s >= policy.stale_s else Status.WARN
