@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
 
-from cli.conftest import Command
+from cli.conftest import COMMAND, Command
+from e2e.service import clean_environment
 from leaks import shows
 from sentry_api.fake import TOKEN, FakeSentry, Fault
 
@@ -118,32 +122,278 @@ def test_without_a_version_or_a_repository_it_is_said(
     monkeypatch.delenv("SENTRY_RELEASE")
     refused = command("release", "create")
     assert refused.code == 2
-    assert refused.err.startswith(
-        "which release? Give --version, or set SENTRY_RELEASE (git rev-parse: fatal"
-    )
+    assert refused.err.startswith("which release? Give --version, or set SENTRY_RELEASE (/")
+
+
+# --- what Sentry says ----------------------------------------------------------------------------------
+COMMANDS = {
+    "create": ["create"],
+    "commits": ["commits"],
+    "finalize": ["finalize"],
+    "deploy": ["deploy", "-e", "staging"],
+}
+MENDS = {
+    400: "of the test",
+    401: "SENTRY_AUTH_TOKEN",
+    403: "it needs project:releases",
+    404: "check ",
+    409: "of the test",
+    429: "of the test",
+    500: "of the test",
+    503: "of the test",
+    0: "does not answer (RemoteProtocolError); is it reachable from here?",
+}
+
+
+@pytest.mark.parametrize("status", MENDS)
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_sentry_refuses_is_one_message_with_its_mend(
+    command: Command, work_tree: Path, today: FakeSentry, name: str, status: int
+) -> None:
+    commit(work_tree, "the first")
+    if name != "create":
+        command("release", "create")
+    today.faults.append(Fault(status, path="/releases/", times=99))
+    refused = command("release", *COMMANDS[name])
+    assert (refused.code, refused.out) == (2, "")
+    assert MENDS[status] in refused.err
+    assert refused.err.count("\n") == 1
+    assert status in {0, 404} or f"Sentry answered {status} to " in refused.err
+    assert TOKEN not in refused.err
 
 
 @pytest.mark.parametrize(
-    ("status", "said"), [(401, "SENTRY_AUTH_TOKEN"), (403, "it needs project:releases"), (404, "SENTRY_ORG")]
+    ("name", "status"),
+    [*product(COMMANDS, [429, 500, 502, 0]), ("commits", 409), ("finalize", 409)],
 )
-def test_what_sentry_refuses_is_said_with_its_mend(
-    command: Command, today: FakeSentry, status: int, said: str
+def test_trouble_of_a_moment_is_waited_out(
+    command: Command, work_tree: Path, today: FakeSentry, name: str, status: int
 ) -> None:
-    today.faults.append(Fault(status))
-    refused = command("release", "create")
+    """409: Sentry is still busy with commits that somebody else has sent for the same release."""
+    commit(work_tree, "the first")
+    if name != "create":
+        command("release", "create")
+    method = "POST" if name in {"create", "deploy"} else "PUT"
+    today.faults.append(Fault(status, method=method))
+    assert command("release", *COMMANDS[name]).code == 0
+    assert not today.faults
+    release = today.releases[NAME]
+    done = {
+        "create": release["version"],
+        "commits": today.commits.get(NAME),
+        "finalize": release["dateReleased"],
+        "deploy": len(today.deploys.get(NAME, ())) == 1,
+    }
+    assert done[name]
+
+
+def test_a_release_that_there_is_not_is_to_be_made_first(command: Command, work_tree: Path) -> None:
+    commit(work_tree, "the first")
+    for name in ("commits", "finalize", "deploy"):
+        refused = command("release", *COMMANDS[name])
+        assert refused.code == 2
+        assert refused.err.startswith(f"Sentry knows no release {NAME} in the organization acme at ")
+        assert "make it first with mita-otel release create" in refused.err
+
+
+def test_a_project_that_sentry_does_not_know_is_said(command: Command) -> None:
+    refused = command("release", "create", "--project", "absent")
     assert refused.code == 2
-    assert f"Sentry answered {status}" in refused.err and said in refused.err
+    assert "Sentry answered 400" in refused.err
+    assert "projects: Invalid project ids or slugs" in refused.err
 
 
-def test_a_release_that_there_is_not_cannot_be_out(command: Command) -> None:
-    assert "Sentry answered 404" in command("release", "finalize").err
+# --- deploys -------------------------------------------------------------------------------------------
+EXIT = [sys.executable, "-c", "import sys; sys.exit(int(sys.argv[1]))"]
 
 
-@pytest.mark.parametrize(("own", "code"), [(3, 3), (0, 2)])
-def test_a_refused_deploy_keeps_the_status_of_a_command_that_failed(
-    command: Command, today: FakeSentry, own: int, code: int
+@pytest.mark.parametrize("own", [0, 3])
+@pytest.mark.parametrize("trouble", ["503", "no answer", "nobody there", "unknown release"])
+def test_a_sentry_that_fails_after_the_command_ran_is_one_message_beside_the_commands_status(
+    command: Command, today: FakeSentry, own: int, trouble: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The release is not known to Sentry: it refuses, after the command has run."""
-    told = command("release", "deploy", "--", sys.executable, "-c", f"raise SystemExit({own})")
-    assert told.code == code
+    if trouble != "unknown release":
+        command("release", "create")
+    if trouble == "nobody there":
+        monkeypatch.setenv("SENTRY_URL", "http://127.0.0.1:1")
+    else:
+        today.faults.append(Fault(503 if trouble == "503" else 0, path="/deploys/", times=99))
+    if trouble == "unknown release":
+        today.faults.clear()
+    told = command("release", "deploy", "-e", "staging", "--", *EXIT, str(own))
+    assert told.code == (own or 2)
+    assert told.out == ""
+    ended = "failed with exit status 3" if own else "succeeded"
+    assert told.err.startswith(f"the command {ended}, but Sentry was not told of the deploy: ")
+    failed = " --failed" if own else ""
+    assert told.err.endswith(f"Tell it with: mita-otel release deploy --version {NAME} -e staging{failed}\n")
+    assert told.err.count("\n") == 1
     assert not today.deploys.get(NAME)
+
+
+@pytest.mark.parametrize("status", [502, 0])
+def test_a_deploy_whose_answer_got_lost_is_told_once(
+    command: Command, today: FakeSentry, status: int
+) -> None:
+    command("release", "create")
+    today.faults.append(Fault(status, method="POST", path="/deploys/", after=True))
+    assert command("release", "deploy", "-e", "staging").code == 0
+    assert len(today.deploys[NAME]) == 1
+
+
+def test_what_is_missing_is_said_before_the_command_runs(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SENTRY_AUTH_TOKEN")
+    refused = command("release", "deploy", "--", "touch", str(tmp_path / "deployed"))
+    assert refused.code == 2
+    assert "SENTRY_AUTH_TOKEN is not set" in refused.err
+    assert not (tmp_path / "deployed").exists()
+
+
+def test_a_command_that_may_not_be_run_ends_as_in_a_shell(
+    command: Command, today: FakeSentry, tmp_path: Path
+) -> None:
+    command("release", "create")
+    (tmp_path / "deploy.sh").write_text("#!/bin/sh\n")
+    refused = command("release", "deploy", "--", "./deploy.sh")
+    assert (refused.code, refused.err) == (126, "./deploy.sh: Permission denied\n")
+    assert [one["name"] for one in today.deploys[NAME]] == ["failed: exit status 126"]
+
+
+def test_a_command_that_a_signal_ends_is_a_failed_deploy(command: Command, today: FakeSentry) -> None:
+    command("release", "create")
+    ended = command("release", "deploy", "--", "sh", "-c", "kill -9 $$")
+    assert ended.code == 137
+    assert [one["name"] for one in today.deploys[NAME]] == ["failed: exit status 137"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_pipeline_that_is_cancelled_ends_the_command_and_marks_the_deploy(
+    tmp_path: Path, command: Command, today: FakeSentry, number: signal.Signals
+) -> None:
+    command("release", "create")
+    settings = {name: os.environ[name] for name in os.environ if name.startswith("SENTRY_")}
+    deploying = ["sh", "-c", "trap 'exit 9' TERM INT; echo deploying; while :; do sleep 0.05; done"]
+    pipeline = subprocess.Popen(
+        [str(COMMAND), "release", "deploy", "-e", "staging", "--", *deploying],
+        cwd=tmp_path,
+        env=clean_environment(settings),
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    with pipeline:
+        assert pipeline.stdout is not None
+        assert pipeline.stdout.readline() == "deploying\n"
+        if number is signal.SIGTERM:
+            pipeline.send_signal(number)
+        else:  # as a terminal does
+            os.killpg(pipeline.pid, number)
+        assert pipeline.stdout.read().endswith("failed: exit status 9\n")
+    assert pipeline.returncode == 9
+    [told] = today.deploys[NAME]
+    assert (told["environment"], told["name"]) == ("staging", "failed: exit status 9")
+
+
+# --- git -----------------------------------------------------------------------------------------------
+def test_commits_outside_of_a_repository_are_refused_with_the_place(
+    command: Command, today: FakeSentry, tmp_path: Path
+) -> None:
+    command("release", "create")
+    refused = command("release", "commits")
+    assert (refused.code, refused.err) == (2, f"{tmp_path} is in no git repository\n")
+    assert today.commits == {}
+
+
+def test_commits_without_git_are_refused(
+    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert command("release", "commits").err == "git is not installed\n"
+
+
+def test_commits_of_a_repository_without_any_are_refused(command: Command, work_tree: Path) -> None:
+    command("release", "create")
+    refused = command("release", "commits")
+    assert refused.code == 2
+    assert refused.err.startswith("git log: fatal: bad revision 'HEAD'")
+
+
+def clone_of(origin: Path, folder: Path, depth: int) -> Path:
+    git(origin, "clone", "-q", "--depth", str(depth), f"file://{origin}", str(folder))
+    return folder
+
+
+def test_a_shallow_clone_that_lacks_the_release_before_is_said_to_lack_it(
+    command: Command, work_tree: Path, today: FakeSentry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = commit(work_tree, "the first")
+    command("release", "create", "--version", "before@1")
+    commit(work_tree, "the second")
+    third = commit(work_tree, "the third")
+    command("release", "create")
+    monkeypatch.chdir(clone_of(work_tree, tmp_path / "clone", 1))
+    told = command("release", "commits")
+    assert told.code == 0
+    assert told.out == f"{NAME}: 1 commit\n"
+    assert "this clone is shallow" in told.err and "git fetch --unshallow" in told.err
+    assert [one["id"] for one in today.commits[NAME]] == [third]
+    refused = command("release", "commits", "--since", first)
+    assert refused.code == 2
+    assert refused.err.startswith(
+        f"git knows no commit {first} here; this clone is shallow, fetch the rest: "
+    )
+    monkeypatch.chdir(clone_of(work_tree, tmp_path / "deeper", 3))
+    told = command("release", "commits")
+    assert (told.out, told.err) == (f"{NAME}: 2 commits since {first[:12]}\n", "")
+
+
+@pytest.mark.parametrize("name", ["absent", "--output=stolen", "HEAD..HEAD"])
+def test_a_beginning_that_git_does_not_know_is_said(
+    command: Command, work_tree: Path, today: FakeSentry, name: str
+) -> None:
+    commit(work_tree, "the first")
+    refused = command("release", "commits", "--since", name)
+    assert (refused.code, refused.err) == (2, f"git knows no commit {name} here\n")
+    assert not (work_tree / "stolen").exists()
+
+
+def test_a_beginning_may_be_a_tag(command: Command, work_tree: Path, today: FakeSentry) -> None:
+    first = commit(work_tree, "the first")
+    git(work_tree, "tag", "v1")
+    second = commit(work_tree, "the second")
+    command("release", "create")
+    assert command("release", "commits", "--since", "v1").out == f"{NAME}: 1 commit since {first[:12]}\n"
+    assert [one["id"] for one in today.commits[NAME]] == [second]
+
+
+def many_commits(folder: Path, count: int) -> None:
+    """Make many commits at once."""
+    lines = []
+    for number in range(count):
+        message = f"commit {number}\n" + "x" * 9000
+        lines.append(
+            f"commit refs/heads/many\ncommitter A Dev <dev@bank.example> {1_700_000_000 + number} +0000\n"
+            f"data {len(message)}\n{message}\n"
+        )
+    subprocess.run(["git", "fast-import", "--quiet"], cwd=folder, input="".join(lines), text=True, check=True)
+    git(folder, "checkout", "-q", "many")
+
+
+def test_of_very_many_commits_the_newest_go_in_one_request_and_it_is_said_that_there_are_more(
+    command: Command, work_tree: Path, today: FakeSentry
+) -> None:
+    """Sentry forgets the commits of an earlier request: they cannot be told in several."""
+    many_commits(work_tree, 1002)
+    command("release", "create")
+    told = command("release", "commits")
+    assert told.out == f"{NAME}: 200 commits, the newest of more: say --most for up to 1,000\n"
+    assert len(today.commits[NAME]) == 200
+    told = command("release", "commits", "--most", "1000")
+    assert told.out == f"{NAME}: 1,000 commits, the newest of more: say --most for up to 1,000\n"
+    sent = today.commits[NAME]
+    assert len(sent) == 1000
+    assert sent[0]["message"].startswith("commit 1001\n")
+    assert max(len(one["message"]) for one in sent) == 4000
+    assert len([one for one in today.changes if one[0] == "PUT"]) == 2

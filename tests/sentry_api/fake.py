@@ -51,11 +51,14 @@ class Fault:
     """How the next requests fail."""
 
     status: int
+    """0: the connection is cut without an answer."""
     method: str = ""
     path: str = ""
     headers: Callable[[], dict[str, str]] = dict
     times: int = 1
     body: Json = field(default_factory=lambda: {"detail": "of the test"})
+    after: bool = False
+    """Whether what is asked for is done all the same."""
 
 
 class FakeSentry:
@@ -122,6 +125,9 @@ class FakeSentry:
                 except Exception as error:  # noqa: BLE001 - a fault of this server's own: the test shall hear of it
                     fake.wrong.append(f"{asked.method} {asked.path}: {type(error).__name__}: {error}")
                     status, answer, headers = 599, None, {}
+                if status == 0:
+                    self.close_connection = True
+                    return
                 data = b"" if answer is None else json.dumps(answer).encode()
                 self.send_response(status)
                 for name, value in headers.items():
@@ -160,6 +166,8 @@ class FakeSentry:
                     fault.times -= 1
                     if not fault.times:
                         self.faults.remove(fault)
+                    if fault.after:
+                        self._route(asked)
                     return fault.status, fault.body, fault.headers()
             if authorization != f"Bearer {TOKEN}":
                 return 401, {"detail": "Invalid token"}, {}

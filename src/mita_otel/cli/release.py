@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mita_otel import environment_variables as variables
+from mita_otel.cli.frame import BAD_CONFIGURATION
 from mita_otel.cli.output import counted
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import environment_name, load_policy
+from mita_otel.releases.command import NotStartedError, run
 from mita_otel.releases.repository import Repository
 from mita_otel.releases.version import release_version
 
@@ -26,7 +28,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 Version = Annotated[
     str | None,
-    typer.Option("--version", help="The release. Not given: SENTRY_RELEASE, --package, else git's commit."),
+    typer.Option("--version", help="The release. Not given: --package, SENTRY_RELEASE, else git's commit."),
 ]
 Package = Annotated[
     str | None, typer.Option("--package", help="An installed package: the release is name@version.")
@@ -38,6 +40,8 @@ Project = Annotated[
         "--project", help="A project's slug; more than once. Not given: SENTRY_PROJECT_BACKEND and _MOBILE."
     ),
 ]
+_MOST = 1000
+"""Commits that Sentry is told of in one request; another one would take their place."""
 Url = Annotated[str | None, typer.Option("--url", help="A page about it.")]
 
 
@@ -73,18 +77,27 @@ def commits(
     repository: Annotated[
         str | None, typer.Option("--repository", help="Its name, as Sentry shall show it.")
     ] = None,
-    most: Annotated[int, typer.Option("--most", min=1, max=1000, help="How many at most.")] = 200,
+    most: Annotated[int, typer.Option("--most", min=1, max=_MOST, help="How many at most.")] = 200,
 ) -> None:
     """Say which commits are in a release: those since the release before."""
     git = Repository(Path.cwd())
     name = release_version(version, package, git, os.environ)
+    lacking = git.shallow()  # says at once if there is no repository
+    first = git.find(since) if since else None
     with _releases(org, project) as releases:
-        first = since or releases.previous_ref(name, git)
-        found = git.commits(first, most)
-        if found:
-            releases.set_commits(name, found, repository)
+        first = first or releases.previous_ref(name, git)
+        found = git.commits(first, most + 1)
+        told, more = found[:most], len(found) > most
+        if told:
+            releases.set_commits(name, told, repository)
     after = f" since {first[:12]}" if first else ""
-    typer.echo(f"{name}: {counted(len(found), 'commit')}{after}")
+    cut = f", the newest of more: say --most for up to {_MOST:,}" if more else ""
+    typer.echo(f"{name}: {counted(len(told), 'commit')}{after}{cut}")
+    if lacking and not first:
+        typer.echo(
+            f"this clone is shallow, and holds no commit of a release before: older commits are missing. Fetch them: {lacking}",
+            err=True,
+        )
 
 
 @app.command()
@@ -115,7 +128,8 @@ def deploy(
 ) -> None:
     """Say that a release was deployed, or deploy it: `mita-otel release deploy -e production -- ./deploy.sh`.
 
-    Sentry knows no failed deploys: one that failed is marked by its name.
+    Sentry knows no failed deploys: one that failed is marked by its name. Exit status: the command's own; 2 if it
+    succeeded and Sentry could not be told.
     """
     name = release_version(version, package, Repository(Path.cwd()), os.environ)
     where = environment_name(environment)
@@ -128,10 +142,10 @@ def deploy(
                 name, where, started=started, finished=datetime.now(UTC), name=mark, url=url
             )
         except ConfigurationError as error:
-            if not status:
+            if not command:
                 raise
-            typer.echo(str(error), err=True)  # the command's own failure is what the pipeline must see
-            raise typer.Exit(status) from error
+            typer.echo(_untold(name, where, status, error), err=True)
+            raise typer.Exit(status or BAD_CONFIGURATION) from error
     typer.echo(f"{name}: deploy {number} to {where}{f', {mark}' if mark else ''}")
     if status:
         raise typer.Exit(status)
@@ -139,10 +153,20 @@ def deploy(
 
 def _run(command: list[str]) -> int:
     try:
-        return subprocess.run(command, check=False).returncode  # noqa: S603 - what the user asks for
-    except OSError as error:
-        typer.echo(f"{command[0]}: {error.strerror}", err=True)
-        return 127
+        return run(command)
+    except NotStartedError as error:
+        typer.echo(str(error), err=True)
+        return error.status
+
+
+def _untold(name: str, where: str, status: int, error: ConfigurationError) -> str:
+    """Return what to say where the command has run and Sentry was not told."""
+    ended = f"failed with exit status {status}" if status else "succeeded"
+    failed = " --failed" if status else ""
+    return (
+        f"the command {ended}, but Sentry was not told of the deploy: {error}. "
+        f"Tell it with: mita-otel release deploy --version {shlex.quote(name)} -e {shlex.quote(where)}{failed}"
+    )
 
 
 @contextmanager

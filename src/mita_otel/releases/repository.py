@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Final
 from mita_otel.errors import ConfigurationError
 
 _TIMEOUT_S: Final = 60
+_MAX_SAID: Final = 400
+_UNSHALLOW: Final = "git fetch --unshallow (in GitHub Actions: actions/checkout with fetch-depth: 0)"
 _FIELD: Final = "\x1f"
 _END: Final = "\x1e"
 _FORMAT: Final = _FIELD.join(("%H", "%an", "%ae", "%aI", "%B")) + _END
@@ -45,6 +48,20 @@ class Repository:
         """
         return self._git("rev-parse", "HEAD").strip()
 
+    def shallow(self) -> str:
+        """Return how to get the history that a shallow clone lacks; empty: it is all here."""
+        return _UNSHALLOW if self._git("rev-parse", "--is-shallow-repository").strip() == "true" else ""
+
+    def find(self, named: str) -> str:
+        """Return the id of a commit by any name that git takes: an id, a tag, a branch."""
+        try:
+            return self._git("rev-parse", "--verify", "--end-of-options", f"{named}^{{commit}}").strip()
+        except ConfigurationError as error:
+            self.head()  # says what is wrong, if it is not the name
+            lacking = self.shallow()
+            mend = f"; this clone is shallow, fetch the rest: {lacking}" if lacking else ""
+            raise ConfigurationError(f"git knows no commit {named} here{mend}") from error
+
     def knows(self, commit: str) -> bool:
         """Return whether a commit is among those that led to the current one."""
         try:
@@ -75,13 +92,16 @@ class Repository:
                 text=True,
                 errors="replace",
                 timeout=_TIMEOUT_S,
+                env={**os.environ, "LC_ALL": "C"},  # what it says is read below
                 check=False,
             )
         except FileNotFoundError as error:
-            raise ConfigurationError("git is not installed; give --version, or install it") from error
+            raise ConfigurationError("git is not installed") from error
         except subprocess.TimeoutExpired as error:
             raise ConfigurationError(f"git {arguments[0]} took longer than {_TIMEOUT_S} seconds") from error
         if done.returncode:
-            said = " ".join(done.stderr.split())[:200] or f"exit status {done.returncode}"
+            if "not a git repository" in done.stderr:
+                raise ConfigurationError(f"{self._folder} is in no git repository")
+            said = " ".join(done.stderr.split())[:_MAX_SAID] or f"exit status {done.returncode}"
             raise ConfigurationError(f"git {arguments[0]}: {said}")
         return done.stdout

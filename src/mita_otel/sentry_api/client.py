@@ -109,9 +109,15 @@ class SentryApi:
                 return
             wanted["cursor"] = cursor
 
-    def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Make something, and return it."""
-        return _body(self._request("POST", path, body=body))
+    def post(self, path: str, body: Mapping[str, Any], *, again: bool = False) -> Any:
+        """Make something, and return it.
+
+        Args:
+            path: Where.
+            body: What.
+            again: Whether it does no harm twice, and so may be tried again when it is not known what came of it.
+        """
+        return _body(self._request("POST", path, body=body, harmless=again))
 
     def put(self, path: str, body: Mapping[str, Any]) -> Any:
         """Put something in the place of what is there, and return it."""
@@ -135,17 +141,25 @@ class SentryApi:
         path: str,
         parameters: Parameters | None = None,
         body: Mapping[str, Any] | None = None,
+        *,
+        harmless: bool = False,
     ) -> httpx.Response:
+        harmless = harmless or method in _SAFE
         caller = stamina.RetryingCaller(
             attempts=self._attempts, timeout=None, wait_initial=0.5, wait_max=10.0, wait_jitter=0.5
         )
         try:
-            return caller(_wait, self._once, method, path, parameters, body)
+            return caller(_wait, self._once, method, path, parameters, body, harmless)
         except _AgainError as again:
             raise again.error from again.__cause__
 
     def _once(
-        self, method: str, path: str, parameters: Parameters | None, body: Mapping[str, Any] | None
+        self,
+        method: str,
+        path: str,
+        parameters: Parameters | None,
+        body: Mapping[str, Any] | None,
+        harmless: bool,
     ) -> httpx.Response:
         what = f"{method} {path}"
         try:
@@ -156,7 +170,7 @@ class SentryApi:
                 f"Sentry at {self.address.url} does not answer ({type(error).__name__}); is it reachable from here?"
             )
             # A connection that never came about did nothing, whatever the method.
-            if method in _SAFE or isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+            if harmless or isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
                 raise _AgainError(failure) from error
             raise failure from error
         except httpx.InvalidURL as error:
@@ -166,7 +180,8 @@ class SentryApi:
         refused = refusal(answer.status_code, what, _said(answer), self._scope)
         if answer.status_code == 429:
             raise _AgainError(refused, self._reset_s(answer))
-        if answer.status_code >= 500 and method in _SAFE:
+        # 409 to a PUT: somebody else is changing the same thing just now.
+        if (answer.status_code >= 500 and harmless) or (answer.status_code == 409 and method == "PUT"):
             raise _AgainError(refused)
         raise refused
 
@@ -204,4 +219,10 @@ def _said(answer: httpx.Response) -> str:
         return ""
     if isinstance(told, dict) and isinstance(told.get("detail"), str):
         told = told["detail"]
+    elif isinstance(told, dict):  # by field
+        told = "; ".join(f"{name}: {_joined(why)}" for name, why in told.items())
     return " ".join(str(told).split())[:_MAX_SAID]
+
+
+def _joined(why: Any) -> str:
+    return ", ".join(map(str, why)) if isinstance(why, list) else str(why)
