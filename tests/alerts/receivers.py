@@ -92,7 +92,7 @@ class HttpReceiver:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
-    def wait_for(self, count: int, timeout: float = 20.0) -> list[Posted]:
+    def wait_for(self, count: int, timeout: float = 60.0) -> list[Posted]:
         with self.changed:
             if not self.changed.wait_for(lambda: len(self.posted) >= count, timeout):
                 raise AssertionError(f"{len(self.posted)} of {count} requests came in {timeout} s")
@@ -102,7 +102,7 @@ class HttpReceiver:
         self._closing.set()
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(5)
+        self._thread.join(60)
 
 
 class MailReceiver:

@@ -129,7 +129,7 @@ class Receiver:
                             spans.extend(scope.get("spans", []))
         return spans
 
-    def wait_for(self, predicate: Callable[[Receiver], Any], timeout: float = 20.0) -> Any:
+    def wait_for(self, predicate: Callable[[Receiver], Any], timeout: float = 60.0) -> Any:
         """Wait until the predicate holds, and return what it returned. Fails after `timeout` seconds."""
         with self.changed:
             result = self.changed.wait_for(lambda: predicate(self), timeout)
@@ -165,7 +165,7 @@ class Receiver:
         """End the server and every request that hangs."""
         self.closing.set()
         self.refuse()
-        self._thread.join(5)
+        self._thread.join(60)
 
 
 class _Server(ThreadingHTTPServer):

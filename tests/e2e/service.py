@@ -82,7 +82,7 @@ class Output:
             self.ended = True
             self._changed.notify_all()
 
-    def join(self, timeout: float = 5) -> None:
+    def join(self, timeout: float = 60) -> None:
         self._thread.join(timeout)
 
     @property
@@ -145,7 +145,7 @@ class Service:
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20, headers=headers)
 
     # -- waiting ----------------------------------------------------------------------------------------
-    def wait_for(self, predicate: Callable[[], object], what: str, timeout: float = 30) -> None:
+    def wait_for(self, predicate: Callable[[], object], what: str, timeout: float = 60) -> None:
         with self.changed:
             met = self.changed.wait_for(lambda: predicate() or self._dead, timeout)
         if not met or not predicate():
@@ -174,7 +174,7 @@ class Service:
         return f"--- stdout\n{self.stdout.text[-6000:]}\n--- stderr\n{self.stderr.text[-6000:]}"
 
     # -- ending -----------------------------------------------------------------------------------------
-    def stop(self, how: Literal["SIGTERM", "CTRL_C"] = "SIGTERM", timeout: float = 15) -> int:
+    def stop(self, how: Literal["SIGTERM", "CTRL_C"] = "SIGTERM", timeout: float = 60) -> int:
         """End the service as an orchestrator (SIGTERM to the process) or a terminal (SIGINT to the group) does.
 
         Returns:
@@ -199,7 +199,7 @@ class Service:
         """End the whole process group, whatever state it is in."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(60)
         self.stdout.join()
         self.stderr.join()
         for stream in (self.process.stdout, self.process.stderr):

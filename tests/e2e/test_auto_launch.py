@@ -47,7 +47,7 @@ def test_every_request_becomes_one_transaction_however_the_service_is_started_an
 
     service.stop(how)  # at once: what has finished still waits in the queues
 
-    receiver.wait_for(lambda r: len(requests(r)) >= asked + 12, timeout=5)
+    receiver.wait_for(lambda r: len(requests(r)) >= asked + 12)
     assert Counter(one["transaction"] for one in requests(receiver)) == {
         "GET /api/pid": asked, ITEM: 6, ASYNC_ITEM: 6
     }  # fmt: skip
@@ -141,7 +141,7 @@ def test_a_request_is_one_server_span_whoever_measures_fastapi(
         service.client.get(f"/api/items/{number}")
     service.client.get("/api/accounts/7/balance?wait_s=0.32")
     service.stop()
-    receiver.wait_for(lambda r: len(r.otlp_spans) >= 11, timeout=5)
+    receiver.wait_for(lambda r: len(r.otlp_spans) >= 11)
 
     # (The service makes its table when it starts, outside of any request.)
     spans = [span for span in receiver.otlp_spans if not span["name"].startswith("CREATE")]
@@ -161,7 +161,7 @@ def test_a_query_of_a_background_task_is_not_lost(receiver: Receiver, start_serv
     service = start_service({"SENTRY_DSN": receiver.dsn})
     assert service.client.post("/api/recount").status_code == 202
     service.stop()
-    receiver.wait_for(requests, timeout=5)
+    receiver.wait_for(requests)
 
     [request] = requests(receiver)
     # It may end after its request: then it comes in a transaction of its own, of the same trace.

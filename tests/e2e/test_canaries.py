@@ -79,8 +79,8 @@ def run(
     )
     send_canaries(service)
     service.stop()
-    receiver.wait_for(lambda r: len(requests(r)) >= 3 and len(r.events) >= 2, timeout=5)
-    receiver.wait_for(lambda r: any(one.path == "/v1/traces" for one in r.requests), timeout=5)
+    receiver.wait_for(lambda r: len(requests(r)) >= 3 and len(r.events) >= 2)
+    receiver.wait_for(lambda r: any(one.path == "/v1/traces" for one in r.requests))
     kinds: dict[str, bytes] = {"sentry transactions": b"", "sentry events": b"", "sentry other": b""}
     for one in receiver.requests:
         if one.items:

@@ -194,7 +194,7 @@ def test_the_handle_flushes_and_shuts_down_and_may_be_asked_twice(receiver: Rece
         {"SENTRY_DSN": receiver.dsn},
     )
     assert ran.answer == [True, True]
-    receiver.wait_for(lambda r: r.transactions, timeout=5)
+    receiver.wait_for(lambda r: r.transactions)
     assert [one["transaction"] for one in receiver.transactions] == ["job"]
     assert receiver.transactions[0]["tags"]["component"] == "batch"
 
@@ -212,7 +212,7 @@ def test_without_shutdown_the_end_of_the_program_loses_no_span(receiver: Receive
         tmp_path,
         {"SENTRY_DSN": receiver.dsn},
     )
-    receiver.wait_for(lambda r: len(r.transactions) >= 25, timeout=5)
+    receiver.wait_for(lambda r: len(r.transactions) >= 25)
 
 
 def test_children_of_multiprocessing_lose_no_span(receiver: Receiver, tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_children_of_multiprocessing_lose_no_span(receiver: Receiver, tmp_path: 
         tmp_path,
         {"SENTRY_DSN": receiver.dsn},
     )
-    receiver.wait_for(lambda r: len(r.transactions) >= 4, timeout=5)
+    receiver.wait_for(lambda r: len(r.transactions) >= 4)
     assert sorted(one["transaction"] for one in receiver.transactions) == ["job", "job", "job", "parent"]
 
 
@@ -269,5 +269,5 @@ telemetry.shutdown()
         tmp_path,
         {"SENTRY_DSN": receiver.dsn},
     )
-    receiver.wait_for(lambda r: len(requests(r)) >= 2, timeout=5)
+    receiver.wait_for(lambda r: len(requests(r)) >= 2)
     assert [len(database_spans(one)) for one in requests(receiver)] == [1, 1]

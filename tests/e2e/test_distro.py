@@ -57,7 +57,7 @@ def test_two_variables_choose_us_beside_another_distribution(
     )
     service.client.get("/api/items/1").raise_for_status()
     service.stop()
-    receiver.wait_for(requests, timeout=5)
+    receiver.wait_for(requests)
     [transaction] = requests(receiver)
     assert len(database_spans(transaction)) == 2
     assert "the other" not in service.stderr.text
@@ -68,7 +68,7 @@ def test_alone_no_variable_is_needed(receiver: Receiver, start_service: StartSer
     service = start_service({"SENTRY_DSN": receiver.dsn})
     service.client.get("/api/items/1").raise_for_status()
     service.stop()
-    receiver.wait_for(requests, timeout=5)
+    receiver.wait_for(requests)
     assert "rror" not in service.stderr.text, service.said
 
 
@@ -84,7 +84,7 @@ def test_the_standard_variables_keep_their_meaning(receiver: Receiver, start_ser
     )
     service.client.get("/api/items/1").raise_for_status()
     service.stop()
-    receiver.wait_for(requests, timeout=5)
+    receiver.wait_for(requests)
     [transaction] = requests(receiver)
     resource = transaction["contexts"]["otel"]["resource"]
     assert (resource["service.name"], resource["service.version"]) == ("ledger", "4.5.6")

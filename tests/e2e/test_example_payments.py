@@ -106,7 +106,7 @@ def test_the_example_shows_up_in_sentry_with_limits_applied_and_secrets_gone(
         assert ask(service.client).status_code == status, name
     service.stop()
 
-    receiver.wait_for(lambda r: len(requests(r)) >= len(CONVERSATION) and len(r.events) >= 2, timeout=5)
+    receiver.wait_for(lambda r: len(requests(r)) >= len(CONVERSATION) and len(r.events) >= 2)
     assert Counter(one["transaction"] for one in requests(receiver)) == Counter(
         name for _, _, name, _ in CONVERSATION
     )
@@ -163,7 +163,7 @@ def test_a_payment_and_its_receipt_are_one_trace(
     body = {"card_number": SECRETS["card in a path"], "cvv": CVV, "amount": "10.00", "payee": "Shop"}
     assert service.client.post("/api/payments", json=body).status_code == 201
     service.stop()
-    receiver.wait_for(requests, timeout=5)
+    receiver.wait_for(requests)
     [payment] = named(receiver, "POST /api/payments")
     trace_id = trace_of(payment)["trace_id"]
     everywhere = [

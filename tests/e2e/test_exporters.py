@@ -42,7 +42,7 @@ def test_each_exporter_writes_the_same_span_where_it_should(receiver: Receiver, 
         },
     )
     assert ran.answer["exporters"] == ["console", "file", "memory", "otlp", "sentry"]
-    receiver.wait_for(lambda r: r.transactions and r.otlp_spans, timeout=5)
+    receiver.wait_for(lambda r: r.transactions and r.otlp_spans)
     [transaction] = receiver.transactions
     [span] = receiver.otlp_spans
     [record] = map(json.loads, (tmp_path / "out" / "spans.jsonl").read_text().splitlines())

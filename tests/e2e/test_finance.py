@@ -147,7 +147,7 @@ def test_an_unhandled_error_is_one_issue_with_its_category(
     assert answer.status_code == 500
     assert bank.client.get("/api/unavailable/payments").status_code == 503
     bank.stop()
-    receiver.wait_for(lambda r: len(r.events) >= 2, timeout=5)
+    receiver.wait_for(lambda r: len(r.events) >= 2)
     failed, unavailable = sorted(receiver.events, key=lambda one: one["timestamp"])
     assert failed["tags"]["error_category"] == "payment_processing"
     assert failed["tags"]["financial_operation"] == "process_payment"

@@ -84,8 +84,8 @@ def written(receiver: Receiver, folder: Path, extra: dict[str, str]) -> bytes:
         },
     )
     paths = {"/api/1/envelope/", "/v1/traces", "/v1/logs", "/v1/metrics"}
-    receiver.wait_for(lambda r: paths <= {one.path for one in r.requests}, timeout=5)
-    receiver.wait_for(lambda r: len(r.events) >= 3, timeout=5)
+    receiver.wait_for(lambda r: paths <= {one.path for one in r.requests})
+    receiver.wait_for(lambda r: len(r.events) >= 3)
     return b"\n".join([receiver.raw, ran.stdout.encode(), (folder / "spans.jsonl").read_bytes()])
 
 

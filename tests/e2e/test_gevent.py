@@ -56,7 +56,7 @@ answer([flushed, telemetry.losses()])
         {"SENTRY_DSN": receiver.dsn, "MITA_OTEL_SENTRY__PROTOCOL": protocol},
     )
     assert ran.answer == [True, {}]
-    receiver.wait_for(lambda r: len(r.events) >= 6, timeout=5)
+    receiver.wait_for(lambda r: len(r.events) >= 6)
     assert sorted(event["user"]["id"] for event in receiver.events) == [f"user {n}" for n in range(0, 60, 10)]
     assert len({trace_of(event)["trace_id"] for event in receiver.events}) == 6
     if protocol == "transactions":

@@ -70,7 +70,7 @@ def test_a_sentry_client_of_the_host_is_joined_and_its_events_pass_the_redactor(
         {"SENTRY_DSN": receiver.dsn},
     )
     assert ran.answer is True
-    receiver.wait_for(lambda r: r.transactions and r.events, timeout=5)
+    receiver.wait_for(lambda r: r.transactions and r.events)
     assert len(receiver.transactions) == len(receiver.events) == 1
     assert (
         receiver.transactions[0]["contexts"]["trace"]["trace_id"]

@@ -82,7 +82,7 @@ def test_a_fresh_environment_with_these_versions_does_the_main_job(
     service.client.get("/api/reports/1?wait_s=0.22").raise_for_status()
     service.stop()
 
-    receiver.wait_for(lambda r: len(requests(r)) >= 8, timeout=5)
+    receiver.wait_for(lambda r: len(requests(r)) >= 8)
     assert len(requests(receiver)) == 8
     for transaction in requests(receiver):
         assert_tree(transaction)

@@ -73,7 +73,7 @@ def test_counts_are_true_and_each_metric_is_there_once(
         service.client.get(f"/api/items/{number}")
     service.client.get("/api/error")
     service.stop()
-    receiver.wait_for(newest, timeout=5)
+    receiver.wait_for(newest)
     found = newest(receiver)
 
     by_scope = found["http.server.request.duration"]

@@ -152,7 +152,7 @@ def test_spotlight_beside_sentry_gets_the_same(
     )
     service.client.get("/unhandled")
     service.stop()
-    receiver.wait_for(lambda r: r.transactions and r.events, timeout=5)
+    receiver.wait_for(lambda r: r.transactions and r.events)
     trace_ids = {trace_of(one)["trace_id"] for one in receiver.transactions}
     assert len(items_of_trace(spotlight, "transaction", trace_ids)) == len(receiver.transactions) == 1
     assert len(items_of_trace(spotlight, "event", trace_ids)) == len(receiver.events) == 1

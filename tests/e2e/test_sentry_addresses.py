@@ -37,7 +37,7 @@ def run(tmp_path: Path, **env: str) -> Ran:
 
 
 def arrived(receiver: Receiver) -> list[str]:
-    receiver.wait_for(lambda r: r.transactions and r.events, timeout=5)
+    receiver.wait_for(lambda r: r.transactions and r.events)
     return [one.path for one in receiver.requests]
 
 

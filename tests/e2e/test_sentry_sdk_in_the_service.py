@@ -49,7 +49,7 @@ def test_what_is_said_of_one_request_is_not_seen_in_another(
     for path in ("/say/alice", "/say-in-a-thread/bob", "/fail", "/say-and-fail/carol", "/fail-later/dave"):
         service.client.get(path)
     service.stop()
-    receiver.wait_for(lambda r: len(requests(r)) >= 5 and len(r.events) >= 3, timeout=5)
+    receiver.wait_for(lambda r: len(requests(r)) >= 5 and len(r.events) >= 3)
 
     nobodys = event_of(receiver, "GET /fail")
     assert "user" not in nobodys
@@ -81,7 +81,7 @@ def test_every_signal_of_sentry_sdk_is_redacted(
     for path in ("/other-signals", "/message", "/logged"):
         service.client.get(path)
     service.stop()
-    receiver.wait_for(lambda r: r.items("trace_metric") and r.items("log") and len(r.events) >= 2, timeout=5)
+    receiver.wait_for(lambda r: r.items("trace_metric") and r.items("log") and len(r.events) >= 2)
     assert [secret for secret in SECRETS if secret in receiver.raw] == []
 
 
@@ -92,7 +92,7 @@ def test_an_exception_that_is_one_object_for_all_is_an_issue_of_each_request(
     for _ in range(3):
         service.client.get("/shared")
     service.stop()
-    receiver.wait_for(lambda r: len(requests(r)) >= 3 and len(r.events) >= 3, timeout=5)
+    receiver.wait_for(lambda r: len(requests(r)) >= 3 and len(r.events) >= 3)
     assert len(receiver.events) == 3
     assert len({trace_of(event)["trace_id"] for event in receiver.events}) == 3
 
@@ -119,7 +119,7 @@ def test_a_service_that_starts_sentry_sdk_itself_is_joined(
     url = f"http://127.0.0.1:{service.port}/echo"
     headers = [name for name, _ in service.client.get("/call", params={"url": url}).json()]
     service.stop()
-    receiver.wait_for(lambda r: len(requests(r)) >= len(FAILING) + 3, timeout=5)
+    receiver.wait_for(lambda r: len(requests(r)) >= len(FAILING) + 3)
 
     events = [*receiver.events, *hosts_receiver.events]
     assert sorted(event["transaction"] for event in events) == sorted(f"GET {path}" for path in FAILING)

@@ -56,7 +56,7 @@ def test_a_bad_policy_file_is_named_with_its_place_and_the_defaults_are_used(
     service = start_service({"SENTRY_DSN": receiver.dsn, "MITA_OTEL_POLICY": str(policy)})
     service.client.get("/api/items/1").raise_for_status()
     service.stop()
-    receiver.wait_for(requests, timeout=5)
+    receiver.wait_for(requests)
     assert service.stderr.text.count("limits.toml") == 1, service.said
     assert hint in service.stderr.text
     assert "Traceback" not in service.stderr.text
@@ -68,7 +68,7 @@ def test_an_unknown_exporter_is_one_line_that_lists_the_known_ones(
     service = start_service({"SENTRY_DSN": receiver.dsn, "OTEL_TRACES_EXPORTER": "sentry,sentri"})
     service.client.get("/api/items/1").raise_for_status()
     service.stop()
-    receiver.wait_for(requests, timeout=5)
+    receiver.wait_for(requests)
     [line] = [line for line in service.stderr.lines if "'sentri'" in line]
     assert "did you mean 'sentry'" in line
     for name in ("console", "file", "memory", "none", "otlp", "sentry"):

@@ -74,14 +74,14 @@ class Started:
     def stop(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(15)
+            self.process.wait(60)
         self.stdout.join()
         self.stderr.join()
 
     def close(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(60)
         for output, stream in ((self.stdout, self.process.stdout), (self.stderr, self.process.stderr)):
             output.join()
             if stream is not None:

@@ -52,7 +52,7 @@ def test_what_was_taken_arrives(make: Make, tmp_path: Path, receiver: Receiver) 
     [event] = receiver.events
     assert event["event_id"] == reply.body["id"]
     assert "[redacted:pan]" in event["exception"]["values"][0]["value"]
-    assert engine.flush(5)
+    assert engine.flush(60)
     news = engine.news()
     assert (news.delivered, news.parcels, news.lost) == (1, 0, {})
 
@@ -134,7 +134,7 @@ def limited(make: Make, folder: Path, receiver: Receiver, limits: str) -> Engine
     receiver.answer_headers = {"X-Sentry-Rate-Limits": limits}
     engine.take(intake(recorded("session_start")))
     receiver.wait_for(lambda server: server.requests)
-    engine.flush(5)
+    engine.flush(60)
     receiver.answer_headers = {}
     return engine
 

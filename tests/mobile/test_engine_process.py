@@ -49,7 +49,7 @@ def test_it_answers_as_the_engine_does(runner: ProcessRunner, receiver: Receiver
     assert replies[1].measured[0].verdict.breaches[0].rule == "mobile.screen"
     assert replies[2].outcomes == {("replay_video", "refused"): 1}
     receiver.wait_for(lambda server: server.events and server.transactions)
-    assert runner.flush(5)
+    assert runner.flush(60)
     news = runner.news()
     assert news is not None
     assert (news.delivered, news.parcels) == (2, 0)

@@ -77,7 +77,7 @@ def test_an_envelope_arrives_as_sentry_wants_it(way: Way, receiver: Receiver) ->
     assert headers["user-agent"].startswith("mita-otel-mobile/")
     assert request.header == {"event_id": "a" * 32}
     assert receiver.events == [{"event_id": "a" * 32, "message": "hello"}]
-    assert way.forwarder.flush(5)
+    assert way.forwarder.flush(60)
     assert (way.waiting, way.lost, way.forwarder.delivered) == (0, [], 1)
 
 
@@ -98,7 +98,7 @@ def test_what_is_not_taken_waits_and_is_sent_when_it_is(way: Way, receiver: Rece
     assert way.waiting == 3
     receiver.behaviour = "ok"
     receiver.wait_for(lambda server: len(server.requests) >= 3)
-    assert way.forwarder.flush(5)
+    assert way.forwarder.flush(60)
     assert (way.waiting, way.lost) == (0, [])
 
 
@@ -119,7 +119,7 @@ def test_those_who_have_nothing_to_send_rest(tmp_path: Path, receiver: Receiver)
     way = Way(tmp_path, receiver.dsn, senders=4)
     way.put()
     receiver.wait_for(lambda server: server.events)
-    assert way.forwarder.flush(5)
+    assert way.forwarder.flush(60)
     looks = 0
     take = way.spool.take
 
@@ -180,7 +180,7 @@ def test_a_server_that_hangs_costs_its_time_and_no_parcel(tmp_path: Path, receiv
         threading.Event().wait(0.02)
     receiver.behaviour = "ok"
     receiver.wait_for(lambda server: server.events)
-    assert way.forwarder.flush(5)
+    assert way.forwarder.flush(60)
     assert (way.waiting, way.lost) == (0, [])
     way.forwarder.stop(0)
 
@@ -192,7 +192,7 @@ def test_what_sentry_will_never_take_is_given_up_and_counted(
     receiver.behaviour = status
     way.put()
     receiver.wait_for(lambda server: server.refused)
-    assert way.forwarder.flush(5)
+    assert way.forwarder.flush(60)
     assert way.waiting == 0
     assert way.lost == [(f"rejected_status_{status}", "error")]
 
@@ -203,13 +203,13 @@ def test_what_sentry_has_limited_waits_and_the_rest_goes(way: Way, receiver: Rec
     way.put()
     receiver.wait_for(lambda server: server.refused)
     receiver.behaviour, receiver.answer_headers = "ok", {}
-    assert way.forwarder.flush(5)
+    assert way.forwarder.flush(60)
     assert way.limits.is_limited(["error"])
     assert not way.limits.is_limited(["session"])
     way.spool.put(Parcel("sentry", "app", "health", ("session",)), items_with("world"))
     way.forwarder.wake()
     receiver.wait_for(lambda server: [one["message"] for one in server.events] == ["world"])
-    assert way.forwarder.flush(5)
+    assert way.forwarder.flush(60)
     assert way.waiting == 1
     assert way.lost == []
 
@@ -231,7 +231,7 @@ def test_limits_that_come_with_a_good_answer_are_kept(way: Way, receiver: Receiv
     receiver.answer_headers = {"X-Sentry-Rate-Limits": "60:transaction;span:organization"}
     way.put()
     receiver.wait_for(lambda server: server.events)
-    assert way.forwarder.flush(5)
+    assert way.forwarder.flush(60)
     assert way.limits.is_limited(["span"])
 
 
@@ -265,7 +265,7 @@ def test_a_damaged_file_is_given_up_and_counted(way: Way, receiver: Receiver, tm
     for path in (tmp_path / "spool").rglob("*.parcel"):
         path.write_bytes(b"x")
     way.forwarder.wake()
-    assert way.forwarder.flush(5)
+    assert way.forwarder.flush(60)
     assert way.lost == [("damaged", "error")]
     assert receiver.requests == []
 

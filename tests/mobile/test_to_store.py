@@ -136,7 +136,7 @@ def test_a_store_that_cannot_be_written_is_waited_for(tmp_path: Path) -> None:
 def test_sentry_and_the_store_both_get_it_and_one_does_not_wait_for_the_other(tmp_path: Path) -> None:
     kept = Kept(tmp_path, upstream="http://fedcbafedcbafedc@127.0.0.1:9/1")
     assert kept.engine.take(intake(recorded("payment_error"))).status == 200
-    kept.engine.flush(5)
+    kept.engine.flush(60)
     assert len(kept.rows(ErrorRow)) == 1
     assert kept.engine.news().parcels == 1
     kept.engine.stop(0)

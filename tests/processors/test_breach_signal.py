@@ -69,7 +69,7 @@ def test_a_listener_that_hangs_holds_up_nobody_and_what_does_not_fit_is_counted(
     signal = BreachSignal(losses)
     signal.subscribe(Hanging())
     signal.send(REPORT)
-    assert entered.wait(10)
+    assert entered.wait(60)
     for _ in range(1500):
         signal.send(REPORT)
     assert losses.counts()["breach_listeners", "queue_full"] >= 500

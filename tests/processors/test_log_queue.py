@@ -68,7 +68,7 @@ def test_what_finds_no_room_and_what_fails_is_counted() -> None:
     exporter.gate.clear()
     provider, losses = queue(exporter, exporter_max_spans=5, max_batch=1)
     emit(provider, 1)
-    assert exporter.entered.wait(10)
+    assert exporter.entered.wait(60)
     emit(provider, 8)
     assert losses.counts() == {("logs.x", "queue_full"): 3}
     assert not provider.force_flush(10), "the exporter hangs"

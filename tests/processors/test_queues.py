@@ -141,7 +141,7 @@ def test_a_hanging_exporter_holds_up_nobody_and_its_losses_are_counted(
     )
     end_spans(provider, "first")
     provider.force_flush(1)
-    assert hanging.wait(10)
+    assert hanging.wait(60)
     end_spans(provider, *map(str, range(30)))
     assert provider.force_flush(200) is False
     assert len(good.spans) == 31
@@ -175,7 +175,7 @@ def test_what_does_not_fit_into_the_pipeline_is_counted() -> None:
 
     provider = provider_with(HandOff(queue_policy(max_spans=5, max_batch=1), Slow(), lost))
     end_spans(provider, "first")
-    assert entered.wait(10)
+    assert entered.wait(60)
     end_spans(provider, *map(str, range(8)))
     assert lost.counts() == {("pipeline", "queue_full"): 3}
     release.set()

@@ -41,14 +41,14 @@ def test_a_full_batch_does_not_wait_for_the_delay() -> None:
     worker = make(lambda batch: done.set(), max_batch=3, delay_s=3600)
     for item in range(3):
         worker.put(item)
-    assert done.wait(10)
+    assert done.wait(60)
 
 
 def test_a_lonely_item_is_handed_over_after_the_delay() -> None:
     done = threading.Event()
     worker = make(lambda batch: done.set(), delay_s=0.01)
     worker.put(1)
-    assert done.wait(10)
+    assert done.wait(60)
 
 
 def test_what_does_not_fit_is_refused_at_once() -> None:
@@ -61,7 +61,7 @@ def test_what_does_not_fit_is_refused_at_once() -> None:
 
     worker = make(block, max_items=5, max_batch=1)
     worker.put(0)
-    assert taken.wait(10)
+    assert taken.wait(60)
     assert [worker.put(item) for item in range(8)] == [True] * 5 + [False] * 3
     assert worker.waiting == 5
     release.set()

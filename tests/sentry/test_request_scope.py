@@ -110,7 +110,7 @@ def test_requests_side_by_side_do_not_mix(tracer: trace.Tracer) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert {name: one["user"]["id"] for name, one in seen.items()} == {"alice": "alice", "bob": "bob"}
 
 

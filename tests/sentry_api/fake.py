@@ -151,7 +151,7 @@ class FakeSentry:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(5)
+        self._thread.join(60)
 
     @property
     def changes(self) -> list[tuple[str, str]]:
