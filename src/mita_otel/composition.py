@@ -150,6 +150,7 @@ def compose(settings: Settings, strict: bool, env: Mapping[str, str]) -> Telemet
         policy.lifecycle,
         flush=lambda timeout_s: telemetry.finish(timeout_s),
         shutdown=lambda timeout_s: telemetry.shutdown(timeout_s),
+        started=alerts.start,
     )
     # In the order in which they are flushed and shut down: what listens comes after what it listens to.
     parts = (audit, start_retention(policy, audit))

@@ -14,7 +14,7 @@ from mita_otel.encoding import json_bytes
 from mita_otel.errors import ConfigurationError
 from mita_otel.health.check import MEDIA_TYPE, Check, HealthReport, Status
 from mita_otel.health.health import View
-from mita_otel.policy import load_policy
+from mita_otel.policy import Policy, salvage_policy
 from mita_otel.policy.health import HealthPaths
 from mita_otel.telemetry import Telemetry
 
@@ -140,9 +140,10 @@ def health_router(telemetry: Telemetry | None = None) -> APIRouter:
     return router
 
 
-def _policy() -> Any:
+def _policy() -> Policy:
     telemetry = configured()
-    return telemetry.policy if telemetry is not None else load_policy()
+    # What is wrong with it, `configure()` says; a slip there is no reason for the service not to start.
+    return telemetry.policy if telemetry is not None else salvage_policy().policy
 
 
 def _views(paths: HealthPaths) -> dict[str, View]:

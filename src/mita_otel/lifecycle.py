@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
-from mita_otel.instrumentation.lifespan import flush_after_lifespan
+from mita_otel.instrumentation.lifespan import watch_lifespan
 from mita_otel.policy.sections import LifecyclePolicy
 
 _logger = logging.getLogger("mita_otel")
@@ -32,19 +32,25 @@ class Lifecycle:
         policy: The deadlines, and whether signals are handled.
         flush: Called with the seconds it may take, when the process may be about to end.
         shutdown: Called with the seconds it may take, when the process ends.
+        started: Called when an application has started to serve.
     """
 
     def __init__(
-        self, policy: LifecyclePolicy, flush: Callable[[float], object], shutdown: Callable[[float], object]
+        self,
+        policy: LifecyclePolicy,
+        flush: Callable[[float], object],
+        shutdown: Callable[[float], object],
+        started: Callable[[], object] = lambda: None,
     ) -> None:
         self._policy = policy
         self._flush = flush
         self._shutdown = shutdown
+        self._started = started
 
     def install(self) -> None:
         """Install the hooks: interpreter exit, ASGI lifespan, forked children, SIGTERM."""
         atexit.register(self._at_exit)
-        flush_after_lifespan(self._flush_quietly)
+        watch_lifespan(self._started_quietly, self._flush_quietly)
         multiprocessing.util.register_after_fork(self, Lifecycle._in_child)
         if self._policy.handle_signals:
             self._chain(signal.SIGTERM)
@@ -58,6 +64,12 @@ class Lifecycle:
             self._shutdown(self._policy.shutdown_timeout_s)
         except Exception:
             _logger.debug("shutdown failed", exc_info=True)
+
+    def _started_quietly(self) -> None:
+        try:
+            self._started()
+        except Exception:
+            _logger.debug("what starts with the application could not be started", exc_info=True)
 
     def _flush_quietly(self) -> None:
         try:

@@ -62,7 +62,12 @@ class Bank:
     def __post_init__(self) -> None:
         self.redactor = Redactor(self.policy.redaction)
         self.evaluation = Evaluation(
-            self.policy.alerts, self.policy.thresholds.objective, SCOPE, self.redactor, lambda names: names
+            self.policy.alerts,
+            self.policy.thresholds.objective,
+            SCOPE,
+            self.redactor,
+            lambda names: names,
+            shared=self.book.shared,
         )
         self.matcher = Matcher(self.evaluation.rules)
 

@@ -114,6 +114,7 @@ class MailReceiver:
         tls: What it encrypts with; None: not at all.
         answer: What it says to a message.
         recipient_answer: What it says to a recipient.
+        quit_answer: What it says to a client that takes leave.
     """
 
     def __init__(
@@ -124,6 +125,7 @@ class MailReceiver:
         tls: ssl.SSLContext | None = None,
         answer: str = "250 OK",
         recipient_answer: str = "250 OK",
+        quit_answer: str = "221 Bye",
     ) -> None:
         self.messages: list[EmailMessage] = []
         self.encrypted: list[bool] = []
@@ -142,6 +144,9 @@ class MailReceiver:
                     receiver.messages.append(message_from_bytes(envelope.content, policy=policy.default))
                     receiver.encrypted.append(session.ssl is not None)
                 return answer
+
+            async def handle_QUIT(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+                return quit_answer
 
         def authenticate(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
             known = (data.login, data.password) == (str(user).encode(), password.encode())

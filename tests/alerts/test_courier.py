@@ -15,6 +15,7 @@ from mita_otel.alerts.book import AlertBook, BookUnavailableError, Message
 from mita_otel.alerts.courier import Courier
 from mita_otel.alerts.memory_book import MemoryBook
 from mita_otel.alerts.ways import Ways
+from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy, default_policy
 from mita_otel.processors.losses import Losses
 from mita_otel.redaction import Redactor
@@ -175,6 +176,7 @@ def test_too_many_messages_wait_and_are_told_in_one(make: MakePost, receiver: Ht
     last = receiver.posted[-1].json
     assert last["text"].startswith("10 alerts in one message: there were too many")
     assert "3 of" in str(last["blocks"])
+    assert "alerts ack" not in str(last)  # of which of them?
     assert post.book.waiting() == 0
     post.send(title="The next one")
     post.after(1)
@@ -266,6 +268,24 @@ def test_a_channel_that_has_nowhere_to_go_says_what_it_lacks() -> None:
     assert "finance-team@mita.finance is a placeholder; write your own" in found.missing("finance_email")
     assert ways().missing("finance_email") == "MITA_OTEL_SMTP_URL is not set"
     assert found.usable == ()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("PAGERDUTY_FINANCE_KEY", "your-pagerduty-integration-key", "PAGERDUTY_FINANCE_KEY is not an integration key of 32"),
+        ("SLACK_FINANCE_WEBHOOK", "#finance-alerts", "SLACK_FINANCE_WEBHOOK is not a web address; copy it whole"),
+        ("SLACK_FINANCE_WEBHOOK", "https://", "SLACK_FINANCE_WEBHOOK is not a web address"),
+    ],
+)  # fmt: skip
+def test_a_setting_that_cannot_be_right_is_said_before_there_is_an_alert(
+    variable: str, value: str, said: str
+) -> None:
+    found = ways(**{variable: value})
+    with pytest.raises(ConfigurationError, match=said) as raised:
+        found.notifier(found.usable[0])
+    assert value not in str(raised.value) or value == "https://"
+    found.close()
 
 
 def test_mail_goes_to_the_guides_addresses_only_from_their_own_domain() -> None:

@@ -52,6 +52,18 @@ def test_an_acknowledged_alert_is_not_escalated_and_everybody_hears_who_takes_it
     assert bank.look(2 + 45 * MINUTE) == []
 
 
+def test_how_to_acknowledge_is_said_where_it_can_be_done(open_book: OpenBook) -> None:
+    """No command finds what is in the memory of another process."""
+    bank = Bank(open_book())
+    bank.happens(*FAILURES)
+    [alert] = bank.alerts()
+    bank.look(2 + 15 * MINUTE)
+    bank.look(2 + 3601)
+    command = f"mita-otel alerts ack {alert.id} -s bank -e production" if bank.book.shared else ""
+    said = {body.action: body.acknowledging for _, body in bank.told}
+    assert said == {"trigger": command, "escalate": command, "resolve": ""}
+
+
 def test_only_an_open_alert_can_be_acknowledged(open_book: OpenBook) -> None:
     bank = Bank(open_book())
     assert bank.book.acknowledge("nothing", "ann", bank.now_ns) is None

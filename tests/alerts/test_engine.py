@@ -199,7 +199,9 @@ class Running:
         self.engine = AlertEngine(
             policy.alerts,
             self.book,
-            Evaluation(policy.alerts, objective, Scope("bank", "test"), redactor, self.ways.ready),
+            Evaluation(
+                policy.alerts, objective, Scope("bank", "test"), redactor, self.ways.ready, shared=False
+            ),
             Courier(
                 policy.alerts.delivery,
                 self.book,

@@ -239,6 +239,8 @@ def test_without_integrations_it_is_said_what_to_install(sentry: FakeSentry, ope
     said = notes(operator)
     assert "Sentry has no Slack integration: install it under Settings, Integrations" in said
     assert "Sentry has no PagerDuty integration" in said
+    # Rules on numbers of older servers know nobody who owns an issue.
+    assert ("high_error_rate: it tells nobody" in said) is sentry.old
     operator.apply_all()
     assert operator.plan().changes == 0
 

@@ -8,6 +8,7 @@ import json
 import ssl
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from mita_otel.alerts.notifiers.notifier import RefusedError, TryLaterError
 from mita_otel.alerts.notifiers.pagerduty import PagerDutyNotifier, event
 from mita_otel.alerts.notifiers.posting import retry_after_s
 from mita_otel.alerts.notifiers.slack import SlackNotifier, payload
-from mita_otel.alerts.notifiers.webhook import SIGNATURE, WebhookNotifier
+from mita_otel.alerts.notifiers.webhook import SIGNATURE, WebhookNotifier, document
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import default_policy
 from mita_otel.policy.channels import EmailPolicy
@@ -38,6 +39,8 @@ def notification(**changes: Any) -> Notification:
         "action": "trigger", "alert_id": "a1b2c3d4e5f60718", "rule": "payment_processing_failures", "subject": "",
         "title": "Payment processing failures", "reason": "3 events within 5 minutes", "urgency": "error",
         "service": "bank", "environment": "production", "at_ns": 1_767_225_600_123_000_000,
+        "told_ns": 1_767_229_200_000_000_000,
+        "acknowledging": "mita-otel alerts ack a1b2c3d4e5f60718 -s bank -e production",
         "facts": (("Last", "GatewayTimeout: no answer"), ("Trace", "4bf92f3577b34da6a3ce929d0e0e4736")),
     }  # fmt: skip
     return Notification(**{**known, **changes})
@@ -263,6 +266,35 @@ def test_all_mails_about_one_alert_are_one_conversation() -> None:
     assert first["Message-ID"] != last["Message-ID"]
 
 
+def test_a_mail_is_of_the_time_when_it_was_written_not_of_the_alerts_beginning() -> None:
+    message = mail(notification(action="resolve"), "s@b.example", ("a@b.example",))
+    assert message["Date"].datetime == datetime(2026, 1, 1, 1, 0, 0, tzinfo=UTC)
+    assert "Since: 2026-01-01 00:00:00 UTC" in message.get_content()
+
+
+def test_two_escalations_are_two_messages_and_one_that_is_tried_again_stays_one(
+    receiver: HttpReceiver, client: httpx.Client
+) -> None:
+    """Mailboxes and receivers of webhooks show one of two with the same id."""
+    hour_ns = 3_600_000_000_000
+    first = notification(action="escalate")
+    second = replace(first, told_ns=first.told_ns + hour_ns)
+    ids = [mail(one, "s@b.example", ("a@b.example",))["Message-ID"] for one in (first, first, second)]
+    webhook = WebhookNotifier(receiver.url, client)
+    for one in (first, first, second):
+        webhook.send(one)
+    keys = [posted.headers["Idempotency-Key"] for posted in receiver.posted]
+    for found in (ids, keys):
+        assert found[0] == found[1] != found[2]
+
+
+def test_a_server_that_is_busy_when_the_mail_is_handed_over_does_not_get_it_twice() -> None:
+    receiver = MailReceiver(quit_answer="421 4.3.2 busy")
+    assert send_mail(receiver)
+    receiver.close()
+    assert len(receiver.messages) == 1
+
+
 def test_nothing_in_a_mail_becomes_a_header_of_its_own() -> None:
     dirty = notification(title="a\r\nBcc: all@evil.example", environment="x\nTo: y")
     message = mail(redacted(dirty, Redactor(default_policy().redaction)), "s@b.example", ("a@b.example",))
@@ -399,6 +431,7 @@ def test_no_secret_is_in_any_message() -> None:
         event(clean),
         mail(clean, "s@b.example", ("a@b.example",)).as_string(),
         clean.as_dict(),
+        document(clean),
     ):
         assert PAN not in str(shown)
         assert "[redacted" in str(shown)

@@ -124,6 +124,33 @@ def test_with_several_services_one_has_to_be_named(command: Command, shared: str
     assert "Payment processing" in command("alerts", "status", "-e", "staging").out
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["status"],
+        ["ack", "a1b2"],
+        ["silence", "*", "--for", "2h"],
+        ["silences"],
+        ["unsilence", "a1b2"],
+        ["run", "--once"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_alerts_in_the_memory_of_the_service_cannot_be_reached_and_that_is_said(
+    command: Command, tmp_path: Path, arguments: list[str]
+) -> None:
+    said = command("alerts", *arguments)
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith("alerts are in the memory of each process of the service")
+    assert "set MITA_OTEL_DATABASE_URL" in said.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_secret_is_kept_of_why_somebody_silences(command: Command, shared: str) -> None:
+    command("alerts", "silence", "*", "--for", "2h", "--why", "card 4111 1111 1111 1111", "-s", "bank")
+    assert "card [redacted:pan]" in command("alerts", "silences", "-s", "bank").out
+
+
 def test_a_store_that_does_not_answer_is_one_message(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

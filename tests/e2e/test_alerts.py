@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from alerts.receivers import HttpReceiver
+from alerts.receivers import HttpReceiver, Posted, Reply
 from e2e.script import run_script
-from e2e.service import clean_environment
+from e2e.service import Service, clean_environment
 from leaks import shows
 
 pytestmark = pytest.mark.e2e
+
+COMMAND = Path(sys.executable).with_name("mita-otel")
 
 WORKER = """
     import sys, mita_otel
@@ -104,6 +109,129 @@ def test_three_failures_in_two_processes_are_told_once_and_a_restart_tells_nothi
     assert len(receiver.posted) == 1
 
 
+PAGERDUTY = Reply(202, '{"status": "success", "message": "Event processed", "dedup_key": "x"}')
+
+SERVICE = """
+from fastapi import FastAPI
+
+import mita_otel
+
+app = FastAPI()
+
+
+@app.post("/fails/{severity}")
+async def fails(severity: str) -> None:
+    mita_otel.capture_payment_error(ValueError("declined: 4111 1111 1111 1111"), severity=severity)
+"""
+
+COURSE = """
+[alerts]
+evaluate_s = 0.2
+lease_s = 5
+
+[alerts.delivery]
+pagerduty_url = "{pagerduty}"
+retry_first_s = 0.1
+
+[alerts.rules.payment_processing_failures]
+channels = ["finance_pagerduty"]
+escalation = "payments"
+quiet_s = {quiet_s}
+
+[alerts.rules.critical_financial_errors]
+channels = ["finance_slack"]
+
+[alerts.escalations]
+payments = [{{ after_minutes = {minutes}, channels = ["finance_slack"] }}]
+"""
+
+
+class Course:
+    """A service under uvicorn, its policy and its store, and whoever has the command line."""
+
+    def __init__(self, folder: Path, start: Callable[..., Service], pagerduty: str, slack: str) -> None:
+        self.folder = folder
+        self._start = start
+        self._pagerduty = pagerduty
+        self._env = {
+            "MITA_OTEL_DATABASE_URL": f"sqlite:///{folder}/store.db",
+            "SLACK_FINANCE_WEBHOOK": slack,
+            "PAGERDUTY_FINANCE_KEY": "k" * 32,
+            "OTEL_SERVICE_NAME": "bank",
+        }
+        (folder / "app.py").write_text(SERVICE)
+
+    def service(self, *, minutes: float, quiet_s: float) -> Service:
+        """Start the service where nobody has acknowledged for `minutes`, or nothing happened for `quiet_s`."""
+        text = COURSE.format(pagerduty=self._pagerduty, minutes=minutes, quiet_s=quiet_s)
+        (self.folder / "mita-otel.toml").write_text(text)
+        return self._start(self._env, self.folder)
+
+    def command(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [str(COMMAND), "alerts", *arguments], cwd=self.folder, env=clean_environment(self._env), capture_output=True,
+            text=True, timeout=60, check=False,
+        )  # fmt: skip
+        return done.stdout + done.stderr
+
+
+def hears(pagerduty: HttpReceiver, action: str) -> None:
+    """Wait until PagerDuty is told. What was on its way when a process was killed may arrive twice."""
+    with pagerduty.changed:
+        assert pagerduty.changed.wait_for(
+            lambda: any(one.json["event_action"] == action for one in pagerduty.posted), 30
+        )
+
+
+def title(posted: Posted) -> str:
+    return str(posted.json["blocks"][0]["text"]["text"]).partition(" ")[2]
+
+
+def test_an_incident_goes_its_course_over_two_restarts_without_a_further_request(
+    tmp_path: Path, receiver: HttpReceiver, start_service: Callable[..., Service]
+) -> None:
+    """PagerDuty is busy at first; what one process leaves the next goes on with as soon as it has started."""
+    pagerduty = HttpReceiver(PAGERDUTY)
+    pagerduty.replies = [Reply(429, "", {"Retry-After": "0"}), Reply(500, "")]
+    course = Course(tmp_path, start_service, pagerduty.url, receiver.url)
+    try:
+        first = course.service(minutes=600, quiet_s=36_000)
+        for _ in range(3):
+            first.client.post("/fails/high")
+        opened = pagerduty.wait_for(3)  # the third try arrives
+        first.kill()
+        assert {one.json["event_action"] for one in opened} == {"trigger"}
+        [key] = {one.json["dedup_key"] for one in opened}
+        assert not any(shows(one.body) for one in opened)
+
+        second = course.service(minutes=0.001, quiet_s=36_000)
+        [escalated] = receiver.wait_for(1)
+        assert "not acknowledged for" in escalated.json["blocks"][1]["text"]["text"]
+        acknowledging = opened[-1].json["payload"]["custom_details"]["Acknowledge"]
+        assert course.command(*acknowledging.split()[2:], "--by", "ann").endswith("acknowledged by ann\n")
+        hears(pagerduty, "acknowledge")
+        assert "silent until" in course.command("silence", "critical_*", "--for", "1h", "-s", "bank")
+        second.client.post("/fails/critical")
+        alerts: list[dict[str, Any]] = []
+        deadline = time.monotonic() + 30
+        while len(alerts) < 2 and time.monotonic() < deadline:
+            alerts = json.loads(course.command("status", "-s", "bank", "--json"))
+        assert [one["told"] for one in alerts if one["rule"] == "critical_financial_errors"] == [[]]
+        second.kill()
+
+        course.service(minutes=0.001, quiet_s=0)
+        hears(pagerduty, "resolve")
+        assert {one.json["dedup_key"] for one in pagerduty.posted} == {key}
+        receiver.wait_for(3)
+        assert [title(one) for one in receiver.posted] == [
+            "Still open: Payment processing failures",
+            "Acknowledged: Payment processing failures",
+            "Over: Payment processing failures",
+        ]
+    finally:
+        pagerduty.close()
+
+
 def test_workers_that_only_count_leave_the_rest_to_the_command(
     tmp_path: Path, receiver: HttpReceiver
 ) -> None:
@@ -123,8 +251,7 @@ def test_workers_that_only_count_leave_the_rest_to_the_command(
     """
     assert run_script(code, tmp_path, env).answer is True
     assert receiver.posted == []
-    command = Path(sys.executable).with_name("mita-otel")
-    running = subprocess.Popen([str(command), "alerts", "run"], cwd=tmp_path, env=clean_environment(env))
+    running = subprocess.Popen([str(COMMAND), "alerts", "run"], cwd=tmp_path, env=clean_environment(env))
     try:
         receiver.wait_for(1)
     finally:

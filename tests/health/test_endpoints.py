@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,34 @@ async def test_a_wrong_token_shows_what_a_stranger_sees(client: httpx.AsyncClien
     async with client:
         answer = await client.get("/health/sentry", headers={"Authorization": value.encode("latin-1")})  # type: ignore[dict-item]
     assert "details" not in answer.json()
+
+
+async def test_tokens_are_compared_in_constant_time(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return False
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    async with client:
+        answer = await client.get("/health/sentry", headers=TOKEN)
+    assert compared == [(b"the-token-of-the-test", b"the-token-of-the-test")]
+    assert "details" not in answer.json()
+
+
+async def test_a_policy_that_cannot_be_read_does_not_end_a_service_that_has_not_configured_yet(
+    isolated_telemetry: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "mita-otel.toml").write_text("[health]\nstale_s = 'soon'\n")
+    monkeypatch.chdir(tmp_path)
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(mita_otel.health_app()), base_url="http://s"
+    ) as client:
+        assert (await client.get("/health/live")).status_code == 200
+        assert (await client.get("/api/health/sentry")).status_code == 503
 
 
 async def test_without_a_token_set_nobody_sees_details(

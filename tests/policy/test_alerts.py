@@ -51,6 +51,45 @@ def test_the_guides_high_error_rate() -> None:
     assert ALERTS.escalations[rule.escalation][0].after_minutes == 15
 
 
+GUIDE = {
+    "critical_financial_errors": (1, None, 60, ("finance_email", "finance_slack", "finance_pagerduty"), 0),
+    "payment_processing_failures": (3, None, 300, ("payments_email", "payments_slack"), 15),
+    "authentication_security_events": (1, None, 60, ("security_email", "security_pagerduty"), 0),
+    "high_error_rate": (None, 0.05, 300, ("devops_email", "devops_slack"), 15),
+}
+"""Count, share, seconds, who is told at once, minutes until others are (0: PagerDuty is among the first)."""
+
+
+@pytest.mark.parametrize("name", GUIDE)
+def test_the_guides_figures_and_channels(name: str) -> None:
+    rule = ALERTS.rules[name]
+    count, above, window_s, channels, minutes = GUIDE[name]
+    assert (rule.count, rule.above, rule.window_s, rule.channels) == (count, above, window_s, channels)
+    assert rule.enabled and rule.evaluated_by == "both"
+    assert ("pagerduty" in kinds_of(rule.channels)) is (minutes == 0)
+    if minutes:
+        first = ALERTS.escalations[rule.escalation][0]
+        assert first.after_minutes == minutes and kinds_of(first.channels) == {"pagerduty"}
+
+
+def test_who_is_told_by_the_guide_is_who_the_channel_reaches() -> None:
+    channels = ALERTS.channels
+    assert channels["finance_email"].to == ("finance-team@mita.finance",)
+    assert channels["security_email"].to == ("security@mita.finance",)
+    assert channels["compliance_email"].to == ("compliance@mita.finance",)
+    assert {name: (channels[name].variable, channels[name].sentry) for name in channels if channels[name].variable} == {
+        "finance_slack": ("SLACK_FINANCE_WEBHOOK", "#finance-alerts"),
+        "security_slack": ("SLACK_SECURITY_WEBHOOK", "#security-alerts"),
+        "payments_slack": ("SLACK_PAYMENTS_WEBHOOK", "#payments-critical"),
+        "compliance_slack": ("SLACK_COMPLIANCE_WEBHOOK", "#compliance-critical"),
+        "devops_slack": ("SLACK_DEVOPS_WEBHOOK", "#devops-alerts"),
+        "finance_pagerduty": ("PAGERDUTY_FINANCE_KEY", "Finance Critical"),
+        "security_pagerduty": ("PAGERDUTY_SECURITY_KEY", "Security Critical"),
+        "compliance_pagerduty": ("PAGERDUTY_COMPLIANCE_KEY", "Compliance Critical"),
+        "devops_pagerduty": ("PAGERDUTY_DEVOPS_KEY", "DevOps"),
+    }  # fmt: skip
+
+
 def test_the_guides_channels() -> None:
     channels = ALERTS.channels.values()
     assert {one.sentry for one in channels if one.kind == "slack"} >= {

@@ -71,6 +71,9 @@ class Turn(Protocol):
 class AlertBook(Protocol):
     """Everything that has to be remembered. Every method may raise `BookUnavailableError`."""
 
+    shared: bool
+    """Whether other processes, and the command line, see it."""
+
     def add(self, points: Iterable[Point]) -> None:
         """Add what was counted."""
 

@@ -199,10 +199,16 @@ def _digest(bodies: Sequence[Notification]) -> Notification:
     urgencies = ("critical", "error", "warning", "info")
     counts = Counter(body.title for body in bodies)
     worst = min(bodies, key=lambda body: urgencies.index(body.urgency))
+    newest_ns = max(body.told_ns for body in bodies)
     facts = tuple((f"{count} of" if count > 1 else "Alert", title) for title, count in counts.most_common(9))
     return replace(
         worst,
         action="trigger",
+        alert_id=f"several-{newest_ns:x}",  # it is about none of them alone
+        rule="",
+        subject="",
+        acknowledging="",
+        told_ns=newest_ns,
         title=f"{len(bodies)} alerts in one message: there were too many",
         reason=f"{len(counts)} different ones; see mita-otel alerts status",
         facts=facts,

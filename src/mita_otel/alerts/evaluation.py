@@ -34,6 +34,7 @@ class Evaluation:
         scope: Whose alerts.
         redactor: What every message passes.
         ready: Returns the channels to use in place of those that a rule names: ones with somewhere to go.
+        shared: Whether alerts are kept where the command line can acknowledge them.
     """
 
     def __init__(
@@ -43,12 +44,15 @@ class Evaluation:
         scope: Scope,
         redactor: Redactor,
         ready: Callable[[tuple[str, ...]], tuple[str, ...]],
+        *,
+        shared: bool,
     ) -> None:
         self._policy = policy
         self._objective = objective
         self._scope = scope
         self._redactor = redactor
         self._ready = ready
+        self._shared = shared
         self.rules: Mapping[str, AlertRule] = {
             name: rule for name, rule in policy.rules.items() if rule.is_local
         }
@@ -154,7 +158,7 @@ class Evaluation:
             Message(
                 id=uuid.uuid4().hex,
                 channel=channel,
-                body=compose(alert, rule, telling, self._scope, self._redactor),
+                body=compose(alert, rule, telling, self._scope, self._redactor, now_ns, shared=self._shared),
                 created_ns=now_ns,
             )
             for telling in tellings

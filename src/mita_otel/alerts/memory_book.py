@@ -31,6 +31,8 @@ class MemoryBook:
         max_messages: int,
         on_loss: Callable[[str, int], None] = lambda what, count: None,
     ) -> None:
+        self.shared = False
+        """Nobody else sees it."""
         self._max_points = max_points
         self._max_messages = max_messages
         self._on_loss = on_loss

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -13,6 +14,8 @@ from mita_otel.redaction import Redactor
 
 _MAX_TEXT: Final = 1000
 """Characters of one text."""
+_OPEN: Final = frozenset({"trigger", "escalate"})
+"""What is told of an alert that waits for somebody."""
 _HEADINGS: Final[dict[Action, str]] = {
     "trigger": "",
     "escalate": "Still open: ",
@@ -43,6 +46,10 @@ class Notification:
     """What else is known: labels and texts."""
     is_test: bool = False
     """Whether somebody only tries out a channel."""
+    told_ns: int = 0
+    """When this was written, which tells it from other messages about the alert: nanoseconds since the epoch."""
+    acknowledging: str = ""
+    """The command that acknowledges the alert; empty: nothing can be acknowledged."""
 
     @property
     def dedup_key(self) -> str:
@@ -50,14 +57,14 @@ class Notification:
         return f"mita-otel/{self.alert_id}"
 
     @property
-    def acknowledging(self) -> str:
-        """The command that acknowledges the alert; empty: there is nothing to acknowledge."""
-        return "" if self.is_test else f"mita-otel alerts ack {self.alert_id}"
-
-    @property
     def at(self) -> datetime:
         """When the alert began, UTC."""
         return datetime.fromtimestamp(self.at_ns / 1e9, UTC)
+
+    @property
+    def told(self) -> datetime:
+        """When this was written, UTC."""
+        return datetime.fromtimestamp((self.told_ns or self.at_ns) / 1e9, UTC)
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values."""
@@ -71,9 +78,26 @@ class Notification:
 
 
 def compose(
-    alert: Alert, rule: AlertRule, telling: Telling, scope: Scope, redactor: Redactor
+    alert: Alert,
+    rule: AlertRule,
+    telling: Telling,
+    scope: Scope,
+    redactor: Redactor,
+    now_ns: int,
+    *,
+    shared: bool,
 ) -> Notification:
-    """Return what is to be told of an alert."""
+    """Return what is to be told of an alert.
+
+    Args:
+        alert: The alert.
+        rule: Its rule.
+        telling: What is to be told, and to whom.
+        scope: Whose alert it is.
+        redactor: What every text passes.
+        now_ns: The time.
+        shared: Whether it is kept where the command line finds it.
+    """
     about = f": {alert.subject}" if alert.subject else ""
     notification = Notification(
         action=telling.action,
@@ -87,6 +111,8 @@ def compose(
         environment=scope.environment,
         at_ns=alert.opened_ns,
         facts=_facts(alert),
+        told_ns=now_ns,
+        acknowledging=_command(alert, scope) if shared and telling.action in _OPEN else "",
     )
     return redacted(notification, redactor)
 
@@ -105,12 +131,19 @@ def redacted(notification: Notification, redactor: Redactor) -> Notification:
         service=_one_line(safe(notification.service)),
         environment=_one_line(safe(notification.environment)),
         facts=tuple((label, _fact(redactor, label, text)) for label, text in notification.facts),
+        acknowledging=safe(notification.acknowledging),
     )
 
 
 def _fact(redactor: Redactor, label: str, text: str) -> str:
     # The label as well as the text may say that it is a secret.
     return str(redactor.value(label.lower().replace(" ", "_"), text))[:_MAX_TEXT]
+
+
+def _command(alert: Alert, scope: Scope) -> str:
+    return (
+        f"mita-otel alerts ack {alert.id} -s {shlex.quote(scope.service)} -e {shlex.quote(scope.environment)}"
+    )
 
 
 def _facts(alert: Alert) -> tuple[tuple[str, str], ...]:

@@ -22,7 +22,7 @@ from mita_otel.alerts.sums import SpanSums
 from mita_otel.alerts.ways import Ways
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy
-from mita_otel.policy.alerts import AlertRule
+from mita_otel.policy.alerts import AlertPolicy, AlertRule
 from mita_otel.processors.breach_signal import BreachListener
 from mita_otel.processors.losses import Losses
 from mita_otel.processors.observation import SpanObserver
@@ -55,6 +55,11 @@ class Alerts:
     def breach_listeners(self) -> tuple[BreachListener, ...]:
         """What has to hear of every broken limit."""
         return (self.intake,) if self.intake is not None and "breaches" in self.intake.streams else ()
+
+    def start(self) -> None:
+        """Go on with what an earlier process left: escalations, ends, messages on the way. Nothing may happen for long."""
+        if self.engine is not None:
+            self.engine.start()
 
     def watch_health(self, looks: Looks) -> None:
         """Ask how healthy telemetry is, now and then, if a rule wants to know."""
@@ -114,7 +119,9 @@ def start_alerts(
     )
     evaluation = courier = None
     if not records_only:
-        evaluation = Evaluation(alerts, policy.thresholds.objective, scope, redactor, ways.ready)
+        evaluation = Evaluation(
+            alerts, policy.thresholds.objective, scope, redactor, ways.ready, shared=book.shared
+        )
         courier = make_courier(policy, book, ways, redactor, losses)
     engine = AlertEngine(alerts, book, evaluation, courier, sums, redactor, losses)
     if not records_only:
@@ -152,8 +159,7 @@ def open_book(
         env: The environment variables.
         shared_only: Whether memory is of no use, since another process looks at the rules. None then, and it is said.
     """
-    state = policy.alerts.state
-    if state == "store" or shared_only or (state == "auto" and env.get(variables.DATABASE_URL, "").strip()):
+    if shared_only or is_shared(policy.alerts, env):
         from mita_otel.alerts.store_book import open_store_book
 
         try:
@@ -172,6 +178,12 @@ def open_book(
         max_messages=policy.alerts.delivery.max_waiting,
         on_loss=lambda what, count: losses.add(STAGE, f"{what}_dropped", count),
     )
+
+
+def is_shared(policy: AlertPolicy, env: Mapping[str, str]) -> bool:
+    """Return whether processes keep their alerts in the store, where the command line finds them."""
+    known = bool(env.get(variables.DATABASE_URL, "").strip())
+    return policy.start == "record" or policy.state == "store" or (policy.state == "auto" and known)
 
 
 def _unusable(ways: Ways) -> list[str]:

@@ -58,6 +58,8 @@ class StoreBook:
         max_messages: int,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
+        self.shared = True
+        """Whoever has the store sees it."""
         self.database = database
         self.scope = scope
         self._lease_s = lease_s

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +17,7 @@ from mita_otel.processors.forks import after_fork_in_child
 if TYPE_CHECKING:
     import httpx
 
+_ADDRESS: Final = re.compile(r"https?://[^/\s]+\S*\Z")
 INSTALL: Final = "pip install 'mita-otel[alerts]'"
 
 
@@ -114,14 +116,18 @@ class Ways:
 
                 return AppriseNotifier(secret)
         client = self._http()
+        if channel.kind != "pagerduty":
+            _check_address(channel.variable, secret)
         match channel.kind:
             case "slack":
                 from mita_otel.alerts.notifiers.slack import SlackNotifier
 
                 return SlackNotifier(secret, client)
             case "pagerduty":
-                from mita_otel.alerts.notifiers.pagerduty import PagerDutyNotifier
+                from mita_otel.alerts.notifiers.pagerduty import NO_KEY, ROUTING_KEY, PagerDutyNotifier
 
+                if not ROUTING_KEY.match(secret):
+                    raise ConfigurationError(f"{channel.variable} is {NO_KEY}")
                 return PagerDutyNotifier(secret, self._policy.delivery.pagerduty_url, client)
         from mita_otel.alerts.notifiers.webhook import WebhookNotifier
 
@@ -140,3 +146,10 @@ class Ways:
 
     def _secret(self, variable: str) -> str:
         return self._env.get(variable, "").strip() if variable else ""
+
+
+def _check_address(variable: str, text: str) -> None:
+    if not _ADDRESS.match(text):
+        raise ConfigurationError(
+            f"{variable} is not a web address; copy it whole, as in https://hooks.slack.com/services/…"
+        )

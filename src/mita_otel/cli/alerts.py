@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mita_otel import environment_variables as variables
 from mita_otel.alerts.book import BookUnavailableError
 from mita_otel.alerts.silence import Silence
 from mita_otel.cli import alerts_in_sentry
@@ -101,6 +102,8 @@ def silence(
     environment: Environment = None,
 ) -> None:
     """Tell nobody of some alerts for a while. They are watched all the same."""
+    from mita_otel.redaction import Redactor
+
     book, policy = _opened(service, environment)
     if "*" not in rule and rule not in policy.alerts.rules:
         raise ConfigurationError(f"there is no rule {rule}; there are {', '.join(policy.alerts.rules)}")
@@ -112,7 +115,7 @@ def silence(
         from_ns=now_ns,
         until_ns=now_ns + int(seconds(length, "--for") * _SECOND),
         by=by or who(),
-        why=why,
+        why=Redactor(policy).text(why),
     )
     with _closing(book):
         book.silence(made)
@@ -167,7 +170,7 @@ def run(
     ways = Ways(policy.alerts, os.environ)
     redactor = Redactor(policy)
     objective = policy.thresholds.objective
-    evaluation = Evaluation(policy.alerts, objective, book.scope, redactor, ways.ready)
+    evaluation = Evaluation(policy.alerts, objective, book.scope, redactor, ways.ready, shared=True)
     courier = make_courier(policy, book, ways, redactor, Losses(cool_down_s=60))
     runner = AlertRunner(book, evaluation, courier)
     with _closing(book), closing(courier):
@@ -202,12 +205,19 @@ def _opened(service: str | None, environment: str | None) -> tuple[StoreBook, Po
     """Open the store's book of a service.
 
     Raises:
-        ConfigurationError: It cannot be said which service is meant, or the store cannot be used.
+        ConfigurationError: Alerts are not kept where they can be found, it cannot be said which service is meant, or
+            the store cannot be used.
     """
+    from mita_otel.alerts.starting import is_shared
     from mita_otel.alerts.store_book import open_store_book
     from mita_otel.policy import environment_name, load_policy
 
     policy = load_policy(environment=environment)
+    if not is_shared(policy.alerts, os.environ):
+        raise ConfigurationError(
+            "alerts are in the memory of each process of the service, where no command finds them: set "
+            f"{variables.DATABASE_URL}, for the service and here, to keep them in the store"
+        )
     return open_store_book(policy, _scope(policy, service, environment_name(environment)), os.environ), policy
 
 

@@ -1,6 +1,6 @@
-"""Flushes telemetry when an ASGI application has shut down, before its server ends the process.
+"""Hears when an ASGI application has started, and when it has shut down, before its server ends the process.
 
-Under SIGTERM uvicorn raises the signal again once it has stopped, and gunicorn's worker has no handler
+Its start is the first moment at which a worker of a server that forks is itself. Of its end: under SIGTERM uvicorn raises the signal again once it has stopped, and gunicorn's worker has no handler
 left by then: `atexit` never runs and queued spans are lost. The lifespan's end comes before both.
 """
 
@@ -14,13 +14,14 @@ import wrapt
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 
+_STARTED = "lifespan.startup.complete"
 _ENDINGS = frozenset({"lifespan.shutdown.complete", "lifespan.shutdown.failed", "lifespan.startup.failed"})
 
 
-def flush_after_lifespan(flush: Callable[[], object]) -> None:
-    """Call `flush`, on a thread, when a Starlette or FastAPI application has shut down.
+def watch_lifespan(started: Callable[[], object], flush: Callable[[], object]) -> None:
+    """Call `started` when a Starlette or FastAPI application has started, and `flush` when it has shut down.
 
-    Takes effect when starlette is imported, at once if it has been.
+    Both on a thread. Takes effect when starlette is imported, at once if it has been.
     """
 
     def patch(module: Any) -> None:
@@ -32,17 +33,18 @@ def flush_after_lifespan(flush: Callable[[], object]) -> None:
         if not args or len(args) < 3 or args[0].get("type") != "lifespan":
             return wrapped(*args, **kwargs)
         scope, receive, send, *rest = args
-        return wrapped(scope, receive, _flushing(send, flush), *rest, **kwargs)
+        return wrapped(scope, receive, _telling(send, started, flush), *rest, **kwargs)
 
     wrapt.register_post_import_hook(patch, "starlette.applications")
 
 
-def _flushing(send: Send, flush: Callable[[], object]) -> Send:
-    async def send_after_flush(message: Message) -> None:
-        if message["type"] in _ENDINGS:
+def _telling(send: Send, started: Callable[[], object], flush: Callable[[], object]) -> Send:
+    async def tell_and_send(message: Message) -> None:
+        told = started if message["type"] == _STARTED else flush if message["type"] in _ENDINGS else None
+        if told is not None:
             from anyio.to_thread import run_sync
 
-            await run_sync(flush)
+            await run_sync(told)
         await send(message)
 
-    return send_after_flush
+    return tell_and_send

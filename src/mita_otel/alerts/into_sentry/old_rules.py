@@ -68,6 +68,8 @@ class OldRules:
             recipients, missing = self._directory.recipients(alert.targets)
             notes += [f"{alert.rule}: {note}" for note in missing]
             if isinstance(alert.trigger, OnMetric):
+                if all(one.kind == "owners" for one in recipients):
+                    notes.append(f"{alert.rule}: it tells nobody: metric rules of this server know no owners")
                 form = _metric_form(alert, alert.trigger, recipients)
                 found.append(Resource(METRIC_RULE, alert.name, form))
                 continue

@@ -87,8 +87,13 @@ class MailNotifier:
         message = mail(notification, self._policy.sender, self._to)
         where = f"e-mail: {self._server.host}:{self._server.port}"
         try:
-            with self._connected() as connection:
+            connection = self._connected()
+            try:
                 refused = connection.send_message(message)
+            except BaseException:
+                connection.close()
+                raise
+            _part(connection)
         except smtplib.SMTPAuthenticationError as error:
             raise RefusedError(
                 f"{where}: user or password are not accepted ({error.smtp_code}); check {variables.SMTP_URL}"
@@ -145,14 +150,15 @@ def mail(notification: Notification, sender: str, to: tuple[str, ...]) -> EmailM
     message["Subject"] = f"{test}[{notification.environment}] {notification.title}"
     message["From"] = sender
     message["To"] = ", ".join(to)
-    message["Date"] = format_datetime(notification.at)
+    message["Date"] = format_datetime(notification.told)
     domain = sender.rpartition("@")[2]
     thread = f"<{notification.alert_id}.{notification.at_ns}@{domain}>"
     if notification.action == "trigger":
         message["Message-ID"] = thread
     else:
+        # Of two with one id the second would not be shown: there is more than one escalation.
         message["Message-ID"] = (
-            f"<{notification.alert_id}.{notification.at_ns}.{notification.action}@{domain}>"
+            f"<{notification.alert_id}.{notification.told_ns}.{notification.action}@{domain}>"
         )
         message["In-Reply-To"] = message["References"] = thread
     message["Auto-Submitted"] = "auto-generated"
@@ -177,6 +183,14 @@ def _lines(notification: Notification) -> list[str]:
         "",
         *([f"Acknowledge: {notification.acknowledging}", ""] if notification.acknowledging else []),
     ]
+
+
+def _part(connection: smtplib.SMTP) -> None:
+    """Take leave. Trouble with that is none of the message's, which would be sent again."""
+    try:
+        connection.quit()
+    except (smtplib.SMTPException, OSError):
+        connection.close()
 
 
 def _by_code(code: int, why: str) -> Exception:

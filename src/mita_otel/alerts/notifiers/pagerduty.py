@@ -17,6 +17,7 @@ from mita_otel.alerts.notifiers.posting import post
 from mita_otel.encoding import json_bytes
 
 ROUTING_KEY: Final = re.compile(r"[0-9A-Za-z]{32}\Z")
+NO_KEY: Final = 'not an integration key of 32 letters and digits; take the one of the service\'s "Events API V2" integration'
 _MAX_SUMMARY: Final = 1024
 _MAX_DEDUP_KEY: Final = 255
 _ACTIONS: Final = {
@@ -44,10 +45,7 @@ class PagerDutyNotifier:
     def send(self, notification: Notification) -> str:
         """Enqueue the event, and return its `dedup_key`."""
         if not ROUTING_KEY.match(self._routing_key):
-            raise RefusedError(
-                "PagerDuty: the key is not an integration key of 32 letters and digits; take the one of the service's "
-                '"Events API V2" integration'
-            )
+            raise RefusedError(f"PagerDuty: the key is {NO_KEY}")
         body = json_bytes({"routing_key": self._routing_key, **event(notification)})
         answer = post(self._client, self._url, body, who="PagerDuty")
         try:

@@ -34,7 +34,9 @@ class WebhookNotifier:
     def send(self, notification: Notification) -> str:
         """Post the message, and return the status that it was answered with."""
         body = json_bytes(document(notification))
-        headers = {"Idempotency-Key": f"{notification.dedup_key}/{notification.action}/{notification.at_ns}"}
+        headers = {
+            "Idempotency-Key": f"{notification.dedup_key}/{notification.action}/{notification.told_ns}"
+        }
         if self._key:
             headers[SIGNATURE] = f"sha256={hmac.new(self._key.encode(), body, hashlib.sha256).hexdigest()}"
         return str(post(self._client, self._url, body, headers, who="webhook").status_code)
