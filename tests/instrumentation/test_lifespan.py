@@ -1,4 +1,4 @@
-"""Telemetry is flushed when the application has shut down and before its server hears of it."""
+"""The application's start and end are heard before its server hears of them, and off the loop."""
 
 from __future__ import annotations
 
@@ -6,19 +6,37 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from mita_otel.instrumentation.lifespan import _flushing
+import pytest
+
+from mita_otel.instrumentation.lifespan import _telling
 
 
-async def test_flush_comes_before_the_servers_last_message_and_off_the_loop() -> None:
-    order: list[Any] = []
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [
+        (
+            ["lifespan.startup.complete", "lifespan.shutdown.complete"],
+            [
+                "started: False",
+                "lifespan.startup.complete",
+                "flushed: False",
+                "lifespan.shutdown.complete",
+            ],
+        ),
+        (["lifespan.startup.failed"], ["flushed: False", "lifespan.startup.failed"]),
+        (["lifespan.shutdown.failed"], ["flushed: False", "lifespan.shutdown.failed"]),
+    ],
+)
+async def test_what_is_heard_comes_before_the_servers_message(kinds: list[str], expected: list[str]) -> None:
+    order: list[str] = []
 
     async def send(message: dict[str, Any]) -> None:
         order.append(message["type"])
 
-    def flush() -> None:
-        order.append(threading.current_thread() is threading.main_thread())
+    def note(what: str) -> Callable[[], None]:
+        return lambda: order.append(f"{what}: {threading.current_thread() is threading.main_thread()}")
 
-    flushing: Callable[[dict[str, Any]], Awaitable[None]] = _flushing(send, flush)
-    for kind in ("lifespan.startup.complete", "lifespan.shutdown.complete"):
-        await flushing({"type": kind})
-    assert order == ["lifespan.startup.complete", False, "lifespan.shutdown.complete"]
+    telling: Callable[[dict[str, Any]], Awaitable[None]] = _telling(send, note("started"), note("flushed"))
+    for kind in kinds:
+        await telling({"type": kind})
+    assert order == expected

@@ -99,7 +99,7 @@ class AlertRule(Section):
     escalation: str = ""
     """Who is told later if nobody acknowledges; empty: nobody else."""
     cool_down_s: Annotated[float, Field(ge=0, le=86_400)] | None = None
-    """Seconds between two messages about the same alert. None: `alerts.cool_down_s`."""
+    """Seconds between two messages that the same alert began. None: `alerts.cool_down_s`."""
     quiet_s: Annotated[float, Field(ge=0, le=604_800)] | None = None
     """Seconds without a reason after which an alert is over. None: `alerts.quiet_s` for single events, `window_s` for
     sums."""
@@ -187,7 +187,7 @@ class AlertPolicy(Section):
     lease_s: Annotated[float, Field(ge=5, le=600)]
     """Seconds after which another worker takes over from one that died."""
     cool_down_s: Annotated[float, Field(ge=0, le=86_400)]
-    """Seconds between two messages about the same alert."""
+    """Seconds between two messages that the same alert began: one that is over, and begins again sooner, waits."""
     quiet_s: Annotated[float, Field(ge=0, le=604_800)]
     """Seconds without a further event after which an alert is over: long enough for somebody to have seen it."""
     max_alerts: PositiveInt
