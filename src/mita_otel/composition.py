@@ -208,7 +208,9 @@ def _instrument(
         policy.instrumentation, slow_checkout_ms=lowest_ms(policy.thresholds.checkout.limit_ms)
     )
     disabled = {name.strip() for name in env.get(variables.DISABLED_INSTRUMENTATIONS, "").split(",")}
-    if policy.instrumentation.fastapi != "off" and not disabled & {"fastapi", "*"}:
+    if disabled & {"fastapi", "*"}:
+        applications.silence()
+    else:
         applications.install()
     if policy.instrumentation.sqlalchemy and not disabled & {"sqlalchemy", "*"}:
         engines.install()

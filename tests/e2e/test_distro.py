@@ -93,6 +93,21 @@ def test_the_standard_variables_keep_their_meaning(receiver: Receiver, start_ser
     assert database_spans(transaction) == []
 
 
+@pytest.mark.parametrize(
+    "off",
+    [{"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "fastapi"}, {"MITA_OTEL_INSTRUMENTATION__FASTAPI": "off"}],
+)
+def test_fastapi_that_is_switched_off_is_not_measured(
+    receiver: Receiver, start_service: StartService, off: dict[str, str]
+) -> None:
+    service = start_service({"SENTRY_DSN": receiver.dsn, "MITA_OTEL_SAMPLING__MODE": "always", **off})
+    service.client.get("/api/items/1").raise_for_status()
+    service.stop()
+    receiver.wait_for(lambda backend: backend.transactions, timeout=5)
+    names = {one["transaction"] for one in receiver.transactions}
+    assert names and not {name for name in names if "/api/items" in name or name.startswith("fastapi.")}
+
+
 def test_the_standard_sampler_variable_decides_what_is_kept(
     receiver: Receiver, start_service: StartService
 ) -> None:

@@ -32,10 +32,12 @@ SCRIPT = textwrap.dedent(
         update={"fastapi": mode, "fastapi_operation_spans": operation_spans}
     )
     instrumentation = FastAPIInstrumentation(policy)
-    if when == "before" and mode != "off":
+    if when == "before":
         instrumentation.install()
+    elif when == "silent":
+        instrumentation.silence()
     app = FastAPI(**({} if telemetry == "default" else {"telemetry": json.loads(telemetry)}))
-    if when == "after":
+    if when == "after" or (when == "silent" and mode != "off"):
         instrumentation.instrument(app)
         instrumentation.instrument(app)
 
@@ -96,6 +98,17 @@ def test_operation_spans_are_a_policy() -> None:
     names = [name for _, name, _ in spans_of("native", operation_spans=True)]
     assert names[-1] == SERVER
     assert "fastapi.endpoint" in names
+
+
+@pytest.mark.parametrize("when", ["before", "silent"])
+def test_what_is_switched_off_makes_no_span(when: str) -> None:
+    """FastAPI's own telemetry makes spans wherever there is a provider: to leave it alone would measure more, not less."""
+    assert spans_of("off", when=when) == []
+
+
+def test_an_application_that_is_named_is_measured_although_all_others_are_not() -> None:
+    assert spans_of("native", when="silent") == [["SERVER", SERVER, "fastapi"]]
+    assert spans_of("contrib", when="silent") == [["SERVER", SERVER, "opentelemetry.instrumentation.fastapi"]]
 
 
 def test_what_the_application_says_itself_wins() -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Final, Literal
+from weakref import WeakSet
 
 import wrapt
 
@@ -16,6 +17,10 @@ from mita_otel.instrumentation.exception_events import Capture, ErrorReports
 from mita_otel.policy.sections import InstrumentationPolicy
 
 Source = Literal["native", "contrib", "off"]
+
+
+_QUIET: Final = {"tracing": False, "metrics": False, "logs": False}
+"""How FastAPI's own telemetry is told to keep still."""
 
 
 def has_native_telemetry(fastapi_class: type) -> bool:
@@ -50,17 +55,34 @@ class FastAPIInstrumentation:
         self._policy = policy
         self._middleware = middleware
         self._capture = capture
+        self._silent: WeakSet[Any] = WeakSet()
+        """Applications that were silenced, and may yet be named."""
 
     def install(self) -> None:
         """Measure every application that is made from now on; waits for fastapi's import."""
+
+        if self._policy.fastapi == "off":
+            self.silence()
+            return
 
         def patch(module: Any) -> None:
             has_native = has_native_telemetry(module.FastAPI)
             init = self._init(fastapi_source(self._policy, has_native), has_native)
             wrapt.wrap_function_wrapper(module, "FastAPI.__init__", init)
             source = fastapi_source(self._policy, has_native)
-            if source != "off":
-                ErrorReports(self._policy, native=source == "native", capture=self._capture).install()
+            ErrorReports(self._policy, native=source == "native", capture=self._capture).install()
+
+        wrapt.register_post_import_hook(patch, "fastapi.applications")
+
+    def silence(self) -> None:
+        """Keep FastAPI's own telemetry still in every application made from now on, unless its maker says otherwise.
+
+        It measures wherever there is a provider, and more than we would have it do.
+        """
+
+        def patch(module: Any) -> None:
+            if has_native_telemetry(module.FastAPI):
+                wrapt.wrap_function_wrapper(module, "FastAPI.__init__", self._init_silent)
 
         wrapt.register_post_import_hook(patch, "fastapi.applications")
 
@@ -75,6 +97,8 @@ class FastAPIInstrumentation:
         elif source == "native":
             telemetry = getattr(app, "_telemetry", None)
             if isinstance(telemetry, dict):  # FastAPI reads it at each request
+                if app in self._silent:
+                    telemetry.update(dict.fromkeys(_QUIET, True))
                 telemetry["operation_spans"] = self._policy.fastapi_operation_spans
 
     def _init(self, source: Source, has_native: bool) -> Callable[..., None]:
@@ -86,14 +110,20 @@ class FastAPIInstrumentation:
                 kwargs = {**kwargs, "telemetry": {**ours, **(kwargs.get("telemetry") or {})}}
             elif has_native:
                 # Somebody else's telemetry, or none: FastAPI's own must keep still.
-                quiet = {"tracing": False, "metrics": False, "logs": False}
-                kwargs = {**kwargs, "telemetry": {**quiet, **(kwargs.get("telemetry") or {})}}
+                kwargs = _quiet(kwargs)
             wrapped(*args, **kwargs)
             if source == "contrib":
                 self._contrib(instance)
             self._add_middleware(instance)
 
         return init
+
+    def _init_silent(
+        self, wrapped: Callable[..., None], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        wrapped(*args, **_quiet(kwargs))
+        if kwargs.get("telemetry") is None:
+            self._silent.add(instance)
 
     def _add_middleware(self, app: Any) -> None:
         """Add the middleware first, so that whatever the service adds later stands outside: its authentication, say."""
@@ -110,3 +140,7 @@ class FastAPIInstrumentation:
                 None if self._policy.asgi_message_spans else ["receive", "send"]
             )
             FastAPIInstrumentor.instrument_app(app, exclude_spans=exclude)
+
+
+def _quiet(kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {**kwargs, "telemetry": {**_QUIET, **(kwargs.get("telemetry") or {})}}
