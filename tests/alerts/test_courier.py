@@ -273,9 +273,9 @@ def test_a_channel_that_has_nowhere_to_go_says_what_it_lacks() -> None:
 @pytest.mark.parametrize(
     ("variable", "value", "said"),
     [
-        ("PAGERDUTY_FINANCE_KEY", "your-pagerduty-integration-key", "PAGERDUTY_FINANCE_KEY is not an integration key of 32"),
-        ("SLACK_FINANCE_WEBHOOK", "#finance-alerts", "SLACK_FINANCE_WEBHOOK is not a web address; copy it whole"),
-        ("SLACK_FINANCE_WEBHOOK", "https://", "SLACK_FINANCE_WEBHOOK is not a web address"),
+        ("PAGERDUTY_FINANCE_KEY", "your-pagerduty-integration-key", "PAGERDUTY_FINANCE_KEY: PagerDuty: the key is not an integration key of 32"),
+        ("SLACK_FINANCE_WEBHOOK", "#finance-alerts", "SLACK_FINANCE_WEBHOOK: Slack: the URL is not one that can be posted to; copy it whole"),
+        ("SLACK_FINANCE_WEBHOOK", "https://", "SLACK_FINANCE_WEBHOOK: Slack: the URL is not one"),
     ],
 )  # fmt: skip
 def test_a_setting_that_cannot_be_right_is_said_before_there_is_an_alert(

@@ -134,10 +134,35 @@ def test_no_answer_is_tried_later_and_the_webhook_is_never_said(receiver: HttpRe
     assert "SECRET" not in str(raised.value)
 
 
-@pytest.mark.parametrize("url", ["hooks.slack.com/services/X", "ftp://x/y", "https://"])
+@pytest.mark.parametrize("url", ["hooks.slack.com/services/X", "ftp://x/y", "https://", "http://h:p/"])
 def test_a_url_that_is_none_is_refused(client: httpx.Client, url: str) -> None:
-    with pytest.raises(RefusedError, match="the URL is not one"):
-        SlackNotifier(url, client).send(notification())
+    for kind in (SlackNotifier, WebhookNotifier):
+        with pytest.raises(ConfigurationError, match="the URL is not one that can be posted to") as raised:
+            kind(url, client)
+        assert url not in str(raised.value).replace("https://HOST", "")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://hooks.slack.com/services/T000/B000",
+        "https://hooks.slack.com/services/T000/B000/",
+        "https://hooks.slack.com/",
+        "http://hooks.slack.com/services/T000/B000/SECRET",
+        "https://hooks.slack.com/services/...",
+    ],
+)
+def test_a_webhook_of_slacks_that_is_not_whole_is_refused(client: httpx.Client, url: str) -> None:
+    with pytest.raises(ConfigurationError, match="not that of an incoming webhook; copy it whole") as raised:
+        SlackNotifier(url, client)
+    assert "SECRET" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "path", ["services/T000/B000/abcDEF0", "workflows/T000/A000/1/x", "triggers/T000/1/x"]
+)
+def test_the_ways_that_slack_writes_webhooks_are_known(client: httpx.Client, path: str) -> None:
+    SlackNotifier(f"https://hooks.slack.com/{path}", client)
 
 
 # --- PagerDuty ---------------------------------------------------------------------------------------
@@ -170,12 +195,15 @@ def test_an_event_for_pagerduty_keeps_its_lengths() -> None:
     assert len(shown["dedup_key"]) <= 255
 
 
+@pytest.mark.parametrize(
+    ("key", "found"), [("k" * 31, "it has 31"), ("k" * 33, "it has 33"), (f"{'k' * 31}-", "it has others")]
+)
 def test_a_key_that_is_none_is_refused_before_anything_is_sent(
-    receiver: HttpReceiver, client: httpx.Client
+    client: httpx.Client, key: str, found: str
 ) -> None:
-    with pytest.raises(RefusedError, match="is not an integration key of 32"):
-        PagerDutyNotifier("short", receiver.url, client).send(notification())
-    assert receiver.posted == []
+    with pytest.raises(ConfigurationError, match=f"not an integration key of 32 .*, {found}; take") as raised:
+        PagerDutyNotifier(key, "http://127.0.0.1:1", client)
+    assert key not in str(raised.value)
 
 
 def test_an_event_that_pagerduty_does_not_take_is_refused_with_its_reasons(

@@ -15,9 +15,10 @@ from mita_otel.alerts.notification import Notification
 from mita_otel.alerts.notifiers.notifier import RefusedError
 from mita_otel.alerts.notifiers.posting import post
 from mita_otel.encoding import json_bytes
+from mita_otel.errors import ConfigurationError
 
-ROUTING_KEY: Final = re.compile(r"[0-9A-Za-z]{32}\Z")
-NO_KEY: Final = 'not an integration key of 32 letters and digits; take the one of the service\'s "Events API V2" integration'
+_LENGTH: Final = 32
+_ROUTING_KEY: Final = re.compile(rf"[0-9A-Za-z]{{{_LENGTH}}}\Z")
 _MAX_SUMMARY: Final = 1024
 _MAX_DEDUP_KEY: Final = 255
 _ACTIONS: Final = {
@@ -35,17 +36,24 @@ class PagerDutyNotifier:
         routing_key: The integration key of a service with an Events API v2 integration: a secret.
         url: `https://events.pagerduty.com/v2/enqueue`, or the one of another region.
         client: Makes the requests.
+
+    Raises:
+        ConfigurationError: It is no integration key.
     """
 
     def __init__(self, routing_key: str, url: str, client: httpx.Client) -> None:
+        if not _ROUTING_KEY.match(routing_key):
+            found = f"it has {len(routing_key)}" if len(routing_key) != _LENGTH else "it has others"
+            raise ConfigurationError(
+                f"PagerDuty: the key is not an integration key of {_LENGTH} letters and digits, {found}; take the one of "
+                'the service\'s "Events API V2" integration'
+            )
         self._routing_key = routing_key
         self._url = url
         self._client = client
 
     def send(self, notification: Notification) -> str:
         """Enqueue the event, and return its `dedup_key`."""
-        if not ROUTING_KEY.match(self._routing_key):
-            raise RefusedError(f"PagerDuty: the key is {NO_KEY}")
         body = json_bytes({"routing_key": self._routing_key, **event(notification)})
         answer = post(self._client, self._url, body, who="PagerDuty")
         try:

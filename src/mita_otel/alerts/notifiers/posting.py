@@ -10,9 +10,31 @@ from typing import Final
 import httpx
 
 from mita_otel.alerts.notifiers.notifier import RefusedError, TryLaterError
+from mita_otel.errors import ConfigurationError
 
 _MAX_SAID: Final = 300
 """Characters of an answer that are repeated."""
+
+
+def checked_url(url: str, *, who: str) -> httpx.URL:
+    """Return a URL that can be posted to.
+
+    Args:
+        url: It may be a secret: no message repeats it.
+        who: The receiver, for messages.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
+    try:
+        parsed = httpx.URL(url)
+    except (httpx.InvalidURL, ValueError):
+        parsed = httpx.URL()
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise ConfigurationError(
+            f"{who}: the URL is not one that can be posted to; copy it whole, it reads like https://HOST/PATH"
+        )
+    return parsed
 
 
 def post(

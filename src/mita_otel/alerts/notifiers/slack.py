@@ -6,15 +6,20 @@ be used here; retries and rate limits are the courier's.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import httpx
 
 from mita_otel.alerts.notification import Notification
 from mita_otel.alerts.notifiers.notifier import RefusedError
-from mita_otel.alerts.notifiers.posting import post, said
+from mita_otel.alerts.notifiers.posting import checked_url, post, said
 from mita_otel.encoding import json_bytes
+from mita_otel.errors import ConfigurationError
 
+_HOSTS: Final = frozenset({"hooks.slack.com", "hooks.slack-gov.com"})
+"""Slack's own; whatever else is compatible may have its URLs as it likes."""
+_PATH: Final = re.compile(r"/(?:services(?:/[0-9A-Za-z_-]+){3}|(?:workflows|triggers)/.+)\Z")
 _MAX_HEADER: Final = 150
 _MAX_SECTION: Final = 3000
 _MAX_FIELD: Final = 2000
@@ -44,9 +49,18 @@ class SlackNotifier:
     Args:
         url: The webhook's URL: a secret.
         client: Makes the requests.
+
+    Raises:
+        ConfigurationError: It is no webhook's URL, or not whole.
     """
 
     def __init__(self, url: str, client: httpx.Client) -> None:
+        parsed = checked_url(url, who="Slack")
+        if parsed.host in _HOSTS and (parsed.scheme != "https" or not _PATH.match(parsed.path)):
+            raise ConfigurationError(
+                "Slack: the URL is not that of an incoming webhook; copy it whole from the Slack app's page Incoming "
+                f"Webhooks, it reads like https://{parsed.host}/services/T.../B.../..."
+            )
         self._url = url
         self._client = client
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import httpx
 
 from mita_otel.alerts.notification import Notification
-from mita_otel.alerts.notifiers.posting import post
+from mita_otel.alerts.notifiers.posting import checked_url, post
 from mita_otel.encoding import json_bytes
 
 SIGNATURE: Final = "X-Mita-Signature"
@@ -24,9 +24,13 @@ class WebhookNotifier:
         url: Where to; it may be a secret.
         client: Makes the requests.
         key: What the body is signed with; empty: it is not.
+
+    Raises:
+        ConfigurationError: It is no URL.
     """
 
     def __init__(self, url: str, client: httpx.Client, key: str = "") -> None:
+        checked_url(url, who="webhook")
         self._url = url
         self._client = client
         self._key = key
