@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace import ConcurrentMultiSpanProcessor, ReadableSpan, 
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 
+from alerts.receivers import HttpReceiver, Reply
 from mita_otel import _otel_compat
 
 
@@ -135,3 +136,40 @@ def test_put_before_log_processors_wraps_those_there_and_those_that_come(concurr
     provider.get_logger("early").emit(LogRecord(body="x"))
     assert bodies == ["wrapped x", "wrapped x"]
     provider.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("variable", "signal"), [("OTEL_METRICS_EXPORTER", "metrics"), ("OTEL_LOGS_EXPORTER", "logs")]
+)
+def test_exporters_that_cannot_be_had_are_named_and_none_is_made(
+    monkeypatch: pytest.MonkeyPatch, variable: str, signal: str
+) -> None:
+    assert _otel_compat.missing_exporters(signal) == ""
+    monkeypatch.setenv(variable, "console,otlp")
+    assert _otel_compat.missing_exporters(signal) == ""
+    monkeypatch.setenv(variable, "console,nobody")
+    assert "'nobody'" in _otel_compat.missing_exporters(signal)
+
+
+def test_an_otlp_exporter_is_asked_once_and_says_what_it_heard() -> None:
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    receiver = HttpReceiver()
+    receiver.usual = Reply(503, "", {"Retry-After": "30"})
+    exporter = OTLPSpanExporter(f"{receiver.url}/v1/traces", headers={"x-tenant": "bank"})
+    try:
+        heard = _otel_compat.ask_otlp(exporter, 10)
+        assert heard is not None
+        assert (heard.endpoint, heard.status, heard.error) == (f"{receiver.url}/v1/traces", 503, None)
+        assert heard.headers["retry-after"] == "30"
+        [posted] = receiver.posted
+        assert (posted.body, posted.headers["x-tenant"]) == (b"", "bank")
+    finally:
+        exporter.shutdown()
+        receiver.close()
+    nobody = OTLPSpanExporter("http://127.0.0.1:1/v1/traces")
+    away = _otel_compat.ask_otlp(nobody, 10)
+    assert away is not None and away.status is None and away.error is not None
+    nobody.shutdown()
+    assert _otel_compat.ask_otlp(InMemorySpanExporter(), 10) is None

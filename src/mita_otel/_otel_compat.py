@@ -5,14 +5,15 @@ Verified with the SDK 1.45 and the instrumentation package 0.66b1 (`tests/test_o
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 from opentelemetry.sdk._logs.export import LogRecordExporter
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader, MetricsData
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import Sampler
 
@@ -61,6 +62,58 @@ def metric_exporters_from_environment(
                 raise
             failed(name, error)
     return made
+
+
+def missing_exporters(signal: str) -> str:
+    """Return why not every exporter that a signal's variable names can be had; empty: all can. Makes none of them.
+
+    Args:
+        signal: `metrics` or `logs`.
+    """
+    from opentelemetry.sdk import _configuration as sdk
+
+    wanted = _installed(signal)
+    try:
+        sdk._import_exporters([], wanted if signal == "metrics" else [], wanted if signal == "logs" else [])
+    except RuntimeError as error:
+        return str(error)
+    return ""
+
+
+class OtlpAnswer(NamedTuple):
+    """What an OTLP endpoint made of an empty request, which is a valid one."""
+
+    endpoint: str
+    status: int | None
+    """None: nothing was heard."""
+    headers: Mapping[str, str]
+    """By name in small letters."""
+    error: Exception | None
+    """Why nothing was heard."""
+
+
+def ask_otlp(exporter: SpanExporter, timeout_s: float) -> OtlpAnswer | None:
+    """Post an empty request the way that an OTLP exporter goes, once: `export` tries again, and only logs why not.
+
+    Args:
+        exporter: OpenTelemetry's.
+        timeout_s: Seconds that it may take.
+
+    Returns:
+        None: It does not speak HTTP.
+    """
+    client = getattr(exporter, "_client", None)
+    transport = getattr(client, "_transport", None)
+    if client is None or transport is None:
+        return None
+    body = client._compress(b"")
+    result = transport.request(
+        "POST", client._endpoint, headers=client._headers, data=body, timeout=timeout_s
+    )
+    headers = (
+        {} if result.error is not None else {name.lower(): text for name, text in result.headers().items()}
+    )
+    return OtlpAnswer(client._endpoint, result.status_code, headers, result.error)
 
 
 def preferences_of(exporter: MetricExporter) -> tuple[Any, Any]:

@@ -46,6 +46,14 @@ def post_instrument() -> None:
     _restore()
 
 
+def measured_here() -> list[str]:
+    """Return the names of the instrumentations that are kept away: mita-otel measures their libraries itself."""
+    ours = ["sqlalchemy", "fastapi", "threading"]
+    if find_spec("fastapi") is not None:
+        ours.append("starlette")  # FastAPI's base class: it would make a second SERVER span a request
+    return ours
+
+
 def _disable_what_we_measure_ourselves() -> None:
     """Keep the loader away from the packages whose libraries `instrumentation/` measures.
 
@@ -54,10 +62,7 @@ def _disable_what_we_measure_ourselves() -> None:
     """
     asked = os.environ.get(variables.DISABLED_INSTRUMENTATIONS, "")
     os.environ[_ASKED] = asked
-    ours = ["sqlalchemy", "fastapi", "threading"]
-    if find_spec("fastapi") is not None:
-        ours.append("starlette")  # FastAPI's base class: it would make a second SERVER span a request
-    os.environ[variables.DISABLED_INSTRUMENTATIONS] = ",".join(filter(None, [asked, *ours]))
+    os.environ[variables.DISABLED_INSTRUMENTATIONS] = ",".join(filter(None, [asked, *measured_here()]))
 
 
 def _restore() -> bool:

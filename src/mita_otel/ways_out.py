@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar
 
 import wrapt
 from opentelemetry.sdk._logs import LogRecordProcessor
@@ -76,14 +78,7 @@ class WaysOut:
 
     def open(self, wanted: Sequence[str | SpanExporter]) -> Found:
         """Return the exporters that were asked for, and a sentence for each that cannot be had."""
-        makers = {
-            "console": self._console,
-            "file": self._file,
-            "memory": lambda: MemorySpanExporter(self._policy.export.memory.max_spans),
-            "otlp": lambda: make_otlp_exporter(self._env),
-            "store": self._store,
-            _SENTRY: self._sentry,
-        }
+        makers = {name: partial(make, self) for name, make in self.MAKERS.items()}
         found = find_exporters(wanted, makers)
         asked_for_sentry = any(isinstance(one, str) and one.strip() == _SENTRY for one in wanted)
         has_sentry = any(name == _SENTRY for name, _ in found.exporters)
@@ -112,6 +107,12 @@ class WaysOut:
             self._watches.append(redact_clients(self._redactor))
 
         wrapt.register_post_import_hook(patch, "sentry_sdk")
+
+    def _otlp(self) -> SpanExporter:
+        return make_otlp_exporter(self._env)
+
+    def _memory(self) -> SpanExporter:
+        return MemorySpanExporter(self._policy.export.memory.max_spans)
 
     def _console(self) -> SpanExporter:
         from mita_otel.exporters.console import ConsoleWaterfallExporter
@@ -188,3 +189,15 @@ class WaysOut:
         name = self._resource.attributes.get(semconv.SERVICE_NAME)
         version = self._resource.attributes.get(semconv.SERVICE_VERSION)
         return f"{name}@{version}" if name and version else None
+
+    MAKERS: ClassVar[Mapping[str, Callable[[WaysOut], SpanExporter]]] = MappingProxyType(
+        {
+            "console": _console,
+            "file": _file,
+            "memory": _memory,
+            "otlp": _otlp,
+            _SENTRY: _sentry,
+            "store": _store,
+        }
+    )
+    """Our own exporters by name."""

@@ -2,57 +2,56 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from importlib.metadata import PackageNotFoundError
+import sqlite3
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
 
 from alerts.receivers import HttpReceiver, Reply
-from mita_otel.doctor.examination import examine
-from mita_otel.doctor.libraries import library_checks
-from mita_otel.doctor.reach import sentry_checks
+from doctor.kit import (
+    OK,
+    PUBLIC_KEY,
+    Authority,
+    Examined,
+    dsn_at,
+    failing,
+    saying,
+    silent,
+    warning,
+    write_package,
+)
 from mita_otel.health.check import Check, Status
 
-Examined = Callable[..., dict[str, Check]]
+StartWire = Callable[..., int]
 
-
-@pytest.fixture
-def http() -> Iterator[HttpReceiver]:
-    receiver = HttpReceiver()
-    yield receiver
-    receiver.close()
-
-
-@pytest.fixture
-def examined(isolated_telemetry: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Examined:
-    monkeypatch.chdir(tmp_path)
-
-    def look(**env: str) -> dict[str, Check]:
-        for name, value in env.items():
-            monkeypatch.setenv(name, value)
-        return {one.name: one for one in examine()}
-
-    return look
-
-
-def failing(found: dict[str, Check]) -> dict[str, str]:
-    return {name: one.said for name, one in found.items() if one.status is Status.FAIL}
+SOUND = {"OTEL_SERVICE_NAME": "bank", "MITA_OTEL_AUDIT_KEY": "k" * 32, "MITA_OTEL_DOCTOR__SLOW_S": "600"}
 
 
 def dsn_of(http: HttpReceiver) -> str:
-    return f"{http.url.replace('://', '://publickey@')}/1"
+    return f"{http.url.replace('://', f'://{PUBLIC_KEY}@')}/1"
+
+
+def where(http: HttpReceiver) -> str:
+    return http.url.removeprefix("http://")
 
 
 def test_a_sound_environment_has_no_fault(examined: Examined, http: HttpReceiver) -> None:
-    found = examined(SENTRY_DSN=dsn_of(http), SLACK_FINANCE_WEBHOOK=http.url, MITA_OTEL_AUDIT_KEY="k" * 32)
-    assert {name for name, one in found.items() if one.status is not Status.PASS} == set()
+    http.usual = Reply(200, "{}", {"Content-Type": "application/json"})
+    found = examined(**SOUND, SENTRY_DSN=dsn_of(http), SLACK_FINANCE_WEBHOOK=http.url)
+    assert failing(found) == warning(found) == {}
     [asked] = http.posted
     assert (asked.path, asked.body) == ("/api/1/envelope/", b"{}\n")
-    assert "sentry_key=publickey" in asked.headers["X-Sentry-Auth"]
     assert found["clock"].status is Status.PASS
-    assert set(found["sentry"].observed) == {"milliseconds_to_first_byte"}
+    assert set(found["sentry"].observed) == {"status", "milliseconds_to_first_byte"}
+    assert set(found) >= {
+        "policy", "switch", "service", "distro", "configurator", "exporter:sentry", "sampling", "versions",
+        "library:fastapi", "library:sqlalchemy", "library:threads", "store", "audit", "alerts", "sentry", "clock",
+        "redaction",
+    }  # fmt: skip
+    assert all(one.said for one in found.values())
 
 
 def test_a_policy_with_a_slip(examined: Examined, tmp_path: Path) -> None:
@@ -91,53 +90,74 @@ def test_two_distributions(examined: Examined, monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_a_dsn_that_is_none(examined: Examined) -> None:
-    assert failing(examined(SENTRY_DSN="https://key@sentry.io/name"))["sentry"].startswith(
-        "SENTRY_DSN is no DSN"
-    )
-    found = failing(examined(SENTRY_DSN="https://sentry.io/1"))
-    assert found["sentry"].startswith("SENTRY_DSN is no DSN; copy it from Sentry's project settings")
+    found = failing(examined(SENTRY_DSN="https://key@sentry.io/name"))
+    assert list(found) == ["sentry"]
+    assert found["sentry"].startswith("SENTRY_DSN is no DSN (")
+    assert "Copy it from Sentry's project settings, Client Keys" in found["sentry"]
 
 
-def test_a_key_that_sentry_does_not_know(examined: Examined, http: HttpReceiver) -> None:
-    http.usual = Reply(403, '{"detail": "event submission rejected with_reason: ProjectId"}')
-    found = failing(examined(SENTRY_DSN=dsn_of(http)))
-    assert found["sentry"].startswith("127.0.0.1 answered 403: it does not know the key or the project")
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_key_that_sentry_does_not_know(examined: Examined, http: HttpReceiver, status: int) -> None:
+    http.usual = Reply(status, '{"detail": "event submission rejected with_reason: ProjectId"}')
+    assert failing(examined(SENTRY_DSN=dsn_of(http))) == {
+        "sentry": f"{where(http)} answered {status}: it does not know the key or the project of SENTRY_DSN; copy the DSN "
+        "again from Sentry's project settings, Client Keys, and see there that the key is not disabled"
+    }
 
 
 def test_a_port_that_nobody_listens_at(examined: Examined, http: HttpReceiver) -> None:
-    dsn = dsn_of(http)
     http.close()
-    found = failing(examined(SENTRY_DSN=dsn))
-    assert found == {"sentry": "127.0.0.1 refuses connections; check the port of SENTRY_DSN"}
+    said = f"nobody listens at {where(http)}; check the port in SENTRY_DSN, and that what should listen there runs"
+    assert failing(examined(SENTRY_DSN=dsn_of(http))) == {"sentry": said}
 
 
 def test_a_host_that_there_is_not(examined: Examined) -> None:
+    """The name is reserved: no name server knows it, and one that cannot be asked is the same fault (RFC 6761)."""
     found = failing(examined(SENTRY_DSN="https://key@nowhere.invalid/1"))
+    assert list(found) == ["sentry"]
+    assert found["sentry"].startswith("there is no host nowhere.invalid (")
+    assert found["sentry"].endswith("); check SENTRY_DSN and the name server")
+
+
+def test_a_host_that_swallows_what_it_is_sent(examined: Examined, wire: StartWire) -> None:
+    port = wire(silent)
+    found = failing(examined(SENTRY_DSN=dsn_at(port), MITA_OTEL_DOCTOR__TIMEOUT_S="5"))
     assert found["sentry"].startswith(
-        ("there is no host nowhere.invalid", "nowhere.invalid cannot be reached")
+        f"127.0.0.1:{port} does not answer in time; does a firewall swallow it?"
     )
 
 
-def test_a_host_that_does_not_answer(http: HttpReceiver) -> None:
-    http.replies = ["hang"]
-    [check] = sentry_checks({"SENTRY_DSN": dsn_of(http)}, timeout_s=0.3)
-    assert check.status is Status.FAIL
-    assert check.said.startswith("127.0.0.1 does not answer in time; is there a firewall?")
+def test_a_host_that_is_slow(examined: Examined, http: HttpReceiver) -> None:
+    found = warning(examined(SENTRY_DSN=dsn_of(http), MITA_OTEL_DOCTOR__SLOW_S="0.000001"))
+    assert found["sentry"].startswith(f"{where(http)} took 0.")
+    assert (
+        "seconds to the first byte of its answer, more than doctor.slow_s; is a nearer region"
+        in found["sentry"]
+    )
 
 
-def test_a_host_that_does_not_speak_tls(http: HttpReceiver) -> None:
-    [check] = sentry_checks({"SENTRY_DSN": dsn_of(http).replace("http:", "https:")}, timeout_s=5)
-    assert check.status is Status.FAIL
-    assert "127.0.0.1" in check.said
+def test_a_port_that_speaks_no_http(examined: Examined, wire: StartWire) -> None:
+    port = wire(saying(b"SSH-2.0-OpenSSH_9.6\r\n"))
+    said = f"what listens at 127.0.0.1:{port} does not speak HTTP; check the port in SENTRY_DSN"
+    assert failing(examined(SENTRY_DSN=dsn_at(port))) == {"sentry": said}
 
 
-def test_a_clock_that_is_wrong(http: HttpReceiver) -> None:
-    found = {
-        one.name: one for one in sentry_checks({"SENTRY_DSN": dsn_of(http)}, clock=lambda: time.time() - 3600)
-    }
-    assert found["sentry"].status is Status.PASS
-    assert found["clock"].status is Status.FAIL
-    assert found["clock"].said.endswith(" seconds behind Sentry's; start its time synchronisation")
+def test_a_certificate_that_signed_itself(examined: Examined, wire: StartWire, authority: Authority) -> None:
+    port = wire(OK, authority.own.server())
+    found = failing(examined(SENTRY_DSN=dsn_at(port, scheme="https")))
+    assert list(found) == ["sentry"]
+    assert found["sentry"].startswith(f"the certificate of 127.0.0.1:{port} is not trusted (self")
+    assert found["sentry"].endswith("set SSL_CERT_FILE to the copy")
+
+
+def test_a_clock_that_is_wrong(examined: Examined, wire: StartWire) -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True).encode()
+    port = wire(saying(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nDate: " + date + b"\r\n\r\n"))
+    found = failing(examined(SENTRY_DSN=dsn_at(port)))
+    assert list(found) == ["clock"]
+    assert (
+        " seconds behind that of the server that was asked; start its time synchronisation" in found["clock"]
+    )
 
 
 def test_an_exporter_that_there_is_not(examined: Examined) -> None:
@@ -157,32 +177,103 @@ def test_a_sampler_that_keeps_nothing(examined: Examined) -> None:
     assert found["sampling"] == "OTEL_TRACES_SAMPLER=always_off: no trace is kept; unset it"
 
 
+def test_an_otlp_endpoint_that_is_away(examined: Examined, http: HttpReceiver) -> None:
+    http.close()
+    said = (
+        f"nobody listens at {where(http)}; check the port in OTEL_EXPORTER_OTLP_ENDPOINT, and that what should listen "
+        "there runs"
+    )
+    env = {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": http.url}
+    assert failing(examined(**env)) == {"exporter:otlp": said}
+
+
+def test_exporters_of_other_signals_that_there_are_not(examined: Examined) -> None:
+    found = failing(examined(OTEL_METRICS_EXPORTER="promethius", OTEL_LOGS_EXPORTER="otlp,zipkin"))
+    assert set(found) == {"exporters:metrics", "exporters:logs"}
+    assert "'promethius'" in found["exporters:metrics"]
+    assert found["exporters:metrics"].endswith("; check OTEL_METRICS_EXPORTER")
+    assert "'zipkin'" in found["exporters:logs"] and found["exporters:logs"].endswith(
+        "; check OTEL_LOGS_EXPORTER"
+    )
+
+
+def test_a_configuration_file_that_there_is_not(examined: Examined) -> None:
+    said = "OTEL_CONFIG_FILE=/nowhere.yaml: there is no such file; name one that exists, or unset it"
+    assert failing(examined(OTEL_CONFIG_FILE="/nowhere.yaml")) == {"config-file": said}
+
+
 def test_a_store_that_is_away(examined: Examined) -> None:
-    found = failing(examined(MITA_OTEL_DATABASE_URL="postgresql://mita:secret@127.0.0.1:1/bank"))
-    assert found["store"].endswith("check MITA_OTEL_DATABASE_URL")
-    assert "secret" not in found["store"]
+    found = failing(examined(MITA_OTEL_DATABASE_URL="postgresql://mita:hunter2hunter2@127.0.0.1:1/bank"))
+    assert list(found) == ["store"]
+    assert "check MITA_OTEL_DATABASE_URL and that the server runs" in found["store"]
+    assert "hunter2" not in found["store"]
+
+
+def test_a_store_that_somebody_has_locked(examined: Examined, tmp_path: Path) -> None:
+    holder = sqlite3.connect(tmp_path / "mita.db", isolation_level=None)
+    holder.execute("CREATE TABLE t (x)")
+    holder.execute("BEGIN IMMEDIATE")
+    url = f"sqlite:///{tmp_path}/mita.db"
+    found = failing(examined(MITA_OTEL_DATABASE_URL=url, MITA_OTEL_STORE__LOCK_TIMEOUT_S="0.2"))
+    holder.close()
+    assert list(found) == ["store"]
+    assert "database is locked: another process holds its lock; find it with fuser -v" in found["store"]
 
 
 def test_a_store_whose_folder_there_is_not(examined: Examined, tmp_path: Path) -> None:
     found = failing(examined(MITA_OTEL_DATABASE_URL=f"sqlite:///{tmp_path}/absent/mita.db"))
-    assert found["store"].startswith(f"there is no folder {tmp_path}/absent")
+    assert list(found) == ["store"]
+    assert found["store"].startswith(f"there is no folder {tmp_path}/absent for the store's file; make it")
 
 
 def test_a_spool_that_is_a_file(examined: Examined, tmp_path: Path) -> None:
     (tmp_path / "spool").write_text("")
     found = failing(examined(MITA_OTEL_AUDIT_SPOOL=str(tmp_path / "spool")))
+    assert list(found) == ["audit"]
     assert found["audit"].startswith(
-        f"{tmp_path}/spool is no folder, audit entries cannot be kept; set MITA_OTEL_AUDIT_SPOOL"
+        f"{tmp_path}/spool is no folder: audit entries cannot be kept; make room there, or set"
     )
 
 
-def test_a_mail_server_that_is_no_address(examined: Examined) -> None:
+def test_a_trail_without_a_key_and_a_service_without_a_name(examined: Examined) -> None:
+    found = warning(examined())
+    assert (
+        found["audit"].startswith("the chain has no key, ")
+        and "set MITA_OTEL_AUDIT_KEY; make one" in found["audit"]
+    )
+    assert found["service"].startswith("the service has no name, it is shown as unknown_service")
+    assert found["service"].endswith(": set OTEL_SERVICE_NAME")
+
+
+def test_channels_whose_addresses_are_none(examined: Examined) -> None:
     found = failing(
         examined(
-            MITA_OTEL_SMTP_URL="mail.bank.example", MITA_OTEL_ALERTS__EMAIL__PLACEHOLDER_DOMAIN="none.example"
+            MITA_OTEL_SMTP_URL="mail.bank.example",
+            SLACK_FINANCE_WEBHOOK="https://hooks.slack.com/services/T000",
+            PAGERDUTY_FINANCE_KEY="k" * 31,
         )
     )
-    assert found["alerts:finance_email"].startswith("MITA_OTEL_SMTP_URL ")
+    assert set(found) == {"alerts:mail-server", "alerts:finance_slack", "alerts:finance_pagerduty"}
+
+
+def test_an_instrumentation_that_is_switched_off(examined: Examined) -> None:
+    found = warning(examined(OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="sqlalchemy"))
+    said = found["library:sqlalchemy"]
+    assert said.endswith(
+        " is installed, not active: take sqlalchemy out of OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
+    )
+
+
+def test_a_gateway_whose_app_sentry_does_not_know(
+    examined: Examined, http: HttpReceiver, tmp_path: Path
+) -> None:
+    http.usual = Reply(403)
+    (tmp_path / "mita-otel.toml").write_text(
+        f'[mobile.projects.app]\nid = "42"\nkeys = ["{PUBLIC_KEY}"]\nupstream = "{dsn_of(http)}"\n'
+    )
+    found = failing(examined())
+    assert list(found) == ["mobile:app"]
+    assert "does not know the key or the project of mobile.projects.app.upstream" in found["mobile:app"]
 
 
 def test_redaction_that_is_off(examined: Examined) -> None:
@@ -190,33 +281,28 @@ def test_redaction_that_is_off(examined: Examined) -> None:
     assert "canaries came out, of the rules pan" in found["redaction"]
 
 
-def test_versions_that_do_not_go_together() -> None:
-    versions = {
-        "opentelemetry-api": "1.44.0", "opentelemetry-sdk": "1.45.1", "sqlalchemy": "2.1.9",
-        "opentelemetry-instrumentation-sqlalchemy": "0.66b1",
-    }  # fmt: skip
-
-    def version_of(name: str) -> str:
-        if name not in versions:
-            raise PackageNotFoundError(name)
-        return versions[name]
-
-    found = {one.name: one for one in library_checks(version_of)}
-    assert found["opentelemetry"].said.endswith("pip install opentelemetry-api==1.45.1")
-    assert found["sqlalchemy"].said.endswith("pip uninstall opentelemetry-instrumentation-sqlalchemy")
-    versions["sqlalchemy"] = "2.0.44"
-    assert "sqlalchemy" not in {one.name for one in library_checks(version_of)}
-
-
-def test_an_examination_goes_on_where_a_check_fails_itself(
-    examined: Examined, monkeypatch: pytest.MonkeyPatch
+def test_sqlalchemy_2_1_beside_an_instrumentation_that_does_not_know_it(
+    examined: Examined, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from mita_otel.doctor import examination
-
-    def broken(*_: object) -> Check:
-        raise RuntimeError("of the test")
-
-    monkeypatch.setattr(examination, "store_check", broken)
+    package = "opentelemetry-instrumentation-sqlalchemy"
+    folder = tmp_path / "packages"
+    write_package(folder, "sqlalchemy", "2.1.9")
+    write_package(folder, package, "0.66b1", requires=("sqlalchemy<2.1.0,>=1.0.0; extra == 'instruments'",))
+    monkeypatch.syspath_prepend(str(folder))
     found = examined()
-    assert found["store"].said == "could not be looked at (RuntimeError: of the test)"
-    assert found["redaction"].status is Status.PASS
+    assert failing(found) == {}
+    assert found["sqlalchemy"] == Check(
+        "sqlalchemy",
+        Status.WARN,
+        f"{package} 0.66b1 does not measure sqlalchemy 2.1.9; mita-otel does, without it: pip uninstall {package}",
+    )
+
+
+def test_versions_that_do_not_go_together(
+    examined: Examined, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    write_package(tmp_path / "packages", "sentry-sdk", "1.45.0")
+    monkeypatch.syspath_prepend(str(tmp_path / "packages"))
+    found = failing(examined())
+    assert list(found) == ["versions:sentry-sdk"]
+    assert found["versions:sentry-sdk"].endswith("and 1.45.0 is installed: pip install 'sentry-sdk<3,>=2.75'")

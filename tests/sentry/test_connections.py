@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from e2e.receiver import Receiver
+from mita_otel.errors import ConfigurationError
 from mita_otel.sentry.connections import Connections, tls_context
 
 PATH, HEADERS = "/api/1/envelope/", {"Content-Type": "x"}
@@ -47,6 +48,16 @@ def test_one_connection_serves_many_requests_of_a_thread(receiver: Receiver, our
     assert len(receiver.events) == 6
 
 
+def test_the_beginning_of_an_answer_is_heard_over_a_connection_of_its_own(
+    receiver: Receiver, ours: Connections
+) -> None:
+    ours.post(PATH, BODY, HEADERS)
+    heard = ours.hear(PATH, BODY, HEADERS)
+    assert (heard.status, heard.headers["content-type"]) == (200, "application/json")
+    assert receiver.connections == 2
+    assert ours._open == {ours._local.connection}  # the one for sending is kept
+
+
 def test_an_answer_that_is_too_long_or_breaks_off_costs_the_connection_only(
     receiver: Receiver, ours: Connections
 ) -> None:
@@ -69,7 +80,9 @@ def test_tls_checks_names_and_certificates(monkeypatch: pytest.MonkeyPatch) -> N
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
     monkeypatch.setenv("SSL_CERT_FILE", "/nowhere.pem")
-    with pytest.raises(OSError, match="No such file"):
+    with pytest.raises(
+        ConfigurationError, match=r"SSL_CERT_FILE names the certificates in /nowhere.pem, .*No such file"
+    ):
         tls_context({})
 
 

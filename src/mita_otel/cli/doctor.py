@@ -10,6 +10,7 @@ import typer
 
 from mita_otel.cli.frame import BAD_POLICY
 from mita_otel.doctor.examination import examine
+from mita_otel.health.check import Check, Status, worst
 
 app = typer.Typer(add_completion=False)
 
@@ -23,17 +24,42 @@ def doctor(
         str | None,
         typer.Option("--environment", "-e", help="Of this environment, not of the one that this is."),
     ] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Do not ask Sentry's host.")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Ask no other machine but the store's: not Sentry, not OTLP's.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Look for what is wrong with this environment, and name the mend."""
+    """Look for what is wrong with this environment, and name the mend. Sends nothing but empty requests.
+
+    Each line is pass, warn (it works, and somebody should look) or fail. Exit status: 0 if nothing fails, 1 if something
+    does, 2 if the command itself was given something that cannot be used.
+    """
     checks = []
     for check in examine(policy, environment, network=not offline):
         checks.append(check)
         if not as_json:
             typer.echo(f"{check.status.value}  {check.name}{': ' if check.said else ''}{check.said}")
-    if as_json:
-        shown = [{"name": one.name, "status": one.status.value, "said": one.said} for one in checks]
-        typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
-    if any(one.status.value == "fail" for one in checks):
+    typer.echo(_document(checks) if as_json else _summary(checks))
+    if worst(one.status for one in checks) is Status.FAIL:
         raise typer.Exit(BAD_POLICY)
+
+
+def _document(checks: list[Check]) -> str:
+    shown = [
+        {"name": one.name, "status": one.status.value, "said": one.said, "observed": dict(one.observed)}
+        for one in checks
+    ]
+    status = worst(one.status for one in checks).value
+    return json.dumps({"status": status, "checks": shown}, indent=2, ensure_ascii=False)
+
+
+def _summary(checks: list[Check]) -> str:
+    """Return a last line that a person reads first."""
+    faults = [one.name for one in checks if one.status is Status.FAIL]
+    warnings = [one.name for one in checks if one.status is Status.WARN]
+    counts = [
+        f"{len(names)} {word}{'s' if len(names) > 1 else ''} ({', '.join(names)})"
+        for word, names in (("fault", faults), ("warning", warnings))
+        if names
+    ]
+    return f"\n{' and '.join(counts) or 'nothing is wrong'}: {len(checks)} things were looked at"

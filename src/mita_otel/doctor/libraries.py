@@ -1,48 +1,74 @@
-"""Libraries: which are measured, and which of their versions do not go together."""
+"""Versions that do not go together: what mita-otel and each package of OpenTelemetry's declare, held to what is installed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterator
+from importlib.metadata import Distribution, PackageNotFoundError, distributions, version
+
+from packaging.requirements import Requirement
 
 from mita_otel.health.check import Check, Status
-from mita_otel.health.instruments import libraries
+
+_OURS = "mita-otel"
+_CONTRIB_SQLALCHEMY = "opentelemetry-instrumentation-sqlalchemy"
 
 
-def library_checks(version_of: Callable[[str], str] = version) -> Iterator[Check]:
-    """Look at what is installed.
-
-    Args:
-        version_of: Returns the version of a distribution, or raises `PackageNotFoundError`.
-    """
-    yield from _sqlalchemy(version_of)
-    api, sdk = _found(version_of, "opentelemetry-api"), _found(version_of, "opentelemetry-sdk")
-    if api != sdk:
-        said = f"opentelemetry-api is {api}, opentelemetry-sdk is {sdk}: pip install opentelemetry-api=={sdk}"
-        yield Check("opentelemetry", Status.FAIL, said)
-    for one in libraries():
-        if one.state == "missing":
-            yield Check(f"library:{one.name}", Status.WARN, f"it is not measured: {one.mend}")
-        else:
-            yield Check(f"library:{one.name}", Status.PASS, f"{one.version} is measured")
+def library_checks() -> Iterator[Check]:
+    """Look whether the versions that are installed go together."""
+    found = list(_conflicts())
+    yield from found
+    yield from _contrib_sqlalchemy()
+    if not found:
+        said = f"{_OURS} {_found(_OURS)}, opentelemetry-sdk {_found('opentelemetry-sdk')}, sentry-sdk {_found('sentry-sdk')}"
+        yield Check("versions", Status.PASS, said)
 
 
-def _sqlalchemy(version_of: Callable[[str], str]) -> Iterator[Check]:
-    """The contrib instrumentation declares `sqlalchemy < 2.1`: with a later one it measures nothing."""
-    ours, contrib = (
-        _found(version_of, "sqlalchemy"),
-        _found(version_of, "opentelemetry-instrumentation-sqlalchemy"),
-    )
-    if contrib and tuple(ours.split(".")[:2]) >= ("2", "1"):
+def _conflicts() -> Iterator[Check]:
+    for one in _packages():
+        for text in one.requires or ():
+            required = Requirement(text)
+            # An extra that was not installed asks for nothing; what is there of one has to fit all the same.
+            optional = required.marker is not None and "extra" in str(required.marker)
+            if optional and one.name != _OURS:
+                continue
+            if not optional and required.marker is not None and not required.marker.evaluate():
+                continue
+            installed = _found(required.name)
+            if (not installed and not optional) or (
+                installed and not required.specifier.contains(installed, prereleases=True)
+            ):
+                wanted = f"{required.name}{required.specifier}"
+                there = f"{installed} is installed" if installed else "it is not installed"
+                said = f"{one.name} {one.version} needs {wanted}, and {there}: pip install '{wanted}'"
+                yield Check(f"versions:{required.name}", Status.FAIL, said)
+
+
+def _packages() -> Iterator[Distribution]:
+    """Yield mita-otel and OpenTelemetry's packages, of each the one that Python finds first."""
+    seen = set[str]()
+    for one in distributions():
+        name = (one.name or "").lower().replace("_", "-")
+        if name not in seen and (name == _OURS or name.startswith("opentelemetry-")):
+            seen.add(name)
+            yield one
+
+
+def _contrib_sqlalchemy() -> Iterator[Check]:
+    """The contrib instrumentation declares which SQLAlchemy it measures: with another it measures nothing, and says so."""
+    from opentelemetry.instrumentation.dependencies import get_dist_dependency_conflicts
+
+    package = next(iter(distributions(name=_CONTRIB_SQLALCHEMY)), None)
+    conflict = get_dist_dependency_conflicts(package) if package is not None else None
+    if package is not None and conflict is not None and conflict.found:
         said = (
-            f"opentelemetry-instrumentation-sqlalchemy {contrib} does not measure sqlalchemy {ours}; mita-otel does, "
-            "without it: pip uninstall opentelemetry-instrumentation-sqlalchemy"
+            f"{package.name} {package.version} does not measure {conflict.found}; mita-otel does, without it: "
+            f"pip uninstall {package.name}"
         )
         yield Check("sqlalchemy", Status.WARN, said)
 
 
-def _found(version_of: Callable[[str], str], name: str) -> str:
+def _found(name: str) -> str:
     try:
-        return version_of(name)
+        return version(name)
     except PackageNotFoundError:
         return ""

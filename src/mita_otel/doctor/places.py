@@ -1,83 +1,119 @@
-"""Where things are kept and sent: the store, the audit spool, the channels of alerts."""
+"""Where things are kept: the store, the audit spool."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from mita_otel import environment_variables as variables
-from mita_otel.alerts.ways import Ways
+from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.starting import spool_path
+from mita_otel.doctor.folders import megabytes_left, unusable
 from mita_otel.errors import ConfigurationError
 from mita_otel.health.check import Check, Status
-from mita_otel.policy import Policy
-from mita_otel.store import open_database
+from mita_otel.policy import Policy, default_policy
+from mita_otel.store import StoreError, open_database
+
+if TYPE_CHECKING:
+    from mita_otel.store.database import Database
+
+_TIMEOUTS: Final = ("connect_timeout_s", "lock_timeout_s")
+_MAKE_A_KEY: Final = "make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
 
 
 def store_check(policy: Policy, env: Mapping[str, str]) -> Check:
-    """Look whether the store answers, and its tables are up to date. Changes nothing."""
-    if not env.get(variables.DATABASE_URL, "").strip():
-        said = f"{variables.DATABASE_URL} is not set: nothing is shared between workers"
+    """Look whether the store answers, can be written to, and its tables are up to date. Changes nothing."""
+    named = env.get(variables.DATABASE_URL, "").strip()
+    if not named and policy.store.url == default_policy().store.url:
+        said = f"{variables.DATABASE_URL} is not set: nothing is shared between workers, the trail is kept in {policy.store.url}"
         return Check("store", Status.PASS, said)
+    # Several steps have to end before the whole look is given up.
+    shortest_s = policy.doctor.timeout_s / 4
+    limits = {name: min(getattr(policy.store, name), shortest_s) for name in _TIMEOUTS}
     try:
-        database = open_database(policy.store, env)
+        database = open_database(policy.store.model_copy(update=limits), env)
         try:
-            from mita_otel.store.migrate import current_revision
-
-            if database.is_sqlite and not _sqlite_is_there(database.url.database or ""):
-                return Check("store", Status.PASS, "it will be made when it is first needed")
-            found = current_revision(database)
+            return _looked_at(database)
         finally:
             database.close()
     except ConfigurationError as error:
-        return Check("store", Status.FAIL, f"{error}; check {variables.DATABASE_URL}")
+        return Check("store", Status.FAIL, _mended(str(error)))
+
+
+def _looked_at(database: Database) -> Check:
+    from mita_otel.store.migrate import current_revision, require
+    from mita_otel.store.schema import REVISIONS
+
+    path = database.url.database if database.is_sqlite else None
+    if path and path != ":memory:":
+        fault = _sqlite_fault(Path(path))
+        if fault:
+            return Check("store", Status.FAIL, fault)
+        if not Path(path).exists():
+            return Check("store", Status.PASS, f"{path} will be made when it is first needed")
+    found = current_revision(database)
+    with database.write() as connection:  # somebody may hold its lock for good
+        connection.rollback()
+    observed = {"revision": found}
     if found is None:
-        return Check("store", Status.WARN, "it has no tables yet; run: mita-otel store migrate")
-    return Check("store", Status.PASS, f"it answers, tables of revision {found}")
+        return Check("store", Status.WARN, "it has no tables yet; run: mita-otel store migrate", observed)
+    try:
+        require(database, migrate=False)
+    except StoreError as error:
+        return Check("store", Status.WARN if found in REVISIONS else Status.FAIL, str(error), observed)
+    return Check(
+        "store", Status.PASS, f"it answers and can be written to, tables of revision {found}", observed
+    )
 
 
-def _sqlite_is_there(path: str) -> bool:
-    folder = os.path.dirname(os.path.abspath(path)) if path else ""  # noqa: PTH100, PTH120
-    if folder and not os.path.isdir(folder):  # noqa: PTH112
-        raise ConfigurationError(f"there is no folder {folder} for the store's file; make it")
-    return bool(path) and os.path.exists(path)  # noqa: PTH110
+def _mended(said: str) -> str:
+    if "is locked" in said:
+        cause = said.partition(";")[0]
+        return f"{cause}: another process holds its lock; find it with fuser -v on the file, and end it if it hangs"
+    return said if variables.DATABASE_URL in said else f"{said}; check {variables.DATABASE_URL}"
+
+
+def _sqlite_fault(path: Path) -> str:
+    """Return what is wrong with where SQLite's file is; empty: nothing. Its journal needs the folder, too."""
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        return (
+            f"there is no folder {folder} for the store's file; make it, or correct {variables.DATABASE_URL}"
+        )
+    fault = unusable(folder)
+    if fault:
+        return f"{fault}: the store cannot be kept there; give the service's user the right to write, or name another folder in {variables.DATABASE_URL}"
+    if path.is_dir():
+        return f"{path} is a folder, the store needs a file; correct {variables.DATABASE_URL}"
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        return f"{path} may not be written to; give the service's user the right, or name another file in {variables.DATABASE_URL}"
+    return ""
 
 
 def spool_check(policy: Policy, env: Mapping[str, str]) -> Check:
-    """Look whether audit entries could be made durable. Writes nothing."""
+    """Look whether audit entries could be made durable, and are signed. Leaves nothing behind."""
     if policy.audit.start == "off":
         return Check("audit", Status.PASS, "the audit trail is off (audit.start)")
     folder = spool_path(policy, env)
-    mend = f"set {variables.AUDIT_SPOOL} to a folder on a local disk that the service may write to"
-    existing = folder
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
-    if not existing.is_dir():
-        return Check("audit", Status.FAIL, f"{existing} is no folder, audit entries cannot be kept; {mend}")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        return Check("audit", Status.FAIL, f"{existing} may not be written to; {mend}")
-    if not env.get(variables.AUDIT_KEY, "").strip():
-        return Check("audit", Status.WARN, f"the chain has no key: set {variables.AUDIT_KEY}")
-    return Check("audit", Status.PASS, f"entries go to {folder}")
-
-
-def channel_checks(policy: Policy, env: Mapping[str, str]) -> Iterator[Check]:
-    """Look whether the channels of alerts can be used. Sends nothing."""
-    if policy.alerts.start == "off":
-        yield Check("alerts", Status.PASS, "nothing is watched (alerts.start)")
-        return
-    ways = Ways(policy.alerts, env)
+    fault = unusable(folder)
+    if fault:
+        said = (
+            f"{fault}: audit entries cannot be kept; make room there, or set {variables.AUDIT_SPOOL} to a folder on a "
+            "local disk that the service may write to"
+        )
+        return Check("audit", Status.FAIL, said)
     try:
-        for name in ways.usable:
-            try:
-                ways.notifier(name)
-            except ConfigurationError as error:
-                yield Check(f"alerts:{name}", Status.FAIL, str(error))
-        if not ways.usable:
-            yield Check(
-                "alerts", Status.WARN, "no channel has anywhere to go; see: mita-otel alerts validate"
-            )
-        else:
-            yield Check("alerts", Status.PASS, f"{', '.join(ways.usable)}; try them: mita-otel test")
-    finally:
-        ways.close()
+        AuditKeys.from_environment(env)
+    except ConfigurationError as error:
+        return Check("audit", Status.FAIL, f"{error}. Until then entries are chained without a key")
+    left = megabytes_left(folder)
+    observed = {"megabytes_left": round(left)}
+    if left < policy.doctor.min_free_megabytes:
+        said = f"the disk of {folder} has {left:.0f} MB left, less than doctor.min_free_megabytes; make room before entries are refused"
+        return Check("audit", Status.WARN, said, observed)
+    if not env.get(variables.AUDIT_KEY, "").strip():
+        said = f"the chain has no key, who can write to the database can forge it: set {variables.AUDIT_KEY}; {_MAKE_A_KEY}"
+        return Check("audit", Status.WARN, said, observed)
+    return Check("audit", Status.PASS, f"entries go to {folder}", observed)

@@ -2,113 +2,182 @@
 
 from __future__ import annotations
 
-import socket
-import ssl
+import http.client
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from http import HTTPStatus
+from typing import Final
 
+import urllib3.exceptions
 from opentelemetry.instrumentation.utils import suppress_instrumentation
-from sentry_sdk.utils import BadDsn, Dsn
+from sentry_sdk.client import get_options
+from sentry_sdk.utils import Dsn
 
 from mita_otel import environment_variables as variables
+from mita_otel.doctor.settings import wanted_exporters
+from mita_otel.doctor.unreachable import Peer, why_unreachable
+from mita_otel.errors import ConfigurationError
 from mita_otel.health.check import Check, Status
+from mita_otel.policy import Policy
+from mita_otel.policy.doctor import DoctorPolicy
+from mita_otel.processors.losses import Losses
+from mita_otel.sentry.client import checked_dsn
+from mita_otel.sentry.connections import Heard, trust
+from mita_otel.sentry.transport import CountingTransport
 
-_SLOW_S: Final = 1.0
-_MAX_SKEW_S: Final = 60.0
-_TIMEOUT_S: Final = 10.0
-_COPY: Final = "copy it from Sentry's project settings, Client Keys; it reads like https://KEY@HOST/PROJECT"
+EMPTY_ENVELOPE: Final = b"{}\n"
+"""Makes no event."""
+TYPE: Final = "application/x-sentry-envelope"
+NO_ANSWER: Final = (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError, ValueError)
+"""What asking a host raises that is not there, or does not speak HTTP."""
+_UNKNOWN: Final = frozenset(
+    {HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}
+)
 
 
 def sentry_checks(
-    env: Mapping[str, str], *, clock: Callable[[], float] = time.time, timeout_s: float = _TIMEOUT_S
+    policy: Policy,
+    env: Mapping[str, str],
+    *,
+    network: bool = True,
+    clock: Callable[[], float] = time.time,
 ) -> Iterator[Check]:
-    """Ask the DSN's host with an empty envelope, which makes no event.
+    """Look at the DSN, and ask its host the way that the exporter goes: its certificates, its proxy.
 
     Args:
+        policy: How long it may take, and what is slow.
         env: The environment variables.
+        network: Whether the host is asked.
         clock: Seconds since the epoch.
-        timeout_s: Seconds that it may take.
     """
-    dsn = env.get(variables.SENTRY_DSN, "").strip()
-    if not dsn:
-        yield Check("sentry", Status.WARN, f"{variables.SENTRY_DSN} is not set: nothing goes to Sentry")
+    written, exporters = env.get(variables.SENTRY_DSN, "").strip(), wanted_exporters(policy, env)
+    if "sentry" not in exporters:
+        yield _not_wanted(written, exporters)
+    elif not written and variables.is_set(env.get(variables.SENTRY_SPOTLIGHT)):
+        yield Check("sentry", Status.PASS, f"{variables.SENTRY_DSN} is not set: traces go to Spotlight alone")
+    elif not written:
+        instead = ", ".join(policy.export.without_dsn) or "nowhere"
+        said = f"{variables.SENTRY_DSN} is not set: nothing goes to Sentry, traces go to {instead}; set it to your project's DSN"
+        yield Check("sentry", Status.WARN, said)
+    if not written:
         return
+    losses = Losses(cool_down_s=policy.thresholds.log.cool_down_s)
     try:
-        parsed = Dsn(dsn)
-    except (BadDsn, ValueError):
-        yield Check("sentry", Status.FAIL, f"{variables.SENTRY_DSN} is no DSN; {_COPY}")
+        dsn = checked_dsn(written)
+        own = policy.sentry.model_copy(update={"send_timeout_s": policy.doctor.timeout_s})
+        transport = CountingTransport(get_options(dsn=dsn), own, losses)
+    except ConfigurationError as error:
+        yield Check("sentry", Status.FAIL, str(error))
         return
-    auth = parsed.to_auth("mita-otel-doctor")
-    request = urllib.request.Request(  # noqa: S310 - the scheme has been looked at
-        auth.get_api_url(),
-        b"{}\n",
-        {"Content-Type": "application/x-sentry-envelope", "X-Sentry-Auth": auth.to_header()},
-    )
+    parsed = Dsn(dsn)
+    peer = Peer.of(f"{parsed.scheme}://{parsed.netloc}", variables.SENTRY_DSN, trust({}))
+    if not network:
+        yield Check("sentry", Status.PASS, f"{peer.address} was not asked")
+        return
     started = time.monotonic()
     try:
-        with suppress_instrumentation(), urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310
-            status, date = answer.status, answer.headers.get("Date")
-    except urllib.error.HTTPError as error:
-        status, date = error.code, error.headers.get("Date")
-        error.close()
-    except (OSError, ValueError) as error:
-        yield Check("sentry", Status.FAIL, _unreachable(error, parsed.host))
+        with suppress_instrumentation():
+            heard = transport.ask(EMPTY_ENVELOPE, {"Content-Type": TYPE})
+    except NO_ANSWER as error:
+        yield Check("sentry", Status.FAIL, why_unreachable(error, peer))
         return
-    took_s = time.monotonic() - started
-    yield _answered(status, parsed.host, took_s)
-    yield from _clock_check(date, clock())
+    finally:
+        transport.kill()
+    yield answered("sentry", heard, peer, time.monotonic() - started, policy.doctor)
+    yield from clock_check(heard, clock(), policy.doctor)
 
 
-def _answered(status: int, host: str, took_s: float) -> Check:
-    observed = {"milliseconds_to_first_byte": round(took_s * 1000)}
-    if status in (400, 401, 403, 404):
-        said = f"{host} answered {status}: it does not know the key or the project of {variables.SENTRY_DSN}; {_COPY}"
-        return Check("sentry", Status.FAIL, said, observed)
-    if status == 429:
+def _not_wanted(dsn: str, exporters: list[str]) -> Check:
+    instead = ", ".join(exporters) or "nowhere"
+    if not dsn:
+        return Check("sentry:exporter", Status.PASS, f"traces go to {instead}, as they should: not to Sentry")
+    said = f"{variables.SENTRY_DSN} is set, and traces go to {instead}: add sentry to {variables.TRACES_EXPORTER}, or unset the DSN"
+    return Check("sentry:exporter", Status.WARN, said)
+
+
+def answered(name: str, heard: Heard, peer: Peer, took_s: float, policy: DoctorPolicy) -> Check:
+    """Return what an answer of Sentry means.
+
+    Args:
+        name: What the check is called.
+        heard: The answer.
+        peer: Who gave it.
+        took_s: Seconds to its first byte.
+        policy: What is slow.
+    """
+    observed = {"status": heard.status, "milliseconds_to_first_byte": round(took_s * 1000)}
+    status, said = _meaning(heard, peer)
+    if status is Status.PASS and took_s > policy.slow_s:
+        status = Status.WARN
         said = (
-            f"{host} answered 429: the quota is used up, or the project is rate limited; events are dropped"
+            f"{peer.address} took {took_s:.1f} seconds to the first byte of its answer, more than doctor.slow_s; is a "
+            "nearer region or a relay to be had, is a proxy or name server slow?"
         )
-        return Check("sentry", Status.WARN, said, observed)
-    if status >= 300:
-        return Check(
-            "sentry", Status.FAIL, f"{host} answered {status}; look at Sentry's status page", observed
+    return Check(
+        name,
+        status,
+        said or f"{peer.address} answered after {observed['milliseconds_to_first_byte']} ms",
+        observed,
+    )
+
+
+def _meaning(heard: Heard, peer: Peer) -> tuple[Status, str]:
+    where, status = f"{peer.address} answered {heard.status}", heard.status
+    if status in _UNKNOWN:
+        return Status.FAIL, (
+            f"{where}: it does not know the key or the project of {peer.named_by}; copy the DSN again from Sentry's "
+            "project settings, Client Keys, and see there that the key is not disabled"
         )
-    if took_s > _SLOW_S:
-        said = f"{host} took {took_s:.1f} seconds to answer; is a nearer region or a relay to be had?"
-        return Check("sentry", Status.WARN, said, observed)
-    return Check("sentry", Status.PASS, f"{host} answered after {took_s * 1000:.0f} ms", observed)
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        said = f"{where}: the quota is used up, or the project is rate limited, events are dropped; see Sentry's Stats, or raise the quota"
+        return Status.WARN, said
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return Status.FAIL, f"{where}: the proxy wants a user; check HTTPS_PROXY"
+    if 300 <= status < 400:
+        return (
+            Status.FAIL,
+            f"{where}, a redirection, which is not followed; correct the host in {peer.named_by}",
+        )
+    if status >= 500:
+        said = f"{where}: Sentry, or a proxy before it, is in trouble; look at status.sentry.io, or at your own Sentry's log"
+        return Status.FAIL, said
+    if status >= 400:
+        return Status.FAIL, f"{where}, which Sentry does not; is the host of {peer.named_by} Sentry's?"
+    if heard.headers.get("content-type", "").startswith("text/html"):
+        return (
+            Status.FAIL,
+            f"{where} with a web page, as Sentry does not; is the host of {peer.named_by} Sentry's?",
+        )
+    return Status.PASS, ""
 
 
-def _unreachable(error: Exception, host: str) -> str:
-    why: Any = getattr(error, "reason", error)
-    if isinstance(why, ssl.SSLCertVerificationError):
-        return f"the certificate of {host} is not trusted ({why.verify_message}); name your authority's in SSL_CERT_FILE"
-    if isinstance(why, ssl.SSLError):
-        return f"{host} does not speak TLS; is the DSN's scheme right?"
-    if isinstance(why, socket.gaierror):
-        return f"there is no host {host}; check {variables.SENTRY_DSN} and the name server"
-    if isinstance(why, TimeoutError):
-        return f"{host} does not answer in time; is there a firewall? Set HTTPS_PROXY if there is a proxy"
-    if isinstance(why, ConnectionRefusedError):
-        return f"{host} refuses connections; check the port of {variables.SENTRY_DSN}"
-    return f"{host} cannot be reached ({type(why).__name__}); check {variables.SENTRY_DSN} and the network"
+def clock_check(heard: Heard, now_s: float, policy: DoctorPolicy) -> Iterator[Check]:
+    """Compare this machine's clock with an answer's date, if it has one.
 
-
-def _clock_check(date: str | None, now_s: float) -> Iterator[Check]:
-    """Compare this machine's clock with the answer's."""
+    Args:
+        heard: The answer.
+        now_s: This machine's seconds since the epoch.
+        policy: How far they may be apart.
+    """
     try:
-        at = parsedate_to_datetime(date or "")
+        at = parsedate_to_datetime(heard.headers.get("date", ""))
     except ValueError:
         return
     skew_s = now_s - (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
-    if abs(skew_s) > _MAX_SKEW_S:
+    observed = {"seconds_ahead": round(skew_s)}
+    if abs(skew_s) > policy.max_skew_s:
         way = "ahead of" if skew_s > 0 else "behind"
-        said = f"this machine's clock is {abs(skew_s):.0f} seconds {way} Sentry's; start its time synchronisation"
-        yield Check("clock", Status.FAIL, said)
+        said = (
+            f"this machine's clock is {abs(skew_s):.0f} seconds {way} that of the server that was asked; start its time "
+            "synchronisation (timedatectl set-ntp true, or chronyd)"
+        )
+        yield Check("clock", Status.FAIL, said, observed)
     else:
-        yield Check("clock", Status.PASS, f"within {_MAX_SKEW_S:.0f} seconds of Sentry's")
+        yield Check(
+            "clock",
+            Status.PASS,
+            f"within {policy.max_skew_s:.0f} seconds of the server's that was asked",
+            observed,
+        )

@@ -1,20 +1,24 @@
-"""Settings: the policy, the variables, the exporters that they name."""
+"""Settings: the policy, the service, the variables, the exporters that they name."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Final
 
+from mita_otel import _otel_compat, semconv
 from mita_otel import environment_variables as variables
 from mita_otel.composition import switched_off
-from mita_otel.exporters.otlp import make_otlp_exporter
-from mita_otel.exporters.registry import ExporterUnavailableError, exporter_names
+from mita_otel.exporters.registry import exporter_names
 from mita_otel.health.check import Check, Status
 from mita_otel.policy import Policy
 from mita_otel.policy.loading import LoadedPolicy
+from mita_otel.service_resource import describe_service
+from mita_otel.ways_out import WaysOut
 
-_OURS: Final = ("console", "file", "memory", "otlp", "sentry", "store")
+_OTHER_SIGNALS: Final = {"metrics": variables.METRICS_EXPORTER, "logs": variables.LOGS_EXPORTER}
 
 
 def switch_check(env: Mapping[str, str]) -> Check:
@@ -32,6 +36,30 @@ def policy_check(loaded: LoadedPolicy, problems: tuple[str, ...]) -> Check:
     return Check("policy", Status.PASS, f"{origin}, environment {loaded.environment}")
 
 
+def service_check(environment: str, env: Mapping[str, str]) -> Check:
+    """Look whether the service has a name."""
+    name = str(describe_service(environment, None, env).attributes.get(semconv.SERVICE_NAME, ""))
+    if not name or name.startswith("unknown_service"):
+        said = f"the service has no name, it is shown as {name or 'unknown_service'}: set {variables.SERVICE_NAME}"
+        return Check("service", Status.WARN, said)
+    return Check("service", Status.PASS, name)
+
+
+def config_file_check(env: Mapping[str, str]) -> Iterator[Check]:
+    """Look whether OpenTelemetry's own configuration file, if one is named, can be read."""
+    path = env.get(variables.CONFIG_FILE, "")
+    if not path:
+        return
+    if not Path(path).is_file():
+        said = f"{variables.CONFIG_FILE}={path}: there is no such file; name one that exists, or unset it"
+        yield Check("config-file", Status.FAIL, said)
+    elif find_spec("opentelemetry.configuration") is None:
+        said = f"{variables.CONFIG_FILE} is set, and nothing reads the file: pip install opentelemetry-configuration"
+        yield Check("config-file", Status.FAIL, said)
+    else:
+        yield Check("config-file", Status.PASS, path)
+
+
 def distro_checks(env: Mapping[str, str]) -> Iterator[Check]:
     """Look whether `opentelemetry-instrument` would start this distribution."""
     for variable, group in (
@@ -40,14 +68,22 @@ def distro_checks(env: Mapping[str, str]) -> Iterator[Check]:
     ):
         name = "distro" if variable == variables.DISTRO else "configurator"
         known = sorted({point.name for point in entry_points(group=group)})
-        wanted = env.get(variable, "").strip()
+        wanted = env.get(variable, "")
         others = [one for one in known if one != "mita_otel"]
-        if wanted and wanted not in known:
+        if "mita_otel" not in known:
+            yield Check(
+                name,
+                Status.FAIL,
+                "mita_otel is not installed as one; pip install --force-reinstall mita-otel",
+            )
+        elif wanted and wanted not in known:
             said = f"{variable}={wanted}: nothing of that name is installed; set it to mita_otel"
             yield Check(name, Status.FAIL, said)
         elif wanted and wanted != "mita_otel":
-            said = f"{variable}={wanted} chooses another one; set it to mita_otel"
-            yield Check(name, Status.WARN, said)
+            said = (
+                f"{variable}={wanted} chooses another one, and mita-otel does not start; set it to mita_otel"
+            )
+            yield Check(name, Status.FAIL, said)
         elif others and not wanted:
             said = f"{', '.join(others)} is installed as well: set {variable}=mita_otel, or either may start"
             yield Check(name, Status.FAIL, said)
@@ -64,23 +100,32 @@ def sampler_check(env: Mapping[str, str]) -> Check:
     if sampler:
         said = f"{variables.TRACES_SAMPLER}={sampler} decides, not sampling.mode: slow traces may be lost; unset it"
         return Check("sampling", Status.WARN, said)
-    return Check("sampling", Status.PASS)
+    return Check("sampling", Status.PASS, "as the policy's sampling says")
+
+
+def wanted_exporters(policy: Policy, env: Mapping[str, str]) -> list[str]:
+    """Return the names of the span exporters, each once."""
+    named = env.get(variables.TRACES_EXPORTER, "").strip()
+    wanted = [one.strip() for one in named.split(",")] if named else policy.export.traces
+    return [name for name in dict.fromkeys(wanted) if name and name != "none"]
 
 
 def exporter_checks(policy: Policy, env: Mapping[str, str]) -> Iterator[Check]:
-    """Look whether the exporters that are named can be had."""
-    named = env.get(variables.TRACES_EXPORTER, "").strip()
-    wanted = [one.strip() for one in named.split(",")] if named else list(policy.export.traces)
-    known = sorted({*_OURS, *exporter_names({})})
-    for name in dict.fromkeys(one for one in wanted if one and one != "none"):
+    """Look whether the exporters that are named can be had. What `otlp` needs is looked at by itself."""
+    known = exporter_names(WaysOut.MAKERS)
+    wanted = wanted_exporters(policy, env)
+    if not wanted:
+        said = (
+            f"no exporter is named, traces go nowhere; name one in {variables.TRACES_EXPORTER}, or unset it"
+        )
+        yield Check("exporters", Status.WARN, said)
+    for name in wanted:
         if name not in known:
             said = f"no exporter is called {name!r}; known: {', '.join(known)}"
             yield Check(f"exporter:{name}", Status.FAIL, said)
-            continue
-        if name == "otlp":
-            try:
-                make_otlp_exporter(env).shutdown()
-            except ExporterUnavailableError as error:
-                yield Check("exporter:otlp", Status.FAIL, str(error))
-                continue
-        yield Check(f"exporter:{name}", Status.PASS)
+        elif name != "otlp":
+            yield Check(f"exporter:{name}", Status.PASS, "it is there")
+    for signal, variable in _OTHER_SIGNALS.items():
+        missing = _otel_compat.missing_exporters(signal)
+        if missing:
+            yield Check(f"exporters:{signal}", Status.FAIL, f"{signal} are off: {missing}; check {variable}")

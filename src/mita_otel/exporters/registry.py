@@ -29,8 +29,12 @@ class Found:
     """A sentence for each that cannot be had: the thing, and the mend."""
 
 
-def exporter_names(ours: Mapping[str, Maker]) -> list[str]:
-    """Return every name that can be asked for."""
+def exporter_names(ours: Iterable[str]) -> list[str]:
+    """Return every name that can be asked for.
+
+    Args:
+        ours: The names of our own.
+    """
     return sorted({*ours, *(point.name for point in entry_points(group=GROUP)), "none"})
 
 

@@ -60,7 +60,6 @@ class FastAPIInstrumentation:
 
     def install(self) -> None:
         """Measure every application that is made from now on; waits for fastapi's import."""
-
         if self._policy.fastapi == "off":
             self.silence()
             return

@@ -6,10 +6,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Final
 
-from mita_otel import environment_variables as variables
 from mita_otel.audit.errors import AuditWriteError
 from mita_otel.mobile.credentials import Refused
 from mita_otel.mobile.destinations import Destination, SentryDestination
@@ -27,7 +25,7 @@ from mita_otel.mobile.preparation import (
 )
 from mita_otel.mobile.rate_limits import RateLimits
 from mita_otel.mobile.reply import News, Reply, refusal
-from mita_otel.mobile.spool import NoRoomError, Spool
+from mita_otel.mobile.spool import NoRoomError, Spool, spool_folder
 from mita_otel.mobile.unpacking import UnsupportedEncodingError, known_encodings
 from mita_otel.mobile.upstream import Upstream
 from mita_otel.policy import Policy
@@ -69,8 +67,7 @@ class Engine:
         self._important = frozenset(mobile.spool.durable)
         self._counting = threading.Lock()
         self._news = News()
-        folder = Path(env.get(variables.MOBILE_SPOOL, "").strip() or mobile.spool.folder)
-        self._spool = Spool(mobile.spool, folder, self._lost, clock=clock)
+        self._spool = Spool(mobile.spool, spool_folder(mobile.spool, env), self._lost, clock=clock)
         self._limits: dict[str, RateLimits] = {}
         destinations: dict[tuple[str, str], Destination] = {}
         for name, project in mobile.projects.items():

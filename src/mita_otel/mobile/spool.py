@@ -14,11 +14,12 @@ import threading
 import time
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from mita_otel import environment_variables as variables
 from mita_otel.audit.spool import ChainLock, sync_folder
 from mita_otel.mobile.item_types import PRIORITIES
 from mita_otel.mobile.parcel import DamagedParcelError, Parcel, read_parcel, write_parcel
@@ -26,7 +27,8 @@ from mita_otel.policy.mobile import MobileSpoolPolicy, Priority
 
 _logger = logging.getLogger("mita_otel.mobile")
 
-_SUFFIX: Final = ".parcel"
+SUFFIX: Final = ".parcel"
+"""How the files of parcels end."""
 _UNFINISHED: Final = ".part"
 _LOCK: Final = ".lock"
 
@@ -93,7 +95,7 @@ class Spool:
             self._on_lost("spool_full", victim.parcel.priority)
         name = f"{PRIORITIES.index(parcel.priority)}-{int(parcel.received_s * 1e9):020d}-{next(self._numbers):08d}"
         try:
-            self._write(name + _SUFFIX, content, durable=parcel.priority in self._durable)
+            self._write(name + SUFFIX, content, durable=parcel.priority in self._durable)
         except OSError as error:
             with self._lock:
                 self._bytes -= len(content)
@@ -107,7 +109,7 @@ class Spool:
                 parcel.destination, parcel.project, parcel.priority, parcel.categories, parcel.form,
                 parcel.received_s,
             )  # fmt: skip
-            self._queues[parcel.priority].append(Waiting(name + _SUFFIX, len(content), known))
+            self._queues[parcel.priority].append(Waiting(name + SUFFIX, len(content), known))
 
     def take(self, may_go: Callable[[Parcel], bool]) -> Waiting | None:
         """Return the next parcel that may go, what matters most first; None: there is none. Then `done` or `give_back`."""
@@ -257,7 +259,7 @@ class Spool:
     def _adopt_folder(self, folder: Path) -> int:
         adopted = 0
         for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-            if not path.name.endswith(_SUFFIX):
+            if not path.name.endswith(SUFFIX):
                 path.unlink(missing_ok=True)
                 continue
             try:
@@ -277,6 +279,11 @@ class Spool:
     def _remove(self, waiting: Waiting) -> None:
         with contextlib.suppress(OSError):
             (self._folder / waiting.name).unlink(missing_ok=True)
+
+
+def spool_folder(policy: MobileSpoolPolicy, env: Mapping[str, str]) -> Path:
+    """Return the folder of the spool: `MITA_OTEL_MOBILE_SPOOL`, else `mobile.spool.folder`."""
+    return Path(env.get(variables.MOBILE_SPOOL, "").strip() or policy.folder)
 
 
 def _priority_of(name: str) -> Priority:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mita_otel.policy.alerts import AlertPolicy
 from mita_otel.policy.audit import AuditPolicy
+from mita_otel.policy.doctor import DoctorPolicy
 from mita_otel.policy.finance import FinancePolicy
 from mita_otel.policy.health import HealthPolicy
 from mita_otel.policy.mobile import MobilePolicy
@@ -46,3 +47,4 @@ class Policy(Section):
     reports: ReportPolicy
     alerts: AlertPolicy
     health: HealthPolicy
+    doctor: DoctorPolicy

@@ -160,7 +160,7 @@ def start_client(
     door = EventDoor(redactor, breadcrumbs, roots, steps, occurrences, losses)
     joined = host_client_is_active()
     if not joined:
-        known = None if dsn is None and spotlight else _checked(dsn)
+        known = None if dsn is None and spotlight else checked_dsn(dsn)
         options = {"dsn": known, "environment": environment, "release": release, "debug": debug}
         _start(options, policy, door, redactor, losses)
     client = sentry_sdk.get_client()
@@ -230,7 +230,12 @@ def _steps(policy: BreadcrumbPolicy, roots: LiveRoots, redactor: Redactor) -> St
     return Steps(roots, redactor, max_traces=policy.max_traces, max_steps=policy.max_breadcrumbs)
 
 
-def _checked(dsn: str | None) -> str:
+def checked_dsn(dsn: str | None) -> str:
+    """Return a DSN that can be used, as it was written.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
     text = (dsn or "").strip()
     try:
         Dsn(text)

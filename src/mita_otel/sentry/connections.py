@@ -12,10 +12,11 @@ import os
 import ssl
 import threading
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import certifi
 
+from mita_otel.errors import ConfigurationError
 from mita_otel.processors.forks import after_monkey_patch
 
 _MAX_ANSWER: Final = 65_536
@@ -40,6 +41,14 @@ class Answer:
 
     def close(self) -> None:
         """Do nothing: the body has been read."""
+
+
+class Heard(NamedTuple):
+    """The beginning of an answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    """By name in small letters."""
 
 
 class Connections:
@@ -93,6 +102,22 @@ class Connections:
         self._local.connection, self._local.pid = fresh, os.getpid()
         return self._ask(fresh, path, body, headers)
 
+    def hear(self, path: str, body: bytes, headers: Mapping[str, str]) -> Heard:
+        """Post over a connection of its own, and return the beginning of the answer as soon as it is there.
+
+        Raises:
+            OSError: The host cannot be reached, or does not answer in time.
+            http.client.HTTPException: It does not speak HTTP.
+        """
+        connection = self._connection()
+        try:
+            connection.request("POST", path, body, dict(headers))
+            answer = connection.getresponse()
+            return Heard(answer.status, in_small_letters(answer.headers))
+        finally:
+            self._open.discard(connection)
+            connection.close()
+
     def _ask(
         self, connection: http.client.HTTPConnection, path: str, body: bytes, headers: Mapping[str, str]
     ) -> Answer:
@@ -125,15 +150,52 @@ class Connections:
         connection.close()
 
 
+def in_small_letters(headers: Any) -> dict[str, str]:
+    """Return headers by name in small letters."""
+    return {str(name).lower(): str(value) for name, value in headers.items()}
+
+
+class Trust(NamedTuple):
+    """Whose certificates are believed."""
+
+    file: str
+    """The authorities' certificates."""
+    named_by: str
+    """The option or variable that names the file; empty: it is that of the package certifi."""
+
+
+def trust(options: Mapping[str, Any]) -> Trust:
+    """Return whose certificates are believed, by sentry-sdk's options and the variables that it heeds."""
+    if options.get("ca_certs"):
+        return Trust(str(options["ca_certs"]), "ca_certs")
+    for variable in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
+        if os.environ.get(variable):
+            return Trust(os.environ[variable], variable)
+    return Trust(certifi.where(), "")
+
+
 def tls_context(options: Mapping[str, Any]) -> ssl.SSLContext:
-    """Return TLS settings by sentry-sdk's options and the variables that it heeds."""
-    context = ssl.create_default_context(
-        cafile=options.get("ca_certs")
-        or os.environ.get("SSL_CERT_FILE")
-        or os.environ.get("REQUESTS_CA_BUNDLE")
-        or certifi.where()
-    )
+    """Return TLS settings by sentry-sdk's options and the variables that it heeds.
+
+    Raises:
+        ConfigurationError: A file of certificates cannot be read.
+    """
+    believed = trust(options)
+    try:
+        context = ssl.create_default_context(cafile=believed.file)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{believed.named_by or 'certifi'} names the certificates in {believed.file}, which cannot be read "
+            f"({error.strerror or error}): name a file of certificates in PEM form, or unset it"
+        ) from error
     certificate = options.get("cert_file") or os.environ.get("CLIENT_CERT_FILE")
     if certificate:
-        context.load_cert_chain(certificate, options.get("key_file") or os.environ.get("CLIENT_KEY_FILE"))
+        key = options.get("key_file") or os.environ.get("CLIENT_KEY_FILE")
+        try:
+            context.load_cert_chain(certificate, key)
+        except OSError as error:
+            raise ConfigurationError(
+                f"the client's certificate {certificate} or its key {key} cannot be used ({error.strerror or error}); "
+                "check CLIENT_CERT_FILE and CLIENT_KEY_FILE"
+            ) from error
     return context

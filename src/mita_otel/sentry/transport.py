@@ -25,7 +25,7 @@ from mita_otel.processors.deliveries import Deliveries
 from mita_otel.processors.forks import ForkSafeLock, after_fork_in_child
 from mita_otel.processors.losses import Losses
 from mita_otel.sentry import event_door
-from mita_otel.sentry.connections import Connections, tls_context
+from mita_otel.sentry.connections import Connections, Heard, in_small_letters, tls_context
 from mita_otel.sentry.event_size import fitted
 from mita_otel.sentry.senders import Job, Senders
 
@@ -145,6 +145,22 @@ class CountingTransport(HttpTransport):
             self.record_lost_event("queue_overflow", item=item)
 
         self.senders.put(Job(send, size=len(payload), important=important, given_up=give_up))
+
+    def ask(self, body: bytes, headers: dict[str, str]) -> Heard:
+        """Post past the queue, the way that envelopes go, and return what is heard as soon as it is.
+
+        Raises:
+            OSError: The host cannot be reached.
+            http.client.HTTPException: It does not speak HTTP.
+            urllib3.exceptions.HTTPError: One of the two, through a proxy.
+        """
+        headers = {**headers, "X-Sentry-Auth": self._auth.to_header()}
+        if self._connections is None:
+            url = self._auth.get_api_url(EndpointType.ENVELOPE)
+            through = self._pool.request("POST", url, body=body, headers=headers, preload_content=False)
+            through.close()
+            return Heard(through.status, in_small_letters(through.headers))
+        return self._connections.hear(self._path(EndpointType.ENVELOPE), body, headers)
 
     def flush(self, timeout: float, callback: Callable[[int, float], None] | None = None) -> None:
         """Wait until everything that is queued has been sent, at most `timeout` seconds."""

@@ -1,0 +1,82 @@
+"""What must not be read aloud: the secrets of the environment and of the policy, wherever a message got them from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from mita_otel.health.check import Check
+from mita_otel.policy import Policy
+
+_HIDDEN: Final = "[hidden]"
+_NAMES: Final = frozenset({"KEY", "KEYS", "TOKEN", "SECRET", "PASSWORD", "WEBHOOK", "HEADERS", "CREDENTIALS"})
+"""Words in the name of a variable whose whole value is a secret."""
+_SHORTEST: Final = 6
+"""Characters of a secret below which hiding it would spoil the message: it is a word."""
+
+
+class Discretion:
+    """Takes secrets out of what is said. Messages are written without them; this is for those of others.
+
+    Args:
+        policy: Names variables that hold secrets, and has DSNs of its own.
+        env: The environment variables.
+    """
+
+    def __init__(self, policy: Policy, env: Mapping[str, str]) -> None:
+        found = {one.strip() for one in _secrets(policy, env)}
+        self._secrets = sorted((one for one in found if len(one) >= _SHORTEST), key=len, reverse=True)
+
+    def check(self, check: Check) -> Check:
+        """Return a check that can be shown."""
+        return replace(check, name=self.text(check.name), said=self.text(check.said))
+
+    def text(self, text: str) -> str:
+        """Return a text without any of the secrets."""
+        for secret in self._secrets:
+            text = text.replace(secret, _HIDDEN)
+        return text
+
+
+def _secrets(policy: Policy, env: Mapping[str, str]) -> Iterator[str]:
+    channels = policy.alerts.channels.values()
+    named = {name for one in channels for name in (one.variable, one.signing_variable) if name}
+    for name, value in env.items():
+        if name in named or _NAMES & set(name.upper().split("_")):
+            yield from (value, *value.split(","), *_after(value, "="), *_path(value))
+        yield from _of_url(value)
+    yield from _of_urls(project.upstream for project in policy.mobile.projects.values())
+    yield from _of_urls([policy.store.url, policy.audit.anchors.url])
+
+
+def _of_urls(urls: Iterable[str]) -> Iterator[str]:
+    for url in urls:
+        yield from _of_url(url)
+
+
+def _of_url(url: str) -> Iterator[str]:
+    """Yield the password of a URL, or the user where there is none: that is how a DSN has its key."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return
+    secret = parts.password or parts.username
+    if secret and parts.netloc:
+        yield from (secret, unquote(secret))
+
+
+def _path(url: str) -> Iterator[str]:
+    """Yield the path of a URL that is secret: a library may say it without the host."""
+    try:
+        path = urlsplit(url).path
+    except ValueError:
+        return
+    if "://" in url:
+        yield from (path, path.rpartition("/")[2])
+
+
+def _after(value: str, sign: str) -> Iterator[str]:
+    """Yield what stands behind each name, as in `authorization=Bearer …,x-tenant=…`."""
+    yield from (one.partition(sign)[2] for one in value.split(","))

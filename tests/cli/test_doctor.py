@@ -1,0 +1,103 @@
+"""`mita-otel doctor`: what is printed, as JSON as well, and the exit status."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cli.conftest import Said
+
+Process = Callable[..., Said]
+SECRET = "hunter2hunter2hunter2"
+SOUND = {"OTEL_SERVICE_NAME": "bank", "MITA_OTEL_AUDIT_KEY": "k" * 32, "OTEL_TRACES_EXPORTER": "none"}
+
+
+def document(said: Said) -> Any:
+    return json.loads(said.out)
+
+
+def test_warnings_alone_exit_with_0_and_are_counted(process: Process) -> None:
+    said = process("doctor", **SOUND)
+    assert (said.code, said.err) == (0, "")
+    lines = said.lines
+    assert lines[0].startswith("pass  policy: ")
+    assert lines[-3] == "pass  redaction: 40 canaries sent, none came out"
+    assert lines[-1] == f"2 warnings (exporters, alerts): {len(lines) - 2} things were looked at"
+
+
+def test_a_fault_exits_with_1_and_is_named_last(process: Process) -> None:
+    said = process("doctor", **SOUND, OTEL_SDK_DISABLED="true", OTEL_PYTHON_DISTRO="mita")
+    assert (said.code, said.err) == (1, "")
+    assert "fail  switch: OTEL_SDK_DISABLED is true: telemetry is off; unset it" in said.lines
+    assert said.lines[-1].startswith("2 faults (switch, distro) and 2 warnings (exporters, alerts): ")
+
+
+def test_an_option_that_there_is_not_exits_with_2(process: Process) -> None:
+    said = process("doctor", "--everything")
+    assert said.code == 2
+    assert "--everything" in said.err and "Traceback" not in said.err
+
+
+def test_a_policy_that_there_is_not_exits_with_1_and_the_rest_is_looked_at(process: Process) -> None:
+    said = process("doctor", "--policy", "absent.toml", **SOUND)
+    assert said.code == 1
+    assert said.lines[0].startswith("fail  policy: ")
+    assert "absent.toml: there is no such file" in said.lines[0]
+    assert "pass  redaction: 40 canaries sent, none came out" in said.lines
+
+
+def test_json_has_everything(process: Process) -> None:
+    dsn = f"http://{SECRET}@127.0.0.1:1/1"
+    environment = {**SOUND, "OTEL_TRACES_EXPORTER": "sentry", "SENTRY_DSN": dsn}
+    said = process("doctor", "--json", **environment)
+    assert (said.code, said.err) == (1, "")
+    found = document(said)
+    assert found["status"] == "fail"
+    assert all(set(check) == {"name", "status", "said", "observed"} for check in found["checks"])
+    checks = {check["name"]: check for check in found["checks"]}
+    assert len(checks) == len(found["checks"])
+    assert checks["sentry"] == {
+        "name": "sentry",
+        "status": "fail",
+        "said": "nobody listens at 127.0.0.1:1; check the port in SENTRY_DSN, and that what should listen there runs",
+        "observed": {},
+    }
+    assert checks["audit"]["observed"]["megabytes_left"] > 0
+    plain = process("doctor", **environment).lines
+    assert [f"{one['status']}  {one['name']}: {one['said']}" for one in found["checks"]] == plain[:-2]
+    assert SECRET not in said.out
+
+
+@pytest.mark.parametrize(("environment", "status"), [({}, "warn"), ({"OTEL_SDK_DISABLED": "true"}, "fail")])
+def test_the_status_of_all_is_that_of_the_worst(
+    process: Process, environment: dict[str, str], status: str
+) -> None:
+    assert document(process("doctor", "--json", **SOUND, **environment))["status"] == status
+
+
+def test_offline_asks_nobody(process: Process) -> None:
+    environment = {
+        **SOUND,
+        "OTEL_TRACES_EXPORTER": "sentry,otlp",
+        "SENTRY_DSN": "http://key@127.0.0.1:1/1",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1",
+    }
+    assert process("doctor", **environment).code == 1
+    said = process("doctor", "--offline", **environment)
+    assert said.code == 0
+    assert "pass  sentry: 127.0.0.1:1 was not asked" in said.lines
+
+
+def test_exporters_of_metrics_and_logs_are_left_alone(process: Process) -> None:
+    """They would send, and say on stderr that nobody is there; and the port of Prometheus is the service's."""
+    said = process(
+        "doctor",
+        **SOUND,
+        OTEL_METRICS_EXPORTER="otlp,prometheus",
+        OTEL_LOGS_EXPORTER="otlp",
+        OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1",
+    )
+    assert (said.code, said.err) == (0, "")

@@ -1,0 +1,83 @@
+"""The channels of alerts: an address or key that cannot be one is found before anything has to be told."""
+
+from __future__ import annotations
+
+import pytest
+
+from doctor.kit import by_name, failing, policy_with
+from mita_otel.doctor.channels import channel_checks
+from mita_otel.health.check import Check, Status
+from mita_otel.policy import Policy
+
+KEY = "0123456789abcdef0123456789ABCDEF"
+HOOK = "https://hooks.slack.com/services/T000/B000/XXXXhunter2XXXX"
+
+
+def channels(policy: Policy | None = None, **env: str) -> dict[str, Check]:
+    return by_name(channel_checks(policy or policy_with(), env))
+
+
+def test_channels_that_can_be_used() -> None:
+    found = channels(
+        SLACK_FINANCE_WEBHOOK=HOOK, PAGERDUTY_FINANCE_KEY=KEY, MITA_OTEL_SMTP_URL="smtp://mail.bank.example"
+    )
+    said = "finance_slack, finance_pagerduty; try them: mita-otel test"
+    assert found == {"alerts": Check("alerts", Status.PASS, said)}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "name", "said"),
+    [
+        ("SLACK_FINANCE_WEBHOOK", "hooks.slack.com/services/T/B/hunter2", "alerts:finance_slack",
+         "SLACK_FINANCE_WEBHOOK: Slack: the URL is not one that can be posted to; copy it whole"),
+        ("SLACK_FINANCE_WEBHOOK", HOOK.rpartition("/")[0], "alerts:finance_slack",
+         "SLACK_FINANCE_WEBHOOK: Slack: the URL is not that of an incoming webhook; copy it whole"),
+        ("PAGERDUTY_SECURITY_KEY", KEY[:-1], "alerts:security_pagerduty",
+         "PAGERDUTY_SECURITY_KEY: PagerDuty: the key is not an integration key of 32 letters and digits, it has 31; take"),
+        ("PAGERDUTY_SECURITY_KEY", f"{KEY}0", "alerts:security_pagerduty",
+         "PAGERDUTY_SECURITY_KEY: PagerDuty: the key is not an integration key of 32 letters and digits, it has 33; take"),
+        ("MITA_OTEL_SMTP_URL", "mail.bank.example", "alerts:mail-server",
+         "MITA_OTEL_SMTP_URL is not the URL of a mail server; write it as in smtp://user:password@host:587"),
+        ("MITA_OTEL_SMTP_URL", "smtp://ann:hunter2@mail:port", "alerts:mail-server",
+         "MITA_OTEL_SMTP_URL is not the URL of a mail server; write it as in smtp://user:password@host:587"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_an_address_or_key_is_a_fault(variable: str, value: str, name: str, said: str) -> None:
+    found = channels(**{variable: value})
+    assert list(failing(found)) == [name]
+    assert found[name].said.startswith(said)
+    assert "hunter2" not in found[name].said and value not in found[name].said.replace(
+        "user:password@host:587", ""
+    )
+
+
+def test_a_mail_server_that_is_none_is_said_once_and_not_for_each_address() -> None:
+    policy = policy_with()
+    email = policy.alerts.email.model_copy(update={"placeholder_domain": "none.example"})
+    alerts = policy.alerts.model_copy(update={"email": email})
+    found = channels(
+        policy.model_copy(update={"alerts": alerts}), MITA_OTEL_SMTP_URL="mail", SLACK_FINANCE_WEBHOOK=HOOK
+    )
+    assert list(failing(found)) == ["alerts:mail-server"]
+
+
+def test_what_is_good_is_told_beside_what_is_not() -> None:
+    found = channels(SLACK_FINANCE_WEBHOOK=HOOK, PAGERDUTY_FINANCE_KEY="short")
+    assert list(failing(found)) == ["alerts:finance_pagerduty"]
+    assert found["alerts"].said.startswith("finance_slack; ")
+
+
+def test_nobody_is_told_of_anything() -> None:
+    found = channels()["alerts"]
+    assert found.status is Status.WARN
+    assert found.said.startswith(
+        "no channel has anywhere to go, nobody is told of anything: set SLACK_FINANCE_WEBHOOK"
+    )
+
+
+def test_alerts_that_are_off() -> None:
+    policy = policy_with()
+    off = policy.model_copy(update={"alerts": policy.alerts.model_copy(update={"start": "off"})})
+    assert channels(off, PAGERDUTY_FINANCE_KEY="short") == {
+        "alerts": Check("alerts", Status.PASS, "nothing is watched (alerts.start)")
+    }

@@ -1,0 +1,105 @@
+"""No message of doctor's holds a secret, wherever it got it from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from doctor.kit import Examined, policy_with
+from mita_otel.doctor.discretion import Discretion
+from mita_otel.health.check import Check, Status
+from mita_otel.policy.mobile import MobileProject
+
+SECRET = "hunter2hunter2"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SENTRY_DSN", f"https://{SECRET}@o1.ingest.sentry.io/1"),
+        ("SENTRY_AUTH_TOKEN", SECRET),
+        ("SLACK_FINANCE_WEBHOOK", f"https://hooks.slack.com/services/T/B/{SECRET}"),
+        ("PAGERDUTY_FINANCE_KEY", SECRET),
+        ("MITA_OTEL_SMTP_URL", f"smtp://ann:{SECRET}@mail.bank.example"),
+        ("MITA_OTEL_DATABASE_URL", f"postgresql://mita:{SECRET}@db.bank.example/bank"),
+        ("MITA_OTEL_AUDIT_KEY", SECRET),
+        ("MITA_OTEL_AUDIT_OLD_KEYS", f"another, {SECRET}"),
+        ("MITA_OTEL_HMAC_KEY", SECRET),
+        ("MITA_OTEL_HEALTH_TOKEN", SECRET),
+        ("OTEL_EXPORTER_OTLP_HEADERS", f"x-tenant=bank,authorization={SECRET}"),
+        ("HTTPS_PROXY", f"http://ann:{SECRET}@proxy.bank.example:3128"),
+        ("MITA_OTEL_DATABASE_URL", "postgresql://mita:hunter2%21hunter2@db.bank.example/bank"),
+    ],
+)
+def test_the_secrets_of_the_environment_are_hidden(name: str, value: str) -> None:
+    discretion = Discretion(policy_with(), {name: value})
+    secret = "hunter2!hunter2" if "%21" in value else SECRET
+    shown = discretion.check(Check("sentry", Status.FAIL, f"{name}: {secret} is wrong ({value})"))
+    assert "hunter2" not in shown.said
+    assert shown.said.startswith(f"{name}: [hidden] is wrong")
+
+
+def test_the_path_of_a_webhook_is_hidden_without_its_host() -> None:
+    discretion = Discretion(
+        policy_with(), {"SLACK_FINANCE_WEBHOOK": f"https://hooks.slack.com/services/T/B/{SECRET}"}
+    )
+    assert discretion.text(f"POST /services/T/B/{SECRET} failed at hooks.slack.com") == (
+        "POST [hidden] failed at hooks.slack.com"
+    )
+
+
+def test_the_key_of_an_apps_upstream_is_hidden() -> None:
+    policy = policy_with()
+    app = MobileProject(id="1", keys=("abcdef123456",), upstream="https://abcdef123456@o1.ingest.sentry.io/1")
+    mobile = policy.mobile.model_copy(update={"projects": {"app": app}})
+    discretion = Discretion(policy.model_copy(update={"mobile": mobile}), {})
+    assert discretion.text("key abcdef123456 of o1.ingest.sentry.io") == "key [hidden] of o1.ingest.sentry.io"
+
+
+def test_what_is_no_secret_is_said() -> None:
+    env = {
+        "MITA_OTEL_DATABASE_URL": "postgresql://mita:pw@db.bank.example/bank",
+        "SENTRY_DSN": f"https://{SECRET}@o1.ingest.sentry.io/1",
+        "MITA_OTEL_AUDIT_SPOOL": "/var/spool/mita",
+        "KEY": "",
+    }
+    text = "mita may not write to db.bank.example, o1.ingest.sentry.io, /var/spool/mita"
+    assert Discretion(policy_with(), env).text(text) == text
+
+
+def test_an_exception_that_quotes_a_secret_is_shown_without_it(
+    examined: Examined, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mita_otel.doctor import examination
+
+    def broken(*_: object) -> Check:
+        raise RuntimeError(f"cannot use {SECRET}")
+
+    monkeypatch.setattr(examination, "spool_check", broken)
+    found = examined(MITA_OTEL_AUDIT_KEY=SECRET)
+    assert (
+        found["audit"].said == "could not be looked at (RuntimeError: cannot use [hidden]); please report it"
+    )
+
+
+def test_an_environment_that_is_wrong_everywhere_tells_no_secret(examined: Examined, tmp_path: Path) -> None:
+    (tmp_path / "mita-otel.toml").write_text(
+        f'[mobile.projects.app]\nid = "1"\nkeys = ["abcdef123456"]\nupstream = "http://{SECRET}@127.0.0.1:1/1"\n'
+    )
+    found = examined(
+        SENTRY_DSN=f"http://{SECRET}@127.0.0.1:1/1",
+        SLACK_FINANCE_WEBHOOK=f"https://hooks.slack.com/{SECRET}",
+        PAGERDUTY_FINANCE_KEY=SECRET,
+        MITA_OTEL_SMTP_URL=f"ann:{SECRET}@mail",
+        MITA_OTEL_DATABASE_URL=f"postgresql://mita:{SECRET}@127.0.0.1:1/bank",
+        MITA_OTEL_AUDIT_KEY=SECRET,
+        OTEL_TRACES_EXPORTER="otlp,sentry",
+        OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1",
+        OTEL_EXPORTER_OTLP_HEADERS=f"authorization={SECRET}",
+        MITA_OTEL_DOCTOR__TIMEOUT_S="5",
+    )
+    faults = {name for name, one in found.items() if one.status is Status.FAIL}
+    assert {"sentry", "alerts:finance_slack", "alerts:finance_pagerduty", "alerts:mail-server", "store", "audit",
+            "exporter:otlp", "mobile:app"} <= faults  # fmt: skip
+    assert SECRET not in repr(found) and "abcdef123456" not in repr(found)

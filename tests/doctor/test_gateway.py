@@ -1,0 +1,168 @@
+"""The gateway for mobile apps: whether what they send has somewhere to go, and goes there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alerts.receivers import HttpReceiver, Reply
+from doctor.kit import PUBLIC_KEY, by_name, failing, policy_with, warning
+from mita_otel.doctor.gateway import gateway_checks
+from mita_otel.health.check import Check, Status
+from mita_otel.mobile.spool import Spool
+from mita_otel.policy import Policy
+from mita_otel.policy.mobile import MobileProject
+from mobile.spools import Lost, parcel, spool_policy
+
+SPOOL = "MITA_OTEL_MOBILE_SPOOL"
+NOW = 1_800_000_000.0
+
+
+def gateway(
+    spool: dict[str, Any] | None = None, doctor: dict[str, float] | None = None, **projects: Any
+) -> Policy:
+    policy = policy_with(**(doctor or {}))
+    apps = {
+        name: MobileProject(**{"id": name, "keys": (PUBLIC_KEY,), **app}) for name, app in projects.items()
+    }
+    changed = policy.mobile.model_copy(update={"projects": apps, "spool": spool_policy(**(spool or {}))})
+    return policy.model_copy(update={"mobile": changed})
+
+
+def upstream_of(http: HttpReceiver) -> str:
+    return f"{http.url.replace('://', f'://{PUBLIC_KEY}@')}/42"
+
+
+def looked(policy: Policy, folder: Path | str, *, network: bool = True, **env: str) -> dict[str, Check]:
+    return by_name(gateway_checks(policy, {SPOOL: str(folder), **env}, network=network, clock=lambda: NOW))
+
+
+def put(folder: Path, *ages_s: float, **bounds: Any) -> None:
+    spool = Spool(spool_policy(**bounds), folder, Lost())
+    for age_s in ages_s:
+        spool.put(parcel(received_s=NOW - age_s), b"x" * 1000)
+    spool.close()
+
+
+def test_no_app_and_nothing_set_is_nothing_to_look_at() -> None:
+    assert list(gateway_checks(policy_with(), {})) == []
+
+
+def test_a_spool_that_is_set_although_the_policy_knows_no_app() -> None:
+    found = looked(policy_with(), "/somewhere")["mobile"]
+    assert found.status is Status.WARN
+    assert found.said.startswith(
+        f"{SPOOL} is set, and the policy knows no app: the gateway refuses everything; add [mobile"
+    )
+
+
+def test_a_gateway_that_works(http: HttpReceiver, tmp_path: Path) -> None:
+    http.usual = Reply(200, "{}", {"Content-Type": "application/json"})
+    put(tmp_path / "spool", 60)
+    found = looked(gateway(app={"upstream": upstream_of(http)}), tmp_path / "spool")
+    assert failing(found) == warning(found) == {}
+    assert found["mobile:spool"].said == f"1 envelopes wait in {tmp_path}/spool"
+    assert found["mobile:spool"].observed["waiting"] == 1
+    assert found["mobile:spool"].observed["oldest_seconds"] == 60
+    [posted] = http.posted
+    headers = {name.lower(): value for name, value in posted.headers.items()}
+    assert (posted.path, posted.body) == ("/api/42/envelope/", b"{}\n")
+    assert f"sentry_key={PUBLIC_KEY}" in headers["x-sentry-auth"]
+
+
+def test_an_upstream_that_does_not_know_the_key(http: HttpReceiver, tmp_path: Path) -> None:
+    http.usual = Reply(403)
+    found = looked(gateway(app={"upstream": upstream_of(http)}), tmp_path)
+    assert list(failing(found)) == ["mobile:app"]
+    assert (
+        "it does not know the key or the project of mobile.projects.app.upstream; copy"
+        in found["mobile:app"].said
+    )
+    assert PUBLIC_KEY not in found["mobile:app"].said
+
+
+def test_an_upstream_that_is_away(http: HttpReceiver, tmp_path: Path) -> None:
+    http.close()
+    found = looked(gateway(app={"upstream": upstream_of(http)}), tmp_path)
+    where = http.url.removeprefix("http://")
+    said = f"nobody listens at {where}; check the port in mobile.projects.app.upstream, and that what should listen there runs"
+    assert failing(found) == {"mobile:app": said}
+
+
+def test_each_app_is_looked_at(http: HttpReceiver, tmp_path: Path) -> None:
+    http.replies = [Reply(200, "{}"), Reply(401)]
+    policy = gateway(good={"upstream": upstream_of(http)}, bad={"upstream": upstream_of(http)})
+    assert list(failing(looked(policy, tmp_path))) == ["mobile:bad"]
+
+
+def test_nobody_is_asked_offline(http: HttpReceiver, tmp_path: Path) -> None:
+    found = looked(gateway(app={"upstream": upstream_of(http)}), tmp_path, network=False)
+    assert found["mobile:app"] == Check(
+        "mobile:app", Status.PASS, "mobile.projects.app.upstream was not asked"
+    )
+    assert http.posted == []
+
+
+def test_an_app_that_is_kept_in_a_store_that_nobody_named(tmp_path: Path) -> None:
+    policy = gateway(app={"store": True})
+    said = "what mobile-app sends goes to the store of this machine alone; set MITA_OTEL_DATABASE_URL"
+    assert warning(looked(policy, tmp_path)) == {"mobile:app:store": said}
+    assert warning(looked(policy, tmp_path, MITA_OTEL_DATABASE_URL="sqlite:///x.db")) == {}
+
+
+def test_a_spool_that_cannot_be_written_to(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    found = looked(gateway(app={"store": True}), tmp_path / "file")["mobile:spool"]
+    said = f"{tmp_path}/file is no folder: what apps send is refused; make room there, or set {SPOOL} to a folder on"
+    assert found.status is Status.FAIL
+    assert found.said.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("room", "status"), [(2, Status.FAIL), (3, Status.PASS), (4, Status.PASS)],
+)  # fmt: skip
+def test_a_spool_without_room(tmp_path: Path, room: int, status: Status) -> None:
+    put(tmp_path, 1, 1)
+    found = looked(gateway({"max_parcels": room}, app={"store": True}), tmp_path)["mobile:spool"]
+    assert found.status is status
+    if status is not Status.PASS:
+        assert found.said.startswith(
+            f"100% of the room in {tmp_path} is taken (2 envelopes, 0 MB), beyond it what matters"
+        )
+
+
+def test_a_spool_that_is_nearly_full_by_its_bytes(tmp_path: Path) -> None:
+    folder = tmp_path / "process"
+    folder.mkdir()
+    (folder / f"0-{int(NOW * 1e9):020d}-00000001.parcel").write_bytes(b"x" * 900_000)
+    found = looked(gateway({"max_megabytes": 1}, app={"store": True}), tmp_path)["mobile:spool"]
+    assert found.status is Status.WARN
+    assert found.said.startswith(f"90% of the room in {tmp_path} is taken (1 envelopes, 1 MB)")
+
+
+def test_the_room_of_a_spool_is_that_of_each_process(tmp_path: Path) -> None:
+    for _ in range(3):
+        put(tmp_path, 1, 1)
+    found = looked(gateway({"max_parcels": 4}, app={"store": True}), tmp_path)["mobile:spool"]
+    assert (found.status, found.observed["waiting"]) == (Status.PASS, 6)
+
+
+@pytest.mark.parametrize(("age_s", "status"), [(3600.0, Status.PASS), (3660.0, Status.WARN)])
+def test_envelopes_that_wait_too_long(tmp_path: Path, age_s: float, status: Status) -> None:
+    put(tmp_path, 5, age_s)
+    found = looked(gateway(doctor={"max_waiting_s": 3600}, app={"store": True}), tmp_path)["mobile:spool"]
+    assert found.status is status
+    if status is Status.WARN:
+        assert found.said.startswith(
+            f"2 envelopes wait in {tmp_path}, the oldest for 61 minutes; does the gateway run"
+        )
+
+
+def test_a_spool_on_a_disk_without_room(tmp_path: Path) -> None:
+    found = looked(gateway(doctor={"min_free_megabytes": 1e12}, app={"store": True}), tmp_path)[
+        "mobile:spool"
+    ]
+    assert found.status is Status.WARN
+    assert found.said.endswith("less than doctor.min_free_megabytes; make room before apps are refused")

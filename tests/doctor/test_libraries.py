@@ -1,0 +1,196 @@
+"""Versions that do not go together, and libraries: installed is not yet active."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from doctor.kit import by_name, failing, policy_with, warning, write_package
+from mita_otel.doctor.instrumentations import instrumentation_checks
+from mita_otel.doctor.libraries import library_checks
+from mita_otel.health.check import Check, Status
+from mita_otel.policy import Policy
+
+DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
+REDIS = "opentelemetry-instrumentation-redis"
+POINT = "[opentelemetry_instrumentor]\nredis = redis_instrumentation:Instrumentor\n"
+
+Install = Callable[..., None]
+
+
+@pytest.fixture
+def install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Install:
+    """Let a package be installed, as far as its metadata goes, in front of any of the same name."""
+    folder = tmp_path / "packages"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+
+    def write(name: str, version: str, code: str = "", **more: object) -> None:
+        write_package(folder, name, version, **more)  # type: ignore[arg-type]
+        if code:
+            (folder / "redis_instrumentation.py").write_text(code)
+
+    return write
+
+
+def instrumentation(policy: Policy | None = None, **env: str) -> dict[str, Check]:
+    return by_name(instrumentation_checks(policy or policy_with(), env))
+
+
+def policy_of(**instrumentation: object) -> Policy:
+    policy = policy_with()
+    changed = policy.instrumentation.model_copy(update=instrumentation)
+    return policy.model_copy(update={"instrumentation": changed})
+
+
+# --- versions ----------------------------------------------------------------------------------------
+def test_versions_that_go_together() -> None:
+    found = by_name(library_checks())
+    assert list(found) == ["versions"]
+    assert found["versions"].status is Status.PASS
+    assert "opentelemetry-sdk 1." in found["versions"].said
+
+
+def test_an_sdk_of_another_version(install: Install) -> None:
+    install("opentelemetry-api", "1.44.0")
+    said = failing(by_name(library_checks()))["versions:opentelemetry-api"]
+    assert "needs opentelemetry-api" in said
+    assert ", and 1.44.0 is installed: pip install 'opentelemetry-api" in said
+
+
+def test_a_sentry_sdk_that_is_too_old_is_said_with_what_would_do(install: Install) -> None:
+    install("sentry-sdk", "1.45.0")
+    found = failing(by_name(library_checks()))
+    assert found == {
+        "versions:sentry-sdk": "mita-otel 0.1.0 needs sentry-sdk<3,>=2.75, and 1.45.0 is installed: "
+        "pip install 'sentry-sdk<3,>=2.75'"
+    }
+
+
+def test_a_library_of_an_extra_has_to_fit_where_it_is_there(install: Install) -> None:
+    install("sqlalchemy", "1.4.54")
+    found = failing(by_name(library_checks()))["versions:sqlalchemy"]
+    assert "needs sqlalchemy<2.2,>=2.0.36, and 1.4.54 is installed" in found
+
+
+@pytest.mark.parametrize(
+    ("version", "found"), [("2.1.9", True), ("2.1.0", True), ("2.0.44", False), ("10.0", True)]
+)
+def test_sqlalchemy_beside_an_instrumentation_that_does_not_know_it(
+    install: Install, version: str, found: bool
+) -> None:
+    install("sqlalchemy", version)
+    package = "opentelemetry-instrumentation-sqlalchemy"
+    requires = ("sqlalchemy<2.1.0,>=1.0.0; extra == 'instruments'",)
+    install(package, "0.66b1", requires=requires)
+    checks = by_name(library_checks())
+    said = f"{package} 0.66b1 does not measure sqlalchemy {version}; mita-otel does, without it: pip uninstall {package}"
+    assert checks.get("sqlalchemy") == (Check("sqlalchemy", Status.WARN, said) if found else None)
+
+
+# --- installed and active ----------------------------------------------------------------------------
+def test_what_is_installed_and_active() -> None:
+    found = instrumentation()
+    assert warning(found) == failing(found) == {}
+    assert found["library:fastapi"].said.endswith(" is installed and active, by FastAPI's own telemetry")
+    assert found["library:sqlalchemy"].said.endswith(" is installed and active, by mita-otel itself")
+    assert found["library:threads"].said.startswith("active: ")
+    assert (
+        "is installed and active under opentelemetry-instrument, by opentelemetry-instrumentation-httpx "
+        in (found["library:httpx"].said)
+    )
+    assert {"library:requests", "library:urllib3", "library:aiohttp", "library:celery"} <= set(found)
+
+
+def test_fastapi_by_the_contrib_instrumentation() -> None:
+    said = instrumentation(policy_of(fastapi="contrib"))["library:fastapi"].said
+    assert said.endswith(" is installed and active, by the contrib instrumentation")
+
+
+@pytest.mark.parametrize(
+    "written", ["fastapi,sqlalchemy,threading,httpx", "fastapi , sqlalchemy ,threading, httpx"]
+)
+def test_what_the_variable_switches_off(written: str) -> None:
+    off = warning(instrumentation(**{DISABLED: written}))
+    assert set(off) == {"library:fastapi", "library:sqlalchemy", "library:threads", "library:httpx"}
+    for name in ("fastapi", "sqlalchemy", "httpx"):
+        assert off[f"library:{name}"].endswith(f" is installed, not active: take {name} out of {DISABLED}")
+    assert off["library:threads"].endswith(f": take threading out of {DISABLED}")
+
+
+def test_a_variable_that_switches_everything_off() -> None:
+    found = instrumentation(**{DISABLED: "*"})
+    assert set(warning(found)) == set(found)
+    assert all(one.said.endswith(f"take * out of {DISABLED}") for one in found.values())
+
+
+def test_what_the_policy_switches_off() -> None:
+    off = warning(instrumentation(policy_of(fastapi="off", sqlalchemy=False, threads=False)))
+    assert {name: said.rpartition(": ")[2] for name, said in off.items()} == {
+        "library:fastapi": 'the policy has instrumentation.fastapi off; set it to "auto"',
+        "library:sqlalchemy": "the policy has instrumentation.sqlalchemy off; set it to true",
+        "library:threads": "the policy has instrumentation.threads off; set it to true",
+    }
+
+
+def test_a_library_without_its_instrumentation(install: Install) -> None:
+    install("redis", "5.0.0")
+    said = f"5.0.0 is installed, not active: pip install {REDIS}"
+    assert instrumentation()["library:redis"] == Check("library:redis", Status.WARN, said)
+
+
+def test_a_library_whose_version_its_instrumentation_does_not_know(install: Install) -> None:
+    install("redis", "2.4.0")
+    install(REDIS, "0.66b1", requires=("redis>=2.6; extra == 'instruments'",), points=POINT)
+    said = (
+        f"2.4.0 is installed, not active: {REDIS} 0.66b1 measures redis>=2.6, and redis 2.4.0 is there; pip install "
+        "'redis>=2.6'"
+    )
+    assert instrumentation()["library:redis"] == Check("library:redis", Status.FAIL, said)
+
+
+def test_an_instrumentation_that_cannot_be_imported(install: Install) -> None:
+    install("redis", "5.0.0")
+    install(
+        REDIS,
+        "0.66b1",
+        "import nothing_of_the_kind\n",
+        requires=("redis>=2.6; extra == 'instruments'",),
+        points=POINT,
+    )
+    said = (
+        f"5.0.0 is installed, not active: {REDIS} 0.66b1 cannot be imported (ModuleNotFoundError); pip install "
+        f"--force-reinstall {REDIS}"
+    )
+    assert instrumentation()["library:redis"] == Check("library:redis", Status.FAIL, said)
+
+
+def test_an_instrumentation_of_a_library_that_nobody_has_is_no_fault(install: Install) -> None:
+    install(REDIS, "0.66b1", requires=("redis>=2.6; extra == 'instruments'",), points=POINT)
+    assert "library:redis" not in instrumentation()
+
+
+def test_any_other_instrumentation_is_looked_at_as_well(install: Install) -> None:
+    install("ledgerlib", "3.0")
+    points = "[opentelemetry_instrumentor]\nledger = redis_instrumentation:Instrumentor\n"
+    requires = ("ledgerlib>=2; extra == 'instruments'",)
+    install("ledger-instrumentation", "1.0", "class Instrumentor: ...\n", requires=requires, points=points)
+    found = instrumentation()["library:ledger"]
+    assert (found.status, found.said) == (
+        Status.PASS,
+        "it is installed and active under opentelemetry-instrument, by ledger-instrumentation 1.0",
+    )
+    assert instrumentation(**{DISABLED: "ledger"})["library:ledger"].status is Status.WARN
+
+
+def test_a_fastapi_that_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+    found = instrumentation()["library:fastapi"]
+    assert found.status is Status.FAIL
+    assert found.said.endswith(
+        "cannot be imported (ModuleNotFoundError): pip install --force-reinstall fastapi"
+    )

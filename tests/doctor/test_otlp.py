@@ -1,0 +1,107 @@
+"""OTLP's endpoint is asked the way that the exporter goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from alerts.receivers import HttpReceiver, Reply
+from doctor.kit import by_name, policy_with
+from mita_otel.doctor.otlp import otlp_checks
+from mita_otel.health.check import Check, Status
+
+ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+
+
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
+    import os
+
+    def look(*, network: bool = True, **env: str) -> dict[str, Check]:
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+        return by_name(otlp_checks(policy_with().doctor, os.environ, network=network))
+
+    return look  # type: ignore[return-value]
+
+
+def test_an_endpoint_that_takes_traces(http: HttpReceiver, looked) -> None:
+    secret = "Bearer hunter2hunter2"
+    found = looked(**{ENDPOINT: http.url, "OTEL_EXPORTER_OTLP_HEADERS": f"authorization={secret}"})
+    assert found["exporter:otlp"].status is Status.PASS
+    assert found["exporter:otlp"].said == f"{http.url.removeprefix('http://')} takes traces"
+    assert found["clock"].status is Status.PASS
+    [posted] = http.posted
+    assert (posted.path, posted.body) == ("/v1/traces", b"")
+    headers = {name.lower(): value for name, value in posted.headers.items()}
+    assert (headers["authorization"], headers["content-type"]) == (secret, "application/x-protobuf")
+
+
+@pytest.mark.parametrize(
+    ("status", "path", "said"),
+    [
+        (401, "", " answered 401: it does not let this service in; check OTEL_EXPORTER_OTLP_HEADERS"),
+        (403, "", " answered 403: it does not let this service in; check OTEL_EXPORTER_OTLP_HEADERS"),
+        (404, "", f" answered 404: there is no /v1/traces of OTLP; check host, port and path of {ENDPOINT}"),
+        (404, "/v1/traces", f" answered 404: /v1/traces is added to {ENDPOINT}; leave it out there"),
+        (405, "", f" answered 405: does OTLP go to the endpoint in {ENDPOINT}?"),
+        (302, "", f" answered 302: does OTLP go to the endpoint in {ENDPOINT}?"),
+        (503, "", " answered 503: it takes nothing now; look at its log"),
+    ],
+)
+def test_an_endpoint_that_does_not(http: HttpReceiver, looked, status: int, path: str, said: str) -> None:
+    http.usual = Reply(status)
+    found = looked(**{ENDPOINT: http.url + path})["exporter:otlp"]
+    assert (found.status, found.said) == (Status.FAIL, http.url.removeprefix("http://") + said)
+    assert len(http.posted) == 1  # it is not tried again and again, as the exporter would
+
+
+def test_the_variable_of_traces_alone_is_named_where_it_is_the_one(http: HttpReceiver, looked) -> None:
+    http.usual = Reply(404)
+    own = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+    found = looked(**{ENDPOINT: "http://127.0.0.1:1", own: f"{http.url}/elsewhere"})["exporter:otlp"]
+    assert found.said.endswith(f"check host, port and path of {own}")
+    assert http.posted[0].path == "/elsewhere"
+
+
+def test_an_endpoint_that_is_away(http: HttpReceiver, looked) -> None:
+    http.close()
+    found = looked(**{ENDPOINT: http.url})["exporter:otlp"]
+    said = f"nobody listens at {http.url.removeprefix('http://')}; check the port in {ENDPOINT}, and that what should listen there runs"
+    assert found == Check("exporter:otlp", Status.FAIL, said)
+
+
+def test_the_port_of_grpc_is_known() -> None:
+    from mita_otel._otel_compat import OtlpAnswer
+    from mita_otel.doctor import otlp
+    from mita_otel.doctor.unreachable import Peer
+    from mita_otel.sentry.connections import Trust
+
+    def said(url: str) -> str:
+        answer = OtlpAnswer(url, None, {}, ConnectionResetError())
+        return otlp._answered(answer, Peer.of(url, ENDPOINT, Trust("/x", ""))).said
+
+    assert said("http://collector:4317/v1/traces").endswith(
+        "(4317 is the port of OTLP over gRPC; over HTTP it is 4318)"
+    )
+    assert "4317" not in said("http://collector:4318/v1/traces")
+
+
+@pytest.mark.parametrize("endpoint", ["localhost:4318", "collector", "ftp://collector"])
+def test_an_endpoint_that_is_no_address(looked, endpoint: str) -> None:
+    found = looked(**{ENDPOINT: endpoint})["exporter:otlp"]
+    said = f"{ENDPOINT} is no address that can be asked; write it as in https://host:port"
+    assert found == Check("exporter:otlp", Status.FAIL, said)
+
+
+def test_a_protocol_that_is_not_installed(looked) -> None:
+    said = "the otlp exporter is not installed; install opentelemetry-exporter-otlp-proto-grpc"
+    found = looked(OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
+    assert found == {"exporter:otlp": Check("exporter:otlp", Status.FAIL, said)}
+
+
+def test_nobody_is_asked_offline(http: HttpReceiver, looked) -> None:
+    found = looked(network=False, **{ENDPOINT: http.url})
+    assert found == {"exporter:otlp": Check("exporter:otlp", Status.PASS, "its endpoint was not asked")}
+    assert http.posted == []

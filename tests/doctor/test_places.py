@@ -1,0 +1,246 @@
+"""The store and the audit spool: whether anything can be kept there."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from doctor.kit import policy_with
+from mita_otel.doctor import places
+from mita_otel.doctor.folders import megabytes_left, unusable
+from mita_otel.doctor.places import spool_check, store_check
+from mita_otel.health.check import Check, Status
+from mita_otel.policy import default_policy
+from mita_otel.store import open_database
+from mita_otel.store.schema import VERSION_TABLE
+
+DATABASE = "MITA_OTEL_DATABASE_URL"
+SPOOL, KEY = "MITA_OTEL_AUDIT_SPOOL", "MITA_OTEL_AUDIT_KEY"
+
+unprivileged = pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere: its rights say nothing"
+)
+nowhere = pytest.mark.skipif(
+    not Path("/proc").is_dir(), reason="there is no folder that nobody can write to: no /proc"
+)
+
+
+def store(url: str) -> Check:
+    return store_check(policy_with(timeout_s=2), {DATABASE: url})
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> str:
+    """The URL of a store with tables."""
+    from mita_otel.store.migrate import upgrade
+
+    url = f"sqlite:///{tmp_path}/mita.db"
+    database = open_database(default_policy().store, {DATABASE: url})
+    upgrade(database)
+    database.close()
+    return url
+
+
+@pytest.fixture
+def locked(tmp_path: Path, sqlite: str) -> Iterator[str]:
+    """A store whose lock somebody holds."""
+    holder = sqlite3.connect(tmp_path / "mita.db", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    yield sqlite
+    holder.close()
+
+
+# --- the store ---------------------------------------------------------------------------------------
+def test_a_store_that_works(sqlite: str) -> None:
+    assert store(sqlite) == Check(
+        "store",
+        Status.PASS,
+        "it answers and can be written to, tables of revision 0003_alerts",
+        {"revision": "0003_alerts"},
+    )
+
+
+def test_a_store_that_is_not_asked_for() -> None:
+    found = store_check(policy_with(), {})
+    assert (found.status, found.said) == (
+        Status.PASS,
+        f"{DATABASE} is not set: nothing is shared between workers, the trail is kept in sqlite:///mita-otel.db",
+    )
+
+
+def test_a_store_that_the_policy_names_is_looked_at_as_well(tmp_path: Path) -> None:
+    policy = policy_with()
+    named = policy.store.model_copy(update={"url": f"sqlite:///{tmp_path}/absent/mita.db"})
+    found = store_check(policy.model_copy(update={"store": named}), {})
+    assert found.status is Status.FAIL
+
+
+def test_a_store_that_somebody_has_locked(locked: str) -> None:
+    found = store(locked)
+    assert found.status is Status.FAIL
+    assert found.said.endswith(
+        ": database is locked: another process holds its lock; find it with fuser -v on the file, and end it if it hangs"
+    )
+
+
+def test_a_store_without_tables(tmp_path: Path) -> None:
+    (tmp_path / "mita.db").touch()
+    found = store(f"sqlite:///{tmp_path}/mita.db")
+    assert (found.status, found.said) == (Status.WARN, "it has no tables yet; run: mita-otel store migrate")
+
+
+@pytest.mark.parametrize(
+    ("revision", "status", "said"),
+    [
+        ("0001_audit", Status.WARN, "run: mita-otel store migrate"),
+        ("9999_later", Status.FAIL, "upgrade mita-otel here"),
+    ],
+)
+def test_a_store_of_another_version(
+    tmp_path: Path, sqlite: str, revision: str, status: Status, said: str
+) -> None:
+    connection = sqlite3.connect(tmp_path / "mita.db")
+    connection.execute(f"UPDATE {VERSION_TABLE} SET version_num = ?", (revision,))
+    connection.commit()
+    connection.close()
+    found = store(sqlite)
+    assert found.status is status
+    assert revision in found.said and found.said.endswith(said)
+
+
+def test_a_store_that_is_away_is_said_without_its_password() -> None:
+    found = store("postgresql://mita:hunter2hunter2@127.0.0.1:1/bank")
+    assert found.status is Status.FAIL
+    assert "postgresql+psycopg://mita:***@127.0.0.1:1/bank does not answer" in found.said
+    assert f"check {DATABASE}" in found.said and "hunter2" not in found.said
+
+
+@pytest.mark.parametrize("url", ["mita.db", "mysql://u:hunter2hunter2@h/d", "postgresql+nothing://"])
+def test_a_store_whose_url_is_none(url: str) -> None:
+    found = store(url)
+    assert found.status is Status.FAIL
+    assert DATABASE in found.said and "hunter2" not in found.said
+
+
+def test_a_store_whose_folder_there_is_not(tmp_path: Path) -> None:
+    said = f"there is no folder {tmp_path}/absent for the store's file; make it, or correct {DATABASE}"
+    assert store(f"sqlite:///{tmp_path}/absent/mita.db") == Check("store", Status.FAIL, said)
+
+
+@nowhere
+def test_a_store_whose_folder_cannot_be_written_to() -> None:
+    found = store("sqlite:////proc/mita.db")
+    assert found.status is Status.FAIL
+    assert found.said.startswith("/proc cannot be written to (")
+    assert "): the store cannot be kept there; give the service's user the right to write" in found.said
+
+
+@unprivileged
+def test_a_store_whose_file_cannot_be_written_to(tmp_path: Path, sqlite: str) -> None:
+    (tmp_path / "mita.db").chmod(0o400)
+    assert store(sqlite).said.startswith(
+        f"{tmp_path}/mita.db may not be written to; give the service's user the right"
+    )
+
+
+def test_a_store_that_is_a_folder(tmp_path: Path) -> None:
+    said = f"{tmp_path} is a folder, the store needs a file; correct {DATABASE}"
+    assert store(f"sqlite:///{tmp_path}") == Check("store", Status.FAIL, said)
+
+
+def test_looking_at_a_store_leaves_nothing_behind(tmp_path: Path) -> None:
+    found = store(f"sqlite:///{tmp_path}/mita.db")
+    assert (found.status, found.said) == (
+        Status.PASS,
+        f"{tmp_path}/mita.db will be made when it is first needed",
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- the spool ---------------------------------------------------------------------------------------
+def spool(folder: Path | str, key: str = "k" * 32, **doctor: float) -> Check:
+    return spool_check(policy_with(**doctor), {SPOOL: str(folder), KEY: key})
+
+
+def test_a_spool_that_works_is_left_as_it_was(tmp_path: Path) -> None:
+    found = spool(tmp_path / "new" / "spool")
+    assert (found.status, found.said) == (Status.PASS, f"entries go to {tmp_path}/new/spool")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_spool_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "spool").write_text("")
+    found = spool(tmp_path / "spool")
+    assert (found.status, found.said) == (
+        Status.FAIL,
+        f"{tmp_path}/spool is no folder: audit entries cannot be kept; make room there, or set {SPOOL} to a folder on a "
+        "local disk that the service may write to",
+    )
+
+
+@nowhere
+def test_a_spool_that_cannot_be_written_to() -> None:
+    found = spool("/proc/spool")
+    assert found.status is Status.FAIL
+    assert found.said.startswith("/proc cannot be written to (")
+
+
+@unprivileged
+def test_a_spool_that_others_own(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    try:
+        assert "cannot be written to (Permission denied)" in spool(tmp_path / "spool").said
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_a_disk_that_is_full_is_found_by_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert unusable(tmp_path) == f"{tmp_path} cannot be written to (No space left on device)"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_is_nearly_full(tmp_path: Path) -> None:
+    left = megabytes_left(tmp_path / "absent")
+    assert left > 0
+    found = spool(tmp_path, min_free_megabytes=left * 1000)
+    assert found.status is Status.WARN
+    assert found.said.startswith(f"the disk of {tmp_path} has ")
+    assert found.said.endswith(
+        " MB left, less than doctor.min_free_megabytes; make room before entries are refused"
+    )
+
+
+def test_a_chain_without_a_key(tmp_path: Path) -> None:
+    found = spool(tmp_path, key="")
+    assert found.status is Status.WARN
+    assert f"set {KEY}; make one with: python -c 'import secrets; print(" in found.said
+
+
+def test_a_key_that_is_too_short_is_a_fault(tmp_path: Path) -> None:
+    found = spool(tmp_path, key="hunter2")
+    assert found.status is Status.FAIL
+    assert found.said.startswith(f"{KEY} has a key of 7 characters; it needs at least 16. Make one with: ")
+    assert "hunter2" not in found.said
+
+
+def test_a_trail_that_is_off(tmp_path: Path) -> None:
+    policy = policy_with()
+    off = policy.model_copy(update={"audit": policy.audit.model_copy(update={"start": "off"})})
+    assert spool_check(off, {SPOOL: "/proc"}) == Check(
+        "audit", Status.PASS, "the audit trail is off (audit.start)"
+    )
+
+
+def test_the_whole_look_is_longer_than_the_waits_in_it() -> None:
+    """Otherwise it would be given up without a word of what it waited for."""
+    policy = default_policy()
+    shortest_s = policy.doctor.timeout_s / 4
+    assert {name for name in places._TIMEOUTS if getattr(policy.store, name) > shortest_s}

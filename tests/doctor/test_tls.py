@@ -1,0 +1,192 @@
+"""Certificates: doctor believes whom the exporter believes, and says of each fault what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import certifi
+import pytest
+from sentry_sdk.client import get_options
+from sentry_sdk.consts import EndpointType
+
+from doctor.kit import OK, PLAIN, Authority, by_name, dsn_at, policy_with
+from mita_otel.doctor.otlp import otlp_checks
+from mita_otel.doctor.reach import sentry_checks
+from mita_otel.health.check import Check, Status
+from mita_otel.policy import default_policy
+from mita_otel.processors.losses import Losses
+from mita_otel.sentry.transport import CountingTransport
+
+StartWire = Callable[..., int]
+
+LONG_AGO, JUST_NOW, SOON, LATER = "20200101000000Z", "20210101000000Z", "20991231000000Z", "21000101000000Z"
+DAYS = {"since": LONG_AGO, "until": LATER}
+
+
+def asked(dsn: str) -> Check:
+    return by_name(sentry_checks(policy_with(), {"SENTRY_DSN": dsn}))["sentry"]
+
+
+def exporter_gets_through(dsn: str) -> bool:
+    """Whether the exporter's own transport does, asked without doctor."""
+    transport = CountingTransport(get_options(dsn=dsn), default_policy().sentry, Losses(cool_down_s=60))
+    try:
+        answer = transport._request("POST", EndpointType.ENVELOPE, b"{}\n", {})
+        return bool(answer.status == 200)
+    except OSError:
+        return False
+    finally:
+        transport.kill()
+
+
+@pytest.fixture
+def trusting(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.own.certificate))
+
+
+def test_a_certificate_that_nobody_vouches_for(authority: Authority, wire: StartWire) -> None:
+    dsn = dsn_at(port := wire(OK, authority.certificate("plain", **DAYS).server()), scheme="https")
+    found = asked(dsn)
+    assert found.status is Status.FAIL
+    assert found.said == (
+        f"the certificate of 127.0.0.1:{port} is not trusted (unable to get local issuer certificate): nothing in "
+        f"{certifi.where()} vouches for it. To trust it, append its authority's certificate to a copy of that file, and "
+        "set SSL_CERT_FILE to the copy"
+    )
+    assert not exporter_gets_through(dsn)
+
+
+def test_a_certificate_that_signed_itself(authority: Authority, wire: StartWire) -> None:
+    found = asked(dsn_at(wire(OK, authority.own.server()), scheme="https"))
+    assert found.status is Status.FAIL
+    assert "is not trusted (self-signed certificate)" in found.said.replace("self signed", "self-signed")
+    assert found.said.endswith("set SSL_CERT_FILE to the copy")
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
+def test_a_certificate_is_trusted_by_the_file_that_the_exporter_reads(
+    authority: Authority, wire: StartWire, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    dsn = dsn_at(wire(OK, authority.certificate(f"by-{variable}", **DAYS).server()), scheme="https")
+    monkeypatch.setenv(variable, str(authority.own.certificate))
+    assert asked(dsn).status is Status.PASS
+    assert exporter_gets_through(dsn)
+
+
+def test_the_folder_that_the_exporter_does_not_read_is_no_help(
+    authority: Authority, wire: StartWire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python alone reads SSL_CERT_DIR: who looked with it would find nothing wrong, and nothing would arrive."""
+    dsn = dsn_at(wire(OK, authority.certificate("dir", **DAYS).server()), scheme="https")
+    monkeypatch.setenv("SSL_CERT_DIR", str(authority.own.certificate.parent))
+    assert asked(dsn).status is Status.FAIL
+    assert not exporter_gets_through(dsn)
+
+
+def test_the_file_that_is_named_and_does_not_vouch_is_said(
+    authority: Authority, wire: StartWire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
+    found = asked(dsn_at(wire(OK, authority.certificate("unnamed", **DAYS).server()), scheme="https"))
+    assert f"nothing in {certifi.where()} that REQUESTS_CA_BUNDLE names vouches for it" in found.said
+    assert found.said.endswith("set REQUESTS_CA_BUNDLE to the copy")
+
+
+@pytest.mark.usefixtures("trusting")
+def test_a_certificate_that_has_expired(authority: Authority, wire: StartWire) -> None:
+    pair = authority.certificate("expired", since=LONG_AGO, until=JUST_NOW)
+    dsn = dsn_at(port := wire(OK, pair.server()), scheme="https")
+    said = f"the certificate of 127.0.0.1:{port} has expired; it is renewed there. (Or is this machine's clock ahead?)"
+    assert asked(dsn) == Check("sentry", Status.FAIL, said)
+
+
+@pytest.mark.usefixtures("trusting")
+def test_a_certificate_that_is_not_valid_yet(authority: Authority, wire: StartWire) -> None:
+    pair = authority.certificate("early", since=SOON, until=LATER)
+    found = asked(dsn_at(wire(OK, pair.server()), scheme="https"))
+    assert "is not valid yet; is this machine's clock behind? Start its time synchronisation" in found.said
+
+
+@pytest.mark.usefixtures("trusting")
+@pytest.mark.parametrize(
+    ("host", "subject", "said"),
+    [
+        ("localhost", "IP:127.0.0.1", "Hostname mismatch, certificate is not valid for 'localhost'"),
+        (
+            "127.0.0.1",
+            "DNS:sentry.bank.example",
+            "IP address mismatch, certificate is not valid for '127.0.0.1'",
+        ),
+    ],
+)
+def test_a_certificate_of_another_name(
+    authority: Authority, wire: StartWire, host: str, subject: str, said: str
+) -> None:
+    pair = authority.certificate(f"not-{host}", subject=subject, **DAYS)
+    dsn = dsn_at(port := wire(OK, pair.server()), scheme="https", host=host)
+    assert asked(dsn) == Check(
+        "sentry",
+        Status.FAIL,
+        f"the certificate of {host}:{port} is for another name ({said}); name the host in SENTRY_DSN as its certificate "
+        "does",
+    )
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_a_file_of_certificates_that_is_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None
+) -> None:
+    file = tmp_path / "authorities.pem"
+    if content is not None:
+        file.write_text(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    found = asked("https://0123456789abcdef@127.0.0.1:1/1")
+    assert found.status is Status.FAIL
+    assert found.said.startswith(f"SSL_CERT_FILE names the certificates in {file}, which cannot be read (")
+    assert found.said.endswith("name a file of certificates in PEM form, or unset it")
+
+
+def test_a_port_that_does_not_speak_tls(wire: StartWire) -> None:
+    dsn = dsn_at(port := wire(PLAIN), scheme="https")
+    found = asked(dsn)
+    assert found.said.startswith(f"127.0.0.1:{port} does not speak TLS as it should (")
+    assert found.said.endswith("); is https right in SENTRY_DSN, and the port?")
+
+
+def test_a_port_that_speaks_nothing_but_tls(authority: Authority, wire: StartWire) -> None:
+    dsn = dsn_at(port := wire(OK, authority.own.server()))
+    found = asked(dsn)
+    assert found.status is Status.FAIL
+    assert found.said.startswith(f"127.0.0.1:{port} hangs up without an answer; does it expect https")
+
+
+def test_otlps_exporter_believes_others(
+    authority: Authority, wire: StartWire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = wire(OK, authority.certificate("otlp", **DAYS).server())
+    variable = "OTEL_EXPORTER_OTLP_CERTIFICATE"
+
+    def looked() -> Check:
+        env = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"https://127.0.0.1:{port}"}
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+        import os
+
+        return by_name(otlp_checks(policy_with().doctor, os.environ))["exporter:otlp"]
+
+    found = looked()
+    assert found.status is Status.FAIL
+    assert f"nothing in {certifi.where()} vouches for it" in found.said
+    assert found.said.endswith(f"set {variable} to the copy")
+    monkeypatch.setenv(
+        "SSL_CERT_FILE", str(authority.own.certificate)
+    )  # Sentry's exporter reads it, OTLP's does not
+    assert looked().status is Status.FAIL
+    monkeypatch.setenv(variable, str(authority.own.certificate))
+    assert looked() == Check("exporter:otlp", Status.PASS, f"127.0.0.1:{port} takes traces", {"status": 200})
+    monkeypatch.setenv(variable, "/nowhere.pem")
+    assert (
+        looked().said
+        == f"{variable} names the certificates in /nowhere.pem: there is no such file; correct or unset it"
+    )
