@@ -171,6 +171,7 @@ def compose(settings: Settings, strict: bool, env: Mapping[str, str]) -> Telemet
         holding=[tracing.pipeline.sampler, tracing.measurements.writer],
         performance=performance,
         health=health,
+        alerts=alerts.intake,
         losses=losses,
         flushables=flushables,
         applications=applications,

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mita_otel.configuration import configure, configured
+from mita_otel.finance.counts import FinanceCounts
 from mita_otel.health.mobile_checks import mobile_checks
 from mita_otel.mobile.asgi import MobileApp
 from mita_otel.mobile.gateway import MobileGateway
@@ -24,14 +25,20 @@ def mobile_app(telemetry: Telemetry | None = None) -> MobileApp:
     screens, requests and operations to the policy's limits, and sends it on. What broke a limit is counted in
     `get_performance_summary()`, in metrics and error budgets, and told to listeners, as the service's own breaches are.
     The health endpoints show what waits, what fails and what was lost.
+    Errors are counted, and alerts hear of them.
 
     Args:
         telemetry: What `configure()` returned. None: it is called, if it has not been.
     """
     telemetry = telemetry or configured() or configure()
-    performance = telemetry.performance
+    performance, alerts = telemetry.performance, telemetry.alerts
     telling = (
-        Telling(performance.measurements.breaches, performance.measurements.observers)
+        Telling(
+            performance.measurements.breaches,
+            performance.measurements.observers,
+            counts=FinanceCounts(telemetry.policy.finance),
+            on_error=alerts.on_error if alerts is not None else lambda signal: None,
+        )
         if performance is not None
         else Telling()
     )

@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from opentelemetry.sdk.trace.export import SpanExporter
 
+from mita_otel.alerts.intake import AlertIntake
 from mita_otel.health.health import Health
 from mita_otel.performance import Performance
 from mita_otel.policy import Policy
@@ -65,6 +66,7 @@ class Telemetry:
         holding: Iterable[LetsGo | None] = (),
         performance: Performance | None = None,
         health: Health | None = None,
+        alerts: AlertIntake | None = None,
     ) -> None:
         self.policy = policy
         """The effective policy."""
@@ -78,6 +80,8 @@ class Telemetry:
         """Summaries, burn rates and breaches. None: telemetry is off."""
         self.health = health
         """How telemetry itself is. None: telemetry is off."""
+        self.alerts = alerts
+        """Where alerts hear of errors. None: nothing is watched."""
         self._losses = losses
         self._flushables = tuple(flushables)
         held = [one for one in (*exporters.values(), *self._flushables) if isinstance(one, LetsGo)]

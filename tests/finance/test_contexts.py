@@ -152,7 +152,8 @@ def test_a_violation_is_an_issue_of_its_own(recording: Recording) -> None:
     assert told["mita.severity"] == "critical"
     assert list(told["mita.fingerprint"]) == ["compliance_issue", "PCI_DSS", "3.4"]
     assert recording.records[0].log_record.body == "PCI_DSS 3.4: NON_COMPLIANT"
-    assert recording.counts("mita.errors") == {("compliance_issue", "critical"): 1}
+    assert recording.counts("mita.compliance.violations") == {("compliance_issue", "PCI_DSS", "critical"): 1}
+    assert recording.counts("mita.errors") == {}, "each counter counts what is its own"
 
 
 def test_a_request_may_be_said_by_hand(recording: Recording) -> None:

@@ -111,7 +111,7 @@ def test_an_exception_is_captured_once_however_often_it_is_met(recording: Record
     assert capture_financial_error(error, "system_error") == first
     assert event_id_of(error) == first
     assert len(recording.events()) == 1
-    assert recording.counts("mita.errors") == {("payment_processing", "critical"): 1}
+    assert recording.counts("mita.errors") == {("payment_processing", "true", "critical", "service"): 1}
 
 
 def test_an_exception_that_became_an_event_elsewhere_gives_that_id(recording: Recording) -> None:

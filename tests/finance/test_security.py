@@ -41,7 +41,10 @@ def test_an_event_is_a_log_record_and_from_high_on_an_issue(recording: Recording
     assert "mita.event.id" not in second
     assert recording.records[0].log_record.body == "security event: unusual_location"
     counts = recording.counts("mita.security.events")
-    assert counts == {("unusual_location", "high"): 1, ("new_device", "low"): 1}
+    assert counts == {
+        ("security_violation", "unusual_location", "high"): 1,
+        ("security_violation", "new_device", "low"): 1,
+    }
 
 
 def test_the_policy_says_from_where_on_it_is_an_issue(record: Record) -> None:

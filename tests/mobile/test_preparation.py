@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from mita_otel.mobile.app_errors import is_crash
 from mita_otel.mobile.credentials import Refused
 from mita_otel.mobile.envelope import EnvelopeBounds, EnvelopeError, parse_envelope
-from mita_otel.mobile.preparation import Intake, Prepared, Preparer, is_crash
+from mita_otel.mobile.preparation import Intake, Prepared, Preparer
 from mita_otel.policy import Policy
 from mita_otel.redaction import Redactor
 from mobile.kit import KEY, SECRETS, SHAPES, envelope, intake, policy_with, recorded, transaction

@@ -11,6 +11,8 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
+from mita_otel.alerts.signal import Signal
+from mita_otel.finance.counts import FinanceCounts
 from mita_otel.mobile.engine import Engine
 from mita_otel.mobile.reply import News, Reply
 from mita_otel.mobile.telling import Telling
@@ -20,7 +22,7 @@ from mita_otel.processors.breach_signal import BreachReport
 from mita_otel.processors.losses import Losses
 from mita_otel.processors.measurements import Measurements
 from mita_otel.redaction import Redactor
-from mobile.kit import intake, policy_with, recorded
+from mobile.kit import NOBODY, intake, policy_with, recorded
 
 
 @pytest.fixture
@@ -138,3 +140,36 @@ def test_an_observer_that_fails_costs_no_answer(
     for _ in range(3):
         loud.reply(reply)
     assert caplog.text.count("could not be counted") == 1
+
+
+def test_errors_of_apps_are_counted_and_alerts_hear_of_them(tmp_path: Path) -> None:
+    reader = InMemoryMetricReader()
+    meter = MeterProvider([reader], shutdown_on_exit=False).get_meter("test")
+    heard: list[Signal] = []
+    telling = Telling(counts=FinanceCounts(default_policy().finance, meter), on_error=heard.append)
+    engine = Engine(policy_with(tmp_path / "spool", upstream=NOBODY), Redactor(), {})
+    for name in ("payment_error", "flutter_crash", "slow_message", "feedback", "screen_render"):
+        telling.reply(engine.take(intake(recorded(name))))
+    engine.stop(0)
+    assert points(reader)["mita.errors"] == {
+        "category=(other),handled=false,severity=,source=mobile": 1,
+        "category=payment_processing,handled=true,severity=critical,source=mobile": 1,
+    }
+    payment, crash = heard
+    assert (payment.stream, payment.mobile, payment.handled) == ("errors", True, True)
+    assert (payment.category, payment.severity) == ("payment_processing", "critical")
+    assert (crash.mobile, crash.handled) == (True, False)
+    assert len(crash.event_id) == 32
+    assert crash.name
+
+
+def test_an_error_that_is_refused_is_not_counted(tmp_path: Path) -> None:
+    heard: list[Signal] = []
+    telling = Telling(on_error=heard.append)
+    policy = policy_with(tmp_path / "spool", upstream=NOBODY, spool={"max_parcels": 1})
+    engine = Engine(policy, Redactor(), {})
+    replies = [engine.take(intake(recorded("flutter_crash"))) for _ in range(3)]
+    engine.stop(0)
+    for reply in replies:
+        telling.reply(reply)
+    assert len(heard) == sum(reply.status == 200 for reply in replies) < 3

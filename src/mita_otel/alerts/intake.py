@@ -36,6 +36,11 @@ class AlertIntake(LogRecordProcessor):
         except Exception:
             _logger.debug("an event could not be counted", exc_info=True)
 
+    def on_error(self, signal: Signal, /) -> None:
+        """Take an error that is no log record here: a mobile app's."""
+        if signal.stream in self.streams:
+            self._take(signal)
+
     def on_breach(self, report: BreachReport, /) -> None:
         """Take a broken limit."""
         self._take(signal_of_breach(report))

@@ -75,7 +75,7 @@ def capture(report: Report, runtime: FinanceRuntime) -> EventId:
     if (first := mark(exception, event_id)) != event_id:
         return EventId(first)  # another thread was quicker
     send(sending, runtime)
-    runtime.errors.add(1, {"category": category, "severity": severity.value})
+    runtime.counts.error(category, severity.value, handled=report.handled)
     tell_audit(
         runtime,
         facts,

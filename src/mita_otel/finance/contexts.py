@@ -143,7 +143,7 @@ def _comply(
     sending = prepare(happening, runtime)
     if violated:
         send(sending, runtime)
-        runtime.errors.add(1, {"category": category, "severity": severity.value})
+        runtime.counts.violation(compliance["regulation"], category, severity.value)
     tell_audit(
         runtime,
         happening.facts,

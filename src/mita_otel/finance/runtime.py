@@ -10,17 +10,14 @@ from typing import Any
 
 from opentelemetry import _logs, metrics, trace
 
-from mita_otel import semconv
 from mita_otel.finance.audit_sink import AuditSink
 from mita_otel.finance.brute_force import FailureCounter
+from mita_otel.finance.counts import SCOPE, FinanceCounts
 from mita_otel.finance.money import Money
 from mita_otel.finance.routing import OperationTable
 from mita_otel.policy.finance import FinancePolicy
 
 _logger = logging.getLogger("mita_otel.finance")
-
-SCOPE = "mita_otel.finance"
-"""Name of the instrumentation scope."""
 
 
 class FinanceRuntime:
@@ -50,13 +47,7 @@ class FinanceRuntime:
         self.policy = policy
         self.tracer = tracer or trace.get_tracer(SCOPE)
         self.logger = logger or _logs.get_logger(SCOPE)
-        meter = meter or metrics.get_meter(SCOPE)
-        self.errors = meter.create_counter(
-            semconv.ERROR_COUNTER, unit="{error}", description="Captured errors, by category and severity"
-        )
-        self.security_events = meter.create_counter(
-            semconv.SECURITY_COUNTER, unit="{event}", description="Security events, by type and severity"
-        )
+        self.counts = FinanceCounts(policy, meter)
         self.audit = audit
         self.wants_access = wants_access
         self.clock = clock

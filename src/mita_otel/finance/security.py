@@ -131,7 +131,7 @@ def _send(
     )
     sending = prepare(happening, runtime)
     send(sending, runtime)
-    runtime.security_events.add(1, {"event_type": kind, "severity": severity.value})
+    runtime.counts.security_event(kind, category.value, severity.value)
     tell_audit(
         runtime,
         happening.facts,

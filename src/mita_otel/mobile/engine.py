@@ -141,6 +141,7 @@ class Engine:
         reply = self._keep(prepared)
         reply.outcomes, reply.redacted = prepared.outcomes, prepared.redacted
         reply.measured, reply.project = prepared.measured, prepared.project
+        reply.errors = prepared.errors if not reply.reason else []  # what is refused comes again
         limits = self._limits[prepared.project].header()
         if limits:
             reply.headers.setdefault("X-Sentry-Rate-Limits", limits)

@@ -13,6 +13,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from mita_otel import semconv
+from mita_otel.mobile.app_errors import exception_of
 from mita_otel.mobile.app_spans import AppSpan, seconds_of
 from mita_otel.mobile.marks import tags_of
 
@@ -96,7 +97,7 @@ def error_record(event: Mapping[str, Any], resource: Resource, now_s: float) -> 
         now_s: The time, where the event does not say its own; seconds since the epoch.
     """
     level = str(event.get("level") or "error")
-    kind, message = _exception_of(event)
+    kind, message = exception_of(event)
     if level not in _ERRORS and not kind:
         return None
     tags = {name: str(value) for name, value in tags_of(dict(event)).items()}
@@ -105,6 +106,7 @@ def error_record(event: Mapping[str, Any], resource: Resource, now_s: float) -> 
     trace, financial = _table(contexts, "trace"), _table(contexts, "financial_operation")
     attributes: dict[str, Any] = {
         semconv.EVENT_ID: event.get("event_id"),
+        semconv.ERROR_SOURCE: semconv.MOBILE,
         semconv.EXCEPTION_TYPE: kind or None,
         semconv.EXCEPTION_MESSAGE: message,
         semconv.ERROR_CATEGORY: tags.get("error_category"),
@@ -127,19 +129,6 @@ def error_record(event: Mapping[str, Any], resource: Resource, now_s: float) -> 
     return ReadableLogRecord(
         log_record=record, resource=resource, instrumentation_scope=SCOPE, limits=LogRecordLimits()
     )
-
-
-def _exception_of(event: Mapping[str, Any]) -> tuple[str, str]:
-    """Return type and text of an event's last exception, else its message."""
-    exception = event.get("exception")
-    values = exception.get("values") if isinstance(exception, Mapping) else exception
-    if isinstance(values, list) and values and isinstance(values[-1], Mapping):
-        last = values[-1]
-        return str(last.get("type") or "Error"), str(last.get("value") or "")
-    message = event.get("message", event.get("logentry"))
-    if isinstance(message, Mapping):
-        message = message.get("formatted") or message.get("message")
-    return "", str(message or "")
 
 
 def _table(owner: Mapping[str, Any], name: str) -> Mapping[str, Any]:

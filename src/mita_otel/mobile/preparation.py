@@ -11,6 +11,7 @@ from uuid import UUID
 import orjson
 
 from mita_otel.encoding import json_bytes
+from mita_otel.mobile.app_errors import AppError, error_of, is_crash
 from mita_otel.mobile.app_spans import spans_of_item, spans_of_transaction
 from mita_otel.mobile.credentials import Projects
 from mita_otel.mobile.envelope import EnvelopeBounds, EnvelopeError, Item, parse_envelope, write_items
@@ -69,6 +70,7 @@ class Prepared:
     redacted: Counter[str] = field(default_factory=Counter)
     """Values that were redacted, by rule."""
     measured: list[Measured] = field(default_factory=list)
+    errors: list[AppError] = field(default_factory=list)
 
     def only(self, outcome: str) -> bool:
         """Return whether this is what became of all items, and there are any."""
@@ -201,8 +203,10 @@ class Preparer:
         if item.type in _TAGGED:
             self._set_tags(safe)
         self._measure(item.type, safe, prepared)
-        if item.type == "event" and is_crash(safe):
-            priority = "crash"
+        if item.type == "event":
+            priority = "crash" if is_crash(safe) else priority
+            error = error_of(safe)
+            prepared.errors += [error] if error is not None else []
         return Item(header, json_bytes(safe)), priority
 
     def _measure(self, kind: str, value: dict[str, Any], prepared: Prepared) -> None:
@@ -230,20 +234,6 @@ class Preparer:
             # Sentry looks for the project of a trace's root by its key: it knows its own, not the gateway's.
             trace["public_key"] = upstream_key(project.upstream)
         return safe
-
-
-def is_crash(event: Mapping[str, Any]) -> bool:
-    """Return whether an event is of an app that came to its end, or could not handle an exception."""
-    if event.get("level") == "fatal":
-        return True
-    exception = event.get("exception")
-    values = exception.get("values") if isinstance(exception, Mapping) else exception
-    return any(
-        isinstance(one, Mapping)
-        and isinstance(one.get("mechanism"), Mapping)
-        and one["mechanism"].get("handled") is False
-        for one in (values if isinstance(values, list) else ())
-    )
 
 
 def _event_id(header: Mapping[str, Any]) -> str:

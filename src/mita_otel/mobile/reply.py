@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from mita_otel.mobile.app_errors import AppError
 from mita_otel.mobile.measuring import Measured
 from mita_otel.policy.mobile import Priority
 
@@ -25,6 +26,7 @@ class Reply:
     redacted: Counter[str] = field(default_factory=Counter)
     """Values that were redacted, by rule."""
     measured: list[Measured] = field(default_factory=list)
+    errors: list[AppError] = field(default_factory=list)
     project: str = ""
     cpu_s: float = 0.0
     """Seconds of CPU that the engine has spent on it."""

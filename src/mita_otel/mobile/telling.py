@@ -15,8 +15,11 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
 
 from mita_otel import semconv
+from mita_otel.alerts.signal import Signal
+from mita_otel.finance.counts import FinanceCounts
 from mita_otel.latency.facts import SpanFacts
 from mita_otel.latency.operations import Operation
+from mita_otel.mobile.app_errors import AppError
 from mita_otel.mobile.measuring import Measured
 from mita_otel.mobile.otel_spans import SCOPE
 from mita_otel.mobile.reply import News, Reply
@@ -34,6 +37,8 @@ class Telling:
     Args:
         breaches: Counts and logs breaches, and tells listeners. None: nobody does.
         observers: Count every span that has a kind: summaries, metrics, error budgets.
+        counts: Counts errors. None: nobody does.
+        on_error: Hears of errors, as alerts do.
         meter: Makes the instruments. None: one of the global provider.
         cool_down_s: Seconds between two log lines about the same loss.
         clock: Monotonic seconds.
@@ -44,6 +49,8 @@ class Telling:
         breaches: Breaches | None = None,
         observers: Sequence[SpanObserver] = (),
         *,
+        counts: FinanceCounts | None = None,
+        on_error: Callable[[Signal], None] = lambda signal: None,
         meter: metrics.Meter | None = None,
         cool_down_s: float = 60.0,
         clock: Callable[[], float] = time.monotonic,
@@ -51,6 +58,8 @@ class Telling:
         meter = meter or metrics.get_meter("mita_otel")
         self._breaches = breaches
         self._observers = tuple(observers)
+        self._counts = counts
+        self._on_error = on_error
         self._cool_down_s = cool_down_s
         self._clock = clock
         self._lock = threading.Lock()
@@ -94,6 +103,11 @@ class Telling:
                 self._measured(measured)
             except Exception:  # noqa: BLE001 - said once in a while, not with every request
                 self._say("measured", "a span of a mobile app could not be counted", exc_info=True)
+        for error in reply.errors:
+            try:
+                self._error(error)
+            except Exception:  # noqa: BLE001 - as above
+                self._say("error", "an error of a mobile app could not be counted", exc_info=True)
 
     def tell(self, news: News | None) -> None:
         """Count what became of parcels; a loss is said once in a while. None: the engine did not answer."""
@@ -130,6 +144,25 @@ class Telling:
         if self._breaches is not None:
             for breach in measured.verdict.breaches:
                 self._breaches.exceeded(breach, span, facts, measured.name)
+
+    def _error(self, error: AppError) -> None:
+        if self._counts is not None:
+            self._counts.app_error(error.category, error.severity, handled=error.handled)
+        self._on_error(
+            Signal(
+                stream="errors",
+                at_ns=time.time_ns(),  # an app may be offline for long, and its clock may be wrong
+                name=error.name,
+                category=error.category,
+                severity=error.severity,
+                operation=error.operation,
+                mobile=True,
+                handled=error.handled,
+                message=error.message,
+                event_id=error.event_id,
+                trace_id=error.trace_id,
+            )
+        )
 
     def _parcels(self, options: CallbackOptions) -> Iterable[Observation]:
         yield Observation(self.news.parcels)

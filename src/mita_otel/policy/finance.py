@@ -172,6 +172,14 @@ class ContextPolicy(Section):
     """Characters of one text."""
 
 
+class CountPolicy(Section):
+    """What is counted of errors, security events and violations."""
+
+    max_names: PositiveInt
+    """Categories, types of security events and regulations that the policy does not name, of each kind: so many are
+    told apart in metrics; the rest is `(other)`."""
+
+
 class FinancePolicy(Section):
     """The financial API."""
 
@@ -196,3 +204,4 @@ class FinancePolicy(Section):
     security: SecurityPolicy
     compliance: CompliancePolicy
     context: ContextPolicy
+    metrics: CountPolicy
