@@ -11,12 +11,13 @@ VERSIONS = 3.11 3.12 3.13
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test receivers test-all test-matrix lint types layers unit explore format chaos redaction-report redaction-peers redaction-linear request-cost side-by-side bench browser docs pictures clean
+.PHONY: help demo test receivers prometheus test-all test-matrix lint types layers unit explore format chaos redaction-report redaction-peers redaction-linear request-cost side-by-side bench browser docs pictures clean
 
 help:
 	@echo "make demo              show the main job in the terminal, about 15 seconds"
 	@echo "make test              lint, types, import layers, all tests"
 	@echo "make receivers         real receivers of Sentry's protocol, for the tests that skip without them"
+	@echo "make prometheus        Prometheus and Alertmanager, for the tests that ask them and skip without them (Debian)"
 	@echo "make browser           Chromium, for the tests that open HTML reports and skip without it (Debian)"
 	@echo "make test-all          the tests on each supported Python that is installed"
 	@echo "make test-matrix       the main job in fresh environments: older libraries, other distributions"
@@ -83,6 +84,20 @@ receivers: .receivers/spotlight/.installed .receivers/bugsink/.installed
 	@cd $(@D) && BUGSINK_FOLDER=. DJANGO_SETTINGS_MODULE=bugsink_conf PYTHONPATH=$(CURDIR)/tests/receivers \
 		PYTHONDONTWRITEBYTECODE=1 bin/bugsink-manage migrate -v 0
 	@touch $@
+
+# Debian's packages, unpacked: nothing is installed, and no service is started.
+prometheus: .receivers/prometheus/.installed
+
+.receivers/prometheus/.installed:
+	@if ! command -v apt-get >/dev/null; then \
+		echo "no apt-get: the tests with Prometheus use what is on the PATH, or skip"; exit 0; \
+	fi; \
+	echo "unpacking Prometheus and Alertmanager ..."; \
+	mkdir -p $(@D) && cd $(@D) && rm -f *.deb; \
+	get="apt-get download -qq -o APT::Sandbox::User= prometheus prometheus-alertmanager"; \
+	{ $$get 2>/dev/null || { apt-get update -qq && $$get; }; } >/dev/null \
+		&& for package in *.deb; do dpkg -x $$package . || exit 1; done && rm -f *.deb && touch $(@F) \
+		|| echo "Prometheus could not be fetched: the tests with it use what is on the PATH, or skip"
 
 format: $(STAMP)
 	$(BIN)/ruff format src tests examples benchmarks docs
