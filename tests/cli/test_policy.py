@@ -253,3 +253,11 @@ def test_limits_and_rules_are_written_for_prometheus(command: Command, policy_fi
     assert (said.code, said.err) == (0, "")
     assert 'expr: "vector(0.4)"' in said.out and 'environment: "staging"' in said.out
     assert command("policy", "export").code == 2
+
+
+def test_channels_are_written_for_alertmanager(command: Command, policy_file: Path) -> None:
+    said = command("policy", "export", "--alertmanager", "-e", "staging")
+    assert (said.code, said.err) == (0, "")
+    assert r"environment=\"staging\"" in said.out
+    assert "SLACK_PAYMENTS_WEBHOOK" in said.out
+    assert command("policy", "export", "--alertmanager", "--prometheus").code == 2

@@ -85,6 +85,7 @@ def test_everything_is_told_that_an_operator_needs() -> None:
     assert found["mita.sampling.held.bytes"][()] > 500
     assert found["mita.redaction.values"] == {("password",): 20}
     assert found["mita.latency.breaches"] == {("api", "api.methods.GET"): 5}
+    assert found["mita.latency.checked"] == {("api.methods.GET", "false"): 15, ("api.methods.GET", "true"): 5}
     assert found["mita.latency.burn_rate"]["api.methods.GET", "fast", "long"] == pytest.approx(25)
     assert found["otel.sdk.processor.span.queue.size"] == {
         ("mita_hand_off", "pipeline"): 0,

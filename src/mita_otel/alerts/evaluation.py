@@ -15,7 +15,7 @@ from mita_otel.alerts.points import OTHER, Point, Sums
 from mita_otel.alerts.silence import is_silenced
 from mita_otel.alerts.sums import slot_s
 from mita_otel.alerts.transition import SECOND_NS, Course, Telling, advance, found
-from mita_otel.alerts.verdicts import USUAL_WINDOWS, Finding, burning, counted, failures, unhealthy, volume
+from mita_otel.alerts.verdicts import Finding, burning, counted, failures, unhealthy, volume
 from mita_otel.policy.alerts import AlertPolicy, AlertRule
 from mita_otel.policy.objectives import ObjectivePolicy
 from mita_otel.redaction import Redactor
@@ -124,12 +124,12 @@ class Evaluation:
         first_ns = turn.first_ns(name)
         if first_ns is None:
             return
-        points = turn.points(name, end_ns - (USUAL_WINDOWS + 1) * rule.window_s * SECOND_NS)
+        points = turn.points(name, end_ns - (self._policy.usual.windows + 1) * rule.window_s * SECOND_NS)
         for subject, some in _by_subject(points).items():
             totals: dict[int, int] = defaultdict(int)
             for point in some:
                 totals[point.at_ns] += point.total
-            if finding := volume(rule, totals, first_ns, end_ns):
+            if finding := volume(rule, self._policy.usual, totals, first_ns, end_ns):
                 yield subject, finding
 
     def _burning(self, turn: Turn, name: str, rule: AlertRule, now_ns: int) -> Iterator[tuple[str, Finding]]:
@@ -178,7 +178,7 @@ class Evaluation:
         """Return how long the rule's points are needed."""
         longest_s = rule.window_s * 2
         if rule.on[0] == "volume":
-            longest_s = rule.window_s * (USUAL_WINDOWS + 2)
+            longest_s = rule.window_s * (self._policy.usual.windows + 2)
         for name in rule.windows:
             if name in self._objective.windows:
                 longest_s = max(longest_s, self._objective.windows[name].long_s)

@@ -10,14 +10,10 @@ from typing import Final
 
 from mita_otel.alerts.points import Point, Sample, Sums
 from mita_otel.latency.burn import Spent, burn_rate
-from mita_otel.policy.alerts import AlertRule
+from mita_otel.policy.alerts import AlertRule, UsualPolicy
 from mita_otel.policy.objectives import ObjectivePolicy
 
 SECOND_NS: Final = 1_000_000_000
-USUAL_WINDOWS: Final = 24
-"""Windows before the current one that say what is usual."""
-_ENOUGH_WINDOWS: Final = 6
-"""With fewer of them nothing is usual yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,23 +67,26 @@ def failures(rule: AlertRule, sums: Sums, now_ns: int) -> Finding | None:
     return Finding(now_ns, sums.hits, reason)
 
 
-def volume(rule: AlertRule, totals: Mapping[int, int], first_ns: int, now_ns: int) -> Finding | None:
+def volume(
+    rule: AlertRule, usual_policy: UsualPolicy, totals: Mapping[int, int], first_ns: int, now_ns: int
+) -> Finding | None:
     """Return whether there were far more or far fewer spans of one subject than usual.
 
     Args:
         rule: The rule.
+        usual_policy: What is usual.
         totals: Spans by the time their while began.
         first_ns: When counting began: what lies before is not zero, but unknown.
         now_ns: The end of the window: of whiles that are over.
     """
     window_ns = rule.window_s * SECOND_NS
-    sums = [0] * (USUAL_WINDOWS + 1)
+    sums = [0] * (usual_policy.windows + 1)
     for at_ns, total in totals.items():
         age = (now_ns - 1 - at_ns) // window_ns
-        if 0 <= age <= USUAL_WINDOWS:
+        if 0 <= age <= usual_policy.windows:
             sums[age] += total
-    complete = min(USUAL_WINDOWS, (now_ns - first_ns) // window_ns - 1)
-    if complete < _ENOUGH_WINDOWS:
+    complete = min(usual_policy.windows, (now_ns - first_ns) // window_ns - 1)
+    if complete < usual_policy.min_windows:
         return None
     current, usual = sums[0], median(sums[1 : complete + 1])
     said = f"{current} within {span_of(rule.window_s)}, usual {usual:g}"

@@ -41,9 +41,8 @@ class Ways:
             return "" if self._secret(channel.variable) else f"{channel.variable} is not set"
         if not self._env.get(variables.SMTP_URL, "").strip():
             return f"{variables.SMTP_URL} is not set"
-        domain = self._policy.email.placeholder_domain
-        placeholders = [one for one in channel.to if domain and one.endswith(f"@{domain}")]
-        if placeholders and not self._policy.email.sender.endswith(f"@{domain}"):
+        placeholders = self._policy.email.placeholders(channel.to)
+        if placeholders:
             return (
                 f"{', '.join(placeholders)} is a placeholder; write your own in alerts.channels.{name}.to "
                 "(a sender of that domain sends to it as it is)"

@@ -116,6 +116,10 @@ def export(
     prometheus: Annotated[
         bool, typer.Option("--prometheus", help="Limits and rules as a Prometheus rule file.")
     ] = False,
+    alertmanager: Annotated[
+        bool,
+        typer.Option("--alertmanager", help="Channels and escalations as an Alertmanager configuration."),
+    ] = False,
     environment: Annotated[
         str | None,
         typer.Option("--environment", "-e", help="Of this environment, not of the one that this is."),
@@ -125,12 +129,16 @@ def export(
     ] = None,
 ) -> None:
     """Write the policy's limits and rules for another system."""
-    if not prometheus:
-        raise typer.BadParameter("say what for: --prometheus")
-    from mita_otel.alerts.into_prometheus import rule_file
+    if prometheus == alertmanager:
+        raise typer.BadParameter("say what for: one of --prometheus and --alertmanager")
+    from mita_otel.alerts.into_prometheus.alertmanager import alertmanager_file
+    from mita_otel.alerts.into_prometheus.rules import rule_file
 
     loaded = load_with_origins(policy, environment=environment)
-    typer.echo(rule_file(loaded.policy, loaded.environment).yaml(), nl=False)
+    if prometheus:
+        typer.echo(rule_file(loaded.policy, loaded.environment).yaml(), nl=False)
+    else:
+        typer.echo(alertmanager_file(loaded.policy, loaded.environment).yaml(), nl=False)
 
 
 def _missing_finders(path: Path | None, checked: CheckedPolicy) -> list[str]:

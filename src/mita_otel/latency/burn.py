@@ -100,6 +100,7 @@ class _Slots:
         self.total = array("I", bytes(4 * _SLOTS))
         self.broken = array("I", bytes(4 * _SLOTS))
         self.newest = slot
+        self.total_ever = self.broken_ever = 0
 
     def turn(self, slot: int) -> None:
         """Empty what lies between the newest minute and this one. A clock that was put back stays in the newest."""
@@ -148,8 +149,10 @@ class BudgetLedger:
                 slots.turn(slot)
             index = slots.newest % _SLOTS
             slots.total[index] += 1
+            slots.total_ever += 1
             if broken:
                 slots.broken[index] += 1
+                slots.broken_ever += 1
 
     def spent(self, rule: str, seconds: int) -> Spent:
         """Return what the rule saw in the last so many seconds, rounded up to minutes."""
@@ -160,6 +163,11 @@ class BudgetLedger:
                 return Spent()
             slots.turn(slot)
             return slots.last(-(-seconds // _SLOT_S))
+
+    def ever(self) -> dict[str, Spent]:
+        """Return what each rule saw since the beginning."""
+        with self._lock:
+            return {rule: Spent(one.total_ever, one.broken_ever) for rule, one in self._slots.items()}
 
     def burn_rates(self) -> list[BurnRate]:
         """Return the burn rates of every rule that applied to a span, by pair of windows."""

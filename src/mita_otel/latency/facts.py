@@ -16,7 +16,8 @@ _BACKGROUND_NAME: Final = "fastapi.background_task"
 _BACKGROUND_PREFIX: Final = "BackgroundTask "
 
 _CHECKOUT_NAME: Final = "connect"
-_CACHES: Final = frozenset({"redis", "memcached", "valkey", "keydb", "dragonfly"})
+CACHES: Final = frozenset({"redis", "memcached", "valkey", "keydb", "dragonfly"})
+"""Database systems that are caches."""
 _NOT_HANDLING: Final = frozenset({"receive", "poll", "settle", "create", "send", "publish"})
 """Messaging operations that wait or hand over: how long they take says nothing of the service."""
 
@@ -61,7 +62,7 @@ class SpanFacts:
             return "api" if self.method else None
         system = semconv.first(attributes, semconv.DB_SYSTEM)
         if system is not None:
-            if str(system) in _CACHES:
+            if str(system) in CACHES:
                 return "cache"
             if self.verb:
                 return "database"

@@ -173,6 +173,32 @@ class SentryAlertPolicy(Section):
     """Tries of one request."""
 
 
+class UsualPolicy(Section):
+    """What is usual: the median of earlier windows of the same length."""
+
+    windows: Annotated[int, Field(ge=1, le=1000)]
+    """Windows before the current one that are looked at."""
+    min_windows: PositiveInt
+    """With fewer of them nothing is usual yet."""
+
+    @model_validator(mode="after")
+    def _can_be_reached(self) -> Self:
+        if self.min_windows > self.windows:
+            raise ValueError(f"min_windows ({self.min_windows}) is more than windows ({self.windows})")
+        return self
+
+
+class PrometheusAlertPolicy(Section):
+    """Rules for Prometheus and Alertmanager: `mita-otel policy export`."""
+
+    interval_s: Annotated[float, Field(ge=1, le=60)]
+    """Seconds between two looks at the rules."""
+    scrape_s: Annotated[float, Field(ge=1, le=240)]
+    """Most seconds between two scrapes of the service."""
+    secrets_folder: Annotated[str, Field(min_length=1)]
+    """Where Alertmanager finds webhooks and keys: a file each, named like the channel's variable."""
+
+
 class AlertPolicy(Section):
     """Who is told of what, and when."""
 
@@ -203,3 +229,5 @@ class AlertPolicy(Section):
     delivery: DeliveryPolicy
     email: EmailPolicy
     sentry: SentryAlertPolicy
+    usual: UsualPolicy
+    prometheus: PrometheusAlertPolicy

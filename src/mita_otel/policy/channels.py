@@ -76,6 +76,13 @@ class EmailPolicy(Section):
     placeholder_domain: str
     """Addresses of this domain are placeholders: only a sender of the same domain sends to them."""
 
+    def placeholders(self, to: tuple[str, ...]) -> tuple[str, ...]:
+        """Return those of the addresses that nothing is sent to."""
+        domain = f"@{self.placeholder_domain}"
+        if not self.placeholder_domain or self.sender.endswith(domain):
+            return ()
+        return tuple(one for one in to if one.endswith(domain))
+
 
 class DeliveryPolicy(Section):
     """How messages are delivered: off the request path, with bounds."""

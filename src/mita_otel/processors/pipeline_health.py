@@ -53,6 +53,12 @@ class PipelineHealth:
             "How fast a limit's error budget goes, by window",
             self._burn_rates,
         )
+        self._counter(
+            semconv.LATENCY_CHECKED,
+            "{span}",
+            "Spans that a limit applied to, by rule and whether they broke it",
+            self._checked,
+        )
         sampler = pipeline.sampler
         if sampler is not None:
             self._watch(sampler)
@@ -105,6 +111,11 @@ class PipelineHealth:
         for one in self._ledger.burn_rates():
             for length, rate in (("long", one.long_rate), ("short", one.short_rate)):
                 yield rate, {"rule": one.rule, "window": one.window, "length": length}
+
+    def _checked(self) -> Iterable[_Reading]:
+        for rule, spent in self._ledger.ever().items():
+            yield spent.total - spent.broken, {"rule": rule, "broken": "false"}
+            yield spent.broken, {"rule": rule, "broken": "true"}
 
     def _gauge(self, name: str, unit: str, description: str, read: _Read) -> None:
         self._meter.create_observable_gauge(name, [_callback(read)], unit, description)

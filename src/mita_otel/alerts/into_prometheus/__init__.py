@@ -1,0 +1,1 @@
+"""The policy's limits and rules for Prometheus, and its channels and escalations for Alertmanager."""

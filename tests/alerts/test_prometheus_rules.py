@@ -1,0 +1,209 @@
+"""`mita-otel policy export --prometheus`: a rule file that Prometheus reads, with the policy's numbers in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import promql_parser
+import pytest
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from alerts.kit import policy_with
+from alerts.promql import selected
+from alerts.promtool import alert_of, check, tool
+from mita_otel.alerts.into_prometheus.counting import increase
+from mita_otel.alerts.into_prometheus.rules import rule_file
+from mita_otel.alerts.into_prometheus.writing import duration
+from mita_otel.policy import Policy, default_policy
+
+Label = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
+Duration = Annotated[str, Field(pattern=r"^\d+(ms|s|m|h|d)$")]
+
+
+class Rule(BaseModel):
+    """As Prometheus' documentation of recording and alerting rules has it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    alert: str | None = None
+    record: Annotated[str, Field(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$")] | None = None
+    expr: str
+    for_: Annotated[Duration | None, Field(alias="for")] = None
+    keep_firing_for: Duration | None = None
+    labels: dict[Label, str] = {}
+    annotations: dict[Label, str] = {}
+
+
+class Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    name: str
+    interval: Duration
+    rules: list[Rule]
+
+
+class File(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    groups: list[Group]
+
+
+def written(policy: Policy, environment: str = "production") -> File:
+    return File.model_validate(yaml.safe_load(rule_file(policy, environment).yaml()))
+
+
+EVERYTHING = policy_with(
+    {
+        "critical_financial_errors": {"group_by": ("category", "severity")},
+        "mobile_crashes": {"source": "service", "group_by": ("category",), "quiet_s": 0.5},
+        "broken_limits": {"group_by": ()},
+        "pci_violation": {"names": ("PCI-DSS 4.0 §3", 'a "quoted" one', "back\\slash*")},
+        "unusual_volume": {"kinds": (), "above_usual": None},
+        "slow_payments": {
+            "title": "{{ slow }} payments: 5 %",
+            "on": ("breaches", "compliance"),
+            "names": ("api.*",),
+            "count": 2,
+            "window_s": 90,
+            "urgency": "info",
+            "channels": (),
+        },
+        "failing": {
+            "title": "Failing",
+            "on": ("failures",),
+            "kinds": ("financial", "mobile_screen", "cache"),
+            "above": 0.5,
+            "count": 3,
+            "window_s": 3661,
+            "urgency": "info",
+            "channels": ("devops_slack",),
+        },
+    }
+)
+POLICIES = {
+    **{name: (default_policy(name), name) for name in ("production", "staging", "development")},
+    "everything": (EVERYTHING, 'a "strange" environment'),
+    "nothing": (policy_with({}), "production"),
+}
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_the_file_is_one_of_prometheus_and_every_expression_is_promql(name: str) -> None:
+    for group in written(*POLICIES[name]).groups:
+        for rule in group.rules:
+            assert (rule.alert is None) != (rule.record is None)
+            promql_parser.parse(rule.expr)
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_promtool_finds_nothing_wrong(name: str, tmp_path: Path) -> None:
+    (tmp_path / "rules.yml").write_text(rule_file(*POLICIES[name]).yaml())
+    check([tool("promtool"), "check", "rules", str(tmp_path / "rules.yml")])
+
+
+@pytest.mark.parametrize("name", ["production", "staging", "everything"])
+def test_every_series_that_an_alert_looks_at_is_recorded_before_it(name: str) -> None:
+    for group in written(*POLICIES[name]).groups:
+        known: set[str] = set()
+        for rule in group.rules:
+            if rule.record is not None:
+                known.add(rule.record)
+                continue
+            for series, _ in selected(rule.expr):
+                assert series in known or series == "ALERTS", rule.alert
+
+
+def alerts(environment: str = "production") -> dict[str, Rule]:
+    return {
+        rule.labels["rule"]: rule
+        for group in written(default_policy(environment), environment).groups
+        for rule in group.rules
+        if rule.alert and rule.labels["step"] == "0"
+    }
+
+
+def test_the_guides_rules_are_there_with_their_numbers() -> None:
+    found = alerts()
+    assert found["critical_financial_errors"].expr == (
+        'sum by (job) (mita:errors:increase1m{severity=~"critical|security_critical"}) >= 1'
+    )
+    assert found["payment_processing_failures"].expr == (
+        'sum by (job) (mita:errors:increase5m{category=~"payment_processing"}) >= 3'
+    )
+    assert "mita:security:increase1m|mita:errors:increase1m" in found["authentication_security_events"].expr
+    assert "> 0.05 and" in found["high_error_rate"].expr
+    assert "> 0.2 and" in alerts("staging")["high_error_rate"].expr
+    assert found["critical_financial_errors"].labels == {
+        "severity": "critical",
+        "rule": "critical_financial_errors",
+        "environment": "production",
+        "step": "0",
+        "channels": "finance_email,finance_slack,finance_pagerduty",
+    }
+    assert found["critical_financial_errors"].keep_firing_for == "1h"
+    assert found["high_error_rate"].keep_firing_for == "5m"
+
+
+def test_every_rule_of_the_defaults_is_there() -> None:
+    policy = default_policy("production")
+    assert set(alerts()) == set(policy.alerts.rules)
+    assert rule_file(policy, "production").left_out == {}
+    assert "unusual_volume" not in alerts("staging"), "it is not enabled there"
+
+
+def test_each_step_of_an_escalation_is_an_alert_that_waits() -> None:
+    file = rule_file(default_policy("production"), "production")
+    steps = [alert_of(file, "payment_processing_failures", number) for number in (1, 2)]
+    assert [step.hold_for for step in steps] == ["15m", "30m"]
+    assert [step.labels["channels"] for step in steps] == [
+        "finance_pagerduty",
+        "devops_pagerduty,finance_email",
+    ]
+    staging = written(default_policy("staging"), "staging")
+    assert {rule.labels["step"] for group in staging.groups for rule in group.rules if rule.alert} == {"0"}
+
+
+def test_limits_are_there_in_seconds() -> None:
+    found = {
+        rule.labels["setting"]: rule.expr
+        for group in written(default_policy("production")).groups
+        for rule in group.rules
+        if rule.record == "mita_latency_limit_seconds"
+    }
+    assert found["thresholds.api.methods.GET"] == "vector(0.5)"
+    assert found["thresholds.financial.payment_processing"] == "vector(1.2)"
+    assert len(found) > 20
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"names": ("ValueError",)}, "no metric knows the types of exceptions"),
+        ({"except_names": ("ValueError",)}, "no metric knows the types of exceptions"),
+        ({"group_by": ("name",)}, "no metric tells it apart by name"),
+        ({"group_by": ("kind",)}, "no metric tells it apart by kind"),
+        ({"operations": ("pay*",)}, "no metric knows operations"),
+        ({"on": ("failures",), "group_by": ("operation",)}, "no metric tells spans apart by operation"),
+        ({"on": ("volume",), "above_usual": 2, "group_by": ("kind",)}, "no metric tells spans apart by kind"),
+        (
+            {"on": ("burn_rate",), "windows": ("fast",), "kinds": ("api",)},
+            "no metric tells error budgets apart by anything but their limits",
+        ),
+    ],
+)
+def test_what_no_metric_can_stand_for_is_said(changes: dict[str, Any], why: str) -> None:
+    file = rule_file(policy_with({"payment_processing_failures": changes}), "production")
+    assert file.left_out == {"payment_processing_failures": why}
+    assert file.yaml().startswith(f"# not in here: payment_processing_failures: {why}\n")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0s"), (0.5, "500ms"), (90, "90s"), (300, "5m"), (3600, "1h"), (3661, "3661s"), (259_200, "3d")],
+)
+def test_a_duration_is_written_in_its_largest_whole_unit(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_an_increase_looks_back_as_far_as_a_scrape_may_be_late() -> None:
+    assert "last_over_time(x[2m] offset 1m)" in increase("x", (), 60, 60)
+    assert "last_over_time(x[70s] offset 1m)" in increase("x", (), 60, 10)
