@@ -85,7 +85,8 @@ receivers: .receivers/spotlight/.installed .receivers/bugsink/.installed
 		PYTHONDONTWRITEBYTECODE=1 bin/bugsink-manage migrate -v 0
 	@touch $@
 
-# Debian's packages, unpacked: nothing is installed, and no service is started.
+# Debian's packages, unpacked: nothing is installed, and no service is started. Debian's Alertmanager looks for its
+# templates under /usr/share: here, under the folder that it is started in.
 prometheus: .receivers/prometheus/.installed
 
 .receivers/prometheus/.installed:
@@ -96,7 +97,9 @@ prometheus: .receivers/prometheus/.installed
 	mkdir -p $(@D) && cd $(@D) && rm -f *.deb; \
 	get="apt-get download -qq -o APT::Sandbox::User= prometheus prometheus-alertmanager"; \
 	{ $$get 2>/dev/null || { apt-get update -qq && $$get; }; } >/dev/null \
-		&& for package in *.deb; do dpkg -x $$package . || exit 1; done && rm -f *.deb && touch $(@F) \
+		&& for package in *.deb; do dpkg -x $$package . || exit 1; done && rm -f *.deb \
+		&& sed -i 's#/usr/share/prometheus/alertmanager#usr/share//prometheus/alertmanager#g' usr/bin/prometheus-alertmanager \
+		&& touch $(@F) \
 		|| echo "Prometheus could not be fetched: the tests with it use what is on the PATH, or skip"
 
 format: $(STAMP)

@@ -16,7 +16,8 @@ from mita_otel.alerts.into_prometheus.rule_file import PrometheusRule, RuleFile
 from mita_otel.alerts.into_prometheus.rules import rule_file
 from mita_otel.policy import Policy
 
-_UNPACKED = Path(__file__).parents[2] / ".receivers" / "prometheus" / "usr" / "bin"
+UNPACKED = Path(__file__).parents[2] / ".receivers" / "prometheus"
+"""Where `make prometheus` puts Debian's packages."""
 
 Value = float | None | str
 """A value from then on; None: no sample; `stale`: the series has ended."""
@@ -25,7 +26,11 @@ Value = float | None | str
 def tool(*names: str) -> str:
     """Return the path of a program of Prometheus, by any of its names; skips where there is none."""
     found = next(
-        filter(None, (shutil.which(name, path=str(_UNPACKED)) or shutil.which(name) for name in names)), None
+        filter(
+            None,
+            (shutil.which(name, path=str(UNPACKED / "usr" / "bin")) or shutil.which(name) for name in names),
+        ),
+        None,
     )
     if found is None:
         pytest.skip(f"{names[0]} is not installed: make prometheus")

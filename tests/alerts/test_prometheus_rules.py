@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from alerts.kit import policy_with
 from alerts.promql import selected
 from alerts.promtool import alert_of, check, tool
 from mita_otel.alerts.into_prometheus.counting import increase
+from mita_otel.alerts.into_prometheus.metrics import BREACHES
 from mita_otel.alerts.into_prometheus.rules import rule_file
 from mita_otel.alerts.into_prometheus.writing import duration
 from mita_otel.policy import Policy, default_policy
@@ -207,3 +209,15 @@ def test_a_duration_is_written_in_its_largest_whole_unit(seconds: float, text: s
 def test_an_increase_looks_back_as_far_as_a_scrape_may_be_late() -> None:
     assert "last_over_time(x[2m] offset 1m)" in increase("x", (), 60, 60)
     assert "last_over_time(x[70s] offset 1m)" in increase("x", (), 60, 10)
+
+
+def test_the_rules_in_the_documentation_look_at_series_that_there_are() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "alerts.md").read_text()
+    section = page[page.index("## In Prometheus") :]
+    blocks = map(yaml.safe_load, re.findall(r"```yaml\n(.*?)```", section, re.DOTALL))
+    rules = [rule for block in blocks if isinstance(block, list) for rule in block]
+    groups = rule_file(default_policy("production"), "production").groups
+    known = {rule.record for group in groups for rule in group.rules if rule.record}
+    looked_at = {name for rule in rules for name, _ in selected(rule["expr"])}
+    assert looked_at <= known | {BREACHES}
+    assert len(looked_at) == len(rules) == 2

@@ -195,8 +195,8 @@ class PrometheusAlertPolicy(Section):
     """Seconds between two looks at the rules."""
     scrape_s: Annotated[float, Field(ge=1, le=240)]
     """Most seconds between two scrapes of the service."""
-    secrets_folder: Annotated[str, Field(min_length=1)]
-    """Where Alertmanager finds webhooks and keys: a file each, named like the channel's variable."""
+    secrets_folder: Annotated[str, Field(pattern=r"^/")]
+    """Where Alertmanager finds webhooks and keys, a whole path: a file each, named like the channel's variable."""
 
 
 class AlertPolicy(Section):
