@@ -97,7 +97,7 @@ def test_only_what_differs(command: Command, policy_file: Path) -> None:
     ("section", "said"),
     [
         ("tresholds.api", "did you mean thresholds.api?"),
-        ("qqq", "there are alerts, audit, export,"),
+        ("qqq", "there are alerts, audit, "),
         ("a = 1", "there is no such section or setting"),
         ("", "there is no such section or setting"),
     ],
