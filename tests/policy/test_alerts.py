@@ -7,10 +7,7 @@ from pathlib import Path
 import pytest
 
 from mita_otel import environment_variables
-from mita_otel.latency.kinds import KINDS
 from mita_otel.policy import check_policy, default_policy, salvage_policy
-from mita_otel.policy.alerts import WatchedKind
-from mita_otel.policy.schema import get_args
 from policy.conftest import Complaints, WriteFile
 
 ALERTS = default_policy().alerts
@@ -113,10 +110,6 @@ def test_the_guides_channels() -> None:
 
 def test_every_variable_that_a_channel_names_is_documented() -> None:
     assert {one.variable for one in ALERTS.channels.values() if one.variable} <= environment_variables.names()
-
-
-def test_the_kinds_of_spans_are_those_that_limits_know() -> None:
-    assert get_args(WatchedKind) == KINDS
 
 
 RULE = (

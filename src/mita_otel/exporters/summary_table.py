@@ -15,9 +15,10 @@ from mita_otel.exporters.glyphs import printable
 from mita_otel.exporters.span_record import SpanRecord
 from mita_otel.exporters.time_axis import milliseconds
 from mita_otel.latency.facts import SpanFacts
-from mita_otel.latency.kinds import KINDS, Kind
+from mita_otel.latency.kinds import KINDS
 from mita_otel.latency.limits import LimitBook
 from mita_otel.latency.operations import operation_of
+from mita_otel.policy.names import Kind
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,22 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final, Literal, get_args
+from typing import Final, get_args
 
-Kind = Literal[
-    "api",
-    "financial",
-    "background",
-    "consumer",
-    "database",
-    "checkout",
-    "cache",
-    "outgoing",
-    "mobile_screen",
-    "mobile_request",
-    "mobile_operation",
-]
-"""A kind of span."""
+from mita_otel.policy.names import Kind
 
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 """All of them, in the order in which tables show them."""

@@ -7,9 +7,9 @@ from functools import lru_cache
 from typing import Protocol
 
 from mita_otel.latency.facts import SpanFacts
-from mita_otel.latency.kinds import Kind
 from mita_otel.latency.operations import Operation, operation_of
 from mita_otel.policy.limits import AdaptiveLimit, Limit
+from mita_otel.policy.names import Kind
 from mita_otel.policy.thresholds import ThresholdPolicy
 
 

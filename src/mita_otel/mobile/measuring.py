@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 
 from mita_otel import semconv
 from mita_otel.latency.facts import SpanFacts
-from mita_otel.latency.kinds import Kind
 from mita_otel.latency.limits import LimitBook, Verdict
 from mita_otel.latency.names import OperationNames
 from mita_otel.latency.operations import METHODS, Operation
 from mita_otel.mobile.app_spans import AppSpan
 from mita_otel.policy import Policy
 from mita_otel.policy.mobile import MeasuredKind
+from mita_otel.policy.names import Kind
 
 _LONGEST_MS: Final = 3_600_000.0
 """A span that is longer says nothing: the app slept, or somebody made it up."""

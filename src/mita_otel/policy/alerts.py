@@ -9,6 +9,7 @@ from pydantic import Field, PositiveInt, model_validator
 
 from mita_otel.policy.channels import ChannelPolicy, DeliveryPolicy, EmailPolicy
 from mita_otel.policy.finance import Severity
+from mita_otel.policy.names import Kind
 from mita_otel.policy.sections import Seconds, Section
 
 Stream = Literal["errors", "security", "compliance", "breaches", "failures", "volume", "burn_rate", "health"]
@@ -16,21 +17,6 @@ Stream = Literal["errors", "security", "compliance", "breaches", "failures", "vo
 
 SIGNALS: Final = frozenset({"errors", "security", "compliance", "breaches"})
 """Streams of single events, which are counted one by one. The others are sums."""
-
-WatchedKind = Literal[
-    "api",
-    "financial",
-    "background",
-    "consumer",
-    "database",
-    "checkout",
-    "cache",
-    "outgoing",
-    "mobile_screen",
-    "mobile_request",
-    "mobile_operation",
-]
-"""A kind of span, as limits know it."""
 
 Grouping = Literal["category", "severity", "name", "operation", "kind"]
 """What alerts of one rule may be told apart by."""
@@ -70,7 +56,7 @@ class AlertRule(Section):
     """Names that do not count."""
     operations: tuple[Pattern, ...] = ()
     """Financial operations. `*` stands for anything; none: any."""
-    kinds: tuple[WatchedKind, ...] = ()
+    kinds: tuple[Kind, ...] = ()
     """Kinds of spans: of `failures`, `volume`, `breaches` and `burn_rate`; none: any."""
     source: Literal["any", "service", "mobile"] = "any"
     """Where an error happened: in the service, or in the mobile app."""

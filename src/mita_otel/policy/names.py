@@ -1,8 +1,23 @@
-"""Names that a limit may be set for: for another it would never apply, so another can only be a slip."""
+"""Names that the policy knows from elsewhere: another would never apply, so another can only be a slip."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
+
+Kind = Literal[
+    "api",
+    "financial",
+    "background",
+    "consumer",
+    "database",
+    "checkout",
+    "cache",
+    "outgoing",
+    "mobile_screen",
+    "mobile_request",
+    "mobile_operation",
+]
+"""A kind of span, as limits, summaries and alert rules know it."""
 
 HTTP_METHODS: Final = frozenset(
     {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY"}

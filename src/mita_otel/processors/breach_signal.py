@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import Protocol
 
-from mita_otel.latency.kinds import Kind
+from mita_otel.policy.names import Kind
 from mita_otel.processors.losses import Losses
 from mita_otel.processors.worker import BoundedWorker
 
