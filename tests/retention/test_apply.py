@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 
+from mita_otel.audit.findings import Fault
 from mita_otel.audit.verify import verify
 from mita_otel.retention.apply import RetentionError
 from mita_otel.store.telemetry_tables import BreachRow, ErrorRow, LatencyWindowRow, RedactionRow, SpanRow
@@ -168,6 +169,31 @@ def test_a_hold_may_be_of_a_class_a_person_or_a_time(
     assert [found.count("u1"), found.count(None)] == kept_rows
 
 
+def test_a_hold_that_is_placed_while_a_purge_goes_on_holds_from_then_on(
+    kept: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A purge of millions of rows takes hours."""
+    old, mixed, _ = fill_with_old_and_young_entries(kept)
+    for number in range(20):
+        kept.put(SpanRow, span_id=f"{number:016x}", start_ns=at(SpanRow, -100))
+    from mita_otel.retention.audit_purge import AuditPurge
+
+    real = AuditPurge.purge
+
+    def then_a_hold(self: AuditPurge, *arguments: Any, **named: Any) -> int:
+        purged = real(self, *arguments, **named)
+        kept.holds.place(reason="case 7", by="counsel")
+        return purged
+
+    monkeypatch.setattr(AuditPurge, "purge", then_a_hold)
+    applied = kept.retention.apply(trust_clock=True)
+    assert sequences(kept, old) == []
+    assert len(sequences(kept, mixed)) == 43
+    assert kept.count(SpanRow) == 20
+    assert (applied.tombstones, applied.deleted["mita_audit_entries"], applied.holds) == (1, 23, 1)
+    assert_verifies(kept)
+
+
 # --- trouble -----------------------------------------------------------------------------------------
 def test_a_purge_that_is_killed_half_way_is_finished_by_the_next(
     kept: Store, monkeypatch: pytest.MonkeyPatch
@@ -191,6 +217,42 @@ def test_a_purge_that_is_killed_half_way_is_finished_by_the_next(
     applied = kept.retention.apply(trust_clock=True)
     assert applied.deleted["mita_audit_entries"] == 13 + 22
     assert sequences(kept, old) == []
+    assert_verifies(kept)
+
+
+def test_an_entry_that_comes_back_behind_a_tombstone_hides_no_deletion(kept: Store) -> None:
+    """Whoever has a backup can put an entry back that was purged: genuine, and within the tombstone."""
+    _, mixed, _ = fill_with_old_and_young_entries(kept)
+    columns = "chain, sequence, recorded_ns, event_type, outcome, service, body, mac, key_id"
+    (before,) = kept.kit.rows(columns, f"chain = '{mixed}' AND sequence = 3")
+    kept.retention.apply(trust_clock=True)
+    assert sequences(kept, mixed) == list(range(22, 43))
+    with kept.kit.database.write() as connection:
+        connection.execute(
+            text(f"INSERT INTO mita_audit_entries ({columns}) VALUES (:a, :b, :c, :d, :e, :f, :g, :h, :i)"),
+            dict(zip("abcdefghi", before, strict=True)),
+        )
+        if kept.kit.database.is_sqlite:
+            connection.exec_driver_sql("DROP TRIGGER mita_audit_entries_delete")
+        else:
+            connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+        connection.exec_driver_sql(
+            f"DELETE FROM mita_audit_entries WHERE chain = '{mixed}' AND sequence BETWEEN 22 AND 30"
+        )
+    result = verify(kept.kit.database, kept.kit.keys)
+    assert [(one.fault, one.sequence) for one in result.findings if one.chain] == [(Fault.MISSING, 22)]
+
+
+def test_what_follows_a_purge_that_was_half_done_is_linked_to_it(kept: Store) -> None:
+    _, mixed, _ = fill_with_old_and_young_entries(kept)
+    columns = "chain, sequence, recorded_ns, event_type, outcome, service, body, mac, key_id"
+    (before,) = kept.kit.rows(columns, f"chain = '{mixed}' AND sequence = 3")
+    kept.retention.apply(trust_clock=True)
+    with kept.kit.database.write() as connection:
+        connection.execute(
+            text(f"INSERT INTO mita_audit_entries ({columns}) VALUES (:a, :b, :c, :d, :e, :f, :g, :h, :i)"),
+            dict(zip("abcdefghi", before, strict=True)),
+        )
     assert_verifies(kept)
 
 

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from audit.kit import KEY
+from mita_otel.audit.findings import Fault
+from mita_otel.audit.keys import AuditKeys
+from mita_otel.audit.verify import verify
+from mita_otel.retention.apply import RetentionError
 from mita_otel.retention.holds import LegalHoldError
+from mita_otel.store.append_only import sqlite_triggers
 from retention.kit import NOW_NS, store
 
 
@@ -24,6 +30,59 @@ def test_a_hold_is_placed_and_released_and_both_are_entries(tmp_path: Path, data
             ("legal_hold_create", "counsel", hold.id),
             ("legal_hold_release", "judge", hold.id),
         ]
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("DELETE FROM mita_legal_holds", "is gone, and no entry says that it was released"),
+        (f"UPDATE mita_legal_holds SET released_ns = {NOW_NS}, released_by = 'x'", "is marked as released, and no entry says so"),
+        ("UPDATE mita_legal_holds SET user_id = 'u2'", "covers was changed"),
+        ("UPDATE mita_legal_holds SET until_ns = 1", "covers was changed"),
+        ("UPDATE mita_legal_holds SET data_class = 'debug'", "covers was changed"),
+    ],
+)  # fmt: skip
+def test_a_hold_that_is_tampered_with_is_found_and_lets_nothing_go(
+    tmp_path: Path, database_url: str, statement: str, told: str
+) -> None:
+    with store(tmp_path, database_url) as kept:
+        kept.kit.ledger.add([])
+        hold = kept.holds.place(reason="case 7", by="counsel", user_id="u1")
+        other = kept.holds.place(reason="case 8", by="counsel")
+        kept.holds.release(other.id, by="counsel")
+        with kept.kit.database.write() as connection:
+            if kept.kit.database.is_sqlite:
+                connection.exec_driver_sql("DROP TRIGGER mita_legal_holds_delete")
+            else:
+                connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+            connection.exec_driver_sql(f"{statement} WHERE id = '{hold.id}'")
+            if kept.kit.database.is_sqlite:
+                connection.exec_driver_sql(sqlite_triggers()["mita_legal_holds_delete"])
+        result = verify(kept.kit.database, kept.kit.keys)
+        assert [(one.fault, hold.id in one.message, told in one.message) for one in result.findings] == [
+            (Fault.HOLD, True, True)
+        ]
+        with pytest.raises(RetentionError, match=f"nothing was deleted: .*{hold.id}.*Place it again"):
+            kept.retention.apply(trust_clock=True)
+        kept.holds.place(reason="case 7, again", by="counsel", user_id="u1")
+        kept.holds.release(hold.id, by="counsel")
+        assert verify(kept.kit.database, kept.kit.keys).ok
+        kept.retention.apply(trust_clock=True)
+
+
+def test_a_hold_is_as_the_trail_says_with_another_key_and_after_an_erasure(
+    tmp_path: Path, database_url: str
+) -> None:
+    with store(tmp_path, database_url) as kept:
+        kept.kit.ledger.add([])
+        kept.holds.place(reason="case 7", by="counsel", user_id="u1")
+        kept.end_chain()
+        hold = kept.holds.place(reason="case 8", by="counsel", user_id="u2")
+        kept.holds.release(hold.id, by="counsel")
+        kept.subjects.erase("u2", reason="asked")
+        kept.end_chain()
+        rotated = AuditKeys(b"another key that only this test knows", [KEY.encode()])
+        assert verify(kept.kit.database, rotated).ok
 
 
 def test_what_cannot_be_held_is_refused_in_words(tmp_path: Path) -> None:

@@ -86,6 +86,18 @@ def test_after_an_erasure_nothing_names_the_person_and_every_chain_verifies(kept
     assert json.loads(body)["details"]["entries"] == 5
 
 
+def test_spans_of_a_persons_traces_go_as_a_whole(kept: Store) -> None:
+    """The server's span says whose request it was; those in it may say so in a path, a query, a message."""
+    trace, other = "a" * 32, "b" * 32
+    kept.put(SpanRow, trace_id=trace, span_id="1" * 16, user_id=PERSON)
+    kept.put(SpanRow, trace_id=trace, span_id="2" * 16, record=json.dumps({"name": f"GET /users/{PERSON}"}))
+    kept.put(SpanRow, trace_id=other, span_id="3" * 16)
+    assert [one["kind"] for one in kept.subjects.export(PERSON)] == ["span", "span"]
+    assert kept.subjects.erase(PERSON, reason="asked").spans == 2
+    assert kept.count(SpanRow) == 1
+    assert PERSON not in everything(kept)
+
+
 def test_nobody_can_tell_whose_the_commitments_were_by_trying_every_user(kept: Store) -> None:
     fill(kept)
     erased = kept.subjects.erase(PERSON, reason="request 12")

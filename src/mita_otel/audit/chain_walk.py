@@ -76,6 +76,8 @@ class ChainWalk:
         if not self._begun:
             self._begin(row.key_id)
         self._pass_tombstones(sequence)
+        if self._inside is not None:
+            result.purged -= 1
         if self._expected < sequence and self._inside is None:
             self._missing(self._expected, sequence - 1, "the chain leads to them")
             self._previous = None
@@ -98,9 +100,6 @@ class ChainWalk:
             self._anchor(sequence, row.mac)
         self._expected = sequence + 1
         self._previous = row.mac if in_place else None
-        if self._inside is not None and sequence >= self._inside.last_sequence:
-            self._previous = self._inside.last_mac
-            self._inside = None
 
     def finish(self) -> None:
         """Say what should have come after the last row."""
@@ -189,6 +188,8 @@ class ChainWalk:
 
     def _pass_tombstones(self, sequence: int | None) -> None:
         """Step over what was purged, up to the row at `sequence`; None: to the end."""
+        if self._inside is not None and (sequence is None or sequence > self._inside.last_sequence):
+            self._leave(self._inside)
         while self._tombstones and (sequence is None or self._tombstones[0].first_sequence <= sequence):
             tombstone = self._tombstones[0]
             if tombstone.first_sequence != self._expected:
@@ -201,18 +202,19 @@ class ChainWalk:
                     tombstone.first_sequence,
                     "this tombstone does not follow the entry before it",
                 )
-            covers_row = sequence is not None and sequence <= tombstone.last_sequence
-            self._result.purged += (
-                sequence if covers_row and sequence is not None else tombstone.last_sequence + 1
-            ) - (self._expected)
+            self._result.purged += tombstone.last_sequence + 1 - tombstone.first_sequence
             self._recorded_ns = tombstone.last_recorded_ns
             self._tombstone_anchors(tombstone)
-            if covers_row:
+            if sequence is not None and sequence <= tombstone.last_sequence:
                 self._inside = tombstone
-                self._previous = None
                 return
-            self._expected = tombstone.last_sequence + 1
-            self._previous = tombstone.last_mac
+            self._leave(tombstone)
+
+    def _leave(self, tombstone: Any) -> None:
+        """Go on behind a tombstone, whatever of its rows was still there, or is there again."""
+        self._inside = None
+        self._expected = tombstone.last_sequence + 1
+        self._previous = tombstone.last_mac
 
     def _tombstone_anchors(self, tombstone: Any) -> None:
         known = self._anchors.get(tombstone.last_sequence)

@@ -31,6 +31,8 @@ class Fault(StrEnum):
     """An anchor contradicts the database, or is forged."""
     KEY = "key"
     """The key is not known, or a chain has none although there are keys."""
+    HOLD = "hold"
+    """A legal hold vanished, was changed, or was released without an entry."""
     CLOCK = "clock"
     """An entry is older than the one before it."""
     TRIGGER = "trigger"

@@ -1,4 +1,4 @@
-"""Verifies the whole trail: every entry, every chain, against the keys, the anchors and the triggers."""
+"""Verifies the whole trail: every entry, every chain, against keys, anchors and triggers; and the legal holds."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from mita_otel.audit.anchors import Anchor
 from mita_otel.audit.chain import SealedEntry
 from mita_otel.audit.chain_walk import ChainWalk
 from mita_otel.audit.findings import Fault, Verification
+from mita_otel.audit.hold_check import hold_faults
 from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.person_check import Known
 from mita_otel.audit.seals import erasure_message
@@ -60,8 +61,7 @@ def verify(
     noted = _noted(anchors, keys, result)
     waiting = _waiting(spool, keys, noted)
     with database.read() as connection:
-        for problem in missing_triggers(connection):
-            result.add(Fault.TRIGGER, "", None, problem)
+        _look_beside(connection, keys, result)
         known = Known(keys, genuine_erasures(connection, keys, result), allow_unkeyed)
         tombstones = _tombstones(connection)
         total = connection.execute(select(func.count()).select_from(AuditEntryRow)).scalar_one()
@@ -103,6 +103,13 @@ def genuine_erasures(connection: Connection, keys: AuditKeys, result: Verificati
         else:
             result.add(Fault.ERASURE, "", None, f"the erasure {row.id} is forged, or was changed")
     return genuine
+
+
+def _look_beside(connection: Connection, keys: AuditKeys, result: Verification) -> None:
+    for problem in missing_triggers(connection):
+        result.add(Fault.TRIGGER, "", None, problem)
+    for problem in hold_faults(connection, keys):
+        result.add(Fault.HOLD, "", None, problem)
 
 
 def _entries(connection: Connection) -> Iterator[Any]:

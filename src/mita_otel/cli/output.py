@@ -25,6 +25,14 @@ def here(place: str) -> str:
     return place.removeprefix(f"{Path.cwd()}/")
 
 
+def visible(text: str) -> str:
+    """Return the text in one line, with every character that a terminal would obey, or not show, written out.
+
+    What people and apps chose must not be able to draw another line of the audit trail, or to hide one.
+    """
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
 def counted(count: int, noun: str, plural: str | None = None) -> str:
     """Return a number and what it counts, as in `1 chain`, `2,000 entries`."""
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"

@@ -10,7 +10,7 @@ import typer
 
 from mita_otel.cli.frame import BAD_POLICY
 from mita_otel.cli.opened import opened, progress
-from mita_otel.cli.output import counted
+from mita_otel.cli.output import counted, visible
 from mita_otel.cli.times import time_ns
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -126,6 +126,5 @@ def holds(every: Annotated[bool, typer.Option("--all", help="Released ones as we
         placed = datetime.fromtimestamp(one.created_ns / 1e9, UTC)
         state = "" if one.released_ns is None else f", released by {one.released_by}"
         of = "everybody" if one.user_id is None else one.user_id
-        typer.echo(
-            f"{one.id}  {placed:%Y-%m-%d} by {one.created_by}: {one.data_class or 'all'} of {of}: {one.reason}{state}"
-        )
+        told = f"{one.id}  {placed:%Y-%m-%d} by {one.created_by}: {one.data_class or 'all'} of {of}: {one.reason}{state}"
+        typer.echo(visible(told))

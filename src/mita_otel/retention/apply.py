@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mita_otel.audit.event import AuditEvent, AuditEventType, AuditOutcome
+from mita_otel.audit.hold_check import hold_faults
 from mita_otel.audit.trail import AuditTrail
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy.retention import DATA_CLASSES, RetentionPolicy
 from mita_otel.policy.summary import SummaryPolicy
 from mita_otel.retention.audit_purge import AuditPurge
 from mita_otel.retention.clock import why_not
-from mita_otel.retention.holds import LegalHold, read_holds
+from mita_otel.retention.holds import read_holds
 from mita_otel.retention.rollup import RollUp
 from mita_otel.retention.rows import RowPurge, kept_tables
 from mita_otel.store.database import Database
@@ -103,22 +104,29 @@ class Retention:
             on_progress: Told as it goes.
 
         Raises:
-            RetentionError: The clock cannot be believed.
+            RetentionError: The clock cannot be believed, or a legal hold is not as the trail says.
             StoreUnavailableError: The database does not answer. What was deleted is deleted; the next run
                 goes on.
         """
         now_ns = self._clock_ns()
         with self._database.read() as connection:
             problem = why_not(connection, now_ns, self._policy.max_clock_ahead_days)
-            holds = read_holds(connection)
+            faults = list(hold_faults(connection, self._trail.keys))
         if problem is not None and not trust_clock:
             raise RetentionError(
                 f"nothing was deleted: {problem}. Set the clock right, or run with --trust-clock if it is"
             )
-        applied = Applied(dry_run, now_ns, holds=len(holds))
+        if faults:
+            raise RetentionError(
+                f"nothing was deleted: {'; '.join(faults)}. Place it again (mita-otel retention hold), and release "
+                "the one that is named here"
+            )
+        applied = Applied(dry_run, now_ns)
         applied.before_ns = {name: now_ns - self._policy.days(name) * _DAY for name in DATA_CLASSES}
-        self._apply_to_trail(applied, holds, on_progress)
-        self._apply_to_rows(applied, holds, on_progress)
+        self._apply_to_trail(applied, on_progress)
+        self._apply_to_rows(applied, on_progress)
+        with self._database.read() as connection:
+            applied.holds = len(read_holds(connection))
         if not dry_run:
             applied.rolled_up = RollUp(self._database, self._summaries).roll_up(
                 now_ns / 1e9,
@@ -128,34 +136,28 @@ class Retention:
             self._record(applied, by)
         return applied
 
-    def _apply_to_trail(
-        self, applied: Applied, holds: Sequence[LegalHold], on_progress: OnProgress | None
-    ) -> None:
+    def _apply_to_trail(self, applied: Applied, on_progress: OnProgress | None) -> None:
         purge = AuditPurge(self._database, self._trail.keys, max_batch=self._policy.max_batch)
         deleted = 0 if applied.dry_run else purge.finish_interrupted()
-        for stretch in purge.stretches(applied.before_ns["audit"], holds):
-            applied.tombstones += 1
-            deleted += (
+        reason = f"kept for {self._policy.audit_days} days, as the policy says"
+        for stretch in purge.stretches(applied.before_ns["audit"]):
+            purged = (
                 stretch.entries
                 if applied.dry_run
-                else purge.purge(
-                    stretch,
-                    now_ns=applied.now_ns,
-                    reason=f"kept for {self._policy.audit_days} days, as the policy says",
-                )
+                else purge.purge(stretch, now_ns=applied.now_ns, reason=reason)
             )
+            applied.tombstones += purged > 0
+            deleted += purged
             if on_progress is not None:
                 on_progress("mita_audit_entries", deleted)
         applied.deleted["mita_audit_entries"] = deleted
         applied.refused = purge.refused
 
-    def _apply_to_rows(
-        self, applied: Applied, holds: Sequence[LegalHold], on_progress: OnProgress | None
-    ) -> None:
+    def _apply_to_rows(self, applied: Applied, on_progress: OnProgress | None) -> None:
         purge = RowPurge(self._database, max_batch=self._policy.max_batch)
         for kept in kept_tables():
             act = purge.count if applied.dry_run else purge.purge
-            count = act(kept, applied.before_ns[kept.data_class], holds)
+            count = act(kept, applied.before_ns[kept.data_class])
             applied.deleted[kept.table.name] = count
             if on_progress is not None:
                 on_progress(kept.table.name, count)

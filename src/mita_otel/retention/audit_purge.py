@@ -7,13 +7,13 @@ tombstone is written first: the database deletes nothing that no tombstone stand
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
 import orjson
-from sqlalchemy import and_, delete, exists, func, not_, select
+from sqlalchemy import ColumnElement, and_, delete, exists, func, not_, select
 from sqlalchemy.engine import Connection
 
 from mita_otel.audit.chain_walk import ChainWalk
@@ -22,7 +22,7 @@ from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.person_check import Known
 from mita_otel.audit.seals import tombstone_message
 from mita_otel.audit.verify import genuine_erasures
-from mita_otel.retention.holds import LegalHold, held
+from mita_otel.retention.holds import held, read_holds
 from mita_otel.store.database import Database
 from mita_otel.store.tables import AuditEntryRow, AuditTombstoneRow, table_of
 
@@ -68,7 +68,7 @@ class AuditPurge:
         self.refused: list[str] = []
         """A sentence for each chain that was not purged because it does not verify."""
 
-    def stretches(self, before_ns: int, holds: Sequence[LegalHold]) -> Iterator[Stretch]:
+    def stretches(self, before_ns: int) -> Iterator[Stretch]:
         """Yield what may go: recorded before a time, held by nothing, and verified."""
         with self._database.read() as connection:
             chains = connection.scalars(
@@ -79,14 +79,14 @@ class AuditPurge:
             ).all()
         for chain in chains:
             with self._database.read() as connection:
-                found = self._of_chain(connection, chain, before_ns, holds)
+                found = self._of_chain(connection, chain, before_ns)
             yield from found
 
     def purge(self, stretch: Stretch, *, now_ns: int, reason: str) -> int:
         """Write the tombstone, then delete the stretch in small batches.
 
         Returns:
-            How many entries were deleted.
+            How many entries were deleted; 0: a legal hold was placed meanwhile.
         """
         fields: dict[str, Any] = {
             "chain": stretch.chain,
@@ -101,7 +101,12 @@ class AuditPurge:
             "key_id": self._keys.current_id,
         }
         fields["mac"] = self._keys.sign("tombstone", tombstone_message(SimpleNamespace(**fields)))
+        of_stretch = and_(
+            _ENTRIES.c.chain == stretch.chain, _ENTRIES.c.sequence.between(stretch.first, stretch.last)
+        )
         with self._database.write() as connection:
+            if connection.scalar(select(exists().where(of_stretch, _is_held(connection)))):
+                return 0
             connection.execute(_TOMBSTONES.insert().values(**fields))
         return self._delete(stretch.chain, stretch.first, stretch.last)
 
@@ -141,20 +146,17 @@ class AuditPurge:
                 ).rowcount
         return deleted
 
-    def _of_chain(
-        self, connection: Connection, chain: str, before_ns: int, holds: Sequence[LegalHold]
-    ) -> list[Stretch]:
+    def _of_chain(self, connection: Connection, chain: str, before_ns: int) -> list[Stretch]:
         old = and_(_ENTRIES.c.chain == chain, _ENTRIES.c.recorded_ns < before_ns)
         if not self._verifies(connection, chain, old):
             return []
-        is_held = held(holds, "audit", _ENTRIES.c.recorded_ns, _ENTRIES.c.user_id)
         # Sequences that follow one another have the same difference to their rank.
         ranked = (
             select(
                 _ENTRIES.c.sequence,
                 (_ENTRIES.c.sequence - func.row_number().over(order_by=_ENTRIES.c.sequence)).label("run"),
             )
-            .where(old, not_(is_held))
+            .where(old, not_(_is_held(connection)))
             .subquery()
         )
         runs = connection.execute(
@@ -199,3 +201,8 @@ class AuditPurge:
         sentence = f"the chain {chain} {why}: it is not purged; run: mita-otel audit verify"
         self.refused.append(sentence)
         _logger.critical(sentence)
+
+
+def _is_held(connection: Connection) -> ColumnElement[bool]:
+    """Return the condition that an entry is held, by the holds of now: a purge may take hours."""
+    return held(read_holds(connection), "audit", _ENTRIES.c.recorded_ns, _ENTRIES.c.user_id)

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, and_, false, or_, select, true, update
 from sqlalchemy.engine import Connection
 
 from mita_otel.audit.event import AuditEvent, AuditEventType
+from mita_otel.audit.hold_check import SEAL, hold_seal, holds_of_trail
 from mita_otel.audit.trail import AuditTrail
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy.retention import DATA_CLASSES
@@ -114,29 +115,39 @@ class LegalHolds:
     def release(self, hold_id: str, *, by: str) -> LegalHold:
         """Release a hold. It stays in the table, with who released it and when.
 
+        One that somebody took out of the table, or marked there, can be released as well: the trail knows of it.
+
         Raises:
             LegalHoldError: There is no such hold, or it is released already.
         """
         table = table_of(LegalHoldRow)
-        with self._database.write() as connection:
+        self._flush()
+        with self._database.read() as connection:
             row = connection.execute(select(table).where(table.c.id == hold_id)).one_or_none()
-            if row is None:
-                raise LegalHoldError(f"there is no legal hold {hold_id}; run: mita-otel retention holds")
-            if row.released_ns is not None:
-                raise LegalHoldError(f"the legal hold {hold_id} was released already, by {row.released_by}")
+            # One that was tampered with: the trail knows of it, and has to be told.
+            is_told = hold_id in holds_of_trail(connection, self._trail.keys)
+        if row is None and not is_told:
+            raise LegalHoldError(f"there is no legal hold {hold_id}; run: mita-otel retention holds")
+        if row is not None and row.released_ns is not None and not is_told:
+            raise LegalHoldError(f"the legal hold {hold_id} was released already, by {row.released_by}")
+        hold = LegalHold(hold_id, 0, "", "", None, None, None, None) if row is None else _hold(row)
+        self._record(AuditEventType.LEGAL_HOLD_RELEASE, hold, by)
+        self._flush()  # whoever sees the release finds the entry about it
+        with self._database.write() as connection:
             connection.execute(
                 update(table)
-                .where(table.c.id == hold_id)
+                .where(table.c.id == hold_id, table.c.released_ns.is_(None))
                 .values(released_ns=self._clock_ns(), released_by=by)
             )
-        hold = _hold(row)
-        self._record(AuditEventType.LEGAL_HOLD_RELEASE, hold, by)
         return hold
 
     def all(self, *, released: bool = False) -> list[LegalHold]:
         """Return the holds, oldest first; with `released`, those that hold no more as well."""
         with self._database.read() as connection:
             return read_holds(connection, released=released)
+
+    def _flush(self) -> None:
+        self._trail.flush(self._trail.policy.mover.read_wait_s)
 
     def _record(self, event_type: AuditEventType, hold: LegalHold, by: str) -> None:
         self._trail.record(
@@ -151,6 +162,7 @@ class LegalHolds:
                     "one_person": hold.user_id is not None,
                     "from_ns": hold.from_ns,
                     "until_ns": hold.until_ns,
+                    SEAL: hold_seal(self._trail.keys, hold),
                 },
             )
         )

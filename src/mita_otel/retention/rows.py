@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Table, and_, delete, func, not_, select, tuple_
 
 from mita_otel.policy.retention import DataClass
-from mita_otel.retention.holds import LegalHold, held
+from mita_otel.retention.holds import LegalHold, held, read_holds
 from mita_otel.store.database import Database
 from mita_otel.store.tables import ErasedSubjectRow, table_of
 from mita_otel.store.telemetry_tables import BreachRow, ErrorRow, LatencyWindowRow, RedactionRow, SpanRow
@@ -53,20 +53,20 @@ class RowPurge:
         self._database = database
         self._max_batch = max_batch
 
-    def count(self, kept: KeptTable, before_ns: int, holds: Sequence[LegalHold]) -> int:
+    def count(self, kept: KeptTable, before_ns: int) -> int:
         """Return how many rows have had their time."""
         with self._database.read() as connection:
-            return connection.execute(
-                select(func.count()).select_from(kept.table).where(_over(kept, before_ns, holds))
-            ).scalar_one()
+            over = _over(kept, before_ns, read_holds(connection))
+            return connection.execute(select(func.count()).select_from(kept.table).where(over)).scalar_one()
 
-    def purge(self, kept: KeptTable, before_ns: int, holds: Sequence[LegalHold]) -> int:
-        """Delete them, and return how many they were."""
+    def purge(self, kept: KeptTable, before_ns: int) -> int:
+        """Delete them, and return how many they were. A hold that is placed meanwhile holds from the next batch on."""
         keys = list(kept.table.primary_key)
-        some = select(*keys).where(_over(kept, before_ns, holds)).limit(self._max_batch)
         deleted = 0
         while True:
             with self._database.write() as connection:
+                over = _over(kept, before_ns, read_holds(connection))
+                some = select(*keys).where(over).limit(self._max_batch)
                 count = connection.execute(delete(kept.table).where(tuple_(*keys).in_(some))).rowcount
             deleted += count
             if count < self._max_batch:

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import Table, bindparam, delete, func, select, update
+from sqlalchemy import ColumnElement, Table, bindparam, delete, func, select, update
 from sqlalchemy.engine import Connection
 
 from mita_otel.audit.event import AuditEvent, AuditEventType
@@ -100,7 +100,11 @@ class Subjects:
             self._note(connection, erasure_id, written, count, reason)
             entries = self._erase_entries(connection, erasure_id, written)
             errors = self._erase_errors(connection, erasure_id, written)
-            spans = connection.execute(delete(_SPANS).where(_SPANS.c.user_id == written)).rowcount
+            spans = sum(
+                # Of nobody first: SQLite looks for the person's traces while it deletes.
+                connection.execute(delete(_SPANS).where(which, _of_person(_SPANS, written))).rowcount
+                for which in (_SPANS.c.user_id.is_(None), _SPANS.c.user_id == written)
+            )
             # Of holds that were released: one that holds has refused all this.
             connection.execute(update(_HOLDS).where(_HOLDS.c.user_id == written).values(user_id=erasure_id))
         erased = Erased(erasure_id, entries, errors, spans)
@@ -192,7 +196,7 @@ class Subjects:
 
     def _rows(self, table: Table, written: str) -> Iterator[dict[str, Any]]:
         keys = list(table.primary_key)
-        rows = select(table).where(table.c.user_id == written).order_by(*keys)
+        rows = select(table).where(_of_person(table, written)).order_by(*keys)
         with self._database.read() as connection:
             for row in connection.execution_options(yield_per=_PAGE).execute(rows):
                 yield _plain(table, row)
@@ -201,6 +205,15 @@ class Subjects:
         self._trail.record(
             AuditEvent(event_type=event_type, user_id=by, resource_type="person", details=details)
         )
+
+
+def _of_person(table: Table, written: str) -> ColumnElement[bool]:
+    """Return the condition that a row is about a person; of their traces, every span that is of nobody else."""
+    theirs = table.c.user_id == written
+    if table is not _SPANS:
+        return theirs
+    traces = select(_SPANS.c.trace_id).where(theirs)
+    return theirs | (_SPANS.c.user_id.is_(None) & _SPANS.c.trace_id.in_(traces))
 
 
 def _plain(table: Table, row: Any) -> dict[str, Any]:

@@ -1,0 +1,62 @@
+"""Compares the legal holds with what the trail says of them: one that vanished would let evidence be purged.
+
+The table of holds is not chained, the entries about them are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import orjson
+from sqlalchemy import select
+from sqlalchemy.engine import Connection
+
+from mita_otel.audit.canonical import canonical
+from mita_otel.audit.event import AuditEventType
+from mita_otel.audit.keys import AuditKeys
+from mita_otel.store.tables import AuditEntryRow, LegalHoldRow, table_of
+
+SEAL: Final = "seal"
+"""Name of the detail that `hold_seal` makes."""
+
+_PLACED: Final = AuditEventType.LEGAL_HOLD_CREATE.value
+_RELEASED: Final = AuditEventType.LEGAL_HOLD_RELEASE.value
+_SEALED: Final = ("id", "data_class", "user_id", "from_ns", "until_ns")
+
+
+def hold_seal(keys: AuditKeys, hold: Any, key_id: str | None = None) -> str:
+    """Return what the entry about a hold keeps of what it covers; whom it is about cannot be read from it."""
+    return keys.sign("hold", canonical([getattr(hold, name) for name in _SEALED]), key_id)
+
+
+def holds_of_trail(connection: Connection, keys: AuditKeys) -> dict[str, tuple[str, str]]:
+    """Return the holds that genuine entries place and none releases: seal and key id, by id."""
+    table = table_of(AuditEntryRow)
+    found: dict[str, tuple[str, str]] = {}
+    released: set[str] = set()
+    for row in connection.execute(
+        select(table.c.body, table.c.mac, table.c.key_id).where(table.c.event_type.in_((_PLACED, _RELEASED)))
+    ):
+        if not keys.verify("entry", row.body.encode(), row.mac, row.key_id):
+            continue  # verification names it
+        fields = orjson.loads(row.body)
+        hold_id, seal = str(fields.get("resource_id")), (fields.get("details") or {}).get(SEAL)
+        if fields["type"] == _RELEASED:
+            released.add(hold_id)
+        elif isinstance(seal, str):
+            found[hold_id] = seal, row.key_id
+    return {hold_id: told for hold_id, told in found.items() if hold_id not in released}
+
+
+def hold_faults(connection: Connection, keys: AuditKeys) -> Iterator[str]:
+    """Yield a sentence for each hold that is not as the trail says."""
+    rows = {row.id: row for row in connection.execute(select(table_of(LegalHoldRow)))}
+    for hold_id, (seal, key_id) in sorted(holds_of_trail(connection, keys).items()):
+        row = rows.get(hold_id)
+        if row is None:
+            yield f"the legal hold {hold_id} is gone, and no entry says that it was released"
+        elif row.released_ns is not None:
+            yield f"the legal hold {hold_id} is marked as released, and no entry says so"
+        elif seal != hold_seal(keys, row, key_id):
+            yield f"what the legal hold {hold_id} covers was changed"
