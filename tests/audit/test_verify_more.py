@@ -14,7 +14,7 @@ from audit.ledger_to_tamper import Ledger
 from exploring import examples
 from mita_otel import AuditEvent
 from mita_otel.audit import AuditError
-from mita_otel.audit.anchors import Anchor, read_anchors
+from mita_otel.audit.anchors import Anchor, AnchorFile, read_anchors
 from mita_otel.audit.findings import Fault
 from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.verify import verify
@@ -41,6 +41,15 @@ def test_a_trigger_that_is_gone_is_named(ledger: Ledger, name: str) -> None:
         "CREATE OR REPLACE FUNCTION mita_append_only() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN OLD; END $$",
         "CREATE OR REPLACE TRIGGER mita_audit_entries_update BEFORE UPDATE ON mita_audit_entries "
         "FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+        "CREATE OR REPLACE TRIGGER mita_audit_entries_delete BEFORE DELETE ON mita_audit_entries "
+        "FOR EACH ROW WHEN (OLD.sequence < 0) EXECUTE FUNCTION mita_audit_entry_deleted()",
+        "CREATE OR REPLACE TRIGGER mita_audit_entries_update BEFORE UPDATE OF user_id ON mita_audit_entries "
+        "FOR EACH ROW EXECUTE FUNCTION mita_audit_entry_changed()",
+        "DROP TRIGGER mita_audit_entries_delete ON mita_audit_entries; CREATE TRIGGER mita_audit_entries_delete "
+        "BEFORE DELETE ON mita_spans FOR EACH ROW EXECUTE FUNCTION mita_audit_entry_deleted()",
+        "CREATE SCHEMA aside; CREATE FUNCTION aside.mita_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RETURN OLD; END $$; CREATE OR REPLACE TRIGGER mita_audit_erasures_delete BEFORE DELETE "
+        "ON mita_audit_erasures FOR EACH ROW EXECUTE FUNCTION aside.mita_append_only()",
     ],
 )
 def test_a_trigger_that_does_nothing_is_named(ledger: Ledger, statement: str) -> None:
@@ -143,6 +152,16 @@ def test_half_a_line_of_anchors_is_what_a_crash_leaves(tmp_path: Path) -> None:
     whole = Anchor.sign(KEYS, chain="c", sequence=1, mac="m", noted_ns=1).line()
     path.write_bytes(whole + whole[:40])
     assert len(list(read_anchors(path))) == 1
+
+
+def test_half_a_line_that_a_full_disk_left_costs_no_other_anchor(tmp_path: Path) -> None:
+    path = tmp_path / "anchors.jsonl"
+    first, second = (
+        Anchor.sign(KEYS, chain="c", sequence=number, mac="m", noted_ns=1) for number in range(2)
+    )
+    path.write_bytes(first.line() + second.line()[:40])
+    AnchorFile(path).note(second)
+    assert list(read_anchors(path)) == [first, second]
 
 
 @pytest.mark.parametrize("line", ['{"chain": 1}', "[]", "text", '{"chain":"c","sequence":"x"}'])

@@ -100,7 +100,7 @@ class AnchorFile:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         descriptor = os.open(self.path, flags, 0o600)
         try:
-            line = anchor.line()
+            line = self._break_of_line() + anchor.line()
             if os.write(descriptor, line) != len(line):
                 raise OSError(f"{self.path}: the disk took half a line")
             os.fsync(descriptor)
@@ -108,6 +108,14 @@ class AnchorFile:
             os.close(descriptor)
         if new:
             sync_folder(self.path.parent)
+
+    def _break_of_line(self) -> bytes:
+        """Return what ends the half line that a full disk has left; nothing, if the last line is whole."""
+        with self.path.open("rb") as file:
+            if not file.seek(0, os.SEEK_END):
+                return b""
+            file.seek(-1, os.SEEK_END)
+            return b"" if file.read(1) == b"\n" else b"\n"
 
 
 def read_anchors(path: Path) -> Iterator[Anchor]:
@@ -119,8 +127,8 @@ def read_anchors(path: Path) -> Iterator[Anchor]:
     try:
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
-                if not line.strip() or not line.endswith("\n"):
-                    continue  # half a line: the process was killed while it wrote
+                if not line.strip() or not line.endswith("\n") or (line[0] == "{" and line[-2] != "}"):
+                    continue  # half a line: the process was killed while it wrote, or the disk was full
                 try:
                     yield Anchor.from_mapping(json.loads(line))
                 except ValueError as error:

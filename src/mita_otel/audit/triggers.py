@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
+from typing import Any
 
 from sqlalchemy.engine import Connection
 
@@ -29,17 +31,21 @@ def _sqlite(connection: Connection) -> Iterator[str]:
 
 def _postgresql(connection: Connection) -> Iterator[str]:
     rows = connection.exec_driver_sql(
-        "SELECT t.tgname, t.tgenabled, p.proname FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid "
-        "JOIN pg_class c ON c.oid = t.tgrelid WHERE NOT t.tgisinternal AND pg_table_is_visible(c.oid)"
+        "SELECT t.tgname, t.tgenabled, pg_get_triggerdef(t.oid, true) FROM pg_trigger t "
+        "WHERE NOT t.tgisinternal AND pg_table_is_visible(t.tgrelid)"
     )
-    present = {name: (enabled, function) for name, enabled, function in rows}
+    present: dict[str, list[tuple[Any, str]]] = defaultdict(list)
+    for name, enabled, definition in rows:
+        present[name].append((enabled, definition))
     for name, sql in postgresql_triggers().items():
         if name not in present:
             yield f"the trigger {name} is gone"
-        elif present[name][0] not in ("O", "A", b"O", b"A"):
-            yield f"the trigger {name} is switched off"
-        elif f"FUNCTION {present[name][1]}()" not in sql:
+        elif sql not in [definition for _, definition in present[name]]:
             yield f"the trigger {name} was changed"
+        elif not any(
+            enabled in ("O", "A", b"O", b"A") for enabled, definition in present[name] if definition == sql
+        ):
+            yield f"the trigger {name} is switched off"
     sources = connection.exec_driver_sql(
         "SELECT proname, prosrc FROM pg_proc WHERE pg_function_is_visible(oid) AND proname LIKE 'mita_%%'"
     )
