@@ -57,7 +57,9 @@ def test_a_clock_that_stands_still_is_merely_coarse() -> None:
 
 def test_a_line_reads_back_as_the_entry() -> None:
     chain = Chain(KEYS)
-    draft = Draft({"type": "a", "text": "tab\t line\n"}, Personal.seal({"user_id": "ü b\t"}))
+    draft = Draft(
+        {"type": "a", "outcome": "success", "service": "tab\t line\n"}, Personal.seal({"user_id": "ü b\t"})
+    )
     entry, _ = chain.seal(draft, chain.head)
     assert SealedEntry.from_line(entry.line()) == entry
     assert entry.line().count(b"\n") == 1

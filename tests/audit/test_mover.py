@@ -163,6 +163,52 @@ def test_entries_whose_key_is_not_known_here_are_moved_all_the_same(tmp_path: Pa
         assert sequences(made, chain) == [0, 1, 2]
 
 
+@pytest.mark.parametrize(
+    "line", [b"m\tffffffffffff\t{}\t-\n", b"m\tffffffffffff\t[]\t-\n", b'm\tffffffffffff\t{"chain":1}\t-\n']
+)
+def test_a_line_that_is_no_entry_is_evidence_and_holds_nobody_up(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, line: bytes
+) -> None:
+    with kit(tmp_path) as made:
+        made.folder.make()
+        odd = made.folder.segment_path("0" * 32, 0)
+        odd.write_bytes(line)
+        chain = leave(made.folder, 3)
+        made.mover().adopt()
+        assert sequences(made, chain) == [0, 1, 2]
+        assert [path.name for path in made.folder.path.iterdir()] == [odd.name + ".evidence"]
+    assert f"{odd} is damaged at byte 0" in caplog.text
+
+
+def test_what_belongs_to_another_user_holds_nobody_up(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after `sudo mita-otel audit verify` in the service's folder."""
+    real = ChainLock.take
+
+    def take(path: Path) -> ChainLock | None:
+        if path.name.startswith("0000"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(ChainLock, "take", staticmethod(take))
+    with kit(tmp_path) as made:
+        made.folder.make()
+        others = made.folder.segment_path("0" * 32, 0)
+        others.write_bytes(b"what nobody may read\n")
+        chain = leave(made.folder, 3)
+        for _ in range(2):
+            made.mover().adopt()
+        assert sequences(made, chain) == [0, 1, 2]
+        assert others.exists()
+    told = [
+        one.getMessage()
+        for one in caplog.records
+        if str(others) in one.getMessage() or "0000" in one.getMessage()
+    ]
+    assert told and all("Permission denied" in one for one in told)
+
+
 def test_another_entry_in_the_place_is_kept_as_evidence_and_not_overwritten(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

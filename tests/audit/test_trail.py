@@ -13,6 +13,8 @@ from audit.kit import changed, kit
 from audit.recording import PERMANENT, event, numbers
 from mita_otel import AuditEvent, AuditEventType
 from mita_otel.audit.keys import AuditKeys
+from mita_otel.audit.reading import moment
+from mita_otel.audit.spool import ChainLock
 
 
 def test_when_record_returns_the_entry_is_in_the_spool_and_later_in_the_database_once(tmp_path: Path) -> None:
@@ -178,3 +180,24 @@ def test_custom_types_and_the_guides_are_recorded_alike(tmp_path: Path) -> None:
         assert made.trail.flush(60)
         kinds = [kind for (kind,) in made.rows("event_type")]
         assert kinds[2:] == ["loan.approve", "data_export"]
+
+
+def test_a_receipt_and_the_entry_say_the_same_time(tmp_path: Path) -> None:
+    now = [1_800_000_000_605_691_900]
+    with kit(tmp_path, clock_ns=lambda: now[0]) as made:
+        receipt = made.trail.record(AuditEvent(event_type="test"))
+        assert receipt is not None
+        assert receipt.recorded_at == moment(receipt.recorded_ns)
+
+
+def test_a_lock_that_somebody_looks_at_in_its_first_moment_costs_no_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, looks = ChainLock.take, iter([True, True])
+
+    def take(path: Path) -> ChainLock | None:
+        return None if next(looks, False) else real(path)
+
+    monkeypatch.setattr(ChainLock, "take", staticmethod(take))
+    with kit(tmp_path) as made:
+        assert made.trail.record(AuditEvent(event_type="test")) is not None

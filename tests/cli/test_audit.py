@@ -85,6 +85,16 @@ def test_the_newest_entries_are_shown_and_that_is_an_entry(trail: Path, command:
     assert types(trail)[-4:] == ["audit_start", "configuration_change", "audit_read", "audit_stop"]
 
 
+def test_what_a_person_chose_draws_no_line_of_its_own(tmp_path: Path, command: Command) -> None:
+    with closing(Kit(tmp_path / "service", url=f"sqlite:///{tmp_path / 'mita-otel.db'}")) as kit:
+        forged = "u\n2026-11-25 00:00:00  login  success  admin\x1b[2K\x9b1A\u202e"
+        kit.trail.record(AuditEvent(event_type="test", user_id=forged, details={"note": "\x9b2J"}))
+    shown = command("audit", "search", "--type", "test").out
+    assert len(shown.splitlines()) == 1
+    assert "u\\n2026-11-25" in shown
+    assert all(one == "\n" or one.isprintable() for one in shown)
+
+
 def test_a_search_finds_what_matches(trail: Path, command: Command) -> None:
     said = command("audit", "search", "--user", "user-0", "--type", "login", "--outcome", "failure", "--json")
     [found] = [json.loads(line) for line in said.lines]

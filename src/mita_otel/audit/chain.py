@@ -20,6 +20,18 @@ FORMAT: Final = 1
 
 _NOTHING: Final = "-"
 _PARTS: Final = 4
+_MAC_CHARACTERS: Final = 64
+_MAX_KEY_ID: Final = 64
+_LARGEST: Final = 2**63 - 1
+_NEEDED: Final = (
+    ("chain", str),
+    ("sequence", int),
+    ("recorded_ns", int),
+    ("type", str),
+    ("outcome", str),
+    ("service", str),
+)
+"""Without these an entry has no row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +72,19 @@ class SealedEntry:
         mac, key_id, body, rest = parts
         key, blank, data = rest[:-1].partition(b" ")
         entry = cls(body, mac.decode(), key_id.decode(), Personal(data, key.decode()) if blank else None)
-        if not isinstance(entry.fields, dict):
+        if len(mac) != _MAC_CHARACTERS or len(key_id) > _MAX_KEY_ID or not _has_a_place(entry.fields):
             raise ValueError("not a line of the audit spool")
         return entry
+
+
+def _has_a_place(fields: Any) -> bool:
+    """Return whether what a body says can be a row: a line that cannot must not hold up those behind it."""
+    return (
+        isinstance(fields, dict)
+        and all(isinstance(fields.get(name), kind) for name, kind in _NEEDED)
+        and 0 <= fields["sequence"] <= _LARGEST
+        and 0 <= fields["recorded_ns"] <= _LARGEST
+    )
 
 
 class Chain:

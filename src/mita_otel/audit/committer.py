@@ -7,7 +7,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from mita_otel.audit.chain import Chain
 from mita_otel.audit.draft import Draft
@@ -15,6 +16,9 @@ from mita_otel.audit.errors import AuditWriteError
 from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.spool import ChainLock, SpoolFolder, SpoolWriter
 from mita_otel.policy.audit import SpoolPolicy
+
+_TRIES: Final = 5
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +34,8 @@ class AuditReceipt:
 
     @property
     def recorded_at(self) -> datetime:
-        """When it was recorded, UTC."""
-        return datetime.fromtimestamp(self.recorded_ns / 1e9, UTC)
+        """When it was recorded, UTC, to the microsecond, as the entry says when it is read."""
+        return _EPOCH + timedelta(microseconds=self.recorded_ns // 1000)
 
 
 @dataclass(slots=True)
@@ -246,10 +250,14 @@ class Committer:
 
     def _begin(self) -> _Open:
         self._folder.make()
-        chain = Chain(self._keys, clock_ns=self._clock_ns)
-        lock = ChainLock.take(self._folder.lock_path(chain.id))
-        if lock is None:
-            raise AuditWriteError(f"the lock of the new chain {chain.id} is taken")
+        # Whoever looks for chains without an owner may see a lock's file in the moment before it is locked.
+        for _ in range(_TRIES):
+            chain = Chain(self._keys, clock_ns=self._clock_ns)
+            lock = ChainLock.take(self._folder.lock_path(chain.id))
+            if lock is not None:
+                break
+        else:
+            raise AuditWriteError(f"the locks of new chains in {self._folder.path} are taken")
         self._open = _Open(chain, SpoolWriter(self._folder, chain.id, self._policy), lock)
         return self._open
 

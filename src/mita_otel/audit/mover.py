@@ -80,6 +80,8 @@ class Mover:
         self._anchor_every_s = anchor_every_s
         self._clock = clock
         self._clock_ns = clock_ns
+        self._said: set[str] = set()
+        """What was said of files that are not ours."""
 
     def move(self, chain: str, progress: ChainProgress, committed: tuple[int, int] | None = None) -> None:
         """Move everything of a chain that is on the disk.
@@ -130,17 +132,26 @@ class Mover:
         for chain in self._folder.chains():
             if chain == own:
                 continue
-            lock = ChainLock.take(self._folder.lock_path(chain))
-            if lock is None:
-                continue
-            finished = False
             try:
-                self.move(chain, ChainProgress())
-                finished = not self._folder.segments(chain)
-                adopted += 1
-            finally:
-                lock.release(remove=finished)
+                adopted += self._adopt(chain)
+            except PermissionError as error:  # another user's, as root's may be: it holds up nobody else's
+                said = f"the chain {chain} cannot be taken over from the spool: {error}; run as its owner: mita-otel audit flush"
+                if said not in self._said:
+                    self._said.add(said)
+                    _logger.critical(said)
         return adopted
+
+    def _adopt(self, chain: str) -> bool:
+        lock = ChainLock.take(self._folder.lock_path(chain))
+        if lock is None:
+            return False
+        finished = False
+        try:
+            self.move(chain, ChainProgress())
+            finished = not self._folder.segments(chain)
+        finally:
+            lock.release(remove=finished)
+        return True
 
     def _move_segment(
         self, segment: Segment, state: _Progress, end: int | None, *, adopted: bool = False

@@ -15,7 +15,7 @@ import typer
 
 from mita_otel.cli.frame import BAD_POLICY
 from mita_otel.cli.opened import Opened, opened, progress
-from mita_otel.cli.output import counted
+from mita_otel.cli.output import counted, visible
 from mita_otel.cli.times import time_ns
 from mita_otel.errors import ConfigurationError
 
@@ -95,17 +95,16 @@ def tail(
     """Show the newest entries."""
     with opened() as mine:
         mine.database()
+        from mita_otel.audit.following import Follower
         from mita_otel.audit.reading import AuditFilter
 
         reader = mine.room.reader()
         entries = reader.recent(AuditFilter(), hours_back=None, limit=count, reader=mine.user)
         _print(entries, as_json=as_json)
+        follower = Follower(reader, entries)
         while follow:
             time.sleep(1)
-            since = int(entries[-1].recorded_at.timestamp() * 1e9) + 1000 if entries else 0
-            newer = reader.unrecorded(AuditFilter(since_ns=since), limit=1000)
-            _print(newer, as_json=as_json)
-            entries = newer or entries
+            _print(follower.newer(), as_json=as_json)
 
 
 @app.command()
@@ -235,7 +234,7 @@ def _anchor_paths(mine: Opened, given: list[Path] | None) -> list[Path]:
 
 def _told(result: Any, paths: list[Path]) -> Iterator[str]:
     for finding in result.findings:
-        yield str(finding)
+        yield visible(str(finding))
     left_out = sum(result.faults.values()) - len(result.findings)
     if left_out > 0:
         yield f"… and {left_out:,} more faults"
@@ -269,7 +268,7 @@ def _print(entries: Iterable[AuditEntry], *, as_json: bool) -> None:
             about,
             details,
         ]
-        typer.echo("  ".join(filter(None, parts)))
+        typer.echo(visible("  ".join(filter(None, parts))))
 
 
 def _write(entries: Iterable[AuditEntry], out: TextIO, *, as_csv: bool) -> int:
