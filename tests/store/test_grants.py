@@ -111,6 +111,17 @@ def test_a_role_that_is_not_there_is_named(postgresql_url: str, role: str) -> No
         grant(owner, "nobody")
 
 
+def test_a_role_that_no_grant_would_keep_from_anything_is_refused(postgresql_url: str, role: str) -> None:
+    with closing(Database(postgresql_url, default_policy().store)) as owner:
+        me = owner.url.username
+        with pytest.raises(StoreError, match=rf"{me} may do what the tables' owner {me} may .* CREATE ROLE"):
+            grant(owner, str(me))
+        with owner.write() as connection:
+            connection.exec_driver_sql(f'GRANT "{me}" TO "{role}"')
+        with pytest.raises(StoreError, match=r"a member of it"):
+            grant(owner, role)
+
+
 def test_an_auditors_reads_are_entries_as_well(postgresql_url: str, role: str, tmp_path: Path) -> None:
     with closing(Database(postgresql_url, default_policy().store)) as owner:
         grant(owner, role, "reader")

@@ -57,13 +57,26 @@ def grant(database: Database, role: str, purpose: Purpose = "writer") -> None:
     """Give a role what it needs. Takes the tables' owner.
 
     Raises:
-        StoreError: The store is SQLite, which has no roles; or there is no such role.
+        StoreError: The store is SQLite, which has no roles; there is no such role; or it has the owner's rights.
     """
     if database.is_sqlite:
         raise StoreError("SQLite has no roles; restrict who can read and write the file instead")
     with database.write() as connection:
         if not connection.execute(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}).all():
             raise StoreError(f"there is no role {role}; make it first: CREATE ROLE {_quoted(role)} LOGIN")
+        owner = connection.execute(
+            text(
+                "SELECT tableowner FROM pg_tables WHERE schemaname = current_schema() AND tablename = :entries "
+                "AND pg_has_role(:role, tableowner, 'MEMBER')"
+            ),
+            {"role": role, "entries": PREFIX + "audit_entries"},
+        ).scalar()
+        if owner is not None:
+            raise StoreError(
+                f"{role} may do what the tables' owner {owner} may (it is the owner, a member of it, or a superuser): "
+                "no grant keeps it from changing the audit trail; make a role for the service, as in: "
+                "CREATE ROLE payments_service LOGIN"
+            )
         schema = connection.exec_driver_sql("SELECT current_schema()").scalar_one()
         for statement in grants(role, purpose, schema=schema):
             connection.exec_driver_sql(statement)
