@@ -43,8 +43,6 @@ class KeyPolicy(Section):
     """Last words that make a name a reference: `account_id` is masked only if it reads like a number."""
     statements: tuple[str, ...]
     """Attributes that hold a database statement. Every literal in them is masked."""
-    urls: tuple[str, ...]
-    """Attributes that hold a URL or the path and query of one."""
 
 
 class CustomRule(Section):

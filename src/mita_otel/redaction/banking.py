@@ -106,6 +106,11 @@ BANKING_FINDERS: Final = (
 )
 
 
+def may_begin_iban(text: str) -> bool:
+    """Tell whether somewhere in a text a country's letters and two digits stand as in an IBAN."""
+    return any(match[1].upper() in _IBAN_LENGTHS for match in _IBAN.finditer(text))
+
+
 def _take(text: str, start: int, size: int) -> int | None:
     """Return where `size` letters and digits end: in one piece, or in groups of which the first has two or four."""
     taken, gap, grouped = 0, 0, False

@@ -9,8 +9,8 @@ from mita_otel.policy.redaction import KeyPolicy, Mode
 from mita_otel.redaction.marker import MARKER
 from mita_otel.redaction.words import Words, split_parts, split_words
 
-Place = Literal["text", "sql", "url"]
-"""How a value is read: as any text, as a database statement, as a URL."""
+Place = Literal["text", "sql"]
+"""How a value is read: as any text, as a database statement."""
 
 _MAX_NAME: Final = 512
 _MAX_CACHED: Final = 4096
@@ -76,7 +76,6 @@ class KeyRules:
         self._descriptive = {split_words(name) for name in policy.descriptive}
         self._identifiers = {split_words(name) for name in policy.identifiers}
         self._places: dict[str, Place] = dict.fromkeys(policy.statements, "sql")
-        self._places.update(dict.fromkeys(policy.urls, "url"))
         self.stems = _stems([*named, *self._whole, *((ending,) for ending in self._endings)])
         """One of these is in every sensitive name, in lower case."""
         self.known: dict[str, KeyVerdict] = {}

@@ -33,13 +33,14 @@ class BenignTexts:
             return True
         return False
 
-    def add(self, text: str) -> None:
-        """Remember a text that nothing was found in."""
+    def add(self, text: str) -> bool:
+        """Remember a text that nothing was found in. Returns True."""
         if len(self.young) >= self._size:
             if not self._size:
-                return
+                return True
             self._old, self.young = self.young, {}
         self.young[text] = None
+        return True
 
     def __len__(self) -> int:
         return len(self.young) + len(self._old)

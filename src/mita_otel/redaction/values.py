@@ -16,6 +16,7 @@ from typing import Any, Final
 from mita_otel import semconv
 from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.redaction.cards import is_card_number
+from mita_otel.redaction.ids import blank_ids, stands_for_all
 from mita_otel.redaction.keys import PLAIN, KeyRules, KeyVerdict, reads_like_number
 from mita_otel.redaction.marker import MARKER, NEVER_SHOWN, TRUNCATED, Markers
 from mita_otel.redaction.memory import BenignTexts, MaskedStatements
@@ -62,6 +63,9 @@ class Values:
         self._markers = markers
         self._texts = texts
         self._benign = BenignTexts(policy.max_cached)
+        # A team's own patterns may look at any digit.
+        each = not policy.max_cached or any(rule.pattern or rule.finder for rule in policy.custom.values())
+        self._blank = _same if each else blank_ids
         self._statements = MaskedStatements(texts.sql, policy.max_cached)
 
     def mapping(
@@ -79,6 +83,7 @@ class Values:
         """
         safe: dict[Any, Any] = {}
         known, benign = self._keys.known, self._benign.young
+        blank, remember = self._blank, self._benign.add
         system = mapping.get("db.system.name") or mapping.get("db.system")
         names = Names(mapping)
         plain_names = parent is None and owner is None and names.plain
@@ -89,7 +94,7 @@ class Values:
             # The short way: a name that says nothing, and a value that nothing was found in before.
             if plain_names and key in benign and known.get(key) is PLAIN:
                 kind = type(value)
-                if (kind is str and value in benign) or (
+                if (kind is str and (value in benign or (blank(value) in benign and remember(value)))) or (
                     (kind is int or kind is float) and -_SMALLEST_CARD < value < _SMALLEST_CARD
                 ):
                     safe[key] = value
@@ -171,12 +176,27 @@ class Values:
         """Return a text, safe to send; the same object if there was nothing to hide."""
         if text in self._benign:
             return text
-        safe = self._json(text, tally, depth)
-        if safe is None:
-            safe = self._texts.text(text, tally)
+        blanked = self._blank(text)
+        if blanked is not text and self._is_benign(blanked, depth):
+            self._benign.add(text)
+            return text
+        safe = self._look(text, tally, depth)
         if safe is text and len(text) <= _LONGEST_REMEMBERED:
             self._benign.add(text)
         return safe
+
+    def _is_benign(self, blanked: str, depth: int) -> bool:
+        """Tell whether nothing is to be hidden in a text, whatever ids stand in it."""
+        if blanked in self._benign:
+            return True
+        if not stands_for_all(blanked) or self._look(blanked, Counter(), depth) is not blanked:
+            return False
+        self._benign.add(blanked)
+        return True
+
+    def _look(self, text: str, tally: Tally, depth: int) -> str:
+        safe = self._json(text, tally, depth)
+        return self._texts.text(text, tally) if safe is None else safe
 
     def sql(self, statement: str, tally: Tally, depth: int = 0, dialect: str | None = None) -> str:
         """Return a database statement without its literals; the same object if it had none."""
@@ -285,6 +305,10 @@ class Values:
         before = tally.total()
         safe = self.plain(value, tally, depth + 1)
         return text if tally.total() == before else json.dumps(safe, ensure_ascii=False)
+
+
+def _same(text: str) -> str:
+    return text
 
 
 def _is_report(value: Any) -> bool:

@@ -1,0 +1,127 @@
+"""A path or query is looked at once for all ids that it may hold, and that never lets a secret through."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Any
+
+import pytest
+from benchmarks.redaction_corpus import Case, cases
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mita_otel.policy import default_policy
+from mita_otel.policy.redaction import CustomRule, RedactionPolicy
+from mita_otel.redaction import Redactor
+from mita_otel.redaction.ids import blank_ids, stands_for_all
+
+
+@pytest.mark.parametrize(
+    ("text", "blanked"),
+    [
+        ("/api/accounts/42/transactions", "/api/accounts/11/transactions"),
+        ("page=20&limit=50", "page=11&limit=11"),
+        ("u_123", "u_111"),
+        ("/orders/ord_99", "/orders/ord_11"),
+        ("/a/4f5e6d7c-8b9a-4c0d-9e1f-2a3b4c5d6e7f", "/a/0a111111-1111-1111-1111-111111111111"),
+    ],
+)
+def test_what_stands_where_an_id_stands_is_blanked(text: str, blanked: str) -> None:
+    assert blank_ids(text) == blanked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/cards/4929/1782/1304/7719",  # groups of one number
+        "pan=4929178213047719",  # long enough to be a card
+        "routing=021000021",  # nine digits have check digits
+        "/track2/v1",  # digits of a name
+        "order 42 of 99",  # prose
+        "id=%34%32",  # encoded
+        "/a/49291782-1304-7719-1234-123456789012",  # a UUID of digits alone reads like a number
+    ],
+)
+def test_what_is_no_id_stays(text: str) -> None:
+    assert blank_ids(text) == text
+
+
+def test_a_text_whose_digits_are_computed_with_stands_for_itself_alone() -> None:
+    assert not stands_for_all("/x/MT84MALT/11111/ABCDEFGHIJKLMNOPQR")
+    assert not stands_for_all("auth=basic:YWRt/11/abcd")
+    assert stands_for_all("/api/accounts/11/transactions")
+
+
+def test_paths_that_differ_in_their_ids_cost_one_look(policy: RedactionPolicy, monkeypatch: Any) -> None:
+    redactor = Redactor(policy)
+    looked: list[str] = []
+    look = redactor._values._texts.text
+    monkeypatch.setattr(
+        redactor._values._texts, "text", lambda text, tally: looked.append(text) or look(text, tally)
+    )
+    for number in range(1000, 1100):
+        path = f"/api/accounts/{number}/transactions"
+        assert redactor.attributes({"url.path": path}) == {"url.path": path}
+        redactor.attributes({"url.path": f"/api/orders/{uuid.UUID(int=number << 64 | 0xABC << 112)}"})
+    assert [text for text in looked if text.startswith("/")] == [
+        "/api/accounts/1111/transactions",
+        "/api/orders/0a111111-1111-1111-1111-111111111111",
+    ]
+
+
+def test_a_pattern_of_a_team_sees_each_id(policy: RedactionPolicy) -> None:
+    staff = CustomRule(pattern=r"\b900\d{3}\b")
+    redactor = Redactor(policy.model_copy(update={"custom": {"staff": staff}}))
+    assert redactor.attributes({"url.path": "/people/100123"}) == {"url.path": "/people/100123"}
+    assert redactor.attributes({"url.path": "/people/900123"}) == {"url.path": "/people/[redacted:staff]"}
+
+
+_WORDS = st.sampled_from(
+    "pin cvv pan card account ssn routing aba token code state verify reset track_2 otp basic bearer iban id v1 api page "
+    "password sort-code MT84MALT GB82WEST DE key x www.bank.test http: https: key- sid 2fa year 10.0.0.1 ABCDEFGH".split()
+)
+_NUMBERS = st.one_of(
+    st.text("0123456789", min_size=1, max_size=9),
+    st.text("0123456789", min_size=1, max_size=8).map("u_".__add__),
+    st.sampled_from(["021000021", "078-05-1120", "4929", "1782", "1304", "7719", "2024", "4929178213047719"]),
+    st.uuids().map(str),
+)
+_PATHS = st.lists(
+    st.tuples(st.one_of(_WORDS, _NUMBERS), st.sampled_from(["/", "=", "&", "?", ":", "-", ".", "//"])),
+    max_size=9,
+).map(lambda pieces: "".join(word + sign for word, sign in pieces))
+
+
+def _redactors() -> tuple[Redactor, Redactor]:
+    """Return one that remembers nothing and looks at each text itself, and one that does not."""
+    return _FORGETFUL, Redactor(default_policy().redaction)
+
+
+_MINDFUL = Redactor(default_policy().redaction)
+_FORGETFUL = Redactor(default_policy().redaction.model_copy(update={"max_cached": 0}))
+
+
+@given(_PATHS, _NUMBERS, st.data())
+def test_what_was_seen_with_other_ids_changes_no_verdict(start: str, end: str, data: st.DataObject) -> None:
+    text = start + end
+    other = re.sub(r"\d", lambda _: data.draw(st.sampled_from("0123456789")), text)
+    forgetful, mindful = _redactors()
+    mindful.text(other)
+    assert mindful.text(text) == forgetful.text(text)
+
+
+def test_a_token_that_ends_like_a_uuid_is_found_after_another_uuid_was_benign() -> None:
+    forgetful, mindful = _redactors()
+    mindful.text("/v1//7a52c9c0-7df4-4c9e-9d4c-4c92371526ac")
+    token = "/v1//00a52c9c-7df4-4c9e-9d4c-4c92371526ac"
+    assert mindful.text(token) == forgetful.text(token) == "/v[redacted:key]"
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in cases() if case.place in ("text", "url")], ids=lambda case: case.name
+)
+def test_the_corpus_comes_out_the_same_when_it_was_seen_with_other_digits(case: Case) -> None:
+    for digit in "0159":
+        _MINDFUL.text(re.sub(r"\d", digit, case.value))
+    assert _MINDFUL.text(case.value) == _FORGETFUL.text(case.value)
