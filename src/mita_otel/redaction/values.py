@@ -296,7 +296,7 @@ class Values:
         if not stripped or stripped[0] not in '{["' or stripped[-1] not in '}]"' or MARKER.match(stripped):
             return None
         try:
-            value = json.loads(stripped)
+            value = json.loads(stripped, object_pairs_hook=_members)
         except (ValueError, RecursionError):
             return None
         if depth >= self._policy.max_depth:
@@ -305,6 +305,17 @@ class Values:
         before = tally.total()
         safe = self.plain(value, tally, depth + 1)
         return text if tally.total() == before else json.dumps(safe, ensure_ascii=False)
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON. A name that comes twice has all its values: a reader may take any of them."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        every: dict[str, list[Any]] = {}
+        for name, value in pairs:
+            every.setdefault(name, []).append(value)
+        members = {name: values if len(values) > 1 else values[0] for name, values in every.items()}
+    return members
 
 
 def _same(text: str) -> str:
