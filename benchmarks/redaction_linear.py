@@ -35,8 +35,12 @@ UNITS = [
     "eyJ", "eyJhbGci.eyJ", "Bearer ", "Bearer abc", "basic YTpi ", "cookie: ", "authorization: ", "authorization: bearer a\n", "-----BEGIN PRIVATE KEY-----", "-----BEGIN ",
     "-----END ", "sk-", "sk-proj-", "sk_live_", "live_", "AKIA", "xoxb-", "ghp_", "AQE", "EAA", "A", "SG.", "1//0", "key-", "https://", "://", "://a:b@", "a://b:",
     "//a:b@", "https://a.test/?token=x&", "?code=", "/cards/41", "jdbc:oracle:thin:a/", "a@b.", "@", "discord.com/api/webhooks/",
+    "sshpass -p ", "mysql ", "mysql -p", "mysql a -pb ", "docker login ", "redis-cli ", "user a identified by ", "your code is ", "your a ", "1234 is your ",
+    "$2b$12$", "$argon2id$v=19$", "$6$a", "scrypt$", "scrypt:1:1$", "v4.public.", "eyJhbGci..", "RTN 021000021/12345 ", ":50K:/1\n", "CdtrAcct><Id>", "CdtrAcct> ",
+    "cvv got ", "cvv 123 expected ", "pin by the user", "pin 1234 to ", "DE52=", "'4111' ", "[4111][", "name=\"a\" ", "name=\"pin\" value=\"", "value=\"a\" ", "name=pin\r\na: b\r\n",
+    "<pin><![CDATA[", "<pin>a]]>", "**pin**: ",
     # encodings
-    "%34", "%25", "%2534", "%", "\\", "\\\\", "\\u0034", "\\n", "\\\"", "&#52;", "&quot;", "&", "\u200b", "\u0664", "\uff14", "\u00a0", "+%41",
+    "\x1b[0m", "\x1b[0;", "\0", "\\101",     "%34", "%25", "%2534", "%", "\\", "\\\\", "\\u0034", "\\n", "\\\"", "&#52;", "&quot;", "&", "\u200b", "\u0664", "\uff14", "\u00a0", "+%41",
     # brackets and quotes
     "(", "[", "{", "\"", "'", "`", "\"\"", "''", "((a", "[{\"a\":", "{\"password\": [", "card={", "card=(", "card=\"{", "card='(", "\\'", "[redacted:pan]", "[redacted:", "*", "card=**",
     # statements

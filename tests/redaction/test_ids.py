@@ -78,8 +78,51 @@ def test_a_pattern_of_a_team_sees_each_id(policy: RedactionPolicy) -> None:
 
 
 _WORDS = st.sampled_from(
-    "pin cvv pan card account ssn routing aba token code state verify reset track_2 otp basic bearer iban id v1 api page "
-    "password sort-code MT84MALT GB82WEST DE key x www.bank.test http: https: key- sid 2fa year 10.0.0.1 ABCDEFGH".split()
+    [
+        *(
+            "pin",
+            "cvv",
+            "pan",
+            "card",
+            "account",
+            "ssn",
+            "routing",
+            "aba",
+            "token",
+            "code",
+            "state",
+            "verify",
+            "reset",
+        ),
+        *(
+            "track_2",
+            "otp",
+            "basic",
+            "bearer",
+            "iban",
+            "id",
+            "v1",
+            "api",
+            "page",
+            "password",
+            "sort-code",
+            "MT84MALT",
+        ),
+        *(
+            "GB82WEST",
+            "DE",
+            "key",
+            "x",
+            "www.bank.test",
+            "http:",
+            "https:",
+            "key-",
+            "sid",
+            "2fa",
+            "10.0.0.1",
+            "ABCDEF",
+        ),
+    ]
 )
 _NUMBERS = st.one_of(
     st.text("0123456789", min_size=1, max_size=9),
@@ -102,10 +145,10 @@ _MINDFUL = Redactor(default_policy().redaction)
 _FORGETFUL = Redactor(default_policy().redaction.model_copy(update={"max_cached": 0}))
 
 
-@given(_PATHS, _NUMBERS, st.data())
-def test_what_was_seen_with_other_ids_changes_no_verdict(start: str, end: str, data: st.DataObject) -> None:
+@given(_PATHS, _NUMBERS, st.permutations("0123456789"))
+def test_what_was_seen_with_other_ids_changes_no_verdict(start: str, end: str, digits: list[str]) -> None:
     text = start + end
-    other = re.sub(r"\d", lambda _: data.draw(st.sampled_from("0123456789")), text)
+    other = text.translate(str.maketrans("0123456789", "".join(digits)))
     forgetful, mindful = _redactors()
     mindful.text(other)
     assert mindful.text(text) == forgetful.text(text)
@@ -116,6 +159,11 @@ def test_a_token_that_ends_like_a_uuid_is_found_after_another_uuid_was_benign() 
     mindful.text("/v1//7a52c9c0-7df4-4c9e-9d4c-4c92371526ac")
     token = "/v1//00a52c9c-7df4-4c9e-9d4c-4c92371526ac"
     assert mindful.text(token) == forgetful.text(token) == "/v[redacted:key]"
+
+
+def test_letters_in_a_uuid_are_no_word_beside_a_number(redactor: Redactor) -> None:
+    path = "/verify/91037ae3-201c-4341-aba3-b2678e19b815/021000021"
+    assert redactor.text(path) == path
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,8 @@ _SHAPES: Final[tuple[tuple[str, str], ...]] = (
     ("co_", r"(?<![A-Za-z0-9])co_[A-Za-z0-9]{38,}"),  # Cohere
     ("tvly-", r"tvly-[A-Za-z0-9\-]{28,}"),  # Tavily
     ("lsv2_", r"lsv2_(?:pt|sk)_[0-9a-f]{32}_[0-9a-f]{10}"),  # LangSmith
+    # --- tokens without a provider ---------------------------------------------------------------------
+    (".local. .public.", r"(?<![A-Za-z0-9])v[1-4]\.(?:local|public)\.[A-Za-z0-9_\-]{32,}"),  # PASETO
     # --- keys of people --------------------------------------------------------------------------------
     ("age-secret", r"AGE-SECRET-KEY-1[A-Z0-9]{40,}"),
 )  # fmt: skip

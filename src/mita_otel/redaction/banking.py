@@ -34,15 +34,23 @@ _SSN_WORDS: Final = re.compile(
     r"|social insurance|itin|(?-i:EIN)|tin|tax[ _\-]?(?:payer)?[ _\-]?id(?:entification)?)(?![a-z])"
 )
 _ABA_WORDS: Final = re.compile(
-    r"(?i)(?<![a-z])(?:aba|rtn|fedwire|ach|bank routing"
+    r"(?i)(?<![a-z\d])(?:aba(?!\d)|rtn|fedwire|ach|bank routing"
     r"|(?:routing|transit)(?:[ _\-/]?(?:number|num|no|nr|code|transit|routing|aba)(?![a-z])|[ _\-]?#|\W{0,3}\Z))(?![a-z])"
 )
 _ABA: Final = re.compile(r"(?<![\w.\-])\d{4}([\- ]?)\d{4}\1\d(?![\w\-]|\.\d)")
 _ACCOUNT: Final = re.compile(
-    r"(?i)(?<![a-z])(?:account|acct\.?|acc\.?(?= ?(?:no|num|#))|a/c|konto)(?:[ _\-]?(?P<number>number|nummer|num|no\.?|nr\.?|#))?"
+    r"(?i)(?<![a-z])(?:account|acct\.?|acc\.?(?= ?(?:no|num|#))|a/c|konto|clabe)(?:[ _\-]?(?P<number>number|nummer|num|no\.?|nr\.?|#))?"
     r"(?:(?: (?:is|was|of|ending|in|with|number|entered|given|provided|supplied)){1,3}| \w{2,16}(?=[:=])| of \w{1,16}:?)?"
     r"[ \t:=#\"'(\[<]{1,4}(?P<digits>\d[\d \-]{2,30}\d)(?!\w|\.\d)"
 )
+_PAIRED_ACCOUNT: Final = re.compile(r" ?[/:|] ?(\d{5,17})(?![\w\-])")
+_MESSAGE_ACCOUNTS: Final = (
+    re.compile(r"^:(?:25P?:|5\d[A-Z]?:/(?:[CD]/)?)(\w[\w \-]{3,33})\r?$", re.MULTILINE | re.ASCII),
+    re.compile(
+        r"Acct>\s{0,16}<(?:\w{1,16}:)?Id>\s{0,16}(?:<(?:\w{1,16}:)?Othr>\s{0,16}<(?:\w{1,16}:)?Id>\s{0,16})?([^<\s]{3,34})\s{0,16}<"
+    ),
+)
+"""Fields of SWIFT's MT messages, and elements of ISO 20022's."""
 _SORT_CODE: Final = re.compile(
     r"(?i)\bsort[ _\-]?code(?: (?:is|was|number))?[ \t:=#\"'(]{1,4}(\d{2}([\- ]?)\d{2}\2\d{2})(?![\w\-])"
 )
@@ -86,6 +94,8 @@ def find_routing_numbers(text: str) -> Iterator[Hit]:
     for match in _ABA.finditer(text):
         if _is_aba("".join(filter(str.isdigit, match.group()))) and _near(_ABA_WORDS, text, match):
             yield Hit(match.start(), match.end(), "routing")
+            if paired := _PAIRED_ACCOUNT.match(text, match.end()):
+                yield Hit(paired.start(1), paired.end(1), "account")
 
 
 def find_accounts(text: str) -> Iterator[Hit]:
@@ -98,11 +108,20 @@ def find_accounts(text: str) -> Iterator[Hit]:
             yield Hit(match.start("digits"), match.end("digits"), "account")
 
 
+def find_message_accounts(text: str) -> Iterator[Hit]:
+    """Yield account numbers in payment messages, whose fields have no speaking names."""
+    for pattern in _MESSAGE_ACCOUNTS:
+        for match in pattern.finditer(text):
+            if any(map(str.isdigit, match[1])):
+                yield Hit(match.start(1), match.end(1), "account")
+
+
 BANKING_FINDERS: Final = (
     Finder(find_ibans, digits=2),
     Finder(find_identities, digits=9),
     Finder(find_routing_numbers, words=("routing", "aba", "rtn", "transit", "fedwire", "ach"), digits=9),
-    Finder(find_accounts, words=("acc", "a/c", "konto", "sort"), digits=5),
+    Finder(find_accounts, words=("acc", "a/c", "konto", "sort", "clabe"), digits=5),
+    Finder(find_message_accounts, words=("acct>", ":5", ":25"), digits=3),
 )
 
 

@@ -11,7 +11,7 @@ from mita_otel.redaction.hit import Finder, Hit
 
 _RUN: Final = re.compile(r"(?<!\d)\d(?:[ \t\-._+]{0,3}\d){11,}(?!\d)")
 _ODD_RUN: Final = re.compile(
-    r"(?<!\d)\d{4}(?P<sign> ?[/:;,|*~=\\'\"] ?|\s{1,8}|<br ?/?>)\d{4,6}(?:(?P=sign)\d{1,5}){1,3}(?!\d)"
+    r"(?<!\d)\d{4}(?P<sign> ?[/:;,|*~=#\\'\"] ?|[\"'\])]{1,2}[,;]? ?[\"'(\[]{1,2}|\s{1,8}|<br ?/?>)\d{4,6}(?:(?P=sign)\d{1,5}){1,3}(?!\d)"
 )
 """Groups as printed on a card, between signs that also stand between other numbers."""
 _GROUP: Final = re.compile(r"\d+")
@@ -40,7 +40,7 @@ _IPV6_GROUP: Final = 4
 _HEX_BEFORE: Final = re.compile(r"[0-9a-fA-F]:\Z")
 _HEX_AFTER: Final = re.compile(r":[0-9a-fA-F]")
 _HEX_GLUED: Final = re.compile(r":?[0-9a-fA-F]")
-_LISTING: Final = frozenset({"", ",", ";"})
+_LISTING: Final = re.compile(r"\s*[,;]?\s*|[\"'\])]{1,2}[,;]? ?[\"'(\[]{1,2}")
 """Signs that stand between the numbers of any list: a word like "card" has to stand before those."""
 _WORD_REACH: Final = 32
 _BARCODE: Final = re.compile(
@@ -55,25 +55,36 @@ _FRACTION: Final = re.compile(r"(?:^|[^\d.])\d{1,9}\.\Z")
 _HASHES: Final = frozenset({32, 40, 56, 64, 96, 128})
 """Lengths of hexadecimal ids and digests: digits inside one are not a card."""
 
+_LONGEST_PAN: Final = 19
+
 _TRACK1: Final = re.compile(r"%?[Bb]\d[\d ]{11,23}\^[^\^\n]{2,26}\^[\d ]{4,}[^\s?]{0,80}\??")
 _TRACK2: Final = re.compile(r";?(?<!\d)\d{12,23}[=Dd]\d{7,}[^\s?]{0,20}\??")
 _AFTER: Final = re.compile(
-    r"[ \t,;|/:]{1,3}(?:exp(?:iry|ires|iration)?\W{1,3})?(?P<expiry>\d{1,2} ?[/\-|;,] ?\d{2,4})(?!\d)"
+    r"[ \t,;|/:]{1,3}(?:exp(?:iry|ires|iration)?\W{1,3})?(?P<expiry>\d{1,2} ?[/\-|;,:] ?\d{2,4}|\d{4}(?=[|;,:]\d{3,4}(?!\d)))(?!\d)"
     r"(?:[ \t,;|/:]{1,3}(?:(?:cv[vc]2?|code)\W{1,3})?(?P<code>\d{3,4})(?!\d))?"
     r"|[|;,](?P<only>\d{3,4})(?!\d)| ?\((?P<bracketed>\d{3,4})\)"
 )
 _CVV: Final = re.compile(
-    r"(?:(?i:(?<![a-z])(?:cvv2?|cvc2?|cvn2?|csc|cav2?|(?:card |the )?(?:security|verification) (?:code|value|number)))"
-    r"|\bCID\b)(?i:\W{0,4}(?:code|number|value|is|was|of|no|entered|given|supplied|provided|received)){0,3}"
+    r"(?:(?i:(?<![a-z])(?:cvv2?|cvc2?|cvn2?|csc|cav2?|(?:card |the )?(?:security|verification) (?:code|value|number)|card verification))"
+    r"|\bCID\b)(?i:\W{0,4}(?:code|number|value|is|was|of|no|entered|given|supplied|provided|received|mismatch|expected|got"
+    r"|by (?:the )?(?:user|customer|cardholder)(?=:| is| was))){0,5}"
     r"[\W_]{0,4}(\d{3,4})(?![ \-.]?\d|[A-Za-z_])"
 )
 _PIN: Final = re.compile(
     r"(?<![A-Za-z])(?:PIN|Pin|pin)(?: ?(?:code|number|no\.?|block))?"
-    r"(?: (?:is|was|of|set to|changed to|entered|entered was|given))?[ \t:=#\"'(\[>\-]{1,4}(\d{4,12})(?!\w|\.\d)"
+    r"(?: (?:is|was|of|set|to|from|changed|entered|given|by (?:the )?(?:user|customer|cardholder)(?=:| is| was))){0,4}[ \t:=#\"'(\[>\-]{1,4}(\d{4,12})(?!\w|\.\d)"
 )
 _PIN_BLOCK: Final = re.compile(
     r"(?i)(?<![a-z])pin[ _\-]?block(?: (?:is|was))?[ \t:=#\"']{1,4}([0-9a-f]{8,32})(?![0-9a-z])"
 )
+_PIN_FIELD: Final = re.compile(
+    r"(?i)\b(?:DE|F|P|field|bit)[ _\-]?0?52[ \t:=\"']{1,4}([0-9a-f]{16})(?![0-9a-z])"
+)
+"""Data element 52 of ISO 8583: the PIN block."""
+_OTHER_CODE: Final = re.compile(
+    r"(?i)[\"',;)]{0,2}(?: (?:and|but|not|instead of|expected|got|received|to|should be)){1,3}[ :\"'(]{1,3}(\d{3,12})(?!\w|\.\d)"
+)
+"""A second one, as in `got 737, expected 738`."""
 
 
 def find_cards(text: str) -> Iterator[Hit]:
@@ -105,6 +116,8 @@ def find_security_codes(text: str) -> Iterator[Hit]:
     """Yield security codes next to their name."""
     for match in _CVV.finditer(text):
         yield Hit(match.start(1), match.end(1), "cvv")
+        if other := _OTHER_CODE.match(text, match.end()):
+            yield Hit(other.start(1), other.end(1), "cvv")
 
 
 def find_pins(text: str) -> Iterator[Hit]:
@@ -112,6 +125,14 @@ def find_pins(text: str) -> Iterator[Hit]:
     for pattern in (_PIN, _PIN_BLOCK):
         for match in pattern.finditer(text):
             yield Hit(match.start(1), match.end(1), "pin")
+            if other := _OTHER_CODE.match(text, match.end()):
+                yield Hit(other.start(1), other.end(1), "pin")
+
+
+def find_pin_fields(text: str) -> Iterator[Hit]:
+    """Yield the PIN blocks of card networks' messages."""
+    for match in _PIN_FIELD.finditer(text):
+        yield Hit(match.start(1), match.end(1), "pin")
 
 
 def is_card_number(digits: str) -> bool:
@@ -127,6 +148,7 @@ CARD_FINDERS: Final = (
     Finder(find_tracks, words=("^", "=", "d"), digits=16),
     Finder(find_security_codes, words=("cv", "csc", "cav", "cid", "security", "verification"), digits=3),
     Finder(find_pins, words=("pin",), digits=1),
+    Finder(find_pin_fields, words=("52=", "52:", "52 ", "52\t"), digits=2),
 )
 
 _LUHN: Final = bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9))
@@ -194,7 +216,9 @@ def _after(text: str, position: int) -> Iterator[Hit]:
 
 def _numbers(text: str, groups: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Yield the stretches of neighbouring groups of digits that make a card number."""
-    for first, (start, _) in enumerate(groups):
+    for first, (start, stop) in enumerate(groups):
+        if stop - start == _LONGEST_PAN and is_card_number(text[start:stop].lstrip("0")):
+            yield start, stop  # as in a field of fixed length
         if not _ISSUERS[text[start]]:
             continue
         digits = ""
@@ -241,7 +265,7 @@ def _is_printed(text: str, run: re.Match[str], groups: list[tuple[int, int]]) ->
     short = groups[-1][1] - groups[-1][0] < _IPV6_GROUP
     if sign == ":" and (_HEX_BEFORE.search(before) or (_HEX_GLUED if short else _HEX_AFTER).match(after)):
         return False  # an IPv6 address
-    if sign.strip() in _LISTING and not _CARD_WORDS.search(text, max(0, start - _WORD_REACH), start):
+    if _LISTING.fullmatch(sign) and not _CARD_WORDS.search(text, max(0, start - _WORD_REACH), start):
         return False
     return tuple(stop - start for start, stop in groups) in _PRINTED
 

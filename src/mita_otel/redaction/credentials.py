@@ -12,7 +12,9 @@ from mita_otel.redaction.hit import Finder, Hit
 from mita_otel.redaction.prose import PROSE
 
 _JWT_RUN: Final = re.compile(r"[A-Za-z0-9_\-.=]{16,}")
-_JWT: Final = re.compile(r"eyJ[A-Za-z0-9_\-]{4,}={0,2}\.[A-Za-z0-9_\-]{4,}={0,2}(?:\.[A-Za-z0-9_\-=]*){0,3}")
+_JWT: Final = re.compile(
+    r"eyJ[A-Za-z0-9_\-]{4,}={0,2}\.(?:[A-Za-z0-9_\-]{4,}={0,2}|(?=(?:\.[A-Za-z0-9_\-]{8,}){2}))(?:\.[A-Za-z0-9_\-=]*){0,3}"
+)
 
 _SCHEME: Final = re.compile(
     r"(?i)(?<![a-z])(bearer|basic|digest|negotiate|ntlm|apikey|api-key|token)[ \t+:=\"']{1,3}([A-Za-z0-9._~+/=\-]{6,})"
@@ -30,6 +32,29 @@ _LINE: Final = re.compile(r"[^\r\n]*")
 _USER_OPTION: Final = re.compile(
     r"(?<![\w\-])(?:-u|--user|--proxy-user)[ =][\"']?[^\s:\"'/]{1,64}:(?=[^\s\"']*[^\d\s\"'])([^\s\"'/][^\s\"']*)"
 )
+
+_SHELL: Final = re.compile(
+    r"\b(?:sshpass -p ?|(?:mysql|mariadb)(?:-?(?:dump|admin|import|check))?\b[^\n|;&]{0,200}? -p|docker login\b[^\n|;&]{0,200}? -p[ =]?"
+    r"|redis-cli\b[^\n|;&]{0,200}? -a )[\"']?([^\s\"'\-][^\s\"']*)"
+)
+"""Options of one letter that take a password."""
+_IDENTIFIED: Final = re.compile(
+    r"(?i)\b(?:user|role)\s+\S{1,128}\s+identified\s+(?:with\s+\w{1,64}\s+)?by\s+([^\s;,'\"\[:?$%@][^\s;,]*)"
+)
+"""A password without quotes, as in Oracle's statements."""
+_HASH: Final = re.compile(
+    r"(?<![\w$])(?:\$2[abxy]?\$\d\d\$[./A-Za-z0-9]{53}|\$argon2(?:id|i|d)\$[^\s\"'<>,;]{3,}(?:,[^\s\"'<>;]{3,})?"
+    r"|\$(?:[1567]|y|gy|apr1)\$[./A-Za-z0-9=,$]{12,}|(?:pbkdf2_sha\d{1,3}|scrypt|bcrypt_sha256|md5)\$[^\s\"'<>]{12,}"
+    r"|(?:scrypt|pbkdf2)(?::\w{1,16}){1,3}\$[^\s\"'<>]{12,})"
+)
+"""Hashes of passwords: of crypt, Django, Werkzeug, passlib."""
+_SENT_CODE: Final = re.compile(
+    r"(?i)(?<![\w.])(?:[a-z]-)?(\d{4,8}) is (?:your|the) (?:\w{1,16} ){0,2}"
+    r"(?:(?:verification|one[ \-]time|security|login|sign[ \-]?in|access|authentication|confirmation) (?:pass)?code|passcode|otp)"
+    r"|\byour (?:\w{1,16} ){0,2}?(?:(?:verification|one[ \-]time|security|login|sign[ \-]?in|access|authentication|confirmation) )?"
+    r"(?<![a-z\-])(?:code|passcode|otp)(?: is)?[ :]{1,2}(\d{4,8})(?!\w|\.\d)"
+)
+"""What a text message to a customer says."""
 
 _KEY_BEGIN: Final = re.compile(
     r"-{4,5} ?BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)? ?-{4,5}|(?<=Private-Lines: )\d"
@@ -89,6 +114,17 @@ def find_user_options(text: str) -> Iterator[Hit]:
         yield Hit(match.start(1), match.end(1), "password")
 
 
+def find_passwords(text: str) -> Iterator[Hit]:
+    """Yield passwords without a name beside them: in command lines and statements, hashed, and in messages to customers."""
+    for pattern in (_SHELL, _IDENTIFIED, _SENT_CODE):
+        for match in pattern.finditer(text):
+            group = match.lastindex or 1
+            yield Hit(match.start(group), match.end(group), "password")
+    if "$" in text:
+        for match in _HASH.finditer(text):
+            yield Hit(match.start(), match.end(), "password")
+
+
 CREDENTIAL_FINDERS: Final = (
     Finder(find_jwts, words=("eyj",)),
     Finder(
@@ -96,6 +132,21 @@ CREDENTIAL_FINDERS: Final = (
     ),
     Finder(find_headers, words=("authorization", "cookie"), signs=":"),
     Finder(find_user_options, words=("-u ", "-u=", "--user", "--proxy-user"), signs=" ="),
+    Finder(
+        find_passwords,
+        words=(
+            "sshpass",
+            "mysql",
+            "mariadb",
+            "docker login",
+            "redis-cli",
+            "identified",
+            " code",
+            "passcode",
+            "otp",
+            "$",
+        ),
+    ),
     Finder(find_private_keys, words=("private key", "private-lines")),
 )
 

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 _LABELS: Final = ("key", "name", "field", "label", "header", "param", "parameter")
 """Names under which the name of a value may stand beside it, as in HAR and in forms."""
-_LABELLED: Final = frozenset({"key", "value"})
+_SPELLINGS: Final = (*_LABELS, *(label.title() for label in _LABELS))
+_LABELLED: Final = frozenset({"key", "value", "Key", "Value"})
 _MAX_LABELLED: Final = 6
 
 
@@ -28,7 +29,7 @@ class Names:
         """Return the name that the value under a key is judged by."""
         name = key if isinstance(key, str) else str(key)
         if self._label is not None and name in _LABELLED:
-            return self._label if name == "value" else ""
+            return self._label if name.lower() == "value" else ""
         if self._field is not None and name == "input":
             return self._field
         return name
@@ -36,9 +37,9 @@ class Names:
 
 def _label(mapping: Mapping[Any, Any]) -> str | None:
     """Return the name that a mapping gives its `value`."""
-    if "value" not in mapping or len(mapping) > _MAX_LABELLED:
+    if ("value" not in mapping and "Value" not in mapping) or len(mapping) > _MAX_LABELLED:
         return None
-    label = next((mapping[name] for name in _LABELS if name in mapping), None)
+    label = next((mapping[name] for name in _SPELLINGS if name in mapping), None)
     return label if isinstance(label, str) else None
 
 

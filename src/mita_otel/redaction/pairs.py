@@ -15,7 +15,7 @@ from mita_otel.redaction.quoting import bare_end, bracket_close, quoted_end
 from mita_otel.redaction.words import split_words
 
 _PAIR: Final = re.compile(
-    r"(?<![^\W\d])-{0,2}(?P<name>[^\W\d][\w.\-]*)(?P<close>(?:\[[\w'\"]*\])*(?:\"\"|\\*[\"'`]?)[)\]]?)[ \t]{0,4}(?P<sign>=>|:=|={1,3}|:)(?P<gap>[ \t]{0,4}\n?[ \t]{0,8})"
+    r"(?<![^\W\d])-{0,2}(?P<name>[^\W\d][\w.\-]*)(?P<close>(?:\[[\w'\"]*\])*(?:\"\"|\*{1,2}|\\*[\"'`]?)[)\]]?)[ \t]{0,4}(?P<sign>=>|:=|={1,3}|:)(?P<gap>[ \t]{0,4}\n?[ \t]{0,8})"
 )
 _NEXT_SIGN: Final = re.compile(r"[ \t]{1,4}[=:][ \t]")
 _HEX_GROUP: Final = re.compile(r"[0-9a-fA-F]{1,4}:[0-9a-fA-F]{1,4}:")
@@ -82,7 +82,7 @@ class PairFinder:
         if text.startswith('""', start) and '""' in match["close"]:  # as in a field of CSV
             end = text.find('""', start + 2)
             return Hit(start + 2, end, rule) if end > start + 2 else None
-        prose = match["sign"] == ":" and not match["close"].strip("])")
+        prose = match["sign"] == ":" and not match["close"].strip("])*")
         quoted = quoted_end(text, start)
         if quoted is not None:
             first, end, _ = quoted
@@ -99,7 +99,7 @@ class PairFinder:
             return inner if inner.end > inner.start else None
         end = bare_end(text, start)
         value = text[start:end]
-        if _is_nothing(rule, value) or (in_source and not value[0].isdigit()):
+        if _is_nothing(rule, value) or value == f":{match['name']}" or (in_source and not value[0].isdigit()):
             return None
         if prose and ("\n" in match["gap"] or _is_prose(value) or (weak and not _is_telling(value))):
             return None
@@ -134,11 +134,11 @@ def _is_within(stretches: list[tuple[int, int]], position: int) -> bool:
 
 
 def _is_no_name(text: str, match: re.Match[str]) -> bool:
-    """Tell whether the name is a group of an IPv6 address (`:aba0:`) or the rule in a marker."""
+    """Tell whether the name is a group of an IPv6 address (`:aba0:`), the rule in a marker, or a function in an ARN."""
     start = match.start()
     if text[start - 1 : start] != ":":
         return False
-    return bool(_HEX_GROUP.match(text, start)) or text.endswith("[redacted:", 0, start)
+    return bool(_HEX_GROUP.match(text, start)) or text.endswith(("[redacted:", ":function:"), 0, start)
 
 
 def _is_telling(value: str) -> bool:

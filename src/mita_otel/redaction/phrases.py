@@ -11,10 +11,24 @@ from mita_otel.redaction.keys import KeyRules
 from mita_otel.redaction.marker import MARKER
 from mita_otel.redaction.quoting import quoted_end
 
-_TAG: Final = re.compile(r"<(?:[\w\-]+:)?([A-Za-z][\w.\-]*)(?:\s[^<>]*)?>([^<]+)</")
-_OPTION: Final = re.compile(r"(?<![\w\-])--([A-Za-z][\w\-]+) +(?![-\s])(\S+)")
+_TAG: Final = re.compile(
+    r"<(?:[\w\-]+:)?(?P<name>[A-Za-z][\w.\-]*)(?:\s[^<>]*)?>(?:<!\[CDATA\[)?(?P<value>[^<]+?)(?:\]\]>)?</"
+)
+_ELEMENTS: Final = (
+    re.compile(
+        r"\bname=\\?[\"'](?P<name>[\w.\-\[\]]{1,64})\\?[\"']\s{1,4}value=\\?[\"'](?P<value>[^\"'<>\\]{1,512})"
+    ),
+    re.compile(
+        r"\bvalue=\\?[\"'](?P<value>[^\"'<>\\]{1,512})\\?[\"']\s{1,4}name=\\?[\"'](?P<name>[\w.\-\[\]]{1,64})"
+    ),
+    re.compile(r"\bname=[\"'](?P<name>[\w.\-]{1,64})[\"'][^<>]{0,64}>(?P<value>[^<]+)</"),
+)
+"""Elements of XML and HTML that name a value in an attribute."""
+_OPTION: Final = re.compile(r"(?<![\w\-])--(?P<name>[A-Za-z][\w\-]+) +(?![-\s])(?P<value>\S+)")
 _TUPLE: Final = re.compile(r"\(b?[\"']([\w.\-]{1,64})[\"'], ?b?(?=[\"'])")
-_PART: Final = re.compile(r"\bname=\"([^\"\r\n]{1,128})\"[^\r\n]{0,256}\r?\n\r?\n([^\r\n]+)")
+_PART: Final = re.compile(
+    r"\bname=\"?(?P<name>[^\"\r\n;]{1,128})\"?(?:;[^\r\n]{0,256})?\r?\n(?:[A-Za-z\-]{1,32}:[^\r\n]{0,256}\r?\n){0,4}\r?\n(?P<value>[^\r\n]+)"
+)
 _NOUN: Final = (
     r"(?i)(?<![a-z])(?P<name>password|passwd|passphrase|passcode|pwd|secret|token|otp|(?:api|access|secret)[ _\-]?key"
     r"|(?:verification|one[ \-]time|2fa|mfa|sms|login) ?code)"
@@ -51,8 +65,9 @@ class PhraseFinder:
             yield from self._named(_TAG, text)
         if "--" in text:
             yield from self._named(_OPTION, text)
-        if 'name="' in text:
-            yield from self._named(_PART, text)
+        if "name=" in text:
+            for pattern in (_PART, *_ELEMENTS):
+                yield from self._named(pattern, text)
         if "(" in text:
             yield from self._tuples(text)
         yield from self._sentences(text)
@@ -79,9 +94,9 @@ class PhraseFinder:
 
     def _named(self, pattern: re.Pattern[str], text: str) -> Iterator[Hit]:
         for match in pattern.finditer(text):
-            rule = self._rule(match[1], match[2])
+            rule = self._rule(match["name"], match["value"])
             if rule:
-                yield Hit(match.start(2), match.end(2), rule)
+                yield Hit(*match.span("value"), rule)
 
     def _tuples(self, text: str) -> Iterator[Hit]:
         """Yield the second of `('password', 'hunter2')`."""

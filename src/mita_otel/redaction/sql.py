@@ -46,7 +46,9 @@ _BACKSLASH_STRING: Final = re.compile(r"'[^'\\]*(?:(?:\\.|'')[^'\\]*)*'", re.DOT
 _IDENTIFIER: Final = {'"': re.compile(r'"[^"]*"(?:"[^"]*")*'), "`": re.compile(r"`[^`]*`(?:`[^`]*`)*")}
 _BACKSLASH_QUOTED: Final = re.compile(r'"[^"\\]*(?:(?:\\.|"")[^"\\]*)*"', re.DOTALL)
 _NAME: Final = re.compile(r"\"[^\W\d][\w$ \-]*\"\Z")
-_COMPARES: Final = re.compile(r"(?:=|<>|!=|\blike|\bilike)\s*\Z", re.IGNORECASE)
+_COMPARES: Final = re.compile(
+    r"(?:=|<>|!=|\bi?like|\bregexp|\brlike|\bglob|\bpassword\s?\(|\bagainst\s?\()\s*\Z", re.IGNORECASE
+)
 _BLOCK: Final = re.compile(r"/\*|\*/")
 
 
@@ -101,7 +103,7 @@ def literals(line: str) -> Iterator[tuple[int, int]]:
 
 def comments(statement: str, dialect: str | None = None) -> Iterator[tuple[int, int]]:
     """Yield where each comment of a masked statement starts and ends."""
-    hashes = (dialect or "").lower().startswith(_BACKSLASH_DIALECTS)
+    hashes = not dialect or dialect.lower().startswith(_BACKSLASH_DIALECTS)
     position = 0
     while position < len(statement):
         token = _TOKEN.match(statement, position)

@@ -19,11 +19,13 @@ _ENTITIES: Final = {
 }  # fmt: skip
 _ENCODED: Final = re.compile(
     r"(?:%[0-9A-Fa-f]{2})+|\+(?=%[0-9A-Fa-f]{2})|(?<=%[0-9A-Fa-f]{2})\+"
-    r"|(?<!\\)\\+(?:u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[nrt\"'/])"
+    r"|(?<!\\)\\+(?:u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[0-3][0-7]{2}|[nrt\"'/])"
     r"|&#[0-9]{2,7};|&#[xX][0-9A-Fa-f]{1,6};|&(?:" + "|".join(_ENTITIES) + ");"
+    r"|\x1b\[[0-9;]{0,16}[A-Za-z]|\0+"
     r"|[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]+"
 )
-"""Also characters that are not seen: an encoding of nothing."""
+"""Also what is not seen, an encoding of nothing: a terminal's colours, the other half of each UTF-16 character."""
+_TELLTALES: Final = "%\\&\x1b\0"
 _ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t"}
 _DOTS: Final = frozenset("\u00b7\u2022\u2027\u2219\u22c5\u30fb\uff65")
 _ROUNDS: Final = 5
@@ -47,8 +49,12 @@ class View:
     def decoded(self) -> View | None:
         """Return the view with one layer of encoding undone, or None if there is none."""
         text = self.text
-        if text.isascii() and "%" not in text and "\\" not in text and "&" not in text:
-            return None
+        if text.isascii():
+            for sign in _TELLTALES:
+                if sign in text:
+                    break
+            else:
+                return None
         matches = list(_ENCODED.finditer(self.text))
         if not matches:
             return None
@@ -95,8 +101,11 @@ def _decode(match: re.Match[str]) -> Iterator[tuple[str, int]]:
             position += 3 * len(char.encode("utf-8", "surrogateescape"))
     elif encoded[0] == "\\":
         escaped = encoded.lstrip("\\")
-        yield (chr(int(escaped[1:], 16)) if len(escaped) > 1 else _ESCAPES.get(escaped, escaped)), start
-    elif not encoded.isascii():
+        if escaped[0].isdigit():
+            yield chr(int(escaped, 8)), start
+        else:
+            yield (chr(int(escaped[1:], 16)) if len(escaped) > 1 else _ESCAPES.get(escaped, escaped)), start
+    elif encoded[0] in "\x1b\0" or not encoded.isascii():
         return
     elif encoded == "+":
         yield " ", start
