@@ -2,7 +2,8 @@
 
 A server ends in many ways, and each skips some of the others' hooks: `atexit` does not run under SIGTERM
 (uvicorn raises it again), a signal handler does not survive in gunicorn's workers, and a forked child that
-ends with `os._exit` (multiprocessing) runs neither. So there are four hooks, and flushing twice is cheap.
+ends with `os._exit` (multiprocessing) runs neither. So there are four hooks, and flushing twice is cheap. Several of
+them may run at one end: what one has waited for in vain, the next does not wait for again.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import multiprocessing.util
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
 
@@ -31,21 +33,26 @@ class Lifecycle:
     Args:
         policy: The deadlines, and whether signals are handled.
         flush: Called with the seconds it may take, when the process may be about to end.
-        shutdown: Called with the seconds it may take, when the process ends.
+        shutdown: Called with the seconds it may take, when the process ends. Both return whether they made it.
         started: Called when an application has started to serve.
+        clock: Monotonic seconds.
     """
 
     def __init__(
         self,
         policy: LifecyclePolicy,
-        flush: Callable[[float], object],
-        shutdown: Callable[[float], object],
+        flush: Callable[[float], bool],
+        shutdown: Callable[[float], bool],
         started: Callable[[], object] = lambda: None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._policy = policy
         self._flush = flush
         self._shutdown = shutdown
         self._started = started
+        self._clock = clock
+        self._left_s = policy.shutdown_timeout_s
 
     def install(self) -> None:
         """Install the hooks: interpreter exit, ASGI lifespan, forked children, SIGTERM."""
@@ -60,10 +67,7 @@ class Lifecycle:
         atexit.unregister(self._at_exit)
 
     def _at_exit(self) -> None:
-        try:
-            self._shutdown(self._policy.shutdown_timeout_s)
-        except Exception:
-            _logger.debug("shutdown failed", exc_info=True)
+        self._in_time(self._shutdown)
 
     def _started_quietly(self) -> None:
         try:
@@ -72,10 +76,17 @@ class Lifecycle:
             _logger.debug("what starts with the application could not be started", exc_info=True)
 
     def _flush_quietly(self) -> None:
+        self._in_time(self._flush)
+
+    def _in_time(self, end: Callable[[float], bool]) -> None:
+        """Call it with the seconds that are left; success gives all of them back: the process may go on."""
+        began_s, made_it = self._clock(), False
         try:
-            self._flush(self._policy.shutdown_timeout_s)
+            made_it = end(self._left_s)
         except Exception:
-            _logger.debug("flush failed", exc_info=True)
+            _logger.debug("flush or shutdown failed", exc_info=True)
+        left_s = self._left_s - (self._clock() - began_s)
+        self._left_s = self._policy.shutdown_timeout_s if made_it else max(0.0, left_s)
 
     def _in_child(self) -> None:
         # multiprocessing's children end with os._exit after running their finalizers.

@@ -112,4 +112,4 @@ class LifecyclePolicy(Section):
     shutdown_timeout_s: Seconds
     """Seconds by which telemetry may hold up the end of the process."""
     handle_signals: bool
-    """Whether SIGTERM and SIGINT flush before they do what they did before."""
+    """Whether SIGTERM flushes before it does what it did before. Ctrl-C needs nothing: Python ends in order."""

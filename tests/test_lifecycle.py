@@ -1,0 +1,75 @@
+"""The hooks at the end of the process share one deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from mita_otel.lifecycle import Lifecycle
+from mita_otel.policy import default_policy
+
+POLICY = default_policy("production").lifecycle
+DEADLINE_S = POLICY.shutdown_timeout_s
+
+
+class Backend:
+    """Takes its time on a clock of its own, and remembers what it was given."""
+
+    def __init__(self, takes_s: float, answers: bool) -> None:
+        self.takes_s = takes_s
+        self.answers = answers
+        self.now_s = 0.0
+        self.given_s: list[float] = []
+
+    def clock(self) -> float:
+        return self.now_s
+
+    def flush(self, timeout_s: float) -> bool:
+        self.given_s.append(timeout_s)
+        self.now_s += min(self.takes_s, timeout_s)
+        return self.answers and self.takes_s <= timeout_s
+
+    def lifecycle(self) -> Lifecycle:
+        return Lifecycle(POLICY, self.flush, self.flush, clock=self.clock)
+
+
+def hooks(lifecycle: Lifecycle) -> list[Callable[[], None]]:
+    """The lifespan's end, SIGTERM, the interpreter's exit: as uvicorn and a script come by them."""
+    return [lifecycle._flush_quietly, lifecycle._flush_quietly, lifecycle._at_exit]
+
+
+def test_a_backend_that_hangs_is_waited_for_once() -> None:
+    backend = Backend(takes_s=60, answers=False)
+    for hook in hooks(backend.lifecycle()):
+        hook()
+    assert backend.given_s == [DEADLINE_S, 0, 0]
+
+
+@pytest.mark.parametrize("takes_s", [0.0, 2.0])
+def test_what_a_hook_used_up_in_vain_is_gone_for_the_next(takes_s: float) -> None:
+    backend = Backend(takes_s, answers=False)
+    for hook in hooks(backend.lifecycle()):
+        hook()
+    assert backend.given_s == [DEADLINE_S, DEADLINE_S - takes_s, DEADLINE_S - 2 * takes_s]
+
+
+def test_a_backend_that_answers_is_given_the_whole_time_at_each_end() -> None:
+    backend = Backend(takes_s=3, answers=True)
+    lifecycle = backend.lifecycle()
+    for _ in range(4):  # a test suite ends its application's lifespan many times
+        lifecycle._flush_quietly()
+    assert backend.given_s == [DEADLINE_S] * 4
+
+
+def test_a_flush_that_raises_reaches_nobody_and_its_time_is_gone() -> None:
+    backend = Backend(takes_s=1, answers=False)
+
+    def broken(timeout_s: float) -> bool:
+        backend.flush(timeout_s)
+        raise RuntimeError("no")
+
+    lifecycle = Lifecycle(POLICY, broken, broken, clock=backend.clock)
+    lifecycle._flush_quietly()
+    lifecycle._at_exit()
+    assert backend.given_s == [DEADLINE_S, DEADLINE_S - 1]
