@@ -13,6 +13,7 @@ from weakref import WeakSet
 
 import wrapt
 
+from mita_otel.instrumentation.background_tasks import BackgroundTaskSpans
 from mita_otel.instrumentation.exception_events import Capture, ErrorReports
 from mita_otel.policy.sections import InstrumentationPolicy
 
@@ -69,6 +70,8 @@ class FastAPIInstrumentation:
             init = self._init(fastapi_source(self._policy, has_native), has_native)
             wrapt.wrap_function_wrapper(module, "FastAPI.__init__", init)
             source = fastapi_source(self._policy, has_native)
+            if source == "native":
+                BackgroundTaskSpans().install()
             ErrorReports(self._policy, native=source == "native", capture=self._capture).install()
 
         wrapt.register_post_import_hook(patch, "fastapi.applications")
