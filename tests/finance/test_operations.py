@@ -32,9 +32,20 @@ class InsufficientFundsError(Exception):
     pass
 
 
-class HTTPError(Exception):
+class HTTPException(Exception):  # noqa: N818 - as frameworks call it
     def __init__(self, status_code: int) -> None:
         self.status_code = status_code
+
+
+class NotFound(HTTPException):
+    def __init__(self) -> None:
+        super().__init__(404)
+
+
+class GatewayError(Exception):
+    """A payment gateway's: it says what the gateway answered, not what this service will."""
+
+    status_code = 403
 
 
 def attributes(recording: Recording, name: str) -> dict[str, Any]:
@@ -176,8 +187,10 @@ def test_errors_may_be_left_to_others_by_policy(record: Record) -> None:
 @pytest.mark.parametrize(
     ("error", "outcome"),
     [
-        (HTTPError(404), "refused"),
-        (HTTPError(503), "failure"),
+        (HTTPException(404), "refused"),
+        (NotFound(), "refused"),
+        (HTTPException(503), "failure"),
+        (GatewayError(), "failure"),
         (InsufficientFundsError(), "refused"),
         (asyncio.CancelledError(), "cancelled"),
         (KeyboardInterrupt(), "cancelled"),
@@ -467,8 +480,8 @@ def test_a_user_is_never_taken_from_baggage(recording: Recording) -> None:
 def test_the_audit_trail_hears_how_it_ended(recording: Recording) -> None:
     with financial_transaction_context("u-1", "pay", "tx-1", 5, "EUR"):
         pass
-    with pytest.raises(HTTPError), monitor_financial_operation("other"):
-        raise HTTPError(403)
+    with pytest.raises(HTTPException), monitor_financial_operation("other"):
+        raise HTTPException(403)
     done, refused = recording.audit.signals
     assert (done.kind, done.name, done.outcome, done.user_id) == ("operation", "pay", "success", "u-1")
     assert (done.transaction_id, done.amount, done.currency) == ("tx-1", "5.00", "EUR")

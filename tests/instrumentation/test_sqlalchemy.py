@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -79,6 +81,34 @@ def test_an_engine_made_early_is_measured(traced: Traced) -> None:
     assert len(traced.spans) == 1
     assert fresh.spans == []
     engine.dispose()
+
+
+async def test_a_statement_whose_task_was_cancelled_has_not_failed(traced: Traced) -> None:
+    engine = create_async_engine("sqlite+aiosqlite://")
+    started, loop = asyncio.Event(), asyncio.get_running_loop()
+    go_on = threading.Event()
+
+    def hold() -> int:  # a function in SQL, so that the statement runs until it is told to end
+        loop.call_soon_threadsafe(started.set)
+        go_on.wait(30)
+        return 1
+
+    async def query() -> None:
+        async with engine.connect() as connection:
+            raw = await connection.get_raw_connection()
+            await raw.driver_connection.create_function("hold", 0, hold)
+            await connection.execute(text("SELECT hold()"))
+
+    task = asyncio.create_task(query())
+    await started.wait()
+    task.cancel()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await engine.dispose()
+    (span,) = traced.spans
+    assert span.status.status_code is StatusCode.UNSET
+    assert span.attributes["error.type"] == "asyncio.exceptions.CancelledError"
 
 
 async def test_an_async_engine_is_measured_under_its_parent(traced: Traced) -> None:

@@ -9,6 +9,8 @@ from mita_otel.finance.runtime import FinanceRuntime
 Outcome = Literal["running", "success", "failure", "refused", "cancelled"]
 
 _CLIENT_ERRORS: Final = range(400, 500)
+_HTTP_EXCEPTION: Final = "HTTPException"
+"""The name of the class in Starlette, FastAPI, Litestar and others; none of them has to be installed."""
 
 
 def outcome_of(
@@ -23,7 +25,8 @@ def outcome_of(
 
     Returns:
         `cancelled` for what is no `Exception` (`asyncio.CancelledError`, the interpreter's end), `refused` for an
-        expected exception and for one that stands for an HTTP client error (`status_code` 400 to 499).
+        expected exception and for a framework's `HTTPException` with a `status_code` of 400 to 499. Others may have
+        a status of their own, as a payment gateway's do: theirs is what the gateway said, and a failure here.
     """
     if error is None:
         return "success"
@@ -31,8 +34,14 @@ def outcome_of(
         return "cancelled"
     if isinstance(error, expected) or any(_is_named(kind, runtime) for kind in type(error).__mro__):
         return "refused"
-    status = getattr(error, "status_code", None)  # Starlette's and FastAPI's way to say it
-    return "refused" if isinstance(status, int) and status in _CLIENT_ERRORS else "failure"
+    return "refused" if _answers_with(error) in _CLIENT_ERRORS else "failure"
+
+
+def _answers_with(error: Exception) -> int | None:
+    """Return the HTTP status that a framework will answer with, or None."""
+    status = getattr(error, "status_code", None)
+    is_answer = any(kind.__name__ == _HTTP_EXCEPTION for kind in type(error).__mro__)
+    return status if is_answer and isinstance(status, int) else None
 
 
 def _is_named(kind: type, runtime: FinanceRuntime) -> bool:

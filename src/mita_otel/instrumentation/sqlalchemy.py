@@ -107,7 +107,8 @@ class SQLAlchemyInstrumentation:
             code = getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorname", None)
             if code:
                 span.set_attribute("db.response.status_code", str(code))
-            span.set_status(Status(StatusCode.ERROR, str(error)))
+            if isinstance(error, Exception):  # a task that was cancelled is no error
+                span.set_status(Status(StatusCode.ERROR, str(error)))
         span.end()
 
     def _connect(
