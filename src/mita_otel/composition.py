@@ -112,7 +112,7 @@ def compose(settings: Settings, strict: bool, env: Mapping[str, str]) -> Telemet
         env,
         enrich=enrich_span,
         observers=[*ways_out.observers, *alerts.observers],
-        thin_out=not ways_out.only_stand_ins,
+        thin_out=not ways_out.keeps_everything,
     )
     performance = Performance(policy.summary, tracing.measurements, tracing.sampling.rate)
     if ways_out.windows is not None:

@@ -22,7 +22,7 @@ from mita_otel.exporters.otlp import make_otlp_exporter
 from mita_otel.exporters.registry import ExporterUnavailableError, Found, find_exporters
 from mita_otel.instrumentation.asgi_requests import at_each_request
 from mita_otel.latency.window import WindowStore
-from mita_otel.policy import Policy
+from mita_otel.policy import Policy, default_policy
 from mita_otel.processors.losses import Losses
 from mita_otel.processors.observation import SpanObserver
 from mita_otel.redaction import Redactor
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from mita_otel.sentry.sampling_context import SamplingContexts
 
 _SENTRY = "sentry"
+_TO_LOOK_AT = frozenset({"console", "memory", "ConsoleSpanExporter", "InMemorySpanExporter"})
+"""Exporters, ours and the SDK's, whose spans are for somebody at a terminal or for a test, and for no back end."""
 
 
 class WaysOut:
@@ -66,8 +68,8 @@ class WaysOut:
         """Take log records that are errors: the exporters' that can show one."""
         self.log_exporters: list[tuple[str, LogRecordExporter]] = []
         """Names and exporters of log records, beside those that `OTEL_LOGS_EXPORTER` names."""
-        self.only_stand_ins = False
-        """Whether nothing but what stands in for Sentry is open: traces are for the person at the terminal."""
+        self.keeps_everything = False
+        """Whether no trace is left out: none goes to a back end that the policy's sampling was meant for."""
         self.windows: WindowStore | None = None
         """Keeps latency windows of all workers, if there is a store."""
         self.observers: list[SpanObserver] = []
@@ -88,9 +90,12 @@ class WaysOut:
             present = {name for name, _ in found.exporters}
             instead = [name for name in self._policy.export.without_dsn if name not in present]
             stand_in = find_exporters(instead, makers)
-            self.only_stand_ins = bool(stand_in.exporters) and not found.exporters
+            self.keeps_everything = bool(stand_in.exporters) and not found.exporters
             found.exporters.extend(stand_in.exporters)
             found.problems.extend(stand_in.problems)
+        if found.exporters and {name for name, _ in found.exporters} <= _TO_LOOK_AT:
+            usual = default_policy(self._environment).sampling
+            self.keeps_everything = self.keeps_everything or self._policy.sampling == usual
         return found
 
     def close(self) -> None:

@@ -163,11 +163,11 @@ def test_summaries_count_what_was_sampled_away(tmp_path: Path) -> None:
         answer([mita_otel.get_performance_summary(1, "financial"), len(telemetry.exporters["memory"].spans)])
         """,
         tmp_path,
-        DEFAULT,
+        {**DEFAULT, "MITA_OTEL_SAMPLING__RATIO": "0.15"},
     )
     summary, exported = ran.answer
     assert (summary["count"], summary["scope"], summary["sample_rate"]) == (400, "process", 1.0)
-    assert 10 <= exported <= 100
+    assert 15 <= exported <= 150
     assert json.dumps(summary)
 
 
@@ -187,6 +187,40 @@ def test_without_a_dsn_the_person_at_the_terminal_sees_every_trace(tmp_path: Pat
     )
     assert sum(f"step-{number:02d}" in ran.stdout for number in range(30)) == 30
     assert ran.log("sampling always")
+
+
+@pytest.mark.parametrize(
+    ("exporters", "env", "kept"),
+    [
+        ('["memory"]', {}, True),
+        ('["memory", "console"]', {}, True),
+        ("[memory]", {}, True),
+        ('["memory", "file"]', {}, False),
+        ('["memory"]', {"SENTRY_TRACES_SAMPLE_RATE": "0.0"}, False),
+        ('["memory"]', {"MITA_OTEL_SAMPLING__MODE": "head", "MITA_OTEL_SAMPLING__RATIO": "0.0"}, False),
+    ],
+)
+def test_what_nobody_but_a_person_or_a_test_looks_at_is_all_kept_unless_the_policy_says_otherwise(
+    tmp_path: Path, exporters: str, env: dict[str, str], kept: bool
+) -> None:
+    ran = run_script(
+        f"""
+        import mita_otel
+        from opentelemetry import trace
+        from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+        memory = InMemorySpanExporter()
+        telemetry = mita_otel.configure(exporters={exporters})
+        for _ in range(30):
+            with trace.get_tracer("t").start_as_current_span("step"):
+                pass
+        telemetry.flush()
+        found = telemetry.exporters.get("memory")
+        answer(len(memory.get_finished_spans() if found is None else found.spans))
+        """,
+        tmp_path,
+        {**DEFAULT, **env},
+    )
+    assert (ran.answer == 30) is kept
 
 
 def test_a_child_that_is_forked_sends_nothing_of_its_parents_traces(tmp_path: Path) -> None:
