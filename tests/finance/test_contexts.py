@@ -97,6 +97,24 @@ def test_an_id_alone_is_enough_and_the_user_can_be_forgotten(recording: Recordin
     assert attributes(recording, "forgotten") == {}
 
 
+@pytest.mark.parametrize(
+    "nobody", [None, "", UserContext(None), {"email": "a@b.c"}], ids=lambda value: type(value).__name__
+)  # type: ignore[arg-type]
+def test_a_user_without_an_id_is_nobody_and_not_the_one_before(recording: Recording, nobody: Any) -> None:
+    set_financial_user("u-1")
+    set_financial_user(nobody)
+    with recording.tracer.start_as_current_span("after"):
+        pass
+    assert attributes(recording, "after") == {}
+
+
+def test_claims_and_objects_of_an_application_will_do(recording: Recording) -> None:
+    set_financial_user({"sub": "u-5", "password": "x"})  # type: ignore[arg-type]
+    with recording.tracer.start_as_current_span("after"):
+        pass
+    assert attributes(recording, "after") == {"user.id": "u-5"}
+
+
 def test_a_transaction_may_be_given_by_id_or_whole(recording: Recording) -> None:
     set_transaction("tx-1", amount=5, currency="EUR", payment_method="card", channel="app")
     capture_financial_error(ValueError("x"))
@@ -206,6 +224,10 @@ def test_breadcrumbs_of_one_context_are_not_anothers(recording: Recording) -> No
         (SimpleNamespace(id=None, user_id="u-3"), "u-3"),
         (SimpleNamespace(is_authenticated=False, id=7), None),
         (UserContext("u-4"), "u-4"),
+        (UserContext(None), None),  # type: ignore[arg-type]
+        (UserContext(""), None),
+        ("", None),
+        ({"sub": " "}, None),
         (object(), None),
     ],
     ids=lambda value: type(value).__name__,

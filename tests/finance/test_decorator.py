@@ -248,8 +248,10 @@ def pay_as(user_id: str | None = None) -> str:
     return "paid"
 
 
-def test_a_missing_user_is_a_security_event(recording: Recording) -> None:
-    assert pay_as() == "paid"
+@pytest.mark.parametrize("given", [(), (None,), ("",)])
+def test_a_missing_user_is_a_security_event(recording: Recording, given: tuple[Any, ...]) -> None:
+    assert pay_as(*given) == "paid"
+    assert "user.id" not in attributes(recording, "pay")
     [told] = recording.events("mita.security")
     assert told["mita.security.event_type"] == "operation_without_user"
     assert told["mita.contexts"]["security"]["operation"] == "pay"

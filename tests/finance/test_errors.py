@@ -259,6 +259,19 @@ def test_whatever_it_is_given_it_never_raises(recording: Recording, arguments: d
     assert isinstance(capture_financial_error(Nasty(), **arguments), str)
 
 
+@pytest.mark.parametrize(
+    ("given", "called"), [(None, "NoneType"), ("declined", "str"), (ValueError, "a class")], ids=repr
+)
+def test_what_is_no_exception_is_said_once_and_without_a_traceback(
+    recording: Recording, caplog: pytest.LogCaptureFixture, given: Any, called: str
+) -> None:
+    assert [capture_financial_error(given) for _ in range(2)] == ["", ""]
+    [said] = caplog.records
+    assert said.exc_info is None
+    assert f"got {called}: nothing was captured" in said.getMessage()
+    assert recording.events() == []
+
+
 def test_an_exception_whose_text_fails_is_called_by_its_type(recording: Recording) -> None:
     event_id = capture_financial_error(Nasty())
     assert recording.records[0].log_record.body == "Nasty"

@@ -16,7 +16,7 @@ from mita_otel.finance.facts import Facts, known_facts
 from mita_otel.finance.fingerprint import fingerprint
 from mita_otel.finance.money import Amount
 from mita_otel.finance.names import FinancialErrorCategory, FinancialSeverity, name_of, severity_of
-from mita_otel.finance.people import UserContext, UserId
+from mita_otel.finance.people import UserContext, UserId, is_nobody
 from mita_otel.finance.request import RequestState, request_state, scope_of
 from mita_otel.finance.runtime import FinanceRuntime
 from mita_otel.finance.transaction import FinancialContext, TransactionId
@@ -114,9 +114,11 @@ def facts_for(report: Report, runtime: FinanceRuntime) -> Facts:
     return facts
 
 
-def same_user(known: UserContext | None, user_id: UserId) -> UserContext:
-    """Return the known user if it is this one, else this one, of whom only the id is known."""
-    return known if known is not None and known.id == str(user_id) else UserContext(user_id)
+def same_user(known: UserContext | None, user_id: UserId) -> UserContext | None:
+    """Return the known user if it is this one, or nobody is named; else this one, of whom only the id is known."""
+    if is_nobody(user_id) or (known is not None and known.id == str(user_id)):
+        return known
+    return UserContext(user_id)
 
 
 def same_transaction(

@@ -19,23 +19,27 @@ from mita_otel.finance.events import Happening, prepare, send
 from mita_otel.finance.facts import Facts, known_facts, learn, local_facts, with_facts
 from mita_otel.finance.money import Amount
 from mita_otel.finance.names import FinancialErrorCategory
-from mita_otel.finance.people import UserContext, UserId
+from mita_otel.finance.people import UserContext, UserId, user_of
 from mita_otel.finance.plain import plain_mapping
 from mita_otel.finance.request import RequestState, scope_of
 from mita_otel.finance.runtime import FinanceRuntime, running
 from mita_otel.finance.transaction import FinancialContext, TransactionId
 
 
-def set_financial_user(user: UserContext | UserId) -> None:
+def set_financial_user(user: UserContext | UserId | None) -> None:
     """Say who the user is. Spans, errors and log records from here on show the id.
 
     Args:
-        user: The user, or the id alone.
+        user: The user, or the id alone; an application's own object or claims will do, as the middleware takes
+            them. Without an id (None, an empty text) nobody is known, as after `clear_user`.
     """
     runtime = running()
     if runtime is not None:
-        known = user if isinstance(user, UserContext) else UserContext(user)
-        runtime.guard("set_financial_user", know_here, runtime, user=known)
+        runtime.guard("set_financial_user", _know_user, runtime, user)
+
+
+def _know_user(runtime: FinanceRuntime, user: object) -> None:
+    know_here(runtime, user=user_of(user, runtime.policy.request.user_id_fields))
 
 
 def clear_user() -> None:

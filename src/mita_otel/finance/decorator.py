@@ -12,6 +12,7 @@ from typing import Any, Final, ParamSpec, Protocol, Self, TypeVar, cast, overloa
 from mita_otel.finance.capture import Category, Severity
 from mita_otel.finance.facts import known_facts
 from mita_otel.finance.operation import Expected, FinancialOperation, OperationKind
+from mita_otel.finance.people import is_nobody
 from mita_otel.finance.runtime import FinanceRuntime, running
 from mita_otel.finance.security import report_security
 
@@ -128,7 +129,7 @@ def decorate(function: Callable[P, R], make: MakeRun, *, require_user: bool = Fa
             return make({})  # does nothing
         arguments = read(args, kwargs)
         operation = make(arguments)
-        if require_user and arguments.get("user_id") is None and known_facts().user is None:
+        if require_user and is_nobody(arguments.get("user_id")) and known_facts().user is None:
             _miss_user(getattr(operation, "name", function.__name__), runtime)
         return operation
 

@@ -57,6 +57,13 @@ def capture_financial_error(
     runtime = running()
     if runtime is None:
         return NOTHING
+    if not isinstance(exception, BaseException):
+        kind = "a class" if isinstance(exception, type) else type(exception).__name__
+        runtime.say_once(
+            f"capture_financial_error takes an exception and got {kind}: nothing was captured. "
+            "Pass the exception itself, as in `except Exception as error: capture_financial_error(error)`"
+        )
+        return NOTHING
     report = Report(
         exception=exception,
         category=category,

@@ -67,6 +67,12 @@ class FinanceRuntime:
                 _logger.exception("%s failed; further failures are not reported", what)
             return None
 
+    def say_once(self, message: str) -> None:
+        """Tell the log how the application uses the API wrongly, once."""
+        if message not in self._reported:
+            self._reported.add(message)
+            _logger.error(message)
+
 
 _lock = threading.Lock()
 _running: FinanceRuntime | None = None
