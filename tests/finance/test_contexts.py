@@ -226,7 +226,6 @@ def test_breadcrumbs_of_one_context_are_not_anothers(recording: Recording) -> No
         (UserContext("u-4"), "u-4"),
         (UserContext(None), None),  # type: ignore[arg-type]
         (UserContext(""), None),
-        ("", None),
         ({"sub": " "}, None),
         (object(), None),
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from mita_otel.finance.capture import Category, Report, Severity, capture
 from mita_otel.finance.event_id import NOTHING, EventId
@@ -12,6 +12,11 @@ from mita_otel.finance.names import FinancialErrorCategory
 from mita_otel.finance.people import UserId
 from mita_otel.finance.runtime import running
 from mita_otel.finance.transaction import TransactionId
+
+_NO_EXCEPTION: Final = (
+    "capture_financial_error takes an exception and got {}: nothing was captured. "
+    "Pass the exception itself, as in `except Exception as error: capture_financial_error(error)`"
+)
 
 
 def capture_financial_error(
@@ -57,12 +62,9 @@ def capture_financial_error(
     runtime = running()
     if runtime is None:
         return NOTHING
-    if not isinstance(exception, BaseException):
-        kind = "a class" if isinstance(exception, type) else type(exception).__name__
-        runtime.say_once(
-            f"capture_financial_error takes an exception and got {kind}: nothing was captured. "
-            "Pass the exception itself, as in `except Exception as error: capture_financial_error(error)`"
-        )
+    given: object = exception
+    if not isinstance(given, BaseException):
+        runtime.say_once(_NO_EXCEPTION.format("a class" if isinstance(given, type) else type(given).__name__))
         return NOTHING
     report = Report(
         exception=exception,
