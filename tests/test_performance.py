@@ -49,7 +49,9 @@ class Worker:
             policy, redactor.text, losses, tail=True, metrics_active=lambda: False, env={}, clock=clock
         )
         self.pipeline = Pipeline(policy, redactor, [], losses, self.measurements, tail=True)
-        self.performance = Performance(policy.summary, self.measurements, 1.0, clock=clock)
+        self.performance = Performance(
+            policy.summary, self.measurements, 1.0, catch_up=self.pipeline.first.catch_up, clock=clock
+        )
         self.provider = TracerProvider(shutdown_on_exit=False)
         self.provider.add_span_processor(self.pipeline.first)
 
@@ -92,6 +94,19 @@ def test_every_span_counts_whatever_is_sampled_away(worker: Worker) -> None:
     assert summary["slowest"][0]["duration_ms"] == 600
     sampler = worker.pipeline.sampler
     assert sampler is not None and sampler.held.spans[True] < 100
+
+
+def test_a_span_that_ended_just_now_is_counted() -> None:
+    queue = POLICY.export.queue.model_copy(update={"delay_ms": 60_000})  # nobody else hurries it
+    export = POLICY.export.model_copy(update={"queue": queue})
+    summary = POLICY.summary.model_copy(update={"wait_ms": 30_000})  # a busy machine may take its time
+    worker = Worker(Clock(), POLICY.model_copy(update={"export": export, "summary": summary}))
+    try:
+        for count in range(1, 4):
+            worker.span(10)
+            assert worker.performance.summary()["count"] == count
+    finally:
+        worker.provider.shutdown()
 
 
 def test_one_category_alone(worker: Worker) -> None:

@@ -114,7 +114,12 @@ def compose(settings: Settings, strict: bool, env: Mapping[str, str]) -> Telemet
         observers=[*ways_out.observers, *alerts.observers],
         thin_out=not ways_out.keeps_everything,
     )
-    performance = Performance(policy.summary, tracing.measurements, tracing.sampling.rate)
+    performance = Performance(
+        policy.summary,
+        tracing.measurements,
+        tracing.sampling.rate,
+        catch_up=tracing.pipeline.first.catch_up,
+    )
     if ways_out.windows is not None:
         performance.keep_windows(ways_out.windows)
     for listener in alerts.breach_listeners:

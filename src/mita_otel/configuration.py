@@ -25,7 +25,7 @@ def configure(
     policy: Policy | str | os.PathLike[str] | None = None,
     environment: str | None = None,
     service_name: str | None = None,
-    exporters: Sequence[str | SpanExporter] | None = None,
+    exporters: Sequence[str | SpanExporter] | str | None = None,
     strict: bool = False,
 ) -> Telemetry:
     """Start telemetry for this process: limits, redaction, exporters, instrumentation.
@@ -39,7 +39,8 @@ def configure(
         environment: The environment's name. None: `SENTRY_ENVIRONMENT`, `ENVIRONMENT`,
             `deployment.environment.name` of `OTEL_RESOURCE_ATTRIBUTES`, else `production`.
         service_name: None: `OTEL_SERVICE_NAME`, else the name in `SENTRY_RELEASE`.
-        exporters: Names or instances. None: `OTEL_TRACES_EXPORTER`, else `export.traces` of the policy.
+        exporters: Names or instances; one text may hold several names, as in `OTEL_TRACES_EXPORTER`. None: that
+            variable, else `export.traces` of the policy.
         strict: Raise for what would otherwise be logged: a bad policy, an unknown exporter, a malformed DSN.
 
     Returns:
@@ -50,7 +51,13 @@ def configure(
     """
     global _configured
     with _lock:
-        settings = _resolve(policy, environment, service_name, exporters, strict, os.environ)
+        try:
+            settings = _resolve(policy, environment, service_name, exporters, strict, os.environ)
+        except (TypeError, AttributeError) as error:  # an argument of a wrong type
+            if strict:
+                raise
+            _logger.error("configure() could not use its arguments (%s): it goes on without them", error)
+            settings = _resolve(None, None, None, None, strict, os.environ)
         if _configured is not None:
             return _again(_configured, settings, strict)
         try:
@@ -73,13 +80,19 @@ def configured() -> Telemetry | None:
 
 def _again(first: tuple[Settings, Telemetry], settings: Settings, strict: bool) -> Telemetry:
     known, telemetry = first
+    if telemetry.ended:
+        message = "configure() was called after shutdown(): telemetry has ended, and starts once in a process"
+        if strict:
+            raise ConfigurationError(message)
+        _warn_once(message)
+        return telemetry
     if settings != known:
         differing = [
             name for name in Settings.__dataclass_fields__ if getattr(known, name) != getattr(settings, name)
         ]
         message = (
-            f"configure() was called again with another {', '.join(differing)}; the first call's settings stay. "
-            "Call it once, or end the first with shutdown() in a process of its own"
+            f"configure() was called again with another {', '.join(differing)}; the first call's settings stay: "
+            "call it once in a process"
         )
         if strict:
             raise ConfigurationError(message)
@@ -100,15 +113,16 @@ def _resolve(
     policy: Policy | str | os.PathLike[str] | None,
     environment: str | None,
     service_name: str | None,
-    exporters: Sequence[str | SpanExporter] | None,
+    exporters: Sequence[str | SpanExporter] | str | None,
     strict: bool,
     env: Mapping[str, str],
 ) -> Settings:
     name = environment_name(environment, env)
     effective = policy if isinstance(policy, Policy) else _load(policy, name, strict, env)
     if exporters is None:
-        from_env = env.get(variables.TRACES_EXPORTER, "").strip()
-        exporters = from_env.split(",") if from_env else effective.export.traces
+        exporters = env.get(variables.TRACES_EXPORTER, "").strip() or effective.export.traces
+    if isinstance(exporters, str):
+        exporters = exporters.split(",")
     return Settings(
         effective,
         name,

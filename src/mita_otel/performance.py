@@ -28,6 +28,7 @@ class Performance:
         policy: How far back this process remembers.
         measurements: What is counted of every span.
         sample_rate: The share of spans that is counted at all.
+        catch_up: Waits, for at most the seconds that it is given, until all spans that have ended are counted.
         clock: Seconds since the epoch.
     """
 
@@ -37,11 +38,13 @@ class Performance:
         measurements: Measurements,
         sample_rate: float,
         *,
+        catch_up: Callable[[float], object] = lambda _timeout_s: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._policy = policy
         self._measurements = measurements
         self._sample_rate = sample_rate
+        self._catch_up = catch_up
         self._clock = clock
 
     def summary(
@@ -57,6 +60,7 @@ class Performance:
             ValueError: `last_hours` is not above 0, or there is no such category.
         """
         kind = checked(last_hours, category)
+        self._catch_up(self._policy.wait_ms / 1000)
         end_s = self._clock()
         windows, is_shared = self._windows(end_s - last_hours * _HOUR_S)
         chosen = [one for one in windows if kind is None or one.kind == kind]

@@ -92,6 +92,11 @@ class Telemetry:
         self._shut_down = threading.Event()
 
     @property
+    def ended(self) -> bool:
+        """True after `shutdown()`."""
+        return self._shut_down.is_set()
+
+    @property
     def enabled(self) -> bool:
         """False if `OTEL_SDK_DISABLED` switched telemetry off."""
         return bool(self._flushables)
@@ -122,7 +127,10 @@ class Telemetry:
         """Flush as `flush` does, and what is held back for a trace's or a chain's end as well: there may be no later."""
         for one in self._holding:
             one.let_go()
-        return self.flush(timeout_s)
+        flushed = self.flush(timeout_s)
+        if self._losses is not None:
+            self._losses.say_rest()
+        return flushed
 
     def shutdown(self, timeout_s: float | None = None) -> bool:
         """Flush, then end. Later spans are refused. A second call does nothing.

@@ -129,6 +129,43 @@ def test_a_second_call_with_other_settings_warns_once_and_keeps_the_first(tmp_pa
     assert "environment" in line
 
 
+def test_a_call_after_the_end_says_that_nothing_starts_again(tmp_path: Path) -> None:
+    ran = run_script(
+        """
+        import mita_otel
+        first = mita_otel.configure(exporters=["memory"])
+        first.shutdown()
+        again = [mita_otel.configure(exporters=["memory"]) is first for _ in range(2)]
+        try:
+            mita_otel.configure(exporters=["memory"], strict=True)
+        except mita_otel.ConfigurationError as error:
+            again.append(str(error))
+        answer(again)
+        """,
+        tmp_path,
+    )
+    assert ran.answer[:2] == [True, True]
+    assert "after shutdown()" in ran.answer[2]
+    assert len(ran.log("after shutdown()")) == 1
+
+
+@pytest.mark.parametrize("arguments", ["environment=5", 'policy={"a": 1}', "exporters=7"])
+def test_an_argument_of_a_wrong_type_does_not_keep_the_service_from_starting(
+    tmp_path: Path, arguments: str
+) -> None:
+    ran = run_script(
+        f"""
+        import mita_otel
+        telemetry = mita_otel.configure({arguments})
+        answer([sorted(telemetry.exporters), telemetry.environment])
+        """,
+        tmp_path,
+        {"OTEL_TRACES_EXPORTER": "memory", "ENVIRONMENT": "staging"},
+    )
+    assert ran.answer == [["memory"], "staging"]
+    assert len(ran.log("could not use its arguments")) == 1
+
+
 def test_a_second_call_with_other_settings_raises_if_strict(tmp_path: Path) -> None:
     ran = run_script(
         """

@@ -56,6 +56,7 @@ def test_each_exporter_writes_the_same_span_where_it_should(receiver: Receiver, 
 BY = {
     "variable": ("", {"OTEL_TRACES_EXPORTER": "file"}, ["file"]),
     "argument": ('exporters=["memory", "file"]', {}, ["file", "memory"]),
+    "argument, one text": ('exporters="memory, file"', {}, ["file", "memory"]),
     "argument before variable": ('exporters=["memory"]', {"OTEL_TRACES_EXPORTER": "file"}, ["memory"]),
     "none": ("", {"OTEL_TRACES_EXPORTER": "none"}, []),
     "policy": ("", {}, ["memory"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from mita_otel.policy.sections import Section
 
@@ -22,3 +22,5 @@ class SummaryPolicy(Section):
     """The slowest spans of an operation and minute whose trace ids are kept."""
     relative_error: Annotated[float, Field(ge=0.001, le=0.1)]
     """By how much of its value a percentile may be off."""
+    wait_ms: NonNegativeInt
+    """Milliseconds that a summary may wait until spans that ended before it are counted."""

@@ -95,6 +95,10 @@ class HandOff(SpanProcessor):
                 self._losses.add("pipeline", "processor_failed")
                 _logger.debug("a span processor failed in on_end", exc_info=True)
 
+    def catch_up(self, timeout_s: float) -> bool:
+        """Wait until the chain has seen every span that has ended so far. False if that took too long."""
+        return self._worker.flush(timeout_s)
+
     def shutdown(self) -> None:
         """Shut the chain down. Flush first: this does not wait."""
         self._worker.stop(0)
@@ -103,6 +107,6 @@ class HandOff(SpanProcessor):
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Bring every span that has ended so far to the exporters, and the exporters to their back ends."""
         deadline = monotonic() + timeout_millis / 1000
-        flushed = self._worker.flush(timeout_millis / 1000)
+        flushed = self.catch_up(timeout_millis / 1000)
         left_ms = max(0, int((deadline - monotonic()) * 1000))
         return self.next_processor.force_flush(left_ms) and flushed

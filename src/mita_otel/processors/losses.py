@@ -19,7 +19,8 @@ class Losses:
     """Counts what was lost; thread-safe.
 
     The counts are visible in three places: the OpenTelemetry counter `mita.pipeline.dropped`, `counts()`,
-    and one log line, after which further losses of the same kind are only counted for `cool_down_s`.
+    and one log line, after which further losses of the same kind are only counted for `cool_down_s`, or until
+    the process ends.
 
     Args:
         cool_down_s: Seconds between two log lines about the same stage and reason.
@@ -32,6 +33,7 @@ class Losses:
         self._lock = ForkSafeLock()
         self._counts: Counter[tuple[str, str]] = Counter()
         self._said_at: dict[tuple[str, str], float] = {}
+        self._said: dict[tuple[str, str], int] = {}
         self._last_at: dict[tuple[str, str], float] = {}
         self._listeners: list[Callable[[str, str, int], None]] = []
         self._counter = metrics.get_meter("mita_otel").create_counter(
@@ -53,12 +55,20 @@ class Losses:
             now = self._last_at[key] = self._clock()
             say = now - self._said_at.get(key, float("-inf")) >= self._cool_down_s
             if say:
-                self._said_at[key] = now
+                self._said_at[key], self._said[key] = now, total
         self._counter.add(count, {"stage": stage, "reason": reason})
         for listener in self._listeners:
             listener(stage, reason, count)
         if say:
-            _logger.warning("telemetry lost at %s: %s (%d spans so far)", stage, reason, total)
+            _say(key, total)
+
+    def say_rest(self) -> None:
+        """Tell the log what it has not been told yet: the process is ending."""
+        with self._lock:
+            rest = {key: total for key, total in self._counts.items() if total > self._said.get(key, 0)}
+            self._said.update(rest)
+        for key, total in rest.items():
+            _say(key, total)
 
     def counts(self) -> dict[tuple[str, str], int]:
         """Return the spans lost so far, by (stage, reason)."""
@@ -70,3 +80,7 @@ class Losses:
         with self._lock:
             since = self._clock() - seconds
             return {key: count for key, count in self._counts.items() if self._last_at[key] >= since}
+
+
+def _say(key: tuple[str, str], total: int) -> None:
+    _logger.warning("telemetry lost at %s: %s (%d so far)", *key, total)
