@@ -222,7 +222,11 @@ def known_of(receiver: Receiver) -> Iterator[tuple[str, list[str]]]:
     for issue in receiver.events:
         texts = [issue["user"]["id"], issue["tags"]["transaction_id"]]
         assert "breadcrumbs" in issue, {k: v for k, v in issue.items() if k not in ("modules", "contexts")}
-        # A query is somebody's by its trace alone: its statement names tables.
-        own = [crumb for crumb in issue["breadcrumbs"]["values"] if crumb["category"] != "query"]
+        # A query is somebody's by its trace alone: its statement names tables. So is a check-out that took long.
+        own = [
+            crumb
+            for crumb in issue["breadcrumbs"]["values"]
+            if crumb["category"] != "query" and crumb["message"] != "connect"
+        ]
         crumbs = [crumb["message"].split()[-1] for crumb in own]
         yield issue["user"]["id"].removeprefix("u-"), [*texts, *crumbs]

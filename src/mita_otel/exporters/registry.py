@@ -51,7 +51,9 @@ def find_exporters(wanted: Iterable[str | SpanExporter], ours: Mapping[str, Make
     for item in wanted:
         if not isinstance(item, str | SpanExporter):
             kind = f"the class {item.__qualname__}" if isinstance(item, type) else type(item).__qualname__
-            found.problems.append(f"{kind} is no exporter; pass names, or instances of OpenTelemetry's SpanExporter")
+            found.problems.append(
+                f"{kind} is no exporter; pass names, or instances of OpenTelemetry's SpanExporter"
+            )
             continue
         if not isinstance(item, str):
             found.exporters.append((type(item).__name__, item))
