@@ -41,7 +41,7 @@ def test_names_and_instances_in_the_order_asked_for() -> None:
     ("item", "called"), [(None, "NoneType"), (MemorySpanExporter, "the class MemorySpanExporter"), (5, "int")]
 )
 def test_what_is_no_exporter_costs_one_sentence_and_the_others_work(item: object, called: str) -> None:
-    found = find_exporters([item, "ours"], {"ours": Ours})  # type: ignore[list-item]
+    found = find_exporters([item, "ours"], {"ours": Ours})
     assert [name for name, _ in found.exporters] == ["ours"]
     [problem] = found.problems
     assert problem.startswith(f"{called} is no exporter; pass names")

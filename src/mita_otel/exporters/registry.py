@@ -38,7 +38,7 @@ def exporter_names(ours: Iterable[str]) -> list[str]:
     return sorted({*ours, *(point.name for point in entry_points(group=GROUP)), "none"})
 
 
-def find_exporters(wanted: Iterable[str | SpanExporter], ours: Mapping[str, Maker]) -> Found:
+def find_exporters(wanted: Iterable[object], ours: Mapping[str, Maker]) -> Found:
     """Find or make the exporters that were asked for.
 
     Args:
@@ -49,14 +49,11 @@ def find_exporters(wanted: Iterable[str | SpanExporter], ours: Mapping[str, Make
     found = Found()
     seen: set[str] = set()
     for item in wanted:
-        if not isinstance(item, str | SpanExporter):
-            kind = f"the class {item.__qualname__}" if isinstance(item, type) else type(item).__qualname__
-            found.problems.append(
-                f"{kind} is no exporter; pass names, or instances of OpenTelemetry's SpanExporter"
-            )
+        if isinstance(item, SpanExporter):
+            found.exporters.append((type(item).__name__, item))
             continue
         if not isinstance(item, str):
-            found.exporters.append((type(item).__name__, item))
+            found.problems.append(_no_exporter(item))
             continue
         name = item.strip()
         if name in seen or name in {"", "none"}:
@@ -89,3 +86,8 @@ def _make(name: str, ours: Mapping[str, Maker]) -> SpanExporter:
     close = get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     raise ExporterUnavailableError(f"no exporter is called {name!r}; {hint}known: {', '.join(known)}")
+
+
+def _no_exporter(item: object) -> str:
+    kind = f"the class {item.__qualname__}" if isinstance(item, type) else type(item).__qualname__
+    return f"{kind} is no exporter; pass names, or instances of OpenTelemetry's SpanExporter"
