@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from alerts.conftest import OpenBook
 from alerts.kit import SECOND, START, policy_with
@@ -14,6 +15,7 @@ from alerts.test_notifiers import KEY, PAN, notification
 from mita_otel.alerts.book import AlertBook, BookUnavailableError, Message
 from mita_otel.alerts.courier import Courier
 from mita_otel.alerts.memory_book import MemoryBook
+from mita_otel.alerts.notifiers.slack import SlackNotifier
 from mita_otel.alerts.ways import Ways
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy, default_policy
@@ -136,6 +138,20 @@ def test_a_server_that_says_how_long_is_left_alone_so_long(make: MakePost, recei
     assert len(receiver.posted) == 2
 
 
+def test_a_server_that_asks_for_a_day_is_tried_within_the_hour(
+    make: MakePost, receiver: HttpReceiver
+) -> None:
+    """An alert is of use today: four times the policy's longest pause is enough."""
+    post = make()
+    receiver.replies = [Reply(429, "rate_limited", {"Retry-After": "86400"})]
+    post.send()
+    post.after(0)
+    post.after(post.policy.alerts.delivery.retry_max_s * 4 - 1)
+    assert len(receiver.posted) == 1
+    post.after(1)
+    assert len(receiver.posted) == 2
+
+
 def test_a_message_is_given_up_after_the_policys_tries_counted_and_said(
     make: MakePost, receiver: HttpReceiver, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -210,6 +226,44 @@ def test_the_oldest_messages_go_if_there_are_too_many(open_book: OpenBook) -> No
         turn.send([Message(f"m{n}", "finance_slack", notification(), START) for n in range(1005)])
     assert book.waiting() == 1000
     assert [one.id for one in book.next_messages(START, ["finance_slack"], 1)] == ["m5"]
+
+
+def test_pauses_between_tries_end_at_the_policys_longest(make: MakePost, receiver: HttpReceiver) -> None:
+    policy = policy_with(delivery={**default_policy().alerts.delivery.model_dump(), "retry_first_s": 200})
+    post = make(policy=policy)
+    receiver.usual = Reply(500, "")
+    post.send()
+    post.after(0)
+    post.after(200)
+    post.after(299)
+    assert len(receiver.posted) == 2
+    post.after(1)
+    assert len(receiver.posted) == 3
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_what_a_receiver_answers_is_redacted_where_it_is_said(
+    make: MakePost, receiver: HttpReceiver, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    post = make(policy=policy_with(delivery={**default_policy().alerts.delivery.model_dump(), "attempts": 1}))
+    receiver.replies = [Reply(status, f"what is {PAN}?")]
+    post.send()
+    post.after(0)
+    assert post.courier.failing["finance_slack"].startswith(
+        f"Slack: answered {status} what is [redacted:pan]?"
+    )
+    assert "could not be delivered to finance_slack" in caplog.text and PAN not in caplog.text
+
+
+def test_our_own_requests_become_no_spans(make: MakePost, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[bool] = []
+    monkeypatch.setattr(
+        SlackNotifier, "send", lambda self, notification: measured.append(is_instrumentation_enabled())
+    )
+    post = make()
+    post.send()
+    post.after(0)
+    assert measured == [False]
 
 
 def test_what_comes_out_of_the_book_is_redacted_again(make: MakePost, receiver: HttpReceiver) -> None:

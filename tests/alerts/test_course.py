@@ -7,12 +7,15 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import func, update
 
 from alerts.conftest import OpenBook
 from alerts.kit import SECOND, START, Bank, error, policy_with
 from exploring import examples
 from mita_otel.alerts.memory_book import MemoryBook
 from mita_otel.alerts.silence import Silence
+from mita_otel.alerts.store_book import StoreBook
+from mita_otel.alerts.store_turn import ALERTS, MESSAGES, POINTS
 from mita_otel.policy import Policy, default_policy
 
 MakeBank = Callable[..., Bank]
@@ -50,6 +53,16 @@ def test_an_acknowledged_alert_is_not_escalated_and_everybody_hears_who_takes_it
     assert bank.told[-1][1].reason.endswith("; by ann")
     assert bank.look(11) == []
     assert bank.look(2 + 45 * MINUTE) == []
+
+
+def test_what_is_queued_is_redacted_already(memory_bank: MakeBank) -> None:
+    """The queue is in the store: nothing reaches a disk as it was."""
+    bank = memory_bank()
+    bank.happens(*FAILURES)
+    [alert] = bank.alerts()
+    bank.book.acknowledge(alert.id, "ann, 4111 1111 1111 1111", bank.now_ns)
+    bank.look(10)
+    assert bank.told[-1][1].reason.endswith("; by ann, [redacted:pan]")
 
 
 def test_how_to_acknowledge_is_said_where_it_can_be_done(open_book: OpenBook) -> None:
@@ -97,6 +110,15 @@ def test_an_alert_of_events_is_over_after_an_hour_of_quiet_and_those_who_knew_ar
     assert bank.look(602 + 3601) == [(channel, "resolve") for channel in everybody]
     assert bank.look(602 + 3700) == []
     assert [alert.open for alert in bank.alerts()] == [False]
+
+
+def test_an_event_that_is_heard_of_late_does_not_end_an_alert_sooner(open_book: OpenBook) -> None:
+    """Another worker's, say, that could not reach the store for a while."""
+    bank = Bank(open_book())
+    bank.happens(error(600), error(601), error(602))
+    bank.happens(*FAILURES)
+    assert bank.look(602 + 3600)  # an escalation: it is still open
+    assert {action for _, action in bank.look(602 + 3601)} == {"resolve"}
 
 
 def test_an_error_rate_that_is_low_again_for_a_window_is_over(open_book: OpenBook) -> None:
@@ -150,6 +172,17 @@ def test_a_silenced_alert_is_watched_and_told_when_the_silence_is_over(open_book
     assert bank.look(1000) == [("payments_email", "trigger"), ("payments_slack", "trigger")]
 
 
+def test_whoever_takes_a_silenced_alert_is_not_told_of_it_later(open_book: OpenBook) -> None:
+    bank = Bank(open_book())
+    bank.book.silence(silence())
+    bank.happens(*FAILURES)
+    [alert] = bank.alerts()
+    assert bank.book.acknowledge(alert.id, "ann", bank.now_ns)
+    assert bank.look(1000) == []
+    assert bank.look(2 + 45 * MINUTE) == []
+    assert bank.look(2 + 3601) == []  # nobody knew of it
+
+
 def test_a_silence_of_another_rule_silences_nothing(memory_bank: MakeBank) -> None:
     bank = memory_bank()
     bank.book.silence(silence("high_error_rate"))
@@ -175,6 +208,23 @@ def test_a_silence_can_be_ended(open_book: OpenBook) -> None:
     assert len(bank.told) == 2
 
 
+# --- what is forgotten -------------------------------------------------------------------------------
+def test_what_no_rule_looks_back_on_is_forgotten_and_what_is_over_after_a_week(open_book: OpenBook) -> None:
+    bank = Bank(open_book())
+    bank.happens(*FAILURES)
+    bank.book.silence(silence(until_s=60, rule="nothing"))
+    bank.spans("high_error_rate", 1, 1000, at_s=0)
+    bank.look(3603)  # the alert is over
+    with bank.book.turn() as turn:
+        assert turn.points("payment_processing_failures", 0) == turn.points("high_error_rate", 0) == []
+    week = 7 * 86_400
+    bank.look(3600 + week)
+    assert len(bank.alerts()) == 1
+    bank.look(3604 + week)
+    with bank.book.turn() as turn:
+        assert turn.alerts() == [] and turn.silences() == []
+
+
 # --- restarts, several processes ---------------------------------------------------------------------
 @pytest.mark.parametrize("open_book", ["sqlite", "postgresql"], indirect=True)
 def test_what_one_process_counted_another_goes_on_with(open_book: OpenBook) -> None:
@@ -190,6 +240,23 @@ def test_what_one_process_counted_another_goes_on_with(open_book: OpenBook) -> N
     assert [body.alert_id for _, body in third.told] == [second.told[0][1].alert_id]
 
 
+@pytest.mark.parametrize("open_book", ["sqlite"], indirect=True)
+def test_what_a_newer_version_has_stored_beside_it_harms_no_older_one(open_book: OpenBook) -> None:
+    """Workers are replaced one by one: for a while two versions share the store."""
+    book = open_book()
+    assert isinstance(book, StoreBook)
+    bank = Bank(book)
+    bank.happens(*FAILURES)
+    before = bank.alerts(), book.next_messages(bank.now_ns, ["payments_slack"], 9)
+    with book.database.write() as connection:
+        for table, column in ((ALERTS, "state"), (MESSAGES, "body"), (POINTS, "sample")):
+            more = func.json_set(table.c[column], "$.of_tomorrow", 1)
+            connection.execute(update(table).values({column: more}))
+    assert (bank.alerts(), book.next_messages(bank.now_ns, ["payments_slack"], 9)) == before
+    with book.turn() as turn:
+        assert turn.points("payment_processing_failures", 0)[0].sample is not None
+
+
 @pytest.mark.parametrize("open_book", ["sqlite", "postgresql"], indirect=True)
 def test_three_errors_in_three_processes_are_three(open_book: OpenBook) -> None:
     banks = [Bank(open_book()) for _ in range(3)]
@@ -200,7 +267,6 @@ def test_three_errors_in_three_processes_are_three(open_book: OpenBook) -> None:
 
 @pytest.mark.parametrize("open_book", ["sqlite", "postgresql"], indirect=True)
 def test_one_process_leads_until_it_has_been_silent_for_its_lease(open_book: OpenBook) -> None:
-    from mita_otel.alerts.store_book import StoreBook
     from mita_otel.store.database import Database
 
     first = open_book()

@@ -146,9 +146,13 @@ def test_alerts_in_the_memory_of_the_service_cannot_be_reached_and_that_is_said(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_secret_is_kept_of_why_somebody_silences(command: Command, shared: str) -> None:
+def test_no_secret_is_kept_of_what_somebody_says(command: Command, shared: str) -> None:
     command("alerts", "silence", "*", "--for", "2h", "--why", "card 4111 1111 1111 1111", "-s", "bank")
     assert "card [redacted:pan]" in command("alerts", "silences", "-s", "bank").out
+    failing(bank(shared))
+    [alert] = json.loads(command("alerts", "status", "--json").out)
+    said = command("alerts", "ack", alert["id"], "--by", "4111 1111 1111 1111")
+    assert said.out.endswith("acknowledged by [redacted:pan]\n")
 
 
 def test_a_store_that_does_not_answer_is_one_message(

@@ -76,7 +76,7 @@ def test_what_sentry_says_is_said(
     http.replies = [reply] * 9
     monkeypatch.setenv("SENTRY_DSN", f"{http.url.replace('://', '://publickey@')}/1")
     check = try_sentry(default_policy())
-    assert (check.status, check.said) == (Status.FAIL, said)
+    assert (check.status, check.said) == (Status.FAIL, f"127.0.0.1: {said}")
 
 
 def test_an_error_that_is_refused_is_told_though_its_trace_arrives(
@@ -86,7 +86,7 @@ def test_an_error_that_is_refused_is_told_though_its_trace_arrives(
     monkeypatch.setenv("SENTRY_DSN", f"{http.url.replace('://', '://publickey@')}/1")
     check = try_sentry(default_policy())
     assert check.status is Status.FAIL
-    assert check.said.startswith(("lost on the way: sentry", "Sentry answered 413"))
+    assert check.said.startswith(("127.0.0.1: lost on the way: sentry", "127.0.0.1: Sentry answered 413"))
 
 
 def test_a_sentry_that_does_not_answer_is_not_waited_for_for_ever(
@@ -98,7 +98,7 @@ def test_a_sentry_that_does_not_answer_is_not_waited_for_for_ever(
     quick = policy.model_copy(update={"sentry": policy.sentry.model_copy(update={"send_timeout_s": 0.3})})
     check = try_sentry(quick)
     assert check.status is Status.FAIL
-    assert "answer in time" in check.said or check.said.startswith("no connection (TimeoutError)")
+    assert "answer in time" in check.said or check.said.startswith("127.0.0.1: no connection (TimeoutError)")
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ class Courier:
         return True
 
     def _failed(self, message: Message, stands_for: Sequence[Message], error: TryLaterError) -> bool:
-        self.failing[message.channel] = str(error)
+        self.failing[message.channel] = self._redactor.text(str(error))
         if message.attempts + 1 >= self._policy.attempts:
             self._give_up(message, stands_for, f"{error}; tried {message.attempts + 1} times")
             return True
@@ -158,9 +158,10 @@ class Courier:
         return False
 
     def _give_up(self, message: Message, stands_for: Sequence[Message], why: str) -> None:
+        why = self._redactor.text(why)  # a receiver's answer may repeat what it was sent
         self.failing[message.channel] = why
         self._losses.add(STAGE, f"undelivered.{message.channel}", len(stands_for))
-        _logger.error("an alert could not be delivered to %s: %s", message.channel, self._redactor.text(why))
+        _logger.error("an alert could not be delivered to %s: %s", message.channel, why)
         self._done(stands_for)
 
     def _done(self, messages: Sequence[Message]) -> bool:

@@ -70,12 +70,6 @@ class Notification:
         """Return it as plain values."""
         return asdict(self)
 
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Notification:
-        """Return the notification of plain values."""
-        facts = tuple((str(label), str(text)) for label, text in values["facts"])
-        return cls(**{**values, "facts": facts})
-
 
 def compose(
     alert: Alert,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from typing import Any, Final, TypeVar
 
 import orjson
 from sqlalchemy import delete, func, select, update
@@ -27,6 +27,7 @@ MESSAGES: Final = table_of(AlertMessageRow)
 SILENCES: Final = table_of(AlertSilenceRow)
 _COLUMNS: Final = frozenset(ALERTS.c.keys()) - {"scope", "state"}
 """What of an alert has a column of its own."""
+T = TypeVar("T")
 _MAX_FRESH: Final = 5000
 """Points of a rule that one turn looks at."""
 
@@ -164,7 +165,7 @@ class StoreTurn:
 
 
 def _point(row: Any) -> Point:
-    sample = None if row.sample is None else Sample(**orjson.loads(row.sample))
+    sample = None if row.sample is None else _known(Sample, orjson.loads(row.sample))
     return Point(row.rule, row.subject, row.at_ns, row.hits, row.total, sample, single=sample is not None)
 
 
@@ -173,17 +174,29 @@ def alert_of(row: Any) -> Alert:
     state = orjson.loads(row.state)
     columns = {name: getattr(row, name) for name in _COLUMNS}
     sample = state.pop("sample")
-    return Alert(
-        **columns,
-        **{**state, "told": tuple(state["told"])},
-        sample=None if sample is None else Sample(**sample),
+    return _known(
+        Alert,
+        {
+            **state,
+            **columns,
+            "told": tuple(state["told"]),
+            "sample": None if sample is None else _known(Sample, sample),
+        },
     )
 
 
 def message_of(row: Any) -> Message:
     """Return the message of a row."""
-    body = Notification.from_dict(orjson.loads(row.body))
+    values = orjson.loads(row.body)
+    facts = tuple((str(label), str(text)) for label, text in values["facts"])
+    body = _known(Notification, {**values, "facts": facts})
     return Message(row.id, row.channel, body, row.created_ns, row.attempts, row.due_ns)
+
+
+def _known(kind: type[T], values: Mapping[str, Any]) -> T:
+    """Return what was stored. What a newer version has stored beside it is none of ours: workers are replaced in turn."""
+    names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: value for name, value in values.items() if name in names})
 
 
 def _clean(value: Any) -> Any:

@@ -79,9 +79,11 @@ def ack(
     environment: Environment = None,
 ) -> None:
     """Acknowledge an alert: it is not escalated any further."""
-    book, _ = _opened(service, environment)
+    from mita_otel.redaction import Redactor
+
+    book, policy = _opened(service, environment)
     with _closing(book):
-        taken = book.acknowledge(alert.strip(), by or who(), time.time_ns())
+        taken = book.acknowledge(alert.strip(), Redactor(policy).text(by or who()), time.time_ns())
     if taken is None:
         raise ConfigurationError(
             f"no alert {alert} of {book.scope.key} is open; see: mita-otel alerts status"
@@ -107,15 +109,15 @@ def silence(
     book, policy = _opened(service, environment)
     if "*" not in rule and rule not in policy.alerts.rules:
         raise ConfigurationError(f"there is no rule {rule}; there are {', '.join(policy.alerts.rules)}")
-    now_ns = time.time_ns()
+    now_ns, redactor = time.time_ns(), Redactor(policy)
     made = Silence(
         id=uuid.uuid4().hex[:12],
         rule=rule,
         subject=about,
         from_ns=now_ns,
         until_ns=now_ns + int(seconds(length, "--for") * _SECOND),
-        by=by or who(),
-        why=Redactor(policy).text(why),
+        by=redactor.text(by or who()),
+        why=redactor.text(why),
     )
     with _closing(book):
         book.silence(made)

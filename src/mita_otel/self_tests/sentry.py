@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from typing import Final
+from urllib.parse import urlsplit
 
 from opentelemetry import trace
 from opentelemetry.trace import Status as SpanStatus
@@ -47,7 +49,8 @@ def try_sentry(policy: Policy, environment: str | None = None) -> Check:
     finally:
         telemetry.shutdown(0)
     if why:
-        return Check(NAME, Status.FAIL, why)
+        host = urlsplit(os.environ.get(variables.SENTRY_DSN, "").strip()).hostname
+        return Check(NAME, Status.FAIL, f"{host}: {why}")
     said = f"Sentry took event {event_id} of trace {trace_id}, environment {telemetry.environment}"
     return Check(NAME, Status.PASS, said, {"event_id": event_id, "trace_id": trace_id})
 
