@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -256,6 +257,22 @@ def test_what_is_counted_while_the_book_is_away_is_told_when_it_is_back(
     one.book.away = False
     assert one.engine.force_flush(5000)
     assert len(receiver.posted) == 1 and one.engine.unavailable == ""
+
+
+def test_what_is_remembered_of_an_event_is_redacted_text_by_text(running: Callable[..., Running]) -> None:
+    rule = {"group_by": ("operation",), "categories": (), "severities": (), "count": 1}
+    one = running(policy_with({"payment_processing_failures": rule}))
+    texts = {name: f"{name} {PAN}" for name in ("name", "category", "operation", "message")}
+    one.engine.take(replace(failure(), **texts))
+    assert one.engine.force_flush(5000)
+    [alert] = one.book.alerts()
+    [point] = one.book.points("payment_processing_failures", 0)
+    assert alert.subject == point.subject == "operation [redacted:pan]"
+    for sample in (alert.sample, point.sample):
+        assert sample is not None
+        assert {name: getattr(sample, name) for name in texts} == {
+            name: f"{name} [redacted:pan]" for name in texts
+        }
 
 
 def test_what_there_is_no_room_for_is_counted(running: Callable[..., Running]) -> None:
