@@ -12,6 +12,7 @@ from sqlalchemy import func, update
 from alerts.conftest import OpenBook
 from alerts.kit import SECOND, START, Bank, error, policy_with
 from exploring import examples
+from mita_otel.alerts.alert import Scope
 from mita_otel.alerts.memory_book import MemoryBook
 from mita_otel.alerts.silence import Silence
 from mita_otel.alerts.store_book import StoreBook
@@ -84,6 +85,14 @@ def test_only_an_open_alert_can_be_acknowledged(open_book: OpenBook) -> None:
     [alert] = bank.alerts()
     bank.look(2 * 3600)
     assert bank.book.acknowledge(alert.id, "ann", bank.now_ns) is None
+
+
+def test_what_has_been_looked_at_makes_no_second_alert(open_book: OpenBook) -> None:
+    bank = Bank(open_book(), policy_with({"payment_processing_failures": {"quiet_s": 60, "cool_down_s": 0}}))
+    bank.happens(*FAILURES)
+    assert [action for _, action in bank.look(100)] == ["resolve", "resolve"]
+    assert bank.look(110) == []
+    assert [alert.open for alert in bank.alerts()] == [False]
 
 
 def test_a_process_that_was_away_takes_the_steps_it_missed_in_one(open_book: OpenBook) -> None:
@@ -263,6 +272,30 @@ def test_three_errors_in_three_processes_are_three(open_book: OpenBook) -> None:
     for number, bank in enumerate(banks):
         bank.happens(error(number))
     assert [len(bank.told) for bank in banks] == [0, 0, 2]
+
+
+@pytest.mark.parametrize("open_book", ["sqlite", "postgresql"], indirect=True)
+def test_services_and_environments_that_share_a_store_see_nothing_of_each_other(open_book: OpenBook) -> None:
+    first = open_book()
+    assert isinstance(first, StoreBook)
+    Bank(first).happens(*FAILURES)
+    first.silence(silence("nothing"))
+    [alert] = first.read_alerts()
+    other = StoreBook(first.database, Scope("shop", "production"), lease_s=30, migrate=True, max_messages=10)
+    assert other.read_alerts() == other.read_silences() == []
+    assert other.waiting() == 0
+    assert other.next_messages(START + SECOND, ["payments_email", "payments_slack"], 9) == []
+    assert other.acknowledge(alert.id, "ann", START) is None
+    assert not other.end_silence("s1", START)
+    with other.turn() as turn:
+        assert turn.fresh("payment_processing_failures") == []
+        assert turn.points("payment_processing_failures", 0) == []
+        turn.forget("payment_processing_failures", START + 10**6 * SECOND)
+        turn.forget_closed(START + 10**6 * SECOND)
+    assert first.read_alerts() == [alert]
+    assert len(first.read_silences()) == 1 and first.waiting() == 2
+    with first.turn() as turn:
+        assert len(turn.points("payment_processing_failures", 0)) == 3
 
 
 @pytest.mark.parametrize("open_book", ["sqlite", "postgresql"], indirect=True)

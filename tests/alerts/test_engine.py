@@ -15,8 +15,9 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 import mita_otel
 from alerts.kit import policy_with
 from alerts.receivers import HttpReceiver, Reply
+from alerts.test_notifiers import notification
 from mita_otel.alerts.alert import Scope
-from mita_otel.alerts.book import BookUnavailableError
+from mita_otel.alerts.book import BookUnavailableError, Message
 from mita_otel.alerts.courier import Courier
 from mita_otel.alerts.engine import AlertEngine, Look
 from mita_otel.alerts.evaluation import Evaluation
@@ -178,11 +179,12 @@ class Away(MemoryBook):
     """A book that does not answer for a while."""
 
     away = False
+    another_leads = False
 
     def leads(self) -> bool:
         if self.away:
             raise BookUnavailableError("the database is away")
-        return True
+        return not self.another_leads
 
     def add(self, points: Any) -> None:
         if self.away:
@@ -273,6 +275,22 @@ def test_what_is_remembered_of_an_event_is_redacted_text_by_text(running: Callab
         assert {name: getattr(sample, name) for name in texts} == {
             name: f"{name} [redacted:pan]" for name in texts
         }
+
+
+def test_while_another_process_leads_this_one_counts_and_neither_looks_nor_delivers(
+    running: Callable[..., Running], receiver: HttpReceiver
+) -> None:
+    one = running()
+    one.book.another_leads = True
+    waiting = Message("m1", "finance_slack", notification(), time.time_ns())
+    one.book.send([waiting])
+    for _ in range(3):
+        one.engine.take(failure())
+    assert one.engine.force_flush(5000)
+    assert receiver.posted == [] and one.book.alerts() == []
+    one.book.another_leads = False
+    assert one.engine.force_flush(5000)
+    assert len(receiver.wait_for(2)) == 2  # what the other one left, and what was counted
 
 
 def test_what_there_is_no_room_for_is_counted(running: Callable[..., Running]) -> None:

@@ -179,18 +179,20 @@ def test_two_of_the_same_name_are_refused(sentry: FakeSentry, operator: Operator
         operator.plan()
 
 
-def test_whoever_owns_an_alert_in_sentry_keeps_it(today: FakeSentry, api_of: MakeApi) -> None:
+def test_what_somebody_has_added_to_ours_in_sentry_stays(today: FakeSentry, api_of: MakeApi) -> None:
     operator = Operator(api_of(today), default_policy())
     operator.apply_all()
     for workflow in today.workflows.values():
         workflow["owner"] = "user:5"
     for detector in today.detectors.values():
         detector["owner"] = {"type": "team", "id": "501", "name": "finance"}
+        detector["workflowIds"] = ["900"]  # somebody's alert tells of it as well
     rules = {**_all_rules(), "payment_processing_failures": {"count": 5, "channels": ("finance_slack",)}}
     Operator(operator.api, policy_with(rules)).apply_all()
     assert {one["owner"] for one in today.workflows.values()} == {"user:5"}
     changed = next(one for one in today.detectors.values() if "Payment" in one["name"])
     assert changed["owner"]["id"] == "501"
+    assert changed["workflowIds"] == ["900"]
 
 
 # --- which back end ----------------------------------------------------------------------------------

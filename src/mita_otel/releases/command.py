@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -34,29 +34,44 @@ def run(command: Sequence[str]) -> int:
     Raises:
         NotStartedError: It could not be started.
     """
-    try:
-        child = subprocess.Popen(command)  # noqa: S603 - what the user asks for
-    except OSError as error:
-        status = NOT_EXECUTABLE if isinstance(error, PermissionError) else NOT_FOUND
-        raise NotStartedError(f"{command[0]}: {error.strerror}", status) from error
-    with child, _passing_on_to(child):
-        status = child.wait()
+    with _ending_by_signal() as ended_by:
+        try:
+            child = subprocess.Popen(command)  # noqa: S603 - what the user asks for
+        except OSError as error:
+            status = NOT_EXECUTABLE if isinstance(error, PermissionError) else NOT_FOUND
+            raise NotStartedError(f"{command[0]}: {error.strerror}", status) from error
+        with child:
+            ended_by(child)
+            status = child.wait()
     return _BY_SIGNAL - status if status < 0 else status
 
 
 @contextmanager
-def _passing_on_to(child: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Let the child end by what would end us. Ctrl-C has reached it already: the terminal tells all of its group."""
+def _ending_by_signal() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
+    """Yield what takes the child, which ends from then on, or at once, by what would end us.
+
+    Ctrl-C has reached it already: the terminal tells all of its group.
+    """
+    children: list[subprocess.Popen[bytes]] = []
+    early: list[int] = []
 
     def pass_on(number: int, frame: Any) -> None:
-        child.send_signal(number)
+        for child in children:
+            child.send_signal(number)
+        if not children:
+            early.append(number)
+
+    def take(child: subprocess.Popen[bytes]) -> None:
+        children.append(child)
+        for number in early:
+            child.send_signal(number)
 
     before = {
         signal.SIGTERM: signal.signal(signal.SIGTERM, pass_on),
         signal.SIGINT: signal.signal(signal.SIGINT, lambda number, frame: None),
     }
     try:
-        yield
+        yield take
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
