@@ -294,6 +294,46 @@ def test_one_within_a_minute_is_a_filter_alone() -> None:
     assert ("level", "gte", 50) in [(one.key, one.match, one.value) for one in group]
 
 
+def shown(name: str) -> list[set[tuple[str, str, str | int]]]:
+    alerts, _ = wanted(**{name: {}})
+    trigger = alerts[name].trigger
+    assert isinstance(trigger, OnEvent)
+    return [{(one.key, one.match, one.value) for one in group} for group in trigger.groups]
+
+
+def test_the_guides_rules_on_single_events_as_filters() -> None:
+    assert shown("critical_financial_errors") == [
+        {("financial_service", "eq", "true"), ("security_event", "ns", ""), ("level", "gte", 50)}
+    ]
+    groups = shown("authentication_security_events")
+    common = {("financial_service", "eq", "true"), ("level", "gte", 40)} | {
+        ("security_event", "ne", name)
+        for name in ("failed_login", "login_failed", "login_failure", "authentication_failure", "failed_mfa")
+    }
+    assert [group - common for group in groups] == [
+        {("error_category", "eq", category)}
+        for category in ("authentication", "authorization", "security_violation")
+    ]
+    assert all(common <= group for group in groups)
+
+
+@pytest.mark.parametrize(
+    ("cool_down_s", "minutes"), [(0, 0), (299, 0), (300, 5), (900, 10), (1800, 30), (86_400, 1440)]
+)
+def test_sentrys_pause_is_the_nearest_below_the_cool_down(cool_down_s: float, minutes: int) -> None:
+    alerts, _ = wanted(x=mine(cool_down_s=cool_down_s))
+    assert alerts["x"].frequency_min == minutes
+
+
+def test_older_servers_have_a_shortest_pause(sentry: FakeSentry, api_of: MakeApi) -> None:
+    rules = {"critical_financial_errors": {"cool_down_s": 0}}
+    operator = Operator(api_of(sentry), policy_with(rules))
+    operator.apply_all()  # the server judges
+    assert operator.plan().changes == 0
+    [made] = operator.existing()
+    assert made.form["frequency"] == (5 if sentry.old else 0)
+
+
 def test_an_error_rate_is_a_fraction() -> None:
     alerts, _ = wanted(high_error_rate={})
     trigger = alerts["high_error_rate"].trigger

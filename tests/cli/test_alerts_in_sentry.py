@@ -101,6 +101,69 @@ def test_the_variables_name_organization_and_both_projects(command: Command, tod
     assert "done: + monitor mita-otel mita-mobile/production: Mobile crashes" in said.out
 
 
+APP = "Mobile crashes"
+SERVICE = "Critical financial errors"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "backend", "mobile", "rules"),
+    [
+        ([], "mita-backend", "mita-mobile", {"mita-backend": {SERVICE}, "mita-mobile": {APP}}),
+        ([], "mita-backend", "mita-backend", {"mita-backend": {SERVICE, APP}}),
+        ([], "", "mita-mobile", {"mita-mobile": {APP}}),
+        (["--project", "mita-mobile"], "mita-backend", "mita-mobile", {"mita-mobile": {APP}}),
+        (
+            ["--project", "mita-backend", "--mobile-project", "mita-backend"],
+            "",
+            "",
+            {"mita-backend": {SERVICE, APP}},
+        ),
+    ],
+)
+def test_a_project_gets_the_rules_of_whoever_reports_to_it(
+    command: Command,
+    today: FakeSentry,
+    arguments: list[str],
+    backend: str,
+    mobile: str,
+    rules: dict[str, set[str]],
+) -> None:
+    env = {"SENTRY_ORG": "acme", "SENTRY_PROJECT_BACKEND": backend, "SENTRY_PROJECT_MOBILE": mobile}
+    assert command("alerts", "apply", *arguments, env=env).code == 0
+    made: dict[str, set[str]] = {}
+    for one in today.workflows.values():
+        prefix, _, title = one["name"].partition("/production: ")
+        if title in {SERVICE, APP}:
+            made.setdefault(prefix.removeprefix("mita-otel "), set()).add(title)
+    assert made == rules
+    assert command("alerts", "plan", "--check", *arguments).code == 0
+
+
+def test_what_sentry_lacks_is_a_problem_though_everybody_is_told_from_here(
+    command: Command, today: FakeSentry
+) -> None:
+    slack = "https://hooks.slack.com/services/T0000/B0000/x0000000000000000000000x"
+    env = {"SLACK_FINANCE_WEBHOOK": slack, "SLACK_SECURITY_WEBHOOK": slack}
+    said = command("alerts", "validate", *GUIDE, env=env)
+    assert (said.code, said.err) == (1, "2 problems\n")  # the team and the service of compliance
+    today.teams.append({**today.teams[0], "id": "599", "slug": "compliance", "name": "Compliance"})
+    services = today.integrations[1]["configData"]["service_table"]
+    services.append({"service": "Compliance Critical", "integration_key": "x", "id": 83})
+    assert command("alerts", "validate", *GUIDE).code == 0
+
+
+def test_the_guides_script_takes_its_environment(script: Script, today: FakeSentry) -> None:
+    assert script("--org", "acme", "--project", "mita-backend", "--environment", "staging").code == 0
+    ours = [one for one in today.workflows.values() if one["name"].startswith("mita-otel")]
+    assert ours and {one["environment"] for one in ours} == {"staging"}
+
+
+def test_where_there_is_nothing_of_ours_nothing_is_asked_about_deleting(
+    command: Command, today: FakeSentry
+) -> None:
+    assert command("alerts", "delete", *GUIDE).code == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -34,7 +34,8 @@ HEAVY = [
 def test_each_command_of_the_table_is_there_and_says_what_its_row_says(name: str) -> None:
     command = frame.load(name)
     assert command.name == name
-    assert command.help == commands.COMMANDS[name].summary
+    assert command.help is not None
+    assert command.help.startswith(commands.COMMANDS[name].summary)
 
 
 def test_help_lists_the_commands_of_the_table(command: Command) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,24 @@ async def test_without_a_token_set_nobody_sees_details(
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client:
         for headers in (TOKEN, {"Authorization": "Bearer "}):
             assert "details" not in (await client.get("/health/sentry", headers=headers)).json()
+
+
+async def test_looking_touches_a_disk_and_holds_up_no_event_loop(
+    client: httpx.AsyncClient, telemetry: mita_otel.Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    health = telemetry.health
+    assert health is not None
+    on_loop: list[bool] = []
+    report = health.report
+
+    def looked(view: Any) -> Any:
+        on_loop.append(threading.current_thread() is threading.main_thread())
+        return report(view)
+
+    monkeypatch.setattr(health, "report", looked)
+    async with client:
+        await client.get("/api/health/sentry")
+    assert on_loop == [False]
 
 
 async def test_other_paths_and_methods_are_refused(telemetry: mita_otel.Telemetry) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from opentelemetry import trace
 import mita_otel
 from e2e.receiver import Receiver
 from leaks import shows
+from mita_otel.audit.trail import AuditHealth
 from mita_otel.health import checks as health_checks
 from mita_otel.health.check import Check, HealthReport, Status, worst
 from mita_otel.health.instruments import libraries
@@ -158,6 +159,43 @@ def test_an_audit_trail_that_cannot_be_written_takes_the_service_out_of_traffic(
     assert found["audit:chain"].status is Status.WARN
     assert found["audit:chain"].said == "the chain has no key: set MITA_OTEL_AUDIT_KEY"
     telemetry.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "said"),
+    [
+        ({"seconds_failing": 61.0, "error": "the store does not answer"}, Status.WARN, "entries wait in the spool, the database has not taken any for 61 seconds: the store does not answer"),
+        ({"waiting_too_much": True}, Status.WARN, "more waits in the spool than audit.spool.warn_megabytes"),
+        ({"ok": False, "error": "disk full"}, Status.FAIL, "entries cannot be recorded: disk full"),
+        ({}, Status.PASS, ""),
+    ],
+)  # fmt: skip
+def test_a_database_that_is_down_is_a_warning_and_only_a_spool_that_cannot_be_written_a_failure(
+    changes: dict[str, Any], status: Status, said: str
+) -> None:
+    class Trail:
+        started = True
+
+        def health(self) -> AuditHealth:
+            well: dict[str, Any] = {
+                "ok": True, "error": "", "chain": "c1", "keyed": True, "refused": 0, "waiting_bytes": 9,
+                "waiting_too_much": False, "seconds_failing": 0.0,
+            }  # fmt: skip
+            return AuditHealth(**{**well, **changes})
+
+    trail: Any = Trail()
+    spool = next(health_checks.audit_checks(trail))
+    assert (spool.name, spool.status, spool.said) == ("audit:spool", status, said)
+
+
+def test_a_store_that_alerts_cannot_reach_is_a_warning() -> None:
+    class Engine:
+        failing: Mapping[str, str] = {}
+        unavailable = "the database is away"
+
+    engine: Any = Engine()
+    check = health_checks.alert_check(engine)
+    assert (check.status, check.said) == (Status.WARN, "the database is away")
 
 
 def test_a_spool_that_is_no_folder_is_a_reason_to_send_no_requests(

@@ -25,8 +25,10 @@ def policy_with(**alerts: Any) -> Policy:
     return Policy.model_validate(tree)
 
 
-def tried(kind: Any, env: dict[str, str], policy: Policy | None = None, **more: Any) -> dict[str, Check]:
-    found = try_channels(policy or default_policy(), SCOPE, kind, env, **more)
+def tried(
+    kind: Any, env: dict[str, str], policy: Policy | None = None, scope: Scope = SCOPE, **more: Any
+) -> dict[str, Check]:
+    found = try_channels(policy or default_policy(), scope, kind, env, **more)
     return {one.name: one for one in found}
 
 
@@ -37,6 +39,11 @@ def test_slack_gets_a_message_that_says_it_is_a_test(http: HttpReceiver) -> None
     assert posted.json["text"].startswith("Test: a test of mita-otel: ")
     context = posted.json["blocks"][-1]["elements"][0]["text"]
     assert context.startswith("bank · staging · ") and "alerts ack" not in context
+
+
+def test_a_test_is_redacted_like_any_other_message(http: HttpReceiver) -> None:
+    tried("slack", {"SLACK_FINANCE_WEBHOOK": http.url}, scope=Scope("bank 4111 1111 1111 1111", "staging"))
+    assert "bank [redacted:pan]" in http.posted[0].json["blocks"][-1]["elements"][0]["text"]
 
 
 def test_what_gets_a_channels_messages_instead_is_said(http: HttpReceiver) -> None:

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,7 @@ from mita_otel.policy import Policy, environment_name, load_policy
 if TYPE_CHECKING:
     from mita_otel.alerts.into_sentry.plan import Plan
     from mita_otel.alerts.into_sentry.project import ProjectAlerts
+    from mita_otel.alerts.into_sentry.wanted import Whose
     from mita_otel.sentry_api.client import SentryApi
 
 Org = Annotated[str | None, typer.Option("--org", help="The organization. Not given: SENTRY_ORG.")]
@@ -193,17 +194,17 @@ def _api(policy: Policy, org: str | None) -> Iterator[SentryApi]:
         api.close()
 
 
-def _slugs(project: str | None, mobile_project: str | None) -> list[tuple[Literal["backend", "mobile"], str]]:
-    backend = (project or os.environ.get(variables.SENTRY_PROJECT_BACKEND, "")).strip()
+def _slugs(project: str | None, mobile_project: str | None) -> list[tuple[Whose, str]]:
+    known = os.environ.get(variables.SENTRY_PROJECT_BACKEND, "").strip()
+    backend = (project or known).strip()
     mobile = (mobile_project or os.environ.get(variables.SENTRY_PROJECT_MOBILE, "")).strip()
-    found: list[tuple[Literal["backend", "mobile"], str]] = []
-    if backend and backend != mobile:
-        found.append(("backend", backend))
-    if mobile:
-        found.append(("mobile", mobile))
-    if not found:
+    if not backend and not mobile:
         raise ConfigurationError(f"which project? Give --project, or set {variables.SENTRY_PROJECT_BACKEND}")
-    return found
+    if backend == mobile:
+        # Named as the project, the app's is meant; unless it is the service's as well.
+        return [("both" if mobile_project or known in ("", mobile) else "mobile", mobile)]
+    found: list[tuple[Whose, str]] = [("backend", backend), ("mobile", mobile)]
+    return [(which, slug) for which, slug in found if slug]
 
 
 def _check_channels(policy: Policy) -> int:

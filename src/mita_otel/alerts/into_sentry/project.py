@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 from mita_otel.alerts.into_sentry.choosing import choose_backend, find_project
 from mita_otel.alerts.into_sentry.plan import Plan, carry_out, make_plan
 from mita_otel.alerts.into_sentry.resources import Existing
-from mita_otel.alerts.into_sentry.wanted import Wanted, wanted_of
+from mita_otel.alerts.into_sentry.wanted import Wanted, Whose, wanted_of
 from mita_otel.policy import Policy
 from mita_otel.sentry_api.client import SentryApi
 
@@ -23,7 +22,7 @@ class ProjectAlerts:
         policy: The rules.
         project: The project's slug.
         environment: The environment's name.
-        which: Whose rules: the service's or the mobile app's.
+        which: Whose rules.
 
     Raises:
         SentryApiError: There is no such project, or Sentry refuses.
@@ -35,7 +34,7 @@ class ProjectAlerts:
         policy: Policy,
         project: str,
         environment: str,
-        which: Literal["backend", "mobile"] = "backend",
+        which: Whose = "backend",
     ) -> None:
         self.project = find_project(api, project)
         self.backend = choose_backend(api, self.project, policy.alerts.sentry)

@@ -21,6 +21,10 @@ WINDOWS: Final = (60, 300, 600, 900, 1800, 3600, 7200, 14_400, 86_400)
 _MAX_NAME: Final = 200
 
 
+Whose = Literal["backend", "mobile", "both"]
+"""Whose rules a project has: the service's, the app's, or both where they share one."""
+
+
 @dataclass(frozen=True, slots=True)
 class OnEvent:
     """One event is enough."""
@@ -76,9 +80,7 @@ class Wanted:
     """What Sentry cannot do, and what is done instead."""
 
 
-def wanted_of(
-    policy: Policy, *, environment: str, project: str, which: Literal["backend", "mobile"] = "backend"
-) -> Wanted:
+def wanted_of(policy: Policy, *, environment: str, project: str, which: Whose = "backend") -> Wanted:
     """Return what the policy wants of a project.
 
     Args:
@@ -89,7 +91,7 @@ def wanted_of(
     """
     found = Wanted(f"{policy.alerts.sentry.prefix} {project}/{environment}: ")
     for name, rule in policy.alerts.rules.items():
-        if not rule.is_sentrys or rule.project != which:
+        if not rule.is_sentrys or which not in ("both", rule.project):
             continue
         try:
             trigger = _trigger(policy, rule)
