@@ -71,7 +71,7 @@ def _project(
         with suppress_instrumentation():
             answer = upstream.post_envelope(EMPTY_ENVELOPE, compressed=False)
     except UpstreamUnreachable as error:
-        yield Check(check, Status.FAIL, why_unreachable(error.__cause__ or error, peer))
+        yield Check(check, Status.FAIL, why_unreachable(error, peer))
         return
     finally:
         upstream.close()
