@@ -66,6 +66,21 @@ def test_a_policy_that_is_no_toml(examined: Examined, tmp_path: Path) -> None:
     assert "mita-otel.toml:1" in failing(examined())["policy"]
 
 
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({}, "environment production (SENTRY_ENVIRONMENT names no other)"),
+        ({"SENTRY_ENVIRONMENT": "production"}, "environment production"),
+        ({"ENVIRONMENT": "staging"}, "environment staging"),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=production"}, "environment production"),
+    ],
+)
+def test_which_environment_it_is_and_whether_anybody_said_so(
+    examined: Examined, env: dict[str, str], said: str
+) -> None:
+    assert examined(**env)["policy"].said == f"the defaults, no policy file, {said}"
+
+
 def test_telemetry_that_is_switched_off(examined: Examined) -> None:
     found = failing(examined(OTEL_SDK_DISABLED="true"))
     assert found == {"switch": "OTEL_SDK_DISABLED is true: telemetry is off; unset it"}
@@ -78,15 +93,21 @@ def test_a_distribution_that_is_not_there(examined: Examined) -> None:
     }
 
 
-def test_two_distributions(examined: Examined, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    info = tmp_path / "packages" / "other_distro-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other-distro\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[opentelemetry_distro]\nother = other:Distro\n")
-    monkeypatch.syspath_prepend(str(info.parent))
-    said = "other is installed as well: set OTEL_PYTHON_DISTRO=mita_otel, or either may start"
-    assert failing(examined()) == {"distro": said}
-    assert failing(examined(OTEL_PYTHON_DISTRO="mita_otel")) == {}
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [("distro", "OTEL_PYTHON_DISTRO"), ("configurator", "OTEL_PYTHON_CONFIGURATOR")],
+)
+def test_two_distributions(
+    examined: Examined, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, variable: str
+) -> None:
+    folder = tmp_path / "packages"
+    write_package(folder, "other-distro", "1.0", points=f"[opentelemetry_{name}]\nother = other:Other\n")
+    monkeypatch.syspath_prepend(str(folder))
+    said = f"other is installed as well: set {variable}=mita_otel, or either may start"
+    assert failing(examined()) == {name: said}
+    said = f"{variable}=other chooses another one, and mita-otel does not start; set it to mita_otel"
+    assert failing(examined(**{variable: "other"})) == {name: said}
+    assert failing(examined(**{variable: "mita_otel"})) == {}
 
 
 def test_a_dsn_that_is_none(examined: Examined) -> None:

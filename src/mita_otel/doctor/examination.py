@@ -55,7 +55,7 @@ def examine(
         yield Check("policy", Status.FAIL, str(error))
         return
     discretion = Discretion(loaded.policy, os.environ)
-    yield discretion.check(policy_check(loaded, tuple(str(one) for one in loaded.problems)))
+    yield discretion.check(policy_check(loaded, tuple(str(one) for one in loaded.problems), os.environ))
     for name, look in _looks(loaded.policy, loaded.environment, network=network):
         for check in _bounded(name, look, 2 * loaded.policy.doctor.timeout_s):
             yield discretion.check(check)

@@ -14,7 +14,7 @@ from mita_otel.composition import switched_off
 from mita_otel.exporters.registry import exporter_names
 from mita_otel.health.check import Check, Status
 from mita_otel.policy import Policy
-from mita_otel.policy.loading import LoadedPolicy
+from mita_otel.policy.loading import DEFAULT_ENVIRONMENT, LoadedPolicy
 from mita_otel.service_resource import describe_service
 from mita_otel.ways_out import WaysOut
 
@@ -28,12 +28,21 @@ def switch_check(env: Mapping[str, str]) -> Check:
     return Check("switch", Status.PASS, "telemetry is on")
 
 
-def policy_check(loaded: LoadedPolicy, problems: tuple[str, ...]) -> Check:
-    """Look whether all of the policy can be used."""
+def policy_check(loaded: LoadedPolicy, problems: tuple[str, ...], env: Mapping[str, str]) -> Check:
+    """Look whether all of the policy can be used, and say for which environment."""
     if problems:
         return Check("policy", Status.FAIL, "; ".join(problems))
     origin = str(loaded.file) if loaded.file else "the defaults, no policy file"
-    return Check("policy", Status.PASS, f"{origin}, environment {loaded.environment}")
+    named = any(env.get(one, "").strip() for one in (variables.SENTRY_ENVIRONMENT, variables.ENVIRONMENT))
+    named = named or any(
+        name in env.get(variables.RESOURCE_ATTRIBUTES, "") for name in semconv.DEPLOYMENT_ENVIRONMENT
+    )
+    why = (
+        ""
+        if named or loaded.environment != DEFAULT_ENVIRONMENT
+        else f" ({variables.SENTRY_ENVIRONMENT} names no other)"
+    )
+    return Check("policy", Status.PASS, f"{origin}, environment {loaded.environment}{why}")
 
 
 def service_check(environment: str, env: Mapping[str, str]) -> Check:
