@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
+from alerts.receivers import HttpReceiver
 from mita_otel.health.check import Check, Status
 from mita_otel.policy import Policy, default_policy
 
@@ -38,6 +39,14 @@ def warning(found: dict[str, Check]) -> dict[str, str]:
 
 def dsn_at(port: int, *, scheme: str = "http", host: str = "127.0.0.1") -> str:
     return f"{scheme}://{PUBLIC_KEY}@{host}:{port}/1"
+
+
+def dsn_of(http: HttpReceiver) -> str:
+    return f"{http.url.replace('://', f'://{PUBLIC_KEY}@')}/1"
+
+
+def where(http: HttpReceiver) -> str:
+    return http.url.removeprefix("http://")
 
 
 def policy_with(**doctor: float) -> Policy:

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
 
 from alerts.receivers import HttpReceiver, Reply
 from doctor.kit import (
-    OK,
     PUBLIC_KEY,
-    Authority,
     Examined,
-    dsn_at,
+    dsn_of,
     failing,
-    saying,
-    silent,
     warning,
     write_package,
 )
@@ -28,14 +22,6 @@ from mita_otel.health.check import Check, Status
 StartWire = Callable[..., int]
 
 SOUND = {"OTEL_SERVICE_NAME": "bank", "MITA_OTEL_AUDIT_KEY": "k" * 32, "MITA_OTEL_DOCTOR__SLOW_S": "600"}
-
-
-def dsn_of(http: HttpReceiver) -> str:
-    return f"{http.url.replace('://', f'://{PUBLIC_KEY}@')}/1"
-
-
-def where(http: HttpReceiver) -> str:
-    return http.url.removeprefix("http://")
 
 
 def test_a_sound_environment_has_no_fault(examined: Examined, http: HttpReceiver) -> None:
@@ -121,77 +107,6 @@ def test_two_distributions(
     assert failing(examined(**({variable: chosen} if chosen else {}))) == expected
 
 
-def test_a_dsn_that_is_none(examined: Examined) -> None:
-    found = failing(examined(SENTRY_DSN="https://key@sentry.io/name"))
-    assert list(found) == ["sentry"]
-    assert found["sentry"].startswith("SENTRY_DSN is no DSN (")
-    assert "Copy it from Sentry's project settings, Client Keys" in found["sentry"]
-
-
-@pytest.mark.parametrize("status", [401, 403])
-def test_a_key_that_sentry_does_not_know(examined: Examined, http: HttpReceiver, status: int) -> None:
-    http.usual = Reply(status, '{"detail": "event submission rejected with_reason: ProjectId"}')
-    assert failing(examined(SENTRY_DSN=dsn_of(http))) == {
-        "sentry": f"{where(http)} answered {status}: it does not know the key or the project of SENTRY_DSN; copy the DSN "
-        "again from Sentry's project settings, Client Keys, and see there that the key is not disabled"
-    }
-
-
-def test_a_port_that_nobody_listens_at(examined: Examined, http: HttpReceiver) -> None:
-    http.close()
-    said = f"nobody listens at {where(http)}; check the port in SENTRY_DSN, and that what should listen there runs"
-    assert failing(examined(SENTRY_DSN=dsn_of(http))) == {"sentry": said}
-
-
-def test_a_host_that_there_is_not(examined: Examined) -> None:
-    """The name is reserved: no name server knows it, and one that cannot be asked is the same fault (RFC 6761)."""
-    found = failing(examined(SENTRY_DSN="https://key@nowhere.invalid/1"))
-    assert list(found) == ["sentry"]
-    assert found["sentry"].startswith("there is no host nowhere.invalid (")
-    assert found["sentry"].endswith("); check SENTRY_DSN and the name server")
-
-
-def test_a_host_that_swallows_what_it_is_sent(examined: Examined, wire: StartWire) -> None:
-    port = wire(silent)
-    found = failing(examined(SENTRY_DSN=dsn_at(port), MITA_OTEL_DOCTOR__TIMEOUT_S="5"))
-    assert found["sentry"].startswith(
-        f"127.0.0.1:{port} does not answer in time; does a firewall swallow it?"
-    )
-
-
-def test_a_host_that_is_slow(examined: Examined, http: HttpReceiver) -> None:
-    found = warning(examined(SENTRY_DSN=dsn_of(http), MITA_OTEL_DOCTOR__SLOW_S="0.000001"))
-    assert found["sentry"].startswith(f"{where(http)} took 0.")
-    assert (
-        "seconds to the first byte of its answer, more than doctor.slow_s; is a nearer region"
-        in found["sentry"]
-    )
-
-
-def test_a_port_that_speaks_no_http(examined: Examined, wire: StartWire) -> None:
-    port = wire(saying(b"SSH-2.0-OpenSSH_9.6\r\n"))
-    said = f"what listens at 127.0.0.1:{port} does not speak HTTP; check the port in SENTRY_DSN"
-    assert failing(examined(SENTRY_DSN=dsn_at(port))) == {"sentry": said}
-
-
-def test_a_certificate_that_signed_itself(examined: Examined, wire: StartWire, authority: Authority) -> None:
-    port = wire(OK, authority.own.server())
-    found = failing(examined(SENTRY_DSN=dsn_at(port, scheme="https")))
-    assert list(found) == ["sentry"]
-    assert found["sentry"].startswith(f"the certificate of 127.0.0.1:{port} is not trusted (self")
-    assert found["sentry"].endswith("set SSL_CERT_FILE to the copy")
-
-
-def test_a_clock_that_is_wrong(examined: Examined, wire: StartWire) -> None:
-    date = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True).encode()
-    port = wire(saying(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nDate: " + date + b"\r\n\r\n"))
-    found = failing(examined(SENTRY_DSN=dsn_at(port)))
-    assert list(found) == ["clock"]
-    assert (
-        " seconds behind that of the server that was asked; start its time synchronisation" in found["clock"]
-    )
-
-
 def test_an_exporter_that_there_is_not(examined: Examined) -> None:
     found = failing(examined(OTEL_TRACES_EXPORTER="sentri"))
     assert found["exporter:sentri"].startswith("no exporter is called 'sentri'; known: ")
@@ -207,16 +122,6 @@ def test_an_otlp_protocol_that_is_not_installed(examined: Examined) -> None:
 def test_a_sampler_that_keeps_nothing(examined: Examined) -> None:
     found = failing(examined(OTEL_TRACES_SAMPLER="always_off"))
     assert found["sampling"] == "OTEL_TRACES_SAMPLER=always_off: no trace is kept; unset it"
-
-
-def test_an_otlp_endpoint_that_is_away(examined: Examined, http: HttpReceiver) -> None:
-    http.close()
-    said = (
-        f"nobody listens at {where(http)}; check the port in OTEL_EXPORTER_OTLP_ENDPOINT, and that what should listen "
-        "there runs"
-    )
-    env = {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": http.url}
-    assert failing(examined(**env)) == {"exporter:otlp": said}
 
 
 def test_exporters_of_other_signals_that_there_are_not(examined: Examined) -> None:

@@ -20,6 +20,7 @@ from doctor.kit import (
     by_name,
     dawdling,
     dsn_at,
+    dsn_of,
     policy_with,
     saying,
     silent,
@@ -34,10 +35,6 @@ StartWire = Callable[..., int]
 
 PEER = Peer("sentry.example:443", "SENTRY_DSN", Trust("/authorities.pem", ""))
 JSON = {"Content-Type": "application/json"}
-
-
-def dsn_of(receiver: HttpReceiver) -> str:
-    return f"{receiver.url.replace('://', f'://{PUBLIC_KEY}@')}/1"
 
 
 def asked(dsn: str, **doctor: float) -> dict[str, Check]:
