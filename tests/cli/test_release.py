@@ -71,6 +71,19 @@ def test_a_release_from_its_making_to_its_deploy(
     assert deploy["dateStarted"] <= deploy["dateFinished"]
 
 
+def test_the_release_before_is_one_of_the_same_project(
+    command: Command, work_tree: Path, today: FakeSentry
+) -> None:
+    """Releases are the organization's: the app's newer one says nothing of the service."""
+    first = commit(work_tree, "the first")
+    command("release", "create", "--version", "backend@1")
+    commit(work_tree, "the second")
+    command("release", "create", "--version", "app@1", "--project", "mita-mobile")
+    commit(work_tree, "the third")
+    command("release", "create")
+    assert command("release", "commits").out == f"{NAME}: 2 commits since {first[:12]}\n"
+
+
 def test_making_a_release_twice_is_no_error(command: Command, today: FakeSentry) -> None:
     assert command("release", "create").code == command("release", "create").code == 0
     assert list(today.releases) == [NAME]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 
+import httpx
 import pytest
 
 from mita_otel.errors import ConfigurationError
@@ -77,6 +79,22 @@ def test_a_rate_limit_is_waited_for(today: FakeSentry, api_of: MakeApi) -> None:
     today.faults = [Fault(429, headers=limited(0.4))]
     api_of(today).get("organizations/acme/teams/")
     assert len(today.asked) == 2
+
+
+@pytest.mark.parametrize(("reset_in_s", "waits_s"), [(3600, 2.0), (-50, 0.1)])
+def test_a_rate_limit_is_waited_for_within_bounds(
+    today: FakeSentry, api_of: MakeApi, reset_in_s: float, waits_s: float
+) -> None:
+    """The clock of the one or the other may be wrong; and a pipeline does not wait for an hour."""
+    answer = httpx.Response(429, headers={"X-Sentry-Rate-Limit-Reset": str(time.time() + reset_in_s)})
+    assert api_of(today)._reset_s(answer) == waits_s
+
+
+def test_a_redirect_is_a_refusal_and_takes_no_token_elsewhere(today: FakeSentry, api_of: MakeApi) -> None:
+    today.faults = [Fault(302, headers=lambda: {"Location": f"{today.url}/api/0/organizations/acme/teams/"})]
+    with pytest.raises(SentryApiError, match=r"Sentry answered 302 .* it is somewhere else; .* SENTRY_URL"):
+        api_of(today).get("organizations/acme/teams/")
+    assert len(today.asked) == 1
 
 
 def test_something_is_made_once_though_the_server_is_in_trouble(today: FakeSentry, api_of: MakeApi) -> None:

@@ -12,6 +12,9 @@ _MENDS: Final = {
     403: f"the token may not do this; it needs {{scope}}. Make one in Sentry under Settings, Auth Tokens, and put it into {variables.SENTRY_AUTH_TOKEN}",
     404: f"it does not know this; check {variables.SENTRY_ORG} and the project, and {variables.SENTRY_URL} if you are in another region",
 }
+_ELSEWHERE: Final = (
+    f"it is somewhere else; write its whole address, with https://, into {variables.SENTRY_URL}"
+)
 
 
 class SentryApiError(ConfigurationError):
@@ -40,7 +43,7 @@ def refusal(status: int, what: str, said: str, scope: str) -> SentryApiError:
         said: What it says.
         scope: The scope that a token needs for this.
     """
-    mend = _MENDS.get(status, "").replace("{scope}", scope)
+    mend = _ELSEWHERE if 300 <= status < 400 else _MENDS.get(status, "").replace("{scope}", scope)
     message = f"Sentry answered {status} to {what}"
     message = f"{message}: {said}" if said else message
     kind = SentryGoneError if status == 410 else SentryApiError
