@@ -52,7 +52,7 @@ def start_metrics(resource: Resource, redactor: Redactor, policy: LifecyclePolic
     if not exporters:
         return []
     readers = [
-        redact_reader(redactor, one)
+        redact_reader(redactor, _only_asked(one))
         if isinstance(one, MetricReader)
         else PeriodicExportingMetricReader(RedactedMetricExporter(redactor, one))
         for one in exporters
@@ -61,6 +61,15 @@ def start_metrics(resource: Resource, redactor: Redactor, policy: LifecyclePolic
     metrics.set_meter_provider(provider)
     log_failures_once()
     return [DeadlinedMetrics(provider, stop_timeout_s=policy.shutdown_timeout_s)]
+
+
+def _only_asked(reader: MetricReader) -> MetricReader:
+    """Return a reader that waits to be asked, as Prometheus' does: it has nothing to flush.
+
+    Prometheus' would collect, keep what it got, and show it before the newer numbers when it is asked.
+    """
+    reader.force_flush = lambda timeout_millis=10_000: True  # type: ignore[method-assign]
+    return reader
 
 
 def _say_why_not(name: str, error: Exception) -> None:

@@ -109,12 +109,33 @@ def test_old_errors_are_silent_after_a_time_in_which_nothing_could_be_scraped(tm
     )
 
 
-@pytest.mark.parametrize("before", [1, 3, 50])
-def test_errors_are_seen_over_a_restart(world: MakeWorld, before: int) -> None:
+@pytest.mark.parametrize(("before", "start_is_known"), [(1, True), (3, True), (3, False), (50, False)])
+def test_errors_are_seen_over_a_restart(world: MakeWorld, before: int, start_is_known: bool) -> None:
     bank = world()
-    bank.saw("process_start_time_seconds", {0: -86_400, T: T - 5})
+    if start_is_known:
+        bank.saw("process_start_time_seconds", {0: -86_400, T: T - 5})
     bank.saw(ERRORS, {0: before, T: 1, T + 30: 2, T + 60: 3}, **PAYMENT)
     bank.tells("payment_processing_failures", {T + 45: SILENT, T + 60: BANK})
+
+
+def test_errors_before_and_after_a_restart_are_added_up(world: MakeWorld) -> None:
+    bank = world()
+    bank.saw(ERRORS, {0: 50, T: 51, T + 15: 52, T + 60: 1}, **PAYMENT)
+    bank.tells("payment_processing_failures", {T + 45: SILENT, T + 60: BANK})
+
+
+def test_two_errors_after_a_restart_are_two(world: MakeWorld) -> None:
+    bank = world(scrape_s=60)
+    bank.saw(ERRORS, {0: 50, T: 1, T + 60: 2}, **PAYMENT)
+    bank.tells("payment_processing_failures", {T + at: SILENT for at in range(15, 600, 15)})
+
+
+def test_a_restart_that_nobody_has_scraped_for_long_takes_nothing_from_others(world: MakeWorld) -> None:
+    bank = world()
+    bank.target(instance="b")
+    bank.saw(ERRORS, {0: 50, T: "stale", T + 90: 0}, instance="b", **CRITICAL)
+    bank.rises(ERRORS, [T + 135], begin=0, **CRITICAL)
+    bank.tells("critical_financial_errors", {T + 135: BANK})
 
 
 def test_a_restart_alone_is_silent(world: MakeWorld) -> None:

@@ -159,6 +159,21 @@ def test_every_series_that_a_rule_looks_at_is_one_that_a_service_shows(folder: P
     assert "le" in shown["http_server_request_duration_seconds_bucket"], "the parser has read labels"
 
 
+def test_a_flush_leaves_no_old_numbers_for_the_next_scrape(folder: Path) -> None:
+    shows = """
+        from prometheus_client import generate_latest
+        for number in range(3):
+            mita_otel.capture_payment_error(ValueError("declined"))
+            telemetry.flush()
+        answer(generate_latest().decode())
+    """
+    lines = run_script(service(shows), folder, ENV).answer.splitlines()
+    [shown] = [line for line in lines if line.startswith("mita_errors_total{")]
+    assert shown.endswith(" 3.0")
+    samples = [line for line in lines if not line.startswith("#")]
+    assert len(samples) == len(set(samples))
+
+
 def all_kinds(policy: Policy) -> Policy:
     """The policy with rules on everything that can be watched."""
     rules = policy.alerts.rules

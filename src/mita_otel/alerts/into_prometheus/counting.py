@@ -39,7 +39,7 @@ def increase(metric: str, labels: tuple[str, ...], window_s: float, scrape_s: fl
     parts = (
         f"(floor(increase({metric}[{window}])) and {restarted})",
         f"({now} and on (job, instance) process_start_time_seconds > time() - {window_s:g})",
-        f"({now} - {before} >= 0 unless {restarted})",
+        f"({now} - {before} >= 0)",
         f"({now} unless on (job, instance) (up unless up offset {window} == 1))",
     )
     counted = "\n  or ".join(parts)
