@@ -17,6 +17,7 @@ from alerts.receivers import HttpReceiver, Posted, Reply
 from e2e.script import run_script
 from e2e.service import Service, clean_environment
 from leaks import shows
+from mobile.kit import AUTH, KEY, NOBODY, PROJECT, RECORDED
 
 pytestmark = pytest.mark.e2e
 
@@ -273,3 +274,48 @@ def test_a_service_without_the_extra_is_told_once_what_to_install(tmp_path: Path
     ran = run_script(code, tmp_path, env)
     assert len(ran.log("need httpx; install it with: pip install 'mita-otel[alerts]'")) >= 1
     assert "Traceback" not in ran.stderr
+
+
+GATEWAY = f"""
+[mobile.projects.app]
+id = "{PROJECT}"
+keys = ["{KEY}"]
+upstream = "{NOBODY}"
+
+[alerts]
+evaluate_s = 0.2
+"""
+
+
+@pytest.mark.parametrize("isolation", ["thread", "process"])
+def test_crashes_of_the_mobile_app_are_told(tmp_path: Path, receiver: HttpReceiver, isolation: str) -> None:
+    (tmp_path / "mita-otel.toml").write_text(GATEWAY)
+    crash = str(RECORDED / "flutter_crash.envelope")
+    run_script(
+        f"""
+        import asyncio, httpx, mita_otel
+        telemetry = mita_otel.configure()
+        gateway = mita_otel.mobile_app(telemetry)
+
+        async def crash():
+            transport = httpx.ASGITransport(gateway)
+            async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+                for _ in range(5):
+                    with open({crash!r}, "rb") as file:
+                        answer = await client.post("/api/{PROJECT}/envelope/", content=file.read(), headers={AUTH!r})
+                    assert answer.status_code == 200, answer.text
+
+        asyncio.run(crash())
+        telemetry.flush()
+        telemetry.shutdown()
+        """,
+        tmp_path,
+        {
+            "OTEL_TRACES_EXPORTER": "none",
+            "SLACK_FINANCE_WEBHOOK": receiver.url,
+            "MITA_OTEL_MOBILE__INTAKE__ISOLATION": isolation,
+        },
+    )
+    [told] = receiver.wait_for(1)
+    assert told.json["text"] == "Mobile crashes: 5 events within 5 minutes"
+    assert not shows(told.body)
