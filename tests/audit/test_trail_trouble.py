@@ -117,6 +117,31 @@ def test_a_folder_that_cannot_be_made_is_told_and_tried_again(tmp_path: Path) ->
         assert numbers(made) == [2]
 
 
+def test_a_folder_that_nobody_may_look_into_is_told_and_health_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A readiness probe asks for health when things are wrong, and gets an answer then."""
+
+    def refuse(self: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    with kit(tmp_path) as made:
+        made.trail.record(event())
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "iterdir", refuse)
+            assert made.trail.health().waiting_bytes == 0
+
+
+def test_anchors_that_cannot_be_written_are_named_with_the_mend(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with kit(tmp_path) as made:
+        made.anchor_path = tmp_path / "file" / "anchors.jsonl"
+        made.trail.record(event())
+        assert not made.trail.close(60)
+        assert f"the anchors {made.anchor_path} cannot be written: " in made.trail.health().error
+        assert "MITA_OTEL_AUDIT_ANCHORS" in made.trail.health().error
+
+
 def test_a_signal_handler_that_interrupts_a_write_is_told_and_does_not_hang(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from mita_otel import environment_variables as variables
 from mita_otel.audit.canonical import canonical
 from mita_otel.audit.errors import AuditError
 from mita_otel.audit.keys import AuditKeys
@@ -94,6 +95,15 @@ class AnchorFile:
 
     def note(self, anchor: Anchor) -> None:
         """Append the anchor and flush it to the disk."""
+        try:
+            self._append(anchor)
+        except OSError as error:
+            raise OSError(
+                f"the anchors {self.path} cannot be written: {error.strerror or error}; make room, give this process the "
+                f"right to, or name another file in {variables.AUDIT_ANCHORS}"
+            ) from error
+
+    def _append(self, anchor: Anchor) -> None:
         new = not self.path.exists()
         if new:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -102,7 +112,7 @@ class AnchorFile:
         try:
             line = self._break_of_line() + anchor.line()
             if os.write(descriptor, line) != len(line):
-                raise OSError(f"{self.path}: the disk took half a line")
+                raise OSError("the disk took half a line")
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
