@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, distinct, func, select
 from sqlalchemy.engine import Connection
 
 from mita_otel.audit.event import AuditEventType
@@ -27,6 +27,17 @@ from mita_otel.store.tables import AuditEntryRow, table_of
 
 _ENTRIES: Final = table_of(AuditEntryRow)
 _POLICY: Final = "policy"
+_DAY_NS: Final = 86_400 * 10**9
+_LOOKS: Final = tuple(
+    one.value
+    for one in (
+        AuditEventType.AUDIT_READ,
+        AuditEventType.AUDIT_EXPORT,
+        AuditEventType.AUDIT_VERIFY,
+        AuditEventType.REPORT_EXPORT,
+    )
+)
+"""Entries that say that somebody looked at the trail."""
 _ROWS: Final = 1000
 
 Verify = Callable[[], Found]
@@ -59,9 +70,18 @@ def audit_of(
             for row in steps
         ],
         failures=next((one.count for one in by_type if one.name == AuditEventType.AUDIT_FAILURE), 0),
+        days=_days(connection, scope),
+        days_looked_at=_days(connection, scope, _ENTRIES.c.event_type.in_(_LOOKS)),
         waiting_bytes=waiting_bytes,
         verification=verification,
     )
+
+
+def _days(connection: Connection, scope: Scope, *conditions: ColumnElement[bool]) -> int:
+    """Return on how many days there were entries: of all services, since whoever looks is none of them."""
+    every = Scope(scope.period).rows(_ENTRIES, _ENTRIES.c.recorded_ns)
+    days = func.count(distinct(_ENTRIES.c.recorded_ns // _DAY_NS))
+    return connection.execute(select(days).where(every, *conditions)).scalar_one()
 
 
 def told(found: Found, policy: ReportPolicy, now: datetime) -> Verification:

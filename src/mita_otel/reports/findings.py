@@ -117,6 +117,10 @@ class Audit(Part):
     steps: list[CountOverTime]
     failures: int
     """Entries that tell that the trail itself could not be written."""
+    days: int
+    """Days of the period (UTC) on which anything was recorded, by any service."""
+    days_looked_at: int
+    """Those of them on which somebody read, exported or verified the trail, or made a report."""
     waiting_bytes: int | None
     """What waits in the spool of this machine; null: there is none here."""
     verification: Verification | None

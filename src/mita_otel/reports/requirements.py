@@ -69,6 +69,12 @@ _Evidence = tuple[list[str], bool, str]
 
 def _redactions(known: Known, report: Report) -> _Evidence:
     counts = {one.name: one.count for one in report.redactions or []}
+    if not counts:
+        return (
+            ["redactions"],
+            False,
+            "no value was taken out in the period: nothing shows that any was looked for",
+        )
     told = ", ".join(f"{rule}: {counts.get(rule, 0)}" for rule in known.rules)
     return ["redactions"], True, f"values taken out of telemetry before it was written or sent ({told})"
 
@@ -88,22 +94,31 @@ def _verification(known: Known, report: Report) -> _Evidence:
     done = report.audit.verification if report.audit else None
     if done is None:
         return ["audit"], False, "the audit trail was not verified for this report"
-    told = f"{done.entries} entries in {done.chains} chains, {done.anchors} anchors compared"
+    told = (
+        f"{_counted(done.entries, 'entry', 'entries')} in {_counted(done.chains, 'chain')}, "
+        f"{_counted(done.anchors, 'anchor')} compared"
+    )
     if not done.ok:
-        return ["audit"], False, f"verification found {sum(one.count for one in done.faults)} faults; {told}"
+        faults = _counted(sum(one.count for one in done.faults), "fault")
+        return ["audit"], False, f"verification found {faults}; {told}"
     if done.unkeyed_chains:
-        return ["audit"], False, f"no fault found, but {done.unkeyed_chains} chains have no key; {told}"
+        unkeyed = _counted(done.unkeyed_chains, "chain")
+        return ["audit"], False, f"no fault found, but {unkeyed} without a key; {told}"
     if not done.anchors:
         return ["audit"], False, f"no fault found, but there were no anchors to compare with; {told}"
     return ["audit"], True, f"no fault found; {told}; changes are refused by the database's triggers"
 
 
 def _security(known: Known, report: Report) -> _Evidence:
-    security = report.security
-    if security is None:
+    security, audit = report.security, report.audit
+    if security is None or audit is None:
         return ["security"], False, "this report has no security events"
+    looked = (
+        f"the trail was looked at on {audit.days_looked_at} of {_counted(audit.days, 'day')} with entries"
+    )
     told = f"{security.total} security events, {security.failed_logins} failed logins, {security.refused} refusals"
-    return ["security"], True, f"{told} in the period; daily reviews: `mita-otel report daily`"
+    good = 0 < audit.days == audit.days_looked_at
+    return ["security", "audit"], good, f"{looked}; {told}; for each day: `mita-otel report daily`"
 
 
 def _retention(known: Known, report: Report) -> _Evidence:
@@ -130,6 +145,10 @@ def _failures(known: Known, report: Report) -> _Evidence:
         else f"{failures} failures of the audit log, each an entry"
     )
     return ["audit"], not failures, told
+
+
+def _counted(count: int, noun: str, plural: str | None = None) -> str:
+    return f"{count} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 _EVIDENCE = {
