@@ -16,6 +16,7 @@ from audit.kit import KEY, Kit
 from cli.conftest import Command
 from mita_otel import AuditEvent
 from mita_otel.audit.anchors import read_anchors
+from mita_otel.audit.keys import AuditKeys
 
 ENV = {"MITA_OTEL_AUDIT_KEY": KEY}
 
@@ -156,7 +157,7 @@ def test_what_a_dead_process_left_is_moved(tmp_path: Path, command: Command) -> 
 def test_a_key_that_is_missing_is_named_once_a_chain_and_counted_each_time(
     trail: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("MITA_OTEL_AUDIT_KEY")
+    monkeypatch.setenv("MITA_OTEL_AUDIT_KEY", "another key than the service's")
     said = command("audit", "verify")
     assert said.code == 1
     told = [
@@ -164,6 +165,39 @@ def test_a_key_that_is_missing_is_named_once_a_chain_and_counted_each_time(
     ]
     assert [line.partition(": ")[0] for line in told] == ["key"]
     assert re.search(r"… and \d+ more faults", said.out)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("audit", "verify"), ("audit", "tail"), ("report", "daily"), ("retention", "check")]
+)
+def test_without_the_key_a_command_adds_nothing_to_a_trail_that_has_one(
+    trail: Path, command: Command, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    """A chain without a key, once there, is named by every verification."""
+    before = types(trail)
+    monkeypatch.delenv("MITA_OTEL_AUDIT_KEY")
+    said = command(*arguments)
+    assert (said.code, said.out) == (2, "")
+    assert "MITA_OTEL_AUDIT_KEY is not set" in said.err
+    monkeypatch.setenv("MITA_OTEL_AUDIT_KEY", "short")
+    said = command(*arguments)
+    assert (said.code, said.out) == (2, "")
+    assert "a key of 5 characters; it needs at least 16" in said.err
+    assert types(trail) == before
+
+
+def test_a_trail_that_began_without_a_key_can_be_verified_once_there_is_one(
+    tmp_path: Path, command: Command
+) -> None:
+    with closing(Kit(tmp_path, url=f"sqlite:///{tmp_path / 'mita-otel.db'}", keys=AuditKeys(None))) as kit:
+        kit.trail.record(AuditEvent(event_type="test"))
+    said = command("audit", "verify", "--anchors", "anchors.jsonl")
+    assert said.code == 1
+    assert "--allow-unkeyed" in said.out
+    said = command("audit", "verify", "--anchors", "anchors.jsonl", "--allow-unkeyed")
+    assert "no fault found" in said.out
+    tamper(tmp_path, "DELETE FROM mita_audit_entries WHERE sequence >= 2")
+    assert command("audit", "verify", "--anchors", "anchors.jsonl", "--allow-unkeyed").code == 1
 
 
 def test_a_command_whose_deed_cannot_be_recorded_does_not_do_it(tmp_path: Path, command: Command) -> None:

@@ -122,6 +122,19 @@ def test_the_tables_of_a_newer_version_are_left_alone(database_url: str) -> None
     database.close()
 
 
+def test_tables_without_a_revision_are_left_alone_and_said(database_url: str) -> None:
+    database = Database(database_url, POLICY)
+    upgrade(database)
+    with database.write() as connection:
+        connection.exec_driver_sql(f"DELETE FROM {VERSION_TABLE}")
+    with pytest.raises(StoreError, match=rf"{VERSION_TABLE} does not say .*{REVISIONS[-1]}"):
+        require(database, migrate=True)
+    with database.write() as connection:
+        connection.exec_driver_sql(f"INSERT INTO {VERSION_TABLE} VALUES ('{REVISIONS[-1]}')")
+    require(database, migrate=True)
+    database.close()
+
+
 def test_a_role_that_may_not_make_tables_is_told_what_to_do(postgresql_url: str) -> None:
     owner = Database(postgresql_url, POLICY)
     with owner.write() as connection:

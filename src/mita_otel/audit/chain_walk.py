@@ -133,7 +133,8 @@ class ChainWalk:
                     Fault.KEY,
                     self._chain,
                     None,
-                    "this chain has no key, although there is one: anybody could have made it",
+                    "this chain has no key, although there is one: anybody could have made it (--allow-unkeyed believes "
+                    "those of the time before there was one)",
                 )
 
     def _signature(self, row: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Where every chain stands: an anchor for each, to be kept elsewhere."""
+"""Where every chain stands: an anchor for each, to be kept elsewhere; and whether they are signed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,16 @@ from collections.abc import Callable, Iterator
 from sqlalchemy import func, select
 
 from mita_otel.audit.anchors import Anchor
-from mita_otel.audit.keys import AuditKeys
+from mita_otel.audit.keys import UNKEYED, AuditKeys
 from mita_otel.store.database import Database
 from mita_otel.store.tables import AuditEntryRow, table_of
+
+
+def key_in_use(database: Database) -> str | None:
+    """Return the id of a key that entries in the store are signed with; None: there is none that is."""
+    table = table_of(AuditEntryRow)
+    with database.read() as connection:
+        return connection.scalar(select(table.c.key_id).where(table.c.key_id != UNKEYED).limit(1))
 
 
 def heads(

@@ -14,7 +14,7 @@ from mita_otel.audit.chain import SealedEntry
 from mita_otel.audit.chain_walk import ChainWalk
 from mita_otel.audit.findings import Fault, Verification
 from mita_otel.audit.hold_check import hold_faults
-from mita_otel.audit.keys import AuditKeys
+from mita_otel.audit.keys import UNKEYED, AuditKeys
 from mita_otel.audit.person_check import Known
 from mita_otel.audit.seals import erasure_message
 from mita_otel.audit.spool import SpoolFolder
@@ -58,7 +58,7 @@ def verify(
         StoreUnavailableError: The database does not answer.
     """
     result = Verification()
-    noted = _noted(anchors, keys, result)
+    noted = _noted(anchors, keys, allow_unkeyed, result)
     waiting = _waiting(spool, keys, noted)
     with database.read() as connection:
         _look_beside(connection, keys, result)
@@ -118,14 +118,18 @@ def _entries(connection: Connection) -> Iterator[Any]:
     return iter(connection.execution_options(yield_per=_ROWS).execute(statement))
 
 
-def _noted(anchors: Iterable[Anchor], keys: AuditKeys, result: Verification) -> dict[str, dict[int, str]]:
+def _noted(
+    anchors: Iterable[Anchor], keys: AuditKeys, allow_unkeyed: bool, result: Verification
+) -> dict[str, dict[int, str]]:
     noted: dict[str, dict[int, str]] = defaultdict(dict)
     for anchor in anchors:
         result.anchors += 1
         if not keys.knows(anchor.key_id):
             result.add_unknown_key(Fault.ANCHOR, "", None, anchor.key_id)
             continue
-        if not anchor.is_genuine(keys):
+        # Of the time before there was a key. Believed, one finds nothing less: an anchor excuses no fault.
+        of_then = allow_unkeyed and anchor.key_id == UNKEYED
+        if not anchor.is_genuine(AuditKeys(None) if of_then else keys):
             result.add(Fault.ANCHOR, anchor.chain, anchor.sequence, "this anchor is forged, or was changed")
             continue
         before = noted[anchor.chain].setdefault(anchor.sequence, anchor.mac)

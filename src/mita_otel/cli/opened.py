@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from mita_otel import environment_variables as variables
 from mita_otel.audit.errors import AuditError
+from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.starting import AuditRoom
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy, environment_name, load_policy
@@ -39,11 +41,22 @@ class Opened:
 
         Raises:
             StoreError: It cannot be used.
+            ConfigurationError: The trail is signed, and there is no key here: what the command does would be
+                recorded in a chain without one, and every verification would name it for ever.
         """
         database = self.room.database()
         from mita_otel.store.migrate import require
 
         require(database, migrate=self.policy.store.migrate)
+        if not self.room.keys.expects_keys:
+            from mita_otel.audit.heads import key_in_use
+
+            key = key_in_use(database)
+            if key is not None:
+                raise ConfigurationError(
+                    f"the audit trail is signed with the key {key}, and {variables.AUDIT_KEY} is not set: what this "
+                    "command does could only be recorded without a key. Set the key that the service has"
+                )
         return database
 
 
@@ -55,6 +68,9 @@ def opened(environment: str | None = None) -> Iterator[Opened]:
         ConfigurationError: A setting cannot be used, or what was done cannot be recorded: then it is not done.
     """
     policy = load_policy(environment=environment)
+    AuditKeys.from_environment(
+        os.environ
+    )  # a service goes on without one that is too short; a command has time
     if policy.audit.start == "off":
         raise ConfigurationError("audit.start is 'off' in the policy: there is no audit trail to work with")
     room = AuditRoom(

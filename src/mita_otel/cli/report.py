@@ -165,6 +165,7 @@ def _from_store(kind: ReportKind, scope: Scope, source: str, *, verified: bool) 
     if source != "store":
         raise ConfigurationError(f"--source {source}: use store or sentry")
     with opened() as mine, progress("report") as shown:
+        mine.database()
         return make_report(
             kind,
             scope,

@@ -14,6 +14,7 @@ from sqlalchemy.exc import ProgrammingError
 from mita_otel.store.database import Database
 from mita_otel.store.errors import INSTALL, StoreDeniedError, StoreError, first_line
 from mita_otel.store.schema import REVISIONS, VERSION_TABLE
+from mita_otel.store.tables import AuditEntryRow
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -32,10 +33,11 @@ def upgrade(database: Database, revision: str = "head") -> None:
     """Bring the tables up to a revision. Does nothing if they are there.
 
     Raises:
-        StoreError: Alembic is not installed, or the role may not make tables.
+        StoreError: Alembic is not installed, the role may not make tables, or there are some of no known revision.
     """
     command = _alembic()
     with _locked(database) as connection:
+        _refuse_unknown_tables(connection)
         command.upgrade(_config(connection), revision)
 
 
@@ -74,6 +76,14 @@ def require(database: Database, *, migrate: bool) -> None:
             "run: mita-otel store migrate"
         )
     upgrade(database)
+
+
+def _refuse_unknown_tables(connection: Connection) -> None:
+    if _current(connection) is None and inspect(connection).has_table(AuditEntryRow.__tablename__):
+        raise StoreError(
+            f"the store {connection.engine.url} has tables of ours, and {VERSION_TABLE} does not say of which revision; "
+            f"nothing is changed. If they are this version's, put its revision there: {REVISIONS[-1]}"
+        )
 
 
 def _current(connection: Connection) -> str | None:
