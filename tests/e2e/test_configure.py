@@ -252,6 +252,26 @@ def test_without_shutdown_the_end_of_the_program_loses_no_span(receiver: Receive
     receiver.wait_for(lambda r: len(r.transactions) >= 25)
 
 
+def test_ctrl_c_ends_a_script_and_is_no_issue(receiver: Receiver, tmp_path: Path) -> None:
+    run_script(
+        """
+        import sys
+        import mita_otel
+        telemetry = mita_otel.configure()
+        for error in (KeyboardInterrupt(), ValueError("an error")):
+            try:
+                raise error
+            except BaseException:
+                sys.excepthook(*sys.exc_info())
+        telemetry.shutdown()
+        """,
+        tmp_path,
+        {"SENTRY_DSN": receiver.dsn},
+    )
+    receiver.wait_for(lambda r: r.events)
+    assert [one["exception"]["values"][-1]["type"] for one in receiver.events] == ["ValueError"]
+
+
 def test_children_of_multiprocessing_lose_no_span(receiver: Receiver, tmp_path: Path) -> None:
     (tmp_path / "jobs.py").write_text(
         "from opentelemetry import trace\n"

@@ -194,6 +194,7 @@ def _start(
         "before_send_metric": redacting(redactor),
         # The redactor knows more than sentry-sdk's own scrubber, says by which rule, and counts.
         "event_scrubber": EventScrubber(denylist=[], pii_denylist=[]),
+        "ignore_errors": [KeyboardInterrupt],  # Ctrl-C is somebody's wish
         "traces_sample_rate": None,
         "auto_session_tracking": False,
         "shutdown_timeout": 0,
