@@ -90,6 +90,7 @@ class Telemetry:
         self._engines = engines
         self._on_shutdown = on_shutdown
         self._shut_down = threading.Event()
+        self._said_late = False
 
     @property
     def ended(self) -> bool:
@@ -127,9 +128,16 @@ class Telemetry:
         """Flush as `flush` does, and what is held back for a trace's or a chain's end as well: there may be no later."""
         for one in self._holding:
             one.let_go()
+        deadline = monotonic() + timeout_s
         flushed = self.flush(timeout_s)
         if self._losses is not None:
             self._losses.say_rest()
+        if not flushed and monotonic() >= deadline and not self._said_late:
+            self._said_late = True
+            _logger.warning(
+                "not all telemetry was sent in time (lifecycle.shutdown_timeout_s of the policy): what still waits is "
+                "lost when the process ends"
+            )
         return flushed
 
     def shutdown(self, timeout_s: float | None = None) -> bool:
