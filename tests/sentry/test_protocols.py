@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -166,6 +167,45 @@ def test_over_otlp_many_traces_are_one_request_and_nothing_is_lost() -> None:
     assert said["sentry.op"].string_value == "http.server"
     assert said["performance_issue"].string_value == "true"
     assert said["component"].string_value == "payments"
+
+
+def test_over_otlp_nothing_is_said_that_the_protocol_has_a_place_for() -> None:
+    event = Event("retry", {"n": 1}, timestamp=START_NS)
+    tree = Tree(server(), [query(2, 1), query(3, 1, status=StatusCode.ERROR, events=[event])])
+    body = otlp_request(otlp_encoder(), otlp_spans(segment(tree)))
+    (resource,) = ExportTraceServiceRequest.FromString(body).resource_spans
+    assert "service.name" in {one.key for one in resource.resource.attributes}
+    root, child, failed = (
+        {one.key: one.value.string_value for one in span.attributes}
+        for span in sorted(
+            (s for scope in resource.scope_spans for s in scope.spans), key=lambda s: s.span_id
+        )
+    )
+    assert "service.name" not in root
+    assert (root["sentry.sdk.name"], root["sentry.platform"]) == ("sentry.python.mita_otel", "python")
+    assert {name for name in child if name.startswith("sentry.")} == {
+        *("sentry.op", "sentry.origin", "sentry.environment", "sentry.release"),
+        *("sentry.segment.id", "sentry.segment.name"),
+    }
+    assert (failed["sentry.status"], "retry" in failed["otel.events"]) == ("internal_error", True)
+    assert not any(span.events for scope in resource.scope_spans for span in scope.spans)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "server_name", "shown"),
+    [
+        ({"server.address": "api.bank.test"}, "host-1", "api.bank.test"),
+        ({"server.address": "api.bank.test"}, None, "api.bank.test"),
+        ({}, "host-1", "host-1"),
+        ({}, None, None),
+    ],
+)
+def test_the_address_that_was_asked_is_not_overwritten_by_the_hosts_name(
+    attributes: dict[str, Any], server_name: str | None, shown: str | None
+) -> None:
+    tree = Tree(make(1, attributes=attributes))
+    made = Segment(tree, replace(IDENTITY, server_name=server_name), TAGS)
+    assert made.attributes(tree.root, made.described[0]).get("server.address") == shown
 
 
 class Odd:

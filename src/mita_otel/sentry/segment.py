@@ -31,27 +31,32 @@ class Segment:
     def __init__(self, tree: Tree, identity: Identity, tags: tuple[str, ...]) -> None:
         self.spans = [tree.root, *tree.children]
         self.described = [describe(span) for span in self.spans]
-        self._root = tree.root
+        self.root = tree.root
+        self.sender: Attributes = {
+            "sentry.sdk.name": (identity.sdk or {}).get("name"),
+            "sentry.sdk.version": (identity.sdk or {}).get("version"),
+            "sentry.platform": "python",
+        }
+        """What made the spans."""
+        self._common: Attributes = {
+            "sentry.segment.id": format_span_id(key_of(tree.root)[1]),
+            "sentry.segment.name": self.described[0].description,
+            "sentry.environment": identity.environment,
+            "sentry.release": identity.release,
+            "sentry.dist": identity.dist,
+        }
         self._orphan = tree.orphan
-        self._identity = identity
+        self._server_name = identity.server_name
         self._tags = tags
 
     def attributes(self, span: ReadableSpan, said: SpanDescription) -> Attributes:
         """Return a span's attributes with Sentry's own; the root's hold the tags, contexts and measurements too."""
         attributes: Attributes = {
             **attributes_of(span),
+            **self._common,
             "sentry.op": said.op,
             "sentry.origin": origin_of(span),
             "sentry.status": said.status,
-            "sentry.segment.id": format_span_id(key_of(self._root)[1]),
-            "sentry.segment.name": self.described[0].description,
-            "sentry.environment": self._identity.environment,
-            "sentry.release": self._identity.release,
-            "sentry.dist": self._identity.dist,
-            "sentry.sdk.name": (self._identity.sdk or {}).get("name"),
-            "sentry.sdk.version": (self._identity.sdk or {}).get("version"),
-            "sentry.platform": "python",
-            "otel.status_description": span.status.description,
         }
         if span.events:
             attributes["otel.events"] = [
@@ -62,9 +67,15 @@ class Segment:
                 }
                 for event in span.events
             ]
-        if span is self._root:
+        if span is self.root:
             attributes.update(self._of_root())
+            if self._server_name:
+                attributes.setdefault("server.address", self._server_name)
         return attributes
+
+    def resource(self) -> Attributes:
+        """Return the attributes of what made the spans, for a protocol that has no place of its own for them."""
+        return {name: plain(value) for name, value in self.root.resource.attributes.items()}
 
     def _of_root(self) -> Attributes:
         tags = transaction_tags(self.spans, late=self._orphan, allowed=self._tags)
@@ -72,8 +83,7 @@ class Segment:
         return {
             "sentry.source": self.described[0].source,
             "sentry.segment.name.source": self.described[0].source,
-            "sentry.client_sample_rate": sample_rate_of(self._root),
-            "server.address": self._identity.server_name,
+            "sentry.client_sample_rate": sample_rate_of(self.root),
             **{
                 f"{name}.{key}": value
                 for name, context in contexts.items()
@@ -81,6 +91,5 @@ class Segment:
                 if key != "type"
             },
             **{name: one["value"] for name, one in measurements(self.spans, self.described).items()},
-            **{name: plain(value) for name, value in self._root.resource.attributes.items()},
             **tags,
         }

@@ -65,7 +65,13 @@ def _span(segment: Segment, span: ReadableSpan, said: SpanDescription, *, is_seg
         "start_timestamp": seconds(span.start_time),
         "end_timestamp": seconds(span.end_time),
         "attributes": typed_attributes(
-            {**segment.attributes(span, said), "sentry.kind": span.kind.name.lower()}
+            {
+                **(segment.resource() if is_segment else {}),
+                **segment.attributes(span, said),
+                **segment.sender,
+                "sentry.kind": span.kind.name.lower(),
+                "otel.status_description": span.status.description,
+            }
         ),
     }
     links = links_of(span)
