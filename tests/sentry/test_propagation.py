@@ -17,7 +17,9 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from leaks import shows
+from mita_otel import semconv
 from mita_otel.policy import default_policy
+from mita_otel.processors.samplers import choose_sampler
 from mita_otel.redaction import Redactor
 from mita_otel.sentry.live_roots import LiveRoots
 from mita_otel.sentry.propagation import SentryPropagator
@@ -72,6 +74,29 @@ def test_sentry_trace_is_continued(flag: str, sampled: bool) -> None:
     assert (f"{ids.trace_id:032x}", f"{ids.span_id:016x}") == (TRACE, SPAN)
     assert ids.is_remote
     assert ids.trace_flags.sampled is sampled
+
+
+@pytest.mark.parametrize(("flag", "sampled"), [("-1", True), ("-0", False), ("", False)])
+def test_a_decision_that_a_caller_leaves_to_us_is_made_by_our_rate(flag: str, sampled: bool) -> None:
+    policy = default_policy().sampling.model_copy(update={"mode": "head", "ratio": 0.0})
+    sampler = choose_sampler(policy, None).sampler
+    _, context = Wire().extract(sentry_trace=f"{TRACE}-{SPAN}{flag}")
+    root = TracerProvider(sampler=sampler).get_tracer("test").start_span("request", context)
+    assert root.get_span_context().trace_flags.sampled is sampled
+    child = (
+        TracerProvider(sampler=sampler)
+        .get_tracer("test")
+        .start_span("query", trace.set_span_in_context(root, context))
+    )
+    assert child.get_span_context().trace_flags.sampled is sampled
+
+
+def test_the_rate_is_on_what_is_kept_of_traces_that_were_left_to_us() -> None:
+    policy = default_policy().sampling.model_copy(update={"mode": "head", "ratio": 1.0})
+    tracer = TracerProvider(sampler=choose_sampler(policy, None).sampler).get_tracer("test")
+    _, context = Wire().extract(sentry_trace=f"{TRACE}-{SPAN}")
+    span = tracer.start_span("request", context)
+    assert getattr(span, "attributes", {})[semconv.SAMPLING_RATE] == 1.0
 
 
 def test_traceparent_alone_is_continued_as_ever() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from opentelemetry import trace
-from opentelemetry.context import Context
+from opentelemetry.context import Context, create_key, get_value
 from opentelemetry.sdk.trace.sampling import (
     ALWAYS_ON,
     Decision,
@@ -20,6 +21,9 @@ from opentelemetry.util.types import Attributes
 
 from mita_otel import semconv
 from mita_otel.policy.sampling import SamplingPolicy
+
+UNDECIDED: Final = create_key("mita-otel-undecided")
+"""Where a propagator says in the context that the caller has left the decision to us, which a trace's flag cannot say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,8 @@ def choose_sampler(policy: SamplingPolicy, from_environment: Sampler | None) -> 
     if policy.mode == "tail":
         return SamplerChoice(RecordEverything(), True, 1.0, f"tail {policy.ratio:g}")
     if policy.mode == "head":
-        sampler = ParentBased(RatedSampler(policy.ratio))
+        rated = RatedSampler(policy.ratio)
+        sampler = ParentBased(rated, remote_parent_sampled=LeftToUs(rated))
         return SamplerChoice(sampler, False, policy.ratio, f"head {policy.ratio:g}")
     return SamplerChoice(ParentBased(ALWAYS_ON), False, 1.0, "always")
 
@@ -91,6 +96,35 @@ class RecordEverything(Sampler):
     def get_description(self) -> str:
         """Name the sampler."""
         return "RecordEverything"
+
+
+class LeftToUs(Sampler):
+    """Samples what a caller has sampled; where it has left that to us, another sampler decides.
+
+    Args:
+        sampler: That other sampler.
+    """
+
+    def __init__(self, sampler: Sampler) -> None:
+        self._sampler = sampler
+
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,
+        trace_state: TraceState | None = None,
+    ) -> SamplingResult:
+        """Decide if nobody has."""
+        sampler = self._sampler if get_value(UNDECIDED, parent_context) else ALWAYS_ON
+        return sampler.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
+
+    def get_description(self) -> str:
+        """Name the sampler."""
+        return f"LeftToUs{{{self._sampler.get_description()}}}"
 
 
 class RatedSampler(TraceIdRatioBased):

@@ -11,7 +11,7 @@ from typing import Any, Final
 from urllib.parse import quote, unquote
 
 from opentelemetry import baggage, trace
-from opentelemetry.context import Context
+from opentelemetry.context import Context, set_value
 from opentelemetry.propagators.textmap import (
     CarrierT,
     Getter,
@@ -24,6 +24,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, forma
 
 from mita_otel import semconv
 from mita_otel.policy.sentry import PropagationPolicy
+from mita_otel.processors.samplers import UNDECIDED
 from mita_otel.sentry.sampling_context import SamplingContexts
 
 SENTRY_TRACE: Final = "sentry-trace"
@@ -80,7 +81,7 @@ class SentryPropagator(TextMapPropagator):
         items = _sentry_items(getter.get(carrier, BAGGAGE) or ())
         for name in [name for name in baggage.get_all(result) if name.startswith(_PREFIX)]:
             result = baggage.remove_baggage(name, result)
-        theirs = _span_context(getter.get(carrier, SENTRY_TRACE) or ())
+        theirs, undecided = _span_context(getter.get(carrier, SENTRY_TRACE) or ())
         ours = trace.get_current_span(result).get_span_context()
         if theirs is None and not ours.is_valid:
             return result
@@ -89,6 +90,7 @@ class SentryPropagator(TextMapPropagator):
             return trace.set_span_in_context(trace.INVALID_SPAN, result)
         if theirs is not None and self._prefer(theirs, ours):
             result = trace.set_span_in_context(NonRecordingSpan(theirs), result)
+            result = set_value(UNDECIDED, undecided, result)
         continued = trace.get_current_span(result).get_span_context()
         if theirs is not None or items:
             self._contexts.freeze(continued.trace_id, items)
@@ -153,17 +155,18 @@ class _Collected(Setter[dict[str, str]]):
         carrier[key.lower()] = value
 
 
-def _span_context(headers: Iterable[str]) -> SpanContext | None:
+def _span_context(headers: Iterable[str]) -> tuple[SpanContext | None, bool]:
+    """Return what the header names, and whether its sender leaves it to us to sample the trace or not."""
     for header in headers:
         found = _HEADER.fullmatch(header)
         if found is None:
             continue
         trace_id, span_id = int(found.group(1), 16), int(found.group(2), 16)
-        # No flag: the sender leaves the decision to us.
-        flags = TraceFlags(TraceFlags.DEFAULT if found.group(3) == "0" else TraceFlags.SAMPLED)
+        flag = found.group(3)
+        flags = TraceFlags(TraceFlags.DEFAULT if flag == "0" else TraceFlags.SAMPLED)
         context = SpanContext(trace_id, span_id, is_remote=True, trace_flags=flags)
-        return context if context.is_valid else None
-    return None
+        return (context, flag is None) if context.is_valid else (None, False)
+    return None, False
 
 
 def _sentry_items(headers: Iterable[str]) -> dict[str, str]:
