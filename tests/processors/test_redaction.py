@@ -7,9 +7,19 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
-from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceFlags, Tracer
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    SpanContext,
+    Status,
+    StatusCode,
+    TraceFlags,
+    Tracer,
+    TraceState,
+)
 
 from mita_otel import semconv
 from mita_otel.policy import default_policy
@@ -72,6 +82,19 @@ def test_every_part_of_a_span_is_redacted(tracer: Tracer, collected: Collected) 
     assert redacted.resource.attributes["service.name"] == "pay"
     assert redacted.instrumentation_scope is not None
     assert redacted.instrumentation_scope.name == "app"
+
+
+def test_what_a_caller_put_into_the_tracestate_is_redacted_too(tracer: Tracer, collected: Collected) -> None:
+    state = TraceState([("ot", "th:8"), ("vendor", f"card:{CARD}"), ("token", "zz81hh42")])
+    caller = SpanContext(1, 2, is_remote=True, trace_flags=TraceFlags(1), trace_state=state)
+    parent = trace.set_span_in_context(NonRecordingSpan(caller))
+    tracer.start_span("charge", parent, links=[Link(caller)]).end()
+    (redacted,) = collected.spans
+    for context in (redacted.context, redacted.links[0].context):
+        assert context is not None
+        assert dict(context.trace_state) == {"ot": "th:8"}
+    assert redacted.attributes is not None
+    assert redacted.attributes[semconv.REDACTED] == 4
 
 
 def test_the_span_says_how_many_values_were_redacted_by_which_rule(

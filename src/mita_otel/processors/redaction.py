@@ -11,7 +11,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan, SpanProcessor
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link as SpanLink
-from opentelemetry.trace import Status
+from opentelemetry.trace import SpanContext, Status, TraceState
 
 from mita_otel import semconv
 from mita_otel.policy.redaction import RedactionPolicy
@@ -29,8 +29,8 @@ _WITHHELD_NAME: Final = "[redacted:error]"
 class RedactionProcessor(Link):
     """Passes on spans without the secrets in them.
 
-    Looks at name, attributes, events, links, status description, resource and instrumentation scope. A
-    span without a secret is passed on as it is; any other as a copy that says how many values were
+    Looks at name, attributes, events, links, status description, resource, instrumentation scope and what callers
+    put into the tracestate. A span without a secret is passed on as it is; any other as a copy that says how many values were
     redacted (`mita.redacted`) and by which rules (`mita.redacted.rules`).
 
     Fails closed: of a span that could not be redacted only ids, times, kind and status code are passed on.
@@ -57,6 +57,7 @@ class RedactionProcessor(Link):
         events = [self._event(event, tally) for event in span.events]
         links = [self._link(link, tally) for link in span.links]
         status = self._status(span.status, tally)
+        context = self._context(span.context, tally)
         resource = self._origins.resource(span.resource)
         scope = self._origins.scope(span.instrumentation_scope)
         if not tally and resource is span.resource and scope is span.instrumentation_scope:
@@ -74,6 +75,7 @@ class RedactionProcessor(Link):
             status=status,
             resource=resource,
             scope=scope,
+            context=context,
         )
 
     def salvage(self, span: ReadableSpan) -> ReadableSpan | None:
@@ -87,6 +89,7 @@ class RedactionProcessor(Link):
             status=Status(span.status.status_code),
             resource=Resource({}),
             scope=InstrumentationScope("mita_otel"),
+            context=_with_state(span.context, TraceState()),
         )
 
     def _count_failure(self) -> None:
@@ -113,7 +116,20 @@ class RedactionProcessor(Link):
     def _link(self, link: SpanLink, tally: Counter[str]) -> SpanLink:
         before = tally.total()
         attributes = self._redactor.attributes(self._torn.hidden(link.attributes, tally), tally)
-        return link if tally.total() == before else SpanLink(link.context, attributes)
+        context = self._context(link.context, tally)
+        return link if tally.total() == before else SpanLink(context or link.context, attributes)
+
+    def _context(self, context: SpanContext | None, tally: Counter[str]) -> SpanContext | None:
+        """Return a span's ids without the members of its tracestate that hold a secret."""
+        state = context.trace_state if context is not None else None
+        if not state:
+            return context
+        before = tally.total()
+        members = [(name, value, f"{name}={value}") for name, value in state.items()]
+        safe = [
+            (name, value) for name, value, member in members if self._redactor.text(member, tally) == member
+        ]
+        return context if tally.total() == before else _with_state(context, TraceState(safe))
 
     def _status(self, status: Status, tally: Counter[str]) -> Status:
         if not status.description:
@@ -121,3 +137,9 @@ class RedactionProcessor(Link):
         before = tally.total()
         description = self._redactor.text(status.description, tally)
         return status if tally.total() == before else Status(status.status_code, description)
+
+
+def _with_state(context: SpanContext | None, state: TraceState) -> SpanContext | None:
+    if context is None:
+        return None
+    return SpanContext(context.trace_id, context.span_id, context.is_remote, context.trace_flags, state)
