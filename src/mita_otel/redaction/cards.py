@@ -65,7 +65,7 @@ _AFTER: Final = re.compile(
     r"|[|;,](?P<only>\d{3,4})(?!\d)| ?\((?P<bracketed>\d{3,4})\)"
 )
 _CVV: Final = re.compile(
-    r"(?:(?i:(?<![a-z])(?:cvv2?|cvc2?|cvn2?|csc|cav2?|(?:card |the )?(?:security|verification) (?:code|value|number)|card verification))"
+    r"(?:(?i:(?<![a-z])(?:cvv2?|cvc2?|cvn2?|csc|cav2?|(?:card |the )?(?:security|verification) (?:code|value|number)|card verification(?= ?[:=])))"
     r"|\bCID\b)(?i:\W{0,4}(?:code|number|value|is|was|of|no|entered|given|supplied|provided|received|mismatch|expected|got"
     r"|by (?:the )?(?:user|customer|cardholder)(?=:| is| was))){0,5}"
     r"[\W_]{0,4}(\d{3,4})(?![ \-.]?\d|[A-Za-z_])"

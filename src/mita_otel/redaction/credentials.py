@@ -34,12 +34,12 @@ _USER_OPTION: Final = re.compile(
 )
 
 _SHELL: Final = re.compile(
-    r"\b(?:sshpass -p ?|(?:mysql|mariadb)(?:-?(?:dump|admin|import|check))?\b[^\n|;&]{0,200}? -p|docker login\b[^\n|;&]{0,200}? -p[ =]?"
+    r"\b(?:sshpass -p ?|(?:mysql|mariadb)(?:-?(?:dump|admin|import|check))?\b[^\n|;&]{0,200}? -p(?=\S*[^\sa-z])|docker login\b[^\n|;&]{0,200}? -p[ =]?"
     r"|redis-cli\b[^\n|;&]{0,200}? -a )[\"']?([^\s\"'\-][^\s\"']*)"
 )
 """Options of one letter that take a password."""
 _IDENTIFIED: Final = re.compile(
-    r"(?i)\b(?:user|role)\s+\S{1,128}\s+identified\s+(?:with\s+\w{1,64}\s+)?by\s+([^\s;,'\"\[:?$%@][^\s;,]*)"
+    r"(?i)\b(?:(?:create|alter)\s+(?:user|role)|grant\b[^;]{1,256}\bto)\s+\S{1,128}\s+identified\s+(?:with\s+\w{1,64}\s+)?by\s+([^\s;,'\"\[:?$%@][^\s;,]*)"
 )
 """A password without quotes, as in Oracle's statements."""
 _HASH: Final = re.compile(
@@ -48,11 +48,11 @@ _HASH: Final = re.compile(
     r"|(?:scrypt|pbkdf2)(?::\w{1,16}){1,3}\$[^\s\"'<>]{12,})"
 )
 """Hashes of passwords: of crypt, Django, Werkzeug, passlib."""
+_KIND: Final = r"(?:verification|one[ \-]time|security|login|sign[ \-]?in|access|authentication|confirmation) (?:pass)?code"
 _SENT_CODE: Final = re.compile(
-    r"(?i)(?<![\w.])(?:[a-z]-)?(\d{4,8}) is (?:your|the) (?:\w{1,16} ){0,2}"
-    r"(?:(?:verification|one[ \-]time|security|login|sign[ \-]?in|access|authentication|confirmation) (?:pass)?code|passcode|otp)"
-    r"|\byour (?:\w{1,16} ){0,2}?(?:(?:verification|one[ \-]time|security|login|sign[ \-]?in|access|authentication|confirmation) )?"
-    r"(?<![a-z\-])(?:code|passcode|otp)(?: is)?[ :]{1,2}(\d{4,8})(?!\w|\.\d)"
+    rf"(?i)(?<![\w.])(?:[a-z]-)?(\d{{4,8}}) is (?:your|the) (?:\w{{1,16}} ){{0,2}}(?:{_KIND}|passcode|otp)"
+    rf"|\byour (?:\w{{1,16}} ){{0,2}}?{_KIND}(?: is)?[ :]{{1,2}}(\d{{4,8}})(?!\w|\.\d)"
+    r"|\byour (?:code|passcode|otp) is[ :]{1,2}(\d{4,8})(?=[.,;!\s]*(?:\n|\Z|(?-i:[A-Z])))"
 )
 """What a text message to a customer says."""
 
