@@ -14,7 +14,7 @@ from .spans import make
 HTTP = {
     100: "ok", 200: "ok", 204: "ok", 301: "ok", 399: "ok",
     400: "invalid_argument", 401: "unauthenticated", 403: "permission_denied", 404: "not_found",
-    405: "invalid_argument", 408: "deadline_exceeded", 409: "already_exists", 412: "failed_precondition",
+    405: "invalid_argument", 408: "invalid_argument", 409: "already_exists", 412: "invalid_argument",
     413: "failed_precondition", 418: "invalid_argument", 422: "invalid_argument", 429: "resource_exhausted",
     499: "cancelled", 500: "internal_error", 501: "unimplemented", 502: "internal_error", 503: "unavailable",
     504: "deadline_exceeded", 599: "internal_error",

@@ -109,7 +109,7 @@ def _cache(name: str, kind: SpanKind, attributes: Attributes) -> _Said | None:
     return _Said(op, ", ".join(str(one) for one in keys if one is not None) or name, "task")
 
 
-_REDIS: Final = frozenset({"redis", "valkey", "keydb", "memcached"})
+_REDIS: Final = frozenset({"redis", "valkey", "keydb"})
 
 
 def _database(name: str, kind: SpanKind, attributes: Attributes) -> _Said | None:
