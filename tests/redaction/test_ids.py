@@ -34,13 +34,13 @@ def test_what_stands_where_an_id_stands_is_blanked(text: str, blanked: str) -> N
 @pytest.mark.parametrize(
     "text",
     [
-        "/cards/4929/1782/1304/7719",  # groups of one number
-        "pan=4929178213047719",  # long enough to be a card
+        "/cards/4012/8888/8888/1881",  # groups of one number
+        "pan=4012888888881881",  # long enough to be a card
         "routing=021000021",  # nine digits have check digits
         "/track2/v1",  # digits of a name
         "order 42 of 99",  # prose
         "id=%34%32",  # encoded
-        "/a/49291782-1304-7719-1234-123456789012",  # a UUID of digits alone reads like a number
+        "/a/40128888-8888-1881-1234-123456789012",  # a UUID of digits alone reads like a number
     ],
 )
 def test_what_is_no_id_stays(text: str) -> None:
@@ -127,7 +127,7 @@ _WORDS = st.sampled_from(
 _NUMBERS = st.one_of(
     st.text("0123456789", min_size=1, max_size=9),
     st.text("0123456789", min_size=1, max_size=8).map("u_".__add__),
-    st.sampled_from(["021000021", "078-05-1120", "4929", "1782", "1304", "7719", "2024", "4929178213047719"]),
+    st.sampled_from(["021000021", "078-05-1120", "4012", "8888", "8888", "1881", "2024", "4012888888881881"]),
     st.uuids().map(str),
 )
 _PATHS = st.lists(
