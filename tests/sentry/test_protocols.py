@@ -139,7 +139,7 @@ TYPED = [
     (True, "boolean", True), (5, "integer", 5), (0.5, "double", 0.5), ("a", "string", "a"),
     (2**63, "string", str(2**63)), (["a", "b"], "array", ["a", "b"]), ((1, 2), "array", [1, 2]), ([], "array", []),
     ([1, "a"], "string", '[1,"a"]'), ({"a": 1}, "string", '{"a":1}'), ([[1]], "string", "[[1]]"),
-    (b"x", "string", "b'x'"),
+    (b"x", "string", "b'x'"), (float("inf"), "string", "inf"), (float("nan"), "string", "nan"),
 ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ def typed(value: Any) -> dict[str, Any]:
         return {"value": value, "type": "boolean"}
     if isinstance(value, int) and -_LARGEST <= value <= _LARGEST:
         return {"value": value, "type": "integer"}
-    if isinstance(value, float):
+    if isinstance(value, float) and math.isfinite(value):
         return {"value": value, "type": "double"}
     if isinstance(value, list | tuple):
         kinds = {type(one) for one in value}
