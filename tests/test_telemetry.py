@@ -34,6 +34,15 @@ def telemetry(flushes: bool) -> Telemetry:
     )
 
 
+def test_each_part_rounds_down_what_is_left_and_time_has_run_out_all_the_same(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter([0.0, 0.0, 0.0, 4.997])
+    monkeypatch.setattr("mita_otel.telemetry.monotonic", lambda: next(times))
+    assert telemetry(False).finish(5) is False
+    assert "in time" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("flushes", "timeout_s", "lines"),
     [(False, 0, 1), (False, 600, 0), (True, 0, 0)],

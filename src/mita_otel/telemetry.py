@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 from opentelemetry.sdk.trace.export import SpanExporter
 
@@ -18,6 +18,9 @@ from mita_otel.processors.losses import Losses
 from mita_otel.redaction import Redactor
 
 _logger = logging.getLogger("mita_otel")
+
+_ALMOST: Final = 0.9
+"""The part of a deadline after which it counts as over: whoever waits rounds down what is left."""
 
 
 @runtime_checkable
@@ -128,11 +131,11 @@ class Telemetry:
         """Flush as `flush` does, and what is held back for a trace's or a chain's end as well: there may be no later."""
         for one in self._holding:
             one.let_go()
-        deadline = monotonic() + timeout_s
+        began_s = monotonic()
         flushed = self.flush(timeout_s)
         if self._losses is not None:
             self._losses.say_rest()
-        if not flushed and monotonic() >= deadline and not self._said_late:
+        if not (flushed or self._said_late) and monotonic() - began_s >= timeout_s * _ALMOST:
             self._said_late = True
             _logger.warning(
                 "not all telemetry was sent in time (lifecycle.shutdown_timeout_s of the policy): what still waits is "
