@@ -121,6 +121,20 @@ def test_the_core_asks_for_no_framework_and_no_database(wheel: Path) -> None:
     assert not [one for one in needed if one.lower().startswith("fastapi")]
 
 
+@pytest.mark.e2e
+def test_the_pip_that_comes_with_python_finds_versions_for_all_extras(wheel: Path, tmp_path: Path) -> None:
+    """pip before 24 gives up on requirements that newer ones resolve."""
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path)], check=True)
+    everything = f"{wheel}[{','.join(PROJECT['optional-dependencies'])}]"
+    done = subprocess.run(
+        [str(tmp_path / "bin" / "python"), "-m", "pip", "install", "-q", "--dry-run", everything],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_source_distribution_can_be_worked_on(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}

@@ -102,7 +102,7 @@ def test_each_kind_of_long_trace_is_kept_whole(tmp_path: Path) -> None:
     queries = ["SELECT"] * 3
     assert {name: [one for one in names if one != name] for name, names in found.items()} == {
         "GET /stream": [*queries, "a failed chunk"],
-        "GET /background": [*queries[:1], "failed task"],
+        "GET /background": [*queries[:1], "failed task", "fastapi.background_task"],
         "GET /detached": ["failed task"],
         "WS /ws": [*queries, "a failed step"],
     }
