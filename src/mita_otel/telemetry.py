@@ -135,7 +135,10 @@ class Telemetry:
         flushed = self.flush(timeout_s)
         if self._losses is not None:
             self._losses.say_rest()
-        if not (flushed or self._said_late) and monotonic() - began_s >= timeout_s * _ALMOST:
+        late = (
+            timeout_s > 0 and monotonic() - began_s >= timeout_s * _ALMOST
+        )  # with no time at all nobody waits
+        if late and not (flushed or self._said_late):
             self._said_late = True
             _logger.warning(
                 "not all telemetry was sent in time (lifecycle.shutdown_timeout_s of the policy): what still waits is "

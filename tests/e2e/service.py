@@ -6,11 +6,13 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from time import monotonic
 from typing import IO, Literal
 
 import httpx
@@ -136,6 +138,7 @@ class Service:
         try:
             self.port = int(self._wait_for_text(_PORT, "its port"))
             self.wait_for(self._all_started, "every process has started")
+            self._wait_until_it_listens()
         except BaseException:
             self.kill()
             raise
@@ -150,6 +153,18 @@ class Service:
             met = self.changed.wait_for(lambda: predicate() or self._dead, timeout)
         if not met or not predicate():
             raise AssertionError(f"waited for: {what}. The service said:\n{self.said}")
+
+    def _wait_until_it_listens(self, timeout: float = 60) -> None:
+        """A worker says that it has started, then listens at the socket that its parent bound."""
+        deadline = monotonic() + timeout
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout).close()
+                return
+            except ConnectionRefusedError:
+                if self._dead or monotonic() > deadline:
+                    raise AssertionError(f"it does not listen. The service said:\n{self.said}") from None
+                threading.Event().wait(0.01)
 
     def _all_started(self) -> bool:
         return sum(_STARTED in line for line in self.stderr.lines) >= (2 if self.launcher in SEVERAL else 1)
