@@ -45,8 +45,8 @@ def test_each_part_rounds_down_what_is_left_and_time_has_run_out_all_the_same(
 
 @pytest.mark.parametrize(
     ("flushes", "timeout_s", "lines"),
-    [(False, 0, 1), (False, 600, 0), (True, 0, 0)],
-    ids=["too late", "refused in time", "all sent"],
+    [(False, 1e-9, 1), (False, 600, 0), (False, 0, 0), (True, 1e-9, 0)],
+    ids=["too late", "refused in time", "nobody waits", "all sent"],
 )
 def test_time_that_ran_out_is_said_once(
     caplog: pytest.LogCaptureFixture, flushes: bool, timeout_s: float, lines: int
