@@ -213,7 +213,7 @@ def _instrument(
     engines = SQLAlchemyInstrumentation(
         policy.instrumentation, slow_checkout_ms=lowest_ms(policy.thresholds.checkout.limit_ms)
     )
-    disabled = {name.strip() for name in env.get(variables.DISABLED_INSTRUMENTATIONS, "").split(",")}
+    disabled = variables.disabled_instrumentations(env)
     if disabled & {"fastapi", "*"}:
         applications.silence()
     else:

@@ -6,6 +6,7 @@ command-line argument of each such name, and the SDK has declared its own alread
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 # --- Sentry ------------------------------------------------------------------------------------------
@@ -126,3 +127,8 @@ def is_true(value: str | None) -> bool:
 def is_set(value: str | None) -> bool:
     """Return whether a variable's value is there and switches nothing off."""
     return (value or "").strip().lower() not in {"", "0", "false", "f", "no", "n", "off"}
+
+
+def disabled_instrumentations(env: Mapping[str, str]) -> frozenset[str]:
+    """Return the names in `OTEL_PYTHON_DISABLED_INSTRUMENTATIONS`; `*` is all of them."""
+    return frozenset(name.strip() for name in env.get(DISABLED_INSTRUMENTATIONS, "").split(","))

@@ -135,9 +135,8 @@ class Telemetry:
         flushed = self.flush(timeout_s)
         if self._losses is not None:
             self._losses.say_rest()
-        late = (
-            timeout_s > 0 and monotonic() - began_s >= timeout_s * _ALMOST
-        )  # with no time at all nobody waits
+        # Whoever gives no time at all waits for nothing.
+        late = timeout_s > 0 and monotonic() - began_s >= timeout_s * _ALMOST
         if late and not (flushed or self._said_late):
             self._said_late = True
             _logger.warning(

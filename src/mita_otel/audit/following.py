@@ -44,7 +44,7 @@ class Follower:
         return found
 
     def _oldest(self) -> datetime:
-        return max(_EPOCH, self._newest - _LATE) if self._newest > _EPOCH else _EPOCH
+        return max(_EPOCH, self._newest - _LATE)
 
     def _lately(self) -> list[AuditEntry]:
         since_ns = (self._oldest() - _EPOCH) // timedelta(microseconds=1) * 1000

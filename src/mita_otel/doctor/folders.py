@@ -32,6 +32,23 @@ def megabytes_left(folder: Path) -> float:
     return shutil.disk_usage(_existing(folder)).free / 1e6
 
 
+def lacks_room(folder: Path, left: float, least: float, *, refused: str) -> str:
+    """Return what to say where a disk is nearly full; empty: it is not.
+
+    Args:
+        folder: What is kept on it.
+        left: Megabytes that it has.
+        least: Megabytes that it should have: `doctor.min_free_megabytes`.
+        refused: What will be refused without room.
+    """
+    if left >= least:
+        return ""
+    return (
+        f"the disk of {folder} has {left:.0f} MB left, less than doctor.min_free_megabytes; make room before {refused} "
+        "are refused"
+    )
+
+
 def _existing(folder: Path) -> Path:
     existing = folder.absolute()
     while not existing.exists() and existing != existing.parent:

@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterator, Mapping
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from mita_otel import environment_variables as variables
-from mita_otel.doctor.folders import megabytes_left, unusable
+from mita_otel.doctor.folders import lacks_room, megabytes_left, unusable
 from mita_otel.doctor.reach import EMPTY_ENVELOPE, answered
 from mita_otel.doctor.unreachable import Peer, why_unreachable
 from mita_otel.errors import ConfigurationError
 from mita_otel.health.check import Check, Status
 from mita_otel.mobile.spool import spool_folder
-from mita_otel.mobile.spool_reader import OnDisk, on_disk
+from mita_otel.mobile.spool_reader import on_disk
 from mita_otel.mobile.upstream import Upstream, UpstreamUnreachable
 from mita_otel.policy import Policy
-from mita_otel.policy.mobile import MobileProject, MobileSpoolPolicy
+from mita_otel.policy.mobile import MobileProject
 from mita_otel.sentry.connections import Heard, trust
 
 _NAME = "mobile"
@@ -99,15 +99,14 @@ def _spool(policy: Policy, env: Mapping[str, str], now_s: float) -> Check:
         "oldest_seconds": round(oldest_s),
         "megabytes_left": round(left),
     }
-    full = max((_share(one, policy.mobile.spool) for one in parts), default=0.0)
+    full = max((policy.mobile.spool.share_taken(one.parcels, one.bytes) for one in parts), default=0.0)
     if full > policy.health.queue_share:
         said = (
             f"{full:.0%} of the room in {folder} is taken ({waiting} envelopes, {size / 1e6:.0f} MB), beyond it what matters "
             "least is given up; see below why they do not go on, or raise mobile.spool.max_megabytes and max_parcels"
         )
         return Check(check, Status.FAIL if full >= 1 else Status.WARN, said, observed)
-    if left < policy.doctor.min_free_megabytes:
-        said = f"the disk of {folder} has {left:.0f} MB left, less than doctor.min_free_megabytes; make room before apps are refused"
+    if said := lacks_room(folder, left, policy.doctor.min_free_megabytes, refused="apps"):
         return Check(check, Status.WARN, said, observed)
     if oldest_s > policy.doctor.max_waiting_s:
         said = (
@@ -116,8 +115,3 @@ def _spool(policy: Policy, env: Mapping[str, str], now_s: float) -> Check:
         )
         return Check(check, Status.WARN, said, observed)
     return Check(check, Status.PASS, f"{waiting} envelopes wait in {folder}", observed)
-
-
-def _share(one: OnDisk, bounds: MobileSpoolPolicy) -> float:
-    """Return how much of the room that one process has is taken."""
-    return max(one.parcels / bounds.max_parcels, one.bytes / (bounds.max_megabytes * 1e6))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, entry_points, version
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Final
 
 from opentelemetry.instrumentation.dependencies import get_dist_dependency_conflicts
@@ -11,7 +11,7 @@ from opentelemetry.instrumentation.dependencies import get_dist_dependency_confl
 from mita_otel import environment_variables as variables
 from mita_otel.distro import measured_here
 from mita_otel.health.check import Check, Status
-from mita_otel.health.instruments import WELL_KNOWN
+from mita_otel.health.instruments import WELL_KNOWN, installed_version
 from mita_otel.instrumentation.fastapi import fastapi_source, has_native_telemetry
 from mita_otel.policy import Policy
 
@@ -26,15 +26,15 @@ def instrumentation_checks(policy: Policy, env: Mapping[str, str]) -> Iterator[C
         policy: What is to be measured.
         env: The environment variables.
     """
-    off = {name.strip() for name in env.get(variables.DISABLED_INSTRUMENTATIONS, "").split(",")}
+    off = variables.disabled_instrumentations(env)
     yield from _fastapi(policy, off)
     yield from _sqlalchemy(policy, off)
     yield _threads(policy, off)
     yield from _others(off)
 
 
-def _fastapi(policy: Policy, off: set[str]) -> Iterator[Check]:
-    installed = _version("fastapi")
+def _fastapi(policy: Policy, off: frozenset[str]) -> Iterator[Check]:
+    installed = installed_version("fastapi")
     if not installed:
         return
     try:
@@ -52,8 +52,8 @@ def _fastapi(policy: Policy, off: set[str]) -> Iterator[Check]:
     yield Check("library:fastapi", Status.PASS, f"{installed} is installed and active, by {whose}")
 
 
-def _sqlalchemy(policy: Policy, off: set[str]) -> Iterator[Check]:
-    installed = _version("sqlalchemy")
+def _sqlalchemy(policy: Policy, off: frozenset[str]) -> Iterator[Check]:
+    installed = installed_version("sqlalchemy")
     if not installed:
         return
     by_policy = not policy.instrumentation.sqlalchemy
@@ -66,7 +66,7 @@ def _sqlalchemy(policy: Policy, off: set[str]) -> Iterator[Check]:
         )
 
 
-def _threads(policy: Policy, off: set[str]) -> Check:
+def _threads(policy: Policy, off: frozenset[str]) -> Check:
     by_policy = not policy.instrumentation.threads
     mend = _switched_off("threading", "threads", off, by_policy=by_policy, value="true")
     if mend:
@@ -75,25 +75,25 @@ def _threads(policy: Policy, off: set[str]) -> Check:
     return Check("library:threads", Status.PASS, "active: threads and pools see the context they come from")
 
 
-def _switched_off(name: str, setting: str, off: set[str], *, by_policy: bool, value: str) -> str:
+def _switched_off(name: str, setting: str, off: frozenset[str], *, by_policy: bool, value: str) -> str:
     """Return what to do about what is switched off; empty: it is not."""
     if off & {name, _ALL}:
         return _named(name, off)
     return f"the policy has instrumentation.{setting} off; set it to {value}" if by_policy else ""
 
 
-def _named(name: str, off: set[str]) -> str:
+def _named(name: str, off: frozenset[str]) -> str:
     return f"take {name if name in off else _ALL} out of {variables.DISABLED_INSTRUMENTATIONS}"
 
 
-def _others(off: set[str]) -> Iterator[Check]:
+def _others(off: frozenset[str]) -> Iterator[Check]:
     """What OpenTelemetry's packages measure: those that are installed, and those that could be."""
     ours = measured_here()
     packages = {point.name: point for point in entry_points(group=_GROUP) if point.name not in ours}
     # A package that measures several libraries is told of once, by the one that is well known.
     told = {point.dist.name for name in WELL_KNOWN.values() if (point := packages.get(name)) and point.dist}
     for library, name in WELL_KNOWN.items():
-        point, installed = packages.pop(name, None), _version(library)
+        point, installed = packages.pop(name, None), installed_version(library)
         if installed and point is None:
             package = f"opentelemetry-instrumentation-{name.replace('_', '-')}"
             said = f"{installed} is installed, not active: pip install {package}"
@@ -105,7 +105,7 @@ def _others(off: set[str]) -> Iterator[Check]:
             yield _by_package(name, "", point, off)
 
 
-def _by_package(library: str, installed: str, point: EntryPoint, off: set[str]) -> Check:
+def _by_package(library: str, installed: str, point: EntryPoint, off: frozenset[str]) -> Check:
     """Look whether a package would measure its library, as OpenTelemetry's launcher does."""
     name, there = f"library:{library}", f"{installed} is installed" if installed else "it is installed"
     by = f"{point.dist.name} {point.dist.version}" if point.dist is not None else point.name
@@ -135,10 +135,3 @@ def _lacks_its_library(package: Distribution) -> bool:
     """Return whether a package came without the library that it measures, which is no fault."""
     conflict = get_dist_dependency_conflicts(package)
     return conflict is not None and not conflict.found and not conflict.found_any
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""

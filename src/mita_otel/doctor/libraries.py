@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.metadata import Distribution, PackageNotFoundError, distributions, version
+from importlib.metadata import Distribution, distributions
 
 from packaging.requirements import Requirement
 
 from mita_otel.health.check import Check, Status
+from mita_otel.health.instruments import installed_version
 
 _OURS = "mita-otel"
 _CONTRIB_SQLALCHEMY = "opentelemetry-instrumentation-sqlalchemy"
@@ -19,7 +20,7 @@ def library_checks() -> Iterator[Check]:
     yield from found
     yield from _contrib_sqlalchemy()
     if not found:
-        said = f"{_OURS} {_found(_OURS)}, opentelemetry-sdk {_found('opentelemetry-sdk')}, sentry-sdk {_found('sentry-sdk')}"
+        said = f"{_OURS} {installed_version(_OURS)}, opentelemetry-sdk {installed_version('opentelemetry-sdk')}, sentry-sdk {installed_version('sentry-sdk')}"
         yield Check("versions", Status.PASS, said)
 
 
@@ -33,7 +34,7 @@ def _conflicts() -> Iterator[Check]:
                 continue
             if not optional and required.marker is not None and not required.marker.evaluate():
                 continue
-            installed = _found(required.name)
+            installed = installed_version(required.name)
             if (not installed and not optional) or (
                 installed and not required.specifier.contains(installed, prereleases=True)
             ):
@@ -65,10 +66,3 @@ def _contrib_sqlalchemy() -> Iterator[Check]:
             f"pip uninstall {package.name}"
         )
         yield Check("sqlalchemy", Status.WARN, said)
-
-
-def _found(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""

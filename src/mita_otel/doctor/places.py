@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from mita_otel import environment_variables as variables
 from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.starting import spool_path
-from mita_otel.doctor.folders import megabytes_left, unusable
+from mita_otel.doctor.folders import lacks_room, megabytes_left, unusable
 from mita_otel.errors import ConfigurationError
 from mita_otel.health.check import Check, Status
 from mita_otel.policy import Policy, default_policy
@@ -110,8 +110,7 @@ def spool_check(policy: Policy, env: Mapping[str, str]) -> Check:
         return Check("audit", Status.FAIL, f"{error}. Until then entries are chained without a key")
     left = megabytes_left(folder)
     observed = {"megabytes_left": round(left)}
-    if left < policy.doctor.min_free_megabytes:
-        said = f"the disk of {folder} has {left:.0f} MB left, less than doctor.min_free_megabytes; make room before entries are refused"
+    if said := lacks_room(folder, left, policy.doctor.min_free_megabytes, refused="entries"):
         return Check("audit", Status.WARN, said, observed)
     if not env.get(variables.AUDIT_KEY, "").strip():
         said = f"the chain has no key, who can write to the database can forge it: set {variables.AUDIT_KEY}; {_MAKE_A_KEY}"

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from mita_otel.alerts.engine import Look
@@ -23,6 +22,7 @@ from mita_otel.health.checks import (
     redaction_check,
     sentry_check,
 )
+from mita_otel.health.instruments import installed_version
 from mita_otel.policy import Policy
 from mita_otel.policy.fingerprint import policy_digest
 from mita_otel.processors.forks import after_fork_in_child
@@ -155,7 +155,5 @@ class Health:
 
 def _versions() -> Iterator[tuple[str, str]]:
     for name in _VERSIONS:
-        try:
-            yield name, version(name)
-        except PackageNotFoundError:
-            continue
+        if found := installed_version(name):
+            yield name, found

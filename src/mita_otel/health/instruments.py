@@ -41,14 +41,21 @@ class Library:
     mend: str = ""
 
 
+def installed_version(name: str) -> str:
+    """Return the version of a distribution; empty: it is not installed."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
 def libraries(names: Iterable[str] = (*OURS, *WELL_KNOWN)) -> list[Library]:
     """Return the libraries that are installed, and whether they are measured."""
     available = {point.name for point in entry_points(group="opentelemetry_instrumentor")}
     found: list[Library] = []
     for name in names:
-        try:
-            installed = version(name)
-        except PackageNotFoundError:
+        installed = installed_version(name)
+        if not installed:
             continue
         loaded = _MODULES.get(name, name) in sys.modules
         if name in OURS or WELL_KNOWN[name] in available:

@@ -12,8 +12,6 @@ from mita_otel.policy.mobile import MobileSpoolPolicy
 if TYPE_CHECKING:
     from mita_otel.mobile.telling import Telling
 
-_MEGABYTE = 1_000_000
-
 
 def mobile_checks(telling: Telling, spool: MobileSpoolPolicy, policy: HealthPolicy) -> Iterator[Check]:
     """Look whether what apps send is taken, waits within bounds, arrives, and is not given up."""
@@ -40,9 +38,9 @@ def _spool(telling: Telling, spool: MobileSpoolPolicy, policy: HealthPolicy) -> 
         "bytes": news.bytes,
         "waiting": dict(news.waiting),
         "capacity_parcels": spool.max_parcels,
-        "capacity_bytes": spool.max_megabytes * _MEGABYTE,
+        "capacity_bytes": spool.max_bytes,
     }
-    full = max(news.parcels / spool.max_parcels, news.bytes / (spool.max_megabytes * _MEGABYTE))
+    full = spool.share_taken(news.parcels, news.bytes)
     if full <= policy.queue_share:
         return Check("mobile:spool", Status.PASS, observed=observed)
     said = f"{full:.0%} of mobile.spool is taken: beyond it what matters least is given up"

@@ -33,7 +33,7 @@ class AppError:
 def error_of(event: Mapping[str, Any]) -> AppError | None:
     """Return an event, redacted, as an error; None: it is none, but a message."""
     name, message = exception_of(event)
-    if str(event.get("level") or "error") not in _LEVELS and not name:
+    if not is_error(event, name):
         return None
     tags = tags_of(dict(event))
     contexts = event.get("contexts")
@@ -48,6 +48,16 @@ def error_of(event: Mapping[str, Any]) -> AppError | None:
         event_id=_text(event, "event_id"),
         trace_id=_text(trace, "trace_id") if isinstance(trace, Mapping) else "",
     )
+
+
+def is_error(event: Mapping[str, Any], exception: str) -> bool:
+    """Return whether an event, with the type of its exception if it has one, is an error and no mere message."""
+    return level_of(event) in _LEVELS or bool(exception)
+
+
+def level_of(event: Mapping[str, Any]) -> str:
+    """Return an event's level, as Sentry takes it where there is none."""
+    return str(event.get("level") or "error")
 
 
 def is_crash(event: Mapping[str, Any]) -> bool:

@@ -13,7 +13,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from mita_otel import semconv
-from mita_otel.mobile.app_errors import exception_of
+from mita_otel.mobile.app_errors import exception_of, is_error, level_of
 from mita_otel.mobile.app_spans import AppSpan, seconds_of
 from mita_otel.mobile.marks import tags_of
 
@@ -27,7 +27,6 @@ _LEVELS: Final = {
     "info": SeverityNumber.INFO,
     "debug": SeverityNumber.DEBUG,
 }
-_ERRORS: Final = frozenset({"fatal", "error"})
 
 
 def resource_of(value: Mapping[str, Any], service: str) -> Resource:
@@ -96,9 +95,9 @@ def error_record(event: Mapping[str, Any], resource: Resource, now_s: float) -> 
         resource: What the app is.
         now_s: The time, where the event does not say its own; seconds since the epoch.
     """
-    level = str(event.get("level") or "error")
+    level = level_of(event)
     kind, message = exception_of(event)
-    if level not in _ERRORS and not kind:
+    if not is_error(event, kind):
         return None
     tags = {name: str(value) for name, value in tags_of(dict(event)).items()}
     contexts = event.get("contexts")

@@ -71,7 +71,7 @@ class Spool:
         self._folder = folder / self._instance
         self._on_lost = on_lost
         self._clock = clock
-        self._max_bytes = policy.max_megabytes * 1_000_000
+        self._max_bytes = policy.max_bytes
         self._durable = frozenset(policy.durable)
         self._numbers = itertools.count()
         self._lock = threading.Lock()

@@ -195,6 +195,15 @@ class MobileSpoolPolicy(Section):
     max_held: PositiveInt
     """Requests that are left without an answer at the same time."""
 
+    @property
+    def max_bytes(self) -> int:
+        """What may wait of one process, in bytes."""
+        return self.max_megabytes * 1_000_000
+
+    def share_taken(self, parcels: int, size: int) -> float:
+        """Return how much of the room that one process has is taken by so many parcels and bytes: 1 is all of it."""
+        return max(parcels / self.max_parcels, size / self.max_bytes)
+
 
 class ForwardPolicy(Section):
     """How what was taken goes on."""

@@ -17,6 +17,7 @@ from mita_otel import semconv
 from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.redaction.cards import is_card_number
 from mita_otel.redaction.ids import blank_ids, stands_for_all
+from mita_otel.redaction.json_texts import NOT_JSON, parse_json
 from mita_otel.redaction.keys import PLAIN, KeyRules, KeyVerdict, reads_like_number
 from mita_otel.redaction.marker import MARKER, NEVER_SHOWN, TRUNCATED, Markers
 from mita_otel.redaction.memory import BenignTexts, MaskedStatements
@@ -290,14 +291,8 @@ class Values:
 
     def _json(self, text: str, tally: Tally, depth: int) -> str | None:
         """Return JSON with what it holds redacted, or None if the text is not JSON."""
-        if len(text) > self._policy.max_text:
-            return None
-        stripped = text.strip()
-        if not stripped or stripped[0] not in '{["' or stripped[-1] not in '}]"' or MARKER.match(stripped):
-            return None
-        try:
-            value = json.loads(stripped, object_pairs_hook=_members)
-        except (ValueError, RecursionError):
+        value = NOT_JSON if len(text) > self._policy.max_text else parse_json(text)
+        if value is NOT_JSON:
             return None
         if depth >= self._policy.max_depth:
             tally["depth"] += 1
@@ -305,17 +300,6 @@ class Values:
         before = tally.total()
         safe = self.plain(value, tally, depth + 1)
         return text if tally.total() == before else json.dumps(safe, ensure_ascii=False)
-
-
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object of JSON. A name that comes twice has all its values: a reader may take any of them."""
-    members = dict(pairs)
-    if len(members) < len(pairs):
-        every: dict[str, list[Any]] = {}
-        for name, value in pairs:
-            every.setdefault(name, []).append(value)
-        members = {name: values if len(values) > 1 else values[0] for name, values in every.items()}
-    return members
 
 
 def _same(text: str) -> str:
