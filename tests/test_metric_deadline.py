@@ -14,6 +14,7 @@ from opentelemetry.sdk.metrics.export import (
 )
 
 from mita_otel.metric_deadline import DeadlinedMetrics
+from mita_otel.processors.losses import Losses
 
 
 class Exporter(MetricExporter):
@@ -45,7 +46,7 @@ def metrics(exporter: Exporter) -> DeadlinedMetrics:
     reader = PeriodicExportingMetricReader(exporter, export_interval_millis=3_600_000)
     provider = MeterProvider([reader], shutdown_on_exit=False)
     provider.get_meter("t").create_counter("c").add(1)
-    return DeadlinedMetrics(provider, stop_timeout_s=5)
+    return DeadlinedMetrics(provider, Losses(cool_down_s=60), stop_timeout_s=5)
 
 
 def test_a_flush_exports_and_a_shutdown_ends() -> None:
@@ -75,7 +76,11 @@ def test_what_the_provider_raises_is_a_false() -> None:
 
 
 def test_no_time_left_is_a_false_and_no_exception() -> None:
-    ours = DeadlinedMetrics(MeterProvider([InMemoryMetricReader()], shutdown_on_exit=False), stop_timeout_s=5)
+    ours = DeadlinedMetrics(
+        MeterProvider([InMemoryMetricReader()], shutdown_on_exit=False),
+        Losses(cool_down_s=60),
+        stop_timeout_s=5,
+    )
     assert ours.force_flush(5000)
     ours.force_flush(0)
     ours.shutdown()

@@ -126,7 +126,7 @@ def compose(settings: Settings, strict: bool, env: Mapping[str, str]) -> Telemet
         performance.on_breach(listener)
     _propagate(policy, ways_out, decided=not tracing.sampling.tail)
     redact_propagation(redactor)
-    metrics = start_metrics(resource, redactor, policy.lifecycle)
+    metrics = start_metrics(resource, redactor, losses, policy.lifecycle)
     logs = start_logs(
         resource,
         redactor,
@@ -162,7 +162,6 @@ def compose(settings: Settings, strict: bool, env: Mapping[str, str]) -> Telemet
     flushables: list[Flushable] = [
         tracing.provider,
         *performance.flushables,
-        *metrics,
         *logs,
         *alerts.flushables,
     ]
@@ -179,6 +178,8 @@ def compose(settings: Settings, strict: bool, env: Mapping[str, str]) -> Telemet
         alerts=alerts.intake,
         losses=losses,
         flushables=flushables,
+        metrics=metrics,
+        cutting=[tracing.pipeline],
         applications=applications,
         engines=engines,
         on_shutdown=partial(_end, lifecycle, ways_out),

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import logging
+from typing import Final
 
 from opentelemetry.sdk.metrics import MeterProvider
 
+from mita_otel.processors.losses import CUT_OFF, Losses
 from mita_otel.processors.worker import BoundedWorker
 
 _logger = logging.getLogger("mita_otel")
+
+_STAGE: Final = "metrics"
+"""Where a collection that came too late is counted."""
 
 
 class DeadlinedMetrics:
@@ -18,12 +23,16 @@ class DeadlinedMetrics:
 
     Args:
         provider: The provider.
+        losses: Where it is counted that the last collection was not exported.
         stop_timeout_s: Seconds that its shutdown may take.
     """
 
-    def __init__(self, provider: MeterProvider, *, stop_timeout_s: float) -> None:
+    def __init__(self, provider: MeterProvider, losses: Losses, *, stop_timeout_s: float) -> None:
         self._provider = provider
+        self._losses = losses
         self._stop_timeout_s = stop_timeout_s
+        self._late = False
+        self._told = False
         self._flushed = True
         self._flushing = False
         self._worker: BoundedWorker[None] = BoundedWorker(
@@ -40,9 +49,14 @@ class DeadlinedMetrics:
 
     def force_flush(self, timeout_millis: int = 30000, /) -> bool:
         """Collect and export. False if that took too long, or failed, or an earlier flush still hangs."""
-        if self._flushing:
-            return False
-        return self._worker.flush(timeout_millis / 1000) and self._flushed
+        self._late = self._flushing or not self._worker.flush(timeout_millis / 1000)
+        return self._flushed and not self._late
+
+    def cut_off(self) -> None:
+        """Count the last collection as lost if it is still on its way: the deadline is over."""
+        if self._late and not self._told:
+            self._told = True
+            self._losses.add(_STAGE, CUT_OFF)
 
     def shutdown(self) -> None:
         """End the provider. One that did not flush in time gets no more time."""

@@ -17,6 +17,7 @@ from mita_otel import _otel_compat
 from mita_otel import environment_variables as variables
 from mita_otel.exporters.otlp import log_failures_once
 from mita_otel.instrumentation.logging import StandardLogging
+from mita_otel.log_deadline import DeadlinedLogs
 from mita_otel.metric_deadline import DeadlinedMetrics
 from mita_otel.policy import Policy
 from mita_otel.policy.sections import LifecyclePolicy
@@ -30,12 +31,15 @@ from mita_otel.redaction import Redactor
 _logger = logging.getLogger("mita_otel")
 
 
-def start_metrics(resource: Resource, redactor: Redactor, policy: LifecyclePolicy) -> list[DeadlinedMetrics]:
+def start_metrics(
+    resource: Resource, redactor: Redactor, losses: Losses, policy: LifecyclePolicy
+) -> list[DeadlinedMetrics]:
     """Start metrics if `OTEL_METRICS_EXPORTER` asks for them and nobody has; else join the host's.
 
     Args:
         resource: What the service is.
         redactor: What metrics pass before an exporter.
+        losses: Where it is counted that the last of them were not exported.
         policy: How long the end of the process may be held up.
 
     Returns:
@@ -60,7 +64,7 @@ def start_metrics(resource: Resource, redactor: Redactor, policy: LifecyclePolic
     provider = MeterProvider(resource=resource, metric_readers=readers, shutdown_on_exit=False)
     metrics.set_meter_provider(provider)
     log_failures_once()
-    return [DeadlinedMetrics(provider, stop_timeout_s=policy.shutdown_timeout_s)]
+    return [DeadlinedMetrics(provider, losses, stop_timeout_s=policy.shutdown_timeout_s)]
 
 
 def _only_asked(reader: MetricReader) -> MetricReader:
@@ -104,7 +108,7 @@ def start_logs(
     listeners: Sequence[LogRecordProcessor] = (),
     more: Sequence[tuple[str, LogRecordExporter]] = (),
     known_here: Callable[[], Mapping[str, Any]] = dict,
-) -> list[LoggerProvider]:
+) -> list[DeadlinedLogs]:
     """Start log records if `OTEL_LOGS_EXPORTER` asks for them, or somebody listens to errors; or join the host's.
 
     If records are exported, those of standard logging are emitted too, from `instrumentation.logging` of the policy on.
@@ -120,7 +124,7 @@ def start_logs(
         known_here: Returns the attributes that every record shows of the context it is emitted in.
 
     Returns:
-        The provider, or nothing: nobody wants records, or the host's provider is not ours to end.
+        The provider, kept to deadlines, or nothing: nobody wants records, or the host's provider is not ours to end.
     """
     try:
         asked = [(type(one).__name__, one) for one in _otel_compat.log_exporters_from_environment()]
@@ -129,14 +133,13 @@ def start_logs(
         asked = []
     deadline_s = policy.lifecycle.shutdown_timeout_s
     queues = [
-        LogRedactionProcessor(
-            redactor, LogQueue(name, exporter, policy.export.queue, losses, stop_timeout_s=deadline_s)
-        )
+        LogQueue(name, exporter, policy.export.queue, losses, stop_timeout_s=deadline_s)
         for name, exporter in [*asked, *more]
     ]
+    redacted = [LogRedactionProcessor(redactor, queue) for queue in queues]
     if queues and policy.instrumentation.logging != "off":
         StandardLogging(policy.instrumentation.logging).install()
-    ours: tuple[LogRecordProcessor, ...] = (ContextLogProcessor(known_here), *listeners, *queues)
+    ours: tuple[LogRecordProcessor, ...] = (ContextLogProcessor(known_here), *listeners, *redacted)
     if _otel_compat.has_logger_provider():
         present = _logs.get_logger_provider()
         if isinstance(present, LoggerProvider):
@@ -159,4 +162,4 @@ def start_logs(
     for processor in ours:
         provider.add_log_record_processor(processor)
     _logs.set_logger_provider(provider)
-    return [provider]
+    return [DeadlinedLogs(provider, queues)]

@@ -14,7 +14,7 @@ from mita_otel.alerts.intake import AlertIntake
 from mita_otel.health.health import Health
 from mita_otel.performance import Performance
 from mita_otel.policy import Policy
-from mita_otel.processors.losses import Losses
+from mita_otel.processors.losses import CutsOff, Losses, signal_of
 from mita_otel.redaction import Redactor
 
 _logger = logging.getLogger("mita_otel")
@@ -23,12 +23,24 @@ _ALMOST: Final = 0.9
 """The part of a deadline after which it counts as over: whoever waits rounds down what is left."""
 
 
+_FOR_METRICS: Final = 0.2
+"""The part of the end's deadline that is kept for metrics: they say what it has cut off of the rest."""
+
+
 @runtime_checkable
 class LetsGo(Protocol):
     """What keeps something until it is complete: an exporter its traces, the audit trail the end of its chain."""
 
     def let_go(self) -> None:
         """Complete it: the process is ending."""
+
+
+@runtime_checkable
+class Hurries(Protocol):
+    """What can send beside others that are waited for."""
+
+    def hurry(self, timeout_millis: int, /) -> None:
+        """Start to send what waits."""
 
 
 class Flushable(Protocol):
@@ -63,6 +75,8 @@ class Telemetry:
         exporters: dict[str, SpanExporter],
         losses: Losses | None,
         flushables: Iterable[Flushable],
+        metrics: Iterable[Flushable] = (),
+        cutting: Iterable[CutsOff] = (),
         applications: Instruments | None = None,
         engines: Instruments | None = None,
         on_shutdown: Callable[[], None] | None = None,
@@ -87,13 +101,15 @@ class Telemetry:
         """Where alerts hear of errors. None: nothing is watched."""
         self._losses = losses
         self._flushables = tuple(flushables)
+        self._metrics = tuple(metrics)
+        self._cutting = (*cutting, *(one for one in self._flushables if isinstance(one, CutsOff)))
         held = [one for one in (*exporters.values(), *self._flushables) if isinstance(one, LetsGo)]
         self._holding: tuple[LetsGo, ...] = (*(one for one in holding if one is not None), *held)
         self._applications = applications
         self._engines = engines
         self._on_shutdown = on_shutdown
         self._shut_down = threading.Event()
-        self._said_late = False
+        self._said_late: str | None = None
 
     @property
     def ended(self) -> bool:
@@ -116,34 +132,51 @@ class Telemetry:
         """
         if self._shut_down.is_set():
             return True
-        deadline = monotonic() + (self.policy.lifecycle.flush_timeout_s if timeout_s is None else timeout_s)
-        flushed = True
-        for flushable in self._flushables:
-            left_ms = max(0, int((deadline - monotonic()) * 1000))
-            try:
-                flushed = flushable.force_flush(left_ms) is not False and flushed
-            except Exception:
-                _logger.debug("%s could not be flushed", type(flushable).__name__, exc_info=True)
-                flushed = False
-        return flushed
+        deadline_s = monotonic() + (self.policy.lifecycle.flush_timeout_s if timeout_s is None else timeout_s)
+        # Metrics come last: they count what became of the rest.
+        return all([_flush(self._flushables, deadline_s), _flush(self._metrics, deadline_s)])
 
     def finish(self, timeout_s: float) -> bool:
         """Flush as `flush` does, and what is held back for a trace's or a chain's end as well: there may be no later."""
+        if self._shut_down.is_set():
+            self._say_rest()
+            return True
         for one in self._holding:
             one.let_go()
         began_s = monotonic()
-        flushed = self.flush(timeout_s)
-        if self._losses is not None:
-            self._losses.say_rest()
-        # Whoever gives no time at all waits for nothing.
-        late = timeout_s > 0 and monotonic() - began_s >= timeout_s * _ALMOST
-        if late and not (flushed or self._said_late):
-            self._said_late = True
+        for_rest_s = timeout_s * (1 - _FOR_METRICS) if self._metrics else timeout_s
+        flushed = _flush(self._flushables, began_s + for_rest_s)
+        late = self._is_late(flushed, monotonic() - began_s, for_rest_s)
+        _cut_off(self._cutting if late else ())
+        if self._metrics:
+            counted = _flush(self._metrics, began_s + timeout_s)
+            metrics_late = self._is_late(counted, monotonic() - began_s, timeout_s)
+            _cut_off(self._metrics if metrics_late else ())
+            flushed, late = flushed and counted, late or metrics_late
+        self._say_rest()
+        cut_off = self._cut_off_so_far()
+        if late and cut_off != self._said_late:
+            self._said_late = cut_off
             _logger.warning(
                 "not all telemetry was sent in time (lifecycle.shutdown_timeout_s of the policy): what still waits is "
-                "lost when the process ends"
+                "lost when the process ends%s",
+                cut_off,
             )
         return flushed
+
+    def _is_late(self, flushed: bool, took_s: float, timeout_s: float) -> bool:
+        # Whoever gives no time at all waits for nothing; unless all of it has been used up before.
+        in_vain = self._said_late is not None or (timeout_s > 0 and took_s >= timeout_s * _ALMOST)
+        return in_vain and not flushed
+
+    def _say_rest(self) -> None:
+        if self._losses is not None:
+            self._losses.say_rest()
+
+    def _cut_off_so_far(self) -> str:
+        counts = {} if self._losses is None else self._losses.cut_off()
+        said = [f"{count} {signal_of(stage)} at {stage}" for stage, count in sorted(counts.items())]
+        return f": {', '.join(said)}" if said else ""
 
     def shutdown(self, timeout_s: float | None = None) -> bool:
         """Flush, then end. Later spans are refused. A second call does nothing.
@@ -157,7 +190,7 @@ class Telemetry:
         flushed = self.finish(self.policy.lifecycle.shutdown_timeout_s if timeout_s is None else timeout_s)
         if not self._shut_down.is_set():
             self._shut_down.set()
-            for flushable in self._flushables:
+            for flushable in (*self._flushables, *self._metrics):
                 try:
                     flushable.shutdown()
                 except Exception:
@@ -184,7 +217,36 @@ class Telemetry:
                 self._engines.instrument(one)
 
     def losses(self) -> dict[str, int]:
-        """Return how many spans were lost so far, by `stage: reason`. Empty is good."""
+        """Return how many spans, log records and errors were lost so far, by `stage: reason`. Empty is good."""
         if self._losses is None:
             return {}
         return {f"{stage}: {reason}": count for (stage, reason), count in self._losses.counts().items()}
+
+
+def _flush(flushables: Iterable[Flushable], deadline_s: float) -> bool:
+    """Flush one after another, those that can beside the others; return whether all was sent."""
+    flushables = tuple(flushables)
+    flushed = True
+    for flushable in flushables:
+        if isinstance(flushable, Hurries):
+            flushable.hurry(_left_ms(deadline_s))
+    for flushable in flushables:
+        try:
+            flushed = flushable.force_flush(_left_ms(deadline_s)) is not False and flushed
+        except Exception:
+            _logger.debug("%s could not be flushed", type(flushable).__name__, exc_info=True)
+            flushed = False
+    return flushed
+
+
+def _left_ms(deadline_s: float) -> int:
+    return max(0, int((deadline_s - monotonic()) * 1000))
+
+
+def _cut_off(late: Iterable[object]) -> None:
+    for one in late:
+        if isinstance(one, CutsOff):
+            try:
+                one.cut_off()
+            except Exception:
+                _logger.debug("what %s holds could not be counted", type(one).__name__, exc_info=True)

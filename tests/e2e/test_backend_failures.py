@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from e2e.conftest import StartService
 from e2e.receiver import Behaviour, Receiver
 from e2e.script import run_script
 from e2e.service import Service
+from e2e.test_metrics import labels, newest
 
 pytestmark = pytest.mark.e2e
 
@@ -189,3 +192,42 @@ def test_after_a_429_with_retry_after_the_loss_is_counted_and_reported(receiver:
     )
     assert sum(ran.answer.values()) == 30, ran.answer
     assert receiver.refused < 30, "throttled, it went on sending"
+
+
+def test_what_the_deadline_cuts_off_is_said_in_numbers_and_told_to_metrics(
+    receiver: Receiver, start_service: StartService
+) -> None:
+    silent = Receiver()
+    silent.behaviour = "hang"
+    service = start_service(
+        {
+            "OTEL_TRACES_EXPORTER": "sentry,otlp",
+            "OTEL_LOGS_EXPORTER": "otlp",
+            "OTEL_METRICS_EXPORTER": "otlp",
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+            "SENTRY_DSN": silent.dsn,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": silent.otlp_endpoint,
+            "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": f"{receiver.otlp_endpoint}/v1/metrics",
+            "MITA_OTEL_SENTRY__SEND_TIMEOUT_S": "300",
+            "MITA_OTEL_LIFECYCLE__SHUTDOWN_TIMEOUT_S": "20",
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "300",
+        }
+    )
+    for number in range(7):
+        service.client.get(f"/api/items/{number}")
+    service.client.get("/api/error")
+    service.stop("SIGTERM", timeout=60)
+    silent.close()
+    line = [line for line in service.stderr.lines if "in time" in line][-1]
+    cut_off = {stage: int(count) for count, stage in re.findall(r"(\d+) [a-z ]+ at ([\w.]+)", line)}
+    assert cut_off["sentry"] == cut_off["exporter.otlp"] >= 8
+    assert cut_off["sentry.other"] >= 1
+    points = [
+        (labels(point), int(point["asInt"]))
+        for points in newest(receiver)["mita.pipeline.dropped"].values()
+        for point in points
+    ]
+    told = {one["stage"]: count for one, count in points if one["reason"] == "shutdown_deadline"}
+    # The server's own last records come later.
+    assert 1 <= told.pop("logs.OTLPLogExporter") <= cut_off.pop("logs.OTLPLogExporter")
+    assert told == cut_off

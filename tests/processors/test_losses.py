@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mita_otel.processors.losses import Losses
+from mita_otel.processors.losses import CUT_OFF, Losses, signal_of
 
 
 def test_one_line_at_once_and_the_rest_when_the_process_ends(caplog: pytest.LogCaptureFixture) -> None:
@@ -28,3 +28,29 @@ def test_a_cool_down_later_the_next_line_counts_all(caplog: pytest.LogCaptureFix
         losses.add("sentry", "network_error")
     losses.say_rest()
     assert [one.args[-1] for one in caplog.records if isinstance(one.args, tuple)] == [1, 3]
+
+
+def test_what_a_deadline_cut_off_is_counted_and_left_to_be_said_by_who_ends(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    losses = Losses(cool_down_s=60)
+    losses.add("exporter.otlp", CUT_OFF, 3)
+    losses.add("logs.x", CUT_OFF, 4)
+    losses.say_rest()
+    assert losses.cut_off() == {"exporter.otlp": 3, "logs.x": 4}
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("stage", "signal"),
+    [
+        ("exporter.otlp", "spans"),
+        ("pipeline", "spans"),
+        ("sentry", "spans"),
+        ("logs.otlp", "log records"),
+        ("sentry.logs", "log records"),
+        ("metrics", "collections of metrics"),
+    ],
+)
+def test_each_stage_loses_something(stage: str, signal: str) -> None:
+    assert signal_of(stage) == signal

@@ -16,7 +16,7 @@ from mita_otel.processors.export_queue import ExportQueue
 from mita_otel.processors.fan_out import FanOut
 from mita_otel.processors.hand_off import HandOff
 from mita_otel.processors.link import Link
-from mita_otel.processors.losses import Losses
+from mita_otel.processors.losses import CUT_OFF, Losses
 
 
 def queue_policy(**more: float) -> QueuePolicy:
@@ -149,6 +149,78 @@ def test_a_hanging_exporter_holds_up_nobody_and_its_losses_are_counted(
     assert caplog.text.count("telemetry lost at exporter.slow: queue_full") == 1
     release.set()
     provider.shutdown()
+
+
+class Gated(SpanExporter):
+    """Exports nothing before it is let; then it answers."""
+
+    def __init__(self, answer: SpanExportResult) -> None:
+        self.let, self.entered, self.exported = threading.Event(), threading.Event(), 0
+        self._answer = answer
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.entered.set()
+        assert self.let.wait(60)
+        self.exported += len(spans)
+        return self._answer
+
+
+@pytest.mark.parametrize("answer", [SpanExportResult.SUCCESS, SpanExportResult.FAILURE])
+def test_what_a_deadline_cuts_off_is_counted_once_and_still_sent_while_the_process_lives(
+    answer: SpanExportResult,
+) -> None:
+    lost, exporter = losses(), Gated(answer)
+    queue = export_queue("slow", exporter, queue_policy(max_batch=2), lost)
+    provider = provider_with(queue)
+    end_spans(provider, *"abc")
+    assert exporter.entered.wait(60)
+    queue.cut_off()
+    assert lost.counts() == {("exporter.slow", CUT_OFF): 3}
+    end_spans(provider, "d")
+    queue.cut_off()
+    queue.cut_off()
+    assert lost.counts() == {("exporter.slow", CUT_OFF): 4}
+    exporter.let.set()
+    assert queue.force_flush(60_000)
+    assert exporter.exported == 4
+    end_spans(provider, "e")
+    assert queue.force_flush(60_000)
+    failed = {} if answer is SpanExportResult.SUCCESS else {("exporter.slow", "export_failed"): 1}
+    assert lost.counts() == {("exporter.slow", CUT_OFF): 4, **failed}
+    provider.shutdown()
+
+
+def test_what_still_waits_in_a_queue_that_is_shut_down_is_counted_and_given_up() -> None:
+    lost, exporter = losses(), Gated(SpanExportResult.FAILURE)
+    queue = export_queue("slow", exporter, queue_policy(max_batch=2), lost)
+    provider = provider_with(queue)
+    end_spans(provider, *"abcde")
+    assert exporter.entered.wait(60)
+    assert queue.force_flush(1) is False
+    queue.shutdown()
+    assert lost.counts() == {("exporter.slow", CUT_OFF): 5}
+    assert queue.waiting == 0
+    exporter.let.set()
+
+
+def test_what_the_chain_has_not_seen_by_the_deadline_is_counted() -> None:
+    lost, release, entered = losses(), threading.Event(), threading.Event()
+
+    class Slow(SpanProcessor):
+        def on_end(self, span: ReadableSpan) -> None:
+            entered.set()
+            release.wait(60)
+
+    hand_off = HandOff(queue_policy(max_batch=1), Slow(), lost)
+    provider = provider_with(hand_off)
+    end_spans(provider, *"abc")
+    assert entered.wait(60)
+    hand_off.cut_off()
+    assert lost.counts() == {("pipeline", CUT_OFF): 3}
+    provider.shutdown()
+    assert hand_off.waiting == 0
+    assert lost.counts() == {("pipeline", CUT_OFF): 3}
+    release.set()
 
 
 @pytest.mark.parametrize(

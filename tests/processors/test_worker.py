@@ -182,3 +182,51 @@ def test_a_forked_child_starts_empty_and_works() -> None:
     child.join(20)
     assert worker.flush(5)
     assert seen == [1]
+
+
+def test_what_is_written_off_is_told_once_and_settled_once() -> None:
+    taken, release = threading.Event(), threading.Event()
+    settled: list[int] = []
+
+    def handle(batch: list[int]) -> None:
+        taken.set()
+        release.wait(60)
+        settled.append(worker.settle(len(batch)))
+
+    worker = make(handle, max_batch=2)
+    for item in range(2):
+        worker.put(item)
+    assert taken.wait(60)
+    assert [worker.write_off(), worker.write_off()] == [2, 0]
+    worker.put(2)
+    worker.put(3)
+    assert worker.write_off() == 2
+    release.set()
+    assert worker.flush(60)
+    for item in range(3):
+        worker.put(item)
+    assert worker.flush(60)
+    assert settled == [0, 0, 2, 1]
+    assert [worker.unfinished, worker.write_off()] == [0, 0]
+
+
+def test_what_is_abandoned_is_told_and_not_handled() -> None:
+    taken, release = threading.Event(), threading.Event()
+    handled: list[int] = []
+
+    def handle(batch: list[int]) -> None:
+        handled.extend(batch)
+        taken.set()
+        release.wait(60)
+
+    worker = make(handle, max_batch=2)
+    for item in range(2):
+        worker.put(item)
+    assert taken.wait(60)
+    worker.put(2)
+    assert worker.write_off() == 3
+    worker.put(3)
+    assert [worker.abandon(), worker.waiting, worker.unfinished] == [1, 0, 2]
+    release.set()
+    assert worker.flush(60)
+    assert [handled, worker.unfinished, worker.write_off()] == [[0, 1], 0, 0]

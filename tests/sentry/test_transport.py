@@ -190,7 +190,7 @@ def test_what_waits_when_the_client_is_closed_is_counted(receiver: Receiver) -> 
     receiver.wait_for(lambda r: r.refused)
     sender.transaction(7)
     sender.transport.kill()
-    assert sender.lost["sentry/queue_overflow"] == 7
+    assert sender.lost == {"sentry/shutdown_deadline": 8}
 
 
 def test_an_idle_connection_that_the_backend_closed_loses_nothing(receiver: Receiver) -> None:
@@ -201,4 +201,35 @@ def test_an_idle_connection_that_the_backend_closed_loses_nothing(receiver: Rece
     sender.transaction(1)
     sender.flush()
     assert len(receiver.transactions) == 2
+    assert sender.lost == {}
+
+
+def test_what_a_deadline_cuts_off_is_counted_once_and_by_what_it_is(receiver: Receiver) -> None:
+    sender = Sender(receiver, senders=1, send_timeout_s=30)
+    receiver.behaviour = "hang"
+    sender.transaction(4)
+    receiver.wait_for(lambda r: r.refused)
+    sender.error()
+    logs = Item(b"{}", {"item_count": 12}, type="log")
+    sender.transport.capture_envelope(Envelope(items=[logs]))
+    sender.transport.capture_otlp(b"x", spans=5, important=False)
+    sender.transport.cut_off()
+    sender.transport.cut_off()
+    expected = {
+        "sentry/shutdown_deadline": 9,
+        "sentry.other/shutdown_deadline": 1,
+        "sentry.logs/shutdown_deadline": 12,
+    }
+    assert sender.lost == expected
+    receiver.close()  # what is on its way fails now
+    sender.flush()
+    assert sender.lost == expected
+
+
+def test_what_has_arrived_is_not_cut_off(receiver: Receiver) -> None:
+    sender = Sender(receiver)
+    sender.transaction(4)
+    sender.error()
+    sender.flush()
+    sender.transport.cut_off()
     assert sender.lost == {}

@@ -13,7 +13,7 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from mita_otel import semconv
 from mita_otel.policy.sections import QueuePolicy
 from mita_otel.processors.deliveries import Deliveries
-from mita_otel.processors.losses import Losses
+from mita_otel.processors.losses import CUT_OFF, Losses
 from mita_otel.processors.worker import BoundedWorker
 
 _logger = logging.getLogger("mita_otel")
@@ -123,9 +123,15 @@ class BatchQueue(Generic[T]):
         self._stuck = not flushed
         return flushed
 
+    def cut_off(self) -> None:
+        """Count what has not been exported as lost. It is exported all the same while the process lives."""
+        self._stuck = True
+        self._losses.add(self._stage, CUT_OFF, self._worker.write_off())
+
     def stop(self) -> None:
-        """Let the thread shut the exporter down. One that did not flush in time gets no more time."""
-        self._worker.stop(0 if self._stuck else self._stop_timeout_s)
+        """Let the thread shut the exporter down. One that did not flush in time gets no more time; what waits is lost."""
+        if not self._worker.stop(0 if self._stuck else self._stop_timeout_s):
+            self._losses.add(self._stage, CUT_OFF, self._worker.abandon())
 
     def _export(self, batch: list[T]) -> None:
         started = perf_counter()
@@ -133,12 +139,13 @@ class BatchQueue(Generic[T]):
         labels = self._component if failure is None else {**self._component, semconv.ERROR_TYPE: failure}
         self._took.record(perf_counter() - started, labels)
         self._exported.add(len(batch), labels)
+        uncounted = self._worker.settle(len(batch))
         if failure is None:
             self.deliveries.succeeded()
         else:
             self.deliveries.failed(failure)
             reason = "export_failed" if failure == _FAILED else "exporter_failed"
-            self._losses.add(self._stage, reason, len(batch))
+            self._losses.add(self._stage, reason, uncounted)
 
     def _try_export(self, batch: list[T]) -> str | None:
         """Export, and return what went wrong: an exception's name, or that the exporter says so."""

@@ -13,7 +13,7 @@ from mita_otel import semconv
 from mita_otel.policy.sections import QueuePolicy
 from mita_otel.processors.batch_queue import BatchQueue
 from mita_otel.processors.deliveries import Deliveries, Delivers
-from mita_otel.processors.losses import Losses
+from mita_otel.processors.losses import CutsOff, Losses
 
 
 @runtime_checkable
@@ -103,6 +103,12 @@ class ExportQueue(SpanProcessor):
     def hurry(self, timeout_millis: int) -> None:
         """Ask for an export of everything that waits, without waiting for it."""
         self._queue.hurry(timeout_millis / 1000)
+
+    def cut_off(self) -> None:
+        """Count what waits here and in the exporter as lost: the deadline is over."""
+        self._queue.cut_off()
+        if isinstance(self.exporter, CutsOff):
+            self.exporter.cut_off()
 
     def shutdown(self) -> None:
         """Let the thread shut the exporter down. One that did not flush in time gets no more time."""

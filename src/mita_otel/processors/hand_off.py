@@ -10,7 +10,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from mita_otel.policy.sections import QueuePolicy
-from mita_otel.processors.losses import Losses
+from mita_otel.processors.losses import CUT_OFF, Losses
 from mita_otel.processors.worker import BoundedWorker
 
 _logger = logging.getLogger("mita_otel")
@@ -55,6 +55,7 @@ class HandOff(SpanProcessor):
             idle_s=queue.idle_s,
         )
         self._on_start_failed = False
+        self._late = False
 
     @property
     def waiting(self) -> int:
@@ -99,9 +100,16 @@ class HandOff(SpanProcessor):
         """Wait until the chain has seen every span that has ended so far. False if that took too long."""
         return self._worker.flush(timeout_s)
 
+    def cut_off(self) -> None:
+        """Count what the chain has not seen as lost: the deadline is over."""
+        self._late = True
+        self._losses.add("pipeline", CUT_OFF, self._worker.write_off())
+
     def shutdown(self) -> None:
         """Shut the chain down. Flush first: this does not wait."""
         self._worker.stop(0)
+        if self._late:
+            self._losses.add("pipeline", CUT_OFF, self._worker.abandon())
         self.next_processor.shutdown()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:

@@ -54,6 +54,14 @@ class LogQueue(LogRecordProcessor):
             )
         )
 
+    def hurry(self, timeout_millis: int) -> None:
+        """Ask for an export of everything that waits, without waiting for it."""
+        self._queue.hurry(timeout_millis / 1000)
+
+    def cut_off(self) -> None:
+        """Count what waits as lost: the deadline is over."""
+        self._queue.cut_off()
+
     def shutdown(self) -> None:
         """Let the thread shut the exporter down. One that did not flush in time gets no more time."""
         self._queue.stop()

@@ -1,4 +1,4 @@
-"""Every span that is lost on the way is counted by stage and reason, and said once in a while."""
+"""Whatever is lost on the way is counted by stage and reason, and said once in a while."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
+from typing import Final, Protocol, runtime_checkable
 
 from opentelemetry import metrics
 
@@ -13,6 +14,20 @@ from mita_otel import semconv
 from mita_otel.processors.forks import ForkSafeLock
 
 _logger = logging.getLogger("mita_otel")
+
+CUT_OFF: Final = "shutdown_deadline"
+"""The reason of what was not sent by the deadline of the process's end. Whoever ends it says all of it in one line."""
+
+_SIGNALS: Final = {"sentry.other": "errors or sessions", "metrics": "collections of metrics"}
+"""What is lost at stages where it is no span."""
+
+
+@runtime_checkable
+class CutsOff(Protocol):
+    """What holds telemetry that a deadline may cut off."""
+
+    def cut_off(self) -> None:
+        """Count what has not been sent, each item once: the process is ending, and its deadline is over."""
 
 
 class Losses:
@@ -37,7 +52,9 @@ class Losses:
         self._last_at: dict[tuple[str, str], float] = {}
         self._listeners: list[Callable[[str, str, int], None]] = []
         self._counter = metrics.get_meter("mita_otel").create_counter(
-            semconv.DROPPED_COUNTER, unit="{span}", description="Spans lost on the way, by stage and reason"
+            semconv.DROPPED_COUNTER,
+            unit="{span}",
+            description="Spans and other telemetry lost on the way, by stage and reason",
         )
 
     def listen(self, listener: Callable[[str, str, int], None]) -> None:
@@ -53,7 +70,7 @@ class Losses:
             self._counts[key] += count
             total = self._counts[key]
             now = self._last_at[key] = self._clock()
-            say = now - self._said_at.get(key, float("-inf")) >= self._cool_down_s
+            say = reason != CUT_OFF and now - self._said_at.get(key, float("-inf")) >= self._cool_down_s
             if say:
                 self._said_at[key], self._said[key] = now, total
         self._counter.add(count, {"stage": stage, "reason": reason})
@@ -65,15 +82,23 @@ class Losses:
     def say_rest(self) -> None:
         """Tell the log what it has not been told yet: the process is ending."""
         with self._lock:
-            rest = {key: total for key, total in self._counts.items() if total > self._said.get(key, 0)}
+            rest = {
+                key: total
+                for key, total in self._counts.items()
+                if key[1] != CUT_OFF and total > self._said.get(key, 0)
+            }
             self._said.update(rest)
         for key, total in rest.items():
             _say(key, total)
 
     def counts(self) -> dict[tuple[str, str], int]:
-        """Return the spans lost so far, by (stage, reason)."""
+        """Return what was lost so far, by (stage, reason)."""
         with self._lock:
             return dict(self._counts)
+
+    def cut_off(self) -> dict[str, int]:
+        """Return what deadlines have cut off so far, by stage."""
+        return {stage: count for (stage, reason), count in self.counts().items() if reason == CUT_OFF}
 
     def recent(self, seconds: float) -> dict[tuple[str, str], int]:
         """Return the counts of what was lost within the last seconds as well, by (stage, reason)."""
@@ -84,3 +109,10 @@ class Losses:
 
 def _say(key: tuple[str, str], total: int) -> None:
     _logger.warning("telemetry lost at %s: %s (%d so far)", *key, total)
+
+
+def signal_of(stage: str) -> str:
+    """Return what it is that a stage loses, in the plural."""
+    if stage.startswith("logs.") or stage == "sentry.logs":
+        return "log records"
+    return _SIGNALS.get(stage, "spans")

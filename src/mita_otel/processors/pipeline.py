@@ -87,6 +87,12 @@ class Pipeline:
         )
         """The processor that a tracer provider gets."""
 
+    def cut_off(self) -> None:
+        """Count every span that is still on its way as lost: the deadline is over."""
+        self.first.cut_off()
+        for queue in self.queues:
+            queue.cut_off()
+
 
 def _teller(exporters: Sequence[SeesEnds]) -> Callable[[ReadableSpan], None] | None:
     if len(exporters) < 2:

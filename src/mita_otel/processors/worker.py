@@ -74,6 +74,8 @@ class BoundedWorker(Generic[T]):
         self._items: deque[T] = deque()
         self._accepted = 0
         self._handled = 0
+        self._settled_early = 0
+        self._written_off = 0
         self._flush_wanted = 0
         self._flush_done = 0
         self._flush_made_it = True
@@ -166,6 +168,38 @@ class BoundedWorker(Generic[T]):
             return flushed
         return self._stopped.wait(max(0.0, deadline - time.monotonic())) and flushed
 
+    def write_off(self) -> int:
+        """Give up hope for all that is unfinished, and return how many items that are: each is told of once.
+
+        They are still handled while the process lives; `settle` knows them then.
+        """
+        with self._changed:
+            more = max(0, self.unfinished - self._written_off)
+            self._written_off += more
+            return more
+
+    def settle(self, count: int) -> int:
+        """Say, inside `handle`, that the fate of so many items is known. Returns how many were not written off before.
+
+        In one step, so that no item is both written off and counted by whoever handles it.
+        """
+        with self._changed:
+            told = min(count, self._written_off)
+            self._written_off -= told
+            self._handled += count
+            self._settled_early += count
+            return count - told
+
+    def abandon(self) -> int:
+        """Write everything off, and forget what waits. Returns how many items were not written off before."""
+        with self._changed:
+            more = self.write_off()
+            self._handled += len(self._items)
+            self._written_off -= len(self._items)
+            self._items.clear()
+            self._changed.notify_all()
+            return more
+
     def _handle_here(self, deadline: float) -> bool:
         while self._items and time.monotonic() < deadline:
             self._call(self._take())
@@ -217,7 +251,8 @@ class BoundedWorker(Generic[T]):
             _logger.exception("%s: a batch of %d was lost", self._name, len(batch))
         finally:
             with self._changed:
-                self._handled += len(batch)
+                self.settle(len(batch) - self._settled_early)
+                self._settled_early = 0
 
     def _finish_flush(self) -> None:
         with self._changed:

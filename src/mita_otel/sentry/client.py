@@ -106,6 +106,12 @@ class SentryLink:
             if isinstance(client.transport, CountingTransport):
                 client.transport.ending = True
 
+    def cut_off(self) -> None:
+        """Count what has not been sent as lost: the deadline is over."""
+        for client in self._clients:
+            if isinstance(client.transport, CountingTransport):
+                client.transport.cut_off()
+
     def close(self) -> None:
         """End the client if it is ours. Flush first: this does not wait."""
         if self.hosts is not None:

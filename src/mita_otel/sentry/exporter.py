@@ -166,6 +166,12 @@ class SentrySpanExporter(SpanExporter):
             self._reports.tell_sampling()
         return self.link.flush(timeout_millis / 1000)
 
+    def cut_off(self) -> None:
+        """Count what has not been sent as lost: the deadline is over."""
+        with self._lock:
+            self._send(self._assembler.drain())  # to be counted with the rest
+        self.link.cut_off()
+
     def shutdown(self) -> None:
         """End the client if it is ours. Flush first: this does not wait."""
         self.link.close()

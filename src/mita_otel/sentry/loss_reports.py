@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from mita_otel.processors.losses import Losses
+from mita_otel.processors.losses import CUT_OFF, Losses
 from mita_otel.sentry.transport import STAGE, CountingTransport
 
 _REASONS: Final = {
@@ -62,6 +62,8 @@ class LossReports:
         )
 
     def _lost(self, stage: str, reason: str, count: int) -> None:
+        if reason == CUT_OFF:
+            return  # no report goes after it
         if stage not in self._stages and (stage != STAGE or reason in _TOLD_ALREADY):
             return
         transport = self._transport()

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from mita_otel.processors.forks import after_fork_in_child, after_monkey_patch
 _logger = logging.getLogger("mita_otel")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Job:
     """Something to send."""
 
@@ -29,6 +29,8 @@ class Job:
     """Whether it is sent before the others, and given up after them."""
     given_up: Callable[[], Any] | None = None
     """Called, on any thread, if there was no room for it."""
+    holds: Sequence[Any] = ()
+    """What is sent."""
 
 
 class Senders(Worker):
@@ -63,7 +65,7 @@ class Senders(Worker):
         self._important: deque[Job] = deque()
         self._ordinary: deque[Job] = deque()
         self._bytes = 0
-        self._running = 0
+        self._running: set[Job] = set()
         self._killed = False
 
     @property
@@ -80,6 +82,12 @@ class Senders(Worker):
     def idle(self) -> bool:
         """Whether nothing waits, and nothing is on its way."""
         return not (self.waiting or self._running)
+
+    @property
+    def unfinished(self) -> list[Job]:
+        """Jobs that wait, and those that are on their way."""
+        with self._changed:
+            return [*self._running, *self._important, *self._ordinary]
 
     def full(self) -> bool:
         """Return whether one more job would push another out."""
@@ -135,7 +143,7 @@ class Senders(Worker):
         return self._bytes + job.size <= self._max_bytes or not self.waiting
 
     def _start_if_needed(self) -> None:
-        idle = self._threads - self._running
+        idle = self._threads - len(self._running)
         if self._threads >= self._max_threads or idle >= self.waiting:
             return
         name = f"mita-otel-sentry-{self._threads}"
@@ -162,12 +170,12 @@ class Senders(Worker):
                 if job is None:
                     self._threads -= 1
                     return
-                self._running += 1
+                self._running.add(job)
             try:
                 _run(job)
             finally:
                 with changed:
-                    self._running -= 1
+                    self._running.discard(job)
                     changed.notify_all()
 
     def _run_here(self, deadline: float) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 import urllib3
 from sentry_sdk.consts import EndpointType
@@ -23,7 +24,7 @@ from sentry_sdk.worker import Worker
 from mita_otel.policy.sentry import SentryPolicy
 from mita_otel.processors.deliveries import Deliveries
 from mita_otel.processors.forks import ForkSafeLock, after_fork_in_child
-from mita_otel.processors.losses import Losses
+from mita_otel.processors.losses import CUT_OFF, Losses
 from mita_otel.sentry import event_door
 from mita_otel.sentry.connections import Connections, Heard, in_small_letters, tls_context
 from mita_otel.sentry.event_size import fitted
@@ -31,11 +32,15 @@ from mita_otel.sentry.senders import Job, Senders
 
 STAGE: Final = "sentry"
 """Where lost spans are counted."""
+LOGS_STAGE: Final = "sentry.logs"
+"""Where lost log records are counted."""
 _UNREADABLE_RETRY_AFTER_S: Final = 60
 """What sentry-sdk waits when a 429 does not say."""
 _MAX_SAID: Final = 200
 """Characters of an answer that are repeated."""
 _UNCOUNTED: Final = frozenset({"client_report"})
+_BESIDE: Final = frozenset({"span", "log_byte", "trace_metric_byte"})
+"""Categories that sentry-sdk counts beside the one of the item that is lost."""
 
 
 class SpansItem(Item):
@@ -78,6 +83,8 @@ class CountingTransport(HttpTransport):
         self._policy = policy
         self._losses = losses
         self._counting = ForkSafeLock()
+        self._settled: WeakSet[Item] = WeakSet()
+        """What has arrived, or has been counted as lost."""
         self.senders = Senders(policy.senders, policy.max_envelopes, policy.max_megabytes * 1e6)
         """The queue in front of the network."""
         self.deliveries = Deliveries()
@@ -111,6 +118,7 @@ class CountingTransport(HttpTransport):
                 size=sum(self._encoded(item) for item in envelope.items),
                 important=len(spans) < len(envelope.items) or any(item.important for item in spans),
                 given_up=give_up,
+                holds=tuple(envelope.items),
             )
         )
 
@@ -144,7 +152,7 @@ class CountingTransport(HttpTransport):
         def give_up() -> None:
             self.record_lost_event("queue_overflow", item=item)
 
-        self.senders.put(Job(send, size=len(payload), important=important, given_up=give_up))
+        self.senders.put(Job(send, size=len(payload), important=important, given_up=give_up, holds=(item,)))
 
     def ask(self, body: bytes, headers: dict[str, str]) -> Heard:
         """Post past the queue, the way that envelopes go, and return what is heard as soon as it is.
@@ -200,16 +208,36 @@ class CountingTransport(HttpTransport):
                 super().record_lost_event(reason, "span", quantity=item.spans)
             else:
                 super().record_lost_event(reason, data_category, item, quantity=quantity)
-        self._count(reason, item)
+        if item is not None or data_category not in _BESIDE:
+            self._count(reason, item)
 
     def _count(self, reason: str, item: Item | None) -> None:
+        if item is not None and not self._settle(item):
+            return
         if isinstance(item, SpansItem):
             self._losses.add(STAGE, reason, item.spans)
+        elif item is not None and item.type == "log":
+            self._losses.add(LOGS_STAGE, reason, int(item.headers.get("item_count") or 1))
         elif item is None or item.type not in _UNCOUNTED:
             self._losses.add(event_door.STAGE, reason)
 
+    def _settle(self, item: Item) -> bool:
+        """Note that an item's fate is known. False: it was before."""
+        with self._counting:
+            if item in self._settled:
+                return False
+            self._settled.add(item)
+            return True
+
+    def cut_off(self) -> None:
+        """Count what has not been sent as lost: the deadline is over. It is sent all the same while the process lives."""
+        for job in self.senders.unfinished:
+            for item in job.holds:
+                self._count(CUT_OFF, item)
+
     def kill(self) -> None:
         """Refuse envelopes from now on, give up what waits, close the connections."""
+        self.cut_off()
         super().kill()
         if self._connections is not None:
             self._connections.close()
@@ -273,6 +301,8 @@ class CountingTransport(HttpTransport):
         super()._handle_response(response, envelope)
         if 200 <= response.status < 300:
             self.deliveries.succeeded()
+            for item in envelope.items if envelope is not None else ():
+                self._settle(item)
         else:
             self.deliveries.failed(f"Sentry answered {response.status}{_reason(response)}")
         if response.status == 429 and envelope is not None:
