@@ -162,7 +162,11 @@ def _requests(seen: Seen) -> str:
 
 
 def _statements(seen: Seen) -> str:
-    return str(sum(len(database_spans(one)) for one in requests(seen.all)))
+    """A background task's may end after its request's transaction was sent, and is one of the same trace then."""
+    traces = {trace_of(one)["trace_id"] for one in requests(seen.all)}
+    theirs = [one for one in seen.all.transactions if trace_of(one)["trace_id"] in traces]
+    roots = sum(trace_of(one)["op"].startswith("db") for one in theirs)
+    return str(roots + sum(len(database_spans(one)) for one in theirs))
 
 
 def _limit(seen: Seen) -> str:
@@ -257,7 +261,7 @@ def _kept(seen: Seen) -> str:
 ROWS: Final[tuple[tuple[str, Callable[[Seen], str]], ...]] = (
     ("Requests that are transactions", _requests),
     ("Their name", lambda seen: f"`{_name(seen, '/{account_id}/balance')}`"),
-    ("Statements in them", _statements),
+    ("Statements in their traces", _statements),
     ("What a statement says of itself", _statement_data),
     ("A balance that took 330 ms: its limit", _limit),
     ("It is marked", _marked(BALANCE)),
