@@ -15,23 +15,12 @@ _ODD_RUN: Final = re.compile(
 )
 """Groups as printed on a card, between signs that also stand between other numbers."""
 _GROUP: Final = re.compile(r"\d+")
-_PRINTED: Final = frozenset(
-    {(4, 4, 4, 1), (4, 4, 4, 2), (4, 4, 4, 3), (4, 4, 4, 4)}
-    | {(4, 4, 4, 4, 1), (4, 4, 4, 4, 2), (4, 4, 4, 4, 3)}
-    | {
-        (4, 6, 5),
-        (4, 6, 4),
-        (4, 3, 3, 3),
-        (4, 4, 5),
-        (4, 2, 6, 4),
-        (8, 8),
-        (6, 10),
-        (6, 13),
-        (6, 6),
-        (4, 12),
-        (4, 4, 4),
-    }
-)
+_PRINTED: Final = frozenset({
+    (4, 4, 4), (4, 4, 4, 1), (4, 4, 4, 2), (4, 4, 4, 3), (4, 4, 4, 4),
+    (4, 4, 4, 4, 1), (4, 4, 4, 4, 2), (4, 4, 4, 4, 3),
+    (4, 6, 5), (4, 6, 4), (4, 3, 3, 3), (4, 4, 5), (4, 2, 6, 4),
+    (8, 8), (6, 10), (6, 13), (6, 6), (4, 12),
+})  # fmt: skip
 """How digits are grouped on cards and receipts."""
 _CARD_WORDS: Final = re.compile(
     r"(?i)\b(?:cards?|pan|visa|master(?:card)?|amex|american express|discover|diners|jcb|maestro|union ?pay|cc)\b"
@@ -141,6 +130,11 @@ def is_card_number(digits: str) -> bool:
     Sources: ISO/IEC 7812-1; the schemes' published ranges of issuer identification numbers.
     """
     return 12 <= len(digits) <= 19 and _has_issuer(digits) and _luhn(digits)
+
+
+def are_printed_groups(sizes: tuple[int, ...]) -> bool:
+    """Tell whether groups of so many digits each are how a card number is printed."""
+    return sizes in _PRINTED
 
 
 CARD_FINDERS: Final = (

@@ -10,7 +10,7 @@ from typing import Final
 from mita_otel.redaction.hit import Hit
 from mita_otel.redaction.keys import KeyRules, reads_like_number
 from mita_otel.redaction.marker import MARKER, NEVER_SHOWN, TRUNCATED
-from mita_otel.redaction.prose import PROSE
+from mita_otel.redaction.prose import PROSE, is_telling
 from mita_otel.redaction.quoting import bare_end, bracket_close, quoted_end
 from mita_otel.redaction.words import split_words
 
@@ -29,7 +29,6 @@ _HIDDEN: Final = re.compile(
     r"(?:[*x.#\-?$%]+|%[sdr]|%\(\w+\)[sd]?|\$?\{[a-zA-Z_.]*\}|\[(?i:filtered|redacted|hidden|masked)\]|<(?i:redacted|hidden)>)(?=[\s,;&)\]}\"']|\Z)"
 )
 """What shows nothing: hidden before, or a placeholder."""
-_MIN_WEAK: Final = 16
 
 
 class PairFinder:
@@ -88,9 +87,7 @@ class PairFinder:
             first, end, _ = quoted
             value = text[first:end]
             shown = value and not MARKER.fullmatch(value) and not _is_truncated(rule, value)
-            return (
-                Hit(first, end, rule) if shown and not (weak and prose and not _is_telling(value)) else None
-            )
+            return Hit(first, end, rule) if shown and not (weak and prose and not is_telling(value)) else None
         if _HIDDEN.match(text, start) or (in_source and text[start] in "([{"):
             return None
         if text[start] in "([{":
@@ -101,7 +98,7 @@ class PairFinder:
         value = text[start:end]
         if _is_nothing(rule, value) or value == f":{match['name']}" or (in_source and not value[0].isdigit()):
             return None
-        if prose and ("\n" in match["gap"] or _is_prose(value) or (weak and not _is_telling(value))):
+        if prose and ("\n" in match["gap"] or _is_prose(value) or (weak and not is_telling(value))):
             return None
         return Hit(start, end, rule)
 
@@ -139,7 +136,3 @@ def _is_no_name(text: str, match: re.Match[str]) -> bool:
     if text[start - 1 : start] != ":":
         return False
     return bool(_HEX_GROUP.match(text, start)) or text.endswith(("[redacted:", ":function:"), 0, start)
-
-
-def _is_telling(value: str) -> bool:
-    return any(char.isdigit() for char in value) or len(value) >= _MIN_WEAK

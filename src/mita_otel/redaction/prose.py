@@ -1,4 +1,4 @@
-"""Words that follow a colon in prose, as in `password: must not be empty`: they are no values."""
+"""What a value of a common name has to look like; words that follow a colon in prose, as in `password: must not be empty`: they are no values."""
 
 from __future__ import annotations
 
@@ -20,3 +20,10 @@ PROSE: Final = frozenset({
     "unset", "unsupported", "updated", "used", "valid", "value", "verified", "was", "weak", "were", "will",
     "with", "wrong", "you", "your",
 })  # fmt: skip
+
+_MIN_TELLING: Final = 16
+
+
+def is_telling(value: str) -> bool:
+    """Tell whether what follows a common word (`key: …`) looks like a value: a digit, or sixteen characters."""
+    return any(char.isdigit() for char in value) or len(value) >= _MIN_TELLING

@@ -12,6 +12,7 @@ from mita_otel.policy import Policy, default_policy
 from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.redaction.api_keys import API_KEY_FINDERS
 from mita_otel.redaction.banking import BANKING_FINDERS
+from mita_otel.redaction.blocks import BlockFinder
 from mita_otel.redaction.cards import CARD_FINDERS
 from mita_otel.redaction.credentials import CREDENTIAL_FINDERS
 from mita_otel.redaction.custom import custom_finders
@@ -25,12 +26,21 @@ from mita_otel.redaction.personal import EMAIL_FINDER, IP_FINDER
 from mita_otel.redaction.phrases import PhraseFinder
 from mita_otel.redaction.rejected import REJECTED_FINDER
 from mita_otel.redaction.scanner import Scanner
+from mita_otel.redaction.scientific import SCIENTIFIC_CARD_FINDER
+from mita_otel.redaction.seed_phrases import SEED_PHRASE_FINDER
 from mita_otel.redaction.sentry_event import Events
 from mita_otel.redaction.texts import Texts
 from mita_otel.redaction.urls import URL_FINDERS
 from mita_otel.redaction.values import ERROR, REMOVED, Values
 
-_SHAPES: Final = (*CARD_FINDERS, *BANKING_FINDERS, *CREDENTIAL_FINDERS, *API_KEY_FINDERS, *URL_FINDERS)
+_SHAPES: Final = (
+    *CARD_FINDERS,
+    SCIENTIFIC_CARD_FINDER,
+    *BANKING_FINDERS,
+    *CREDENTIAL_FINDERS,
+    *API_KEY_FINDERS,
+    *URL_FINDERS,
+)
 
 T = TypeVar("T")
 Tally = Counter[str]
@@ -73,9 +83,9 @@ class Redactor:
         messages = Finder(MessageFinder(keys), words=MessageFinder.WORDS, signs=" =:")
         pairs = Finder(PairFinder(keys), words=keys.stems, signs="=:")
         phrases = Finder(PhraseFinder(keys), words=keys.stems, signs=" \t\n<(")
-        self._prose = Scanner(
-            [*shapes, pairs, phrases, messages, REJECTED_FINDER, EMBEDDED_SQL_FINDER], markers
-        )
+        blocks = Finder(BlockFinder(keys), words=keys.stems, signs="\n")
+        names = (pairs, phrases, messages, blocks, SEED_PHRASE_FINDER)
+        self._prose = Scanner([*shapes, *names, REJECTED_FINDER, EMBEDDED_SQL_FINDER], markers)
         texts = Texts(
             prose=self._prose,
             source=Scanner(

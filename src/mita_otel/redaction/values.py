@@ -9,13 +9,13 @@ import json
 import re
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from mita_otel import semconv
 from mita_otel.policy.redaction import RedactionPolicy
-from mita_otel.redaction.cards import is_card_number
+from mita_otel.redaction.card_values import SMALLEST_CARD, CardValues
 from mita_otel.redaction.ids import blank_ids, stands_for_all
 from mita_otel.redaction.json_texts import NOT_JSON, parse_json
 from mita_otel.redaction.keys import PLAIN, KeyRules, KeyVerdict, reads_like_number
@@ -24,8 +24,6 @@ from mita_otel.redaction.memory import BenignTexts, MaskedStatements
 from mita_otel.redaction.names import Names
 from mita_otel.redaction.texts import Texts
 
-_SMALLEST_CARD: Final = 10**11
-_LARGEST_CARD: Final = 10**19
 _LONGEST_REMEMBERED: Final = 4096
 _NOTHING: Final = frozenset(
     {"[Filtered]", "[REDACTED]", "[redacted]", "None", "null", "''", '""', "True", "False"}
@@ -63,6 +61,7 @@ class Values:
         self._keys = keys
         self._markers = markers
         self._texts = texts
+        self._cards = CardValues(markers)
         self._benign = BenignTexts(policy.max_cached)
         # A team's own patterns may look at any digit.
         each = not policy.max_cached or any(rule.pattern or rule.finder for rule in policy.custom.values())
@@ -96,7 +95,7 @@ class Values:
             if plain_names and key in benign and known.get(key) is PLAIN:
                 kind = type(value)
                 if (kind is str and (value in benign or (blank(value) in benign and remember(value)))) or (
-                    (kind is int or kind is float) and -_SMALLEST_CARD < value < _SMALLEST_CARD
+                    (kind is int or kind is float) and -SMALLEST_CARD < value < SMALLEST_CARD
                 ):
                     safe[key] = value
                     continue
@@ -155,7 +154,7 @@ class Values:
             safe_text = self.text(text, tally, depth)
             return value if safe_text is text else safe_text
         if isinstance(value, _NUMBERS):
-            return self._number(value, tally)
+            return self._cards.number(value, tally)
         if isinstance(value, (bytes, bytearray, memoryview)):
             return self._bytes(bytes(value), tally, depth)
         if isinstance(value, (Mapping, list, tuple, AbstractSet)):
@@ -235,11 +234,13 @@ class Values:
     def _sequence(
         self, key: str | None, values: Iterable[Any], tally: Tally, depth: int, owner: str | None = None
     ) -> Any:
-        members = list(values)
+        members: Sequence[Any] = list(values)
         safe: list[Any] = []
         if len(members) > self._policy.max_items:
             tally["items"] += len(members) - self._policy.max_items
             members = members[: self._policy.max_items]
+        if key is None:
+            members = self._cards.parts(members, tally)
         pairs = key is None and bool(members) and all(map(_is_pair, members))
         option: str | None = None
         for member in members:
@@ -267,17 +268,6 @@ class Values:
             return REMOVED
         safe = (self.plain(name, tally, depth), result)
         return safe if isinstance(pair, tuple) else list(safe)
-
-    def _number(self, value: Any, tally: Tally) -> Any:
-        if value != value:  # not a number: a Decimal of that kind must not be compared
-            return value
-        if -_SMALLEST_CARD < value < _SMALLEST_CARD or not -_LARGEST_CARD < value < _LARGEST_CARD:
-            return value
-        whole = abs(int(value))
-        if whole == abs(value) and is_card_number(str(whole)) and self._markers.mode("pan") != "off":
-            tally["pan"] += 1
-            return self._markers.write("pan", str(whole))
-        return value
 
     def _bytes(self, value: bytes, tally: Tally, depth: int) -> bytes:
         encoding = "utf-8"

@@ -1,0 +1,90 @@
+"""YAML: what is indented under a sensitive name, as a block (`password: |`), a list, or a line of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from mita_otel.redaction.hit import Hit
+from mita_otel.redaction.keys import KeyRules, KeyVerdict
+from mita_otel.redaction.prose import PROSE, is_telling
+
+_HEAD: Final = re.compile(
+    r"^(?P<indent>[ \t]{0,64}(?:- )?)(?P<name>[\"']?[^\W\d][\w.\-]{0,127}[\"']?)[ \t]{0,4}:[ \t]{0,4}"
+    r"(?P<style>[|>][+\-\d]{0,2})?[ \t]{0,4}(?:#[^\n]{0,256})?\r?\n",
+    re.MULTILINE,
+)
+_NESTED: Final = re.compile(r"(?P<name>[\"']?[^\W\d][\w.\-]{0,127}[\"']?):[ \t]{1,4}(?=\S)")
+
+
+class _Line(NamedTuple):
+    """A line below a name: where its content stands."""
+
+    start: int
+    end: int
+    after: int
+    """Where the next line starts."""
+
+
+class BlockFinder:
+    """Finds what stands below sensitive names (YAML 1.2, chapter 8).
+
+    Args:
+        keys: Which names are sensitive.
+    """
+
+    def __init__(self, keys: KeyRules) -> None:
+        self._keys = keys
+
+    def __call__(self, text: str) -> Iterator[Hit]:
+        """Yield the lines of each block, without their indent, so that YAML stays YAML."""
+        done = 0
+        for head in _HEAD.finditer(text):
+            if head.start() < done:
+                continue
+            name = head["name"].strip("\"'")
+            verdict = self._keys.judge(name)
+            if verdict.rule is None:
+                continue
+            for line in _below(text, head):
+                done = line.after
+                if head["style"]:
+                    yield Hit(line.start, line.end, verdict.rule)
+                else:
+                    yield from self._value(text, name, verdict, line)
+
+    def _value(self, text: str, name: str, verdict: KeyVerdict, line: _Line) -> Iterator[Hit]:
+        """Yield a line's content if it is a value: one word, or one that is quoted, not a sentence."""
+        nested = _NESTED.match(text, line.start, line.end)
+        if nested:
+            name = f"{name}.{nested['name']}"
+        start = nested.end() if nested else line.start
+        value = text[start : line.end]
+        quoted = len(value) > 1 and value[0] in "\"'" and value[-1] == value[0]
+        words = value.split()
+        is_word = len(words) == 1 and value.lower().strip(".!") not in PROSE
+        if not (quoted or is_word or nested) or (verdict.weak and not nested and not is_telling(value)):
+            return
+        rule = self._keys.rule_for(name, value)
+        if rule:
+            yield Hit(start + quoted, line.end - quoted, rule)
+
+
+def _below(text: str, head: re.Match[str]) -> Iterator[_Line]:
+    """Yield the lines that are indented deeper than the name; a list's items may stand as deep."""
+    least = len(head["indent"])
+    position = head.end()
+    while position < len(text):
+        stop = text.find("\n", position)
+        after = len(text) if stop < 0 else stop + 1
+        whole = text[position:after].rstrip()
+        content = whole.lstrip(" \t")
+        indent = len(whole) - len(content)
+        item = content.startswith("- ")
+        if content and indent < least + (not item):
+            return
+        if content:
+            dash = len(content) - len(content[2:].lstrip(" \t")) if item else 0
+            yield _Line(position + indent + dash, position + len(whole), after)
+        position = after

@@ -1,0 +1,61 @@
+"""Card numbers that are no text: numbers, and lists of the groups that are printed on a card."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final
+
+from mita_otel.redaction.cards import are_printed_groups, is_card_number
+from mita_otel.redaction.marker import Markers
+
+SMALLEST_CARD: Final = 10**11
+_LARGEST_CARD: Final = 10**19
+_MOST_PARTS: Final = 19
+
+Tally = Counter[str]
+
+
+class CardValues:
+    """Hides card numbers that come as numbers or in parts.
+
+    Args:
+        markers: What stands in their place.
+    """
+
+    def __init__(self, markers: Markers) -> None:
+        self._markers = markers
+
+    def number(self, value: Any, tally: Tally) -> Any:
+        """Return a number (int, float, Decimal), or a marker if it is a card's."""
+        if value != value:  # not a number: a Decimal of that kind must not be compared
+            return value
+        if -SMALLEST_CARD < value < SMALLEST_CARD or not -_LARGEST_CARD < value < _LARGEST_CARD:
+            return value
+        whole = abs(int(value))
+        if whole != abs(value) or not is_card_number(str(whole)):
+            return value
+        return self._write(str(whole), tally, value)
+
+    def parts(self, members: Sequence[Any], tally: Tally) -> Sequence[Any]:
+        """Return the members of a list, or one marker if together they are one card number in its printed groups.
+
+        Only texts: four numbers of four digits are ports or years more often than a card.
+        """
+        if not 1 < len(members) <= _MOST_PARTS or not all(map(_is_group, members)):
+            return members
+        joined = "".join(members)
+        if not are_printed_groups(tuple(map(len, members))) or not is_card_number(joined):
+            return members
+        written = self._write(joined, tally, None)
+        return members if written is None else [written]
+
+    def _write(self, digits: str, tally: Tally, otherwise: Any) -> Any:
+        if self._markers.mode("pan") == "off":
+            return otherwise
+        tally["pan"] += 1
+        return self._markers.write("pan", digits)
+
+
+def _is_group(member: Any) -> bool:
+    return isinstance(member, str) and member.isascii() and member.isdigit()
