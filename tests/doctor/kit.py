@@ -220,7 +220,13 @@ class Authority:
 
 # --- packages ----------------------------------------------------------------------------------------
 def write_package(
-    folder: Path, name: str, version: str, *, requires: tuple[str, ...] = (), points: str = ""
+    folder: Path,
+    name: str,
+    version: str,
+    *,
+    requires: tuple[str, ...] = (),
+    points: str = "",
+    requested: bool = False,
 ) -> None:
     """Put the metadata of a package into a folder, as an installer would."""
     info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
@@ -231,3 +237,5 @@ def write_package(
         f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{provided}{extras}"
     )
     (info / "entry_points.txt").write_text(points)
+    if requested:
+        (info / "REQUESTED").touch()

@@ -12,6 +12,7 @@ from mita_otel import environment_variables as variables
 from mita_otel.distro import measured_here
 from mita_otel.health.check import Check, Status
 from mita_otel.health.instruments import WELL_KNOWN, installed_version
+from mita_otel.health.requirers import there_for_telemetry
 from mita_otel.instrumentation.fastapi import fastapi_source, has_native_telemetry
 from mita_otel.policy import Policy
 
@@ -92,8 +93,11 @@ def _others(off: frozenset[str]) -> Iterator[Check]:
     packages = {point.name: point for point in entry_points(group=_GROUP) if point.name not in ours}
     # A package that measures several libraries is told of once, by the one that is well known.
     told = {point.dist.name for name in WELL_KNOWN.values() if (point := packages.get(name)) and point.dist}
+    not_missed = there_for_telemetry(WELL_KNOWN)
     for library, name in WELL_KNOWN.items():
         point, installed = packages.pop(name, None), installed_version(library)
+        if installed and point is None and library in not_missed:
+            continue
         if installed and point is None:
             package = f"opentelemetry-instrumentation-{name.replace('_', '-')}"
             said = f"{installed} is installed, not active: pip install {package}"

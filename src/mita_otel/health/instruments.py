@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from typing import Final, Literal
 
+from mita_otel.health.requirers import there_for_telemetry
+
 Measured = Literal["measured", "not loaded", "missing"]
 
 OURS: Final = {"fastapi": "fastapi", "sqlalchemy": "sqlalchemy"}
@@ -50,7 +52,9 @@ def installed_version(name: str) -> str:
 
 
 def libraries(names: Iterable[str] = (*OURS, *WELL_KNOWN)) -> list[Library]:
-    """Return the libraries that are installed, and whether they are measured."""
+    """Return the libraries that are installed, and whether they are measured; not those that telemetry alone needs."""
+    names = list(names)
+    not_missed = there_for_telemetry(names)
     available = {point.name for point in entry_points(group="opentelemetry_instrumentor")}
     found: list[Library] = []
     for name in names:
@@ -60,7 +64,7 @@ def libraries(names: Iterable[str] = (*OURS, *WELL_KNOWN)) -> list[Library]:
         loaded = _MODULES.get(name, name) in sys.modules
         if name in OURS or WELL_KNOWN[name] in available:
             found.append(Library(name, installed, "measured" if loaded else "not loaded"))
-        else:
+        elif name not in not_missed:
             package = f"opentelemetry-instrumentation-{WELL_KNOWN[name].replace('_', '-')}"
             found.append(Library(name, installed, "missing", f"pip install {package}"))
     return found

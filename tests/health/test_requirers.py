@@ -1,0 +1,66 @@
+"""What is there for telemetry alone is not missed; what the service asked for is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from doctor.kit import write_package
+from mita_otel.health import requirers
+from mita_otel.health.requirers import there_for_telemetry
+
+
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that is all that is installed."""
+    monkeypatch.setattr(requirers, "distributions", lambda: _distributions(tmp_path))
+    write_package(tmp_path, "mita-otel", "0.1.0", requires=("urllib3<3,>=2", "httpx; extra == 'alerts'"))
+    write_package(tmp_path, "sentry_sdk", "2.75.0", requires=("urllib3>=1.26",), requested=True)
+    write_package(tmp_path, "opentelemetry-exporter-otlp-proto-http", "1.45.1", requires=("requests ~=2.7",))
+    write_package(tmp_path, "urllib3", "2.8.0")
+    write_package(tmp_path, "requests", "2.33.0", requires=("urllib3<3,>=1.26", "PySocks; extra == 'socks'"))
+    write_package(tmp_path, "httpx", "0.28.1")
+    return tmp_path
+
+
+def _distributions(folder: Path) -> object:
+    from importlib.metadata import distributions
+
+    return distributions(path=[str(folder)])
+
+
+NAMES = ("urllib3", "requests", "httpx")
+
+
+def test_what_only_telemetry_needs(packages: Path) -> None:
+    assert there_for_telemetry(NAMES) == set(NAMES)
+
+
+def test_what_was_asked_for_by_name_is_the_services(packages: Path) -> None:
+    write_package(packages, "fastapi", "0.165.0", requested=True)
+    (packages / "httpx-0.28.1.dist-info" / "REQUESTED").touch()
+    assert there_for_telemetry(NAMES) == {"urllib3", "requests"}
+
+
+def test_what_the_service_needs_by_another_package_is_its_own(packages: Path) -> None:
+    write_package(packages, "Stripe_Client", "1.0", requires=("Requests>=2",), requested=True)
+    assert there_for_telemetry(NAMES) == {"httpx"}
+
+
+def test_a_package_that_nobody_needs_is_the_services(packages: Path) -> None:
+    write_package(packages, "bank", "1.0", requires=("httpx",))
+    assert there_for_telemetry(NAMES) == {"urllib3", "requests"}
+
+
+def test_an_extra_that_was_not_asked_for_makes_nobody_need_it(packages: Path) -> None:
+    write_package(packages, "bank", "1.0", requires=("httpx; extra == 'async'",), requested=True)
+    assert there_for_telemetry(NAMES) == set(NAMES)
+
+
+def test_packages_that_need_each_other(packages: Path) -> None:
+    write_package(packages, "a", "1", requires=("b", "httpx"))
+    write_package(packages, "b", "1", requires=("a",))
+    assert there_for_telemetry(["httpx"]) == {"httpx"}  # nobody outside of telemetry is known to want them
+    (packages / "b-1.dist-info" / "REQUESTED").touch()
+    assert there_for_telemetry(["httpx"]) == frozenset()
