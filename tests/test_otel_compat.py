@@ -14,7 +14,9 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 
 from alerts.receivers import HttpReceiver, Reply
+from e2e.grpc_receiver import GrpcReceiver
 from mita_otel import _otel_compat
+from mita_otel._otel_compat import GrpcAnswer
 
 
 class Recording(SpanProcessor):
@@ -73,11 +75,18 @@ def test_exporters_of_the_other_signals(monkeypatch: pytest.MonkeyPatch, variabl
     assert read() == []
     monkeypatch.setenv(variable, "none")
     assert read() == []
-    monkeypatch.setenv(variable, "console,otlp")  # otlp means HTTP where only that is installed
-    exporters = read()
-    assert [type(one).__module__.split(".")[1] for one in exporters] == ["sdk", "exporter"]
-    for exporter in exporters:
-        exporter.shutdown()
+    for protocol, packages in (
+        ("", ["sdk", "http"]),
+        ("http/protobuf", ["sdk", "http"]),
+        ("grpc", ["sdk", "grpc"]),
+    ):
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)  # without one it is HTTP, as for traces
+        monkeypatch.setenv(variable, "console,otlp")
+        exporters = read()
+        modules = [type(one).__module__.split(".") for one in exporters]
+        assert [parts[1] if parts[1] == "sdk" else parts[4] for parts in modules] == packages
+        for exporter in exporters:
+            exporter.shutdown()
     monkeypatch.setenv(variable, "nobody")
     with pytest.raises(RuntimeError, match="nobody"):
         read()
@@ -173,3 +182,20 @@ def test_an_otlp_exporter_is_asked_once_and_says_what_it_heard() -> None:
     assert away is not None and away.status is None and away.error is not None
     nobody.shutdown()
     assert _otel_compat.ask_otlp(InMemorySpanExporter(), 10) is None
+
+
+def test_an_otlp_exporter_over_grpc_is_asked_once_and_says_what_it_heard() -> None:
+    import grpc
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+
+    receiver = GrpcReceiver()
+    address = f"127.0.0.1:{receiver.port}"
+    exporter = OTLPSpanExporter(f"http://{address}", headers={"x-tenant": "bank"})
+    try:
+        assert _otel_compat.ask_otlp(exporter, 30) == GrpcAnswer(address, "OK", "")
+        receiver.refuses = (grpc.StatusCode.PERMISSION_DENIED, "not you")
+        assert _otel_compat.ask_otlp(exporter, 30) == GrpcAnswer(address, "PERMISSION_DENIED", "not you")
+        assert [one["x-tenant"] for one in receiver.metadata] == ["bank", "bank"]
+    finally:
+        exporter.shutdown()
+        receiver.close()

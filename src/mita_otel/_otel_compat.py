@@ -92,7 +92,17 @@ class OtlpAnswer(NamedTuple):
     """Why nothing was heard."""
 
 
-def ask_otlp(exporter: SpanExporter, timeout_s: float) -> OtlpAnswer | None:
+class GrpcAnswer(NamedTuple):
+    """What an endpoint of OTLP over gRPC made of an empty request."""
+
+    endpoint: str
+    """Host and port."""
+    code: str
+    """The status code's name, as in `OK` (gRPC's "Status codes and their use")."""
+    details: str
+
+
+def ask_otlp(exporter: SpanExporter, timeout_s: float) -> OtlpAnswer | GrpcAnswer | None:
     """Post an empty request the way that an OTLP exporter goes, once: `export` tries again, and only logs why not.
 
     Args:
@@ -100,10 +110,12 @@ def ask_otlp(exporter: SpanExporter, timeout_s: float) -> OtlpAnswer | None:
         timeout_s: Seconds that it may take.
 
     Returns:
-        None: It does not speak HTTP.
+        None: It speaks neither HTTP nor gRPC.
     """
     client = getattr(exporter, "_client", None)
     transport = getattr(client, "_transport", None)
+    if hasattr(client, "Export"):
+        return _ask_over_grpc(exporter, timeout_s)
     if client is None or transport is None:
         return None
     body = client._compress(b"")
@@ -114,6 +126,19 @@ def ask_otlp(exporter: SpanExporter, timeout_s: float) -> OtlpAnswer | None:
         {} if result.error is not None else {name.lower(): text for name, text in result.headers().items()}
     )
     return OtlpAnswer(client._endpoint, result.status_code, headers, result.error)
+
+
+def _ask_over_grpc(exporter: Any, timeout_s: float) -> GrpcAnswer:
+    import grpc
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    empty = ExportTraceServiceRequest()
+    try:
+        exporter._client.Export(empty, metadata=exporter._headers, timeout=timeout_s)
+    except grpc.RpcError as error:
+        # A call that failed is both the error and the call.
+        return GrpcAnswer(exporter._endpoint, error.code().name, error.details() or "")
+    return GrpcAnswer(exporter._endpoint, "OK", "")
 
 
 def preferences_of(exporter: MetricExporter) -> tuple[Any, Any]:
@@ -183,7 +208,7 @@ def _installed(signal: str) -> list[str]:
         "OTEL_EXPORTER_OTLP_PROTOCOL"
     )
     group = f"opentelemetry_{signal}_exporter"
-    if asked or entry_points(group=group, name="otlp_proto_grpc"):
+    if asked or not entry_points(group=group, name="otlp_proto_http"):
         return names
     return ["otlp_proto_http" if name == "otlp_proto_grpc" else name for name in names]
 

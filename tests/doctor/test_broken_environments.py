@@ -112,11 +112,10 @@ def test_an_exporter_that_there_is_not(examined: Examined) -> None:
     assert found["exporter:sentri"].startswith("no exporter is called 'sentri'; known: ")
 
 
-def test_an_otlp_protocol_that_is_not_installed(examined: Examined) -> None:
+def test_an_otlp_protocol_that_is_not_installed(examined: Examined, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mita_otel.exporters.otlp.entry_points", lambda **_: [])
     found = failing(examined(OTEL_TRACES_EXPORTER="otlp", OTEL_EXPORTER_OTLP_PROTOCOL="grpc"))
-    assert found == {
-        "exporter:otlp": "the otlp exporter is not installed; install opentelemetry-exporter-otlp-proto-grpc"
-    }
+    assert found == {"exporter:otlp": "the otlp exporter is not installed; install mita-otel[otlp-grpc]"}
 
 
 def test_a_sampler_that_keeps_nothing(examined: Examined) -> None:

@@ -95,8 +95,9 @@ def test_an_endpoint_that_is_no_address(looked, endpoint: str) -> None:
     assert found == Check("exporter:otlp", Status.FAIL, said)
 
 
-def test_a_protocol_that_is_not_installed(looked) -> None:
-    said = "the otlp exporter is not installed; install opentelemetry-exporter-otlp-proto-grpc"
+def test_a_protocol_that_is_not_installed(looked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mita_otel.exporters.otlp.entry_points", lambda **_: [])
+    said = "the otlp exporter is not installed; install mita-otel[otlp-grpc]"
     found = looked(OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
     assert found == {"exporter:otlp": Check("exporter:otlp", Status.FAIL, said)}
 

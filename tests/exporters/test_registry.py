@@ -94,19 +94,31 @@ def test_our_entry_points_load() -> None:
 
 
 @pytest.mark.parametrize("env", [{}, {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}])
-def test_otlp_is_http_where_that_is_what_is_installed(env: dict[str, str]) -> None:
+def test_otlp_is_http_unless_grpc_is_asked_for(env: dict[str, str]) -> None:
     exporter = make_otlp_exporter(env)
     assert isinstance(exporter, OTLPSpanExporter)
+    exporter.shutdown()
+
+
+def test_grpc_is_to_be_had() -> None:
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
+
+    exporter = make_otlp_exporter({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})
+    assert isinstance(exporter, GrpcExporter)
     exporter.shutdown()
 
 
 @pytest.mark.parametrize(
     ("protocol", "mend"),
     [
-        ("grpc", "install opentelemetry-exporter-otlp-proto-grpc"),
+        ("grpc", r"install mita-otel\[otlp-grpc\]"),
+        ("http/protobuf", r"install mita-otel\[otlp\]"),
         ("carrier-pigeon", "use one of http/protobuf, grpc"),
     ],
 )
-def test_a_protocol_that_cannot_be_had_says_what_to_do(protocol: str, mend: str) -> None:
+def test_a_protocol_that_cannot_be_had_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, protocol: str, mend: str
+) -> None:
+    monkeypatch.setattr("mita_otel.exporters.otlp.entry_points", lambda **_: [])
     with pytest.raises(ExporterUnavailableError, match=mend):
         make_otlp_exporter({"OTEL_EXPORTER_OTLP_PROTOCOL": protocol})

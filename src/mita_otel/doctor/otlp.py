@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 import certifi
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
-from mita_otel._otel_compat import OtlpAnswer, ask_otlp
+from mita_otel._otel_compat import GrpcAnswer, OtlpAnswer, ask_otlp
+from mita_otel.doctor.otlp_grpc import grpc_answered
 from mita_otel.doctor.reach import clock_check
 from mita_otel.doctor.unreachable import Peer, why_unreachable
 from mita_otel.exporters.otlp import make_otlp_exporter
@@ -63,9 +64,12 @@ def otlp_checks(
     finally:
         exporter.shutdown()
     if answer is None:
-        yield Check(_NAME, Status.PASS, "its endpoint was not asked" + (" (it is gRPC's)" if network else ""))
+        yield Check(_NAME, Status.PASS, "its endpoint was not asked")
         return
     named_by = next((one for one in _ENDPOINTS if env.get(one)), _ENDPOINTS[-1])
+    if isinstance(answer, GrpcAnswer):
+        yield Check(_NAME, *grpc_answered(answer, named_by))
+        return
     peer = Peer.of(answer.endpoint, named_by, believed, _CERTIFICATES[1])
     yield _answered(answer, peer)
     if answer.status is not None:

@@ -34,7 +34,7 @@ def make_otlp_exporter(env: Mapping[str, str]) -> SpanExporter:
             if isinstance(exporter, SpanExporter):
                 log_failures_once()
                 return exporter
-    package = "opentelemetry-exporter-otlp-proto-grpc" if asked == "grpc" else "mita-otel[otlp]"
+    package = "mita-otel[otlp-grpc]" if asked == "grpc" else "mita-otel[otlp]"
     raise ExporterUnavailableError(f"the otlp exporter is not installed; install {package}")
 
 

@@ -1,0 +1,113 @@
+"""OTLP over gRPC: the endpoint is asked, and each answer has its mend."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from alerts.receivers import HttpReceiver
+from doctor.kit import Authority, policy_with
+from e2e.grpc_receiver import GrpcReceiver
+from mita_otel._otel_compat import GrpcAnswer
+from mita_otel.doctor.otlp import otlp_checks
+from mita_otel.doctor.otlp_grpc import grpc_answered
+from mita_otel.health.check import Check, Status
+
+ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL"
+Look = Callable[..., Check]
+
+
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> Look:
+    def look(endpoint: str, **env: str) -> Check:
+        for name, value in {PROTOCOL: "grpc", ENDPOINT: endpoint, **env}.items():
+            monkeypatch.setenv(name, value)
+        [found] = otlp_checks(policy_with(timeout_s=30).doctor, os.environ)
+        return found
+
+    return look
+
+
+@pytest.fixture
+def collector() -> Iterator[GrpcReceiver]:
+    receiver = GrpcReceiver()
+    yield receiver
+    receiver.close()
+
+
+def test_an_endpoint_that_takes_traces(collector: GrpcReceiver, looked: Look) -> None:
+    found = looked(f"http://127.0.0.1:{collector.port}", OTEL_EXPORTER_OTLP_HEADERS="x-tenant=bank")
+    said = f"127.0.0.1:{collector.port} takes traces, over gRPC"
+    assert found == Check("exporter:otlp", Status.PASS, said)
+    [request], [metadata] = collector.requests, collector.metadata
+    assert not request.resource_spans
+    assert metadata["x-tenant"] == "bank"
+
+
+@pytest.mark.parametrize(
+    ("code", "mend"),
+    [
+        ("UNAUTHENTICATED", "it does not let this service in; check OTEL_EXPORTER_OTLP_HEADERS"),
+        ("PERMISSION_DENIED", "it does not let this service in; check OTEL_EXPORTER_OTLP_HEADERS"),
+        ("UNIMPLEMENTED", f"it takes no traces; does OTLP go to the endpoint in {ENDPOINT}?"),
+        ("RESOURCE_EXHAUSTED", "it takes nothing now; look at its log"),
+        ("INTERNAL", f"it cannot be asked; check {ENDPOINT}, and its log"),
+    ],
+)
+def test_an_endpoint_that_refuses(collector: GrpcReceiver, looked: Look, code: str, mend: str) -> None:
+    collector.refuses = (grpc.StatusCode[code], "no")
+    found = looked(f"http://127.0.0.1:{collector.port}")
+    said = f"127.0.0.1:{collector.port} answered {code}: {mend}"
+    assert found == Check("exporter:otlp", Status.FAIL, said)
+    assert len(collector.requests) == 1
+
+
+def test_an_endpoint_that_is_away(collector: GrpcReceiver, looked: Look) -> None:
+    collector.close()
+    assert (
+        f"nobody listens there; check the port in {ENDPOINT}"
+        in looked(f"http://127.0.0.1:{collector.port}").said
+    )
+
+
+def test_a_host_that_there_is_not(looked: Look) -> None:
+    assert "there is no host of that name" in looked("http://nowhere.invalid:4317").said
+
+
+def test_an_endpoint_of_http(http: HttpReceiver, looked: Look) -> None:
+    found = looked(http.url)
+    assert found.status is Status.FAIL
+    assert f"{PROTOCOL}" in found.said
+
+
+def test_tls(tmp_path: Path, looked: Look) -> None:
+    authority = Authority(tmp_path)
+    pair = authority.certificate("collector", since="20200101000000Z", until="20990101000000Z")
+    receiver = GrpcReceiver((pair.certificate.read_bytes(), pair.key.read_bytes()))
+    try:
+        address = f"127.0.0.1:{receiver.port}"
+        said = looked(f"https://{address}").said
+        assert (
+            "its certificate is not trusted; name its authority's in OTEL_EXPORTER_OTLP_CERTIFICATE" in said
+        )
+        assert "does it expect https" in looked(f"http://{address}").said
+        trusting = looked(f"https://{address}", OTEL_EXPORTER_OTLP_CERTIFICATE=str(authority.own.certificate))
+        assert trusting == Check("exporter:otlp", Status.PASS, f"{address} takes traces, over gRPC")
+    finally:
+        receiver.close()
+
+
+def test_https_where_there_is_none(collector: GrpcReceiver, looked: Look) -> None:
+    said = looked(f"https://127.0.0.1:{collector.port}").said
+    assert f"it does not speak TLS as it should; is https right in {ENDPOINT}, and the port?" in said
+
+
+def test_the_port_of_http_is_known() -> None:
+    answer = GrpcAnswer("collector:4318", "UNAVAILABLE", "Connection refused")
+    _, said = grpc_answered(answer, ENDPOINT)
+    assert said.endswith("(4318 is the port of OTLP over HTTP: OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf)")
