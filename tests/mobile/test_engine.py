@@ -130,14 +130,20 @@ def test_a_disk_that_fails_loses_no_error(make: Make, tmp_path: Path) -> None:
 
 
 # --- Sentry's limits -------------------------------------------------------------------------------------------
-def limited(make: Make, folder: Path, receiver: Receiver, limits: str) -> Engine:
-    engine = make(folder, receiver.dsn)
+def limited(make: Make, folder: Path, receiver: Receiver, limits: str, **forward: Any) -> Engine:
+    engine = make(folder, receiver.dsn, forward={"retry_first_s": 0.05, "retry_max_s": 0.2, **forward})
     receiver.answer_headers = {"X-Sentry-Rate-Limits": limits}
     engine.take(intake(recorded("session_start")))
     receiver.wait_for(lambda server: server.requests)
     engine.flush(60)
     receiver.answer_headers = {}
     return engine
+
+
+def told(reply: Reply) -> set[str]:
+    """Return the categories that the app is told not to send."""
+    limits = reply.headers.get("X-Sentry-Rate-Limits", "").split(", ")
+    return {category for limit in limits if limit for category in limit.split(":")[1].split(";")}
 
 
 def test_sentrys_limits_are_passed_on_with_every_answer(
@@ -156,6 +162,67 @@ def test_an_envelope_of_which_nothing_is_wanted_now_is_a_429(
     reply = engine.take(intake(recorded("screen_render")))
     assert (reply.status, reply.reason, reply.headers["Retry-After"]) == (429, "rate_limited", "60")
     assert reply.headers["X-Sentry-Rate-Limits"] == "60:transaction:organization"
+
+
+@pytest.mark.parametrize(
+    ("limit", "others"),
+    [
+        ("100:error;session:organization", {"session"}),
+        ("100:error:organization", set()),
+        ("100:error:organization, 3600:transaction:organization", {"transaction"}),
+    ],
+)
+def test_while_a_short_limit_lasts_an_error_is_taken_and_waits_and_apps_may_send_more(
+    make: Make, tmp_path: Path, receiver: Receiver, limit: str, others: set[str]
+) -> None:
+    """SDKs drop what a limit is on before they send or store it."""
+    engine = limited(make, tmp_path, receiver, limit)
+    reply = engine.take(intake(recorded("payment_error")))
+    assert (reply.status, set(reply.body)) == (200, {"id"})
+    assert told(reply) == others
+    assert reply.outcomes["event", "forwarded"] == 1
+    assert engine.flush(60)
+    assert engine.news().waiting == {"error": 1}
+    assert receiver.events == []
+
+
+def test_when_the_limit_is_over_what_waited_is_sent(make: Make, tmp_path: Path, receiver: Receiver) -> None:
+    engine = limited(make, tmp_path, receiver, "1:error:organization")
+    reply = engine.take(intake(recorded("payment_error")))
+    receiver.wait_for(lambda server: [one["event_id"] for one in server.events] == [reply.body["id"]])
+
+
+@pytest.mark.parametrize(
+    ("limit", "wait_out_s", "categories"),
+    [
+        ("3600:error:organization", 120, {"error"}),
+        ("100:error:organization", 0, {"error"}),
+        ("3600::organization", 120, {""}),
+    ],
+)
+def test_while_a_long_limit_lasts_an_error_is_refused_like_anything_else(
+    make: Make,
+    tmp_path: Path,
+    receiver: Receiver,
+    limit: str,
+    wait_out_s: int,
+    categories: set[str],
+) -> None:
+    engine = limited(make, tmp_path, receiver, limit, wait_out_s=wait_out_s)
+    reply = engine.take(intake(recorded("payment_error")))
+    assert (reply.status, reply.reason) == (429, "rate_limited")
+    assert told(reply) == categories
+
+
+def test_a_short_limit_on_everything_stops_all_but_errors(
+    make: Make, tmp_path: Path, receiver: Receiver
+) -> None:
+    engine = limited(make, tmp_path, receiver, "100::organization")
+    error = engine.take(intake(recorded("payment_error")))
+    screen = engine.take(intake(recorded("screen_render")))
+    assert (error.status, screen.status) == (200, 429)
+    assert {"transaction", "session", "span"} <= told(screen)
+    assert told(screen).isdisjoint({"error", "feedback"})
 
 
 def test_of_an_envelope_only_what_is_wanted_goes_on(make: Make, tmp_path: Path, receiver: Receiver) -> None:

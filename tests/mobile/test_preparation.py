@@ -21,7 +21,9 @@ REDACTOR = Redactor()
 
 
 def prepare(body: bytes, policy: Policy = POLICY, limited: tuple[str, ...] = (), **more: Any) -> Prepared:
-    preparer = Preparer(policy, REDACTOR, lambda project, categories: not set(limited).isdisjoint(categories))
+    preparer = Preparer(
+        policy, REDACTOR, lambda project, categories, priority: not set(limited).isdisjoint(categories)
+    )
     return preparer.prepare(intake(body, **more))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mita_otel.mobile.client_rates import ClientRates, network_of
+from mita_otel.mobile.item_types import CATEGORIES, categories_of
 from mita_otel.mobile.rate_limits import RateLimits
 from mita_otel.policy.mobile import RatePolicy
 
@@ -79,6 +80,31 @@ def test_limits_are_passed_on_with_the_time_that_is_left_none_too_short() -> Non
     again = RateLimits(Clock())
     again.update(200, {"x-sentry-rate-limits": limits.header()})
     assert again.is_limited(["span"])
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("60:error:key", ""),
+        ("60:error;session:key", "60:session:organization"),
+        ("60:transaction:key", "60:transaction:organization"),
+    ],
+)
+def test_nothing_is_said_of_what_shall_come_all_the_same(header: str, said: str) -> None:
+    limits, _ = limits_after(x_sentry_rate_limits=header)
+    assert limits.header(("error", "feedback")) == said
+    assert limits.is_limited(["error"]) is ("error" in header)
+
+
+def test_a_limit_on_everything_is_said_of_everything_else() -> None:
+    limits, _ = limits_after(429, retry_after="60")
+    again = RateLimits(Clock())
+    again.update(200, {"x-sentry-rate-limits": limits.header(("error", "feedback"))})
+    free = {"error", "feedback"}
+    assert not any(again.is_limited([one]) for one in free)
+    for kind, categories in CATEGORIES.items():
+        assert again.is_limited(categories) or free.issuperset(categories), kind
+    assert again.is_limited(categories_of("something new"))
 
 
 def test_an_answer_cannot_grow_memory_or_limit_for_ever() -> None:

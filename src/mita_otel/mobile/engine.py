@@ -65,6 +65,12 @@ class Engine:
         self._clock = clock
         self._cpu_clock = cpu_clock
         self._important = frozenset(mobile.spool.durable)
+        self._important_categories = frozenset(
+            category
+            for kind, rule in mobile.items.items()
+            if rule.priority in self._important and rule.action != "refuse"
+            for category in categories_of(kind)
+        )
         self._counting = threading.Lock()
         self._news = News()
         self._spool = Spool(mobile.spool, spool_folder(mobile.spool, env), self._lost, clock=clock)
@@ -142,7 +148,7 @@ class Engine:
         reply.outcomes, reply.redacted = prepared.outcomes, prepared.redacted
         reply.measured, reply.project = prepared.measured, prepared.project
         reply.errors = prepared.errors if not reply.reason else []  # what is refused comes again
-        limits = self._limits[prepared.project].header()
+        limits = self._limits[prepared.project].header(self._waited_out(prepared.project))
         if limits:
             reply.headers.setdefault("X-Sentry-Rate-Limits", limits)
         return reply
@@ -199,9 +205,17 @@ class Engine:
         if count:
             self._forwarder.wake()
 
-    def _is_limited(self, project: str, categories: tuple[str, ...]) -> bool:
-        # The store takes what Sentry does not want; what is for Sentry waits.
-        return ("store", project) not in self._destinations and self._limits[project].is_limited(categories)
+    def _is_limited(self, project: str, categories: tuple[str, ...], priority: Priority) -> bool:
+        if ("store", project) in self._destinations:
+            return False  # it takes what Sentry does not want; what is for Sentry waits
+        seconds = self._limits[project].seconds_left(categories)
+        return seconds > (self._mobile.forward.wait_out_s if priority in self._important else 0)
+
+    def _waited_out(self, project: str) -> list[str]:
+        """Return what is taken although Sentry wants none now: apps would drop unsent what they are told of."""
+        limits = self._limits[project]
+        lefts = ((one, limits.seconds_left((one,))) for one in self._important_categories)
+        return [category for category, left in lefts if 0 < left <= self._mobile.forward.wait_out_s]
 
     def _lost(self, reason: str, priority: Priority) -> None:
         with self._counting:

@@ -33,10 +33,15 @@ CATEGORIES: Final[dict[str, tuple[str, ...]]] = {
 }
 """Categories of each type: a limit on any of them is one on the type."""
 
+_UNKNOWN: Final = ("default",)
+
+EVERY_CATEGORY: Final = frozenset(_UNKNOWN).union(*CATEGORIES.values())
+"""All of them, for who wants to say everything but one."""
+
 PRIORITIES: Final[tuple[Priority, ...]] = ("crash", "error", "health", "performance", "debug")
 """What is given up last comes first."""
 
 
 def categories_of(kind: str) -> tuple[str, ...]:
     """Return a type's categories; `default` for one that is not known."""
-    return CATEGORIES.get(kind, ("default",))
+    return CATEGORIES.get(kind, _UNKNOWN)

@@ -83,11 +83,12 @@ class Preparer:
     Args:
         policy: The policy.
         redactor: The only door out.
-        limited: Whether Sentry wants nothing of some categories now: project, categories.
+        limited: Whether nothing of some categories is taken now, since Sentry wants none: project, categories,
+            priority.
     """
 
     def __init__(
-        self, policy: Policy, redactor: Redactor, limited: Callable[[str, tuple[str, ...]], bool]
+        self, policy: Policy, redactor: Redactor, limited: Callable[[str, tuple[str, ...], Priority], bool]
     ) -> None:
         mobile = policy.mobile
         self._mobile = mobile
@@ -134,7 +135,7 @@ class Preparer:
         prepared = Prepared(intake.project, form=_OTLP, categories=categories)
         if rule is None or rule.action == "refuse":
             prepared.outcomes[_OTLP, REFUSED] += 1
-        elif self._limited(intake.project, categories):
+        elif self._limited(intake.project, categories, rule.priority):
             prepared.outcomes[_OTLP, RATE_LIMITED] += 1
         else:
             body = self.unpacked(intake)
@@ -174,7 +175,7 @@ class Preparer:
         if refused:
             return REFUSED, None
         categories = categories_of(kind)
-        if self._limited(project, categories):
+        if self._limited(project, categories, _UNKNOWN_PRIORITY if rule is None else rule.priority):
             return RATE_LIMITED, None
         try:
             safe, priority = self._safe(item, rule, prepared)

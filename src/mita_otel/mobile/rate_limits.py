@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
+
+from mita_otel.mobile.item_types import EVERY_CATEGORY
 
 HEADER: Final = "x-sentry-rate-limits"
 RETRY_AFTER: Final = "retry-after"
@@ -66,14 +68,21 @@ class RateLimits:
             untils = [self._until.get(one, 0.0) for one in (_ALL, *categories)]
         return max(0.0, max(untils) - now)
 
-    def header(self) -> str:
-        """Return the limits that hold now, as the header says them; empty: none."""
+    def header(self, but: Collection[str] = ()) -> str:
+        """Return the limits that hold now, as the header says them; empty: none.
+
+        Args:
+            but: Categories that are to be sent all the same: nothing is said of them.
+        """
         now = self._clock()
         with self._lock:
             for category in [one for one, until in self._until.items() if until <= now]:
                 del self._until[category]
-            left = sorted((category, until - now) for category, until in self._until.items())
-        return ", ".join(f"{_whole(seconds)}:{category}:organization" for category, seconds in left)
+            left = {category: until - now for category, until in self._until.items() if category not in but}
+        if but and _ALL in left:
+            left[";".join(sorted(EVERY_CATEGORY.difference(but)))] = left.pop(_ALL)
+        said = sorted(left.items())
+        return ", ".join(f"{_whole(seconds)}:{category}:organization" for category, seconds in said)
 
 
 def _whole(seconds: float) -> int:

@@ -216,6 +216,9 @@ class ForwardPolicy(Section):
     """Seconds after a first failure; doubled after each further one."""
     retry_max_s: Seconds
     """Most seconds between two tries."""
+    wait_out_s: Annotated[float, Field(ge=0, le=600)]
+    """Seconds that a limit of Sentry's may still last while crashes and errors (what `spool.durable` names) are taken all
+    the same: they wait in the spool for its end, and apps are not told of it. 0: they are refused like anything else."""
     compression_level: Annotated[int, Field(ge=0, le=9)]
     """Of gzip; 0: nothing is compressed."""
 
