@@ -168,7 +168,8 @@ def variables_page() -> Iterator[str]:
         "# Environment variables",
         "",
         "Arguments of `configure()` win over variables, variables over the policy file, and the file over the defaults.",
-        "A variable that is empty counts as not set.",
+        "A variable that is empty counts as not set. A value that cannot be used is left out and named in one line, and the",
+        "rest holds; that goes for OpenTelemetry's own variables, too.",
     )
     for heading, found in declarations(environment_variables):
         yield from ("", f"## {heading}", "")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from opentelemetry import propagate
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from mita_otel import configure
 from mita_otel.canary import SECRETS, CanaryReport, Leak, check_canaries
@@ -63,6 +64,12 @@ def test_baggage_that_is_not_redacted_is_noticed() -> None:
     telemetry = configure(exporters=["memory"])
     propagate.set_global_textmap(propagate.get_global_textmap().propagator)  # type: ignore[attr-defined]
     assert {leak.place for leak in check_canaries(telemetry).leaks} == {"baggage"}
+
+
+def test_propagators_that_carry_no_baggage_leave_nothing_to_look_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    propagate.set_global_textmap(TraceContextTextMapPropagator())
+    report = check_canaries(configure(exporters=["memory"]))
+    assert report == CanaryReport(len(SECRETS) * 4, (), ())
 
 
 def test_a_rule_that_the_policy_switches_off_is_named() -> None:

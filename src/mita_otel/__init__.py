@@ -226,6 +226,9 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'mita_otel' has no attribute {name!r}")
+    from mita_otel.opentelemetry_variables import import_opentelemetry
+
+    import_opentelemetry()
     return getattr(import_module(home), name)
 
 

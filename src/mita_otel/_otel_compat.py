@@ -6,10 +6,9 @@ Verified with the SDK 1.45 and the instrumentation package 0.66b1 (`tests/test_o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
-from opentelemetry.sdk._logs.export import LogRecordExporter
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader, MetricsData
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
@@ -38,46 +37,30 @@ def id_generator_from_environment() -> IdGenerator | None:
         return None
 
 
-def metric_exporters_from_environment(
-    failed: Callable[[str, Exception], None] | None = None,
-) -> list[MetricExporter | MetricReader]:
-    """Return the exporters and readers that `OTEL_METRICS_EXPORTER` names.
+class AskedExporters(NamedTuple):
+    """The exporters that a signal's variable names."""
 
-    Args:
-        failed: Told of each that cannot be made (a port that is taken, say), by name; the others are returned. None:
-            its exception is raised.
+    classes: dict[str, Callable[[], Any]]
+    """By name, those that can be had. Of metrics they may be readers."""
+    missing: dict[str, Exception]
+    """By name, what became of the others when they were looked for."""
 
-    Raises:
-        RuntimeError: A name is unknown, or its package is not installed.
-    """
+
+def asked_exporters(signal: Literal["metrics", "logs"]) -> AskedExporters:
+    """Return what `OTEL_METRICS_EXPORTER` or `OTEL_LOGS_EXPORTER` names. Makes none of them."""
     from opentelemetry.sdk import _configuration as sdk
 
-    _, classes, _ = sdk._import_exporters([], _installed("metrics"), [])
-    made: list[MetricExporter | MetricReader] = []
-    for name, make in classes.items():
+    asked = AskedExporters({}, {})
+    for name in dict.fromkeys(_installed(signal)):
+        if name in {"", "none"}:
+            continue
+        of = {signal: [name]}
         try:
-            made.append(make())
-        except Exception as error:
-            if failed is None:
-                raise
-            failed(name, error)
-    return made
-
-
-def missing_exporters(signal: str) -> str:
-    """Return why not every exporter that a signal's variable names can be had; empty: all can. Makes none of them.
-
-    Args:
-        signal: `metrics` or `logs`.
-    """
-    from opentelemetry.sdk import _configuration as sdk
-
-    wanted = _installed(signal)
-    try:
-        sdk._import_exporters([], wanted if signal == "metrics" else [], wanted if signal == "logs" else [])
-    except RuntimeError as error:
-        return str(error)
-    return ""
+            for found in sdk._import_exporters([], of.get("metrics", []), of.get("logs", [])):
+                asked.classes.update(found)
+        except Exception as error:  # noqa: BLE001 - it imports a third party's module
+            asked.missing[name] = error
+    return asked
 
 
 class OtlpAnswer(NamedTuple):
@@ -184,26 +167,14 @@ def put_before_log_processors(
     return len(present)
 
 
-def log_exporters_from_environment() -> list[LogRecordExporter]:
-    """Return the exporters that `OTEL_LOGS_EXPORTER` names.
-
-    Raises:
-        RuntimeError: A name is unknown, or its package is not installed.
-    """
-    from opentelemetry.sdk import _configuration as sdk
-
-    _, _, classes = sdk._import_exporters([], [], _installed("logs"))
-    return [make() for make in classes.values()]
-
-
-def _installed(signal: str) -> list[str]:
+def _installed(signal: Literal["metrics", "logs"]) -> list[str]:
     """Names of the signal's exporters; `otlp` is the protocol asked for, else whichever is installed."""
     import os
     from importlib.metadata import entry_points
 
     from opentelemetry.sdk import _configuration as sdk
 
-    names: list[str] = sdk._get_exporter_names(signal)  # type: ignore[arg-type]
+    names: list[str] = sdk._get_exporter_names(signal)
     asked = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL") or os.environ.get(
         "OTEL_EXPORTER_OTLP_PROTOCOL"
     )

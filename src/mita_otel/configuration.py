@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace.export import SpanExporter
 from mita_otel import environment_variables as variables
 from mita_otel.composition import Settings, compose, inert
 from mita_otel.errors import ConfigurationError
+from mita_otel.opentelemetry_variables import without_unusable
 from mita_otel.policy import Policy, PolicyError, environment_name, salvage_policy
 from mita_otel.telemetry import Telemetry
 
@@ -41,7 +42,8 @@ def configure(
         service_name: None: `OTEL_SERVICE_NAME`, else the name in `SENTRY_RELEASE`.
         exporters: Names or instances; one text may hold several names, as in `OTEL_TRACES_EXPORTER`. None: that
             variable, else `export.traces` of the policy.
-        strict: Raise for what would otherwise be logged: a bad policy, an unknown exporter, a malformed DSN.
+        strict: Raise for what would otherwise be logged: a bad policy, an unknown exporter, a malformed DSN, a value of
+            a variable of OpenTelemetry's that cannot be used.
 
     Returns:
         The handle: `flush()`, `shutdown()`, `instrument(app=…, engine=…)`.
@@ -50,7 +52,11 @@ def configure(
         ConfigurationError: Only with `strict`.
     """
     global _configured
-    with _lock:
+    with _lock, without_unusable(os.environ) as problems:
+        for problem in problems:
+            if strict:
+                raise ConfigurationError(problem)
+            _warn_once(problem)
         try:
             settings = _resolve(policy, environment, service_name, exporters, strict, os.environ)
         except (TypeError, AttributeError) as error:  # an argument of a wrong type

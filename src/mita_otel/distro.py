@@ -10,6 +10,8 @@ from typing import Any
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]  # its module is not typed
 
 from mita_otel import environment_variables as variables
+from mita_otel.changed_environment import changed
+from mita_otel.opentelemetry_variables import unusable
 
 _logger = logging.getLogger("mita_otel")
 
@@ -29,7 +31,7 @@ class MitaConfigurator:
 
     def configure(self, **kwargs: Any) -> None:
         """Call `mita_otel.configure()` with the environment as the user wrote it."""
-        from mita_otel.configuration import configure
+        from mita_otel import configure  # not from its module: OpenTelemetry has to be imported first
 
         hidden = _restore()
         try:
@@ -87,7 +89,8 @@ def _configure_from_file() -> None:
             load_config_file,
         )
 
-        configure_sdk(load_config_file(path))
+        with changed(os.environ, unusable(os.environ).changes):  # `configure()` says what they are
+            configure_sdk(load_config_file(path))
     except ImportError:
         _logger.error(
             "%s is set, but opentelemetry-configuration is not installed: the file is not read. "

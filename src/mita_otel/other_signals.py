@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from opentelemetry import _logs, metrics
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
@@ -16,6 +16,7 @@ from opentelemetry.sdk.resources import Resource
 from mita_otel import _otel_compat
 from mita_otel import environment_variables as variables
 from mita_otel.exporters.otlp import log_failures_once
+from mita_otel.exporters.registry import why_missing
 from mita_otel.instrumentation.logging import StandardLogging
 from mita_otel.log_deadline import DeadlinedLogs
 from mita_otel.metric_deadline import DeadlinedMetrics
@@ -48,11 +49,7 @@ def start_metrics(
     if _otel_compat.has_meter_provider():
         _join_metrics(redactor)
         return []
-    try:
-        exporters = _otel_compat.metric_exporters_from_environment(_say_why_not)
-    except RuntimeError as error:
-        _logger.error("metrics are off: %s; check %s", error, variables.METRICS_EXPORTER)
-        return []
+    exporters = _made("metrics")
     if not exporters:
         return []
     readers = [
@@ -76,14 +73,25 @@ def _only_asked(reader: MetricReader) -> MetricReader:
     return reader
 
 
-def _say_why_not(name: str, error: Exception) -> None:
-    mend = "check its settings"
-    if name == "prometheus" and isinstance(error, OSError):
-        mend = (
-            f"give each process a port of its own ({variables.PROMETHEUS_PORT}), or use otlp where there are several "
-            "workers"
-        )
-    _logger.error("the metrics exporter %s is off in this process: %s; %s", name, error, mend)
+def _made(signal: Literal["metrics", "logs"]) -> list[Any]:
+    """Make the exporters that a signal's variable names. One that cannot be had costs a line, and the others go on."""
+    asked = _otel_compat.asked_exporters(signal)
+    variable = {"metrics": variables.METRICS_EXPORTER, "logs": variables.LOGS_EXPORTER}[signal]
+    for name, error in asked.missing.items():
+        _logger.error("%s: %s. It is left out", variable, why_missing(signal, name, error))
+    made = []
+    for name, make in asked.classes.items():
+        try:
+            made.append(make())
+        except Exception as error:  # noqa: BLE001 - a third party's constructor may do anything
+            mend = "check its settings"
+            if name == "prometheus" and isinstance(error, OSError):
+                mend = (
+                    f"give each process a port of its own ({variables.PROMETHEUS_PORT}), or use otlp where there are "
+                    "several workers"
+                )
+            _logger.error("the %s exporter %s is off in this process: %s; %s", signal, name, error, mend)
+    return made
 
 
 def _join_metrics(redactor: Redactor) -> None:
@@ -126,11 +134,7 @@ def start_logs(
     Returns:
         The provider, kept to deadlines, or nothing: nobody wants records, or the host's provider is not ours to end.
     """
-    try:
-        asked = [(type(one).__name__, one) for one in _otel_compat.log_exporters_from_environment()]
-    except RuntimeError as error:
-        _logger.error("log records are not exported: %s; check OTEL_LOGS_EXPORTER", error)
-        asked = []
+    asked: list[tuple[str, LogRecordExporter]] = [(type(one).__name__, one) for one in _made("logs")]
     deadline_s = policy.lifecycle.shutdown_timeout_s
     queues = [
         LogQueue(name, exporter, policy.export.queue, losses, stop_timeout_s=deadline_s)

@@ -101,3 +101,12 @@ def test_exporters_of_metrics_and_logs_are_left_alone(process: Process) -> None:
         OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1",
     )
     assert (said.code, said.err) == (0, "")
+
+
+def test_variables_that_opentelemetry_fails_at_as_it_is_imported_are_named(process: Process) -> None:
+    bad = {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "abc", "OTEL_PROPAGATORS": "tracecontext,pigeon"}
+    said = process("doctor", **SOUND, **bad)
+    assert (said.code, said.err) == (1, "")
+    [line] = [line for line in said.lines if line.startswith("fail  variables: ")]
+    assert all(f"{name}: " in line for name in bad)
+    assert "pass  redaction: 32 canaries sent, none came out" in said.lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -131,6 +132,14 @@ def test_exporters_of_other_signals_that_there_are_not(examined: Examined) -> No
     assert "'zipkin'" in found["exporters:logs"] and found["exporters:logs"].endswith(
         "; check OTEL_LOGS_EXPORTER"
     )
+
+
+def test_values_of_opentelemetrys_variables_that_cannot_be_used(examined: Examined) -> None:
+    checks = examined(OTEL_ATTRIBUTE_COUNT_LIMIT="abc", OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT="", **SOUND)
+    said = "OTEL_ATTRIBUTE_COUNT_LIMIT: 'abc' is no whole number from 0 on; used instead: 128; correct or unset them"
+    assert failing(checks) == {"variables": said}
+    assert checks["redaction"].status is Status.PASS
+    assert os.environ["OTEL_ATTRIBUTE_COUNT_LIMIT"] == "abc"
 
 
 def test_a_configuration_file_that_there_is_not(examined: Examined) -> None:

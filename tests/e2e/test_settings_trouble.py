@@ -76,6 +76,69 @@ def test_an_unknown_exporter_is_one_line_that_lists_the_known_ones(
     assert "Traceback" not in service.stderr.text
 
 
+# Each of them, left alone, would keep telemetry or a signal of it from starting.
+BAD = {
+    "OTEL_ATTRIBUTE_COUNT_LIMIT": "abc",
+    "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "abc",
+    "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT": "-1",
+    "OTEL_METRIC_EXPORT_INTERVAL": "0",
+    "OTEL_METRICS_EXEMPLAR_FILTER": "some",
+    "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json",
+    "OTEL_PYTHON_METER_PROVIDER": "mine",
+    "OTEL_METRICS_EXPORTER": "otlp,promethius",
+    "OTEL_LOGS_EXPORTER": "zipkin,otlp",
+}
+
+
+def everything(receiver: Receiver) -> bool:
+    paths = {one.path for one in receiver.requests}
+    return bool(receiver.transactions and receiver.events) and {"/v1/metrics", "/v1/logs"} <= paths
+
+
+@pytest.mark.parametrize("instrument", [True, False])
+def test_a_bad_value_of_an_opentelemetry_variable_is_one_line_and_costs_that_value_alone(
+    receiver: Receiver, start_service: StartService, app_folder: Path, instrument: bool
+) -> None:
+    bad = BAD
+    if not instrument:  # OpenTelemetry's launcher itself does not start with the last one
+        bad = {**BAD, "OTEL_PROPAGATORS": "tracecontext,pigeon"}
+        app = app_folder / "app.py"
+        first, line = "from __future__ import annotations\n", "import mita_otel\nmita_otel.configure()\n"
+        app.write_text(app.read_text().replace(first, first + line, 1))
+    service = start_service(
+        {"SENTRY_DSN": receiver.dsn, "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.otlp_endpoint, **bad},
+        instrument=instrument,
+    )
+    service.client.get("/api/items/1").raise_for_status()
+    service.client.get("/api/error")
+    service.stop()
+    receiver.wait_for(everything)
+    before = service.stderr.text.partition("Exception in ASGI application")[0]
+    for name in bad:
+        assert len([line for line in before.splitlines() if line.startswith(f"{name}: ")]) == 1, service.said
+    assert "Traceback" not in before
+
+
+def test_a_pattern_that_is_none_breaks_no_request(receiver: Receiver, start_service: StartService) -> None:
+    """The contrib instrumentation reads these when the application is made, and one at each request."""
+    headers = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS"
+    bad = [f"{headers}_SERVER_REQUEST", f"{headers}_SANITIZE_FIELDS", "OTEL_PYTHON_FASTAPI_EXCLUDED_URLS"]
+    service = start_service(
+        {
+            "SENTRY_DSN": receiver.dsn,
+            "MITA_OTEL_INSTRUMENTATION__FASTAPI": "contrib",
+            "OTEL_PYTHON_METER_PROVIDER": "mine",
+            **dict.fromkeys(bad, "["),
+        }
+    )
+    service.client.get("/api/items/1").raise_for_status()
+    service.stop()
+    receiver.wait_for(requests)
+    for name in [*bad, "OTEL_PYTHON_METER_PROVIDER"]:
+        assert len([line for line in service.stderr.lines if line.startswith(f"{name}: ")]) == 1, service.said
+    assert "Traceback" not in service.stderr.text
+
+
 def test_switched_off_it_does_nothing(receiver: Receiver, start_service: StartService) -> None:
     service = start_service({"SENTRY_DSN": receiver.dsn, "OTEL_SDK_DISABLED": "true"})
     service.client.get("/api/items/1").raise_for_status()

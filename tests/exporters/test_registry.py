@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExporter, Sp
 
 from mita_otel.exporters.memory import MemorySpanExporter
 from mita_otel.exporters.otlp import make_otlp_exporter
-from mita_otel.exporters.registry import ExporterUnavailableError, exporter_names, find_exporters
+from mita_otel.exporters.registry import ExporterUnavailableError, exporter_names, find_exporters, why_missing
 
 
 class Ours(SpanExporter):
@@ -113,7 +114,6 @@ def test_grpc_is_to_be_had() -> None:
     [
         ("grpc", r"install mita-otel\[otlp-grpc\]"),
         ("http/protobuf", r"install mita-otel\[otlp\]"),
-        ("carrier-pigeon", "use one of http/protobuf, grpc"),
     ],
 )
 def test_a_protocol_that_cannot_be_had_says_what_to_do(
@@ -122,3 +122,21 @@ def test_a_protocol_that_cannot_be_had_says_what_to_do(
     monkeypatch.setattr("mita_otel.exporters.otlp.entry_points", lambda **_: [])
     with pytest.raises(ExporterUnavailableError, match=mend):
         make_otlp_exporter({"OTEL_EXPORTER_OTLP_PROTOCOL": protocol})
+
+
+@pytest.mark.parametrize(
+    ("name", "there", "why"),
+    [
+        ("consle", ["console"], "no exporter is called 'consle'; did you mean 'console'? known: console, none"),
+        ("zipkin", ["otlp_proto_http", "otlp_proto_grpc"], "no exporter is called 'zipkin'; known: none, otlp"),
+        ("otlp_proto_grpc", [], "the otlp exporter is not installed; install mita-otel[otlp-grpc]"),
+        ("prometheus", [], "the prometheus exporter is not installed; install mita-otel[prometheus]"),
+        ("prometheus", ["prometheus"], "exporter 'prometheus' cannot be loaded (ImportError: no module named boom)"),
+    ],
+)  # fmt: skip
+def test_why_there_is_no_exporter_of_metrics(
+    monkeypatch: pytest.MonkeyPatch, name: str, there: list[str], why: str
+) -> None:
+    points = [EntryPoint(one, "it:It", "opentelemetry_metrics_exporter") for one in there]
+    monkeypatch.setattr("mita_otel.exporters.registry.entry_points", lambda **_: points)
+    assert why_missing("metrics", name, ImportError("no module named boom")) == why

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +55,29 @@ def test_it_wakes_nobody_and_leaves_no_audit_entry(
     assert try_sentry(policy.model_copy(update={"alerts": alerts})).status is Status.PASS
     assert http.posted == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_exporters_of_metrics_and_logs_are_left_alone(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They would send; and the port of Prometheus is the service's, which runs."""
+    with socket.create_server(("127.0.0.1", 0)) as service:
+        monkeypatch.setenv("SENTRY_DSN", receiver.dsn)
+        monkeypatch.setenv("OTEL_METRICS_EXPORTER", "prometheus")
+        monkeypatch.setenv("OTEL_LOGS_EXPORTER", "nobody")
+        monkeypatch.setenv("OTEL_EXPORTER_PROMETHEUS_HOST", "127.0.0.1")
+        monkeypatch.setenv("OTEL_EXPORTER_PROMETHEUS_PORT", str(service.getsockname()[1]))
+        assert try_sentry(default_policy()).status is Status.PASS
+    assert caplog.text == ""
+
+
+def test_a_bad_variable_of_opentelemetrys_is_said_and_the_test_goes_on(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("SENTRY_DSN", receiver.dsn)
+    monkeypatch.setenv("OTEL_SPAN_EVENT_COUNT_LIMIT", "abc")
+    assert try_sentry(default_policy()).status is Status.PASS
+    assert [record.getMessage()[:34] for record in caplog.records] == ["OTEL_SPAN_EVENT_COUNT_LIMIT: 'abc'"]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from mita_otel.cli.commands import COMMANDS
 from mita_otel.errors import ConfigurationError
+from mita_otel.opentelemetry_variables import import_opentelemetry
 
 BAD_POLICY = 1
 """Exit status of a check that found something."""
@@ -90,6 +91,7 @@ def run_app(application: Callable[[], Any]) -> None:
             stream.reconfigure(errors="replace")  # a terminal without UTF-8
     # Of each retry it would say "stamina.retry_scheduled"; what we say in the end names who did not answer.
     logging.getLogger("stamina").setLevel(logging.ERROR)
+    import_opentelemetry()
     try:
         sys.exit(_run(application))
     except BrokenPipeError:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from mita_otel import environment_variables as variables
 from mita_otel.canary import check_canaries
 from mita_otel.composition import switched_off
-from mita_otel.configuration import configure
 from mita_otel.doctor.channels import channel_checks
 from mita_otel.doctor.discretion import Discretion
 from mita_otel.doctor.gateway import gateway_checks
@@ -32,8 +29,9 @@ from mita_otel.doctor.settings import (
 )
 from mita_otel.errors import ConfigurationError
 from mita_otel.health.check import Check, Status
+from mita_otel.opentelemetry_variables import without_unusable
 from mita_otel.policy import Policy, environment_name, salvage_policy
-from mita_otel.self_tests.quiet import quiet
+from mita_otel.self_tests.quiet import configure_quietly
 
 Look = Callable[[], Iterable[Check]]
 
@@ -49,6 +47,13 @@ def examine(
         network: Whether other machines are asked: Sentry's, OTLP's, the mobile apps' upstreams. The store is looked at
             anyhow.
     """
+    with without_unusable(os.environ) as unusable:
+        yield from _examined(policy, environment, unusable, network=network)
+
+
+def _examined(
+    policy: Path | None, environment: str | None, unusable: list[str], *, network: bool
+) -> Iterator[Check]:
     try:
         loaded = salvage_policy(policy, environment=environment_name(environment))
     except ConfigurationError as error:
@@ -56,6 +61,10 @@ def examine(
         return
     discretion = Discretion(loaded.policy, os.environ)
     yield discretion.check(policy_check(loaded, tuple(str(one) for one in loaded.problems), os.environ))
+    if unusable:
+        yield discretion.check(
+            Check("variables", Status.FAIL, f"{'; '.join(unusable)}; correct or unset them")
+        )
     for name, look in _looks(loaded.policy, loaded.environment, network=network):
         for check in _bounded(name, look, 2 * loaded.policy.doctor.timeout_s):
             yield discretion.check(check)
@@ -84,10 +93,7 @@ def _looks(policy: Policy, environment: str, *, network: bool) -> Iterator[tuple
 
 
 def _canaries(policy: Policy, environment: str | None) -> Iterator[Check]:
-    with _nothing_is_sent():
-        telemetry = configure(
-            policy=quiet(policy), environment=environment, exporters=["memory"], strict=True
-        )
+    telemetry = configure_quietly(policy, environment, "memory")
     try:
         report = check_canaries(telemetry)
     finally:
@@ -96,22 +102,6 @@ def _canaries(policy: Policy, environment: str | None) -> Iterator[Check]:
         said = line.removeprefix("redaction: ")
         mend = "" if report.ok else "; see the rules in section redaction: mita-otel policy show redaction"
         yield Check("redaction", Status.PASS if report.ok else Status.FAIL, f"{said}{mend}")
-
-
-@contextmanager
-def _nothing_is_sent() -> Iterator[None]:
-    """Let `configure()` start no exporter of metrics and logs: doctor has nothing to say there, and a port may be taken."""
-    names = (variables.METRICS_EXPORTER, variables.LOGS_EXPORTER)
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "none"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _bounded(name: str, look: Look, timeout_s: float) -> Iterator[Check]:

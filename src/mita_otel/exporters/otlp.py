@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 
 from opentelemetry.sdk.trace.export import SpanExporter
 
-from mita_otel.exporters.registry import GROUP, ExporterUnavailableError
+from mita_otel.exporters.registry import GROUP, ExporterUnavailableError, not_installed
 
 _PROTOCOLS = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
 
@@ -20,22 +20,17 @@ def make_otlp_exporter(env: Mapping[str, str]) -> SpanExporter:
     fail to start where only HTTP is installed.)
 
     Raises:
-        ExporterUnavailableError: The protocol is unknown, or its package is not installed.
+        ExporterUnavailableError: The protocol's package is not installed.
     """
     asked = env.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or env.get("OTEL_EXPORTER_OTLP_PROTOCOL") or ""
-    asked = asked.strip().lower()
-    if asked and asked not in _PROTOCOLS:
-        raise ExporterUnavailableError(
-            f"OTEL_EXPORTER_OTLP_PROTOCOL={asked!r} is not a protocol; use one of {', '.join(_PROTOCOLS)}"
-        )
-    for name in [_PROTOCOLS[asked]] if asked else list(_PROTOCOLS.values()):
+    wanted = [_PROTOCOLS[asked]] if asked else list(_PROTOCOLS.values())
+    for name in wanted:
         for point in entry_points(group=GROUP, name=name):
             exporter = point.load()()
             if isinstance(exporter, SpanExporter):
                 log_failures_once()
                 return exporter
-    package = "mita-otel[otlp-grpc]" if asked == "grpc" else "mita-otel[otlp]"
-    raise ExporterUnavailableError(f"the otlp exporter is not installed; install {package}")
+    raise ExporterUnavailableError(not_installed(wanted[0]))
 
 
 class _OncePerFailure(logging.Filter):

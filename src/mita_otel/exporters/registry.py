@@ -11,6 +11,12 @@ from opentelemetry.sdk.trace.export import SpanExporter
 
 GROUP = "opentelemetry_traces_exporter"
 """The entry-point group of span exporters, as the OpenTelemetry SDK names it."""
+_PACKAGES = {
+    "otlp_proto_http": ("otlp", "mita-otel[otlp]"),
+    "otlp_proto_grpc": ("otlp", "mita-otel[otlp-grpc]"),
+    "prometheus": ("prometheus", "mita-otel[prometheus]"),
+}
+"""What to install for an entry point, and the name that it is asked for by."""
 
 Maker = Callable[[], SpanExporter]
 
@@ -36,6 +42,32 @@ def exporter_names(ours: Iterable[str]) -> list[str]:
         ours: The names of our own.
     """
     return sorted({*ours, *(point.name for point in entry_points(group=GROUP)), "none"})
+
+
+def why_missing(signal: str, name: str, error: Exception) -> str:
+    """Return why an exporter of metrics or logs cannot be had, and the mend.
+
+    Args:
+        signal: `metrics` or `logs`.
+        name: The name of an entry point, as the SDK looks for it.
+        error: What became of that.
+    """
+    there = {point.name for point in entry_points(group=f"opentelemetry_{signal}_exporter")}
+    if name in there:
+        return f"exporter {name!r} cannot be loaded ({type(error).__name__}: {error})"
+    if name in _PACKAGES:
+        return not_installed(name)
+    return _unknown(name, sorted({"none", *(_PACKAGES.get(one, (one,))[0] for one in there)}))
+
+
+def not_installed(point: str) -> str:
+    """Return what to install for an exporter of OpenTelemetry's.
+
+    Args:
+        point: The name of its entry point.
+    """
+    name, package = _PACKAGES[point]
+    return f"the {name} exporter is not installed; install {package}"
 
 
 def find_exporters(wanted: Iterable[object], ours: Mapping[str, Maker]) -> Found:
@@ -82,10 +114,13 @@ def _make(name: str, ours: Mapping[str, Maker]) -> SpanExporter:
                 f"exporter {name!r} ({point.value}) is not an OpenTelemetry SpanExporter"
             )
         return exporter
-    known = exporter_names(ours)
+    raise ExporterUnavailableError(_unknown(name, exporter_names(ours)))
+
+
+def _unknown(name: str, known: list[str]) -> str:
     close = get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    raise ExporterUnavailableError(f"no exporter is called {name!r}; {hint}known: {', '.join(known)}")
+    return f"no exporter is called {name!r}; {hint}known: {', '.join(known)}"
 
 
 def _no_exporter(item: object) -> str:

@@ -1,12 +1,41 @@
-"""The policy for a process that only tries something out."""
+"""Telemetry for a process that only tries something out: it wakes nobody, and leaves nothing but what is tried."""
 
 from __future__ import annotations
 
+import logging
+import os
+
+from mita_otel import environment_variables as variables
+from mita_otel.changed_environment import changed
+from mita_otel.configuration import configure
+from mita_otel.opentelemetry_variables import without_unusable
 from mita_otel.policy import Policy
+from mita_otel.telemetry import Telemetry
+
+_logger = logging.getLogger("mita_otel")
 
 
-def quiet(policy: Policy) -> Policy:
-    """Return the policy without what watches, records and deletes: a test wakes nobody and leaves no audit entry."""
+def configure_quietly(policy: Policy, environment: str | None, exporter: str) -> Telemetry:
+    """Start telemetry without what watches, records and deletes, and with one exporter.
+
+    Metrics and logs have none: the port of Prometheus' is the running service's, and others would send.
+
+    Args:
+        policy: The policy.
+        environment: The environment's name. None: as the variables say.
+        exporter: Name of the exporter of traces.
+
+    Raises:
+        ConfigurationError: The exporter cannot be had.
+    """
+    still = dict.fromkeys((variables.METRICS_EXPORTER, variables.LOGS_EXPORTER), "none")
+    with without_unusable(os.environ) as problems, changed(os.environ, still):
+        for problem in problems:
+            _logger.warning(problem)
+        return configure(policy=_quiet(policy), environment=environment, exporters=[exporter], strict=True)
+
+
+def _quiet(policy: Policy) -> Policy:
     return policy.model_copy(
         update={
             "alerts": policy.alerts.model_copy(update={"start": "off"}),

@@ -12,12 +12,11 @@ from opentelemetry.trace import StatusCode, format_trace_id
 
 from mita_otel import environment_variables as variables
 from mita_otel import semconv
-from mita_otel.configuration import configure
 from mita_otel.finance.errors import capture_financial_error
 from mita_otel.health.check import Check, Status
 from mita_otel.policy import Policy
 from mita_otel.processors.deliveries import Delivers, DeliveryState
-from mita_otel.self_tests.quiet import quiet
+from mita_otel.self_tests.quiet import configure_quietly
 from mita_otel.telemetry import Telemetry
 
 NAME: Final = "sentry"
@@ -39,7 +38,7 @@ def try_sentry(policy: Policy, environment: str | None = None) -> Check:
     Raises:
         ConfigurationError: There is no DSN, or it is malformed.
     """
-    telemetry = configure(policy=quiet(policy), environment=environment, exporters=[_WAY_OUT], strict=True)
+    telemetry = configure_quietly(policy, environment, _WAY_OUT)
     if not telemetry.enabled:
         return Check(NAME, Status.FAIL, f"telemetry is off: unset {variables.SDK_DISABLED}")
     try:
