@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from mita_otel.redaction.lines import records
+from mita_otel.redaction import Redactor
+from mita_otel.redaction.blocks import BlockFinder
+from mita_otel.redaction.lines import records, redact_lines
 
 
 @pytest.mark.parametrize(
@@ -26,3 +28,25 @@ def test_lines_that_belong_together(lines: list[str], expected: list[str]) -> No
 def test_what_never_ends_is_held_back_with_a_bound() -> None:
     assert [len(one) for one in records(["{\n", *["x" * 99 + "\n"] * 30], 1000)] == [1002, *[100] * 20]
     assert max(one.count("\n") for one in records(["{\n", *["x\n"] * 5000], 100_000)) == 512
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (["password: |\n", "  a\n", "\n", "  b\n", "user: x\n"], ["password: |\n  a\n\n  b\n", "user: x\n"]),
+        (["tokens:\n", "- a\n", "- b\n", "x\n"], ["tokens:\n- a\n- b\n", "x\n"]),
+        (["password:\n", "secret:\n", "  a\n"], ["password:\n", "secret:\n  a\n"]),
+        (["host:\n", "  a\n"], ["host:\n", "  a\n"]),
+        (["password: x\n", "  a\n"], ["password: x\n", "  a\n"]),
+    ],
+)  # fmt: skip
+def test_what_stands_below_a_sensitive_name_is_read_with_it(lines: list[str], expected: list[str]) -> None:
+    assert list(records(lines, 1000, BlockFinder(Redactor().keys).opens)) == expected
+
+
+def test_yaml_by_lines_is_as_safe_as_in_one_piece() -> None:
+    text = "db:\n  password: >-\n    hunter2-Zx\n    and more\n  host: db1\nsecrets:\n  - s3cr3t-a\nend: 1\n"
+    redacted = "".join(redact_lines(Redactor(), text.splitlines(keepends=True)))
+    assert redacted == Redactor().text(text)
+    assert "hunter2" not in redacted
+    assert "s3cr3t" not in redacted

@@ -54,6 +54,12 @@ class BlockFinder:
                 else:
                     yield from self._value(text, name, verdict, line)
 
+    def opens(self, line: str) -> int | None:
+        """Return how deep a line with its end stands, if it is a sensitive name with a block below; else None."""
+        head = _HEAD.match(line)
+        found = head is not None and self._keys.judge(head["name"].strip("\"'")).rule is not None
+        return len(head["indent"]) if head is not None and found else None
+
     def _value(self, text: str, name: str, verdict: KeyVerdict, line: _Line) -> Iterator[Hit]:
         """Yield a line's content if it is a value: one word, or one that is quoted, not a sentence."""
         nested = _NESTED.match(text, line.start, line.end)
@@ -78,13 +84,17 @@ def _below(text: str, head: re.Match[str]) -> Iterator[_Line]:
     while position < len(text):
         stop = text.find("\n", position)
         after = len(text) if stop < 0 else stop + 1
-        whole = text[position:after].rstrip()
-        content = whole.lstrip(" \t")
-        indent = len(whole) - len(content)
-        item = content.startswith("- ")
-        if content and indent < least + (not item):
+        line = text[position:after]
+        if not is_below(line, least):
             return
+        whole = line.rstrip()
+        content = whole.lstrip(" \t").removeprefix("- ").lstrip(" \t")
         if content:
-            dash = len(content) - len(content[2:].lstrip(" \t")) if item else 0
-            yield _Line(position + indent + dash, position + len(whole), after)
+            yield _Line(position + len(whole) - len(content), position + len(whole), after)
         position = after
+
+
+def is_below(line: str, least: int) -> bool:
+    """Tell whether a line is indented deeper than `least`, or as deep and an item of a list. An empty one is, too."""
+    content = line.lstrip(" \t")
+    return not content.strip() or len(line) - len(content) >= least + (not content.startswith("- "))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
+from mita_otel.redaction.blocks import BlockFinder, is_below
 from mita_otel.redaction.redactor import Redactor
 
 _KEY_BEGIN: Final = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY")
@@ -20,32 +21,39 @@ def redact_lines(
 ) -> Iterator[str]:
     """Yield the lines without their secrets, line ends kept.
 
-    Lines come out one by one as they come in. JSON that is laid out over several lines, and a private key,
-    come out as a whole when they end.
+    Lines come out one by one as they come in. JSON that is laid out over several lines, a private key, and what
+    stands indented below a sensitive name in YAML come out as a whole when they end.
 
     Args:
         redactor: Takes the secrets out.
         lines: Lines with their ends.
         tally: Counts what was redacted, by rule.
     """
-    for record in records(lines, redactor.policy.max_text):
+    for record in records(lines, redactor.policy.max_text, BlockFinder(redactor.keys).opens):
         body = record.rstrip("\r\n")
         yield redactor.text(body, tally) + record[len(body) :]
 
 
-def records(lines: Iterable[str], max_text: int) -> Iterator[str]:
+def records(
+    lines: Iterable[str], max_text: int, opens_block: Callable[[str], int | None] = lambda _: None
+) -> Iterator[str]:
     """Yield lines, those that belong together as one.
 
     Args:
         lines: Lines with their ends.
         max_text: Characters that are held back at most.
+        opens_block: Returns how deep a line stands under which a block is to be read with it; None: it is another.
     """
     held: list[str] = []
     end = _Nothing()
     size = 0
     for line in lines:
+        if held and end.came_before(line):
+            yield "".join(held)
+            held, size = [], 0
         if not held:
-            end = _end_of(line)
+            depth = opens_block(line)
+            end = _end_of(line) if depth is None else _BlockEnd(depth)
         held.append(line)
         size += len(line)
         if end.comes_with(line) or size > max_text or len(held) >= _MAX_LINES:
@@ -58,8 +66,24 @@ def records(lines: Iterable[str], max_text: int) -> Iterator[str]:
 class _Nothing:
     """The end of a record of one line."""
 
+    def came_before(self, line: str) -> bool:
+        return False
+
     def comes_with(self, line: str) -> bool:
         return True
+
+
+class _BlockEnd(_Nothing):
+    """The end of what is indented: seen by the line after it."""
+
+    def __init__(self, depth: int) -> None:
+        self._depth = depth
+
+    def came_before(self, line: str) -> bool:
+        return not is_below(line, self._depth)
+
+    def comes_with(self, line: str) -> bool:
+        return False
 
 
 class _KeyEnd(_Nothing):
