@@ -49,7 +49,7 @@ def _threads_end_with_their_module() -> Iterator[None]:
         for thread in threading.enumerate()
         if thread not in before and not thread.name.startswith("ThreadPoolExecutor-")
     ]
-    deadline = monotonic() + 10
+    deadline = monotonic() + 60
     for thread in left:
         thread.join(max(0.0, deadline - monotonic()))
     assert not (named := [thread.name for thread in left if thread.is_alive()]), (

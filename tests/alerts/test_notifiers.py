@@ -55,7 +55,7 @@ def receiver() -> Iterator[HttpReceiver]:
 
 @pytest.fixture
 def client() -> Iterator[httpx.Client]:
-    with httpx.Client(timeout=30) as client:
+    with httpx.Client(timeout=60) as client:
         yield client
 
 

@@ -102,14 +102,14 @@ def test_served_alone_it_takes_envelopes_and_ends_when_it_is_told_to(tmp_path: P
         assert "SENTRY_DSN" not in said
         url = f"http://127.0.0.1:{port}"
         answer = httpx.post(
-            f"{url}/api/42/envelope/", content=recorded("payment_error"), headers=AUTH, timeout=30
+            f"{url}/api/42/envelope/", content=recorded("payment_error"), headers=AUTH, timeout=60
         )
         assert answer.status_code == 200
-        assert httpx.get(f"{url}/healthz", timeout=30).json() == {"status": "pass"}
+        assert httpx.get(f"{url}/healthz", timeout=60).json() == {"status": "pass"}
         receiver.wait_for(lambda one: one.events)
         assert receiver.transactions == []
     finally:
         server.terminate()
-        server.communicate(timeout=30)
+        server.communicate(timeout=60)
     receiver.close()
     assert not list((tmp_path / "mita-otel-mobile").rglob("*.parcel"))

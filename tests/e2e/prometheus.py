@@ -44,7 +44,7 @@ class _Server:
             self.close()
         else:
             raise AssertionError(f"{command[0]} did not start:\n{self._log.read_text()}")
-        self.client = httpx.Client(base_url=self.url, timeout=30)
+        self.client = httpx.Client(base_url=self.url, timeout=60)
 
     def _is_ready(self) -> bool:
         deadline = time.monotonic() + 60

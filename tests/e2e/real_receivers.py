@@ -87,7 +87,7 @@ class Spotlight:
 
     def __init__(self, folder: Path) -> None:
         self._server = _Server(["node", str(_SETTINGS / "spotlight.mjs"), str(SPOTLIGHT)], folder, {})
-        self.client = httpx.Client(base_url=self._server.url, timeout=30)
+        self.client = httpx.Client(base_url=self._server.url, timeout=60)
 
     @property
     def dsn(self) -> str:
@@ -184,7 +184,7 @@ class Bugsink:
 
     def wait_for_events(self, count: int) -> list[dict[str, Any]]:
         """Return the issues as soon as they have so many events."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while True:
             issues = self.issues()
             if sum(len(issue["events"]) for issue in issues) >= count or time.monotonic() > deadline:

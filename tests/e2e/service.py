@@ -145,7 +145,7 @@ class Service:
         # A connection of its own for each request: any worker may take it, and uvicorn's habit of cutting a
         # connection after an unhandled error disturbs none of the later ones.
         headers = {"connection": "close"}
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20, headers=headers)
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60, headers=headers)
 
     # -- waiting ----------------------------------------------------------------------------------------
     def wait_for(self, predicate: Callable[[], object], what: str, timeout: float = 60) -> None:

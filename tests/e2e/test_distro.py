@@ -103,7 +103,7 @@ def test_fastapi_that_is_switched_off_is_not_measured(
     service = start_service({"SENTRY_DSN": receiver.dsn, "MITA_OTEL_SAMPLING__MODE": "always", **off})
     service.client.get("/api/items/1").raise_for_status()
     service.stop()
-    receiver.wait_for(lambda backend: backend.transactions, timeout=5)
+    receiver.wait_for(lambda backend: backend.transactions)
     names = {one["transaction"] for one in receiver.transactions}
     assert names and not {name for name in names if "/api/items" in name or name.startswith("fastapi.")}
 

@@ -195,8 +195,8 @@ def test_two_hundred_requests_at_once_see_nothing_of_each_other(receiver: Receiv
     with ThreadPoolExecutor(40) as pool:
         list(pool.map(ask, range(200)))
     bank.stop()
-    receiver.wait_for(lambda r: len(r.events) >= 200, timeout=20)
-    receiver.wait_for(lambda r: len(r.transactions) >= 200, timeout=20)
+    receiver.wait_for(lambda r: len(r.events) >= 200)
+    receiver.wait_for(lambda r: len(r.transactions) >= 200)
     seen = 0
     for number, texts in known_of(receiver):
         seen += 1

@@ -78,7 +78,7 @@ def asked(service: Service, path: str, *, token: str = TOKEN) -> tuple[int, dict
 
 def until(service: Service, name: str, status: str) -> dict[str, Any]:
     """Ask until a check is as expected; return it."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while True:
         [check] = asked(service, "/api/health/error-monitoring")[1]["checks"][name]
         if check["status"] == status:

@@ -282,7 +282,7 @@ def test_a_service_that_ends_while_sentry_hangs_loses_nothing_that_it_acknowledg
     apps = Apps(service, clients=8, each=10).start()
     service.wait_for(lambda: len(apps.taken) > 20, "some were taken")
     if how == "SIGTERM":
-        service.stop(timeout=30)
+        service.stop()
     else:
         service.kill()
     apps.join()

@@ -33,7 +33,7 @@ async def call_httpx_async(url: str):
 
 @app.get("/call/requests")
 def call_requests(url: str):
-    return requests.get(url, timeout=10).json()
+    return requests.get(url, timeout=60).json()
 
 @app.get("/call/urllib3")
 def call_urllib3(url: str):

@@ -142,8 +142,8 @@ async def test_what_is_in_memory_is_bounded_and_who_comes_next_waits(make: MakeA
     first = asyncio.ensure_future(request(app, slow))
     await asyncio.sleep(0)
     second = asyncio.ensure_future(request(app, quick))
-    await asyncio.sleep(0.1)
-    assert not second.done()
+    done, _ = await asyncio.wait({second}, timeout=0.1)
+    assert not done
     release.set()
     assert [(await one)[0]["status"] for one in (first, second)] == [200, 200]
 
@@ -165,13 +165,15 @@ async def test_bytes_in_memory_are_bounded_too(make: MakeApp) -> None:
     first = asyncio.ensure_future(
         request(app, reading(b"x" * 900_000, then=_never), **{"content-length": "900000"})
     )
-    await asyncio.sleep(0.05)
+    async with asyncio.timeout(60):
+        while app.gateway.room.bytes < 900_000:
+            await asyncio.sleep(0)
     sent = await request(app, _never, **{"content-length": "200000"})
     assert sent[0]["status"] == 429
     grown = await request(app, reading(b"x" * 200_000, then=_never))
     assert grown[0]["status"] == 429
     first.cancel()
-    await asyncio.sleep(0.05)
+    await asyncio.wait({first})
     assert app.gateway.room.bytes == 0
 
 

@@ -288,7 +288,7 @@ def test_several_threads_may_ask_at_once(make: Make, tmp_path: Path, receiver: R
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert [reply.status for reply in replies] == [200] * 30
     receiver.wait_for(lambda server: len(server.events) == 30)
     assert {event["event_id"] for event in receiver.events} == {reply.body["id"] for reply in replies}

@@ -183,6 +183,6 @@ def test_several_threads_may_put_and_take_at_once(tmp_path: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert len(taken) == 200
     assert spool.counts() == (0, 0, {})

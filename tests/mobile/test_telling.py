@@ -108,7 +108,7 @@ def test_screens_are_summed_up_and_breaches_are_told_like_the_backends_own(tmp_p
     for name in ("screen_render", "ui_load", "payment_request", "financial_operation"):
         telling.reply(engine.take(intake(recorded(name))))
     engine.stop(0)
-    assert measurements.signal.force_flush(5000)
+    assert measurements.signal.force_flush(60_000)
     measurements.signal.shutdown()
     summary = performance.summary()
     assert set(summary["categories"]) == {"mobile_screen", "mobile_request", "mobile_operation"}

@@ -36,7 +36,7 @@ class Kept:
     def take(self, *names: str) -> None:
         for name in names:
             assert self.engine.take(intake(recorded(name))).status == 200
-        assert self.engine.flush(10)
+        assert self.engine.flush(60)
 
     def rows(self, table: Any) -> list[Any]:
         database: Database = open_database(self.policy.store, self.env)
@@ -75,7 +75,7 @@ def test_a_transaction_is_a_trace_and_its_breach_a_breach(kept: Kept) -> None:
 def test_streamed_spans_and_otlp_are_traces_as_well(kept: Kept) -> None:
     kept.take("streamed_spans")
     assert kept.engine.take(Intake("app", protobuf(), "", "otlp_traces")).status == 200
-    assert kept.engine.flush(10)
+    assert kept.engine.flush(60)
     names = {row["name"] for row in kept.rows(SpanRow)}
     assert "Screen: BudgetScreen" in names
     assert "Screen: PaymentScreen [redacted:pan]" in names
@@ -128,7 +128,7 @@ def test_a_store_that_cannot_be_written_is_waited_for(tmp_path: Path) -> None:
     (tmp_path / "store.db").rmdir()
     again = Kept(tmp_path)
     again.engine.news()
-    assert again.engine.flush(10)
+    assert again.engine.flush(60)
     assert len(again.rows(ErrorRow)) == 1
     again.engine.stop(1)
 

@@ -56,7 +56,7 @@ def test_after_a_flush_everything_is_exported_in_order() -> None:
     exporter = Exporter()
     provider, losses = queue(exporter)
     emit(provider, 2000)
-    assert provider.force_flush(10_000)
+    assert provider.force_flush(60_000)
     assert exporter.bodies == list(range(2000))
     assert losses.counts() == {}
     provider.shutdown()
@@ -73,7 +73,7 @@ def test_what_finds_no_room_and_what_fails_is_counted() -> None:
     assert losses.counts() == {("logs.x", "queue_full"): 3}
     assert not provider.force_flush(10), "the exporter hangs"
     exporter.gate.set()
-    assert provider.force_flush(10_000)
+    assert provider.force_flush(60_000)
     assert exporter.bodies == list(range(1)) + list(range(5))
 
 

@@ -74,7 +74,7 @@ def test_everything_is_told_that_an_operator_needs() -> None:
         span.end(START + (600 if number < 5 else 10) * 1_000_000)
     root = tracer.start_span("runs")
     tracer.start_span("child", context=set_span_in_context(root)).end()
-    assert provider.force_flush(5000)
+    assert provider.force_flush(60_000)
     found = collect(reader)
 
     assert found["mita.sampling.traces"] == {(True, "breach"): 5, (True, "error"): 15}

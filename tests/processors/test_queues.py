@@ -84,7 +84,7 @@ def test_spans_come_through_the_hand_off_and_the_export_queue() -> None:
     chain = HandOff(queue_policy(), FanOut([export_queue("memory", exporter, queue_policy(), lost)]), lost)
     provider = provider_with(chain)
     end_spans(provider, "a", "b")
-    assert provider.force_flush(5000)
+    assert provider.force_flush(60_000)
     assert [span.name for span in exporter.spans] == ["a", "b"]
     assert lost.counts() == {}
     provider.shutdown()
@@ -118,7 +118,7 @@ def test_spans_that_are_not_sampled_are_left_alone() -> None:
         sampler=ALWAYS_OFF,
     )
     end_spans(provider, "a")
-    assert provider.force_flush(5000)
+    assert provider.force_flush(60_000)
     assert exporter.spans == []
 
 
@@ -232,7 +232,7 @@ def test_a_failed_export_is_counted(answer: SpanExportResult | Exception, reason
     queue = export_queue("broken", Answering(answer), queue_policy(), lost)
     provider = provider_with(queue)
     end_spans(provider, "a", "b")
-    assert provider.force_flush(5000)
+    assert provider.force_flush(60_000)
     assert lost.counts() == {("exporter.broken", reason): 2}
     provider.shutdown()
 
@@ -263,7 +263,7 @@ def test_a_link_whose_process_raises_passes_the_span_on_and_counts(caplog: pytes
     link = Failing(export_queue("memory", exporter, queue_policy(), losses()))
     provider = provider_with(link)
     end_spans(provider, "a", "b")
-    assert provider.force_flush(5000)
+    assert provider.force_flush(60_000)
     assert [span.name for span in exporter.spans] == ["a", "b"]
     assert link.failures == 2
     assert caplog.text.count("Failing failed on a span") == 1
@@ -278,6 +278,6 @@ def test_a_link_that_returns_none_drops_the_span() -> None:
     exporter = MemorySpanExporter(10)
     provider = provider_with(Nothing(export_queue("memory", exporter, queue_policy(), losses())))
     end_spans(provider, "a")
-    assert provider.force_flush(5000)
+    assert provider.force_flush(60_000)
     assert exporter.spans == []
     provider.shutdown()

@@ -348,8 +348,8 @@ def test_a_forked_child_holds_nothing_of_its_parent(bench: Bench) -> None:
     queue: multiprocessing.Queue[Any] = context.Queue()
     child = context.Process(target=_in_child, args=(queue, bench))
     child.start()
-    assert queue.get(timeout=20) == ([], ["child", "root"])
-    child.join(20)
+    assert queue.get(timeout=60) == ([], ["child", "root"])
+    child.join(60)
     root.end()
     assert bench.names == ["child", "root"]
 

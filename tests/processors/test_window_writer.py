@@ -62,7 +62,7 @@ def test_each_minute_is_written_once_without_anybody_asking() -> None:
     bench.writer.attach(bench.store)
     for _ in range(4):
         bench.minute()
-    assert bench.writer.force_flush(5000)
+    assert bench.writer.force_flush(60_000)
     assert [one.start_s for one in bench.store.windows] == [START + 60 * n for n in range(4)]
     assert bench.writer.pending() == []
     bench.writer.shutdown()
@@ -72,11 +72,11 @@ def test_the_present_minute_waits_until_the_process_ends() -> None:
     bench = Bench()
     bench.writer.attach(bench.store)
     bench.recorder.record(GET, 5.0, 1, failed=False, breached=False)
-    assert bench.writer.force_flush(5000)
+    assert bench.writer.force_flush(60_000)
     assert bench.store.windows == []
     assert [one.total_ms for one in bench.writer.pending()] == [5.0]
     bench.writer.let_go()
-    assert bench.writer.force_flush(5000)
+    assert bench.writer.force_flush(60_000)
     assert [one.total_ms for one in bench.store.windows] == [5.0]
     bench.writer.shutdown()
 
@@ -91,6 +91,6 @@ def test_while_the_store_fails_windows_wait_and_it_is_said_once(caplog: pytest.L
     assert caplog.text.count("latency windows could not be stored (OSError)") == 1
     assert len(bench.writer.pending()) == 3
     bench.store.fails = False
-    assert bench.writer.force_flush(5000)
+    assert bench.writer.force_flush(60_000)
     assert len(bench.store.windows) == 3 and bench.writer.pending() == []
     bench.writer.shutdown()

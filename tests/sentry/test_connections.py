@@ -27,7 +27,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def ours(receiver: Receiver) -> Iterator[Connections]:
-    made = Connections("http", "127.0.0.1", receiver.port, timeout_s=5)
+    made = Connections("http", "127.0.0.1", receiver.port, timeout_s=60)
     yield made
     made.close()
 
@@ -70,7 +70,7 @@ def test_an_answer_that_is_too_long_or_breaks_off_costs_the_connection_only(
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(receiver: Receiver) -> None:
     with pytest.raises(OSError, match=r"(?i)ssl|wrong version|eof"):
-        Connections("https", "127.0.0.1", receiver.port, timeout_s=5, context=tls_context({})).post(
+        Connections("https", "127.0.0.1", receiver.port, timeout_s=60, context=tls_context({})).post(
             PATH, BODY, HEADERS
         )
 

@@ -49,7 +49,7 @@ def test_a_flush_waits_for_what_jobs_queue_themselves() -> None:
 
 
 def test_several_run_at_the_same_time() -> None:
-    senders, barrier = Senders(4, 10, 1e9), threading.Barrier(4, timeout=20)
+    senders, barrier = Senders(4, 10, 1e9), threading.Barrier(4, timeout=60)
     for _ in range(4):
         senders.put(Job(barrier.wait))
     senders.flush(20)
