@@ -48,7 +48,7 @@ def test_spans_and_errors_of_greenlets_arrive_each_with_its_own(
         + _WORK
         + """
 gevent.joinall([gevent.spawn(task, number) for number in range(60)], raise_error=True)
-flushed = telemetry.flush(20)
+flushed = telemetry.flush(60)
 telemetry.shutdown()
 answer([flushed, telemetry.losses()])
 """,

@@ -114,7 +114,7 @@ def test_a_flush_that_what_comes_next_did_not_make_in_time_is_no_flush() -> None
         on_flush=lambda left_s: answers.pop(0),
     )
     worker.put(1)
-    assert worker.flush(5) is False
+    assert worker.flush(60) is False
     assert worker.flush(60) is True
 
 
@@ -165,7 +165,7 @@ def test_a_signal_handler_may_flush_on_the_thread_that_puts() -> None:
 
 def _in_child(queue: multiprocessing.Queue[list[int]], worker: BoundedWorker[int], seen: list[int]) -> None:
     worker.put(99)
-    worker.flush(5)
+    worker.flush(60)
     queue.put(list(seen))
 
 

@@ -43,7 +43,7 @@ def repeated(count: int) -> Tree:
 def test_a_transaction_that_would_be_too_large_keeps_what_matters(receiver: Receiver) -> None:
     link = WireLink(receiver)
     Transactions(link.policy, link, link.losses).send([repeated(900)])  # type: ignore[arg-type]
-    link.transport.flush(10)
+    link.transport.flush(60)
     [transaction] = receiver.transactions
     [raw] = [item.payload for one in receiver.requests for item in one.items if item.type == "transaction"]
     assert len(raw) <= MEBIBYTE
@@ -59,7 +59,7 @@ def test_spans_of_any_size_arrive_whole_in_items_that_sentry_takes(receiver: Rec
     big = [query(number + 2, 1, attributes={"note": "x" * 32_000}) for number in range(500)]
     Spans(link.policy, link, link.losses).send([Tree(server(1), big)])  # type: ignore[arg-type]
     Otlp(link.policy, link, link.losses).send([Tree(server(1), big)])  # type: ignore[arg-type]
-    link.transport.flush(20)
+    link.transport.flush(60)
     assert len({one["span_id"] for one in receiver.streamed_spans}) == 501
     assert len({one["spanId"] for one in receiver.otlp_spans}) == 501
     assert max(len(one.body) for one in receiver.requests) < 12 * MEBIBYTE

@@ -21,7 +21,7 @@ def receiver() -> Iterator[Receiver]:
 
 def reported(link: WireLink, receiver: Receiver) -> dict[tuple[str, str], int]:
     link.transport.ending = True
-    link.transport.flush(10)
+    link.transport.flush(60)
     return {
         (one["reason"], one["category"]): one["quantity"]
         for item in receiver.client_reports

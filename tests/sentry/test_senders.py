@@ -36,7 +36,7 @@ def test_everything_that_was_queued_has_run_after_a_flush() -> None:
     senders, done = Senders(4, 1000, 1e9), []
     for number in range(200):
         assert senders.put(Job(lambda number=number: done.append(number)))
-    senders.flush(10)
+    senders.flush(60)
     assert sorted(done) == list(range(200))
     assert senders.waiting == 0
 
@@ -44,7 +44,7 @@ def test_everything_that_was_queued_has_run_after_a_flush() -> None:
 def test_a_flush_waits_for_what_jobs_queue_themselves() -> None:
     senders, done = Senders(2, 10, 1e9), []
     senders.submit(lambda: senders.submit(lambda: done.append("report")))
-    senders.flush(10)
+    senders.flush(60)
     assert done == ["report"]
 
 
@@ -52,7 +52,7 @@ def test_several_run_at_the_same_time() -> None:
     senders, barrier = Senders(4, 10, 1e9), threading.Barrier(4, timeout=60)
     for _ in range(4):
         senders.put(Job(barrier.wait))
-    senders.flush(20)
+    senders.flush(60)
     assert not barrier.broken
 
 
@@ -75,7 +75,7 @@ def test_without_room_an_unimportant_older_one_is_given_up_for_a_newer() -> None
     assert not senders.put(job("e", False))
     assert lost == ["a", "b", "c", "d", "one too many", "e"]
     gate.let.set()
-    senders.flush(10)
+    senders.flush(60)
     assert done == ["breach", "error", "last"]
 
 
@@ -91,7 +91,7 @@ def test_the_bound_in_bytes_holds_and_a_giant_goes_alone() -> None:
     assert senders.put(Job(lambda: None, size=5000))
     assert senders.waiting == 1
     gate.let.set()
-    senders.flush(10)
+    senders.flush(60)
     assert senders.waiting == 0
 
 
@@ -107,7 +107,7 @@ def test_a_job_that_raises_does_not_end_its_thread() -> None:
     senders, done = Senders(1, 10, 1e9), []
     senders.put(Job(lambda: 1 / 0))
     senders.put(Job(lambda: done.append(1)))
-    senders.flush(10)
+    senders.flush(60)
     assert done == [1]
 
 
@@ -132,8 +132,8 @@ def test_a_forked_child_starts_empty_and_can_send() -> None:
         done: list[int] = []
         empty = senders.waiting == 0
         senders.put(Job(lambda: done.append(1)))
-        senders.flush(10)
+        senders.flush(60)
         os._exit(0 if empty and done == [1] else 1)
     gate.let.set()
-    senders.flush(10)
+    senders.flush(60)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

@@ -44,7 +44,7 @@ class Sender:
 
     def flush(self, *, ending: bool = False) -> None:
         self.transport.ending = ending
-        self.transport.flush(20)
+        self.transport.flush(60)
 
     @property
     def lost(self) -> dict[str, int]:
