@@ -91,6 +91,14 @@ def test_faults_missing_anchors_and_a_missing_verification_need_attention(
     assert judged(replace(workplace, verify=None))["10.3.2"].status == "attention"
 
 
+def test_large_counts_are_readable(workplace: Workplace) -> None:
+    done = Verification(entries=12_345, anchors=1)
+    assert (
+        "12,345 entries in 0 chains, 1 anchor compared"
+        in judged(replace(workplace, verify=lambda: done))["10.3.2"].evidence
+    )
+
+
 def test_retention_is_checked_against_the_regulations_that_apply(workplace: Workplace) -> None:
     assert "not yet" in judged(workplace)["10.5.1"].evidence
     none = workplace.policy.retention.model_copy(update={"regulations": ()})

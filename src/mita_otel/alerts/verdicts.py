@@ -9,6 +9,7 @@ from statistics import median
 from typing import Final
 
 from mita_otel.alerts.points import Point, Sample, Sums
+from mita_otel.counted import counted as number_of
 from mita_otel.latency.burn import Spent, burn_rate
 from mita_otel.policy.alerts import AlertRule, UsualPolicy
 from mita_otel.policy.objectives import ObjectivePolicy
@@ -48,7 +49,9 @@ def counted(rule: AlertRule, points: Iterable[Point], first_ns: int) -> Finding 
         while inside[0].at_ns < point.at_ns - window_ns:
             hits -= inside.popleft().hits
         if point.at_ns >= first_ns and hits >= (rule.count or 1):
-            found = Finding(point.at_ns, hits, f"{_events(hits)} within {span_of(rule.window_s)}", sample)
+            found = Finding(
+                point.at_ns, hits, f"{number_of(hits, 'event')} within {span_of(rule.window_s)}", sample
+            )
     return found
 
 
@@ -149,10 +152,6 @@ def span_of(seconds: float) -> str:
             amount = seconds / length
             return f"{amount:g} {unit}{'' if amount == 1 else 's'}"
     return f"{seconds:g} second{'' if seconds == 1 else 's'}"
-
-
-def _events(count: int) -> str:
-    return f"{count} event{'' if count == 1 else 's'}"
 
 
 def _percent(share: float) -> str:

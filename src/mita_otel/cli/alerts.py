@@ -22,6 +22,7 @@ from mita_otel.alerts.silence import Silence
 from mita_otel.cli import alerts_in_sentry
 from mita_otel.cli.opened import who
 from mita_otel.cli.times import seconds
+from mita_otel.counted import counted
 from mita_otel.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def status(
         for one in alerts:
             typer.echo(_line(one, policy))
         if waiting:
-            typer.echo(f"{waiting} message{'s' if waiting > 1 else ''} on the way")
+            typer.echo(f"{counted(waiting, 'message')} on the way")
         if not alerts:
             typer.echo(f"no alert of {book.scope.key} is open")
     if any(one.open for one in alerts):
@@ -178,11 +179,7 @@ def run(
     with _closing(book), closing(courier):
         if once:
             queued = runner.once()
-            typer.echo(
-                "another process leads"
-                if queued is None
-                else f"{queued} {'message' if queued == 1 else 'messages'}"
-            )
+            typer.echo("another process leads" if queued is None else counted(queued, "message"))
             return
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -12,6 +12,7 @@ import typer
 
 from mita_otel import environment_variables as variables
 from mita_otel.cli.frame import BAD_POLICY
+from mita_otel.counted import counted
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy, environment_name, load_policy
 
@@ -86,7 +87,7 @@ def validate(
     else:
         typer.echo(f"{variables.SENTRY_AUTH_TOKEN} is not set: Sentry was not asked")
     if problems:
-        typer.echo(f"{problems} {'problem' if problems == 1 else 'problems'}", err=True)
+        typer.echo(counted(problems, "problem"), err=True)
         raise typer.Exit(BAD_POLICY)
 
 

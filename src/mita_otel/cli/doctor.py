@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mita_otel.cli.frame import BAD_POLICY
+from mita_otel.counted import counted
 from mita_otel.doctor.examination import examine
 from mita_otel.health.check import Check, Status, worst
 
@@ -58,7 +59,7 @@ def _summary(checks: list[Check]) -> str:
     faults = [one.name for one in checks if one.status is Status.FAIL]
     warnings = [one.name for one in checks if one.status is Status.WARN]
     counts = [
-        f"{len(names)} {word}{'s' if len(names) > 1 else ''} ({', '.join(names)})"
+        f"{counted(len(names), word)} ({', '.join(names)})"
         for word, names in (("fault", faults), ("warning", warnings))
         if names
     ]

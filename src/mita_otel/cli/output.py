@@ -31,8 +31,3 @@ def visible(text: str) -> str:
     What people and apps chose must not be able to draw another line of the audit trail, or to hide one.
     """
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
-
-
-def counted(count: int, noun: str, plural: str | None = None) -> str:
-    """Return a number and what it counts, as in `1 chain`, `2,000 entries`."""
-    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"

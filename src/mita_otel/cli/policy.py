@@ -12,6 +12,7 @@ import typer
 from mita_otel.cli.frame import BAD_POLICY
 from mita_otel.cli.output import here
 from mita_otel.cli.policy_forms import as_json, as_table, as_toml
+from mita_otel.counted import counted
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import (
     CheckedPolicy,
@@ -104,8 +105,7 @@ def check(
     for note in _notes(checked):
         typer.echo(note)
     if problems:
-        count = len(problems)
-        typer.echo(f"{count} {'problem' if count == 1 else 'problems'}", err=True)
+        typer.echo(counted(len(problems), "problem"), err=True)
         raise typer.Exit(BAD_POLICY)
     file = here(str(checked.file)) if checked.file else "no policy file, the defaults"
     typer.echo(f"{file}: good for {', '.join(checked.environments)}")

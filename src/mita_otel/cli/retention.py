@@ -10,8 +10,9 @@ import typer
 
 from mita_otel.cli.frame import BAD_POLICY
 from mita_otel.cli.opened import opened, progress
-from mita_otel.cli.output import counted, visible
+from mita_otel.cli.output import visible
 from mita_otel.cli.times import time_ns
+from mita_otel.counted import counted
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 

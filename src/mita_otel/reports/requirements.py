@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 
+from mita_otel.counted import counted
 from mita_otel.reports.findings import Requirement
 from mita_otel.reports.model import Report
 
@@ -75,7 +76,7 @@ def _redactions(known: Known, report: Report) -> _Evidence:
             False,
             "no value was taken out in the period: nothing shows that any was looked for",
         )
-    told = ", ".join(f"{rule}: {counts.get(rule, 0)}" for rule in known.rules)
+    told = ", ".join(f"{rule}: {counts.get(rule, 0):,}" for rule in known.rules)
     return ["redactions"], True, f"values taken out of telemetry before it was written or sent ({told})"
 
 
@@ -83,11 +84,11 @@ def _audit(known: Known, report: Report) -> _Evidence:
     counts = {one.name: one.count for one in report.audit.by_type} if report.audit else {}
     if not known.types:
         entries = report.audit.entries if report.audit else 0
-        return ["audit"], entries > 0, f"{entries} entries, each with these fields"
+        return ["audit"], entries > 0, f"{counted(entries, 'entry', 'entries')}, each with these fields"
     found = {name: counts[name] for name in known.types if counts.get(name)}
     if not found:
         return ["audit"], False, f"no entry of the types {', '.join(known.types)} in the period"
-    return ["audit"], True, ", ".join(f"{name}: {count}" for name, count in found.items())
+    return ["audit"], True, ", ".join(f"{name}: {count:,}" for name, count in found.items())
 
 
 def _verification(known: Known, report: Report) -> _Evidence:
@@ -95,14 +96,14 @@ def _verification(known: Known, report: Report) -> _Evidence:
     if done is None:
         return ["audit"], False, "the audit trail was not verified for this report"
     told = (
-        f"{_counted(done.entries, 'entry', 'entries')} in {_counted(done.chains, 'chain')}, "
-        f"{_counted(done.anchors, 'anchor')} compared"
+        f"{counted(done.entries, 'entry', 'entries')} in {counted(done.chains, 'chain')}, "
+        f"{counted(done.anchors, 'anchor')} compared"
     )
     if not done.ok:
-        faults = _counted(sum(one.count for one in done.faults), "fault")
+        faults = counted(sum(one.count for one in done.faults), "fault")
         return ["audit"], False, f"verification found {faults}; {told}"
     if done.unkeyed_chains:
-        unkeyed = _counted(done.unkeyed_chains, "chain")
+        unkeyed = counted(done.unkeyed_chains, "chain")
         return ["audit"], False, f"no fault found, but {unkeyed} without a key; {told}"
     if not done.anchors:
         return ["audit"], False, f"no fault found, but there were no anchors to compare with; {told}"
@@ -114,9 +115,12 @@ def _security(known: Known, report: Report) -> _Evidence:
     if security is None or audit is None:
         return ["security"], False, "this report has no security events"
     looked = (
-        f"the trail was looked at on {audit.days_looked_at} of {_counted(audit.days, 'day')} with entries"
+        f"the trail was looked at on {audit.days_looked_at:,} of {counted(audit.days, 'day')} with entries"
     )
-    told = f"{security.total} security events, {security.failed_logins} failed logins, {security.refused} refusals"
+    told = (
+        f"{counted(security.total, 'security event')}, {counted(security.failed_logins, 'failed login')}, "
+        f"{counted(security.refused, 'refusal')}"
+    )
     good = 0 < audit.days == audit.days_looked_at
     return ["security", "audit"], good, f"{looked}; {told}; for each day: `mita-otel report daily`"
 
@@ -142,13 +146,9 @@ def _failures(known: Known, report: Report) -> _Evidence:
     told = (
         "no failure of the audit log"
         if not failures
-        else f"{failures} failures of the audit log, each an entry"
+        else f"{counted(failures, 'failure')} of the audit log, each an entry"
     )
     return ["audit"], not failures, told
-
-
-def _counted(count: int, noun: str, plural: str | None = None) -> str:
-    return f"{count} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 _EVIDENCE = {

@@ -92,7 +92,7 @@ def _check(
     told = {"regulation": minimum.regulation, "data": minimum.data, "asks": asks}
     too_early = _purged_too_early(connection, minimum.days) if data == "audit" else 0
     if too_early:
-        evidence = f"{too_early} entries were purged before they were {minimum.days} days old"
+        evidence = f"{too_early:,} entries were purged before they were {minimum.days} days old"
         return RetentionCheck(**told, status="not_met", evidence=evidence)
     oldest = min((one.oldest for one in kept if one.data == data and one.oldest), default=None)
     evidence = f"the policy keeps them {policy.days(data)} days, and all of that in this database"

@@ -108,7 +108,7 @@ def _performance(report: Report) -> Iterator[Table]:
             *_SPANS,
         ),
         tuple((one.category, one.operation, one.limit_ms, *_numbers(one)) for one in found.operations),
-        f"{found.operations_left_out} more operations" if found.operations_left_out else "",
+        f"{found.operations_left_out:,} more operations" if found.operations_left_out else "",
     )
     yield Table(
         "performance",
@@ -175,7 +175,7 @@ def _errors(report: Report) -> Iterator[Table]:
             (one.category, one.severity, one.name, one.count, one.message, one.last, one.last_trace_id)
             for one in found.groups
         ),
-        f"{found.groups_left_out} more kinds" if found.groups_left_out else "",
+        f"{found.groups_left_out:,} more kinds" if found.groups_left_out else "",
     )
 
 
