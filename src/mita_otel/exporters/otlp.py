@@ -23,7 +23,7 @@ def make_otlp_exporter(env: Mapping[str, str]) -> SpanExporter:
         ExporterUnavailableError: The protocol's package is not installed.
     """
     asked = env.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or env.get("OTEL_EXPORTER_OTLP_PROTOCOL") or ""
-    wanted = [_PROTOCOLS[asked]] if asked else list(_PROTOCOLS.values())
+    wanted = [_PROTOCOLS[asked]] if asked in _PROTOCOLS else list(_PROTOCOLS.values())
     for name in wanted:
         for point in entry_points(group=GROUP, name=name):
             exporter = point.load()()
