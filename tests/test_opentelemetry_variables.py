@@ -14,6 +14,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits
 
 from mita_otel import _otel_compat
+from mita_otel.configuration import configure, configured
+from mita_otel.errors import ConfigurationError
 from mita_otel.opentelemetry_variables import without_unusable
 
 NO_WHOLE_NUMBER = "is no whole number from 0 on"
@@ -190,3 +192,21 @@ def test_opentelemetry_reads_what_is_left_without_an_exception(
         provider = MeterProvider([InMemoryMetricReader()], shutdown_on_exit=False)
     provider.shutdown()
     exporter.shutdown()
+
+
+def test_configure_says_it_once_and_goes_on(
+    isolated_telemetry: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_SPAN_LINK_COUNT_LIMIT", "abc")
+    telemetry = configure(exporters=["memory"])
+    assert configure(exporters=["memory"]) is telemetry
+    assert telemetry.enabled
+    assert caplog.text.count("OTEL_SPAN_LINK_COUNT_LIMIT: 'abc'") == 1
+    assert os.environ["OTEL_SPAN_LINK_COUNT_LIMIT"] == "abc"
+
+
+def test_configure_raises_it_with_strict(isolated_telemetry: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SPAN_LINK_COUNT_LIMIT", "abc")
+    with pytest.raises(ConfigurationError, match="OTEL_SPAN_LINK_COUNT_LIMIT: 'abc'"):
+        configure(exporters=["memory"], strict=True)
+    assert configured() is None
