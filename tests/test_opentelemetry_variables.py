@@ -12,6 +12,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits
+from opentelemetry.util.re import parse_env_headers
 
 from mita_otel import _otel_compat
 from mita_otel.configuration import configure, configured
@@ -61,6 +62,12 @@ BAD = {
     ),
     ("OTEL_EXPORTER_OTLP_METRICS_COMPRESSION", "zip"): (
         "'zip' is none of deflate, gzip, none; used instead: OTEL_EXPORTER_OTLP_COMPRESSION, else none"
+    ),
+    ("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=a,authorization=Bearer hunter2;x,hunter2"): (
+        "'authorization', what has no = are no header's name=value; used instead: the rest of it"
+    ),
+    ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "hunter2"): (
+        "what has no = is no header's name=value; used instead: OTEL_EXPORTER_OTLP_HEADERS, else none"
     ),
     ("OTEL_TRACES_SAMPLER", "sometimes"): "'sometimes' is not installed; used instead: the policy's sampling",
     ("OTEL_TRACES_SAMPLER", "TraceIdRatio"): "'TraceIdRatio' is not installed; used instead: the policy's sampling",
@@ -210,3 +217,21 @@ def test_configure_raises_it_with_strict(isolated_telemetry: None, monkeypatch: 
     with pytest.raises(ConfigurationError, match="OTEL_SPAN_LINK_COUNT_LIMIT: 'abc'"):
         configure(exporters=["memory"], strict=True)
     assert configured() is None
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("authorization=Basic dXNlcjpwYXNz==", {"authorization": "Basic dXNlcjpwYXNz=="}),
+        ("a=b%20c, d = e f ,", {"a": "b c", "d": "e f"}),
+        ("a=,b", {"a": ""}),
+        ("a b=c,d=e", {"d": "e"}),
+    ],
+)
+def test_headers_that_opentelemetry_takes_are_those_that_are_kept(
+    caplog: pytest.LogCaptureFixture, written: str, kept: dict[str, str]
+) -> None:
+    env = {"OTEL_EXPORTER_OTLP_HEADERS": written}
+    with without_unusable(env):
+        assert parse_env_headers(env["OTEL_EXPORTER_OTLP_HEADERS"], liberal=True) == kept
+    assert caplog.text == ""

@@ -38,6 +38,8 @@ class _Rule(NamedTuple):
     """Whether commas separate values: those that fit are kept."""
     written: str | None = None
     """What is written in the place of a bad value. None: nothing, the variable is not set."""
+    secret: bool = False
+    """Whether values are not to be said: of `name=value` the name alone."""
 
 
 class Unusable(NamedTuple):
@@ -91,11 +93,18 @@ def unusable(env: Mapping[str, str]) -> Unusable:
             continue
         left = ",".join(part.strip() for part in parts if rule.fits(part)) or None
         changes[name] = left or rule.written
-        if said := [f"{part!r:.{_LONGEST_SAID}}" for part in bad if part]:
+        if said := [_said(part, rule) for part in bad if part]:
             verb = "is" if len(said) == 1 else "are"
-            instead = left or rule.instead
+            instead = "the rest of it" if left and rule.secret else left or rule.instead
             problems.append(f"{name}: {', '.join(said)} {verb} {rule.wrong}; used instead: {instead}")
     return Unusable(changes, problems)
+
+
+def _said(value: str, rule: _Rule) -> str:
+    if not rule.secret:
+        return f"{value!r:.{_LONGEST_SAID}}"
+    name, sign, _ = value.partition("=")
+    return f"{name.strip()!r:.{_LONGEST_SAID}}" if sign else "what has no ="
 
 
 # --- what fits ---------------------------------------------------------------------------------------
@@ -136,6 +145,10 @@ def _are_patterns(text: str) -> bool:
     except (re.error, RecursionError, OverflowError):
         return False
     return True
+
+
+def _is_header(text: str) -> bool:
+    return not text.strip() or _HEADER.fullmatch(text.strip()) is not None
 
 
 # --- the rules ---------------------------------------------------------------------------------------
@@ -182,6 +195,8 @@ _COUNT, _LENGTH = "OTEL_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIM
 _TIME: Final = "no time that can be waited for"
 _NO_PATTERN: Final = "no regular expression"
 _EXCLUDED: Final = "EXCLUDED_URLS"
+_HEADER: Final = re.compile(r"[!#-'*+\-.0-9A-Z^-z|~]+[ \t]*=[ !#-+\--:<-\[\]-~]*")
+"""A name and a value, URL-encoded or as other SDKs take it (OTLP exporter specification)."""
 _HEADERS: Final = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS"
 
 
@@ -201,6 +216,7 @@ def _rules(env: Mapping[str, str]) -> dict[str, _Rule]:
         **dict(_of_each_signal("TIMEOUT", _Rule(_is_time, _TIME, "10"))),
         **dict(_of_each_signal("COMPRESSION", _one_of("deflate", "gzip", "none", instead="none", fold=True))),
         **dict(_of_each_signal("PROTOCOL", _one_of("grpc", "http/protobuf", instead="whichever is installed"))),
+        **dict(_of_each_signal("HEADERS", _Rule(_is_header, "no header's name=value", "none", several=True, secret=True))),
         variables.TRACES_SAMPLER: _installed("opentelemetry_traces_sampler", *_RATIO_SAMPLERS, instead="the policy's sampling"),
         "OTEL_PYTHON_TRACER_PROVIDER": _installed("opentelemetry_tracer_provider", instead="mita-otel's"),
         "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED": _one_of("false", "true", instead="false", fold=True),
