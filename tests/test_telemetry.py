@@ -113,7 +113,7 @@ class Part:
                 "metrics hurries for 1000 ms",
                 "metrics is given 1000 ms",
             ],
-            "ends: 7 log records at logs.logs",
+            "ends: 7 log record(s) at logs.logs",
         ),
         (
             60,
@@ -126,7 +126,7 @@ class Part:
                 "metrics is given 1000 ms",
                 "metrics is cut off",
             ],
-            "ends: 7 log records at logs.logs, 7 log records at logs.metrics",
+            "ends: 7 log record(s) at logs.logs, 7 log record(s) at logs.metrics",
         ),
     ],
     ids=["all in time", "metrics are in time", "nothing is in time"],

@@ -60,7 +60,7 @@ class DeadlinedMetrics:
 
     def shutdown(self) -> None:
         """End the provider. One that did not flush in time gets no more time."""
-        self._worker.stop(0 if self._flushing else self._stop_timeout_s)
+        self._worker.stop(0 if self._flushing or self._late else self._stop_timeout_s)
 
     def _flush(self, left_s: float) -> None:
         self._flushing = True

@@ -146,16 +146,18 @@ class Telemetry:
         began_s = monotonic()
         for_rest_s = timeout_s * (1 - _FOR_METRICS) if self._metrics else timeout_s
         flushed = _flush(self._flushables, began_s + for_rest_s)
-        late = self._is_late(flushed, monotonic() - began_s, for_rest_s)
+        late = not flushed and _is_over(began_s, for_rest_s)
         _cut_off(self._cutting if late else ())
         if self._metrics:
             counted = _flush(self._metrics, began_s + timeout_s)
-            metrics_late = self._is_late(counted, monotonic() - began_s, timeout_s)
+            metrics_late = not counted and _is_over(began_s, timeout_s)
             _cut_off(self._metrics if metrics_late else ())
             flushed, late = flushed and counted, late or metrics_late
         self._say_rest()
         cut_off = self._cut_off_so_far()
-        if late and cut_off != self._said_late:
+        # Whoever gives no time at all waits for nothing; unless all of it has been used up before.
+        expected = timeout_s == 0 and self._said_late is None
+        if late and not expected and cut_off != self._said_late:
             self._said_late = cut_off
             _logger.warning(
                 "not all telemetry was sent in time (lifecycle.shutdown_timeout_s of the policy): what still waits is "
@@ -163,11 +165,6 @@ class Telemetry:
                 cut_off,
             )
         return flushed
-
-    def _is_late(self, flushed: bool, took_s: float, timeout_s: float) -> bool:
-        # Whoever gives no time at all waits for nothing; unless all of it has been used up before.
-        in_vain = self._said_late is not None or (timeout_s > 0 and took_s >= timeout_s * _ALMOST)
-        return in_vain and not flushed
 
     def _say_rest(self) -> None:
         if self._losses is not None:
@@ -237,6 +234,10 @@ def _flush(flushables: Iterable[Flushable], deadline_s: float) -> bool:
             _logger.debug("%s could not be flushed", type(flushable).__name__, exc_info=True)
             flushed = False
     return flushed
+
+
+def _is_over(began_s: float, timeout_s: float) -> bool:
+    return monotonic() - began_s >= timeout_s * _ALMOST
 
 
 def _left_ms(deadline_s: float) -> int:

@@ -219,7 +219,7 @@ def test_what_the_deadline_cuts_off_is_said_in_numbers_and_told_to_metrics(
     service.stop("SIGTERM", timeout=60)
     silent.close()
     line = [line for line in service.stderr.lines if "in time" in line][-1]
-    cut_off = {stage: int(count) for count, stage in re.findall(r"(\d+) [a-z ]+ at ([\w.]+)", line)}
+    cut_off = {stage: int(count) for count, stage in re.findall(r"(\d+) [a-z() ]+ at ([\w.]+)", line)}
     assert cut_off["sentry"] == cut_off["exporter.otlp"] >= 8
     assert cut_off["sentry.other"] >= 1
     points = [

@@ -44,12 +44,12 @@ def test_what_a_deadline_cut_off_is_counted_and_left_to_be_said_by_who_ends(
 @pytest.mark.parametrize(
     ("stage", "signal"),
     [
-        ("exporter.otlp", "spans"),
-        ("pipeline", "spans"),
-        ("sentry", "spans"),
-        ("logs.otlp", "log records"),
-        ("sentry.logs", "log records"),
-        ("metrics", "collections of metrics"),
+        ("exporter.otlp", "span(s)"),
+        ("pipeline", "span(s)"),
+        ("sentry", "span(s)"),
+        ("logs.otlp", "log record(s)"),
+        ("sentry.logs", "log record(s)"),
+        ("metrics", "collection(s) of metrics"),
     ],
 )
 def test_each_stage_loses_something(stage: str, signal: str) -> None:

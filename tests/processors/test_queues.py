@@ -16,7 +16,7 @@ from mita_otel.processors.export_queue import ExportQueue
 from mita_otel.processors.fan_out import FanOut
 from mita_otel.processors.hand_off import HandOff
 from mita_otel.processors.link import Link
-from mita_otel.processors.losses import CUT_OFF, Losses
+from mita_otel.processors.losses import CUT_OFF, SHUT_DOWN, Losses
 
 
 def queue_policy(**more: float) -> QueuePolicy:
@@ -200,6 +200,8 @@ def test_what_still_waits_in_a_queue_that_is_shut_down_is_counted_and_given_up()
     queue.shutdown()
     assert lost.counts() == {("exporter.slow", CUT_OFF): 5}
     assert queue.waiting == 0
+    queue.on_end(ReadableSpan("late"))
+    assert lost.counts() == {("exporter.slow", CUT_OFF): 5, ("exporter.slow", SHUT_DOWN): 1}
     exporter.let.set()
 
 

@@ -13,7 +13,7 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from mita_otel import semconv
 from mita_otel.policy.sections import QueuePolicy
 from mita_otel.processors.deliveries import Deliveries
-from mita_otel.processors.losses import CUT_OFF, Losses
+from mita_otel.processors.losses import CUT_OFF, SHUT_DOWN, Losses
 from mita_otel.processors.worker import BoundedWorker
 
 _logger = logging.getLogger("mita_otel")
@@ -111,7 +111,7 @@ class BatchQueue(Generic[T]):
     def put(self, item: T) -> None:
         """Queue an item. One that finds no room is counted."""
         if not self._worker.put(item):
-            self._losses.add(self._stage, "queue_full")
+            self._losses.add(self._stage, SHUT_DOWN if self._worker.stopping else "queue_full")
 
     def hurry(self, timeout_s: float) -> None:
         """Ask for an export of everything that waits, without waiting for it."""

@@ -10,7 +10,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from mita_otel.policy.sections import QueuePolicy
-from mita_otel.processors.losses import CUT_OFF, Losses
+from mita_otel.processors.losses import CUT_OFF, SHUT_DOWN, Losses
 from mita_otel.processors.worker import BoundedWorker
 
 _logger = logging.getLogger("mita_otel")
@@ -80,7 +80,7 @@ class HandOff(SpanProcessor):
         if context is None or not (context.trace_flags.sampled or self._unsampled):
             return
         if not self._worker.put(span):
-            self._losses.add("pipeline", "queue_full")
+            self._losses.add("pipeline", SHUT_DOWN if self._worker.stopping else "queue_full")
 
     def _tell(self, told: Callable[[ReadableSpan], None], span: ReadableSpan) -> None:
         try:

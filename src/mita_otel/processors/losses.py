@@ -18,7 +18,14 @@ _logger = logging.getLogger("mita_otel")
 CUT_OFF: Final = "shutdown_deadline"
 """The reason of what was not sent by the deadline of the process's end. Whoever ends it says all of it in one line."""
 
-_SIGNALS: Final = {"sentry.other": "errors or sessions", "metrics": "collections of metrics"}
+SHUT_DOWN: Final = "shut_down"
+"""The reason of what came when the end had come."""
+_LOG_RECORD: Final = "log record(s)"
+_SIGNALS: Final = {
+    "sentry.logs": _LOG_RECORD,
+    "sentry.other": "error(s) or session(s)",
+    "metrics": "collection(s) of metrics",
+}
 """What is lost at stages where it is no span."""
 
 
@@ -112,7 +119,5 @@ def _say(key: tuple[str, str], total: int) -> None:
 
 
 def signal_of(stage: str) -> str:
-    """Return what it is that a stage loses, in the plural."""
-    if stage.startswith("logs.") or stage == "sentry.logs":
-        return "log records"
-    return _SIGNALS.get(stage, "spans")
+    """Return what it is that a stage loses."""
+    return _LOG_RECORD if stage.startswith("logs.") else _SIGNALS.get(stage, "span(s)")

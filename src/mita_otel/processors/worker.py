@@ -99,6 +99,11 @@ class BoundedWorker(Generic[T]):
         return len(self._items) >= self._max_items
 
     @property
+    def stopping(self) -> bool:
+        """Whether whatever is put is refused, since the end has come."""
+        return self._stopping
+
+    @property
     def started(self) -> bool:
         """Whether the thread runs, or has run."""
         return self._thread is not None

@@ -22,7 +22,7 @@ from sentry_sdk.utils import BadDsn, Dsn
 from mita_otel import environment_variables as variables
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy.sentry import BreadcrumbPolicy, SentryPolicy
-from mita_otel.processors.losses import Losses
+from mita_otel.processors.losses import SHUT_DOWN, Losses
 from mita_otel.redaction import Redactor
 from mita_otel.sentry.breadcrumbs import Breadcrumbs
 from mita_otel.sentry.event_door import EventDoor
@@ -83,7 +83,7 @@ class SentryLink:
             return
         for item in envelope.items if self.client.spotlight is None else ():
             if isinstance(item, SpansItem):
-                self._losses.add(STAGE, "shut_down", item.spans)
+                self._losses.add(STAGE, SHUT_DOWN, item.spans)
 
     def own_transport(self) -> CountingTransport | None:
         """Return the transport, if it is ours and not closed."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from mita_otel.processors.losses import CUT_OFF, Losses
+from mita_otel.processors.losses import CUT_OFF, SHUT_DOWN, Losses
 from mita_otel.sentry.transport import STAGE, CountingTransport
 
 _REASONS: Final = {
@@ -18,10 +18,10 @@ _REASONS: Final = {
 }
 """Sentry's reason by ours; any other is an error of ours."""
 _OUR_ERROR: Final = "internal_sdk_error"
-_TOLD_ALREADY: Final = frozenset(
-    {"queue_overflow", "ratelimit_backoff", "network_error", "ratelimited", "shut_down"}
-)
-"""What the transport counts in both accounts; or too late for any."""
+_TOLD_ALREADY: Final = frozenset({"queue_overflow", "ratelimit_backoff", "network_error", "ratelimited"})
+"""What the transport counts in both accounts."""
+_TOO_LATE: Final = frozenset({CUT_OFF, SHUT_DOWN})
+"""No report goes any more."""
 
 
 class LossReports:
@@ -62,8 +62,8 @@ class LossReports:
         )
 
     def _lost(self, stage: str, reason: str, count: int) -> None:
-        if reason == CUT_OFF:
-            return  # no report goes after it
+        if reason in _TOO_LATE:
+            return
         if stage not in self._stages and (stage != STAGE or reason in _TOLD_ALREADY):
             return
         transport = self._transport()
