@@ -162,10 +162,8 @@ def test_memory_stays_bounded_and_every_lost_span_is_counted(
         },
     )
     lost = sum(ran.answer["losses"].values())
-    waiting = 21000 - lost
-    # Everything that is neither lost nor inside a bounded queue would be unaccounted for.
-    assert lost <= 21000
-    assert waiting <= 1000 + 1000 + 512 + 50 + 512, ran.answer
+    # Nothing has arrived. A batch that is on its way from one queue to the next may be counted in both.
+    assert 21000 <= lost <= 21000 + 2 * 512, ran.answer
     assert ran.answer["grown_mb"] < 60, ran.answer
     assert len(ran.log("lost")) >= 1
     assert len(ran.stderr.splitlines()) < 60, ran.stderr[-3000:]
