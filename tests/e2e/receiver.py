@@ -199,7 +199,7 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     owner: Receiver
     protocol_version = "HTTP/1.1"
-    timeout = 30
+    timeout = 120
 
     def log_message(self, *args: Any) -> None:
         """Be quiet."""

@@ -26,7 +26,7 @@ def runner(tmp_path: Path, receiver: Receiver) -> Iterator[ProcessRunner]:
     one.stop(1)
 
 
-def eventually(what: Callable[[], object], timeout_s: float = 20) -> None:
+def eventually(what: Callable[[], object], timeout_s: float = 60) -> None:
     deadline = time.monotonic() + timeout_s
     while not what():
         assert time.monotonic() < deadline
@@ -44,7 +44,7 @@ def test_it_answers_as_the_engine_does(runner: ProcessRunner, receiver: Receiver
     futures = [
         runner.submit(intake(recorded(name))) for name in ("payment_error", "screen_render", "replay_video")
     ]
-    replies = [future.result(30) for future in futures]
+    replies = [future.result(60) for future in futures]
     assert [reply.status for reply in replies] == [200, 200, 200]
     assert replies[1].measured[0].verdict.breaches[0].rule == "mobile.screen"
     assert replies[2].outcomes == {("replay_video", "refused"): 1}
@@ -56,12 +56,12 @@ def test_it_answers_as_the_engine_does(runner: ProcessRunner, receiver: Receiver
 
 
 def test_malformed_envelopes_are_answered_there_too(runner: ProcessRunner) -> None:
-    reply = runner.submit(Intake("app", b"hello")).result(30)
+    reply = runner.submit(Intake("app", b"hello")).result(60)
     assert (reply.status, reply.reason) == (400, "header_not_json")
 
 
 def test_it_is_a_process_of_its_own_that_stands_back(runner: ProcessRunner) -> None:
-    runner.submit(intake(recorded("logs"))).result(30)
+    runner.submit(intake(recorded("logs"))).result(60)
     assert runner.pid not in (None, os.getpid())
     assert os.getpriority(os.PRIO_PROCESS, int(runner.pid or 0)) > os.getpriority(os.PRIO_PROCESS, 0)
 
@@ -70,7 +70,7 @@ def test_one_that_was_killed_is_started_again_and_nothing_that_was_kept_is_lost(
     runner: ProcessRunner, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     receiver.behaviour = 503
-    assert runner.submit(intake(recorded("payment_error"))).result(30).status == 200
+    assert runner.submit(intake(recorded("payment_error"))).result(60).status == 200
     first = runner.pid
     assert first is not None
     os.kill(first, signal.SIGKILL)
@@ -79,7 +79,7 @@ def test_one_that_was_killed_is_started_again_and_nothing_that_was_kept_is_lost(
 
     def answers() -> bool:
         try:
-            return runner.submit(intake(recorded("screen_render"))).result(30).status == 200
+            return runner.submit(intake(recorded("screen_render"))).result(60).status == 200
         except EngineGoneError:
             return False
 
@@ -91,21 +91,23 @@ def test_one_that_was_killed_is_started_again_and_nothing_that_was_kept_is_lost(
 
 
 def test_what_was_on_its_way_when_it_was_killed_gets_an_answer(runner: ProcessRunner) -> None:
-    runner.submit(intake(recorded("logs"))).result(30)
-    pid = runner.pid
+    runner.submit(intake(recorded("logs"))).result(60)
+    child, pid = runner._child, runner.pid
+    assert child is not None
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
     futures = [runner.submit(intake(recorded("payment_error"))) for _ in range(3)]
+    eventually(lambda: len(child._waiting) == 3)  # what is asked later is for the next process
     os.kill(pid, signal.SIGKILL)
     for future in futures:
         with pytest.raises(EngineGoneError):
-            future.result(30)
+            future.result(60)
 
 
 def test_a_question_that_could_not_be_sent_is_answered_once_and_the_others_as_well(
     runner: ProcessRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runner.submit(intake(recorded("logs"))).result(30)
+    runner.submit(intake(recorded("logs"))).result(60)
     child, pid = runner._child, runner.pid
     assert child is not None
     assert pid is not None
@@ -119,47 +121,47 @@ def test_a_question_that_could_not_be_sent_is_answered_once_and_the_others_as_we
     monkeypatch.setattr(child._connection, "send", broken)
     second = runner.submit(intake(recorded("logs")))
     with pytest.raises(EngineGoneError):
-        second.result(30)
+        second.result(60)
     os.kill(pid, signal.SIGKILL)
     with pytest.raises(EngineGoneError):
-        first.result(30)
+        first.result(60)
     eventually(lambda: child.gone and child._socket.fileno() < 0)
 
 
 def test_who_does_not_wait_for_an_answer_does_not_disturb_those_who_do(runner: ProcessRunner) -> None:
-    runner.submit(intake(recorded("logs"))).result(30)
+    runner.submit(intake(recorded("logs"))).result(60)
     pid = runner.pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
     given_up, other = (runner.submit(intake(recorded("logs"))) for _ in range(2))
     given_up.cancel()
     os.kill(pid, signal.SIGCONT)
-    assert other.result(30).status == 200
+    assert other.result(60).status == 200
     assert runner.pid == pid
-    assert given_up.result(30).status == 200
+    assert given_up.result(60).status == 200
 
 
 def test_signals_that_end_a_service_are_the_parents_to_act_on(runner: ProcessRunner) -> None:
-    runner.submit(intake(recorded("logs"))).result(30)
+    runner.submit(intake(recorded("logs"))).result(60)
     for number in (signal.SIGINT, signal.SIGTERM):
         os.kill(int(runner.pid or 0), number)
-    assert runner.submit(intake(recorded("logs"))).result(30).status == 200
+    assert runner.submit(intake(recorded("logs"))).result(60).status == 200
 
 
 def test_stopping_flushes_and_ends_it(runner: ProcessRunner, receiver: Receiver) -> None:
-    runner.submit(intake(recorded("payment_error"))).result(30)
+    runner.submit(intake(recorded("payment_error"))).result(60)
     pid = int(runner.pid or 0)
     assert runner.stop(5)
     assert receiver.events
     assert not is_running(pid)
     with pytest.raises(EngineGoneError):
-        runner.submit(intake(recorded("logs"))).result(30)
+        runner.submit(intake(recorded("logs"))).result(60)
     assert runner.stop(1)
 
 
 def test_stopping_does_not_wait_for_a_dead_upstream(runner: ProcessRunner, receiver: Receiver) -> None:
     receiver.behaviour = "hang"
-    runner.submit(intake(recorded("payment_error"))).result(30)
+    runner.submit(intake(recorded("payment_error"))).result(60)
     pid = int(runner.pid or 0)
     started = time.monotonic()
     runner.stop(0.5)
@@ -180,7 +182,7 @@ from pathlib import Path
 from mita_otel.mobile.engine_process import ProcessRunner
 from mobile.kit import intake, policy_with, recorded
 runner = ProcessRunner(policy_with(Path(sys.argv[1]) / "spool", upstream="http://fedcbafedcbafedc@127.0.0.1:9/1"))
-assert runner.submit(intake(recorded("payment_error"))).result(30).status == 200
+assert runner.submit(intake(recorded("payment_error"))).result(60).status == 200
 print(runner.pid, flush=True)
 time.sleep(60)
 """
