@@ -23,10 +23,6 @@ _ALMOST: Final = 0.9
 """The part of a deadline after which it counts as over: whoever waits rounds down what is left."""
 
 
-_FOR_METRICS: Final = 0.2
-"""The part of the end's deadline that is kept for metrics: they say what it has cut off of the rest."""
-
-
 @runtime_checkable
 class LetsGo(Protocol):
     """What keeps something until it is complete: an exporter its traces, the audit trail the end of its chain."""
@@ -144,7 +140,8 @@ class Telemetry:
         for one in self._holding:
             one.let_go()
         began_s = monotonic()
-        for_rest_s = timeout_s * (1 - _FOR_METRICS) if self._metrics else timeout_s
+        share = self.policy.lifecycle.shutdown_metrics_share if self._metrics else 0
+        for_rest_s = timeout_s * (1 - share)
         flushed = _flush(self._flushables, began_s + for_rest_s)
         late = not flushed and _is_over(began_s, for_rest_s)
         _cut_off(self._cutting if late else ())

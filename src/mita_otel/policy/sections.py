@@ -111,5 +111,8 @@ class LifecyclePolicy(Section):
     """Seconds that `flush()` may take."""
     shutdown_timeout_s: Seconds
     """Seconds by which telemetry may hold up the end of the process."""
+    shutdown_metrics_share: Annotated[float, Field(ge=0, le=0.9)]
+    """The part of them that is kept for metrics: they go last, since they say what the deadline has cut off of the
+    rest. Without metrics the rest has all of it."""
     handle_signals: bool
     """Whether SIGTERM flushes before it does what it did before. Ctrl-C needs nothing: Python ends in order."""

@@ -14,10 +14,10 @@ from opentelemetry.trace import StatusCode
 
 from mita_otel.encoding import json_bytes
 from mita_otel.sentry.description import SpanDescription
+from mita_otel.sentry.item_of_spans import SpansItem
 from mita_otel.sentry.plain import ids_of, seconds
 from mita_otel.sentry.segment import Segment
 from mita_otel.sentry.span_data import links_of
-from mita_otel.sentry.transport import SpansItem
 from mita_otel.sentry.tree import matters
 from mita_otel.sentry.typed import typed_attributes
 

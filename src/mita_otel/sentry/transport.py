@@ -28,6 +28,7 @@ from mita_otel.processors.losses import CUT_OFF, Losses
 from mita_otel.sentry import event_door
 from mita_otel.sentry.connections import Connections, Heard, in_small_letters, tls_context
 from mita_otel.sentry.event_size import fitted
+from mita_otel.sentry.item_of_spans import SpansItem
 from mita_otel.sentry.senders import Job, Senders
 
 STAGE: Final = "sentry"
@@ -41,33 +42,6 @@ _MAX_SAID: Final = 200
 _UNCOUNTED: Final = frozenset({"client_report"})
 _BESIDE: Final = frozenset({"span", "log_byte", "trace_metric_byte"})
 """Categories that sentry-sdk counts beside the one of the item that is lost."""
-
-
-class SpansItem(Item):
-    """An envelope's item that is made of spans, as bytes.
-
-    Args:
-        payload: JSON.
-        type: `transaction` or `span`.
-        spans: How many spans are in it.
-        important: Whether one of them broke a limit or failed.
-        headers: More headers of the item.
-        content_type: As the item's header says.
-    """
-
-    def __init__(
-        self,
-        payload: bytes,
-        *,
-        type: str,  # noqa: A002 - sentry-sdk's name
-        spans: int,
-        important: bool = False,
-        headers: dict[str, Any] | None = None,
-        content_type: str = "application/json",
-    ) -> None:
-        super().__init__(PayloadRef(bytes=payload), headers=headers, type=type, content_type=content_type)
-        self.spans = spans
-        self.important = important
 
 
 class CountingTransport(HttpTransport):
