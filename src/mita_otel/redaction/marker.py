@@ -20,6 +20,10 @@ NEVER_SHOWN: Final = frozenset({"cvv", "pin", "track"})
 TRUNCATED: Final = re.compile(r"(?=[^*xX\u2022#]{0,20}[*xX\u2022#]{2})\d{0,6}[*xX\u2022#.\- ]{2,24}\d{0,4}")
 """A number that was truncated before it came here: at most its first six and last four digits are left, as PCI DSS allows."""
 
+_NOTHING: Final = frozenset(
+    {"[Filtered]", "[REDACTED]", "[redacted]", "None", "null", "''", '""', "True", "False"}
+)
+"""Values of a sensitive name that show nothing: hidden before, or empty, as `repr` writes it."""
 _LETTERS: Final = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 _MIN_LAST4: Final = 8
 
@@ -71,3 +75,10 @@ def _range(rule: str, secret: str) -> str:
         return f"[redacted:{rule}]"
     power = 0 if amount <= 1 else math.ceil(math.log10(amount))
     return f"[redacted:{rule}:<=10^{power}]"
+
+
+def shows_nothing(rule: str, value: str) -> bool:
+    """Tell whether a sensitive name's value shows nothing: it is empty, was hidden before, or truncated."""
+    if not value.strip() or MARKER.fullmatch(value) or value in _NOTHING or set(value) <= {"*"}:
+        return True
+    return rule not in NEVER_SHOWN and bool(TRUNCATED.fullmatch(value))

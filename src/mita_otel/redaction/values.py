@@ -19,16 +19,12 @@ from mita_otel.redaction.card_values import SMALLEST_CARD, CardValues
 from mita_otel.redaction.ids import blank_ids, stands_for_all
 from mita_otel.redaction.json_texts import NOT_JSON, parse_json
 from mita_otel.redaction.keys import PLAIN, KeyRules, KeyVerdict, reads_like_number
-from mita_otel.redaction.marker import MARKER, NEVER_SHOWN, TRUNCATED, Markers
+from mita_otel.redaction.marker import Markers, shows_nothing
 from mita_otel.redaction.memory import BenignTexts, MaskedStatements
 from mita_otel.redaction.names import Names
 from mita_otel.redaction.texts import Texts
 
 _LONGEST_REMEMBERED: Final = 4096
-_NOTHING: Final = frozenset(
-    {"[Filtered]", "[REDACTED]", "[redacted]", "None", "null", "''", '""', "True", "False"}
-)
-"""Values of a sensitive name that show nothing: hidden before, or empty, as `repr` writes it."""
 _REPORT: Final = re.compile(r"[a-z][a-z0-9_]{0,31}:\d{1,6}")
 """What a redactor before this one reports, as in `password:1`."""
 _NUMBERS: Final = (int, float, decimal.Decimal)
@@ -224,9 +220,7 @@ class Values:
             text = value if isinstance(value, str) else str(value)
         if verdict.reference and not reads_like_number(text):
             return self.plain(value, tally, depth)
-        if not text.strip() or MARKER.fullmatch(text) or text in _NOTHING or set(text) <= {"*"}:
-            return value
-        if rule not in NEVER_SHOWN and TRUNCATED.fullmatch(text):
+        if shows_nothing(rule, text):
             return value
         tally[rule] += 1
         return REMOVED if self._markers.mode(rule) == "remove" else self._markers.write(rule, text)
