@@ -17,6 +17,7 @@ from mita_otel.audit.trail import AuditHealth
 from mita_otel.health import checks as health_checks
 from mita_otel.health.check import Check, HealthReport, Status, worst
 from mita_otel.health.instruments import libraries
+from mita_otel.health.requirers import there_for_telemetry
 from mita_otel.policy import Policy, default_policy
 from mita_otel.processors.deliveries import Deliveries, DeliveryState
 
@@ -231,8 +232,36 @@ def test_libraries_are_found_with_what_would_measure_them(monkeypatch: pytest.Mo
     found = {one.name: one for one in libraries()}
     assert found["httpx"].state == "missing"
     assert found["aiohttp"].mend == "pip install opentelemetry-instrumentation-aiohttp-client"
-    check = health_checks.instrumentation_check()
+    check = health_checks.instrumentation_check(there_for_telemetry)
     assert "httpx is not measured: pip install opentelemetry-instrumentation-httpx" in check.said
+
+
+def test_who_needs_a_library_is_found_out_once(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that is installed has to be read for it: too dear for every look."""
+    from mita_otel.health import instruments, requirers
+
+    reads = 0
+
+    def distributions() -> Iterator[Any]:
+        nonlocal reads
+        reads += 1
+        return iter(())
+
+    monkeypatch.setattr(requirers, "distributions", distributions)
+    monkeypatch.setattr(instruments, "entry_points", lambda group: [])
+    telemetry = configure(policy=policy_with(**QUICK))
+    for _ in range(3):
+        assert "httpx is not measured" in checks_of(telemetry)["instrumentation:libraries"].said
+    assert reads == 1
+
+
+def test_who_needs_a_library_that_is_measured_is_not_asked() -> None:
+    asked: list[tuple[str, ...]] = []
+    found = libraries(
+        ["fastapi", "httpx", "no-such-library"], lambda names: frozenset(asked.append(names) or ())
+    )
+    assert {one.name for one in found} == {"fastapi", "httpx"}
+    assert asked == []
 
 
 # --- deliveries --------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from mita_otel import environment_variables as variables
@@ -135,9 +135,13 @@ def alert_check(engine: AlertEngine | None) -> Check:
     return Check("alerts:delivery", Status.PASS)
 
 
-def instrumentation_check() -> Check:
-    """Look which libraries are measured, and which could be."""
-    found = libraries()
+def instrumentation_check(not_missed: Callable[[tuple[str, ...]], frozenset[str]]) -> Check:
+    """Look which libraries are measured, and which could be.
+
+    Args:
+        not_missed: Returns which of those that nothing measures telemetry alone needs.
+    """
+    found = libraries(not_missed=not_missed)
     observed = {one.name: f"{one.version} {one.state}" for one in found}
     missing = [one for one in found if one.state == "missing"]
     said = "; ".join(f"{one.name} is not measured: {one.mend}" for one in missing)

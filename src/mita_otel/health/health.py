@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from mita_otel.alerts.engine import Look
@@ -23,6 +24,7 @@ from mita_otel.health.checks import (
     sentry_check,
 )
 from mita_otel.health.instruments import installed_version
+from mita_otel.health.requirers import there_for_telemetry
 from mita_otel.policy import Policy
 from mita_otel.policy.fingerprint import policy_digest
 from mita_otel.processors.forks import after_fork_in_child
@@ -79,6 +81,8 @@ class Health:
         self._monotonic = monotonic
         self._digest = policy_digest(parts.policy)
         self._more: tuple[Callable[[], Iterable[Check]], ...] = ()
+        # It reads all that is installed, which stays the same while the process lives.
+        self._not_missed = cache(there_for_telemetry)
         self._forget()
         after_fork_in_child(self._forget)
 
@@ -131,7 +135,7 @@ class Health:
         yield self._redaction(now)
         yield from audit_checks(parts.trail)
         yield alert_check(parts.alerts)
-        yield instrumentation_check()
+        yield instrumentation_check(self._not_missed)
         for checks in self._more:
             yield from checks()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from typing import Final, Literal
@@ -51,10 +51,16 @@ def installed_version(name: str) -> str:
         return ""
 
 
-def libraries(names: Iterable[str] = (*OURS, *WELL_KNOWN)) -> list[Library]:
-    """Return the libraries that are installed, and whether they are measured; not those that telemetry alone needs."""
-    names = list(names)
-    not_missed = there_for_telemetry(names)
+def libraries(
+    names: Iterable[str] = (*OURS, *WELL_KNOWN),
+    not_missed: Callable[[tuple[str, ...]], frozenset[str]] = there_for_telemetry,
+) -> list[Library]:
+    """Return the libraries that are installed, and whether they are measured; not those that telemetry alone needs.
+
+    Args:
+        names: Distributions.
+        not_missed: Returns which of those that nothing measures telemetry alone needs.
+    """
     available = {point.name for point in entry_points(group="opentelemetry_instrumentor")}
     found: list[Library] = []
     for name in names:
@@ -64,7 +70,9 @@ def libraries(names: Iterable[str] = (*OURS, *WELL_KNOWN)) -> list[Library]:
         loaded = _MODULES.get(name, name) in sys.modules
         if name in OURS or WELL_KNOWN[name] in available:
             found.append(Library(name, installed, "measured" if loaded else "not loaded"))
-        elif name not in not_missed:
+        else:
             package = f"opentelemetry-instrumentation-{WELL_KNOWN[name].replace('_', '-')}"
             found.append(Library(name, installed, "missing", f"pip install {package}"))
-    return found
+    missing = tuple(one.name for one in found if one.state == "missing")
+    excused = not_missed(missing) if missing else frozenset()
+    return [one for one in found if one.name not in excused]
