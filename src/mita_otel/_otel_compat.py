@@ -96,9 +96,9 @@ def ask_otlp(exporter: SpanExporter, timeout_s: float) -> OtlpAnswer | GrpcAnswe
         None: It speaks neither HTTP nor gRPC.
     """
     client = getattr(exporter, "_client", None)
-    transport = getattr(client, "_transport", None)
     if hasattr(client, "Export"):
         return _ask_over_grpc(exporter, timeout_s)
+    transport = getattr(client, "_transport", None)
     if client is None or transport is None:
         return None
     body = client._compress(b"")

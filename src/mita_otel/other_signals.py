@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from opentelemetry import _logs, metrics
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
@@ -30,6 +30,13 @@ from mita_otel.processors.metric_redaction import RedactedMetricExporter, redact
 from mita_otel.redaction import Redactor
 
 _logger = logging.getLogger("mita_otel")
+
+OtherSignal = Literal["metrics", "logs"]
+EXPORTER_VARIABLES: Final[dict[OtherSignal, str]] = {
+    "metrics": variables.METRICS_EXPORTER,
+    "logs": variables.LOGS_EXPORTER,
+}
+"""What names the exporters of each."""
 
 
 def start_metrics(
@@ -73,12 +80,11 @@ def _only_asked(reader: MetricReader) -> MetricReader:
     return reader
 
 
-def _made(signal: Literal["metrics", "logs"]) -> list[Any]:
+def _made(signal: OtherSignal) -> list[Any]:
     """Make the exporters that a signal's variable names. One that cannot be had costs a line, and the others go on."""
     asked = _otel_compat.asked_exporters(signal)
-    variable = {"metrics": variables.METRICS_EXPORTER, "logs": variables.LOGS_EXPORTER}[signal]
     for name, error in asked.missing.items():
-        _logger.error("%s: %s. It is left out", variable, why_missing(signal, name, error))
+        _logger.error("%s: %s. It is left out", EXPORTER_VARIABLES[signal], why_missing(signal, name, error))
     made = []
     for name, make in asked.classes.items():
         try:

@@ -6,22 +6,17 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, Literal
 
 from mita_otel import _otel_compat, semconv
 from mita_otel import environment_variables as variables
 from mita_otel.composition import switched_off
 from mita_otel.exporters.registry import exporter_names, why_missing
 from mita_otel.health.check import Check, Status
+from mita_otel.other_signals import EXPORTER_VARIABLES
 from mita_otel.policy import Policy
 from mita_otel.policy.loading import DEFAULT_ENVIRONMENT, LoadedPolicy
 from mita_otel.service_resource import describe_service
 from mita_otel.ways_out import WaysOut
-
-_OTHER_SIGNALS: Final[dict[Literal["metrics", "logs"], str]] = {
-    "metrics": variables.METRICS_EXPORTER,
-    "logs": variables.LOGS_EXPORTER,
-}
 
 
 def switch_check(env: Mapping[str, str]) -> Check:
@@ -137,7 +132,7 @@ def exporter_checks(policy: Policy, env: Mapping[str, str]) -> Iterator[Check]:
             yield Check(f"exporter:{name}", Status.FAIL, said)
         elif name != "otlp":
             yield Check(f"exporter:{name}", Status.PASS, "it is there")
-    for signal, variable in _OTHER_SIGNALS.items():
+    for signal, variable in EXPORTER_VARIABLES.items():
         for name, error in _otel_compat.asked_exporters(signal).missing.items():
             said = f"{why_missing(signal, name, error)}; check {variable}"
             yield Check(f"exporters:{signal}", Status.FAIL, said)

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from mita_otel.redaction.hit import Hit
 from mita_otel.redaction.keys import KeyRules, KeyVerdict
-from mita_otel.redaction.prose import PROSE, is_telling
+from mita_otel.redaction.prose import is_prose, is_telling
 
 _HEAD: Final = re.compile(
     r"^(?P<indent>[ \t]{0,64}(?:- )?)(?P<name>[\"']?[^\W\d][\w.\-]{0,127}[\"']?)[ \t]{0,4}:[ \t]{0,4}"
@@ -69,7 +69,7 @@ class BlockFinder:
         value = text[start : line.end]
         quoted = len(value) > 1 and value[0] in "\"'" and value[-1] == value[0]
         words = value.split()
-        is_word = len(words) == 1 and value.lower().strip(".!") not in PROSE
+        is_word = len(words) == 1 and not is_prose(value)
         if not (quoted or is_word or nested) or (verdict.weak and not nested and not is_telling(value)):
             return
         rule = self._keys.rule_for(name, value)

@@ -10,7 +10,7 @@ from typing import Final
 from mita_otel.redaction.hit import Hit
 from mita_otel.redaction.keys import KeyRules, reads_like_number
 from mita_otel.redaction.marker import MARKER, NEVER_SHOWN, TRUNCATED
-from mita_otel.redaction.prose import PROSE, is_telling
+from mita_otel.redaction.prose import is_prose, is_telling
 from mita_otel.redaction.quoting import bare_end, bracket_close, quoted_end
 from mita_otel.redaction.words import split_words
 
@@ -98,7 +98,7 @@ class PairFinder:
         value = text[start:end]
         if _is_nothing(rule, value) or value == f":{match['name']}" or (in_source and not value[0].isdigit()):
             return None
-        if prose and ("\n" in match["gap"] or _is_prose(value) or (weak and not is_telling(value))):
+        if prose and ("\n" in match["gap"] or is_prose(value) or (weak and not is_telling(value))):
             return None
         return Hit(start, end, rule)
 
@@ -119,10 +119,6 @@ def _is_nothing(rule: str, value: str) -> bool:
 
 def _is_truncated(rule: str, value: str) -> bool:
     return rule not in NEVER_SHOWN and bool(TRUNCATED.fullmatch(value))
-
-
-def _is_prose(value: str) -> bool:
-    return value.lower().strip(".!") in PROSE
 
 
 def _is_within(stretches: list[tuple[int, int]], position: int) -> bool:

@@ -1,4 +1,4 @@
-"""What a value of a common name has to look like; words that follow a colon in prose, as in `password: must not be empty`: they are no values."""
+"""What follows a name and a colon: a value, or prose, as in `password: must not be empty`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ PROSE: Final = frozenset({
 })  # fmt: skip
 
 _MIN_TELLING: Final = 16
+
+
+def is_prose(value: str) -> bool:
+    """Tell whether what follows a name is a word of prose."""
+    return value.lower().strip(".!") in PROSE
 
 
 def is_telling(value: str) -> bool:
