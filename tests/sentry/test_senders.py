@@ -56,6 +56,16 @@ def test_several_run_at_the_same_time() -> None:
     assert not barrier.broken
 
 
+def test_important_jobs_run_before_older_ordinary_ones_each_kind_in_its_order() -> None:
+    senders, gate = blocked(max_jobs=10)
+    done: list[str] = []
+    for name in ("ordinary 1", "important 1", "ordinary 2", "important 2"):
+        assert senders.put(Job(lambda name=name: done.append(name), important=name.startswith("important")))
+    gate.let.set()
+    senders.flush(60)
+    assert done == ["important 1", "important 2", "ordinary 1", "ordinary 2"]
+
+
 def test_without_room_an_unimportant_older_one_is_given_up_for_a_newer() -> None:
     senders, gate = blocked(max_jobs=3)
     lost: list[str] = []
