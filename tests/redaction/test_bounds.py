@@ -18,7 +18,6 @@ import pytest
 import mita_otel.redaction
 from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.redaction import Redactor
-from mita_otel.redaction.hit import Finder
 from mita_otel.redaction.scanner import Scanner
 
 CARD = "4111111111111111"
@@ -241,48 +240,3 @@ def test_no_pattern_repeats_a_repeat_outside_the_reviewed_modules() -> None:
             checked += 1
             assert not has_nested_repeat(parser.parse(pattern.pattern, pattern.flags)), pattern.pattern
     assert checked > 15
-
-
-def test_a_finder_is_only_asked_where_it_can_find_something() -> None:
-    asked: list[str] = []
-
-    def find(text: str) -> list[Any]:
-        asked.append(text)
-        return []
-
-    from mita_otel.redaction.marker import Markers
-
-    scanner = Scanner([Finder(find, words=("card",), digits=1)], Markers({}))
-    for text in ("card without", "12 without the word", "CARD 12"):
-        scanner.hits(text)
-    assert asked == ["CARD 12"]
-
-
-def test_a_finder_is_only_asked_where_there_are_enough_digits_and_one_of_its_signs() -> None:
-    asked: list[str] = []
-
-    def find(text: str) -> list[Any]:
-        asked.append(text)
-        return []
-
-    from mita_otel.redaction.marker import Markers
-
-    scanner = Scanner([Finder(find, digits=3, signs="=:")], Markers({}))
-    for text in ("12 =", "123 without a sign", "1 2 = 3", "123:"):
-        scanner.hits(text)
-    assert asked == ["1 2 = 3", "123:"]
-
-
-def test_asking_only_where_it_may_be_worth_it_finds_what_asking_everywhere_finds(
-    policy: RedactionPolicy,
-) -> None:
-    """The optimised scanner against the naive one: on every text of the corpus, no finder is left out wrongly."""
-    from benchmarks.redaction_corpus import cases
-
-    redactor = Redactor(policy)
-    scanner = redactor._prose
-    naive = Scanner([Finder(find) for _, _, _, finds in scanner._groups for find in finds], scanner._markers)
-    texts = [case.value for case in cases() if isinstance(case.value, str)]
-    assert len(texts) > 1000
-    for text in texts:
-        assert scanner.hits(text) == naive.hits(text), text

@@ -7,7 +7,7 @@ import uuid
 from typing import Any
 
 import pytest
-from benchmarks.redaction_corpus import Case, cases
+from benchmarks.redaction_corpus import cases
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -166,10 +166,14 @@ def test_letters_in_a_uuid_are_no_word_beside_a_number(redactor: Redactor) -> No
     assert redactor.text(path) == path
 
 
-@pytest.mark.parametrize(
-    "case", [case for case in cases() if case.place in ("text", "url")], ids=lambda case: case.name
-)
-def test_the_corpus_comes_out_the_same_when_it_was_seen_with_other_digits(case: Case) -> None:
-    for digit in "0159":
-        _MINDFUL.text(re.sub(r"\d", digit, case.value))
-    assert _MINDFUL.text(case.value) == _FORGETFUL.text(case.value)
+def test_the_corpus_comes_out_the_same_after_it_was_seen_with_other_digits() -> None:
+    texts = [case for case in cases() if case.place in ("text", "url")]
+    assert len(texts) > 1000
+    failures = []
+    for case in texts:
+        for digit in "0159":
+            _MINDFUL.text(re.sub(r"\d", digit, case.value))
+        seen, unseen = _MINDFUL.text(case.value), _FORGETFUL.text(case.value)
+        if seen != unseen:
+            failures.append(f"{case.name}: {seen!r} instead of {unseen!r}")
+    assert not failures, "\n".join(["", *failures])
