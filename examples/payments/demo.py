@@ -1,4 +1,4 @@
-"""The main job on this machine alone: start the service, use it, look at its traces. `make demo` runs it."""
+"""Start the example service, send requests, draw its traces. `make demo` runs this."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import tempfile
 import time
 from pathlib import Path
 
-MISSING = "The demo needs {name}. Install what the examples use: python -m pip install -r {requirements}"
+MISSING = "The demo needs {name}. Install the requirements of the examples: python -m pip install -r {requirements}"
 
 
 def main() -> int:
     try:
-        from demo_report import Report
+        from demo_report import DemoReport
         from demo_service import Service, ServiceError
         from demo_traffic import Traffic
         from rich.console import Console
@@ -25,7 +25,7 @@ def main() -> int:
     console = Console(width=None if sys.stdout.isatty() else 100, highlight=False)
     with tempfile.TemporaryDirectory(prefix="mita-otel-demo-") as folder:
         spans_file = Path(folder) / "spans.jsonl"
-        report = Report(console)
+        report = DemoReport(console)
         report.introduce(Service.COMMAND)
         try:
             with Service(Path(folder), spans_file) as service:
@@ -34,10 +34,10 @@ def main() -> int:
                 started = time.monotonic()
                 with progress:
                     traffic = Traffic(service.url)
-                    task = progress.add_task("customers at work", total=traffic.total)
+                    task = progress.add_task("sending requests", total=traffic.total)
                     for _ in traffic.drive():
                         progress.advance(task)
-                report.tell(f"{traffic.total} requests in {time.monotonic() - started:.1f} s, then SIGTERM.")
+                report.say(f"{traffic.total} requests in {time.monotonic() - started:.1f} s, then SIGTERM.")
             report.show(spans_file, traffic.secrets)
         except (ServiceError, OSError, ValueError) as error:
             print(f"\nThe demo failed: {error}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What the demo shows: a picture of each kind of trace, a table, and what to do next."""
+"""Prints the result of the demo: one trace of each kind, a table of operations, the next step."""
 
 from __future__ import annotations
 
@@ -40,54 +40,54 @@ def _is_healthy(trace: Trace) -> bool:
 KINDS: tuple[tuple[str, str, Callable[[Trace], bool]], ...] = (
     (
         "a healthy read",
-        "A request, its steps and its queries.",
+        "A request with its steps and queries.",
         lambda trace: _is("GET /api/customers/{customer_id}/profile")(trace) and _is_healthy(trace),
     ),
     (
         "a slow balance",
-        "Reading a balance may take 300 ms. What lies beyond is drawn dotted.",
+        "The limit for reading a balance is 300 ms. The time above the limit is drawn dotted.",
         lambda trace: _is("GET /api/accounts/{account_id}/balance")(trace) and _served(trace).exceeded,
     ),
     (
         "a slow query",
-        "The request kept its limit of 500 ms, its query did not keep the 200 of a SELECT.",
+        "The request stayed within its 500 ms limit; its query exceeded the 200 ms limit for SELECT.",
         lambda trace: (
             _is("GET /api/accounts/{account_id}/statement")(trace) and _breaks("database.SELECT")(trace)
         ),
     ),
     (
         "a query in a loop",
-        "One query for the budgets, and one more for each of them.",
+        "One query for the budgets, and one more for each budget.",
         lambda trace: _is("GET /api/accounts/{account_id}/budgets")(trace) and _is_healthy(trace),
     ),
     (
         "a payment over its limit",
-        "Both the request and its UPDATE.",
+        "The request and its UPDATE both exceeded their limits.",
         lambda trace: _breaks("api.financial.PUT")(trace) and _breaks("database.UPDATE")(trace),
     ),
     (
         "a failed payment",
-        "The exception's text held the card's number and its cvv.",
+        "The exception message contained the card number and the CVV.",
         lambda trace: _is("POST /api/payments")(trace) and _served(trace).failed,
     ),
     (
         "a background task",
-        "The receipt is sent after the answer: it does not slow the request, and it is in its trace.",
+        "The receipt is sent after the response: it does not delay the request, and it is in the same trace.",
         lambda trace: any("background" in span.name.lower() for span in trace) and _is_healthy(trace),
     ),
     (
         "redacted values",
-        "A card number and a PIN in the query string, the number in the statement.",
+        "The query string contained a card number and a PIN; the SQL statement contained the card number.",
         _is("GET /api/cards/search"),
     ),
 )
 
 
-class Report:
-    """Prints the demo's results.
+class DemoReport:
+    """Prints the result of the demo.
 
     Args:
-        console: Where to; a file is as good as a terminal.
+        console: A terminal or a file.
     """
 
     def __init__(self, console: Console) -> None:
@@ -95,32 +95,32 @@ class Report:
         self._width = min(console.width, _WIDTH)
 
     def introduce(self, command: str) -> None:
-        """Say what happens."""
+        """Print what the demo does."""
         self._rule("mita-otel demo", "bold")
-        self.tell("A FastAPI and SQLAlchemy service that knows nothing of telemetry, started as")
+        self.say("An unmodified FastAPI and SQLAlchemy service, started with")
         self._print(Text(f"    {command}", "bold cyan"))
-        self.tell("No SENTRY_DSN is set: spans go to a file. Limits are those of production.")
+        self.say("SENTRY_DSN is not set, so spans go to a file. The production limits apply.")
         self._print()
 
-    def tell(self, text: str) -> None:
+    def say(self, text: str) -> None:
         """Print a sentence."""
         self._print(Text(text))
 
     def show(self, spans_file: Path, secrets: Sequence[str]) -> None:
-        """Show what the service's exporter wrote.
+        """Show the spans in the file.
 
         Raises:
-            ValueError: A kind of trace is missing, or a secret is there.
+            ValueError: A kind of trace is missing, or a secret was exported.
         """
         spans = list(read_spans(spans_file))
         traces: dict[str, Trace] = defaultdict(list)
         for span in spans:
             traces[span.trace_id].append(span)
         for title, explanation, wanted in KINDS:
-            # The last one: by then the service has warmed up.
+            # The last one, because the service is warm by then.
             trace = next((trace for trace in reversed(traces.values()) if wanted(trace)), None)
             if trace is None:
-                raise ValueError(f"the service wrote no trace that shows {title}")
+                raise ValueError(f"the service exported no trace of {title}")
             self._print()
             self._rule(title)
             self._print(Text(explanation, "dim"))
@@ -137,29 +137,29 @@ class Report:
     def _count(self, spans: Sequence[SpanRecord], traces: int) -> None:
         breaches = sum(span.exceeded for span in spans)
         redacted = sum(span.redacted for span in spans)
-        self.tell(
-            f"{len(spans):,} spans in {traces:,} traces, {breaches:,} over their limit, {redacted:,} values redacted."
+        self.say(
+            f"{len(spans):,} spans in {traces:,} traces, {breaches:,} exceeded their limit, {redacted:,} values redacted."
         )
 
     def _search(self, spans_file: Path, secrets: Sequence[str]) -> None:
         written = spans_file.read_text("utf-8")
         found = sum(secret in written for secret in secrets)
         if found:
-            raise ValueError(f"{found} of the {len(secrets)} secrets that were sent are in what was exported")
-        self.tell(
-            f"{len(secrets)} secrets were sent, in paths, queries, headers, bodies, statements, exceptions: "
+            raise ValueError(f"{found} of {len(secrets)} secrets were exported")
+        self.say(
+            f"{len(secrets)} secrets were sent in paths, queries, headers, bodies, SQL and exceptions; "
             f"none was exported."
         )
 
     def _next(self) -> None:
         self._print()
         self._rule("next")
-        self.tell("The same in Sentry, with your project's DSN:")
+        self.say("The same traces in Sentry, with the DSN of your project:")
         command = "cd examples/payments && SENTRY_DSN=https://… opentelemetry-instrument uvicorn app:app"
         self._print(Text(f"    {command}", "bold cyan"))
 
     def _rule(self, title: str, style: str = "bold cyan") -> None:
         self._print(Rule(Text(title, style), align="left", style="dim"))
 
-    def _print(self, what: object = "") -> None:
-        self._console.print(what, width=self._width)
+    def _print(self, renderable: object = "") -> None:
+        self._console.print(renderable, width=self._width)

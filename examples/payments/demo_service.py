@@ -1,4 +1,4 @@
-"""The example as a user starts it: `opentelemetry-instrument uvicorn app:app`, in a process of its own."""
+"""Runs the example as a user does: `opentelemetry-instrument uvicorn app:app`, in a separate process."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ _SETTINGS = ("OTEL_", "MITA_", "SENTRY_", "ENVIRONMENT", "DATABASE_URL")
 
 
 class ServiceError(Exception):
-    """The service did not do what the demo needs; the message says what it said."""
+    """The service did not start or stop. The message contains the end of its log."""
 
 
 class Service:
-    """Starts the service on a free port, and ends it with SIGTERM, as an orchestrator does.
+    """Starts the service on a free port, and stops it with SIGTERM, as an orchestrator does.
 
     Args:
-        folder: For its database and its log.
-        spans_file: Where its `file` exporter writes.
+        folder: Folder for its database and its log.
+        spans_file: File that its `file` exporter writes.
+        ready_within_s: Seconds to wait for the service to start.
     """
 
     COMMAND = "opentelemetry-instrument uvicorn app:app"
@@ -46,9 +47,9 @@ class Service:
             "OTEL_SERVICE_NAME": "payments",
             "OTEL_TRACES_EXPORTER": "file",
             "MITA_OTEL_FILE": str(spans_file),
-            # Production keeps one healthy trace of ten; the demo shows them all.
+            # Production keeps a tenth of the healthy traces; the demo shows all of them.
             "MITA_OTEL_SAMPLING__MODE": "always",
-            # A span for each step of a request as well: production has them off, pictures are better with them.
+            # A span for each step of a request. Off in production; the pictures need them.
             "MITA_OTEL_INSTRUMENTATION__FASTAPI_OPERATION_SPANS": "true",
         }
 
@@ -81,7 +82,7 @@ class Service:
             self._kill()
             if error is None:
                 raise ServiceError(
-                    f"the service did not end within 15 s of SIGTERM\n{self._said()}"
+                    f"the service did not stop within 15 s of SIGTERM\n{self._log_end()}"
                 ) from None
 
     def _wait_until_ready(self) -> None:
@@ -94,15 +95,15 @@ class Service:
                 return
             if self._process.poll() is not None:
                 raise ServiceError(
-                    f"the service ended while it started, with code {self._process.returncode}. "
-                    f"It said:\n{self._said()}"
+                    f"the service stopped during its start, with exit status {self._process.returncode}. "
+                    f"Its log:\n{self._log_end()}"
                 )
             time.sleep(0.05)
         raise ServiceError(
-            f"the service was not ready within {self._ready_within_s:g} s. It said:\n{self._said()}"
+            f"the service was not ready within {self._ready_within_s:g} s. Its log:\n{self._log_end()}"
         )
 
-    def _said(self) -> str:
+    def _log_end(self) -> str:
         lines = self._log.read_text("utf-8", "replace").splitlines()
         return "\n".join(f"    {line}" for line in lines[-15:]) or "    (nothing)"
 

@@ -1,4 +1,4 @@
-"""What customers do in the demo, and the secrets that travel with it."""
+"""The requests of the demo, and the secrets in them."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ _THREADS = 3
 
 
 class Traffic:
-    """Some seconds of customers.
+    """Some seconds of customer requests.
 
     Args:
-        url: The service.
+        url: URL of the service.
     """
 
     secrets = (VISA, MASTERCARD, DECLINED, PASSWORD, TOKEN, API_KEY, ACCOUNT_NUMBER, IBAN)
-    """Published test numbers and inventions: what must not be in any trace."""
+    """Published test numbers and made-up values. No trace may contain them."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._requests = [*_quick(), *_slow(), *_careless(), *_failing()]
         random.Random(41).shuffle(self._requests)
-        # A payment is settled after it was made.
+        # These payments are settled later, so they come first.
         self._first: list[_Request] = [_pay("Corner Market"), _pay("Grand Cinema")]
 
     @property
     def total(self) -> int:
-        """How many requests there will be."""
+        """Number of requests."""
         return len(self._first) + len(self._requests)
 
     def drive(self) -> Iterator[int]:
-        """Send everything, a few at a time. Yields the status of each answer."""
+        """Send all requests, a few at a time. Yields the status of each response."""
         with httpx.Client(base_url=self._url, timeout=30) as client, ThreadPoolExecutor(_THREADS) as threads:
             for request in self._first:
                 yield _send(client, request)
@@ -51,7 +51,7 @@ class Traffic:
 
 def _send(client: httpx.Client, request: _Request) -> int:
     method, path, options = request
-    # A connection each: uvicorn cuts one after an unhandled error.
+    # One connection for each request: uvicorn closes a connection after an unhandled error.
     return client.request(
         method, path, headers={"connection": "close"} | options.pop("headers", {}), **options
     ).status_code

@@ -1,4 +1,4 @@
-"""The repository's Markdown: its files, links, headings and code."""
+"""Reads the Markdown files of the repository: links, headings and code blocks."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
-HIDDEN = {".venv", ".venvs", "node_modules", ".pytest_cache", "dist", "build"}
+IGNORED = {".venv", ".venvs", "node_modules", ".pytest_cache", "dist", "build"}
 PAGES = sorted(
-    path for path in ROOT.rglob("*.md") if not HIDDEN & set(path.relative_to(ROOT).parts) and path.is_file()
+    path for path in ROOT.rglob("*.md") if not IGNORED & set(path.relative_to(ROOT).parts) and path.is_file()
 )
 
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -19,7 +19,7 @@ _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
 class Block(NamedTuple):
-    """Code in a page."""
+    """A code block in a page."""
 
     page: Path
     line: int
@@ -30,7 +30,7 @@ class Block(NamedTuple):
 
 
 def blocks(language: str) -> list[Block]:
-    """Return the fenced code of a language, in all pages."""
+    """Return the fenced code blocks of a language in all pages."""
     return [
         Block(page, text.count("\n", 0, found.start()) + 1, found[2])
         for page in PAGES
@@ -41,13 +41,13 @@ def blocks(language: str) -> list[Block]:
 
 
 def links(page: Path) -> list[str]:
-    """Return the targets of a page's links, those to other sites left away."""
+    """Return the link targets of a page, without links to other sites."""
     prose = _INLINE.sub("", _INDENTED.sub("", _FENCED.sub("", page.read_text("utf-8"))))
     return [target for target in _LINK.findall(prose) if "://" not in target]
 
 
 def anchors(page: Path) -> set[str]:
-    """Return what a link may name behind `#`: the headings, as GitHub spells them."""
+    """Return the anchors of a page: its headings, spelled as GitHub does."""
     text = _FENCED.sub("", page.read_text("utf-8"))
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}

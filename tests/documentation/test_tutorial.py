@@ -1,4 +1,4 @@
-"""The tutorial, done as it says."""
+"""Runs the steps of the tutorial."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def app_folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_slow_balance_is_drawn_with_its_limit_and_without_its_card(
+def test_step_2_draws_the_breach_without_the_card_number(
     app_folder: Path,
     start_service: StartService,  # noqa: F811 - a fixture
 ) -> None:
@@ -40,7 +40,7 @@ def test_a_slow_balance_is_drawn_with_its_limit_and_without_its_card(
     assert "4111111111111111" not in service.stdout.text
 
 
-def test_the_policy_of_step_3_is_the_limit_then(
+def test_step_3_sets_the_limit_of_the_route(
     app_folder: Path,
     start_service: StartService,  # noqa: F811 - a fixture
 ) -> None:
@@ -54,7 +54,7 @@ def test_the_policy_of_step_3_is_the_limit_then(
     )
 
 
-def test_the_worker_of_step_5_draws_its_operation(tmp_path: Path) -> None:
+def test_step_5_draws_the_operation_of_the_worker(tmp_path: Path) -> None:
     ran = run_script(WORKER, tmp_path)
     assert re.search(r"▲ 1,3\d\d ms > 1,200 ms  financial\.payment_processing", ran.stdout)
     assert "note  paid with [redacted:pan]" in ran.stdout

@@ -1,9 +1,9 @@
-"""One run of the example, seen through sentry-sdk's own tracing and through mita-otel: the table of docs/sentry.md.
+"""Runs the example with sentry-sdk's own tracing and with mita-otel; writes the comparison table of docs/sentry.md.
 
     make side-by-side
 
-Both services are the example, each with a fresh database, and are sent the same requests; what a receiver then holds is
-compared. The table has facts only that are the same on every machine; a test holds the documentation to it.
+Both runs use a fresh database and the same requests. The table compares what a receiver got. It contains only facts that
+are the same on every machine; a test compares the documentation with it.
 """
 
 from __future__ import annotations
@@ -79,13 +79,13 @@ CONVERSATION: Final[tuple[Request, ...]] = (
     ("POST", "/api/accounts", {"json": _TAKEN}),
     FAILED,
 )
-WHAT_MATTERS: Final = (SLOW_REQUEST,) * 4 + (FAILED,) * 16
-"""What nobody wants to lose; that chance keeps all of it at a rate of a tenth has twenty zeros."""
+SLOW_AND_FAILED: Final = (SLOW_REQUEST,) * 4 + (FAILED,) * 16
+"""Slow and failed requests. The probability that a rate of 0.1 keeps all of them by chance is 1e-20."""
 
 
 @dataclass
 class Seen:
-    """What a receiver holds after the conversation, and after what matters was asked at a rate of a tenth."""
+    """What the receivers got: from all requests, and from slow and failed ones at a sampling rate of 0.1."""
 
     all: Receiver
     tenth: Receiver
@@ -107,7 +107,7 @@ def through_sentry_sdk(folder: Path) -> Seen:
     (app / "app.py").write_text(_WITH_SENTRY_SDK, "utf-8")
     return Seen(
         _run(app, CONVERSATION, folder / "1.db", {"RATE": "1"}, instrument=False),
-        _run(app, WHAT_MATTERS, folder / "2.db", {"RATE": "0.1"}, instrument=False),
+        _run(app, SLOW_AND_FAILED, folder / "2.db", {"RATE": "0.1"}, instrument=False),
     )
 
 
@@ -116,7 +116,7 @@ def through_us(folder: Path) -> Seen:
     tenth = {"MITA_OTEL_SAMPLING__MODE": "tail", "MITA_OTEL_SAMPLING__RATIO": "0.1"}
     return Seen(
         _run(_EXAMPLE, CONVERSATION, folder / "3.db", {}),
-        _run(_EXAMPLE, WHAT_MATTERS, folder / "4.db", tenth),
+        _run(_EXAMPLE, SLOW_AND_FAILED, folder / "4.db", tenth),
     )
 
 
@@ -171,7 +171,7 @@ def _statements(seen: Seen) -> str:
 
 def _limit(seen: Seen) -> str:
     measured = _of(seen, BALANCE).get("measurements", {})
-    return f"{measured['latency.limit']['value']:g} ms, and by how much" if measured else "no"
+    return f"{measured['latency.limit']['value']:g} ms, with the overrun" if measured else "no"
 
 
 def _marked(name: str) -> Callable[[Seen], str]:
@@ -204,7 +204,7 @@ def _variables(seen: Seen) -> str:
     if not frames:
         return "no"
     leaks = canaries.leaks(str([frame["vars"] for frame in frames]).encode(), SECRETS)
-    return "yes, with secrets in them" if leaks else "yes, redacted"
+    return "yes, with secrets" if leaks else "yes, redacted"
 
 
 def _leaked(seen: Seen) -> str:
@@ -255,27 +255,27 @@ def _sessions(seen: Seen) -> str:
 
 def _kept(seen: Seen) -> str:
     kept = len(requests(seen.tenth))
-    return "all" if kept == len(WHAT_MATTERS) else "a part, by chance"
+    return "all" if kept == len(SLOW_AND_FAILED) else "a random part"
 
 
 ROWS: Final[tuple[tuple[str, Callable[[Seen], str]], ...]] = (
-    ("Requests that are transactions", _requests),
-    ("Their name", lambda seen: f"`{_name(seen, '/{account_id}/balance')}`"),
-    ("Statements in their traces", _statements),
-    ("What a statement says of itself", _statement_data),
-    ("A balance that took 330 ms: its limit", _limit),
-    ("It is marked", _marked(BALANCE)),
-    ("A statement of 230 ms in a request that kept its limit is marked", _marked(STATEMENT)),
-    ("Unhandled errors that are one issue each", _errors),
-    ("Issues that are linked to their transaction", _linked),
-    ("Local variables in their stacks", _variables),
+    ("Requests reported as transactions", _requests),
+    ("Transaction name", lambda seen: f"`{_name(seen, '/{account_id}/balance')}`"),
+    ("SQL statements in their traces", _statements),
+    ("Attributes of a statement", _statement_data),
+    ("Limit of a balance request that took 330 ms", _limit),
+    ("That request is marked as a breach", _marked(BALANCE)),
+    ("A 230 ms statement in a request within its limit is marked", _marked(STATEMENT)),
+    ("Unhandled errors with exactly one issue", _errors),
+    ("Issues linked to their transaction", _linked),
+    ("Local variables in stack traces", _variables),
     ("Breadcrumbs of an issue", _crumbs),
     ("Secrets that left the process", _leaked),
     ("Tags of transactions", _tags),
     ("Contexts", _contexts),
     ("Measurements", _measurements),
     ("Release health", _sessions),
-    ("Slow and failed requests that are kept at a rate of a tenth", _kept),
+    ("Slow and failed requests kept at a sampling rate of 0.1", _kept),
 )
 
 

@@ -1,4 +1,4 @@
-"""The table that compares us with sentry-sdk's own tracing is what really happens."""
+"""The comparison table in docs/sentry.md matches a real run."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ from e2e.side_by_side import PAGE, measured, on_the_page
 pytestmark = pytest.mark.e2e
 
 
-def test_the_documentations_table_is_what_happens(tmp_path: Path) -> None:
+def test_the_table_in_the_documentation_matches_a_run(tmp_path: Path) -> None:
     assert on_the_page(PAGE.read_text("utf-8")) == measured(tmp_path), "make side-by-side"
