@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-MISSING = "The demo needs {name}. Install the requirements of the examples: python -m pip install -r {requirements}"
+MISSING = "The demo needs {name}. Install its requirements: python -m pip install -r {requirements}"
 
 
 def main() -> int:
