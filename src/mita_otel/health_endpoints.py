@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Final
 
 from mita_otel import environment_variables as variables
+from mita_otel._json import json_bytes
 from mita_otel.configuration import configured
-from mita_otel.encoding import json_bytes
 from mita_otel.errors import ConfigurationError
 from mita_otel.health.check import MEDIA_TYPE, Check, HealthReport, Status
 from mita_otel.health.health import View

@@ -15,7 +15,7 @@ from opentelemetry.trace import Link, SpanContext, StatusCode, TraceFlags
 from e2e.relay import judge
 from exploring import examples
 from mita_otel import semconv
-from mita_otel.encoding import json_bytes
+from mita_otel._json import json_bytes
 from mita_otel.policy import default_policy
 from mita_otel.sentry.sender_identity import Identity
 from mita_otel.sentry.tags import tag_name, tag_value

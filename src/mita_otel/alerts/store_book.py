@@ -16,13 +16,13 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from mita_otel._json import json_bytes
 from mita_otel.alerts.alert import Alert, Scope
 from mita_otel.alerts.book import BookUnavailableError, Message
 from mita_otel.alerts.memory_book import due_messages
 from mita_otel.alerts.points import Point
 from mita_otel.alerts.silence import Silence
 from mita_otel.alerts.store_turn import ALERTS, MESSAGES, POINTS, SILENCES, StoreTurn, alert_of, message_of
-from mita_otel.encoding import json_bytes
 from mita_otel.policy import Policy
 from mita_otel.processors.forks import after_fork_in_child
 from mita_otel.store import StoreError, open_database

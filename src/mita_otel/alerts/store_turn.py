@@ -10,12 +10,12 @@ import orjson
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.engine import Connection
 
+from mita_otel._json import json_bytes
 from mita_otel.alerts.alert import Alert, Scope
 from mita_otel.alerts.book import Message
 from mita_otel.alerts.notification import Notification
 from mita_otel.alerts.points import Point, Sample, Sums
 from mita_otel.alerts.silence import Silence
-from mita_otel.encoding import json_bytes
 from mita_otel.store.additions import add, replace_rows
 from mita_otel.store.alert_tables import AlertMessageRow, AlertPointRow, AlertRow, AlertSilenceRow
 from mita_otel.store.rows import clean

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
+from mita_otel._plural import counted as number_of
 from mita_otel.alerts.points import Point, Sample, Sums
-from mita_otel.counted import counted as number_of
 from mita_otel.latency.burn import Spent, burn_rate
 from mita_otel.policy.alerts import AlertRule, UsualPolicy
 from mita_otel.policy.objectives import ObjectivePolicy

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mita_otel import environment_variables as variables
+from mita_otel._plural import counted
 from mita_otel.alerts.book import BookUnavailableError
 from mita_otel.alerts.silence import Silence
 from mita_otel.cli import alerts_in_sentry
 from mita_otel.cli.opened import who
 from mita_otel.cli.times import seconds
-from mita_otel.counted import counted
 from mita_otel.errors import ConfigurationError
 
 if TYPE_CHECKING:

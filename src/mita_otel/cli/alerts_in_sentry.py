@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mita_otel import environment_variables as variables
+from mita_otel._plural import counted
 from mita_otel.cli.frame import BAD_POLICY
-from mita_otel.counted import counted
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy, environment_name, load_policy
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
+from mita_otel._plural import counted
 from mita_otel.cli.frame import BAD_POLICY
 from mita_otel.cli.opened import Opened, opened, progress
 from mita_otel.cli.output import visible
 from mita_otel.cli.times import time_ns
-from mita_otel.counted import counted
 from mita_otel.errors import ConfigurationError
 
 if TYPE_CHECKING:

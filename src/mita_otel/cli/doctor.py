@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from mita_otel._plural import counted
 from mita_otel.cli.frame import BAD_POLICY
-from mita_otel.counted import counted
 from mita_otel.doctor.examination import examine
 from mita_otel.health.check import Check, Status, worst
 

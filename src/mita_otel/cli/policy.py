@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
+from mita_otel._plural import counted
 from mita_otel.cli.frame import BAD_POLICY
 from mita_otel.cli.output import here
 from mita_otel.cli.policy_forms import as_json, as_table, as_toml
-from mita_otel.counted import counted
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import (
     CheckedPolicy,

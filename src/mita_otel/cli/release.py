@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mita_otel import environment_variables as variables
+from mita_otel._plural import counted
 from mita_otel.cli.frame import BAD_CONFIGURATION
-from mita_otel.counted import counted
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import environment_name, load_policy
 from mita_otel.releases.command import NotStartedError, run

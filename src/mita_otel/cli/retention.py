@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
+from mita_otel._plural import counted
 from mita_otel.cli.frame import BAD_POLICY
 from mita_otel.cli.opened import opened, progress
 from mita_otel.cli.output import visible
 from mita_otel.cli.times import time_ns
-from mita_otel.counted import counted
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 

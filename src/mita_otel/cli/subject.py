@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
+from mita_otel._plural import counted
 from mita_otel.cli.opened import opened
-from mita_otel.counted import counted
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 

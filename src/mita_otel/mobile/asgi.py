@@ -14,7 +14,7 @@ import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
-from mita_otel.encoding import json_bytes
+from mita_otel._json import json_bytes
 from mita_otel.mobile.credentials import Refused, credentials_of
 from mita_otel.mobile.gateway import MobileGateway
 from mita_otel.mobile.preparation import Intake

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from mita_otel.encoding import json_bytes
+from mita_otel._json import json_bytes
 
 _NEWLINE: Final = b"\n"
 _SPACE: Final = b" \t\r"

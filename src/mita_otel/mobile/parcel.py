@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from mita_otel.encoding import json_bytes
+from mita_otel._json import json_bytes
 from mita_otel.mobile.item_types import PRIORITIES
 from mita_otel.policy.mobile import Priority
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import orjson
 
-from mita_otel.encoding import json_bytes
+from mita_otel._json import json_bytes
 from mita_otel.mobile.app_errors import AppError, error_of, is_crash
 from mita_otel.mobile.app_spans import spans_of_item, spans_of_transaction
 from mita_otel.mobile.credentials import Projects

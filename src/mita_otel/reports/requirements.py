@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 
-from mita_otel.counted import counted
+from mita_otel._plural import counted
 from mita_otel.reports.findings import Requirement
 from mita_otel.reports.model import Report
 

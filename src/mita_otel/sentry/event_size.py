@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from mita_otel.encoding import json_bytes
+from mita_otel._json import json_bytes
 
 Event = dict[str, Any]
 

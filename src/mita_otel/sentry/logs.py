@@ -14,7 +14,7 @@ from opentelemetry.trace import format_span_id, format_trace_id
 from sentry_sdk.envelope import Envelope, Item, PayloadRef
 
 from mita_otel import semconv
-from mita_otel.encoding import json_bytes
+from mita_otel._json import json_bytes
 from mita_otel.sentry.client import SentryLink
 from mita_otel.sentry.plain import plain, seconds
 from mita_otel.sentry.sender_identity import Identity

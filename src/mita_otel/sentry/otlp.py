@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from mita_otel.encoding import json_bytes
+from mita_otel._json import json_bytes
 from mita_otel.errors import ConfigurationError
 from mita_otel.processors.rewrite import RewrittenSpan
 from mita_otel.processors.span_size import estimated_bytes

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 from opentelemetry.sdk.trace import ReadableSpan
 from sentry_sdk.envelope import Envelope
 
-from mita_otel.encoding import json_bytes
+from mita_otel._json import json_bytes
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy.sentry import SentryPolicy
 from mita_otel.processors.losses import SHUT_DOWN, Losses

@@ -16,7 +16,7 @@ from opentelemetry.trace import SpanKind
 from sentry_sdk.envelope import Envelope, Item, PayloadRef
 
 from mita_otel import semconv
-from mita_otel.encoding import json_bytes
+from mita_otel._json import json_bytes
 from mita_otel.processors.observation import Observation
 from mita_otel.sentry.occurrences import Occurrences
 from mita_otel.sentry.sender_identity import Identity

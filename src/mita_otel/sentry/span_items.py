@@ -12,7 +12,7 @@ from typing import Any, Final
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
-from mita_otel.encoding import json_bytes
+from mita_otel._json import json_bytes
 from mita_otel.sentry.description import SpanDescription
 from mita_otel.sentry.item_of_spans import SpansItem
 from mita_otel.sentry.plain import ids_of, seconds

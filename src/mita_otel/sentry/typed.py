@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from mita_otel.encoding import json_bytes
+from mita_otel._json import json_bytes
 
 _LARGEST: Final = 2**63 - 1
 

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode, format_span_id, format_trace_id
 
 from mita_otel import semconv
-from mita_otel.encoding import json_bytes
+from mita_otel._json import json_bytes
 from mita_otel.exporters.record import plain, span_record
 
 _HOUR_NS: Final = 3600 * 10**9

@@ -10,7 +10,7 @@ import orjson
 from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
-from mita_otel.encoding import json_bytes
+from mita_otel._json import json_bytes
 from mita_otel.latency.window import LatencyWindow, SlowSpan
 from mita_otel.redaction import Redactor
 from mita_otel.store.additions import add

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mita_otel.encoding import json_bytes
+from mita_otel._json import json_bytes
 
 
 class Odd:

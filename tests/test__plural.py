@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mita_otel.counted import counted
+from mita_otel._plural import counted
 
 
 @pytest.mark.parametrize(
