@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
+from alerts.channels.test_notifiers import KEY, PAN, notification
 from alerts.conftest import OpenBook
 from alerts.kit import SECOND, START, policy_with
 from alerts.receivers import HttpReceiver, Reply
-from alerts.test_notifiers import KEY, PAN, notification
 from mita_otel.alerts.book import AlertBook, BookUnavailableError, Message
+from mita_otel.alerts.channels.slack import SlackNotifier
 from mita_otel.alerts.courier import Courier
 from mita_otel.alerts.memory_book import MemoryBook
-from mita_otel.alerts.notifiers.slack import SlackNotifier
 from mita_otel.alerts.ways import Ways
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy, default_policy

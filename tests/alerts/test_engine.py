@@ -13,9 +13,9 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 import mita_otel
+from alerts.channels.test_notifiers import notification
 from alerts.kit import policy_with
 from alerts.receivers import HttpReceiver, Reply
-from alerts.test_notifiers import notification
 from mita_otel.alerts.alert import Scope
 from mita_otel.alerts.book import BookUnavailableError, Message
 from mita_otel.alerts.courier import Courier

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from mita_otel import environment_variables as variables
-from mita_otel.alerts.notifiers.notifier import Notifier
+from mita_otel.alerts.channels.notifier import Notifier
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy.alerts import AlertPolicy
 from mita_otel.policy.channels import ChannelPolicy
@@ -100,7 +100,7 @@ class Ways:
     def _make(self, channel: ChannelPolicy) -> Notifier:
         if channel.kind == "email":
             # Imported where it is used: a service without e-mail does not pay for it.
-            from mita_otel.alerts.notifiers.mail import MailNotifier, MailServer
+            from mita_otel.alerts.channels.mail import MailNotifier, MailServer
 
             server = MailServer.from_url(self._env.get(variables.SMTP_URL, ""))
             return MailNotifier(
@@ -116,20 +116,20 @@ class Ways:
     def _make_from_variable(self, channel: ChannelPolicy) -> Notifier:
         secret = self._secret(channel.variable)
         if channel.kind == "apprise":
-            from mita_otel.alerts.notifiers.by_apprise import AppriseNotifier
+            from mita_otel.alerts.channels.by_apprise import AppriseNotifier
 
             return AppriseNotifier(secret)
         client = self._http()
         match channel.kind:
             case "slack":
-                from mita_otel.alerts.notifiers.slack import SlackNotifier
+                from mita_otel.alerts.channels.slack import SlackNotifier
 
                 return SlackNotifier(secret, client)
             case "pagerduty":
-                from mita_otel.alerts.notifiers.pagerduty import PagerDutyNotifier
+                from mita_otel.alerts.channels.pagerduty import PagerDutyNotifier
 
                 return PagerDutyNotifier(secret, self._policy.delivery.pagerduty_url, client)
-        from mita_otel.alerts.notifiers.webhook import WebhookNotifier
+        from mita_otel.alerts.channels.webhook import WebhookNotifier
 
         return WebhookNotifier(secret, client, self._secret(channel.signing_variable))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from mita_otel import environment_variables as variables
-from mita_otel.alerts.notifiers.mail import MailServer
+from mita_otel.alerts.channels.mail import MailServer
 from mita_otel.alerts.ways import Ways
 from mita_otel.errors import ConfigurationError
 from mita_otel.health.check import Check, Status

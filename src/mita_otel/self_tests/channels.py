@@ -11,8 +11,8 @@ from typing import Final
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from mita_otel.alerts.alert import Scope
+from mita_otel.alerts.channels.notifier import NotDeliveredError, TryLaterError
 from mita_otel.alerts.notification import Notification, redacted
-from mita_otel.alerts.notifiers.notifier import NotDeliveredError, TryLaterError
 from mita_otel.alerts.ways import Ways
 from mita_otel.errors import ConfigurationError
 from mita_otel.health.check import Check, Status

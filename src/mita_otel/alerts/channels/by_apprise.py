@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from mita_otel.alerts.channels.notifier import RefusedError, TryLaterError
 from mita_otel.alerts.notification import Notification
-from mita_otel.alerts.notifiers.notifier import RefusedError, TryLaterError
 from mita_otel.errors import ConfigurationError
 
 _TYPES: Final = {"critical": "failure", "error": "failure", "warning": "warning", "info": "info"}

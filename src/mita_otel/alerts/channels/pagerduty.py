@@ -12,9 +12,9 @@ from typing import Any, Final
 import httpx
 
 from mita_otel._json import json_bytes
+from mita_otel.alerts.channels.notifier import RefusedError
+from mita_otel.alerts.channels.posting import post
 from mita_otel.alerts.notification import Notification
-from mita_otel.alerts.notifiers.notifier import RefusedError
-from mita_otel.alerts.notifiers.posting import post
 from mita_otel.errors import ConfigurationError
 
 _LENGTH: Final = 32

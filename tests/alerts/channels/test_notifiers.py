@@ -17,14 +17,14 @@ import httpx
 import pytest
 
 from alerts.receivers import HttpReceiver, MailReceiver, Reply
+from mita_otel.alerts.channels.by_apprise import AppriseNotifier
+from mita_otel.alerts.channels.mail import MailNotifier, MailServer, mail
+from mita_otel.alerts.channels.notifier import RefusedError, TryLaterError
+from mita_otel.alerts.channels.pagerduty import PagerDutyNotifier, event
+from mita_otel.alerts.channels.posting import retry_after_s
+from mita_otel.alerts.channels.slack import SlackNotifier, payload
+from mita_otel.alerts.channels.webhook import SIGNATURE, WebhookNotifier, document
 from mita_otel.alerts.notification import Notification, redacted
-from mita_otel.alerts.notifiers.by_apprise import AppriseNotifier
-from mita_otel.alerts.notifiers.mail import MailNotifier, MailServer, mail
-from mita_otel.alerts.notifiers.notifier import RefusedError, TryLaterError
-from mita_otel.alerts.notifiers.pagerduty import PagerDutyNotifier, event
-from mita_otel.alerts.notifiers.posting import retry_after_s
-from mita_otel.alerts.notifiers.slack import SlackNotifier, payload
-from mita_otel.alerts.notifiers.webhook import SIGNATURE, WebhookNotifier, document
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import default_policy
 from mita_otel.policy.channels import EmailPolicy

@@ -9,8 +9,8 @@ from typing import Any, Final
 import httpx
 
 from mita_otel._json import json_bytes
+from mita_otel.alerts.channels.posting import checked_url, post
 from mita_otel.alerts.notification import Notification
-from mita_otel.alerts.notifiers.posting import checked_url, post
 
 SIGNATURE: Final = "X-Mita-Signature"
 """Header: `sha256=` and the hexadecimal HMAC-SHA256 of the body."""

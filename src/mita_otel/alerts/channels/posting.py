@@ -9,7 +9,7 @@ from typing import Final
 
 import httpx
 
-from mita_otel.alerts.notifiers.notifier import RefusedError, TryLaterError
+from mita_otel.alerts.channels.notifier import RefusedError, TryLaterError
 from mita_otel.errors import ConfigurationError
 
 _MAX_SAID: Final = 300
