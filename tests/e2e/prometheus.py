@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from alerts.promtool import UNPACKED, tool
+from alerts.prometheus.promtool import UNPACKED, tool
 
 _TRIES = 5
 

@@ -16,13 +16,13 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from alerts.promql import selected
+from alerts.prometheus.promql import selected
 from alerts.receivers import HttpReceiver
 from e2e.prometheus import Alertmanager, Prometheus
 from e2e.script import run_script
 from e2e.service import clean_environment
-from mita_otel.alerts.into_prometheus.alertmanager import alertmanager_file
-from mita_otel.alerts.into_prometheus.rules import rule_file
+from mita_otel.alerts.prometheus.alertmanager import alertmanager_file
+from mita_otel.alerts.prometheus.rules import rule_file
 from mita_otel.policy import Policy, load_policy
 from mobile.kit import AUTH, KEY, PROJECT, RECORDED
 

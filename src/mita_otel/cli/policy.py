@@ -131,8 +131,8 @@ def export(
     """Write the policy's limits and rules for another system."""
     if prometheus == alertmanager:
         raise typer.BadParameter("say what for: one of --prometheus and --alertmanager")
-    from mita_otel.alerts.into_prometheus.alertmanager import alertmanager_file
-    from mita_otel.alerts.into_prometheus.rules import rule_file
+    from mita_otel.alerts.prometheus.alertmanager import alertmanager_file
+    from mita_otel.alerts.prometheus.rules import rule_file
 
     loaded = load_with_origins(policy, environment=environment)
     if prometheus:

@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from alerts.kit import policy_with
-from alerts.promtool import check, tool
-from mita_otel.alerts.into_prometheus.alertmanager import alertmanager_file
-from mita_otel.alerts.into_prometheus.rules import rule_file
+from alerts.prometheus.promtool import check, tool
+from mita_otel.alerts.prometheus.alertmanager import alertmanager_file
+from mita_otel.alerts.prometheus.rules import rule_file
 from mita_otel.policy import Policy, default_policy
 
 MAIL = {"sender": "alerts@bank.example", "starttls": "required", "placeholder_domain": "mita.finance"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mita_otel.alerts.into_prometheus.writing import Node, yaml
+from mita_otel.alerts.prometheus.writing import Node, yaml
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from alerts.kit import policy_with
-from alerts.promtool import World
+from alerts.prometheus.promtool import World
 from mita_otel.policy import Policy, default_policy
 
 ERRORS = "mita_errors_total"

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from mita_otel.alerts.into_prometheus.counting import Recordings
-from mita_otel.alerts.into_prometheus.expressions import Condition, Expressions, NoMetricError
-from mita_otel.alerts.into_prometheus.metrics import LIMITS
-from mita_otel.alerts.into_prometheus.rule_file import PrometheusRule, RuleFile, RuleGroup
-from mita_otel.alerts.into_prometheus.writing import duration, quoted
+from mita_otel.alerts.prometheus.counting import Recordings
+from mita_otel.alerts.prometheus.expressions import Condition, Expressions, NoMetricError
+from mita_otel.alerts.prometheus.metrics import LIMITS
+from mita_otel.alerts.prometheus.rule_file import PrometheusRule, RuleFile, RuleGroup
+from mita_otel.alerts.prometheus.writing import duration, quoted
 from mita_otel.policy import Policy
 from mita_otel.policy.alerts import AlertPolicy, AlertRule
 from mita_otel.policy.flat import values

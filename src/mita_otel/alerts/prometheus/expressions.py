@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mita_otel.alerts.into_prometheus.counting import JOB, Recordings
-from mita_otel.alerts.into_prometheus.metrics import CHECKED, DROPPED, ERROR_TYPE, EVENTS, spans_of
-from mita_otel.alerts.into_prometheus.writing import duration, quoted
+from mita_otel.alerts.prometheus.counting import JOB, Recordings
+from mita_otel.alerts.prometheus.metrics import CHECKED, DROPPED, ERROR_TYPE, EVENTS, spans_of
+from mita_otel.alerts.prometheus.writing import duration, quoted
 from mita_otel.latency.kinds import KINDS
 from mita_otel.policy import Policy
 from mita_otel.policy.alerts import AlertRule

@@ -16,8 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from mita_otel.alerts.into_prometheus.rule_file import PrometheusRule
-from mita_otel.alerts.into_prometheus.writing import duration
+from mita_otel.alerts.prometheus.rule_file import PrometheusRule
+from mita_otel.alerts.prometheus.writing import duration
 
 JOB: Final = "job"
 """The label that tells services apart; a service's instances are counted together."""

@@ -12,12 +12,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from alerts.kit import policy_with
-from alerts.promql import selected
-from alerts.promtool import alert_of, check, tool
-from mita_otel.alerts.into_prometheus.counting import increase
-from mita_otel.alerts.into_prometheus.metrics import BREACHES
-from mita_otel.alerts.into_prometheus.rules import rule_file
-from mita_otel.alerts.into_prometheus.writing import duration
+from alerts.prometheus.promql import selected
+from alerts.prometheus.promtool import alert_of, check, tool
+from mita_otel.alerts.prometheus.counting import increase
+from mita_otel.alerts.prometheus.metrics import BREACHES
+from mita_otel.alerts.prometheus.rules import rule_file
+from mita_otel.alerts.prometheus.writing import duration
 from mita_otel.policy import Policy, default_policy
 
 Label = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]

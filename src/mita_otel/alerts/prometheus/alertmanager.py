@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from mita_otel.alerts.into_prometheus.rules import STEP
-from mita_otel.alerts.into_prometheus.writing import Node, duration, quoted, yaml
+from mita_otel.alerts.prometheus.rules import STEP
+from mita_otel.alerts.prometheus.writing import Node, duration, quoted, yaml
 from mita_otel.policy import Policy
 from mita_otel.policy.alerts import AlertPolicy, AlertRule
 from mita_otel.policy.channels import ChannelPolicy
