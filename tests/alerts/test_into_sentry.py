@@ -16,11 +16,11 @@ from mita_otel.alerts.into_sentry.project import ProjectAlerts
 from mita_otel.alerts.into_sentry.wanted import OnEvent, OnMetric, WantedAlert, wanted_of
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy, default_policy
-from mita_otel.sentry_api.client import SentryApi
-from mita_otel.sentry_api.errors import SentryApiError
-from sentry_api import specification
-from sentry_api.conftest import MakeApi
-from sentry_api.fake import FakeSentry, Fault
+from mita_otel.sentry.api.client import SentryApi
+from mita_otel.sentry.api.errors import SentryApiError
+from sentry.api import specification
+from sentry.api.conftest import MakeApi
+from sentry.api.fake import FakeSentry, Fault
 
 GUIDE = [
     "critical_financial_errors",

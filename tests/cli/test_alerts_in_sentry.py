@@ -9,7 +9,7 @@ from importlib.metadata import distribution
 import pytest
 
 from cli.conftest import Command, Said
-from sentry_api.fake import TOKEN, FakeSentry
+from sentry.api.fake import TOKEN, FakeSentry
 
 Script = Callable[..., Said]
 GUIDE = ["--org", "acme", "--project", "mita-backend", "--environment", "production"]
@@ -192,7 +192,7 @@ def test_a_missing_token_is_said(command: Command) -> None:
 def test_a_missing_extra_is_said(
     command: Command, today: FakeSentry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in [one for one in sys.modules if one.startswith("mita_otel.sentry_api.client")]:
+    for name in [one for one in sys.modules if one.startswith("mita_otel.sentry.api.client")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "stamina", None)
     ran = command("alerts", "plan", *GUIDE)

@@ -14,7 +14,7 @@ import pytest
 from cli.conftest import COMMAND, Command
 from e2e.service import clean_environment
 from leaks import shows
-from sentry_api.fake import TOKEN, FakeSentry, Fault
+from sentry.api.fake import TOKEN, FakeSentry, Fault
 
 NAME = "mita-finance@1.0.0"
 

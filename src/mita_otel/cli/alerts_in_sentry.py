@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mita_otel.alerts.into_sentry.plan import Plan
     from mita_otel.alerts.into_sentry.project import ProjectAlerts
     from mita_otel.alerts.into_sentry.wanted import Whose
-    from mita_otel.sentry_api.client import SentryApi
+    from mita_otel.sentry.api.client import SentryApi
 
 Org = Annotated[str | None, typer.Option("--org", help="The organization. Not given: SENTRY_ORG.")]
 Project = Annotated[
@@ -177,7 +177,7 @@ def _projects(
     name = environment_name(environment)
     with _api(policy, org) as api:
         from mita_otel.alerts.into_sentry.project import ProjectAlerts
-        from mita_otel.sentry_api.address import check_slug
+        from mita_otel.sentry.api.address import check_slug
 
         for which, slug in _slugs(project, mobile_project):
             yield ProjectAlerts(api, policy, check_slug(slug, "project"), name, which)
@@ -186,7 +186,7 @@ def _projects(
 @contextmanager
 def _api(policy: Policy, org: str | None) -> Iterator[SentryApi]:
     from mita_otel.alerts.into_sentry.scopes import SCOPE
-    from mita_otel.sentry_api.opening import open_sentry_api
+    from mita_otel.sentry.api.opening import open_sentry_api
 
     api = open_sentry_api(policy.alerts.sentry, os.environ, scope=SCOPE, org=org)
     try:

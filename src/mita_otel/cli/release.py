@@ -177,8 +177,8 @@ def _releases(org: str | None, projects: list[str] | None) -> Iterator[Releases]
         ConfigurationError: It cannot be said which project is meant, or Sentry refuses.
     """
     from mita_otel.redaction import Redactor
-    from mita_otel.sentry_api.address import check_slug
-    from mita_otel.sentry_api.opening import open_sentry_api
+    from mita_otel.sentry.api.address import check_slug
+    from mita_otel.sentry.api.opening import open_sentry_api
 
     known = (
         os.environ.get(one, "").strip()

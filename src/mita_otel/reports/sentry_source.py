@@ -26,10 +26,10 @@ from mita_otel.reports.model import (
     ReportKind,
 )
 from mita_otel.reports.scope import Scope
-from mita_otel.sentry_api.opening import open_sentry_api
+from mita_otel.sentry.api.opening import open_sentry_api
 
 if TYPE_CHECKING:
-    from mita_otel.sentry_api.client import SentryApi
+    from mita_otel.sentry.api.client import SentryApi
 
 KINDS: Final[tuple[ReportKind, ...]] = ("performance", "weekly")
 """Reports that can be made from Sentry. It has no audit trail, and no redactions."""

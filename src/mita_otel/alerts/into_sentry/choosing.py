@@ -10,8 +10,8 @@ from mita_otel.alerts.into_sentry.monitors import MonitorsAndAlerts
 from mita_otel.alerts.into_sentry.old_rules import OldRules
 from mita_otel.alerts.into_sentry.resources import Backend
 from mita_otel.policy.alerts import SentryAlertPolicy
-from mita_otel.sentry_api.client import SentryApi
-from mita_otel.sentry_api.errors import SentryApiError
+from mita_otel.sentry.api.client import SentryApi
+from mita_otel.sentry.api.errors import SentryApiError
 
 
 @dataclass(frozen=True, slots=True)

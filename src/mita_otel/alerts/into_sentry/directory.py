@@ -9,8 +9,8 @@ from typing import Any
 
 from mita_otel.alerts.into_sentry.wanted import Target
 from mita_otel.policy.alerts import SentryAlertPolicy
-from mita_otel.sentry_api.client import SentryApi
-from mita_otel.sentry_api.errors import SentryApiError
+from mita_otel.sentry.api.client import SentryApi
+from mita_otel.sentry.api.errors import SentryApiError
 
 
 @dataclass(frozen=True, slots=True)

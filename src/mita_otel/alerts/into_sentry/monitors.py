@@ -21,7 +21,7 @@ from mita_otel.alerts.into_sentry.monitor_forms import (
 from mita_otel.alerts.into_sentry.resources import Existing, Resource
 from mita_otel.alerts.into_sentry.wanted import OnMetric, WantedAlert
 from mita_otel.errors import ConfigurationError
-from mita_otel.sentry_api.client import SentryApi
+from mita_otel.sentry.api.client import SentryApi
 
 MONITOR: Final = "monitor"
 ALERT: Final = "alert"

@@ -12,7 +12,7 @@ from mita_otel.alerts.into_sentry.directory import Directory, Recipient
 from mita_otel.alerts.into_sentry.filters import Filter
 from mita_otel.alerts.into_sentry.resources import Existing, Resource, in_order, number
 from mita_otel.alerts.into_sentry.wanted import OnMetric, WantedAlert
-from mita_otel.sentry_api.client import SentryApi
+from mita_otel.sentry.api.client import SentryApi
 
 ISSUE_RULE: Final = "issue rule"
 METRIC_RULE: Final = "metric rule"

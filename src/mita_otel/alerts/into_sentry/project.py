@@ -9,7 +9,7 @@ from mita_otel.alerts.into_sentry.plan import Plan, carry_out, make_plan
 from mita_otel.alerts.into_sentry.resources import Existing
 from mita_otel.alerts.into_sentry.wanted import Wanted, Whose, wanted_of
 from mita_otel.policy import Policy
-from mita_otel.sentry_api.client import SentryApi
+from mita_otel.sentry.api.client import SentryApi
 
 Say = Callable[[str], None]
 

@@ -10,10 +10,10 @@ import httpx
 import pytest
 
 from mita_otel.errors import ConfigurationError
-from mita_otel.sentry_api.address import SentryAddress
-from mita_otel.sentry_api.errors import SentryApiError, SentryGoneError
-from sentry_api.conftest import MakeApi
-from sentry_api.fake import TOKEN, FakeSentry, Fault, limited
+from mita_otel.sentry.api.address import SentryAddress
+from mita_otel.sentry.api.errors import SentryApiError, SentryGoneError
+from sentry.api.conftest import MakeApi
+from sentry.api.fake import TOKEN, FakeSentry, Fault, limited
 
 
 def test_a_list_is_read_over_all_its_pages(today: FakeSentry, api_of: MakeApi) -> None:

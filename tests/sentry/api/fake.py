@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import BaseModel, ValidationError
 
-from sentry_api import models, specification
+from sentry.api import models, specification
 
 TOKEN = "sntryu_token-of-the-test"
 _UNJUDGED = re.compile(r"/releases/|/projects/[^/]+/[^/]+/$")

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy.alerts import SentryAlertPolicy
-from mita_otel.sentry_api.address import SentryAddress
+from mita_otel.sentry.api.address import SentryAddress
 
 if TYPE_CHECKING:
-    from mita_otel.sentry_api.client import SentryApi
+    from mita_otel.sentry.api.client import SentryApi
 
 INSTALL: Final = "pip install 'mita-otel[alerts]'"
 
@@ -31,7 +31,7 @@ def open_sentry_api(
     """
     address = SentryAddress.from_environment(env, org=org)
     try:
-        from mita_otel.sentry_api.client import SentryApi
+        from mita_otel.sentry.api.client import SentryApi
     except ImportError as error:
         raise ConfigurationError(
             f"Sentry's API needs {error.name or 'httpx'}; install it with: {INSTALL}"

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 import pytest
 import stamina
 
-from mita_otel.sentry_api.address import SentryAddress
-from mita_otel.sentry_api.client import SentryApi
-from sentry_api.fake import TOKEN, FakeSentry
+from mita_otel.sentry.api.address import SentryAddress
+from mita_otel.sentry.api.client import SentryApi
+from sentry.api.fake import TOKEN, FakeSentry
 
 
 @pytest.fixture(params=["today", "before"])

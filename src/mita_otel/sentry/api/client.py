@@ -11,8 +11,8 @@ import httpx
 import stamina
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
-from mita_otel.sentry_api.address import SentryAddress
-from mita_otel.sentry_api.errors import SentryApiError, refusal
+from mita_otel.sentry.api.address import SentryAddress
+from mita_otel.sentry.api.errors import SentryApiError, refusal
 
 _RESET: Final = "X-Sentry-Rate-Limit-Reset"
 _NEXT: Final = re.compile(r'<([^>]+)>;[^,]*rel="next";[^,]*results="true"(?:;[^,]*cursor="([^"]*)")?')
