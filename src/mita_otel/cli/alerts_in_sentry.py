@@ -17,9 +17,9 @@ from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy, environment_name, load_policy
 
 if TYPE_CHECKING:
-    from mita_otel.alerts.into_sentry.plan import Plan
-    from mita_otel.alerts.into_sentry.project import ProjectAlerts
-    from mita_otel.alerts.into_sentry.wanted import Whose
+    from mita_otel.sentry.alert_rules.plan import Plan
+    from mita_otel.sentry.alert_rules.project import ProjectAlerts
+    from mita_otel.sentry.alert_rules.wanted import Whose
     from mita_otel.sentry.api.client import SentryApi
 
 Org = Annotated[str | None, typer.Option("--org", help="The organization. Not given: SENTRY_ORG.")]
@@ -176,7 +176,7 @@ def _projects(
     policy = load_policy(environment=environment)
     name = environment_name(environment)
     with _api(policy, org) as api:
-        from mita_otel.alerts.into_sentry.project import ProjectAlerts
+        from mita_otel.sentry.alert_rules.project import ProjectAlerts
         from mita_otel.sentry.api.address import check_slug
 
         for which, slug in _slugs(project, mobile_project):
@@ -185,7 +185,7 @@ def _projects(
 
 @contextmanager
 def _api(policy: Policy, org: str | None) -> Iterator[SentryApi]:
-    from mita_otel.alerts.into_sentry.scopes import SCOPE
+    from mita_otel.sentry.alert_rules.scopes import SCOPE
     from mita_otel.sentry.api.opening import open_sentry_api
 
     api = open_sentry_api(policy.alerts.sentry, os.environ, scope=SCOPE, org=org)

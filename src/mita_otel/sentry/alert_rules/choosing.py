@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mita_otel import environment_variables as variables
-from mita_otel.alerts.into_sentry.directory import Directory
-from mita_otel.alerts.into_sentry.monitors import MonitorsAndAlerts
-from mita_otel.alerts.into_sentry.old_rules import OldRules
-from mita_otel.alerts.into_sentry.resources import Backend
 from mita_otel.policy.alerts import SentryAlertPolicy
+from mita_otel.sentry.alert_rules.directory import Directory
+from mita_otel.sentry.alert_rules.monitors import MonitorsAndAlerts
+from mita_otel.sentry.alert_rules.old_rules import OldRules
+from mita_otel.sentry.alert_rules.resources import Backend
 from mita_otel.sentry.api.client import SentryApi
 from mita_otel.sentry.api.errors import SentryApiError
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mita_otel.alerts.into_sentry.choosing import choose_backend, find_project
-from mita_otel.alerts.into_sentry.plan import Plan, carry_out, make_plan
-from mita_otel.alerts.into_sentry.resources import Existing
-from mita_otel.alerts.into_sentry.wanted import Wanted, Whose, wanted_of
 from mita_otel.policy import Policy
+from mita_otel.sentry.alert_rules.choosing import choose_backend, find_project
+from mita_otel.sentry.alert_rules.plan import Plan, carry_out, make_plan
+from mita_otel.sentry.alert_rules.resources import Existing
+from mita_otel.sentry.alert_rules.wanted import Wanted, Whose, wanted_of
 from mita_otel.sentry.api.client import SentryApi
 
 Say = Callable[[str], None]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from mita_otel.alerts.into_sentry.directory import Recipient
-from mita_otel.alerts.into_sentry.filters import Filter
-from mita_otel.alerts.into_sentry.resources import in_order
-from mita_otel.alerts.into_sentry.wanted import OnEvent, WantedAlert
+from mita_otel.sentry.alert_rules.directory import Recipient
+from mita_otel.sentry.alert_rules.filters import Filter
+from mita_otel.sentry.alert_rules.resources import in_order
+from mita_otel.sentry.alert_rules.wanted import OnEvent, WantedAlert
 
 _UNKNOWN: Final = "something that is not ours"
 

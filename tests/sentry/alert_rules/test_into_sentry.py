@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from alerts.kit import policy_with
-from mita_otel.alerts.into_sentry.choosing import choose_backend, find_project
-from mita_otel.alerts.into_sentry.monitors import MonitorsAndAlerts
-from mita_otel.alerts.into_sentry.old_rules import OldRules
-from mita_otel.alerts.into_sentry.plan import Plan
-from mita_otel.alerts.into_sentry.project import ProjectAlerts
-from mita_otel.alerts.into_sentry.wanted import OnEvent, OnMetric, WantedAlert, wanted_of
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy, default_policy
+from mita_otel.sentry.alert_rules.choosing import choose_backend, find_project
+from mita_otel.sentry.alert_rules.monitors import MonitorsAndAlerts
+from mita_otel.sentry.alert_rules.old_rules import OldRules
+from mita_otel.sentry.alert_rules.plan import Plan
+from mita_otel.sentry.alert_rules.project import ProjectAlerts
+from mita_otel.sentry.alert_rules.wanted import OnEvent, OnMetric, WantedAlert, wanted_of
 from mita_otel.sentry.api.client import SentryApi
 from mita_otel.sentry.api.errors import SentryApiError
 from sentry.api import specification

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from mita_otel.alerts.into_sentry.wanted import Target
 from mita_otel.policy.alerts import SentryAlertPolicy
+from mita_otel.sentry.alert_rules.wanted import Target
 from mita_otel.sentry.api.client import SentryApi
 from mita_otel.sentry.api.errors import SentryApiError
 

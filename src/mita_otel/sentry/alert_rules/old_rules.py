@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from mita_otel.alerts.into_sentry.directory import Directory, Recipient
-from mita_otel.alerts.into_sentry.filters import Filter
-from mita_otel.alerts.into_sentry.resources import Existing, Resource, in_order, number
-from mita_otel.alerts.into_sentry.wanted import OnMetric, WantedAlert
+from mita_otel.sentry.alert_rules.directory import Directory, Recipient
+from mita_otel.sentry.alert_rules.filters import Filter
+from mita_otel.sentry.alert_rules.resources import Existing, Resource, in_order, number
+from mita_otel.sentry.alert_rules.wanted import OnMetric, WantedAlert
 from mita_otel.sentry.api.client import SentryApi
 
 ISSUE_RULE: Final = "issue rule"

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Final, Literal
 
-from mita_otel.alerts.into_sentry.search import Terms
 from mita_otel.policy import Policy
 from mita_otel.policy.alerts import AlertRule
+from mita_otel.sentry.alert_rules.search import Terms
 
 Match = Literal["eq", "ne", "sw", "ew", "co", "is", "ns", "gte"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from mita_otel.alerts.into_sentry.resources import Existing, Resource, in_order, number
-from mita_otel.alerts.into_sentry.wanted import OnMetric, WantedAlert
+from mita_otel.sentry.alert_rules.resources import Existing, Resource, in_order, number
+from mita_otel.sentry.alert_rules.wanted import OnMetric, WantedAlert
 
 _HIGH: Final = 75
 _MEDIUM: Final = 50

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from mita_otel.alerts.into_sentry.resources import Backend, Difference, Existing, Resource, differences
 from mita_otel.errors import ConfigurationError
+from mita_otel.sentry.alert_rules.resources import Backend, Difference, Existing, Resource, differences
 
 
 @dataclass(frozen=True)

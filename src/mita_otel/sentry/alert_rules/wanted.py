@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from mita_otel.alerts.into_sentry.filters import Filter, NotInSentryError, groups_of, terms_of
-from mita_otel.alerts.into_sentry.search import query_of
 from mita_otel.policy import Policy
 from mita_otel.policy.alerts import AlertRule
 from mita_otel.policy.channels import ChannelKind
+from mita_otel.sentry.alert_rules.filters import Filter, NotInSentryError, groups_of, terms_of
+from mita_otel.sentry.alert_rules.search import query_of
 
 FREQUENCIES: Final = (0, 5, 10, 30, 60, 180, 720, 1440)
 """Minutes between two messages that Sentry knows."""

@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from mita_otel.alerts.into_sentry.alert_forms import action_body, alert_form, alert_form_of
-from mita_otel.alerts.into_sentry.directory import Directory
-from mita_otel.alerts.into_sentry.monitor_forms import (
+from mita_otel.errors import ConfigurationError
+from mita_otel.sentry.alert_rules.alert_forms import action_body, alert_form, alert_form_of
+from mita_otel.sentry.alert_rules.directory import Directory
+from mita_otel.sentry.alert_rules.monitor_forms import (
     monitor_body,
     monitor_form,
     monitor_form_of,
     owner_of,
     workflow_ids,
 )
-from mita_otel.alerts.into_sentry.resources import Existing, Resource
-from mita_otel.alerts.into_sentry.wanted import OnMetric, WantedAlert
-from mita_otel.errors import ConfigurationError
+from mita_otel.sentry.alert_rules.resources import Existing, Resource
+from mita_otel.sentry.alert_rules.wanted import OnMetric, WantedAlert
 from mita_otel.sentry.api.client import SentryApi
 
 MONITOR: Final = "monitor"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from mita_otel.alerts.into_sentry.wanted import WantedAlert
+from mita_otel.sentry.alert_rules.wanted import WantedAlert
 
 
 @dataclass(frozen=True)
