@@ -17,12 +17,12 @@ from mita_otel._plural import counted
 from mita_otel.cli.frame import BAD_CONFIGURATION
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import environment_name, load_policy
-from mita_otel.releases.command import NotStartedError, run
-from mita_otel.releases.repository import Repository
-from mita_otel.releases.version import release_version
+from mita_otel.sentry.releases.command import NotStartedError, run
+from mita_otel.sentry.releases.repository import Repository
+from mita_otel.sentry.releases.version import release_version
 
 if TYPE_CHECKING:
-    from mita_otel.releases.in_sentry import Releases
+    from mita_otel.sentry.releases.in_sentry import Releases
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -192,7 +192,7 @@ def _releases(org: str | None, projects: list[str] | None) -> Iterator[Releases]
     policy = load_policy()
     api = open_sentry_api(policy.alerts.sentry, os.environ, scope="project:releases", org=org)
     try:
-        from mita_otel.releases.in_sentry import Releases
+        from mita_otel.sentry.releases.in_sentry import Releases
 
         yield Releases(api, slugs, Redactor(policy))
     finally:

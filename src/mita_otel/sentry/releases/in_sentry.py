@@ -14,9 +14,9 @@ from urllib.parse import quote
 
 from mita_otel import environment_variables as variables
 from mita_otel.redaction import Redactor
-from mita_otel.releases.repository import Commit, Repository
 from mita_otel.sentry.api.client import SentryApi
 from mita_otel.sentry.api.errors import SentryApiError
+from mita_otel.sentry.releases.repository import Commit, Repository
 
 _LOOKED_AT: Final = 100
 """Releases that are looked through for the one before."""

@@ -9,7 +9,7 @@ from typing import Final
 
 from mita_otel import environment_variables as variables
 from mita_otel.errors import ConfigurationError
-from mita_otel.releases.repository import Repository
+from mita_otel.sentry.releases.repository import Repository
 
 _FORBIDDEN: Final = re.compile(r"[\n\t\f\r/\\]|\A\.{1,2}\Z|\Alatest\Z|\A\s|\s\Z")
 _MAX_LENGTH: Final = 200
