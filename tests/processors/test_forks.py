@@ -17,11 +17,11 @@ from mita_otel.processors.forks import ForkSafeLock
 from mita_otel.processors.losses import Losses
 from mita_otel.processors.redacted_origins import RedactedOrigins
 from mita_otel.redaction import Redactor
-from mita_otel.sentry.breadcrumbs import Breadcrumbs
 from mita_otel.sentry.live_roots import LiveRoots
-from mita_otel.sentry.occurrences import Occurrences
+from mita_otel.sentry.mapping.breadcrumbs import Breadcrumbs
+from mita_otel.sentry.mapping.occurrences import Occurrences
+from mita_otel.sentry.mapping.steps import Steps
 from mita_otel.sentry.sampling_context import SamplingContexts
-from mita_otel.sentry.steps import Steps
 from sentry.spans import server
 from sentry.wire import WireLink
 

@@ -14,11 +14,11 @@ from mita_otel.captured import event_id_of, mark
 from mita_otel.policy import default_policy
 from mita_otel.processors.losses import Losses
 from mita_otel.redaction import Redactor
-from mita_otel.sentry.breadcrumbs import Breadcrumbs
 from mita_otel.sentry.event_door import EventDoor
 from mita_otel.sentry.live_roots import LiveRoots
-from mita_otel.sentry.occurrences import Occurrences
-from mita_otel.sentry.steps import Steps
+from mita_otel.sentry.mapping.breadcrumbs import Breadcrumbs
+from mita_otel.sentry.mapping.occurrences import Occurrences
+from mita_otel.sentry.mapping.steps import Steps
 
 from .spans import START_NS, make, query, server
 

@@ -14,9 +14,9 @@ from e2e.receiver import Receiver
 from mita_otel.policy import default_policy
 from mita_otel.processors.losses import Losses
 from mita_otel.sentry.event_size import fitted
+from mita_otel.sentry.mapping.tree import Tree
 from mita_otel.sentry.protocols import Otlp, Spans, Transactions
 from mita_otel.sentry.transport import CountingTransport
-from mita_otel.sentry.tree import Tree
 
 from .spans import BREACH, query, server
 from .wire import WireLink

@@ -12,7 +12,7 @@ from opentelemetry._logs import SeverityNumber
 from opentelemetry.sdk._logs import LoggerProvider
 
 from mita_otel.sentry.issues import Issues
-from mita_otel.sentry.occurrences import Occurrences
+from mita_otel.sentry.mapping.occurrences import Occurrences
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from opentelemetry.trace import StatusCode
 from sentry_sdk.envelope import Envelope
 
 from mita_otel.processors.observation import Observation, has_failed
-from mita_otel.sentry.occurrences import Occurrences
+from mita_otel.sentry.mapping.occurrences import Occurrences
 from mita_otel.sentry.sender_identity import Identity
 from mita_otel.sentry.sessions import Sessions
 

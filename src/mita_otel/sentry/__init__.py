@@ -6,6 +6,6 @@
 
 from __future__ import annotations
 
-from mita_otel.sentry.description import SpanDescription, describe
+from mita_otel.sentry.mapping.description import SpanDescription, describe
 
 __all__ = ["SpanDescription", "describe"]

@@ -9,13 +9,13 @@ from mita_otel.captured import event_id_of, mark
 from mita_otel.processors.losses import Losses
 from mita_otel.redaction import BeforeSend, Redactor
 from mita_otel.semconv import BREADCRUMB_EVENT
-from mita_otel.sentry.breadcrumbs import Breadcrumbs, of_events, time_of
-from mita_otel.sentry.contexts import financial_contexts, process_contexts, request_of_span, user_of
-from mita_otel.sentry.description import describe
 from mita_otel.sentry.live_roots import LiveRoots
-from mita_otel.sentry.occurrences import Occurrences
-from mita_otel.sentry.steps import Steps
-from mita_otel.sentry.tags import own_tags, tags_of
+from mita_otel.sentry.mapping.breadcrumbs import Breadcrumbs, of_events, time_of
+from mita_otel.sentry.mapping.contexts import financial_contexts, process_contexts, request_of_span, user_of
+from mita_otel.sentry.mapping.description import describe
+from mita_otel.sentry.mapping.occurrences import Occurrences
+from mita_otel.sentry.mapping.steps import Steps
+from mita_otel.sentry.mapping.tags import own_tags, tags_of
 
 Hint = MutableMapping[str, Any]
 

@@ -14,9 +14,9 @@ from sentry_sdk.utils import event_from_exception
 
 from mita_otel import semconv
 from mita_otel.captured import event_id_of, request_of
-from mita_otel.sentry.issue_event import enrich, extra_of, level_of, recorded_exception, trace_context
-from mita_otel.sentry.occurrences import Occurrences
-from mita_otel.sentry.plain import seconds
+from mita_otel.sentry.mapping.issue_event import enrich, extra_of, level_of, recorded_exception, trace_context
+from mita_otel.sentry.mapping.occurrences import Occurrences
+from mita_otel.sentry.mapping.plain import seconds
 
 _logger = logging.getLogger("mita_otel")
 

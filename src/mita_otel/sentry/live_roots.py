@@ -12,7 +12,7 @@ from opentelemetry.trace import SpanKind
 from mita_otel import semconv
 from mita_otel.processors.forks import ForkSafeLock
 from mita_otel.processors.rewrite import RewrittenSpan
-from mita_otel.sentry.tree import is_local_root, key_of
+from mita_otel.sentry.mapping.tree import is_local_root, key_of
 
 
 class LiveRoots:

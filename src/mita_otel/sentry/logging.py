@@ -10,7 +10,7 @@ from opentelemetry import trace
 from sentry_sdk.integrations.logging import LOGGING_TO_EVENT_LEVEL, LoggingIntegration, _BaseHandler
 
 from mita_otel.policy.sentry import BreadcrumbPolicy
-from mita_otel.sentry.breadcrumbs import Breadcrumb, Breadcrumbs
+from mita_otel.sentry.mapping.breadcrumbs import Breadcrumb, Breadcrumbs
 
 
 class TraceLogging(LoggingIntegration):

@@ -15,7 +15,7 @@ from opentelemetry.trace import SpanKind
 from sentry_sdk import Scope
 
 from mita_otel import semconv
-from mita_otel.sentry.tree import key_of
+from mita_otel.sentry.mapping.tree import key_of
 
 _COPIED: Final = tuple(name for name in Scope.__slots__ if not name.startswith("__"))
 

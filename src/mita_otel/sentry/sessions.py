@@ -18,9 +18,9 @@ from sentry_sdk.envelope import Envelope, Item, PayloadRef
 from mita_otel import semconv
 from mita_otel._json import json_bytes
 from mita_otel.processors.observation import Observation
-from mita_otel.sentry.occurrences import Occurrences
+from mita_otel.sentry.mapping.occurrences import Occurrences
+from mita_otel.sentry.mapping.tree import key_of
 from mita_otel.sentry.sender_identity import Identity
-from mita_otel.sentry.tree import key_of
 
 _MINUTE_NS: Final = 60_000_000_000
 _MAX_MINUTES: Final = 60

@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import format_span_id, format_trace_id
 
 from mita_otel import semconv
-from mita_otel.sentry.plain import plain, seconds
+from mita_otel.sentry.mapping.plain import plain, seconds
 
 _ALIASES: Final = (
     ("db.system", "db.system.name"),

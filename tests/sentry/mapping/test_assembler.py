@@ -12,10 +12,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 
 from exploring import examples
-from mita_otel.sentry.assembler import Assembler
-from mita_otel.sentry.tree import Tree, is_local_root, key_of
-
-from .spans import make
+from mita_otel.sentry.mapping.assembler import Assembler
+from mita_otel.sentry.mapping.tree import Tree, is_local_root, key_of
+from sentry.spans import make
 
 
 class Clock:

@@ -11,12 +11,12 @@ from mita_otel import semconv
 from mita_otel.processors.fan_out import FanOut
 from mita_otel.processors.redaction import RedactionProcessor
 from mita_otel.redaction import Redactor
-from mita_otel.sentry.breadcrumbs import Breadcrumb
-from mita_otel.sentry.description import describe
 from mita_otel.sentry.live_roots import LiveRoots
-from mita_otel.sentry.newest_by_trace import NewestByTrace
-from mita_otel.sentry.plain import seconds
-from mita_otel.sentry.tree import is_local_root, key_of
+from mita_otel.sentry.mapping.breadcrumbs import Breadcrumb
+from mita_otel.sentry.mapping.description import describe
+from mita_otel.sentry.mapping.newest_by_trace import NewestByTrace
+from mita_otel.sentry.mapping.plain import seconds
+from mita_otel.sentry.mapping.tree import is_local_root, key_of
 
 _STEPS: Final = frozenset({SpanKind.CLIENT, SpanKind.PRODUCER})
 _CATEGORIES: Final = {"db": "query", "http.client": "http"}

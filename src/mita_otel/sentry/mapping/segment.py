@@ -7,14 +7,14 @@ from typing import Any
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import format_span_id
 
-from mita_otel.sentry.contexts import financial_contexts
-from mita_otel.sentry.description import SpanDescription, describe
-from mita_otel.sentry.plain import plain
+from mita_otel.sentry.mapping.contexts import financial_contexts
+from mita_otel.sentry.mapping.description import SpanDescription, describe
+from mita_otel.sentry.mapping.plain import plain
+from mita_otel.sentry.mapping.span_data import attributes_of, origin_of
+from mita_otel.sentry.mapping.tags import transaction_tags
+from mita_otel.sentry.mapping.transaction import measurements, sample_rate_of
+from mita_otel.sentry.mapping.tree import Tree, key_of
 from mita_otel.sentry.sender_identity import Identity
-from mita_otel.sentry.span_data import attributes_of, origin_of
-from mita_otel.sentry.tags import transaction_tags
-from mita_otel.sentry.transaction import measurements, sample_rate_of
-from mita_otel.sentry.tree import Tree, key_of
 
 Attributes = dict[str, Any]
 

@@ -17,13 +17,12 @@ from exploring import examples
 from mita_otel import semconv
 from mita_otel._json import json_bytes
 from mita_otel.policy import default_policy
+from mita_otel.sentry.mapping.tags import tag_name, tag_value
+from mita_otel.sentry.mapping.transaction import transaction_event
+from mita_otel.sentry.mapping.tree import Tree
 from mita_otel.sentry.sender_identity import Identity
-from mita_otel.sentry.tags import tag_name, tag_value
-from mita_otel.sentry.transaction import transaction_event
-from mita_otel.sentry.tree import Tree
-
-from . import spans as factory
-from .spans import BREACH, make, query, server
+from sentry import spans as factory
+from sentry.spans import BREACH, make, query, server
 
 TAGS = default_policy().sentry.tags
 IDENTITY = Identity(

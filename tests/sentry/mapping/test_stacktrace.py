@@ -6,7 +6,7 @@ import traceback
 
 import pytest
 
-from mita_otel.sentry.stacktrace import innermost, parse_stacktrace
+from mita_otel.sentry.mapping.stacktrace import innermost, parse_stacktrace
 
 
 def fail(depth: int) -> None:

@@ -16,8 +16,8 @@ from mita_otel._json import json_bytes
 from mita_otel.errors import ConfigurationError
 from mita_otel.processors.rewrite import RewrittenSpan
 from mita_otel.processors.span_size import estimated_bytes
-from mita_otel.sentry.description import SpanDescription
-from mita_otel.sentry.segment import Segment
+from mita_otel.sentry.mapping.description import SpanDescription
+from mita_otel.sentry.mapping.segment import Segment
 
 _MAX_BYTES: Final = 8_000_000
 """Estimated size of one request: Sentry takes 12 MiB (Relay, `max_container_size`)."""

@@ -8,8 +8,7 @@ import pytest
 from opentelemetry.trace import SpanKind
 
 from mita_otel.sentry import SpanDescription, describe
-
-from .spans import make
+from sentry.spans import make
 
 S, C, I, P, Q = SpanKind.SERVER, SpanKind.CLIENT, SpanKind.INTERNAL, SpanKind.PRODUCER, SpanKind.CONSUMER  # noqa: E741
 

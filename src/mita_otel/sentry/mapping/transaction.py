@@ -12,7 +12,7 @@ from uuid import uuid4
 from opentelemetry.sdk.trace import ReadableSpan
 
 from mita_otel import semconv
-from mita_otel.sentry.contexts import (
+from mita_otel.sentry.mapping.contexts import (
     breaches_of,
     financial_contexts,
     otel_context,
@@ -21,12 +21,12 @@ from mita_otel.sentry.contexts import (
     response_context,
     user_of,
 )
-from mita_otel.sentry.description import SpanDescription, describe
-from mita_otel.sentry.plain import ids_of, seconds
+from mita_otel.sentry.mapping.description import SpanDescription, describe
+from mita_otel.sentry.mapping.plain import ids_of, seconds
+from mita_otel.sentry.mapping.span_data import data_of, links_of, origin_of
+from mita_otel.sentry.mapping.tags import transaction_tags
+from mita_otel.sentry.mapping.tree import Tree, is_breached
 from mita_otel.sentry.sender_identity import Identity
-from mita_otel.sentry.span_data import data_of, links_of, origin_of
-from mita_otel.sentry.tags import transaction_tags
-from mita_otel.sentry.tree import Tree, is_breached
 
 
 def transaction_event(

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from opentelemetry.trace import StatusCode
 
-from mita_otel.sentry.status import status_of, status_of_http
-
-from .spans import make
+from mita_otel.sentry.mapping.status import status_of, status_of_http
+from sentry.spans import make
 
 HTTP = {
     100: "ok", 200: "ok", 204: "ok", 301: "ok", 399: "ok",

@@ -13,8 +13,8 @@ from typing import Any, Final
 from opentelemetry.sdk.trace import Event
 
 from mita_otel import semconv
-from mita_otel.sentry.newest_by_trace import NewestByTrace
-from mita_otel.sentry.plain import plain, seconds
+from mita_otel.sentry.mapping.newest_by_trace import NewestByTrace
+from mita_otel.sentry.mapping.plain import plain, seconds
 
 Breadcrumb = dict[str, Any]
 

@@ -9,11 +9,11 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import format_span_id, format_trace_id
 
 from mita_otel import semconv
-from mita_otel.sentry.breadcrumbs import of_events
-from mita_otel.sentry.contexts import financial_contexts, process_contexts, user_of
-from mita_otel.sentry.plain import plain, seconds
-from mita_otel.sentry.stacktrace import parse_stacktrace
-from mita_otel.sentry.tags import own_tags, tags_of
+from mita_otel.sentry.mapping.breadcrumbs import of_events
+from mita_otel.sentry.mapping.contexts import financial_contexts, process_contexts, user_of
+from mita_otel.sentry.mapping.plain import plain, seconds
+from mita_otel.sentry.mapping.stacktrace import parse_stacktrace
+from mita_otel.sentry.mapping.tags import own_tags, tags_of
 
 Attributes = Mapping[str, Any]
 

@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 from opentelemetry.trace import StatusCode
 
 from exploring import examples
-from mita_otel.sentry.tree import Tree, key_of, matters, trim
-
-from .spans import BREACH, make
+from mita_otel.sentry.mapping.tree import Tree, key_of, matters, trim
+from sentry.spans import BREACH, make
 
 
 def ids(tree: Tree) -> list[int]:

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 
 from mita_otel.processors.forks import ForkSafeLock
-from mita_otel.sentry.stacktrace import innermost
+from mita_otel.sentry.mapping.stacktrace import innermost
 
 
 class Occurrences:

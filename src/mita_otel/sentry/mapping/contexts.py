@@ -12,7 +12,7 @@ from typing import Any, Final
 from opentelemetry.sdk.trace import ReadableSpan
 
 from mita_otel import semconv
-from mita_otel.sentry.plain import ids_of, plain
+from mita_otel.sentry.mapping.plain import ids_of, plain
 
 Attributes = Mapping[str, Any]
 Context = dict[str, Any]

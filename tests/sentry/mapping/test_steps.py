@@ -13,14 +13,13 @@ from e2e.receiver import Receiver
 from leaks import shows
 from mita_otel.policy import default_policy
 from mita_otel.redaction import Redactor
-from mita_otel.sentry.issue_event import recorded_exception
 from mita_otel.sentry.live_roots import LiveRoots
+from mita_otel.sentry.mapping.issue_event import recorded_exception
+from mita_otel.sentry.mapping.steps import Steps
+from mita_otel.sentry.mapping.tree import Tree
 from mita_otel.sentry.protocols import Transactions
-from mita_otel.sentry.steps import Steps
-from mita_otel.sentry.tree import Tree
-
-from .spans import START_NS, make, query, server
-from .wire import WireLink
+from sentry.spans import START_NS, make, query, server
+from sentry.wire import WireLink
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 
 from mita_otel import semconv
-from mita_otel.sentry.status import status_of
+from mita_otel.sentry.mapping.status import status_of
 
 Attributes = Mapping[str, Any]
 

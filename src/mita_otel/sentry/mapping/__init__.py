@@ -1,0 +1,1 @@
+"""Pure functions from spans to Sentry's events and transactions."""
