@@ -14,7 +14,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from mita_otel.sentry.connections import Connections
+from mita_otel.sentry.transport.connections import Connections
 
 PATH = "/api/1/envelope/"
 BODY = gzip.compress(os.urandom(1200))

@@ -61,8 +61,8 @@ def _threads_end_with_their_module() -> Iterator[None]:
 def _workers_end_with_their_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """End the daemon threads of queues that a test made and left as they were, and their connections."""
     from mita_otel.processors.worker import BoundedWorker
-    from mita_otel.sentry.senders import Senders
-    from mita_otel.sentry.transport import CountingTransport
+    from mita_otel.sentry.transport.senders import Senders
+    from mita_otel.sentry.transport.transport import CountingTransport
 
     made: list[Callable[[], object]] = []
 

@@ -29,7 +29,7 @@ from mita_otel.doctor import reach
 from mita_otel.doctor.reach import clock_check, sentry_checks
 from mita_otel.doctor.unreachable import Peer, why_unreachable
 from mita_otel.health.check import Check, Status
-from mita_otel.sentry.connections import Heard, Trust
+from mita_otel.sentry.transport.connections import Heard, Trust
 
 StartWire = Callable[..., int]
 

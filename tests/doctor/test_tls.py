@@ -16,7 +16,7 @@ from mita_otel.doctor.reach import sentry_checks
 from mita_otel.health.check import Check, Status
 from mita_otel.policy import default_policy
 from mita_otel.processors.losses import Losses
-from mita_otel.sentry.transport import CountingTransport
+from mita_otel.sentry.transport.transport import CountingTransport
 
 StartWire = Callable[..., int]
 

@@ -15,8 +15,8 @@ from mita_otel.policy import default_policy
 from mita_otel.processors.losses import Losses
 from mita_otel.redaction import Redactor
 from mita_otel.sentry.hosts import ClientWatch, HostClients, redact_client, redact_clients, redacting
-from mita_otel.sentry.sender_identity import agree
-from mita_otel.sentry.transport import CountingTransport
+from mita_otel.sentry.transport.sender_identity import agree
+from mita_otel.sentry.transport.transport import CountingTransport
 
 DSN = "http://key@127.0.0.1:1/1"
 CARD = "4111111111111111"

@@ -13,7 +13,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from mita_otel.sentry.logs import MAX_RECORDS, SentryLogExporter
-from mita_otel.sentry.sender_identity import identity_of
+from mita_otel.sentry.transport.sender_identity import identity_of
 
 
 class Link:

@@ -15,14 +15,14 @@ from e2e.receiver import Receiver
 from mita_otel import semconv
 from mita_otel.policy import default_policy
 from mita_otel.sentry.client import SentryLink
-from mita_otel.sentry.item_of_spans import SpansItem
 from mita_otel.sentry.mapping.otlp import otlp_encoder, otlp_request, otlp_spans
 from mita_otel.sentry.mapping.segment import Segment
 from mita_otel.sentry.mapping.span_items import MAX_SPANS, span_items
 from mita_otel.sentry.mapping.tree import Tree
 from mita_otel.sentry.mapping.typed import typed, typed_attributes
 from mita_otel.sentry.protocols import make_protocol
-from mita_otel.sentry.sender_identity import Identity
+from mita_otel.sentry.transport.item_of_spans import SpansItem
+from mita_otel.sentry.transport.sender_identity import Identity
 
 from .spans import BREACH, START_NS, make, query, server
 from .wire import WireLink

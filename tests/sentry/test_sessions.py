@@ -12,8 +12,8 @@ from sentry_sdk.envelope import Envelope
 
 from mita_otel.processors.observation import Observation, has_failed
 from mita_otel.sentry.mapping.occurrences import Occurrences
-from mita_otel.sentry.sender_identity import Identity
 from mita_otel.sentry.sessions import Sessions
+from mita_otel.sentry.transport.sender_identity import Identity
 
 from .spans import START_NS, make, server
 

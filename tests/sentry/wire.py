@@ -10,8 +10,8 @@ from sentry_sdk.envelope import Envelope
 from e2e.receiver import Receiver
 from mita_otel.policy import default_policy
 from mita_otel.processors.losses import Losses
-from mita_otel.sentry.sender_identity import Identity
-from mita_otel.sentry.transport import CountingTransport
+from mita_otel.sentry.transport.sender_identity import Identity
+from mita_otel.sentry.transport.transport import CountingTransport
 
 
 class Door:

@@ -18,7 +18,7 @@ from mita_otel.mobile.spool_reader import on_disk
 from mita_otel.mobile.upstream import Upstream, UpstreamUnreachable
 from mita_otel.policy import Policy
 from mita_otel.policy.mobile import MobileProject
-from mita_otel.sentry.connections import Heard, trust
+from mita_otel.sentry.transport.connections import Heard, trust
 
 _NAME = "mobile"
 

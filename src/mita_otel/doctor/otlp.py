@@ -19,7 +19,7 @@ from mita_otel.exporters.otlp import make_otlp_exporter
 from mita_otel.exporters.registry import ExporterUnavailableError
 from mita_otel.health.check import Check, Status
 from mita_otel.policy.doctor import DoctorPolicy
-from mita_otel.sentry.connections import Heard, Trust
+from mita_otel.sentry.transport.connections import Heard, Trust
 
 _NAME: Final = "exporter:otlp"
 _ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")

@@ -24,8 +24,8 @@ from mita_otel.policy import Policy
 from mita_otel.policy.doctor import DoctorPolicy
 from mita_otel.processors.losses import Losses
 from mita_otel.sentry.client import checked_dsn
-from mita_otel.sentry.connections import Heard, trust
-from mita_otel.sentry.transport import CountingTransport
+from mita_otel.sentry.transport.connections import Heard, trust
+from mita_otel.sentry.transport.transport import CountingTransport
 
 EMPTY_ENVELOPE: Final = b"{}\n"
 """Makes no event."""

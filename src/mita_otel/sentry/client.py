@@ -26,16 +26,16 @@ from mita_otel.processors.losses import SHUT_DOWN, Losses
 from mita_otel.redaction import Redactor
 from mita_otel.sentry.event_door import EventDoor
 from mita_otel.sentry.hosts import HostClients, redacting
-from mita_otel.sentry.item_of_spans import SpansItem
 from mita_otel.sentry.live_roots import LiveRoots
 from mita_otel.sentry.logging import TraceLogging
 from mita_otel.sentry.mapping.breadcrumbs import Breadcrumbs
 from mita_otel.sentry.mapping.occurrences import Occurrences
 from mita_otel.sentry.mapping.steps import Steps
 from mita_otel.sentry.sampling_context import SamplingContexts
-from mita_otel.sentry.sender_identity import agree, identity_of
-from mita_otel.sentry.spotlight import QueuedSpotlight
-from mita_otel.sentry.transport import STAGE, CountingTransport
+from mita_otel.sentry.transport.item_of_spans import SpansItem
+from mita_otel.sentry.transport.sender_identity import agree, identity_of
+from mita_otel.sentry.transport.spotlight import QueuedSpotlight
+from mita_otel.sentry.transport.transport import STAGE, CountingTransport
 
 
 class SentryLink:

@@ -22,12 +22,12 @@ from mita_otel.processors.rewrite import with_plain_attributes
 from mita_otel.redaction import Redactor
 from mita_otel.sentry.client import SentryLink, start_client
 from mita_otel.sentry.issues import Issues
-from mita_otel.sentry.loss_reports import LossReports
 from mita_otel.sentry.mapping.assembler import Assembler
 from mita_otel.sentry.mapping.tree import Tree, is_local_root
 from mita_otel.sentry.protocols import make_protocol
 from mita_otel.sentry.request_scope import enter_root, leave_root
 from mita_otel.sentry.sessions import Sessions
+from mita_otel.sentry.transport.loss_reports import LossReports
 
 
 class SentrySpanExporter(SpanExporter):

@@ -21,7 +21,7 @@ from sentry_sdk.transport import HttpTransport
 from mita_otel.policy.sentry import SentryPolicy
 from mita_otel.processors.losses import Losses
 from mita_otel.redaction import Redactor
-from mita_otel.sentry.transport import CountingTransport
+from mita_otel.sentry.transport.transport import CountingTransport
 
 _logger = logging.getLogger("mita_otel")
 

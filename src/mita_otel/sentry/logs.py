@@ -18,7 +18,7 @@ from mita_otel._json import json_bytes
 from mita_otel.sentry.client import SentryLink
 from mita_otel.sentry.mapping.plain import plain, seconds
 from mita_otel.sentry.mapping.typed import typed_attributes
-from mita_otel.sentry.sender_identity import Identity
+from mita_otel.sentry.transport.sender_identity import Identity
 
 MAX_RECORDS: Final = 100
 """Records of one item, as sentry-sdk sends them."""

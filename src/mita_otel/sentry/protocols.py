@@ -15,14 +15,14 @@ from mita_otel.errors import ConfigurationError
 from mita_otel.policy.sentry import SentryPolicy
 from mita_otel.processors.losses import SHUT_DOWN, Losses
 from mita_otel.sentry.client import SentryLink
-from mita_otel.sentry.item_of_spans import SpansItem
 from mita_otel.sentry.mapping.breadcrumbs import of_events, time_of
 from mita_otel.sentry.mapping.otlp import otlp_encoder, otlp_request, otlp_spans, parts_of
 from mita_otel.sentry.mapping.segment import Segment
 from mita_otel.sentry.mapping.span_items import span_items
 from mita_otel.sentry.mapping.transaction import sample_rate_of, transaction_event
 from mita_otel.sentry.mapping.tree import Tree, key_of, matters, trim
-from mita_otel.sentry.transport import STAGE
+from mita_otel.sentry.transport.item_of_spans import SpansItem
+from mita_otel.sentry.transport.transport import STAGE
 
 _logger = logging.getLogger("mita_otel")
 

@@ -20,7 +20,7 @@ from mita_otel._json import json_bytes
 from mita_otel.processors.observation import Observation
 from mita_otel.sentry.mapping.occurrences import Occurrences
 from mita_otel.sentry.mapping.tree import key_of
-from mita_otel.sentry.sender_identity import Identity
+from mita_otel.sentry.transport.sender_identity import Identity
 
 _MINUTE_NS: Final = 60_000_000_000
 _MAX_MINUTES: Final = 60

@@ -20,7 +20,7 @@ from mita_otel.policy import default_policy
 from mita_otel.sentry.mapping.tags import tag_name, tag_value
 from mita_otel.sentry.mapping.transaction import transaction_event
 from mita_otel.sentry.mapping.tree import Tree
-from mita_otel.sentry.sender_identity import Identity
+from mita_otel.sentry.transport.sender_identity import Identity
 from sentry import spans as factory
 from sentry.spans import BREACH, make, query, server
 

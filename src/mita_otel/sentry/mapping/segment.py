@@ -14,7 +14,7 @@ from mita_otel.sentry.mapping.span_data import attributes_of, origin_of
 from mita_otel.sentry.mapping.tags import transaction_tags
 from mita_otel.sentry.mapping.transaction import measurements, sample_rate_of
 from mita_otel.sentry.mapping.tree import Tree, key_of
-from mita_otel.sentry.sender_identity import Identity
+from mita_otel.sentry.transport.sender_identity import Identity
 
 Attributes = dict[str, Any]
 

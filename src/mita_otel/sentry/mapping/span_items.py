@@ -13,13 +13,13 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
 from mita_otel._json import json_bytes
-from mita_otel.sentry.item_of_spans import SpansItem
 from mita_otel.sentry.mapping.description import SpanDescription
 from mita_otel.sentry.mapping.plain import ids_of, seconds
 from mita_otel.sentry.mapping.segment import Segment
 from mita_otel.sentry.mapping.span_data import links_of
 from mita_otel.sentry.mapping.tree import matters
 from mita_otel.sentry.mapping.typed import typed_attributes
+from mita_otel.sentry.transport.item_of_spans import SpansItem
 
 MAX_SPANS: Final = 1000
 """Spans of one item."""

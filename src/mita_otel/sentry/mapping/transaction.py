@@ -26,7 +26,7 @@ from mita_otel.sentry.mapping.plain import ids_of, seconds
 from mita_otel.sentry.mapping.span_data import data_of, links_of, origin_of
 from mita_otel.sentry.mapping.tags import transaction_tags
 from mita_otel.sentry.mapping.tree import Tree, is_breached
-from mita_otel.sentry.sender_identity import Identity
+from mita_otel.sentry.transport.sender_identity import Identity
 
 
 def transaction_event(

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from e2e.receiver import Receiver
-from mita_otel.sentry.loss_reports import LossReports
-
-from .wire import WireLink
+from mita_otel.sentry.transport.loss_reports import LossReports
+from sentry.wire import WireLink
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from mita_otel.processors.losses import CUT_OFF, SHUT_DOWN, Losses
-from mita_otel.sentry.transport import STAGE, CountingTransport
+from mita_otel.sentry.transport.transport import STAGE, CountingTransport
 
 _REASONS: Final = {
     "queue_full": "queue_overflow",

@@ -10,7 +10,7 @@ import urllib3
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.spotlight import SpotlightClient
 
-from mita_otel.sentry.senders import Job, Senders
+from mita_otel.sentry.transport.senders import Job, Senders
 
 _MAX_ENVELOPES: Final = 500
 """Waiting: as many as Spotlight itself keeps."""

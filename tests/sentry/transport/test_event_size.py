@@ -13,13 +13,12 @@ from sentry_sdk.envelope import Envelope, Item, PayloadRef
 from e2e.receiver import Receiver
 from mita_otel.policy import default_policy
 from mita_otel.processors.losses import Losses
-from mita_otel.sentry.event_size import fitted
 from mita_otel.sentry.mapping.tree import Tree
 from mita_otel.sentry.protocols import Otlp, Spans, Transactions
-from mita_otel.sentry.transport import CountingTransport
-
-from .spans import BREACH, query, server
-from .wire import WireLink
+from mita_otel.sentry.transport.event_size import fitted
+from mita_otel.sentry.transport.transport import CountingTransport
+from sentry.spans import BREACH, query, server
+from sentry.wire import WireLink
 
 MEBIBYTE = 1 << 20
 SQL = "SELECT " + ", ".join(f"account.column_{number}" for number in range(150))

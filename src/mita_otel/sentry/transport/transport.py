@@ -26,10 +26,10 @@ from mita_otel.processors.deliveries import Deliveries
 from mita_otel.processors.forks import ForkSafeLock, after_fork_in_child
 from mita_otel.processors.losses import CUT_OFF, Losses
 from mita_otel.sentry import event_door
-from mita_otel.sentry.connections import Connections, Heard, in_small_letters, tls_context
-from mita_otel.sentry.event_size import fitted
-from mita_otel.sentry.item_of_spans import SpansItem
-from mita_otel.sentry.senders import Job, Senders
+from mita_otel.sentry.transport.connections import Connections, Heard, in_small_letters, tls_context
+from mita_otel.sentry.transport.event_size import fitted
+from mita_otel.sentry.transport.item_of_spans import SpansItem
+from mita_otel.sentry.transport.senders import Job, Senders
 
 STAGE: Final = "sentry"
 """Where lost spans are counted."""

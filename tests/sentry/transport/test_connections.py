@@ -12,7 +12,7 @@ import pytest
 
 from e2e.receiver import Receiver
 from mita_otel.errors import ConfigurationError
-from mita_otel.sentry.connections import Connections, tls_context
+from mita_otel.sentry.transport.connections import Connections, tls_context
 
 PATH, HEADERS = "/api/1/envelope/", {"Content-Type": "x"}
 BODY = b'{}\n{"type":"event"}\n{}'

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from mita_otel.sentry.senders import Job, Senders
+from mita_otel.sentry.transport.senders import Job, Senders
 
 
 class Gate:
