@@ -15,6 +15,7 @@ from mita_otel import environment_variables as variables
 from mita_otel import semconv
 from mita_otel.alerts.starting import start_alerts
 from mita_otel.audit.current import install as install_audit
+from mita_otel.audit.retention.starting import start_retention
 from mita_otel.audit.starting import AuditRoom, start_audit
 from mita_otel.errors import ConfigurationError
 from mita_otel.finance.facts import known_attributes
@@ -35,7 +36,6 @@ from mita_otel.policy.limits import lowest_ms
 from mita_otel.processors.losses import Losses
 from mita_otel.processors.propagation import redact_propagation
 from mita_otel.redaction import Redactor
-from mita_otel.retention.starting import start_retention
 from mita_otel.service_resource import describe_service
 from mita_otel.telemetry import Flushable, Telemetry
 from mita_otel.tracing import start_tracing

@@ -19,10 +19,10 @@ from mita_otel import AuditEvent
 from mita_otel.audit.anchors import read_anchors
 from mita_otel.audit.findings import Verification
 from mita_otel.audit.keys import AuditKeys
+from mita_otel.audit.retention.apply import Retention
+from mita_otel.audit.retention.subjects import Subjects
 from mita_otel.audit.verify import verify
 from mita_otel.policy import default_policy
-from mita_otel.retention.apply import Retention
-from mita_otel.retention.subjects import Subjects
 from mita_otel.store.append_only import sqlite_triggers
 from mita_otel.store.database import Database
 

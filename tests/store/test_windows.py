@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import pytest
 
 from leaks import shows
+from mita_otel.audit.retention.rollup import RollUp
 from mita_otel.latency.sketch import Sketch
 from mita_otel.latency.window import LatencyWindow, OpenWindow, add_up
 from mita_otel.policy import default_policy
 from mita_otel.redaction import Redactor
-from mita_otel.retention.rollup import RollUp
 from mita_otel.store.database import Database
 from mita_otel.store.windows import StoreWindows, windows_of
 

@@ -28,7 +28,7 @@ def apply(
     """Delete what has had its time, behind signed tombstones; nothing that a legal hold covers."""
     with opened() as mine:
         database = mine.database()
-        from mita_otel.retention.apply import Retention
+        from mita_otel.audit.retention.apply import Retention
 
         retention = Retention(mine.policy.retention, mine.policy.summary, database, mine.room.trail)
         with progress("retention") as shown:
@@ -91,7 +91,7 @@ def hold(
     """Place a legal hold: what it covers is neither purged nor erased."""
     with opened() as mine:
         database = mine.database()
-        from mita_otel.retention.holds import LegalHolds
+        from mita_otel.audit.retention.holds import LegalHolds
 
         placed = LegalHolds(database, mine.room.trail).place(
             reason=reason,
@@ -109,7 +109,7 @@ def release(hold_id: Annotated[str, typer.Argument(metavar="HOLD")]) -> None:
     """Release a legal hold."""
     with opened() as mine:
         database = mine.database()
-        from mita_otel.retention.holds import LegalHolds
+        from mita_otel.audit.retention.holds import LegalHolds
 
         LegalHolds(database, mine.room.trail).release(hold_id, by=mine.user)
     typer.echo(f"{hold_id} is released")
@@ -120,7 +120,7 @@ def holds(every: Annotated[bool, typer.Option("--all", help="Released ones as we
     """List the legal holds."""
     with opened() as mine:
         database = mine.database()
-        from mita_otel.retention.holds import LegalHolds
+        from mita_otel.audit.retention.holds import LegalHolds
 
         found = LegalHolds(database, mine.room.trail).all(released=every)
     for one in found:

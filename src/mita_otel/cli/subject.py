@@ -28,7 +28,7 @@ def export(
     count = 0
     with opened() as mine:
         database = mine.database()
-        from mita_otel.retention.subjects import Subjects
+        from mita_otel.audit.retention.subjects import Subjects
 
         found = Subjects(database, mine.room.trail).export(user, by=mine.user)
         if output is None:
@@ -57,7 +57,7 @@ def erase(
         typer.confirm(f"Erase {user}? It cannot be undone", abort=True)
     with opened() as mine:
         database = mine.database()
-        from mita_otel.retention.subjects import Subjects
+        from mita_otel.audit.retention.subjects import Subjects
 
         erased = Subjects(database, mine.room.trail).erase(user, reason=reason, by=mine.user)
     typer.echo(

@@ -10,12 +10,12 @@ from sqlalchemy import ColumnElement, Table, and_, func, not_, select
 from sqlalchemy.engine import Connection
 
 from mita_otel.audit.event import AuditEventType
+from mita_otel.audit.retention.holds import LegalHold, held, read_holds
+from mita_otel.audit.retention.rows import KeptTable, kept_tables
 from mita_otel.policy.regulations import Minimum, minimums
 from mita_otel.policy.retention import DataClass, RetentionPolicy
 from mita_otel.reports.findings import Hold, Kept, Retention, RetentionCheck
 from mita_otel.reports.scope import moment, moment_or_none
-from mita_otel.retention.holds import LegalHold, held, read_holds
-from mita_otel.retention.rows import KeptTable, kept_tables
 from mita_otel.store.tables import AuditEntryRow, AuditTombstoneRow, table_of
 
 _ENTRIES: Final = table_of(AuditEntryRow)

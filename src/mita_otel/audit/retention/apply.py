@@ -9,15 +9,15 @@ from typing import Any, Final
 
 from mita_otel.audit.event import AuditEvent, AuditEventType, AuditOutcome
 from mita_otel.audit.hold_check import hold_faults
+from mita_otel.audit.retention.audit_purge import AuditPurge
+from mita_otel.audit.retention.clock import why_not
+from mita_otel.audit.retention.holds import read_holds
+from mita_otel.audit.retention.rollup import RollUp
+from mita_otel.audit.retention.rows import RowPurge, kept_tables
 from mita_otel.audit.trail import AuditTrail
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy.retention import DATA_CLASSES, RetentionPolicy
 from mita_otel.policy.summary import SummaryPolicy
-from mita_otel.retention.audit_purge import AuditPurge
-from mita_otel.retention.clock import why_not
-from mita_otel.retention.holds import read_holds
-from mita_otel.retention.rollup import RollUp
-from mita_otel.retention.rows import RowPurge, kept_tables
 from mita_otel.store.database import Database
 
 _DAY: Final = 86_400 * 1_000_000_000

@@ -9,10 +9,10 @@ from typing import Any
 
 from audit.kit import Kit, changed, kit
 from mita_otel import AuditEvent
+from mita_otel.audit.retention.apply import Retention
+from mita_otel.audit.retention.holds import LegalHolds
+from mita_otel.audit.retention.subjects import Subjects
 from mita_otel.latency.sketch import Sketch
-from mita_otel.retention.apply import Retention
-from mita_otel.retention.holds import LegalHolds
-from mita_otel.retention.subjects import Subjects
 from mita_otel.store.tables import table_of
 from mita_otel.store.telemetry_tables import BreachRow, ErrorRow, LatencyWindowRow, RedactionRow, SpanRow
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from audit.kit import KEY
+from audit.retention.kit import NOW_NS, store
 from mita_otel.audit.findings import Fault
 from mita_otel.audit.keys import AuditKeys
+from mita_otel.audit.retention.apply import RetentionError
+from mita_otel.audit.retention.holds import LegalHoldError
 from mita_otel.audit.verify import verify
-from mita_otel.retention.apply import RetentionError
-from mita_otel.retention.holds import LegalHoldError
 from mita_otel.store.append_only import sqlite_triggers
-from retention.kit import NOW_NS, store
 
 
 def test_a_hold_is_placed_and_released_and_both_are_entries(tmp_path: Path, database_url: str) -> None:

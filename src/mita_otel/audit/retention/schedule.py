@@ -16,7 +16,7 @@ from mita_otel.policy.retention import RetentionPolicy
 from mita_otel.processors.forks import after_fork_in_child
 
 if TYPE_CHECKING:
-    from mita_otel.retention.apply import Retention
+    from mita_otel.audit.retention.apply import Retention
     from mita_otel.store.lease import Lease
 
 _logger = logging.getLogger("mita_otel")

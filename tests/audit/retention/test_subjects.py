@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from audit.kit import KEY, kit
+from audit.retention.kit import NOW_NS, Store, store
 from mita_otel import AuditEvent
 from mita_otel.audit.keys import AuditKeys
+from mita_otel.audit.retention.holds import LegalHoldError
 from mita_otel.audit.verify import verify
-from mita_otel.retention.holds import LegalHoldError
 from mita_otel.store.telemetry_tables import ErrorRow, SpanRow
-from retention.kit import NOW_NS, Store, store
 
 PERSON = "marie.curie@example.org"
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mita_otel.audit.retention.schedule import DailyRetention, this_process
 from mita_otel.audit.starting import AuditRoom
 from mita_otel.policy import Policy
-from mita_otel.retention.schedule import DailyRetention, this_process
 
 if TYPE_CHECKING:
-    from mita_otel.retention.apply import Retention
+    from mita_otel.audit.retention.apply import Retention
     from mita_otel.store.lease import Lease
 
 
@@ -25,7 +25,7 @@ def start_retention(policy: Policy, audit: AuditRoom | None) -> DailyRetention |
 
     def open_retention() -> tuple[Retention, Lease]:
         database = audit.database()
-        from mita_otel.retention.apply import Retention
+        from mita_otel.audit.retention.apply import Retention
         from mita_otel.store.lease import Lease
         from mita_otel.store.migrate import require
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
+from audit.retention.kit import DAY_NS, NOW_NS, Store, store
 from mita_otel.audit.findings import Fault
+from mita_otel.audit.retention.apply import RetentionError
 from mita_otel.audit.verify import verify
-from mita_otel.retention.apply import RetentionError
 from mita_otel.store.telemetry_tables import BreachRow, ErrorRow, LatencyWindowRow, RedactionRow, SpanRow
-from retention.kit import DAY_NS, NOW_NS, Store, store
 
 MODELS = (ErrorRow, BreachRow, LatencyWindowRow, RedactionRow, SpanRow)
 
@@ -176,7 +176,7 @@ def test_a_hold_that_is_placed_while_a_purge_goes_on_holds_from_then_on(
     old, mixed, _ = fill_with_old_and_young_entries(kept)
     for number in range(20):
         kept.put(SpanRow, span_id=f"{number:016x}", start_ns=at(SpanRow, -100))
-    from mita_otel.retention.audit_purge import AuditPurge
+    from mita_otel.audit.retention.audit_purge import AuditPurge
 
     real = AuditPurge.purge
 
@@ -199,7 +199,7 @@ def test_a_purge_that_is_killed_half_way_is_finished_by_the_next(
     kept: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old, _, _ = fill_with_old_and_young_entries(kept)
-    from mita_otel.retention.audit_purge import AuditPurge
+    from mita_otel.audit.retention.audit_purge import AuditPurge
 
     real, calls = AuditPurge._delete, []
 

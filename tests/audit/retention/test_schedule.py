@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from audit.kit import changed
+from audit.retention.kit import DAY_NS, NOW_NS, Store, store
+from mita_otel.audit.retention.apply import Retention
+from mita_otel.audit.retention.schedule import DailyRetention
 from mita_otel.policy import default_policy
-from mita_otel.retention.apply import Retention
-from mita_otel.retention.schedule import DailyRetention
 from mita_otel.store import StoreError
 from mita_otel.store.lease import Lease
 from mita_otel.store.telemetry_tables import SpanRow
-from retention.kit import DAY_NS, NOW_NS, Store, store
 
 POLICY = default_policy().retention
 

@@ -20,9 +20,9 @@ from mita_otel.audit.chain_walk import ChainWalk
 from mita_otel.audit.findings import Verification
 from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.person_check import Known
+from mita_otel.audit.retention.holds import held, read_holds
 from mita_otel.audit.seals import tombstone_message
 from mita_otel.audit.verify import genuine_erasures
-from mita_otel.retention.holds import held, read_holds
 from mita_otel.store.database import Database
 from mita_otel.store.tables import AuditEntryRow, AuditTombstoneRow, table_of
 
