@@ -17,8 +17,8 @@ from mita_otel.processors.duration_metrics import DurationMetrics
 from mita_otel.processors.latency_memory import LatencyMemory
 from mita_otel.processors.losses import Losses
 from mita_otel.processors.observation import SpanObserver
+from mita_otel.processors.sampling.consistent import randomness_of, threshold_of
 from mita_otel.processors.window_writer import WindowWriter
-from mita_otel.sampling.consistent import randomness_of, threshold_of
 
 
 class Measurements:

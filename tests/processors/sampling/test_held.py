@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from exploring import examples
 from mita_otel.policy import default_policy
-from mita_otel.sampling.consistent import Randomness, threshold_of
-from mita_otel.sampling.decision import Clues, Decision, decide
-from mita_otel.sampling.held import Arrival, HeldTraces, Kept
-from mita_otel.sampling.rules import Match
+from mita_otel.processors.sampling.consistent import Randomness, threshold_of
+from mita_otel.processors.sampling.decision import Clues, Decision, decide
+from mita_otel.processors.sampling.held import Arrival, HeldTraces, Kept
+from mita_otel.processors.sampling.rules import Match
 
 POLICY = default_policy().sampling
 KEPT_BY_RATIO = 0xFF_FFFFFFFFFFFF

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mita_otel.sampling.consistent import (
+from mita_otel.processors.sampling.consistent import (
     NEVER,
     Randomness,
     member_with,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from mita_otel.sampling.consistent import NEVER, Randomness, ratio_of, threshold_of
-from mita_otel.sampling.rules import Match
+from mita_otel.processors.sampling.consistent import NEVER, Randomness, ratio_of, threshold_of
+from mita_otel.processors.sampling.rules import Match
 
 Flaw = Literal["breach", "error"]
 """What makes a trace one to keep whatever the ratio: a limit was broken, or something failed."""
@@ -44,7 +44,7 @@ class Decision:
     kept: bool
     reason: Reason
     threshold: int
-    """The threshold that was applied, a caller's included: see `mita_otel.sampling.consistent`."""
+    """The threshold that was applied, a caller's included: see `mita_otel.processors.sampling.consistent`."""
     rule: str | None = None
 
     @property
