@@ -60,7 +60,7 @@ def _threads_end_with_their_module() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _workers_end_with_their_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """End the daemon threads of queues that a test made and left as they were, and their connections."""
-    from mita_otel.processors.worker import BoundedWorker
+    from mita_otel.processors.queues.worker import BoundedWorker
     from mita_otel.sentry.transport.senders import Senders
     from mita_otel.sentry.transport.transport import CountingTransport
 

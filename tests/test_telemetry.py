@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mita_otel.policy import default_policy
-from mita_otel.processors.losses import CUT_OFF, Losses
+from mita_otel.processors.queues.losses import CUT_OFF, Losses
 from mita_otel.redaction import Redactor
 from mita_otel.telemetry import Telemetry
 

@@ -33,8 +33,8 @@ from mita_otel.other_signals import start_logs, start_metrics
 from mita_otel.performance import Performance
 from mita_otel.policy import Policy, default_policy
 from mita_otel.policy.limits import lowest_ms
-from mita_otel.processors.losses import Losses
 from mita_otel.processors.propagation import redact_propagation
+from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import Redactor
 from mita_otel.service_resource import describe_service
 from mita_otel.telemetry import Flushable, Telemetry

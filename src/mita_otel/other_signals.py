@@ -18,15 +18,15 @@ from mita_otel import environment_variables as variables
 from mita_otel.exporters.otlp import log_failures_once
 from mita_otel.exporters.registry import why_missing
 from mita_otel.instrumentation.logging import StandardLogging
-from mita_otel.log_deadline import DeadlinedLogs
-from mita_otel.metric_deadline import DeadlinedMetrics
 from mita_otel.policy import Policy
 from mita_otel.policy.sections import LifecyclePolicy
 from mita_otel.processors.context import ContextLogProcessor
-from mita_otel.processors.log_queue import LogQueue
 from mita_otel.processors.log_redaction import LogRedactionProcessor
-from mita_otel.processors.losses import Losses
 from mita_otel.processors.metric_redaction import RedactedMetricExporter, redact_reader
+from mita_otel.processors.queues.log_deadline import DeadlinedLogs
+from mita_otel.processors.queues.log_queue import LogQueue
+from mita_otel.processors.queues.losses import Losses
+from mita_otel.processors.queues.metric_deadline import DeadlinedMetrics
 from mita_otel.redaction import Redactor
 
 _logger = logging.getLogger("mita_otel")

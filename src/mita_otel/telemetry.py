@@ -14,7 +14,7 @@ from mita_otel.alerts.intake import AlertIntake
 from mita_otel.health.health import Health
 from mita_otel.performance import Performance
 from mita_otel.policy import Policy
-from mita_otel.processors.losses import CutsOff, Losses, signal_of
+from mita_otel.processors.queues.losses import CutsOff, Losses, signal_of
 from mita_otel.redaction import Redactor
 
 _logger = logging.getLogger("mita_otel")

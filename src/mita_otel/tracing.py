@@ -16,11 +16,11 @@ from mita_otel import environment_variables as variables
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy
 from mita_otel.processors.guarded_provider import GuardedTracerProvider
-from mita_otel.processors.losses import Losses
 from mita_otel.processors.measurements import Measurements
 from mita_otel.processors.observation import SpanObserver
 from mita_otel.processors.pipeline import Pipeline
 from mita_otel.processors.pipeline_health import PipelineHealth
+from mita_otel.processors.queues.losses import Losses
 from mita_otel.processors.samplers import SamplerChoice, choose_sampler, rate_of
 from mita_otel.redaction import Redactor
 

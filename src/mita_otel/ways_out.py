@@ -23,8 +23,8 @@ from mita_otel.exporters.registry import ExporterUnavailableError, Found, find_e
 from mita_otel.instrumentation.asgi_requests import at_each_request
 from mita_otel.latency.window import WindowStore
 from mita_otel.policy import Policy, default_policy
-from mita_otel.processors.losses import Losses
 from mita_otel.processors.observation import SpanObserver
+from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import Redactor
 from mita_otel.store import StoreError, open_database
 

@@ -25,7 +25,7 @@ from mita_otel.alerts.memory_book import MemoryBook
 from mita_otel.alerts.sums import SpanSums
 from mita_otel.alerts.ways import Ways
 from mita_otel.policy import Policy, default_policy
-from mita_otel.processors.losses import Losses
+from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import Redactor
 
 PAN = "4111 1111 1111 1111"

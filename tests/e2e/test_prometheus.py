@@ -53,7 +53,7 @@ SERVICE = """
     from opentelemetry import trace
     from opentelemetry.trace import SpanKind, Status, StatusCode
     from prometheus_client import start_http_server
-    from mita_otel.processors.losses import Losses
+    from mita_otel.processors.queues.losses import Losses
 
     telemetry = mita_otel.configure()
     gateway = mita_otel.mobile_app(telemetry)

@@ -19,7 +19,7 @@ from mita_otel.health.check import Check, HealthReport, Status, worst
 from mita_otel.health.instruments import libraries
 from mita_otel.health.requirers import there_for_telemetry
 from mita_otel.policy import Policy, default_policy
-from mita_otel.processors.deliveries import Deliveries, DeliveryState
+from mita_otel.processors.queues.deliveries import Deliveries, DeliveryState
 
 Configure = Callable[..., mita_otel.Telemetry]
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from mita_otel.processors.breach_signal import BreachReport, BreachSignal
-from mita_otel.processors.losses import Losses
+from mita_otel.processors.queues.losses import Losses
 
 REPORT = BreachReport("api", "api.methods.GET", "GET /a", 500, 600, 1.0, "a" * 32, "b" * 16)
 

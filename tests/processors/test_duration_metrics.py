@@ -19,8 +19,7 @@ from mita_otel.processors.samplers import RecordEverything
 from mita_otel.processors.sampling.consistent import randomness_of, threshold_of
 from mita_otel.processors.tail_sampling import TailSampler
 from mita_otel.processors.threshold import ThresholdProcessor
-
-from .test_queues import Broken
+from processors.queues.test_queues import Broken
 
 POLICY = default_policy()
 START = 10**18

@@ -11,7 +11,7 @@ from mita_otel.latency.operations import Operation
 from mita_otel.latency.recorder import LatencyRecorder
 from mita_otel.latency.window import LatencyWindow
 from mita_otel.policy import default_policy
-from mita_otel.processors.losses import Losses
+from mita_otel.processors.queues.losses import Losses
 from mita_otel.processors.window_writer import WindowWriter
 
 POLICY = default_policy()

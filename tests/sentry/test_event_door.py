@@ -12,7 +12,7 @@ from leaks import shows
 from mita_otel import semconv
 from mita_otel.captured import event_id_of, mark
 from mita_otel.policy import default_policy
-from mita_otel.processors.losses import Losses
+from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import Redactor
 from mita_otel.sentry.event_door import EventDoor
 from mita_otel.sentry.live_roots import LiveRoots

@@ -12,7 +12,7 @@ from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import HttpTransport, Transport
 
 from mita_otel.policy import default_policy
-from mita_otel.processors.losses import Losses
+from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import Redactor
 from mita_otel.sentry.hosts import ClientWatch, HostClients, redact_client, redact_clients, redacting
 from mita_otel.sentry.transport.sender_identity import agree

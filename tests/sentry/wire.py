@@ -9,7 +9,7 @@ from sentry_sdk.envelope import Envelope
 
 from e2e.receiver import Receiver
 from mita_otel.policy import default_policy
-from mita_otel.processors.losses import Losses
+from mita_otel.processors.queues.losses import Losses
 from mita_otel.sentry.transport.sender_identity import Identity
 from mita_otel.sentry.transport.transport import CountingTransport
 

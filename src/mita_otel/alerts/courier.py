@@ -18,7 +18,7 @@ from mita_otel.alerts.notification import Notification, redacted
 from mita_otel.alerts.ways import Ways
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy.channels import DeliveryPolicy
-from mita_otel.processors.losses import Losses
+from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import Redactor
 
 _logger = logging.getLogger("mita_otel.alerts")

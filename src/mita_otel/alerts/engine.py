@@ -17,9 +17,9 @@ from mita_otel.alerts.points import Point, Sample
 from mita_otel.alerts.signal import Signal
 from mita_otel.alerts.sums import SpanSums
 from mita_otel.policy.alerts import AlertPolicy, Stream
-from mita_otel.processors.forks import after_fork_in_child
-from mita_otel.processors.losses import Losses
-from mita_otel.processors.worker import BoundedWorker
+from mita_otel.processors.queues.forks import after_fork_in_child
+from mita_otel.processors.queues.losses import Losses
+from mita_otel.processors.queues.worker import BoundedWorker
 from mita_otel.redaction import Redactor
 
 _logger = logging.getLogger("mita_otel.alerts")

@@ -12,7 +12,7 @@ from mita_otel.alerts.alert import Alert
 from mita_otel.alerts.book import Message
 from mita_otel.alerts.points import Point, Sums
 from mita_otel.alerts.silence import Silence
-from mita_otel.processors.forks import after_fork_in_child
+from mita_otel.processors.queues.forks import after_fork_in_child
 
 
 class MemoryBook:

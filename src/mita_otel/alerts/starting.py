@@ -24,8 +24,8 @@ from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy
 from mita_otel.policy.alerts import AlertPolicy, AlertRule
 from mita_otel.processors.breach_signal import BreachListener
-from mita_otel.processors.losses import Losses
 from mita_otel.processors.observation import SpanObserver
+from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import Redactor
 
 _logger = logging.getLogger("mita_otel")

@@ -24,7 +24,7 @@ from mita_otel.alerts.points import Point
 from mita_otel.alerts.silence import Silence
 from mita_otel.alerts.store_turn import ALERTS, MESSAGES, POINTS, SILENCES, StoreTurn, alert_of, message_of
 from mita_otel.policy import Policy
-from mita_otel.processors.forks import after_fork_in_child
+from mita_otel.processors.queues.forks import after_fork_in_child
 from mita_otel.store import StoreError, open_database
 from mita_otel.store.additions import add
 from mita_otel.store.database import Database

@@ -11,7 +11,7 @@ from mita_otel.alerts.channels.notifier import Notifier
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy.alerts import AlertPolicy
 from mita_otel.policy.channels import ChannelPolicy
-from mita_otel.processors.forks import after_fork_in_child
+from mita_otel.processors.queues.forks import after_fork_in_child
 
 if TYPE_CHECKING:
     import httpx

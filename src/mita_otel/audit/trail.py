@@ -19,7 +19,7 @@ from mita_otel.audit.mover import Mover
 from mita_otel.audit.moving import Moving
 from mita_otel.audit.spool import SpoolFolder
 from mita_otel.policy.audit import AuditPolicy
-from mita_otel.processors.forks import after_fork_in_child
+from mita_otel.processors.queues.forks import after_fork_in_child
 from mita_otel.redaction import Redactor
 
 _logger = logging.getLogger("mita_otel.audit")

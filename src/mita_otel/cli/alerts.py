@@ -165,7 +165,7 @@ def run(
     from mita_otel.alerts.running import AlertRunner
     from mita_otel.alerts.starting import make_courier
     from mita_otel.alerts.ways import Ways
-    from mita_otel.processors.losses import Losses
+    from mita_otel.processors.queues.losses import Losses
     from mita_otel.redaction import Redactor
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")

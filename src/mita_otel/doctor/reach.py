@@ -22,7 +22,7 @@ from mita_otel.errors import ConfigurationError
 from mita_otel.health.check import Check, Status
 from mita_otel.policy import Policy
 from mita_otel.policy.doctor import DoctorPolicy
-from mita_otel.processors.losses import Losses
+from mita_otel.processors.queues.losses import Losses
 from mita_otel.sentry.client import checked_dsn
 from mita_otel.sentry.transport.connections import Heard, trust
 from mita_otel.sentry.transport.transport import CountingTransport

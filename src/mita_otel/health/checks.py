@@ -10,8 +10,8 @@ from mita_otel.health.check import Check, Status
 from mita_otel.health.instruments import libraries
 from mita_otel.policy.health import HealthPolicy
 from mita_otel.policy.sections import QueuePolicy
-from mita_otel.processors.losses import Losses
 from mita_otel.processors.pipeline import Pipeline
+from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import Redactor
 from mita_otel.redaction.canaries import leaking
 

@@ -27,9 +27,9 @@ from mita_otel.health.instruments import installed_version
 from mita_otel.health.requirers import there_for_telemetry
 from mita_otel.policy import Policy
 from mita_otel.policy.fingerprint import policy_digest
-from mita_otel.processors.forks import after_fork_in_child
-from mita_otel.processors.losses import Losses
 from mita_otel.processors.pipeline import Pipeline
+from mita_otel.processors.queues.forks import after_fork_in_child
+from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import Redactor
 
 if TYPE_CHECKING:

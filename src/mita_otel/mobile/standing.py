@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from mita_otel.mobile.reply import News
-from mita_otel.processors.forks import ForkSafeLock
+from mita_otel.processors.queues.forks import ForkSafeLock
 
 _OK = "ok"
 

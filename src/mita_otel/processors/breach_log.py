@@ -10,7 +10,7 @@ from typing import Final
 from mita_otel.latency.facts import SpanFacts
 from mita_otel.latency.limits import Breach
 from mita_otel.latency.operations import method_of
-from mita_otel.processors.forks import ForkSafeLock
+from mita_otel.processors.queues.forks import ForkSafeLock
 
 _logger = logging.getLogger("mita_otel.latency")
 

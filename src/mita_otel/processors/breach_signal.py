@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mita_otel.policy.names import Kind
-from mita_otel.processors.losses import Losses
-from mita_otel.processors.worker import BoundedWorker
+from mita_otel.processors.queues.losses import Losses
+from mita_otel.processors.queues.worker import BoundedWorker
 
 _logger = logging.getLogger("mita_otel")
 

@@ -7,7 +7,7 @@ from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import Sampler
 
-from mita_otel.processors.fan_out import FanOut
+from mita_otel.processors.queues.fan_out import FanOut
 
 
 class GuardedTracerProvider(TracerProvider):

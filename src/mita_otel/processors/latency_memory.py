@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from mita_otel.latency.burn import BudgetLedger
 from mita_otel.latency.recorder import LatencyRecorder
-from mita_otel.processors.forks import after_fork_in_child
 from mita_otel.processors.observation import Observation
+from mita_otel.processors.queues.forks import after_fork_in_child
 
 
 class LatencyMemory:

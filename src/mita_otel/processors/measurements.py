@@ -15,8 +15,8 @@ from mita_otel.processors.breach_signal import BreachSignal
 from mita_otel.processors.breaches import Breaches
 from mita_otel.processors.duration_metrics import DurationMetrics
 from mita_otel.processors.latency_memory import LatencyMemory
-from mita_otel.processors.losses import Losses
 from mita_otel.processors.observation import SpanObserver
+from mita_otel.processors.queues.losses import Losses
 from mita_otel.processors.sampling.consistent import randomness_of, threshold_of
 from mita_otel.processors.window_writer import WindowWriter
 

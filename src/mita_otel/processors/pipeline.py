@@ -9,11 +9,11 @@ from opentelemetry.sdk.trace.export import SpanExporter
 
 from mita_otel.policy import Policy
 from mita_otel.processors.context import ContextProcessor
-from mita_otel.processors.export_queue import ExportQueue, SeesEnds, SeesSampling
-from mita_otel.processors.fan_out import FanOut
-from mita_otel.processors.hand_off import HandOff
-from mita_otel.processors.losses import Losses
 from mita_otel.processors.measurements import Measurements
+from mita_otel.processors.queues.export_queue import ExportQueue, SeesEnds, SeesSampling
+from mita_otel.processors.queues.fan_out import FanOut
+from mita_otel.processors.queues.hand_off import HandOff
+from mita_otel.processors.queues.losses import Losses
 from mita_otel.processors.redaction import RedactionProcessor
 from mita_otel.processors.repeated_queries import RepeatedQueriesProcessor
 from mita_otel.processors.tail_sampling import TailSampler

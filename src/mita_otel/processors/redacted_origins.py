@@ -8,7 +8,7 @@ from typing import Final, Generic, TypeVar
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from mita_otel.processors.forks import ForkSafeLock
+from mita_otel.processors.queues.forks import ForkSafeLock
 from mita_otel.redaction import Redactor
 
 _MAX_SHARED: Final = 64

@@ -7,9 +7,9 @@ import threading
 
 from mita_otel.latency.recorder import LatencyRecorder
 from mita_otel.latency.window import LatencyWindow, WindowStore
-from mita_otel.processors.forks import after_fork_in_child
-from mita_otel.processors.losses import Losses
-from mita_otel.processors.worker import BoundedWorker
+from mita_otel.processors.queues.forks import after_fork_in_child
+from mita_otel.processors.queues.losses import Losses
+from mita_otel.processors.queues.worker import BoundedWorker
 
 _logger = logging.getLogger("mita_otel")
 

@@ -15,7 +15,7 @@ from mita_otel import semconv
 from mita_otel.finance.errors import capture_financial_error
 from mita_otel.health.check import Check, Status
 from mita_otel.policy import Policy
-from mita_otel.processors.deliveries import Delivers, DeliveryState
+from mita_otel.processors.queues.deliveries import Delivers, DeliveryState
 from mita_otel.self_tests.quiet import configure_quietly
 from mita_otel.telemetry import Telemetry
 

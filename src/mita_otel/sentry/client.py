@@ -22,7 +22,7 @@ from sentry_sdk.utils import BadDsn, Dsn
 from mita_otel import environment_variables as variables
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy.sentry import BreadcrumbPolicy, SentryPolicy
-from mita_otel.processors.losses import SHUT_DOWN, Losses
+from mita_otel.processors.queues.losses import SHUT_DOWN, Losses
 from mita_otel.redaction import Redactor
 from mita_otel.sentry.event_door import EventDoor
 from mita_otel.sentry.hosts import HostClients, redacting

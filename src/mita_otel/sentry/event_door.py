@@ -6,7 +6,7 @@ from collections.abc import Callable, MutableMapping
 from typing import Any, Final
 
 from mita_otel.captured import event_id_of, mark
-from mita_otel.processors.losses import Losses
+from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import BeforeSend, Redactor
 from mita_otel.semconv import BREADCRUMB_EVENT
 from mita_otel.sentry.live_roots import LiveRoots

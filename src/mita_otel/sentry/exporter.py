@@ -14,9 +14,9 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from mita_otel import environment_variables as variables
 from mita_otel.policy import environment_name, load_policy
 from mita_otel.policy.sentry import SentryPolicy
-from mita_otel.processors.deliveries import Deliveries
-from mita_otel.processors.fan_out import FanOut
-from mita_otel.processors.losses import Losses
+from mita_otel.processors.queues.deliveries import Deliveries
+from mita_otel.processors.queues.fan_out import FanOut
+from mita_otel.processors.queues.losses import Losses
 from mita_otel.processors.redaction import RedactionProcessor
 from mita_otel.processors.rewrite import with_plain_attributes
 from mita_otel.redaction import Redactor

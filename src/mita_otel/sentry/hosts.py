@@ -19,7 +19,7 @@ from sentry_sdk.integrations import Integration
 from sentry_sdk.transport import HttpTransport
 
 from mita_otel.policy.sentry import SentryPolicy
-from mita_otel.processors.losses import Losses
+from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import Redactor
 from mita_otel.sentry.transport.transport import CountingTransport
 

@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span
 from opentelemetry.trace import SpanKind
 
 from mita_otel import semconv
-from mita_otel.processors.forks import ForkSafeLock
+from mita_otel.processors.queues.forks import ForkSafeLock
 from mita_otel.processors.rewrite import RewrittenSpan
 from mita_otel.sentry.mapping.tree import is_local_root, key_of
 

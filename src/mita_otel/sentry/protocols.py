@@ -13,7 +13,7 @@ from sentry_sdk.envelope import Envelope
 from mita_otel._json import json_bytes
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy.sentry import SentryPolicy
-from mita_otel.processors.losses import SHUT_DOWN, Losses
+from mita_otel.processors.queues.losses import SHUT_DOWN, Losses
 from mita_otel.sentry.client import SentryLink
 from mita_otel.sentry.mapping.breadcrumbs import of_events, time_of
 from mita_otel.sentry.mapping.otlp import otlp_encoder, otlp_request, otlp_spans, parts_of

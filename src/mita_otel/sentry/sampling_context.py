@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from opentelemetry.trace import SpanKind, format_trace_id
 
-from mita_otel.processors.forks import ForkSafeLock
+from mita_otel.processors.queues.forks import ForkSafeLock
 from mita_otel.sentry.live_roots import LiveRoots
 from mita_otel.sentry.mapping.description import describe
 

@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from mita_otel.policy.store import StorePolicy
-from mita_otel.processors.forks import after_fork_in_child
+from mita_otel.processors.queues.forks import after_fork_in_child
 from mita_otel.store.errors import StoreDeniedError, StoreError, StoreUnavailableError, first_line
 from mita_otel.store.fork_gate import ForkGate
 

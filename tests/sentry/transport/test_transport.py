@@ -14,7 +14,7 @@ from sentry_sdk.envelope import Envelope, Item
 
 from e2e.receiver import Receiver
 from mita_otel.policy import default_policy
-from mita_otel.processors.losses import Losses
+from mita_otel.processors.queues.losses import Losses
 from mita_otel.sentry.transport.item_of_spans import SpansItem
 from mita_otel.sentry.transport.transport import CountingTransport
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy.retention import RetentionPolicy
-from mita_otel.processors.forks import after_fork_in_child
+from mita_otel.processors.queues.forks import after_fork_in_child
 
 if TYPE_CHECKING:
     from mita_otel.audit.retention.apply import Retention

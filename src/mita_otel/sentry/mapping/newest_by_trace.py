@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from typing import Generic, TypeVar
 
-from mita_otel.processors.forks import ForkSafeLock
+from mita_otel.processors.queues.forks import ForkSafeLock
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 
-from mita_otel.processors.forks import ForkSafeLock
+from mita_otel.processors.queues.forks import ForkSafeLock
 from mita_otel.sentry.mapping.stacktrace import innermost
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 import certifi
 
 from mita_otel.errors import ConfigurationError
-from mita_otel.processors.forks import after_monkey_patch
+from mita_otel.processors.queues.forks import after_monkey_patch
 
 _MAX_ANSWER: Final = 65_536
 """Bytes of an answer that are read: Sentry's are some dozens."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from mita_otel.processors.losses import CUT_OFF, SHUT_DOWN, Losses
+from mita_otel.processors.queues.losses import CUT_OFF, SHUT_DOWN, Losses
 from mita_otel.sentry.transport.transport import STAGE, CountingTransport
 
 _REASONS: Final = {

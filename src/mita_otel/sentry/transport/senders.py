@@ -13,7 +13,7 @@ from typing import Any
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from sentry_sdk.worker import Worker
 
-from mita_otel.processors.forks import after_fork_in_child, after_monkey_patch
+from mita_otel.processors.queues.forks import after_fork_in_child, after_monkey_patch
 
 _logger = logging.getLogger("mita_otel")
 

@@ -12,9 +12,9 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from mita_otel import semconv
 from mita_otel.policy.sections import QueuePolicy
-from mita_otel.processors.deliveries import Deliveries
-from mita_otel.processors.losses import CUT_OFF, SHUT_DOWN, Losses
-from mita_otel.processors.worker import BoundedWorker
+from mita_otel.processors.queues.deliveries import Deliveries
+from mita_otel.processors.queues.losses import CUT_OFF, SHUT_DOWN, Losses
+from mita_otel.processors.queues.worker import BoundedWorker
 
 _logger = logging.getLogger("mita_otel")
 

@@ -11,8 +11,8 @@ from opentelemetry.sdk._logs import LoggerProvider, ReadableLogRecord
 from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 
 from mita_otel.policy import default_policy
-from mita_otel.processors.log_queue import LogQueue
-from mita_otel.processors.losses import Losses
+from mita_otel.processors.queues.log_queue import LogQueue
+from mita_otel.processors.queues.losses import Losses
 
 
 class Exporter(LogRecordExporter):

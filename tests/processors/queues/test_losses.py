@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mita_otel.processors.losses import CUT_OFF, Losses, signal_of
+from mita_otel.processors.queues.losses import CUT_OFF, Losses, signal_of
 
 
 def test_one_line_at_once_and_the_rest_when_the_process_ends(caplog: pytest.LogCaptureFixture) -> None:

@@ -13,8 +13,8 @@ from opentelemetry.sdk.metrics.export import (
     PeriodicExportingMetricReader,
 )
 
-from mita_otel.metric_deadline import DeadlinedMetrics
-from mita_otel.processors.losses import Losses
+from mita_otel.processors.queues.losses import Losses
+from mita_otel.processors.queues.metric_deadline import DeadlinedMetrics
 
 
 class Exporter(MetricExporter):

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from mita_otel.processors.forks import after_fork_in_child, after_monkey_patch
+from mita_otel.processors.queues.forks import after_fork_in_child, after_monkey_patch
 
 _logger = logging.getLogger("mita_otel")
 

@@ -11,7 +11,7 @@ from typing import Final, Protocol, runtime_checkable
 from opentelemetry import metrics
 
 from mita_otel import semconv
-from mita_otel.processors.forks import ForkSafeLock
+from mita_otel.processors.queues.forks import ForkSafeLock
 
 _logger = logging.getLogger("mita_otel")
 

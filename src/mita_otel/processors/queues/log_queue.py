@@ -8,8 +8,8 @@ from opentelemetry.sdk.resources import Resource
 
 from mita_otel import semconv
 from mita_otel.policy.sections import QueuePolicy
-from mita_otel.processors.batch_queue import BatchQueue
-from mita_otel.processors.losses import Losses
+from mita_otel.processors.queues.batch_queue import BatchQueue
+from mita_otel.processors.queues.losses import Losses
 
 
 class LogQueue(LogRecordProcessor):

@@ -7,8 +7,8 @@ from typing import Final
 
 from opentelemetry.sdk.metrics import MeterProvider
 
-from mita_otel.processors.losses import CUT_OFF, Losses
-from mita_otel.processors.worker import BoundedWorker
+from mita_otel.processors.queues.losses import CUT_OFF, Losses
+from mita_otel.processors.queues.worker import BoundedWorker
 
 _logger = logging.getLogger("mita_otel")
 

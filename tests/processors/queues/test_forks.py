@@ -13,8 +13,8 @@ from opentelemetry.sdk.resources import Resource
 
 from e2e.receiver import Receiver
 from mita_otel.policy import default_policy
-from mita_otel.processors.forks import ForkSafeLock
-from mita_otel.processors.losses import Losses
+from mita_otel.processors.queues.forks import ForkSafeLock
+from mita_otel.processors.queues.losses import Losses
 from mita_otel.processors.redacted_origins import RedactedOrigins
 from mita_otel.redaction import Redactor
 from mita_otel.sentry.live_roots import LiveRoots

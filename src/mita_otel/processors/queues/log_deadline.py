@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from opentelemetry.sdk._logs import LoggerProvider
 
-from mita_otel.processors.log_queue import LogQueue
+from mita_otel.processors.queues.log_queue import LogQueue
 
 
 class DeadlinedLogs:

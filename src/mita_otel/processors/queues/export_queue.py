@@ -11,9 +11,9 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from mita_otel import semconv
 from mita_otel.policy.sections import QueuePolicy
-from mita_otel.processors.batch_queue import BatchQueue
-from mita_otel.processors.deliveries import Deliveries, Delivers
-from mita_otel.processors.losses import CutsOff, Losses
+from mita_otel.processors.queues.batch_queue import BatchQueue
+from mita_otel.processors.queues.deliveries import Deliveries, Delivers
+from mita_otel.processors.queues.losses import CutsOff, Losses
 
 
 @runtime_checkable

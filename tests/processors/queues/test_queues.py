@@ -12,11 +12,11 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from mita_otel.exporters.memory import MemorySpanExporter
 from mita_otel.policy.sections import QueuePolicy
-from mita_otel.processors.export_queue import ExportQueue
-from mita_otel.processors.fan_out import FanOut
-from mita_otel.processors.hand_off import HandOff
 from mita_otel.processors.link import Link
-from mita_otel.processors.losses import CUT_OFF, SHUT_DOWN, Losses
+from mita_otel.processors.queues.export_queue import ExportQueue
+from mita_otel.processors.queues.fan_out import FanOut
+from mita_otel.processors.queues.hand_off import HandOff
+from mita_otel.processors.queues.losses import CUT_OFF, SHUT_DOWN, Losses
 
 
 def queue_policy(**more: float) -> QueuePolicy:

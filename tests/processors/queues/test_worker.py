@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mita_otel.processors.worker import BoundedWorker
+from mita_otel.processors.queues.worker import BoundedWorker
 
 
 def make(

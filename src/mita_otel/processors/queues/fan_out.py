@@ -9,7 +9,7 @@ from time import monotonic
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
-from mita_otel.processors.export_queue import ExportQueue
+from mita_otel.processors.queues.export_queue import ExportQueue
 
 _logger = logging.getLogger("mita_otel")
 

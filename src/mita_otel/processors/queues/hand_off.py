@@ -10,8 +10,8 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from mita_otel.policy.sections import QueuePolicy
-from mita_otel.processors.losses import CUT_OFF, SHUT_DOWN, Losses
-from mita_otel.processors.worker import BoundedWorker
+from mita_otel.processors.queues.losses import CUT_OFF, SHUT_DOWN, Losses
+from mita_otel.processors.queues.worker import BoundedWorker
 
 _logger = logging.getLogger("mita_otel")
 

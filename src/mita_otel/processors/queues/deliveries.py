@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from mita_otel.processors.forks import after_fork_in_child
+from mita_otel.processors.queues.forks import after_fork_in_child
 
 
 @dataclass(frozen=True, slots=True)
