@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy.patterns import check_pattern
 from mita_otel.policy.redaction import RedactionPolicy
-from mita_otel.redaction import Redactor, custom
+from mita_otel.redaction import Redactor
+from mita_otel.redaction.finders import custom
 
 
 def with_rule(policy: RedactionPolicy, **rule: Any) -> Redactor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mita_otel.redaction import Redactor
-from mita_otel.redaction.blocks import BlockFinder
+from mita_otel.redaction.finders.blocks import BlockFinder
 from mita_otel.redaction.lines import records, redact_lines
 
 

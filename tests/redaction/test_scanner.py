@@ -10,7 +10,7 @@ from benchmarks.redaction_corpus import cases
 
 from mita_otel.policy.redaction import Mode, RedactionPolicy
 from mita_otel.redaction import Redactor
-from mita_otel.redaction.hit import Finder, Hit
+from mita_otel.redaction.finders.hit import Finder, Hit
 from mita_otel.redaction.marker import Markers
 from mita_otel.redaction.scanner import Scanner
 

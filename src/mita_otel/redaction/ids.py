@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from mita_otel.redaction.banking import may_begin_iban
+from mita_otel.redaction.finders.banking import may_begin_iban
 
 _LONGEST: Final = 256
 _ONLY: Final = re.compile(r"[A-Za-z0-9_/.\-=&?:]+")

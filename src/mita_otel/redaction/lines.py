@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from mita_otel.redaction.blocks import BlockFinder, is_below
+from mita_otel.redaction.finders.blocks import BlockFinder, is_below
 from mita_otel.redaction.redactor import Redactor
 
 _KEY_BEGIN: Final = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY")

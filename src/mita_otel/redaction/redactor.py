@@ -10,27 +10,27 @@ from typing import Any, Final, TypeVar
 from mita_otel import environment_variables as variables
 from mita_otel.policy import Policy, default_policy
 from mita_otel.policy.redaction import RedactionPolicy
-from mita_otel.redaction.api_keys import API_KEY_FINDERS
-from mita_otel.redaction.banking import BANKING_FINDERS
-from mita_otel.redaction.blocks import BlockFinder
-from mita_otel.redaction.cards import CARD_FINDERS
-from mita_otel.redaction.credentials import CREDENTIAL_FINDERS
-from mita_otel.redaction.custom import custom_finders
-from mita_otel.redaction.embedded_sql import EMBEDDED_SQL_FINDER
-from mita_otel.redaction.hit import Finder
+from mita_otel.redaction.finders.api_keys import API_KEY_FINDERS
+from mita_otel.redaction.finders.banking import BANKING_FINDERS
+from mita_otel.redaction.finders.blocks import BlockFinder
+from mita_otel.redaction.finders.cards import CARD_FINDERS
+from mita_otel.redaction.finders.credentials import CREDENTIAL_FINDERS
+from mita_otel.redaction.finders.custom import custom_finders
+from mita_otel.redaction.finders.embedded_sql import EMBEDDED_SQL_FINDER
+from mita_otel.redaction.finders.hit import Finder
+from mita_otel.redaction.finders.messages import MessageFinder
+from mita_otel.redaction.finders.pairs import PairFinder
+from mita_otel.redaction.finders.personal import EMAIL_FINDER, IP_FINDER
+from mita_otel.redaction.finders.phrases import PhraseFinder
+from mita_otel.redaction.finders.rejected import REJECTED_FINDER
+from mita_otel.redaction.finders.scientific import SCIENTIFIC_CARD_FINDER
+from mita_otel.redaction.finders.seed_phrases import SEED_PHRASE_FINDER
+from mita_otel.redaction.finders.urls import URL_FINDERS
 from mita_otel.redaction.keys import KeyRules
 from mita_otel.redaction.marker import Markers
-from mita_otel.redaction.messages import MessageFinder
-from mita_otel.redaction.pairs import PairFinder
-from mita_otel.redaction.personal import EMAIL_FINDER, IP_FINDER
-from mita_otel.redaction.phrases import PhraseFinder
-from mita_otel.redaction.rejected import REJECTED_FINDER
 from mita_otel.redaction.scanner import Scanner
-from mita_otel.redaction.scientific import SCIENTIFIC_CARD_FINDER
-from mita_otel.redaction.seed_phrases import SEED_PHRASE_FINDER
 from mita_otel.redaction.sentry_event import Events
 from mita_otel.redaction.texts import Texts
-from mita_otel.redaction.urls import URL_FINDERS
 from mita_otel.redaction.values import ERROR, REMOVED, Values
 
 _SHAPES: Final = (

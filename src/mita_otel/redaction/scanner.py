@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from mita_otel.redaction.hit import Find, Finder, Hit
+from mita_otel.redaction.finders.hit import Find, Finder, Hit
 from mita_otel.redaction.marker import MARKER, NEVER_SHOWN, Markers
 from mita_otel.redaction.views import views
 

@@ -6,9 +6,9 @@ import bisect
 from collections import Counter
 from typing import Final
 
-from mita_otel.redaction.hit import Hit
+from mita_otel.redaction.finders.hit import Hit
+from mita_otel.redaction.finders.messages import statements
 from mita_otel.redaction.marker import MARKER
-from mita_otel.redaction.messages import statements
 from mita_otel.redaction.scanner import Scanner
 from mita_otel.redaction.sql import comments, mask_literals, quoted_literals
 

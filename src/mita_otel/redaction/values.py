@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from mita_otel import semconv
 from mita_otel.policy.redaction import RedactionPolicy
-from mita_otel.redaction.card_values import SMALLEST_CARD, CardValues
+from mita_otel.redaction.finders.card_values import SMALLEST_CARD, CardValues
 from mita_otel.redaction.ids import blank_ids, stands_for_all
 from mita_otel.redaction.json_texts import NOT_JSON, parse_json
 from mita_otel.redaction.keys import PLAIN, KeyRules, KeyVerdict, reads_like_number

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from mita_otel.redaction.hit import Hit
+from mita_otel.redaction.finders.hit import Hit
 
 _ENTITIES: Final = {
     "amp": "&", "apos": "'", "emsp": " ", "ensp": " ", "gt": ">", "hyphen": "-", "lt": "<", "mdash": "-",

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
-from mita_otel.redaction.cards import are_printed_groups, is_card_number
+from mita_otel.redaction.finders.cards import are_printed_groups, is_card_number
 from mita_otel.redaction.marker import Markers
 
 SMALLEST_CARD: Final = 10**11

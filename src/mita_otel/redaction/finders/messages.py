@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from mita_otel.redaction.hit import Hit
+from mita_otel.redaction.finders.hit import Hit
+from mita_otel.redaction.finders.quoting import value_span
 from mita_otel.redaction.keys import KeyRules, reads_like_number
 from mita_otel.redaction.marker import MARKER
-from mita_otel.redaction.quoting import value_span
 
 _KEY: Final = re.compile(r"\(([\w\", ]{1,256})(?:::\w+)?\)=\(")
 _DUPLICATE: Final = re.compile(r"[Dd]uplicate entry (['\"])([^\n]{0,512}?)\1 for key ['\"]?([\w.$\-]+)")

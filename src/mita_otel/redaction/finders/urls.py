@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from mita_otel.redaction.hit import Finder, Hit
+from mita_otel.redaction.finders.hit import Finder, Hit
 
 _USERINFO: Final = re.compile(r"[^\s/?#\"'<>\[\]]{1,512}@")
 _DSN_USERINFO: Final = re.compile(r"[^\s:/?#@\"'<>]{0,128}:[^\s\"'<>]{0,256}@(?=[\w.\-\[]+(?:[:/?,]|\s|\Z))")

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from mita_otel.redaction.hit import Hit
+from mita_otel.redaction.finders.hit import Hit
+from mita_otel.redaction.finders.quoting import quoted_end
 from mita_otel.redaction.keys import KeyRules
 from mita_otel.redaction.marker import MARKER
-from mita_otel.redaction.quoting import quoted_end
 
 _TAG: Final = re.compile(
     r"<(?:[\w\-]+:)?(?P<name>[A-Za-z][\w.\-]*)(?:\s[^<>]*)?>(?:<!\[CDATA\[)?(?P<value>[^<]+?)(?:\]\]>)?</"

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from mita_otel.redaction.hit import Hit
+from mita_otel.redaction.finders.hit import Hit
+from mita_otel.redaction.finders.prose import is_prose, is_telling
 from mita_otel.redaction.keys import KeyRules, KeyVerdict
-from mita_otel.redaction.prose import is_prose, is_telling
 
 _HEAD: Final = re.compile(
     r"^(?P<indent>[ \t]{0,64}(?:- )?)(?P<name>[\"']?[^\W\d][\w.\-]{0,127}[\"']?)[ \t]{0,4}:[ \t]{0,4}"

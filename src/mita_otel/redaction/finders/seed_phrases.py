@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from mita_otel.redaction.hit import Finder, Hit
+from mita_otel.redaction.finders.hit import Finder, Hit
 
 _PHRASE: Final = re.compile(
     r"(?i:\b(?:seed|mnemonic|recovery|backup|wallet|secret)(?:[ _\-]?(?:seed|phrase|words?|mnemonic)){0,2}\b)"

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy.redaction import CustomRule
-from mita_otel.redaction.hit import Finder, Hit
+from mita_otel.redaction.finders.hit import Finder, Hit
 
 ENTRY_POINT_GROUP: Final = "mita_otel_finder"
 

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from mita_otel.redaction.hit import Finder, Hit
-from mita_otel.redaction.prose import PROSE
+from mita_otel.redaction.finders.hit import Finder, Hit
+from mita_otel.redaction.finders.prose import PROSE
 
 _JWT_RUN: Final = re.compile(r"[A-Za-z0-9_\-.=]{16,}")
 _JWT: Final = re.compile(

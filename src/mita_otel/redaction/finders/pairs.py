@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from mita_otel.redaction.hit import Hit
+from mita_otel.redaction.finders.hit import Hit
+from mita_otel.redaction.finders.prose import is_prose, is_telling
+from mita_otel.redaction.finders.quoting import bare_end, bracket_close, quoted_end
 from mita_otel.redaction.keys import KeyRules, reads_like_number
 from mita_otel.redaction.marker import MARKER, NEVER_SHOWN, TRUNCATED
-from mita_otel.redaction.prose import is_prose, is_telling
-from mita_otel.redaction.quoting import bare_end, bracket_close, quoted_end
 from mita_otel.redaction.words import split_words
 
 _PAIR: Final = re.compile(

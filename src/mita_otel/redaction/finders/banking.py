@@ -8,8 +8,8 @@ from typing import Final
 
 from stdnum import iban as iban_number
 
-from mita_otel.redaction.cards import is_part_of_an_id
-from mita_otel.redaction.hit import Finder, Hit
+from mita_otel.redaction.finders.cards import is_part_of_an_id
+from mita_otel.redaction.finders.hit import Finder, Hit
 
 _IBAN: Final = re.compile(r"(?=([A-Za-z]{2})[ \-._+]?\d[ \-._+]?\d[\s\-._+/:]{0,3}[0-9A-Za-z])")
 _IBAN_COUNTRIES: Final = (

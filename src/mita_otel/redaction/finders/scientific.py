@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from mita_otel.redaction.cards import is_card_number
-from mita_otel.redaction.hit import Finder, Hit
+from mita_otel.redaction.finders.cards import is_card_number
+from mita_otel.redaction.finders.hit import Finder, Hit
 
 _NUMBER: Final = re.compile(r"(?<![\w.])(\d)\.(\d{9,18})[eE]\+?(1[1-8])(?![\w.])")
 

@@ -1,0 +1,1 @@
+"""Detectors of secrets, one per file."""
