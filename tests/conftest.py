@@ -102,9 +102,9 @@ def isolated_telemetry() -> Iterator[None]:
     from opentelemetry.util._once import Once
     from starlette.middleware.exceptions import ExceptionMiddleware
 
-    from mita_otel import configuration
     from mita_otel.audit import current
     from mita_otel.finance import runtime as finance
+    from mita_otel.sdk import configuration
 
     with pytest.MonkeyPatch.context() as patch, sentry_sdk.isolation_scope():
         for module, name in (

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
         get_audit_trail,
         record_audit_event,
     )
-    from mita_otel.configuration import configure
     from mita_otel.errors import ConfigurationError
     from mita_otel.finance.api_request import monitor_api_request
     from mita_otel.finance.contexts import (
@@ -56,16 +55,7 @@ if TYPE_CHECKING:
     from mita_otel.finance.security import set_security_context
     from mita_otel.finance.trail import add_financial_breadcrumb
     from mita_otel.finance.transaction import FinancialContext
-    from mita_otel.guide import (
-        filter_sensitive_data,
-        performance_monitor,
-        sentry_context_manager,
-        sentry_service,
-    )
-    from mita_otel.health_endpoints import health_app, health_router
     from mita_otel.latency.kinds import PerformanceCategory
-    from mita_otel.mobile_gateway import mobile_app, mobile_router
-    from mita_otel.performance_summary import get_performance_summary
     from mita_otel.policy import Policy, PolicyError, load_policy
     from mita_otel.processors.breach_signal import BreachListener, BreachReport
     from mita_otel.processors.log_redaction import LogRedactionProcessor
@@ -77,8 +67,18 @@ if TYPE_CHECKING:
     from mita_otel.processors.threshold import ThresholdProcessor
     from mita_otel.redaction import BeforeSend, RedactingFilter, Redactor
     from mita_otel.reports import export_compliance_report
+    from mita_otel.sdk.configuration import configure
+    from mita_otel.sdk.guide import (
+        filter_sensitive_data,
+        performance_monitor,
+        sentry_context_manager,
+        sentry_service,
+    )
+    from mita_otel.sdk.health.endpoints import health_app, health_router
+    from mita_otel.sdk.mobile_gateway import mobile_app, mobile_router
+    from mita_otel.sdk.performance_summary import get_performance_summary
+    from mita_otel.sdk.telemetry import Telemetry
     from mita_otel.sentry.exporter import SentrySpanExporter
-    from mita_otel.telemetry import Telemetry
 
     __version__ = _version("mita-otel")
 
@@ -175,7 +175,7 @@ _HOMES = {
     "RepeatedQueriesProcessor": "mita_otel.processors.repeated_queries",
     "SentrySpanExporter": "mita_otel.sentry.exporter",
     "TailSampler": "mita_otel.processors.tail_sampling",
-    "Telemetry": "mita_otel.telemetry",
+    "Telemetry": "mita_otel.sdk.telemetry",
     "ThresholdProcessor": "mita_otel.processors.threshold",
     "UserContext": "mita_otel.finance.people",
     "add_financial_breadcrumb": "mita_otel.finance.trail",
@@ -187,29 +187,29 @@ _HOMES = {
     "capture_security_error": "mita_otel.finance.errors",
     "capture_transaction_error": "mita_otel.finance.errors",
     "clear_user": "mita_otel.finance.contexts",
-    "configure": "mita_otel.configuration",
+    "configure": "mita_otel.sdk.configuration",
     "context_to_carry": "mita_otel.finance.hand_over",
     "continue_context": "mita_otel.finance.hand_over",
-    "filter_sensitive_data": "mita_otel.guide",
+    "filter_sensitive_data": "mita_otel.sdk.guide",
     "financial_operation_monitor": "mita_otel.finance.decorator",
     "financial_transaction_context": "mita_otel.finance.monitors",
     "get_audit_trail": "mita_otel.audit",
-    "get_performance_summary": "mita_otel.performance_summary",
-    "health_app": "mita_otel.health_endpoints",
-    "health_router": "mita_otel.health_endpoints",
+    "get_performance_summary": "mita_otel.sdk.performance_summary",
+    "health_app": "mita_otel.sdk.health.endpoints",
+    "health_router": "mita_otel.sdk.health.endpoints",
     "export_compliance_report": "mita_otel.reports",
     "load_policy": "mita_otel.policy",
-    "mobile_app": "mita_otel.mobile_gateway",
-    "mobile_router": "mita_otel.mobile_gateway",
+    "mobile_app": "mita_otel.sdk.mobile_gateway",
+    "mobile_router": "mita_otel.sdk.mobile_gateway",
     "monitor_api_request": "mita_otel.finance.api_request",
     "monitor_financial_operation": "mita_otel.finance.monitors",
     "monitor_database_operation": "mita_otel.finance.database_operation",
     "monitor_financial_performance": "mita_otel.finance.monitors",
-    "performance_monitor": "mita_otel.guide",
+    "performance_monitor": "mita_otel.sdk.guide",
     "record_audit_event": "mita_otel.audit",
     "request_operation": "mita_otel.finance.dependency",
-    "sentry_context_manager": "mita_otel.guide",
-    "sentry_service": "mita_otel.guide",
+    "sentry_context_manager": "mita_otel.sdk.guide",
+    "sentry_service": "mita_otel.sdk.guide",
     "set_compliance_context": "mita_otel.finance.contexts",
     "set_financial_user": "mita_otel.finance.contexts",
     "set_request_context": "mita_otel.finance.contexts",
@@ -226,7 +226,7 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'mita_otel' has no attribute {name!r}")
-    from mita_otel.opentelemetry_variables import import_opentelemetry
+    from mita_otel.sdk.env_check import import_opentelemetry
 
     import_opentelemetry()
     return getattr(import_module(home), name)

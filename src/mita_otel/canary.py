@@ -25,7 +25,7 @@ from mita_otel.processors.log_redaction import LogRedactionProcessor
 from mita_otel.processors.metric_redaction import MetricRedaction
 from mita_otel.redaction import BeforeSend
 from mita_otel.redaction.canaries import SECRETS, secret_in, squashed
-from mita_otel.telemetry import Telemetry
+from mita_otel.sdk.telemetry import Telemetry
 
 _HARMLESS: Final = "order 8812 shipped"
 _TRACE_ID: Final = 0x4BF92F3577B34DA60000000000000001

@@ -11,8 +11,8 @@ import pytest
 from audit.kit import changed, kit
 from audit.recording import fork
 from mita_otel.finance.audit_sink import AuditSignal
-from mita_otel.financial_audit import FinancialAudit
 from mita_otel.policy import default_policy
+from mita_otel.sdk.financial_audit import FinancialAudit
 
 TIME_NS = 1_793_491_200_123_456_000
 

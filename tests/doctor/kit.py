@@ -16,8 +16,8 @@ from typing import NamedTuple
 import pytest
 
 from alerts.receivers import HttpReceiver
-from mita_otel.health.check import Check, Status
 from mita_otel.policy import Policy, default_policy
+from mita_otel.sdk.health.check import Check, Status
 
 PUBLIC_KEY = "0123456789abcdef0123456789abcdef"
 """As Sentry writes keys; nobody's."""

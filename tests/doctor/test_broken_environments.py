@@ -18,7 +18,7 @@ from doctor.kit import (
     warning,
     write_package,
 )
-from mita_otel.health.check import Check, Status
+from mita_otel.sdk.health.check import Check, Status
 
 StartWire = Callable[..., int]
 

@@ -6,8 +6,8 @@ import pytest
 
 from doctor.kit import by_name, failing, policy_with
 from mita_otel.doctor.channels import channel_checks
-from mita_otel.health.check import Check, Status
 from mita_otel.policy import Policy
+from mita_otel.sdk.health.check import Check, Status
 
 KEY = "0123456789abcdef0123456789ABCDEF"
 HOOK = "https://hooks.slack.com/services/T000/B000/XXXXhunter2XXXX"

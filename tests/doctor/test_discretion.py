@@ -8,8 +8,8 @@ import pytest
 
 from doctor.kit import Examined, policy_with
 from mita_otel.doctor.discretion import Discretion
-from mita_otel.health.check import Check, Status
 from mita_otel.policy.mobile import MobileProject
+from mita_otel.sdk.health.check import Check, Status
 
 SECRET = "hunter2hunter2"
 

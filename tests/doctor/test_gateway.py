@@ -10,10 +10,10 @@ import pytest
 from alerts.receivers import HttpReceiver, Reply
 from doctor.kit import PUBLIC_KEY, by_name, failing, policy_with, warning
 from mita_otel.doctor.gateway import gateway_checks
-from mita_otel.health.check import Check, Status
 from mita_otel.mobile.spool import Spool
 from mita_otel.policy import Policy
 from mita_otel.policy.mobile import MobileProject
+from mita_otel.sdk.health.check import Check, Status
 from mobile.spools import Lost, parcel, spool_policy
 
 SPOOL = "MITA_OTEL_MOBILE_SPOOL"

@@ -10,8 +10,8 @@ import pytest
 from doctor.kit import by_name, failing, policy_with, warning, write_package
 from mita_otel.doctor.instrumentations import instrumentation_checks
 from mita_otel.doctor.libraries import library_checks
-from mita_otel.health.check import Check, Status
 from mita_otel.policy import Policy
+from mita_otel.sdk.health.check import Check, Status
 
 DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 REDIS = "opentelemetry-instrumentation-redis"

@@ -9,7 +9,7 @@ import pytest
 from alerts.receivers import HttpReceiver, Reply
 from doctor.kit import by_name, policy_with
 from mita_otel.doctor.otlp import otlp_checks
-from mita_otel.health.check import Check, Status
+from mita_otel.sdk.health.check import Check, Status
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 

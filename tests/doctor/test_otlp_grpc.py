@@ -15,7 +15,7 @@ from e2e.grpc_receiver import GrpcReceiver
 from mita_otel._otel_compat import GrpcAnswer
 from mita_otel.doctor.otlp import otlp_checks
 from mita_otel.doctor.otlp_grpc import grpc_answered
-from mita_otel.health.check import Check, Status
+from mita_otel.sdk.health.check import Check, Status
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL"

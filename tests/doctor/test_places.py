@@ -13,8 +13,8 @@ from doctor.kit import policy_with
 from mita_otel.doctor import places
 from mita_otel.doctor.folders import megabytes_left, unusable
 from mita_otel.doctor.places import spool_check, store_check
-from mita_otel.health.check import Check, Status
 from mita_otel.policy import default_policy
+from mita_otel.sdk.health.check import Check, Status
 from mita_otel.store import open_database
 from mita_otel.store.schema import VERSION_TABLE
 

@@ -28,7 +28,7 @@ from doctor.kit import (
 from mita_otel.doctor import reach
 from mita_otel.doctor.reach import clock_check, sentry_checks
 from mita_otel.doctor.unreachable import Peer, why_unreachable
-from mita_otel.health.check import Check, Status
+from mita_otel.sdk.health.check import Check, Status
 from mita_otel.sentry.transport.connections import Heard, Trust
 
 StartWire = Callable[..., int]

@@ -11,7 +11,7 @@ import pytest
 from doctor.kit import by_name, dripping, dsn_at, silent
 from mita_otel.doctor import examination
 from mita_otel.doctor.examination import examine
-from mita_otel.health.check import Check, Status
+from mita_otel.sdk.health.check import Check, Status
 
 StartWire = Callable[..., int]
 

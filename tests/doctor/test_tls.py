@@ -13,9 +13,9 @@ from sentry_sdk.consts import EndpointType
 from doctor.kit import OK, PLAIN, Authority, by_name, dsn_at, policy_with
 from mita_otel.doctor.otlp import otlp_checks
 from mita_otel.doctor.reach import sentry_checks
-from mita_otel.health.check import Check, Status
 from mita_otel.policy import default_policy
 from mita_otel.processors.queues.losses import Losses
+from mita_otel.sdk.health.check import Check, Status
 from mita_otel.sentry.transport.transport import CountingTransport
 
 StartWire = Callable[..., int]

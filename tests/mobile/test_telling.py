@@ -16,12 +16,12 @@ from mita_otel.finance.counts import FinanceCounts
 from mita_otel.mobile.engine import Engine
 from mita_otel.mobile.reply import News, Reply
 from mita_otel.mobile.telling import Telling
-from mita_otel.performance import Performance
 from mita_otel.policy import default_policy
 from mita_otel.processors.breach_signal import BreachReport
 from mita_otel.processors.measurements import Measurements
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import Redactor
+from mita_otel.sdk.performance import Performance
 from mobile.kit import NOBODY, intake, policy_with, recorded
 
 

@@ -11,7 +11,7 @@ import typer
 from mita_otel._plural import counted
 from mita_otel.cli.frame import BAD_POLICY
 from mita_otel.doctor.examination import examine
-from mita_otel.health.check import Check, Status, worst
+from mita_otel.sdk.health.check import Check, Status, worst
 
 app = typer.Typer(add_completion=False)
 

@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from mita_otel.cli.commands import COMMANDS
 from mita_otel.errors import ConfigurationError
-from mita_otel.opentelemetry_variables import import_opentelemetry
+from mita_otel.sdk.env_check import import_opentelemetry
 
 BAD_POLICY = 1
 """Exit status of a check that found something."""

@@ -82,8 +82,8 @@ def show(
 
 def application() -> MobileApp:
     """Return the application that `serve` serves; uvicorn calls it in each worker."""
-    from mita_otel.configuration import configure
-    from mita_otel.mobile_gateway import mobile_app
+    from mita_otel.sdk.configuration import configure
+    from mita_otel.sdk.mobile_gateway import mobile_app
 
     return mobile_app(configure(exporters=_exporters(os.environ)))
 

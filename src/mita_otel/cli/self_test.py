@@ -12,8 +12,8 @@ from mita_otel.cli.frame import BAD_POLICY
 from mita_otel.policy import environment_name, load_policy
 
 if TYPE_CHECKING:
-    from mita_otel.health.check import Check
     from mita_otel.policy.channels import ChannelKind
+    from mita_otel.sdk.health.check import Check
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -89,8 +89,8 @@ def _try(
     kind: ChannelKind, channels: list[str] | None, environment: str | None, *, keep_open: bool = False
 ) -> None:
     from mita_otel.alerts.starting import scope_of
+    from mita_otel.sdk.resource import describe_service
     from mita_otel.self_tests.channels import try_channels
-    from mita_otel.service_resource import describe_service
 
     policy, name = load_policy(environment=environment), environment_name(environment)
     scope = scope_of(describe_service(name, None, os.environ), name)

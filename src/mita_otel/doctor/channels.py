@@ -8,8 +8,8 @@ from mita_otel import environment_variables as variables
 from mita_otel.alerts.channels.mail import MailServer
 from mita_otel.alerts.ways import Ways
 from mita_otel.errors import ConfigurationError
-from mita_otel.health.check import Check, Status
 from mita_otel.policy import Policy
+from mita_otel.sdk.health.check import Check, Status
 
 
 def channel_checks(policy: Policy, env: Mapping[str, str]) -> Iterator[Check]:

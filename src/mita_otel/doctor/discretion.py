@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from mita_otel.health.check import Check
 from mita_otel.policy import Policy
+from mita_otel.sdk.health.check import Check
 
 _HIDDEN: Final = "[hidden]"
 _NAMES: Final = frozenset({"KEY", "KEYS", "TOKEN", "SECRET", "PASSWORD", "WEBHOOK", "HEADERS", "CREDENTIALS"})

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from mita_otel.canary import check_canaries
-from mita_otel.composition import switched_off
 from mita_otel.doctor.channels import channel_checks
 from mita_otel.doctor.discretion import Discretion
 from mita_otel.doctor.gateway import gateway_checks
@@ -28,9 +27,10 @@ from mita_otel.doctor.settings import (
     wanted_exporters,
 )
 from mita_otel.errors import ConfigurationError
-from mita_otel.health.check import Check, Status
-from mita_otel.opentelemetry_variables import without_unusable
 from mita_otel.policy import Policy, environment_name, salvage_policy
+from mita_otel.sdk.composition import switched_off
+from mita_otel.sdk.env_check import without_unusable
+from mita_otel.sdk.health.check import Check, Status
 from mita_otel.self_tests.quiet import configure_quietly
 
 Look = Callable[[], Iterable[Check]]

@@ -12,12 +12,12 @@ from mita_otel.doctor.folders import lacks_room, megabytes_left, unusable
 from mita_otel.doctor.reach import EMPTY_ENVELOPE, answered
 from mita_otel.doctor.unreachable import Peer, why_unreachable
 from mita_otel.errors import ConfigurationError
-from mita_otel.health.check import Check, Status
 from mita_otel.mobile.spool import spool_folder
 from mita_otel.mobile.spool_reader import on_disk
 from mita_otel.mobile.upstream import Upstream, UpstreamUnreachable
 from mita_otel.policy import Policy
 from mita_otel.policy.mobile import MobileProject
+from mita_otel.sdk.health.check import Check, Status
 from mita_otel.sentry.transport.connections import Heard, trust
 
 _NAME = "mobile"

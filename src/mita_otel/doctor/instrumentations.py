@@ -9,12 +9,12 @@ from typing import Final
 from opentelemetry.instrumentation.dependencies import get_dist_dependency_conflicts
 
 from mita_otel import environment_variables as variables
-from mita_otel.distro import measured_here
-from mita_otel.health.check import Check, Status
-from mita_otel.health.instruments import WELL_KNOWN, installed_version
-from mita_otel.health.requirers import there_for_telemetry
 from mita_otel.instrumentation.fastapi import fastapi_source, has_native_telemetry
 from mita_otel.policy import Policy
+from mita_otel.sdk.distro import measured_here
+from mita_otel.sdk.health.check import Check, Status
+from mita_otel.sdk.health.instruments import WELL_KNOWN, installed_version
+from mita_otel.sdk.health.requirers import there_for_telemetry
 
 _GROUP: Final = "opentelemetry_instrumentor"
 _ALL: Final = "*"

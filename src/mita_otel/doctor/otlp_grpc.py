@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from mita_otel._otel_compat import GrpcAnswer
-from mita_otel.health.check import Status
+from mita_otel.sdk.health.check import Status
 
 _HTTP_PORT: Final = ":4318"
 _CERTIFICATE: Final = "OTEL_EXPORTER_OTLP_CERTIFICATE"

@@ -12,8 +12,8 @@ from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.starting import spool_path
 from mita_otel.doctor.folders import lacks_room, megabytes_left, unusable
 from mita_otel.errors import ConfigurationError
-from mita_otel.health.check import Check, Status
 from mita_otel.policy import Policy, default_policy
+from mita_otel.sdk.health.check import Check, Status
 from mita_otel.store import StoreError, open_database
 
 if TYPE_CHECKING:

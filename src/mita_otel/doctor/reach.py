@@ -19,10 +19,10 @@ from mita_otel import environment_variables as variables
 from mita_otel.doctor.settings import wanted_exporters
 from mita_otel.doctor.unreachable import Peer, why_unreachable
 from mita_otel.errors import ConfigurationError
-from mita_otel.health.check import Check, Status
 from mita_otel.policy import Policy
 from mita_otel.policy.doctor import DoctorPolicy
 from mita_otel.processors.queues.losses import Losses
+from mita_otel.sdk.health.check import Check, Status
 from mita_otel.sentry.client import checked_dsn
 from mita_otel.sentry.transport.connections import Heard, trust
 from mita_otel.sentry.transport.transport import CountingTransport

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from mita_otel import _otel_compat, semconv
 from mita_otel import environment_variables as variables
-from mita_otel.composition import switched_off
 from mita_otel.exporters.registry import exporter_names, why_missing
-from mita_otel.health.check import Check, Status
-from mita_otel.other_signals import EXPORTER_VARIABLES
 from mita_otel.policy import Policy
 from mita_otel.policy.loading import DEFAULT_ENVIRONMENT, LoadedPolicy
-from mita_otel.service_resource import describe_service
-from mita_otel.ways_out import WaysOut
+from mita_otel.sdk.composition import switched_off
+from mita_otel.sdk.exporter_factory import WaysOut
+from mita_otel.sdk.health.check import Check, Status
+from mita_otel.sdk.metrics_and_logs import EXPORTER_VARIABLES
+from mita_otel.sdk.resource import describe_service
 
 
 def switch_check(env: Mapping[str, str]) -> Check:

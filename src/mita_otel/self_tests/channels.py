@@ -15,10 +15,10 @@ from mita_otel.alerts.channels.notifier import NotDeliveredError, TryLaterError
 from mita_otel.alerts.notification import Notification, redacted
 from mita_otel.alerts.ways import Ways
 from mita_otel.errors import ConfigurationError
-from mita_otel.health.check import Check, Status
 from mita_otel.policy import Policy
 from mita_otel.policy.channels import ChannelKind
 from mita_otel.redaction import Redactor
+from mita_otel.sdk.health.check import Check, Status
 
 _TITLE: Final = "a test of mita-otel"
 _REASON: Final = "somebody tries whether messages arrive; nothing is wrong"

@@ -6,11 +6,11 @@ import logging
 import os
 
 from mita_otel import environment_variables as variables
-from mita_otel.changed_environment import changed
-from mita_otel.configuration import configure
-from mita_otel.opentelemetry_variables import without_unusable
 from mita_otel.policy import Policy
-from mita_otel.telemetry import Telemetry
+from mita_otel.sdk.configuration import configure
+from mita_otel.sdk.env_change import changed
+from mita_otel.sdk.env_check import without_unusable
+from mita_otel.sdk.telemetry import Telemetry
 
 _logger = logging.getLogger("mita_otel")
 

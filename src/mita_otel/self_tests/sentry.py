@@ -13,11 +13,11 @@ from opentelemetry.trace import StatusCode, format_trace_id
 from mita_otel import environment_variables as variables
 from mita_otel import semconv
 from mita_otel.finance.errors import capture_financial_error
-from mita_otel.health.check import Check, Status
 from mita_otel.policy import Policy
 from mita_otel.processors.queues.deliveries import Delivers, DeliveryState
+from mita_otel.sdk.health.check import Check, Status
+from mita_otel.sdk.telemetry import Telemetry
 from mita_otel.self_tests.quiet import configure_quietly
-from mita_otel.telemetry import Telemetry
 
 NAME: Final = "sentry"
 _WAY_OUT: Final = "sentry"

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from mita_otel import environment_variables as variables
-from mita_otel.health.check import Check, Status
-from mita_otel.health.instruments import libraries
 from mita_otel.policy.health import HealthPolicy
 from mita_otel.policy.sections import QueuePolicy
 from mita_otel.processors.pipeline import Pipeline
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import Redactor
 from mita_otel.redaction.canaries import leaking
+from mita_otel.sdk.health.check import Check, Status
+from mita_otel.sdk.health.instruments import libraries
 
 if TYPE_CHECKING:
     from mita_otel.alerts.engine import AlertEngine

@@ -11,11 +11,11 @@ from typing import Any, Final, Protocol, runtime_checkable
 from opentelemetry.sdk.trace.export import SpanExporter
 
 from mita_otel.alerts.intake import AlertIntake
-from mita_otel.health.health import Health
-from mita_otel.performance import Performance
 from mita_otel.policy import Policy
 from mita_otel.processors.queues.losses import CutsOff, Losses, signal_of
 from mita_otel.redaction import Redactor
+from mita_otel.sdk.health.health import Health
+from mita_otel.sdk.performance import Performance
 
 _logger = logging.getLogger("mita_otel")
 

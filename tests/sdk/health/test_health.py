@@ -14,12 +14,12 @@ import mita_otel
 from e2e.receiver import Receiver
 from leaks import shows
 from mita_otel.audit.trail import AuditHealth
-from mita_otel.health import checks as health_checks
-from mita_otel.health.check import Check, HealthReport, Status, worst
-from mita_otel.health.instruments import libraries
-from mita_otel.health.requirers import there_for_telemetry
 from mita_otel.policy import Policy, default_policy
 from mita_otel.processors.queues.deliveries import Deliveries, DeliveryState
+from mita_otel.sdk.health import checks as health_checks
+from mita_otel.sdk.health.check import Check, HealthReport, Status, worst
+from mita_otel.sdk.health.instruments import libraries
+from mita_otel.sdk.health.requirers import there_for_telemetry
 
 Configure = Callable[..., mita_otel.Telemetry]
 
@@ -226,7 +226,7 @@ def test_libraries_are_found_with_what_would_measure_them(monkeypatch: pytest.Mo
     found = {one.name: one for one in libraries()}
     assert found["fastapi"].state in {"measured", "not loaded"}
     assert found["httpx"].state in {"measured", "not loaded"}
-    from mita_otel.health import instruments
+    from mita_otel.sdk.health import instruments
 
     monkeypatch.setattr(instruments, "entry_points", lambda group: [])
     found = {one.name: one for one in libraries()}
@@ -238,7 +238,7 @@ def test_libraries_are_found_with_what_would_measure_them(monkeypatch: pytest.Mo
 
 def test_who_needs_a_library_is_found_out_once(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
     """All that is installed has to be read for it: too dear for every look."""
-    from mita_otel.health import instruments, requirers
+    from mita_otel.sdk.health import instruments, requirers
 
     reads = 0
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from typing import Final, Literal
 
-from mita_otel.health.requirers import there_for_telemetry
+from mita_otel.sdk.health.requirers import there_for_telemetry
 
 Measured = Literal["measured", "not loaded", "missing"]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from mita_otel.audit.current import get_audit_trail, record_audit_event
-from mita_otel.configuration import configured
 from mita_otel.finance import api_request, contexts, errors, monitors, security, trail
 from mita_otel.finance.runtime import running
-from mita_otel.performance_summary import get_performance_summary
 from mita_otel.policy import load_policy
 from mita_otel.redaction import BeforeSend, Redactor
 from mita_otel.reports import export_compliance_report
+from mita_otel.sdk.configuration import configured
+from mita_otel.sdk.performance_summary import get_performance_summary
 
 
 def filter_sensitive_data(event: Any, hint: Any = None) -> Any:

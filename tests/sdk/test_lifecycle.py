@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from mita_otel.lifecycle import Lifecycle
 from mita_otel.policy import default_policy
+from mita_otel.sdk.lifecycle import Lifecycle
 
 POLICY = default_policy("production").lifecycle
 DEADLINE_S = POLICY.shutdown_timeout_s

@@ -23,23 +23,23 @@ from mita_otel.finance.middleware import FinancialSentryMiddleware
 from mita_otel.finance.recording import capture_from_request, enrich_span
 from mita_otel.finance.runtime import FinanceRuntime
 from mita_otel.finance.runtime import install as install_finance
-from mita_otel.financial_audit import FinancialAudit
-from mita_otel.health.health import Health, HealthParts
 from mita_otel.instrumentation.fastapi import FastAPIInstrumentation
 from mita_otel.instrumentation.sqlalchemy import SQLAlchemyInstrumentation
 from mita_otel.instrumentation.threads import carry_context_into_threads
-from mita_otel.lifecycle import Lifecycle
-from mita_otel.other_signals import start_logs, start_metrics
-from mita_otel.performance import Performance
 from mita_otel.policy import Policy, default_policy
 from mita_otel.policy.limits import lowest_ms
 from mita_otel.processors.propagation import redact_propagation
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import Redactor
-from mita_otel.service_resource import describe_service
-from mita_otel.telemetry import Flushable, Telemetry
-from mita_otel.tracing import start_tracing
-from mita_otel.ways_out import WaysOut
+from mita_otel.sdk.exporter_factory import WaysOut
+from mita_otel.sdk.financial_audit import FinancialAudit
+from mita_otel.sdk.health.health import Health, HealthParts
+from mita_otel.sdk.lifecycle import Lifecycle
+from mita_otel.sdk.metrics_and_logs import start_logs, start_metrics
+from mita_otel.sdk.performance import Performance
+from mita_otel.sdk.resource import describe_service
+from mita_otel.sdk.telemetry import Flushable, Telemetry
+from mita_otel.sdk.tracing import start_tracing
 
 _logger = logging.getLogger("mita_otel")
 

@@ -15,9 +15,9 @@ from opentelemetry.sdk.trace import SpanLimits
 from opentelemetry.util.re import parse_env_headers
 
 from mita_otel import _otel_compat
-from mita_otel.configuration import configure, configured
 from mita_otel.errors import ConfigurationError
-from mita_otel.opentelemetry_variables import without_unusable
+from mita_otel.sdk.configuration import configure, configured
+from mita_otel.sdk.env_check import without_unusable
 
 NO_WHOLE_NUMBER = "is no whole number from 0 on"
 BAD = {

@@ -17,7 +17,7 @@ from threading import TIMEOUT_MAX
 from typing import Final, NamedTuple
 
 from mita_otel import environment_variables as variables
-from mita_otel.changed_environment import changed, write
+from mita_otel.sdk.env_change import changed, write
 
 _LONGEST_SAID: Final = 60
 """Characters of a value."""

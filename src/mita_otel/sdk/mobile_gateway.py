@@ -5,14 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mita_otel.configuration import configure, configured
 from mita_otel.finance.counts import FinanceCounts
-from mita_otel.health.mobile_checks import mobile_checks
 from mita_otel.mobile.asgi import MobileApp
 from mita_otel.mobile.gateway import MobileGateway
 from mita_otel.mobile.router import router_of
 from mita_otel.mobile.telling import Telling
-from mita_otel.telemetry import Telemetry
+from mita_otel.sdk.configuration import configure, configured
+from mita_otel.sdk.health.mobile_checks import mobile_checks
+from mita_otel.sdk.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from fastapi import APIRouter

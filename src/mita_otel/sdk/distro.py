@@ -10,8 +10,8 @@ from typing import Any
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]  # its module is not typed
 
 from mita_otel import environment_variables as variables
-from mita_otel.changed_environment import changed
-from mita_otel.opentelemetry_variables import unusable
+from mita_otel.sdk.env_change import changed
+from mita_otel.sdk.env_check import unusable
 
 _logger = logging.getLogger("mita_otel")
 

@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 import mita_otel
-from mita_otel.health_endpoints import HealthApp
+from mita_otel.sdk.health.endpoints import HealthApp
 
 GUIDE = ["/api/health/sentry", "/api/health/error-monitoring", "/health/sentry"]
 TOKEN = {"Authorization": "Bearer the-token-of-the-test"}

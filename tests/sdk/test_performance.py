@@ -12,13 +12,13 @@ from opentelemetry.trace import SpanKind
 import mita_otel
 from mita_otel import PerformanceCategory, get_performance_summary
 from mita_otel.latency.window import LatencyWindow
-from mita_otel.performance import Performance
 from mita_otel.policy import Policy, default_policy
 from mita_otel.processors.measurements import Measurements
 from mita_otel.processors.pipeline import Pipeline
 from mita_otel.processors.queues.hand_off import HandOff
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import Redactor
+from mita_otel.sdk.performance import Performance
 
 POLICY = default_policy()
 START = 10**18

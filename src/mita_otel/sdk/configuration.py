@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from opentelemetry.sdk.trace.export import SpanExporter
 
 from mita_otel import environment_variables as variables
-from mita_otel.composition import Settings, compose, inert
 from mita_otel.errors import ConfigurationError
-from mita_otel.opentelemetry_variables import without_unusable
 from mita_otel.policy import Policy, PolicyError, environment_name, salvage_policy
-from mita_otel.telemetry import Telemetry
+from mita_otel.sdk.composition import Settings, compose, inert
+from mita_otel.sdk.env_check import without_unusable
+from mita_otel.sdk.telemetry import Telemetry
 
 _logger = logging.getLogger("mita_otel")
 _lock = threading.Lock()

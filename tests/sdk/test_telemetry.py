@@ -9,7 +9,7 @@ import pytest
 from mita_otel.policy import default_policy
 from mita_otel.processors.queues.losses import CUT_OFF, Losses
 from mita_otel.redaction import Redactor
-from mita_otel.telemetry import Telemetry
+from mita_otel.sdk.telemetry import Telemetry
 
 
 class Waits:
@@ -40,7 +40,7 @@ def test_each_part_rounds_down_what_is_left_and_time_has_run_out_all_the_same(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     times = iter([0.0, 0.0, 4.997])
-    monkeypatch.setattr("mita_otel.telemetry.monotonic", lambda: next(times))
+    monkeypatch.setattr("mita_otel.sdk.telemetry.monotonic", lambda: next(times))
     assert telemetry(False).finish(5) is False
     assert "in time" in caplog.text
 
@@ -63,7 +63,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_s = 0.0
-        monkeypatch.setattr("mita_otel.telemetry.monotonic", lambda: self.now_s)
+        monkeypatch.setattr("mita_otel.sdk.telemetry.monotonic", lambda: self.now_s)
 
 
 class Part:

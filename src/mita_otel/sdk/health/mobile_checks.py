@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mita_otel.health.check import Check, Status
 from mita_otel.policy.health import HealthPolicy
 from mita_otel.policy.mobile import MobileSpoolPolicy
+from mita_otel.sdk.health.check import Check, Status
 
 if TYPE_CHECKING:
     from mita_otel.mobile.telling import Telling

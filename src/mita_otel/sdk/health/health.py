@@ -12,8 +12,14 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from mita_otel.alerts.engine import Look
-from mita_otel.health.check import Check, HealthReport, Status
-from mita_otel.health.checks import (
+from mita_otel.policy import Policy
+from mita_otel.policy.fingerprint import policy_digest
+from mita_otel.processors.pipeline import Pipeline
+from mita_otel.processors.queues.forks import after_fork_in_child
+from mita_otel.processors.queues.losses import Losses
+from mita_otel.redaction import Redactor
+from mita_otel.sdk.health.check import Check, HealthReport, Status
+from mita_otel.sdk.health.checks import (
     alert_check,
     audit_checks,
     export_checks,
@@ -23,14 +29,8 @@ from mita_otel.health.checks import (
     redaction_check,
     sentry_check,
 )
-from mita_otel.health.instruments import installed_version
-from mita_otel.health.requirers import there_for_telemetry
-from mita_otel.policy import Policy
-from mita_otel.policy.fingerprint import policy_digest
-from mita_otel.processors.pipeline import Pipeline
-from mita_otel.processors.queues.forks import after_fork_in_child
-from mita_otel.processors.queues.losses import Losses
-from mita_otel.redaction import Redactor
+from mita_otel.sdk.health.instruments import installed_version
+from mita_otel.sdk.health.requirers import there_for_telemetry
 
 if TYPE_CHECKING:
     from mita_otel.alerts.engine import AlertEngine

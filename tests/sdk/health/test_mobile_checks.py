@@ -6,11 +6,11 @@ from collections import Counter
 
 import pytest
 
-from mita_otel.health.check import Check, HealthReport, Status
-from mita_otel.health.mobile_checks import mobile_checks
 from mita_otel.mobile.reply import News
 from mita_otel.mobile.telling import Telling
 from mita_otel.policy import default_policy
+from mita_otel.sdk.health.check import Check, HealthReport, Status
+from mita_otel.sdk.health.mobile_checks import mobile_checks
 
 POLICY = default_policy()
 SPOOL = POLICY.mobile.spool
