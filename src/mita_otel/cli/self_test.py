@@ -28,7 +28,7 @@ Channels = Annotated[
 @app.command()
 def sentry(environment: Environment = None) -> None:
     """Send a marked error and its trace to Sentry, as the service would."""
-    from mita_otel.self_tests.sentry import try_sentry
+    from mita_otel.doctor.self_test.sentry import try_sentry
 
     _show([try_sentry(load_policy(environment=environment), environment)])
 
@@ -89,8 +89,8 @@ def _try(
     kind: ChannelKind, channels: list[str] | None, environment: str | None, *, keep_open: bool = False
 ) -> None:
     from mita_otel.alerts.starting import scope_of
+    from mita_otel.doctor.self_test.channels import try_channels
     from mita_otel.sdk.resource import describe_service
-    from mita_otel.self_tests.channels import try_channels
 
     policy, name = load_policy(environment=environment), environment_name(environment)
     scope = scope_of(describe_service(name, None, os.environ), name)

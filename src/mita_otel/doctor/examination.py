@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from mita_otel.canary import check_canaries
+from mita_otel.doctor.canary import check_canaries
 from mita_otel.doctor.channels import channel_checks
 from mita_otel.doctor.discretion import Discretion
 from mita_otel.doctor.gateway import gateway_checks
@@ -16,6 +16,7 @@ from mita_otel.doctor.libraries import library_checks
 from mita_otel.doctor.otlp import otlp_checks
 from mita_otel.doctor.places import spool_check, store_check
 from mita_otel.doctor.reach import sentry_checks
+from mita_otel.doctor.self_test.quiet import configure_quietly
 from mita_otel.doctor.settings import (
     config_file_check,
     distro_checks,
@@ -31,7 +32,6 @@ from mita_otel.policy import Policy, environment_name, salvage_policy
 from mita_otel.sdk.composition import switched_off
 from mita_otel.sdk.env_check import without_unusable
 from mita_otel.sdk.health.check import Check, Status
-from mita_otel.self_tests.quiet import configure_quietly
 
 Look = Callable[[], Iterable[Check]]
 

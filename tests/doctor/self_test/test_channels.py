@@ -8,10 +8,10 @@ import pytest
 
 from alerts.receivers import HttpReceiver, MailReceiver, Reply
 from mita_otel.alerts.alert import Scope
+from mita_otel.doctor.self_test.channels import try_channels
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy, default_policy
 from mita_otel.sdk.health.check import Check, Status
-from mita_otel.self_tests.channels import try_channels
 
 SCOPE = Scope("bank", "staging")
 KEY = "k" * 32

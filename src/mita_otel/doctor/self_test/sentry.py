@@ -12,12 +12,12 @@ from opentelemetry.trace import StatusCode, format_trace_id
 
 from mita_otel import environment_variables as variables
 from mita_otel import semconv
+from mita_otel.doctor.self_test.quiet import configure_quietly
 from mita_otel.finance.errors import capture_financial_error
 from mita_otel.policy import Policy
 from mita_otel.processors.queues.deliveries import Delivers, DeliveryState
 from mita_otel.sdk.health.check import Check, Status
 from mita_otel.sdk.telemetry import Telemetry
-from mita_otel.self_tests.quiet import configure_quietly
 
 NAME: Final = "sentry"
 _WAY_OUT: Final = "sentry"
@@ -56,7 +56,7 @@ def try_sentry(policy: Policy, environment: str | None = None) -> Check:
 
 def _send() -> tuple[str, str]:
     """Send, and return the ids of the event and of its trace."""
-    tracer = trace.get_tracer("mita_otel.self_tests")
+    tracer = trace.get_tracer("mita_otel.doctor.self_test")
     with tracer.start_as_current_span("mita-otel test sentry", attributes={semconv.IS_TEST: True}) as span:
         error = SelfTestError("a test of mita-otel: nothing is wrong")
         event_id = capture_financial_error(error, severity="low", tags={semconv.IS_TEST: "true"})

@@ -117,7 +117,7 @@ def _spans(telemetry: Telemetry, memory: MemorySpanExporter) -> str:
     parent = trace.set_span_in_context(NonRecordingSpan(sampled), Context())
     texts = list(SECRETS.values())
     all_of_them = "; ".join(texts)
-    tracer = trace.get_tracer("mita_otel.canary")
+    tracer = trace.get_tracer("mita_otel.doctor.canary")
     span = tracer.start_span(
         f"canary {texts[0]}",
         parent,
@@ -181,7 +181,9 @@ def _log_record(telemetry: Telemetry) -> str:
 def _metric(telemetry: Telemetry) -> str:
     reader = InMemoryMetricReader()
     counter = (
-        MeterProvider([reader], shutdown_on_exit=False).get_meter("mita_otel.canary").create_counter("canary")
+        MeterProvider([reader], shutdown_on_exit=False)
+        .get_meter("mita_otel.doctor.canary")
+        .create_counter("canary")
     )
     counter.add(1, {"mita.canary": _HARMLESS, **SECRETS})
     data = reader.get_metrics_data()

@@ -9,7 +9,7 @@ from opentelemetry import propagate
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from mita_otel import configure
-from mita_otel.canary import SECRETS, CanaryReport, Leak, check_canaries
+from mita_otel.doctor.canary import SECRETS, CanaryReport, Leak, check_canaries
 from mita_otel.policy import default_policy
 from mita_otel.processors.log_redaction import LogRedactionProcessor
 from mita_otel.processors.metric_redaction import MetricRedaction
