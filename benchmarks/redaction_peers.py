@@ -51,9 +51,9 @@ def ours() -> Peer:
 
 
 def forgetful() -> Peer:
-    """Return it with nothing remembered: what a span costs that is new in every text."""
+    """Return the redactor without its cache: the cost of a span with new text."""
     policy = default_policy().redaction.model_copy(update={"max_cached": 0})
-    return ours()._replace(name="mita-otel, nothing remembered", span=Redactor(policy).attributes)
+    return ours()._replace(name="mita-otel, without cache", span=Redactor(policy).attributes)
 
 
 def by_value(name: str, redact: Redact) -> Peer:
@@ -261,7 +261,7 @@ def report() -> str:
     totals, misses = scores(found)
     names = [peer.name for peer in found]
     lines: list[str] = []
-    for benign, title in ((False, "secrets found"), (True, "benign, changed")):
+    for benign, title in ((False, "secrets found"), (True, "benign values changed")):
         rows = []
         kinds = sorted(kind for is_benign, kind in totals if is_benign is benign)
         for kind in kinds:
