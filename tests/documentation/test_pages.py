@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 
 import pytest
 from docs.generate import declarations, pages
 
+import mita_otel
 from documentation.markdown import PAGES, ROOT, Block, anchors, blocks, links
 from e2e.script import run_script
 from mita_otel import environment_variables, semconv
@@ -26,6 +28,21 @@ def test_links_resolve(page: Path) -> None:
         assert target.exists(), link
         if anchor:
             assert anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_files_and_tests_named_in_a_page_exist(page: Path) -> None:
+    text = page.read_text("utf-8")
+    paths = re.findall(r"`((?:tests|src|benchmarks|examples|docs)/[\w/.-]+)`", text)
+    paths += re.findall(r"python ((?:benchmarks|examples)/[\w/.-]+\.py)", text)
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    named = re.findall(r"`(test_\w+)`", text)
+    assert [test for test in named if not hasattr(mita_otel, test) and f"def {test}(" not in _tests()] == []
+
+
+@functools.cache
+def _tests() -> str:
+    return "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
 
 
 def test_the_index_links_to_every_page() -> None:
