@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from mita_otel.audit.canonical import canonical
 from mita_otel.audit.chain import Chain, SealedEntry, genesis
 from mita_otel.audit.draft import Draft
 from mita_otel.audit.keys import UNKEYED, AuditKeys
@@ -53,6 +56,22 @@ def test_a_clock_that_stands_still_is_merely_coarse() -> None:
     times = [entry.fields["recorded_ns"] for entry in sealed(chain, 100)]
     assert times == sorted(set(times))
     assert not any("clock_behind_ns" in entry.fields for entry in sealed(chain, 100))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("recorded_ns", 2**63), ("recorded_ns", -1), ("sequence", 2**63), ("sequence", -1)],
+)
+def test_a_line_whose_numbers_no_column_can_hold_is_not_an_entry(field: str, value: int) -> None:
+    """Such a row would fail in every insert, and hold up all entries behind it."""
+    chain = Chain(KEYS)
+    entry, _ = chain.seal(Draft({"type": "a", "outcome": "success", "service": "s"}, None), chain.head)
+    body = canonical({**entry.fields, field: 2**63 - 1})
+    assert SealedEntry.from_line(SealedEntry(body, entry.mac, entry.key_id, None).line()).body == body
+    fields = {**entry.fields, field: value}
+    body = json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
+    with pytest.raises(ValueError, match="not a line of the audit spool"):
+        SealedEntry.from_line(SealedEntry(body, entry.mac, entry.key_id, None).line())
 
 
 def test_a_line_reads_back_as_the_entry() -> None:

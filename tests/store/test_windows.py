@@ -1,16 +1,13 @@
-"""Latency windows in the store: of all workers, added up exactly, rolled up without losing a percentile."""
+"""Latency windows in the store: of all workers, each written whole or not at all."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 
 import pytest
 
 from leaks import shows
-from mita_otel.audit.retention.rollup import RollUp
-from mita_otel.latency.sketch import Sketch
-from mita_otel.latency.window import LatencyWindow, OpenWindow, add_up
+from mita_otel.latency.window import LatencyWindow, OpenWindow
 from mita_otel.policy import default_policy
 from mita_otel.redaction import Redactor
 from mita_otel.store.database import Database
@@ -59,61 +56,6 @@ def test_a_name_that_a_service_chose_is_redacted(database: Database) -> None:
     worker(database).write_windows([window(START_S, [1], operation="pay 4111111111111111")])
     [found] = worker(database).read_windows(START_S, START_S + 60)
     assert not shows(found.operation)
-
-
-def test_rolled_up_windows_are_the_sum_of_their_parts(database: Database) -> None:
-    chance = random.Random(7)
-    durations = [chance.lognormvariate(5, 1) for _ in range(4000)]
-    parts = [
-        window(
-            START_S + minute * 60, durations[minute * 20 : minute * 20 + 20], operation=f"GET /{minute % 2}"
-        )
-        for minute in range(200)
-    ]
-    for part in range(0, 200, 10):
-        worker(database).write_windows(parts[part : part + 10])
-    roll_up = RollUp(database, POLICY.summary)
-    now_s = START_S + 10 * DAY_S
-    assert roll_up.roll_up(now_s, minutes_after_days=7, hours_after_days=60) == 200 - 2 * 4
-    hours = worker(database).read_windows(START_S, START_S + DAY_S)
-    assert {one.length_s for one in hours} == {3600}
-    assert roll_up.roll_up(now_s, minutes_after_days=7, hours_after_days=60) == 0
-    assert roll_up.roll_up(now_s, minutes_after_days=7, hours_after_days=8) == 8 - 2
-    days = worker(database).read_windows(START_S, START_S + DAY_S)
-    assert sorted(one.operation for one in days) == ["GET /0", "GET /1"]
-    for day in days:
-        whole = add_up(
-            [one for one in parts if one.operation == day.operation], POLICY.summary.relative_error, 10
-        )
-        assert (day.count, day.errors, day.breaches) == (whole.count, whole.errors, whole.breaches)
-        assert (day.min_ms, day.max_ms) == (whole.min_ms, whole.max_ms)
-        assert day.total_ms == pytest.approx(whole.total_ms)
-        assert Sketch.unpack(day.sketch).percentile(99) == Sketch.unpack(whole.sketch).percentile(99)
-        assert day.slowest[0].duration_ms == whole.max_ms
-
-
-def test_young_windows_are_left_alone(database: Database) -> None:
-    worker(database).write_windows([window(START_S, [1])])
-    assert (
-        RollUp(database, POLICY.summary).roll_up(START_S + DAY_S, minutes_after_days=7, hours_after_days=60)
-        == 0
-    )
-    assert worker(database).read_windows(START_S, START_S + 60)[0].length_s == 60
-
-
-def test_a_sketch_that_cannot_be_read_costs_its_percentiles_and_not_the_roll_up(database: Database) -> None:
-    worker(database).write_windows([window(START_S, [1]), window(START_S, [2])])
-    with database.write() as connection:
-        nonsense = "x'00'" if database.is_sqlite else "'\\x00'"
-        connection.exec_driver_sql(f"UPDATE mita_latency_windows SET sketch = {nonsense} WHERE id = 1")
-    assert (
-        RollUp(database, POLICY.summary).roll_up(
-            START_S + 10 * DAY_S, minutes_after_days=7, hours_after_days=60
-        )
-        == 1
-    )
-    [found] = worker(database).read_windows(START_S, START_S + 60)
-    assert found.count == 2
 
 
 def test_nothing_of_a_batch_is_there_if_it_fails(database: Database) -> None:
