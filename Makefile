@@ -7,7 +7,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
-VERSIONS = 3.11 3.12 3.13
+DEMO = $(VENV)/.demo-installed
+VERSIONS = 3.11 3.12 3.13 3.14 3.15
+# Those that .ci/in-debian has, for machines without them.
+DEBIAN_VERSIONS = 3.14 3.15
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -19,7 +22,7 @@ help:
 	@echo "make receivers         real receivers of Sentry's protocol, for the tests that skip without them"
 	@echo "make prometheus        Prometheus and Alertmanager, for the tests that ask them and skip without them (Debian)"
 	@echo "make browser           Chromium, for the tests that open HTML reports and skip without it (Debian)"
-	@echo "make test-all          the tests on each supported Python that is installed"
+	@echo "make test-all          the tests on each supported Python that is installed (DEBOOTSTRAP=1: 3.14, 3.15 too)"
 	@echo "make test-matrix       the main job in fresh environments: older libraries, other distributions"
 	@echo "make explore           the property tests with new examples, twenty times as many; some minutes"
 	@echo "make chaos             the audit trail while everything is killed, 8 x 10,000 entries on both databases"
@@ -33,16 +36,26 @@ help:
 	@echo "make pictures          draw the pictures of the documentation"
 	@echo "make format            format the code"
 
+CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	|| { echo "mita-otel needs Python 3.11 or later; try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+
 $(STAMP): pyproject.toml constraints.txt
 	@echo "setting up $(VENV) (once) ..."
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "mita-otel needs Python 3.11 or later; try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(CHECK_PYTHON)
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q 'pip>=25.1'
 	@$(BIN)/python -m pip install -q -c constraints.txt -e . --group dev
 	@touch $@
 
-demo: $(STAMP)
+# The demo needs a tenth of that.
+$(DEMO): pyproject.toml constraints.txt examples/requirements.txt
+	@echo "setting up $(VENV) for the demo (once) ..."
+	@$(CHECK_PYTHON)
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q -c constraints.txt -e . -r examples/requirements.txt
+	@touch $@
+
+demo: $(DEMO)
 	@$(BIN)/python examples/payments/demo.py
 
 test: lint types layers unit
@@ -112,17 +125,26 @@ browser:
 		|| { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } \
 		|| echo "no Chromium: the tests that open HTML reports will skip"
 
-# Each version that is installed, in a virtual environment of its own.
+# Each supported Python in its own virtual environment: one on the PATH, or pyenv's. Where one is missing and the user
+# is root, `make test-all DEBOOTSTRAP=1` uses Debian's, in a folder that .ci/in-debian makes.
 test-all:
-	@for version in $(VERSIONS); do \
-		python=; \
+	@left_out=; \
+	for version in $(VERSIONS); do \
+		python=; in_debian=; \
 		for candidate in python$$version $$HOME/.pyenv/versions/$$version.*/bin/python; do \
 			if "$$candidate" -c '' 2>/dev/null; then python=$$candidate; break; fi; \
 		done; \
-		if [ -z "$$python" ]; then echo "Python $$version is not installed: skipped"; continue; fi; \
-		echo "=== Python $$version"; \
-		$(MAKE) --no-print-directory PYTHON=$$python VENV=.venvs/$$version types unit || exit 1; \
-	done
+		if [ -z "$$python" ] && [ -n "$(DEBOOTSTRAP)" ]; then \
+			case " $(DEBIAN_VERSIONS) " in *" $$version "*) python=python$$version in_debian=.ci/in-debian;; esac; \
+		fi; \
+		if [ -z "$$python" ]; then left_out="$$left_out $$version"; continue; fi; \
+		echo "=== Python $$version$${in_debian:+ (Debian)}"; \
+		$$in_debian make --no-print-directory PYTHON=$$python VENV=.venvs/$$version types unit || exit 1; \
+	done; \
+	if [ -n "$$left_out" ]; then \
+		echo "left out, not installed:$$left_out (as root, make test-all DEBOOTSTRAP=1 fetches:" \
+			"$(DEBIAN_VERSIONS))"; \
+	fi
 
 # Virtual environments of their own, about half a minute each the first time.
 test-matrix: $(STAMP)

@@ -24,9 +24,9 @@ import psutil
 import pytest
 
 from audit.kit import KEY, Kit
-from databases import restart, running_postgresql, url_of
 from e2e.service import clean_environment
 from mita_otel.audit.verify import verify
+from postgresql_server import PostgresServer, running_postgresql
 
 pytestmark = pytest.mark.e2e
 
@@ -132,8 +132,8 @@ def locked_sqlite(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def killed_postgresql(server: Any) -> Iterator[None]:
-    postmaster = psutil.Process(server.get_pid())
+def killed_postgresql(server: PostgresServer) -> Iterator[None]:
+    postmaster = psutil.Process(server.pid)
     children = postmaster.children(recursive=True)
     postmaster.send_signal(signal.SIGKILL)
     for child in children:
@@ -141,7 +141,7 @@ def killed_postgresql(server: Any) -> Iterator[None]:
             child.send_signal(signal.SIGKILL)
     psutil.wait_procs([postmaster, *children], timeout=_PATIENCE_S)
     yield
-    restart(server)
+    server.start()
 
 
 def prove(folder: Path, url: str, disturbed: Callable[[], Any]) -> None:
@@ -201,4 +201,4 @@ def test_on_sqlite(tmp_path: Path) -> None:
 
 def test_on_postgresql(tmp_path: Path) -> None:
     with running_postgresql() as server:
-        prove(tmp_path, url_of(server), lambda: killed_postgresql(server))
+        prove(tmp_path, server.url, lambda: killed_postgresql(server))
