@@ -47,12 +47,19 @@ class HttpReceiver:
         self.replies: list[Reply | str] = []
         """Answers in order; `cut`: the connection is, `hang`: there is none."""
         self.posted: list[Posted] = []
+        self.connections = 0
+        """Connections that were opened so far."""
         self.changed = threading.Condition()
         self._closing = threading.Event()
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                super().setup()
+                with receiver.changed:
+                    receiver.connections += 1
 
             def log_message(self, *args: Any) -> None:
                 """Be quiet."""

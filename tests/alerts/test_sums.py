@@ -1,0 +1,96 @@
+"""Counting spans for rules: bounded by the policy, whatever the service's operations are called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+
+from alerts.kit import SECOND, START, policy_with
+from mita_otel.alerts.points import OTHER
+from mita_otel.alerts.sums import SpanSums
+from mita_otel.latency.facts import SpanFacts
+from mita_otel.latency.limits import LimitBook
+from mita_otel.latency.operations import Operation
+from mita_otel.policy import Policy
+from mita_otel.processors.observation import Observation
+
+RULE: Mapping[str, Any] = {
+    "title": "Mine",
+    "window_s": 300,
+    "urgency": "info",
+    "channels": ("finance_slack",),
+}
+FAILURES = {**RULE, "on": ("failures",), "count": 1, "group_by": ("operation",)}
+BUDGETS = {**RULE, "on": ("burn_rate",), "windows": ("fast",), "group_by": ("name",)}
+
+
+def counter(policy: Policy, max_subjects: int) -> SpanSums:
+    objective = policy.thresholds.objective
+    return SpanSums(policy.alerts.rules, objective, max_subjects=max_subjects, clock_ns=lambda: START)
+
+
+def request(
+    name: str, method: str = "GET", *, failed: bool = False, policy: Policy | None = None
+) -> Observation:
+    attributes = {"http.request.method": method, "http.route": f"/{name}"}
+    facts = SpanFacts(f"{method} /{name}", "SERVER", 1.0, attributes)
+    verdict = LimitBook((policy or policy_with({})).thresholds).verdict(facts)
+    return Observation(ReadableSpan(name), facts, Operation("api", name), verdict, failed)
+
+
+def test_operations_beyond_the_bound_are_counted_as_one_and_none_is_lost() -> None:
+    spans = counter(policy_with({"mine": FAILURES}), max_subjects=3)
+    for number in range(100):
+        spans.observe(request(f"operation {number}", failed=number % 2 == 0))
+    counted = {point.subject: (point.hits, point.total) for point in spans.take()}
+    assert counted == {
+        "operation 0": (1, 1),
+        "operation 1": (0, 1),
+        "operation 2": (1, 1),
+        OTHER: (48, 97),
+    }
+
+
+def test_the_bound_applies_to_the_life_of_the_process_not_to_one_evaluation() -> None:
+    spans = counter(policy_with({"mine": FAILURES}), max_subjects=3)
+    subjects: set[str] = set()
+    for number in range(100):
+        spans.observe(request(f"operation {number}"))
+        subjects |= {point.subject for point in spans.take()}
+    assert subjects == {"operation 0", "operation 1", "operation 2", OTHER}
+
+
+def test_each_rule_has_its_own_bound() -> None:
+    spans = counter(policy_with({"one": FAILURES, "two": FAILURES}), max_subjects=2)
+    for number in range(10):
+        spans.observe(request(f"operation {number}"))
+    assert {point.rule for point in spans.take() if point.subject == "operation 1"} == {"one", "two"}
+
+
+def test_the_bound_applies_to_limits_as_well() -> None:
+    policy = policy_with({"mine": BUDGETS})
+    spans = counter(policy, max_subjects=1)
+    for method in ("GET", "POST", "DELETE"):
+        spans.observe(request("items", method, policy=policy))
+    assert {point.subject: point.total for point in spans.take()} == {"api.methods.GET": 1, OTHER: 2}
+
+
+def test_a_take_empties_the_counter() -> None:
+    spans = counter(policy_with({"mine": FAILURES}), max_subjects=3)
+    spans.observe(request("operation"))
+    assert len(spans.take()) == 1
+    assert spans.take() == []
+
+
+@pytest.mark.parametrize(("window_s", "slot_s"), [(10, 1), (300, 10), (86_400, 60)])
+def test_spans_of_a_short_interval_become_one_point(window_s: int, slot_s: int) -> None:
+    clock = [START]
+    policy = policy_with({"mine": {**FAILURES, "window_s": window_s}})
+    objective = policy.thresholds.objective
+    spans = SpanSums(policy.alerts.rules, objective, max_subjects=3, clock_ns=lambda: clock[0])
+    for clock[0] in (START, START + slot_s * SECOND - 1, START + slot_s * SECOND):
+        spans.observe(request("operation"))
+    assert [(point.at_ns - START, point.total) for point in spans.take()] == [(0, 2), (slot_s * SECOND, 1)]
