@@ -29,6 +29,7 @@ from mita_otel.audit.mover import Mover
 from mita_otel.audit.spool import SpoolFolder
 from mita_otel.audit.trail import AuditTrail
 from mita_otel.policy import Policy, default_policy
+from mita_otel.policy.conversion import convert
 from mita_otel.redaction import Redactor
 from mita_otel.store.database import Database
 
@@ -57,9 +58,9 @@ ROW = {
 
 
 def policy_with(commit: str) -> Policy:
-    tree = default_policy().model_dump()
+    tree = default_policy().to_dict()
     tree["audit"]["spool"]["commit"] = commit
-    return Policy.model_validate(tree)
+    return convert(Policy, tree)
 
 
 class Trail:

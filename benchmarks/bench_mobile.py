@@ -282,8 +282,8 @@ def crowd() -> None:
 def envelopes() -> None:
     policy = default_policy()
     project = MobileProject(id="42", keys=(KEY,), store=True)
-    mobile = policy.mobile.model_copy(update={"projects": {"app": project}})
-    policy = policy.model_copy(update={"mobile": mobile})
+    mobile = policy.mobile.replace(projects={"app": project})
+    policy = policy.replace(mobile=mobile)
     preparer = Preparer(policy, Redactor(policy), lambda *_: False)
     print("one envelope, prepared (unpacked, read, redacted, measured, written), CPU:")
     for name in ("session_start", "logs", "api_request", "screen_render", "payment_error"):

@@ -63,7 +63,7 @@ def main() -> None:
     """Print the table."""
     redaction = default_policy().redaction
     warm = Redactor(redaction)
-    cold = Redactor(redaction.model_copy(update={"max_cached": 0}))
+    cold = Redactor(redaction.replace(max_cached=0))
     scrubber = EventScrubber(recursive=True)
     print(
         f"{'span':<10}{'attributes':>11}{'repeated':>11}{'first time':>12}{'EventScrubber':>15}   (microseconds)"

@@ -52,7 +52,7 @@ def ours() -> Peer:
 
 def forgetful() -> Peer:
     """Return the redactor without its cache: the cost of a span with new text."""
-    policy = default_policy().redaction.model_copy(update={"max_cached": 0})
+    policy = default_policy().redaction.replace(max_cached=0)
     return ours()._replace(name="mita-otel, without cache", span=Redactor(policy).attributes)
 
 

@@ -18,9 +18,10 @@ from mita_otel.policy import Policy, default_policy
 from mita_otel.policy.flat import values
 from mita_otel.policy.limits import AdaptiveLimit
 from mita_otel.policy.schema import form_of, is_section, kind_at, known_keys, plain
+from mita_otel.policy.section import docstrings_of
 from mita_otel.policy.spelling import KeyPath, write_key, write_value
 from mita_otel.policy.wording import wanted
-from mita_otel.reports.model import Report
+from mita_otel.reports.schema import json_schema
 
 FOLDER = Path(__file__).parent / "reference"
 MADE = "<!-- Made by `make docs`. Edit the code that it is made from. -->"
@@ -39,7 +40,7 @@ def pages() -> Iterator[tuple[Path, str]]:
         "report.md": report_page(),
     }.items():
         yield FOLDER / name, "\n".join([MADE, *lines, ""])
-    schema = json.dumps(Report.model_json_schema(), indent=2)
+    schema = json.dumps(json_schema(), indent=2)
     yield FOLDER / "report.schema.json", f"{schema}\n"
 
 
@@ -84,10 +85,9 @@ def _limits() -> Iterator[str]:
     )
     yield 'In its place may stand `"off"` (measured, never a breach), or a table: a limit that follows what is usual, as in'
     yield '`{ follow = "p99 * 1.5", floor_ms = 100, ceiling_ms = 2000 }`.'
-    fields = AdaptiveLimit.model_fields
     rows = (
-        [f"`{name}`", wanted(kind_at(AdaptiveLimit, (name,))), fields[name].description or ""]
-        for name in fields
+        [f"`{name}`", wanted(kind_at(AdaptiveLimit, (name,))), meaning]
+        for name, meaning in docstrings_of(AdaptiveLimit).items()
     )
     yield ""
     yield from _table(["key", "takes", "meaning"], rows)
@@ -99,7 +99,7 @@ Defaults = dict[str, dict[KeyPath, Any]]
 def _rows(table: KeyPath, section: Any, defaults: Defaults) -> Iterator[list[str]]:
     for name in known_keys(section):
         key, kind = (*table, name), kind_at(section, (name,))
-        description = section.model_fields[name].description or ""
+        description = docstrings_of(section).get(name, "")
         if is_section(plain(kind)):
             continue
         if form_of(plain(kind)) is not dict:
@@ -110,7 +110,7 @@ def _rows(table: KeyPath, section: Any, defaults: Defaults) -> Iterator[list[str
         yield [f"`{name}.NAME`", takes, "", "", "", description]
         if is_section(plain(member)):
             for field in known_keys(member):
-                meaning = plain(member).model_fields[field].description or ""
+                meaning = docstrings_of(plain(member)).get(field, "")
                 yield [f"`{name}.NAME.{field}`", wanted(kind_at(member, (field,))), "", "", "", meaning]
         for one in defaults[ENVIRONMENTS[0]]:
             if one[: len(key)] == key and len(one) > len(key):
@@ -221,7 +221,7 @@ def report_page() -> Iterator[str]:
         "What `mita-otel report KIND -o FILE.json` writes; as a [schema](report.schema.json) as well. Times are UTC, durations",
         "milliseconds. A section that a kind of report does not have is null.",
     )
-    schema = Report.model_json_schema()
+    schema = json_schema()
     for name, part in {"Report": schema, **schema["$defs"]}.items():
         yield from ("", f"## {name}", "", part.get("description", "").split("\n\n")[0], "")
         rows = (

@@ -15,6 +15,7 @@ from mita_otel.alerts.notification import Notification
 from mita_otel.alerts.points import Point
 from mita_otel.alerts.signal import Signal
 from mita_otel.policy import Policy, default_policy
+from mita_otel.policy.conversion import convert
 from mita_otel.redaction import Redactor
 
 SECOND = 1_000_000_000
@@ -29,12 +30,12 @@ def policy_with(rules: Mapping[str, Mapping[str, Any]] | None = None, **alerts: 
     known = policy.alerts.rules
     if rules is not None:
         alerts["rules"] = {
-            name: {**(known[name].model_dump() if name in known else {}), **changes}
+            name: {**(known[name].to_dict() if name in known else {}), **changes}
             for name, changes in rules.items()
         }
-    tree = policy.model_dump()
+    tree = policy.to_dict()
     tree["alerts"] |= alerts
-    return Policy.model_validate(tree)
+    return convert(Policy, tree)
 
 
 def error(at_s: float = 0, **facts: Any) -> Signal:

@@ -19,6 +19,7 @@ from mita_otel.alerts.memory_book import MemoryBook
 from mita_otel.alerts.ways import Ways
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy, default_policy
+from mita_otel.policy.conversion import convert
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import Redactor
 
@@ -31,9 +32,9 @@ class Post:
         self.receiver = receiver
         self.now_ns = START
         delivery = {"pagerduty_url": f"{receiver.url}/pagerduty", "timeout_s": 2.0}
-        tree = (policy or default_policy()).model_dump()
+        tree = (policy or default_policy()).to_dict()
         tree["alerts"]["delivery"] |= delivery
-        self.policy = Policy.model_validate(tree)
+        self.policy = convert(Policy, tree)
         env = {
             "SLACK_FINANCE_WEBHOOK": f"{receiver.url}/finance",
             "SLACK_SECURITY_WEBHOOK": f"{receiver.url}/security",
@@ -229,7 +230,7 @@ def test_the_oldest_messages_go_if_there_are_too_many(open_book: OpenBook) -> No
 
 
 def test_pauses_between_tries_end_at_the_policys_longest(make: MakePost, receiver: HttpReceiver) -> None:
-    policy = policy_with(delivery={**default_policy().alerts.delivery.model_dump(), "retry_first_s": 200})
+    policy = policy_with(delivery={**default_policy().alerts.delivery.to_dict(), "retry_first_s": 200})
     post = make(policy=policy)
     receiver.usual = Reply(500, "")
     post.send()
@@ -245,7 +246,7 @@ def test_pauses_between_tries_end_at_the_policys_longest(make: MakePost, receive
 def test_what_a_receiver_answers_is_redacted_where_it_is_said(
     make: MakePost, receiver: HttpReceiver, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
-    post = make(policy=policy_with(delivery={**default_policy().alerts.delivery.model_dump(), "attempts": 1}))
+    post = make(policy=policy_with(delivery={**default_policy().alerts.delivery.to_dict(), "attempts": 1}))
     receiver.replies = [Reply(status, f"what is {PAN}?")]
     post.send()
     post.after(0)

@@ -25,6 +25,7 @@ from mita_otel.alerts.memory_book import MemoryBook
 from mita_otel.alerts.sums import SpanSums
 from mita_otel.alerts.ways import Ways
 from mita_otel.policy import Policy, default_policy
+from mita_otel.policy.conversion import convert
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import Redactor
 
@@ -106,8 +107,8 @@ def test_failed_requests_are_counted_before_any_sampling(
     configure: Configure, receiver: HttpReceiver
 ) -> None:
     policy = default_policy()
-    sampling = policy.sampling.model_copy(update={"mode": "tail", "ratio": 0.0})
-    telemetry = configure(policy.model_copy(update={"sampling": sampling}))
+    sampling = policy.sampling.replace(mode="tail", ratio=0.0)
+    telemetry = configure(policy.replace(sampling=sampling))
     request_spans(100, 6)
     assert telemetry.flush()
     assert texts(receiver) == ["High error rate: 6 of 100 failed (6 %) within 5 minutes, limit 5 %"]
@@ -154,9 +155,9 @@ def test_a_wrong_mail_server_is_one_line_and_the_other_channels_work(
     configure: Configure, receiver: HttpReceiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     policy = default_policy()
-    tree = policy.model_dump()
+    tree = policy.to_dict()
     tree["alerts"]["email"]["sender"] = "a@mita.finance"
-    telemetry = configure(Policy.model_validate(tree), MITA_OTEL_SMTP_URL="mail.example")
+    telemetry = configure(convert(Policy, tree), MITA_OTEL_SMTP_URL="mail.example")
     mita_otel.capture_financial_error(ValueError("x"), severity="critical")
     assert telemetry.flush()
     assert caplog.text.count("MITA_OTEL_SMTP_URL is not the URL of a mail server") >= 1

@@ -18,6 +18,7 @@ from mita_otel.audit.spool import SpoolFolder
 from mita_otel.audit.spool_reader import read_segment
 from mita_otel.audit.trail import AuditTrail
 from mita_otel.policy import Policy, default_policy
+from mita_otel.policy.conversion import convert
 from mita_otel.redaction import Redactor
 from mita_otel.store.database import Database
 
@@ -26,14 +27,14 @@ KEY = "a key that only these tests know"
 
 def changed(policy: Policy | None = None, /, **values: Any) -> Policy:
     """Return the default policy with values replaced: `audit__spool__commit="entry"`."""
-    tree = (policy or default_policy()).model_dump()
+    tree = (policy or default_policy()).to_dict()
     for name, value in values.items():
         *path, last = name.split("__")
         node = tree
         for part in path:
             node = node[part]
         node[last] = value
-    return Policy.model_validate(tree)
+    return convert(Policy, tree)
 
 
 class Kit:

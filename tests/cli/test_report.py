@@ -12,7 +12,7 @@ import pytest
 from audit.kit import KEY, Kit
 from cli.conftest import Command
 from mita_otel import AuditEvent
-from mita_otel.reports.model import Report
+from mita_otel.reports.schema import json_schema
 
 
 @pytest.fixture(autouse=True)
@@ -47,11 +47,9 @@ def test_the_files_ending_says_the_format(command: Command, tmp_path: Path, endi
     text = (tmp_path / f"report.{ending}").read_text()
     assert "10.2.1.4" in text
     if ending == "json":
-        report = Report.model_validate_json(text)
-        assert report.audit is not None
-        assert report.audit.verification is not None
-        assert report.audit.verification.ok
-        assert {one.name for one in report.audit.by_type} >= {"login_failed"}
+        audit = json.loads(text)["audit"]
+        assert audit["verification"]["ok"]
+        assert {one["name"] for one in audit["by_type"]} >= {"login_failed"}
 
 
 def test_of_one_person_and_without_verification(command: Command) -> None:
@@ -84,7 +82,7 @@ def test_what_cannot_be_asked_is_one_message(command: Command, arguments: list[s
 
 
 def test_the_schema_is_printed(command: Command) -> None:
-    assert json.loads(command("report", "schema").out) == Report.model_json_schema()
+    assert json.loads(command("report", "schema").out) == json_schema()
 
 
 def test_a_report_is_an_entry_of_the_trail(command: Command) -> None:

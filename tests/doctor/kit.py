@@ -52,7 +52,7 @@ def where(http: HttpReceiver) -> str:
 def policy_with(**doctor: float) -> Policy:
     """Return a policy in which nothing is slow, however busy the machine is."""
     policy, doctor = default_policy(), {"slow_s": 600.0, **doctor}
-    return policy.model_copy(update={"doctor": policy.doctor.model_copy(update=doctor)})
+    return policy.replace(doctor=policy.doctor.replace(**doctor))
 
 
 # --- servers -----------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ def test_no_canary_comes_out_of_the_live_chain() -> None:
 
 def test_every_canary_comes_out_where_redaction_is_switched_off() -> None:
     policy = default_policy()
-    policy = policy.model_copy(update={"redaction": policy.redaction.model_copy(update={"enabled": False})})
+    policy = policy.replace(redaction=policy.redaction.replace(enabled=False))
     report = check_canaries(configure(policy=policy, exporters=["memory"]))
     assert len(report.leaks) == report.sent
     assert not report.ok
@@ -75,7 +75,7 @@ def test_propagators_that_carry_no_baggage_leave_nothing_to_look_at(monkeypatch:
 def test_a_rule_that_the_policy_switches_off_is_named() -> None:
     policy = default_policy()
     modes = {**policy.redaction.modes, "iban": "off"}
-    policy = policy.model_copy(update={"redaction": policy.redaction.model_copy(update={"modes": modes})})
+    policy = policy.replace(redaction=policy.redaction.replace(modes=modes))
     report = check_canaries(configure(policy=policy, exporters=["memory"]))
     assert Leak("span", "iban") in report.leaks
     assert {leak.rule for leak in report.leaks} == {"iban"}

@@ -53,11 +53,9 @@ def test_what_cannot_be_an_address_or_key_is_a_fault(variable: str, value: str, 
 
 def test_a_mail_server_that_is_none_is_said_once_and_not_for_each_address() -> None:
     policy = policy_with()
-    email = policy.alerts.email.model_copy(update={"placeholder_domain": "none.example"})
-    alerts = policy.alerts.model_copy(update={"email": email})
-    found = channels(
-        policy.model_copy(update={"alerts": alerts}), MITA_OTEL_SMTP_URL="mail", SLACK_FINANCE_WEBHOOK=HOOK
-    )
+    email = policy.alerts.email.replace(placeholder_domain="none.example")
+    alerts = policy.alerts.replace(email=email)
+    found = channels(policy.replace(alerts=alerts), MITA_OTEL_SMTP_URL="mail", SLACK_FINANCE_WEBHOOK=HOOK)
     assert list(failing(found)) == ["alerts:mail-server"]
 
 
@@ -77,7 +75,7 @@ def test_nobody_is_told_of_anything() -> None:
 
 def test_alerts_that_are_off() -> None:
     policy = policy_with()
-    off = policy.model_copy(update={"alerts": policy.alerts.model_copy(update={"start": "off"})})
+    off = policy.replace(alerts=policy.alerts.replace(start="off"))
     assert channels(off, PAGERDUTY_FINANCE_KEY="short") == {
         "alerts": Check("alerts", Status.PASS, "nothing is watched (alerts.start)")
     }

@@ -52,8 +52,8 @@ def test_the_path_of_a_webhook_is_hidden_without_its_host() -> None:
 def test_the_key_of_an_apps_upstream_is_hidden() -> None:
     policy = policy_with()
     app = MobileProject(id="1", keys=("abcdef123456",), upstream="https://abcdef123456@o1.ingest.sentry.io/1")
-    mobile = policy.mobile.model_copy(update={"projects": {"app": app}})
-    discretion = Discretion(policy.model_copy(update={"mobile": mobile}), {})
+    mobile = policy.mobile.replace(projects={"app": app})
+    discretion = Discretion(policy.replace(mobile=mobile), {})
     assert discretion.text("key abcdef123456 of o1.ingest.sentry.io") == "key [hidden] of o1.ingest.sentry.io"
 
 

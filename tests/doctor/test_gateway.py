@@ -27,8 +27,8 @@ def gateway(
     apps = {
         name: MobileProject(**{"id": name, "keys": (PUBLIC_KEY,), **app}) for name, app in projects.items()
     }
-    changed = policy.mobile.model_copy(update={"projects": apps, "spool": spool_policy(**(spool or {}))})
-    return policy.model_copy(update={"mobile": changed})
+    changed = policy.mobile.replace(projects=apps, spool=spool_policy(**(spool or {})))
+    return policy.replace(mobile=changed)
 
 
 def upstream_of(http: HttpReceiver) -> str:

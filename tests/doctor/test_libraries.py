@@ -41,8 +41,8 @@ def instrumentation(policy: Policy | None = None, **env: str) -> dict[str, Check
 
 def policy_of(**instrumentation: object) -> Policy:
     policy = policy_with()
-    changed = policy.instrumentation.model_copy(update=instrumentation)
-    return policy.model_copy(update={"instrumentation": changed})
+    changed = policy.instrumentation.replace(**instrumentation)
+    return policy.replace(instrumentation=changed)
 
 
 # --- versions ----------------------------------------------------------------------------------------

@@ -74,8 +74,8 @@ def test_a_store_that_is_not_asked_for() -> None:
 
 def test_a_store_that_the_policy_names_is_looked_at_as_well(tmp_path: Path) -> None:
     policy = policy_with()
-    named = policy.store.model_copy(update={"url": f"sqlite:///{tmp_path}/absent/mita.db"})
-    found = store_check(policy.model_copy(update={"store": named}), {})
+    named = policy.store.replace(url=f"sqlite:///{tmp_path}/absent/mita.db")
+    found = store_check(policy.replace(store=named), {})
     assert found.status is Status.FAIL
 
 
@@ -233,7 +233,7 @@ def test_a_key_that_is_too_short_is_a_fault(tmp_path: Path) -> None:
 
 def test_a_trail_that_is_off(tmp_path: Path) -> None:
     policy = policy_with()
-    off = policy.model_copy(update={"audit": policy.audit.model_copy(update={"start": "off"})})
+    off = policy.replace(audit=policy.audit.replace(start="off"))
     assert spool_check(off, {SPOOL: "/proc"}) == Check(
         "audit", Status.PASS, "the audit trail is off (audit.start)"
     )

@@ -177,12 +177,12 @@ def test_a_flush_leaves_no_old_numbers_for_the_next_scrape(folder: Path) -> None
 def all_kinds(policy: Policy) -> Policy:
     """The policy with rules on everything that can be watched."""
     rules = policy.alerts.rules
-    rate = rules["high_error_rate"].model_copy(update={"kinds": (), "group_by": ()})
-    breaches = rules["critical_financial_errors"].model_copy(
-        update={"on": ("breaches", "compliance", "security", "errors"), "severities": (), "group_by": ()}
+    rate = rules["high_error_rate"].replace(kinds=(), group_by=())
+    breaches = rules["critical_financial_errors"].replace(
+        on=("breaches", "compliance", "security", "errors"), severities=(), group_by=()
     )
     more = {**rules, "rate": rate, "breaches": breaches}
-    return policy.model_copy(update={"alerts": policy.alerts.model_copy(update={"rules": more})})
+    return policy.replace(alerts=policy.alerts.replace(rules=more))
 
 
 def grouped(expr: str) -> Iterator[tuple[str, frozenset[str]]]:
@@ -256,10 +256,10 @@ def alertmanager(folder: Path, slack: HttpReceiver) -> Iterator[Alertmanager]:
     for channel in policy.alerts.channels.values():
         if channel.variable:
             (secrets / channel.variable).write_text(f"{slack.url}/{channel.variable}\n")
-    pages = policy.alerts.delivery.model_copy(update={"pagerduty_url": f"{slack.url}/pagerduty"})
-    there = policy.alerts.prometheus.model_copy(update={"secrets_folder": str(secrets)})
-    alerts = policy.alerts.model_copy(update={"delivery": pages, "prometheus": there})
-    file = alertmanager_file(policy.model_copy(update={"alerts": alerts}), "production")
+    pages = policy.alerts.delivery.replace(pagerduty_url=f"{slack.url}/pagerduty")
+    there = policy.alerts.prometheus.replace(secrets_folder=str(secrets))
+    alerts = policy.alerts.replace(delivery=pages, prometheus=there)
+    file = alertmanager_file(policy.replace(alerts=alerts), "production")
     server = Alertmanager(folder, file.yaml())
     yield server
     server.close()

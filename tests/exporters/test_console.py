@@ -53,7 +53,7 @@ class Spans:
 
 
 def settings(**changed: object) -> ConsolePolicy:
-    return default_policy().export.console.model_copy(update=changed)
+    return default_policy().export.console.replace(**changed)
 
 
 def make(

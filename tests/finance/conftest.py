@@ -12,6 +12,7 @@ from opentelemetry.context import Context
 from finance.recording import Clock, Recording
 from mita_otel.finance import runtime
 from mita_otel.policy import default_policy
+from mita_otel.policy.conversion import convert
 from mita_otel.policy.finance import FinancePolicy
 
 Record = Callable[..., Recording]
@@ -19,7 +20,7 @@ Record = Callable[..., Recording]
 
 def policy_with(**changes: Any) -> FinancePolicy:
     """The default policy with some tables changed: `security={"issue_from": "low"}`."""
-    document = default_policy().finance.model_dump()
+    document = default_policy().finance.to_dict()
 
     def merge(into: dict[str, Any], new: dict[str, Any]) -> None:
         for key, value in new.items():
@@ -29,7 +30,7 @@ def policy_with(**changes: Any) -> FinancePolicy:
                 into[key] = value
 
     merge(document, changes)
-    return FinancePolicy.model_validate(document)
+    return convert(FinancePolicy, document)
 
 
 @pytest.fixture(autouse=True)

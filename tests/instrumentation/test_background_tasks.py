@@ -27,8 +27,8 @@ SCRIPT = textwrap.dedent(
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(memory))
     trace.set_tracer_provider(provider)
-    policy = default_policy().instrumentation.model_copy(
-        update={"fastapi": mode, "fastapi_operation_spans": operation_spans}
+    policy = default_policy().instrumentation.replace(
+        fastapi=mode, fastapi_operation_spans=operation_spans
     )
     FastAPIInstrumentation(policy).install()
     app = FastAPI(**telemetry)

@@ -29,7 +29,7 @@ def check_out(
     exporter, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     instrumentation = SQLAlchemyInstrumentation(
-        POLICY.model_copy(update={"sqlalchemy_connect_spans": always}),
+        POLICY.replace(sqlalchemy_connect_spans=always),
         provider.get_tracer("t"),
         slow_checkout_ms=slow_checkout_ms,
     )

@@ -24,8 +24,8 @@ SCRIPT = textwrap.dedent(
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(memory))
     trace.set_tracer_provider(provider)
-    policy = default_policy().instrumentation.model_copy(
-        update={"fastapi": sys.argv[1], "fastapi_operation_spans": False}
+    policy = default_policy().instrumentation.replace(
+        fastapi=sys.argv[1], fastapi_operation_spans=False
     )
     FastAPIInstrumentation(policy).install()
     from fastapi import FastAPI, HTTPException

@@ -28,8 +28,8 @@ SCRIPT = textwrap.dedent(
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(memory))
     trace.set_tracer_provider(provider)
-    policy = default_policy().instrumentation.model_copy(
-        update={"fastapi": mode, "fastapi_operation_spans": operation_spans}
+    policy = default_policy().instrumentation.replace(
+        fastapi=mode, fastapi_operation_spans=operation_spans
     )
     instrumentation = FastAPIInstrumentation(policy)
     if when == "before":
@@ -129,5 +129,5 @@ def test_what_the_application_says_itself_wins() -> None:
     ],
 )
 def test_whose_telemetry(mode: str, has_native: bool, source: str) -> None:
-    policy = default_policy().instrumentation.model_copy(update={"fastapi": mode})
+    policy = default_policy().instrumentation.replace(fastapi=mode)
     assert fastapi_source(policy, has_native) == source

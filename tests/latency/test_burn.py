@@ -72,7 +72,7 @@ def test_a_slow_leak_burns_in_the_long_window_only() -> None:
 
 
 def test_a_rule_has_its_own_target_where_the_policy_names_one() -> None:
-    strict = POLICY.model_copy(update={"targets": {RULE: 0.999}})
+    strict = POLICY.replace(targets={RULE: 0.999})
     rates = burn_rates(strict, lambda rule, seconds: Spent(1000, 10), [RULE, "other"])
     assert {one.rule: one.long_rate for one in rates if one.window == "fast"} == {
         RULE: pytest.approx(10),

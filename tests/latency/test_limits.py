@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mita_otel.latency.facts import SpanFacts
 from mita_otel.latency.limits import Breach, LimitBook
 from mita_otel.policy import default_policy
+from mita_otel.policy.conversion import convert
 from mita_otel.policy.thresholds import ThresholdPolicy
 
 ENVIRONMENTS = ("production", "staging", "development")
@@ -138,14 +139,14 @@ def test_a_route_wins_over_the_path() -> None:
 
 def changed(**tables: Any) -> LimitBook:
     """Return a book of the production limits with some tables replaced."""
-    tree = default_policy().thresholds.model_dump()
+    tree = default_policy().thresholds.to_dict()
     for name, value in tables.items():
         table, _, key = name.partition("__")
         if key:
             tree[table][key] = value
         else:
             tree[table] = value
-    return LimitBook(ThresholdPolicy.model_validate(tree))
+    return LimitBook(convert(ThresholdPolicy, tree))
 
 
 def test_an_exact_route_wins_over_the_financial_limit_and_the_method() -> None:

@@ -10,6 +10,7 @@ from mita_otel.latency.facts import SpanFacts
 from mita_otel.latency.limits import LimitBook
 from mita_otel.latency.operations import Operation, operation_of
 from mita_otel.policy import default_policy, load_policy
+from mita_otel.policy.conversion import convert
 from mita_otel.policy.thresholds import ThresholdPolicy
 
 
@@ -202,7 +203,7 @@ def test_a_dumped_policy_is_the_same_policy(tmp_path: Any) -> None:
     file = tmp_path / "p.toml"
     file.write_text(ADAPTIVE + TABLES)
     policy = load_policy(file, env={}).thresholds
-    assert ThresholdPolicy.model_validate(policy.model_dump()) == policy
+    assert convert(ThresholdPolicy, policy.to_dict()) == policy
 
 
 @pytest.mark.parametrize(

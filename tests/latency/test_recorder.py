@@ -30,7 +30,7 @@ class Clock:
 
 def recorder(clock: Clock, *, on_minute: Any = None, redact: Any = str, **summary: Any) -> LatencyRecorder:
     policy = default_policy()
-    changed = policy.summary.model_copy(update=summary)
+    changed = policy.summary.replace(**summary)
     names = OperationNames(changed.max_operations, clock=clock, redact=redact)
     memory = LatencyRecorder(changed, policy.thresholds.adaptive, names, clock=clock)
     memory.on_minute = on_minute

@@ -15,6 +15,7 @@ from mita_otel.mobile import MobileApp
 from mita_otel.mobile.envelope import EnvelopeBounds, parse_envelope
 from mita_otel.mobile.preparation import Intake
 from mita_otel.policy import Policy, default_policy
+from mita_otel.policy.conversion import convert
 from mita_otel.policy.mobile import MobilePolicy, MobileProject
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -87,11 +88,11 @@ def policy_with(
     changes.setdefault("intake", {})["isolation"] = isolation
     if folder is not None:
         changes.setdefault("spool", {})["folder"] = str(folder)
-    said = policy.mobile.model_dump()
+    said = policy.mobile.to_dict()
     for name, values in changes.items():
         said[name] = {**said[name], **values}
-    said["projects"] = {"app": app.model_dump()}
-    return policy.model_copy(update={"mobile": MobilePolicy.model_validate(said)})
+    said["projects"] = {"app": app.to_dict()}
+    return policy.replace(mobile=convert(MobilePolicy, said))
 
 
 def envelope(
@@ -147,11 +148,8 @@ def first_item(name: str) -> dict[str, Any]:
 def policy_with_limits(max_names: int = 100, **limits: Any) -> Policy:
     """Return the default policy with other limits of `thresholds.mobile`."""
     policy = default_policy()
-    mobile = policy.thresholds.mobile.model_copy(update=limits)
-    measure = policy.mobile.measure.model_copy(update={"max_names": max_names})
-    return policy.model_copy(
-        update={
-            "thresholds": policy.thresholds.model_copy(update={"mobile": mobile}),
-            "mobile": policy.mobile.model_copy(update={"measure": measure}),
-        }
+    mobile = policy.thresholds.mobile.replace(**limits)
+    measure = policy.mobile.measure.replace(max_names=max_names)
+    return policy.replace(
+        thresholds=policy.thresholds.replace(mobile=mobile), mobile=policy.mobile.replace(measure=measure)
     )

@@ -21,7 +21,7 @@ class Lost(list[tuple[str, Priority]]):
 
 
 def spool_policy(**changes: Any) -> MobileSpoolPolicy:
-    return default_policy().mobile.spool.model_copy(update=changes)
+    return default_policy().mobile.spool.replace(**changes)
 
 
 def make(folder: Path, lost: Lost | None = None, **changes: Any) -> Spool:

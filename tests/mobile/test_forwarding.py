@@ -41,7 +41,7 @@ class Way:
         self.lost: list[tuple[str, Priority]] = []
         self.limits = RateLimits()
         self.spool = Spool(policy.spool, folder / "spool", lambda *what: self.lost.append(what))
-        patience = policy.forward.model_copy(update=settings)
+        patience = policy.forward.replace(**settings)
         upstream = Upstream(dsn, timeout_s=patience.timeout_s, connections=2, env={})
         self.destination = SentryDestination(upstream, self.limits, compression_level=1)
         self.forwarder = Forwarder(
@@ -149,7 +149,7 @@ def test_several_that_fail_at_once_cost_the_patience_of_one(tmp_path: Path) -> N
             pass
 
     way = Way(tmp_path, "http://publickey@127.0.0.1:9/1")
-    policy = default_policy().mobile.forward.model_copy(update={"senders": 3, "retry_first_s": 1})
+    policy = default_policy().mobile.forward.replace(senders=3, retry_first_s=1)
     forwarder = Forwarder(
         policy, way.spool, {("sentry", "app"): Failing()}, lambda *_: None, clock=lambda: 100.0
     )

@@ -197,8 +197,8 @@ def test_a_secret_in_a_screens_name_is_hidden_before_it_is_counted() -> None:
 def test_unknown_items_are_refused_unless_the_policy_forwards_them_redacted() -> None:
     body = envelope(("brand_new", {"card_number": "4111111111111111", "a": 1}), ("other", b"\x00binary"))
     assert dict(prepare(body).outcomes) == {("unknown", "refused"): 2}
-    said = policy_with().mobile.model_copy(update={"unknown_items": "forward"})
-    prepared = prepare(body, POLICY.model_copy(update={"mobile": said}))
+    said = policy_with().mobile.replace(unknown_items="forward")
+    prepared = prepare(body, POLICY.replace(mobile=said))
     assert dict(prepared.outcomes) == {("unknown", "forwarded"): 1, ("unknown", "malformed"): 1}
     assert items(prepared) == [("brand_new", {"card_number": "[redacted:pan]", "a": 1})]
     assert prepared.categories == ("default",)

@@ -72,7 +72,7 @@ async def test_nothing_is_taken_without_a_project_in_the_policy(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     policy = policy_with(tmp_path / "spool")
-    policy = policy.model_copy(update={"mobile": policy.mobile.model_copy(update={"projects": {}})})
+    policy = policy.replace(mobile=policy.mobile.replace(projects={}))
     app = MobileApp(MobileGateway(policy, env={}))
     assert "refuses everything" in caplog.text
     async with client_of(app) as client:

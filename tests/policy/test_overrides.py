@@ -12,7 +12,7 @@ from mita_otel.policy import PolicyError, default_policy, load_policy
 from mita_otel.policy.model import Policy
 from mita_otel.policy.overrides import from_environment
 
-DEFAULTS = default_policy().model_dump(mode="json", exclude_unset=True)
+DEFAULTS = default_policy().to_dict(only_given=True)
 
 
 def values(**env: str) -> dict[str, Any]:

@@ -123,7 +123,7 @@ OVERLAYS = {
 
 
 def limit_at(environment: str, dotted: str) -> object:
-    node: object = default_policy(environment).thresholds.model_dump()
+    node: object = default_policy(environment).thresholds.to_dict()
     for part in dotted.split("."):
         assert isinstance(node, dict)
         node = node[part]
@@ -139,7 +139,7 @@ def test_staging_and_development_are_looser(dotted: str, limits: tuple[float, fl
 
 def test_every_limit_has_an_overlay() -> None:
     """So that a limit that is added is thought of in each environment."""
-    thresholds = default_policy("production").thresholds.model_dump()
+    thresholds = default_policy("production").thresholds.to_dict()
     limits = {
         *(f"api.methods.{name}" for name in thresholds["api"]["methods"]),
         *(f"api.financial.{name}.limit_ms" for name in thresholds["api"]["financial"]),

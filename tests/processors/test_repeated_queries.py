@@ -15,20 +15,21 @@ from opentelemetry.trace import SpanKind
 
 from mita_otel import semconv
 from mita_otel.policy import default_policy
+from mita_otel.policy.conversion import convert
 from mita_otel.policy.thresholds import ThresholdPolicy
 from mita_otel.processors.repeated_queries import RepeatedQueriesProcessor
 
 
 class Bench:
     def __init__(self, max_repeats: int | str = 10) -> None:
-        tree = default_policy().thresholds.model_dump()
+        tree = default_policy().thresholds.to_dict()
         tree["repeated_queries"]["max_repeats"] = max_repeats
         self.exporter, self.reader = InMemorySpanExporter(), InMemoryMetricReader()
         meters = MeterProvider([self.reader], shutdown_on_exit=False)
         self.provider = TracerProvider(shutdown_on_exit=False)
         self.provider.add_span_processor(
             RepeatedQueriesProcessor(
-                ThresholdPolicy.model_validate(tree),
+                convert(ThresholdPolicy, tree),
                 SimpleSpanProcessor(self.exporter),
                 meter=meters.get_meter("t"),
             )

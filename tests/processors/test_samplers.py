@@ -32,7 +32,7 @@ LOW, HIGH = 1, 2**64 - 1
 
 
 def policy(**changed: Any) -> Any:
-    return POLICY.model_copy(update=changed)
+    return POLICY.replace(**changed)
 
 
 def context(trace_id: int, *, sampled: bool, remote: bool = True) -> Any:

@@ -25,6 +25,7 @@ from opentelemetry.trace import (
 
 from mita_otel import semconv
 from mita_otel.policy import default_policy
+from mita_otel.policy.conversion import convert
 from mita_otel.policy.sampling import SamplingPolicy
 from mita_otel.processors.samplers import RecordEverything
 from mita_otel.processors.tail_sampling import TailSampler
@@ -61,10 +62,10 @@ class Bench:
     """A provider with limits and the sampler in it."""
 
     def __init__(self, **changed: Any) -> None:
-        tree = {**POLICY.sampling.model_dump(), **changed}
+        tree = {**POLICY.sampling.to_dict(), **changed}
         self.clock, self.ids, self.exporter = Clock(), Ids(), InMemorySpanExporter()
         self.sampler = TailSampler(
-            SamplingPolicy.model_validate(tree), SimpleSpanProcessor(self.exporter), clock=self.clock
+            convert(SamplingPolicy, tree), SimpleSpanProcessor(self.exporter), clock=self.clock
         )
         self.provider = TracerProvider(
             sampler=RecordEverything(), id_generator=self.ids, shutdown_on_exit=False

@@ -24,7 +24,7 @@ CARD = "4111111111111111"
 
 
 def small(policy: RedactionPolicy, **bounds: Any) -> Redactor:
-    return Redactor(policy.model_copy(update=bounds))
+    return Redactor(policy.replace(**bounds))
 
 
 def test_a_long_text_is_cut_and_the_cut_is_marked(policy: RedactionPolicy) -> None:

@@ -16,7 +16,7 @@ CARD = "4111111111111111"
 
 
 def with_modes(policy: RedactionPolicy, *, hmac_key: bytes | None = None, **modes: str) -> Redactor:
-    return Redactor(policy.model_copy(update={"modes": {**policy.modes, **modes}}), hmac_key=hmac_key)
+    return Redactor(policy.replace(modes={**policy.modes, **modes}), hmac_key=hmac_key)
 
 
 def test_mask_names_the_rule_and_counts_it(redactor: Redactor) -> None:
@@ -69,7 +69,7 @@ def test_hmac_without_a_key_masks(policy: RedactionPolicy) -> None:
 def test_the_hmac_key_comes_from_the_environment(
     policy: RedactionPolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hashing = policy.model_copy(update={"modes": {**policy.modes, "pan": "hmac"}})
+    hashing = policy.replace(modes={**policy.modes, "pan": "hmac"})
     monkeypatch.setenv("MITA_OTEL_HMAC_KEY", "secret key")
     assert Redactor(hashing).text(CARD) == Redactor(hashing, hmac_key=b"secret key").text(CARD)
     assert Redactor(hashing, hmac_key=b"").text(CARD) == "[redacted:pan]"

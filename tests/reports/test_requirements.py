@@ -70,7 +70,7 @@ def test_a_report_that_nobody_looked_at_is_no_evidence_of_reviews(filled: Kit, w
 
 def test_that_nothing_was_redacted_is_evidence_of_nothing(workplace: Workplace) -> None:
     report = build_report("compliance", SCOPE, workplace)
-    without = report.model_copy(update={"redactions": []})
+    without = replace(report, redactions=[])
     for shown, status in ((report, "evidence"), (without, "attention")):
         found = {one.id: one.status for one in requirements_of(shown)}
         assert found["3.3"] == found["3.4"] == status
@@ -101,6 +101,6 @@ def test_large_counts_are_readable(workplace: Workplace) -> None:
 
 def test_retention_is_checked_against_the_regulations_that_apply(workplace: Workplace) -> None:
     assert "not yet" in judged(workplace)["10.5.1"].evidence
-    none = workplace.policy.retention.model_copy(update={"regulations": ()})
-    policy = workplace.policy.model_copy(update={"retention": none})
+    none = workplace.policy.retention.replace(regulations=())
+    policy = workplace.policy.replace(retention=none)
     assert judged(replace(workplace, policy=policy))["10.5.1"].status == "attention"

@@ -13,6 +13,7 @@ import mita_otel
 from mita_otel import PerformanceCategory, get_performance_summary
 from mita_otel.latency.window import LatencyWindow
 from mita_otel.policy import Policy, default_policy
+from mita_otel.policy.conversion import convert
 from mita_otel.processors.measurements import Measurements
 from mita_otel.processors.pipeline import Pipeline
 from mita_otel.processors.queues.hand_off import HandOff
@@ -97,10 +98,10 @@ def test_every_span_counts_whatever_is_sampled_away(worker: Worker) -> None:
 
 
 def test_a_span_that_ended_just_now_is_counted() -> None:
-    queue = POLICY.export.queue.model_copy(update={"delay_ms": 60_000})  # nobody else hurries it
-    export = POLICY.export.model_copy(update={"queue": queue})
-    summary = POLICY.summary.model_copy(update={"wait_ms": 30_000})  # a busy machine may take its time
-    worker = Worker(Clock(), POLICY.model_copy(update={"export": export, "summary": summary}))
+    queue = POLICY.export.queue.replace(delay_ms=60_000)  # nobody else hurries it
+    export = POLICY.export.replace(queue=queue)
+    summary = POLICY.summary.replace(wait_ms=30_000)  # a busy machine may take its time
+    worker = Worker(Clock(), POLICY.replace(export=export, summary=summary))
     try:
         for count in range(1, 4):
             worker.span(10)
@@ -182,10 +183,10 @@ def test_a_store_that_does_not_answer_leaves_a_summary_of_this_process(
 
 
 def test_a_limit_that_adapts_follows_what_the_pipeline_has_seen() -> None:
-    tree = POLICY.model_dump()
+    tree = POLICY.to_dict()
     tree["thresholds"]["api"]["methods"]["GET"] = {"follow": "p50 * 2", "floor_ms": 1, "ceiling_ms": 2000}
     clock = Clock()
-    worker = Worker(clock, Policy.model_validate(tree))
+    worker = Worker(clock, convert(Policy, tree))
     for _ in range(150):
         worker.span(100)
     worker.flush()

@@ -54,7 +54,7 @@ _clients: list[sentry_sdk.Client] = []
 
 def hosts(redactor: Redactor, **policy: Any) -> HostClients:
     return HostClients(
-        default_policy().sentry.model_copy(update=policy),
+        default_policy().sentry.replace(**policy),
         redactor,
         Losses(cool_down_s=3600),
         door=lambda then: redacting(redactor, then),

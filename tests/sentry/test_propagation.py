@@ -40,7 +40,7 @@ class Wire:
         self.roots = LiveRoots(10)
         self.contexts = SamplingContexts(BASE if base is None else base, self.roots, 10, REDACTOR.text)
         self.propagator = SentryPropagator(
-            default_policy().sentry.propagation.model_copy(update=policy),
+            default_policy().sentry.propagation.replace(**policy),
             CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()]),
             self.contexts,
             decided=lambda: decided,
@@ -78,7 +78,7 @@ def test_sentry_trace_is_continued(flag: str, sampled: bool) -> None:
 
 @pytest.mark.parametrize(("flag", "sampled"), [("-1", True), ("-0", False), ("", False)])
 def test_a_decision_that_a_caller_leaves_to_us_is_made_by_our_rate(flag: str, sampled: bool) -> None:
-    policy = default_policy().sampling.model_copy(update={"mode": "head", "ratio": 0.0})
+    policy = default_policy().sampling.replace(mode="head", ratio=0.0)
     sampler = choose_sampler(policy, None).sampler
     _, context = Wire().extract(sentry_trace=f"{TRACE}-{SPAN}{flag}")
     root = TracerProvider(sampler=sampler).get_tracer("test").start_span("request", context)
@@ -92,7 +92,7 @@ def test_a_decision_that_a_caller_leaves_to_us_is_made_by_our_rate(flag: str, sa
 
 
 def test_the_rate_is_on_what_is_kept_of_traces_that_were_left_to_us() -> None:
-    policy = default_policy().sampling.model_copy(update={"mode": "head", "ratio": 1.0})
+    policy = default_policy().sampling.replace(mode="head", ratio=1.0)
     tracer = TracerProvider(sampler=choose_sampler(policy, None).sampler).get_tracer("test")
     _, context = Wire().extract(sentry_trace=f"{TRACE}-{SPAN}")
     span = tracer.start_span("request", context)

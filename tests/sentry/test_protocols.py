@@ -221,7 +221,7 @@ class Odd:
 def test_a_tree_that_cannot_be_encoded_is_counted_and_disturbs_no_other(protocol: str) -> None:
     receiver = Receiver()
     link = WireLink(receiver)
-    policy = link.policy.model_copy(update={"protocol": protocol})
+    policy = link.policy.replace(protocol=protocol)
     odd = Tree(server(1, trace_id=2), [cast("ReadableSpan", Odd())])
     sender = make_protocol(policy, cast("SentryLink", link), link.losses)
     sender.send([Tree(server(1, trace_id=1)), odd, Tree(server(1, trace_id=3))])

@@ -71,7 +71,7 @@ def _filter(redactor: Redactor, file: Path | None, *, quiet: bool) -> Counter[st
 
 def _for_files(policy: Policy) -> Policy:
     max_text = max(policy.redaction.max_text, _LONGEST_LINE)
-    return policy.model_copy(update={"redaction": policy.redaction.model_copy(update={"max_text": max_text})})
+    return policy.replace(redaction=policy.redaction.replace(max_text=max_text))
 
 
 @contextmanager

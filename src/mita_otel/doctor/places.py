@@ -33,7 +33,7 @@ def store_check(policy: Policy, env: Mapping[str, str]) -> Check:
     shortest_s = policy.doctor.timeout_s / 4
     limits = {name: min(getattr(policy.store, name), shortest_s) for name in _TIMEOUTS}
     try:
-        database = open_database(policy.store.model_copy(update=limits), env)
+        database = open_database(policy.store.replace(**limits), env)
         try:
             return _looked_at(database)
         finally:

@@ -66,7 +66,7 @@ def sentry_checks(
     losses = Losses(cool_down_s=policy.thresholds.log.cool_down_s)
     try:
         dsn = checked_dsn(written)
-        own = policy.sentry.model_copy(update={"send_timeout_s": policy.doctor.timeout_s})
+        own = policy.sentry.replace(send_timeout_s=policy.doctor.timeout_s)
         transport = CountingTransport(get_options(dsn=dsn), own, losses)
     except ConfigurationError as error:
         yield Check("sentry", Status.FAIL, str(error))

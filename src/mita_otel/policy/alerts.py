@@ -1,16 +1,13 @@
 """The section of a policy that says who is told of what, and when (the guide's Alert Rules and Notifications)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import Annotated, Final, Literal, Self
-
-from pydantic import Field, PositiveInt, model_validator
+from typing import Annotated, Final, Literal
 
 from mita_otel.policy.channels import ChannelPolicy, DeliveryPolicy, EmailPolicy
+from mita_otel.policy.fields import Bounds, PositiveInt, Seconds
 from mita_otel.policy.finance import Severity
 from mita_otel.policy.names import Kind
-from mita_otel.policy.sections import Seconds, Section
+from mita_otel.policy.section import Section
 
 Stream = Literal["errors", "security", "compliance", "breaches", "failures", "volume", "burn_rate", "health"]
 """What a rule watches."""
@@ -24,13 +21,13 @@ Grouping = Literal["category", "severity", "name", "operation", "kind"]
 Urgency = Literal["critical", "error", "warning", "info"]
 """How urgent an alert is, in PagerDuty's words."""
 
-Pattern = Annotated[str, Field(min_length=1, max_length=256)]
+Pattern = Annotated[str, Bounds(min_length=1, max_length=256)]
 
 
 class EscalationStep(Section):
     """Who is told if nobody has acknowledged an alert."""
 
-    after_minutes: Annotated[float, Field(gt=0, le=10_080)]
+    after_minutes: Annotated[float, Bounds(gt=0, le=10_080)]
     """Minutes since the alert began."""
     channels: tuple[str, ...]
     """Who is told then."""
@@ -39,7 +36,7 @@ class EscalationStep(Section):
 class AlertRule(Section):
     """What makes an alert, and who is told. Everything that a rule names must be true of an event."""
 
-    title: Annotated[str, Field(min_length=1, max_length=120)]
+    title: Annotated[str, Bounds(min_length=1, max_length=120)]
     """What people read."""
     on: tuple[Stream, ...]
     """What is watched. `errors`, `security`, `compliance` (violations) and `breaches` (broken limits) are counted
@@ -66,17 +63,17 @@ class AlertRule(Section):
     """What makes an alert of its own; none: the rule has one alert."""
     count: PositiveInt | None = None
     """How many events within `window_s` make an alert."""
-    above: Annotated[float, Field(gt=0, lt=1)] | None = None
+    above: Annotated[float, Bounds(gt=0, lt=1)] | None = None
     """The share of spans above which `failures` are an alert, as in 0.05. Exactly that share is not."""
-    above_usual: Annotated[float, Field(gt=1)] | None = None
+    above_usual: Annotated[float, Bounds(gt=1)] | None = None
     """How many times as many spans as usual make an alert of `volume`."""
-    below_usual: Annotated[float, Field(ge=0, lt=1)] | None = None
+    below_usual: Annotated[float, Bounds(ge=0, lt=1)] | None = None
     """The share of the usual spans below which `volume` is an alert."""
     windows: tuple[str, ...] = ()
     """Pairs of windows of `thresholds.objective` that `burn_rate` is watched in."""
     min_count: PositiveInt = 1
     """Spans without which a share, a rate or a volume says nothing: those in the window, or usually in it."""
-    window_s: Annotated[int, Field(ge=10, le=86_400)]
+    window_s: Annotated[int, Bounds(ge=10, le=86_400)]
     """Seconds that are looked back on. An event exactly that long ago counts."""
     urgency: Urgency
     """How urgent it is."""
@@ -84,9 +81,9 @@ class AlertRule(Section):
     """Who is told at once."""
     escalation: str = ""
     """Who is told later if nobody acknowledges; empty: nobody else."""
-    cool_down_s: Annotated[float, Field(ge=0, le=86_400)] | None = None
+    cool_down_s: Annotated[float, Bounds(ge=0, le=86_400)] | None = None
     """Seconds between two messages that the same alert began. None: `alerts.cool_down_s`."""
-    quiet_s: Annotated[float, Field(ge=0, le=604_800)] | None = None
+    quiet_s: Annotated[float, Bounds(ge=0, le=604_800)] | None = None
     """Seconds without a reason after which an alert is over. None: `alerts.quiet_s` for single events, `window_s` for
     sums."""
     evaluated_by: Literal["local", "sentry", "both"] = "both"
@@ -111,8 +108,8 @@ class AlertRule(Section):
         """Whether Sentry watches."""
         return self.enabled and self.evaluated_by != "local"
 
-    @model_validator(mode="after")
-    def _makes_sense(self) -> Self:
+    def check(self) -> None:
+        """Require a condition that fits what the rule watches."""
         if not self.on:
             raise ValueError('the rule watches nothing; write on = ["errors"], say')
         if not self.is_counted and len(self.on) > 1:
@@ -121,7 +118,6 @@ class AlertRule(Section):
         missing = _NEEDED[self.on[0] if not self.is_counted else "errors"](self)
         if missing:
             raise ValueError(f"a rule on {', '.join(self.on)} needs {missing}")
-        return self
 
 
 def _any_of(**examples: str) -> Callable[[AlertRule], str]:
@@ -147,7 +143,7 @@ _NEEDED: Final[dict[str, Callable[[AlertRule], str]]] = {
 class SentryAlertPolicy(Section):
     """Rules in Sentry: `mita-otel alerts apply`."""
 
-    prefix: Annotated[str, Field(min_length=1, max_length=40)]
+    prefix: Annotated[str, Bounds(min_length=1, max_length=40)]
     """What the names of our alerts begin with. Anything else in Sentry is left alone."""
     slack_workspace: str
     """Name of the Slack workspace, if Sentry knows several."""
@@ -155,33 +151,32 @@ class SentryAlertPolicy(Section):
     """Name of the PagerDuty account, if Sentry knows several."""
     timeout_s: Seconds
     """Seconds that one request may take."""
-    attempts: Annotated[int, Field(ge=1, le=20)]
+    attempts: Annotated[int, Bounds(ge=1, le=20)]
     """Tries of one request."""
 
 
 class UsualPolicy(Section):
     """What is usual: the median of earlier windows of the same length."""
 
-    windows: Annotated[int, Field(ge=1, le=1000)]
+    windows: Annotated[int, Bounds(ge=1, le=1000)]
     """Windows before the current one that are looked at."""
     min_windows: PositiveInt
     """With fewer of them nothing is usual yet."""
 
-    @model_validator(mode="after")
-    def _can_be_reached(self) -> Self:
+    def check(self) -> None:
+        """Require enough windows for `min_windows`."""
         if self.min_windows > self.windows:
             raise ValueError(f"min_windows ({self.min_windows}) is more than windows ({self.windows})")
-        return self
 
 
 class PrometheusAlertPolicy(Section):
     """Rules for Prometheus and Alertmanager: `mita-otel policy export`."""
 
-    interval_s: Annotated[float, Field(ge=1, le=60)]
+    interval_s: Annotated[float, Bounds(ge=1, le=60)]
     """Seconds between two looks at the rules."""
-    scrape_s: Annotated[float, Field(ge=1, le=240)]
+    scrape_s: Annotated[float, Bounds(ge=1, le=240)]
     """Most seconds between two scrapes of the service."""
-    secrets_folder: Annotated[str, Field(pattern=r"^/")]
+    secrets_folder: Annotated[str, Bounds(pattern=r"^/")]
     """Where Alertmanager finds webhooks and keys, a whole path: a file each, named like the channel's variable."""
 
 
@@ -194,13 +189,13 @@ class AlertPolicy(Section):
     state: Literal["auto", "store", "memory"]
     """`store`: all workers count together, and what is open survives a restart. `memory`: each process counts for
     itself. `auto`: the store where `MITA_OTEL_DATABASE_URL` is set."""
-    evaluate_s: Annotated[float, Field(gt=0, le=60)]
+    evaluate_s: Annotated[float, Bounds(gt=0, le=60)]
     """Seconds between two looks at rules that are not of single events, at escalations and at what is over."""
-    lease_s: Annotated[float, Field(ge=5, le=600)]
+    lease_s: Annotated[float, Bounds(ge=5, le=600)]
     """Seconds after which another worker takes over from one that died."""
-    cool_down_s: Annotated[float, Field(ge=0, le=86_400)]
+    cool_down_s: Annotated[float, Bounds(ge=0, le=86_400)]
     """Seconds between two messages that the same alert began: one that is over, and begins again sooner, waits."""
-    quiet_s: Annotated[float, Field(ge=0, le=604_800)]
+    quiet_s: Annotated[float, Bounds(ge=0, le=604_800)]
     """Seconds without a further event after which an alert is over: long enough for somebody to have seen it."""
     max_alerts: PositiveInt
     """Alerts that may be open at once, and subjects that one rule tells apart; the rest is one alert, `(other)`."""

@@ -1,33 +1,29 @@
 """The section of a policy that says how the audit trail is kept."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, PositiveInt
-
-from mita_otel.policy.sections import Seconds, Section
+from mita_otel.policy.fields import Bounds, Check, PositiveInt, Seconds
+from mita_otel.policy.section import Section
 
 _EVENT_TYPE = re.compile(r"[a-z][a-z0-9_.]{0,63}\Z")
 
 
-def _event_type(name: str) -> str:
+def _event_type(name: str) -> None:
     if not _EVENT_TYPE.match(name):
         raise ValueError(
             f"{name!r} is not a type of audit event; write it as in payment_process or loan.approve"
         )
-    return name
 
 
-EventTypeName = Annotated[str, AfterValidator(_event_type)]
+EventTypeName = Annotated[str, Check(_event_type)]
 """Name of an audit event type."""
 
 
 class SpoolPolicy(Section):
     """Where entries are made durable first: files that are flushed to the disk before the caller goes on."""
 
-    folder: Annotated[str, Field(min_length=1)]
+    folder: Annotated[str, Bounds(min_length=1)]
     """Folder of the spool, on a local disk; relative to the working directory. `MITA_OTEL_AUDIT_SPOOL` wins."""
     commit: Literal["group", "entry", "write"]
     """`group`: entries of several threads share one flush to the disk. `entry`: each has its own. `write`: the
@@ -44,9 +40,9 @@ class SpoolPolicy(Section):
 class MoverPolicy(Section):
     """The thread that moves entries from the spool to the database."""
 
-    max_batch: Annotated[int, Field(ge=1, le=10_000)]
+    max_batch: Annotated[int, Bounds(ge=1, le=10_000)]
     """Entries of one database transaction."""
-    delay_ms: Annotated[float, Field(gt=0)]
+    delay_ms: Annotated[float, Bounds(gt=0)]
     """Milliseconds an entry waits for company."""
     retry_first_s: Seconds
     """Seconds after a first failure; doubled after each further one."""
@@ -64,7 +60,7 @@ class AnchorPolicy(Section):
     Without them nobody would notice that the last entries of a chain were deleted.
     """
 
-    path: Annotated[str, Field(min_length=1)]
+    path: Annotated[str, Bounds(min_length=1)]
     """File that the notes are appended to. Copy or ship it elsewhere; `MITA_OTEL_AUDIT_ANCHORS` wins."""
     every_s: Seconds
     """Seconds between two notes of the same chain while it grows."""

@@ -1,35 +1,30 @@
 """The sections of a policy that say where messages go, and how they are delivered."""
 
-from __future__ import annotations
-
 import re
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, Field, PositiveInt, model_validator
-
-from mita_otel.policy.sections import Seconds, Section
+from mita_otel.policy.fields import Bounds, Check, PositiveInt, Seconds
+from mita_otel.policy.section import Section
 
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _ADDRESS: Final = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\Z")
 
 
-def _variable(name: str) -> str:
+def _variable(name: str) -> None:
     if name and not _VARIABLE.match(name):
         raise ValueError(
             f"{name[:20]!r} is not the name of an environment variable; put the address or key itself into a "
             "variable, and the variable's name here, as in SLACK_FINANCE_WEBHOOK"
         )
-    return name
 
 
-def _address(text: str) -> str:
+def _address(text: str) -> None:
     if not _ADDRESS.match(text):
         raise ValueError(f"{text!r} is not an e-mail address; write one address, as in team@bank.example")
-    return text
 
 
-VariableName = Annotated[str, AfterValidator(_variable)]
-Address = Annotated[str, AfterValidator(_address)]
+VariableName = Annotated[str, Check(_variable)]
+Address = Annotated[str, Check(_address)]
 
 ChannelKind = Literal["slack", "pagerduty", "email", "webhook", "apprise"]
 """How a message travels."""
@@ -53,8 +48,8 @@ class ChannelPolicy(Section):
     signing_variable: VariableName = ""
     """Name of the variable with the key that requests to a webhook are signed with; empty: they are not."""
 
-    @model_validator(mode="after")
-    def _has_somewhere_to_go(self) -> Self:
+    def check(self) -> None:
+        """Require a destination."""
         if self.kind == "email":
             if not self.to:
                 raise ValueError('an e-mail channel needs addresses; add to = ["team@bank.example"]')
@@ -63,7 +58,6 @@ class ChannelPolicy(Section):
                 f"a {self.kind} channel needs the name of a variable; add variable, as in "
                 'variable = "SLACK_FINANCE_WEBHOOK"'
             )
-        return self
 
 
 class EmailPolicy(Section):
@@ -89,7 +83,7 @@ class DeliveryPolicy(Section):
 
     timeout_s: Seconds
     """Seconds that one try may take."""
-    attempts: Annotated[int, Field(ge=1, le=50)]
+    attempts: Annotated[int, Bounds(ge=1, le=50)]
     """Tries after which a message is given up, counted and said."""
     retry_first_s: Seconds
     """Seconds after a first failure; doubled after each further one. A server that says how long wins."""
@@ -101,5 +95,5 @@ class DeliveryPolicy(Section):
     """See `max_messages`."""
     max_waiting: PositiveInt
     """Messages that may wait for delivery. One more, and the oldest is dropped and counted."""
-    pagerduty_url: Annotated[str, Field(pattern=r"^https?://")]
+    pagerduty_url: Annotated[str, Bounds(pattern=r"^https?://")]
     """Where PagerDuty takes events; of the EU region `https://events.eu.pagerduty.com/v2/enqueue`."""

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import ValidationError
-
-from mita_otel.policy.errors import Problem
+from mita_otel.policy.conversion import read
+from mita_otel.policy.errors import Mismatch, Problem
 from mita_otel.policy.model import Policy
 from mita_otel.policy.references import misreferences
-from mita_otel.policy.schema import is_table, key_kind_at, kind_at, known_keys
-from mita_otel.policy.sources import ENVIRONMENTS, Source, Tree, member
+from mita_otel.policy.schema import is_table, kind_at, known_keys
+from mita_otel.policy.sources import ENVIRONMENTS, Source, Tree
 from mita_otel.policy.spelling import KeyPath, write_key
-from mita_otel.policy.wording import example_of, misfit, missing_keys, unknown_key, wanted
+from mita_otel.policy.wording import describe, example_of, misfit, unknown_key
 
 
 @dataclass(frozen=True)
@@ -65,13 +63,12 @@ def compose(sources: Sequence[Source], environment: str) -> Composed:
         _lay(composed, base, source, (), ())
         overlay = _tables(source.tree.get(ENVIRONMENTS)).get(environment, {})
         _lay(composed, overlay, source, (ENVIRONMENTS, environment), ())
-    try:
-        # As JSON, since then strict means what TOML's writer means: no text for a number, lists for tuples.
-        policy = Policy.model_validate_json(json.dumps(composed.tree, default=str), strict=True)
-    except ValidationError as error:
-        composed.faults.extend(_faults(error, composed, sources))
-    else:
-        last = _last(sources)
+    policy, mismatches = read(Policy, composed.tree)
+    last = _last(sources)
+    for mismatch in mismatches:
+        source, original = _origin(mismatch.key, composed, last)
+        composed.faults.append(Fault(source, original, _message(mismatch, original, sources[0])))
+    if policy is not None:
         for key, message in misreferences(policy):
             source, original = _origin(key, composed, last)
             composed.faults.append(Fault(source, original, message))
@@ -112,39 +109,9 @@ def _lay(composed: Composed, new: Mapping[str, Any], source: Source, prefix: Key
             target[name] = value
 
 
-def _faults(error: ValidationError, composed: Composed, sources: Sequence[Source]) -> Iterator[Fault]:
-    last = _last(sources)
-    problems: dict[KeyPath, Any] = {}
-    missing: dict[KeyPath, list[str]] = {}
-    for problem in error.errors(include_url=False):
-        key = _in_tree(problem["loc"], composed.tree)
-        if problem["type"] == "missing":
-            missing.setdefault(key, []).append(str(problem["loc"][-1]))
-        else:
-            # Of a union, each of its members complains.
-            problems.setdefault(key, problem)
-    for key, names in missing.items():
-        source, original = _origin(key, composed, last)
-        yield Fault(source, original, missing_keys(names, kind_at(Policy, key)))
-    for key, problem in problems.items():
-        source, original = _origin(key, composed, last)
-        yield Fault(source, original, _message(problem, key, original, sources[0]))
-
-
 def _last(sources: Sequence[Source]) -> Source:
     """Return the strongest source: what nobody wrote is missing there."""
     return [source for source in sources if source.tree][-1]
-
-
-def _in_tree(location: Sequence[str | int], tree: Tree) -> KeyPath:
-    """Return the part of a location that stands in the tree: it also names members of unions."""
-    key: KeyPath = ()
-    node: Any = tree
-    for part in map(str, location):
-        below = member(node, part)
-        if below is not None:
-            node, key = below, (*key, part)
-    return key
 
 
 def _origin(key: KeyPath, composed: Composed, last: Source) -> tuple[Source, KeyPath]:
@@ -155,18 +122,10 @@ def _origin(key: KeyPath, composed: Composed, last: Source) -> tuple[Source, Key
     return last, key
 
 
-def _message(problem: Any, key: KeyPath, original: KeyPath, defaults: Source) -> str:
-    if problem["type"] == "extra_forbidden":
-        return _unknown(key, original)
-    if problem["type"] == "value_error":
-        return str(problem["ctx"]["error"])
-    if problem["loc"][-1] == "[key]":
-        return f"{write_key(key[-1:])} is not {wanted(key_kind_at(Policy, key[:-1]))}; write another name"
-    kind = kind_at(Policy, key)
-    default: Any = defaults.tree
-    for part in key:
-        default = member(default, part)
-    return misfit(problem["input"], kind, example_of(key, kind, default))
+def _message(mismatch: Mismatch, original: KeyPath, defaults: Source) -> str:
+    if mismatch.reason == "unknown key":
+        return _unknown(mismatch.key, original)
+    return describe(mismatch, Policy, defaults.tree)
 
 
 def _unknown(key: KeyPath, original: KeyPath) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 from mita_otel.errors import ConfigurationError
+from mita_otel.policy.spelling import KeyPath
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,15 @@ class Problem:
 
     def __str__(self) -> str:
         return ": ".join(filter(None, (self.place, self.key, self.message)))
+
+
+class Mismatch(NamedTuple):
+    """A value that does not fit the model."""
+
+    key: KeyPath
+    reason: Literal["unknown key", "missing keys", "wrong value", "wrong name", "refused"]
+    detail: Any = None
+    """The names that are missing, the wrong value, or the message of what refused it."""
 
 
 class PolicyError(ConfigurationError):

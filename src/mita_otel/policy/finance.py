@@ -1,13 +1,10 @@
 """The section of a policy that says what the financial API means: categories, severities, routes, users, security."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, PositiveInt
-
-from mita_otel.policy.sections import Seconds, Section
+from mita_otel.policy.fields import Bounds, Check, PositiveInt, Seconds
+from mita_otel.policy.section import Section
 from mita_otel.policy.thresholds import Operation
 
 Severity = Literal["security_critical", "critical", "high", "medium", "low"]
@@ -18,31 +15,28 @@ _HEADER = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+\Z")
 _CURRENCY = re.compile(r"[A-Z0-9]{2,12}\Z")
 
 
-def _route_rule(rule: str) -> str:
+def _route_rule(rule: str) -> None:
     if not _ROUTE_RULE.match(rule):
         raise ValueError(
             f"{rule!r} is not a method and a route or segment; write it as in 'POST transactions', "
             "'* budgets' or 'POST /api/auth/login'"
         )
-    return rule
 
 
-def _header(name: str) -> str:
+def _header(name: str) -> None:
     if not _HEADER.match(name):
         raise ValueError(f"{name!r} is not the name of a header in small letters, as in x-request-id")
-    return name
 
 
-def _currency(code: str) -> str:
+def _currency(code: str) -> None:
     if not _CURRENCY.match(code):
         raise ValueError(f"{code!r} is not a currency's code; write it in capitals, as in USDC")
-    return code
 
 
-RouteRule = Annotated[str, AfterValidator(_route_rule)]
-Header = Annotated[str, AfterValidator(_header)]
-CurrencyCode = Annotated[str, AfterValidator(_currency)]
-Exponent = Annotated[int, Field(ge=0, le=30)]
+RouteRule = Annotated[str, Check(_route_rule)]
+Header = Annotated[str, Check(_header)]
+CurrencyCode = Annotated[str, Check(_currency)]
+Exponent = Annotated[int, Bounds(ge=0, le=30)]
 
 Carried = Literal[
     "user.id",
@@ -61,9 +55,9 @@ Accepted = Literal["mita.transaction.id", "mita.operation", "mita.request.id"]
 class SeverityMapping(Section):
     """What a severity is elsewhere."""
 
-    number: Annotated[int, Field(ge=1, le=24)]
+    number: Annotated[int, Bounds(ge=1, le=24)]
     """OpenTelemetry's severity number. Sentry's level follows it: 21 and above fatal, 17 error, 13 warning, 9 info."""
-    text: Annotated[str, Field(min_length=1)]
+    text: Annotated[str, Bounds(min_length=1)]
     """OpenTelemetry's severity text."""
     failure: bool
     """Whether an error of this severity makes the span that it happened in a failed one."""
@@ -95,7 +89,7 @@ class RequestPolicy(Section):
     """Parameters of the path that hold the transaction's id."""
     transaction_keys: tuple[str, ...]
     """Top-level keys of a JSON body that hold the transaction's id."""
-    max_body: Annotated[int, Field(ge=0)]
+    max_body: Annotated[int, Bounds(ge=0)]
     """Bytes of a body that are looked at as the application reads it. 0: none."""
     context_headers: tuple[Header, ...]
     """Headers that an error shows. Any other is left out."""
@@ -164,11 +158,11 @@ class CompliancePolicy(Section):
 class ContextPolicy(Section):
     """How much of what an application hands over is kept."""
 
-    max_depth: Annotated[int, Field(ge=1, le=16)]
+    max_depth: Annotated[int, Bounds(ge=1, le=16)]
     """Levels of nesting."""
     max_items: PositiveInt
     """Members of one list or mapping."""
-    max_text: Annotated[int, Field(ge=16)]
+    max_text: Annotated[int, Bounds(ge=16)]
     """Characters of one text."""
 
 

@@ -10,5 +10,5 @@ from mita_otel.policy.model import Policy
 
 def policy_digest(policy: Policy) -> str:
     """Return the SHA-256 of the effective policy, hexadecimal. It does not depend on how it was written down."""
-    tree = policy.model_dump(mode="json")
+    tree = policy.to_dict()
     return hashlib.sha256(json.dumps(tree, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -12,7 +12,7 @@ from mita_otel.policy.spelling import KeyPath
 
 def values(policy: Policy) -> Iterator[tuple[KeyPath, Any]]:
     """Yield each value of a policy with its key, as TOML would have it; a table without members is a value."""
-    yield from _values(policy.model_dump(mode="json", exclude_unset=True), ())
+    yield from _values(policy.to_dict(only_given=True), ())
 
 
 def _values(table: Mapping[str, Any], key: KeyPath) -> Iterator[tuple[KeyPath, Any]]:

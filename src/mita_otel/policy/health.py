@@ -1,24 +1,20 @@
 """The section of a policy that says when telemetry itself is well."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field
-
-from mita_otel.policy.sections import Seconds, Section
+from mita_otel.policy.fields import Bounds, Check, Seconds
+from mita_otel.policy.section import Section
 
 _PATH: Final = re.compile(r"/[A-Za-z0-9._~/-]*\Z")
 
 
-def _path(text: str) -> str:
+def _path(text: str) -> None:
     if not _PATH.match(text):
         raise ValueError(f"{text!r} is not a path; write it as in /health/sentry")
-    return text
 
 
-Path = Annotated[str, AfterValidator(_path)]
+Path = Annotated[str, Check(_path)]
 
 
 class HealthPaths(Section):
@@ -37,14 +33,14 @@ class HealthPaths(Section):
 class HealthPolicy(Section):
     """When telemetry itself is well."""
 
-    stale_s: Annotated[float, Field(gt=0, le=86_400)]
+    stale_s: Annotated[float, Bounds(gt=0, le=86_400)]
     """Seconds without a successful export, while there was something to export, that are a failure."""
-    queue_share: Annotated[float, Field(gt=0, le=1)]
+    queue_share: Annotated[float, Bounds(gt=0, le=1)]
     """How full a queue may be before that is a warning."""
-    losses_s: Annotated[float, Field(gt=0, le=86_400)]
+    losses_s: Annotated[float, Bounds(gt=0, le=86_400)]
     """Seconds for which a loss is a warning."""
     canary_s: Seconds
     """Seconds between two looks at whether redaction works."""
-    cache_s: Annotated[float, Field(ge=0, le=60)]
+    cache_s: Annotated[float, Bounds(ge=0, le=60)]
     """Seconds for which an answer is given again: asking often costs nothing."""
     paths: HealthPaths

@@ -1,16 +1,23 @@
 """A limit: milliseconds, `"off"`, or one that follows what is usual."""
 
-from __future__ import annotations
-
 import re
-from functools import cached_property
-from typing import Annotated, Any, Literal, Self
+from functools import lru_cache
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
-
-from mita_otel.policy.sections import Section
+from mita_otel.policy.fields import Bounds
+from mita_otel.policy.section import Section
 
 _FOLLOW = re.compile(r"p(?P<percentile>\d{1,2}(?:\.\d{1,3})?)\s*\*\s*(?P<factor>\d{1,3}(?:\.\d{1,3})?)")
+
+
+@lru_cache(maxsize=256)
+def _parsed(follow: str) -> tuple[float, float] | None:
+    """Return the percentile and the factor; None if the text has another form or they are out of range."""
+    found = _FOLLOW.fullmatch(follow.strip())
+    if found is None:
+        return None
+    percentile, factor = float(found["percentile"]), float(found["factor"])
+    return (percentile, factor) if 0 < percentile < 100 and factor > 0 else None
 
 
 class AdaptiveLimit(Section):
@@ -18,15 +25,14 @@ class AdaptiveLimit(Section):
 
     follow: str
     """A percentile and a factor, as in `p99 * 1.5`."""
-    floor_ms: Annotated[float, Field(gt=0)]
+    floor_ms: Annotated[float, Bounds(gt=0)]
     """Milliseconds that the limit never goes below."""
-    ceiling_ms: Annotated[float, Field(gt=0)]
+    ceiling_ms: Annotated[float, Bounds(gt=0)]
     """Milliseconds that the limit never goes above; the limit while too little is known."""
 
-    @model_validator(mode="after")
-    def _is_a_range(self) -> Self:
-        found = _FOLLOW.fullmatch(self.follow.strip())
-        if found is None or not 0 < float(found["percentile"]) < 100 or float(found["factor"]) <= 0:
+    def check(self) -> None:
+        """Require a percentile times a factor, and a floor below the ceiling."""
+        if _parsed(self.follow) is None:
             raise ValueError(
                 f'{self.follow!r} is not a percentile times a factor; write follow = "p99 * 1.5"'
             )
@@ -34,17 +40,16 @@ class AdaptiveLimit(Section):
             raise ValueError(
                 f"floor_ms ({self.floor_ms:g}) is above ceiling_ms ({self.ceiling_ms:g}); swap them"
             )
-        return self
 
-    @cached_property
+    @property
     def percentile(self) -> float:
         """The percentile that is followed, as in 99."""
-        return float(self._parts[0])
+        return self._parts[0]
 
-    @cached_property
+    @property
     def factor(self) -> float:
         """What the percentile is multiplied by."""
-        return float(self._parts[1])
+        return self._parts[1]
 
     def limit_ms(self, percentile_ms: float | None) -> float:
         """Return the limit in milliseconds, given the percentile's value; None: too little is known."""
@@ -53,20 +58,11 @@ class AdaptiveLimit(Section):
         return min(self.ceiling_ms, max(self.floor_ms, percentile_ms * self.factor))
 
     @property
-    def _parts(self) -> tuple[str, str]:
-        found = _FOLLOW.fullmatch(self.follow.strip())
-        return (found["percentile"], found["factor"]) if found else ("99", "1")
+    def _parts(self) -> tuple[float, float]:
+        return _parsed(self.follow) or (99.0, 1.0)
 
 
-def _read(value: Any) -> Any:
-    """Read a table as an adaptive limit, so that what is wrong with it is said, not what else it could have been."""
-    return AdaptiveLimit.model_validate(value, strict=True) if isinstance(value, dict) else value
-
-
-Limit = Annotated[
-    Annotated[float, Field(gt=0, description="milliseconds")] | Literal["off"] | AdaptiveLimit,
-    BeforeValidator(_read),
-]
+Limit = Annotated[float, Bounds(gt=0, unit="milliseconds")] | Literal["off"] | AdaptiveLimit
 """A limit in milliseconds, one that adapts, or `"off"`: measured, never a breach."""
 
 

@@ -8,10 +8,10 @@ every environment is not undone by our overlay for staging. (Arguments of `confi
 from __future__ import annotations
 
 import os
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -191,8 +191,8 @@ def default_policy(environment: str = DEFAULT_ENVIRONMENT) -> Policy:
 
 @lru_cache(maxsize=1)
 def _defaults() -> Source:
-    path = files("mita_otel.policy").joinpath("defaults.toml")
-    return Source("defaults", read_file(Path(str(path))).tree)
+    text = Path(__file__).with_name("defaults.toml").read_text("utf-8")
+    return Source("defaults", tomllib.loads(text))
 
 
 def _place(source: Source, key: KeyPath) -> str:

@@ -1,14 +1,12 @@
 """The section of a policy that says what mobile apps may send, and what becomes of it."""
 
-from __future__ import annotations
-
 import re
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, PositiveInt, model_validator
-
-from mita_otel.policy.sections import Seconds, Section
+from mita_otel.policy.fields import Bounds, Check, InvalidKeys, PositiveInt, Seconds
+from mita_otel.policy.section import Section
+from mita_otel.policy.spelling import KeyPath
 
 READABLE_ITEMS: Final = frozenset(
     {
@@ -33,35 +31,31 @@ _PROJECT_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}\Z")
 _ORIGIN: Final = re.compile(r"(?:\*|https?://[^/\s]+)\Z")
 
 
-def _project_id(text: str) -> str:
+def _project_id(text: str) -> None:
     if not _PROJECT.match(text):
         raise ValueError(f"{text!r} is no project; copy what follows the last slash of the app's DSN")
-    return text
 
 
-def _key(text: str) -> str:
+def _key(text: str) -> None:
     if not _KEY.match(text):
         raise ValueError(
             f"{text!r} is no public key; copy what stands before the @ of the app's DSN: letters and digits"
         )
-    return text
 
 
-def _project_name(text: str) -> str:
+def _project_name(text: str) -> None:
     if not _PROJECT_NAME.match(text):
         raise ValueError(f"{text!r} is no name; write it in small letters, as in app")
-    return text
 
 
-def _origin(text: str) -> str:
+def _origin(text: str) -> None:
     if not _ORIGIN.match(text):
         raise ValueError(f'{text!r} is no origin; write it as in https://app.example.com, or "*" for any')
-    return text
 
 
-def _dsn(text: str) -> str:
+def _dsn(text: str) -> None:
     if not text:
-        return text
+        return
     example = "it reads like https://KEY@o1.ingest.sentry.io/42"
     try:
         parts = urlsplit(text)
@@ -74,16 +68,15 @@ def _dsn(text: str) -> str:
         raise ValueError(f"the upstream is no DSN: it needs a public key before the @; {example}")
     if not _PROJECT.match(parts.path.rpartition("/")[2]):
         raise ValueError(f"the upstream is no DSN: it needs a project at its end; {example}")
-    return text
 
 
-ProjectId = Annotated[str, AfterValidator(_project_id)]
-PublicKey = Annotated[str, AfterValidator(_key)]
-ProjectName = Annotated[str, AfterValidator(_project_name)]
-Origin = Annotated[str, AfterValidator(_origin)]
-Dsn = Annotated[str, AfterValidator(_dsn)]
-Text = Annotated[str, Field(min_length=1, max_length=200)]
-Megabytes = Annotated[float, Field(gt=0, le=1000)]
+ProjectId = Annotated[str, Check(_project_id)]
+PublicKey = Annotated[str, Check(_key)]
+ProjectName = Annotated[str, Check(_project_name)]
+Origin = Annotated[str, Check(_origin)]
+Dsn = Annotated[str, Check(_dsn)]
+Text = Annotated[str, Bounds(min_length=1, max_length=200)]
+Megabytes = Annotated[float, Bounds(gt=0, le=1000)]
 
 Priority = Literal["crash", "error", "health", "performance", "debug"]
 """What is given up last comes first."""
@@ -95,7 +88,7 @@ class MobileProject(Section):
 
     id: ProjectId
     """The project in the app's DSN, `https://KEY@gateway.example/ID`."""
-    keys: Annotated[tuple[PublicKey, ...], Field(min_length=1)]
+    keys: Annotated[tuple[PublicKey, ...], Bounds(min_length=1)]
     """Public keys that the app's DSN may have. Several, while one replaces another."""
     upstream: Dsn = ""
     """DSN of the project in Sentry that gets what was taken. Empty: Sentry gets nothing."""
@@ -104,11 +97,10 @@ class MobileProject(Section):
     service: Text = "mobile-app"
     """What the app is called in the store."""
 
-    @model_validator(mode="after")
-    def _goes_somewhere(self) -> Self:
+    def check(self) -> None:
+        """Require a destination."""
         if not self.upstream and not self.store:
             raise ValueError("what this app sends would go nowhere; set upstream to a DSN, or store = true")
-        return self
 
 
 class IntakePolicy(Section):
@@ -117,9 +109,9 @@ class IntakePolicy(Section):
     isolation: Literal["process", "thread"]
     """Where envelopes are unpacked and redacted: in a process of its own, so that the routes beside the gateway
     do not wait for it, or on a thread."""
-    threads: Annotated[int, Field(ge=1, le=32)]
+    threads: Annotated[int, Bounds(ge=1, le=32)]
     """Envelopes that are worked on at the same time."""
-    niceness: Annotated[int, Field(ge=0, le=19)]
+    niceness: Annotated[int, Bounds(ge=0, le=19)]
     """How far the process of its own stands back where there are not enough processors."""
     max_request_megabytes: Megabytes
     """Size of a request as it comes, compressed."""
@@ -127,7 +119,7 @@ class IntakePolicy(Section):
     """Its size when it is unpacked."""
     max_ratio: PositiveInt
     """How many times larger than the request, once it has a megabyte. A bomb is more."""
-    max_header_kilobytes: Annotated[int, Field(ge=1, le=1024)]
+    max_header_kilobytes: Annotated[int, Bounds(ge=1, le=1024)]
     """Size of an envelope's header, and of an item's."""
     max_items: PositiveInt
     """Items of one envelope."""
@@ -139,7 +131,7 @@ class IntakePolicy(Section):
     """Requests that are in memory at the same time, all clients together."""
     max_in_flight: PositiveInt
     """Their number."""
-    wait_s: Annotated[float, Field(ge=0, le=60)]
+    wait_s: Annotated[float, Bounds(ge=0, le=60)]
     """Seconds that a request waits for room among them, before it is asked to come back later."""
     answer_timeout_s: Seconds
     """Seconds after which a request is answered although its work has not ended."""
@@ -152,13 +144,13 @@ class RatePolicy(Section):
 
     client_burst: PositiveInt
     """Requests at once: an app that was offline has some thirty envelopes to send."""
-    client_per_minute: Annotated[float, Field(gt=0)]
+    client_per_minute: Annotated[float, Bounds(gt=0)]
     """Requests a minute in the long run. Many phones may share one address."""
     total_burst: PositiveInt
     """Requests at once of all clients together."""
-    total_per_minute: Annotated[float, Field(gt=0)]
+    total_per_minute: Annotated[float, Bounds(gt=0)]
     """Requests a minute of all clients together."""
-    request_cpu_ms: Annotated[float, Field(gt=0)]
+    request_cpu_ms: Annotated[float, Bounds(gt=0)]
     """CPU time that one request may take; one that takes more counts as several. What an envelope unpacks to, and how
     long that takes to read, only shows afterwards."""
     max_clients: PositiveInt
@@ -178,7 +170,7 @@ class ItemRule(Section):
 class MobileSpoolPolicy(Section):
     """Where what was taken waits for Sentry, redacted: files of their own, on a local disk."""
 
-    folder: Annotated[str, Field(min_length=1)]
+    folder: Annotated[str, Bounds(min_length=1)]
     """Folder; relative to the working directory. `MITA_OTEL_MOBILE_SPOOL` wins."""
     max_megabytes: PositiveInt
     """Size of what may wait, for each process. Beyond that the oldest of what matters least is given up."""
@@ -208,7 +200,7 @@ class MobileSpoolPolicy(Section):
 class ForwardPolicy(Section):
     """How what was taken goes on."""
 
-    senders: Annotated[int, Field(ge=1, le=32)]
+    senders: Annotated[int, Bounds(ge=1, le=32)]
     """Requests at the same time."""
     timeout_s: Seconds
     """Seconds one request may take."""
@@ -216,10 +208,10 @@ class ForwardPolicy(Section):
     """Seconds after a first failure; doubled after each further one."""
     retry_max_s: Seconds
     """Most seconds between two tries."""
-    wait_out_s: Annotated[float, Field(ge=0, le=600)]
+    wait_out_s: Annotated[float, Bounds(ge=0, le=600)]
     """Seconds that a limit of Sentry's may still last while crashes and errors (what `spool.durable` names) are taken all
     the same: they wait in the spool for its end, and apps are not told of it. 0: they are refused like anything else."""
-    compression_level: Annotated[int, Field(ge=0, le=9)]
+    compression_level: Annotated[int, Bounds(ge=0, le=9)]
     """Of gzip; 0: nothing is compressed."""
 
 
@@ -260,7 +252,7 @@ class CorsPolicy(Section):
 
     origins: tuple[Origin, ...]
     """Origins, as in `https://app.example.com`; `"*"`: any. Apps for phones need none."""
-    max_age_s: Annotated[int, Field(ge=0, le=86_400)]
+    max_age_s: Annotated[int, Bounds(ge=0, le=86_400)]
     """Seconds that a browser remembers that it may."""
 
 
@@ -281,23 +273,25 @@ class MobilePolicy(Section):
     tags: MobileTagPolicy
     cors: CorsPolicy
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
+    def check(self) -> None:
+        """Require distinct project ids, and actions that the types of items allow."""
+        wrong: dict[KeyPath, str] = {}
         seen: dict[str, str] = {}
         for name, project in self.projects.items():
-            if project.id in seen:
-                raise ValueError(
-                    f"the projects {seen[project.id]} and {name} have the same id {project.id!r}; "
+            other = seen.setdefault(project.id, name)
+            if other != name:
+                wrong["projects", name, "id"] = (
+                    f"the projects {other} and {name} have the same id {project.id!r}; "
                     "put their keys into one project, or give one another id"
                 )
-            seen[project.id] = name
         for name, rule in self.items.items():
             if name not in READABLE_ITEMS | OPAQUE_ITEMS | OTLP_ITEMS:
                 known = ", ".join(sorted(READABLE_ITEMS | OPAQUE_ITEMS | OTLP_ITEMS))
-                raise ValueError(f"{name!r} is no type of item that is known here; known: {known}")
-            if name in OPAQUE_ITEMS and rule.action == "forward":
-                raise ValueError(
+                wrong["items", name] = f"{name!r} is no type of item that is known here; known: {known}"
+            elif name in OPAQUE_ITEMS and rule.action == "forward":
+                wrong["items", name] = (
                     f"items of type {name!r} cannot be redacted; refuse them, or say "
                     '"forward_unredacted" if they may leave as they are'
                 )
-        return self
+        if wrong:
+            raise InvalidKeys(wrong)

@@ -1,7 +1,5 @@
 """The policy: one immutable object that says what is fast enough, what must never leave, and where the rest goes."""
 
-from __future__ import annotations
-
 from mita_otel.policy.alerts import AlertPolicy
 from mita_otel.policy.audit import AuditPolicy
 from mita_otel.policy.doctor import DoctorPolicy
@@ -12,12 +10,8 @@ from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.policy.reports import ReportPolicy
 from mita_otel.policy.retention import RetentionPolicy
 from mita_otel.policy.sampling import SamplingPolicy
-from mita_otel.policy.sections import (
-    ExportPolicy,
-    InstrumentationPolicy,
-    LifecyclePolicy,
-    Section,
-)
+from mita_otel.policy.section import Section
+from mita_otel.policy.sections import ExportPolicy, InstrumentationPolicy, LifecyclePolicy
 from mita_otel.policy.sentry import SentryPolicy
 from mita_otel.policy.store import StorePolicy
 from mita_otel.policy.summary import SummaryPolicy

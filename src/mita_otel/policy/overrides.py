@@ -8,8 +8,9 @@ from difflib import get_close_matches
 from typing import Any
 
 from mita_otel import environment_variables as variables
+from mita_otel.policy.conversion import fits
 from mita_otel.policy.errors import Problem
-from mita_otel.policy.schema import Kind, is_list, is_text, kind_at, spelling_of
+from mita_otel.policy.schema import Kind, is_list, is_text, key_kind_at, kind_at
 from mita_otel.policy.sources import TOO_DEEP, Source, Tree, with_tables
 from mita_otel.policy.spelling import KeyPath, write_key
 
@@ -63,6 +64,22 @@ def from_environment(env: Mapping[str, str], model: Kind, defaults: Tree) -> tup
             keys[key] = name
             tree[key[0]][key[1]] = value
     return Source("environment variables", tree, with_tables(keys)), problems
+
+
+def spelling_of(kind: Kind, defaults: Mapping[str, Any], key: KeyPath) -> KeyPath:
+    """Return a key that was written without regard to capitals as the policy spells it."""
+    spelled: KeyPath = ()
+    table: Any = defaults
+    for part in key:
+        siblings = list(table) if isinstance(table, Mapping) else []
+        known = next((name for name in siblings if name.lower() == part.lower()), None)
+        if known is None:
+            last_of_capitals = len(spelled) == len(key) - 1 and siblings and all(map(str.isupper, siblings))
+            names = key_kind_at(kind, spelled)
+            known = part.upper() if last_of_capitals or not fits(names, part.lower()) else part.lower()
+        table = table.get(known) if isinstance(table, Mapping) else None
+        spelled = (*spelled, known)
+    return spelled
 
 
 def _unknown_variable(name: str) -> str:

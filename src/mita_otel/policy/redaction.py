@@ -1,13 +1,10 @@
 """The section of a policy that says what must never leave the process."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
-
+from mita_otel.policy.fields import Bounds, Check
 from mita_otel.policy.patterns import check_pattern
-from mita_otel.policy.sections import Section
+from mita_otel.policy.section import Section
 
 Mode = Literal["off", "remove", "mask", "last4", "hmac", "range"]
 """What stands where a secret was.
@@ -50,13 +47,13 @@ class CustomRule(Section):
 
     keys: tuple[str, ...] = ()
     """Names whose values are secret."""
-    pattern: Annotated[str, AfterValidator(check_pattern)] | None = None
+    pattern: Annotated[str, Check(check_pattern)] | None = None
     """A regular expression. One whose search could take more than linear time is refused."""
     finder: str | None = None
     """Entry point in the group `mita_otel_finder`: takes a text, returns pairs of start and end."""
 
 
-RuleName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+RuleName = Annotated[str, Bounds(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 
 
 class RedactionPolicy(Section):
@@ -64,13 +61,13 @@ class RedactionPolicy(Section):
 
     enabled: bool
     """Whether anything is redacted. Only a development policy would say false."""
-    max_text: Annotated[int, Field(ge=256)]
+    max_text: Annotated[int, Bounds(ge=256)]
     """Characters of one value that are looked at; the rest is cut off."""
-    max_depth: Annotated[int, Field(ge=1, le=64)]
+    max_depth: Annotated[int, Bounds(ge=1, le=64)]
     """Levels of nesting that are followed; what is deeper is replaced."""
-    max_items: Annotated[int, Field(ge=1)]
+    max_items: Annotated[int, Bounds(ge=1)]
     """Members of one list or mapping that are followed; the rest is dropped."""
-    max_cached: Annotated[int, Field(ge=0)]
+    max_cached: Annotated[int, Bounds(ge=0)]
     """Texts without a secret that are remembered, so that they are not looked at again."""
     library_locals: bool
     """Whether the stack frames of libraries keep their local variables. A database driver's hold the statement's

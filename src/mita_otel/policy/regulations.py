@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,5 +26,5 @@ class Minimum:
 @lru_cache(maxsize=1)
 def minimums() -> tuple[Minimum, ...]:
     """Return what all known regulations ask for."""
-    text = files("mita_otel.policy").joinpath("regulations.toml").read_text("utf-8")
+    text = Path(__file__).with_name("regulations.toml").read_text("utf-8")
     return tuple(Minimum(**one) for one in tomllib.loads(text)["minimum"])

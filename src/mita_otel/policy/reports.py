@@ -1,10 +1,7 @@
 """The section of a policy that says how much a report shows."""
 
-from __future__ import annotations
-
-from pydantic import PositiveInt
-
-from mita_otel.policy.sections import Section
+from mita_otel.policy.fields import PositiveInt
+from mita_otel.policy.section import Section
 
 
 class ReportPolicy(Section):

@@ -1,15 +1,12 @@
 """The section of a policy that says which traces are kept, and how much may wait for the decision."""
 
-from __future__ import annotations
+from typing import Annotated, Literal
 
-from typing import Annotated, Literal, Self
+from mita_otel.policy.fields import Bounds, PositiveInt, Seconds
+from mita_otel.policy.section import Section
 
-from pydantic import Field, PositiveInt, model_validator
-
-from mita_otel.policy.sections import Seconds, Section
-
-Ratio = Annotated[float, Field(ge=0, le=1)]
-Pattern = Annotated[str, Field(min_length=1, max_length=256)]
+Ratio = Annotated[float, Bounds(ge=0, le=1)]
+Pattern = Annotated[str, Bounds(min_length=1, max_length=256)]
 
 
 class SamplingRule(Section):
@@ -21,22 +18,21 @@ class SamplingRule(Section):
     """A financial operation's name. `*` stands for anything."""
     route: Pattern | None = None
     """`METHOD /route/{template}` of a request. `*` stands for anything."""
-    attributes: dict[str, Pattern] = Field(default_factory=dict)
+    attributes: dict[str, Pattern] = {}  # noqa: RUF012 - a default, never changed
     """Attributes and their values as text. `*` stands for anything, also for being there at all."""
-    longer_than_ms: Annotated[float, Field(ge=0)] | None = None
+    longer_than_ms: Annotated[float, Bounds(ge=0)] | None = None
     """Milliseconds that the span took, at least."""
-    above_percentile: Annotated[float, Field(gt=0, lt=100)] | None = None
+    above_percentile: Annotated[float, Bounds(gt=0, lt=100)] | None = None
     """The span took longer than this percentile of its operation's recent durations."""
 
-    @model_validator(mode="after")
-    def _names_something(self) -> Self:
+    def check(self) -> None:
+        """Require a condition."""
         conditions = (self.operation, self.route, self.longer_than_ms, self.above_percentile)
         if not self.attributes and all(one is None for one in conditions):
             raise ValueError(
                 "the rule matches every trace; give it an operation, a route, attributes, longer_than_ms or "
                 "above_percentile, or set sampling.ratio for all"
             )
-        return self
 
 
 class SamplingPolicy(Section):
@@ -58,11 +54,11 @@ class SamplingPolicy(Section):
     """Traces that may wait for their end. One more, and the oldest is decided by its ratio."""
     max_spans: PositiveInt
     """Finished spans that may wait, all traces together."""
-    max_megabytes: Annotated[float, Field(gt=0)]
+    max_megabytes: Annotated[float, Bounds(gt=0)]
     """Estimated size of the spans that wait, all traces together."""
     max_wait_s: Seconds
     """Seconds after which a trace that has not ended is decided by its ratio."""
-    linger_s: Annotated[float, Field(ge=0, le=3600)]
+    linger_s: Annotated[float, Bounds(ge=0, le=3600)]
     """Seconds that a trace decided against is still held: a late child (a background task) may be slow or fail."""
     max_decisions: PositiveInt
     """Decisions that are remembered for late spans."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import cache
+from collections.abc import Iterator
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeGuard, Union, get_args, get_origin
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
-
+from mita_otel.policy.section import Section, docstrings_of, types_of
 from mita_otel.policy.spelling import KeyPath
 
 Kind = Any
@@ -31,8 +29,8 @@ def kind_at(kind: Kind, key: KeyPath) -> Kind | None:
 
 def _kind_below(kind: Kind, part: str) -> Kind | None:
     for one in map(plain, members(kind)):
-        if is_section(one) and part in _kinds_of(one):
-            return _kinds_of(one)[part]
+        if is_section(one) and part in types_of(one):
+            return types_of(one)[part]
         if form_of(one) is dict:
             return get_args(one)[1]
         if form_of(one) in (tuple, list) and part.isdigit():
@@ -43,23 +41,7 @@ def _kind_below(kind: Kind, part: str) -> Kind | None:
 def known_keys(kind: Kind, key: KeyPath = ()) -> list[str]:
     """Return the keys that the table at `key` can have; empty where any name will do."""
     table = kind_at(kind, key)
-    return [name for one in members(table) if is_section(plain(one)) for name in _kinds_of(plain(one))]
-
-
-def spelling_of(kind: Kind, defaults: Mapping[str, Any], key: KeyPath) -> KeyPath:
-    """Return a key that was written without regard to capitals as the policy spells it."""
-    spelled: KeyPath = ()
-    table: Any = defaults
-    for part in key:
-        siblings = list(table) if isinstance(table, Mapping) else []
-        known = next((name for name in siblings if name.lower() == part.lower()), None)
-        if known is None:
-            last_of_capitals = len(spelled) == len(key) - 1 and siblings and all(map(str.isupper, siblings))
-            names = key_kind_at(kind, spelled)
-            known = part.upper() if last_of_capitals or not _fits(names, part.lower()) else part.lower()
-        table = table.get(known) if isinstance(table, Mapping) else None
-        spelled = (*spelled, known)
-    return spelled
+    return [name for one in members(table) if is_section(plain(one)) for name in types_of(plain(one))]
 
 
 def key_kind_at(kind: Kind, key: KeyPath) -> Kind:
@@ -68,22 +50,19 @@ def key_kind_at(kind: Kind, key: KeyPath) -> Kind:
     return next((get_args(table)[0] for table in tables if form_of(table) is dict), str)
 
 
-def _fits(kind: Kind, value: Any) -> bool:
-    try:
-        TypeAdapter(kind).validate_python(value)
-    except ValidationError:
-        return False
-    return True
-
-
-def is_section(kind: Kind) -> TypeGuard[type[BaseModel]]:
+def is_section(kind: Kind) -> TypeGuard[type[Section]]:
     """Return whether the type is a table with known keys."""
-    return isinstance(kind, type) and issubclass(kind, BaseModel)
+    return isinstance(kind, type) and issubclass(kind, Section)
 
 
 def plain(kind: Kind) -> Kind:
     """Return the type without its annotations."""
     return plain(get_args(kind)[0]) if form_of(kind) is Annotated else kind
+
+
+def metadata(kind: Kind) -> tuple[Any, ...]:
+    """Return what annotates the type: `Bounds`, `Check`."""
+    return tuple(get_args(kind)[1:]) if form_of(kind) is Annotated else ()
 
 
 def members(kind: Kind) -> tuple[Kind, ...]:
@@ -111,17 +90,10 @@ def is_table(kind: Kind) -> bool:
 
 def settings(kind: Kind, key: KeyPath = ()) -> Iterator[tuple[KeyPath, Kind, str]]:
     """Yield key, type and description of each setting; a free table (limits by name) is one setting."""
-    for name, field in kind.model_fields.items():
+    docstrings = docstrings_of(plain(kind))
+    for name, one in types_of(plain(kind)).items():
         here = (*key, name)
-        if is_section(field.annotation):
-            yield from settings(field.annotation, here)
+        if is_section(plain(one)):
+            yield from settings(one, here)
         else:
-            yield here, _kinds_of(kind)[name], field.description or ""
-
-
-@cache
-def _kinds_of(section: type[BaseModel]) -> dict[str, Kind]:
-    return {
-        name: Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
-        for name, field in section.model_fields.items()
-    }
+            yield here, one, docstrings.get(name, "")

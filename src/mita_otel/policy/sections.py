@@ -1,20 +1,11 @@
 """The sections of a policy that say where telemetry goes and how the process treats it."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from mita_otel.policy.fields import Bounds, PositiveInt, Seconds
+from mita_otel.policy.section import Section
 
-
-class Section(BaseModel):
-    """A part of the policy: immutable, and an unknown key is an error, so that a typo is never silent."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
-
-
-Seconds = Annotated[float, Field(gt=0, le=3600)]
-StatusCodes = Annotated[str, Field(pattern=r"^[1-5][0-9]{2}(?:-[1-5][0-9]{2})?$")]
+StatusCodes = Annotated[str, Bounds(pattern=r"^[1-5][0-9]{2}(?:-[1-5][0-9]{2})?$")]
 """One HTTP status, or the first and the last of a range."""
 
 
@@ -25,18 +16,18 @@ class QueuePolicy(Section):
     """Spans that may wait for the pipeline. One more is dropped and counted."""
     max_batch: PositiveInt
     """Spans that are handed to an exporter at once."""
-    delay_ms: Annotated[float, Field(gt=0)]
+    delay_ms: Annotated[float, Bounds(gt=0)]
     """Milliseconds a span waits for company before it is sent."""
     exporter_max_spans: PositiveInt
     """Spans that may wait for one exporter."""
-    idle_s: Annotated[float, Field(gt=0)]
+    idle_s: Annotated[float, Bounds(gt=0)]
     """Seconds between two looks at what an exporter holds back, while there is no traffic."""
 
 
 class FilePolicy(Section):
     """The `file` exporter: JSON lines."""
 
-    path: Annotated[str, Field(min_length=1)]
+    path: Annotated[str, Bounds(min_length=1)]
     """Where the lines go; relative to the working directory. `MITA_OTEL_FILE` wins."""
     max_megabytes: PositiveInt
     """Size at which the file is moved aside to `PATH.1`."""
@@ -52,7 +43,7 @@ class MemoryPolicy(Section):
 class ConsolePolicy(Section):
     """The `console` exporter: a waterfall."""
 
-    max_width: Annotated[int, Field(ge=60, le=400)]
+    max_width: Annotated[int, Bounds(ge=60, le=400)]
     """Columns, where the terminal has more or is a file."""
     max_rows: PositiveInt
     """Rows of one trace; the rest is counted."""
@@ -111,7 +102,7 @@ class LifecyclePolicy(Section):
     """Seconds that `flush()` may take."""
     shutdown_timeout_s: Seconds
     """Seconds by which telemetry may hold up the end of the process."""
-    shutdown_metrics_share: Annotated[float, Field(ge=0, le=0.9)]
+    shutdown_metrics_share: Annotated[float, Bounds(ge=0, le=0.9)]
     """The part of them that is kept for metrics: they go last, since they say what the deadline has cut off of the
     rest. Without metrics the rest has all of it."""
     handle_signals: bool

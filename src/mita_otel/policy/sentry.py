@@ -1,13 +1,10 @@
 """The section of a policy that says what Sentry gets, and how."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, PositiveInt
-
+from mita_otel.policy.fields import Bounds, Check, PositiveInt, Seconds
 from mita_otel.policy.patterns import check_pattern
-from mita_otel.policy.sections import Seconds, Section
+from mita_otel.policy.section import Section
 
 
 class BreadcrumbPolicy(Section):
@@ -15,7 +12,7 @@ class BreadcrumbPolicy(Section):
 
     enabled: bool
     """Whether log records, queries and outgoing requests become breadcrumbs of the error that follows in their trace."""
-    level: Annotated[str, Field(pattern=r"^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$")]
+    level: Annotated[str, Bounds(pattern=r"^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$")]
     """The lowest level of a log record that becomes one."""
     max_breadcrumbs: PositiveInt
     """Newest breadcrumbs that are kept, by trace: log records, and as many queries and outgoing requests."""
@@ -28,7 +25,7 @@ class PropagationPolicy(Section):
 
     enabled: bool
     """Whether `sentry-trace` and Sentry's part of `baggage` are read and written, beside OpenTelemetry's headers."""
-    targets: tuple[Annotated[str, AfterValidator(check_pattern)], ...]
+    targets: tuple[Annotated[str, Check(check_pattern)], ...]
     """Patterns of URLs, searched, that get Sentry's headers. OpenTelemetry's go everywhere."""
     prefer: Literal["traceparent", "sentry-trace"]
     """Which header is continued if they are of different traces."""
@@ -47,24 +44,24 @@ class SentryPolicy(Section):
     """How spans travel: as `transactions`, as streamed `spans`, or over `otlp`. See the table in the documentation."""
     max_spans: PositiveInt
     """Child spans of one transaction. The other protocols have no such bound."""
-    max_event_kilobytes: Annotated[int, Field(ge=100)]
+    max_event_kilobytes: Annotated[int, Bounds(ge=100)]
     """Size of one transaction or error, as JSON; Sentry refuses more than 1 MiB. A transaction leaves spans out, an
     error local variables first."""
     max_waiting_spans: PositiveInt
     """Finished children that may wait for their roots, all traces together."""
-    max_waiting_megabytes: Annotated[float, Field(gt=0)]
+    max_waiting_megabytes: Annotated[float, Bounds(gt=0)]
     """Their estimated size."""
     max_wait_s: Seconds
     """Seconds after which children are sent although their root has not ended."""
     max_envelopes: PositiveInt
     """Envelopes that may wait for the network. While there is no room, those without a breach or an error go first."""
-    max_megabytes: Annotated[float, Field(gt=0)]
+    max_megabytes: Annotated[float, Bounds(gt=0)]
     """Size of the envelopes that may wait for the network."""
-    senders: Annotated[int, Field(ge=1, le=32)]
+    senders: Annotated[int, Bounds(ge=1, le=32)]
     """Envelopes that may be on their way to Sentry at the same time."""
     send_timeout_s: Seconds
     """Seconds one HTTP request to Sentry may take."""
-    compression_level: Annotated[int, Field(ge=0, le=9)]
+    compression_level: Annotated[int, Bounds(ge=0, le=9)]
     """Of gzip; 0: nothing is compressed."""
     capture_errors: bool
     """Whether unhandled, logged and recorded exceptions become Sentry issues."""

@@ -12,7 +12,7 @@ from typing import Any
 from mita_otel import environment_variables as variables
 from mita_otel.policy.errors import PolicyError, Problem
 from mita_otel.policy.lines import places
-from mita_otel.policy.spelling import KeyPath, write_key
+from mita_otel.policy.spelling import KeyPath, member, write_key
 
 Tree = dict[str, Any]
 
@@ -53,13 +53,6 @@ class Source:
     def without(self, key: KeyPath) -> Source:
         """Return the source without the value at `key`, or what is nearest above it."""
         return Source(self.name, _without(self.tree, key), self.places) if key else Source(self.name, {})
-
-
-def member(node: Any, part: str) -> Any:
-    """Return the member of a table or list, or None if there is none."""
-    if isinstance(node, dict):
-        return node.get(part)
-    return node[int(part)] if isinstance(node, list) and part.isdigit() and int(part) < len(node) else None
 
 
 def _without(node: Any, key: KeyPath) -> Any:

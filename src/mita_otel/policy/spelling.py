@@ -59,3 +59,10 @@ def write_value(value: Any) -> str:
 def _text(text: str) -> str:
     # A JSON string is a TOML string, but for one control character that JSON leaves as it is.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")
+
+
+def member(node: Any, part: str) -> Any:
+    """Return the member of a table or list, or None if there is none."""
+    if isinstance(node, dict):
+        return node.get(part)
+    return node[int(part)] if isinstance(node, list) and part.isdigit() and int(part) < len(node) else None

@@ -1,18 +1,15 @@
 """The section of a policy that says where telemetry is kept."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
-from pydantic import Field, PositiveInt
-
-from mita_otel.policy.sections import Seconds, Section
+from mita_otel.policy.fields import Bounds, PositiveInt, Seconds
+from mita_otel.policy.section import Section
 
 
 class StorePolicy(Section):
     """The database that audit entries, errors, breaches, latency windows and kept traces are kept in."""
 
-    url: Annotated[str, Field(min_length=1)]
+    url: Annotated[str, Bounds(min_length=1)]
     """SQLAlchemy's URL of the database. `MITA_OTEL_DATABASE_URL` wins; a password belongs there, not here."""
     migrate: bool
     """Whether tables are made and brought up to date when the store is first used. Otherwise

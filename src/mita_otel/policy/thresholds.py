@@ -1,28 +1,25 @@
 """The section of a policy that says how fast is fast enough (the guide's Performance Thresholds)."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, PositiveInt, Tag, ValidationError
-from pydantic_core import InitErrorDetails
-
-from mita_otel.policy.limits import AdaptiveLimit, Limit
+from mita_otel.policy.fields import Bounds, Check, InvalidKeys, PositiveInt, Seconds
+from mita_otel.policy.limits import Limit
 from mita_otel.policy.names import HTTP_METHODS, STATEMENT_VERBS
 from mita_otel.policy.objectives import ObjectivePolicy
-from mita_otel.policy.sections import Seconds, Section
+from mita_otel.policy.section import Section
+from mita_otel.policy.spelling import KeyPath
 
 _ROUTE = re.compile(r"([A-Z]+) /\S*\Z")
 _COMMAND = re.compile(r"[A-Z]+\Z")
 _NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*\Z")
 
 
-def _known(name: str, known: Collection[str], thing: str) -> str:
+def _known(name: str, known: Collection[str], thing: str) -> None:
     if name in known:
-        return name
+        return
     if name.upper() in known:
         raise ValueError(f"{name!r} is not {thing}; write it in capitals: {name.upper()}")
     close = get_close_matches(name.upper(), known, n=1)
@@ -30,47 +27,43 @@ def _known(name: str, known: Collection[str], thing: str) -> str:
     raise ValueError(f"{name!r} is not {thing}; {mend}")
 
 
-def _method(name: str) -> str:
-    return _known(name, HTTP_METHODS, "an HTTP method")
+def _method(name: str) -> None:
+    _known(name, HTTP_METHODS, "an HTTP method")
 
 
-def _verb(name: str) -> str:
-    return _known(name, STATEMENT_VERBS, "a statement's verb")
+def _verb(name: str) -> None:
+    _known(name, STATEMENT_VERBS, "a statement's verb")
 
 
-def _command(name: str) -> str:
+def _command(name: str) -> None:
     if not _COMMAND.match(name):
         raise ValueError(f"{name!r} is not a command; write it in capitals, as in GET")
-    return name
 
 
-def _route(name: str) -> str:
+def _route(name: str) -> None:
     found = _ROUTE.match(name)
     if not found:
         raise ValueError(f"{name!r} is not a method and a route; write them as in 'POST /api/auth/login'")
     _method(found[1])
-    return name
 
 
-def _operation(name: str) -> str:
+def _operation(name: str) -> None:
     if not _NAME.match(name):
         raise ValueError(f"{name!r} is not an operation's name; write it as in payment_processing")
-    return name
 
 
-def _segment(name: str) -> str:
+def _segment(name: str) -> None:
     if not name or "/" in name:
         raise ValueError(f"{name!r} is not one segment of a route; write it without slashes, as in balance")
-    return name
 
 
-Method = Annotated[str, AfterValidator(_method)]
-Verb = Annotated[str, AfterValidator(_verb)]
-Command = Annotated[str, AfterValidator(_command)]
-Route = Annotated[str, AfterValidator(_route)]
-Operation = Annotated[str, AfterValidator(_operation)]
-Segment = Annotated[str, AfterValidator(_segment)]
-Name = Annotated[str, Field(min_length=1, max_length=200)]
+Method = Annotated[str, Check(_method)]
+Verb = Annotated[str, Check(_verb)]
+Command = Annotated[str, Check(_command)]
+Route = Annotated[str, Check(_route)]
+Operation = Annotated[str, Check(_operation)]
+Segment = Annotated[str, Check(_segment)]
+Name = Annotated[str, Bounds(min_length=1, max_length=200)]
 
 
 class FinancialEndpoint(Section):
@@ -95,31 +88,21 @@ class ApiThresholds(Section):
     """The limit of any other method."""
 
 
-def _verb_or_table(value: Any) -> str:
-    is_limit = not isinstance(value, dict) or not value.keys().isdisjoint(AdaptiveLimit.model_fields)
-    return "limit" if is_limit else "table"
+DatabaseLimit = Limit | dict[Verb, Limit]
+"""A limit by verb, or the limits of one table by verb."""
 
 
-def _database(tables: dict[str, Any]) -> dict[str, Any]:
-    """Refuse a limit by a name that is no verb; by a table's name there are limits in a table of their own."""
-    problems: list[InitErrorDetails] = []
-    for name, limit in tables.items():
+def _database(limits: dict[str, Any]) -> None:
+    """Refuse a limit whose name is no verb. A table's name has a table of limits."""
+    wrong: dict[KeyPath, str] = {}
+    for name, limit in limits.items():
         if not isinstance(limit, dict):
             try:
                 _verb(name)
             except ValueError as error:
-                problems.append(
-                    {"type": "value_error", "loc": (name,), "input": limit, "ctx": {"error": error}}
-                )
-    if problems:
-        raise ValidationError.from_exception_data("database", problems)
-    return tables
-
-
-DatabaseLimit = Annotated[
-    Annotated[Limit, Tag("limit")] | Annotated[dict[Verb, Limit], Tag("table")],
-    Discriminator(_verb_or_table),
-]
+                wrong[(name,)] = str(error)
+    if wrong:
+        raise InvalidKeys(wrong)
 
 
 class BackgroundThresholds(Section):
@@ -192,7 +175,7 @@ class RepeatedQueryThresholds(Section):
 class AdaptivePolicy(Section):
     """What limits that follow recent durations are made from."""
 
-    window_s: Annotated[float, Field(ge=60, le=86400)]
+    window_s: Annotated[float, Bounds(ge=60, le=86400)]
     """Seconds that are looked back."""
     min_count: PositiveInt
     """Durations of an operation below which its limit is the ceiling."""
@@ -203,7 +186,7 @@ class AdaptivePolicy(Section):
 class BreachLogPolicy(Section):
     """The log line that a breach leaves."""
 
-    cool_down_s: Annotated[float, Field(ge=0)]
+    cool_down_s: Annotated[float, Bounds(ge=0)]
     """Seconds after a line in which further breaches of the same rule are only counted."""
 
 
@@ -213,7 +196,7 @@ class ThresholdPolicy(Section):
     enabled: bool
     """Whether anything is measured against a limit."""
     api: ApiThresholds
-    database: Annotated[dict[Name, DatabaseLimit], AfterValidator(_database)]
+    database: Annotated[dict[Name, DatabaseLimit], Check(_database)]
     """Limits by the statement's verb in capitals, or by table and verb: `payments.SELECT = 100`."""
     financial: dict[Operation, Limit]
     """Limits by a financial operation's name or category."""

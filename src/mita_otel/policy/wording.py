@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
-from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
-from pydantic.fields import FieldInfo
-
+from mita_otel.policy.errors import Mismatch
+from mita_otel.policy.fields import Bounds
 from mita_otel.policy.schema import (
     Kind,
     form_of,
@@ -16,11 +15,14 @@ from mita_otel.policy.schema import (
     is_section,
     is_table,
     is_text,
+    key_kind_at,
     kind_at,
+    known_keys,
     members,
+    metadata,
     plain,
 )
-from mita_otel.policy.spelling import KeyPath, write_key, write_value
+from mita_otel.policy.spelling import KeyPath, member, write_key, write_value
 
 _SHOWN = 60
 """Characters of a wrong value that a message shows."""
@@ -62,38 +64,54 @@ def _plural(kind: Kind) -> str:
 
 
 def _unit(kind: Kind) -> str:
-    units = [one.description for one in _metadata(kind) if isinstance(one, FieldInfo) and one.description]
+    units = [one.unit for one in metadata(kind) if isinstance(one, Bounds) and one.unit]
     return f" of {units[0]}" if units else ""
 
 
 def _bounds(kind: Kind) -> str:
-    words = " and ".join(word for one in _metadata(kind) for word in _bound(one))
+    words = " and ".join(word for one in metadata(kind) if isinstance(one, Bounds) for word in _words_of(one))
     return f" that is {words}" if words.startswith("at ") else f" {words}".rstrip()
 
 
-def _bound(one: Any) -> Iterator[str]:
-    match one:
-        case FieldInfo():
-            for inner in one.metadata:
-                yield from _bound(inner)
-        case Gt(gt):
-            yield f"above {write_value(gt)}"
-        case Ge(ge):
-            yield f"at least {write_value(ge)}"
-        case Lt(lt):
-            yield f"below {write_value(lt)}"
-        case Le(le):
-            yield f"at most {write_value(le)}"
-        case MinLen(length):
-            yield f"of {length} or more characters"
-        case MaxLen(length):
-            yield f"of up to {length} characters"
-        case _ if getattr(one, "pattern", None):
-            yield f"that matches {one.pattern}"
+def _words_of(bounds: Bounds) -> Iterator[str]:
+    for words, bound in (
+        ("above", bounds.gt),
+        ("at least", bounds.ge),
+        ("below", bounds.lt),
+        ("at most", bounds.le),
+    ):
+        if bound is not None:
+            yield f"{words} {write_value(bound)}"
+    if bounds.min_length is not None:
+        yield f"of {bounds.min_length} or more characters"
+    if bounds.max_length is not None:
+        yield f"of up to {bounds.max_length} characters"
+    if bounds.pattern is not None:
+        yield f"that matches {bounds.pattern}"
 
 
-def _metadata(kind: Kind) -> tuple[Any, ...]:
-    return (*get_args(kind)[1:], *_metadata(get_args(kind)[0])) if form_of(kind) is Annotated else ()
+def describe(mismatch: Mismatch, section: Kind, defaults: Any) -> str:
+    """Return the message for a mismatch.
+
+    Args:
+        mismatch: What is wrong below `section`.
+        section: The type of the table that was read.
+        defaults: A tree whose values may serve as an example.
+    """
+    key = mismatch.key
+    if mismatch.reason == "refused":
+        return str(mismatch.detail)
+    if mismatch.reason == "unknown key":
+        return unknown_key(key[-1], known_keys(section, key[:-1]))
+    if mismatch.reason == "missing keys":
+        return missing_keys(mismatch.detail, kind_at(section, key))
+    if mismatch.reason == "wrong name":
+        return f"{write_key(key[-1:])} is not {wanted(key_kind_at(section, key[:-1]))}; write another name"
+    kind = kind_at(section, key)
+    default: Any = defaults
+    for part in key:
+        default = member(default, part)
+    return misfit(mismatch.detail, kind, example_of(key, kind, default))
 
 
 def misfit(value: Any, kind: Kind, example: str) -> str:

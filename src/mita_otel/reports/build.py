@@ -84,7 +84,7 @@ class Workplace:
         if not self.summary:
             return policy
         rows = policy.summary_rows
-        return policy.model_copy(update={"max_operations": rows, "max_groups": rows, "max_events": rows})
+        return policy.replace(max_operations=rows, max_groups=rows, max_events=rows)
 
 
 def build_report(kind: ReportKind, scope: Scope, workplace: Workplace) -> Report:
@@ -120,7 +120,7 @@ def build_report(kind: ReportKind, scope: Scope, workplace: Workplace) -> Report
         **found,
     )
     if "requirements" in sections:
-        report = report.model_copy(update={"requirements": requirements_of(report)})
+        report = replace(report, requirements=requirements_of(report))
     return report
 
 

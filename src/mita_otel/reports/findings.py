@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from mita_otel.reports.parts import Part
 
-
-class ErrorNumbers(Part):
+@dataclass(frozen=True, kw_only=True)
+class ErrorNumbers:
     """Errors of a category and severity."""
 
     category: str
@@ -16,7 +16,8 @@ class ErrorNumbers(Part):
     count: int
 
 
-class ErrorGroup(Part):
+@dataclass(frozen=True, kw_only=True)
+class ErrorGroup:
     """Errors that are alike."""
 
     category: str
@@ -31,7 +32,8 @@ class ErrorGroup(Part):
     last_trace_id: str | None
 
 
-class CountOverTime(Part):
+@dataclass(frozen=True, kw_only=True)
+class CountOverTime:
     """How often something occurred in a step."""
 
     start: datetime
@@ -39,7 +41,8 @@ class CountOverTime(Part):
     count: int
 
 
-class Errors(Part):
+@dataclass(frozen=True, kw_only=True)
+class Errors:
     """What went wrong."""
 
     total: int
@@ -50,14 +53,16 @@ class Errors(Part):
     """By severity."""
 
 
-class NamedCount(Part):
+@dataclass(frozen=True, kw_only=True)
+class NamedCount:
     """How often something occurred."""
 
     name: str
     count: int
 
 
-class SecurityEvent(Part):
+@dataclass(frozen=True, kw_only=True)
+class SecurityEvent:
     """A security event."""
 
     at: datetime
@@ -67,7 +72,8 @@ class SecurityEvent(Part):
     trace_id: str | None
 
 
-class Security(Part):
+@dataclass(frozen=True, kw_only=True)
+class Security:
     """What security cares about."""
 
     total: int
@@ -81,7 +87,8 @@ class Security(Part):
     """Audit entries of the type `login_failed`."""
 
 
-class AuditFinding(Part):
+@dataclass(frozen=True, kw_only=True)
+class AuditFinding:
     """What verification found."""
 
     fault: str
@@ -90,7 +97,8 @@ class AuditFinding(Part):
     message: str
 
 
-class Verification(Part):
+@dataclass(frozen=True, kw_only=True)
+class Verification:
     """Whether the audit trail is as it was written: the whole trail, not only the period."""
 
     ok: bool
@@ -107,7 +115,8 @@ class Verification(Part):
     """The first of them."""
 
 
-class Audit(Part):
+@dataclass(frozen=True, kw_only=True)
+class Audit:
     """The audit trail."""
 
     entries: int
@@ -127,7 +136,8 @@ class Audit(Part):
     """Null: it was not asked for."""
 
 
-class Kept(Part):
+@dataclass(frozen=True, kw_only=True)
+class Kept:
     """What is kept of one table, and for how long."""
 
     data: str
@@ -142,7 +152,8 @@ class Kept(Part):
     """Rows whose time is over and that no legal hold covers."""
 
 
-class RetentionCheck(Part):
+@dataclass(frozen=True, kw_only=True)
+class RetentionCheck:
     """Whether what a regulation asks for is there."""
 
     regulation: str
@@ -153,7 +164,8 @@ class RetentionCheck(Part):
     evidence: str
 
 
-class Hold(Part):
+@dataclass(frozen=True, kw_only=True)
+class Hold:
     """A legal hold."""
 
     id: str
@@ -164,7 +176,8 @@ class Hold(Part):
     of_one_person: bool
 
 
-class Retention(Part):
+@dataclass(frozen=True, kw_only=True)
+class Retention:
     """What is kept for how long."""
 
     kept: list[Kept]
@@ -173,7 +186,8 @@ class Retention(Part):
     last_applied: datetime | None
 
 
-class ComplianceNumbers(Part):
+@dataclass(frozen=True, kw_only=True)
+class ComplianceNumbers:
     """Compliance events of a regulation and status."""
 
     regulation: str
@@ -181,7 +195,8 @@ class ComplianceNumbers(Part):
     count: int
 
 
-class Requirement(Part):
+@dataclass(frozen=True, kw_only=True)
+class Requirement:
     """A requirement, and what of this report is evidence for it."""
 
     id: str
@@ -193,7 +208,8 @@ class Requirement(Part):
     evidence: str
 
 
-class PolicySeen(Part):
+@dataclass(frozen=True, kw_only=True)
+class PolicySeen:
     """A policy that was in force."""
 
     sha256: str

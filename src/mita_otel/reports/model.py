@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
-
-from pydantic import Field
 
 from mita_otel.reports.findings import (
     Audit,
@@ -17,7 +16,6 @@ from mita_otel.reports.findings import (
     Retention,
     Security,
 )
-from mita_otel.reports.parts import Part
 
 ReportKind = Literal["performance", "compliance", "daily", "weekly", "monthly", "quarterly"]
 Source = Literal["store", "sentry"]
@@ -25,14 +23,16 @@ Source = Literal["store", "sentry"]
 SCHEMA_VERSION: Final = "1"
 
 
-class Gap(Part):
+@dataclass(frozen=True, kw_only=True)
+class Gap:
     """A stretch of time in which nothing was measured."""
 
     start: datetime
     end: datetime
 
 
-class Coverage(Part):
+@dataclass(frozen=True, kw_only=True)
+class Coverage:
     """What the numbers are of, so that nobody reads more into them than there is."""
 
     first: datetime | None
@@ -50,7 +50,8 @@ class Coverage(Part):
     """What is and what is not in the numbers, in words."""
 
 
-class Numbers(Part):
+@dataclass(frozen=True, kw_only=True)
+class Numbers:
     """Counts and durations of spans."""
 
     count: int
@@ -67,12 +68,14 @@ class Numbers(Part):
     p99_ms: float | None
 
 
+@dataclass(frozen=True, kw_only=True)
 class CategoryNumbers(Numbers):
     """The numbers of a category, such as `api`."""
 
     category: str
 
 
+@dataclass(frozen=True, kw_only=True)
 class OperationNumbers(CategoryNumbers):
     """The numbers of an operation."""
 
@@ -81,7 +84,8 @@ class OperationNumbers(CategoryNumbers):
     limit_ms: float | None
 
 
-class Step(Part):
+@dataclass(frozen=True, kw_only=True)
+class Step:
     """One step of a plot over time."""
 
     start: datetime
@@ -94,7 +98,8 @@ class Step(Part):
     p99_ms: float | None
 
 
-class SlowSpan(Part):
+@dataclass(frozen=True, kw_only=True)
+class SlowSpan:
     """One of the slowest spans."""
 
     category: str
@@ -104,7 +109,8 @@ class SlowSpan(Part):
     at: datetime
 
 
-class BreachNumbers(Part):
+@dataclass(frozen=True, kw_only=True)
+class BreachNumbers:
     """The breaches of a rule."""
 
     rule: str
@@ -117,7 +123,8 @@ class BreachNumbers(Part):
     worst_trace_id: str
 
 
-class Performance(Part):
+@dataclass(frozen=True, kw_only=True)
+class Performance:
     """How fast the service was."""
 
     total: Numbers
@@ -135,10 +142,11 @@ class Performance(Part):
         for one in self.categories:
             if one.category == "api":
                 return one
-        return CategoryNumbers(category="all", **dict(self.total))
+        return CategoryNumbers(category="all", **vars(self.total))
 
 
-class Trend(Part):
+@dataclass(frozen=True, kw_only=True)
+class Trend:
     """A number beside that of the period before."""
 
     name: str
@@ -148,7 +156,8 @@ class Trend(Part):
     better: Literal["lower", "higher", "neutral"]
 
 
-class Report(Part):
+@dataclass(frozen=True, kw_only=True)
+class Report:
     """A report. Sections that its kind does not have are null."""
 
     schema_version: Literal["1"] = SCHEMA_VERSION
@@ -177,5 +186,5 @@ class Report(Part):
     retention: Retention | None = None
     requirements: list[Requirement] | None = None
     policies: list[PolicySeen] | None = None
-    notes: list[str] = Field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     """What a reader has to know."""

@@ -133,7 +133,7 @@ class PerformanceReader:
         """Return the numbers of each category."""
         order = {kind: number for number, kind in enumerate(KINDS)}
         kinds = sorted(self._categories, key=lambda kind: (order.get(kind, len(order)), kind))  # type: ignore[call-overload]
-        return [CategoryNumbers(category=kind, **dict(self._categories[kind].numbers())) for kind in kinds]
+        return [CategoryNumbers(category=kind, **vars(self._categories[kind].numbers())) for kind in kinds]
 
     def performance(self) -> Performance:
         """Return everything."""
@@ -242,7 +242,7 @@ def _operation(kind: str, name: str, total: Sum) -> OperationNumbers:
         operation=name,
         rule=latest.rule if latest else None,
         limit_ms=latest.limit_ms if latest else None,
-        **dict(total.numbers()),
+        **vars(total.numbers()),
     )
 
 

@@ -132,7 +132,7 @@ class _Asked:
         )
         return Performance(
             total=_numbers(total[0] if total else {}),
-            categories=[CategoryNumbers(category=_category(row), **dict(_numbers(row))) for row in ops],
+            categories=[CategoryNumbers(category=_category(row), **vars(_numbers(row))) for row in ops],
             operations=[_operation(row) for row in rows[:max_operations]],
             operations_left_out=max(0, len(rows) - max_operations),
             steps=[],
@@ -199,7 +199,7 @@ def _operation(row: Mapping[str, Any]) -> OperationNumbers:
         operation=_text(row, "transaction", "(no name)"),
         rule=None,
         limit_ms=None,
-        **dict(_numbers(row)),
+        **vars(_numbers(row)),
     )
 
 

@@ -89,7 +89,7 @@ def _performance(report: Report) -> Iterator[Table]:
     if found is None:
         return
     named = (Column("category", label=True), *_SPANS)
-    everything = CategoryNumbers(category="all", **dict(found.total))
+    everything = CategoryNumbers(category="all", **vars(found.total))
     yield Table(
         "performance",
         "categories",

@@ -9,6 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
+import orjson
+
 from mita_otel.errors import ConfigurationError
 from mita_otel.reports.as_csv import as_csv
 from mita_otel.reports.as_markdown import as_markdown
@@ -19,8 +21,9 @@ FORMATS: Final = ("json", "csv", "md", "html")
 
 
 def as_json(report: Report) -> str:
-    """Return the report as JSON; its schema is `Report.model_json_schema()`."""
-    return report.model_dump_json(indent=2) + "\n"
+    """Return the report as JSON; its schema is `json_schema()`."""
+    options = orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
+    return orjson.dumps(report, option=options).decode()
 
 
 def rendered(report: Report, form: str) -> str:

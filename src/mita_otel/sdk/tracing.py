@@ -73,7 +73,7 @@ def start_tracing(
             env.get(variables.TRACES_SAMPLER),
             policy.sampling.mode,
         )
-    sampling = policy.sampling if thin_out else policy.sampling.model_copy(update={"mode": "always"})
+    sampling = policy.sampling if thin_out else policy.sampling.replace(mode="always")
     choice = choose_sampler(sampling, asked)
     measurements = Measurements(
         policy,

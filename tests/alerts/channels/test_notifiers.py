@@ -360,7 +360,7 @@ def test_a_mail_server_that_is_away_is_tried_later() -> None:
 def test_a_server_that_does_not_encrypt_is_not_told_anything_where_that_is_required() -> None:
     receiver = MailReceiver()
     with pytest.raises(RefusedError, match=r"STARTTLS .* see alerts\.email\.starttls"):
-        send_mail(receiver, policy=PLAIN.model_copy(update={"starttls": "required"}))
+        send_mail(receiver, policy=PLAIN.replace(starttls="required"))
     receiver.close()
     assert receiver.messages == []
 
@@ -399,7 +399,7 @@ def test_user_and_password_are_said_over_an_encrypted_connection(certificate: tu
     context.load_cert_chain(*certificate)
     receiver = MailReceiver(user="ann", password="p@ss", tls=context)
     trusting = ssl.create_default_context(cafile=str(certificate[0]))
-    policy = PLAIN.model_copy(update={"starttls": "required"})
+    policy = PLAIN.replace(starttls="required")
     send_mail(receiver, f"smtp://ann:p%40ss@127.0.0.1:{receiver.port}", policy, context=trusting)
     assert receiver.encrypted == [True]
     with pytest.raises(RefusedError, match="user or password are not accepted") as raised:

@@ -307,9 +307,9 @@ def test_an_error_budget_that_no_longer_goes_is_silent(world: MakeWorld) -> None
 
 def test_a_limit_has_the_target_that_the_policy_gives_it(world: MakeWorld) -> None:
     policy = policy_with({"broken_limits": {"windows": ("fast",)}})
-    objective = policy.thresholds.objective.model_copy(update={"targets": {"strict": 0.999}})
-    thresholds = policy.thresholds.model_copy(update={"objective": objective})
-    bank = world(policy.model_copy(update={"thresholds": thresholds}), scrape_s=60)
+    objective = policy.thresholds.objective.replace(targets={"strict": 0.999})
+    thresholds = policy.thresholds.replace(objective=objective)
+    bank = world(policy.replace(thresholds=thresholds), scrape_s=60)
     for rule in ("strict", "usual"):
         bank.saw("mita_latency_checked_total", {0: 0, T: 950}, rule=rule, broken="false")
         bank.saw("mita_latency_checked_total", {0: 0, T: 50}, rule=rule, broken="true")

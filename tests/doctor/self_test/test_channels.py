@@ -11,6 +11,7 @@ from mita_otel.alerts.alert import Scope
 from mita_otel.doctor.self_test.channels import try_channels
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy, default_policy
+from mita_otel.policy.conversion import convert
 from mita_otel.sdk.health.check import Check, Status
 
 SCOPE = Scope("bank", "staging")
@@ -19,10 +20,10 @@ ACCEPTED = Reply(202, '{"status": "success", "message": "Event processed", "dedu
 
 
 def policy_with(**alerts: Any) -> Policy:
-    tree = default_policy().model_dump()
+    tree = default_policy().to_dict()
     for name, changes in alerts.items():
         tree["alerts"][name] |= changes
-    return Policy.model_validate(tree)
+    return convert(Policy, tree)
 
 
 def tried(

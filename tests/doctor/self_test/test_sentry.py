@@ -50,9 +50,9 @@ def test_it_wakes_nobody_and_leaves_no_audit_entry(
     monkeypatch.setenv("SENTRY_DSN", receiver.dsn)
     monkeypatch.setenv("SLACK_FINANCE_WEBHOOK", http.url)
     policy = default_policy()
-    rule = policy.alerts.rules["critical_financial_errors"].model_copy(update={"severities": ()})
-    alerts = policy.alerts.model_copy(update={"rules": {"all": rule}})
-    assert try_sentry(policy.model_copy(update={"alerts": alerts})).status is Status.PASS
+    rule = policy.alerts.rules["critical_financial_errors"].replace(severities=())
+    alerts = policy.alerts.replace(rules={"all": rule})
+    assert try_sentry(policy.replace(alerts=alerts)).status is Status.PASS
     assert http.posted == []
     assert list(tmp_path.iterdir()) == []
 
@@ -119,7 +119,7 @@ def test_a_sentry_that_does_not_answer_is_not_waited_for_for_ever(
     http.replies = ["hang", "hang", "hang", "hang"]
     monkeypatch.setenv("SENTRY_DSN", f"{http.url.replace('://', '://publickey@')}/1")
     policy = default_policy()
-    quick = policy.model_copy(update={"sentry": policy.sentry.model_copy(update={"send_timeout_s": 0.3})})
+    quick = policy.replace(sentry=policy.sentry.replace(send_timeout_s=0.3))
     check = try_sentry(quick)
     assert check.status is Status.FAIL
     assert "answer in time" in check.said or check.said.startswith("127.0.0.1: no connection (TimeoutError)")

@@ -41,7 +41,7 @@ class Exporter(LogRecordExporter):
 
 def queue(exporter: Exporter, **changes: Any) -> tuple[LoggerProvider, Losses]:
     losses = Losses(cool_down_s=3600)
-    policy = default_policy().export.queue.model_copy(update={"delay_ms": 1.0, **changes})
+    policy = default_policy().export.queue.replace(**{"delay_ms": 1.0, **changes})
     provider = LoggerProvider(shutdown_on_exit=False)
     provider.add_log_record_processor(LogQueue("x", exporter, policy, losses, stop_timeout_s=5))
     return provider, losses

@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from mita_otel.exporters.memory import MemorySpanExporter
+from mita_otel.policy.conversion import convert
 from mita_otel.policy.sections import QueuePolicy
 from mita_otel.processors.link import Link
 from mita_otel.processors.queues.export_queue import ExportQueue
@@ -28,7 +29,7 @@ def queue_policy(**more: float) -> QueuePolicy:
         "idle_s": 60,
         **more,
     }
-    return QueuePolicy.model_validate(values)
+    return convert(QueuePolicy, values)
 
 
 def export_queue(name: str, exporter: SpanExporter, policy: QueuePolicy, lost: Losses) -> ExportQueue:

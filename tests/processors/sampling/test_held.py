@@ -53,7 +53,7 @@ class Bench:
 
 
 def bench(**changed: Any) -> Bench:
-    return Bench(HeldTraces(POLICY.model_copy(update=changed)))
+    return Bench(HeldTraces(POLICY.replace(**changed)))
 
 
 def test_a_healthy_trace_waits_for_its_root_and_follows_its_ratio() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from mita_otel.latency.facts import SpanFacts
 from mita_otel.latency.operations import Operation
+from mita_otel.policy.conversion import convert
 from mita_otel.policy.sampling import SamplingRule
 from mita_otel.processors.sampling.rules import Match, SamplingRules
 
@@ -23,7 +24,7 @@ def operation(name: str) -> SpanFacts:
 
 
 def rules(recent: Any = None, **by_name: dict[str, Any]) -> SamplingRules:
-    return SamplingRules({name: SamplingRule.model_validate(rule) for name, rule in by_name.items()}, recent)
+    return SamplingRules({name: convert(SamplingRule, rule) for name, rule in by_name.items()}, recent)
 
 
 @pytest.mark.parametrize(

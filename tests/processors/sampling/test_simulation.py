@@ -59,7 +59,7 @@ def test_every_span_is_accounted_for(outcome: Outcome) -> None:
 def test_a_flood_degrades_to_the_ratio_and_still_loses_nothing_slow_or_failed(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    narrow = POLICY.model_copy(update={"max_spans": 40, "max_traces": 30, "max_megabytes": 0.1})
+    narrow = POLICY.replace(max_spans=40, max_traces=30, max_megabytes=0.1)
     outcome = simulate(Traffic(20_000, per_second=8000, slow=0.005, failed=0.005, seed=7), narrow)
     assert outcome.sampler.held.early > 500
     assert outcome.most_spans <= 40 and outcome.most_traces <= 30 and outcome.most_bytes <= 100_000

@@ -15,6 +15,7 @@ from e2e.receiver import Receiver
 from leaks import shows
 from mita_otel.audit.trail import AuditHealth
 from mita_otel.policy import Policy, default_policy
+from mita_otel.policy.conversion import convert
 from mita_otel.processors.queues.deliveries import Deliveries, DeliveryState
 from mita_otel.sdk.health import checks as health_checks
 from mita_otel.sdk.health.check import Check, HealthReport, Status, worst
@@ -56,10 +57,10 @@ def checks_of(telemetry: mita_otel.Telemetry, view: Any = "error_monitoring") ->
 
 
 def policy_with(**sections: dict[str, Any]) -> Policy:
-    tree = default_policy().model_dump()
+    tree = default_policy().to_dict()
     for name, changes in sections.items():
         tree[name] = {**tree[name], **changes}
-    return Policy.model_validate(tree)
+    return convert(Policy, tree)
 
 
 QUICK = {"health": {"cache_s": 0.0}, "sampling": {"mode": "always"}}
@@ -136,9 +137,9 @@ def test_a_loss_is_a_warning_for_a_while_and_a_count_for_ever(configure: Configu
 
 def test_a_redactor_that_lets_secrets_through_is_a_failure(configure: Configure) -> None:
     policy = policy_with(**QUICK)
-    tree = policy.model_dump()
+    tree = policy.to_dict()
     tree["redaction"]["enabled"] = False
-    telemetry = configure(policy=Policy.model_validate(tree))
+    telemetry = configure(policy=convert(Policy, tree))
     check = checks_of(telemetry)["redaction:canary"]
     assert check.status is Status.FAIL
     assert check.said.startswith("canaries come out, of the rules pan, iban")

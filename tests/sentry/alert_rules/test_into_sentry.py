@@ -10,6 +10,7 @@ import pytest
 from alerts.kit import policy_with
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy, default_policy
+from mita_otel.policy.conversion import convert
 from mita_otel.sentry.alert_rules.choosing import choose_backend, find_project
 from mita_otel.sentry.alert_rules.monitors import MonitorsAndAlerts
 from mita_otel.sentry.alert_rules.old_rules import OldRules
@@ -253,9 +254,9 @@ def test_of_several_workspaces_one_has_to_be_chosen(sentry: FakeSentry, operator
         "Sentry knows several of Slack (acme, other): choose one in alerts.sentry.slack_workspace"
         in notes(operator)
     )
-    tree = operator.policy.model_dump()
+    tree = operator.policy.to_dict()
     tree["alerts"]["sentry"]["slack_workspace"] = "other"
-    chosen = Operator(operator.api, Policy.model_validate(tree))
+    chosen = Operator(operator.api, convert(Policy, tree))
     assert "several" not in notes(chosen)
 
 

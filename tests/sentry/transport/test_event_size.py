@@ -137,9 +137,7 @@ def test_odd_events_pass(event: Any) -> None:
 
 def test_the_queue_counts_the_bytes_of_errors(receiver: Receiver) -> None:
     losses = Losses(cool_down_s=3600)
-    policy = default_policy().sentry.model_copy(
-        update={"max_megabytes": 1, "senders": 1, "send_timeout_s": 30.0}
-    )
+    policy = default_policy().sentry.replace(max_megabytes=1, senders=1, send_timeout_s=30.0)
     transport = CountingTransport(get_options(dsn=receiver.dsn), policy, losses)
     receiver.behaviour = "hang"
 

@@ -29,7 +29,7 @@ def receiver() -> Iterator[Receiver]:
 class Sender:
     def __init__(self, receiver: Receiver, **changes: Any) -> None:
         self.losses = Losses(cool_down_s=3600)
-        policy = default_policy().sentry.model_copy(update={"send_timeout_s": 1.0, **changes})
+        policy = default_policy().sentry.replace(**{"send_timeout_s": 1.0, **changes})
         compression = {"transport_compression_level": 1, "transport_compression_algo": "gzip"}
         self.transport = CountingTransport(
             get_options(dsn=receiver.dsn, _experiments=compression), policy, self.losses

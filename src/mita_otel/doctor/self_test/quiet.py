@@ -36,10 +36,8 @@ def configure_quietly(policy: Policy, environment: str | None, exporter: str) ->
 
 
 def _quiet(policy: Policy) -> Policy:
-    return policy.model_copy(
-        update={
-            "alerts": policy.alerts.model_copy(update={"start": "off"}),
-            "audit": policy.audit.model_copy(update={"start": "off"}),
-            "retention": policy.retention.model_copy(update={"schedule": "off"}),
-        }
+    return policy.replace(
+        alerts=policy.alerts.replace(start="off"),
+        audit=policy.audit.replace(start="off"),
+        retention=policy.retention.replace(schedule="off"),
     )
