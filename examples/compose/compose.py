@@ -1,4 +1,4 @@
-"""A pipeline put together by hand: limits, then redaction, then a picture in the terminal."""
+"""A pipeline composed by hand: limits, redaction, console exporter."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mita_otel.exporters.console import ConsoleWaterfallExporter
 
 
 def make_provider(policy: Policy, stream: TextIO) -> TracerProvider:
-    """Return a provider whose spans are judged, redacted and drawn on `stream`."""
+    """Return a provider whose spans are checked against limits, redacted, and drawn on `stream`."""
     exporter = ConsoleWaterfallExporter(stream=stream, policy=policy.export.console)
     provider = TracerProvider()
     provider.add_span_processor(
@@ -31,7 +31,7 @@ def make_provider(policy: Policy, stream: TextIO) -> TracerProvider:
 
 
 def transfer(tracer: Tracer) -> None:
-    """Do something that takes too long, with a card number where it should not be."""
+    """Exceed a limit, with card numbers in a SQL statement and in an attribute."""
     with tracer.start_as_current_span("transfer", attributes={"mita.operation": "transaction_processing"}):
         query = {
             "db.system.name": "postgresql",

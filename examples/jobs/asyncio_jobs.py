@@ -1,4 +1,4 @@
-"""A service and its worker in one process: the trace and the transaction go along with the job."""
+"""A service and its worker in one process. The job carries the trace and the transaction."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mita_otel import (
 
 @dataclass(frozen=True)
 class Job:
-    """A payment that waits to be settled, and the context it was ordered in."""
+    """A payment to settle, and the context of its order."""
 
     user_id: str
     amount: Decimal
@@ -28,7 +28,7 @@ class Job:
 
 
 class RefusedError(Exception):
-    """The clearing house does not take a payment."""
+    """The clearing house refuses a payment."""
 
 
 async def order(queue: asyncio.Queue[Job], user_id: str, payment_id: str, amount: Decimal) -> None:

@@ -1,7 +1,7 @@
-"""A Celery task, and the code that calls it; broker and results in memory, so that nothing has to be started.
+"""A Celery task and its caller, with broker and results in memory.
 
-The OpenTelemetry instrumentation of Celery carries the context in the message's headers. With a real broker the
-two halves stand in two processes, each of which calls `mita_otel.configure()`.
+OpenTelemetry's Celery instrumentation carries the context in the message headers. With a real broker, caller and worker are
+separate processes, and each calls `mita_otel.configure()`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ jobs = Celery("jobs", broker="memory://", backend="cache+memory://")
 
 
 class RefusedError(Exception):
-    """The clearing house does not take a payment."""
+    """The clearing house refuses a payment."""
 
 
 @jobs.task(name="settle_payment")

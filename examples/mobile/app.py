@@ -1,4 +1,4 @@
-"""A service with the gateway for its mobile app beside its own routes."""
+"""A service with its own routes and the gateway for its mobile app."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Starts the service, plays a session of an app, ends the service, and draws what is in the store then.
+"""Starts the service, plays the recorded sessions, stops the service, and draws the stored traces.
 
 python examples/mobile/demo.py
 """
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def run_service(folder: Path) -> None:
-    """Run the service while the sessions are played."""
+    """Run the service and play the sessions."""
     binaries = Path(sys.executable).parent
     command = [
         str(binaries / "opentelemetry-instrument"),
@@ -49,25 +49,25 @@ def run_service(folder: Path) -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     env["OTEL_SERVICE_NAME"] = "mita-backend"
     with subprocess.Popen(command, cwd=folder, env=env, stderr=subprocess.PIPE, text=True) as service:
-        said: list[str] = []
+        log: list[str] = []
         for line in service.stderr or ():
-            said.append(line)
+            log.append(line)
             found = _READY.search(line)
             if found is not None:
                 break
         else:
-            raise SystemExit("the service did not start:\n" + "".join(said))
+            raise SystemExit("the service did not start:\n" + "".join(log))
         try:
             for name in sessions():
                 steps = list(play(name, found[1], found[1]))
-                print(f"{name}: {', '.join(f'{step.what} {step.status}' for step in steps)}")
+                print(f"{name}: {', '.join(f'{step.name} {step.status}' for step in steps)}")
         finally:
             service.terminate()
     print()
 
 
 def draw(path: Path) -> None:
-    """Draw the traces that an app and the backend have in common, and name the errors."""
+    """Draw the traces that app and backend share, and print breaches and errors."""
     with sqlite3.connect(path) as database:
         traces = defaultdict(list)
         for trace_id, service, record in database.execute("SELECT trace_id, service, record FROM mita_spans"):
@@ -81,12 +81,12 @@ def draw(path: Path) -> None:
     console = Console(width=100, highlight=False)
     for spans in traces.values():
         if len({service for service, _ in spans}) > 1:
-            console.rule(f"one trace, of {' and '.join(sorted({service for service, _ in spans}))}")
+            console.rule(f"one trace of {' and '.join(sorted({service for service, _ in spans}))}")
             console.print(Waterfall([record for _, record in spans], max_rows=20))
-    console.rule("limits that the app broke")
+    console.rule("breaches in the app")
     for rule, name, duration_ms, limit_ms in breaches:
         console.print(f"{name}: {duration_ms:.0f} ms, limit {limit_ms:g} ms ({rule})", markup=False)
-    console.rule("errors of the app")
+    console.rule("errors in the app")
     for category, severity, name, message in errors:
         console.print(f"{category}, {severity}: {name}: {message[:200]}", markup=False)
 

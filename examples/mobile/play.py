@@ -1,9 +1,9 @@
-"""Plays recorded sessions of a Flutter app against the gateway, with new ids and at the present time.
+"""Plays recorded sessions of a Flutter app against the gateway, with new ids and the current time.
 
     python play.py http://127.0.0.1:8042 --backend http://127.0.0.1:8042
 
-The envelopes in `recorded/` were written by hand after Sentry's protocol and what sentry_flutter 9.27 and its native
-SDKs serialise; no app was run for them. The card numbers are the schemes' published test numbers.
+The envelopes in `recorded/` were written by hand from Sentry's protocol and the serialisation of sentry_flutter 9.27 and its
+native SDKs. No app was run. The card numbers are the card schemes' published test numbers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import httpx
 HERE = Path(__file__).parent
 RECORDED_KEY = "0123456789abcdef0123456789abcdef"
 LASTED_S = 15
-"""What a recorded session lasted, in seconds from its start."""
+"""Duration of a recorded session in seconds."""
 _TIME = re.compile(rb"2025-11-24T09:00:(\d\d\.\d{3})Z")
 _MINUTE = b"2025-11-24T09:00:"
 _SECONDS = re.compile(rb"17639748(\d\d)")
@@ -37,14 +37,14 @@ _IDS = re.compile(rb'"(?:event_id|trace_id|span_id|parent_span_id)":"([0-9a-f]{1
 
 @dataclass(frozen=True)
 class Step:
-    """What became of a step."""
+    """A step of a session and the status of its response."""
 
-    what: str
+    name: str
     status: int
 
 
 class Session:
-    """A session of an app, played once. Ids that belong together stay together.
+    """A session of an app. Equal ids stay equal when they are replaced.
 
     Args:
         key: Public key of the app's DSN.
@@ -57,7 +57,7 @@ class Session:
         self._starts_s: dict[str, float] = {}
 
     def envelope(self, name: str) -> bytes:
-        """Return a recorded envelope as if it had just been written; each replacement is as long as what it replaces."""
+        """Return a recorded envelope with new ids and times. Each replacement has the length of the original."""
         body = (HERE / "recorded" / f"{name}.envelope").read_bytes()
         for old in set(_IDS.findall(body)):
             new = hashlib.sha256(self._salt + old).hexdigest()[: len(old)]
@@ -70,7 +70,7 @@ class Session:
         return header.replace(RECORDED_KEY.encode(), self._key.encode()) + newline + items
 
     def call(self, name: str, path: str) -> dict[str, str]:
-        """Return the headers of a request that the app makes now, whose span the envelope will tell of."""
+        """Return the headers of a request whose span is in the envelope."""
         recorded = json.loads((HERE / "recorded" / f"{name}.envelope").read_bytes().split(b"\n")[2])
         start = _request(recorded, path)["start_timestamp"]
         self._starts_s[name] = time.time() - 0.02 - float(start[17:23])
@@ -84,7 +84,7 @@ class Session:
 
 
 def _request(transaction: dict[str, Any], path: str) -> dict[str, Any]:
-    """Return the span of the app's request to a path."""
+    """Return the span of the request to a path."""
     spans: list[dict[str, Any]] = transaction["spans"]
     return next(one for one in spans if one["op"] == "http.client" and path in one["description"])
 
@@ -97,14 +97,14 @@ def _written(seconds: float) -> bytes:
 def play(
     name: str, gateway: str, backend: str | None, *, key: str = RECORDED_KEY, project: str = "42"
 ) -> Iterator[Step]:
-    """Play a session, and yield what became of each step.
+    """Play a session. Yields each step.
 
     Args:
-        name: Its name in `sessions.toml`.
-        gateway: Where the app's DSN points to.
-        backend: Where the app's own requests go; None: none are made.
+        name: Name of the session in `sessions.toml`.
+        gateway: URL of the gateway.
+        backend: URL for the requests of the app; None skips them.
         key: Public key of the app's DSN.
-        project: Its project.
+        project: Project id of the app's DSN.
     """
     session = Session(key)
     auth = f"Sentry sentry_version=7, sentry_client=sentry.dart.flutter/9.27.0, sentry_key={key}"
@@ -126,7 +126,7 @@ def play(
 
 
 def sessions() -> dict[str, list[dict[str, Any]]]:
-    """Return the sessions by name."""
+    """Return the steps of each session."""
     return tomllib.loads((HERE / "sessions.toml").read_text("utf-8"))
 
 
@@ -134,13 +134,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description="Plays recorded sessions of a Flutter app against the gateway."
     )
-    parser.add_argument("gateway", help="where the app's DSN points to, as in http://127.0.0.1:8042")
-    parser.add_argument("--backend", help="where the app's own requests go")
+    parser.add_argument("gateway", help="URL of the gateway, for example http://127.0.0.1:8042")
+    parser.add_argument("--backend", help="URL for the requests of the app; without it, none are made")
     parser.add_argument(
-        "--session", choices=sorted(sessions()), action="append", help="which; all if not given"
+        "--session",
+        choices=sorted(sessions()),
+        action="append",
+        help="session to play; may be repeated (default: all)",
     )
     parser.add_argument("--key", default=RECORDED_KEY, help="public key of the app's DSN")
-    parser.add_argument("--project", default="42", help="its project")
+    parser.add_argument("--project", default="42", help="project id of the app's DSN")
     arguments = parser.parse_args()
     try:
         for name in arguments.session or sorted(sessions()):
@@ -148,9 +151,9 @@ def main() -> None:
             for step in play(
                 name, arguments.gateway, arguments.backend, key=arguments.key, project=arguments.project
             ):
-                print(f"  {step.status} {step.what}")
+                print(f"  {step.status} {step.name}")
     except httpx.ConnectError:
-        raise SystemExit(f"nobody listens at {arguments.gateway}; start the service first") from None
+        raise SystemExit(f"no service listens at {arguments.gateway}; start it first") from None
 
 
 if __name__ == "__main__":

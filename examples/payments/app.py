@@ -1,4 +1,4 @@
-"""A small bank: accounts, cards, transactions, payments, budgets. It knows nothing of telemetry.
+"""A small bank: accounts, cards, transactions, payments, budgets. It contains no telemetry code.
 
 Start it with `opentelemetry-instrument uvicorn app:app`.
 """

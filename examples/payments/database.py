@@ -1,4 +1,4 @@
-"""The database: one URL, a sync and an async engine. SQLite by default, PostgreSQL by `DATABASE_URL`."""
+"""A sync and an async engine for one database: SQLite by default, PostgreSQL if `DATABASE_URL` says so."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 
 def driver_urls(database_url: str) -> tuple[URL, URL]:
-    """Return the URL for the sync and for the async driver."""
+    """Return the URLs for the sync and the async driver."""
     url = make_url(database_url)
     if url.drivername.startswith("sqlite"):
         return url.set(drivername="sqlite+pysqlite"), url.set(drivername="sqlite+aiosqlite")
@@ -30,7 +30,7 @@ async_engine = create_async_engine(ASYNC_URL)
 if engine.dialect.name == "sqlite":
 
     def prepare(connection: Any, record: Any) -> None:
-        """Let readers and writers work side by side, and give SQLite the `pg_sleep` that PostgreSQL has."""
+        """Allow concurrent readers and writers, and define PostgreSQL's `pg_sleep` for SQLite."""
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=NORMAL")

@@ -1,4 +1,4 @@
-"""The tables."""
+"""Tables of the bank."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def now() -> datetime:
 
 
 class Base(DeclarativeBase):
-    """All tables."""
+    """Base class of the tables."""
 
 
 class Customer(Base):
-    """A person with accounts."""
+    """A customer of the bank."""
 
     __tablename__ = "customers"
 
@@ -32,7 +32,7 @@ class Customer(Base):
 
 
 class Account(Base):
-    """Money of a customer."""
+    """An account of a customer."""
 
     __tablename__ = "accounts"
 
@@ -58,7 +58,7 @@ class Card(Base):
 
 
 class Transaction(Base):
-    """A movement on an account."""
+    """A booked amount on an account."""
 
     __tablename__ = "transactions"
 
@@ -71,7 +71,7 @@ class Transaction(Base):
 
 
 class Payment(Base):
-    """Money on its way to somebody."""
+    """A payment from a card to a payee."""
 
     __tablename__ = "payments"
 
@@ -86,7 +86,7 @@ class Payment(Base):
 
 
 class Budget(Base):
-    """What a customer wants to spend at most in a category."""
+    """A monthly spending limit in a category."""
 
     __tablename__ = "budgets"
 

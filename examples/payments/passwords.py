@@ -1,4 +1,4 @@
-"""Password hashes."""
+"""Hashes passwords."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the bank starts with. Card numbers are the card schemes' published test numbers."""
+"""Creates the initial data of the bank. Card numbers are the card schemes' published test numbers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CATEGORIES = {
 
 
 def prepare_database() -> None:
-    """Make the tables and fill them, once, however many workers start at the same time."""
+    """Create and fill the tables once, even if several workers start at the same time."""
     with engine.begin() as connection:
         if engine.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,4 +1,4 @@
-"""A worker that settles payments from a queue, and runs a nightly job."""
+"""A worker that settles payments from a queue and runs a nightly job."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ tracer = trace.get_tracer("worker")
 
 @dataclass(frozen=True)
 class Payment:
-    """A payment that waits to be settled."""
+    """A payment to settle."""
 
     id: str
     card_number: str
@@ -31,11 +31,11 @@ class Payment:
 
 
 class RefusedError(Exception):
-    """The clearing house does not take a payment."""
+    """The clearing house refuses a payment."""
 
 
 def settle(payment: Payment, engine: Engine) -> None:
-    """Settle a payment: a financial operation, by name, with what one wants to find it by."""
+    """Settle a payment, as a named financial operation with searchable attributes."""
     attributes = {
         semconv.OPERATION: "payment_processing",
         semconv.TRANSACTION_ID: payment.id,
@@ -55,14 +55,14 @@ def settle(payment: Payment, engine: Engine) -> None:
 
 
 def close_the_day(engine: Engine) -> None:
-    """Run the nightly job: a background task, with the limit of background tasks."""
+    """Run the nightly job, with the limit of background tasks."""
     attributes = {semconv.OPERATION: "close_the_day", semconv.OPERATION_KIND: "background"}
     with tracer.start_as_current_span("close the day", attributes=attributes), engine.begin() as connection:
         connection.execute(text("SELECT count(*), sum(amount) FROM settled"))
 
 
 def work(queue: Queue[Payment], engine: Engine) -> None:
-    """Settle what is in the queue. A payment that fails does not stop the others."""
+    """Settle all queued payments. A refused payment does not stop the others."""
     while True:
         try:
             payment = queue.get_nowait()

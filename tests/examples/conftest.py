@@ -1,4 +1,4 @@
-"""Where the examples are, and how they are run."""
+"""Runs the examples."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def run_script(tmp_path: Path) -> Run:
-    """Run a script of the examples to its end, its output piped, in an empty working directory."""
+    """Return a function that runs an example script in an empty working directory and captures its output."""
 
     def run(script: Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -37,7 +37,7 @@ def run_script(tmp_path: Path) -> Run:
 
 @pytest.fixture
 def start_payments() -> Iterator[Callable[..., Service]]:
-    """Start the example service; what still runs at the end is killed."""
+    """Return a function that starts the example service. Services that still run after the test are killed."""
     started: list[Service] = []
 
     def start(env: Mapping[str, str], **options: Any) -> Service:

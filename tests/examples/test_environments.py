@@ -1,4 +1,4 @@
-"""One service with three environments' settings: where traces go, and which limits hold."""
+"""Runs one service with the settings of three environments: exporters and limits."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_policy_of_each_environment(
 
 
 class Started:
-    """`run NAME`, until the test ends it."""
+    """A process of `run NAME`, stopped by the test."""
 
     def __init__(self, name: str, folder: Path) -> None:
         changed = threading.Condition()
@@ -103,7 +103,7 @@ def ask_for_a_slow_balance(service: Started) -> None:
 
 @pytest.mark.e2e
 @pytest.mark.parametrize("started", ["development"], indirect=True)
-def test_development_draws_in_the_terminal_and_has_time(started: Started, tmp_path: Path) -> None:
+def test_development_draws_in_the_terminal_and_has_a_higher_limit(started: Started, tmp_path: Path) -> None:
     ask_for_a_slow_balance(started)
     assert "GET /api/accounts/{account_id}/balance 200" in started.stdout.text
     assert "fastapi.endpoint" in started.stdout.text
@@ -112,7 +112,7 @@ def test_development_draws_in_the_terminal_and_has_time(started: Started, tmp_pa
 
 @pytest.mark.e2e
 @pytest.mark.parametrize("started", ["staging"], indirect=True)
-def test_staging_writes_a_file_and_its_limits_are_tighter(started: Started, tmp_path: Path) -> None:
+def test_staging_writes_a_file_and_has_a_lower_limit(started: Started, tmp_path: Path) -> None:
     ask_for_a_slow_balance(started)
     [balance] = [span for span in read_spans(tmp_path / "spans.jsonl") if span.kind == "SERVER"]
     assert balance.attributes["mita.latency.limit_ms"] == 500
@@ -121,14 +121,14 @@ def test_staging_writes_a_file_and_its_limits_are_tighter(started: Started, tmp_
 
 @pytest.mark.e2e
 @pytest.mark.parametrize("started", ["production"], indirect=True)
-def test_production_without_a_dsn_says_so_and_draws_nothing(started: Started) -> None:
+def test_production_without_a_dsn_logs_it_and_draws_nothing(started: Started) -> None:
     ask_for_a_slow_balance(started)
     assert "SENTRY_DSN is not set: nothing goes to Sentry, traces go to nothing" in started.stderr.text
     assert "trace" not in started.stdout.text
     assert "limit 300 ms (rule api.financial.GET" in started.stderr.text
 
 
-def test_an_unknown_environment_is_refused() -> None:
+def test_an_unknown_environment_is_rejected() -> None:
     ran = subprocess.run([FOLDER / "run", "prod"], capture_output=True, text=True, check=False)
     assert ran.returncode == 2
     assert "development|staging|production" in ran.stderr

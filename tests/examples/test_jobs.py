@@ -1,4 +1,4 @@
-"""Jobs continue the trace and the transaction of who queued them."""
+"""Jobs continue the trace and the transaction of their caller."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from examples.conftest import EXAMPLES, Run
 
 
 @pytest.mark.parametrize("script", ["asyncio_jobs.py", "celery_jobs.py"])
-def test_a_job_is_part_of_the_trace_and_knows_the_transaction(
+def test_a_job_has_the_trace_and_the_transaction_of_its_caller(
     run_script: Run, tmp_path: Path, script: str
 ) -> None:
     path = tmp_path / "spans.jsonl"

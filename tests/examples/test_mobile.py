@@ -1,4 +1,4 @@
-"""The recorded sessions of an app: played against a service, drawn from its store; and what a person reads if nobody listens."""
+"""Plays the recorded sessions against a service, and checks the output and the error message."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from leaks import shows
 MOBILE = Path(__file__).parents[2] / "examples" / "mobile"
 
 
-def test_the_demo_shows_one_trace_of_app_and_backend_and_no_card_number(
+def test_the_demo_draws_one_trace_of_app_and_backend_without_card_numbers(
     run_script: Callable[..., Any],
 ) -> None:
     done = run_script(MOBILE / "demo.py")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("one trace, of mita-backend and mita-mobile") == 2
+    assert done.stdout.count("one trace of mita-backend and mita-mobile") == 2
     assert "└─ POST /api/payments 201" in done.stdout
     assert "mobile.screens.TransactionScreen" in done.stdout
     assert "payment_processing, critical: PaymentDeclinedException" in done.stdout
@@ -30,7 +30,7 @@ def test_the_demo_shows_one_trace_of_app_and_backend_and_no_card_number(
     )
 
 
-def test_where_nobody_listens_there_is_one_message() -> None:
+def test_a_missing_gateway_is_reported_in_one_message() -> None:
     done = subprocess.run(
         [sys.executable, str(MOBILE / "play.py"), "http://127.0.0.1:9", "--session", "crash"],
         env=clean_environment(),
@@ -40,5 +40,5 @@ def test_where_nobody_listens_there_is_one_message() -> None:
         check=False,
     )
     assert done.returncode == 1
-    assert "nobody listens at http://127.0.0.1:9" in done.stderr
+    assert "no service listens at http://127.0.0.1:9" in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""The worker, and the processors put together by hand: run as their READMEs say."""
+"""Runs the worker and the composed processors as their READMEs say."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_the_worker_draws_its_operations(run_script: Run) -> None:
     assert canaries.leaks(ran.stdout.encode(), CARDS) == []
 
 
-def test_the_workers_last_span_is_written_before_it_ends(run_script: Run, tmp_path: Path) -> None:
+def test_the_worker_writes_its_last_span_before_it_exits(run_script: Run, tmp_path: Path) -> None:
     path = tmp_path / "spans.jsonl"
     ran = run_script(
         EXAMPLES / "worker" / "worker.py", {"OTEL_TRACES_EXPORTER": "file", "MITA_OTEL_FILE": str(path)}
@@ -41,7 +41,7 @@ def test_the_workers_last_span_is_written_before_it_ends(run_script: Run, tmp_pa
     ]
 
 
-def test_processors_by_hand_mark_and_redact(run_script: Run) -> None:
+def test_composed_processors_mark_breaches_and_redact(run_script: Run) -> None:
     ran = run_script(EXAMPLES / "compose" / "compose.py")
     assert ran.returncode == 0, ran.stderr
     assert re.search(r"▲ 1,\d\d\d ms > 1,000 ms  financial\.transaction_processing", ran.stdout)
@@ -51,6 +51,6 @@ def test_processors_by_hand_mark_and_redact(run_script: Run) -> None:
 
 
 @pytest.mark.parametrize("readme", sorted(EXAMPLES.rglob("README.md")), ids=lambda path: path.parent.name)
-def test_what_a_readme_links_to_is_there(readme: Path) -> None:
+def test_links_in_a_readme_resolve(readme: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)\)", readme.read_text())
     assert all((readme.parent / link).exists() for link in links if "://" not in link), links

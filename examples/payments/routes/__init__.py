@@ -1,1 +1,1 @@
-"""The HTTP interface, one file a resource."""
+"""HTTP routes, one file for each resource."""

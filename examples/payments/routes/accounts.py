@@ -35,7 +35,7 @@ def account(account_id: int, database: Database) -> dict[str, object]:
 async def balance(
     account_id: int, database: AsyncDatabase, simulate_ms: SimulatedDelay = 0
 ) -> dict[str, object]:
-    """The balance; the ledger that is asked for pending amounts can be slow."""
+    """Return the balance. The query of pending amounts can be slow."""
     found = _found(await database.get(Account, account_id), account_id)
     await asyncio.sleep(simulate_ms / 1000)
     pending = await database.scalar(
@@ -46,7 +46,7 @@ async def balance(
 
 @router.get("/{account_id}/statement")
 def statement(account_id: int, database: Database, simulate_ms: SimulatedDelay = 0) -> dict[str, object]:
-    """Totals by category: the query that gets slow as the table grows."""
+    """Return totals by category. The query becomes slow as the table grows."""
     _found(database.get(Account, account_id), account_id)
     columns = [Transaction.category, func.sum(Transaction.amount), func.count(Transaction.id)]
     query = select(*columns).where(Transaction.account_id == account_id).group_by(Transaction.category)
@@ -58,7 +58,7 @@ def statement(account_id: int, database: Database, simulate_ms: SimulatedDelay =
 
 @router.post("", status_code=201)
 def open_account(new: NewAccount, database: Database) -> dict[str, object]:
-    """Open an account. A number that is taken is an error that nobody handles."""
+    """Open an account. An existing number causes an unhandled error."""
     opened = Account(**new.model_dump(), balance=Decimal(0))
     database.add(opened)
     database.commit()

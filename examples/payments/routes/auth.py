@@ -1,4 +1,4 @@
-"""Logging in. Careless on purpose: a failed attempt is logged with its password, a token travels in a query."""
+"""Logins. Insecure on purpose: a failed login logs the password, and a token is in a query string."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ logger = logging.getLogger("payments.auth")
 
 
 class Login(BaseModel):
-    """An attempt to log in."""
+    """A login attempt."""
 
     email: str
     password: str

@@ -1,4 +1,4 @@
-"""Budgets, with the classic mistake: a query for each row of another query."""
+"""Budgets. Slow on purpose: one query for each row of another query (N+1)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ router = APIRouter(tags=["budgets"])
 
 
 class Change(BaseModel):
-    """A budget's new limit."""
+    """A new limit for a budget."""
 
     monthly_limit: Decimal = Field(gt=0)
 

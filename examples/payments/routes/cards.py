@@ -1,4 +1,4 @@
-"""Cards. Careless on purpose: numbers in paths, in query strings, in statements."""
+"""Cards. Insecure on purpose: card numbers in paths, query strings and SQL statements."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def search(
     pin: Annotated[str | None, Query()] = None,
     x_api_key: Annotated[str | None, Header()] = None,
 ) -> list[dict[str, object]]:
-    """Find a card as an old reporting tool would: with the number as a literal in the statement."""
+    """Find a card with its number as a literal in the SQL statement, as an old reporting tool would."""
     rows = database.execute(text(f"SELECT id, brand, expires FROM cards WHERE number = '{card_number}'"))
     return [{"id": row.id, "brand": row.brand, "expires": row.expires} for row in rows]
 

@@ -1,4 +1,4 @@
-"""Who the customers are."""
+"""Customer profiles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Payments. Careless on purpose: what the card network refuses is said with the card's number."""
+"""Payments. Insecure on purpose: the error of a declined payment contains the card number."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ router = APIRouter(prefix="/payments", tags=["payments"])
 logger = logging.getLogger("payments")
 
 DECLINED = "4000000000000002"
-"""A published test number: the network declines it."""
+"""A published test number that the network declines."""
 
 
 class CardDeclinedError(Exception):
-    """The card network has declined a card."""
+    """The card network declined a card."""
 
 
 class NewPayment(BaseModel):
-    """A payment to make."""
+    """A payment request."""
 
     card_number: str = Field(min_length=12, max_length=19)
     cvv: str = Field(pattern=r"^\d{3,4}$")
@@ -39,7 +39,7 @@ class NewPayment(BaseModel):
 def pay(
     new: NewPayment, background: BackgroundTasks, database: Database, simulate_ms: SimulatedDelay = 0
 ) -> dict[str, object]:
-    """Pay with a card: 402 without the money, an unhandled error where the network declines."""
+    """Pay with a card. Responds 402 if funds are insufficient; a declined card causes an unhandled error."""
     card = database.scalar(select(Card).where(Card.number == new.card_number))
     if card is None:
         raise HTTPException(404, "the card is not known")
@@ -73,7 +73,7 @@ def payment(payment_id: int, database: Database) -> dict[str, object]:
 
 @router.put("/{payment_id}")
 def settle(payment_id: int, database: Database, simulate_ms: SimulatedDelay = 0) -> dict[str, object]:
-    """Settle a payment: asks the clearing house, then writes; half of the simulated delay is in each."""
+    """Settle a payment. The clearing house and the UPDATE each take half of the simulated delay."""
     if database.get(Payment, payment_id) is None:
         raise HTTPException(404, f"there is no payment {payment_id}")
     time.sleep(simulate_ms / 2000)
@@ -86,7 +86,7 @@ def settle(payment_id: int, database: Database, simulate_ms: SimulatedDelay = 0)
 
 
 def send_receipt(payment_id: int, card_number: str) -> None:
-    """Write to the customer, after the response."""
+    """Send a receipt to the customer, after the response."""
     with Session(engine) as database:
         found = database.get(Payment, payment_id)
         time.sleep(0.03)

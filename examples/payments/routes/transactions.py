@@ -17,7 +17,7 @@ router = APIRouter(tags=["transactions"])
 
 
 class NewTransaction(BaseModel):
-    """A movement to book."""
+    """An amount to book."""
 
     account_id: int
     amount: Decimal = Field(max_digits=14, decimal_places=2)
@@ -38,7 +38,7 @@ async def transactions(
 async def book(
     new: NewTransaction, database: AsyncDatabase, simulate_ms: SimulatedDelay = 0
 ) -> dict[str, object]:
-    """Book a movement; the fraud check that is asked first can be slow."""
+    """Book an amount. The fraud check before it can be slow."""
     await asyncio.sleep(simulate_ms / 1000)
     changed = await database.execute(
         update(Account).where(Account.id == new.account_id).values(balance=Account.balance + new.amount)
