@@ -46,3 +46,19 @@ def test_plain_attributes_change_nothing_else() -> None:
     original = finished_span()
     assert with_plain_attributes(original).to_json() == original.to_json()
     assert with_plain_attributes(original).dropped_attributes == 1
+
+
+def test_a_copy_reports_what_the_limits_dropped_from_the_original() -> None:
+    limits = SpanLimits(max_span_attributes=1, max_events=1, max_links=1)
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(span_limits=limits, shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracer = provider.get_tracer("test")
+    with tracer.start_as_current_span("other") as other:
+        link = Link(other.get_span_context())
+    with tracer.start_as_current_span("name", attributes={"a": 1, "b": 2}, links=[link] * 4) as span:
+        for _ in range(3):
+            span.add_event("event")
+    original = exporter.get_finished_spans()[1]
+    copy = RewrittenSpan(original, attributes={}, events=(), links=())
+    assert (copy.dropped_attributes, copy.dropped_events, copy.dropped_links) == (1, 2, 3)
