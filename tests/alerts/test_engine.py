@@ -27,6 +27,7 @@ from mita_otel.alerts.ways import Ways
 from mita_otel.policy import Policy, default_policy
 from mita_otel.policy.conversion import convert
 from mita_otel.processors.queues.losses import Losses
+from mita_otel.processors.queues.stage import deadline_in
 from mita_otel.redaction import Redactor
 
 PAN = "4111 1111 1111 1111"
@@ -230,7 +231,7 @@ def running(receiver: HttpReceiver) -> Iterator[Callable[..., Running]]:
 
     yield make
     for one in made:
-        one.engine.shutdown()
+        one.engine.close()
         one.engine._deliverer._stopped.wait(60)  # type: ignore[union-attr]
         one.ways.close()
 
@@ -254,11 +255,11 @@ def test_what_is_counted_while_the_book_is_away_is_told_when_it_is_back(
     one.book.away = True
     for _ in range(3):
         one.engine.take(failure())
-    assert one.engine.force_flush(60_000)
+    assert one.engine.flush(deadline_in(60_000))
     assert receiver.posted == [] and one.engine.unavailable == "the database is away"
     assert caplog.text.count("alerts: the database is away") == 1
     one.book.away = False
-    assert one.engine.force_flush(60_000)
+    assert one.engine.flush(deadline_in(60_000))
     assert len(receiver.posted) == 1 and one.engine.unavailable == ""
 
 
@@ -267,7 +268,7 @@ def test_what_is_remembered_of_an_event_is_redacted_text_by_text(running: Callab
     one = running(policy_with({"payment_processing_failures": rule}))
     texts = {name: f"{name} {PAN}" for name in ("name", "category", "operation", "message")}
     one.engine.take(replace(failure(), **texts))
-    assert one.engine.force_flush(60_000)
+    assert one.engine.flush(deadline_in(60_000))
     [alert] = one.book.alerts()
     [point] = one.book.points("payment_processing_failures", 0)
     assert alert.subject == point.subject == "operation [redacted:pan]"
@@ -287,10 +288,10 @@ def test_while_another_process_leads_this_one_counts_and_neither_looks_nor_deliv
     one.book.send([waiting])
     for _ in range(3):
         one.engine.take(failure())
-    assert one.engine.force_flush(60_000)
+    assert one.engine.flush(deadline_in(60_000))
     assert receiver.posted == [] and one.book.alerts() == []
     one.book.another_leads = False
-    assert one.engine.force_flush(60_000)
+    assert one.engine.flush(deadline_in(60_000))
     assert len(receiver.wait_for(2)) == 2  # what the other one left, and what was counted
 
 
@@ -299,7 +300,7 @@ def test_what_there_is_no_room_for_is_counted(running: Callable[..., Running]) -
     one.book.away = True
     for _ in range(20):
         one.engine.take(failure())
-        one.engine.force_flush(60_000)
+        one.engine.flush(deadline_in(60_000))
     assert one.losses.counts()["alerts", "points_dropped"] == 15
 
 
@@ -317,7 +318,7 @@ def test_a_flood_of_signals_is_bounded(running: Callable[..., Running]) -> None:
         one.engine.take(failure())
     holding.set()
     assert one.losses.counts()["alerts", "queue_full"] > 0
-    assert one.engine.force_flush(60_000)
+    assert one.engine.flush(deadline_in(60_000))
 
 
 def test_unhealthy_telemetry_is_counted_and_a_look_that_fails_harms_nobody(
@@ -349,7 +350,7 @@ def test_the_children_of_a_fork_start_anew(running: Callable[..., Running]) -> N
     one = running()
     one.book.away = True
     one.engine.take(failure())
-    one.engine.force_flush(60_000)
+    one.engine.flush(deadline_in(60_000))
     child = os.fork()
     if not child:
         ok = not one.engine._pending and not one.engine._counter.started and not one.book.alerts()

@@ -51,7 +51,7 @@ for number in range(first, last):
     os.write(acknowledged, f"{number} {receipt.chain} {receipt.sequence} {receipt.mac}\\n".encode())
 sys.stdin.read()
 room.trail.flush(1000)
-room.shutdown()
+room.close()
 """
 """What a writer runs: it ends when it is told to, so that none has ended before it can be killed."""
 

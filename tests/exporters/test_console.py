@@ -160,7 +160,7 @@ def test_a_flush_and_the_end_print_what_waits(spans: Spans, end: str) -> None:
 def test_after_letting_go_nothing_is_held_back(spans: Spans) -> None:
     exporter, output = make()
     exporter.export([spans.end(spans.start("early", spans.start("root")))])
-    exporter.let_go()
+    exporter.drain()
     exporter.export([spans.end(spans.start("late", spans.start("other")))])
     assert names(output) == ["early", "late"]
 

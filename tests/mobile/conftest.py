@@ -32,4 +32,4 @@ async def make(tmp_path: Path) -> AsyncIterator[MakeApp]:
 
     yield one
     for app in apps:
-        app.gateway.shutdown(0)
+        app.gateway.close(0)

@@ -44,7 +44,7 @@ class Listening(MobileApp):
 async def app(tmp_path: Path) -> AsyncIterator[Listening]:
     one = Listening(tmp_path)
     yield one
-    one.gateway.shutdown(0)
+    one.gateway.close(0)
 
 
 def client_of(app: MobileApp) -> httpx.AsyncClient:

@@ -233,7 +233,7 @@ def test_for_the_store_spans_are_opentelemetrys() -> None:
 def app(tmp_path: Path, receiver: Receiver) -> Iterator[MobileApp]:
     one = MobileApp(MobileGateway(policy_with(tmp_path / "spool", upstream=receiver.dsn), env={}))
     yield one
-    one.gateway.shutdown(1)
+    one.gateway.close(1)
 
 
 @pytest.mark.parametrize("packed", [True, False])

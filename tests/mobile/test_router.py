@@ -80,7 +80,7 @@ async def test_nothing_is_taken_without_a_project_in_the_policy(
             await client.post(ENVELOPE, content=recorded("payment_error"), headers=AUTH)
         ).status_code == 403
         assert (await client.post("/tunnel", content=recorded("javascript_tunnel"))).status_code == 403
-    app.gateway.shutdown(0)
+    app.gateway.close(0)
 
 
 async def test_a_websocket_is_closed(make: MakeApp) -> None:

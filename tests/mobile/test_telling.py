@@ -20,6 +20,7 @@ from mita_otel.policy import default_policy
 from mita_otel.processors.breach_signal import BreachReport
 from mita_otel.processors.measurements import Measurements
 from mita_otel.processors.queues.losses import Losses
+from mita_otel.processors.queues.stage import deadline_in
 from mita_otel.redaction import Redactor
 from mita_otel.sdk.performance import Performance
 from mobile.kit import NOBODY, intake, policy_with, recorded
@@ -108,8 +109,8 @@ def test_screens_are_summed_up_and_breaches_are_told_like_the_backends_own(tmp_p
     for name in ("screen_render", "ui_load", "payment_request", "financial_operation"):
         telling.reply(engine.take(intake(recorded(name))))
     engine.stop(0)
-    assert measurements.signal.force_flush(60_000)
-    measurements.signal.shutdown()
+    assert measurements.signal.flush(deadline_in(60_000))
+    measurements.signal.close()
     summary = performance.summary()
     assert set(summary["categories"]) == {"mobile_screen", "mobile_request", "mobile_operation"}
     screens = summary["categories"]["mobile_screen"]["operations"]

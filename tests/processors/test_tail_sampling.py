@@ -185,7 +185,7 @@ def test_at_the_end_of_the_process_a_flush_decides_everything(bench: Bench) -> N
     root = bench.tracer.start_span("root")
     with bench.tracer.start_as_current_span("child", context=set_span_in_context(root)):
         pass
-    bench.sampler.let_go()
+    bench.sampler.drain()
     assert bench.names == []
     assert bench.provider.force_flush()
     assert bench.names == ["child"]
@@ -334,7 +334,7 @@ def test_many_threads_end_traces_at_once_and_none_is_lost_or_doubled(bench: Benc
 
 
 def _in_child(queue: multiprocessing.Queue[Any], bench: Bench) -> None:
-    bench.sampler.let_go()
+    bench.sampler.drain()
     bench.provider.force_flush()
     before = list(bench.names)
     bench.trace(KEPT + (1 << 64))

@@ -12,6 +12,7 @@ from mita_otel.latency.recorder import LatencyRecorder
 from mita_otel.latency.window import LatencyWindow
 from mita_otel.policy import default_policy
 from mita_otel.processors.queues.losses import Losses
+from mita_otel.processors.queues.stage import deadline_in
 from mita_otel.processors.window_writer import WindowWriter
 
 POLICY = default_policy()
@@ -52,9 +53,9 @@ class Bench:
 def test_without_a_store_nothing_is_kept_for_one() -> None:
     bench = Bench()
     bench.minute()
-    assert bench.writer.force_flush(0)
+    assert bench.writer.flush(deadline_in(0))
     assert bench.recorder.take_unwritten() == []
-    bench.writer.shutdown()
+    bench.writer.close()
 
 
 def test_each_minute_is_written_once_without_anybody_asking() -> None:
@@ -62,23 +63,23 @@ def test_each_minute_is_written_once_without_anybody_asking() -> None:
     bench.writer.attach(bench.store)
     for _ in range(4):
         bench.minute()
-    assert bench.writer.force_flush(60_000)
+    assert bench.writer.flush(deadline_in(60_000))
     assert [one.start_s for one in bench.store.windows] == [START + 60 * n for n in range(4)]
     assert bench.writer.pending() == []
-    bench.writer.shutdown()
+    bench.writer.close()
 
 
 def test_the_present_minute_waits_until_the_process_ends() -> None:
     bench = Bench()
     bench.writer.attach(bench.store)
     bench.recorder.record(GET, 5.0, 1, failed=False, breached=False)
-    assert bench.writer.force_flush(60_000)
+    assert bench.writer.flush(deadline_in(60_000))
     assert bench.store.windows == []
     assert [one.total_ms for one in bench.writer.pending()] == [5.0]
-    bench.writer.let_go()
-    assert bench.writer.force_flush(60_000)
+    bench.writer.drain()
+    assert bench.writer.flush(deadline_in(60_000))
     assert [one.total_ms for one in bench.store.windows] == [5.0]
-    bench.writer.shutdown()
+    bench.writer.close()
 
 
 def test_while_the_store_fails_windows_wait_and_it_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -87,10 +88,10 @@ def test_while_the_store_fails_windows_wait_and_it_is_said_once(caplog: pytest.L
     bench.store.fails = True
     for _ in range(3):
         bench.minute()
-        assert bench.writer.force_flush(5000) is False
+        assert bench.writer.flush(deadline_in(5000)) is False
     assert caplog.text.count("latency windows could not be stored (OSError)") == 1
     assert len(bench.writer.pending()) == 3
     bench.store.fails = False
-    assert bench.writer.force_flush(60_000)
+    assert bench.writer.flush(deadline_in(60_000))
     assert len(bench.store.windows) == 3 and bench.writer.pending() == []
-    bench.writer.shutdown()
+    bench.writer.close()

@@ -18,6 +18,7 @@ from mita_otel.processors.measurements import Measurements
 from mita_otel.processors.pipeline import Pipeline
 from mita_otel.processors.queues.hand_off import HandOff
 from mita_otel.processors.queues.losses import Losses
+from mita_otel.processors.queues.stage import deadline_in
 from mita_otel.redaction import Redactor
 from mita_otel.sdk.performance import Performance
 
@@ -65,7 +66,7 @@ class Worker:
 
     def flush(self) -> None:
         assert self.provider.force_flush(60_000)
-        assert self.measurements.writer.force_flush(60_000)
+        assert self.measurements.writer.flush(deadline_in(60_000))
 
 
 class Clock:
@@ -132,7 +133,7 @@ def test_an_operations_name_is_redacted_before_it_is_shown(worker: Worker) -> No
         9000, {"mita.operation": "pay 4111111111111111", "mita.operation.category": "payment_processing"}
     )
     worker.flush()
-    assert worker.measurements.signal.force_flush(60_000)
+    assert worker.measurements.signal.flush(deadline_in(60_000))
     assert "4111111111111111" not in str(worker.performance.summary())
     [report] = heard
     assert "4111111111111111" not in str(report)

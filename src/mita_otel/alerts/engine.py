@@ -18,7 +18,8 @@ from mita_otel.alerts.signal import Signal
 from mita_otel.alerts.sums import SpanSums
 from mita_otel.policy.alerts import AlertPolicy, Stream
 from mita_otel.processors.queues.forks import after_fork_in_child
-from mita_otel.processors.queues.losses import Losses
+from mita_otel.processors.queues.losses import DEADLINE_PASSED, Losses
+from mita_otel.processors.queues.stage import Stage, seconds_left
 from mita_otel.processors.queues.worker import BoundedWorker
 from mita_otel.redaction import Redactor
 
@@ -43,7 +44,7 @@ class Look:
 Looks = Callable[[], Iterable[Look]]
 
 
-class AlertEngine:
+class AlertEngine(Stage):
     """Counts, looks at the rules, and has messages delivered.
 
     Args:
@@ -143,18 +144,21 @@ class AlertEngine:
         if not self._counter.put(signal):
             self._losses.add(STAGE, "queue_full")
 
-    def force_flush(self, timeout_millis: int = 30000, /) -> bool:
-        """Count what waits, look at the rules, and deliver what is due. False if that took too long."""
+    def flush(self, deadline_s: float) -> bool:
+        """Count what waits, evaluate the rules and deliver what is due. Returns False if the deadline passed first."""
         if not self._counter.started and not self._counter.waiting:
             return True
-        deadline = time.monotonic() + timeout_millis / 1000
-        counted = self._counter.flush(timeout_millis / 1000)
+        counted = self._counter.flush(seconds_left(deadline_s))
         if self._deliverer is None:
             return counted
-        return self._deliverer.flush(max(0.0, deadline - time.monotonic())) and counted
+        return self._deliverer.flush(seconds_left(deadline_s)) and counted
 
-    def shutdown(self) -> None:
-        """End. Flush first: this does not wait."""
+    def abandon(self) -> None:
+        """Count the signals that no rule has seen as lost."""
+        self._losses.add(STAGE, DEADLINE_PASSED, self._counter.count_as_lost())
+
+    def close(self) -> None:
+        """Stop. Flush first: this does not wait."""
         self._counter.stop(0)
         if self._deliverer is not None:
             self._deliverer.stop(0)

@@ -56,19 +56,14 @@ class Alerts:
         """What has to hear of every broken limit."""
         return (self.intake,) if self.intake is not None and "breaches" in self.intake.streams else ()
 
-    def start(self) -> None:
-        """Go on with what an earlier process left: escalations, ends, messages on the way. Nothing may happen for long."""
-        if self.engine is not None:
-            self.engine.start()
-
     def watch_health(self, looks: Looks) -> None:
         """Ask how healthy telemetry is, now and then, if a rule wants to know."""
         if self.engine is not None:
             self.engine.watch_health(looks)
 
     @property
-    def flushables(self) -> tuple[AlertEngine, ...]:
-        """What has to be flushed and shut down with the rest, after it."""
+    def stages(self) -> tuple[AlertEngine, ...]:
+        """The engine as a stage, to be flushed after those that it listens to."""
         return (self.engine,) if self.engine is not None else ()
 
 

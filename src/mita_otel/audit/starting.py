@@ -25,6 +25,7 @@ from mita_otel.audit.trail import AuditTrail
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy
 from mita_otel.policy.fingerprint import policy_digest
+from mita_otel.processors.queues.stage import Stage, seconds_left
 from mita_otel.redaction import Redactor
 from mita_otel.store import open_database
 from mita_otel.store.errors import INSTALL, StoreError
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("mita_otel.audit")
 
 
-class AuditRoom:
+class AuditRoom(Stage):
     """The trail of this process, and what reads it. Opens the database when it is first needed.
 
     Args:
@@ -107,15 +108,15 @@ class AuditRoom:
             self._reader = AuditReader(self.database, self.trail, migrate=self.policy.store.migrate)
         return self._reader
 
-    def let_go(self) -> None:
-        """End the chain with an entry that says so. Entries that come later begin another one."""
+    def drain(self) -> None:
+        """End the chain with an entry that says so. Later entries begin another one."""
         self.trail.end()
 
-    def force_flush(self, timeout_millis: int = 30000, /) -> bool:
-        """Bring the entries to the database. Those that do not make it in time stay in the spool."""
-        return self.trail.flush(timeout_millis / 1000) if self.trail.started else True
+    def flush(self, deadline_s: float) -> bool:
+        """Bring the entries to the database. Those that are late stay in the spool."""
+        return self.trail.flush(seconds_left(deadline_s)) if self.trail.started else True
 
-    def shutdown(self) -> None:
+    def close(self) -> None:
         """End the chain and close the database. Entries that come later begin another chain."""
         self.trail.close(self.policy.lifecycle.shutdown_timeout_s)
         if self._database is not None:

@@ -17,9 +17,10 @@ from mita_otel.exporters.trace_collector import TraceCollector
 from mita_otel.exporters.waterfall import Waterfall
 from mita_otel.policy import load_policy
 from mita_otel.policy.sections import ConsolePolicy
+from mita_otel.processors.queues.stage import ExporterHooks
 
 
-class ConsoleWaterfallExporter(SpanExporter):
+class ConsoleWaterfallExporter(SpanExporter, ExporterHooks):
     """Prints a picture of each trace on a terminal or into a file.
 
     A trace is printed when the span that it began with in this process arrives. What comes later (a
@@ -63,8 +64,8 @@ class ConsoleWaterfallExporter(SpanExporter):
         with self._lock:
             self._print(self._traces.ended())
 
-    def let_go(self) -> None:
-        """Wait for nothing any more: the process is ending."""
+    def drain(self) -> None:
+        """Hold no trace back any more: the process may be about to end."""
         with self._lock:
             self._traces.hold_nothing()
 

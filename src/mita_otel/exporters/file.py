@@ -12,8 +12,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from mita_otel._json import json_bytes
-from mita_otel.exporters.record import span_record
 from mita_otel.policy import load_policy
+from mita_otel.processors.span_json import span_json
 
 _logger = logging.getLogger("mita_otel")
 
@@ -42,7 +42,7 @@ class FileSpanExporter(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Append the spans. FAILURE if the file cannot be written."""
-        lines = b"".join(json_bytes(span_record(span), newline=True) for span in spans)
+        lines = b"".join(json_bytes(span_json(span), newline=True) for span in spans)
         try:
             with self._lock:
                 self._append(lines)

@@ -11,7 +11,7 @@ from typing import Any
 from opentelemetry.sdk.trace import ReadableSpan
 
 from mita_otel import semconv
-from mita_otel.exporters.record import span_record
+from mita_otel.processors.span_json import span_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class SpanRecord:
     @classmethod
     def from_span(cls, span: ReadableSpan) -> SpanRecord:
         """Return the record of a finished span."""
-        return cls.from_mapping(span_record(span))
+        return cls.from_mapping(span_json(span))
 
     @classmethod
     def from_mapping(cls, line: Mapping[str, Any]) -> SpanRecord:

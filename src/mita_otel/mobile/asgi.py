@@ -12,6 +12,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
+from time import monotonic
 from typing import Any, Final
 
 from mita_otel._json import json_bytes
@@ -214,8 +215,8 @@ class MobileApp:
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
                 timeout_s = self.gateway.policy.lifecycle.shutdown_timeout_s
-                await loop.run_in_executor(None, self.gateway.force_flush, int(timeout_s * 1000))
-                await loop.run_in_executor(None, self.gateway.shutdown)
+                await loop.run_in_executor(None, self.gateway.flush, monotonic() + timeout_s)
+                await loop.run_in_executor(None, self.gateway.close)
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 

@@ -20,12 +20,13 @@ from mita_otel.mobile.runner import Runner, ThreadRunner
 from mita_otel.mobile.telling import Telling
 from mita_otel.mobile.to_store import store_destinations
 from mita_otel.policy import Policy
+from mita_otel.processors.queues.stage import Stage, seconds_left
 from mita_otel.redaction import Redactor
 
 _logger = logging.getLogger("mita_otel.mobile")
 
 
-class MobileGateway:
+class MobileGateway(Stage):
     """Takes what mobile apps send, and sends it on, redacted, measured, bounded.
 
     Nothing starts before the first request, or `start()`.
@@ -86,17 +87,17 @@ class MobileGateway:
         self._look()
         return self.telling.news
 
-    def force_flush(self, timeout_millis: int = 30_000, /) -> bool:
-        """Send everything that may go now. False if that took longer."""
+    def flush(self, deadline_s: float) -> bool:
+        """Send everything that may go now. Returns False if the deadline passed first."""
         runner = self._own_runner()
         if runner is None:
             return True
-        flushed = runner.flush(timeout_millis / 1000)
+        flushed = runner.flush(seconds_left(deadline_s))
         self._look()
         return flushed
 
-    def shutdown(self, timeout_s: float = 0.5) -> None:
-        """End. What is left stays in the spool. Flush first: this does not wait long."""
+    def close(self, timeout_s: float = 0.5) -> None:
+        """Stop. What is left stays in the spool. Flush first: this does not wait long."""
         self._ending.set()
         runner = self._own_runner()
         if runner is not None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mita_otel.policy.names import Kind
-from mita_otel.processors.queues.losses import Losses
+from mita_otel.processors.queues.losses import DEADLINE_PASSED, Losses
+from mita_otel.processors.queues.stage import Stage, seconds_left
 from mita_otel.processors.queues.worker import BoundedWorker
 
 _logger = logging.getLogger("mita_otel")
@@ -15,6 +16,7 @@ _logger = logging.getLogger("mita_otel")
 _MAX_WAITING = 1000
 _BATCH = 100
 _DELAY_S = 0.05
+_STAGE = "breach_listeners"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class BreachListener(Protocol):
         """Hear of a breach. Called on a thread of its own, one report after another; may take its time."""
 
 
-class BreachSignal:
+class BreachSignal(Stage):
     """Carries reports to listeners over a bounded queue. Without a listener a report costs nothing.
 
     Args:
@@ -64,21 +66,21 @@ class BreachSignal:
         """Tell the listener of every breach from now on."""
         self._listeners = (*self._listeners, listener)
 
-    def unsubscribe(self, listener: BreachListener) -> None:
-        """Tell the listener of no further breach."""
-        self._listeners = tuple(one for one in self._listeners if one is not listener)
-
     def send(self, report: BreachReport) -> None:
         """Queue a report for the listeners."""
         if self._listeners and not self._worker.put(report):
-            self._losses.add("breach_listeners", "queue_full")
+            self._losses.add(_STAGE, "queue_full")
 
-    def force_flush(self, timeout_millis: int = 30000, /) -> bool:
-        """Wait until every report so far was heard. False if that took too long."""
-        return not self._listeners or self._worker.flush(timeout_millis / 1000)
+    def flush(self, deadline_s: float) -> bool:
+        """Wait until the listeners have received every report so far. Returns False if the deadline passed first."""
+        return not self._listeners or self._worker.flush(seconds_left(deadline_s))
 
-    def shutdown(self) -> None:
-        """End. Flush first: this does not wait."""
+    def abandon(self) -> None:
+        """Count the reports that no listener has received as lost."""
+        self._losses.add(_STAGE, DEADLINE_PASSED, self._worker.count_as_lost())
+
+    def close(self) -> None:
+        """Stop. Flush first: this does not wait."""
         self._worker.stop(0)
 
     def _tell(self, reports: list[BreachReport]) -> None:

@@ -10,10 +10,11 @@ from opentelemetry.sdk.trace.export import SpanExporter
 from mita_otel.policy import Policy
 from mita_otel.processors.context import ContextProcessor
 from mita_otel.processors.measurements import Measurements
-from mita_otel.processors.queues.export_queue import ExportQueue, SeesEnds, SeesSampling
+from mita_otel.processors.queues.export_queue import ExportQueue
 from mita_otel.processors.queues.fan_out import FanOut
 from mita_otel.processors.queues.hand_off import HandOff
 from mita_otel.processors.queues.losses import Losses
+from mita_otel.processors.queues.stage import ExporterHooks
 from mita_otel.processors.redaction import RedactionProcessor
 from mita_otel.processors.repeated_queries import RepeatedQueriesProcessor
 from mita_otel.processors.tail_sampling import TailSampler
@@ -54,16 +55,15 @@ class Pipeline:
             for name, exporter in exporters
         ]
         """The queues in front of the exporters."""
-        self.fan_out = FanOut([*behind, *self.queues])
+        self.fan_out = FanOut(behind, self.queues)
         self.redaction = RedactionProcessor(redactor, self.fan_out)
         chain: SpanProcessor = self.redaction
         self.sampler: TailSampler | None = None
         """What decides about traces, in tail mode."""
         if tail:
             chain = self.sampler = TailSampler(policy.sampling, chain, recent=measurements.recorder)
-            for _, exporter in exporters:
-                if isinstance(exporter, SeesSampling):
-                    exporter.watch_sampling(self.sampler.sampled_out)
+            for one in self.queues:
+                one.hooks.watch_sampling(self.sampler.sampled_out)
         chain = RepeatedQueriesProcessor(
             policy.thresholds, chain, names=measurements.names, breaches=measurements.breaches
         )
@@ -83,23 +83,32 @@ class Pipeline:
             losses,
             unsampled=tail,
             on_idle=self.sampler.tick if self.sampler is not None else None,
-            on_end=_teller([one for _, one in exporters if isinstance(one, SeesEnds)]),
+            on_end=_observed_by([one.hooks for one in self.queues]),
         )
         """The processor that a tracer provider gets."""
 
-    def cut_off(self) -> None:
-        """Count every span that is still on its way as lost: the deadline is over."""
-        self.first.cut_off()
+    def drain(self) -> None:
+        """Hold no trace back any more, in the sampler and in the exporters."""
+        if self.sampler is not None:
+            self.sampler.drain()
         for queue in self.queues:
-            queue.cut_off()
+            queue.drain()
+
+    def abandon(self) -> None:
+        """Count every span that was not sent as lost: the deadline has passed."""
+        self.first.abandon()
+        for queue in self.queues:
+            queue.abandon()
 
 
-def _teller(exporters: Sequence[SeesEnds]) -> Callable[[ReadableSpan], None] | None:
-    if len(exporters) < 2:
-        return exporters[0].ended if exporters else None
+def _observed_by(hooks: Sequence[ExporterHooks]) -> Callable[[ReadableSpan], None] | None:
+    """Return a function that lets the exporters observe a span that ends; None if no exporter does."""
+    observers = [one.on_span_end for one in hooks if one.implements("on_span_end")]
+    if len(observers) < 2:
+        return observers[0] if observers else None
 
-    def tell(span: ReadableSpan) -> None:
-        for exporter in exporters:
-            exporter.ended(span)
+    def observe(span: ReadableSpan) -> None:
+        for observer in observers:
+            observer(span)
 
-    return tell
+    return observe

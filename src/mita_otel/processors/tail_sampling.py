@@ -62,7 +62,7 @@ class TailSampler(SpanProcessor):
         self._rules = SamplingRules(policy.rules, recent)
         self._clock = clock
         self._lock = threading.RLock()
-        self._letting_go = False
+        self._draining = False
         self._early_said = 0
         self._said_at_s = float("-inf")
         after_fork_in_child(self._reset)
@@ -96,18 +96,16 @@ class TailSampler(SpanProcessor):
             kept = self.held.expire(self._clock())
         self._pass_on(kept)
 
-    def let_go(self) -> None:
-        """Decide everything at the next flush: the process is ending."""
-        self._letting_go = True
+    def drain(self) -> None:
+        """Decide every trace at the next flush: the process may be about to end."""
+        self._draining = True
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Flush the next processor. What is not decided yet stays, so that no running trace is cut short, unless
-        `let_go` was called.
-        """  # noqa: D205 - one sentence
-        if self._letting_go:
-            self._letting_go = False
+        """Flush the next processor. Traces without a decision stay, so that no running one is cut, except after `drain`."""
+        if self._draining:
+            self._draining = False
             with self._lock:
-                kept = self.held.let_go()
+                kept = self.held.drain()
             self._pass_on(kept)
         return self.next_processor.force_flush(timeout_millis)
 
@@ -171,7 +169,7 @@ class TailSampler(SpanProcessor):
 
     def _reset(self) -> None:
         self._lock = threading.RLock()
-        self._letting_go = False
+        self._draining = False
         self.held.reset()
 
 

@@ -9,6 +9,7 @@ from mita_otel.latency.recorder import LatencyRecorder
 from mita_otel.latency.window import LatencyWindow, WindowStore
 from mita_otel.processors.queues.forks import after_fork_in_child
 from mita_otel.processors.queues.losses import Losses
+from mita_otel.processors.queues.stage import Stage, seconds_left
 from mita_otel.processors.queues.worker import BoundedWorker
 
 _logger = logging.getLogger("mita_otel")
@@ -17,7 +18,7 @@ _MAX_KEPT = 20_000
 """Windows that wait for a store that cannot be reached. More are lost, oldest first, and counted."""
 
 
-class WindowWriter:
+class WindowWriter(Stage):
     """Writes each window once; while the store fails, they wait for the next minute.
 
     Args:
@@ -31,14 +32,14 @@ class WindowWriter:
         self._recorder = recorder
         self._losses = losses
         self._failing = False
-        self._letting_go = False
+        self._draining = False
         self._worker: BoundedWorker[None] = BoundedWorker(
             lambda batch: self._write(everything=False),
             name="mita-otel-windows",
             max_items=4,
             max_batch=4,
             delay_s=0.1,
-            on_flush=lambda left_s: self._write(everything=self._letting_go),
+            on_flush=lambda left_s: self._write(everything=self._draining),
         )
         self._reset()
         after_fork_in_child(self._reset)
@@ -57,21 +58,18 @@ class WindowWriter:
         with self._lock:
             return [*self._waiting, *self._recorder.pending()]
 
-    def tick(self) -> None:
-        """Do nothing: a minute's end is enough of a reason."""
+    def drain(self) -> None:
+        """Write the current minute as well at the next flush: the process may be about to end."""
+        self._draining = True
 
-    def let_go(self) -> None:
-        """Write the present minute as well at the next flush: the process is ending."""
-        self._letting_go = True
-
-    def force_flush(self, timeout_millis: int = 30000, /) -> bool:
-        """Write the windows that have ended. False if that took too long, or failed."""
+    def flush(self, deadline_s: float) -> bool:
+        """Write the windows that have ended. Returns False if that failed or the deadline passed first."""
         if self.store is None:
             return True
-        return self._worker.flush(timeout_millis / 1000) and not self._failing
+        return self._worker.flush(seconds_left(deadline_s)) and not self._failing
 
-    def shutdown(self) -> None:
-        """End. Flush first: this does not wait."""
+    def close(self) -> None:
+        """Stop. Flush first: this does not wait."""
         self._worker.stop(0)
 
     def _write(self, *, everything: bool) -> None:

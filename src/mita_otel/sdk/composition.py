@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import version
 
 from opentelemetry import propagate
-from opentelemetry.sdk.trace.export import SpanExporter
 
 from mita_otel import environment_variables as variables
 from mita_otel import semconv
@@ -38,20 +35,12 @@ from mita_otel.sdk.lifecycle import Lifecycle
 from mita_otel.sdk.metrics_and_logs import start_logs, start_metrics
 from mita_otel.sdk.performance import Performance
 from mita_otel.sdk.resource import describe_service
-from mita_otel.sdk.telemetry import Flushable, Telemetry
+from mita_otel.sdk.settings import Settings
+from mita_otel.sdk.stages import Stages
+from mita_otel.sdk.telemetry import Insight, Instrumentation, Telemetry
 from mita_otel.sdk.tracing import start_tracing
 
 _logger = logging.getLogger("mita_otel")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Everything that two calls of `configure` are compared by."""
-
-    policy: Policy
-    environment: str
-    service_name: str | None
-    exporters: tuple[str | SpanExporter, ...]
 
 
 def switched_off(env: Mapping[str, str]) -> bool:
@@ -67,14 +56,8 @@ def inert(settings: Settings) -> Telemetry:
         redactor = Redactor(settings.policy.redaction)
     except ConfigurationError:
         redactor = Redactor(default_policy(settings.environment).redaction)
-    return Telemetry(
-        policy=settings.policy,
-        environment=settings.environment,
-        redactor=redactor,
-        exporters={},
-        losses=None,
-        flushables=(),
-    )
+    losses = Losses(cool_down_s=settings.policy.thresholds.log.cool_down_s)
+    return Telemetry(settings, redactor, Stages((), losses, settings.policy.lifecycle))
 
 
 def compose(settings: Settings, strict: bool, env: Mapping[str, str]) -> Telemetry:
@@ -151,38 +134,28 @@ def compose(settings: Settings, strict: bool, env: Mapping[str, str]) -> Telemet
         )
     )
     alerts.watch_health(health.looks)
-    lifecycle = Lifecycle(
-        policy.lifecycle,
-        flush=lambda timeout_s: telemetry.finish(timeout_s),
-        shutdown=lambda timeout_s: telemetry.shutdown(timeout_s),
-        started=alerts.start,
-    )
-    # In the order in which they are flushed and shut down: what listens comes after what it listens to.
-    parts = (audit, start_retention(policy, audit))
-    flushables: list[Flushable] = [
-        tracing.provider,
-        *performance.flushables,
-        *logs,
-        *alerts.flushables,
-    ]
-    flushables.extend(part for part in parts if part is not None)
     applications, engines = _instrument(policy, env)
+    # In the order in which they are flushed and closed: a stage comes after those that it listens to.
+    parts = [
+        tracing,
+        *performance.stages,
+        *logs,
+        *alerts.stages,
+        audit,
+        start_retention(policy, audit),
+        *metrics,
+    ]
     telemetry = Telemetry(
-        policy=policy,
-        environment=settings.environment,
-        redactor=redactor,
+        settings,
+        redactor,
+        Stages([part for part in parts if part is not None], losses, policy.lifecycle),
         exporters=tracing.pipeline.exporters,
-        holding=[tracing.pipeline.sampler, tracing.measurements.writer],
-        performance=performance,
-        health=health,
-        alerts=alerts.intake,
-        losses=losses,
-        flushables=flushables,
-        metrics=metrics,
-        cutting=[tracing.pipeline],
-        applications=applications,
-        engines=engines,
-        on_shutdown=partial(_end, lifecycle, ways_out),
+        insight=Insight(performance, health, alerts.intake),
+        instrumentation=Instrumentation(applications, engines),
+        on_shutdown=lambda: _end(lifecycle, ways_out),
+    )
+    lifecycle = Lifecycle(
+        policy.lifecycle, flush=telemetry.drain, shutdown=telemetry.shutdown, started=telemetry.start
     )
     lifecycle.install()
     _logger.info(

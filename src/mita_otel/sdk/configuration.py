@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from opentelemetry.sdk.trace.export import SpanExporter
 
-from mita_otel import environment_variables as variables
 from mita_otel.errors import ConfigurationError
-from mita_otel.policy import Policy, PolicyError, environment_name, salvage_policy
-from mita_otel.sdk.composition import Settings, compose, inert
+from mita_otel.policy import Policy, PolicyError
+from mita_otel.sdk.composition import compose, inert
 from mita_otel.sdk.env_check import without_unusable
+from mita_otel.sdk.settings import Arguments, Settings
 from mita_otel.sdk.telemetry import Telemetry
 
 _logger = logging.getLogger("mita_otel")
@@ -52,20 +53,19 @@ def configure(
         ConfigurationError: Only with `strict`.
     """
     global _configured
+    report = _raise if strict else _log_once
     with _lock, without_unusable(os.environ) as problems:
         for problem in problems:
-            if strict:
-                raise ConfigurationError(problem)
-            _warn_once(problem)
+            report(ConfigurationError(problem))
         try:
-            settings = _resolve(policy, environment, service_name, exporters, strict, os.environ)
+            settings = Arguments(policy, environment, service_name, exporters).resolve(os.environ, report)
         except (TypeError, AttributeError) as error:  # an argument of a wrong type
             if strict:
                 raise
-            _logger.error("configure() could not use its arguments (%s): it goes on without them", error)
-            settings = _resolve(None, None, None, None, strict, os.environ)
+            _logger.error("configure() could not use its arguments (%s) and ignores them", error)
+            settings = Arguments().resolve(os.environ, report)
         if _configured is not None:
-            return _again(_configured, settings, strict)
+            return _again(*_configured, settings, report)
         try:
             telemetry = compose(settings, strict, os.environ)
         except Exception as error:
@@ -84,66 +84,33 @@ def configured() -> Telemetry | None:
     return _configured[1] if _configured is not None else None
 
 
-def _again(first: tuple[Settings, Telemetry], settings: Settings, strict: bool) -> Telemetry:
-    known, telemetry = first
+def _again(
+    first: Settings, telemetry: Telemetry, settings: Settings, report: Callable[[Exception], object]
+) -> Telemetry:
+    """Return the first call's handle, and report what a second call cannot change."""
     if telemetry.ended:
         message = "configure() was called after shutdown(): telemetry has ended, and starts once in a process"
-        if strict:
-            raise ConfigurationError(message)
-        _warn_once(message)
-        return telemetry
-    if settings != known:
-        differing = [
-            name for name in Settings.__dataclass_fields__ if getattr(known, name) != getattr(settings, name)
-        ]
+        report(ConfigurationError(message))
+    elif differing := first.differences(settings):
         message = (
-            f"configure() was called again with another {', '.join(differing)}; the first call's settings stay: "
+            f"configure() was called again with another {', '.join(differing)}; the first call's settings apply: "
             "call it once in a process"
         )
-        if strict:
-            raise ConfigurationError(message)
-        _warn_once(message)
+        report(ConfigurationError(message))
     return telemetry
 
 
 _warned: set[str] = set()
 
 
-def _warn_once(message: str) -> None:
+def _log_once(problem: Exception) -> None:
+    message = (
+        f"{problem}\nThe rest of the policy applies." if isinstance(problem, PolicyError) else str(problem)
+    )
     if message not in _warned:
         _warned.add(message)
         _logger.warning(message)
 
 
-def _resolve(
-    policy: Policy | str | os.PathLike[str] | None,
-    environment: str | None,
-    service_name: str | None,
-    exporters: Sequence[str | SpanExporter] | str | None,
-    strict: bool,
-    env: Mapping[str, str],
-) -> Settings:
-    name = environment_name(environment, env)
-    effective = policy if isinstance(policy, Policy) else _load(policy, name, strict, env)
-    if exporters is None:
-        exporters = env.get(variables.TRACES_EXPORTER, "").strip() or effective.export.traces
-    if isinstance(exporters, str):
-        exporters = exporters.split(",")
-    return Settings(
-        effective,
-        name,
-        service_name,
-        tuple(one.strip() if isinstance(one, str) else one for one in exporters),
-    )
-
-
-def _load(
-    path: str | os.PathLike[str] | None, environment: str, strict: bool, env: Mapping[str, str]
-) -> Policy:
-    loaded = salvage_policy(path, environment=environment, env=env)
-    if loaded.problems:
-        error = PolicyError(loaded.problems)
-        if strict:
-            raise error
-        _warn_once(f"{error}\nWhat is named here is left out; the rest of the policy holds.")
-    return loaded.policy
+def _raise(problem: Exception) -> NoReturn:
+    raise problem

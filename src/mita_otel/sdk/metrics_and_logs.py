@@ -23,10 +23,9 @@ from mita_otel.policy.sections import LifecyclePolicy
 from mita_otel.processors.context import ContextLogProcessor
 from mita_otel.processors.log_redaction import LogRedactionProcessor
 from mita_otel.processors.metric_redaction import RedactedMetricExporter, redact_reader
-from mita_otel.processors.queues.log_deadline import DeadlinedLogs
-from mita_otel.processors.queues.log_queue import LogQueue
+from mita_otel.processors.queues.log_queue import LogQueue, LogStage
 from mita_otel.processors.queues.losses import Losses
-from mita_otel.processors.queues.metric_deadline import DeadlinedMetrics
+from mita_otel.processors.queues.metric_stage import MetricStage
 from mita_otel.redaction import Redactor
 
 _logger = logging.getLogger("mita_otel")
@@ -41,7 +40,7 @@ EXPORTER_VARIABLES: Final[dict[OtherSignal, str]] = {
 
 def start_metrics(
     resource: Resource, redactor: Redactor, losses: Losses, policy: LifecyclePolicy
-) -> list[DeadlinedMetrics]:
+) -> list[MetricStage]:
     """Start metrics if `OTEL_METRICS_EXPORTER` asks for them and nobody has; else join the host's.
 
     Args:
@@ -68,7 +67,9 @@ def start_metrics(
     provider = MeterProvider(resource=resource, metric_readers=readers, shutdown_on_exit=False)
     metrics.set_meter_provider(provider)
     log_failures_once()
-    return [DeadlinedMetrics(provider, losses, stop_timeout_s=policy.shutdown_timeout_s)]
+    stage = MetricStage(provider, losses, stop_timeout_s=policy.shutdown_timeout_s)
+    stage.start()
+    return [stage]
 
 
 def _only_asked(reader: MetricReader) -> MetricReader:
@@ -122,7 +123,7 @@ def start_logs(
     listeners: Sequence[LogRecordProcessor] = (),
     more: Sequence[tuple[str, LogRecordExporter]] = (),
     known_here: Callable[[], Mapping[str, Any]] = dict,
-) -> list[DeadlinedLogs]:
+) -> list[LogStage]:
     """Start log records if `OTEL_LOGS_EXPORTER` asks for them, or somebody listens to errors; or join the host's.
 
     If records are exported, those of standard logging are emitted too, from `instrumentation.logging` of the policy on.
@@ -172,4 +173,4 @@ def start_logs(
     for processor in ours:
         provider.add_log_record_processor(processor)
     _logs.set_logger_provider(provider)
-    return [DeadlinedLogs(provider, queues)]
+    return [LogStage(provider, queues)]

@@ -92,8 +92,8 @@ class Performance:
         return self._measurements
 
     @property
-    def flushables(self) -> tuple[WindowWriter, BreachSignal]:
-        """What has to be flushed and shut down with the rest."""
+    def stages(self) -> tuple[WindowWriter, BreachSignal]:
+        """The stages that write windows and notify listeners."""
         return (self._measurements.writer, self._measurements.signal)
 
     def _windows(self, since_s: float) -> tuple[list[LatencyWindow], bool]:

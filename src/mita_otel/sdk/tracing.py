@@ -21,6 +21,7 @@ from mita_otel.processors.observation import SpanObserver
 from mita_otel.processors.pipeline import Pipeline
 from mita_otel.processors.pipeline_health import PipelineHealth
 from mita_otel.processors.queues.losses import Losses
+from mita_otel.processors.queues.stage import Stage, milliseconds_left
 from mita_otel.processors.samplers import SamplerChoice, choose_sampler, rate_of
 from mita_otel.redaction import Redactor
 
@@ -28,13 +29,29 @@ _logger = logging.getLogger("mita_otel")
 
 
 @dataclass(frozen=True)
-class Tracing:
-    """The parts of traces."""
+class Tracing(Stage):
+    """Traces: the provider, our chain in it, and who decides about a trace."""
 
     provider: TracerProvider
     pipeline: Pipeline
     measurements: Measurements
     sampling: SamplerChoice
+
+    def flush(self, deadline_s: float) -> bool:
+        """Bring every span that has ended to its backend. Returns False if the deadline passed first."""
+        return self.provider.force_flush(milliseconds_left(deadline_s))
+
+    def drain(self) -> None:
+        """Decide every trace, and let the exporters hold nothing back."""
+        self.pipeline.drain()
+
+    def abandon(self) -> None:
+        """Count every span that was not sent as lost."""
+        self.pipeline.abandon()
+
+    def close(self) -> None:
+        """Shut the provider down."""
+        self.provider.shutdown()
 
 
 def start_tracing(

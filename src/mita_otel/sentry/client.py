@@ -22,7 +22,7 @@ from sentry_sdk.utils import BadDsn, Dsn
 from mita_otel import environment_variables as variables
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy.sentry import BreadcrumbPolicy, SentryPolicy
-from mita_otel.processors.queues.losses import SHUT_DOWN, Losses
+from mita_otel.processors.queues.losses import AFTER_SHUTDOWN, Losses
 from mita_otel.redaction import Redactor
 from mita_otel.sentry.event_door import EventDoor
 from mita_otel.sentry.hosts import HostClients, redacting
@@ -84,7 +84,7 @@ class SentryLink:
             return
         for item in envelope.items if self.client.spotlight is None else ():
             if isinstance(item, SpansItem):
-                self._losses.add(STAGE, SHUT_DOWN, item.spans)
+                self._losses.add(STAGE, AFTER_SHUTDOWN, item.spans)
 
     def own_transport(self) -> CountingTransport | None:
         """Return the transport, if it is ours and not closed."""
@@ -101,17 +101,17 @@ class SentryLink:
         transports = [client.transport for client in self._clients]
         return all(one.senders.idle for one in transports if isinstance(one, CountingTransport))
 
-    def let_go(self) -> None:
-        """Let the next `flush` be the last one: client reports go with it."""
+    def drain(self) -> None:
+        """Send client reports with the next `flush`: the process may be about to end."""
         for client in self._clients:
             if isinstance(client.transport, CountingTransport):
                 client.transport.ending = True
 
-    def cut_off(self) -> None:
-        """Count what has not been sent as lost: the deadline is over."""
+    def abandon(self) -> None:
+        """Count what was not sent as lost: the deadline has passed."""
         for client in self._clients:
             if isinstance(client.transport, CountingTransport):
-                client.transport.cut_off()
+                client.transport.abandon()
 
     def close(self) -> None:
         """End the client if it is ours. Flush first: this does not wait."""

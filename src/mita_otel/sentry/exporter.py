@@ -17,6 +17,7 @@ from mita_otel.policy.sentry import SentryPolicy
 from mita_otel.processors.queues.deliveries import Deliveries
 from mita_otel.processors.queues.fan_out import FanOut
 from mita_otel.processors.queues.losses import Losses
+from mita_otel.processors.queues.stage import ExporterHooks
 from mita_otel.processors.redaction import RedactionProcessor
 from mita_otel.processors.rewrite import with_plain_attributes
 from mita_otel.redaction import Redactor
@@ -30,7 +31,7 @@ from mita_otel.sentry.sessions import Sessions
 from mita_otel.sentry.transport.loss_reports import LossReports
 
 
-class SentrySpanExporter(SpanExporter):
+class SentrySpanExporter(SpanExporter, ExporterHooks):
     """Sends spans to Sentry.
 
     Behind `configure()`, or a `RedactionProcessor` put there by hand, spans come redacted. Made without
@@ -128,13 +129,13 @@ class SentrySpanExporter(SpanExporter):
         self._tick()
         return SpanExportResult.SUCCESS
 
-    def started(self, span: Span) -> None:
-        """Remember a request that has just begun: an error inside it wants to know. On the request's thread."""
+    def on_span_start(self, span: Span) -> None:
+        """Remember a request that starts, so that its errors can refer to it."""
         self.link.door.roots.started(span)
         enter_root(span)
 
-    def ended(self, span: ReadableSpan) -> None:
-        """Take notice of a request's or task's end. On its own thread."""
+    def on_span_end(self, span: ReadableSpan) -> None:
+        """Forget a request or task that ends."""
         door = self.link.door
         door.roots.ended(span)
         if door.steps is not None:
@@ -151,10 +152,10 @@ class SentrySpanExporter(SpanExporter):
         """Take what returns how many traces and spans sampling has left out so far: Sentry is told."""
         self._reports.watch_sampling(sampled_out)
 
-    def let_go(self) -> None:
-        """Wait for no root any more: the process is ending. The next `force_flush` sends what still waits."""
+    def drain(self) -> None:
+        """Wait for no root any more: the next `force_flush` sends everything."""
         self._ending = True
-        self.link.let_go()
+        self.link.drain()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Send everything that is queued, errors too, at most `timeout_millis`."""
@@ -166,11 +167,11 @@ class SentrySpanExporter(SpanExporter):
             self._reports.tell_sampling()
         return self.link.flush(timeout_millis / 1000)
 
-    def cut_off(self) -> None:
-        """Count what has not been sent as lost: the deadline is over."""
+    def abandon(self) -> None:
+        """Count what was not sent as lost: the deadline has passed."""
         with self._lock:
             self._send(self._assembler.drain())  # to be counted with the rest
-        self.link.cut_off()
+        self.link.abandon()
 
     def shutdown(self) -> None:
         """End the client if it is ours. Flush first: this does not wait."""

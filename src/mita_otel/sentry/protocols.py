@@ -13,7 +13,7 @@ from sentry_sdk.envelope import Envelope
 from mita_otel._json import json_bytes
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy.sentry import SentryPolicy
-from mita_otel.processors.queues.losses import SHUT_DOWN, Losses
+from mita_otel.processors.queues.losses import AFTER_SHUTDOWN, Losses
 from mita_otel.sentry.client import SentryLink
 from mita_otel.sentry.mapping.breadcrumbs import of_events, time_of
 from mita_otel.sentry.mapping.otlp import otlp_encoder, otlp_request, otlp_spans, parts_of
@@ -142,7 +142,7 @@ class Otlp:
         """Queue a request, or more if there is much."""
         transport = self._link.own_transport()
         if transport is None:
-            self._losses.add(STAGE, SHUT_DOWN, sum(1 + len(tree.children) for tree in trees))
+            self._losses.add(STAGE, AFTER_SHUTDOWN, sum(1 + len(tree.children) for tree in trees))
             return
         spans: list[ReadableSpan] = []
         for tree in trees:

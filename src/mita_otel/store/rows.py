@@ -13,7 +13,7 @@ from opentelemetry.trace import StatusCode, format_span_id, format_trace_id
 
 from mita_otel import semconv
 from mita_otel._json import json_bytes
-from mita_otel.exporters.record import plain, span_record
+from mita_otel.processors.span_json import json_value, span_json
 
 _HOUR_NS: Final = 3600 * 10**9
 _ERROR: Final = 17
@@ -65,7 +65,7 @@ def span_row(span: ReadableSpan) -> dict[str, Any] | None:
         "failed": span.status.status_code is StatusCode.ERROR,
         "exceeded": bool(attributes.get(semconv.LATENCY_EXCEEDED)),
         "user_id": _text(attributes.get(semconv.USER_ID)),
-        "record": json_text(span_record(span)),
+        "record": json_text(span_json(span)),
     }
 
 
@@ -153,7 +153,7 @@ def error_row(emitted: ReadableLogRecord) -> dict[str, Any] | None:
 
 def json_text(value: Any) -> str:
     """Return a value as JSON, as text."""
-    return json_bytes(plain(value)).decode()
+    return json_bytes(json_value(value)).decode()
 
 
 def clean(text: str) -> str:

@@ -17,7 +17,7 @@ from mita_otel.processors.link import Link
 from mita_otel.processors.queues.export_queue import ExportQueue
 from mita_otel.processors.queues.fan_out import FanOut
 from mita_otel.processors.queues.hand_off import HandOff
-from mita_otel.processors.queues.losses import CUT_OFF, SHUT_DOWN, Losses
+from mita_otel.processors.queues.losses import AFTER_SHUTDOWN, DEADLINE_PASSED, Losses
 
 
 def queue_policy(**more: float) -> QueuePolicy:
@@ -175,19 +175,19 @@ def test_what_a_deadline_cuts_off_is_counted_once_and_still_sent_while_the_proce
     provider = provider_with(queue)
     end_spans(provider, *"abc")
     assert exporter.entered.wait(60)
-    queue.cut_off()
-    assert lost.counts() == {("exporter.slow", CUT_OFF): 3}
+    queue.abandon()
+    assert lost.counts() == {("exporter.slow", DEADLINE_PASSED): 3}
     end_spans(provider, "d")
-    queue.cut_off()
-    queue.cut_off()
-    assert lost.counts() == {("exporter.slow", CUT_OFF): 4}
+    queue.abandon()
+    queue.abandon()
+    assert lost.counts() == {("exporter.slow", DEADLINE_PASSED): 4}
     exporter.let.set()
     assert queue.force_flush(60_000)
     assert exporter.exported == 4
     end_spans(provider, "e")
     assert queue.force_flush(60_000)
     failed = {} if answer is SpanExportResult.SUCCESS else {("exporter.slow", "export_failed"): 1}
-    assert lost.counts() == {("exporter.slow", CUT_OFF): 4, **failed}
+    assert lost.counts() == {("exporter.slow", DEADLINE_PASSED): 4, **failed}
     provider.shutdown()
 
 
@@ -199,10 +199,10 @@ def test_what_still_waits_in_a_queue_that_is_shut_down_is_counted_and_given_up()
     assert exporter.entered.wait(60)
     assert queue.force_flush(1) is False
     queue.shutdown()
-    assert lost.counts() == {("exporter.slow", CUT_OFF): 5}
+    assert lost.counts() == {("exporter.slow", DEADLINE_PASSED): 5}
     assert queue.waiting == 0
     queue.on_end(ReadableSpan("late"))
-    assert lost.counts() == {("exporter.slow", CUT_OFF): 5, ("exporter.slow", SHUT_DOWN): 1}
+    assert lost.counts() == {("exporter.slow", DEADLINE_PASSED): 5, ("exporter.slow", AFTER_SHUTDOWN): 1}
     exporter.let.set()
 
 
@@ -218,11 +218,11 @@ def test_what_the_chain_has_not_seen_by_the_deadline_is_counted() -> None:
     provider = provider_with(hand_off)
     end_spans(provider, *"abc")
     assert entered.wait(60)
-    hand_off.cut_off()
-    assert lost.counts() == {("pipeline", CUT_OFF): 3}
+    hand_off.abandon()
+    assert lost.counts() == {("pipeline", DEADLINE_PASSED): 3}
     provider.shutdown()
     assert hand_off.waiting == 0
-    assert lost.counts() == {("pipeline", CUT_OFF): 3}
+    assert lost.counts() == {("pipeline", DEADLINE_PASSED): 3}
     release.set()
 
 

@@ -197,20 +197,20 @@ def test_what_is_written_off_is_told_once_and_settled_once() -> None:
     for item in range(2):
         worker.put(item)
     assert taken.wait(60)
-    assert [worker.write_off(), worker.write_off()] == [2, 0]
+    assert [worker.count_as_lost(), worker.count_as_lost()] == [2, 0]
     worker.put(2)
     worker.put(3)
-    assert worker.write_off() == 2
+    assert worker.count_as_lost() == 2
     release.set()
     assert worker.flush(60)
     for item in range(3):
         worker.put(item)
     assert worker.flush(60)
     assert settled == [0, 0, 2, 1]
-    assert [worker.unfinished, worker.write_off()] == [0, 0]
+    assert [worker.unfinished, worker.count_as_lost()] == [0, 0]
 
 
-def test_what_is_abandoned_is_told_and_not_handled() -> None:
+def test_discarded_items_are_counted_and_not_handled() -> None:
     taken, release = threading.Event(), threading.Event()
     handled: list[int] = []
 
@@ -224,9 +224,9 @@ def test_what_is_abandoned_is_told_and_not_handled() -> None:
         worker.put(item)
     assert taken.wait(60)
     worker.put(2)
-    assert worker.write_off() == 3
+    assert worker.count_as_lost() == 3
     worker.put(3)
-    assert [worker.abandon(), worker.waiting, worker.unfinished] == [1, 0, 2]
+    assert [worker.discard(), worker.waiting, worker.unfinished] == [1, 0, 2]
     release.set()
     assert worker.flush(60)
-    assert [handled, worker.unfinished, worker.write_off()] == [[0, 1], 0, 0]
+    assert [handled, worker.unfinished, worker.count_as_lost()] == [[0, 1], 0, 0]

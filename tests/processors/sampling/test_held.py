@@ -225,7 +225,7 @@ def test_a_request_that_outlives_the_signal_to_end_is_still_kept_whole_if_it_is_
     one = bench()
     one.end(NOT_KEPT, "query")
     one.end(0x300, "another")
-    one.take(one.held.let_go())
+    one.take(one.held.drain())
     assert one.out == [] and one.held.spans == {False: 2}
     one.end(NOT_KEPT, "second query")
     one.end(NOT_KEPT, "the request, slow", root=True, flaw="breach")

@@ -123,7 +123,7 @@ def test_a_queue_that_fills_up_is_a_warning(configure: Configure) -> None:
 
 def test_a_loss_is_a_warning_for_a_while_and_a_count_for_ever(configure: Configure) -> None:
     telemetry = configure(policy=policy_with(**QUICK))
-    losses = telemetry._losses
+    losses = telemetry._stages.losses
     assert losses is not None
     assert checks_of(telemetry)["telemetry:losses"].status is Status.PASS
     losses.add("exporter.otlp", "queue_full", 7)

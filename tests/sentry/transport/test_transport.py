@@ -214,8 +214,8 @@ def test_what_a_deadline_cuts_off_is_counted_once_and_by_what_it_is(receiver: Re
     logs = Item(b"{}", {"item_count": 12}, type="log")
     sender.transport.capture_envelope(Envelope(items=[logs]))
     sender.transport.capture_otlp(b"x", spans=5, important=False)
-    sender.transport.cut_off()
-    sender.transport.cut_off()
+    sender.transport.abandon()
+    sender.transport.abandon()
     expected = {
         "sentry/shutdown_deadline": 9,
         "sentry.other/shutdown_deadline": 1,
@@ -232,5 +232,5 @@ def test_what_has_arrived_is_not_cut_off(receiver: Receiver) -> None:
     sender.transaction(4)
     sender.error()
     sender.flush()
-    sender.transport.cut_off()
+    sender.transport.abandon()
     assert sender.lost == {}

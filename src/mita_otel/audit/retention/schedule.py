@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy.retention import RetentionPolicy
 from mita_otel.processors.queues.forks import after_fork_in_child
+from mita_otel.processors.queues.stage import Stage
 
 if TYPE_CHECKING:
     from mita_otel.audit.retention.apply import Retention
@@ -27,7 +28,7 @@ _LOOK_S: Final = 60.0
 """Seconds between two looks at the clock, which may be set meanwhile."""
 
 
-class DailyRetention:
+class DailyRetention(Stage):
     """Runs `Retention.apply` at the policy's time.
 
     Args:
@@ -52,15 +53,13 @@ class DailyRetention:
         after_fork_in_child(self._forget)
 
     def start(self) -> None:
-        """Start the thread. A forked child has none: its parent goes on."""
+        """Start the thread, if it does not run."""
+        if self._thread is not None:
+            return
         self._thread = threading.Thread(target=self._run, name="mita-otel-retention", daemon=True)
         self._thread.start()
 
-    def force_flush(self, timeout_millis: int = 30000, /) -> bool:
-        """Return True: nothing waits here."""
-        return True
-
-    def shutdown(self) -> None:
+    def close(self) -> None:
         """End the thread after what it does now."""
         self._stop.set()
 

@@ -15,7 +15,8 @@ from mita_otel import semconv
 from mita_otel.doctor.self_test.quiet import configure_quietly
 from mita_otel.finance.errors import capture_financial_error
 from mita_otel.policy import Policy
-from mita_otel.processors.queues.deliveries import Delivers, DeliveryState
+from mita_otel.processors.queues.deliveries import DeliveryState
+from mita_otel.processors.queues.stage import hooks_of
 from mita_otel.sdk.health.check import Check, Status
 from mita_otel.sdk.telemetry import Telemetry
 
@@ -43,7 +44,7 @@ def try_sentry(policy: Policy, environment: str | None = None) -> Check:
         return Check(NAME, Status.FAIL, f"telemetry is off: unset {variables.SDK_DISABLED}")
     try:
         event_id, trace_id = _send()
-        in_time = telemetry.finish(policy.sentry.send_timeout_s * 2)
+        in_time = telemetry.drain(policy.sentry.send_timeout_s * 2)
         why = _why(telemetry) if in_time else "it did not answer in time"
     finally:
         telemetry.shutdown(0)
@@ -66,8 +67,9 @@ def _send() -> tuple[str, str]:
 
 def _why(telemetry: Telemetry) -> str:
     """Return why not everything arrived; empty: it did."""
-    exporter: object = telemetry.exporters.get(_WAY_OUT)
-    state = exporter.deliveries.state if isinstance(exporter, Delivers) else DeliveryState()
+    exporter = telemetry.exporters.get(_WAY_OUT)
+    deliveries = hooks_of(exporter).deliveries if exporter is not None else None
+    state = deliveries.state if deliveries is not None else DeliveryState()
     if state.why:
         return state.why
     lost = telemetry.losses()

@@ -13,7 +13,8 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from mita_otel import semconv
 from mita_otel.policy.sections import QueuePolicy
 from mita_otel.processors.queues.deliveries import Deliveries
-from mita_otel.processors.queues.losses import CUT_OFF, SHUT_DOWN, Losses
+from mita_otel.processors.queues.losses import AFTER_SHUTDOWN, DEADLINE_PASSED, Losses
+from mita_otel.processors.queues.stage import Stage, seconds_left
 from mita_otel.processors.queues.worker import BoundedWorker
 
 _logger = logging.getLogger("mita_otel")
@@ -38,7 +39,7 @@ class Exports(Protocol[T_contra]):
         """End."""
 
 
-class BatchQueue(Generic[T]):
+class BatchQueue(Stage, Generic[T]):
     """Exports items in batches on a thread of its own.
 
     Unlike the SDK's batch processors it keeps the deadlines it is given, counts what it loses by reason, and
@@ -111,27 +112,27 @@ class BatchQueue(Generic[T]):
     def put(self, item: T) -> None:
         """Queue an item. One that finds no room is counted."""
         if not self._worker.put(item):
-            self._losses.add(self._stage, SHUT_DOWN if self._worker.stopping else "queue_full")
+            self._losses.add(self._stage, AFTER_SHUTDOWN if self._worker.stopping else "queue_full")
 
-    def hurry(self, timeout_s: float) -> None:
-        """Ask for an export of everything that waits, without waiting for it."""
-        self._worker.hurry(timeout_s)
+    def flush_async(self, deadline_s: float) -> None:
+        """Begin to export everything that waits."""
+        self._worker.flush_async(seconds_left(deadline_s))
 
-    def flush(self, timeout_s: float) -> bool:
-        """Export everything that waits. False if that took longer than `timeout_s`."""
-        flushed = self._worker.flush(timeout_s)
+    def flush(self, deadline_s: float) -> bool:
+        """Export everything that waits. Returns False if the deadline passed first."""
+        flushed = self._worker.flush(seconds_left(deadline_s))
         self._stuck = not flushed
         return flushed
 
-    def cut_off(self) -> None:
-        """Count what has not been exported as lost. It is exported all the same while the process lives."""
+    def abandon(self) -> None:
+        """Count what was not exported as lost."""
         self._stuck = True
-        self._losses.add(self._stage, CUT_OFF, self._worker.write_off())
+        self._losses.add(self._stage, DEADLINE_PASSED, self._worker.count_as_lost())
 
-    def stop(self) -> None:
-        """Let the thread shut the exporter down. One that did not flush in time gets no more time; what waits is lost."""
+    def close(self) -> None:
+        """Shut the exporter down on the queue's thread. After a flush that was late, this does not wait for it."""
         if not self._worker.stop(0 if self._stuck else self._stop_timeout_s):
-            self._losses.add(self._stage, CUT_OFF, self._worker.abandon())
+            self._losses.add(self._stage, DEADLINE_PASSED, self._worker.discard())
 
     def _export(self, batch: list[T]) -> None:
         started = perf_counter()

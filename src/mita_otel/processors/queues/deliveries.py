@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 from mita_otel.processors.queues.forks import after_fork_in_child
 
@@ -55,12 +54,3 @@ class Deliveries:
             self._state = DeliveryState(
                 self._state.last_success_s, self._clock() if since_s is None else since_s, why
             )
-
-
-@runtime_checkable
-class Delivers(Protocol):
-    """An exporter that knows better than its queue what arrived: it has a queue of its own."""
-
-    @property
-    def deliveries(self) -> Deliveries:
-        """How its last tries went."""

@@ -1,28 +1,30 @@
-"""The end of the chain: every exporter gets every span, and none can disturb another."""
+"""The end of the chain: every exporter gets every span, and a failing one does not affect the others."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from time import monotonic
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from mita_otel.processors.queues.export_queue import ExportQueue
+from mita_otel.processors.queues.stage import deadline_in, milliseconds_left
 
 _logger = logging.getLogger("mita_otel")
 
 
 class FanOut(SpanProcessor):
-    """Passes each span on to several processors: our export queues, and those of third parties.
+    """Passes each span on to several processors: third parties' and our export queues.
 
     Args:
-        processors: The first receivers; `add` takes more at any time.
+        processors: Third parties' processors; `add` takes more at any time.
+        queues: Our export queues, which flush at the same time.
     """
 
-    def __init__(self, processors: Iterable[SpanProcessor] = ()) -> None:
-        self._processors: tuple[SpanProcessor, ...] = tuple(processors)
+    def __init__(self, processors: Iterable[SpanProcessor] = (), queues: Iterable[ExportQueue] = ()) -> None:
+        self._queues = tuple(queues)
+        self._processors: tuple[SpanProcessor, ...] = (*processors, *self._queues)
         self._reported: set[int] = set()
 
     @property
@@ -35,11 +37,11 @@ class FanOut(SpanProcessor):
         self._processors = (*self._processors, processor)
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Tell every receiver."""
+        """Pass the start on to every receiver."""
         for processor in self._processors:
             try:
                 processor.on_start(span, parent_context)
-            except Exception:  # noqa: BLE001 - a third party's processor may do anything
+            except Exception:  # noqa: BLE001 - a third party's processor may raise anything
                 self._report(processor, "on_start")
 
     def on_end(self, span: ReadableSpan) -> None:
@@ -59,16 +61,14 @@ class FanOut(SpanProcessor):
                 self._report(processor, "shutdown")
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Flush all receivers side by side. False if one of them did not make it in time."""
-        deadline = monotonic() + timeout_millis / 1000
-        for processor in self._processors:
-            if isinstance(processor, ExportQueue):
-                processor.hurry(timeout_millis)
+        """Flush all receivers, our queues at the same time. Returns False if one of them was late."""
+        deadline_s = deadline_in(timeout_millis)
+        for queue in self._queues:
+            queue.flush_async(deadline_s)
         flushed = True
         for processor in self._processors:
-            left_ms = max(0, int((deadline - monotonic()) * 1000))
             try:
-                flushed = processor.force_flush(left_ms) and flushed
+                flushed = processor.force_flush(milliseconds_left(deadline_s)) and flushed
             except Exception:  # noqa: BLE001 - as above
                 self._report(processor, "force_flush")
                 flushed = False
@@ -78,5 +78,5 @@ class FanOut(SpanProcessor):
         if id(processor) not in self._reported:
             self._reported.add(id(processor))
             _logger.exception(
-                "%s failed in %s; it will not be reported again", type(processor).__name__, method
+                "%s failed in %s; further failures are not logged", type(processor).__name__, method
             )

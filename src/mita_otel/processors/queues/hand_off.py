@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from time import monotonic
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from mita_otel.policy.sections import QueuePolicy
-from mita_otel.processors.queues.losses import CUT_OFF, SHUT_DOWN, Losses
+from mita_otel.processors.queues.losses import AFTER_SHUTDOWN, DEADLINE_PASSED, Losses
+from mita_otel.processors.queues.stage import deadline_in, milliseconds_left, seconds_left
 from mita_otel.processors.queues.worker import BoundedWorker
 
 _logger = logging.getLogger("mita_otel")
@@ -80,7 +80,7 @@ class HandOff(SpanProcessor):
         if context is None or not (context.trace_flags.sampled or self._unsampled):
             return
         if not self._worker.put(span):
-            self._losses.add("pipeline", SHUT_DOWN if self._worker.stopping else "queue_full")
+            self._losses.add("pipeline", AFTER_SHUTDOWN if self._worker.stopping else "queue_full")
 
     def _tell(self, told: Callable[[ReadableSpan], None], span: ReadableSpan) -> None:
         try:
@@ -100,21 +100,20 @@ class HandOff(SpanProcessor):
         """Wait until the chain has seen every span that has ended so far. False if that took too long."""
         return self._worker.flush(timeout_s)
 
-    def cut_off(self) -> None:
-        """Count what the chain has not seen as lost: the deadline is over."""
+    def abandon(self) -> None:
+        """Count what the chain has not seen as lost: the deadline has passed."""
         self._late = True
-        self._losses.add("pipeline", CUT_OFF, self._worker.write_off())
+        self._losses.add("pipeline", DEADLINE_PASSED, self._worker.count_as_lost())
 
     def shutdown(self) -> None:
         """Shut the chain down. Flush first: this does not wait."""
         self._worker.stop(0)
         if self._late:
-            self._losses.add("pipeline", CUT_OFF, self._worker.abandon())
+            self._losses.add("pipeline", DEADLINE_PASSED, self._worker.discard())
         self.next_processor.shutdown()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Bring every span that has ended so far to the exporters, and the exporters to their back ends."""
-        deadline = monotonic() + timeout_millis / 1000
-        flushed = self.catch_up(timeout_millis / 1000)
-        left_ms = max(0, int((deadline - monotonic()) * 1000))
-        return self.next_processor.force_flush(left_ms) and flushed
+        deadline_s = deadline_in(timeout_millis)
+        flushed = self.catch_up(seconds_left(deadline_s))
+        return self.next_processor.force_flush(milliseconds_left(deadline_s)) and flushed

@@ -1,8 +1,10 @@
-"""The last log processor: a bounded queue in front of one exporter, so that a slow one holds nobody up."""
+"""The last log processor: a bounded queue in front of one exporter, so that a slow exporter delays no other."""
 
 from __future__ import annotations
 
-from opentelemetry.sdk._logs import LogRecordProcessor, ReadableLogRecord, ReadWriteLogRecord
+from collections.abc import Sequence
+
+from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor, ReadableLogRecord, ReadWriteLogRecord
 from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 from opentelemetry.sdk.resources import Resource
 
@@ -10,17 +12,18 @@ from mita_otel import semconv
 from mita_otel.policy.sections import QueuePolicy
 from mita_otel.processors.queues.batch_queue import BatchQueue
 from mita_otel.processors.queues.losses import Losses
+from mita_otel.processors.queues.stage import Stage, deadline_in, milliseconds_left
 
 
-class LogQueue(LogRecordProcessor):
-    """Exports log records in batches on a thread of its own; see `BatchQueue`.
+class LogQueue(LogRecordProcessor, Stage):
+    """Exports log records in batches on its own thread; see `BatchQueue`.
 
     Args:
         name: The exporter's name, for counts and messages.
         exporter: Where the records go.
         queue: Bounds of the queue.
         losses: Where lost records are counted.
-        stop_timeout_s: Seconds that the exporter's own shutdown may take.
+        stop_timeout_s: Seconds that the exporter's shutdown may take.
     """
 
     def __init__(
@@ -54,18 +57,57 @@ class LogQueue(LogRecordProcessor):
             )
         )
 
-    def hurry(self, timeout_millis: int) -> None:
-        """Ask for an export of everything that waits, without waiting for it."""
-        self._queue.hurry(timeout_millis / 1000)
+    def flush_async(self, deadline_s: float) -> None:
+        """Begin to export everything that waits."""
+        self._queue.flush_async(deadline_s)
 
-    def cut_off(self) -> None:
-        """Count what waits as lost: the deadline is over."""
-        self._queue.cut_off()
+    def flush(self, deadline_s: float) -> bool:
+        """Export everything that waits. Returns False if the deadline passed first."""
+        return self._queue.flush(deadline_s)
+
+    def abandon(self) -> None:
+        """Count what waits as lost."""
+        self._queue.abandon()
+
+    def close(self) -> None:
+        """Shut the exporter down on the queue's thread. After a flush that was late, this does not wait for it."""
+        self._queue.close()
 
     def shutdown(self) -> None:
-        """Let the thread shut the exporter down. One that did not flush in time gets no more time."""
-        self._queue.stop()
+        """Close the queue and the exporter."""
+        self.close()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Export everything that waits. False if that took longer than `timeout_millis`."""
-        return self._queue.flush(timeout_millis / 1000)
+        """Export everything that waits. Returns False if that took longer than `timeout_millis`."""
+        return self.flush(deadline_in(timeout_millis))
+
+
+class LogStage(Stage):
+    """Flushes and closes a LoggerProvider. Its queues begin to send before anything waits for them.
+
+    Args:
+        provider: The provider.
+        queues: The queues of its exporters.
+    """
+
+    def __init__(self, provider: LoggerProvider, queues: Sequence[LogQueue]) -> None:
+        self._provider = provider
+        self._queues = tuple(queues)
+
+    def flush_async(self, deadline_s: float) -> None:
+        """Begin to export everything that waits."""
+        for queue in self._queues:
+            queue.flush_async(deadline_s)
+
+    def flush(self, deadline_s: float) -> bool:
+        """Export everything that waits. Returns False if the deadline passed first."""
+        return self._provider.force_flush(milliseconds_left(deadline_s))
+
+    def abandon(self) -> None:
+        """Count what waits as lost."""
+        for queue in self._queues:
+            queue.abandon()
+
+    def close(self) -> None:
+        """Shut the provider down."""
+        self._provider.shutdown()

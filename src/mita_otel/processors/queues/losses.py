@@ -6,7 +6,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Final, Protocol, runtime_checkable
+from typing import Final
 
 from opentelemetry import metrics
 
@@ -15,26 +15,18 @@ from mita_otel.processors.queues.forks import ForkSafeLock
 
 _logger = logging.getLogger("mita_otel")
 
-CUT_OFF: Final = "shutdown_deadline"
-"""The reason of what was not sent by the deadline of the process's end. Whoever ends it says all of it in one line."""
-
-SHUT_DOWN: Final = "shut_down"
-"""The reason of what came when the end had come."""
+DEADLINE_PASSED: Final = "shutdown_deadline"
+"""The reason of items that were not sent by the shutdown deadline. `Telemetry` logs all of them in one line."""
+AFTER_SHUTDOWN: Final = "shut_down"
+"""The reason of items that arrived after the shutdown."""
 _LOG_RECORD: Final = "log record(s)"
 _SIGNALS: Final = {
     "sentry.logs": _LOG_RECORD,
     "sentry.other": "error(s) or session(s)",
     "metrics": "collection(s) of metrics",
+    "breach_listeners": "breach report(s)",
 }
 """What is lost at stages where it is no span."""
-
-
-@runtime_checkable
-class CutsOff(Protocol):
-    """What holds telemetry that a deadline may cut off."""
-
-    def cut_off(self) -> None:
-        """Count what has not been sent, each item once: the process is ending, and its deadline is over."""
 
 
 class Losses:
@@ -77,7 +69,9 @@ class Losses:
             self._counts[key] += count
             total = self._counts[key]
             now = self._last_at[key] = self._clock()
-            say = reason != CUT_OFF and now - self._said_at.get(key, float("-inf")) >= self._cool_down_s
+            say = (
+                reason != DEADLINE_PASSED and now - self._said_at.get(key, float("-inf")) >= self._cool_down_s
+            )
             if say:
                 self._said_at[key], self._said[key] = now, total
         self._counter.add(count, {"stage": stage, "reason": reason})
@@ -86,13 +80,13 @@ class Losses:
         if say:
             _say(key, total)
 
-    def say_rest(self) -> None:
-        """Tell the log what it has not been told yet: the process is ending."""
+    def log_rest(self) -> None:
+        """Log the losses that were not logged yet: the process is ending."""
         with self._lock:
             rest = {
                 key: total
                 for key, total in self._counts.items()
-                if key[1] != CUT_OFF and total > self._said.get(key, 0)
+                if key[1] != DEADLINE_PASSED and total > self._said.get(key, 0)
             }
             self._said.update(rest)
         for key, total in rest.items():
@@ -103,9 +97,9 @@ class Losses:
         with self._lock:
             return dict(self._counts)
 
-    def cut_off(self) -> dict[str, int]:
-        """Return what deadlines have cut off so far, by stage."""
-        return {stage: count for (stage, reason), count in self.counts().items() if reason == CUT_OFF}
+    def abandoned(self) -> dict[str, int]:
+        """Return how many items were not sent by a deadline so far, by stage."""
+        return {stage: count for (stage, reason), count in self.counts().items() if reason == DEADLINE_PASSED}
 
     def recent(self, seconds: float) -> dict[tuple[str, str], int]:
         """Return the counts of what was lost within the last seconds as well, by (stage, reason)."""

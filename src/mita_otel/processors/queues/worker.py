@@ -75,7 +75,7 @@ class BoundedWorker(Generic[T]):
         self._accepted = 0
         self._handled = 0
         self._settled_early = 0
-        self._written_off = 0
+        self._counted_as_lost = 0
         self._flush_wanted = 0
         self._flush_done = 0
         self._flush_made_it = True
@@ -136,14 +136,8 @@ class BoundedWorker(Generic[T]):
             self.start()
         return True
 
-    def wait_for_room(self, timeout_s: float) -> bool:
-        """Wait until an item would be taken. False if there was no room in time, or after `stop`."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._stopping or not self.full, timeout_s)
-            return not (self._stopping or self.full)
-
-    def hurry(self, timeout_s: float) -> None:
-        """Ask for everything that waits to be handled now, and do not wait for it."""
+    def flush_async(self, timeout_s: float) -> None:
+        """Begin to handle everything that waits, and return at once."""
         with self._changed:
             self._flush_wanted += 1
             self._flush_target = self._accepted
@@ -154,7 +148,7 @@ class BoundedWorker(Generic[T]):
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything that was put before has been handled. False if that took too long."""
         deadline = time.monotonic() + timeout_s
-        self.hurry(timeout_s)
+        self.flush_async(timeout_s)
         if self._thread is None:
             return self._handle_here(deadline)
         with self._changed:
@@ -173,34 +167,34 @@ class BoundedWorker(Generic[T]):
             return flushed
         return self._stopped.wait(max(0.0, deadline - time.monotonic())) and flushed
 
-    def write_off(self) -> int:
-        """Give up hope for all that is unfinished, and return how many items that are: each is told of once.
+    def count_as_lost(self) -> int:
+        """Return how many unfinished items there are, each counted in one call only.
 
-        They are still handled while the process lives; `settle` knows them then.
+        They are still handled while the process lives; `settle` then leaves them out of its count.
         """
         with self._changed:
-            more = max(0, self.unfinished - self._written_off)
-            self._written_off += more
+            more = max(0, self.unfinished - self._counted_as_lost)
+            self._counted_as_lost += more
             return more
 
     def settle(self, count: int) -> int:
-        """Say, inside `handle`, that the fate of so many items is known. Returns how many were not written off before.
+        """Finish items inside `handle`. Returns how many of them were not counted as lost before.
 
-        In one step, so that no item is both written off and counted by whoever handles it.
+        This is one step, so that no item is counted both by `count_as_lost` and by its handler.
         """
         with self._changed:
-            told = min(count, self._written_off)
-            self._written_off -= told
+            counted_before = min(count, self._counted_as_lost)
+            self._counted_as_lost -= counted_before
             self._handled += count
             self._settled_early += count
-            return count - told
+            return count - counted_before
 
-    def abandon(self) -> int:
-        """Write everything off, and forget what waits. Returns how many items were not written off before."""
+    def discard(self) -> int:
+        """Drop everything that waits. Returns how many unfinished items were not counted as lost before."""
         with self._changed:
-            more = self.write_off()
+            more = self.count_as_lost()
             self._handled += len(self._items)
-            self._written_off -= len(self._items)
+            self._counted_as_lost -= len(self._items)
             self._items.clear()
             self._changed.notify_all()
             return more
@@ -220,11 +214,11 @@ class BoundedWorker(Generic[T]):
     def _run(self) -> None:
         while True:
             with self._changed:
-                if not self._items and not self._hurried:
+                if not self._items and not self._flush_requested:
                     self._changed.wait(self._idle_s)
-                if self._items and not self._hurried and len(self._items) < self._max_batch:
+                if self._items and not self._flush_requested and len(self._items) < self._max_batch:
                     self._changed.wait_for(
-                        lambda: self._hurried or len(self._items) >= self._max_batch, self._delay_s
+                        lambda: self._flush_requested or len(self._items) >= self._max_batch, self._delay_s
                     )
                 stopping = self._stopping
             batch = self._take()
@@ -246,7 +240,7 @@ class BoundedWorker(Generic[T]):
             _logger.exception("%s: %s failed", self._name, what)
 
     @property
-    def _hurried(self) -> bool:
+    def _flush_requested(self) -> bool:
         return self._stopping or self._flush_done < self._flush_wanted
 
     def _call(self, batch: list[T]) -> None:

@@ -142,7 +142,7 @@ class HeldTraces(Generic[T]):
         self._look_at_s = now_s + _LOOK_EVERY_S
         return self.expire(now_s)
 
-    def let_go(self) -> list[Kept[T]]:
+    def drain(self) -> list[Kept[T]]:
         """Decide everything that waits, since the process may be about to end.
 
         What is decided against is counted as dropped, and still lingers: if the process goes on for a while (a server
@@ -157,7 +157,7 @@ class HeldTraces(Generic[T]):
 
     def close(self) -> list[Kept[T]]:
         """Decide everything that waits, and drop what lingers: the end."""
-        kept = self.let_go()
+        kept = self.drain()
         for trace_id in list(self._lingering):
             self._drop(trace_id)
         return kept

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from mita_otel.processors.queues.losses import CUT_OFF, SHUT_DOWN, Losses
+from mita_otel.processors.queues.losses import AFTER_SHUTDOWN, DEADLINE_PASSED, Losses
 from mita_otel.sentry.transport.transport import STAGE, CountingTransport
 
 _REASONS: Final = {
@@ -20,7 +20,7 @@ _REASONS: Final = {
 _OUR_ERROR: Final = "internal_sdk_error"
 _TOLD_ALREADY: Final = frozenset({"queue_overflow", "ratelimit_backoff", "network_error", "ratelimited"})
 """What the transport counts in both accounts."""
-_TOO_LATE: Final = frozenset({CUT_OFF, SHUT_DOWN})
+_TOO_LATE: Final = frozenset({DEADLINE_PASSED, AFTER_SHUTDOWN})
 """No report goes any more."""
 
 

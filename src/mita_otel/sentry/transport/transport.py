@@ -24,7 +24,7 @@ from sentry_sdk.worker import Worker
 from mita_otel.policy.sentry import SentryPolicy
 from mita_otel.processors.queues.deliveries import Deliveries
 from mita_otel.processors.queues.forks import ForkSafeLock, after_fork_in_child
-from mita_otel.processors.queues.losses import CUT_OFF, Losses
+from mita_otel.processors.queues.losses import DEADLINE_PASSED, Losses
 from mita_otel.sentry import event_door
 from mita_otel.sentry.transport.connections import Connections, Heard, in_small_letters, tls_context
 from mita_otel.sentry.transport.event_size import fitted
@@ -203,15 +203,15 @@ class CountingTransport(HttpTransport):
             self._settled.add(item)
             return True
 
-    def cut_off(self) -> None:
+    def abandon(self) -> None:
         """Count what has not been sent as lost: the deadline is over. It is sent all the same while the process lives."""
         for job in self.senders.unfinished:
             for item in job.holds:
-                self._count(CUT_OFF, item)
+                self._count(DEADLINE_PASSED, item)
 
     def kill(self) -> None:
         """Refuse envelopes from now on, give up what waits, close the connections."""
-        self.cut_off()
+        self.abandon()
         super().kill()
         if self._connections is not None:
             self._connections.close()

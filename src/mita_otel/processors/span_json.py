@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, format_span_id, format_trace_id
 
 
-def span_record(span: ReadableSpan) -> dict[str, Any]:
+def span_json(span: ReadableSpan) -> dict[str, Any]:
     """Return the span as a mapping of plain values.
 
     Ids are hexadecimal as in W3C Trace Context, times are nanoseconds since the epoch, `duration_ms` is
@@ -29,13 +29,15 @@ def span_record(span: ReadableSpan) -> dict[str, Any]:
         "end_ns": end_ns,
         "duration_ms": None if start_ns is None or end_ns is None else (end_ns - start_ns) / 1e6,
         "status": {"code": span.status.status_code.name, "description": span.status.description},
-        "attributes": plain(span.attributes or {}),
+        "attributes": json_value(span.attributes or {}),
         "events": [
-            {"name": event.name, "time_ns": event.timestamp, "attributes": plain(event.attributes or {})}
+            {"name": event.name, "time_ns": event.timestamp, "attributes": json_value(event.attributes or {})}
             for event in span.events
         ],
-        "links": [{**_ids(link.context), "attributes": plain(link.attributes or {})} for link in span.links],
-        "resource": plain(span.resource.attributes),
+        "links": [
+            {**_ids(link.context), "attributes": json_value(link.attributes or {})} for link in span.links
+        ],
+        "resource": json_value(span.resource.attributes),
         "scope": {"name": scope.name, "version": scope.version} if scope else None,
         "dropped": {
             "attributes": span.dropped_attributes,
@@ -45,12 +47,12 @@ def span_record(span: ReadableSpan) -> dict[str, Any]:
     }
 
 
-def plain(value: Any) -> Any:
+def json_value(value: Any) -> Any:
     """Return an attribute value with nothing in it but what JSON knows."""
     if isinstance(value, Mapping):
-        return {str(key): plain(member) for key, member in value.items()}
+        return {str(key): json_value(member) for key, member in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(member) for member in value]
+        return [json_value(member) for member in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, bytes):

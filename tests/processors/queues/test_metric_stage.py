@@ -14,7 +14,8 @@ from opentelemetry.sdk.metrics.export import (
 )
 
 from mita_otel.processors.queues.losses import Losses
-from mita_otel.processors.queues.metric_deadline import DeadlinedMetrics
+from mita_otel.processors.queues.metric_stage import MetricStage
+from mita_otel.processors.queues.stage import deadline_in
 
 
 class Exporter(MetricExporter):
@@ -42,19 +43,19 @@ class Exporter(MetricExporter):
         self.shut_down.set()
 
 
-def metrics(exporter: Exporter) -> DeadlinedMetrics:
+def metrics(exporter: Exporter) -> MetricStage:
     reader = PeriodicExportingMetricReader(exporter, export_interval_millis=3_600_000)
     provider = MeterProvider([reader], shutdown_on_exit=False)
     provider.get_meter("t").create_counter("c").add(1)
-    return DeadlinedMetrics(provider, Losses(cool_down_s=60), stop_timeout_s=5)
+    return MetricStage(provider, Losses(cool_down_s=60), stop_timeout_s=5)
 
 
 def test_a_flush_exports_and_a_shutdown_ends() -> None:
     exporter = Exporter()
     ours = metrics(exporter)
-    assert ours.force_flush(60_000)
+    assert ours.flush(deadline_in(60_000))
     assert exporter.exports == 1
-    ours.shutdown()
+    ours.close()
     assert exporter.shut_down.is_set()
 
 
@@ -62,25 +63,25 @@ def test_an_exporter_that_hangs_holds_up_nobody() -> None:
     release = threading.Event()
     exporter = Exporter(release)
     ours = metrics(exporter)
-    assert ours.force_flush(50) is False
-    assert ours.force_flush(60_000) is False, "at once: the first still hangs"
-    ours.shutdown()
+    assert ours.flush(deadline_in(50)) is False
+    assert ours.flush(deadline_in(60_000)) is False, "at once: the first still hangs"
+    ours.close()
     release.set()
     assert exporter.shut_down.wait(60)
 
 
 def test_what_the_provider_raises_is_a_false() -> None:
     ours = metrics(Exporter(error=ConnectionError("down")))
-    assert ours.force_flush(5000) is False
-    ours.shutdown()
+    assert ours.flush(deadline_in(5000)) is False
+    ours.close()
 
 
 def test_no_time_left_is_a_false_and_no_exception() -> None:
-    ours = DeadlinedMetrics(
+    ours = MetricStage(
         MeterProvider([InMemoryMetricReader()], shutdown_on_exit=False),
         Losses(cool_down_s=60),
         stop_timeout_s=5,
     )
-    assert ours.force_flush(60_000)
-    ours.force_flush(0)
-    ours.shutdown()
+    assert ours.flush(deadline_in(60_000))
+    ours.flush(deadline_in(0))
+    ours.close()

@@ -1,0 +1,104 @@
+"""The lifecycle that every part of telemetry shares which queues or sends something."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+from typing import ClassVar
+
+from opentelemetry.sdk.trace import ReadableSpan, Span
+from opentelemetry.sdk.trace.export import SpanExporter
+
+from mita_otel.processors.queues.deliveries import Deliveries
+
+
+class Stage:
+    """A part of telemetry that queues or sends something. `Telemetry` holds an ordered list of stages.
+
+    A subclass overrides the methods that it needs; the others do nothing. Every method is safe on any thread and may
+    be called more than once. Deadlines are seconds of `time.monotonic()`.
+    """
+
+    counts_losses: ClassVar[bool] = False
+    """Whether this stage sends the counts of what the others lost. Such a stage is flushed after them."""
+
+    def start(self) -> None:
+        """Start background work. Called when an application starts to serve, so after a server has forked."""
+
+    def flush_async(self, deadline_s: float) -> None:
+        """Begin to send what is queued, without waiting, so that several stages send at the same time."""
+
+    def flush(self, deadline_s: float) -> bool:
+        """Send what is queued. Returns False if the deadline passed first or sending failed."""
+        return True
+
+    def drain(self) -> None:
+        """Release what is held for the end of a trace or a chain, so that the next flush sends it.
+
+        Called when the process may be about to end. New items are still accepted: after SIGTERM a server finishes its
+        requests, and a test suite ends an application's lifespan many times. Only `close` refuses them.
+        """
+
+    def abandon(self) -> None:
+        """Count each item that was not sent as lost, once: the deadline has passed.
+
+        Items are still sent if the process lives long enough.
+        """
+
+    def close(self) -> None:
+        """Refuse new items and free threads, connections and files. Flush first: this does not wait for a backend."""
+
+
+class ExporterHooks:
+    """What a span exporter can do beyond OpenTelemetry's `export`, `force_flush` and `shutdown`.
+
+    An exporter that holds spans, has a queue of its own or follows running requests inherits from this class as well,
+    and overrides the methods that it needs. The others do nothing.
+    """
+
+    def implements(self, method: str) -> bool:
+        """Return whether a subclass overrides a method, so that a call is worth its cost."""
+        return getattr(type(self), method) is not getattr(ExporterHooks, method)
+
+    @property
+    def deliveries(self) -> Deliveries | None:
+        """The latest deliveries. None: the result of `export` says whether spans arrived."""
+        return None
+
+    def on_span_start(self, span: Span) -> None:
+        """Observe a span that starts. Runs on the application's thread, so it must be quick."""
+
+    def on_span_end(self, span: ReadableSpan) -> None:
+        """Observe a span that ends, before any queue. Runs on the application's thread, so it must be quick."""
+
+    def watch_sampling(self, sampled_out: Callable[[], tuple[int, int]]) -> None:
+        """Receive a function that returns how many traces and spans tail sampling has dropped so far."""
+
+    def tick(self) -> None:
+        """Export what was held too long. Called regularly while no spans arrive."""
+
+    def drain(self) -> None:
+        """Hold nothing back any more; see `Stage.drain`."""
+
+    def abandon(self) -> None:
+        """Count what was not sent as lost; see `Stage.abandon`."""
+
+
+def hooks_of(exporter: SpanExporter) -> ExporterHooks:
+    """Return the exporter's hooks: its own, or hooks that do nothing."""
+    return exporter if isinstance(exporter, ExporterHooks) else ExporterHooks()
+
+
+def seconds_left(deadline_s: float) -> float:
+    """Return the seconds until a deadline, 0 if it has passed."""
+    return max(0.0, deadline_s - monotonic())
+
+
+def milliseconds_left(deadline_s: float) -> int:
+    """Return the whole milliseconds until a deadline, as OpenTelemetry's interfaces take them; 0 if it has passed."""
+    return int(seconds_left(deadline_s) * 1000)
+
+
+def deadline_in(timeout_millis: float) -> float:
+    """Return the deadline that OpenTelemetry's `force_flush(timeout_millis)` means."""
+    return monotonic() + timeout_millis / 1000
