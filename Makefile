@@ -7,6 +7,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
+CODE = src tests examples benchmarks docs
 DEMO = $(VENV)/.demo-installed
 VERSIONS = 3.11 3.12 3.13 3.14 3.15
 # Those that .ci/in-debian has, for machines without them.
@@ -14,7 +15,7 @@ DEBIAN_VERSIONS = 3.14 3.15
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test receivers prometheus test-all test-matrix lint types layers unit explore format chaos redaction-report redaction-peers redaction-linear request-cost side-by-side bench browser docs pictures clean
+.PHONY: help demo test receivers prometheus test-all test-matrix lint types layers unit explore format chaos redaction-report redaction-peers redaction-linear request-cost side-by-side bench browser docs pictures dist clean
 
 help:
 	@echo "make demo              show the main job in the terminal, about 15 seconds"
@@ -34,6 +35,7 @@ help:
 	@echo "make bench             the benchmarks"
 	@echo "make docs              write docs/reference from the code"
 	@echo "make pictures          draw the pictures of the documentation"
+	@echo "make dist              build the wheel and the source distribution"
 	@echo "make format            format the code"
 
 CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -61,8 +63,10 @@ demo: $(DEMO)
 test: lint types layers unit
 
 lint: $(STAMP)
-	$(BIN)/ruff check src tests examples benchmarks docs
-	$(BIN)/ruff format --check src tests examples benchmarks docs
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/codespell src docs examples *.md .github
+	$(BIN)/python docs/check_terms.py
 
 types: $(STAMP)
 	$(BIN)/mypy
@@ -116,8 +120,8 @@ prometheus: .receivers/prometheus/.installed
 		|| echo "Prometheus could not be fetched: the tests with it use what is on the PATH, or skip"
 
 format: $(STAMP)
-	$(BIN)/ruff format src tests examples benchmarks docs
-	$(BIN)/ruff check --fix src tests examples benchmarks docs
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
 
 # The tests of HTML reports skip where no Chromium is found.
 browser:
@@ -183,6 +187,10 @@ side-by-side: $(STAMP)
 
 redaction-linear: $(STAMP)
 	@$(BIN)/python benchmarks/redaction_linear.py
+
+dist: $(STAMP)
+	rm -rf dist
+	$(BIN)/python -m hatchling build
 
 bench: $(STAMP)
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
