@@ -12,7 +12,6 @@ from mita_otel.alerts.memory_book import MemoryBook
 from mita_otel.alerts.store_book import StoreBook
 from mita_otel.policy import Policy, default_policy
 from mita_otel.store.database import Database
-from sentry.api.conftest import _no_pauses, api_of, sentry, today  # noqa: F401 - fixtures
 
 OpenBook = Callable[[], AlertBook]
 

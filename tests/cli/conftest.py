@@ -12,7 +12,7 @@ import pytest
 
 from e2e.service import clean_environment
 from mita_otel import cli
-from sentry.api.conftest import _no_pauses, sentry, today  # noqa: F401 - fixtures
+from sentry.api.conftest import _no_pauses, sentry  # noqa: F401 - fixtures
 
 COMMAND = Path(sys.executable).with_name("mita-otel")
 

@@ -20,8 +20,8 @@ NAME = "mita-finance@1.0.0"
 
 
 @pytest.fixture(autouse=True)
-def _settings(monkeypatch: pytest.MonkeyPatch, today: FakeSentry) -> None:
-    monkeypatch.setenv("SENTRY_URL", today.url)
+def _settings(monkeypatch: pytest.MonkeyPatch, sentry: FakeSentry) -> None:
+    monkeypatch.setenv("SENTRY_URL", sentry.url)
     monkeypatch.setenv("SENTRY_AUTH_TOKEN", TOKEN)
     monkeypatch.setenv("SENTRY_ORG", "acme")
     monkeypatch.setenv("SENTRY_PROJECT_BACKEND", "mita-backend")
@@ -46,7 +46,7 @@ def work_tree(tmp_path: Path) -> Path:
 
 
 def test_a_release_from_its_making_to_its_deploy(
-    command: Command, work_tree: Path, today: FakeSentry
+    command: Command, work_tree: Path, sentry: FakeSentry
 ) -> None:
     first = commit(work_tree, "the first")
     assert command("release", "create").out == f"{NAME}: made\n"
@@ -57,22 +57,22 @@ def test_a_release_from_its_making_to_its_deploy(
     assert command("release", "create", *following, "--url", "https://bank.example/1.1").code == 0
     said = command("release", "commits", *following, "--repository", "bank/backend")
     assert said.out == f"mita-finance@1.1.0+a b: 2 commits since {first[:12]}\n"
-    told = today.commits["mita-finance@1.1.0+a b"]
+    told = sentry.commits["mita-finance@1.1.0+a b"]
     assert [one["id"] for one in told] == [third, second]
     assert told[0]["author_email"] == "dev@bank.example" and told[0]["repository"] == "bank/backend"
     assert not shows(told[1]["message"]) and "[redacted:pan]" in told[1]["message"]
     assert command("release", "finalize", *following).out == "mita-finance@1.1.0+a b: out\n"
-    release = today.releases["mita-finance@1.1.0+a b"]
+    release = sentry.releases["mita-finance@1.1.0+a b"]
     assert release["dateReleased"] and release["ref"] == third
     assert release["url"] == "https://bank.example/1.1"
     assert command("release", "deploy", *following, "-e", "staging").code == 0
-    [deploy] = today.deploys["mita-finance@1.1.0+a b"]
+    [deploy] = sentry.deploys["mita-finance@1.1.0+a b"]
     assert (deploy["environment"], deploy["name"]) == ("staging", None)
     assert deploy["dateStarted"] <= deploy["dateFinished"]
 
 
 def test_the_release_before_is_one_of_the_same_project(
-    command: Command, work_tree: Path, today: FakeSentry
+    command: Command, work_tree: Path, sentry: FakeSentry
 ) -> None:
     """Releases are the organization's: the app's newer one says nothing of the service."""
     first = commit(work_tree, "the first")
@@ -84,13 +84,13 @@ def test_the_release_before_is_one_of_the_same_project(
     assert command("release", "commits").out == f"{NAME}: 2 commits since {first[:12]}\n"
 
 
-def test_making_a_release_twice_is_no_error(command: Command, today: FakeSentry) -> None:
+def test_making_a_release_twice_is_no_error(command: Command, sentry: FakeSentry) -> None:
     assert command("release", "create").code == command("release", "create").code == 0
-    assert list(today.releases) == [NAME]
-    assert today.releases[NAME]["ref"] is None  # no repository here
+    assert list(sentry.releases) == [NAME]
+    assert sentry.releases[NAME]["ref"] is None  # no repository here
 
 
-def test_a_command_that_deploys_is_run_and_its_failure_marked(command: Command, today: FakeSentry) -> None:
+def test_a_command_that_deploys_is_run_and_its_failure_marked(command: Command, sentry: FakeSentry) -> None:
     command("release", "create")
     good = command("release", "deploy", "--", sys.executable, "-c", "")
     assert good.code == 0
@@ -100,18 +100,18 @@ def test_a_command_that_deploys_is_run_and_its_failure_marked(command: Command, 
     absent = command("release", "deploy", "--", "./absent.sh")
     assert (absent.code, absent.err) == (127, "./absent.sh: No such file or directory\n")
     command("release", "deploy", "--failed")
-    names = [one["name"] for one in today.deploys[NAME]]
+    names = [one["name"] for one in sentry.deploys[NAME]]
     assert names == [None, "failed: exit status 3", "failed: exit status 127", "failed"]
 
 
 def test_the_version_is_the_packages_or_the_commits(
-    command: Command, work_tree: Path, today: FakeSentry, monkeypatch: pytest.MonkeyPatch
+    command: Command, work_tree: Path, sentry: FakeSentry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command("release", "create", "--package", "mita-otel")
     monkeypatch.delenv("SENTRY_RELEASE")
     head = commit(work_tree, "x")
     command("release", "create")
-    assert [one.split("@")[0] for one in today.releases] == ["mita-otel", head]
+    assert [one.split("@")[0] for one in sentry.releases] == ["mita-otel", head]
 
 
 @pytest.mark.parametrize(
@@ -161,12 +161,12 @@ MENDS = {
 @pytest.mark.parametrize("status", MENDS)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_what_sentry_refuses_is_one_message_with_its_mend(
-    command: Command, work_tree: Path, today: FakeSentry, name: str, status: int
+    command: Command, work_tree: Path, sentry: FakeSentry, name: str, status: int
 ) -> None:
     commit(work_tree, "the first")
     if name != "create":
         command("release", "create")
-    today.faults.append(Fault(status, path="/releases/", times=99))
+    sentry.faults.append(Fault(status, path="/releases/", times=99))
     refused = command("release", *COMMANDS[name])
     assert (refused.code, refused.out) == (2, "")
     assert MENDS[status] in refused.err
@@ -180,22 +180,22 @@ def test_what_sentry_refuses_is_one_message_with_its_mend(
     [*product(COMMANDS, [429, 500, 502, 0]), ("commits", 409), ("finalize", 409)],
 )
 def test_trouble_of_a_moment_is_waited_out(
-    command: Command, work_tree: Path, today: FakeSentry, name: str, status: int
+    command: Command, work_tree: Path, sentry: FakeSentry, name: str, status: int
 ) -> None:
     """409: Sentry is still busy with commits that somebody else has sent for the same release."""
     commit(work_tree, "the first")
     if name != "create":
         command("release", "create")
     method = "POST" if name in {"create", "deploy"} else "PUT"
-    today.faults.append(Fault(status, method=method))
+    sentry.faults.append(Fault(status, method=method))
     assert command("release", *COMMANDS[name]).code == 0
-    assert not today.faults
-    release = today.releases[NAME]
+    assert not sentry.faults
+    release = sentry.releases[NAME]
     done = {
         "create": release["version"],
-        "commits": today.commits.get(NAME),
+        "commits": sentry.commits.get(NAME),
         "finalize": release["dateReleased"],
-        "deploy": len(today.deploys.get(NAME, ())) == 1,
+        "deploy": len(sentry.deploys.get(NAME, ())) == 1,
     }
     assert done[name]
 
@@ -223,16 +223,16 @@ EXIT = [sys.executable, "-c", "import sys; sys.exit(int(sys.argv[1]))"]
 @pytest.mark.parametrize("own", [0, 3])
 @pytest.mark.parametrize("trouble", ["503", "no answer", "nobody there", "unknown release"])
 def test_a_sentry_that_fails_after_the_command_ran_is_one_message_beside_the_commands_status(
-    command: Command, today: FakeSentry, own: int, trouble: str, monkeypatch: pytest.MonkeyPatch
+    command: Command, sentry: FakeSentry, own: int, trouble: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if trouble != "unknown release":
         command("release", "create")
     if trouble == "nobody there":
         monkeypatch.setenv("SENTRY_URL", "http://127.0.0.1:1")
     else:
-        today.faults.append(Fault(503 if trouble == "503" else 0, path="/deploys/", times=99))
+        sentry.faults.append(Fault(503 if trouble == "503" else 0, path="/deploys/", times=99))
     if trouble == "unknown release":
-        today.faults.clear()
+        sentry.faults.clear()
     told = command("release", "deploy", "-e", "staging", "--", *EXIT, str(own))
     assert told.code == (own or 2)
     assert told.out == ""
@@ -241,17 +241,17 @@ def test_a_sentry_that_fails_after_the_command_ran_is_one_message_beside_the_com
     failed = " --failed" if own else ""
     assert told.err.endswith(f"Tell it with: mita-otel release deploy --version {NAME} -e staging{failed}\n")
     assert told.err.count("\n") == 1
-    assert not today.deploys.get(NAME)
+    assert not sentry.deploys.get(NAME)
 
 
 @pytest.mark.parametrize("status", [502, 0])
 def test_a_deploy_whose_answer_got_lost_is_told_once(
-    command: Command, today: FakeSentry, status: int
+    command: Command, sentry: FakeSentry, status: int
 ) -> None:
     command("release", "create")
-    today.faults.append(Fault(status, method="POST", path="/deploys/", after=True))
+    sentry.faults.append(Fault(status, method="POST", path="/deploys/", after=True))
     assert command("release", "deploy", "-e", "staging").code == 0
-    assert len(today.deploys[NAME]) == 1
+    assert len(sentry.deploys[NAME]) == 1
 
 
 def test_what_is_missing_is_said_before_the_command_runs(
@@ -265,25 +265,25 @@ def test_what_is_missing_is_said_before_the_command_runs(
 
 
 def test_a_command_that_may_not_be_run_ends_as_in_a_shell(
-    command: Command, today: FakeSentry, tmp_path: Path
+    command: Command, sentry: FakeSentry, tmp_path: Path
 ) -> None:
     command("release", "create")
     (tmp_path / "deploy.sh").write_text("#!/bin/sh\n")
     refused = command("release", "deploy", "--", "./deploy.sh")
     assert (refused.code, refused.err) == (126, "./deploy.sh: Permission denied\n")
-    assert [one["name"] for one in today.deploys[NAME]] == ["failed: exit status 126"]
+    assert [one["name"] for one in sentry.deploys[NAME]] == ["failed: exit status 126"]
 
 
-def test_a_command_that_a_signal_ends_is_a_failed_deploy(command: Command, today: FakeSentry) -> None:
+def test_a_command_that_a_signal_ends_is_a_failed_deploy(command: Command, sentry: FakeSentry) -> None:
     command("release", "create")
     ended = command("release", "deploy", "--", "sh", "-c", "kill -9 $$")
     assert ended.code == 137
-    assert [one["name"] for one in today.deploys[NAME]] == ["failed: exit status 137"]
+    assert [one["name"] for one in sentry.deploys[NAME]] == ["failed: exit status 137"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_pipeline_that_is_cancelled_ends_the_command_and_marks_the_deploy(
-    tmp_path: Path, command: Command, today: FakeSentry, number: signal.Signals
+    tmp_path: Path, command: Command, sentry: FakeSentry, number: signal.Signals
 ) -> None:
     command("release", "create")
     settings = {name: os.environ[name] for name in os.environ if name.startswith("SENTRY_")}
@@ -305,18 +305,18 @@ def test_a_pipeline_that_is_cancelled_ends_the_command_and_marks_the_deploy(
             os.killpg(pipeline.pid, number)
         assert pipeline.stdout.read().endswith("failed: exit status 9\n")
     assert pipeline.returncode == 9
-    [told] = today.deploys[NAME]
+    [told] = sentry.deploys[NAME]
     assert (told["environment"], told["name"]) == ("staging", "failed: exit status 9")
 
 
 # --- git -----------------------------------------------------------------------------------------------
 def test_commits_outside_of_a_repository_are_refused_with_the_place(
-    command: Command, today: FakeSentry, tmp_path: Path
+    command: Command, sentry: FakeSentry, tmp_path: Path
 ) -> None:
     command("release", "create")
     refused = command("release", "commits")
     assert (refused.code, refused.err) == (2, f"{tmp_path} is in no git repository\n")
-    assert today.commits == {}
+    assert sentry.commits == {}
 
 
 def test_commits_without_git_are_refused(
@@ -339,7 +339,7 @@ def clone_of(origin: Path, folder: Path, depth: int) -> Path:
 
 
 def test_a_shallow_clone_that_lacks_the_release_before_is_said_to_lack_it(
-    command: Command, work_tree: Path, today: FakeSentry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command, work_tree: Path, sentry: FakeSentry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = commit(work_tree, "the first")
     command("release", "create", "--version", "before@1")
@@ -351,7 +351,7 @@ def test_a_shallow_clone_that_lacks_the_release_before_is_said_to_lack_it(
     assert told.code == 0
     assert told.out == f"{NAME}: 1 commit\n"
     assert "this clone is shallow" in told.err and "git fetch --unshallow" in told.err
-    assert [one["id"] for one in today.commits[NAME]] == [third]
+    assert [one["id"] for one in sentry.commits[NAME]] == [third]
     refused = command("release", "commits", "--since", first)
     assert refused.code == 2
     assert refused.err.startswith(
@@ -364,7 +364,7 @@ def test_a_shallow_clone_that_lacks_the_release_before_is_said_to_lack_it(
 
 @pytest.mark.parametrize("name", ["absent", "--output=stolen", "HEAD..HEAD"])
 def test_a_beginning_that_git_does_not_know_is_said(
-    command: Command, work_tree: Path, today: FakeSentry, name: str
+    command: Command, work_tree: Path, sentry: FakeSentry, name: str
 ) -> None:
     commit(work_tree, "the first")
     refused = command("release", "commits", "--since", name)
@@ -372,13 +372,13 @@ def test_a_beginning_that_git_does_not_know_is_said(
     assert not (work_tree / "stolen").exists()
 
 
-def test_a_beginning_may_be_a_tag(command: Command, work_tree: Path, today: FakeSentry) -> None:
+def test_a_beginning_may_be_a_tag(command: Command, work_tree: Path, sentry: FakeSentry) -> None:
     first = commit(work_tree, "the first")
     git(work_tree, "tag", "v1")
     second = commit(work_tree, "the second")
     command("release", "create")
     assert command("release", "commits", "--since", "v1").out == f"{NAME}: 1 commit since {first[:12]}\n"
-    assert [one["id"] for one in today.commits[NAME]] == [second]
+    assert [one["id"] for one in sentry.commits[NAME]] == [second]
 
 
 def many_commits(folder: Path, count: int) -> None:
@@ -395,18 +395,18 @@ def many_commits(folder: Path, count: int) -> None:
 
 
 def test_of_very_many_commits_the_newest_go_in_one_request_and_it_is_said_that_there_are_more(
-    command: Command, work_tree: Path, today: FakeSentry
+    command: Command, work_tree: Path, sentry: FakeSentry
 ) -> None:
     """Sentry forgets the commits of an earlier request: they cannot be told in several."""
     many_commits(work_tree, 1002)
     command("release", "create")
     told = command("release", "commits")
     assert told.out == f"{NAME}: 200 commits, the newest of more: say --most for up to 1,000\n"
-    assert len(today.commits[NAME]) == 200
+    assert len(sentry.commits[NAME]) == 200
     told = command("release", "commits", "--most", "1000")
     assert told.out == f"{NAME}: 1,000 commits, the newest of more: say --most for up to 1,000\n"
-    sent = today.commits[NAME]
+    sent = sentry.commits[NAME]
     assert len(sent) == 1000
     assert sent[0]["message"].startswith("commit 1001\n")
     assert max(len(one["message"]) for one in sent) == 4000
-    assert len([one for one in today.changes if one[0] == "PUT"]) == 2
+    assert len([one for one in sentry.changes if one[0] == "PUT"]) == 2

@@ -103,7 +103,7 @@ def list_rules(
         for one in found:
             off = "" if one.raw.get("enabled", True) else " (switched off)"
             typer.echo(f"{one.kind} {one.id}: {one.name}{off}")
-        typer.echo(f"{len(found)} of ours in {alerts.project.slug} ({alerts.backend.title})")
+        typer.echo(f"{len(found)} of ours in {alerts.project.slug}")
 
 
 def delete(
@@ -160,7 +160,7 @@ def _confirmed(question: str) -> bool:
 
 
 def _show(alerts: ProjectAlerts, made: Plan) -> None:
-    typer.echo(f"{alerts.project.slug}: {alerts.backend.title}")
+    typer.echo(f"{alerts.project.slug}:")
     for line in made.lines():
         typer.echo(f"  {line}")
 

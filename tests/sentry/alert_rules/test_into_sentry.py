@@ -1,4 +1,4 @@
-"""The policy's rules in Sentry: apply, list, apply again, a change, its diff, delete; on servers of today and of before."""
+"""The policy's rules in Sentry: apply, list, apply again, a change, its diff, delete."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from alerts.kit import policy_with
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy, default_policy
 from mita_otel.policy.conversion import convert
-from mita_otel.sentry.alert_rules.choosing import choose_backend, find_project
-from mita_otel.sentry.alert_rules.monitors import MonitorsAndAlerts
-from mita_otel.sentry.alert_rules.old_rules import OldRules
+from mita_otel.sentry.alert_rules.choosing import find_project
 from mita_otel.sentry.alert_rules.plan import Plan
 from mita_otel.sentry.alert_rules.project import ProjectAlerts
 from mita_otel.sentry.alert_rules.wanted import OnEvent, OnMetric, WantedAlert, wanted_of
@@ -89,8 +87,7 @@ def test_a_changed_policy_is_a_diff_of_exactly_that(
     plan = changed.plan()
     assert not plan.creates and not plan.deletes
     shown = [line for line in plan.lines() if line.startswith(("~", "    "))]
-    kind = "metric rule" if sentry.old else "monitor"
-    assert shown[0] == f"~ {kind} mita-otel mita-backend/production: Payment processing failures"
+    assert shown[0] == "~ monitor mita-otel mita-backend/production: Payment processing failures"
     assert len([line for line in shown if line.startswith("~")]) == 1
     assert {line.rpartition(": ")[2] for line in shown[1:]} == {"2 -> 4"}
     changed.apply_all()
@@ -109,15 +106,10 @@ def test_whom_an_alert_tells_is_a_diff_too(operator: Operator) -> None:
 
 def test_what_somebody_changed_in_sentry_is_put_back(sentry: FakeSentry, operator: Operator) -> None:
     operator.apply_all()
-    if sentry.old:
-        rule = next(one for one in sentry.issue_rules["mita-backend"].values() if "Critical" in one["name"])
-        rule["frequency"] = 1440
-        rule["filters"].pop()
-    else:
-        workflow = next(one for one in sentry.workflows.values() if "Critical" in one["name"])
-        workflow["enabled"] = False
-        workflow["config"]["frequency"] = 1440
-        workflow["detectorIds"] = []
+    workflow = next(one for one in sentry.workflows.values() if "Critical" in one["name"])
+    workflow["enabled"] = False
+    workflow["config"]["frequency"] = 1440
+    workflow["detectorIds"] = []
     plan = operator.apply_all()
     assert [update.resource.name.partition(": ")[2] for update in plan.updates] == [
         "Critical financial errors"
@@ -134,21 +126,19 @@ def test_a_rule_that_the_policy_has_no_more_is_deleted_and_nothing_else(
     plan = Operator(operator.api, policy_with(rules)).apply_all()
     gone = {existing.name.partition(": ")[2] for existing in plan.deletes}
     assert gone == {"High error rate", "PCI DSS violation"}
-    if not sentry.old:
-        assert next(path for method, path in sentry.changes if method == "DELETE").startswith(
-            "organizations/acme/workflows/"
-        )
-        assert "900" in sentry.workflows
-        assert len([one for one in sentry.detectors.values() if one["name"].startswith("Somebody's")]) == 2
+    assert next(path for method, path in sentry.changes if method == "DELETE").startswith(
+        "organizations/acme/workflows/"
+    )
+    assert "900" in sentry.workflows
+    assert len([one for one in sentry.detectors.values() if one["name"].startswith("Somebody's")]) == 2
 
 
 def test_deleting_leaves_what_is_not_ours(sentry: FakeSentry, operator: Operator) -> None:
     operator.apply_all()
     operator.apply(operator.plan_deletion())
     assert operator.existing() == []
-    if not sentry.old:
-        assert set(sentry.workflows) == {"900"}
-        assert len(sentry.detectors) == 4
+    assert set(sentry.workflows) == {"900"}
+    assert len(sentry.detectors) == 4
 
 
 def test_environments_and_projects_have_alerts_of_their_own(operator: Operator) -> None:
@@ -163,7 +153,7 @@ def test_environments_and_projects_have_alerts_of_their_own(operator: Operator) 
 
 
 def test_a_run_that_was_interrupted_is_finished_by_the_next(sentry: FakeSentry, operator: Operator) -> None:
-    sentry.faults = [Fault(500, method="POST", path="workflows" if not sentry.old else "alert-rules")]
+    sentry.faults = [Fault(500, method="POST", path="workflows")]
     with pytest.raises(SentryApiError, match="500"):
         operator.apply_all()
     again = Operator(operator.api, operator.policy)
@@ -173,51 +163,52 @@ def test_a_run_that_was_interrupted_is_finished_by_the_next(sentry: FakeSentry, 
 
 def test_two_of_the_same_name_are_refused(sentry: FakeSentry, operator: Operator) -> None:
     operator.apply_all()
-    kept = sentry.issue_rules["mita-backend"] if sentry.old else sentry.workflows
+    kept = sentry.workflows
     number, one = next((number, one) for number, one in kept.items() if "Critical" in one["name"])
     kept["5000"] = {**one, "id": "5000"}
     with pytest.raises(ConfigurationError, match=rf"Sentry has several of the .* \(ids {number}, 5000\)"):
         operator.plan()
 
 
-def test_what_somebody_has_added_to_ours_in_sentry_stays(today: FakeSentry, api_of: MakeApi) -> None:
-    operator = Operator(api_of(today), default_policy())
+def test_what_somebody_has_added_to_ours_in_sentry_stays(sentry: FakeSentry, api_of: MakeApi) -> None:
+    operator = Operator(api_of(sentry), default_policy())
     operator.apply_all()
-    for workflow in today.workflows.values():
+    for workflow in sentry.workflows.values():
         workflow["owner"] = "user:5"
-    for detector in today.detectors.values():
+    for detector in sentry.detectors.values():
         detector["owner"] = {"type": "team", "id": "501", "name": "finance"}
         detector["workflowIds"] = ["900"]  # somebody's alert tells of it as well
     rules = {**_all_rules(), "payment_processing_failures": {"count": 5, "channels": ("finance_slack",)}}
     Operator(operator.api, policy_with(rules)).apply_all()
-    assert {one["owner"] for one in today.workflows.values()} == {"user:5"}
-    changed = next(one for one in today.detectors.values() if "Payment" in one["name"])
+    assert {one["owner"] for one in sentry.workflows.values()} == {"user:5"}
+    changed = next(one for one in sentry.detectors.values() if "Payment" in one["name"])
     assert changed["owner"]["id"] == "501"
     assert changed["workflowIds"] == ["900"]
 
 
-# --- which back end ----------------------------------------------------------------------------------
-def test_the_server_says_which_api_it_has(sentry: FakeSentry, operator: Operator) -> None:
-    assert isinstance(operator.backend, OldRules if sentry.old else MonitorsAndAlerts)
-
-
-def test_a_project_that_there_is_not_is_said_as_such(today: FakeSentry, api_of: MakeApi) -> None:
+# --- which server and project ------------------------------------------------------------------------
+def test_a_project_that_there_is_not_is_said_as_such(sentry: FakeSentry, api_of: MakeApi) -> None:
     with pytest.raises(
         SentryApiError, match="Sentry knows no project nothing in the organization acme at http"
     ):
-        find_project(api_of(today), "nothing")
+        find_project(api_of(sentry), "nothing")
 
 
-def test_a_server_with_neither_api_is_said(sentry: FakeSentry, api_of: MakeApi) -> None:
-    sentry.old = sentry.rules_are_gone = True
-    api = api_of(sentry)
-    with pytest.raises(SentryApiError, match="410"):
-        choose_backend(api, find_project(api, "mita-backend"), default_policy().alerts.sentry)
+def test_a_server_without_monitors_is_refused_with_the_release_that_has_them(api_of: MakeApi) -> None:
+    fake = FakeSentry(monitors=False)
+    try:
+        with pytest.raises(SentryApiError) as raised:
+            Operator(api_of(fake), default_policy()).plan()
+        assert "alert rules need sentry.io or self-hosted Sentry 26.7.0 or later" in str(raised.value)
+        assert raised.value.status == 404
+        assert fake.changes == []
+    finally:
+        fake.close()
 
 
-def test_a_project_without_an_error_monitor_is_said(today: FakeSentry, api_of: MakeApi) -> None:
-    operator = Operator(api_of(today), default_policy())
-    today.detectors = {number: one for number, one in today.detectors.items() if one["type"] != "error"}
+def test_a_project_without_an_error_monitor_is_said(sentry: FakeSentry, api_of: MakeApi) -> None:
+    operator = Operator(api_of(sentry), default_policy())
+    sentry.detectors = {number: one for number, one in sentry.detectors.items() if one["type"] != "error"}
     with pytest.raises(ConfigurationError, match="has no error monitor in Sentry"):
         operator.apply_all()
 
@@ -242,8 +233,6 @@ def test_without_integrations_it_is_said_what_to_install(sentry: FakeSentry, ope
     said = notes(operator)
     assert "Sentry has no Slack integration: install it under Settings, Integrations" in said
     assert "Sentry has no PagerDuty integration" in said
-    # Rules on numbers of older servers know nobody who owns an issue.
-    assert ("high_error_rate: it tells nobody" in said) is sentry.old
     operator.apply_all()
     assert operator.plan().changes == 0
 
@@ -326,13 +315,13 @@ def test_sentrys_pause_is_the_nearest_below_the_cool_down(cool_down_s: float, mi
     assert alerts["x"].frequency_min == minutes
 
 
-def test_older_servers_have_a_shortest_pause(sentry: FakeSentry, api_of: MakeApi) -> None:
+def test_an_alert_may_have_no_pause(sentry: FakeSentry, api_of: MakeApi) -> None:
     rules = {"critical_financial_errors": {"cool_down_s": 0}}
     operator = Operator(api_of(sentry), policy_with(rules))
-    operator.apply_all()  # the server judges
+    operator.apply_all()
     assert operator.plan().changes == 0
     [made] = operator.existing()
-    assert made.form["frequency"] == (5 if sentry.old else 0)
+    assert made.form["frequency"] == 0
 
 
 def test_an_error_rate_is_a_fraction() -> None:

@@ -1,4 +1,4 @@
-"""Fixtures: a Sentry of the test's own, today's and an older one."""
+"""Fixtures: a Sentry server on 127.0.0.1, and clients of it."""
 
 from __future__ import annotations
 
@@ -12,17 +12,9 @@ from mita_otel.sentry.api.client import SentryApi
 from sentry.api.fake import TOKEN, FakeSentry
 
 
-@pytest.fixture(params=["today", "before"])
-def sentry(request: pytest.FixtureRequest) -> Iterator[FakeSentry]:
-    """A server of either kind; at its end, everything that it was asked was right."""
-    fake = FakeSentry(old=request.param == "before")
-    yield fake
-    fake.close()
-    assert fake.wrong == []
-
-
 @pytest.fixture
-def today() -> Iterator[FakeSentry]:
+def sentry() -> Iterator[FakeSentry]:
+    """A Sentry server; every request of the test must have been valid."""
     fake = FakeSentry()
     yield fake
     fake.close()

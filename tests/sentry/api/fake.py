@@ -1,4 +1,4 @@
-"""A Sentry of the test's own: keeps monitors, alerts, rules, releases; pages, limits, refuses; judges every request."""
+"""A Sentry of the test's own: keeps monitors, alerts, releases; pages, limits, refuses; judges every request."""
 
 from __future__ import annotations
 
@@ -65,14 +65,13 @@ class FakeSentry:
     """A server on 127.0.0.1.
 
     Args:
-        old: Whether it is an older server: rules instead of monitors and alerts.
+        monitors: Whether it has monitors and alerts; self-hosted servers before 26.7.0 lack them.
         page: Members of a page.
     """
 
-    def __init__(self, *, old: bool = False, page: int = 2) -> None:
-        self.old = old
+    def __init__(self, *, monitors: bool = True, page: int = 2) -> None:
+        self.has_monitors = monitors
         self.page = page
-        self.rules_are_gone = False
         self.org = "acme"
         self.projects = {"mita-backend": "11", "mita-mobile": "12"}
         self.teams = [
@@ -84,8 +83,6 @@ class FakeSentry:
         ]
         self.detectors: dict[str, Json] = {}
         self.workflows: dict[str, Json] = {}
-        self.issue_rules: dict[str, dict[str, Json]] = {slug: {} for slug in self.projects}
-        self.metric_rules: dict[str, Json] = {}
         self.releases: dict[str, Json] = {}
         self.commits: dict[str, list[Json]] = {}
         self.deploys: dict[str, list[Json]] = {}
@@ -243,12 +240,12 @@ class FakeSentry:
         return self._page(asked, found)
 
     # -- monitors and alerts ------------------------------------------------------------------------
-    def _not_old(self) -> None:
-        if self.old:
+    def _needs_monitors(self) -> None:
+        if not self.has_monitors:
             raise RefusedError(404, {"detail": "The requested resource does not exist"})
 
     def list_detectors(self, asked: Asked) -> tuple[int, Json, dict[str, str]]:
-        self._not_old()
+        self._needs_monitors()
         found = list(self.detectors.values())
         if "project" in asked.query:
             found = [one for one in found if one["projectId"] == asked.query["project"]]
@@ -257,7 +254,7 @@ class FakeSentry:
         return self._page(asked, [self._shuffled(one) for one in found])
 
     def add_detector(self, asked: Asked, slug: str) -> tuple[int, Json, dict[str, str]]:
-        self._not_old()
+        self._needs_monitors()
         self.judge(asked, models.Monitor)
         made = self._add_detector(_camel(asked.body), self.projects[slug])
         return 201, made, {}
@@ -297,7 +294,7 @@ class FakeSentry:
         }  # fmt: skip
 
     def one_detector(self, asked: Asked, number: str) -> tuple[int, Json, dict[str, str]]:
-        self._not_old()
+        self._needs_monitors()
         if number not in self.detectors:
             raise RefusedError(404, {"detail": "The requested resource does not exist"})
         if asked.method == "DELETE":
@@ -313,7 +310,7 @@ class FakeSentry:
         return 200, self._shuffled(self.detectors[number]), {}
 
     def list_workflows(self, asked: Asked) -> tuple[int, Json, dict[str, str]]:
-        self._not_old()
+        self._needs_monitors()
         if asked.method == "GET":
             return self._page(asked, [self._shuffled(one) for one in self.workflows.values()])
         self.judge(asked, models.Workflow)
@@ -322,7 +319,7 @@ class FakeSentry:
         return 201, self.workflows[number], {}
 
     def one_workflow(self, asked: Asked, number: str) -> tuple[int, Json, dict[str, str]]:
-        self._not_old()
+        self._needs_monitors()
         if number not in self.workflows:
             raise RefusedError(404, {"detail": "The requested resource does not exist"})
         if asked.method == "DELETE":
@@ -371,82 +368,6 @@ class FakeSentry:
                     self._random.shuffle(group[part])
         if told.get("actionFilters"):
             self._random.shuffle(told["actionFilters"])
-        return told
-
-    # -- the rules of before ------------------------------------------------------------------------
-    def _rules_are_there(self) -> None:
-        if not self.old or self.rules_are_gone:
-            raise RefusedError(
-                410,
-                {"detail": "This endpoint is deprecated"},
-                {"X-Sentry-Replacement-Endpoint": "/api/0/organizations/acme/workflows/"},
-            )
-
-    def all_issue_rules(self, asked: Asked, slug: str) -> tuple[int, Json, dict[str, str]]:
-        self._rules_are_there()
-        rules = self.issue_rules[slug]
-        if asked.method == "GET":
-            return self._page(asked, list(rules.values()))
-        self.judge(asked, models.IssueRule)
-        number = str(next(self._ids))
-        rules[number] = self._told_rule(number, asked.body)
-        return 201, rules[number], {}
-
-    def one_issue_rule(self, asked: Asked, slug: str, number: str) -> tuple[int, Json, dict[str, str]]:
-        self._rules_are_there()
-        if asked.method == "DELETE":
-            del self.issue_rules[slug][number]
-            return 202, None, {}
-        self.judge(asked, models.IssueRule)
-        self.issue_rules[slug][number] = self._told_rule(number, asked.body)
-        return 200, self.issue_rules[slug][number], {}
-
-    def _told_rule(self, number: str, body: Json) -> Json:
-        told = {
-            **json.loads(json.dumps(body)),
-            "id": number,
-            "owner": None,
-            "dateCreated": NOW,
-            "status": "active",
-        }
-        for part in ("filters", "actions"):
-            for one in told[part]:
-                one["name"] = "in Sentry's words"
-        for one in told["actions"]:
-            one["uuid"] = f"u-{next(self._ids)}"
-            if "channel" in one:
-                one["channel_id"] = "C042"
-        self._random.shuffle(told["filters"])
-        return told
-
-    def all_metric_rules(self, asked: Asked) -> tuple[int, Json, dict[str, str]]:
-        self._rules_are_there()
-        if asked.method == "GET":
-            return self._page(asked, list(self.metric_rules.values()))
-        self.judge(asked, models.MetricRule)
-        number = str(next(self._ids))
-        self.metric_rules[number] = self._told_metric(number, asked.body)
-        return 201, self.metric_rules[number], {}
-
-    def one_metric_rule(self, asked: Asked, number: str) -> tuple[int, Json, dict[str, str]]:
-        self._rules_are_there()
-        if asked.method == "DELETE":
-            del self.metric_rules[number]
-            return 204, None, {}
-        self.judge(asked, models.MetricRule)
-        self.metric_rules[number] = self._told_metric(number, asked.body)
-        return 200, self.metric_rules[number], {}
-
-    def _told_metric(self, number: str, body: Json) -> Json:
-        told = {**json.loads(json.dumps(body)), "id": number, "dateCreated": NOW}
-        told["timeWindow"] = float(told["timeWindow"])
-        for trigger in told["triggers"]:
-            trigger.setdefault("id", str(next(self._ids)))
-            trigger["alertThreshold"] = float(trigger["alertThreshold"])
-            for one in trigger["actions"]:
-                one["id"] = str(next(self._ids))
-                if one.get("integrationId"):
-                    one["integrationId"] = int(one["integrationId"])
         return told
 
     # -- releases -----------------------------------------------------------------------------------
@@ -529,10 +450,6 @@ _ROUTES: list[tuple[str, Callable[..., tuple[int, Json, dict[str, str]]]]] = [
     (rf"{_ORG}/detectors/([^/]+)/", FakeSentry.one_detector),
     (rf"{_ORG}/workflows/", FakeSentry.list_workflows),
     (rf"{_ORG}/workflows/([^/]+)/", FakeSentry.one_workflow),
-    (rf"{_PROJECT}/rules/", FakeSentry.all_issue_rules),
-    (rf"{_PROJECT}/rules/([^/]+)/", FakeSentry.one_issue_rule),
-    (rf"{_ORG}/alert-rules/", FakeSentry.all_metric_rules),
-    (rf"{_ORG}/alert-rules/([^/]+)/", FakeSentry.one_metric_rule),
     (rf"{_ORG}/releases/", FakeSentry.all_releases),
     (rf"{_ORG}/releases/([^/]+)/", FakeSentry.one_release),
     (rf"{_ORG}/releases/([^/]+)/commits/", FakeSentry.release_commits),

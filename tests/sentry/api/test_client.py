@@ -11,21 +11,21 @@ import pytest
 
 from mita_otel.errors import ConfigurationError
 from mita_otel.sentry.api.address import SentryAddress
-from mita_otel.sentry.api.errors import SentryApiError, SentryGoneError
+from mita_otel.sentry.api.errors import SentryApiError
 from sentry.api.conftest import MakeApi
 from sentry.api.fake import TOKEN, FakeSentry, Fault, limited
 
 
-def test_a_list_is_read_over_all_its_pages(today: FakeSentry, api_of: MakeApi) -> None:
-    teams = [one["slug"] for one in api_of(today).pages("organizations/acme/teams/")]
+def test_a_list_is_read_over_all_its_pages(sentry: FakeSentry, api_of: MakeApi) -> None:
+    teams = [one["slug"] for one in api_of(sentry).pages("organizations/acme/teams/")]
     assert teams == ["finance", "security", "devops", "payments"]
-    cursors = [one.query.get("cursor") for one in today.asked]
+    cursors = [one.query.get("cursor") for one in sentry.asked]
     assert cursors == [None, "0:2:0"]
 
 
-def test_a_server_that_turns_in_circles_is_left(today: FakeSentry, api_of: MakeApi) -> None:
-    today.page = 0
-    assert list(api_of(today).pages("organizations/acme/teams/")) == []
+def test_a_server_that_turns_in_circles_is_left(sentry: FakeSentry, api_of: MakeApi) -> None:
+    sentry.page = 0
+    assert list(api_of(sentry).pages("organizations/acme/teams/")) == []
 
 
 @pytest.mark.parametrize(
@@ -39,77 +39,104 @@ def test_a_server_that_turns_in_circles_is_left(today: FakeSentry, api_of: MakeA
     ],
 )  # fmt: skip
 def test_a_refusal_is_said_with_the_mend_and_not_tried_again(
-    today: FakeSentry, api_of: MakeApi, status: int, said: str
+    sentry: FakeSentry, api_of: MakeApi, status: int, said: str
 ) -> None:
-    today.faults = [Fault(status, times=9)]
+    sentry.faults = [Fault(status, times=9)]
     with pytest.raises(SentryApiError, match=said.replace("(", r"\(")) as raised:
-        api_of(today).get("organizations/acme/teams/")
+        api_of(sentry).get("organizations/acme/teams/")
     assert raised.value.status == status
     assert TOKEN not in str(raised.value)
-    assert len(today.asked) == 1
+    assert len(sentry.asked) == 1
 
 
-def test_a_wrong_token_is_a_refusal(today: FakeSentry, api_of: MakeApi) -> None:
+def test_a_wrong_token_is_a_refusal(sentry: FakeSentry, api_of: MakeApi) -> None:
     with pytest.raises(
         SentryApiError, match=r"Sentry answered 401 .* Invalid token; it does not know the token"
     ):
-        api_of(today, token="another").get("organizations/acme/teams/")
+        api_of(sentry, token="another").get("organizations/acme/teams/")
 
 
-def test_what_is_gone_is_told_apart(today: FakeSentry, api_of: MakeApi) -> None:
-    with pytest.raises(SentryGoneError, match="This endpoint is deprecated"):
-        api_of(today).get("projects/acme/mita-backend/rules/")
+def test_a_retired_endpoint_is_refused_with_its_replacement_and_the_fix(
+    sentry: FakeSentry, api_of: MakeApi
+) -> None:
+    replacement = "/api/0/organizations/acme/workflows/"
+    sentry.faults = [
+        Fault(
+            410,
+            headers=lambda: {"X-Sentry-Replacement-Endpoint": replacement},
+            body={"message": "This API no longer exists."},
+        )
+    ]
+    with pytest.raises(SentryApiError) as raised:
+        api_of(sentry).get("organizations/acme/teams/")
+    assert str(raised.value) == (
+        "Sentry answered 410 to GET organizations/acme/teams/: This API no longer exists.; Sentry has retired this "
+        f"endpoint in favour of {replacement}; upgrade mita-otel, and report it if the latest release still uses the "
+        "endpoint"
+    )
+    assert raised.value.status == 410
+    assert len(sentry.asked) == 1
+
+
+def test_a_retired_endpoint_without_a_replacement_is_refused_with_the_fix(
+    sentry: FakeSentry, api_of: MakeApi
+) -> None:
+    sentry.faults = [Fault(410, body=None)]
+    with pytest.raises(SentryApiError, match="Sentry has retired this endpoint; upgrade mita-otel"):
+        api_of(sentry).get("organizations/acme/teams/")
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503])
-def test_a_server_in_trouble_is_asked_again(today: FakeSentry, api_of: MakeApi, status: int) -> None:
-    today.faults = [Fault(status, times=2)]
-    assert len(api_of(today).get("organizations/acme/teams/")) == 2
-    assert len(today.asked) == 3
+def test_a_server_in_trouble_is_asked_again(sentry: FakeSentry, api_of: MakeApi, status: int) -> None:
+    sentry.faults = [Fault(status, times=2)]
+    assert len(api_of(sentry).get("organizations/acme/teams/")) == 2
+    assert len(sentry.asked) == 3
 
 
-def test_a_server_that_stays_in_trouble_is_a_refusal(today: FakeSentry, api_of: MakeApi) -> None:
-    today.faults = [Fault(503, times=99)]
+def test_a_server_that_stays_in_trouble_is_a_refusal(sentry: FakeSentry, api_of: MakeApi) -> None:
+    sentry.faults = [Fault(503, times=99)]
     with pytest.raises(SentryApiError, match="Sentry answered 503"):
-        api_of(today).get("organizations/acme/teams/")
-    assert len(today.asked) == 3
+        api_of(sentry).get("organizations/acme/teams/")
+    assert len(sentry.asked) == 3
 
 
-def test_a_rate_limit_is_waited_for(today: FakeSentry, api_of: MakeApi) -> None:
-    today.faults = [Fault(429, headers=limited(0.4))]
-    api_of(today).get("organizations/acme/teams/")
-    assert len(today.asked) == 2
+def test_a_rate_limit_is_waited_for(sentry: FakeSentry, api_of: MakeApi) -> None:
+    sentry.faults = [Fault(429, headers=limited(0.4))]
+    api_of(sentry).get("organizations/acme/teams/")
+    assert len(sentry.asked) == 2
 
 
 @pytest.mark.parametrize(("reset_in_s", "waits_s"), [(3600, 2.0), (-50, 0.1)])
 def test_a_rate_limit_is_waited_for_within_bounds(
-    today: FakeSentry, api_of: MakeApi, reset_in_s: float, waits_s: float
+    sentry: FakeSentry, api_of: MakeApi, reset_in_s: float, waits_s: float
 ) -> None:
     """The clock of the one or the other may be wrong; and a pipeline does not wait for an hour."""
     answer = httpx.Response(429, headers={"X-Sentry-Rate-Limit-Reset": str(time.time() + reset_in_s)})
-    assert api_of(today)._reset_s(answer) == waits_s
+    assert api_of(sentry)._reset_s(answer) == waits_s
 
 
-def test_a_redirect_is_a_refusal_and_takes_no_token_elsewhere(today: FakeSentry, api_of: MakeApi) -> None:
-    today.faults = [Fault(302, headers=lambda: {"Location": f"{today.url}/api/0/organizations/acme/teams/"})]
+def test_a_redirect_is_a_refusal_and_takes_no_token_elsewhere(sentry: FakeSentry, api_of: MakeApi) -> None:
+    sentry.faults = [
+        Fault(302, headers=lambda: {"Location": f"{sentry.url}/api/0/organizations/acme/teams/"})
+    ]
     with pytest.raises(SentryApiError, match=r"Sentry answered 302 .* it is somewhere else; .* SENTRY_URL"):
-        api_of(today).get("organizations/acme/teams/")
-    assert len(today.asked) == 1
+        api_of(sentry).get("organizations/acme/teams/")
+    assert len(sentry.asked) == 1
 
 
-def test_something_is_made_once_though_the_server_is_in_trouble(today: FakeSentry, api_of: MakeApi) -> None:
-    today.faults = [Fault(502, method="POST", times=9)]
+def test_something_is_made_once_though_the_server_is_in_trouble(sentry: FakeSentry, api_of: MakeApi) -> None:
+    sentry.faults = [Fault(502, method="POST", times=9)]
     with pytest.raises(SentryApiError, match="502"):
-        api_of(today).post("organizations/acme/workflows/", {})
-    assert len(today.asked) == 1
-    today.faults = [Fault(429, method="POST", times=1)]
+        api_of(sentry).post("organizations/acme/workflows/", {})
+    assert len(sentry.asked) == 1
+    sentry.faults = [Fault(429, method="POST", times=1)]
     with pytest.raises(SentryApiError, match="404"):
-        api_of(today).post("organizations/acme/nothing/", {})
-    assert len(today.asked) == 3
+        api_of(sentry).post("organizations/acme/nothing/", {})
+    assert len(sentry.asked) == 3
 
 
-def test_deleting_what_is_gone_is_no_error(today: FakeSentry, api_of: MakeApi) -> None:
-    api_of(today).delete("organizations/acme/workflows/4711/")
+def test_deleting_what_is_gone_is_no_error(sentry: FakeSentry, api_of: MakeApi) -> None:
+    api_of(sentry).delete("organizations/acme/workflows/4711/")
 
 
 def test_no_answer_is_said_with_the_address(api_of: MakeApi) -> None:

@@ -22,7 +22,10 @@ from mita_otel.sentry.alert_rules.monitor_forms import (
 from mita_otel.sentry.alert_rules.resources import Existing, Resource
 from mita_otel.sentry.alert_rules.wanted import OnMetric, WantedAlert
 from mita_otel.sentry.api.client import SentryApi
+from mita_otel.sentry.api.errors import SentryApiError
 
+SELF_HOSTED_RELEASE: Final = "26.7.0"
+"""First release of self-hosted Sentry that has monitors and alerts switched on (source: its changelog)."""
 MONITOR: Final = "monitor"
 ALERT: Final = "alert"
 ERRORS: Final = "all errors of the project"
@@ -30,7 +33,7 @@ ERRORS: Final = "all errors of the project"
 
 
 class MonitorsAndAlerts:
-    """The back end of today's Sentry.
+    """Reads and writes the monitors and alerts of a project.
 
     Args:
         api: Sentry.
@@ -38,8 +41,6 @@ class MonitorsAndAlerts:
         project: The project's slug.
         project_id: Its id.
     """
-
-    title = "monitors and alerts"
 
     def __init__(self, api: SentryApi, directory: Directory, project: str, project_id: str) -> None:
         self._api = api
@@ -65,12 +66,12 @@ class MonitorsAndAlerts:
         return [*monitors, *told], notes
 
     def existing(self, prefix: str) -> list[Existing]:
-        """Return our monitors and alerts."""
-        monitors = [
-            one
-            for one in self._api.pages(f"{self._api.org_path}/detectors/", {"project": self._project_id})
-            if str(one.get("projectId")) == self._project_id
-        ]
+        """Return our monitors and alerts.
+
+        Raises:
+            SentryApiError: The server has no monitors, or refuses.
+        """
+        monitors = self._monitors()
         errors = next((one for one in monitors if one.get("type") == "error"), None)
         if errors is not None:
             self._ids[ERRORS] = str(errors["id"])
@@ -86,6 +87,22 @@ class MonitorsAndAlerts:
             *(Existing(MONITOR, one["name"], monitor_form_of(one), str(one["id"]), one) for one in ours),
             *(Existing(ALERT, one["name"], alert_form_of(one, names), str(one["id"]), one) for one in alerts),
         ]
+
+    def _monitors(self) -> list[dict[str, Any]]:
+        path = f"{self._api.org_path}/detectors/"
+        try:
+            found = list(self._api.pages(path, {"project": self._project_id}))
+        except SentryApiError as error:
+            if error.status != 404:
+                raise
+            # The project exists, so it is the endpoint that the server lacks.
+            raise SentryApiError(
+                f"Sentry at {self._api.address.url} has no monitors ({path} answers 404): alert rules need sentry.io or "
+                f"self-hosted Sentry {SELF_HOSTED_RELEASE} or later; upgrade the server, or watch the rules with this "
+                'library alone (evaluated_by = "local")',
+                404,
+            ) from error
+        return [one for one in found if str(one.get("projectId")) == self._project_id]
 
     def create(self, resource: Resource) -> None:
         """Make a monitor or an alert."""

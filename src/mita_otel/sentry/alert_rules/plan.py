@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mita_otel.errors import ConfigurationError
-from mita_otel.sentry.alert_rules.resources import Backend, Difference, Existing, Resource, differences
+from mita_otel.sentry.alert_rules.monitors import MonitorsAndAlerts
+from mita_otel.sentry.alert_rules.resources import Difference, Existing, Resource, differences
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def make_plan(
     )
 
 
-def carry_out(backend: Backend, plan: Plan, say: Callable[[str], None] = lambda line: None) -> None:
+def carry_out(backend: MonitorsAndAlerts, plan: Plan, say: Callable[[str], None] = lambda line: None) -> None:
     """Do what the plan says. What was done stays done if something fails; the next run does the rest.
 
     Args:

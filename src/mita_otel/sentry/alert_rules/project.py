@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mita_otel.policy import Policy
-from mita_otel.sentry.alert_rules.choosing import choose_backend, find_project
+from mita_otel.sentry.alert_rules.choosing import find_project
+from mita_otel.sentry.alert_rules.directory import Directory
+from mita_otel.sentry.alert_rules.monitors import MonitorsAndAlerts
 from mita_otel.sentry.alert_rules.plan import Plan, carry_out, make_plan
 from mita_otel.sentry.alert_rules.resources import Existing
 from mita_otel.sentry.alert_rules.wanted import Wanted, Whose, wanted_of
@@ -37,7 +39,8 @@ class ProjectAlerts:
         which: Whose = "backend",
     ) -> None:
         self.project = find_project(api, project)
-        self.backend = choose_backend(api, self.project, policy.alerts.sentry)
+        directory = Directory(api, policy.alerts.sentry)
+        self.backend = MonitorsAndAlerts(api, directory, self.project.slug, self.project.id)
         self._policy = policy
         self._environment = environment
         self._which = which

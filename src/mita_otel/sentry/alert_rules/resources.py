@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
-
-from mita_otel.sentry.alert_rules.wanted import WantedAlert
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -15,7 +13,7 @@ class Resource:
     """A thing as it shall be, or as it is."""
 
     kind: str
-    """`monitor`, `alert`, `issue rule` or `metric rule`."""
+    """`monitor` or `alert`."""
     name: str
     form: Mapping[str, Any]
     """What is compared: nested mappings, lists and plain values."""
@@ -40,28 +38,6 @@ class Difference:
 
     def __str__(self) -> str:
         return f"{self.path}: {_shown(self.is_now)} -> {_shown(self.shall_be)}"
-
-
-class Backend(Protocol):
-    """One of the ways in which a Sentry server keeps alerts."""
-
-    title: str
-    """What a person reads."""
-
-    def wanted(self, alerts: Sequence[WantedAlert]) -> tuple[list[Resource], list[str]]:
-        """Return what the alerts are here, in the order in which it is made, and notes about what is missing."""
-
-    def existing(self, prefix: str) -> list[Existing]:
-        """Return everything of ours that is there."""
-
-    def create(self, resource: Resource) -> None:
-        """Make a thing."""
-
-    def update(self, existing: Existing, resource: Resource) -> None:
-        """Make a thing what it shall be."""
-
-    def delete(self, existing: Existing) -> None:
-        """Take a thing away."""
 
 
 def differences(is_now: Any, shall_be: Any, path: str = "") -> Iterator[Difference]:

@@ -15,6 +15,7 @@ from mita_otel.sentry.api.address import SentryAddress
 from mita_otel.sentry.api.errors import SentryApiError, refusal
 
 _RESET: Final = "X-Sentry-Rate-Limit-Reset"
+_REPLACEMENT: Final = "X-Sentry-Replacement-Endpoint"
 _NEXT: Final = re.compile(r'<([^>]+)>;[^,]*rel="next";[^,]*results="true"(?:;[^,]*cursor="([^"]*)")?')
 _MAX_PAGES: Final = 200
 _LONGEST_WAIT_S: Final = 120.0
@@ -177,7 +178,8 @@ class SentryApi:
             raise SentryApiError(f"{self.address.url} is not a web address") from error
         if answer.is_success:
             return answer
-        refused = refusal(answer.status_code, what, _said(answer), self._scope)
+        replacement = " ".join(answer.headers.get(_REPLACEMENT, "").split())[:_MAX_SAID]
+        refused = refusal(answer.status_code, what, _said(answer), self._scope, replacement)
         if answer.status_code == 429:
             raise _AgainError(refused, self._reset_s(answer))
         # 409 to a PUT: somebody else is changing the same thing just now.
@@ -212,16 +214,16 @@ def _body(answer: httpx.Response) -> Any:
 
 
 def _said(answer: httpx.Response) -> str:
-    """Return what a refusal says, in one short line."""
+    """Return the reason that a refusal gives, in one short line."""
     try:
-        told = answer.json()
+        body = answer.json()
     except ValueError:
         return ""
-    if isinstance(told, dict) and isinstance(told.get("detail"), str):
-        told = told["detail"]
-    elif isinstance(told, dict):  # by field
-        told = "; ".join(f"{name}: {_joined(why)}" for name, why in told.items())
-    return " ".join(str(told).split())[:_MAX_SAID]
+    reason = body
+    if isinstance(body, dict):
+        whole = next((body[key] for key in ("detail", "message") if isinstance(body.get(key), str)), None)
+        reason = whole or "; ".join(f"{field}: {_joined(why)}" for field, why in body.items())
+    return " ".join(str(reason or "").split())[:_MAX_SAID]
 
 
 def _joined(why: Any) -> str:

@@ -30,11 +30,7 @@ class SentryApiError(ConfigurationError):
         self.status = status
 
 
-class SentryGoneError(SentryApiError):
-    """The endpoint is no more (410)."""
-
-
-def refusal(status: int, what: str, said: str, scope: str) -> SentryApiError:
+def refusal(status: int, what: str, said: str, scope: str, replacement: str = "") -> SentryApiError:
     """Return the error of an answer that is no success.
 
     Args:
@@ -42,9 +38,22 @@ def refusal(status: int, what: str, said: str, scope: str) -> SentryApiError:
         what: Method and path.
         said: What it says.
         scope: The scope that a token needs for this.
+        replacement: The endpoint that Sentry names instead of one that it has retired.
     """
-    mend = _ELSEWHERE if 300 <= status < 400 else _MENDS.get(status, "").replace("{scope}", scope)
+    if 300 <= status < 400:
+        mend = _ELSEWHERE
+    elif status == 410:
+        mend = _retired(replacement)
+    else:
+        mend = _MENDS.get(status, "").replace("{scope}", scope)
     message = f"Sentry answered {status} to {what}"
     message = f"{message}: {said}" if said else message
-    kind = SentryGoneError if status == 410 else SentryApiError
-    return kind(f"{message}; {mend}" if mend else message, status)
+    return SentryApiError(f"{message}; {mend}" if mend else message, status)
+
+
+def _retired(replacement: str) -> str:
+    instead = f" in favour of {replacement}" if replacement else ""
+    return (
+        f"Sentry has retired this endpoint{instead}; upgrade mita-otel, and report it if the latest release still uses "
+        "the endpoint"
+    )
