@@ -202,6 +202,7 @@ def commands_page() -> Iterator[str]:
     yield from (
         "# Commands",
         "",
+        "The commands need the extra `cli`: `pip install 'mita-otel[cli]'`.",
         "Exit status: 0; 1 if a check found a problem; 2 if an argument or a setting is invalid.",
     )
     for name in COMMANDS:

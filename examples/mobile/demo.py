@@ -17,6 +17,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -82,7 +83,8 @@ def draw(path: Path) -> None:
     for spans in traces.values():
         if len({service for service, _ in spans}) > 1:
             console.rule(f"one trace of {' and '.join(sorted({service for service, _ in spans}))}")
-            console.print(Waterfall([record for _, record in spans], max_rows=20))
+            picture = Waterfall([record for _, record in spans], max_rows=20).drawn(100, colours=True)
+            console.print(Text.from_ansi(picture))
     console.rule("breaches in the app")
     for rule, name, duration_ms, limit_ms in breaches:
         console.print(f"{name}: {duration_ms:.0f} ms, limit {limit_ms:g} ms ({rule})", markup=False)

@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from demo_operations import operations_table, summarise_operations
 from rich.console import Console
 from rich.rule import Rule
 from rich.text import Text
 
 from mita_otel.exporters.span_record import SpanRecord, read_spans
-from mita_otel.exporters.summary_table import summarise_operations, summary_table
 from mita_otel.exporters.waterfall import Waterfall
 from mita_otel.latency.limits import LimitBook
 from mita_otel.policy import default_policy
@@ -83,6 +83,10 @@ KINDS: tuple[tuple[str, str, Callable[[Trace], bool]], ...] = (
 )
 
 
+def _picture(trace: Trace, width: int) -> Text:
+    return Text.from_ansi(Waterfall(trace, max_rows=60).drawn(width, colours=True))
+
+
 class DemoReport:
     """Prints the result of the demo.
 
@@ -124,11 +128,11 @@ class DemoReport:
             self._print()
             self._rule(title)
             self._print(Text(explanation, "dim"))
-            self._print(Waterfall(trace, max_rows=60))
+            self._print(_picture(trace, self._width))
         self._print()
         self._rule("all operations")
         operations = summarise_operations(spans, LimitBook(default_policy("production").thresholds))
-        self._print(summary_table(operations))
+        self._print(operations_table(operations))
         self._print()
         self._count(spans, len(traces))
         self._search(spans_file, secrets)

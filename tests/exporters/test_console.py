@@ -272,3 +272,16 @@ def test_a_line_that_is_no_span_is_named(tmp_path: Path, line: str, said: str) -
     with pytest.raises(ValueError, match=re.escape(said)) as error:
         list(read_spans(path))
     assert str(error.value).startswith(f"{path}, line 2: ")
+
+
+def test_a_terminal_gets_colours_at_its_own_width(spans: Spans, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "70")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: True)
+    exporter, _ = make(stream)
+    root = spans.start("root")
+    exporter.export([spans.end(spans.start("child", root)), spans.end(root)])
+    assert "\x1b[1mroot\x1b[0m" in stream.getvalue()
+    assert max(len(line) for line in re.sub(r"\x1b\[[\d;]*m", "", stream.getvalue()).splitlines()) == 70

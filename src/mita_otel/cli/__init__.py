@@ -1,5 +1,47 @@
-"""The `mita-otel` command: one file a group of commands, each in the table of `commands.py`."""
+"""The commands: `mita-otel`, one file a group of commands; and the scripts that the MITA monitoring guide names.
 
-from mita_otel.cli.frame import main
+Commands need the extra `cli`. Without it each script prints which extra is missing.
+"""
 
-__all__ = ["main"]
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Final
+
+_PACKAGES: Final = frozenset({"rich", "typer"})
+"""What the extra `cli` installs, and every command imports."""
+_BAD_INSTALLATION: Final = 2
+
+
+def main() -> None:
+    """Run `mita-otel`."""
+    _run("mita_otel.cli.frame", "main")
+
+
+def setup_sentry_alerts() -> None:
+    """Run `setup_sentry_alerts`."""
+    _run("mita_otel.cli.alerts_in_sentry", "setup_main")
+
+
+def test_sentry_integration() -> None:
+    """Run `test_sentry_integration`."""
+    _run("mita_otel.cli.self_test", "sentry_main")
+
+
+def test_pagerduty_integration() -> None:
+    """Run `test_pagerduty_integration`."""
+    _run("mita_otel.cli.self_test", "pagerduty_main")
+
+
+def _run(module: str, function: str) -> None:
+    try:
+        for package in sorted(_PACKAGES):
+            import_module(package)
+    except ImportError as error:
+        print(  # noqa: T201 - this is the command line
+            f"mita-otel's commands need {error.name}; install it with: pip install 'mita-otel[cli]'",
+            file=sys.stderr,
+        )
+        sys.exit(_BAD_INSTALLATION)
+    getattr(import_module(module), function)()

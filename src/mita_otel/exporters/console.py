@@ -6,13 +6,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from shutil import get_terminal_size
 from typing import TextIO
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
-from rich.console import Console
 
 from mita_otel.exporters.span_record import SpanRecord
+from mita_otel.exporters.styled_text import shows_colours
 from mita_otel.exporters.trace_collector import TraceCollector
 from mita_otel.exporters.waterfall import Waterfall
 from mita_otel.policy import load_policy
@@ -93,16 +94,16 @@ class ConsoleWaterfallExporter(SpanExporter, ExporterHooks):
         return True
 
     def _drawn(self, traces: list[list[SpanRecord]], stream: TextIO) -> str:
-        """Return the pictures as text. Rich does not write itself: it ends the process on a closed pipe."""
-        console = Console(file=stream, width=None if stream.isatty() else self._max_width)
-        width = min(console.width, self._max_width)
-        with console.capture() as capture:
-            for spans in traces:
-                # Lines stand together, pictures apart.
-                is_line, was_line = len(spans) == 1 and not spans[0].exceeded, self._printed_line
-                if not (is_line and was_line):
-                    console.print()
-                console.print(Waterfall(spans, max_rows=self._max_rows), width=width, end="")
-                self._printed_line = is_line
         encoding = getattr(stream, "encoding", None) or "utf-8"
-        return capture.get().encode(encoding, "replace").decode(encoding, "replace")
+        width = min(get_terminal_size().columns, self._max_width) if stream.isatty() else self._max_width
+        colours, ascii_only = shows_colours(stream), not encoding.lower().startswith("utf")
+        pictures = []
+        for spans in traces:
+            # Single lines stay together; pictures are set apart by an empty line.
+            is_line, was_line = len(spans) == 1 and not spans[0].exceeded, self._printed_line
+            if not (is_line and was_line):
+                pictures.append("\n")
+            picture = Waterfall(spans, max_rows=self._max_rows)
+            pictures.append(picture.drawn(width, colours=colours, ascii_only=ascii_only))
+            self._printed_line = is_line
+        return "".join(pictures).encode(encoding, "replace").decode(encoding, "replace")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from rich.text import Text
-
 
 @dataclass(frozen=True, slots=True)
 class Glyphs:
@@ -39,8 +37,3 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u20
 def printable(text: str) -> str:
     """Return the text on one line, with nothing in it that a terminal would obey."""
     return _CONTROLS.sub("?", _SPACES.sub(" ", text).strip())
-
-
-def styled(text: str, style: str) -> Text:
-    """Return the text in a style that does not reach what is appended to it."""
-    return Text().append(text, style)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from rich.text import Text
-
 from mita_otel import semconv
-from mita_otel.exporters.glyphs import Glyphs, styled
+from mita_otel.exporters.glyphs import Glyphs
 from mita_otel.exporters.span_record import SpanRecord
 from mita_otel.exporters.span_tree import Row
+from mita_otel.exporters.styled_text import StyledText
 
 _OVER = "bold red"
 
@@ -30,7 +29,7 @@ class TimeAxis:
         self._columns = columns
         self._glyphs = glyphs
 
-    def scale(self) -> Text:
+    def scale(self) -> StyledText:
         """Return the scale: round numbers over their columns, the last one with its unit."""
         step = _round_step(self._span_ns / 1e6, self._columns // 9)
         line = ""
@@ -40,9 +39,9 @@ class TimeAxis:
             text = f"{mark:,g}" + (" ms" if mark == marks[-1] else "")
             if not line or column > len(line):
                 line = line.ljust(column) + text
-        return styled(line, "dim")
+        return StyledText(line, "dim")
 
-    def bar(self, row: Row) -> Text:
+    def bar(self, row: Row) -> StyledText:
         """Return the row's bar. What lies beyond the limit is drawn in another way, colour or not."""
         halves = [0] * (2 * self._columns)  # 0: nothing, 1: within the limit, 2: beyond
         for span in row.spans:
@@ -53,7 +52,7 @@ class TimeAxis:
         cells = [self._cell(left, right) for left, right in zip(halves[::2], halves[1::2], strict=True)]
         styles = {self._glyphs.over: _OVER, " ": ""}
         style = bar_style(row.span)
-        bar = Text()
+        bar = StyledText()
         for cell, run in groupby(cells):
             bar.append("".join(run), styles.get(cell, style))
         return bar

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rich.cells import set_cell_size
-from rich.console import Console, ConsoleOptions
-from rich.text import Text
-
 from mita_otel import semconv
-from mita_otel.exporters.glyphs import ASCII, UNICODE, Glyphs, printable, styled
+from mita_otel.exporters.glyphs import ASCII, UNICODE, Glyphs, printable
 from mita_otel.exporters.span_notes import notes_of
 from mita_otel.exporters.span_record import SpanRecord
 from mita_otel.exporters.span_tree import Row, rows_of
+from mita_otel.exporters.styled_text import StyledText
 from mita_otel.exporters.time_axis import TimeAxis, milliseconds
 
 _TIME = 10
@@ -20,27 +17,32 @@ _TIME = 10
 
 
 class Waterfall:
-    """A picture of one trace that rich can print. Never wider than the console, plain where that is plain.
+    """A picture of one trace.
 
     Args:
         spans: The spans of the trace, in any order.
         max_rows: Rows; the rest is counted.
 
     Example:
-        `rich.console.Console().print(Waterfall(spans, max_rows=60))`
+        `print(Waterfall(spans, max_rows=60).drawn(width=100), end="")`
     """
 
     def __init__(self, spans: Sequence[SpanRecord], *, max_rows: int) -> None:
         self._spans = spans
         self._max_rows = max_rows
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
-        """Yield the lines."""
-        if self._spans:
-            glyphs = ASCII if options.ascii_only else UNICODE
-            for line in _Picture(self._spans, self._max_rows, options.max_width, glyphs).lines():
-                line.no_wrap, line.overflow, line.end = True, "crop", "\n"
-                yield line
+    def drawn(self, width: int, *, colours: bool = False, ascii_only: bool = False) -> str:
+        """Return the picture, each line with its end.
+
+        Args:
+            width: Columns; no line is wider.
+            colours: Whether to use ANSI colours.
+            ascii_only: Whether to draw with ASCII characters alone.
+        """
+        if not self._spans:
+            return ""
+        picture = _Picture(self._spans, self._max_rows, width, ASCII if ascii_only else UNICODE)
+        return "".join(f"{line.cut(width, '').rendered(colours=colours)}\n" for line in picture.lines())
 
 
 class _Picture:
@@ -57,8 +59,8 @@ class _Picture:
         self._axis = TimeAxis(first, last, max(4, width - self._label_width - 2 - _TIME), glyphs)
         self._trace_id = spans[0].trace_id
 
-    def lines(self) -> Iterator[Text]:
-        head = styled(f"trace {self._trace_id}", "dim")
+    def lines(self) -> Iterator[StyledText]:
+        head = StyledText(f"trace {self._trace_id}", "dim")
         is_line = len(self._rows) == 1 and not self._rows[0].span.exceeded
         if not is_line:
             yield self._columns(head, self._axis.scale())
@@ -68,26 +70,23 @@ class _Picture:
             yield self._columns(self._titled(row), middle, milliseconds(row.duration_ms))
             for note in notes_of(row, self._glyphs):
                 guide = self._guide(row, of_notes=True)
-                line = styled(guide, "dim").append_text(note)
-                yield _cut(line, self._width, self._glyphs)
+                line = StyledText(guide, "dim").append(note)
+                yield line.cut(self._width, self._glyphs.ellipsis)
         if self._hidden:
-            yield _cut(styled(self._rest(), "dim"), self._width, self._glyphs)
+            yield StyledText(self._rest(), "dim").cut(self._width, self._glyphs.ellipsis)
 
-    def _columns(self, label: Text, middle: Text, time: str = "") -> Text:
+    def _columns(self, label: StyledText, middle: StyledText, time: str = "") -> StyledText:
         bar_width = self._width - self._label_width - 2 - _TIME
         if not time:  # the scale may use the duration's columns
             bar_width += _TIME + 1
-        line = _cut(label, self._label_width, self._glyphs, pad=True)
-        line.append(" ").append_text(_cut(middle, bar_width, self._glyphs, pad=bool(time)))
-        if time:
-            line.append(" ").append(time.rjust(_TIME))
-        line.rstrip()
-        return line
+        line = label.cut(self._label_width, self._glyphs.ellipsis).padded(self._label_width)
+        line.append(" ").append(middle.cut(bar_width, self._glyphs.ellipsis))
+        return line.padded(self._width - _TIME).append(time.rjust(_TIME)) if time else line
 
-    def _titled(self, row: Row) -> Text:
+    def _titled(self, row: Row) -> StyledText:
         """The label with its place in the tree; a long name is cut, what follows it is not."""
-        guide = styled(self._guide(row), "dim")
-        return guide.append_text(_label(row, self._glyphs, self._label_width - guide.cell_len))
+        guide = StyledText(self._guide(row), "dim")
+        return guide.append(_label(row, self._glyphs, self._label_width - guide.width))
 
     def _guide(self, row: Row, *, of_notes: bool = False) -> str:
         glyphs = self._glyphs
@@ -113,37 +112,21 @@ class _Picture:
         )
 
 
-def _label(row: Row, glyphs: Glyphs, width: int | None = None) -> Text:
+def _label(row: Row, glyphs: Glyphs, width: int | None = None) -> StyledText:
     """The span's name, and what belongs to it: how often, and the HTTP status."""
     span = row.span
-    tail = Text()
+    tail = StyledText()
     if len(row.spans) > 1:
         tail.append(f" {glyphs.times}{len(row.spans)}", "bold yellow")
     status = semconv.first(span.attributes, semconv.HTTP_STATUS_CODE) if span.kind == "SERVER" else None
     if status is not None:
         tail.append(f" {printable(str(status))}", _status_style(str(status)))
     style = "bold red" if span.failed else ("bold" if row.depth == 0 else "")
-    name = styled(printable(span.name), style)
+    name = StyledText(printable(span.name), style)
     if width is not None:
-        name = _cut(name, max(1, width - tail.cell_len), glyphs)
-    return name.append_text(tail)
+        name = name.cut(max(1, width - tail.width), glyphs.ellipsis)
+    return name.append(tail)
 
 
 def _status_style(status: str) -> str:
     return {"5": "bold red", "4": "yellow"}.get(status[:1], "green")
-
-
-def _cut(text: Text, width: int, glyphs: Glyphs, *, pad: bool = False) -> Text:
-    """Return a copy that takes `width` columns at most, exactly so many if padded."""
-    kept = text.copy()
-    if kept.cell_len > width:
-        room = max(0, width - len(glyphs.ellipsis))
-        plain = set_cell_size(kept.plain, room)
-        # A wide character that does not fit leaves a space: cut the styled text at the same character.
-        shared = next(
-            (i for i, (a, b) in enumerate(zip(plain, kept.plain, strict=False)) if a != b), len(plain)
-        )
-        kept = kept[:shared].append(glyphs.ellipsis[:width], "dim")
-    if pad:
-        kept.append(" " * max(0, width - kept.cell_len))
-    return kept

@@ -6,11 +6,11 @@ import io
 from typing import Any
 
 import pytest
+from examples.payments.demo_operations import operations_table, percentile, summarise_operations
 from rich.console import Console
 
 from mita_otel import semconv
 from mita_otel.exporters.span_record import SpanRecord
-from mita_otel.exporters.summary_table import percentile, summarise_operations, summary_table
 from mita_otel.latency.limits import LimitBook
 from mita_otel.policy import default_policy
 
@@ -76,7 +76,7 @@ def test_operations_are_what_has_a_limit_in_a_fixed_order() -> None:
 def test_the_table_fits(width: int) -> None:
     stream = io.StringIO()
     long = request("GET", "/api/" + "very/" * 40, 1)
-    table = summary_table(summarise_operations([*SPANS, long], LimitBook(default_policy().thresholds)))
+    table = operations_table(summarise_operations([*SPANS, long], LimitBook(default_policy().thresholds)))
     Console(file=stream, width=width).print(table)
     lines = stream.getvalue().splitlines()
     assert lines[0].split() == ["operation", "count", "failed", "p50", "p95", "limit", "breaches"]

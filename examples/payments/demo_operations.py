@@ -72,7 +72,7 @@ def percentile(values: Sequence[float], percent: int) -> float:
     return ordered[max(0, ceil(len(ordered) * percent / 100) - 1)]
 
 
-def summary_table(summaries: Iterable[OperationSummary]) -> Table:
+def operations_table(summaries: Iterable[OperationSummary]) -> Table:
     """Return the table: operation, count, p50, p95, limit, breaches."""
     table = Table(
         box=box.SIMPLE_HEAD,

@@ -1,0 +1,121 @@
+"""A line of text in styles, measured in the columns of a terminal."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from typing import Final, Self, TextIO
+
+_CODES: Final = {
+    "bold": "1",
+    "dim": "2",
+    "red": "31",
+    "green": "32",
+    "yellow": "33",
+    "magenta": "35",
+    "cyan": "36",
+    "bright_blue": "94",
+}
+"""ANSI codes (ECMA-48, select graphic rendition) of the words of a style."""
+
+_EMOJI_VARIATION: Final = "\ufe0f"
+"""Shows the character before it as a picture, two columns wide."""
+
+
+class StyledText:
+    """A line of text in pieces. The style of a piece is words such as `bold red`; an empty style is plain.
+
+    Args:
+        text: The first piece.
+        style: Its style.
+    """
+
+    def __init__(self, text: str = "", style: str = "") -> None:
+        self._pieces: list[tuple[str, str]] = [(text, style)] if text else []
+
+    @property
+    def plain(self) -> str:
+        """The text without its styles."""
+        return "".join(text for text, _ in self._pieces)
+
+    @property
+    def width(self) -> int:
+        """Columns that the text takes."""
+        return columns_of(self.plain)
+
+    def append(self, text: str | StyledText, style: str = "") -> Self:
+        """Add text at the end; a styled text keeps its styles."""
+        self._pieces.extend(text._pieces if isinstance(text, StyledText) else [(text, style)])
+        return self
+
+    def cut(self, width: int, ellipsis: str) -> StyledText:
+        """Return the text within a width. If it is wider, it ends in a dim ellipsis."""
+        if self.width <= width:
+            return StyledText().append(self)
+        kept, left = StyledText(), max(0, width - len(ellipsis))
+        for text, style in self._pieces:
+            fits = _that_fits(text, left)
+            kept.append(fits, style)
+            left -= columns_of(fits)
+            if fits != text:
+                break
+        return kept.append(" " * left).append(ellipsis[:width], "dim")
+
+    def padded(self, width: int) -> StyledText:
+        """Return the text with spaces up to a width."""
+        return StyledText().append(self).append(" " * max(0, width - self.width))
+
+    def rendered(self, *, colours: bool) -> str:
+        """Return the text for a terminal, without spaces at its end; without `colours` it is plain."""
+        if not colours:
+            return self.plain.rstrip(" ")
+        pieces = list(self._pieces)
+        while pieces and not pieces[-1][0].rstrip(" "):
+            pieces.pop()
+        if pieces:
+            text, style = pieces[-1]
+            pieces[-1] = (text.rstrip(" "), style)
+        return "".join(_ansi(text, style) for text, style in pieces if text)
+
+
+def _ansi(text: str, style: str) -> str:
+    codes = ";".join(_CODES[word] for word in style.split())
+    return f"\x1b[{codes}m{text}\x1b[0m" if codes else text
+
+
+def columns_of(text: str) -> int:
+    """Return how many columns of a terminal a text takes, at most."""
+    if text.isascii():
+        return len(text)
+    return sum(_columns(text[position - 1] if position else "", one) for position, one in enumerate(text))
+
+
+def _that_fits(text: str, width: int) -> str:
+    """Return the beginning of a text that takes no more columns."""
+    used = 0
+    for position, one in enumerate(text):
+        used += _columns(text[position - 1] if position else "", one)
+        if used > width:
+            return text[:position]
+    return text
+
+
+def _columns(before: str, one: str) -> int:
+    if one == _EMOJI_VARIATION:
+        return 1 if before and _columns("", before) == 1 else 0
+    category = unicodedata.category(one)
+    if category in ("Mn", "Me"):
+        return 0
+    # A character that this Python does not know may be a wide one.
+    return 2 if category == "Cn" or unicodedata.east_asian_width(one) in ("W", "F") else 1
+
+
+def shows_colours(stream: TextIO) -> bool:
+    """Return whether a stream shows colours: a terminal that knows them. `NO_COLOR` and `FORCE_COLOR` decide first."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    if os.name == "nt" and not os.environ.get("WT_SESSION"):
+        return False
+    return stream.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
