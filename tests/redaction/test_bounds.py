@@ -233,10 +233,10 @@ def has_nested_repeat(nodes: Any, *, repeated: bool = False) -> bool:
 def test_no_pattern_repeats_a_repeat_outside_the_reviewed_modules() -> None:
     parser = importlib.import_module("re._parser")
     checked = 0
-    for module in pkgutil.iter_modules(mita_otel.redaction.__path__):
-        found = vars(importlib.import_module(f"mita_otel.redaction.{module.name}")).values()
+    for module in pkgutil.walk_packages(mita_otel.redaction.__path__, "mita_otel.redaction."):
+        found = vars(importlib.import_module(module.name)).values()
         patterns = [value for value in found if isinstance(value, re.Pattern)]
-        for pattern in patterns if module.name not in REVIEWED else ():
+        for pattern in patterns if module.name.rpartition(".")[2] not in REVIEWED else ():
             checked += 1
             assert not has_nested_repeat(parser.parse(pattern.pattern, pattern.flags)), pattern.pattern
-    assert checked > 15
+    assert checked > 60

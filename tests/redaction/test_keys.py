@@ -11,7 +11,7 @@ import pytest
 
 from mita_otel.policy import default_policy
 from mita_otel.redaction import Redactor
-from mita_otel.redaction.words import split_words
+from mita_otel.redaction.key_words import split_words
 
 GUIDE = (
     "password",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mita_otel.redaction import Redactor
-from mita_otel.redaction.finders.blocks import BlockFinder
+from mita_otel.redaction.finders.value_shapes import ValueShapes
+from mita_otel.redaction.finders.yaml import YamlFinder
 from mita_otel.redaction.lines import records, redact_lines
 
 
@@ -41,7 +42,10 @@ def test_what_never_ends_is_held_back_with_a_bound() -> None:
     ],
 )  # fmt: skip
 def test_what_stands_below_a_sensitive_name_is_read_with_it(lines: list[str], expected: list[str]) -> None:
-    assert list(records(lines, 1000, BlockFinder(Redactor().keys).opens)) == expected
+    assert (
+        list(records(lines, 1000, YamlFinder(Redactor().keys, ValueShapes(Redactor().policy.grammar)).opens))
+        == expected
+    )
 
 
 def test_yaml_by_lines_is_as_safe_as_in_one_piece() -> None:

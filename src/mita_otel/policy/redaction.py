@@ -38,8 +38,37 @@ class KeyPolicy(Section):
     """Last words that make a name one about the secret, not of it, as in `account_type`."""
     identifiers: tuple[str, ...]
     """Last words that make a name a reference: `account_id` is masked only if it reads like a number."""
+    common: tuple[str, ...]
+    """Sensitive names that are everyday words: in a text, what follows one has to look like a secret."""
+    glue: tuple[str, ...]
+    """Words that names are put together of without a separator: `card` and `cvv` make `cardcvv` sensitive."""
+    directories: tuple[str, ...]
+    """Sensitive names that may also hold a directory, as `PWD` does: a path under one is no secret."""
+    benign_values: tuple[str, ...]
+    """Values that are never secret, as in `csrf_protection: enabled`."""
+    object_ids: dict[str, tuple[str, ...]]
+    """How the ids of providers' objects begin, by rule: they refer to a secret and are none."""
     statements: tuple[str, ...]
     """Attributes that hold a database statement. Every literal in them is masked."""
+
+
+class GrammarPolicy(Section):
+    """How texts put a value beside its name: name, up to some words, delimiter, value."""
+
+    max_words: Annotated[int, Field(ge=0, le=16)]
+    """Words that may stand between a name and its value."""
+    connectors: tuple[str, ...]
+    """Words that connect a name directly with its value, as in `password is …`."""
+    pivots: tuple[str, ...]
+    """Words after which a value follows although other words precede them, as in `must have a digit, got …`."""
+    prepositions: tuple[str, ...]
+    """Words after which the owner of the value is named, as in `password for ada is …`."""
+    prose: tuple[str, ...]
+    """Words that continue a sentence: one after a name and a colon is no value, as in `password: must not be empty`."""
+    units: tuple[str, ...]
+    """Words that make the number before them a measure, as in `token 12 bytes`."""
+    wordlike: tuple[str, ...]
+    """Names of algorithms, protocols and formats that hold a digit and are no value, as in `token (RS256)`."""
 
 
 class CustomRule(Section):
@@ -80,5 +109,6 @@ class RedactionPolicy(Section):
     modes: dict[str, Mode]
     """What stands where a secret was, by rule."""
     keys: KeyPolicy
+    grammar: GrammarPolicy
     custom: dict[RuleName, CustomRule]
     """A team's own rules, by the name that the marker shows."""

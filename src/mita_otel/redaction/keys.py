@@ -1,20 +1,35 @@
-"""Which names have secret values, and how the values of the others are read."""
+"""Which names have secret values: attribute keys, JSON members, columns, parameters, judged word by word."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, Literal, NamedTuple
+import itertools
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final, Literal, NamedTuple, TypeVar
 
 from mita_otel.policy.redaction import KeyPolicy, Mode
+from mita_otel.redaction.key_words import (
+    Words,
+    contains,
+    split_parts,
+    split_words,
+    stems,
+    unglued,
+    without_accents,
+)
 from mita_otel.redaction.marker import MARKER
-from mita_otel.redaction.words import Words, split_parts, split_words
 
 Place = Literal["text", "sql"]
 """How a value is read: as any text, as a database statement."""
 
+_Name = TypeVar("_Name", str, Words)
+
 _MAX_NAME: Final = 512
 _MAX_CACHED: Final = 4096
 _MIN_NUMBER: Final = 8
+_COUNT: Final = re.compile(r"[~$\u20ac\u00a3]?\d[\d,_]*(?:\.\d+)?[kKmM]?")
+_RATE: Final = re.compile(r"[$\u20ac\u00a3]?\d{1,6}\.\d{1,12}")
+_PATH: Final = re.compile(r"(?:~|\.{1,2}|[A-Za-z]:)?[/\\][\w.\-/\\ ]*")
 
 
 class KeyVerdict(NamedTuple):
@@ -26,8 +41,8 @@ class KeyVerdict(NamedTuple):
     """True for `account_id`: secret only if the value reads like a number of some length."""
     plural: bool = False
     """True for `tokens`: secret, but a number under it is a count."""
-    weak: bool = False
-    """True for one common word (`key`, `card`): in prose, it takes more than a colon."""
+    common: bool = False
+    """True for one everyday word (`key`, `card`): in a text, it takes more than a colon."""
     place: Place = "text"
 
 
@@ -45,39 +60,35 @@ class KeyRules:
     """
 
     def __init__(
-        self,
-        policy: KeyPolicy,
-        custom: Mapping[str, Sequence[str]],
-        mode: Callable[[str], Mode],
+        self, policy: KeyPolicy, custom: Mapping[str, Sequence[str]], mode: Callable[[str], Mode]
     ) -> None:
-        self._sequences: dict[str, list[tuple[Words, str, bool]]] = {}
-        named: dict[Words, str] = {}
-        for rule, names in (*custom.items(), *policy.rules.items(), ("key", policy.sensitive)):
-            for name in names:
-                named.setdefault(split_words(name), rule)
-        named = {words: rule for words, rule in named.items() if words and mode(rule) != "off"}
-        for words, rule in named.items():
-            plural = words[-1].endswith("s") and (*words[:-1], words[-1][:-1]) in named
-            for form in {words, ("".join(words),)}:
-                self._sequences.setdefault(form[0], []).append((form, rule, plural))
-        for sequences in self._sequences.values():
-            sequences.sort(key=lambda sequence: -len(sequence[0]))
-        self._whole = {split_words(name): rule for name, rule in policy.whole.items() if mode(rule) != "off"}
-        self._numbers = {
-            split_words(name): rule for name, rule in policy.numbers.items() if mode(rule) != "off"
-        }
-        self._endings = {ending: rule for ending, rule in policy.endings.items() if mode(rule) != "off"}
-        self._weak = {words for words in named if len(words) == 1 and words[0] in _COMMON_WORDS}
+        def active(rules: Mapping[_Name, str]) -> dict[_Name, str]:
+            return {name: rule for name, rule in rules.items() if mode(rule) != "off"}
+
+        listed = [*custom.items(), *policy.rules.items(), ("key", policy.sensitive)]
+        named = active(_rule_by_words(listed))
+        self._sequences = _by_first_word(named)
+        self._whole = active({split_words(name): rule for name, rule in policy.whole.items()})
+        self._numbers = active({split_words(name): rule for name, rule in policy.numbers.items()})
+        self._endings = {**active(policy.endings), **_unspaced(named)}
+        self._common = {split_words(name) for name in policy.common}
         self._allow = {split_words(name) for name in policy.allow}
-        self._harmless: dict[str, list[Words]] = {}
-        for name in policy.harmless:
-            for words in {split_words(name), split_parts(name)}:
-                self._harmless.setdefault(words[0], []).append(words)
+        self._harmless = _by_first(policy.harmless)
         self._descriptive = {split_words(name) for name in policy.descriptive}
         self._identifiers = {split_words(name) for name in policy.identifiers}
+        self._directories = {split_words(name) for name in policy.directories}
+        self._benign_values = frozenset(policy.benign_values)
+        self._object_ids = policy.object_ids
+        self._glue = frozenset({*policy.glue, *(words[0] for words in named if len(words) == 1)})
+        self._glue |= {*self._endings, *("".join(words) for words in self._whole)}
         self._places: dict[str, Place] = dict.fromkeys(policy.statements, "sql")
-        self.stems = _stems([*named, *self._whole, *((ending,) for ending in self._endings)])
+        self.foreign = _foreign(listed, named)
+        """Rules of the names in scripts that write without blanks or with marks, in lower case."""
+        self.stems = (*stems([*named, *self._whole, *((one,) for one in self._endings)]), *self.foreign)
         """One of these is in every sensitive name, in lower case."""
+        harmless = (words for listed in self._harmless.values() for words in listed)
+        self.neighbours = _neighbours([*named, *harmless])
+        """Words that stand next to each other in a sensitive or harmless name."""
         self.known: dict[str, KeyVerdict] = {}
         """Names that were judged before. Bounded; for reading only."""
 
@@ -95,75 +106,123 @@ class KeyRules:
     def rule_for(self, name: str, value: str) -> str | None:
         """Return the rule that makes this value of this name secret, or None."""
         verdict = self.judge(name)
-        if verdict.rule is None or not value.strip():
-            return None
-        if (verdict.reference and not reads_like_number(value)) or (verdict.plural and value.isdigit()):
-            return None
-        return verdict.rule
+        return None if verdict.rule is None or self.is_benign(name, verdict, value) else verdict.rule
 
-    def judge_phrase(self, words: Words) -> str | None:
-        """Return the rule of a phrase of prose that ends in a sensitive name of several words."""
-        for start in range(len(words) - 1):
-            for sequence, rule, _ in self._sequences.get(words[start], ()):
-                if len(sequence) > 1 and words[start:] == sequence:
-                    return rule
-        return None
+    def is_benign(self, name: str, verdict: KeyVerdict, value: str) -> bool:
+        """Tell whether a value is no secret although its name is sensitive: a count, a state, a placeholder, an object's id."""
+        stripped = value.strip()
+        if not stripped or stripped.lower() in self._benign_values:
+            return True
+        if verdict.reference:
+            return not reads_like_number(value)
+        if (verdict.plural and _COUNT.fullmatch(stripped)) or (
+            verdict.rule == "token" and _RATE.fullmatch(stripped)
+        ):
+            return True
+        if stripped.startswith(self._object_ids.get(verdict.rule or "", ())):
+            return True
+        words = split_words(name)
+        if words[-1:] in self._directories and _PATH.fullmatch(stripped):
+            return True
+        if not (stripped.isascii() and stripped.replace("_", "").isalpha()):
+            return False
+        return contains(words, split_words(stripped)) and self.judge(stripped).rule is not None
+
+    def phrase_verdict(self, words: Words, *, least: int = 1) -> tuple[KeyVerdict, int]:
+        """Return the verdict on the name that words of a text end in, and how many of the words it is.
+
+        Args:
+            words: Words of a text, in lower case.
+            least: How many words the name has at least.
+        """
+        for start in range(len(words)):
+            for sequence, rule, plural in self._sequences.get(words[start], ()):
+                if len(sequence) >= least and words[start:] == sequence:
+                    return KeyVerdict(rule, plural=plural, common=sequence in self._common), len(sequence)
+        return PLAIN, 0
+
+    def is_harmless_phrase(self, words: Words) -> bool:
+        """Tell whether words of a text end in a harmless name, as in `score card`."""
+        return bool(words) and self._is_harmless(words, len(words) - 1, len(words))
+
+    def is_descriptive(self, word: str) -> bool:
+        """Tell whether a word after a sensitive name makes it one about the secret, as in `token type`."""
+        return (word,) in self._descriptive or (word,) in self._identifiers
 
     def _judge(self, name: str) -> KeyVerdict:
         if "[redacted:" in name:
             name = MARKER.sub("", name)
         place = self._places.get(name.lower(), "text")
         words = split_words(name)
-        if words in self._allow or words in self._harmless.get(words[0] if words else "", ()):
-            return PLAIN if place == "text" else KeyVerdict(None, place=place)
-        found = self._match(words)
-        if found is None:
-            found = self._match(split_parts(name)) or self._ends(words) or self._is_whole(words)
-        if found is not None and found is not PLAIN:
-            return found._replace(place=place)
-        return PLAIN if place == "text" else KeyVerdict(None, place=place)
+        verdict = PLAIN if self._is_allowed(words) else self._verdict(name, words)
+        return PLAIN if verdict is PLAIN and place == "text" else verdict._replace(place=place)
+
+    def _is_allowed(self, words: Words) -> bool:
+        return words in self._allow or words in self._harmless.get(words[0] if words else "", ())
+
+    def _verdict(self, name: str, words: Words) -> KeyVerdict:
+        """Return the verdict of the first reading of a name in which something sensitive occurs."""
+        for reading in self._readings(name, words):
+            verdict = self._match(reading) or self._as_whole(reading)
+            if verdict is not None:
+                return verdict
+        return self._by_ending(words) or PLAIN
+
+    def _readings(self, name: str, words: Words) -> Iterator[Words]:
+        """Yield the ways to read a name: `passWord` as two words and as one, `cardcvv` as two."""
+        yield words
+        yield split_parts(name)
+        glued = tuple(part for word in words for part in (unglued(word, self._glue) or (word,)))
+        if glued != words:
+            yield glued
 
     def _match(self, words: Words) -> KeyVerdict | None:
         """Return the verdict on the words; `PLAIN` if what they name is only described, None if they name nothing."""
-        while words and words[-1].isdigit() and len(words) > 1 and not self._ends_sequence(words):
-            words = words[:-1]
-        if any(map(str.isdigit, words)) and not self._ends_sequence(words):  # `cards[0].number`
-            words = tuple(word for word in words if not word.isdigit())
+        words = self._without_indices(words)
         best: KeyVerdict | None = None
-        for start, word in enumerate(words):
-            for sequence, rule, plural in self._sequences.get(word, ()):
-                end = start + len(sequence)
-                if words[start:end] != sequence or self._is_harmless(words, start, end):
-                    continue
-                rest = words[end:]
-                if rest and (rest[-1:] in self._descriptive or rest[-2:] in self._descriptive):
-                    best = best or PLAIN
-                    break
-                reference = bool(rest) and rest[-1:] in self._identifiers
-                weak = sequence in self._weak and len(words) == 1
-                verdict = KeyVerdict(rule, reference, plural and not rest, weak)
-                if best is None or best is PLAIN or (best.reference and not reference) or len(sequence) > 1:
-                    best = verdict
-                break
+        for start in range(len(words)):
+            verdict, size = self._verdict_at(words, start)
+            if verdict is PLAIN:
+                best = best or PLAIN
+            elif verdict is not None and _outranks(verdict, size, best):
+                best = verdict
         return best
 
-    def _ends(self, words: Words) -> KeyVerdict | None:
+    def _verdict_at(self, words: Words, start: int) -> tuple[KeyVerdict | None, int]:
+        """Return the verdict on the longest sensitive name that starts there, and how many words it has."""
+        for sequence, rule, plural in self._sequences.get(words[start], ()):
+            end = start + len(sequence)
+            if words[start:end] != sequence or self._is_harmless(words, start, end):
+                continue
+            rest = words[end:]
+            if rest and (rest[-1:] in self._descriptive or rest[-2:] in self._descriptive):
+                return PLAIN, len(sequence)
+            reference = bool(rest) and rest[-1:] in self._identifiers
+            common = len(words) == 1 and sequence in self._common
+            return KeyVerdict(rule, reference, plural and not rest, common), len(sequence)
+        return None, 0
+
+    def _without_indices(self, words: Words) -> Words:
+        """Return the words without numbers that are not part of a sensitive name, as in `cards[0].number`."""
+        while len(words) > 1 and words[-1].isdigit() and not self._ends_sequence(words):
+            words = words[:-1]
+        if any(map(str.isdigit, words)) and not self._ends_sequence(words):
+            words = tuple(word for word in words if not word.isdigit())
+        return words
+
+    def _as_whole(self, words: Words) -> KeyVerdict | None:
+        """Return the verdict on a name that is secret as it stands, as `pass`, but not as a part of another."""
+        if rule := self._numbers.get(words):
+            return KeyVerdict(rule, reference=True)
+        rule = self._whole.get(words) or self._whole.get(words[-1:])
+        return KeyVerdict(rule, plural=True, common=len(words) == 1) if rule else None
+
+    def _by_ending(self, words: Words) -> KeyVerdict | None:
         """Return the verdict on a name that ends in a word like `pgpassword`."""
         for ending, rule in self._endings.items():
             if words and words[-1].endswith(ending):
                 return KeyVerdict(rule)
         return None
-
-    def _is_whole(self, words: Words) -> KeyVerdict | None:
-        """Return the verdict on a name that is secret as it stands, as `pass`, but not as a part of another."""
-        if rule := self._numbers.get(words):
-            return KeyVerdict(rule, reference=True)
-        rule = self._whole.get(words) or self._whole.get(words[-1:])
-        return KeyVerdict(rule, plural=True, weak=len(words) == 1) if rule else None
-
-    def is_harmless_phrase(self, words: Words) -> bool:
-        """Tell whether words of prose end in a harmless name, as in `score card`."""
-        return bool(words) and self._is_harmless(words, len(words) - 1, len(words))
 
     def _ends_sequence(self, words: Words) -> bool:
         return any(
@@ -187,16 +246,55 @@ def reads_like_number(value: str) -> bool:
     return digits >= _MIN_NUMBER and all(char.isdigit() or char in " -." for char in value)
 
 
-def _stems(names: Iterable[Words]) -> tuple[str, ...]:
-    """Return the fewest words of which each name holds one."""
-    listed = sorted(names, key=len)
-    stems: list[str] = []
-    for words in listed:
-        if not any(stem in word for stem in stems for word in words):
-            stems.append(max(words, key=len))
-    return tuple(sorted(stem for stem in stems if not any(other in stem for other in stems if other != stem)))
+def _rule_by_words(listed: Iterable[tuple[str, Iterable[str]]]) -> dict[Words, str]:
+    """Return the rule of each name, by its words. Where several rules list a name, the first one counts."""
+    by_words: dict[Words, str] = {}
+    for rule, names in listed:
+        for name in names:
+            by_words.setdefault(split_words(name), rule)
+    by_words.pop((), None)
+    return by_words
 
 
-_COMMON_WORDS: Final = frozenset(
-    {"key", "card", "account", "token", "pin", "secret", "sin", "tin", "salt", "seed"}
-)
+def _by_first_word(named: Mapping[Words, str]) -> dict[str, list[tuple[Words, str, bool]]]:
+    """Return sensitive names with their rule, and whether they are a plural, by first word, longest first."""
+    sequences: dict[str, list[tuple[Words, str, bool]]] = {}
+    for words, rule in named.items():
+        plural = words[-1].endswith("s") and (*words[:-1], words[-1][:-1]) in named
+        for form in {words, ("".join(words),)}:
+            sequences.setdefault(form[0], []).append((form, rule, plural))
+    for listed in sequences.values():
+        listed.sort(key=lambda sequence: -len(sequence[0]))
+    return sequences
+
+
+def _by_first(names: Iterable[str]) -> dict[str, list[Words]]:
+    harmless: dict[str, list[Words]] = {}
+    for name in names:
+        for words in {split_words(name), split_parts(name)}:
+            harmless.setdefault(words[0], []).append(words)
+    return harmless
+
+
+def _unspaced(named: Mapping[Words, str]) -> dict[str, str]:
+    """Return the names of one word in other scripts, which others are written in front of without a separator."""
+    return {words[0]: rule for words, rule in named.items() if len(words) == 1 and not words[0].isascii()}
+
+
+def _foreign(listed: Iterable[tuple[str, Iterable[str]]], named: Mapping[Words, str]) -> dict[str, str]:
+    return {
+        name.lower(): named[split_words(name)]
+        for _, names in listed
+        for name in names
+        if not without_accents(name).isascii() and split_words(name) in named
+    }
+
+
+def _outranks(verdict: KeyVerdict, size: int, best: KeyVerdict | None) -> bool:
+    if best is None or best is PLAIN or size > 1:
+        return True
+    return best.reference and not verdict.reference
+
+
+def _neighbours(names: Iterable[Words]) -> frozenset[tuple[str, str]]:
+    return frozenset(pair for words in names for pair in itertools.pairwise(words))

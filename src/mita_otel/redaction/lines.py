@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from mita_otel.redaction.finders.blocks import BlockFinder, is_below
+from mita_otel.redaction.finders.value_shapes import ValueShapes
+from mita_otel.redaction.finders.yaml import YamlFinder, is_below
 from mita_otel.redaction.redactor import Redactor
 
 _KEY_BEGIN: Final = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY")
@@ -29,7 +30,9 @@ def redact_lines(
         lines: Lines with their ends.
         tally: Counts what was redacted, by rule.
     """
-    for record in records(lines, redactor.policy.max_text, BlockFinder(redactor.keys).opens):
+    for record in records(
+        lines, redactor.policy.max_text, YamlFinder(redactor.keys, ValueShapes(redactor.policy.grammar)).opens
+    ):
         body = record.rstrip("\r\n")
         yield redactor.text(body, tally) + record[len(body) :]
 

@@ -12,20 +12,24 @@ from mita_otel.policy import Policy, default_policy
 from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.redaction.finders.api_keys import API_KEY_FINDERS
 from mita_otel.redaction.finders.banking import BANKING_FINDERS
-from mita_otel.redaction.finders.blocks import BlockFinder
 from mita_otel.redaction.finders.cards import CARD_FINDERS
-from mita_otel.redaction.finders.credentials import CREDENTIAL_FINDERS
+from mita_otel.redaction.finders.command_line import COMMAND_LINE_FINDERS, OptionFinder
+from mita_otel.redaction.finders.credentials import CREDENTIAL_FINDERS, HeaderFinder
 from mita_otel.redaction.finders.custom import custom_finders
+from mita_otel.redaction.finders.driver_messages import REJECTED_FINDER, DriverMessageFinder
 from mita_otel.redaction.finders.embedded_sql import EMBEDDED_SQL_FINDER
 from mita_otel.redaction.finders.hit import Finder
-from mita_otel.redaction.finders.messages import MessageFinder
-from mita_otel.redaction.finders.pairs import PairFinder
+from mita_otel.redaction.finders.key_value import KeyValueFinder
+from mita_otel.redaction.finders.markup import MarkupFinder
+from mita_otel.redaction.finders.natural_language import NaturalLanguageFinder
+from mita_otel.redaction.finders.one_time_codes import ONE_TIME_CODE_FINDER
 from mita_otel.redaction.finders.personal import EMAIL_FINDER, IP_FINDER
-from mita_otel.redaction.finders.phrases import PhraseFinder
-from mita_otel.redaction.finders.rejected import REJECTED_FINDER
+from mita_otel.redaction.finders.quoted_value import QuotedValueFinder
 from mita_otel.redaction.finders.scientific import SCIENTIFIC_CARD_FINDER
 from mita_otel.redaction.finders.seed_phrases import SEED_PHRASE_FINDER
 from mita_otel.redaction.finders.urls import URL_FINDERS
+from mita_otel.redaction.finders.value_shapes import ValueShapes
+from mita_otel.redaction.finders.yaml import YamlFinder
 from mita_otel.redaction.keys import KeyRules
 from mita_otel.redaction.marker import Markers
 from mita_otel.redaction.scanner import Scanner
@@ -38,6 +42,8 @@ _SHAPES: Final = (
     SCIENTIFIC_CARD_FINDER,
     *BANKING_FINDERS,
     *CREDENTIAL_FINDERS,
+    *COMMAND_LINE_FINDERS,
+    ONE_TIME_CODE_FINDER,
     *API_KEY_FINDERS,
     *URL_FINDERS,
 )
@@ -80,16 +86,29 @@ class Redactor:
             shapes.append(EMAIL_FINDER)
         if markers.mode("ip") != "off":
             shapes.append(IP_FINDER)
-        messages = Finder(MessageFinder(keys), words=MessageFinder.WORDS, signs=" =:")
-        pairs = Finder(PairFinder(keys), words=keys.stems, signs="=:")
-        phrases = Finder(PhraseFinder(keys), words=keys.stems, signs=" \t\n<(")
-        blocks = Finder(BlockFinder(keys), words=keys.stems, signs="\n")
-        names = (pairs, phrases, messages, blocks, SEED_PHRASE_FINDER)
+        shapes_of_values = ValueShapes(policy.grammar)
+        messages = Finder(DriverMessageFinder(keys), words=DriverMessageFinder.WORDS, signs=" =:")
+        markup = Finder(MarkupFinder(keys), words=keys.stems, signs="<=")
+        shapes.append(Finder(HeaderFinder(shapes_of_values), words=("authorization", "cookie"), signs=":"))
+        names = (
+            Finder(KeyValueFinder(keys, shapes_of_values), words=keys.stems, signs="=:"),
+            Finder(NaturalLanguageFinder(keys, shapes_of_values, policy.grammar), words=keys.stems),
+            Finder(QuotedValueFinder(keys), words=keys.stems, signs="(["),
+            Finder(OptionFinder(keys, shapes_of_values), words=("--",), signs=" "),
+            Finder(YamlFinder(keys, shapes_of_values), words=keys.stems, signs="\n"),
+            markup,
+            messages,
+            SEED_PHRASE_FINDER,
+        )
         self._prose = Scanner([*shapes, *names, REJECTED_FINDER, EMBEDDED_SQL_FINDER], markers)
         texts = Texts(
             prose=self._prose,
             source=Scanner(
-                [*shapes, Finder(PairFinder(keys, source=True), words=keys.stems, signs="=:"), messages],
+                [
+                    *shapes,
+                    Finder(KeyValueFinder(keys, shapes_of_values, source=True), words=keys.stems, signs="=:"),
+                    messages,
+                ],
                 markers,
             ),
             shapes=Scanner(shapes, markers),

@@ -6,8 +6,8 @@ import bisect
 from collections import Counter
 from typing import Final
 
+from mita_otel.redaction.finders.driver_messages import statements
 from mita_otel.redaction.finders.hit import Hit
-from mita_otel.redaction.finders.messages import statements
 from mita_otel.redaction.marker import MARKER
 from mita_otel.redaction.scanner import Scanner
 from mita_otel.redaction.sql import comments, mask_literals, quoted_literals

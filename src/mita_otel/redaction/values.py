@@ -18,7 +18,7 @@ from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.redaction.finders.card_values import SMALLEST_CARD, CardValues
 from mita_otel.redaction.ids import blank_ids, stands_for_all
 from mita_otel.redaction.json_texts import NOT_JSON, parse_json
-from mita_otel.redaction.keys import PLAIN, KeyRules, KeyVerdict, reads_like_number
+from mita_otel.redaction.keys import PLAIN, KeyRules, KeyVerdict
 from mita_otel.redaction.marker import Markers, shows_nothing
 from mita_otel.redaction.memory import BenignTexts, MaskedStatements
 from mita_otel.redaction.names import Names
@@ -212,13 +212,11 @@ class Values:
             if isinstance(value, Mapping):
                 return self.mapping(value, tally, depth + 1, key)
             return self._sequence(key, value, tally, depth + 1)
-        if verdict.plural and isinstance(value, _NUMBERS):
-            return self.plain(value, tally, depth)
         if isinstance(value, (bytes, bytearray, memoryview)):
             text = bytes(value).decode("utf-8", "replace")
         else:
             text = value if isinstance(value, str) else str(value)
-        if verdict.reference and not reads_like_number(text):
+        if self._keys.is_benign(key, verdict, text):
             return self.plain(value, tally, depth)
         if shows_nothing(rule, text):
             return value

@@ -87,7 +87,7 @@ def views(text: str) -> Iterator[View]:
 
 
 def fold(text: str) -> str:
-    """Return the text, character for character, with all digits, blanks, dashes and wide letters in ASCII."""
+    """Return the text, character for character, with all digits, blanks, dashes, wide and accented letters in ASCII."""
     return text if text.isascii() else text.translate(_FOLD)
 
 
@@ -135,8 +135,9 @@ class _Fold(dict[int, int]):
             return ord("-")
         if char in _DOTS:
             return ord(".")
-        normal = unicodedata.normalize("NFKC", char)
-        return ord(normal) if len(normal) == 1 and normal.isascii() else code
+        normal = unicodedata.normalize("NFKD", char)
+        is_letter = normal[0].isascii() and all(map(unicodedata.combining, normal[1:]))
+        return ord(normal[0]) if is_letter else code
 
 
 _FOLD: Final = _Fold()

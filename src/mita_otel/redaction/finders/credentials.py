@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from mita_otel.redaction.finders.hit import Finder, Hit
-from mita_otel.redaction.finders.prose import PROSE
+from mita_otel.redaction.finders.value_shapes import ValueShapes
 
 _JWT_RUN: Final = re.compile(r"[A-Za-z0-9_\-.=]{16,}")
 _JWT: Final = re.compile(
@@ -29,33 +29,12 @@ _HEADER: Final = re.compile(
 _ONE_TOKEN: Final = re.compile(r"(?i)(?:bearer|basic|token|apikey|negotiate|ntlm)[ \t]+[^\s,;\"'}\])]+")
 _LINE: Final = re.compile(r"[^\r\n]*")
 
-_USER_OPTION: Final = re.compile(
-    r"(?<![\w\-])(?:-u|--user|--proxy-user)[ =][\"']?[^\s:\"'/]{1,64}:(?=[^\s\"']*[^\d\s\"'])([^\s\"'/][^\s\"']*)"
-)
-
-_SHELL: Final = re.compile(
-    r"\b(?:sshpass -p ?|(?:mysql|mariadb)(?:-?(?:dump|admin|import|check))?\b[^\n|;&]{0,200}? -p(?=\S*[^\sa-z])|docker login\b[^\n|;&]{0,200}? -p[ =]?"
-    r"|redis-cli\b[^\n|;&]{0,200}? -a )[\"']?([^\s\"'\-][^\s\"']*)"
-)
-"""Options of one letter that take a password."""
-_IDENTIFIED: Final = re.compile(
-    r"(?i)\b(?:(?:create|alter)\s+(?:user|role)|grant\b[^;]{1,256}\bto)\s+\S{1,128}\s+identified\s+(?:with\s+\w{1,64}\s+)?by\s+([^\s;,'\"\[:?$%@][^\s;,]*)"
-)
-"""A password without quotes, as in Oracle's statements."""
 _HASH: Final = re.compile(
     r"(?<![\w$])(?:\$2[abxy]?\$\d\d\$[./A-Za-z0-9]{53}|\$argon2(?:id|i|d)\$[^\s\"'<>,;]{3,}(?:,[^\s\"'<>;]{3,})?"
     r"|\$(?:[1567]|y|gy|apr1)\$[./A-Za-z0-9=,$]{12,}|(?:pbkdf2_sha\d{1,3}|scrypt|bcrypt_sha256|md5)\$[^\s\"'<>]{12,}"
     r"|(?:scrypt|pbkdf2)(?::\w{1,16}){1,3}\$[^\s\"'<>]{12,})"
 )
 """Hashes of passwords: of crypt, Django, Werkzeug, passlib."""
-_KIND: Final = r"(?:verification|one[ \-]time|security|login|sign[ \-]?in|access|authentication|confirmation) (?:pass)?code"
-_SENT_CODE: Final = re.compile(
-    rf"(?i)(?<![\w.])(?:[a-z]-)?(\d{{4,8}}) is (?:your|the) (?:\w{{1,16}} ){{0,2}}(?:{_KIND}|passcode|otp)"
-    rf"|\byour (?:\w{{1,16}} ){{0,2}}?{_KIND}(?: is)?[ :]{{1,2}}(\d{{4,8}})(?!\w|\.\d)"
-    r"|\byour (?:code|passcode|otp) is[ :]{1,2}(\d{4,8})(?=[.,;!\s]*(?:\n|\Z|(?-i:[A-Z])))"
-)
-"""What a text message to a customer says."""
-
 _KEY_BEGIN: Final = re.compile(
     r"-{4,5} ?BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)? ?-{4,5}|(?<=Private-Lines: )\d"
 )
@@ -87,16 +66,25 @@ def find_schemes(text: str) -> Iterator[Hit]:
             yield Hit(match.start(2), match.end(2), "authorization")
 
 
-def find_headers(text: str) -> Iterator[Hit]:
-    """Yield the values of authorization and cookie headers."""
-    end = 0
-    for match in _HEADER.finditer(text):
-        if match.start() >= end:
-            end = _header_end(text, match)
-            if text[match.end() : end].strip(" .!").lower() in PROSE:
-                continue
-            rule = "cookie" if match["name"].lower().endswith("cookie") else "authorization"
-            yield Hit(match.end(), end, rule)
+class HeaderFinder:
+    """Finds the values of authorization and cookie headers.
+
+    Args:
+        shapes: Which values are words of a sentence about the header.
+    """
+
+    def __init__(self, shapes: ValueShapes) -> None:
+        self._shapes = shapes
+
+    def __call__(self, text: str) -> Iterator[Hit]:
+        """Yield the values."""
+        end = 0
+        for match in _HEADER.finditer(text):
+            if match.start() >= end:
+                end = _header_end(text, match)
+                if not self._shapes.is_prose(text[match.end() : end].strip()):
+                    rule = "cookie" if match["name"].lower().endswith("cookie") else "authorization"
+                    yield Hit(match.end(), end, rule)
 
 
 def find_private_keys(text: str) -> Iterator[Hit]:
@@ -108,21 +96,10 @@ def find_private_keys(text: str) -> Iterator[Hit]:
         yield Hit(begin.start(), position, "private_key")
 
 
-def find_user_options(text: str) -> Iterator[Hit]:
-    """Yield the password of `curl -u user:password`."""
-    for match in _USER_OPTION.finditer(text):
-        yield Hit(match.start(1), match.end(1), "password")
-
-
-def find_passwords(text: str) -> Iterator[Hit]:
-    """Yield passwords without a name beside them: in command lines and statements, hashed, and in messages to customers."""
-    for pattern in (_SHELL, _IDENTIFIED, _SENT_CODE):
-        for match in pattern.finditer(text):
-            group = match.lastindex or 1
-            yield Hit(match.start(group), match.end(group), "password")
-    if "$" in text:
-        for match in _HASH.finditer(text):
-            yield Hit(match.start(), match.end(), "password")
+def find_password_hashes(text: str) -> Iterator[Hit]:
+    """Yield hashes of passwords."""
+    for match in _HASH.finditer(text):
+        yield Hit(match.start(), match.end(), "password")
 
 
 CREDENTIAL_FINDERS: Final = (
@@ -130,23 +107,7 @@ CREDENTIAL_FINDERS: Final = (
     Finder(
         find_schemes, words=("bearer", "basic", "digest", "negotiate", "ntlm", "apikey", "api-key", "token")
     ),
-    Finder(find_headers, words=("authorization", "cookie"), signs=":"),
-    Finder(find_user_options, words=("-u ", "-u=", "--user", "--proxy-user"), signs=" ="),
-    Finder(
-        find_passwords,
-        words=(
-            "sshpass",
-            "mysql",
-            "mariadb",
-            "docker login",
-            "redis-cli",
-            "identified",
-            " code",
-            "passcode",
-            "otp",
-            "$",
-        ),
-    ),
+    Finder(find_password_hashes, signs="$"),
     Finder(find_private_keys, words=("private key", "private-lines")),
 )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from mita_otel.redaction.finders.hit import Hit
-from mita_otel.redaction.finders.prose import is_prose, is_telling
+from mita_otel.redaction.finders.value_shapes import ValueShapes, is_telling
 from mita_otel.redaction.keys import KeyRules, KeyVerdict
 
 _HEAD: Final = re.compile(
@@ -27,15 +27,17 @@ class _Line(NamedTuple):
     """Where the next line starts."""
 
 
-class BlockFinder:
+class YamlFinder:
     """Finds what stands below sensitive names (YAML 1.2, chapter 8).
 
     Args:
         keys: Which names are sensitive.
+        shapes: Which values are words of a sentence.
     """
 
-    def __init__(self, keys: KeyRules) -> None:
+    def __init__(self, keys: KeyRules, shapes: ValueShapes) -> None:
         self._keys = keys
+        self._shapes = shapes
 
     def __call__(self, text: str) -> Iterator[Hit]:
         """Yield the lines of each block, without their indent, so that YAML stays YAML."""
@@ -69,8 +71,8 @@ class BlockFinder:
         value = text[start : line.end]
         quoted = len(value) > 1 and value[0] in "\"'" and value[-1] == value[0]
         words = value.split()
-        is_word = len(words) == 1 and not is_prose(value)
-        if not (quoted or is_word or nested) or (verdict.weak and not nested and not is_telling(value)):
+        is_word = len(words) == 1 and not self._shapes.is_prose(value)
+        if not (quoted or is_word or nested) or (verdict.common and not nested and not is_telling(value)):
             return
         rule = self._keys.rule_for(name, value)
         if rule:

@@ -1,0 +1,132 @@
+"""Where sensitive names occur in a text: as an identifier, as a phrase of several words, in any script."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from mita_otel.redaction.key_words import Words, split_words
+from mita_otel.redaction.keys import KeyRules, KeyVerdict
+
+_IDENTIFIER: Final = re.compile(r"[\w.\-]*\w")
+_IDENTIFIER_CHARS: Final = frozenset("_-.")
+_WORD_AFTER: Final = re.compile(r"[ \-][^\W\d_][\w\-]*")
+_WORD_CHARS: Final = 24
+"""Characters of a word before a name that are looked at."""
+_MAX_WORDS: Final = 3
+"""Words before and after an identifier that may belong to the name."""
+
+
+class NameInText(NamedTuple):
+    """A sensitive name in a text."""
+
+    start: int
+    end: int
+    name: str
+    verdict: KeyVerdict
+    rule: str
+
+    @property
+    def everyday(self) -> bool:
+        """Whether the name is an everyday word or a plural, so that its value has to look like a secret."""
+        return self.verdict.common or self.verdict.plural
+
+
+class NamesInText:
+    """Finds sensitive names.
+
+    Args:
+        keys: Which names are sensitive.
+    """
+
+    def __init__(self, keys: KeyRules) -> None:
+        self._keys = keys
+
+    def __call__(self, text: str) -> Iterator[NameInText]:
+        """Yield the names in order of their position. Linear: each identifier is judged once."""
+        lower = text.lower()
+        end = 0
+        for position, stem in self._occurrences(lower):
+            if position < end:
+                continue
+            if stem in self._keys.foreign:
+                end = position + len(stem)
+                rule = self._keys.foreign[stem]
+                yield NameInText(position, end, text[position:end], KeyVerdict(rule), rule)
+                continue
+            found = self._at(text, self._start(text, position, end))
+            end = max(end, found[0])
+            if found[1] is not None:
+                yield found[1]
+
+    def _occurrences(self, lower: str) -> list[tuple[int, str]]:
+        """Return where words stand one of which is in every sensitive name."""
+        found: list[tuple[int, str]] = []
+        for stem in self._keys.stems:
+            position = lower.find(stem)
+            while position >= 0:
+                found.append((position, stem))
+                position = lower.find(stem, position + len(stem))
+        found.sort(key=lambda one: (one[0], -len(one[1])))
+        return found
+
+    def _start(self, text: str, position: int, least: int) -> int:
+        """Return where the identifier begins that the position is in."""
+        while position > least and (text[position - 1].isalnum() or text[position - 1] in _IDENTIFIER_CHARS):
+            position -= 1
+        return position
+
+    def _at(self, text: str, start: int) -> tuple[int, NameInText | None]:
+        """Return where the identifier or phrase at `start` ends, and what it names."""
+        identifier = _IDENTIFIER.match(text, start)
+        if identifier is None:
+            return start + 1, None
+        own = split_words(identifier.group())
+        if not own:
+            return identifier.end(), None
+        before = self._words_before(text, start, own[0])
+        ends = self._words_after(text, identifier.end(), own)
+        for end, words in reversed(ends):
+            if self._keys.is_harmless_phrase((*before, *words)):
+                return end, None
+            verdict, size = self._keys.phrase_verdict((*before, *words))
+            if verdict.rule is not None and size > len(words) - len(own):
+                return end, NameInText(start, end, text[start:end], verdict, verdict.rule)
+        return identifier.end(), self._identifier(text, start, identifier.end())
+
+    def _words_before(self, text: str, start: int, word: str) -> Words:
+        """Return the words before an identifier that stand next to each other in some name."""
+        words: Words = ()
+        for _ in range(_MAX_WORDS):
+            end = start - 1
+            if end <= 0 or text[end] not in " -":
+                break
+            start = end
+            while start > 0 and end - start < _WORD_CHARS and text[start - 1].isalnum():
+                start -= 1
+            before = split_words(text[start:end])
+            if not before or (before[-1], word) not in self._keys.neighbours:
+                break
+            words, word = (*before, *words), before[0]
+        return words
+
+    def _words_after(self, text: str, end: int, own: Words) -> list[tuple[int, Words]]:
+        """Return where an identifier ends, alone and with the next words that follow it in some name."""
+        ends = [(end, own)]
+        while len(ends) <= _MAX_WORDS and (match := _WORD_AFTER.match(text, ends[-1][0])):
+            words = split_words(match.group())
+            if not words or (ends[-1][1][-1], words[0]) not in self._keys.neighbours:
+                break
+            ends.append((match.end(), (*ends[-1][1], *words)))
+        return ends
+
+    def _identifier(self, text: str, start: int, end: int) -> NameInText | None:
+        """Return the identifier if it is a sensitive name with one more word at most, as `password_hash`."""
+        name = text[start:end]
+        verdict = self._keys.judge(name)
+        words = split_words(name)
+        ends_in_name = any(self._keys.phrase_verdict(part)[1] for part in (words, words[:-1]))
+        if verdict.rule is None or not ends_in_name or not (name.islower() or "_" in name):
+            return None
+        return NameInText(start, end, name, verdict, verdict.rule)
