@@ -41,14 +41,14 @@ def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 def test_plan_apply_plan_again_list_delete(command: Command, sentry: FakeSentry) -> None:
     planned = command("alerts", "plan", *GUIDE)
     assert planned.code == 0
-    assert "  + " in planned.out and "to make, 0 to change, 0 to delete" in planned.out
+    assert "  + " in planned.out and "to create, 0 to update, 0 to delete" in planned.out
     assert sentry.changes == []
     assert command("alerts", "plan", "--check", *GUIDE).code == 1
     applied = command("alerts", "apply", *GUIDE)
     assert applied.code == 0 and "done: + " in applied.out
     assert command("alerts", "plan", "--check", *GUIDE).code == 0
     again = command("alerts", "apply", *GUIDE)
-    assert "0 to make, 0 to change, 0 to delete" in again.out and "done:" not in again.out
+    assert "0 to create, 0 to update, 0 to delete" in again.out and "done:" not in again.out
     listed = command("alerts", "list", *GUIDE)
     assert "mita-otel mita-backend/production: Critical financial errors" in listed.out
     refused = command("alerts", "delete", *GUIDE)
@@ -65,7 +65,7 @@ def test_the_guides_script_with_its_flags(script: Script, sentry: FakeSentry) ->
     before = len(sentry.changes)
     checked = script("--org", "acme", "--project", "mita-backend", "--validate-only")
     assert len(sentry.changes) == before
-    assert "0 to make, 0 to change" in checked.out
+    assert "0 to create, 0 to update" in checked.out
     assert script("--validate-only", "--list-rules", *GUIDE).code == 2
 
 
@@ -79,7 +79,7 @@ def test_validate_says_who_is_told_and_what_is_missing(command: Command, sentry:
     assert (
         "compliance_violation: tells nobody" in said.out
     )  # security_slack is not set, and Sentry is not asked to
-    assert "! pci_violation: there is no team compliance in Sentry" in said.out
+    assert "! pci_violation: Sentry has no team compliance" in said.out
 
 
 def test_validate_without_a_token_looks_at_this_side_alone(command: Command) -> None:
@@ -168,9 +168,9 @@ def test_where_there_is_nothing_of_ours_nothing_is_asked_about_deleting(
     ("arguments", "said"),
     [
         (["--org", "acme"], "which project? Give --project, or set SENTRY_PROJECT_BACKEND\n"),
-        (["--project", "p"], "which organization? Give --org, or set SENTRY_ORG\n"),
-        (["--org", "acme", "--project", "a/b"], "'a/b' is no slug of the project; take it from Sentry's address bar\n"),
-        (["--org", "other", "--project", "mita-backend"], "Sentry knows no project mita-backend in the organization other"),
+        (["--project", "p"], "no organization is given; use --org or set SENTRY_ORG\n"),
+        (["--org", "acme", "--project", "a/b"], "'a/b' is not the slug of a project; copy it from Sentry's address bar\n"),
+        (["--org", "other", "--project", "mita-backend"], "Sentry has no project mita-backend in the organization other"),
     ],
 )  # fmt: skip
 def test_a_slip_is_answered_with_the_mend(
@@ -185,7 +185,7 @@ def test_a_missing_token_is_said(command: Command) -> None:
     ran = command("alerts", "plan", *GUIDE)
     assert (ran.code, ran.err) == (
         2,
-        "SENTRY_AUTH_TOKEN is not set; make a token in Sentry under Settings, Auth Tokens\n",
+        "SENTRY_AUTH_TOKEN is not set; create a token in Sentry under Settings, Auth Tokens\n",
     )
 
 

@@ -117,10 +117,10 @@ def test_the_version_is_the_packages_or_the_commits(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--version", "a/b"], "'a/b' is no name of a release"),
-        (["--version", "x" * 201], "is no name of a release"),
+        (["--version", "a/b"], "'a/b' is not a valid release name"),
+        (["--version", "x" * 201], "is not a valid release name"),
         (["--package", "absent"], "the package absent is not installed here"),
-        (["--project", "a/b"], "'a/b' is no slug of the project"),
+        (["--project", "a/b"], "'a/b' is not the slug of a project"),
     ],
 )
 def test_what_cannot_be_used_is_said(command: Command, arguments: list[str], said: str) -> None:
@@ -135,7 +135,7 @@ def test_without_a_version_or_a_repository_it_is_said(
     monkeypatch.delenv("SENTRY_RELEASE")
     refused = command("release", "create")
     assert refused.code == 2
-    assert refused.err.startswith("which release? Give --version, or set SENTRY_RELEASE (/")
+    assert refused.err.startswith("no release is given; use --version or set SENTRY_RELEASE (/")
 
 
 # --- what Sentry says ----------------------------------------------------------------------------------
@@ -154,7 +154,7 @@ MENDS = {
     429: "of the test",
     500: "of the test",
     503: "of the test",
-    0: "does not answer (RemoteProtocolError); is it reachable from here?",
+    0: "does not answer (RemoteProtocolError); check SENTRY_URL and the network",
 }
 
 
@@ -205,8 +205,8 @@ def test_a_release_that_there_is_not_is_to_be_made_first(command: Command, work_
     for name in ("commits", "finalize", "deploy"):
         refused = command("release", *COMMANDS[name])
         assert refused.code == 2
-        assert refused.err.startswith(f"Sentry knows no release {NAME} in the organization acme at ")
-        assert "make it first with mita-otel release create" in refused.err
+        assert refused.err.startswith(f"Sentry has no release {NAME} in the organization acme at ")
+        assert "create it with mita-otel release create" in refused.err
 
 
 def test_a_project_that_sentry_does_not_know_is_said(command: Command) -> None:
@@ -315,7 +315,7 @@ def test_commits_outside_of_a_repository_are_refused_with_the_place(
 ) -> None:
     command("release", "create")
     refused = command("release", "commits")
-    assert (refused.code, refused.err) == (2, f"{tmp_path} is in no git repository\n")
+    assert (refused.code, refused.err) == (2, f"{tmp_path} is not in a git repository\n")
     assert sentry.commits == {}
 
 
@@ -355,7 +355,7 @@ def test_a_shallow_clone_that_lacks_the_release_before_is_said_to_lack_it(
     refused = command("release", "commits", "--since", first)
     assert refused.code == 2
     assert refused.err.startswith(
-        f"git knows no commit {first} here; this clone is shallow, fetch the rest: "
+        f"git finds no commit {first} here; this clone is shallow, fetch its history: "
     )
     monkeypatch.chdir(clone_of(work_tree, tmp_path / "deeper", 3))
     told = command("release", "commits")
@@ -368,7 +368,7 @@ def test_a_beginning_that_git_does_not_know_is_said(
 ) -> None:
     commit(work_tree, "the first")
     refused = command("release", "commits", "--since", name)
-    assert (refused.code, refused.err) == (2, f"git knows no commit {name} here\n")
+    assert (refused.code, refused.err) == (2, f"git finds no commit {name} here\n")
     assert not (work_tree / "stolen").exists()
 
 

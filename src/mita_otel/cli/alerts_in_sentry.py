@@ -17,9 +17,9 @@ from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy, environment_name, load_policy
 
 if TYPE_CHECKING:
+    from mita_otel.sentry.alert_rules.desired_state import ProjectRole
     from mita_otel.sentry.alert_rules.plan import Plan
     from mita_otel.sentry.alert_rules.project import ProjectAlerts
-    from mita_otel.sentry.alert_rules.wanted import Whose
     from mita_otel.sentry.api.client import SentryApi
 
 Org = Annotated[str | None, typer.Option("--org", help="The organization. Not given: SENTRY_ORG.")]
@@ -101,7 +101,7 @@ def list_rules(
     for alerts in _projects(org, project, mobile_project, environment):
         found = alerts.existing()
         for one in found:
-            off = "" if one.raw.get("enabled", True) else " (switched off)"
+            off = "" if one.response.get("enabled", True) else " (switched off)"
             typer.echo(f"{one.kind} {one.id}: {one.name}{off}")
         typer.echo(f"{len(found)} of ours in {alerts.project.slug}")
 
@@ -179,14 +179,14 @@ def _projects(
         from mita_otel.sentry.alert_rules.project import ProjectAlerts
         from mita_otel.sentry.api.address import check_slug
 
-        for which, slug in _slugs(project, mobile_project):
-            yield ProjectAlerts(api, policy, check_slug(slug, "project"), name, which)
+        for role, slug in _slugs(project, mobile_project):
+            yield ProjectAlerts(api, policy, check_slug(slug, "a project"), name, role)
 
 
 @contextmanager
 def _api(policy: Policy, org: str | None) -> Iterator[SentryApi]:
-    from mita_otel.sentry.alert_rules.scopes import SCOPE
-    from mita_otel.sentry.api.opening import open_sentry_api
+    from mita_otel.sentry.alert_rules.project import SCOPE
+    from mita_otel.sentry.api import open_sentry_api
 
     api = open_sentry_api(policy.alerts.sentry, os.environ, scope=SCOPE, org=org)
     try:
@@ -195,7 +195,7 @@ def _api(policy: Policy, org: str | None) -> Iterator[SentryApi]:
         api.close()
 
 
-def _slugs(project: str | None, mobile_project: str | None) -> list[tuple[Whose, str]]:
+def _slugs(project: str | None, mobile_project: str | None) -> list[tuple[ProjectRole, str]]:
     known = os.environ.get(variables.SENTRY_PROJECT_BACKEND, "").strip()
     backend = (project or known).strip()
     mobile = (mobile_project or os.environ.get(variables.SENTRY_PROJECT_MOBILE, "")).strip()
@@ -204,8 +204,8 @@ def _slugs(project: str | None, mobile_project: str | None) -> list[tuple[Whose,
     if backend == mobile:
         # Named as the project, the app's is meant; unless it is the service's as well.
         return [("both" if mobile_project or known in ("", mobile) else "mobile", mobile)]
-    found: list[tuple[Whose, str]] = [("backend", backend), ("mobile", mobile)]
-    return [(which, slug) for which, slug in found if slug]
+    found: list[tuple[ProjectRole, str]] = [("backend", backend), ("mobile", mobile)]
+    return [(role, slug) for role, slug in found if slug]
 
 
 def _check_channels(policy: Policy) -> int:

@@ -17,12 +17,12 @@ from mita_otel._plural import counted
 from mita_otel.cli.frame import BAD_CONFIGURATION
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import environment_name, load_policy
-from mita_otel.sentry.releases.command import NotStartedError, run
-from mita_otel.sentry.releases.repository import Repository
+from mita_otel.sentry.releases.deploy_command import NotStartedError, run_command
+from mita_otel.sentry.releases.git_repository import GitRepository
 from mita_otel.sentry.releases.version import release_version
 
 if TYPE_CHECKING:
-    from mita_otel.sentry.releases.in_sentry import Releases
+    from mita_otel.sentry.releases.release_api import ReleaseApi
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -54,7 +54,7 @@ def create(
     url: Url = None,
 ) -> None:
     """Make a release. One that is there already is no error."""
-    repository = Repository(Path.cwd())
+    repository = GitRepository(Path.cwd())
     name = release_version(version, package, repository, os.environ)
     try:
         ref = repository.head()
@@ -80,9 +80,9 @@ def commits(
     most: Annotated[int, typer.Option("--most", min=1, max=_MOST, help="How many at most.")] = 200,
 ) -> None:
     """Say which commits are in a release: those since the release before."""
-    git = Repository(Path.cwd())
+    git = GitRepository(Path.cwd())
     name = release_version(version, package, git, os.environ)
-    lacking = git.shallow()  # says at once if there is no repository
+    lacking = git.unshallow_command()  # says at once if there is no repository
     first = git.find(since) if since else None
     with _releases(org, project) as releases:
         first = first or releases.previous_ref(name, git)
@@ -105,7 +105,7 @@ def finalize(
     version: Version = None, package: Package = None, org: Org = None, project: Project = None
 ) -> None:
     """Say that a release is out."""
-    name = release_version(version, package, Repository(Path.cwd()), os.environ)
+    name = release_version(version, package, GitRepository(Path.cwd()), os.environ)
     with _releases(org, project) as releases:
         releases.finalize(name)
     typer.echo(f"{name}: out")
@@ -131,7 +131,7 @@ def deploy(
     Sentry knows no failed deploys: one that failed is marked by its name. Exit status: the command's own; 2 if it
     succeeded and Sentry could not be told.
     """
-    name = release_version(version, package, Repository(Path.cwd()), os.environ)
+    name = release_version(version, package, GitRepository(Path.cwd()), os.environ)
     where = environment_name(environment)
     with _releases(org, project) as releases:
         started = datetime.now(UTC)
@@ -153,7 +153,7 @@ def deploy(
 
 def _run(command: list[str]) -> int:
     try:
-        return run(command)
+        return run_command(command)
     except NotStartedError as error:
         typer.echo(str(error), err=True)
         return error.status
@@ -170,15 +170,15 @@ def _untold(name: str, where: str, status: int, error: ConfigurationError) -> st
 
 
 @contextmanager
-def _releases(org: str | None, projects: list[str] | None) -> Iterator[Releases]:
+def _releases(org: str | None, projects: list[str] | None) -> Iterator[ReleaseApi]:
     """Open Sentry's API.
 
     Raises:
         ConfigurationError: It cannot be said which project is meant, or Sentry refuses.
     """
     from mita_otel.redaction import Redactor
+    from mita_otel.sentry.api import open_sentry_api
     from mita_otel.sentry.api.address import check_slug
-    from mita_otel.sentry.api.opening import open_sentry_api
 
     known = (
         os.environ.get(one, "").strip()
@@ -188,12 +188,12 @@ def _releases(org: str | None, projects: list[str] | None) -> Iterator[Releases]
     if not slugs:
         raise ConfigurationError(f"which project? Give --project, or set {variables.SENTRY_PROJECT_BACKEND}")
     for slug in slugs:
-        check_slug(slug, "project")
+        check_slug(slug, "a project")
     policy = load_policy()
     api = open_sentry_api(policy.alerts.sentry, os.environ, scope="project:releases", org=org)
     try:
-        from mita_otel.sentry.releases.in_sentry import Releases
+        from mita_otel.sentry.releases.release_api import ReleaseApi
 
-        yield Releases(api, slugs, Redactor(policy))
+        yield ReleaseApi(api, slugs, Redactor(policy))
     finally:
         api.close()

@@ -26,7 +26,7 @@ from mita_otel.reports.model import (
     ReportKind,
 )
 from mita_otel.reports.scope import Scope
-from mita_otel.sentry.api.opening import open_sentry_api
+from mita_otel.sentry.api import open_sentry_api
 
 if TYPE_CHECKING:
     from mita_otel.sentry.api.client import SentryApi

@@ -1,1 +1,1 @@
-"""The policy's rules as alerts in Sentry: what is wanted, what is there, and what to do about the difference."""
+"""The policy's rules as monitors and alerts in Sentry: desired state, plan, API."""

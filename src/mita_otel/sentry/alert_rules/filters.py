@@ -1,7 +1,8 @@
-"""Rules on single events as Sentry's filters, and as a query where events are counted: pure."""
+"""Rules about single events, as filters of a Sentry alert and as a query of a Sentry monitor: pure functions."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -9,141 +10,174 @@ from typing import Final, Literal
 
 from mita_otel.policy import Policy
 from mita_otel.policy.alerts import AlertRule
-from mita_otel.sentry.alert_rules.search import Terms
 
-Match = Literal["eq", "ne", "sw", "ew", "co", "is", "ns", "gte"]
+FilterOperator = Literal["eq", "ne", "sw", "ew", "co", "is", "ns", "gte"]
+"""Sentry's comparisons: equal, not equal, starts with, ends with, contains, is set, is not set, at least."""
 
 LEVELS: Final = ((21, 50), (17, 40), (13, 30), (9, 20), (0, 10))
-"""Sentry's number of a level, by OpenTelemetry's lowest severity number of it."""
+"""Lowest OpenTelemetry severity number of each level, and Sentry's number of that level."""
 _MAX_GROUPS: Final = 12
+_UNQUOTED: Final = re.compile(r"[A-Za-z0-9_.*/:-]+\Z")
 
 
-class NotInSentryError(Exception):
-    """Sentry has nothing like it; the text says what."""
+class UnsupportedInSentryError(Exception):
+    """Sentry cannot express the rule; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
-    """Something that must be true of an event."""
+class EventFilter:
+    """A condition on one property of an event."""
 
     about: Literal["tag", "attribute", "level"]
     key: str
-    match: Match
+    operator: FilterOperator
     value: str | int = ""
 
 
-def groups_of(policy: Policy, rule: AlertRule) -> Iterator[tuple[Filter, ...]]:
-    """Yield the filters of single events: one group for each choice, since a group wants all of its filters."""
-    fixed, choices = _filters(policy, rule)
-    groups = list(product(*choices))
+@dataclass(frozen=True, slots=True)
+class SearchTerm:
+    """A term of Sentry's search syntax: `key:value`, `key:[a, b]`, `!key:value` or `has:key`."""
+
+    key: str
+    values: tuple[str, ...] = ()
+    """Accepted values; empty: the key stands alone."""
+    negated: bool = False
+
+
+def filter_groups(policy: Policy, rule: AlertRule) -> Iterator[tuple[EventFilter, ...]]:
+    """Yield groups of filters. An event matches the rule if it passes every filter of one group.
+
+    Raises:
+        UnsupportedInSentryError: Sentry's filters cannot express the rule.
+    """
+    common, alternatives = _filters(policy, rule)
+    groups = list(product(*alternatives))
     if len(groups) > _MAX_GROUPS:
-        raise NotInSentryError(f"it takes {len(groups)} groups of filters, more than {_MAX_GROUPS}")
+        raise UnsupportedInSentryError(f"it needs {len(groups)} groups of filters, more than {_MAX_GROUPS}")
     for group in groups:
-        yield (*fixed, *group)
+        yield (*common, *group)
 
 
-def _filters(policy: Policy, rule: AlertRule) -> tuple[list[Filter], list[list[Filter]]]:
-    """Return the filters that must all be true, and those of which one each must be."""
-    fixed = [Filter("tag", "financial_service", "eq", "true")] if rule.source != "mobile" else []
-    fixed += _stream_filters(rule)
-    choices: list[list[Filter]] = []
-    least = _least_level(policy, rule)
-    if least is not None:
-        fixed.append(Filter("level", "level", "gte", least))
+def _filters(policy: Policy, rule: AlertRule) -> tuple[list[EventFilter], list[list[EventFilter]]]:
+    """Return the filters that every event must pass, and lists of which it must pass one each."""
+    common = [EventFilter("tag", "financial_service", "eq", "true")] if rule.source != "mobile" else []
+    common += _stream_filters(rule)
+    alternatives: list[list[EventFilter]] = []
+    lowest = _lowest_level(policy, rule)
+    if lowest is not None:
+        common.append(EventFilter("level", "level", "gte", lowest))
     elif rule.severities:
-        choices.append([Filter("tag", "severity", "eq", one) for one in rule.severities])
+        alternatives.append([EventFilter("tag", "severity", "eq", one) for one in rule.severities])
     for tag, values in (("error_category", rule.categories), ("financial_operation", rule.operations)):
         if values:
-            choices.append([_by_pattern("tag", tag, value) for value in values])
-    about, key = _name_of(rule)
+            alternatives.append([_pattern_filter("tag", tag, value) for value in values])
+    about, key = _name_property(rule)
     if rule.names:
-        choices.append([_by_pattern(about, key, name) for name in rule.names])
-    fixed += [_negated(_by_pattern(about, key, name)) for name in rule.except_names]
+        alternatives.append([_pattern_filter(about, key, name) for name in rule.names])
+    common += [_negated(_pattern_filter(about, key, name)) for name in rule.except_names]
     if rule.unhandled:
-        fixed.append(Filter("attribute", "error.unhandled", "eq", "true"))
-    return fixed, choices
+        common.append(EventFilter("attribute", "error.unhandled", "eq", "true"))
+    return common, alternatives
 
 
-def _stream_filters(rule: AlertRule) -> list[Filter]:
-    """Return the filters that tell errors, security events and violations apart by their tags."""
+def _stream_filters(rule: AlertRule) -> list[EventFilter]:
+    """Return the filters that distinguish errors, security events and compliance violations by their tags."""
     filters = []
     if "security" not in rule.on:
-        filters.append(Filter("tag", "security_event", "ns"))
+        filters.append(EventFilter("tag", "security_event", "ns"))
     elif rule.on == ("security",):
-        filters.append(Filter("tag", "security_event", "is"))
+        filters.append(EventFilter("tag", "security_event", "is"))
     if rule.on == ("compliance",):
-        filters.append(Filter("tag", "error_category", "eq", "compliance_issue"))
+        filters.append(EventFilter("tag", "error_category", "eq", "compliance_issue"))
     return filters
 
 
-def _least_level(policy: Policy, rule: AlertRule) -> int | None:
-    """Return the level from which on the rule takes every event, if its severities are such."""
+def _lowest_level(policy: Policy, rule: AlertRule) -> int | None:
+    """Return the lowest level that the rule counts, if it counts every level from there up; otherwise None."""
     if not rule.severities:
         return None
     levels = {
-        name: next(level for lowest, level in LEVELS if mapping.number >= lowest)
+        name: next(level for number, level in LEVELS if mapping.number >= number)
         for name, mapping in policy.finance.severities.items()
     }
-    least = min(levels[name] for name in rule.severities)
-    return (
-        least if set(rule.severities) == {name for name, level in levels.items() if level >= least} else None
-    )
+    lowest = min(levels[name] for name in rule.severities)
+    from_there_up = {name for name, level in levels.items() if level >= lowest}
+    return lowest if set(rule.severities) == from_there_up else None
 
 
-def _name_of(rule: AlertRule) -> tuple[Literal["tag", "attribute"], str]:
+def _name_property(rule: AlertRule) -> tuple[Literal["tag", "attribute"], str]:
+    """Return the property of an event that holds what the rule calls its name."""
     if "security" in rule.on:
         return "tag", "security_event"
     if rule.on == ("compliance",):
-        return "attribute", "message"  # it begins with the regulation
+        return "attribute", "message"  # the message starts with the regulation
     return "attribute", "exception.type"
 
 
-def _by_pattern(about: Literal["tag", "attribute"], key: str, pattern: str) -> Filter:
-    bare = pattern.strip("*")
-    if any(char in bare for char in "*?["):
-        raise NotInSentryError(
-            f"the pattern {pattern!r} has a * in the middle, which filters of Sentry have not"
+def _pattern_filter(about: Literal["tag", "attribute"], key: str, pattern: str) -> EventFilter:
+    text = pattern.strip("*")
+    if any(char in text for char in "*?["):
+        raise UnsupportedInSentryError(
+            f"the pattern {pattern!r} has a wildcard in the middle, which Sentry's filters do not support"
         )
     starts, ends = pattern.endswith("*"), pattern.startswith("*")
-    match: Match = "co" if starts and ends else "sw" if starts else "ew" if ends else "eq"
-    if key == "message" and match == "eq":
-        match = "sw"
-    return Filter(about, key, match, bare)
+    operator: FilterOperator = "co" if starts and ends else "sw" if starts else "ew" if ends else "eq"
+    if key == "message" and operator == "eq":
+        operator = "sw"
+    return EventFilter(about, key, operator, text)
 
 
-def _negated(one: Filter) -> Filter:
-    if one.match != "eq":
-        raise NotInSentryError(
-            f"an exception with a pattern ({one.value}) is nothing that filters of Sentry have"
+def _negated(one: EventFilter) -> EventFilter:
+    if one.operator != "eq":
+        raise UnsupportedInSentryError(
+            f"Sentry's filters do not support an exception with a wildcard ({one.value})"
         )
-    return Filter(one.about, one.key, "ne", one.value)
+    return EventFilter(one.about, one.key, "ne", one.value)
 
 
-def terms_of(rule: AlertRule) -> Terms:
-    """Return the terms of a query that finds the events which the rule counts."""
-    terms: Terms = []
+def search_query(rule: AlertRule) -> str:
+    """Return the query that finds the events that the rule counts."""
+    terms: list[SearchTerm] = []
     if rule.source != "mobile":
-        terms.append(("financial_service", ["true"], False))
+        terms.append(SearchTerm("financial_service", ("true",)))
     if "security" not in rule.on:
-        terms.append(("has:security_event", [], True))
+        terms.append(SearchTerm("has:security_event", negated=True))
     elif rule.on == ("security",):
-        terms.append(("has:security_event", [], False))
+        terms.append(SearchTerm("has:security_event"))
     if rule.on == ("compliance",):
-        terms.append(("error_category", ["compliance_issue"], False))
-    lists: Mapping[str, tuple[str, ...]] = {
+        terms.append(SearchTerm("error_category", ("compliance_issue",)))
+    accepted: Mapping[str, tuple[str, ...]] = {
         "severity": rule.severities,
         "error_category": rule.categories,
         "financial_operation": rule.operations,
     }
-    terms += [(key, list(values), False) for key, values in lists.items() if values]
-    _, key = _name_of(rule)
+    terms += [SearchTerm(key, values) for key, values in accepted.items() if values]
+    _, key = _name_property(rule)
     key = {"exception.type": "error.type"}.get(key, key)
-    starts = key == "message"
     for names, negated in ((rule.names, False), (rule.except_names, True)):
         if names:
-            terms.append(
-                (key, [name if name.endswith("*") or not starts else f"{name}*" for name in names], negated)
-            )
+            # A message starts with the name and goes on.
+            values = tuple(f"{name.rstrip('*')}*" if key == "message" else name for name in names)
+            terms.append(SearchTerm(key, values, negated))
     if rule.unhandled:
-        terms.append(("error.unhandled", ["true"], False))
-    return terms
+        terms.append(SearchTerm("error.unhandled", ("true",)))
+    return " ".join(map(_written, terms))
+
+
+def _written(term: SearchTerm) -> str:
+    key = f"!{term.key}" if term.negated else term.key
+    if not term.values:
+        return key
+    if len(term.values) == 1:
+        return f"{key}:{_quoted(term.values[0])}"
+    if any("*" in value for value in term.values):  # lists do not support wildcards
+        parts = [f"{key}:{_quoted(value)}" for value in term.values]
+        return " ".join(parts) if term.negated else f"({' OR '.join(parts)})"
+    return f"{key}:[{', '.join(map(_quoted, term.values))}]"
+
+
+def _quoted(text: str) -> str:
+    if _UNQUOTED.match(text):
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,45 +1,77 @@
-"""The difference between what is wanted and what is there, and what is done about it."""
+"""The difference between the desired and the existing monitors and alerts: pure functions."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from mita_otel.errors import ConfigurationError
-from mita_otel.sentry.alert_rules.monitors import MonitorsAndAlerts
-from mita_otel.sentry.alert_rules.resources import Difference, Existing, Resource, differences
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A monitor or an alert in Sentry."""
+
+    kind: str
+    """`monitor` or `alert`."""
+    name: str
+    settings: Mapping[str, Any]
+    """What is compared: nested mappings, lists and scalars."""
+
+
+@dataclass(frozen=True)
+class ExistingResource(Resource):
+    """A monitor or an alert that exists."""
+
+    id: str = ""
+    response: Mapping[str, Any] = field(default_factory=dict)
+    """The resource as Sentry returns it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A setting whose existing value is not the desired one."""
+
+    path: str
+    existing: Any
+    desired: Any
+
+    def __str__(self) -> str:
+        return f"{self.path}: {_shown(self.existing)} -> {_shown(self.desired)}"
 
 
 @dataclass(frozen=True)
 class Update:
-    """A thing that is not as it shall be."""
+    """A resource whose settings differ."""
 
-    existing: Existing
+    existing: ExistingResource
     resource: Resource
     differences: tuple[Difference, ...]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What has to be done so that Sentry is as the policy wants it."""
+    """The changes that bring Sentry to the desired state."""
 
     creates: tuple[Resource, ...] = ()
     updates: tuple[Update, ...] = ()
-    deletes: tuple[Existing, ...] = ()
-    unchanged: tuple[Existing, ...] = ()
+    deletes: tuple[ExistingResource, ...] = ()
+    unchanged: tuple[ExistingResource, ...] = ()
     notes: tuple[str, ...] = ()
-    """What Sentry cannot do, and what is done instead."""
+    """What Sentry does not support, and what happens instead."""
     missing: tuple[str, ...] = ()
-    """What has to be set up in Sentry before everybody is told."""
+    """What has to be set up in Sentry before every recipient is notified."""
 
     @property
     def changes(self) -> int:
-        """How many things would be changed."""
+        """The number of resources to create, update or delete."""
         return len(self.creates) + len(self.updates) + len(self.deletes)
 
     def lines(self) -> Iterator[str]:
-        """Yield the plan as lines to print: `+` is made, `~` changed, `-` deleted, `!` missing, `#` a note."""
+        """Yield lines to print: `+` create, `~` update, `-` delete, `!` missing in Sentry, `#` note."""
         for resource in self.creates:
             yield f"+ {resource.kind} {resource.name}"
         for update in self.updates:
@@ -53,46 +85,46 @@ class Plan:
         for note in self.notes:
             yield f"# {note}"
         yield (
-            f"{len(self.creates)} to make, {len(self.updates)} to change, {len(self.deletes)} to delete, "
-            f"{len(self.unchanged)} as they shall be"
+            f"{len(self.creates)} to create, {len(self.updates)} to update, {len(self.deletes)} to delete, "
+            f"{len(self.unchanged)} unchanged"
         )
 
 
 def make_plan(
-    wanted: Sequence[Resource],
-    existing: Sequence[Existing],
+    desired: Sequence[Resource],
+    existing: Sequence[ExistingResource],
     *,
     notes: Sequence[str] = (),
     missing: Sequence[str] = (),
 ) -> Plan:
-    """Compare what is wanted with what of ours is there.
+    """Compare the desired with the existing resources.
 
     Args:
-        wanted: What shall be there, in the order in which it is made.
-        existing: What of ours is there.
+        desired: Resources in the order in which they are created.
+        existing: Our resources in Sentry.
         notes: See `Plan.notes`.
         missing: See `Plan.missing`.
 
     Raises:
-        ConfigurationError: Two things have the same name: which one is ours cannot be said.
+        ConfigurationError: Two existing resources have the same name.
     """
     twice = [key for key, count in Counter((one.kind, one.name) for one in existing).items() if count > 1]
     if twice:
         kind, name = twice[0]
         ids = ", ".join(one.id for one in existing if (one.kind, one.name) == twice[0])
         raise ConfigurationError(
-            f"Sentry has several of the {kind} {name} (ids {ids}); delete all but one there"
+            f"Sentry has several {kind}s named {name} (ids {ids}); delete all but one in Sentry"
         )
-    there = {(one.kind, one.name): one for one in existing}
+    rest = {(one.kind, one.name): one for one in existing}
     creates: list[Resource] = []
     updates: list[Update] = []
-    unchanged: list[Existing] = []
-    for resource in wanted:
-        found = there.pop((resource.kind, resource.name), None)
+    unchanged: list[ExistingResource] = []
+    for resource in desired:
+        found = rest.pop((resource.kind, resource.name), None)
         if found is None:
             creates.append(resource)
             continue
-        differing = tuple(differences(found.form, resource.form))
+        differing = tuple(differences(found.settings, resource.settings))
         if differing:
             updates.append(Update(found, resource, differing))
         else:
@@ -100,28 +132,30 @@ def make_plan(
     return Plan(
         tuple(creates),
         tuple(updates),
-        tuple(there.values()),
+        tuple(rest.values()),
         tuple(unchanged),
         tuple(notes),
         tuple(dict.fromkeys(missing)),
     )
 
 
-def carry_out(backend: MonitorsAndAlerts, plan: Plan, say: Callable[[str], None] = lambda line: None) -> None:
-    """Do what the plan says. What was done stays done if something fails; the next run does the rest.
+def differences(existing: Any, desired: Any, path: str = "") -> Iterator[Difference]:
+    """Yield each value that differs, with its path."""
+    if isinstance(existing, Mapping) and isinstance(desired, Mapping):
+        for key in [*desired, *(one for one in existing if one not in desired)]:
+            below = f"{path}.{key}" if path else str(key)
+            yield from differences(existing.get(key), desired.get(key), below)
+    elif isinstance(existing, list) and isinstance(desired, list) and len(existing) == len(desired):
+        for number, (old, new) in enumerate(zip(existing, desired, strict=True)):
+            yield from differences(old, new, f"{path}.{number}")
+    elif existing != desired:
+        yield Difference(path, existing, desired)
 
-    Args:
-        backend: Where.
-        plan: What.
-        say: Told of each thing that was done.
-    """
-    for resource in plan.creates:
-        backend.create(resource)
-        say(f"+ {resource.kind} {resource.name}")
-    for update in plan.updates:
-        backend.update(update.existing, update.resource)
-        say(f"~ {update.resource.kind} {update.resource.name}")
-    # What tells of something goes before what finds it.
-    for existing in reversed(plan.deletes):
-        backend.delete(existing)
-        say(f"- {existing.kind} {existing.name}")
+
+def in_order(values: Sequence[Any]) -> list[Any]:
+    """Return the values in an order that does not depend on Sentry, which returns them in random order."""
+    return sorted(values, key=lambda one: json.dumps(one, sort_keys=True, default=str))
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is None else json.dumps(value, ensure_ascii=False, default=str)

@@ -1,33 +1,44 @@
-"""The policy's alerts in one project of Sentry: planned, made, listed, deleted."""
+"""The policy's alert rules in one Sentry project: plan, apply, list, delete."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
 
+from mita_otel import environment_variables as variables
 from mita_otel.policy import Policy
-from mita_otel.sentry.alert_rules.choosing import find_project
-from mita_otel.sentry.alert_rules.directory import Directory
-from mita_otel.sentry.alert_rules.monitors import MonitorsAndAlerts
-from mita_otel.sentry.alert_rules.plan import Plan, carry_out, make_plan
-from mita_otel.sentry.alert_rules.resources import Existing
-from mita_otel.sentry.alert_rules.wanted import Wanted, Whose, wanted_of
+from mita_otel.sentry.alert_rules.desired_state import DesiredState, ProjectRole, desired_state
+from mita_otel.sentry.alert_rules.plan import ExistingResource, Plan, make_plan
+from mita_otel.sentry.alert_rules.recipients import RecipientDirectory
+from mita_otel.sentry.alert_rules.resource_client import ResourceClient
 from mita_otel.sentry.api.client import SentryApi
+from mita_otel.sentry.api.errors import SentryApiError
 
-Say = Callable[[str], None]
+SCOPE: Final = "alerts:write, org:read and project:read"
+"""Scopes that a token needs, for messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class SentryProject:
+    """A project in Sentry."""
+
+    slug: str
+    id: str
 
 
 class ProjectAlerts:
-    """Alerts of one project and environment.
+    """Alert rules of one project and environment.
 
     Args:
-        api: Sentry.
+        api: Sentry's API.
         policy: The rules.
-        project: The project's slug.
-        environment: The environment's name.
-        which: Whose rules.
+        project: Slug of the project.
+        environment: Name of the environment.
+        role: Which rules the project gets.
 
     Raises:
-        SentryApiError: There is no such project, or Sentry refuses.
+        SentryApiError: The project does not exist, or Sentry refuses.
     """
 
     def __init__(
@@ -36,36 +47,69 @@ class ProjectAlerts:
         policy: Policy,
         project: str,
         environment: str,
-        which: Whose = "backend",
+        role: ProjectRole = "backend",
     ) -> None:
         self.project = find_project(api, project)
-        directory = Directory(api, policy.alerts.sentry)
-        self.backend = MonitorsAndAlerts(api, directory, self.project.slug, self.project.id)
+        directory = RecipientDirectory(api, policy.alerts.sentry)
+        self._client = ResourceClient(api, directory, self.project.slug, self.project.id)
         self._policy = policy
         self._environment = environment
-        self._which = which
-
-    @property
-    def wanted(self) -> Wanted:
-        """What the policy wants."""
-        return wanted_of(
-            self._policy, environment=self._environment, project=self.project.slug, which=self._which
-        )
+        self._role = role
 
     def plan(self) -> Plan:
-        """Compare what is wanted with what is there; changes nothing."""
-        wanted = self.wanted
-        resources, missing = self.backend.wanted(wanted.alerts)
-        return make_plan(resources, self.existing(), notes=wanted.notes, missing=missing)
-
-    def apply(self, plan: Plan, say: Say = lambda line: None) -> None:
-        """Do what a plan says."""
-        carry_out(self.backend, plan, say)
-
-    def existing(self) -> list[Existing]:
-        """Return everything of ours that is there."""
-        return self.backend.existing(self.wanted.prefix)
+        """Return the changes that bring Sentry to what the policy says. Changes nothing."""
+        state = self._desired_state
+        resources, missing = self._client.desired(state.alerts)
+        return make_plan(resources, self.existing(), notes=state.notes, missing=missing)
 
     def plan_deletion(self) -> Plan:
-        """Return the plan that leaves nothing of ours."""
+        """Return the plan that deletes everything of ours."""
         return make_plan([], self.existing())
+
+    def existing(self) -> list[ExistingResource]:
+        """Return everything of ours in Sentry."""
+        return self._client.existing(self._desired_state.prefix)
+
+    def apply(self, plan: Plan, report: Callable[[str], None] = lambda line: None) -> None:
+        """Carry a plan out. If a change fails, earlier changes stay, and the next plan has the rest.
+
+        Args:
+            plan: The changes.
+            report: Called with a line for each change that was made.
+        """
+        for resource in plan.creates:
+            self._client.create(resource)
+            report(f"+ {resource.kind} {resource.name}")
+        for update in plan.updates:
+            self._client.update(update.existing, update.resource)
+            report(f"~ {update.resource.kind} {update.resource.name}")
+        # Alerts before the monitors that they are connected to.
+        for existing in reversed(plan.deletes):
+            self._client.delete(existing)
+            report(f"- {existing.kind} {existing.name}")
+
+    @property
+    def _desired_state(self) -> DesiredState:
+        return desired_state(
+            self._policy, environment=self._environment, project=self.project.slug, role=self._role
+        )
+
+
+def find_project(api: SentryApi, slug: str) -> SentryProject:
+    """Return a project.
+
+    Raises:
+        SentryApiError: The project does not exist, or the token cannot read it.
+    """
+    try:
+        found = api.get(f"projects/{api.address.org}/{slug}/")
+    except SentryApiError as error:
+        if error.status != 404:
+            raise
+        raise SentryApiError(
+            f"Sentry has no project {slug} in the organization {api.address.org} at {api.address.url}; check --org and "
+            f"--project ({variables.SENTRY_ORG}, {variables.SENTRY_PROJECT_BACKEND}), and {variables.SENTRY_URL} for "
+            "another region",
+            404,
+        ) from error
+    return SentryProject(str(found.get("slug", slug)), str(found["id"]))

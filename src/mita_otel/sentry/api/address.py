@@ -1,4 +1,4 @@
-"""Where Sentry's API is, and who asks."""
+"""The address of Sentry's API, with organization and token, from environment variables."""
 
 from __future__ import annotations
 
@@ -17,63 +17,70 @@ from mita_otel.errors import ConfigurationError
 _DEFAULT: Final = "https://sentry.io"
 _REGION: Final = re.compile(r"\.ingest\.(us|de)\.sentry\.io\Z")
 _ORG_TOKEN: Final = re.compile(r"sntrys_([A-Za-z0-9+/=_-]+)_[^_]+\Z")
-"""Sentry's organization tokens say in themselves whose they are, and where."""
+"""Organization tokens of Sentry: they contain the organization and the region."""
 _SLUG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}\Z")
 
 
 @dataclass(frozen=True, slots=True)
 class SentryAddress:
-    """Sentry for one organization."""
+    """Sentry's API for one organization."""
 
     url: str
-    """As in `https://de.sentry.io`."""
+    """Base URL, as in `https://de.sentry.io`."""
     org: str
-    """The organization's slug."""
+    """Slug of the organization."""
     token: str = field(repr=False)
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str], *, org: str | None = None) -> SentryAddress:
-        """Return what the variables say.
+        """Return the address that the variables give.
 
         Args:
             env: The environment variables.
             org: The organization. None: `SENTRY_ORG`, else the token's.
 
         Raises:
-            ConfigurationError: Something is missing, or cannot be used.
+            ConfigurationError: A variable is missing or invalid.
         """
         token = env.get(variables.SENTRY_AUTH_TOKEN, "").strip()
         if not token:
             raise ConfigurationError(
-                f"{variables.SENTRY_AUTH_TOKEN} is not set; make a token in Sentry under Settings, Auth Tokens"
+                f"{variables.SENTRY_AUTH_TOKEN} is not set; create a token in Sentry under Settings, Auth Tokens"
             )
         claims = _claims(token)
         name = (org or env.get(variables.SENTRY_ORG, "") or str(claims.get("org") or "")).strip()
         if not name:
-            raise ConfigurationError(f"which organization? Give --org, or set {variables.SENTRY_ORG}")
-        check_slug(name, "organization")
-        url = env.get(variables.SENTRY_URL, "").strip() or str(claims.get("region_url") or "") or _by_dsn(env)
+            raise ConfigurationError(f"no organization is given; use --org or set {variables.SENTRY_ORG}")
+        check_slug(name, "an organization")
+        url = (
+            env.get(variables.SENTRY_URL, "").strip()
+            or str(claims.get("region_url") or "")
+            or _region_of_dsn(env)
+        )
         parts = urlsplit(url)
         if parts.scheme not in {"https", "http"} or not parts.hostname:
             raise ConfigurationError(
-                f"{variables.SENTRY_URL} is not a web address; write it as in https://de.sentry.io"
+                f"{variables.SENTRY_URL} is not a web address; write it like https://de.sentry.io"
             )
         return cls(url.rstrip("/"), name, token)
 
 
-def check_slug(text: str, what: str) -> str:
+def check_slug(text: str, owner: str) -> str:
     """Return a slug.
 
+    Args:
+        text: The slug.
+        owner: What it belongs to, for the message: `an organization`.
+
     Raises:
-        ConfigurationError: It is none.
+        ConfigurationError: It is not a slug.
     """
     if not _SLUG.match(text):
-        raise ConfigurationError(f"{text!r} is no slug of the {what}; take it from Sentry's address bar")
+        raise ConfigurationError(f"{text!r} is not the slug of {owner}; copy it from Sentry's address bar")
     return text
 
 
-def _by_dsn(env: Mapping[str, str]) -> str:
-    """Return the region that the DSN is of."""
+def _region_of_dsn(env: Mapping[str, str]) -> str:
     host = urlsplit(env.get(variables.SENTRY_DSN, "").strip()).hostname or ""
     region = _REGION.search(host)
     return f"https://{region[1]}.sentry.io" if region else _DEFAULT

@@ -1,4 +1,4 @@
-"""Asks Sentry's API: pages, rate limits, patience, and answers in words."""
+"""Requests to Sentry's API: pagination, rate limits, retries, and errors that name the fix."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import httpx
 import stamina
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
+from mita_otel.environment_variables import SENTRY_URL
 from mita_otel.sentry.api.address import SentryAddress
 from mita_otel.sentry.api.errors import SentryApiError, refusal
 
@@ -19,16 +20,17 @@ _REPLACEMENT: Final = "X-Sentry-Replacement-Endpoint"
 _NEXT: Final = re.compile(r'<([^>]+)>;[^,]*rel="next";[^,]*results="true"(?:;[^,]*cursor="([^"]*)")?')
 _MAX_PAGES: Final = 200
 _LONGEST_WAIT_S: Final = 120.0
-_MAX_SAID: Final = 400
-_SAFE: Final = frozenset({"GET", "PUT", "DELETE"})
-"""Methods that do no harm twice. A POST whose answer got lost may have worked: the next run finds out."""
+_MAX_REASON: Final = 400
+"""Characters of a refusal's reason that a message repeats."""
+_IDEMPOTENT: Final = frozenset({"GET", "PUT", "DELETE"})
+"""A POST whose response is lost may have succeeded, so it is not repeated."""
 
 Parameters = Mapping[str, str | Sequence[str]]
-"""A sequence is a parameter that is there more than once."""
+"""Query parameters. A sequence repeats its parameter."""
 
 
-class _AgainError(Exception):
-    """A request that may work later."""
+class _RetryableError(Exception):
+    """A request failed that may succeed later."""
 
     def __init__(self, error: SentryApiError, after_s: float | None = None) -> None:
         super().__init__(str(error))
@@ -37,15 +39,15 @@ class _AgainError(Exception):
 
 
 class SentryApi:
-    """Sentry's API for one organization.
+    """Client of Sentry's API for one organization.
 
     Args:
-        address: Where it is, and who asks.
+        address: Base URL, organization and token.
         timeout_s: Seconds that one request may take.
-        attempts: Tries of one request.
-        scope: What a token needs, for messages.
+        attempts: Attempts of one request.
+        scope: Scopes that the token needs, for messages.
         clock: Seconds since the epoch.
-        longest_wait_s: Seconds that a rate limit is waited for at most.
+        longest_wait_s: Maximum seconds to wait for a rate limit.
     """
 
     def __init__(
@@ -72,60 +74,60 @@ class SentryApi:
 
     @property
     def org_path(self) -> str:
-        """The beginning of paths of the organization."""
+        """Path of the organization, with which other paths start."""
         return f"organizations/{self.address.org}"
 
     def get(self, path: str, parameters: Parameters | None = None) -> Any:
-        """Return what is at a path.
+        """Return the body of a resource.
 
         Raises:
-            SentryApiError: Sentry refuses, or does not answer. So with the methods below.
+            SentryApiError: Sentry refuses or does not answer. The methods below raise it as well.
         """
         return _body(self._request("GET", path, parameters))
 
     def pages(
         self, path: str, parameters: Parameters | None = None, *, within: str | None = None
     ) -> Iterator[dict[str, Any]]:
-        """Yield the members of a list, over all its pages.
+        """Yield the items of a list, over all its pages.
 
         Args:
-            path: Where the list is.
-            parameters: The query.
-            within: The field of the answer that is the list. None: the answer itself is.
+            path: Path of the list.
+            parameters: Query parameters.
+            within: The field of the response that holds the list. None: the response is the list.
         """
-        wanted = dict(parameters or {})
+        query = dict(parameters or {})
         for _ in range(_MAX_PAGES):
-            answer = self._request("GET", path, wanted)
-            members = _body(answer)
-            if within is not None and isinstance(members, dict):
-                members = members.get(within)
-            if not isinstance(members, list):
-                raise SentryApiError(f"Sentry answered GET {path} with something else than a list")
-            yield from (one for one in members if isinstance(one, dict))
-            following = _NEXT.search(answer.headers.get("Link", ""))
+            response = self._request("GET", path, query)
+            items = _body(response)
+            if within is not None and isinstance(items, dict):
+                items = items.get(within)
+            if not isinstance(items, list):
+                raise SentryApiError(f"Sentry's response to GET {path} is not a list")
+            yield from (one for one in items if isinstance(one, dict))
+            following = _NEXT.search(response.headers.get("Link", ""))
             if following is None:
                 return
             cursor = following[2] or httpx.URL(following[1]).params.get("cursor", "")
-            if not cursor or cursor == wanted.get("cursor"):
+            if not cursor or cursor == query.get("cursor"):
                 return
-            wanted["cursor"] = cursor
+            query["cursor"] = cursor
 
-    def post(self, path: str, body: Mapping[str, Any], *, again: bool = False) -> Any:
-        """Make something, and return it.
+    def post(self, path: str, body: Mapping[str, Any], *, idempotent: bool = False) -> Any:
+        """Create a resource, and return it.
 
         Args:
-            path: Where.
-            body: What.
-            again: Whether it does no harm twice, and so may be tried again when it is not known what came of it.
+            path: Path of the list.
+            body: The resource.
+            idempotent: Whether a repetition changes nothing. If so, a request whose outcome is unknown is repeated.
         """
-        return _body(self._request("POST", path, body=body, harmless=again))
+        return _body(self._request("POST", path, body=body, idempotent=idempotent))
 
     def put(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Put something in the place of what is there, and return it."""
+        """Replace a resource, and return it."""
         return _body(self._request("PUT", path, body=body))
 
     def delete(self, path: str) -> None:
-        """Delete something. That it is gone already is no error."""
+        """Delete a resource. It is no error if the resource does not exist."""
         try:
             self._request("DELETE", path)
         except SentryApiError as error:
@@ -143,88 +145,96 @@ class SentryApi:
         parameters: Parameters | None = None,
         body: Mapping[str, Any] | None = None,
         *,
-        harmless: bool = False,
+        idempotent: bool = False,
     ) -> httpx.Response:
-        harmless = harmless or method in _SAFE
+        idempotent = idempotent or method in _IDEMPOTENT
         caller = stamina.RetryingCaller(
             attempts=self._attempts, timeout=None, wait_initial=0.5, wait_max=10.0, wait_jitter=0.5
         )
         try:
-            return caller(_wait, self._once, method, path, parameters, body, harmless)
-        except _AgainError as again:
-            raise again.error from again.__cause__
+            return caller(_retry, self._request_once, method, path, parameters, body, idempotent)
+        except _RetryableError as retryable:
+            raise retryable.error from retryable.__cause__
 
-    def _once(
+    def _request_once(
         self,
         method: str,
         path: str,
         parameters: Parameters | None,
         body: Mapping[str, Any] | None,
-        harmless: bool,
+        idempotent: bool,
     ) -> httpx.Response:
-        what = f"{method} {path}"
         try:
             with suppress_instrumentation():
-                answer = self._client.request(method, path, params=parameters, json=body)
+                response = self._client.request(method, path, params=parameters, json=body)
         except httpx.HTTPError as error:
             failure = SentryApiError(
-                f"Sentry at {self.address.url} does not answer ({type(error).__name__}); is it reachable from here?"
+                f"Sentry at {self.address.url} does not answer ({type(error).__name__}); check {SENTRY_URL} and "
+                "the network"
             )
-            # A connection that never came about did nothing, whatever the method.
-            if harmless or isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-                raise _AgainError(failure) from error
+            # Without a connection the server has done nothing, whatever the method.
+            if idempotent or isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+                raise _RetryableError(failure) from error
             raise failure from error
         except httpx.InvalidURL as error:
             raise SentryApiError(f"{self.address.url} is not a web address") from error
-        if answer.is_success:
-            return answer
-        replacement = " ".join(answer.headers.get(_REPLACEMENT, "").split())[:_MAX_SAID]
-        refused = refusal(answer.status_code, what, _said(answer), self._scope, replacement)
-        if answer.status_code == 429:
-            raise _AgainError(refused, self._reset_s(answer))
-        # 409 to a PUT: somebody else is changing the same thing just now.
-        if (answer.status_code >= 500 and harmless) or (answer.status_code == 409 and method == "PUT"):
-            raise _AgainError(refused)
+        if response.is_success:
+            return response
+        replacement = _one_line(response.headers.get(_REPLACEMENT, ""))
+        refused = refusal(
+            response.status_code, f"{method} {path}", _reason(response), self._scope, replacement
+        )
+        if response.status_code == 429:
+            raise _RetryableError(refused, self._reset_s(response))
+        # 409 to a PUT: another client is changing the same resource.
+        if (response.status_code >= 500 and idempotent) or (response.status_code == 409 and method == "PUT"):
+            raise _RetryableError(refused)
         raise refused
 
-    def _reset_s(self, answer: httpx.Response) -> float | None:
-        """Return how many seconds the rate limit lasts; None: it does not say."""
+    def _reset_s(self, response: httpx.Response) -> float | None:
+        """Return the seconds until the rate limit resets. None: the response does not say."""
         try:
-            reset_s = float(answer.headers.get(_RESET, ""))
+            reset_s = float(response.headers.get(_RESET, ""))
         except ValueError:
             return None
         return min(self._longest_wait_s, max(0.1, reset_s - self._clock()))
 
 
-def _wait(error: Exception) -> bool | float:
-    """Tell stamina whether to try again, and after how many seconds."""
-    if not isinstance(error, _AgainError):
+def _retry(error: Exception) -> bool | float:
+    """Return whether stamina should retry, or the seconds to wait before it does."""
+    if not isinstance(error, _RetryableError):
         return False
     return True if error.after_s is None else error.after_s
 
 
-def _body(answer: httpx.Response) -> Any:
-    if not answer.content:
+def _body(response: httpx.Response) -> Any:
+    if not response.content:
         return None
     try:
-        return answer.json()
+        return response.json()
     except ValueError as error:
-        where = f"{answer.request.method} {answer.request.url.path}"
-        raise SentryApiError(f"{where} was answered with something else than JSON; is it Sentry?") from error
+        request = f"{response.request.method} {response.request.url.path}"
+        raise SentryApiError(
+            f"the response to {request} is not JSON; check that {SENTRY_URL} is Sentry's address"
+        ) from error
 
 
-def _said(answer: httpx.Response) -> str:
+def _reason(response: httpx.Response) -> str:
     """Return the reason that a refusal gives, in one short line."""
     try:
-        body = answer.json()
+        body = response.json()
     except ValueError:
         return ""
     reason = body
     if isinstance(body, dict):
         whole = next((body[key] for key in ("detail", "message") if isinstance(body.get(key), str)), None)
         reason = whole or "; ".join(f"{field}: {_joined(why)}" for field, why in body.items())
-    return " ".join(str(reason or "").split())[:_MAX_SAID]
+    return _one_line(str(reason or ""))
 
 
 def _joined(why: Any) -> str:
     return ", ".join(map(str, why)) if isinstance(why, list) else str(why)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:_MAX_REASON]

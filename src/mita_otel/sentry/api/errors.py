@@ -1,4 +1,4 @@
-"""How Sentry's API can refuse, in words that name the mend."""
+"""Refusals of Sentry's API, as messages that name the fix."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Final
 from mita_otel import environment_variables as variables
 from mita_otel.errors import ConfigurationError
 
-_MENDS: Final = {
-    401: f"it does not know the token; check {variables.SENTRY_AUTH_TOKEN}, and {variables.SENTRY_URL} if you are in another region",
-    403: f"the token may not do this; it needs {{scope}}. Make one in Sentry under Settings, Auth Tokens, and put it into {variables.SENTRY_AUTH_TOKEN}",
-    404: f"it does not know this; check {variables.SENTRY_ORG} and the project, and {variables.SENTRY_URL} if you are in another region",
+_FIXES: Final = {
+    401: f"the token is not valid; check {variables.SENTRY_AUTH_TOKEN}, and {variables.SENTRY_URL} for another region",
+    403: "the token lacks a scope; it needs {scope}. Create one in Sentry under Settings, Auth Tokens, and put it into "
+    f"{variables.SENTRY_AUTH_TOKEN}",
+    404: f"it does not exist; check {variables.SENTRY_ORG} and the project, and {variables.SENTRY_URL} for another region",
 }
-_ELSEWHERE: Final = (
-    f"it is somewhere else; write its whole address, with https://, into {variables.SENTRY_URL}"
+_REDIRECTED: Final = (
+    f"Sentry has another address; write it in full, with https://, into {variables.SENTRY_URL}"
 )
 
 
@@ -21,8 +22,8 @@ class SentryApiError(ConfigurationError):
     """Sentry refuses, or does not answer.
 
     Args:
-        message: What happened, and the mend.
-        status: The answer's status; 0: there was no answer.
+        message: The failure and its fix.
+        status: Status of the response; 0: there was no response.
     """
 
     def __init__(self, message: str, status: int = 0) -> None:
@@ -30,25 +31,25 @@ class SentryApiError(ConfigurationError):
         self.status = status
 
 
-def refusal(status: int, what: str, said: str, scope: str, replacement: str = "") -> SentryApiError:
-    """Return the error of an answer that is no success.
+def refusal(status: int, request: str, reason: str, scope: str, replacement: str = "") -> SentryApiError:
+    """Return the error for a response that is not a success.
 
     Args:
-        status: Its status.
-        what: Method and path.
-        said: What it says.
-        scope: The scope that a token needs for this.
-        replacement: The endpoint that Sentry names instead of one that it has retired.
+        status: Status of the response.
+        request: Method and path.
+        reason: The reason that the response gives; may be empty.
+        scope: Scopes that a token needs for the request.
+        replacement: The endpoint that Sentry names instead of one that it has retired; may be empty.
     """
     if 300 <= status < 400:
-        mend = _ELSEWHERE
+        fix = _REDIRECTED
     elif status == 410:
-        mend = _retired(replacement)
+        fix = _retired(replacement)
     else:
-        mend = _MENDS.get(status, "").replace("{scope}", scope)
-    message = f"Sentry answered {status} to {what}"
-    message = f"{message}: {said}" if said else message
-    return SentryApiError(f"{message}; {mend}" if mend else message, status)
+        fix = _FIXES.get(status, "").replace("{scope}", scope)
+    message = f"Sentry answered {status} to {request}"
+    message = f"{message}: {reason}" if reason else message
+    return SentryApiError(f"{message}; {fix}" if fix else message, status)
 
 
 def _retired(replacement: str) -> str:

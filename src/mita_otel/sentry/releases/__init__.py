@@ -1,1 +1,1 @@
-"""Releases in Sentry: what is in them, and where they run."""
+"""Releases in Sentry: their commits and deploys."""

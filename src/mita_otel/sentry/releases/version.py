@@ -1,4 +1,4 @@
-"""How a release is called."""
+"""The name of a release."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Final
 
 from mita_otel import environment_variables as variables
 from mita_otel.errors import ConfigurationError
-from mita_otel.sentry.releases.repository import Repository
+from mita_otel.sentry.releases.git_repository import GitRepository
 
 _FORBIDDEN: Final = re.compile(r"[\n\t\f\r/\\]|\A\.{1,2}\Z|\Alatest\Z|\A\s|\s\Z")
 _MAX_LENGTH: Final = 200
 
 
 def release_version(
-    given: str | None, package: str | None, repository: Repository, env: Mapping[str, str]
+    given: str | None, package: str | None, repository: GitRepository, env: Mapping[str, str]
 ) -> str:
-    """Return the release's name: the one given, `SENTRY_RELEASE`, the package's, else the commit's id.
+    """Return the name of a release: the given one, `SENTRY_RELEASE`, the package's, or the id of the commit.
 
     Args:
-        given: As on the command line.
-        package: A distribution that is installed: the release is `name@version`.
-        repository: Where the work tree stands.
+        given: The name from the command line.
+        package: An installed distribution; the release is named `name@version`.
+        repository: The repository that the commit is taken from.
         env: The environment variables.
 
     Raises:
-        ConfigurationError: There is none, or Sentry would not take it.
+        ConfigurationError: No name is found, or Sentry does not accept it.
     """
     name = (given or ("" if package else env.get(variables.SENTRY_RELEASE, ""))).strip()
     if not name and package:
@@ -40,11 +40,11 @@ def release_version(
             name = repository.head()
         except ConfigurationError as error:
             raise ConfigurationError(
-                f"which release? Give --version, or set {variables.SENTRY_RELEASE} ({error})"
+                f"no release is given; use --version or set {variables.SENTRY_RELEASE} ({error})"
             ) from error
     if _FORBIDDEN.search(name) or len(name) > _MAX_LENGTH:
         raise ConfigurationError(
-            f"{name[:60]!r} is no name of a release: no slash, no line break, at most {_MAX_LENGTH} characters, as in "
-            "mita-finance@1.0.0"
+            f"{name[:60]!r} is not a valid release name; use at most {_MAX_LENGTH} characters without slashes and line "
+            "breaks, like mita-finance@1.0.0"
         )
     return name

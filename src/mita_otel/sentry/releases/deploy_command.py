@@ -1,4 +1,4 @@
-"""Runs what deploys a release, and says how it ended as a shell would."""
+"""Runs the command that deploys a release, and returns its exit status as a shell does."""
 
 from __future__ import annotations
 
@@ -17,61 +17,61 @@ class NotStartedError(Exception):
     """The command could not be started.
 
     Args:
-        why: Why not.
-        status: The exit status of a shell in its place.
+        message: The command and the reason.
+        status: The exit status that a shell returns in this case.
     """
 
-    def __init__(self, why: str, status: int) -> None:
-        super().__init__(why)
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
         self.status = status
 
 
-def run(command: Sequence[str]) -> int:
-    """Run a command to its end, and return its exit status; 128 and the signal's number if a signal ended it.
+def run_command(command: Sequence[str]) -> int:
+    """Run a command to its end, and return its exit status; 128 plus the signal's number if a signal ended it.
 
-    Whoever ends this process meanwhile ends the command: what became of it is to be known.
+    SIGTERM to this process is forwarded to the command, so that its outcome is known and reported.
 
     Raises:
-        NotStartedError: It could not be started.
+        NotStartedError: The command could not be started.
     """
-    with _ending_by_signal() as ended_by:
+    with _forwarded_signals() as forward_to:
         try:
-            child = subprocess.Popen(command)  # noqa: S603 - what the user asks for
+            child = subprocess.Popen(command)  # noqa: S603 - the user's own command
         except OSError as error:
             status = NOT_EXECUTABLE if isinstance(error, PermissionError) else NOT_FOUND
             raise NotStartedError(f"{command[0]}: {error.strerror}", status) from error
         with child:
-            ended_by(child)
+            forward_to(child)
             status = child.wait()
     return _BY_SIGNAL - status if status < 0 else status
 
 
 @contextmanager
-def _ending_by_signal() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
-    """Yield what takes the child, which ends from then on, or at once, by what would end us.
+def _forwarded_signals() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
+    """Yield a function that takes the child to which SIGTERM is forwarded, earlier signals included.
 
-    Ctrl-C has reached it already: the terminal tells all of its group.
+    SIGINT is ignored: the terminal sends Ctrl-C to the child as well.
     """
     children: list[subprocess.Popen[bytes]] = []
     early: list[int] = []
 
-    def pass_on(number: int, frame: Any) -> None:
+    def forward(number: int, frame: Any) -> None:
         for child in children:
             child.send_signal(number)
         if not children:
             early.append(number)
 
-    def take(child: subprocess.Popen[bytes]) -> None:
+    def forward_to(child: subprocess.Popen[bytes]) -> None:
         children.append(child)
         for number in early:
             child.send_signal(number)
 
     before = {
-        signal.SIGTERM: signal.signal(signal.SIGTERM, pass_on),
+        signal.SIGTERM: signal.signal(signal.SIGTERM, forward),
         signal.SIGINT: signal.signal(signal.SIGINT, lambda number, frame: None),
     }
     try:
-        yield take
+        yield forward_to
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

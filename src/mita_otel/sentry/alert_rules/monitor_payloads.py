@@ -1,12 +1,15 @@
-"""Monitors as they are compared, as Sentry takes them, and as Sentry tells them: pure."""
+"""A Sentry monitor as settings to compare, as a request and as a response: pure functions.
+
+Settings hold only what this library decides, in a fixed order, with names instead of ids.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-from mita_otel.sentry.alert_rules.resources import Existing, Resource, in_order, number
-from mita_otel.sentry.alert_rules.wanted import OnMetric, WantedAlert
+from mita_otel.sentry.alert_rules.desired_state import AlertSpec, MetricTrigger
+from mita_otel.sentry.alert_rules.plan import in_order
 
 _HIGH: Final = 75
 _MEDIUM: Final = 50
@@ -22,15 +25,15 @@ _DATASETS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 
 
-def monitor_form(alert: WantedAlert, trigger: OnMetric) -> dict[str, Any]:
-    """Return a monitor as it shall be."""
-    above = number(trigger.above)
+def monitor_settings(spec: AlertSpec, trigger: MetricTrigger) -> dict[str, Any]:
+    """Return the desired settings of a monitor."""
+    above = _number(trigger.above)
     return {
         "enabled": True,
-        "description": alert.description,
+        "description": spec.description,
         "source": {
             "aggregate": trigger.aggregate,
-            "environment": alert.environment,
+            "environment": spec.environment,
             "query": trigger.query,
             "timeWindow": trigger.window_s,
             **_DATASETS[trigger.dataset],
@@ -39,18 +42,18 @@ def monitor_form(alert: WantedAlert, trigger: OnMetric) -> dict[str, Any]:
         "conditions": in_order(
             [
                 {"type": "gt", "comparison": above, "result": _HIGH if trigger.high else _MEDIUM},
-                # Without it nothing would ever be over.
+                # Without this condition the issue would never be resolved.
                 {"type": "lte", "comparison": above, "result": _RESOLVED},
             ]
         ),
     }
 
 
-def monitor_form_of(told: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a monitor as it is."""
-    sources = told.get("dataSources") or [{}]
+def monitor_settings_of(response: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of an existing monitor."""
+    sources = response.get("dataSources") or [{}]
     query = ((sources[0] or {}).get("queryObj") or {}).get("snubaQuery") or {}
-    group = told.get("conditionGroup") or {}
+    group = response.get("conditionGroup") or {}
     source = {
         "aggregate": query.get("aggregate"),
         "environment": query.get("environment"),
@@ -62,21 +65,21 @@ def monitor_form_of(told: Mapping[str, Any]) -> dict[str, Any]:
     }
     if query.get("extrapolationMode") and query.get("dataset") == _DATASETS["spans"]["dataset"]:
         source["extrapolationMode"] = query["extrapolationMode"]
-    if source["queryType"] is None:  # not every server tells it
+    if source["queryType"] is None:  # not every server returns it
         source["queryType"] = next(
             (one["queryType"] for one in _DATASETS.values() if one["dataset"] == source["dataset"]), None
         )
     return {
-        "enabled": told.get("enabled", True),
-        "description": told.get("description") or "",
+        "enabled": response.get("enabled", True),
+        "description": response.get("description") or "",
         "source": source,
-        "detection": (told.get("config") or {}).get("detectionType"),
+        "detection": (response.get("config") or {}).get("detectionType"),
         "conditions": in_order(
             [
                 {
                     "type": one.get("type"),
-                    "comparison": number(one.get("comparison")),
-                    "result": number(one.get("conditionResult")),
+                    "comparison": _number(one.get("comparison")),
+                    "result": _number(one.get("conditionResult")),
                 }
                 for one in group.get("conditions") or []
             ]
@@ -84,34 +87,32 @@ def monitor_form_of(told: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def monitor_body(resource: Resource) -> dict[str, Any]:
-    """Return what is sent to make it so."""
-    form = resource.form
+def monitor_request(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the request body that creates or replaces a monitor."""
     return {
-        "name": resource.name,
+        "name": name,
         "type": "metric_issue",
         "enabled": True,
-        "description": form["description"],
-        "data_sources": [form["source"]],
-        "config": {"detectionType": form["detection"]},
+        "description": settings["description"],
+        "data_sources": [settings["source"]],
+        "config": {"detectionType": settings["detection"]},
         "condition_group": {
             "logic_type": "any",
             "conditions": [
                 {"type": one["type"], "comparison": one["comparison"], "conditionResult": one["result"]}
-                for one in form["conditions"]
+                for one in settings["conditions"]
             ],
         },
     }
 
 
-def workflow_ids(existing: Existing) -> list[int]:
-    """Return the ids of the alerts that are connected to a monitor."""
-    return [int(one) for one in existing.raw.get("workflowIds") or []]
-
-
-def owner_of(existing: Existing) -> dict[str, str]:
-    """Return whose a thing is, as somebody has said in Sentry: that stays."""
-    owner = existing.raw.get("owner")
-    if isinstance(owner, Mapping):
-        return {"owner": f"{owner.get('type')}:{owner.get('id')}"}
-    return {"owner": owner} if isinstance(owner, str) else {}
+def _number(value: Any) -> Any:
+    """Return a number in one form: 5.0 and "5" are 5."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value

@@ -1,61 +1,61 @@
-"""Who is who in Sentry: teams, Slack workspaces, PagerDuty services, by the names that the policy uses."""
+"""Looks up teams, Slack workspaces and PagerDuty services in Sentry by the names that the policy uses."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 from mita_otel.policy.alerts import SentryAlertPolicy
-from mita_otel.sentry.alert_rules.wanted import Target
+from mita_otel.sentry.alert_rules.desired_state import NotificationTarget
 from mita_otel.sentry.api.client import SentryApi
 from mita_otel.sentry.api.errors import SentryApiError
 
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """A target that Sentry can reach."""
+    """A recipient that Sentry can notify."""
 
     kind: str
-    """`slack`, `pagerduty`, `team` or `owners`: whoever the issue is suggested to."""
+    """`slack`, `pagerduty`, `team` or `owners` (the issue's suggested assignees)."""
     id: str = ""
-    """The team's, or the PagerDuty service's."""
+    """Id of the team or of the PagerDuty service."""
     name: str = ""
-    """The channel's, without `#`, or the service's."""
+    """Name of the channel, without `#`, or of the service."""
     integration_id: str = ""
 
 
-OWNERS = Recipient("owners")
+OWNERS: Final = Recipient("owners")
 
 
-class Directory:
-    """Looks targets up, asking Sentry for each kind once.
+class RecipientDirectory:
+    """Looks recipients up. Asks Sentry for each kind at most once.
 
     Args:
-        api: Sentry.
-        policy: Which workspace and account, if there are several.
+        api: Sentry's API.
+        policy: The workspace and account to use if there are several.
     """
 
     def __init__(self, api: SentryApi, policy: SentryAlertPolicy) -> None:
         self._api = api
         self._policy = policy
 
-    def recipients(self, targets: Iterable[Target]) -> tuple[list[Recipient], list[str]]:
-        """Return whom Sentry can tell, and a sentence for each target that it cannot.
+    def recipients(self, targets: Iterable[NotificationTarget]) -> tuple[list[Recipient], list[str]]:
+        """Return the recipients that Sentry can notify, and a sentence about each target that it cannot.
 
-        Whatever is missing, somebody is told: the issue's owners, if nobody else.
+        If Sentry cannot notify any target, the issue's owners are the recipients.
         """
         found: dict[Recipient, None] = {}
-        notes: list[str] = []
+        problems: list[str] = []
         for target in targets:
             try:
                 found[self._recipient(target)] = None
             except LookupError as error:
-                notes.append(str(error))
-        return list(found) or [OWNERS], notes
+                problems.append(str(error))
+        return list(found) or [OWNERS], problems
 
-    def _recipient(self, target: Target) -> Recipient:
+    def _recipient(self, target: NotificationTarget) -> Recipient:
         match target.kind:
             case "slack":
                 workspace = self._only(self._slack, self._policy.slack_workspace, "Slack", "slack_workspace")
@@ -65,7 +65,7 @@ class Directory:
         for team in self._teams:
             if target.name in (team.get("slug"), team.get("name")):
                 return Recipient("team", id=str(team["id"]), name=str(team.get("slug")))
-        raise LookupError(f"there is no team {target.name} in Sentry: the issue's owners are told instead")
+        raise LookupError(f"Sentry has no team {target.name}; create it under Settings, Teams")
 
     def _service(self, name: str) -> Recipient:
         account = self._only(
@@ -78,26 +78,28 @@ class Directory:
             names.append(str(service.get("service")))
             if names[-1].casefold() == name.casefold():
                 return Recipient("pagerduty", str(service["id"]), names[-1], str(account["id"]))
-        known = f"; it knows {', '.join(names)}" if names else ""
+        known = f" (it has {', '.join(names)})" if names else ""
         raise LookupError(
-            f"Sentry's PagerDuty integration has no service {name}{known}: add it there, under Settings, Integrations"
+            f"Sentry's PagerDuty integration has no service {name}{known}; add it under Settings, Integrations"
         )
 
-    def _only(self, integrations: list[dict[str, Any]], name: str, what: str, setting: str) -> dict[str, Any]:
+    def _only(
+        self, integrations: list[dict[str, Any]], name: str, product: str, setting: str
+    ) -> dict[str, Any]:
         usable = [one for one in integrations if one.get("status", "active") == "active"]
         if name:
             usable = [one for one in usable if one.get("name") == name]
         if len(usable) == 1:
             return usable[0]
-        names = ", ".join(str(one.get("name")) for one in usable)
         if usable:
+            names = ", ".join(str(one.get("name")) for one in usable)
             raise LookupError(
-                f"Sentry knows several of {what} ({names}): choose one in alerts.sentry.{setting}"
+                f"Sentry has several {product} integrations ({names}); choose one with alerts.sentry.{setting}"
             )
         named = f" named {name}" if name else ""
         raise LookupError(
-            f"Sentry has no {what} integration{named}: install it under Settings, Integrations (a webhook's URL or a "
-            "routing key is nothing that Sentry's alerts can use)"
+            f"Sentry has no {product} integration{named}; install it under Settings, Integrations (Sentry's alerts cannot "
+            "use a webhook URL or a routing key)"
         )
 
     @cached_property
@@ -120,6 +122,6 @@ class Directory:
             if error.status != 403:
                 raise
             raise LookupError(
-                f"the token may not see which integrations there are ({key}): it needs org:read or org:integrations"
+                f"the token cannot list integrations ({key}); it needs org:read or org:integrations"
             ) from error
         return [one for one in found if (one.get("provider") or {}).get("key", key) == key]

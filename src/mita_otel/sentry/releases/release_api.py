@@ -1,4 +1,4 @@
-"""Releases through Sentry's API.
+"""Creates releases in Sentry, with their commits and deploys.
 
 Source: Sentry's published OpenAPI: `releases/`, `releases/{version}/`, `releases/{version}/deploys/`.
 """
@@ -16,24 +16,24 @@ from mita_otel import environment_variables as variables
 from mita_otel.redaction import Redactor
 from mita_otel.sentry.api.client import SentryApi
 from mita_otel.sentry.api.errors import SentryApiError
-from mita_otel.sentry.releases.repository import Commit, Repository
+from mita_otel.sentry.releases.git_repository import Commit, GitRepository
 
-_LOOKED_AT: Final = 100
-"""Releases that are looked through for the one before."""
+_MAX_SEARCHED: Final = 100
+"""Releases that are searched for the previous one."""
 _MAX_NAME: Final = 64
 _MAX_MESSAGE: Final = 4000
-"""Characters of a commit's message: what it is about stands in front."""
+"""Characters of a commit's message; the subject comes first."""
 _COMMIT_ID: Final = (40, 64)
-"""Characters of a commit's id, of SHA-1 and of SHA-256."""
+"""Characters of a commit's id: SHA-1 and SHA-256."""
 
 
-class Releases:
-    """The releases of some projects.
+class ReleaseApi:
+    """The releases of one or more projects.
 
     Args:
-        api: Sentry.
-        projects: Their slugs.
-        redactor: What messages of commits pass.
+        api: Sentry's API.
+        projects: Slugs of the projects.
+        redactor: Redacts commit messages.
     """
 
     def __init__(self, api: SentryApi, projects: Sequence[str], redactor: Redactor) -> None:
@@ -43,37 +43,37 @@ class Releases:
         self._path = f"{api.org_path}/releases/"
 
     def create(self, version: str, *, ref: str | None = None, url: str | None = None) -> None:
-        """Make the release. One that is there already is no error."""
+        """Create the release. It is no error if the release exists."""
         body = {"version": version, "projects": self._projects, "ref": ref, "url": url}
-        told = {name: value for name, value in body.items() if value is not None}
-        self._api.post(self._path, told, again=True)
+        given = {name: value for name, value in body.items() if value is not None}
+        self._api.post(self._path, given, idempotent=True)
 
-    def previous_ref(self, version: str, repository: Repository) -> str | None:
-        """Return the commit of the newest other release that led to the current one; None: there is none."""
-        for release in islice(self._api.pages(self._path), _LOOKED_AT):
+    def previous_ref(self, version: str, repository: GitRepository) -> str | None:
+        """Return the commit of the newest other release that is an ancestor of the current one. None: not found."""
+        for release in islice(self._api.pages(self._path), _MAX_SEARCHED):
             if release.get("version") == version or not self._concerns(release):
                 continue
             for commit in _commits_of(release):
-                if repository.knows(commit):
+                if repository.has_ancestor(commit):
                     return commit
         return None
 
     def set_commits(self, version: str, commits: Sequence[Commit], repository: str | None = None) -> None:
-        """Say what is in the release, in one request: Sentry forgets what it was told before.
+        """Set the commits of the release, in one request: each request replaces the commits of the one before.
 
         Args:
             version: The release.
-            commits: The newest first.
-            repository: Its name, as Sentry shall show it.
+            commits: The commits, newest first.
+            repository: Name of the repository to show in Sentry.
         """
-        told = [self._commit(one, repository) for one in commits]
-        body = {"commits": told, **({"ref": commits[0].id} if commits else {})}
-        with self._known(version):
+        listed = [self._commit(one, repository) for one in commits]
+        body = {"commits": listed, **({"ref": commits[0].id} if commits else {})}
+        with self._explain_404(version):
             self._api.put(self._one(version), body)
 
     def finalize(self, version: str, at: datetime | None = None) -> None:
-        """Say that the release is out."""
-        with self._known(version):
+        """Set the date of the release."""
+        with self._explain_404(version):
             self._api.put(self._one(version), {"dateReleased": _iso(at or datetime.now(UTC))})
 
     def deploy(
@@ -86,7 +86,7 @@ class Releases:
         name: str | None = None,
         url: str | None = None,
     ) -> str:
-        """Say that the release runs in an environment, and return the deploy's id."""
+        """Record a deploy of the release to an environment, and return its id."""
         body: dict[str, Any] = {
             "environment": environment[:_MAX_NAME],
             "dateStarted": _iso(started),
@@ -98,31 +98,31 @@ class Releases:
         if url:
             body["url"] = url
         path = f"{self._one(version)}deploys/"
-        with self._known(version):
+        with self._explain_404(version):
             try:
-                made = self._api.post(path, body)
+                created = self._api.post(path, body)
             except SentryApiError as error:
                 if 0 < error.status < 500:
                     raise
-                # It may have come to something all the same: two deploys of one would be wrong as well.
-                made = self._made(path, environment, started) or self._api.post(path, body)
-        return str(made.get("id", "")) if isinstance(made, dict) else ""
+                # The request may have succeeded: a second deploy would be wrong as well.
+                created = self._find_deploy(path, environment, started) or self._api.post(path, body)
+        return str(created.get("id", "")) if isinstance(created, dict) else ""
 
-    def _made(self, path: str, environment: str, started: datetime) -> dict[str, Any] | None:
-        for one in islice(self._api.pages(path), _LOOKED_AT):
+    def _find_deploy(self, path: str, environment: str, started: datetime) -> dict[str, Any] | None:
+        for one in islice(self._api.pages(path), _MAX_SEARCHED):
             if one.get("environment") == environment[:_MAX_NAME] and _same(one.get("dateStarted"), started):
                 return one
         return None
 
     def _commit(self, commit: Commit, repository: str | None) -> dict[str, str]:
-        told = {
+        fields = {
             "id": commit.id[:64],
             "message": self._redactor.text(commit.message)[:_MAX_MESSAGE],
             "author_name": commit.author_name[:128],
             "author_email": commit.author_email[:200],
             "timestamp": commit.timestamp,
         }
-        return {**told, "repository": repository[:64]} if repository else told
+        return {**fields, "repository": repository[:64]} if repository else fields
 
     def _concerns(self, release: dict[str, Any]) -> bool:
         projects = release.get("projects") or []
@@ -130,16 +130,16 @@ class Releases:
         return not slugs or not slugs.isdisjoint(self._projects)
 
     @contextmanager
-    def _known(self, version: str) -> Iterator[None]:
-        """Say what a 404 means here."""
+    def _explain_404(self, version: str) -> Iterator[None]:
+        """Explain a 404."""
         try:
             yield
         except SentryApiError as error:
             if error.status != 404:
                 raise
             raise SentryApiError(
-                f"Sentry knows no release {version} in the organization {self._api.address.org} at "
-                f"{self._api.address.url}: make it first with mita-otel release create, or check --org, --version and "
+                f"Sentry has no release {version} in the organization {self._api.address.org} at "
+                f"{self._api.address.url}; create it with mita-otel release create, or check --org, --version and "
                 f"{variables.SENTRY_URL}",
                 404,
             ) from error
@@ -155,10 +155,10 @@ def _commits_of(release: dict[str, Any]) -> Iterator[str]:
             yield commit
 
 
-def _same(told: object, at: datetime) -> bool:
-    """Return whether Sentry tells of the same moment."""
+def _same(time: object, at: datetime) -> bool:
+    """Return whether a time in a response is the given one."""
     try:
-        moment = datetime.fromisoformat(str(told))
+        moment = datetime.fromisoformat(str(time))
     except ValueError:
         return False
     return moment.tzinfo is not None and abs((moment - at).total_seconds()) < 1

@@ -1,4 +1,4 @@
-"""What git knows: where the work tree stands, and the commits since then."""
+"""The current commit of a git work tree, and its history."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 from mita_otel.errors import ConfigurationError
 
 _TIMEOUT_S: Final = 60
-_MAX_SAID: Final = 400
+_MAX_REASON: Final = 400
 _UNSHALLOW: Final = "git fetch --unshallow (in GitHub Actions: actions/checkout with fetch-depth: 0)"
 _FIELD: Final = "\x1f"
 _END: Final = "\x1e"
@@ -20,50 +20,50 @@ _FORMAT: Final = _FIELD.join(("%H", "%an", "%ae", "%aI", "%B")) + _END
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A commit."""
+    """A commit as git records it."""
 
     id: str
     author_name: str
     author_email: str
     timestamp: str
-    """When it was written, ISO 8601."""
+    """Author date, ISO 8601."""
     message: str
 
 
-class Repository:
+class GitRepository:
     """A git repository.
 
     Args:
-        folder: In its work tree.
+        folder: A folder in its work tree.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def head(self) -> str:
-        """Return the current commit's id.
+        """Return the id of the current commit.
 
         Raises:
-            ConfigurationError: There is no git, no repository, or no commit. So with the methods below.
+            ConfigurationError: git, the repository or a commit is missing. The methods below raise it as well.
         """
         return self._git("rev-parse", "HEAD").strip()
 
-    def shallow(self) -> str:
-        """Return how to get the history that a shallow clone lacks; empty: it is all here."""
+    def unshallow_command(self) -> str:
+        """Return the command that fetches the missing history of a shallow clone; empty: the clone is complete."""
         return _UNSHALLOW if self._git("rev-parse", "--is-shallow-repository").strip() == "true" else ""
 
     def find(self, named: str) -> str:
-        """Return the id of a commit by any name that git takes: an id, a tag, a branch."""
+        """Return the id of a commit that is given by id, tag or branch."""
         try:
             return self._git("rev-parse", "--verify", "--end-of-options", f"{named}^{{commit}}").strip()
         except ConfigurationError as error:
-            self.head()  # says what is wrong, if it is not the name
-            lacking = self.shallow()
-            mend = f"; this clone is shallow, fetch the rest: {lacking}" if lacking else ""
-            raise ConfigurationError(f"git knows no commit {named} here{mend}") from error
+            self.head()  # raises first if the repository itself is the problem
+            command = self.unshallow_command()
+            fix = f"; this clone is shallow, fetch its history: {command}" if command else ""
+            raise ConfigurationError(f"git finds no commit {named} here{fix}") from error
 
-    def knows(self, commit: str) -> bool:
-        """Return whether a commit is among those that led to the current one."""
+    def has_ancestor(self, commit: str) -> bool:
+        """Return whether a commit is an ancestor of the current one, or the current one."""
         try:
             self._git("merge-base", "--is-ancestor", commit, "HEAD")
         except ConfigurationError:
@@ -71,28 +71,28 @@ class Repository:
         return True
 
     def commits(self, since: str | None, most: int) -> list[Commit]:
-        """Return the commits that led to the current one, newest first.
+        """Return the current commit and its ancestors, newest first.
 
         Args:
-            since: Only those after this one. None: all.
-            most: How many at most.
+            since: Only commits after this one. None: all.
+            most: Maximum number of commits.
         """
-        told = self._git(
+        log = self._git(
             "log", f"--max-count={most}", f"--format={_FORMAT}", f"{since}..HEAD" if since else "HEAD", "--"
         )
-        found = (one.strip("\n").split(_FIELD, 4) for one in told.split(_END))
+        found = (one.strip("\n").split(_FIELD, 4) for one in log.split(_END))
         return [Commit(*fields) for fields in found if len(fields) == 5]
 
     def _git(self, *arguments: str) -> str:
         try:
-            done = subprocess.run(  # noqa: S603 - no shell, and the arguments are ours
+            done = subprocess.run(  # noqa: S603 - no shell, and no argument from outside
                 ["git", *arguments],  # noqa: S607 - the git that is installed
                 cwd=self._folder,
                 capture_output=True,
                 text=True,
                 errors="replace",
                 timeout=_TIMEOUT_S,
-                env={**os.environ, "LC_ALL": "C"},  # what it says is read below
+                env={**os.environ, "LC_ALL": "C"},  # messages are compared below
                 check=False,
             )
         except FileNotFoundError as error:
@@ -101,7 +101,7 @@ class Repository:
             raise ConfigurationError(f"git {arguments[0]} took longer than {_TIMEOUT_S} seconds") from error
         if done.returncode:
             if "not a git repository" in done.stderr:
-                raise ConfigurationError(f"{self._folder} is in no git repository")
-            said = " ".join(done.stderr.split())[:_MAX_SAID] or f"exit status {done.returncode}"
-            raise ConfigurationError(f"git {arguments[0]}: {said}")
+                raise ConfigurationError(f"{self._folder} is not in a git repository")
+            reason = " ".join(done.stderr.split())[:_MAX_REASON] or f"exit status {done.returncode}"
+            raise ConfigurationError(f"git {arguments[0]}: {reason}")
         return done.stdout
