@@ -26,6 +26,7 @@ from mita_otel import (
     set_transaction,
 )
 from mita_otel.finance.operation import FinancialOperation
+from mita_otel.instrumentation.threads import ThreadInstrumentation
 
 
 class InsufficientFundsError(Exception):
@@ -270,9 +271,7 @@ async def test_a_thread_of_asyncio_inherits(recording: Recording) -> None:
     assert attributes(recording, "in thread")["mita.transaction.id"] == "tx-1"
 
 
-def test_a_plain_thread_starts_with_nothing_unless_it_is_instrumented(recording: Recording) -> None:
-    from opentelemetry.instrumentation.threading import ThreadingInstrumentor
-
+def test_a_thread_inherits_only_if_threads_are_instrumented(recording: Recording) -> None:
     def work(name: str) -> None:
         with recording.tracer.start_as_current_span(name):
             pass
@@ -283,17 +282,13 @@ def test_a_plain_thread_starts_with_nothing_unless_it_is_instrumented(recording:
             thread.start()
             thread.join()
 
-    instrumentor = ThreadingInstrumentor()
-    was_instrumented = instrumentor.is_instrumented_by_opentelemetry
-    if was_instrumented:
-        instrumentor.uninstrument()
     run("alone")
-    instrumentor.instrument()
+    instrumentation = ThreadInstrumentation()
+    instrumentation.install()
     try:
         run("inheriting")
     finally:
-        if not was_instrumented:
-            instrumentor.uninstrument()
+        instrumentation.remove()
     assert "user.id" not in attributes(recording, "alone")
     assert attributes(recording, "inheriting")["user.id"] == "u-1"
 

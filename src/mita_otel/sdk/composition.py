@@ -22,7 +22,7 @@ from mita_otel.finance.runtime import FinanceRuntime
 from mita_otel.finance.runtime import install as install_finance
 from mita_otel.instrumentation.fastapi import FastAPIInstrumentation
 from mita_otel.instrumentation.sqlalchemy import SQLAlchemyInstrumentation
-from mita_otel.instrumentation.threads import carry_context_into_threads
+from mita_otel.instrumentation.threads import ThreadInstrumentation
 from mita_otel.policy import Policy, default_policy
 from mita_otel.policy.limits import lowest_ms
 from mita_otel.processors.propagation import redact_propagation
@@ -134,7 +134,8 @@ def compose(settings: Settings, strict: bool, env: Mapping[str, str]) -> Telemet
         )
     )
     alerts.watch_health(health.looks)
-    applications, engines = _instrument(policy, env)
+    threads = ThreadInstrumentation()
+    applications, engines = _instrument(policy, env, threads)
     # In the order in which they are flushed and closed: a stage comes after those that it listens to.
     parts = [
         tracing,
@@ -152,7 +153,7 @@ def compose(settings: Settings, strict: bool, env: Mapping[str, str]) -> Telemet
         exporters=tracing.pipeline.exporters,
         insight=Insight(performance, health, alerts.intake),
         instrumentation=Instrumentation(applications, engines),
-        on_shutdown=lambda: _end(lifecycle, ways_out),
+        on_shutdown=lambda: _end(lifecycle, ways_out, threads),
     )
     lifecycle = Lifecycle(
         policy.lifecycle, flush=telemetry.drain, shutdown=telemetry.shutdown, started=telemetry.start
@@ -179,7 +180,7 @@ def _finance(policy: Policy, audit: AuditRoom | None) -> None:
 
 
 def _instrument(
-    policy: Policy, env: Mapping[str, str]
+    policy: Policy, env: Mapping[str, str], threads: ThreadInstrumentation
 ) -> tuple[FastAPIInstrumentation, SQLAlchemyInstrumentation]:
     """Have applications, engines and threads measured, each as far as the policy and the variable allow."""
     middleware = FinancialSentryMiddleware if policy.finance.middleware else None
@@ -195,7 +196,7 @@ def _instrument(
     if policy.instrumentation.sqlalchemy and not disabled & {"sqlalchemy", "*"}:
         engines.install()
     if policy.instrumentation.threads and not disabled & {"threading", "*"}:
-        carry_context_into_threads()
+        threads.install()
     return applications, engines
 
 
@@ -221,7 +222,8 @@ def _propagate(policy: Policy, ways_out: WaysOut, *, decided: bool) -> None:
     )
 
 
-def _end(lifecycle: Lifecycle, ways_out: WaysOut) -> None:
+def _end(lifecycle: Lifecycle, ways_out: WaysOut, threads: ThreadInstrumentation) -> None:
     lifecycle.remove()
+    threads.remove()
     ways_out.close()
     install_finance(None)

@@ -1,0 +1,270 @@
+"""Threads of every kind inherit the context of the code that starts them, with and without sentry-sdk."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from opentelemetry import context
+from opentelemetry.context import get_value
+
+from e2e.script import run_script
+from mita_otel.instrumentation.threads import ThreadInstrumentation
+
+ORIGINALS = (threading.Thread.start, ThreadPoolExecutor.submit)
+
+
+@pytest.fixture
+def instrumentation() -> Iterator[ThreadInstrumentation]:
+    made = ThreadInstrumentation()
+    made.install()
+    yield made
+    made.remove()
+    assert (threading.Thread.start, ThreadPoolExecutor.submit) == ORIGINALS
+
+
+@pytest.fixture
+def within() -> Iterator[None]:
+    """The test runs in a context that holds `user`."""
+    token = context.attach(context.set_value("user", "u-1"))
+    yield
+    context.detach(token)
+
+
+def seen(start: Callable[[Callable[[], None]], threading.Thread]) -> object:
+    """Return what a thread sees as `user`."""
+    found: list[object] = []
+    thread = start(lambda: found.append(get_value("user")))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+class Subclass(threading.Thread):
+    def __init__(self, work: Callable[[], None]) -> None:
+        super().__init__()
+        self.work = work
+
+    def run(self) -> None:
+        self.work()
+
+
+def with_run_of_its_own(work: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread()
+    thread.run = work  # type: ignore[method-assign]
+    return thread
+
+
+KINDS: dict[str, Callable[[Callable[[], None]], threading.Thread]] = {
+    "target": lambda work: threading.Thread(target=work),
+    "subclass": Subclass,
+    "timer": lambda work: threading.Timer(0, work),
+    "attribute": with_run_of_its_own,
+}
+
+
+@pytest.mark.usefixtures("instrumentation", "within")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_thread_inherits(kind: str) -> None:
+    assert seen(KINDS[kind]) == "u-1"
+
+
+@pytest.mark.usefixtures("instrumentation", "within")
+def test_a_thread_of_a_thread_inherits() -> None:
+    found: list[object] = []
+
+    def outer() -> None:
+        found.append(seen(KINDS["subclass"]))
+
+    thread = threading.Thread(target=outer)
+    thread.start()
+    thread.join()
+    assert found == ["u-1"]
+
+
+@pytest.mark.usefixtures("instrumentation")
+def test_a_pools_work_sees_the_context_that_it_was_submitted_in() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        futures = []
+        for user in ("u-1", "u-2", None):
+            token = context.attach(context.Context({"user": user} if user else {}))
+            futures.append(pool.submit(get_value, "user"))
+            context.detach(token)
+        assert [future.result() for future in futures] == ["u-1", "u-2", None]
+
+
+@pytest.mark.usefixtures("instrumentation", "within")
+def test_map_and_asyncio_inherit() -> None:
+    async def in_executor() -> object:
+        return await asyncio.get_running_loop().run_in_executor(None, get_value, "user")
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(get_value, ["user", "user"])) == ["u-1", "u-1"]
+    assert asyncio.run(in_executor()) == "u-1"
+
+
+@pytest.mark.usefixtures("instrumentation", "within")
+def test_results_and_exceptions_come_back() -> None:
+    def fail(*, how: str) -> None:
+        raise ValueError(how)
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(divmod, 7, 2).result() == (3, 1)
+        with pytest.raises(ValueError, match="badly"):
+            pool.submit(fail, how="badly").result()
+
+
+@pytest.mark.usefixtures("instrumentation")
+def test_a_thread_without_a_context_is_left_as_it_is() -> None:
+    thread = threading.Thread()
+    thread.start()
+    assert "run" not in vars(thread)
+    thread.join()
+
+
+@pytest.mark.usefixtures("instrumentation", "within")
+def test_a_thread_that_has_ended_is_freed_at_once() -> None:
+    thread = Subclass(lambda: None)
+    thread.start()
+    thread.join()
+    gc.disable()
+    try:
+        reference = weakref.ref(thread)
+        del thread
+        assert reference() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.usefixtures("instrumentation", "within")
+def test_a_thread_that_cannot_start_raises_and_stays_as_it_was() -> None:
+    thread = threading.Thread()
+    thread.start()
+    thread.join()
+    with pytest.raises(RuntimeError, match="only be started once"):
+        thread.start()
+    assert "run" not in vars(thread)
+
+
+@pytest.mark.usefixtures("instrumentation", "within")
+def test_a_subclass_whose_run_cannot_be_replaced_starts_all_the_same() -> None:
+    ran = threading.Event()
+
+    class Fixed(threading.Thread):
+        @property
+        def run(self) -> Callable[[], None]:  # type: ignore[override]
+            return ran.set
+
+    thread = Fixed()
+    thread.start()
+    thread.join()
+    assert ran.is_set()
+
+
+@pytest.mark.usefixtures("within")
+def test_after_removal_nothing_is_inherited(instrumentation: ThreadInstrumentation) -> None:
+    instrumentation.remove()
+    assert seen(KINDS["target"]) is None
+    instrumentation.install()
+    assert seen(KINDS["target"]) == "u-1"
+
+
+@pytest.mark.usefixtures("within")
+def test_a_patch_that_another_library_has_wrapped_does_nothing_after_removal(
+    instrumentation: ThreadInstrumentation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = threading.Thread.start
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", lambda thread: ours(thread))
+        instrumentation.remove()
+        assert seen(KINDS["target"]) is None
+    threading.Thread.start = ORIGINALS[0]  # type: ignore[method-assign]
+
+
+@pytest.mark.usefixtures("within")
+def test_where_the_contrib_package_instruments_ours_steps_back() -> None:
+    from opentelemetry.instrumentation.threading import ThreadingInstrumentor
+
+    contrib, ours = ThreadingInstrumentor(), ThreadInstrumentation()
+    contrib.instrument()
+    try:
+        before = vars(threading.Thread)["start"]
+        ours.install()
+        assert vars(threading.Thread)["start"] is before
+        assert seen(KINDS["target"]) == "u-1"
+    finally:
+        ours.remove()
+        contrib.uninstrument()
+
+
+@pytest.mark.usefixtures("within")
+def test_beside_a_contrib_package_that_comes_later_both_work(instrumentation: ThreadInstrumentation) -> None:
+    from opentelemetry.instrumentation.threading import ThreadingInstrumentor
+
+    contrib = ThreadingInstrumentor()
+    contrib.instrument()
+    try:
+        for kind in KINDS.values():
+            assert seen(kind) == "u-1"
+    finally:
+        contrib.uninstrument()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="interpreters in pools are new in Python 3.14")
+@pytest.mark.usefixtures("instrumentation", "within")
+def test_a_pool_of_interpreters_gets_its_work_unwrapped() -> None:
+    from concurrent.futures import InterpreterPoolExecutor
+
+    with InterpreterPoolExecutor(1) as pool:
+        assert pool.submit(divmod, 7, 2).result() == (3, 1)
+
+
+BESIDE_SENTRY = """
+    import threading
+    from concurrent.futures import ThreadPoolExecutor
+    import sentry_sdk
+    from opentelemetry import context
+    from mita_otel.instrumentation.threads import ThreadInstrumentation
+
+    class Subclass(threading.Thread):
+        def run(self):
+            look()
+
+    seen = []
+    def look():
+        seen.append([context.get_value("user"), sentry_sdk.get_isolation_scope()._tags.get("tag")])
+
+    def join(thread):
+        thread.start()
+        thread.join()
+
+    ours = ThreadInstrumentation()
+    steps = [ours.install, lambda: sentry_sdk.init("http://key@127.0.0.1:9/1", default_integrations=True)]
+    for step in ORDER(steps):
+        step()
+    token = context.attach(context.set_value("user", "u-1"))
+    sentry_sdk.get_isolation_scope().set_tag("tag", "t-1")
+    join(threading.Thread(target=look))
+    join(Subclass())
+    join(threading.Timer(0, look))
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(look).result()
+    inherited, seen = list(seen), []
+    ours.remove()
+    join(Subclass())
+    answer([inherited, seen])
+"""
+
+
+@pytest.mark.parametrize("order", ["list", "reversed"])
+def test_beside_sentrys_threading_integration_both_contexts_are_inherited(tmp_path: Path, order: str) -> None:
+    inherited, after = run_script(BESIDE_SENTRY.replace("ORDER", order), tmp_path).answer
+    assert inherited == [["u-1", "t-1"]] * 4
+    assert after == [[None, "t-1"]]
