@@ -28,10 +28,9 @@ from mita_otel.audit.verify import verify
 from mita_otel.latency.window import OpenWindow
 from mita_otel.policy import default_policy
 from mita_otel.redaction import Redactor
-from mita_otel.reports.build import Workplace, build_report
-from mita_otel.reports.period import last_days
-from mita_otel.reports.scope import Scope
-from mita_otel.reports.writing import rendered
+from mita_otel.reports.output import render_report
+from mita_otel.reports.report_builder import ReportInputs, build_report
+from mita_otel.reports.scope import ReportScope, last_days
 from mita_otel.store.additions import add
 from mita_otel.store.database import Database
 from mita_otel.store.tables import table_of
@@ -116,9 +115,9 @@ def verify_all(url: str) -> int:
 def report(url: str, kind: Any) -> int:
     days = 30 if kind == "compliance" else 7
     found = build_report(
-        kind, Scope(last_days(days, NOW)), Workplace(Database(url, POLICY.store), POLICY, NOW)
+        kind, ReportScope(last_days(days, NOW)), ReportInputs(Database(url, POLICY.store), POLICY, NOW)
     )
-    rendered(found, "html")
+    render_report(found, "html")
     assert found.performance is not None
     return found.performance.total.count // 30 + (found.audit.entries if found.audit else 0)
 

@@ -12,7 +12,7 @@ import pytest
 from audit.kit import KEY, Kit
 from cli.conftest import Command
 from mita_otel import AuditEvent
-from mita_otel.reports.schema import json_schema
+from mita_otel.reports.json_schema import json_schema
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +66,7 @@ def test_of_one_person_and_without_verification(command: Command) -> None:
         (["compliance", "--month", "November"], "'November' is not a month"),
         (["compliance", "--month", "2026-11", "--days", "3"], "choose one of --month and --days"),
         (["performance", "--days", "0"], "--days 0: choose between 1 and 36500"),
-        (["performance", "-o", "report.docx"], "end it in one of .json"),
+        (["performance", "-o", "report.docx"], "use one of .json"),
         (["performance", "--format", "pdf"], "--format pdf: use one of json"),
         (["performance", "--source", "prometheus"], "--source prometheus: use store or sentry"),
         (["performance", "--source", "sentry"], "SENTRY_AUTH_TOKEN is not set"),

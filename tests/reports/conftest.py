@@ -1,4 +1,4 @@
-"""A store full of data, made once for each module."""
+"""A store filled with data, once for each module."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from audit.kit import Kit
 from mita_otel.audit.verify import verify
-from mita_otel.reports.build import Workplace
+from mita_otel.reports.report_builder import ReportInputs
 from reports.seed import NOW, NOW_S, fill, fill_trail
 
 
@@ -27,8 +27,8 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kit]:
 
 
 @pytest.fixture
-def workplace(filled: Kit) -> Workplace:
-    return Workplace(
+def inputs(filled: Kit) -> ReportInputs:
+    return ReportInputs(
         filled.database,
         filled.policy,
         NOW,

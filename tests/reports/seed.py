@@ -1,4 +1,4 @@
-"""A store full of a bank's fortnight: traffic with days and nights, a bad evening, errors, logins, an audit trail."""
+"""Fills a store with two weeks of a bank: traffic by time of day, a slow evening, errors, logins, an audit trail."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ ERRORS = (
 
 
 def fill(kit: Kit, *, days: int = 14, step_s: int = 900, seed: int = 7) -> None:
-    """Fill the store. Everything is the same for the same seed."""
+    """Fill the store. Equal seeds give equal data."""
     chance = random.Random(seed)
     kit.ledger.add([])
     _windows(kit, chance, days, step_s)
@@ -53,7 +53,7 @@ def fill(kit: Kit, *, days: int = 14, step_s: int = 900, seed: int = 7) -> None:
 
 
 def fill_trail(kit: Kit, set_clock: Any) -> None:
-    """Record a trail of several processes."""
+    """Record the trail of several processes."""
     for day in range(5, 0, -1):
         set_clock((NOW_S - day * DAY_S) * 10**9)
         for number in range(20):
@@ -86,7 +86,7 @@ def _windows(kit: Kit, chance: random.Random, days: int, step_s: int) -> None:
         for at in range(start_s, NOW_S - step_s, step_s):
             day = (at - start_s) // DAY_S
             if day == days - 4 and 3 <= at % DAY_S // 3600 < 7:
-                continue  # the night in which nothing was measured
+                continue  # a night without measurements
             bad = day == days - 2 and 17 <= at % DAY_S // 3600 < 20
             windows += [
                 _window(at, step_s, operation, chance, worker, bad=bad, breaches=breaches)

@@ -1,4 +1,4 @@
-"""Reports from Sentry's API: pages, limits, refusals; a server on this machine that checks what it is asked."""
+"""Reports from Sentry's API, tested with a local server that validates the requests."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ import pytest
 import stamina
 
 from mita_otel.errors import ConfigurationError
-from mita_otel.reports.period import last_days
-from mita_otel.reports.scope import Scope
+from mita_otel.reports.output import render_report
+from mita_otel.reports.scope import ReportScope, last_days
 from mita_otel.reports.sentry_source import report_from_sentry
-from mita_otel.reports.writing import rendered
 
 NOW = datetime(2026, 11, 25, 9, 30, tzinfo=UTC)
-SCOPE = Scope(last_days(7, NOW), environment="production")
+SCOPE = ReportScope(last_days(7, NOW), environment="production")
 DATASETS = {"errors", "logs", "profile_functions", "spans", "tracemetrics", "uptime_results"}
-"""Those of Sentry's published API."""
+"""Datasets of Sentry's published API."""
 
 
 @pytest.fixture(autouse=True)
@@ -128,7 +127,7 @@ def like_sentry(query: dict[str, list[str]]) -> tuple[int, dict[str, str], Any]:
     return 200, {}, {"data": rows, "meta": {"fields": {}}}
 
 
-def test_a_weekly_report_says_what_sentry_says(serve: Any) -> None:
+def test_a_weekly_report_has_the_numbers_of_sentry(serve: Any) -> None:
     env, asked = serve(like_sentry)
     report = report_from_sentry("weekly", SCOPE, env=env, now=NOW)
     assert report.source == "sentry"
@@ -163,11 +162,11 @@ def test_a_weekly_report_says_what_sentry_says(serve: Any) -> None:
         assert query["environment"] == ["production"]
         assert (query["start"], query["end"]) == (["2026-11-18T10:00:00"], ["2026-11-25T10:00:00"])
     for form in ("json", "csv", "md", "html"):
-        assert rendered(report, form)
+        assert render_report(report, form)
     assert "extrapolates" in report.notes[0]
 
 
-def test_pages_are_followed_to_their_end(serve: Any) -> None:
+def test_all_pages_are_read(serve: Any) -> None:
     def paged(query: dict[str, list[str]]) -> tuple[int, dict[str, str], Any]:
         page = int(query.get("cursor", ["0:0"])[0].split(":")[1])
         more = "true" if page < 3 else "false"
@@ -185,7 +184,7 @@ def test_pages_are_followed_to_their_end(serve: Any) -> None:
     ]
 
 
-def test_a_limit_is_waited_for(serve: Any) -> None:
+def test_a_rate_limit_is_waited_for(serve: Any) -> None:
     state = {"refuse": 2}
 
     def limited(query: dict[str, list[str]]) -> tuple[int, dict[str, str], Any]:
@@ -214,13 +213,13 @@ def test_a_limit_is_waited_for(serve: Any) -> None:
         (200, {"other": 1}, r"something else than a list"),
     ],
 )
-def test_a_refusal_is_one_clear_message(serve: Any, status: int, body: Any, message: str) -> None:
+def test_a_refusal_is_reported_in_one_message(serve: Any, status: int, body: Any, message: str) -> None:
     env, _ = serve(lambda query: (status, {}, body))
     with pytest.raises(ConfigurationError, match=message):
         report_from_sentry("performance", SCOPE, env=env)
 
 
-def test_a_wrong_token_or_organisation_is_named_by_its_variable(serve: Any) -> None:
+def test_a_wrong_setting_is_reported_with_its_variable(serve: Any) -> None:
     env, _ = serve(like_sentry)
     with pytest.raises(ConfigurationError, match=r"check SENTRY_AUTH_TOKEN"):
         report_from_sentry("performance", SCOPE, env={**env, "SENTRY_AUTH_TOKEN": "other"})
@@ -233,6 +232,6 @@ def test_a_wrong_token_or_organisation_is_named_by_its_variable(serve: Any) -> N
 
 
 @pytest.mark.parametrize("kind", ["compliance", "daily", "monthly", "quarterly"])
-def test_what_sentry_cannot_know_is_refused(kind: Any) -> None:
+def test_reports_without_data_in_sentry_are_rejected(kind: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"needs the store: Sentry has no audit trail"):
         report_from_sentry(kind, SCOPE, env={})

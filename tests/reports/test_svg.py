@@ -1,4 +1,4 @@
-"""Plots: round axes, whole numbers for counts, breaks where nothing was measured, and nothing outside of the frame."""
+"""Plots have round axes, interrupt lines at gaps, and stay in their frame."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_an_axis_of_counts_has_whole_numbers(largest: int) -> None:
     assert axis[-1] >= largest * (1 - 1e-9)
 
 
-def test_a_line_breaks_where_nothing_was_measured_and_a_single_point_is_seen() -> None:
+def test_a_line_is_interrupted_at_a_gap_and_a_single_point_is_visible() -> None:
     drawn = lines([Line("p50", [1, 2, None, 3], ["a", "b", "", "c"])], [2.5], [0, 2, 4])
     runs = re.findall(r'<polyline class="line p50" points="([^"]+)"', drawn)
     assert [len(run.split()) for run in runs] == [2, 2]

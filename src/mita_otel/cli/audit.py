@@ -288,8 +288,8 @@ def _write(entries: Iterable[AuditEntry], out: TextIO, *, as_csv: bool) -> int:
 
 
 def _cell(value: Any) -> Any:
-    from mita_otel.reports.as_csv import safe
+    from mita_otel.reports.text_formats import escape_formula
 
     if isinstance(value, dict | list):
         value = json.dumps(value, ensure_ascii=False)
-    return safe(value) if isinstance(value, str) else value
+    return escape_formula(value) if isinstance(value, str) else value

@@ -11,12 +11,11 @@ import typer
 
 from mita_otel.cli.opened import opened, progress
 from mita_otel.errors import ConfigurationError
-from mita_otel.reports.making import make_report
+from mita_otel.reports.export import create_report
+from mita_otel.reports.json_schema import json_schema
 from mita_otel.reports.model import Report, ReportKind
-from mita_otel.reports.period import Period, day_of, last_days, month_of, quarter_of, week_before
-from mita_otel.reports.schema import json_schema
-from mita_otel.reports.scope import Scope
-from mita_otel.reports.writing import FORMATS, format_of, rendered, write_report
+from mita_otel.reports.output import FORMATS, format_of, render_report, write_report
+from mita_otel.reports.scope import Period, ReportScope, day_of, last_days, month_of, quarter_of, week_before
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -150,24 +149,24 @@ def _make(
         raise ConfigurationError(f"--format {form}: use one of {', '.join(FORMATS)}")
     if output is not None and form is None:
         format_of(output)  # before the work
-    scope = Scope(period, service, environment, user)
+    scope = ReportScope(period, service, environment, user)
     report = (
         _from_sentry(kind, scope)
         if source == "sentry"
         else _from_store(kind, scope, source, verified=verified)
     )
     if output is None:
-        typer.echo(rendered(report, form or "md"), nl=False)
+        typer.echo(render_report(report, form or "md"), nl=False)
     else:
         typer.echo(str(write_report(report, output, form)))
 
 
-def _from_store(kind: ReportKind, scope: Scope, source: str, *, verified: bool) -> Report:
+def _from_store(kind: ReportKind, scope: ReportScope, source: str, *, verified: bool) -> Report:
     if source != "store":
         raise ConfigurationError(f"--source {source}: use store or sentry")
     with opened() as mine, progress("report") as shown:
         mine.database()
-        return make_report(
+        return create_report(
             kind,
             scope,
             mine.room,
@@ -179,7 +178,7 @@ def _from_store(kind: ReportKind, scope: Scope, source: str, *, verified: bool) 
         )
 
 
-def _from_sentry(kind: ReportKind, scope: Scope) -> Report:
+def _from_sentry(kind: ReportKind, scope: ReportScope) -> Report:
     from mita_otel.reports.sentry_source import report_from_sentry
 
     with progress("asking Sentry") as shown:

@@ -59,10 +59,10 @@ def check() -> None:
     """Say whether what regulations ask for is kept. Exit status: 0 if nothing was deleted too early, 1 if so."""
     with opened() as mine:
         database = mine.database()
-        from mita_otel.reports.retention import retention_of
+        from mita_otel.reports.retention_query import read_retention
 
         with database.read() as connection:
-            found = retention_of(connection, mine.policy.retention, datetime.now(UTC))
+            found = read_retention(connection, mine.policy.retention, datetime.now(UTC))
     for one in found.kept:
         oldest = "nothing" if one.oldest is None else f"{one.oldest:%Y-%m-%d}"
         typer.echo(
@@ -70,7 +70,7 @@ def check() -> None:
         )
     for check_ in found.checks:
         typer.echo(
-            f"{check_.regulation}, {check_.data}: {check_.status.replace('_', ' ')}; asks for {check_.asks}; {check_.evidence}"
+            f"{check_.regulation}, {check_.data}: {check_.status.replace('_', ' ')}; requires {check_.required}; {check_.evidence}"
         )
     if any(one.status == "not_met" for one in found.checks):
         raise typer.Exit(BAD_POLICY)

@@ -1,15 +1,15 @@
-"""Reports: what the store holds, as JSON, CSV, Markdown and one self-contained HTML page."""
+"""Reports from the store or from Sentry, as JSON, CSV, Markdown and a self-contained HTML page."""
 
-from mita_otel.reports.making import export_compliance_report, make_report
+from mita_otel.reports.export import create_report, export_compliance_report
 from mita_otel.reports.model import Report, ReportKind
-from mita_otel.reports.writing import FORMATS, rendered, write_report
+from mita_otel.reports.output import FORMATS, render_report, write_report
 
 __all__ = [
     "FORMATS",
     "Report",
     "ReportKind",
+    "create_report",
     "export_compliance_report",
-    "make_report",
-    "rendered",
+    "render_report",
     "write_report",
 ]

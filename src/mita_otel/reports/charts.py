@@ -1,4 +1,4 @@
-"""What is plotted of a report. Each plot shows numbers that stand in a table, or in the JSON, as well."""
+"""The plots of a report. All plotted numbers are also in a table or in the JSON."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Final
 
 from markupsafe import Markup
 
-from mita_otel.reports.findings import CountOverTime
-from mita_otel.reports.model import Performance, Report, Step
-from mita_otel.reports.period import Period
+from mita_otel.reports.model import PerformanceSection, Report, Step
+from mita_otel.reports.scope import Period
+from mita_otel.reports.sections import CountOverTime
 from mita_otel.reports.svg import Line, Stack, bar, columns, lines, scale
 
 _SEVERITIES: Final = ("security_critical", "critical", "high", "medium", "low")
@@ -31,11 +31,11 @@ class Plot:
     drawing: Markup
     unit: str
     y: Sequence[str]
-    """Labels of the axis, from the top."""
+    """Labels of the y axis, top to bottom."""
     x: Sequence[tuple[float, str]]
-    """Labels below, and how far from the left they begin, in percent."""
+    """Labels of the x axis, with their distance from the left in percent."""
     legend: Sequence[tuple[str, str]]
-    """Class and name."""
+    """CSS class and name of each series."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def plots(report: Report) -> Iterator[Plot | Bars]:
     if report.redactions is not None:
         yield from _bars(
             "redactions",
-            "Values taken out, by rule",
+            "Redacted values, by rule",
             [(one.name, one.count, "series-0") for one in report.redactions],
         )
     if report.retention is not None:
@@ -92,7 +92,7 @@ def plots(report: Report) -> Iterator[Plot | Bars]:
 
 
 class _Time:
-    """The steps of the period, and their labels."""
+    """Steps of the period and their labels."""
 
     def __init__(self, period: Period) -> None:
         self.starts = list(period.steps())
@@ -113,7 +113,7 @@ class _Time:
     def columns(
         self, section: str, title: str, steps: Iterable[CountOverTime], classes: dict[str, str]
     ) -> Iterator[Plot]:
-        """Yield a plot of counts, if there are any."""
+        """Yield a plot of counts, unless all are 0."""
         values: dict[str, list[float]] = {name: [0.0] * len(self.starts) for name in classes}
         other = next(reversed(classes), "other")
         for one in steps:
@@ -146,7 +146,7 @@ class _Time:
         )
 
 
-def _latencies(performance: Performance, time: _Time) -> Iterator[Plot]:
+def _latencies(performance: PerformanceSection, time: _Time) -> Iterator[Plot]:
     by_category: dict[str, list[Step]] = {}
     for step in performance.steps:
         by_category.setdefault(step.category, []).append(step)
@@ -155,8 +155,8 @@ def _latencies(performance: Performance, time: _Time) -> Iterator[Plot]:
             yield _latency(category, by_category[category], _limits(performance, category), time)
 
 
-def _limits(performance: Performance, category: str) -> list[float]:
-    """Return the limits that most spans of the category had."""
+def _limits(performance: PerformanceSection, category: str) -> list[float]:
+    """Return the limits of most spans in the category."""
     weights: dict[float, int] = {}
     for one in performance.operations:
         if one.category == category and one.limit_ms is not None:
@@ -242,15 +242,15 @@ def _ages(report: Report) -> Iterator[Bars]:
     rows = []
     for one in found.kept:
         age = 0 if one.oldest is None else (report.generated_at - one.oldest).days
-        told = f"{age:,} of {one.days:,} days"
+        text = f"{age:,} of {one.days:,} days"
         rows.append(
             Bar(
                 one.table,
-                bar([("high" if one.overdue else "series-0", min(1.0, age / one.days), told)]),
-                told,
+                bar([("high" if one.overdue else "series-0", min(1.0, age / one.days), text)]),
+                text,
             )
         )
-    yield Bars("retention", "Age of the oldest, of the days it is kept", rows)
+    yield Bars("retention", "Age of the oldest row, relative to the retention period", rows)
 
 
 def _severity_classes() -> dict[str, str]:

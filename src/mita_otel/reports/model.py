@@ -1,4 +1,4 @@
-"""A report as data: what every format shows. Its JSON schema is documented in `docs/reference/report.md`."""
+"""The data of a report, for every format. `docs/reference/report.md` documents its JSON schema."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
 
-from mita_otel.reports.findings import (
-    Audit,
+from mita_otel.reports.sections import (
+    AuditSection,
     ComplianceNumbers,
-    Errors,
+    ErrorSection,
     NamedCount,
-    PolicySeen,
+    PolicyUse,
     Requirement,
-    Retention,
-    Security,
+    RetentionSection,
+    SecuritySection,
 )
 
 ReportKind = Literal["performance", "compliance", "daily", "weekly", "monthly", "quarterly"]
@@ -25,29 +25,30 @@ SCHEMA_VERSION: Final = "1"
 
 @dataclass(frozen=True, kw_only=True)
 class Gap:
-    """A stretch of time in which nothing was measured."""
+    """A period without a span."""
 
     start: datetime
     end: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
-class Coverage:
-    """What the numbers are of, so that nobody reads more into them than there is."""
+class MeasurementCoverage:
+    """Which part of the period the numbers cover."""
 
     first: datetime | None
-    """When the first span of the period ended; null: there is none."""
+    """End of the first span in the period; null if there is none."""
     last: datetime | None
+    """End of the last span in the period; null if there is none."""
     minutes: int
-    """Minutes of the period that are over."""
+    """Minutes of the period until now."""
     minutes_measured: int
-    """Of these, minutes in which at least one span ended. (Older data is kept by the hour: such an hour counts whole.)"""
+    """Minutes in which at least one span ended. Older data is stored by hour; such an hour counts completely."""
     gaps: list[Gap]
-    """The longest stretches without any span, the longest first."""
+    """The longest gaps, longest first."""
     relative_error: float
-    """By how much of its value a percentile may be off."""
+    """Largest relative error of a percentile."""
     note: str
-    """What is and what is not in the numbers, in words."""
+    """What the numbers include and exclude."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,7 @@ class Numbers:
     errors: int
     """Failed spans."""
     breaches: int
-    """Spans above their limit."""
+    """Spans that exceeded their limit."""
     mean_ms: float | None
     min_ms: float | None
     max_ms: float | None
@@ -70,14 +71,14 @@ class Numbers:
 
 @dataclass(frozen=True, kw_only=True)
 class CategoryNumbers(Numbers):
-    """The numbers of a category, such as `api`."""
+    """Numbers of a category such as `api`."""
 
     category: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class OperationNumbers(CategoryNumbers):
-    """The numbers of an operation."""
+    """Numbers of an operation."""
 
     operation: str
     rule: str | None
@@ -86,7 +87,7 @@ class OperationNumbers(CategoryNumbers):
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One step of a plot over time."""
+    """A step of a plot over time."""
 
     start: datetime
     category: str
@@ -99,7 +100,7 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SlowSpan:
+class SlowestSpan:
     """One of the slowest spans."""
 
     category: str
@@ -111,12 +112,12 @@ class SlowSpan:
 
 @dataclass(frozen=True, kw_only=True)
 class BreachNumbers:
-    """The breaches of a rule."""
+    """Breaches of a rule."""
 
     rule: str
     kind: str
     limit_ms: float
-    """As it was at the last breach."""
+    """Limit at the last breach."""
     count: int
     worst_ms: float
     worst_name: str
@@ -124,21 +125,21 @@ class BreachNumbers:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Performance:
-    """How fast the service was."""
+class PerformanceSection:
+    """Latency of the services."""
 
     total: Numbers
     categories: list[CategoryNumbers]
     operations: list[OperationNumbers]
-    """Those that took the most time in all, first."""
-    operations_left_out: int
+    """Operations, largest total time first."""
+    operations_omitted: int
     steps: list[Step]
-    slowest: list[SlowSpan]
+    slowest: list[SlowestSpan]
     breaches: list[BreachNumbers]
     """From kept traces; every trace with a breach is kept."""
 
     def headline(self) -> CategoryNumbers:
-        """Return the numbers that stand for all: those of requests, if there are any; spans lie within spans."""
+        """Return the numbers of requests, or of all spans if there are no requests, because spans contain other spans."""
         for one in self.categories:
             if one.category == "api":
                 return one
@@ -147,7 +148,7 @@ class Performance:
 
 @dataclass(frozen=True, kw_only=True)
 class Trend:
-    """A number beside that of the period before."""
+    """A number compared with the previous period."""
 
     name: str
     now: float | None
@@ -158,33 +159,33 @@ class Trend:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """A report. Sections that its kind does not have are null."""
+    """A report. Sections that its kind does not include are null."""
 
     schema_version: Literal["1"] = SCHEMA_VERSION
     kind: ReportKind
     title: str
     source: Source
     service: str | None
-    """Null: all services in the store."""
+    """Null for all services."""
     environment: str | None
     user: str | None = None
-    """Audit entries and errors of this person alone; null: of everybody."""
+    """Only audit entries and errors of this user; null for all."""
     start: datetime
     end: datetime
     generated_at: datetime
     generated_by: str
     policy_sha256: str
-    """Of the policy that the report was made under."""
-    coverage: Coverage | None = None
+    """SHA-256 of the policy that applied when the report was created."""
+    coverage: MeasurementCoverage | None = None
     trends: list[Trend] | None = None
-    performance: Performance | None = None
-    errors: Errors | None = None
-    security: Security | None = None
-    audit: Audit | None = None
+    performance: PerformanceSection | None = None
+    errors: ErrorSection | None = None
+    security: SecuritySection | None = None
+    audit: AuditSection | None = None
     compliance: list[ComplianceNumbers] | None = None
     redactions: list[NamedCount] | None = None
-    retention: Retention | None = None
+    retention: RetentionSection | None = None
     requirements: list[Requirement] | None = None
-    policies: list[PolicySeen] | None = None
+    policies: list[PolicyUse] | None = None
     notes: list[str] = field(default_factory=list)
-    """What a reader has to know."""
+    """Limitations of the numbers."""

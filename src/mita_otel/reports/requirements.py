@@ -1,4 +1,4 @@
-"""Which section of a report is evidence for which requirement of PCI DSS, and what none can show."""
+"""Assesses the evidence in a report for requirements of PCI DSS."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from functools import lru_cache
 from importlib.resources import files
 
 from mita_otel._plural import counted
-from mita_otel.reports.findings import Requirement
 from mita_otel.reports.model import Report
+from mita_otel.reports.sections import Requirement
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """A requirement, as `requirements.toml` has it."""
+class RequirementDefinition:
+    """A requirement from `requirements.toml`."""
 
     id: str
     title: str
@@ -25,11 +25,11 @@ class Known:
 
 
 @lru_cache(maxsize=1)
-def known_requirements() -> tuple[Known, ...]:
-    """Return the requirements."""
+def requirement_definitions() -> tuple[RequirementDefinition, ...]:
+    """Return the requirements of `requirements.toml`."""
     text = files("mita_otel.reports").joinpath("requirements.toml").read_text("utf-8")
     return tuple(
-        Known(
+        RequirementDefinition(
             id=one["id"],
             title=one["title"],
             section=one.get("section"),
@@ -41,24 +41,24 @@ def known_requirements() -> tuple[Known, ...]:
     )
 
 
-def requirements_of(report: Report) -> list[Requirement]:
-    """Return what a report's sections show of each requirement."""
-    return [_judge(one, report) for one in known_requirements()]
+def assess_requirements(report: Report) -> list[Requirement]:
+    """Return the evidence in a report for each requirement."""
+    return [_assess(one, report) for one in requirement_definitions()]
 
 
-def _judge(known: Known, report: Report) -> Requirement:
-    if known.section is None:
+def _assess(requirement: RequirementDefinition, report: Report) -> Requirement:
+    if requirement.section is None:
         return Requirement(
-            id=known.id,
-            title=known.title,
+            id=requirement.id,
+            title=requirement.title,
             status="not_covered",
             sections=[],
-            evidence=f"not covered by this report: {known.why}",
+            evidence=f"not covered by this report: {requirement.why}",
         )
-    sections, good, evidence = _EVIDENCE[known.section](known, report)
+    sections, good, evidence = _EVIDENCE[requirement.section](requirement, report)
     return Requirement(
-        id=known.id,
-        title=known.title,
+        id=requirement.id,
+        title=requirement.title,
         status="evidence" if good else "attention",
         sections=sections,
         evidence=evidence,
@@ -68,87 +68,89 @@ def _judge(known: Known, report: Report) -> Requirement:
 _Evidence = tuple[list[str], bool, str]
 
 
-def _redactions(known: Known, report: Report) -> _Evidence:
+def _redactions(requirement: RequirementDefinition, report: Report) -> _Evidence:
     counts = {one.name: one.count for one in report.redactions or []}
     if not counts:
         return (
             ["redactions"],
             False,
-            "no value was taken out in the period: nothing shows that any was looked for",
+            "no value was redacted in the period, so there is no evidence of redaction",
         )
-    told = ", ".join(f"{rule}: {counts.get(rule, 0):,}" for rule in known.rules)
-    return ["redactions"], True, f"values taken out of telemetry before it was written or sent ({told})"
+    counted_rules = ", ".join(f"{rule}: {counts.get(rule, 0):,}" for rule in requirement.rules)
+    return ["redactions"], True, f"values redacted before telemetry was written or sent ({counted_rules})"
 
 
-def _audit(known: Known, report: Report) -> _Evidence:
+def _audit(requirement: RequirementDefinition, report: Report) -> _Evidence:
     counts = {one.name: one.count for one in report.audit.by_type} if report.audit else {}
-    if not known.types:
+    if not requirement.types:
         entries = report.audit.entries if report.audit else 0
-        return ["audit"], entries > 0, f"{counted(entries, 'entry', 'entries')}, each with these fields"
-    found = {name: counts[name] for name in known.types if counts.get(name)}
+        return ["audit"], entries > 0, f"{counted(entries, 'entry', 'entries')}, all with these fields"
+    found = {name: counts[name] for name in requirement.types if counts.get(name)}
     if not found:
-        return ["audit"], False, f"no entry of the types {', '.join(known.types)} in the period"
+        return ["audit"], False, f"no entry of the types {', '.join(requirement.types)} in the period"
     return ["audit"], True, ", ".join(f"{name}: {count:,}" for name, count in found.items())
 
 
-def _verification(known: Known, report: Report) -> _Evidence:
+def _verification(requirement: RequirementDefinition, report: Report) -> _Evidence:
     done = report.audit.verification if report.audit else None
     if done is None:
         return ["audit"], False, "the audit trail was not verified for this report"
-    told = (
+    summary = (
         f"{counted(done.entries, 'entry', 'entries')} in {counted(done.chains, 'chain')}, "
         f"{counted(done.anchors, 'anchor')} compared"
     )
     if not done.ok:
         faults = counted(sum(one.count for one in done.faults), "fault")
-        return ["audit"], False, f"verification found {faults}; {told}"
+        return ["audit"], False, f"verification found {faults}; {summary}"
     if done.unkeyed_chains:
         unkeyed = counted(done.unkeyed_chains, "chain")
-        return ["audit"], False, f"no fault found, but {unkeyed} without a key; {told}"
+        return ["audit"], False, f"no fault found, but {unkeyed} unsigned; {summary}"
     if not done.anchors:
-        return ["audit"], False, f"no fault found, but there were no anchors to compare with; {told}"
-    return ["audit"], True, f"no fault found; {told}; changes are refused by the database's triggers"
+        return ["audit"], False, f"no fault found, but no anchors were compared; {summary}"
+    return ["audit"], True, f"no fault found; {summary}; database triggers refuse changes"
 
 
-def _security(known: Known, report: Report) -> _Evidence:
+def _security(requirement: RequirementDefinition, report: Report) -> _Evidence:
     security, audit = report.security, report.audit
     if security is None or audit is None:
         return ["security"], False, "this report has no security events"
-    looked = (
-        f"the trail was looked at on {audit.days_looked_at:,} of {counted(audit.days, 'day')} with entries"
+    reviewed = (
+        f"the trail was reviewed on {audit.days_reviewed:,} of {counted(audit.days, 'day')} with entries"
     )
-    told = (
+    summary = (
         f"{counted(security.total, 'security event')}, {counted(security.failed_logins, 'failed login')}, "
-        f"{counted(security.refused, 'refusal')}"
+        f"{counted(security.denied, 'denied operation')}"
     )
-    good = 0 < audit.days == audit.days_looked_at
-    return ["security", "audit"], good, f"{looked}; {told}; for each day: `mita-otel report daily`"
+    good = 0 < audit.days == audit.days_reviewed
+    return ["security", "audit"], good, f"{reviewed}; {summary}; for each day: `mita-otel report daily`"
 
 
-def _retention(known: Known, report: Report) -> _Evidence:
+def _retention(requirement: RequirementDefinition, report: Report) -> _Evidence:
     checks = [
-        one for one in (report.retention.checks if report.retention else []) if known.id in one.regulation
+        one
+        for one in (report.retention.checks if report.retention else [])
+        if requirement.id in one.regulation
     ]
     if not checks:
         return (
             ["retention"],
             False,
-            "the policy says that this requirement does not apply (retention.regulations)",
+            "the policy excludes this requirement (retention.regulations)",
         )
-    told = "; ".join(f"{one.data}: {one.status.replace('_', ' ')} ({one.evidence})" for one in checks)
-    return ["retention"], all(one.status != "not_met" for one in checks), told
+    summary = "; ".join(f"{one.data}: {one.status.replace('_', ' ')} ({one.evidence})" for one in checks)
+    return ["retention"], all(one.status != "not_met" for one in checks), summary
 
 
-def _failures(known: Known, report: Report) -> _Evidence:
+def _failures(requirement: RequirementDefinition, report: Report) -> _Evidence:
     if report.audit is None:
         return ["audit"], False, "this report has no audit trail"
     failures = report.audit.failures
-    told = (
+    summary = (
         "no failure of the audit log"
         if not failures
-        else f"{counted(failures, 'failure')} of the audit log, each an entry"
+        else f"{counted(failures, 'failure')} of the audit log, each recorded as an entry"
     )
-    return ["audit"], not failures, told
+    return ["audit"], not failures, summary
 
 
 _EVIDENCE = {

@@ -1,39 +1,168 @@
-"""What a report is about: a period, perhaps one service, one environment, one person."""
+"""What a report covers: a period, and optionally one service, one environment, one person."""
 
 from __future__ import annotations
 
+import re
+from calendar import monthrange
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
 
-from mita_otel.reports.period import Period
+from mita_otel.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Table
 
+_MONTH: Final = re.compile(r"(\d{4})-(\d{2})\Z")
+_QUARTER: Final = re.compile(r"(\d{4})-[Qq]([1-4])\Z")
+_HOUR: Final = timedelta(hours=1)
+_DAY: Final = timedelta(days=1)
+_NS: Final = 1_000_000_000
+_FINE_DAYS: Final = 3
+_DAILY_DAYS: Final = 100
+
 
 @dataclass(frozen=True, slots=True)
-class Scope:
-    """What a report is about."""
+class Period:
+    """A period from `start` (inclusive) to `end` (exclusive), UTC."""
+
+    start: datetime
+    end: datetime
+
+    @property
+    def start_ns(self) -> int:
+        """Start in nanoseconds since the epoch."""
+        return int(self.start.timestamp()) * _NS
+
+    @property
+    def end_ns(self) -> int:
+        """End in nanoseconds since the epoch."""
+        return int(self.end.timestamp()) * _NS
+
+    @property
+    def step(self) -> timedelta:
+        """Length of a step of a plot: an hour, a day or a week."""
+        days = (self.end - self.start) / _DAY
+        if days <= _FINE_DAYS:
+            return _HOUR
+        return _DAY if days <= _DAILY_DAYS else 7 * _DAY
+
+    def steps(self) -> Iterator[datetime]:
+        """Yield the start of each step."""
+        at = self.start
+        while at < self.end:
+            yield at
+            at += self.step
+
+    def step_of(self, seconds: float) -> int | None:
+        """Return the number of the step that contains a time (seconds since the epoch); None if there is none."""
+        since = seconds - self.start.timestamp()
+        if since < 0 or seconds >= self.end.timestamp():
+            return None
+        return int(since // self.step.total_seconds())
+
+    def before(self) -> Period:
+        """Return the period of the same length that ends where this one starts."""
+        return Period(self.start - (self.end - self.start), self.start)
+
+
+def last_days(days: int, now: datetime) -> Period:
+    """Return the last days, up to the next full hour.
+
+    Raises:
+        ConfigurationError: `days` is out of range.
+    """
+    if not 1 <= days <= 36_500:
+        raise ConfigurationError(f"--days {days}: choose between 1 and 36500")
+    end = _next_hour(now)
+    return Period(end - timedelta(days=days), end)
+
+
+def day_of(text: str | None, now: datetime) -> Period:
+    """Return a day such as `2026-11-24`; None is yesterday.
+
+    Raises:
+        ConfigurationError: The text is not a day.
+    """
+    if text is None:
+        return Period(_midnight(now) - _DAY, _midnight(now))
+    try:
+        start = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError as error:
+        raise ConfigurationError(f"{text!r} is not a day; write it like 2026-11-24") from error
+    return Period(start, start + _DAY)
+
+
+def week_before(now: datetime) -> Period:
+    """Return last week, Monday to Sunday."""
+    monday = _midnight(now) - timedelta(days=now.weekday())
+    return Period(monday - 7 * _DAY, monday)
+
+
+def month_of(text: str | None, now: datetime) -> Period:
+    """Return a month such as `2026-11`; None is last month.
+
+    Raises:
+        ConfigurationError: The text is not a month.
+    """
+    if text is None:
+        last = _midnight(now).replace(day=1) - _DAY
+        text = f"{last.year:04d}-{last.month:02d}"
+    found = _MONTH.match(text)
+    if found is None or not 1 <= int(found.group(2)) <= 12 or int(found.group(1)) < 1970:
+        raise ConfigurationError(f"{text!r} is not a month; write it like 2026-11")
+    year, month = int(found.group(1)), int(found.group(2))
+    start = datetime(year, month, 1, tzinfo=UTC)
+    return Period(start, start + timedelta(days=monthrange(year, month)[1]))
+
+
+def quarter_of(text: str | None, now: datetime) -> Period:
+    """Return a quarter such as `2026-Q4`; None is last quarter.
+
+    Raises:
+        ConfigurationError: The text is not a quarter.
+    """
+    if text is None:
+        first_month = 3 * ((now.month - 1) // 3) + 1
+        last = _midnight(now).replace(day=1, month=first_month) - _DAY
+        text = f"{last.year}-Q{(last.month - 1) // 3 + 1}"
+    found = _QUARTER.match(text)
+    if found is None or int(found.group(1)) < 1970:
+        raise ConfigurationError(f"{text!r} is not a quarter; write it like 2026-Q4")
+    year, quarter = int(found.group(1)), int(found.group(2))
+    start = month_of(f"{year}-{3 * quarter - 2:02d}", now).start
+    return Period(start, month_of(f"{year}-{3 * quarter:02d}", now).end)
+
+
+def _midnight(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _next_hour(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0) + _HOUR
+
+
+@dataclass(frozen=True, slots=True)
+class ReportScope:
+    """Period, service, environment and person of a report. None means all."""
 
     period: Period
     service: str | None = None
-    """None: all."""
     environment: str | None = None
-    """None: all."""
     user_id: str | None = None
-    """As it is written in the store; None: everybody."""
+    """User id as stored."""
 
-    def before(self) -> Scope:
-        """Return the same of the period before."""
+    def before(self) -> ReportScope:
+        """Return the same scope for the previous period."""
         return replace(self, period=self.period.before())
 
     def rows(self, table: Table, time_ns: ColumnElement[Any]) -> ColumnElement[bool]:
-        """Return the condition that a row belongs to it.
+        """Return the SQL condition for rows in this scope.
 
         Args:
-            table: A table with the columns `service` and, perhaps, `environment` and `user_id`.
-            time_ns: Its time, nanoseconds since the epoch.
+            table: A table with the column `service`, and optionally `environment` and `user_id`.
+            time_ns: Its time column, in nanoseconds since the epoch.
         """
         from sqlalchemy import and_
 
@@ -50,20 +179,20 @@ class Scope:
         return and_(*conditions)
 
     def step(self, time_ns: ColumnElement[Any]) -> ColumnElement[int]:
-        """Return the number of the step that a row's time lies in."""
+        """Return the number of the step that contains the time of a row."""
         step_ns = int(self.period.step.total_seconds()) * 1_000_000_000
         return ((time_ns - self.period.start_ns) // step_ns).label("step")
 
     def step_start(self, number: int) -> datetime:
-        """Return the beginning of a step."""
+        """Return the start of a step."""
         return self.period.start + number * self.period.step
 
 
 def moment(ns: float) -> datetime:
-    """Return nanoseconds since the epoch as a time, UTC, to the millisecond."""
+    """Return the time (UTC, milliseconds) of nanoseconds since the epoch."""
     return datetime.fromtimestamp(int(ns // 1_000_000) / 1000, UTC)
 
 
 def moment_or_none(ns: float | None) -> datetime | None:
-    """Return the time, or None."""
+    """Return the time of nanoseconds since the epoch, or None."""
     return None if ns is None else moment(ns)

@@ -1,4 +1,4 @@
-"""The same reports from Sentry, for those who keep nothing themselves: what its API can tell, and no more."""
+"""Creates reports from Sentry's API, for services without a store."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from mita_otel import environment_variables as variables
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import load_policy
 from mita_otel.policy.fingerprint import policy_digest
-from mita_otel.reports.build import TITLES
-from mita_otel.reports.findings import ErrorGroup, ErrorNumbers, Errors
 from mita_otel.reports.model import (
     BreachNumbers,
     CategoryNumbers,
     Numbers,
     OperationNumbers,
-    Performance,
+    PerformanceSection,
     Report,
     ReportKind,
 )
-from mita_otel.reports.scope import Scope
+from mita_otel.reports.report_builder import TITLES
+from mita_otel.reports.scope import ReportScope
+from mita_otel.reports.sections import ErrorGroup, ErrorNumbers, ErrorSection
 from mita_otel.sentry.api import open_sentry_api
 
 if TYPE_CHECKING:
     from mita_otel.sentry.api.client import SentryApi
 
 KINDS: Final[tuple[ReportKind, ...]] = ("performance", "weekly")
-"""Reports that can be made from Sentry. It has no audit trail, and no redactions."""
+"""Reports that Sentry has data for. It has no audit trail and no redaction counts."""
 
 _PER_PAGE: Final = "100"
-"""Sentry gives no more."""
+"""Largest page size of Sentry."""
 _MAX_ROWS: Final = 2_000
 _DURATION: Final = "span.duration"
 _NUMBERS: Final = tuple(
@@ -49,25 +49,25 @@ _CATEGORIES: Final = {
     "queue.process": "consumer",
     "queue.task": "background",
 }
-"""The category of a transaction by its op, as the Sentry exporter writes it."""
+"""Category of a transaction by its op, as written by the Sentry exporter."""
 _NOTE: Final = (
-    "From Sentry: counts and percentiles are what its API tells of the transactions that it has; where traces are "
-    "sampled it extrapolates. There are no gaps, redactions or audit entries in it."
+    "Source: Sentry. Counts and percentiles cover the transactions that Sentry has; it extrapolates from sampled "
+    "traces. Sentry has no gaps, redaction counts or audit entries."
 )
 
 
 def report_from_sentry(
     kind: ReportKind,
-    scope: Scope,
+    scope: ReportScope,
     *,
     env: Mapping[str, str] | None = None,
     now: datetime | None = None,
     on_progress: Callable[[str], None] | None = None,
 ) -> Report:
-    """Make a report from Sentry's API.
+    """Create a report from Sentry's API.
 
     Raises:
-        ConfigurationError: This report cannot be made from Sentry, a variable is missing, or Sentry refuses.
+        ConfigurationError: Sentry has no data for this kind of report, a variable is missing, or Sentry refuses.
     """
     if kind not in KINDS:
         raise ConfigurationError(
@@ -77,9 +77,9 @@ def report_from_sentry(
     policy = load_policy(env=env)
     project = env.get(variables.SENTRY_PROJECT_BACKEND, "").strip()
     with closing(open_sentry_api(policy.alerts.sentry, env, scope="org:read")) as api:
-        asked = _Asked(api, project, scope, on_progress or (lambda what: None))
-        performance = asked.performance(policy.reports.max_operations)
-        errors = asked.errors(policy.reports.max_groups) if kind == "weekly" else None
+        query = _SentryQuery(api, project, scope, on_progress or (lambda step: None))
+        performance = query.performance(policy.reports.max_operations)
+        errors = query.errors(policy.reports.max_groups) if kind == "weekly" else None
     return Report(
         kind=kind,
         title=TITLES[kind],
@@ -97,11 +97,11 @@ def report_from_sentry(
     )
 
 
-class _Asked:
-    """Questions about one scope."""
+class _SentryQuery:
+    """Queries for one scope."""
 
     def __init__(
-        self, api: SentryApi, project: str, scope: Scope, on_progress: Callable[[str], None]
+        self, api: SentryApi, project: str, scope: ReportScope, on_progress: Callable[[str], None]
     ) -> None:
         self._api = api
         self._on_progress = on_progress
@@ -113,37 +113,37 @@ class _Asked:
             "environment": scope.environment or "",
         }
 
-    def performance(self, max_operations: int) -> Performance:
+    def performance(self, max_operations: int) -> PerformanceSection:
         self._on_progress("transactions")
-        total = self._ask("spans", [*_NUMBERS, _FAILED], query=_TRANSACTIONS)
-        ops = self._ask("spans", ["span.op", *_NUMBERS, _FAILED], query=_TRANSACTIONS)
-        rows = self._ask(
+        total = self._fetch("spans", [*_NUMBERS, _FAILED], query=_TRANSACTIONS)
+        ops = self._fetch("spans", ["span.op", *_NUMBERS, _FAILED], query=_TRANSACTIONS)
+        rows = self._fetch(
             "spans",
             ["transaction", "span.op", f"sum({_DURATION})", *_NUMBERS, _FAILED],
             query=_TRANSACTIONS,
             sort=f"-sum({_DURATION})",
         )
         self._on_progress("breaches")
-        breaches = self._ask(
+        breaches = self._fetch(
             "spans",
             ["latency_rule", "latency_limit_ms", f"count({_DURATION})", f"max({_DURATION})"],
             query="has:latency_rule",
             sort=f"-count({_DURATION})",
         )
-        return Performance(
+        return PerformanceSection(
             total=_numbers(total[0] if total else {}),
             categories=[CategoryNumbers(category=_category(row), **vars(_numbers(row))) for row in ops],
             operations=[_operation(row) for row in rows[:max_operations]],
-            operations_left_out=max(0, len(rows) - max_operations),
+            operations_omitted=max(0, len(rows) - max_operations),
             steps=[],
             slowest=[],
             breaches=[_breach(row) for row in breaches],
         )
 
-    def errors(self, max_groups: int) -> Errors:
+    def errors(self, max_groups: int) -> ErrorSection:
         self._on_progress("errors")
-        counted = self._ask("errors", ["error_category", "severity", "count()"], sort="-count()")
-        groups = self._ask(
+        counted = self._fetch("errors", ["error_category", "severity", "count()"], sort="-count()")
+        groups = self._fetch(
             "errors",
             [
                 "error_category",
@@ -156,7 +156,7 @@ class _Asked:
             ],
             sort="-count()",
         )
-        return Errors(
+        return ErrorSection(
             total=sum(_whole(row.get("count()")) for row in counted),
             by_category=[
                 ErrorNumbers(
@@ -167,21 +167,23 @@ class _Asked:
                 for row in counted
             ],
             groups=[_group(row) for row in groups[:max_groups]],
-            groups_left_out=max(0, len(groups) - max_groups),
+            groups_omitted=max(0, len(groups) - max_groups),
             steps=[],
         )
 
-    def _ask(self, dataset: str, fields: list[str], **query: str) -> list[dict[str, Any]]:
-        told = {name: value for name, value in {**self._query, **query}.items() if value}
+    def _fetch(self, dataset: str, fields: list[str], **query: str) -> list[dict[str, Any]]:
+        parameters = {name: value for name, value in {**self._query, **query}.items() if value}
         rows = self._api.pages(
-            f"{self._api.org_path}/events/", {"dataset": dataset, "field": fields, **told}, within="data"
+            f"{self._api.org_path}/events/",
+            {"dataset": dataset, "field": fields, **parameters},
+            within="data",
         )
         return list(islice(rows, _MAX_ROWS))
 
 
 def _numbers(row: Mapping[str, Any]) -> Numbers:
     count = _whole(row.get(f"count({_DURATION})"))
-    told = {
+    durations = {
         name: _number(row.get(f"{name}({_DURATION})")) for name in ("min", "max", "p50", "p90", "p95", "p99")
     }
     return Numbers(
@@ -189,7 +191,7 @@ def _numbers(row: Mapping[str, Any]) -> Numbers:
         errors=round(count * (_number(row.get(_FAILED)) or 0.0)),
         breaches=0,
         mean_ms=_number(row.get(f"avg({_DURATION})")),
-        **{f"{name}_ms": value for name, value in told.items()},
+        **{f"{name}_ms": value for name, value in durations.items()},
     )
 
 
@@ -235,9 +237,9 @@ def _category(row: Mapping[str, Any]) -> str:
     return _CATEGORIES.get(op, op or "other")
 
 
-def _text(row: Mapping[str, Any], name: str, otherwise: str) -> str:
+def _text(row: Mapping[str, Any], name: str, default: str) -> str:
     value = row.get(name)
-    return str(value) if value else otherwise
+    return str(value) if value else default
 
 
 def _whole(value: Any) -> int:
@@ -250,7 +252,7 @@ def _number(value: Any) -> float | None:
 
 def _limit(value: Any) -> float:
     try:
-        return float(value)  # a tag, and so a text
+        return float(value)  # a tag is text
     except (TypeError, ValueError):
         return 0.0
 

@@ -1,6 +1,6 @@
-"""Plots as inline SVG: shapes only, stretched to whatever width there is. Labels are HTML, so they keep their size.
+"""Draws plots as inline SVG that stretches to the width of the page. Labels are HTML, so they keep their size.
 
-Colours are classes; the page's style sheet says what they are, in light, in dark and on paper.
+Colours are CSS classes. The style sheet defines them for light, dark and print.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ HEIGHT: Final = 300
 _STEPS: Final = (1, 2, 2.5, 5, 10)
 _TICKS: Final = 4
 _SMALLEST: Final = 1e-300
-"""What is smaller counts as nothing: the quarter of it may be no number any more."""
+"""Smaller values count as 0: their quarter may underflow."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line; None is a break in it."""
+    """A line. None interrupts it."""
 
     css: str
     values: Sequence[float | None]
     titles: Sequence[str]
-    """What each point says when one points at it."""
+    """Tooltip of each point."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A part of each column."""
+    """One layer of stacked columns."""
 
     css: str
     values: Sequence[float]
@@ -52,7 +52,7 @@ def scale(largest: float, *, whole: bool = False) -> list[float]:
 
 
 def lines(found: Sequence[Line], limits: Sequence[float], axis: Sequence[float]) -> Markup:
-    """Return lines over time, with limits as dashed lines across."""
+    """Return lines over time, with limits as dashed horizontal lines."""
     top = axis[-1]
     parts = [_grid(axis), *(_across(limit, top) for limit in limits)]
     for line in found:
@@ -61,7 +61,7 @@ def lines(found: Sequence[Line], limits: Sequence[float], axis: Sequence[float])
 
 
 def columns(stacks: Sequence[Stack], axis: Sequence[float]) -> Markup:
-    """Return columns over time, each of several parts."""
+    """Return stacked columns over time."""
     top = axis[-1]
     parts = [_grid(axis)]
     count = max((len(stack.values) for stack in stacks), default=0)
@@ -75,10 +75,10 @@ def columns(stacks: Sequence[Stack], axis: Sequence[float]) -> Markup:
 
 
 def bar(shares: Sequence[tuple[str, float, str]]) -> Markup:
-    """Return one bar of several parts.
+    """Return a bar with several parts.
 
     Args:
-        shares: Class, share of the whole width (0 to 1), and what it says when one points at it.
+        shares: CSS class, fraction of the width (0 to 1) and tooltip of each part.
     """
     parts, at = [], 0.0
     for css, share, title in shares:
@@ -124,7 +124,7 @@ def _line(line: Line, top: float) -> list[Markup]:
             runs[-1].append(((index + 0.5) * width, _y(value, top)))
     parts = []
     for run in filter(None, runs):
-        # A single point would be no line: a stroke as wide as half its step.
+        # A single point is drawn as a stroke half as wide as its step.
         points = (
             run if len(run) > 1 else [(run[0][0] - width / 4, run[0][1]), (run[0][0] + width / 4, run[0][1])]
         )

@@ -1,4 +1,4 @@
-"""A table of a report, and how its values are written for people."""
+"""A table of a report, and the display of its values."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ Kind = Literal["text", "code", "count", "ms", "percent", "time", "status"]
 Value = str | int | float | datetime | None
 
 NOTHING: Final = "\N{EN DASH}"
-"""Stands where there is nothing to tell."""
+"""Display of a missing value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column."""
+    """A column of a table."""
 
     name: str
     kind: Kind = "text"
     label: bool = False
-    """Whether it names the row rather than measures it."""
+    """Whether the column names the row instead of measuring it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,22 +28,22 @@ class Table:
     """A table of a section."""
 
     section: str
-    """As the report's JSON names it."""
+    """Section name in the JSON report."""
     name: str
-    """Unique in the report."""
+    """Name, unique in the report."""
     title: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Value, ...], ...]
     note: str = ""
 
     @property
-    def is_wordy(self) -> bool:
-        """Whether sentences stand in it: on a narrow screen, each row is better read as a list."""
+    def has_sentences(self) -> bool:
+        """Whether the table contains sentences. Narrow screens show each of its rows as a list."""
         return any(column.kind == "text" and not column.label for column in self.columns)
 
 
-def shown(value: Value, kind: Kind) -> str:
-    """Return a value as people read it."""
+def format_value(value: Value, kind: Kind) -> str:
+    """Return the display text of a value."""
     if value is None:
         return NOTHING
     if isinstance(value, datetime):

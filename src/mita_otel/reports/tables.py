@@ -1,29 +1,29 @@
-"""A report as tables: what CSV, Markdown and HTML write, so that the numbers are the same in each."""
+"""The tables of a report. CSV, Markdown and HTML are written from them, so all formats show the same numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from mita_otel.reports.compliance_tables import compliance, requirements, retention
 from mita_otel.reports.model import CategoryNumbers, Numbers, Report
 from mita_otel.reports.table import NOTHING, Column, Table, Value
-from mita_otel.reports.tables_of_keeping import compliance, requirements, retention
 
 _SPANS: Final = (
-    Column("spans", "count"), Column("failed", "count"), Column("above limit", "count"), Column("mean ms", "ms"),
+    Column("spans", "count"), Column("failed", "count"), Column("exceeded limit", "count"), Column("mean ms", "ms"),
     Column("p50 ms", "ms"), Column("p90 ms", "ms"), Column("p95 ms", "ms"), Column("p99 ms", "ms"),
     Column("max ms", "ms"),
 )  # fmt: skip
 
 
 def tables(report: Report) -> list[Table]:
-    """Return the tables of a report, in the order in which they are read. Empty ones are there, without rows."""
-    makers = (
-        (_security, *(make for make in _MAKERS if make is not _security))
+    """Return the tables of a report in reading order. A table without data has no rows."""
+    builders = (
+        (_security, *(build for build in _TABLES if build is not _security))
         if report.kind == "daily"
-        else _MAKERS
+        else _TABLES
     )
-    return [table for make in makers for table in make(report)]
+    return [table for build in builders for table in build(report)]
 
 
 def _head(report: Report) -> Iterator[Table]:
@@ -32,10 +32,10 @@ def _head(report: Report) -> Iterator[Table]:
         ("until", report.end),
         ("service", report.service or "all"),
         ("environment", report.environment or "all"),
-        ("person", report.user or "everybody"),
+        ("person", report.user or "all"),
         ("source", report.source),
-        ("made", report.generated_at),
-        ("made by", report.generated_by),
+        ("created", report.generated_at),
+        ("created by", report.generated_by),
         ("policy", report.policy_sha256),
     ]
     coverage = report.coverage
@@ -43,7 +43,7 @@ def _head(report: Report) -> Iterator[Table]:
         facts += [
             ("minutes of the period", coverage.minutes),
             ("minutes measured", coverage.minutes_measured),
-            ("percentiles are within", f"{100 * coverage.relative_error:g} %"),
+            ("relative error of percentiles", f"{100 * coverage.relative_error:g} %"),
         ]
     columns = (Column("fact", label=True), Column("value"))
     yield Table("report", "facts", "About this report", columns, tuple(facts))
@@ -51,7 +51,7 @@ def _head(report: Report) -> Iterator[Table]:
         yield Table(
             "coverage",
             "gaps",
-            "Longest stretches without a span",
+            "Longest gaps without a span",
             (Column("from", "time", label=True), Column("until", "time")),
             tuple((one.start, one.end) for one in coverage.gaps),
         )
@@ -59,7 +59,7 @@ def _head(report: Report) -> Iterator[Table]:
 
 def _trends(report: Report) -> Iterator[Table]:
     if report.trends is not None:
-        columns = (Column("number", label=True), Column("now"), Column("before"), Column("change"))
+        columns = (Column("number", label=True), Column("now"), Column("previous"), Column("change"))
         rows = [
             (
                 one.name,
@@ -69,7 +69,7 @@ def _trends(report: Report) -> Iterator[Table]:
             )
             for one in report.trends
         ]
-        yield Table("trends", "trends", "Beside the period before", columns, tuple(rows))
+        yield Table("trends", "trends", "Compared with the previous period", columns, tuple(rows))
 
 
 def _of_unit(value: float | None, unit: str) -> str:
@@ -108,7 +108,7 @@ def _performance(report: Report) -> Iterator[Table]:
             *_SPANS,
         ),
         tuple((one.category, one.operation, one.limit_ms, *_numbers(one)) for one in found.operations),
-        f"{found.operations_left_out:,} more operations" if found.operations_left_out else "",
+        f"{found.operations_omitted:,} more operations" if found.operations_omitted else "",
     )
     yield Table(
         "performance",
@@ -120,13 +120,13 @@ def _performance(report: Report) -> Iterator[Table]:
             Column("breaches", "count"),
             Column("worst ms", "ms"),
             Column("worst span", "code"),
-            Column("its trace", "code"),
+            Column("trace", "code"),
         ),
         tuple(
             (one.rule, one.limit_ms, one.count, one.worst_ms, one.worst_name, one.worst_trace_id)
             for one in found.breaches
         ),
-        "of traces that were kept: every trace with a breach is",
+        "from kept traces; every trace with a breach is kept",
     )
     yield Table(
         "performance",
@@ -156,7 +156,7 @@ def _errors(report: Report) -> Iterator[Table]:
         "Errors by category and severity",
         (Column("category", label=True), Column("severity", label=True), Column("errors", "count")),
         tuple((one.category, one.severity, one.count) for one in found.by_category),
-        f"{found.total:,} in all",
+        f"{found.total:,} in total",
     )
     yield Table(
         "errors",
@@ -166,16 +166,16 @@ def _errors(report: Report) -> Iterator[Table]:
             Column("category", label=True),
             Column("severity", label=True),
             Column("error", "code", label=True),
-            Column("times", "count"),
+            Column("count", "count"),
             Column("last message"),
             Column("last", "time"),
-            Column("its trace", "code"),
+            Column("trace", "code"),
         ),
         tuple(
             (one.category, one.severity, one.name, one.count, one.message, one.last, one.last_trace_id)
             for one in found.groups
         ),
-        f"{found.groups_left_out:,} more kinds" if found.groups_left_out else "",
+        f"{found.groups_omitted:,} more kinds" if found.groups_omitted else "",
     )
 
 
@@ -183,11 +183,11 @@ def _security(report: Report) -> Iterator[Table]:
     found = report.security
     if found is None:
         return
-    counted = (Column("event", label=True), Column("times", "count"))
+    counted = (Column("event", label=True), Column("count", "count"))
     rows: list[tuple[Value, ...]] = [(one.name, one.count) for one in found.by_name]
     rows += [
-        ("refused, by the audit trail", found.refused),
-        ("failed logins, by the audit trail", found.failed_logins),
+        ("denied operations in the audit trail", found.denied),
+        ("failed logins in the audit trail", found.failed_logins),
     ]
     yield Table("security", "security_events", "Security events", counted, tuple(rows))
     yield Table(
@@ -215,7 +215,7 @@ def _audit(report: Report) -> Iterator[Table]:
         "Audit entries by type",
         (Column("type", "code", label=True), Column("entries", "count")),
         tuple((one.name, one.count) for one in found.by_type),
-        f"{found.entries:,} in all",
+        f"{found.entries:,} in total",
     )
     yield Table(
         "audit",
@@ -233,10 +233,10 @@ def _audit(report: Report) -> Iterator[Table]:
             ("entries", done.entries),
             ("chains", done.chains),
             ("anchors compared", done.anchors),
-            ("entries purged behind tombstones", done.purged),
+            ("purged entries, with tombstone", done.purged),
             ("entries of erased persons", done.erased),
-            ("chains without a key", done.unkeyed_chains),
-            ("entries whose clock had stepped back", done.clock_steps),
+            ("unsigned chains", done.unkeyed_chains),
+            ("entries with a clock that stepped back", done.clock_steps),
             *((f"fault: {one.name}", one.count) for one in done.faults),
         ]
     yield Table("audit", "verification", "Integrity of the whole audit trail", (Column("fact", label=True), Column("value")), tuple(facts))  # fmt: skip
@@ -244,12 +244,12 @@ def _audit(report: Report) -> Iterator[Table]:
         yield Table(
             "audit",
             "findings",
-            "What verification found",
-            (Column("fault", label=True), Column("chain", "code", label=True), Column("entry", "code", label=True), Column("what")),
+            "Findings of the verification",
+            (Column("fault", label=True), Column("chain", "code", label=True), Column("entry", "code", label=True), Column("description")),
             tuple((one.fault, one.chain, one.sequence, one.message) for one in done.findings),
         )  # fmt: skip
 
 
-_MAKERS: Final[Sequence[Callable[[Report], Iterator[Table]]]] = (
+_TABLES: Final[Sequence[Callable[[Report], Iterator[Table]]]] = (
     _head, requirements, _trends, _performance, _errors, _security, _audit, compliance, retention,
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What went wrong, and what security and compliance care about: counted by the database."""
+"""Counts errors, security events, compliance events and redactions in the database."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from sqlalchemy.engine import Connection
 from mita_otel import semconv
 from mita_otel.audit.event import AuditEventType, AuditOutcome
 from mita_otel.policy.reports import ReportPolicy
-from mita_otel.reports.findings import (
+from mita_otel.reports.scope import ReportScope, moment
+from mita_otel.reports.sections import (
     ComplianceNumbers,
     CountOverTime,
     ErrorGroup,
     ErrorNumbers,
-    Errors,
+    ErrorSection,
     NamedCount,
-    Security,
     SecurityEvent,
+    SecuritySection,
 )
-from mita_otel.reports.scope import Scope, moment
 from mita_otel.store.tables import AuditEntryRow, table_of
 from mita_otel.store.telemetry_tables import ErrorRow, RedactionRow
 
@@ -32,48 +32,51 @@ _HOUR_NS: Final = 3600 * 10**9
 _ROWS: Final = 1000
 
 
-def errors_of(connection: Connection, scope: Scope, policy: ReportPolicy) -> Errors:
+def read_errors(connection: Connection, scope: ReportScope, policy: ReportPolicy) -> ErrorSection:
     """Return the errors of a scope."""
-    mine = _of_kind(scope, "error")
+    in_scope = _of_kind(scope, "error")
     by_category = connection.execute(
         select(_ERRORS.c.category, _ERRORS.c.severity, func.count().label("times"))
-        .where(mine)
+        .where(in_scope)
         .group_by(_ERRORS.c.category, _ERRORS.c.severity)
         .order_by(func.count().desc(), _ERRORS.c.category, _ERRORS.c.severity)
     ).all()
-    groups = _groups(connection, mine, policy.max_groups)
+    groups = _groups(connection, in_scope, policy.max_groups)
     kinds = connection.execute(
         select(func.count()).select_from(
-            select(_ERRORS.c.category, _ERRORS.c.severity, _ERRORS.c.name).where(mine).distinct().subquery()
+            select(_ERRORS.c.category, _ERRORS.c.severity, _ERRORS.c.name)
+            .where(in_scope)
+            .distinct()
+            .subquery()
         )
     ).scalar_one()
-    return Errors(
+    return ErrorSection(
         total=sum(row.times for row in by_category),
         by_category=[
             ErrorNumbers(category=row.category, severity=row.severity, count=row.times) for row in by_category
         ],
         groups=groups,
-        groups_left_out=kinds - len(groups),
-        steps=_steps(connection, scope, mine, _ERRORS.c.severity),
+        groups_omitted=kinds - len(groups),
+        steps=_steps(connection, scope, in_scope, _ERRORS.c.severity),
     )
 
 
-def security_of(connection: Connection, scope: Scope, policy: ReportPolicy) -> Security:
-    """Return the security events of a scope, and the audit entries that tell of refusals."""
-    mine = _of_kind(scope, "security")
-    by_name = named_counts(connection, _ERRORS.c.name, mine)
+def read_security(connection: Connection, scope: ReportScope, policy: ReportPolicy) -> SecuritySection:
+    """Return the security events of a scope, with denied operations and failed logins of the audit trail."""
+    in_scope = _of_kind(scope, "security")
+    by_name = named_counts(connection, _ERRORS.c.name, in_scope)
     latest = connection.execute(
         select(_ERRORS)
-        .where(mine)
+        .where(in_scope)
         .order_by(_ERRORS.c.occurred_ns.desc(), _ERRORS.c.id.desc())
         .limit(policy.max_events)
     )
     entries = scope.rows(_ENTRIES, _ENTRIES.c.recorded_ns)
-    return Security(
+    return SecuritySection(
         total=sum(one.count for one in by_name),
         by_name=by_name,
-        by_severity=named_counts(connection, _ERRORS.c.severity, mine),
-        steps=_steps(connection, scope, mine, _ERRORS.c.name),
+        by_severity=named_counts(connection, _ERRORS.c.severity, in_scope),
+        steps=_steps(connection, scope, in_scope, _ERRORS.c.name),
         latest=[
             SecurityEvent(
                 at=moment(row.occurred_ns),
@@ -84,16 +87,16 @@ def security_of(connection: Connection, scope: Scope, policy: ReportPolicy) -> S
             )
             for row in latest
         ],
-        refused=_count(connection, entries, _ENTRIES.c.outcome == AuditOutcome.DENIED.value),
+        denied=_count(connection, entries, _ENTRIES.c.outcome == AuditOutcome.DENIED.value),
         failed_logins=_count(connection, entries, _ENTRIES.c.event_type == AuditEventType.LOGIN_FAILED.value),
     )
 
 
-def compliance_of(connection: Connection, scope: Scope) -> list[ComplianceNumbers]:
+def read_compliance(connection: Connection, scope: ReportScope) -> list[ComplianceNumbers]:
     """Return the compliance events of a scope by regulation and status."""
     counts: dict[tuple[str, str], int] = {}
     rows = select(_ERRORS.c.name, _ERRORS.c.details, func.count().label("times"))
-    # The status is in the details, of which there are few different ones.
+    # The status is in the details. Few distinct details exist.
     grouped = rows.where(_of_kind(scope, "compliance")).group_by(_ERRORS.c.name, _ERRORS.c.details)
     for row in connection.execution_options(yield_per=_ROWS).execute(grouped):
         status = str(orjson.loads(row.details).get(semconv.COMPLIANCE_STATUS, "unknown"))
@@ -104,14 +107,14 @@ def compliance_of(connection: Connection, scope: Scope) -> list[ComplianceNumber
     ]
 
 
-def redactions_of(connection: Connection, scope: Scope) -> list[NamedCount]:
-    """Return how many values each rule took out. They are counted by the hour: both ends' hours count whole."""
+def read_redactions(connection: Connection, scope: ReportScope) -> list[NamedCount]:
+    """Return redacted values by rule. They are counted by hour; the first and the last hour count completely."""
     hour = scope.period.start_ns - scope.period.start_ns % _HOUR_NS
-    mine = scope.rows(_REDACTIONS, _REDACTIONS.c.hour_ns + (scope.period.start_ns - hour))
+    in_scope = scope.rows(_REDACTIONS, _REDACTIONS.c.hour_ns + (scope.period.start_ns - hour))
     count = func.sum(_REDACTIONS.c.count)
     rows = connection.execute(
         select(_REDACTIONS.c.rule, count.label("times"))
-        .where(mine)
+        .where(in_scope)
         .group_by(_REDACTIONS.c.rule)
         .order_by(count.desc(), _REDACTIONS.c.rule)
     )
@@ -119,23 +122,23 @@ def redactions_of(connection: Connection, scope: Scope) -> list[NamedCount]:
 
 
 def named_counts(
-    connection: Connection, column: ColumnElement[Any], mine: ColumnElement[bool]
+    connection: Connection, column: ColumnElement[Any], in_scope: ColumnElement[bool]
 ) -> list[NamedCount]:
-    """Return how often each value of a column occurs, the most frequent first."""
+    """Return the number of rows for each value of a column, most frequent first."""
     rows = connection.execute(
         select(column.label("name"), func.count().label("times"))
-        .where(mine)
+        .where(in_scope)
         .group_by(column)
         .order_by(func.count().desc(), column)
     )
     return [NamedCount(name=str(row.name), count=row.times) for row in rows]
 
 
-def _of_kind(scope: Scope, kind: str) -> ColumnElement[bool]:
+def _of_kind(scope: ReportScope, kind: str) -> ColumnElement[bool]:
     return scope.rows(_ERRORS, _ERRORS.c.occurred_ns) & (_ERRORS.c.kind == kind)
 
 
-def _groups(connection: Connection, mine: ColumnElement[bool], limit: int) -> list[ErrorGroup]:
+def _groups(connection: Connection, in_scope: ColumnElement[bool], limit: int) -> list[ErrorGroup]:
     group = (_ERRORS.c.category, _ERRORS.c.severity, _ERRORS.c.name)
     grouped = select(
         *group,
@@ -144,16 +147,16 @@ def _groups(connection: Connection, mine: ColumnElement[bool], limit: int) -> li
         func.max(_ERRORS.c.occurred_ns).label("last"),
     )
     rows = connection.execute(
-        grouped.where(mine).group_by(*group).order_by(func.count().desc(), *group).limit(limit)
+        grouped.where(in_scope).group_by(*group).order_by(func.count().desc(), *group).limit(limit)
     ).all()
-    return [_group(connection, mine, row) for row in rows]
+    return [_group(connection, in_scope, row) for row in rows]
 
 
-def _group(connection: Connection, mine: ColumnElement[bool], row: Any) -> ErrorGroup:
+def _group(connection: Connection, in_scope: ColumnElement[bool], row: Any) -> ErrorGroup:
     last = connection.execute(
         select(_ERRORS.c.message, _ERRORS.c.trace_id)
         .where(
-            mine,
+            in_scope,
             _ERRORS.c.category == row.category,
             _ERRORS.c.severity == row.severity,
             _ERRORS.c.name == row.name,
@@ -175,12 +178,12 @@ def _group(connection: Connection, mine: ColumnElement[bool], row: Any) -> Error
 
 
 def _steps(
-    connection: Connection, scope: Scope, mine: ColumnElement[bool], column: ColumnElement[Any]
+    connection: Connection, scope: ReportScope, in_scope: ColumnElement[bool], column: ColumnElement[Any]
 ) -> list[CountOverTime]:
     step = scope.step(_ERRORS.c.occurred_ns)
     rows = connection.execute(
         select(step, column.label("name"), func.count().label("times"))
-        .where(mine)
+        .where(in_scope)
         .group_by(step, column)
         .order_by(step, column)
     )

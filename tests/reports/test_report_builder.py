@@ -1,4 +1,4 @@
-"""The numbers of a report are those of the database, and the same in every format."""
+"""The numbers of a report equal those of the database, in every format."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ from jsonschema import Draft202012Validator
 from audit.kit import Kit
 from mita_otel.latency.sketch import Sketch
 from mita_otel.latency.window import add_up
-from mita_otel.reports.build import Workplace, build_report
+from mita_otel.reports.json_schema import json_schema
 from mita_otel.reports.model import Report, ReportKind
-from mita_otel.reports.period import Period, last_days, month_of
-from mita_otel.reports.schema import json_schema
-from mita_otel.reports.scope import Scope
-from mita_otel.reports.table import shown
+from mita_otel.reports.output import render_report
+from mita_otel.reports.report_builder import ReportInputs, build_report
+from mita_otel.reports.scope import Period, ReportScope, last_days, month_of
+from mita_otel.reports.table import format_value
 from mita_otel.reports.tables import tables
-from mita_otel.reports.writing import rendered
 from mita_otel.store.windows import windows_of
 from reports.seed import DAY_S, NOW
 
@@ -41,8 +40,8 @@ def between(column: str, period: Period = PERIOD) -> str:
     return f"{column} >= {period.start_ns} AND {column} < {period.end_ns}"
 
 
-def test_performance_is_the_sum_of_the_windows(filled: Kit, workplace: Workplace) -> None:
-    found = build_report("performance", Scope(PERIOD), workplace).performance
+def test_performance_merges_the_windows(filled: Kit, inputs: ReportInputs) -> None:
+    found = build_report("performance", ReportScope(PERIOD), inputs).performance
     assert found is not None
     with filled.database.read() as connection:
         windows = list(windows_of(connection, PERIOD.start.timestamp(), PERIOD.end.timestamp()))
@@ -68,23 +67,21 @@ def test_performance_is_the_sum_of_the_windows(filled: Kit, workplace: Workplace
     assert found.slowest[0].duration_ms == pytest.approx(worst, abs=0.001)
 
 
-def test_one_service_and_one_environment(filled: Kit, workplace: Workplace) -> None:
-    def count(scope: Scope) -> int:
-        found = build_report("performance", scope, workplace).performance
+def test_a_report_is_filtered_by_service_and_environment(filled: Kit, inputs: ReportInputs) -> None:
+    def count(scope: ReportScope) -> int:
+        found = build_report("performance", scope, inputs).performance
         assert found is not None
         return found.total.count
 
-    parts = [count(Scope(PERIOD, service=name)) for name in ("payments", "accounts")]
-    assert sum(parts) == count(Scope(PERIOD))
+    parts = [count(ReportScope(PERIOD, service=name)) for name in ("payments", "accounts")]
+    assert sum(parts) == count(ReportScope(PERIOD))
     assert min(parts) > 0
-    assert count(Scope(PERIOD, environment="production")) == sum(parts)
-    assert count(Scope(PERIOD, environment="staging")) == 0
+    assert count(ReportScope(PERIOD, environment="production")) == sum(parts)
+    assert count(ReportScope(PERIOD, environment="staging")) == 0
 
 
-def test_breaches_errors_security_compliance_and_redactions_are_counted_by_the_database(
-    filled: Kit, workplace: Workplace
-) -> None:
-    report = build_report("compliance", Scope(PERIOD), workplace)
+def test_counts_equal_those_of_the_database(filled: Kit, inputs: ReportInputs) -> None:
+    report = build_report("compliance", ReportScope(PERIOD), inputs)
     assert report.performance is not None
     assert report.errors is not None
     assert report.security is not None
@@ -126,8 +123,8 @@ def test_breaches_errors_security_compliance_and_redactions_are_counted_by_the_d
     }
 
 
-def test_the_audit_trail_is_counted_and_verified(filled: Kit, workplace: Workplace) -> None:
-    report = build_report("compliance", Scope(PERIOD), workplace)
+def test_the_audit_trail_is_counted_and_verified(filled: Kit, inputs: ReportInputs) -> None:
+    report = build_report("compliance", ReportScope(PERIOD), inputs)
     assert report.audit is not None
     kinds = dict(
         rows(
@@ -141,11 +138,11 @@ def test_the_audit_trail_is_counted_and_verified(filled: Kit, workplace: Workpla
     assert report.audit.verification.entries == len(filled.rows())
     assert [one.sha256 for one in report.policies or []] == ["0" * 64]
     assert report.security is not None
-    assert (report.security.refused, report.security.failed_logins) == (20, 20)
+    assert (report.security.denied, report.security.failed_logins) == (20, 20)
 
 
-def test_of_one_person_there_is_only_what_is_theirs(filled: Kit, workplace: Workplace) -> None:
-    report = build_report("compliance", Scope(PERIOD, user_id="user-1"), workplace)
+def test_a_report_of_one_person_contains_only_their_data(filled: Kit, inputs: ReportInputs) -> None:
+    report = build_report("compliance", ReportScope(PERIOD, user_id="user-1"), inputs)
     assert report.audit is not None
     assert report.errors is not None
     assert report.performance is None
@@ -162,8 +159,8 @@ def test_of_one_person_there_is_only_what_is_theirs(filled: Kit, workplace: Work
     assert report.errors.total == errors > 0
 
 
-def test_coverage_names_the_night_in_which_nothing_was_measured(workplace: Workplace) -> None:
-    report = build_report("performance", Scope(PERIOD), workplace)
+def test_coverage_lists_the_night_without_measurements(inputs: ReportInputs) -> None:
+    report = build_report("performance", ReportScope(PERIOD), inputs)
     assert report.coverage is not None
     [gap, *_] = report.coverage.gaps
     assert (gap.end - gap.start).total_seconds() == 4 * 3600
@@ -172,27 +169,27 @@ def test_coverage_names_the_night_in_which_nothing_was_measured(workplace: Workp
     assert report.coverage.minutes_measured <= report.coverage.minutes - 240
 
 
-def test_trends_stand_beside_the_period_before(workplace: Workplace) -> None:
-    report = build_report("weekly", Scope(PERIOD), workplace)
-    before = build_report("performance", Scope(PERIOD.before()), workplace).performance
+def test_trends_compare_with_the_previous_period(inputs: ReportInputs) -> None:
+    report = build_report("weekly", ReportScope(PERIOD), inputs)
+    before = build_report("performance", ReportScope(PERIOD.before()), inputs).performance
     assert before is not None
     trend = {one.name: one for one in report.trends or []}
     assert trend["95th percentile"].before == before.headline().p95_ms
     assert trend["spans, api"].before == before.headline().count
 
 
-def test_an_empty_store_makes_every_report(tmp_path: Any) -> None:
+def test_every_report_works_with_an_empty_store(tmp_path: Any) -> None:
     kit = Kit(tmp_path)
     kit.ledger.add([])
     for kind in KINDS:
-        report = build_report(kind, Scope(PERIOD), Workplace(kit.database, kit.policy, NOW))
+        report = build_report(kind, ReportScope(PERIOD), ReportInputs(kit.database, kit.policy, NOW))
         for form in ("json", "csv", "md", "html"):
-            assert rendered(report, form)
+            assert render_report(report, form)
     kit.close()
 
 
-def test_a_period_in_the_future_is_empty_and_no_error(workplace: Workplace) -> None:
-    report = build_report("compliance", Scope(month_of("2030-01", NOW)), workplace)
+def test_a_future_period_is_empty(inputs: ReportInputs) -> None:
+    report = build_report("compliance", ReportScope(month_of("2030-01", NOW)), inputs)
     assert report.coverage is not None
     assert (report.coverage.minutes, report.coverage.gaps) == (0, [])
 
@@ -226,12 +223,12 @@ class Tables(HTMLParser):
 
 
 @pytest.fixture(params=KINDS)
-def report(request: pytest.FixtureRequest, workplace: Workplace) -> Report:
-    return build_report(request.param, Scope(PERIOD), workplace)
+def report(request: pytest.FixtureRequest, inputs: ReportInputs) -> Report:
+    return build_report(request.param, ReportScope(PERIOD), inputs)
 
 
-def test_json_holds_the_whole_report_and_fits_its_schema(report: Report) -> None:
-    tree = json.loads(rendered(report, "json"))
+def test_json_contains_the_whole_report_and_matches_its_schema(report: Report) -> None:
+    tree = json.loads(render_report(report, "json"))
     validator = Draft202012Validator(json_schema(), format_checker=Draft202012Validator.FORMAT_CHECKER)
     assert [error.message for error in validator.iter_errors(tree)] == []
     assert tree == json.loads(
@@ -239,25 +236,25 @@ def test_json_holds_the_whole_report_and_fits_its_schema(report: Report) -> None
     )
 
 
-def test_the_schema_refuses_another_report() -> None:
+def test_the_schema_rejects_an_invalid_report() -> None:
     validator = Draft202012Validator(json_schema())
     assert list(validator.iter_errors({"kind": "hourly", "more": 1}))
 
 
 def test_html_shows_the_same_cells_as_the_tables(report: Report) -> None:
     reader = Tables()
-    reader.feed(rendered(report, "html"))
+    reader.feed(render_report(report, "html"))
     for table in tables(report):
         if table.rows:
             expected = [
-                [shown(value, column.kind) for value, column in zip(row, table.columns, strict=True)]
+                [format_value(value, column.kind) for value, column in zip(row, table.columns, strict=True)]
                 for row in table.rows
             ]
             assert reader.tables[table.name][1:] == expected
 
 
 def test_markdown_shows_the_same_cells_as_the_tables(report: Report) -> None:
-    text = rendered(report, "md")
+    text = render_report(report, "md")
     for table in tables(report):
         section = text.split(f"\n## {table.title}\n")[1].split("\n## ")[0]
         lines = [line for line in section.splitlines() if line.startswith("|")]
@@ -266,13 +263,13 @@ def test_markdown_shows_the_same_cells_as_the_tables(report: Report) -> None:
             cells = re.split(r"(?<!\\)\|", line)[1:-1]
             plain = [re.sub(r"\\(.)", r"\1", cell.strip()) for cell in cells]
             assert plain == [
-                " ".join(shown(value, column.kind).split())
+                " ".join(format_value(value, column.kind).split())
                 for value, column in zip(row, table.columns, strict=True)
             ]
 
 
 def test_csv_has_every_number_of_the_tables(report: Report) -> None:
-    lines = list(csv.DictReader(io.StringIO(rendered(report, "csv"))))
+    lines = list(csv.DictReader(io.StringIO(render_report(report, "csv"))))
     counts = Counter((line["table"], line["measure"]) for line in lines)
     for table in tables(report):
         for column in table.columns:
@@ -281,21 +278,21 @@ def test_csv_has_every_number_of_the_tables(report: Report) -> None:
     for line in lines:
         assert line["section"]
     if report.errors is not None:
-        values = {line["of"]: line["value"] for line in lines if line["table"] == "errors_by_category"}
+        values = {line["item"]: line["value"] for line in lines if line["table"] == "errors_by_category"}
         assert values == {
             f"{one.category} / {one.severity}": str(one.count) for one in report.errors.by_category
         }
 
 
-def test_no_cell_of_a_csv_is_a_formula(report: Report) -> None:
-    for line in csv.reader(io.StringIO(rendered(report, "csv"))):
+def test_csv_contains_no_formulas(report: Report) -> None:
+    for line in csv.reader(io.StringIO(render_report(report, "csv"))):
         for cell in line:
             assert not cell.startswith(("=", "+", "@", "\t", "\r"))
             assert not cell.startswith("-") or re.fullmatch(r"-?[\d.]+", cell)
 
 
-def test_whatever_a_message_says_is_no_markup(report: Report) -> None:
-    html = rendered(report, "html")
+def test_html_escapes_messages(report: Report) -> None:
+    html = render_report(report, "html")
     assert "<b>amount</b>" not in html
     assert "<script" not in html
     if report.errors is not None:

@@ -1,4 +1,4 @@
-"""The audit trail in a report: what was recorded, whether it verifies, which policies were in force."""
+"""Reads the audit trail: entries, verification, effective policies."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from sqlalchemy import ColumnElement, distinct, func, select
 from sqlalchemy.engine import Connection
 
 from mita_otel.audit.event import AuditEventType
-from mita_otel.audit.findings import Verification as Found
+from mita_otel.audit.findings import Verification
 from mita_otel.policy.reports import ReportPolicy
-from mita_otel.reports.errors import named_counts
-from mita_otel.reports.findings import (
-    Audit,
+from mita_otel.reports.errors_query import named_counts
+from mita_otel.reports.scope import ReportScope, moment
+from mita_otel.reports.sections import (
     AuditFinding,
+    AuditSection,
+    AuditVerification,
     CountOverTime,
     NamedCount,
-    PolicySeen,
-    Verification,
+    PolicyUse,
 )
-from mita_otel.reports.scope import Scope, moment
 from mita_otel.store.tables import AuditEntryRow, table_of
 
 _ENTRIES: Final = table_of(AuditEntryRow)
 _POLICY: Final = "policy"
 _DAY_NS: Final = 86_400 * 10**9
-_LOOKS: Final = tuple(
+_REVIEWS: Final = tuple(
     one.value
     for one in (
         AuditEventType.AUDIT_READ,
@@ -37,56 +37,60 @@ _LOOKS: Final = tuple(
         AuditEventType.REPORT_EXPORT,
     )
 )
-"""Entries that say that somebody looked at the trail."""
+"""Event types that record a review of the trail."""
 _ROWS: Final = 1000
 
-Verify = Callable[[], Found]
+Verify = Callable[[], Verification]
 """Verifies the whole trail."""
 
 
-def audit_of(
-    connection: Connection, scope: Scope, *, waiting_bytes: int | None, verification: Verification | None
-) -> Audit:
-    """Return what was recorded in a scope.
+def read_audit(
+    connection: Connection,
+    scope: ReportScope,
+    *,
+    waiting_bytes: int | None,
+    verification: AuditVerification | None,
+) -> AuditSection:
+    """Return the audit entries of a scope.
 
     Args:
-        connection: The store.
-        scope: What of.
-        waiting_bytes: What waits in the spool.
-        verification: Of the whole trail.
+        connection: Connection to the store.
+        scope: Period, service, environment and person.
+        waiting_bytes: Bytes that wait in the spool.
+        verification: Verification of the whole trail.
     """
-    mine = scope.rows(_ENTRIES, _ENTRIES.c.recorded_ns)
-    by_type = named_counts(connection, _ENTRIES.c.event_type, mine)
+    in_scope = scope.rows(_ENTRIES, _ENTRIES.c.recorded_ns)
+    by_type = named_counts(connection, _ENTRIES.c.event_type, in_scope)
     step = scope.step(_ENTRIES.c.recorded_ns)
     steps = connection.execute(
-        select(step, func.count().label("times")).where(mine).group_by(step).order_by(step)
+        select(step, func.count().label("times")).where(in_scope).group_by(step).order_by(step)
     )
-    return Audit(
+    return AuditSection(
         entries=sum(one.count for one in by_type),
         by_type=by_type,
-        by_outcome=named_counts(connection, _ENTRIES.c.outcome, mine),
+        by_outcome=named_counts(connection, _ENTRIES.c.outcome, in_scope),
         steps=[
             CountOverTime(start=scope.step_start(int(row.step)), name="entries", count=row.times)
             for row in steps
         ],
         failures=next((one.count for one in by_type if one.name == AuditEventType.AUDIT_FAILURE), 0),
         days=_days(connection, scope),
-        days_looked_at=_days(connection, scope, _ENTRIES.c.event_type.in_(_LOOKS)),
+        days_reviewed=_days(connection, scope, _ENTRIES.c.event_type.in_(_REVIEWS)),
         waiting_bytes=waiting_bytes,
         verification=verification,
     )
 
 
-def _days(connection: Connection, scope: Scope, *conditions: ColumnElement[bool]) -> int:
-    """Return on how many days there were entries: of all services, since whoever looks is none of them."""
-    every = Scope(scope.period).rows(_ENTRIES, _ENTRIES.c.recorded_ns)
+def _days(connection: Connection, scope: ReportScope, *conditions: ColumnElement[bool]) -> int:
+    """Return the number of days with entries of any service, because reviews are not entries of a service."""
+    every = ReportScope(scope.period).rows(_ENTRIES, _ENTRIES.c.recorded_ns)
     days = func.count(distinct(_ENTRIES.c.recorded_ns // _DAY_NS))
     return connection.execute(select(days).where(every, *conditions)).scalar_one()
 
 
-def told(found: Found, policy: ReportPolicy, now: datetime) -> Verification:
-    """Return what a report tells of a verification."""
-    return Verification(
+def verification_section(found: Verification, policy: ReportPolicy, now: datetime) -> AuditVerification:
+    """Return the verification section of a report."""
+    return AuditVerification(
         ok=found.ok,
         verified_at=now.astimezone(UTC),
         entries=found.entries,
@@ -104,13 +108,13 @@ def told(found: Found, policy: ReportPolicy, now: datetime) -> Verification:
     )
 
 
-def policies_of(connection: Connection, scope: Scope) -> list[PolicySeen]:
-    """Return the policies that chains of the scope began under, in the order in which they appeared."""
-    mine = scope.rows(_ENTRIES, _ENTRIES.c.recorded_ns)
+def read_policies(connection: Connection, scope: ReportScope) -> list[PolicyUse]:
+    """Return the policies with which chains of the scope started, in order of appearance."""
+    in_scope = scope.rows(_ENTRIES, _ENTRIES.c.recorded_ns)
     rows = connection.execution_options(yield_per=_ROWS).execute(
         select(_ENTRIES.c.recorded_ns, _ENTRIES.c.body)
         .where(
-            mine,
+            in_scope,
             _ENTRIES.c.event_type == AuditEventType.CONFIGURATION_CHANGE.value,
             _ENTRIES.c.resource_type == _POLICY,
         )
@@ -124,6 +128,6 @@ def policies_of(connection: Connection, scope: Scope) -> list[PolicySeen]:
             first_ns, _, starts = seen.get(digest, (row.recorded_ns, 0, 0))
             seen[digest] = first_ns, row.recorded_ns, starts + 1
     return [
-        PolicySeen(sha256=digest, first=moment(first_ns), last=moment(last_ns), starts=starts)
+        PolicyUse(sha256=digest, first=moment(first_ns), last=moment(last_ns), starts=starts)
         for digest, (first_ns, last_ns, starts) in seen.items()
     ]

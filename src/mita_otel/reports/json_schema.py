@@ -1,4 +1,4 @@
-"""The JSON schema of a report, from the types and docstrings of its classes."""
+"""Generates the JSON schema of a report from the types and docstrings of its classes."""
 
 from __future__ import annotations
 

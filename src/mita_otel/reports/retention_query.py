@@ -1,4 +1,4 @@
-"""What is kept for how long, and whether that is what regulations ask for."""
+"""Reads retained data and compares it with the policy and the regulations."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from mita_otel.audit.retention.holds import LegalHold, held, read_holds
 from mita_otel.audit.retention.rows import KeptTable, kept_tables
 from mita_otel.policy.regulations import Minimum, minimums
 from mita_otel.policy.retention import DataClass, RetentionPolicy
-from mita_otel.reports.findings import Hold, Kept, Retention, RetentionCheck
 from mita_otel.reports.scope import moment, moment_or_none
+from mita_otel.reports.sections import Hold, RetainedTable, RetentionCheck, RetentionSection
 from mita_otel.store.tables import AuditEntryRow, AuditTombstoneRow, table_of
 
 _ENTRIES: Final = table_of(AuditEntryRow)
@@ -23,8 +23,8 @@ _TOMBSTONES: Final = table_of(AuditTombstoneRow)
 _DAY_NS: Final = 86_400 * 10**9
 
 
-def retention_of(connection: Connection, policy: RetentionPolicy, now: datetime) -> Retention:
-    """Return what the store keeps, against the policy and the regulations that it names."""
+def read_retention(connection: Connection, policy: RetentionPolicy, now: datetime) -> RetentionSection:
+    """Return the retained data, compared with the policy and its regulations."""
     now_ns = int(now.timestamp()) * 10**9
     holds = read_holds(connection)
     kept = [_kept(connection, one, policy, holds, now_ns) for one in _tables()]
@@ -33,7 +33,7 @@ def retention_of(connection: Connection, policy: RetentionPolicy, now: datetime)
             _ENTRIES.c.event_type == AuditEventType.RETENTION_APPLY.value
         )
     )
-    return Retention(
+    return RetentionSection(
         kept=kept,
         checks=[
             _check(connection, minimum, policy, kept, now)
@@ -62,7 +62,7 @@ def _tables() -> Iterator[KeptTable]:
 
 def _kept(
     connection: Connection, kept: KeptTable, policy: RetentionPolicy, holds: list[LegalHold], now_ns: int
-) -> Kept:
+) -> RetainedTable:
     days = policy.days(kept.data_class)
     rows, oldest, newest = connection.execute(
         select(func.count(), func.min(kept.time_ns), func.max(kept.time_ns)).select_from(kept.table)
@@ -71,7 +71,7 @@ def _kept(
         kept.time_ns < now_ns - days * _DAY_NS,
         not_(held(holds, kept.data_class, kept.time_ns, kept.user_id)),
     )
-    return Kept(
+    return RetainedTable(
         data=kept.data_class,
         table=kept.table.name,
         rows=rows,
@@ -83,26 +83,30 @@ def _kept(
 
 
 def _check(
-    connection: Connection, minimum: Minimum, policy: RetentionPolicy, kept: list[Kept], now: datetime
+    connection: Connection,
+    minimum: Minimum,
+    policy: RetentionPolicy,
+    kept: list[RetainedTable],
+    now: datetime,
 ) -> RetentionCheck:
     data: DataClass = "audit" if minimum.data == "audit" else "errors"
-    asks = f"{minimum.days} days kept"
+    required = f"{minimum.days} days"
     if minimum.at_hand_days:
-        asks += f", {minimum.at_hand_days} at hand"
-    told = {"regulation": minimum.regulation, "data": minimum.data, "asks": asks}
+        required += f", {minimum.at_hand_days} immediately available"
+    facts = {"regulation": minimum.regulation, "data": minimum.data, "required": required}
     too_early = _purged_too_early(connection, minimum.days) if data == "audit" else 0
     if too_early:
         evidence = f"{too_early:,} entries were purged before they were {minimum.days} days old"
-        return RetentionCheck(**told, status="not_met", evidence=evidence)
+        return RetentionCheck(**facts, status="not_met", evidence=evidence)
     oldest = min((one.oldest for one in kept if one.data == data and one.oldest), default=None)
-    evidence = f"the policy keeps them {policy.days(data)} days, and all of that in this database"
+    evidence = f"the policy retains them for {policy.days(data)} days, all of it in this database"
     if oldest is None:
-        return RetentionCheck(**told, status="not_yet", evidence=f"{evidence}; there is none yet")
+        return RetentionCheck(**facts, status="not_yet", evidence=f"{evidence}; there are none yet")
     age = (now - oldest).days
     purged = data == "audit" and _count(connection, _TOMBSTONES) > 0
     met = age >= minimum.days or purged
     return RetentionCheck(
-        **told, status="met" if met else "not_yet", evidence=f"{evidence}; the oldest is {age} days old"
+        **facts, status="met" if met else "not_yet", evidence=f"{evidence}; the oldest is {age} days old"
     )
 
 

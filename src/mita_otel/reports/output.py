@@ -1,4 +1,4 @@
-"""Writes a report in the format that is asked for, whole or not at all."""
+"""Renders reports and writes them to files atomically."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from typing import Final
 import orjson
 
 from mita_otel.errors import ConfigurationError
-from mita_otel.reports.as_csv import as_csv
-from mita_otel.reports.as_markdown import as_markdown
 from mita_otel.reports.model import Report
+from mita_otel.reports.text_formats import as_csv, as_markdown
 
 FORMATS: Final = ("json", "csv", "md", "html")
-"""What a report can be written as; also the endings of files."""
+"""Formats of reports; also the endings of their files."""
 
 
 def as_json(report: Report) -> str:
@@ -26,11 +25,11 @@ def as_json(report: Report) -> str:
     return orjson.dumps(report, option=options).decode()
 
 
-def rendered(report: Report, form: str) -> str:
+def render_report(report: Report, form: str) -> str:
     """Return the report in a format.
 
     Raises:
-        ConfigurationError: There is no such format, or HTML's extra is not installed.
+        ConfigurationError: The format is unknown, or the extra `reports` that HTML needs is not installed.
     """
     writers: dict[str, Callable[[Report], str]] = {
         "json": as_json,
@@ -39,39 +38,39 @@ def rendered(report: Report, form: str) -> str:
         "html": _as_html,
     }
     if form not in writers:
-        raise ConfigurationError(f"{form!r} is not a format of reports; use one of {', '.join(FORMATS)}")
+        raise ConfigurationError(f"{form!r} is not a report format; use one of {', '.join(FORMATS)}")
     return writers[form](report)
 
 
 def format_of(path: Path) -> str:
-    """Return the format that a file's ending names.
+    """Return the format of a file by its ending.
 
     Raises:
-        ConfigurationError: It names none.
+        ConfigurationError: The ending is unknown.
     """
     form = {"markdown": "md", "htm": "html"}.get(path.suffix[1:].lower(), path.suffix[1:].lower())
     if form not in FORMATS:
         raise ConfigurationError(
-            f"{path}: the ending says no format; end it in one of {', '.join(f'.{one}' for one in FORMATS)}"
+            f"{path}: the ending is not a report format; use one of {', '.join(f'.{one}' for one in FORMATS)}"
         )
     return form
 
 
 def write_report(report: Report, path: Path, form: str | None = None) -> Path:
-    """Write a report to a file that only its owner can read. A file that is there is replaced at once, or not.
+    """Write a report to a file that only its owner can read. An existing file is replaced atomically.
 
     Args:
         report: The report.
-        path: The file; its folder is made if it is missing.
-        form: The format; None: the file's ending says it.
+        path: The file. Its folder is created if it is missing.
+        form: The format; None selects it by the ending of the file.
 
     Raises:
-        ConfigurationError: There is no such format.
+        ConfigurationError: The format is unknown.
         OSError: The file cannot be written.
     """
-    text = rendered(report, form or format_of(path))
+    text = render_report(report, form or format_of(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A name that nobody can guess, since the folder may be everybody's.
+    # The name cannot be guessed, because others may write to the folder.
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -86,7 +85,7 @@ def write_report(report: Report, path: Path, form: str | None = None) -> Path:
 
 def _as_html(report: Report) -> str:
     try:
-        html = import_module("mita_otel.reports.as_html")
+        html = import_module("mita_otel.reports.html")
     except ImportError as error:
         raise ConfigurationError(
             f"HTML reports need {error.name}; install it with: pip install 'mita-otel[reports]'"

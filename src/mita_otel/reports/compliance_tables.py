@@ -1,4 +1,4 @@
-"""The tables of a report that are about compliance, policies and retention."""
+"""The tables of a report about requirements, compliance events, redactions, policies and retention."""
 
 from __future__ import annotations
 
@@ -15,56 +15,56 @@ def compliance(report: Report) -> Iterator[Table]:
             "compliance",
             "compliance",
             "Compliance events",
-            (Column("regulation", label=True), Column("status", label=True), Column("times", "count")),
+            (Column("regulation", label=True), Column("status", label=True), Column("count", "count")),
             tuple((one.regulation, one.status, one.count) for one in report.compliance),
         )
     if report.redactions is not None:
         yield Table(
             "redactions",
             "redactions",
-            "Values taken out, by rule",
+            "Redacted values, by rule",
             (Column("rule", "code", label=True), Column("values", "count")),
             tuple((one.name, one.count) for one in report.redactions),
-            "in telemetry that was kept",
+            "in stored telemetry",
         )
     if report.policies is not None:
         yield Table(
             "policies",
             "policies",
-            "Policies in force",
+            "Effective policies",
             (Column("sha-256", "code", label=True), Column("first", "time"), Column("last", "time"), Column("starts", "count")),
             tuple((one.sha256, one.first, one.last, one.starts) for one in report.policies),
         )  # fmt: skip
 
 
 def retention(report: Report) -> Iterator[Table]:
-    """Yield the tables of what is kept."""
+    """Yield the tables about retention."""
     found = report.retention
     if found is None:
         return
     yield Table(
         "retention",
         "kept",
-        "What is kept",
+        "Retained data",
         (
             Column("data", label=True), Column("table", "code", label=True), Column("rows", "count"),
-            Column("oldest", "time"), Column("newest", "time"), Column("days", "count"), Column("overdue", "count"),
+            Column("oldest", "time"), Column("newest", "time"), Column("retention days", "count"), Column("overdue", "count"),
         ),
         tuple((one.data, one.table, one.rows, one.oldest, one.newest, one.days, one.overdue) for one in found.kept),
     )  # fmt: skip
     yield Table(
         "retention",
         "checks",
-        "What regulations ask for",
-        (Column("regulation", label=True), Column("data", label=True), Column("asks for"), Column("status", "status"), Column("evidence")),
-        tuple((one.regulation, one.data, one.asks, one.status, one.evidence) for one in found.checks),
+        "Requirements of regulations",
+        (Column("regulation", label=True), Column("data", label=True), Column("requirement"), Column("status", "status"), Column("evidence")),
+        tuple((one.regulation, one.data, one.required, one.status, one.evidence) for one in found.checks),
     )  # fmt: skip
     yield Table(
         "retention",
         "holds",
         "Legal holds",
-        (Column("hold", "code", label=True), Column("placed", "time"), Column("by"), Column("reason"), Column("data"), Column("of")),
-        tuple((one.id, one.placed, one.by, one.reason, one.data, "one person" if one.of_one_person else "everybody") for one in found.holds),
+        (Column("hold", "code", label=True), Column("placed", "time"), Column("by"), Column("reason"), Column("data"), Column("person")),
+        tuple((one.id, one.placed, one.by, one.reason, one.data, "one" if one.of_one_person else "all") for one in found.holds),
     )  # fmt: skip
 
 
@@ -74,7 +74,7 @@ def requirements(report: Report) -> Iterator[Table]:
         yield Table(
             "requirements",
             "requirements",
-            "PCI DSS 4.0.1: what this report is evidence for, and what it does not cover",
+            "PCI DSS 4.0.1: evidence in this report, and requirements it does not cover",
             (
                 Column("requirement", label=True),
                 Column("title"),

@@ -1,4 +1,4 @@
-"""How fast the service was: windows of all workers, added up as they are read, in bounded memory."""
+"""Reads the latency windows of all workers from the store and merges them, in bounded memory."""
 
 from __future__ import annotations
 
@@ -13,21 +13,20 @@ from sqlalchemy.engine import Connection
 
 from mita_otel.latency.kinds import KINDS
 from mita_otel.latency.sketch import SketchSum, buckets_of
-from mita_otel.latency.window import LatencyWindow
-from mita_otel.latency.window import SlowSpan as WindowSlowSpan
+from mita_otel.latency.window import LatencyWindow, SlowSpan
 from mita_otel.policy.reports import ReportPolicy
-from mita_otel.reports.minutes import MeasuredMinutes
+from mita_otel.reports.coverage import MeasuredMinutes
 from mita_otel.reports.model import (
     BreachNumbers,
     CategoryNumbers,
-    Coverage,
+    MeasurementCoverage,
     Numbers,
     OperationNumbers,
-    Performance,
-    SlowSpan,
+    PerformanceSection,
+    SlowestSpan,
     Step,
 )
-from mita_otel.reports.scope import Scope, moment
+from mita_otel.reports.scope import ReportScope, moment
 from mita_otel.store.tables import table_of
 from mita_otel.store.telemetry_tables import BreachRow
 from mita_otel.store.windows import windows_of
@@ -37,8 +36,8 @@ _PERCENTILES: Final = (50, 90, 95, 99)
 _SLOWEST_OF_ONE: Final = 3
 
 
-class Sum:
-    """The sum of windows."""
+class WindowTotals:
+    """Merged latency windows."""
 
     __slots__ = ("breaches", "count", "errors", "latest", "max_ms", "min_ms", "sketches", "total_ms")
 
@@ -50,7 +49,7 @@ class Sum:
         self.latest: LatencyWindow | None = None
 
     def add(self, window: LatencyWindow, zeros: int, buckets: list[tuple[int, int]]) -> None:
-        """Add a window, whose sketch has been read."""
+        """Add a window and the buckets of its sketch."""
         self.count += window.count
         self.errors += window.errors
         self.breaches += window.breaches
@@ -61,16 +60,16 @@ class Sum:
         self.latest = window
 
     def numbers(self) -> Numbers:
-        """Return what is told of it."""
+        """Return counts and percentiles."""
         if not self.count:
             nothing = dict.fromkeys(["mean_ms", "min_ms", "max_ms", *(f"p{one}_ms" for one in _PERCENTILES)])
             return Numbers(count=0, errors=self.errors, breaches=self.breaches, **nothing)
         sketch = self.sketches.sketch()
-        told: dict[str, float | None] = {}
+        percentiles: dict[str, float | None] = {}
         for percentile in _PERCENTILES:
             value = sketch.percentile(percentile)
-            # A bucket's middle may lie outside of what occurred.
-            told[f"p{percentile}_ms"] = (
+            # The middle of a bucket may be outside the observed range.
+            percentiles[f"p{percentile}_ms"] = (
                 None if value is None else round(min(max(value, self.min_ms), self.max_ms), 3)
             )
         return Numbers(
@@ -80,26 +79,26 @@ class Sum:
             mean_ms=round(self.total_ms / self.count, 3),
             min_ms=round(self.min_ms, 3),
             max_ms=round(self.max_ms, 3),
-            **told,
+            **percentiles,
         )
 
 
 class PerformanceReader:
-    """Reads the performance of a scope.
+    """Reads the latency of a scope.
 
     Args:
-        connection: The store.
-        scope: What of.
-        policy: How much is shown.
-        relative_error: That of the sums' percentiles.
-        now: Until when there can be anything.
-        on_progress: Called with the number of windows that were read, now and then.
+        connection: Connection to the store.
+        scope: Period, service and environment.
+        policy: Sizes of the tables.
+        relative_error: Relative error of percentiles.
+        now: The current time.
+        on_progress: Called now and then with the number of windows read.
     """
 
     def __init__(
         self,
         connection: Connection,
-        scope: Scope,
+        scope: ReportScope,
         policy: ReportPolicy,
         relative_error: float,
         *,
@@ -114,14 +113,14 @@ class PerformanceReader:
         period = scope.period
         self._minutes = MeasuredMinutes(period.start, min(period.end, now))
         self._total = self._sum()
-        self._categories: dict[str, Sum] = defaultdict(self._sum)
-        self._operations: dict[tuple[str, str], Sum] = defaultdict(self._sum)
-        self._steps: dict[tuple[int, str], Sum] = defaultdict(self._sum)
-        self._slowest: dict[tuple[str, str], list[SlowSpan]] = defaultdict(list)
+        self._categories: dict[str, WindowTotals] = defaultdict(self._sum)
+        self._operations: dict[tuple[str, str], WindowTotals] = defaultdict(self._sum)
+        self._steps: dict[tuple[int, str], WindowTotals] = defaultdict(self._sum)
+        self._slowest: dict[tuple[str, str], list[SlowestSpan]] = defaultdict(list)
         self._read()
 
-    def coverage(self, note: str) -> Coverage:
-        """Return what the numbers are of."""
+    def coverage(self, note: str) -> MeasurementCoverage:
+        """Return the measurement coverage."""
         return self._minutes.coverage(
             relative_error=self._relative_error,
             gap=timedelta(minutes=self._policy.gap_minutes),
@@ -130,27 +129,27 @@ class PerformanceReader:
         )
 
     def categories(self) -> list[CategoryNumbers]:
-        """Return the numbers of each category."""
+        """Return numbers by category."""
         order = {kind: number for number, kind in enumerate(KINDS)}
         kinds = sorted(self._categories, key=lambda kind: (order.get(kind, len(order)), kind))  # type: ignore[call-overload]
         return [CategoryNumbers(category=kind, **vars(self._categories[kind].numbers())) for kind in kinds]
 
-    def performance(self) -> Performance:
-        """Return everything."""
+    def performance(self) -> PerformanceSection:
+        """Return the performance section."""
         by_time = sorted(self._operations.items(), key=lambda pair: (-pair[1].total_ms, pair[0]))
         shown = by_time[: self._policy.max_operations]
-        return Performance(
+        return PerformanceSection(
             total=self._total.numbers(),
             categories=self.categories(),
             operations=[_operation(kind, name, total) for (kind, name), total in shown],
-            operations_left_out=len(by_time) - len(shown),
+            operations_omitted=len(by_time) - len(shown),
             steps=[self._step(key) for key in sorted(self._steps)],
             slowest=self._slowest_first(),
             breaches=self._breaches(),
         )
 
-    def _sum(self) -> Sum:
-        return Sum(self._relative_error)
+    def _sum(self) -> WindowTotals:
+        return WindowTotals(self._relative_error)
 
     def _read(self) -> None:
         period, scope = self._scope.period, self._scope
@@ -170,7 +169,7 @@ class PerformanceReader:
         try:
             zeros, buckets = buckets_of(window.sketch, self._relative_error)
         except ValueError:
-            zeros, buckets = 0, []  # counted, but without percentiles
+            zeros, buckets = 0, []  # an unreadable sketch is counted without percentiles
         self._minutes.add(window.start_s, window.length_s)
         sums = [
             self._total,
@@ -188,8 +187,8 @@ class PerformanceReader:
             slowest.sort(key=lambda one: (-one.duration_ms, one.at))
             del slowest[_SLOWEST_OF_ONE:]
 
-    def _slowest_first(self) -> list[SlowSpan]:
-        """Return the slowest spans, a few of each operation: one that is always slow hides no other."""
+    def _slowest_first(self) -> list[SlowestSpan]:
+        """Return the slowest spans, a few for each operation, so that a slow operation does not hide the others."""
         every = (span for spans in self._slowest.values() for span in spans)
         return nlargest(self._policy.max_events, every, key=lambda one: one.duration_ms)
 
@@ -205,7 +204,7 @@ class PerformanceReader:
         )
 
     def _breaches(self) -> list[BreachNumbers]:
-        mine = self._scope.rows(_BREACHES, _BREACHES.c.occurred_ns)
+        in_scope = self._scope.rows(_BREACHES, _BREACHES.c.occurred_ns)
         grouped = select(
             _BREACHES.c.rule,
             _BREACHES.c.kind,
@@ -213,14 +212,14 @@ class PerformanceReader:
             func.max(_BREACHES.c.duration_ms).label("worst_ms"),
         )
         rows = self._connection.execute(
-            grouped.where(mine)
+            grouped.where(in_scope)
             .group_by(_BREACHES.c.rule, _BREACHES.c.kind)
             .order_by(func.count().desc(), _BREACHES.c.rule)
         ).all()
-        return [self._breach(row, mine) for row in rows]
+        return [self._breach(row, in_scope) for row in rows]
 
-    def _breach(self, row: Any, mine: Any) -> BreachNumbers:
-        of_rule = (mine, _BREACHES.c.rule == row.rule, _BREACHES.c.kind == row.kind)
+    def _breach(self, row: Any, in_scope: Any) -> BreachNumbers:
+        of_rule = (in_scope, _BREACHES.c.rule == row.rule, _BREACHES.c.kind == row.kind)
         one = select(_BREACHES).where(*of_rule).limit(1)
         worst = self._connection.execute(one.order_by(_BREACHES.c.duration_ms.desc(), _BREACHES.c.id)).one()
         last = self._connection.execute(one.order_by(_BREACHES.c.occurred_ns.desc(), _BREACHES.c.id)).one()
@@ -235,7 +234,7 @@ class PerformanceReader:
         )
 
 
-def _operation(kind: str, name: str, total: Sum) -> OperationNumbers:
+def _operation(kind: str, name: str, total: WindowTotals) -> OperationNumbers:
     latest = total.latest
     return OperationNumbers(
         category=kind,
@@ -246,8 +245,8 @@ def _operation(kind: str, name: str, total: Sum) -> OperationNumbers:
     )
 
 
-def _slow(window: LatencyWindow, span: WindowSlowSpan) -> SlowSpan:
-    return SlowSpan(
+def _slow(window: LatencyWindow, span: SlowSpan) -> SlowestSpan:
+    return SlowestSpan(
         category=window.kind,
         operation=window.operation,
         duration_ms=round(span.duration_ms, 3),

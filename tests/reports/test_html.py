@@ -1,4 +1,4 @@
-"""Every HTML report in a real browser: no console message, nothing wider than the screen, all of it drawn."""
+"""Opens every HTML report in a real browser: no console messages, nothing wider than the screen, all plots drawn."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from typing import Any, get_args
 
 import pytest
 
-from mita_otel.reports.build import Workplace, build_report
 from mita_otel.reports.model import ReportKind
-from mita_otel.reports.period import last_days
-from mita_otel.reports.scope import Scope
-from mita_otel.reports.writing import write_report
+from mita_otel.reports.output import write_report
+from mita_otel.reports.report_builder import ReportInputs, build_report
+from mita_otel.reports.scope import ReportScope, last_days
 from reports.seed import NOW
 
 pytestmark = pytest.mark.e2e
@@ -52,14 +51,16 @@ onload = () => {
 def seen(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Open every report at every width; return what was measured, and what the console said."""
+    """Open every report at every width. Returns measurements and console messages."""
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine; install it (apt-get install chromium) to open the reports")
     filled = request.getfixturevalue("filled")
     folder = tmp_path_factory.mktemp("pages")
     frames = []
     for kind in KINDS:
-        report = build_report(kind, Scope(last_days(14, NOW)), Workplace(filled.database, filled.policy, NOW))
+        report = build_report(
+            kind, ReportScope(last_days(14, NOW)), ReportInputs(filled.database, filled.policy, NOW)
+        )
         write_report(report, folder / f"{kind}.html")
         frames += [
             f'<iframe title="{kind} {width}" src="{kind}.html" style="border:0;width:{width}px;height:900px"></iframe>'
@@ -84,11 +85,11 @@ def seen(
     ]
 
 
-def test_the_console_says_nothing(seen: tuple[list[dict[str, Any]], list[str]]) -> None:
+def test_the_console_has_no_messages(seen: tuple[list[dict[str, Any]], list[str]]) -> None:
     assert seen[1] == []
 
 
-def test_every_page_is_readable_at_every_width(seen: tuple[list[dict[str, Any]], list[str]]) -> None:
+def test_every_page_fits_every_width(seen: tuple[list[dict[str, Any]], list[str]]) -> None:
     measured = seen[0]
     assert len(measured) == len(KINDS) * len(WIDTHS)
     for page in measured:
@@ -101,16 +102,18 @@ def test_every_page_is_readable_at_every_width(seen: tuple[list[dict[str, Any]],
         assert page["tall"] == 0, page
 
 
-def test_the_plots_are_there(seen: tuple[list[dict[str, Any]], list[str]]) -> None:
+def test_every_page_has_its_plots(seen: tuple[list[dict[str, Any]], list[str]]) -> None:
     plots = {page["name"].split()[0]: page["plots"] for page in seen[0]}
     assert plots["performance"] >= 5
     assert plots["compliance"] >= 10
     assert plots["daily"] >= 3
 
 
-def test_a_page_names_nothing_outside_of_itself(filled: Any, tmp_path: Path) -> None:
+def test_a_page_refers_to_nothing_external(filled: Any, tmp_path: Path) -> None:
     for kind in KINDS:
-        report = build_report(kind, Scope(last_days(14, NOW)), Workplace(filled.database, filled.policy, NOW))
+        report = build_report(
+            kind, ReportScope(last_days(14, NOW)), ReportInputs(filled.database, filled.policy, NOW)
+        )
         text = write_report(report, tmp_path / f"{kind}.html").read_text()
         assert not re.search(r'\b(?:src|href|action)=(?!"#|"data:)', text)
         assert not re.search(r"url\(|@import|<script|<link(?! rel=\"icon\" href=\"data:)|javascript:", text)

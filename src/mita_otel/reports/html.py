@@ -1,4 +1,4 @@
-"""A report as one HTML page that needs nothing else: inline style and SVG, no script, no request."""
+"""Renders a report as one HTML page with inline style and SVG, without scripts or external requests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from mita_otel.reports.charts import Bars, Plot, plots
 from mita_otel.reports.model import Report
-from mita_otel.reports.table import NOTHING, Table, Value, shown
+from mita_otel.reports.table import NOTHING, Table, Value, format_value
 from mita_otel.reports.tables import tables
 
 _TITLES: Final = {
@@ -29,7 +29,7 @@ _TITLES: Final = {
     "coverage": "Coverage",
     "report": "About this report",
 }
-"""The sections in the order in which they stand."""
+"""The sections in their order on the page."""
 _STATES: Final = {
     "evidence": " good", "met": " good", "no fault found": " good", "attention": " bad", "not_met": " bad",
     "FAULTS FOUND": " bad", "not_yet": " wait", "not_covered": " wait",
@@ -38,7 +38,7 @@ _STATES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A number at the top."""
+    """A headline number at the top of the page."""
 
     name: str
     value: str
@@ -46,7 +46,7 @@ class Card:
 
 
 @dataclass(slots=True)
-class Section:
+class HtmlSection:
     """A section of the page."""
 
     id: str
@@ -64,11 +64,11 @@ def as_html(report: Report) -> str:
     template = environment.from_string(_text("report.html"))
     page = template.render(
         report=report,
-        period=f"{shown(report.start, 'time')} to {shown(report.end, 'time')}",
-        css=Markup(_text("report.css")),  # noqa: S704 - our own file
+        period=f"{format_value(report.start, 'time')} to {format_value(report.end, 'time')}",
+        css=Markup(_text("report.css")),  # noqa: S704 - a file of this package
         cards=list(_cards(report)),
         sections=list(_sections(report)),
-        shown=shown,
+        format_value=format_value,
         state=_state,
     )
     return page.lstrip()
@@ -82,9 +82,9 @@ def _state(value: Value) -> str:
     return _STATES.get(value, "") if isinstance(value, str) else ""
 
 
-def _sections(report: Report) -> Iterator[Section]:
+def _sections(report: Report) -> Iterator[HtmlSection]:
     first = ("security",) if report.kind == "daily" else ()
-    sections = {name: Section(name, _TITLES[name]) for name in (*first, *_TITLES)}
+    sections = {name: HtmlSection(name, _TITLES[name]) for name in (*first, *_TITLES)}
     for table in tables(report):
         sections[table.section].tables.append(table)
     for plot in plots(report):
@@ -102,11 +102,11 @@ def _sections(report: Report) -> Iterator[Section]:
 def _cards(report: Report) -> Iterator[Card]:
     if report.performance is not None:
         total = report.performance.headline()
-        of = "" if total.category == "all" else f", {total.category}"
-        yield Card(f"spans{of}", f"{total.count:,}")
-        yield Card(f"failed{of}", _share(total.errors, total.count))
-        yield Card(f"above their limit{of}", _share(total.breaches, total.count))
-        yield Card(f"95th percentile{of}", NOTHING if total.p95_ms is None else f"{total.p95_ms:,.1f} ms")
+        suffix = "" if total.category == "all" else f", {total.category}"
+        yield Card(f"spans{suffix}", f"{total.count:,}")
+        yield Card(f"failed{suffix}", _share(total.errors, total.count))
+        yield Card(f"exceeded limit{suffix}", _share(total.breaches, total.count))
+        yield Card(f"95th percentile{suffix}", NOTHING if total.p95_ms is None else f"{total.p95_ms:,.1f} ms")
     if report.errors is not None:
         yield Card("errors", f"{report.errors.total:,}")
     if report.security is not None:
@@ -115,7 +115,7 @@ def _cards(report: Report) -> Iterator[Card]:
         yield Card("audit entries", f"{report.audit.entries:,}")
         yield _integrity(report)
     if report.redactions is not None:
-        yield Card("values taken out", f"{sum(one.count for one in report.redactions):,}")
+        yield Card("redacted values", f"{sum(one.count for one in report.redactions):,}")
 
 
 def _integrity(report: Report) -> Card:

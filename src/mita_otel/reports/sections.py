@@ -1,4 +1,4 @@
-"""The sections of a report that are about errors, security, the audit trail, compliance and retention."""
+"""The data of a report's sections on errors, security, the audit trail, compliance and retention."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorNumbers:
-    """Errors of a category and severity."""
+    """Number of errors of a category and severity."""
 
     category: str
     severity: str
@@ -18,14 +18,14 @@ class ErrorNumbers:
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorGroup:
-    """Errors that are alike."""
+    """Errors with the same category, severity and type."""
 
     category: str
     severity: str
     name: str
-    """The exception's type."""
+    """Exception type."""
     message: str
-    """Of the last one."""
+    """Message of the latest error."""
     count: int
     first: datetime
     last: datetime
@@ -34,7 +34,7 @@ class ErrorGroup:
 
 @dataclass(frozen=True, kw_only=True)
 class CountOverTime:
-    """How often something occurred in a step."""
+    """Number of occurrences in a step."""
 
     start: datetime
     name: str
@@ -42,20 +42,20 @@ class CountOverTime:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Errors:
-    """What went wrong."""
+class ErrorSection:
+    """Errors of the period."""
 
     total: int
     by_category: list[ErrorNumbers]
     groups: list[ErrorGroup]
-    groups_left_out: int
+    groups_omitted: int
     steps: list[CountOverTime]
-    """By severity."""
+    """Numbers by severity."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NamedCount:
-    """How often something occurred."""
+    """Number of occurrences."""
 
     name: str
     count: int
@@ -73,23 +73,23 @@ class SecurityEvent:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Security:
-    """What security cares about."""
+class SecuritySection:
+    """Security events of the period."""
 
     total: int
     by_name: list[NamedCount]
     steps: list[CountOverTime]
     by_severity: list[NamedCount]
     latest: list[SecurityEvent]
-    refused: int
-    """Audit entries whose outcome is `denied`."""
+    denied: int
+    """Audit entries with the outcome `denied`."""
     failed_logins: int
     """Audit entries of the type `login_failed`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AuditFinding:
-    """What verification found."""
+    """A finding of the verification."""
 
     fault: str
     chain: str
@@ -98,8 +98,8 @@ class AuditFinding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verification:
-    """Whether the audit trail is as it was written: the whole trail, not only the period."""
+class AuditVerification:
+    """Result of verifying the whole audit trail, not only the period."""
 
     ok: bool
     verified_at: datetime
@@ -112,55 +112,54 @@ class Verification:
     clock_steps: int
     faults: list[NamedCount]
     findings: list[AuditFinding]
-    """The first of them."""
+    """The first findings."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Audit:
-    """The audit trail."""
+class AuditSection:
+    """Audit entries of the period."""
 
     entries: int
-    """Of the period."""
     by_type: list[NamedCount]
     by_outcome: list[NamedCount]
     steps: list[CountOverTime]
     failures: int
-    """Entries that tell that the trail itself could not be written."""
+    """Entries that record a write failure of the trail."""
     days: int
-    """Days of the period (UTC) on which anything was recorded, by any service."""
-    days_looked_at: int
-    """Those of them on which somebody read, exported or verified the trail, or made a report."""
+    """Days of the period (UTC) with at least one entry of any service."""
+    days_reviewed: int
+    """Days on which the trail was read, exported or verified, or a report was created."""
     waiting_bytes: int | None
-    """What waits in the spool of this machine; null: there is none here."""
-    verification: Verification | None
-    """Null: it was not asked for."""
+    """Bytes that wait in the spool of this machine; null if it has no spool."""
+    verification: AuditVerification | None
+    """Null if verification was skipped."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kept:
-    """What is kept of one table, and for how long."""
+class RetainedTable:
+    """Rows and retention period of a table."""
 
     data: str
-    """Class of data, from the retention policy."""
+    """Retention class of the policy."""
     table: str
     rows: int
     oldest: datetime | None
     newest: datetime | None
     days: int
-    """Days that the policy keeps it."""
+    """Retention period in days."""
     overdue: int
-    """Rows whose time is over and that no legal hold covers."""
+    """Rows past their retention period without a legal hold."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RetentionCheck:
-    """Whether what a regulation asks for is there."""
+    """Whether the retention period of a regulation is met."""
 
     regulation: str
     data: str
-    asks: str
+    required: str
     status: Literal["met", "not_yet", "not_met"]
-    """`not_yet`: nothing was deleted too early, but the store is younger than that."""
+    """`not_yet`: nothing was deleted too early, but the store is younger than the required period."""
     evidence: str
 
 
@@ -177,10 +176,10 @@ class Hold:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Retention:
-    """What is kept for how long."""
+class RetentionSection:
+    """Retained data, required periods and legal holds."""
 
-    kept: list[Kept]
+    kept: list[RetainedTable]
     checks: list[RetentionCheck]
     holds: list[Hold]
     last_applied: datetime | None
@@ -188,7 +187,7 @@ class Retention:
 
 @dataclass(frozen=True, kw_only=True)
 class ComplianceNumbers:
-    """Compliance events of a regulation and status."""
+    """Number of compliance events of a regulation and status."""
 
     regulation: str
     status: str
@@ -197,23 +196,23 @@ class ComplianceNumbers:
 
 @dataclass(frozen=True, kw_only=True)
 class Requirement:
-    """A requirement, and what of this report is evidence for it."""
+    """A requirement, and the evidence for it in this report."""
 
     id: str
     title: str
     status: Literal["evidence", "attention", "not_covered"]
-    """`attention`: the evidence shows a problem, or there is none in the period."""
+    """`attention`: the evidence shows a problem, or the period has no evidence."""
     sections: list[str]
-    """Sections of this report."""
+    """Sections of the report with the evidence."""
     evidence: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class PolicySeen:
-    """A policy that was in force."""
+class PolicyUse:
+    """A policy that applied in the period."""
 
     sha256: str
     first: datetime
     last: datetime
     starts: int
-    """Chains that began under it."""
+    """Number of audit chains that started with this policy."""

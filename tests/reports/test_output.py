@@ -1,4 +1,4 @@
-"""Writing reports: by the file's ending, whole or not at all, for the owner's eyes; and the guide's function."""
+"""Reports are written atomically, for their owner only, in the format of the file's ending."""
 
 from __future__ import annotations
 
@@ -19,19 +19,17 @@ from mita_otel import (
     record_audit_event,
 )
 from mita_otel.audit import AuditUnavailableError
-from mita_otel.reports.as_csv import safe
-from mita_otel.reports.as_markdown import escaped
-from mita_otel.reports.build import Workplace, build_report
 from mita_otel.reports.model import Report
-from mita_otel.reports.period import last_days
-from mita_otel.reports.scope import Scope
-from mita_otel.reports.writing import format_of, rendered, write_report
+from mita_otel.reports.output import format_of, render_report, write_report
+from mita_otel.reports.report_builder import ReportInputs, build_report
+from mita_otel.reports.scope import ReportScope, last_days
+from mita_otel.reports.text_formats import escape_formula, escape_markdown
 from reports.seed import NOW
 
 
 @pytest.fixture
-def report(workplace: Workplace) -> Report:
-    return build_report("daily", Scope(last_days(1, NOW)), workplace)
+def report(inputs: ReportInputs) -> Report:
+    return build_report("daily", ReportScope(last_days(1, NOW)), inputs)
 
 
 @pytest.mark.parametrize(
@@ -45,27 +43,27 @@ def report(workplace: Workplace) -> Report:
         ("a.htm", "html"),
     ],
 )
-def test_the_ending_says_the_format(name: str, form: str) -> None:
+def test_the_ending_selects_the_format(name: str, form: str) -> None:
     assert format_of(Path(name)) == form
 
 
 @pytest.mark.parametrize("name", ["a", "a.pdf", "json", "a.json.gz"])
-def test_another_ending_is_refused_before_any_work(name: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"end it in one of .json, .csv, .md, .html"):
+def test_an_unknown_ending_is_rejected_first(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"use one of .json, .csv, .md, .html"):
         format_of(Path(name))
 
 
-def test_a_file_is_its_owners_and_replaced_at_once(report: Report, tmp_path: Path) -> None:
+def test_a_file_is_private_and_replaced_atomically(report: Report, tmp_path: Path) -> None:
     path = tmp_path / "deep" / "report.md"
     write_report(report, path)
     path.chmod(0o644)
     write_report(report, path)
-    assert path.read_text() == rendered(report, "md")
+    assert path.read_text() == render_report(report, "md")
     assert path.stat().st_mode & 0o077 == 0
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_disk_that_is_full_leaves_what_was_there(
+def test_a_full_disk_leaves_the_existing_file(
     report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "report.json"
@@ -81,23 +79,23 @@ def test_a_disk_that_is_full_leaves_what_was_there(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_format_that_is_none_is_refused(report: Report) -> None:
+def test_an_unknown_format_is_rejected(report: Report) -> None:
     with pytest.raises(
-        ConfigurationError, match=r"'pdf' is not a format of reports; use one of json, csv, md, html"
+        ConfigurationError, match=r"'pdf' is not a report format; use one of json, csv, md, html"
     ):
-        rendered(report, "pdf")
+        render_report(report, "pdf")
 
 
-def test_without_the_extra_html_is_refused_in_words_and_the_rest_works(tmp_path: Path) -> None:
+def test_without_the_extra_only_html_is_rejected(tmp_path: Path) -> None:
     code = """
 import sys
 sys.modules["jinja2"] = None
 from mita_otel.reports.model import Report
-from mita_otel.reports.writing import rendered
+from mita_otel.reports.output import render_report
 report = Report(kind="daily", title="t", source="store", service=None, environment=None, start="2026-11-01T00:00Z", end="2026-11-02T00:00Z", generated_at="2026-11-02T00:00Z", generated_by="x", policy_sha256="0")
 for form in ("json", "csv", "md"):
-    assert rendered(report, form)
-rendered(report, "html")
+    assert render_report(report, form)
+render_report(report, "html")
 """
     ran = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
@@ -107,7 +105,7 @@ rendered(report, "html")
     )
 
 
-def test_without_the_extra_reading_the_trail_says_what_to_install(tmp_path: Path) -> None:
+def test_without_the_extra_reading_the_trail_names_what_to_install(tmp_path: Path) -> None:
     code = """
 import sys
 sys.modules["sqlalchemy"] = None
@@ -134,16 +132,16 @@ telemetry.shutdown(1)
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "|cmd", "%0a=1", "＝1"])
-def test_a_text_that_begins_like_a_formula_gets_an_apostrophe(text: str) -> None:
-    assert safe(text) == f"'{text}"
-    assert safe(f"a{text}") == f"a{text}"
+def test_a_formula_gets_an_apostrophe(text: str) -> None:
+    assert escape_formula(text) == f"'{text}"
+    assert escape_formula(f"a{text}") == f"a{text}"
 
 
-def test_markdown_escapes_what_would_be_markup() -> None:
-    assert escaped("a|b\n<i>*x*</i> [y](z) `c` _d_") == r"a\|b \<i\>\*x\*\</i\> \[y\](z) \`c\` \_d\_"
+def test_markdown_is_escaped() -> None:
+    assert escape_markdown("a|b\n<i>*x*</i> [y](z) `c` _d_") == r"a\|b \<i\>\*x\*\</i\> \[y\](z) \`c\` \_d\_"
 
 
-# --- the guide's function ----------------------------------------------------------------------------
+# --- export_compliance_report ----------------------------------------------------------------------------
 @pytest.fixture
 def configured(isolated_telemetry: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
@@ -153,7 +151,7 @@ def configured(isolated_telemetry: None, tmp_path: Path, monkeypatch: pytest.Mon
     telemetry.shutdown(5)
 
 
-def test_the_guides_functions_work_together(configured: Path) -> None:
+def test_recorded_events_are_in_the_trail_and_in_the_report(configured: Path) -> None:
     record_audit_event("transaction_create", "u1", {"amount": 5})
     record_audit_event("transaction_create", "u2")
     record_audit_event("login", "u1")
@@ -168,17 +166,17 @@ def test_the_guides_functions_work_together(configured: Path) -> None:
         "transaction_create": 1,
     }
     assert found["audit"]["verification"]["ok"]
-    # Reading and exporting are entries themselves.
+    # Reads and exports are audited.
     kinds = [one.event_type for one in get_audit_trail(event_type=["audit_read", "report_export"])]
     assert kinds == ["audit_read", "report_export"]
 
 
-def test_a_user_whose_id_is_redacted_is_found_by_the_id_they_have(configured: Path) -> None:
+def test_a_redacted_user_id_is_found_by_the_original_id(configured: Path) -> None:
     record_audit_event("login", "4111 1111 1111 1111")
     assert len(get_audit_trail("4111 1111 1111 1111")) == 1
 
 
-def test_the_newest_come_oldest_first_up_to_the_limit(configured: Path) -> None:
+def test_the_newest_entries_are_returned_oldest_first(configured: Path) -> None:
     for number in range(10):
         record_audit_event("test", details={"n": number})
     found = get_audit_trail(event_type="test", limit=3)
@@ -186,16 +184,16 @@ def test_the_newest_come_oldest_first_up_to_the_limit(configured: Path) -> None:
     assert get_audit_trail(event_type="test", hours_back=None, outcome="failure") == []
 
 
-def test_what_cannot_be_asked_is_refused(configured: Path) -> None:
+def test_invalid_arguments_are_rejected(configured: Path) -> None:
     with pytest.raises(ValueError, match="small letters"):
         get_audit_trail(event_type="Not A Type")
-    with pytest.raises(ConfigurationError, match="end it in one of"):
+    with pytest.raises(ConfigurationError, match="use one of"):
         export_compliance_report("report.docx")
     with pytest.raises(ConfigurationError, match="--days 0"):
         export_compliance_report("report.md", days_back=0)
 
 
-def test_without_configuration_there_is_one_clear_message(isolated_telemetry: None, tmp_path: Path) -> None:
+def test_without_configuration_the_error_names_configure(isolated_telemetry: None, tmp_path: Path) -> None:
     for call in (
         lambda: record_audit_event("login", "u1"),
         get_audit_trail,
@@ -205,7 +203,7 @@ def test_without_configuration_there_is_one_clear_message(isolated_telemetry: No
             call()
 
 
-def test_switched_off_recording_is_nothing_and_reading_is_refused(
+def test_with_the_trail_off_recording_does_nothing_and_reading_is_refused(
     isolated_telemetry: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from audit.kit import changed

@@ -1,4 +1,4 @@
-"""Builds reports from the store: each kind is a choice of sections."""
+"""Builds reports from the store. Each kind of report has its sections."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any, Final
 
 from sqlalchemy.engine import Connection
 
-from mita_otel.audit.findings import Verification as Found
+from mita_otel.audit.findings import Verification
 from mita_otel.policy import Policy
 from mita_otel.policy.fingerprint import policy_digest
 from mita_otel.policy.reports import ReportPolicy
-from mita_otel.reports.audit import audit_of, policies_of, told
-from mita_otel.reports.errors import compliance_of, errors_of, redactions_of, security_of
-from mita_otel.reports.findings import Verification
+from mita_otel.reports.audit_query import read_audit, read_policies, verification_section
+from mita_otel.reports.errors_query import read_compliance, read_errors, read_redactions, read_security
 from mita_otel.reports.model import Report, ReportKind, Trend
-from mita_otel.reports.performance import PerformanceReader
-from mita_otel.reports.requirements import requirements_of
-from mita_otel.reports.retention import retention_of
-from mita_otel.reports.scope import Scope
+from mita_otel.reports.performance_query import PerformanceReader
+from mita_otel.reports.requirements import assess_requirements
+from mita_otel.reports.retention_query import read_retention
+from mita_otel.reports.scope import ReportScope
+from mita_otel.reports.sections import AuditVerification
 from mita_otel.store.database import Database
 
 SECTIONS: Final[dict[ReportKind, tuple[str, ...]]] = {
@@ -41,7 +41,7 @@ SECTIONS: Final[dict[ReportKind, tuple[str, ...]]] = {
         "requirements", "trends",
     ),
 }  # fmt: skip
-"""What each kind of report shows."""
+"""Sections of each kind of report."""
 
 TITLES: Final[dict[ReportKind, str]] = {
     "performance": "Performance report",
@@ -53,29 +53,28 @@ TITLES: Final[dict[ReportKind, str]] = {
 }
 
 _NOTE: Final = (
-    "Every span that the services' processes ended is counted, whether its trace was kept or not; "
-    "what a process had not yet written when it was killed is missing. Percentiles are of all spans together, "
-    "never means of percentiles."
+    "Every finished span is counted, whether its trace was kept or not. Counts that a process had not written "
+    "when it was killed are missing. Percentiles cover all spans together; they are never averages of percentiles."
 )
 
 OnProgress = Callable[[str], None]
-"""Told what is being done."""
+"""Called with a description of the current step."""
 
 
 @dataclass(frozen=True, slots=True)
-class Workplace:
-    """What reports are made from."""
+class ReportInputs:
+    """Data sources and settings of a report."""
 
     database: Database
     policy: Policy
     now: datetime
-    verify: Callable[[], Found] | None = None
-    """Verifies the audit trail; None: it is not asked for."""
+    verify: Callable[[], Verification] | None = None
+    """Verifies the audit trail; None skips it."""
     waiting_bytes: int | None = None
-    """What waits in this machine's spool."""
-    on_progress: OnProgress = field(default=lambda what: None)
+    """Bytes that wait in the spool of this machine."""
+    on_progress: OnProgress = field(default=lambda step: None)
     summary: bool = False
-    """Whether tables are short."""
+    """Whether tables are shortened."""
 
     @property
     def shown(self) -> ReportPolicy:
@@ -87,23 +86,23 @@ class Workplace:
         return policy.replace(max_operations=rows, max_groups=rows, max_events=rows)
 
 
-def build_report(kind: ReportKind, scope: Scope, workplace: Workplace) -> Report:
+def build_report(kind: ReportKind, scope: ReportScope, inputs: ReportInputs) -> Report:
     """Build a report.
 
     Args:
-        kind: Which.
-        scope: What of.
-        workplace: From what.
+        kind: Kind of report.
+        scope: Period, service, environment and person.
+        inputs: Data sources and settings.
 
     Raises:
-        StoreUnavailableError: The database does not answer.
+        StoreUnavailableError: The database does not respond.
     """
     sections = SECTIONS[kind]
     if kind == "quarterly":
-        workplace = replace(workplace, summary=True)
-    verification = _verify(workplace) if "audit" in sections else None
-    with workplace.database.read() as connection:
-        found = _sections(connection, sections, scope, workplace, verification)
+        inputs = replace(inputs, summary=True)
+    verification = _verify(inputs) if "audit" in sections else None
+    with inputs.database.read() as connection:
+        found = _sections(connection, sections, scope, inputs, verification)
     report = Report(
         kind=kind,
         title=TITLES[kind],
@@ -113,80 +112,82 @@ def build_report(kind: ReportKind, scope: Scope, workplace: Workplace) -> Report
         user=scope.user_id,
         start=scope.period.start,
         end=scope.period.end,
-        generated_at=workplace.now,
+        generated_at=inputs.now,
         generated_by=f"mita-otel {version('mita-otel')}",
-        policy_sha256=policy_digest(workplace.policy),
-        notes=_notes(scope, workplace),
+        policy_sha256=policy_digest(inputs.policy),
+        notes=_notes(scope, inputs),
         **found,
     )
     if "requirements" in sections:
-        report = replace(report, requirements=requirements_of(report))
+        report = replace(report, requirements=assess_requirements(report))
     return report
 
 
 def _sections(
     connection: Connection,
     sections: tuple[str, ...],
-    scope: Scope,
-    workplace: Workplace,
-    verification: Verification | None,
+    scope: ReportScope,
+    inputs: ReportInputs,
+    verification: AuditVerification | None,
 ) -> dict[str, Any]:
-    policy, shown = workplace.policy, workplace.shown
+    policy, shown = inputs.policy, inputs.shown
     found: dict[str, Any] = {}
     if "performance" in sections and scope.user_id is None:
-        reader = _performance(connection, scope, workplace)
+        reader = _performance(connection, scope, inputs)
         found["coverage"], found["performance"] = reader.coverage(_NOTE), reader.performance()
     if "errors" in sections:
-        workplace.on_progress("errors")
-        found["errors"] = errors_of(connection, scope, shown)
+        inputs.on_progress("errors")
+        found["errors"] = read_errors(connection, scope, shown)
     if "security" in sections:
-        found["security"] = security_of(connection, scope, shown)
+        found["security"] = read_security(connection, scope, shown)
     if "audit" in sections:
-        workplace.on_progress("audit entries")
-        found["audit"] = audit_of(
-            connection, scope, waiting_bytes=workplace.waiting_bytes, verification=verification
+        inputs.on_progress("audit entries")
+        found["audit"] = read_audit(
+            connection, scope, waiting_bytes=inputs.waiting_bytes, verification=verification
         )
     if "compliance" in sections:
-        found["compliance"] = compliance_of(connection, scope)
+        found["compliance"] = read_compliance(connection, scope)
     if "redactions" in sections and scope.user_id is None:
-        found["redactions"] = redactions_of(connection, scope)
+        found["redactions"] = read_redactions(connection, scope)
     if "retention" in sections:
-        workplace.on_progress("retention")
-        found["retention"] = retention_of(connection, policy.retention, workplace.now)
+        inputs.on_progress("retention")
+        found["retention"] = read_retention(connection, policy.retention, inputs.now)
     if "policies" in sections and scope.user_id is None:
-        found["policies"] = policies_of(connection, scope)
+        found["policies"] = read_policies(connection, scope)
     if "trends" in sections:
-        found["trends"] = _trends(connection, scope, workplace, found)
+        found["trends"] = _trends(connection, scope, inputs, found)
     return found
 
 
-def _performance(connection: Connection, scope: Scope, workplace: Workplace) -> PerformanceReader:
-    workplace.on_progress("latency windows")
+def _performance(connection: Connection, scope: ReportScope, inputs: ReportInputs) -> PerformanceReader:
+    inputs.on_progress("latency windows")
     return PerformanceReader(
         connection,
         scope,
-        workplace.shown,
-        workplace.policy.summary.relative_error,
-        now=workplace.now,
-        on_progress=lambda count: workplace.on_progress(f"{count:,} latency windows"),
+        inputs.shown,
+        inputs.policy.summary.relative_error,
+        now=inputs.now,
+        on_progress=lambda count: inputs.on_progress(f"{count:,} latency windows"),
     )
 
 
-def _trends(connection: Connection, scope: Scope, workplace: Workplace, found: dict[str, Any]) -> list[Trend]:
+def _trends(
+    connection: Connection, scope: ReportScope, inputs: ReportInputs, found: dict[str, Any]
+) -> list[Trend]:
     before = scope.before()
-    earlier = _performance(connection, before, workplace).performance().headline()
-    earlier_errors = errors_of(connection, before, workplace.shown)
+    earlier = _performance(connection, before, inputs).performance().headline()
+    earlier_errors = read_errors(connection, before, inputs.shown)
     now, errors = found["performance"].headline(), found["errors"]
     trends = [
         Trend(name=f"spans, {now.category}", now=now.count, before=earlier.count, unit="", better="neutral"),
         Trend(name="failed spans", now=_share(now.errors, now.count), before=_share(earlier.errors, earlier.count), unit="%", better="lower"),
-        Trend(name="spans above their limit", now=_share(now.breaches, now.count), before=_share(earlier.breaches, earlier.count), unit="%", better="lower"),
+        Trend(name="spans that exceeded their limit", now=_share(now.breaches, now.count), before=_share(earlier.breaches, earlier.count), unit="%", better="lower"),
         Trend(name="median", now=now.p50_ms, before=earlier.p50_ms, unit="ms", better="lower"),
         Trend(name="95th percentile", now=now.p95_ms, before=earlier.p95_ms, unit="ms", better="lower"),
         Trend(name="errors", now=errors.total, before=earlier_errors.total, unit="", better="lower"),
     ]  # fmt: skip
     if "security" in found:
-        earlier_security = security_of(connection, before, workplace.shown)
+        earlier_security = read_security(connection, before, inputs.shown)
         trends.append(
             Trend(
                 name="security events",
@@ -203,21 +204,21 @@ def _share(part: int, whole: int) -> float | None:
     return round(100 * part / whole, 4) if whole else None
 
 
-def _verify(workplace: Workplace) -> Verification | None:
-    if workplace.verify is None:
+def _verify(inputs: ReportInputs) -> AuditVerification | None:
+    if inputs.verify is None:
         return None
-    workplace.on_progress("verifying the audit trail")
-    return told(workplace.verify(), workplace.shown, workplace.now)
+    inputs.on_progress("verifying the audit trail")
+    return verification_section(inputs.verify(), inputs.shown, inputs.now)
 
 
-def _notes(scope: Scope, workplace: Workplace) -> list[str]:
+def _notes(scope: ReportScope, inputs: ReportInputs) -> list[str]:
     notes = []
-    if scope.period.end > workplace.now:
-        notes.append("The period is not over: the numbers are those up to now.")
+    if scope.period.end > inputs.now:
+        notes.append("The period has not ended: the numbers cover the time until now.")
     if scope.user_id is not None:
-        notes.append("Of one person alone: performance, redactions and policies cannot be told of one.")
-    if workplace.policy.sampling.mode == "head":
         notes.append(
-            "The decision to keep a trace is taken at its head: spans of other traces are not counted."
+            "This report covers one person. It has no performance, redactions and policies, because they are not recorded by person."
         )
+    if inputs.policy.sampling.mode == "head":
+        notes.append("Traces are sampled at their start: spans of unsampled traces are not counted.")
     return notes

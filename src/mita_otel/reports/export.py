@@ -1,4 +1,4 @@
-"""Makes reports for whoever asks: the command line, and the guide's function."""
+"""Creates reports for the command line and for `export_compliance_report()`."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from mita_otel.audit.event import AuditEvent, AuditEventType
 from mita_otel.audit.starting import AuditRoom, anchor_path
 from mita_otel.policy import Policy
 from mita_otel.reports.model import Report, ReportKind
-from mita_otel.reports.period import last_days
-from mita_otel.reports.scope import Scope
-from mita_otel.reports.writing import format_of, write_report
+from mita_otel.reports.output import format_of, write_report
+from mita_otel.reports.scope import ReportScope, last_days
 
 
-def make_report(
+def create_report(
     kind: ReportKind,
-    scope: Scope,
+    scope: ReportScope,
     room: AuditRoom,
     policy: Policy,
     *,
@@ -30,18 +29,18 @@ def make_report(
     on_progress: Callable[[str], None] | None = None,
     on_verified: Callable[[int, int], None] | None = None,
 ) -> Report:
-    """Make a report from the store. That it was made is an entry of the audit trail.
+    """Create a report from the store, and record it in the audit trail.
 
     Args:
-        kind: Which.
-        scope: What of; a person by the id that the service knows them by.
-        room: The audit trail, and the store.
+        kind: Kind of report.
+        scope: Period, service, environment and person, with the user id that the service uses.
+        room: The audit trail and the store.
         policy: The policy.
-        verified: Whether the audit trail is verified, if the report shows it.
-        now: None: now.
-        by: Who asks, for the audit trail.
-        on_progress: Told what is being done.
-        on_verified: Told how many entries of how many are verified.
+        verified: Whether to verify the audit trail, if the report shows it.
+        now: The current time; None reads the clock.
+        by: Who requests the report, for the audit trail.
+        on_progress: Called with a description of the current step.
+        on_verified: Called with the number of verified entries and of all entries.
 
     Raises:
         StoreError: The store cannot be used: its extra is not installed, or the database does not answer.
@@ -49,15 +48,15 @@ def make_report(
     """
     database = room.database()
     from mita_otel.audit.verify import verify
-    from mita_otel.reports.build import Workplace, build_report
+    from mita_otel.reports.report_builder import ReportInputs, build_report
     from mita_otel.store.migrate import require
 
     require(database, migrate=policy.store.migrate)
     room.trail.flush(policy.audit.mover.read_wait_s)
     anchors = anchor_path(policy, os.environ)
     if scope.user_id is not None:
-        scope = Scope(scope.period, scope.service, scope.environment, room.trail.user_id(scope.user_id))
-    workplace = Workplace(
+        scope = ReportScope(scope.period, scope.service, scope.environment, room.trail.user_id(scope.user_id))
+    inputs = ReportInputs(
         database=database,
         policy=policy,
         now=now or datetime.now(UTC),
@@ -73,9 +72,9 @@ def make_report(
         if verified
         else None,
         waiting_bytes=room.folder.waiting_bytes(),
-        on_progress=on_progress or (lambda what: None),
+        on_progress=on_progress or (lambda step: None),
     )
-    report = build_report(kind, scope, workplace)
+    report = build_report(kind, scope, inputs)
     room.trail.record(
         AuditEvent(
             event_type=AuditEventType.REPORT_EXPORT,
@@ -95,28 +94,28 @@ def export_compliance_report(
     *,
     reader: str | None = None,
 ) -> Path:
-    """Write a compliance report of the last days to a file.
+    """Write a compliance report of the last days to a file, and verify the audit trail.
 
-    Its format is that of the file's ending: `.json`, `.csv`, `.md` or `.html`. The audit trail is verified.
+    The ending of the file selects the format: `.json`, `.csv`, `.md` or `.html`.
 
     Args:
         output_file: The file.
-        user_id: Audit entries and errors of this person alone.
-        days_back: Days to look back on.
-        reader: Who asks, for the entry about the export.
+        user_id: Include only audit entries and errors of this user.
+        days_back: Number of days to cover.
+        reader: Who requests the report, for the audit trail.
 
     Returns:
-        The file's path.
+        Path of the file.
 
     Raises:
-        AuditUnavailableError: There is no audit trail: `configure()` has not been called, or it is off.
+        AuditUnavailableError: `configure()` has not been called, or the audit trail is off.
         StoreError: The store cannot be used.
-        ConfigurationError: The file's ending names no format, or `days_back` is not above 0.
+        ConfigurationError: The ending of the file is unknown, or `days_back` is not above 0.
         OSError: The file cannot be written.
     """
     room = current_room()
     path = Path(output_file)
     format_of(path)
     now = datetime.now(UTC)
-    scope = Scope(last_days(days_back, now), user_id=user_id)
-    return write_report(make_report("compliance", scope, room, room.policy, now=now, by=reader), path)
+    scope = ReportScope(last_days(days_back, now), user_id=user_id)
+    return write_report(create_report("compliance", scope, room, room.policy, now=now, by=reader), path)

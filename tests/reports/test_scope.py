@@ -1,4 +1,4 @@
-"""Periods: whole days, weeks, months and quarters in UTC, and the steps that they are cut into."""
+"""Periods are whole days, weeks, months and quarters in UTC, divided into steps."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mita_otel.errors import ConfigurationError
-from mita_otel.reports.period import Period, day_of, last_days, month_of, quarter_of, week_before
+from mita_otel.reports.scope import Period, day_of, last_days, month_of, quarter_of, week_before
 
 NOW = datetime(2026, 11, 25, 9, 30, tzinfo=UTC)
 
 
-def told(period: Period) -> tuple[str, str]:
+def bounds(period: Period) -> tuple[str, str]:
     return f"{period.start:%Y-%m-%dT%H:%M}", f"{period.end:%Y-%m-%dT%H:%M}"
 
 
@@ -33,27 +33,27 @@ def told(period: Period) -> tuple[str, str]:
     ],
 )
 def test_a_period_is_whole(period: Period, expected: tuple[str, str]) -> None:
-    assert told(period) == expected
+    assert bounds(period) == expected
 
 
 @pytest.mark.parametrize(
     "text", ["2026", "2026-13", "2026-00", "11-2026", "november", "2026-1", "0000-01", ""]
 )
-def test_what_is_no_month_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"is not a month; write it as in 2026-11"):
+def test_an_invalid_month_is_rejected_with_an_example(text: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"is not a month; write it like 2026-11"):
         month_of(text, NOW)
 
 
 @pytest.mark.parametrize(
     ("make", "text"), [(day_of, "2026-02-30"), (day_of, "x"), (quarter_of, "2026-Q5"), (quarter_of, "Q1")]
 )
-def test_what_is_no_day_or_quarter_is_refused(make: object, text: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"write it as in 2026"):
+def test_an_invalid_day_or_quarter_is_rejected(make: object, text: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"write it like 2026"):
         make(text, NOW)  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("days", [0, -1, 10**6])
-def test_days_have_bounds(days: int) -> None:
+def test_days_are_bounded(days: int) -> None:
     with pytest.raises(ConfigurationError, match=r"--days"):
         last_days(days, NOW)
 
