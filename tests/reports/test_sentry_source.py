@@ -209,8 +209,8 @@ def test_a_rate_limit_is_waited_for(serve: Any) -> None:
         ),
         (403, {}, r"it needs org:read"),
         (500, {}, r"answered 500"),
-        (200, b"<html>", r"something else than JSON"),
-        (200, {"other": 1}, r"something else than a list"),
+        (200, b"<html>", r"is not JSON"),
+        (200, {"other": 1}, r"is not a list"),
     ],
 )
 def test_a_refusal_is_reported_in_one_message(serve: Any, status: int, body: Any, message: str) -> None:
