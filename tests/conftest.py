@@ -9,6 +9,7 @@ provider of their own and pass it.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -21,6 +22,11 @@ from databases import database_url, postgresql_server, postgresql_url  # noqa: F
 from exploring import load_profile
 
 _SETTINGS = ("OTEL_", "MITA_OTEL_", "SENTRY_", "SLACK_", "PAGERDUTY_", "ENVIRONMENT")
+
+
+# The tests start hundreds of interpreters. Without its bytecode cache, each compiles everything again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_configure() -> None:

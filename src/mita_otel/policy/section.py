@@ -1,6 +1,7 @@
 """The base class of all tables with known keys."""
 
 import ast
+import functools
 import inspect
 import textwrap
 from collections.abc import Mapping
@@ -97,6 +98,7 @@ def types_of(section: type[Section]) -> dict[str, Any]:
     return section._types
 
 
+@functools.cache
 def docstrings_of(section: type[Any]) -> dict[str, str]:
     """Return the docstring below each annotated attribute of a class, read from its source."""
     docstrings: dict[str, str] = {}
