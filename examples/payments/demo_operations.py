@@ -1,4 +1,4 @@
-"""What many spans have in common: a table of operations, how often, how long, the limit, the breaches."""
+"""Summarises spans as a table of operations: count, failures, percentiles, limit, breaches."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ class OperationSummary:
     """All spans of one operation."""
 
     operation: str
-    """As in `GET /api/accounts/{account_id}/balance`, or `SELECT accounts`."""
+    """For example `GET /api/accounts/{account_id}/balance`, or `SELECT accounts`."""
     kind: Kind
     count: int
     p50_ms: float
     p95_ms: float
     limit_ms: float | None
-    """Milliseconds; None: no limit."""
+    """Limit in milliseconds; None if there is none."""
     breaches: int
     failures: int
 
 
 def summarise_operations(spans: Iterable[SpanRecord], book: LimitBook) -> list[OperationSummary]:
-    """Return a summary of each operation that has a rule, requests first, by name.
+    """Return a summary of each operation that has a limit rule, requests first, then by name.
 
     Args:
         spans: Finished spans.
-        book: The limits that they were judged by.
+        book: The limits.
     """
     groups: dict[tuple[Kind, str, float | None], list[SpanRecord]] = defaultdict(list)
     for span in spans:
@@ -73,7 +73,7 @@ def percentile(values: Sequence[float], percent: int) -> float:
 
 
 def operations_table(summaries: Iterable[OperationSummary]) -> Table:
-    """Return the table: operation, count, p50, p95, limit, breaches."""
+    """Return the table of operations."""
     table = Table(
         box=box.SIMPLE_HEAD,
         expand=True,

@@ -210,7 +210,7 @@ def _variables(seen: Seen) -> str:
 def _leaked(seen: Seen) -> str:
     found = canaries.leaks(seen.all.raw, SECRETS)
     names = [name for name in SECRETS if any(name in one for one in map(str, found))]
-    return f"{len(names)} of {len(SECRETS)}: " + ", ".join(names) if names else f"none of {len(SECRETS)}"
+    return f"{len(names)} of {len(SECRETS)}: " + ", ".join(names) if names else f"0 of {len(SECRETS)}"
 
 
 def _code(names: Iterable[str]) -> str:
