@@ -15,11 +15,10 @@ from mita_otel import environment_variables, semconv
 from mita_otel.cli.commands import COMMANDS
 from mita_otel.cli.frame import load
 from mita_otel.policy import Policy, default_policy
-from mita_otel.policy.flat import values
 from mita_otel.policy.limits import AdaptiveLimit
 from mita_otel.policy.schema import form_of, is_section, kind_at, known_keys, plain
 from mita_otel.policy.section import docstrings_of
-from mita_otel.policy.spelling import KeyPath, write_key, write_value
+from mita_otel.policy.toml_text import KeyPath, write_key, write_value
 from mita_otel.policy.wording import wanted
 from mita_otel.reports.json_schema import json_schema
 
@@ -58,7 +57,7 @@ def policy_page() -> Iterator[str]:
         "The columns `staging` and `development` contain a value where it differs from production.",
     )
     yield from _limits()
-    defaults = {name: dict(values(default_policy(name))) for name in ENVIRONMENTS}
+    defaults = {name: dict(default_policy(name).values()) for name in ENVIRONMENTS}
     for table, section in _sections(Policy, ()):
         rows = list(_rows(table, section, defaults))
         if rows:

@@ -18,7 +18,7 @@ from mita_otel.latency.facts import SpanFacts
 from mita_otel.latency.kinds import KINDS
 from mita_otel.latency.limits import LimitBook
 from mita_otel.latency.operations import operation_of
-from mita_otel.policy.names import Kind
+from mita_otel.policy.limits import Kind
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from rich.console import Console
 from cli.conftest import Command
 from mita_otel.cli import policy_forms
 from mita_otel.policy import default_policy, load_policy, load_with_origins
-from mita_otel.policy.flat import values
 
 POLICY = """\
 [thresholds.api.methods]
@@ -51,7 +50,7 @@ def test_each_setting_is_a_row_with_its_value_and_place(command: Command, policy
     assert table["thresholds.api.methods.POST"] == ("1000", "defaults")
     assert table["export.traces"] == ('["sentry"]', "mita-otel.toml:5")
     assert table["sentry.max_spans"] == ("7", "MITA_OTEL_SENTRY__MAX_SPANS")
-    assert len(table) == len(dict(values(default_policy())))
+    assert len(table) == len(dict(default_policy().values()))
 
 
 def test_an_environment_and_a_file_may_be_named(command: Command, policy_file: Path, tmp_path: Path) -> None:

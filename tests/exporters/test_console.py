@@ -19,7 +19,7 @@ from mita_otel.exporters.console import ConsoleWaterfallExporter
 from mita_otel.exporters.file import FileSpanExporter
 from mita_otel.exporters.span_record import SpanRecord, read_spans
 from mita_otel.policy import default_policy
-from mita_otel.policy.sections import ConsolePolicy
+from mita_otel.policy.runtime import ConsolePolicy
 
 SUCCESS, FAILURE = SpanExportResult.SUCCESS, SpanExportResult.FAILURE
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mita_otel.latency.sql import verb, verb_of
-from mita_otel.policy.names import STATEMENT_VERBS
+from mita_otel.policy.limits import STATEMENT_VERBS
 
 STATEMENTS = {
     "SELECT 1": "SELECT",

@@ -8,10 +8,9 @@ import pytest
 from mita_otel.policy import PolicyError, default_policy
 from mita_otel.policy.conversion import convert, fits, read
 from mita_otel.policy.errors import Mismatch
-from mita_otel.policy.fields import Bounds
 from mita_otel.policy.limits import AdaptiveLimit
 from mita_otel.policy.mobile import MobilePolicy
-from mita_otel.policy.section import Section
+from mita_otel.policy.section import Bounds, Section
 from mita_otel.policy.thresholds import ThresholdPolicy
 
 ADAPTIVE = {"follow": "p99 * 1.5", "floor_ms": 1, "ceiling_ms": 2}

@@ -13,7 +13,7 @@ from mita_otel.policy import (
     load_policy,
     load_with_origins,
 )
-from mita_otel.policy.spelling import read_key
+from mita_otel.policy.toml_text import read_key
 from policy.conftest import WriteFile
 
 NOWHERE = Path("/nowhere")

@@ -10,8 +10,8 @@ from mita_otel.policy import default_policy
 from mita_otel.policy.alerts import EscalationStep
 from mita_otel.policy.channels import ChannelPolicy
 from mita_otel.policy.conversion import convert
+from mita_otel.policy.limits import BurnWindow
 from mita_otel.policy.model import Policy
-from mita_otel.policy.objectives import BurnWindow
 from mita_otel.policy.section import Section, docstrings_of, types_of
 
 WINDOW = BurnWindow(long_s=3600, short_s=300, burn_rate=2.0, severity="page")

@@ -10,8 +10,7 @@ import pytest
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import PolicyError
 from mita_otel.policy.conversion import convert
-from mita_otel.policy.patterns import check_pattern
-from mita_otel.policy.redaction import RedactionPolicy
+from mita_otel.policy.redaction import RedactionPolicy, check_pattern
 from mita_otel.redaction import Redactor
 from mita_otel.redaction.finders import custom
 

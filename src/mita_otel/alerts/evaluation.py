@@ -17,7 +17,7 @@ from mita_otel.alerts.sums import slot_s
 from mita_otel.alerts.transition import SECOND_NS, Course, Telling, advance, found
 from mita_otel.alerts.verdicts import Finding, burning, counted, failures, unhealthy, volume
 from mita_otel.policy.alerts import AlertPolicy, AlertRule
-from mita_otel.policy.objectives import ObjectivePolicy
+from mita_otel.policy.limits import ObjectivePolicy
 from mita_otel.redaction import Redactor
 
 _logger = logging.getLogger("mita_otel.alerts")

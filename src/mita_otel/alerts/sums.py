@@ -10,7 +10,7 @@ from typing import Final
 from mita_otel.alerts.matching import is_named
 from mita_otel.alerts.points import OTHER, Point
 from mita_otel.policy.alerts import AlertRule
-from mita_otel.policy.objectives import ObjectivePolicy
+from mita_otel.policy.limits import ObjectivePolicy
 from mita_otel.processors.observation import Observation
 
 SECOND_NS: Final = 1_000_000_000

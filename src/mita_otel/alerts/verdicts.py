@@ -12,7 +12,7 @@ from mita_otel._plural import counted as number_of
 from mita_otel.alerts.points import Point, Sample, Sums
 from mita_otel.latency.burn import Spent, burn_rate
 from mita_otel.policy.alerts import AlertRule, UsualPolicy
-from mita_otel.policy.objectives import ObjectivePolicy
+from mita_otel.policy.limits import ObjectivePolicy
 
 SECOND_NS: Final = 1_000_000_000
 

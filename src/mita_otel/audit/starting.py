@@ -24,7 +24,6 @@ from mita_otel.audit.spool import SpoolFolder
 from mita_otel.audit.trail import AuditTrail
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy
-from mita_otel.policy.fingerprint import policy_digest
 from mita_otel.processors.queues.stage import Stage, seconds_left
 from mita_otel.redaction import Redactor
 from mita_otel.store import open_database
@@ -65,7 +64,7 @@ class AuditRoom(Stage):
             origin=partial(_origin, service, environment),
             folder=self.folder,
             open_mover=self.mover,
-            opening={"policy_sha256": policy_digest(policy), "environment": environment},
+            opening={"policy_sha256": policy.digest(), "environment": environment},
             on_recorded=emit_entry if policy.audit.log_records else None,
         )
 

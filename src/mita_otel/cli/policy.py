@@ -22,7 +22,7 @@ from mita_otel.policy import (
     load_policy,
     load_with_origins,
 )
-from mita_otel.policy.spelling import KeyPath, read_key, write_key
+from mita_otel.policy.toml_text import KeyPath, read_key, write_key
 from mita_otel.redaction import Redactor
 
 app = typer.Typer(add_completion=False)

@@ -10,7 +10,7 @@ import typer
 
 from mita_otel.cli.output import console, here
 from mita_otel.policy import LoadedPolicy, Setting
-from mita_otel.policy.spelling import KeyPath, write_key, write_value
+from mita_otel.policy.toml_text import KeyPath, write_key, write_value
 
 _SHOWN = 56
 """Characters of a value that the table shows where all settings are listed."""

@@ -17,7 +17,7 @@ from mita_otel.doctor.reach import clock_check
 from mita_otel.doctor.unreachable import Peer, why_unreachable
 from mita_otel.exporters.otlp import make_otlp_exporter
 from mita_otel.exporters.registry import ExporterUnavailableError
-from mita_otel.policy.doctor import DoctorPolicy
+from mita_otel.policy.health import DoctorPolicy
 from mita_otel.sdk.health.check import Check, Status
 from mita_otel.sentry.transport.connections import Heard, Trust
 

@@ -20,7 +20,7 @@ from mita_otel.doctor.settings import wanted_exporters
 from mita_otel.doctor.unreachable import Peer, why_unreachable
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy
-from mita_otel.policy.doctor import DoctorPolicy
+from mita_otel.policy.health import DoctorPolicy
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.sdk.health.check import Check, Status
 from mita_otel.sentry.client import checked_dsn

@@ -17,7 +17,7 @@ from mita_otel.exporters.styled_text import shows_colours
 from mita_otel.exporters.trace_collector import TraceCollector
 from mita_otel.exporters.waterfall import Waterfall
 from mita_otel.policy import load_policy
-from mita_otel.policy.sections import ConsolePolicy
+from mita_otel.policy.runtime import ConsolePolicy
 from mita_otel.processors.queues.stage import ExporterHooks
 
 

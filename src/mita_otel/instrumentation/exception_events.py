@@ -18,7 +18,7 @@ from opentelemetry._logs import SeverityNumber
 from mita_otel import semconv
 from mita_otel.captured import event_id_of, remember_request, request_of
 from mita_otel.instrumentation.request_facts import request_facts
-from mita_otel.policy.sections import InstrumentationPolicy
+from mita_otel.policy.runtime import InstrumentationPolicy
 
 Capture = Callable[[Exception, bool], object]
 

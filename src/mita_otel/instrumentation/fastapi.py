@@ -15,7 +15,7 @@ import wrapt
 
 from mita_otel.instrumentation.background_tasks import BackgroundTaskSpans
 from mita_otel.instrumentation.exception_events import Capture, ErrorReports
-from mita_otel.policy.sections import InstrumentationPolicy
+from mita_otel.policy.runtime import InstrumentationPolicy
 
 Source = Literal["native", "contrib", "off"]
 

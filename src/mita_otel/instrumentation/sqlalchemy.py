@@ -20,7 +20,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from mita_otel import semconv
 from mita_otel.instrumentation.statement import summarise
-from mita_otel.policy.sections import InstrumentationPolicy
+from mita_otel.policy.runtime import InstrumentationPolicy
 
 _SPAN = "_mita_span"
 _SYSTEMS = {"mssql": "microsoft.sql_server", "oracle": "oracle.db"}

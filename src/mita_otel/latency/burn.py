@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from mita_otel.policy.objectives import LONGEST_S, ObjectivePolicy
+from mita_otel.policy.limits import LONGEST_S, ObjectivePolicy
 
 _SLOT_S: Final = 60
 _SLOTS: Final = LONGEST_S // _SLOT_S + 1

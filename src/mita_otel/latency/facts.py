@@ -10,7 +10,7 @@ from mita_otel import semconv
 from mita_otel.latency.kinds import KINDS
 from mita_otel.latency.lazy import lazy
 from mita_otel.latency.sql import verb_of
-from mita_otel.policy.names import Kind
+from mita_otel.policy.limits import Kind
 
 # How FastAPI's own telemetry and the contrib instrumentation name a background task.
 _BACKGROUND_NAME: Final = "fastapi.background_task"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final, get_args
 
-from mita_otel.policy.names import Kind
+from mita_otel.policy.limits import Kind
 
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 """All of them, in the order in which tables show them."""

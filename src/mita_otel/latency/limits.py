@@ -8,8 +8,7 @@ from typing import Protocol
 
 from mita_otel.latency.facts import SpanFacts
 from mita_otel.latency.operations import Operation, operation_of
-from mita_otel.policy.limits import AdaptiveLimit, Limit
-from mita_otel.policy.names import Kind
+from mita_otel.policy.limits import AdaptiveLimit, Kind, Limit
 from mita_otel.policy.thresholds import ThresholdPolicy
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mita_otel.latency.facts import SpanFacts
-from mita_otel.policy.names import Kind
+from mita_otel.policy.limits import Kind
 
 METHODS: Final = frozenset(
     {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"}

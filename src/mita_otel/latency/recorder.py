@@ -11,7 +11,7 @@ from mita_otel.latency.names import OperationNames
 from mita_otel.latency.operations import Operation
 from mita_otel.latency.sketch import merged
 from mita_otel.latency.window import LatencyWindow, OpenWindow, add_up
-from mita_otel.policy.summary import SummaryPolicy
+from mita_otel.policy.storage import SummaryPolicy
 from mita_otel.policy.thresholds import AdaptivePolicy
 
 MINUTE_S = 60

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from mita_otel.policy.names import STATEMENT_VERBS
+from mita_otel.policy.limits import STATEMENT_VERBS
 
 _MAIN = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE"})
 """Verbs that may follow common table expressions."""

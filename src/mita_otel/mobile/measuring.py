@@ -19,8 +19,8 @@ from mita_otel.latency.names import OperationNames
 from mita_otel.latency.operations import METHODS, Operation
 from mita_otel.mobile.app_spans import AppSpan
 from mita_otel.policy import Policy
+from mita_otel.policy.limits import Kind
 from mita_otel.policy.mobile import MeasuredKind
-from mita_otel.policy.names import Kind
 
 _LONGEST_MS: Final = 3_600_000.0
 """A span that is longer says nothing: the app slept, or somebody made it up."""

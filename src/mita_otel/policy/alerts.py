@@ -4,10 +4,9 @@ from collections.abc import Callable
 from typing import Annotated, Final, Literal
 
 from mita_otel.policy.channels import ChannelPolicy, DeliveryPolicy, EmailPolicy
-from mita_otel.policy.fields import Bounds, PositiveInt, Seconds
 from mita_otel.policy.finance import Severity
-from mita_otel.policy.names import Kind
-from mita_otel.policy.section import Section
+from mita_otel.policy.limits import Kind
+from mita_otel.policy.section import Bounds, PositiveInt, Seconds, Section
 
 Stream = Literal["errors", "security", "compliance", "breaches", "failures", "volume", "burn_rate", "health"]
 """What a rule watches."""

@@ -3,8 +3,7 @@
 import re
 from typing import Annotated, Literal
 
-from mita_otel.policy.fields import Bounds, Check, PositiveInt, Seconds
-from mita_otel.policy.section import Section
+from mita_otel.policy.section import Bounds, PositiveInt, Seconds, Section, Validator
 
 _EVENT_TYPE = re.compile(r"[a-z][a-z0-9_.]{0,63}\Z")
 
@@ -16,7 +15,7 @@ def _event_type(name: str) -> None:
         )
 
 
-EventTypeName = Annotated[str, Check(_event_type)]
+EventTypeName = Annotated[str, Validator(_event_type)]
 """Name of an audit event type."""
 
 

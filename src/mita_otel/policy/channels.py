@@ -3,8 +3,7 @@
 import re
 from typing import Annotated, Final, Literal
 
-from mita_otel.policy.fields import Bounds, Check, PositiveInt, Seconds
-from mita_otel.policy.section import Section
+from mita_otel.policy.section import Bounds, PositiveInt, Seconds, Section, Validator
 
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _ADDRESS: Final = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\Z")
@@ -23,8 +22,8 @@ def _address(text: str) -> None:
         raise ValueError(f"{text!r} is not an e-mail address; write one address, as in team@bank.example")
 
 
-VariableName = Annotated[str, Check(_variable)]
-Address = Annotated[str, Check(_address)]
+VariableName = Annotated[str, Validator(_variable)]
+Address = Annotated[str, Validator(_address)]
 
 ChannelKind = Literal["slack", "pagerduty", "email", "webhook", "apprise"]
 """How a message travels."""

@@ -9,15 +9,14 @@ from typing import Any
 from mita_otel.policy.conversion import read
 from mita_otel.policy.errors import Mismatch, Problem
 from mita_otel.policy.model import Policy
-from mita_otel.policy.references import misreferences
 from mita_otel.policy.schema import is_table, kind_at, known_keys
 from mita_otel.policy.sources import ENVIRONMENTS, Source, Tree
-from mita_otel.policy.spelling import KeyPath, write_key
+from mita_otel.policy.toml_text import KeyPath, write_key
 from mita_otel.policy.wording import describe, example_of, misfit, unknown_key
 
 
 @dataclass(frozen=True)
-class Fault:
+class PolicyFault:
     """A value of a source that is wrong."""
 
     source: Source
@@ -38,7 +37,7 @@ class Composed:
     tree: Tree = field(default_factory=dict)
     origins: dict[KeyPath, tuple[Source, KeyPath]] = field(default_factory=dict)
     """The source of each value, and its key there."""
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[PolicyFault] = field(default_factory=list)
     policy: Policy | None = None
     """None where there are faults."""
 
@@ -67,25 +66,21 @@ def compose(sources: Sequence[Source], environment: str) -> Composed:
     last = _last(sources)
     for mismatch in mismatches:
         source, original = _origin(mismatch.key, composed, last)
-        composed.faults.append(Fault(source, original, _message(mismatch, original, sources[0])))
-    if policy is not None:
-        for key, message in misreferences(policy):
-            source, original = _origin(key, composed, last)
-            composed.faults.append(Fault(source, original, message))
-        composed.policy = None if composed.faults else policy
+        composed.faults.append(PolicyFault(source, original, _message(mismatch, original, sources[0])))
+    composed.policy = None if composed.faults else policy
     return composed
 
 
-def _misplaced(source: Source) -> Iterator[Fault]:
+def _misplaced(source: Source) -> Iterator[PolicyFault]:
     """Yield what stands where only tables of environments may stand."""
     node = source.tree.get(ENVIRONMENTS, {})
     mend = f"write [{ENVIRONMENTS}.NAME.section]"
     if not isinstance(node, dict):
-        yield Fault(source, (ENVIRONMENTS,), f"is not a table; {mend}")
+        yield PolicyFault(source, (ENVIRONMENTS,), f"is not a table; {mend}")
         return
     for name, one in node.items():
         if not isinstance(one, dict):
-            yield Fault(source, (ENVIRONMENTS, name), f"is not a table; {mend}")
+            yield PolicyFault(source, (ENVIRONMENTS, name), f"is not a table; {mend}")
 
 
 def _lay(composed: Composed, new: Mapping[str, Any], source: Source, prefix: KeyPath, table: KeyPath) -> None:
@@ -97,7 +92,7 @@ def _lay(composed: Composed, new: Mapping[str, Any], source: Source, prefix: Key
         here = (*table, name)
         replaces_table = isinstance(target.get(name), dict) and not isinstance(value, dict)
         if replaces_table and is_table(kind := kind_at(Policy, here)):
-            fault = Fault(source, prefix + here, misfit(value, kind, example_of(here, kind, None)))
+            fault = PolicyFault(source, prefix + here, misfit(value, kind, example_of(here, kind, None)))
             composed.faults.append(fault)
             continue
         composed.origins[here] = (source, prefix + here)

@@ -7,10 +7,9 @@ from functools import cache, partial
 from typing import Any, Final, Literal, TypeVar, get_args
 
 from mita_otel.policy.errors import Mismatch, PolicyError, Problem
-from mita_otel.policy.fields import Bounds, Check, InvalidKeys
 from mita_otel.policy.schema import Kind, form_of, is_section, members, metadata, plain
-from mita_otel.policy.section import Section, types_of
-from mita_otel.policy.spelling import KeyPath, write_key
+from mita_otel.policy.section import Bounds, InvalidKeys, Section, Validator, types_of
+from mita_otel.policy.toml_text import KeyPath, write_key
 from mita_otel.policy.wording import describe
 
 S = TypeVar("S", bound=Section)
@@ -53,7 +52,7 @@ def _reader(kind: Kind) -> Reader:
     if len(members_of_union) > 1 or members_of_union[0] is not kind:
         return partial(_read_union, members_of_union, type(None) in get_args(base))
     reader = _reader_of_one(base)
-    extra = [one for one in metadata(kind) if isinstance(one, Bounds | Check)]
+    extra = [one for one in metadata(kind) if isinstance(one, Bounds | Validator)]
     return partial(_read_checked, reader, extra) if extra else reader
 
 
@@ -116,7 +115,7 @@ def _read_choice(choices: tuple[str, ...], value: Any, key: KeyPath, mismatches:
 
 
 def _read_checked(
-    reader: Reader, extra: Iterable[Bounds | Check], value: Any, key: KeyPath, mismatches: Mismatches
+    reader: Reader, extra: Iterable[Bounds | Validator], value: Any, key: KeyPath, mismatches: Mismatches
 ) -> Any:
     converted = reader(value, key, mismatches)
     for one in extra:

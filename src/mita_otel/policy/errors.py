@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from mita_otel.errors import ConfigurationError
-from mita_otel.policy.spelling import KeyPath
+from mita_otel.policy.toml_text import KeyPath
 
 
 @dataclass(frozen=True)

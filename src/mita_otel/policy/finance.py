@@ -3,8 +3,7 @@
 import re
 from typing import Annotated, Literal
 
-from mita_otel.policy.fields import Bounds, Check, PositiveInt, Seconds
-from mita_otel.policy.section import Section
+from mita_otel.policy.section import Bounds, PositiveInt, Seconds, Section, Validator
 from mita_otel.policy.thresholds import Operation
 
 Severity = Literal["security_critical", "critical", "high", "medium", "low"]
@@ -33,9 +32,9 @@ def _currency(code: str) -> None:
         raise ValueError(f"{code!r} is not a currency's code; write it in capitals, as in USDC")
 
 
-RouteRule = Annotated[str, Check(_route_rule)]
-Header = Annotated[str, Check(_header)]
-CurrencyCode = Annotated[str, Check(_currency)]
+RouteRule = Annotated[str, Validator(_route_rule)]
+Header = Annotated[str, Validator(_header)]
+CurrencyCode = Annotated[str, Validator(_currency)]
 Exponent = Annotated[int, Bounds(ge=0, le=30)]
 
 Carried = Literal[

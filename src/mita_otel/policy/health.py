@@ -1,10 +1,9 @@
-"""The section of a policy that says when telemetry itself is well."""
+"""The sections of a policy on the health of telemetry: endpoints and `mita-otel doctor`."""
 
 import re
 from typing import Annotated, Final
 
-from mita_otel.policy.fields import Bounds, Check, Seconds
-from mita_otel.policy.section import Section
+from mita_otel.policy.section import Bounds, Seconds, Section, Validator
 
 _PATH: Final = re.compile(r"/[A-Za-z0-9._~/-]*\Z")
 
@@ -14,7 +13,7 @@ def _path(text: str) -> None:
         raise ValueError(f"{text!r} is not a path; write it as in /health/sentry")
 
 
-Path = Annotated[str, Check(_path)]
+Path = Annotated[str, Validator(_path)]
 
 
 class HealthPaths(Section):
@@ -44,3 +43,18 @@ class HealthPolicy(Section):
     cache_s: Annotated[float, Bounds(ge=0, le=60)]
     """Seconds for which an answer is given again: asking often costs nothing."""
     paths: HealthPaths
+
+
+class DoctorPolicy(Section):
+    """What `mita-otel doctor` finds fault with."""
+
+    timeout_s: Annotated[float, Bounds(gt=0, le=300)]
+    """Seconds that a host may take to answer. A look that has no end after twice as many is given up, and that is said."""
+    slow_s: Seconds
+    """Seconds to the first byte of Sentry's answer that are slow."""
+    max_skew_s: Seconds
+    """Seconds between this machine's clock and that of a server which are a fault. An answer tells whole seconds."""
+    min_free_megabytes: Annotated[float, Bounds(ge=0)]
+    """Room on a spool's disk below which somebody should look."""
+    max_waiting_s: Annotated[float, Bounds(gt=0, le=604_800)]
+    """Seconds for which what mobile apps sent may wait on the disk before somebody should look."""

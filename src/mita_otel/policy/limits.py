@@ -1,11 +1,44 @@
-"""A limit: milliseconds, `"off"`, or one that follows what is usual."""
+"""Limits: milliseconds, `"off"`, or adaptive; the kinds of spans that have one; and how often one may be exceeded."""
 
 import re
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
-from mita_otel.policy.fields import Bounds
-from mita_otel.policy.section import Section
+from mita_otel.policy.section import Bounds, Section
+
+Kind = Literal[
+    "api",
+    "financial",
+    "background",
+    "consumer",
+    "database",
+    "checkout",
+    "cache",
+    "outgoing",
+    "mobile_screen",
+    "mobile_request",
+    "mobile_operation",
+]
+"""A kind of span, as limits, summaries and alert rules know it."""
+
+HTTP_METHODS: Final = frozenset(
+    {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY"}
+)
+"""Methods that spans are named after (semantic conventions, `http.request.method`: others become `_OTHER`)."""
+
+_DATA = frozenset(
+    {"SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE", "UPSERT", "CALL", "COPY", "TABLE", "VALUES"}
+)
+_DEFINITION = frozenset(
+    {"CREATE", "ALTER", "DROP", "TRUNCATE", "GRANT", "REVOKE", "REFRESH", "REINDEX", "VACUUM", "ANALYZE"}
+)
+_TRANSACTION = frozenset({"BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "LOCK"})
+_CURSOR = frozenset({"DECLARE", "FETCH", "CLOSE", "PREPARE", "EXECUTE", "DEALLOCATE"})
+_SESSION = frozenset({"SET", "SHOW", "PRAGMA", "USE", "ATTACH", "DETACH", "LISTEN", "NOTIFY", "UNLISTEN"})
+
+STATEMENT_VERBS: Final = _DATA | _DEFINITION | _TRANSACTION | _CURSOR | _SESSION
+"""First words that are a statement's verb."""
+
 
 _FOLLOW = re.compile(r"p(?P<percentile>\d{1,2}(?:\.\d{1,3})?)\s*\*\s*(?P<factor>\d{1,3}(?:\.\d{1,3})?)")
 
@@ -71,3 +104,38 @@ def lowest_ms(limit: Limit) -> float | None:
     if isinstance(limit, AdaptiveLimit):
         return limit.floor_ms
     return None if limit == "off" else float(limit)
+
+
+LONGEST_S = 3 * 24 * 3600
+"""Seconds. The longest window that is counted: three days."""
+
+WindowSeconds = Annotated[int, Bounds(ge=60, le=LONGEST_S)]
+
+
+class BurnWindow(Section):
+    """One pair of windows over which the error budget is watched (SRE workbook, chapter 5)."""
+
+    long_s: WindowSeconds
+    """Seconds of the long window: enough of the budget is gone to matter."""
+    short_s: WindowSeconds
+    """Seconds of the short window: it is still going on."""
+    burn_rate: Annotated[float, Bounds(gt=0)]
+    """How many times faster than allowed the budget goes, in both windows, for an alert."""
+    severity: Literal["page", "ticket"]
+    """Whether somebody is woken."""
+
+    def check(self) -> None:
+        """Require a short window that is shorter than the long one."""
+        if self.short_s >= self.long_s:
+            raise ValueError(f"short_s ({self.short_s}) is not shorter than long_s ({self.long_s})")
+
+
+class ObjectivePolicy(Section):
+    """How often a limit may be broken."""
+
+    target: Annotated[float, Bounds(gt=0, lt=1)]
+    """The share of spans that keep their limit. The rest is the error budget."""
+    targets: dict[str, Annotated[float, Bounds(gt=0, lt=1)]]
+    """Other targets by rule, as in `"api.financial.GET" = 0.999`."""
+    windows: dict[str, BurnWindow]
+    """The pairs of windows, by name."""

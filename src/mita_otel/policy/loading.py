@@ -18,13 +18,12 @@ from urllib.parse import unquote
 
 from mita_otel import environment_variables as variables
 from mita_otel import semconv
-from mita_otel.policy.composing import Composed, Fault, compose, overlays
+from mita_otel.policy.composing import Composed, PolicyFault, compose, overlays
 from mita_otel.policy.errors import PolicyError, Problem
-from mita_otel.policy.flat import values
 from mita_otel.policy.model import Policy
 from mita_otel.policy.overrides import from_environment
 from mita_otel.policy.sources import ENVIRONMENTS, Source, find_file, read_file
-from mita_otel.policy.spelling import KeyPath
+from mita_otel.policy.toml_text import KeyPath
 
 DEFAULT_ENVIRONMENT = "production"
 """The environment of a service that does not say which: the strictest limits, as Sentry assumes too."""
@@ -50,7 +49,7 @@ class LoadedPolicy:
     policy: Policy
     environment: str
     origins: Mapping[KeyPath, str]
-    """Place of each value: `defaults`, `defaults (staging)`, `FILE:LINE`, or the variable's name."""
+    """KeyPosition of each value: `defaults`, `defaults (staging)`, `FILE:LINE`, or the variable's name."""
     file: Path | None
     """The file that was found."""
     overlays: tuple[str, ...]
@@ -60,8 +59,8 @@ class LoadedPolicy:
 
     def settings(self) -> Iterator[Setting]:
         """Yield each value with the place that it came from."""
-        defaults = dict(values(default_policy(self.environment)))
-        for key, value in values(self.policy):
+        defaults = dict(default_policy(self.environment).values())
+        for key, value in self.policy.values():
             above = (key[:end] for end in range(len(key), 0, -1))
             place = next((self.origins[one] for one in above if one in self.origins), "defaults")
             yield Setting(key, value, place, key in defaults and defaults[key] == value)
@@ -217,7 +216,7 @@ def _salvage(sources: list[Source], environment: str) -> tuple[Composed, Policy,
         sources = [_without(source, faults) for source in sources]
 
 
-def _compose_all(sources: Sequence[Source], environment: str) -> tuple[Composed, list[Fault]]:
+def _compose_all(sources: Sequence[Source], environment: str) -> tuple[Composed, list[PolicyFault]]:
     """Return the environment's policy, and the faults of each environment that a team wrote an overlay for."""
     others = dict.fromkeys(name for source in sources[1:] for name in overlays(source))
     every = [compose(sources, name) for name in dict.fromkeys([environment, *others])]
@@ -229,7 +228,7 @@ def _compose_all(sources: Sequence[Source], environment: str) -> tuple[Composed,
     return every[0], in_order
 
 
-def _without(source: Source, faults: Sequence[Fault]) -> Source:
+def _without(source: Source, faults: Sequence[PolicyFault]) -> Source:
     keys = [fault.key for fault in faults if fault.source is source]
     # From behind, so that the members of a list keep their places until it is their turn.
     for key in sorted(keys, key=_numbered, reverse=True):

@@ -4,9 +4,8 @@ import re
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
-from mita_otel.policy.fields import Bounds, Check, InvalidKeys, PositiveInt, Seconds
-from mita_otel.policy.section import Section
-from mita_otel.policy.spelling import KeyPath
+from mita_otel.policy.section import Bounds, InvalidKeys, PositiveInt, Seconds, Section, Validator
+from mita_otel.policy.toml_text import KeyPath
 
 READABLE_ITEMS: Final = frozenset(
     {
@@ -70,11 +69,11 @@ def _dsn(text: str) -> None:
         raise ValueError(f"the upstream is no DSN: it needs a project at its end; {example}")
 
 
-ProjectId = Annotated[str, Check(_project_id)]
-PublicKey = Annotated[str, Check(_key)]
-ProjectName = Annotated[str, Check(_project_name)]
-Origin = Annotated[str, Check(_origin)]
-Dsn = Annotated[str, Check(_dsn)]
+ProjectId = Annotated[str, Validator(_project_id)]
+PublicKey = Annotated[str, Validator(_key)]
+ProjectName = Annotated[str, Validator(_project_name)]
+Origin = Annotated[str, Validator(_origin)]
+Dsn = Annotated[str, Validator(_dsn)]
 Text = Annotated[str, Bounds(min_length=1, max_length=200)]
 Megabytes = Annotated[float, Bounds(gt=0, le=1000)]
 

@@ -12,7 +12,7 @@ from mita_otel.policy.conversion import fits
 from mita_otel.policy.errors import Problem
 from mita_otel.policy.schema import Kind, is_list, is_text, key_kind_at, kind_at
 from mita_otel.policy.sources import TOO_DEEP, Source, Tree, with_tables
-from mita_otel.policy.spelling import KeyPath, write_key
+from mita_otel.policy.toml_text import KeyPath, write_key
 
 _ALIASES = {
     variables.FILE: ("export", "file", "path"),

@@ -2,8 +2,7 @@
 
 from typing import Annotated, Literal
 
-from mita_otel.policy.fields import Bounds, PositiveInt, Seconds
-from mita_otel.policy.section import Section
+from mita_otel.policy.section import Bounds, PositiveInt, Seconds, Section
 
 Ratio = Annotated[float, Bounds(ge=0, le=1)]
 Pattern = Annotated[str, Bounds(min_length=1, max_length=256)]

@@ -7,7 +7,7 @@ from types import UnionType
 from typing import Annotated, Any, Literal, TypeGuard, Union, get_args, get_origin
 
 from mita_otel.policy.section import Section, docstrings_of, types_of
-from mita_otel.policy.spelling import KeyPath
+from mita_otel.policy.toml_text import KeyPath
 
 Kind = Any
 """A type as the model writes it: a class, `Literal[…]`, `tuple[…]`, `dict[…]`, a union, or one of them `Annotated`."""
@@ -61,7 +61,7 @@ def plain(kind: Kind) -> Kind:
 
 
 def metadata(kind: Kind) -> tuple[Any, ...]:
-    """Return what annotates the type: `Bounds`, `Check`."""
+    """Return what annotates the type: `Bounds`, `Validator`."""
     return tuple(get_args(kind)[1:]) if form_of(kind) is Annotated else ()
 
 

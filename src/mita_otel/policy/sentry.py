@@ -2,12 +2,11 @@
 
 from typing import Annotated, Literal
 
-from mita_otel.policy.fields import Bounds, Check, PositiveInt, Seconds
-from mita_otel.policy.patterns import check_pattern
-from mita_otel.policy.section import Section
+from mita_otel.policy.redaction import check_pattern
+from mita_otel.policy.section import Bounds, PositiveInt, Seconds, Section, Validator
 
 
-class BreadcrumbPolicy(Section):
+class SentryBreadcrumbPolicy(Section):
     """What happened before an error."""
 
     enabled: bool
@@ -25,7 +24,7 @@ class PropagationPolicy(Section):
 
     enabled: bool
     """Whether `sentry-trace` and Sentry's part of `baggage` are read and written, beside OpenTelemetry's headers."""
-    targets: tuple[Annotated[str, Check(check_pattern)], ...]
+    targets: tuple[Annotated[str, Validator(check_pattern)], ...]
     """Patterns of URLs, searched, that get Sentry's headers. OpenTelemetry's go everywhere."""
     prefer: Literal["traceparent", "sentry-trace"]
     """Which header is continued if they are of different traces."""
@@ -75,7 +74,7 @@ class SentryPolicy(Section):
     """Newest requests and tasks that are remembered while they are under way, so that an error can name its own."""
     ignored_errors: tuple[str, ...]
     """Exceptions recorded on spans that are answers rather than errors, by qualified name."""
-    breadcrumbs: BreadcrumbPolicy
+    breadcrumbs: SentryBreadcrumbPolicy
     propagation: PropagationPolicy
     tags: tuple[str, ...]
     """Tags that a transaction may have: the guide's alert rules trigger on them."""

@@ -11,8 +11,7 @@ from typing import Any
 
 from mita_otel import environment_variables as variables
 from mita_otel.policy.errors import PolicyError, Problem
-from mita_otel.policy.lines import places
-from mita_otel.policy.spelling import KeyPath, member, write_key
+from mita_otel.policy.toml_text import KeyPath, member, places, write_key
 
 Tree = dict[str, Any]
 

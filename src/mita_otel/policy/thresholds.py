@@ -5,12 +5,9 @@ from collections.abc import Collection
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
-from mita_otel.policy.fields import Bounds, Check, InvalidKeys, PositiveInt, Seconds
-from mita_otel.policy.limits import Limit
-from mita_otel.policy.names import HTTP_METHODS, STATEMENT_VERBS
-from mita_otel.policy.objectives import ObjectivePolicy
-from mita_otel.policy.section import Section
-from mita_otel.policy.spelling import KeyPath
+from mita_otel.policy.limits import HTTP_METHODS, STATEMENT_VERBS, Limit, ObjectivePolicy
+from mita_otel.policy.section import Bounds, InvalidKeys, PositiveInt, Seconds, Section, Validator
+from mita_otel.policy.toml_text import KeyPath
 
 _ROUTE = re.compile(r"([A-Z]+) /\S*\Z")
 _COMMAND = re.compile(r"[A-Z]+\Z")
@@ -57,12 +54,12 @@ def _segment(name: str) -> None:
         raise ValueError(f"{name!r} is not one segment of a route; write it without slashes, as in balance")
 
 
-Method = Annotated[str, Check(_method)]
-Verb = Annotated[str, Check(_verb)]
-Command = Annotated[str, Check(_command)]
-Route = Annotated[str, Check(_route)]
-Operation = Annotated[str, Check(_operation)]
-Segment = Annotated[str, Check(_segment)]
+Method = Annotated[str, Validator(_method)]
+Verb = Annotated[str, Validator(_verb)]
+Command = Annotated[str, Validator(_command)]
+Route = Annotated[str, Validator(_route)]
+Operation = Annotated[str, Validator(_operation)]
+Segment = Annotated[str, Validator(_segment)]
 Name = Annotated[str, Bounds(min_length=1, max_length=200)]
 
 
@@ -196,7 +193,7 @@ class ThresholdPolicy(Section):
     enabled: bool
     """Whether anything is measured against a limit."""
     api: ApiThresholds
-    database: Annotated[dict[Name, DatabaseLimit], Check(_database)]
+    database: Annotated[dict[Name, DatabaseLimit], Validator(_database)]
     """Limits by the statement's verb in capitals, or by table and verb: `payments.SELECT = 100`."""
     financial: dict[Operation, Limit]
     """Limits by a financial operation's name or category."""

@@ -7,7 +7,6 @@ from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
 from mita_otel.policy.errors import Mismatch
-from mita_otel.policy.fields import Bounds
 from mita_otel.policy.schema import (
     Kind,
     form_of,
@@ -22,7 +21,8 @@ from mita_otel.policy.schema import (
     metadata,
     plain,
 )
-from mita_otel.policy.spelling import KeyPath, member, write_key, write_value
+from mita_otel.policy.section import Bounds
+from mita_otel.policy.toml_text import KeyPath, member, write_key, write_value
 
 _SHOWN = 60
 """Characters of a wrong value that a message shows."""

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import Protocol
 
-from mita_otel.policy.names import Kind
+from mita_otel.policy.limits import Kind
 from mita_otel.processors.queues.losses import DEADLINE_PASSED, Losses
 from mita_otel.processors.queues.stage import Stage, seconds_left
 from mita_otel.processors.queues.worker import BoundedWorker

@@ -10,7 +10,7 @@ from opentelemetry.metrics import CallbackOptions, Observation
 
 from mita_otel import semconv
 from mita_otel.latency.burn import BudgetLedger
-from mita_otel.policy.sections import QueuePolicy
+from mita_otel.policy.runtime import QueuePolicy
 from mita_otel.processors.pipeline import Pipeline
 from mita_otel.processors.tail_sampling import TailSampler
 

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from mita_otel.audit.event import AuditEventType
 from mita_otel.audit.findings import Verification
-from mita_otel.policy.reports import ReportPolicy
+from mita_otel.policy.storage import ReportPolicy
 from mita_otel.reports.errors_query import named_counts
 from mita_otel.reports.scope import ReportScope, moment
 from mita_otel.reports.sections import (

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 from mita_otel.latency.kinds import KINDS
 from mita_otel.latency.sketch import SketchSum, buckets_of
 from mita_otel.latency.window import LatencyWindow, SlowSpan
-from mita_otel.policy.reports import ReportPolicy
+from mita_otel.policy.storage import ReportPolicy
 from mita_otel.reports.coverage import MeasuredMinutes
 from mita_otel.reports.model import (
     BreachNumbers,

@@ -12,8 +12,7 @@ from sqlalchemy.engine import Connection
 
 from mita_otel.audit.findings import Verification
 from mita_otel.policy import Policy
-from mita_otel.policy.fingerprint import policy_digest
-from mita_otel.policy.reports import ReportPolicy
+from mita_otel.policy.storage import ReportPolicy
 from mita_otel.reports.audit_query import read_audit, read_policies, verification_section
 from mita_otel.reports.errors_query import read_compliance, read_errors, read_redactions, read_security
 from mita_otel.reports.model import Report, ReportKind, Trend
@@ -114,7 +113,7 @@ def build_report(kind: ReportKind, scope: ReportScope, inputs: ReportInputs) -> 
         end=scope.period.end,
         generated_at=inputs.now,
         generated_by=f"mita-otel {version('mita-otel')}",
-        policy_sha256=policy_digest(inputs.policy),
+        policy_sha256=inputs.policy.digest(),
         notes=_notes(scope, inputs),
         **found,
     )

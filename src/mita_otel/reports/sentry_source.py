@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 from mita_otel import environment_variables as variables
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import load_policy
-from mita_otel.policy.fingerprint import policy_digest
 from mita_otel.reports.model import (
     BreachNumbers,
     CategoryNumbers,
@@ -90,7 +89,7 @@ def report_from_sentry(
         end=scope.period.end,
         generated_at=now or datetime.now(UTC),
         generated_by=f"mita-otel {version('mita-otel')}",
-        policy_sha256=policy_digest(policy),
+        policy_sha256=policy.digest(),
         performance=performance,
         errors=errors,
         notes=[_NOTE],

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from mita_otel.instrumentation.lifespan import watch_lifespan
-from mita_otel.policy.sections import LifecyclePolicy
+from mita_otel.policy.runtime import LifecyclePolicy
 
 _logger = logging.getLogger("mita_otel")
 

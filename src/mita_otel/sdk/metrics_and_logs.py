@@ -19,7 +19,7 @@ from mita_otel.exporters.otlp import log_failures_once
 from mita_otel.exporters.registry import why_missing
 from mita_otel.instrumentation.logging import StandardLogging
 from mita_otel.policy import Policy
-from mita_otel.policy.sections import LifecyclePolicy
+from mita_otel.policy.runtime import LifecyclePolicy
 from mita_otel.processors.context import ContextLogProcessor
 from mita_otel.processors.log_redaction import LogRedactionProcessor
 from mita_otel.processors.metric_redaction import RedactedMetricExporter, redact_reader

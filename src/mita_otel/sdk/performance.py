@@ -11,7 +11,7 @@ from mita_otel.latency.burn import BurnRate
 from mita_otel.latency.kinds import PerformanceCategory
 from mita_otel.latency.summary import Coverage, summarise
 from mita_otel.latency.window import LatencyWindow, WindowStore
-from mita_otel.policy.summary import SummaryPolicy
+from mita_otel.policy.storage import SummaryPolicy
 from mita_otel.processors.breach_signal import BreachListener, BreachSignal
 from mita_otel.processors.measurements import Measurements
 from mita_otel.processors.window_writer import WindowWriter

@@ -8,7 +8,7 @@ from functools import partial
 from time import monotonic
 from typing import Final
 
-from mita_otel.policy.sections import LifecyclePolicy
+from mita_otel.policy.runtime import LifecyclePolicy
 from mita_otel.processors.queues.losses import Losses, signal_of
 from mita_otel.processors.queues.stage import Stage
 

@@ -21,7 +21,7 @@ from sentry_sdk.utils import BadDsn, Dsn
 
 from mita_otel import environment_variables as variables
 from mita_otel.errors import ConfigurationError
-from mita_otel.policy.sentry import BreadcrumbPolicy, SentryPolicy
+from mita_otel.policy.sentry import SentryBreadcrumbPolicy, SentryPolicy
 from mita_otel.processors.queues.losses import AFTER_SHUTDOWN, Losses
 from mita_otel.redaction import Redactor
 from mita_otel.sentry.event_door import EventDoor
@@ -232,7 +232,7 @@ def _contexts(
     return SamplingContexts(known, roots, policy.propagation.max_traces, redactor.text)
 
 
-def _steps(policy: BreadcrumbPolicy, roots: LiveRoots, redactor: Redactor) -> Steps | None:
+def _steps(policy: SentryBreadcrumbPolicy, roots: LiveRoots, redactor: Redactor) -> Steps | None:
     if not policy.enabled:
         return None
     return Steps(roots, redactor, max_traces=policy.max_traces, max_steps=policy.max_breadcrumbs)

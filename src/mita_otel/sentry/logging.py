@@ -9,7 +9,7 @@ from typing import Any
 from opentelemetry import trace
 from sentry_sdk.integrations.logging import LOGGING_TO_EVENT_LEVEL, LoggingIntegration, _BaseHandler
 
-from mita_otel.policy.sentry import BreadcrumbPolicy
+from mita_otel.policy.sentry import SentryBreadcrumbPolicy
 from mita_otel.sentry.mapping.breadcrumbs import Breadcrumb, Breadcrumbs
 
 
@@ -21,7 +21,7 @@ class TraceLogging(LoggingIntegration):
         breadcrumbs: Where they are kept.
     """
 
-    def __init__(self, policy: BreadcrumbPolicy, breadcrumbs: Breadcrumbs) -> None:
+    def __init__(self, policy: SentryBreadcrumbPolicy, breadcrumbs: Breadcrumbs) -> None:
         super().__init__(level=None, event_level=logging.ERROR, sentry_logs_level=None)
         if policy.enabled:
             level: int = getattr(logging, policy.level)

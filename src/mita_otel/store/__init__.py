@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from mita_otel import environment_variables as variables
-from mita_otel.policy.store import StorePolicy
+from mita_otel.policy.storage import StorePolicy
 from mita_otel.store.errors import INSTALL, StoreError, StoreUnavailableError
 
 if TYPE_CHECKING:

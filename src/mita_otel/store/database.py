@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import NullPool, QueuePool
 
-from mita_otel.policy.store import StorePolicy
+from mita_otel.policy.storage import StorePolicy
 from mita_otel.processors.queues.forks import after_fork_in_child
 from mita_otel.store.errors import StoreDeniedError, StoreError, StoreUnavailableError, first_line
 from mita_otel.store.fork_gate import ForkGate

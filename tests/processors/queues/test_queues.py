@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from mita_otel.exporters.memory import MemorySpanExporter
 from mita_otel.policy.conversion import convert
-from mita_otel.policy.sections import QueuePolicy
+from mita_otel.policy.runtime import QueuePolicy
 from mita_otel.processors.link import Link
 from mita_otel.processors.queues.export_queue import ExportQueue
 from mita_otel.processors.queues.fan_out import FanOut

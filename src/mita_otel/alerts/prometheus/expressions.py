@@ -13,7 +13,7 @@ from mita_otel.alerts.prometheus.writing import duration, quoted
 from mita_otel.latency.kinds import KINDS
 from mita_otel.policy import Policy
 from mita_otel.policy.alerts import AlertRule
-from mita_otel.policy.objectives import BurnWindow, ObjectivePolicy
+from mita_otel.policy.limits import BurnWindow, ObjectivePolicy
 
 _OURS: Final = {"rule": "limit", "severity": "error_severity"}
 """Labels that every alert has one of its own of, and what those of the metrics are called beside them."""

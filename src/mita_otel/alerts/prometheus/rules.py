@@ -13,8 +13,7 @@ from mita_otel.alerts.prometheus.rule_file import PrometheusRule, RuleFile, Rule
 from mita_otel.alerts.prometheus.writing import duration, quoted
 from mita_otel.policy import Policy
 from mita_otel.policy.alerts import AlertPolicy, AlertRule
-from mita_otel.policy.flat import values
-from mita_otel.policy.spelling import write_key
+from mita_otel.policy.toml_text import write_key
 
 STEP: Final = "step"
 """The label of an alert that says how far it has been escalated: `0` as it begins."""
@@ -73,7 +72,7 @@ def _alerts(
 
 
 def _limits(policy: Policy) -> Iterator[PrometheusRule]:
-    for key, value in values(policy):
+    for key, value in policy.values():
         is_limit = key[0] == "thresholds" and key[1] in _LIMIT_SECTIONS
         if is_limit and isinstance(value, int | float) and not isinstance(value, bool):
             yield PrometheusRule(

@@ -16,8 +16,7 @@ from mita_otel.audit.retention.rollup import RollUp
 from mita_otel.audit.retention.rows import RowPurge, kept_tables
 from mita_otel.audit.trail import AuditTrail
 from mita_otel.errors import ConfigurationError
-from mita_otel.policy.retention import DATA_CLASSES, RetentionPolicy
-from mita_otel.policy.summary import SummaryPolicy
+from mita_otel.policy.storage import DATA_CLASSES, RetentionPolicy, SummaryPolicy
 from mita_otel.store.database import Database
 
 _DAY: Final = 86_400 * 1_000_000_000

@@ -15,7 +15,7 @@ from mita_otel.audit.event import AuditEvent, AuditEventType
 from mita_otel.audit.hold_check import SEAL, hold_seal, holds_of_trail
 from mita_otel.audit.trail import AuditTrail
 from mita_otel.errors import ConfigurationError
-from mita_otel.policy.retention import DATA_CLASSES
+from mita_otel.policy.storage import DATA_CLASSES
 from mita_otel.store.database import Database
 from mita_otel.store.tables import LegalHoldRow, table_of
 

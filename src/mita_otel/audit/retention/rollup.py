@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 
 from mita_otel.latency.sketch import Sketch
 from mita_otel.latency.window import LatencyWindow, add_up
-from mita_otel.policy.summary import SummaryPolicy
+from mita_otel.policy.storage import SummaryPolicy
 from mita_otel.store.additions import add
 from mita_otel.store.database import Database
 from mita_otel.store.tables import table_of

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Table, and_, delete, func, not_, select, tuple_
 
 from mita_otel.audit.retention.holds import LegalHold, held, read_holds
-from mita_otel.policy.retention import DataClass
+from mita_otel.policy.storage import DataClass
 from mita_otel.store.database import Database
 from mita_otel.store.tables import ErasedSubjectRow, table_of
 from mita_otel.store.telemetry_tables import BreachRow, ErrorRow, LatencyWindowRow, RedactionRow, SpanRow

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from mita_otel.errors import ConfigurationError
-from mita_otel.policy.retention import RetentionPolicy
+from mita_otel.policy.storage import RetentionPolicy
 from mita_otel.processors.queues.forks import after_fork_in_child
 from mita_otel.processors.queues.stage import Stage
 

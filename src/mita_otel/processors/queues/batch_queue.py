@@ -11,7 +11,7 @@ from opentelemetry import metrics
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from mita_otel import semconv
-from mita_otel.policy.sections import QueuePolicy
+from mita_otel.policy.runtime import QueuePolicy
 from mita_otel.processors.queues.deliveries import Deliveries
 from mita_otel.processors.queues.losses import AFTER_SHUTDOWN, DEADLINE_PASSED, Losses
 from mita_otel.processors.queues.stage import Stage, seconds_left

@@ -7,7 +7,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from mita_otel import semconv
-from mita_otel.policy.sections import QueuePolicy
+from mita_otel.policy.runtime import QueuePolicy
 from mita_otel.processors.queues.batch_queue import BatchQueue
 from mita_otel.processors.queues.deliveries import Deliveries
 from mita_otel.processors.queues.losses import Losses

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
-from mita_otel.policy.sections import QueuePolicy
+from mita_otel.policy.runtime import QueuePolicy
 from mita_otel.processors.queues.losses import AFTER_SHUTDOWN, DEADLINE_PASSED, Losses
 from mita_otel.processors.queues.stage import deadline_in, milliseconds_left, seconds_left
 from mita_otel.processors.queues.worker import BoundedWorker

@@ -9,7 +9,7 @@ from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportRes
 from opentelemetry.sdk.resources import Resource
 
 from mita_otel import semconv
-from mita_otel.policy.sections import QueuePolicy
+from mita_otel.policy.runtime import QueuePolicy
 from mita_otel.processors.queues.batch_queue import BatchQueue
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.processors.queues.stage import Stage, deadline_in, milliseconds_left

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mita_otel import environment_variables as variables
 from mita_otel.policy.health import HealthPolicy
-from mita_otel.policy.sections import QueuePolicy
+from mita_otel.policy.runtime import QueuePolicy
 from mita_otel.processors.pipeline import Pipeline
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import Redactor

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from mita_otel.alerts.engine import Look
 from mita_otel.policy import Policy
-from mita_otel.policy.fingerprint import policy_digest
 from mita_otel.processors.pipeline import Pipeline
 from mita_otel.processors.queues.forks import after_fork_in_child
 from mita_otel.processors.queues.losses import Losses
@@ -79,7 +78,7 @@ class Health:
         self._policy = parts.policy.health
         self._clock = clock
         self._monotonic = monotonic
-        self._digest = policy_digest(parts.policy)
+        self._digest = parts.policy.digest()
         self._more: tuple[Callable[[], Iterable[Check]], ...] = ()
         # It reads all that is installed, which stays the same while the process lives.
         self._not_missed = cache(there_for_telemetry)

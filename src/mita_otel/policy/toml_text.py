@@ -1,13 +1,71 @@
-"""On which line each key of a TOML text stands. `tomllib` has checked the text already; it does not say."""
+"""TOML as text: how keys and values are written, and on which line each key stands."""
 
-from __future__ import annotations
-
+import json
 import re
+import tomllib
 from bisect import bisect_right
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
-from mita_otel.policy.spelling import KEY, KeyPath, read_key
+KeyPath = tuple[str, ...]
+
+_PART = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
+KEY = re.compile(rf"{_PART}(?:[ \t]*\.[ \t]*{_PART})*")
+"""A key as TOML spells it."""
+_PARTS = re.compile(_PART)
+_BARE = re.compile(r"[A-Za-z0-9_-]+\Z")
+
+
+def write_key(key: KeyPath) -> str:
+    """Return the key with dots and, where a part needs them, quotes: `thresholds.api.routes."GET /x"`."""
+    return ".".join(part if _BARE.match(part) else _text(part) for part in key)
+
+
+def read_key(dotted: str) -> KeyPath:
+    """Return the parts of a key as TOML spells it.
+
+    Raises:
+        ValueError: It is not a key.
+    """
+    if not KEY.fullmatch(dotted):
+        raise ValueError(f"{dotted!r} is not a key")
+    return tuple(_unquoted(part) for part in _PARTS.findall(dotted))
+
+
+def _unquoted(part: str) -> str:
+    if part[0] not in "\"'":
+        return part
+    # (TOMLDecodeError is a ValueError.)
+    return str(tomllib.loads(f"part = {part}")["part"])
+
+
+def write_value(value: Any) -> str:
+    """Return the value as TOML spells it, on one line. Floats without a fraction lose their point."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, Mapping):
+        inside = ", ".join(f"{write_key((name,))} = {write_value(one)}" for name, one in value.items())
+        return f"{{ {inside} }}" if inside else "{}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(write_value, value))}]"
+    return str(value)
+
+
+def _text(text: str) -> str:
+    # A JSON string is a TOML string, but for one control character that JSON leaves as it is.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")
+
+
+def member(node: Any, part: str) -> Any:
+    """Return the member of a table or list, or None if there is none."""
+    if isinstance(node, dict):
+        return node.get(part)
+    return node[int(part)] if isinstance(node, list) and part.isdigit() and int(part) < len(node) else None
+
 
 _SPACE = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _PLAIN = re.compile(
@@ -20,7 +78,7 @@ _PLAIN = re.compile(
 )
 
 
-class Place(NamedTuple):
+class KeyPosition(NamedTuple):
     """Where a key stands."""
 
     key: KeyPath
@@ -29,7 +87,7 @@ class Place(NamedTuple):
     """From 1."""
 
 
-def places(text: str) -> Iterator[Place]:
+def places(text: str) -> Iterator[KeyPosition]:
     """Yield each key, table and array member of a TOML text with its line, in the order of the text.
 
     Where the text is not TOML, this ends; what came before is right.
@@ -48,7 +106,7 @@ class _Reader:
         self._line_starts = [0, *(found.end() for found in re.finditer("\n", text))]
         self._array_sizes: dict[KeyPath, int] = {}
 
-    def document(self) -> Iterator[Place]:
+    def document(self) -> Iterator[KeyPosition]:
         table: KeyPath = ()
         try:
             while not self._end():
@@ -56,24 +114,24 @@ class _Reader:
                 if self._take("[["):
                     table = self._new_member(self._key())
                     self._expect("]]")
-                    yield Place(table, line)
+                    yield KeyPosition(table, line)
                 elif self._take("["):
                     table = self._resolve(self._key())
                     self._expect("]")
-                    yield Place(table, line)
+                    yield KeyPosition(table, line)
                 else:
                     yield from self._pair(table)
         except _Unreadable:
             return
 
-    def _pair(self, table: KeyPath) -> Iterator[Place]:
+    def _pair(self, table: KeyPath) -> Iterator[KeyPosition]:
         line = self._line()
         key = (*table, *self._key())
         self._expect("=")
-        yield Place(key, line)
+        yield KeyPosition(key, line)
         yield from self._value(key)
 
-    def _value(self, key: KeyPath) -> Iterator[Place]:
+    def _value(self, key: KeyPath) -> Iterator[KeyPosition]:
         self._skip()
         if self._take("{"):
             while not self._take("}"):
@@ -84,7 +142,7 @@ class _Reader:
             while not self._take("]"):
                 member = (*key, str(position))
                 self._skip()
-                yield Place(member, self._line())
+                yield KeyPosition(member, self._line())
                 yield from self._value(member)
                 position += 1
                 self._take(",")

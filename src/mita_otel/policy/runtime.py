@@ -1,9 +1,8 @@
-"""The sections of a policy that say where telemetry goes and how the process treats it."""
+"""The sections of a policy on exporters, instrumentation, and the start and end of the process."""
 
 from typing import Annotated, Literal
 
-from mita_otel.policy.fields import Bounds, PositiveInt, Seconds
-from mita_otel.policy.section import Section
+from mita_otel.policy.section import Bounds, PositiveInt, Seconds, Section
 
 StatusCodes = Annotated[str, Bounds(pattern=r"^[1-5][0-9]{2}(?:-[1-5][0-9]{2})?$")]
 """One HTTP status, or the first and the last of a range."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mita_otel.policy import PolicyError, default_policy, load_policy
-from mita_otel.policy.regulations import minimums
+from mita_otel.policy.storage import minimums
 
 
 def load(tmp_path: Path, text: str) -> object:

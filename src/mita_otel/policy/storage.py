@@ -1,0 +1,165 @@
+"""The sections of a policy on what is kept: the store, retention periods, summaries and reports."""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+from mita_otel.policy.section import (
+    Bounds,
+    InvalidKeys,
+    NonNegativeInt,
+    PositiveInt,
+    Seconds,
+    Section,
+    Validator,
+)
+from mita_otel.policy.toml_text import KeyPath
+
+_TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d\Z")
+
+
+def _time_of_day(text: str) -> None:
+    if not _TIME.match(text):
+        raise ValueError(f"{text!r} is not a time of day; write it as in 03:15")
+
+
+def _known(names: tuple[str, ...]) -> None:
+    known = sorted({minimum.regulation for minimum in minimums()})
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{name!r} is not a regulation that is known here; known: {', '.join(known)}")
+
+
+TimeOfDay = Annotated[str, Validator(_time_of_day)]
+
+DataClass = Literal["audit", "errors", "performance", "debug"]
+"""What has a time of its own."""
+
+DATA_CLASSES: tuple[DataClass, ...] = get_args(DataClass)
+
+
+class RetentionPolicy(Section):
+    """How long what is kept."""
+
+    regulations: Annotated[tuple[str, ...], Validator(_known)]
+    """Regulations that apply: what they ask for cannot be shortened. Take one out only if it does not apply."""
+    audit_days: PositiveInt
+    """Days that audit entries are kept."""
+    errors_days: PositiveInt
+    """Days that errors, security and compliance events are kept."""
+    performance_days: PositiveInt
+    """Days that latency windows, breaches and counts of redactions are kept."""
+    debug_days: PositiveInt
+    """Days that single traces are kept."""
+    schedule: Literal["off", "daily"]
+    """`daily`: one process of all deletes what has had its time. `off`: cron runs `mita-otel retention apply`."""
+    at: TimeOfDay
+    """When, UTC, as in `03:15`."""
+    max_batch: Annotated[int, Bounds(ge=1, le=100_000)]
+    """Rows that are deleted in one transaction."""
+    max_clock_ahead_days: PositiveInt
+    """If the clock is further than this ahead of the newest entry, nothing is deleted: the clock is wrong."""
+    minutes_after_days: PositiveInt
+    """Days after which latency windows of a minute become windows of an hour."""
+    hours_after_days: PositiveInt
+    """Days after which latency windows of an hour become windows of a day."""
+
+    def check(self) -> None:
+        """Require at least the days that the regulations ask for."""
+        wrong: dict[KeyPath, str] = {
+            (f"{data}_days",): said for data in DATA_CLASSES if (said := self._too_short(data))
+        }
+        if wrong:
+            raise InvalidKeys(wrong)
+
+    def _too_short(self, data: DataClass) -> str:
+        days = self.days(data)
+        for minimum in minimums():
+            if minimum.data == data and minimum.regulation in self.regulations and days < minimum.days:
+                return (
+                    f"{days} days are too short: {minimum.regulation} asks for {minimum.days} ({minimum.reason}). "
+                    f"Keep them longer; only where {minimum.regulation} does not apply to you, take it out of "
+                    "retention.regulations"
+                )
+        return ""
+
+    def days(self, data: DataClass) -> int:
+        """Return for how many days a class of data is kept."""
+        return int(getattr(self, f"{data}_days"))
+
+
+@dataclass(frozen=True, slots=True)
+class Minimum:
+    """What a regulation asks for."""
+
+    regulation: str
+    """As in `PCI DSS 10.5.1`."""
+    data: str
+    """The class of data: `audit`, `errors`, `performance` or `debug`."""
+    days: int
+    """For how long it is kept, at least."""
+    at_hand_days: int
+    """Of these, how many must be ready to be searched at once."""
+    reason: str
+
+
+@lru_cache(maxsize=1)
+def minimums() -> tuple[Minimum, ...]:
+    """Return what all known regulations ask for."""
+    text = Path(__file__).with_name("regulations.toml").read_text("utf-8")
+    return tuple(Minimum(**one) for one in tomllib.loads(text)["minimum"])
+
+
+class StorePolicy(Section):
+    """The database that audit entries, errors, breaches, latency windows and kept traces are kept in."""
+
+    url: Annotated[str, Bounds(min_length=1)]
+    """SQLAlchemy's URL of the database. `MITA_OTEL_DATABASE_URL` wins; a password belongs there, not here."""
+    migrate: bool
+    """Whether tables are made and brought up to date when the store is first used. Otherwise
+    `mita-otel store migrate` does it, with a role that may."""
+    connect_timeout_s: Seconds
+    """Seconds that a connection may take."""
+    statement_timeout_s: Seconds
+    """Seconds that a statement of the writer may take (PostgreSQL)."""
+    lock_timeout_s: Seconds
+    """Seconds that the writer waits for a lock, or for SQLite's only writer."""
+    pool_size: PositiveInt
+    """Connections of one process."""
+
+
+class SummaryPolicy(Section):
+    """What `get_performance_summary` can look back on. Memory is bounded by these numbers."""
+
+    minutes: Annotated[int, Bounds(ge=60, le=1440)]
+    """Minutes that are kept one by one; what is older is kept by the hour."""
+    hours: Annotated[int, Bounds(ge=1, le=168)]
+    """Hours that are kept."""
+    max_operations: PositiveInt
+    """Operations that are told apart; the rest of a category is one operation, `(other)`."""
+    slowest: Annotated[int, Bounds(ge=0, le=100)]
+    """The slowest spans of an operation and minute whose trace ids are kept."""
+    relative_error: Annotated[float, Bounds(ge=0.001, le=0.1)]
+    """By how much of its value a percentile may be off."""
+    wait_ms: NonNegativeInt
+    """Milliseconds that a summary may wait until spans that ended before it are counted."""
+
+
+class ReportPolicy(Section):
+    """How much a report shows."""
+
+    max_operations: PositiveInt
+    """Operations of a table; the rest is counted."""
+    max_groups: PositiveInt
+    """Groups of errors of a table; the rest is counted."""
+    max_events: PositiveInt
+    """Security events, slow spans and findings that are listed."""
+    summary_rows: PositiveInt
+    """Rows of each of these tables in an executive summary."""
+    max_gaps: PositiveInt
+    """Stretches without data that are listed."""
+    gap_minutes: PositiveInt
+    """Minutes without any span that are a gap."""
