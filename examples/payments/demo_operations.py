@@ -14,8 +14,7 @@ from rich.text import Text
 from mita_otel.exporters.glyphs import printable
 from mita_otel.exporters.span_record import SpanRecord
 from mita_otel.exporters.time_axis import milliseconds
-from mita_otel.latency.facts import SpanFacts
-from mita_otel.latency.kinds import KINDS
+from mita_otel.latency.facts import KINDS, SpanFacts
 from mita_otel.latency.limits import LimitBook
 from mita_otel.latency.operations import operation_of
 from mita_otel.policy.limits import Kind

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from mita_otel.finance.security import set_security_context
     from mita_otel.finance.trail import add_financial_breadcrumb
     from mita_otel.finance.transaction import FinancialContext
-    from mita_otel.latency.kinds import PerformanceCategory
+    from mita_otel.latency.facts import PerformanceCategory
     from mita_otel.policy import Policy, PolicyError, load_policy
     from mita_otel.processors.breach_signal import BreachListener, BreachReport
     from mita_otel.processors.log_redaction import LogRedactionProcessor
@@ -164,7 +164,7 @@ _HOMES = {
     "FinancialSeverity": "mita_otel.finance.names",
     "LogRedactionProcessor": "mita_otel.processors.log_redaction",
     "MissingUserError": "mita_otel.finance.decorator",
-    "PerformanceCategory": "mita_otel.latency.kinds",
+    "PerformanceCategory": "mita_otel.latency.facts",
     "Policy": "mita_otel.policy",
     "PolicyError": "mita_otel.policy",
     "RedactedMetricExporter": "mita_otel.processors.metric_redaction",

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import tracemalloc
 from typing import Any
 
 import pytest
 
 from mita_otel.latency.limits import Rule
-from mita_otel.latency.names import OperationNames
-from mita_otel.latency.operations import Operation
+from mita_otel.latency.operations import Operation, OperationNames
 from mita_otel.latency.recorder import LatencyRecorder
 from mita_otel.latency.sketch import Sketch
-from mita_otel.latency.window import LatencyWindow, add_up
+from mita_otel.latency.window import add_up
 from mita_otel.policy import default_policy
 
 GET = Operation("api", "GET /a")
@@ -191,16 +189,6 @@ def test_a_forked_child_knows_nothing() -> None:
     record(memory, 1)
     memory.reset()
     assert memory.windows(0) == []
-
-
-def test_a_window_survives_json() -> None:
-    memory = recorder(Clock())
-    record(memory, 12.5, trace_id=0xABC, rule=Rule("api.methods.GET", 500.0))
-    [window] = memory.windows(0)
-    assert LatencyWindow.from_dict(json.loads(json.dumps(window.to_dict()))) == window
-    for broken in ({}, {**window.to_dict(), "sketch": "%"}, {**window.to_dict(), "more": 1}):
-        with pytest.raises(ValueError, match="not a latency window"):
-            LatencyWindow.from_dict(broken)
 
 
 def test_windows_of_several_workers_add_up_to_what_one_would_have_seen() -> None:

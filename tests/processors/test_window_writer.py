@@ -6,8 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from mita_otel.latency.names import OperationNames
-from mita_otel.latency.operations import Operation
+from mita_otel.latency.operations import Operation, OperationNames
 from mita_otel.latency.recorder import LatencyRecorder
 from mita_otel.latency.window import LatencyWindow
 from mita_otel.policy import default_policy

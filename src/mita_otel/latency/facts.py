@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from enum import StrEnum
+from typing import Any, Final, Generic, TypeVar, get_args, overload
 
 from mita_otel import semconv
-from mita_otel.latency.kinds import KINDS
-from mita_otel.latency.lazy import lazy
 from mita_otel.latency.sql import verb_of
 from mita_otel.policy.limits import Kind
+
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+"""All of them, in the order in which tables show them."""
+
+
+class PerformanceCategory(StrEnum):
+    """What `get_performance_summary` can be asked for: a kind of span."""
+
+    API = "api"
+    """Requests that the service answers."""
+    FINANCIAL = "financial"
+    """Financial operations."""
+    BACKGROUND = "background"
+    """Background tasks."""
+    CONSUMER = "consumer"
+    """The handling of messages."""
+    DATABASE = "database"
+    """Statements."""
+    CHECKOUT = "checkout"
+    """Waiting for a connection of a pool."""
+    CACHE = "cache"
+    """Operations of a cache."""
+    OUTGOING = "outgoing"
+    """HTTP requests that the service makes."""
+    MOBILE_SCREEN = "mobile_screen"
+    """Screens of a mobile app."""
+    MOBILE_REQUEST = "mobile_request"
+    """Requests, seen from a mobile app."""
+    MOBILE_OPERATION = "mobile_operation"
+    """Calculations in a mobile app."""
+
 
 # How FastAPI's own telemetry and the contrib instrumentation name a background task.
 _BACKGROUND_NAME: Final = "fastapi.background_task"
@@ -21,6 +51,29 @@ CACHES: Final = frozenset({"redis", "memcached", "valkey", "keydb", "dragonfly"}
 """Database systems that are caches."""
 _NOT_HANDLING: Final = frozenset({"receive", "poll", "settle", "create", "send", "publish"})
 """Messaging operations that wait or hand over: how long they take says nothing of the service."""
+
+
+T = TypeVar("T")
+
+
+class lazy(Generic[T]):  # noqa: N801 - it is used as `property` is
+    """Computes an attribute when it is first asked for, and remembers it on the object."""
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        self._compute = compute
+        self._name = compute.__name__
+        self.__doc__ = compute.__doc__
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> lazy[T]: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> T: ...
+    def __get__(self, instance: object | None, owner: type) -> lazy[T] | T:
+        """Return the value; later accesses find it on the object and do not come here."""
+        if instance is None:
+            return self
+        value = instance.__dict__[self._name] = self._compute(instance)
+        return value
 
 
 @dataclass

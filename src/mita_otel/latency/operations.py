@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from mita_otel.latency.facts import SpanFacts
-from mita_otel.policy.limits import Kind
-
-METHODS: Final = frozenset(
-    {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"}
-)
-"""HTTP's methods. What else stands in a method's place came off the wire and may be anything."""
+from mita_otel.policy.limits import HTTP_METHODS, Kind
 
 OTHER: Final = "(other)"
 """The operation of a kind that stands for all those that there is no room for."""
@@ -40,7 +36,7 @@ def operation_of(facts: SpanFacts) -> Operation | None:
 
 def method_of(facts: SpanFacts) -> str:
     """Return the HTTP method; `_OTHER` for what is none."""
-    return facts.method if facts.method in METHODS else "_OTHER"
+    return facts.method if facts.method in HTTP_METHODS else "_OTHER"
 
 
 def _name(kind: Kind, facts: SpanFacts) -> str:
@@ -67,3 +63,52 @@ def _name(kind: Kind, facts: SpanFacts) -> str:
             named = next((facts.attributes[name] for name in _FUNCTION if name in facts.attributes), None)
             return str(named) if named else facts.name
     return facts.operation or facts.category or facts.name
+
+
+@dataclass(slots=True)
+class _Name:
+    shown: Operation
+    seen_s: float
+
+
+class OperationNames:
+    """Gives operations the names that summaries, metrics and messages use.
+
+    An application may have put anything into a name: it is redacted, once. Operations beyond the bound are
+    `(other)` of their kind.
+
+    Args:
+        max_operations: How many are told apart.
+        redact: Takes secrets out of a name.
+        clock: Seconds since the epoch.
+    """
+
+    def __init__(
+        self, max_operations: int, *, clock: Callable[[], float], redact: Callable[[str], str] = str
+    ) -> None:
+        self._max_operations = max_operations
+        self._redact = redact
+        self._clock = clock
+        self._names: dict[Operation, _Name] = {}
+
+    def shown(self, operation: Operation) -> Operation:
+        """Return the operation as it may be shown."""
+        name = self._names.get(operation)
+        if name is not None:
+            name.seen_s = self._clock()
+            return name.shown
+        if len(self._names) >= self._max_operations:
+            return Operation(operation.kind, OTHER)
+        shown = Operation(operation.kind, self._redact(operation.name))
+        self._names[operation] = _Name(shown, self._clock())
+        return shown
+
+    def known(self, operation: Operation) -> Operation | None:
+        """Return the operation as it is shown, or None if it was never seen, or is one of the others."""
+        name = self._names.get(operation)
+        return name.shown if name is not None else None
+
+    def forget(self, before_s: float) -> None:
+        """Forget operations that were not seen since `before_s` (seconds since the epoch)."""
+        for operation in [one for one, name in list(self._names.items()) if name.seen_s < before_s]:
+            self._names.pop(operation, None)

@@ -7,8 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
 from mita_otel.latency.limits import Rule
-from mita_otel.latency.names import OperationNames
-from mita_otel.latency.operations import Operation
+from mita_otel.latency.operations import Operation, OperationNames
 from mita_otel.latency.sketch import merged
 from mita_otel.latency.window import LatencyWindow, OpenWindow, add_up
 from mita_otel.policy.storage import SummaryPolicy

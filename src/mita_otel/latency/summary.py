@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from mita_otel.latency.kinds import KINDS
+from mita_otel.latency.facts import KINDS
 from mita_otel.latency.sketch import Sketch
 from mita_otel.latency.window import LatencyWindow, SlowSpan, add_up
 

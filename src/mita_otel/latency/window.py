@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass
 from heapq import nlargest
-from typing import Any, Protocol, Self
+from typing import Protocol
 
 from mita_otel.latency.sketch import Sketch, merged
 
@@ -50,28 +49,6 @@ class LatencyWindow:
     """The distribution of durations: see `mita_otel.latency.sketch`."""
     slowest: tuple[SlowSpan, ...] = ()
     """The slowest first."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the window as JSON values."""
-        return {**asdict(self), "sketch": b64encode(self.sketch).decode("ascii")}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the window that `to_dict` made the values of.
-
-        Raises:
-            ValueError: A value is missing or of another type.
-        """
-        try:
-            return cls(
-                **{
-                    **values,
-                    "sketch": b64decode(values["sketch"], validate=True),
-                    "slowest": tuple(SlowSpan(**one) for one in values["slowest"]),
-                }
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"not a latency window: {error}") from error
 
 
 class WindowStore(Protocol):

@@ -15,11 +15,10 @@ from urllib.parse import urlsplit
 from mita_otel import semconv
 from mita_otel.latency.facts import SpanFacts
 from mita_otel.latency.limits import LimitBook, Verdict
-from mita_otel.latency.names import OperationNames
-from mita_otel.latency.operations import METHODS, Operation
+from mita_otel.latency.operations import Operation, OperationNames
 from mita_otel.mobile.app_spans import AppSpan
 from mita_otel.policy import Policy
-from mita_otel.policy.limits import Kind
+from mita_otel.policy.limits import HTTP_METHODS, Kind
 from mita_otel.policy.mobile import MeasuredKind
 
 _LONGEST_MS: Final = 3_600_000.0
@@ -126,7 +125,7 @@ def _request_name(span: AppSpan) -> str:
     method, _, rest = span.name.partition(" ")
     method = str(semconv.first(span.data, semconv.HTTP_METHOD) or method).upper()
     url = semconv.first(span.data, (*semconv.HTTP_URL, "url")) or rest
-    if method not in METHODS or not isinstance(url, str):
+    if method not in HTTP_METHODS or not isinstance(url, str):
         return ""
     try:
         host = urlsplit(url).hostname

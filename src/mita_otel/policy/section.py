@@ -174,9 +174,14 @@ def types_of(section: type[Section]) -> dict[str, Any]:
     return section._types
 
 
-@functools.cache
 def docstrings_of(section: type[Any]) -> dict[str, str]:
     """Return the docstring below each annotated attribute of a class, read from its source."""
+    key: Any = section
+    return _docstrings(key)
+
+
+@functools.cache
+def _docstrings(section: Any) -> dict[str, str]:
     docstrings: dict[str, str] = {}
     for base in reversed(section.__mro__[:-1]):
         [definition] = ast.parse(textwrap.dedent(inspect.getsource(base))).body

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from opentelemetry.sdk.trace import ReadableSpan
 
 from mita_otel.latency.burn import BudgetLedger
-from mita_otel.latency.names import OperationNames
+from mita_otel.latency.operations import OperationNames
 from mita_otel.latency.recorder import LatencyRecorder
 from mita_otel.policy import Policy
 from mita_otel.processors.breach_signal import BreachSignal

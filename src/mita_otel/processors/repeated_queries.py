@@ -11,8 +11,7 @@ from opentelemetry.sdk.trace import Event, ReadableSpan, SpanProcessor
 
 from mita_otel import semconv
 from mita_otel.latency.facts import SpanFacts
-from mita_otel.latency.names import OperationNames
-from mita_otel.latency.operations import operation_of
+from mita_otel.latency.operations import OperationNames, operation_of
 from mita_otel.latency.repeats import RepeatCounter, Repeats
 from mita_otel.policy.thresholds import ThresholdPolicy
 from mita_otel.processors.breaches import Breaches

@@ -12,8 +12,7 @@ from opentelemetry.sdk.trace import Event, ReadableSpan, SpanProcessor
 from mita_otel import semconv
 from mita_otel.latency.facts import SpanFacts
 from mita_otel.latency.limits import Breach, LimitBook, RecentDurations, Verdict
-from mita_otel.latency.names import OperationNames
-from mita_otel.latency.operations import Operation, operation_of
+from mita_otel.latency.operations import Operation, OperationNames, operation_of
 from mita_otel.policy.thresholds import ThresholdPolicy
 from mita_otel.processors.breaches import Breaches
 from mita_otel.processors.link import Link

@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy import func, select
 from sqlalchemy.engine import Connection
 
-from mita_otel.latency.kinds import KINDS
+from mita_otel.latency.facts import KINDS
 from mita_otel.latency.sketch import SketchSum, buckets_of
 from mita_otel.latency.window import LatencyWindow, SlowSpan
 from mita_otel.policy.storage import ReportPolicy

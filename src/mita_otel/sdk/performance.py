@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mita_otel.latency.burn import BurnRate
-from mita_otel.latency.kinds import PerformanceCategory
+from mita_otel.latency.facts import PerformanceCategory
 from mita_otel.latency.summary import Coverage, summarise
 from mita_otel.latency.window import LatencyWindow, WindowStore
 from mita_otel.policy.storage import SummaryPolicy

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from mita_otel.latency.kinds import PerformanceCategory
+from mita_otel.latency.facts import PerformanceCategory
 from mita_otel.latency.summary import Coverage, summarise
 from mita_otel.sdk.configuration import configured
 from mita_otel.sdk.performance import checked

@@ -10,7 +10,7 @@ from typing import Final
 from mita_otel.alerts.prometheus.counting import JOB, Recordings
 from mita_otel.alerts.prometheus.metrics import CHECKED, DROPPED, ERROR_TYPE, EVENTS, spans_of
 from mita_otel.alerts.prometheus.writing import duration, quoted
-from mita_otel.latency.kinds import KINDS
+from mita_otel.latency.facts import KINDS
 from mita_otel.policy import Policy
 from mita_otel.policy.alerts import AlertRule
 from mita_otel.policy.limits import BurnWindow, ObjectivePolicy
