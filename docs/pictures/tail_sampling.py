@@ -1,4 +1,4 @@
-"""Draws what tail sampling does to 100,000 simulated traces: `make pictures` writes `tail_sampling.svg` beside this."""
+"""Draws tail sampling of 100,000 simulated traces: `make pictures` writes `tail_sampling.svg`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def main() -> None:
 def drawn(outcome: Outcome) -> str:
     """Return the picture."""
     policy = default_policy().sampling
-    # The last seconds have no new traces: they only say that the simulation ends.
+    # Leave out the last seconds, which have no new traces.
     seconds = [outcome.seconds[second] for second in sorted(outcome.seconds)][:240]
     height = TOP + 2 * (PLOT + GAP)
     flawed = len(outcome.traces("slow")) + len(outcome.traces("failed"))

@@ -12,7 +12,7 @@ import pytest
 from audit.kit import KEY, Kit
 from cli.conftest import Command
 from mita_otel import AuditEvent
-from mita_otel.reports.json_schema import json_schema
+from mita_otel.reports.output import json_schema
 
 
 @pytest.fixture(autouse=True)

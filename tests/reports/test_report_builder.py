@@ -17,9 +17,8 @@ from jsonschema import Draft202012Validator
 from audit.kit import Kit
 from mita_otel.latency.sketch import Sketch
 from mita_otel.latency.window import add_up
-from mita_otel.reports.json_schema import json_schema
 from mita_otel.reports.model import Report, ReportKind
-from mita_otel.reports.output import render_report
+from mita_otel.reports.output import json_schema, render_report
 from mita_otel.reports.report_builder import ReportInputs, build_report
 from mita_otel.reports.scope import Period, ReportScope, last_days, month_of
 from mita_otel.reports.table import format_value

@@ -12,9 +12,8 @@ import typer
 from mita_otel.cli.opened import opened, progress
 from mita_otel.errors import ConfigurationError
 from mita_otel.reports.export import create_report
-from mita_otel.reports.json_schema import json_schema
 from mita_otel.reports.model import Report, ReportKind
-from mita_otel.reports.output import FORMATS, format_of, render_report, write_report
+from mita_otel.reports.output import FORMATS, format_of, json_schema, render_report, write_report
 from mita_otel.reports.scope import Period, ReportScope, day_of, last_days, month_of, quarter_of, week_before
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)

@@ -1,17 +1,22 @@
-"""Renders reports and writes them to files atomically."""
+"""Renders reports, writes them to files atomically, and generates the JSON schema."""
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import os
 import secrets
 from collections.abc import Callable
+from datetime import datetime
 from importlib import import_module
 from pathlib import Path
-from typing import Final
+from types import NoneType, UnionType
+from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 import orjson
 
 from mita_otel.errors import ConfigurationError
+from mita_otel.policy.section import docstrings_of
 from mita_otel.reports.model import Report
 from mita_otel.reports.text_formats import as_csv, as_markdown
 
@@ -91,3 +96,63 @@ def _as_html(report: Report) -> str:
             f"HTML reports need {error.name}; install it with: pip install 'mita-otel[reports]'"
         ) from error
     return str(html.as_html(report))
+
+
+_SCHEMA_TYPES: Final[dict[Any, dict[str, str]]] = {
+    str: {"type": "string"},
+    int: {"type": "integer"},
+    float: {"type": "number"},
+    bool: {"type": "boolean"},
+    datetime: {"type": "string", "format": "date-time"},
+    NoneType: {"type": "null"},
+}
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of a report."""
+    definitions: dict[str, Any] = {}
+    schema = _object_schema(Report, definitions)
+    return {"$defs": dict(sorted(definitions.items())), **schema}
+
+
+def _object_schema(part: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    types, docstrings = get_type_hints(part), docstrings_of(part)
+    properties: dict[str, Any] = {}
+    required = []
+    for field in dataclasses.fields(part):
+        schema = _schema(types[field.name], definitions)
+        if field.default is not dataclasses.MISSING:
+            schema["default"] = field.default
+        elif field.default_factory is dataclasses.MISSING:
+            required.append(field.name)
+        if field.name in docstrings:
+            schema["description"] = docstrings[field.name]
+        properties[field.name] = schema
+    return {
+        "additionalProperties": False,
+        "description": inspect.cleandoc(part.__doc__ or ""),
+        "properties": properties,
+        "required": required,
+        "title": part.__name__,
+        "type": "object",
+    }
+
+
+def _schema(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    form, arguments = get_origin(kind), get_args(kind)
+    if form is Literal:
+        return (
+            {"const": arguments[0], "type": "string"}
+            if len(arguments) == 1
+            else {"enum": list(arguments), "type": "string"}
+        )
+    if form is list:
+        return {"items": _schema(arguments[0], definitions), "type": "array"}
+    if form in (Union, UnionType):
+        return {"anyOf": [_schema(one, definitions) for one in arguments]}
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        if kind.__name__ not in definitions:
+            definitions[kind.__name__] = {}
+            definitions[kind.__name__] = _object_schema(kind, definitions)
+        return {"$ref": f"#/$defs/{kind.__name__}"}
+    return dict(_SCHEMA_TYPES[kind])

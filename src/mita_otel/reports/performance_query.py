@@ -15,7 +15,6 @@ from mita_otel.latency.facts import KINDS
 from mita_otel.latency.sketch import SketchSum, buckets_of
 from mita_otel.latency.window import LatencyWindow, SlowSpan
 from mita_otel.policy.storage import ReportPolicy
-from mita_otel.reports.coverage import MeasuredMinutes
 from mita_otel.reports.model import (
     BreachNumbers,
     CategoryNumbers,
@@ -26,7 +25,7 @@ from mita_otel.reports.model import (
     SlowestSpan,
     Step,
 )
-from mita_otel.reports.scope import ReportScope, moment
+from mita_otel.reports.scope import MeasuredMinutes, ReportScope, moment
 from mita_otel.store.tables import table_of
 from mita_otel.store.telemetry_tables import BreachRow
 from mita_otel.store.windows import windows_of

@@ -1,4 +1,4 @@
-"""What a report covers: a period, and optionally one service, one environment, one person."""
+"""What a report covers: a period, optionally one service, environment or person; and the minutes with measurements."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from calendar import monthrange
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from mita_otel.errors import ConfigurationError
+from mita_otel.reports.model import Gap, MeasurementCoverage
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Table
@@ -18,6 +20,7 @@ _MONTH: Final = re.compile(r"(\d{4})-(\d{2})\Z")
 _QUARTER: Final = re.compile(r"(\d{4})-[Qq]([1-4])\Z")
 _HOUR: Final = timedelta(hours=1)
 _DAY: Final = timedelta(days=1)
+_MINUTE_S: Final = 60
 _NS: Final = 1_000_000_000
 _FINE_DAYS: Final = 3
 _DAILY_DAYS: Final = 100
@@ -196,3 +199,51 @@ def moment(ns: float) -> datetime:
 def moment_or_none(ns: float | None) -> datetime | None:
     """Return the time of nanoseconds since the epoch, or None."""
     return None if ns is None else moment(ns)
+
+
+class MeasuredMinutes:
+    """Records the minutes in which a span ended.
+
+    Args:
+        start: Start of the period.
+        end: End of the period, or now.
+    """
+
+    def __init__(self, start: datetime, end: datetime) -> None:
+        self._start = start
+        self._minutes = bytearray(max(0, int((end - start).total_seconds() // _MINUTE_S)))
+
+    def add(self, start_s: float, length_s: float) -> None:
+        """Record the minutes of a window."""
+        first = int((start_s - self._start.timestamp()) // _MINUTE_S)
+        last = min(len(self._minutes), first + max(1, int(length_s // _MINUTE_S)))
+        first = max(0, first)
+        if first < last:
+            self._minutes[first:last] = b"\1" * (last - first)
+
+    def coverage(
+        self, *, relative_error: float, gap: timedelta, max_gaps: int, note: str
+    ) -> MeasurementCoverage:
+        """Return the measured minutes and the longest gaps."""
+        first, last = self._minutes.find(b"\1"), self._minutes.rfind(b"\1")
+        gaps = sorted(self._gaps(gap), key=lambda one: (one.start - one.end, one.start))
+        return MeasurementCoverage(
+            first=None if first < 0 else self._at(first),
+            last=None if last < 0 else self._at(last + 1),
+            minutes=len(self._minutes),
+            minutes_measured=self._minutes.count(1),
+            gaps=gaps[:max_gaps],
+            relative_error=relative_error,
+            note=note,
+        )
+
+    def _gaps(self, least: timedelta) -> Iterator[Gap]:
+        at = 0
+        for measured, run in groupby(self._minutes):
+            length = sum(1 for _ in run)
+            if not measured and timedelta(minutes=length) >= least:
+                yield Gap(start=self._at(at), end=self._at(at + length))
+            at += length
+
+    def _at(self, minute: int) -> datetime:
+        return (self._start + timedelta(minutes=minute)).astimezone(UTC)
