@@ -1,4 +1,4 @@
-"""`mita-otel report`: what the store holds, for people and for auditors."""
+"""`mita-otel report`: performance, compliance and security reports."""
 
 from __future__ import annotations
 
@@ -20,39 +20,46 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 Output = Annotated[
     Path | None,
-    typer.Option("--output", "-o", help="Where to: .html, .md, .csv or .json. Not given: print Markdown."),
+    typer.Option(
+        "--output", "-o", help="File to write: .html, .md, .csv or .json (default: print Markdown)."
+    ),
 ]
 Format = Annotated[
-    str | None, typer.Option("--format", "-f", help=f"{', '.join(FORMATS)}. Not given: the file's ending.")
+    str | None,
+    typer.Option("--format", "-f", help=f"{', '.join(FORMATS)} (default: by the ending of the file)."),
 ]
-Service = Annotated[str | None, typer.Option("--service", help="Of this service alone.")]
-Environment = Annotated[str | None, typer.Option("--environment", "-e", help="Of this environment alone.")]
+Service = Annotated[str | None, typer.Option("--service", help="Only this service (default: all).")]
+Environment = Annotated[
+    str | None, typer.Option("--environment", "-e", help="Only this environment (default: all).")
+]
 NoVerify = Annotated[bool, typer.Option("--no-verify", help="Do not verify the audit trail.")]
-SourceOption = Annotated[str, typer.Option("--source", help="store, or sentry: from Sentry's API.")]
+SourceOption = Annotated[str, typer.Option("--source", help="Source of the data: store or sentry.")]
 
 
 @app.command()
 def performance(
-    days: Annotated[int, typer.Option("--days", "-d", help="Days to look back on.")] = 7,
+    days: Annotated[int, typer.Option("--days", "-d", help="Number of days to cover.")] = 7,
     output: Output = None,
     form: Format = None,
     service: Service = None,
     environment: Environment = None,
     source: SourceOption = "store",
 ) -> None:
-    """How fast the services were: percentiles against limits, breaches, slowest spans."""
+    """Write a performance report: percentiles against limits, breaches, slowest spans."""
     period = last_days(days, datetime.now(UTC))
-    _make("performance", period, output, form, service, environment, source=source)
+    _write("performance", period, output, form, service, environment, source=source)
 
 
 @app.command()
 def compliance(
     month: Annotated[
-        str | None, typer.Option("--month", "-m", help="As in 2026-11. Not given: the last whole one.")
+        str | None, typer.Option("--month", "-m", help="Month, for example 2026-11 (default: last month).")
     ] = None,
-    days: Annotated[int | None, typer.Option("--days", "-d", help="The last days, not a month.")] = None,
+    days: Annotated[
+        int | None, typer.Option("--days", "-d", help="Cover the last days instead of a month.")
+    ] = None,
     user: Annotated[
-        str | None, typer.Option("--user", "-u", help="Entries and errors of this person alone.")
+        str | None, typer.Option("--user", "-u", help="Only audit entries and errors of this user.")
     ] = None,
     output: Output = None,
     form: Format = None,
@@ -60,26 +67,28 @@ def compliance(
     environment: Environment = None,
     no_verify: NoVerify = False,
 ) -> None:
-    """Evidence for PCI DSS, what is not covered, and whether the audit trail is as it was written."""
+    """Write a compliance report: PCI DSS evidence, requirements not covered, integrity of the audit trail."""
     if month is not None and days is not None:
         raise ConfigurationError("choose one of --month and --days")
     now = datetime.now(UTC)
     period = month_of(month, now) if days is None else last_days(days, now)
-    _make("compliance", period, output, form, service, environment, verified=not no_verify, user=user)
+    _write("compliance", period, output, form, service, environment, verified=not no_verify, user=user)
 
 
 @app.command()
 def daily(
-    day: Annotated[str | None, typer.Option("--day", help="As in 2026-11-24. Not given: yesterday.")] = None,
+    day: Annotated[
+        str | None, typer.Option("--day", help="Day, for example 2026-11-24 (default: yesterday).")
+    ] = None,
     output: Output = None,
     form: Format = None,
     service: Service = None,
     environment: Environment = None,
     no_verify: NoVerify = False,
 ) -> None:
-    """Security events of a day."""
+    """Write the security events of a day."""
     period = day_of(day, datetime.now(UTC))
-    _make("daily", period, output, form, service, environment, verified=not no_verify)
+    _write("daily", period, output, form, service, environment, verified=not no_verify)
 
 
 @app.command()
@@ -90,14 +99,14 @@ def weekly(
     environment: Environment = None,
     source: SourceOption = "store",
 ) -> None:
-    """Performance and errors of the last whole week, beside the week before."""
-    _make("weekly", week_before(datetime.now(UTC)), output, form, service, environment, source=source)
+    """Write performance and errors of last week, compared with the previous week."""
+    _write("weekly", week_before(datetime.now(UTC)), output, form, service, environment, source=source)
 
 
 @app.command()
 def monthly(
     month: Annotated[
-        str | None, typer.Option("--month", "-m", help="As in 2026-11. Not given: the last whole one.")
+        str | None, typer.Option("--month", "-m", help="Month, for example 2026-11 (default: last month).")
     ] = None,
     output: Output = None,
     form: Format = None,
@@ -105,15 +114,16 @@ def monthly(
     environment: Environment = None,
     no_verify: NoVerify = False,
 ) -> None:
-    """Compliance report of a month."""
+    """Write the compliance report of a month."""
     period = month_of(month, datetime.now(UTC))
-    _make("monthly", period, output, form, service, environment, verified=not no_verify)
+    _write("monthly", period, output, form, service, environment, verified=not no_verify)
 
 
 @app.command()
 def quarterly(
     quarter: Annotated[
-        str | None, typer.Option("--quarter", "-q", help="As in 2026-Q4. Not given: the last whole one.")
+        str | None,
+        typer.Option("--quarter", "-q", help="Quarter, for example 2026-Q4 (default: last quarter)."),
     ] = None,
     output: Output = None,
     form: Format = None,
@@ -121,9 +131,9 @@ def quarterly(
     environment: Environment = None,
     no_verify: NoVerify = False,
 ) -> None:
-    """Executive summary of a quarter, beside the quarter before."""
+    """Write an executive summary of a quarter, compared with the previous quarter."""
     period = quarter_of(quarter, datetime.now(UTC))
-    _make("quarterly", period, output, form, service, environment, verified=not no_verify)
+    _write("quarterly", period, output, form, service, environment, verified=not no_verify)
 
 
 @app.command()
@@ -132,7 +142,7 @@ def schema() -> None:
     typer.echo(json.dumps(json_schema(), indent=2))
 
 
-def _make(
+def _write(
     kind: ReportKind,
     period: Period,
     output: Path | None,
@@ -147,7 +157,7 @@ def _make(
     if form is not None and form not in FORMATS:
         raise ConfigurationError(f"--format {form}: use one of {', '.join(FORMATS)}")
     if output is not None and form is None:
-        format_of(output)  # before the work
+        format_of(output)  # fail before the report is created
     scope = ReportScope(period, service, environment, user)
     report = (
         _from_sentry(kind, scope)
