@@ -27,6 +27,7 @@ from mita_otel.redaction.finders.personal import EMAIL_FINDER, IP_FINDER
 from mita_otel.redaction.finders.quoted_value import QuotedValueFinder
 from mita_otel.redaction.finders.scientific import SCIENTIFIC_CARD_FINDER
 from mita_otel.redaction.finders.seed_phrases import SEED_PHRASE_FINDER
+from mita_otel.redaction.finders.tables import TableFinder
 from mita_otel.redaction.finders.urls import URL_FINDERS
 from mita_otel.redaction.finders.value_shapes import ValueShapes
 from mita_otel.redaction.finders.yaml import YamlFinder
@@ -96,6 +97,7 @@ class Redactor:
             Finder(QuotedValueFinder(keys), words=keys.stems, signs="(["),
             Finder(OptionFinder(keys, shapes_of_values), words=("--",), signs=" "),
             Finder(YamlFinder(keys, shapes_of_values), words=keys.stems, signs="\n"),
+            Finder(TableFinder(keys, shapes_of_values), words=keys.stems, signs="\n<"),
             markup,
             messages,
             SEED_PHRASE_FINDER,

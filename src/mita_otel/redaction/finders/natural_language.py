@@ -21,7 +21,9 @@ from mita_otel.redaction.keys import KeyRules
 from mita_otel.redaction.marker import MARKER
 from mita_otel.redaction.views import fold
 
-_SIGN: Final = re.compile(r"(?:[ \t]{0,4}(?:[=:\-]?>|\u2192|[:=,\-\u2013]|\.{2,40}|\|)[ \t]{1,4}|[ \t]{1,4})")
+_SIGN: Final = re.compile(
+    r"(?:[ \t]{0,4}(?:[=:\-]?>|\u2192|[:=,\-\u2013]|\.{2,40}|[|\u2502])[ \t]{1,4}|[ \t]{1,4})"
+)
 _WORD: Final = re.compile(r"\(?[^\s\"'`<>(){}\[\],;]{1,64}|([\"'`])[^\s\"'`]{1,64}\1")
 _PASSED_MARKS: Final = frozenset({"", ",", ":", "-"})
 _AFTER_FOREIGN: Final = re.compile(
