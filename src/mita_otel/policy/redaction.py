@@ -144,6 +144,19 @@ class GrammarPolicy(Section):
     """Names of algorithms, protocols and formats that hold a digit and are no value, as in `token (RS256)`."""
 
 
+class KnownSecretsPolicy(Section):
+    """When a secret that was found in one place of an event is redacted in the rest of it."""
+
+    min_length: Annotated[int, Bounds(ge=4)]
+    """Characters that a secret has at least: shorter ones occur by chance."""
+    max_secrets: Annotated[int, Bounds(ge=0, le=256)]
+    """Secrets of one event or trace that are looked for. 0 looks for none."""
+    max_traces: Annotated[int, Bounds(ge=1)]
+    """Traces under way whose secrets are remembered."""
+    except_rules: tuple[str, ...]
+    """Rules whose values are not looked for elsewhere: they are no secrets, or every place of them is found anyway."""
+
+
 class CustomRule(Section):
     """A rule of a team's own: any of names, a pattern and a callable."""
 
@@ -183,5 +196,6 @@ class RedactionPolicy(Section):
     """What stands where a secret was, by rule."""
     keys: KeyPolicy
     grammar: GrammarPolicy
+    known: KnownSecretsPolicy
     custom: dict[RuleName, CustomRule]
     """A team's own rules, by the name that the marker shows."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter
 from typing import Any, Final
 
 from opentelemetry._logs import LogRecord, SeverityNumber
@@ -16,8 +15,9 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from mita_otel import semconv
 from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.processors.redacted_origins import RedactedOrigins
+from mita_otel.processors.redaction import report
 from mita_otel.processors.torn_ends import TornEnds
-from mita_otel.redaction import Redactor
+from mita_otel.redaction import Findings, Redactor
 
 _logger = logging.getLogger("mita_otel")
 
@@ -87,22 +87,14 @@ class LogRedactionProcessor(LogRecordProcessor):
         return self.next_processor.force_flush(timeout_millis)
 
     def _redacted(self, emitted: ReadWriteLogRecord) -> ReadWriteLogRecord:
-        tally: Counter[str] = Counter()
-        record = emitted.log_record
-        attributes = dict(self._torn.hidden(record.attributes, tally))
-        exception = getattr(record, "exception", None)
-        if exception is not None:
-            attributes.setdefault(semconv.EXCEPTION_TYPE, type(exception).__qualname__)
-            attributes.setdefault(semconv.EXCEPTION_MESSAGE, str(exception))
-        attributes = self._redactor.attributes(attributes, tally)
-        body = self._redactor.value("", record.body, tally)
-        event_name = self._redactor.text(record.event_name, tally) if record.event_name else record.event_name
-        severity = (
-            self._redactor.text(record.severity_text, tally) if record.severity_text else record.severity_text
-        )
-        if tally:
-            attributes[semconv.REDACTED] = tally.total()
-            attributes[semconv.REDACTED_RULES] = tuple(f"{rule}:{tally[rule]}" for rule in sorted(tally))
+        findings = self._redactor.findings(emitted.log_record.trace_id)
+        known = len(findings.known)
+        body, attributes, event_name, severity = self._parts(emitted.log_record, findings)
+        if len(findings.known) > known:  # look again at what came before the secret
+            findings.clear()
+            body, attributes, event_name, severity = self._parts(emitted.log_record, findings)
+        if findings:
+            attributes.update(report(findings))
         return _copy(
             emitted,
             resource=None if emitted.resource is None else self._origins.resource(emitted.resource),
@@ -111,6 +103,23 @@ class LogRedactionProcessor(LogRecordProcessor):
             attributes=attributes,
             event_name=event_name,
             severity_text=severity,
+        )
+
+    def _parts(
+        self, record: LogRecord, findings: Findings
+    ) -> tuple[Any, dict[str, Any], str | None, str | None]:
+        """Return the redacted body, attributes, event name and severity of a record."""
+        attributes = dict(self._torn.hidden(record.attributes, findings))
+        exception = getattr(record, "exception", None)
+        if exception is not None:
+            attributes.setdefault(semconv.EXCEPTION_TYPE, type(exception).__qualname__)
+            attributes.setdefault(semconv.EXCEPTION_MESSAGE, str(exception))
+        text = self._redactor.text
+        return (
+            self._redactor.value("", record.body, findings),
+            self._redactor.attributes(attributes, findings),
+            text(record.event_name, findings) if record.event_name else record.event_name,
+            text(record.severity_text, findings) if record.severity_text else record.severity_text,
         )
 
 

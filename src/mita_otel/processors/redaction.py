@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections import Counter
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan, SpanProcessor
@@ -19,11 +19,22 @@ from mita_otel.processors.link import Link
 from mita_otel.processors.redacted_origins import RedactedOrigins
 from mita_otel.processors.rewrite import RewrittenSpan
 from mita_otel.processors.torn_ends import TornEnds
-from mita_otel.redaction import Redactor
+from mita_otel.redaction import Findings, Redactor
 
 _logger = logging.getLogger("mita_otel")
 
 _WITHHELD_NAME: Final = "[redacted:error]"
+
+
+class _Parts(NamedTuple):
+    """The redacted parts of a span."""
+
+    name: str
+    attributes: dict[str, Any]
+    events: list[Event]
+    links: list[SpanLink]
+    status: Status
+    context: SpanContext | None
 
 
 class RedactionProcessor(Link):
@@ -50,32 +61,30 @@ class RedactionProcessor(Link):
 
     def process(self, span: ReadableSpan) -> ReadableSpan | None:
         """Return the span, or a redacted copy of it."""
-        redactor = self._redactor
-        tally: Counter[str] = Counter()
-        name = redactor.text(span.name, tally)
-        attributes = redactor.attributes(self._torn.hidden(span.attributes, tally), tally)
-        events = [self._event(event, tally) for event in span.events]
-        links = [self._link(link, tally) for link in span.links]
-        status = self._status(span.status, tally)
-        context = self._context(span.context, tally)
+        findings = self._redactor.findings(span.context.trace_id if span.context else None)
+        known = len(findings.known)
+        parts = self._parts(span, findings)
+        if len(findings.known) > known:  # look again at what came before the secret
+            findings.clear()
+            parts = self._parts(span, findings)
         resource = self._origins.resource(span.resource)
         scope = self._origins.scope(span.instrumentation_scope)
-        if not tally and resource is span.resource and scope is span.instrumentation_scope:
+        if not findings and resource is span.resource and scope is span.instrumentation_scope:
             return span
-        if tally:
-            self.redacted.update(tally)
-            attributes[semconv.REDACTED] = tally.total()
-            attributes[semconv.REDACTED_RULES] = tuple(f"{rule}:{tally[rule]}" for rule in sorted(tally))
-        return RewrittenSpan(
-            span,
-            name=name,
-            attributes=attributes,
-            events=events,
-            links=links,
-            status=status,
-            resource=resource,
-            scope=scope,
-            context=context,
+        if findings:
+            self.redacted.update(findings)
+            parts.attributes.update(report(findings))
+        return RewrittenSpan(span, **parts._asdict(), resource=resource, scope=scope)
+
+    def _parts(self, span: ReadableSpan, findings: Findings) -> _Parts:
+        attributes = self._torn.hidden(span.attributes, findings)
+        return _Parts(
+            name=self._redactor.text(span.name, findings),
+            attributes=self._redactor.attributes(attributes, findings),
+            events=[self._event(event, findings) for event in span.events],
+            links=[self._link(link, findings) for link in span.links],
+            status=self._status(span.status, findings),
+            context=self._context(span.context, findings),
         )
 
     def salvage(self, span: ReadableSpan) -> ReadableSpan | None:
@@ -137,6 +146,12 @@ class RedactionProcessor(Link):
         before = tally.total()
         description = self._redactor.text(status.description, tally)
         return status if tally.total() == before else Status(status.status_code, description)
+
+
+def report(findings: Counter[str]) -> dict[str, Any]:
+    """Return the attributes that say how many values were redacted, and by which rules."""
+    rules = tuple(f"{rule}:{findings[rule]}" for rule in sorted(findings))
+    return {semconv.REDACTED: findings.total(), semconv.REDACTED_RULES: rules}
 
 
 def _with_state(context: SpanContext | None, state: TraceState) -> SpanContext | None:

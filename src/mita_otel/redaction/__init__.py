@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mita_otel.redaction.explain import Explanation, explain, parse_pair
 from mita_otel.redaction.hooks import BeforeSend, RedactingFilter
+from mita_otel.redaction.known_secrets import Findings
 from mita_otel.redaction.lines import redact_lines
 from mita_otel.redaction.marker import MARKER
 from mita_otel.redaction.redactor import Redactor
@@ -12,6 +13,7 @@ __all__ = [
     "MARKER",
     "BeforeSend",
     "Explanation",
+    "Findings",
     "RedactingFilter",
     "Redactor",
     "explain",

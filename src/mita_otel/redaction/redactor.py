@@ -32,6 +32,7 @@ from mita_otel.redaction.finders.urls import URL_FINDERS
 from mita_otel.redaction.finders.value_shapes import ValueShapes
 from mita_otel.redaction.finders.yaml import YamlFinder
 from mita_otel.redaction.keys import KeyRules
+from mita_otel.redaction.known_secrets import Findings, TraceSecrets
 from mita_otel.redaction.marker import Markers
 from mita_otel.redaction.scanner import Scanner
 from mita_otel.redaction.sentry_event import Events
@@ -117,6 +118,7 @@ class Redactor:
             max_text=policy.max_text,
             mask_sql=markers.mode("sql") != "off",
         )
+        self._traces = TraceSecrets(policy.known, markers.write)
         self._values = Values(policy, keys, markers, texts)
         self._events = Events(self._values, texts, library_locals=policy.library_locals)
         self.keys = keys
@@ -161,6 +163,17 @@ class Redactor:
         """Return where in a flat text something would be hidden, and by which rule: start, end, rule."""
         return [(hit.start, hit.end, hit.rule) for hit in self._prose.hits(text)]
 
+    def findings(self, trace_id: int | None = None) -> Findings:
+        """Return an empty tally that also remembers the secrets of one event, to redact them in all parts of it.
+
+        Pass it to the methods for each part of the event. A part that was redacted before a secret was found in
+        another one is to be redacted again.
+
+        Args:
+            trace_id: The trace that the event belongs to, whose secrets are remembered from event to event.
+        """
+        return Findings(self._traces.of(trace_id))
+
     def _guard(
         self,
         untouched: Callable[[Any], T],
@@ -172,12 +185,17 @@ class Redactor:
         """Return what `redact` makes of the value; if that fails, `withheld`: such a value does not leave."""
         if not self.policy.enabled:
             return untouched(value)
-        tally = Counter() if tally is None else tally
+        findings = tally if isinstance(tally, Findings) else self.findings()
         try:
-            return redact(value, tally)
+            safe = redact(value, findings)
+            if findings.known:
+                safe = findings.known.redact(safe, findings)
         except Exception:  # noqa: BLE001 - fail closed
-            tally["error"] += 1
-            return withheld
+            findings["error"] += 1
+            safe = withheld
+        if tally is not None and tally is not findings:
+            tally.update(findings)
+        return safe
 
 
 def _same(value: Any) -> Any:

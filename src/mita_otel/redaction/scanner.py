@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from mita_otel.redaction.finders.hit import Find, Finder, Hit
+from mita_otel.redaction.known_secrets import note
 from mita_otel.redaction.marker import MARKER, NEVER_SHOWN, Markers
 from mita_otel.redaction.views import views
 
@@ -77,8 +78,9 @@ class Scanner:
         position = 0
         for start, end, rule in hits:
             pieces.append(text[position:start])
-            pieces.append(write(rule, text[start:end]))
-            tally[rule] += 1
+            secret = text[start:end]
+            pieces.append(write(rule, secret))
+            note(tally, rule, secret)
             position = end
         if not pieces:
             return text

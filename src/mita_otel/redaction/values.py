@@ -19,6 +19,7 @@ from mita_otel.redaction.finders.card_values import SMALLEST_CARD, CardValues
 from mita_otel.redaction.ids import blank_ids, stands_for_all
 from mita_otel.redaction.json_texts import NOT_JSON, parse_json
 from mita_otel.redaction.keys import PLAIN, KeyRules, KeyVerdict
+from mita_otel.redaction.known_secrets import note
 from mita_otel.redaction.marker import Markers, shows_nothing
 from mita_otel.redaction.memory import BenignTexts, MaskedStatements
 from mita_otel.redaction.names import Names
@@ -220,7 +221,7 @@ class Values:
             return self.plain(value, tally, depth)
         if shows_nothing(rule, text):
             return value
-        tally[rule] += 1
+        note(tally, rule, text)
         return REMOVED if self._markers.mode(rule) == "remove" else self._markers.write(rule, text)
 
     def _sequence(
