@@ -147,3 +147,13 @@ def test_lifecycle_calls_reach_the_next_processor(collected: Collected) -> None:
     assert processor.force_flush(5) is True
     processor.shutdown()
     assert collected.calls == ["enabled", "force_flush", "shutdown"]
+
+
+def test_a_secret_of_the_extras_is_redacted_in_the_body(logger_for: Emitter, collected: Collected) -> None:
+    logger = logger_for(LogRedactionProcessor(default_policy().redaction, collected))
+    logger.emit(
+        body="refused hunter2-Zx", attributes={"row": ["ada", "hunter2-Zx"], "password": "hunter2-Zx"}
+    )
+    record = collected.records[0].log_record
+    assert record.body == "refused [redacted:password]"
+    assert "hunter2" not in repr(record.attributes)

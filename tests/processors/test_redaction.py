@@ -170,3 +170,33 @@ def test_a_span_redacted_twice_is_as_after_once(collected: Collected) -> None:
     RedactionProcessor(policy, collected).on_end(once.spans[0])
     assert collected.spans[0] is once.spans[0]
     provider.shutdown()
+
+
+def test_a_secret_of_one_part_is_redacted_in_every_other_part(tracer: Tracer, collected: Collected) -> None:
+    with tracer.start_as_current_span("login hunter2-Zx") as span:
+        span.add_event("typed hunter2-Zx", {"row": ("ada", "hunter2-Zx")})
+        span.set_status(Status(StatusCode.ERROR, "refused hunter2-Zx"))
+        span.set_attributes({"before": "hunter2-Zx", "user.password": "hunter2-Zx", "db.host": "db1"})
+    assert "hunter2-Zx" not in collected.spans[0].to_json()
+    assert collected.spans[0].attributes[semconv.REDACTED_RULES] == ("password:6",)  # type: ignore[index]
+
+
+def test_a_secret_of_a_trace_is_redacted_in_its_later_spans_and_again_in_its_earlier_ones(
+    tracer: Tracer, collected: Collected
+) -> None:
+    processor = RedactionProcessor(default_policy().redaction, collected)
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(processor)
+    with provider.get_tracer("t").start_as_current_span("root", attributes={"note": "hunter2-Zx"}) as root:
+        for name, value in (("note", "hunter2-Zx"), ("password", "hunter2-Zx"), ("last", "x hunter2-Zx")):
+            with provider.get_tracer("t").start_as_current_span("child", attributes={name: value}):
+                pass
+        root.set_attribute("card", f"card {CARD}")
+    provider.shutdown()
+    first, second, third, last = collected.spans
+    assert first.attributes == {"note": "hunter2-Zx"}
+    assert all("hunter2-Zx" not in span.to_json() for span in (second, third, last))
+    safe = processor.again(first)
+    assert safe is not None and "hunter2-Zx" not in safe.to_json()
+    again = processor.again(last)
+    assert again is not None and again.attributes == last.attributes

@@ -94,7 +94,7 @@ class LogRedactionProcessor(LogRecordProcessor):
             findings.clear()
             body, attributes, event_name, severity = self._parts(emitted.log_record, findings)
         if findings:
-            attributes.update(report(findings))
+            attributes.update(report(findings, attributes))
         return _copy(
             emitted,
             resource=None if emitted.resource is None else self._origins.resource(emitted.resource),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from opentelemetry.sdk.resources import Resource
@@ -73,8 +74,13 @@ class RedactionProcessor(Link):
             return span
         if findings:
             self.redacted.update(findings)
-            parts.attributes.update(report(findings))
+            parts.attributes.update(report(findings, parts.attributes))
         return RewrittenSpan(span, **parts._asdict(), resource=resource, scope=scope)
+
+    def again(self, span: ReadableSpan) -> ReadableSpan | None:
+        """Return a redacted span without the secrets that were found in its trace since then."""
+        known = span.context is not None and self._redactor.knows_secrets_of(span.context.trace_id)
+        return self.processed(span) if known else span
 
     def _parts(self, span: ReadableSpan, findings: Findings) -> _Parts:
         attributes = self._torn.hidden(span.attributes, findings)
@@ -148,10 +154,16 @@ class RedactionProcessor(Link):
         return status if tally.total() == before else Status(status.status_code, description)
 
 
-def report(findings: Counter[str]) -> dict[str, Any]:
-    """Return the attributes that say how many values were redacted, and by which rules."""
-    rules = tuple(f"{rule}:{findings[rule]}" for rule in sorted(findings))
-    return {semconv.REDACTED: findings.total(), semconv.REDACTED_RULES: rules}
+def report(findings: Counter[str], attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes that say how many values were redacted, and by which rules, in this pass and before."""
+    counts = Counter(findings)
+    before = attributes.get(semconv.REDACTED_RULES)
+    for entry in before if isinstance(before, (list, tuple)) else ():
+        rule, _, count = str(entry).partition(":")
+        if count.isdecimal():
+            counts[rule] += int(count[:9])
+    rules = tuple(f"{rule}:{counts[rule]}" for rule in sorted(counts))
+    return {semconv.REDACTED: counts.total(), semconv.REDACTED_RULES: rules}
 
 
 def _with_state(context: SpanContext | None, state: TraceState) -> SpanContext | None:

@@ -6,6 +6,7 @@ them: `row = ('ada', '…', 1)`. Bounds on length and variety keep everyday valu
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import threading
@@ -42,11 +43,15 @@ class KnownSecrets:
     Args:
         policy: Bounds.
         write: Returns the replacement of a secret.
+        on_first: Called when the first secret is noted.
     """
 
-    def __init__(self, policy: KnownSecretsPolicy, write: Write) -> None:
+    def __init__(
+        self, policy: KnownSecretsPolicy, write: Write, on_first: Callable[[KnownSecrets], None] | None = None
+    ) -> None:
         self._policy = policy
         self._write = write
+        self._on_first = on_first
         self._rules: dict[str, str] = {}
         self._words: set[str] = set()
         """Secrets of letters alone: they are redacted where they are a whole value or a quoted one."""
@@ -65,6 +70,8 @@ class KnownSecrets:
             for spelling in _spellings(secret):
                 if len(self._rules) >= self._policy.max_secrets:
                     return
+                if not self._rules and self._on_first is not None:
+                    self._on_first(self)
                 self._rules.setdefault(spelling, rule)
                 if is_word:
                     self._words.add(spelling)
@@ -165,13 +172,19 @@ class TraceSecrets:
             return KnownSecrets(self._policy, self._write)
         with self._lock:
             known = self._traces.get(trace_id)
-            if known is None:
-                known = self._traces[trace_id] = KnownSecrets(self._policy, self._write)
-                if len(self._traces) > self._policy.max_traces:
-                    self._traces.popitem(last=False)
-            else:
+            if known is not None:
                 self._traces.move_to_end(trace_id)
-            return known
+                return known
+        return KnownSecrets(self._policy, self._write, functools.partial(self._remember, trace_id))
+
+    def __contains__(self, trace_id: int) -> bool:
+        return trace_id in self._traces
+
+    def _remember(self, trace_id: int, known: KnownSecrets) -> None:
+        with self._lock:
+            self._traces[trace_id] = known
+            if len(self._traces) > self._policy.max_traces:
+                self._traces.popitem(last=False)
 
 
 def note(tally: Counter[str], rule: str, secret: str) -> None:

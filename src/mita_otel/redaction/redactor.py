@@ -35,7 +35,7 @@ from mita_otel.redaction.keys import KeyRules
 from mita_otel.redaction.known_secrets import Findings, TraceSecrets
 from mita_otel.redaction.marker import Markers
 from mita_otel.redaction.scanner import Scanner
-from mita_otel.redaction.sentry_event import Events
+from mita_otel.redaction.sentry_event import Events, trace_id_of
 from mita_otel.redaction.texts import Texts
 from mita_otel.redaction.values import ERROR, REMOVED, Values
 
@@ -157,7 +157,7 @@ class Redactor:
 
     def event(self, event: Mapping[str, Any], tally: Tally | None = None) -> dict[str, Any]:
         """Return a Sentry event that is safe to send."""
-        return self._guard(dict, {}, event, tally, self._events.redact)
+        return self._guard(dict, {}, event, tally, self._events.redact, trace_id=trace_id_of)
 
     def find(self, text: str) -> list[tuple[int, int, str]]:
         """Return where in a flat text something would be hidden, and by which rule: start, end, rule."""
@@ -174,6 +174,10 @@ class Redactor:
         """
         return Findings(self._traces.of(trace_id))
 
+    def knows_secrets_of(self, trace_id: int) -> bool:
+        """Tell whether a secret was found in an event of the trace, so that its earlier ones are to be redacted again."""
+        return trace_id in self._traces
+
     def _guard(
         self,
         untouched: Callable[[Any], T],
@@ -181,11 +185,13 @@ class Redactor:
         value: Any,
         tally: Tally | None,
         redact: Callable[[Any, Tally], T],
+        *,
+        trace_id: Callable[[Any], int | None] = lambda _: None,
     ) -> T:
         """Return what `redact` makes of the value; if that fails, `withheld`: such a value does not leave."""
         if not self.policy.enabled:
             return untouched(value)
-        findings = tally if isinstance(tally, Findings) else self.findings()
+        findings = tally if isinstance(tally, Findings) else self.findings(trace_id(value))
         try:
             safe = redact(value, findings)
             if findings.known:
