@@ -6,6 +6,7 @@ from mita_otel.redaction.explain import Explanation, explain, parse_pair
 from mita_otel.redaction.hooks import BeforeSend, RedactingFilter
 from mita_otel.redaction.known_secrets import Findings
 from mita_otel.redaction.lines import redact_lines
+from mita_otel.redaction.log_messages import SafeMessage
 from mita_otel.redaction.marker import MARKER
 from mita_otel.redaction.redactor import Redactor
 
@@ -16,6 +17,7 @@ __all__ = [
     "Findings",
     "RedactingFilter",
     "Redactor",
+    "SafeMessage",
     "explain",
     "parse_pair",
     "redact_lines",

@@ -97,8 +97,9 @@ class KnownSecrets:
             return value if safe is text else safe.encode("latin-1", "replace")
         if isinstance(value, Mapping):
             return {self.redact(key, tally): self.redact(member, tally) for key, member in value.items()}
-        if isinstance(value, tuple) and not hasattr(value, "_fields"):
-            return tuple(self.redact(member, tally) for member in value)
+        if isinstance(value, tuple):
+            members = (self.redact(member, tally) for member in value)
+            return type(value)(*members) if hasattr(value, "_fields") else tuple(members)
         if isinstance(value, (list, AbstractSet)):
             return type(value)(self.redact(member, tally) for member in value)  # type: ignore[call-arg]
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**_MIN_DIGITS:

@@ -20,6 +20,12 @@ NEVER_SHOWN: Final = frozenset({"cvv", "pin", "track"})
 TRUNCATED: Final = re.compile(r"(?=[^*xX\u2022#]{0,20}[*xX\u2022#]{2})\d{0,6}[*xX\u2022#.\- ]{2,24}\d{0,4}")
 """A number that was truncated before it came here: at most its first six and last four digits are left, as PCI DSS allows."""
 
+REMOVED: Final = object()
+"""Returned for a value whose rule says `remove`."""
+ERROR: Final = "[redacted:error]"
+DEPTH: Final = "[redacted:depth]"
+TYPE: Final = "[redacted:type]"
+
 _NOTHING: Final = frozenset(
     {"[Filtered]", "[REDACTED]", "[redacted]", "None", "null", "''", '""', "True", "False"}
 )

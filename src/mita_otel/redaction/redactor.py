@@ -33,11 +33,12 @@ from mita_otel.redaction.finders.value_shapes import ValueShapes
 from mita_otel.redaction.finders.yaml import YamlFinder
 from mita_otel.redaction.keys import KeyRules
 from mita_otel.redaction.known_secrets import Findings, TraceSecrets
-from mita_otel.redaction.marker import Markers
+from mita_otel.redaction.log_messages import SafeMessage
+from mita_otel.redaction.marker import ERROR, REMOVED, Markers
 from mita_otel.redaction.scanner import Scanner
 from mita_otel.redaction.sentry_event import Events, trace_id_of
 from mita_otel.redaction.texts import Texts
-from mita_otel.redaction.values import ERROR, REMOVED, Values
+from mita_otel.redaction.values import Values
 
 _SHAPES: Final = (
     *CARD_FINDERS,
@@ -139,6 +140,26 @@ class Redactor:
         """Return any text, safe to send: prose, JSON, a form, a stack trace, a URL."""
         return self._guard(_same, ERROR, text, tally, self._values.text)
 
+    def message(self, template: str, arguments: Any, tally: Tally | None = None) -> SafeMessage:
+        """Return a log message that is safe to send, its arguments judged with the words before them.
+
+        Args:
+            template: The message with `%s` or `{}` for each argument.
+            arguments: The arguments: a tuple, a list, or a mapping of names.
+            tally: Counts what was redacted, by rule.
+
+        Example:
+            >>> Redactor().message("cvv %s wrong for %s", ("737", "ada"))
+            SafeMessage(template='cvv %s wrong for %s', arguments=('[redacted:cvv]', 'ada'))
+        """
+        return self._guard(
+            lambda _: SafeMessage(template, arguments),
+            SafeMessage(ERROR, _withheld(arguments)),
+            arguments,
+            tally,
+            lambda it, counts: self._values.messages.redact(template, it, counts),
+        )
+
     def sql(self, statement: str, tally: Tally | None = None, *, dialect: str | None = None) -> str:
         """Return a database statement with `?` for each literal.
 
@@ -206,3 +227,10 @@ class Redactor:
 
 def _same(value: Any) -> Any:
     return value
+
+
+def _withheld(arguments: Any) -> Any:
+    """Return as many arguments that show nothing."""
+    if isinstance(arguments, Mapping):
+        return dict.fromkeys(arguments, ERROR)
+    return tuple(ERROR for _ in arguments) if isinstance(arguments, (list, tuple)) else ERROR

@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from mita_otel.redaction.marker import DEPTH, ERROR, REMOVED
 from mita_otel.redaction.texts import Texts
-from mita_otel.redaction.values import DEPTH, ERROR, REMOVED, Values
+from mita_otel.redaction.values import Values
 
 _DATA: Final = frozenset({
     "vars", "data", "extra", "user", "contexts", "tags", "headers", "env", "cookies", "query_string", "params",
@@ -81,6 +82,8 @@ class Events:
             return value
         if key == "contexts" and isinstance(value, Mapping):
             return self._contexts(value, tally)
+        if key == "logentry" and isinstance(value, Mapping) and isinstance(value.get("message"), str):
+            return self._log_entry(value, value["message"], tally, depth)
         if key in _DATA or (depth == 0 and key not in _INTERFACES and not key.startswith("sentry.")):
             return self._values.value(key, value, tally)
         if key in _SOURCE:
@@ -92,6 +95,13 @@ class Events:
             )
             return self._values.sql(value, tally, dialect=system if isinstance(system, str) else None)
         return self._plain(value, tally, depth)
+
+    def _log_entry(self, entry: Mapping[str, Any], template: str, tally: Tally, depth: int) -> dict[str, Any]:
+        """Return a log message, its arguments judged with the words before them."""
+        rest = {key: value for key, value in entry.items() if key not in ("message", "params")}
+        safe = self._values.messages.redact(template, entry.get("params") or (), tally)
+        params = {"params": safe.arguments} if "params" in entry else {}
+        return {"message": safe.template, **params, **self._structure(rest, tally, depth + 1)}
 
     def _contexts(self, contexts: Mapping[str, Any], tally: Tally) -> Any:
         trace = contexts.get("trace")

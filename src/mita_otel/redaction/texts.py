@@ -36,7 +36,8 @@ class Texts:
     def __init__(
         self, *, prose: Scanner, source: Scanner, shapes: Scanner, max_text: int, mask_sql: bool
     ) -> None:
-        self._prose = prose
+        self.prose = prose
+        """Finds secrets in a flat text."""
         self._source = source
         self._shapes = shapes
         self._max_text = max_text
@@ -48,7 +49,7 @@ class Texts:
             return self._cut(text, tally)
         if "[SQL: " in text or "[parameters: " in text:
             return self._with_statements(text, tally)
-        return self._prose.replace(text, tally)
+        return self.prose.replace(text, tally)
 
     def source(self, line: str, tally: Tally) -> str:
         """Return a line of source code without the literals that are secret."""
@@ -78,7 +79,7 @@ class Texts:
         pieces: list[str] = []
         position = 0
         for start, end in comments(statement, dialect):
-            pieces += (statement[position:start], self._prose.replace(statement[start:end], tally))
+            pieces += (statement[position:start], self.prose.replace(statement[start:end], tally))
             position = end
         return "".join((*pieces, statement[position:])) if pieces else statement
 
@@ -88,7 +89,7 @@ class Texts:
         position = 0
         for start, end, is_sql in statements(text):
             opening = text.rindex("[", position, start)
-            pieces += (self._prose.replace(text[position:opening], tally), text[opening:start])
+            pieces += (self.prose.replace(text[position:opening], tally), text[opening:start])
             content = text[start:end]
             if is_sql:
                 content = self.sql(content, tally, None)
@@ -97,7 +98,7 @@ class Texts:
                 content = PARAMETERS
             pieces.append(content)
             position = end
-        pieces.append(self._prose.replace(text[position:], tally))
+        pieces.append(self.prose.replace(text[position:], tally))
         joined = "".join(pieces)
         return text if joined == text else joined
 
@@ -109,12 +110,12 @@ class Texts:
             tally["length"] += 1
             return self._with_statements(text[:limit], tally) + CUT
         hits: list[Hit] = []
-        for hit in self._prose.hits(head):
+        for hit in self.prose.hits(head):
             if hit.start < limit:
                 hits.append(hit)
                 limit = max(limit, hit.end)
         tally["length"] += 1
-        return self._prose.substitute(head[:limit], hits, tally) + CUT
+        return self.prose.substitute(head[:limit], hits, tally) + CUT
 
 
 def _apart(hits: list[Hit], stretches: list[tuple[int, int]]) -> list[Hit]:

@@ -20,7 +20,8 @@ from mita_otel.redaction.ids import blank_ids, stands_for_all
 from mita_otel.redaction.json_texts import NOT_JSON, parse_json
 from mita_otel.redaction.keys import PLAIN, KeyRules, KeyVerdict
 from mita_otel.redaction.known_secrets import note
-from mita_otel.redaction.marker import Markers, shows_nothing
+from mita_otel.redaction.log_messages import LogMessages, logged_arguments
+from mita_otel.redaction.marker import DEPTH, ERROR, REMOVED, TYPE, Markers, shows_nothing
 from mita_otel.redaction.memory import BenignTexts, MaskedStatements
 from mita_otel.redaction.names import Names
 from mita_otel.redaction.texts import Texts
@@ -33,13 +34,6 @@ _LONGEST_OWNER: Final = 64
 _OPTION: Final = re.compile(r"--?[A-Za-z][\w\-]{1,63}")
 """An option of a command line; what follows in a list is its value."""
 _PAIR: Final = 2
-REMOVED: Final = object()
-"""Stands for a value whose rule says `remove`."""
-
-ERROR: Final = "[redacted:error]"
-DEPTH: Final = "[redacted:depth]"
-TYPE: Final = "[redacted:type]"
-
 Tally = Counter[str]
 
 
@@ -59,6 +53,8 @@ class Values:
         self._markers = markers
         self._texts = texts
         self._cards = CardValues(markers)
+        self.messages = LogMessages(texts.prose, self.value)
+        """Redacts log messages with their arguments."""
         self._benign = BenignTexts(policy.max_cached)
         # A team's own patterns may look at any digit.
         each = not policy.max_cached or any(rule.pattern or rule.finder for rule in policy.custom.values())
@@ -83,6 +79,7 @@ class Values:
         blank, remember = self._blank, self._benign.add
         system = mapping.get("db.system.name") or mapping.get("db.system")
         names = Names(mapping)
+        logged = self._logged(mapping, tally)
         plain_names = parent is None and owner is None and names.plain
         for index, (key, value) in enumerate(mapping.items()):
             if index >= self._policy.max_items:
@@ -98,7 +95,7 @@ class Values:
                     continue
             try:
                 name = self._name(names.of(key), parent, owner)
-                result = self.value(name, value, tally, depth, system)
+                result = logged[key] if key in logged else self.value(name, value, tally, depth, system)
                 safe_key = self._key(key, tally)
             except Exception:  # noqa: BLE001 - one value that cannot be looked at does not take the rest with it
                 tally["error"] += 1
@@ -106,6 +103,15 @@ class Values:
             if result is not REMOVED:
                 safe[safe_key] = result
         return safe
+
+    def _logged(self, mapping: Mapping[Any, Any], tally: Tally) -> Mapping[Any, Any]:
+        """Return the redacted members of a log message in a mapping: its template and its arguments."""
+        found = logged_arguments(mapping)
+        return (
+            {}
+            if found is None
+            else found.members(self.messages.redact(found.template, found.arguments, tally))
+        )
 
     def _name(self, name: str, parent: str | None, owner: str | None) -> str:
         """Return the name that a value is judged by."""

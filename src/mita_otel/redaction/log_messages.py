@@ -1,0 +1,269 @@
+"""Log messages and their arguments: an argument is judged with the words that stand before it in the message."""
+
+from __future__ import annotations
+
+import functools
+import re
+import string
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any, Final, NamedTuple
+
+from mita_otel.redaction.finders.hit import Hit
+from mita_otel.redaction.marker import ERROR, REMOVED
+from mita_otel.redaction.scanner import Scanner
+
+_PERCENT: Final = re.compile(
+    r"%(?:\((?P<name>[^()]{0,128})\))?(?P<flags>[#0\- +]*(?:\d+)?(?:\.\d+)?)[hlL]?(?P<kind>[diouxXeEfFgGcrsa%])"
+)
+_MAX_ARGUMENTS: Final = 64
+_REACH: Final = 160
+"""Characters before an argument that say what it is."""
+
+_TEMPLATE: Final = "sentry.message.template"
+_PARAMETER: Final = "sentry.message.parameter."
+_TEMPLATE_KEYS: Final = ("msg", "message", "template", "event", "format", "message_template")
+_ARGUMENTS_KEYS: Final = ("args", "params", "positional_args", "arguments", "parameters")
+"""Where logging libraries put a message and its arguments."""
+
+Tally = Counter[str]
+Key = int | str
+"""Position or name of an argument."""
+
+
+class SafeMessage(NamedTuple):
+    """A message that is safe to send."""
+
+    template: str
+    """The message with its placeholders, as many as before."""
+    arguments: Any
+    """The arguments, as many and in a container of the same type."""
+
+
+class Logged(NamedTuple):
+    """A log message in a mapping, as a logging library writes it."""
+
+    template: str
+    template_key: Any
+    arguments: Any
+    arguments_keys: Any
+    """The key of all arguments, or a mapping from each argument's name or position to its own key."""
+
+    def members(self, safe: SafeMessage) -> dict[Any, Any]:
+        """Return the members of the mapping with a redacted message."""
+        if isinstance(self.arguments_keys, dict):
+            by_key = {key: safe.arguments[name] for name, key in self.arguments_keys.items()}
+        else:
+            by_key = {self.arguments_keys: safe.arguments}
+        return {self.template_key: safe.template, **by_key}
+
+
+def logged_arguments(mapping: Mapping[Any, Any]) -> Logged | None:
+    """Return the log message that a mapping holds with its arguments apart, or None."""
+    for arguments_key in _ARGUMENTS_KEYS:
+        arguments = mapping.get(arguments_key)
+        if arguments and isinstance(arguments, (list, tuple, Mapping)):
+            for key in _TEMPLATE_KEYS:
+                template = mapping.get(key)
+                if isinstance(template, str) and ("%" in template or "{" in template):
+                    return Logged(template, key, arguments, arguments_key)
+    template = mapping.get(_TEMPLATE)
+    return _parameters(mapping, template) if isinstance(template, str) else None
+
+
+def _parameters(mapping: Mapping[Any, Any], template: str) -> Logged:
+    """Return the log message of a record in Sentry's convention: an attribute for each argument."""
+    keys = {
+        key.removeprefix(_PARAMETER): key
+        for key in mapping
+        if isinstance(key, str) and key.startswith(_PARAMETER)
+    }
+    if not all(name.isdecimal() for name in keys):
+        return Logged(template, _TEMPLATE, {name: mapping[key] for name, key in keys.items()}, keys)
+    ordered = sorted(keys.items(), key=lambda one: int(one[0][:9]))
+    return Logged(
+        template,
+        _TEMPLATE,
+        [mapping[key] for _, key in ordered],
+        {index: key for index, (_, key) in enumerate(ordered)},
+    )
+
+
+class _Piece(NamedTuple):
+    """A part of a message: literal text, or a placeholder with its argument."""
+
+    written: str
+    """As in the template."""
+    shown: str
+    """As in the formatted message."""
+    key: Key | None = None
+
+
+class LogMessages:
+    """Redacts messages whose arguments are kept apart from their template.
+
+    Args:
+        prose: Finds secrets in the formatted message.
+        value: Redacts an argument by itself: name, argument, tally.
+    """
+
+    def __init__(self, prose: Scanner, value: Callable[[str, Any, Tally], Any]) -> None:
+        self._prose = prose
+        self._value = value
+
+    def redact(self, template: str, arguments: Any, tally: Tally) -> SafeMessage:
+        """Return the message with its secrets redacted in template and arguments.
+
+        Args:
+            template: A message with `%s` or `{}` for each argument, or without any.
+            arguments: A sequence, or a mapping of names.
+            tally: Counts what was redacted, by rule.
+        """
+        pieces = _pieces(template, arguments)
+        message = "".join(piece.shown for piece in pieces)
+        hits = self._prose.hits(message)
+        found: dict[Key, Any] = {}
+        written: list[str] = []
+        position = 0
+        for piece in pieces:
+            start, position = position, position + len(piece.shown)
+            inside = [
+                _clipped(hit, start, position) for hit in hits if hit.start < position and hit.end > start
+            ]
+            if piece.key is None:
+                written.append(self._literal(piece, inside, tally))
+                continue
+            argument = _argument(arguments, piece.key)
+            safe = self._argument(piece, argument, message[max(0, start - _REACH) : start], inside, tally)
+            found[piece.key] = safe
+            same = isinstance(safe, str) == isinstance(argument, str)
+            written.append(piece.written if same else _as_text(piece.written))
+        safe = _with(arguments, found, lambda key, value: self._alone(key, value, tally))
+        return SafeMessage("".join(written), safe)
+
+    def _literal(self, piece: _Piece, hits: list[Hit], tally: Tally) -> str:
+        """Return a literal part of the template without its secrets."""
+        if piece.written != piece.shown:
+            return piece.written
+        secret = [hit for hit in hits if any(map(str.isalnum, piece.shown[hit.start : hit.end]))]
+        return self._prose.substitute(piece.written, secret, tally)
+
+    def _argument(self, piece: _Piece, argument: Any, before: str, hits: list[Hit], tally: Tally) -> Any:
+        """Return an argument without what is secret in it, by itself or behind the words before it."""
+        if not hits:
+            return self._alone(piece.key, argument, tally)
+        if isinstance(argument, str) and argument == piece.shown:
+            return self._alone(piece.key, self._prose.substitute(argument, hits, tally), tally)
+        if isinstance(argument, (Mapping, list, tuple, AbstractSet)):
+            safe = self._alone(piece.key, argument, tally)
+            if all(hit.end <= len(before) for hit in self._prose.hits(before + _text(safe))):
+                return safe
+        return self._prose.substitute(piece.shown, [Hit(0, len(piece.shown), hits[0].rule)], tally)
+
+    def _alone(self, key: Key | None, argument: Any, tally: Tally) -> Any:
+        name = key if isinstance(key, str) else ""
+        safe = self._value(name, argument, tally)
+        return ERROR if safe is REMOVED else safe
+
+
+def _pieces(template: str, arguments: Any) -> list[_Piece]:
+    """Return the parts of a message. Arguments without a placeholder follow the text."""
+    for split in (_percent, _braces):
+        pieces = list(split(template, arguments))
+        if any(piece.key is not None for piece in pieces):
+            return pieces
+    pieces = [_Piece(template, template)]
+    if isinstance(arguments, Sequence) and not isinstance(arguments, (str, bytes)):
+        for index, argument in enumerate(arguments[:_MAX_ARGUMENTS]):
+            pieces += (_Piece("", " "), _Piece("", _text(argument), index))
+    return pieces
+
+
+def _percent(template: str, arguments: Any) -> Iterator[_Piece]:
+    """Yield the parts of a message in the style of `logging`."""
+    position = index = 0
+    for match in _PERCENT.finditer(template):
+        yield _Piece(template[position : match.start()], template[position : match.start()])
+        position = match.end()
+        if match["kind"] == "%":
+            yield _Piece("%%", "%")
+            continue
+        key: Key = match["name"] if match["name"] is not None else index
+        index += match["name"] is None
+        yield _placeholder(match.group(), arguments, key, _percent_writer(match))
+    yield _Piece(template[position:], template[position:])
+
+
+def _braces(template: str, arguments: Any) -> Iterator[_Piece]:
+    """Yield the parts of a message in the style of `str.format`."""
+    try:
+        parts = list(string.Formatter().parse(template))
+    except ValueError:
+        return
+    index = 0
+    for literal, field, spec, conversion in parts:
+        yield _Piece(literal.replace("{", "{{").replace("}", "}}"), literal)
+        if field is None:
+            continue
+        name = re.split(r"[.\[]", field, maxsplit=1)[0]
+        key: Key = index if not name else int(name) if name.isdecimal() else name
+        index += not name
+        written = f"{{{field}{'!' + conversion if conversion else ''}{':' + spec if spec else ''}}}"
+        yield _placeholder(written, arguments, key, functools.partial(_formatted, spec or ""))
+
+
+def _percent_writer(placeholder: re.Match[str]) -> Callable[[Any], str]:
+    written = f"%{placeholder['flags']}{placeholder['kind']}"
+    return lambda argument: written % (argument,)
+
+
+def _formatted(spec: str, argument: Any) -> str:
+    return format(argument, spec)
+
+
+def _placeholder(written: str, arguments: Any, key: Key, show: Callable[[Any], str]) -> _Piece:
+    argument = _argument(arguments, key)
+    if argument is REMOVED:
+        return _Piece(written, written)
+    try:
+        return _Piece(written, show(argument), key)
+    except Exception:  # noqa: BLE001 - any object may be an argument
+        return _Piece(written, _text(argument), key)
+
+
+def _argument(arguments: Any, key: Key) -> Any:
+    """Return an argument, or `REMOVED` if there is none."""
+    try:
+        return arguments[key]
+    except Exception:  # noqa: BLE001 - any object may stand for the arguments
+        return REMOVED
+
+
+def _text(argument: Any) -> str:
+    try:
+        return str(argument)
+    except Exception:  # noqa: BLE001 - any object may be an argument
+        return ""
+
+
+def _with(arguments: Any, found: Mapping[Key, Any], alone: Callable[[Key, Any], Any]) -> Any:
+    """Return the arguments in a container of the same type."""
+    if isinstance(arguments, Mapping):
+        return {key: found[key] if key in found else alone(key, value) for key, value in arguments.items()}
+    if not isinstance(arguments, (list, tuple)):
+        return alone("", arguments)
+    safe = [found[key] if key in found else alone("", value) for key, value in enumerate(arguments)]
+    return tuple(safe) if isinstance(arguments, tuple) else safe
+
+
+def _clipped(hit: Hit, start: int, end: int) -> Hit:
+    return Hit(max(hit.start, start) - start, min(hit.end, end) - start, hit.rule)
+
+
+def _as_text(placeholder: str) -> str:
+    """Return a placeholder that takes a text: an argument that was a number may have become one."""
+    if placeholder.startswith("%"):
+        name = _PERCENT.fullmatch(placeholder)
+        return f"%({name['name']})s" if name is not None and name["name"] is not None else "%s"
+    return re.sub(r"[!:].*\}\Z", "}", placeholder, flags=re.DOTALL)
