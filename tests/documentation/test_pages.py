@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,20 @@ def _generated() -> dict[Path, str]:
 @pytest.mark.parametrize("path", REFERENCE, ids=name)
 def test_the_reference_is_up_to_date(path: Path) -> None:
     assert path.read_text("utf-8") == _generated()[path], f"{name(path)} is out of date: run `make docs`"
+
+
+def test_the_architecture_page_lists_the_import_layers() -> None:
+    page = (ROOT / "docs" / "explanation" / "architecture.md").read_text("utf-8")
+    rows = re.findall(
+        r"^\| ((?:`\w+`(?:, )?)+) \|", page.partition("## Packages")[2].partition("## ")[0], re.MULTILINE
+    )
+    listed = [set(re.findall(r"\w+", row)) for row in rows]
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ][0]
+    *packages, modules = [set(re.findall(r"mita_otel\.(\w+)", layer)) for layer in contract["layers"]]
+    assert "errors" in modules
+    assert listed == packages
 
 
 def test_the_reference_contains_only_generated_pages() -> None:
