@@ -1,4 +1,4 @@
-"""Made-up secrets that a redactor has to find: published test numbers and examples from documentation."""
+"""Made-up secrets that a redactor must find: published test numbers and examples from documentation."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ SECRETS: Final = {
     "password": "password=cnry-Hk29x",
     "url": "postgresql://app:cnry-Zt83w@db/pay",
 }
-"""A text with a secret in it, by the rule that should find it."""
+"""A text that contains a secret, by the rule that finds it."""
 _MARKED: Final = re.compile(r"[^0-9A-Za-z]+")
 
 
 def secret_in(text: str) -> str:
-    """Return the part of a text of `SECRETS` that is the secret."""
+    """Return the secret part of a text of `SECRETS`."""
     return text.split("app:")[-1].split("@")[0].removeprefix("password=")[-40:]
 
 
 def squashed(text: str) -> str:
-    """Return the text without what separates: in which a secret is found however it was grouped."""
+    """Return the text without separators, in which a secret is found however it is grouped."""
     return _MARKED.sub("", text).lower()
 
 
 def leaking(redactor: Redactor) -> list[str]:
-    """Return the rules whose secret gets through the redactor: none, if all is well. Takes a millisecond or so."""
+    """Return the rules whose secret passes the redactor; empty if all are redacted. Takes about a millisecond."""
     leaks = []
     for rule, text in SECRETS.items():
         came_out = repr(

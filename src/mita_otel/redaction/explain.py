@@ -1,4 +1,4 @@
-"""Explains a verdict: which rule hides what, and why. The logic of `mita-otel redact --explain`."""
+"""Explains a verdict: which rule redacts which part, and why. Used by `mita-otel redact --explain`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from mita_otel.redaction.marker import MARKER
 from mita_otel.redaction.redactor import Redactor
 
 
-class Finding(NamedTuple):
-    """One stretch of a text that is hidden."""
+class RedactedPart(NamedTuple):
+    """A redacted part of a text."""
 
     rule: str
     start: int
@@ -20,28 +20,28 @@ class Finding(NamedTuple):
 
 
 class Member(NamedTuple):
-    """One value inside a nested value that is hidden, or a part of it."""
+    """A value inside a nested value that is redacted, or a part of it."""
 
     path: str
-    """Where it stands, as in `$.cards[0].number`."""
+    """Its path, as in `$.cards[0].number`."""
     markers: tuple[str, ...]
-    """What stands there now."""
+    """The replacements in it."""
 
 
 class Explanation(NamedTuple):
-    """Why a value comes out as it does."""
+    """Why a value is redacted or not."""
 
     key: str
     by_key: str | None
     """The rule that makes every value under this name secret, or None."""
     place: str
     """How the value is read: `text`, `sql` or `url`."""
-    by_value: tuple[Finding, ...]
-    """What a flat text itself gives away."""
+    by_value: tuple[RedactedPart, ...]
+    """Secrets that were found in a flat text."""
     members: tuple[Member, ...]
-    """What is hidden inside a nested value."""
+    """Redacted members of a nested value."""
     result: Any
-    """What comes out."""
+    """The redacted value."""
     rules: dict[str, int]
     """How many values were redacted, by rule."""
 
@@ -51,9 +51,9 @@ class Explanation(NamedTuple):
         if self.by_key:
             lines.append(f"key {self.key!r}: its words name a secret (rule {self.by_key})")
         elif self.place == "sql":
-            lines.append(f"key {self.key!r}: holds a database statement; its literals are hidden (rule sql)")
+            lines.append(f"key {self.key!r}: holds a database statement; its literals are masked (rule sql)")
         elif self.key:
-            lines.append(f"key {self.key!r}: says nothing about its value")
+            lines.append(f"key {self.key!r}: is not sensitive")
         lines.extend(
             f"value, characters {f.start} to {f.end}: looks like a secret (rule {f.rule})"
             for f in self.by_value
@@ -68,7 +68,7 @@ class Explanation(NamedTuple):
 
 
 def explain(redactor: Redactor, key: str, value: str) -> Explanation:
-    """Return why `value` under `key` comes out as it does.
+    """Return why `value` under `key` is redacted or not.
 
     Args:
         redactor: The redactor in question.
@@ -85,7 +85,7 @@ def explain(redactor: Redactor, key: str, value: str) -> Explanation:
         key=key,
         by_key=verdict.rule if key else None,
         place=verdict.place,
-        by_value=tuple(Finding(rule, start, end) for start, end, rule in redactor.find(value))
+        by_value=tuple(RedactedPart(rule, start, end) for start, end, rule in redactor.find(value))
         if flat
         else (),
         members=tuple(_members("$", before, after)) if nested and tally else (),
@@ -108,7 +108,7 @@ def _parsed(value: Any) -> Any:
 
 
 def _members(path: str, before: Any, after: Any) -> Iterator[Member]:
-    """Yield where two nested values differ."""
+    """Yield the members in which two nested values differ."""
     if isinstance(before, dict) and isinstance(after, dict):
         kept = {key: value for key, value in after.items() if key in before}
         for key, value in before.items():

@@ -45,7 +45,7 @@ def without_accents(name: str) -> str:
 
 
 def contains(words: Words, part: Words) -> bool:
-    """Tell whether words occur in a name, next to each other."""
+    """Return whether words occur in a name, next to each other."""
     return bool(part) and any(words[at : at + len(part)] == part for at in range(len(words)))
 
 

@@ -109,7 +109,7 @@ class KeyRules:
         return None if verdict.rule is None or self.is_benign(name, verdict, value) else verdict.rule
 
     def is_benign(self, name: str, verdict: KeyVerdict, value: str) -> bool:
-        """Tell whether a value is no secret although its name is sensitive: a count, a state, a placeholder, an object's id."""
+        """Return whether a value is no secret although its name is sensitive: a count, a state, a placeholder, an object's id."""
         stripped = value.strip()
         if not stripped or stripped.lower() in self._benign_values:
             return True
@@ -142,11 +142,11 @@ class KeyRules:
         return PLAIN, 0
 
     def is_harmless_phrase(self, words: Words) -> bool:
-        """Tell whether words of a text end in a harmless name, as in `score card`."""
+        """Return whether words of a text end in a harmless name, as in `score card`."""
         return bool(words) and self._is_harmless(words, len(words) - 1, len(words))
 
     def is_descriptive(self, word: str) -> bool:
-        """Tell whether a word after a sensitive name makes it one about the secret, as in `token type`."""
+        """Return whether a word after a sensitive name makes it one about the secret, as in `token type`."""
         return (word,) in self._descriptive or (word,) in self._identifiers
 
     def _judge(self, name: str) -> KeyVerdict:
@@ -232,7 +232,7 @@ class KeyRules:
         )
 
     def _is_harmless(self, words: Words, start: int, end: int) -> bool:
-        """Tell whether a harmless name covers a part of the words from `start` to `end`."""
+        """Return whether a harmless name covers a part of the words from `start` to `end`."""
         return any(
             first + len(harmless) > start and words[first : first + len(harmless)] == harmless
             for first in range(end)
@@ -241,7 +241,7 @@ class KeyRules:
 
 
 def reads_like_number(value: str) -> bool:
-    """Tell whether the value of a reference (`account_id`) reads like an account number: eight digits or more."""
+    """Return whether the value of a reference (`account_id`) reads like an account number: eight digits or more."""
     digits = sum(char.isdigit() for char in value)
     return digits >= _MIN_NUMBER and all(char.isdigit() or char in " -." for char in value)
 

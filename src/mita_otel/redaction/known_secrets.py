@@ -121,7 +121,7 @@ class KnownSecrets:
         return self._write(rule, str(abs(value)))
 
     def _occurs(self, text: str, secret: str, start: int, end: int) -> bool:
-        """Tell whether the secret occurs there as a value of its own, not as a part of a word."""
+        """Return whether the secret occurs there as a value of its own, not as a part of a word."""
         before, after = text[max(0, start - 1) : start], text[end : end + 1]
         if secret in self._words:
             return (before, after) in _WHOLE

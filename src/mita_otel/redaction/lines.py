@@ -1,4 +1,4 @@
-"""Filters the lines of a file or a stream: what belongs together is looked at together."""
+"""Redacts the lines of a file or a stream; lines that belong together are redacted together."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def redact_lines(
 ) -> Iterator[str]:
     """Yield the lines without their secrets, line ends kept.
 
-    Lines come out one by one as they come in. JSON that is laid out over several lines, a private key, and what
-    stands indented below a sensitive name in YAML come out as a whole when they end.
+    Single lines are yielded as they arrive. JSON over several lines, a private key, and a YAML block below a sensitive
+    name are yielded as a whole when they end.
 
     Args:
-        redactor: Takes the secrets out.
+        redactor: Redacts the lines.
         lines: Lines with their ends.
         tally: Counts what was redacted, by rule.
     """
@@ -40,12 +40,12 @@ def redact_lines(
 def records(
     lines: Iterable[str], max_text: int, opens_block: Callable[[str], int | None] = lambda _: None
 ) -> Iterator[str]:
-    """Yield lines, those that belong together as one.
+    """Yield lines; lines that belong together are one record.
 
     Args:
         lines: Lines with their ends.
-        max_text: Characters that are held back at most.
-        opens_block: Returns how deep a line stands under which a block is to be read with it; None: it is another.
+        max_text: Characters that are held at most.
+        opens_block: Returns the indentation of a line that opens a block; None if it opens none.
     """
     held: list[str] = []
     end = _Nothing()
@@ -77,7 +77,7 @@ class _Nothing:
 
 
 class _BlockEnd(_Nothing):
-    """The end of what is indented: seen by the line after it."""
+    """The end of an indented block: the next line shows it."""
 
     def __init__(self, depth: int) -> None:
         self._depth = depth
@@ -97,7 +97,7 @@ class _KeyEnd(_Nothing):
 
 
 class _BracketEnd(_Nothing):
-    """The end of JSON: as many brackets closed as opened. Brackets inside strings rarely matter in laid-out JSON."""
+    """The end of JSON: all brackets are closed. Brackets inside strings rarely matter in JSON over several lines."""
 
     def __init__(self) -> None:
         self._open = 0

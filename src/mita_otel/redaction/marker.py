@@ -1,4 +1,4 @@
-"""What stands where a secret was: a marker that names the rule and never echoes the value."""
+"""Replacements of secrets: a marker names the rule and never repeats the value."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ MARKER: Final = re.compile(r"\[redacted:[a-z][a-z0-9_]*(?::(?:\*\w{1,4}|~[a-p]{1
 """Any marker. A digest is written in letters, so that no marker can be mistaken for a number."""
 
 NEVER_SHOWN: Final = frozenset({"cvv", "pin", "track"})
-"""Sensitive authentication data: PCI DSS forbids to keep any part of it, whatever the policy says."""
+"""Sensitive authentication data: PCI DSS forbids keeping any part of it, whatever the policy says."""
 
 TRUNCATED: Final = re.compile(r"(?=[^*xX\u2022#]{0,20}[*xX\u2022#]{2})\d{0,6}[*xX\u2022#.\- ]{2,24}\d{0,4}")
-"""A number that was truncated before it came here: at most its first six and last four digits are left, as PCI DSS allows."""
+"""A number that was truncated earlier: at most its first six and last four digits are left, as PCI DSS allows."""
 
 REMOVED: Final = object()
 """Returned for a value whose rule says `remove`."""
@@ -29,13 +29,13 @@ TYPE: Final = "[redacted:type]"
 _NOTHING: Final = frozenset(
     {"[Filtered]", "[REDACTED]", "[redacted]", "None", "null", "''", '""', "True", "False"}
 )
-"""Values of a sensitive name that show nothing: hidden before, or empty, as `repr` writes it."""
+"""Values of a sensitive name that show nothing: redacted earlier, or empty, as `repr` writes it."""
 _LETTERS: Final = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 _MIN_LAST4: Final = 8
 
 
 class Markers:
-    """Writes the marker of each rule in the mode that the policy gives it.
+    """Writes the marker of a rule in the mode that the policy sets.
 
     Args:
         modes: Mode by rule; `default` for the rest.
@@ -48,7 +48,7 @@ class Markers:
         self._key = hmac_key or None
 
     def mode(self, rule: str) -> Mode:
-        """Return the mode of a rule, with what PCI DSS forbids taken out."""
+        """Return the mode of a rule, limited to what PCI DSS allows."""
         mode = self._modes.get(rule, self._default)
         if rule in NEVER_SHOWN and mode != "remove":
             return "mask"
@@ -84,7 +84,7 @@ def _range(rule: str, secret: str) -> str:
 
 
 def shows_nothing(rule: str, value: str) -> bool:
-    """Tell whether a sensitive name's value shows nothing: it is empty, was hidden before, or truncated."""
+    """Return whether a sensitive name's value shows nothing: it is empty, was redacted earlier, or truncated."""
     if not value.strip() or MARKER.fullmatch(value) or value in _NOTHING or set(value) <= {"*"}:
         return True
     return rule not in NEVER_SHOWN and bool(TRUNCATED.fullmatch(value))

@@ -1,4 +1,4 @@
-"""The only door out: takes any value, and returns one that is safe to send."""
+"""The redaction boundary: takes any value and returns one that is safe to send."""
 
 from __future__ import annotations
 
@@ -12,21 +12,26 @@ from mita_otel.policy import Policy, default_policy
 from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.redaction.finders.api_keys import API_KEY_FINDERS
 from mita_otel.redaction.finders.banking import BANKING_FINDERS
+from mita_otel.redaction.finders.card_values import SCIENTIFIC_CARD_FINDER
 from mita_otel.redaction.finders.cards import CARD_FINDERS
 from mita_otel.redaction.finders.command_line import COMMAND_LINE_FINDERS, OptionFinder
-from mita_otel.redaction.finders.credentials import CREDENTIAL_FINDERS, HeaderFinder
+from mita_otel.redaction.finders.credentials import (
+    CREDENTIAL_FINDERS,
+    ONE_TIME_CODE_FINDER,
+    SEED_PHRASE_FINDER,
+    HeaderFinder,
+)
 from mita_otel.redaction.finders.custom import custom_finders
-from mita_otel.redaction.finders.driver_messages import REJECTED_FINDER, DriverMessageFinder
-from mita_otel.redaction.finders.embedded_sql import EMBEDDED_SQL_FINDER
+from mita_otel.redaction.finders.driver_messages import (
+    EMBEDDED_SQL_FINDER,
+    REJECTED_FINDER,
+    DriverMessageFinder,
+)
 from mita_otel.redaction.finders.hit import Finder
-from mita_otel.redaction.finders.key_value import KeyValueFinder
+from mita_otel.redaction.finders.key_value import KeyValueFinder, QuotedValueFinder
 from mita_otel.redaction.finders.markup import MarkupFinder
 from mita_otel.redaction.finders.natural_language import NaturalLanguageFinder
-from mita_otel.redaction.finders.one_time_codes import ONE_TIME_CODE_FINDER
 from mita_otel.redaction.finders.personal import EMAIL_FINDER, IP_FINDER
-from mita_otel.redaction.finders.quoted_value import QuotedValueFinder
-from mita_otel.redaction.finders.scientific import SCIENTIFIC_CARD_FINDER
-from mita_otel.redaction.finders.seed_phrases import SEED_PHRASE_FINDER
 from mita_otel.redaction.finders.tables import TableFinder
 from mita_otel.redaction.finders.urls import URL_FINDERS
 from mita_otel.redaction.finders.value_shapes import ValueShapes
@@ -56,14 +61,14 @@ Tally = Counter[str]
 
 
 class Redactor:
-    """Takes secrets out of values: by the name they go under, and by what they look like.
+    """Redacts secrets in values, by name and by format.
 
-    Pure and safe to use from several threads. It never raises: what it cannot handle it replaces. Each
-    method takes a `tally`, which counts what was redacted, by rule.
+    Safe to use from several threads. It never raises: a value that it cannot handle is replaced. Each method takes a
+    `tally`, which counts the redacted values by rule.
 
     Args:
-        policy: What is secret, and what stands in its place: a policy, or its section. None: the default
-            policy; no file is looked for.
+        policy: A policy or its section: what is secret, and how it is replaced. None: the default policy; no file
+            is read.
         hmac_key: Key of the `hmac` mode. None: the value of `MITA_OTEL_HMAC_KEY`. Without a key that mode masks.
 
     Raises:
@@ -137,7 +142,7 @@ class Redactor:
         return None if result is REMOVED else result
 
     def text(self, text: str, tally: Tally | None = None) -> str:
-        """Return any text, safe to send: prose, JSON, a form, a stack trace, a URL."""
+        """Return a redacted text: prose, JSON, a form, a stack trace, a URL."""
         return self._guard(_same, ERROR, text, tally, self._values.text)
 
     def message(self, template: str, arguments: Any, tally: Tally | None = None) -> SafeMessage:
@@ -181,7 +186,7 @@ class Redactor:
         return self._guard(dict, {}, event, tally, self._events.redact, trace_id=trace_id_of)
 
     def find(self, text: str) -> list[tuple[int, int, str]]:
-        """Return where in a flat text something would be hidden, and by which rule: start, end, rule."""
+        """Return what would be redacted in a flat text: start, end, rule."""
         return [(hit.start, hit.end, hit.rule) for hit in self._prose.hits(text)]
 
     def findings(self, trace_id: int | None = None) -> Findings:
@@ -196,7 +201,7 @@ class Redactor:
         return Findings(self._traces.of(trace_id))
 
     def knows_secrets_of(self, trace_id: int) -> bool:
-        """Tell whether a secret was found in an event of the trace, so that its earlier ones are to be redacted again."""
+        """Return whether a secret was found in an event of the trace, so that its earlier ones are to be redacted again."""
         return trace_id in self._traces
 
     def _guard(
@@ -209,7 +214,7 @@ class Redactor:
         *,
         trace_id: Callable[[Any], int | None] = lambda _: None,
     ) -> T:
-        """Return what `redact` makes of the value; if that fails, `withheld`: such a value does not leave."""
+        """Return the result of `redact`; if it fails, `withheld`."""
         if not self.policy.enabled:
             return untouched(value)
         findings = tally if isinstance(tally, Findings) else self.findings(trace_id(value))

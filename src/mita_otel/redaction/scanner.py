@@ -1,4 +1,4 @@
-"""Runs every finder over every view of a text, and puts markers where they found something."""
+"""Runs the finders over every view of a text and replaces what they find with markers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mita_otel.redaction.views import views
 
 _MIN_LENGTH: Final = 3
 _VAGUE: Final = frozenset({"account", "card", "key", "secret"})
-"""Rules that give way to one that says more about the same stretch."""
+"""Rules that yield to a more specific one for the same part of a text."""
 _ANYTHING: Final = ("",)
 _DIGIT: Final = re.compile("[0-9]")
 
@@ -24,16 +24,16 @@ class Scanner:
     """Replaces what the finders find in a text.
 
     Args:
-        finders: What is looked for.
-        markers: What stands in its place.
+        finders: What to find.
+        markers: Write the replacements.
     """
 
     def __init__(self, finders: Sequence[Finder], markers: Markers) -> None:
         self._groups = _groups(finders)
         self._markers = markers
 
-    def hits(self, text: str) -> list[Hit]:  # noqa: C901 - the loops stand here since a call each would cost as much
-        """Return what the finders find: in order, apart from each other, none inside a marker."""
+    def hits(self, text: str) -> list[Hit]:  # noqa: C901 - the loops are inline because a call for each would double the cost
+        """Return the hits in order. They do not touch each other, and none is inside a marker."""
         if len(text) < _MIN_LENGTH:
             return []
         found: list[Hit] = []
@@ -62,7 +62,7 @@ class Scanner:
         return _merge(_outside(text, kept))
 
     def replace(self, text: str, tally: Counter[str]) -> str:
-        """Return the text with markers, and count them. The same object if there was nothing to hide."""
+        """Return the text with markers, and count them; the same object if nothing was found."""
         return self.substitute(text, self.hits(text), tally)
 
     def substitute(
@@ -72,7 +72,7 @@ class Scanner:
         tally: Counter[str],
         write: Callable[[str, str], str] | None = None,
     ) -> str:
-        """Return the text with a marker for each of `hits`, which are in order."""
+        """Return the text with a marker for each of the hits, which are in order."""
         write = write or self._markers.write
         pieces: list[str] = []
         position = 0
@@ -93,7 +93,7 @@ Group = tuple[int, str | tuple[str, ...], tuple[str, ...], tuple[Find, ...]]
 
 
 def _groups(finders: Sequence[Finder]) -> tuple[Group, ...]:
-    """Return finders that have the same requirements together, so that these are looked at once."""
+    """Group the finders by requirement, so that each requirement is checked once."""
     groups: dict[tuple[int, str | tuple[str, ...], tuple[str, ...]], list[Find]] = {}
     for find, words, digits, signs in finders:
         groups.setdefault((digits, signs or _ANYTHING, words or _ANYTHING), []).append(find)
@@ -101,7 +101,7 @@ def _groups(finders: Sequence[Finder]) -> tuple[Group, ...]:
 
 
 def _outside(text: str, hits: Iterable[Hit]) -> list[Hit]:
-    """Return the hits that hold more than markers of a redaction before this one."""
+    """Return the hits that contain more than markers of an earlier redaction."""
     if "[redacted:" not in text:
         return list(hits)
     markers = [match.span() for match in MARKER.finditer(text)]
@@ -116,7 +116,7 @@ def _outside(text: str, hits: Iterable[Hit]) -> list[Hit]:
 
 
 def _merge(hits: list[Hit]) -> list[Hit]:
-    """Return the hits in order, those that overlap or touch as one, under the rule of the longest."""
+    """Return the hits in order. Those that overlap or touch become one, under the rule of the longest."""
     merged: list[Hit] = []
     widest = 0
     for hit in sorted(hits):

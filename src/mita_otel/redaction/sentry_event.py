@@ -1,7 +1,7 @@
-"""Makes Sentry events safe: what Sentry puts there is looked at, what the application put there is judged by name.
+"""Redacts Sentry events: Sentry's own members are scanned, the application's are judged by name too.
 
-The keys of an event's own structure (`type`, `key`, `modules`, …) are Sentry's and say nothing; the keys
-inside `extra`, `vars`, `headers` and the like are the application's.
+The keys of an event's structure (`type`, `key`, `modules`, …) are Sentry's and are not judged; the keys inside
+`extra`, `vars`, `headers` and similar members are the application's.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _DATA: Final = frozenset({
     "vars", "data", "extra", "user", "contexts", "tags", "headers", "env", "cookies", "query_string", "params",
     "attributes",
 })  # fmt: skip
-"""Keys of the structure under which the application's own names stand."""
+"""Members of an event whose keys are the application's."""
 _INTERFACES: Final = frozenset({
     "_meta", "_metrics", "_metrics_summary", "attachments", "breadcrumbs", "check_in_id", "contexts", "csp", "culprit", "debug_meta",
     "dist", "duration", "environment", "errors", "event_id", "exception", "extra", "feedback", "fingerprint",
@@ -28,27 +28,27 @@ _INTERFACES: Final = frozenset({
     "spans", "stacktrace", "start_timestamp", "status", "tags", "template", "threads", "timestamp", "trace_id",
     "transaction", "transaction_info", "type", "user", "version",
 })  # fmt: skip
-"""What an event itself consists of. Any other key of it is the application's."""
+"""Keys of an event's structure. Any other key is the application's."""
 _SOURCE: Final = frozenset({"pre_context", "context_line", "post_context"})
 _IDS: Final = frozenset({
     "event_id", "trace_id", "span_id", "parent_span_id", "segment_id", "profile_id", "profiler_id", "replay_id",
     "debug_id", "code_id", "image_addr", "image_vmaddr", "instruction_addr", "symbol_addr",
 })  # fmt: skip
 _ID: Final = re.compile(r"[0-9a-fA-F]{16}|[0-9a-fA-F-]{32,64}|0x[0-9a-fA-F]{1,16}")
-"""Hexadecimal ids and addresses. One in some hundred thousand has digits alone and looks like a card's number."""
+"""Hexadecimal ids and addresses. One in some hundred thousand has only digits and looks like a card number."""
 _WORD: Final = re.compile(r"[A-Za-z_.\-]{1,64}")
-"""A key that is no secret itself; one with digits may be."""
+"""A key that is no secret itself. A key with digits may be one."""
 _MAX_DEPTH: Final = 24
 
 Tally = Counter[str]
 
 
 class Events:
-    """Walks through events.
+    """Redacts events.
 
     Args:
-        values: Makes the application's data safe.
-        texts: Makes lines of source code safe.
+        values: Redact the application's data.
+        texts: Redact lines of source code.
         library_locals: Whether stack frames of libraries keep their local variables.
     """
 
@@ -58,7 +58,7 @@ class Events:
         self._library_locals = library_locals
 
     def redact(self, event: Mapping[str, Any], tally: Tally) -> dict[str, Any]:
-        """Return a safe copy of an event, an error or a transaction."""
+        """Return a redacted copy of an event, an error or a transaction."""
         return self._structure(event, tally, 0)
 
     def _structure(self, mapping: Mapping[str, Any], tally: Tally, depth: int) -> dict[str, Any]:

@@ -1,8 +1,7 @@
-"""Database statements: every literal becomes `?`, what is left is the statement's shape.
+"""Masks database statements: every literal becomes `?`.
 
-A small lexer of PostgreSQL, MySQL and SQLite, linear in the statement's length. Where the dialects differ
-and the dialect is not known, what is a literal in any of them is hidden. A statement that cannot be lexed
-(a quote that never closes) is cut there.
+A small lexer for PostgreSQL, MySQL and SQLite, linear in the statement's length. If the dialect is not known, a
+literal of any dialect is masked. A statement that cannot be lexed (an unclosed quote) is cut there.
 """
 
 from __future__ import annotations
@@ -12,11 +11,10 @@ from collections.abc import Generator, Iterator
 from typing import Final, NamedTuple
 
 from mita_otel.redaction.marker import MARKER
-from mita_otel.redaction.sql_lists import ValueLists
 
 PLACEHOLDER: Final = "?"
 CUT: Final = "[redacted:sql]"
-"""Stands for the rest of a statement that cannot be lexed."""
+"""Replaces the rest of a statement that cannot be lexed."""
 
 _BACKSLASH_DIALECTS: Final = ("mysql", "mariadb", "tidb", "clickhouse", "bigquery", "snowflake")
 _STANDARD_DIALECTS: Final = ("postgresql", "postgres", "sqlite", "oracle", "mssql", "cockroachdb", "redshift")
@@ -59,7 +57,7 @@ class _Literal(NamedTuple):
 
 
 def mask_literals(statement: str, dialect: str | None = None) -> tuple[str, int]:
-    """Return the statement with `?` for each literal, and how many there were.
+    """Return the statement with `?` for each literal, and the number of literals.
 
     Args:
         statement: A statement, or several.
@@ -72,7 +70,7 @@ def mask_literals(statement: str, dialect: str | None = None) -> tuple[str, int]
 
 
 def quoted_literals(statement: str, dialect: str | None = None) -> list[tuple[int, int]]:
-    """Return where each literal that is no number starts and ends."""
+    """Return the start and end of each literal that is not a number."""
     dialect = (dialect or "").lower()
     if dialect.startswith(_COMMAND_DIALECTS):
         return [(0, len(statement))]
@@ -88,21 +86,21 @@ def _literals(statement: str, dialect: str) -> list[_Literal]:
     found = list(_lex(statement, backslash=backslash, strings=strings))
     if "\\" in statement and "'" in statement:
         unknown = not strings and not dialect.startswith(_STANDARD_DIALECTS)
-        # A statement that ends inside a string may have been written for a server set up the other way.
+        # A statement that ends inside a string may have been written for a server with the other setting.
         if unknown or any(literal.cut for literal in found):
             found = _union(found, list(_lex(statement, backslash=not backslash, strings=strings)))
     return found
 
 
 def literals(line: str) -> Iterator[tuple[int, int]]:
-    """Yield where each literal of a line of a statement starts and ends. A string may be cut off at the line's end."""
+    """Yield the start and end of each literal in a line of a statement. A string may be cut at the line's end."""
     for start, end, cut in _lex(line, backslash=False, strings=False):
         if not (cut and line[start] in _IDENTIFIER):
             yield start, end
 
 
 def comments(statement: str, dialect: str | None = None) -> Iterator[tuple[int, int]]:
-    """Yield where each comment of a masked statement starts and ends."""
+    """Yield the start and end of each comment of a masked statement."""
     hashes = not dialect or dialect.lower().startswith(_BACKSLASH_DIALECTS)
     position = 0
     while position < len(statement):
@@ -152,9 +150,9 @@ def _lex(sql: str, *, backslash: bool, strings: bool) -> Iterator[_Literal]:
 
 
 def _string(sql: str, start: int, never: set[str], *, backslash: bool) -> _Literal:
-    """Return the string that opens at `start`, with what stands before it: `E'…'`, `_utf8mb4'…'`, `q'[…]'`.
+    """Return the string that opens at `start`, with its prefix: `E'…'`, `_utf8mb4'…'`, `q'[…]'`.
 
-    `never` holds what was looked for and does not come any more, so that it is looked for once.
+    `never` holds delimiters that do not occur any more, so that each is searched for once.
     """
     prefix = _PREFIX.search(sql, max(0, start - _LONGEST_PREFIX), start)
     kind = prefix.group().lower() if prefix else ""
@@ -165,7 +163,7 @@ def _string(sql: str, start: int, never: set[str], *, backslash: bool) -> _Liter
 
 
 def _quoted(sql: str, start: int, *, strings: bool, inside: bool) -> tuple[_Literal, bool]:
-    """Return what double quotes or backticks at `start` enclose, and whether that is a value."""
+    """Return the quoted part at `start`, and whether it is a value."""
     quote = sql[start]
     end = _closed(_BACKSLASH_QUOTED if strings and quote == '"' else _IDENTIFIER[quote], sql, start)
     if end is None:
@@ -174,7 +172,7 @@ def _quoted(sql: str, start: int, *, strings: bool, inside: bool) -> tuple[_Lite
 
 
 def _comment(sql: str, start: int, *, backslash: bool, strings: bool) -> Generator[_Literal, None, int]:
-    """Yield the literals in a comment, and return where it ends. Comments hide statements, too."""
+    """Yield the literals in a comment, and return its end. A comment may contain a statement."""
     inner, text_end, end = _comment_span(sql, start)
     if text_end < 0:
         yield _Literal(start, end, cut=True)
@@ -185,7 +183,7 @@ def _comment(sql: str, start: int, *, backslash: bool, strings: bool) -> Generat
 
 
 def _comment_span(sql: str, start: int) -> tuple[int, int, int]:
-    """Return where a comment's text starts and ends, and where it ends itself. A text without an end ends at -1."""
+    """Return the start and end of a comment's text, and the end of the comment. The text of an unclosed one ends at -1."""
     if not sql.startswith("/*", start):
         newline = sql.find("\n", start)
         end = newline if newline >= 0 else len(sql)
@@ -198,7 +196,7 @@ def _comment_span(sql: str, start: int) -> tuple[int, int, int]:
 
 
 def _flat(comment: str) -> str:
-    """Return the comment without comment signs in it, character for character: a comment nests only once."""
+    """Return the comment with the comment signs inside it blanked, so that it nests only once."""
     return comment.replace("/*", "  ").replace("*/", "  ").replace("--", "  ").replace("#", " ")
 
 
@@ -221,7 +219,7 @@ def _oracle_end(sql: str, start: int, never: set[str]) -> int | None:
 
 
 def _is_string(sql: str, start: int, end: int, *, strings: bool) -> bool:
-    """Tell whether double quotes hold a string: always in MySQL, elsewhere where no name can stand."""
+    """Return whether double quotes enclose a string: always in MySQL, elsewhere where no name is possible."""
     if strings:
         return True
     if not _NAME.match(MARKER.sub("x", sql[start:end])):
@@ -252,7 +250,7 @@ def _replace(sql: str, literals: list[_Literal]) -> tuple[str, int]:
 
 
 def _mask_command(command: str) -> tuple[str, int]:
-    """Return the command of a key-value store with its arguments hidden: `SET ? ?`."""
+    """Return the command of a key-value store with masked arguments: `SET ? ?`."""
     masked: list[str] = []
     count = 0
     for line in command.split("\n"):
@@ -260,3 +258,36 @@ def _mask_command(command: str) -> tuple[str, int]:
         count += sum(argument != PLACEHOLDER for argument in arguments)
         masked.append(" ".join((verb, *(PLACEHOLDER for _ in arguments))))
     return ("\n".join(masked), count) if count else (command, 0)
+
+
+_PART: Final = re.compile(r"\w+|[()]")
+_OPENS: Final = frozenset({"values", "in"})
+
+
+class ValueLists:
+    """Follows a statement: tells whether the current position is inside a list of values."""
+
+    def __init__(self) -> None:
+        self.inside = False
+        """Whether a double-quoted word at this position is a value."""
+        self._keyword = ""
+        self._depth = 0
+
+    def feed(self, text: str) -> None:
+        """Read further words and signs."""
+        for match in _PART.finditer(text):
+            self._step(match.group().lower())
+        self.inside = self._depth == 1 or (self._depth > 1 and self._keyword == "values")
+
+    def _step(self, part: str) -> None:
+        if self._depth:
+            if part == "select":
+                self._keyword, self._depth = "", 0
+            else:
+                self._depth += (part == "(") - (part == ")")
+                if not self._depth and self._keyword == "in":
+                    self._keyword = ""
+        elif part == "(":
+            self._depth = 1 if self._keyword else 0
+        elif part != ")":
+            self._keyword = part if part in _OPENS else ""

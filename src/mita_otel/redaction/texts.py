@@ -1,4 +1,4 @@
-"""Makes texts and database statements safe: cuts, lexes, scans."""
+"""Redacts texts and database statements: cuts, lexes and scans them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mita_otel.redaction.scanner import Scanner
 from mita_otel.redaction.sql import comments, mask_literals, quoted_literals
 
 _MARGIN: Final = 512
-"""Characters after the cut that are looked at, so that a secret on the edge is found whole."""
+"""Characters after the cut that are scanned, so that a secret across the cut is found whole."""
 
 CUT: Final = "[redacted:length]"
 PARAMETERS: Final = "[redacted:sql]"
@@ -23,13 +23,13 @@ Tally = Counter[str]
 
 
 class Texts:
-    """Makes one flat text safe.
+    """Redacts flat texts.
 
     Args:
-        prose: Looks for secrets by shape and by the names in the text.
-        source: The same for a line of source code, where a bare word is a variable, not a value.
-        shapes: Looks by shape alone.
-        max_text: Characters that are looked at.
+        prose: Finds secrets by format and by the names in the text.
+        source: The same for a line of source code, where a word without quotes is a variable, not a value.
+        shapes: Finds secrets by format only.
+        max_text: Characters that are scanned.
         mask_sql: Whether literals of statements are masked.
     """
 
@@ -44,7 +44,7 @@ class Texts:
         self._mask_sql = mask_sql
 
     def text(self, text: str, tally: Tally) -> str:
-        """Return a text without its secrets; the same object if there were none."""
+        """Return a text without its secrets; the same object if it has none."""
         if len(text) > self._max_text:
             return self._cut(text, tally)
         if "[SQL: " in text or "[parameters: " in text:
@@ -52,17 +52,17 @@ class Texts:
         return self.prose.replace(text, tally)
 
     def source(self, line: str, tally: Tally) -> str:
-        """Return a line of source code without the literals that are secret."""
+        """Return a line of source code without its secret literals."""
         return self._source.replace(line[: self._max_text], tally)
 
     def sql(self, statement: str, tally: Tally, dialect: str | None) -> str:
-        """Return a statement with `?` for its literals; the same object if there were none."""
+        """Return a statement with `?` for its literals; the same object if it has none."""
         if len(statement) > self._max_text:
             tally["length"] += 1
             return self.sql(statement[: self._max_text], tally, dialect) + CUT
         shaped = self._shapes.hits(statement)
         if shaped and self._mask_sql:
-            # Before the literals: a key in a comment may have a number in it. Inside a string all is hidden anyway.
+            # Before the literals: a key in a comment may contain a number. A string is masked as a whole anyway.
             quoted = quoted_literals(statement, dialect)
             statement = self._shapes.substitute(statement, _apart(shaped, quoted), tally)
         masked = statement
@@ -84,7 +84,7 @@ class Texts:
         return "".join((*pieces, statement[position:])) if pieces else statement
 
     def _with_statements(self, text: str, tally: Tally) -> str:
-        """Return an error message with the statement in it lexed, and its parameters hidden as a whole."""
+        """Return an error message with its statement masked and its parameters redacted as a whole."""
         pieces: list[str] = []
         position = 0
         for start, end, is_sql in statements(text):
@@ -103,7 +103,7 @@ class Texts:
         return text if joined == text else joined
 
     def _cut(self, text: str, tally: Tally) -> str:
-        """Return the start of a text that is too long. A secret on the edge is hidden as a whole."""
+        """Return the start of a text that is too long. A secret across the cut is redacted as a whole."""
         limit = self._max_text
         head = text[: limit + _MARGIN]
         if "[SQL: " in head or "[parameters: " in head:
@@ -119,7 +119,7 @@ class Texts:
 
 
 def _apart(hits: list[Hit], stretches: list[tuple[int, int]]) -> list[Hit]:
-    """Return the hits that none of the stretches, which are in order, touches."""
+    """Return the hits that touch none of the parts, which are in order."""
     kept: list[Hit] = []
     for hit in hits:
         before = bisect.bisect_left(stretches, (hit.end, 0)) - 1

@@ -1,4 +1,4 @@
-"""Makes values of any type and nesting safe: by the name they go under, else by what they hold."""
+"""Redacts values of any type and nesting: by their name, else by their content."""
 
 from __future__ import annotations
 
@@ -15,36 +15,34 @@ from typing import Any, Final
 
 from mita_otel import semconv
 from mita_otel.policy.redaction import RedactionPolicy
+from mita_otel.redaction.caches import BenignTexts, MaskedStatements, blank_ids, stands_for_all
 from mita_otel.redaction.finders.card_values import SMALLEST_CARD, CardValues
-from mita_otel.redaction.ids import blank_ids, stands_for_all
-from mita_otel.redaction.json_texts import NOT_JSON, parse_json
 from mita_otel.redaction.keys import PLAIN, KeyRules, KeyVerdict
 from mita_otel.redaction.known_secrets import note
 from mita_otel.redaction.log_messages import LogMessages, logged_arguments
 from mita_otel.redaction.marker import DEPTH, ERROR, REMOVED, TYPE, Markers, shows_nothing
-from mita_otel.redaction.memory import BenignTexts, MaskedStatements
-from mita_otel.redaction.names import Names
+from mita_otel.redaction.structures import NOT_JSON, Names, parse_json
 from mita_otel.redaction.texts import Texts
 
 _LONGEST_REMEMBERED: Final = 4096
 _REPORT: Final = re.compile(r"[a-z][a-z0-9_]{0,31}:\d{1,6}")
-"""What a redactor before this one reports, as in `password:1`."""
+"""The report of an earlier redactor, such as `password:1`."""
 _NUMBERS: Final = (int, float, decimal.Decimal)
 _LONGEST_OWNER: Final = 64
 _OPTION: Final = re.compile(r"--?[A-Za-z][\w\-]{1,63}")
-"""An option of a command line; what follows in a list is its value."""
+"""An option of a command line; the next member of the list is its value."""
 _PAIR: Final = 2
 Tally = Counter[str]
 
 
 class Values:
-    """Walks through values.
+    """Redacts nested values.
 
     Args:
         policy: Bounds.
         keys: Which names are sensitive.
-        markers: What stands where a secret was.
-        texts: Makes the texts safe.
+        markers: Write the replacements.
+        texts: Redact the texts in them.
     """
 
     def __init__(self, policy: RedactionPolicy, keys: KeyRules, markers: Markers, texts: Texts) -> None:
@@ -56,7 +54,7 @@ class Values:
         self.messages = LogMessages(texts.prose, self.value)
         """Redacts log messages with their arguments."""
         self._benign = BenignTexts(policy.max_cached)
-        # A team's own patterns may look at any digit.
+        # A custom pattern may depend on any digit.
         each = not policy.max_cached or any(rule.pattern or rule.finder for rule in policy.custom.values())
         self._blank = _same if each else blank_ids
         self._statements = MaskedStatements(texts.sql, policy.max_cached)
@@ -69,10 +67,10 @@ class Values:
         parent: str | None = None,
         owner: str | None = None,
     ) -> dict[Any, Any]:
-        """Return a safe copy of a mapping.
+        """Return a redacted copy of a mapping.
 
-        Under a sensitive `parent`, names are judged with it in front; under another name, its `owner`, they
-        are if that makes a sensitive one: `passport`, `number`.
+        Below a sensitive `parent`, names are judged with it in front. Below another name, the `owner`, they are if
+        both together are sensitive: `passport`, `number`.
         """
         safe: dict[Any, Any] = {}
         known, benign = self._keys.known, self._benign.young
@@ -85,7 +83,7 @@ class Values:
             if index >= self._policy.max_items:
                 tally["items"] += len(mapping) - index
                 break
-            # The short way: a name that says nothing, and a value that nothing was found in before.
+            # The short way: a name that is not sensitive, and a value that is known to be benign.
             if plain_names and key in benign and known.get(key) is PLAIN:
                 kind = type(value)
                 if (kind is str and (value in benign or (blank(value) in benign and remember(value)))) or (
@@ -97,7 +95,7 @@ class Values:
                 name = self._name(names.of(key), parent, owner)
                 result = logged[key] if key in logged else self.value(name, value, tally, depth, system)
                 safe_key = self._key(key, tally)
-            except Exception:  # noqa: BLE001 - one value that cannot be looked at does not take the rest with it
+            except Exception:  # noqa: BLE001 - one value that cannot be redacted does not withhold the others
                 tally["error"] += 1
                 safe_key, result = ERROR, ERROR
             if result is not REMOVED:
@@ -114,7 +112,7 @@ class Values:
         )
 
     def _name(self, name: str, parent: str | None, owner: str | None) -> str:
-        """Return the name that a value is judged by."""
+        """Return the name by which a value is judged."""
         if parent is not None:
             return f"{parent}.{name}"
         if owner is None or self._keys.judge(name).rule is not None:
@@ -123,7 +121,7 @@ class Values:
         return together if self._keys.judge(together).rule else name
 
     def value(self, key: str, value: Any, tally: Tally, depth: int = 0, system: Any = None) -> Any:
-        """Return the value under a name, safe to send, or `REMOVED`."""
+        """Return the redacted value of a name, or `REMOVED`."""
         if key == semconv.REDACTED_RULES and _is_report(value):
             return value
         verdict = self._keys.judge(key)
@@ -149,7 +147,7 @@ class Values:
         return self.plain(value, tally, depth)
 
     def plain(self, value: Any, tally: Tally, depth: int = 0, owner: str | None = None) -> Any:
-        """Return a value whose name, its `owner`, says nothing, safe to send."""
+        """Return a redacted value whose name, the `owner`, is not sensitive."""
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, str):
@@ -176,7 +174,7 @@ class Values:
         return TYPE
 
     def text(self, text: str, tally: Tally, depth: int = 0) -> str:
-        """Return a text, safe to send; the same object if there was nothing to hide."""
+        """Return a redacted text; the same object if it has no secret."""
         if text in self._benign:
             return text
         blanked = self._blank(text)
@@ -189,7 +187,7 @@ class Values:
         return safe
 
     def _is_benign(self, blanked: str, depth: int) -> bool:
-        """Tell whether nothing is to be hidden in a text, whatever ids stand in it."""
+        """Return whether a text has no secret, whatever ids it contains."""
         if blanked in self._benign:
             return True
         if not stands_for_all(blanked) or self._look(blanked, Counter(), depth) is not blanked:
@@ -202,7 +200,7 @@ class Values:
         return self._texts.text(text, tally) if safe is None else safe
 
     def sql(self, statement: str, tally: Tally, depth: int = 0, dialect: str | None = None) -> str:
-        """Return a database statement without its literals; the same object if it had none."""
+        """Return a database statement without its literals; the same object if it has none."""
         safe = self._json(statement, tally, depth)
         return self._statements.mask(statement, tally, dialect) if safe is None else safe
 
@@ -212,7 +210,7 @@ class Values:
         return self.plain(key, tally, self._policy.max_depth)
 
     def _secret(self, key: str, verdict: KeyVerdict, rule: str, value: Any, tally: Tally, depth: int) -> Any:
-        """Return what stands for a value whose name says that it is secret."""
+        """Return the replacement of a value whose name is sensitive."""
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, (Mapping, list, tuple, AbstractSet)) and depth < self._policy.max_depth:
@@ -259,7 +257,7 @@ class Values:
         return tuple(safe) if isinstance(values, tuple) else safe
 
     def _pair(self, pair: Any, tally: Tally, depth: int) -> Any:
-        """Return a name and its value, as in the headers of ASGI and WSGI."""
+        """Return a redacted pair of name and value, as in the headers of ASGI and WSGI."""
         name, value = pair
         text = name.decode("latin-1") if isinstance(name, bytes) else name
         result = self.value(text, value, tally, depth)
@@ -279,7 +277,7 @@ class Values:
         return value if safe is text else safe.encode(encoding, "replace")
 
     def _json(self, text: str, tally: Tally, depth: int) -> str | None:
-        """Return JSON with what it holds redacted, or None if the text is not JSON."""
+        """Return redacted JSON, or None if the text is not JSON."""
         value = NOT_JSON if len(text) > self._policy.max_text else parse_json(text)
         if value is NOT_JSON:
             return None
@@ -296,7 +294,7 @@ def _same(text: str) -> str:
 
 
 def _is_report(value: Any) -> bool:
-    """Tell whether a value is what a redactor before this one reports."""
+    """Return whether a value is the report of an earlier redactor."""
     members = value if isinstance(value, (list, tuple)) else [value]
     return all(isinstance(member, str) and _REPORT.fullmatch(member) for member in members)
 

@@ -1,7 +1,7 @@
-"""The texts behind a text: other scripts' digits as ASCII, percent-encoding and escapes undone.
+"""Decoded views of a text: other scripts' digits as ASCII, percent-encoding and escapes undone.
 
-A secret is looked for in each view. A view knows where each of its characters came from, so that what is
-found in it is hidden in the text itself.
+The finders search each view. A view maps each of its characters to its position in the original text, where the
+hit is redacted.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ _ENCODED: Final = re.compile(
     r"|\x1b\[[0-9;]{0,16}[A-Za-z]|\0+"
     r"|[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]+"
 )
-"""Also what is not seen, an encoding of nothing: a terminal's colours, the other half of each UTF-16 character."""
+"""Also invisible characters: terminal colours, the zero bytes of UTF-16."""
 _TELLTALES: Final = "%\\&\x1b\0"
 _ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t"}
 _DOTS: Final = frozenset("\u00b7\u2022\u2027\u2219\u22c5\u30fb\uff65")
 _ROUNDS: Final = 5
-"""Encodings around encodings that are undone: `%2534` is `%34` is `4`."""
+"""Layers of encoding that are undone: `%2534` is `%34` is `4`."""
 
 
 class View:
-    """A text as it reads, and where each of its characters stands in the original."""
+    """A decoded text, and the original position of each of its characters."""
 
     def __init__(self, text: str, offsets: Sequence[int] | None = None) -> None:
         self.text = text
         self._offsets = offsets
 
     def original(self, hits: Iterable[Hit]) -> Iterable[Hit]:
-        """Return the hits as stretches of the original text."""
+        """Return the hits with their positions in the original text."""
         offsets = self._offsets
         if offsets is None:
             return hits
@@ -75,7 +75,7 @@ class View:
 
 
 def views(text: str) -> Iterator[View]:
-    """Yield the text as it reads, then with up to five layers of encoding undone."""
+    """Yield the text, then the text with up to five layers of encoding undone."""
     view: View | None = View(fold(text))
     for _ in range(_ROUNDS + 1):
         if view is None:
@@ -118,7 +118,7 @@ def _decode(match: re.Match[str]) -> Iterator[tuple[str, int]]:
 
 
 class _Fold(dict[int, int]):
-    """A translation table that is worked out character by character."""
+    """A translation table that is filled character by character."""
 
     def __missing__(self, code: int) -> int:
         if code < 0x80:

@@ -126,7 +126,7 @@ BANKING_FINDERS: Final = (
 
 
 def may_begin_iban(text: str) -> bool:
-    """Tell whether somewhere in a text a country's letters and two digits stand as in an IBAN."""
+    """Return whether somewhere in a text a country's letters and two digits stand as in an IBAN."""
     return any(match[1].upper() in _IBAN_LENGTHS for match in _IBAN.finditer(text))
 
 

@@ -1,12 +1,14 @@
-"""Card numbers that are no text: numbers, and lists of the groups that are printed on a card."""
+"""Card numbers in other forms: numbers, lists of printed groups, scientific notation."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from mita_otel.redaction.finders.cards import are_printed_groups, is_card_number
+from mita_otel.redaction.finders.hit import Finder, Hit
 from mita_otel.redaction.marker import Markers
 
 SMALLEST_CARD: Final = 10**11
@@ -59,3 +61,18 @@ class CardValues:
 
 def _is_group(member: Any) -> bool:
     return isinstance(member, str) and member.isascii() and member.isdigit()
+
+
+_NUMBER: Final = re.compile(r"(?<![\w.])(\d)\.(\d{9,18})[eE]\+?(1[1-8])(?![\w.])")
+
+
+def find_scientific_cards(text: str) -> Iterator[Hit]:
+    """Yield numbers that are whole and a card's; zeros at their end are not written."""
+    for match in _NUMBER.finditer(text):
+        digits = match[1] + match[2].rstrip("0")
+        size = int(match[3]) + 1
+        if len(digits) <= size and is_card_number(digits.ljust(size, "0")):
+            yield Hit(match.start(), match.end(), "pan")
+
+
+SCIENTIFIC_CARD_FINDER: Final = Finder(find_scientific_cards, words=("e1", "e+1"), digits=12)

@@ -125,7 +125,7 @@ def find_pin_fields(text: str) -> Iterator[Hit]:
 
 
 def is_card_number(digits: str) -> bool:
-    """Tell whether 12 to 19 digits have an issuer's prefix, its length and a valid check digit.
+    """Return whether 12 to 19 digits have an issuer's prefix, its length and a valid check digit.
 
     Sources: ISO/IEC 7812-1; the schemes' published ranges of issuer identification numbers.
     """
@@ -133,7 +133,7 @@ def is_card_number(digits: str) -> bool:
 
 
 def are_printed_groups(sizes: tuple[int, ...]) -> bool:
-    """Tell whether groups of so many digits each are how a card number is printed."""
+    """Return whether groups of so many digits each are how a card number is printed."""
     return sizes in _PRINTED
 
 
@@ -225,7 +225,7 @@ def _numbers(text: str, groups: list[tuple[int, int]]) -> Iterator[tuple[int, in
 
 
 def _is_grouped(text: str, groups: list[tuple[int, int]]) -> bool:
-    """Tell whether groups of digits belong together.
+    """Return whether groups of digits belong together.
 
     Fours do, and digits one by one or two by two; groups as cards have them between equal signs; any others
     only beside a word like "card", since phone numbers and lists of numbers look like that.
@@ -246,12 +246,12 @@ def _is_grouped(text: str, groups: list[tuple[int, int]]) -> bool:
 
 
 def _continues(text: str, start: int, stop: int) -> bool:
-    """Tell whether more groups stand before or after: then it is a list of numbers."""
+    """Return whether more groups stand before or after: then it is a list of numbers."""
     return text[max(0, start - 2) : start - 1].isdigit() or text[stop + 1 : stop + 2].isdigit()
 
 
 def _is_printed(text: str, run: re.Match[str], groups: list[tuple[int, int]]) -> bool:
-    """Tell whether the run is one card number as printed, not a part of a list of numbers."""
+    """Return whether the run is one card number as printed, not a part of a list of numbers."""
     sign, start, stop = run["sign"], run.start(), run.end()
     before, after = text[max(0, start - len(sign) - 1) : start], text[stop : stop + len(sign) + 1]
     if (before[1:] == sign and before[:1].isdigit()) or (after[:-1] == sign and after[-1:].isdigit()):
@@ -265,7 +265,7 @@ def _is_printed(text: str, run: re.Match[str], groups: list[tuple[int, int]]) ->
 
 
 def _is_something_else(text: str, start: int, stop: int) -> bool:
-    """Tell whether what looks like a card number is a part of an id, a barcode or a phone number."""
+    """Return whether what looks like a card number is a part of an id, a barcode or a phone number."""
     size = stop - start
     if size <= _LONGEST_BARCODE and _BARCODE.search(text, max(0, start - _WORD_REACH), start):
         return True
@@ -283,7 +283,7 @@ def _plus(text: str, start: int) -> int:
 
 
 def is_part_of_an_id(text: str, start: int, stop: int) -> bool:
-    """Tell whether the digits belong to a UUID, a hexadecimal digest or the fraction of a number."""
+    """Return whether the digits belong to a UUID, a hexadecimal digest or the fraction of a number."""
     first = start
     while first > 0 and start - first < 128 and text[first - 1].isalnum():
         first -= 1

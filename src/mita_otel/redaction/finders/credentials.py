@@ -1,4 +1,4 @@
-"""Credentials that one can tell by their shape: JWTs, bearer and basic, cookies, private keys."""
+"""Credentials with a format of their own: JWTs, schemes, headers, hashes, private keys, seed phrases, one-time codes."""
 
 from __future__ import annotations
 
@@ -136,3 +136,63 @@ def _is_credential(scheme: str, value: str) -> bool:
     if scheme == "token":
         return len(value) >= _MIN_TOKEN and any(char.isdigit() for char in value)
     return True
+
+
+_PHRASE: Final = re.compile(
+    r"(?i:\b(?:seed|mnemonic|recovery|backup|wallet|secret)(?:[ _\-]?(?:seed|phrase|words?|mnemonic)){0,2}\b)"
+    r"(?: (?:is|was|are|entered|restored|from|given)){0,3}[\"']?[ \t]{0,4}(?:=>|[:=(\[])?[ \t\"']{0,4}\n?[ \t]{0,8}"
+    r"(?P<words>[a-z]{3,8}(?:[ ,]{1,2}[a-z]{3,8}){11,23})(?![\w])"
+)
+_NOT_IN_LIST: Final = frozenset(
+    {
+        "and",
+        "are",
+        "but",
+        "could",
+        "for",
+        "from",
+        "had",
+        "has",
+        "not",
+        "our",
+        "the",
+        "was",
+        "were",
+        "with",
+        "your",
+    }
+)
+"""Words of nearly every sentence of that length; none is in BIP-39's English list."""
+
+
+def find_seed_phrases(text: str) -> Iterator[Hit]:
+    """Yield the words of seed phrases (BIP-39: 12 to 24 words of three to eight letters)."""
+    for match in _PHRASE.finditer(text):
+        if _NOT_IN_LIST.isdisjoint(re.findall(r"[a-z]+", match["words"])):
+            yield Hit(*match.span("words"), "secret")
+
+
+SEED_PHRASE_FINDER: Final = Finder(find_seed_phrases, words=("seed", "mnemonic", "phrase"))
+
+
+_KIND: Final = r"(?:verification|one[ \-]time|security|login|sign[ \-]?in|access|authentication|confirmation) (?:pass)?code"
+_OTHER_CODES: Final = r"(?!(?:\w{1,16} ){0,2}?(?:error|status|exit|zip|postal|area|country|currency|promo|coupon|voucher|discount|order|product|reason|response|sort|bank)\b)"
+_CODE: Final = re.compile(
+    rf"(?i)(?<![\w.])(?:[a-z]-)?(\d{{4,8}}) is (?:the (?:\w{{1,16}} ){{0,2}}(?:{_KIND}|passcode|otp)|your {_OTHER_CODES}(?:[\w\-]{{1,16}} ){{0,3}}(?:pass|pin )?(?:code|otp|pin)\b)"
+    rf"|\byour {_OTHER_CODES}(?:\w{{1,16}} ){{0,2}}?{_KIND}(?: is)?[ :]{{1,2}}(\d{{4,8}})(?!\w|\.\d)"
+    rf"|\byour {_OTHER_CODES}(?:\w{{1,16}} ){{0,1}}(?:code|passcode|otp) is[ :]{{1,2}}(\d{{4,8}})(?=[.,;!\s]*(?:\n|\Z|(?-i:[A-Z])))"
+    r"|\b(?:enter|type)(?: the| this| your)? (?:code|passcode|otp) (\d{4,8})(?!\w|\.\d)"
+    r"|\buse(?: the| this| your)? (?:code|passcode|otp) (\d{5,8})(?!\w|\.\d)(?! (?:for|to (?:get|save|receive)) )"
+)
+
+
+def find_one_time_codes(text: str) -> Iterator[Hit]:
+    """Yield codes of four to eight digits."""
+    for match in _CODE.finditer(text):
+        group = match.lastindex or 1
+        yield Hit(match.start(group), match.end(group), "otp")
+
+
+ONE_TIME_CODE_FINDER: Final = Finder(
+    find_one_time_codes, words=("code", "otp", "is your"), digits=4, signs=" "
+)

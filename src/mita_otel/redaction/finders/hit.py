@@ -1,4 +1,4 @@
-"""What a finder finds: a stretch of a text, and the rule that it falls under."""
+"""The result of a finder: a part of a text and the rule that it matches."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Hit(NamedTuple):
-    """A stretch of a text that must not leave."""
+    """A part of a text that is to be redacted."""
 
     start: int
     end: int
@@ -15,16 +15,16 @@ class Hit(NamedTuple):
 
 
 Find = Callable[[str], Iterable[Hit]]
-"""Looks for one kind of secret in a text, and yields what it finds in any order. It takes linear time."""
+"""Yields the secrets of one kind in a text, in any order, in linear time."""
 
 
 class Finder(NamedTuple):
-    """A kind of secret: how to look for it, and what a text has to hold for a look to be worth it."""
+    """A kind of secret: how to find it, and what every text with such a secret contains."""
 
     find: Find
     words: tuple[str, ...] = ()
-    """One of these is in every text with such a secret, in lower case. None: no such word."""
+    """One of these words, in lower case, is in every text with such a secret. Empty: no such word."""
     digits: int = 0
-    """How many digits a text with such a secret has at least."""
+    """A text with such a secret has at least this many digits."""
     signs: str = ""
-    """One of these characters is in every text with such a secret. None: no such character."""
+    """One of these characters is in every text with such a secret. Empty: no such character."""

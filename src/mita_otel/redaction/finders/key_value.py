@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from mita_otel.redaction.finders.hit import Hit
 from mita_otel.redaction.finders.value_bounds import bare_end, bracket_close, quoted_end
-from mita_otel.redaction.finders.value_shapes import ValueShapes, is_telling
+from mita_otel.redaction.finders.value_shapes import ValueShapes, has_digit, is_telling
 from mita_otel.redaction.key_words import split_words
 from mita_otel.redaction.keys import PLAIN, KeyRules, KeyVerdict
 from mita_otel.redaction.marker import MARKER, NEVER_SHOWN, TRUNCATED
@@ -151,7 +151,7 @@ class KeyValueFinder:
         return Hit(pair.start, end, pair.rule)
 
     def _is_secret(self, text: str, pair: _Pair, hit: Hit) -> bool:
-        """Tell whether the value is one: no count, no reference, and not the name of the next pair (`key: secret = …`)."""
+        """Return whether the value is one: no count, no reference, and not the name of the next pair (`key: secret = …`)."""
         value = text[hit.start : hit.end]
         if self._keys.is_benign(pair.name, pair.verdict, value):
             return False
@@ -159,7 +159,7 @@ class KeyValueFinder:
 
 
 def _shows_nothing(rule: str, value: str) -> bool:
-    """Tell whether a bare value shows nothing."""
+    """Return whether a bare value shows nothing."""
     if not value or value.lower() in _NO_VALUES or (rule == "authorization" and value.lower() in _SCHEMES):
         return True
     return bool(_PLACEHOLDER.match(value)) or _is_truncated(rule, value)
@@ -175,8 +175,35 @@ def _is_within(stretches: list[tuple[int, int]], position: int) -> bool:
 
 
 def _is_no_name(text: str, match: re.Match[str]) -> bool:
-    """Tell whether the name is a group of an IPv6 address (`:aba0:`), the rule in a marker, or a function in an ARN."""
+    """Return whether the name is a group of an IPv6 address (`:aba0:`), the rule in a marker, or a function in an ARN."""
     start = match.start()
     if text[start - 1 : start] != ":":
         return False
     return bool(_HEX_GROUP.match(text, start)) or text.endswith(("[redacted:", ":function:"), 0, start)
+
+
+_NAME: Final = re.compile(r"(?P<open>[(\[])b?(?P<quote>[\"'])(?P<name>[\w.\-]{1,64})(?P=quote), ?b?(?=[\"'])")
+
+
+class QuotedValueFinder:
+    """Finds the second of two quoted texts in brackets whose first is a sensitive name.
+
+    Args:
+        keys: Which names are sensitive.
+    """
+
+    def __init__(self, keys: KeyRules) -> None:
+        self._keys = keys
+
+    def __call__(self, text: str) -> Iterator[Hit]:
+        """Yield the values, without their quotes."""
+        for match in _NAME.finditer(text):
+            quoted = quoted_end(text, match.end())
+            if quoted is None or text[quoted[2] : quoted[2] + 1] not in (")", "]"):
+                continue
+            value = text[quoted[0] : quoted[1]]
+            if match["open"] == "[" and not has_digit(value):  # a list of names
+                continue
+            rule = None if MARKER.fullmatch(value) else self._keys.rule_for(match["name"], value)
+            if rule:
+                yield Hit(quoted[0], quoted[1], rule)

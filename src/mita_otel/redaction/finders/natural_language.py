@@ -133,7 +133,7 @@ class NaturalLanguageFinder:
                 yield from self._after(text, name, following.start if following else len(text))
 
     def _is_about(self, text: str, name: NameInText) -> bool:
-        """Tell whether the next word makes the name one about the secret, as in `token type`."""
+        """Return whether the next word makes the name one about the secret, as in `token type`."""
         word = _NEXT_WORD.match(text, name.end)
         lower = word[1].lower() if word else ""
         return self._keys.is_descriptive(lower) and lower not in self._connectors
@@ -209,7 +209,7 @@ class NaturalLanguageFinder:
         return _Candidate(kind, first, end, link) if end > first else None
 
     def _is_secret(self, text: str, name: NameInText, candidate: _Candidate) -> bool:
-        """Tell whether a value looks like a secret, as much as its link with the name demands."""
+        """Return whether a value looks like a secret, as much as its link with the name demands."""
         value = text[candidate.start : candidate.end]
         if self._shapes.is_prose(value) or self._keys.is_benign(name.name, name.verdict, value):
             return False
@@ -251,7 +251,7 @@ def _said(link: _Link, mark: str) -> _Link:
 
 
 def _is_code(value: str) -> bool:
-    """Tell whether a quoted value is a mistyped code: short, one piece, with a digit."""
+    """Return whether a quoted value is a mistyped code: short, one piece, with a digit."""
     return len(value) <= _MAX_CODE and has_digit(value) and value.isalnum()
 
 
@@ -268,7 +268,7 @@ def _is_quoted_secret(name: NameInText, value: str, link: _Link) -> bool:
 
 
 def _is_bare_secret(name: NameInText, value: str, candidate: _Candidate) -> bool:
-    """Tell whether a value without quotes, in brackets or not, looks like a secret."""
+    """Return whether a value without quotes, in brackets or not, looks like a secret."""
     if any(map(str.isspace, value)):
         return False
     bracketed = candidate.kind != "bare"
@@ -282,7 +282,7 @@ def _is_bare_secret(name: NameInText, value: str, candidate: _Candidate) -> bool
 
 
 def _is_mixed(value: str) -> bool:
-    """Tell whether a value mixes digits with other characters, or capitals into a word."""
+    """Return whether a value mixes digits with other characters, or capitals into a word."""
     if has_digit(value):
         return not value.isdigit() and len(value) >= _MIN_BARE
     return len(value) >= _MIN_ADJACENT and not (value.islower() or value.isupper() or value.istitle())

@@ -84,7 +84,7 @@ URL_FINDERS: Final = (
 
 
 def _is_random(value: str) -> bool:
-    """Tell whether a value is more than words, as in `pending_verification`."""
+    """Return whether a value is more than words, as in `pending_verification`."""
     return any(char.isdigit() for char in value) or not (value.islower() or value.isupper())
 
 

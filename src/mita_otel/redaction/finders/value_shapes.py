@@ -37,31 +37,31 @@ class ValueShapes:
         self._unit = re.compile(rf" ?(?:{units})(?!\w)", re.IGNORECASE)
 
     def is_prose(self, value: str) -> bool:
-        """Tell whether a value is a word that continues a sentence."""
+        """Return whether a value is a word that continues a sentence."""
         return value.lower().strip(".!") in self._prose
 
     def is_measured(self, text: str, end: int) -> bool:
-        """Tell whether a unit follows the number that ends there."""
+        """Return whether a unit follows the number that ends there."""
         return bool(self._unit.match(text, end))
 
     def is_named(self, value: str) -> bool:
-        """Tell whether a value with a digit names something: an algorithm, a version, a date, an address."""
+        """Return whether a value with a digit names something: an algorithm, a version, a date, an address."""
         lower = value.lower()
         return lower in self._wordlike or lower in self._prose or bool(_NO_SECRET.fullmatch(value))
 
 
 def is_telling(value: str) -> bool:
-    """Tell whether what follows a common word (`key: …`) looks like a value: a digit, or sixteen characters."""
+    """Return whether what follows a common word (`key: …`) looks like a value: a digit, or sixteen characters."""
     return has_digit(value) or len(value) >= _MIN_TELLING
 
 
 def has_digit(value: str) -> bool:
-    """Tell whether a value holds a digit."""
+    """Return whether a value holds a digit."""
     return any(char.isdigit() for char in value)
 
 
 def looks_random(value: str) -> bool:
-    """Tell whether a value is made at random: digits among letters, not words and numbers between separators."""
+    """Return whether a value is made at random: digits among letters, not words and numbers between separators."""
     if len(value) < _MIN_RANDOM or not has_digit(value):
         return False
     return any(not _PURE.fullmatch(part) for part in _SEPARATED.split(value))

@@ -97,6 +97,6 @@ def _below(text: str, head: re.Match[str]) -> Iterator[_Line]:
 
 
 def is_below(line: str, least: int) -> bool:
-    """Tell whether a line is indented deeper than `least`, or as deep and an item of a list. An empty one is, too."""
+    """Return whether a line is indented deeper than `least`, or as deep and an item of a list. An empty one is, too."""
     content = line.lstrip(" \t")
     return not content.strip() or len(line) - len(content) >= least + (not content.startswith("- "))

@@ -1,19 +1,22 @@
-"""Mappings that hold a name and its value side by side, as `{"name": "Authorization", "value": "…"}`."""
+"""Names of values in structures: labelled values, validation errors, JSON in texts."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from mita_otel.redaction.marker import MARKER
+
 _LABELS: Final = ("key", "name", "field", "label", "header", "param", "parameter")
-"""Names under which the name of a value may stand beside it, as in HAR and in forms."""
+"""Keys that hold the name of a value, as in HAR and in forms."""
 _SPELLINGS: Final = (*_LABELS, *(label.title() for label in _LABELS))
 _LABELLED: Final = frozenset({"key", "value", "Key", "Value"})
 _MAX_LABELLED: Final = 6
 
 
 class Names:
-    """Says by which name each value of a mapping is judged.
+    """Returns the name by which each value of a mapping is judged.
 
     Args:
         mapping: The mapping.
@@ -36,7 +39,7 @@ class Names:
 
 
 def _label(mapping: Mapping[Any, Any]) -> str | None:
-    """Return the name that a mapping gives its `value`."""
+    """Return the name that a mapping gives to its `value`."""
     if ("value" not in mapping and "Value" not in mapping) or len(mapping) > _MAX_LABELLED:
         return None
     label = next((mapping[name] for name in _SPELLINGS if name in mapping), None)
@@ -44,6 +47,32 @@ def _label(mapping: Mapping[Any, Any]) -> str | None:
 
 
 def _located(mapping: Mapping[Any, Any]) -> str | None:
-    """Return the field that one of pydantic's error dictionaries is about, whose `input` it quotes."""
+    """Return the field of a pydantic error dictionary, which quotes the field's `input`."""
     location = mapping.get("loc") if "input" in mapping else None
     return ".".join(map(str, location)) if isinstance(location, (list, tuple)) else None
+
+
+NOT_JSON: Final = object()
+"""Returned for a text that is not JSON: any other value may be valid JSON."""
+
+
+def parse_json(text: str) -> Any:
+    """Return the value of a text that is a JSON object, list or string; else `NOT_JSON`."""
+    stripped = text.strip()
+    if not stripped or stripped[0] not in '{["' or stripped[-1] not in '}]"' or MARKER.match(stripped):
+        return NOT_JSON
+    try:
+        return json.loads(stripped, object_pairs_hook=_members)
+    except (ValueError, RecursionError):
+        return NOT_JSON
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object. A repeated name keeps all its values, because a reader may use any of them."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        every: dict[str, list[Any]] = {}
+        for name, value in pairs:
+            every.setdefault(name, []).append(value)
+        members = {name: values if len(values) > 1 else values[0] for name, values in every.items()}
+    return members
