@@ -11,9 +11,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from mita_otel.exporters.glyphs import printable
 from mita_otel.exporters.span_record import SpanRecord
-from mita_otel.exporters.time_axis import milliseconds
+from mita_otel.exporters.styled_text import printable
+from mita_otel.exporters.waterfall import milliseconds
 from mita_otel.latency.facts import KINDS, SpanFacts
 from mita_otel.latency.limits import LimitBook
 from mita_otel.latency.operations import operation_of

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
+from dataclasses import dataclass
 from typing import Final, Self, TextIO
 
 _CODES: Final = {
@@ -119,3 +121,36 @@ def shows_colours(stream: TextIO) -> bool:
     if os.name == "nt" and not os.environ.get("WT_SESSION"):
         return False
     return stream.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class Glyphs:
+    """A set of characters. Each bar character takes one column."""
+
+    child: str
+    last: str
+    pass_by: str
+    gap: str
+    full: str
+    left_half: str
+    right_half: str
+    over: str
+    breach: str
+    failed: str
+    redacted: str
+    times: str
+    ellipsis: str
+
+
+UNICODE = Glyphs("├─ ", "└─ ", "│  ", "   ", "█", "▌", "▐", "▒", "▲", "✗", "◆", "\u00d7", "…")
+ASCII = Glyphs("|- ", "`- ", "|  ", "   ", "=", "=", "=", "#", "!", "x", "*", "x", "...")
+
+
+_SPACES = re.compile(r"\s+")
+# Terminals act on control characters; text direction marks can turn a line around.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
+
+
+def printable(text: str) -> str:
+    """Return the text on one line, with nothing in it that a terminal would obey."""
+    return _CONTROLS.sub("?", _SPACES.sub(" ", text).strip())
