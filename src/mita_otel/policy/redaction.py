@@ -192,6 +192,8 @@ class RedactionPolicy(Section):
     baggage: tuple[str, ...]
     """Names of baggage entries that may leave the process with a request, `*` for any part of one. Those with a
     sensitive name or value stay in any case."""
+    national_ids: tuple[str, ...]
+    """Countries whose identification numbers are found by their check digits (ISO 3166 codes, in lower case)."""
     modes: dict[str, Mode]
     """What stands where a secret was, by rule."""
     keys: KeyPolicy

@@ -17,7 +17,7 @@ from mita_otel.redaction.key_words import (
     unglued,
     without_accents,
 )
-from mita_otel.redaction.marker import MARKER
+from mita_otel.redaction.marker import MARKER, NEVER_SHOWN
 
 Place = Literal["text", "sql"]
 """How a value is read: as any text, as a database statement."""
@@ -291,7 +291,7 @@ def _foreign(listed: Iterable[tuple[str, Iterable[str]]], named: Mapping[Words, 
 
 
 def _outranks(verdict: KeyVerdict, size: int, best: KeyVerdict | None) -> bool:
-    if best is None or best is PLAIN or size > 1:
+    if best is None or best is PLAIN or size > 1 or verdict.rule in NEVER_SHOWN:
         return True
     return best.reference and not verdict.reference
 

@@ -27,11 +27,13 @@ from mita_otel.redaction.finders.driver_messages import (
     REJECTED_FINDER,
     DriverMessageFinder,
 )
+from mita_otel.redaction.finders.emv import CHIP_FINDER
 from mita_otel.redaction.finders.hit import Finder
 from mita_otel.redaction.finders.key_value import KeyValueFinder, QuotedValueFinder
 from mita_otel.redaction.finders.markup import MarkupFinder
+from mita_otel.redaction.finders.national_ids import national_id_finders
 from mita_otel.redaction.finders.natural_language import NaturalLanguageFinder
-from mita_otel.redaction.finders.personal import EMAIL_FINDER, IP_FINDER
+from mita_otel.redaction.finders.personal import EMAIL_FINDER, IP_FINDER, PHONE_FINDER
 from mita_otel.redaction.finders.tables import TableFinder
 from mita_otel.redaction.finders.urls import URL_FINDERS
 from mita_otel.redaction.finders.value_shapes import ValueShapes
@@ -48,6 +50,7 @@ from mita_otel.redaction.values import Values
 _SHAPES: Final = (
     *CARD_FINDERS,
     SCIENTIFIC_CARD_FINDER,
+    CHIP_FINDER,
     *BANKING_FINDERS,
     *CREDENTIAL_FINDERS,
     *COMMAND_LINE_FINDERS,
@@ -90,8 +93,12 @@ class Redactor:
         markers = Markers(policy.modes, hmac_key)
         keys = KeyRules(policy.keys, {name: rule.keys for name, rule in policy.custom.items()}, markers.mode)
         shapes = [*_SHAPES, *custom_finders(policy.custom)]
+        if markers.mode("ssn") != "off":
+            shapes.extend(national_id_finders(policy.national_ids))
         if markers.mode("email") != "off":
             shapes.append(EMAIL_FINDER)
+        if markers.mode("phone") != "off":
+            shapes.append(PHONE_FINDER)
         if markers.mode("ip") != "off":
             shapes.append(IP_FINDER)
         shapes_of_values = ValueShapes(policy.grammar)

@@ -47,7 +47,9 @@ _HASHES: Final = frozenset({32, 40, 56, 64, 96, 128})
 _LONGEST_PAN: Final = 19
 
 _TRACK1: Final = re.compile(r"%?[Bb]\d[\d ]{11,23}\^[^\^\n]{2,26}\^[\d ]{4,}[^\s?]{0,80}\??")
-_TRACK2: Final = re.compile(r";?(?<!\d)\d{12,23}[=Dd]\d{7,}[^\s?]{0,20}\??")
+_TRACK2: Final = re.compile(
+    r";?(?<!\d)(?P<pan>\d{12,23})[=Dd](?=(?P<expiry>\d{2}(?:0[1-9]|1[0-2]))?)\d{7,}[^\s?]{0,20}\??"
+)
 _AFTER: Final = re.compile(
     r"[ \t,;|/:]{1,3}(?:exp(?:iry|ires|iration)?\W{1,3})?(?P<expiry>\d{1,2} ?[/\-|;,:] ?\d{2,4}|\d{4}(?=[|;,:]\d{3,4}(?!\d)))(?!\d)"
     r"(?:[ \t,;|/:]{1,3}(?:(?:cv[vc]2?|code)\W{1,3})?(?P<code>\d{3,4})(?!\d))?"
@@ -97,7 +99,7 @@ def find_tracks(text: str) -> Iterator[Hit]:
         for match in _TRACK1.finditer(text):
             yield Hit(match.start(), match.end(), "track")
     for match in _TRACK2.finditer(text):
-        if not is_part_of_an_id(text, match.start(), match.end()):
+        if _is_track2(match) or not is_part_of_an_id(text, match.start(), match.end()):
             yield Hit(match.start(), match.end(), "track")
 
 
@@ -122,6 +124,11 @@ def find_pin_fields(text: str) -> Iterator[Hit]:
     """Yield the PIN blocks of card networks' messages."""
     for match in _PIN_FIELD.finditer(text):
         yield Hit(match.start(1), match.end(1), "pin")
+
+
+def _is_track2(match: re.Match[str]) -> bool:
+    """Return whether a match is certainly track 2: a card number and an expiry date. No id looks like that by chance."""
+    return match["expiry"] is not None and any(is_card_number(match["pan"][start:]) for start in range(9))
 
 
 def is_card_number(digits: str) -> bool:

@@ -14,6 +14,10 @@ from mita_otel.redaction.marker import MARKER
 from mita_otel.redaction.sql import literals
 
 _KEY: Final = re.compile(r"\(([\w\", ]{1,256})(?:::\w+)?\)=\(")
+_VIOLATION: Final = re.compile(
+    r"\) (?:already exists|is (?:not present|still referenced|duplicated)|conflicts with|violates)"
+)
+"""How PostgreSQL goes on after the values of a violated constraint."""
 _DUPLICATE: Final = re.compile(r"[Dd]uplicate entry (['\"])([^\n]{0,512}?)\1 for key ['\"]?([\w.$\-]+)")
 _ROW: Final = re.compile(r"(?:Failing row contains|COPY \w+, line \d+(?:, column \w+)?:) ?")
 _LONGEST_MARKER: Final = 80
@@ -66,9 +70,8 @@ class DriverMessageFinder:
             yield from self._constraints(text)
         if "uplicate entry" in text:
             for match in _DUPLICATE.finditer(text):
-                rule = self._rule(match[3], match[2])
-                if rule:
-                    yield Hit(match.start(2), match.end(2), rule)
+                if not MARKER.fullmatch(match[2]) and match[2]:
+                    yield Hit(match.start(2), match.end(2), self._rule(match[3], match[2]) or "input")
         if "row contains" in text or "COPY " in text:
             for match in _ROW.finditer(text):
                 yield from _line(text, match.end())
@@ -88,7 +91,9 @@ class DriverMessageFinder:
                 close = text.rfind(")", start, line_end)
             end = line_end if close < 0 else close
             rule = self._rule(match[1], text[start:end])
-            if rule and end > start:
+            if rule is None and (end == len(text) or _VIOLATION.match(text, end)):
+                rule = "input"
+            if rule and end > start and not MARKER.fullmatch(text, start, end):
                 yield Hit(start, end, rule)
 
     def _located(self, text: str) -> Iterator[Hit]:

@@ -33,6 +33,9 @@ _PLACEHOLDER: Final = re.compile(
 _SCHEMES: Final = frozenset(
     {"basic", "bearer", "digest", "ntlm", "negotiate", "oauth", "oauth2", "apikey", "token"}
 )
+_NUMBERS: Final = frozenset({"ssn", "pan", "account", "routing", "otp"})
+_MORE_DIGITS: Final = re.compile(r"(?:[ \-]\d{2,6}(?!\w)){1,6}")
+"""Further groups of a number."""
 _NO_VALUES: Final = frozenset({"none", "null", "true", "false", "nil", "undefined"})
 
 
@@ -140,6 +143,8 @@ class KeyValueFinder:
     def _bare(self, text: str, pair: _Pair) -> Hit | None:
         end = bare_end(text, pair.start)
         value = text[pair.start : end]
+        if value.isdigit() and pair.rule in _NUMBERS and (more := _MORE_DIGITS.match(text, end)):
+            end = more.end()
         if _shows_nothing(pair.rule, value) or value == f":{pair.name}":
             return None
         if pair.in_source and not value[0].isdigit():

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from mita_otel.redaction.finders.hit import Finder, Hit
+from mita_otel.redaction.finders.value_shapes import looks_random
 
 _USERINFO: Final = re.compile(r"[^\s/?#\"'<>\[\]]{1,512}@")
 _DSN_USERINFO: Final = re.compile(r"[^\s:/?#@\"'<>]{0,128}:[^\s\"'<>]{0,256}@(?=[\w.\-\[]+(?:[:/?,]|\s|\Z))")
@@ -21,6 +22,10 @@ _SIGNED: Final = re.compile(
 _SEGMENT: Final = re.compile(
     r"(?i)/(?:bank-?)?(?:accounts?|cards?|acct|routing|ssns?|payment-methods?)/(\d{8,19})(?=[/?#\s\"',;)]|\Z)"
 )
+_NAMED_SEGMENT: Final = re.compile(
+    r"(?i)/(?P<name>(?:[a-z]{1,16}[\-_])?(?:pin|cvv|cvc|csc|otp|tan|passcode|password|passwd|pwd|secret|token|api-?key|apikey)s?(?:[\-_]code)?)/(?P<value>[^/?#\s\"',;()]{3,256})(?=[/?#\s\"',;)]|\Z)"
+)
+_CODES: Final = ("pin", "cvv", "cvc", "csc", "otp", "tan", "passcode")
 _SHORT: Final = re.compile(r"(?:[?&;]|\A)pass=([^&\s#\"'<>;]+)", re.IGNORECASE)
 _CODE: Final = re.compile(
     r"(?:verify|verification|confirm|activate|otp|2fa|mfa)[\w\-/]{0,64}\?(?:[^\s#\"']{0,128}&)?code=([^&\s#\"'<>;]{4,})",
@@ -29,6 +34,9 @@ _CODE: Final = re.compile(
 _LINK: Final = re.compile(
     r"(?i)/(?:reset|verify|activate|magic|invite|password)[\w\-]{0,32}/([A-Za-z0-9_\-]{16,512})(?=[/?#\s\"',;)]|\Z)"
 )
+_MIN_CODE: Final = 3
+_MAX_CODE: Final = 12
+_MIN_PASSWORD: Final = 8
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\Z")
 
 
@@ -47,6 +55,26 @@ def find_path_numbers(text: str) -> Iterator[Hit]:
     """Yield long numbers after a path segment that names accounts or cards."""
     for match in _SEGMENT.finditer(text):
         yield Hit(match.start(1), match.end(1), "account")
+
+
+def find_named_segments(text: str) -> Iterator[Hit]:
+    """Yield path segments after one that names a secret, as in `/v1/pin/4821/check`."""
+    for match in _NAMED_SEGMENT.finditer(text):
+        name, value = match["name"].lower(), match["value"]
+        code = next((one for one in _CODES if one in name), None)
+        if code is not None:
+            rule = {"cvc": "cvv", "csc": "cvv", "tan": "otp", "passcode": "otp"}.get(code, code)
+            if value.isdigit() and _MIN_CODE <= len(value) <= _MAX_CODE:
+                yield Hit(*match.span("value"), rule)
+        elif _is_mixed_segment(name, value):
+            yield Hit(*match.span("value"), "password" if "pass" in name or "pwd" in name else "token")
+
+
+def _is_mixed_segment(name: str, value: str) -> bool:
+    """Return whether a segment looks like the secret that the one before it names, not like a version or an id."""
+    if not any(map(str.isdigit, value)) or value.isdigit() or _UUID.match(value):
+        return False
+    return looks_random(value) or ("pass" in name and len(value) >= _MIN_PASSWORD)
 
 
 def find_signed_values(text: str) -> Iterator[Hit]:
@@ -74,6 +102,12 @@ URL_FINDERS: Final = (
     Finder(
         find_link_tokens,
         words=("reset", "verify", "activate", "magic", "invite", "password"),
+        digits=1,
+        signs="/",
+    ),
+    Finder(
+        find_named_segments,
+        words=("pin", "cvv", "cvc", "csc", "otp", "tan", "pass", "pwd", "secret", "token", "key"),
         digits=1,
         signs="/",
     ),
