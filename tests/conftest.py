@@ -12,14 +12,17 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from functools import partial
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from closing import Closing, closing_all
 from databases import database_url, postgresql_server, postgresql_url  # noqa: F401 - fixtures of every test
 from exploring import load_profile
+
+if TYPE_CHECKING:
+    from mita_otel.instrumentation.patches import Patches
 
 _SETTINGS = ("OTEL_", "MITA_OTEL_", "SENTRY_", "SLACK_", "PAGERDUTY_", "ENVIRONMENT")
 
@@ -64,81 +67,73 @@ def _threads_end_with_their_module() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _workers_end_with_their_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """End the daemon threads of queues that a test made and left as they were, and their connections."""
-    from mita_otel.processors.queues.worker import BoundedWorker
+def _transports_end_with_their_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """End the daemon threads and connections of Sentry transports that a test left open."""
     from mita_otel.sentry.transport.senders import Senders
     from mita_otel.sentry.transport.transport import CountingTransport
 
     made: list[Callable[[], object]] = []
 
-    def remember(kind: type, end: Callable[[Any], object]) -> None:
+    def remember(kind: type) -> None:
         prepare = kind.__init__  # type: ignore[misc]
 
         def prepare_and_remember(self: Any, *arguments: Any, **options: Any) -> None:
             prepare(self, *arguments, **options)
-            made.append(partial(end, self))
+            made.append(self.kill)
 
         monkeypatch.setattr(kind, "__init__", prepare_and_remember)
 
-    remember(BoundedWorker, lambda worker: worker.stop(0) if worker.started else None)
-    remember(Senders, lambda senders: senders.kill())
-    remember(CountingTransport, lambda transport: transport.kill())
+    remember(Senders)
+    remember(CountingTransport)
     yield
     for end in made:
         end()
 
 
 @pytest.fixture
+def closing() -> Iterator[Closing]:
+    """Closes what the test makes: `queue = closing(ExportQueue(…))`."""
+    with closing_all() as close_later:
+        yield close_later
+
+
+@pytest.fixture
+def patches() -> Iterator[Patches]:
+    """Changes to the process that are taken back after the test."""
+    from mita_otel.instrumentation.patches import Patches
+
+    made = Patches()
+    yield made
+    made.revert()
+
+
+@pytest.fixture
 def isolated_telemetry() -> Iterator[None]:
-    """Let the test call `configure()` in this process; undo it afterwards.
+    """Let the test call `configure()` in this process; shut telemetry down afterwards.
 
-    Replaces, for one test, the global providers of traces, metrics and logs, the global propagator, what
-    `configure()` remembers, the Sentry client, and the hooks into FastAPI, Starlette and logging. Those into
-    SQLAlchemy stay; a test that needs them fresh uses a process of its own.
+    The global providers that the test itself sets are taken back as well, and so is the Sentry client.
     """
-    import logging
-
-    import fastapi
     import sentry_sdk
-    import starlette.applications
-    from opentelemetry import propagate, trace
-    from opentelemetry._logs import _internal as logs
-    from opentelemetry.metrics import _internal as metrics
-    from opentelemetry.util._once import Once
-    from starlette.middleware.exceptions import ExceptionMiddleware
+    from opentelemetry import _logs, metrics, trace
 
+    from mita_otel import _otel_compat
     from mita_otel.audit import current
     from mita_otel.finance import runtime as finance
     from mita_otel.sdk import configuration
 
     with pytest.MonkeyPatch.context() as patch, sentry_sdk.isolation_scope():
-        for module, name in (
-            (trace, "_TRACER_PROVIDER"),
-            (metrics, "_METER_PROVIDER"),
-            (logs, "_LOGGER_PROVIDER"),
-        ):
-            patch.setattr(module, name, None)
-            patch.setattr(module, f"{name}_SET_ONCE", Once())
-        patch.setattr(propagate, "_HTTP_TEXT_FORMAT", propagate.get_global_textmap())
-        for owner, method in (
-            (fastapi.FastAPI, "__init__"),
-            (starlette.applications.Starlette, "__call__"),
-            (ExceptionMiddleware, "__init__"),
-            (ExceptionMiddleware, "__call__"),
-            (logging.Logger, "callHandlers"),
-        ):
-            patch.setattr(owner, method, vars(owner)[method])  # put back afterwards
-        # Instruments made before there is a provider wait here for one: not those of other tests.
-        patch.setattr(metrics, "_PROXY_METER_PROVIDER", metrics._ProxyMeterProvider())
         patch.setattr(configuration, "_configured", None)
         patch.setattr(configuration, "_warned", set())
         patch.setattr(current, "_installed", None)
         patch.setattr(finance, "_running", None)
         global_scope = sentry_sdk.get_global_scope()
         client = global_scope.client
+        _otel_compat.forget_meters("mita_otel")  # instruments of other tests, which wait for a provider
         yield
-        configured = configuration._configured
-        if configured is not None:
-            configured[1].shutdown(1.0)
+        telemetry = configuration.configured()
+        if telemetry is not None:
+            telemetry.shutdown(1.0)
         global_scope.set_client(client)
+        _otel_compat.unset_tracer_provider(trace.get_tracer_provider())
+        _otel_compat.unset_meter_provider(metrics.get_meter_provider())
+        _otel_compat.unset_logger_provider(_logs.get_logger_provider())

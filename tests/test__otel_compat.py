@@ -5,10 +5,19 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import pytest
+from opentelemetry import _logs, metrics, trace
 from opentelemetry._logs import LogRecord
-from opentelemetry.sdk._logs import ConcurrentMultiLogRecordProcessor, LoggerProvider, LogRecordProcessor
+from opentelemetry.metrics import Observation
+from opentelemetry.sdk._logs import (
+    ConcurrentMultiLogRecordProcessor,
+    Logger,
+    LoggerProvider,
+    LogRecordProcessor,
+)
+from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricsData
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ConcurrentMultiSpanProcessor, ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
@@ -41,12 +50,15 @@ def test_put_in_front_takes_over_what_was_there_and_what_comes_later(concurrent:
         seen.append(present)
         return front
 
-    _otel_compat.put_in_front(provider, build, added.append)
+    put_back = _otel_compat.put_in_front(provider, build, added.append)
     provider.add_span_processor(later)
     tracer.start_span("span").end()
     assert seen == [(before,)]
     assert added == [later]
     assert (front.names, before.names, later.names) == (["span"], [], [])
+    put_back([before, later])
+    tracer.start_span("after").end()
+    assert (front.names, before.names, later.names) == (["span"], ["after"], ["after"])
 
 
 def test_the_sampler_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,9 +114,81 @@ def test_a_wrapped_provider_is_found_and_a_foreign_one_is_not() -> None:
     assert _otel_compat.unwrap_provider(object()) is None
 
 
-def test_nobody_has_set_the_other_signals_providers() -> None:
+def test_global_providers_are_unset_and_can_be_set_again() -> None:
     assert _otel_compat.has_meter_provider() is False
     assert _otel_compat.has_logger_provider() is False
+    early = metrics.get_meter("early").create_counter("early")
+    for _ in range(2):
+        reader = InMemoryMetricReader()
+        meters = MeterProvider([reader], shutdown_on_exit=False)
+        loggers, tracers = LoggerProvider(shutdown_on_exit=False), TracerProvider(shutdown_on_exit=False)
+        metrics.set_meter_provider(meters)
+        _logs.set_logger_provider(loggers)
+        trace.set_tracer_provider(tracers)
+        assert [_otel_compat.has_meter_provider(), _otel_compat.has_logger_provider()] == [True, True]
+        assert trace.get_tracer_provider() is tracers
+        early.add(1)
+        metrics.get_meter("late").create_counter("late").add(1)
+        found = reader.get_metrics_data()
+        assert found is not None
+        assert sorted(
+            metric.name
+            for one in found.resource_metrics
+            for scope in one.scope_metrics
+            for metric in scope.metrics
+        ) == ["early", "late"]
+        others = (
+            MeterProvider([]),
+            LoggerProvider(shutdown_on_exit=False),
+            TracerProvider(shutdown_on_exit=False),
+        )
+        for meters_to_unset, loggers_to_unset, tracers_to_unset in (others, (meters, loggers, tracers)):
+            assert trace.get_tracer_provider() is tracers
+            assert [_otel_compat.has_meter_provider(), _otel_compat.has_logger_provider()] == [True, True]
+            _otel_compat.unset_meter_provider(meters_to_unset)
+            _otel_compat.unset_logger_provider(loggers_to_unset)
+            _otel_compat.unset_tracer_provider(tracers_to_unset)
+        assert [_otel_compat.has_meter_provider(), _otel_compat.has_logger_provider()] == [False, False]
+        assert isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+        meters.shutdown()
+    _otel_compat.forget_meters("early")
+
+
+def test_forgotten_meters_make_no_instruments_of_the_next_provider() -> None:
+    metrics.get_meter("ours").create_observable_gauge("gauge", [lambda options: [Observation(1)]])
+    _otel_compat.forget_meters("ours")
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    metrics.set_meter_provider(provider)
+    try:
+        assert reader.get_metrics_data() is None
+    finally:
+        _otel_compat.unset_meter_provider(provider)
+        provider.shutdown()
+
+
+def test_a_logger_moves_to_another_provider() -> None:
+    first, second = (
+        LoggerProvider(resource=Resource({"name": name}), shutdown_on_exit=False)
+        for name in ("first", "second")
+    )
+    second.add_log_record_processor(SimpleLogRecordProcessor(exporter := InMemoryLogRecordExporter()))
+    logger = first.get_logger("app")
+    assert isinstance(logger, Logger)
+    _otel_compat.move_logger(logger, second)
+    logger.emit(LogRecord(body="x"))
+    [record] = exporter.get_finished_logs()
+    assert record.resource.attributes == {"name": "second"}
+
+
+def test_a_flush_is_skipped_by_a_reader_that_is_asked() -> None:
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    provider.get_meter("m").create_counter("c").add(1)
+    _otel_compat.skip_flush(reader)
+    assert provider.force_flush()
+    assert reader._metrics_data is None  # nothing was collected
+    provider.shutdown()
 
 
 def test_put_before_reader_decides_what_a_reader_receives() -> None:
@@ -120,7 +204,7 @@ def test_put_before_reader_decides_what_a_reader_receives() -> None:
 
 
 @pytest.mark.parametrize("concurrent", [False, True])
-def test_put_before_log_processors_wraps_those_there_and_those_that_come(concurrent: bool) -> None:
+def test_joining_a_logger_provider_wraps_its_processors_and_leaving_restores_them(concurrent: bool) -> None:
     class Marking(LogRecordProcessor):
         def __init__(self, to: list[str], prefix: str = "") -> None:
             self.to, self.prefix = to, prefix
@@ -138,10 +222,13 @@ def test_put_before_log_processors_wraps_those_there_and_those_that_come(concurr
     provider = LoggerProvider(multi_log_record_processor=multi, shutdown_on_exit=False)
     provider.add_log_record_processor(Marking([]))
     wrap = lambda one: Marking(bodies, "wrapped ")  # noqa: E731
-    assert _otel_compat.put_before_log_processors(provider, wrap) == 1
-    provider.add_log_record_processor(Marking([]))
+    leave = _otel_compat.join_logger_provider(provider, [Marking(bodies, "ours ")], wrap)
+    provider.add_log_record_processor(Marking(host := []))
     provider.get_logger("early").emit(LogRecord(body="x"))
-    assert bodies == ["wrapped x", "wrapped x"]
+    assert sorted(bodies) == ["ours x", "wrapped x", "wrapped x"]
+    leave()
+    provider.get_logger("early").emit(LogRecord(body="y"))
+    assert (len(bodies), host) == (3, ["y"])
     provider.shutdown()
 
 

@@ -5,16 +5,23 @@ Verified with the SDK 1.45 and the instrumentation package 0.66b1 (`tests/test_o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
+from opentelemetry._logs import LoggerProvider as APILoggerProvider
+from opentelemetry.metrics import MeterProvider as APIMeterProvider
+from opentelemetry.sdk._logs import Logger, LoggerProvider, LogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader, MetricsData
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import Sampler
+from opentelemetry.trace import TracerProvider as APITracerProvider
+from opentelemetry.util._once import Once
+
+Patch = Callable[[object, str, object], None]
+"""Sets an attribute, as `setattr` does."""
 
 
 def sampler_from_environment() -> Sampler | None:
@@ -129,10 +136,12 @@ def preferences_of(exporter: MetricExporter) -> tuple[Any, Any]:
     return exporter._preferred_temporality, exporter._preferred_aggregation
 
 
-def put_before_reader(reader: MetricReader, redact: Callable[[MetricsData], MetricsData | None]) -> None:
+def put_before_reader(
+    reader: MetricReader, redact: Callable[[MetricsData], MetricsData | None], patch: Patch = setattr
+) -> None:
     """Let a metric reader receive what `redact` returns, and nothing where it returns None.
 
-    Readers that are asked, as Prometheus' is, have no exporter that one could stand before.
+    A reader that is asked for metrics, as Prometheus' is, has no exporter that could be wrapped.
     """
     receive = reader._receive_metrics
 
@@ -141,7 +150,15 @@ def put_before_reader(reader: MetricReader, redact: Callable[[MetricsData], Metr
         if safe is not None:
             receive(safe, *args, **kwargs)
 
-    reader._receive_metrics = receive_redacted  # type: ignore[method-assign]
+    patch(reader, "_receive_metrics", receive_redacted)
+
+
+def skip_flush(reader: MetricReader) -> None:
+    """Let a flush do nothing to a reader that is asked for metrics, as Prometheus' is.
+
+    Its own `force_flush` would collect, keep the result, and show it before newer numbers when it is asked.
+    """
+    reader.force_flush = lambda timeout_millis=10_000: True  # type: ignore[method-assign]
 
 
 def readers_of(provider: MeterProvider) -> tuple[MetricReader, ...]:
@@ -149,22 +166,43 @@ def readers_of(provider: MeterProvider) -> tuple[MetricReader, ...]:
     return tuple(provider._metric_readers)
 
 
-def put_before_log_processors(
-    provider: LoggerProvider, wrap: Callable[[LogRecordProcessor], LogRecordProcessor]
-) -> int:
-    """Put something before each processor of a host's LoggerProvider, those that come later as well.
+def join_logger_provider(
+    provider: LoggerProvider,
+    ours: Sequence[LogRecordProcessor],
+    wrap: Callable[[LogRecordProcessor], LogRecordProcessor],
+    patch: Patch = setattr,
+) -> Callable[[], None]:
+    """Add processors to a host's LoggerProvider, and put something before each of its own, also of those added later.
 
     Returns:
-        How many there were.
+        A function that removes ours and what was put before the host's.
     """
     multi = provider._multi_log_record_processor
+    wrapped: dict[int, tuple[LogRecordProcessor, LogRecordProcessor]] = {}
+    """By the identity of what was put before it: that, and the host's processor."""
+
+    def put_before(processor: LogRecordProcessor) -> LogRecordProcessor:
+        outer = wrap(processor)
+        wrapped[id(outer)] = (outer, processor)
+        return outer
+
     with multi._lock:
-        present = tuple(multi._log_record_processors)
-        wrapped = [wrap(one) for one in present]
-        multi._log_record_processors = type(multi._log_record_processors)(wrapped)
+        present = [put_before(one) for one in multi._log_record_processors]
+        multi._log_record_processors = type(multi._log_record_processors)([*present, *ours])
     add = provider.add_log_record_processor
-    provider.add_log_record_processor = lambda log_record_processor: add(wrap(log_record_processor))  # type: ignore[method-assign]
-    return len(present)
+    patch(
+        provider,
+        "add_log_record_processor",
+        lambda log_record_processor: add(put_before(log_record_processor)),
+    )
+
+    def leave() -> None:
+        with multi._lock:
+            left = [one for one in multi._log_record_processors if not any(one is own for own in ours)]
+            hosts = [wrapped[id(one)][1] if id(one) in wrapped else one for one in left]
+            multi._log_record_processors = type(multi._log_record_processors)(hosts)
+
+    return leave
 
 
 def _installed(signal: Literal["metrics", "logs"]) -> list[str]:
@@ -188,20 +226,33 @@ def put_in_front(
     provider: TracerProvider,
     build: Callable[[tuple[SpanProcessor, ...]], SpanProcessor],
     add: Callable[[SpanProcessor], None],
-) -> None:
-    """Make one processor the only one of a foreign provider, with the present ones behind it.
+    patch: Patch = setattr,
+) -> Callable[[Sequence[SpanProcessor]], None]:
+    """Make one processor the only one of a host's provider, with the present ones behind it.
 
-    `add_span_processor` can only append, and whatever was there before would get raw spans.
+    `add_span_processor` can only append, and the processors before ours would receive spans with secrets.
 
     Args:
         provider: The provider that the host made.
         build: Receives the present processors and returns the one that takes their place.
-        add: Takes the place of the provider's `add_span_processor`, so that a later one stands behind too.
+        add: Takes the place of the provider's `add_span_processor`, so that a later processor is behind ours as well.
+        patch: Sets the attribute.
+
+    Returns:
+        A function that puts processors in the place of ours.
     """
     multi = provider._active_span_processor
     with multi._lock:
-        multi._span_processors = (build(tuple(multi._span_processors)),)
-    provider.add_span_processor = add  # type: ignore[method-assign,assignment]
+        front = build(tuple(multi._span_processors))
+        multi._span_processors = (front,)
+    patch(provider, "add_span_processor", add)
+
+    def put_back(processors: Sequence[SpanProcessor]) -> None:
+        with multi._lock:
+            left = [one for one in multi._span_processors if one is not front]
+            multi._span_processors = (*processors, *left)
+
+    return put_back
 
 
 def unwrap_provider(provider: Any) -> TracerProvider | None:
@@ -211,6 +262,56 @@ def unwrap_provider(provider: Any) -> TracerProvider | None:
             return provider
         provider = getattr(provider, "provider", None)
     return None
+
+
+def unset_tracer_provider(provider: APITracerProvider) -> None:
+    """Let there be no global TracerProvider, as before `set_tracer_provider(provider)`."""
+    from opentelemetry import trace
+
+    if trace._TRACER_PROVIDER is provider:
+        trace._TRACER_PROVIDER = None
+        trace._TRACER_PROVIDER_SET_ONCE = Once()
+
+
+def unset_meter_provider(provider: APIMeterProvider) -> None:
+    """Let there be no global MeterProvider, as before `set_meter_provider(provider)`.
+
+    Instruments that were made before it was set measure nothing until another provider is set.
+    """
+    from opentelemetry.metrics import _internal
+
+    if _internal._METER_PROVIDER is provider:
+        _internal._METER_PROVIDER = None
+        _internal._METER_PROVIDER_SET_ONCE = Once()
+        proxy = _internal._PROXY_METER_PROVIDER
+        with proxy._lock:
+            proxy._real_meter_provider = None
+            for meter in proxy._meters:
+                meter._real_meter = None
+
+
+def forget_meters(name: str) -> None:
+    """Let the next global MeterProvider make no instruments for meters of this name that exist now."""
+    from opentelemetry.metrics import _internal
+
+    proxy = _internal._PROXY_METER_PROVIDER
+    with proxy._lock:
+        proxy._meters[:] = [meter for meter in proxy._meters if meter.name != name]
+
+
+def unset_logger_provider(provider: APILoggerProvider) -> None:
+    """Let there be no global LoggerProvider, as before `set_logger_provider(provider)`."""
+    from opentelemetry._logs import _internal
+
+    if _internal._LOGGER_PROVIDER is provider:
+        _internal._LOGGER_PROVIDER = None
+        _internal._LOGGER_PROVIDER_SET_ONCE = Once()
+
+
+def move_logger(logger: Logger, provider: LoggerProvider) -> None:
+    """Let a logger that another provider made emit to this one."""
+    logger._resource = provider.resource
+    logger._multi_log_record_processor = provider._multi_log_record_processor
 
 
 def has_meter_provider() -> bool:

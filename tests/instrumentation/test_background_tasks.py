@@ -20,6 +20,7 @@ SCRIPT = textwrap.dedent(
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
     from mita_otel.instrumentation.fastapi import FastAPIInstrumentation
+    from mita_otel.instrumentation.patches import Patches
     from mita_otel.policy import default_policy
 
     mode, operation_spans, telemetry = sys.argv[1], sys.argv[2] == "yes", json.loads(sys.argv[3])
@@ -30,7 +31,7 @@ SCRIPT = textwrap.dedent(
     policy = default_policy().instrumentation.replace(
         fastapi=mode, fastapi_operation_spans=operation_spans
     )
-    FastAPIInstrumentation(policy).install()
+    FastAPIInstrumentation(policy, Patches()).install()
     app = FastAPI(**telemetry)
 
     def settle():

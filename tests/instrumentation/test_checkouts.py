@@ -14,6 +14,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from sqlalchemy import create_engine
 from sqlalchemy.pool import QueuePool
 
+from mita_otel.instrumentation.patches import Patches
 from mita_otel.instrumentation.sqlalchemy import SQLAlchemyInstrumentation
 from mita_otel.latency.facts import SpanFacts
 from mita_otel.policy import default_policy
@@ -30,6 +31,7 @@ def check_out(
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     instrumentation = SQLAlchemyInstrumentation(
         POLICY.replace(sqlalchemy_connect_spans=always),
+        Patches(),
         provider.get_tracer("t"),
         slow_checkout_ms=slow_checkout_ms,
     )

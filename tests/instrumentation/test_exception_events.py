@@ -18,6 +18,7 @@ SCRIPT = textwrap.dedent(
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
     from mita_otel.instrumentation.fastapi import FastAPIInstrumentation
+    from mita_otel.instrumentation.patches import Patches
     from mita_otel.policy import default_policy
 
     memory = InMemorySpanExporter()
@@ -27,7 +28,7 @@ SCRIPT = textwrap.dedent(
     policy = default_policy().instrumentation.replace(
         fastapi=sys.argv[1], fastapi_operation_spans=False
     )
-    FastAPIInstrumentation(policy).install()
+    FastAPIInstrumentation(policy, Patches()).install()
     from fastapi import FastAPI, HTTPException
 
     app, mounted = FastAPI(), FastAPI()

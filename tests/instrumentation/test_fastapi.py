@@ -21,6 +21,7 @@ SCRIPT = textwrap.dedent(
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
     from mita_otel.instrumentation.fastapi import FastAPIInstrumentation
+    from mita_otel.instrumentation.patches import Patches
     from mita_otel.policy import default_policy
 
     mode, operation_spans, when, telemetry = sys.argv[1], sys.argv[2] == "yes", sys.argv[3], sys.argv[4]
@@ -31,7 +32,7 @@ SCRIPT = textwrap.dedent(
     policy = default_policy().instrumentation.replace(
         fastapi=mode, fastapi_operation_spans=operation_spans
     )
-    instrumentation = FastAPIInstrumentation(policy)
+    instrumentation = FastAPIInstrumentation(policy, Patches())
     if when == "before":
         instrumentation.install()
     elif when == "silent":

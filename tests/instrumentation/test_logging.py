@@ -13,17 +13,16 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 
 from mita_otel.instrumentation.logging import StandardLogging
+from mita_otel.instrumentation.patches import Patches
 
 
 @pytest.fixture
-def memory() -> Iterator[InMemoryLogRecordExporter]:
+def memory(patches: Patches) -> InMemoryLogRecordExporter:
     exporter = InMemoryLogRecordExporter()
     provider = LoggerProvider(shutdown_on_exit=False)
     provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
-    original = logging.Logger.callHandlers
-    StandardLogging("INFO", provider).install()
-    yield exporter
-    logging.Logger.callHandlers = original  # type: ignore[method-assign]
+    StandardLogging("INFO", provider).install(patches)
+    return exporter
 
 
 @pytest.fixture
@@ -96,7 +95,9 @@ def test_logging_itself_goes_on_and_a_bad_record_is_its_own_business(
     assert [one.log_record.body for one in records(memory)] == ["one"]
 
 
-def test_a_record_that_is_logged_while_one_is_emitted_makes_no_endless_loop(logger: logging.Logger) -> None:
+def test_a_record_that_is_logged_while_one_is_emitted_makes_no_endless_loop(
+    logger: logging.Logger, patches: Patches
+) -> None:
     class Logs(SimpleLogRecordProcessor):
         def on_emit(self, log_record: Any) -> None:
             logger.error("from inside")
@@ -105,10 +106,6 @@ def test_a_record_that_is_logged_while_one_is_emitted_makes_no_endless_loop(logg
     memory = InMemoryLogRecordExporter()
     provider = LoggerProvider(shutdown_on_exit=False)
     provider.add_log_record_processor(Logs(memory))
-    original = logging.Logger.callHandlers
-    StandardLogging("INFO", provider).install()
-    try:
-        logger.error("outside")
-    finally:
-        logging.Logger.callHandlers = original  # type: ignore[method-assign]
+    StandardLogging("INFO", provider).install(patches)
+    logger.error("outside")
     assert [one.log_record.body for one in memory.get_finished_logs()] == ["outside"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 
 import pytest
 import sqlalchemy
@@ -13,10 +12,10 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
-from sqlalchemy import create_engine, event, text
-from sqlalchemy.engine import Engine
+from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from mita_otel.instrumentation.patches import Patches
 from mita_otel.instrumentation.sqlalchemy import SQLAlchemyInstrumentation
 from mita_otel.policy import default_policy
 
@@ -26,12 +25,12 @@ POLICY = default_policy().instrumentation
 class Traced:
     """A provider, its spans, and the instrumentation of the global Engine class while a test lasts."""
 
-    def __init__(self) -> None:
+    def __init__(self, patches: Patches) -> None:
         self.exporter = InMemorySpanExporter()
         self.provider = TracerProvider(shutdown_on_exit=False)
         self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
         self.tracer = self.provider.get_tracer("test")
-        self.instrumentation = SQLAlchemyInstrumentation(POLICY, self.tracer)
+        self.instrumentation = SQLAlchemyInstrumentation(POLICY, patches, self.tracer)
 
     @property
     def spans(self) -> list[ReadableSpan]:
@@ -39,13 +38,10 @@ class Traced:
 
 
 @pytest.fixture
-def traced() -> Iterator[Traced]:
-    it = Traced()
-    it.instrumentation.instrument(Engine)
-    yield it
-    for name in ("before", "after"):
-        event.remove(Engine, f"{name}_cursor_execute", getattr(it.instrumentation, f"_{name}"))
-    event.remove(Engine, "handle_error", it.instrumentation._error)
+def traced(patches: Patches) -> Traced:
+    it = Traced(patches)
+    it.instrumentation.install()
+    return it
 
 
 def test_an_engine_made_before_or_after_has_its_statements_measured_once(traced: Traced) -> None:
@@ -73,8 +69,8 @@ def test_an_engine_made_before_or_after_has_its_statements_measured_once(traced:
     assert select.attributes["db.operation.name"] == "SELECT"
 
 
-def test_an_engine_made_early_is_measured(traced: Traced) -> None:
-    fresh = Traced()
+def test_an_engine_made_early_is_measured(traced: Traced, patches: Patches) -> None:
+    fresh = Traced(patches)
     engine = create_engine("sqlite://")
     with engine.connect() as connection:
         connection.execute(text("SELECT 1"))
@@ -151,8 +147,8 @@ def test_a_database_file_names_spans_by_its_file_name_alone(traced: Traced, tmp_
     assert traced.spans[0].name == "SELECT bank.db"
 
 
-def test_one_engine_alone_can_be_measured() -> None:
-    traced = Traced()
+def test_one_engine_alone_can_be_measured(patches: Patches) -> None:
+    traced = Traced(patches)
     measured, other = create_engine("sqlite://"), create_engine("sqlite://")
     traced.instrumentation.instrument(measured)
     for engine in (measured, other):

@@ -59,7 +59,7 @@ def test_everything_is_told_that_an_operator_needs() -> None:
         measurements,
         tail=True,
     )
-    PipelineHealth(pipeline, measurements.ledger, POLICY.export.queue)
+    PipelineHealth().watch(pipeline, measurements.ledger, POLICY.export.queue)
     provider = TracerProvider(sampler=RecordEverything(), shutdown_on_exit=False)
     provider.add_span_processor(pipeline.first)
     tracer = provider.get_tracer("t")

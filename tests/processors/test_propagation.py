@@ -10,8 +10,9 @@ from opentelemetry.context import Context
 from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
 
+from mita_otel.instrumentation.patches import Patches
 from mita_otel.policy import default_policy
-from mita_otel.processors.propagation import RedactedPropagator, redact_propagation
+from mita_otel.processors.propagation import RedactedPropagator, install_propagator
 from mita_otel.redaction import Redactor
 
 CARD = "4111111111111111"
@@ -83,13 +84,16 @@ def test_what_comes_in_is_read_as_before() -> None:
     assert trace.get_current_span(read).get_span_context().trace_id == 0xABC
 
 
-def test_the_global_propagator_is_wrapped_once() -> None:
-    before = propagate.get_global_textmap()
+def test_the_global_propagator_is_restored_unless_another_one_was_set_since() -> None:
+    before, patches = propagate.get_global_textmap(), Patches()
     try:
-        first = redact_propagation(Redactor())
-        second = redact_propagation(Redactor())
-        assert propagate.get_global_textmap() is second
-        assert first.propagator is before
-        assert second.propagator is before
+        install_propagator(ours := RedactedPropagator(Redactor(), before), patches)
+        assert propagate.get_global_textmap() is ours
+        patches.revert()
+        assert propagate.get_global_textmap() is before
+        install_propagator(RedactedPropagator(Redactor(), before), patches := Patches())
+        propagate.set_global_textmap(other := RedactedPropagator(Redactor(), before))
+        patches.revert()
+        assert propagate.get_global_textmap() is other
     finally:
         propagate.set_global_textmap(before)

@@ -10,6 +10,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import SpanKind
 
 import mita_otel
+from closing import Closing
 from mita_otel import PerformanceCategory, get_performance_summary
 from mita_otel.latency.window import LatencyWindow
 from mita_otel.policy import Policy, default_policy
@@ -57,6 +58,11 @@ class Worker:
         self.provider = TracerProvider(shutdown_on_exit=False)
         self.provider.add_span_processor(self.pipeline.first)
 
+    def close(self) -> None:
+        self.provider.shutdown()
+        for stage in self.performance.stages:
+            stage.close()
+
     def span(self, duration_ms: float, attributes: dict[str, Any] = REQUEST) -> None:
         kind = SpanKind.SERVER if "http.request.method" in attributes else SpanKind.INTERNAL
         span = self.provider.get_tracer("t").start_span(
@@ -77,10 +83,8 @@ class Clock:
 
 
 @pytest.fixture
-def worker() -> Any:
-    worker = Worker(Clock())
-    yield worker
-    worker.provider.shutdown()
+def worker(closing: Closing) -> Worker:
+    return closing(Worker(Clock()))
 
 
 def test_every_span_counts_whatever_is_sampled_away(worker: Worker) -> None:
@@ -98,11 +102,11 @@ def test_every_span_counts_whatever_is_sampled_away(worker: Worker) -> None:
     assert sampler is not None and sampler.held.spans[True] < 100
 
 
-def test_a_span_that_ended_just_now_is_counted() -> None:
+def test_a_span_that_ended_just_now_is_counted(closing: Closing) -> None:
     queue = POLICY.export.queue.replace(delay_ms=60_000)  # nobody else hurries it
     export = POLICY.export.replace(queue=queue)
     summary = POLICY.summary.replace(wait_ms=30_000)  # a busy machine may take its time
-    worker = Worker(Clock(), POLICY.replace(export=export, summary=summary))
+    worker = closing(Worker(Clock(), POLICY.replace(export=export, summary=summary)))
     try:
         for count in range(1, 4):
             worker.span(10)
@@ -145,9 +149,9 @@ def test_an_operations_name_is_redacted_before_it_is_shown(worker: Worker) -> No
     )
 
 
-def test_with_a_store_a_summary_is_of_all_workers_and_counts_nothing_twice() -> None:
+def test_with_a_store_a_summary_is_of_all_workers_and_counts_nothing_twice(closing: Closing) -> None:
     clock, store = Clock(), Store()
-    workers = [Worker(clock) for _ in range(3)]
+    workers = [closing(Worker(clock)) for _ in range(3)]
     for one in workers:
         one.performance.keep_windows(store)
     for minute in range(3):
@@ -183,11 +187,11 @@ def test_a_store_that_does_not_answer_leaves_a_summary_of_this_process(
     assert "of this process alone" in caplog.text
 
 
-def test_a_limit_that_adapts_follows_what_the_pipeline_has_seen() -> None:
+def test_a_limit_that_adapts_follows_what_the_pipeline_has_seen(closing: Closing) -> None:
     tree = POLICY.to_dict()
     tree["thresholds"]["api"]["methods"]["GET"] = {"follow": "p50 * 2", "floor_ms": 1, "ceiling_ms": 2000}
     clock = Clock()
-    worker = Worker(clock, convert(Policy, tree))
+    worker = closing(Worker(clock, convert(Policy, tree)))
     for _ in range(150):
         worker.span(100)
     worker.flush()

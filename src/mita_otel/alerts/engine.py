@@ -159,9 +159,9 @@ class AlertEngine(Stage):
 
     def close(self) -> None:
         """Stop. Flush first: this does not wait."""
-        self._counter.stop(0)
+        self._counter.close()
         if self._deliverer is not None:
-            self._deliverer.stop(0)
+            self._deliverer.close()
 
     # -- on the counting thread -----------------------------------------------------------------------
     def _count(self, signals: list[Signal]) -> None:

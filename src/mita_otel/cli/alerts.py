@@ -224,7 +224,7 @@ def _scope(policy: Policy, service: str | None, environment: str) -> Scope:
     from mita_otel.alerts.alert import Scope
     from mita_otel.alerts.starting import scope_of
     from mita_otel.alerts.store_book import scopes_of
-    from mita_otel.sdk.resource import describe_service
+    from mita_otel.sdk.service import describe_service
     from mita_otel.store import open_database
     from mita_otel.store.migrate import require
 

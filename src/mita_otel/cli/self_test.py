@@ -90,7 +90,7 @@ def _try(
 ) -> None:
     from mita_otel.alerts.starting import scope_of
     from mita_otel.doctor.self_test.channels import try_channels
-    from mita_otel.sdk.resource import describe_service
+    from mita_otel.sdk.service import describe_service
 
     policy, name = load_policy(environment=environment), environment_name(environment)
     scope = scope_of(describe_service(name, None, os.environ), name)

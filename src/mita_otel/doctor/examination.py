@@ -28,6 +28,7 @@ from mita_otel.doctor.settings import (
     wanted_exporters,
 )
 from mita_otel.errors import ConfigurationError
+from mita_otel.instrumentation.patches import Patches
 from mita_otel.policy import Policy, environment_name, salvage_policy
 from mita_otel.sdk.composition import switched_off
 from mita_otel.sdk.env_check import without_unusable
@@ -47,7 +48,7 @@ def examine(
         network: Whether other machines are asked: Sentry's, OTLP's, the mobile apps' upstreams. The store is looked at
             anyhow.
     """
-    with without_unusable(os.environ) as unusable:
+    with without_unusable(os.environ, Patches()) as unusable:
         yield from _examined(policy, environment, unusable, network=network)
 
 

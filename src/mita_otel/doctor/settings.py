@@ -13,10 +13,10 @@ from mita_otel.exporters.registry import exporter_names, why_missing
 from mita_otel.policy import Policy
 from mita_otel.policy.loading import DEFAULT_ENVIRONMENT, LoadedPolicy
 from mita_otel.sdk.composition import switched_off
-from mita_otel.sdk.exporter_factory import WaysOut
+from mita_otel.sdk.exporter_factory import ExporterFactory
 from mita_otel.sdk.health.check import Check, Status
 from mita_otel.sdk.metrics_and_logs import EXPORTER_VARIABLES
-from mita_otel.sdk.resource import describe_service
+from mita_otel.sdk.service import describe_service
 
 
 def switch_check(env: Mapping[str, str]) -> Check:
@@ -119,7 +119,7 @@ def wanted_exporters(policy: Policy, env: Mapping[str, str]) -> list[str]:
 
 def exporter_checks(policy: Policy, env: Mapping[str, str]) -> Iterator[Check]:
     """Look whether the exporters that are named can be had. What `otlp` needs is looked at by itself."""
-    known = exporter_names(WaysOut.MAKERS)
+    known = exporter_names(ExporterFactory.MAKERS)
     wanted = wanted_exporters(policy, env)
     if not wanted:
         said = (

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from importlib.metadata import entry_points
 
 from opentelemetry.sdk.trace.export import SpanExporter
 
 from mita_otel.exporters.registry import GROUP, ExporterUnavailableError, not_installed
+from mita_otel.instrumentation.patches import Patches
 
 _PROTOCOLS = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
 
@@ -28,13 +30,12 @@ def make_otlp_exporter(env: Mapping[str, str]) -> SpanExporter:
         for point in entry_points(group=GROUP, name=name):
             exporter = point.load()()
             if isinstance(exporter, SpanExporter):
-                log_failures_once()
                 return exporter
     raise ExporterUnavailableError(not_installed(wanted[0]))
 
 
 class _OncePerFailure(logging.Filter):
-    """Lets a message through once until another one comes: a dead collector is not news every second."""
+    """Lets a message pass once until another one comes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,9 +49,8 @@ class _OncePerFailure(logging.Filter):
         return True
 
 
-def log_failures_once() -> None:
-    """Let OTLP's exporters report a failure once, not for every batch and retry."""
-    # Lost spans are counted and said by our own queue; the exporter would log each failed batch and retry.
+def log_failures_once(patches: Patches) -> None:
+    """Let OTLP's exporters log a failure once, not for every batch and retry: our queues count and log lost items."""
     for name in (
         "opentelemetry.exporter.otlp.proto.http.trace_exporter",
         "opentelemetry.exporter.otlp.proto.http.metric_exporter",
@@ -58,4 +58,6 @@ def log_failures_once() -> None:
         "opentelemetry.exporter.http.transport",
         "urllib3.connectionpool",
     ):
-        logging.getLogger(name).addFilter(_OncePerFailure())
+        logger, once = logging.getLogger(name), _OncePerFailure()
+        logger.addFilter(once)
+        patches.add(partial(logger.removeFilter, once))

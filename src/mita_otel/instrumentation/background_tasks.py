@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-import wrapt
 from opentelemetry import trace
 from opentelemetry.trace import Status, StatusCode
 
 from mita_otel import semconv
+from mita_otel.instrumentation.patches import Patches
 
 SPAN_NAME: Final = "fastapi.background_task"
 
@@ -29,13 +29,12 @@ class BackgroundTaskSpans:
     def __init__(self, tracer: trace.Tracer | None = None) -> None:
         self._tracer = tracer or trace.get_tracer("mita_otel.instrumentation.fastapi")
 
-    def install(self) -> None:
-        """Measure from now on. Takes effect when starlette is imported, at once if it has been."""
-
-        def patch(module: Any) -> None:
-            wrapt.wrap_function_wrapper(module, "BackgroundTask.__call__", self._call)
-
-        wrapt.register_post_import_hook(patch, "starlette.background")
+    def install(self, patches: Patches) -> None:
+        """Measure from now on, once starlette is imported."""
+        patches.on_import(
+            "starlette.background",
+            lambda module: patches.wrap(module, "BackgroundTask.__call__", self._call),
+        )
 
     def _call(
         self, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -17,7 +17,8 @@ from opentelemetry._logs import SeverityNumber
 
 from mita_otel import semconv
 from mita_otel.captured import event_id_of, remember_request, request_of
-from mita_otel.instrumentation.request_facts import request_facts
+from mita_otel.instrumentation.asgi import request_facts
+from mita_otel.instrumentation.patches import Patches
 from mita_otel.policy.runtime import InstrumentationPolicy
 
 Capture = Callable[[Exception, bool], object]
@@ -38,18 +39,20 @@ class ErrorReports:
         self._policy = policy
         self._capture = capture
         self._native = native
+        self._is_active: Callable[[], bool] = lambda: True
         self._failed = frozenset(
             code for first, last in policy.failed_ranges() for code in range(first, last + 1)
         )
 
-    def install(self) -> None:
-        """Report from now on. Takes effect when starlette is imported, at once if it has been."""
+    def install(self, patches: Patches) -> None:
+        """Report from now on, once starlette is imported."""
+        self._is_active = lambda: patches.active
 
         def patch(module: Any) -> None:
-            wrapt.wrap_function_wrapper(module, "ExceptionMiddleware.__init__", self._init)
-            wrapt.wrap_function_wrapper(module, "ExceptionMiddleware.__call__", self._call)
+            patches.wrap(module, "ExceptionMiddleware.__init__", self._init)
+            patches.wrap(module, "ExceptionMiddleware.__call__", self._call)
 
-        wrapt.register_post_import_hook(patch, "starlette.middleware.exceptions")
+        patches.on_import("starlette.middleware.exceptions", patch)
 
     def _init(
         self, wrapped: Callable[..., None], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -58,7 +61,7 @@ class ErrorReports:
         handlers = getattr(instance, "_exception_handlers", None)
         if isinstance(handlers, MutableMapping) and self._failed:
             for kind, handler in list(handlers.items()):
-                handlers[kind] = wrapt.FunctionWrapper(handler, self._handle)
+                handlers[kind] = wrapt.FunctionWrapper(handler, self._handle, enabled=self._is_active)
 
     def _handle(
         self, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -7,21 +7,20 @@ whose module said `from fastapi import FastAPI` before we came is measured too.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 from typing import Any, Final, Literal
 from weakref import WeakSet
 
-import wrapt
-
 from mita_otel.instrumentation.background_tasks import BackgroundTaskSpans
 from mita_otel.instrumentation.exception_events import Capture, ErrorReports
+from mita_otel.instrumentation.patches import Patches, type_name
 from mita_otel.policy.runtime import InstrumentationPolicy
 
 Source = Literal["native", "contrib", "off"]
 
-
 _QUIET: Final = {"tracing": False, "metrics": False, "logs": False}
-"""How FastAPI's own telemetry is told to keep still."""
+"""Switches FastAPI's own telemetry off."""
 
 
 def has_native_telemetry(fastapi_class: type) -> bool:
@@ -43,63 +42,74 @@ class FastAPIInstrumentation:
 
     Args:
         policy: Whose telemetry, and how much of it.
+        patches: Takes back what this changes.
         middleware: An ASGI middleware that every application gets, unless it has it.
-        capture: Takes unhandled exceptions first; see `ErrorReports`.
+        capture: Receives unhandled exceptions first; see `ErrorReports`.
     """
 
     def __init__(
         self,
         policy: InstrumentationPolicy,
+        patches: Patches,
         middleware: type[Any] | None = None,
         capture: Capture | None = None,
     ) -> None:
         self._policy = policy
+        self._patches = patches
         self._middleware = middleware
         self._capture = capture
-        self._silent: WeakSet[Any] = WeakSet()
-        """Applications that were silenced, and may yet be named."""
+        self._silenced: WeakSet[Any] = WeakSet()
+        """Applications without FastAPI's own telemetry, which `instrument` may still be called with."""
+        self._by_contrib: WeakSet[Any] = WeakSet()
+        """Applications that the contrib package measures for us."""
 
     def install(self) -> None:
-        """Measure every application that is made from now on; waits for fastapi's import."""
+        """Measure every application that is made from now on, once fastapi is imported."""
         if self._policy.fastapi == "off":
             self.silence()
             return
+        self._patches.add(self._remove_contrib)
 
         def patch(module: Any) -> None:
             has_native = has_native_telemetry(module.FastAPI)
-            init = self._init(fastapi_source(self._policy, has_native), has_native)
-            wrapt.wrap_function_wrapper(module, "FastAPI.__init__", init)
             source = fastapi_source(self._policy, has_native)
+            self._patches.wrap(module, "FastAPI.__init__", self._init(source, has_native))
             if source == "native":
-                BackgroundTaskSpans().install()
-            ErrorReports(self._policy, native=source == "native", capture=self._capture).install()
+                BackgroundTaskSpans().install(self._patches)
+            reports = ErrorReports(self._policy, native=source == "native", capture=self._capture)
+            reports.install(self._patches)
 
-        wrapt.register_post_import_hook(patch, "fastapi.applications")
+        self._patches.on_import("fastapi.applications", patch)
 
     def silence(self) -> None:
-        """Keep FastAPI's own telemetry still in every application made from now on, unless its maker says otherwise.
+        """Switch FastAPI's own telemetry off in every application made from now on, unless its code switches it on.
 
-        It measures wherever there is a provider, and more than we would have it do.
+        It measures wherever there is a provider, and more than the policy asks for.
         """
 
         def patch(module: Any) -> None:
             if has_native_telemetry(module.FastAPI):
-                wrapt.wrap_function_wrapper(module, "FastAPI.__init__", self._init_silent)
+                self._patches.wrap(module, "FastAPI.__init__", self._init_silent)
 
-        wrapt.register_post_import_hook(patch, "fastapi.applications")
+        self._patches.on_import("fastapi.applications", patch)
 
     def instrument(self, app: Any) -> None:
-        """Measure an application that exists already."""
-        from fastapi import FastAPI
+        """Measure an application that exists already.
 
+        Raises:
+            TypeError: It is not a FastAPI application.
+        """
+        applications = sys.modules.get("fastapi.applications")
+        if applications is None or not isinstance(app, applications.FastAPI):
+            raise TypeError(f"app has to be a fastapi.FastAPI, and is a {type_name(app)}")
         self._add_middleware(app)
-        source = fastapi_source(self._policy, has_native_telemetry(FastAPI))
+        source = fastapi_source(self._policy, has_native_telemetry(applications.FastAPI))
         if source == "contrib":
             self._contrib(app)
         elif source == "native":
             telemetry = getattr(app, "_telemetry", None)
             if isinstance(telemetry, dict):  # FastAPI reads it at each request
-                if app in self._silent:
+                if app in self._silenced:
                     telemetry.update(dict.fromkeys(_QUIET, True))
                 telemetry["operation_spans"] = self._policy.fastapi_operation_spans
 
@@ -111,7 +121,7 @@ class FastAPIInstrumentation:
                 ours = {"operation_spans": self._policy.fastapi_operation_spans}
                 kwargs = {**kwargs, "telemetry": {**ours, **(kwargs.get("telemetry") or {})}}
             elif has_native:
-                # Somebody else's telemetry, or none: FastAPI's own must keep still.
+                # The contrib package measures, or nothing does: FastAPI's own telemetry must not.
                 kwargs = _quiet(kwargs)
             wrapped(*args, **kwargs)
             if source == "contrib":
@@ -125,10 +135,10 @@ class FastAPIInstrumentation:
     ) -> None:
         wrapped(*args, **_quiet(kwargs))
         if kwargs.get("telemetry") is None:
-            self._silent.add(instance)
+            self._silenced.add(instance)
 
     def _add_middleware(self, app: Any) -> None:
-        """Add the middleware first, so that whatever the service adds later stands outside: its authentication, say."""
+        """Add the middleware first, so that it is inside of what the service adds later, as its authentication."""
         present = {entry.cls for entry in getattr(app, "user_middleware", ())}
         serves = getattr(app, "middleware_stack", None) is not None
         if self._middleware is not None and self._middleware not in present and not serves:
@@ -142,6 +152,13 @@ class FastAPIInstrumentation:
                 None if self._policy.asgi_message_spans else ["receive", "send"]
             )
             FastAPIInstrumentor.instrument_app(app, exclude_spans=exclude)
+            self._by_contrib.add(app)
+
+    def _remove_contrib(self) -> None:
+        for app in list(self._by_contrib):
+            from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+
+            FastAPIInstrumentor.uninstrument_app(app)
 
 
 def _quiet(kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -12,10 +12,11 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
-import wrapt
 from opentelemetry import _logs
 from opentelemetry._logs import SeverityNumber
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+
+from mita_otel.instrumentation.patches import Patches
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 """Attributes of a record that logging itself sets. The others are the application's `extra`."""
@@ -45,9 +46,9 @@ class StandardLogging:
         self._provider = provider
         self._inside = threading.local()
 
-    def install(self) -> None:
-        """Emit from now on, for every logger that is asked, whatever handlers it has."""
-        wrapt.wrap_function_wrapper(logging, "Logger.callHandlers", self._call)
+    def install(self, patches: Patches) -> None:
+        """Emit from now on, for every logger, whatever handlers it has."""
+        patches.wrap(logging, "Logger.callHandlers", self._call)
 
     def _call(
         self, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -9,16 +9,18 @@ Names and attributes: OpenTelemetry semantic conventions for database client spa
 
 from __future__ import annotations
 
+import sys
+import weakref
 from collections.abc import Callable
 from time import time_ns
 from typing import Any
 
-import wrapt
 from opentelemetry import trace
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from mita_otel import semconv
+from mita_otel.instrumentation.patches import Patches, type_name
 from mita_otel.instrumentation.statement import summarise
 from mita_otel.policy.runtime import InstrumentationPolicy
 
@@ -30,7 +32,8 @@ class SQLAlchemyInstrumentation:
     """Measures SQLAlchemy's statements.
 
     Args:
-        policy: Whether, and whether waiting for a connection always becomes a span.
+        policy: Whether waiting for a connection always becomes a span.
+        patches: Takes back what this changes.
         tracer: Makes the spans. None: one of the global provider.
         slow_checkout_ms: Milliseconds above which waiting for a connection becomes a span whatever the policy
             says. None: never.
@@ -39,40 +42,65 @@ class SQLAlchemyInstrumentation:
     def __init__(
         self,
         policy: InstrumentationPolicy,
+        patches: Patches,
         tracer: trace.Tracer | None = None,
         *,
         slow_checkout_ms: float | None = None,
     ) -> None:
         self._policy = policy
+        self._patches = patches
         self._slow_checkout_ms = slow_checkout_ms
         self._tracer = tracer or trace.get_tracer("mita_otel.instrumentation.sqlalchemy")
 
     def install(self) -> None:
-        """Measure every engine, made already or later; waits for sqlalchemy's import."""
+        """Measure every engine, made already or later, once sqlalchemy is imported."""
 
         def patch(module: Any) -> None:
             from sqlalchemy.engine import Engine
 
             if not _contrib_is_active():
-                self.instrument(Engine)
+                self._listen(Engine)
             if self._policy.sqlalchemy_connect_spans or self._slow_checkout_ms is not None:
-                wrapt.wrap_function_wrapper("sqlalchemy.pool.base", "Pool.connect", self._connect)
+                self._patches.wrap("sqlalchemy.pool.base", "Pool.connect", self._connect)
 
-        wrapt.register_post_import_hook(patch, "sqlalchemy")
+        self._patches.on_import("sqlalchemy", patch)
 
     def instrument(self, target: Any) -> None:
-        """Measure one engine (sync or async), or a whole engine class. Twice is once."""
+        """Measure one engine, sync or async. A second call for the same engine does nothing.
+
+        Raises:
+            TypeError: It is not an engine.
+        """
+        sqlalchemy = sys.modules.get("sqlalchemy")
+        engine = getattr(target, "sync_engine", target)
+        if sqlalchemy is None or not isinstance(engine, sqlalchemy.Engine):
+            raise TypeError(
+                f"engine has to be a sqlalchemy.Engine, an AsyncEngine or a list of them, and is a {type_name(target)}"
+            )
+        self._listen(engine)
+
+    def _listen(self, target: Any) -> None:
+        """Listen to one engine, or to all engines of a class."""
         from sqlalchemy import event
         from sqlalchemy.engine import Engine
 
-        target = getattr(target, "sync_engine", target)
-        listens_already = event.contains(Engine, "before_cursor_execute", self._before) or event.contains(
-            target, "before_cursor_execute", self._before
-        )
-        if not listens_already:
-            event.listen(target, "before_cursor_execute", self._before)
-            event.listen(target, "after_cursor_execute", self._after)
-            event.listen(target, "handle_error", self._error)
+        if any(event.contains(one, "before_cursor_execute", self._before) for one in (Engine, target)):
+            return
+        listeners: dict[str, Callable[..., Any]] = {
+            "before_cursor_execute": self._before,
+            "after_cursor_execute": self._after,
+            "handle_error": self._error,
+        }
+        for name, listener in listeners.items():
+            event.listen(target, name, listener)
+        reference = weakref.ref(target)
+
+        def remove() -> None:
+            if (alive := reference()) is not None:
+                for name, listener in listeners.items():
+                    event.remove(alive, name, listener)
+
+        self._patches.add(remove)
 
     def _before(
         self, conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool

@@ -80,8 +80,8 @@ class BreachSignal(Stage):
         self._losses.add(_STAGE, DEADLINE_PASSED, self._worker.count_as_lost())
 
     def close(self) -> None:
-        """Stop. Flush first: this does not wait."""
-        self._worker.stop(0)
+        """Stop. Flush first: this does not wait for a listener or a store."""
+        self._worker.close()
 
     def _tell(self, reports: list[BreachReport]) -> None:
         for report in reports:

@@ -50,7 +50,9 @@ class Link(SpanProcessor):
         """Return what would be passed on. Never raises."""
         try:
             return self.process(span)
-        except Exception:  # noqa: BLE001 - whatever a processor does, the application must not see it
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # noqa: BLE001 - not even a Rust panic must keep a span from `salvage`
             self._count_failure()
             return self.salvage(span)
 

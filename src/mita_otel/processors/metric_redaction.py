@@ -118,12 +118,15 @@ class RedactedMetricExporter(MetricExporter):
         self._exporter.shutdown(timeout_millis, **kwargs)
 
 
-def redact_reader(redaction: RedactionPolicy | Redactor, reader: MetricReader) -> MetricReader:
-    """Return the reader, which from now on gets redacted metrics only: the door for readers that have no exporter.
+def redact_reader(
+    redaction: RedactionPolicy | Redactor, reader: MetricReader, patch: _otel_compat.Patch = setattr
+) -> MetricReader:
+    """Return the reader, which receives only redacted metrics from now on. For readers that have no exporter.
 
     Args:
         redaction: The policy's section, or a ready redactor.
         reader: Any reader, as Prometheus' that waits to be asked.
+        patch: Sets the reader's attribute, as `Patches.set`, which can take it back.
     """
-    _otel_compat.put_before_reader(reader, MetricRedaction(redaction))
+    _otel_compat.put_before_reader(reader, MetricRedaction(redaction), patch)
     return reader

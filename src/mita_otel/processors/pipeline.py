@@ -94,6 +94,10 @@ class Pipeline:
         for queue in self.queues:
             queue.drain()
 
+    def close(self) -> None:
+        """Shut the chain and the exporters down."""
+        self.first.shutdown()
+
     def abandon(self) -> None:
         """Count every span that was not sent as lost: the deadline has passed."""
         self.first.abandon()

@@ -1,4 +1,4 @@
-"""The only door out for what travels with a request: baggage and the headers that propagators write."""
+"""The redaction boundary of context propagation: baggage and the headers that propagators write."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from opentelemetry.propagators.textmap import (
     default_setter,
 )
 
+from mita_otel.instrumentation.patches import Patches
 from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.redaction import Redactor
 
 _IDS: Final = re.compile(
     r"(?i)traceparent|b3|x-b3-.*|uber-trace-id|sentry-trace|x-amzn-trace-id|x-cloud-trace-context|baggage"
 )
-"""Headers that hold ids of traces and spans; and baggage, whose entries were looked at one by one."""
+"""Headers that hold ids of traces and spans; and baggage, whose entries are checked one by one."""
 
 
 class RedactedPropagator(TextMapPropagator):
     """Writes what another propagator writes, without the secrets in it.
 
-    A baggage entry leaves if the policy allows its name (`redaction.baggage`) and nothing in it is secret;
-    any other stays in the process. A header with a secret in it is not written. The ids of the trace always
-    leave: if baggage cannot be looked at, they leave alone.
+    A baggage entry is sent if the policy allows its name (`redaction.baggage`) and it holds no secret. A header with a
+    secret in it is not sent. The ids of the trace are always sent, without baggage if that cannot be checked.
 
     Args:
         redaction: The policy's section, or a ready redactor.
@@ -45,7 +45,7 @@ class RedactedPropagator(TextMapPropagator):
         self.propagator = propagate.get_global_textmap() if propagator is None else propagator
         """What reads and writes the headers."""
         self.withheld = 0
-        """Entries and headers that stayed in the process."""
+        """Entries and headers that were not sent."""
         names = self._redactor.policy.baggage
         self._allowed = re.compile("|".join(map(translate, names)) if names else r"(?!)")
 
@@ -55,7 +55,7 @@ class RedactedPropagator(TextMapPropagator):
         context: Context | None = None,
         getter: Getter[CarrierT] = default_getter,
     ) -> Context:
-        """Read the headers. What comes in is looked at when it leaves."""
+        """Read the headers. They are checked when they are sent on."""
         return self.propagator.extract(carrier, context, getter)
 
     def inject(
@@ -78,7 +78,7 @@ class RedactedPropagator(TextMapPropagator):
         return self.propagator.fields
 
     def may_leave(self, header: str, value: str) -> bool:
-        """Tell whether a header may be written."""
+        """Return whether a header may be written."""
         if _IDS.fullmatch(header):
             return True
         try:
@@ -107,22 +107,24 @@ class RedactedPropagator(TextMapPropagator):
 
 
 class _Headers(Setter[Any]):
-    """Writes the headers that may leave."""
+    """Writes the headers that may be sent."""
 
-    def __init__(self, door: RedactedPropagator, setter: Setter[Any]) -> None:
-        self._door = door
+    def __init__(self, boundary: RedactedPropagator, setter: Setter[Any]) -> None:
+        self._boundary = boundary
         self._setter = setter
 
     def set(self, carrier: Any, key: str, value: str) -> None:
-        if self._door.may_leave(key, value):
+        if self._boundary.may_leave(key, value):
             self._setter.set(carrier, key, value)
 
 
-def redact_propagation(redactor: Redactor) -> RedactedPropagator:
-    """Put the redactor before the global propagator, and return what is there now."""
-    current = propagate.get_global_textmap()
-    if isinstance(current, RedactedPropagator):
-        current = current.propagator
-    door = RedactedPropagator(redactor, current)
-    propagate.set_global_textmap(door)
-    return door
+def install_propagator(propagator: TextMapPropagator, patches: Patches) -> None:
+    """Make a propagator the global one."""
+    before = propagate.get_global_textmap()
+
+    def restore() -> None:
+        if propagate.get_global_textmap() is propagator:
+            propagate.set_global_textmap(before)
+
+    propagate.set_global_textmap(propagator)
+    patches.add(restore)

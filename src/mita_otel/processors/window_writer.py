@@ -69,8 +69,8 @@ class WindowWriter(Stage):
         return self._worker.flush(seconds_left(deadline_s)) and not self._failing
 
     def close(self) -> None:
-        """Stop. Flush first: this does not wait."""
-        self._worker.stop(0)
+        """Stop. Flush first: this does not wait for a listener or a store."""
+        self._worker.close()
 
     def _write(self, *, everything: bool) -> None:
         store = self.store

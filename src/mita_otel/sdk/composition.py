@@ -1,4 +1,4 @@
-"""The composition root: puts the parts together by the policy and the environment's variables."""
+"""The composition root: builds telemetry from the policy and the environment variables."""
 
 from __future__ import annotations
 
@@ -9,36 +9,39 @@ from importlib.metadata import version
 from opentelemetry import propagate
 
 from mita_otel import environment_variables as variables
-from mita_otel import semconv
-from mita_otel.alerts.starting import start_alerts
+from mita_otel.alerts.starting import Alerts, start_alerts
 from mita_otel.audit.current import install as install_audit
 from mita_otel.audit.retention.starting import start_retention
 from mita_otel.audit.starting import AuditRoom, start_audit
 from mita_otel.errors import ConfigurationError
+from mita_otel.exporters.otlp import log_failures_once
 from mita_otel.finance.facts import known_attributes
 from mita_otel.finance.middleware import FinancialSentryMiddleware
 from mita_otel.finance.recording import capture_from_request, enrich_span
 from mita_otel.finance.runtime import FinanceRuntime
 from mita_otel.finance.runtime import install as install_finance
 from mita_otel.instrumentation.fastapi import FastAPIInstrumentation
+from mita_otel.instrumentation.patches import Patches
 from mita_otel.instrumentation.sqlalchemy import SQLAlchemyInstrumentation
 from mita_otel.instrumentation.threads import ThreadInstrumentation
-from mita_otel.policy import Policy, default_policy
+from mita_otel.policy import default_policy
 from mita_otel.policy.limits import lowest_ms
-from mita_otel.processors.propagation import redact_propagation
+from mita_otel.processors.propagation import RedactedPropagator, install_propagator
+from mita_otel.processors.providers import HandedOut
 from mita_otel.processors.queues.losses import Losses
+from mita_otel.processors.queues.stage import Stage
 from mita_otel.redaction import Redactor
-from mita_otel.sdk.exporter_factory import WaysOut
+from mita_otel.sdk.exporter_factory import ExporterFactory, Exporters
 from mita_otel.sdk.financial_audit import FinancialAudit
 from mita_otel.sdk.health.health import Health, HealthParts
 from mita_otel.sdk.lifecycle import Lifecycle
 from mita_otel.sdk.metrics_and_logs import start_logs, start_metrics
 from mita_otel.sdk.performance import Performance
-from mita_otel.sdk.resource import describe_service
+from mita_otel.sdk.service import Service
 from mita_otel.sdk.settings import Settings
 from mita_otel.sdk.stages import Stages
 from mita_otel.sdk.telemetry import Insight, Instrumentation, Telemetry
-from mita_otel.sdk.tracing import start_tracing
+from mita_otel.sdk.tracing import Tracing, start_tracing
 
 _logger = logging.getLogger("mita_otel")
 
@@ -49,146 +52,185 @@ def switched_off(env: Mapping[str, str]) -> bool:
 
 
 def inert(settings: Settings) -> Telemetry:
-    """Return a handle that does nothing, for a service whose telemetry is off; what was installed before is taken back."""
-    install_audit(None)
-    install_finance(None)
+    """Return a handle that does nothing, for a service whose telemetry is off."""
     try:
         redactor = Redactor(settings.policy.redaction)
     except ConfigurationError:
         redactor = Redactor(default_policy(settings.environment).redaction)
     losses = Losses(cool_down_s=settings.policy.thresholds.log.cool_down_s)
-    return Telemetry(settings, redactor, Stages((), losses, settings.policy.lifecycle))
+    return Telemetry(settings, redactor, Stages((), losses, settings.policy.lifecycle), Patches())
 
 
-def compose(settings: Settings, strict: bool, env: Mapping[str, str]) -> Telemetry:
-    """Put telemetry together, and start it.
+def compose(
+    settings: Settings, handed_out: HandedOut, strict: bool, patches: Patches, env: Mapping[str, str]
+) -> Telemetry:
+    """Build telemetry and start it.
 
     Args:
         settings: What was asked for.
-        strict: Raise for an exporter that cannot be opened, instead of logging it.
-        env: The environment's variables.
+        handed_out: What outlives configurations.
+        strict: Raise for an exporter that cannot be made, instead of logging it.
+        patches: Takes back every change to the process. If this raises, the caller reverts it.
+        env: The environment variables.
 
     Raises:
         ConfigurationError: With `strict`.
     """
-    policy = settings.policy
     if switched_off(env):
         _logger.info("%s is set: mita-otel does nothing", variables.SDK_DISABLED)
         return inert(settings)
-    redactor = Redactor(policy.redaction)
-    resource = describe_service(settings.environment, settings.service_name, env)
-    service = str(resource.attributes.get(semconv.SERVICE_NAME, ""))
-    losses = Losses(cool_down_s=policy.thresholds.log.cool_down_s)
-    ways_out = WaysOut(policy, redactor, settings.environment, resource, losses, env)
-    found = ways_out.open(settings.exporters)
-    for problem in found.problems:
-        if strict:
-            raise ConfigurationError(problem)
-        _logger.error("%s", problem)
-    alerts = start_alerts(policy, redactor, losses, resource, settings.environment, env)
+    service = Service.of(settings, patches, env)
+    exporters = ExporterFactory(service).make(settings.exporters, _raise if strict else _logger.error)
+    log_failures_once(patches)
+    alerts = _start_alerts(service)
     tracing = start_tracing(
-        policy,
-        redactor,
-        found.exporters,
-        losses,
-        resource,
-        env,
+        service,
+        exporters.named,
+        handed_out,
         enrich=enrich_span,
-        observers=[*ways_out.observers, *alerts.observers],
-        thin_out=not ways_out.keeps_everything,
+        observers=[*exporters.observers, *alerts.observers],
+        keep_all=exporters.keep_all,
     )
-    performance = Performance(
-        policy.summary,
-        tracing.measurements,
-        tracing.sampling.rate,
-        catch_up=tracing.pipeline.first.catch_up,
-    )
-    if ways_out.windows is not None:
-        performance.keep_windows(ways_out.windows)
-    for listener in alerts.breach_listeners:
-        performance.on_breach(listener)
-    _propagate(policy, ways_out, decided=not tracing.sampling.tail)
-    redact_propagation(redactor)
-    metrics = start_metrics(resource, redactor, losses, policy.lifecycle)
+    performance = _measure_performance(service, tracing, exporters, alerts)
+    _install_propagation(service, tracing, exporters)
+    metrics = start_metrics(service)
     logs = start_logs(
-        resource,
-        redactor,
-        losses,
-        policy,
-        listeners=[*ways_out.error_listeners, *alerts.listeners],
-        more=ways_out.log_exporters,
-        known_here=known_attributes,
+        service,
+        handed_out,
+        listeners=[*exporters.error_listeners, *alerts.listeners],
+        exporters=exporters.log_exporters,
+        context_attributes=known_attributes,
     )
-    audit = start_audit(policy, redactor, environment=settings.environment, service=service, env=env)
-    _finance(policy, audit)
-    health = Health(
-        HealthParts(
-            policy=policy,
-            environment=settings.environment,
-            service=service,
-            redactor=redactor,
-            pipeline=tracing.pipeline,
-            losses=losses,
-            trail=None if audit is None else audit.trail,
-            alerts=alerts.engine,
-        )
-    )
-    alerts.watch_health(health.looks)
-    threads = ThreadInstrumentation()
-    applications, engines = _instrument(policy, env, threads)
+    audit = _start_audit(service)
+    _install_finance(service, audit)
+    health = _watch_health(service, tracing, audit, alerts)
+    instrumentation = _instrument_libraries(service)
     # In the order in which they are flushed and closed: a stage comes after those that it listens to.
-    parts = [
+    stages: list[Stage | None] = [
         tracing,
         *performance.stages,
         *logs,
         *alerts.stages,
         audit,
-        start_retention(policy, audit),
+        start_retention(service.policy, audit),
         *metrics,
     ]
     telemetry = Telemetry(
         settings,
-        redactor,
-        Stages([part for part in parts if part is not None], losses, policy.lifecycle),
+        service.redactor,
+        Stages([stage for stage in stages if stage is not None], service.losses, service.policy.lifecycle),
+        patches,
         exporters=tracing.pipeline.exporters,
         insight=Insight(performance, health, alerts.intake),
-        instrumentation=Instrumentation(applications, engines),
-        on_shutdown=lambda: _end(lifecycle, ways_out, threads),
+        instrumentation=instrumentation,
     )
-    lifecycle = Lifecycle(
-        policy.lifecycle, flush=telemetry.drain, shutdown=telemetry.shutdown, started=telemetry.start
-    )
-    lifecycle.install()
-    _logger.info(
-        "mita-otel %s: environment %s, exporters %s, sampling %s, fastapi %s",
-        version("mita-otel"),
-        settings.environment,
-        ", ".join(tracing.pipeline.exporters) or "none",
-        tracing.sampling.description,
-        policy.instrumentation.fastapi,
-    )
+    Lifecycle(
+        service.policy.lifecycle,
+        started=telemetry.start,
+        flush=telemetry.drain,
+        shutdown=telemetry.end_with_process,
+    ).install(patches)
+    _log_start(service, tracing)
     return telemetry
 
 
-def _finance(policy: Policy, audit: AuditRoom | None) -> None:
-    """Install what the financial API runs on; what it does is audited if there is a trail."""
+def _raise(problem: str) -> None:
+    raise ConfigurationError(problem)
+
+
+def _start_alerts(service: Service) -> Alerts:
+    return start_alerts(
+        service.policy, service.redactor, service.losses, service.resource, service.environment, service.env
+    )
+
+
+def _measure_performance(
+    service: Service, tracing: Tracing, exporters: Exporters, alerts: Alerts
+) -> Performance:
+    """Summarise durations, of all workers if there is a store, and notify those that listen to breaches."""
+    performance = Performance(
+        service.policy.summary,
+        tracing.measurements,
+        tracing.sampling.rate,
+        catch_up=tracing.pipeline.first.catch_up,
+    )
+    if exporters.windows is not None:
+        performance.keep_windows(exporters.windows)
+    for listener in alerts.breach_listeners:
+        performance.on_breach(listener)
+    return performance
+
+
+def _install_propagation(service: Service, tracing: Tracing, exporters: Exporters) -> None:
+    """Add Sentry's headers to those that `OTEL_PROPAGATORS` names, if there is a Sentry exporter, and redact all."""
+    propagator = propagate.get_global_textmap()
+    if isinstance(propagator, RedactedPropagator):
+        propagator = propagator.propagator
+    if exporters.sentry_contexts is not None and service.policy.sentry.propagation.enabled:
+        from mita_otel.sentry.propagation import SentryPropagator
+
+        propagator = SentryPropagator(
+            service.policy.sentry.propagation,
+            propagator,
+            exporters.sentry_contexts,
+            # With tail sampling a trace is decided when it has ended, so not while it runs.
+            decided=lambda: not tracing.sampling.tail,
+        )
+    install_propagator(RedactedPropagator(service.redactor, propagator), service.patches)
+
+
+def _start_audit(service: Service) -> AuditRoom | None:
+    audit = start_audit(
+        service.policy,
+        service.redactor,
+        environment=service.environment,
+        service=service.name,
+        env=service.env,
+    )
+    service.patches.add(lambda: install_audit(None))
+    return audit
+
+
+def _install_finance(service: Service, audit: AuditRoom | None) -> None:
+    """Install the runtime of the financial API. Its operations are audited if there is an audit trail."""
+    policy = service.policy
     if audit is None:
-        install_finance(FinanceRuntime(policy.finance))
+        runtime = FinanceRuntime(policy.finance)
     else:
         sink = FinancialAudit(policy.audit, audit.trail)
-        install_finance(FinanceRuntime(policy.finance, audit=sink, wants_access=sink.wants_access))
+        runtime = FinanceRuntime(policy.finance, audit=sink, wants_access=sink.wants_access)
+    install_finance(runtime)
+    service.patches.add(lambda: install_finance(None))
 
 
-def _instrument(
-    policy: Policy, env: Mapping[str, str], threads: ThreadInstrumentation
-) -> tuple[FastAPIInstrumentation, SQLAlchemyInstrumentation]:
-    """Have applications, engines and threads measured, each as far as the policy and the variable allow."""
-    middleware = FinancialSentryMiddleware if policy.finance.middleware else None
-    applications = FastAPIInstrumentation(policy.instrumentation, middleware, capture_from_request)
-    engines = SQLAlchemyInstrumentation(
-        policy.instrumentation, slow_checkout_ms=lowest_ms(policy.thresholds.checkout.limit_ms)
+def _watch_health(service: Service, tracing: Tracing, audit: AuditRoom | None, alerts: Alerts) -> Health:
+    health = Health(
+        HealthParts(
+            policy=service.policy,
+            environment=service.environment,
+            service=service.name,
+            redactor=service.redactor,
+            pipeline=tracing.pipeline,
+            losses=service.losses,
+            trail=None if audit is None else audit.trail,
+            alerts=alerts.engine,
+        )
     )
-    disabled = variables.disabled_instrumentations(env)
+    alerts.watch_health(health.looks)
+    return health
+
+
+def _instrument_libraries(service: Service) -> Instrumentation:
+    """Measure applications, engines and threads, each as far as the policy and the variable allow."""
+    policy, patches = service.policy, service.patches
+    middleware = FinancialSentryMiddleware if policy.finance.middleware else None
+    applications = FastAPIInstrumentation(policy.instrumentation, patches, middleware, capture_from_request)
+    engines = SQLAlchemyInstrumentation(
+        policy.instrumentation,
+        patches,
+        slow_checkout_ms=lowest_ms(policy.thresholds.checkout.limit_ms),
+    )
+    disabled = variables.disabled_instrumentations(service.env)
     if disabled & {"fastapi", "*"}:
         applications.silence()
     else:
@@ -196,34 +238,18 @@ def _instrument(
     if policy.instrumentation.sqlalchemy and not disabled & {"sqlalchemy", "*"}:
         engines.install()
     if policy.instrumentation.threads and not disabled & {"threading", "*"}:
+        threads = ThreadInstrumentation()
+        patches.add(threads.remove)
         threads.install()
-    return applications, engines
+    return Instrumentation(applications, engines)
 
 
-def _propagate(policy: Policy, ways_out: WaysOut, *, decided: bool) -> None:
-    """Add Sentry's headers to those that `OTEL_PROPAGATORS` names, if there is a Sentry exporter.
-
-    Args:
-        policy: Whether, and to whom.
-        ways_out: Has the exporter's sampling contexts.
-        decided: Whether it is known while a trace runs if it is kept.
-    """
-    if ways_out.sentry_contexts is None or not policy.sentry.propagation.enabled:
-        return
-    from mita_otel.sentry.propagation import SentryPropagator
-
-    propagate.set_global_textmap(
-        SentryPropagator(
-            policy.sentry.propagation,
-            propagate.get_global_textmap(),
-            ways_out.sentry_contexts,
-            decided=lambda: decided,
-        )
+def _log_start(service: Service, tracing: Tracing) -> None:
+    _logger.info(
+        "mita-otel %s: environment %s, exporters %s, sampling %s, fastapi %s",
+        version("mita-otel"),
+        service.environment,
+        ", ".join(tracing.pipeline.exporters) or "none",
+        tracing.sampling.description,
+        service.policy.instrumentation.fastapi,
     )
-
-
-def _end(lifecycle: Lifecycle, ways_out: WaysOut, threads: ThreadInstrumentation) -> None:
-    lifecycle.remove()
-    threads.remove()
-    ways_out.close()
-    install_finance(None)

@@ -1,17 +1,20 @@
-"""`configure()`: reads the arguments, the environment and the policy; composes telemetry once a process."""
+"""`configure()`: reads the arguments, the environment and the policy; composes telemetry."""
 
 from __future__ import annotations
 
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final, NoReturn
 
 from opentelemetry.sdk.trace.export import SpanExporter
 
 from mita_otel.errors import ConfigurationError
+from mita_otel.instrumentation.patches import Patches
 from mita_otel.policy import Policy, PolicyError
+from mita_otel.processors.providers import HandedOut
 from mita_otel.sdk.composition import compose, inert
 from mita_otel.sdk.env_check import without_unusable
 from mita_otel.sdk.settings import Arguments, Settings
@@ -20,6 +23,7 @@ from mita_otel.sdk.telemetry import Telemetry
 _logger = logging.getLogger("mita_otel")
 _lock = threading.Lock()
 _configured: tuple[Settings, Telemetry] | None = None
+_handed_out: Final = HandedOut()
 
 
 def configure(
@@ -34,7 +38,8 @@ def configure(
 
     Call it once, before or after the application object is made; under `opentelemetry-instrument` it has been
     called already. A second call with the same settings returns the same handle; with others it warns once
-    and returns the first one's. If the host has a TracerProvider or a Sentry client, they are joined.
+    and returns the first one's. After `shutdown()` it starts telemetry anew. If the host has a TracerProvider or a
+    Sentry client, they are joined.
 
     Args:
         policy: A policy, or the path of a policy file. None: the file that is found (see `load_policy`).
@@ -54,7 +59,8 @@ def configure(
     """
     global _configured
     report = _raise if strict else _log_once
-    with _lock, without_unusable(os.environ) as problems:
+    patches = Patches()
+    with _lock, _reverted_on_error(patches), without_unusable(os.environ, patches) as problems:
         for problem in problems:
             report(ConfigurationError(problem))
         try:
@@ -64,19 +70,32 @@ def configure(
                 raise
             _logger.error("configure() could not use its arguments (%s) and ignores them", error)
             settings = Arguments().resolve(os.environ, report)
-        if _configured is not None:
+        if _configured is not None and not _configured[1].ended:
             return _again(*_configured, settings, report)
-        try:
-            telemetry = compose(settings, strict, os.environ)
-        except Exception as error:
-            if strict:
-                raise
-            # A service without telemetry is better than no service.
-            _logger.error("telemetry is off: %s", error if str(error) else type(error).__name__)
-            _logger.debug("why telemetry is off", exc_info=True)
-            telemetry = inert(settings)
-        _configured = (settings, telemetry)
-        return telemetry
+        _configured = (settings, _compose(settings, strict, patches))
+        return _configured[1]
+
+
+def _compose(settings: Settings, strict: bool, patches: Patches) -> Telemetry:
+    try:
+        return compose(settings, _handed_out, strict, patches, os.environ)
+    except Exception as error:
+        if strict:
+            raise
+        # A service without telemetry is better than no service.
+        patches.revert()
+        _logger.error("telemetry is off: %s", error if str(error) else type(error).__name__)
+        _logger.debug("why telemetry is off", exc_info=True)
+        return inert(settings)
+
+
+@contextmanager
+def _reverted_on_error(patches: Patches) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        patches.revert()
+        raise
 
 
 def configured() -> Telemetry | None:
@@ -88,13 +107,10 @@ def _again(
     first: Settings, telemetry: Telemetry, settings: Settings, report: Callable[[Exception], object]
 ) -> Telemetry:
     """Return the first call's handle, and report what a second call cannot change."""
-    if telemetry.ended:
-        message = "configure() was called after shutdown(): telemetry has ended, and starts once in a process"
-        report(ConfigurationError(message))
-    elif differing := first.differences(settings):
+    if differing := first.differences(settings):
         message = (
             f"configure() was called again with another {', '.join(differing)}; the first call's settings apply: "
-            "call it once in a process"
+            "call it once, or call shutdown() before"
         )
         report(ConfigurationError(message))
     return telemetry

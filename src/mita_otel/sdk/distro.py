@@ -10,8 +10,7 @@ from typing import Any
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]  # its module is not typed
 
 from mita_otel import environment_variables as variables
-from mita_otel.sdk.env_change import changed
-from mita_otel.sdk.env_check import unusable
+from mita_otel.sdk.env_check import changed, unusable
 
 _logger = logging.getLogger("mita_otel")
 

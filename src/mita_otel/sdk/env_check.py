@@ -17,7 +17,7 @@ from threading import TIMEOUT_MAX
 from typing import Final, NamedTuple
 
 from mita_otel import environment_variables as variables
-from mita_otel.sdk.env_change import changed, write
+from mita_otel.instrumentation.patches import Patches, write
 
 _LONGEST_SAID: Final = 60
 """Characters of a value."""
@@ -52,19 +52,36 @@ class Unusable(NamedTuple):
 
 
 @contextmanager
-def without_unusable(env: MutableMapping[str, str]) -> Iterator[list[str]]:
-    """Leave out what OpenTelemetry cannot use, for as long as the block lasts.
+def changed(env: MutableMapping[str, str], changes: Mapping[str, str | None]) -> Iterator[None]:
+    """Change variables for the length of a block.
 
     Args:
-        env: The environment. It is as it was afterwards, for other processes may make more of it. Only what Python alone
-            reads stays out: it is read again with every application and tracer that is made.
+        env: The environment.
+        changes: Values by name. None: the variable is not set.
+    """
+    before = {name: env.get(name) for name in changes}
+    write(env, changes)
+    try:
+        yield
+    finally:
+        write(env, before)
+
+
+@contextmanager
+def without_unusable(env: MutableMapping[str, str], patches: Patches) -> Iterator[list[str]]:
+    """Leave out what OpenTelemetry cannot use, for the length of the block.
+
+    Args:
+        env: The environment. Afterwards it is as it was, since other programs may be able to use the values. Only
+            variables for Python alone stay out: OpenTelemetry reads them again for every application and tracer.
+        patches: Takes those back.
 
     Yields:
         A sentence for each variable.
     """
     found = unusable(env)
-    write(env, {name: value for name, value in found.changes.items() if name.startswith(_OF_PYTHON)})
-    with changed(env, found.changes):  # gives back the others
+    patches.set_items(env, {k: v for k, v in found.changes.items() if k.startswith(_OF_PYTHON)})
+    with changed(env, found.changes):  # restores the others
         yield found.problems
 
 

@@ -1,9 +1,8 @@
-"""How the process ends: no finished span is lost, and telemetry holds nobody up.
+"""The end of the process: no finished span is lost, and telemetry delays the end only within its deadline.
 
-A server ends in many ways, and each skips some of the others' hooks: `atexit` does not run under SIGTERM
-(uvicorn raises it again), a signal handler does not survive in gunicorn's workers, and a forked child that
-ends with `os._exit` (multiprocessing) runs neither. So there are four hooks, and flushing twice is cheap. Several of
-them may run at one end: what one has waited for in vain, the next does not wait for again.
+A server ends in many ways, and each skips some hooks: `atexit` does not run under SIGTERM (uvicorn raises it again),
+gunicorn's workers replace signal handlers, and a child of multiprocessing that ends with `os._exit` runs neither. So
+there are four hooks, and flushing twice is cheap. Several may run at one end: they share one deadline.
 """
 
 from __future__ import annotations
@@ -18,7 +17,8 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-from mita_otel.instrumentation.lifespan import watch_lifespan
+from mita_otel.instrumentation.asgi import watch_lifespan
+from mita_otel.instrumentation.patches import Patches
 from mita_otel.policy.runtime import LifecyclePolicy
 
 _logger = logging.getLogger("mita_otel")
@@ -33,7 +33,7 @@ class Lifecycle:
     Args:
         policy: The deadlines, and whether signals are handled.
         flush: Called with the seconds it may take, when the process may be about to end.
-        shutdown: Called with the seconds it may take, when the process ends. Both return whether they made it.
+        shutdown: Called with the seconds it may take, when the process ends. Both return whether they were in time.
         started: Called when an application has started to serve.
         clock: Monotonic seconds.
     """
@@ -53,17 +53,20 @@ class Lifecycle:
         self._started = started
         self._clock = clock
         self._left_s = policy.shutdown_timeout_s
+        self._installed = False
 
-    def install(self) -> None:
+    def install(self, patches: Patches) -> None:
         """Install the hooks: interpreter exit, ASGI lifespan, forked children, SIGTERM."""
+        self._installed = True
+        patches.add(self._remove)
         atexit.register(self._at_exit)
-        watch_lifespan(self._started_quietly, self._flush_quietly)
+        watch_lifespan(patches, self._started_quietly, self._flush_quietly)
         multiprocessing.util.register_after_fork(self, Lifecycle._in_child)
         if self._policy.handle_signals:
-            self._chain(signal.SIGTERM)
+            self._chain(signal.SIGTERM, patches)
 
-    def remove(self) -> None:
-        """Forget the interpreter's exit; the other hooks find nothing left to flush."""
+    def _remove(self) -> None:
+        self._installed = False
         atexit.unregister(self._at_exit)
 
     def _at_exit(self) -> None:
@@ -73,13 +76,13 @@ class Lifecycle:
         try:
             self._started()
         except Exception:
-            _logger.debug("what starts with the application could not be started", exc_info=True)
+            _logger.debug("background work could not be started with the application", exc_info=True)
 
     def _flush_quietly(self) -> None:
         self._in_time(self._flush)
 
     def _in_time(self, end: Callable[[float], bool]) -> None:
-        """Call it with the seconds that are left; success gives all of them back: the process may go on."""
+        """Call it with the seconds that are left. Success restores all of them: the process may live on."""
         began_s, made_it = self._clock(), False
         try:
             made_it = end(self._left_s)
@@ -89,10 +92,12 @@ class Lifecycle:
         self._left_s = self._policy.shutdown_timeout_s if made_it else max(0.0, left_s)
 
     def _in_child(self) -> None:
-        # multiprocessing's children end with os._exit after running their finalizers.
-        multiprocessing.util.Finalize(None, self._flush_quietly, exitpriority=_EARLY)
+        if self._installed:
+            # multiprocessing's children end with os._exit after running their finalizers.
+            multiprocessing.util.Finalize(None, self._flush_quietly, exitpriority=_EARLY)
 
-    def _chain(self, number: signal.Signals) -> None:
+    def _chain(self, number: signal.Signals, patches: Patches) -> None:
+        """Flush before the handler that is there now."""
         if threading.current_thread() is not threading.main_thread():
             return  # only the main thread may; the lifespan and atexit remain
         previous = signal.getsignal(number)
@@ -100,11 +105,18 @@ class Lifecycle:
             return
 
         def handle(signum: int, frame: FrameType | None) -> None:
-            self._flush_quietly()
+            if self._installed:
+                self._flush_quietly()
             if callable(previous):
                 previous(signum, frame)
             else:
                 signal.signal(signum, signal.SIG_DFL)
                 os.kill(os.getpid(), signum)
 
+        def restore() -> None:
+            is_main = threading.current_thread() is threading.main_thread()
+            if is_main and signal.getsignal(number) is handle:
+                signal.signal(number, previous)
+
         signal.signal(number, handle)
+        patches.add(restore)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from threading import TIMEOUT_MAX
 from typing import Any, Protocol
 
 from opentelemetry.sdk.trace.export import SpanExporter
 
 from mita_otel.alerts.intake import AlertIntake
+from mita_otel.instrumentation.patches import Patches, type_name
 from mita_otel.policy import Policy
 from mita_otel.processors.queues.stage import Stage
 from mita_otel.redaction import Redactor
@@ -55,10 +57,10 @@ class Telemetry:
         settings: What was asked for.
         redactor: The redactor that everything passes.
         stages: What queues and sends.
+        patches: Takes back what was changed in the process.
         exporters: The exporters by name.
         insight: What answers questions. None: telemetry is off.
         instrumentation: What measures existing objects. None: telemetry is off.
-        on_shutdown: Called after the stages have been closed.
     """
 
     def __init__(
@@ -66,11 +68,11 @@ class Telemetry:
         settings: Settings,
         redactor: Redactor,
         stages: Stages,
+        patches: Patches,
         *,
         exporters: Mapping[str, SpanExporter] | None = None,
         insight: Insight | None = None,
         instrumentation: Instrumentation | None = None,
-        on_shutdown: Callable[[], None] = lambda: None,
     ) -> None:
         self.policy: Policy = settings.policy
         """The effective policy."""
@@ -88,7 +90,7 @@ class Telemetry:
         """Where errors are reported to the alert engine. None: no alert rule is active in this process."""
         self._stages = stages
         self._instrumentation = instrumentation
-        self._on_shutdown = on_shutdown
+        self._patches = patches
         self._shut_down = threading.Event()
 
     @property
@@ -117,7 +119,7 @@ class Telemetry:
         """
         if self.ended:
             return True
-        return self._stages.flush(self.policy.lifecycle.flush_timeout_s if timeout_s is None else timeout_s)
+        return self._stages.flush(_seconds(timeout_s, self.policy.lifecycle.flush_timeout_s))
 
     def drain(self, timeout_s: float | None = None) -> bool:
         """Flush, and send what is held for the end of a trace or a chain as well: the process may be about to end.
@@ -131,12 +133,12 @@ class Telemetry:
         if self.ended:
             self._stages.losses.log_rest()
             return True
-        return self._stages.drain(
-            self.policy.lifecycle.shutdown_timeout_s if timeout_s is None else timeout_s
-        )
+        return self._stages.drain(_seconds(timeout_s, self.policy.lifecycle.shutdown_timeout_s))
 
     def shutdown(self, timeout_s: float | None = None) -> bool:
-        """Drain, then end. Later spans are refused. A second call does nothing.
+        """Drain, take back every change to the process, and end. A second call does nothing.
+
+        Later spans are refused. `configure()` starts telemetry again.
 
         Args:
             timeout_s: Seconds it may take. None: `lifecycle.shutdown_timeout_s` of the policy.
@@ -145,15 +147,22 @@ class Telemetry:
             Whether everything was sent in time.
         """
         sent = self.drain(timeout_s)
-        if not self.ended:
-            self._shut_down.set()
-            self._stages.close()
-            self._on_shutdown()
+        self._patches.revert()
+        self._close()
+        return sent
+
+    def end_with_process(self, timeout_s: float | None = None) -> bool:
+        """Drain and end like `shutdown`, but leave the process as it is: what runs until its end stays redacted."""
+        sent = self.drain(timeout_s)
+        self._close()
         return sent
 
     def keep(self, stage: Stage) -> None:
         """Flush, drain and close a stage with the rest from now on."""
-        self._stages.keep(stage)
+        if _is_a(stage, Stage):
+            self._stages.keep(stage)
+        else:
+            _logger.error("keep(): expected a mita_otel Stage, got %s: it is ignored", type_name(stage))
 
     def instrument(self, *, app: Any = None, engine: Any = None) -> None:
         """Measure an application or engines that existed before `configure()` was called.
@@ -165,12 +174,39 @@ class Telemetry:
         if self._instrumentation is None:
             return
         if app is not None:
-            self._instrumentation.applications.instrument(app)
+            _instrument(self._instrumentation.applications, app)
         if engine is not None:
-            for one in engine if isinstance(engine, list | tuple | set) else [engine]:
-                self._instrumentation.engines.instrument(one)
+            for one in list(engine) if type(engine) in {list, tuple, set, frozenset} else [engine]:
+                _instrument(self._instrumentation.engines, one)
 
     def losses(self) -> dict[str, int]:
         """Return how many spans, log records and errors were lost so far, by `stage: reason`. Empty is good."""
         counts = self._stages.losses.counts()
         return {f"{stage}: {reason}": count for (stage, reason), count in counts.items()}
+
+    def _close(self) -> None:
+        if not self._shut_down.is_set():
+            self._shut_down.set()
+            self._stages.close()
+
+
+def _instrument(instruments: Instruments, target: Any) -> None:
+    try:
+        instruments.instrument(target)
+    except Exception as error:  # noqa: BLE001 - never into the application
+        _logger.error("instrument(): %s", error)
+
+
+def _seconds(given: float | None, default: float) -> float:
+    """Return a timeout that can be waited for; the default where no number is given."""
+    if given is None:
+        return default
+    if type(given) not in {int, float} or given != given:
+        _logger.error("expected a timeout in seconds, got %s: %s s are used", type_name(given), default)
+        return default
+    return min(max(float(min(given, TIMEOUT_MAX)), 0.0), TIMEOUT_MAX)
+
+
+def _is_a(value: object, kind: type) -> bool:
+    """Return whether a value is an instance, whatever it says of its class."""
+    return issubclass(type(value), kind)

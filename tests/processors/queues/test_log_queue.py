@@ -75,6 +75,7 @@ def test_what_finds_no_room_and_what_fails_is_counted() -> None:
     exporter.gate.set()
     assert provider.force_flush(60_000)
     assert exporter.bodies == list(range(1)) + list(range(5))
+    provider.shutdown()
 
 
 def test_an_exporter_that_raises_or_refuses_is_counted() -> None:
@@ -86,3 +87,4 @@ def test_an_exporter_that_raises_or_refuses_is_counted() -> None:
         emit(provider, 3)
         provider.force_flush(10_000)
         assert losses.counts() == {("logs.x", reason): 3}
+        provider.shutdown()

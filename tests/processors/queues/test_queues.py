@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Sequence
 
@@ -69,13 +70,13 @@ class Broken(SpanProcessor):
 
 
 class Answering(SpanExporter):
-    """Answers or raises as it is told."""
+    """Returns or raises."""
 
-    def __init__(self, answer: SpanExportResult | Exception) -> None:
+    def __init__(self, answer: SpanExportResult | BaseException) -> None:
         self.answer = answer
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        if isinstance(self.answer, Exception):
+        if isinstance(self.answer, BaseException):
             raise self.answer
         return self.answer
 
@@ -110,6 +111,8 @@ def test_a_processor_that_raises_right_behind_the_hand_off_is_counted() -> None:
     with pytest.raises(RuntimeError, match="force_flush"):  # only an explicit call sees it
         provider.force_flush(5000)
     assert lost.counts() == {("pipeline", "processor_failed"): 2}
+    with pytest.raises(RuntimeError, match="shutdown"):
+        provider.shutdown()
 
 
 def test_spans_that_are_not_sampled_are_left_alone() -> None:
@@ -121,6 +124,7 @@ def test_spans_that_are_not_sampled_are_left_alone() -> None:
     end_spans(provider, "a")
     assert provider.force_flush(60_000)
     assert exporter.spans == []
+    provider.shutdown()
 
 
 def test_a_hanging_exporter_holds_up_nobody_and_its_losses_are_counted(
@@ -138,7 +142,7 @@ def test_a_hanging_exporter_holds_up_nobody_and_its_losses_are_counted(
     narrow = queue_policy(exporter_max_spans=10, max_batch=1)
     slow = export_queue("slow", Hanging(), narrow, lost)
     provider = provider_with(
-        HandOff(queue_policy(), FanOut([slow, export_queue("good", good, queue_policy(), lost)]), lost)
+        HandOff(queue_policy(), FanOut(queues=[slow, export_queue("good", good, queue_policy(), lost)]), lost)
     )
     end_spans(provider, "first")
     provider.force_flush(1)
@@ -228,15 +232,23 @@ def test_what_the_chain_has_not_seen_by_the_deadline_is_counted() -> None:
 
 @pytest.mark.parametrize(
     ("answer", "reason"),
-    [(SpanExportResult.FAILURE, "export_failed"), (ValueError("no"), "exporter_failed")],
+    [
+        (SpanExportResult.FAILURE, "export_failed"),
+        (ValueError("no"), "exporter_failed"),
+        (asyncio.CancelledError(), "exporter_failed"),
+        (GeneratorExit(), "exporter_failed"),
+    ],
 )
-def test_a_failed_export_is_counted(answer: SpanExportResult | Exception, reason: str) -> None:
+def test_a_failed_export_is_counted(answer: SpanExportResult | BaseException, reason: str) -> None:
     lost = losses()
     queue = export_queue("broken", Answering(answer), queue_policy(), lost)
     provider = provider_with(queue)
     end_spans(provider, "a", "b")
     assert provider.force_flush(60_000)
     assert lost.counts() == {("exporter.broken", reason): 2}
+    end_spans(provider, "c")
+    assert provider.force_flush(60_000), "the queue works on"
+    assert lost.counts() == {("exporter.broken", reason): 3}
     provider.shutdown()
 
 

@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from closing import Closing
 from mita_otel.processors.queues.worker import BoundedWorker
 
-
-def make(
-    handle: Callable[[list[int]], None],
-    *,
-    max_items: int = 100,
-    max_batch: int = 10,
-    delay_s: float = 60,
-    **more,
-) -> BoundedWorker[int]:
-    return BoundedWorker(
-        handle, name="test", max_items=max_items, max_batch=max_batch, delay_s=delay_s, **more
-    )
+Make = Callable[..., BoundedWorker[int]]
 
 
-def test_flush_hands_over_everything_in_order_and_in_batches() -> None:
+@pytest.fixture
+def make(closing: Closing) -> Make:
+    """Makes workers that end with the test."""
+
+    def worker(
+        handle: Callable[[list[int]], None],
+        *,
+        max_items: int = 100,
+        max_batch: int = 10,
+        delay_s: float = 60,
+        **more: Any,
+    ) -> BoundedWorker[int]:
+        return closing(
+            BoundedWorker(
+                handle, name="test", max_items=max_items, max_batch=max_batch, delay_s=delay_s, **more
+            )
+        )
+
+    return worker
+
+
+def test_flush_hands_over_everything_in_order_and_in_batches(make: Make) -> None:
     batches: list[list[int]] = []
     worker = make(batches.append, max_batch=4)
     for item in range(10):
@@ -36,7 +49,7 @@ def test_flush_hands_over_everything_in_order_and_in_batches() -> None:
     assert max(map(len, batches)) <= 4
 
 
-def test_a_full_batch_does_not_wait_for_the_delay() -> None:
+def test_a_full_batch_does_not_wait_for_the_delay(make: Make) -> None:
     done = threading.Event()
     worker = make(lambda batch: done.set(), max_batch=3, delay_s=3600)
     for item in range(3):
@@ -44,14 +57,14 @@ def test_a_full_batch_does_not_wait_for_the_delay() -> None:
     assert done.wait(60)
 
 
-def test_a_lonely_item_is_handed_over_after_the_delay() -> None:
+def test_a_lonely_item_is_handed_over_after_the_delay(make: Make) -> None:
     done = threading.Event()
     worker = make(lambda batch: done.set(), delay_s=0.01)
     worker.put(1)
     assert done.wait(60)
 
 
-def test_what_does_not_fit_is_refused_at_once() -> None:
+def test_what_does_not_fit_is_refused_at_once(make: Make) -> None:
     release = threading.Event()
     taken = threading.Event()
 
@@ -68,7 +81,7 @@ def test_what_does_not_fit_is_refused_at_once() -> None:
     assert worker.flush(60)
 
 
-def test_flush_and_stop_keep_their_deadline_while_the_handler_hangs() -> None:
+def test_flush_and_stop_keep_their_deadline_while_the_handler_hangs(make: Make) -> None:
     release = threading.Event()
     worker = make(lambda batch: release.wait(60) and None)
     worker.put(1)
@@ -77,12 +90,19 @@ def test_flush_and_stop_keep_their_deadline_while_the_handler_hangs() -> None:
     release.set()
 
 
-def test_a_failing_handler_loses_its_batch_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+class Panic(BaseException):
+    """As Rust's panics are raised in Python."""
+
+
+@pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError, SystemExit, Panic])
+def test_a_failing_handler_loses_its_batch_and_nothing_else(
+    caplog: pytest.LogCaptureFixture, make: Make, error: type[BaseException]
+) -> None:
     seen: list[int] = []
 
     def handle(batch: list[int]) -> None:
         if 1 in batch:
-            raise ValueError("no")
+            raise error("no")
         seen.extend(batch)
 
     worker = make(handle, max_batch=1)
@@ -93,7 +113,30 @@ def test_a_failing_handler_loses_its_batch_and_nothing_else(caplog: pytest.LogCa
     assert "a batch of 1 was lost" in caplog.text
 
 
-def test_stop_flushes_then_refuses() -> None:
+@pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError, Panic])
+def test_the_thread_survives_failing_callbacks(
+    caplog: pytest.LogCaptureFixture, make: Make, error: type[BaseException]
+) -> None:
+    seen: list[int] = []
+    idle = threading.Event()
+
+    def fail(left_s: float = 0) -> None:
+        idle.set()
+        raise error("no")
+
+    worker = make(seen.extend, on_flush=fail, on_idle=fail, on_stop=fail, idle_s=0.01)
+    worker.start()
+    assert idle.wait(60)
+    assert worker.flush(60) is False
+    worker.put(1)
+    assert worker.flush(60) is False
+    assert seen == [1]
+    worker.stop(60)
+    for what in ("idle work failed", "flush failed", "shutdown failed"):
+        assert what in caplog.text
+
+
+def test_stop_flushes_then_refuses(make: Make) -> None:
     seen: list[int] = []
     ended: list[str] = []
     worker = make(seen.extend, on_stop=lambda: ended.append("stopped"))
@@ -103,11 +146,10 @@ def test_stop_flushes_then_refuses() -> None:
     assert worker.put(2) is False
 
 
-def test_a_flush_that_what_comes_next_did_not_make_in_time_is_no_flush() -> None:
+def test_a_flush_is_late_if_its_callback_is_late(make: Make) -> None:
     answers = [False, True]
-    worker: BoundedWorker[int] = BoundedWorker(
+    worker = make(
         lambda batch: None,
-        name="test",
         max_items=10,
         max_batch=10,
         delay_s=0.01,
@@ -118,7 +160,7 @@ def test_a_flush_that_what_comes_next_did_not_make_in_time_is_no_flush() -> None
     assert worker.flush(60) is True
 
 
-def test_on_flush_comes_after_the_items_and_on_the_workers_thread() -> None:
+def test_on_flush_comes_after_the_items_and_on_the_workers_thread(make: Make) -> None:
     order: list[str] = []
     worker = make(
         lambda batch: order.append("items"),
@@ -129,7 +171,7 @@ def test_on_flush_comes_after_the_items_and_on_the_workers_thread() -> None:
     assert order == ["items", "test"]
 
 
-def test_many_threads_lose_and_double_nothing() -> None:
+def test_many_threads_lose_and_double_nothing(make: Make) -> None:
     seen: list[int] = []
     worker = make(seen.extend, max_items=100_000, max_batch=64, delay_s=0.001)
 
@@ -146,7 +188,7 @@ def test_many_threads_lose_and_double_nothing() -> None:
     assert sorted(seen) == list(range(8000))
 
 
-def test_a_signal_handler_may_flush_on_the_thread_that_puts() -> None:
+def test_a_signal_handler_may_flush_on_the_thread_that_puts(make: Make) -> None:
     seen: list[int] = []
     worker = make(seen.extend, max_items=100_000)
     results: list[bool] = []
@@ -170,7 +212,7 @@ def _in_child(queue: multiprocessing.Queue[list[int]], worker: BoundedWorker[int
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
-def test_a_forked_child_starts_empty_and_works() -> None:
+def test_a_forked_child_starts_empty_and_works(make: Make) -> None:
     seen: list[int] = []
     worker = make(seen.extend)
     worker.put(1)  # belongs to the parent: the child must not send it again
@@ -184,7 +226,7 @@ def test_a_forked_child_starts_empty_and_works() -> None:
     assert seen == [1]
 
 
-def test_what_is_written_off_is_told_once_and_settled_once() -> None:
+def test_what_is_written_off_is_told_once_and_settled_once(make: Make) -> None:
     taken, release = threading.Event(), threading.Event()
     settled: list[int] = []
 
@@ -210,7 +252,7 @@ def test_what_is_written_off_is_told_once_and_settled_once() -> None:
     assert [worker.unfinished, worker.count_as_lost()] == [0, 0]
 
 
-def test_discarded_items_are_counted_and_not_handled() -> None:
+def test_discarded_items_are_counted_and_not_handled(make: Make) -> None:
     taken, release = threading.Event(), threading.Event()
     handled: list[int] = []
 

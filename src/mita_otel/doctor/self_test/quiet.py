@@ -6,10 +6,10 @@ import logging
 import os
 
 from mita_otel import environment_variables as variables
+from mita_otel.instrumentation.patches import Patches
 from mita_otel.policy import Policy
 from mita_otel.sdk.configuration import configure
-from mita_otel.sdk.env_change import changed
-from mita_otel.sdk.env_check import without_unusable
+from mita_otel.sdk.env_check import changed, without_unusable
 from mita_otel.sdk.telemetry import Telemetry
 
 _logger = logging.getLogger("mita_otel")
@@ -29,7 +29,7 @@ def configure_quietly(policy: Policy, environment: str | None, exporter: str) ->
         ConfigurationError: The exporter cannot be had.
     """
     still = dict.fromkeys((variables.METRICS_EXPORTER, variables.LOGS_EXPORTER), "none")
-    with without_unusable(os.environ) as problems, changed(os.environ, still):
+    with without_unusable(os.environ, Patches()) as problems, changed(os.environ, still):
         for problem in problems:
             _logger.warning(problem)
         return configure(policy=_quiet(policy), environment=environment, exporters=[exporter], strict=True)

@@ -149,12 +149,14 @@ class BatchQueue(Stage, Generic[T]):
             self._losses.add(self._stage, reason, uncounted)
 
     def _try_export(self, batch: list[T]) -> str | None:
-        """Export, and return what went wrong: an exception's name, or that the exporter says so."""
+        """Export, and return what failed: an exception's name, or `failed` if the exporter returned a failure."""
         try:
             # The exporter's own HTTP requests must not become spans.
             with suppress_instrumentation():
                 result = self._exporter.export(batch)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise  # of a user, while the interpreter exits: only then does this run on the main thread
+        except BaseException as error:  # such as a CancelledError or a Rust panic
             if not self._failed_before:
                 self._failed_before = True
                 _logger.exception("exporter %s failed; further failures are only counted", self._name)

@@ -32,6 +32,12 @@ class FanOut(SpanProcessor):
         """The receivers."""
         return self._processors
 
+    def release(self) -> tuple[SpanProcessor, ...]:
+        """Remove third parties' processors, and return them."""
+        released = tuple(one for one in self._processors if one not in self._queues)
+        self._processors = self._queues
+        return released
+
     def add(self, processor: SpanProcessor) -> None:
         """Add a receiver."""
         self._processors = (*self._processors, processor)

@@ -1,58 +1,126 @@
-"""A forked child has a copy of what its parent held, and none of its threads: it starts anew."""
+"""A forked child has a copy of its parent's memory and none of its threads, so it starts afresh."""
 
 from __future__ import annotations
 
+import itertools
+import logging
 import os
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import wrapt
 
+_logger = logging.getLogger("mita_otel")
 
-def after_fork_in_child(method: Callable[[], None]) -> None:
-    """Call a bound method in every forked child, for as long as its object lives.
+Method = Callable[[], None]
 
-    Args:
-        method: A bound method; its object is not kept alive.
+
+class _Methods:
+    """Bound methods that are called at an event for as long as their objects live. Objects are not kept alive."""
+
+    def __init__(self) -> None:
+        self._methods: dict[int, weakref.WeakMethod[Method]] = {}
+        self._numbers = itertools.count()
+
+    def add(self, method: Method) -> None:
+        """Add a bound method."""
+        number = next(self._numbers)
+        self._methods[number] = weakref.WeakMethod(method, lambda _: self._methods.pop(number, None))
+
+    def call(self) -> None:
+        """Call the methods of living objects, in the order in which they were added."""
+        for reference in list(self._methods.values()):
+            method = reference()
+            if method is not None:
+                try:
+                    method()
+                except Exception:
+                    _logger.exception("%r failed", method)
+
+
+class ForkHooks:
+    """Calls methods of living objects before and after each fork of the process.
+
+    Python cannot remove a fork hook. So there is one for the process, and an object's methods go with the object.
     """
-    if not hasattr(os, "register_at_fork"):
-        return
-    reference = weakref.WeakMethod(method)
 
-    def call() -> None:
-        alive = reference()
-        if alive is not None:
-            alive()
+    def __init__(self) -> None:
+        self._before, self._in_parent, self._in_child = _Methods(), _Methods(), _Methods()
+        self._installed = False
 
-    os.register_at_fork(after_in_child=call)
+    def add(
+        self, *, before: Method | None = None, in_parent: Method | None = None, in_child: Method | None = None
+    ) -> None:
+        """Add bound methods of an object.
+
+        Args:
+            before: Called in the parent before a fork.
+            in_parent: Called in the parent after it.
+            in_child: Called in the child.
+        """
+        for methods, method in (
+            (self._before, before),
+            (self._in_parent, in_parent),
+            (self._in_child, in_child),
+        ):
+            if method is not None:
+                methods.add(method)
+        if not self._installed and hasattr(os, "register_at_fork"):
+            self._installed = True
+            os.register_at_fork(
+                before=self._before.call,
+                after_in_parent=self._in_parent.call,
+                after_in_child=self._in_child.call,
+            )
 
 
-def after_monkey_patch(method: Callable[[], None]) -> None:
+FORKS: Final = ForkHooks()
+"""The hooks of this process."""
+
+
+def after_fork_in_child(method: Method) -> None:
+    """Call a bound method in every forked child, for as long as its object lives."""
+    FORKS.add(in_child=method)
+
+
+class _MonkeyPatchHooks:
+    """Calls methods of living objects when gevent has patched the standard library."""
+
+    def __init__(self) -> None:
+        self._methods = _Methods()
+        self._installed = False
+
+    def add(self, method: Method) -> None:
+        """Add a bound method."""
+        self._methods.add(method)
+        if not self._installed:
+            self._installed = True
+            wrapt.register_post_import_hook(self._subscribe, "gevent.events")
+
+    def _subscribe(self, events: Any) -> None:
+        def notify(event: object) -> None:
+            if isinstance(event, events.GeventDidPatchAllEvent):
+                self._methods.call()
+
+        events.subscribers.append(notify)
+
+
+_MONKEY_PATCHES: Final = _MonkeyPatchHooks()
+
+
+def after_monkey_patch(method: Method) -> None:
     """Call a bound method when gevent has patched the standard library, for as long as its object lives.
 
     A lock that was made before blocks every greenlet of the process; a service that is launched by
     `opentelemetry-instrument gunicorn -k gevent` is patched after it was configured.
-
-    Args:
-        method: A bound method; its object is not kept alive.
     """
-    reference = weakref.WeakMethod(method)
-
-    def subscribe(events: Any) -> None:
-        def told(event: object) -> None:
-            alive = reference() if isinstance(event, events.GeventDidPatchAllEvent) else None
-            if alive is not None:
-                alive()
-
-        events.subscribers.append(told)
-
-    wrapt.register_post_import_hook(subscribe, "gevent.events")
+    _MONKEY_PATCHES.add(method)
 
 
 class ForkSafeLock:
-    """A re-entrant lock that a forked child finds free: the thread that held it in the parent is not there."""
+    """A re-entrant lock that is free in a forked child: the thread that held it in the parent does not exist there."""
 
     def __init__(self) -> None:
         self._renew()

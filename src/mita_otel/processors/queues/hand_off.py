@@ -62,6 +62,10 @@ class HandOff(SpanProcessor):
         """Spans that wait now."""
         return self._worker.waiting
 
+    def start(self) -> None:
+        """Start the thread."""
+        self._worker.start()
+
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Tell the chain, on the caller's thread: a processor may want to add attributes."""
         self._worker.start()
@@ -92,7 +96,9 @@ class HandOff(SpanProcessor):
         for span in batch:
             try:
                 self.next_processor.on_end(span)
-            except Exception:
+            except KeyboardInterrupt:
+                raise
+            except BaseException:
                 self._losses.add("pipeline", "processor_failed")
                 _logger.debug("a span processor failed in on_end", exc_info=True)
 
@@ -106,8 +112,8 @@ class HandOff(SpanProcessor):
         self._losses.add("pipeline", DEADLINE_PASSED, self._worker.count_as_lost())
 
     def shutdown(self) -> None:
-        """Shut the chain down. Flush first: this does not wait."""
-        self._worker.stop(0)
+        """Shut the chain down. Flush first: this does not wait for a backend."""
+        self._worker.close()
         if self._late:
             self._losses.add("pipeline", DEADLINE_PASSED, self._worker.discard())
         self.next_processor.shutdown()

@@ -1,4 +1,4 @@
-"""A bounded queue and the one thread that empties it: how work leaves the request's thread."""
+"""A bounded queue and the thread that empties it, so that work leaves the request's thread."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from functools import partial
+from typing import Final, Generic, TypeVar
 
 from mita_otel.processors.queues.forks import after_fork_in_child, after_monkey_patch
 
@@ -16,23 +17,29 @@ _logger = logging.getLogger("mita_otel")
 
 T = TypeVar("T")
 
+_CLOSE_S: Final = 1.0
+"""Seconds that `close` waits for an idle thread to end."""
+_JOIN_S: Final = 1.0
+"""Seconds that a thread may take to return after its last step. It needs microseconds."""
+
 
 class BoundedWorker(Generic[T]):
-    """Hands what is put into it to `handle`, in batches, on a daemon thread of its own.
+    """Passes items to `handle`, in batches, on its own daemon thread.
 
-    `put` never blocks: what does not fit is refused. `flush` and `stop` keep to their deadline whatever
-    `handle` does. After a fork the child starts empty, since what the queue held belongs to the parent.
+    `put` never blocks: a full queue refuses items. `flush` and `stop` keep their deadline whatever `handle` does. The
+    thread survives every exception of `handle` and of the other callbacks. `stop` or `close` ends it. After a fork the
+    child starts empty, since the items belong to the parent.
 
     Args:
         handle: Receives each batch, in order, never two at a time.
         name: Name of the thread.
         max_items: Items that may wait.
         max_batch: Items of one batch.
-        delay_s: Seconds that an item waits for company.
-        on_flush: Called on the worker's thread with the seconds left, when everything that was put before
-            a flush has been handled. Returns False if it did not make it in time.
-        on_stop: Called on the worker's thread, last of all.
-        on_idle: Called on the worker's thread every `idle_s` seconds in which nothing was put.
+        delay_s: Seconds that an item waits for a batch to fill.
+        on_flush: Called on the worker's thread with the seconds left, when every item that was put before a flush has
+            been handled. Returns False if it was late.
+        on_stop: Called on the worker's thread before it ends.
+        on_idle: Called on the worker's thread every `idle_s` seconds in which no item was put.
         idle_s: See `on_idle`.
     """
 
@@ -82,6 +89,7 @@ class BoundedWorker(Generic[T]):
         self._flush_target = 0
         self._flush_deadline = 0.0
         self._stopping = False
+        self._late = False
 
     @property
     def waiting(self) -> int:
@@ -100,7 +108,7 @@ class BoundedWorker(Generic[T]):
 
     @property
     def stopping(self) -> bool:
-        """Whether whatever is put is refused, since the end has come."""
+        """Whether every item is refused, since the worker was stopped."""
         return self._stopping
 
     @property
@@ -109,21 +117,21 @@ class BoundedWorker(Generic[T]):
         return self._thread is not None
 
     def start(self) -> None:
-        """Start the thread if it does not run. Early is better: a dying interpreter starts no threads."""
+        """Start the thread if it does not run. An interpreter that exits cannot start one."""
         if self._thread is not None or self._stopping:
             return
         with self._changed:
             if self._thread is None and not self._stopping:
                 thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 try:
-                    # In a context of its own: the one that is current may be a request's, and ends before this.
+                    # In an empty context: the current one may be a request's, which ends before the thread.
                     contextvars.Context().run(thread.start)
-                except RuntimeError:  # the interpreter is on its way out: `flush` does the work itself
+                except RuntimeError:  # the interpreter exits: `flush` does the work itself
                     return
                 self._thread = thread
 
     def put(self, item: T) -> bool:
-        """Take an item, or return False if there is no room or the worker was stopped."""
+        """Take an item, or return False if the queue is full or the worker was stopped."""
         with self._changed:
             waiting = len(self._items)
             if self._stopping or waiting >= self._max_items:
@@ -146,26 +154,37 @@ class BoundedWorker(Generic[T]):
         self.start()
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until everything that was put before has been handled. False if that took too long."""
+        """Wait until every item that was put before has been handled. Returns False if that took too long."""
         deadline = time.monotonic() + timeout_s
         self.flush_async(timeout_s)
         if self._thread is None:
-            return self._handle_here(deadline)
-        with self._changed:
-            wanted = self._flush_wanted
-            done = self._changed.wait_for(lambda: self._flush_done >= wanted, max(0.0, timeout_s))
-            return done and self._flush_made_it
+            flushed = self._handle_here(deadline)
+        else:
+            with self._changed:
+                wanted = self._flush_wanted
+                done = self._changed.wait_for(lambda: self._flush_done >= wanted, max(0.0, timeout_s))
+                flushed = done and self._flush_made_it
+        self._late = not flushed
+        return flushed
 
     def stop(self, timeout_s: float) -> bool:
-        """Flush, then end the thread; what is put afterwards is refused. False if that took too long."""
+        """Flush, then end the thread. Later items are refused. Returns False if that took too long."""
         deadline = time.monotonic() + timeout_s
-        flushed = self.flush(timeout_s)
+        flushed = not self._is_needed or self.flush(timeout_s)
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
-        if self._thread is None:
+        thread = self._thread
+        if thread is None:
             return flushed
-        return self._stopped.wait(max(0.0, deadline - time.monotonic())) and flushed
+        ended = self._stopped.wait(max(0.0, deadline - time.monotonic()))
+        if ended and thread is not threading.current_thread():
+            thread.join(_JOIN_S)
+        return ended and flushed
+
+    def close(self) -> None:
+        """Stop. Waits a moment for the thread to end, but not at all if the last flush was late."""
+        self.stop(0 if self._late else _CLOSE_S)
 
     def count_as_lost(self) -> int:
         """Return how many unfinished items there are, each counted in one call only.
@@ -199,9 +218,18 @@ class BoundedWorker(Generic[T]):
             self._changed.notify_all()
             return more
 
+    @property
+    def _is_needed(self) -> bool:
+        """Whether there is anything to flush or to end."""
+        return bool(self._thread or self._items or self._on_flush or self._on_stop)
+
     def _handle_here(self, deadline: float) -> bool:
         while self._items and time.monotonic() < deadline:
-            self._call(self._take())
+            batch = self._take()
+            try:
+                self._call(batch)
+            except Exception:
+                _logger.exception("%s: a batch of %d was lost", self._name, len(batch))
         made_it = self._on_flush is None or self._on_flush(max(0.0, deadline - time.monotonic())) is not False
         return made_it and not self._items
 
@@ -223,21 +251,21 @@ class BoundedWorker(Generic[T]):
                 stopping = self._stopping
             batch = self._take()
             if batch:
-                self._call(batch)
+                self._quietly(partial(self._call, batch), f"a batch of {len(batch)} was lost")
             elif self._on_idle is not None:
-                self._quietly(self._on_idle, "idle work")
+                self._quietly(self._on_idle, "idle work failed")
             self._finish_flush()
             if stopping and not self._items:
                 break
         if self._on_stop is not None:
-            self._quietly(self._on_stop, "shutdown")
+            self._quietly(self._on_stop, "shutdown failed")
         self._stopped.set()
 
     def _quietly(self, call: Callable[[], None], what: str) -> None:
         try:
             call()
-        except Exception:
-            _logger.exception("%s: %s failed", self._name, what)
+        except BaseException:  # an exception must not end the thread: not a CancelledError, nor a Rust panic
+            _logger.exception("%s: %s", self._name, what)
 
     @property
     def _flush_requested(self) -> bool:
@@ -246,8 +274,6 @@ class BoundedWorker(Generic[T]):
     def _call(self, batch: list[T]) -> None:
         try:
             self._handle(batch)
-        except Exception:
-            _logger.exception("%s: a batch of %d was lost", self._name, len(batch))
         finally:
             with self._changed:
                 self.settle(len(batch) - self._settled_early)
@@ -262,7 +288,7 @@ class BoundedWorker(Generic[T]):
         if self._on_flush is not None:
             try:
                 made_it = self._on_flush(max(0.0, left_s)) is not False
-            except Exception:
+            except BaseException:
                 made_it = False
                 _logger.exception("%s: flush failed", self._name)
         with self._changed:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mita_otel.instrumentation.lifespan import _telling
+from mita_otel.instrumentation.asgi import _reporting
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,9 @@ async def test_what_is_heard_comes_before_the_servers_message(kinds: list[str], 
     def note(what: str) -> Callable[[], None]:
         return lambda: order.append(f"{what}: {threading.current_thread() is threading.main_thread()}")
 
-    telling: Callable[[dict[str, Any]], Awaitable[None]] = _telling(send, note("started"), note("flushed"))
+    reporting: Callable[[dict[str, Any]], Awaitable[None]] = _reporting(
+        send, note("started"), note("flushed")
+    )
     for kind in kinds:
-        await telling({"type": kind})
+        await reporting({"type": kind})
     assert order == expected

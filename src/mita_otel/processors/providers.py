@@ -1,0 +1,116 @@
+"""Providers of tracers and loggers. Applications keep both in modules, so that they outlive their provider."""
+
+from __future__ import annotations
+
+from weakref import WeakSet
+
+from opentelemetry._logs import Logger as APILogger
+from opentelemetry.sdk._logs import Logger, LoggerProvider
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import SpanProcessor, SynchronousMultiSpanProcessor, Tracer, TracerProvider
+from opentelemetry.sdk.trace.id_generator import IdGenerator
+from opentelemetry.sdk.trace.sampling import Sampler
+from opentelemetry.trace import Tracer as APITracer
+from opentelemetry.util.types import Attributes
+
+from mita_otel import _otel_compat
+from mita_otel.processors.pipeline_health import PipelineHealth
+from mita_otel.processors.queues.fan_out import FanOut
+
+
+class HandedOut:
+    """What outlives a configuration, because applications and meter providers hold it. The next one takes it over."""
+
+    def __init__(self) -> None:
+        self.tracers: WeakSet[Tracer] = WeakSet()
+        self.loggers: WeakSet[Logger] = WeakSet()
+        self.pipeline_health = PipelineHealth()
+
+
+class GuardedTracerProvider(TracerProvider):
+    """A provider whose processors are all behind our chain, those that are added later included.
+
+    It registers nothing with `atexit`: `Lifecycle` ends it within a deadline.
+
+    Args:
+        chain: The chain's first processor.
+        fan_out: The chain's end, where `add_span_processor` adds.
+        handed_out: Tracers of earlier providers, which make their spans here from now on.
+        resource: The service's resource.
+        sampler: None: the SDK's default, which reads `OTEL_TRACES_SAMPLER`.
+        id_generator: None: the SDK's default.
+    """
+
+    def __init__(
+        self,
+        chain: SpanProcessor,
+        fan_out: FanOut,
+        handed_out: HandedOut,
+        *,
+        resource: Resource,
+        sampler: Sampler | None = None,
+        id_generator: IdGenerator | None = None,
+    ) -> None:
+        processors = SynchronousMultiSpanProcessor()  # type: ignore[no-untyped-call]
+        processors.add_span_processor(chain)
+        super().__init__(
+            sampler=sampler,
+            resource=resource,
+            id_generator=id_generator,
+            active_span_processor=processors,
+            shutdown_on_exit=False,
+        )
+        self._fan_out = fan_out
+        self._handed_out = handed_out
+        for tracer in list(handed_out.tracers):
+            tracer.sampler = self.sampler
+            tracer.resource = self.resource
+            tracer.span_processor = processors
+            tracer.id_generator = self.id_generator
+
+    def get_tracer(
+        self,
+        instrumenting_module_name: str,
+        instrumenting_library_version: str | None = None,
+        schema_url: str | None = None,
+        attributes: Attributes = None,
+    ) -> APITracer:
+        """Return a tracer, which later configurations take over."""
+        tracer = super().get_tracer(
+            instrumenting_module_name, instrumenting_library_version, schema_url, attributes
+        )
+        if isinstance(tracer, Tracer):
+            self._handed_out.tracers.add(tracer)
+        return tracer
+
+    def add_span_processor(self, span_processor: SpanProcessor) -> None:
+        """Add a processor behind the limits and the redactor."""
+        self._fan_out.add(span_processor)
+
+
+class GuardedLoggerProvider(LoggerProvider):
+    """A provider that registers nothing with `atexit`, and takes over the loggers of earlier ones.
+
+    Args:
+        handed_out: Loggers of earlier providers, which emit here from now on.
+        resource: The service's resource.
+    """
+
+    def __init__(self, handed_out: HandedOut, *, resource: Resource) -> None:
+        super().__init__(resource=resource, shutdown_on_exit=False)
+        self._handed_out = handed_out
+        for logger in list(handed_out.loggers):
+            _otel_compat.move_logger(logger, self)
+
+    def get_logger(
+        self,
+        name: str,
+        version: str | None = None,
+        schema_url: str | None = None,
+        attributes: Attributes = None,
+    ) -> APILogger:
+        """Return a logger, which later configurations take over."""
+        logger = super().get_logger(name, version, schema_url, attributes)
+        if isinstance(logger, Logger):
+            self._handed_out.loggers.add(logger)
+        return logger

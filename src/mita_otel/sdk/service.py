@@ -1,0 +1,78 @@
+"""The service that telemetry is composed for, and its OpenTelemetry resource."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from opentelemetry.sdk.resources import Resource
+
+from mita_otel import environment_variables as variables
+from mita_otel import semconv
+from mita_otel.instrumentation.patches import Patches
+from mita_otel.policy import Policy
+from mita_otel.processors.queues.losses import Losses
+from mita_otel.redaction import Redactor
+from mita_otel.sdk.settings import Settings
+
+
+@dataclass(frozen=True)
+class Service:
+    """What every part of one configuration is made from."""
+
+    policy: Policy
+    environment: str
+    """The environment's name."""
+    resource: Resource
+    redactor: Redactor
+    """What every signal passes."""
+    losses: Losses
+    """Where losses are counted."""
+    patches: Patches
+    """Takes back every change to the process."""
+    env: Mapping[str, str]
+    """The environment variables."""
+
+    @classmethod
+    def of(cls, settings: Settings, patches: Patches, env: Mapping[str, str]) -> Service:
+        """Return the service that the settings describe."""
+        policy = settings.policy
+        return cls(
+            policy=policy,
+            environment=settings.environment,
+            resource=describe_service(settings.environment, settings.service_name, env),
+            redactor=Redactor(policy.redaction),
+            losses=Losses(cool_down_s=policy.thresholds.log.cool_down_s),
+            patches=patches,
+            env=env,
+        )
+
+    @property
+    def name(self) -> str:
+        """The service's name; empty if it has none."""
+        return str(self.resource.attributes.get(semconv.SERVICE_NAME, ""))
+
+
+def describe_service(environment: str, service_name: str | None, env: Mapping[str, str]) -> Resource:
+    """Return the resource. `OTEL_*` variables win over the name and version in `SENTRY_RELEASE`.
+
+    Args:
+        environment: The environment's name.
+        service_name: The argument of `configure()`. None: the variables say.
+        env: The environment variables.
+    """
+    release_name, _, release_version = env.get(variables.SENTRY_RELEASE, "").partition("@")
+    attributes: dict[str, str] = {
+        "telemetry.distro.name": "mita-otel",
+        "telemetry.distro.version": version("mita-otel"),
+        semconv.DEPLOYMENT_ENVIRONMENT[0]: environment,
+    }
+    named = Resource.create().attributes
+    if service_name:
+        attributes[semconv.SERVICE_NAME] = service_name
+    elif release_version and str(named.get(semconv.SERVICE_NAME, "")).startswith("unknown_service"):
+        attributes[semconv.SERVICE_NAME] = release_name
+    if release_version and semconv.SERVICE_VERSION not in named:
+        attributes[semconv.SERVICE_VERSION] = release_version
+    return Resource.create().merge(Resource(attributes))
