@@ -15,7 +15,7 @@ DEBIAN_VERSIONS = 3.14 3.15
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test receivers prometheus test-all test-matrix lint types layers unit explore format chaos redaction-report redaction-peers redaction-linear request-cost side-by-side bench browser docs pictures dist clean
+.PHONY: help demo test receivers prometheus test-all test-matrix lint types layers unit explore format chaos redaction-report redaction-peers redaction-linear redaction-key-shapes request-cost side-by-side bench browser docs pictures dist clean
 
 help:
 	@echo "make demo              show the main job in the terminal, about 15 seconds"
@@ -29,6 +29,7 @@ help:
 	@echo "make chaos             the audit trail while everything is killed, 8 x 10,000 entries on both databases"
 	@echo "make redaction-report  recall and false positives of the redactor, by kind"
 	@echo "make redaction-peers   the redactor beside its peers; writes the table of docs/redaction.md"
+	@echo "make redaction-key-shapes  shapes of provider keys in GITLEAKS=path/to/gitleaks.toml that the redactor misses"
 	@echo "make redaction-linear  time for half a megabyte and one of every kind of input, some minutes"
 	@echo "make request-cost      CPU that telemetry adds to a request, beside OpenTelemetry and sentry-sdk; some minutes"
 	@echo "make side-by-side      the example through sentry-sdk's tracing and through ours; writes the table of docs/sentry.md"
@@ -184,6 +185,9 @@ request-cost:
 
 side-by-side: $(STAMP)
 	@PYTHONPATH=tests $(BIN)/python -m e2e.side_by_side --write
+
+redaction-key-shapes: $(STAMP)
+	$(BIN)/python benchmarks/redaction_key_shapes.py $(GITLEAKS)
 
 redaction-linear: $(STAMP)
 	@$(BIN)/python benchmarks/redaction_linear.py

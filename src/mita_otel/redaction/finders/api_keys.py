@@ -1,4 +1,8 @@
-"""Keys and tokens whose provider marks them with a prefix: clouds, payment, chat, code hosting, models."""
+"""Keys and tokens whose provider marks them with a prefix: clouds, payment, chat, code hosting, models.
+
+Source of the shapes: the providers' documentation, and the facts in gitleaks' rules (config/gitleaks.toml, MIT).
+`benchmarks/redaction_key_shapes.py` compares this table with a newer set of them.
+"""
 
 from __future__ import annotations
 
@@ -102,6 +106,59 @@ _SHAPES: Final[tuple[tuple[str, str], ...]] = (
     ("lsv2_", r"lsv2_(?:pt|sk)_[0-9a-f]{32}_[0-9a-f]{10}"),  # LangSmith
     # --- tokens without a provider ---------------------------------------------------------------------
     (".local. .public.", r"(?<![A-Za-z0-9])v[1-4]\.(?:local|public)\.[A-Za-z0-9_\-]{32,}"),  # PASETO
+    # --- shapes that the comparison with gitleaks' rules added -----------------------------------------
+    ("a3-", r"(?<![A-Za-z0-9])A3-[A-Z0-9]{6}-(?:[A-Z0-9]{11}|[A-Z0-9]{6}-[A-Z0-9]{5})(?:-[A-Z0-9]{5}){3}"),  # 1Password
+    ("ops_eyj", r"ops_eyJ[A-Za-z0-9+/]{64,}={0,3}"),
+    ("p8e-", r"(?<![A-Za-z0-9])p8e-[A-Za-z0-9]{32}"),  # Adobe
+    ("ltai", r"(?<![A-Za-z0-9])LTAI[A-Za-z0-9]{17,24}(?![A-Za-z0-9])"),  # Alibaba
+    ("cmvmd", r"(?<![A-Za-z0-9])cmVmd[A-Za-z0-9]{59}"),  # Artifactory
+    ("_acc_ acc- .acc", r"(?:sc|ext|scauth|authress)_[A-Za-z0-9]{5,30}\.[A-Za-z0-9]{4,6}\.acc[_\-][A-Za-z0-9\-]{10,32}\.[A-Za-z0-9+/_=\-]{30,120}"),  # Authress
+    ("a3t", r"(?<![A-Za-z0-9])A3T[A-Z0-9](?=[A-Z]{0,15}[0-9])[A-Z0-9]{16}(?![A-Za-z0-9])"),  # AWS
+    ("absk", r"(?<![A-Za-z0-9])ABSK[A-Za-z0-9+/]{100,}={0,2}"),  # Amazon Bedrock
+    ("bedrock-api-key-", r"bedrock-api-key-[A-Za-z0-9+/=]{20,}"),
+    ("q~", r"[A-Za-z0-9_.~\-]{3}\dQ~[A-Za-z0-9_.~\-]{31,34}"),  # Azure
+    ("4b1d", r"(?<![A-Za-z0-9])4b1d(?=[A-Za-z0-9]*[G-Zg-z])[A-Za-z0-9]{38}(?![A-Za-z0-9])"),  # ClickHouse
+    ("duffel_", r"duffel_(?:test|live)_[A-Za-z0-9_\-=]{40,}"),
+    ("dt0", r"(?i:dt0[a-z]\d{2}\.[A-Z0-9]{24}\.[A-Z0-9]{64})"),  # Dynatrace
+    ("| %", r"(?<!\d)\d{15,16}[|%][A-Za-z0-9\-_]{27,40}(?![A-Za-z0-9])"),  # Facebook
+    ("flwpubk", r"FLWPUBK(?:_TEST)?-[A-Za-z0-9]{32}-X"),
+    ("fo1_", r"(?<![A-Za-z0-9])fo1_[A-Za-z0-9_\-]{43}"),  # Fly.io
+    ("fio-u-", r"fio-u-[A-Za-z0-9\-_=]{64}"),  # Frame.io
+    ("gl", r"gl(?:pat|rt)-[A-Za-z0-9_\-]{16,300}\.[0-9a-z]{9}"),  # GitLab, routable
+    ("gr1348941", r"GR1348941[A-Za-z0-9_\-]{20}"),
+    ("_gitlab_session", r"(?<=_gitlab_session=)[0-9a-z]{32}"),
+    ("eyjrijoi", r"(?<![A-Za-z0-9])eyJrIjoi[A-Za-z0-9]{40,400}={0,3}"),  # Grafana
+    ("pat. sat.", r"(?<![A-Za-z0-9])(?:pat|sat)\.[A-Za-z0-9_\-]{22}\.[A-Za-z0-9]{24}\.[A-Za-z0-9]{20}"),  # Harness
+    ("api_org_", r"api_org_[A-Za-z]{34}"),  # Hugging Face
+    ("ico-", r"(?<![A-Za-z0-9])ico-[A-Za-z0-9]{32}"),  # Infracost
+    ("s-s4t2", r"s-s4t2(?:ud|af)-[0-9a-f]{64}"),  # Intra 42
+    ("zxlk", r"ZXlK[A-Za-z0-9+/=_\-]{40,}"),  # a JWT in Base64
+    ("_mmk", r"(?<![A-Za-z0-9])[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk"),  # MaxMind
+    ("api-", r"(?<![A-Za-z0-9])API-(?=[A-Z]{0,25}[0-9])[A-Z0-9]{26}(?![A-Za-z0-9])"),  # Octopus Deploy
+    ("sha256~", r"sha256~[A-Za-z0-9_\-]{43}"),  # OpenShift
+    ("pnu_", r"(?<![A-Za-z0-9])pnu_[A-Za-z0-9]{36}"),  # Prefect
+    ("rdme_", r"rdme_[a-z0-9]{70}"),  # ReadMe
+    ("tk-us-", r"tk-us-[A-Za-z0-9_\-]{48}"),  # Scalingo
+    ("sg.", r"SG\.(?=[A-Za-z0-9_\-.=]{0,65}[0-9])[A-Za-z0-9_\-.=]{66}"),  # SendGrid
+    ("sm_", r"(?<![A-Za-z0-9])sm_(?:aat|pat|sat)_[A-Za-z0-9]{16}"),  # SettleMint
+    ("shippo_", r"shippo_(?:live|test)_[a-fA-F0-9]{32,}"),
+    ("eaaa", r"(?<![A-Za-z0-9+/])EAAA(?=[A-Za-z_\-]{0,40}[0-9])[A-Za-z0-9_\-]{22,60}(?![A-Za-z0-9])"),  # Square
+    ("sk", r"(?<![0-9A-Za-z])SK[0-9a-fA-F]{32}(?![0-9A-Za-z])"),  # Twilio
+    ("pylf_", r"pylf_v\d{1,2}_[a-z]{2,8}_[A-Za-z0-9]{20,}"),  # Logfire
+    ("nrjs-", r"NRJS-[0-9a-f]{19}"),  # New Relic
+    ("pk. sk.", r"(?<![A-Za-z0-9])[ps]k\.eyJ[A-Za-z0-9_\-]{20,}\.[A-Za-z0-9_\-]{20,}"),  # Mapbox
+    ("cfpat-", r"CFPAT-[A-Za-z0-9_\-]{40,}"),  # Contentful
+    ("nfp_ nfc_", r"(?<![A-Za-z0-9])nf[pc]_[A-Za-z0-9]{36,}"),  # Netlify
+    ("rnd_", r"(?<![A-Za-z0-9])rnd_[A-Za-z0-9]{28,}"),  # Render
+    ("re_", r"(?<![A-Za-z0-9])re_[A-Za-z0-9]{8}_[A-Za-z0-9]{20,}"),  # Resend
+    ("phc_ phx_", r"(?<![A-Za-z0-9])ph[cx]_[A-Za-z0-9]{40,}"),  # PostHog
+    ("bkua_", r"bkua_[0-9a-f]{40}"),  # Buildkite
+    ("ccipat_", r"CCIPAT_[A-Za-z0-9]{20,}_[0-9a-f]{40}"),  # CircleCI
+    ("sl.", r"(?<![A-Za-z0-9])sl\.(?:u\.)?[A-Za-z0-9_\-]{100,}"),  # Dropbox
+    ("squ_ sqp_ sqa_", r"(?<![A-Za-z0-9])sq[upa]_[0-9a-f]{40}"),  # SonarQube
+    ("dnkey-", r"dnkey-[A-Za-z0-9=_\-]{26}-[A-Za-z0-9=_\-]{52}"),  # Defined Networking
+    ("aqvn", r"(?<![A-Za-z0-9])AQVN[A-Za-z0-9_\-]{35,38}"),  # Yandex
+    ("t1.", r"(?<![A-Za-z0-9])t1\.[A-Za-z0-9_\-]{40,}={0,2}\.[A-Za-z0-9_\-]{86}={0,2}"),
     # --- keys of people --------------------------------------------------------------------------------
     ("age-secret", r"AGE-SECRET-KEY-1[A-Z0-9]{40,}"),
 )  # fmt: skip
