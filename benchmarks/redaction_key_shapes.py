@@ -46,6 +46,8 @@ def _generated(nodes: Any, choice: random.Random) -> list[str]:
         match str(code):
             case "LITERAL":
                 pieces.append(chr(argument))
+            case "NOT_LITERAL":
+                pieces.append("b" if chr(argument) == "a" else "a")
             case "IN":
                 pieces.append(_member(argument, choice))
             case "ANY" | "CATEGORY":
