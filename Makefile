@@ -15,7 +15,7 @@ DEBIAN_VERSIONS = 3.14 3.15
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test receivers prometheus test-all test-matrix lint types layers unit explore format chaos redaction-report redaction-peers redaction-linear redaction-key-shapes request-cost side-by-side bench browser docs pictures dist clean
+.PHONY: help demo test receivers prometheus test-all test-lowest test-matrix lint types layers unit explore format chaos redaction-report redaction-peers redaction-linear redaction-key-shapes request-cost side-by-side bench browser docs pictures dist clean
 
 help:
 	@echo "make demo              show the main job in the terminal, about 15 seconds"
@@ -24,6 +24,7 @@ help:
 	@echo "make prometheus        Prometheus and Alertmanager, for the tests that ask them and skip without them (Debian)"
 	@echo "make browser           Chromium, for the tests that open HTML reports and skip without it (Debian)"
 	@echo "make test-all          the tests on each supported Python that is installed (DEBOOTSTRAP=1: 3.14, 3.15 too)"
+	@echo "make test-lowest       tests with the lowest versions of the libraries that pyproject.toml allows"
 	@echo "make test-matrix       the main job in fresh environments: older libraries, other distributions"
 	@echo "make explore           the property tests with new examples, twenty times as many; some minutes"
 	@echo "make chaos             the audit trail while everything is killed, 8 x 10,000 entries on both databases"
@@ -150,6 +151,19 @@ test-all:
 		echo "left out, not installed:$$left_out (as root, make test-all DEBOOTSTRAP=1 fetches:" \
 			"$(DEBIAN_VERSIONS))"; \
 	fi
+
+# The lowest versions that pyproject.toml allows, in a virtual environment of their own. Tests of newer APIs of the libraries
+# are left out.
+LOWEST = .venvs/lowest
+LOWEST_TESTS = tests/test__otel_compat.py tests/processors/test_log_redaction.py tests/processors/test_redaction.py \
+	tests/instrumentation/test_threads.py tests/instrumentation/test_oldest_frameworks.py tests/policy tests/latency
+
+test-lowest:
+	@test -d $(LOWEST) || $(PYTHON) -m venv $(LOWEST)
+	@$(LOWEST)/bin/python -m pip install -q 'pip>=25.1'
+	@$(LOWEST)/bin/python tests/lowest_versions.py >$(LOWEST)/constraints.txt
+	@$(LOWEST)/bin/python -m pip install -q -c $(LOWEST)/constraints.txt -e . --group lowest
+	$(LOWEST)/bin/python -m pytest -m 'not newest' -W default::DeprecationWarning $(LOWEST_TESTS)
 
 # Virtual environments of their own, about half a minute each the first time.
 test-matrix: $(STAMP)

@@ -8,12 +8,8 @@ import pytest
 from opentelemetry import _logs, metrics, trace
 from opentelemetry._logs import LogRecord
 from opentelemetry.metrics import Observation
-from opentelemetry.sdk._logs import (
-    ConcurrentMultiLogRecordProcessor,
-    Logger,
-    LoggerProvider,
-    LogRecordProcessor,
-)
+from opentelemetry.sdk._logs import Logger, LoggerProvider, LogRecordProcessor
+from opentelemetry.sdk._logs._internal import ConcurrentMultiLogRecordProcessor
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricsData

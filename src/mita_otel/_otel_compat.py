@@ -1,16 +1,21 @@
 """The only file that touches private names of OpenTelemetry, with a test for each assumption it makes.
 
-Verified with the SDK 1.45 and the instrumentation package 0.66b1 (`tests/test_otel_compat.py`).
+Verified with the SDK 1.39 to 1.45 and the instrumentation package 0.60b0 to 0.66b1 (`tests/test_otel_compat.py`).
 """
 
 from __future__ import annotations
 
+import functools
+import gzip
+import inspect
+import sys
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from opentelemetry._logs import LoggerProvider as APILoggerProvider
 from opentelemetry.metrics import MeterProvider as APIMeterProvider
-from opentelemetry.sdk._logs import Logger, LoggerProvider, LogRecordProcessor
+from opentelemetry.sdk._logs import Logger, LoggerProvider, LogRecordLimits, LogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader, MetricsData
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
@@ -42,6 +47,19 @@ def id_generator_from_environment() -> IdGenerator | None:
         return sdk._import_id_generator(sdk._get_id_generator())
     except RuntimeError:
         return None
+
+
+@functools.cache
+def unlimited_log_records() -> LogRecordLimits:
+    """Return limits that cut nothing. Releases before 1.44 have two limits and no value for none."""
+    names = [name for name in inspect.signature(LogRecordLimits).parameters if name.startswith("max_")]
+    return LogRecordLimits(**dict.fromkeys(names, sys.maxsize))
+
+
+def log_record_length_limits() -> tuple[int | None, ...]:
+    """Return the lengths at which the environment has attributes of log records cut; None: not cut."""
+    limits = LogRecordLimits()
+    return limits.max_attribute_length, getattr(limits, "max_log_record_attribute_length", None)
 
 
 class AskedExporters(NamedTuple):
@@ -106,6 +124,8 @@ def ask_otlp(exporter: SpanExporter, timeout_s: float) -> OtlpAnswer | GrpcAnswe
     if hasattr(client, "Export"):
         return _ask_over_grpc(exporter, timeout_s)
     transport = getattr(client, "_transport", None)
+    if hasattr(exporter, "_session"):
+        return _ask_in_session(exporter, timeout_s)
     if client is None or transport is None:
         return None
     body = client._compress(b"")
@@ -116,6 +136,25 @@ def ask_otlp(exporter: SpanExporter, timeout_s: float) -> OtlpAnswer | GrpcAnswe
         {} if result.error is not None else {name.lower(): text for name, text in result.headers().items()}
     )
     return OtlpAnswer(client._endpoint, result.status_code, headers, result.error)
+
+
+def _ask_in_session(exporter: Any, timeout_s: float) -> OtlpAnswer:
+    """Ask as exporters before 1.44 do: in a session of requests that has the headers."""
+    compress: Callable[[bytes], bytes] = {"gzip": gzip.compress, "deflate": zlib.compress}.get(
+        exporter._compression.value, bytes
+    )
+    try:
+        response = exporter._session.post(
+            exporter._endpoint,
+            data=compress(b""),
+            timeout=timeout_s,
+            verify=exporter._certificate_file,
+            cert=exporter._client_cert,
+        )
+    except Exception as error:  # noqa: BLE001 - the answer says what went wrong
+        return OtlpAnswer(exporter._endpoint, None, {}, error)
+    headers = {name.lower(): text for name, text in response.headers.items()}
+    return OtlpAnswer(exporter._endpoint, response.status_code, headers, None)
 
 
 def _ask_over_grpc(exporter: Any, timeout_s: float) -> GrpcAnswer:
@@ -163,7 +202,9 @@ def skip_flush(reader: MetricReader) -> None:
 
 def readers_of(provider: MeterProvider) -> tuple[MetricReader, ...]:
     """Return the readers that a host's MeterProvider has."""
-    return tuple(provider._metric_readers)
+    readers = getattr(provider, "_metric_readers", None)
+    # Releases before 1.40 keep them in the configuration.
+    return tuple(provider._sdk_config.metric_readers if readers is None else readers)
 
 
 def join_logger_provider(

@@ -31,6 +31,11 @@ ROOT = Path(__file__).parents[2]
 _SERVICE = ["uvicorn", "aiosqlite"]
 ENVIRONMENTS: dict[str, tuple[list[str], dict[str, str]]] = {
     "newest": (["fastapi", "sqlalchemy[asyncio]"], {}),
+    "fastapi-standard": (["fastapi[standard]", "sqlalchemy[asyncio]"], {}),
+    "fastapi-0.79-pydantic-1.10": (
+        ["fastapi==0.79.*", "pydantic==1.10.*", "anyio<4", "sqlalchemy[asyncio]==1.4.*"],
+        {},
+    ),
     "fastapi-0.115-sqlalchemy-2.0": (["fastapi==0.115.*", "sqlalchemy[asyncio]==2.0.*"], {}),
     "contrib-sqlalchemy-installed": (
         ["fastapi==0.115.*", "sqlalchemy[asyncio]==2.0.*", "opentelemetry-instrumentation-sqlalchemy"],

@@ -67,6 +67,7 @@ def logger_for() -> Iterator[Emitter]:
         provider.shutdown()
 
 
+@pytest.mark.newest  # Logger.emit(exception=...)
 def test_body_attributes_exception_and_resource_are_redacted(
     logger_for: Emitter, collected: Collected
 ) -> None:

@@ -124,9 +124,15 @@ class FastAPIInstrumentation:
                 # The contrib package measures, or nothing does: FastAPI's own telemetry must not.
                 kwargs = _quiet(kwargs)
             wrapped(*args, **kwargs)
+            # Starlette before 0.24 builds its middleware in the constructor: it is built again with ours.
+            built = getattr(instance, "middleware_stack", None) is not None
+            if built:
+                instance.middleware_stack = None
             if source == "contrib":
                 self._contrib(instance)
             self._add_middleware(instance)
+            if built:
+                instance.middleware_stack = instance.build_middleware_stack()
 
         return init
 

@@ -8,11 +8,12 @@ from typing import Any, Final
 
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.context import Context
-from opentelemetry.sdk._logs import LogRecordLimits, LogRecordProcessor, ReadWriteLogRecord
+from opentelemetry.sdk._logs import LogRecordProcessor, ReadWriteLogRecord
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from mita_otel import semconv
+from mita_otel._otel_compat import unlimited_log_records
 from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.processors.redacted_origins import RedactedOrigins
 from mita_otel.processors.redaction import report
@@ -22,7 +23,6 @@ from mita_otel.redaction import Findings, Redactor
 _logger = logging.getLogger("mita_otel")
 
 _WITHHELD: Final = "[redacted:error]"
-_UNLIMITED: Final = LogRecordLimits.UNSET
 
 
 class LogRedactionProcessor(LogRecordProcessor):
@@ -156,10 +156,6 @@ def _copy(
         event_name=event_name,
     )
     copy.trace_id, copy.span_id, copy.trace_flags = record.trace_id, record.span_id, record.trace_flags
-    limits = LogRecordLimits(
-        max_attributes=_UNLIMITED,
-        max_attribute_length=_UNLIMITED,
-        max_log_record_attributes=_UNLIMITED,
-        max_log_record_attribute_length=_UNLIMITED,
+    return ReadWriteLogRecord(
+        log_record=copy, resource=resource, instrumentation_scope=scope, limits=unlimited_log_records()
     )
-    return ReadWriteLogRecord(log_record=copy, resource=resource, instrumentation_scope=scope, limits=limits)

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
-from opentelemetry.sdk._logs import LogRecordLimits
 from opentelemetry.sdk.trace import SpanLimits
+
+from mita_otel._otel_compat import log_record_length_limits
 
 _END: Final = re.compile(
     r"(?:(?:\d[ \-.]?){7,}|eyJ[A-Za-z0-9_\-.]*|(?=[A-Za-z_\-+=%]{0,64}\d)[A-Za-z0-9_\-+=%]{8,})\Z"
@@ -39,8 +40,7 @@ class TornEnds:
     @classmethod
     def of_log_records(cls) -> TornEnds:
         """Return the limits that the environment sets for log records."""
-        limits = LogRecordLimits()
-        return cls(limits.max_attribute_length, limits.max_log_record_attribute_length)
+        return cls(*log_record_length_limits())
 
     def hidden(self, attributes: Mapping[str, Any] | None, tally: Counter[str]) -> Mapping[str, Any]:
         """Return the attributes without torn ends, and count these."""
