@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mita_otel.latency.sql import verb, verb_of
+from mita_otel.latency.sql import summarise_statement, table, verb, verb_of
 from mita_otel.policy.limits import STATEMENT_VERBS
 
 STATEMENTS = {
@@ -149,3 +149,34 @@ def test_a_statement_made_to_be_slow_is_looked_at_once_and_not_to_its_end(statem
 
 def test_a_verb_beyond_the_bound_is_not_looked_for() -> None:
     assert verb("-- " + "x" * 30_000 + "\nSELECT 1") is None
+
+
+@pytest.mark.parametrize(
+    ("statement", "name"),
+    [
+        ("INSERT INTO notes VALUES ('a gift from Hunter2secret')", "notes"),
+        ("SELECT 'a gift from Hunter2secret'", None),
+        ("SELECT 1 -- a gift from Hunter2secret", None),
+        ("/* from x */ -- from y\nSELECT * FROM public.accounts", "accounts"),
+        ("SELECT extract(year FROM created_at), sum(amount) FROM payments", "payments"),
+        ("SELECT substring(a FROM 1 FOR 3) FROM s.t1", "t1"),
+        ("SELECT trim(both 'x' from name) FROM users", "users"),
+        ("SELECT a FROM (SELECT b FROM inner_t) x", "inner_t"),
+        ("WITH c AS (SELECT 1 FROM real_t) SELECT * FROM c", "real_t"),
+        ("SELECT a IS DISTINCT FROM b FROM c", "c"),
+        ("SELECT 1 FOR UPDATE", None),
+        ('UPDATE ONLY "my table" SET a = 1', "my table"),
+        ("INSERT INTO t (a) VALUES (1) ON CONFLICT DO UPDATE SET a = 2", "t"),
+        ("INSERT INTO t(a) VALUES (1)", "t"),
+        ("DELETE FROM `db`.`orders`", "orders"),
+        ("CREATE TABLE IF NOT EXISTS z (a int)", "z"),
+        ("DROP TABLE [dbo].[x]", "x"),
+        ("SELECT * FROM generate_series(1, 2)", None),
+        ("SELECT * FROM generate_series(1, 2) g JOIN t ON true", "t"),
+        ("SELECT 1", None),
+        ("", None),
+    ],
+)
+def test_the_table_comes_from_the_lexed_statement(statement: str, name: str | None) -> None:
+    assert table(statement) == name
+    assert summarise_statement(statement)[1] == name

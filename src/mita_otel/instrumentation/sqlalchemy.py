@@ -21,7 +21,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from mita_otel import semconv
 from mita_otel.instrumentation.patches import Patches, type_name
-from mita_otel.instrumentation.statement import summarise
+from mita_otel.latency.sql import summarise_statement
 from mita_otel.policy.runtime import InstrumentationPolicy
 
 _SPAN = "_mita_span"
@@ -108,7 +108,7 @@ class SQLAlchemyInstrumentation:
         if context is None or not is_instrumentation_enabled():
             return
         url = conn.engine.url
-        operation, collection = summarise(statement)
+        operation, collection = summarise_statement(statement)
         target = collection or _namespace(url.database)
         name = " ".join(part for part in (operation, target) if part) or str(conn.dialect.name)
         span = self._tracer.start_span(name, kind=SpanKind.CLIENT)

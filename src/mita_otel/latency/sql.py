@@ -1,9 +1,10 @@
-"""The verb of a statement: a scanner that skips what is not a word, in one pass."""
+"""The verb and the table of a statement: a scanner that skips strings and comments, in one pass."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from mita_otel.policy.limits import STATEMENT_VERBS
 
@@ -16,7 +17,7 @@ _LOOKED_AT = 20_000
 # Each alternative starts with another character and none gives back what it took: one pass.
 # `#` is a comment in MySQL, and the start of an operator (`#>`, `#>>`, `#-`) in PostgreSQL.
 _PATTERN = (
-    r"--[^\n]*|\#(?!>|-[^-])[^\n]*|/\*(?:[^*]++|\*(?!/))*+(?:\*/)?|{string}|\"[^\"]*\"?|`[^`]*`?|\[[^\]]*\]?"
+    r"--[^\n]*|\#(?!>|-[^-])[^\n]*|/\*(?:[^*]++|\*(?!/))*+(?:\*/)?|{string}|(?P<quoted>\"[^\"]*\"?|`[^`]*`?|\[[^\]]*\]?)"
     r"|\$(?P<tag>[A-Za-z_]\w*|)\$.*?(?:\$(?P=tag)\$|\Z)|(?P<open>\()|(?P<close>\))|(?P<word>[A-Za-z_][\w$]*+)"
 )
 _TOKENS = (
@@ -78,3 +79,68 @@ def _words(text: str, tokens: re.Pattern[str]) -> Iterator[tuple[str, int]]:
             depth -= 1
         elif token["word"]:
             yield token["word"].upper(), depth
+
+
+_BEFORE_TABLE = frozenset({"FROM", "INTO", "UPDATE", "TABLE", "JOIN"})
+_OPENS_QUERY = frozenset({"SELECT", "WITH", "VALUES", "TABLE", "INSERT", "UPDATE", "DELETE"})
+"""First words of a parenthesis that holds a query, not the arguments of a function such as `extract(year FROM …)`."""
+_NO_TABLE_AFTER = frozenset({"FOR", "KEY", "DO", "DISTINCT", "NO"})
+"""Words before one of these that no table follows: `FOR UPDATE`, `ON DUPLICATE KEY UPDATE`, `IS DISTINCT FROM`."""
+_PASSED = frozenset(
+    {"ONLY", "IF", "NOT", "EXISTS", "LATERAL", "IGNORE", "LOW_PRIORITY", "OVERWRITE", "TABLE"}
+)
+"""Words between one of these and the table."""
+_NAME = re.compile(r"[\w$][\w$ \-]{0,63}")
+
+
+@lru_cache(maxsize=512)
+def summarise_statement(statement: str) -> tuple[str | None, str | None]:
+    """Return the statement's verb in capitals, and its first table, as in ("SELECT", "accounts")."""
+    return verb(statement), table(statement)
+
+
+def table(statement: str) -> str | None:
+    """Return the first table that a statement names, without its schema, or None.
+
+    Words inside strings and comments do not count, nor does the FROM of a function's arguments.
+    """
+    text = statement[:_LOOKED_AT]
+    found = _table(text, _TOKENS[0])
+    return found if found or "\\" not in text else _table(text, _TOKENS[1])
+
+
+def _table(text: str, tokens: re.Pattern[str]) -> str | None:
+    is_query = [True]  # by parenthesis, the innermost last
+    opened = expected = False
+    before = ""
+    for token in tokens.finditer(text):
+        name = token["word"] or _unquoted(token["quoted"])
+        if token["open"]:
+            opened, expected = True, False
+            is_query.append(True)
+        elif token["close"]:
+            is_query = is_query[:-1] or [True]
+            opened = expected = False
+            before = ""
+        elif name is None:
+            expected = expected and token[0].startswith(("--", "#", "/*"))
+        else:
+            upper = name.upper() if token["word"] else ""
+            if opened:
+                is_query[-1] = upper in _OPENS_QUERY
+                opened = False
+            if expected and upper not in _PASSED:
+                if before == "FROM" and text.startswith("(", token.end()):
+                    expected = False  # a function, as in `FROM generate_series(1, 2)`
+                elif not text.startswith(".", token.end()):
+                    return name
+                continue
+            expected = expected or (upper in _BEFORE_TABLE and before not in _NO_TABLE_AFTER and is_query[-1])
+            before = upper
+    return None
+
+
+def _unquoted(quoted: str | None) -> str | None:
+    """Return a quoted name, or None if it cannot be the name of a table."""
+    name = quoted[1:-1] if quoted else ""
+    return name if _NAME.fullmatch(name) else None
