@@ -18,7 +18,7 @@ from mita_otel.mobile.reply import News, Reply
 from mita_otel.mobile.telling import Telling
 from mita_otel.policy import default_policy
 from mita_otel.processors.breach_signal import BreachReport
-from mita_otel.processors.measurements import Measurements
+from mita_otel.processors.pipeline import Measurements
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.processors.queues.stage import deadline_in
 from mita_otel.redaction import Redactor

@@ -15,8 +15,7 @@ from opentelemetry.trace import SpanKind, set_span_in_context
 
 from mita_otel.exporters.memory import MemorySpanExporter
 from mita_otel.policy import default_policy
-from mita_otel.processors.measurements import Measurements
-from mita_otel.processors.pipeline import Pipeline
+from mita_otel.processors.pipeline import Measurements, Pipeline
 from mita_otel.processors.pipeline_health import PipelineHealth
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.processors.samplers import RecordEverything

@@ -15,8 +15,7 @@ from mita_otel import PerformanceCategory, get_performance_summary
 from mita_otel.latency.window import LatencyWindow
 from mita_otel.policy import Policy, default_policy
 from mita_otel.policy.conversion import convert
-from mita_otel.processors.measurements import Measurements
-from mita_otel.processors.pipeline import Pipeline
+from mita_otel.processors.pipeline import Measurements, Pipeline
 from mita_otel.processors.queues.hand_off import HandOff
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.processors.queues.stage import deadline_in

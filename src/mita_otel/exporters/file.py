@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from mita_otel._json import json_bytes
 from mita_otel.policy import load_policy
-from mita_otel.processors.span_json import span_json
+from mita_otel.processors.finished_spans import span_json
 
 _logger = logging.getLogger("mita_otel")
 

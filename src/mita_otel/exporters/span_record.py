@@ -11,7 +11,7 @@ from typing import Any
 from opentelemetry.sdk.trace import ReadableSpan
 
 from mita_otel import semconv
-from mita_otel.processors.span_json import span_json
+from mita_otel.processors.finished_spans import span_json
 
 
 @dataclass(frozen=True, slots=True)

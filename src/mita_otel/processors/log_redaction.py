@@ -15,8 +15,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from mita_otel import semconv
 from mita_otel._otel_compat import unlimited_log_records
 from mita_otel.policy.redaction import RedactionPolicy
-from mita_otel.processors.redacted_origins import RedactedOrigins
-from mita_otel.processors.redaction import report
+from mita_otel.processors.redaction import RedactedOrigins, report
 from mita_otel.processors.torn_ends import TornEnds
 from mita_otel.redaction import Findings, Redactor
 

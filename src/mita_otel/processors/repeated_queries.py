@@ -15,10 +15,10 @@ from mita_otel.latency.operations import OperationNames, operation_of
 from mita_otel.latency.repeats import RepeatCounter, Repeats
 from mita_otel.policy.thresholds import ThresholdPolicy
 from mita_otel.processors.breaches import Breaches
+from mita_otel.processors.finished_spans import RewrittenSpan
 from mita_otel.processors.link import Link
 from mita_otel.processors.observation import facts_of
 from mita_otel.processors.queues.forks import after_fork_in_child
-from mita_otel.processors.rewrite import RewrittenSpan
 
 
 class RepeatedQueriesProcessor(Link):

@@ -16,14 +16,12 @@ from opentelemetry.trace import SpanContext, TraceFlags, TraceState
 from mita_otel import semconv
 from mita_otel.latency.limits import RecentDurations
 from mita_otel.policy.sampling import SamplingPolicy
+from mita_otel.processors.finished_spans import RewrittenSpan, estimated_bytes
 from mita_otel.processors.observation import facts_of, has_failed
 from mita_otel.processors.queues.forks import after_fork_in_child
-from mita_otel.processors.queues.span_size import estimated_bytes
-from mita_otel.processors.rewrite import RewrittenSpan
 from mita_otel.processors.sampling.consistent import MEMBER, member_with
-from mita_otel.processors.sampling.decision import Caller, Decision, Flaw
+from mita_otel.processors.sampling.decision import Caller, Decision, Flaw, SamplingRules
 from mita_otel.processors.sampling.held import Arrival, HeldTraces, Kept
-from mita_otel.processors.sampling.rules import SamplingRules
 
 _logger = logging.getLogger("mita_otel")
 

@@ -15,9 +15,9 @@ from mita_otel.latency.limits import Breach, LimitBook, RecentDurations, Verdict
 from mita_otel.latency.operations import Operation, OperationNames, operation_of
 from mita_otel.policy.thresholds import ThresholdPolicy
 from mita_otel.processors.breaches import Breaches
+from mita_otel.processors.finished_spans import RewrittenSpan
 from mita_otel.processors.link import Link
 from mita_otel.processors.observation import Observation, SpanObserver, facts_of, has_failed
-from mita_otel.processors.rewrite import RewrittenSpan
 
 _logger = logging.getLogger("mita_otel")
 

@@ -13,7 +13,7 @@ from mita_otel.latency.summary import Coverage, summarise
 from mita_otel.latency.window import LatencyWindow, WindowStore
 from mita_otel.policy.storage import SummaryPolicy
 from mita_otel.processors.breach_signal import BreachListener, BreachSignal
-from mita_otel.processors.measurements import Measurements
+from mita_otel.processors.pipeline import Measurements
 from mita_otel.processors.window_writer import WindowWriter
 
 _logger = logging.getLogger("mita_otel")

@@ -15,9 +15,8 @@ from mita_otel import _otel_compat
 from mita_otel import environment_variables as variables
 from mita_otel.errors import ConfigurationError
 from mita_otel.instrumentation.patches import Patches, type_name
-from mita_otel.processors.measurements import Measurements
 from mita_otel.processors.observation import SpanObserver
-from mita_otel.processors.pipeline import Pipeline
+from mita_otel.processors.pipeline import Measurements, Pipeline
 from mita_otel.processors.providers import GuardedTracerProvider, HandedOut
 from mita_otel.processors.queues.stage import Stage, milliseconds_left
 from mita_otel.processors.samplers import SamplerChoice, choose_sampler, rate_of

@@ -14,12 +14,11 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from mita_otel import environment_variables as variables
 from mita_otel.policy import environment_name, load_policy
 from mita_otel.policy.sentry import SentryPolicy
-from mita_otel.processors.queues.deliveries import Deliveries
+from mita_otel.processors.finished_spans import with_plain_attributes
 from mita_otel.processors.queues.fan_out import FanOut
 from mita_otel.processors.queues.losses import Losses
-from mita_otel.processors.queues.stage import ExporterHooks
+from mita_otel.processors.queues.stage import Deliveries, ExporterHooks
 from mita_otel.processors.redaction import RedactionProcessor
-from mita_otel.processors.rewrite import with_plain_attributes
 from mita_otel.redaction import Redactor
 from mita_otel.sentry.client import SentryLink, start_client
 from mita_otel.sentry.issues import Issues

@@ -10,8 +10,8 @@ from opentelemetry.sdk.trace import ReadableSpan, Span
 from opentelemetry.trace import SpanKind
 
 from mita_otel import semconv
+from mita_otel.processors.finished_spans import RewrittenSpan
 from mita_otel.processors.queues.forks import ForkSafeLock
-from mita_otel.processors.rewrite import RewrittenSpan
 from mita_otel.sentry.mapping.tree import is_local_root, key_of
 
 

@@ -13,7 +13,7 @@ from opentelemetry.trace import StatusCode, format_span_id, format_trace_id
 
 from mita_otel import semconv
 from mita_otel._json import json_bytes
-from mita_otel.processors.span_json import json_value, span_json
+from mita_otel.processors.finished_spans import json_value, span_json
 
 _HOUR_NS: Final = 3600 * 10**9
 _ERROR: Final = 17

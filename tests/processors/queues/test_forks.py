@@ -15,7 +15,7 @@ from e2e.receiver import Receiver
 from mita_otel.policy import default_policy
 from mita_otel.processors.queues.forks import ForkSafeLock
 from mita_otel.processors.queues.losses import Losses
-from mita_otel.processors.redacted_origins import RedactedOrigins
+from mita_otel.processors.redaction import RedactedOrigins
 from mita_otel.redaction import Redactor
 from mita_otel.sentry.live_roots import LiveRoots
 from mita_otel.sentry.mapping.breadcrumbs import Breadcrumbs

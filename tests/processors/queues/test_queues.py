@@ -15,8 +15,7 @@ from mita_otel.exporters.memory import MemorySpanExporter
 from mita_otel.policy.conversion import convert
 from mita_otel.policy.runtime import QueuePolicy
 from mita_otel.processors.link import Link
-from mita_otel.processors.queues.export_queue import ExportQueue
-from mita_otel.processors.queues.fan_out import FanOut
+from mita_otel.processors.queues.fan_out import ExportQueue, FanOut
 from mita_otel.processors.queues.hand_off import HandOff
 from mita_otel.processors.queues.losses import AFTER_SHUTDOWN, DEADLINE_PASSED, Losses
 

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from exploring import examples
 from mita_otel.policy import default_policy
 from mita_otel.processors.sampling.consistent import Randomness, threshold_of
-from mita_otel.processors.sampling.decision import Clues, Decision, decide
+from mita_otel.processors.sampling.decision import Clues, Decision, Match, decide
 from mita_otel.processors.sampling.held import Arrival, HeldTraces, Kept
-from mita_otel.processors.sampling.rules import Match
 
 POLICY = default_policy().sampling
 KEPT_BY_RATIO = 0xFF_FFFFFFFFFFFF

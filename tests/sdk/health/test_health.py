@@ -16,7 +16,7 @@ from leaks import shows
 from mita_otel.audit.trail import AuditHealth
 from mita_otel.policy import Policy, default_policy
 from mita_otel.policy.conversion import convert
-from mita_otel.processors.queues.deliveries import Deliveries, DeliveryState
+from mita_otel.processors.queues.stage import Deliveries, DeliveryState
 from mita_otel.sdk.health import checks as health_checks
 from mita_otel.sdk.health.check import Check, HealthReport, Status, worst
 from mita_otel.sdk.health.instruments import libraries

@@ -15,8 +15,7 @@ from mita_otel import semconv
 from mita_otel.doctor.self_test.quiet import configure_quietly
 from mita_otel.finance.errors import capture_financial_error
 from mita_otel.policy import Policy
-from mita_otel.processors.queues.deliveries import DeliveryState
-from mita_otel.processors.queues.stage import hooks_of
+from mita_otel.processors.queues.stage import DeliveryState, hooks_of
 from mita_otel.sdk.health.check import Check, Status
 from mita_otel.sdk.telemetry import Telemetry
 

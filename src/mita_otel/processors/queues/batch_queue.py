@@ -12,9 +12,8 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from mita_otel import semconv
 from mita_otel.policy.runtime import QueuePolicy
-from mita_otel.processors.queues.deliveries import Deliveries
 from mita_otel.processors.queues.losses import AFTER_SHUTDOWN, DEADLINE_PASSED, Losses
-from mita_otel.processors.queues.stage import Stage, seconds_left
+from mita_otel.processors.queues.stage import Deliveries, Stage, seconds_left
 from mita_otel.processors.queues.worker import BoundedWorker
 
 _logger = logging.getLogger("mita_otel")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import monotonic
 from typing import ClassVar
 
 from opentelemetry.sdk.trace import ReadableSpan, Span
 from opentelemetry.sdk.trace.export import SpanExporter
 
-from mita_otel.processors.queues.deliveries import Deliveries
+from mita_otel.processors.queues.forks import after_fork_in_child
 
 
 class Stage:
@@ -102,3 +105,49 @@ def milliseconds_left(deadline_s: float) -> int:
 def deadline_in(timeout_millis: float) -> float:
     """Return the deadline that OpenTelemetry's `force_flush(timeout_millis)` means."""
     return monotonic() + timeout_millis / 1000
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryState:
+    """How it went. Times are seconds since the epoch."""
+
+    last_success_s: float | None = None
+    failing_since_s: float | None = None
+    """When the first try failed after the last one that did not. None: the last one did not, or there was none."""
+    why: str = ""
+    """What went wrong last."""
+
+
+class Deliveries:
+    """Remembers; thread-safe.
+
+    Args:
+        clock: Seconds since the epoch.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._forget()
+        after_fork_in_child(self._forget)
+
+    def _forget(self) -> None:
+        self._lock = threading.RLock()
+        self._state = DeliveryState()
+
+    @property
+    def state(self) -> DeliveryState:
+        """How it went."""
+        return self._state
+
+    def succeeded(self) -> None:
+        """Note that something arrived."""
+        with self._lock:
+            self._state = DeliveryState(last_success_s=self._clock())
+
+    def failed(self, why: str) -> None:
+        """Note that something did not arrive."""
+        with self._lock:
+            since_s = self._state.failing_since_s
+            self._state = DeliveryState(
+                self._state.last_success_s, self._clock() if since_s is None else since_s, why
+            )

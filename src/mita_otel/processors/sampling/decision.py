@@ -2,11 +2,104 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import translate
 from typing import Literal
 
+from mita_otel.latency.facts import SpanFacts
+from mita_otel.latency.limits import RecentDurations
+from mita_otel.latency.operations import operation_of
+from mita_otel.policy.sampling import SamplingRule
 from mita_otel.processors.sampling.consistent import NEVER, Randomness, ratio_of, threshold_of
-from mita_otel.processors.sampling.rules import Match
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A rule that a span matches."""
+
+    rule: str
+    """The rule's name."""
+    ratio: float
+    """The share of such traces that is kept."""
+
+
+class SamplingRules:
+    """Finds the rule of a span.
+
+    Args:
+        rules: By name.
+        recent: Knows percentiles. None: a rule that needs one matches nothing.
+    """
+
+    def __init__(self, rules: Mapping[str, SamplingRule], recent: RecentDurations | None = None) -> None:
+        self._recent = recent
+        # The highest ratio first: of several that match, that one applies.
+        self._rules = [
+            _Compiled(name, rule) for name, rule in sorted(rules.items(), key=lambda item: -item[1].ratio)
+        ]
+
+    def __bool__(self) -> bool:
+        return bool(self._rules)
+
+    def match(self, facts: SpanFacts) -> Match | None:
+        """Return the match with the highest ratio, or None."""
+        for rule in self._rules:
+            if rule.matches(facts, self._recent):
+                return rule.match
+        return None
+
+
+class _Compiled:
+    """A rule with its patterns compiled."""
+
+    def __init__(self, name: str, rule: SamplingRule) -> None:
+        self.match = Match(name, rule.ratio)
+        self._rule = rule
+        self._operation = _pattern(rule.operation)
+        self._route = _pattern(rule.route)
+        self._attributes = {key: _pattern(text) for key, text in rule.attributes.items()}
+
+    def matches(self, facts: SpanFacts, recent: RecentDurations | None) -> bool:
+        rule = self._rule
+        if rule.longer_than_ms is not None and facts.duration_ms < rule.longer_than_ms:
+            return False
+        if self._operation is not None and not self._operation.match(facts.operation or ""):
+            return False
+        if self._route is not None and not self._is_route(facts, self._route):
+            return False
+        for name, pattern in self._attributes.items():
+            value = facts.attributes.get(name)
+            if value is None or (pattern is not None and not pattern.match(_text(value))):
+                return False
+        return rule.above_percentile is None or _is_above(facts, rule.above_percentile, recent)
+
+    def _is_route(self, facts: SpanFacts, pattern: re.Pattern[str]) -> bool:
+        if facts.kind != "api":
+            return False
+        # A request that no route matched is known by its path.
+        return bool(pattern.match(f"{facts.method} {facts.route or facts.path}"))
+
+
+def _is_above(facts: SpanFacts, percentile: float, recent: RecentDurations | None) -> bool:
+    operation = operation_of(facts)
+    usual = (
+        recent.percentile_ms(operation, percentile) if recent is not None and operation is not None else None
+    )
+    return usual is not None and facts.duration_ms > usual
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _pattern(text: str | None) -> re.Pattern[str] | None:
+    """Compile a pattern in which `*` alone is special. It takes linear time: `translate` never goes back."""
+    if text is None:
+        return None
+    return re.compile(translate(re.sub(r"([\[?])", r"[\1]", text)))
+
 
 Flaw = Literal["breach", "error"]
 """What makes a trace one to keep whatever the ratio: a limit was broken, or something failed."""

@@ -8,8 +8,7 @@ from typing import Final, Generic, TypeVar
 
 from mita_otel.policy.sampling import SamplingPolicy
 from mita_otel.processors.sampling.consistent import Randomness, randomness_of
-from mita_otel.processors.sampling.decision import Caller, Clues, Decision, Flaw, decide
-from mita_otel.processors.sampling.rules import Match
+from mita_otel.processors.sampling.decision import Caller, Clues, Decision, Flaw, Match, decide
 
 T = TypeVar("T")
 

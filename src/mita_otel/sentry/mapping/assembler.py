@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from mita_otel.processors.queues.span_size import estimated_bytes
+from mita_otel.processors.finished_spans import estimated_bytes
 from mita_otel.sentry.mapping.tree import SpanKey, Tree, is_local_root, key_of
 
 

@@ -14,8 +14,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from mita_otel._json import json_bytes
 from mita_otel.errors import ConfigurationError
-from mita_otel.processors.queues.span_size import estimated_bytes
-from mita_otel.processors.rewrite import RewrittenSpan
+from mita_otel.processors.finished_spans import RewrittenSpan, estimated_bytes
 from mita_otel.sentry.mapping.description import SpanDescription
 from mita_otel.sentry.mapping.segment import Segment
 

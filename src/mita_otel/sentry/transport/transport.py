@@ -22,9 +22,9 @@ from sentry_sdk.transport import HttpTransport
 from sentry_sdk.worker import Worker
 
 from mita_otel.policy.sentry import SentryPolicy
-from mita_otel.processors.queues.deliveries import Deliveries
 from mita_otel.processors.queues.forks import ForkSafeLock, after_fork_in_child
 from mita_otel.processors.queues.losses import DEADLINE_PASSED, Losses
+from mita_otel.processors.queues.stage import Deliveries
 from mita_otel.sentry import event_door
 from mita_otel.sentry.transport.connections import Connections, Heard, in_small_letters, tls_context
 from mita_otel.sentry.transport.event_size import fitted

@@ -10,7 +10,7 @@ from mita_otel.latency.facts import SpanFacts
 from mita_otel.latency.operations import Operation
 from mita_otel.policy.conversion import convert
 from mita_otel.policy.sampling import SamplingRule
-from mita_otel.processors.sampling.rules import Match, SamplingRules
+from mita_otel.processors.sampling.decision import Match, SamplingRules
 
 REQUEST = {"http.request.method": "GET", "http.route": "/api/accounts/{id}", "tenant": "gold", "beta": True}
 

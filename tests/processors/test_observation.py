@@ -14,7 +14,7 @@ from opentelemetry.trace import SpanKind
 
 from mita_otel.latency.measures import BUCKETS_S
 from mita_otel.policy import default_policy
-from mita_otel.processors.duration_metrics import DurationMetrics
+from mita_otel.processors.observation import DurationMetrics
 from mita_otel.processors.samplers import RecordEverything
 from mita_otel.processors.sampling.consistent import randomness_of, threshold_of
 from mita_otel.processors.tail_sampling import TailSampler

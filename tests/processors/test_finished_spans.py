@@ -7,7 +7,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Link, Status, StatusCode
 
-from mita_otel.processors.rewrite import RewrittenSpan, with_plain_attributes
+from mita_otel.processors.finished_spans import RewrittenSpan, with_plain_attributes
 
 
 def finished_span() -> ReadableSpan:

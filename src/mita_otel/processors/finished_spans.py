@@ -1,0 +1,160 @@
+"""Copies, sizes and JSON forms of finished spans."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link as SpanLink
+from opentelemetry.trace import SpanContext, Status, format_span_id, format_trace_id
+
+
+class RewrittenSpan(ReadableSpan):
+    """A copy of a finished span, with some of its parts replaced.
+
+    The counts of what the SDK's limits dropped are those of the original: the copy is not the place
+    where anything was lost.
+    """
+
+    def __init__(
+        self,
+        original: ReadableSpan,
+        *,
+        name: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        events: Sequence[Event] | None = None,
+        links: Sequence[SpanLink] | None = None,
+        status: Status | None = None,
+        resource: Resource | None = None,
+        scope: InstrumentationScope | None = None,
+        context: SpanContext | None = None,
+    ) -> None:
+        super().__init__(
+            name=original.name if name is None else name,
+            context=original.context if context is None else context,
+            parent=original.parent,
+            resource=original.resource if resource is None else resource,
+            attributes=original.attributes if attributes is None else attributes,
+            events=original.events if events is None else events,
+            links=original.links if links is None else links,
+            kind=original.kind,
+            status=original.status if status is None else status,
+            start_time=original.start_time,
+            end_time=original.end_time,
+            instrumentation_scope=original.instrumentation_scope if scope is None else scope,
+        )
+        self._counts = (original.dropped_attributes, original.dropped_events, original.dropped_links)
+
+    @property
+    def dropped_attributes(self) -> int:
+        """Attributes that the SDK's limits dropped from the original."""
+        return self._counts[0]
+
+    @property
+    def dropped_events(self) -> int:
+        """Events that the SDK's limits dropped from the original."""
+        return self._counts[1]
+
+    @property
+    def dropped_links(self) -> int:
+        """Links that the SDK's limits dropped from the original."""
+        return self._counts[2]
+
+
+def with_plain_attributes(span: ReadableSpan) -> ReadableSpan:
+    """Return a copy whose attributes are a plain mapping: the SDK's is slow, which tells where each is read many times."""
+    return RewrittenSpan(span, attributes=dict(span.attributes or {}))
+
+
+def span_json(span: ReadableSpan) -> dict[str, Any]:
+    """Return the span as a mapping of plain values.
+
+    Ids are hexadecimal as in W3C Trace Context, times are nanoseconds since the epoch, `duration_ms` is
+    milliseconds. A span that has no end (it never should) has a null `end_ns`.
+    """
+    context = span.context
+    start_ns, end_ns = span.start_time, span.end_time
+    scope = span.instrumentation_scope
+    return {
+        "trace_id": format_trace_id(context.trace_id) if context else None,
+        "span_id": format_span_id(context.span_id) if context else None,
+        "parent_span_id": format_span_id(span.parent.span_id) if span.parent else None,
+        "parent_is_remote": bool(span.parent and span.parent.is_remote),
+        "name": span.name,
+        "kind": span.kind.name,
+        "start_ns": start_ns,
+        "end_ns": end_ns,
+        "duration_ms": None if start_ns is None or end_ns is None else (end_ns - start_ns) / 1e6,
+        "status": {"code": span.status.status_code.name, "description": span.status.description},
+        "attributes": json_value(span.attributes or {}),
+        "events": [
+            {"name": event.name, "time_ns": event.timestamp, "attributes": json_value(event.attributes or {})}
+            for event in span.events
+        ],
+        "links": [
+            {**_ids(link.context), "attributes": json_value(link.attributes or {})} for link in span.links
+        ],
+        "resource": json_value(span.resource.attributes),
+        "scope": {"name": scope.name, "version": scope.version} if scope else None,
+        "dropped": {
+            "attributes": span.dropped_attributes,
+            "events": span.dropped_events,
+            "links": span.dropped_links,
+        },
+    }
+
+
+def json_value(value: Any) -> Any:
+    """Return an attribute value with nothing in it but what JSON knows."""
+    if isinstance(value, Mapping):
+        return {str(key): json_value(member) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_value(member) for member in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, bytes):
+        return value.hex()
+    return str(value)
+
+
+def _ids(context: SpanContext) -> dict[str, str]:
+    return {"trace_id": format_trace_id(context.trace_id), "span_id": format_span_id(context.span_id)}
+
+
+_SPAN: Final = 1500
+"""Bytes of a span without attributes, its context included."""
+_ENTRY: Final = 120
+"""Bytes of a name and a small value in a mapping."""
+_EVENT: Final = 400
+_SMALL: Final = frozenset({int, float, bool, type(None)})
+"""What needs no further look: most of what is no text."""
+
+
+def estimated_bytes(span: ReadableSpan) -> int:
+    """Return a span's size in bytes: texts by their length, everything else by its number."""
+    size = _SPAN + _mapping(span.attributes)
+    for event in span.events:
+        size += _EVENT + _mapping(event.attributes)
+    for link in span.links:
+        size += _EVENT + _mapping(link.attributes)
+    return size
+
+
+def _mapping(attributes: Mapping[str, Any] | None) -> int:
+    if not attributes:
+        return 0
+    size = _ENTRY * len(attributes)
+    for value in attributes.values():
+        kind = type(value)
+        if kind is str or kind is bytes:
+            size += len(value)
+        elif kind in _SMALL:
+            continue
+        elif isinstance(value, Mapping):
+            size += _mapping(value)
+        elif isinstance(value, list | tuple):
+            size += sum(len(one) if isinstance(one, str | bytes) else 32 for one in value)
+    return size
