@@ -70,13 +70,13 @@ if TYPE_CHECKING:
     from mita_otel.sdk.configuration import configure
     from mita_otel.sdk.guide import (
         filter_sensitive_data,
+        get_performance_summary,
         performance_monitor,
         sentry_context_manager,
         sentry_service,
     )
     from mita_otel.sdk.health.endpoints import health_app, health_router
     from mita_otel.sdk.mobile_gateway import mobile_app, mobile_router
-    from mita_otel.sdk.performance_summary import get_performance_summary
     from mita_otel.sdk.telemetry import Telemetry
     from mita_otel.sentry.exporter import SentrySpanExporter
 
@@ -194,7 +194,7 @@ _HOMES = {
     "financial_operation_monitor": "mita_otel.finance.decorator",
     "financial_transaction_context": "mita_otel.finance.monitors",
     "get_audit_trail": "mita_otel.audit",
-    "get_performance_summary": "mita_otel.sdk.performance_summary",
+    "get_performance_summary": "mita_otel.sdk.guide",
     "health_app": "mita_otel.sdk.health.endpoints",
     "health_router": "mita_otel.sdk.health.endpoints",
     "export_compliance_report": "mita_otel.reports",

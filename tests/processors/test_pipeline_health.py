@@ -87,11 +87,11 @@ def test_everything_is_told_that_an_operator_needs() -> None:
     assert found["mita.latency.checked"] == {("api.methods.GET", "false"): 15, ("api.methods.GET", "true"): 5}
     assert found["mita.latency.burn_rate"]["api.methods.GET", "fast", "long"] == pytest.approx(25)
     assert found["otel.sdk.processor.span.queue.size"] == {
-        ("mita_hand_off", "pipeline"): 0,
+        ("mita_pipeline_queue", "pipeline"): 0,
         ("mita_export_queue", "memory"): 0,
         ("mita_export_queue", "failing"): 0,
     }
-    assert found["otel.sdk.processor.span.queue.capacity"]["mita_hand_off", "pipeline"] == 8192
+    assert found["otel.sdk.processor.span.queue.capacity"]["mita_pipeline_queue", "pipeline"] == 8192
     assert found["otel.sdk.exporter.span.exported"] == {
         ("mita_export_queue", "memory"): 20,
         ("mita_export_queue", "failing", "ConnectionError"): 20,

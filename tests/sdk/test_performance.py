@@ -16,8 +16,8 @@ from mita_otel.latency.window import LatencyWindow
 from mita_otel.policy import Policy, default_policy
 from mita_otel.policy.conversion import convert
 from mita_otel.processors.pipeline import Measurements, Pipeline
-from mita_otel.processors.queues.hand_off import HandOff
 from mita_otel.processors.queues.losses import Losses
+from mita_otel.processors.queues.pipeline_queue import PipelineQueue
 from mita_otel.processors.queues.stage import deadline_in
 from mita_otel.redaction import Redactor
 from mita_otel.sdk.performance import Performance
@@ -253,4 +253,4 @@ def test_a_pipeline_without_tail_sampling_passes_everything_on() -> None:
     )
     pipeline = Pipeline(POLICY, redactor, [], losses, measurements, tail=False)
     assert pipeline.sampler is None
-    assert isinstance(pipeline.first, HandOff)
+    assert isinstance(pipeline.first, PipelineQueue)

@@ -13,8 +13,7 @@ from mita_otel.instrumentation.fastapi import fastapi_source, has_native_telemet
 from mita_otel.policy import Policy
 from mita_otel.sdk.distro import measured_here
 from mita_otel.sdk.health.check import Check, Status
-from mita_otel.sdk.health.instruments import WELL_KNOWN, installed_version
-from mita_otel.sdk.health.requirers import there_for_telemetry
+from mita_otel.sdk.health.libraries import WELL_KNOWN, installed_version, there_for_telemetry
 
 _GROUP: Final = "opentelemetry_instrumentor"
 _ALL: Final = "*"

@@ -8,7 +8,7 @@ from importlib.metadata import Distribution, distributions
 from packaging.requirements import Requirement
 
 from mita_otel.sdk.health.check import Check, Status
-from mita_otel.sdk.health.instruments import installed_version
+from mita_otel.sdk.health.libraries import installed_version
 
 _OURS = "mita-otel"
 _CONTRIB_SQLALCHEMY = "opentelemetry-instrumentation-sqlalchemy"

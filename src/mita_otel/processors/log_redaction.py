@@ -15,8 +15,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from mita_otel import semconv
 from mita_otel._otel_compat import unlimited_log_records
 from mita_otel.policy.redaction import RedactionPolicy
-from mita_otel.processors.redaction import RedactedOrigins, report
-from mita_otel.processors.torn_ends import TornEnds
+from mita_otel.processors.redaction import RedactedOrigins, TruncatedValues, report
 from mita_otel.redaction import Findings, Redactor
 
 _logger = logging.getLogger("mita_otel")
@@ -44,7 +43,7 @@ class LogRedactionProcessor(LogRecordProcessor):
         """Records that could not be redacted."""
         self._redactor = redaction if isinstance(redaction, Redactor) else Redactor(redaction)
         self._origins = RedactedOrigins(self._redactor)
-        self._torn = TornEnds.of_log_records()
+        self._torn = TruncatedValues.of_log_records()
         self._reported = threading.Event()
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:

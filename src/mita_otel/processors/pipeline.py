@@ -16,9 +16,9 @@ from mita_otel.processors.breach_signal import BreachSignal
 from mita_otel.processors.breaches import Breaches
 from mita_otel.processors.context import ContextProcessor
 from mita_otel.processors.observation import DurationMetrics, LatencyMemory, SpanObserver
-from mita_otel.processors.queues.fan_out import ExportQueue, FanOut
-from mita_otel.processors.queues.hand_off import HandOff
+from mita_otel.processors.queues.export_queue import ExportQueue, FanOut
 from mita_otel.processors.queues.losses import Losses
+from mita_otel.processors.queues.pipeline_queue import PipelineQueue
 from mita_otel.processors.queues.stage import ExporterHooks
 from mita_otel.processors.redaction import RedactionProcessor
 from mita_otel.processors.repeated_queries import RepeatedQueriesProcessor
@@ -84,7 +84,7 @@ class Pipeline:
         )
         if enrich is not None:
             chain = ContextProcessor(enrich, chain)
-        self.first = HandOff(
+        self.first = PipelineQueue(
             queue,
             chain,
             losses,

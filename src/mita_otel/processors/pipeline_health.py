@@ -129,13 +129,13 @@ class PipelineHealth:
 
     def _queue_sizes(self) -> Iterable[_Reading]:
         if self._pipeline is not None:
-            yield self._pipeline.first.waiting, _component("mita_hand_off", "pipeline")
+            yield self._pipeline.first.waiting, _component("mita_pipeline_queue", "pipeline")
             for queue in self._pipeline.queues:
                 yield queue.waiting, _component("mita_export_queue", queue.name)
 
     def _queue_capacities(self) -> Iterable[_Reading]:
         if self._pipeline is not None and self._queue is not None:
-            yield self._queue.max_spans, _component("mita_hand_off", "pipeline")
+            yield self._queue.max_spans, _component("mita_pipeline_queue", "pipeline")
             for queue in self._pipeline.queues:
                 yield self._queue.exporter_max_spans, _component("mita_export_queue", queue.name)
 

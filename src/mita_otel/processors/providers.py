@@ -15,7 +15,7 @@ from opentelemetry.util.types import Attributes
 
 from mita_otel import _otel_compat
 from mita_otel.processors.pipeline_health import PipelineHealth
-from mita_otel.processors.queues.fan_out import FanOut
+from mita_otel.processors.queues.export_queue import FanOut
 
 
 class HandedOut:

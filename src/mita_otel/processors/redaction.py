@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan, SpanProcessor
+from opentelemetry.sdk.trace import Event, ReadableSpan, SpanLimits, SpanProcessor
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link as SpanLink
 from opentelemetry.trace import SpanContext, Status, TraceState
 
 from mita_otel import semconv
+from mita_otel._otel_compat import log_record_length_limits
 from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.processors.finished_spans import RewrittenSpan
 from mita_otel.processors.link import Link
 from mita_otel.processors.queues.forks import ForkSafeLock
-from mita_otel.processors.torn_ends import TornEnds
 from mita_otel.redaction import Findings, Redactor
 
 _logger = logging.getLogger("mita_otel")
@@ -56,7 +57,7 @@ class RedactionProcessor(Link):
         super().__init__(next_processor)
         self._redactor = redaction if isinstance(redaction, Redactor) else Redactor(redaction)
         self._origins = RedactedOrigins(self._redactor)
-        self._torn = TornEnds.of_spans()
+        self._torn = TruncatedValues.of_spans()
         self.redacted: Counter[str] = Counter()
         """Values that were redacted so far, by rule."""
 
@@ -236,3 +237,54 @@ class _Shared(Generic[T]):
             self._entries[id(original)] = (original, redacted)
             if len(self._entries) > _MAX_SHARED:
                 self._entries.popitem(last=False)
+
+
+_END: Final = re.compile(
+    r"(?:(?:\d[ \-.]?){7,}|eyJ[A-Za-z0-9_\-.]*|(?=[A-Za-z_\-+=%]{0,64}\d)[A-Za-z0-9_\-+=%]{8,})\Z"
+)
+"""Seven digits or more (the first six of a card number may be shown), or what may have been a key."""
+_REACH: Final = 128
+_CUT: Final = "[redacted:length]"
+
+
+class TruncatedValues:
+    """Hides the end of texts that are exactly as long as a limit of the SDK lets them be.
+
+    `OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT` and its like cut values before any processor sees them.
+
+    Args:
+        limits: Lengths at which values are cut. None, or none at all: nothing is cut.
+    """
+
+    def __init__(self, *limits: int | None) -> None:
+        self._limits = frozenset(limit for limit in limits if limit)
+
+    @classmethod
+    def of_spans(cls) -> TruncatedValues:
+        """Return the limits that the environment sets for spans."""
+        limits = SpanLimits()
+        return cls(limits.max_attribute_length, limits.max_span_attribute_length)
+
+    @classmethod
+    def of_log_records(cls) -> TruncatedValues:
+        """Return the limits that the environment sets for log records."""
+        return cls(*log_record_length_limits())
+
+    def hidden(self, attributes: Mapping[str, Any] | None, tally: Counter[str]) -> Mapping[str, Any]:
+        """Return the attributes without torn ends, and count these."""
+        if not attributes:
+            return {}
+        if not self._limits:
+            return attributes
+        return {key: self._value(value, tally) for key, value in attributes.items()}
+
+    def _value(self, value: Any, tally: Counter[str]) -> Any:
+        if isinstance(value, (list, tuple)):
+            return [self._value(member, tally) for member in value]
+        if not isinstance(value, str) or len(value) not in self._limits:
+            return value
+        torn = _END.search(value, max(0, len(value) - _REACH))
+        if torn is None:
+            return value
+        tally["length"] += 1
+        return value[: torn.start()] + _CUT

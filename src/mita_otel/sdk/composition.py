@@ -37,8 +37,7 @@ from mita_otel.sdk.health.health import Health, HealthParts
 from mita_otel.sdk.lifecycle import Lifecycle
 from mita_otel.sdk.metrics_and_logs import start_logs, start_metrics
 from mita_otel.sdk.performance import Performance
-from mita_otel.sdk.service import Service
-from mita_otel.sdk.settings import Settings
+from mita_otel.sdk.service import Service, Settings
 from mita_otel.sdk.stages import Stages
 from mita_otel.sdk.telemetry import Insight, Instrumentation, Telemetry
 from mita_otel.sdk.tracing import Tracing, start_tracing

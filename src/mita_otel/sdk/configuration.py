@@ -17,7 +17,7 @@ from mita_otel.policy import Policy, PolicyError
 from mita_otel.processors.providers import HandedOut
 from mita_otel.sdk.composition import compose, inert
 from mita_otel.sdk.env_check import without_unusable
-from mita_otel.sdk.settings import Arguments, Settings
+from mita_otel.sdk.service import Arguments, Settings
 from mita_otel.sdk.telemetry import Telemetry
 
 _logger = logging.getLogger("mita_otel")

@@ -18,7 +18,7 @@ from mita_otel.processors.queues.stage import Stage
 from mita_otel.redaction import Redactor
 from mita_otel.sdk.health.health import Health
 from mita_otel.sdk.performance import Performance
-from mita_otel.sdk.settings import Settings
+from mita_otel.sdk.service import Settings
 from mita_otel.sdk.stages import Stages
 
 _logger = logging.getLogger("mita_otel")

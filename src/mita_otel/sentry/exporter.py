@@ -15,7 +15,7 @@ from mita_otel import environment_variables as variables
 from mita_otel.policy import environment_name, load_policy
 from mita_otel.policy.sentry import SentryPolicy
 from mita_otel.processors.finished_spans import with_plain_attributes
-from mita_otel.processors.queues.fan_out import FanOut
+from mita_otel.processors.queues.export_queue import FanOut
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.processors.queues.stage import Deliveries, ExporterHooks
 from mita_otel.processors.redaction import RedactionProcessor

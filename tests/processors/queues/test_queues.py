@@ -1,4 +1,4 @@
-"""HandOff, ExportQueue, FanOut and Link: nothing blocks, nothing raises, every loss is counted."""
+"""PipelineQueue, ExportQueue, FanOut and Link: nothing blocks, nothing raises, every loss is counted."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from mita_otel.exporters.memory import MemorySpanExporter
 from mita_otel.policy.conversion import convert
 from mita_otel.policy.runtime import QueuePolicy
 from mita_otel.processors.link import Link
-from mita_otel.processors.queues.fan_out import ExportQueue, FanOut
-from mita_otel.processors.queues.hand_off import HandOff
+from mita_otel.processors.queues.export_queue import ExportQueue, FanOut
 from mita_otel.processors.queues.losses import AFTER_SHUTDOWN, DEADLINE_PASSED, Losses
+from mita_otel.processors.queues.pipeline_queue import PipelineQueue
 
 
 def queue_policy(**more: float) -> QueuePolicy:
@@ -82,7 +82,9 @@ class Answering(SpanExporter):
 
 def test_spans_come_through_the_hand_off_and_the_export_queue() -> None:
     exporter, lost = MemorySpanExporter(100), losses()
-    chain = HandOff(queue_policy(), FanOut([export_queue("memory", exporter, queue_policy(), lost)]), lost)
+    chain = PipelineQueue(
+        queue_policy(), FanOut([export_queue("memory", exporter, queue_policy(), lost)]), lost
+    )
     provider = provider_with(chain)
     end_spans(provider, "a", "b")
     assert provider.force_flush(60_000)
@@ -93,7 +95,7 @@ def test_spans_come_through_the_hand_off_and_the_export_queue() -> None:
 
 def test_no_exception_of_any_processor_reaches_the_application() -> None:
     exporter, lost = MemorySpanExporter(100), losses()
-    chain = HandOff(
+    chain = PipelineQueue(
         queue_policy(), FanOut([Broken(), export_queue("memory", exporter, queue_policy(), lost)]), lost
     )
     provider = provider_with(chain)
@@ -105,7 +107,7 @@ def test_no_exception_of_any_processor_reaches_the_application() -> None:
 
 def test_a_processor_that_raises_right_behind_the_hand_off_is_counted() -> None:
     lost = losses()
-    provider = provider_with(HandOff(queue_policy(), Broken(), lost))
+    provider = provider_with(PipelineQueue(queue_policy(), Broken(), lost))
     end_spans(provider, "a", "b")
     with pytest.raises(RuntimeError, match="force_flush"):  # only an explicit call sees it
         provider.force_flush(5000)
@@ -117,7 +119,7 @@ def test_a_processor_that_raises_right_behind_the_hand_off_is_counted() -> None:
 def test_spans_that_are_not_sampled_are_left_alone() -> None:
     exporter, lost = MemorySpanExporter(100), losses()
     provider = provider_with(
-        HandOff(queue_policy(), export_queue("memory", exporter, queue_policy(), lost), lost),
+        PipelineQueue(queue_policy(), export_queue("memory", exporter, queue_policy(), lost), lost),
         sampler=ALWAYS_OFF,
     )
     end_spans(provider, "a")
@@ -141,7 +143,9 @@ def test_a_hanging_exporter_holds_up_nobody_and_its_losses_are_counted(
     narrow = queue_policy(exporter_max_spans=10, max_batch=1)
     slow = export_queue("slow", Hanging(), narrow, lost)
     provider = provider_with(
-        HandOff(queue_policy(), FanOut(queues=[slow, export_queue("good", good, queue_policy(), lost)]), lost)
+        PipelineQueue(
+            queue_policy(), FanOut(queues=[slow, export_queue("good", good, queue_policy(), lost)]), lost
+        )
     )
     end_spans(provider, "first")
     provider.force_flush(1)
@@ -217,7 +221,7 @@ def test_what_the_chain_has_not_seen_by_the_deadline_is_counted() -> None:
             entered.set()
             release.wait(60)
 
-    hand_off = HandOff(queue_policy(max_batch=1), Slow(), lost)
+    hand_off = PipelineQueue(queue_policy(max_batch=1), Slow(), lost)
     provider = provider_with(hand_off)
     end_spans(provider, *"abc")
     assert entered.wait(60)
@@ -259,7 +263,7 @@ def test_what_does_not_fit_into_the_pipeline_is_counted() -> None:
             entered.set()
             release.wait(60)
 
-    provider = provider_with(HandOff(queue_policy(max_spans=5, max_batch=1), Slow(), lost))
+    provider = provider_with(PipelineQueue(queue_policy(max_spans=5, max_batch=1), Slow(), lost))
     end_spans(provider, "first")
     assert entered.wait(60)
     end_spans(provider, *map(str, range(8)))

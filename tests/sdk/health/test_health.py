@@ -19,8 +19,7 @@ from mita_otel.policy.conversion import convert
 from mita_otel.processors.queues.stage import Deliveries, DeliveryState
 from mita_otel.sdk.health import checks as health_checks
 from mita_otel.sdk.health.check import Check, HealthReport, Status, worst
-from mita_otel.sdk.health.instruments import libraries
-from mita_otel.sdk.health.requirers import there_for_telemetry
+from mita_otel.sdk.health.libraries import libraries, there_for_telemetry
 
 Configure = Callable[..., mita_otel.Telemetry]
 
@@ -239,7 +238,8 @@ def test_libraries_are_found_with_what_would_measure_them(monkeypatch: pytest.Mo
 
 def test_who_needs_a_library_is_found_out_once(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
     """All that is installed has to be read for it: too dear for every look."""
-    from mita_otel.sdk.health import instruments, requirers
+    from mita_otel.sdk.health import instruments
+    from mita_otel.sdk.health import instruments as requirers
 
     reads = 0
 

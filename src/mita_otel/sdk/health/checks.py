@@ -13,7 +13,7 @@ from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import Redactor
 from mita_otel.redaction.canaries import leaking
 from mita_otel.sdk.health.check import Check, Status
-from mita_otel.sdk.health.instruments import libraries
+from mita_otel.sdk.health.libraries import libraries
 
 if TYPE_CHECKING:
     from mita_otel.alerts.engine import AlertEngine

@@ -28,8 +28,7 @@ from mita_otel.sdk.health.checks import (
     redaction_check,
     sentry_check,
 )
-from mita_otel.sdk.health.instruments import installed_version
-from mita_otel.sdk.health.requirers import there_for_telemetry
+from mita_otel.sdk.health.libraries import installed_version, there_for_telemetry
 
 if TYPE_CHECKING:
     from mita_otel.alerts.engine import AlertEngine

@@ -8,7 +8,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
 from mita_otel import semconv
-from mita_otel.processors.queues.fan_out import FanOut
+from mita_otel.processors.queues.export_queue import FanOut
 from mita_otel.processors.redaction import RedactionProcessor
 from mita_otel.redaction import Redactor
 from mita_otel.sentry.live_roots import LiveRoots

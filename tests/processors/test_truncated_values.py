@@ -10,8 +10,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from mita_otel.processors.redaction import RedactionProcessor
-from mita_otel.processors.torn_ends import TornEnds
+from mita_otel.processors.redaction import RedactionProcessor, TruncatedValues
 from mita_otel.redaction import Redactor
 
 CARD = "4111111111111111"
@@ -31,15 +30,15 @@ CARD = "4111111111111111"
 def test_an_end_that_may_be_a_part_of_a_secret_goes(whole: str, shown: str) -> None:
     tally: Counter[str] = Counter()
     cut = whole[:26]
-    assert TornEnds(26, None).hidden({"a": cut, "l": [cut, 5]}, tally) == {"a": shown, "l": [shown, 5]}
+    assert TruncatedValues(26, None).hidden({"a": cut, "l": [cut, 5]}, tally) == {"a": shown, "l": [shown, 5]}
     assert tally["length"] == (0 if shown == cut else 2)
 
 
 def test_without_a_limit_nothing_is_touched() -> None:
     attributes: dict[str, Any] = {"a": "4111111"}
-    assert TornEnds(None).hidden(attributes, Counter()) is attributes
-    assert TornEnds(8).hidden(attributes, Counter()) == attributes
-    assert TornEnds(8).hidden(None, Counter()) == {}
+    assert TruncatedValues(None).hidden(attributes, Counter()) is attributes
+    assert TruncatedValues(8).hidden(attributes, Counter()) == attributes
+    assert TruncatedValues(8).hidden(None, Counter()) == {}
 
 
 def test_a_span_that_the_sdk_has_cut_shows_no_part_of_a_card_number(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from doctor.kit import write_package
-from mita_otel.sdk.health import requirers
-from mita_otel.sdk.health.requirers import there_for_telemetry
+from mita_otel.sdk.health import instruments as requirers
+from mita_otel.sdk.health.libraries import there_for_telemetry
 
 
 @pytest.fixture

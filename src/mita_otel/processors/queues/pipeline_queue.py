@@ -16,7 +16,7 @@ from mita_otel.processors.queues.worker import BoundedWorker
 _logger = logging.getLogger("mita_otel")
 
 
-class HandOff(SpanProcessor):
+class PipelineQueue(SpanProcessor):
     """Puts finished spans into a bounded queue; the rest of the chain runs on the queue's thread.
 
     Limits are judged and secrets removed there, so a request pays for an append and no more. No exception
