@@ -16,6 +16,7 @@ from opentelemetry.util.re import parse_env_headers
 
 from mita_otel import _otel_compat
 from mita_otel.errors import ConfigurationError
+from mita_otel.instrumentation.patches import Patches
 from mita_otel.sdk.configuration import configure, configured
 from mita_otel.sdk.env_check import without_unusable
 
@@ -97,7 +98,7 @@ BAD = {
 def test_a_bad_value_is_named_with_what_is_used_instead(setting: tuple[str, str], said: str) -> None:
     name, value = setting
     env = {name: value, "OTEL_SERVICE_NAME": "bank"}
-    with without_unusable(env) as problems:
+    with without_unusable(env, Patches()) as problems:
         assert problems == [f"{name}: {said}"]
         assert env.get(name) != value
         assert env["OTEL_SERVICE_NAME"] == "bank"
@@ -109,7 +110,7 @@ def test_a_bad_value_is_named_with_what_is_used_instead(setting: tuple[str, str]
 def test_what_instrumentations_read_whenever_an_application_is_made_stays_out() -> None:
     sanitized = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS"
     env = {"OTEL_PYTHON_EXCLUDED_URLS": "[", sanitized: "["}
-    with without_unusable(env):
+    with without_unusable(env, Patches()):
         pass
     assert env == {sanitized: ".*"}
 
@@ -139,7 +140,7 @@ def test_what_instrumentations_read_whenever_an_application_is_made_stays_out() 
 )
 def test_what_can_be_used_is_left_alone(name: str, value: str) -> None:
     env = {name: value}
-    with without_unusable(env) as problems:
+    with without_unusable(env, Patches()) as problems:
         assert (problems, env) == ([], {name: value})
 
 
@@ -156,14 +157,14 @@ def test_what_is_empty_counts_as_not_set_and_is_not_worth_a_word(
     name: str, value: str, left: str | None
 ) -> None:
     env = {name: value}
-    with without_unusable(env) as problems:
+    with without_unusable(env, Patches()) as problems:
         assert (problems, env.get(name)) == ([], left)
 
 
 @pytest.mark.parametrize("share", ["abc", "2", "nan"])
 def test_a_share_that_the_sampler_cannot_use_is_all(share: str, monkeypatch: pytest.MonkeyPatch) -> None:
     env = {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": share}
-    with without_unusable(env) as problems:
+    with without_unusable(env, Patches()) as problems:
         assert problems == [f"OTEL_TRACES_SAMPLER_ARG: '{share}' is no number from 0 to 1; used instead: 1.0"]
         for name, value in env.items():
             monkeypatch.setenv(name, value)
@@ -173,7 +174,7 @@ def test_a_share_that_the_sampler_cannot_use_is_all(share: str, monkeypatch: pyt
 
 
 def test_a_long_value_is_not_said_at_length() -> None:
-    with without_unusable({"OTEL_ATTRIBUTE_COUNT_LIMIT": "9" * 10_000}) as problems:
+    with without_unusable({"OTEL_ATTRIBUTE_COUNT_LIMIT": "9" * 10_000}, Patches()) as problems:
         assert len(problems[0]) < 200
 
 
@@ -193,7 +194,7 @@ def test_opentelemetry_reads_what_is_left_without_an_exception(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, value)
-    with without_unusable(os.environ):
+    with without_unusable(os.environ, Patches()):
         SpanLimits(), LogRecordLimits(), Resource.create(), propagate._load_propagators()
         exporter = OTLPSpanExporter()
         provider = MeterProvider([InMemoryMetricReader()], shutdown_on_exit=False)
@@ -232,6 +233,6 @@ def test_headers_that_opentelemetry_takes_are_those_that_are_kept(
     caplog: pytest.LogCaptureFixture, written: str, kept: dict[str, str]
 ) -> None:
     env = {"OTEL_EXPORTER_OTLP_HEADERS": written}
-    with without_unusable(env):
+    with without_unusable(env, Patches()):
         assert parse_env_headers(env["OTEL_EXPORTER_OTLP_HEADERS"], liberal=True) == kept
     assert caplog.text == ""
