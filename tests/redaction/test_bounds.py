@@ -132,8 +132,8 @@ class Colour(enum.Enum):
         (1, 2.5, "a"),
         b"bytes",
         float("inf"),
-        10**30,
-        -(10**30),
+        2**63 - 1,
+        -(2**63),
         decimal.Decimal("1e400"),
     ],
 )
@@ -141,6 +141,21 @@ def test_common_types_are_returned_as_they_are(redactor: Redactor, value: Any) -
     result = redactor.attributes({"v": value})["v"]
     assert result == value
     assert type(result) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("number", "sent"),
+    [(2**63, "9223372036854775808"), (-(10**30), "-1" + "0" * 30), (10**5000, "[redacted:number]")],
+    ids=["just too large", "negative", "huge"],
+)
+def test_an_integer_that_no_exporter_can_encode_becomes_text(
+    redactor: Redactor, number: int, sent: str
+) -> None:
+    assert redactor.attributes({"n": number, "list": [number], "fine": 1}) == {
+        "n": sent,
+        "list": [sent],
+        "fine": 1,
+    }
 
 
 def test_not_a_number_is_returned_as_it_is(redactor: Redactor) -> None:

@@ -240,7 +240,9 @@ class _Shared(Generic[T]):
 
 
 _END: Final = re.compile(
-    r"(?:(?:\d[ \-.]?){7,}|eyJ[A-Za-z0-9_\-.]*|(?=[A-Za-z_\-+=%]{0,64}\d)[A-Za-z0-9_\-+=%]{8,})\Z"
+    r"(?:(?:\d[ \-.]?){7,}|eyJ[A-Za-z0-9_\-.]*|[A-Z]{2}\d{2}(?:[ \-]?[A-Z0-9]{1,4}){2,8}|(?<=://)[^\s/@]{0,64}:[^\s/@]{1,128}"
+    r"|(?:AKIA|ASIA|AIza|gh[a-z]_|[srp]k[_\-]|xox|glpat-|SG\.|hvs\.|npm_|pypi-)[A-Za-z0-9_\-.]{4,}"
+    r"|(?=[A-Za-z_\-+=%/~]{0,64}(?:\d|(?<=[a-z])[A-Z]))[A-Za-z0-9_\-+=%/~]{8,})\Z"
 )
 """Seven digits or more (the first six of a card number may be shown), or what may have been a key."""
 _REACH: Final = 128

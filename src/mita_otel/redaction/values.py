@@ -32,6 +32,10 @@ _LONGEST_OWNER: Final = 64
 _OPTION: Final = re.compile(r"--?[A-Za-z][\w\-]{1,63}")
 """An option of a command line; the next member of the list is its value."""
 _PAIR: Final = 2
+_INT64: Final = 2**63
+_HUGE_BITS: Final = 4096
+"""Python refuses to write numbers of more than 4,300 digits; long before that they are no data."""
+_HUGE: Final = "[redacted:number]"
 Tally = Counter[str]
 
 
@@ -155,7 +159,7 @@ class Values:
             safe_text = self.text(text, tally, depth)
             return value if safe_text is text else safe_text
         if isinstance(value, _NUMBERS):
-            return self._cards.number(value, tally)
+            return self._cards.number(_sendable(value), tally)
         if isinstance(value, (bytes, bytearray, memoryview)):
             return self._bytes(bytes(value), tally, depth)
         if isinstance(value, (Mapping, list, tuple, AbstractSet)):
@@ -287,6 +291,13 @@ class Values:
         before = tally.total()
         safe = self.plain(value, tally, depth + 1)
         return text if tally.total() == before else json.dumps(safe, ensure_ascii=False)
+
+
+def _sendable(value: Any) -> Any:
+    """Return a number; an integer that no exporter can encode as text, or without its digits if it is huge."""
+    if not isinstance(value, int) or -_INT64 <= value < _INT64:
+        return value
+    return str(value) if value.bit_length() < _HUGE_BITS else _HUGE
 
 
 def _same(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from collections.abc import Iterator
@@ -216,19 +217,28 @@ def _after(text: str, position: int) -> Iterator[Hit]:
 
 
 def _numbers(text: str, groups: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield the stretches of neighbouring groups of digits that make a card number."""
+    """Yield the parts of neighbouring groups of digits that make a card number. Linear: few lengths are tried."""
+    digits = "".join(text[start:stop] for start, stop in groups)
+    begins = list(itertools.accumulate((stop - start for start, stop in groups), initial=0))
+    last_by_size = {begin: index - 1 for index, begin in enumerate(begins)}
     for first, (start, stop) in enumerate(groups):
         if stop - start == _LONGEST_PAN and is_card_number(text[start:stop].lstrip("0")):
             yield start, stop  # as in a field of fixed length
-        if not _ISSUERS[text[start]]:
-            continue
-        digits = ""
-        for last in range(first, len(groups)):
-            digits += text[groups[last][0] : groups[last][1]]
-            if len(digits) > 19:
-                break
-            if len(digits) >= 12 and is_card_number(digits) and _is_grouped(text, groups[first : last + 1]):
+        for size in _sizes(digits[begins[first] : begins[first] + 6]):
+            last = last_by_size.get(begins[first] + size)
+            if last is None or not _luhn(digits[begins[first] : begins[first] + size]):
+                continue
+            if _is_grouped(text, groups[first : last + 1]):
                 yield start, groups[last][1]
+
+
+@functools.lru_cache(maxsize=4096)
+def _sizes(prefix: str) -> tuple[int, ...]:
+    """Return the lengths of the card numbers that begin with six digits, the shortest first."""
+    ranges = _ISSUERS.get(prefix[:1], ())
+    return tuple(
+        sorted({size for low, high, sizes in ranges if low <= prefix[: len(low)] <= high for size in sizes})
+    )
 
 
 def _is_grouped(text: str, groups: list[tuple[int, int]]) -> bool:
