@@ -139,7 +139,7 @@ BAD: dict[str, tuple[str, str]] = {
     ),
     "streams that do not go together": (
         f"""[alerts.rules.mine]\n{RULE.replace('["errors"]', '["errors", "volume"]')}""",
-        "limits.toml:1: alerts.rules.mine: 'volume' stands alone in on; make a rule of its own for the rest",
+        "limits.toml:1: alerts.rules.mine: 'volume' cannot be combined in on; write a separate rule for the rest",
     ),
     "a stream that there is not": (
         f"[alerts.rules.mine]\n{RULE.replace('errors', 'eror')}",

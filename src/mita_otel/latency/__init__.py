@@ -1,1 +1,1 @@
-"""Pure functions from the facts of a span to a verdict: within its limit, or not, and by which rule."""
+"""Latency limits: facts of a span in, breaches out; and the recorded durations of operations."""

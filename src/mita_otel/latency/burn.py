@@ -1,8 +1,8 @@
-"""Error budgets: how fast each limit's budget of broken limits goes, over several windows at once.
+"""Error budgets: how fast each limit's budget is spent, in several windows at once.
 
-The target says which share of spans keeps its limit; the rest is the budget. A burn rate of 1 uses it up exactly
-in the time it is meant for, 14.4 in two days of a month. An alert needs a long window (it matters) and a short
-one (it still goes on) above the same rate: SRE workbook, chapter 5, "Multiwindow, multi-burn-rate alerts".
+The target is the fraction of spans within their limit; the rest is the budget. A burn rate of 1 spends the budget exactly
+in its period, 14.4 in two days of a month. An alert needs a long window (a relevant part is spent) and a short window (it is
+still being spent) above the same rate: SRE workbook, chapter 5, "Multiwindow, multi-burn-rate alerts".
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ _MAX_RULES: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What a rule saw in some time."""
+    """The spans of a rule in a period."""
 
     total: int = 0
     """Spans that it applied to."""
     broken: int = 0
-    """Spans that broke it."""
+    """Spans that exceeded it."""
 
 
 @dataclass(frozen=True, slots=True)
 class BurnRate:
-    """How fast a rule's error budget goes, in one pair of windows."""
+    """How fast a rule's error budget is spent, in one pair of windows."""
 
     rule: str
     """As in `api.financial.GET`."""
@@ -41,7 +41,7 @@ class BurnRate:
     """The pair's name in the policy, as in `fast`."""
     severity: Literal["page", "ticket"]
     threshold: float
-    """The rate above which both windows have to be."""
+    """The rate from which both windows trigger an alert."""
     long_rate: float
     short_rate: float
     long: Spent
@@ -49,16 +49,16 @@ class BurnRate:
 
     @property
     def burning(self) -> bool:
-        """Whether both windows are at or above the threshold. With few spans that is soon so: look at `long.total`."""
+        """Whether both windows are at or above the threshold. With few spans this happens easily: check `long.total`."""
         return self.long_rate >= self.threshold and self.short_rate >= self.threshold
 
 
 def burn_rate(spent: Spent, target: float) -> float:
-    """Return how many times faster than allowed the budget goes; 0 without spans.
+    """Return the multiple of the allowed rate at which the budget is spent; 0 without spans.
 
     Args:
-        spent: What the rule saw.
-        target: The share of spans that shall keep the limit, as in 0.99.
+        spent: The spans of the rule.
+        target: Fraction of spans within the limit, as in 0.99.
     """
     return spent.broken / spent.total / (1 - target) if spent.total else 0.0
 
@@ -70,7 +70,7 @@ def burn_rates(
 
     Args:
         policy: Targets and windows.
-        spent: What a rule saw in the last so many seconds.
+        spent: Returns the spans of a rule in the last seconds.
         rules: The rules' names.
     """
     rates = []
@@ -103,13 +103,13 @@ class _Slots:
         self.total_ever = self.broken_ever = 0
 
     def turn(self, slot: int) -> None:
-        """Empty what lies between the newest minute and this one. A clock that was put back stays in the newest."""
+        """Empty the minutes after the newest up to this one. If the clock was set back, the newest minute stays."""
         for number in range(max(self.newest + 1, slot - _SLOTS + 1), slot + 1):
             self.total[number % _SLOTS] = self.broken[number % _SLOTS] = 0
         self.newest = max(self.newest, slot)
 
     def last(self, slots: int) -> Spent:
-        """Return the sum of the newest so many slots."""
+        """Return the sum of the newest slots."""
         end = self.newest % _SLOTS + 1
         start = end - min(slots, _SLOTS)
         parts = [slice(start, end)] if start >= 0 else [slice(start + _SLOTS, _SLOTS), slice(0, end)]
@@ -119,7 +119,7 @@ class _Slots:
 
 
 class BudgetLedger:
-    """Counts, by rule and minute of the last three days, how many spans there were and how many broke it; thread-safe.
+    """Counts, by rule and minute of the last three days, its spans and the spans that exceeded it; thread-safe.
 
     Args:
         policy: Targets and windows.
@@ -132,7 +132,7 @@ class BudgetLedger:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything: a forked child starts anew."""
+        """Forget everything: a forked child starts empty."""
         self._lock = threading.Lock()
         self._slots: dict[str, _Slots] = {}
 
@@ -155,7 +155,7 @@ class BudgetLedger:
                 slots.broken_ever += 1
 
     def spent(self, rule: str, seconds: int) -> Spent:
-        """Return what the rule saw in the last so many seconds, rounded up to minutes."""
+        """Return the spans of the rule in the last seconds, rounded up to minutes."""
         slot = int(self._clock() // _SLOT_S)
         with self._lock:
             slots = self._slots.get(rule)
@@ -165,7 +165,7 @@ class BudgetLedger:
             return slots.last(-(-seconds // _SLOT_S))
 
     def ever(self) -> dict[str, Spent]:
-        """Return what each rule saw since the beginning."""
+        """Return the spans of each rule since the start."""
         with self._lock:
             return {rule: Spent(one.total_ever, one.broken_ever) for rule, one in self._slots.items()}
 

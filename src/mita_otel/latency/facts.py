@@ -1,4 +1,4 @@
-"""What a limit needs to know of a span: its kind, how long it took, and its names."""
+"""The facts of a span that limits use: its kind, duration and names."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mita_otel.latency.sql import verb_of
 from mita_otel.policy.limits import Kind
 
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
-"""All of them, in the order in which tables show them."""
+"""All kinds, in the order of tables."""
 
 
 class PerformanceCategory(StrEnum):
-    """What `get_performance_summary` can be asked for: a kind of span."""
+    """A kind of span, for `get_performance_summary`."""
 
     API = "api"
     """Requests that the service answers."""
@@ -50,14 +50,14 @@ _CHECKOUT_NAME: Final = "connect"
 CACHES: Final = frozenset({"redis", "memcached", "valkey", "keydb", "dragonfly"})
 """Database systems that are caches."""
 _NOT_HANDLING: Final = frozenset({"receive", "poll", "settle", "create", "send", "publish"})
-"""Messaging operations that wait or hand over: how long they take says nothing of the service."""
+"""Messaging operations that wait or send. Their duration does not depend on the service's work."""
 
 
 T = TypeVar("T")
 
 
 class lazy(Generic[T]):  # noqa: N801 - it is used as `property` is
-    """Computes an attribute when it is first asked for, and remembers it on the object."""
+    """A property that is computed once. `functools.cached_property` takes a lock on Python 3.11, for every span."""
 
     def __init__(self, compute: Callable[[Any], T]) -> None:
         self._compute = compute
@@ -91,10 +91,10 @@ class SpanFacts:
 
     @lazy
     def kind(self) -> Kind | None:
-        """The kind of limit that applies, or None: nothing is expected of this span.
+        """The kind of limit that applies, or None: the span has no limit.
 
-        What a service says itself (`mita.operation.kind`) comes first, then what the conventions say of requests
-        and statements, then that it is named as an operation. A websocket is one SERVER span for a whole connection and has no
+        `mita.operation.kind` comes first, then the semantic conventions of requests and statements, then the name of an
+        operation. A websocket is one SERVER span for a whole connection and has no
         method: it has no limit.
         """
         attributes = self.attributes
@@ -132,7 +132,7 @@ class SpanFacts:
 
     @lazy
     def method(self) -> str | None:
-        """The HTTP method in capitals; `_OTHER` where nobody knows it."""
+        """The HTTP method in capitals; `_OTHER` if it is unknown."""
         method = semconv.first(self.attributes, semconv.HTTP_METHOD)
         return str(method).upper() if method else None
 
@@ -144,7 +144,7 @@ class SpanFacts:
 
     @property
     def path(self) -> str:
-        """The path, for matching segments where there is no route. Never shown: it varies, and may hold a secret."""
+        """The path, for matching segments where there is no route. It is never exported: it varies, and may contain a secret."""
         path = semconv.first(self.attributes, semconv.HTTP_PATH)
         if path is None:
             url = str(semconv.first(self.attributes, semconv.HTTP_URL) or "")
@@ -190,7 +190,7 @@ class SpanFacts:
 
     @property
     def operation(self) -> str | None:
-        """The operation's name, as the service says it."""
+        """The operation's name, as the service sets it."""
         operation = self.attributes.get(semconv.OPERATION)
         return str(operation) if operation else None
 

@@ -1,4 +1,4 @@
-"""Which limits apply to a span, most specific first, and whether they were kept."""
+"""Which limits apply to a span, most specific first, and whether the span exceeded them."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Breach:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a span's limits say of it."""
+    """The limits that apply to a span, and the breaches."""
 
     rules: tuple[Rule, ...] = ()
     """The limits that apply: one, or two for a request that is a financial operation as well."""
     breaches: tuple[Breach, ...] = ()
-    """Those that were broken, the worst first."""
+    """The exceeded limits, the worst first."""
 
 
 NOTHING = Verdict()
@@ -52,10 +52,10 @@ NOTHING = Verdict()
 
 
 class RecentDurations(Protocol):
-    """Knows what is usual for an operation: what limits that adapt are made from."""
+    """Recent durations of operations, for adaptive limits."""
 
     def percentile_ms(self, operation: Operation, percentile: float) -> float | None:
-        """Return the percentile of the operation's recent durations; None: too little is known."""
+        """Return the percentile of the operation's recent durations. None: there are too few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +67,11 @@ class _Line:
 
 
 class LimitBook:
-    """Finds the limits of a span, and judges.
+    """Finds the limits of a span, and compares its duration with them.
 
     Args:
         policy: The limits.
-        recent: What limits that adapt are made from. None: they are at their ceilings.
+        recent: Recent durations, for adaptive limits. None: adaptive limits are at their ceilings.
 
     Example:
         `LimitBook(policy.thresholds).judge(SpanFacts("GET /x", "SERVER", 501, {"http.request.method": "GET"}))`
@@ -88,9 +88,9 @@ class LimitBook:
             if isinstance(limits, dict)
         }
         self._hosts = {host.lower(): limit for host, limit in policy.outgoing.hosts.items()}
-        # One rule a line of the policy: the policy bounds it.
+        # One rule for each line of the policy, so the policy bounds it.
         self._fixed: dict[str, Rule] = {}
-        # Routes are few. Raw paths (of a 404) are not, and may hold a secret: they are not remembered.
+        # There are few routes. Raw paths (of a 404) are many and may contain secrets, so they are not cached.
         self._routed_line = lru_cache(maxsize=2048)(self._find_api_line)
 
     def judge(self, facts: SpanFacts) -> Breach | None:
@@ -99,7 +99,7 @@ class LimitBook:
         return breaches[0] if breaches else None
 
     def verdict(self, facts: SpanFacts) -> Verdict:
-        """Return the limits that apply to the span, and those that it broke."""
+        """Return the limits that apply to the span, and those that it exceeded."""
         kind = facts.kind
         if kind is None or not self._policy.enabled:
             return NOTHING
@@ -179,7 +179,7 @@ class LimitBook:
         if verb is None:
             return None
         if table is not None and self._tables:
-            # `ledger.payments` has the limit of that name, else that of `payments`.
+            # `ledger.payments` has its own limit, else that of `payments`.
             for name in (table.lower(), table.lower().rpartition(".")[2]):
                 written, limits = self._tables.get(name, ("", {}))
                 if verb in limits:

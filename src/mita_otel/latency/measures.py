@@ -1,6 +1,6 @@
 """The metric that a span's duration goes into, and its attributes, by OpenTelemetry's conventions.
 
-Sources: semantic conventions 1.37, HTTP, database and messaging metrics. What no convention covers is in
+Sources: semantic conventions 1.37, HTTP, database and messaging metrics. Durations without a convention are in
 `mita.operation.duration`.
 """
 
@@ -32,7 +32,7 @@ Value = str | int
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """Where a duration is counted."""
+    """The metric and the attributes of a duration."""
 
     metric: str
     attributes: dict[str, Value]
@@ -43,7 +43,7 @@ def measure_of(facts: SpanFacts, operation: Operation, *, failed: bool) -> Measu
 
     Args:
         facts: The span's facts.
-        operation: Its operation, as it is shown: where it is one of the `(other)`, its names are left out, so that
+        operation: Its operation, as it is shown. Names are omitted for `(other)`, so that
             there are no more series than operations.
         failed: Whether the span failed.
     """

@@ -1,4 +1,4 @@
-"""The operation that a span is one of: what durations are gathered by."""
+"""The operation of a span, by which durations are grouped, and the bounded names of operations."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from mita_otel.latency.facts import SpanFacts
 from mita_otel.policy.limits import HTTP_METHODS, Kind
 
 OTHER: Final = "(other)"
-"""The operation of a kind that stands for all those that there is no room for."""
+"""The operation that counts all operations of a kind beyond the bound."""
 
 _FUNCTION: Final = ("code.function.name", "code.function")
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What a span is one of."""
+    """The operation of a span."""
 
     kind: Kind
     name: str
@@ -28,14 +28,14 @@ def operation_of(facts: SpanFacts) -> Operation | None:
     """Return the operation of a span, or None for a span of no kind.
 
     Names come from route templates, statements' verbs and tables, hosts, and what the service calls its
-    operations; whoever shows the last to others redacts it first.
+    operations. The last is redacted before it is exported.
     """
     kind = facts.kind
     return Operation(kind, _name(kind, facts)) if kind else None
 
 
 def method_of(facts: SpanFacts) -> str:
-    """Return the HTTP method; `_OTHER` for what is none."""
+    """Return the HTTP method; `_OTHER` if it is unknown."""
     return facts.method if facts.method in HTTP_METHODS else "_OTHER"
 
 
@@ -74,12 +74,11 @@ class _Name:
 class OperationNames:
     """Gives operations the names that summaries, metrics and messages use.
 
-    An application may have put anything into a name: it is redacted, once. Operations beyond the bound are
-    `(other)` of their kind.
+    A name may contain a secret, so it is redacted, once. Operations beyond the bound are `(other)` of their kind.
 
     Args:
-        max_operations: How many are told apart.
-        redact: Takes secrets out of a name.
+        max_operations: Number of distinct operations.
+        redact: Redacts a name.
         clock: Seconds since the epoch.
     """
 

@@ -1,4 +1,4 @@
-"""Remembers how long each operation took, minute by minute, in memory that the policy bounds."""
+"""Records the durations of each operation by minute, in memory that the policy bounds."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class LatencyRecorder:
 
     Args:
         policy: How much is kept.
-        adaptive: What limits that adapt look back on.
-        names: The names that operations are shown by.
+        adaptive: The window of adaptive limits.
+        names: The names of operations.
         clock: Seconds since the epoch.
     """
 
@@ -44,12 +44,12 @@ class LatencyRecorder:
         self._names = names
         self._clock = clock
         self.on_minute: Callable[[], None] | None = None
-        """Called when a minute with spans in it has ended, on the thread that records. None: nobody takes the windows
-        that have ended (see `take_unwritten`), and they are not kept for that."""
+        """Called when a minute with spans in it has ended, on the thread that records. None: no store takes the
+        windows that have ended (see `take_unwritten`), and they are not kept for it."""
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything: a forked child starts anew, since what was recorded is its parent's to tell."""
+        """Forget everything: a forked child starts empty, since its parent reports the earlier spans."""
         self._lock = threading.Lock()
         self._open: dict[Operation, OpenWindow] = {}
         self._open_s = 0
@@ -106,7 +106,7 @@ class LatencyRecorder:
 
         Args:
             everything: The present minute as well, since the process is ending. What is recorded later in this
-                minute is a window of its own.
+                minute is a separate window.
         """
         with self._lock:
             self._turn(self._clock())
@@ -116,13 +116,13 @@ class LatencyRecorder:
             return taken
 
     def pending(self) -> list[LatencyWindow]:
-        """Return the windows that nobody has taken yet, the present minute included."""
+        """Return the windows that were not taken yet, the present minute included."""
         with self._lock:
             self._turn(self._clock())
             return [*self._unwritten, *(window.freeze() for window in self._open.values())]
 
     def percentile_ms(self, operation: Operation, percentile: float) -> float | None:
-        """Return the percentile of the operation's recent durations; None: too little is known."""
+        """Return the percentile of the operation's recent durations. None: there are too few."""
         now = self._clock()
         key = (operation, percentile)
         known = self._usual.get(key)
@@ -182,7 +182,7 @@ class LatencyRecorder:
             return
         if self.on_minute is not None:
             self._unwritten.extend(ended.values())
-            # A store that cannot be reached: as many as are kept is enough.
+            # While the store is unreachable, keep no more than the summary keeps.
             del self._unwritten[: -self._policy.minutes * self._policy.max_operations]
         self._add(self._minutes, self._open_s, ended)
 

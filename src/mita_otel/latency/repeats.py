@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-_LOOKED_AT: Final = 4000
+_MAX_SCANNED: Final = 4000
 _MAX_STATEMENTS: Final = 100
-"""Different statements that are counted under one parent; a parent with more of them is a batch, not a loop."""
+"""Distinct statements that are counted under one parent. A parent with more is a batch, not a loop."""
 
 # Comments may hold a trace's id; literals and the number of placeholders in a list differ from call to call.
 _VARYING: Final = re.compile(
@@ -26,9 +26,9 @@ _ROWS: Final = re.compile(r"\(\?\)(?:\s?,\s?\(\?\))++")
 def shape_of(statement: str) -> str:
     """Return a statement without what differs from call to call: literals, placeholders, comments, lists' lengths.
 
-    Empty for the statements of a transaction: those are repeated by their nature.
+    Empty for the statements of a transaction: these always repeat.
     """
-    shape = _VARYING.sub(_replacement, statement[:_LOOKED_AT]).strip()
+    shape = _VARYING.sub(_replacement, statement[:_MAX_SCANNED]).strip()
     if shape.partition(" ")[0].rstrip(";").upper() in _TRANSACTION:
         return ""
     return _ROWS.sub("(?)", _LIST.sub("?", shape))

@@ -1,8 +1,7 @@
-"""Percentiles in fixed memory: durations go into buckets whose width is a share of their value (DDSketch).
+"""Percentiles in fixed memory: durations are counted in buckets whose width is a fraction of their value (DDSketch).
 
-The error is relative and guaranteed: with 0.01 the percentile that is told is within 1 % of the one that
-occurred. Sketches of different minutes and workers add up without a loss. The buckets are the library's
-(`ddsketch`, VLDB 2019); this is what it does not have: a form to store, and durations' bounds.
+The error is relative and guaranteed: with 0.01 a reported percentile is within 1 % of the true one. Sketches of different minutes and workers add up without a loss. The buckets are the library's
+(`ddsketch`, VLDB 2019). This module adds a binary form and the bounds of durations.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from ddsketch.mapping import LogarithmicMapping
 from ddsketch.store import CollapsingLowestDenseStore, DenseStore
 
 _MAX_BUCKETS: Final = 4096
-"""At 1 % error a nanosecond to 30 years takes 2,100. What does not fit is lumped together at the short end."""
+"""At 1 % error a nanosecond to 30 years takes 2,100. Further buckets are merged at the short end."""
 _LONGEST_MS: Final = 1e12
 _SHORTEST_MS: Final = 1e-6
 _FORMAT: Final = 1
@@ -30,7 +29,7 @@ class Sketch:
     """The distribution of durations.
 
     Args:
-        relative_error: By how much of its value a percentile may be off, as in 0.01.
+        relative_error: Relative error of a percentile, as in 0.01.
     """
 
     def __init__(self, relative_error: float) -> None:
@@ -40,7 +39,7 @@ class Sketch:
 
     @property
     def count(self) -> int:
-        """How many durations there are."""
+        """Number of durations."""
         return int(self._buckets.count)
 
     def add(self, duration_ms: float) -> None:
@@ -71,7 +70,7 @@ class Sketch:
         return None if value is None else float(value)
 
     def pack(self) -> bytes:
-        """Return a form to store: format, relative error, zeros, then key and count of each bucket."""
+        """Return the binary form: format, relative error, zeros, then key and count of each bucket."""
         store = self._store
         full = [(key + store.offset, int(count)) for key, count in enumerate(store.bins) if count]
         zeros = self.count - sum(count for _, count in full)
@@ -81,10 +80,10 @@ class Sketch:
 
     @classmethod
     def unpack(cls, packed: bytes) -> Self:
-        """Return the sketch that `pack` made the form of.
+        """Return the sketch of a binary form.
 
         Raises:
-            ValueError: It is no such form, or one of a later version.
+            ValueError: It is not a sketch, or has a later version.
         """
         if len(packed) < _HEAD.size or (len(packed) - _HEAD.size) % _BUCKET.size:
             raise ValueError(f"{len(packed)} bytes are not a sketch")

@@ -11,8 +11,8 @@ from mita_otel.policy.limits import STATEMENT_VERBS
 _MAIN = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE"})
 """Verbs that may follow common table expressions."""
 
-_LOOKED_AT = 20_000
-"""Characters of a statement that are looked at; a verb further on is not found."""
+_MAX_SCANNED = 20_000
+"""Characters of a statement that are scanned. A verb further on is not found."""
 
 # Each alternative starts with another character and none gives back what it took: one pass.
 # `#` is a comment in MySQL, and the start of an operator (`#>`, `#>>`, `#-`) in PostgreSQL.
@@ -33,7 +33,7 @@ def verb(statement: str) -> str | None:
     Comments, parentheses and `EXPLAIN` with its options in front of it are skipped; of common table
     expressions (`WITH … AS (…)`) the verb is the main statement's.
     """
-    text = statement[:_LOOKED_AT]
+    text = statement[:_MAX_SCANNED]
     found = _verb(text, _TOKENS[0])
     return found if found or "\\" not in text else _verb(text, _TOKENS[1])
 

@@ -1,4 +1,4 @@
-"""Windows added up into what people read: counts, percentiles, the slowest, by category and operation."""
+"""Summaries of windows: counts, percentiles and slowest spans, by category and operation."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from mita_otel.latency.sketch import Sketch
 from mita_otel.latency.window import LatencyWindow, SlowSpan, add_up
 
 PERCENTILES = (50, 90, 95, 99)
-"""Those that a summary tells."""
+"""The percentiles of a summary."""
 
 _SLOWEST = 10
-"""How many of the slowest spans a summary names."""
+"""Number of slowest spans in a summary."""
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What a summary is of, said in it, so that nobody reads more into it than there is."""
+    """What a summary covers. The summary contains it."""
 
     start_s: float
     """Seconds since the epoch."""
     end_s: float
     scope: Literal["process", "all_workers"]
-    """Whether it is of this process alone, or of every worker whose windows are in the store."""
+    """Whether it covers this process, or every worker with windows in the store."""
     sample_rate: float = 1.0
-    """The share of the spans that was counted: below 1 where the decision to keep a trace was taken at its head."""
+    """Fraction of the spans that was counted: below 1 with head sampling."""
     relative_error: float = 0.01
-    """By how much of its value a percentile may be off."""
+    """Relative error of a percentile."""
 
 
 def summarise(windows: Iterable[LatencyWindow], coverage: Coverage) -> dict[str, Any]:

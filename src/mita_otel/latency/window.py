@@ -1,4 +1,4 @@
-"""What is known of one operation in one span of time: plain values, to store, send and add up."""
+"""Windows: the spans of one operation in one period, to store and add up."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ class SlowSpan:
 
 @dataclass(frozen=True, slots=True)
 class LatencyWindow:
-    """The spans of one operation that ended in one span of time, in one process or added up over several."""
+    """The spans of one operation that ended in one period, in one process or added up over several."""
 
     start_s: int
     """Seconds since the epoch."""
     length_s: int
-    """Seconds: 60 as they are recorded."""
+    """Seconds; 60 when recorded."""
     kind: str
     """The kind of span, as in `api`."""
     operation: str
     """As in `GET /api/accounts/{id}/balance`."""
     rule: str | None
-    """The policy's line that set the limit; None: there is none."""
+    """The policy's line that sets the limit. None: there is none."""
     limit_ms: float | None
     """Milliseconds, as they were last; None: none, or `"off"`."""
     count: int
@@ -52,13 +52,13 @@ class LatencyWindow:
 
 
 class WindowStore(Protocol):
-    """Keeps the windows of all workers: what makes a summary correct over several of them.
+    """Stores the windows of all workers, so that a summary covers all of them.
 
     Called off the request path, never two calls at a time from one process.
     """
 
     def write_windows(self, windows: Iterable[LatencyWindow], /) -> None:
-        """Keep windows that have ended. The same operation and minute may come again: they are to be added."""
+        """Store windows that have ended. Windows of the same operation and minute are added up."""
 
     def read_windows(self, start_s: float, end_s: float, /) -> Iterable[LatencyWindow]:
         """Return the windows of every worker that start from `start_s` until before `end_s`."""
@@ -70,7 +70,7 @@ def add_up(windows: Iterable[LatencyWindow], relative_error: float, slowest: int
     Args:
         windows: Of one operation, or of several; at least one.
         relative_error: That of the sum's sketch.
-        slowest: How many of the slowest spans are kept.
+        slowest: Number of slowest spans that are kept.
 
     Raises:
         ValueError: There is no window.
@@ -102,15 +102,15 @@ def add_up(windows: Iterable[LatencyWindow], relative_error: float, slowest: int
 
 
 class OpenWindow:
-    """A window that still takes spans.
+    """A window that has not ended.
 
     Args:
         start_s: Seconds since the epoch.
         length_s: Seconds.
         kind: The kind of span.
         operation: The operation's name.
-        relative_error: By how much of its value a percentile may be off.
-        slowest: How many of the slowest spans are kept.
+        relative_error: Relative error of a percentile.
+        slowest: Number of slowest spans that are kept.
     """
 
     __slots__ = (

@@ -1,4 +1,4 @@
-"""The section of a policy that says who is told of what, and when (the guide's Alert Rules and Notifications)."""
+"""The section of a policy on alert rules, channels and escalations."""
 
 from collections.abc import Callable
 from typing import Annotated, Final, Literal
@@ -9,13 +9,13 @@ from mita_otel.policy.limits import Kind
 from mita_otel.policy.section import Bounds, PositiveInt, Seconds, Section
 
 Stream = Literal["errors", "security", "compliance", "breaches", "failures", "volume", "burn_rate", "health"]
-"""What a rule watches."""
+"""The stream that a rule watches."""
 
 SIGNALS: Final = frozenset({"errors", "security", "compliance", "breaches"})
-"""Streams of single events, which are counted one by one. The others are sums."""
+"""Streams of single events. The other streams are counters."""
 
 Grouping = Literal["category", "severity", "name", "operation", "kind"]
-"""What alerts of one rule may be told apart by."""
+"""By what alerts of one rule are grouped."""
 
 Urgency = Literal["critical", "error", "warning", "info"]
 """How urgent an alert is, in PagerDuty's words."""
@@ -24,96 +24,96 @@ Pattern = Annotated[str, Bounds(min_length=1, max_length=256)]
 
 
 class EscalationStep(Section):
-    """Who is told if nobody has acknowledged an alert."""
+    """The channels that are notified if an alert is not acknowledged."""
 
     after_minutes: Annotated[float, Bounds(gt=0, le=10_080)]
     """Minutes since the alert began."""
     channels: tuple[str, ...]
-    """Who is told then."""
+    """The channels that are notified then."""
 
 
 class AlertRule(Section):
-    """What makes an alert, and who is told. Everything that a rule names must be true of an event."""
+    """What triggers an alert, and the channels that are notified. An event matches if it fits every condition of the rule."""
 
     title: Annotated[str, Bounds(min_length=1, max_length=120)]
-    """What people read."""
+    """The title that notifications show."""
     on: tuple[Stream, ...]
-    """What is watched. `errors`, `security`, `compliance` (violations) and `breaches` (broken limits) are counted
-    one by one and may stand together; `failures` (spans that failed), `volume` (spans at all), `burn_rate` (error budgets
-    of limits) and `health` (of telemetry itself) stand alone."""
+    """The streams that the rule watches. `errors`, `security`, `compliance` (violations) and `breaches` (exceeded limits) are
+    single events and may be combined. `failures` (failed spans), `volume` (all spans), `burn_rate` (error budgets of limits)
+    and `health` (of telemetry) cannot be combined."""
     categories: tuple[str, ...] = ()
-    """Categories of the financial API; none: any."""
+    """Categories of the financial API. Empty: any."""
     severities: tuple[Severity, ...] = ()
-    """Severities of the financial API; none: any."""
+    """Severities of the financial API. Empty: any."""
     names: tuple[Pattern, ...] = ()
-    """Types of exceptions or security events, regulations, limits (`api.financial.GET`) or checks of health. `*` stands
-    for anything; none: any."""
+    """Types of exceptions or security events, regulations, limits (`api.financial.GET`) or health checks. `*` matches any
+    text. Empty: any."""
     except_names: tuple[Pattern, ...] = ()
-    """Names that do not count."""
+    """Names that are excluded."""
     operations: tuple[Pattern, ...] = ()
-    """Financial operations. `*` stands for anything; none: any."""
+    """Financial operations. `*` matches any text. Empty: any."""
     kinds: tuple[Kind, ...] = ()
-    """Kinds of spans: of `failures`, `volume`, `breaches` and `burn_rate`; none: any."""
+    """Kinds of spans, for `failures`, `volume`, `breaches` and `burn_rate`. Empty: any."""
     source: Literal["any", "service", "mobile"] = "any"
-    """Where an error happened: in the service, or in the mobile app."""
+    """Whether errors of the service, of the mobile app, or both count."""
     unhandled: bool = False
-    """Whether only errors count that nothing caught."""
+    """Whether only unhandled errors count."""
     group_by: tuple[Grouping, ...] = ()
-    """What makes an alert of its own; none: the rule has one alert."""
+    """Each combination of these values has a separate alert. Empty: the rule has one alert."""
     count: PositiveInt | None = None
-    """How many events within `window_s` make an alert."""
+    """Number of events within `window_s` that triggers an alert."""
     above: Annotated[float, Bounds(gt=0, lt=1)] | None = None
-    """The share of spans above which `failures` are an alert, as in 0.05. Exactly that share is not."""
+    """The fraction of failed spans above which `failures` trigger an alert, as in 0.05. Exactly that fraction does not."""
     above_usual: Annotated[float, Bounds(gt=1)] | None = None
-    """How many times as many spans as usual make an alert of `volume`."""
+    """`volume` triggers an alert above this multiple of the usual number of spans."""
     below_usual: Annotated[float, Bounds(ge=0, lt=1)] | None = None
-    """The share of the usual spans below which `volume` is an alert."""
+    """`volume` triggers an alert below this fraction of the usual number of spans."""
     windows: tuple[str, ...] = ()
-    """Pairs of windows of `thresholds.objective` that `burn_rate` is watched in."""
+    """Pairs of windows of `thresholds.objective` that `burn_rate` uses."""
     min_count: PositiveInt = 1
-    """Spans without which a share, a rate or a volume says nothing: those in the window, or usually in it."""
+    """Fewest spans, in the window or usually in it, for a fraction, a rate or a volume to trigger an alert."""
     window_s: Annotated[int, Bounds(ge=10, le=86_400)]
-    """Seconds that are looked back on. An event exactly that long ago counts."""
+    """Length of the window in seconds. An event exactly that old counts."""
     urgency: Urgency
     """How urgent it is."""
     channels: tuple[str, ...]
-    """Who is told at once."""
+    """The channels that are notified at once."""
     escalation: str = ""
-    """Who is told later if nobody acknowledges; empty: nobody else."""
+    """The escalation that runs until the alert is acknowledged. Empty: no escalation."""
     cool_down_s: Annotated[float, Bounds(ge=0, le=86_400)] | None = None
-    """Seconds between two messages that the same alert began. None: `alerts.cool_down_s`."""
+    """Seconds between two notifications that the same alert began. None: `alerts.cool_down_s`."""
     quiet_s: Annotated[float, Bounds(ge=0, le=604_800)] | None = None
-    """Seconds without a reason after which an alert is over. None: `alerts.quiet_s` for single events, `window_s` for
-    sums."""
+    """Seconds without a further event after which an alert ends. None: `alerts.quiet_s` for single events, `window_s` for
+    counters."""
     evaluated_by: Literal["local", "sentry", "both"] = "both"
-    """Who watches: this library, Sentry's alerts (`mita-otel alerts apply`), or both."""
+    """Where the rule is evaluated: in this library, by Sentry's alerts (`mita-otel alerts apply`), or both."""
     project: Literal["backend", "mobile"] = "backend"
-    """Whose Sentry project the rule belongs to."""
+    """The Sentry project that the rule belongs to."""
     enabled: bool = True
-    """Whether the rule is watched at all."""
+    """Whether the rule is evaluated."""
 
     @property
     def is_counted(self) -> bool:
-        """Whether single events are counted; otherwise sums of spans are."""
+        """Whether the rule counts single events; otherwise it uses counters of spans."""
         return SIGNALS.issuperset(self.on)
 
     @property
     def is_local(self) -> bool:
-        """Whether this library watches."""
+        """Whether this library evaluates the rule."""
         return self.enabled and self.evaluated_by != "sentry"
 
     @property
     def is_sentrys(self) -> bool:
-        """Whether Sentry watches."""
+        """Whether Sentry evaluates the rule."""
         return self.enabled and self.evaluated_by != "local"
 
     def check(self) -> None:
         """Require a condition that fits what the rule watches."""
         if not self.on:
-            raise ValueError('the rule watches nothing; write on = ["errors"], say')
+            raise ValueError('the rule watches no stream; write on = ["errors"], say')
         if not self.is_counted and len(self.on) > 1:
             alone = next(one for one in self.on if one not in SIGNALS)
-            raise ValueError(f"{alone!r} stands alone in on; make a rule of its own for the rest")
+            raise ValueError(f"{alone!r} cannot be combined in on; write a separate rule for the rest")
         missing = _NEEDED[self.on[0] if not self.is_counted else "errors"](self)
         if missing:
             raise ValueError(f"a rule on {', '.join(self.on)} needs {missing}")
@@ -136,14 +136,14 @@ _NEEDED: Final[dict[str, Callable[[AlertRule], str]]] = {
     "burn_rate": _any_of(windows='["fast"]'),
     "health": _any_of(count="1"),
 }
-"""What a rule cannot do without, by what it watches."""
+"""The condition that a rule requires, by stream."""
 
 
 class SentryAlertPolicy(Section):
     """Rules in Sentry: `mita-otel alerts apply`."""
 
     prefix: Annotated[str, Bounds(min_length=1, max_length=40)]
-    """What the names of our alerts begin with. Anything else in Sentry is left alone."""
+    """Prefix of the names of our alerts. Other alerts in Sentry are not changed."""
     slack_workspace: str
     """Name of the Slack workspace, if Sentry knows several."""
     pagerduty_account: str
@@ -155,12 +155,12 @@ class SentryAlertPolicy(Section):
 
 
 class UsualPolicy(Section):
-    """What is usual: the median of earlier windows of the same length."""
+    """The usual volume: the median of earlier windows of the same length."""
 
     windows: Annotated[int, Bounds(ge=1, le=1000)]
-    """Windows before the current one that are looked at."""
+    """Number of windows before the current one that the median is of."""
     min_windows: PositiveInt
-    """With fewer of them nothing is usual yet."""
+    """Fewest windows for a median."""
 
     def check(self) -> None:
         """Require enough windows for `min_windows`."""
@@ -172,38 +172,38 @@ class PrometheusAlertPolicy(Section):
     """Rules for Prometheus and Alertmanager: `mita-otel policy export`."""
 
     interval_s: Annotated[float, Bounds(ge=1, le=60)]
-    """Seconds between two looks at the rules."""
+    """Seconds between two evaluations of the rules."""
     scrape_s: Annotated[float, Bounds(ge=1, le=240)]
-    """Most seconds between two scrapes of the service."""
+    """Longest interval between two scrapes of the service, in seconds."""
     secrets_folder: Annotated[str, Bounds(pattern=r"^/")]
-    """Where Alertmanager finds webhooks and keys, a whole path: a file each, named like the channel's variable."""
+    """Absolute path of the folder where Alertmanager reads webhooks and keys: one file each, named like the channel's variable."""
 
 
 class AlertPolicy(Section):
-    """Who is told of what, and when."""
+    """Alert rules, channels and escalations."""
 
     start: Literal["auto", "on", "record", "off"]
-    """`auto`: rules are watched where a channel of theirs has somewhere to go. `on`: always. `record`: what they count is
-    written to the store, and `mita-otel alerts run` does the rest. `off`: nothing is."""
+    """`auto`: a rule is active if at least one of its channels is configured. `on`: every rule is active. `record`: events
+    are written to the store, and `mita-otel alerts run` evaluates them. `off`: no rule is active."""
     state: Literal["auto", "store", "memory"]
-    """`store`: all workers count together, and what is open survives a restart. `memory`: each process counts for
-    itself. `auto`: the store where `MITA_OTEL_DATABASE_URL` is set."""
+    """`store`: all workers count together, and open alerts survive a restart. `memory`: each process counts separately.
+    `auto`: the store if `MITA_OTEL_DATABASE_URL` is set, else memory."""
     evaluate_s: Annotated[float, Bounds(gt=0, le=60)]
-    """Seconds between two looks at rules that are not of single events, at escalations and at what is over."""
+    """Seconds between two evaluations of counters, escalations and alerts that end."""
     lease_s: Annotated[float, Bounds(ge=5, le=600)]
     """Seconds after which another worker takes over from one that died."""
     cool_down_s: Annotated[float, Bounds(ge=0, le=86_400)]
-    """Seconds between two messages that the same alert began: one that is over, and begins again sooner, waits."""
+    """Seconds between two notifications that the same alert began. An alert that begins again sooner waits."""
     quiet_s: Annotated[float, Bounds(ge=0, le=604_800)]
-    """Seconds without a further event after which an alert is over: long enough for somebody to have seen it."""
+    """Seconds without a further event after which an alert ends."""
     max_alerts: PositiveInt
-    """Alerts that may be open at once, and subjects that one rule tells apart; the rest is one alert, `(other)`."""
+    """Alerts that may be open at once, and groups of one rule. Further groups share one alert, `(other)`."""
     max_events: PositiveInt
-    """Events of one rule that are remembered, and that may wait to be counted. One more is dropped and counted."""
+    """Events of one rule that are kept, and events that may wait to be counted. Further events are dropped and counted."""
     channels: dict[str, ChannelPolicy]
-    """Where messages go, by a name of your choice."""
+    """Channels, by a name of your choice."""
     escalations: dict[str, tuple[EscalationStep, ...]]
-    """Who is told later, by name, in the order of time."""
+    """Escalations by name: steps in order of time."""
     rules: dict[str, AlertRule]
     """The rules by name."""
     delivery: DeliveryPolicy

@@ -1,4 +1,4 @@
-"""The section of a policy that says how the audit trail is kept."""
+"""The section of a policy on the audit trail."""
 
 import re
 from typing import Annotated, Literal
@@ -20,7 +20,7 @@ EventTypeName = Annotated[str, Validator(_event_type)]
 
 
 class SpoolPolicy(Section):
-    """Where entries are made durable first: files that are flushed to the disk before the caller goes on."""
+    """Files that entries are written to first, and flushed to the disk before the caller continues."""
 
     folder: Annotated[str, Bounds(min_length=1)]
     """Folder of the spool, on a local disk; relative to the working directory. `MITA_OTEL_AUDIT_SPOOL` wins."""
@@ -29,9 +29,9 @@ class SpoolPolicy(Section):
     operating system has the entry, the disk gets it within `mover.delay_ms`: it survives the end of the process,
     not a power cut. For services whose event loop must not wait for a disk."""
     segment_kilobytes: PositiveInt
-    """Size at which the next file is begun. A file goes away once all of it is in the database."""
+    """Size at which the next file starts. A file is deleted once all its entries are in the database."""
     segment_s: Seconds
-    """Age at which the next file is begun."""
+    """Age at which the next file starts."""
     warn_megabytes: PositiveInt
     """Waiting entries of this size are a warning in the log and in the health view."""
 
@@ -42,21 +42,21 @@ class MoverPolicy(Section):
     max_batch: Annotated[int, Bounds(ge=1, le=10_000)]
     """Entries of one database transaction."""
     delay_ms: Annotated[float, Bounds(gt=0)]
-    """Milliseconds an entry waits for company."""
+    """Milliseconds that an entry waits for others, to share a transaction."""
     retry_first_s: Seconds
     """Seconds after a first failure; doubled after each further one."""
     retry_max_s: Seconds
-    """Most seconds between two tries."""
+    """Longest delay between two attempts, in seconds."""
     adopt_s: Seconds
-    """Seconds between two looks for the spools of processes that died."""
+    """Seconds between two searches for spools of dead processes."""
     read_wait_s: Seconds
     """Seconds that a read of the trail waits for entries on their way to the database."""
 
 
 class AnchorPolicy(Section):
-    """Signed notes of where each chain stands, kept outside the database.
+    """Signed records of the end of each chain, kept outside the database.
 
-    Without them nobody would notice that the last entries of a chain were deleted.
+    Without them, deleting the last entries of a chain is not detected.
     """
 
     path: Annotated[str, Bounds(min_length=1)]
@@ -76,11 +76,11 @@ class AuditPolicy(Section):
     """`configure`: the trail starts, with an entry about the policy, when telemetry does. `on_demand`: with
     the first entry, or like `configure` where `MITA_OTEL_DATABASE_URL` is set. `off`: there is none."""
     on_failure: Literal["raise", "log"]
-    """What a caller gets whose entry cannot be made durable: an exception, or a line in the log."""
+    """What happens if an entry cannot be written: the caller gets an exception, or a line is logged."""
     personal: tuple[str, ...]
-    """Names in details whose values are personal: kept apart, so that they can be erased."""
+    """Names in details whose values are personal data. They are stored separately, so that they can be erased."""
     max_entry_kilobytes: PositiveInt
-    """Size of an entry's details; what is larger is replaced by its digest."""
+    """Size of an entry's details. Larger details are replaced by their digest."""
     operations: dict[str, EventTypeName]
     """What an operation becomes, by the category of the financial API; any other is a `financial_operation`."""
     security: dict[str, EventTypeName]

@@ -1,4 +1,4 @@
-"""The sections of a policy that say where messages go, and how they are delivered."""
+"""The sections of a policy on notification channels and delivery."""
 
 import re
 from typing import Annotated, Final, Literal
@@ -26,26 +26,26 @@ VariableName = Annotated[str, Validator(_variable)]
 Address = Annotated[str, Validator(_address)]
 
 ChannelKind = Literal["slack", "pagerduty", "email", "webhook", "apprise"]
-"""How a message travels."""
+"""How a notification is sent."""
 
 
 class ChannelPolicy(Section):
-    """Where messages go. Secrets (URLs, keys) are in environment variables; only their names are here."""
+    """A destination of notifications. Secrets (URLs, keys) are in environment variables; the policy has only their names."""
 
     kind: ChannelKind
     """`slack`: an incoming webhook. `pagerduty`: the Events API v2. `email`: SMTP. `webhook`: JSON to any URL.
     `apprise`: whatever the package apprise reaches."""
     variable: VariableName = ""
     """Name of the environment variable that holds the webhook's URL, PagerDuty's integration key, or apprise's URL.
-    Where it is not set, the channel is not used."""
+    If it is not set, the channel is not used."""
     to: tuple[Address, ...] = ()
-    """Whom e-mail goes to."""
+    """Recipients of e-mail."""
     sentry: str = ""
-    """What Sentry's own alerts use: the Slack channel, the PagerDuty service or, for e-mail, the team."""
+    """The destination of Sentry's alerts: the Slack channel, the PagerDuty service or, for e-mail, the team."""
     instead: str = ""
-    """The channel that is used where this one has nowhere to go."""
+    """The channel that is used while this one is not configured."""
     signing_variable: VariableName = ""
-    """Name of the variable with the key that requests to a webhook are signed with; empty: they are not."""
+    """Name of the variable with the key that signs requests to a webhook. Empty: they are not signed."""
 
     def check(self) -> None:
         """Require a destination."""
@@ -63,11 +63,11 @@ class EmailPolicy(Section):
     """E-mail. The server is named by `MITA_OTEL_SMTP_URL`; without it no e-mail is sent."""
 
     sender: Address
-    """Whom e-mail comes from."""
+    """Sender of e-mail."""
     starttls: Literal["required", "if_offered", "off"]
-    """Whether a connection to an `smtp://` server is encrypted before anything is said. `smtps://` always is."""
+    """Whether a connection to an `smtp://` server is encrypted with STARTTLS. `smtps://` always is encrypted."""
     placeholder_domain: str
-    """Addresses of this domain are placeholders: only a sender of the same domain sends to them."""
+    """Addresses of this domain are placeholders. Only a sender of the same domain sends to them."""
 
     def placeholders(self, to: tuple[str, ...]) -> tuple[str, ...]:
         """Return those of the addresses that nothing is sent to."""
@@ -78,21 +78,21 @@ class EmailPolicy(Section):
 
 
 class DeliveryPolicy(Section):
-    """How messages are delivered: off the request path, with bounds."""
+    """Delivery of notifications, outside of requests and with bounds."""
 
     timeout_s: Seconds
-    """Seconds that one try may take."""
+    """Seconds that one attempt may take."""
     attempts: Annotated[int, Bounds(ge=1, le=50)]
-    """Tries after which a message is given up, counted and said."""
+    """Attempts after which a notification is dropped, counted and logged."""
     retry_first_s: Seconds
-    """Seconds after a first failure; doubled after each further one. A server that says how long wins."""
+    """Seconds after a first failure; doubled after each further one. A `Retry-After` header wins."""
     retry_max_s: Seconds
-    """Most seconds between two tries."""
+    """Longest delay between two attempts, in seconds."""
     max_messages: PositiveInt
-    """Messages to one channel within `per_s`. What is more waits, and is then told in one message."""
+    """Notifications to one channel within `per_s`. Further ones wait and are then sent as one."""
     per_s: Seconds
     """See `max_messages`."""
     max_waiting: PositiveInt
-    """Messages that may wait for delivery. One more, and the oldest is dropped and counted."""
+    """Notifications that may wait for delivery. Beyond that the oldest is dropped and counted."""
     pagerduty_url: Annotated[str, Bounds(pattern=r"^https?://")]
-    """Where PagerDuty takes events; of the EU region `https://events.eu.pagerduty.com/v2/enqueue`."""
+    """URL of PagerDuty's Events API; in the EU region `https://events.eu.pagerduty.com/v2/enqueue`."""

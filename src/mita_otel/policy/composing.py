@@ -1,4 +1,4 @@
-"""Sources laid over each other, and the faults that show when the result is validated."""
+"""Merges the sources of a policy, and finds the source and key of each value that is wrong."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mita_otel.policy.wording import describe, example_of, misfit, unknown_key
 
 @dataclass(frozen=True)
 class PolicyFault:
-    """A value of a source that is wrong."""
+    """A wrong value of a source."""
 
     source: Source
     key: KeyPath
@@ -25,13 +25,13 @@ class PolicyFault:
     message: str
 
     def problem(self) -> Problem:
-        """Return the fault as a person reads it."""
+        """Return the problem that users read."""
         return Problem(self.source.place(self.key), write_key(self.key), self.message)
 
 
 @dataclass
 class Composed:
-    """The sources of one environment laid over each other."""
+    """The merged sources of one environment."""
 
     environment: str
     tree: Tree = field(default_factory=dict)
@@ -39,7 +39,7 @@ class Composed:
     """The source of each value, and its key there."""
     faults: list[PolicyFault] = field(default_factory=list)
     policy: Policy | None = None
-    """None where there are faults."""
+    """None if there are faults."""
 
 
 def overlays(source: Source) -> list[str]:
@@ -54,7 +54,7 @@ def _tables(node: Any) -> dict[str, Tree]:
 
 
 def compose(sources: Sequence[Source], environment: str) -> Composed:
-    """Lay the sources over each other, from the weakest on: of each its base, then its overlay."""
+    """Merge the sources, from the weakest to the strongest: of each its base, then its overlay."""
     composed = Composed(environment)
     for source in sources:
         composed.faults.extend(_misplaced(source))
@@ -72,19 +72,19 @@ def compose(sources: Sequence[Source], environment: str) -> Composed:
 
 
 def _misplaced(source: Source) -> Iterator[PolicyFault]:
-    """Yield what stands where only tables of environments may stand."""
+    """Yield each value below `environments` that is not a table."""
     node = source.tree.get(ENVIRONMENTS, {})
-    mend = f"write [{ENVIRONMENTS}.NAME.section]"
+    fix = f"write [{ENVIRONMENTS}.NAME.section]"
     if not isinstance(node, dict):
-        yield PolicyFault(source, (ENVIRONMENTS,), f"is not a table; {mend}")
+        yield PolicyFault(source, (ENVIRONMENTS,), f"is not a table; {fix}")
         return
     for name, one in node.items():
         if not isinstance(one, dict):
-            yield PolicyFault(source, (ENVIRONMENTS, name), f"is not a table; {mend}")
+            yield PolicyFault(source, (ENVIRONMENTS, name), f"is not a table; {fix}")
 
 
 def _lay(composed: Composed, new: Mapping[str, Any], source: Source, prefix: KeyPath, table: KeyPath) -> None:
-    """Lay a table over what is there: tables are merged, anything else replaces what was there."""
+    """Merge a table into the tree: tables are merged, other values are replaced."""
     target = composed.tree
     for part in table:
         target = target[part]
@@ -105,7 +105,7 @@ def _lay(composed: Composed, new: Mapping[str, Any], source: Source, prefix: Key
 
 
 def _last(sources: Sequence[Source]) -> Source:
-    """Return the strongest source: what nobody wrote is missing there."""
+    """Return the strongest source: a missing key is reported there."""
     return [source for source in sources if source.tree][-1]
 
 

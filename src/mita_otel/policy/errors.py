@@ -1,4 +1,4 @@
-"""What is wrong with a policy, in words that name the file, the line, the key and the mend."""
+"""Errors in a policy: file, line, key, what is wrong, and the fix."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from mita_otel.policy.toml_text import KeyPath
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with a policy."""
+    """One error in a policy."""
 
     place: str
     """Where: `mita-otel.toml:12`, a file's path, or a variable's name."""
     key: str
     """The key as the file spells it, as in `environments.staging.export.traces`; empty: the file as a whole."""
     message: str
-    """What is wrong; and, after a semicolon, the mend."""
+    """What is wrong and, after a semicolon, the fix."""
 
     def __str__(self) -> str:
         return ": ".join(filter(None, (self.place, self.key, self.message)))
@@ -35,7 +35,7 @@ class Mismatch(NamedTuple):
 
 
 class PolicyError(ConfigurationError):
-    """A policy cannot be used. The message has a line a problem."""
+    """A policy is invalid. The message has one line for each problem."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)

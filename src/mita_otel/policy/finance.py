@@ -1,4 +1,4 @@
-"""The section of a policy that says what the financial API means: categories, severities, routes, users, security."""
+"""The section of a policy on the financial API: categories, severities, routes, users, security."""
 
 import re
 from typing import Annotated, Literal
@@ -7,7 +7,7 @@ from mita_otel.policy.section import Bounds, PositiveInt, Seconds, Section, Vali
 from mita_otel.policy.thresholds import Operation
 
 Severity = Literal["security_critical", "critical", "high", "medium", "low"]
-"""How bad an error is, from the guide."""
+"""Severity of an error."""
 
 _ROUTE_RULE = re.compile(r"(?:[A-Z]+|\*) (?:/\S*|[^\s/]+)\Z")
 _HEADER = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+\Z")
@@ -45,14 +45,14 @@ Carried = Literal[
     "mita.operation",
     "mita.request.id",
 ]
-"""What baggage may carry to other services. Amounts, e-mail addresses and risk levels are not among it."""
+"""Names that baggage may send to other services. Amounts, e-mail addresses and risk levels are excluded."""
 
 Accepted = Literal["mita.transaction.id", "mita.operation", "mita.request.id"]
-"""What may be taken from another service's baggage. A user is not: nobody verified it."""
+"""Names that are accepted from another service's baggage. A user is not accepted: it is not verified."""
 
 
 class SeverityMapping(Section):
-    """What a severity is elsewhere."""
+    """The equivalent of a severity in OpenTelemetry."""
 
     number: Annotated[int, Bounds(ge=1, le=24)]
     """OpenTelemetry's severity number. Sentry's level follows it: 21 and above fatal, 17 error, 13 warning, 9 info."""
@@ -66,7 +66,7 @@ class OperationPolicy(Section):
     """Operations: decorators and context managers."""
 
     capture_errors: bool
-    """Whether an exception that leaves an operation becomes an error by itself."""
+    """Whether an exception that leaves an operation is captured as an error."""
     expected_errors: tuple[str, ...]
     """Names of exception classes (`InsufficientFunds` or `bank.errors.InsufficientFunds`) that are no errors."""
     require_user: Literal["record", "raise"]
@@ -74,10 +74,10 @@ class OperationPolicy(Section):
 
 
 class RequestPolicy(Section):
-    """What the middleware reads from a request and adds to its response."""
+    """What the middleware reads from a request, and adds to its response."""
 
     id_header: Header
-    """Header that names the request; one that is absent or malformed is made."""
+    """Header with the request's id. A missing or malformed id is generated."""
     respond_id: bool
     """Whether the response carries the request's id."""
     respond_trace: bool
@@ -89,9 +89,9 @@ class RequestPolicy(Section):
     transaction_keys: tuple[str, ...]
     """Top-level keys of a JSON body that hold the transaction's id."""
     max_body: Annotated[int, Bounds(ge=0)]
-    """Bytes of a body that are looked at as the application reads it. 0: none."""
+    """Bytes of a body that are examined while the application reads it. 0: none."""
     context_headers: tuple[Header, ...]
-    """Headers that an error shows. Any other is left out."""
+    """Headers that an error contains. Others are omitted."""
     user_state: tuple[str, ...]
     """Names under which `request.state` holds the user."""
     user_id_fields: tuple[str, ...]
@@ -102,18 +102,18 @@ class BreadcrumbPolicy(Section):
     """Breadcrumbs."""
 
     max_kept: PositiveInt
-    """Newest breadcrumbs that an error carries."""
+    """Number of breadcrumbs of an error; the newest are kept."""
 
 
 class BaggagePolicy(Section):
-    """Baggage: what travels with outgoing requests, to every host that they go to."""
+    """Baggage, which every outgoing request sends, to any host."""
 
     send: tuple[Carried, ...]
     """Names that are sent."""
     accept: tuple[Accepted, ...]
-    """Names that an operation takes over if it has none of its own."""
+    """Names that an operation accepts from baggage if it has no value itself."""
     max_length: PositiveInt
-    """Characters of a value; a longer one is neither sent nor taken."""
+    """Characters of a value. Longer values are neither sent nor accepted."""
 
 
 class BruteForcePolicy(Section):
@@ -122,17 +122,17 @@ class BruteForcePolicy(Section):
     failures: tuple[str, ...]
     """Event types that count."""
     successes: tuple[str, ...]
-    """Event types that set a user's count back."""
+    """Event types that reset a user's count."""
     address_keys: tuple[str, ...]
     """Keys of an event's details that hold the address."""
     attempt_keys: tuple[str, ...]
-    """Keys of an event's details that hold a count of the application's own; the higher one counts."""
+    """Keys of an event's details that hold the application's count. The higher count applies."""
     attempts: PositiveInt
-    """How many within the window make an attack."""
+    """Failures within the window that are an attack."""
     window_s: Seconds
     """Seconds that a failure counts."""
     max_tracked: PositiveInt
-    """Users and addresses that are counted at once; the one longest quiet is forgotten first."""
+    """Users and addresses that are counted at once. The one without a failure for longest is evicted first."""
     event_type: str
     """Type of the event that an attack becomes."""
     severity: Severity
@@ -155,7 +155,7 @@ class CompliancePolicy(Section):
 
 
 class ContextPolicy(Section):
-    """How much of what an application hands over is kept."""
+    """Bounds of the context that an application passes."""
 
     max_depth: Annotated[int, Bounds(ge=1, le=16)]
     """Levels of nesting."""
@@ -166,11 +166,11 @@ class ContextPolicy(Section):
 
 
 class CountPolicy(Section):
-    """What is counted of errors, security events and violations."""
+    """Metrics of errors, security events and violations."""
 
     max_names: PositiveInt
-    """Categories, types of security events and regulations that the policy does not name, of each kind: so many are
-    told apart in metrics; the rest is `(other)`."""
+    """Categories, types of security events and regulations that the policy does not name: number of distinct names in
+    metrics, for each. Further names are counted as `(other)`."""
 
 
 class FinancePolicy(Section):
@@ -185,11 +185,11 @@ class FinancePolicy(Section):
     routes: dict[RouteRule, Operation]
     """Operation by `METHOD segment`, `* segment` or `METHOD /exact/{route}`."""
     words: dict[str, Operation]
-    """Category by a word in an operation's name, where nobody says one."""
+    """Category by a word in an operation's name, for operations without a category."""
     pci_segments: tuple[str, ...]
     """Segments of routes that handle cardholder data."""
     currencies: dict[CurrencyCode, Exponent]
-    """Currencies beside ISO 4217's: the number of decimals of each."""
+    """Currencies that ISO 4217 does not have: the number of decimals of each."""
     operations: OperationPolicy
     request: RequestPolicy
     breadcrumbs: BreadcrumbPolicy

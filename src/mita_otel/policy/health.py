@@ -17,44 +17,44 @@ Path = Annotated[str, Validator(_path)]
 
 
 class HealthPaths(Section):
-    """Where the health endpoints are."""
+    """Paths of the health endpoints."""
 
     sentry: tuple[Path, ...]
-    """Whether what is captured reaches the exporters."""
+    """Whether captured telemetry reaches the exporters."""
     error_monitoring: tuple[Path, ...]
     """Everything: exporters, queues, losses, redaction, audit trail, instrumentation."""
     live: tuple[Path, ...]
     """Whether the process answers at all."""
     ready: tuple[Path, ...]
-    """Whether the process may be sent requests. A back end that is down is no reason to say no."""
+    """Whether the process can receive requests. A backend that is down does not change the answer."""
 
 
 class HealthPolicy(Section):
-    """When telemetry itself is well."""
+    """When telemetry is healthy."""
 
     stale_s: Annotated[float, Bounds(gt=0, le=86_400)]
-    """Seconds without a successful export, while there was something to export, that are a failure."""
+    """Seconds without a successful export, while there was data to export, after which a check fails."""
     queue_share: Annotated[float, Bounds(gt=0, le=1)]
-    """How full a queue may be before that is a warning."""
+    """Fraction of a queue in use from which a check warns."""
     losses_s: Annotated[float, Bounds(gt=0, le=86_400)]
-    """Seconds for which a loss is a warning."""
+    """Seconds for which a check warns of a loss."""
     canary_s: Seconds
-    """Seconds between two looks at whether redaction works."""
+    """Seconds between two tests of redaction."""
     cache_s: Annotated[float, Bounds(ge=0, le=60)]
-    """Seconds for which an answer is given again: asking often costs nothing."""
+    """Seconds for which a health result is cached."""
     paths: HealthPaths
 
 
 class DoctorPolicy(Section):
-    """What `mita-otel doctor` finds fault with."""
+    """Bounds from which `mita-otel doctor` reports an error or a warning."""
 
     timeout_s: Annotated[float, Bounds(gt=0, le=300)]
-    """Seconds that a host may take to answer. A look that has no end after twice as many is given up, and that is said."""
+    """Seconds that a host may take to answer. A check that takes twice as long is abandoned and reported."""
     slow_s: Seconds
-    """Seconds to the first byte of Sentry's answer that are slow."""
+    """Seconds to the first byte of Sentry's response from which it is slow."""
     max_skew_s: Seconds
-    """Seconds between this machine's clock and that of a server which are a fault. An answer tells whole seconds."""
+    """Seconds between this machine's clock and a server's from which it is an error. Responses have whole seconds."""
     min_free_megabytes: Annotated[float, Bounds(ge=0)]
-    """Room on a spool's disk below which somebody should look."""
+    """Free space on a spool's disk below which a check warns."""
     max_waiting_s: Annotated[float, Bounds(gt=0, le=604_800)]
-    """Seconds for which what mobile apps sent may wait on the disk before somebody should look."""
+    """Seconds that telemetry of mobile apps may wait on the disk before a check warns."""

@@ -1,4 +1,4 @@
-"""Limits: milliseconds, `"off"`, or adaptive; the kinds of spans that have one; and how often one may be exceeded."""
+"""Limits (milliseconds, `"off"` or adaptive), the kinds of spans that have one, and objectives."""
 
 import re
 from functools import lru_cache
@@ -54,14 +54,14 @@ def _parsed(follow: str) -> tuple[float, float] | None:
 
 
 class AdaptiveLimit(Section):
-    """A limit that follows an operation's own recent durations, as in `p99 * 1.5` of the last hour."""
+    """A limit that follows the operation's recent durations, as in `p99 * 1.5` of the last hour."""
 
     follow: str
     """A percentile and a factor, as in `p99 * 1.5`."""
     floor_ms: Annotated[float, Bounds(gt=0)]
-    """Milliseconds that the limit never goes below."""
+    """Lowest limit, in milliseconds."""
     ceiling_ms: Annotated[float, Bounds(gt=0)]
-    """Milliseconds that the limit never goes above; the limit while too little is known."""
+    """Highest limit, in milliseconds. It applies while there are too few durations."""
 
     def check(self) -> None:
         """Require a percentile times a factor, and a floor below the ceiling."""
@@ -76,16 +76,16 @@ class AdaptiveLimit(Section):
 
     @property
     def percentile(self) -> float:
-        """The percentile that is followed, as in 99."""
+        """The percentile, as in 99."""
         return self._parts[0]
 
     @property
     def factor(self) -> float:
-        """What the percentile is multiplied by."""
+        """The factor of the percentile."""
         return self._parts[1]
 
     def limit_ms(self, percentile_ms: float | None) -> float:
-        """Return the limit in milliseconds, given the percentile's value; None: too little is known."""
+        """Return the limit in milliseconds for a value of the percentile. None: there are too few durations."""
         if percentile_ms is None:
             return self.ceiling_ms
         return min(self.ceiling_ms, max(self.floor_ms, percentile_ms * self.factor))
@@ -96,33 +96,33 @@ class AdaptiveLimit(Section):
 
 
 Limit = Annotated[float, Bounds(gt=0, unit="milliseconds")] | Literal["off"] | AdaptiveLimit
-"""A limit in milliseconds, one that adapts, or `"off"`: measured, never a breach."""
+"""A limit in milliseconds, an adaptive limit, or `"off"`: measured, never a breach."""
 
 
 def lowest_ms(limit: Limit) -> float | None:
-    """Return the milliseconds below which nothing breaks the limit; None: nothing ever does."""
+    """Return the lowest milliseconds of the limit. None: no span exceeds it."""
     if isinstance(limit, AdaptiveLimit):
         return limit.floor_ms
     return None if limit == "off" else float(limit)
 
 
 LONGEST_S = 3 * 24 * 3600
-"""Seconds. The longest window that is counted: three days."""
+"""The longest window that is counted, in seconds: three days."""
 
 WindowSeconds = Annotated[int, Bounds(ge=60, le=LONGEST_S)]
 
 
 class BurnWindow(Section):
-    """One pair of windows over which the error budget is watched (SRE workbook, chapter 5)."""
+    """One pair of windows in which the error budget is measured (SRE workbook, chapter 5)."""
 
     long_s: WindowSeconds
-    """Seconds of the long window: enough of the budget is gone to matter."""
+    """Seconds of the long window, which shows that a relevant part of the budget is spent."""
     short_s: WindowSeconds
-    """Seconds of the short window: it is still going on."""
+    """Seconds of the short window, which shows that it is still being spent."""
     burn_rate: Annotated[float, Bounds(gt=0)]
-    """How many times faster than allowed the budget goes, in both windows, for an alert."""
+    """Multiple of the allowed rate at which the budget is spent, in both windows, that triggers an alert."""
     severity: Literal["page", "ticket"]
-    """Whether somebody is woken."""
+    """Whether the alert is a page or a ticket."""
 
     def check(self) -> None:
         """Require a short window that is shorter than the long one."""
@@ -131,10 +131,10 @@ class BurnWindow(Section):
 
 
 class ObjectivePolicy(Section):
-    """How often a limit may be broken."""
+    """How often a limit may be exceeded."""
 
     target: Annotated[float, Bounds(gt=0, lt=1)]
-    """The share of spans that keep their limit. The rest is the error budget."""
+    """Fraction of spans within their limit. The rest is the error budget."""
     targets: dict[str, Annotated[float, Bounds(gt=0, lt=1)]]
     """Other targets by rule, as in `"api.financial.GET" = 0.999`."""
     windows: dict[str, BurnWindow]

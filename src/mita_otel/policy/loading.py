@@ -1,8 +1,8 @@
 """Loading: defaults, a team's file, environment variables, and the overlay of the environment.
 
 Precedence, from the weakest: the defaults' base, the defaults' overlay, the file's base, the file's overlay,
-environment variables. So what a team writes always wins over what we wrote: a limit that its file sets for
-every environment is not undone by our overlay for staging. (Arguments of `configure()` win over them all.)
+environment variables. So a team's values always win over the defaults: a limit that its file sets for every environment
+also applies in staging, although the defaults have an overlay for it. (Arguments of `configure()` win over them all.)
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ class LoadedPolicy:
     origins: Mapping[KeyPath, str]
     """KeyPosition of each value: `defaults`, `defaults (staging)`, `FILE:LINE`, or the variable's name."""
     file: Path | None
-    """The file that was found."""
+    """The policy file; None: the defaults."""
     overlays: tuple[str, ...]
     """The environments that the file has overlays for."""
     problems: tuple[Problem, ...] = ()
-    """What `salvage_policy` left out."""
+    """The values that `salvage_policy` ignored."""
 
     def settings(self) -> Iterator[Setting]:
         """Yield each value with the place that it came from."""
@@ -95,8 +95,8 @@ def load_policy(
         folder: Where files are looked for. None: the working directory.
 
     Raises:
-        PolicyError: With a line a problem: file, line, key, what is wrong, the mend. A file is right or wrong
-            as a whole: the overlays of other environments are looked at, too.
+        PolicyError: With one line for each problem: file, line, key, what is wrong, the fix. A file is valid or invalid
+            as a whole: the overlays of other environments are checked as well.
     """
     return load_with_origins(path, environment=environment, env=env, folder=folder).policy
 
@@ -122,10 +122,10 @@ def salvage_policy(
     env: Mapping[str, str] | None = None,
     folder: Path | None = None,
 ) -> LoadedPolicy:
-    """Load the effective policy without what is wrong with it: what a service runs on rather than not at all.
+    """Load the effective policy without its invalid values, so that a service starts.
 
-    A slip in one value must not undo the others, least of all a team's own rules of redaction. `problems` of the
-    result says what was left out.
+    One invalid value does not affect the others, least of all a team's redaction rules. `problems` of the result lists the
+    values that are ignored.
     """
     env = os.environ if env is None else env
     sources: list[Source] = []
@@ -153,10 +153,10 @@ def salvage_policy(
 
 @dataclass(frozen=True)
 class CheckedPolicy:
-    """What a look at everything in a policy came to."""
+    """The result of checking a policy."""
 
     file: Path | None
-    """The file that was found."""
+    """The policy file; None: the defaults."""
     environments: tuple[str, ...]
     """The environments that it was checked for."""
     problems: tuple[Problem, ...]
@@ -169,7 +169,7 @@ def check_policy(
     env: Mapping[str, str] | None = None,
     folder: Path | None = None,
 ) -> CheckedPolicy:
-    """Check a policy for every environment that it or the defaults know, and for the one that this is.
+    """Check a policy for every environment that it or the defaults name, and for the current one.
 
     Args:
         path: A policy file. None: the file that is found (see `load_policy`).
@@ -201,13 +201,13 @@ def _place(source: Source, key: KeyPath) -> str:
 
 
 def _salvage(sources: list[Source], environment: str) -> tuple[Composed, Policy, list[Problem]]:
-    """Compose; while there are faults, note them, leave their values out and compose again."""
+    """Merge the sources; while there are faults, record them, remove their values and merge again."""
     problems: dict[Problem, KeyPath] = {}
     while True:
         composed, faults = _compose_all(sources, environment)
         if composed.policy is not None and not faults:
             return composed, composed.policy, list(problems)
-        # That a table lacks what was left out of it is no news.
+        # A key that is missing because its value was removed is not reported.
         known = list(problems.values())
         news = [fault for fault in faults if not any(key[: len(fault.key)] == fault.key for key in known)]
         problems |= {fault.problem(): fault.key for fault in news}
@@ -217,7 +217,7 @@ def _salvage(sources: list[Source], environment: str) -> tuple[Composed, Policy,
 
 
 def _compose_all(sources: Sequence[Source], environment: str) -> tuple[Composed, list[PolicyFault]]:
-    """Return the environment's policy, and the faults of each environment that a team wrote an overlay for."""
+    """Return the environment's policy, and the faults of each environment that the file has an overlay for."""
     others = dict.fromkeys(name for source in sources[1:] for name in overlays(source))
     every = [compose(sources, name) for name in dict.fromkeys([environment, *others])]
     faults = {(id(fault.source), fault.key): fault for one in every for fault in one.faults}
@@ -230,7 +230,7 @@ def _compose_all(sources: Sequence[Source], environment: str) -> tuple[Composed,
 
 def _without(source: Source, faults: Sequence[PolicyFault]) -> Source:
     keys = [fault.key for fault in faults if fault.source is source]
-    # From behind, so that the members of a list keep their places until it is their turn.
+    # From the end, so that the positions of a list's other members do not change.
     for key in sorted(keys, key=_numbered, reverse=True):
         source = source.without(key)
     return source

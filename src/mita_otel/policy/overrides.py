@@ -1,4 +1,4 @@
-"""What environment variables set: `MITA_OTEL_SECTION__KEY=value`, and some with a name of their own."""
+"""Settings from environment variables: `MITA_OTEL_SECTION__KEY=value`, and a few with another name."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _ALIASES = {
     variables.TRACES_EXPORTER: ("export", "traces"),
     variables.SENTRY_TRACES_SAMPLE_RATE: ("sampling", "ratio"),
 }
-"""Variables with a name of their own, which win over `MITA_OTEL_SECTION__KEY`."""
+"""Settings of variables with another name, which win over `MITA_OTEL_SECTION__KEY`."""
 
 _IMPLIED: dict[str, tuple[KeyPath, str]] = {
-    # Where the environment keeps every trace, a rate would else say nothing.
+    # Without this, a rate has no effect in an environment that keeps every trace.
     variables.SENTRY_TRACES_SAMPLE_RATE: (("sampling", "mode"), "tail"),
 }
-"""What a variable means besides, unless another variable says otherwise."""
+"""Another setting that a variable implies, unless a variable sets it."""
 
 
 def from_environment(env: Mapping[str, str], model: Kind, defaults: Tree) -> tuple[Source, list[Problem]]:
-    """Return the values that environment variables set, and what is wrong with the variables' names.
+    """Return the values that environment variables set, and the problems with the variables' names.
 
     A value is read as TOML (`500`, `true`, `["a", "b"]`); a text needs no quotes, a list no brackets:
     its members may be separated by commas. A variable that is empty sets nothing.

@@ -8,7 +8,7 @@ from mita_otel.policy.section import Bounds, Section, Validator
 
 _MAX_LENGTH: Final = 512
 _MAX_STEPS: Final = 4096
-"""Ways to match from one place that all the repeats of a pattern may have together."""
+"""Ways in which all repeats of a pattern together may match from one position."""
 
 _REPEATS: Final = frozenset({"MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"})
 _GROUPS: Final = frozenset({"SUBPATTERN", "ATOMIC_GROUP", "ASSERT", "ASSERT_NOT"})
@@ -80,7 +80,7 @@ def _repeat(pattern: str, argument: Any, *, last: bool, repeated: bool) -> int:
 
 
 Mode = Literal["off", "remove", "mask", "last4", "hmac", "range"]
-"""What stands where a secret was.
+"""How a redacted value is replaced.
 
 `off` leaves it, `remove` drops the attribute (inside a text it masks), `mask` writes a marker that names
 the rule, `last4` adds the last four characters, `hmac` adds a keyed digest that is the same for the same
@@ -95,7 +95,7 @@ class KeyPolicy(Section):
     sensitive: tuple[str, ...]
     """Names, compared word by word: `card_number` also covers `cardNumber` and `CARD-NUMBER`."""
     allow: tuple[str, ...]
-    """Names that are never secret. Their values are still looked at."""
+    """Names that are never secret. Their values are still examined."""
     rules: dict[str, tuple[str, ...]]
     """More sensitive names, by the rule that the marker shows."""
     endings: dict[str, str]
@@ -122,7 +122,7 @@ class KeyPolicy(Section):
     object_ids: dict[str, tuple[str, ...]]
     """How the ids of providers' objects begin, by rule: they refer to a secret and are none."""
     statements: tuple[str, ...]
-    """Attributes that hold a database statement. Every literal in them is masked."""
+    """Attributes with a database statement. Every literal in them is masked."""
 
 
 class GrammarPolicy(Section):
@@ -158,12 +158,12 @@ class KnownSecretsPolicy(Section):
 
 
 class CustomRule(Section):
-    """A rule of a team's own: any of names, a pattern and a callable."""
+    """A custom rule: names, a pattern, a callable, or several of them."""
 
     keys: tuple[str, ...] = ()
     """Names whose values are secret."""
     pattern: Annotated[str, Validator(check_pattern)] | None = None
-    """A regular expression. One whose search could take more than linear time is refused."""
+    """A regular expression. It is refused if a search could take more than linear time."""
     finder: str | None = None
     """Entry point in the group `mita_otel_finder`: takes a text, returns pairs of start and end."""
 
@@ -172,32 +172,32 @@ RuleName = Annotated[str, Bounds(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 
 
 class RedactionPolicy(Section):
-    """What must never leave the process."""
+    """Redaction: values that never leave the process."""
 
     enabled: bool
-    """Whether anything is redacted. Only a development policy would say false."""
+    """Whether redaction is enabled. Disable it only in development."""
     max_text: Annotated[int, Bounds(ge=256)]
-    """Characters of one value that are looked at; the rest is cut off."""
+    """Characters of one value that are examined. The rest is removed."""
     max_depth: Annotated[int, Bounds(ge=1, le=64)]
-    """Levels of nesting that are followed; what is deeper is replaced."""
+    """Levels of nesting that are examined. Deeper values are replaced."""
     max_items: Annotated[int, Bounds(ge=1)]
-    """Members of one list or mapping that are followed; the rest is dropped."""
+    """Members of one list or mapping that are examined. The rest is dropped."""
     max_cached: Annotated[int, Bounds(ge=0)]
-    """Texts without a secret that are remembered, so that they are not looked at again."""
+    """Texts without a secret that are cached, so that they are not examined again."""
     library_locals: bool
-    """Whether the stack frames of libraries keep their local variables. A database driver's hold the statement's
-    parameters in a row, with no names to tell a secret by."""
+    """Whether the stack frames of libraries keep their local variables. A database driver's contain the statement's
+    parameters, without names that identify secrets."""
     attachments: bool
-    """Whether attachments of Sentry events may leave. They cannot be looked at."""
+    """Whether attachments of Sentry events are sent. They cannot be redacted."""
     baggage: tuple[str, ...]
-    """Names of baggage entries that may leave the process with a request, `*` for any part of one. Those with a
-    sensitive name or value stay in any case."""
+    """Names of baggage entries that requests may send; `*` matches any part of a name. Entries with a sensitive name or
+    value are never sent."""
     national_ids: tuple[str, ...]
     """Countries whose identification numbers are found by their check digits (ISO 3166 codes, in lower case)."""
     modes: dict[str, Mode]
-    """What stands where a secret was, by rule."""
+    """How redacted values are replaced, by rule."""
     keys: KeyPolicy
     grammar: GrammarPolicy
     known: KnownSecretsPolicy
     custom: dict[RuleName, CustomRule]
-    """A team's own rules, by the name that the marker shows."""
+    """Custom rules, by the name that the marker shows."""

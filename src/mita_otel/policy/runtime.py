@@ -9,27 +9,27 @@ StatusCodes = Annotated[str, Bounds(pattern=r"^[1-5][0-9]{2}(?:-[1-5][0-9]{2})?$
 
 
 class QueuePolicy(Section):
-    """The bounded queues between a finished span and the exporters."""
+    """The bounded queues between finished spans and exporters."""
 
     max_spans: PositiveInt
-    """Spans that may wait for the pipeline. One more is dropped and counted."""
+    """Spans that may wait for the pipeline. Further spans are dropped and counted."""
     max_batch: PositiveInt
-    """Spans that are handed to an exporter at once."""
+    """Spans that an exporter receives at once."""
     delay_ms: Annotated[float, Bounds(gt=0)]
-    """Milliseconds a span waits for company before it is sent."""
+    """Milliseconds that a span waits for others before it is sent."""
     exporter_max_spans: PositiveInt
     """Spans that may wait for one exporter."""
     idle_s: Annotated[float, Bounds(gt=0)]
-    """Seconds between two looks at what an exporter holds back, while there is no traffic."""
+    """Seconds between two checks of the spans that an exporter holds, while there is no traffic."""
 
 
 class FilePolicy(Section):
     """The `file` exporter: JSON lines."""
 
     path: Annotated[str, Bounds(min_length=1)]
-    """Where the lines go; relative to the working directory. `MITA_OTEL_FILE` wins."""
+    """Path of the file, relative to the working directory. `MITA_OTEL_FILE` wins."""
     max_megabytes: PositiveInt
-    """Size at which the file is moved aside to `PATH.1`."""
+    """Size at which the file is moved to `PATH.1`."""
 
 
 class MemoryPolicy(Section):
@@ -43,7 +43,7 @@ class ConsolePolicy(Section):
     """The `console` exporter: a waterfall."""
 
     max_width: Annotated[int, Bounds(ge=60, le=400)]
-    """Columns, where the terminal has more or is a file."""
+    """Columns, if the terminal is wider or the output is a file."""
     max_rows: PositiveInt
     """Rows of one trace; the rest is counted."""
     max_waiting_spans: PositiveInt
@@ -53,12 +53,12 @@ class ConsolePolicy(Section):
 
 
 class ExportPolicy(Section):
-    """Which exporters run, and the queues in front of them."""
+    """Exporters and their queues."""
 
     traces: tuple[str, ...]
     """Entry-point names of the exporters. `OTEL_TRACES_EXPORTER` wins."""
     without_dsn: tuple[str, ...]
-    """What stands in for `sentry` while no DSN is set."""
+    """The exporters that are used in place of `sentry` if no DSN is set."""
     queue: QueuePolicy
     file: FilePolicy
     memory: MemoryPolicy
@@ -66,14 +66,14 @@ class ExportPolicy(Section):
 
 
 class InstrumentationPolicy(Section):
-    """What is measured."""
+    """Instrumentation."""
 
     fastapi: Literal["auto", "native", "contrib", "off"]
     """Whose telemetry a FastAPI application uses: its own (0.163 and later) or the contrib package's."""
     fastapi_operation_spans: bool
     """Whether FastAPI's own telemetry adds spans for dependencies, endpoint and serialisation."""
     failed_request_status_codes: tuple[StatusCodes, ...]
-    """Statuses of handled HTTP exceptions that are errors all the same: `"503"` or `"500-599"`."""
+    """Statuses of handled HTTP exceptions that count as errors: `"503"` or `"500-599"`."""
     error_request_body: bool
     """Whether the report of an error shows the request's body, redacted, where FastAPI's own telemetry knows it."""
     asgi_message_spans: bool
@@ -86,7 +86,7 @@ class InstrumentationPolicy(Section):
     """Whether waiting for a connection of the pool always becomes a span. Above `thresholds.checkout.limit_ms`, and
     when it fails, it does anyhow."""
     threads: bool
-    """Whether threads and thread pools inherit the context of the code that starts them."""
+    """Whether threads, timers and thread pools inherit the context of the code that starts them."""
 
     def failed_ranges(self) -> list[tuple[int, int]]:
         """Return `failed_request_status_codes` as pairs of the first and the last status."""
@@ -100,7 +100,7 @@ class LifecyclePolicy(Section):
     flush_timeout_s: Seconds
     """Seconds that `flush()` may take."""
     shutdown_timeout_s: Seconds
-    """Seconds by which telemetry may hold up the end of the process."""
+    """Seconds by which telemetry may delay the end of the process."""
     shutdown_metrics_share: Annotated[float, Bounds(ge=0, le=0.9)]
     """The part of them that is kept for metrics: they go last, since they say what the deadline has cut off of the
     rest. Without metrics the rest has all of it."""

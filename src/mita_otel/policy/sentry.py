@@ -1,4 +1,4 @@
-"""The section of a policy that says what Sentry gets, and how."""
+"""The section of a policy on Sentry."""
 
 from typing import Annotated, Literal
 
@@ -7,7 +7,7 @@ from mita_otel.policy.section import Bounds, PositiveInt, Seconds, Section, Vali
 
 
 class SentryBreadcrumbPolicy(Section):
-    """What happened before an error."""
+    """Breadcrumbs of errors."""
 
     enabled: bool
     """Whether log records, queries and outgoing requests become breadcrumbs of the error that follows in their trace."""
@@ -53,7 +53,7 @@ class SentryPolicy(Section):
     max_wait_s: Seconds
     """Seconds after which children are sent although their root has not ended."""
     max_envelopes: PositiveInt
-    """Envelopes that may wait for the network. While there is no room, those without a breach or an error go first."""
+    """Envelopes that may wait for the network. If there are more, those without a breach or an error are dropped first."""
     max_megabytes: Annotated[float, Bounds(gt=0)]
     """Size of the envelopes that may wait for the network."""
     senders: Annotated[int, Bounds(ge=1, le=32)]
@@ -69,7 +69,7 @@ class SentryPolicy(Section):
     sessions: bool
     """Whether requests are counted for release health, before any sampling. Needs a release."""
     max_captured: PositiveInt
-    """Newest issues that are remembered, so that an exception that comes by again makes no second one."""
+    """Newest issues that are remembered, so that an exception is reported once."""
     max_live_traces: PositiveInt
     """Newest requests and tasks that are remembered while they are under way, so that an error can name its own."""
     ignored_errors: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Where a policy comes from: a tree of values that knows its places; and the files that hold one."""
+"""The sources of a policy: trees of values with their positions; and the files that contain one."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ _RIGHT_FILE = "name the policy's file"
 
 @dataclass(frozen=True)
 class Source:
-    """A tree of values, and how to tell a person where one of them stands."""
+    """A tree of values, and the position of each."""
 
     name: str
     """The file's path, or `environment variables`, or `defaults`."""
     tree: Tree
     places: Mapping[KeyPath, str] = field(default_factory=dict)
-    """Where each key stands: a line of a file, or a variable."""
+    """The position of each key: a line of a file, or a variable."""
 
     def place(self, key: KeyPath) -> str:
-        """Return where the key stands, as in `mita-otel.toml:12`; of its table if it has no place of its own."""
+        """Return the position of the key, as in `mita-otel.toml:12`; of its table if the key has no position."""
         for end in range(len(key), 0, -1):
             if key[:end] in self.places:
                 return self.places[key[:end]]
         return self.name
 
     def position(self, key: KeyPath) -> int:
-        """Return where the key stands among the others of its source."""
+        """Return the rank of the key among the others of its source."""
         order = {place: number for number, place in enumerate(self.places)}
         return next((order[key[:end]] for end in range(len(key), 0, -1) if key[:end] in order), -1)
 
@@ -80,7 +80,7 @@ def find_file(path: Path | None, env: Mapping[str, str], folder: Path) -> tuple[
         if project.is_file() and _inside(tomllib.loads(project.read_text("utf-8")), _TABLE) is not None:
             return project, _TABLE
     except (OSError, ValueError, RecursionError):
-        return None  # somebody else's file; whoever it belongs to will say what is wrong with it
+        return None  # its owner reports the error
     return None
 
 
@@ -157,23 +157,23 @@ def _text_of(path: Path) -> str:
 
 
 def _decoded(path: Path, data: bytes) -> str:
-    mend = "save it as UTF-8"
+    fix = "save it as UTF-8"
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise _unusable(path, "is UTF-16 text", mend)
+        raise _unusable(path, "is UTF-16 text", fix)
     try:
         text = data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise PolicyError(
-            [Problem(f"{path}:{line}", "", f"is not UTF-8 text (byte {error.start}); {mend}")]
+            [Problem(f"{path}:{line}", "", f"is not UTF-8 text (byte {error.start}); {fix}")]
         ) from error
     if "\0" in text:
-        raise _unusable(path, "holds NUL characters, so it is no text", mend)
+        raise _unusable(path, "holds NUL characters, so it is no text", fix)
     return text
 
 
-def _unusable(path: Path, what: str, mend: str) -> PolicyError:
-    return PolicyError([Problem(str(path), "", f"{what}; {mend}")])
+def _unusable(path: Path, what: str, fix: str) -> PolicyError:
+    return PolicyError([Problem(str(path), "", f"{what}; {fix}")])
 
 
 _WRITTEN_TWICE = (

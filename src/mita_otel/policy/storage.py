@@ -36,13 +36,13 @@ def _known(names: tuple[str, ...]) -> None:
 TimeOfDay = Annotated[str, Validator(_time_of_day)]
 
 DataClass = Literal["audit", "errors", "performance", "debug"]
-"""What has a time of its own."""
+"""A class of data with a retention period."""
 
 DATA_CLASSES: tuple[DataClass, ...] = get_args(DataClass)
 
 
 class RetentionPolicy(Section):
-    """How long what is kept."""
+    """Retention periods."""
 
     regulations: Annotated[tuple[str, ...], Validator(_known)]
     """Regulations that apply: what they ask for cannot be shortened. Take one out only if it does not apply."""
@@ -55,7 +55,7 @@ class RetentionPolicy(Section):
     debug_days: PositiveInt
     """Days that single traces are kept."""
     schedule: Literal["off", "daily"]
-    """`daily`: one process of all deletes what has had its time. `off`: cron runs `mita-otel retention apply`."""
+    """`daily`: one process deletes data past its retention period. `off`: cron runs `mita-otel retention apply`."""
     at: TimeOfDay
     """When, UTC, as in `03:15`."""
     max_batch: Annotated[int, Bounds(ge=1, le=100_000)]
@@ -93,7 +93,7 @@ class RetentionPolicy(Section):
 
 @dataclass(frozen=True, slots=True)
 class Minimum:
-    """What a regulation asks for."""
+    """A retention period that a regulation requires."""
 
     regulation: str
     """As in `PCI DSS 10.5.1`."""
@@ -108,7 +108,7 @@ class Minimum:
 
 @lru_cache(maxsize=1)
 def minimums() -> tuple[Minimum, ...]:
-    """Return what all known regulations ask for."""
+    """Return the retention periods that the known regulations require."""
     text = Path(__file__).with_name("regulations.toml").read_text("utf-8")
     return tuple(Minimum(**one) for one in tomllib.loads(text)["minimum"])
 
@@ -139,7 +139,7 @@ class SummaryPolicy(Section):
     hours: Annotated[int, Bounds(ge=1, le=168)]
     """Hours that are kept."""
     max_operations: PositiveInt
-    """Operations that are told apart; the rest of a category is one operation, `(other)`."""
+    """Distinct operations. The rest of a category is one operation, `(other)`."""
     slowest: Annotated[int, Bounds(ge=0, le=100)]
     """The slowest spans of an operation and minute whose trace ids are kept."""
     relative_error: Annotated[float, Bounds(ge=0.001, le=0.1)]

@@ -1,4 +1,4 @@
-"""The section of a policy that says how fast is fast enough (the guide's Performance Thresholds)."""
+"""The section of a policy on latency limits."""
 
 import re
 from collections.abc import Collection
@@ -20,8 +20,8 @@ def _known(name: str, known: Collection[str], thing: str) -> None:
     if name.upper() in known:
         raise ValueError(f"{name!r} is not {thing}; write it in capitals: {name.upper()}")
     close = get_close_matches(name.upper(), known, n=1)
-    mend = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
-    raise ValueError(f"{name!r} is not {thing}; {mend}")
+    fix = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
+    raise ValueError(f"{name!r} is not {thing}; {fix}")
 
 
 def _method(name: str) -> None:
@@ -188,7 +188,7 @@ class BreachLogPolicy(Section):
 
 
 class ThresholdPolicy(Section):
-    """How fast is fast enough."""
+    """Latency limits."""
 
     enabled: bool
     """Whether anything is measured against a limit."""
