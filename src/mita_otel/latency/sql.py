@@ -104,7 +104,7 @@ def table(statement: str) -> str | None:
 
     Words inside strings and comments do not count, nor does the FROM of a function's arguments.
     """
-    text = statement[:_LOOKED_AT]
+    text = statement[:_MAX_SCANNED]
     found = _table(text, _TOKENS[0])
     return found if found or "\\" not in text else _table(text, _TOKENS[1])
 
