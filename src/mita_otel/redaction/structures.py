@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -13,6 +14,9 @@ _LABELS: Final = ("key", "name", "field", "label", "header", "param", "parameter
 _SPELLINGS: Final = (*_LABELS, *(label.title() for label in _LABELS))
 _LABELLED: Final = frozenset({"key", "value", "Key", "Value"})
 _MAX_LABELLED: Final = 6
+
+_REPORT: Final = re.compile(r"[a-z][a-z0-9_]{0,31}:\d{1,6}")
+"""The report of an earlier redactor, such as `password:1`."""
 
 
 class Names:
@@ -76,3 +80,9 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             every.setdefault(name, []).append(value)
         members = {name: values if len(values) > 1 else values[0] for name, values in every.items()}
     return members
+
+
+def is_report(value: Any) -> bool:
+    """Return whether a value is the report of an earlier redactor."""
+    members = value if isinstance(value, (list, tuple)) else [value]
+    return all(isinstance(member, str) and _REPORT.fullmatch(member) for member in members)

@@ -21,21 +21,15 @@ from mita_otel.redaction.keys import PLAIN, KeyRules, KeyVerdict
 from mita_otel.redaction.known_secrets import note
 from mita_otel.redaction.log_messages import LogMessages, logged_arguments
 from mita_otel.redaction.marker import DEPTH, ERROR, REMOVED, TYPE, Markers, shows_nothing
-from mita_otel.redaction.structures import NOT_JSON, Names, parse_json
+from mita_otel.redaction.structures import NOT_JSON, Names, is_report, parse_json
 from mita_otel.redaction.texts import Texts
 
 _LONGEST_REMEMBERED: Final = 4096
-_REPORT: Final = re.compile(r"[a-z][a-z0-9_]{0,31}:\d{1,6}")
-"""The report of an earlier redactor, such as `password:1`."""
 _NUMBERS: Final = (int, float, decimal.Decimal)
 _LONGEST_OWNER: Final = 64
 _OPTION: Final = re.compile(r"--?[A-Za-z][\w\-]{1,63}")
 """An option of a command line; the next member of the list is its value."""
 _PAIR: Final = 2
-_INT64: Final = 2**63
-_HUGE_BITS: Final = 4096
-"""Python refuses to write numbers of more than 4,300 digits; long before that they are no data."""
-_HUGE: Final = "[redacted:number]"
 Tally = Counter[str]
 
 
@@ -126,7 +120,7 @@ class Values:
 
     def value(self, key: str, value: Any, tally: Tally, depth: int = 0, system: Any = None) -> Any:
         """Return the redacted value of a name, or `REMOVED`."""
-        if key == semconv.REDACTED_RULES and _is_report(value):
+        if key == semconv.REDACTED_RULES and is_report(value):
             return value
         verdict = self._keys.judge(key)
         if verdict.rule is not None:
@@ -159,7 +153,7 @@ class Values:
             safe_text = self.text(text, tally, depth)
             return value if safe_text is text else safe_text
         if isinstance(value, _NUMBERS):
-            return self._cards.number(_sendable(value), tally)
+            return self._cards.number(value, tally)
         if isinstance(value, (bytes, bytearray, memoryview)):
             return self._bytes(bytes(value), tally, depth)
         if isinstance(value, (Mapping, list, tuple, AbstractSet)):
@@ -293,21 +287,8 @@ class Values:
         return text if tally.total() == before else json.dumps(safe, ensure_ascii=False)
 
 
-def _sendable(value: Any) -> Any:
-    """Return a number; an integer that no exporter can encode as text, or without its digits if it is huge."""
-    if not isinstance(value, int) or -_INT64 <= value < _INT64:
-        return value
-    return str(value) if value.bit_length() < _HUGE_BITS else _HUGE
-
-
 def _same(text: str) -> str:
     return text
-
-
-def _is_report(value: Any) -> bool:
-    """Return whether a value is the report of an earlier redactor."""
-    members = value if isinstance(value, (list, tuple)) else [value]
-    return all(isinstance(member, str) and _REPORT.fullmatch(member) for member in members)
 
 
 def _is_pair(member: Any) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import re
 from collections.abc import Iterator
 from typing import Final
 
+from mita_otel.redaction.finders.card_numbers import card_sizes, has_check_digit, is_card_number
 from mita_otel.redaction.finders.hit import Finder, Hit
 
 _RUN: Final = re.compile(r"(?<!\d)\d(?:[ \t\-._+]{0,3}\d){11,}(?!\d)")
@@ -132,14 +132,6 @@ def _is_track2(match: re.Match[str]) -> bool:
     return match["expiry"] is not None and any(is_card_number(match["pan"][start:]) for start in range(9))
 
 
-def is_card_number(digits: str) -> bool:
-    """Return whether 12 to 19 digits have an issuer's prefix, its length and a valid check digit.
-
-    Sources: ISO/IEC 7812-1; the schemes' published ranges of issuer identification numbers.
-    """
-    return 12 <= len(digits) <= 19 and _has_issuer(digits) and _luhn(digits)
-
-
 def are_printed_groups(sizes: tuple[int, ...]) -> bool:
     """Return whether groups of so many digits each are how a card number is printed."""
     return sizes in _PRINTED
@@ -152,58 +144,6 @@ CARD_FINDERS: Final = (
     Finder(find_pins, words=("pin",), digits=1),
     Finder(find_pin_fields, words=("52=", "52:", "52 ", "52\t"), digits=2),
 )
-
-_LUHN: Final = bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9))
-
-
-def _luhn(digits: str) -> bool:
-    numbers = [ord(digit) - 48 for digit in reversed(digits)]
-    return (sum(numbers[::2]) + sum(_LUHN[n] for n in numbers[1::2])) % 10 == 0
-
-
-def _has_issuer(digits: str) -> bool:
-    size = len(digits)
-    return any(
-        low <= digits[: len(low)] <= high and size in sizes for low, high, sizes in _ISSUERS[digits[0]]
-    )
-
-
-_LONG: Final = frozenset(range(16, 20))
-_ANY: Final = frozenset(range(12, 20))
-_RANGES: Final = (
-    ("4", "4", frozenset({13, 16, 19})),  # Visa
-    ("51", "55", frozenset({16})),  # Mastercard
-    ("2221", "2720", frozenset({16})),  # Mastercard
-    ("34", "34", frozenset({15})),  # American Express
-    ("37", "37", frozenset({15})),  # American Express
-    ("300", "305", frozenset(range(14, 20))),  # Diners Club
-    ("3095", "3095", frozenset(range(14, 20))),  # Diners Club
-    ("36", "36", frozenset(range(14, 20))),  # Diners Club
-    ("38", "39", frozenset(range(14, 20))),  # Diners Club
-    ("3528", "3589", _LONG),  # JCB
-    ("2131", "2131", frozenset({15})),  # JCB
-    ("1800", "1800", frozenset({15})),  # JCB
-    ("6011", "6011", _LONG),  # Discover
-    ("644", "659", _LONG),  # Discover, RuPay, Elo, Troy
-    ("60", "60", _LONG),  # RuPay, Hipercard
-    ("62", "62", _LONG),  # UnionPay
-    ("81", "82", _LONG),  # UnionPay, RuPay
-    ("2200", "2204", _LONG),  # Mir
-    ("50", "50", _LONG),  # Maestro, Elo, Verve, Dankort, RuPay
-    ("56", "58", _LONG),  # Maestro
-    ("61", "61", _LONG),  # Maestro
-    ("63", "64", _LONG),  # Maestro, Elo, InterPayment
-    ("66", "69", _LONG),  # Maestro
-    ("9792", "9792", frozenset({16})),  # Troy
-    ("5018", "5018", _ANY),  # Maestro
-    ("5020", "5020", _ANY),  # Maestro
-    ("5038", "5038", _ANY),  # Maestro
-    ("5893", "5893", _ANY),  # Maestro
-    ("6304", "6304", _ANY),  # Maestro
-    ("6759", "6763", _ANY),  # Maestro
-    ("676770", "676774", _ANY),  # Maestro
-)
-_ISSUERS: Final = {first: tuple(r for r in _RANGES if r[0][0] <= first <= r[1][0]) for first in "0123456789"}
 
 
 def _after(text: str, position: int) -> Iterator[Hit]:
@@ -224,21 +164,12 @@ def _numbers(text: str, groups: list[tuple[int, int]]) -> Iterator[tuple[int, in
     for first, (start, stop) in enumerate(groups):
         if stop - start == _LONGEST_PAN and is_card_number(text[start:stop].lstrip("0")):
             yield start, stop  # as in a field of fixed length
-        for size in _sizes(digits[begins[first] : begins[first] + 6]):
+        for size in card_sizes(digits[begins[first] : begins[first] + 6]):
             last = last_by_size.get(begins[first] + size)
-            if last is None or not _luhn(digits[begins[first] : begins[first] + size]):
+            if last is None or not has_check_digit(digits[begins[first] : begins[first] + size]):
                 continue
             if _is_grouped(text, groups[first : last + 1]):
                 yield start, groups[last][1]
-
-
-@functools.lru_cache(maxsize=4096)
-def _sizes(prefix: str) -> tuple[int, ...]:
-    """Return the lengths of the card numbers that begin with six digits, the shortest first."""
-    ranges = _ISSUERS.get(prefix[:1], ())
-    return tuple(
-        sorted({size for low, high, sizes in ranges if low <= prefix[: len(low)] <= high for size in sizes})
-    )
 
 
 def _is_grouped(text: str, groups: list[tuple[int, int]]) -> bool:

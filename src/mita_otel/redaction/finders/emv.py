@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from mita_otel.redaction.finders.cards import is_card_number
+from mita_otel.redaction.finders.card_numbers import is_card_number
 from mita_otel.redaction.finders.hit import Finder, Hit
 
 _HEX_RUN: Final = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{12,8192}(?![0-9A-Za-z])")

@@ -129,7 +129,8 @@ class KeyValueFinder:
         value = text[start:end]
         if not value or MARKER.fullmatch(value) or _is_truncated(pair.rule, value):
             return None
-        if pair.prose and pair.verdict.common and not is_telling(value):
+        is_literal = pair.in_source and pair.rule != "key"  # `token: "…"` in a line of source code
+        if pair.prose and pair.verdict.common and not is_literal and not is_telling(value):
             return None
         return Hit(start, end, pair.rule)
 
