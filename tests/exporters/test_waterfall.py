@@ -107,7 +107,7 @@ def test_a_terminal_gets_colours_and_a_file_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("took_ms", "limit_ms", "said"),
+    ("took_ms", "limit_ms", "has_exception"),
     [
         (332.4, 300.0, "332 ms > 300 ms"),
         (300.4, 300.0, "300.4 ms > 300 ms"),
@@ -116,9 +116,9 @@ def test_a_terminal_gets_colours_and_a_file_none() -> None:
         (12345.0, 1200.0, "12,345 ms > 1,200 ms"),
     ],
 )
-def test_a_breach_never_looks_like_its_limit(took_ms: float, limit_ms: float, said: str) -> None:
+def test_a_breach_never_looks_like_its_limit(took_ms: float, limit_ms: float, has_exception: str) -> None:
     picture = draw([span("a", at=(0, took_ms), attributes=breach(limit_ms, "api.methods.GET"))])
-    assert f"▲ {said}  api.methods.GET" in picture
+    assert f"▲ {has_exception}  api.methods.GET" in picture
 
 
 @pytest.mark.parametrize("took_ms", [300.001, 301, 450, 3000, 300000])
@@ -145,7 +145,7 @@ def test_an_exception_and_its_redacted_text_are_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("attributes", "description", "said"),
+    ("attributes", "description", "has_exception"),
     [
         (
             {"error.type": "sqlite3.IntegrityError"},
@@ -157,9 +157,11 @@ def test_an_exception_and_its_redacted_text_are_shown() -> None:
     ],
 )
 def test_an_error_without_an_event_is_shown_by_its_type(
-    attributes: dict[str, str], description: str | None, said: str
+    attributes: dict[str, str], description: str | None, has_exception: str
 ) -> None:
-    assert said in draw([span("a", attributes=attributes, status="ERROR", status_description=description)])
+    assert has_exception in draw(
+        [span("a", attributes=attributes, status="ERROR", status_description=description)]
+    )
 
 
 def test_a_redacted_value_is_quoted_around_its_marker() -> None:

@@ -7,7 +7,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Link, Status, StatusCode
 
-from mita_otel.processors.finished_spans import RewrittenSpan, with_plain_attributes
+from mita_otel.processors.finished_spans import RewrittenSpan, with_dict_attributes
 
 
 def finished_span() -> ReadableSpan:
@@ -44,8 +44,8 @@ def test_only_what_was_given_is_replaced() -> None:
 
 def test_plain_attributes_change_nothing_else() -> None:
     original = finished_span()
-    assert with_plain_attributes(original).to_json() == original.to_json()
-    assert with_plain_attributes(original).dropped_attributes == 1
+    assert with_dict_attributes(original).to_json() == original.to_json()
+    assert with_dict_attributes(original).dropped_attributes == 1
 
 
 def test_a_copy_reports_what_the_limits_dropped_from_the_original() -> None:

@@ -30,15 +30,18 @@ CARD = "4111111111111111"
 def test_an_end_that_may_be_a_part_of_a_secret_goes(whole: str, shown: str) -> None:
     tally: Counter[str] = Counter()
     cut = whole[:26]
-    assert TruncatedValues(26, None).hidden({"a": cut, "l": [cut, 5]}, tally) == {"a": shown, "l": [shown, 5]}
+    assert TruncatedValues(26, None).redacted({"a": cut, "l": [cut, 5]}, tally) == {
+        "a": shown,
+        "l": [shown, 5],
+    }
     assert tally["length"] == (0 if shown == cut else 2)
 
 
 def test_without_a_limit_nothing_is_touched() -> None:
     attributes: dict[str, Any] = {"a": "4111111"}
-    assert TruncatedValues(None).hidden(attributes, Counter()) is attributes
-    assert TruncatedValues(8).hidden(attributes, Counter()) == attributes
-    assert TruncatedValues(8).hidden(None, Counter()) == {}
+    assert TruncatedValues(None).redacted(attributes, Counter()) is attributes
+    assert TruncatedValues(8).redacted(attributes, Counter()) == attributes
+    assert TruncatedValues(8).redacted(None, Counter()) == {}
 
 
 def test_a_span_that_the_sdk_has_cut_shows_no_part_of_a_card_number(monkeypatch: pytest.MonkeyPatch) -> None:

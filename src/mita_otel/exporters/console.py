@@ -41,7 +41,7 @@ class TraceCollector:
         self._since: dict[str, float] = {}
         self._count = 0
         self._ended: list[list[SpanRecord]] = []
-        self._given: OrderedDict[str, None] = OrderedDict()
+        self._released: OrderedDict[str, None] = OrderedDict()
         """Ids of the newest spans that were given out: whose child comes now, comes late."""
 
     def add(self, span: SpanRecord) -> None:
@@ -50,7 +50,7 @@ class TraceCollector:
         self._since.setdefault(span.trace_id, self._clock())
         waiting.append(span)
         self._count += 1
-        if span.is_local_root or span.parent_span_id in self._given:
+        if span.is_local_root or span.parent_span_id in self._released:
             self._end(span)
         elif self._count > self._max_spans:
             self._ended.append(self._take(next(iter(self._waiting))))
@@ -68,7 +68,7 @@ class TraceCollector:
         self._ended.extend([self._take(trace_id) for trace_id in list(self._waiting)])
         return self.ended()
 
-    def hold_nothing(self) -> None:
+    def disable_waiting(self) -> None:
         """Let nothing wait from now on."""
         self._max_wait_s = 0.0
 
@@ -91,14 +91,14 @@ class TraceCollector:
                 else:
                     left.append(span)
             rest = left[::-1]
-        self._ended.append(self._giving(mine))
+        self._ended.append(self._release(mine))
         if rest:
             self._waiting[root.trace_id] = rest
             self._since[root.trace_id] = since
             self._count += len(rest)
 
     def _take(self, trace_id: str) -> list[SpanRecord]:
-        return self._giving(self._remove(trace_id))
+        return self._release(self._remove(trace_id))
 
     def _remove(self, trace_id: str) -> list[SpanRecord]:
         spans = self._waiting.pop(trace_id)
@@ -106,11 +106,11 @@ class TraceCollector:
         self._count -= len(spans)
         return spans
 
-    def _giving(self, spans: list[SpanRecord]) -> list[SpanRecord]:
+    def _release(self, spans: list[SpanRecord]) -> list[SpanRecord]:
         for span in spans:
-            self._given[span.span_id] = None
-        while len(self._given) > self._max_spans:
-            self._given.popitem(last=False)
+            self._released[span.span_id] = None
+        while len(self._released) > self._max_spans:
+            self._released.popitem(last=False)
         return spans
 
 
@@ -161,7 +161,7 @@ class ConsoleWaterfallExporter(SpanExporter, ExporterHooks):
     def drain(self) -> None:
         """Hold no trace back any more: the process may be about to end."""
         with self._lock:
-            self._traces.hold_nothing()
+            self._traces.disable_waiting()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Print what waits, ended or not. False if the stream is closed."""

@@ -18,7 +18,7 @@ _PACKAGES = {
 }
 """What to install for an entry point, and the name that it is asked for by."""
 
-Maker = Callable[[], SpanExporter]
+ExporterConstructor = Callable[[], SpanExporter]
 
 
 class ExporterUnavailableError(Exception):
@@ -26,7 +26,7 @@ class ExporterUnavailableError(Exception):
 
 
 @dataclass(frozen=True)
-class Found:
+class ResolvedExporters:
     """The exporters that were asked for, as far as they can be had."""
 
     exporters: list[tuple[str, SpanExporter]] = field(default_factory=list)
@@ -70,7 +70,7 @@ def not_installed(point: str) -> str:
     return f"the {name} exporter is not installed; install {package}"
 
 
-def find_exporters(wanted: Iterable[object], ours: Mapping[str, Maker]) -> Found:
+def find_exporters(wanted: Iterable[object], ours: Mapping[str, ExporterConstructor]) -> ResolvedExporters:
     """Find or make the exporters that were asked for.
 
     Args:
@@ -78,35 +78,35 @@ def find_exporters(wanted: Iterable[object], ours: Mapping[str, Maker]) -> Found
         ours: Our own exporters by name. They come before an entry point of the same name, because the SDK
             has a `console` as well.
     """
-    found = Found()
+    resolved = ResolvedExporters()
     seen: set[str] = set()
     for item in wanted:
         if isinstance(item, SpanExporter):
-            found.exporters.append((type(item).__name__, item))
+            resolved.exporters.append((type(item).__name__, item))
             continue
         if not isinstance(item, str):
-            found.problems.append(_no_exporter(item))
+            resolved.problems.append(_no_exporter(item))
             continue
         name = item.strip()
         if name in seen or name in {"", "none"}:
             continue
         seen.add(name)
         try:
-            found.exporters.append((name, _make(name, ours)))
+            resolved.exporters.append((name, _make(name, ours)))
         except ExporterUnavailableError as problem:
-            found.problems.append(str(problem))
+            resolved.problems.append(str(problem))
         except Exception as error:  # noqa: BLE001 - a third party's constructor may do anything
-            found.problems.append(
+            resolved.problems.append(
                 f"exporter {name!r} could not be made ({type(error).__name__}: {error}); "
                 "check the settings its documentation names"
             )
-    return found
+    return resolved
 
 
-def _make(name: str, ours: Mapping[str, Maker]) -> SpanExporter:
-    maker = ours.get(name)
-    if maker is not None:
-        return maker()
+def _make(name: str, ours: Mapping[str, ExporterConstructor]) -> SpanExporter:
+    construct = ours.get(name)
+    if construct is not None:
+        return construct()
     for point in entry_points(group=GROUP, name=name):
         exporter = point.load()()
         if not isinstance(exporter, SpanExporter):

@@ -17,12 +17,12 @@ FOLD_FROM = 4
 """So many equal siblings in a row are one row: a query in a loop is one finding, not a page."""
 
 
-DEEPEST = 40
+MAX_DEPTH = 40
 """Levels that are indented; what is deeper stands in line with the last of them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class WaterfallRow:
     """A row of the picture: a span, or several of the same name next to each other."""
 
     spans: tuple[SpanRecord, ...]
@@ -47,7 +47,7 @@ class Row:
         return sum(span.duration_ms for span in self.spans)
 
 
-def rows_of(spans: Iterable[SpanRecord]) -> Iterator[Row]:
+def rows_of(spans: Iterable[SpanRecord]) -> Iterator[WaterfallRow]:
     """Return the rows of one trace, from the top.
 
     A span whose parent is not there starts a tree of its own. Spans that are their own ancestors (which
@@ -68,7 +68,7 @@ def rows_of(spans: Iterable[SpanRecord]) -> Iterator[Row]:
 
 def _walk(
     roots: Sequence[SpanRecord], children: dict[str | None, list[SpanRecord]], seen: set[str]
-) -> Iterator[Row]:
+) -> Iterator[WaterfallRow]:
     # A stack and no recursion: a trace may be deeper than Python's.
     stack: list[tuple[tuple[SpanRecord, ...], tuple[bool, ...]]] = [
         ((root,), (True,)) for root in roots[::-1]
@@ -79,11 +79,11 @@ def _walk(
             continue
         seen.update(span.span_id for span in spans)
         below = [child for child in children.get(spans[0].span_id, ()) if child.span_id not in seen]
-        yield Row(spans, last_of, has_children=bool(below))
+        yield WaterfallRow(spans, last_of, has_children=bool(below))
         groups = list(_folded(below, children))
         is_last = [position == len(groups) - 1 for position in range(len(groups))]
         stack.extend(
-            (group, (*last_of[: DEEPEST - 1], last))
+            (group, (*last_of[: MAX_DEPTH - 1], last))
             for group, last in reversed(list(zip(groups, is_last, strict=True)))
         )
 
@@ -111,7 +111,7 @@ _BEFORE = 24
 _REDACTED = "bold magenta"
 
 
-def notes_of(row: Row, glyphs: Glyphs) -> Iterator[StyledText]:
+def notes_of(row: WaterfallRow, glyphs: Glyphs) -> Iterator[StyledText]:
     """Return the notes of a row. One that stands for several spans has none, or it would not."""
     if len(row.spans) > 1:
         return
@@ -157,14 +157,14 @@ def _repeats(span: SpanRecord, glyphs: Glyphs) -> Iterator[StyledText]:
 
 
 def _error(span: SpanRecord, glyphs: Glyphs) -> Iterator[StyledText]:
-    said = False
+    has_exception = False
     for event in span.events:
         if event.name == semconv.EXCEPTION_EVENT:
-            said = True
+            has_exception = True
             kind = event.attributes.get(semconv.EXCEPTION_TYPE, "exception")
             message = event.attributes.get(semconv.EXCEPTION_MESSAGE)
             yield _error_line(glyphs, kind, message)
-    if not said:
+    if not has_exception:
         yield _error_line(glyphs, span.attributes.get(semconv.ERROR_TYPE, "error"), span.status_description)
 
 

@@ -56,7 +56,7 @@ class StyledText:
             return StyledText().append(self)
         kept, left = StyledText(), max(0, width - len(ellipsis))
         for text, style in self._pieces:
-            fits = _that_fits(text, left)
+            fits = _fitting_prefix(text, left)
             kept.append(fits, style)
             left -= columns_of(fits)
             if fits != text:
@@ -92,7 +92,7 @@ def columns_of(text: str) -> int:
     return sum(_columns(text[position - 1] if position else "", one) for position, one in enumerate(text))
 
 
-def _that_fits(text: str, width: int) -> str:
+def _fitting_prefix(text: str, width: int) -> str:
     """Return the beginning of a text that takes no more columns."""
     used = 0
     for position, one in enumerate(text):

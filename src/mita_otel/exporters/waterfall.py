@@ -7,7 +7,7 @@ from itertools import groupby
 
 from mita_otel import semconv
 from mita_otel.exporters.span_record import SpanRecord
-from mita_otel.exporters.span_tree import Row, notes_of, rows_of
+from mita_otel.exporters.span_tree import WaterfallRow, notes_of, rows_of
 from mita_otel.exporters.styled_text import ASCII, UNICODE, Glyphs, StyledText, printable
 
 _OVER = "bold red"
@@ -41,7 +41,7 @@ class TimeAxis:
                 line = line.ljust(column) + text
         return StyledText(line, "dim")
 
-    def bar(self, row: Row) -> StyledText:
+    def bar(self, row: WaterfallRow) -> StyledText:
         """Return the row's bar. What lies beyond the limit is drawn in another way, colour or not."""
         halves = [0] * (2 * self._columns)  # 0: nothing, 1: within the limit, 2: beyond
         for span in row.spans:
@@ -177,12 +177,12 @@ class _Picture:
         line.append(" ").append(middle.cut(bar_width, self._glyphs.ellipsis))
         return line.padded(self._width - _TIME).append(time.rjust(_TIME)) if time else line
 
-    def _titled(self, row: Row) -> StyledText:
+    def _titled(self, row: WaterfallRow) -> StyledText:
         """The label with its place in the tree; a long name is cut, what follows it is not."""
         guide = StyledText(self._guide(row), "dim")
         return guide.append(_label(row, self._glyphs, self._label_width - guide.width))
 
-    def _guide(self, row: Row, *, of_notes: bool = False) -> str:
+    def _guide(self, row: WaterfallRow, *, of_notes: bool = False) -> str:
         glyphs = self._glyphs
         guide = "".join(glyphs.gap if last else glyphs.pass_by for last in row.last_of[1:-1])
         if not of_notes:
@@ -206,7 +206,7 @@ class _Picture:
         )
 
 
-def _label(row: Row, glyphs: Glyphs, width: int | None = None) -> StyledText:
+def _label(row: WaterfallRow, glyphs: Glyphs, width: int | None = None) -> StyledText:
     """The span's name, and what belongs to it: how often, and the HTTP status."""
     span = row.span
     tail = StyledText()

@@ -59,7 +59,11 @@ class BreachSignal(Stage):
         self._listeners: tuple[BreachListener, ...] = ()
         self._reported: set[int] = set()
         self._worker: BoundedWorker[BreachReport] = BoundedWorker(
-            self._tell, name="mita-otel-breaches", max_items=_MAX_WAITING, max_batch=_BATCH, delay_s=_DELAY_S
+            self._notify,
+            name="mita-otel-breaches",
+            max_items=_MAX_WAITING,
+            max_batch=_BATCH,
+            delay_s=_DELAY_S,
         )
 
     def subscribe(self, listener: BreachListener) -> None:
@@ -83,7 +87,7 @@ class BreachSignal(Stage):
         """Stop. Flush first: this does not wait for a listener or a store."""
         self._worker.close()
 
-    def _tell(self, reports: list[BreachReport]) -> None:
+    def _notify(self, reports: list[BreachReport]) -> None:
         for report in reports:
             for listener in self._listeners:
                 try:

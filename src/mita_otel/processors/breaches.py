@@ -67,7 +67,7 @@ class Breaches:
         context = trace.set_span_in_context(NonRecordingSpan(span.context)) if span.context else None
         self._counter.add(1, labels, context)
         self._overrun.record(breach.overrun_ms / 1000, labels, context)
-        self._log.say(breach.rule, text_of(breach, facts), _trace_id(span))
+        self._log.warn(breach.rule, describe_breach(breach, facts), _trace_id(span))
         if self._signal is not None:
             self._signal.send(
                 BreachReport(
@@ -94,8 +94,8 @@ class Breaches:
         """
         context = trace.set_span_in_context(NonRecordingSpan(span.context)) if span.context else None
         self._counter.add(1, {"kind": "database", "rule": semconv.REPEATED_QUERIES_RULE}, context)
-        text = f"{what(facts, '')} ran the same statement {count} times, limit {limit}"
-        self._log.say(semconv.REPEATED_QUERIES_RULE, text, _trace_id(span))
+        text = f"{public_name(facts, '')} ran the same statement {count} times, limit {limit}"
+        self._log.warn(semconv.REPEATED_QUERIES_RULE, text, _trace_id(span))
         if self._signal is not None:
             self._signal.send(
                 BreachReport(
@@ -146,9 +146,9 @@ _NOUNS: Final = {
 
 
 @dataclass(slots=True)
-class _Said:
+class _LastLine:
     at_s: float
-    unsaid: int = 0
+    suppressed: int = 0
 
 
 class BreachLog:
@@ -164,9 +164,9 @@ class BreachLog:
         self._clock = clock
         self._lock = ForkSafeLock()
         # One entry a rule of the policy: the policy bounds it.
-        self._said: dict[str, _Said] = {}
+        self._last_lines: dict[str, _LastLine] = {}
 
-    def say(self, rule: str, text: str, trace_id: str) -> None:
+    def warn(self, rule: str, text: str, trace_id: str) -> None:
         """Log the text, unless the rule was logged a short while ago.
 
         Args:
@@ -176,26 +176,26 @@ class BreachLog:
         """
         with self._lock:
             now = self._clock()
-            said = self._said.get(rule)
-            if said is not None and now - said.at_s < self._cool_down_s:
-                said.unsaid += 1
+            last = self._last_lines.get(rule)
+            if last is not None and now - last.at_s < self._cool_down_s:
+                last.suppressed += 1
                 return
-            unsaid = said.unsaid if said else 0
-            self._said[rule] = _Said(now)
-        more = f"; {unsaid} more since the last line" if unsaid else ""
+            suppressed = last.suppressed if last else 0
+            self._last_lines[rule] = _LastLine(now)
+        more = f"; {suppressed} more since the last line" if suppressed else ""
         _logger.warning("%s (rule %s, trace %s)%s", text, rule, trace_id, more)
 
 
-def text_of(breach: Breach, facts: SpanFacts) -> str:
+def describe_breach(breach: Breach, facts: SpanFacts) -> str:
     """Return what a breach is, as in `GET /api/notes took 620 ms, limit 500 ms`.
 
     No path, no statement, no name that the application made up: only names of the policy, methods and route
     templates.
     """
-    return f"{what(facts, breach.rule)} took {breach.duration_ms:.0f} ms, limit {breach.limit_ms:g} ms"
+    return f"{public_name(facts, breach.rule)} took {breach.duration_ms:.0f} ms, limit {breach.limit_ms:g} ms"
 
 
-def what(facts: SpanFacts, rule: str) -> str:
+def public_name(facts: SpanFacts, rule: str) -> str:
     """Return a name of the span that may be shown to anybody."""
     kind = facts.kind
     if kind == "api":

@@ -64,7 +64,7 @@ class RewrittenSpan(ReadableSpan):
         return self._counts[2]
 
 
-def with_plain_attributes(span: ReadableSpan) -> ReadableSpan:
+def with_dict_attributes(span: ReadableSpan) -> ReadableSpan:
     """Return a copy whose attributes are a plain mapping: the SDK's is slow, which tells where each is read many times."""
     return RewrittenSpan(span, attributes=dict(span.attributes or {}))
 

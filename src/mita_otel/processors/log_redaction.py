@@ -43,7 +43,7 @@ class LogRedactionProcessor(LogRecordProcessor):
         """Records that could not be redacted."""
         self._redactor = redaction if isinstance(redaction, Redactor) else Redactor(redaction)
         self._origins = RedactedOrigins(self._redactor)
-        self._torn = TruncatedValues.of_log_records()
+        self._truncated = TruncatedValues.of_log_records()
         self._reported = threading.Event()
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
@@ -107,7 +107,7 @@ class LogRedactionProcessor(LogRecordProcessor):
         self, record: LogRecord, findings: Findings
     ) -> tuple[Any, dict[str, Any], str | None, str | None]:
         """Return the redacted body, attributes, event name and severity of a record."""
-        attributes = dict(self._torn.hidden(record.attributes, findings))
+        attributes = dict(self._truncated.redacted(record.attributes, findings))
         exception = getattr(record, "exception", None)
         if exception is not None:
             attributes.setdefault(semconv.EXCEPTION_TYPE, type(exception).__qualname__)

@@ -59,7 +59,7 @@ def is_server_error(attributes: Any) -> bool:
     return isinstance(status, int) and status >= 500
 
 
-class LatencyMemory:
+class LatencyObserver:
     """Counts each span in its operation's window, and in its rules' error budgets.
 
     Args:

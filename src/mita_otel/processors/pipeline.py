@@ -15,7 +15,7 @@ from mita_otel.policy import Policy
 from mita_otel.processors.breach_signal import BreachSignal
 from mita_otel.processors.breaches import Breaches
 from mita_otel.processors.context import ContextProcessor
-from mita_otel.processors.observation import DurationMetrics, LatencyMemory, SpanObserver
+from mita_otel.processors.observation import DurationMetrics, LatencyObserver, SpanObserver
 from mita_otel.processors.queues.export_queue import ExportQueue, FanOut
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.processors.queues.pipeline_queue import PipelineQueue
@@ -170,7 +170,7 @@ class Measurements:
             env=env,
         )
         self.observers: tuple[SpanObserver, ...] = (
-            LatencyMemory(self.recorder, self.ledger),
+            LatencyObserver(self.recorder, self.ledger),
             durations,
             *more_observers,
         )

@@ -18,7 +18,7 @@ from mita_otel.processors.pipeline_health import PipelineHealth
 from mita_otel.processors.queues.export_queue import FanOut
 
 
-class HandedOut:
+class IssuedHandles:
     """What outlives a configuration, because applications and meter providers hold it. The next one takes it over."""
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class GuardedTracerProvider(TracerProvider):
     Args:
         chain: The chain's first processor.
         fan_out: The chain's end, where `add_span_processor` adds.
-        handed_out: Tracers of earlier providers, which make their spans here from now on.
+        issued: Tracers of earlier providers, which make their spans here from now on.
         resource: The service's resource.
         sampler: None: the SDK's default, which reads `OTEL_TRACES_SAMPLER`.
         id_generator: None: the SDK's default.
@@ -45,7 +45,7 @@ class GuardedTracerProvider(TracerProvider):
         self,
         chain: SpanProcessor,
         fan_out: FanOut,
-        handed_out: HandedOut,
+        issued: IssuedHandles,
         *,
         resource: Resource,
         sampler: Sampler | None = None,
@@ -61,8 +61,8 @@ class GuardedTracerProvider(TracerProvider):
             shutdown_on_exit=False,
         )
         self._fan_out = fan_out
-        self._handed_out = handed_out
-        for tracer in list(handed_out.tracers):
+        self._handed_out = issued
+        for tracer in list(issued.tracers):
             tracer.sampler = self.sampler
             tracer.resource = self.resource
             tracer.span_processor = processors
@@ -92,14 +92,14 @@ class GuardedLoggerProvider(LoggerProvider):
     """A provider that registers nothing with `atexit`, and takes over the loggers of earlier ones.
 
     Args:
-        handed_out: Loggers of earlier providers, which emit here from now on.
+        issued: Loggers of earlier providers, which emit here from now on.
         resource: The service's resource.
     """
 
-    def __init__(self, handed_out: HandedOut, *, resource: Resource) -> None:
+    def __init__(self, issued: IssuedHandles, *, resource: Resource) -> None:
         super().__init__(resource=resource, shutdown_on_exit=False)
-        self._handed_out = handed_out
-        for logger in list(handed_out.loggers):
+        self._handed_out = issued
+        for logger in list(issued.loggers):
             _otel_compat.move_logger(logger, self)
 
     def get_logger(

@@ -57,7 +57,7 @@ class RedactionProcessor(Link):
         super().__init__(next_processor)
         self._redactor = redaction if isinstance(redaction, Redactor) else Redactor(redaction)
         self._origins = RedactedOrigins(self._redactor)
-        self._torn = TruncatedValues.of_spans()
+        self._truncated = TruncatedValues.of_spans()
         self.redacted: Counter[str] = Counter()
         """Values that were redacted so far, by rule."""
 
@@ -84,7 +84,7 @@ class RedactionProcessor(Link):
         return self.processed(span) if known else span
 
     def _parts(self, span: ReadableSpan, findings: Findings) -> _Parts:
-        attributes = self._torn.hidden(span.attributes, findings)
+        attributes = self._truncated.redacted(span.attributes, findings)
         return _Parts(
             name=self._redactor.text(span.name, findings),
             attributes=self._redactor.attributes(attributes, findings),
@@ -124,14 +124,14 @@ class RedactionProcessor(Link):
     def _event(self, event: Event, tally: Counter[str]) -> Event:
         before = tally.total()
         name = self._redactor.text(event.name, tally)
-        attributes = self._redactor.attributes(self._torn.hidden(event.attributes, tally), tally)
+        attributes = self._redactor.attributes(self._truncated.redacted(event.attributes, tally), tally)
         if tally.total() == before:
             return event
         return Event(name=name, attributes=attributes, timestamp=event.timestamp)
 
     def _link(self, link: SpanLink, tally: Counter[str]) -> SpanLink:
         before = tally.total()
-        attributes = self._redactor.attributes(self._torn.hidden(link.attributes, tally), tally)
+        attributes = self._redactor.attributes(self._truncated.redacted(link.attributes, tally), tally)
         context = self._context(link.context, tally)
         return link if tally.total() == before else SpanLink(context or link.context, attributes)
 
@@ -246,7 +246,7 @@ _END: Final = re.compile(
 )
 """Seven digits or more (the first six of a card number may be shown), or what may have been a key."""
 _REACH: Final = 128
-_CUT: Final = "[redacted:length]"
+_REPLACEMENT: Final = "[redacted:length]"
 
 
 class TruncatedValues:
@@ -272,8 +272,8 @@ class TruncatedValues:
         """Return the limits that the environment sets for log records."""
         return cls(*log_record_length_limits())
 
-    def hidden(self, attributes: Mapping[str, Any] | None, tally: Counter[str]) -> Mapping[str, Any]:
-        """Return the attributes without torn ends, and count these."""
+    def redacted(self, attributes: Mapping[str, Any] | None, tally: Counter[str]) -> Mapping[str, Any]:
+        """Return the attributes without end ends, and count these."""
         if not attributes:
             return {}
         if not self._limits:
@@ -285,8 +285,8 @@ class TruncatedValues:
             return [self._value(member, tally) for member in value]
         if not isinstance(value, str) or len(value) not in self._limits:
             return value
-        torn = _END.search(value, max(0, len(value) - _REACH))
-        if torn is None:
+        end = _END.search(value, max(0, len(value) - _REACH))
+        if end is None:
             return value
         tally["length"] += 1
-        return value[: torn.start()] + _CUT
+        return value[: end.start()] + _REPLACEMENT

@@ -53,7 +53,7 @@ def choose_sampler(policy: SamplingPolicy, from_environment: Sampler | None) -> 
         return SamplerChoice(RecordEverything(), True, 1.0, f"tail {policy.ratio:g}")
     if policy.mode == "head":
         rated = RatedSampler(policy.ratio)
-        sampler = ParentBased(rated, remote_parent_sampled=LeftToUs(rated))
+        sampler = ParentBased(rated, remote_parent_sampled=UndecidedParent(rated))
         return SamplerChoice(sampler, False, policy.ratio, f"head {policy.ratio:g}")
     return SamplerChoice(ParentBased(ALWAYS_ON), False, 1.0, "always")
 
@@ -98,7 +98,7 @@ class RecordEverything(Sampler):
         return "RecordEverything"
 
 
-class LeftToUs(Sampler):
+class UndecidedParent(Sampler):
     """Samples what a caller has sampled; where it has left that to us, another sampler decides.
 
     Args:
@@ -124,7 +124,7 @@ class LeftToUs(Sampler):
 
     def get_description(self) -> str:
         """Name the sampler."""
-        return f"LeftToUs{{{self._sampler.get_description()}}}"
+        return f"UndecidedParent{{{self._sampler.get_description()}}}"
 
 
 class RatedSampler(TraceIdRatioBased):

@@ -21,7 +21,7 @@ from mita_otel.processors.observation import facts_of, has_failed
 from mita_otel.processors.queues.forks import after_fork_in_child
 from mita_otel.processors.sampling.consistent import MEMBER, member_with
 from mita_otel.processors.sampling.decision import Caller, Decision, Flaw, SamplingRules
-from mita_otel.processors.sampling.held import Arrival, HeldTraces, Kept
+from mita_otel.processors.sampling.held import EndedSpan, HeldTraces, KeptSpans
 
 _logger = logging.getLogger("mita_otel")
 
@@ -31,7 +31,7 @@ _COOL_DOWN_S: Final = 60.0
 class TailSampler(SpanProcessor):
     """Holds the spans of a trace until its local root ends, and passes them on or drops them together.
 
-    Kept are traces in which a limit was broken (see `ThresholdProcessor`, which stands in front), a span failed or
+    KeptSpans are traces in which a limit was broken (see `ThresholdProcessor`, which stands in front), a span failed or
     recorded an exception, those that a rule of the policy matches, and a consistent share of the rest. The local
     root of a kept trace says at which rate (`mita.sampling.rate`) and why (`mita.sampling.reason`); every span of
     one that was kept by its ratio has the threshold in its tracestate (`ot=th:…`).
@@ -61,8 +61,8 @@ class TailSampler(SpanProcessor):
         self._clock = clock
         self._lock = threading.RLock()
         self._draining = False
-        self._early_said = 0
-        self._said_at_s = float("-inf")
+        self._early_logged = 0
+        self._logged_at_s = float("-inf")
         after_fork_in_child(self._reset)
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
@@ -114,7 +114,7 @@ class TailSampler(SpanProcessor):
         self._pass_on(kept)
         self.next_processor.shutdown()
 
-    def _judge(self, span: ReadableSpan) -> list[Kept[ReadableSpan]]:
+    def _judge(self, span: ReadableSpan) -> list[KeptSpans[ReadableSpan]]:
         context = span.context
         if context is None:
             return []
@@ -126,7 +126,7 @@ class TailSampler(SpanProcessor):
         match = None
         if self._rules and (facts := facts_of(span)) is not None:
             match = self._rules.match(facts)
-        arrival = Arrival(
+        ended = EndedSpan(
             trace_id=context.trace_id,
             span=span,
             size=estimated_bytes(span),
@@ -137,8 +137,8 @@ class TailSampler(SpanProcessor):
             caller=caller,
         )
         with self._lock:
-            kept = self.held.add(arrival, self._clock())
-            self._say_if_early()
+            kept = self.held.add(ended, self._clock())
+            self._log_early_decisions()
         return kept
 
     def _caller(self, span: ReadableSpan, context: SpanContext) -> Caller:
@@ -149,16 +149,16 @@ class TailSampler(SpanProcessor):
         )
         return "for" if is_called else "undecided"
 
-    def _pass_on(self, kept: Iterable[Kept[ReadableSpan]]) -> None:
+    def _pass_on(self, kept: Iterable[KeptSpans[ReadableSpan]]) -> None:
         for one in kept:
             for span in one.spans:
                 self.next_processor.on_end(marked(span, one.decision))
 
-    def _say_if_early(self) -> None:
-        early = self.held.early - self._early_said
-        if not early or self._clock() - self._said_at_s < _COOL_DOWN_S:
+    def _log_early_decisions(self) -> None:
+        early = self.held.early - self._early_logged
+        if not early or self._clock() - self._logged_at_s < _COOL_DOWN_S:
             return
-        self._early_said, self._said_at_s = self.held.early, self._clock()
+        self._early_logged, self._logged_at_s = self.held.early, self._clock()
         _logger.warning(
             "tail sampling is at its bounds (sampling.max_traces, max_spans, max_megabytes): %d traces were decided "
             "by their ratio before their end; what is slow or failed in them later is still kept",
@@ -213,11 +213,11 @@ def _state_with(state: TraceState, member: str) -> TraceState:
     if state.get(MEMBER) == member:
         return state
     if not state:
-        return _lonely_state(member)
+        return _single_member_state(member)
     return state.update(MEMBER, member) if MEMBER in state else state.add(MEMBER, member)
 
 
 @lru_cache(maxsize=64)
-def _lonely_state(member: str) -> TraceState:
+def _single_member_state(member: str) -> TraceState:
     """Return a tracestate of this one member; there are as many as there are ratios."""
     return TraceState([(MEMBER, member)])

@@ -27,7 +27,7 @@ from mita_otel.instrumentation.threads import ThreadInstrumentation
 from mita_otel.policy import default_policy
 from mita_otel.policy.limits import lowest_ms
 from mita_otel.processors.propagation import RedactedPropagator, install_propagator
-from mita_otel.processors.providers import HandedOut
+from mita_otel.processors.providers import IssuedHandles
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.processors.queues.stage import Stage
 from mita_otel.redaction import Redactor
@@ -61,13 +61,13 @@ def inert(settings: Settings) -> Telemetry:
 
 
 def compose(
-    settings: Settings, handed_out: HandedOut, strict: bool, patches: Patches, env: Mapping[str, str]
+    settings: Settings, issued: IssuedHandles, strict: bool, patches: Patches, env: Mapping[str, str]
 ) -> Telemetry:
     """Build telemetry and start it.
 
     Args:
         settings: What was asked for.
-        handed_out: What outlives configurations.
+        issued: What outlives configurations.
         strict: Raise for an exporter that cannot be made, instead of logging it.
         patches: Takes back every change to the process. If this raises, the caller reverts it.
         env: The environment variables.
@@ -85,7 +85,7 @@ def compose(
     tracing = start_tracing(
         service,
         exporters.named,
-        handed_out,
+        issued,
         enrich=enrich_span,
         observers=[*exporters.observers, *alerts.observers],
         keep_all=exporters.keep_all,
@@ -95,7 +95,7 @@ def compose(
     metrics = start_metrics(service)
     logs = start_logs(
         service,
-        handed_out,
+        issued,
         listeners=[*exporters.error_listeners, *alerts.listeners],
         exporters=exporters.log_exporters,
         context_attributes=known_attributes,

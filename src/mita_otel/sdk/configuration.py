@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export import SpanExporter
 from mita_otel.errors import ConfigurationError
 from mita_otel.instrumentation.patches import Patches
 from mita_otel.policy import Policy, PolicyError
-from mita_otel.processors.providers import HandedOut
+from mita_otel.processors.providers import IssuedHandles
 from mita_otel.sdk.composition import compose, inert
 from mita_otel.sdk.env_check import without_unusable
 from mita_otel.sdk.service import Arguments, Settings
@@ -23,7 +23,7 @@ from mita_otel.sdk.telemetry import Telemetry
 _logger = logging.getLogger("mita_otel")
 _lock = threading.Lock()
 _configured: tuple[Settings, Telemetry] | None = None
-_handed_out: Final = HandedOut()
+_handed_out: Final = IssuedHandles()
 
 
 def configure(

@@ -21,7 +21,7 @@ from mita_otel.instrumentation.patches import type_name
 from mita_otel.processors.context import ContextLogProcessor
 from mita_otel.processors.log_redaction import LogRedactionProcessor
 from mita_otel.processors.metric_redaction import RedactedMetricExporter, redact_reader
-from mita_otel.processors.providers import GuardedLoggerProvider, HandedOut
+from mita_otel.processors.providers import GuardedLoggerProvider, IssuedHandles
 from mita_otel.processors.queues.log_queue import LogQueue, LogStage
 from mita_otel.processors.queues.metric_stage import MetricStage
 from mita_otel.processors.queues.stage import Stage
@@ -78,7 +78,7 @@ def _join_metrics(service: Service) -> None:
 
 def start_logs(
     service: Service,
-    handed_out: HandedOut,
+    issued: IssuedHandles,
     *,
     listeners: Sequence[LogRecordProcessor] = (),
     exporters: Sequence[tuple[str, LogRecordExporter]] = (),
@@ -90,7 +90,7 @@ def start_logs(
 
     Args:
         service: The service.
-        handed_out: Loggers of earlier configurations.
+        issued: Loggers of earlier configurations.
         listeners: Processors that receive records before redaction, and redact what they send.
         exporters: Names and exporters beside those of the variable.
         context_attributes: Returns the attributes that every record gets from the context in which it is emitted.
@@ -108,7 +108,7 @@ def start_logs(
         return _join_logs(service, ours, queues)
     if not queues and not listeners:
         return []
-    provider = GuardedLoggerProvider(handed_out, resource=service.resource)
+    provider = GuardedLoggerProvider(issued, resource=service.resource)
     for processor in ours:
         provider.add_log_record_processor(processor)
     _logs.set_logger_provider(provider)

@@ -17,7 +17,7 @@ from mita_otel.errors import ConfigurationError
 from mita_otel.instrumentation.patches import Patches, type_name
 from mita_otel.processors.observation import SpanObserver
 from mita_otel.processors.pipeline import Measurements, Pipeline
-from mita_otel.processors.providers import GuardedTracerProvider, HandedOut
+from mita_otel.processors.providers import GuardedTracerProvider, IssuedHandles
 from mita_otel.processors.queues.stage import Stage, milliseconds_left
 from mita_otel.processors.samplers import SamplerChoice, choose_sampler, rate_of
 from mita_otel.sdk.service import Service
@@ -63,7 +63,7 @@ class Tracing(Stage):
 def start_tracing(
     service: Service,
     exporters: list[tuple[str, SpanExporter]],
-    handed_out: HandedOut,
+    issued: IssuedHandles,
     *,
     enrich: Callable[[Span], None] | None = None,
     observers: Sequence[SpanObserver] = (),
@@ -74,7 +74,7 @@ def start_tracing(
     Args:
         service: The service.
         exporters: Names and exporters.
-        handed_out: Tracers of earlier configurations.
+        issued: Tracers of earlier configurations.
         enrich: Sets attributes of the user and the transaction on each span that starts.
         observers: See every finished span before any sampling, beside our own.
         keep_all: Whether every trace is kept, whatever the policy's sampling says.
@@ -125,26 +125,26 @@ def start_tracing(
         )
     elif isinstance(current, trace.ProxyTracerProvider):
         pipeline = build()
-        provider = _install(pipeline, choice, service, handed_out)
+        provider = _install(pipeline, choice, service, issued)
         tracing = Tracing(provider, pipeline, measurements, choice)
     else:
         raise ConfigurationError(
             f"a TracerProvider of type {type_name(current)} is set already, and it is not the OpenTelemetry SDK's: "
             "its spans cannot be redacted. Call configure() before it is set"
         )
-    handed_out.pipeline_health.watch(tracing.pipeline, measurements.ledger, policy.export.queue)
-    service.patches.add(handed_out.pipeline_health.stop)
+    issued.pipeline_health.watch(tracing.pipeline, measurements.ledger, policy.export.queue)
+    service.patches.add(issued.pipeline_health.stop)
     return tracing
 
 
 def _install(
-    pipeline: Pipeline, choice: SamplerChoice, service: Service, handed_out: HandedOut
+    pipeline: Pipeline, choice: SamplerChoice, service: Service, issued: IssuedHandles
 ) -> TracerProvider:
     """Make a provider the global one."""
     provider = GuardedTracerProvider(
         pipeline.first,
         pipeline.fan_out,
-        handed_out,
+        issued,
         resource=service.resource,
         sampler=choice.sampler,
         id_generator=_otel_compat.id_generator_from_environment(),

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from mita_otel import environment_variables as variables
 from mita_otel.policy import environment_name, load_policy
 from mita_otel.policy.sentry import SentryPolicy
-from mita_otel.processors.finished_spans import with_plain_attributes
+from mita_otel.processors.finished_spans import with_dict_attributes
 from mita_otel.processors.queues.export_queue import FanOut
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.processors.queues.stage import Deliveries, ExporterHooks
@@ -122,7 +122,7 @@ class SentrySpanExporter(SpanExporter, ExporterHooks):
             trees: list[Tree] = []
             # Children first: one that ended just after its root is still in time if they come together.
             for span in sorted(spans, key=is_local_root):
-                trees.extend(self._assembler.add(with_plain_attributes(span)))
+                trees.extend(self._assembler.add(with_dict_attributes(span)))
             trees.extend(self._assembler.overdue())
             self._send(trees)
         self._tick()

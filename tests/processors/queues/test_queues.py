@@ -80,7 +80,7 @@ class Answering(SpanExporter):
         return self.answer
 
 
-def test_spans_come_through_the_hand_off_and_the_export_queue() -> None:
+def test_spans_come_through_the_pipeline_queue_and_the_export_queue() -> None:
     exporter, lost = MemorySpanExporter(100), losses()
     chain = PipelineQueue(
         queue_policy(), FanOut([export_queue("memory", exporter, queue_policy(), lost)]), lost
@@ -105,7 +105,7 @@ def test_no_exception_of_any_processor_reaches_the_application() -> None:
     provider.shutdown()
 
 
-def test_a_processor_that_raises_right_behind_the_hand_off_is_counted() -> None:
+def test_a_processor_that_raises_right_behind_the_pipeline_queue_is_counted() -> None:
     lost = losses()
     provider = provider_with(PipelineQueue(queue_policy(), Broken(), lost))
     end_spans(provider, "a", "b")
@@ -221,14 +221,14 @@ def test_what_the_chain_has_not_seen_by_the_deadline_is_counted() -> None:
             entered.set()
             release.wait(60)
 
-    hand_off = PipelineQueue(queue_policy(max_batch=1), Slow(), lost)
-    provider = provider_with(hand_off)
+    pipeline_queue = PipelineQueue(queue_policy(max_batch=1), Slow(), lost)
+    provider = provider_with(pipeline_queue)
     end_spans(provider, *"abc")
     assert entered.wait(60)
-    hand_off.abandon()
+    pipeline_queue.abandon()
     assert lost.counts() == {("pipeline", DEADLINE_PASSED): 3}
     provider.shutdown()
-    assert hand_off.waiting == 0
+    assert pipeline_queue.waiting == 0
     assert lost.counts() == {("pipeline", DEADLINE_PASSED): 3}
     release.set()
 

@@ -10,7 +10,7 @@ from mita_otel.latency.facts import SpanFacts
 from mita_otel.latency.operations import Operation
 from mita_otel.policy.conversion import convert
 from mita_otel.policy.sampling import SamplingRule
-from mita_otel.processors.sampling.decision import Match, SamplingRules
+from mita_otel.processors.sampling.decision import RuleMatch, SamplingRules
 
 REQUEST = {"http.request.method": "GET", "http.route": "/api/accounts/{id}", "tenant": "gold", "beta": True}
 
@@ -65,7 +65,7 @@ def rules(recent: Any = None, **by_name: dict[str, Any]) -> SamplingRules:
 def test_everything_that_a_rule_names_must_be_true(
     rule: dict[str, Any], span: SpanFacts, matches: bool
 ) -> None:
-    assert rules(a=rule).match(span) == (Match("a", 1.0) if matches else None)
+    assert rules(a=rule).match(span) == (RuleMatch("a", 1.0) if matches else None)
 
 
 @pytest.mark.parametrize(("usual_ms", "matches"), [(9.9, True), (10, False), (None, False)])
@@ -84,8 +84,8 @@ def test_the_highest_ratio_of_those_that_match_applies() -> None:
         many={"attributes": {"tenant": "gold"}, "ratio": 0.5},
         other={"operation": "payment_processing", "ratio": 1},
     )
-    assert several.match(request()) == Match("many", 0.5)
-    assert several.match(request(tenant="silver")) == Match("few", 0.01)
+    assert several.match(request()) == RuleMatch("many", 0.5)
+    assert several.match(request(tenant="silver")) == RuleMatch("few", 0.01)
     assert several.match(SpanFacts("x", "INTERNAL", 1, {})) is None
 
 

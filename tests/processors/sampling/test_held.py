@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from exploring import examples
 from mita_otel.policy import default_policy
 from mita_otel.processors.sampling.consistent import Randomness, threshold_of
-from mita_otel.processors.sampling.decision import Clues, Decision, Match, decide
-from mita_otel.processors.sampling.held import Arrival, HeldTraces, Kept
+from mita_otel.processors.sampling.decision import Decision, Evidence, RuleMatch, decide
+from mita_otel.processors.sampling.held import EndedSpan, HeldTraces, KeptSpans
 
 POLICY = default_policy().sampling
 KEPT_BY_RATIO = 0xFF_FFFFFFFFFFFF
@@ -31,8 +31,8 @@ class Bench:
     out: list[tuple[str, Decision]] = field(default_factory=list)
 
     def end(self, trace_id: int, span: str, *, root: bool = False, size: int = 1000, **more: Any) -> None:
-        arrival = Arrival(trace_id, span, size, root, **more)
-        self.take(self.held.add(arrival, self.now_s))
+        ended = EndedSpan(trace_id, span, size, root, **more)
+        self.take(self.held.add(ended, self.now_s))
 
     def take(self, kept: Any) -> None:
         for one in kept:
@@ -185,14 +185,14 @@ def test_one_trace_that_is_larger_than_the_bound_is_decided_early() -> None:
 
 def test_a_rule_sets_the_ratio_of_its_traces() -> None:
     one = bench()
-    match = Match("payments", 1.0)
+    match = RuleMatch("payments", 1.0)
     one.end(NOT_KEPT, "payment", match=match)
     one.end(NOT_KEPT, "root", root=True)
     assert [(span, decision.reason, decision.rule, decision.rate) for span, decision in one.out] == [
         ("payment", "rule", "payments", 1.0),
         ("root", "rule", "payments", 1.0),
     ]
-    one.end(KEPT_BY_RATIO, "GET /health", root=True, match=Match("health", 0.0))
+    one.end(KEPT_BY_RATIO, "GET /health", root=True, match=RuleMatch("health", 0.0))
     one.wait(POLICY.linger_s)
     assert len(one.out) == 2
     assert one.held.traces == {(True, "rule"): 1, (False, "rule"): 1}
@@ -201,9 +201,9 @@ def test_a_rule_sets_the_ratio_of_its_traces() -> None:
 def test_a_late_span_that_a_rule_keeps_brings_its_trace_back() -> None:
     one = bench()
     one.end(NOT_KEPT, "root", root=True)
-    one.end(NOT_KEPT, "a rule that drops", match=Match("health", 0.0))
+    one.end(NOT_KEPT, "a rule that drops", match=RuleMatch("health", 0.0))
     assert one.out == []
-    one.end(NOT_KEPT, "a rule that keeps", match=Match("payments", 1.0))
+    one.end(NOT_KEPT, "a rule that keeps", match=RuleMatch("payments", 1.0))
     assert one.spans == ["root", "a rule that drops", "a rule that keeps"]
     assert one.out[0][1].rule == "payments"
 
@@ -257,38 +257,38 @@ def test_a_decision_that_was_forgotten_while_its_trace_lingers_does_no_harm() ->
 
 
 @pytest.mark.parametrize(
-    ("clues", "expected"),
+    ("evidence", "expected"),
     [
-        (Clues(Randomness(1)), (False, "ratio")),
-        (Clues(Randomness(threshold_of(0.1))), (True, "ratio")),
-        (Clues(Randomness(threshold_of(0.1) - 1)), (False, "ratio")),
-        (Clues(Randomness(1), caller="for"), (True, "caller")),
-        (Clues(Randomness(2**56 - 1), caller="against"), (False, "caller")),
-        (Clues(Randomness(1), caller="against", flaw="breach"), (True, "breach")),
-        (Clues(Randomness(1), match=Match("a", 1.0)), (True, "rule")),
-        (Clues(Randomness(2**56 - 1), match=Match("a", 0.0)), (False, "rule")),
-        (Clues(Randomness(1), match=Match("a", 0.0), flaw="error"), (True, "error")),
+        (Evidence(Randomness(1)), (False, "ratio")),
+        (Evidence(Randomness(threshold_of(0.1))), (True, "ratio")),
+        (Evidence(Randomness(threshold_of(0.1) - 1)), (False, "ratio")),
+        (Evidence(Randomness(1), caller="for"), (True, "caller")),
+        (Evidence(Randomness(2**56 - 1), caller="against"), (False, "caller")),
+        (Evidence(Randomness(1), caller="against", flaw="breach"), (True, "breach")),
+        (Evidence(Randomness(1), match=RuleMatch("a", 1.0)), (True, "rule")),
+        (Evidence(Randomness(2**56 - 1), match=RuleMatch("a", 0.0)), (False, "rule")),
+        (Evidence(Randomness(1), match=RuleMatch("a", 0.0), flaw="error"), (True, "error")),
     ],
 )
-def test_decisions(clues: Clues, expected: tuple[bool, str]) -> None:
-    decision = decide(clues, 0.1)
+def test_decisions(evidence: Evidence, expected: tuple[bool, str]) -> None:
+    decision = decide(evidence, 0.1)
     assert (decision.kept, decision.reason) == expected
 
 
 @pytest.mark.parametrize(
-    ("caller_ratio", "clues", "rate"),
+    ("caller_ratio", "evidence", "rate"),
     [
         (0.05, {}, 0.05),
         (0.5, {}, 0.1),
         (0.5, {"flaw": "breach"}, 0.5),
-        (0.5, {"match": Match("a", 0.2)}, 0.2),
+        (0.5, {"match": RuleMatch("a", 0.2)}, 0.2),
     ],
 )
 def test_the_rate_counts_what_a_caller_has_left_out_already(
-    caller_ratio: float, clues: dict[str, Any], rate: float
+    caller_ratio: float, evidence: dict[str, Any], rate: float
 ) -> None:
     randomness = Randomness(2**56 - 1, threshold_of(caller_ratio))
-    decision = decide(Clues(randomness, **clues), 0.1)
+    decision = decide(Evidence(randomness, **evidence), 0.1)
     assert decision.kept
     assert decision.rate == pytest.approx(rate)
 
@@ -337,6 +337,6 @@ def test_whatever_ends_in_whatever_order_every_span_is_accounted_for(
 
 def test_a_kept_group_is_one_decision() -> None:
     held: HeldTraces[str] = HeldTraces(POLICY)
-    held.add(Arrival(KEPT_BY_RATIO, "a", 1, False), 0)
-    [kept] = held.add(Arrival(KEPT_BY_RATIO, "b", 1, True), 0)
-    assert kept == Kept(Decision(True, "ratio", threshold_of(0.1)), ["a", "b"])
+    held.add(EndedSpan(KEPT_BY_RATIO, "a", 1, False), 0)
+    [kept] = held.add(EndedSpan(KEPT_BY_RATIO, "b", 1, True), 0)
+    assert kept == KeptSpans(Decision(True, "ratio", threshold_of(0.1)), ["a", "b"])

@@ -46,8 +46,8 @@ class Losses:
         self._clock = clock
         self._lock = ForkSafeLock()
         self._counts: Counter[tuple[str, str]] = Counter()
-        self._said_at: dict[tuple[str, str], float] = {}
-        self._said: dict[tuple[str, str], int] = {}
+        self._logged_at: dict[tuple[str, str], float] = {}
+        self._logged: dict[tuple[str, str], int] = {}
         self._last_at: dict[tuple[str, str], float] = {}
         self._listeners: list[Callable[[str, str, int], None]] = []
         self._counter = metrics.get_meter("mita_otel").create_counter(
@@ -69,16 +69,17 @@ class Losses:
             self._counts[key] += count
             total = self._counts[key]
             now = self._last_at[key] = self._clock()
-            say = (
-                reason != DEADLINE_PASSED and now - self._said_at.get(key, float("-inf")) >= self._cool_down_s
+            log_now = (
+                reason != DEADLINE_PASSED
+                and now - self._logged_at.get(key, float("-inf")) >= self._cool_down_s
             )
-            if say:
-                self._said_at[key], self._said[key] = now, total
+            if log_now:
+                self._logged_at[key], self._logged[key] = now, total
         self._counter.add(count, {"stage": stage, "reason": reason})
         for listener in self._listeners:
             listener(stage, reason, count)
-        if say:
-            _say(key, total)
+        if log_now:
+            _log_loss(key, total)
 
     def log_rest(self) -> None:
         """Log the losses that were not logged yet: the process is ending."""
@@ -86,11 +87,11 @@ class Losses:
             rest = {
                 key: total
                 for key, total in self._counts.items()
-                if key[1] != DEADLINE_PASSED and total > self._said.get(key, 0)
+                if key[1] != DEADLINE_PASSED and total > self._logged.get(key, 0)
             }
-            self._said.update(rest)
+            self._logged.update(rest)
         for key, total in rest.items():
-            _say(key, total)
+            _log_loss(key, total)
 
     def counts(self) -> dict[tuple[str, str], int]:
         """Return what was lost so far, by (stage, reason)."""
@@ -108,7 +109,7 @@ class Losses:
             return {key: count for key, count in self._counts.items() if self._last_at[key] >= since}
 
 
-def _say(key: tuple[str, str], total: int) -> None:
+def _log_loss(key: tuple[str, str], total: int) -> None:
     _logger.warning("telemetry lost at %s: %s (%d so far)", *key, total)
 
 

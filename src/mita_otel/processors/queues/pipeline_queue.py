@@ -44,7 +44,7 @@ class PipelineQueue(SpanProcessor):
         self.next_processor = next_processor
         self._losses = losses
         self._unsampled = unsampled
-        self._told = on_end
+        self._on_end = on_end
         self._worker: BoundedWorker[ReadableSpan] = BoundedWorker(
             self._pass_on,
             name="mita-otel-pipeline",
@@ -78,17 +78,17 @@ class PipelineQueue(SpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queue the span."""
-        if self._told is not None:
-            self._tell(self._told, span)
+        if self._on_end is not None:
+            self._notify(self._on_end, span)
         context = span.context
         if context is None or not (context.trace_flags.sampled or self._unsampled):
             return
         if not self._worker.put(span):
             self._losses.add("pipeline", AFTER_SHUTDOWN if self._worker.stopping else "queue_full")
 
-    def _tell(self, told: Callable[[ReadableSpan], None], span: ReadableSpan) -> None:
+    def _notify(self, on_end: Callable[[ReadableSpan], None], span: ReadableSpan) -> None:
         try:
-            told(span)
+            on_end(span)
         except Exception:
             _logger.debug("an exporter failed at a span's end", exc_info=True)
 

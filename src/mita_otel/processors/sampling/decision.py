@@ -16,7 +16,7 @@ from mita_otel.processors.sampling.consistent import NEVER, Randomness, ratio_of
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class RuleMatch:
     """A rule that a span matches."""
 
     rule: str
@@ -43,7 +43,7 @@ class SamplingRules:
     def __bool__(self) -> bool:
         return bool(self._rules)
 
-    def match(self, facts: SpanFacts) -> Match | None:
+    def match(self, facts: SpanFacts) -> RuleMatch | None:
         """Return the match with the highest ratio, or None."""
         for rule in self._rules:
             if rule.matches(facts, self._recent):
@@ -55,7 +55,7 @@ class _Compiled:
     """A rule with its patterns compiled."""
 
     def __init__(self, name: str, rule: SamplingRule) -> None:
-        self.match = Match(name, rule.ratio)
+        self.match = RuleMatch(name, rule.ratio)
         self._rule = rule
         self._operation = _pattern(rule.operation)
         self._route = _pattern(rule.route)
@@ -112,22 +112,22 @@ Reason = Literal["breach", "error", "rule", "ratio", "caller"]
 
 
 @dataclass(frozen=True, slots=True)
-class Clues:
+class Evidence:
     """What is known of a trace so far."""
 
     randomness: Randomness
     flaw: Flaw | None = None
-    match: Match | None = None
+    match: RuleMatch | None = None
     """The rule with the highest ratio."""
     caller: Caller = "undecided"
 
-    def joined(self, flaw: Flaw | None, match: Match | None, caller: Caller = "undecided") -> Clues:
-        """Return the clues with those of one more span."""
+    def joined(self, flaw: Flaw | None, match: RuleMatch | None, caller: Caller = "undecided") -> Evidence:
+        """Return the evidence with those of one more span."""
         if match is None or (self.match is not None and match.ratio <= self.match.ratio):
             match = self.match
         if flaw is None or self.flaw == "breach":
             flaw = self.flaw
-        return Clues(self.randomness, flaw, match, self.caller if caller == "undecided" else caller)
+        return Evidence(self.randomness, flaw, match, self.caller if caller == "undecided" else caller)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,19 +146,19 @@ class Decision:
         return ratio_of(self.threshold)
 
 
-def decide(clues: Clues, ratio: float) -> Decision:
+def decide(evidence: Evidence, ratio: float) -> Decision:
     """Return the decision about a trace.
 
     Args:
-        clues: What is known.
+        evidence: What is known.
         ratio: The share of the traces that nothing is wrong with and no rule matches.
     """
-    before = clues.randomness.threshold
-    if clues.flaw is not None:
-        return Decision(True, clues.flaw, before)
-    if clues.caller != "undecided":
-        return Decision(clues.caller == "for", "caller", before)
-    match = clues.match
+    before = evidence.randomness.threshold
+    if evidence.flaw is not None:
+        return Decision(True, evidence.flaw, before)
+    if evidence.caller != "undecided":
+        return Decision(evidence.caller == "for", "caller", before)
+    match = evidence.match
     threshold = max(before, threshold_of(ratio if match is None else match.ratio))
-    kept = threshold < NEVER and clues.randomness.passes(threshold)
+    kept = threshold < NEVER and evidence.randomness.passes(threshold)
     return Decision(kept, "rule" if match else "ratio", threshold, match.rule if match else None)

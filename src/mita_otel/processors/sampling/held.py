@@ -8,16 +8,16 @@ from typing import Final, Generic, TypeVar
 
 from mita_otel.policy.sampling import SamplingPolicy
 from mita_otel.processors.sampling.consistent import Randomness, randomness_of
-from mita_otel.processors.sampling.decision import Caller, Clues, Decision, Flaw, Match, decide
+from mita_otel.processors.sampling.decision import Caller, Decision, Evidence, Flaw, RuleMatch, decide
 
 T = TypeVar("T")
 
-_LOOK_EVERY_S: Final = 0.2
+_EXPIRE_EVERY_S: Final = 0.2
 """How often, while spans arrive, it is looked for what has waited too long."""
 
 
 @dataclass(slots=True)
-class Arrival(Generic[T]):
+class EndedSpan(Generic[T]):
     """A span that has ended, and what it says of its trace."""
 
     trace_id: int
@@ -29,7 +29,7 @@ class Arrival(Generic[T]):
     member: str | None = None
     """The `ot` member of its tracestate."""
     flaw: Flaw | None = None
-    match: Match | None = None
+    match: RuleMatch | None = None
     caller: Caller = "undecided"
 
     @property
@@ -39,7 +39,7 @@ class Arrival(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class Kept(Generic[T]):
+class KeptSpans(Generic[T]):
     """Spans to pass on, and why."""
 
     decision: Decision
@@ -50,7 +50,7 @@ class Kept(Generic[T]):
 class _Trace(Generic[T]):
     """The spans of a trace, as far as they have ended."""
 
-    clues: Clues
+    evidence: Evidence
     since_s: float
     """Since when it waits, or lingers without a span."""
     spans: list[T]
@@ -88,128 +88,130 @@ class HeldTraces(Generic[T]):
         self.early = 0
         """Traces that were decided before their end for want of room."""
         self._waiting: OrderedDict[int, _Trace[T]] = OrderedDict()
-        self._lingering: OrderedDict[int, _Trace[T]] = OrderedDict()
+        self._rejected: OrderedDict[int, _Trace[T]] = OrderedDict()
         self._decisions: OrderedDict[int, Decision] = OrderedDict()
         self.held_spans = 0
         self.held_bytes = 0
-        self._look_at_s = 0.0
+        self._expire_at_s = 0.0
 
     @property
     def held_traces(self) -> int:
         """Traces of which spans are held now."""
-        return len(self._waiting) + len(self._lingering)
+        return len(self._waiting) + len(self._rejected)
 
-    def add(self, arrival: Arrival[T], now_s: float) -> list[Kept[T]]:
+    def add(self, ended: EndedSpan[T], now_s: float) -> list[KeptSpans[T]]:
         """Take a span that has ended; return what is to be passed on."""
-        kept = self._expire_at_times(now_s)
-        decision = self._decisions.get(arrival.trace_id)
+        kept = self._expire_regularly(now_s)
+        decision = self._decisions.get(ended.trace_id)
         if decision is None:
-            self._undecided(arrival, now_s, kept)
+            self._undecided(ended, now_s, kept)
         else:
-            self._decisions.move_to_end(arrival.trace_id)
-            self._late(arrival, decision, now_s, kept)
+            self._decisions.move_to_end(ended.trace_id)
+            self._late(ended, decision, now_s, kept)
         if self._is_full:
-            self._make_room(kept)
+            self._enforce_bounds(kept)
         return kept
 
-    def refuse(self, now_s: float, *, is_root: bool) -> list[Kept[T]]:
+    def refuse(self, now_s: float, *, is_root: bool) -> list[KeptSpans[T]]:
         """Count a span whose caller's decision against its trace is respected; return what has waited too long."""
         self.spans[False] += 1
         if is_root:
             self.traces[False, "caller"] += 1
-        return self._expire_at_times(now_s)
+        return self._expire_regularly(now_s)
 
-    def expire(self, now_s: float) -> list[Kept[T]]:
+    def expire(self, now_s: float) -> list[KeptSpans[T]]:
         """Decide what has waited too long, and drop what has lingered long enough."""
-        kept: list[Kept[T]] = []
+        kept: list[KeptSpans[T]] = []
         while self._waiting:
             trace_id, trace = next(iter(self._waiting.items()))
             if now_s - trace.since_s < self._policy.max_wait_s:
                 break
             self._decide(trace_id, trace, now_s, kept)
-        while self._lingering:
-            trace_id, trace = next(iter(self._lingering.items()))
+        while self._rejected:
+            trace_id, trace = next(iter(self._rejected.items()))
             if now_s - trace.since_s < self._policy.linger_s:
                 break
             self._drop(trace_id)
         return kept
 
-    def _expire_at_times(self, now_s: float) -> list[Kept[T]]:
+    def _expire_regularly(self, now_s: float) -> list[KeptSpans[T]]:
         """Look for what has waited too long, if the last look is some time ago."""
-        if now_s < self._look_at_s:
+        if now_s < self._expire_at_s:
             return []
-        self._look_at_s = now_s + _LOOK_EVERY_S
+        self._expire_at_s = now_s + _EXPIRE_EVERY_S
         return self.expire(now_s)
 
-    def drain(self) -> list[Kept[T]]:
+    def drain(self) -> list[KeptSpans[T]]:
         """Decide everything that waits, since the process may be about to end.
 
         What is decided against is counted as dropped, and still lingers: if the process goes on for a while (a server
         that finishes its requests), a span that ends slow or failed brings it back.
         """
-        kept: list[Kept[T]] = []
+        kept: list[KeptSpans[T]] = []
         for trace_id, trace in list(self._waiting.items()):
             self._decide(trace_id, trace, trace.since_s, kept)
-        for trace_id, trace in self._lingering.items():
+        for trace_id, trace in self._rejected.items():
             self._count_dropped(trace_id, trace)
         return kept
 
-    def close(self) -> list[Kept[T]]:
+    def close(self) -> list[KeptSpans[T]]:
         """Decide everything that waits, and drop what lingers: the end."""
         kept = self.drain()
-        for trace_id in list(self._lingering):
+        for trace_id in list(self._rejected):
             self._drop(trace_id)
         return kept
 
-    def _undecided(self, arrival: Arrival[T], now_s: float, kept: list[Kept[T]]) -> None:
-        trace = self._waiting.get(arrival.trace_id)
+    def _undecided(self, ended: EndedSpan[T], now_s: float, kept: list[KeptSpans[T]]) -> None:
+        trace = self._waiting.get(ended.trace_id)
         if trace is None:
             # Its decision may have been forgotten while it still lingers.
-            trace = self._lingering.pop(arrival.trace_id, None) or _Trace(
-                Clues(arrival.randomness), now_s, []
-            )
+            trace = self._rejected.pop(ended.trace_id, None) or _Trace(Evidence(ended.randomness), now_s, [])
             trace.since_s = now_s
-            self._waiting[arrival.trace_id] = trace
-        if arrival.flaw is not None or arrival.match is not None or arrival.caller != "undecided":
-            trace.clues = trace.clues.joined(arrival.flaw, arrival.match, arrival.caller)
-        self._hold(trace, arrival)
-        if arrival.is_root or trace.clues.flaw is not None:
-            self._decide(arrival.trace_id, trace, now_s, kept)
+            self._waiting[ended.trace_id] = trace
+        if ended.flaw is not None or ended.match is not None or ended.caller != "undecided":
+            trace.evidence = trace.evidence.joined(ended.flaw, ended.match, ended.caller)
+        self._hold(trace, ended)
+        if ended.is_root or trace.evidence.flaw is not None:
+            self._decide(ended.trace_id, trace, now_s, kept)
 
-    def _late(self, arrival: Arrival[T], decision: Decision, now_s: float, kept: list[Kept[T]]) -> None:
+    def _late(self, ended: EndedSpan[T], decision: Decision, now_s: float, kept: list[KeptSpans[T]]) -> None:
         """Treat a span as its trace was, unless it is slow or failed, or a rule keeps it."""
-        if self._changes(arrival, decision):
-            self._decisions.pop(arrival.trace_id)
-            trace = self._lingering.pop(arrival.trace_id, None) or _Trace(
-                Clues(arrival.randomness), now_s, []
-            )
-            trace.clues = trace.clues.joined(arrival.flaw, arrival.match)
-            self._hold(trace, arrival)
-            self._decide(arrival.trace_id, trace, now_s, kept, counted=decision.kept)
+        if self._changes(ended, decision):
+            self._decisions.pop(ended.trace_id)
+            trace = self._rejected.pop(ended.trace_id, None) or _Trace(Evidence(ended.randomness), now_s, [])
+            trace.evidence = trace.evidence.joined(ended.flaw, ended.match)
+            self._hold(trace, ended)
+            self._decide(ended.trace_id, trace, now_s, kept, counted=decision.kept)
         elif decision.kept:
             self.spans[True] += 1
-            kept.append(Kept(decision, [arrival.span]))
-        elif (lingering := self._lingering.get(arrival.trace_id)) is not None:
-            self._hold(lingering, arrival)
+            kept.append(KeptSpans(decision, [ended.span]))
+        elif (rejected := self._rejected.get(ended.trace_id)) is not None:
+            self._hold(rejected, ended)
             # It lingers on while spans keep coming, but not for ever.
-            if now_s - lingering.decided_s < self._policy.max_wait_s:
-                lingering.since_s = now_s
-                self._lingering.move_to_end(arrival.trace_id)
+            if now_s - rejected.decided_s < self._policy.max_wait_s:
+                rejected.since_s = now_s
+                self._rejected.move_to_end(ended.trace_id)
         else:
             self.spans[False] += 1
 
-    def _changes(self, arrival: Arrival[T], decision: Decision) -> bool:
-        if arrival.flaw is not None:
+    def _changes(self, ended: EndedSpan[T], decision: Decision) -> bool:
+        if ended.flaw is not None:
             return decision.reason not in ("breach", "error")
-        if arrival.match is None or decision.kept or decision.reason == "caller":
+        if ended.match is None or decision.kept or decision.reason == "caller":
             return False
-        return decide(Clues(arrival.randomness, match=arrival.match), self._policy.ratio).kept
+        return decide(Evidence(ended.randomness, match=ended.match), self._policy.ratio).kept
 
     def _decide(
-        self, trace_id: int, trace: _Trace[T], now_s: float, kept: list[Kept[T]], *, counted: bool = False
+        self,
+        trace_id: int,
+        trace: _Trace[T],
+        now_s: float,
+        kept: list[KeptSpans[T]],
+        *,
+        counted: bool = False,
     ) -> None:
         self._waiting.pop(trace_id, None)
-        decision = decide(trace.clues, self._policy.ratio)
+        decision = decide(trace.evidence, self._policy.ratio)
         self._decisions[trace_id] = decision
         while len(self._decisions) > self._policy.max_decisions:
             self._decisions.popitem(last=False)
@@ -218,13 +220,13 @@ class HeldTraces(Generic[T]):
             self.spans[True] += len(trace.spans)
             if not counted:
                 self.traces[True, decision.reason] += 1
-            kept.append(Kept(decision, trace.spans))
+            kept.append(KeptSpans(decision, trace.spans))
         else:
             trace.since_s = trace.decided_s = now_s
-            self._lingering[trace_id] = trace
+            self._rejected[trace_id] = trace
 
     def _drop(self, trace_id: int) -> None:
-        trace = self._lingering.pop(trace_id)
+        trace = self._rejected.pop(trace_id)
         self._release(trace)
         self._count_dropped(trace_id, trace)
 
@@ -236,11 +238,11 @@ class HeldTraces(Generic[T]):
             decision = self._decisions.get(trace_id)
             self.traces[False, decision.reason if decision is not None else "ratio"] += 1
 
-    def _make_room(self, kept: list[Kept[T]]) -> None:
+    def _enforce_bounds(self, kept: list[KeptSpans[T]]) -> None:
         """Drop what lingers, then decide the oldest early, until the bounds are kept."""
         while self._is_full:
-            if self._lingering:
-                self._drop(next(iter(self._lingering)))
+            if self._rejected:
+                self._drop(next(iter(self._rejected)))
                 continue
             trace_id, trace = next(iter(self._waiting.items()))
             self.early += 1
@@ -251,14 +253,14 @@ class HeldTraces(Generic[T]):
         return (
             self.held_spans > self._max_spans
             or self.held_bytes > self._max_bytes
-            or len(self._waiting) + len(self._lingering) > self._max_traces
+            or len(self._waiting) + len(self._rejected) > self._max_traces
         )
 
-    def _hold(self, trace: _Trace[T], arrival: Arrival[T]) -> None:
-        trace.spans.append(arrival.span)
-        trace.size += arrival.size
+    def _hold(self, trace: _Trace[T], ended: EndedSpan[T]) -> None:
+        trace.spans.append(ended.span)
+        trace.size += ended.size
         self.held_spans += 1
-        self.held_bytes += arrival.size
+        self.held_bytes += ended.size
 
     def _release(self, trace: _Trace[T]) -> None:
         self.held_spans -= len(trace.spans)
