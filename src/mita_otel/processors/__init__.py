@@ -1,4 +1,4 @@
-"""OpenTelemetry span and log processors, one a file, each usable alone.
+"""OpenTelemetry processors. Each can be used alone; `pipeline.Pipeline` combines them.
 
-`link.Link` is the one idea: take the next processor, do one thing to a finished span, pass it on.
+A span processor is a `link.Link`: it does one thing to a finished span and passes it to the next processor.
 """

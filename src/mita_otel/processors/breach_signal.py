@@ -1,4 +1,4 @@
-"""Tells whoever listens that a limit was broken: off the request's thread, and off the pipeline's."""
+"""Reports breaches to listeners, on a separate thread."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _STAGE = "breach_listeners"
 
 @dataclass(frozen=True, slots=True)
 class BreachReport:
-    """A limit that was broken. Nothing in it is a secret: names are the policy's, or redacted."""
+    """A breach of a limit. It holds no secret: its names are from the policy, or redacted."""
 
     kind: Kind
     rule: str
-    """The policy's line, as in `api.financial.GET`, or `repeated_queries.max_repeats`."""
+    """The policy key, such as `api.financial.GET` or `repeated_queries.max_repeats`."""
     operation: str
-    """As in `GET /api/accounts/{id}/balance`."""
+    """Such as `GET /api/accounts/{id}/balance`."""
     limit: float
-    """Milliseconds; of repeated queries, how often a statement may run."""
+    """Milliseconds; for repeated queries, how often a statement may run."""
     value: float
-    """Milliseconds that it took; of repeated queries, how often the statement ran."""
+    """Duration in milliseconds; for repeated queries, how often the statement ran."""
     at_s: float
-    """When the span ended, in seconds since the epoch."""
+    """End of the span, in seconds since the epoch."""
     trace_id: str
     """32 hexadecimal digits; empty if unknown."""
     span_id: str
@@ -41,17 +41,17 @@ class BreachReport:
 
 
 class BreachListener(Protocol):
-    """Something that acts on breaches, as alerts do."""
+    """Receives breaches, as the alert engine does."""
 
     def on_breach(self, report: BreachReport, /) -> None:
-        """Hear of a breach. Called on a thread of its own, one report after another; may take its time."""
+        """Handle a breach. Runs on a separate thread, for one report at a time, so it may be slow."""
 
 
 class BreachSignal(Stage):
-    """Carries reports to listeners over a bounded queue. Without a listener a report costs nothing.
+    """Passes reports to listeners through a bounded queue. Without a listener, reports are discarded at no cost.
 
     Args:
-        losses: Where reports that found no room are counted.
+        losses: Counts reports that did not fit into the queue.
     """
 
     def __init__(self, losses: Losses) -> None:
@@ -67,7 +67,7 @@ class BreachSignal(Stage):
         )
 
     def subscribe(self, listener: BreachListener) -> None:
-        """Tell the listener of every breach from now on."""
+        """Notify the listener of every later breach."""
         self._listeners = (*self._listeners, listener)
 
     def send(self, report: BreachReport) -> None:
@@ -76,11 +76,11 @@ class BreachSignal(Stage):
             self._losses.add(_STAGE, "queue_full")
 
     def flush(self, deadline_s: float) -> bool:
-        """Wait until the listeners have received every report so far. Returns False if the deadline passed first."""
+        """Wait until the listeners have handled every report so far. Returns False if the deadline passed first."""
         return not self._listeners or self._worker.flush(seconds_left(deadline_s))
 
     def abandon(self) -> None:
-        """Count the reports that no listener has received as lost."""
+        """Count the reports that were not handled as lost."""
         self._losses.add(_STAGE, DEADLINE_PASSED, self._worker.count_as_lost())
 
     def close(self) -> None:
@@ -96,6 +96,6 @@ class BreachSignal(Stage):
                     if id(listener) not in self._reported:
                         self._reported.add(id(listener))
                         _logger.exception(
-                            "breach listener %s failed; it will not be reported again",
+                            "breach listener %s failed; further failures are not logged",
                             type(listener).__name__,
                         )

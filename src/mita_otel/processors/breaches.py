@@ -1,4 +1,4 @@
-"""What a breach leaves behind beside its mark on the span: a count, how far above, a log line, a signal."""
+"""Counts breaches, measures by how much they exceeded their limits, logs them and notifies listeners."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from mita_otel.processors.queues.forks import ForkSafeLock
 
 
 class Breaches:
-    """Counts breaches, logs them and tells listeners.
+    """Counts breaches, logs them and notifies listeners.
 
     Args:
-        policy: The log line's cool-down.
-        meter: Makes the instruments. None: one of the global provider.
-        signal: Tells listeners. None: nobody is told.
-        clock: Monotonic seconds, for the log line's cool-down.
+        policy: The cool-down of log lines.
+        meter: Creates the instruments. None: a meter of the global provider.
+        signal: Notifies listeners. None: there are no listeners.
+        clock: Monotonic seconds, for the cool-down.
     """
 
     def __init__(
@@ -44,26 +44,26 @@ class Breaches:
         self._log = BreachLog(policy.cool_down_s, clock)
         self._signal = signal
         self._counter = meter.create_counter(
-            semconv.LATENCY_COUNTER, unit="{breach}", description="Limits that were broken, by kind and rule"
+            semconv.LATENCY_COUNTER, unit="{breach}", description="Breaches of limits, by kind and rule"
         )
         self._overrun = meter.create_histogram(
             semconv.LATENCY_OVERRUN_HISTOGRAM,
             unit="s",
-            description="How far above its limit a span was",
+            description="Time by which spans exceeded their limits",
             explicit_bucket_boundaries_advisory=BUCKETS_S,
         )
 
     def exceeded(self, breach: Breach, span: ReadableSpan, facts: SpanFacts, operation: str) -> None:
-        """Take note of a span that took longer than its limit.
+        """Record a span that exceeded its limit.
 
         Args:
             breach: The limit and the duration.
             span: The span.
             facts: Its facts.
-            operation: Its operation, as it may be shown.
+            operation: Its redacted operation name.
         """
         labels = {"kind": breach.kind, "rule": breach.rule}
-        # In the span's context, so that an exemplar leads from the number to the trace.
+        # In the span's context, so that an exemplar links the measurement to the trace.
         context = trace.set_span_in_context(NonRecordingSpan(span.context)) if span.context else None
         self._counter.add(1, labels, context)
         self._overrun.record(breach.overrun_ms / 1000, labels, context)
@@ -83,14 +83,14 @@ class Breaches:
             )
 
     def repeated(self, count: int, limit: int, span: ReadableSpan, facts: SpanFacts, operation: str) -> None:
-        """Take note of a span under which one statement ran too often.
+        """Record a span under which one statement ran too often.
 
         Args:
             count: How often it ran.
             limit: How often it may.
             span: The span.
             facts: Its facts.
-            operation: Its operation, as it may be shown.
+            operation: Its redacted operation name.
         """
         context = trace.set_span_in_context(NonRecordingSpan(span.context)) if span.context else None
         self._counter.add(1, {"kind": "database", "rule": semconv.REPEATED_QUERIES_RULE}, context)
@@ -130,7 +130,7 @@ _TABLES: Final = (
     "mobile.requests.",
     "mobile.operations.",
 )
-"""The policy's tables of limits by name. A name that stands there is the policy's, and may be shown."""
+"""Policy tables whose keys are names. These names come from the policy, so they hold no secret."""
 
 _NOUNS: Final = {
     "financial": "financial operation",
@@ -152,10 +152,10 @@ class _LastLine:
 
 
 class BreachLog:
-    """One log line a rule in a while; the next one says how many there were in between.
+    """Logs at most one line per rule and cool-down. The next line counts the suppressed ones.
 
     Args:
-        cool_down_s: Seconds of silence after a line, by rule.
+        cool_down_s: Seconds between two lines about the same rule.
         clock: Monotonic seconds.
     """
 
@@ -163,15 +163,15 @@ class BreachLog:
         self._cool_down_s = cool_down_s
         self._clock = clock
         self._lock = ForkSafeLock()
-        # One entry a rule of the policy: the policy bounds it.
+        # One entry per rule, so the policy bounds its size.
         self._last_lines: dict[str, _LastLine] = {}
 
     def warn(self, rule: str, text: str, trace_id: str) -> None:
-        """Log the text, unless the rule was logged a short while ago.
+        """Log a breach, unless its rule was logged within the cool-down.
 
         Args:
-            rule: The rule that was broken.
-            text: What happened; nothing that varies or could be a secret.
+            rule: The rule whose limit was exceeded.
+            text: The breach, without secrets.
             trace_id: The trace's id.
         """
         with self._lock:
@@ -187,16 +187,15 @@ class BreachLog:
 
 
 def describe_breach(breach: Breach, facts: SpanFacts) -> str:
-    """Return what a breach is, as in `GET /api/notes took 620 ms, limit 500 ms`.
+    """Return a description of a breach, such as `GET /api/notes took 620 ms, limit 500 ms`.
 
-    No path, no statement, no name that the application made up: only names of the policy, methods and route
-    templates.
+    It holds names from the policy, methods and route templates, but no path, statement or name from the application.
     """
     return f"{public_name(facts, breach.rule)} took {breach.duration_ms:.0f} ms, limit {breach.limit_ms:g} ms"
 
 
 def public_name(facts: SpanFacts, rule: str) -> str:
-    """Return a name of the span that may be shown to anybody."""
+    """Return a name of the span that holds no secret."""
     kind = facts.kind
     if kind == "api":
         return f"{method_of(facts)} {facts.route or '(no route)'}"

@@ -1,4 +1,4 @@
-"""What is known where a span or log record begins (user, transaction, operation) becomes its attributes."""
+"""Adds the current user, transaction and operation to spans and log records as attributes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _logger = logging.getLogger("mita_otel")
 
 
 class ContextProcessor(Link):
-    """Lets each span show what is known in the context it begins in.
+    """Adds attributes from the current context to each span that starts.
 
     Args:
-        enrich: Sets attributes on a span that has just begun, on the thread that begins it.
-        next_processor: What comes next.
+        enrich: Sets attributes on a span that has just started, on the thread that starts it.
+        next_processor: Receives the spans.
     """
 
     def __init__(self, enrich: Callable[[Span], None], next_processor: SpanProcessor) -> None:
@@ -28,25 +28,25 @@ class ContextProcessor(Link):
         self._enrich = enrich
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Enrich the span, then tell the next processor."""
+        """Enrich the span, then pass the call to the next processor."""
         try:
             self._enrich(span)
-        except Exception:  # noqa: BLE001 - a span that shows less is better than none
+        except Exception:  # noqa: BLE001 - an incomplete span is better than no span
             self._count_failure()
         self.next_processor.on_start(span, parent_context)
 
     def process(self, span: ReadableSpan) -> ReadableSpan | None:
-        """Return the span as it is."""
+        """Return the span unchanged."""
         return span
 
 
 class ContextLogProcessor(LogRecordProcessor):
-    """Lets each log record show what is known in the context it is emitted in; what it says itself stands.
+    """Adds attributes from the current context to each log record. Attributes of the record take precedence.
 
-    It changes the record, so it stands before the processors that send it.
+    It changes the record, so it must precede the processors that export it.
 
     Args:
-        attributes: Returns what is known, on the thread that emits.
+        attributes: Returns the attributes of the current context. Runs on the thread that emits the record.
     """
 
     def __init__(self, attributes: Callable[[], Mapping[str, Any]]) -> None:
@@ -63,8 +63,8 @@ class ContextLogProcessor(LogRecordProcessor):
             _logger.debug("a log record could not be enriched", exc_info=True)
 
     def shutdown(self) -> None:
-        """Nothing to do."""
+        """Do nothing: this processor holds no resources."""
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Nothing waits here."""
+        """Return True: this processor queues nothing."""
         return True

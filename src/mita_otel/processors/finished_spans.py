@@ -15,8 +15,8 @@ from opentelemetry.trace import SpanContext, Status, format_span_id, format_trac
 class RewrittenSpan(ReadableSpan):
     """A copy of a finished span, with some of its parts replaced.
 
-    The counts of what the SDK's limits dropped are those of the original: the copy is not the place
-    where anything was lost.
+    All processors share a finished span, so they never mutate it. The copy keeps the original's counts of what the
+    SDK's limits dropped.
     """
 
     def __init__(
@@ -65,15 +65,15 @@ class RewrittenSpan(ReadableSpan):
 
 
 def with_dict_attributes(span: ReadableSpan) -> ReadableSpan:
-    """Return a copy whose attributes are a plain mapping: the SDK's is slow, which tells where each is read many times."""
+    """Return a copy whose attributes are a dict. The SDK's mapping is slow, which matters for repeated reads."""
     return RewrittenSpan(span, attributes=dict(span.attributes or {}))
 
 
 def span_json(span: ReadableSpan) -> dict[str, Any]:
-    """Return the span as a mapping of plain values.
+    """Return the span as a mapping of JSON values.
 
     Ids are hexadecimal as in W3C Trace Context, times are nanoseconds since the epoch, `duration_ms` is
-    milliseconds. A span that has no end (it never should) has a null `end_ns`.
+    milliseconds. `end_ns` is null if the span has no end.
     """
     context = span.context
     start_ns, end_ns = span.start_time, span.end_time
@@ -108,7 +108,7 @@ def span_json(span: ReadableSpan) -> dict[str, Any]:
 
 
 def json_value(value: Any) -> Any:
-    """Return an attribute value with nothing in it but what JSON knows."""
+    """Return an attribute value converted to JSON types."""
     if isinstance(value, Mapping):
         return {str(key): json_value(member) for key, member in value.items()}
     if isinstance(value, list | tuple):
@@ -130,11 +130,11 @@ _ENTRY: Final = 120
 """Bytes of a name and a small value in a mapping."""
 _EVENT: Final = 400
 _SMALL: Final = frozenset({int, float, bool, type(None)})
-"""What needs no further look: most of what is no text."""
+"""Types whose values `_ENTRY` includes."""
 
 
 def estimated_bytes(span: ReadableSpan) -> int:
-    """Return a span's size in bytes: texts by their length, everything else by its number."""
+    """Return a span's approximate size in bytes: strings by their length, other values by their number."""
     size = _SPAN + _mapping(span.attributes)
     for event in span.events:
         size += _EVENT + _mapping(event.attributes)

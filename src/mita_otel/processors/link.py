@@ -1,4 +1,4 @@
-"""The chain: each processor takes the next one, does one thing to a finished span and passes it on."""
+"""A link of the processor chain: it does one thing to a finished span and passes it to the next processor."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _logger = logging.getLogger("mita_otel")
 
 
 class Link(SpanProcessor):
-    """A processor that stands in front of another one.
+    """A processor that passes spans to the next one.
 
-    A subclass implements `process`. An exception in it never reaches the application: the span is then
-    handed to `salvage`, which passes it on unchanged. A processor that must fail closed overrides that.
+    A subclass implements `process`. If it raises, the exception does not reach the application: `salvage` returns the
+    span to pass on, by default unchanged. A processor that must fail closed overrides `salvage`.
 
     Args:
-        next_processor: What receives the spans that `process` returns. Any SpanProcessor will do.
+        next_processor: Receives the spans that `process` returns. Any SpanProcessor.
     """
 
     def __init__(self, next_processor: SpanProcessor) -> None:
@@ -33,11 +33,11 @@ class Link(SpanProcessor):
         """Return the span to pass on: the same one, a copy (never mutate a span), or None to drop it."""
 
     def salvage(self, span: ReadableSpan) -> ReadableSpan | None:
-        """Return what to pass on after `process` raised."""
+        """Return the span to pass on after `process` raised."""
         return span
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Tell the next processor."""
+        """Pass the call to the next processor."""
         self.next_processor.on_start(span, parent_context)
 
     def on_end(self, span: ReadableSpan) -> None:
@@ -47,12 +47,12 @@ class Link(SpanProcessor):
             self.next_processor.on_end(result)
 
     def processed(self, span: ReadableSpan) -> ReadableSpan | None:
-        """Return what would be passed on. Never raises."""
+        """Return the span to pass on, or None. Never raises an `Exception`."""
         try:
             return self.process(span)
         except KeyboardInterrupt:
             raise
-        except BaseException:  # noqa: BLE001 - not even a Rust panic must keep a span from `salvage`
+        except BaseException:  # noqa: BLE001 - a Rust panic must also lead to `salvage`
             self._count_failure()
             return self.salvage(span)
 

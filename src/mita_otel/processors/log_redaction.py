@@ -1,4 +1,4 @@
-"""The only door out for log records: body, attributes and exception pass the redactor before an exporter."""
+"""The redaction boundary for log records: body, attributes and exception are redacted before any exporter."""
 
 from __future__ import annotations
 
@@ -24,17 +24,16 @@ _WITHHELD: Final = "[redacted:error]"
 
 
 class LogRedactionProcessor(LogRecordProcessor):
-    """Passes on log records without the secrets in them.
+    """Passes on redacted copies of log records.
 
-    Always passes on a copy: the application's record, which other processors share, stays as it is. The
-    copy has no exception object, since an exporter could read the raw message off it; its type, message
-    and stack trace are attributes, redacted.
+    The application's record stays unchanged, since other processors share it. The copy has no exception object, since
+    an exporter could read the raw message from it. Type, message and stack trace are redacted attributes instead.
 
-    Fails closed: of a record that could not be redacted only ids, times and severity are passed on.
+    Fails closed: if a record cannot be redacted, only its ids, times and severity are passed on.
 
     Args:
-        redaction: The policy's section, or a ready redactor.
-        next_processor: What receives the records.
+        redaction: The policy section, or a redactor.
+        next_processor: Receives the records.
     """
 
     def __init__(self, redaction: RedactionPolicy | Redactor, next_processor: LogRecordProcessor) -> None:
@@ -55,7 +54,8 @@ class LogRedactionProcessor(LogRecordProcessor):
             if not self._reported.is_set():
                 self._reported.set()
                 _logger.warning(
-                    "A log record could not be redacted and was stripped; further ones are only counted"
+                    "a log record could not be redacted; it is passed on without body and attributes; "
+                    "further failures are only counted"
                 )
             safe = _stripped(log_record)
         self.next_processor.on_emit(safe)
@@ -88,7 +88,7 @@ class LogRedactionProcessor(LogRecordProcessor):
         findings = self._redactor.findings(emitted.log_record.trace_id)
         known = len(findings.known)
         body, attributes, event_name, severity = self._parts(emitted.log_record, findings)
-        if len(findings.known) > known:  # look again at what came before the secret
+        if len(findings.known) > known:  # redact again: earlier parts may hold the secret as well
             findings.clear()
             body, attributes, event_name, severity = self._parts(emitted.log_record, findings)
         if findings:
@@ -141,7 +141,7 @@ def _copy(
     event_name: str | None = None,
     severity_text: str | None = None,
 ) -> ReadWriteLogRecord:
-    """Return a copy with other contents. Nothing is cut again: the limits did their work on the original."""
+    """Return a copy with other contents. It has no length limits: they were applied to the original."""
     record = emitted.log_record
     copy = LogRecord(
         timestamp=record.timestamp,
