@@ -150,9 +150,11 @@ def test_written_without_a_flush_an_entry_reaches_the_disk_before_the_database(
         assert numbers(made) == [1, 2]
 
 
-def test_a_coroutine_records_without_holding_up_the_loop(tmp_path: Path) -> None:
+def test_threads_of_an_event_loop_record_at_the_same_time(tmp_path: Path) -> None:
     async def main() -> None:
-        receipts = await asyncio.gather(*(made.trail.record_async(event(number)) for number in range(20)))
+        receipts = await asyncio.gather(
+            *(asyncio.to_thread(made.trail.record, event(number)) for number in range(20))
+        )
         assert all(receipts)
 
     with kit(tmp_path) as made:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -26,6 +27,7 @@ from mita_otel import (
     set_request_context,
     set_transaction,
 )
+from mita_otel.finance.facts import FactChanges, Facts
 from mita_otel.finance.people import user_of
 
 
@@ -272,3 +274,7 @@ def test_the_policy_may_send_nothing_at_all(record: Record) -> None:
     record(baggage={"send": []})
     set_transaction("tx-1")
     assert dict(baggage.get_all()) == {}
+
+
+def test_every_fact_can_be_changed() -> None:
+    assert FactChanges.__annotations__.keys() == {field.name for field in fields(Facts)}

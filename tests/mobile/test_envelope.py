@@ -17,7 +17,6 @@ from mita_otel.mobile.envelope import (
     EnvelopeError,
     Item,
     parse_envelope,
-    parse_header,
     write_envelope,
     write_items,
 )
@@ -180,10 +179,6 @@ def test_a_reason_quotes_nothing_of_what_came() -> None:
     with pytest.raises(EnvelopeError) as caught:
         parse_envelope(b'{}\n{"type":"x","length":"4111111111111111"}\n{}', BOUNDS)
     assert not shows(caught.value)
-
-
-def test_the_header_can_be_read_alone() -> None:
-    assert parse_header(b'{"dsn":"x"}\nanything', BOUNDS) == {"dsn": "x"}
 
 
 def test_json_is_not_read_twice_the_same_key_wins_last_as_in_what_is_sent() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -135,10 +134,6 @@ class AuditTrail:
             except Exception:
                 _logger.debug("an audit entry could not be told to others", exc_info=True)
         return receipt
-
-    async def record_async(self, event: AuditEvent) -> AuditReceipt | None:
-        """Record an event as `record` does, without holding up the event loop while the disk writes."""
-        return await asyncio.to_thread(self.record, event)
 
     def start(self) -> None:
         """Begin the chain now, with its entries about the start and the policy.

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, TypedDict, Unpack
 
 from opentelemetry import context, trace
 from opentelemetry.context import Context
@@ -32,6 +32,23 @@ _COMPLIANCE: Final = {
     "requirement": semconv.COMPLIANCE_REQUIREMENT,
     "status": semconv.COMPLIANCE_STATUS,
 }
+
+
+class FactChanges(TypedDict, total=False):
+    """The facts that `Facts.but` changes."""
+
+    user: UserContext | None
+    transaction: FinancialContext | None
+    operation: str | None
+    category: str | None
+    compliance: Mapping[str, Any] | None
+    security: Mapping[str, Any] | None
+    pci: bool | None
+    request_id: str | None
+    started: float | None
+    tags: Mapping[str, str] | None
+    breadcrumbs: tuple[Breadcrumb, ...]
+    shared: Shared | None
 
 
 @dataclass(frozen=True)
@@ -75,12 +92,12 @@ class Facts:
             found[semconv.REQUEST_ID] = self.request_id
         return found
 
-    def but(self, **news: Any) -> Facts:
-        """Return these facts with some of them new: `dataclasses.replace` in a tenth of its time."""
+    def but(self, **changes: Unpack[FactChanges]) -> Facts:
+        """Return these facts with some changes: `dataclasses.replace` in a tenth of its time."""
         facts = object.__new__(Facts)
         facts.__dict__.update(self.__dict__)
         facts.__dict__.pop("attributes", None)
-        facts.__dict__.update(news)
+        facts.__dict__.update(changes)
         return facts
 
     def over(self, base: Facts) -> Facts:
@@ -115,10 +132,10 @@ class Shared:
         """What is known where nothing but the request is."""
         return NOTHING.but(shared=self)
 
-    def know(self, **news: Any) -> None:
+    def know(self, **changes: Unpack[FactChanges]) -> None:
         """Know more of the whole request, from any of its threads."""
         with self._lock:
-            self.facts = self.facts.but(**news)
+            self.facts = self.facts.but(**changes)
 
     def look(self) -> None:
         """Find out what has become known since the last look. Called often."""
@@ -192,14 +209,14 @@ def with_facts(facts: Facts, base: Context | None = None) -> Context:
     return context.set_value(_KEY, facts, base)
 
 
-def learn(**news: Any) -> Facts:
+def learn(**changes: Unpack[FactChanges]) -> Facts:
     """Know more from here on, until the enclosing span or operation ends; in a request, until that ends.
 
     Whatever an application's own objects raise when they are looked at is raised here, and nothing is known.
     """
-    facts = local_facts().but(**news)
+    facts = local_facts().but(**changes)
     _ = facts.attributes
     if facts.shared is not None:
-        facts.shared.know(**news)
+        facts.shared.know(**changes)
     context.attach(with_facts(facts))
     return facts

@@ -88,15 +88,6 @@ def parse_envelope(body: bytes, bounds: EnvelopeBounds) -> Envelope:
     return Envelope(header, tuple(items))
 
 
-def parse_header(body: bytes, bounds: EnvelopeBounds) -> Mapping[str, Any]:
-    """Read an envelope's header alone.
-
-    Raises:
-        EnvelopeError: There is none.
-    """
-    return _object(_line(body, 0, bounds)[0], "header")
-
-
 def write_items(items: Iterable[Item]) -> bytes:
     """Return the items as they stand in an envelope; each header says the length of what is there now."""
     parts: list[bytes | memoryview] = []
