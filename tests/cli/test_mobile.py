@@ -60,7 +60,7 @@ def test_without_an_app_there_is_one_message_with_the_mend(tmp_path: Path, comma
     ("policy", "said"),
     [
         ('[mobile.projects.app]\nid = "42"\nkeys = []\nstore = true', "keys"),
-        ('[mobile.projects.app]\nid = "42"\nkeys = ["0123456789abcdef"]', "would go nowhere"),
+        ('[mobile.projects.app]\nid = "42"\nkeys = ["0123456789abcdef"]', "has no destination"),
         ('[mobile.projects.app]\nid = "42"\nkeys = ["0123456789abcdef"]\nupstream = "sentry.io"', "no DSN"),
         ('[mobile.projects.app]\nid = "4/2"\nkeys = ["0123456789abcdef"]\nstore = true', "no project"),
         ('[mobile.items.attachment]\naction = "forward"', "cannot be redacted"),

@@ -1,4 +1,4 @@
-"""The section of a policy that says what mobile apps may send, and what becomes of it."""
+"""The section of a policy on the mobile gateway."""
 
 import re
 from typing import Annotated, Final, Literal
@@ -20,9 +20,9 @@ OPAQUE_ITEMS: Final = frozenset(
         "metric_buckets",
     }
 )  # fmt: skip
-"""Types that cannot be redacted: pictures, recordings, compressed or binary data."""
+"""Types of envelope items that cannot be redacted: pictures, recordings, compressed or binary data."""
 OTLP_ITEMS: Final = frozenset({"otlp_traces"})
-"""What comes over OTLP, and can be redacted."""
+"""Types of OTLP data, which can be redacted."""
 
 _PROJECT: Final = re.compile(r"[0-9A-Za-z_-]{1,64}\Z")
 _KEY: Final = re.compile(r"[0-9A-Za-z]{8,64}\Z")
@@ -38,7 +38,7 @@ def _project_id(text: str) -> None:
 def _key(text: str) -> None:
     if not _KEY.match(text):
         raise ValueError(
-            f"{text!r} is no public key; copy what stands before the @ of the app's DSN: letters and digits"
+            f"{text!r} is no public key; copy the part before the @ of the app's DSN: letters and digits"
         )
 
 
@@ -78,126 +78,126 @@ Text = Annotated[str, Bounds(min_length=1, max_length=200)]
 Megabytes = Annotated[float, Bounds(gt=0, le=1000)]
 
 Priority = Literal["crash", "error", "health", "performance", "debug"]
-"""What is given up last comes first."""
+"""Priorities, the one that is dropped last first."""
 Action = Literal["forward", "forward_unredacted", "refuse"]
 
 
 class MobileProject(Section):
-    """An app whose telemetry is taken: nothing else is."""
+    """An app whose telemetry is accepted. Other telemetry is refused."""
 
     id: ProjectId
     """The project in the app's DSN, `https://KEY@gateway.example/ID`."""
     keys: Annotated[tuple[PublicKey, ...], Bounds(min_length=1)]
-    """Public keys that the app's DSN may have. Several, while one replaces another."""
+    """Public keys that the app's DSN may have. Several are allowed while a key is replaced."""
     upstream: Dsn = ""
-    """DSN of the project in Sentry that gets what was taken. Empty: Sentry gets nothing."""
+    """DSN of the Sentry project that receives the app's telemetry. Empty: it is not forwarded."""
     store: bool = False
     """Whether transactions, spans and errors are kept in the store."""
     service: Text = "mobile-app"
-    """What the app is called in the store."""
+    """The app's service name in the store."""
 
     def check(self) -> None:
         """Require a destination."""
         if not self.upstream and not self.store:
-            raise ValueError("what this app sends would go nowhere; set upstream to a DSN, or store = true")
+            raise ValueError("this app has no destination; set upstream to a DSN, or store = true")
 
 
 class IntakePolicy(Section):
-    """Bounds of what is read."""
+    """Bounds of requests."""
 
     isolation: Literal["process", "thread"]
-    """Where envelopes are unpacked and redacted: in a process of its own, so that the routes beside the gateway
-    do not wait for it, or on a thread."""
+    """Where envelopes are unpacked and redacted: in a separate process, so that other routes do not wait for it, or on a
+    thread."""
     threads: Annotated[int, Bounds(ge=1, le=32)]
-    """Envelopes that are worked on at the same time."""
+    """Envelopes that are processed at the same time."""
     niceness: Annotated[int, Bounds(ge=0, le=19)]
-    """How far the process of its own stands back where there are not enough processors."""
+    """Niceness of the separate process."""
     max_request_megabytes: Megabytes
-    """Size of a request as it comes, compressed."""
+    """Size of a compressed request."""
     max_envelope_megabytes: Megabytes
-    """Its size when it is unpacked."""
+    """Size of an unpacked request."""
     max_ratio: PositiveInt
-    """How many times larger than the request, once it has a megabyte. A bomb is more."""
+    """Ratio of unpacked to compressed size, checked from one megabyte. It stops decompression bombs."""
     max_header_kilobytes: Annotated[int, Bounds(ge=1, le=1024)]
     """Size of an envelope's header, and of an item's."""
     max_items: PositiveInt
     """Items of one envelope."""
     max_json_megabytes: Megabytes
-    """Size of an item that has to be read. Sentry takes a megabyte."""
+    """Size of a JSON item. Sentry accepts one megabyte."""
     read_timeout_s: Seconds
     """Seconds that a request's body may take to arrive."""
     max_in_flight_megabytes: Megabytes
-    """Requests that are in memory at the same time, all clients together."""
+    """Size of all requests that are in memory at the same time."""
     max_in_flight: PositiveInt
-    """Their number."""
+    """Number of requests that are in memory at the same time."""
     wait_s: Annotated[float, Bounds(ge=0, le=60)]
-    """Seconds that a request waits for room among them, before it is asked to come back later."""
+    """Seconds that a request waits for these bounds before the client is asked to retry later."""
     answer_timeout_s: Seconds
-    """Seconds after which a request is answered although its work has not ended."""
+    """Seconds after which a request is answered although its processing has not ended."""
     news_s: Seconds
-    """Seconds between two looks at what became of what waited."""
+    """Seconds between two reports of the results of forwarding."""
 
 
 class RatePolicy(Section):
-    """How much one client may send. Behind a proxy, let the server tell clients apart (`--proxy-headers`)."""
+    """Rate limits by client. Behind a proxy, the server has to know the client's address (`--proxy-headers`)."""
 
     client_burst: PositiveInt
-    """Requests at once: an app that was offline has some thirty envelopes to send."""
+    """Burst of requests of one client. An app that was offline sends about thirty envelopes."""
     client_per_minute: Annotated[float, Bounds(gt=0)]
-    """Requests a minute in the long run. Many phones may share one address."""
+    """Requests of one client a minute. Many phones may share one address."""
     total_burst: PositiveInt
-    """Requests at once of all clients together."""
+    """Burst of requests of all clients."""
     total_per_minute: Annotated[float, Bounds(gt=0)]
-    """Requests a minute of all clients together."""
+    """Requests of all clients a minute."""
     request_cpu_ms: Annotated[float, Bounds(gt=0)]
-    """CPU time that one request may take; one that takes more counts as several. What an envelope unpacks to, and how
-    long that takes to read, only shows afterwards."""
+    """CPU time of one request in milliseconds. A request that takes more counts as several, since its cost is known only
+    afterwards."""
     max_clients: PositiveInt
-    """Newest clients that are told apart: addresses, and networks of 64 bits of IPv6."""
+    """Newest clients that are counted separately: IPv4 addresses and IPv6 networks of 64 bits."""
 
 
 class ItemRule(Section):
-    """What becomes of items of one type."""
+    """How items of one type are handled."""
 
     action: Action
-    """`forward`: redacted, then sent on. `forward_unredacted`: sent on as it is; all that can be done with what
-    nobody can look into. `refuse`: dropped and counted, the rest of the envelope is taken."""
+    """`forward`: redacted and forwarded. `forward_unredacted`: forwarded unchanged, for items that cannot be redacted.
+    `refuse`: dropped and counted; the rest of the envelope is accepted."""
     priority: Priority
-    """What is given up first when the spool is full: `debug`, then `performance`, `health`, `error`, `crash`."""
+    """Priority when the spool is full: `debug` is dropped first, then `performance`, `health`, `error`, `crash`."""
 
 
 class MobileSpoolPolicy(Section):
-    """Where what was taken waits for Sentry, redacted: files of their own, on a local disk."""
+    """The spool: redacted envelopes that wait for Sentry, in files on a local disk."""
 
     folder: Annotated[str, Bounds(min_length=1)]
     """Folder; relative to the working directory. `MITA_OTEL_MOBILE_SPOOL` wins."""
     max_megabytes: PositiveInt
-    """Size of what may wait, for each process. Beyond that the oldest of what matters least is given up."""
+    """Size of the spool of each process. Beyond that the oldest envelopes of the lowest priority are dropped."""
     max_parcels: PositiveInt
-    """Envelopes that may wait, for each process."""
+    """Envelopes in the spool of each process."""
     durable: tuple[Priority, ...]
-    """What is flushed to the disk before the app is answered. The rest survives the end of the process, not a
+    """Priorities that are flushed to the disk before the app is answered. Others survive the end of the process, but not a
     power cut."""
     adopt_s: Seconds
-    """Seconds between two looks for what processes that died have left."""
+    """Seconds between two searches for spools of dead processes."""
     hold_s: Seconds
-    """Seconds that a crash or error for which there is no room is left without an answer: apps keep what nobody
-    answered, and send it again; what is answered with any error they drop."""
+    """Seconds for which the response to a crash or error is withheld while the spool is full. Apps send unanswered
+    envelopes again, and drop envelopes that are answered with an error."""
     max_held: PositiveInt
-    """Requests that are left without an answer at the same time."""
+    """Requests whose response is withheld at the same time."""
 
     @property
     def max_bytes(self) -> int:
-        """What may wait of one process, in bytes."""
+        """Size of the spool of one process, in bytes."""
         return self.max_megabytes * 1_000_000
 
-    def share_taken(self, parcels: int, size: int) -> float:
-        """Return how much of the room that one process has is taken by so many parcels and bytes: 1 is all of it."""
-        return max(parcels / self.max_parcels, size / self.max_bytes)
+    def share_taken(self, records: int, size: int) -> float:
+        """Return the fraction of one process's spool that this number of records and bytes takes; 1 is full."""
+        return max(records / self.max_parcels, size / self.max_bytes)
 
 
 class ForwardPolicy(Section):
-    """How what was taken goes on."""
+    """Forwarding to Sentry."""
 
     senders: Annotated[int, Bounds(ge=1, le=32)]
     """Requests at the same time."""
@@ -206,64 +206,64 @@ class ForwardPolicy(Section):
     retry_first_s: Seconds
     """Seconds after a first failure; doubled after each further one."""
     retry_max_s: Seconds
-    """Most seconds between two tries."""
+    """Longest delay between two attempts, in seconds."""
     wait_out_s: Annotated[float, Bounds(ge=0, le=600)]
-    """Seconds that a limit of Sentry's may still last while crashes and errors (what `spool.durable` names) are taken all
-    the same: they wait in the spool for its end, and apps are not told of it. 0: they are refused like anything else."""
+    """Longest remaining time of a rate limit of Sentry, in seconds, for which crashes and errors (`spool.durable`) are still
+    accepted: they wait in the spool, and apps are not rate-limited. 0: they are refused like other items."""
     compression_level: Annotated[int, Bounds(ge=0, le=9)]
     """Of gzip; 0: nothing is compressed."""
 
 
 class MeasuredKind(Section):
-    """How spans of one kind are known."""
+    """How spans of one kind are recognised."""
 
     ops: tuple[Text, ...]
     """Operations of spans: Sentry's `op`."""
     prefixes: tuple[Text, ...]
-    """What stands before the name, as in `Screen: PaymentScreen`."""
+    """Prefixes of the name, as in `Screen: PaymentScreen`."""
     suffixes: tuple[Text, ...]
-    """What stands after it, as in `PaymentScreen initial display`."""
+    """Suffixes of the name, as in `PaymentScreen initial display`."""
     data: tuple[Text, ...]
-    """Keys of the span's data that hold the name; they win."""
+    """Keys of the span's data with the name. They win."""
 
 
 class MeasurePolicy(Section):
-    """Which spans are held to the limits of `thresholds.mobile`."""
+    """Spans that the limits of `thresholds.mobile` apply to."""
 
     screens: MeasuredKind
     requests: MeasuredKind
     operations: MeasuredKind
     max_names: PositiveInt
-    """Names that are told apart, those that have a limit of their own aside: anybody can make one up."""
+    """Distinct names, without those that have a separate limit. Apps can invent names."""
 
 
 class MobileTagPolicy(Section):
-    """Tags of what an app sends. Its key is public: anybody can claim anything."""
+    """Tags of an app's telemetry. The app's key is public, so tags are not trustworthy."""
 
     reserved: tuple[Text, ...]
-    """Tags that only the gateway sets; an app's are left out."""
+    """Tags that only the gateway sets. An app's are removed."""
     set: dict[Text, Text]
-    """Tags that everything from an app gets."""
+    """Tags that the gateway adds to an app's telemetry."""
 
 
 class CorsPolicy(Section):
-    """Which web pages may send."""
+    """Web pages that may send telemetry."""
 
     origins: tuple[Origin, ...]
     """Origins, as in `https://app.example.com`; `"*"`: any. Apps for phones need none."""
     max_age_s: Annotated[int, Bounds(ge=0, le=86_400)]
-    """Seconds that a browser remembers that it may."""
+    """Seconds that a browser caches the permission."""
 
 
 class MobilePolicy(Section):
     """The gateway for the telemetry of mobile apps."""
 
     projects: dict[ProjectName, MobileProject]
-    """The apps, by a name of your choice. None: everything is refused."""
+    """The apps, by a name of your choice. Empty: every request is refused."""
     unknown_items: Literal["refuse", "forward"]
-    """What becomes of items of a type that is not below. `forward`: if they are JSON, redacted."""
+    """How items of other types are handled. `forward`: JSON is redacted and forwarded."""
     items: dict[Text, ItemRule]
-    """What becomes of items, by type."""
+    """How items are handled, by type."""
     intake: IntakePolicy
     rate: RatePolicy
     spool: MobileSpoolPolicy

@@ -1,4 +1,4 @@
-"""The section of a policy that says which traces are kept, and how much may wait for the decision."""
+"""The section of a policy on sampling."""
 
 from typing import Annotated, Literal
 
@@ -9,18 +9,18 @@ Pattern = Annotated[str, Bounds(min_length=1, max_length=256)]
 
 
 class SamplingRule(Section):
-    """What makes a trace special. Everything that a rule names must be true of one span of the trace."""
+    """Traces with another ratio. One span of the trace has to fit every condition of the rule."""
 
     ratio: Ratio = 1.0
-    """The share of these traces that is kept. 1: all of them; 0: only what is slow or failed."""
+    """Fraction of these traces to keep. 1: all; 0: only slow or failed traces."""
     operation: Pattern | None = None
-    """A financial operation's name. `*` stands for anything."""
+    """A financial operation's name. `*` matches any text."""
     route: Pattern | None = None
-    """`METHOD /route/{template}` of a request. `*` stands for anything."""
+    """`METHOD /route/{template}` of a request. `*` matches any text."""
     attributes: dict[str, Pattern] = {}  # noqa: RUF012 - a default, never changed
-    """Attributes and their values as text. `*` stands for anything, also for being there at all."""
+    """Attributes and their values as text. `*` matches any text, and any value."""
     longer_than_ms: Annotated[float, Bounds(ge=0)] | None = None
-    """Milliseconds that the span took, at least."""
+    """The span took at least this many milliseconds."""
     above_percentile: Annotated[float, Bounds(gt=0, lt=100)] | None = None
     """The span took longer than this percentile of its operation's recent durations."""
 
@@ -35,22 +35,22 @@ class SamplingRule(Section):
 
 
 class SamplingPolicy(Section):
-    """Which traces are kept."""
+    """Sampling of traces."""
 
     mode: Literal["tail", "head", "always"]
-    """`tail`: decide when the trace has ended, and keep everything slow or failed. `head`: decide when it starts.
-    `always`: keep everything."""
+    """`tail`: decide when the trace ends, and keep every slow or failed trace. `head`: decide when it starts. `always`: keep
+    every trace."""
     ratio: Ratio
-    """The share of the traces that nothing is wrong with."""
+    """Fraction of healthy traces to keep."""
     remote_unsampled: Literal["respect", "keep_breaches"]
     """When a caller decided against a trace: `respect` that, or keep our part if it is slow or failed."""
     remote_sampled: Literal["decide", "keep"]
     """When a caller's trace arrives sampled: `decide` at its end like any other, or `keep` it. A caller that
     decides at the end as well sends every trace as sampled."""
     rules: dict[str, SamplingRule]
-    """Traces with another ratio, by a name of your choice. Of several that match, the highest ratio applies."""
+    """Rules with another ratio, by a name of your choice. If several match, the highest ratio applies."""
     max_traces: PositiveInt
-    """Traces that may wait for their end. One more, and the oldest is decided by its ratio."""
+    """Traces that may wait for their end. Beyond that the oldest is decided by its ratio."""
     max_spans: PositiveInt
     """Finished spans that may wait, all traces together."""
     max_megabytes: Annotated[float, Bounds(gt=0)]
@@ -58,6 +58,6 @@ class SamplingPolicy(Section):
     max_wait_s: Seconds
     """Seconds after which a trace that has not ended is decided by its ratio."""
     linger_s: Annotated[float, Bounds(ge=0, le=3600)]
-    """Seconds that a trace decided against is still held: a late child (a background task) may be slow or fail."""
+    """Seconds that an unsampled trace is still held: a late child (a background task) may be slow or fail."""
     max_decisions: PositiveInt
     """Decisions that are remembered for late spans."""
