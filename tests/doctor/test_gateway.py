@@ -125,7 +125,7 @@ def test_a_spool_that_cannot_be_written_to(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_spool_without_room(tmp_path: Path, room: int, status: Status) -> None:
     put(tmp_path, 1, 1)
-    found = looked(gateway({"max_parcels": room}, app={"store": True}), tmp_path)["mobile:spool"]
+    found = looked(gateway({"max_records": room}, app={"store": True}), tmp_path)["mobile:spool"]
     assert found.status is status
     if status is not Status.PASS:
         assert found.said.startswith(
@@ -145,7 +145,7 @@ def test_a_spool_that_is_nearly_full_by_its_bytes(tmp_path: Path) -> None:
 def test_the_room_of_a_spool_is_that_of_each_process(tmp_path: Path) -> None:
     for _ in range(3):
         put(tmp_path, 1, 1)
-    found = looked(gateway({"max_parcels": 4}, app={"store": True}), tmp_path)["mobile:spool"]
+    found = looked(gateway({"max_records": 4}, app={"store": True}), tmp_path)["mobile:spool"]
     assert (found.status, found.observed["waiting"]) == (Status.PASS, 6)
 
 

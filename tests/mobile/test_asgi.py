@@ -180,7 +180,7 @@ async def test_bytes_in_memory_are_bounded_too(make: MakeApp) -> None:
 async def test_an_error_that_cannot_be_kept_gets_no_answer_so_that_the_app_sends_it_again(
     make: MakeApp,
 ) -> None:
-    app = make(spool={"max_parcels": 1, "hold_s": 20})
+    app = make(spool={"max_records": 1, "hold_s": 20})
     whole = recorded("payment_error")
 
     def body() -> Callable[[], Awaitable[Any]]:
@@ -196,7 +196,7 @@ async def test_an_error_that_cannot_be_kept_gets_no_answer_so_that_the_app_sends
 
 
 async def test_not_more_than_so_many_are_left_without_an_answer(make: MakeApp) -> None:
-    app = make(spool={"max_parcels": 1, "hold_s": 20, "max_held": 1})
+    app = make(spool={"max_records": 1, "hold_s": 20, "max_held": 1})
     whole = recorded("payment_error")
     done = asyncio.Event()
 

@@ -100,14 +100,14 @@ def test_what_is_in_the_spool_is_redacted(make: Make, tmp_path: Path) -> None:
 
 # --- no room --------------------------------------------------------------------------------------------
 def test_an_error_for_which_there_is_no_room_is_left_to_the_app(make: Make, tmp_path: Path) -> None:
-    engine = make(tmp_path, spool={"max_parcels": 1})
+    engine = make(tmp_path, spool={"max_records": 1})
     assert engine.take(intake(recorded("payment_error"))).status == 200
     reply = engine.take(intake(recorded("feedback")))
     assert (reply.status, reply.reason, reply.hold) == (503, "no_room", True)
 
 
 def test_ordinary_data_for_which_there_is_no_room_are_to_come_back_later(make: Make, tmp_path: Path) -> None:
-    engine = make(tmp_path, spool={"max_parcels": 1})
+    engine = make(tmp_path, spool={"max_records": 1})
     engine.take(intake(recorded("payment_error")))
     reply = engine.take(intake(recorded("logs")))
     assert (reply.status, reply.hold, reply.headers["Retry-After"]) == (429, False, "60")
@@ -115,7 +115,7 @@ def test_ordinary_data_for_which_there_is_no_room_are_to_come_back_later(make: M
 
 def test_what_was_given_up_for_something_that_matters_more_is_counted(make: Make, tmp_path: Path) -> None:
     # One at most is on its way just now, and is not given up.
-    engine = make(tmp_path, spool={"max_parcels": 2}, forward={"senders": 1})
+    engine = make(tmp_path, spool={"max_records": 2}, forward={"senders": 1})
     for _ in range(2):
         assert engine.take(intake(recorded("logs"))).status == 200
     assert engine.take(intake(recorded("payment_error"))).status == 200

@@ -27,7 +27,7 @@ def test_what_matters_most_goes_first_and_the_oldest_of_it(tmp_path: Path) -> No
 
 def test_the_oldest_debug_data_are_given_up_first_and_crashes_last(tmp_path: Path) -> None:
     lost = Lost()
-    spool = make(tmp_path, lost, max_parcels=6)
+    spool = make(tmp_path, lost, max_records=6)
     for number, priority in enumerate(("debug", "debug", "performance", "health", "error", "crash")):
         spool.put(parcel(priority), f"{priority} {number}".encode())
     for _ in range(5):
@@ -40,7 +40,7 @@ def test_the_oldest_debug_data_are_given_up_first_and_crashes_last(tmp_path: Pat
 
 def test_debug_data_make_room_for_newer_ones_but_errors_that_were_acknowledged_do_not(tmp_path: Path) -> None:
     lost = Lost()
-    spool = make(tmp_path, lost, max_parcels=2)
+    spool = make(tmp_path, lost, max_records=2)
     for number in range(4):
         spool.put(parcel("debug"), f"{number}".encode())
     assert drained(spool) == [b"2", b"3"]
@@ -93,7 +93,7 @@ def test_what_is_given_back_waits_again_before_or_behind_the_others(tmp_path: Pa
 
 
 def test_what_is_on_its_way_is_not_given_up(tmp_path: Path) -> None:
-    spool = make(tmp_path, max_parcels=1)
+    spool = make(tmp_path, max_records=1)
     spool.put(parcel("debug"), b"on its way")
     waiting = spool.take(ANYTHING)
     assert waiting is not None
@@ -157,7 +157,7 @@ def test_what_there_is_no_room_for_is_left_for_another(tmp_path: Path) -> None:
     for number in range(3):
         first.put(parcel("error"), f"{number}".encode())
     first.close()
-    small = make(tmp_path, max_parcels=2)
+    small = make(tmp_path, max_records=2)
     assert small.adopt() == 2
     assert drained(small) == [b"0", b"1"]
     assert small.adopt() == 1

@@ -167,7 +167,7 @@ def test_errors_of_apps_are_counted_and_alerts_hear_of_them(tmp_path: Path) -> N
 def test_an_error_that_is_refused_is_not_counted(tmp_path: Path) -> None:
     heard: list[Signal] = []
     telling = Telling(on_error=heard.append)
-    policy = policy_with(tmp_path / "spool", upstream=NOBODY, spool={"max_parcels": 1})
+    policy = policy_with(tmp_path / "spool", upstream=NOBODY, spool={"max_records": 1})
     engine = Engine(policy, Redactor(), {})
     replies = [engine.take(intake(recorded("flutter_crash"))) for _ in range(3)]
     engine.stop(0)

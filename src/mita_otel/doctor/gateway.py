@@ -103,7 +103,7 @@ def _spool(policy: Policy, env: Mapping[str, str], now_s: float) -> Check:
     if full > policy.health.queue_share:
         said = (
             f"{full:.0%} of the room in {folder} is taken ({waiting} envelopes, {size / 1e6:.0f} MB), beyond it what matters "
-            "least is given up; see below why they do not go on, or raise mobile.spool.max_megabytes and max_parcels"
+            "least is given up; see below why they do not go on, or raise mobile.spool.max_megabytes and max_records"
         )
         return Check(check, Status.FAIL if full >= 1 else Status.WARN, said, observed)
     if said := lacks_room(folder, left, policy.doctor.min_free_megabytes, refused="apps"):

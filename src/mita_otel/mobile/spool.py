@@ -194,7 +194,7 @@ class Spool:
         """Make room in the books, and return what has to go for it."""
         victims: list[Waiting] = []
         with self._lock:
-            while self._count >= self._policy.max_parcels or self._bytes + size > self._max_bytes:
+            while self._count >= self._policy.max_records or self._bytes + size > self._max_bytes:
                 victim = self._victim(priority)
                 if victim is None:
                     # What had to go for nothing stays.

@@ -173,7 +173,7 @@ class MobileSpoolPolicy(Section):
     """Folder; relative to the working directory. `MITA_OTEL_MOBILE_SPOOL` wins."""
     max_megabytes: PositiveInt
     """Size of the spool of each process. Beyond that the oldest envelopes of the lowest priority are dropped."""
-    max_parcels: PositiveInt
+    max_records: PositiveInt
     """Envelopes in the spool of each process."""
     durable: tuple[Priority, ...]
     """Priorities that are flushed to the disk before the app is answered. Others survive the end of the process, but not a
@@ -193,7 +193,7 @@ class MobileSpoolPolicy(Section):
 
     def share_taken(self, records: int, size: int) -> float:
         """Return the fraction of one process's spool that this number of records and bytes takes; 1 is full."""
-        return max(records / self.max_parcels, size / self.max_bytes)
+        return max(records / self.max_records, size / self.max_bytes)
 
 
 class ForwardPolicy(Section):

@@ -57,7 +57,7 @@ class SamplingPolicy(Section):
     """Estimated size of the spans that wait, all traces together."""
     max_wait_s: Seconds
     """Seconds after which a trace that has not ended is decided by its ratio."""
-    linger_s: Annotated[float, Bounds(ge=0, le=3600)]
+    hold_s: Annotated[float, Bounds(ge=0, le=3600)]
     """Seconds that an unsampled trace is still held: a late child (a background task) may be slow or fail."""
     max_decisions: PositiveInt
     """Decisions that are remembered for late spans."""

@@ -64,7 +64,7 @@ def test_a_healthy_trace_waits_for_its_root_and_follows_its_ratio() -> None:
     assert kept.spans == ["child", "root"]
     assert {decision.reason for _, decision in kept.out} == {"ratio"}
     assert kept.out[0][1].rate == pytest.approx(0.1)
-    dropped.wait(POLICY.linger_s)
+    dropped.wait(POLICY.hold_s)
     assert dropped.out == [] and dropped.empty
     assert (kept.held.traces, dropped.held.traces) == (
         Counter({(True, "ratio"): 1}),
@@ -90,9 +90,9 @@ def test_a_late_flaw_brings_back_a_trace_that_lingers() -> None:
     one = bench()
     one.end(NOT_KEPT, "child")
     one.end(NOT_KEPT, "root", root=True)
-    one.wait(POLICY.linger_s - 1)
+    one.wait(POLICY.hold_s - 1)
     one.end(NOT_KEPT, "a healthy late child")
-    one.wait(POLICY.linger_s - 1)
+    one.wait(POLICY.hold_s - 1)
     one.end(NOT_KEPT, "background task", flaw="error")
     assert one.spans == ["child", "root", "a healthy late child", "background task"] and one.empty
     assert one.held.traces == {(True, "error"): 1}, "it was never final"
@@ -101,7 +101,7 @@ def test_a_late_flaw_brings_back_a_trace_that_lingers() -> None:
 def test_a_flaw_that_comes_too_late_keeps_itself_and_what_follows() -> None:
     one = bench()
     one.end(NOT_KEPT, "root", root=True)
-    one.wait(POLICY.linger_s)
+    one.wait(POLICY.hold_s)
     one.end(NOT_KEPT, "healthy")
     one.end(NOT_KEPT, "failed", flaw="error")
     one.end(NOT_KEPT, "after")
@@ -130,7 +130,7 @@ def test_a_trace_that_goes_on_for_ever_does_not_linger_for_ever() -> None:
     one = bench()
     one.end(NOT_KEPT, "root", root=True)
     for number in range(60):
-        one.wait(POLICY.linger_s / 2)
+        one.wait(POLICY.hold_s / 2)
         one.end(NOT_KEPT, str(number))
     assert one.held.held_spans == 0
     assert one.held.spans[False] == 61
@@ -193,7 +193,7 @@ def test_a_rule_sets_the_ratio_of_its_traces() -> None:
         ("root", "rule", "payments", 1.0),
     ]
     one.end(KEPT_BY_RATIO, "GET /health", root=True, match=RuleMatch("health", 0.0))
-    one.wait(POLICY.linger_s)
+    one.wait(POLICY.hold_s)
     assert len(one.out) == 2
     assert one.held.traces == {(True, "rule"): 1, (False, "rule"): 1}
 
@@ -251,7 +251,7 @@ def test_a_decision_that_was_forgotten_while_its_trace_lingers_does_no_harm() ->
     one.end(0x300, "another", root=True)
     one.end(NOT_KEPT, "late")
     one.end(NOT_KEPT, "second root", root=True)
-    one.wait(POLICY.linger_s)
+    one.wait(POLICY.hold_s)
     assert one.empty
     assert one.held.spans[False] == 5
 

@@ -54,7 +54,7 @@ def test_what_waits_is_shown_by_priority_beside_what_there_is_room_for(telling: 
         "parcels": 3,
         "bytes": 4096,
         "waiting": {"crash": 1, "error": 2},
-        "capacity_parcels": SPOOL.max_parcels,
+        "capacity_parcels": SPOOL.max_records,
         "capacity_bytes": SPOOL.max_megabytes * 1_000_000,
     }
 
@@ -62,8 +62,8 @@ def test_what_waits_is_shown_by_priority_beside_what_there_is_room_for(telling: 
 @pytest.mark.parametrize(
     ("parcels", "size", "status"),
     [
-        (int(SPOOL.max_parcels * POLICY.health.queue_share), 0, Status.PASS),
-        (int(SPOOL.max_parcels * POLICY.health.queue_share) + 1, 0, Status.WARN),
+        (int(SPOOL.max_records * POLICY.health.queue_share), 0, Status.PASS),
+        (int(SPOOL.max_records * POLICY.health.queue_share) + 1, 0, Status.WARN),
         (1, int(SPOOL.max_megabytes * 1_000_000 * POLICY.health.queue_share), Status.PASS),
         (1, SPOOL.max_megabytes * 1_000_000, Status.WARN),
     ],

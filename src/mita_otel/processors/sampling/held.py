@@ -129,7 +129,7 @@ class HeldTraces(Generic[T]):
             self._decide(trace_id, trace, now_s, kept)
         while self._rejected:
             trace_id, trace = next(iter(self._rejected.items()))
-            if now_s - trace.since_s < self._policy.linger_s:
+            if now_s - trace.since_s < self._policy.hold_s:
                 break
             self._drop(trace_id)
         return kept

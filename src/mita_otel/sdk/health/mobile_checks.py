@@ -37,7 +37,7 @@ def _spool(telling: Telling, spool: MobileSpoolPolicy, policy: HealthPolicy) -> 
         "parcels": news.parcels,
         "bytes": news.bytes,
         "waiting": dict(news.waiting),
-        "capacity_parcels": spool.max_parcels,
+        "capacity_parcels": spool.max_records,
         "capacity_bytes": spool.max_bytes,
     }
     full = spool.share_taken(news.parcels, news.bytes)
