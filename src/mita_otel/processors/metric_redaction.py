@@ -1,4 +1,4 @@
-"""The only door out for metrics: attributes of points and of exemplars pass the redactor before an exporter."""
+"""The redaction boundary for metrics: attributes of data points and exemplars are redacted before any exporter."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _logger = logging.getLogger("mita_otel")
 
 
 class MetricRedaction:
-    """Takes the secrets out of metrics. Points whose attributes become equal become one.
+    """Redacts metrics, and merges data points whose redacted attributes are equal.
 
     Args:
-        redaction: The policy's section, or a ready redactor.
+        redaction: The policy section, or a redactor.
     """
 
     def __init__(self, redaction: RedactionPolicy | Redactor) -> None:
@@ -40,7 +40,7 @@ class MetricRedaction:
         self._origins = RedactedOrigins(self._redactor)
 
     def __call__(self, metrics: MetricsData) -> MetricsData | None:
-        """Return a safe copy of the metrics; None if they could not be looked at, and must not leave."""
+        """Return a redacted copy of the metrics; None if they could not be redacted and must not be exported."""
         try:
             return MetricsData([self._resource(one) for one in metrics.resource_metrics])
         except Exception as error:  # noqa: BLE001 - fail closed
@@ -87,13 +87,13 @@ class MetricRedaction:
 
 
 class RedactedMetricExporter(MetricExporter):
-    """Passes metrics on without the secrets in them.
+    """Redacts metrics before it passes them to another exporter.
 
-    Fails closed: metrics that could not be redacted are not exported.
+    Fails closed: metrics that cannot be redacted are not exported.
 
     Args:
-        redaction: The policy's section, or a ready redactor.
-        exporter: What receives the metrics.
+        redaction: The policy section, or a redactor.
+        exporter: Receives the metrics.
     """
 
     def __init__(self, redaction: RedactionPolicy | Redactor, exporter: MetricExporter) -> None:
@@ -135,14 +135,14 @@ def redact_reader(
 
 
 def merged(data: Any, points: Sequence[Any]) -> list[Any]:
-    """Return the points with one for each set of attributes.
+    """Return one data point for each set of attributes.
 
-    Sums and histograms with the same bounds are added up; of gauges the latest is kept. Exponential
-    histograms stay as they are: their scales differ.
+    Sums, and histograms with the same bounds, are added. Of gauges the latest is kept. Exponential histograms are not
+    merged, because their scales differ.
 
     Args:
-        data: What the points are of.
-        points: Its points, redacted.
+        data: The metric data.
+        points: Its redacted data points.
     """
     merge = {Sum: _add_numbers, Gauge: _latest, Histogram: _add_histograms}.get(type(data))
     if merge is None:

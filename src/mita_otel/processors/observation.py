@@ -1,4 +1,4 @@
-"""What is known of a span before anything is sampled away: what metrics and summaries are made from."""
+"""Observers of all recorded spans, before sampling: duration metrics, latency windows and error budgets."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from mita_otel.processors.queues.forks import after_fork_in_child
 
 @dataclass(slots=True)
 class Observation:
-    """A finished span, judged."""
+    """A finished span with its operation and the verdict of its limits."""
 
     span: ReadableSpan
     facts: SpanFacts
     operation: Operation
-    """As it may be shown."""
+    """With a redacted name."""
     verdict: Verdict
     failed: bool
 
 
 class SpanObserver(Protocol):
-    """Something that counts spans. Must be quick: it runs on the pipeline's thread."""
+    """Observes each recorded span. It runs on the pipeline's thread, so it must be quick."""
 
     def observe(self, observation: Observation, /) -> None:
         """Count the span."""
 
 
 def facts_of(span: ReadableSpan) -> SpanFacts | None:
-    """Return the facts of a span, or None for one without times. A clock that was put back makes no time negative."""
+    """Return the facts of a span, or None if it has no times. A duration is never negative, even if the clock steps back."""
     if span.start_time is None or span.end_time is None:
         return None
     duration_ms = max(0.0, (span.end_time - span.start_time) / 1e6)
@@ -49,7 +49,7 @@ def facts_of(span: ReadableSpan) -> SpanFacts | None:
 
 
 def has_failed(span: ReadableSpan) -> bool:
-    """Return whether a span's status is an error, or its HTTP status a server's error."""
+    """Return whether a span's status is an error, or its HTTP status 500 or above."""
     return span.status.status_code is StatusCode.ERROR or is_server_error(span.attributes or {})
 
 
@@ -60,10 +60,10 @@ def is_server_error(attributes: Any) -> bool:
 
 
 class LatencyObserver:
-    """Counts each span in its operation's window, and in its rules' error budgets.
+    """Counts each span in the latency window of its operation and in the error budgets of its rules.
 
     Args:
-        recorder: The windows.
+        recorder: The latency windows.
         ledger: The error budgets.
     """
 
@@ -103,20 +103,20 @@ _DESCRIPTIONS: Mapping[str, str] = {
     semconv.DB_CLIENT_DURATION: "Duration of database client operations.",
     semconv.DB_WAIT_TIME: "The time it took to obtain an open connection from the pool.",
     semconv.MESSAGING_PROCESS_DURATION: "Duration of processing operation.",
-    semconv.OPERATION_DURATION: "Duration of financial operations, background tasks and what the mobile app does.",
+    semconv.OPERATION_DURATION: "Duration of financial operations, background tasks and operations of the mobile app.",
 }
 
 
 class DurationMetrics:
-    """Records the duration of each span into the histogram of its kind.
+    """Records the duration of each span in the histogram of its kind.
 
-    Where the instrumentation that made a span emits the same metric itself (FastAPI's own telemetry; the contrib
-    packages once `OTEL_SEMCONV_STABILITY_OPT_IN` names `http`), it is left to it.
+    It skips spans whose instrumentation emits the same metric: FastAPI's own telemetry, and the contrib packages if
+    `OTEL_SEMCONV_STABILITY_OPT_IN` contains `http`.
 
     Args:
-        meter: Makes the histograms. None: one of the global provider.
-        active: Whether anybody collects metrics. Asked for each span.
-        exemplified: Whether a span's trace is likely to be kept, so that an exemplar leads somewhere.
+        meter: Creates the histograms. None: a meter of the global provider.
+        active: Returns whether metrics are collected. Called for each span.
+        exemplified: Returns whether a span's trace is likely to be kept, so that an exemplar can link to it.
         env: The environment variables.
     """
 

@@ -1,4 +1,4 @@
-"""The chain as every service gets it, in the order that makes it safe; visible in one place."""
+"""The processor chain of a service, in its safe order, and the measurements that it takes before sampling."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class Pipeline:
 
     Args:
         policy: The policy.
-        redactor: The only door out.
-        exporters: Names and exporters; each gets a queue of its own.
-        losses: Where lost spans are counted.
-        measurements: What counts every span before sampling.
-        behind: Processors of third parties that shall get redacted spans as well.
-        enrich: Sets what is known of user and transaction on each span that begins.
-        tail: Whether traces are decided when they have ended. False: every sampled span is passed on.
+        redactor: Redacts every span before the exporters.
+        exporters: Names and exporters. Each exporter gets a separate queue.
+        losses: Counts lost spans.
+        measurements: Counts every span before sampling.
+        behind: Processors of third parties that also receive redacted spans.
+        enrich: Sets attributes of user and transaction on each span that starts.
+        tail: Whether traces are decided when they end. False: every sampled span is passed on.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Pipeline:
         self.redaction = RedactionProcessor(redactor, self.fan_out)
         chain: SpanProcessor = self.redaction
         self.sampler: TailSampler | None = None
-        """What decides about traces, in tail mode."""
+        """The tail sampler. None: not in tail mode."""
         if tail:
             chain = self.sampler = TailSampler(policy.sampling, chain, recent=measurements.recorder)
             for one in self.queues:
@@ -92,10 +92,10 @@ class Pipeline:
             on_idle=self.sampler.tick if self.sampler is not None else None,
             on_end=_observed_by([one.hooks for one in self.queues]),
         )
-        """The processor that a tracer provider gets."""
+        """The first processor, for the tracer provider."""
 
     def drain(self) -> None:
-        """Hold no trace back any more, in the sampler and in the exporters."""
+        """Release held traces, in the sampler and in the exporters."""
         if self.sampler is not None:
             self.sampler.drain()
         for queue in self.queues:
@@ -113,7 +113,7 @@ class Pipeline:
 
 
 def _observed_by(hooks: Sequence[ExporterHooks]) -> Callable[[ReadableSpan], None] | None:
-    """Return a function that lets the exporters observe a span that ends; None if no exporter does."""
+    """Return a function that passes a span that ends to all exporters that observe it; None if no exporter does."""
     observers = [one.on_span_end for one in hooks if one.implements("on_span_end")]
     if len(observers) < 2:
         return observers[0] if observers else None
@@ -126,16 +126,16 @@ def _observed_by(hooks: Sequence[ExporterHooks]) -> Callable[[ReadableSpan], Non
 
 
 class Measurements:
-    """The parts that see every span.
+    """The parts that observe every span before sampling.
 
     Args:
         policy: The policy.
-        redact: Takes secrets out of operations' names.
-        losses: Where lost reports and windows are counted.
-        tail: Whether traces are thinned out afterwards.
-        metrics_active: Whether anybody collects metrics.
+        redact: Redacts names of operations.
+        losses: Counts lost reports and windows.
+        tail: Whether tail sampling follows.
+        metrics_active: Returns whether metrics are collected.
         env: The environment variables.
-        more_observers: See every span as well.
+        more_observers: Additional observers of every span.
         clock: Seconds since the epoch.
     """
 
@@ -153,15 +153,15 @@ class Measurements:
     ) -> None:
         thresholds = policy.thresholds
         self.names = OperationNames(policy.summary.max_operations, clock=clock, redact=redact)
-        """The names that operations are shown by."""
+        """Redacted and bounded names of operations."""
         self.recorder = LatencyRecorder(policy.summary, thresholds.adaptive, self.names, clock=clock)
         """Durations by operation and minute."""
         self.ledger = BudgetLedger(thresholds.objective, clock=time.monotonic)
         """Error budgets by rule."""
         self.writer = WindowWriter(self.recorder, losses)
-        """Brings the windows into a store, once it has one."""
+        """Writes the windows to a store, once one is attached."""
         self.signal = BreachSignal(losses)
-        """Tells listeners of breaches."""
+        """Notifies listeners of breaches."""
         self.breaches = Breaches(thresholds.log, signal=self.signal)
         """Counts and logs breaches."""
         durations = DurationMetrics(
@@ -174,7 +174,7 @@ class Measurements:
             durations,
             *more_observers,
         )
-        """What counts each span."""
+        """Observers of every span."""
 
 
 def _always(span: ReadableSpan) -> bool:

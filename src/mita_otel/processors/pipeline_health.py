@@ -42,10 +42,10 @@ class PipelineHealth:
         """Read a pipeline from now on.
 
         Args:
-            pipeline: Whose queues, sampler and redaction are read.
-            ledger: Whose burn rates are read.
+            pipeline: Its queues, sampler and redaction are read.
+            ledger: Its burn rates are read.
             queue: The queues' bounds.
-            meter: Makes the instruments. None: one of the global provider.
+            meter: Creates the instruments. None: a meter of the global provider.
         """
         self._pipeline, self._ledger, self._queue = pipeline, ledger, queue
         meter = meter or metrics.get_meter("mita_otel")
@@ -74,7 +74,7 @@ class PipelineHealth:
             self._watch_sampler(meter)
 
     def stop(self) -> None:
-        """Read nothing any more."""
+        """Stop reading."""
         self._pipeline = self._ledger = self._queue = None
 
     def _watch_sampler(self, meter: metrics.Meter) -> None:
@@ -101,7 +101,7 @@ class PipelineHealth:
                 f"{semconv.SAMPLING_HELD}.{name}",
                 [_callback(partial(self._held, f"held_{name}"))],
                 unit,
-                "What is held until its trace is decided",
+                "Traces, spans and bytes that are held until a decision",
             )
 
     def _sampled(self) -> Iterable[HeldTraces[ReadableSpan]]:

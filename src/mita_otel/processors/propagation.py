@@ -28,7 +28,7 @@ _IDS: Final = re.compile(
 
 
 class RedactedPropagator(TextMapPropagator):
-    """Writes what another propagator writes, without the secrets in it.
+    """Writes the headers of another propagator without secrets.
 
     A baggage entry is sent if the policy allows its name (`redaction.baggage`) and it holds no secret. A header with a
     secret in it is not sent. The ids of the trace are always sent, without baggage if that cannot be checked.
@@ -43,7 +43,7 @@ class RedactedPropagator(TextMapPropagator):
     ) -> None:
         self._redactor = redaction if isinstance(redaction, Redactor) else Redactor(redaction)
         self.propagator = propagate.get_global_textmap() if propagator is None else propagator
-        """What reads and writes the headers."""
+        """The propagator that reads and writes the headers."""
         self.withheld = 0
         """Entries and headers that were not sent."""
         names = self._redactor.policy.baggage

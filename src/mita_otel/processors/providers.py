@@ -1,4 +1,4 @@
-"""Providers of tracers and loggers. Applications keep both in modules, so that they outlive their provider."""
+"""Providers of tracers and loggers. Applications keep tracers and loggers, which therefore outlive their provider."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mita_otel.processors.queues.export_queue import FanOut
 
 
 class IssuedHandles:
-    """What outlives a configuration, because applications and meter providers hold it. The next one takes it over."""
+    """Tracers, loggers and instruments that outlive a configuration. The next configuration reuses them."""
 
     def __init__(self) -> None:
         self.tracers: WeakSet[Tracer] = WeakSet()
@@ -28,14 +28,14 @@ class IssuedHandles:
 
 
 class GuardedTracerProvider(TracerProvider):
-    """A provider whose processors are all behind our chain, those that are added later included.
+    """A provider that adds every processor, also later ones, behind the redaction boundary.
 
     It registers nothing with `atexit`: `Lifecycle` ends it within a deadline.
 
     Args:
         chain: The chain's first processor.
         fan_out: The chain's end, where `add_span_processor` adds.
-        issued: Tracers of earlier providers, which make their spans here from now on.
+        issued: Tracers of earlier providers, which create their spans here from now on.
         resource: The service's resource.
         sampler: None: the SDK's default, which reads `OTEL_TRACES_SAMPLER`.
         id_generator: None: the SDK's default.
@@ -61,7 +61,7 @@ class GuardedTracerProvider(TracerProvider):
             shutdown_on_exit=False,
         )
         self._fan_out = fan_out
-        self._handed_out = issued
+        self._issued = issued
         for tracer in list(issued.tracers):
             tracer.sampler = self.sampler
             tracer.resource = self.resource
@@ -75,12 +75,12 @@ class GuardedTracerProvider(TracerProvider):
         schema_url: str | None = None,
         attributes: Attributes = None,
     ) -> APITracer:
-        """Return a tracer, which later configurations take over."""
+        """Return a tracer. Later configurations reuse it."""
         tracer = super().get_tracer(
             instrumenting_module_name, instrumenting_library_version, schema_url, attributes
         )
         if isinstance(tracer, Tracer):
-            self._handed_out.tracers.add(tracer)
+            self._issued.tracers.add(tracer)
         return tracer
 
     def add_span_processor(self, span_processor: SpanProcessor) -> None:
@@ -89,7 +89,7 @@ class GuardedTracerProvider(TracerProvider):
 
 
 class GuardedLoggerProvider(LoggerProvider):
-    """A provider that registers nothing with `atexit`, and takes over the loggers of earlier ones.
+    """A provider that registers nothing with `atexit`, and reuses the loggers of earlier providers.
 
     Args:
         issued: Loggers of earlier providers, which emit here from now on.
@@ -98,7 +98,7 @@ class GuardedLoggerProvider(LoggerProvider):
 
     def __init__(self, issued: IssuedHandles, *, resource: Resource) -> None:
         super().__init__(resource=resource, shutdown_on_exit=False)
-        self._handed_out = issued
+        self._issued = issued
         for logger in list(issued.loggers):
             _otel_compat.move_logger(logger, self)
 
@@ -109,8 +109,8 @@ class GuardedLoggerProvider(LoggerProvider):
         schema_url: str | None = None,
         attributes: Attributes = None,
     ) -> APILogger:
-        """Return a logger, which later configurations take over."""
+        """Return a logger. Later configurations reuse it."""
         logger = super().get_logger(name, version, schema_url, attributes)
         if isinstance(logger, Logger):
-            self._handed_out.loggers.add(logger)
+            self._issued.loggers.add(logger)
         return logger

@@ -1,4 +1,4 @@
-"""The only door out for spans: every part of a span passes the redactor before an exporter sees it."""
+"""The redaction boundary for spans: every part of a span is redacted before any exporter."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ class _Parts(NamedTuple):
 
 
 class RedactionProcessor(Link):
-    """Passes on spans without the secrets in them.
+    """Redacts spans.
 
-    Looks at name, attributes, events, links, status description, resource, instrumentation scope and what callers
-    put into the tracestate. A span without a secret is passed on as it is; any other as a copy that says how many values were
-    redacted (`mita.redacted`) and by which rules (`mita.redacted.rules`).
+    It redacts name, attributes, events, links, status description, resource, instrumentation scope and tracestate. A
+    span without a secret is passed on unchanged. Otherwise a redacted copy is passed on, with the number of redacted
+    values (`mita.redacted`) and the rules that matched (`mita.redacted.rules`).
 
-    Fails closed: of a span that could not be redacted only ids, times, kind and status code are passed on.
+    Fails closed: if a span cannot be redacted, only its ids, times, kind and status code are passed on.
 
     Args:
-        redaction: The policy's section, or a ready redactor.
-        next_processor: What receives the spans.
+        redaction: The policy section, or a redactor.
+        next_processor: Receives the spans.
     """
 
     def __init__(self, redaction: RedactionPolicy | Redactor, next_processor: SpanProcessor) -> None:
@@ -66,7 +66,7 @@ class RedactionProcessor(Link):
         findings = self._redactor.findings(span.context.trace_id if span.context else None)
         known = len(findings.known)
         parts = self._parts(span, findings)
-        if len(findings.known) > known:  # look again at what came before the secret
+        if len(findings.known) > known:  # redact again: earlier parts may hold the secret as well
             findings.clear()
             parts = self._parts(span, findings)
         resource = self._origins.resource(span.resource)
@@ -79,7 +79,7 @@ class RedactionProcessor(Link):
         return RewrittenSpan(span, **parts._asdict(), resource=resource, scope=scope)
 
     def again(self, span: ReadableSpan) -> ReadableSpan | None:
-        """Return a redacted span without the secrets that were found in its trace since then."""
+        """Redact a span once more if secrets were found in its trace since it was redacted."""
         known = span.context is not None and self._redactor.knows_secrets_of(span.context.trace_id)
         return self.processed(span) if known else span
 
@@ -95,7 +95,7 @@ class RedactionProcessor(Link):
         )
 
     def salvage(self, span: ReadableSpan) -> ReadableSpan | None:
-        """Return what is safe without looking: ids, times, kind, status code, and a mark that says so."""
+        """Return a copy with ids, times, kind, status code and a marker only: these hold no secret."""
         return RewrittenSpan(
             span,
             name=_WITHHELD_NAME,
@@ -109,7 +109,7 @@ class RedactionProcessor(Link):
         )
 
     def _count_failure(self) -> None:
-        """Count, and report the first without the exception's text, which may quote what it choked on."""
+        """Count a failure, and log the first one without the exception's message, which may quote a secret."""
         self.failures += 1
         if not self._reported.is_set():
             self._reported.set()
@@ -156,7 +156,7 @@ class RedactionProcessor(Link):
 
 
 def report(findings: Counter[str], attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the attributes that say how many values were redacted, and by which rules, in this pass and before."""
+    """Return the attributes with the number of redacted values and the rules, in this pass and earlier ones."""
     counts = Counter(findings)
     before = attributes.get(semconv.REDACTED_RULES)
     for entry in before if isinstance(before, (list, tuple)) else ():
@@ -174,16 +174,16 @@ def _with_state(context: SpanContext | None, state: TraceState) -> SpanContext |
 
 
 _MAX_SHARED: Final = 64
-"""Resources and scopes whose redacted form is remembered. A process has a handful."""
+"""Resources and scopes whose redacted form is cached. A process has few."""
 
 T = TypeVar("T")
 
 
 class RedactedOrigins:
-    """Redacts resources and scopes, and remembers the result.
+    """Redacts resources and instrumentation scopes, and caches the result.
 
     Args:
-        redactor: Takes the secrets out.
+        redactor: The redactor.
     """
 
     def __init__(self, redactor: Redactor) -> None:
@@ -192,7 +192,7 @@ class RedactedOrigins:
         self._scopes: _Shared[InstrumentationScope] = _Shared()
 
     def resource(self, resource: Resource) -> Resource:
-        """Return the resource, or a copy without the secrets in it."""
+        """Return the resource, or a redacted copy."""
         known = self._resources.get(resource)
         if known is None:
             tally: Counter[str] = Counter()
@@ -203,7 +203,7 @@ class RedactedOrigins:
         return known
 
     def scope(self, scope: InstrumentationScope | None) -> InstrumentationScope | None:
-        """Return the scope, or a copy without the secrets in it."""
+        """Return the scope, or a redacted copy."""
         if scope is None:
             return None
         known = self._scopes.get(scope)
@@ -219,9 +219,9 @@ class RedactedOrigins:
 
 
 class _Shared(Generic[T]):
-    """Remembers, by identity and with a bound, the redacted form of objects that many spans share.
+    """A bounded cache, by identity, of the redacted form of objects that many spans share.
 
-    The original is kept alive beside it, so that its identity cannot be given to another object.
+    It keeps the original alive, so that no other object can get its identity.
     """
 
     def __init__(self) -> None:
@@ -244,18 +244,19 @@ _END: Final = re.compile(
     r"|(?:AKIA|ASIA|AIza|gh[a-z]_|[srp]k[_\-]|xox|glpat-|SG\.|hvs\.|npm_|pypi-)[A-Za-z0-9_\-.]{4,}"
     r"|(?=[A-Za-z_\-+=%/~]{0,64}(?:\d|(?<=[a-z])[A-Z]))[A-Za-z0-9_\-+=%/~]{8,})\Z"
 )
-"""Seven digits or more (the first six of a card number may be shown), or what may have been a key."""
+"""Seven digits or more (six digits of a card number may be shown), or the start of a possible key."""
 _REACH: Final = 128
 _REPLACEMENT: Final = "[redacted:length]"
 
 
 class TruncatedValues:
-    """Hides the end of texts that are exactly as long as a limit of the SDK lets them be.
+    """Redacts the end of values that the SDK truncated: no rule recognises half a card number.
 
-    `OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT` and its like cut values before any processor sees them.
+    The SDK truncates values before any processor receives them (`OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT` and others). A value
+    counts as truncated if its length equals a limit.
 
     Args:
-        limits: Lengths at which values are cut. None, or none at all: nothing is cut.
+        limits: Lengths at which values are truncated. None is ignored.
     """
 
     def __init__(self, *limits: int | None) -> None:
@@ -273,7 +274,7 @@ class TruncatedValues:
         return cls(*log_record_length_limits())
 
     def redacted(self, attributes: Mapping[str, Any] | None, tally: Counter[str]) -> Mapping[str, Any]:
-        """Return the attributes without end ends, and count these."""
+        """Return the attributes with redacted ends of truncated values, and count the redactions."""
         if not attributes:
             return {}
         if not self._limits:

@@ -1,4 +1,4 @@
-"""Marks the spans under which the same statement ran too often: N+1 queries."""
+"""Marks spans under which the same statement ran too often: N+1 queries."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from mita_otel.processors.queues.forks import after_fork_in_child
 
 
 class RepeatedQueriesProcessor(Link):
-    """Counts equal statements by parent; a parent with too many passes on as a marked copy.
+    """Counts equal statements by parent span, and marks a parent that has too many.
 
-    The mark is on the parent, which ends after its statements: `mita.repeated_queries.*`, and an event. The breach
-    is counted and logged under the rule `repeated_queries.max_repeats`.
+    A parent ends after its statements. It is passed on as a copy with the attributes `mita.repeated_queries.*` and an
+    event. The breach is counted and logged under the rule `repeated_queries.max_repeats`.
 
     Args:
         policy: The limits.
-        next_processor: What comes next.
-        meter: Makes the counter. None: one of the global provider.
-        clock: Monotonic seconds, for the log line's cool-down.
-        names: Redacts and bounds the names that listeners get. None: they get them as they are.
-        breaches: Counts, logs and tells listeners. None: counts with `meter`, logs, and tells nobody.
+        next_processor: Receives the spans.
+        meter: Creates the counter. None: a meter of the global provider.
+        clock: Monotonic seconds, for the cool-down of log lines.
+        names: Redacts and bounds names for listeners. None: names are unchanged.
+        breaches: Counts and logs breaches, and notifies listeners. None: counts with `meter`, and logs.
     """
 
     def __init__(

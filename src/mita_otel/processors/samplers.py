@@ -1,4 +1,4 @@
-"""What is decided when a span starts: nothing yet, everything, or a share of the traces."""
+"""Samplers, which decide when a span starts: record everything for tail sampling, keep all traces, or a fraction."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ from mita_otel import semconv
 from mita_otel.policy.sampling import SamplingPolicy
 
 UNDECIDED: Final = create_key("mita-otel-undecided")
-"""Where a propagator says in the context that the caller has left the decision to us, which a trace's flag cannot say."""
+"""Context key of a propagator: the caller has made no sampling decision. Trace flags cannot express this."""
 
 
 @dataclass(frozen=True, slots=True)
 class SamplerChoice:
-    """Who decides about traces."""
+    """The sampler of a process, and how it decides."""
 
     sampler: Sampler
     tail: bool
     """Whether a `TailSampler` decides when a trace has ended."""
     rate: float
-    """The share of spans that limits, metrics and summaries see."""
+    """Fraction of spans that limits, metrics and summaries receive."""
     description: str
-    """For people, as in `tail 0.1`."""
+    """For display, such as `tail 0.1`."""
 
 
 def choose_sampler(policy: SamplingPolicy, from_environment: Sampler | None) -> SamplerChoice:
-    """Return the sampler that the policy asks for.
+    """Return the sampler for a policy.
 
     Args:
         policy: Mode and ratio.
-        from_environment: What `OTEL_TRACES_SAMPLER` names. It keeps its meaning: what it samples is kept.
+        from_environment: The sampler of `OTEL_TRACES_SAMPLER`. It takes precedence, and all that it samples is kept.
     """
     if from_environment is not None:
         description = f"by OTEL_TRACES_SAMPLER ({from_environment.get_description()})"
@@ -59,7 +59,7 @@ def choose_sampler(policy: SamplingPolicy, from_environment: Sampler | None) -> 
 
 
 def rate_of(sampler: Sampler) -> float:
-    """Return the share of traces that begin here and are sampled, as far as a sampler's description says it; else 1."""
+    """Return the fraction of local traces that a sampler samples, read from its description; 1 if that names none."""
     description = sampler.get_description()
     _, named, rest = description.partition("TraceIdRatioBased{")
     if named:
@@ -71,9 +71,9 @@ def rate_of(sampler: Sampler) -> float:
 
 
 class RecordEverything(Sampler):
-    """Records every span, so that limits and metrics see it; sampled are those that no caller decided against.
+    """Records every span for limits and metrics. It samples a span unless its parent is not sampled.
 
-    Traces that begin here are sampled for now: other services are told so, and decide for themselves.
+    Traces that start here are marked as sampled until the tail sampler decides, so called services sample them as well.
     """
 
     def should_sample(
@@ -94,15 +94,15 @@ class RecordEverything(Sampler):
         return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes, state)
 
     def get_description(self) -> str:
-        """Name the sampler."""
+        """Return the sampler's description."""
         return "RecordEverything"
 
 
 class UndecidedParent(Sampler):
-    """Samples what a caller has sampled; where it has left that to us, another sampler decides.
+    """Follows the caller's decision to sample. Without a decision of the caller, another sampler decides.
 
     Args:
-        sampler: That other sampler.
+        sampler: Decides if the caller has not.
     """
 
     def __init__(self, sampler: Sampler) -> None:
@@ -118,17 +118,17 @@ class UndecidedParent(Sampler):
         links: Sequence[Link] | None = None,
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
-        """Decide if nobody has."""
+        """Follow the caller, or decide if the caller has not."""
         sampler = self._sampler if get_value(UNDECIDED, parent_context) else ALWAYS_ON
         return sampler.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
 
     def get_description(self) -> str:
-        """Name the sampler."""
+        """Return the sampler's description."""
         return f"UndecidedParent{{{self._sampler.get_description()}}}"
 
 
 class RatedSampler(TraceIdRatioBased):
-    """The SDK's ratio of trace ids, with the rate as an attribute of the spans it samples, so that counts can be scaled."""
+    """The SDK's trace-id ratio sampler. It records the rate on sampled spans, so that counts can be scaled."""
 
     def __init__(self, rate: float) -> None:
         super().__init__(rate)
@@ -147,7 +147,7 @@ class RatedSampler(TraceIdRatioBased):
         links: Sequence[Link] | None = None,
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
-        """Sample by the ratio, and say so on the span."""
+        """Sample by the ratio, and record it on the span."""
         result = super().should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
         if result.decision is Decision.RECORD_AND_SAMPLE:
             return SamplingResult(result.decision, {**(attributes or {}), **self._marks}, result.trace_state)

@@ -1,4 +1,4 @@
-"""Decides about a trace when it has ended: everything slow or failed is kept, and a share of the rest."""
+"""Tail sampling: decides about a trace when it ends. Slow and failed traces are kept, and a fraction of the others."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ _COOL_DOWN_S: Final = 60.0
 
 
 class TailSampler(SpanProcessor):
-    """Holds the spans of a trace until its local root ends, and passes them on or drops them together.
+    """Holds the spans of a trace until its local root ends, then passes all of them on or drops all of them.
 
-    KeptSpans are traces in which a limit was broken (see `ThresholdProcessor`, which stands in front), a span failed or
-    recorded an exception, those that a rule of the policy matches, and a consistent share of the rest. The local
-    root of a kept trace says at which rate (`mita.sampling.rate`) and why (`mita.sampling.reason`); every span of
-    one that was kept by its ratio has the threshold in its tracestate (`ot=th:…`).
+    It keeps traces with a breach (see `ThresholdProcessor`, which precedes it), a failed span or a recorded exception.
+    Policy rules keep a fraction of the traces that they match. Of the others a consistent fraction is kept. The local
+    root of a kept trace records the rate (`mita.sampling.rate`) and the reason (`mita.sampling.reason`). If the ratio
+    decided, every span has the threshold in its tracestate (`ot=th:…`).
 
     Args:
         policy: The ratio, the rules and the bounds.
-        next_processor: What receives the spans of kept traces.
-        recent: Knows percentiles, for rules that name one. None: such rules match nothing.
+        next_processor: Receives the spans of kept traces.
+        recent: Recent durations, for rules with a percentile. None: such rules match no span.
         clock: Monotonic seconds.
     """
 
@@ -53,9 +53,9 @@ class TailSampler(SpanProcessor):
     ) -> None:
         self.next_processor = next_processor
         self.held: HeldTraces[ReadableSpan] = HeldTraces(policy)
-        """What waits, and the counts of what was kept and dropped."""
+        """Held traces, and the counts of kept and dropped traces and spans."""
         self.failures = 0
-        """Spans that could not be judged, and were passed on."""
+        """Spans that caused an exception, and were passed on."""
         self._policy = policy
         self._rules = SamplingRules(policy.rules, recent)
         self._clock = clock
@@ -66,11 +66,11 @@ class TailSampler(SpanProcessor):
         after_fork_in_child(self._reset)
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Tell the next processor."""
+        """Pass the call to the next processor."""
         self.next_processor.on_start(span, parent_context)
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Hold the span, or pass on what is decided."""
+        """Hold the span, and pass on the spans of decided traces."""
         try:
             kept = self._judge(span)
         except Exception:
@@ -84,12 +84,12 @@ class TailSampler(SpanProcessor):
         self._pass_on(kept)
 
     def sampled_out(self) -> tuple[int, int]:
-        """Return how many traces and spans were dropped so far."""
+        """Return the numbers of traces and spans that were dropped so far."""
         traces = sum(count for (kept, _), count in list(self.held.traces.items()) if not kept)
         return traces, self.held.spans[False]
 
     def tick(self) -> None:
-        """Decide what has waited too long. Called now and then while there is no work."""
+        """Decide traces that were held too long. Called regularly while no spans arrive."""
         with self._lock:
             kept = self.held.expire(self._clock())
         self._pass_on(kept)
@@ -99,7 +99,7 @@ class TailSampler(SpanProcessor):
         self._draining = True
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Flush the next processor. Traces without a decision stay, so that no running one is cut, except after `drain`."""
+        """Flush the next processor. Undecided traces are still held, except after `drain`, so that none is split."""
         if self._draining:
             self._draining = False
             with self._lock:
@@ -160,8 +160,8 @@ class TailSampler(SpanProcessor):
             return
         self._early_logged, self._logged_at_s = self.held.early, self._clock()
         _logger.warning(
-            "tail sampling is at its bounds (sampling.max_traces, max_spans, max_megabytes): %d traces were decided "
-            "by their ratio before their end; what is slow or failed in them later is still kept",
+            "tail sampling has reached a bound (sampling.max_traces, max_spans, max_megabytes): %d traces were decided "
+            "by their ratio before they ended; slow or failed spans that end later are still kept",
             early,
         )
 
@@ -172,11 +172,11 @@ class TailSampler(SpanProcessor):
 
 
 def flaw_of(span: ReadableSpan) -> Flaw | None:
-    """Return what makes the span's trace one to keep, or None."""
+    """Return the flaw for which the span's trace must be kept, or None."""
     attributes = span.attributes or {}
     if semconv.LATENCY_EXCEEDED in attributes or semconv.REPEATED_QUERIES in attributes:
         return "breach"
-    # An issue links to its trace, also where what happened was handled and nothing failed.
+    # An issue links to its trace, also if the error was handled and no span failed.
     if semconv.EVENT_ID in attributes or has_failed(span):
         return "error"
     if any(event.name == semconv.EXCEPTION_EVENT for event in span.events):
@@ -185,7 +185,7 @@ def flaw_of(span: ReadableSpan) -> Flaw | None:
 
 
 def marked(span: ReadableSpan, decision: Decision) -> ReadableSpan:
-    """Return the span with the decision on it: attributes on a local root, the threshold in the tracestate."""
+    """Return the span with the decision: attributes on a local root, the threshold in the tracestate."""
     context = _decided_context(span.context, decision) if span.context is not None else None
     if span.parent is None or span.parent.is_remote:
         marks: dict[str, str | float] = {
@@ -199,7 +199,7 @@ def marked(span: ReadableSpan, decision: Decision) -> ReadableSpan:
 
 
 def _decided_context(context: SpanContext, decision: Decision) -> SpanContext:
-    """Return the context with the threshold that was applied, and sampled, which a caller may have denied."""
+    """Return the context with the applied threshold, marked as sampled even if the caller did not sample it."""
     state = context.trace_state
     if decision.threshold:
         state = _state_with(state, member_with(state.get(MEMBER), decision.threshold))
@@ -219,5 +219,5 @@ def _state_with(state: TraceState, member: str) -> TraceState:
 
 @lru_cache(maxsize=64)
 def _single_member_state(member: str) -> TraceState:
-    """Return a tracestate of this one member; there are as many as there are ratios."""
+    """Return a tracestate with this member only. There is one for each ratio."""
     return TraceState([(MEMBER, member)])

@@ -1,4 +1,4 @@
-"""Judges each span against its limits; a breach leaves a mark, a count, a log line and a signal."""
+"""Compares each span with its limits. A breach is marked on the span, counted, logged and reported to listeners."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ _logger = logging.getLogger("mita_otel")
 
 
 class ThresholdProcessor(Link):
-    """Marks the spans that took longer than their limit.
+    """Marks spans that exceeded their limit.
 
-    A breach passes on a copy of the span with the `mita.latency.*` attributes and an event, adds one to the
-    counter `mita.latency.breaches` (by kind and rule), and logs a line. Any other span passes as it is.
+    A span with a breach is passed on as a copy with the `mita.latency.*` attributes and an event. The breach is counted
+    in `mita.latency.breaches` (by kind and rule) and logged. Other spans are passed on unchanged.
 
     Args:
         policy: The limits.
-        next_processor: What comes next.
-        meter: Makes the counter. None: one of the global provider.
-        clock: Monotonic seconds, for the log line's cool-down.
-        recent: What limits that adapt are made from. None: they are at their ceilings.
-        names: Redacts and bounds the names that observers and listeners get. None: they get them as they are.
-        breaches: Counts, logs and tells listeners. None: counts with `meter`, logs, and tells nobody.
-        observers: Count every span that has a kind, slow or not.
+        next_processor: Receives the spans.
+        meter: Creates the counter. None: a meter of the global provider.
+        clock: Monotonic seconds, for the cool-down of log lines.
+        recent: Recent durations, for adaptive limits. None: adaptive limits are at their ceilings.
+        names: Redacts and bounds names for observers and listeners. None: names are unchanged.
+        breaches: Counts and logs breaches, and notifies listeners. None: counts with `meter`, and logs.
+        observers: Receive every span that has a kind, slow or not.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class ThresholdProcessor(Link):
         self._failed_observers: set[int] = set()
 
     def process(self, span: ReadableSpan) -> ReadableSpan | None:
-        """Return the span, marked if it broke a limit."""
+        """Return the span, marked if it exceeded a limit."""
         facts = facts_of(span)
         operation = operation_of(facts) if facts is not None else None
         if facts is None or operation is None:
@@ -84,7 +84,7 @@ class ThresholdProcessor(Link):
                 if id(observer) not in self._failed_observers:
                     self._failed_observers.add(id(observer))
                     _logger.exception(
-                        "%s failed on a span; it will not be reported again", type(observer).__name__
+                        "%s failed on a span; further failures are not logged", type(observer).__name__
                     )
 
 

@@ -1,4 +1,4 @@
-"""Brings the windows that have ended into a store, on a thread of its own."""
+"""Writes finished latency windows to a store, on a separate thread."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from mita_otel.processors.queues.worker import BoundedWorker
 _logger = logging.getLogger("mita_otel")
 
 _MAX_KEPT = 20_000
-"""Windows that wait for a store that cannot be reached. More are lost, oldest first, and counted."""
+"""Windows that are held while the store cannot be reached. Beyond that the oldest are lost and counted."""
 
 
 class WindowWriter(Stage):
-    """Writes each window once; while the store fails, they wait for the next minute.
+    """Writes each window once. If the store fails, the windows are retried in the next minute.
 
     Args:
-        recorder: Where the windows are.
-        losses: Where windows that were given up are counted.
+        recorder: The windows.
+        losses: Counts lost windows.
     """
 
     def __init__(self, recorder: LatencyRecorder, losses: Losses) -> None:
         self.store: WindowStore | None = None
-        """Where windows go. None: nowhere."""
+        """The store. None: windows are not stored."""
         self._recorder = recorder
         self._losses = losses
         self._failing = False
@@ -45,16 +45,16 @@ class WindowWriter(Stage):
         after_fork_in_child(self._reset)
 
     def attach(self, store: WindowStore) -> None:
-        """Write every window from now on to the store."""
+        """Write every later window to the store."""
         self.store = store
         self._recorder.on_minute = self.wake
 
     def wake(self) -> None:
-        """Ask for the windows that have ended to be written, without waiting for it."""
+        """Request that finished windows are written, without waiting."""
         self._worker.put(None)
 
     def pending(self) -> list[LatencyWindow]:
-        """Return the windows that are not in the store yet, the present minute included."""
+        """Return the windows that are not in the store yet, including the current minute."""
         with self._lock:
             return [*self._waiting, *self._recorder.pending()]
 
@@ -63,7 +63,7 @@ class WindowWriter(Stage):
         self._draining = True
 
     def flush(self, deadline_s: float) -> bool:
-        """Write the windows that have ended. Returns False if that failed or the deadline passed first."""
+        """Write finished windows. Returns False if that failed or the deadline passed first."""
         if self.store is None:
             return True
         return self._worker.flush(seconds_left(deadline_s)) and not self._failing
@@ -90,7 +90,7 @@ class WindowWriter(Stage):
         except Exception as error:  # noqa: BLE001 - a database may fail in any way
             if not self._failing:
                 _logger.warning(
-                    "latency windows could not be stored (%s); they are kept and tried again each minute",
+                    "latency windows could not be stored (%s); they are held and retried each minute",
                     type(error).__name__,
                 )
             self._failing = True

@@ -67,7 +67,7 @@ def test_a_flood_degrades_to_the_ratio_and_still_loses_nothing_slow_or_failed(
     assert within_its_confidence_interval(
         outcome.kept("healthy"), len(outcome.traces("healthy")), POLICY.ratio
     )
-    assert "tail sampling is at its bounds" in caplog.text
+    assert "tail sampling has reached a bound" in caplog.text
 
 
 def test_the_estimate_of_memory_is_near_the_truth() -> None:

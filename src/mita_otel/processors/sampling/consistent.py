@@ -1,8 +1,8 @@
-"""OpenTelemetry's consistent probability sampling: every service that samples a trace decides alike.
+"""OpenTelemetry's consistent probability sampling: all services make the same decision about a trace.
 
-A trace has 56 random bits, the last of its id or `rv` in the tracestate's `ot` member. It is kept at a threshold
-if they are not below it, so the traces kept at 1 % are among those kept at 10 %. The threshold that was applied
-travels as `th`, so that back ends can scale counts.
+A trace has 56 random bits: the last bits of its id, or `rv` in the tracestate's `ot` member. It is kept if they are not
+below a threshold, so the traces kept at 1 % are a subset of those kept at 10 %. The applied threshold is propagated as
+`th`, so that backends can scale counts.
 
 Source: https://opentelemetry.io/docs/specs/otel/trace/tracestate-probability-sampling/
 """
@@ -26,23 +26,23 @@ NEVER: Final = _ALL
 
 
 def threshold_of(ratio: float) -> int:
-    """Return the threshold at which that share of traces is kept."""
+    """Return the threshold that keeps a fraction of traces."""
     return _ALL - round(ratio * _ALL)
 
 
 def ratio_of(threshold: int) -> float:
-    """Return the share of traces that a threshold keeps."""
+    """Return the fraction of traces that a threshold keeps."""
     return (_ALL - threshold) / _ALL
 
 
 @dataclass(frozen=True, slots=True)
 class Randomness:
-    """What consistent decisions about a trace are made from."""
+    """The random bits of a trace and the threshold of its caller."""
 
     value: int
     """56 random bits."""
     threshold: int = 0
-    """The threshold that a caller has already applied; 0: none."""
+    """The threshold that a caller has applied; 0 if it applied none."""
 
     def passes(self, threshold: int) -> bool:
         """Return whether the trace is kept at the threshold."""
@@ -54,8 +54,7 @@ def randomness_of(trace_id: int, member: str | None = None) -> Randomness:
 
     Args:
         trace_id: The trace's id.
-        member: The tracestate's `ot` member, as in `th:e6666666666666;rv:0123456789abcd`. What cannot be read in
-            it is ignored.
+        member: The tracestate's `ot` member, such as `th:e6666666666666;rv:0123456789abcd`. Invalid parts are ignored.
     """
     value, threshold = trace_id & _MASK, 0
     if member and len(member) <= _LONGEST:
@@ -69,7 +68,7 @@ def randomness_of(trace_id: int, member: str | None = None) -> Randomness:
 
 
 def member_with(member: str | None, threshold: int) -> str:
-    """Return the `ot` member with the threshold that was applied, the rest of it as it was."""
+    """Return the `ot` member with the applied threshold. Its other parts are unchanged."""
     digits = f"{threshold:014x}".rstrip("0") or "0"
     rest = [part for part in (member or "").split(";") if part and not part.startswith("th:")]
     while rest and len(f"th:{digits};{';'.join(rest)}") > _LONGEST:
@@ -78,5 +77,5 @@ def member_with(member: str | None, threshold: int) -> str:
 
 
 def _hexadecimal(digits: str, otherwise: int) -> int:
-    # int() would take signs, underscores and spaces as well.
+    # int() also accepts signs, underscores and spaces.
     return int(digits, 16) if all(digit in "0123456789abcdef" for digit in digits) else otherwise

@@ -1,4 +1,4 @@
-"""What speaks for keeping a trace, and what was decided."""
+"""The sampling decision about a trace: policy rules, evidence from its spans, and the result."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class RuleMatch:
     rule: str
     """The rule's name."""
     ratio: float
-    """The share of such traces that is kept."""
+    """Fraction of such traces to keep."""
 
 
 class SamplingRules:
@@ -30,12 +30,12 @@ class SamplingRules:
 
     Args:
         rules: By name.
-        recent: Knows percentiles. None: a rule that needs one matches nothing.
+        recent: Recent durations, for rules with a percentile. None: such rules match no span.
     """
 
     def __init__(self, rules: Mapping[str, SamplingRule], recent: RecentDurations | None = None) -> None:
         self._recent = recent
-        # The highest ratio first: of several that match, that one applies.
+        # Sorted by ratio: if several rules match, the one with the highest ratio applies.
         self._rules = [
             _Compiled(name, rule) for name, rule in sorted(rules.items(), key=lambda item: -item[1].ratio)
         ]
@@ -78,7 +78,7 @@ class _Compiled:
     def _is_route(self, facts: SpanFacts, pattern: re.Pattern[str]) -> bool:
         if facts.kind != "api":
             return False
-        # A request that no route matched is known by its path.
+        # A request without a route is matched by its path.
         return bool(pattern.match(f"{facts.method} {facts.route or facts.path}"))
 
 
@@ -95,25 +95,25 @@ def _text(value: object) -> str:
 
 
 def _pattern(text: str | None) -> re.Pattern[str] | None:
-    """Compile a pattern in which `*` alone is special. It takes linear time: `translate` never goes back."""
+    """Compile a pattern in which only `*` is special. Matching takes linear time: `translate` does not backtrack."""
     if text is None:
         return None
     return re.compile(translate(re.sub(r"([\[?])", r"[\1]", text)))
 
 
 Flaw = Literal["breach", "error"]
-"""What makes a trace one to keep whatever the ratio: a limit was broken, or something failed."""
+"""Reasons to keep a trace at any ratio: a breach of a limit, or an error."""
 
 Caller = Literal["undecided", "against", "for"]
-"""What whoever called us decided about the trace, as far as the policy lets that count."""
+"""The caller's decision about the trace, as far as the policy respects it."""
 
 Reason = Literal["breach", "error", "rule", "ratio", "caller"]
-"""Why a trace was kept, or not."""
+"""Why a trace was kept or dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known of a trace so far."""
+    """Evidence from the spans of a trace so far."""
 
     randomness: Randomness
     flaw: Flaw | None = None
@@ -122,7 +122,7 @@ class Evidence:
     caller: Caller = "undecided"
 
     def joined(self, flaw: Flaw | None, match: RuleMatch | None, caller: Caller = "undecided") -> Evidence:
-        """Return the evidence with those of one more span."""
+        """Return the evidence together with that of another span."""
         if match is None or (self.match is not None and match.ratio <= self.match.ratio):
             match = self.match
         if flaw is None or self.flaw == "breach":
@@ -132,17 +132,17 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided about a trace."""
+    """A decision about a trace."""
 
     kept: bool
     reason: Reason
     threshold: int
-    """The threshold that was applied, a caller's included: see `mita_otel.processors.sampling.consistent`."""
+    """The applied threshold, including a caller's: see `mita_otel.processors.sampling.consistent`."""
     rule: str | None = None
 
     @property
     def rate(self) -> float:
-        """The share of such traces that is kept."""
+        """Fraction of such traces to keep."""
         return ratio_of(self.threshold)
 
 
@@ -150,8 +150,8 @@ def decide(evidence: Evidence, ratio: float) -> Decision:
     """Return the decision about a trace.
 
     Args:
-        evidence: What is known.
-        ratio: The share of the traces that nothing is wrong with and no rule matches.
+        evidence: Evidence from its spans.
+        ratio: Fraction of healthy traces to keep if no rule matches.
     """
     before = evidence.randomness.threshold
     if evidence.flaw is not None:

@@ -1,4 +1,4 @@
-"""Spans that wait for the decision about their trace: bounded in traces, spans, bytes and age."""
+"""Holds spans until their trace is decided, within bounds on traces, spans, bytes and age."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from mita_otel.processors.sampling.decision import Caller, Decision, Evidence, F
 T = TypeVar("T")
 
 _EXPIRE_EVERY_S: Final = 0.2
-"""How often, while spans arrive, it is looked for what has waited too long."""
+"""Seconds between two searches for traces that were held too long, while spans arrive."""
 
 
 @dataclass(slots=True)
 class EndedSpan(Generic[T]):
-    """A span that has ended, and what it says of its trace."""
+    """A finished span, with its evidence about the trace."""
 
     trace_id: int
     span: T
     size: int
     """Bytes, estimated."""
     is_root: bool
-    """Whether the trace has no span above it in this process."""
+    """Whether it is the trace's local root: it has no parent in this process."""
     member: str | None = None
     """The `ot` member of its tracestate."""
     flaw: Flaw | None = None
@@ -34,13 +34,13 @@ class EndedSpan(Generic[T]):
 
     @property
     def randomness(self) -> Randomness:
-        """What a consistent decision is made from."""
+        """The randomness for a consistent decision."""
         return randomness_of(self.trace_id, self.member)
 
 
 @dataclass(frozen=True, slots=True)
 class KeptSpans(Generic[T]):
-    """Spans to pass on, and why."""
+    """Spans to pass on, with the decision to keep them."""
 
     decision: Decision
     spans: list[T]
@@ -48,28 +48,28 @@ class KeptSpans(Generic[T]):
 
 @dataclass(slots=True)
 class _Trace(Generic[T]):
-    """The spans of a trace, as far as they have ended."""
+    """The finished spans of a trace."""
 
     evidence: Evidence
     since_s: float
-    """Since when it waits, or lingers without a span."""
+    """Since when it is undecided; after a decision against it, since its last span."""
     spans: list[T]
     size: int = 0
     decided_s: float = 0.0
     counted: bool = False
-    """Whether it was counted as dropped, since the process was about to end."""
+    """Whether it was counted as dropped by `drain`."""
     counted_spans: int = 0
 
 
 class HeldTraces(Generic[T]):
     """Holds spans until their trace is decided, and remembers decisions for those that end later.
 
-    A trace is decided when a local root ends, at once when something is wrong with it, and early, by its
-    ratio, when it has waited too long or there is no room. One that was decided against lingers for a while:
-    if a span that ends later is slow or failed, what lingers is kept after all. Not thread-safe.
+    A trace is decided when a local root ends, or at once if one of its spans is slow or failed. If it is held too long,
+    or a bound is reached, its ratio decides early. An unsampled trace is held for `linger_s`: if a span that ends later
+    is slow or failed, the whole trace is kept. Not thread-safe.
 
     Args:
-        policy: The ratio, and the bounds.
+        policy: The ratio and the bounds.
     """
 
     def __init__(self, policy: SamplingPolicy) -> None:
@@ -80,13 +80,13 @@ class HeldTraces(Generic[T]):
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything: a forked child starts empty, since what is held is its parent's to send."""
+        """Discard everything. A forked child starts empty, since its parent sends the held spans."""
         self.traces: Counter[tuple[bool, str]] = Counter()
-        """Traces by whether they were kept and why. One is counted once it is final."""
+        """Traces by whether they were kept and why. A trace is counted when its decision is final."""
         self.spans: Counter[bool] = Counter()
         """Spans by whether they were kept."""
         self.early = 0
-        """Traces that were decided before their end for want of room."""
+        """Traces that were decided before their end because a bound was reached."""
         self._waiting: OrderedDict[int, _Trace[T]] = OrderedDict()
         self._rejected: OrderedDict[int, _Trace[T]] = OrderedDict()
         self._decisions: OrderedDict[int, Decision] = OrderedDict()
@@ -96,11 +96,11 @@ class HeldTraces(Generic[T]):
 
     @property
     def held_traces(self) -> int:
-        """Traces of which spans are held now."""
+        """Traces that have held spans now."""
         return len(self._waiting) + len(self._rejected)
 
     def add(self, ended: EndedSpan[T], now_s: float) -> list[KeptSpans[T]]:
-        """Take a span that has ended; return what is to be passed on."""
+        """Add a finished span, and return the spans to pass on."""
         kept = self._expire_regularly(now_s)
         decision = self._decisions.get(ended.trace_id)
         if decision is None:
@@ -113,14 +113,14 @@ class HeldTraces(Generic[T]):
         return kept
 
     def refuse(self, now_s: float, *, is_root: bool) -> list[KeptSpans[T]]:
-        """Count a span whose caller's decision against its trace is respected; return what has waited too long."""
+        """Count a span as dropped by its caller's decision, and return the spans to pass on."""
         self.spans[False] += 1
         if is_root:
             self.traces[False, "caller"] += 1
         return self._expire_regularly(now_s)
 
     def expire(self, now_s: float) -> list[KeptSpans[T]]:
-        """Decide what has waited too long, and drop what has lingered long enough."""
+        """Decide traces that were held too long, and drop unsampled traces after `linger_s`."""
         kept: list[KeptSpans[T]] = []
         while self._waiting:
             trace_id, trace = next(iter(self._waiting.items()))
@@ -135,17 +135,17 @@ class HeldTraces(Generic[T]):
         return kept
 
     def _expire_regularly(self, now_s: float) -> list[KeptSpans[T]]:
-        """Look for what has waited too long, if the last look is some time ago."""
+        """Call `expire`, at most every `_EXPIRE_EVERY_S` seconds."""
         if now_s < self._expire_at_s:
             return []
         self._expire_at_s = now_s + _EXPIRE_EVERY_S
         return self.expire(now_s)
 
     def drain(self) -> list[KeptSpans[T]]:
-        """Decide everything that waits, since the process may be about to end.
+        """Decide every undecided trace, since the process may be about to end.
 
-        What is decided against is counted as dropped, and still lingers: if the process goes on for a while (a server
-        that finishes its requests), a span that ends slow or failed brings it back.
+        Unsampled traces are counted as dropped but still held: a server may finish its requests, and a slow or failed
+        span that ends later still keeps its trace.
         """
         kept: list[KeptSpans[T]] = []
         for trace_id, trace in list(self._waiting.items()):
@@ -155,7 +155,7 @@ class HeldTraces(Generic[T]):
         return kept
 
     def close(self) -> list[KeptSpans[T]]:
-        """Decide everything that waits, and drop what lingers: the end."""
+        """Decide every undecided trace, and drop all unsampled traces."""
         kept = self.drain()
         for trace_id in list(self._rejected):
             self._drop(trace_id)
@@ -164,7 +164,7 @@ class HeldTraces(Generic[T]):
     def _undecided(self, ended: EndedSpan[T], now_s: float, kept: list[KeptSpans[T]]) -> None:
         trace = self._waiting.get(ended.trace_id)
         if trace is None:
-            # Its decision may have been forgotten while it still lingers.
+            # The decision may have been evicted while the unsampled trace is still held.
             trace = self._rejected.pop(ended.trace_id, None) or _Trace(Evidence(ended.randomness), now_s, [])
             trace.since_s = now_s
             self._waiting[ended.trace_id] = trace
@@ -175,7 +175,7 @@ class HeldTraces(Generic[T]):
             self._decide(ended.trace_id, trace, now_s, kept)
 
     def _late(self, ended: EndedSpan[T], decision: Decision, now_s: float, kept: list[KeptSpans[T]]) -> None:
-        """Treat a span as its trace was, unless it is slow or failed, or a rule keeps it."""
+        """Apply the trace's decision to a late span, unless the span is slow or failed, or a rule keeps it."""
         if self._changes(ended, decision):
             self._decisions.pop(ended.trace_id)
             trace = self._rejected.pop(ended.trace_id, None) or _Trace(Evidence(ended.randomness), now_s, [])
@@ -187,7 +187,7 @@ class HeldTraces(Generic[T]):
             kept.append(KeptSpans(decision, [ended.span]))
         elif (rejected := self._rejected.get(ended.trace_id)) is not None:
             self._hold(rejected, ended)
-            # It lingers on while spans keep coming, but not for ever.
+            # New spans extend the time for which the trace is held, up to `max_wait_s`.
             if now_s - rejected.decided_s < self._policy.max_wait_s:
                 rejected.since_s = now_s
                 self._rejected.move_to_end(ended.trace_id)
@@ -239,7 +239,7 @@ class HeldTraces(Generic[T]):
             self.traces[False, decision.reason if decision is not None else "ratio"] += 1
 
     def _enforce_bounds(self, kept: list[KeptSpans[T]]) -> None:
-        """Drop what lingers, then decide the oldest early, until the bounds are kept."""
+        """Drop unsampled traces, then decide the oldest ones early, until all bounds are respected."""
         while self._is_full:
             if self._rejected:
                 self._drop(next(iter(self._rejected)))
