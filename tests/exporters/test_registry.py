@@ -45,7 +45,7 @@ def test_what_is_no_exporter_costs_one_sentence_and_the_others_work(item: object
     found = find_exporters([item, "ours"], {"ours": Ours})
     assert [name for name, _ in found.exporters] == ["ours"]
     [problem] = found.problems
-    assert problem.startswith(f"{called} is no exporter; pass names")
+    assert problem.startswith(f"{called} is not an exporter; pass names")
 
 
 def test_our_own_name_comes_before_the_sdks() -> None:
@@ -58,7 +58,7 @@ def test_our_own_name_comes_before_the_sdks() -> None:
     [
         ("consle", "no exporter is called 'consle'; did you mean 'console'?"),
         ("sunday", "it is Sunday; come back on Monday"),
-        ("broken", "exporter 'broken' could not be made (ValueError: boom)"),
+        ("broken", "exporter 'broken' could not be created (ValueError: boom)"),
     ],
 )
 def test_what_cannot_be_had_is_one_sentence_and_the_rest_is_there(name: str, expected: str) -> None:

@@ -1,1 +1,1 @@
-"""The ways out that need no vendor: console, file, memory; and the table that finds exporters by name."""
+"""Exporters without a vendor (console, file, memory, OTLP), and the registry that finds exporters by name."""

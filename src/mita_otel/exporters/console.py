@@ -1,4 +1,4 @@
-"""The `console` exporter: prints each trace as a waterfall when it has ended."""
+"""The `console` exporter: prints each trace as a waterfall when it ends."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from mita_otel.processors.queues.stage import ExporterHooks
 
 
 class TraceCollector:
-    """Gathers spans until the span that their trace began with in this process has ended.
+    """Collects the spans of a trace until its local root ends.
 
-    Children end before their parents. What ends after the beginning of its trace was given out (a background
-    task) comes out as a trace of its own.
+    Children end before their parents. A span that ends after its parent was released, such as a background task, is
+    released as a separate trace.
 
     Args:
-        max_spans: Spans that may wait. One more, and the oldest trace is given out as it is.
-        max_wait_s: Seconds after which a trace is given out although it has not ended.
+        max_spans: Maximum number of held spans. Beyond it the oldest trace is released incomplete.
+        max_wait_s: Seconds after which a trace is released incomplete.
         clock: Monotonic seconds.
     """
 
@@ -42,10 +42,10 @@ class TraceCollector:
         self._count = 0
         self._ended: list[list[SpanRecord]] = []
         self._released: OrderedDict[str, None] = OrderedDict()
-        """Ids of the newest spans that were given out: whose child comes now, comes late."""
+        """Ids of the spans that were released last, to recognise late children."""
 
     def add(self, span: SpanRecord) -> None:
-        """Take a finished span."""
+        """Add a finished span."""
         waiting = self._waiting.setdefault(span.trace_id, [])
         self._since.setdefault(span.trace_id, self._clock())
         waiting.append(span)
@@ -56,7 +56,7 @@ class TraceCollector:
             self._ended.append(self._take(next(iter(self._waiting))))
 
     def ended(self) -> list[list[SpanRecord]]:
-        """Return the traces that have ended or waited too long, and forget them."""
+        """Remove and return the traces that have ended or were held too long."""
         latest = self._clock() - self._max_wait_s
         for trace_id in [one for one in self._waiting if self._since[one] <= latest]:
             self._ended.append(self._take(trace_id))
@@ -64,23 +64,23 @@ class TraceCollector:
         return ended
 
     def take_all(self) -> list[list[SpanRecord]]:
-        """Return everything that waits, and forget it."""
+        """Remove and return all held traces."""
         self._ended.extend([self._take(trace_id) for trace_id in list(self._waiting)])
         return self.ended()
 
     def disable_waiting(self) -> None:
-        """Let nothing wait from now on."""
+        """Release every later span at once."""
         self._max_wait_s = 0.0
 
     def _end(self, root: SpanRecord) -> None:
-        """Give out the spans below `root`. Others of the trace (of another request of it) wait on."""
+        """Release the spans below `root`. Spans of other requests of the same trace are still held."""
         since = self._since[root.trace_id]
         rest = self._remove(root.trace_id)
         below = {root.span_id}
         mine: list[SpanRecord] = []
         found = True
         while found:
-            # Parents end after their children: from the last to the first, one round finds nearly all.
+            # Parents end after their children, so one pass from the last to the first finds nearly all.
             found = False
             left: list[SpanRecord] = []
             for span in reversed(rest):
@@ -115,17 +115,16 @@ class TraceCollector:
 
 
 class ConsoleWaterfallExporter(SpanExporter, ExporterHooks):
-    """Prints a picture of each trace on a terminal or into a file.
+    """Prints each trace as a waterfall to a terminal or a file.
 
-    A trace is printed when the span that it began with in this process arrives. What comes later (a
-    background task, say) is printed as a small tree of its own. How much waits, and how long, is bounded.
-    A stream that was closed (`service | head`) ends the printing, never the service.
+    A trace is printed when its local root ends. Later spans, such as background tasks, are printed as a separate tree.
+    The number of held spans and their age are bounded. If the stream is closed (`service | head`), printing stops and the
+    service continues.
 
     Args:
-        max_width: Columns, where the terminal has more or is a file. None: `export.console.max_width` of the
-            policy.
-        stream: Where to print. None: `sys.stdout`, as it is at that moment.
-        policy: The rest of `[export.console]`. None: the policy that is found (see `load_policy`).
+        max_width: Maximum number of columns, and the width of a file. None: `export.console.max_width` of the policy.
+        stream: The output. None: the current `sys.stdout`.
+        policy: The policy section `[export.console]`. None: that of the discovered policy (see `load_policy`).
         clock: Monotonic seconds.
     """
 
@@ -147,29 +146,29 @@ class ConsoleWaterfallExporter(SpanExporter, ExporterHooks):
         self._traces = TraceCollector(settings.max_waiting_spans, settings.max_wait_s, clock)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Take the spans, and print each trace that has ended. FAILURE if the stream is closed."""
+        """Add the spans, and print each trace that has ended. FAILURE if the stream is closed."""
         with self._lock:
             for span in spans:
                 self._traces.add(SpanRecord.from_span(span))
             return SpanExportResult.SUCCESS if self._print(self._traces.ended()) else SpanExportResult.FAILURE
 
     def tick(self) -> None:
-        """Print what has waited too long for its trace's end. Called now and then while there is no work."""
+        """Print traces that were held too long. Called regularly while no spans arrive."""
         with self._lock:
             self._print(self._traces.ended())
 
     def drain(self) -> None:
-        """Hold no trace back any more: the process may be about to end."""
+        """Print later spans at once, since the process may be about to end."""
         with self._lock:
             self._traces.disable_waiting()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Print what waits, ended or not. False if the stream is closed."""
+        """Print all held traces. Returns False if the stream is closed."""
         with self._lock:
             return self._print(self._traces.take_all())
 
     def shutdown(self) -> None:
-        """Print what waits."""
+        """Print all held traces."""
         self.force_flush()
 
     def _print(self, traces: list[list[SpanRecord]]) -> bool:
@@ -181,7 +180,7 @@ class ConsoleWaterfallExporter(SpanExporter, ExporterHooks):
         try:
             stream.write(self._drawn(traces, stream))
             stream.flush()
-        except (OSError, ValueError):  # closed by its reader, or by its owner
+        except (OSError, ValueError):  # the reader or the owner has closed the stream
             self._broken = stream
             return False
         return True
@@ -192,7 +191,7 @@ class ConsoleWaterfallExporter(SpanExporter, ExporterHooks):
         colours, ascii_only = shows_colours(stream), not encoding.lower().startswith("utf")
         pictures = []
         for spans in traces:
-            # Single lines stay together; pictures are set apart by an empty line.
+            # An empty line separates waterfalls, but not single lines.
             is_line, was_line = len(spans) == 1 and not spans[0].exceeded, self._printed_line
             if not (is_line and was_line):
                 pictures.append("\n")

@@ -1,4 +1,4 @@
-"""The `file` exporter: a JSON object a line, a line a span."""
+"""The `file` exporter: writes each span as a line of JSON."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _logger = logging.getLogger("mita_otel")
 class FileSpanExporter(SpanExporter):
     """Appends spans to a file as JSON lines.
 
-    Several processes may share the file: each batch is one append. At `max_bytes` the file is moved to
-    `PATH.1`, replacing the one before it, so that it never fills the disk. A full disk or a missing
-    right costs the batch, not the service: it is reported once and counted by whoever called.
+    Several processes can share the file: each batch is one append. At `max_bytes` the file replaces `PATH.1`, so that it
+    never fills the disk. If a write fails (full disk, missing permission), the batch is lost: the first failure is
+    logged, and the export queue counts the lost spans.
 
     Args:
-        path: The file; its folder is made if it is missing. None: `export.file.path` of the policy.
-        max_bytes: Size at which the file is moved aside. None: `export.file.max_megabytes` of the policy.
+        path: The file. A missing folder is created. None: `export.file.path` of the policy.
+        max_bytes: Size at which the file is rotated. None: `export.file.max_megabytes` of the policy.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None, max_bytes: int | None = None) -> None:
@@ -50,7 +50,7 @@ class FileSpanExporter(SpanExporter):
             if not self._broken:
                 self._broken = True
                 _logger.error(
-                    "the file exporter cannot write %s: %s; set MITA_OTEL_FILE to a path that can be written",
+                    "the file exporter cannot write %s: %s; set MITA_OTEL_FILE to a writable path",
                     self.path,
                     error.strerror or error,
                 )
@@ -62,7 +62,7 @@ class FileSpanExporter(SpanExporter):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self.path.exists() and self.path.stat().st_size + len(lines) > self._max_bytes:
             self.path.replace(self.path.with_name(self.path.name + ".1"))
-        # Nobody else on the machine need read a bank's telemetry; one write a batch keeps lines whole.
+        # Readable by the owner only. One write per batch keeps lines complete.
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             written = 0

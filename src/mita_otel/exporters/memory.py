@@ -1,4 +1,4 @@
-"""The `memory` exporter: keeps the newest spans where a test, a debugger or a health page can see them."""
+"""The `memory` exporter: keeps the newest spans for tests, debuggers and health pages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class MemorySpanExporter(SpanExporter):
     """Keeps the newest `max_spans` spans.
 
     Args:
-        max_spans: How many. None: `export.memory.max_spans` of the policy.
+        max_spans: Maximum number of spans. None: `export.memory.max_spans` of the policy.
     """
 
     def __init__(self, max_spans: int | None = None) -> None:
@@ -27,12 +27,12 @@ class MemorySpanExporter(SpanExporter):
 
     @property
     def spans(self) -> list[ReadableSpan]:
-        """The spans, oldest first, as every exporter sees them: marked and redacted."""
+        """The spans, oldest first, marked and redacted as for every exporter."""
         with self._lock:
             return list(self._spans)
 
     def clear(self) -> None:
-        """Forget all spans."""
+        """Remove all spans."""
         with self._lock:
             self._spans.clear()
 

@@ -1,4 +1,4 @@
-"""The `otlp` exporter: OpenTelemetry's own, by the protocol that is asked for and installed."""
+"""The `otlp` exporter: OpenTelemetry's exporter for the configured protocol."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _PROTOCOLS = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
 
 
 def make_otlp_exporter(env: Mapping[str, str]) -> SpanExporter:
-    """Return the OTLP exporter of the protocol that `OTEL_EXPORTER_OTLP_PROTOCOL` names.
+    """Return the OTLP exporter for the protocol in `OTEL_EXPORTER_OTLP_PROTOCOL`.
 
-    Without the variable any that is installed will do, HTTP first. (The SDK alone would insist on gRPC, and
-    fail to start where only HTTP is installed.)
+    Without the variable it uses an installed protocol, HTTP first. (The SDK alone requires gRPC, and fails to start if
+    only HTTP is installed.)
 
     Raises:
         ExporterUnavailableError: The protocol's package is not installed.
@@ -35,7 +35,7 @@ def make_otlp_exporter(env: Mapping[str, str]) -> SpanExporter:
 
 
 class _OncePerFailure(logging.Filter):
-    """Lets a message pass once until another one comes."""
+    """Suppresses consecutive repetitions of a log message."""
 
     def __init__(self) -> None:
         super().__init__()

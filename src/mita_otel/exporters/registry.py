@@ -1,4 +1,4 @@
-"""Exporters by name: ours from a table that the composition root fills, everybody's by entry point."""
+"""Finds exporters by name: ours in a table from the composition root, others by entry point."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ _PACKAGES = {
     "otlp_proto_grpc": ("otlp", "mita-otel[otlp-grpc]"),
     "prometheus": ("prometheus", "mita-otel[prometheus]"),
 }
-"""What to install for an entry point, and the name that it is asked for by."""
+"""For each entry point: the exporter's name and the package to install."""
 
 ExporterConstructor = Callable[[], SpanExporter]
 
 
 class ExporterUnavailableError(Exception):
-    """An exporter that was asked for cannot be had; the message says why and what to do."""
+    """A requested exporter is not available. The message names the reason and the fix."""
 
 
 @dataclass(frozen=True)
 class ResolvedExporters:
-    """The exporters that were asked for, as far as they can be had."""
+    """The requested exporters, and the problems with those that are not available."""
 
     exporters: list[tuple[str, SpanExporter]] = field(default_factory=list)
-    """Name and exporter, in the order asked for."""
+    """Name and exporter, in the requested order."""
     problems: list[str] = field(default_factory=list)
-    """A sentence for each that cannot be had: the thing, and the mend."""
+    """One sentence for each exporter that is not available, with the fix."""
 
 
 def exporter_names(ours: Iterable[str]) -> list[str]:
-    """Return every name that can be asked for.
+    """Return the names of all exporters.
 
     Args:
-        ours: The names of our own.
+        ours: The names of our exporters.
     """
     return sorted({*ours, *(point.name for point in entry_points(group=GROUP)), "none"})
 
 
 def why_missing(signal: str, name: str, error: Exception) -> str:
-    """Return why an exporter of metrics or logs cannot be had, and the mend.
+    """Return why an exporter of metrics or logs is not available, and the fix.
 
     Args:
         signal: `metrics` or `logs`.
-        name: The name of an entry point, as the SDK looks for it.
-        error: What became of that.
+        name: The name of its entry point.
+        error: The error of the SDK.
     """
     there = {point.name for point in entry_points(group=f"opentelemetry_{signal}_exporter")}
     if name in there:
@@ -61,7 +61,7 @@ def why_missing(signal: str, name: str, error: Exception) -> str:
 
 
 def not_installed(point: str) -> str:
-    """Return what to install for an exporter of OpenTelemetry's.
+    """Return a message that names the package to install for an OpenTelemetry exporter.
 
     Args:
         point: The name of its entry point.
@@ -71,12 +71,12 @@ def not_installed(point: str) -> str:
 
 
 def find_exporters(wanted: Iterable[object], ours: Mapping[str, ExporterConstructor]) -> ResolvedExporters:
-    """Find or make the exporters that were asked for.
+    """Create the requested exporters.
 
     Args:
-        wanted: Names and ready instances. `none` asks for nothing; a name asked for twice is made once.
-        ours: Our own exporters by name. They come before an entry point of the same name, because the SDK
-            has a `console` as well.
+        wanted: Names and instances. `none` is ignored, and so is a repeated name.
+        ours: Our exporters by name. They take precedence over an entry point of the same name, because the SDK also has
+            a `console`.
     """
     resolved = ResolvedExporters()
     seen: set[str] = set()
@@ -97,8 +97,8 @@ def find_exporters(wanted: Iterable[object], ours: Mapping[str, ExporterConstruc
             resolved.problems.append(str(problem))
         except Exception as error:  # noqa: BLE001 - a third party's constructor may do anything
             resolved.problems.append(
-                f"exporter {name!r} could not be made ({type(error).__name__}: {error}); "
-                "check the settings its documentation names"
+                f"exporter {name!r} could not be created ({type(error).__name__}: {error}); "
+                "check its settings in its documentation"
             )
     return resolved
 
@@ -125,4 +125,4 @@ def _unknown(name: str, known: list[str]) -> str:
 
 def _no_exporter(item: object) -> str:
     kind = f"the class {item.__qualname__}" if isinstance(item, type) else type(item).__qualname__
-    return f"{kind} is no exporter; pass names, or instances of OpenTelemetry's SpanExporter"
+    return f"{kind} is not an exporter; pass names, or instances of OpenTelemetry's SpanExporter"

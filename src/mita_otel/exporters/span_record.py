@@ -1,4 +1,4 @@
-"""What is shown of a span: a small neutral record, made of a finished span or of a line of the `file` exporter."""
+"""A record of a span for display, from a finished span or from a line of the `file` exporter."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mita_otel.processors.finished_spans import span_json
 
 @dataclass(frozen=True, slots=True)
 class EventRecord:
-    """Something that happened during a span."""
+    """An event of a span."""
 
     name: str
     time_ns: int
@@ -54,7 +54,7 @@ class SpanRecord:
 
     @property
     def is_local_root(self) -> bool:
-        """Whether nothing in this process is its parent."""
+        """Whether it has no parent in this process."""
         return self.parent_span_id is None or self.parent_is_remote
 
     @property
@@ -69,7 +69,7 @@ class SpanRecord:
 
     @property
     def redacted(self) -> int:
-        """How many values of the span were redacted."""
+        """Number of redacted values in the span."""
         count = self.attributes.get(semconv.REDACTED)
         return count if isinstance(count, int) else 0
 
@@ -80,10 +80,10 @@ class SpanRecord:
 
     @classmethod
     def from_mapping(cls, line: Mapping[str, Any]) -> SpanRecord:
-        """Return the record of what the `file` exporter writes.
+        """Return the record of a line of the `file` exporter.
 
         Raises:
-            ValueError: The mapping is not a span; the message names what is missing or wrong.
+            ValueError: The mapping is not a span. The message names the missing or invalid key.
         """
         try:
             start_ns = int(line["start_ns"])
@@ -114,11 +114,11 @@ class SpanRecord:
 
 
 def read_spans(path: Path) -> Iterator[SpanRecord]:
-    """Read what the `file` exporter wrote.
+    """Read a file of the `file` exporter.
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: A line is not a span; the message names the file and the line.
+        ValueError: A line is not a span. The message names the file and the line.
     """
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):

@@ -1,4 +1,4 @@
-"""The tree of a trace, as rows to show: children under parents, by time, repetitions folded into one row."""
+"""The tree of a trace as rows: children below parents, ordered by time, with repetitions folded into one row."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from mita_otel.exporters.styled_text import Glyphs, StyledText, printable
 from mita_otel.redaction import MARKER
 
 FOLD_FROM = 4
-"""So many equal siblings in a row are one row: a query in a loop is one finding, not a page."""
+"""Number of consecutive equal siblings from which they are folded into one row, as for a query in a loop."""
 
 
 MAX_DEPTH = 40
-"""Levels that are indented; what is deeper stands in line with the last of them."""
+"""Maximum indentation. Deeper levels are indented like the last one."""
 
 
 @dataclass(frozen=True, slots=True)
 class WaterfallRow:
-    """A row of the picture: a span, or several of the same name next to each other."""
+    """A row of the waterfall: a span, or several consecutive spans of the same name."""
 
     spans: tuple[SpanRecord, ...]
     """The span; several if the row is folded."""
@@ -33,7 +33,7 @@ class WaterfallRow:
 
     @property
     def span(self) -> SpanRecord:
-        """The span, or the first one."""
+        """The first span."""
         return self.spans[0]
 
     @property
@@ -43,15 +43,15 @@ class WaterfallRow:
 
     @property
     def duration_ms(self) -> float:
-        """Milliseconds, all spans of the row together."""
+        """Total of all spans of the row, in milliseconds."""
         return sum(span.duration_ms for span in self.spans)
 
 
 def rows_of(spans: Iterable[SpanRecord]) -> Iterator[WaterfallRow]:
     """Return the rows of one trace, from the top.
 
-    A span whose parent is not there starts a tree of its own. Spans that are their own ancestors (which
-    only a broken client sends) are shown as well.
+    A span whose parent is missing starts a separate tree. Cycles of spans, which only a broken client sends, are shown
+    as well.
     """
     known = {span.span_id: span for span in spans}
     children: dict[str | None, list[SpanRecord]] = defaultdict(list)
@@ -69,7 +69,7 @@ def rows_of(spans: Iterable[SpanRecord]) -> Iterator[WaterfallRow]:
 def _walk(
     roots: Sequence[SpanRecord], children: dict[str | None, list[SpanRecord]], seen: set[str]
 ) -> Iterator[WaterfallRow]:
-    # A stack and no recursion: a trace may be deeper than Python's.
+    # A stack, since a trace can be deeper than Python's recursion limit.
     stack: list[tuple[tuple[SpanRecord, ...], tuple[bool, ...]]] = [
         ((root,), (True,)) for root in roots[::-1]
     ]
@@ -104,15 +104,15 @@ def _folded(
 
 
 _EXCERPTS = 3
-"""Values with a redaction that are quoted under a span; the rest is counted."""
+"""Maximum number of redacted values that are quoted below a span."""
 _BEFORE = 24
-"""Characters of a long value that are shown before its first redaction."""
+"""Characters of a long value that are quoted before its first redaction."""
 
 _REDACTED = "bold magenta"
 
 
 def notes_of(row: WaterfallRow, glyphs: Glyphs) -> Iterator[StyledText]:
-    """Return the notes of a row. One that stands for several spans has none, or it would not."""
+    """Return the notes of a row. A folded row has no notes, since only spans without notes are folded."""
     if len(row.spans) > 1:
         return
     span = row.span
@@ -125,7 +125,7 @@ def notes_of(row: WaterfallRow, glyphs: Glyphs) -> Iterator[StyledText]:
         yield from _error(span, glyphs)
     if span.redacted:
         yield from _redactions(span, glyphs)
-    # Of a statement's literals nothing is left but a question mark: no marker, hence no quotation above.
+    # A question mark replaces each literal of a statement. It is not a marker, so the statement is not quoted above.
     remarkable = span.exceeded or span.failed or span.redacted
     if statement is not None and remarkable and not MARKER.search(str(statement)):
         yield StyledText(f"  {printable(str(statement))}", "dim")
@@ -176,7 +176,7 @@ def _error_line(glyphs: Glyphs, kind: Any, message: Any) -> StyledText:
 
 
 def _redactions(span: SpanRecord, glyphs: Glyphs) -> Iterator[StyledText]:
-    """Say how many values were redacted, and quote the first ones around their markers."""
+    """Return the number of redacted values, and quote the first ones around their markers."""
     rules = span.attributes.get(semconv.REDACTED_RULES)
     names = (
         ", ".join(str(rule).rpartition(":")[0] for rule in rules) if isinstance(rules, list | tuple) else ""
@@ -195,7 +195,7 @@ def _texts(span: SpanRecord) -> Iterator[tuple[str, str]]:
     for key, value in span.attributes.items():
         yield key, value if isinstance(value, str) else str(value)
     for event in span.events:
-        # An exception's message is shown already; its stack trace is too long to quote.
+        # The message of an exception is shown above; its stack trace is too long to quote.
         if event.name != semconv.EXCEPTION_EVENT:
             for key, value in event.attributes.items():
                 yield f"{event.name} {key}", str(value)

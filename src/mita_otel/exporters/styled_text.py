@@ -1,4 +1,4 @@
-"""A line of text in styles, measured in the columns of a terminal."""
+"""Styled lines of text for a terminal, with their width in columns."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _CODES: Final = {
     "cyan": "36",
     "bright_blue": "94",
 }
-"""ANSI codes (ECMA-48, select graphic rendition) of the words of a style."""
+"""ANSI codes (ECMA-48, select graphic rendition) by style name."""
 
 _EMOJI_VARIATION: Final = "\ufe0f"
-"""Shows the character before it as a picture, two columns wide."""
+"""Makes the character before it an emoji, two columns wide."""
 
 
 class StyledText:
-    """A line of text in pieces. The style of a piece is words such as `bold red`; an empty style is plain.
+    """A line of text in styled pieces. A style is a list of names such as `bold red`, or empty.
 
     Args:
         text: The first piece.
@@ -42,16 +42,16 @@ class StyledText:
 
     @property
     def width(self) -> int:
-        """Columns that the text takes."""
+        """Width of the text in columns."""
         return columns_of(self.plain)
 
     def append(self, text: str | StyledText, style: str = "") -> Self:
-        """Add text at the end; a styled text keeps its styles."""
+        """Append text. A styled text keeps its styles."""
         self._pieces.extend(text._pieces if isinstance(text, StyledText) else [(text, style)])
         return self
 
     def cut(self, width: int, ellipsis: str) -> StyledText:
-        """Return the text within a width. If it is wider, it ends in a dim ellipsis."""
+        """Return the text, truncated to a width with a dim ellipsis."""
         if self.width <= width:
             return StyledText().append(self)
         kept, left = StyledText(), max(0, width - len(ellipsis))
@@ -64,11 +64,11 @@ class StyledText:
         return kept.append(" " * left).append(ellipsis[:width], "dim")
 
     def padded(self, width: int) -> StyledText:
-        """Return the text with spaces up to a width."""
+        """Return the text, padded with spaces to a width."""
         return StyledText().append(self).append(" " * max(0, width - self.width))
 
     def rendered(self, *, colours: bool) -> str:
-        """Return the text for a terminal, without spaces at its end; without `colours` it is plain."""
+        """Return the text for a terminal, without trailing spaces. Without `colours` it has no ANSI codes."""
         if not colours:
             return self.plain.rstrip(" ")
         pieces = list(self._pieces)
@@ -86,14 +86,14 @@ def _ansi(text: str, style: str) -> str:
 
 
 def columns_of(text: str) -> int:
-    """Return how many columns of a terminal a text takes, at most."""
+    """Return the maximum width of a text in columns of a terminal."""
     if text.isascii():
         return len(text)
     return sum(_columns(text[position - 1] if position else "", one) for position, one in enumerate(text))
 
 
 def _fitting_prefix(text: str, width: int) -> str:
-    """Return the beginning of a text that takes no more columns."""
+    """Return the longest prefix of a text that fits into a width."""
     used = 0
     for position, one in enumerate(text):
         used += _columns(text[position - 1] if position else "", one)
@@ -108,12 +108,12 @@ def _columns(before: str, one: str) -> int:
     category = unicodedata.category(one)
     if category in ("Mn", "Me"):
         return 0
-    # A character that this Python does not know may be a wide one.
+    # A character that is unknown to this Python version may be wide.
     return 2 if category == "Cn" or unicodedata.east_asian_width(one) in ("W", "F") else 1
 
 
 def shows_colours(stream: TextIO) -> bool:
-    """Return whether a stream shows colours: a terminal that knows them. `NO_COLOR` and `FORCE_COLOR` decide first."""
+    """Return whether a stream is a terminal with colours. `NO_COLOR` and `FORCE_COLOR` take precedence."""
     if os.environ.get("NO_COLOR"):
         return False
     if os.environ.get("FORCE_COLOR"):
@@ -125,7 +125,7 @@ def shows_colours(stream: TextIO) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Glyphs:
-    """A set of characters. Each bar character takes one column."""
+    """Characters for drawing. Each bar character takes one column."""
 
     child: str
     last: str
@@ -147,10 +147,10 @@ ASCII = Glyphs("|- ", "`- ", "|  ", "   ", "=", "=", "=", "#", "!", "x", "*", "x
 
 
 _SPACES = re.compile(r"\s+")
-# Terminals act on control characters; text direction marks can turn a line around.
+# Terminals execute control characters, and text direction marks can reverse a line.
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 
 
 def printable(text: str) -> str:
-    """Return the text on one line, with nothing in it that a terminal would obey."""
+    """Return the text on one line, without control characters."""
     return _CONTROLS.sub("?", _SPACES.sub(" ", text).strip())

@@ -1,4 +1,4 @@
-"""A trace as a waterfall: a tree of spans, bars on a time axis, and under a span what is wrong with it."""
+"""Draws a trace as a waterfall: a tree of spans, bars on a time axis, and notes about breaches and errors."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _OVER = "bold red"
 
 
 class TimeAxis:
-    """Maps times to columns. A column has two halves, so that a bar is exact to half a column.
+    """Maps times to columns, to half a column exactly.
 
     Args:
-        first_ns: Where the axis begins, nanoseconds.
-        last_ns: Where it ends.
+        first_ns: Start of the axis in nanoseconds.
+        last_ns: End of the axis in nanoseconds.
         columns: Its width.
-        glyphs: The characters to draw with.
+        glyphs: The characters for drawing.
     """
 
     def __init__(self, first_ns: int, last_ns: int, columns: int, glyphs: Glyphs) -> None:
@@ -30,7 +30,7 @@ class TimeAxis:
         self._glyphs = glyphs
 
     def scale(self) -> StyledText:
-        """Return the scale: round numbers over their columns, the last one with its unit."""
+        """Return the scale: round numbers above their columns, the last one with the unit."""
         step = _round_step(self._span_ns / 1e6, self._columns // 9)
         line = ""
         marks = [step * index for index in range(int(self._span_ns / 1e6 / step) + 1)]
@@ -42,7 +42,7 @@ class TimeAxis:
         return StyledText(line, "dim")
 
     def bar(self, row: WaterfallRow) -> StyledText:
-        """Return the row's bar. What lies beyond the limit is drawn in another way, colour or not."""
+        """Return the row's bar. The part beyond the limit has a different character and colour."""
         halves = [0] * (2 * self._columns)  # 0: nothing, 1: within the limit, 2: beyond
         for span in row.spans:
             begin, end = self._halves(span.start_ns, span.end_ns)
@@ -76,12 +76,12 @@ class TimeAxis:
         if not span.exceeded or not isinstance(limit_ms, int | float):
             return end
         at_limit, _ = self._halves(span.start_ns + round(limit_ms * 1e6), span.end_ns)
-        # However small the overrun, one column of it shows.
+        # Even a small overrun takes one column.
         return max(begin, min(at_limit, end - 2))
 
 
 def bar_style(span: SpanRecord) -> str:
-    """Return the colour of a span's bar: red if it failed, else by what it is."""
+    """Return the colour of a span's bar: red if it failed, otherwise by its kind."""
     if span.failed:
         return "red"
     if semconv.first(span.attributes, semconv.DB_SYSTEM) is not None:
@@ -92,7 +92,7 @@ def bar_style(span: SpanRecord) -> str:
 
 
 def milliseconds(value: float) -> str:
-    """Return a duration for people, always in milliseconds, as in `0.42 ms` or `1,108 ms`."""
+    """Return a duration for display, always in milliseconds, such as `0.42 ms` or `1,108 ms`."""
     digits = 2 if value < 10 else 1 if value < 100 else 0
     return f"{value:,.{digits}f} ms"
 
@@ -107,15 +107,15 @@ def _round_step(length_ms: float, marks: int) -> float:
 
 
 _TIME = 10
-"""Columns of a duration: `12,345 ms`."""
+"""Columns of a duration, such as `12,345 ms`."""
 
 
 class Waterfall:
-    """A picture of one trace.
+    """A waterfall of one trace.
 
     Args:
         spans: The spans of the trace, in any order.
-        max_rows: Rows; the rest is counted.
+        max_rows: Maximum number of rows. The other spans are counted.
 
     Example:
         `print(Waterfall(spans, max_rows=60).drawn(width=100), end="")`
@@ -126,12 +126,12 @@ class Waterfall:
         self._max_rows = max_rows
 
     def drawn(self, width: int, *, colours: bool = False, ascii_only: bool = False) -> str:
-        """Return the picture, each line with its end.
+        """Return the waterfall as lines of text.
 
         Args:
-            width: Columns; no line is wider.
+            width: Maximum number of columns.
             colours: Whether to use ANSI colours.
-            ascii_only: Whether to draw with ASCII characters alone.
+            ascii_only: Whether to draw with ASCII characters only.
         """
         if not self._spans:
             return ""
@@ -148,7 +148,7 @@ class _Picture:
         self._glyphs = glyphs
         self._width = width
         first, last = min(span.start_ns for span in spans), max(span.end_ns for span in spans)
-        # The same for every trace, so that pictures under each other have one edge.
+        # The same for every trace, so that all waterfalls are aligned.
         self._label_width = max(16, width * 47 // 100)
         self._axis = TimeAxis(first, last, max(4, width - self._label_width - 2 - _TIME), glyphs)
         self._trace_id = spans[0].trace_id
@@ -159,7 +159,7 @@ class _Picture:
         if not is_line:
             yield self._columns(head, self._axis.scale())
         for row in self._rows:
-            # One span needs no axis: its bar would always be full.
+            # A single span needs no axis, since its bar is always full.
             middle = head if is_line else self._axis.bar(row)
             yield self._columns(self._titled(row), middle, milliseconds(row.duration_ms))
             for note in notes_of(row, self._glyphs):
@@ -178,7 +178,7 @@ class _Picture:
         return line.padded(self._width - _TIME).append(time.rjust(_TIME)) if time else line
 
     def _titled(self, row: WaterfallRow) -> StyledText:
-        """The label with its place in the tree; a long name is cut, what follows it is not."""
+        """Return the label with its indentation. A long name is truncated, its suffix is not."""
         guide = StyledText(self._guide(row), "dim")
         return guide.append(_label(row, self._glyphs, self._label_width - guide.width))
 
@@ -207,7 +207,7 @@ class _Picture:
 
 
 def _label(row: WaterfallRow, glyphs: Glyphs, width: int | None = None) -> StyledText:
-    """The span's name, and what belongs to it: how often, and the HTTP status."""
+    """Return the span's name with its number of repetitions and its HTTP status."""
     span = row.span
     tail = StyledText()
     if len(row.spans) > 1:

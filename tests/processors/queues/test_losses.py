@@ -1,4 +1,4 @@
-"""What is lost is counted, said at once, and said whole when the process ends."""
+"""Losses are counted, logged at once, and logged completely when the process ends."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import pytest
 from mita_otel.processors.queues.losses import DEADLINE_PASSED, Losses, signal_of
 
 
-def test_one_line_at_once_and_the_rest_when_the_process_ends(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_first_loss_is_logged_at_once_and_the_total_when_the_process_ends(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     losses = Losses(cool_down_s=60, clock=lambda: 0.0)
     for _ in range(5):
         losses.add("exporter.otlp", "export_failed", 3)
@@ -15,22 +17,22 @@ def test_one_line_at_once_and_the_rest_when_the_process_ends(caplog: pytest.LogC
     losses.log_rest()
     losses.log_rest()
     assert [one.getMessage() for one in caplog.records] == [
-        "telemetry lost at exporter.otlp: export_failed (3 so far)",
-        "telemetry lost at pipeline: queue_full (1 so far)",
-        "telemetry lost at exporter.otlp: export_failed (15 so far)",
+        "telemetry lost at exporter.otlp: 3 span(s) so far (export_failed); run `mita-otel doctor`",
+        "telemetry lost at pipeline: 1 span(s) so far (queue_full); run `mita-otel doctor`",
+        "telemetry lost at exporter.otlp: 15 span(s) so far (export_failed); run `mita-otel doctor`",
     ]
 
 
-def test_a_cool_down_later_the_next_line_counts_all(caplog: pytest.LogCaptureFixture) -> None:
+def test_after_the_cool_down_the_next_line_has_the_total(caplog: pytest.LogCaptureFixture) -> None:
     now_s = [0.0]
     losses = Losses(cool_down_s=60, clock=lambda: now_s[0])
     for now_s[0] in (0.0, 59.0, 60.0):
         losses.add("sentry", "network_error")
     losses.log_rest()
-    assert [one.args[-1] for one in caplog.records if isinstance(one.args, tuple)] == [1, 3]
+    assert [one.args[1] for one in caplog.records if isinstance(one.args, tuple)] == [1, 3]
 
 
-def test_what_a_deadline_cut_off_is_counted_and_left_to_be_said_by_who_ends(
+def test_losses_at_the_deadline_are_counted_but_not_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     losses = Losses(cool_down_s=60)
@@ -52,5 +54,5 @@ def test_what_a_deadline_cut_off_is_counted_and_left_to_be_said_by_who_ends(
         ("metrics", "collection(s) of metrics"),
     ],
 )
-def test_each_stage_loses_something(stage: str, signal: str) -> None:
+def test_the_stage_determines_the_name_of_the_lost_items(stage: str, signal: str) -> None:
     assert signal_of(stage) == signal

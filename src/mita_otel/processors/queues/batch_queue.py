@@ -1,4 +1,4 @@
-"""A bounded queue in front of one exporter of any signal: what both kinds of export queue are made of."""
+"""A bounded queue in front of one exporter of any signal. The export queues of spans and log records use it."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ from mita_otel.processors.queues.worker import BoundedWorker
 _logger = logging.getLogger("mita_otel")
 
 _FAILED = "failed"
-"""The `error.type` of an export that the exporter calls a failure."""
+"""The `error.type` of an export for which the exporter returned a failure."""
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
 
 
 class Exports(Protocol[T_contra]):
-    """What OpenTelemetry's exporters of spans and of log records have in common."""
+    """The common interface of OpenTelemetry's exporters of spans and log records."""
 
     def export(self, batch: Sequence[T_contra], /) -> Any:
-        """Export, and say how it went."""
+        """Export a batch, and return the result."""
 
     def force_flush(self, timeout_millis: int = ..., /) -> bool:
-        """Send what waits."""
+        """Send everything that is queued."""
 
     def shutdown(self) -> None:
-        """End."""
+        """Shut down."""
 
 
 class BatchQueue(Stage, Generic[T]):
-    """Exports items in batches on a thread of its own.
+    """Exports items in batches on a separate thread.
 
-    Unlike the SDK's batch processors it keeps the deadlines it is given, counts what it loses by reason, and
-    counts a batch whose export failed as lost.
+    Unlike the SDK's batch processors it respects deadlines, counts lost items by reason, and counts a batch whose export
+    failed as lost.
 
     Args:
-        name: The exporter's name, for metrics and messages.
-        stage: Where losses are counted, as in `exporter.otlp`.
-        exporter: Where the items go.
-        success: What the exporter returns if all went well.
+        name: The exporter's name, for metrics and log messages.
+        stage: The stage for losses, such as `exporter.otlp`.
+        exporter: Receives the items.
+        success: The exporter's result for a successful export.
         queue: Bounds of the queue.
-        losses: Where lost items are counted.
+        losses: Counts lost items.
         counter: Name of the counter of exported items.
-        stop_timeout_s: Seconds that the exporter's own shutdown may take.
-        on_idle: Called now and then while there is no work.
+        stop_timeout_s: Seconds that the exporter's shutdown may take.
+        on_idle: Called regularly while there is no work.
     """
 
     def __init__(
@@ -75,14 +75,14 @@ class BatchQueue(Stage, Generic[T]):
         self._success = success
         self._losses = losses
         self.deliveries = Deliveries()
-        """How the last exports went."""
+        """Results of the latest exports."""
         self._failed_before = False
         self._stuck = False
         self._stop_timeout_s = stop_timeout_s
         self._component = {semconv.COMPONENT_TYPE: "mita_export_queue", semconv.COMPONENT_NAME: name}
         meter = metrics.get_meter("mita_otel")
         self._exported = meter.create_counter(
-            counter, unit="{item}", description="Items whose export has finished, well or not"
+            counter, unit="{item}", description="Items whose export has finished, successfully or not"
         )
         self._took = meter.create_histogram(
             semconv.EXPORT_DURATION, unit="s", description="Duration of exporting a batch"
@@ -101,35 +101,35 @@ class BatchQueue(Stage, Generic[T]):
 
     @property
     def waiting(self) -> int:
-        """Items that wait now."""
+        """Number of queued items."""
         return self._worker.waiting
 
     def start(self) -> None:
-        """Start the thread before there is work."""
+        """Start the thread."""
         self._worker.start()
 
     def put(self, item: T) -> None:
-        """Queue an item. One that finds no room is counted."""
+        """Queue an item. If the queue is full, the item is counted as lost."""
         if not self._worker.put(item):
             self._losses.add(self._stage, AFTER_SHUTDOWN if self._worker.stopping else "queue_full")
 
     def flush_async(self, deadline_s: float) -> None:
-        """Begin to export everything that waits."""
+        """Begin to export all queued items."""
         self._worker.flush_async(seconds_left(deadline_s))
 
     def flush(self, deadline_s: float) -> bool:
-        """Export everything that waits. Returns False if the deadline passed first."""
+        """Export all queued items. Returns False if the deadline passed first."""
         flushed = self._worker.flush(seconds_left(deadline_s))
         self._stuck = not flushed
         return flushed
 
     def abandon(self) -> None:
-        """Count what was not exported as lost."""
+        """Count items that were not exported as lost."""
         self._stuck = True
         self._losses.add(self._stage, DEADLINE_PASSED, self._worker.count_as_lost())
 
     def close(self) -> None:
-        """Shut the exporter down on the queue's thread. After a flush that was late, this does not wait for it."""
+        """Shut the exporter down on the queue's thread. After a flush that missed its deadline, this does not wait."""
         if not self._worker.stop(0 if self._stuck else self._stop_timeout_s):
             self._losses.add(self._stage, DEADLINE_PASSED, self._worker.discard())
 

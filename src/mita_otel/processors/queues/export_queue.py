@@ -1,4 +1,4 @@
-"""The end of the chain: every exporter gets every span, and a failing one does not affect the others."""
+"""The end of the chain: a queue for each exporter. A failing exporter does not affect the others."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _logger = logging.getLogger("mita_otel")
 
 
 class FanOut(SpanProcessor):
-    """Passes each span on to several processors: third parties' and our export queues.
+    """Passes each span to processors of third parties and to our export queues.
 
     Args:
-        processors: Third parties' processors; `add` takes more at any time.
-        queues: Our export queues, which flush at the same time.
+        processors: Processors of third parties. `add` adds more at any time.
+        queues: Our export queues, which flush concurrently.
     """
 
     def __init__(self, processors: Iterable[SpanProcessor] = (), queues: Iterable[ExportQueue] = ()) -> None:
@@ -47,7 +47,7 @@ class FanOut(SpanProcessor):
         self._processors = (*self._processors, processor)
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Pass the start on to every receiver."""
+        """Pass the call to every receiver."""
         for processor in self._processors:
             try:
                 processor.on_start(span, parent_context)
@@ -55,7 +55,7 @@ class FanOut(SpanProcessor):
                 self._report(processor, "on_start")
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Pass the span on to every receiver."""
+        """Pass the span to every receiver."""
         for processor in self._processors:
             try:
                 processor.on_end(span)
@@ -71,7 +71,7 @@ class FanOut(SpanProcessor):
                 self._report(processor, "shutdown")
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Flush all receivers, our queues at the same time. Returns False if one of them was late."""
+        """Flush all receivers, our queues concurrently. Returns False if a receiver missed the deadline."""
         deadline_s = deadline_in(timeout_millis)
         for queue in self._queues:
             queue.flush_async(deadline_s)
@@ -96,10 +96,10 @@ class ExportQueue(SpanProcessor, Stage):
     """Exports spans in batches on its own thread; see `BatchQueue`.
 
     Args:
-        name: The exporter's name, for counts and messages.
-        exporter: Where the spans go.
+        name: The exporter's name, for metrics and log messages.
+        exporter: Receives the spans.
         queue: Bounds of the queue.
-        losses: Where lost spans are counted.
+        losses: Counts lost spans.
         stop_timeout_s: Seconds that the exporter's shutdown may take.
     """
 
@@ -108,7 +108,7 @@ class ExportQueue(SpanProcessor, Stage):
     ) -> None:
         self.name = name
         self.hooks = hooks_of(exporter)
-        """What the exporter does beyond exporting."""
+        """The exporter's optional methods."""
         self._queue: BatchQueue[ReadableSpan] = BatchQueue(
             name,
             f"exporter.{name}",
@@ -123,12 +123,12 @@ class ExportQueue(SpanProcessor, Stage):
 
     @property
     def waiting(self) -> int:
-        """Spans that wait now."""
+        """Number of queued spans."""
         return self._queue.waiting
 
     @property
     def deliveries(self) -> Deliveries:
-        """The latest deliveries, as the exporter reports them, else by the results of its exports."""
+        """The latest deliveries that the exporter reports; if it reports none, the results of its exports."""
         return self.hooks.deliveries or self._queue.deliveries
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
@@ -145,24 +145,24 @@ class ExportQueue(SpanProcessor, Stage):
         self._queue.start()
 
     def flush_async(self, deadline_s: float) -> None:
-        """Begin to export everything that waits."""
+        """Begin to export all queued spans."""
         self._queue.flush_async(deadline_s)
 
     def flush(self, deadline_s: float) -> bool:
-        """Export everything that waits. Returns False if the deadline passed first."""
+        """Export all queued spans. Returns False if the deadline passed first."""
         return self._queue.flush(deadline_s)
 
     def drain(self) -> None:
-        """Let the exporter hold nothing back any more."""
+        """Let the exporter release all held spans."""
         self.hooks.drain()
 
     def abandon(self) -> None:
-        """Count what waits here and in the exporter as lost."""
+        """Count spans in the queue and in the exporter as lost."""
         self._queue.abandon()
         self.hooks.abandon()
 
     def close(self) -> None:
-        """Shut the exporter down on the queue's thread. After a flush that was late, this does not wait for it."""
+        """Shut the exporter down on the queue's thread. After a flush that missed its deadline, this does not wait."""
         self._queue.close()
 
     def shutdown(self) -> None:
@@ -170,5 +170,5 @@ class ExportQueue(SpanProcessor, Stage):
         self.close()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Export everything that waits. Returns False if that took longer than `timeout_millis`."""
+        """Export all queued spans. Returns False if that took longer than `timeout_millis`."""
         return self.flush(deadline_in(timeout_millis))

@@ -1,4 +1,4 @@
-"""A forked child has a copy of its parent's memory and none of its threads, so it starts afresh."""
+"""Hooks for forks. A forked child has a copy of its parent's memory but not its threads, so it resets its state."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Method = Callable[[], None]
 
 
 class _Methods:
-    """Bound methods that are called at an event for as long as their objects live. Objects are not kept alive."""
+    """Bound methods to call at an event while their objects live. It does not keep the objects alive."""
 
     def __init__(self) -> None:
         self._methods: dict[int, weakref.WeakMethod[Method]] = {}
@@ -43,7 +43,7 @@ class _Methods:
 class ForkHooks:
     """Calls methods of living objects before and after each fork of the process.
 
-    Python cannot remove a fork hook. So there is one for the process, and an object's methods go with the object.
+    Python cannot remove a fork hook. So the process has one hook, and methods are removed together with their object.
     """
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ FORKS: Final = ForkHooks()
 
 
 def after_fork_in_child(method: Method) -> None:
-    """Call a bound method in every forked child, for as long as its object lives."""
+    """Call a bound method in every forked child while its object lives."""
     FORKS.add(in_child=method)
 
 
@@ -111,10 +111,10 @@ _MONKEY_PATCHES: Final = _MonkeyPatchHooks()
 
 
 def after_monkey_patch(method: Method) -> None:
-    """Call a bound method when gevent has patched the standard library, for as long as its object lives.
+    """Call a bound method when gevent has patched the standard library, while its object lives.
 
-    A lock that was made before blocks every greenlet of the process; a service that is launched by
-    `opentelemetry-instrument gunicorn -k gevent` is patched after it was configured.
+    A lock that was created before blocks every greenlet of the process. `opentelemetry-instrument gunicorn -k gevent`
+    configures a service before gevent patches it.
     """
     _MONKEY_PATCHES.add(method)
 

@@ -1,4 +1,4 @@
-"""The last log processor: a bounded queue in front of one exporter, so that a slow exporter delays no other."""
+"""The last log processor: a bounded queue for each exporter, so that a slow exporter does not delay the others."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class LogQueue(LogRecordProcessor, Stage):
     """Exports log records in batches on its own thread; see `BatchQueue`.
 
     Args:
-        name: The exporter's name, for counts and messages.
-        exporter: Where the records go.
+        name: The exporter's name, for metrics and log messages.
+        exporter: Receives the records.
         queue: Bounds of the queue.
-        losses: Where lost records are counted.
+        losses: Counts lost records.
         stop_timeout_s: Seconds that the exporter's shutdown may take.
     """
 
@@ -58,19 +58,19 @@ class LogQueue(LogRecordProcessor, Stage):
         )
 
     def flush_async(self, deadline_s: float) -> None:
-        """Begin to export everything that waits."""
+        """Begin to export all queued records."""
         self._queue.flush_async(deadline_s)
 
     def flush(self, deadline_s: float) -> bool:
-        """Export everything that waits. Returns False if the deadline passed first."""
+        """Export all queued records. Returns False if the deadline passed first."""
         return self._queue.flush(deadline_s)
 
     def abandon(self) -> None:
-        """Count what waits as lost."""
+        """Count all queued records as lost."""
         self._queue.abandon()
 
     def close(self) -> None:
-        """Shut the exporter down on the queue's thread. After a flush that was late, this does not wait for it."""
+        """Shut the exporter down on the queue's thread. After a flush that missed its deadline, this does not wait."""
         self._queue.close()
 
     def shutdown(self) -> None:
@@ -78,12 +78,12 @@ class LogQueue(LogRecordProcessor, Stage):
         self.close()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Export everything that waits. Returns False if that took longer than `timeout_millis`."""
+        """Export all queued records. Returns False if that took longer than `timeout_millis`."""
         return self.flush(deadline_in(timeout_millis))
 
 
 class LogStage(Stage):
-    """Flushes and closes a LoggerProvider. Its queues begin to send before anything waits for them.
+    """Flushes and closes a LoggerProvider. Its queues send concurrently with other stages.
 
     Args:
         provider: The provider.
@@ -95,16 +95,16 @@ class LogStage(Stage):
         self._queues = tuple(queues)
 
     def flush_async(self, deadline_s: float) -> None:
-        """Begin to export everything that waits."""
+        """Begin to export all queued records."""
         for queue in self._queues:
             queue.flush_async(deadline_s)
 
     def flush(self, deadline_s: float) -> bool:
-        """Export everything that waits. Returns False if the deadline passed first."""
+        """Export all queued records. Returns False if the deadline passed first."""
         return self._provider.force_flush(milliseconds_left(deadline_s))
 
     def abandon(self) -> None:
-        """Count what waits as lost."""
+        """Count all queued records as lost."""
         for queue in self._queues:
             queue.abandon()
 

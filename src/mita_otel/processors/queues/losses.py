@@ -1,4 +1,4 @@
-"""Whatever is lost on the way is counted by stage and reason, and said once in a while."""
+"""Counts lost telemetry by stage and reason, and logs it at intervals."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from mita_otel.processors.queues.forks import ForkSafeLock
 _logger = logging.getLogger("mita_otel")
 
 DEADLINE_PASSED: Final = "shutdown_deadline"
-"""The reason of items that were not sent by the shutdown deadline. `Telemetry` logs all of them in one line."""
+"""The reason for items that were not sent before the shutdown deadline. `Telemetry` logs them in one line."""
 AFTER_SHUTDOWN: Final = "shut_down"
-"""The reason of items that arrived after the shutdown."""
+"""The reason for items that arrived after the shutdown."""
 _LOG_RECORD: Final = "log record(s)"
 _SIGNALS: Final = {
     "sentry.logs": _LOG_RECORD,
@@ -26,15 +26,14 @@ _SIGNALS: Final = {
     "metrics": "collection(s) of metrics",
     "breach_listeners": "breach report(s)",
 }
-"""What is lost at stages where it is no span."""
+"""Names of lost items by stage. The other stages lose spans."""
 
 
 class Losses:
-    """Counts what was lost; thread-safe.
+    """Counts lost items. Thread-safe.
 
-    The counts are visible in three places: the OpenTelemetry counter `mita.pipeline.dropped`, `counts()`,
-    and one log line, after which further losses of the same kind are only counted for `cool_down_s`, or until
-    the process ends.
+    The counts are visible in the OpenTelemetry counter `mita.pipeline.dropped`, in `counts()` and in a log line. After
+    that line further losses of the same kind are only counted until `cool_down_s` has passed or the process ends.
 
     Args:
         cool_down_s: Seconds between two log lines about the same stage and reason.
@@ -53,15 +52,15 @@ class Losses:
         self._counter = metrics.get_meter("mita_otel").create_counter(
             semconv.DROPPED_COUNTER,
             unit="{span}",
-            description="Spans and other telemetry lost on the way, by stage and reason",
+            description="Lost spans and other telemetry, by stage and reason",
         )
 
     def listen(self, listener: Callable[[str, str, int], None]) -> None:
-        """Tell of each loss from now on: stage, reason and number."""
+        """Call the listener at each later loss, with stage, reason and number."""
         self._listeners.append(listener)
 
     def add(self, stage: str, reason: str, count: int = 1) -> None:
-        """Count `count` spans lost at `stage` (as in `exporter.sentry`) for `reason` (as in `queue_full`)."""
+        """Count lost items at a stage (such as `exporter.sentry`) for a reason (such as `queue_full`)."""
         if count <= 0:
             return
         key = (stage, reason)
@@ -82,7 +81,7 @@ class Losses:
             _log_loss(key, total)
 
     def log_rest(self) -> None:
-        """Log the losses that were not logged yet: the process is ending."""
+        """Log the losses that were not logged yet, because the process ends."""
         with self._lock:
             rest = {
                 key: total
@@ -94,25 +93,32 @@ class Losses:
             _log_loss(key, total)
 
     def counts(self) -> dict[tuple[str, str], int]:
-        """Return what was lost so far, by (stage, reason)."""
+        """Return the numbers of lost items, by (stage, reason)."""
         with self._lock:
             return dict(self._counts)
 
     def abandoned(self) -> dict[str, int]:
-        """Return how many items were not sent by a deadline so far, by stage."""
+        """Return the numbers of items that were not sent before a deadline, by stage."""
         return {stage: count for (stage, reason), count in self.counts().items() if reason == DEADLINE_PASSED}
 
     def recent(self, seconds: float) -> dict[tuple[str, str], int]:
-        """Return the counts of what was lost within the last seconds as well, by (stage, reason)."""
+        """Return the total counts of the kinds that had a loss within the last seconds, by (stage, reason)."""
         with self._lock:
             since = self._clock() - seconds
             return {key: count for key, count in self._counts.items() if self._last_at[key] >= since}
 
 
 def _log_loss(key: tuple[str, str], total: int) -> None:
-    _logger.warning("telemetry lost at %s: %s (%d so far)", *key, total)
+    stage, reason = key
+    _logger.warning(
+        "telemetry lost at %s: %d %s so far (%s); run `mita-otel doctor`",
+        stage,
+        total,
+        signal_of(stage),
+        reason,
+    )
 
 
 def signal_of(stage: str) -> str:
-    """Return what it is that a stage loses."""
+    """Return the name of the items that a stage loses."""
     return _LOG_RECORD if stage.startswith("logs.") else _SIGNALS.get(stage, "span(s)")

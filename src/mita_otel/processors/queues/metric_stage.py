@@ -1,4 +1,4 @@
-"""Metrics within a deadline: OpenTelemetry's provider waits for its exporters' network."""
+"""Flushes metrics within a deadline. OpenTelemetry's provider alone waits for the network of its exporters."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from mita_otel.processors.queues.worker import BoundedWorker
 _logger = logging.getLogger("mita_otel")
 
 _STAGE: Final = "metrics"
-"""Where a collection that was late is counted."""
+"""The stage for losses."""
 
 
 class MetricStage(Stage):
-    """Flushes and closes a MeterProvider on its own thread, so that the caller waits no longer than its deadline.
+    """Flushes and closes a MeterProvider on a separate thread, so that the caller waits until its deadline at most.
 
     The provider itself waits for an exporter's retries and raises its errors.
 
     Args:
         provider: The provider.
-        losses: Where a last collection that was not exported is counted.
+        losses: Counts a last collection that was not exported.
         stop_timeout_s: Seconds that the provider's shutdown may take.
     """
 
@@ -53,7 +53,7 @@ class MetricStage(Stage):
         self._worker.start()
 
     def flush(self, deadline_s: float) -> bool:
-        """Collect and export. Returns False if it failed or was late, or if an earlier flush is still running."""
+        """Collect and export. Returns False if that failed, missed the deadline, or an earlier flush still runs."""
         self._late = self._flushing or not self._worker.flush(seconds_left(deadline_s))
         return self._flushed and not self._late
 
@@ -64,7 +64,7 @@ class MetricStage(Stage):
             self._losses.add(_STAGE, DEADLINE_PASSED)
 
     def close(self) -> None:
-        """Shut the provider down. After a flush that was late, this does not wait for it."""
+        """Shut the provider down. After a flush that missed its deadline, this does not wait."""
         self._worker.stop(0 if self._flushing or self._late else self._stop_timeout_s)
 
     def _flush(self, left_s: float) -> None:

@@ -1,4 +1,4 @@
-"""The first processor: takes finished spans off the request's thread."""
+"""The first processor: a queue that moves finished spans off the request's thread."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _logger = logging.getLogger("mita_otel")
 
 
 class PipelineQueue(SpanProcessor):
-    """Puts finished spans into a bounded queue; the rest of the chain runs on the queue's thread.
+    """Puts finished spans into a bounded queue. The rest of the chain runs on the queue's thread.
 
-    Limits are judged and secrets removed there, so a request pays for an append and no more. No exception
-    of any later processor can reach the application.
+    Limits and redaction run there, so a request only pays for an append. Exceptions of later processors cannot reach the
+    application.
 
     Args:
         queue: Bounds of the queue.
         next_processor: The rest of the chain.
-        losses: Where a span that found no room is counted.
-        unsampled: Whether spans that are recorded but not sampled are handed on too, since a later processor decides.
-        on_idle: Called on the queue's thread now and then while no spans end.
-        on_end: Called with each finished span on the thread that ended it: be quick.
+        losses: Counts spans that did not fit into the queue.
+        unsampled: Whether to pass on spans that are recorded but not sampled, because a later processor decides.
+        on_idle: Called regularly on the queue's thread while no spans end.
+        on_end: Called with each finished span, on the thread that ended it, so it must be quick.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class PipelineQueue(SpanProcessor):
 
     @property
     def waiting(self) -> int:
-        """Spans that wait now."""
+        """Number of queued spans."""
         return self._worker.waiting
 
     def start(self) -> None:
@@ -67,14 +67,14 @@ class PipelineQueue(SpanProcessor):
         self._worker.start()
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Tell the chain, on the caller's thread: a processor may want to add attributes."""
+        """Pass the call to the chain on the caller's thread, since a processor may add attributes."""
         self._worker.start()
         try:
             self.next_processor.on_start(span, parent_context)
         except Exception:
             if not self._on_start_failed:
                 self._on_start_failed = True
-                _logger.exception("a span processor failed in on_start; it will not be reported again")
+                _logger.exception("a span processor failed in on_start; further failures are not logged")
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queue the span."""
@@ -103,11 +103,11 @@ class PipelineQueue(SpanProcessor):
                 _logger.debug("a span processor failed in on_end", exc_info=True)
 
     def catch_up(self, timeout_s: float) -> bool:
-        """Wait until the chain has seen every span that has ended so far. False if that took too long."""
+        """Wait until the chain has processed every finished span. Returns False if that took too long."""
         return self._worker.flush(timeout_s)
 
     def abandon(self) -> None:
-        """Count what the chain has not seen as lost: the deadline has passed."""
+        """Count spans that the chain has not processed as lost: the deadline has passed."""
         self._late = True
         self._losses.add("pipeline", DEADLINE_PASSED, self._worker.count_as_lost())
 
@@ -119,7 +119,7 @@ class PipelineQueue(SpanProcessor):
         self.next_processor.shutdown()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Bring every span that has ended so far to the exporters, and the exporters to their back ends."""
+        """Pass every finished span to the exporters, and flush these."""
         deadline_s = deadline_in(timeout_millis)
         flushed = self.catch_up(seconds_left(deadline_s))
         return self.next_processor.force_flush(milliseconds_left(deadline_s)) and flushed

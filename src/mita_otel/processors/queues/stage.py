@@ -1,4 +1,4 @@
-"""The lifecycle that every part of telemetry shares which queues or sends something."""
+"""The lifecycle of the parts of telemetry that queue or send something."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Stage:
     """
 
     counts_losses: ClassVar[bool] = False
-    """Whether this stage sends the counts of what the others lost. Such a stage is flushed after them."""
+    """Whether this stage sends the counts of the other stages' losses. It is flushed after them."""
 
     def start(self) -> None:
         """Start background work. Called when an application starts to serve, so after a server has forked."""
@@ -36,10 +36,10 @@ class Stage:
         return True
 
     def drain(self) -> None:
-        """Release what is held for the end of a trace or a chain, so that the next flush sends it.
+        """Release items that are held for the end of a trace or a chain, so that the next flush sends them.
 
         Called when the process may be about to end. New items are still accepted: after SIGTERM a server finishes its
-        requests, and a test suite ends an application's lifespan many times. Only `close` refuses them.
+        requests, and a test suite ends an application's lifespan many times. Only `close` refuses new items.
         """
 
     def abandon(self) -> None:
@@ -53,10 +53,10 @@ class Stage:
 
 
 class ExporterHooks:
-    """What a span exporter can do beyond OpenTelemetry's `export`, `force_flush` and `shutdown`.
+    """Optional methods of a span exporter, in addition to OpenTelemetry's `export`, `force_flush` and `shutdown`.
 
-    An exporter that holds spans, has a queue of its own or follows running requests inherits from this class as well,
-    and overrides the methods that it needs. The others do nothing.
+    An exporter that holds spans, has its own queue or observes running requests also inherits from this class and
+    overrides the methods that it needs. The others do nothing.
     """
 
     def implements(self, method: str) -> bool:
@@ -75,20 +75,20 @@ class ExporterHooks:
         """Observe a span that ends, before any queue. Runs on the application's thread, so it must be quick."""
 
     def watch_sampling(self, sampled_out: Callable[[], tuple[int, int]]) -> None:
-        """Receive a function that returns how many traces and spans tail sampling has dropped so far."""
+        """Receive a function that returns the numbers of traces and spans that tail sampling has dropped."""
 
     def tick(self) -> None:
-        """Export what was held too long. Called regularly while no spans arrive."""
+        """Export spans that were held too long. Called regularly while no spans arrive."""
 
     def drain(self) -> None:
-        """Hold nothing back any more; see `Stage.drain`."""
+        """Release held spans; see `Stage.drain`."""
 
     def abandon(self) -> None:
-        """Count what was not sent as lost; see `Stage.abandon`."""
+        """Count items that were not sent as lost; see `Stage.abandon`."""
 
 
 def hooks_of(exporter: SpanExporter) -> ExporterHooks:
-    """Return the exporter's hooks: its own, or hooks that do nothing."""
+    """Return the exporter's hooks, or hooks that do nothing if it has no hooks."""
     return exporter if isinstance(exporter, ExporterHooks) else ExporterHooks()
 
 
@@ -103,23 +103,23 @@ def milliseconds_left(deadline_s: float) -> int:
 
 
 def deadline_in(timeout_millis: float) -> float:
-    """Return the deadline that OpenTelemetry's `force_flush(timeout_millis)` means."""
+    """Return the deadline of OpenTelemetry's `force_flush(timeout_millis)`."""
     return monotonic() + timeout_millis / 1000
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryState:
-    """How it went. Times are seconds since the epoch."""
+    """Results of the latest deliveries. Times are seconds since the epoch."""
 
     last_success_s: float | None = None
     failing_since_s: float | None = None
-    """When the first try failed after the last one that did not. None: the last one did not, or there was none."""
+    """Time of the first failure since the last success. None: the last delivery succeeded, or there was none."""
     why: str = ""
-    """What went wrong last."""
+    """The latest failure."""
 
 
 class Deliveries:
-    """Remembers; thread-safe.
+    """Records whether deliveries succeed. Thread-safe.
 
     Args:
         clock: Seconds since the epoch.
@@ -127,25 +127,25 @@ class Deliveries:
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._forget()
-        after_fork_in_child(self._forget)
+        self._reset()
+        after_fork_in_child(self._reset)
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         self._lock = threading.RLock()
         self._state = DeliveryState()
 
     @property
     def state(self) -> DeliveryState:
-        """How it went."""
+        """Results of the latest deliveries."""
         return self._state
 
     def succeeded(self) -> None:
-        """Note that something arrived."""
+        """Record a successful delivery."""
         with self._lock:
             self._state = DeliveryState(last_success_s=self._clock())
 
     def failed(self, why: str) -> None:
-        """Note that something did not arrive."""
+        """Record a failed delivery."""
         with self._lock:
             since_s = self._state.failing_since_s
             self._state = DeliveryState(

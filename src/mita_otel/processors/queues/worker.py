@@ -93,12 +93,12 @@ class BoundedWorker(Generic[T]):
 
     @property
     def waiting(self) -> int:
-        """Items that wait now."""
+        """Number of queued items."""
         return len(self._items)
 
     @property
     def unfinished(self) -> int:
-        """Items that wait now, and those that are being handled."""
+        """Number of queued items and of items that are being handled."""
         return self._accepted - self._handled
 
     @property
@@ -145,7 +145,7 @@ class BoundedWorker(Generic[T]):
         return True
 
     def flush_async(self, timeout_s: float) -> None:
-        """Begin to handle everything that waits, and return at once."""
+        """Begin to handle all queued items, and return at once."""
         with self._changed:
             self._flush_wanted += 1
             self._flush_target = self._accepted
@@ -209,7 +209,7 @@ class BoundedWorker(Generic[T]):
             return count - counted_before
 
     def discard(self) -> int:
-        """Drop everything that waits. Returns how many unfinished items were not counted as lost before."""
+        """Drop all queued items. Returns how many unfinished items were not counted as lost before."""
         with self._changed:
             more = self.count_as_lost()
             self._handled += len(self._items)

@@ -65,7 +65,7 @@ class HeldTraces(Generic[T]):
     """Holds spans until their trace is decided, and remembers decisions for those that end later.
 
     A trace is decided when a local root ends, or at once if one of its spans is slow or failed. If it is held too long,
-    or a bound is reached, its ratio decides early. An unsampled trace is held for `linger_s`: if a span that ends later
+    or a bound is reached, its ratio decides early. An unsampled trace is held for `hold_s`: if a span that ends later
     is slow or failed, the whole trace is kept. Not thread-safe.
 
     Args:
@@ -120,7 +120,7 @@ class HeldTraces(Generic[T]):
         return self._expire_regularly(now_s)
 
     def expire(self, now_s: float) -> list[KeptSpans[T]]:
-        """Decide traces that were held too long, and drop unsampled traces after `linger_s`."""
+        """Decide traces that were held too long, and drop unsampled traces after `hold_s`."""
         kept: list[KeptSpans[T]] = []
         while self._waiting:
             trace_id, trace = next(iter(self._waiting.items()))
