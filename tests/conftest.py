@@ -69,22 +69,22 @@ def _threads_end_with_their_module() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _transports_end_with_their_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """End the daemon threads and connections of Sentry transports that a test left open."""
-    from mita_otel.sentry.transport.senders import Senders
-    from mita_otel.sentry.transport.transport import CountingTransport
+    from mita_otel.sentry.transport.send_queue import SendQueue
+    from mita_otel.sentry.transport.transport import SentryTransport
 
     made: list[Callable[[], object]] = []
 
-    def remember(kind: type) -> None:
+    def remember(kind: type, end: str) -> None:
         prepare = kind.__init__  # type: ignore[misc]
 
         def prepare_and_remember(self: Any, *arguments: Any, **options: Any) -> None:
             prepare(self, *arguments, **options)
-            made.append(self.kill)
+            made.append(getattr(self, end))
 
         monkeypatch.setattr(kind, "__init__", prepare_and_remember)
 
-    remember(Senders)
-    remember(CountingTransport)
+    remember(SendQueue, "close")
+    remember(SentryTransport, "kill")
     yield
     for end in made:
         end()

@@ -29,7 +29,8 @@ from mita_otel.doctor import reach
 from mita_otel.doctor.reach import clock_check, sentry_checks
 from mita_otel.doctor.unreachable import Peer, why_unreachable
 from mita_otel.sdk.health.check import Check, Status
-from mita_otel.sentry.transport.connections import Heard, Trust
+from mita_otel.sentry.transport.certificates import Trust
+from mita_otel.sentry.transport.ingest_client import Response
 
 StartWire = Callable[..., int]
 
@@ -237,7 +238,7 @@ NOW = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
     ],
 )  # fmt: skip
 def test_a_clock_that_is_off(seconds: int, status: Status, said: str) -> None:
-    heard = Heard(200, {"date": format_datetime(NOW, usegmt=True)})
+    heard = Response(200, {"date": format_datetime(NOW, usegmt=True)})
     [found] = clock_check(heard, NOW.timestamp() + seconds, policy_with(max_skew_s=60).doctor)
     assert (found.name, found.status, found.observed) == ("clock", status, {"seconds_ahead": seconds})
     assert found.said.startswith(said)
@@ -245,7 +246,7 @@ def test_a_clock_that_is_off(seconds: int, status: Status, said: str) -> None:
 
 @pytest.mark.parametrize("headers", [{}, {"date": ""}, {"date": "soon"}])
 def test_an_answer_without_a_date_says_nothing_of_the_clock(headers: dict[str, str]) -> None:
-    assert list(clock_check(Heard(200, headers), 0.0, policy_with().doctor)) == []
+    assert list(clock_check(Response(200, headers), 0.0, policy_with().doctor)) == []
 
 
 def test_the_clock_is_compared_with_sentrys_answer(http: HttpReceiver) -> None:

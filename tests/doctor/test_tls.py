@@ -7,8 +7,7 @@ from pathlib import Path
 
 import certifi
 import pytest
-from sentry_sdk.client import get_options
-from sentry_sdk.consts import EndpointType
+from sentry_sdk.envelope import Envelope, Item
 
 from doctor.kit import OK, PLAIN, Authority, by_name, dsn_at, policy_with
 from mita_otel.doctor.otlp import otlp_checks
@@ -16,7 +15,7 @@ from mita_otel.doctor.reach import sentry_checks
 from mita_otel.policy import default_policy
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.sdk.health.check import Check, Status
-from mita_otel.sentry.transport.transport import CountingTransport
+from mita_otel.sentry.transport.transport import SentryTransport
 
 StartWire = Callable[..., int]
 
@@ -30,14 +29,11 @@ def asked(dsn: str) -> Check:
 
 def exporter_gets_through(dsn: str) -> bool:
     """Whether the exporter's own transport does, asked without doctor."""
-    transport = CountingTransport(get_options(dsn=dsn), default_policy().sentry, Losses(cool_down_s=60))
-    try:
-        answer = transport._request("POST", EndpointType.ENVELOPE, b"{}\n", {})
-        return bool(answer.status == 200)
-    except OSError:
-        return False
-    finally:
-        transport.kill()
+    transport = SentryTransport({"dsn": dsn}, default_policy().sentry, Losses(cool_down_s=60))
+    transport.capture_envelope(Envelope(items=[Item(b"{}", type="event")]))
+    transport.flush(60)
+    transport.kill()
+    return transport.deliveries.state.last_success_s is not None
 
 
 @pytest.fixture

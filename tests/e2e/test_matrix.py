@@ -7,6 +7,7 @@ tests/e2e/test_matrix.py`.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from e2e.conftest import StartService
 from e2e.receiver import Receiver
 from e2e.relay import judge
-from e2e.transactions import assert_tree, database_spans, named, requests
+from e2e.transactions import assert_tree, database_spans, named, requests, trace_of
 
 pytestmark = [
     pytest.mark.e2e,
@@ -41,6 +42,8 @@ ENVIRONMENTS: dict[str, tuple[list[str], dict[str, str]]] = {
         ["fastapi==0.115.*", "sqlalchemy[asyncio]==2.0.*", "opentelemetry-instrumentation-sqlalchemy"],
         {},
     ),
+    "sentry-sdk-2.17": (["fastapi", "sqlalchemy[asyncio]", "sentry-sdk==2.17.0"], {}),
+    "sentry-sdk-3.0": (["fastapi", "sqlalchemy[asyncio]", "sentry-sdk==3.0.0b2"], {}),
     "opentelemetry-distro": (
         [
             "fastapi",
@@ -51,6 +54,9 @@ ENVIRONMENTS: dict[str, tuple[list[str], dict[str, str]]] = {
         {"OTEL_PYTHON_DISTRO": "mita_otel", "OTEL_PYTHON_CONFIGURATOR": "mita_otel"},
     ),
 }
+
+SENTRY_SDKS = ("sentry-sdk-2.17", "newest", "sentry-sdk-3.0")
+"""The lowest and the highest supported sentry-sdk, and today's."""
 
 
 @pytest.fixture(scope="session")
@@ -101,3 +107,50 @@ def test_a_fresh_environment_with_these_versions_does_the_main_job(
     assert report["tags"]["latency_rule"] == "database.SELECT"
     assert "Traceback" not in service.stderr.text
     assert "ERROR" not in service.stderr.text
+
+
+@pytest.mark.parametrize("built", SENTRY_SDKS, indirect=True)
+@pytest.mark.parametrize("starts_sentry_itself", [False, True], ids=["our client", "client of the service"])
+def test_errors_logs_and_transactions_arrive_redacted_with_each_sentry_sdk(
+    receiver: Receiver,
+    start_service: StartService,
+    built: Path,
+    tmp_path: Path,
+    starts_sentry_itself: bool,
+) -> None:
+    folder = tmp_path / "errors"
+    folder.mkdir()
+    shutil.copy(Path(__file__).with_name("errors_app.py"), folder / "errors.py")
+    init = "import sentry_sdk\nsentry_sdk.init(traces_sample_rate=1.0)\n" if starts_sentry_itself else ""
+    (folder / "app.py").write_text(f"{init}from errors import app as app\n")
+    env = {"SENTRY_DSN": receiver.dsn, "MITA_OTEL_SENTRY__LOGS": "true"}
+    service = start_service(env, folder, python_bin=built)
+    for path in ("unhandled", "logged-and-raised", "only-logged", "only-recorded", "in-a-thread"):
+        service.client.get(f"/{path}")
+    service.stop()
+
+    receiver.wait_for(lambda r: len(requests(r)) >= 5 and len(r.events) >= 5 and r.items("log"))
+    assert sorted(one["transaction"] for one in requests(receiver)) == [
+        "GET /in-a-thread",
+        "GET /logged-and-raised",
+        "GET /only-logged",
+        "GET /only-recorded",
+        "GET /unhandled",
+    ]
+    assert len(receiver.events) == 5
+    traces = {trace_of(one)["trace_id"]: one["transaction"] for one in requests(receiver)}
+    inside = [one for one in receiver.events if trace_of(one)["trace_id"] in traces]
+    assert {traces[trace_of(one)["trace_id"]] for one in inside} >= {
+        "GET /logged-and-raised",
+        "GET /only-logged",
+        "GET /only-recorded",
+        "GET /unhandled",
+    }
+    logs = [one["body"] for item in receiver.items("log") for one in item["items"]]
+    assert sorted(one for one in logs if "could" in one or "queue" in one) == [
+        "could not do it",
+        "the queue of payments is full",
+    ]
+    assert b"failed for [redacted:pan]" in receiver.raw
+    assert b"4111 1111 1111 1111" not in receiver.raw
+    assert "Unknown option" not in service.stderr.text

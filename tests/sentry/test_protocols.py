@@ -21,7 +21,7 @@ from mita_otel.sentry.mapping.span_items import MAX_SPANS, span_items
 from mita_otel.sentry.mapping.tree import Tree
 from mita_otel.sentry.mapping.typed import typed, typed_attributes
 from mita_otel.sentry.protocols import make_protocol
-from mita_otel.sentry.transport.item_of_spans import SpansItem
+from mita_otel.sentry.transport.envelope_items import SpansItem
 from mita_otel.sentry.transport.sender_identity import Identity
 
 from .spans import BREACH, START_NS, make, query, server

@@ -174,7 +174,8 @@ def test_a_host_that_forks_scopes_itself_keeps_what_it_put_there(tracer: trace.T
 
 
 def test_every_slot_of_sentry_sdks_scope_is_copied() -> None:
-    scope = RequestScope(sentry_sdk.get_isolation_scope(), None, sentry_sdk.get_current_scope())
+    outside = sentry_sdk.get_isolation_scope()
+    scope = RequestScope(outside, None, sentry_sdk.get_current_scope())
     for name in Scope.__slots__:
-        getattr(scope, name)
+        assert hasattr(scope, name) == hasattr(outside.fork(), name)
     assert not hasattr(scope, "__dict__"), "a scope with attributes beside its slots would lose them"

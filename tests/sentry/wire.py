@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sentry_sdk.client import get_options
 from sentry_sdk.envelope import Envelope
 
 from e2e.receiver import Receiver
 from mita_otel.policy import default_policy
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.sentry.transport.sender_identity import Identity
-from mita_otel.sentry.transport.transport import CountingTransport
+from mita_otel.sentry.transport.transport import SentryTransport
 
 
 class Door:
@@ -32,12 +31,12 @@ class WireLink:
         self.policy = default_policy().sentry
         self.client: Any = self
         self.options: dict[str, Any] = {}
-        self.transport = CountingTransport(get_options(dsn=receiver.dsn), self.policy, self.losses)
+        self.transport = SentryTransport({"dsn": receiver.dsn}, self.policy, self.losses)
         self.joined = False
         self.identity = Identity("production", "bank@1.0")
         self.door, self.contexts, self.hosts = Door(), Contexts(), None
 
-    def own_transport(self) -> CountingTransport:
+    def own_transport(self) -> SentryTransport:
         return self.transport
 
     def send(self, envelope: Envelope) -> None:

@@ -18,7 +18,8 @@ from mita_otel.mobile.upstream import Upstream, UpstreamUnreachable
 from mita_otel.policy import Policy
 from mita_otel.policy.mobile import MobileProject
 from mita_otel.sdk.health.check import Check, Status
-from mita_otel.sentry.transport.connections import Heard, trust
+from mita_otel.sentry.transport.certificates import trust
+from mita_otel.sentry.transport.ingest_client import Response
 
 _NAME = "mobile"
 
@@ -75,7 +76,7 @@ def _project(
         return
     finally:
         upstream.close()
-    heard = Heard(answer.status, answer.headers)
+    heard = Response(answer.status, answer.headers)
     yield answered(check, heard, peer, time.monotonic() - started, policy.doctor)
 
 

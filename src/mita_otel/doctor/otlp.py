@@ -19,7 +19,8 @@ from mita_otel.exporters.otlp import make_otlp_exporter
 from mita_otel.exporters.registry import ExporterUnavailableError
 from mita_otel.policy.health import DoctorPolicy
 from mita_otel.sdk.health.check import Check, Status
-from mita_otel.sentry.transport.connections import Heard, Trust
+from mita_otel.sentry.transport.certificates import Trust
+from mita_otel.sentry.transport.ingest_client import Response
 
 _NAME: Final = "exporter:otlp"
 _ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
@@ -73,7 +74,7 @@ def otlp_checks(
     peer = Peer.of(answer.endpoint, named_by, believed, _CERTIFICATES[1])
     yield _answered(answer, peer)
     if answer.status is not None:
-        yield from clock_check(Heard(answer.status, answer.headers), clock(), policy)
+        yield from clock_check(Response(answer.status, answer.headers), clock(), policy)
 
 
 def _answered(answer: OtlpAnswer, peer: Peer) -> Check:

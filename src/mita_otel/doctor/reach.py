@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC
@@ -10,10 +9,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final
 
-import urllib3.exceptions
 from opentelemetry.instrumentation.utils import suppress_instrumentation
-from sentry_sdk.client import get_options
-from sentry_sdk.utils import Dsn
 
 from mita_otel import environment_variables as variables
 from mita_otel.doctor.settings import wanted_exporters
@@ -21,17 +17,16 @@ from mita_otel.doctor.unreachable import Peer, why_unreachable
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy
 from mita_otel.policy.health import DoctorPolicy
-from mita_otel.processors.queues.losses import Losses
 from mita_otel.sdk.health.check import Check, Status
 from mita_otel.sentry.client import checked_dsn
-from mita_otel.sentry.transport.connections import Heard, trust
-from mita_otel.sentry.transport.transport import CountingTransport
+from mita_otel.sentry.transport.certificates import trust
+from mita_otel.sentry.transport.ingest_client import ENVELOPE, UNREACHABLE, IngestClient, Response
 
 EMPTY_ENVELOPE: Final = b"{}\n"
 """Makes no event."""
 TYPE: Final = "application/x-sentry-envelope"
-NO_ANSWER: Final = (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError, ValueError)
-"""What asking a host raises that is not there, or does not speak HTTP."""
+NO_ANSWER: Final = (*UNREACHABLE, ValueError)
+"""What a request raises if there is no response."""
 _UNKNOWN: Final = frozenset(
     {HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}
 )
@@ -63,28 +58,24 @@ def sentry_checks(
         yield Check("sentry", Status.WARN, said)
     if not written:
         return
-    losses = Losses(cool_down_s=policy.thresholds.log.cool_down_s)
     try:
-        dsn = checked_dsn(written)
-        own = policy.sentry.replace(send_timeout_s=policy.doctor.timeout_s)
-        transport = CountingTransport(get_options(dsn=dsn), own, losses)
+        client = IngestClient(checked_dsn(written), {}, timeout_s=policy.doctor.timeout_s, max_connections=1)
     except ConfigurationError as error:
         yield Check("sentry", Status.FAIL, str(error))
         return
-    parsed = Dsn(dsn)
-    peer = Peer.of(f"{parsed.scheme}://{parsed.netloc}", variables.SENTRY_DSN, trust({}))
+    peer = Peer.of(client.origin, variables.SENTRY_DSN, trust({}))
     if not network:
         yield Check("sentry", Status.PASS, f"{peer.address} was not asked")
         return
     started = time.monotonic()
     try:
         with suppress_instrumentation():
-            heard = transport.ask(EMPTY_ENVELOPE, {"Content-Type": TYPE})
+            heard = client.post(ENVELOPE, EMPTY_ENVELOPE, {"Content-Type": TYPE}, read_body=False)
     except NO_ANSWER as error:
         yield Check("sentry", Status.FAIL, why_unreachable(error, peer))
         return
     finally:
-        transport.kill()
+        client.close()
     yield answered("sentry", heard, peer, time.monotonic() - started, policy.doctor)
     yield from clock_check(heard, clock(), policy.doctor)
 
@@ -97,7 +88,7 @@ def _not_wanted(dsn: str, exporters: list[str]) -> Check:
     return Check("sentry:exporter", Status.WARN, said)
 
 
-def answered(name: str, heard: Heard, peer: Peer, took_s: float, policy: DoctorPolicy) -> Check:
+def answered(name: str, heard: Response, peer: Peer, took_s: float, policy: DoctorPolicy) -> Check:
     """Return what an answer of Sentry means.
 
     Args:
@@ -123,7 +114,7 @@ def answered(name: str, heard: Heard, peer: Peer, took_s: float, policy: DoctorP
     )
 
 
-def _meaning(heard: Heard, peer: Peer) -> tuple[Status, str]:
+def _meaning(heard: Response, peer: Peer) -> tuple[Status, str]:
     where, status = f"{peer.address} answered {heard.status}", heard.status
     if status in _UNKNOWN:
         return Status.FAIL, (
@@ -153,7 +144,7 @@ def _meaning(heard: Heard, peer: Peer) -> tuple[Status, str]:
     return Status.PASS, ""
 
 
-def clock_check(heard: Heard, now_s: float, policy: DoctorPolicy) -> Iterator[Check]:
+def clock_check(heard: Response, now_s: float, policy: DoctorPolicy) -> Iterator[Check]:
     """Compare this machine's clock with an answer's date, if it has one.
 
     Args:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-from mita_otel.sentry.transport.connections import tls_context
+from mita_otel.sentry.transport.certificates import tls_context
 
 _MAX_ANSWER: Final = 4096
 """Bytes of an answer that are read."""

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 import sentry_sdk
 from opentelemetry import trace
 from opentelemetry.trace import format_span_id, format_trace_id
-from sentry_sdk.client import BaseClient, get_options
+from sentry_sdk.client import BaseClient
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.integrations import Integration
 from sentry_sdk.integrations.excepthook import ExcepthookIntegration
 from sentry_sdk.integrations.logging import ignore_logger
 from sentry_sdk.integrations.modules import ModulesIntegration
 from sentry_sdk.integrations.threading import ThreadingIntegration
-from sentry_sdk.scope import register_external_propagation_context
-from sentry_sdk.scrubber import EventScrubber
 from sentry_sdk.utils import BadDsn, Dsn
 
+from mita_otel import _sentry_compat
 from mita_otel import environment_variables as variables
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy.sentry import SentryBreadcrumbPolicy, SentryPolicy
@@ -27,15 +28,15 @@ from mita_otel.redaction import Redactor
 from mita_otel.sentry.event_door import EventDoor
 from mita_otel.sentry.hosts import HostClients, redacting
 from mita_otel.sentry.live_roots import LiveRoots
-from mita_otel.sentry.logging import TraceLogging
+from mita_otel.sentry.log_breadcrumbs import LogBreadcrumbs
 from mita_otel.sentry.mapping.breadcrumbs import Breadcrumbs
 from mita_otel.sentry.mapping.occurrences import Occurrences
 from mita_otel.sentry.mapping.steps import Steps
-from mita_otel.sentry.sampling_context import SamplingContexts
-from mita_otel.sentry.transport.item_of_spans import SpansItem
+from mita_otel.sentry.sampling_context import SamplingContexts, organization_of
+from mita_otel.sentry.transport.envelope_items import SPANS_STAGE, SpansItem
 from mita_otel.sentry.transport.sender_identity import agree, identity_of
 from mita_otel.sentry.transport.spotlight import QueuedSpotlight
-from mita_otel.sentry.transport.transport import STAGE, CountingTransport
+from mita_otel.sentry.transport.transport import SentryTransport
 
 
 class SentryLink:
@@ -66,6 +67,8 @@ class SentryLink:
         """Who sends."""
         self.hosts: HostClients | None = None
         """The clients that the service has started."""
+        self.unfollow: Callable[[], None] | None = None
+        """Ends the link of sentry-sdk to OpenTelemetry's current span."""
         self._losses = losses
 
     def agree(self, client: BaseClient) -> None:
@@ -84,39 +87,42 @@ class SentryLink:
             return
         for item in envelope.items if self.client.spotlight is None else ():
             if isinstance(item, SpansItem):
-                self._losses.add(STAGE, AFTER_SHUTDOWN, item.spans)
+                self._losses.add(SPANS_STAGE, AFTER_SHUTDOWN, item.spans)
 
-    def own_transport(self) -> CountingTransport | None:
+    def own_transport(self) -> SentryTransport | None:
         """Return the transport, if it is ours and not closed."""
         transport = self.client.transport
-        return transport if isinstance(transport, CountingTransport) else None
+        return transport if isinstance(transport, SentryTransport) else None
 
     def flush(self, timeout_s: float) -> bool:
         """Send everything that is queued, also what the service's own clients hold. False if that took too long."""
         deadline = time.monotonic() + timeout_s
         for client in self._clients:
             client.flush(timeout=max(0.0, deadline - time.monotonic()))
-        if isinstance(self.client.spotlight, QueuedSpotlight):
-            self.client.spotlight.flush(max(0.0, deadline - time.monotonic()))
+        spotlight: Any = self.client.spotlight
+        if isinstance(spotlight, QueuedSpotlight):
+            spotlight.flush(max(0.0, deadline - time.monotonic()))
         transports = [client.transport for client in self._clients]
-        return all(one.senders.idle for one in transports if isinstance(one, CountingTransport))
+        return all(one.queue.idle for one in transports if isinstance(one, SentryTransport))
 
     def drain(self) -> None:
         """Send client reports with the next `flush`: the process may be about to end."""
         for client in self._clients:
-            if isinstance(client.transport, CountingTransport):
+            if isinstance(client.transport, SentryTransport):
                 client.transport.ending = True
 
     def abandon(self) -> None:
         """Count what was not sent as lost: the deadline has passed."""
         for client in self._clients:
-            if isinstance(client.transport, CountingTransport):
+            if isinstance(client.transport, SentryTransport):
                 client.transport.abandon()
 
     def close(self) -> None:
         """End the client if it is ours. Flush first: this does not wait."""
         if self.hosts is not None:
             self.hosts.unwatch()
+        if self.unfollow is not None:
+            self.unfollow()
         if not self.joined:
             self.client.close(timeout=0)
 
@@ -158,13 +164,14 @@ def start_client(
     Raises:
         ConfigurationError: The DSN is malformed.
     """
-    register_external_propagation_context(_current_ids)
+    unfollow = _sentry_compat.follow_trace(_current_ids)
     for name in ("mita_otel", "mita_otel.*", "opentelemetry.*"):
         ignore_logger(name)
     breadcrumbs = Breadcrumbs(policy.breadcrumbs.max_traces, policy.breadcrumbs.max_breadcrumbs)
     roots, occurrences = LiveRoots(policy.max_live_traces), Occurrences(policy.max_captured)
     steps = _steps(policy.breadcrumbs, roots, redactor)
-    door = EventDoor(redactor, breadcrumbs, roots, steps, occurrences, losses)
+    trace_context = _current_trace_context if unfollow is None else None
+    door = EventDoor(redactor, breadcrumbs, roots, steps, occurrences, losses, trace_context=trace_context)
     joined = host_client_is_active()
     if not joined:
         known = None if dsn is None and spotlight else checked_dsn(dsn)
@@ -174,12 +181,14 @@ def start_client(
     if joined:
         agree({"environment": environment, "release": release}, client.options)
     link = SentryLink(client, door, _contexts(client, roots, policy, redactor), losses, joined=joined)
+    link.unfollow = unfollow
     link.hosts = HostClients(
         policy,
         redactor,
         losses,
         door=door.around,
-        integrations=lambda: _integrations(policy, breadcrumbs),
+        integrations=lambda: _integrations(policy),
+        breadcrumb_hook=lambda own: LogBreadcrumbs(breadcrumbs, own),
         joined=link.agree,
     )
     if joined:
@@ -191,42 +200,47 @@ def start_client(
 def _start(
     options: dict[str, Any], policy: SentryPolicy, door: EventDoor, redactor: Redactor, losses: Losses
 ) -> None:
+    class PolicyTransport(SentryTransport):
+        """What sentry-sdk makes with its options, if there is a DSN."""
+
+        def __init__(self, options: dict[str, Any]) -> None:
+            super().__init__(options, policy, losses)
+
     arguments: dict[str, Any] = {
         **options,
+        "transport": PolicyTransport,
         "default_integrations": False,
-        "integrations": _integrations(policy, door.breadcrumbs),
+        "integrations": _integrations(policy),
         "before_send": door,
         "before_send_transaction": redacting(redactor),
         "before_send_log": redacting(redactor),
         "before_send_metric": redacting(redactor),
-        # The redactor knows more than sentry-sdk's own scrubber, says by which rule, and counts.
-        "event_scrubber": EventScrubber(denylist=[], pii_denylist=[]),
-        "ignore_errors": [KeyboardInterrupt],  # Ctrl-C is somebody's wish
+        "before_breadcrumb": LogBreadcrumbs(door.breadcrumbs),
+        # The redactor knows more than sentry-sdk's scrubber, names the rule, and counts.
+        **_sentry_compat.no_scrubbing(),
+        "ignore_errors": [KeyboardInterrupt],  # Ctrl-C is a wish of the user
         "traces_sample_rate": None,
+        "attach_stacktrace": False,
         "auto_session_tracking": False,
         "shutdown_timeout": 0,
-        "_experiments": {
-            "transport_compression_level": policy.compression_level,
-            "transport_compression_algo": "gzip",
-        },
     }
-    transport = CountingTransport(get_options(**arguments), policy, losses) if options["dsn"] else None
-    sentry_sdk.init(**arguments, transport=transport)
+    sentry_sdk.init(**_sentry_compat.known_options(arguments))
     client = sentry_sdk.get_client()
+    _sentry_compat.stop_statsd_metrics(client)
     client.options["traces_sampler"] = None  # which sentry-sdk sets for Spotlight alone
     if client.spotlight is not None:
-        client.spotlight = QueuedSpotlight(client.spotlight.url, policy.send_timeout_s)
+        client.spotlight = QueuedSpotlight(client.spotlight.url, policy.send_timeout_s)  # type: ignore[assignment]
 
 
 def _contexts(
     client: BaseClient, roots: LiveRoots, policy: SentryPolicy, redactor: Redactor
 ) -> SamplingContexts:
-    dsn = client.parsed_dsn
+    dsn = Dsn(client.dsn) if client.dsn else None
     base = {
         "public_key": dsn.public_key if dsn else None,
         "environment": client.options.get("environment"),
         "release": client.options.get("release"),
-        "org_id": policy.propagation.org_id or (dsn.org_id if dsn else None),
+        "org_id": policy.propagation.org_id or (organization_of(dsn.host) if dsn else None),
     }
     known = {name: str(value) for name, value in base.items() if value}
     return SamplingContexts(known, roots, policy.propagation.max_traces, redactor.text)
@@ -255,12 +269,14 @@ def checked_dsn(dsn: str | None) -> str:
     return text  # not the parsed one as text: sentry-sdk misspells a DSN that has a secret key
 
 
-def _integrations(policy: SentryPolicy, breadcrumbs: Breadcrumbs) -> list[Integration]:
-    """What sentry-sdk does better than we would: crashes of the interpreter and of threads, versions of packages."""
+def _integrations(policy: SentryPolicy) -> list[Integration]:
+    """Return the integrations of sentry-sdk that are used: crashes of the interpreter and of threads, versions of packages."""
     if not policy.capture_errors:
         return []
+    breadcrumbs = policy.breadcrumbs
+    level: int | None = getattr(logging, breadcrumbs.level) if breadcrumbs.enabled else None
     return [
-        TraceLogging(policy.breadcrumbs, breadcrumbs),
+        _sentry_compat.logging_integration(event_level=logging.ERROR, breadcrumb_level=level),
         ExcepthookIntegration(),
         ThreadingIntegration(),
         ModulesIntegration(),
@@ -273,3 +289,9 @@ def _current_ids() -> tuple[str, str] | None:
     if not context.is_valid:
         return None
     return format_trace_id(context.trace_id), format_span_id(context.span_id)
+
+
+def _current_trace_context() -> dict[str, str] | None:
+    """Return the ids of OpenTelemetry's current span as Sentry's trace context, or None."""
+    ids = _current_ids()
+    return {"type": "trace", "trace_id": ids[0], "span_id": ids[1]} if ids is not None else None

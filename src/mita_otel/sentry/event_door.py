@@ -16,14 +16,15 @@ from mita_otel.sentry.mapping.description import describe
 from mita_otel.sentry.mapping.occurrences import Occurrences
 from mita_otel.sentry.mapping.steps import Steps
 from mita_otel.sentry.mapping.tags import own_tags, tags_of
+from mita_otel.sentry.transport.envelope_items import OTHER_STAGE
 
 Hint = MutableMapping[str, Any]
 
+TRACE_IS_SET: Final = "mita_otel.trace_is_set"
+"""Key of a hint: the event's trace context is that of its record, not of the current span."""
 _ERRORS: Final = frozenset({"error", "fatal"})
 _NOT_SAID: Final = frozenset({"route", "url", "view", "component", "unknown"})
 """Sources of a name that an integration of sentry-sdk made up, so that it may differ from the transaction's own."""
-STAGE: Final = "sentry.other"
-"""Where lost errors, logs and sessions are counted, an item each."""
 
 
 class EventDoor:
@@ -37,6 +38,8 @@ class EventDoor:
         occurrences: Where exceptions that were sent are remembered.
         losses: Where an event that could not be redacted is counted.
         then: The host's own `before_send`; it sees the event first, and what it returns is redacted.
+        trace_context: Returns the trace context of the current span, for a version of sentry-sdk that cannot ask
+            OpenTelemetry for it. An event whose hint has `TRACE_IS_SET` keeps its own.
     """
 
     def __init__(
@@ -48,6 +51,8 @@ class EventDoor:
         occurrences: Occurrences,
         losses: Losses,
         then: Callable[[Any, Hint], Any] | None = None,
+        *,
+        trace_context: Callable[[], dict[str, str] | None] | None = None,
     ) -> None:
         self.breadcrumbs = breadcrumbs
         self.roots = roots
@@ -57,15 +62,26 @@ class EventDoor:
         self._redactor = redactor
         self._redact = BeforeSend(redactor)
         self._then = then
+        self._trace_context = trace_context
 
     def around(self, then: Callable[[Any, Hint], Any] | None) -> EventDoor:
         """Return a door for another client, which remembers what this one remembers."""
         return EventDoor(
-            self._redactor, self.breadcrumbs, self.roots, self.steps, self.occurrences, self._losses, then
+            self._redactor,
+            self.breadcrumbs,
+            self.roots,
+            self.steps,
+            self.occurrences,
+            self._losses,
+            then,
+            trace_context=self._trace_context,
         )
 
     def __call__(self, event: Any, hint: Hint) -> Any:
         """Return the event as it may be sent; None if its exception was sent before."""
+        own_trace = self._trace_context() if self._trace_context and TRACE_IS_SET not in hint else None
+        if own_trace is not None:
+            event["contexts"] = {**(event.get("contexts") or {}), "trace": own_trace}
         trace_id = _trace_id_of(event)
         exception = _exception_of(hint)
         if exception is not None:
@@ -84,7 +100,7 @@ class EventDoor:
                 return None
         safe = self._redact(event, hint)
         if safe is None:
-            self._losses.add(STAGE, "not_redactable")
+            self._losses.add(OTHER_STAGE, "not_redactable")
         return safe
 
     def redacted_breadcrumbs(self, trace_id: int) -> list[Any]:

@@ -15,13 +15,15 @@ from weakref import WeakSet
 import sentry_sdk
 from sentry_sdk import Scope
 from sentry_sdk.client import BaseClient
-from sentry_sdk.integrations import Integration
+from sentry_sdk.integrations import Integration, setup_integrations
+from sentry_sdk.integrations.logging import LoggingIntegration
 from sentry_sdk.transport import HttpTransport
 
+from mita_otel import _sentry_compat
 from mita_otel.policy.sentry import SentryPolicy
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import Redactor
-from mita_otel.sentry.transport.transport import CountingTransport
+from mita_otel.sentry.transport.transport import SentryTransport
 
 _logger = logging.getLogger("mita_otel")
 
@@ -42,6 +44,8 @@ class HostClients:
         losses: Where losses are counted.
         door: Makes a `before_send` around the service's own.
         integrations: Makes those that a client gets unless it has them.
+        breadcrumb_hook: Makes a `before_breadcrumb` around the service's own, for a client that gets our integration
+            of standard logging.
         joined: Told of each client that was joined.
     """
 
@@ -53,6 +57,7 @@ class HostClients:
         *,
         door: Callable[[Door | None], Door],
         integrations: Callable[[], Iterable[Integration]],
+        breadcrumb_hook: Callable[[Door | None], Door],
         joined: Callable[[BaseClient], None],
     ) -> None:
         self.client: BaseClient | None = None
@@ -65,6 +70,7 @@ class HostClients:
         self._losses = losses
         self._door = door
         self._integrations = integrations
+        self._breadcrumb_hook = breadcrumb_hook
         self._joined = joined
         self._watch = ClientWatch(self.join)
 
@@ -84,10 +90,12 @@ class HostClients:
         if self._policy.logs:
             client.options["enable_logs"] = False
         if self._policy.capture_errors:
-            for one in self._integrations():
-                client.integrations.setdefault(one.identifier, one)
+            self._integrate(client)
+        _sentry_compat.stop_statsd_metrics(client)
         if type(client.transport) is HttpTransport:
-            client.transport = CountingTransport(client.options, self._policy, self._losses)
+            replaced = client.transport
+            client.transport = SentryTransport(client.options, self._policy, self._losses)
+            replaced.kill()
         self._joined(client)
         _logger.warning(
             "joined the Sentry client that the service has started itself: its events now pass the redactor%s",
@@ -95,6 +103,16 @@ class HostClients:
             if traced
             else "",
         )
+
+    def _integrate(self, client: BaseClient) -> None:
+        """Give a client the integrations that it has not, unless the service has disabled them."""
+        missing = [one for one in self._integrations() if one.identifier not in client.integrations]
+        added = setup_integrations(missing, with_defaults=False)
+        client.integrations.update(added)
+        if LoggingIntegration.identifier in added:
+            client.options["before_breadcrumb"] = self._breadcrumb_hook(
+                client.options.get("before_breadcrumb")
+            )
 
     def watch(self) -> None:
         """Join every client that takes our client's place from now on."""
@@ -139,8 +157,8 @@ class ClientWatch:
         try:
             self._take(client)
         except Exception:
-            for name in ("before_send", "before_send_transaction"):
-                client.options[name] = _nothing
+            client.close(timeout=0)
+            client.spotlight = None
             _logger.exception(
                 "a Sentry client that the service has started cannot be redacted: it sends nothing"
             )
@@ -173,12 +191,14 @@ def redact_client(
     options = client.options
     before_send = options.get("before_send")
     options["before_send"] = door(before_send) if door is not None else redacting(redactor, before_send)
+    experiments = dict(options.get("_experiments") or {})
     for name in _DOORS:
-        if name in options:
-            own = options.get(name) or (options.get("_experiments") or {}).get(name)
-            options[name] = redacting(
-                redactor, own, instead=_WITHHELD if name == "before_send_span" else None
-            )
+        own = options.get(name) or experiments.get(name)
+        # Versions before 2.35 look for the hook of logs among the experiments only.
+        options[name] = experiments[name] = redacting(
+            redactor, own, instead=_WITHHELD if name == "before_send_span" else None
+        )
+    options["_experiments"] = experiments
 
 
 def redacting(redactor: Redactor, then: Door | None = None, *, instead: Any = None) -> Door:
@@ -196,7 +216,3 @@ def redacting(redactor: Redactor, then: Door | None = None, *, instead: Any = No
         return redactor.event(record) or instead if record is not None else None
 
     return door
-
-
-def _nothing(record: Any, hint: Any) -> None:
-    return None

@@ -10,10 +10,10 @@ from opentelemetry.sdk._logs import LogRecordProcessor, ReadWriteLogRecord
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from sentry_sdk import Scope, get_current_scope, get_global_scope, get_isolation_scope
 from sentry_sdk.client import BaseClient
-from sentry_sdk.utils import event_from_exception
 
-from mita_otel import semconv
+from mita_otel import _sentry_compat, semconv
 from mita_otel.captured import event_id_of, request_of
+from mita_otel.sentry.event_door import TRACE_IS_SET
 from mita_otel.sentry.mapping.issue_event import enrich, extra_of, level_of, recorded_exception, trace_context
 from mita_otel.sentry.mapping.occurrences import Occurrences
 from mita_otel.sentry.mapping.plain import seconds
@@ -83,7 +83,7 @@ class Issues(LogRecordProcessor):
                 "type": record.event_name or "opentelemetry",
                 "handled": bool(attributes.get(semconv.HANDLED, False)),
             }
-            event, hint = event_from_exception(exception, self._client.options, mechanism)
+            event, hint = _sentry_compat.exception_event(exception, self._client, mechanism)
             request = request_of(exception)
             if request:
                 event["request"] = dict(request)
@@ -93,6 +93,7 @@ class Issues(LogRecordProcessor):
         event["logger"] = emitted.instrumentation_scope.name if emitted.instrumentation_scope else "otel"
         if record.trace_id and record.span_id:
             event["contexts"] = {"trace": trace_context(record.trace_id, record.span_id)}
+            hint[TRACE_IS_SET] = True
         enrich(event, attributes, emitted.resource.attributes if emitted.resource else {})
         extra = extra_of(attributes)
         if extra:
@@ -118,4 +119,4 @@ class Issues(LogRecordProcessor):
         frames = event["exception"]["values"][0].get("stacktrace", {}).get("frames", [])
         place = f"{frames[-1]['abs_path']}:{frames[-1]['lineno']}" if frames else ""
         if self._occurrences.add(span.context.trace_id, name.rpartition(".")[2], place):
-            self._client.capture_event({"event_id": uuid4().hex, **event}, {}, None)
+            self._client.capture_event({"event_id": uuid4().hex, **event}, {TRACE_IS_SET: True}, None)

@@ -21,8 +21,7 @@ from mita_otel.sentry.mapping.segment import Segment
 from mita_otel.sentry.mapping.span_items import span_items
 from mita_otel.sentry.mapping.transaction import sample_rate_of, transaction_event
 from mita_otel.sentry.mapping.tree import Tree, key_of, matters, trim
-from mita_otel.sentry.transport.item_of_spans import SpansItem
-from mita_otel.sentry.transport.transport import STAGE
+from mita_otel.sentry.transport.envelope_items import SPANS_STAGE, SpansItem
 
 _logger = logging.getLogger("mita_otel")
 
@@ -71,10 +70,10 @@ class Transactions:
         if door is not None:
             event = door(event, {})
             if event is None:
-                self._losses.add(STAGE, "before_send", 1 + len(tree.children) + tree.left_out)
+                self._losses.add(SPANS_STAGE, "before_send", 1 + len(tree.children) + tree.left_out)
                 return
             payload = json_bytes(event)
-        self._losses.add(STAGE, "too_many_spans", tree.left_out)
+        self._losses.add(SPANS_STAGE, "too_many_spans", tree.left_out)
         header = {
             "event_id": event["event_id"],
             "trace": self._link.contexts.of(trace_id, sampled=True, rate=sample_rate_of(tree.root)),
@@ -142,7 +141,7 @@ class Otlp:
         """Queue a request, or more if there is much."""
         transport = self._link.own_transport()
         if transport is None:
-            self._losses.add(STAGE, AFTER_SHUTDOWN, sum(1 + len(tree.children) for tree in trees))
+            self._losses.add(SPANS_STAGE, AFTER_SHUTDOWN, sum(1 + len(tree.children) for tree in trees))
             return
         spans: list[ReadableSpan] = []
         for tree in trees:
@@ -163,5 +162,5 @@ def counted(losses: Losses, spans: int) -> Iterator[None]:
     try:
         yield
     except Exception:
-        losses.add(STAGE, "not_encodable", spans)
+        losses.add(SPANS_STAGE, "not_encodable", spans)
         _logger.debug("spans could not be sent", exc_info=True)

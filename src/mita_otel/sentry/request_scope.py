@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, Span
@@ -15,9 +15,8 @@ from opentelemetry.trace import SpanKind
 from sentry_sdk import Scope
 
 from mita_otel import semconv
+from mita_otel._sentry_compat import copy_scope
 from mita_otel.sentry.mapping.tree import key_of
-
-_COPIED: Final = tuple(name for name in Scope.__slots__ if not name.startswith("__"))
 
 
 class RequestScope(Scope):
@@ -32,9 +31,7 @@ class RequestScope(Scope):
     __slots__ = ("current_outside", "outside", "root")
 
     def __init__(self, outside: Scope, root: Span | None, current_outside: Scope) -> None:
-        copied = copy(outside)
-        for name in _COPIED:
-            setattr(self, name, getattr(copied, name))
+        copy_scope(outside, self)
         self.outside = outside
         self.root = root
         self.current_outside = current_outside

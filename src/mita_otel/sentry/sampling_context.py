@@ -21,6 +21,7 @@ Items = Mapping[str, str]
 
 _MATCH_ALL: Final = ".*"
 """sentry-sdk's default of `trace_propagation_targets`."""
+_ORGANIZATION: Final = re.compile(r"o(\d+)\.")
 _RANDOM_BITS: Final = 56
 """The random bits of a trace id (W3C Trace Context, level 2)."""
 
@@ -113,6 +114,12 @@ class SamplingContexts:
             self._frozen.move_to_end(trace_id)
             if len(self._frozen) > self._max_traces:
                 self._frozen.popitem(last=False)
+
+
+def organization_of(host: str) -> str | None:
+    """Return the id of the organization that the host of a DSN names, as in `o123.ingest.sentry.io`."""
+    found = _ORGANIZATION.match(host)
+    return found.group(1) if found else None
 
 
 def sample_rand(trace_id: int) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sentry_sdk.client import get_options
 from sentry_sdk.envelope import Envelope, Item, PayloadRef
 
 from e2e.receiver import Receiver
@@ -16,7 +15,7 @@ from mita_otel.processors.queues.losses import Losses
 from mita_otel.sentry.mapping.tree import Tree
 from mita_otel.sentry.protocols import Otlp, Spans, Transactions
 from mita_otel.sentry.transport.event_size import fitted
-from mita_otel.sentry.transport.transport import CountingTransport
+from mita_otel.sentry.transport.transport import SentryTransport
 from sentry.spans import BREACH, query, server
 from sentry.wire import WireLink
 
@@ -138,7 +137,7 @@ def test_odd_events_pass(event: Any) -> None:
 def test_the_queue_counts_the_bytes_of_errors(receiver: Receiver) -> None:
     losses = Losses(cool_down_s=3600)
     policy = default_policy().sentry.replace(max_megabytes=1, senders=1, send_timeout_s=30.0)
-    transport = CountingTransport(get_options(dsn=receiver.dsn), policy, losses)
+    transport = SentryTransport({"dsn": receiver.dsn}, policy, losses)
     receiver.behaviour = "hang"
 
     def send() -> None:
@@ -150,7 +149,7 @@ def test_the_queue_counts_the_bytes_of_errors(receiver: Receiver) -> None:
     receiver.wait_for(lambda r: r.refused)
     for _ in range(6):
         send()
-    assert transport.senders.waiting == 2
+    assert transport.queue.waiting == 2
     assert losses.counts() == {("sentry.other", "queue_overflow"): 4}
     receiver.closing.set()
     transport.kill()

@@ -19,7 +19,7 @@ from mita_otel.sentry.mapping.segment import Segment
 from mita_otel.sentry.mapping.span_data import links_of
 from mita_otel.sentry.mapping.tree import matters
 from mita_otel.sentry.mapping.typed import typed_attributes
-from mita_otel.sentry.transport.item_of_spans import SpansItem
+from mita_otel.sentry.transport.envelope_items import SpansItem
 
 MAX_SPANS: Final = 1000
 """Spans of one item."""

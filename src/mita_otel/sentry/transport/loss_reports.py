@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Final
 
 from mita_otel.processors.queues.losses import AFTER_SHUTDOWN, DEADLINE_PASSED, Losses
-from mita_otel.sentry.transport.transport import STAGE, CountingTransport
+from mita_otel.sentry.transport.envelope_items import SPANS_STAGE
+from mita_otel.sentry.transport.transport import SentryTransport
 
 _REASONS: Final = {
     "queue_full": "queue_overflow",
@@ -34,7 +35,7 @@ class LossReports:
     """
 
     def __init__(
-        self, losses: Losses, transport: Callable[[], CountingTransport | None], exporter: str = "sentry"
+        self, losses: Losses, transport: Callable[[], SentryTransport | None], exporter: str = "sentry"
     ) -> None:
         self._transport = transport
         self._stages = frozenset({"pipeline", f"exporter.{exporter}"})
@@ -64,7 +65,7 @@ class LossReports:
     def _lost(self, stage: str, reason: str, count: int) -> None:
         if reason in _TOO_LATE:
             return
-        if stage not in self._stages and (stage != STAGE or reason in _TOLD_ALREADY):
+        if stage not in self._stages and (stage != SPANS_STAGE or reason in _TOLD_ALREADY):
             return
         transport = self._transport()
         if transport is not None:

@@ -1,40 +1,42 @@
-"""Spotlight, Sentry for the desk: it gets what Sentry gets, and a sidecar that hangs holds nobody up."""
+"""Spotlight, Sentry for development: it gets what Sentry gets. A sidecar that hangs delays nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Final
 
 import urllib3
 from sentry_sdk.envelope import Envelope
-from sentry_sdk.spotlight import SpotlightClient
 
-from mita_otel.sentry.transport.senders import Job, Senders
+from mita_otel.sentry.transport.send_queue import Job, SendQueue
 
 _MAX_ENVELOPES: Final = 500
-"""Waiting: as many as Spotlight itself keeps."""
+"""Envelopes that may wait: as many as Spotlight itself keeps."""
 
 
-class QueuedSpotlight(SpotlightClient):
-    """sentry-sdk's client of Spotlight, on a thread of its own.
+class QueuedSpotlight:
+    """Takes the place of sentry-sdk's client of Spotlight, which sends on the thread of the request.
 
     Args:
-        url: The sidecar's, as in `http://localhost:8969/stream`.
-        timeout_s: Seconds one request may take.
+        url: The sidecar, as in `http://localhost:8969/stream`.
+        timeout_s: Seconds that one request may take.
     """
 
     def __init__(self, url: str, timeout_s: float) -> None:
-        super().__init__(url)
-        self.http = urllib3.PoolManager(timeout=urllib3.Timeout(total=timeout_s), retries=False)
-        self._senders = Senders(1, _MAX_ENVELOPES, float("inf"))
-        self._post: Callable[[Envelope], None] = super().capture_envelope
+        self.url = url
+        self._pool = urllib3.PoolManager(timeout=urllib3.Timeout(total=timeout_s), retries=False)
+        self._queue = SendQueue(1, _MAX_ENVELOPES, float("inf"))
 
     def capture_envelope(self, envelope: Envelope) -> None:
-        """Queue the envelope. The transport may write into its headers meanwhile: this one has its own."""
-        own = Envelope(dict(envelope.headers), list(envelope.items))
-        self._senders.put(Job(partial(self._post, own), important=False))
+        """Queue the envelope."""
+        # A copy: the transport changes the list of items.
+        copied = Envelope(dict(envelope.headers), list(envelope.items))
+        self._queue.put(Job(partial(self._post, copied), important=False))
 
     def flush(self, timeout_s: float) -> None:
-        """Wait until everything has been sent, at most so many seconds."""
-        self._senders.flush(timeout_s)
+        """Wait until everything has been sent, at most `timeout_s` seconds."""
+        self._queue.flush(timeout_s)
+
+    def _post(self, envelope: Envelope) -> None:
+        headers = {"Content-Type": "application/x-sentry-envelope"}
+        self._pool.request("POST", self.url, body=envelope.serialize(), headers=headers)

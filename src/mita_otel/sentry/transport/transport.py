@@ -1,168 +1,114 @@
-"""sentry-sdk's transport, with what a bank's service needs: deadlines, several senders, every loss counted.
-
-Rate limits, client reports, proxies and certificates stay sentry-sdk's.
-"""
+"""The transport that sentry-sdk's client gets: a bounded queue, rate limits, and a count of everything that is lost."""
 
 from __future__ import annotations
 
 import gzip
-import http.client
 import json
 import sys
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
-from urllib.parse import urlsplit
 from weakref import WeakSet
 
-import urllib3
-from sentry_sdk.consts import EndpointType
 from sentry_sdk.envelope import Envelope, Item, PayloadRef
-from sentry_sdk.transport import HttpTransport
-from sentry_sdk.worker import Worker
+from sentry_sdk.transport import Transport
 
 from mita_otel.policy.sentry import SentryPolicy
-from mita_otel.processors.queues.forks import ForkSafeLock, after_fork_in_child
+from mita_otel.processors.queues.forks import ForkSafeLock
 from mita_otel.processors.queues.losses import DEADLINE_PASSED, Losses
 from mita_otel.processors.queues.stage import Deliveries
-from mita_otel.sentry import event_door
-from mita_otel.sentry.transport.connections import Connections, Heard, in_small_letters, tls_context
+from mita_otel.sentry.transport.client_reports import ClientReports
+from mita_otel.sentry.transport.envelope_items import OTHER_STAGE, SpansItem, category_of, loss_of
 from mita_otel.sentry.transport.event_size import fitted
-from mita_otel.sentry.transport.item_of_spans import SpansItem
-from mita_otel.sentry.transport.senders import Job, Senders
+from mita_otel.sentry.transport.ingest_client import (
+    ENVELOPE,
+    OTLP_TRACES,
+    UNREACHABLE,
+    IngestClient,
+    Response,
+    failure_of,
+)
+from mita_otel.sentry.transport.rate_limits import RateLimits
+from mita_otel.sentry.transport.send_queue import Job, SendQueue
 
-STAGE: Final = "sentry"
-"""Where lost spans are counted."""
-LOGS_STAGE: Final = "sentry.logs"
-"""Where lost log records are counted."""
-_UNREADABLE_RETRY_AFTER_S: Final = 60
-"""What sentry-sdk waits when a 429 does not say."""
-_MAX_SAID: Final = 200
-"""Characters of an answer that are repeated."""
-_UNCOUNTED: Final = frozenset({"client_report"})
-_BESIDE: Final = frozenset({"span", "log_byte", "trace_metric_byte"})
-"""Categories that sentry-sdk counts beside the one of the item that is lost."""
+_MAX_EXPLANATION: Final = 200
+"""Characters of a response's explanation that are repeated."""
+_ADDITIONAL: Final = frozenset({"span", "log_byte", "trace_metric_byte"})
+"""Categories that sentry-sdk counts in addition to that of the lost item."""
+_ATTACH_REPORT_S: Final = 30.0
+"""Seconds after which a client report is sent along with another envelope."""
+_SEND_REPORT_S: Final = 60.0
+"""Seconds after which a client report is sent in its own envelope."""
 
 
-class CountingTransport(HttpTransport):
-    """Sends envelopes, and counts every span that Sentry will not get.
+class SentryTransport(Transport):
+    """Queues envelopes, sends them on threads of its own, and counts every item that Sentry does not get.
 
     Args:
-        options: sentry-sdk's options.
-        policy: Timeouts and bounds.
+        options: sentry-sdk's options, with the DSN.
+        policy: Time-outs and bounds.
         losses: Where losses are counted.
+
+    Raises:
+        ConfigurationError: A certificate file that the options or the environment name cannot be read.
     """
 
     def __init__(self, options: dict[str, Any], policy: SentryPolicy, losses: Losses) -> None:
+        super().__init__(options)
         self._policy = policy
         self._losses = losses
-        self._counting = ForkSafeLock()
+        self._lock = ForkSafeLock()
         self._settled: WeakSet[Item] = WeakSet()
-        """What has arrived, or has been counted as lost."""
-        self.senders = Senders(policy.senders, policy.max_envelopes, policy.max_megabytes * 1e6)
-        """The queue in front of the network."""
+        """Items that arrived, or were counted as lost."""
+        self._limits = RateLimits()
+        self._reports = ClientReports(enabled=bool(options.get("send_client_reports", True)))
+        self._client = IngestClient(
+            options["dsn"],
+            options,
+            timeout_s=policy.send_timeout_s,
+            max_connections=policy.senders,
+        )
+        self.queue = SendQueue(policy.senders, policy.max_envelopes, policy.max_megabytes * 1e6)
+        """The queue before the network."""
         self.deliveries = Deliveries()
-        """How the last requests went."""
+        """The outcome of the last requests."""
         self.ending = False
-        """Whether the process is about to end: the last moment for a client report."""
-        super().__init__(options)
-        self._connections = self._direct()
-        after_fork_in_child(self._renew)
-
-    def _renew(self) -> None:
-        """Share no connection with the parent: sentry-sdk's pool knows nothing of forks."""
-        self._pool = self._make_pool()
+        """Whether the process is about to end: the next `flush` sends the last client report."""
 
     def capture_envelope(self, envelope: Envelope) -> None:
-        """Queue an envelope. While there is no room, those without a breach or an error are given up first."""
-
-        def send() -> None:
-            self._send_envelope(envelope)
-            self._flush_client_reports()
-
-        def give_up() -> None:
-            self.on_dropped_event("full_queue")
-            for item in envelope.items:
-                self.record_lost_event("queue_overflow", item=item)
-
+        """Queue an envelope. If the queue is full, envelopes without a breach or an error are evicted first."""
         spans = [item for item in envelope.items if isinstance(item, SpansItem)]
-        self.senders.put(
-            Job(
-                send,
-                size=sum(self._encoded(item) for item in envelope.items),
-                important=len(spans) < len(envelope.items) or any(item.important for item in spans),
-                given_up=give_up,
-                holds=tuple(envelope.items),
-            )
-        )
-
-    def _encoded(self, item: Item) -> int:
-        """Encode what is not yet, here and not when it is sent: what waits has to have a size. Return that."""
-        event = item.payload.json if isinstance(item.payload, PayloadRef) else None
-        if isinstance(event, dict):
-            limit = self._policy.max_event_kilobytes * 1000 if item.type == "event" else sys.maxsize
-            item.payload = PayloadRef(bytes=fitted(event, limit))
-        return len(item.payload.bytes or b"") if isinstance(item.payload, PayloadRef) else len(item.payload)
+        important = len(spans) < len(envelope.items) or any(item.important for item in spans)
+        size = sum(self._encode(item) for item in envelope.items)
+        self._put(partial(self._send_envelope, envelope), size, envelope.items, important=important)
 
     def capture_otlp(self, payload: bytes, *, spans: int, important: bool) -> None:
-        """Queue an OTLP export request; it counts as span items do.
+        """Queue an OTLP export request. It counts like an item of spans.
 
         Args:
             payload: Protobuf.
             spans: How many spans are in it.
-            important: Whether one of them broke a limit or failed.
+            important: Whether one of them exceeded a limit or failed.
         """
         item = SpansItem(b"", type="span", spans=spans)
-
-        def send() -> None:
-            if self._check_disabled("span"):
-                self.record_lost_event("ratelimit_backoff", item=item)
-                return
-            body = gzip.compress(payload, self._policy.compression_level)
-            headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": "gzip"}
-            self._send_request(body, headers, EndpointType.OTLP_TRACES, Envelope(items=[item]))
-            self._flush_client_reports()
-
-        def give_up() -> None:
-            self.record_lost_event("queue_overflow", item=item)
-
-        self.senders.put(Job(send, size=len(payload), important=important, given_up=give_up, holds=(item,)))
-
-    def ask(self, body: bytes, headers: dict[str, str]) -> Heard:
-        """Post past the queue, the way that envelopes go, and return what is heard as soon as it is.
-
-        Raises:
-            OSError: The host cannot be reached.
-            http.client.HTTPException: It does not speak HTTP.
-            urllib3.exceptions.HTTPError: One of the two, through a proxy.
-        """
-        headers = {**headers, "X-Sentry-Auth": self._auth.to_header()}
-        if self._connections is None:
-            url = self._auth.get_api_url(EndpointType.ENVELOPE)
-            through = self._pool.request("POST", url, body=body, headers=headers, preload_content=False)
-            through.close()
-            return Heard(through.status, in_small_letters(through.headers))
-        return self._connections.hear(self._path(EndpointType.ENVELOPE), body, headers)
+        self._put(partial(self._send_otlp, payload, item), len(payload), [item], important=important)
 
     def flush(self, timeout: float, callback: Callable[[int, float], None] | None = None) -> None:
         """Wait until everything that is queued has been sent, at most `timeout` seconds."""
         if timeout > 0:
-            self._flush_client_reports(force=self.ending)
-            self.senders.flush(timeout)
+            self._queue_report(0 if self.ending else _SEND_REPORT_S)
+            self.queue.flush(timeout)
 
-    def report(self, reason: str, *, spans: int = 0, transactions: int = 0) -> None:
-        """Tell Sentry, in the next client report, of what was counted elsewhere.
+    def kill(self) -> None:
+        """Refuse envelopes from now on, count what waits as lost, close the connections."""
+        self.abandon()
+        self.queue.close()
+        self._client.close()
 
-        Args:
-            reason: As Sentry's client reports name it.
-            spans: How many.
-            transactions: How many of them were transactions.
-        """
-        with self._counting:
-            if spans:
-                super().record_lost_event(reason, "span", quantity=spans)
-            if transactions:
-                super().record_lost_event(reason, "transaction", quantity=transactions)
+    def is_healthy(self) -> bool:
+        """Return whether there is room for more, and no rate limit applies."""
+        return not (self.queue.full or self._limits.active)
 
     def record_lost_event(
         self,
@@ -172,125 +118,148 @@ class CountingTransport(HttpTransport):
         *,
         quantity: int = 1,
     ) -> None:
-        """Count for Sentry's client report, and for ours."""
-        if reason == "before_send" and item is None:
-            return  # the event door said no: to an exception that was sent before, or it has counted the loss itself
-        with self._counting:
-            if isinstance(item, SpansItem):
-                if item.type == "transaction":
-                    super().record_lost_event(reason, "transaction")
-                super().record_lost_event(reason, "span", quantity=item.spans)
-            else:
-                super().record_lost_event(reason, data_category, item, quantity=quantity)
-        if item is not None or data_category not in _BESIDE:
-            self._count(reason, item)
+        """Count a loss, for Sentry's client report and for ours.
 
-    def _count(self, reason: str, item: Item | None) -> None:
-        if item is not None and not self._settle(item):
+        Args:
+            reason: As Sentry's client reports name it.
+            data_category: What was lost, if there is no item.
+            item: What was lost.
+            quantity: How many, if there is no item.
+        """
+        if reason == "before_send" and item is None:
+            return  # our `before_send` dropped a duplicate, or has counted the loss itself
+        if item is not None:
+            self._lose(reason, item)
             return
-        if isinstance(item, SpansItem):
-            self._losses.add(STAGE, reason, item.spans)
-        elif item is not None and item.type == "log":
-            self._losses.add(LOGS_STAGE, reason, int(item.headers.get("item_count") or 1))
-        elif item is None or item.type not in _UNCOUNTED:
-            self._losses.add(event_door.STAGE, reason)
+        self._reports.add(reason, str(data_category), quantity)
+        if data_category not in _ADDITIONAL:
+            self._losses.add(OTHER_STAGE, reason)
+
+    def report(self, reason: str, *, spans: int = 0, transactions: int = 0) -> None:
+        """Put losses that were counted elsewhere into the next client report.
+
+        Args:
+            reason: As Sentry's client reports name it.
+            spans: How many.
+            transactions: How many of them were transactions.
+        """
+        self._reports.add(reason, "span", spans)
+        self._reports.add(reason, "transaction", transactions)
+
+    def abandon(self) -> None:
+        """Count what has not been sent as lost: the deadline is over. It is still sent while the process lives."""
+        for job in self.queue.unfinished:
+            for item in job.items:
+                self._count(DEADLINE_PASSED, item)
+
+    def _put(self, run: Callable[[], None], size: int, items: list[Item], *, important: bool) -> None:
+        def evicted() -> None:
+            self._lose_all("queue_overflow", items)
+
+        self.queue.put(Job(run, size=size, important=important, evicted=evicted, items=tuple(items)))
+
+    def _encode(self, item: Item) -> int:
+        """Encode an item now and not when it is sent, because a waiting item needs a size. Return the size."""
+        event = item.payload.json
+        if isinstance(event, dict):
+            limit = self._policy.max_event_kilobytes * 1000 if item.type == "event" else sys.maxsize
+            item.payload = PayloadRef(bytes=fitted(event, limit))
+        return len(item.get_bytes())
+
+    def _send_envelope(self, envelope: Envelope) -> None:
+        items = list(self._unlimited(envelope.items))
+        if not items:
+            return
+        report = self._reports.take(_ATTACH_REPORT_S)
+        if report is not None:
+            items.append(report)
+        # Sentry corrects the clock of the sender by this: it has to be the time of sending, not of queueing.
+        sent_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        body = Envelope({**envelope.headers, "sent_at": sent_at}, items).serialize()
+        self._post(ENVELOPE, body, "application/x-sentry-envelope", items)
+        self._queue_report(_SEND_REPORT_S)
+
+    def _send_otlp(self, payload: bytes, item: SpansItem) -> None:
+        if list(self._unlimited([item])):
+            self._post(OTLP_TRACES, payload, "application/x-protobuf", [item])
+        self._queue_report(_SEND_REPORT_S)
+
+    def _unlimited(self, items: Iterable[Item]) -> Iterable[Item]:
+        """Yield the items that no rate limit applies to, and count the others as lost."""
+        for item in items:
+            if self._limits.apply_to(category_of(item)):
+                self._lose("ratelimit_backoff", item)
+            else:
+                yield item
+
+    def _post(self, endpoint: str, body: bytes, content_type: str, items: list[Item]) -> None:
+        headers = {"Content-Type": content_type}
+        if self._policy.compression_level:
+            body = gzip.compress(body, self._policy.compression_level)
+            headers["Content-Encoding"] = "gzip"
+        try:
+            response = self._client.post(endpoint, body, headers)
+        except UNREACHABLE as error:
+            self.deliveries.failed(f"{self._client.address}: {failure_of(error)}")
+            self._lose_all("network_error", items)
+            return
+        except BaseException:
+            self._lose_all("internal_sdk_error", items)
+            raise
+        self._judge(response, items)
+
+    def _judge(self, response: Response, items: list[Item]) -> None:
+        """Settle the items by the response that they got."""
+        self._limits.update(response.status, response.headers)
+        if 200 <= response.status < 300:
+            self.deliveries.succeeded()
+            for item in items:
+                self._settle(item)
+            return
+        self.deliveries.failed(f"Sentry answered {response.status}{_explanation(response)}")
+        if response.status == 429:
+            # Sentry has counted these itself, so client reports must not; our own counts do.
+            for item in items:
+                self._reports.restore(item)
+                self._count("ratelimited", item)
+        else:
+            self._lose_all("send_error" if response.status == 413 else "network_error", items)
+
+    def _queue_report(self, min_interval_s: float) -> None:
+        report = self._reports.take(min_interval_s)
+        if report is not None:
+            self.capture_envelope(Envelope(items=[report]))
+
+    def _lose_all(self, reason: str, items: list[Item]) -> None:
+        for item in items:
+            self._reports.restore(item)
+            self._lose(reason, item)
+
+    def _lose(self, reason: str, item: Item) -> None:
+        self._reports.add_item(reason, item)
+        self._count(reason, item)
+
+    def _count(self, reason: str, item: Item) -> None:
+        """Count an item as lost in our own counts, once."""
+        if self._settle(item):
+            stage, count = loss_of(item)
+            self._losses.add(stage, reason, count)
 
     def _settle(self, item: Item) -> bool:
-        """Note that an item's fate is known. False: it was before."""
-        with self._counting:
+        """Note that the fate of an item is known. False if it was known before."""
+        with self._lock:
             if item in self._settled:
                 return False
             self._settled.add(item)
             return True
 
-    def abandon(self) -> None:
-        """Count what has not been sent as lost: the deadline is over. It is sent all the same while the process lives."""
-        for job in self.senders.unfinished:
-            for item in job.holds:
-                self._count(DEADLINE_PASSED, item)
 
-    def kill(self) -> None:
-        """Refuse envelopes from now on, give up what waits, close the connections."""
-        self.abandon()
-        super().kill()
-        if self._connections is not None:
-            self._connections.close()
-
-    def _create_worker(self, options: dict[str, Any]) -> Worker:
-        return self.senders
-
-    def _get_pool_options(self) -> dict[str, Any]:
-        return {
-            **super()._get_pool_options(),
-            "timeout": urllib3.Timeout(total=self._policy.send_timeout_s),
-            "maxsize": self._policy.senders,
-            # Nothing is tried again: it would hold up the others.
-            "retries": False,
-        }
-
-    def _prepare_envelope(self, envelope: Envelope) -> Any:
-        # Relay corrects the sender's clock by this: it has to be the time of sending, not of queueing.
-        envelope.headers["sent_at"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        return super()._prepare_envelope(envelope)
-
-    def _request(self, method: str, endpoint_type: EndpointType, body: Any, headers: Any) -> Any:
-        if self._connections is not None:
-            return self._connections.post(self._path(endpoint_type), body, headers)
-        return super()._request(method, endpoint_type, body, headers)
-
-    def _path(self, endpoint_type: EndpointType) -> str:
-        return urlsplit(self._auth.get_api_url(endpoint_type)).path
-
-    def _direct(self) -> Connections | None:
-        """Return connections of our own, or None where sentry-sdk's pool knows a way that they do not: a proxy."""
-        dsn = self.parsed_dsn
-        if dsn is None or self._resolve_proxy() is not None or self.options["socket_options"]:
-            return None
-        context = tls_context(self.options) if dsn.scheme == "https" else None
-        return Connections(
-            dsn.scheme, dsn.host, dsn.port, timeout_s=self._policy.send_timeout_s, context=context
-        )
-
-    def _send_request(
-        self,
-        body: bytes,
-        headers: dict[str, str],
-        endpoint_type: EndpointType,
-        envelope: Envelope | None = None,
-    ) -> None:
-        try:
-            super()._send_request(body, headers, endpoint_type, envelope)
-        except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
-            self.deliveries.failed(f"no connection ({type(error).__name__})")
-            return  # counted by `_handle_request_error`; the backend's absence is no error of ours
-
-    def _update_rate_limits(self, response: Any) -> None:
-        try:
-            super()._update_rate_limits(response)
-        except urllib3.exceptions.InvalidHeader:
-            # A Retry-After that nobody can read still means: wait.
-            self._disabled_until[None] = datetime.now(UTC) + timedelta(seconds=_UNREADABLE_RETRY_AFTER_S)
-
-    def _handle_response(self, response: Any, envelope: Envelope | None) -> None:
-        super()._handle_response(response, envelope)
-        if 200 <= response.status < 300:
-            self.deliveries.succeeded()
-            for item in envelope.items if envelope is not None else ():
-                self._settle(item)
-        else:
-            self.deliveries.failed(f"Sentry answered {response.status}{_reason(response)}")
-        if response.status == 429 and envelope is not None:
-            # Relay has counted these already, so they are missing in client reports; not in our own counts.
-            for item in envelope.items:
-                self._count("ratelimited", item)
-
-
-def _reason(response: Any) -> str:
-    """Return what an answer says of itself, as Relay does: `(event submission rejected: ...)`."""
+def _explanation(response: Response) -> str:
+    """Return what a response says about itself, as Sentry does: `(event submission rejected: ...)`."""
     try:
-        told = json.loads(response.data)
-        words = [str(told.get("detail") or ""), *(str(one) for one in told.get("causes") or ())]
+        content = json.loads(response.body)
+        texts = [str(content.get("detail") or ""), *(str(one) for one in content.get("causes") or ())]
     except (ValueError, AttributeError, TypeError):
         return ""
-    said = " ".join("; ".join(filter(None, words)).split())[:_MAX_SAID]
-    return f" ({said})" if said else ""
+    text = " ".join("; ".join(filter(None, texts)).split())[:_MAX_EXPLANATION]
+    return f" ({text})" if text else ""

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from mita_otel.sentry.transport.senders import Job, Senders
+from mita_otel.sentry.transport.send_queue import Job, SendQueue
 
 
 class Gate:
@@ -24,109 +24,109 @@ class Gate:
         self.let.wait(30)
 
 
-def blocked(threads: int = 1, max_jobs: int = 3, max_bytes: float = 1e9) -> tuple[Senders, Gate]:
-    senders, gate = Senders(threads, max_jobs, max_bytes), Gate()
+def blocked(threads: int = 1, max_jobs: int = 3, max_bytes: float = 1e9) -> tuple[SendQueue, Gate]:
+    queue, gate = SendQueue(threads, max_jobs, max_bytes), Gate()
     for _ in range(threads):
-        assert senders.put(Job(gate))
+        assert queue.put(Job(gate))
         assert gate.entered.wait(10)
-    return senders, gate
+    return queue, gate
 
 
 def test_everything_that_was_queued_has_run_after_a_flush() -> None:
-    senders, done = Senders(4, 1000, 1e9), []
+    queue, done = SendQueue(4, 1000, 1e9), []
     for number in range(200):
-        assert senders.put(Job(lambda number=number: done.append(number)))
-    senders.flush(60)
+        assert queue.put(Job(lambda number=number: done.append(number)))
+    queue.flush(60)
     assert sorted(done) == list(range(200))
-    assert senders.waiting == 0
+    assert queue.waiting == 0
 
 
 def test_a_flush_waits_for_what_jobs_queue_themselves() -> None:
-    senders, done = Senders(2, 10, 1e9), []
-    senders.submit(lambda: senders.submit(lambda: done.append("report")))
-    senders.flush(60)
+    queue, done = SendQueue(2, 10, 1e9), []
+    queue.put(Job(lambda: queue.put(Job(lambda: done.append("report")))))
+    queue.flush(60)
     assert done == ["report"]
 
 
 def test_several_run_at_the_same_time() -> None:
-    senders, barrier = Senders(4, 10, 1e9), threading.Barrier(4, timeout=60)
+    queue, barrier = SendQueue(4, 10, 1e9), threading.Barrier(4, timeout=60)
     for _ in range(4):
-        senders.put(Job(barrier.wait))
-    senders.flush(60)
+        queue.put(Job(barrier.wait))
+    queue.flush(60)
     assert not barrier.broken
 
 
 def test_important_jobs_run_before_older_ordinary_ones_each_kind_in_its_order() -> None:
-    senders, gate = blocked(max_jobs=10)
+    queue, gate = blocked(max_jobs=10)
     done: list[str] = []
     for name in ("ordinary 1", "important 1", "ordinary 2", "important 2"):
-        assert senders.put(Job(lambda name=name: done.append(name), important=name.startswith("important")))
+        assert queue.put(Job(lambda name=name: done.append(name), important=name.startswith("important")))
     gate.let.set()
-    senders.flush(60)
+    queue.flush(60)
     assert done == ["important 1", "important 2", "ordinary 1", "ordinary 2"]
 
 
 def test_without_room_an_unimportant_older_one_is_given_up_for_a_newer() -> None:
-    senders, gate = blocked(max_jobs=3)
+    queue, gate = blocked(max_jobs=3)
     lost: list[str] = []
     done: list[str] = []
 
     def job(name: str, important: bool) -> Job:
-        return Job(lambda: done.append(name), important=important, given_up=lambda: lost.append(name))
+        return Job(lambda: done.append(name), important=important, evicted=lambda: lost.append(name))
 
-    assert all(senders.put(job(name, False)) for name in "abc")
-    assert senders.put(job("breach", True))
-    assert senders.put(job("error", True))
+    assert all(queue.put(job(name, False)) for name in "abc")
+    assert queue.put(job("breach", True))
+    assert queue.put(job("error", True))
     assert lost == ["a", "b"]
-    assert senders.put(job("d", False))
-    assert senders.put(job("last", True))
+    assert queue.put(job("d", False))
+    assert queue.put(job("last", True))
     assert lost == ["a", "b", "c", "d"]
-    assert not senders.put(job("one too many", True)), "three important ones wait; there is no room at all"
-    assert not senders.put(job("e", False))
+    assert not queue.put(job("one too many", True)), "three important ones wait; there is no room at all"
+    assert not queue.put(job("e", False))
     assert lost == ["a", "b", "c", "d", "one too many", "e"]
     gate.let.set()
-    senders.flush(60)
+    queue.flush(60)
     assert done == ["breach", "error", "last"]
 
 
 def test_the_bound_in_bytes_holds_and_a_giant_goes_alone() -> None:
-    senders, gate = blocked(max_jobs=100, max_bytes=1000)
+    queue, gate = blocked(max_jobs=100, max_bytes=1000)
     lost: list[int] = []
     for number in range(10):
-        senders.put(
-            Job(lambda: None, size=300, important=False, given_up=lambda number=number: lost.append(number))
+        queue.put(
+            Job(lambda: None, size=300, important=False, evicted=lambda number=number: lost.append(number))
         )
-    assert senders.waiting == 3
+    assert queue.waiting == 3
     assert lost == list(range(7))
-    assert senders.put(Job(lambda: None, size=5000))
-    assert senders.waiting == 1
+    assert queue.put(Job(lambda: None, size=5000))
+    assert queue.waiting == 1
     gate.let.set()
-    senders.flush(60)
-    assert senders.waiting == 0
+    queue.flush(60)
+    assert queue.waiting == 0
 
 
 def test_a_flush_keeps_its_deadline_while_a_job_hangs() -> None:
-    senders, gate = blocked()
+    queue, gate = blocked()
     started = time.monotonic()
-    senders.flush(0.05)
+    queue.flush(0.05)
     assert time.monotonic() - started < 10
     gate.let.set()
 
 
 def test_a_job_that_raises_does_not_end_its_thread() -> None:
-    senders, done = Senders(1, 10, 1e9), []
-    senders.put(Job(lambda: 1 / 0))
-    senders.put(Job(lambda: done.append(1)))
-    senders.flush(60)
+    queue, done = SendQueue(1, 10, 1e9), []
+    queue.put(Job(lambda: 1 / 0))
+    queue.put(Job(lambda: done.append(1)))
+    queue.flush(60)
     assert done == [1]
 
 
 def test_after_kill_nothing_is_taken_and_what_waits_is_given_up() -> None:
-    senders, gate = blocked()
+    queue, gate = blocked()
     lost: list[str] = []
-    senders.put(Job(lambda: None, given_up=lambda: lost.append("waiting")))
-    senders.kill()
-    assert not senders.put(Job(lambda: None, given_up=lambda: lost.append("late")))
+    queue.put(Job(lambda: None, evicted=lambda: lost.append("waiting")))
+    queue.close()
+    assert not queue.put(Job(lambda: None, evicted=lambda: lost.append("late")))
     assert lost == ["waiting", "late"]
     gate.let.set()
 
@@ -134,16 +134,16 @@ def test_after_kill_nothing_is_taken_and_what_waits_is_given_up() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_a_forked_child_starts_empty_and_can_send() -> None:
-    senders, gate = blocked()
-    senders.put(Job(lambda: os.write(2, b"never in the child")))
+    queue, gate = blocked()
+    queue.put(Job(lambda: os.write(2, b"never in the child")))
     pid = os.fork()
     if pid == 0:
         signal.alarm(20)
         done: list[int] = []
-        empty = senders.waiting == 0
-        senders.put(Job(lambda: done.append(1)))
-        senders.flush(60)
+        empty = queue.waiting == 0
+        queue.put(Job(lambda: done.append(1)))
+        queue.flush(60)
         os._exit(0 if empty and done == [1] else 1)
     gate.let.set()
-    senders.flush(60)
+    queue.flush(60)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

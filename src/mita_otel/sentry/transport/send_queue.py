@@ -1,4 +1,4 @@
-"""The threads that send envelopes: bounded in number and bytes, important ones first, safe after a fork."""
+"""The queue before the network: bounded in number and bytes, important jobs first, safe after a fork."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
-from sentry_sdk.worker import Worker
 
 from mita_otel.processors.queues.forks import after_fork_in_child, after_monkey_patch
 
@@ -24,26 +23,26 @@ class Job:
 
     run: Callable[[], Any]
     size: int = 0
-    """Bytes that it holds while it waits."""
+    """Bytes that it occupies while it waits."""
     important: bool = True
-    """Whether it is sent before the others, and given up after them."""
-    given_up: Callable[[], Any] | None = None
-    """Called, on any thread, if there was no room for it."""
-    holds: Sequence[Any] = ()
-    """What is sent."""
+    """Important jobs are sent before the others, and evicted after them."""
+    evicted: Callable[[], Any] | None = None
+    """Called, on any thread, if the queue does not take the job or drops it."""
+    items: Sequence[Any] = ()
+    """What it sends."""
 
 
-class Senders(Worker):
-    """What sentry-sdk calls a worker: takes jobs and runs them off the request path.
+class SendQueue:
+    """Runs jobs on its own threads, several at the same time.
 
-    sentry-sdk's own sends one envelope after another, so that a process waits for Sentry's answer (some 50 to
-    100 ms away) after each transaction; it drops the newest when it is full, be it a failed payment; and a
-    forked child sends again what its parent's queue held.
+    A single thread would wait for Sentry's response, some 50 to 100 ms away, after each envelope. A full queue evicts
+    the oldest ordinary jobs, so that errors and breached transactions stay. A forked child starts with an empty queue:
+    the jobs are its parent's.
 
     Args:
         threads: Jobs that run at the same time. Threads are started as they are needed.
-        max_jobs: Jobs that may wait. One more, and the oldest unimportant one is given up, if there is one.
-        max_bytes: Bytes that they may hold, likewise.
+        max_jobs: Jobs that may wait.
+        max_bytes: Bytes that waiting jobs may occupy. A larger job is taken if no other waits.
     """
 
     def __init__(self, threads: int, max_jobs: int, max_bytes: float) -> None:
@@ -66,80 +65,67 @@ class Senders(Worker):
         self._ordinary: deque[Job] = deque()
         self._bytes = 0
         self._running: set[Job] = set()
-        self._killed = False
-
-    @property
-    def is_alive(self) -> bool:
-        """True: a thread that does not run is started with the next job."""
-        return True
+        self._closed = False
 
     @property
     def waiting(self) -> int:
-        """Jobs that wait now."""
+        """Number of jobs that wait."""
         return len(self._important) + len(self._ordinary)
 
     @property
     def idle(self) -> bool:
-        """Whether nothing waits, and nothing is on its way."""
+        """Whether no job waits or runs."""
         return not (self.waiting or self._running)
 
     @property
+    def full(self) -> bool:
+        """Whether the next job may evict another one."""
+        return self.waiting >= self._max_jobs or self._bytes >= self._max_bytes
+
+    @property
     def unfinished(self) -> list[Job]:
-        """Jobs that wait, and those that are on their way."""
+        """Jobs that wait or run."""
         with self._changed:
             return [*self._running, *self._important, *self._ordinary]
 
-    def full(self) -> bool:
-        """Return whether one more job would push another out."""
-        return self.waiting >= self._max_jobs or self._bytes >= self._max_bytes
-
-    def submit(self, callback: Callable[[], Any]) -> bool:
-        """Queue an important job without weight. False if there is no room."""
-        return self.put(Job(callback))
-
     def put(self, job: Job) -> bool:
-        """Queue a job, giving up older unimportant ones if there is no room. False if that does not help."""
-        pushed_out: list[Job] = []
+        """Queue a job, and evict the oldest ordinary ones if it does not fit. False if it still does not fit."""
+        evicted: list[Job] = []
         with self._changed:
             while self._ordinary and not self._fits(job):
-                pushed_out.append(self._ordinary.popleft())
-                self._bytes -= pushed_out[-1].size
-            taken = not self._killed and self._fits(job)
+                evicted.append(self._ordinary.popleft())
+                self._bytes -= evicted[-1].size
+            taken = not self._closed and self._fits(job)
             if taken:
                 (self._important if job.important else self._ordinary).append(job)
                 self._bytes += job.size
                 self._start_if_needed()
                 self._changed.notify()
-        for one in [*pushed_out, *([] if taken else [job])]:
-            if one.given_up is not None:
-                one.given_up()
+        _notify(evicted if taken else [*evicted, job])
         return taken
 
-    def flush(self, timeout: float, callback: Callable[[int, float], Any] | None = None) -> None:
-        """Wait until everything that was queued has been sent, at most `timeout` seconds."""
-        deadline = time.monotonic() + timeout
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until all queued jobs have run, also those that they queue. False if that took too long."""
+        deadline = time.monotonic() + timeout_s
         with self._changed:
-            if self._threads == 0:  # a dying interpreter starts no threads
+            if self._threads == 0:  # an ending interpreter starts no threads
                 self._run_here(deadline)
-            self._changed.wait_for(lambda: self.idle, max(0.0, timeout))
+            return self._changed.wait_for(lambda: self.idle, max(0.0, timeout_s))
 
-    def kill(self) -> None:
-        """Refuse jobs from now on; what waits is given up."""
+    def close(self) -> None:
+        """Refuse jobs from now on, and evict those that wait."""
         with self._changed:
-            self._killed = True
-            left = [*self._important, *self._ordinary]
+            self._closed = True
+            evicted = [*self._important, *self._ordinary]
             self._important.clear()
             self._ordinary.clear()
             self._bytes = 0
             self._changed.notify_all()
-        for job in left:
-            if job.given_up is not None:
-                job.given_up()
+        _notify(evicted)
 
     def _fits(self, job: Job) -> bool:
         if self.waiting >= self._max_jobs:
             return False
-        # One that is larger than all the room goes alone.
         return self._bytes + job.size <= self._max_bytes or not self.waiting
 
     def _start_if_needed(self) -> None:
@@ -149,7 +135,7 @@ class Senders(Worker):
         name = f"mita-otel-sentry-{self._threads}"
         try:
             threading.Thread(target=self._work, name=name, daemon=True).start()
-        except RuntimeError:  # the interpreter is on its way out: `flush` does the work itself
+        except RuntimeError:  # the interpreter is ending: `flush` runs the jobs itself
             return
         self._threads += 1
 
@@ -165,7 +151,7 @@ class Senders(Worker):
         changed = self._changed
         while True:
             with changed:
-                changed.wait_for(lambda: self._killed or self.waiting)
+                changed.wait_for(lambda: self._closed or self.waiting)
                 job = self._next()
                 if job is None:
                     self._threads -= 1
@@ -173,6 +159,8 @@ class Senders(Worker):
                 self._running.add(job)
             try:
                 _run(job)
+            except BaseException:  # gevent's time-outs, cancelled tasks: the thread serves the next job
+                _logger.debug("a job of the queue to Sentry was interrupted", exc_info=True)
             finally:
                 with changed:
                     self._running.discard(job)
@@ -181,6 +169,12 @@ class Senders(Worker):
     def _run_here(self, deadline: float) -> None:
         while time.monotonic() < deadline and (job := self._next()) is not None:
             _run(job)
+
+
+def _notify(evicted: Sequence[Job]) -> None:
+    for job in evicted:
+        if job.evicted is not None:
+            job.evicted()
 
 
 def _run(job: Job) -> None:
