@@ -1,102 +1,102 @@
-"""CPU of one POST of a small envelope to a server in another process, by HTTP client.
+"""CPU of one envelope, from queueing to the response, for sentry-sdk's transport and for ours.
 
-Every client keeps its connection. Rounds are interleaved; quote the ratios. Clients that are not installed are named.
+An envelope holds a transaction with eight spans, compressed at the same level. Each round runs in a process of its own, and
+rounds are interleaved: quote the ratio, not the microseconds.
 """
 
 from __future__ import annotations
 
-import gzip
+import json
 import multiprocessing
-import os
 import statistics
 import time
-from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from mita_otel.sentry.transport.connections import Connections
+from sentry_sdk.client import get_options
+from sentry_sdk.envelope import Envelope, Item, PayloadRef
+from sentry_sdk.transport import HttpTransport, Transport
+from sink import serve
 
-PATH = "/api/1/envelope/"
-BODY = gzip.compress(os.urandom(1200))
-HEADERS = {
-    "Content-Type": "application/x-sentry-envelope",
-    "Content-Encoding": "gzip",
-    "X-Sentry-Auth": "Sentry sentry_key=publickey, sentry_version=7",
-}
-ROUNDS, REQUESTS = 9, 200
+from mita_otel.policy import default_policy
+from mita_otel.processors.queues.losses import Losses
+from mita_otel.sentry.transport.envelope_items import SpansItem
+from mita_otel.sentry.transport.transport import SentryTransport
 
-
-def sink(ports: Any) -> None:
-    """Answer every POST with 200 until the parent ends."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, *args: Any) -> None:
-            """Be quiet."""
-
-        def do_POST(self) -> None:
-            """Answer."""
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(200)
-            self.send_header("Content-Length", "2")
-            self.end_headers()
-            self.wfile.write(b"{}")
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    ports.put(server.server_address[1])
-    server.serve_forever()
+ROUNDS, ENVELOPES = 9, 500
+SPANS = [
+    {
+        "span_id": f"{number:016x}",
+        "trace_id": "b" * 32,
+        "op": "db",
+        "description": "SELECT accounts.id, accounts.owner FROM accounts WHERE accounts.id = ?",
+        "start_timestamp": 1.7e9 + number * 1.37,
+        "timestamp": 1.7e9 + number * 1.5,
+        "status": "ok",
+        "data": {"db.system": "postgresql", "db.operation": "SELECT"},
+    }
+    for number in range(8)
+]
+PAYLOAD = json.dumps({"type": "transaction", "transaction": "GET /items/{id}", "spans": SPANS}).encode()
+HEADERS = {"event_id": "a" * 32, "trace": {"trace_id": "b" * 32, "public_key": "key"}}
 
 
-def clients(port: int) -> dict[str, Callable[[], object]]:
-    """Return a function that posts once, for each client that is installed."""
-    url = f"http://127.0.0.1:{port}{PATH}"
-    ours = Connections("http", "127.0.0.1", port, timeout_s=5)
-    found: dict[str, Callable[[], object]] = {"ours (http.client)": lambda: ours.post(PATH, BODY, HEADERS)}
+def sentry_sdk_transport(dsn: str) -> Transport:
+    """Return the transport that sentry-sdk uses by default."""
+    compression = {"transport_compression_level": 1, "transport_compression_algo": "gzip"}
+    return HttpTransport(get_options(dsn=dsn, transport_queue_size=10 * ENVELOPES, _experiments=compression))
 
-    import urllib3
 
-    pool = urllib3.PoolManager(num_pools=2, maxsize=4, retries=False, timeout=urllib3.Timeout(total=5))
-    found["urllib3 (sentry-sdk)"] = lambda: pool.request("POST", url, body=BODY, headers=HEADERS).data
-    direct = pool.connection_from_url(url)
-    found["urllib3, its pool alone"] = lambda: direct.urlopen("POST", PATH, body=BODY, headers=HEADERS).data
+def our_transport(dsn: str) -> Transport:
+    """Return the transport that mita-otel uses."""
+    policy = default_policy().sentry.replace(max_envelopes=10 * ENVELOPES, compression_level=1)
+    return SentryTransport({"dsn": dsn}, policy, Losses(cool_down_s=3600))
 
-    import httpx
 
-    client = httpx.Client()
-    found["httpx"] = lambda: client.post(url, content=BODY, headers=HEADERS)
-    try:
-        from pyreqwest.client import SyncClientBuilder
-    except ImportError:
-        print("pyreqwest is not installed")
-    else:
-        rust = SyncClientBuilder().build()
-        found["pyreqwest"] = lambda: rust.post(url).headers(HEADERS).body_bytes(BODY).build().send().bytes()
-    return found
+TRANSPORTS = {"sentry-sdk": sentry_sdk_transport, "mita-otel": our_transport}
+
+
+def send(transport: Transport, count: int, *, ours: bool) -> None:
+    """Queue envelopes and wait until they have been sent."""
+    for _ in range(count):
+        item = (
+            SpansItem(PAYLOAD, type="transaction", spans=9)
+            if ours
+            else Item(PayloadRef(bytes=PAYLOAD), type="transaction")
+        )
+        transport.capture_envelope(Envelope(dict(HEADERS), [item]))
+    transport.flush(600)
+
+
+def round_of(name: str, port: int, results: Any) -> None:
+    """Put the CPU microseconds of an envelope into a queue."""
+    transport = TRANSPORTS[name](f"http://key@127.0.0.1:{port}/1")
+    send(transport, 50, ours=name == "mita-otel")
+    started = time.process_time()
+    send(transport, ENVELOPES, ours=name == "mita-otel")
+    results.put((time.process_time() - started) / ENVELOPES * 1e6)
 
 
 def main() -> None:
     """Measure, and print microseconds and ratios."""
-    ports: Any = multiprocessing.Queue()
-    server = multiprocessing.Process(target=sink, args=(ports,), daemon=True)
+    spawned = multiprocessing.get_context("spawn")
+    ports, results = spawned.Queue(), spawned.Queue()
+    server = spawned.Process(target=serve, args=(ports,), daemon=True)
     server.start()
+    port = ports.get()
+    spent: dict[str, list[float]] = {name: [] for name in TRANSPORTS}
     try:
-        posts = clients(ports.get())
-        spent: dict[str, list[float]] = {name: [] for name in posts}
-        for post in posts.values():
-            for _ in range(20):
-                post()
         for _ in range(ROUNDS):
-            for name, post in posts.items():
-                started = time.process_time()
-                for _ in range(REQUESTS):
-                    post()
-                spent[name].append((time.process_time() - started) / REQUESTS * 1e6)
+            for name, values in spent.items():
+                process = spawned.Process(target=round_of, args=(name, port, results))
+                process.start()
+                values.append(results.get())
+                process.join()
     finally:
         server.terminate()
-    base = statistics.median(spent["urllib3 (sentry-sdk)"])
+    base = statistics.median(spent["sentry-sdk"])
     for name, values in spent.items():
-        print(f"{name:26} {statistics.median(values):7.0f} µs CPU  {statistics.median(values) / base:5.2f}")
+        median = statistics.median(values)
+        print(f"{name:12} {median:7.0f} µs CPU  {median / base:5.2f}")
 
 
 if __name__ == "__main__":
