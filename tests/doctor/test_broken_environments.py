@@ -250,4 +250,4 @@ def test_versions_that_do_not_go_together(
     monkeypatch.syspath_prepend(str(tmp_path / "packages"))
     found = failing(examined())
     assert list(found) == ["versions:sentry-sdk"]
-    assert found["versions:sentry-sdk"].endswith("and 1.45.0 is installed: pip install 'sentry-sdk<3,>=2.75'")
+    assert found["versions:sentry-sdk"].endswith("and 1.45.0 is installed: pip install 'sentry-sdk<4,>=2.17'")

@@ -64,8 +64,8 @@ def test_a_sentry_sdk_that_is_too_old_is_said_with_what_would_do(install: Instal
     install("sentry-sdk", "1.45.0")
     found = failing(by_name(library_checks()))
     assert found == {
-        "versions:sentry-sdk": "mita-otel 0.1.0 needs sentry-sdk<3,>=2.75, and 1.45.0 is installed: "
-        "pip install 'sentry-sdk<3,>=2.75'"
+        "versions:sentry-sdk": "mita-otel 0.1.0 needs sentry-sdk<4,>=2.17, and 1.45.0 is installed: "
+        "pip install 'sentry-sdk<4,>=2.17'"
     }
 
 

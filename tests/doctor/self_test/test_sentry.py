@@ -91,7 +91,7 @@ def test_a_bad_variable_of_opentelemetrys_is_said_and_the_test_goes_on(
         (Reply(404, "<html>not here</html>"), "Sentry answered 404"),
         (Reply(429, "", {"Retry-After": "60"}), "Sentry answered 429"),
         (Reply(503, "[1]"), "Sentry answered 503"),
-        ("cut", "no connection (RemoteDisconnected)"),
+        ("cut", "no connection to 127.0.0.1:PORT (closed without a response)"),
     ],
 )  # fmt: skip
 def test_what_sentry_says_is_said(
@@ -100,7 +100,10 @@ def test_what_sentry_says_is_said(
     http.replies = [reply] * 9
     monkeypatch.setenv("SENTRY_DSN", f"{http.url.replace('://', '://publickey@')}/1")
     check = try_sentry(default_policy())
-    assert (check.status, check.said) == (Status.FAIL, f"127.0.0.1: {said}")
+    assert (check.status, check.said) == (
+        Status.FAIL,
+        f"127.0.0.1: {said.replace('PORT', http.url.rpartition(':')[2])}",
+    )
 
 
 def test_an_error_that_is_refused_is_told_though_its_trace_arrives(
@@ -122,7 +125,7 @@ def test_a_sentry_that_does_not_answer_is_not_waited_for_for_ever(
     quick = policy.replace(sentry=policy.sentry.replace(send_timeout_s=0.3))
     check = try_sentry(quick)
     assert check.status is Status.FAIL
-    assert "answer in time" in check.said or check.said.startswith("127.0.0.1: no connection (TimeoutError)")
+    assert "answer in time" in check.said or "(timed out)" in check.said
 
 
 @pytest.mark.parametrize(

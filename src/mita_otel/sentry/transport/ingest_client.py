@@ -168,6 +168,8 @@ def failure_of(error: BaseException) -> str:
             one, urllib3.exceptions.NewConnectionError
         ):
             return "timed out"
+        if isinstance(one, http.client.RemoteDisconnected):
+            return "closed without a response"
         if isinstance(one, OSError) and one.strerror:
             return one.strerror[:1].lower() + one.strerror[1:]
     return type(causes[-1]).__name__

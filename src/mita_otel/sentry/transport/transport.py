@@ -200,7 +200,7 @@ class SentryTransport(Transport):
         try:
             response = self._client.post(endpoint, body, headers)
         except UNREACHABLE as error:
-            self.deliveries.failed(f"{self._client.address}: {failure_of(error)}")
+            self.deliveries.failed(f"no connection to {self._client.address} ({failure_of(error)})")
             self._lose_all("network_error", items)
             return
         except BaseException:
