@@ -135,8 +135,8 @@ class KeyRules:
             words: Words of a text, in lower case.
             least: How many words the name has at least.
         """
-        for start in range(len(words)):
-            for sequence, rule, plural in self._sequences.get(words[start], ()):
+        for start, word in enumerate(words):
+            for sequence, rule, plural in self._sequences.get(word, ()):
                 if len(sequence) >= least and words[start:] == sequence:
                     return KeyVerdict(rule, plural=plural, common=sequence in self._common), len(sequence)
         return PLAIN, 0

@@ -23,6 +23,8 @@ _IBAN_LENGTHS: Final = {entry[:2]: int(entry[2:]) for entry in _IBAN_COUNTRIES.s
 """Length of an IBAN by country. Source: SWIFT's IBAN registry, release 101."""
 _IBAN_SEPARATORS: Final = frozenset(" -._+/:\t\r\n")
 _LONGEST_SEPARATOR: Final = 3
+_LETTER_VALUES: Final = str.maketrans({chr(65 + index): str(10 + index) for index in range(26)})
+"""The numbers that stand for letters in the check of an IBAN (ISO 13616)."""
 _IBAN_SPAN: Final = 100
 
 _SSN: Final = re.compile(r"(?<![\d\-])(\d{3})([\- ])(\d{2})\2(\d{4})(?![\d\-]|\.\d)")
@@ -132,6 +134,8 @@ def may_begin_iban(text: str) -> bool:
 
 def _take(text: str, start: int, size: int) -> int | None:
     """Return where `size` letters and digits end: in one piece, or in groups of which the first has two or four."""
+    if (piece := text[start : start + size]).isalnum() and piece.isascii():
+        return start + size if len(piece) == size else None
     taken, gap, grouped = 0, 0, False
     for position in range(start, min(len(text), start + _IBAN_SPAN)):
         char = text[position]
@@ -153,12 +157,13 @@ def _take(text: str, start: int, size: int) -> int | None:
 def _is_iban(number: str) -> bool:
     """Return whether the check digits and the national structure are right; the cheap check comes first."""
     rearranged = number[4:] + number[:4]
-    remainder = int("".join(str(int(char, 36)) for char in rearranged)) % 97
-    return remainder == 1 and bool(iban_number.is_valid(number, check_country=False))
+    return int(rearranged.translate(_LETTER_VALUES)) % 97 == 1 and bool(
+        iban_number.is_valid(number, check_country=False)
+    )
 
 
 def _compact(text: str) -> str:
-    return "".join(char for char in text if char.isalnum()).upper()
+    return "".join(filter(str.isalnum, text)).upper()
 
 
 def _is_ssn(area: str, group: str, serial: str) -> bool:

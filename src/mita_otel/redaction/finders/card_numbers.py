@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 from typing import Final
 
-_LUHN: Final = bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9))
+_DOUBLED: Final = str.maketrans("0123456789", "0246813579")
+"""The sum of the digits of twice a digit."""
 
 
 def has_check_digit(digits: str) -> bool:
     """Return whether the last digit is Luhn's (ISO/IEC 7812-1)."""
-    numbers = [ord(digit) - 48 for digit in reversed(digits)]
-    return (sum(numbers[::2]) + sum(_LUHN[n] for n in numbers[1::2])) % 10 == 0
+    return (sum(map(int, digits[::-2])) + sum(map(int, digits[-2::-2].translate(_DOUBLED)))) % 10 == 0
 
 
 def _has_issuer(digits: str) -> bool:

@@ -36,9 +36,8 @@ class CardValues:
 
     def number(self, value: Any, tally: Tally) -> Any:
         """Return a number (int, float, Decimal), or a marker if it is a card's."""
-        if (
-            isinstance(value, str) or value != value
-        ):  # not a number: a Decimal of that kind must not be compared
+        value = _sendable(value)
+        if isinstance(value, str) or value != value:  # NaN: a Decimal of that kind must not be compared
             return value
         if -SMALLEST_CARD < value < SMALLEST_CARD or not -_LARGEST_CARD < value < _LARGEST_CARD:
             return value

@@ -14,6 +14,7 @@ _IDENTIFIER_CHARS: Final = frozenset("_-.")
 _WORD_AFTER: Final = re.compile(r"[ \-][^\W\d_][\w\-]*")
 _WORD_CHARS: Final = 24
 """Characters of a word before a name that are looked at."""
+_MAX_PHRASES: Final = 2048
 _MAX_WORDS: Final = 3
 """Words before and after an identifier that may belong to the name."""
 
@@ -42,6 +43,8 @@ class NamesInText:
 
     def __init__(self, keys: KeyRules) -> None:
         self._keys = keys
+        self._phrases: dict[Words, tuple[bool, KeyVerdict, int]] = {}
+        """Phrases that were judged before. Bounded; a phrase holds words of names only."""
 
     def __call__(self, text: str) -> Iterator[NameInText]:
         """Yield the names in order of their position. Linear: each identifier is judged once."""
@@ -88,12 +91,22 @@ class NamesInText:
         before = self._words_before(text, start, own[0])
         ends = self._words_after(text, identifier.end(), own)
         for end, words in reversed(ends):
-            if self._keys.is_harmless_phrase((*before, *words)):
+            is_harmless, verdict, size = self._phrase((*before, *words))
+            if is_harmless:
                 return end, None
-            verdict, size = self._keys.phrase_verdict((*before, *words))
             if verdict.rule is not None and size > len(words) - len(own):
                 return end, NameInText(start, end, text[start:end], verdict, verdict.rule)
         return identifier.end(), self._identifier(text, start, identifier.end())
+
+    def _phrase(self, words: Words) -> tuple[bool, KeyVerdict, int]:
+        """Return whether words end in a harmless name, and the verdict on the name that they end in. Remembered."""
+        known = self._phrases.get(words)
+        if known is None:
+            if len(self._phrases) >= _MAX_PHRASES:
+                self._phrases.clear()
+            known = (self._keys.is_harmless_phrase(words), *self._keys.phrase_verdict(words))
+            self._phrases[words] = known
+        return known
 
     def _words_before(self, text: str, start: int, word: str) -> Words:
         """Return the words before an identifier that stand next to each other in some name."""

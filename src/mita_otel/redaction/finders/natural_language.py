@@ -58,8 +58,8 @@ _BEFORE: Final = re.compile(
     r"(?: (?:not|a|an|the|your|my|valid|invalid|correct|allowed|acceptable|strong|common|value|field|in|for|one|wrong|new)){0,6} [\"'`(]{0,2}\Z"
 )
 _REACH: Final = 160
-_LINKS_BEFORE: Final = (" is ", " was ", " as ", " for ", " ist ", " est ", " es ")
-"""One of these is between a value and the name that follows it."""
+_LINK_BEFORE: Final = re.compile(" (?:is|was|as|for|ist|est|es) ")
+"""Is between a value and the name that follows it."""
 _NEXT_WORD: Final = re.compile(r"[ \-]([^\W\d_]+)")
 _OTHER: Final = re.compile(
     r"[\"'`,;)\]]{0,2}(?: (?:and|but|not|instead of|expected|got|received|to|should be)){1,3}:? "
@@ -231,8 +231,7 @@ class NaturalLanguageFinder:
 
     def _before(self, text: str, name: NameInText) -> Hit | None:
         """Return the value of `… is your verification code` and the like."""
-        window = text[max(0, name.start - _REACH) : name.start]
-        if not any(word in window for word in _LINKS_BEFORE):
+        if not _LINK_BEFORE.search(text, max(0, name.start - _REACH), name.start):
             return None
         value = _BEFORE.search(text, max(0, name.start - _REACH), name.start)
         if value is None or value.lastgroup is None:

@@ -1,0 +1,65 @@
+"""Hostile texts cost a bounded number of steps for each character. Steps are counted, not timed."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import sys
+from typing import Any
+
+import pytest
+
+from mita_otel.policy.redaction import RedactionPolicy
+from mita_otel.redaction import Redactor
+
+MOST = 10
+"""How many times the steps of plain text a text of the same length may take."""
+PLAIN = "The payment service accepted the order of the customer. "
+PARTS = [
+    "a", "4+2+", "4 ", "4-2-", "DE89", "GB82 ", "password ", "password=", "password: ", "token ", "card ", "pin ", "cvv 1", "otp ", "key: ",
+    "account 1", "is ", "was ", "for ", "got ", "(", ")", "'", '"', "[", "]", "<a>", "</", "|", ",", "\n", "\t", " ", "=", ":", "->", "密码", "验证码是",
+    "Bearer ", "Cookie: ", "Key (a)=(", "Duplicate entry '", "[SQL: ", "[parameters: ", "input_value=", "eyJ", "%41", "\\", "/pin/", "://", "@",
+    "SELECT FROM ", "VALUES (", "--", "/*", "$$", "[redacted:pan]", "1", "0", "12-34-56 ", "ssn ", "a,b\n", "a | b\n", "a: |\n", "- ", "x.y=",
+]  # fmt: skip
+
+
+def steps(redactor: Redactor, text: str) -> int:
+    """Return how many calls redacting the text takes."""
+    count = 0
+
+    def on_event(frame: Any, event: str, argument: Any) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(on_event)
+    try:
+        redactor.text(text)
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+@pytest.fixture(scope="module")
+def forgetful(policy: RedactionPolicy) -> Redactor:
+    redactor = Redactor(policy.replace(max_cached=0))
+    redactor.text("password is hunter2-Zx of card 4111111111111111")  # fill the caches of names
+    return redactor
+
+
+def texts(size: int) -> list[str]:
+    """Return each part repeated, and parts mixed at random, always the same."""
+    choice = random.Random(7)
+    mixed = ["".join(choice.choices(PARTS, k=6)) for _ in range(40)]
+    return [(unit * (size // len(unit) + 1))[:size] for unit in itertools.chain(PARTS, mixed)]
+
+
+def test_no_text_costs_more_than_ten_times_what_plain_text_costs(forgetful: Redactor) -> None:
+    plain = steps(forgetful, (PLAIN * 40)[:1500])
+    costs = [(steps(forgetful, text) / plain, text[:40]) for text in texts(1500)]
+    assert [one for one in costs if one[0] > MOST] == []
+
+
+def test_twice_the_text_costs_at_most_twice_the_steps(forgetful: Redactor) -> None:
+    for short, long in zip(texts(750), texts(1500), strict=True):
+        assert steps(forgetful, long) <= 2.3 * steps(forgetful, short) + 2000, short[:40]
