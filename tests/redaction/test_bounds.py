@@ -34,7 +34,7 @@ def test_a_long_text_is_cut_and_the_cut_is_marked(policy: RedactionPolicy) -> No
 
 
 @pytest.mark.parametrize("start", range(236, 260, 3))
-def test_a_secret_on_the_edge_of_the_cut_is_hidden_whole(policy: RedactionPolicy, start: int) -> None:
+def test_a_secret_across_the_cut_is_redacted_whole(policy: RedactionPolicy, start: int) -> None:
     text = "x" * (start - 1) + " " + CARD + " " + "y" * 1000
     result = small(policy, max_text=256).text(text)
     assert CARD[:6] not in result

@@ -1,4 +1,4 @@
-"""A path or query is looked at once for all ids that it may hold, and that never lets a secret through."""
+"""A path or query is scanned once for all ids that it may contain, and no secret passes because of that."""
 
 from __future__ import annotations
 

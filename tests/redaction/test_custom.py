@@ -45,7 +45,7 @@ def find_bees(text: str) -> list[tuple[int, int]]:
     return [(index, index + 1) for index, char in enumerate(text) if char == "b"]
 
 
-def test_a_callable_behind_an_entry_point_is_asked_and_withholds_what_it_chokes_on(
+def test_a_callable_behind_an_entry_point_is_asked_and_withholds_texts_on_which_it_raises(
     policy: RedactionPolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = EntryPoint("bees", f"{__name__}:find_bees", custom.ENTRY_POINT_GROUP)

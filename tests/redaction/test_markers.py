@@ -1,4 +1,4 @@
-"""What stands where a secret was, by mode."""
+"""Replacements, by mode."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_amounts_are_shown_by_default(redactor: Redactor) -> None:
         ),
     ],
 )
-def test_personal_data_is_hidden_only_if_the_policy_says_so(
+def test_personal_data_is_redacted_only_if_the_policy_says_so(
     policy: RedactionPolicy, redactor: Redactor, rule: str, text: str, hidden: str
 ) -> None:
     assert redactor.text(text) == text

@@ -38,7 +38,7 @@ def test_literals_become_question_marks(dialect: str | None, statement: str, mas
     assert mask_literals(statement, dialect)[0] == masked
 
 
-def test_where_the_dialect_is_unknown_what_any_would_call_a_literal_is_hidden() -> None:
+def test_without_a_dialect_the_literals_of_every_dialect_are_masked() -> None:
     statement = r"SELECT 'C:\' , 'standard' , 'it\'s mysql' , b"
     masked, _ = mask_literals(statement)
     assert "standard" not in masked

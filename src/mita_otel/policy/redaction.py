@@ -129,7 +129,7 @@ class GrammarPolicy(Section):
     """How texts put a value beside its name: name, up to some words, delimiter, value."""
 
     max_words: Annotated[int, Bounds(ge=0, le=16)]
-    """Words that may stand between a name and its value."""
+    """Words that may occur between a name and its value."""
     connectors: tuple[str, ...]
     """Words that connect a name directly with its value, as in `password is …`."""
     pivots: tuple[str, ...]

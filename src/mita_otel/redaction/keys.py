@@ -88,7 +88,7 @@ class KeyRules:
         """One of these is in every sensitive name, in lower case."""
         harmless = (words for listed in self._harmless.values() for words in listed)
         self.neighbours = _neighbours([*named, *harmless])
-        """Words that stand next to each other in a sensitive or harmless name."""
+        """Neighbouring words of sensitive and harmless names."""
         self.known: dict[str, KeyVerdict] = {}
         """Names that were judged before. Bounded; for reading only."""
 
@@ -211,7 +211,7 @@ class KeyRules:
         return words
 
     def _as_whole(self, words: Words) -> KeyVerdict | None:
-        """Return the verdict on a name that is secret as it stands, as `pass`, but not as a part of another."""
+        """Return the verdict on a name that is sensitive as a whole, as `pass`, but not as part of another."""
         if rule := self._numbers.get(words):
             return KeyVerdict(rule, reference=True)
         rule = self._whole.get(words) or self._whole.get(words[-1:])

@@ -25,7 +25,7 @@ _MIN_DIGITS: Final = 6
 _MIN_DIFFERENT: Final = 4
 _MIN_WORD: Final = 8
 _WHOLE: Final = frozenset({("", ""), ("'", "'"), ('"', '"'), ("`", "`")})
-"""What stands on both sides of a value that is whole: nothing, or quotes."""
+"""Characters on both sides of a whole value: none, or quotes."""
 _SELF_EVIDENT: Final = 16
 """From this length on, a secret is redacted inside longer words too."""
 _CHOSEN: Final = frozenset({"password", "otp", "cookie", "url_credentials"})
@@ -121,7 +121,7 @@ class KnownSecrets:
         return self._write(rule, str(abs(value)))
 
     def _occurs(self, text: str, secret: str, start: int, end: int) -> bool:
-        """Return whether the secret occurs there as a value of its own, not as a part of a word."""
+        """Return whether the secret occurs there as a separate value, not as part of a word."""
         before, after = text[max(0, start - 1) : start], text[end : end + 1]
         if secret in self._words:
             return (before, after) in _WHOLE
@@ -168,7 +168,7 @@ class TraceSecrets:
         self._lock = threading.Lock()
 
     def of(self, trace_id: int | None) -> KnownSecrets:
-        """Return the known secrets of a trace; without an id, those of an event of its own."""
+        """Return the known secrets of a trace; without an id, those of one event."""
         if not trace_id:
             return KnownSecrets(self._policy, self._write)
         with self._lock:

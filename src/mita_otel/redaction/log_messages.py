@@ -1,4 +1,4 @@
-"""Log messages and their arguments: an argument is judged with the words that stand before it in the message."""
+"""Log messages and their arguments: an argument is judged with the words before it in the message."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _IBAN_LENGTHS: Final = {entry[:2]: int(entry[2:]) for entry in _IBAN_COUNTRIES.s
 _IBAN_SEPARATORS: Final = frozenset(" -._+/:\t\r\n")
 _LONGEST_SEPARATOR: Final = 3
 _LETTER_VALUES: Final = str.maketrans({chr(65 + index): str(10 + index) for index in range(26)})
-"""The numbers that stand for letters in the check of an IBAN (ISO 13616)."""
+"""The numbers that replace letters in the check of an IBAN (ISO 13616)."""
 _IBAN_SPAN: Final = 100
 
 _SSN: Final = re.compile(r"(?<![\d\-])(\d{3})([\- ])(\d{2})\2(\d{4})(?![\d\-]|\.\d)")
@@ -57,7 +57,7 @@ _SORT_CODE: Final = re.compile(
     r"(?i)\bsort[ _\-]?code(?: (?:is|was|number))?[ \t:=#\"'(]{1,4}(\d{2}([\- ]?)\d{2}\2\d{2})(?![\w\-])"
 )
 _CONTEXT: Final = 48
-"""Characters before a number in which its name may stand."""
+"""Characters before a number in which its name may occur."""
 _CONTEXT_AFTER: Final = 24
 """The same after it."""
 _MIN_ACCOUNT: Final = 8
@@ -128,7 +128,7 @@ BANKING_FINDERS: Final = (
 
 
 def may_begin_iban(text: str) -> bool:
-    """Return whether somewhere in a text a country's letters and two digits stand as in an IBAN."""
+    """Return whether a text contains a country's letters and two digits as in an IBAN."""
     return any(match[1].upper() in _IBAN_LENGTHS for match in _IBAN.finditer(text))
 
 
@@ -169,7 +169,7 @@ def _compact(text: str) -> str:
 def _is_ssn(area: str, group: str, serial: str) -> bool:
     if group == "00" or serial == "0000" or area in ("000", "666"):
         return False
-    if area[0] == "9":  # an ITIN: only some groups are given out
+    if area[0] == "9":  # an ITIN: only some groups are issued
         number = int(group)
         return 50 <= number <= 65 or 70 <= number <= 88 or 90 <= number <= 92 or 94 <= number <= 99
     return True

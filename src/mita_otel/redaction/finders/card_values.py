@@ -25,10 +25,10 @@ _HUGE: Final = "[redacted:number]"
 
 
 class CardValues:
-    """Hides card numbers that come as numbers or in parts.
+    """Redacts card numbers that are numbers or lists of groups.
 
     Args:
-        markers: What stands in their place.
+        markers: Write the replacements.
     """
 
     def __init__(self, markers: Markers) -> None:

@@ -14,7 +14,7 @@ _RUN: Final = re.compile(r"(?<!\d)\d(?:[ \t\-._+]{0,3}\d){11,}(?!\d)")
 _ODD_RUN: Final = re.compile(
     r"(?<!\d)\d{4}(?P<sign> ?[/:;,|*~=#\\'\"] ?|[\"'\])]{1,2}[,;]? ?[\"'(\[]{1,2}|\s{1,8}|<br ?/?>)\d{4,6}(?:(?P=sign)\d{1,5}){1,3}(?!\d)"
 )
-"""Groups as printed on a card, between signs that also stand between other numbers."""
+"""Groups as printed on a card, separated by signs that also separate other numbers."""
 _GROUP: Final = re.compile(r"\d+")
 _PRINTED: Final = frozenset({
     (4, 4, 4), (4, 4, 4, 1), (4, 4, 4, 2), (4, 4, 4, 3), (4, 4, 4, 4),
@@ -31,7 +31,7 @@ _HEX_BEFORE: Final = re.compile(r"[0-9a-fA-F]:\Z")
 _HEX_AFTER: Final = re.compile(r":[0-9a-fA-F]")
 _HEX_GLUED: Final = re.compile(r":?[0-9a-fA-F]")
 _LISTING: Final = re.compile(r"\s*[,;]?\s*|[\"'\])]{1,2}[,;]? ?[\"'(\[]{1,2}")
-"""Signs that stand between the numbers of any list: a word like "card" has to stand before those."""
+"""Separators of any list of numbers: between them, groups are a card number only after a word such as "card"."""
 _WORD_REACH: Final = 32
 _BARCODE: Final = re.compile(
     r"(?i)\b(?:ean|gtin|gln|upc|isbn|issn|barcode|imei|sku)(?:[ \-]?(?:8|12|13|14))?(?: ?(?:code|number|no\.?))?\W{0,3}\Z"
@@ -194,7 +194,7 @@ def _is_grouped(text: str, groups: list[tuple[int, int]]) -> bool:
 
 
 def _continues(text: str, start: int, stop: int) -> bool:
-    """Return whether more groups stand before or after: then it is a list of numbers."""
+    """Return whether more groups precede or follow: then it is a list of numbers."""
     return text[max(0, start - 2) : start - 1].isdigit() or text[stop + 1 : stop + 2].isdigit()
 
 
@@ -225,7 +225,7 @@ def _is_something_else(text: str, start: int, stop: int) -> bool:
 
 
 def _plus(text: str, start: int) -> int:
-    """Return where a plus sign stands before a number, that is none between two words or numbers; else -1."""
+    """Return the position of the plus sign of a telephone number, or -1."""
     before = text[start - 2 : start - 1] if start > 1 else ""
     return start - 1 if not before or not (before.isalnum() or before in "=+%") else -1
 

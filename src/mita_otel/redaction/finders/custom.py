@@ -35,14 +35,14 @@ def _callable(rule: str, finder: str) -> Any:
     if not found:
         raise ConfigurationError(
             f"{setting}: no installed package has this entry point in "
-            f"the group {ENTRY_POINT_GROUP!r}; install the one that does, or take the rule out"
+            f"the group {ENTRY_POINT_GROUP!r}; install the one that does, or remove the rule"
         )
     try:
         loaded = found[0].load()
     except Exception as error:
         raise ConfigurationError(
             f"{setting}: {found[0].value} cannot be imported ({type(error).__name__}: {error}); "
-            "mend the package, or take the rule out"
+            "fix the package, or remove the rule"
         ) from error
     if not callable(loaded):
         raise ConfigurationError(f"{setting}: {found[0].value} is not callable; name a function")
@@ -68,11 +68,11 @@ class PatternFinder:
 
 
 class CallableFinder:
-    """Finds what somebody's function finds.
+    """Finds what a custom function finds.
 
     Args:
         rule: Name of the rule.
-        find: Takes a text and returns pairs of start and end. If it raises, the text does not leave.
+        find: Takes a text and returns pairs of start and end. If it raises, the text is withheld.
     """
 
     def __init__(self, rule: str, find: Any) -> None:

@@ -22,7 +22,7 @@ _NEXT_SIGN: Final = re.compile(r"[ \t]{1,4}[=:][ \t]")
 _HEX_GROUP: Final = re.compile(r"[0-9a-fA-F]{1,4}:[0-9a-fA-F]{1,4}:")
 _WORDS_BEFORE: Final = re.compile(r"(?:[^\W_][^\W_\-]*[ \-]){1,3}\Z")
 _REACH: Final = 48
-"""Characters before a name in which its other words may stand."""
+"""Characters before a name in which its other words may occur."""
 _SOURCE: Final = re.compile(
     r'^[ \t]*File "[^"\n]*", line \d+[^\n]*((?:\n {4,}(?! *File ")[^\n]*)+)', re.MULTILINE
 )

@@ -13,7 +13,7 @@ _IDENTIFIER: Final = re.compile(r"[\w.\-]*\w")
 _IDENTIFIER_CHARS: Final = frozenset("_-.")
 _WORD_AFTER: Final = re.compile(r"[ \-][^\W\d_][\w\-]*")
 _WORD_CHARS: Final = 24
-"""Characters of a word before a name that are looked at."""
+"""Longest word before a name that is read."""
 _MAX_PHRASES: Final = 2048
 _MAX_WORDS: Final = 3
 """Words before and after an identifier that may belong to the name."""
@@ -64,7 +64,7 @@ class NamesInText:
                 yield found[1]
 
     def _occurrences(self, lower: str) -> list[tuple[int, str]]:
-        """Return where words stand one of which is in every sensitive name."""
+        """Return the positions of stems: each sensitive name contains one."""
         found: list[tuple[int, str]] = []
         for stem in self._keys.stems:
             position = lower.find(stem)
@@ -109,7 +109,7 @@ class NamesInText:
         return known
 
     def _words_before(self, text: str, start: int, word: str) -> Words:
-        """Return the words before an identifier that stand next to each other in some name."""
+        """Return the words before an identifier that belong to a known name."""
         words: Words = ()
         for _ in range(_MAX_WORDS):
             end = start - 1

@@ -1,4 +1,4 @@
-"""Personal data that a policy may hide: e-mail and IP addresses."""
+"""Personal data that a policy may redact: e-mail addresses, telephone numbers, IP addresses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""YAML: what is indented under a sensitive name, as a block (`password: |`), a list, or a line of its own."""
+"""YAML: values indented below a sensitive name: a block (`password: |`), a list, or a single line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NESTED: Final = re.compile(r"(?P<name>[\"']?[^\W\d][\w.\-]{0,127}[\"']?):[ \t]{
 
 
 class _Line(NamedTuple):
-    """A line below a name: where its content stands."""
+    """A line below a name: the position of its content."""
 
     start: int
     end: int
@@ -28,7 +28,7 @@ class _Line(NamedTuple):
 
 
 class YamlFinder:
-    """Finds what stands below sensitive names (YAML 1.2, chapter 8).
+    """Finds values below sensitive names (YAML 1.2, chapter 8).
 
     Args:
         keys: Which names are sensitive.
@@ -57,7 +57,7 @@ class YamlFinder:
                     yield from self._value(text, name, verdict, line)
 
     def opens(self, line: str) -> int | None:
-        """Return how deep a line with its end stands, if it is a sensitive name with a block below; else None."""
+        """Return the indentation of a line that is a sensitive name with a block below; else None."""
         head = _HEAD.match(line)
         found = head is not None and self._keys.judge(head["name"].strip("\"'")).rule is not None
         return len(head["indent"]) if head is not None and found else None
@@ -80,7 +80,7 @@ class YamlFinder:
 
 
 def _below(text: str, head: re.Match[str]) -> Iterator[_Line]:
-    """Yield the lines that are indented deeper than the name; a list's items may stand as deep."""
+    """Yield the lines that are indented deeper than the name; the items of a list may be at the same depth."""
     least = len(head["indent"])
     position = head.end()
     while position < len(text):
