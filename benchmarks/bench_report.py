@@ -31,10 +31,10 @@ from mita_otel.redaction import Redactor
 from mita_otel.reports.output import render_report
 from mita_otel.reports.report_builder import ReportInputs, build_report
 from mita_otel.reports.scope import ReportScope, last_days
-from mita_otel.store.additions import add
 from mita_otel.store.database import Database
 from mita_otel.store.tables import table_of
 from mita_otel.store.telemetry_tables import LatencyWindowRow
+from mita_otel.store.upserts import insert_rows
 from mita_otel.store.windows import window_row
 
 KEYS = AuditKeys(b"a key of 32 characters, or so ...")
@@ -95,7 +95,7 @@ def fill_windows(url: str, count: int) -> None:
         rows += [{**sample, "start_s": start_s + minute * 60} for sample in samples]
         if len(rows) >= BATCH or minute == minutes - 1:
             with database.write() as connection:
-                add(connection, table_of(LatencyWindowRow), rows)
+                insert_rows(connection, table_of(LatencyWindowRow), rows)
             rows = []
     database.close()
 

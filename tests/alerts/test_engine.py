@@ -16,14 +16,14 @@ import mita_otel
 from alerts.channels.test_notifiers import notification
 from alerts.kit import policy_with
 from alerts.receivers import HttpReceiver, Reply
-from mita_otel.alerts.alert import Scope
-from mita_otel.alerts.book import BookUnavailableError, Message
-from mita_otel.alerts.courier import Courier
-from mita_otel.alerts.engine import AlertEngine, Look
-from mita_otel.alerts.evaluation import Evaluation
-from mita_otel.alerts.memory_book import MemoryBook
-from mita_otel.alerts.sums import SpanSums
-from mita_otel.alerts.ways import Ways
+from mita_otel.alerts.alert import AlertScope
+from mita_otel.alerts.channels.registry import Channels
+from mita_otel.alerts.dispatcher import NotificationDispatcher
+from mita_otel.alerts.engine import AlertEngine, HealthResult
+from mita_otel.alerts.evaluator import RuleEvaluator
+from mita_otel.alerts.memory_store import MemoryAlertStore
+from mita_otel.alerts.span_counter import SpanCounter
+from mita_otel.alerts.store import AlertStoreUnavailableError, QueuedNotification
 from mita_otel.policy import Policy, default_policy
 from mita_otel.policy.conversion import convert
 from mita_otel.processors.queues.losses import Losses
@@ -62,7 +62,7 @@ def texts(receiver: HttpReceiver) -> list[str]:
     return [one.json["text"] for one in receiver.posted]
 
 
-def test_three_captured_payment_errors_become_one_message_without_the_card(
+def test_three_payment_errors_become_one_redacted_notification(
     configure: Configure, receiver: HttpReceiver
 ) -> None:
     telemetry = configure()
@@ -74,7 +74,7 @@ def test_three_captured_payment_errors_become_one_message_without_the_card(
     assert "ValueError: declined: [redacted:pan]" in body and PAN not in body
 
 
-def test_two_are_silence(configure: Configure, receiver: HttpReceiver) -> None:
+def test_two_payment_errors_are_below_the_threshold(configure: Configure, receiver: HttpReceiver) -> None:
     telemetry = configure()
     for _ in range(2):
         mita_otel.capture_payment_error(ValueError("declined"), severity="high")
@@ -82,7 +82,7 @@ def test_two_are_silence(configure: Configure, receiver: HttpReceiver) -> None:
     assert receiver.posted == []
 
 
-def test_security_events_and_violations_are_told_with_their_names(
+def test_a_compliance_violation_is_notified_with_its_regulation(
     configure: Configure, receiver: HttpReceiver
 ) -> None:
     telemetry = configure(SLACK_SECURITY_WEBHOOK=f"{receiver.url}/security", PAGERDUTY_FINANCE_KEY="")
@@ -115,9 +115,7 @@ def test_failed_requests_are_counted_before_any_sampling(
     assert texts(receiver) == ["High error rate: 6 of 100 failed (6 %) within 5 minutes, limit 5 %"]
 
 
-def test_broken_limits_are_counted_one_by_one_if_a_rule_wants_it(
-    configure: Configure, receiver: HttpReceiver
-) -> None:
+def test_a_rule_can_count_exceeded_limits(configure: Configure, receiver: HttpReceiver) -> None:
     rule = {
         "title": "Slow items", "on": ("breaches",), "count": 2, "window_s": 60, "urgency": "info", "channels": ("finance_slack",),
     }  # fmt: skip
@@ -134,12 +132,14 @@ def test_broken_limits_are_counted_one_by_one_if_a_rule_wants_it(
     assert "GET /api/items: 1000 ms, limit 500 ms" in receiver.posted[0].body.decode()
 
 
-def test_without_a_channel_nothing_runs(configure: Configure) -> None:
+def test_without_a_configured_channel_no_thread_runs(configure: Configure) -> None:
     configure(SLACK_FINANCE_WEBHOOK="")
-    assert not [one for one in threading.enumerate() if one.name in {"mita-otel-alerts", "mita-otel-courier"}]
+    assert not [
+        one for one in threading.enumerate() if one.name in {"mita-otel-alerts", "mita-otel-notifications"}
+    ]
 
 
-def test_a_receiver_that_hangs_holds_up_neither_the_service_nor_its_end(
+def test_a_hanging_receiver_blocks_neither_the_service_nor_its_shutdown(
     configure: Configure, receiver: HttpReceiver
 ) -> None:
     receiver.replies = ["hang"]
@@ -152,7 +152,7 @@ def test_a_receiver_that_hangs_holds_up_neither_the_service_nor_its_end(
     assert time.monotonic() - started < 8
 
 
-def test_a_wrong_mail_server_is_one_line_and_the_other_channels_work(
+def test_an_invalid_mail_server_is_logged_once_and_other_channels_work(
     configure: Configure, receiver: HttpReceiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     policy = default_policy()
@@ -165,57 +165,62 @@ def test_a_wrong_mail_server_is_one_line_and_the_other_channels_work(
     assert len(receiver.posted) == 1
 
 
-def test_it_is_said_who_is_told_and_of_what_nobody_is(
+def test_active_channels_and_rules_without_one_are_logged(
     configure: Configure, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
     configure(SLACK_FINANCE_WEBHOOK="", PAGERDUTY_FINANCE_KEY="0" * 32)
     assert (
-        "channels finance_pagerduty; nobody is told of payment_processing_failures, high_error_rate"
+        "channels: finance_pagerduty; no notifications for payment_processing_failures, high_error_rate"
         in caplog.text
     )
 
 
 # --- the engine by itself ----------------------------------------------------------------------------
-class Away(MemoryBook):
-    """A book that does not answer for a while."""
+class Away(MemoryAlertStore):
+    """A store that does not answer for a while."""
 
     away = False
     another_leads = False
 
-    def leads(self) -> bool:
+    def acquire_lease(self) -> bool:
         if self.away:
-            raise BookUnavailableError("the database is away")
+            raise AlertStoreUnavailableError("the database is away")
         return not self.another_leads
 
-    def add(self, points: Any) -> None:
+    def add_samples(self, points: Any) -> None:
         if self.away:
-            raise BookUnavailableError("the database is away")
-        super().add(points)
+            raise AlertStoreUnavailableError("the database is away")
+        super().add_samples(points)
 
 
 class Running:
     def __init__(self, policy: Policy, receiver: HttpReceiver) -> None:
-        self.book = Away(max_points=policy.alerts.max_events, max_messages=100)
+        self.store = Away(max_samples=policy.alerts.max_events, max_queued=100)
         self.losses = Losses(cool_down_s=60)
         redactor = Redactor(policy.redaction)
-        self.ways = Ways(policy.alerts, {"SLACK_FINANCE_WEBHOOK": receiver.url})
+        self.channels = Channels(policy.alerts, {"SLACK_FINANCE_WEBHOOK": receiver.url})
         objective = policy.thresholds.objective
         self.engine = AlertEngine(
             policy.alerts,
-            self.book,
-            Evaluation(
-                policy.alerts, objective, Scope("bank", "test"), redactor, self.ways.ready, shared=False
+            self.store,
+            RuleEvaluator(
+                policy.alerts,
+                objective,
+                AlertScope("bank", "test"),
+                redactor,
+                self.channels.resolve,
+                shared=False,
             ),
-            Courier(
+            NotificationDispatcher(
                 policy.alerts.delivery,
-                self.book,
-                self.ways,
+                self.store,
+                self.channels,
                 redactor,
                 self.losses,
                 kind_of=lambda name: "slack",
             ),
-            SpanSums(policy.alerts.rules, objective, max_subjects=10),
+            SpanCounter(policy.alerts.rules, objective, max_subjects=10),
             redactor,
             self.losses,
         )
@@ -233,13 +238,13 @@ def running(receiver: HttpReceiver) -> Iterator[Callable[..., Running]]:
     for one in made:
         one.engine.close()
         one.engine._deliverer._stopped.wait(60)  # type: ignore[union-attr]
-        one.ways.close()
+        one.channels.close()
 
 
 def failure(at_ns: int | None = None) -> Any:
-    from mita_otel.alerts.signal import Signal
+    from mita_otel.alerts.events import AlertEvent
 
-    return Signal(
+    return AlertEvent(
         stream="errors",
         at_ns=at_ns or time.time_ns(),
         name="E",
@@ -248,80 +253,80 @@ def failure(at_ns: int | None = None) -> Any:
     )
 
 
-def test_what_is_counted_while_the_book_is_away_is_told_when_it_is_back(
+def test_events_are_kept_while_the_store_is_unavailable(
     running: Callable[..., Running], receiver: HttpReceiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     one = running()
-    one.book.away = True
+    one.store.away = True
     for _ in range(3):
-        one.engine.take(failure())
+        one.engine.submit(failure())
     assert one.engine.flush(deadline_in(60_000))
     assert receiver.posted == [] and one.engine.unavailable == "the database is away"
     assert caplog.text.count("alerts: the database is away") == 1
-    one.book.away = False
+    one.store.away = False
     assert one.engine.flush(deadline_in(60_000))
     assert len(receiver.posted) == 1 and one.engine.unavailable == ""
 
 
-def test_what_is_remembered_of_an_event_is_redacted_text_by_text(running: Callable[..., Running]) -> None:
+def test_every_string_of_a_stored_event_is_redacted(running: Callable[..., Running]) -> None:
     rule = {"group_by": ("operation",), "categories": (), "severities": (), "count": 1}
     one = running(policy_with({"payment_processing_failures": rule}))
     texts = {name: f"{name} {PAN}" for name in ("name", "category", "operation", "message")}
-    one.engine.take(replace(failure(), **texts))
+    one.engine.submit(replace(failure(), **texts))
     assert one.engine.flush(deadline_in(60_000))
-    [alert] = one.book.alerts()
-    [point] = one.book.points("payment_processing_failures", 0)
+    [alert] = one.store.alerts()
+    [point] = one.store.samples("payment_processing_failures", 0)
     assert alert.subject == point.subject == "operation [redacted:pan]"
-    for sample in (alert.sample, point.sample):
+    for sample in (alert.exemplar, point.exemplar):
         assert sample is not None
         assert {name: getattr(sample, name) for name in texts} == {
             name: f"{name} [redacted:pan]" for name in texts
         }
 
 
-def test_while_another_process_leads_this_one_counts_and_neither_looks_nor_delivers(
+def test_without_the_lease_a_process_only_counts(
     running: Callable[..., Running], receiver: HttpReceiver
 ) -> None:
     one = running()
-    one.book.another_leads = True
-    waiting = Message("m1", "finance_slack", notification(), time.time_ns())
-    one.book.send([waiting])
+    one.store.another_leads = True
+    waiting = QueuedNotification("m1", "finance_slack", notification(), time.time_ns())
+    one.store.enqueue([waiting])
     for _ in range(3):
-        one.engine.take(failure())
+        one.engine.submit(failure())
     assert one.engine.flush(deadline_in(60_000))
-    assert receiver.posted == [] and one.book.alerts() == []
-    one.book.another_leads = False
+    assert receiver.posted == [] and one.store.alerts() == []
+    one.store.another_leads = False
     assert one.engine.flush(deadline_in(60_000))
     assert len(receiver.wait_for(2)) == 2  # what the other one left, and what was counted
 
 
-def test_what_there_is_no_room_for_is_counted(running: Callable[..., Running]) -> None:
+def test_dropped_samples_are_counted(running: Callable[..., Running]) -> None:
     one = running(policy_with({"payment_processing_failures": {}}, max_events=5))
-    one.book.away = True
+    one.store.away = True
     for _ in range(20):
-        one.engine.take(failure())
+        one.engine.submit(failure())
         one.engine.flush(deadline_in(60_000))
-    assert one.losses.counts()["alerts", "points_dropped"] == 15
+    assert one.losses.counts()["alerts", "samples_dropped"] == 15
 
 
-def test_a_flood_of_signals_is_bounded(running: Callable[..., Running]) -> None:
+def test_a_flood_of_events_is_bounded(running: Callable[..., Running]) -> None:
     one = running(policy_with({"payment_processing_failures": {}}, max_events=100))
     holding = threading.Event()
-    original = one.book.turn
+    original = one.store.transaction
 
     def slow() -> Any:
         holding.wait(60)
         return original()
 
-    one.book.turn = slow  # type: ignore[method-assign]
+    one.store.transaction = slow  # type: ignore[method-assign]
     for _ in range(2000):
-        one.engine.take(failure())
+        one.engine.submit(failure())
     holding.set()
     assert one.losses.counts()["alerts", "queue_full"] > 0
     assert one.engine.flush(deadline_in(60_000))
 
 
-def test_unhealthy_telemetry_is_counted_and_a_look_that_fails_harms_nobody(
+def test_failing_health_opens_an_alert_and_an_error_while_reading_it_is_ignored(
     running: Callable[..., Running], receiver: HttpReceiver
 ) -> None:
     clock = [1_000_000 * 10**9]
@@ -329,10 +334,13 @@ def test_unhealthy_telemetry_is_counted_and_a_look_that_fails_harms_nobody(
     one.engine._clock_ns = lambda: clock[0]
     answers: list[Any] = [ZeroDivisionError()]
 
-    def looks() -> list[Look]:
+    def looks() -> list[HealthResult]:
         if answers:
             raise answers.pop()
-        return [Look("export.sentry", True, f"no export has worked, key {PAN}"), Look("redaction", False)]
+        return [
+            HealthResult("export.sentry", True, f"no export has worked, key {PAN}"),
+            HealthResult("redaction", False),
+        ]
 
     one.engine.watch_health(looks)
     for _ in range(33):
@@ -340,30 +348,30 @@ def test_unhealthy_telemetry_is_counted_and_a_look_that_fails_harms_nobody(
         clock[0] += 10 * 10**9
     assert one.engine._deliverer is not None and one.engine._deliverer.flush(60)
     assert texts(receiver) == [
-        "Telemetry itself is unhealthy: export.sentry: no export has worked, key [redacted:pan], for 5 minutes and longer"
+        "Telemetry itself is unhealthy: export.sentry: no export has worked, key [redacted:pan], for 5 minutes or longer"
     ]
 
 
-def test_the_children_of_a_fork_start_anew(running: Callable[..., Running]) -> None:
+def test_a_forked_child_starts_empty(running: Callable[..., Running]) -> None:
     import os
 
     one = running()
-    one.book.away = True
-    one.engine.take(failure())
+    one.store.away = True
+    one.engine.submit(failure())
     one.engine.flush(deadline_in(60_000))
     child = os.fork()
     if not child:
-        ok = not one.engine._pending and not one.engine._counter.started and not one.book.alerts()
+        ok = not one.engine._pending and not one.engine._counter.started and not one.store.alerts()
         os._exit(0 if ok else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def test_an_event_reaches_the_receiver_within_moments_without_a_flush(
+def test_notifications_are_delivered_without_a_flush(
     running: Callable[..., Running], receiver: HttpReceiver
 ) -> None:
     receiver.usual = Reply(200, "ok")
     one = running()
     one.engine.start()
     for _ in range(3):
-        one.engine.take(failure())
+        one.engine.submit(failure())
     receiver.wait_for(1)

@@ -13,8 +13,8 @@ import pytest
 from alerts.kit import START, Bank, error
 from alerts.receivers import HttpReceiver
 from cli.conftest import Command
-from mita_otel.alerts.alert import Scope
-from mita_otel.alerts.store_book import StoreBook
+from mita_otel.alerts.alert import AlertScope
+from mita_otel.alerts.sql_store import SqlAlertStore
 from mita_otel.policy import default_policy
 from mita_otel.store.database import Database
 
@@ -29,16 +29,16 @@ def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def bank(url: str, service: str = "bank", environment: str = "production") -> Bank:
     """The service, now."""
     database = Database(url, default_policy().store)
-    scope = Scope(service, environment)
-    book = StoreBook(database, scope, lease_s=30, migrate=True, max_messages=100)
-    made = Bank(book, now_s=time.time() - START / 1e9)
-    made.evaluation._scope = scope
+    scope = AlertScope(service, environment)
+    store = SqlAlertStore(database, scope, lease_s=30, migrate=True, max_queued=100)
+    made = Bank(store, now_s=time.time() - START / 1e9)
+    made.evaluator._scope = scope
     return made
 
 
 def failing(one: Bank) -> Bank:
     one.happens(*(error(one.now_s + number) for number in range(3)))
-    one.book.close()
+    one.store.close()
     return one
 
 
@@ -84,7 +84,7 @@ def test_silences_are_made_shown_and_ended(command: Command, shared: str) -> Non
     assert re.fullmatch(rf"{silence} payment_\*: silent until \S+Z", made.lines[0])
     assert "by ann: a release" in command("alerts", "silences", "-s", "bank").out
     one = failing(bank(shared))
-    assert one.told == []
+    assert one.sent == []
     assert command("alerts", "unsilence", silence).lines == [f"{silence}: ended"]
     assert command("alerts", "unsilence", silence).code == 2
 
@@ -169,8 +169,8 @@ def test_a_run_of_its_own_looks_and_delivers(
 ) -> None:
     monkeypatch.setenv("SLACK_FINANCE_WEBHOOK", receiver.url)
     one = bank(shared)
-    one.book.add(point for number in range(3) for point in one.points(error(one.now_s + number)))
-    one.book.close()
+    one.store.add_samples(sample for number in range(3) for sample in one.samples(error(one.now_s + number)))
+    one.store.close()
     assert command("alerts", "run", "--once", "-s", "bank").lines == ["1 message"]
     assert [posted.json["text"] for posted in receiver.posted] == [
         "Payment processing failures: 3 events within 5 minutes"

@@ -29,17 +29,17 @@ def test_channels_that_can_be_used() -> None:
     ("variable", "value", "name", "said"),
     [
         ("SLACK_FINANCE_WEBHOOK", "hooks.slack.com/services/T/B/hunter2", "alerts:finance_slack",
-         "SLACK_FINANCE_WEBHOOK: Slack: the URL is not one that can be posted to; copy it whole"),
+         "SLACK_FINANCE_WEBHOOK: Slack: the URL is not valid; copy it completely"),
         ("SLACK_FINANCE_WEBHOOK", HOOK.rpartition("/")[0], "alerts:finance_slack",
-         "SLACK_FINANCE_WEBHOOK: Slack: the URL is not that of an incoming webhook; copy it whole"),
+         "SLACK_FINANCE_WEBHOOK: Slack: the URL is not that of an incoming webhook; copy it completely"),
         ("PAGERDUTY_SECURITY_KEY", KEY[:-1], "alerts:security_pagerduty",
-         "PAGERDUTY_SECURITY_KEY: PagerDuty: the key is not an integration key of 32 letters and digits, it has 31; take"),
+         "PAGERDUTY_SECURITY_KEY: PagerDuty: the key is not an integration key of 32 letters and digits, it has 31; copy"),
         ("PAGERDUTY_SECURITY_KEY", f"{KEY}0", "alerts:security_pagerduty",
-         "PAGERDUTY_SECURITY_KEY: PagerDuty: the key is not an integration key of 32 letters and digits, it has 33; take"),
+         "PAGERDUTY_SECURITY_KEY: PagerDuty: the key is not an integration key of 32 letters and digits, it has 33; copy"),
         ("MITA_OTEL_SMTP_URL", "mail.bank.example", "alerts:mail-server",
-         "MITA_OTEL_SMTP_URL is not the URL of a mail server; write it as in smtp://user:password@host:587"),
+         "MITA_OTEL_SMTP_URL is not the URL of a mail server; write it like smtp://user:password@host:587"),
         ("MITA_OTEL_SMTP_URL", "smtp://ann:hunter2@mail:port", "alerts:mail-server",
-         "MITA_OTEL_SMTP_URL is not the URL of a mail server; write it as in smtp://user:password@host:587"),
+         "MITA_OTEL_SMTP_URL is not the URL of a mail server; write it like smtp://user:password@host:587"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_an_address_or_key_is_a_fault(variable: str, value: str, name: str, said: str) -> None:

@@ -16,7 +16,7 @@ from mita_otel.doctor.places import spool_check, store_check
 from mita_otel.policy import default_policy
 from mita_otel.sdk.health.check import Check, Status
 from mita_otel.store import open_database
-from mita_otel.store.schema import VERSION_TABLE
+from mita_otel.store.migrate import VERSION_TABLE
 
 DATABASE = "MITA_OTEL_DATABASE_URL"
 SPOOL, KEY = "MITA_OTEL_AUDIT_SPOOL", "MITA_OTEL_AUDIT_KEY"

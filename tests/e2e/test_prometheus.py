@@ -22,7 +22,7 @@ from e2e.prometheus import Alertmanager, Prometheus
 from e2e.script import run_script
 from e2e.service import clean_environment
 from mita_otel.alerts.prometheus.alertmanager import alertmanager_file
-from mita_otel.alerts.prometheus.rules import rule_file
+from mita_otel.alerts.prometheus.rule_file import rule_file
 from mita_otel.policy import Policy, load_policy
 from mobile.kit import AUTH, KEY, PROJECT, RECORDED
 

@@ -11,7 +11,7 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from mita_otel.alerts.signal import Signal
+from mita_otel.alerts.events import AlertEvent
 from mita_otel.finance.counts import FinanceCounts
 from mita_otel.mobile.engine import Engine
 from mita_otel.mobile.reply import News, Reply
@@ -146,7 +146,7 @@ def test_an_observer_that_fails_costs_no_answer(
 def test_errors_of_apps_are_counted_and_alerts_hear_of_them(tmp_path: Path) -> None:
     reader = InMemoryMetricReader()
     meter = MeterProvider([reader], shutdown_on_exit=False).get_meter("test")
-    heard: list[Signal] = []
+    heard: list[AlertEvent] = []
     telling = Telling(counts=FinanceCounts(default_policy().finance, meter), on_error=heard.append)
     engine = Engine(policy_with(tmp_path / "spool", upstream=NOBODY), Redactor(), {})
     for name in ("payment_error", "flutter_crash", "slow_message", "feedback", "screen_render"):
@@ -165,7 +165,7 @@ def test_errors_of_apps_are_counted_and_alerts_hear_of_them(tmp_path: Path) -> N
 
 
 def test_an_error_that_is_refused_is_not_counted(tmp_path: Path) -> None:
-    heard: list[Signal] = []
+    heard: list[AlertEvent] = []
     telling = Telling(on_error=heard.append)
     policy = policy_with(tmp_path / "spool", upstream=NOBODY, spool={"max_records": 1})
     engine = Engine(policy, Redactor(), {})

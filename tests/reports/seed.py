@@ -12,9 +12,9 @@ from mita_otel import AuditEvent
 from mita_otel.latency.window import OpenWindow
 from mita_otel.policy import default_policy
 from mita_otel.redaction import Redactor
-from mita_otel.store.additions import add, add_counts
 from mita_otel.store.tables import table_of
 from mita_otel.store.telemetry_tables import BreachRow, ErrorRow, RedactionRow
+from mita_otel.store.upserts import add_counts, insert_rows
 from mita_otel.store.windows import StoreWindows
 
 NOW = datetime(2026, 11, 25, 9, 30, tzinfo=UTC)
@@ -94,7 +94,7 @@ def _windows(kit: Kit, chance: random.Random, days: int, step_s: int) -> None:
             ]
         store.write_windows(windows)
     with kit.database.write() as connection:
-        add(connection, table_of(BreachRow), breaches)
+        insert_rows(connection, table_of(BreachRow), breaches)
 
 
 def _window(
@@ -167,7 +167,7 @@ def _errors(connection: Any, chance: random.Random, days: int) -> None:
                 "3.4",
                 f'{{"mita.compliance.status":"{status}"}}',
             )
-    add(connection, table_of(ErrorRow), rows)
+    insert_rows(connection, table_of(ErrorRow), rows)
 
 
 def _redactions(chance: random.Random, days: int) -> Any:

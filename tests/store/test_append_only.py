@@ -54,7 +54,7 @@ HOLD = "INSERT INTO mita_legal_holds (id, created_ns, created_by, reason) VALUES
         "DELETE FROM mita_legal_holds",
     ],
 )
-def test_what_is_not_an_addition_is_refused(made: Kit, statement: str) -> None:
+def test_everything_but_inserts_is_refused(made: Kit, statement: str) -> None:
     run(made, TOMBSTONE, ERASURE, HOLD)
     before = made.rows()
     with pytest.raises(DBAPIError, match=r"append-only"):
@@ -72,21 +72,21 @@ def test_an_entry_cannot_be_replaced(made: Kit) -> None:
 
 
 @pytest.mark.parametrize("table", ["entries", "tombstones", "erasures"])
-def test_a_table_cannot_be_emptied_at_once(made: Kit, table: str) -> None:
+def test_a_table_cannot_be_truncated(made: Kit, table: str) -> None:
     if made.database.is_sqlite:
         pytest.skip("SQLite has no TRUNCATE")
     with pytest.raises(DBAPIError, match=rf"mita_audit_{table} is append-only"):
         run(made, f"TRUNCATE mita_audit_{table}")
 
 
-def test_what_a_tombstone_stands_for_may_go_and_nothing_else(made: Kit) -> None:
+def test_only_entries_with_a_tombstone_may_be_deleted(made: Kit) -> None:
     run(made, TOMBSTONE, "DELETE FROM mita_audit_entries WHERE sequence <= 2")
     assert [sequence for (sequence,) in made.rows("sequence")] == [3, 4]
     with pytest.raises(DBAPIError, match=r"run: mita-otel retention apply"):
         run(made, "DELETE FROM mita_audit_entries")
 
 
-def test_a_temporary_table_does_not_stand_in_for_the_tombstones(made: Kit) -> None:
+def test_a_temporary_table_does_not_replace_the_tombstones(made: Kit) -> None:
     if made.database.is_sqlite:
         pytest.skip("whoever can run statements on a SQLite file can do anything to it")
     with pytest.raises(DBAPIError, match=r"append-only"):
@@ -98,7 +98,7 @@ def test_a_temporary_table_does_not_stand_in_for_the_tombstones(made: Kit) -> No
         )
 
 
-def test_an_erasure_may_take_the_personal_part_once(made: Kit) -> None:
+def test_an_erasure_may_remove_the_personal_part_once(made: Kit) -> None:
     erase = (
         "UPDATE mita_audit_entries SET user_id = NULL, personal = NULL, personal_key = NULL, "
         "erasure_id = '{}', erasure_mac = 'm' WHERE user_id = 'u1' OR sequence = 3"

@@ -32,14 +32,14 @@ POLICY = default_policy().store
         ("sqlite:///x.db", "sqlite"),
     ],
 )
-def test_the_services_own_url_will_do(url: str, driver: str) -> None:
+def test_the_services_url_is_accepted_with_any_driver(url: str, driver: str) -> None:
     database = Database(url, POLICY)
     assert database.url.drivername == driver
     assert "p@" not in str(database.url)
 
 
 @pytest.mark.parametrize("url", ["not a url", "http//x", "", "mysql://h/d", "oracle://h/d"])
-def test_another_url_is_refused_by_the_variables_name(url: str) -> None:
+def test_an_unsupported_url_is_refused_with_the_variables_name(url: str) -> None:
     with pytest.raises(StoreError, match=r"MITA_OTEL_DATABASE_URL"):
         Database(url, POLICY)
 
@@ -82,7 +82,7 @@ Database("postgresql://h/d", default_policy().store)
     assert "pip install 'mita-otel[postgresql]'" in ran.stderr.splitlines()[-1]
 
 
-def test_a_server_that_is_not_there_is_said_without_the_password(tmp_path: Path) -> None:
+def test_an_unreachable_server_is_reported_without_the_password(tmp_path: Path) -> None:
     database = Database(
         f"postgresql://user:hunter2@/d?host={tmp_path}", changed(store__connect_timeout_s=1).store
     )
@@ -91,7 +91,7 @@ def test_a_server_that_is_not_there_is_said_without_the_password(tmp_path: Path)
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_statement_that_is_wrong_is_not_an_outage(database_url: str) -> None:
+def test_a_wrong_statement_is_not_an_outage(database_url: str) -> None:
     from sqlalchemy.exc import DBAPIError
 
     database = Database(database_url, POLICY)
@@ -100,7 +100,7 @@ def test_a_statement_that_is_wrong_is_not_an_outage(database_url: str) -> None:
     database.close()
 
 
-def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "mita.db"
     path.write_bytes(b"this is not a database" * 100)
     with (
@@ -110,7 +110,7 @@ def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
         pass
 
 
-def test_a_failed_transaction_leaves_nothing(database_url: str) -> None:
+def test_a_failed_transaction_is_rolled_back(database_url: str) -> None:
     database = Database(database_url, POLICY)
     with database.write() as connection:
         connection.exec_driver_sql("CREATE TABLE t (x INTEGER)")
@@ -127,7 +127,7 @@ def test_a_failed_transaction_leaves_nothing(database_url: str) -> None:
     database.close()
 
 
-def test_a_read_sees_one_state_and_cannot_write(postgresql_url: str) -> None:
+def test_a_read_has_a_consistent_snapshot_and_cannot_write(postgresql_url: str) -> None:
     from sqlalchemy.exc import DBAPIError
 
     database = Database(postgresql_url, POLICY)
@@ -161,7 +161,7 @@ def test_a_forked_child_does_not_use_its_parents_connections(postgresql_url: str
     database.close()
 
 
-def test_a_child_that_is_forked_in_the_middle_of_a_transaction_finds_no_lock(tmp_path: Path) -> None:
+def test_a_child_forked_during_a_transaction_finds_no_lock(tmp_path: Path) -> None:
     """SQLite's table of locks is inherited: without a gate, the child would wait for a thread that it has not."""
     import threading
 
@@ -196,7 +196,7 @@ def test_a_child_that_is_forked_in_the_middle_of_a_transaction_finds_no_lock(tmp
     database.close()
 
 
-def test_a_fork_inside_a_transaction_of_its_own_thread_does_not_hang(tmp_path: Path) -> None:
+def test_a_fork_inside_the_same_threads_transaction_does_not_hang(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'mita.db'}", POLICY)
     with database.read(), database.read():
         pid = os.fork()
@@ -206,7 +206,7 @@ def test_a_fork_inside_a_transaction_of_its_own_thread_does_not_hang(tmp_path: P
     database.close()
 
 
-def test_tables_that_are_gone_are_one_message(database_url: str) -> None:
+def test_missing_tables_are_reported_with_the_fix(database_url: str) -> None:
     with (
         closing(Database(database_url, POLICY)) as database,
         pytest.raises(StoreError, match=r"mita_nothing.*run: mita-otel store migrate"),
@@ -215,7 +215,7 @@ def test_tables_that_are_gone_are_one_message(database_url: str) -> None:
         read.exec_driver_sql("SELECT 1 FROM mita_nothing")
 
 
-def test_a_new_file_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
+def test_a_new_file_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     """It holds the audit trail, with the names of persons."""
     path = tmp_path / "mita-otel.db"
     database = Database(f"sqlite:///{path}", POLICY)
@@ -226,7 +226,7 @@ def test_a_new_file_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
         assert {one.stat().st_mode & 0o777 for one in files} == {0o600}
 
 
-def test_a_file_that_somebody_made_readable_stays_so(tmp_path: Path) -> None:
+def test_an_existing_file_keeps_its_mode(tmp_path: Path) -> None:
     path = tmp_path / "mita-otel.db"
     path.touch(0o644)
     path.chmod(0o640)
@@ -235,7 +235,7 @@ def test_a_file_that_somebody_made_readable_stays_so(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o640
 
 
-def test_what_sqlite_deletes_is_gone_from_the_file(tmp_path: Path) -> None:
+def test_deleted_data_does_not_stay_in_the_sqlite_file(tmp_path: Path) -> None:
     """Not every build of SQLite overwrites what it deletes unless it is told to: an erasure has to."""
     database = Database(f"sqlite:///{tmp_path / 'mita-otel.db'}", POLICY)
 

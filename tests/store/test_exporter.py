@@ -70,7 +70,7 @@ def rows(writer: StoreWriter, table: str, columns: str = "*") -> list[tuple[Any,
         return [tuple(row) for row in connection.exec_driver_sql(f"SELECT {columns} FROM mita_{table}")]
 
 
-def test_a_trace_is_kept_with_what_one_looks_for(writer: StoreWriter) -> None:
+def test_a_trace_is_stored_with_searchable_columns(writer: StoreWriter) -> None:
     span = finished(attributes={"user.id": "u1", "http.route": "/x", "data": b"\x01"}, failed=True)
     assert StoreSpanExporter(writer).export([span]) is SpanExportResult.SUCCESS
     [(trace_id, service, environment, name, kind, failed, exceeded, user, text)] = rows(
@@ -82,7 +82,7 @@ def test_a_trace_is_kept_with_what_one_looks_for(writer: StoreWriter) -> None:
     assert json.loads(text)["attributes"] == {"user.id": "u1", "http.route": "/x", "data": "01"}
 
 
-def test_a_span_that_is_sent_twice_is_kept_once(writer: StoreWriter) -> None:
+def test_a_repeated_span_is_stored_once(writer: StoreWriter) -> None:
     span = finished()
     exporter = StoreSpanExporter(writer)
     assert exporter.export([span]) is SpanExportResult.SUCCESS
@@ -121,7 +121,7 @@ def test_redactions_are_counted_by_rule_and_hour_over_writers(writer: StoreWrite
     assert totals == {"pan": 15, "cvv": 1}
 
 
-def test_errors_security_and_compliance_events_are_kept_and_other_records_are_not(
+def test_only_errors_security_and_compliance_events_are_stored(
     writer: StoreWriter,
 ) -> None:
     batch = [
@@ -153,7 +153,7 @@ def test_errors_security_and_compliance_events_are_kept_and_other_records_are_no
 @pytest.mark.parametrize(
     "odd", ["nul \x00 byte", "surrogate \ud800", "ü", "x" * 10_000, "'; DROP TABLE mita_spans; --"]
 )
-def test_odd_text_is_kept_or_tamed_and_never_costs_the_batch(writer: StoreWriter, odd: str) -> None:
+def test_unusual_text_never_loses_the_batch(writer: StoreWriter, odd: str) -> None:
     span = finished(
         odd,
         {
@@ -173,7 +173,7 @@ def test_odd_text_is_kept_or_tamed_and_never_costs_the_batch(writer: StoreWriter
     assert len(rows(writer, "spans")) == len(rows(writer, "breaches")) == len(rows(writer, "errors")) == 1
 
 
-def test_a_store_that_does_not_answer_costs_the_batch_and_one_message(
+def test_an_unavailable_store_fails_the_batch_and_logs_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     database = Database(f"sqlite:///{tmp_path}/missing/mita.db", default_policy().store)
@@ -186,7 +186,7 @@ def test_a_store_that_does_not_answer_costs_the_batch_and_one_message(
     exporter.shutdown()
 
 
-def test_a_locked_store_keeps_its_deadline(tmp_path: Path) -> None:
+def test_a_locked_store_fails_within_its_timeout(tmp_path: Path) -> None:
     path = tmp_path / "mita.db"
     policy = changed(store__lock_timeout_s=0.2).store
     exporter = StoreSpanExporter(StoreWriter(Database(f"sqlite:///{path}", policy), migrate=True))
@@ -202,10 +202,8 @@ def test_a_locked_store_keeps_its_deadline(tmp_path: Path) -> None:
     exporter.shutdown()
 
 
-def test_a_row_that_is_refused_is_not_quoted_in_the_log(
-    writer: StoreWriter, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_refused_row_is_not_logged(writer: StoreWriter, caplog: pytest.LogCaptureFixture) -> None:
     row = {"occurred_ns": 1, "service": None, "message": "the customer's words"}
     assert not writer.write(errors=[row])
-    assert "telemetry does not reach the store" in caplog.text
+    assert "telemetry cannot be written to the store" in caplog.text
     assert "customer" not in caplog.text

@@ -12,7 +12,7 @@ import pytest
 from alerts.kit import SCOPE, Bank, error
 from audit.kit import Kit, changed, kit
 from mita_otel import AuditEvent
-from mita_otel.alerts.store_book import StoreBook
+from mita_otel.alerts.sql_store import SqlAlertStore
 from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.reading import AuditFilter, AuditReader
 from mita_otel.audit.verify import verify
@@ -53,7 +53,7 @@ def service(postgresql_url: str, role: str, tmp_path: Path) -> Iterator[Kit]:
         yield made
 
 
-def test_a_writer_does_all_that_a_service_does(service: Kit) -> None:
+def test_a_writer_role_can_do_what_a_service_needs(service: Kit) -> None:
     service.trail.record(AuditEvent(event_type="test", user_id="u1"))
     assert service.trail.flush(60)
     assert len(service.rows()) == 3
@@ -67,11 +67,11 @@ def test_a_writer_does_all_that_a_service_does(service: Kit) -> None:
     lease = Lease(service.database, "x", "me")
     assert lease.take(60)
     assert lease.take(60)
-    book = StoreBook(service.database, SCOPE, lease_s=30, migrate=False, max_messages=10)
-    bank = Bank(book)
+    store = SqlAlertStore(service.database, SCOPE, lease_s=30, migrate=False, max_queued=10)
+    bank = Bank(store)
     bank.happens(error(0), error(1), error(2))
-    assert len(bank.told) == 2
-    bank.look(100 * 86_400)
+    assert len(bank.sent) == 2
+    bank.evaluate(100 * 86_400)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_writer_cannot_prepare_a_deletion(service: Kit, statement: str) -> Non
         connection.exec_driver_sql(statement)
 
 
-def test_what_a_role_may_not_do_is_one_message_without_the_rows(service: Kit) -> None:
+def test_a_missing_privilege_is_reported_without_rows(service: Kit) -> None:
     with pytest.raises(StoreDeniedError) as caught, service.database.write() as connection:
         connection.exec_driver_sql("DELETE FROM mita_errors WHERE message = %s", ("the customer's words",))
     assert "permission denied for table mita_errors" in str(caught.value)
@@ -103,18 +103,20 @@ def test_what_a_role_may_not_do_is_one_message_without_the_rows(service: Kit) ->
     assert "customer" not in f"{caught.value} {caught.value.__cause__}"
 
 
-def test_a_role_that_is_not_there_is_named(postgresql_url: str, role: str) -> None:
+def test_a_missing_role_is_named(postgresql_url: str, role: str) -> None:
     with (
         closing(Database(postgresql_url, default_policy().store)) as owner,
-        pytest.raises(StoreError, match=r"there is no role nobody; .*CREATE ROLE"),
+        pytest.raises(StoreError, match=r"the role nobody does not exist; .*CREATE ROLE"),
     ):
         grant(owner, "nobody")
 
 
-def test_a_role_that_no_grant_would_keep_from_anything_is_refused(postgresql_url: str, role: str) -> None:
+def test_a_role_with_the_owners_privileges_is_refused(postgresql_url: str, role: str) -> None:
     with closing(Database(postgresql_url, default_policy().store)) as owner:
         me = owner.url.username
-        with pytest.raises(StoreError, match=rf"{me} may do what the tables' owner {me} may .* CREATE ROLE"):
+        with pytest.raises(
+            StoreError, match=rf"{me} has the privileges of the tables' owner {me} .* CREATE ROLE"
+        ):
             grant(owner, str(me))
         with owner.write() as connection:
             connection.exec_driver_sql(f'GRANT "{me}" TO "{role}"')
@@ -122,7 +124,7 @@ def test_a_role_that_no_grant_would_keep_from_anything_is_refused(postgresql_url
             grant(owner, role)
 
 
-def test_an_auditors_reads_are_entries_as_well(postgresql_url: str, role: str, tmp_path: Path) -> None:
+def test_reads_by_an_auditor_are_audited(postgresql_url: str, role: str, tmp_path: Path) -> None:
     with closing(Database(postgresql_url, default_policy().store)) as owner:
         grant(owner, role, "reader")
     with kit(tmp_path, url=as_role(postgresql_url, role), policy=changed(store__migrate=False)) as made:

@@ -11,7 +11,7 @@ from mita_otel.store.lease import Lease
 from mita_otel.store.migrate import require
 
 
-def test_one_of_all_has_it_until_it_runs_out(database_url: str) -> None:
+def test_one_process_holds_the_lease_until_it_expires(database_url: str) -> None:
     with closing(Database(database_url, default_policy().store)) as database:
         require(database, migrate=True)
         now = [10**18]
@@ -25,7 +25,7 @@ def test_one_of_all_has_it_until_it_runs_out(database_url: str) -> None:
         assert Lease(database, "y", "one", clock_ns=lambda: now[0]).take(60)
 
 
-def test_of_many_that_ask_together_one_gets_it(database_url: str) -> None:
+def test_one_of_many_concurrent_processes_gets_the_lease(database_url: str) -> None:
     with closing(Database(database_url, default_policy().store)) as database:
         require(database, migrate=True)
         barrier = threading.Barrier(4)

@@ -18,8 +18,15 @@ from mita_otel.audit.verify import verify
 from mita_otel.policy import default_policy
 from mita_otel.store import StoreError, migrations
 from mita_otel.store.database import Database
-from mita_otel.store.migrate import current_revision, downgrade, require, upgrade
-from mita_otel.store.schema import METADATA, REVISIONS, VERSION_TABLE
+from mita_otel.store.migrate import (
+    METADATA,
+    REVISIONS,
+    VERSION_TABLE,
+    current_revision,
+    downgrade,
+    require,
+    upgrade,
+)
 
 POLICY = default_policy().store
 
@@ -29,7 +36,7 @@ def tables(database: Database) -> set[str]:
         return {name for name in inspect(connection).get_table_names() if name != VERSION_TABLE}
 
 
-def test_the_revisions_are_those_of_the_folder() -> None:
+def test_the_revisions_match_the_folder() -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     config.set_main_option("path_separator", "os")
@@ -37,7 +44,7 @@ def test_the_revisions_are_those_of_the_folder() -> None:
     assert [one.revision for one in reversed(list(script.walk_revisions()))] == list(REVISIONS)
 
 
-def test_the_migrations_make_the_tables_of_the_models(database_url: str) -> None:
+def test_the_migrations_create_the_models_tables(database_url: str) -> None:
     database = Database(database_url, POLICY)
     upgrade(database)
     with database.read() as connection:
@@ -67,9 +74,7 @@ def test_every_revision_goes_up_and_down(database_url: str, revision: str) -> No
 
 
 @pytest.mark.parametrize("revision", [*REVISIONS])
-def test_a_trail_goes_through_every_revision_unharmed(
-    database_url: str, tmp_path: Path, revision: str
-) -> None:
+def test_an_audit_trail_survives_every_revision(database_url: str, tmp_path: Path, revision: str) -> None:
     with kit(tmp_path, url=database_url) as made:
         for number in range(10):
             made.trail.record(AuditEvent(event_type="test", user_id="u1", details={"n": number}))
@@ -83,7 +88,7 @@ def test_a_trail_goes_through_every_revision_unharmed(
         assert verify(made.database, made.keys, anchors=made.anchors()).ok
 
 
-def test_processes_that_start_together_migrate_once(database_url: str) -> None:
+def test_concurrent_processes_migrate_once(database_url: str) -> None:
     errors: list[BaseException] = []
     barrier = threading.Barrier(4)
 
@@ -105,14 +110,14 @@ def test_processes_that_start_together_migrate_once(database_url: str) -> None:
     assert errors == []
 
 
-def test_tables_that_may_not_be_made_are_asked_for(database_url: str) -> None:
+def test_a_needed_migration_that_is_not_allowed_is_reported(database_url: str) -> None:
     database = Database(database_url, POLICY)
-    with pytest.raises(StoreError, match=r"at nothing, .* is needed; run: mita-otel store migrate"):
+    with pytest.raises(StoreError, match=r"has revision none and needs .*; run: mita-otel store migrate"):
         require(database, migrate=False)
     database.close()
 
 
-def test_the_tables_of_a_newer_version_are_left_alone(database_url: str) -> None:
+def test_tables_of_a_newer_version_are_not_changed(database_url: str) -> None:
     database = Database(database_url, POLICY)
     upgrade(database)
     with database.write() as connection:
@@ -122,7 +127,7 @@ def test_the_tables_of_a_newer_version_are_left_alone(database_url: str) -> None
     database.close()
 
 
-def test_tables_without_a_revision_are_left_alone_and_said(database_url: str) -> None:
+def test_tables_without_a_revision_are_not_changed_but_reported(database_url: str) -> None:
     database = Database(database_url, POLICY)
     upgrade(database)
     with database.write() as connection:
@@ -135,14 +140,14 @@ def test_tables_without_a_revision_are_left_alone_and_said(database_url: str) ->
     database.close()
 
 
-def test_a_role_that_may_not_make_tables_is_told_what_to_do(postgresql_url: str) -> None:
+def test_a_role_that_cannot_create_tables_gets_the_fix(postgresql_url: str) -> None:
     owner = Database(postgresql_url, POLICY)
     with owner.write() as connection:
         connection.exec_driver_sql("CREATE ROLE stranger LOGIN")
         connection.exec_driver_sql("REVOKE ALL ON SCHEMA public FROM PUBLIC")
         connection.exec_driver_sql("GRANT USAGE ON SCHEMA public TO stranger")
     stranger = Database(owner.url.set(username="stranger").render_as_string(hide_password=False), POLICY)
-    with pytest.raises(StoreError, match=r"cannot be made: .*permission denied.*mita-otel store migrate"):
+    with pytest.raises(StoreError, match=r"cannot be created: .*permission denied.*mita-otel store migrate"):
         require(stranger, migrate=True)
     stranger.close()
     with owner.write() as connection:

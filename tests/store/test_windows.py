@@ -41,7 +41,7 @@ def worker(database: Database, service: str = "shop") -> StoreWindows:
     )
 
 
-def test_the_windows_of_all_workers_come_back_as_they_were(database: Database) -> None:
+def test_windows_of_all_workers_are_read_as_written(database: Database) -> None:
     first, second = window(START_S, [10, 600]), window(START_S, [20, 950])
     worker(database).write_windows([first])
     worker(database).write_windows([second])
@@ -52,13 +52,13 @@ def test_the_windows_of_all_workers_come_back_as_they_were(database: Database) -
         assert len(list(windows_of(connection, 0, START_S + 60))) == 3
 
 
-def test_a_name_that_a_service_chose_is_redacted(database: Database) -> None:
+def test_an_operation_name_is_redacted(database: Database) -> None:
     worker(database).write_windows([window(START_S, [1], operation="pay 4111111111111111")])
     [found] = worker(database).read_windows(START_S, START_S + 60)
     assert not shows(found.operation)
 
 
-def test_nothing_of_a_batch_is_there_if_it_fails(database: Database) -> None:
+def test_a_failed_batch_writes_nothing(database: Database) -> None:
     good = window(START_S, [1])
     bad = LatencyWindow(
         **{**{name: getattr(good, name) for name in LatencyWindow.__dataclass_fields__}, "kind": None}

@@ -1,1 +1,1 @@
-"""Alerts: what is counted, when it is too much, who is told, and when it is over. Nothing of it is on a request's path."""
+"""Alerts: rules count events and spans, alerts open and close, channels notify people. Nothing runs on a request's thread."""

@@ -1,37 +1,39 @@
-"""An alert: that a rule found too much, since when, who was told and who takes care of it."""
+"""An alert, the service that it belongs to, and silences."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
 
-from mita_otel.alerts.points import Sample
+from mita_otel.alerts.matching import matches_any
+from mita_otel.alerts.samples import Exemplar
 
 _ID_CHARACTERS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
-    """Whose alerts: those of a service in an environment, all its workers together."""
+class AlertScope:
+    """A service in an environment: all its workers share their alerts."""
 
     service: str
     environment: str
 
     @property
     def key(self) -> str:
-        """What the store knows it by."""
+        """The key in the store."""
         return f"{self.service}/{self.environment}"
 
     def alert_id(self, rule: str, subject: str) -> str:
-        """Return the id of the alert of a rule about a subject: always the same one."""
+        """Return the id of a rule's alert about a subject. It never changes."""
         text = "\x1f".join((self.service, self.environment, rule, subject))
         return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:_ID_CHARACTERS]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """The state of a rule about a subject. Times are nanoseconds since the epoch; 0: never."""
+    """The state of a rule's alert about a subject. Times are nanoseconds since the epoch; 0 means never."""
 
     id: str
     rule: str
@@ -39,25 +41,50 @@ class Alert:
     open: bool
     opened_ns: int
     seen_ns: int
-    """When there was last a reason for it."""
+    """When the rule's condition was last met."""
     hits: int
-    """Events, or what made up the reason when it was last looked at."""
+    """Events, or spans that failed or exceeded a limit, when the condition was last met."""
     reason: str
-    """What a person reads: `3 events within 5 minutes`."""
+    """For people: `3 events within 5 minutes`."""
     closed_ns: int = 0
-    told_ns: int = 0
-    """When people were told that it began; 0: nobody was, because of a silence or a cool-down."""
-    last_told_ns: int = 0
-    """When people were last told that it, or one before it, began."""
-    told: tuple[str, ...] = ()
-    """The channels that know of it."""
+    notified_ns: int = 0
+    """When people were notified that it opened; 0: not yet, because of a silence or a cool-down."""
+    last_notified_ns: int = 0
+    """When people were last notified that this alert, or an earlier one of the same id, opened."""
+    notified: tuple[str, ...] = ()
+    """Channels that were notified."""
     steps: int = 0
-    """Steps of its escalation that were taken."""
+    """Escalation steps taken so far."""
     acknowledged_ns: int = 0
     acknowledged_by: str = ""
-    acknowledgement_told: bool = False
-    sample: Sample | None = field(default=None)
+    acknowledgement_notified: bool = False
+    exemplar: Exemplar | None = None
 
-    def but(self, **changes: Any) -> Alert:
-        """Return the alert with changes."""
-        return replace(self, **changes)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silence:
+    """Suppresses notifications of matching alerts for a time. Times are nanoseconds since the epoch."""
+
+    id: str
+    rule: str
+    """Name of the rule; `*` matches anything."""
+    subject: str
+    """Subject of the alert; `*` matches anything."""
+    from_ns: int
+    until_ns: int
+    by: str
+    """Who created it."""
+    why: str
+
+    def covers(self, rule: str, subject: str, now_ns: int) -> bool:
+        """Return whether it applies to an alert now."""
+        return (
+            self.from_ns <= now_ns < self.until_ns
+            and matches_any(rule, [self.rule])
+            and matches_any(subject, [self.subject])
+        )
+
+
+def is_silenced(silences: Iterable[Silence], rule: str, subject: str, now_ns: int) -> bool:
+    """Return whether a silence applies to an alert now."""
+    return any(one.covers(rule, subject, now_ns) for one in silences)

@@ -1,4 +1,4 @@
-"""The two threads behind alerts: one counts and looks at the rules, the other delivers. Nobody waits for them."""
+"""The two threads of alerts: one counts and evaluates rules, the other delivers notifications."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
-from mita_otel.alerts.book import AlertBook, BookUnavailableError
-from mita_otel.alerts.courier import STAGE, Courier
-from mita_otel.alerts.evaluation import Evaluation
-from mita_otel.alerts.matching import Matcher, is_named
-from mita_otel.alerts.points import Point, Sample
-from mita_otel.alerts.signal import Signal
-from mita_otel.alerts.sums import SpanSums
+from mita_otel.alerts.conditions import SECOND_NS
+from mita_otel.alerts.dispatcher import STAGE, NotificationDispatcher
+from mita_otel.alerts.evaluator import RuleEvaluator
+from mita_otel.alerts.events import AlertEvent
+from mita_otel.alerts.matching import RuleMatcher, name_matches
+from mita_otel.alerts.samples import Exemplar, Sample
+from mita_otel.alerts.span_counter import SpanCounter
+from mita_otel.alerts.store import AlertStore, AlertStoreUnavailableError
 from mita_otel.policy.alerts import AlertPolicy, Stream
 from mita_otel.processors.queues.forks import after_fork_in_child
 from mita_otel.processors.queues.losses import DEADLINE_PASSED, Losses
@@ -25,67 +26,66 @@ from mita_otel.redaction import Redactor
 
 _logger = logging.getLogger("mita_otel.alerts")
 
-SECOND_NS: Final = 1_000_000_000
 _MAX_BATCH: Final = 500
 _DELAY_S: Final = 0.2
-_LOOK_S: Final = 10.0
-"""Seconds between two looks at how healthy telemetry is."""
+_HEALTH_INTERVAL_S: Final = 10.0
+"""Seconds between two readings of telemetry's health."""
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What a check of health said."""
+class HealthResult:
+    """The result of a health check."""
 
     name: str
     failing: bool
-    said: str = ""
+    message: str = ""
 
 
-Looks = Callable[[], Iterable[Look]]
+HealthResults = Callable[[], Iterable[HealthResult]]
 
 
 class AlertEngine(Stage):
-    """Counts, looks at the rules, and has messages delivered.
+    """Counts events and spans, evaluates rules, and delivers notifications.
 
     Args:
-        policy: The rules, and how often they are looked at.
-        book: What is remembered.
-        evaluation: Looks at the rules. None: this process only counts; another one looks (`mita-otel alerts run`).
-        courier: Delivers. None: likewise.
-        sums: Counts spans.
-        redactor: What is kept of an event passes it.
-        losses: Where events without room are counted.
+        policy: The rules, and the interval of their evaluation.
+        store: Holds samples, alerts and queued notifications.
+        evaluator: Evaluates rules. None: another process does (`mita-otel alerts run`).
+        dispatcher: Delivers notifications. None: another process does.
+        span_counter: Counts spans.
+        redactor: Redacts what is stored of an event.
+        losses: Counts events and samples that are dropped.
         clock_ns: Nanoseconds since the epoch.
     """
 
     def __init__(
         self,
         policy: AlertPolicy,
-        book: AlertBook,
-        evaluation: Evaluation | None,
-        courier: Courier | None,
-        sums: SpanSums,
+        store: AlertStore,
+        evaluator: RuleEvaluator | None,
+        dispatcher: NotificationDispatcher | None,
+        span_counter: SpanCounter,
         redactor: Redactor,
         losses: Losses,
         *,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._policy = policy
-        self._book = book
-        self._evaluation = evaluation
-        self._courier = courier
-        self._sums = sums
+        self._store = store
+        self._evaluator = evaluator
+        self._dispatcher = dispatcher
+        self._span_counter = span_counter
         self._redactor = redactor
         self._losses = losses
         self._clock_ns = clock_ns
         rules = {name: rule for name, rule in policy.rules.items() if rule.is_local}
-        self._matcher = Matcher(rules)
-        self._on_health = {name: rule for name, rule in rules.items() if rule.on == ("health",)}
-        self._looks: Looks | None = None
+        self._matcher = RuleMatcher(rules)
+        self._health_rules = {name: rule for name, rule in rules.items() if rule.on == ("health",)}
+        self._read_health: HealthResults | None = None
         self.unavailable = ""
-        """Why the book cannot be used now; empty: it can."""
-        self._forget()
-        self._counter: BoundedWorker[Signal] = BoundedWorker(
+        """Why the store cannot be used now; empty: it can."""
+        self._reset()
+        self._counter: BoundedWorker[AlertEvent] = BoundedWorker(
             self._count,
             name="mita-otel-alerts",
             max_items=policy.max_events,
@@ -94,58 +94,58 @@ class AlertEngine(Stage):
             on_idle=self.tick,
             idle_s=policy.evaluate_s,
             on_flush=lambda left_s: self.tick(),
-            on_stop=book.close,
+            on_stop=store.close,
         )
         self._deliverer: BoundedWorker[bool] | None = None
-        if courier is not None:
+        if dispatcher is not None:
             self._deliverer = BoundedWorker(
                 lambda wakes: self._deliver(),
-                name="mita-otel-courier",
+                name="mita-otel-notifications",
                 max_items=1,
                 max_batch=1,
                 delay_s=0.01,
                 on_flush=lambda left_s: self._deliver(left_s),
-                on_stop=courier.close,
+                on_stop=dispatcher.close,
                 on_idle=self._deliver,
                 idle_s=min(1.0, policy.evaluate_s),
             )
-        after_fork_in_child(self._forget)
+        after_fork_in_child(self._reset)
 
-    def _forget(self) -> None:
-        self._pending: deque[Point] = deque(maxlen=self._policy.max_events)
+    def _reset(self) -> None:
+        self._pending: deque[Sample] = deque(maxlen=self._policy.max_events)
         self._ticked_ns = 0
-        self._looked_ns = 0
-        self._leads = False
-        self._sums.forget()
+        self._health_read_ns = 0
+        self._has_lease = False
+        self._span_counter.reset()
 
     @property
     def streams(self) -> frozenset[Stream]:
-        """What any rule counts one by one."""
+        """Streams of single events that a rule counts."""
         return self._matcher.streams
 
     @property
     def failing(self) -> dict[str, str]:
-        """The channels whose last message did not arrive, and why."""
-        return {} if self._courier is None else dict(self._courier.failing)
+        """Channels whose last notification was not delivered, and the reasons."""
+        return {} if self._dispatcher is None else dict(self._dispatcher.failing)
 
     def start(self) -> None:
-        """Start the threads, if they do not run. After a fork, the first thing that is counted starts them."""
+        """Start the threads. After a fork, the first event or span starts them."""
         self._counter.start()
         if self._deliverer is not None:
             self._deliverer.start()
 
-    def watch_health(self, looks: Looks) -> None:
-        """Ask how healthy telemetry is, now and then, if a rule wants to know."""
-        if self._on_health:
-            self._looks = looks
+    def watch_health(self, read: HealthResults) -> None:
+        """Read telemetry's health regularly, if there are rules on it."""
+        if self._health_rules:
+            self._read_health = read
 
-    def take(self, signal: Signal) -> None:
-        """Queue a signal, on anybody's thread."""
-        if not self._counter.put(signal):
+    def submit(self, event: AlertEvent) -> None:
+        """Queue an event, on any thread."""
+        if not self._counter.put(event):
             self._losses.add(STAGE, "queue_full")
 
     def flush(self, deadline_s: float) -> bool:
-        """Count what waits, evaluate the rules and deliver what is due. Returns False if the deadline passed first."""
+        """Count queued events, evaluate the rules and deliver. Returns False if the deadline passed first."""
         if not self._counter.started and not self._counter.waiting:
             return True
         counted = self._counter.flush(seconds_left(deadline_s))
@@ -154,7 +154,7 @@ class AlertEngine(Stage):
         return self._deliverer.flush(seconds_left(deadline_s)) and counted
 
     def abandon(self) -> None:
-        """Count the signals that no rule has seen as lost."""
+        """Count the events that no rule has seen as lost."""
         self._losses.add(STAGE, DEADLINE_PASSED, self._counter.count_as_lost())
 
     def close(self) -> None:
@@ -164,114 +164,117 @@ class AlertEngine(Stage):
             self._deliverer.close()
 
     # -- on the counting thread -----------------------------------------------------------------------
-    def _count(self, signals: list[Signal]) -> None:
-        points = [point for signal in signals for point in self._points(signal)]
-        if points:
-            self._keep(points)
+    def _count(self, events: list[AlertEvent]) -> None:
+        samples = [sample for event in events for sample in self._samples_of(event)]
+        if samples:
+            self._store_samples(samples)
         if self._clock_ns() - self._ticked_ns >= self._policy.evaluate_s * SECOND_NS:
             self.tick()
-        elif points:
-            self._look()
+        elif samples:
+            self._evaluate()
 
     def tick(self) -> None:
-        """Take what was counted of spans, and look at every rule, if this is the process that does."""
+        """Store the counts of spans, and evaluate every rule if this process holds the lease."""
         self._ticked_ns = self._clock_ns()
-        self._keep([*self._sums.take(), *self._health()])
-        if self._evaluation is None:
+        self._store_samples([*self._span_counter.take(), *self._health_samples()])
+        if self._evaluator is None:
             return
         try:
-            self._leads = self._book.leads()
-        except BookUnavailableError as error:
-            self._leads = False
-            self._say(str(error))
+            self._has_lease = self._store.acquire_lease()
+        except AlertStoreUnavailableError as error:
+            self._has_lease = False
+            self._set_unavailable(str(error))
             return
-        self._look()
+        self._evaluate()
 
-    def _look(self) -> None:
-        if self._evaluation is None or not self._leads:
+    def _evaluate(self) -> None:
+        if self._evaluator is None or not self._has_lease:
             return
         try:
-            with self._book.turn() as turn:
-                messages = self._evaluation.evaluate(turn, self._clock_ns())
-        except BookUnavailableError as error:
-            self._say(str(error))
+            with self._store.transaction() as transaction:
+                notifications = self._evaluator.evaluate(transaction, self._clock_ns())
+        except AlertStoreUnavailableError as error:
+            self._set_unavailable(str(error))
             return
-        self._say("")
-        if messages and self._deliverer is not None:
+        self._set_unavailable("")
+        if notifications and self._deliverer is not None:
             self._deliverer.put(True)
 
-    def _points(self, signal: Signal) -> list[Point]:
-        matches = self._matcher.match(signal)
+    def _samples_of(self, event: AlertEvent) -> list[Sample]:
+        matches = self._matcher.match(event)
         if not matches:
             return []
-        sample = redacted_sample(signal, self._redactor)
+        exemplar = redacted_exemplar(event, self._redactor)
         return [
-            Point(one.rule, self._redactor.text(one.subject), signal.at_ns, sample=sample) for one in matches
+            Sample(one.rule, self._redactor.text(one.subject), event.at_ns, exemplar=exemplar)
+            for one in matches
         ]
 
-    def _health(self) -> list[Point]:
+    def _health_samples(self) -> list[Sample]:
         now_ns = self._clock_ns()
-        if self._looks is None or now_ns - self._looked_ns < _LOOK_S * SECOND_NS:
+        if self._read_health is None or now_ns - self._health_read_ns < _HEALTH_INTERVAL_S * SECOND_NS:
             return []
-        self._looked_ns = now_ns
+        self._health_read_ns = now_ns
         try:
-            looks = list(self._looks())
+            results = list(self._read_health())
         except Exception:
-            _logger.debug("the health of telemetry could not be read", exc_info=True)
+            _logger.debug("telemetry's health could not be read", exc_info=True)
             return []
-        points = []
-        for name, rule in self._on_health.items():
-            some = [look for look in looks if is_named(rule, look.name)]
+        samples = []
+        for name, rule in self._health_rules.items():
+            relevant = [result for result in results if name_matches(rule, result.name)]
             if "name" not in rule.group_by:
-                bad = [look for look in some if look.failing]
-                some = [Look("", bool(bad), "; ".join(f"{one.name}: {one.said}" for one in bad))]
-            points += [
-                Point(
+                failing = [result for result in relevant if result.failing]
+                message = "; ".join(f"{one.name}: {one.message}" for one in failing)
+                relevant = [HealthResult("", bool(failing), message)]
+            samples += [
+                Sample(
                     name,
-                    look.name,
+                    result.name,
                     now_ns,
-                    int(look.failing),
+                    int(result.failing),
                     1,
-                    Sample(message=self._redactor.text(look.said)) if look.failing else None,
+                    Exemplar(message=self._redactor.text(result.message)) if result.failing else None,
                     single=False,
                 )
-                for look in some
+                for result in relevant
             ]
-        return points
+        return samples
 
-    def _keep(self, points: Sequence[Point]) -> None:
-        """Add points to the book; while it does not answer they wait, the oldest go first."""
-        too_many = len(self._pending) + len(points) - self._policy.max_events
-        if too_many > 0:
-            self._losses.add(STAGE, "points_dropped", too_many)
-        self._pending.extend(points)
+    def _store_samples(self, samples: Sequence[Sample]) -> None:
+        """Add samples to the store. While it is unavailable they wait; the oldest are dropped."""
+        excess = len(self._pending) + len(samples) - self._policy.max_events
+        if excess > 0:
+            self._losses.add(STAGE, "samples_dropped", excess)
+        self._pending.extend(samples)
         if not self._pending:
             return
-        waiting = list(self._pending)
         try:
-            self._book.add(waiting)
-        except BookUnavailableError as error:
-            self._say(str(error))
+            self._store.add_samples(list(self._pending))
+        except AlertStoreUnavailableError as error:
+            self._set_unavailable(str(error))
             return
         self._pending.clear()
 
-    def _say(self, trouble: str) -> None:
-        if trouble and not self.unavailable:
-            _logger.error("alerts: %s; what is counted meanwhile is kept and told later", trouble)
-        self.unavailable = trouble
+    def _set_unavailable(self, reason: str) -> None:
+        if reason and not self.unavailable:
+            _logger.error("alerts: %s; counts are kept in memory, and notifications are delayed", reason)
+        self.unavailable = reason
 
     # -- on the delivering thread ---------------------------------------------------------------------
     def _deliver(self, left_s: float | None = None) -> None:
-        if self._courier is not None and self._leads:
-            self._courier.deliver(None if left_s is None else time.monotonic() + left_s)
+        if self._dispatcher is not None and self._has_lease:
+            self._dispatcher.deliver(None if left_s is None else time.monotonic() + left_s)
 
 
-def redacted_sample(signal: Signal, redactor: Redactor) -> Sample:
-    """Return what may be shown of a signal."""
-    return replace(
-        Sample(event_id=signal.event_id, trace_id=signal.trace_id, severity=signal.severity),
-        message=redactor.text(signal.message),
-        name=redactor.text(signal.name),
-        category=redactor.text(signal.category),
-        operation=redactor.text(signal.operation),
+def redacted_exemplar(event: AlertEvent, redactor: Redactor) -> Exemplar:
+    """Return an event as an exemplar, redacted."""
+    return Exemplar(
+        message=redactor.text(event.message),
+        name=redactor.text(event.name),
+        category=redactor.text(event.category),
+        severity=event.severity,
+        operation=redactor.text(event.operation),
+        event_id=event.event_id,
+        trace_id=event.trace_id,
     )

@@ -1,4 +1,4 @@
-"""Whether a rule counts a signal, and what the alert would be about."""
+"""Decides which rules count an event, and which alert it belongs to."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
 
-from mita_otel.alerts.signal import Signal
+from mita_otel.alerts.events import AlertEvent
 from mita_otel.policy.alerts import AlertRule, Grouping
 
 _SEPARATOR: Final = " · "
@@ -16,61 +16,61 @@ _MAX_PART: Final = 80
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
-    """A rule counts a signal."""
+class RuleMatch:
+    """A rule that counts an event."""
 
     rule: str
-    """The rule's name."""
+    """Name of the rule."""
     subject: str
-    """What the alert would be about, as in `payment_processing`; empty where a rule has one alert. May hold a secret."""
+    """Subject of the alert, such as `payment_processing`; empty if the rule has one alert. Not redacted."""
 
 
-class Matcher:
-    """Finds the rules that count a signal.
+class RuleMatcher:
+    """Finds the rules that count an event.
 
     Args:
-        rules: The rules that are watched here, by name.
+        rules: The rules that this process evaluates, by name.
     """
 
     def __init__(self, rules: Mapping[str, AlertRule]) -> None:
         self._rules = {name: rule for name, rule in rules.items() if rule.is_counted}
         self.streams = frozenset(stream for rule in self._rules.values() for stream in rule.on)
-        """What any rule counts one by one."""
+        """Streams of single events that a rule counts."""
 
-    def match(self, signal: Signal) -> list[Match]:
-        """Return the rules that count the signal."""
+    def match(self, event: AlertEvent) -> list[RuleMatch]:
+        """Return the rules that count the event."""
         return [
-            Match(name, subject_of(rule.group_by, signal))
+            RuleMatch(name, subject_of(rule.group_by, event))
             for name, rule in self._rules.items()
-            if counts(rule, signal)
+            if counts(rule, event)
         ]
 
 
-def counts(rule: AlertRule, signal: Signal) -> bool:
-    """Return whether everything that the rule names is true of the signal."""
+def counts(rule: AlertRule, event: AlertEvent) -> bool:
+    """Return whether the event meets every criterion of the rule."""
     return (
-        signal.stream in rule.on
-        and (not rule.categories or signal.category in rule.categories)
-        and (not rule.severities or signal.severity in rule.severities)
-        and (not rule.kinds or signal.stream != "breaches" or signal.kind in rule.kinds)
-        and (rule.source == "any" or signal.mobile is (rule.source == "mobile"))
-        and not (rule.unhandled and signal.handled)
-        and (not rule.operations or matches_any(signal.operation, rule.operations))
-        and is_named(rule, signal.name)
+        event.stream in rule.on
+        and (not rule.categories or event.category in rule.categories)
+        and (not rule.severities or event.severity in rule.severities)
+        and (not rule.kinds or event.stream != "breaches" or event.kind in rule.kinds)
+        and (rule.source == "any" or event.mobile is (rule.source == "mobile"))
+        and not (rule.unhandled and event.handled)
+        and (not rule.operations or matches_any(event.operation, rule.operations))
+        and name_matches(rule, event.name)
     )
 
 
-def is_named(rule: AlertRule, name: str) -> bool:
-    """Return whether the rule's names and exceptions let the name through."""
+def name_matches(rule: AlertRule, name: str) -> bool:
+    """Return whether a name is among the rule's names and not among its exceptions."""
     return (not rule.names or matches_any(name, rule.names)) and not matches_any(name, rule.except_names)
 
 
 def matches_any(text: str, patterns: Iterable[str]) -> bool:
-    """Return whether one of the patterns stands for the text. Capitals count; `*` stands for anything."""
+    """Return whether a pattern matches the text. Case-sensitive; `*` matches anything."""
     return any(fnmatchcase(text, pattern) for pattern in patterns)
 
 
-def subject_of(group_by: tuple[Grouping, ...], signal: Signal) -> str:
-    """Return what tells this alert from others of its rule."""
-    parts = [str(getattr(signal, name))[:_MAX_PART] or f"no {name}" for name in group_by]
+def subject_of(group_by: tuple[Grouping, ...], event: AlertEvent) -> str:
+    """Return the properties of an event by which a rule groups its alerts."""
+    parts = [str(getattr(event, name))[:_MAX_PART] or f"no {name}" for name in group_by]
     return _SEPARATOR.join(parts)

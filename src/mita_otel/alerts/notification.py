@@ -1,4 +1,4 @@
-"""What a person reads of an alert: the same content for Slack, PagerDuty, e-mail and webhooks, redacted."""
+"""The content of a notification, redacted: the same for Slack, PagerDuty, e-mail and webhooks."""
 
 from __future__ import annotations
 
@@ -7,112 +7,112 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from mita_otel.alerts.alert import Alert, Scope
-from mita_otel.alerts.transition import Action, Telling
+from mita_otel.alerts.alert import Alert, AlertScope
+from mita_otel.alerts.lifecycle import Action, NotificationRequest
 from mita_otel.policy.alerts import AlertRule, Urgency
 from mita_otel.redaction import Redactor
 
 _MAX_TEXT: Final = 1000
-"""Characters of one text."""
-_OPEN: Final = frozenset({"trigger", "escalate"})
-"""What is told of an alert that waits for somebody."""
+"""Characters of one string."""
+_ACKNOWLEDGEABLE: Final = frozenset({"trigger", "escalate"})
+"""Actions about alerts that wait for an acknowledgement."""
 _HEADINGS: Final[dict[Action, str]] = {
     "trigger": "",
     "escalate": "Still open: ",
     "acknowledge": "Acknowledged: ",
-    "resolve": "Over: ",
+    "resolve": "Resolved: ",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notification:
-    """A message to a person."""
+    """A notification about an alert."""
 
     action: Action
     alert_id: str
-    """The same in all messages about an alert: what they are grouped by."""
+    """The same in all notifications about an alert; receivers group by it."""
     rule: str
     subject: str
     title: str
     """One line."""
     reason: str
-    """Why: `3 events within 5 minutes`."""
+    """`3 events within 5 minutes`."""
     urgency: Urgency
     service: str
     environment: str
     at_ns: int
-    """When the alert began: nanoseconds since the epoch."""
+    """When the alert opened: nanoseconds since the epoch."""
     facts: tuple[tuple[str, str], ...] = ()
-    """What else is known: labels and texts."""
+    """Further facts: labels and values."""
     is_test: bool = False
-    """Whether somebody only tries out a channel."""
-    told_ns: int = 0
-    """When this was written, which tells it from other messages about the alert: nanoseconds since the epoch."""
-    acknowledging: str = ""
-    """The command that acknowledges the alert; empty: nothing can be acknowledged."""
+    """Whether it only tests a channel."""
+    notified_ns: int = 0
+    """When the notification was created, which distinguishes it from others about the alert: nanoseconds since the epoch."""
+    acknowledge_command: str = ""
+    """The command that acknowledges the alert; empty: it cannot be acknowledged."""
 
     @property
     def dedup_key(self) -> str:
-        """What a receiver groups messages about the alert by."""
+        """The key by which receivers group notifications about the alert."""
         return f"mita-otel/{self.alert_id}"
 
     @property
     def at(self) -> datetime:
-        """When the alert began, UTC."""
+        """When the alert opened, UTC."""
         return datetime.fromtimestamp(self.at_ns / 1e9, UTC)
 
     @property
-    def told(self) -> datetime:
-        """When this was written, UTC."""
-        return datetime.fromtimestamp((self.told_ns or self.at_ns) / 1e9, UTC)
+    def created(self) -> datetime:
+        """When the notification was created, UTC."""
+        return datetime.fromtimestamp((self.notified_ns or self.at_ns) / 1e9, UTC)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as plain values."""
+        """Return the fields as JSON values."""
         return asdict(self)
 
 
 def compose(
     alert: Alert,
     rule: AlertRule,
-    telling: Telling,
-    scope: Scope,
+    request: NotificationRequest,
+    scope: AlertScope,
     redactor: Redactor,
     now_ns: int,
     *,
     shared: bool,
 ) -> Notification:
-    """Return what is to be told of an alert.
+    """Return the notification about an alert, redacted.
 
     Args:
         alert: The alert.
         rule: Its rule.
-        telling: What is to be told, and to whom.
-        scope: Whose alert it is.
-        redactor: What every text passes.
-        now_ns: The time.
-        shared: Whether it is kept where the command line finds it.
+        request: The reason for the notification.
+        scope: The service and environment.
+        redactor: Redacts every string.
+        now_ns: The current time.
+        shared: Whether the alert is in the store, where commands can acknowledge it.
     """
     about = f": {alert.subject}" if alert.subject else ""
     notification = Notification(
-        action=telling.action,
+        action=request.action,
         alert_id=alert.id,
         rule=alert.rule,
         subject=alert.subject,
-        title=f"{_HEADINGS[telling.action]}{rule.title}{about}",
-        reason=f"{alert.reason}; {telling.note}" if telling.note else alert.reason,
+        title=f"{_HEADINGS[request.action]}{rule.title}{about}",
+        reason=f"{alert.reason}; {request.note}" if request.note else alert.reason,
         urgency=rule.urgency,
         service=scope.service,
         environment=scope.environment,
         at_ns=alert.opened_ns,
         facts=_facts(alert),
-        told_ns=now_ns,
-        acknowledging=_command(alert, scope) if shared and telling.action in _OPEN else "",
+        notified_ns=now_ns,
+        acknowledge_command=_command(alert, scope) if shared and request.action in _ACKNOWLEDGEABLE else "",
     )
     return redacted(notification, redactor)
 
 
 def redacted(notification: Notification, redactor: Redactor) -> Notification:
-    """Return the notification without the secrets in it, in lengths that every receiver takes."""
+    """Return the notification without secrets, in lengths that every receiver accepts."""
 
     def safe(text: str) -> str:
         return redactor.text(text)[:_MAX_TEXT]
@@ -125,34 +125,34 @@ def redacted(notification: Notification, redactor: Redactor) -> Notification:
         service=_one_line(safe(notification.service)),
         environment=_one_line(safe(notification.environment)),
         facts=tuple((label, _fact(redactor, label, text)) for label, text in notification.facts),
-        acknowledging=safe(notification.acknowledging),
+        acknowledge_command=safe(notification.acknowledge_command),
     )
 
 
 def _fact(redactor: Redactor, label: str, text: str) -> str:
-    # The label as well as the text may say that it is a secret.
+    # The label may mark the value as a secret.
     return str(redactor.value(label.lower().replace(" ", "_"), text))[:_MAX_TEXT]
 
 
-def _command(alert: Alert, scope: Scope) -> str:
+def _command(alert: Alert, scope: AlertScope) -> str:
     return (
         f"mita-otel alerts ack {alert.id} -s {shlex.quote(scope.service)} -e {shlex.quote(scope.environment)}"
     )
 
 
 def _facts(alert: Alert) -> tuple[tuple[str, str], ...]:
-    sample = alert.sample
-    if sample is None:
+    exemplar = alert.exemplar
+    if exemplar is None:
         return ()
-    found = (
-        ("Last", sample.message if not sample.name else f"{sample.name}: {sample.message}"),
-        ("Category", sample.category),
-        ("Severity", sample.severity),
-        ("Operation", sample.operation),
-        ("Event", sample.event_id),
-        ("Trace", sample.trace_id),
+    facts = (
+        ("Last", exemplar.message if not exemplar.name else f"{exemplar.name}: {exemplar.message}"),
+        ("Category", exemplar.category),
+        ("Severity", exemplar.severity),
+        ("Operation", exemplar.operation),
+        ("Event", exemplar.event_id),
+        ("Trace", exemplar.trace_id),
     )
-    return tuple((label, text) for label, text in found if text)
+    return tuple((label, text) for label, text in facts if text)
 
 
 def _one_line(text: str) -> str:

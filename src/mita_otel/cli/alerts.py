@@ -18,16 +18,16 @@ import typer
 
 from mita_otel import environment_variables as variables
 from mita_otel._plural import counted
-from mita_otel.alerts.book import BookUnavailableError
-from mita_otel.alerts.silence import Silence
+from mita_otel.alerts.alert import Silence
+from mita_otel.alerts.store import AlertStoreUnavailableError
 from mita_otel.cli import alerts_in_sentry
 from mita_otel.cli.opened import who
 from mita_otel.cli.times import seconds
 from mita_otel.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from mita_otel.alerts.alert import Alert, Scope
-    from mita_otel.alerts.store_book import StoreBook
+    from mita_otel.alerts.alert import Alert, AlertScope
+    from mita_otel.alerts.sql_store import SqlAlertStore
     from mita_otel.policy import Policy
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -55,10 +55,10 @@ def status(
     environment: Environment = None,
 ) -> None:
     """Show the alerts that are open. Exit status: 0 if there is none, 1 if there are."""
-    book, policy = _opened(service, environment)
-    with _closing(book):
-        alerts = [one for one in book.read_alerts() if one.open or everything]
-        waiting = book.waiting()
+    store, policy = _opened(service, environment)
+    with _closing(store):
+        alerts = [one for one in store.read_alerts() if one.open or everything]
+        waiting = store.waiting()
     if as_json:
         typer.echo(json.dumps([_plain(one) for one in alerts], indent=2))
     else:
@@ -67,7 +67,7 @@ def status(
         if waiting:
             typer.echo(f"{counted(waiting, 'message')} on the way")
         if not alerts:
-            typer.echo(f"no alert of {book.scope.key} is open")
+            typer.echo(f"no alert of {store.scope.key} is open")
     if any(one.open for one in alerts):
         raise typer.Exit(1)
 
@@ -82,12 +82,12 @@ def ack(
     """Acknowledge an alert: it is not escalated any further."""
     from mita_otel.redaction import Redactor
 
-    book, policy = _opened(service, environment)
-    with _closing(book):
-        taken = book.acknowledge(alert.strip(), Redactor(policy).text(by or who()), time.time_ns())
+    store, policy = _opened(service, environment)
+    with _closing(store):
+        taken = store.acknowledge(alert.strip(), Redactor(policy).text(by or who()), time.time_ns())
     if taken is None:
         raise ConfigurationError(
-            f"no alert {alert} of {book.scope.key} is open; see: mita-otel alerts status"
+            f"no alert {alert} of {store.scope.key} is open; see: mita-otel alerts status"
         )
     typer.echo(f"{taken.id} {taken.rule}: acknowledged by {taken.acknowledged_by}")
 
@@ -107,7 +107,7 @@ def silence(
     """Tell nobody of some alerts for a while. They are watched all the same."""
     from mita_otel.redaction import Redactor
 
-    book, policy = _opened(service, environment)
+    store, policy = _opened(service, environment)
     if "*" not in rule and rule not in policy.alerts.rules:
         raise ConfigurationError(f"there is no rule {rule}; there are {', '.join(policy.alerts.rules)}")
     now_ns, redactor = time.time_ns(), Redactor(policy)
@@ -120,23 +120,23 @@ def silence(
         by=redactor.text(by or who()),
         why=redactor.text(why),
     )
-    with _closing(book):
-        book.silence(made)
+    with _closing(store):
+        store.add_silence(made)
     typer.echo(f"{made.id} {made.rule}: silent until {_time(made.until_ns)}")
 
 
 @app.command()
 def silences(service: Service = None, environment: Environment = None) -> None:
     """Show the silences that hold."""
-    book, _ = _opened(service, environment)
-    with _closing(book):
-        found = [one for one in book.read_silences() if one.until_ns > time.time_ns()]
+    store, _ = _opened(service, environment)
+    with _closing(store):
+        found = [one for one in store.read_silences() if one.until_ns > time.time_ns()]
     for one in found:
         about = "" if one.subject == "*" else f" about {one.subject}"
         why = f": {one.why}" if one.why else ""
         typer.echo(f"{one.id} {one.rule}{about}: silent until {_time(one.until_ns)}, by {one.by}{why}")
     if not found:
-        typer.echo(f"nothing of {book.scope.key} is silenced")
+        typer.echo(f"nothing of {store.scope.key} is silenced")
 
 
 @app.command()
@@ -146,9 +146,9 @@ def unsilence(
     environment: Environment = None,
 ) -> None:
     """End a silence."""
-    book, _ = _opened(service, environment)
-    with _closing(book):
-        ended = book.end_silence(silence.strip(), time.time_ns())
+    store, _ = _opened(service, environment)
+    with _closing(store):
+        ended = store.end_silence(silence.strip())
     if not ended:
         raise ConfigurationError(f"there is no silence {silence}; see: mita-otel alerts silences")
     typer.echo(f"{silence}: ended")
@@ -161,88 +161,90 @@ def run(
     environment: Environment = None,
 ) -> None:
     """Look at the rules and deliver, for workers that only count (alerts.start = "record"), until it is ended."""
-    from mita_otel.alerts.evaluation import Evaluation
-    from mita_otel.alerts.running import AlertRunner
-    from mita_otel.alerts.starting import make_courier
-    from mita_otel.alerts.ways import Ways
+    from mita_otel.alerts.alert_setup import make_dispatcher
+    from mita_otel.alerts.channels.registry import Channels
+    from mita_otel.alerts.evaluator import RuleEvaluator
+    from mita_otel.alerts.runner import AlertRunner
     from mita_otel.processors.queues.losses import Losses
     from mita_otel.redaction import Redactor
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    book, policy = _opened(service, environment)
-    ways = Ways(policy.alerts, os.environ)
+    store, policy = _opened(service, environment)
+    channels = Channels(policy.alerts, os.environ)
     redactor = Redactor(policy)
     objective = policy.thresholds.objective
-    evaluation = Evaluation(policy.alerts, objective, book.scope, redactor, ways.ready, shared=True)
-    courier = make_courier(policy, book, ways, redactor, Losses(cool_down_s=60))
-    runner = AlertRunner(book, evaluation, courier)
-    with _closing(book), closing(courier):
+    evaluator = RuleEvaluator(policy.alerts, objective, store.scope, redactor, channels.resolve, shared=True)
+    dispatcher = make_dispatcher(policy, store, channels, redactor, Losses(cool_down_s=60))
+    runner = AlertRunner(store, evaluator, dispatcher)
+    with _closing(store), closing(dispatcher):
         if once:
-            queued = runner.once()
+            queued = runner.run_once()
             typer.echo("another process leads" if queued is None else counted(queued, "message"))
             return
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         typer.echo(
-            f"alerts of {book.scope.key}: {len(evaluation.rules)} rules, {', '.join(ways.usable) or 'no channel'}"
+            f"alerts of {store.scope.key}: {len(evaluator.rules)} rules, {', '.join(channels.configured) or 'no channel'}"
         )
         runner.run(stop, policy.alerts.evaluate_s)
 
 
 @contextmanager
-def _closing(book: StoreBook) -> Iterator[None]:
+def _closing(store: SqlAlertStore) -> Iterator[None]:
     try:
         yield
-    except BookUnavailableError as error:
+    except AlertStoreUnavailableError as error:
         raise ConfigurationError(str(error)) from error
     finally:
-        book.close()
+        store.close()
 
 
-def _opened(service: str | None, environment: str | None) -> tuple[StoreBook, Policy]:
-    """Open the store's book of a service.
+def _opened(service: str | None, environment: str | None) -> tuple[SqlAlertStore, Policy]:
+    """Open the alert store of a service.
 
     Raises:
         ConfigurationError: Alerts are not kept where they can be found, it cannot be said which service is meant, or
             the store cannot be used.
     """
-    from mita_otel.alerts.starting import is_shared
-    from mita_otel.alerts.store_book import open_store_book
+    from mita_otel.alerts.alert_setup import uses_shared_store
+    from mita_otel.alerts.sql_store import open_alert_store
     from mita_otel.policy import environment_name, load_policy
 
     policy = load_policy(environment=environment)
-    if not is_shared(policy.alerts, os.environ):
+    if not uses_shared_store(policy.alerts, os.environ):
         raise ConfigurationError(
             "alerts are in the memory of each process of the service, where no command finds them: set "
             f"{variables.DATABASE_URL}, for the service and here, to keep them in the store"
         )
-    return open_store_book(policy, _scope(policy, service, environment_name(environment)), os.environ), policy
+    return open_alert_store(
+        policy, _scope(policy, service, environment_name(environment)), os.environ
+    ), policy
 
 
-def _scope(policy: Policy, service: str | None, environment: str) -> Scope:
-    from mita_otel.alerts.alert import Scope
-    from mita_otel.alerts.starting import scope_of
-    from mita_otel.alerts.store_book import scopes_of
+def _scope(policy: Policy, service: str | None, environment: str) -> AlertScope:
+    from mita_otel.alerts.alert import AlertScope
+    from mita_otel.alerts.alert_setup import scope_of
+    from mita_otel.alerts.sql_store import known_scopes
     from mita_otel.sdk.service import describe_service
     from mita_otel.store import open_database
     from mita_otel.store.migrate import require
 
     if service:
-        return Scope(service, environment)
+        return AlertScope(service, environment)
     described = scope_of(describe_service(environment, None, os.environ), environment)
     if not described.service.startswith("unknown_service"):
         return described
     database = open_database(policy.store, os.environ)
     try:
         require(database, migrate=policy.store.migrate)
-        known = [key for key in scopes_of(database) if key.endswith(f"/{environment}")]
+        known = [key for key in known_scopes(database) if key.endswith(f"/{environment}")]
     finally:
         database.close()
     if len(known) > 1:
         names = ", ".join(sorted(key.removesuffix(f"/{environment}") for key in known))
         raise ConfigurationError(f"there are alerts of several services; name one with --service: {names}")
-    return Scope(known[0].removesuffix(f"/{environment}"), environment) if known else described
+    return AlertScope(known[0].removesuffix(f"/{environment}"), environment) if known else described
 
 
 def _line(alert: Alert, policy: Policy) -> str:
@@ -266,7 +268,7 @@ def _plain(alert: Alert) -> dict[str, Any]:
         "reason": alert.reason,
         "acknowledged_by": alert.acknowledged_by or None,
         "escalation_steps": alert.steps,
-        "told": list(alert.told),
+        "notified": list(alert.notified),
     }
 
 

@@ -210,26 +210,26 @@ def _slugs(project: str | None, mobile_project: str | None) -> list[tuple[Projec
 
 def _check_channels(policy: Policy) -> int:
     """Say whom this library tells of each rule, and return how many rules nobody is told of."""
-    from mita_otel.alerts.ways import Ways
+    from mita_otel.alerts.channels.registry import Channels
 
-    ways = Ways(policy.alerts, os.environ)
+    channels = Channels(policy.alerts, os.environ)
     problems = 0
     lacking: dict[str, str] = {}
     for name, rule in policy.alerts.rules.items():
         if not rule.is_local:
             continue
-        ready = ways.ready(rule.channels)
-        lacking |= {one: ways.missing(one) for one in rule.channels if ways.missing(one)}
+        ready = channels.resolve(rule.channels)
+        lacking |= {one: channels.missing(one) for one in rule.channels if channels.missing(one)}
         told = ", ".join(ready) if ready else "nobody, unless Sentry does" if rule.is_sentrys else "nobody"
         typer.echo(f"{name}: tells {told}")
         problems += not ready and not rule.is_sentrys
     for name, what in lacking.items():
         typer.echo(f"  {name}: {what}")
-    for name in ways.usable:
+    for name in channels.configured:
         try:
-            ways.notifier(name)
+            channels.notifier(name)
         except ConfigurationError as error:
             typer.echo(f"  {name}: {error}")
             problems += 1
-    ways.close()
+    channels.close()
     return problems

@@ -132,7 +132,7 @@ def export(
     if prometheus == alertmanager:
         raise typer.BadParameter("say what for: one of --prometheus and --alertmanager")
     from mita_otel.alerts.prometheus.alertmanager import alertmanager_file
-    from mita_otel.alerts.prometheus.rules import rule_file
+    from mita_otel.alerts.prometheus.rule_file import rule_file
 
     loaded = load_with_origins(policy, environment=environment)
     if prometheus:

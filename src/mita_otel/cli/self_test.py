@@ -88,7 +88,7 @@ def _main(command: object) -> None:
 def _try(
     kind: ChannelKind, channels: list[str] | None, environment: str | None, *, keep_open: bool = False
 ) -> None:
-    from mita_otel.alerts.starting import scope_of
+    from mita_otel.alerts.alert_setup import scope_of
     from mita_otel.doctor.self_test.channels import try_channels
     from mita_otel.sdk.service import describe_service
 

@@ -23,8 +23,7 @@ def migrate(
     from mita_otel.store import open_database
 
     database = open_database(policy, os.environ)
-    from mita_otel.store.migrate import current_revision, downgrade, upgrade
-    from mita_otel.store.schema import REVISIONS
+    from mita_otel.store.migrate import REVISIONS, current_revision, downgrade, upgrade
 
     if revision not in {"head", "base", *REVISIONS}:
         raise ConfigurationError(f"--to {revision}: there are {', '.join(REVISIONS)}, head and base")
@@ -52,8 +51,7 @@ def status() -> None:
     database = open_database(policy, os.environ)
     from sqlalchemy import func, select
 
-    from mita_otel.store.migrate import current_revision
-    from mita_otel.store.schema import METADATA, REVISIONS
+    from mita_otel.store.migrate import METADATA, REVISIONS, current_revision
 
     revision = current_revision(database)
     typer.echo(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from mita_otel import environment_variables as variables
 from mita_otel.alerts.channels.mail import MailServer
-from mita_otel.alerts.ways import Ways
+from mita_otel.alerts.channels.registry import Channels
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy
 from mita_otel.sdk.health.check import Check, Status
@@ -26,13 +26,15 @@ def channel_checks(policy: Policy, env: Mapping[str, str]) -> Iterator[Check]:
     mail_fault = _mail_server_fault(env)
     if mail_fault:
         yield Check("alerts:mail-server", Status.FAIL, mail_fault)
-    ways = Ways(policy.alerts, env)
+    channels = Channels(policy.alerts, env)
     try:
         tried = {
-            name: _fault(ways, name) for name in ways.usable if not (mail_fault and _is_mail(policy, name))
+            name: _fault(channels, name)
+            for name in channels.configured
+            if not (mail_fault and _is_mail(policy, name))
         }
     finally:
-        ways.close()
+        channels.close()
     for name, fault in tried.items():
         if fault:
             yield Check(f"alerts:{name}", Status.FAIL, fault)
@@ -47,9 +49,9 @@ def channel_checks(policy: Policy, env: Mapping[str, str]) -> Iterator[Check]:
         yield Check("alerts", Status.WARN, said)
 
 
-def _fault(ways: Ways, name: str) -> str:
+def _fault(channels: Channels, name: str) -> str:
     try:
-        ways.notifier(name)
+        channels.notifier(name)
     except ConfigurationError as error:
         return str(error)
     return ""

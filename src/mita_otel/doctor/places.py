@@ -43,8 +43,7 @@ def store_check(policy: Policy, env: Mapping[str, str]) -> Check:
 
 
 def _looked_at(database: Database) -> Check:
-    from mita_otel.store.migrate import current_revision, require
-    from mita_otel.store.schema import REVISIONS
+    from mita_otel.store.migrate import REVISIONS, current_revision, require
 
     path = database.url.database if database.is_sqlite else None
     if path and path != ":memory:":

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
 
 from mita_otel import semconv
-from mita_otel.alerts.signal import Signal
+from mita_otel.alerts.events import AlertEvent
 from mita_otel.finance.counts import FinanceCounts
 from mita_otel.latency.facts import SpanFacts
 from mita_otel.latency.operations import Operation
@@ -50,7 +50,7 @@ class Telling:
         observers: Sequence[SpanObserver] = (),
         *,
         counts: FinanceCounts | None = None,
-        on_error: Callable[[Signal], None] = lambda signal: None,
+        on_error: Callable[[AlertEvent], None] = lambda signal: None,
         meter: metrics.Meter | None = None,
         cool_down_s: float = 60.0,
         clock: Callable[[], float] = time.monotonic,
@@ -149,7 +149,7 @@ class Telling:
         if self._counts is not None:
             self._counts.app_error(error.category, error.severity, handled=error.handled)
         self._on_error(
-            Signal(
+            AlertEvent(
                 stream="errors",
                 at_ns=time.time_ns(),  # an app may be offline for long, and its clock may be wrong
                 name=error.name,

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from opentelemetry import propagate
 
 from mita_otel import environment_variables as variables
-from mita_otel.alerts.starting import Alerts, start_alerts
+from mita_otel.alerts.alert_setup import AlertComponents, set_up_alerts
 from mita_otel.audit.current import install as install_audit
 from mita_otel.audit.retention.starting import start_retention
 from mita_otel.audit.starting import AuditRoom, start_audit
@@ -120,7 +120,7 @@ def compose(
         Stages([stage for stage in stages if stage is not None], service.losses, service.policy.lifecycle),
         patches,
         exporters=tracing.pipeline.exporters,
-        insight=Insight(performance, health, alerts.intake),
+        insight=Insight(performance, health, alerts.event_processor),
         instrumentation=instrumentation,
     )
     Lifecycle(
@@ -137,14 +137,14 @@ def _raise(problem: str) -> None:
     raise ConfigurationError(problem)
 
 
-def _start_alerts(service: Service) -> Alerts:
-    return start_alerts(
+def _start_alerts(service: Service) -> AlertComponents:
+    return set_up_alerts(
         service.policy, service.redactor, service.losses, service.resource, service.environment, service.env
     )
 
 
 def _measure_performance(
-    service: Service, tracing: Tracing, exporters: Exporters, alerts: Alerts
+    service: Service, tracing: Tracing, exporters: Exporters, alerts: AlertComponents
 ) -> Performance:
     """Summarise durations, of all workers if there is a store, and notify those that listen to breaches."""
     performance = Performance(
@@ -202,7 +202,9 @@ def _install_finance(service: Service, audit: AuditRoom | None) -> None:
     service.patches.add(lambda: install_finance(None))
 
 
-def _watch_health(service: Service, tracing: Tracing, audit: AuditRoom | None, alerts: Alerts) -> Health:
+def _watch_health(
+    service: Service, tracing: Tracing, audit: AuditRoom | None, alerts: AlertComponents
+) -> Health:
     health = Health(
         HealthParts(
             policy=service.policy,

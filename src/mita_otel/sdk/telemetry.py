@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from opentelemetry.sdk.trace.export import SpanExporter
 
-from mita_otel.alerts.intake import AlertIntake
+from mita_otel.alerts.events import AlertEventProcessor
 from mita_otel.instrumentation.patches import Patches, type_name
 from mita_otel.policy import Policy
 from mita_otel.processors.queues.stage import Stage
@@ -45,7 +45,7 @@ class Insight:
 
     performance: Performance
     health: Health
-    alerts: AlertIntake | None = None
+    alerts: AlertEventProcessor | None = None
 
 
 class Telemetry:

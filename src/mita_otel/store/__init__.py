@@ -1,4 +1,4 @@
-"""The store: SQLite or PostgreSQL, by SQLAlchemy 2. Needs the extra `store`; see `open_database`."""
+"""The store: SQLite or PostgreSQL, through SQLAlchemy. Needs the extra `store`; see `open_database`."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def database_url(policy: StorePolicy, env: Mapping[str, str] | None = None) -> s
 
 
 def open_database(policy: StorePolicy, env: Mapping[str, str] | None = None) -> Database:
-    """Return the database that the environment or the policy names. Connects when it is first used.
+    """Return the database that the environment or the policy names. It connects when it is first used.
 
     Raises:
-        StoreError: SQLAlchemy or the database's driver is not installed, or the URL is not one.
+        StoreError: SQLAlchemy or the database's driver is not installed, or the URL is invalid.
     """
     try:
         from mita_otel.store.database import Database

@@ -1,4 +1,4 @@
-"""The tables of alerts: what was counted, the alerts, their messages, and silences."""
+"""The tables of alerts: samples, alerts, queued notifications and silences."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from mita_otel.store.telemetry_tables import Id
 Flag = Annotated[bool, mapped_column(Boolean)]
 
 
-class AlertPointRow(Base):
-    """Something that a rule counted: one event, or a short while's spans of one process."""
+class AlertSampleRow(Base):
+    """A sample: one event, or the spans of one process within a short interval."""
 
     __tablename__ = PREFIX + "alert_points"
 
@@ -27,15 +27,15 @@ class AlertPointRow(Base):
     hits: Mapped[Ns]
     total: Mapped[Ns]
     seen: Mapped[Flag]
-    """Whether the rule has been looked at since."""
+    """Whether the rule has evaluated it."""
     sample: Mapped[LongText | None]
-    """JSON."""
+    """The exemplar, as JSON."""
 
     __table_args__ = (Index(None, "scope", "rule", "at_ns"), Index(None, "scope", "rule", "seen"))
 
 
 class AlertRow(Base):
-    """The state of a rule about a subject."""
+    """The state of a rule's alert about a subject."""
 
     __tablename__ = PREFIX + "alerts"
 
@@ -50,13 +50,13 @@ class AlertRow(Base):
     acknowledged_ns: Mapped[Ns]
     acknowledged_by: Mapped[LongText]
     state: Mapped[LongText]
-    """JSON: the rest."""
+    """Further fields, as JSON."""
 
     __table_args__ = (Index(None, "scope", "open"),)
 
 
 class AlertMessageRow(Base):
-    """A message that waits for its delivery."""
+    """A notification that waits for delivery."""
 
     __tablename__ = PREFIX + "alert_messages"
 
@@ -64,7 +64,7 @@ class AlertMessageRow(Base):
     scope: Mapped[LongText]
     channel: Mapped[LongText]
     position: Mapped[Ns]
-    """Messages of a channel are delivered in this order."""
+    """Order of delivery within a channel."""
     created_ns: Mapped[Ns]
     attempts: Mapped[Ns]
     due_ns: Mapped[Ns]
@@ -75,7 +75,7 @@ class AlertMessageRow(Base):
 
 
 class AlertSilenceRow(Base):
-    """For a while nobody is told of some alerts."""
+    """A silence; see `alerts.alert.Silence`."""
 
     __tablename__ = PREFIX + "alert_silences"
 

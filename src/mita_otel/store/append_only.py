@@ -1,14 +1,14 @@
-"""What keeps the audit tables append-only, in the words of each database.
+"""Triggers that keep the audit tables append-only, for SQLite and PostgreSQL.
 
-The texts belong to revision `0001_audit` and are compared with the database by `mita-otel audit verify`:
-to change one, write a new revision and a new text.
+`mita-otel audit verify` compares these texts with the database. They belong to revision `0001_audit`: a changed text needs
+a new revision.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-_KEPT: Final = (  # every column of an entry that nothing may ever change
+_KEPT: Final = (  # columns of an entry that never change
     "chain", "sequence", "recorded_ns", "event_type", "outcome", "service", "resource_type", "resource_id",
     "request_id", "trace_id", "body", "mac", "key_id",
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""One database, SQLite or PostgreSQL: connections that are never traced, keep deadlines and survive forks."""
+"""A SQLite or PostgreSQL database: untraced connections with timeouts that survive forks."""
 
 from __future__ import annotations
 
@@ -53,36 +53,36 @@ _OUTAGES: Final = frozenset(
 )
 """Names of psycopg's exceptions."""
 _DRIVERS: Final = {"postgresql": "postgresql+psycopg", "sqlite": "sqlite"}
-"""The driver that is used, whichever (asynchronous, perhaps) the service's own URL names."""
+"""Drivers that replace the one of the service's URL, which may be asynchronous."""
 
 
 class Database:
     """The store's database.
 
     Args:
-        url: SQLAlchemy's URL: `sqlite:///mita-otel.db`, `postgresql://user@host/name`.
+        url: SQLAlchemy URL: `sqlite:///mita-otel.db`, `postgresql://user@host/name`.
         policy: Timeouts and the size of the pool.
 
     Raises:
-        StoreError: The URL is not one, or its driver is not installed.
+        StoreError: The URL is invalid, or its driver is not installed.
     """
 
     def __init__(self, url: str, policy: StorePolicy) -> None:
         self._policy = policy
         self.url = _our_url(url)
-        """The URL in use; `str()` of it hides the password."""
+        """The effective URL; `str()` hides the password."""
         self.engine = self._make_engine()
         self._gate = ForkGate(policy.lock_timeout_s) if self.is_sqlite else None
         after_fork_in_child(self._forget_connections)
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether it is SQLite; otherwise it is PostgreSQL."""
+        """Whether it is SQLite. Otherwise it is PostgreSQL."""
         return self.engine.dialect.name == "sqlite"
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Give a connection in a transaction that sees one state of the database, and changes nothing.
+        """Yield a connection in a read-only transaction with a consistent snapshot.
 
         Raises:
             StoreUnavailableError: The database does not answer.
@@ -97,17 +97,17 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """Give a connection in a transaction that commits at the end, or not at all.
+        """Yield a connection in a transaction. It commits at the end, or rolls back after an exception.
 
         Raises:
-            StoreUnavailableError: The database does not answer, or somebody holds a lock for too long.
+            StoreUnavailableError: The database does not answer, or a lock is held for too long.
         """
         with self._connection() as connection:
             connection = connection.execution_options(**{_WRITE: True})
             with connection.begin():
                 if not self.is_sqlite:
                     connection.exec_driver_sql(
-                        # What is committed leaves the spool: a server that would rather be quick may not say so.
+                        # Committed entries are deleted from the spool, so a commit must be durable whatever the server's default.
                         "SET LOCAL synchronous_commit = on; "
                         f"SET LOCAL statement_timeout = {int(self._policy.statement_timeout_s * 1000)}; "
                         f"SET LOCAL lock_timeout = {int(self._policy.lock_timeout_s * 1000)}"
@@ -125,26 +125,26 @@ class Database:
                 with self.engine.connect() as connection:
                     yield connection
             except DBAPIError as error:
-                told = self._told(error)
-                if told is None:
+                translated = self._translated(error)
+                if translated is None:
                     raise
-                raise told from error
+                raise translated from error
 
-    def _told(self, error: DBAPIError) -> StoreError | None:
-        """Return what to say of an error that is the database's, its role's or its tables'; None: it is ours."""
-        said = first_line(error)
+    def _translated(self, error: DBAPIError) -> StoreError | None:
+        """Return the error for an outage, a missing privilege or missing tables. None: the statement is wrong."""
+        reason = first_line(error)
         if is_outage(error):
             return StoreUnavailableError(
-                f"the database {self.url} does not answer: {said}; "
+                f"the database {self.url} does not answer: {reason}; "
                 "check MITA_OTEL_DATABASE_URL and that the server runs"
             )
         if type(error.orig).__name__ == "InsufficientPrivilege":
             return StoreDeniedError(
-                f"{self.url.username or 'this role'} may not do that in {self.url}: {said}; give it what it "
-                "needs (mita-otel store grant), or do it with the role that owns the tables"
+                f"{self.url.username or 'this role'} lacks a privilege in {self.url}: {reason}; grant it (mita-otel store "
+                "grant), or use the role that owns the tables"
             )
-        if type(error.orig).__name__ == "UndefinedTable" or said.startswith("no such table"):
-            return StoreError(f"the store {self.url} is not whole: {said}; run: mita-otel store migrate")
+        if type(error.orig).__name__ == "UndefinedTable" or reason.startswith("no such table"):
+            return StoreError(f"the store {self.url} lacks a table: {reason}; run: mita-otel store migrate")
         return None
 
     def _make_engine(self) -> Engine:
@@ -153,7 +153,7 @@ class Database:
             if self.url.get_backend_name() == "sqlite":
                 engine = create_engine(
                     self.url,
-                    hide_parameters=True,  # they are people's, and an exception's text goes into logs
+                    hide_parameters=True,  # parameters may be personal data, and exceptions are logged
                     poolclass=None if _in_memory(self.url) else NullPool,
                     connect_args={"timeout": self._policy.lock_timeout_s, "check_same_thread": False},
                 )
@@ -170,7 +170,7 @@ class Database:
                 connect_args={
                     "connect_timeout": max(1, int(timeout_s)),
                     "application_name": "mita-otel",
-                    # A server that vanishes without a word is noticed within about the statement's time.
+                    # Detects a server that vanishes within about the statement timeout.
                     "keepalives_idle": max(1, int(timeout_s)),
                     "tcp_user_timeout": int(self._policy.statement_timeout_s * 1000),
                 },
@@ -186,7 +186,7 @@ class Database:
 
 
 def is_outage(error: DBAPIError) -> bool:
-    """Return whether the database, and not the statement, is at fault: it may work later."""
+    """Return whether the database is the cause, not the statement, so that a later attempt may succeed."""
     code = getattr(error.orig, "sqlite_errorcode", None)
     if code is not None:
         return (code & 0xFF) in _SQLITE_OUTAGES
@@ -199,7 +199,7 @@ def _our_url(url: str) -> URL:
         backend = {"postgres": "postgresql"}.get(parsed.get_backend_name(), parsed.get_backend_name())
     except (ArgumentError, NoSuchModuleError) as error:
         raise StoreError(
-            "MITA_OTEL_DATABASE_URL is not a database URL; write it as in postgresql://user:password@host/name "
+            "MITA_OTEL_DATABASE_URL is not a database URL; write it like postgresql://user:password@host/name "
             "or sqlite:///mita-otel.db"
         ) from error
     if backend not in _DRIVERS:
@@ -214,27 +214,27 @@ def _in_memory(url: URL) -> bool:
 
 
 def _prepare_sqlite(engine: Engine) -> None:
-    """Let transactions begin when we say so (the driver would wait for the first change), and last."""
+    """Begin transactions explicitly (the driver would begin at the first change), and make commits durable."""
 
     @event.listens_for(engine, "do_connect")
     def make_private(dialect: Any, record: Any, arguments: Sequence[Any], options: Any) -> None:
-        # What people did is their service's alone to read; a file that is there keeps its rights. Not `open`: to
-        # close a file that another thread has open by now would let go of that thread's locks.
+        # Only the service may read the file; an existing file keeps its mode. Not with `open`: closing a file that another
+        # thread has open meanwhile would release that thread's locks.
         path = str(arguments[0])
         if path != ":memory:" and not path.startswith("file:") and hasattr(os, "mknod"):
-            with contextlib.suppress(OSError):  # there, or not to be made: SQLite says so
+            with contextlib.suppress(OSError):  # it exists, or SQLite reports the error
                 os.mknod(path, stat.S_IFREG | 0o600)
 
     @event.listens_for(engine, "connect")
     def connect(connection: Any, record: Any) -> None:
         connection.isolation_level = None
         cursor = connection.cursor()
-        # The change is for good, and does not wait for a lock: whoever comes first makes it.
+        # The mode is stored in the file. A lock means that another connection is setting it.
         with contextlib.suppress(sqlite3.OperationalError):
             cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute("PRAGMA synchronous = FULL")
         cursor.execute("PRAGMA foreign_keys = ON")
-        cursor.execute("PRAGMA secure_delete = ON")  # an erased person is gone from the file as well
+        cursor.execute("PRAGMA secure_delete = ON")  # erased data must not stay in the file
         cursor.close()
 
     @event.listens_for(engine, "begin")

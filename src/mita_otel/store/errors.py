@@ -1,4 +1,4 @@
-"""What a caller is told when the store cannot be used."""
+"""Errors of the store."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ INSTALL: Final = "pip install 'mita-otel[store]'"
 
 
 class StoreError(ConfigurationError):
-    """The store cannot be used; the message names what is missing or wrong, and the mend."""
+    """The store cannot be used. The message names the reason and the fix."""
 
 
 class StoreUnavailableError(StoreError):
-    """The database does not answer, or not in time."""
+    """The database does not answer in time."""
 
 
 class StoreDeniedError(StoreError):
-    """The database's role may not do that."""
+    """The database's role lacks a privilege."""
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of the driver's message: the rest repeats the statement and, in places, the row."""
+    """Return the first line of the driver's message. The rest repeats the statement and sometimes the row."""
     original = getattr(error, "orig", None) or error
     return (str(original).strip().splitlines() or [type(original).__name__])[0]

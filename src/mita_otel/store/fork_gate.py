@@ -1,8 +1,8 @@
-"""No fork while SQLite is at work.
+"""Delays forks while SQLite is in use.
 
-SQLite keeps a table of its locks for each process. A child that is forked while another thread holds a lock
-inherits the table but not the thread: to the child, the file stays locked for ever. So a fork waits until
-nobody is inside, for a while.
+SQLite keeps a table of its locks in each process. A child that is forked while another thread holds a lock inherits the
+table but not the thread, so the file stays locked in the child forever. A fork therefore waits, for a limited time, until
+no thread uses SQLite.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from contextlib import contextmanager
 
 
 class ForkGate:
-    """Lets either users in or forks through.
+    """Excludes forks while threads are inside.
 
     Args:
-        patience_s: Seconds that a fork waits for those inside. Then it goes through all the same.
+        patience_s: Maximum seconds that a fork waits. Then it proceeds anyway.
     """
 
     def __init__(self, patience_s: float) -> None:
@@ -49,18 +49,18 @@ class ForkGate:
 
     @contextmanager
     def inside(self) -> Iterator[None]:
-        """Be inside: no other thread forks meanwhile."""
+        """Exclude forks by other threads."""
         mine = self._mine
         deep = getattr(mine, "deep", 0)
         with self._changed:
-            # Whoever is inside may go further in, or the fork would wait for them and they for it.
+            # A thread that is inside may enter again; otherwise it and the fork would wait for each other.
             self._changed.wait_for(lambda: deep or not self._forking)
             self._inside += 1
         mine.deep = deep + 1
         try:
             yield
         finally:
-            if self._mine is mine:  # not a child's, whose parent was inside
+            if self._mine is mine:  # false in a child whose parent was inside
                 mine.deep = deep
                 with self._changed:
                     self._inside -= 1

@@ -1,4 +1,4 @@
-"""PostgreSQL roles: a service may add to the audit trail, and nothing else to it; so may who reads it."""
+"""Grants for PostgreSQL roles: services and readers may only append to the audit trail."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from sqlalchemy import text
 
 from mita_otel.store.database import Database
 from mita_otel.store.errors import StoreError
-from mita_otel.store.schema import METADATA, VERSION_TABLE
+from mita_otel.store.migrate import METADATA, VERSION_TABLE
 from mita_otel.store.tables import PREFIX
 
 Purpose = Literal["writer", "reader"]
 
 _COUNTED: Final = {PREFIX + "redactions": "count", PREFIX + "leases": "holder, until_ns"}
-"""Tables of which a writer may change some columns."""
+"""Columns that a writer may update, by table."""
 _ADDED: Final = (
     "audit_entries", "errors", "breaches", "latency_windows", "redactions", "spans", "leases", "legal_holds",
 )  # fmt: skip
-"""Tables to which a writer may add."""
+"""Tables into which a writer may insert."""
 _READS: Final = PREFIX + "audit_entries"
-"""Table to which a reader may add as well: each read of the audit trail is an entry."""
-_OWN: Final = ("alert_points", "alerts", "alert_messages", "alert_silences")
-"""Tables of what is under way, where a writer may do everything."""
+"""Table into which a reader may insert: each read of the audit trail is an entry."""
+_FULL: Final = ("alert_points", "alerts", "alert_messages", "alert_silences")
+"""Tables of current state, which a writer may change freely."""
 
 
 def grants(role: str, purpose: Purpose = "writer", *, schema: str = "public") -> Iterator[str]:
-    """Yield the statements that give a role what it needs, and take from it what it must not have.
+    """Yield the statements that grant a role what it needs, and revoke everything else.
 
     Args:
-        role: Its name. It must be there already.
-        purpose: `writer`: what a service needs. `reader`: what reports and an auditor need, whose reads are
-            entries of the trail. Purges and erasures take the tables' owner.
-        schema: Where the tables are.
+        role: Name of an existing role.
+        purpose: `writer`: for a service. `reader`: for reports and auditors, whose reads become audit entries. Purges and
+            erasures need the tables' owner.
+        schema: Schema of the tables.
     """
     quoted = _quoted(role)
     yield f"GRANT USAGE ON SCHEMA {_quoted(schema)} TO {quoted}"
@@ -45,7 +45,7 @@ def grants(role: str, purpose: Purpose = "writer", *, schema: str = "public") ->
             yield f"GRANT INSERT ON {named} TO {quoted}"
         if purpose == "writer" and name in _COUNTED:
             yield f"GRANT UPDATE ({_COUNTED[name]}) ON {named} TO {quoted}"
-        if purpose == "writer" and name.removeprefix(PREFIX) in _OWN:
+        if purpose == "writer" and name.removeprefix(PREFIX) in _FULL:
             yield f"GRANT INSERT, UPDATE, DELETE ON {named} TO {quoted}"
     if purpose == "writer":
         for table in sorted(METADATA.tables.values(), key=lambda one: one.name):
@@ -54,16 +54,18 @@ def grants(role: str, purpose: Purpose = "writer", *, schema: str = "public") ->
 
 
 def grant(database: Database, role: str, purpose: Purpose = "writer") -> None:
-    """Give a role what it needs. Takes the tables' owner.
+    """Grant a role what it needs. Run it as the tables' owner.
 
     Raises:
-        StoreError: The store is SQLite, which has no roles; there is no such role; or it has the owner's rights.
+        StoreError: The store is SQLite, which has no roles; the role does not exist; or it has the owner's privileges.
     """
     if database.is_sqlite:
         raise StoreError("SQLite has no roles; restrict who can read and write the file instead")
     with database.write() as connection:
         if not connection.execute(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}).all():
-            raise StoreError(f"there is no role {role}; make it first: CREATE ROLE {_quoted(role)} LOGIN")
+            raise StoreError(
+                f"the role {role} does not exist; create it first: CREATE ROLE {_quoted(role)} LOGIN"
+            )
         owner = connection.execute(
             text(
                 "SELECT tableowner FROM pg_tables WHERE schemaname = current_schema() AND tablename = :entries "
@@ -73,8 +75,8 @@ def grant(database: Database, role: str, purpose: Purpose = "writer") -> None:
         ).scalar()
         if owner is not None:
             raise StoreError(
-                f"{role} may do what the tables' owner {owner} may (it is the owner, a member of it, or a superuser): "
-                "no grant keeps it from changing the audit trail; make a role for the service, as in: "
+                f"{role} has the privileges of the tables' owner {owner} (it is the owner, a member of it, or a superuser), "
+                "so grants cannot protect the audit trail from it; create a role for the service: "
                 "CREATE ROLE payments_service LOGIN"
             )
         schema = connection.exec_driver_sql("SELECT current_schema()").scalar_one()

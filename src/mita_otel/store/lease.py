@@ -1,4 +1,4 @@
-"""What only one process of all may do at a time: whoever holds the lease does it."""
+"""A lease in the database: only its holder does certain work."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _SECOND: Final = 1_000_000_000
 
 
 class Lease:
-    """A named lease that runs out by itself.
+    """A named lease that expires.
 
     Args:
         database: The store.
-        name: What it is for.
-        holder: Who asks: a host and a process, say.
+        name: Name of the lease.
+        holder: Identifies this process.
         clock_ns: Nanoseconds since the epoch.
     """
 
@@ -36,7 +36,7 @@ class Lease:
         self._clock_ns = clock_ns
 
     def take(self, seconds: float) -> bool:
-        """Take or renew the lease. False: somebody else has it.
+        """Acquire or renew the lease. Returns False if another process holds it.
 
         Raises:
             StoreUnavailableError: The database does not answer.
@@ -56,4 +56,4 @@ class Lease:
                 connection.execute(update(_TABLE).where(_TABLE.c.name == self._name).values(**mine))
                 return True
         except IntegrityError:
-            return False  # somebody was the first in the same moment
+            return False  # another process inserted the row at the same time

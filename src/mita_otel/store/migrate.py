@@ -1,4 +1,4 @@
-"""Brings the store's tables up to date, once, however many processes start together."""
+"""Creates and upgrades the store's tables, once even if several processes start together."""
 
 from __future__ import annotations
 
@@ -11,29 +11,35 @@ from sqlalchemy import column, inspect, select, table
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import ProgrammingError
 
+from mita_otel.store import alert_tables, telemetry_tables  # noqa: F401 - their tables join METADATA
 from mita_otel.store.database import Database
 from mita_otel.store.errors import INSTALL, StoreDeniedError, StoreError, first_line
-from mita_otel.store.schema import REVISIONS, VERSION_TABLE
-from mita_otel.store.tables import AuditEntryRow
+from mita_otel.store.tables import AuditEntryRow, Base
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
+METADATA: Final = Base.metadata
+"""Every table of the store."""
+VERSION_TABLE: Final = "mita_schema_version"
+"""Alembic's version table. Its name differs from Alembic's default, since a service may keep its own in the same database."""
+REVISIONS: Final = ("0001_audit", "0002_telemetry", "0003_alerts")
+"""Every revision of the tables, oldest first, as in `migrations/versions`."""
 _ADVISORY_LOCK: Final = 0x6D697461  # "mita"
 _VERSION: Final = table(VERSION_TABLE, column("version_num"))
 
 
 def current_revision(database: Database) -> str | None:
-    """Return the revision that the database is at; None if it has no tables of ours."""
+    """Return the revision of the database. None: it has no tables of ours."""
     with database.read() as connection:
         return _current(connection)
 
 
 def upgrade(database: Database, revision: str = "head") -> None:
-    """Bring the tables up to a revision. Does nothing if they are there.
+    """Upgrade the tables to a revision. Does nothing if they have it.
 
     Raises:
-        StoreError: Alembic is not installed, the role may not make tables, or there are some of no known revision.
+        StoreError: Alembic is not installed, the role may not create tables, or tables exist without a revision.
     """
     command = _alembic()
     with _locked(database) as connection:
@@ -42,7 +48,7 @@ def upgrade(database: Database, revision: str = "head") -> None:
 
 
 def downgrade(database: Database, revision: str) -> None:
-    """Take the tables back to a revision (`base`: none of ours).
+    """Downgrade the tables to a revision (`base` removes them).
 
     Raises:
         StoreError: Alembic is not installed, or the role may not drop tables.
@@ -53,27 +59,25 @@ def downgrade(database: Database, revision: str) -> None:
 
 
 def require(database: Database, *, migrate: bool) -> None:
-    """See to it that the tables are there and up to date.
+    """Ensure that the tables exist and have the latest revision.
 
     Args:
         database: The store.
-        migrate: Whether they may be changed.
+        migrate: Whether they may be created and upgraded.
 
     Raises:
-        StoreError: They are not, and may not be changed; or a newer mita-otel made them.
+        StoreError: They need an upgrade that is not allowed, or a newer mita-otel has created them.
     """
     current = current_revision(database)
     if current == REVISIONS[-1]:
         return
     if current is not None and current not in REVISIONS:
         raise StoreError(
-            f"the store {database.url} was made by a newer mita-otel (its tables are at {current}); "
-            "upgrade mita-otel here"
+            f"the store {database.url} was created by a newer mita-otel (revision {current}); upgrade mita-otel here"
         )
     if not migrate:
         raise StoreError(
-            f"the tables of the store {database.url} are at {current or 'nothing'}, {REVISIONS[-1]} is needed; "
-            "run: mita-otel store migrate"
+            f"the store {database.url} has revision {current or 'none'} and needs {REVISIONS[-1]}; run: mita-otel store migrate"
         )
     upgrade(database)
 
@@ -81,8 +85,8 @@ def require(database: Database, *, migrate: bool) -> None:
 def _refuse_unknown_tables(connection: Connection) -> None:
     if _current(connection) is None and inspect(connection).has_table(AuditEntryRow.__tablename__):
         raise StoreError(
-            f"the store {connection.engine.url} has tables of ours, and {VERSION_TABLE} does not say of which revision; "
-            f"nothing is changed. If they are this version's, put its revision there: {REVISIONS[-1]}"
+            f"the store {connection.engine.url} has tables of mita-otel, but {VERSION_TABLE} does not name their revision; "
+            f"nothing was changed. If this version created them, insert its revision there: {REVISIONS[-1]}"
         )
 
 
@@ -96,7 +100,7 @@ def _current(connection: Connection) -> str | None:
 @contextmanager
 def _locked(database: Database) -> Iterator[Connection]:
     try:
-        # SQLite's writer is the only one anyway.
+        # SQLite has one writer at a time anyway.
         with database.write() as connection:
             if not database.is_sqlite:
                 connection.exec_driver_sql("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")
@@ -104,8 +108,8 @@ def _locked(database: Database) -> Iterator[Connection]:
             yield connection
     except (ProgrammingError, StoreDeniedError) as error:
         raise StoreError(
-            f"the tables of {database.url} cannot be made: {first_line(error.__cause__ or error)}; "
-            "run `mita-otel store migrate` with a role that may"
+            f"the tables of {database.url} cannot be created: {first_line(error.__cause__ or error)}; "
+            "run `mita-otel store migrate` as a role that may create tables"
         ) from error
 
 

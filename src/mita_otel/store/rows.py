@@ -1,4 +1,4 @@
-"""From finished, redacted spans and log records to rows of the store: pure functions."""
+"""Rows of the store from finished, redacted spans and log records: pure functions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _KINDS: Final = {
     semconv.COMPLIANCE_EVENT: "compliance",
 }
 _SEVERITIES: Final = ((21, "critical"), (_ERROR, "high"), (13, "medium"), (0, "low"))
-"""The guide's severities by OpenTelemetry's severity number, the lowest of each range."""
+"""Lowest OpenTelemetry severity number of each severity of the financial API."""
 _UNCATEGORISED: Final = "system_error"
 _COLUMNS: Final = frozenset(
     {
@@ -44,7 +44,7 @@ _COLUMNS: Final = frozenset(
         semconv.EXCEPTION_MESSAGE,
     }
 )
-"""Attributes that have a column of their own, or are repeated in others."""
+"""Attributes that have a column, or repeat other attributes."""
 
 
 def span_row(span: ReadableSpan) -> dict[str, Any] | None:
@@ -70,7 +70,7 @@ def span_row(span: ReadableSpan) -> dict[str, Any] | None:
 
 
 def breach_row(span: ReadableSpan) -> dict[str, Any] | None:
-    """Return the row of `mita_breaches`; None if the span broke no limit."""
+    """Return the row of `mita_breaches`. None: the span exceeded no limit."""
     attributes = span.attributes or {}
     if not attributes.get(semconv.LATENCY_EXCEEDED) or span.context is None or span.end_time is None:
         return None
@@ -89,7 +89,7 @@ def breach_row(span: ReadableSpan) -> dict[str, Any] | None:
 
 @dataclass(frozen=True, slots=True)
 class RedactionReport:
-    """What a span or log record says of the values that were taken out of it."""
+    """The redactions of a span or log record."""
 
     at_ns: int
     """Nanoseconds since the epoch."""
@@ -98,7 +98,7 @@ class RedactionReport:
 
 
 def redaction_rows(reports: Iterable[RedactionReport]) -> list[dict[str, Any]]:
-    """Return the rows of `mita_redactions`: how many values each rule took out, by hour and service."""
+    """Return the rows of `mita_redactions`: the number of redacted values by rule, hour and service."""
     counts: Counter[tuple[int, str, str, str]] = Counter()
     for report in reports:
         rules = report.attributes.get(semconv.REDACTED_RULES)
@@ -117,7 +117,7 @@ def redaction_rows(reports: Iterable[RedactionReport]) -> list[dict[str, Any]]:
 
 
 def error_row(emitted: ReadableLogRecord) -> dict[str, Any] | None:
-    """Return the row of `mita_errors`; None for a record that is no error, security or compliance event."""
+    """Return the row of `mita_errors`. None: the record is not an error, security or compliance event."""
     record = emitted.log_record
     attributes: dict[str, Any] = dict(record.attributes or {})
     kind = _KINDS.get(record.event_name or "")
@@ -157,7 +157,7 @@ def json_text(value: Any) -> str:
 
 
 def clean(text: str) -> str:
-    """Return the text without what a text column cannot hold: NUL and lone surrogates."""
+    """Return the text without characters that a text column cannot hold: NUL and lone surrogates."""
     text = text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
     return text.encode("utf-8", "replace").decode()
 

@@ -1,7 +1,4 @@
-"""The models' base, and the tables of the audit trail.
-
-Times are nanoseconds since the epoch (UTC), as OpenTelemetry counts them.
-"""
+"""The models' base class, and the tables of the audit trail. Times are nanoseconds since the epoch (UTC)."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from sqlalchemy import BigInteger, Index, MetaData, String, Table, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 PREFIX: Final = "mita_"
-"""All tables start with it, so that they can live beside a service's own."""
+"""Prefix of all tables, so that they can share a database with a service's own."""
 
 Ns = Annotated[int, mapped_column(BigInteger)]
 Name = Annotated[str, mapped_column(String(64))]
@@ -20,7 +17,7 @@ LongText = Annotated[str, mapped_column(Text)]
 
 
 class Base(DeclarativeBase):
-    """The models' base."""
+    """Base class of the models."""
 
     metadata = MetaData(
         naming_convention={
@@ -32,15 +29,15 @@ class Base(DeclarativeBase):
 
 
 def table_of(model: type[Base]) -> Table:
-    """Return a model's table, for statements that need no objects."""
+    """Return the table of a model, for statements without objects."""
     return cast("Table", model.__table__)
 
 
 class AuditEntryRow(Base):
-    """An audit entry. Rows are only added: triggers refuse everything else but erasure and purge.
+    """An audit entry. Rows are only inserted: triggers refuse all changes except erasure and purge.
 
-    `body` is what is signed; the columns beside it repeat parts of it for searching, and verification
-    compares them. `user_id`, `personal` and `personal_key` are what an erasure takes away.
+    `body` is signed. Other columns repeat parts of it for searching, and verification compares them. An erasure removes
+    `user_id`, `personal` and `personal_key`.
     """
 
     __tablename__ = PREFIX + "audit_entries"
@@ -84,7 +81,7 @@ class AuditEntryRow(Base):
 
 
 class AuditTombstoneRow(Base):
-    """Says, signed, that a stretch of a chain was purged when its time was up. Never changed, never deleted."""
+    """A signed record that a range of a chain was purged after its retention period. Never changed or deleted."""
 
     __tablename__ = PREFIX + "audit_tombstones"
 
@@ -92,9 +89,9 @@ class AuditTombstoneRow(Base):
     first_sequence: Mapped[Ns] = mapped_column(primary_key=True, autoincrement=False)
     last_sequence: Mapped[Ns]
     previous: Mapped[Digest]
-    """Signature of the entry before the stretch."""
+    """Signature of the entry before the range."""
     last_mac: Mapped[Digest]
-    """Signature of the stretch's last entry: the next one names it."""
+    """Signature of the last entry of the range, which the next entry refers to."""
     first_recorded_ns: Mapped[Ns]
     last_recorded_ns: Mapped[Ns]
     purged_ns: Mapped[Ns]
@@ -104,21 +101,21 @@ class AuditTombstoneRow(Base):
 
 
 class AuditErasureRow(Base):
-    """Says, signed, that a person was erased. Never changed, never deleted."""
+    """A signed record that a person was erased. Never changed or deleted."""
 
     __tablename__ = PREFIX + "audit_erasures"
 
     id: Mapped[Name] = mapped_column(primary_key=True)
     erased_ns: Mapped[Ns]
     entries: Mapped[Ns]
-    """How many entries were erased then."""
+    """Number of erased entries."""
     reason: Mapped[LongText]
     key_id: Mapped[Name]
     mac: Mapped[Digest]
 
 
 class ErasedSubjectRow(Base):
-    """Recognises, for a while, an erased person in what comes late from a spool. Then it is deleted as well."""
+    """Identifies an erased person in late entries from a spool. Deleted after a while."""
 
     __tablename__ = PREFIX + "erased_subjects"
 
@@ -130,7 +127,7 @@ class ErasedSubjectRow(Base):
 
 
 class LegalHoldRow(Base):
-    """What must be kept although its time is up. Released, never deleted."""
+    """Data that must be kept beyond its retention period. Released, never deleted."""
 
     __tablename__ = PREFIX + "legal_holds"
 
@@ -139,11 +136,11 @@ class LegalHoldRow(Base):
     created_by: Mapped[LongText]
     reason: Mapped[LongText]
     data_class: Mapped[Name | None]
-    """`audit`, `errors`, …; none: all."""
+    """`audit`, `errors`, …; NULL: all."""
     user_id: Mapped[LongText | None]
-    """Of this person; none: of everybody."""
+    """Data of this person; NULL: of all."""
     from_ns: Mapped[Ns | None]
     until_ns: Mapped[Ns | None]
-    """Not including; none: for ever."""
+    """Exclusive; NULL: unlimited."""
     released_ns: Mapped[Ns | None]
     released_by: Mapped[LongText | None]

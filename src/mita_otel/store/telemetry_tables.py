@@ -1,4 +1,4 @@
-"""The tables of what telemetry is kept: errors, breaches, latency windows, redactions, traces; and leases."""
+"""The tables of telemetry: errors, breaches, latency windows, redactions and spans; and of leases."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class ErrorRow(Base):
     service: Mapped[LongText]
     environment: Mapped[LongText]
     event_id: Mapped[Name | None]
-    """The id that every exporter knows it by."""
+    """The id that all exporters use."""
     category: Mapped[LongText]
     severity: Mapped[Name]
     name: Mapped[LongText]
-    """The exception's type, or the event's."""
+    """Type of the exception or of the event."""
     message: Mapped[LongText]
     operation: Mapped[LongText | None]
     user_id: Mapped[LongText | None]
@@ -50,19 +50,19 @@ class ErrorRow(Base):
 
 
 class BreachRow(Base):
-    """A span that took longer than its limit."""
+    """A span that exceeded its limit."""
 
     __tablename__ = PREFIX + "breaches"
 
     id: Mapped[Id]
     occurred_ns: Mapped[Ns]
-    """When the span ended."""
+    """End of the span."""
     service: Mapped[LongText]
     environment: Mapped[LongText]
     kind: Mapped[Name]
     rule: Mapped[LongText]
     name: Mapped[LongText]
-    """The span's."""
+    """Name of the span."""
     duration_ms: Mapped[Number]
     limit_ms: Mapped[Number]
     trace_id: Mapped[Name]
@@ -72,7 +72,7 @@ class BreachRow(Base):
 
 
 class LatencyWindowRow(Base):
-    """The spans of one operation that ended in one span of time, of one process or of several added up."""
+    """The spans of one operation that ended within one window, of one process or added up over several."""
 
     __tablename__ = PREFIX + "latency_windows"
 
@@ -80,7 +80,7 @@ class LatencyWindowRow(Base):
     start_s: Mapped[Ns]
     """Seconds since the epoch."""
     length_s: Mapped[Ns]
-    """Seconds: a minute as they are recorded, an hour and a day when they are older."""
+    """Seconds: a minute when recorded; an hour or a day after a roll-up."""
     service: Mapped[LongText]
     environment: Mapped[LongText]
     kind: Mapped[Name]
@@ -101,7 +101,7 @@ class LatencyWindowRow(Base):
 
 
 class RedactionRow(Base):
-    """How many values each rule took out in an hour."""
+    """Number of values that a rule redacted within an hour."""
 
     __tablename__ = PREFIX + "redactions"
 
@@ -116,7 +116,7 @@ class RedactionRow(Base):
 
 
 class SpanRow(Base):
-    """A span of a trace that was kept, marked and redacted."""
+    """A redacted span of a kept trace."""
 
     __tablename__ = PREFIX + "spans"
 
@@ -140,7 +140,7 @@ class SpanRow(Base):
 
 
 class LeaseRow(Base):
-    """Who does what only one process may do at a time."""
+    """A lease; see `lease.Lease`."""
 
     __tablename__ = PREFIX + "leases"
 

@@ -1,4 +1,4 @@
-"""Latency windows in the store: every worker adds its own, and whoever reads adds them up."""
+"""Latency windows in the store: each worker writes its own, and readers add them up."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from sqlalchemy.engine import Connection
 from mita_otel._json import json_bytes
 from mita_otel.latency.window import LatencyWindow, SlowSpan
 from mita_otel.redaction import Redactor
-from mita_otel.store.additions import add
 from mita_otel.store.database import Database
 from mita_otel.store.migrate import require
 from mita_otel.store.rows import clean
 from mita_otel.store.tables import table_of
 from mita_otel.store.telemetry_tables import LatencyWindowRow
+from mita_otel.store.upserts import insert_rows
 
 _TABLE: Final = table_of(LatencyWindowRow)
 _ROWS: Final = 1000
@@ -29,10 +29,10 @@ class StoreWindows:
 
     Args:
         database: The store.
-        redactor: What names of operations pass: a service chooses some of them itself.
+        redactor: Redacts names of operations, some of which the service chooses.
         service: The service's name.
         environment: The environment's name.
-        migrate: Whether tables may be made where they are missing.
+        migrate: Whether missing tables may be created.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class StoreWindows:
         self._ready = False
 
     def write_windows(self, windows: Iterable[LatencyWindow], /) -> None:
-        """Add windows, all of them or none.
+        """Write windows, all or none.
 
         Raises:
             StoreUnavailableError: The database does not answer.
@@ -57,10 +57,10 @@ class StoreWindows:
             for window in windows
         ]
         with self._database.write() as connection:
-            add(connection, _TABLE, rows)
+            insert_rows(connection, _TABLE, rows)
 
     def read_windows(self, start_s: float, end_s: float, /) -> list[LatencyWindow]:
-        """Return the windows of this service's workers that start from `start_s` until before `end_s`.
+        """Return the windows of this service's workers that start at `start_s` or later and before `end_s`.
 
         Raises:
             StoreUnavailableError: The database does not answer.
@@ -85,14 +85,14 @@ def windows_of(
     service: str | None = None,
     environment: str | None = None,
 ) -> Iterator[LatencyWindow]:
-    """Yield windows in the order of their starts, in bounded memory.
+    """Yield windows in order of their start, in bounded memory.
 
     Args:
         connection: The store.
         start_s: Seconds since the epoch.
-        end_s: Not including.
-        service: Of this service; None: of all.
-        environment: Of this environment; None: of all.
+        end_s: Exclusive.
+        service: Only this service. None: all.
+        environment: Only this environment. None: all.
     """
     statement = select(_TABLE).where(_TABLE.c.start_s >= start_s, _TABLE.c.start_s < end_s)
     if service is not None:

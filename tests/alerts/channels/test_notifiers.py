@@ -17,11 +17,11 @@ import httpx
 import pytest
 
 from alerts.receivers import HttpReceiver, MailReceiver, Reply
-from mita_otel.alerts.channels.by_apprise import AppriseNotifier
+from mita_otel.alerts.channels.apprise import AppriseNotifier
+from mita_otel.alerts.channels.http_post import retry_after_s
 from mita_otel.alerts.channels.mail import MailNotifier, MailServer, mail
 from mita_otel.alerts.channels.notifier import RefusedError, TryLaterError
 from mita_otel.alerts.channels.pagerduty import PagerDutyNotifier, event
-from mita_otel.alerts.channels.posting import retry_after_s
 from mita_otel.alerts.channels.slack import SlackNotifier, payload
 from mita_otel.alerts.channels.webhook import SIGNATURE, WebhookNotifier, document
 from mita_otel.alerts.notification import Notification, redacted
@@ -39,8 +39,8 @@ def notification(**changes: Any) -> Notification:
         "action": "trigger", "alert_id": "a1b2c3d4e5f60718", "rule": "payment_processing_failures", "subject": "",
         "title": "Payment processing failures", "reason": "3 events within 5 minutes", "urgency": "error",
         "service": "bank", "environment": "production", "at_ns": 1_767_225_600_123_000_000,
-        "told_ns": 1_767_229_200_000_000_000,
-        "acknowledging": "mita-otel alerts ack a1b2c3d4e5f60718 -s bank -e production",
+        "notified_ns": 1_767_229_200_000_000_000,
+        "acknowledge_command": "mita-otel alerts ack a1b2c3d4e5f60718 -s bank -e production",
         "facts": (("Last", "GatewayTimeout: no answer"), ("Trace", "4bf92f3577b34da6a3ce929d0e0e4736")),
     }  # fmt: skip
     return Notification(**{**known, **changes})
@@ -72,14 +72,14 @@ def test_slack_gets_a_text_and_blocks(receiver: HttpReceiver, client: httpx.Clie
     assert "mita-otel alerts ack a1b2c3d4e5f60718" in posted.json["blocks"][3]["elements"][0]["text"]
 
 
-def test_nothing_in_a_message_to_slack_links_mentions_or_breaks_out() -> None:
+def test_slack_text_is_escaped_against_links_and_mentions() -> None:
     shown = json.dumps(
         payload(notification(reason="<!channel> & <https://evil.example|ok>", facts=(("Last", "<@U1>"),)))
     )
     assert "<" not in shown.replace("&lt;", "") and "&amp;" in shown
 
 
-def test_a_message_to_slack_keeps_slacks_lengths() -> None:
+def test_a_slack_message_stays_within_slacks_lengths() -> None:
     facts = tuple((f"Fact {n}", "x" * 5000) for n in range(40))
     shown = payload(notification(title="t" * 900, reason="r" * 9000, facts=facts))
     assert len(shown["blocks"]) <= 50
@@ -99,7 +99,7 @@ def test_a_message_to_slack_keeps_slacks_lengths() -> None:
         (404, "no_service"), (410, "channel_is_archived"), (403, "invalid_token"),
     ],
 )  # fmt: skip
-def test_a_word_of_slacks_is_a_refusal(
+def test_an_error_of_slack_is_a_refusal(
     receiver: HttpReceiver, client: httpx.Client, status: int, word: str
 ) -> None:
     receiver.replies = [Reply(status, word)]
@@ -107,9 +107,9 @@ def test_a_word_of_slacks_is_a_refusal(
         SlackNotifier(receiver.url, client).send(notification())
 
 
-def test_a_page_that_is_not_slacks_is_a_refusal(receiver: HttpReceiver, client: httpx.Client) -> None:
+def test_a_response_that_is_not_slacks_is_a_refusal(receiver: HttpReceiver, client: httpx.Client) -> None:
     receiver.replies = [Reply(200, "<html>welcome</html>")]
-    with pytest.raises(RefusedError, match="is it an incoming webhook's URL"):
+    with pytest.raises(RefusedError, match="check that the URL is an incoming webhook's"):
         SlackNotifier(receiver.url, client).send(notification())
 
 
@@ -117,7 +117,7 @@ def test_a_page_that_is_not_slacks_is_a_refusal(receiver: HttpReceiver, client: 
     ("reply", "after_s"),
     [(Reply(429, "rate_limited", {"Retry-After": "30"}), 30), (Reply(500, "rollup_error"), None), (Reply(503, ""), None)],
 )  # fmt: skip
-def test_slack_that_is_busy_is_tried_later(
+def test_a_busy_slack_is_tried_later(
     receiver: HttpReceiver, client: httpx.Client, reply: Reply, after_s: float | None
 ) -> None:
     receiver.replies = [reply]
@@ -127,7 +127,9 @@ def test_slack_that_is_busy_is_tried_later(
 
 
 @pytest.mark.parametrize("trouble", ["cut", "hang"])
-def test_no_answer_is_tried_later_and_the_webhook_is_never_said(receiver: HttpReceiver, trouble: str) -> None:
+def test_a_missing_response_is_tried_later_without_naming_the_url(
+    receiver: HttpReceiver, trouble: str
+) -> None:
     receiver.replies = [trouble]
     with httpx.Client(timeout=0.3) as client, pytest.raises(TryLaterError) as raised:
         SlackNotifier(f"{receiver.url}/services/SECRET", client).send(notification())
@@ -135,9 +137,9 @@ def test_no_answer_is_tried_later_and_the_webhook_is_never_said(receiver: HttpRe
 
 
 @pytest.mark.parametrize("url", ["hooks.slack.com/services/X", "ftp://x/y", "https://", "http://h:p/"])
-def test_a_url_that_is_none_is_refused(client: httpx.Client, url: str) -> None:
+def test_an_invalid_url_is_refused(client: httpx.Client, url: str) -> None:
     for kind in (SlackNotifier, WebhookNotifier):
-        with pytest.raises(ConfigurationError, match="the URL is not one that can be posted to") as raised:
+        with pytest.raises(ConfigurationError, match="the URL is not valid") as raised:
             kind(url, client)
         assert url not in str(raised.value).replace("https://HOST", "")
 
@@ -152,8 +154,10 @@ def test_a_url_that_is_none_is_refused(client: httpx.Client, url: str) -> None:
         "https://hooks.slack.com/services/...",
     ],
 )
-def test_a_webhook_of_slacks_that_is_not_whole_is_refused(client: httpx.Client, url: str) -> None:
-    with pytest.raises(ConfigurationError, match="not that of an incoming webhook; copy it whole") as raised:
+def test_an_incomplete_webhook_url_of_slack_is_refused(client: httpx.Client, url: str) -> None:
+    with pytest.raises(
+        ConfigurationError, match="not that of an incoming webhook; copy it completely"
+    ) as raised:
         SlackNotifier(url, client)
     assert "SECRET" not in str(raised.value)
 
@@ -161,7 +165,7 @@ def test_a_webhook_of_slacks_that_is_not_whole_is_refused(client: httpx.Client, 
 @pytest.mark.parametrize(
     "path", ["services/T000/B000/abcDEF0", "workflows/T000/A000/1/x", "triggers/T000/1/x"]
 )
-def test_the_ways_that_slack_writes_webhooks_are_known(client: httpx.Client, path: str) -> None:
+def test_every_kind_of_slack_webhook_url_is_accepted(client: httpx.Client, path: str) -> None:
     SlackNotifier(f"https://hooks.slack.com/{path}", client)
 
 
@@ -171,7 +175,7 @@ ACCEPTED = Reply(
 )
 
 
-def test_pagerduty_gets_an_incident_that_can_be_resolved(
+def test_pagerduty_receives_an_incident_that_can_be_resolved(
     receiver: HttpReceiver, client: httpx.Client
 ) -> None:
     receiver.usual = ACCEPTED
@@ -189,24 +193,23 @@ def test_pagerduty_gets_an_incident_that_can_be_resolved(
     assert "payload" not in sent[3]
 
 
-def test_an_event_for_pagerduty_keeps_its_lengths() -> None:
+def test_a_pagerduty_event_stays_within_its_lengths() -> None:
     shown = event(notification(title="t" * 1000, reason="r" * 1000))
     assert len(shown["payload"]["summary"]) == 1024
     assert len(shown["dedup_key"]) <= 255
 
 
 @pytest.mark.parametrize(
-    ("key", "found"), [("k" * 31, "it has 31"), ("k" * 33, "it has 33"), (f"{'k' * 31}-", "it has others")]
+    ("key", "found"),
+    [("k" * 31, "it has 31"), ("k" * 33, "it has 33"), (f"{'k' * 31}-", "it has other characters")],
 )
-def test_a_key_that_is_none_is_refused_before_anything_is_sent(
-    client: httpx.Client, key: str, found: str
-) -> None:
-    with pytest.raises(ConfigurationError, match=f"not an integration key of 32 .*, {found}; take") as raised:
+def test_an_invalid_key_is_refused_before_a_request(client: httpx.Client, key: str, found: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"not an integration key of 32 .*, {found}; copy") as raised:
         PagerDutyNotifier(key, "http://127.0.0.1:1", client)
     assert key not in str(raised.value)
 
 
-def test_an_event_that_pagerduty_does_not_take_is_refused_with_its_reasons(
+def test_a_rejected_event_is_refused_with_pagerdutys_reasons(
     receiver: HttpReceiver, client: httpx.Client
 ) -> None:
     said = '{"status": "invalid event", "message": "Event object is invalid", "errors": ["Length of \'routing_key\' is incorrect"]}'
@@ -216,21 +219,19 @@ def test_an_event_that_pagerduty_does_not_take_is_refused_with_its_reasons(
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_pagerduty_that_is_busy_is_tried_later(
-    receiver: HttpReceiver, client: httpx.Client, status: int
-) -> None:
+def test_a_busy_pagerduty_is_tried_later(receiver: HttpReceiver, client: httpx.Client, status: int) -> None:
     receiver.replies = [Reply(status, "")]
     with pytest.raises(TryLaterError, match=f"PagerDuty: answered {status}"):
         PagerDutyNotifier(KEY, receiver.url, client).send(notification())
 
 
-def test_another_server_in_pagerdutys_place_is_noticed(receiver: HttpReceiver, client: httpx.Client) -> None:
+def test_a_response_that_is_not_pagerdutys_is_a_refusal(receiver: HttpReceiver, client: httpx.Client) -> None:
     with pytest.raises(RefusedError, match="answered 200, not 202"):
         PagerDutyNotifier(KEY, receiver.url, client).send(notification())
 
 
 # --- webhooks ----------------------------------------------------------------------------------------
-def test_a_webhook_gets_json_that_is_signed(receiver: HttpReceiver, client: httpx.Client) -> None:
+def test_a_webhook_receives_signed_json(receiver: HttpReceiver, client: httpx.Client) -> None:
     assert WebhookNotifier(receiver.url, client, "key of mine").send(notification()) == "200"
     [posted] = receiver.posted
     assert posted.json["alert"]["reason"] == "3 events within 5 minutes"
@@ -257,7 +258,7 @@ def test_a_redirect_is_not_followed(receiver: HttpReceiver, client: httpx.Client
         ("", None),
     ],
 )
-def test_how_long_a_server_wants_to_be_left_alone(value: str, seconds: float | None) -> None:
+def test_retry_after_is_a_number_or_a_date(value: str, seconds: float | None) -> None:
     assert retry_after_s({"Retry-After": value}, datetime(2026, 1, 1, tzinfo=UTC)) == seconds
 
 
@@ -273,7 +274,7 @@ def send_mail(
     return notifier.send(notification())
 
 
-def test_a_mail_says_what_is_known_to_everybody() -> None:
+def test_a_mail_holds_the_facts_for_all_recipients() -> None:
     receiver = MailReceiver()
     message_id = send_mail(receiver)
     receiver.close()
@@ -287,26 +288,26 @@ def test_a_mail_says_what_is_known_to_everybody() -> None:
     assert "Acknowledge: mita-otel alerts ack a1b2c3d4e5f60718" in text
 
 
-def test_all_mails_about_one_alert_are_one_conversation() -> None:
+def test_all_mails_about_an_alert_form_one_thread() -> None:
     to = ("a@b.example",)
     first, last = (mail(notification(action=action), "s@b.example", to) for action in ("trigger", "resolve"))
     assert last["In-Reply-To"] == last["References"] == first["Message-ID"]
     assert first["Message-ID"] != last["Message-ID"]
 
 
-def test_a_mail_is_of_the_time_when_it_was_written_not_of_the_alerts_beginning() -> None:
+def test_the_date_of_a_mail_is_its_creation() -> None:
     message = mail(notification(action="resolve"), "s@b.example", ("a@b.example",))
     assert message["Date"].datetime == datetime(2026, 1, 1, 1, 0, 0, tzinfo=UTC)
     assert "Since: 2026-01-01 00:00:00 UTC" in message.get_content()
 
 
-def test_two_escalations_are_two_messages_and_one_that_is_tried_again_stays_one(
+def test_escalations_have_separate_ids_and_a_retry_keeps_its_id(
     receiver: HttpReceiver, client: httpx.Client
 ) -> None:
     """Mailboxes and receivers of webhooks show one of two with the same id."""
     hour_ns = 3_600_000_000_000
     first = notification(action="escalate")
-    second = replace(first, told_ns=first.told_ns + hour_ns)
+    second = replace(first, notified_ns=first.notified_ns + hour_ns)
     ids = [mail(one, "s@b.example", ("a@b.example",))["Message-ID"] for one in (first, first, second)]
     webhook = WebhookNotifier(receiver.url, client)
     for one in (first, first, second):
@@ -316,14 +317,14 @@ def test_two_escalations_are_two_messages_and_one_that_is_tried_again_stays_one(
         assert found[0] == found[1] != found[2]
 
 
-def test_a_server_that_is_busy_when_the_mail_is_handed_over_does_not_get_it_twice() -> None:
+def test_a_failing_quit_does_not_send_the_mail_twice() -> None:
     receiver = MailReceiver(quit_answer="421 4.3.2 busy")
     assert send_mail(receiver)
     receiver.close()
     assert len(receiver.messages) == 1
 
 
-def test_nothing_in_a_mail_becomes_a_header_of_its_own() -> None:
+def test_a_line_break_cannot_add_a_mail_header() -> None:
     dirty = notification(title="a\r\nBcc: all@evil.example", environment="x\nTo: y")
     message = mail(redacted(dirty, Redactor(default_policy().redaction)), "s@b.example", ("a@b.example",))
     assert "Bcc" not in message.as_string().split("\n\n")[0].replace("a Bcc:", "")
@@ -333,7 +334,7 @@ def test_nothing_in_a_mail_becomes_a_header_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("answer", "error"), [("554 5.7.1 rejected", RefusedError), ("451 4.3.0 later", TryLaterError)]
 )
-def test_what_a_mail_server_says_to_a_message(answer: str, error: type[Exception]) -> None:
+def test_a_mail_server_accepts_delays_or_refuses_a_message(answer: str, error: type[Exception]) -> None:
     receiver = MailReceiver(answer=answer)
     with pytest.raises(error, match=answer):
         send_mail(receiver)
@@ -343,21 +344,21 @@ def test_what_a_mail_server_says_to_a_message(answer: str, error: type[Exception
 @pytest.mark.parametrize(
     ("answer", "error"), [("550 5.1.1 unknown user", RefusedError), ("450 4.2.1 try again", TryLaterError)]
 )
-def test_what_a_mail_server_says_to_a_recipient(answer: str, error: type[Exception]) -> None:
+def test_a_mail_server_accepts_delays_or_refuses_a_recipient(answer: str, error: type[Exception]) -> None:
     receiver = MailReceiver(recipient_answer=answer)
     with pytest.raises(error, match=rf"refuses team@bank.example, .*{answer}"):
         send_mail(receiver)
     receiver.close()
 
 
-def test_a_mail_server_that_is_away_is_tried_later() -> None:
+def test_an_unreachable_mail_server_is_tried_later() -> None:
     receiver = MailReceiver()
     receiver.close()
     with pytest.raises(TryLaterError, match="Connection"):
         send_mail(receiver)
 
 
-def test_a_server_that_does_not_encrypt_is_not_told_anything_where_that_is_required() -> None:
+def test_nothing_is_sent_unencrypted_if_starttls_is_required() -> None:
     receiver = MailReceiver()
     with pytest.raises(RefusedError, match=r"STARTTLS .* see alerts\.email\.starttls"):
         send_mail(receiver, policy=PLAIN.replace(starttls="required"))
@@ -394,7 +395,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return certificate, key
 
 
-def test_user_and_password_are_said_over_an_encrypted_connection(certificate: tuple[Path, Path]) -> None:
+def test_credentials_are_sent_over_an_encrypted_connection(certificate: tuple[Path, Path]) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
     receiver = MailReceiver(user="ann", password="p@ss", tls=context)
@@ -402,7 +403,7 @@ def test_user_and_password_are_said_over_an_encrypted_connection(certificate: tu
     policy = PLAIN.replace(starttls="required")
     send_mail(receiver, f"smtp://ann:p%40ss@127.0.0.1:{receiver.port}", policy, context=trusting)
     assert receiver.encrypted == [True]
-    with pytest.raises(RefusedError, match="user or password are not accepted") as raised:
+    with pytest.raises(RefusedError, match="the server rejects user or password") as raised:
         send_mail(receiver, f"smtp://ann:wrong-one@127.0.0.1:{receiver.port}", policy, context=trusting)
     assert "wrong-one" not in str(raised.value)
     with pytest.raises(RefusedError, match="no encrypted connection: CERTIFICATE_VERIFY_FAILED"):
@@ -413,12 +414,12 @@ def test_user_and_password_are_said_over_an_encrypted_connection(certificate: tu
 @pytest.mark.parametrize(
     "url", ["mail.example", "http://mail.example", "smtp://", "smtp://host:port", "smtp://h:99999"]
 )
-def test_a_url_that_names_no_mail_server_is_said(url: str) -> None:
+def test_an_invalid_mail_server_url_is_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="MITA_OTEL_SMTP_URL is not the URL of a mail server"):
         MailServer.from_url(url)
 
 
-def test_the_ports_of_mail() -> None:
+def test_default_ports_depend_on_the_scheme() -> None:
     assert MailServer.from_url("smtp://h").port == 587
     assert MailServer.from_url("smtps://h") == MailServer("h", 465, "", "", True)
 
@@ -429,24 +430,24 @@ apprise_warns = pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")
 
 
 @apprise_warns
-def test_apprise_reaches_what_it_knows(receiver: HttpReceiver) -> None:
+def test_apprise_sends_to_its_services(receiver: HttpReceiver) -> None:
     url = receiver.url.replace("http://", "json://")
     assert AppriseNotifier(url).send(notification()) == "sent"
     assert receiver.posted[0].json["title"] == "[production] Payment processing failures"
     receiver.replies = [Reply(500, "")]
-    with pytest.raises(TryLaterError, match="apprise: the message was not taken"):
+    with pytest.raises(TryLaterError, match="apprise: the notification was not sent"):
         AppriseNotifier(url).send(notification())
 
 
 @apprise_warns
-def test_a_url_that_apprise_does_not_know_is_said_without_it() -> None:
-    with pytest.raises(ConfigurationError, match="apprise does not know the URL") as raised:
+def test_an_unsupported_apprise_url_is_refused_without_naming_it() -> None:
+    with pytest.raises(ConfigurationError, match="apprise does not support the URL") as raised:
         AppriseNotifier("nothing://SECRET")
     assert "SECRET" not in str(raised.value)
 
 
 # --- redaction ---------------------------------------------------------------------------------------
-def test_no_secret_is_in_any_message() -> None:
+def test_no_channel_sends_a_secret() -> None:
     dirty = notification(
         title=f"Errors: {PAN}",
         reason=f"card {PAN}",

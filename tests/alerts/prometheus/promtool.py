@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mita_otel.alerts.prometheus.rule_file import PrometheusRule, RuleFile
-from mita_otel.alerts.prometheus.rules import rule_file
+from mita_otel.alerts.prometheus.rule_file import PrometheusRule, RuleFile, rule_file
 from mita_otel.policy import Policy
 
 UNPACKED = Path(__file__).parents[2] / ".receivers" / "prometheus"

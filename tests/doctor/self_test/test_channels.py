@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from alerts.receivers import HttpReceiver, MailReceiver, Reply
-from mita_otel.alerts.alert import Scope
+from mita_otel.alerts.alert import AlertScope
 from mita_otel.doctor.self_test.channels import try_channels
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy, default_policy
 from mita_otel.policy.conversion import convert
 from mita_otel.sdk.health.check import Check, Status
 
-SCOPE = Scope("bank", "staging")
+SCOPE = AlertScope("bank", "staging")
 KEY = "k" * 32
 ACCEPTED = Reply(202, '{"status": "success", "message": "Event processed", "dedup_key": "mita-otel/x"}')
 
@@ -27,7 +27,7 @@ def policy_with(**alerts: Any) -> Policy:
 
 
 def tried(
-    kind: Any, env: dict[str, str], policy: Policy | None = None, scope: Scope = SCOPE, **more: Any
+    kind: Any, env: dict[str, str], policy: Policy | None = None, scope: AlertScope = SCOPE, **more: Any
 ) -> dict[str, Check]:
     found = try_channels(policy or default_policy(), scope, kind, env, **more)
     return {one.name: one for one in found}
@@ -43,7 +43,9 @@ def test_slack_gets_a_message_that_says_it_is_a_test(http: HttpReceiver) -> None
 
 
 def test_a_test_is_redacted_like_any_other_message(http: HttpReceiver) -> None:
-    tried("slack", {"SLACK_FINANCE_WEBHOOK": http.url}, scope=Scope("bank 4111 1111 1111 1111", "staging"))
+    tried(
+        "slack", {"SLACK_FINANCE_WEBHOOK": http.url}, scope=AlertScope("bank 4111 1111 1111 1111", "staging")
+    )
     assert "bank [redacted:pan]" in http.posted[0].json["blocks"][-1]["elements"][0]["text"]
 
 
@@ -58,8 +60,8 @@ def test_what_gets_a_channels_messages_instead_is_said(http: HttpReceiver) -> No
 @pytest.mark.parametrize(
     ("reply", "said"),
     [
-        (Reply(404, "no_service"), "Slack: answered 404 no_service: the webhook was switched off or removed; make another"),
-        (Reply(404, "channel_not_found"), "Slack: answered 404 channel_not_found: its channel is gone; make a webhook for another"),
+        (Reply(404, "no_service"), "Slack: answered 404 no_service: the webhook was disabled or removed; create another"),
+        (Reply(404, "channel_not_found"), "Slack: answered 404 channel_not_found: the channel was deleted; create a webhook for another"),
         (Reply(403, "action_prohibited"), "Slack: answered 403 action_prohibited: an administrator forbids it"),
         (Reply(400, "invalid_payload"), "Slack: answered 400 invalid_payload"),
         (Reply(429, "", {"Retry-After": "30"}), "Slack: answered 429; it asks for 30 seconds"),

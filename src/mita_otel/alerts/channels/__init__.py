@@ -1,1 +1,1 @@
-"""What carries a message to people: one file a way, each usable alone."""
+"""Channels: one notifier per file, each usable alone."""

@@ -22,21 +22,21 @@ _TEMPORARY: Final = range(400, 500)
 
 @dataclass(frozen=True, slots=True)
 class MailServer:
-    """Who takes e-mail."""
+    """A mail server."""
 
     host: str
     port: int
     user: str
     password: str
     tls: bool
-    """Whether the connection is encrypted from the start."""
+    """Whether the connection is encrypted from the start (SMTPS)."""
 
     @classmethod
     def from_url(cls, url: str) -> MailServer:
         """Return the server of `smtp://user:password@host:587` or `smtps://…`.
 
         Raises:
-            ConfigurationError: It is no such URL.
+            ConfigurationError: It is not such a URL.
         """
         try:
             parts = urlsplit(url.strip())
@@ -45,7 +45,7 @@ class MailServer:
             parts, port = urlsplit(""), None
         if parts.scheme not in _PORTS or not parts.hostname:
             raise ConfigurationError(
-                f"{variables.SMTP_URL} is not the URL of a mail server; write it as in smtp://user:password@host:587"
+                f"{variables.SMTP_URL} is not the URL of a mail server; write it like smtp://user:password@host:587"
             )
         return cls(
             parts.hostname,
@@ -57,14 +57,14 @@ class MailServer:
 
 
 class MailNotifier:
-    """Sends e-mail, a connection a message.
+    """Sends e-mail, each over a new connection.
 
     Args:
-        server: Who takes it.
+        server: The mail server.
         policy: Sender and encryption.
-        to: Whom it goes to.
+        to: Recipients.
         timeout_s: Seconds that each step may take.
-        context: What certificates are checked by. None: the system's.
+        context: Verifies certificates. None: the system's certificate authorities.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class MailNotifier:
         self._context = context or ssl.create_default_context()
 
     def send(self, notification: Notification) -> str:
-        """Hand the message to the server, and return its `Message-ID`."""
+        """Send the message to the server, and return its `Message-ID`."""
         message = mail(notification, self._policy.sender, self._to)
         where = f"e-mail: {self._server.host}:{self._server.port}"
         try:
@@ -93,15 +93,15 @@ class MailNotifier:
             except BaseException:
                 connection.close()
                 raise
-            _part(connection)
+            _quit(connection)
         except smtplib.SMTPAuthenticationError as error:
             raise RefusedError(
-                f"{where}: user or password are not accepted ({error.smtp_code}); check {variables.SMTP_URL}"
+                f"{where}: the server rejects user or password ({error.smtp_code}); check {variables.SMTP_URL}"
             ) from error
         except smtplib.SMTPRecipientsRefused as error:
-            code, said = next(iter(error.recipients.values()))
+            code, reply = next(iter(error.recipients.values()))
             raise _by_code(
-                code, f"{where}: refuses {', '.join(error.recipients)}: {code} {_text(said)}"
+                code, f"{where}: refuses {', '.join(error.recipients)}: {code} {_text(reply)}"
             ) from error
         except smtplib.SMTPResponseException as error:
             raise _by_code(
@@ -114,8 +114,8 @@ class MailNotifier:
         except (smtplib.SMTPException, OSError) as error:
             raise TryLaterError(f"{where}: {type(error).__name__} {error}".rstrip()) from error
         if refused:
-            code, said = next(iter(refused.values()))
-            raise RefusedError(f"{where}: refuses {', '.join(refused)}: {code} {_text(said)}")
+            code, reply = next(iter(refused.values()))
+            raise RefusedError(f"{where}: refuses {', '.join(refused)}: {code} {_text(reply)}")
         return str(message["Message-ID"])
 
     def close(self) -> None:
@@ -144,21 +144,21 @@ class MailNotifier:
 
 
 def mail(notification: Notification, sender: str, to: tuple[str, ...]) -> EmailMessage:
-    """Return the message. All about one alert are one conversation."""
+    """Return the message. All messages about an alert form one thread."""
     test = "Test: " if notification.is_test else ""
     message = EmailMessage()
     message["Subject"] = f"{test}[{notification.environment}] {notification.title}"
     message["From"] = sender
     message["To"] = ", ".join(to)
-    message["Date"] = format_datetime(notification.told)
+    message["Date"] = format_datetime(notification.created)
     domain = sender.rpartition("@")[2]
     thread = f"<{notification.alert_id}.{notification.at_ns}@{domain}>"
     if notification.action == "trigger":
         message["Message-ID"] = thread
     else:
-        # Of two with one id the second would not be shown: there is more than one escalation.
+        # There may be several escalations, and mail clients hide the second of two messages with one id.
         message["Message-ID"] = (
-            f"<{notification.alert_id}.{notification.told_ns}.{notification.action}@{domain}>"
+            f"<{notification.alert_id}.{notification.notified_ns}.{notification.action}@{domain}>"
         )
         message["In-Reply-To"] = message["References"] = thread
     message["Auto-Submitted"] = "auto-generated"
@@ -181,22 +181,26 @@ def _lines(notification: Notification) -> list[str]:
         "",
         *(f"{label}: {' '.join(text.split())}" for label, text in facts),
         "",
-        *([f"Acknowledge: {notification.acknowledging}", ""] if notification.acknowledging else []),
+        *(
+            [f"Acknowledge: {notification.acknowledge_command}", ""]
+            if notification.acknowledge_command
+            else []
+        ),
     ]
 
 
-def _part(connection: smtplib.SMTP) -> None:
-    """Take leave. Trouble with that is none of the message's, which would be sent again."""
+def _quit(connection: smtplib.SMTP) -> None:
+    """Close the session. A failure here must not fail the message, or it would be sent twice."""
     try:
         connection.quit()
     except (smtplib.SMTPException, OSError):
         connection.close()
 
 
-def _by_code(code: int, why: str) -> Exception:
-    return TryLaterError(why) if code in _TEMPORARY else RefusedError(why)
+def _by_code(code: int, reason: str) -> Exception:
+    return TryLaterError(reason) if code in _TEMPORARY else RefusedError(reason)
 
 
-def _text(said: bytes | str) -> str:
-    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
+def _text(reply: bytes | str) -> str:
+    text = reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply
     return " ".join(text.split())[:200]

@@ -1,4 +1,4 @@
-"""What a way to people can do, and how it can fail."""
+"""The protocol of notifiers, and their errors."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from mita_otel.alerts.notification import Notification
 
 
 class NotDeliveredError(Exception):
-    """A message did not arrive; the text says why, and holds no secret."""
+    """A notification was not delivered. The message holds the reason, and no secrets."""
 
 
 class TryLaterError(NotDeliveredError):
-    """It may arrive later: the receiver is busy, or does not answer.
+    """A later attempt may succeed: the receiver is busy, or does not answer.
 
     Args:
-        why: Why it did not arrive.
-        after_s: Seconds that the receiver asks to be left alone. None: it did not say.
+        reason: Why it was not delivered.
+        after_s: Seconds to wait that the receiver asks for. None: it does not ask.
     """
 
-    def __init__(self, why: str, after_s: float | None = None) -> None:
-        super().__init__(why)
+    def __init__(self, reason: str, after_s: float | None = None) -> None:
+        super().__init__(reason)
         self.after_s = after_s
 
 
 class RefusedError(NotDeliveredError):
-    """It will never arrive like this: a setting is wrong, or the receiver does not take it."""
+    """A repetition cannot succeed: a setting is wrong, or the receiver rejects the notification."""
 
 
 class Notifier(Protocol):
-    """A way to people. One message at a time; may take its time."""
+    """Sends notifications, one at a time. May block."""
 
     def send(self, notification: Notification, /) -> str:
-        """Deliver a redacted message.
+        """Deliver a redacted notification.
 
         Returns:
-            What the receiver knows it by, or said.
+            The receiver's id of it, or its response.
 
         Raises:
-            TryLaterError: It may arrive later.
-            RefusedError: It will never arrive like this.
+            TryLaterError: A later attempt may succeed.
+            RefusedError: A repetition cannot succeed.
         """
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""

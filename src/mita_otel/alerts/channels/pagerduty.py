@@ -1,7 +1,7 @@
-"""PagerDuty: the Events API v2, trigger, acknowledge and resolve; and change events, for releases.
+"""PagerDuty's Events API v2: trigger, acknowledge and resolve.
 
-Source: PagerDuty's published OpenAPI of the Events API v2. (The package `pagerduty` retries a 429 for ever, and blocks
-meanwhile: what is used here is one POST.)
+Source: PagerDuty's published OpenAPI of the Events API v2. The package `pagerduty` is not used, because it retries a 429
+forever and blocks meanwhile.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any, Final
 import httpx
 
 from mita_otel._json import json_bytes
+from mita_otel.alerts.channels.http_post import post
 from mita_otel.alerts.channels.notifier import RefusedError
-from mita_otel.alerts.channels.posting import post
 from mita_otel.alerts.notification import Notification
 from mita_otel.errors import ConfigurationError
 
@@ -30,22 +30,22 @@ _ACTIONS: Final = {
 
 
 class PagerDutyNotifier:
-    """Enqueues events.
+    """Sends events.
 
     Args:
         routing_key: The integration key of a service with an Events API v2 integration: a secret.
         url: `https://events.pagerduty.com/v2/enqueue`, or the one of another region.
-        client: Makes the requests.
+        client: Sends the requests.
 
     Raises:
-        ConfigurationError: It is no integration key.
+        ConfigurationError: It is not an integration key.
     """
 
     def __init__(self, routing_key: str, url: str, client: httpx.Client) -> None:
         if not _ROUTING_KEY.match(routing_key):
-            found = f"it has {len(routing_key)}" if len(routing_key) != _LENGTH else "it has others"
+            found = f"it has {len(routing_key)}" if len(routing_key) != _LENGTH else "it has other characters"
             raise ConfigurationError(
-                f"PagerDuty: the key is not an integration key of {_LENGTH} letters and digits, {found}; take the one of "
+                f"PagerDuty: the key is not an integration key of {_LENGTH} letters and digits, {found}; copy it from "
                 'the service\'s "Events API V2" integration'
             )
         self._routing_key = routing_key
@@ -53,32 +53,32 @@ class PagerDutyNotifier:
         self._client = client
 
     def send(self, notification: Notification) -> str:
-        """Enqueue the event, and return its `dedup_key`."""
+        """Send the event, and return its `dedup_key`."""
         body = json_bytes({"routing_key": self._routing_key, **event(notification)})
-        answer = post(self._client, self._url, body, who="PagerDuty")
+        response = post(self._client, self._url, body, who="PagerDuty")
         try:
-            said = answer.json()
+            body_of_response = response.json()
         except ValueError:
-            said = None
-        if answer.status_code != 202 or not isinstance(said, dict):
+            body_of_response = None
+        if response.status_code != 202 or not isinstance(body_of_response, dict):
             raise RefusedError(
-                f"PagerDuty: answered {answer.status_code}, not 202; is {self._url} its address?"
+                f"PagerDuty: answered {response.status_code}, not 202; check alerts.delivery.pagerduty_url ({self._url})"
             )
-        return str(said.get("dedup_key") or notification.dedup_key)
+        return str(body_of_response.get("dedup_key") or notification.dedup_key)
 
     def close(self) -> None:
-        """Do nothing: the client is not ours."""
+        """Do nothing: `Channels` closes the client."""
 
 
 def event(notification: Notification) -> dict[str, Any]:
     """Return the event without its routing key."""
     action = _ACTIONS[notification.action]
-    shown: dict[str, Any] = {"event_action": action, "dedup_key": notification.dedup_key[:_MAX_DEDUP_KEY]}
+    fields: dict[str, Any] = {"event_action": action, "dedup_key": notification.dedup_key[:_MAX_DEDUP_KEY]}
     if action == "trigger":
         test = "Test: " if notification.is_test else ""
         summary = f"{test}[{notification.environment}] {notification.title}: {notification.reason}"
-        shown["client"] = "mita-otel"
-        shown["payload"] = {
+        fields["client"] = "mita-otel"
+        fields["payload"] = {
             "summary": summary[:_MAX_SUMMARY],
             "severity": notification.urgency,
             "source": notification.service or "mita-otel",
@@ -89,7 +89,11 @@ def event(notification: Notification) -> dict[str, Any]:
             "custom_details": {
                 **dict(notification.facts),
                 "Reason": notification.reason,
-                **({"Acknowledge": notification.acknowledging} if notification.acknowledging else {}),
+                **(
+                    {"Acknowledge": notification.acknowledge_command}
+                    if notification.acknowledge_command
+                    else {}
+                ),
             },
         }
-    return shown
+    return fields

@@ -1,7 +1,7 @@
-"""Slack: an incoming webhook. One webhook is one channel.
+"""Slack's incoming webhooks. A webhook belongs to one Slack channel.
 
-Source: Slack's documentation of incoming webhooks and Block Kit. Of what slack-sdk's `WebhookClient` does, one POST would
-be used here; retries and rate limits are the courier's.
+Source: Slack's documentation of incoming webhooks and Block Kit. The package slack-sdk is not used: its `WebhookClient`
+would send one POST, and retries and rate limits belong to the dispatcher.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any, Final
 import httpx
 
 from mita_otel._json import json_bytes
+from mita_otel.alerts.channels.http_post import body_line, checked_url, post
 from mita_otel.alerts.channels.notifier import RefusedError
-from mita_otel.alerts.channels.posting import checked_url, post, said
 from mita_otel.alerts.notification import Notification
 from mita_otel.errors import ConfigurationError
 
 _HOSTS: Final = frozenset({"hooks.slack.com", "hooks.slack-gov.com"})
-"""Slack's own; whatever else is compatible may have its URLs as it likes."""
+"""Slack's hosts. URLs of compatible services are not checked further."""
 _PATH: Final = re.compile(r"/(?:services(?:/[0-9A-Za-z_-]+){3}|(?:workflows|triggers)/.+)\Z")
 _MAX_HEADER: Final = 150
 _MAX_SECTION: Final = 3000
@@ -30,17 +30,17 @@ _ICONS: Final = {
     "warning": ":warning:",
     "info": ":information_source:",
 }
-_MENDS: Final = {
-    "no_service": "the webhook was switched off or removed; make another",
-    "no_active_hooks": "the webhook was switched off; make another",
-    "invalid_token": "the URL is not whole, or the webhook is gone; copy it again",
-    "no_team": "the workspace is gone; make a webhook in another",
-    "channel_not_found": "its channel is gone; make a webhook for another",
-    "channel_is_archived": "its channel is archived; make a webhook for another",
+_FIXES: Final = {
+    "no_service": "the webhook was disabled or removed; create another",
+    "no_active_hooks": "the webhook was disabled; create another",
+    "invalid_token": "the URL is incomplete or the webhook was removed; copy it again",
+    "no_team": "the workspace was deleted; create a webhook in another",
+    "channel_not_found": "the channel was deleted; create a webhook for another",
+    "channel_is_archived": "the channel is archived; create a webhook for another",
     "action_prohibited": "an administrator forbids it",
-    "posting_to_general_channel_denied": "an administrator forbids it; make a webhook for another channel",
+    "posting_to_general_channel_denied": "an administrator forbids it; create a webhook for another channel",
 }
-"""What to do, by the word that Slack answers."""
+"""Fixes by the error that Slack returns."""
 
 
 class SlackNotifier:
@@ -48,41 +48,41 @@ class SlackNotifier:
 
     Args:
         url: The webhook's URL: a secret.
-        client: Makes the requests.
+        client: Sends the requests.
 
     Raises:
-        ConfigurationError: It is no webhook's URL, or not whole.
+        ConfigurationError: It is not the complete URL of a webhook.
     """
 
     def __init__(self, url: str, client: httpx.Client) -> None:
         parsed = checked_url(url, who="Slack")
         if parsed.host in _HOSTS and (parsed.scheme != "https" or not _PATH.match(parsed.path)):
             raise ConfigurationError(
-                "Slack: the URL is not that of an incoming webhook; copy it whole from the Slack app's page Incoming "
-                f"Webhooks, it reads like https://{parsed.host}/services/T.../B.../..."
+                "Slack: the URL is not that of an incoming webhook; copy it completely from the Slack app's page Incoming "
+                f"Webhooks, it looks like https://{parsed.host}/services/T.../B.../..."
             )
         self._url = url
         self._client = client
 
     def send(self, notification: Notification) -> str:
-        """Post the message. Slack answers `ok`, or a word: `invalid_blocks`, `channel_not_found`, `no_service`, ..."""
+        """Post the notification. Slack answers `ok`, or an error such as `invalid_blocks` or `channel_not_found`."""
         try:
-            answer = post(self._client, self._url, json_bytes(payload(notification)), who="Slack")
+            response = post(self._client, self._url, json_bytes(payload(notification)), who="Slack")
         except RefusedError as error:
-            mend = _MENDS.get(str(error).rpartition(" ")[2])
-            raise (RefusedError(f"{error}: {mend}") if mend else error) from error
-        if answer.text.strip() != "ok":
+            fix = _FIXES.get(str(error).rpartition(" ")[2])
+            raise (RefusedError(f"{error}: {fix}") if fix else error) from error
+        if response.text.strip() != "ok":
             raise RefusedError(
-                f"Slack: answered {answer.status_code} {said(answer)}; is it an incoming webhook's URL?"
+                f"Slack: answered {response.status_code} {body_line(response)}; check that the URL is an incoming webhook's"
             )
         return "ok"
 
     def close(self) -> None:
-        """Do nothing: the client is not ours."""
+        """Do nothing: `Channels` closes the client."""
 
 
 def payload(notification: Notification) -> dict[str, Any]:
-    """Return what is posted: a text for notifications, and blocks for the channel."""
+    """Return the JSON document: a text for push notifications, and blocks for the channel."""
     icon = ":white_check_mark:" if notification.action == "resolve" else _ICONS[notification.urgency]
     test = "Test: " if notification.is_test else ""
     title = f"{test}{notification.title}"
@@ -105,14 +105,14 @@ def payload(notification: Notification) -> dict[str, Any]:
         f"{notification.service} · {notification.environment} · since {notification.at:%Y-%m-%d %H:%M:%S} UTC"
     )
     context = escape(where)
-    if notification.acknowledging:
-        context += f" · `{escape(notification.acknowledging)}`"
+    if notification.acknowledge_command:
+        context += f" · `{escape(notification.acknowledge_command)}`"
     blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": _cut(context, _MAX_SECTION)}]})
     return {"text": escape(f"{title}: {notification.reason}"), "blocks": blocks}
 
 
 def escape(text: str) -> str:
-    """Return the text as Slack's mrkdwn wants it: without anything that links, mentions or breaks out."""
+    """Return the text for Slack's mrkdwn, without links and mentions."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

@@ -1,4 +1,4 @@
-"""Any URL: JSON, signed if there is a key."""
+"""Webhooks: JSON to any URL, signed if a key is set."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, Final
 import httpx
 
 from mita_otel._json import json_bytes
-from mita_otel.alerts.channels.posting import checked_url, post
+from mita_otel.alerts.channels.http_post import checked_url, post
 from mita_otel.alerts.notification import Notification
 
 SIGNATURE: Final = "X-Mita-Signature"
-"""Header: `sha256=` and the hexadecimal HMAC-SHA256 of the body."""
+"""Header with `sha256=` and the hexadecimal HMAC-SHA256 of the body."""
 _VERSION: Final = 1
 
 
@@ -21,12 +21,12 @@ class WebhookNotifier:
     """Posts JSON.
 
     Args:
-        url: Where to; it may be a secret.
-        client: Makes the requests.
-        key: What the body is signed with; empty: it is not.
+        url: The URL; it may be a secret.
+        client: Sends the requests.
+        key: Key of the signature; empty: no signature.
 
     Raises:
-        ConfigurationError: It is no URL.
+        ConfigurationError: It is not an HTTP URL.
     """
 
     def __init__(self, url: str, client: httpx.Client, key: str = "") -> None:
@@ -36,21 +36,21 @@ class WebhookNotifier:
         self._key = key
 
     def send(self, notification: Notification) -> str:
-        """Post the message, and return the status that it was answered with."""
+        """Post the notification, and return the status of the response."""
         body = json_bytes(document(notification))
         headers = {
-            "Idempotency-Key": f"{notification.dedup_key}/{notification.action}/{notification.told_ns}"
+            "Idempotency-Key": f"{notification.dedup_key}/{notification.action}/{notification.notified_ns}"
         }
         if self._key:
             headers[SIGNATURE] = f"sha256={hmac.new(self._key.encode(), body, hashlib.sha256).hexdigest()}"
         return str(post(self._client, self._url, body, headers, who="webhook").status_code)
 
     def close(self) -> None:
-        """Do nothing: the client is not ours."""
+        """Do nothing: `Channels` closes the client."""
 
 
 def document(notification: Notification) -> dict[str, Any]:
-    """Return what is posted."""
+    """Return the JSON document."""
     return {
         "version": _VERSION,
         "action": notification.action,

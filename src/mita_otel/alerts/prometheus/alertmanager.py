@@ -1,4 +1,4 @@
-"""The policy's channels and escalations as Alertmanager's configuration (0.25 and later; webhooks need 0.26)."""
+"""The policy's channels and escalations as a configuration of Alertmanager (0.25 and later; webhooks need 0.26)."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from mita_otel.alerts.prometheus.rules import STEP
-from mita_otel.alerts.prometheus.writing import Node, duration, quoted, yaml
+from mita_otel.alerts.prometheus.rule_file import STEP
+from mita_otel.alerts.prometheus.yaml_format import Node, duration, quoted, yaml
 from mita_otel.policy import Policy
 from mita_otel.policy.alerts import AlertPolicy, AlertRule
 from mita_otel.policy.channels import ChannelPolicy
 
-_NOBODY: Final = "nobody"
+_NO_RECEIVER: Final = "none"
 _MAIL_SERVER: Final = "mail.example.invalid:587"
-_FIRST: Final = "{{ (index .Alerts 0).Annotations.summary }}"
-_ALL: Final = "{{ range .Alerts }}{{ .Status }}: {{ .Annotations.summary }}\n{{ end }}"
+_FIRST: Final = "{{ (index .AlertComponents 0).Annotations.summary }}"
+_ALL: Final = "{{ range .AlertComponents }}{{ .Status }}: {{ .Annotations.summary }}\n{{ end }}"
 
 
 @dataclass(frozen=True, slots=True)
 class AlertmanagerFile:
-    """What is written, and what could not be."""
+    """The configuration, and the channels that it cannot contain."""
 
     document: Mapping[str, Node]
     notes: tuple[str, ...]
-    """What people have to know."""
+    """What operators must know, as comments."""
     left_out: Mapping[str, str]
-    """Channels that Alertmanager cannot use, and why."""
+    """Channels that Alertmanager cannot use, and the reasons."""
 
     def yaml(self) -> str:
         """Return the file."""
@@ -35,7 +35,7 @@ class AlertmanagerFile:
 
 
 def alertmanager_file(policy: Policy, environment: str) -> AlertmanagerFile:
-    """Return the configuration that tells people of the alerts in the policy's rule file."""
+    """Return the configuration that routes the alerts of the policy's rule file."""
     alerts, receivers = policy.alerts, _Receivers(policy.alerts)
     routes: list[Node] = [
         route
@@ -46,7 +46,7 @@ def alertmanager_file(policy: Policy, environment: str) -> AlertmanagerFile:
     at_once = duration(alerts.evaluate_s)
     ours: Node = {
         "matchers": [f"environment={quoted(environment)}", f'{STEP}=~".+"'],
-        "receiver": _NOBODY,
+        "receiver": _NO_RECEIVER,
         "group_by": ["alertname", "job"],
         "group_wait": at_once,
         "group_interval": at_once,
@@ -59,7 +59,7 @@ def alertmanager_file(policy: Policy, environment: str) -> AlertmanagerFile:
             "smtp_from": alerts.email.sender,
             "smtp_require_tls": alerts.email.starttls != "off",
         },
-        "route": {"receiver": _NOBODY, "routes": [ours]},
+        "route": {"receiver": _NO_RECEIVER, "routes": [ours]},
         "receivers": list(receivers.nodes.values()),
     }
     return AlertmanagerFile(document, tuple(_notes(alerts)), receivers.left_out)
@@ -83,44 +83,44 @@ def _repeat(alerts: AlertPolicy, cool_down_s: float) -> str:
 
 
 def _notes(alerts: AlertPolicy) -> Iterator[str]:
-    yield f"Webhooks and keys are files in {alerts.prometheus.secrets_folder}; each that is named below has to be there."
-    yield f"{_MAIL_SERVER} stands for your mail server."
-    yield "Nobody can acknowledge here: silence an alert by its label rule, which ends its escalation as well."
+    yield f"Put webhook URLs and keys into files in {alerts.prometheus.secrets_folder}, under the names below."
+    yield f"Replace {_MAIL_SERVER} by your mail server."
+    yield "Alertmanager has no acknowledgement: silence an alert by its label rule, which ends its escalation as well."
     for name, channel in alerts.channels.items():
         if channel.signing_variable:
-            yield f"not signed: {name}: Alertmanager cannot"
+            yield f"not signed: {name}: Alertmanager cannot sign webhooks"
 
 
 class _Receivers:
-    """Collects the receivers that routes name."""
+    """Collects the receivers of routes."""
 
     def __init__(self, alerts: AlertPolicy) -> None:
         self._alerts = alerts
-        self.nodes: dict[str, Node] = {_NOBODY: {"name": _NOBODY}}
+        self.nodes: dict[str, Node] = {_NO_RECEIVER: {"name": _NO_RECEIVER}}
         self.left_out: dict[str, str] = {}
 
     def of(self, channels: tuple[str, ...]) -> str:
-        """Return the name of the receiver that tells all of the channels."""
-        told: dict[str, list[Node]] = {}
+        """Return the name of the receiver that notifies all the channels."""
+        configs: dict[str, list[Node]] = {}
         names = []
         for name in dict.fromkeys(channels):
             channel = self._alerts.channels[name]
-            why = self._why_not(channel)
-            if why:
-                self.left_out[name] = why
+            reason = self._reason_against(channel)
+            if reason:
+                self.left_out[name] = reason
                 continue
             names.append(name)
             kind, config = self._config(channel)
-            told.setdefault(kind, []).append({**config, "send_resolved": True})
-        together = "+".join(names) or _NOBODY
-        self.nodes.setdefault(together, {"name": together, **told})
+            configs.setdefault(kind, []).append({**config, "send_resolved": True})
+        together = "+".join(names) or _NO_RECEIVER
+        self.nodes.setdefault(together, {"name": together, **configs})
         return together
 
-    def _why_not(self, channel: ChannelPolicy) -> str:
+    def _reason_against(self, channel: ChannelPolicy) -> str:
         if channel.kind == "apprise":
-            return "Alertmanager has no apprise"
+            return "Alertmanager does not support apprise"
         placeholders = self._alerts.email.placeholders(channel.to)
-        return f"{', '.join(placeholders)} is a placeholder; write your own" if placeholders else ""
+        return f"{', '.join(placeholders)} is a placeholder; set your own address" if placeholders else ""
 
     def _config(self, channel: ChannelPolicy) -> tuple[str, dict[str, Node]]:
         file = f"{self._alerts.prometheus.secrets_folder.rstrip('/')}/{channel.variable}"

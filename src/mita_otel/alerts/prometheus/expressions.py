@@ -1,4 +1,4 @@
-"""A rule as an expression: true, by service, where the rule would tell somebody."""
+"""Alert rules as PromQL: expressions that hold, by service, while the rule's condition is met."""
 
 from __future__ import annotations
 
@@ -7,49 +7,49 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mita_otel.alerts.prometheus.counting import JOB, Recordings
-from mita_otel.alerts.prometheus.metrics import CHECKED, DROPPED, ERROR_TYPE, EVENTS, spans_of
-from mita_otel.alerts.prometheus.writing import duration, quoted
+from mita_otel.alerts.prometheus.metric_names import CHECKED, DROPPED, ERROR_TYPE, EVENTS, spans_of
+from mita_otel.alerts.prometheus.recording_rules import JOB, RecordingRules
+from mita_otel.alerts.prometheus.yaml_format import duration, quoted
 from mita_otel.latency.facts import KINDS
 from mita_otel.policy import Policy
 from mita_otel.policy.alerts import AlertRule
 from mita_otel.policy.limits import BurnWindow, ObjectivePolicy
 
 _OURS: Final = {"rule": "limit", "severity": "error_severity"}
-"""Labels that every alert has one of its own of, and what those of the metrics are called beside them."""
+"""Labels that alerts use themselves, and the names that the same labels of metrics get instead."""
 
 
-class NoMetricError(Exception):
-    """No metric of ours can stand for a rule; says why."""
+class NotInMetricsError(Exception):
+    """Our metrics cannot express a rule; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
-    """When a rule tells somebody."""
+class AlertExpression:
+    """The expression of a rule, and the labels of its alerts."""
 
     expr: str
     labels: tuple[str, ...]
-    """What tells its alerts apart."""
+    """Labels that identify an alert of the rule."""
 
 
 class Expressions:
-    """Writes expressions, over series that are recorded.
+    """Builds expressions on top of recording rules.
 
     Args:
         policy: The policy.
-        recordings: The series.
+        recordings: Collects the recording rules.
     """
 
-    def __init__(self, policy: Policy, recordings: Recordings) -> None:
+    def __init__(self, policy: Policy, recordings: RecordingRules) -> None:
         self._objective = policy.thresholds.objective
         self._usual = policy.alerts.usual
         self._recordings = recordings
 
-    def of(self, rule: AlertRule) -> Condition:
-        """Return when a rule tells somebody.
+    def of(self, rule: AlertRule) -> AlertExpression:
+        """Return the expression of a rule.
 
         Raises:
-            NoMetricError: No metric knows.
+            NotInMetricsError: Our metrics cannot express the rule.
         """
         if rule.is_counted:
             return self._counted(rule)
@@ -65,19 +65,19 @@ class Expressions:
                 lost = self._recordings.increase("dropped", DROPPED, by, rule.window_s)
                 return _condition(f"{lost} > 0", (JOB, *by))
 
-    def _counted(self, rule: AlertRule) -> Condition:
+    def _counted(self, rule: AlertRule) -> AlertExpression:
         events = [EVENTS[stream] for stream in rule.on]
         if rule.operations:
-            raise NoMetricError("no metric knows operations")
+            raise NotInMetricsError("metrics have no operations")
         if (rule.names and not all(one.name for one in events)) or (
             rule.except_names and not any(one.name for one in events)
         ):
-            raise NoMetricError("no metric knows the types of exceptions")
+            raise NotInMetricsError("metrics have no exception types")
         by = [JOB]
         for grouping in rule.group_by:
             found = {one.name if grouping == "name" else grouping for one in events}
             if not all(name and all(name in one.labels for one in events) for name in found):
-                raise NoMetricError(f"no metric tells it apart by {grouping}")
+                raise NotInMetricsError(f"metrics cannot group it by {grouping}")
             by += found
         selectors = [
             *_any_of("category", rule.categories),
@@ -94,7 +94,7 @@ class Expressions:
         ]
         return _condition(f"sum by ({', '.join(by)}) ({_series(series, selectors)}) >= {rule.count}", by)
 
-    def _failures(self, rule: AlertRule) -> Condition:
+    def _failures(self, rule: AlertRule) -> AlertExpression:
         _ungrouped(rule)
         failed, total = self._spans(rule, f'{ERROR_TYPE}!=""'), self._spans(rule)
         found = [f"{failed} / {total} > {rule.above:g}"] if rule.above is not None else []
@@ -102,7 +102,7 @@ class Expressions:
         found += [f"{total} >= {rule.min_count}"] if rule.min_count > 1 else []
         return _condition(" and ".join(found), (JOB,))
 
-    def _volume(self, rule: AlertRule) -> Condition:
+    def _volume(self, rule: AlertRule) -> AlertExpression:
         _ungrouped(rule)
         total, window = self._spans(rule), duration(rule.window_s)
         before = f"{total}[{duration(rule.window_s * self._usual.windows)}:{window}] offset {window}"
@@ -110,7 +110,7 @@ class Expressions:
         known = f"count_over_time({before}) >= {self._usual.min_windows}"
         found = []
         if rule.below_usual is not None:
-            # A service of which nothing is left has no number at all.
+            # A service that has stopped has no series at all.
             now = f"({total} or {usual} * 0)"
             found.append(
                 f"({now} < {rule.below_usual:g} * {usual} and {usual} >= {rule.min_count} and {known})"
@@ -121,9 +121,9 @@ class Expressions:
             )
         return _condition(" or ".join(found), (JOB,))
 
-    def _burning(self, rule: AlertRule) -> Condition:
+    def _burning(self, rule: AlertRule) -> AlertExpression:
         if rule.kinds or set(rule.group_by) - {"name"}:
-            raise NoMetricError("no metric tells error budgets apart by anything but their limits")
+            raise NotInMetricsError("metrics can group error budgets by limit only")
         by = [JOB, "rule"] if rule.group_by else [JOB]
         found = [
             self._budget(rule, self._objective.windows[name], by, matcher, 1 - target)
@@ -134,7 +134,7 @@ class Expressions:
         return _condition(" or ".join(found), by)
 
     def _budget(self, rule: AlertRule, window: BurnWindow, by: list[str], matcher: str, budget: float) -> str:
-        """Return the expression of a budget that goes too fast in both windows."""
+        """Return the expression of a budget that burns too fast in both windows."""
         long, short = (self._share(length_s, by, matcher) for length_s in (window.long_s, window.short_s))
         most = f"{window.burn_rate * budget:.6g}"
         return (
@@ -143,10 +143,10 @@ class Expressions:
         )
 
     def _share(self, length_s: float, by: list[str], matcher: str) -> list[str]:
-        """Return the number of spans that broke their limit, and of all that had one."""
+        """Return the number of spans that exceeded their limit, and of all spans with a limit."""
         length, sums = duration(length_s), []
         for what, only in (("latency_broken", '{broken="true"}'), ("latency_checked", "")):
-            # Long windows have many spans, and restarts: a few percent more or less are no matter here.
+            # Long windows have many spans, and restarts: an error of a few percent does not matter.
             expr = f"sum by ({JOB}, rule) (increase({CHECKED}{only}[{length}]))"
             name = self._recordings.record(what, length_s, expr)
             sums.append(f"sum by ({', '.join(by)}) ({_series([name], [matcher] if matcher else [])})")
@@ -161,20 +161,20 @@ class Expressions:
         return f"sum by ({JOB}) ({_series(names, [only] if only else [])})"
 
 
-def _condition(expr: str, by: Sequence[str]) -> Condition:
+def _condition(expr: str, by: Sequence[str]) -> AlertExpression:
     for theirs, renamed in _OURS.items():
         if theirs in by:
             expr = f'label_replace({expr}, "{renamed}", "$1", "{theirs}", "(.*)")'
-    return Condition(expr, tuple(_OURS.get(name, name) for name in by))
+    return AlertExpression(expr, tuple(_OURS.get(name, name) for name in by))
 
 
 def _ungrouped(rule: AlertRule) -> None:
     if rule.group_by:
-        raise NoMetricError(f"no metric tells spans apart by {', '.join(rule.group_by)}")
+        raise NotInMetricsError(f"metrics cannot group spans by {', '.join(rule.group_by)}")
 
 
 def _targets(objective: ObjectivePolicy, by_rule: bool) -> Iterator[tuple[str, float]]:
-    """Yield each target, with the matcher of the limits that it is of."""
+    """Yield each target, with the matcher of its limits."""
     if not by_rule or not objective.targets:
         yield "", objective.target
         return
@@ -185,14 +185,14 @@ def _targets(objective: ObjectivePolicy, by_rule: bool) -> Iterator[tuple[str, f
 
 
 def _series(names: Sequence[str], matchers: Sequence[str]) -> str:
-    """Return the selector of one series, or of several with the same matchers."""
+    """Return the selector of one or more series with the same matchers."""
     if len(names) == 1:
         return f"{names[0]}{{{','.join(matchers)}}}" if matchers else names[0]
     return f"{{{','.join([f'__name__=~{quoted(_pattern(names))}', *matchers])}}}"
 
 
 def _any_of(name: str, texts: Iterable[str], *, unlike: bool = False) -> list[str]:
-    """Return the matcher of a label that is one of the texts, in which `*` stands for anything; none: any."""
+    """Return the matcher of a label against patterns in which `*` matches anything; without patterns, no matcher."""
     pattern = _pattern(texts)
     return [f"{name}{'!~' if unlike else '=~'}{quoted(pattern)}"] if pattern else []
 

@@ -16,10 +16,10 @@ from sqlalchemy.engine import Connection
 from mita_otel.latency.sketch import Sketch
 from mita_otel.latency.window import LatencyWindow, add_up
 from mita_otel.policy.storage import SummaryPolicy
-from mita_otel.store.additions import add
 from mita_otel.store.database import Database
 from mita_otel.store.tables import table_of
 from mita_otel.store.telemetry_tables import LatencyWindowRow
+from mita_otel.store.upserts import insert_rows
 from mita_otel.store.windows import window_of, window_row
 
 _logger = logging.getLogger("mita_otel")
@@ -81,7 +81,7 @@ class RollUp:
         for row in rows:
             groups[row.service, row.environment, row.kind, row.operation].append(row)
         connection.execute(delete(_TABLE).where(_TABLE.c.id.in_([row.id for row in rows])))
-        add(
+        insert_rows(
             connection,
             _TABLE,
             [

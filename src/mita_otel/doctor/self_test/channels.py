@@ -10,10 +10,10 @@ from typing import Final
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
-from mita_otel.alerts.alert import Scope
+from mita_otel.alerts.alert import AlertScope
 from mita_otel.alerts.channels.notifier import NotDeliveredError, TryLaterError
+from mita_otel.alerts.channels.registry import Channels
 from mita_otel.alerts.notification import Notification, redacted
-from mita_otel.alerts.ways import Ways
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy
 from mita_otel.policy.channels import ChannelKind
@@ -33,7 +33,7 @@ _TOOK: Final = {
 
 def try_channels(
     policy: Policy,
-    scope: Scope,
+    scope: AlertScope,
     kind: ChannelKind,
     env: Mapping[str, str],
     *,
@@ -53,30 +53,30 @@ def try_channels(
     Raises:
         ConfigurationError: There is no such channel.
     """
-    channels = [name for name, channel in policy.alerts.channels.items() if channel.kind == kind]
+    known = [name for name, channel in policy.alerts.channels.items() if channel.kind == kind]
     for name in names:
-        if name not in channels:
+        if name not in known:
             raise ConfigurationError(
-                f"there is no {kind} channel {name}; there are {', '.join(channels) or 'none'}"
+                f"there is no {kind} channel {name}; there are {', '.join(known) or 'none'}"
             )
-    ways, redactor = Ways(policy.alerts, env), Redactor(policy)
+    channels, redactor = Channels(policy.alerts, env), Redactor(policy)
     try:
-        for name in names or channels:
-            missing = ways.missing(name)
+        for name in names or known:
+            missing = channels.missing(name)
             if missing:
-                yield Check(name, Status.WARN, _unused(ways, name, missing))
+                yield Check(name, Status.WARN, _unused(channels, name, missing))
                 continue
-            yield _try(ways, name, kind, redacted(_message(scope), redactor), keep_open=keep_open)
+            yield _try(channels, name, kind, redacted(_message(scope), redactor), keep_open=keep_open)
     finally:
-        ways.close()
+        channels.close()
 
 
-def _unused(ways: Ways, name: str, missing: str) -> str:
-    instead = ways.ready((name,))
+def _unused(channels: Channels, name: str, missing: str) -> str:
+    instead = channels.resolve((name,))
     return f"{missing}; {instead[0]} gets its messages" if instead else f"{missing}: nobody gets its messages"
 
 
-def _message(scope: Scope) -> Notification:
+def _message(scope: AlertScope) -> Notification:
     return Notification(
         action="trigger",
         alert_id=f"test-{uuid.uuid4().hex[:12]}",
@@ -92,9 +92,11 @@ def _message(scope: Scope) -> Notification:
     )
 
 
-def _try(ways: Ways, name: str, kind: ChannelKind, message: Notification, *, keep_open: bool) -> Check:
+def _try(
+    channels: Channels, name: str, kind: ChannelKind, message: Notification, *, keep_open: bool
+) -> Check:
     try:
-        notifier = ways.notifier(name)
+        notifier = channels.notifier(name)
         with suppress_instrumentation():
             answer = notifier.send(message)
             said = _TOOK[kind].format(answer)

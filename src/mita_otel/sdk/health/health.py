@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from mita_otel.alerts.engine import Look
+from mita_otel.alerts.engine import HealthResult
 from mita_otel.policy import Policy
 from mita_otel.processors.pipeline import Pipeline
 from mita_otel.processors.queues.forks import after_fork_in_child
@@ -111,10 +111,10 @@ class Health:
             checks = tuple(one for one in checks if one.name.startswith(_SENTRY))
         return HealthReport(checks, self._clock(), self._about())
 
-    def looks(self) -> Iterator[Look]:
+    def looks(self) -> Iterator[HealthResult]:
         """Yield what rules on health are told."""
         for check in self._looked():
-            yield Look(check.name, check.status is Status.FAIL, check.said)
+            yield HealthResult(check.name, check.status is Status.FAIL, check.said)
 
     def _looked(self) -> tuple[Check, ...]:
         with self._lock:

@@ -1,10 +1,10 @@
-"""Alembic's environment: runs on the connection that `mita_otel.store.migrate` hands it."""
+"""Alembic's environment. It uses the connection that `mita_otel.store.migrate` passes."""
 
 from __future__ import annotations
 
 from alembic import context
 
-from mita_otel.store.schema import METADATA, VERSION_TABLE
+from mita_otel.store.migrate import METADATA, VERSION_TABLE
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -1,1 +1,1 @@
-"""One file a revision, named for what it brings."""
+"""Revisions of the tables, one per file."""

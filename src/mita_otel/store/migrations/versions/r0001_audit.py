@@ -1,4 +1,4 @@
-"""The audit trail: entries, tombstones, erasures, legal holds, and the triggers that keep them."""
+"""The audit trail: entries, tombstones, erasures, legal holds, and the triggers that protect them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the tables and their triggers."""
+    """Create the tables and their triggers."""
     op.create_table(
         "mita_audit_entries",
         sa.Column("chain", sa.String(64), nullable=False),
@@ -112,7 +112,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them. Only the way back of an upgrade that nobody has used: the trail goes with them."""
+    """Drop the tables, with the audit trail in them."""
     for table in (
         "mita_legal_holds",
         "mita_erased_subjects",

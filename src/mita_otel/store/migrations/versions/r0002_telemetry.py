@@ -22,7 +22,7 @@ _TABLES: dict[str, list[list[str]]] = {
 
 
 def upgrade() -> None:
-    """Make the tables."""
+    """Create the tables."""
     op.create_table(
         "mita_errors",
         _id(),
@@ -128,7 +128,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them."""
+    """Drop the tables."""
     for table in reversed(_TABLES):
         op.drop_table(f"mita_{table}")
 

@@ -1,4 +1,4 @@
-"""Alerts: what was counted, their state, messages, silences."""
+"""Alerts: samples, states, queued notifications, silences."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _INDEXES: dict[str, list[list[str]]] = {
 
 
 def upgrade() -> None:
-    """Make the tables."""
+    """Create the tables."""
     op.create_table(
         "mita_alert_points",
         sa.Column(
@@ -84,7 +84,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them."""
+    """Drop the tables."""
     for table in reversed(_INDEXES):
         op.drop_table(f"mita_{table}")
 

@@ -1,4 +1,4 @@
-"""Adds rows that may be there already: the same in SQLite's words and in PostgreSQL's."""
+"""Inserts and upserts that work on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 
-def add(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
-    """Add rows, none of which is there."""
+def insert_rows(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert new rows."""
     if rows:
         connection.execute(insert(table), list(rows))
 
 
-def add_missing(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
-    """Add the rows whose primary key is not there."""
+def insert_missing_rows(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert the rows whose primary key is new."""
     if rows:
         connection.execute(_insert(connection, table).on_conflict_do_nothing(), list(rows))
 
@@ -25,19 +25,19 @@ def add_missing(connection: Connection, table: Table, rows: Sequence[dict[str, A
 def add_counts(
     connection: Connection, table: Table, keys: Sequence[str], rows: Sequence[dict[str, Any]]
 ) -> None:
-    """Add rows, or their `count` to the rows with the same keys."""
+    """Insert rows, or add their `count` to the existing rows with the same keys."""
     if rows:
         new = _insert(connection, table)
         total = {"count": table.c.count + new.excluded["count"]}
         statement = new.on_conflict_do_update(index_elements=list(keys), set_=total)
-        for row in rows:  # in order, so that two writers never wait for each other in a circle
+        for row in rows:  # in order, so that two writers cannot deadlock
             connection.execute(statement, row)
 
 
 def replace_rows(
     connection: Connection, table: Table, keys: Sequence[str], rows: Sequence[dict[str, Any]]
 ) -> None:
-    """Add rows, in the place of those with the same keys."""
+    """Insert rows, or replace the existing rows with the same keys."""
     for row in rows:
         new = _insert(connection, table)
         changed = {name: new.excluded[name] for name in row if name not in keys}

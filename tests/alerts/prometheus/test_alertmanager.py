@@ -13,7 +13,7 @@ import yaml
 from alerts.kit import policy_with
 from alerts.prometheus.promtool import check, tool
 from mita_otel.alerts.prometheus.alertmanager import alertmanager_file
-from mita_otel.alerts.prometheus.rules import rule_file
+from mita_otel.alerts.prometheus.rule_file import rule_file
 from mita_otel.policy import Policy, default_policy
 
 MAIL = {"sender": "alerts@bank.example", "starttls": "required", "placeholder_domain": "mita.finance"}
@@ -48,13 +48,13 @@ def ours(found: Any) -> Any:
 
 
 @pytest.mark.parametrize("environment", ["production", "staging", "development"])
-def test_amtool_finds_nothing_wrong(environment: str, tmp_path: Path) -> None:
+def test_amtool_accepts_the_configuration(environment: str, tmp_path: Path) -> None:
     written = alertmanager_file(default_policy(environment), environment).yaml()
     (tmp_path / "alertmanager.yml").write_text(written)
     check([tool("amtool"), "check-config", str(tmp_path / "alertmanager.yml")])
 
 
-def test_amtool_finds_nothing_wrong_with_channels_of_every_kind(tmp_path: Path) -> None:
+def test_amtool_accepts_every_kind_of_channel(tmp_path: Path) -> None:
     amtool = tool("amtool")
     said = subprocess.run([amtool, "--version"], capture_output=True, text=True, check=True)
     found = re.search(r"version (\d+)\.(\d+)", said.stdout + said.stderr)
@@ -67,12 +67,12 @@ def test_amtool_finds_nothing_wrong_with_channels_of_every_kind(tmp_path: Path) 
     check([amtool, "check-config", str(tmp_path / "alertmanager.yml")])
 
 
-def test_every_alert_of_the_rule_file_has_a_route_of_its_own() -> None:
+def test_every_alert_of_the_rule_file_has_a_route() -> None:
     policy = bank(
         {
             "critical_financial_errors": {"channels": ("slack", "pager"), "escalation": "later"},
             "pci_violation": {"channels": ("mail",), "escalation": "", "cool_down_s": 60},
-            "high_error_rate": {"enabled": False},
+            "high_error_rate": {"enabled": False, "channels": ("mail",), "escalation": ""},
         }
     )
     alerts = [
@@ -91,10 +91,10 @@ def test_every_alert_of_the_rule_file_has_a_route_of_its_own() -> None:
     assert route["group_by"] == ["alertname", "job"]
 
 
-def test_alerts_of_others_are_left_to_others() -> None:
+def test_other_alerts_get_no_receiver() -> None:
     found = document(bank())
-    assert found["route"]["receiver"] == "nobody"
-    assert found["receivers"][0] == {"name": "nobody"}
+    assert found["route"]["receiver"] == "none"
+    assert found["receivers"][0] == {"name": "none"}
 
 
 def test_amtool_sends_each_step_to_its_channels(tmp_path: Path) -> None:
@@ -103,9 +103,9 @@ def test_amtool_sends_each_step_to_its_channels(tmp_path: Path) -> None:
     for labels, receiver in (
         (("rule=critical_financial_errors", "step=0", "environment=production"), "slack+pager+mail"),
         (("rule=critical_financial_errors", "step=2", "environment=production"), "mail"),
-        (("rule=critical_financial_errors", "step=0", "environment=staging"), "nobody"),
-        (("rule=another", "step=0", "environment=production"), "nobody"),
-        (("severity=critical",), "nobody"),
+        (("rule=critical_financial_errors", "step=0", "environment=staging"), "none"),
+        (("rule=another", "step=0", "environment=production"), "none"),
+        (("severity=critical",), "none"),
     ):
         command = [amtool, "config", "routes", "test", "--config.file=alertmanager.yml", *labels]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
@@ -118,7 +118,7 @@ def test_secrets_are_files_and_no_value_is_written(monkeypatch: pytest.MonkeyPat
     policy = bank({"critical_financial_errors": {"channels": tuple(CHANNELS), "escalation": ""}})
     file = alertmanager_file(policy, "production")
     assert "secret-of" not in file.yaml()
-    [receiver] = [one for one in document(policy)["receivers"] if one["name"] != "nobody"]
+    [receiver] = [one for one in document(policy)["receivers"] if one["name"] != "none"]
     assert receiver["name"] == "slack+pager+mail+hook"
     assert receiver["slack_configs"][0]["api_url_file"] == "/etc/alertmanager/secrets/SLACK_URL"
     assert receiver["pagerduty_configs"][0]["routing_key_file"] == "/etc/alertmanager/secrets/PAGER_KEY"
@@ -127,19 +127,19 @@ def test_secrets_are_files_and_no_value_is_written(monkeypatch: pytest.MonkeyPat
     assert all(one[0]["send_resolved"] for kind, one in receiver.items() if kind != "name")
 
 
-def test_what_alertmanager_cannot_do_is_said() -> None:
+def test_limitations_of_alertmanager_are_comments() -> None:
     policy = bank({"critical_financial_errors": {"channels": ("placeholder", "anywhere"), "escalation": ""}})
     file = alertmanager_file(policy, "production")
     assert file.left_out == {
-        "placeholder": "team@mita.finance is a placeholder; write your own",
-        "anywhere": "Alertmanager has no apprise",
+        "placeholder": "team@mita.finance is a placeholder; set your own address",
+        "anywhere": "Alertmanager does not support apprise",
     }
     head = [line for line in file.yaml().splitlines() if line.startswith("#")]
-    assert "# not in here: anywhere: Alertmanager has no apprise" in head
-    assert "# not signed: hook: Alertmanager cannot" in head
-    assert any("Nobody can acknowledge here" in line for line in head)
-    assert ours(document(policy))["routes"][0]["receiver"] == "nobody"
+    assert "# not in here: anywhere: Alertmanager does not support apprise" in head
+    assert "# not signed: hook: Alertmanager cannot sign webhooks" in head
+    assert any("Alertmanager has no acknowledgement" in line for line in head)
+    assert ours(document(policy))["routes"][0]["receiver"] == "none"
 
 
-def test_a_cool_down_of_nothing_is_no_interval_of_nothing() -> None:
+def test_a_cool_down_of_zero_is_a_valid_interval() -> None:
     assert ours(document(bank(cool_down_s=0)))["repeat_interval"] == "5s"

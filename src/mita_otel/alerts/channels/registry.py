@@ -1,4 +1,4 @@
-"""The channels of the policy as they are here: which have somewhere to go, and what carries their messages."""
+"""The policy's channels by name: which are configured, and the notifier of each."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 INSTALL: Final = "pip install 'mita-otel[alerts]'"
 
 
-class Ways:
-    """Channels by name, made ready.
+class Channels:
+    """Creates the notifiers of channels when they are first used.
 
     Args:
         policy: The channels.
@@ -32,10 +32,10 @@ class Ways:
         self._env = env
         self._client: httpx.Client | None = None
         self._notifiers: dict[str, Notifier] = {}
-        after_fork_in_child(self._forget)
+        after_fork_in_child(self._discard_connections)
 
     def missing(self, name: str) -> str:
-        """Return what a channel lacks before it can be used, as a sentence; empty: nothing."""
+        """Return what a channel lacks to be configured, as a sentence; empty: it is configured."""
         channel = self._policy.channels[name]
         if channel.kind != "email":
             return "" if self._secret(channel.variable) else f"{channel.variable} is not set"
@@ -44,37 +44,33 @@ class Ways:
         placeholders = self._policy.email.placeholders(channel.to)
         if placeholders:
             return (
-                f"{', '.join(placeholders)} is a placeholder; write your own in alerts.channels.{name}.to "
-                "(a sender of that domain sends to it as it is)"
+                f"{', '.join(placeholders)} is a placeholder; set your own address in alerts.channels.{name}.to "
+                "(a sender of the same domain uses it as it is)"
             )
         return ""
 
-    def ready(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the channels to use in place of these: each that has somewhere to go, else the one instead of it."""
-        found = (self._or_instead(name) for name in names)
+    def resolve(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the channels to use for these: each configured channel, and the fallback of each other one."""
+        found = (self._configured_or_fallback(name) for name in names)
         return tuple(dict.fromkeys(name for name in found if name))
 
-    def lost(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """Return those of the channels that neither have somewhere to go nor one instead that has."""
-        return tuple(name for name in names if not self._or_instead(name))
-
     @property
-    def usable(self) -> tuple[str, ...]:
-        """The channels that have somewhere to go."""
+    def configured(self) -> tuple[str, ...]:
+        """The configured channels."""
         return tuple(name for name in self._policy.channels if not self.missing(name))
 
     def notifier(self, name: str) -> Notifier:
-        """Return what carries a channel's messages.
+        """Return the notifier of a channel.
 
         Raises:
-            ConfigurationError: Its setting cannot be used, or what it needs is not installed.
+            ConfigurationError: A setting is invalid, or a package is not installed.
         """
         if name not in self._notifiers:
-            self._notifiers[name] = self._make(self._policy.channels[name])
+            self._notifiers[name] = self._new_notifier(self._policy.channels[name])
         return self._notifiers[name]
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
         for notifier in self._notifiers.values():
             notifier.close()
         self._notifiers = {}
@@ -83,12 +79,12 @@ class Ways:
                 self._client.close()
             self._client = None
 
-    def _forget(self) -> None:
-        """Forget connections: after a fork they belong to the parent."""
+    def _discard_connections(self) -> None:
+        """Discard connections without closing them: after a fork they belong to the parent."""
         self._notifiers = {}
         self._client = None
 
-    def _or_instead(self, name: str) -> str:
+    def _configured_or_fallback(self, name: str) -> str:
         tried: set[str] = set()
         while name and name not in tried and name in self._policy.channels:
             if not self.missing(name):
@@ -97,9 +93,9 @@ class Ways:
             name = self._policy.channels[name].instead
         return ""
 
-    def _make(self, channel: ChannelPolicy) -> Notifier:
+    def _new_notifier(self, channel: ChannelPolicy) -> Notifier:
         if channel.kind == "email":
-            # Imported where it is used: a service without e-mail does not pay for it.
+            # Imported here, so that a service without e-mail does not pay for it.
             from mita_otel.alerts.channels.mail import MailNotifier, MailServer
 
             server = MailServer.from_url(self._env.get(variables.SMTP_URL, ""))
@@ -107,19 +103,19 @@ class Ways:
                 server, self._policy.email, channel.to, timeout_s=self._policy.delivery.timeout_s
             )
         if channel.kind != "apprise":
-            self._http()  # whatever is not installed is no variable's fault
+            self._http_client()  # first, since a missing package is not the variable's fault
         try:
-            return self._make_from_variable(channel)
+            return self._notifier_of_variable(channel)
         except ConfigurationError as error:
             raise ConfigurationError(f"{channel.variable}: {error}") from error
 
-    def _make_from_variable(self, channel: ChannelPolicy) -> Notifier:
+    def _notifier_of_variable(self, channel: ChannelPolicy) -> Notifier:
         secret = self._secret(channel.variable)
         if channel.kind == "apprise":
-            from mita_otel.alerts.channels.by_apprise import AppriseNotifier
+            from mita_otel.alerts.channels.apprise import AppriseNotifier
 
             return AppriseNotifier(secret)
-        client = self._http()
+        client = self._http_client()
         match channel.kind:
             case "slack":
                 from mita_otel.alerts.channels.slack import SlackNotifier
@@ -133,7 +129,7 @@ class Ways:
 
         return WebhookNotifier(secret, client, self._secret(channel.signing_variable))
 
-    def _http(self) -> Any:
+    def _http_client(self) -> Any:
         if self._client is None:
             try:
                 import httpx

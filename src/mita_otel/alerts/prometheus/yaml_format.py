@@ -1,4 +1,4 @@
-"""How texts, times and files are written for Prometheus and Alertmanager."""
+"""YAML, strings and durations as Prometheus and Alertmanager read them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 Node = str | bool | Mapping[str, "Node"] | Sequence["Node"]
-"""What a file is made of."""
+"""A part of a YAML document."""
 
 _UNITS: Final = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms"))
 
 
 def quoted(text: str) -> str:
-    """Return a text as JSON writes it, which is YAML as well, and PromQL."""
+    """Return a JSON string, which is also a string in YAML and PromQL."""
     return json.dumps(text, ensure_ascii=False)
 
 
@@ -26,7 +26,7 @@ def duration(seconds: float) -> str:
 
 
 def yaml(node: Mapping[str, Node], comments: Sequence[str] = ()) -> str:
-    """Return a file, with comments at its top."""
+    """Return a YAML document with comments at its top."""
     return "\n".join([*(f"# {one}" for one in comments), *_lines(node), ""])
 
 

@@ -1,4 +1,4 @@
-"""Counts spans for rules on failures, volume and error budgets: by rule and a short while, before any sampling."""
+"""Counts spans for rules on failures, volume and error budgets, by rule and short interval, before any sampling."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from mita_otel.alerts.matching import is_named
-from mita_otel.alerts.points import OTHER, Point
+from mita_otel.alerts.matching import name_matches
+from mita_otel.alerts.samples import OTHER, Sample
 from mita_otel.policy.alerts import AlertRule
 from mita_otel.policy.limits import ObjectivePolicy
 from mita_otel.processors.observation import Observation
 
 SECOND_NS: Final = 1_000_000_000
-_SLOTS: Final = 30
-"""Points that a window is made of, at least: how exact its edges are."""
-_LONGEST_SLOT_S: Final = 60
+_INTERVALS: Final = 30
+"""Minimum number of intervals in a window: how exact its edges are."""
+_LONGEST_INTERVAL_S: Final = 60
 
 
-def slot_s(rule: AlertRule, objective: ObjectivePolicy) -> int:
-    """Return how many seconds of spans become one point."""
+def interval_s(rule: AlertRule, objective: ObjectivePolicy) -> int:
+    """Return the seconds of spans that become one sample."""
     windows = [objective.windows[name].short_s for name in rule.windows if name in objective.windows]
-    return max(1, min(min(windows, default=rule.window_s) // _SLOTS, _LONGEST_SLOT_S))
+    return max(1, min(min(windows, default=rule.window_s) // _INTERVALS, _LONGEST_INTERVAL_S))
 
 
-class SpanSums:
-    """A `SpanObserver`: quick, and bounded by the rules and what they tell apart.
+class SpanCounter:
+    """A `SpanObserver`. Quick; its memory is bounded by the rules and their subjects.
 
     Args:
-        rules: The rules that are watched here, by name.
+        rules: The rules that this process evaluates, by name.
         objective: Windows of error budgets.
-        max_subjects: Subjects of one rule; the rest is counted as one.
+        max_subjects: Subjects of one rule; further subjects are counted together.
         clock_ns: Nanoseconds since the epoch.
-        on_first: Called with the first span after a start or a fork: on the pipeline's thread, be quick.
+        on_first: Called once after a start or a fork, with the first span, on the pipeline's thread.
     """
 
     def __init__(
@@ -45,11 +45,11 @@ class SpanSums:
         clock_ns: Callable[[], int] = time.time_ns,
         on_first: Callable[[], None] = lambda: None,
     ) -> None:
-        watched = {"failures", "volume", "burn_rate"}
+        streams = {"failures", "volume", "burn_rate"}
         self._rules = {
-            name: (rule, slot_s(rule, objective) * SECOND_NS)
+            name: (rule, interval_s(rule, objective) * SECOND_NS)
             for name, rule in rules.items()
-            if watched.intersection(rule.on)
+            if streams.intersection(rule.on)
         }
         self._max_subjects = max_subjects
         self._clock_ns = clock_ns
@@ -80,22 +80,22 @@ class SpanSums:
             if rule.on[0] != "burn_rate":
                 self._count(name, self._subject(rule, observation), start_ns, observation.failed)
                 continue
-            broken = {breach.rule for breach in observation.verdict.breaches}
+            exceeded = {breach.rule for breach in observation.verdict.breaches}
             for limit in observation.verdict.rules:
-                if limit.limit_ms is not None and is_named(rule, limit.name):
-                    self._count(name, limit.name if rule.group_by else "", start_ns, limit.name in broken)
+                if limit.limit_ms is not None and name_matches(rule, limit.name):
+                    self._count(name, limit.name if rule.group_by else "", start_ns, limit.name in exceeded)
 
-    def take(self) -> list[Point]:
-        """Return what was counted since the last call."""
+    def take(self) -> list[Sample]:
+        """Return the samples since the last call."""
         with self._lock:
             counted, self._counted = self._counted, {}
         return [
-            Point(rule, subject, start_ns, hits, total, single=False)
+            Sample(rule, subject, start_ns, hits, total, single=False)
             for (rule, subject, start_ns), (hits, total) in counted.items()
         ]
 
-    def forget(self) -> None:
-        """Forget everything: after a fork it belongs to the parent."""
+    def reset(self) -> None:
+        """Discard everything: after a fork it belongs to the parent."""
         self._lock = threading.RLock()
         self._counted = {}
         self._subjects = {}

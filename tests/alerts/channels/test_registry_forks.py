@@ -9,7 +9,7 @@ import pytest
 
 from alerts.channels.test_notifiers import notification
 from alerts.receivers import HttpReceiver
-from mita_otel.alerts.ways import Ways
+from mita_otel.alerts.channels.registry import Channels
 from mita_otel.policy import default_policy
 
 
@@ -17,7 +17,7 @@ from mita_otel.policy import default_policy
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_a_forked_child_opens_its_own_connection_and_leaves_the_parents_alone() -> None:
     receiver = HttpReceiver()
-    channels = Ways(default_policy().alerts, {"SLACK_FINANCE_WEBHOOK": receiver.url})
+    channels = Channels(default_policy().alerts, {"SLACK_FINANCE_WEBHOOK": receiver.url})
     try:
         channels.notifier("finance_slack").send(notification())
         child = os.fork()

@@ -14,10 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from alerts.kit import policy_with
 from alerts.prometheus.promql import selected
 from alerts.prometheus.promtool import alert_of, check, tool
-from mita_otel.alerts.prometheus.counting import increase
-from mita_otel.alerts.prometheus.metrics import BREACHES
-from mita_otel.alerts.prometheus.rules import rule_file
-from mita_otel.alerts.prometheus.writing import duration
+from mita_otel.alerts.prometheus.metric_names import BREACHES
+from mita_otel.alerts.prometheus.recording_rules import increase
+from mita_otel.alerts.prometheus.rule_file import rule_file
+from mita_otel.alerts.prometheus.yaml_format import duration
 from mita_otel.policy import Policy, default_policy
 
 Label = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
@@ -89,7 +89,7 @@ POLICIES = {
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_the_file_is_one_of_prometheus_and_every_expression_is_promql(name: str) -> None:
+def test_the_file_is_valid_and_every_expression_is_promql(name: str) -> None:
     for group in written(*POLICIES[name]).groups:
         for rule in group.rules:
             assert (rule.alert is None) != (rule.record is None)
@@ -97,13 +97,13 @@ def test_the_file_is_one_of_prometheus_and_every_expression_is_promql(name: str)
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_promtool_finds_nothing_wrong(name: str, tmp_path: Path) -> None:
+def test_promtool_accepts_the_file(name: str, tmp_path: Path) -> None:
     (tmp_path / "rules.yml").write_text(rule_file(*POLICIES[name]).yaml())
     check([tool("promtool"), "check", "rules", str(tmp_path / "rules.yml")])
 
 
 @pytest.mark.parametrize("name", ["production", "staging", "everything"])
-def test_every_series_that_an_alert_looks_at_is_recorded_before_it(name: str) -> None:
+def test_every_series_of_an_alert_is_recorded_before_it(name: str) -> None:
     for group in written(*POLICIES[name]).groups:
         known: set[str] = set()
         for rule in group.rules:
@@ -123,7 +123,7 @@ def alerts(environment: str = "production") -> dict[str, Rule]:
     }
 
 
-def test_the_guides_rules_are_there_with_their_numbers() -> None:
+def test_the_file_has_the_thresholds_of_the_monitoring_guide() -> None:
     found = alerts()
     assert found["critical_financial_errors"].expr == (
         'sum by (job) (mita:errors:increase1m{severity=~"critical|security_critical"}) >= 1'
@@ -145,14 +145,14 @@ def test_the_guides_rules_are_there_with_their_numbers() -> None:
     assert found["high_error_rate"].keep_firing_for == "5m"
 
 
-def test_every_rule_of_the_defaults_is_there() -> None:
+def test_the_file_has_every_default_rule() -> None:
     policy = default_policy("production")
     assert set(alerts()) == set(policy.alerts.rules)
     assert rule_file(policy, "production").left_out == {}
     assert "unusual_volume" not in alerts("staging"), "it is not enabled there"
 
 
-def test_each_step_of_an_escalation_is_an_alert_that_waits() -> None:
+def test_each_escalation_step_is_a_delayed_alert() -> None:
     file = rule_file(default_policy("production"), "production")
     steps = [alert_of(file, "payment_processing_failures", number) for number in (1, 2)]
     assert [step.hold_for for step in steps] == ["15m", "30m"]
@@ -164,7 +164,7 @@ def test_each_step_of_an_escalation_is_an_alert_that_waits() -> None:
     assert {rule.labels["step"] for group in staging.groups for rule in group.rules if rule.alert} == {"0"}
 
 
-def test_limits_are_there_in_seconds() -> None:
+def test_limits_are_recorded_in_seconds() -> None:
     found = {
         rule.labels["setting"]: rule.expr
         for group in written(default_policy("production")).groups
@@ -179,20 +179,22 @@ def test_limits_are_there_in_seconds() -> None:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"names": ("ValueError",)}, "no metric knows the types of exceptions"),
-        ({"except_names": ("ValueError",)}, "no metric knows the types of exceptions"),
-        ({"group_by": ("name",)}, "no metric tells it apart by name"),
-        ({"group_by": ("kind",)}, "no metric tells it apart by kind"),
-        ({"operations": ("pay*",)}, "no metric knows operations"),
-        ({"on": ("failures",), "group_by": ("operation",)}, "no metric tells spans apart by operation"),
-        ({"on": ("volume",), "above_usual": 2, "group_by": ("kind",)}, "no metric tells spans apart by kind"),
+        ({"names": ("ValueError",)}, "metrics have no exception types"),
+        ({"except_names": ("ValueError",)}, "metrics have no exception types"),
+        ({"group_by": ("name",)}, "metrics cannot group it by name"),
+        ({"group_by": ("kind",)}, "metrics cannot group it by kind"),
+        ({"operations": ("pay*",)}, "metrics have no operations"),
+        ({"on": ("failures",), "group_by": ("operation",)}, "metrics cannot group spans by operation"),
+        ({"on": ("volume",), "above_usual": 2, "group_by": ("kind",)}, "metrics cannot group spans by kind"),
         (
             {"on": ("burn_rate",), "windows": ("fast",), "kinds": ("api",)},
-            "no metric tells error budgets apart by anything but their limits",
+            "metrics can group error budgets by limit only",
         ),
     ],
 )
-def test_what_no_metric_can_stand_for_is_said(changes: dict[str, Any], why: str) -> None:
+def test_a_rule_that_metrics_cannot_express_is_left_out_with_the_reason(
+    changes: dict[str, Any], why: str
+) -> None:
     file = rule_file(policy_with({"payment_processing_failures": changes}), "production")
     assert file.left_out == {"payment_processing_failures": why}
     assert file.yaml().startswith(f"# not in here: payment_processing_failures: {why}\n")
@@ -202,17 +204,17 @@ def test_what_no_metric_can_stand_for_is_said(changes: dict[str, Any], why: str)
     ("seconds", "text"),
     [(0, "0s"), (0.5, "500ms"), (90, "90s"), (300, "5m"), (3600, "1h"), (3661, "3661s"), (259_200, "3d")],
 )
-def test_a_duration_is_written_in_its_largest_whole_unit(seconds: float, text: str) -> None:
+def test_a_duration_uses_its_largest_whole_unit(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
-def test_an_increase_looks_back_as_far_as_a_scrape_may_be_late() -> None:
+def test_an_increase_tolerates_a_late_scrape() -> None:
     assert "last_over_time(x[2m] offset 1m)" in increase("x", (), 60, 60)
     assert "last_over_time(x[70s] offset 1m)" in increase("x", (), 60, 10)
 
 
-def test_the_rules_in_the_documentation_look_at_series_that_there_are() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "alerts.md").read_text()
+def test_rules_in_the_documentation_use_existing_series() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "alerts.md").read_text()
     section = page[page.index("## In Prometheus") :]
     blocks = map(yaml.safe_load, re.findall(r"```yaml\n(.*?)```", section, re.DOTALL))
     rules = [rule for block in blocks if isinstance(block, list) for rule in block]

@@ -9,8 +9,8 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 
 from alerts.kit import SECOND, START, policy_with
-from mita_otel.alerts.points import OTHER
-from mita_otel.alerts.sums import SpanSums
+from mita_otel.alerts.samples import OTHER
+from mita_otel.alerts.span_counter import SpanCounter
 from mita_otel.latency.facts import SpanFacts
 from mita_otel.latency.limits import LimitBook
 from mita_otel.latency.operations import Operation
@@ -27,9 +27,9 @@ FAILURES = {**RULE, "on": ("failures",), "count": 1, "group_by": ("operation",)}
 BUDGETS = {**RULE, "on": ("burn_rate",), "windows": ("fast",), "group_by": ("name",)}
 
 
-def counter(policy: Policy, max_subjects: int) -> SpanSums:
+def counter(policy: Policy, max_subjects: int) -> SpanCounter:
     objective = policy.thresholds.objective
-    return SpanSums(policy.alerts.rules, objective, max_subjects=max_subjects, clock_ns=lambda: START)
+    return SpanCounter(policy.alerts.rules, objective, max_subjects=max_subjects, clock_ns=lambda: START)
 
 
 def request(
@@ -64,7 +64,7 @@ def test_the_bound_applies_to_the_life_of_the_process_not_to_one_evaluation() ->
 
 
 def test_each_rule_has_its_own_bound() -> None:
-    spans = counter(policy_with({"one": FAILURES, "two": FAILURES}), max_subjects=2)
+    spans = counter(policy_with({"one": FAILURES, "two": {**FAILURES, "title": "Second"}}), max_subjects=2)
     for number in range(10):
         spans.observe(request(f"operation {number}"))
     assert {point.rule for point in spans.take() if point.subject == "operation 1"} == {"one", "two"}
@@ -85,12 +85,15 @@ def test_a_take_empties_the_counter() -> None:
     assert spans.take() == []
 
 
-@pytest.mark.parametrize(("window_s", "slot_s"), [(10, 1), (300, 10), (86_400, 60)])
-def test_spans_of_a_short_interval_become_one_point(window_s: int, slot_s: int) -> None:
+@pytest.mark.parametrize(("window_s", "interval_s"), [(10, 1), (300, 10), (86_400, 60)])
+def test_spans_of_a_short_interval_become_one_point(window_s: int, interval_s: int) -> None:
     clock = [START]
     policy = policy_with({"mine": {**FAILURES, "window_s": window_s}})
     objective = policy.thresholds.objective
-    spans = SpanSums(policy.alerts.rules, objective, max_subjects=3, clock_ns=lambda: clock[0])
-    for clock[0] in (START, START + slot_s * SECOND - 1, START + slot_s * SECOND):
+    spans = SpanCounter(policy.alerts.rules, objective, max_subjects=3, clock_ns=lambda: clock[0])
+    for clock[0] in (START, START + interval_s * SECOND - 1, START + interval_s * SECOND):
         spans.observe(request("operation"))
-    assert [(point.at_ns - START, point.total) for point in spans.take()] == [(0, 2), (slot_s * SECOND, 1)]
+    assert [(point.at_ns - START, point.total) for point in spans.take()] == [
+        (0, 2),
+        (interval_s * SECOND, 1),
+    ]

@@ -1,4 +1,4 @@
-"""One HTTP request to a receiver, and what its answer means. Needs the extra `alerts` (httpx)."""
+"""An HTTP POST to a receiver, and the meaning of its response. Needs the extra `alerts`."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import httpx
 from mita_otel.alerts.channels.notifier import RefusedError, TryLaterError
 from mita_otel.errors import ConfigurationError
 
-_MAX_SAID: Final = 300
-"""Characters of an answer that are repeated."""
+_MAX_BODY: Final = 300
+"""Characters of a response's body that messages repeat."""
 
 
 def checked_url(url: str, *, who: str) -> httpx.URL:
-    """Return a URL that can be posted to.
+    """Return the parsed URL.
 
     Args:
-        url: It may be a secret: no message repeats it.
+        url: The URL. It may be a secret, so messages do not repeat it.
         who: The receiver, for messages.
 
     Raises:
-        ConfigurationError: It is none.
+        ConfigurationError: It is not an HTTP URL.
     """
     try:
         parsed = httpx.URL(url)
@@ -32,7 +32,7 @@ def checked_url(url: str, *, who: str) -> httpx.URL:
         parsed = httpx.URL()
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise ConfigurationError(
-            f"{who}: the URL is not one that can be posted to; copy it whole, it reads like https://HOST/PATH"
+            f"{who}: the URL is not valid; copy it completely, it looks like https://HOST/PATH"
         )
     return parsed
 
@@ -45,44 +45,44 @@ def post(
     *,
     who: str,
 ) -> httpx.Response:
-    """Post JSON and return the answer if it is a success.
+    """Post JSON and return the response if it is a success.
 
     Args:
         client: Has the timeouts.
-        url: Where to. It may be a secret: no message repeats it.
+        url: The URL. It may be a secret, so messages do not repeat it.
         content: JSON.
-        headers: More headers.
+        headers: Additional headers.
         who: The receiver, for messages.
 
     Raises:
-        TryLaterError: No connection, no answer in time, 429 or a server's error.
-        RefusedError: Anything else that is no success.
+        TryLaterError: No connection, no response in time, status 429 or 5xx.
+        RefusedError: Any other failure.
     """
     try:
         response = client.post(
             url, content=content, headers={"Content-Type": "application/json", **(headers or {})}
         )
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-        raise RefusedError(f"{who}: the URL is not one that can be posted to; check its variable") from error
+        raise RefusedError(f"{who}: the URL is not valid; check the variable") from error
     except httpx.TimeoutException as error:
-        raise TryLaterError(f"{who}: no answer in time ({type(error).__name__})") from error
+        raise TryLaterError(f"{who}: no response in time ({type(error).__name__})") from error
     except httpx.HTTPError as error:
         raise TryLaterError(f"{who}: no connection ({type(error).__name__})") from error
     if response.is_success:
         return response
-    why = f"{who}: answered {response.status_code} {said(response)}".rstrip()
+    reason = f"{who}: answered {response.status_code} {body_line(response)}".rstrip()
     if response.status_code == 429 or response.status_code >= 500:
-        raise TryLaterError(why, retry_after_s(response.headers))
-    raise RefusedError(why)
+        raise TryLaterError(reason, retry_after_s(response.headers))
+    raise RefusedError(reason)
 
 
-def said(response: httpx.Response) -> str:
-    """Return what the answer says, in one short line."""
-    return " ".join(response.text.split())[:_MAX_SAID]
+def body_line(response: httpx.Response) -> str:
+    """Return the body of a response, in one short line."""
+    return " ".join(response.text.split())[:_MAX_BODY]
 
 
 def retry_after_s(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """Return how many seconds `Retry-After` asks for, as a number or a date; None: it does not say."""
+    """Return the seconds that `Retry-After` asks for, given as a number or a date. None: no such header."""
     value = headers.get("Retry-After", "").strip()
     try:
         return max(0.0, float(value))

@@ -1,4 +1,4 @@
-"""Whatever the package apprise reaches: Teams, Telegram, SMS, ... It knows no acknowledgement: all are messages."""
+"""Every service that the package apprise supports: Teams, Telegram, SMS and others. Without acknowledgements."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class AppriseNotifier:
         url: Apprise's URL of a service: a secret.
 
     Raises:
-        ConfigurationError: The extra `apprise` is not installed, or apprise does not know the URL.
+        ConfigurationError: The extra `apprise` is not installed, or apprise does not support the URL.
     """
 
     def __init__(self, url: str) -> None:
@@ -30,10 +30,10 @@ class AppriseNotifier:
             ) from error
         self._apprise: Any = apprise.Apprise()
         if not self._apprise.add(url):
-            raise ConfigurationError("apprise does not know the URL of a channel; check its variable")
+            raise ConfigurationError("apprise does not support the URL; check the variable")
 
     def send(self, notification: Notification) -> str:
-        """Send the message."""
+        """Send the notification."""
         kind = "success" if notification.action == "resolve" else _TYPES[notification.urgency]
         lines = [notification.reason, *(f"{label}: {text}" for label, text in notification.facts)]
         test = "Test: " if notification.is_test else ""
@@ -46,8 +46,8 @@ class AppriseNotifier:
         except TypeError as error:
             raise RefusedError(f"apprise: {error}") from error
         if not sent:
-            raise TryLaterError("apprise: the message was not taken; its log says why")
+            raise TryLaterError("apprise: the notification was not sent; the log of apprise has the reason")
         return "sent"
 
     def close(self) -> None:
-        """Do nothing: apprise keeps no connection."""
+        """Do nothing: apprise keeps no connections."""

@@ -42,7 +42,7 @@ def world(tmp_path: Path) -> MakeWorld:
     return make
 
 
-def test_two_failures_within_five_minutes_are_silent_and_three_are_not(world: MakeWorld) -> None:
+def test_three_failures_within_five_minutes_fire(world: MakeWorld) -> None:
     two, three = world(), world()
     two.rises(ERRORS, [T, T + 100], **PAYMENT)
     two.tells("payment_processing_failures", {T + 90: SILENT, T + 120: SILENT, T + 600: SILENT})
@@ -50,13 +50,13 @@ def test_two_failures_within_five_minutes_are_silent_and_three_are_not(world: Ma
     three.tells("payment_processing_failures", {T + 180: SILENT, T + 210: BANK, T + 240: BANK})
 
 
-def test_three_failures_of_which_one_was_longer_ago_are_silent(world: MakeWorld) -> None:
+def test_a_failure_before_the_window_does_not_count(world: MakeWorld) -> None:
     bank = world()
     bank.rises(ERRORS, [T, T + 100, T + 330], **PAYMENT)
     bank.tells("payment_processing_failures", {T + 330: SILENT, T + 345: SILENT, T + 400: SILENT})
 
 
-def test_failures_of_several_workers_are_added_up_those_of_two_services_are_not(world: MakeWorld) -> None:
+def test_failures_are_added_up_by_service(world: MakeWorld) -> None:
     bank = world()
     for instance in ("b", "c"):
         bank.target(instance=instance)
@@ -68,22 +68,20 @@ def test_failures_of_several_workers_are_added_up_those_of_two_services_are_not(
 
 
 @pytest.mark.parametrize("scrape_s", [15, 60])
-def test_the_first_error_of_a_counter_that_begins_with_it_is_seen(world: MakeWorld, scrape_s: int) -> None:
+def test_the_first_value_of_a_counter_counts(world: MakeWorld, scrape_s: int) -> None:
     bank = world(scrape_s=scrape_s)
     bank.rises(ERRORS, [T], **CRITICAL)
     bank.tells("critical_financial_errors", {T - 15: SILENT, T: BANK, T + 60: BANK})
 
 
 @pytest.mark.parametrize("scrape_s", [15, 60])
-def test_one_more_error_of_a_counter_that_has_been_there_for_long_is_seen(
-    world: MakeWorld, scrape_s: int
-) -> None:
+def test_an_increase_of_an_old_counter_counts(world: MakeWorld, scrape_s: int) -> None:
     bank = world(scrape_s=scrape_s)
     bank.rises(ERRORS, [T], begin=0, start=41, **CRITICAL)
     bank.tells("critical_financial_errors", {T - 15: SILENT, T: BANK})
 
 
-def test_the_first_error_of_a_process_that_has_just_begun_is_seen_at_once(world: MakeWorld) -> None:
+def test_the_first_error_of_a_new_process_counts_at_once(world: MakeWorld) -> None:
     bank = world()
     bank.target(instance="new", since=T)
     bank.saw("process_start_time_seconds", {T: T - 10}, instance="new")
@@ -91,7 +89,7 @@ def test_the_first_error_of_a_process_that_has_just_begun_is_seen_at_once(world:
     bank.tells("critical_financial_errors", {T - 15: SILENT, T: BANK})
 
 
-def test_old_errors_that_prometheus_sees_for_the_first_time_are_silent(tmp_path: Path) -> None:
+def test_old_errors_do_not_count_when_prometheus_starts(tmp_path: Path) -> None:
     old = World(default_policy("production"), tmp_path)
     old.target(since=T)
     old.saw("process_start_time_seconds", {T: T - 86_400})
@@ -99,7 +97,7 @@ def test_old_errors_that_prometheus_sees_for_the_first_time_are_silent(tmp_path:
     old.tells("critical_financial_errors", {T: SILENT, T + 30: SILENT, T + 60: SILENT, T + 105: BANK})
 
 
-def test_old_errors_are_silent_after_a_time_in_which_nothing_could_be_scraped(tmp_path: Path) -> None:
+def test_old_errors_do_not_count_after_a_scrape_gap(tmp_path: Path) -> None:
     bank = World(default_policy("production"), tmp_path)
     bank.saw("up", {0: 1, 300: 0, T: 1})
     bank.saw("process_start_time_seconds", {0: -86_400, 300: "stale", T: -86_400})
@@ -110,7 +108,7 @@ def test_old_errors_are_silent_after_a_time_in_which_nothing_could_be_scraped(tm
 
 
 @pytest.mark.parametrize(("before", "start_is_known"), [(1, True), (3, True), (3, False), (50, False)])
-def test_errors_are_seen_over_a_restart(world: MakeWorld, before: int, start_is_known: bool) -> None:
+def test_errors_count_across_a_restart(world: MakeWorld, before: int, start_is_known: bool) -> None:
     bank = world()
     if start_is_known:
         bank.saw("process_start_time_seconds", {0: -86_400, T: T - 5})
@@ -124,13 +122,13 @@ def test_errors_before_and_after_a_restart_are_added_up(world: MakeWorld) -> Non
     bank.tells("payment_processing_failures", {T + 45: SILENT, T + 60: BANK})
 
 
-def test_two_errors_after_a_restart_are_two(world: MakeWorld) -> None:
+def test_two_errors_after_a_restart_count_as_two(world: MakeWorld) -> None:
     bank = world(scrape_s=60)
     bank.saw(ERRORS, {0: 50, T: 1, T + 60: 2}, **PAYMENT)
     bank.tells("payment_processing_failures", {T + at: SILENT for at in range(15, 600, 15)})
 
 
-def test_a_restart_that_nobody_has_scraped_for_long_takes_nothing_from_others(world: MakeWorld) -> None:
+def test_an_unscraped_restart_does_not_affect_other_processes(world: MakeWorld) -> None:
     bank = world()
     bank.target(instance="b")
     bank.saw(ERRORS, {0: 50, T: "stale", T + 90: 0}, instance="b", **CRITICAL)
@@ -138,7 +136,7 @@ def test_a_restart_that_nobody_has_scraped_for_long_takes_nothing_from_others(wo
     bank.tells("critical_financial_errors", {T + 135: BANK})
 
 
-def test_a_restart_alone_is_silent(world: MakeWorld) -> None:
+def test_a_restart_does_not_fire(world: MakeWorld) -> None:
     bank = world()
     bank.saw(ERRORS, {0: 50, T: "stale", T + 60: None}, **CRITICAL)
     bank.saw(ERRORS, {0: 7, T: 0}, instance="b", **CRITICAL)
@@ -146,14 +144,14 @@ def test_a_restart_alone_is_silent(world: MakeWorld) -> None:
     bank.tells("critical_financial_errors", {T + s: SILENT for s in (0, 15, 30, 60, 75, 300)})
 
 
-def test_the_last_error_of_a_process_that_ended_with_it_is_seen(world: MakeWorld) -> None:
+def test_the_last_error_of_an_ended_process_counts(world: MakeWorld) -> None:
     bank = world(policy_with({"critical_financial_errors": {"count": 2}}))
     bank.saw(ERRORS, {0: 0, T: 1, T + 15: "stale"}, **CRITICAL)
     bank.rises(ERRORS, [T + 45], instance="b", begin=0, **CRITICAL)
     bank.tells("critical_financial_errors", {T + 30: SILENT, T + 45: BANK})
 
 
-def test_an_alert_goes_on_for_as_long_as_the_policy_says_and_is_escalated_meanwhile(world: MakeWorld) -> None:
+def test_an_alert_keeps_firing_and_is_escalated(world: MakeWorld) -> None:
     bank = world()
     bank.rises(ERRORS, [T, T + 15, T + 30], **PAYMENT)
     rule = "payment_processing_failures"
@@ -170,7 +168,7 @@ def test_an_alert_goes_on_for_as_long_as_the_policy_says_and_is_escalated_meanwh
         ("high", "authentication_security_events", False),
     ],
 )
-def test_a_rule_counts_what_it_names(world: MakeWorld, severity: str, rule: str, fires: bool) -> None:
+def test_a_rule_counts_only_matching_errors(world: MakeWorld, severity: str, rule: str, fires: bool) -> None:
     bank = world()
     bank.rises(ERRORS, [T], **{**PAYMENT, "severity": severity})
     bank.tells(rule, {T + 15: BANK if fires else SILENT})
@@ -185,7 +183,7 @@ def test_a_rule_counts_what_it_names(world: MakeWorld, severity: str, rule: str,
         ("unusual_location", "medium", False),
     ],
 )
-def test_one_wrong_password_is_no_violation(world: MakeWorld, event: str, severity: str, fires: bool) -> None:
+def test_a_failed_login_does_not_fire(world: MakeWorld, event: str, severity: str, fires: bool) -> None:
     bank = world()
     bank.rises(
         "mita_security_events_total", [T], event_type=event, severity=severity, category="authentication"
@@ -193,13 +191,13 @@ def test_one_wrong_password_is_no_violation(world: MakeWorld, event: str, severi
     bank.tells("authentication_security_events", {T: BANK if fires else SILENT})
 
 
-def test_an_error_of_authorization_is_a_security_event_too(world: MakeWorld) -> None:
+def test_an_authorization_error_fires_the_security_rule(world: MakeWorld) -> None:
     bank = world()
     bank.rises(ERRORS, [T], **{**PAYMENT, "category": "authorization"})
     bank.tells("authentication_security_events", {T: BANK})
 
 
-def test_violations_are_told_by_regulation(world: MakeWorld) -> None:
+def test_violations_fire_by_regulation(world: MakeWorld) -> None:
     bank = world()
     facts = {"category": "compliance_issue", "severity": "critical"}
     bank.rises("mita_compliance_violations_total", [T], regulation="GDPR", **facts)
@@ -217,9 +215,7 @@ CRASH: Error = {"category": "(other)", "severity": "", "source": "mobile", "hand
     ("crashes", "changes", "fires"),
     [(4, {}, False), (5, {}, True), (9, {"handled": "true"}, False), (9, {"source": "service"}, False)],
 )
-def test_five_crashes_of_the_app_are_an_alert(
-    world: MakeWorld, crashes: int, changes: Error, fires: bool
-) -> None:
+def test_five_crashes_of_the_app_fire(world: MakeWorld, crashes: int, changes: Error, fires: bool) -> None:
     bank = world()
     bank.rises(ERRORS, [T + number for number in range(crashes)], **{**CRASH, **changes})
     bank.tells("mobile_crashes", {T + 30: BANK if fires else SILENT})
@@ -232,7 +228,7 @@ REQUESTS = "http_server_request_duration_seconds_count"
     ("requests", "failed", "fires"),
     [(100, 5, False), (100, 6, True), (19, 19, False), (20, 2, True), (20, 1, False)],
 )
-def test_an_error_rate_above_the_limit_with_enough_requests_is_an_alert(
+def test_an_error_rate_above_the_limit_with_enough_requests_fires(
     world: MakeWorld, requests: int, failed: int, fires: bool
 ) -> None:
     bank = world()
@@ -242,7 +238,7 @@ def test_an_error_rate_above_the_limit_with_enough_requests_is_an_alert(
 
 
 @pytest.mark.parametrize(("count", "fires"), [(9, False), (10, True)])
-def test_ten_failed_statements_and_checkouts_are_an_alert_those_of_a_cache_are_not(
+def test_ten_failed_statements_and_checkouts_fire_and_cache_failures_do_not(
     world: MakeWorld, count: int, fires: bool
 ) -> None:
     bank = world()
@@ -254,7 +250,7 @@ def test_ten_failed_statements_and_checkouts_are_an_alert_those_of_a_cache_are_n
     bank.tells("database_trouble", {T: BANK if fires else SILENT})
 
 
-def test_a_count_of_financial_operations_is_of_no_other_kind(world: MakeWorld) -> None:
+def test_financial_operations_are_counted_apart_from_other_kinds(world: MakeWorld) -> None:
     rule = {"on": ("failures",), "kinds": ("financial",), "above": None, "count": 2, "min_count": 1}
     bank = world(policy_with({"high_error_rate": rule}))
     spans = "mita_operation_duration_seconds_count"
@@ -263,7 +259,7 @@ def test_a_count_of_financial_operations_is_of_no_other_kind(world: MakeWorld) -
     bank.tells("high_error_rate", {T: SILENT, T + 30: BANK})
 
 
-def test_broken_limits_are_counted_by_kind_and_rule(world: MakeWorld) -> None:
+def test_exceeded_limits_are_counted_by_kind_and_rule(world: MakeWorld) -> None:
     rule = {
         "on": ("breaches",),
         "kinds": ("api",),
@@ -284,7 +280,7 @@ def test_broken_limits_are_counted_by_kind_and_rule(world: MakeWorld) -> None:
 @pytest.mark.parametrize(
     ("total", "broken", "fires"), [(1000, 143, False), (1000, 150, True), (19, 19, False), (30, 10, True)]
 )
-def test_an_error_budget_that_goes_too_fast_in_both_windows_is_an_alert(
+def test_an_error_budget_that_burns_too_fast_in_both_windows_fires(
     world: MakeWorld, total: int, broken: int, fires: bool
 ) -> None:
     policy = policy_with({"broken_limits": {"windows": ("fast",)}})
@@ -296,7 +292,7 @@ def test_an_error_budget_that_goes_too_fast_in_both_windows_is_an_alert(
     bank.tells("broken_limits", {T + 60: fired if fires else SILENT})
 
 
-def test_an_error_budget_that_no_longer_goes_is_silent(world: MakeWorld) -> None:
+def test_an_error_budget_that_has_stopped_burning_does_not_fire(world: MakeWorld) -> None:
     policy = policy_with({"broken_limits": {"windows": ("fast",), "quiet_s": 0}})
     bank = world(policy, scrape_s=60)
     bank.saw("mita_latency_checked_total", {0: 0, T: 20, T + 600: 60}, rule="r", broken="false")
@@ -305,7 +301,7 @@ def test_an_error_budget_that_no_longer_goes_is_silent(world: MakeWorld) -> None
     bank.tells("broken_limits", {T + 60: fired, T + 660: SILENT})
 
 
-def test_a_limit_has_the_target_that_the_policy_gives_it(world: MakeWorld) -> None:
+def test_a_limit_uses_the_policys_target(world: MakeWorld) -> None:
     policy = policy_with({"broken_limits": {"windows": ("fast",)}})
     objective = policy.thresholds.objective.replace(targets={"strict": 0.999})
     thresholds = policy.thresholds.replace(objective=objective)
@@ -328,7 +324,7 @@ H = 3600.0
     ("after", "fires"),
     [({}, True), ({H + 60: 2450}, False), ({H + 60: 2415}, True), ({H + 60: 2400 + 2100}, True)],
 )
-def test_far_more_or_far_fewer_requests_than_usual_are_an_alert(
+def test_far_more_or_far_fewer_requests_than_usual_fire(
     world: MakeWorld, after: dict[float, float], fires: bool
 ) -> None:
     bank = world()
@@ -336,19 +332,19 @@ def test_far_more_or_far_fewer_requests_than_usual_are_an_alert(
     bank.tells("unusual_volume", {H: SILENT, H + 330: BANK if fires else SILENT})
 
 
-def test_a_service_of_which_nothing_is_left_is_unusual(world: MakeWorld) -> None:
+def test_a_service_without_series_is_unusual(world: MakeWorld) -> None:
     bank = world()
     bank.saw(REQUESTS, {**busy(bank, H), H: "stale"})
     bank.tells("unusual_volume", {H: SILENT, H + 300: BANK, H + 900: BANK})
 
 
-def test_nothing_is_usual_yet_in_the_first_half_hour(world: MakeWorld) -> None:
+def test_volume_does_not_fire_in_the_first_half_hour(world: MakeWorld) -> None:
     bank = world()
     bank.saw(REQUESTS, {**busy(bank, T), T: 600})
     bank.tells("unusual_volume", {T + 330: SILENT})
 
 
-def test_a_span_that_is_lost_is_told(world: MakeWorld) -> None:
+def test_a_lost_span_fires(world: MakeWorld) -> None:
     bank = world()
     bank.rises("mita_pipeline_dropped_total", [T], stage="exporter.sentry", reason="queue_full")
     lost = [{"job": "bank", "stage": "exporter.sentry", "reason": "queue_full"}]

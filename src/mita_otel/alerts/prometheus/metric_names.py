@@ -1,4 +1,4 @@
-"""The names of our metrics and attributes as Prometheus sees them: dots become underscores, units are spelled out."""
+"""Names of our metrics and attributes in Prometheus: dots become underscores, units are appended."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mita_otel.latency.measures import METRICS
 
 
 def label(name: str) -> str:
-    """Return an attribute's name as a label."""
+    """Return the label of an attribute."""
     return name.replace(".", "_")
 
 
 def counter(name: str) -> str:
-    """Return a counter's name."""
+    """Return the series of a counter."""
     return f"{label(name)}_total"
 
 
@@ -28,7 +28,7 @@ BREACHES: Final = counter(semconv.LATENCY_COUNTER)
 CHECKED: Final = counter(semconv.LATENCY_CHECKED)
 DROPPED: Final = counter(semconv.DROPPED_COUNTER)
 LIMITS: Final = "mita_latency_limit_seconds"
-"""Recorded by the rule file itself: the policy's limits."""
+"""The policy's limits, which the rule file itself records."""
 ERROR_TYPE: Final = label(semconv.ERROR_TYPE)
 _KIND: Final = label(semconv.OPERATION_KIND)
 _SYSTEM: Final = label(semconv.DB_SYSTEM[0])
@@ -41,7 +41,7 @@ class EventCounter:
     metric: str
     labels: tuple[str, ...]
     name: str = ""
-    """The label of what a rule calls the name; empty: there is none."""
+    """Label that holds what rules call the name; empty: the metric has no such label."""
 
 
 EVENTS: Final[Mapping[str, EventCounter]] = {
@@ -50,11 +50,11 @@ EVENTS: Final[Mapping[str, EventCounter]] = {
     "compliance": EventCounter(VIOLATIONS, ("category", "severity", "regulation"), "regulation"),
     "breaches": EventCounter(BREACHES, ("kind", "rule"), "rule"),
 }
-"""By what a rule watches."""
+"""Counters by the streams that rules watch."""
 
 
 def spans_of(kind: str) -> str:
-    """Return the series whose values count the spans of a kind."""
+    """Return the series that counts the spans of a kind."""
     metric = f"{label(METRICS.get(kind, semconv.OPERATION_DURATION))}_seconds_count"
     if kind in ("database", "cache"):
         unlike = "!~" if kind == "database" else "=~"
