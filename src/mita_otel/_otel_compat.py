@@ -140,13 +140,11 @@ def ask_otlp(exporter: SpanExporter, timeout_s: float) -> OtlpAnswer | GrpcAnswe
 
 def _ask_in_session(exporter: Any, timeout_s: float) -> OtlpAnswer:
     """Ask as exporters before 1.44 do: in a session of requests that has the headers."""
-    compress: Callable[[bytes], bytes] = {"gzip": gzip.compress, "deflate": zlib.compress}.get(
-        exporter._compression.value, bytes
-    )
+    empty = {"gzip": gzip.compress(b""), "deflate": zlib.compress(b"")}.get(exporter._compression.value, b"")
     try:
         response = exporter._session.post(
             exporter._endpoint,
-            data=compress(b""),
+            data=empty,
             timeout=timeout_s,
             verify=exporter._certificate_file,
             cert=exporter._client_cert,
@@ -202,9 +200,9 @@ def skip_flush(reader: MetricReader) -> None:
 
 def readers_of(provider: MeterProvider) -> tuple[MetricReader, ...]:
     """Return the readers that a host's MeterProvider has."""
-    readers = getattr(provider, "_metric_readers", None)
-    # Releases before 1.40 keep them in the configuration.
-    return tuple(provider._sdk_config.metric_readers if readers is None else readers)
+    kept: Any = getattr(provider, "_metric_readers", None)
+    # Older releases keep them in the configuration.
+    return tuple(getattr(provider._sdk_config, "metric_readers", ()) if kept is None else kept)
 
 
 def join_logger_provider(
