@@ -67,9 +67,9 @@ def _tag_length_values(run: str, offset: int) -> Iterator[Hit]:
             continue
         found.append((tag.group(), start, end))
         position = end
-    if any(tag in _SURE for tag, _, _ in found):
-        for tag, start, end in found:
-            yield Hit(offset + start, offset + end, _TAGS[tag][0])
+    if any(name in _SURE for name, _, _ in found):
+        for name, start, end in found:
+            yield Hit(offset + start, offset + end, _TAGS[name][0])
 
 
 def _is_form(tag: str, value: str) -> bool:
