@@ -72,7 +72,7 @@ class AskedExporters(NamedTuple):
 
 
 def asked_exporters(signal: Literal["metrics", "logs"]) -> AskedExporters:
-    """Return what `OTEL_METRICS_EXPORTER` or `OTEL_LOGS_EXPORTER` names. Makes none of them."""
+    """Return what `OTEL_METRICS_EXPORTER` or `OTEL_LOGS_EXPORTER` names, without making an exporter."""
     from opentelemetry.sdk import _configuration as sdk
 
     asked = AskedExporters({}, {})
@@ -211,7 +211,7 @@ def join_logger_provider(
     wrap: Callable[[LogRecordProcessor], LogRecordProcessor],
     patch: Patch = setattr,
 ) -> Callable[[], None]:
-    """Add processors to a host's LoggerProvider, and put something before each of its own, also of those added later.
+    """Add processors to a host's LoggerProvider, and put something before each of the host's, also of those added later.
 
     Returns:
         A function that removes ours and what was put before the host's.

@@ -1,7 +1,7 @@
 """Marks on exceptions: which event one became, and the request it ended. An exception is reported once.
 
 The same exception comes by many places: the decorator around an operation, the framework, a log line, the server.
-Whoever reports it first leaves its event's id on the object; the others find it there. An object that is raised again
+The first report leaves its event's id on the object, where the others find it. An object that is raised again
 in another trace, as some services keep one for all requests, is another error.
 """
 
@@ -33,7 +33,7 @@ def mark(exception: BaseException, event_id: str) -> str:
     """Remember which event the exception became, also where its class forbids attributes (a frozen dataclass).
 
     Returns:
-        The exception's event id: this one, or that of whoever came first.
+        The exception's event id: this one, or the one that was there before.
     """
     trace_id = _trace_id()
     own = (event_id, trace_id)
@@ -56,7 +56,7 @@ def remember_request(exception: BaseException, request: Mapping[str, Any]) -> No
 
 
 def _standing(exception: BaseException, trace_id: int) -> str | None:
-    """Return the id that holds in a trace. Who is outside of any trace cannot tell, and takes what is there."""
+    """Return the id that applies in a trace. Outside of any trace, return the id that is there."""
     mark = vars(exception).get(_MARK)
     if not isinstance(mark, tuple):
         return None

@@ -1,4 +1,4 @@
-"""What a person reads when a setting is wrong: the thing, the place, the mend."""
+"""Errors of settings. A message names the setting, the place and the fix."""
 
 
 class ConfigurationError(Exception):

@@ -126,5 +126,5 @@ def test_what_sentry_refuses_for_good_is_a_loss_with_its_reason(start: Start, re
     service = start()
     post(service)
     lost = until(service, "mobile:losses", "warn")
-    assert lost["output"] == "lost a short while ago: rejected_status_413"
+    assert lost["output"] == "lost recently: rejected_status_413"
     assert lost["observedValue"] == {"rejected_status_413: error": 1}

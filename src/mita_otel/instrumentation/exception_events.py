@@ -86,7 +86,7 @@ class ErrorReports:
         try:
             await wrapped(*args, **kwargs)
         except Exception as error:
-            # A mounted application has handlers of its own: the exception comes by twice.
+            # A mounted application has its own handlers: the exception passes twice.
             if request_of(error) is None:
                 self._remember(error, args[0] if args else kwargs.get("scope"))
                 captured = self._is_captured(error, handled=False)

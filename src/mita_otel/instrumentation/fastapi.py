@@ -27,7 +27,7 @@ _QUIET: Final = {"tracing": False, "metrics": False, "logs": False}
 
 
 def has_native_telemetry(fastapi_class: type) -> bool:
-    """Return whether this FastAPI has telemetry of its own."""
+    """Return whether this FastAPI has its own telemetry."""
     return "telemetry" in inspect.signature(fastapi_class.__init__).parameters  # type: ignore[misc]
 
 

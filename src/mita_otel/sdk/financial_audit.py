@@ -1,4 +1,4 @@
-"""What the financial API sees becomes audit entries: operations, payments, logins, errors, compliance checks."""
+"""Writes audit entries for the financial API: operations, payments, logins, errors, compliance checks."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ _OUTCOMES: Final[Mapping[str, AuditOutcome]] = {
 class FinancialAudit:
     """Takes the financial API's signals into a trail that has been started.
 
-    A trail that begins with its first entry is not begun by them: whoever uses the financial API without
-    asking for an audit trail gets no files.
+    A signal does not begin a trail: a service that uses the financial API without an audit trail gets no files.
 
     Args:
         policy: What an operation, and a security event, becomes.
@@ -37,7 +36,7 @@ class FinancialAudit:
         self._trail = trail
 
     def wants_access(self) -> bool:
-        """Return whether each request that touches cardholder data is to be told."""
+        """Return whether each request that touches cardholder data is recorded."""
         return self._policy.data_access and self._trail.begun
 
     def record(self, signal: AuditSignal) -> None:
@@ -93,7 +92,7 @@ def _otherwise(signal: AuditSignal) -> AuditOutcome:
 
 
 def _details(signal: AuditSignal, event_type: str) -> dict[str, Any]:
-    told = {
+    optional = {
         "name": signal.name if signal.name != event_type else None,
         "category": signal.category,
         "severity": signal.severity,
@@ -102,4 +101,4 @@ def _details(signal: AuditSignal, event_type: str) -> dict[str, Any]:
         "currency": signal.currency,
         "outcome": signal.outcome if signal.outcome not in _OUTCOMES else None,
     }
-    return {**signal.details, **{name: value for name, value in told.items() if value is not None}}
+    return {**signal.details, **{name: value for name, value in optional.items() if value is not None}}

@@ -49,7 +49,7 @@ def get_performance_summary(
 
 
 def filter_sensitive_data(event: Any, hint: Any = None) -> Any:
-    """Return a Sentry event without the secrets in it, as everything is redacted; also a `before_send` of its own.
+    """Return a redacted Sentry event. It can also be a client's `before_send`.
 
     Args:
         event: An event, or any mapping.

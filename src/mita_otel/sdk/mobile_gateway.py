@@ -1,4 +1,4 @@
-"""The gateway for mobile apps, put together with the rest of this process's telemetry."""
+"""The mobile gateway as a part of this process's telemetry."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def mobile_app(telemetry: Telemetry | None = None) -> MobileApp:
 
     It takes what Sentry's SDKs send to `/api/{project}/envelope/`, OTLP, and a JavaScript tunnel; redacts it, holds
     screens, requests and operations to the policy's limits, and sends it on. What broke a limit is counted in
-    `get_performance_summary()`, in metrics and error budgets, and told to listeners, as the service's own breaches are.
+    `get_performance_summary()`, in metrics and error budgets, and reported to listeners, as the service's own breaches are.
     The health endpoints show what waits, what fails and what was lost.
     Errors are counted, and alerts hear of them.
 

@@ -1,4 +1,4 @@
-"""What can be asked about how fast the service is: summaries, burn rates, and who is told of a breach."""
+"""The performance of the service: summaries, burn rates, and listeners to breaches."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HOUR_S = 3600
 
 
 class Performance:
-    """How fast the service is; thread-safe.
+    """The performance of the service. Thread-safe.
 
     Args:
         policy: How far back this process remembers.
@@ -65,7 +65,7 @@ class Performance:
         windows, is_shared = self._windows(end_s - last_hours * _HOUR_S)
         chosen = [one for one in windows if kind is None or one.kind == kind]
         coverage = Coverage(
-            # A window may have begun before: what is in it is told as well.
+            # A window may have begun before: all of it counts.
             start_s=min([end_s - last_hours * _HOUR_S, *(one.start_s for one in chosen)]),
             end_s=end_s,
             scope="all_workers" if is_shared else "process",
@@ -79,7 +79,7 @@ class Performance:
         return self._measurements.ledger.burn_rates()
 
     def on_breach(self, listener: BreachListener) -> None:
-        """Tell a listener of every breach from now on, on a thread of its own."""
+        """Report every breach from now on to a listener, on a separate thread."""
         self._measurements.signal.subscribe(listener)
 
     def keep_windows(self, store: WindowStore) -> None:

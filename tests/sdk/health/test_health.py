@@ -132,7 +132,7 @@ def test_a_loss_is_a_warning_for_a_while_and_a_count_for_ever(configure: Configu
     losses.add("exporter.otlp", "queue_full", 7)
     check = checks_of(telemetry)["telemetry:losses"]
     assert check.status is Status.WARN
-    assert check.said == "lost a short while ago: exporter.otlp: queue_full"
+    assert check.said == "lost recently: exporter.otlp: queue_full"
     losses._clock = lambda: time.monotonic() + 301
     check = checks_of(telemetry)["telemetry:losses"]
     assert (check.status, check.observed) == (Status.PASS, {"exporter.otlp: queue_full": 7})
@@ -162,7 +162,7 @@ def test_an_audit_trail_that_cannot_be_written_takes_the_service_out_of_traffic(
     found = checks_of(telemetry)
     assert found["audit:spool"].status is Status.PASS
     assert found["audit:chain"].status is Status.WARN
-    assert found["audit:chain"].said == "the chain has no key: set MITA_OTEL_AUDIT_KEY"
+    assert found["audit:chain"].said == "the audit chain is unsigned: set MITA_OTEL_AUDIT_KEY"
     telemetry.shutdown()
 
 
@@ -230,20 +230,19 @@ def test_libraries_are_found_with_what_would_measure_them(monkeypatch: pytest.Mo
     found = {one.name: one for one in libraries()}
     assert found["fastapi"].state in {"measured", "not loaded"}
     assert found["httpx"].state in {"measured", "not loaded"}
-    from mita_otel.sdk.health import instruments
+    from mita_otel.sdk.health import libraries as module
 
-    monkeypatch.setattr(instruments, "entry_points", lambda group: [])
+    monkeypatch.setattr(module, "entry_points", lambda group: [])
     found = {one.name: one for one in libraries()}
     assert found["httpx"].state == "missing"
-    assert found["aiohttp"].mend == "pip install opentelemetry-instrumentation-aiohttp-client"
+    assert found["aiohttp"].fix == "pip install opentelemetry-instrumentation-aiohttp-client"
     check = health_checks.instrumentation_check(there_for_telemetry)
     assert "httpx is not measured: pip install opentelemetry-instrumentation-httpx" in check.said
 
 
 def test_who_needs_a_library_is_found_out_once(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
     """All that is installed has to be read for it: too dear for every look."""
-    from mita_otel.sdk.health import instruments
-    from mita_otel.sdk.health import instruments as requirers
+    from mita_otel.sdk.health import libraries as module
 
     reads = 0
 
@@ -252,8 +251,8 @@ def test_who_needs_a_library_is_found_out_once(configure: Configure, monkeypatch
         reads += 1
         return iter(())
 
-    monkeypatch.setattr(requirers, "distributions", distributions)
-    monkeypatch.setattr(instruments, "entry_points", lambda group: [])
+    monkeypatch.setattr(module, "distributions", distributions)
+    monkeypatch.setattr(module, "entry_points", lambda group: [])
     telemetry = configure(policy=policy_with(**QUICK))
     for _ in range(3):
         assert "httpx is not measured" in checks_of(telemetry)["instrumentation:libraries"].said

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from doctor.kit import write_package
-from mita_otel.sdk.health import instruments as requirers
+from mita_otel.sdk.health import libraries
 from mita_otel.sdk.health.libraries import there_for_telemetry
 
 
 @pytest.fixture
 def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that is all that is installed."""
-    monkeypatch.setattr(requirers, "distributions", lambda: _distributions(tmp_path))
+    monkeypatch.setattr(libraries, "distributions", lambda: _distributions(tmp_path))
     write_package(tmp_path, "mita-otel", "0.1.0", requires=("urllib3<3,>=2", "httpx; extra == 'alerts'"))
     write_package(tmp_path, "sentry_sdk", "2.75.0", requires=("urllib3>=1.26",), requested=True)
     write_package(tmp_path, "opentelemetry-exporter-otlp-proto-http", "1.45.1", requires=("requests ~=2.7",))

@@ -101,7 +101,7 @@ def test_a_loss_is_a_warning_for_a_while_and_a_count_by_reason_for_ever(
     telling.tell(News())
     check = checks(telling)["mobile:losses"]
     assert check.status is Status.WARN
-    assert check.said == "lost a short while ago: rejected_status_413, spool_full"
+    assert check.said == "lost recently: rejected_status_413, spool_full"
     clock.now += POLICY.health.losses_s + 1
     telling.tell(News())
     check = checks(telling)["mobile:losses"]

@@ -1,1 +1,1 @@
-"""How well telemetry itself is: cheap to ask, and never a reason to take a service out of traffic but one of its own."""
+"""The health of telemetry itself. Only a local fault takes a service out of traffic."""

@@ -1,4 +1,4 @@
-"""One thing that is looked at, and what all of them come to.
+"""One check of telemetry's health, and the report of all checks.
 
 Format: `application/health+json` (draft-inadarei-api-health-check-06: expired, and still the only convention).
 """
@@ -15,11 +15,11 @@ MEDIA_TYPE: Final = "application/health+json"
 
 
 class Status(StrEnum):
-    """How something is."""
+    """The status of a check."""
 
     PASS = "pass"  # noqa: S105 - no password
     WARN = "warn"
-    """It works, and somebody should look."""
+    """It works, with a problem."""
     FAIL = "fail"
 
 
@@ -28,15 +28,15 @@ _ORDER: Final = (Status.FAIL, Status.WARN, Status.PASS)
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What was found about one thing."""
+    """The result of one check."""
 
     name: str
     """As in `export:sentry`."""
     status: Status
     said: str = ""
-    """Why, in words that name the mend. May name hosts and paths: only for those who have the token."""
+    """Why, with the fix. It can name hosts and paths, so it is shown only with the token."""
     observed: Mapping[str, Any] = field(default_factory=dict)
-    """Numbers and the like, likewise."""
+    """Numbers, shown only with the token."""
 
 
 def worst(statuses: Iterable[Status]) -> Status:
@@ -47,13 +47,13 @@ def worst(statuses: Iterable[Status]) -> Status:
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
-    """What all checks came to."""
+    """The results of all checks."""
 
     checks: tuple[Check, ...]
     at_s: float
-    """When it was looked: seconds since the epoch."""
+    """When they were checked, in seconds since the epoch."""
     about: Mapping[str, Any] = field(default_factory=dict)
-    """Versions, the policy's digest and the like; only for those who have the token."""
+    """Versions and the policy's digest, shown only with the token."""
 
     @property
     def status(self) -> Status:
@@ -69,7 +69,7 @@ class HealthReport:
         """Return the answer's body.
 
         Args:
-            detailed: Whether whoever asks may see more than how each check went.
+            detailed: Whether the document shows more than the status of each check.
         """
         document: dict[str, Any] = {"status": self.status.value}
         if detailed:

@@ -1,4 +1,4 @@
-"""The checks: each reads what is known already, and costs next to nothing."""
+"""The checks of telemetry's health. Each reads values that are known already."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def sentry_check(names: Iterable[str]) -> Check:
-    """Look whether anything goes to Sentry at all."""
+    """Check that spans go to Sentry."""
     if "sentry" in names:
         return Check("sentry:configured", Status.PASS)
     instead = ", ".join(names) or "nowhere"
@@ -33,7 +33,7 @@ def sentry_check(names: Iterable[str]) -> Check:
 
 
 def export_checks(pipeline: Pipeline, policy: HealthPolicy, now_s: float) -> Iterator[Check]:
-    """Look how the last exports of each exporter went."""
+    """Check the latest exports of each exporter."""
     for queue in pipeline.queues:
         state = queue.deliveries.state
         observed = {
@@ -56,27 +56,27 @@ def export_checks(pipeline: Pipeline, policy: HealthPolicy, now_s: float) -> Ite
 
 
 def queue_checks(pipeline: Pipeline, queue_policy: QueuePolicy, policy: HealthPolicy) -> Iterator[Check]:
-    """Look how full the queues are."""
+    """Check how full the queues are."""
     waiting = [("pipeline", pipeline.first.waiting, queue_policy.max_spans)]
     waiting += [(queue.name, queue.waiting, queue_policy.exporter_max_spans) for queue in pipeline.queues]
-    for name, count, room in waiting:
-        full = count / room
+    for name, count, capacity in waiting:
+        full = count / capacity
         status = Status.WARN if full > policy.queue_share else Status.PASS
-        said = f"{count} of {room} places are taken" if status is Status.WARN else ""
-        yield Check(f"queue:{name}", status, said, {"waiting": count, "capacity": room})
+        said = f"{count} of {capacity} places are taken" if status is Status.WARN else ""
+        yield Check(f"queue:{name}", status, said, {"waiting": count, "capacity": capacity})
 
 
 def loss_check(losses: Losses, policy: HealthPolicy) -> Check:
-    """Look whether telemetry was lost a short while ago."""
+    """Check for recent losses."""
     total = {f"{stage}: {reason}": count for (stage, reason), count in sorted(losses.counts().items())}
     recent = sorted(f"{stage}: {reason}" for stage, reason in losses.recent(policy.losses_s))
     if not recent:
         return Check("telemetry:losses", Status.PASS, observed=total)
-    return Check("telemetry:losses", Status.WARN, f"lost a short while ago: {', '.join(recent)}", total)
+    return Check("telemetry:losses", Status.WARN, f"lost recently: {', '.join(recent)}", total)
 
 
 def redaction_check(redactor: Redactor) -> Check:
-    """Look whether the redactor finds made-up secrets."""
+    """Check that the redactor finds canaries."""
     leaks = leaking(redactor)
     if not leaks:
         return Check("redaction:canary", Status.PASS)
@@ -89,7 +89,7 @@ def redaction_check(redactor: Redactor) -> Check:
 
 
 def audit_checks(trail: AuditTrail | None) -> Iterator[Check]:
-    """Look whether audit entries can be made durable, and reach the database."""
+    """Check that audit entries are durable and reach the database."""
     if trail is None:
         yield Check("audit:spool", Status.PASS, "the audit trail is off (audit.start)")
         return
@@ -113,7 +113,7 @@ def audit_checks(trail: AuditTrail | None) -> Iterator[Check]:
         )
     else:
         yield Check("audit:spool", Status.PASS, observed=observed)
-    unsigned = f"the chain has no key: set {variables.AUDIT_KEY}"
+    unsigned = f"the audit chain is unsigned: set {variables.AUDIT_KEY}"
     yield Check(
         "audit:chain",
         Status.PASS if health.keyed else Status.WARN,
@@ -123,9 +123,9 @@ def audit_checks(trail: AuditTrail | None) -> Iterator[Check]:
 
 
 def alert_check(engine: AlertEngine | None) -> Check:
-    """Look whether rules are watched and messages arrive."""
+    """Check that alert rules are active and messages arrive."""
     if engine is None:
-        return Check("alerts:delivery", Status.PASS, "no channel has anywhere to go: nothing is watched here")
+        return Check("alerts:delivery", Status.PASS, "no alert channel is configured")
     failing = engine.failing
     if engine.unavailable:
         return Check("alerts:delivery", Status.WARN, engine.unavailable)
@@ -144,5 +144,5 @@ def instrumentation_check(not_missed: Callable[[tuple[str, ...]], frozenset[str]
     found = libraries(not_missed=not_missed)
     observed = {one.name: f"{one.version} {one.state}" for one in found}
     missing = [one for one in found if one.state == "missing"]
-    said = "; ".join(f"{one.name} is not measured: {one.mend}" for one in missing)
+    said = "; ".join(f"{one.name} is not measured: {one.fix}" for one in missing)
     return Check("instrumentation:libraries", Status.PASS, said, observed)

@@ -15,10 +15,10 @@ _NAME: Final = re.compile(r"[A-Za-z0-9._\-]+")
 
 
 def there_for_telemetry(names: Iterable[str]) -> frozenset[str]:
-    """Return those of the distributions that nobody asked for by name, and only telemetry's packages need.
+    """Return the distributions that were not installed by name, and that only telemetry packages need.
 
-    An installer marks what was asked for by name (`REQUESTED`, as the packaging guide's "Recording installed
-    projects" says). A package that nobody needs, and that has no mark, is the service's own as well.
+    An installer marks what was installed by name (`REQUESTED`, as the packaging guide's "Recording installed
+    projects" says). A package without a mark that no other package needs is the service's own as well.
     """
     requested: set[str] = set()
     requirers: dict[str, set[str]] = defaultdict(set)
@@ -29,7 +29,7 @@ def there_for_telemetry(names: Iterable[str]) -> frozenset[str]:
         for required in _required(one):
             requirers[required].add(name)
 
-    def somebody_elses(name: str) -> bool:
+    def needed_by_others(name: str) -> bool:
         asked, seen = [name], {name}
         while asked:
             one = asked.pop()
@@ -40,7 +40,7 @@ def there_for_telemetry(names: Iterable[str]) -> frozenset[str]:
             seen |= further
         return False
 
-    return frozenset(name for name in names if not somebody_elses(_plain(name)))
+    return frozenset(name for name in names if not needed_by_others(_plain(name)))
 
 
 def _required(one: Distribution) -> Iterable[str]:
@@ -86,7 +86,7 @@ class Library:
     state: Measured
     """`measured`: what measures it is there. `not loaded`: it would be, and the service has not imported it. `missing`:
     nothing measures it."""
-    mend: str = ""
+    fix: str = ""
 
 
 def installed_version(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The checks of the gateway for mobile apps: read off what its engine told last."""
+"""The checks of the mobile gateway, from the latest values that its engine reported."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def mobile_checks(telling: Telling, spool: MobileSpoolPolicy, policy: HealthPolicy) -> Iterator[Check]:
-    """Look whether what apps send is taken, waits within bounds, arrives, and is not given up."""
+    """Check that the gateway accepts what apps send, delivers it, and drops nothing."""
     yield _engine(telling, policy)
     yield _spool(telling, spool, policy)
     yield _destinations(telling, policy)
@@ -43,7 +43,7 @@ def _spool(telling: Telling, spool: MobileSpoolPolicy, policy: HealthPolicy) -> 
     full = spool.share_taken(news.parcels, news.bytes)
     if full <= policy.queue_share:
         return Check("mobile:spool", Status.PASS, observed=observed)
-    said = f"{full:.0%} of mobile.spool is taken: beyond it what matters least is given up"
+    said = f"{full:.0%} of mobile.spool is used: when it is full, the least important records are dropped"
     return Check("mobile:spool", Status.WARN, said, observed)
 
 
@@ -67,7 +67,7 @@ def _losses(telling: Telling, policy: HealthPolicy) -> Check:
     recent = telling.standing.lost_within(policy.losses_s)
     if not recent:
         return Check("mobile:losses", Status.PASS, observed=total)
-    return Check("mobile:losses", Status.WARN, f"lost a short while ago: {', '.join(recent)}", total)
+    return Check("mobile:losses", Status.WARN, f"lost recently: {', '.join(recent)}", total)
 
 
 def _by_length(failing_s: float, policy: HealthPolicy) -> Status:
