@@ -1,4 +1,4 @@
-"""The console exporter: one picture a trace, bounded waiting, and a closed stdout that hurts nobody."""
+"""The console exporter prints one waterfall per trace, holds bounded spans, and survives a closed stdout."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Clock:
 
 
 class Spans:
-    """Finished spans, made one by one."""
+    """Creates finished spans."""
 
     def __init__(self) -> None:
         self.memory = InMemorySpanExporter()
@@ -67,7 +67,7 @@ def make(
 
 
 def names(output: io.StringIO) -> list[str]:
-    """What was printed since the last look: the first word of each row, with its indentation."""
+    """Return the first word of each row printed since the last call, with its indentation."""
     text = output.getvalue()
     output.seek(0)
     output.truncate()
@@ -79,7 +79,7 @@ def spans() -> Spans:
     return Spans()
 
 
-def test_a_trace_is_printed_when_the_span_that_it_began_with_arrives(spans: Spans) -> None:
+def test_a_trace_is_printed_when_its_local_root_ends(spans: Spans) -> None:
     exporter, output = make()
     root = spans.start("root")
     first, second = spans.start("first", root), spans.start("second", root)
@@ -97,7 +97,7 @@ def test_a_remote_parent_is_not_waited_for(spans: Spans) -> None:
     assert names(output) == ["served"]
 
 
-def test_what_ends_after_its_request_is_a_small_tree_of_its_own(spans: Spans) -> None:
+def test_a_span_that_ends_after_its_request_is_printed_as_a_separate_tree(spans: Spans) -> None:
     exporter, output = make()
     root = spans.start("root")
     task = spans.start("task", root)
@@ -110,7 +110,7 @@ def test_what_ends_after_its_request_is_a_small_tree_of_its_own(spans: Spans) ->
     assert names(output) == ["task", "└─ query"]
 
 
-def test_two_requests_of_one_trace_are_two_pictures(spans: Spans) -> None:
+def test_two_requests_of_one_trace_are_two_waterfalls(spans: Spans) -> None:
     exporter, output = make()
     outer = spans.start("outer")
     call = spans.start("call", outer)
@@ -124,7 +124,7 @@ def test_two_requests_of_one_trace_are_two_pictures(spans: Spans) -> None:
     assert names(output) == ["outer", "├─ call", "└─ step"]
 
 
-def test_so_many_spans_wait_and_no_more(spans: Spans) -> None:
+def test_the_number_of_held_spans_is_bounded(spans: Spans) -> None:
     exporter, output = make(max_waiting_spans=10)
     roots = [spans.start(f"root{n}") for n in range(6)]
     for number, root in enumerate(roots):
@@ -150,14 +150,14 @@ def test_a_trace_that_does_not_end_is_printed_after_a_while(spans: Spans) -> Non
 
 
 @pytest.mark.parametrize("end", ["force_flush", "shutdown"])
-def test_a_flush_and_the_end_print_what_waits(spans: Spans, end: str) -> None:
+def test_flush_and_shutdown_print_held_spans(spans: Spans, end: str) -> None:
     exporter, output = make()
     exporter.export([spans.end(spans.start("child", spans.start("root")))])
     getattr(exporter, end)()
     assert names(output) == ["child"]
 
 
-def test_after_letting_go_nothing_is_held_back(spans: Spans) -> None:
+def test_after_drain_spans_are_printed_at_once(spans: Spans) -> None:
     exporter, output = make()
     exporter.export([spans.end(spans.start("early", spans.start("root")))])
     exporter.drain()
@@ -165,7 +165,7 @@ def test_after_letting_go_nothing_is_held_back(spans: Spans) -> None:
     assert names(output) == ["early", "late"]
 
 
-def test_a_closed_pipe_ends_the_printing_and_nothing_else(spans: Spans) -> None:
+def test_a_closed_pipe_stops_only_the_printing(spans: Spans) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     stream = os.fdopen(writing, "w", encoding="utf-8")
@@ -192,7 +192,7 @@ def test_a_process_without_stdout_is_a_failed_export(spans: Spans, monkeypatch: 
     assert exporter.export([spans.end(spans.start("root"))]) is FAILURE
 
 
-def test_stdout_is_the_one_of_the_moment(spans: Spans, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_current_stdout_is_used(spans: Spans, monkeypatch: pytest.MonkeyPatch) -> None:
     exporter = ConsoleWaterfallExporter(policy=settings())
     for _ in range(2):
         output = io.StringIO()
@@ -202,7 +202,7 @@ def test_stdout_is_the_one_of_the_moment(spans: Spans, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
-def test_any_encoding_will_do(spans: Spans, encoding: str) -> None:
+def test_any_encoding_works(spans: Spans, encoding: str) -> None:
     buffer = io.BytesIO()
     stream = io.TextIOWrapper(buffer, encoding=encoding)
     exporter = ConsoleWaterfallExporter(stream=stream, policy=settings())
@@ -224,7 +224,7 @@ def test_a_file_gets_plain_text_of_the_policys_width(spans: Spans, width: int) -
     assert len(lines[2]) == width  # the root's row: bar and duration reach the edge
 
 
-def test_its_settings_come_from_the_policy_and_an_argument_wins(
+def test_settings_come_from_the_policy_and_arguments_take_precedence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spans: Spans
 ) -> None:
     (tmp_path / "mita-otel.toml").write_text("[export.console]\nmax_width = 70\n")
@@ -266,7 +266,7 @@ def test_a_record_of_a_span_is_the_record_of_its_line(spans: Spans, tmp_path: Pa
         ),
     ],
 )
-def test_a_line_that_is_no_span_is_named(tmp_path: Path, line: str, said: str) -> None:
+def test_the_error_names_a_line_that_is_not_a_span(tmp_path: Path, line: str, said: str) -> None:
     path = tmp_path / "spans.jsonl"
     path.write_text(f"\n{line}\n")
     with pytest.raises(ValueError, match=re.escape(said)) as error:

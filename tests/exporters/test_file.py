@@ -1,4 +1,4 @@
-"""The file exporter: whole lines, private, bounded, and a disk that fails costs a message."""
+"""The file exporter writes complete lines to a private, bounded file; a failing disk costs one message."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_line_is_a_span_with_every_part(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o077 == 0
 
 
-def test_a_full_file_is_moved_aside_and_the_disk_use_is_bounded(tmp_path: Path) -> None:
+def test_a_full_file_is_rotated_and_disk_use_is_bounded(tmp_path: Path) -> None:
     path = tmp_path / "spans.jsonl"
     exporter = FileSpanExporter(path, 5000)
     for _ in range(50):
@@ -72,7 +72,7 @@ def test_two_exporters_and_many_threads_write_whole_lines(tmp_path: Path) -> Non
     assert len(lines_of(path)) == 20 * 20 * 8
 
 
-def test_a_path_that_cannot_be_written_is_one_message_and_a_failure(
+def test_an_unwritable_path_is_logged_once_and_fails_the_export(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -87,5 +87,5 @@ def test_a_path_that_cannot_be_written_is_one_message_and_a_failure(
 @pytest.mark.skipif(
     not Path("/dev/full").exists(), reason="this system has no /dev/full to stand for a full disk"
 )
-def test_a_full_disk_is_a_failure_and_not_an_exception() -> None:
+def test_a_full_disk_fails_the_export_without_an_exception() -> None:
     assert FileSpanExporter("/dev/full", 10**9).export(finished_spans()) is SpanExportResult.FAILURE

@@ -1,4 +1,4 @@
-"""Exporters by name: ours, the SDK's and third parties'; whoever cannot be had costs one sentence."""
+"""Exporters by name: ours, the SDK's and third parties'. An unavailable one is reported in one sentence."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def explode() -> SpanExporter:
     raise ValueError("boom")
 
 
-def test_names_and_instances_in_the_order_asked_for() -> None:
+def test_names_and_instances_keep_the_requested_order() -> None:
     instance = MemorySpanExporter(1)
     found = find_exporters(["ours", instance, " none ", "", "ours"], {"ours": Ours})
     assert [name for name, _ in found.exporters] == ["ours", "MemorySpanExporter"]
@@ -41,14 +41,14 @@ def test_names_and_instances_in_the_order_asked_for() -> None:
 @pytest.mark.parametrize(
     ("item", "called"), [(None, "NoneType"), (MemorySpanExporter, "the class MemorySpanExporter"), (5, "int")]
 )
-def test_what_is_no_exporter_costs_one_sentence_and_the_others_work(item: object, called: str) -> None:
+def test_an_invalid_item_is_one_problem_and_the_others_work(item: object, called: str) -> None:
     found = find_exporters([item, "ours"], {"ours": Ours})
     assert [name for name, _ in found.exporters] == ["ours"]
     [problem] = found.problems
     assert problem.startswith(f"{called} is not an exporter; pass names")
 
 
-def test_our_own_name_comes_before_the_sdks() -> None:
+def test_our_exporters_take_precedence_over_the_sdks() -> None:
     assert isinstance(find_exporters(["console"], {}).exporters[0][1], ConsoleSpanExporter)
     assert isinstance(find_exporters(["console"], {"console": Ours}).exporters[0][1], Ours)
 
@@ -61,7 +61,7 @@ def test_our_own_name_comes_before_the_sdks() -> None:
         ("broken", "exporter 'broken' could not be created (ValueError: boom)"),
     ],
 )
-def test_what_cannot_be_had_is_one_sentence_and_the_rest_is_there(name: str, expected: str) -> None:
+def test_an_unavailable_exporter_is_one_problem_and_the_others_work(name: str, expected: str) -> None:
     found = find_exporters([name, "ours"], {"ours": Ours, "sunday": refuse, "broken": explode})
     assert [one for one, _ in found.exporters] == ["ours"]
     assert len(found.problems) == 1
@@ -95,13 +95,13 @@ def test_our_entry_points_load() -> None:
 
 
 @pytest.mark.parametrize("env", [{}, {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}])
-def test_otlp_is_http_unless_grpc_is_asked_for(env: dict[str, str]) -> None:
+def test_otlp_uses_http_unless_grpc_is_requested(env: dict[str, str]) -> None:
     exporter = make_otlp_exporter(env)
     assert isinstance(exporter, OTLPSpanExporter)
     exporter.shutdown()
 
 
-def test_grpc_is_to_be_had() -> None:
+def test_grpc_is_available() -> None:
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
 
     exporter = make_otlp_exporter({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})
@@ -116,7 +116,7 @@ def test_grpc_is_to_be_had() -> None:
         ("http/protobuf", r"install mita-otel\[otlp\]"),
     ],
 )
-def test_a_protocol_that_cannot_be_had_says_what_to_do(
+def test_an_unavailable_protocol_names_the_package_to_install(
     monkeypatch: pytest.MonkeyPatch, protocol: str, mend: str
 ) -> None:
     monkeypatch.setattr("mita_otel.exporters.otlp.entry_points", lambda **_: [])
@@ -134,7 +134,7 @@ def test_a_protocol_that_cannot_be_had_says_what_to_do(
         ("prometheus", ["prometheus"], "exporter 'prometheus' cannot be loaded (ImportError: no module named boom)"),
     ],
 )  # fmt: skip
-def test_why_there_is_no_exporter_of_metrics(
+def test_a_missing_metrics_exporter_is_explained(
     monkeypatch: pytest.MonkeyPatch, name: str, there: list[str], why: str
 ) -> None:
     points = [EntryPoint(one, "it:It", "opentelemetry_metrics_exporter") for one in there]

@@ -1,4 +1,4 @@
-"""Styled text: measured in columns, cut without breaking a character, with or without colours."""
+"""Styled text is measured in columns, truncated between characters, and has optional colours."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_text_that_is_too_wide_ends_in_an_ellipsis(width: int, cut: str) -> No
     assert text.cut(width, "…").plain == cut
 
 
-def test_cutting_leaves_the_text_as_it_was() -> None:
+def test_truncating_does_not_change_the_original() -> None:
     text = StyledText("abc")
     text.cut(2, "…").append("more")
     text.padded(9)
@@ -70,7 +70,7 @@ def test_pieces_keep_their_styles() -> None:
         ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, True, False),
     ],
 )
-def test_a_terminal_that_knows_colours_gets_them(
+def test_colours_depend_on_the_terminal_and_the_environment(
     monkeypatch: pytest.MonkeyPatch, env: dict[str, str], terminal: bool, colours: bool
 ) -> None:
     for name in ("NO_COLOR", "FORCE_COLOR", "TERM"):

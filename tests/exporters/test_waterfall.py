@@ -1,4 +1,4 @@
-"""Pictures of traces: exact, within their width, plain where they must be, and safe to print."""
+"""Waterfalls are exact, within their width, without colours where required, and safe to print."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def span(
     attributes: dict[str, Any] | None = None,
     **more: Any,
 ) -> SpanRecord:
-    """A span that begins and ends `at` these milliseconds."""
+    """A span with the given start and end in milliseconds."""
     return SpanRecord(
         trace_id=TRACE,
         span_id=span_id,
@@ -81,7 +81,7 @@ SLOW_PAYMENT = [
 ]
 
 
-def test_a_slow_payment_looks_like_this() -> None:
+def test_the_waterfall_of_a_slow_payment() -> None:
     assert draw(SLOW_PAYMENT) == (
         "trace 9b92e0677bb58e9565da11804400ed… 0            500          1,000 ms\n"
         "PUT /api/payments/{id} 200            █████████████████████████▒▒▒▒▒▒   1,200 ms\n"
@@ -94,7 +94,7 @@ def test_a_slow_payment_looks_like_this() -> None:
     )
 
 
-def test_it_looks_the_same_without_unicode() -> None:
+def test_the_ascii_waterfall_has_the_same_layout() -> None:
     picture = draw(SLOW_PAYMENT, ascii_only=True)
     assert picture.isascii()
     assert "|  ! 1,200 ms > 1,000 ms  api.financial.PUT" in picture
@@ -116,13 +116,15 @@ def test_a_terminal_gets_colours_and_a_file_none() -> None:
         (12345.0, 1200.0, "12,345 ms > 1,200 ms"),
     ],
 )
-def test_a_breach_never_looks_like_its_limit(took_ms: float, limit_ms: float, has_exception: str) -> None:
+def test_a_breach_is_displayed_differently_from_its_limit(
+    took_ms: float, limit_ms: float, has_exception: str
+) -> None:
     picture = draw([span("a", at=(0, took_ms), attributes=breach(limit_ms, "api.methods.GET"))])
     assert f"▲ {has_exception}  api.methods.GET" in picture
 
 
 @pytest.mark.parametrize("took_ms", [300.001, 301, 450, 3000, 300000])
-def test_what_lies_beyond_the_limit_shows_however_small_or_large_it_is(took_ms: float) -> None:
+def test_the_overrun_is_visible_at_any_size(took_ms: float) -> None:
     picture = draw([span("a", at=(0, took_ms), attributes=breach(300, "r")), span("b", "a")])
     assert "▒" in picture
     assert ("█" in picture.split("\n")[1]) is (took_ms < 10000)
@@ -170,7 +172,7 @@ def test_a_redacted_value_is_quoted_around_its_marker() -> None:
     assert re.search(r"url\.query  …x+number=\[redacted:pan\]y+…", picture)
 
 
-def test_a_query_in_a_loop_is_one_row() -> None:
+def test_repeated_queries_are_folded_into_one_row() -> None:
     spans = [span("a", at=(0, 10))]
     spans += [span(f"b{n}", "a", "SELECT budgets", (n, n + 0.5)) for n in range(8)]
     picture = draw(spans)
@@ -178,7 +180,7 @@ def test_a_query_in_a_loop_is_one_row() -> None:
     assert re.search(r"└─ SELECT budgets ×8 .* 4\.00 ms", picture)
 
 
-def test_a_remarkable_span_is_never_folded_away() -> None:
+def test_a_slow_failed_or_redacted_span_is_never_folded() -> None:
     spans = [span("a", at=(0, 20))]
     spans += [span(f"b{n}", "a", "SELECT budgets", (n, n + 0.5)) for n in range(9)]
     spans[5] = span("b4", "a", "SELECT budgets", (4, 5), attributes=breach(0.2, "database.SELECT"))
@@ -187,7 +189,7 @@ def test_a_remarkable_span_is_never_folded_away() -> None:
     assert "database.SELECT" in picture
 
 
-def test_of_a_huge_trace_the_first_rows_are_shown_and_the_rest_is_counted() -> None:
+def test_a_huge_trace_shows_its_first_rows_and_counts_the_others() -> None:
     spans = [span("a", at=(0, 6000))]
     spans += [span(f"{n}", "a", f"step {n}", (n, n + 1)) for n in range(5000)]
     spans[4000] = span("3999", "a", "step 3999", (3999, 4000), attributes=breach(0.5, "r"), status="ERROR")
@@ -219,12 +221,12 @@ def test_children_are_in_order_and_a_span_without_a_parent_starts_a_tree() -> No
     ]
 
 
-def test_spans_in_a_circle_are_all_shown_once() -> None:
+def test_spans_of_a_cycle_are_shown_once() -> None:
     spans = [span("a", "b", "a"), span("b", "a", "b"), span("c", "c", "c"), span("d", "b", "d")]
     assert sorted(row.span.name for row in rows_of(spans)) == ["a", "b", "c", "d"]
 
 
-def test_a_trace_may_be_deeper_than_pythons_stack() -> None:
+def test_a_trace_can_be_deeper_than_pythons_recursion_limit() -> None:
     spans = [span(f"{n}", f"{n - 1}" if n else None, at=(n, 6000)) for n in range(5000)]
     lines = draw(spans, max_rows=5000).splitlines()
     assert len(lines) == 5001
@@ -251,7 +253,7 @@ NASTY = st.text(max_size=60) | st.sampled_from(
     value=NASTY,
     ascii_only=st.booleans(),
 )
-def test_no_line_is_wider_than_the_console_whatever_the_service_says(
+def test_no_line_is_wider_than_the_console(
     width: int, names: list[str], value: str, ascii_only: bool
 ) -> None:
     attributes = {"note": f"{value}[redacted:pan]{value}", semconv.REDACTED: 1, **breach(0.1, value)}
@@ -266,7 +268,7 @@ def test_no_line_is_wider_than_the_console_whatever_the_service_says(
     assert lines[-1] == ""
 
 
-def test_a_statement_that_ran_too_often_is_said_under_its_parent() -> None:
+def test_repeated_queries_are_noted_under_their_parent() -> None:
     repeated = {
         semconv.REPEATED_QUERIES: 18,
         semconv.REPEATED_QUERIES_MAX: 10,

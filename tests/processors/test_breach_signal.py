@@ -1,4 +1,4 @@
-"""Listeners hear of every breach, on a thread of their own; a slow or failing one harms nobody."""
+"""Listeners receive every breach on a separate thread; a slow or failing one does not affect the others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Listening:
         self.heard.append(report)
 
 
-def test_every_listener_hears_every_report_on_a_thread_of_its_own() -> None:
+def test_every_listener_receives_every_report_on_a_separate_thread() -> None:
     signal, one, other = BreachSignal(Losses(cool_down_s=60)), Listening(), Listening()
     signal.send(REPORT)
     signal.subscribe(one)
@@ -38,7 +38,7 @@ def test_every_listener_hears_every_report_on_a_thread_of_its_own() -> None:
     signal.close()
 
 
-def test_a_listener_that_fails_is_reported_once_and_the_others_still_hear(
+def test_a_failing_listener_is_logged_once_and_the_others_are_still_notified(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Failing:
@@ -56,7 +56,7 @@ def test_a_listener_that_fails_is_reported_once_and_the_others_still_hear(
     signal.close()
 
 
-def test_a_listener_that_hangs_holds_up_nobody_and_what_does_not_fit_is_counted() -> None:
+def test_a_hanging_listener_delays_no_other_and_lost_reports_are_counted() -> None:
     release, entered = threading.Event(), threading.Event()
 
     class Hanging:
@@ -77,7 +77,7 @@ def test_a_listener_that_hangs_holds_up_nobody_and_what_does_not_fit_is_counted(
     signal.close()
 
 
-def test_without_a_listener_nothing_runs() -> None:
+def test_without_a_listener_no_thread_runs() -> None:
     before = set(threading.enumerate())
     signal = BreachSignal(Losses(cool_down_s=60))
     signal.send(REPORT)

@@ -1,4 +1,4 @@
-"""A rewritten span is a copy: the original is untouched, and nothing of it is lost."""
+"""A rewritten span is a complete copy, and the original is unchanged."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_copy_without_changes_is_equal_in_every_part() -> None:
     assert RewrittenSpan(original).dropped_attributes == original.dropped_attributes == 1
 
 
-def test_only_what_was_given_is_replaced() -> None:
+def test_only_the_given_parts_are_replaced() -> None:
     original = finished_span()
     before = original.to_json()
     copy = RewrittenSpan(original, name="other", attributes={"b": 5}, events=(), status=Status(StatusCode.OK))
@@ -42,7 +42,7 @@ def test_only_what_was_given_is_replaced() -> None:
     assert original.to_json() == before
 
 
-def test_plain_attributes_change_nothing_else() -> None:
+def test_dict_attributes_change_nothing_else() -> None:
     original = finished_span()
     assert with_dict_attributes(original).to_json() == original.to_json()
     assert with_dict_attributes(original).dropped_attributes == 1

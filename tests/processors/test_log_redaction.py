@@ -1,4 +1,4 @@
-"""No part of a log record passes with a secret in it; failure passes nothing on."""
+"""Every part of a log record is redacted; redaction fails closed."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_the_original_record_is_not_changed(logger_for: Emitter, collected: Coll
     assert collected.records[0].log_record.body == "card [redacted:pan]"
 
 
-def test_a_record_that_cannot_be_redacted_is_passed_on_stripped(
+def test_a_record_that_cannot_be_redacted_keeps_ids_times_and_severity_only(
     logger_for: Emitter, collected: Collected, caplog: pytest.LogCaptureFixture
 ) -> None:
     processor = LogRedactionProcessor(Broken(default_policy().redaction), collected)
@@ -150,7 +150,7 @@ def test_lifecycle_calls_reach_the_next_processor(collected: Collected) -> None:
     assert collected.calls == ["enabled", "force_flush", "shutdown"]
 
 
-def test_a_secret_of_the_extras_is_redacted_in_the_body(logger_for: Emitter, collected: Collected) -> None:
+def test_a_secret_in_the_extras_is_redacted_in_the_body(logger_for: Emitter, collected: Collected) -> None:
     logger = logger_for(LogRedactionProcessor(default_policy().redaction, collected))
     logger.emit(
         body="refused hunter2-Zx", attributes={"row": ["ada", "hunter2-Zx"], "password": "hunter2-Zx"}

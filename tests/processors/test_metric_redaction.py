@@ -1,4 +1,4 @@
-"""Metrics leave without secrets, by exporters and by readers that are asked; equal points become one."""
+"""Metrics are redacted for exporters and pull readers; equal points are merged."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def provider(reader: MetricReader, views: Any = ()) -> MeterProvider:
     )
 
 
-def test_names_descriptions_attributes_and_resource_leave_without_secrets() -> None:
+def test_names_descriptions_attributes_and_resource_are_redacted() -> None:
     exporter = Kept()
     meters = provider(PeriodicExportingMetricReader(RedactedMetricExporter(Redactor(), exporter), 3_600_000))
     meter = meters.get_meter("pay", attributes={"api_key": "k9k9"})
@@ -76,7 +76,7 @@ def test_names_descriptions_attributes_and_resource_leave_without_secrets() -> N
     assert exporter.calls == ["force_flush", "shutdown"]
 
 
-def test_a_reader_that_is_asked_gets_no_secret_either() -> None:
+def test_metrics_of_a_pull_reader_are_redacted() -> None:
     reader = redact_reader(Redactor(), InMemoryMetricReader())
     provider(reader).get_meter("pay").create_gauge("g").set(1, {"note": f"card {CARD}"})
     assert isinstance(reader, InMemoryMetricReader)
@@ -84,7 +84,7 @@ def test_a_reader_that_is_asked_gets_no_secret_either() -> None:
     assert point.attributes == {"note": "card [redacted:pan]"}
 
 
-def test_points_that_became_equal_are_added_up() -> None:
+def test_points_with_equal_redacted_attributes_are_added() -> None:
     reader = InMemoryMetricReader()
     meter = provider(reader).get_meter("pay")
     counter, gauge, histogram = (
@@ -103,7 +103,7 @@ def test_points_that_became_equal_are_added_up() -> None:
     assert (spread.count, spread.sum, spread.bucket_counts, spread.min, spread.max) == (2, 43, [1, 1], 3, 40)
 
 
-def test_exponential_histograms_stay_apart() -> None:
+def test_exponential_histograms_are_not_merged() -> None:
     reader = InMemoryMetricReader()
     views = [View(instrument_name="h", aggregation=ExponentialBucketHistogramAggregation())]
     histogram = provider(reader, views).get_meter("pay").create_histogram("h")
@@ -112,7 +112,7 @@ def test_exponential_histograms_stay_apart() -> None:
     assert [p.count for p in points(MetricRedaction(Redactor())(reader.get_metrics_data()))] == [1, 1]  # type: ignore[arg-type]
 
 
-def test_metrics_without_a_secret_are_equal_to_what_they_were() -> None:
+def test_metrics_without_a_secret_are_unchanged() -> None:
     reader = InMemoryMetricReader()
     meter = MeterProvider([reader], resource=Resource({"service.name": "pay"})).get_meter("pay")
     meter.create_counter("c", unit="1", description="d").add(1, {"region": "eu"})
@@ -123,7 +123,7 @@ def test_metrics_without_a_secret_are_equal_to_what_they_were() -> None:
     assert safe.to_json() == data.to_json()
 
 
-def test_what_cannot_be_looked_at_is_not_exported(
+def test_metrics_that_cannot_be_redacted_are_not_exported(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def explode(self: Redactor, *args: Any) -> Any:

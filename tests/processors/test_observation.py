@@ -1,4 +1,4 @@
-"""Durations become metrics before sampling, once: not where the instrumentation emits the same metric itself."""
+"""Durations are recorded as metrics before sampling, unless the instrumentation emits the same metric."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REQUEST = {"http.request.method": "GET", "http.route": "/a"}
 
 
 class Nothing(Broken):
-    """Takes spans and shows none."""
+    """Discards all spans."""
 
     def on_start(self, span: Any, parent_context: Any = None) -> None: ...
     def on_end(self, span: Any) -> None: ...
@@ -79,7 +79,7 @@ def bench() -> Iterator[Bench]:
     bench.provider.shutdown()
 
 
-def test_counts_are_true_whatever_is_sampled_away(bench: Bench) -> None:
+def test_counts_include_spans_that_are_not_sampled(bench: Bench) -> None:
     for _ in range(500):
         bench.span(REQUEST)
     [point] = bench.points("http.server.request.duration")
@@ -101,7 +101,7 @@ def test_counts_are_true_whatever_is_sampled_away(bench: Bench) -> None:
         ("some.other", "http", SpanKind.SERVER, True),
     ],
 )
-def test_what_the_instrumentation_emits_itself_is_left_to_it(
+def test_a_metric_that_the_instrumentation_emits_is_not_recorded_twice(
     scope: str, opt_in: str, kind: SpanKind, emitted: bool
 ) -> None:
     bench = Bench(env={"OTEL_SEMCONV_STABILITY_OPT_IN": opt_in})
@@ -111,21 +111,21 @@ def test_what_the_instrumentation_emits_itself_is_left_to_it(
     bench.provider.shutdown()
 
 
-def test_the_database_is_measured_whoever_measures_requests(bench: Bench) -> None:
+def test_database_durations_are_recorded_even_if_requests_are_not(bench: Bench) -> None:
     query = {"db.system": "sqlite", "db.statement": "SELECT 1"}
     bench.span(query, "mita_otel.instrumentation.sqlalchemy", SpanKind.CLIENT)
     [point] = bench.points("db.client.operation.duration")
     assert dict(point.attributes or {}) == {"db.system.name": "sqlite", "db.operation.name": "SELECT"}
 
 
-def test_nothing_is_recorded_while_nobody_collects() -> None:
+def test_nothing_is_recorded_while_metrics_are_not_collected() -> None:
     bench = Bench(active=lambda: False)
     bench.span(REQUEST)
     assert bench.points("http.server.request.duration") == []
     bench.provider.shutdown()
 
 
-def test_exemplars_lead_to_traces_that_are_kept() -> None:
+def test_exemplars_link_to_kept_traces() -> None:
     threshold = threshold_of(0.1)
     bench = Bench(
         exemplified=lambda span: randomness_of(span.context.trace_id).passes(threshold)  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""The pipeline's own numbers are there when somebody collects: queues, sampling, redactions, exports, burn rates."""
+"""Collected metrics of the pipeline: queues, sampling, redactions, exports, burn rates."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def collect(reader: InMemoryMetricReader) -> dict[str, dict[tuple[Any, ...], Any
 
 
 @pytest.mark.usefixtures("isolated_telemetry")
-def test_everything_is_told_that_an_operator_needs() -> None:
+def test_all_metrics_of_the_pipeline_are_collected() -> None:
     reader = InMemoryMetricReader()
     metrics.set_meter_provider(MeterProvider([reader], shutdown_on_exit=False))
     losses, redactor = Losses(cool_down_s=60), Redactor(POLICY.redaction)

@@ -1,4 +1,4 @@
-"""What travels with a request carries no secret; the ids of the trace always travel."""
+"""Propagated headers hold no secret, and the ids of the trace are always propagated."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def injected(propagator: TextMapPropagator, made: Context) -> dict[str, str]:
     return carrier
 
 
-def test_an_entry_with_a_secret_name_or_value_stays_and_the_others_travel() -> None:
+def test_baggage_with_a_secret_name_or_value_is_not_sent() -> None:
     door = RedactedPropagator(Redactor())
     made = context(tenant="acme", card_number="zz99", note=f"card {CARD}", amount="12.50")
     carrier = injected(door, made)
@@ -42,7 +42,7 @@ def test_an_entry_with_a_secret_name_or_value_stays_and_the_others_travel() -> N
     assert baggage.get_all(made)["card_number"] == "zz99", "the process itself keeps what it has"
 
 
-def test_without_a_secret_the_headers_are_those_of_the_propagator() -> None:
+def test_headers_without_a_secret_are_unchanged() -> None:
     door = RedactedPropagator(Redactor())
     made = context("vendor=abc", tenant="acme")
     assert injected(door, made) == injected(door.propagator, made)
@@ -50,7 +50,7 @@ def test_without_a_secret_the_headers_are_those_of_the_propagator() -> None:
     assert door.withheld == 0
 
 
-def test_a_header_of_another_vendor_with_a_secret_in_it_is_not_written() -> None:
+def test_a_vendor_header_with_a_secret_is_not_sent() -> None:
     door = RedactedPropagator(Redactor())
     carrier = injected(door, context(f"vendor=user:{CARD}"))
     assert "tracestate" not in carrier
@@ -60,13 +60,13 @@ def test_a_header_of_another_vendor_with_a_secret_in_it_is_not_written() -> None
 @pytest.mark.parametrize(
     ("allowed", "travels"), [(["tenant", "mita.*"], {"tenant", "mita.a"}), ([], set()), (["*"], {"tenant", "mita.a", "other"})]
 )  # fmt: skip
-def test_only_names_that_the_policy_allows_travel(allowed: list[str], travels: set[str]) -> None:
+def test_only_baggage_names_in_the_policy_are_sent(allowed: list[str], travels: set[str]) -> None:
     policy = default_policy().redaction.replace(baggage=tuple(allowed))
     carrier = injected(RedactedPropagator(policy), context(**{"tenant": "a", "mita.a": "b", "other": "c"}))
     assert {pair.split("=")[0] for pair in carrier.get("baggage", "").split(",") if pair} == travels
 
 
-def test_what_cannot_be_looked_at_stays_and_the_ids_travel(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_baggage_that_cannot_be_checked_is_not_sent_but_the_ids_are(monkeypatch: pytest.MonkeyPatch) -> None:
     def explode(self: Redactor, *args: Any) -> Any:
         raise RuntimeError
 
@@ -76,7 +76,7 @@ def test_what_cannot_be_looked_at_stays_and_the_ids_travel(monkeypatch: pytest.M
     assert set(carrier) == {"traceparent"}
 
 
-def test_what_comes_in_is_read_as_before() -> None:
+def test_incoming_headers_are_read_unchanged() -> None:
     door = RedactedPropagator(Redactor())
     carrier = {"traceparent": f"00-{0xABC:032x}-{0xDEF:016x}-01", "baggage": f"note={CARD}"}
     read = door.extract(carrier)

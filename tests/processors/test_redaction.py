@@ -1,4 +1,4 @@
-"""No part of a span passes with a secret in it; a span without one passes as it is; failure passes nothing on."""
+"""Every part of a span is redacted; a span without a secret is unchanged; redaction fails closed."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_every_part_of_a_span_is_redacted(tracer: Tracer, collected: Collected) 
     assert redacted.instrumentation_scope.name == "app"
 
 
-def test_what_a_caller_put_into_the_tracestate_is_redacted_too(tracer: Tracer, collected: Collected) -> None:
+def test_the_tracestate_of_a_caller_is_redacted(tracer: Tracer, collected: Collected) -> None:
     state = TraceState([("ot", "th:8"), ("vendor", f"card:{CARD}"), ("token", "zz81hh42")])
     caller = SpanContext(1, 2, is_remote=True, trace_flags=TraceFlags(1), trace_state=state)
     parent = trace.set_span_in_context(NonRecordingSpan(caller))
@@ -97,9 +97,7 @@ def test_what_a_caller_put_into_the_tracestate_is_redacted_too(tracer: Tracer, c
     assert redacted.attributes[semconv.REDACTED] == 4
 
 
-def test_the_span_says_how_many_values_were_redacted_by_which_rule(
-    tracer: Tracer, collected: Collected
-) -> None:
+def test_the_span_records_the_number_of_redacted_values_by_rule(tracer: Tracer, collected: Collected) -> None:
     with tracer.start_as_current_span("charge") as span:
         span.set_attributes({"password": "a1", "note": f"{CARD} and {CARD}"})
     attributes = collected.spans[0].attributes
@@ -117,7 +115,7 @@ def test_ids_times_kind_and_limits_are_those_of_the_original(tracer: Tracer, col
     assert copy.dropped_attributes == 0
 
 
-def test_a_span_without_a_secret_is_passed_on_as_it_is(collected: Collected) -> None:
+def test_a_span_without_a_secret_is_passed_on_unchanged(collected: Collected) -> None:
     provider = TracerProvider(resource=Resource({"service.name": "pay"}), shutdown_on_exit=False)
     seen = Collected()
     provider.add_span_processor(seen)
@@ -138,7 +136,7 @@ def test_the_original_is_not_changed(provider: TracerProvider, tracer: Tracer) -
     assert seen.spans[0].attributes == {"password": "a1"}
 
 
-def test_a_span_that_cannot_be_redacted_is_passed_on_stripped(
+def test_a_span_that_cannot_be_redacted_keeps_ids_times_and_status_only(
     collected: Collected, caplog: pytest.LogCaptureFixture
 ) -> None:
     provider = TracerProvider(resource=Resource({"note": CARD}), shutdown_on_exit=False)
@@ -158,7 +156,7 @@ def test_a_span_that_cannot_be_redacted_is_passed_on_stripped(
     provider.shutdown()
 
 
-def test_a_span_redacted_twice_is_as_after_once(collected: Collected) -> None:
+def test_redacting_a_span_twice_changes_nothing_more(collected: Collected) -> None:
     policy = default_policy().redaction
     provider = TracerProvider(resource=Resource({"k": 1}), shutdown_on_exit=False)
     once = Collected()
@@ -172,7 +170,9 @@ def test_a_span_redacted_twice_is_as_after_once(collected: Collected) -> None:
     provider.shutdown()
 
 
-def test_a_secret_of_one_part_is_redacted_in_every_other_part(tracer: Tracer, collected: Collected) -> None:
+def test_a_secret_found_in_one_part_is_redacted_in_the_other_parts(
+    tracer: Tracer, collected: Collected
+) -> None:
     with tracer.start_as_current_span("login hunter2-Zx") as span:
         span.add_event("typed hunter2-Zx", {"row": ("ada", "hunter2-Zx")})
         span.set_status(Status(StatusCode.ERROR, "refused hunter2-Zx"))
@@ -181,7 +181,7 @@ def test_a_secret_of_one_part_is_redacted_in_every_other_part(tracer: Tracer, co
     assert collected.spans[0].attributes[semconv.REDACTED_RULES] == ("password:6",)  # type: ignore[index]
 
 
-def test_a_secret_of_a_trace_is_redacted_in_its_later_spans_and_again_in_its_earlier_ones(
+def test_a_secret_of_a_trace_is_redacted_in_its_earlier_and_later_spans(
     tracer: Tracer, collected: Collected
 ) -> None:
     processor = RedactionProcessor(default_policy().redaction, collected)

@@ -1,4 +1,4 @@
-"""The same statement too often under one parent marks the parent, is counted and said."""
+"""Too many equal statements under one parent mark the parent, and are counted and logged."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def bench() -> Iterator[Bench]:
     bench.provider.shutdown()
 
 
-def test_too_many_mark_the_parent_with_the_statement_and_an_event(
+def test_repeated_statements_mark_the_parent_with_the_statement_and_an_event(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     span = bench.request(11)
@@ -86,7 +86,7 @@ def test_too_many_mark_the_parent_with_the_statement_and_an_event(
     assert "GET /api/budgets ran the same statement 11 times, limit 10" in caplog.text
 
 
-def test_as_many_as_are_allowed_are_no_breach(bench: Bench) -> None:
+def test_the_allowed_number_of_statements_is_not_a_breach(bench: Bench) -> None:
     span = bench.request(10)
     assert semconv.REPEATED_QUERIES not in (span.attributes or {})
     assert bench.counts() == {}
@@ -98,7 +98,7 @@ def test_it_can_be_switched_off() -> None:
     bench.provider.shutdown()
 
 
-def test_no_parent_is_remembered_after_its_end(bench: Bench) -> None:
+def test_counts_of_a_parent_are_removed_when_it_ends(bench: Bench) -> None:
     for _ in range(5):
         bench.request(3)
     processor = bench.provider._active_span_processor._span_processors[0]

@@ -1,4 +1,4 @@
-"""Who decides when a span starts: the policy's mode, unless OTEL_TRACES_SAMPLER names somebody."""
+"""The sampler at span start: selected by the policy's mode, unless OTEL_TRACES_SAMPLER is set."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from mita_otel.processors.samplers import RecordEverything, choose_sampler, rate
 
 POLICY = default_policy().sampling
 LOW, HIGH = 1, 2**64 - 1
-"""Trace ids that the SDK's ratio keeps, and does not."""
+"""Trace ids that the SDK's ratio keeps and drops."""
 
 
 def policy(**changed: Any) -> Any:
@@ -57,7 +57,7 @@ def context(trace_id: int, *, sampled: bool, remote: bool = True) -> Any:
         ),
     ],
 )
-def test_the_policys_mode_chooses_unless_the_variable_does(
+def test_the_policy_mode_selects_the_sampler_unless_the_variable_does(
     mode: str, asked: Sampler | None, description: str, tail: bool, rate: float
 ) -> None:
     choice = choose_sampler(policy(mode=mode), asked)
@@ -76,11 +76,11 @@ def test_the_policys_mode_chooses_unless_the_variable_does(
         (RecordEverything(), 1.0),
     ],
 )
-def test_the_rate_is_read_off_a_samplers_description(sampler: Sampler, rate: float) -> None:
+def test_the_rate_is_read_from_a_samplers_description(sampler: Sampler, rate: float) -> None:
     assert rate_of(sampler) == rate
 
 
-def test_a_sampler_whose_description_is_odd_counts_as_all() -> None:
+def test_a_sampler_with_an_unknown_description_has_rate_one() -> None:
     class Odd(StaticSampler):
         def get_description(self) -> str:
             return "TraceIdRatioBased{often}"
@@ -88,7 +88,7 @@ def test_a_sampler_whose_description_is_odd_counts_as_all() -> None:
     assert rate_of(Odd(ALWAYS_ON._decision)) == 1.0  # type: ignore[attr-defined]
 
 
-def test_in_tail_mode_everything_is_recorded_and_sampled_unless_a_caller_said_no() -> None:
+def test_tail_mode_records_everything_and_samples_unless_the_caller_did_not() -> None:
     sampler = RecordEverything()
     root = sampler.should_sample(None, HIGH, "x", attributes={"a": 1})
     called = sampler.should_sample(context(HIGH, sampled=True), HIGH, "x")
@@ -105,7 +105,7 @@ def test_in_tail_mode_everything_is_recorded_and_sampled_unless_a_caller_said_no
     assert refused.trace_state is not None and refused.trace_state.get("vendor") == "1"
 
 
-def test_in_head_mode_the_sdks_ratio_decides_and_roots_carry_the_rate() -> None:
+def test_in_head_mode_the_sdks_ratio_decides_and_roots_record_the_rate() -> None:
     exporter = InMemorySpanExporter()
     choice = choose_sampler(policy(mode="head", ratio=0.5), None)
     assert isinstance(choice.sampler, ParentBased)
@@ -133,7 +133,7 @@ def test_in_head_mode_the_sdks_ratio_decides_and_roots_carry_the_rate() -> None:
 
 
 @pytest.mark.parametrize("mode", ["head", "always"])
-def test_a_caller_is_respected_where_the_decision_is_taken_at_the_start(mode: str) -> None:
+def test_head_sampling_respects_the_callers_decision(mode: str) -> None:
     sampler = choose_sampler(policy(mode=mode), None).sampler
     assert sampler.should_sample(context(LOW, sampled=False), LOW, "x").decision.name == "DROP"
     assert sampler.should_sample(context(HIGH, sampled=True), HIGH, "x").decision.name == "RECORD_AND_SAMPLE"

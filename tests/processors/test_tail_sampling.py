@@ -1,4 +1,4 @@
-"""The tail sampler: holds traces until they end, keeps what is slow or failed, and says at which rate."""
+"""The tail sampler holds traces until they end, keeps slow and failed ones, and records the rate."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Clock:
 
 
 class Ids(IdGenerator):
-    """Trace ids as the test wants them."""
+    """Generates the given trace ids."""
 
     def __init__(self) -> None:
         self.next_trace_id = KEPT
@@ -59,7 +59,7 @@ class Ids(IdGenerator):
 
 
 class Bench:
-    """A provider with limits and the sampler in it."""
+    """A provider with limits and the tail sampler."""
 
     def __init__(self, **changed: Any) -> None:
         tree = {**POLICY.sampling.to_dict(), **changed}
@@ -114,7 +114,7 @@ def state_of(span: ReadableSpan) -> str | None:
     return span.context.trace_state.get("ot")
 
 
-def test_a_trace_kept_by_its_ratio_says_at_which_rate(bench: Bench) -> None:
+def test_a_trace_kept_by_its_ratio_records_the_rate(bench: Bench) -> None:
     bench.trace(DROPPED)
     bench.trace(KEPT)
     child, root = bench.out
@@ -139,7 +139,7 @@ def test_a_trace_kept_by_its_ratio_says_at_which_rate(bench: Bench) -> None:
         ({}, {}, None),
     ],
 )
-def test_what_is_wrong_with_one_span_keeps_its_trace(
+def test_a_flaw_of_one_span_keeps_its_trace(
     bench: Bench, child: dict[str, Any], root: dict[str, Any], reason: str | None
 ) -> None:
     bench.trace(DROPPED, child=child, **root)
@@ -159,7 +159,7 @@ def test_a_failed_span_or_a_recorded_exception_keeps_its_trace(bench: Bench) -> 
     assert bench.names == ["handled", "failed"]
 
 
-def test_a_limit_that_was_broken_keeps_its_trace(bench: Bench) -> None:
+def test_a_breach_keeps_its_trace(bench: Bench) -> None:
     bench.ids.next_trace_id = DROPPED
     attributes = {"http.request.method": "GET", "http.route": "/a"}
     start = 10**18
@@ -171,7 +171,7 @@ def test_a_limit_that_was_broken_keeps_its_trace(bench: Bench) -> None:
     assert marks(bench.out[1]) == (1.0, "breach")
 
 
-def test_a_flush_decides_nothing_about_a_trace_that_runs(bench: Bench) -> None:
+def test_a_flush_does_not_decide_a_running_trace(bench: Bench) -> None:
     bench.ids.next_trace_id = KEPT
     with bench.tracer.start_as_current_span("root"):
         bench.tracer.start_span("child").end()
@@ -194,7 +194,7 @@ def test_at_the_end_of_the_process_a_flush_decides_everything(bench: Bench) -> N
     assert marks(bench.out[1]) == (pytest.approx(0.1), "ratio")
 
 
-def test_shutdown_decides_what_waits() -> None:
+def test_shutdown_decides_held_traces() -> None:
     bench = Bench()
     root = bench.tracer.start_span("root")
     bench.tracer.start_span("child", context=set_span_in_context(root)).end()
@@ -202,7 +202,7 @@ def test_shutdown_decides_what_waits() -> None:
     assert bench.names == ["child"]
 
 
-def test_an_idle_look_decides_what_has_waited_too_long(bench: Bench) -> None:
+def test_a_tick_decides_traces_that_were_held_too_long(bench: Bench) -> None:
     root = bench.tracer.start_span("websocket")
     bench.tracer.start_span("message", context=set_span_in_context(root)).end()
     bench.clock.now_s += POLICY.sampling.max_wait_s - 1
@@ -213,7 +213,7 @@ def test_an_idle_look_decides_what_has_waited_too_long(bench: Bench) -> None:
     assert bench.names == ["message"]
 
 
-def test_a_caller_that_decided_against_the_trace_is_respected(bench: Bench) -> None:
+def test_a_callers_decision_not_to_sample_is_respected(bench: Bench) -> None:
     bench.trace(
         DROPPED,
         child={"mita.latency.exceeded": True},
@@ -225,7 +225,7 @@ def test_a_caller_that_decided_against_the_trace_is_respected(bench: Bench) -> N
     assert bench.sampler.held.spans == {False: 2}
 
 
-def test_by_policy_what_broke_a_limit_is_kept_against_the_caller() -> None:
+def test_a_breach_overrides_the_caller_if_the_policy_allows_it() -> None:
     bench = Bench(remote_unsampled="keep_breaches")
     bench.trace(0, context=remote(KEPT, sampled=False), kind=SpanKind.SERVER)
     bench.trace(
@@ -243,7 +243,9 @@ def test_by_policy_what_broke_a_limit_is_kept_against_the_caller() -> None:
 
 
 @pytest.mark.parametrize(("policy", "names"), [("decide", []), ("keep", ["child", "root"])])
-def test_a_caller_that_decided_for_the_trace_counts_by_policy(policy: str, names: list[str]) -> None:
+def test_a_callers_decision_to_sample_is_respected_if_the_policy_requires_it(
+    policy: str, names: list[str]
+) -> None:
     bench = Bench(remote_sampled=policy)
     bench.trace(0, context=remote(DROPPED), kind=SpanKind.SERVER)
     assert bench.names == names
@@ -261,7 +263,7 @@ def test_a_caller_that_decided_for_the_trace_counts_by_policy(policy: str, names
         ("ot=th:c", {"mita.latency.exceeded": True}, 0.25, "th:c"),
     ],
 )
-def test_a_callers_ratio_is_taken_into_account_and_its_tracestate_stays(
+def test_a_callers_ratio_is_applied_and_its_tracestate_is_kept(
     bench: Bench, state: str, child: dict[str, Any], rate: float, written: str
 ) -> None:
     bench.trace(0, child=child, context=remote(KEPT, state=state), kind=SpanKind.SERVER)
@@ -272,7 +274,7 @@ def test_a_callers_ratio_is_taken_into_account_and_its_tracestate_stays(
     assert root.context.trace_state.get("vendor") == ("1" if "vendor" in state else None)
 
 
-def test_a_callers_randomness_decides_in_place_of_the_trace_id(bench: Bench) -> None:
+def test_a_callers_randomness_replaces_that_of_the_trace_id(bench: Bench) -> None:
     bench.trace(0, context=remote(DROPPED, state="ot=rv:ffffffffffffff"), kind=SpanKind.SERVER)
     assert bench.names == ["child", "root"]
     assert state_of(bench.out[0]) == "th:e6666666666666;rv:ffffffffffffff"
@@ -288,7 +290,7 @@ def test_a_rule_of_the_policy_has_its_own_ratio() -> None:
     bench.provider.shutdown()
 
 
-def test_at_its_bounds_it_says_so_once_in_a_while(caplog: pytest.LogCaptureFixture) -> None:
+def test_reaching_a_bound_is_logged_once_per_cool_down(caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench(max_traces=2)
     for number in range(10):
         bench.ids.next_trace_id = number + 1
@@ -300,7 +302,7 @@ def test_at_its_bounds_it_says_so_once_in_a_while(caplog: pytest.LogCaptureFixtu
     bench.provider.shutdown()
 
 
-def test_a_span_that_cannot_be_judged_is_passed_on(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_span_that_causes_an_exception_is_passed_on(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     class Odd(dict[str, Any]):
         def values(self) -> Any:
             raise RuntimeError("no")
@@ -314,7 +316,7 @@ def test_a_span_that_cannot_be_judged_is_passed_on(bench: Bench, caplog: pytest.
     assert "TailSampler failed on a span" in caplog.text
 
 
-def test_many_threads_end_traces_at_once_and_none_is_lost_or_doubled(bench: Bench) -> None:
+def test_traces_of_many_threads_are_passed_on_exactly_once(bench: Bench) -> None:
     def work(start: int) -> None:
         for number in range(200):
             context = remote((start * 1000 + number + 1) << 56 | KEPT)
@@ -342,7 +344,7 @@ def _in_child(queue: multiprocessing.Queue[Any], bench: Bench) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
-def test_a_forked_child_holds_nothing_of_its_parent(bench: Bench) -> None:
+def test_a_forked_child_holds_no_spans_of_its_parent(bench: Bench) -> None:
     root = bench.tracer.start_span("root")
     bench.tracer.start_span("child", context=set_span_in_context(root)).end()
     context = multiprocessing.get_context("fork")
@@ -355,7 +357,7 @@ def test_a_forked_child_holds_nothing_of_its_parent(bench: Bench) -> None:
     assert bench.names == ["child", "root"]
 
 
-def test_it_tells_the_next_processor_of_starts_and_flushes() -> None:
+def test_starts_and_flushes_reach_the_next_processor() -> None:
     heard: list[str] = []
 
     class Next(SpanProcessor):

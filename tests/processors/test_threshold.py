@@ -1,4 +1,4 @@
-"""A span above its limit passes on as a marked copy, is counted and said; any other passes as it is."""
+"""A span above its limit is marked, counted and logged; other spans are unchanged."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Clock:
 
 
 class Bench:
-    """A provider with the processor in it, and what comes out at each end."""
+    """A provider with the processor, and its output."""
 
     def __init__(self) -> None:
         self.clock = Clock()
@@ -105,7 +105,7 @@ def test_a_breach_marks_the_span_and_adds_an_event_at_its_end(bench: Bench) -> N
     )
 
 
-def test_the_rest_of_a_marked_span_is_as_it_was(bench: Bench) -> None:
+def test_marking_changes_nothing_else_in_the_span(bench: Bench) -> None:
     span = bench.tracer.start_span(
         "pay", attributes={"mita.operation": "payment_processing"}, start_time=START
     )
@@ -130,7 +130,7 @@ def test_the_rest_of_a_marked_span_is_as_it_was(bench: Bench) -> None:
     ],
     ids=["at its limit", "a websocket", "no kind"],
 )
-def test_a_span_within_its_limit_or_without_one_passes_as_the_same_object(
+def test_a_span_without_a_breach_is_passed_on_as_the_same_object(
     bench: Bench, attributes: dict[str, Any], duration_ms: float, kind: SpanKind
 ) -> None:
     span = bench.tracer.start_span("x", kind=kind, attributes=attributes, start_time=START)
@@ -173,7 +173,7 @@ def test_a_span_within_its_limit_or_without_one_passes_as_the_same_object(
         ({}, "fastapi.background_task", SpanKind.INTERNAL, "background.default"),
     ],
 )
-def test_the_spans_of_either_instrumentation_are_judged(
+def test_spans_of_both_instrumentations_are_compared_with_limits(
     bench: Bench, attributes: dict[str, Any], name: str, kind: SpanKind, rule: str
 ) -> None:
     span = bench.span(attributes, 60_000, kind, name)
@@ -194,7 +194,7 @@ def test_breaches_are_counted_by_kind_and_rule_with_the_trace_as_exemplar(bench:
     assert (exemplar.trace_id, exemplar.span_id) == (last.context.trace_id, last.context.span_id)
 
 
-def test_a_rule_is_logged_once_in_its_cool_down_and_the_next_line_says_what_was_not(
+def test_a_rule_is_logged_once_per_cool_down_and_the_next_line_counts_suppressed_ones(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = bench.span(BALANCE, 350, SpanKind.SERVER)
@@ -253,7 +253,7 @@ def test_no_value_of_the_application_reaches_the_log_or_the_counter(
     assert SECRET not in str(point.attributes)
 
 
-def test_a_span_without_times_passes_unjudged() -> None:
+def test_a_span_without_times_is_passed_on_unchanged() -> None:
     exporter = InMemorySpanExporter()
     span = ReadableSpan("x", kind=SpanKind.SERVER, attributes=BALANCE)
     assert ThresholdProcessor(POLICY, SimpleSpanProcessor(exporter)).process(span) is span

@@ -1,4 +1,4 @@
-"""Values that the SDK's limit has cut: the torn end is hidden where it may be a part of a secret."""
+"""The end of a value that the SDK truncated is redacted if it may be part of a secret."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CARD = "4111111111111111"
         ("card 411111 and then others", "card 411111 and then other"),
     ],
 )
-def test_an_end_that_may_be_a_part_of_a_secret_goes(whole: str, shown: str) -> None:
+def test_an_end_that_may_be_part_of_a_secret_is_redacted(whole: str, shown: str) -> None:
     tally: Counter[str] = Counter()
     cut = whole[:26]
     assert TruncatedValues(26, None).redacted({"a": cut, "l": [cut, 5]}, tally) == {
@@ -37,14 +37,14 @@ def test_an_end_that_may_be_a_part_of_a_secret_goes(whole: str, shown: str) -> N
     assert tally["length"] == (0 if shown == cut else 2)
 
 
-def test_without_a_limit_nothing_is_touched() -> None:
+def test_without_a_limit_values_are_unchanged() -> None:
     attributes: dict[str, Any] = {"a": "4111111"}
     assert TruncatedValues(None).redacted(attributes, Counter()) is attributes
     assert TruncatedValues(8).redacted(attributes, Counter()) == attributes
     assert TruncatedValues(8).redacted(None, Counter()) == {}
 
 
-def test_a_span_that_the_sdk_has_cut_shows_no_part_of_a_card_number(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_span_truncated_by_the_sdk_holds_no_part_of_a_card_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "26")
     exporter = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)

@@ -1,4 +1,4 @@
-"""Windows reach the store once, off the pipeline's thread; a store that fails loses none for a while."""
+"""Windows are stored once, on a separate thread; they are held while the store fails."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GET = Operation("api", "GET /a")
 
 
 class Store:
-    """A store in memory that can be told to fail."""
+    """A store in memory that can be set to fail."""
 
     def __init__(self) -> None:
         self.windows: list[LatencyWindow] = []
@@ -49,7 +49,7 @@ class Bench:
         self.now_s += 60
 
 
-def test_without_a_store_nothing_is_kept_for_one() -> None:
+def test_without_a_store_no_windows_are_held() -> None:
     bench = Bench()
     bench.minute()
     assert bench.writer.flush(deadline_in(0))
@@ -57,7 +57,7 @@ def test_without_a_store_nothing_is_kept_for_one() -> None:
     bench.writer.close()
 
 
-def test_each_minute_is_written_once_without_anybody_asking() -> None:
+def test_each_minute_is_written_once_automatically() -> None:
     bench = Bench()
     bench.writer.attach(bench.store)
     for _ in range(4):
@@ -68,7 +68,7 @@ def test_each_minute_is_written_once_without_anybody_asking() -> None:
     bench.writer.close()
 
 
-def test_the_present_minute_waits_until_the_process_ends() -> None:
+def test_the_current_minute_is_written_when_the_process_ends() -> None:
     bench = Bench()
     bench.writer.attach(bench.store)
     bench.recorder.record(GET, 5.0, 1, failed=False, breached=False)
@@ -81,7 +81,9 @@ def test_the_present_minute_waits_until_the_process_ends() -> None:
     bench.writer.close()
 
 
-def test_while_the_store_fails_windows_wait_and_it_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_while_the_store_fails_windows_are_held_and_one_line_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     bench = Bench()
     bench.writer.attach(bench.store)
     bench.store.fails = True

@@ -1,4 +1,4 @@
-"""A forked child finds no lock held by a thread that it does not have."""
+"""In a forked child no lock is held by a thread of the parent."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def survives(lock: Any, use: Callable[[], object]) -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
-def test_what_a_request_touches_can_be_used_in_a_forked_child(receiver: Receiver) -> None:
+def test_locks_of_the_request_path_are_free_in_a_forked_child(receiver: Receiver) -> None:
     roots, occurrences, losses = LiveRoots(10), Occurrences(10), Losses(cool_down_s=3600)
     breadcrumbs = Breadcrumbs(10, 10)
     steps = Steps(roots, Redactor(default_policy().redaction), max_traces=10, max_steps=10)
@@ -80,7 +80,7 @@ def test_what_a_request_touches_can_be_used_in_a_forked_child(receiver: Receiver
     assert [number for number, (lock, use) in enumerate(uses) if not survives(lock, use)] == []
 
 
-def test_the_lock_still_is_one() -> None:
+def test_the_lock_still_excludes_other_threads() -> None:
     lock, inside, most = ForkSafeLock(), [], []
 
     def work() -> None:

@@ -1,4 +1,4 @@
-"""The queue in front of a log exporter: bounded, deadlines kept, losses counted."""
+"""The queue of a log exporter is bounded, respects deadlines and counts losses."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_after_a_flush_everything_is_exported_in_order() -> None:
     assert exporter.ended
 
 
-def test_what_finds_no_room_and_what_fails_is_counted() -> None:
+def test_refused_and_failed_records_are_counted() -> None:
     exporter = Exporter()
     exporter.gate.clear()
     provider, losses = queue(exporter, exporter_max_spans=5, max_batch=1)

@@ -1,4 +1,4 @@
-"""Metrics keep the deadlines they are given, and never raise."""
+"""Metrics respect deadlines and never raise."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_flush_exports_and_a_shutdown_ends() -> None:
     assert exporter.shut_down.is_set()
 
 
-def test_an_exporter_that_hangs_holds_up_nobody() -> None:
+def test_a_hanging_exporter_does_not_delay_the_caller() -> None:
     release = threading.Event()
     exporter = Exporter(release)
     ours = metrics(exporter)
@@ -70,13 +70,13 @@ def test_an_exporter_that_hangs_holds_up_nobody() -> None:
     assert exporter.shut_down.wait(60)
 
 
-def test_what_the_provider_raises_is_a_false() -> None:
+def test_an_exception_of_the_provider_makes_the_flush_return_false() -> None:
     ours = metrics(Exporter(error=ConnectionError("down")))
     assert ours.flush(deadline_in(5000)) is False
     ours.close()
 
 
-def test_no_time_left_is_a_false_and_no_exception() -> None:
+def test_a_flush_without_time_left_returns_false() -> None:
     ours = MetricStage(
         MeterProvider([InMemoryMetricReader()], shutdown_on_exit=False),
         Losses(cool_down_s=60),

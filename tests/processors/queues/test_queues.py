@@ -53,7 +53,7 @@ def end_spans(provider: TracerProvider, *names: str) -> None:
 
 
 class Broken(SpanProcessor):
-    """Raises everywhere."""
+    """Raises in every method."""
 
     def on_start(self, span: Span, parent_context: object = None) -> None:
         raise RuntimeError("on_start")
@@ -80,7 +80,7 @@ class Answering(SpanExporter):
         return self.answer
 
 
-def test_spans_come_through_the_pipeline_queue_and_the_export_queue() -> None:
+def test_spans_pass_the_pipeline_queue_and_the_export_queue() -> None:
     exporter, lost = MemorySpanExporter(100), losses()
     chain = PipelineQueue(
         queue_policy(), FanOut([export_queue("memory", exporter, queue_policy(), lost)]), lost
@@ -105,7 +105,7 @@ def test_no_exception_of_any_processor_reaches_the_application() -> None:
     provider.shutdown()
 
 
-def test_a_processor_that_raises_right_behind_the_pipeline_queue_is_counted() -> None:
+def test_spans_lost_by_a_raising_processor_are_counted() -> None:
     lost = losses()
     provider = provider_with(PipelineQueue(queue_policy(), Broken(), lost))
     end_spans(provider, "a", "b")
@@ -116,7 +116,7 @@ def test_a_processor_that_raises_right_behind_the_pipeline_queue_is_counted() ->
         provider.shutdown()
 
 
-def test_spans_that_are_not_sampled_are_left_alone() -> None:
+def test_spans_that_are_not_sampled_are_not_queued() -> None:
     exporter, lost = MemorySpanExporter(100), losses()
     provider = provider_with(
         PipelineQueue(queue_policy(), export_queue("memory", exporter, queue_policy(), lost), lost),
@@ -128,7 +128,7 @@ def test_spans_that_are_not_sampled_are_left_alone() -> None:
     provider.shutdown()
 
 
-def test_a_hanging_exporter_holds_up_nobody_and_its_losses_are_counted(
+def test_a_hanging_exporter_delays_no_other_and_its_losses_are_counted(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     release, hanging = threading.Event(), threading.Event()
@@ -160,7 +160,7 @@ def test_a_hanging_exporter_holds_up_nobody_and_its_losses_are_counted(
 
 
 class Gated(SpanExporter):
-    """Exports nothing before it is let; then it answers."""
+    """Blocks exports until it is released."""
 
     def __init__(self, answer: SpanExportResult) -> None:
         self.let, self.entered, self.exported = threading.Event(), threading.Event(), 0
@@ -174,7 +174,7 @@ class Gated(SpanExporter):
 
 
 @pytest.mark.parametrize("answer", [SpanExportResult.SUCCESS, SpanExportResult.FAILURE])
-def test_what_a_deadline_cuts_off_is_counted_once_and_still_sent_while_the_process_lives(
+def test_spans_past_a_deadline_are_counted_once_and_still_sent_while_the_process_lives(
     answer: SpanExportResult,
 ) -> None:
     lost, exporter = losses(), Gated(answer)
@@ -198,7 +198,7 @@ def test_what_a_deadline_cuts_off_is_counted_once_and_still_sent_while_the_proce
     provider.shutdown()
 
 
-def test_what_still_waits_in_a_queue_that_is_shut_down_is_counted_and_given_up() -> None:
+def test_spans_left_in_a_closed_queue_are_counted_and_dropped() -> None:
     lost, exporter = losses(), Gated(SpanExportResult.FAILURE)
     queue = export_queue("slow", exporter, queue_policy(max_batch=2), lost)
     provider = provider_with(queue)
@@ -213,7 +213,7 @@ def test_what_still_waits_in_a_queue_that_is_shut_down_is_counted_and_given_up()
     exporter.let.set()
 
 
-def test_what_the_chain_has_not_seen_by_the_deadline_is_counted() -> None:
+def test_spans_not_processed_by_the_deadline_are_counted() -> None:
     lost, release, entered = losses(), threading.Event(), threading.Event()
 
     class Slow(SpanProcessor):
@@ -255,7 +255,7 @@ def test_a_failed_export_is_counted(answer: SpanExportResult | BaseException, re
     provider.shutdown()
 
 
-def test_what_does_not_fit_into_the_pipeline_is_counted() -> None:
+def test_spans_that_do_not_fit_into_the_pipeline_queue_are_counted() -> None:
     lost, release, entered = losses(), threading.Event(), threading.Event()
 
     class Slow(SpanProcessor):

@@ -1,4 +1,4 @@
-"""BoundedWorker: bounded, never blocking, keeps deadlines, survives failures and forks."""
+"""BoundedWorker is bounded, never blocks, respects deadlines, and survives failures and forks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Make = Callable[..., BoundedWorker[int]]
 
 @pytest.fixture
 def make(closing: Closing) -> Make:
-    """Makes workers that end with the test."""
+    """Creates workers that end with the test."""
 
     def worker(
         handle: Callable[[list[int]], None],
@@ -39,7 +39,7 @@ def make(closing: Closing) -> Make:
     return worker
 
 
-def test_flush_hands_over_everything_in_order_and_in_batches(make: Make) -> None:
+def test_flush_handles_all_items_in_order_and_in_batches(make: Make) -> None:
     batches: list[list[int]] = []
     worker = make(batches.append, max_batch=4)
     for item in range(10):
@@ -57,14 +57,14 @@ def test_a_full_batch_does_not_wait_for_the_delay(make: Make) -> None:
     assert done.wait(60)
 
 
-def test_a_lonely_item_is_handed_over_after_the_delay(make: Make) -> None:
+def test_a_single_item_is_handled_after_the_delay(make: Make) -> None:
     done = threading.Event()
     worker = make(lambda batch: done.set(), delay_s=0.01)
     worker.put(1)
     assert done.wait(60)
 
 
-def test_what_does_not_fit_is_refused_at_once(make: Make) -> None:
+def test_an_item_that_does_not_fit_is_refused_at_once(make: Make) -> None:
     release = threading.Event()
     taken = threading.Event()
 
@@ -81,7 +81,7 @@ def test_what_does_not_fit_is_refused_at_once(make: Make) -> None:
     assert worker.flush(60)
 
 
-def test_flush_and_stop_keep_their_deadline_while_the_handler_hangs(make: Make) -> None:
+def test_flush_and_stop_respect_their_deadline_while_the_handler_hangs(make: Make) -> None:
     release = threading.Event()
     worker = make(lambda batch: release.wait(60) and None)
     worker.put(1)
@@ -91,7 +91,7 @@ def test_flush_and_stop_keep_their_deadline_while_the_handler_hangs(make: Make) 
 
 
 class Panic(BaseException):
-    """As Rust's panics are raised in Python."""
+    """Like the exception for a Rust panic."""
 
 
 @pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError, SystemExit, Panic])
@@ -146,7 +146,7 @@ def test_stop_flushes_then_refuses(make: Make) -> None:
     assert worker.put(2) is False
 
 
-def test_a_flush_is_late_if_its_callback_is_late(make: Make) -> None:
+def test_a_flush_returns_false_if_its_callback_is_late(make: Make) -> None:
     answers = [False, True]
     worker = make(
         lambda batch: None,
@@ -160,7 +160,7 @@ def test_a_flush_is_late_if_its_callback_is_late(make: Make) -> None:
     assert worker.flush(60) is True
 
 
-def test_on_flush_comes_after_the_items_and_on_the_workers_thread(make: Make) -> None:
+def test_on_flush_runs_after_the_items_on_the_workers_thread(make: Make) -> None:
     order: list[str] = []
     worker = make(
         lambda batch: order.append("items"),
@@ -171,7 +171,7 @@ def test_on_flush_comes_after_the_items_and_on_the_workers_thread(make: Make) ->
     assert order == ["items", "test"]
 
 
-def test_many_threads_lose_and_double_nothing(make: Make) -> None:
+def test_items_of_many_threads_are_handled_exactly_once(make: Make) -> None:
     seen: list[int] = []
     worker = make(seen.extend, max_items=100_000, max_batch=64, delay_s=0.001)
 
@@ -226,7 +226,7 @@ def test_a_forked_child_starts_empty_and_works(make: Make) -> None:
     assert seen == [1]
 
 
-def test_what_is_written_off_is_told_once_and_settled_once(make: Make) -> None:
+def test_items_counted_as_lost_are_counted_once(make: Make) -> None:
     taken, release = threading.Event(), threading.Event()
     settled: list[int] = []
 

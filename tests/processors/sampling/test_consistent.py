@@ -29,7 +29,7 @@ def test_thresholds_of_the_specifications_table(ratio: float, threshold: int) ->
 
 
 @given(st.integers(min_value=0, max_value=2**128 - 1), st.floats(0, 1), st.floats(0, 1))
-def test_what_is_kept_at_a_small_ratio_is_kept_at_every_larger_one(trace_id: int, a: float, b: float) -> None:
+def test_traces_kept_at_a_ratio_are_kept_at_every_larger_one(trace_id: int, a: float, b: float) -> None:
     small, large = sorted((a, b))
     randomness = randomness_of(trace_id)
     if randomness.passes(threshold_of(small)):
@@ -37,7 +37,7 @@ def test_what_is_kept_at_a_small_ratio_is_kept_at_every_larger_one(trace_id: int
 
 
 @given(st.integers(min_value=1, max_value=2**128 - 1), st.floats(0.0001, 1))
-def test_the_sdks_consistent_sampler_decides_alike(trace_id: int, ratio: float) -> None:
+def test_the_sdks_consistent_sampler_makes_the_same_decision(trace_id: int, ratio: float) -> None:
     from opentelemetry.sdk.trace._sampling_experimental import (
         composable_traceid_ratio_based,
         composite_sampler,
@@ -50,7 +50,7 @@ def test_the_sdks_consistent_sampler_decides_alike(trace_id: int, ratio: float) 
 
 
 @pytest.mark.parametrize("ratio", [0.001, 0.1, 0.37])
-def test_the_share_that_is_kept_is_the_ratio(ratio: float) -> None:
+def test_the_kept_fraction_is_the_ratio(ratio: float) -> None:
     chance, number = random.Random(7), 100_000
     threshold = threshold_of(ratio)
     kept = sum(randomness_of(chance.getrandbits(128)).passes(threshold) for _ in range(number))
@@ -72,7 +72,7 @@ def test_the_share_that_is_kept_is_the_ratio(ratio: float) -> None:
         ("th:" + "0" * 400, Randomness(0x23456789ABCDEF, 0)),
     ],
 )
-def test_what_a_caller_says_is_read_and_what_cannot_be_read_is_ignored(
+def test_the_callers_member_is_parsed_and_invalid_parts_are_ignored(
     member: str | None, expected: Randomness
 ) -> None:
     assert randomness_of(0xAB0123456789ABCDEF, member) == expected
@@ -87,5 +87,7 @@ def test_what_a_caller_says_is_read_and_what_cannot_be_read_is_ignored(
         ("x:" + "y" * 253, 0.5, "th:8"),
     ],
 )
-def test_the_threshold_is_written_and_the_rest_stays(member: str | None, ratio: float, expected: str) -> None:
+def test_the_threshold_is_written_and_other_parts_are_unchanged(
+    member: str | None, ratio: float, expected: str
+) -> None:
     assert member_with(member, threshold_of(ratio)) == expected

@@ -1,4 +1,4 @@
-"""A rule matches a span of which everything is true that it names; the highest ratio wins."""
+"""A rule matches a span if all its conditions hold; the highest ratio applies."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def rules(recent: Any = None, **by_name: dict[str, Any]) -> SamplingRules:
         ({"above_percentile": 95}, request(), False),
     ],
 )
-def test_everything_that_a_rule_names_must_be_true(
+def test_a_rule_matches_only_if_all_its_conditions_hold(
     rule: dict[str, Any], span: SpanFacts, matches: bool
 ) -> None:
     assert rules(a=rule).match(span) == (RuleMatch("a", 1.0) if matches else None)
@@ -78,7 +78,7 @@ def test_a_duration_above_the_usual_percentile_matches(usual_ms: float | None, m
     assert (rules(Usual(), a={"above_percentile": 95}).match(request(10)) is not None) is matches
 
 
-def test_the_highest_ratio_of_those_that_match_applies() -> None:
+def test_the_matching_rule_with_the_highest_ratio_applies() -> None:
     several = rules(
         few={"route": "GET /api/*", "ratio": 0.01},
         many={"attributes": {"tenant": "gold"}, "ratio": 0.5},
@@ -89,6 +89,6 @@ def test_the_highest_ratio_of_those_that_match_applies() -> None:
     assert several.match(SpanFacts("x", "INTERNAL", 1, {})) is None
 
 
-def test_no_rules_are_false() -> None:
+def test_an_empty_set_of_rules_is_false() -> None:
     assert not rules()
     assert rules(a={"operation": "x"})

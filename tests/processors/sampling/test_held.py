@@ -1,4 +1,4 @@
-"""Traces wait for their end within bounds; every span is kept, dropped or held, and none of them twice."""
+"""Traces are held within bounds; every span is kept, dropped or held exactly once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NOT_KEPT = 1
 
 @dataclass
 class Bench:
-    """Held traces, a clock, and what came out."""
+    """Held traces, a clock, and the spans that were passed on."""
 
     held: HeldTraces[str]
     now_s: float = 1000.0
@@ -74,7 +74,7 @@ def test_a_healthy_trace_waits_for_its_root_and_follows_its_ratio() -> None:
 
 
 @pytest.mark.parametrize("flaw", ["breach", "error"])
-def test_a_flaw_keeps_the_trace_at_once_and_what_ends_later_follows(flaw: Any) -> None:
+def test_a_flaw_keeps_the_trace_at_once_with_its_later_spans(flaw: Any) -> None:
     one = bench()
     one.end(NOT_KEPT, "first")
     one.end(NOT_KEPT, "slow", flaw=flaw)
@@ -86,7 +86,7 @@ def test_a_flaw_keeps_the_trace_at_once_and_what_ends_later_follows(flaw: Any) -
     assert one.held.traces == {(True, flaw): 1}
 
 
-def test_a_late_flaw_brings_back_a_trace_that_lingers() -> None:
+def test_a_late_flaw_keeps_a_held_unsampled_trace() -> None:
     one = bench()
     one.end(NOT_KEPT, "child")
     one.end(NOT_KEPT, "root", root=True)
@@ -98,7 +98,7 @@ def test_a_late_flaw_brings_back_a_trace_that_lingers() -> None:
     assert one.held.traces == {(True, "error"): 1}, "it was never final"
 
 
-def test_a_flaw_that_comes_too_late_keeps_itself_and_what_follows() -> None:
+def test_a_flaw_after_the_trace_was_dropped_keeps_its_span_and_later_ones() -> None:
     one = bench()
     one.end(NOT_KEPT, "root", root=True)
     one.wait(POLICY.hold_s)
@@ -116,7 +116,7 @@ def test_a_late_flaw_in_a_trace_kept_by_its_ratio_raises_the_rate() -> None:
     assert one.held.traces == {(True, "ratio"): 1}
 
 
-def test_a_second_local_root_brings_the_first_ones_spans_back() -> None:
+def test_a_flaw_in_a_second_local_root_keeps_the_spans_of_the_first() -> None:
     """A service that calls itself has two local roots in one trace."""
     one = bench()
     one.end(NOT_KEPT, "inner child")
@@ -126,7 +126,7 @@ def test_a_second_local_root_brings_the_first_ones_spans_back() -> None:
     assert one.spans == ["inner child", "inner root", "outer child", "outer root"]
 
 
-def test_a_trace_that_goes_on_for_ever_does_not_linger_for_ever() -> None:
+def test_an_endless_trace_is_not_held_for_ever() -> None:
     one = bench()
     one.end(NOT_KEPT, "root", root=True)
     for number in range(60):
@@ -138,7 +138,7 @@ def test_a_trace_that_goes_on_for_ever_does_not_linger_for_ever() -> None:
     assert one.spans == ["failed"]
 
 
-def test_what_never_ends_is_decided_by_its_ratio_after_a_while() -> None:
+def test_a_trace_without_an_end_is_decided_by_its_ratio() -> None:
     one = bench()
     one.end(KEPT_BY_RATIO, "chunk 1")
     one.end(NOT_KEPT, "chunk 1 of another")
@@ -156,7 +156,7 @@ def test_what_never_ends_is_decided_by_its_ratio_after_a_while() -> None:
 @pytest.mark.parametrize(
     "bound", [{"max_spans": 5}, {"max_traces": 5}, {"max_megabytes": 0.005}], ids=["spans", "traces", "bytes"]
 )
-def test_at_a_bound_what_lingers_goes_first_and_then_the_oldest_is_decided_early(
+def test_at_a_bound_unsampled_traces_are_dropped_first_then_the_oldest_is_decided_early(
     bound: dict[str, Any],
 ) -> None:
     one = bench(**bound)
@@ -175,7 +175,7 @@ def test_at_a_bound_what_lingers_goes_first_and_then_the_oldest_is_decided_early
     assert one.spans[-1] == "its root, slow"
 
 
-def test_one_trace_that_is_larger_than_the_bound_is_decided_early() -> None:
+def test_a_trace_larger_than_the_bound_is_decided_early() -> None:
     one = bench(max_spans=10)
     for number in range(100):
         one.end(KEPT_BY_RATIO, str(number))
@@ -198,7 +198,7 @@ def test_a_rule_sets_the_ratio_of_its_traces() -> None:
     assert one.held.traces == {(True, "rule"): 1, (False, "rule"): 1}
 
 
-def test_a_late_span_that_a_rule_keeps_brings_its_trace_back() -> None:
+def test_a_late_span_that_a_rule_keeps_also_keeps_its_trace() -> None:
     one = bench()
     one.end(NOT_KEPT, "root", root=True)
     one.end(NOT_KEPT, "a rule that drops", match=RuleMatch("health", 0.0))
@@ -212,7 +212,7 @@ def test_at_the_end_of_the_process_everything_is_decided() -> None:
     one = bench()
     one.end(KEPT_BY_RATIO, "waits, passes")
     one.end(NOT_KEPT, "waits, does not")
-    one.end(0x300, "lingers", root=True)
+    one.end(0x300, "held", root=True)
     one.take(one.held.close())
     assert one.spans == ["waits, passes"] and one.empty
     one.end(KEPT_BY_RATIO, "the root, after all", root=True)
@@ -220,7 +220,7 @@ def test_at_the_end_of_the_process_everything_is_decided() -> None:
     assert one.held.spans == {True: 2, False: 2}
 
 
-def test_a_request_that_outlives_the_signal_to_end_is_still_kept_whole_if_it_is_slow() -> None:
+def test_a_slow_request_that_ends_after_drain_is_kept_completely() -> None:
     one = bench()
     one.end(NOT_KEPT, "query")
     one.end(0x300, "another")
@@ -235,7 +235,7 @@ def test_a_request_that_outlives_the_signal_to_end_is_still_kept_whole_if_it_is_
     assert one.held.traces == {(False, "ratio"): 2, (True, "breach"): 1}, "the one that came back is in both"
 
 
-def test_a_forked_child_starts_empty_and_counts_from_nothing() -> None:
+def test_a_forked_child_starts_empty_with_counts_of_zero() -> None:
     one = bench()
     one.end(NOT_KEPT, "root", root=True)
     one.end(KEPT_BY_RATIO, "root", root=True)
@@ -244,7 +244,7 @@ def test_a_forked_child_starts_empty_and_counts_from_nothing() -> None:
     assert (one.held.traces, one.held.spans) == (Counter(), Counter())
 
 
-def test_a_decision_that_was_forgotten_while_its_trace_lingers_does_no_harm() -> None:
+def test_an_evicted_decision_of_a_held_trace_loses_no_span() -> None:
     one = bench(max_decisions=1)
     one.end(NOT_KEPT, "child")
     one.end(NOT_KEPT, "root", root=True)
@@ -284,7 +284,7 @@ def test_decisions(evidence: Evidence, expected: tuple[bool, str]) -> None:
         (0.5, {"match": RuleMatch("a", 0.2)}, 0.2),
     ],
 )
-def test_the_rate_counts_what_a_caller_has_left_out_already(
+def test_the_rate_includes_the_ratio_of_the_caller(
     caller_ratio: float, evidence: dict[str, Any], rate: float
 ) -> None:
     randomness = Randomness(2**56 - 1, threshold_of(caller_ratio))
@@ -307,7 +307,7 @@ _EVENTS = st.lists(
 
 @settings(max_examples=examples(200))
 @given(_EVENTS, st.integers(1, 12), st.integers(1, 30), st.integers(1, 20))
-def test_whatever_ends_in_whatever_order_every_span_is_accounted_for(
+def test_every_span_is_counted_for_any_order_of_ends(
     events: list[tuple[int, bool, Any, int, int]], max_traces: int, max_spans: int, max_decisions: int
 ) -> None:
     one = bench(

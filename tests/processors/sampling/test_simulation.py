@@ -1,4 +1,4 @@
-"""A hundred thousand simulated traces on a simulated clock: nothing slow or failed is lost, and memory is bounded."""
+"""100,000 simulated traces: no slow or failed trace is lost, and memory is bounded."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def test_every_slow_and_every_failed_trace_is_kept_with_all_its_spans(outcome: O
     assert outcome.flawed_kept == outcome.flawed > 100
 
 
-def test_of_the_healthy_ones_as_many_are_kept_as_the_policy_says(outcome: Outcome) -> None:
+def test_the_kept_fraction_of_healthy_traces_is_the_policys_ratio(outcome: Outcome) -> None:
     kept, number = outcome.kept("healthy"), len(outcome.traces("healthy"))
     assert outcome.complete("healthy") == kept, "whole traces, or nothing of them"
     assert within_its_confidence_interval(kept, number, POLICY.ratio)
 
 
-def test_what_waited_stayed_within_its_bounds(outcome: Outcome) -> None:
+def test_held_spans_stay_within_their_bounds(outcome: Outcome) -> None:
     assert 0 < outcome.most_spans <= POLICY.max_spans
     assert outcome.most_bytes <= POLICY.max_megabytes * 1_000_000
     assert outcome.most_traces <= POLICY.max_traces
@@ -49,14 +49,14 @@ def test_what_waited_stayed_within_its_bounds(outcome: Outcome) -> None:
     assert (held.held_traces, held.held_spans, held.held_bytes, held.early) == (0, 0, 0, 0)
 
 
-def test_every_span_is_accounted_for(outcome: Outcome) -> None:
+def test_every_span_is_counted(outcome: Outcome) -> None:
     held, total = outcome.sampler.held, sum(outcome.traffic.sizes.values())
     assert held.spans[True] == sum(outcome.spans.values())
     assert held.spans[True] + held.spans[False] == total > 250_000
     assert sum(held.traces.values()) == 100_000
 
 
-def test_a_flood_degrades_to_the_ratio_and_still_loses_nothing_slow_or_failed(
+def test_under_overload_the_ratio_decides_early_and_slow_or_failed_spans_are_kept(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     narrow = POLICY.replace(max_spans=40, max_traces=30, max_megabytes=0.1)
@@ -70,7 +70,7 @@ def test_a_flood_degrades_to_the_ratio_and_still_loses_nothing_slow_or_failed(
     assert "tail sampling has reached a bound" in caplog.text
 
 
-def test_the_estimate_of_memory_is_near_the_truth() -> None:
+def test_the_memory_estimate_is_close_to_the_measured_size() -> None:
     class Nothing(SpanProcessor):
         """Takes spans and keeps none."""
 
