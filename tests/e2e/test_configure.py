@@ -129,24 +129,24 @@ def test_a_second_call_with_other_settings_warns_once_and_keeps_the_first(tmp_pa
     assert "environment" in line
 
 
-def test_a_call_after_the_end_says_that_nothing_starts_again(tmp_path: Path) -> None:
+def test_a_call_after_the_end_starts_telemetry_anew(tmp_path: Path) -> None:
     ran = run_script(
         """
         import mita_otel
-        first = mita_otel.configure(exporters=["memory"])
+        from opentelemetry import trace
+        first = mita_otel.configure(exporters=["memory"], environment="staging")
+        tracer = trace.get_tracer("kept by the application")
         first.shutdown()
-        again = [mita_otel.configure(exporters=["memory"]) is first for _ in range(2)]
-        try:
-            mita_otel.configure(exporters=["memory"], strict=True)
-        except mita_otel.ConfigurationError as error:
-            again.append(str(error))
-        answer(again)
+        second = mita_otel.configure(exporters=["memory"], environment="qa", strict=True)
+        with tracer.start_as_current_span("job"):
+            pass
+        second.flush()
+        answer([second is first, second.environment, [span.name for span in second.exporters["memory"].spans]])
         """,
         tmp_path,
     )
-    assert ran.answer[:2] == [True, True]
-    assert "after shutdown()" in ran.answer[2]
-    assert len(ran.log("after shutdown()")) == 1
+    assert ran.answer == [False, "qa", ["job"]]
+    assert ran.log("WARNING") == []
 
 
 @pytest.mark.parametrize("arguments", ["environment=5", 'policy={"a": 1}', "exporters=7"])
