@@ -296,8 +296,10 @@ def test_reaching_a_bound_is_logged_once_per_cool_down(caplog: pytest.LogCapture
         bench.ids.next_trace_id = number + 1
         root = bench.tracer.start_span("root")
         bench.tracer.start_span("child", context=set_span_in_context(root)).end()
-    said = [record.getMessage() for record in caplog.records if "at its bounds" in record.getMessage()]
-    assert len(said) == 1
+    logged = [
+        record.getMessage() for record in caplog.records if "has reached a bound" in record.getMessage()
+    ]
+    assert len(logged) == 1
     assert bench.sampler.held.early == 8
     bench.provider.shutdown()
 

@@ -68,7 +68,7 @@ class LogRedactionProcessor(LogRecordProcessor):
         severity_number: SeverityNumber | None = None,
         event_name: str | None = None,
     ) -> bool:
-        """Ask the next processor."""
+        """Return whether the next processor is enabled."""
         return self.next_processor.enabled(
             context=context,
             instrumentation_scope=instrumentation_scope,

@@ -1,1 +1,1 @@
-"""Bounded queues of spans and logs, their threads, and the count of what they lose."""
+"""Bounded queues of spans, logs and metrics, their threads, and the counts of their losses."""
