@@ -118,14 +118,44 @@ def test_the_next_run_completes_an_interrupted_one(sentry: FakeSentry, operator:
     assert again.plan().changes == 0
 
 
-def test_two_alerts_of_one_name_are_refused(sentry: FakeSentry, operator: Operator) -> None:
+def test_duplicates_of_two_concurrent_first_runs_are_deleted(
+    sentry: FakeSentry, operator: Operator, api_of: MakeApi
+) -> None:
+    other = Operator(api_of(sentry), operator.policy)
+    plan, same = operator.plan(), other.plan()
+    operator.apply(plan)
+    other.apply(same)  # planned before the first run created anything
+    assert len(operator.existing()) == len(plan.creates)
+    assert operator.plan().changes == 0
+    ours = {number for number, one in sentry.detectors.items() if one["name"].startswith("mita-otel")}
+    connected = {
+        number
+        for one in sentry.workflows.values()
+        for number in one["detectorIds"]
+        if one["name"].startswith("mita-otel") and number != "1000"
+    }
+    assert connected == ours
+
+
+def test_older_duplicates_are_healed_by_the_next_apply(sentry: FakeSentry, operator: Operator) -> None:
     operator.apply_all()
-    number, one = next((number, one) for number, one in sentry.workflows.items() if "Critical" in one["name"])
-    sentry.workflows["5000"] = {**one, "id": "5000"}
-    with pytest.raises(
-        ConfigurationError, match=rf"Sentry has several alerts named .* \(ids {number}, 5000\)"
-    ):
-        operator.plan()
+    count = len(operator.existing())
+    monitor = next(one for one in sentry.detectors.values() if "Payment" in one["name"])
+    sentry.detectors["9000"] = {**monitor, "id": "9000"}
+    for one in sentry.workflows.values():
+        if "Payment" in one["name"]:
+            one["detectorIds"] = ["9000"]
+    plan = operator.apply_all()
+    assert [one.id for one in plan.deletes] == ["9000"]
+    assert len(operator.existing()) == count
+    assert operator.plan().changes == 0
+
+
+def test_an_environment_without_alerts_gets_no_rules(operator: Operator) -> None:
+    development = Operator(operator.api, default_policy("development"), environment="development")
+    plan = development.plan()
+    assert plan.changes == 0
+    assert plan.notes == ('alerts.start is "off" in development: the project gets no rules',)
 
 
 def test_an_update_keeps_owners_and_connections_set_in_sentry(sentry: FakeSentry, operator: Operator) -> None:

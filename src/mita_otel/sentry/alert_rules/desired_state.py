@@ -95,6 +95,9 @@ def desired_state(
         role: Which rules the project gets.
     """
     state = DesiredState(f"{policy.alerts.sentry.prefix} {project}/{environment}: ")
+    if policy.alerts.start == "off":
+        state.notes.append(f'alerts.start is "off" in {environment}: the project gets no rules')
+        return state
     for name, rule in policy.alerts.rules.items():
         if not rule.is_sentrys or role not in ("both", rule.project):
             continue

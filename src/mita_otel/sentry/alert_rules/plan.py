@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-
-from mita_otel.errors import ConfigurationError
 
 
 @dataclass(frozen=True)
@@ -99,23 +96,18 @@ def make_plan(
 ) -> Plan:
     """Compare the desired with the existing resources.
 
+    Two concurrent first runs create every resource twice. The oldest resource of a name stays, the others are deleted.
+
     Args:
         desired: Resources in the order in which they are created.
         existing: Our resources in Sentry.
         notes: See `Plan.notes`.
         missing: See `Plan.missing`.
-
-    Raises:
-        ConfigurationError: Two existing resources have the same name.
     """
-    twice = [key for key, count in Counter((one.kind, one.name) for one in existing).items() if count > 1]
-    if twice:
-        kind, name = twice[0]
-        ids = ", ".join(one.id for one in existing if (one.kind, one.name) == twice[0])
-        raise ConfigurationError(
-            f"Sentry has several {kind}s named {name} (ids {ids}); delete all but one in Sentry"
-        )
-    rest = {(one.kind, one.name): one for one in existing}
+    newest_first = sorted(existing, key=lambda one: int(one.id), reverse=True)
+    oldest = {(one.kind, one.name): one for one in newest_first}
+    duplicates = [one for one in existing if oldest[one.kind, one.name] is not one]
+    rest = dict(oldest)
     creates: list[Resource] = []
     updates: list[Update] = []
     unchanged: list[ExistingResource] = []
@@ -132,7 +124,7 @@ def make_plan(
     return Plan(
         tuple(creates),
         tuple(updates),
-        tuple(rest.values()),
+        tuple(sorted([*rest.values(), *duplicates], key=existing.index)),
         tuple(unchanged),
         tuple(notes),
         tuple(dict.fromkeys(missing)),

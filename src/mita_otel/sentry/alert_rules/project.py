@@ -73,10 +73,20 @@ class ProjectAlerts:
     def apply(self, plan: Plan, report: Callable[[str], None] = lambda line: None) -> None:
         """Carry a plan out. If a change fails, earlier changes stay, and the next plan has the rest.
 
+        Another process may have applied the same rules at the same time. Its duplicates are deleted.
+
         Args:
             plan: The changes.
             report: Called with a line for each change that was made.
         """
+        self._carry_out(plan, report)
+        created = {(one.kind, one.name) for one in plan.creates}
+        if created:
+            again = self.plan()
+            if any((one.kind, one.name) in created for one in again.deletes):
+                self._carry_out(again, report)
+
+    def _carry_out(self, plan: Plan, report: Callable[[str], None]) -> None:
         for resource in plan.creates:
             self._client.create(resource)
             report(f"+ {resource.kind} {resource.name}")

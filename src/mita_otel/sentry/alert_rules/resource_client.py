@@ -73,7 +73,9 @@ class ResourceClient:
         if errors is not None:
             self._monitor_ids[_ERROR_MONITOR] = str(errors["id"])
         ours = [one for one in monitors if str(one.get("name")).startswith(prefix)]
-        self._monitor_ids |= {str(one["name"]): str(one["id"]) for one in ours}
+        # Of several monitors of one name, the oldest is ours; see `make_plan`.
+        oldest_last = sorted(ours, key=lambda one: int(one["id"]), reverse=True)
+        self._monitor_ids |= {str(one["name"]): str(one["id"]) for one in oldest_last}
         names = {monitor_id: name for name, monitor_id in self._monitor_ids.items()}
         alerts = [
             one
