@@ -125,6 +125,9 @@ class SentryLink:
             self.unfollow()
         if not self.joined:
             self.client.close(timeout=0)
+            scope = sentry_sdk.get_global_scope()
+            if scope.client is self.client:
+                scope.set_client(None)
 
     @property
     def _clients(self) -> list[BaseClient]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-import weakref
 from collections.abc import Callable, Sequence
 
 from opentelemetry.sdk.trace import ReadableSpan, Span
@@ -16,6 +15,7 @@ from mita_otel.policy import environment_name, load_policy
 from mita_otel.policy.sentry import SentryPolicy
 from mita_otel.processors.finished_spans import with_dict_attributes
 from mita_otel.processors.queues.export_queue import FanOut
+from mita_otel.processors.queues.forks import after_fork_in_child
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.processors.queues.stage import Deliveries, ExporterHooks
 from mita_otel.processors.redaction import RedactionProcessor
@@ -99,14 +99,7 @@ class SentrySpanExporter(SpanExporter, ExporterHooks):
             max_wait_s=policy.max_wait_s,
             clock=clock,
         )
-        if hasattr(os, "register_at_fork"):
-            forget = weakref.WeakMethod(self._forget)
-
-            def after_in_child() -> None:
-                if (method := forget()) is not None:
-                    method()
-
-            os.register_at_fork(after_in_child=after_in_child)
+        after_fork_in_child(self._forget)
 
     @property
     def deliveries(self) -> Deliveries:

@@ -7,11 +7,11 @@ no thread uses SQLite.
 
 from __future__ import annotations
 
-import os
 import threading
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from mita_otel.processors.queues.forks import FORKS
 
 
 class ForkGate:
@@ -24,22 +24,7 @@ class ForkGate:
     def __init__(self, patience_s: float) -> None:
         self._patience_s = patience_s
         self._reset()
-        if hasattr(os, "register_at_fork"):
-            mine = weakref.ref(self)
-
-            def before() -> None:
-                if (gate := mine()) is not None:
-                    gate._close()
-
-            def after_in_parent() -> None:
-                if (gate := mine()) is not None:
-                    gate._open()
-
-            def after_in_child() -> None:
-                if (gate := mine()) is not None:
-                    gate._reset()
-
-            os.register_at_fork(before=before, after_in_parent=after_in_parent, after_in_child=after_in_child)
+        FORKS.add(before=self._close, in_parent=self._open, in_child=self._reset)
 
     def _reset(self) -> None:
         self._changed = threading.Condition(threading.Lock())
