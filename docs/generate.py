@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mita_otel import environment_variables, semconv
-from mita_otel.cli.commands import COMMANDS
-from mita_otel.cli.frame import load
+from mita_otel.cli.application import COMMANDS, load
 from mita_otel.policy import Policy, default_policy
 from mita_otel.policy.limits import AdaptiveLimit
 from mita_otel.policy.schema import form_of, is_section, kind_at, known_keys, plain

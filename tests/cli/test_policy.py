@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from cli.conftest import Command
-from mita_otel.cli import policy_forms
+from mita_otel.cli import policy as policy_command
 from mita_otel.policy import default_policy, load_policy, load_with_origins
 
 POLICY = """\
@@ -164,9 +164,9 @@ def test_in_a_terminal_nothing_is_cut_off(
     monkeypatch: pytest.MonkeyPatch, policy_file: Path, width: int
 ) -> None:
     terminal = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
-    monkeypatch.setattr(policy_forms, "console", lambda: terminal)
+    monkeypatch.setattr(policy_command, "console", lambda: terminal)
     loaded = load_with_origins(policy_file, env={})
-    policy_forms.as_table(loaded, list(loaded.settings()), shorten=False)
+    policy_command._print_table(loaded, list(loaded.settings()), shorten=False)
     written = terminal.file.getvalue()  # type: ignore[attr-defined]
     assert max(map(len, written.splitlines())) <= width
     assert "…" not in written

@@ -9,7 +9,7 @@ import pytest
 
 from alerts.receivers import HttpReceiver
 from doctor.kit import Authority, Examined, Wire, by_name
-from mita_otel.doctor.examination import examine
+from mita_otel.doctor.diagnosis import diagnose
 
 _TRUST = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "CLIENT_CERT_FILE")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
@@ -55,6 +55,6 @@ def examined(isolated_telemetry: None, monkeypatch: pytest.MonkeyPatch, tmp_path
     def look(**env: str) -> dict[str, object]:
         for name, value in env.items():
             monkeypatch.setenv(name, value)
-        return by_name(examine())
+        return by_name(diagnose())
 
     return look

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from doctor.kit import by_name, failing, policy_with, warning, write_package
-from mita_otel.doctor.instrumentations import instrumentation_checks
-from mita_otel.doctor.libraries import library_checks
+from mita_otel.doctor.libraries import instrumentation_checks, library_checks
 from mita_otel.policy import Policy
 from mita_otel.sdk.health.check import Check, Status
 

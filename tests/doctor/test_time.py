@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from doctor.kit import by_name, dripping, dsn_at, silent
-from mita_otel.doctor import examination
-from mita_otel.doctor.examination import examine
+from mita_otel.doctor import diagnosis
+from mita_otel.doctor.diagnosis import diagnose
 from mita_otel.sdk.health.check import Check, Status
 
 StartWire = Callable[..., int]
@@ -28,7 +28,7 @@ def test_a_host_that_swallows_or_drips_is_given_up(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SENTRY_DSN", dsn_at(wire(behaviour)))
     monkeypatch.setenv("MITA_OTEL_DOCTOR__TIMEOUT_S", "2")
-    found = by_name(examine())
+    found = by_name(diagnose())
     assert found["sentry"].status is Status.FAIL
     if behaviour is dripping:
         said = (
@@ -46,7 +46,7 @@ def test_what_was_found_before_something_hung_is_told() -> None:
         never.wait(30)
 
     try:
-        found = list(examination._bounded("thing", look, 3))
+        found = list(diagnosis._bounded("thing", look, 3))
     finally:
         never.set()
     assert [(one.name, one.status) for one in found] == [("first", Status.PASS), ("thing", Status.FAIL)]
@@ -59,7 +59,7 @@ def test_an_examination_goes_on_where_a_check_fails_itself(
         raise RuntimeError("of the test")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(examination, "store_check", broken)
-    found = by_name(examine())
+    monkeypatch.setattr(diagnosis, "store_check", broken)
+    found = by_name(diagnose())
     assert found["store"].said == "could not be looked at (RuntimeError: of the test); please report it"
     assert found["redaction"].status is Status.PASS

@@ -11,7 +11,7 @@ from sentry_sdk.envelope import Envelope, Item
 
 from doctor.kit import OK, PLAIN, Authority, by_name, dsn_at, policy_with
 from mita_otel.doctor.otlp import otlp_checks
-from mita_otel.doctor.reach import sentry_checks
+from mita_otel.doctor.sentry import sentry_checks
 from mita_otel.policy import default_policy
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.sdk.health.check import Check, Status

@@ -16,12 +16,12 @@ _BAD_INSTALLATION: Final = 2
 
 def main() -> None:
     """Run `mita-otel`."""
-    _run("mita_otel.cli.frame", "main")
+    _run("mita_otel.cli.application", "main")
 
 
 def setup_sentry_alerts() -> None:
     """Run `setup_sentry_alerts`."""
-    _run("mita_otel.cli.alerts_in_sentry", "setup_main")
+    _run("mita_otel.cli.sentry_alerts", "setup_main")
 
 
 def test_sentry_integration() -> None:

@@ -1,4 +1,4 @@
-"""`mita-otel alerts`: what is open, who takes it, silences; and the rules in Sentry."""
+"""`mita-otel alerts`: open alerts, acknowledgements, silences; alert rules in Sentry."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from mita_otel import environment_variables as variables
 from mita_otel._plural import counted
 from mita_otel.alerts.alert import Silence
 from mita_otel.alerts.store import AlertStoreUnavailableError
-from mita_otel.cli import alerts_in_sentry
-from mita_otel.cli.opened import who
-from mita_otel.cli.times import seconds
+from mita_otel.cli import sentry_alerts
+from mita_otel.cli.options import AsJson, Environment, seconds
+from mita_otel.cli.trail_session import current_user
 from mita_otel.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -31,30 +31,30 @@ if TYPE_CHECKING:
     from mita_otel.policy import Policy
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
-alerts_in_sentry.add_to(app)
+sentry_alerts.add_to(app)
 
 Service = Annotated[
     str | None,
     typer.Option(
-        "--service", "-s", help="Of this service. Not given: OTEL_SERVICE_NAME, else the only one there is."
+        "--service", "-s", help="Service (default: OTEL_SERVICE_NAME, or the only service with alerts)."
     ),
 ]
-Environment = Annotated[
-    str | None, typer.Option("--environment", "-e", help="Of this environment, not of the one that this is.")
+By = Annotated[
+    str | None,
+    typer.Option("--by", help="Your name for the record (default: the user that runs the command)."),
 ]
-By = Annotated[str | None, typer.Option("--by", help="Who says so. Not given: who runs the command.")]
 
 _SECOND = 1_000_000_000
 
 
 @app.command()
 def status(
-    everything: Annotated[bool, typer.Option("--all", help="Those that are over as well.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Include resolved alerts.")] = False,
+    as_json: AsJson = False,
     service: Service = None,
     environment: Environment = None,
 ) -> None:
-    """Show the alerts that are open. Exit status: 0 if there is none, 1 if there are."""
+    """Show open alerts. Exit status: 0 if there are no open alerts, else 1."""
     store, policy = _opened(service, environment)
     with _closing(store):
         alerts = [one for one in store.read_alerts() if one.open or everything]
@@ -65,51 +65,49 @@ def status(
         for one in alerts:
             typer.echo(_line(one, policy))
         if waiting:
-            typer.echo(f"{counted(waiting, 'message')} on the way")
+            typer.echo(f"{counted(waiting, 'message')} waiting for delivery")
         if not alerts:
-            typer.echo(f"no alert of {store.scope.key} is open")
+            typer.echo(f"{store.scope.key}: no open alerts")
     if any(one.open for one in alerts):
         raise typer.Exit(1)
 
 
 @app.command()
 def ack(
-    alert: Annotated[str, typer.Argument(help="The alert's id, as in its messages.")],
+    alert: Annotated[str, typer.Argument(help="Id of the alert, as in its messages.")],
     by: By = None,
     service: Service = None,
     environment: Environment = None,
 ) -> None:
-    """Acknowledge an alert: it is not escalated any further."""
+    """Acknowledge an alert. It is no longer escalated."""
     from mita_otel.redaction import Redactor
 
     store, policy = _opened(service, environment)
     with _closing(store):
-        taken = store.acknowledge(alert.strip(), Redactor(policy).text(by or who()), time.time_ns())
+        taken = store.acknowledge(alert.strip(), Redactor(policy).text(by or current_user()), time.time_ns())
     if taken is None:
-        raise ConfigurationError(
-            f"no alert {alert} of {store.scope.key} is open; see: mita-otel alerts status"
-        )
+        raise ConfigurationError(f"{store.scope.key} has no open alert {alert}; run: mita-otel alerts status")
     typer.echo(f"{taken.id} {taken.rule}: acknowledged by {taken.acknowledged_by}")
 
 
 @app.command()
 def silence(
-    rule: Annotated[str, typer.Argument(help="The rule's name; * stands for anything.")],
-    length: Annotated[str, typer.Option("--for", metavar="TIME", help="How long, as in 90m, 2h or 1d.")],
+    rule: Annotated[str, typer.Argument(help="Name of the rule; * matches any text.")],
+    length: Annotated[str, typer.Option("--for", metavar="TIME", help="Duration: 90m, 2h or 1d.")],
     about: Annotated[
-        str, typer.Option("--about", help="Only alerts about this; * stands for anything.")
+        str, typer.Option("--about", help="Only alerts about this subject; * matches any text.")
     ] = "*",
-    why: Annotated[str, typer.Option("--why", help="Why.")] = "",
+    why: Annotated[str, typer.Option("--why", help="Reason, for the record.")] = "",
     by: By = None,
     service: Service = None,
     environment: Environment = None,
 ) -> None:
-    """Tell nobody of some alerts for a while. They are watched all the same."""
+    """Suppress the notifications of matching alerts for a time. The rules are still evaluated."""
     from mita_otel.redaction import Redactor
 
     store, policy = _opened(service, environment)
     if "*" not in rule and rule not in policy.alerts.rules:
-        raise ConfigurationError(f"there is no rule {rule}; there are {', '.join(policy.alerts.rules)}")
+        raise ConfigurationError(f"no rule {rule}; use one of {', '.join(policy.alerts.rules)}")
     now_ns, redactor = time.time_ns(), Redactor(policy)
     made = Silence(
         id=uuid.uuid4().hex[:12],
@@ -117,7 +115,7 @@ def silence(
         subject=about,
         from_ns=now_ns,
         until_ns=now_ns + int(seconds(length, "--for") * _SECOND),
-        by=redactor.text(by or who()),
+        by=redactor.text(by or current_user()),
         why=redactor.text(why),
     )
     with _closing(store):
@@ -127,7 +125,7 @@ def silence(
 
 @app.command()
 def silences(service: Service = None, environment: Environment = None) -> None:
-    """Show the silences that hold."""
+    """Show active silences."""
     store, _ = _opened(service, environment)
     with _closing(store):
         found = [one for one in store.read_silences() if one.until_ns > time.time_ns()]
@@ -136,12 +134,12 @@ def silences(service: Service = None, environment: Environment = None) -> None:
         why = f": {one.why}" if one.why else ""
         typer.echo(f"{one.id} {one.rule}{about}: silent until {_time(one.until_ns)}, by {one.by}{why}")
     if not found:
-        typer.echo(f"nothing of {store.scope.key} is silenced")
+        typer.echo(f"{store.scope.key}: no active silences")
 
 
 @app.command()
 def unsilence(
-    silence: Annotated[str, typer.Argument(help="The silence's id.")],
+    silence: Annotated[str, typer.Argument(help="Id of the silence.")],
     service: Service = None,
     environment: Environment = None,
 ) -> None:
@@ -150,17 +148,17 @@ def unsilence(
     with _closing(store):
         ended = store.end_silence(silence.strip())
     if not ended:
-        raise ConfigurationError(f"there is no silence {silence}; see: mita-otel alerts silences")
+        raise ConfigurationError(f"no silence {silence}; run: mita-otel alerts silences")
     typer.echo(f"{silence}: ended")
 
 
 @app.command()
 def run(
-    once: Annotated[bool, typer.Option("--once", help="Look once, and end: for cron.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Evaluate once and exit, for cron.")] = False,
     service: Service = None,
     environment: Environment = None,
 ) -> None:
-    """Look at the rules and deliver, for workers that only count (alerts.start = "record"), until it is ended."""
+    """Evaluate rules and deliver messages until interrupted, for workers that only count (alerts.start = "record")."""
     from mita_otel.alerts.alert_setup import make_dispatcher
     from mita_otel.alerts.channels.registry import Channels
     from mita_otel.alerts.evaluator import RuleEvaluator
@@ -179,13 +177,15 @@ def run(
     with _closing(store), closing(dispatcher):
         if once:
             queued = runner.run_once()
-            typer.echo("another process leads" if queued is None else counted(queued, "message"))
+            typer.echo(
+                "another process evaluates the rules" if queued is None else counted(queued, "message")
+            )
             return
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         typer.echo(
-            f"alerts of {store.scope.key}: {len(evaluator.rules)} rules, {', '.join(channels.configured) or 'no channel'}"
+            f"alerts of {store.scope.key}: {len(evaluator.rules)} rules, {', '.join(channels.configured) or 'no channel configured'}"
         )
         runner.run(stop, policy.alerts.evaluate_s)
 
@@ -204,8 +204,8 @@ def _opened(service: str | None, environment: str | None) -> tuple[SqlAlertStore
     """Open the alert store of a service.
 
     Raises:
-        ConfigurationError: Alerts are not kept where they can be found, it cannot be said which service is meant, or
-            the store cannot be used.
+        ConfigurationError: Alerts are not in a shared store, the service is ambiguous, or the store cannot be
+            used.
     """
     from mita_otel.alerts.alert_setup import uses_shared_store
     from mita_otel.alerts.sql_store import open_alert_store
@@ -214,8 +214,8 @@ def _opened(service: str | None, environment: str | None) -> tuple[SqlAlertStore
     policy = load_policy(environment=environment)
     if not uses_shared_store(policy.alerts, os.environ):
         raise ConfigurationError(
-            "alerts are in the memory of each process of the service, where no command finds them: set "
-            f"{variables.DATABASE_URL}, for the service and here, to keep them in the store"
+            "commands cannot see alerts held in a process's memory: set "
+            f"{variables.DATABASE_URL} for the service and for this command, so that alerts are in the store"
         )
     return open_alert_store(
         policy, _scope(policy, service, environment_name(environment)), os.environ
@@ -243,7 +243,7 @@ def _scope(policy: Policy, service: str | None, environment: str) -> AlertScope:
         database.close()
     if len(known) > 1:
         names = ", ".join(sorted(key.removesuffix(f"/{environment}") for key in known))
-        raise ConfigurationError(f"there are alerts of several services; name one with --service: {names}")
+        raise ConfigurationError(f"several services have alerts; choose one with --service: {names}")
     return AlertScope(known[0].removesuffix(f"/{environment}"), environment) if known else described
 
 
@@ -251,7 +251,7 @@ def _line(alert: Alert, policy: Policy) -> str:
     rule = policy.alerts.rules.get(alert.rule)
     title = rule.title if rule is not None else alert.rule
     about = f" ({alert.subject})" if alert.subject else ""
-    state = "over" if not alert.open else "open"
+    state = "resolved" if not alert.open else "open"
     if alert.open and alert.acknowledged_ns:
         state = f"acknowledged by {alert.acknowledged_by}"
     return f"{alert.id} {state} since {_time(alert.opened_ns)}: {title}{about}: {alert.reason}"

@@ -1,4 +1,4 @@
-"""`mita-otel audit`: read the audit trail, verify it, note where it stands."""
+"""`mita-otel audit`: read, verify, export and anchor the audit trail."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from mita_otel._plural import counted
-from mita_otel.cli.frame import BAD_POLICY
-from mita_otel.cli.opened import Opened, opened, progress
-from mita_otel.cli.output import visible
-from mita_otel.cli.times import time_ns
+from mita_otel.cli.application import BAD_POLICY
+from mita_otel.cli.options import AsJson, time_ns
+from mita_otel.cli.output import progress, visible
+from mita_otel.cli.trail_session import TrailSession, open_trail
 from mita_otel.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
-_USER = typer.Option("--user", "-u", help="Of this user.")
-_TYPE = typer.Option("--type", "-t", help="Of this type; may be given several times.")
-_OUTCOME = typer.Option("--outcome", help="success, failure, denied or unknown.")
-_SERVICE = typer.Option("--service", help="Of this service.")
-_RESOURCE = typer.Option("--resource", help="About the resource with this id.")
-_TRACE = typer.Option("--trace", help="Of this trace.")
-_REQUEST = typer.Option("--request", help="Of this request.")
-_SINCE = typer.Option("--since", help="Not older: 2026-11-25T09:30 (UTC), or 36h, 7d (ago).")
-_UNTIL = typer.Option("--until", help="Older than that.")
-_JSON = typer.Option("--json", help="As JSON, an entry a line.")
+_USER = typer.Option("--user", "-u", help="Entries of this user.")
+_TYPE = typer.Option("--type", "-t", help="Entries of this type. Can be repeated.")
+_OUTCOME = typer.Option("--outcome", help="Entries with this outcome: success, failure, denied or unknown.")
+_SERVICE = typer.Option("--service", help="Entries of this service.")
+_RESOURCE = typer.Option("--resource", help="Entries about the resource with this id.")
+_TRACE = typer.Option("--trace", help="Entries of the trace with this id.")
+_REQUEST = typer.Option("--request", help="Entries of the request with this id.")
+_SINCE = typer.Option("--since", help="Start of the period: 2026-11-25T09:30 (UTC), or 36h, 7d (ago).")
+_UNTIL = typer.Option("--until", help="End of the period, exclusive.")
+_JSON = typer.Option("--json", help="Print JSON, one entry per line.")
 
 
 @app.command()
@@ -44,35 +44,35 @@ def verify(
         typer.Option(
             "--anchors",
             "-a",
-            help="A file of anchors; may be given several times. Not given: this machine's.",
+            help="File of anchors. Can be repeated (default: the file of this machine).",
         ),
     ] = None,
     allow_unkeyed: Annotated[
-        bool, typer.Option("--allow-unkeyed", help="Believe chains of the time before there was a key.")
+        bool, typer.Option("--allow-unkeyed", help="Accept unsigned chains created before a key was set.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Look for any changed, removed, inserted or re-ordered entry. Exit status: 0 if there is none, 1 if there is."""
-    with opened() as mine:
-        database = mine.database()
+    """Verify that no entry was changed, removed, inserted or reordered. Exit status: 0 if none was, else 1."""
+    with open_trail() as session:
+        database = session.database()
         from mita_otel.audit.anchors import read_anchors
         from mita_otel.audit.event import AuditEvent, AuditEventType, AuditOutcome
         from mita_otel.audit.verify import verify as verify_trail
 
-        paths = _anchor_paths(mine, anchors)
+        paths = _anchor_paths(session, anchors)
         with progress("verifying") as shown:
             result = verify_trail(
                 database,
-                mine.room.keys,
+                session.audit.keys,
                 anchors=(anchor for path in paths for anchor in read_anchors(path)),
-                spool=mine.room.folder,
+                spool=session.audit.folder,
                 allow_unkeyed=allow_unkeyed,
-                on_progress=shown.of,
+                on_progress=shown.update,
             )
-        mine.room.trail.record(
+        session.audit.trail.record(
             AuditEvent(
                 event_type=AuditEventType.AUDIT_VERIFY,
-                user_id=mine.user,
+                user_id=session.user,
                 outcome=AuditOutcome.SUCCESS if result.ok else AuditOutcome.FAILURE,
                 resource_type="audit_trail",
                 details={name: value for name, value in result.as_dict().items() if name != "findings"},
@@ -81,7 +81,7 @@ def verify(
     if as_json:
         typer.echo(json.dumps(result.as_dict(), indent=2))
     else:
-        for line in _told(result, paths):
+        for line in _lines(result, paths):
             typer.echo(line)
     if not result.ok:
         raise typer.Exit(BAD_POLICY)
@@ -89,18 +89,20 @@ def verify(
 
 @app.command()
 def tail(
-    count: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many entries.")] = 20,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
+    count: Annotated[int, typer.Option("--lines", "-n", min=1, help="Number of entries.")] = 20,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Follow: print new entries as they arrive.")
+    ] = False,
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
     """Show the newest entries."""
-    with opened() as mine:
-        mine.database()
+    with open_trail() as session:
+        session.database()
         from mita_otel.audit.following import Follower
         from mita_otel.audit.reading import AuditFilter
 
-        reader = mine.room.reader()
-        entries = reader.recent(AuditFilter(), hours_back=None, limit=count, reader=mine.user)
+        reader = session.audit.reader()
+        entries = reader.recent(AuditFilter(), hours_back=None, limit=count, reader=session.user)
         _print(entries, as_json=as_json)
         follower = Follower(reader, entries)
         while follow:
@@ -119,22 +121,26 @@ def search(
     request: Annotated[str | None, _REQUEST] = None,
     since: Annotated[str | None, _SINCE] = None,
     until: Annotated[str | None, _UNTIL] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="The newest of them.")] = 100,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, help="Maximum number of entries; the newest are shown.")
+    ] = 100,
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
-    """Show entries that match. The search is an entry itself."""
-    with opened() as mine:
-        mine.database()
+    """Show matching entries. The search itself is audited."""
+    with open_trail() as session:
+        session.database()
         wanted = _filter(user, event_type, outcome, service, resource, trace, request, since, until)
-        entries = mine.room.reader().recent(wanted, hours_back=None, limit=limit, reader=mine.user)
+        entries = session.audit.reader().recent(wanted, hours_back=None, limit=limit, reader=session.user)
         _print(entries, as_json=as_json)
     if len(entries) == limit:
-        typer.echo(f"the newest {limit}; there may be more: --limit, --since, --until", err=True)
+        typer.echo(f"only the newest {limit} are shown; see --limit, --since and --until for more", err=True)
 
 
 @app.command()
 def export(
-    file: Annotated[Path, typer.Argument(help="Where to: .jsonl or .csv.", allow_dash=True)],
+    file: Annotated[
+        Path, typer.Argument(help="File to write: .jsonl or .csv (-: standard output).", allow_dash=True)
+    ],
     user: Annotated[str | None, _USER] = None,
     event_type: Annotated[list[str] | None, _TYPE] = None,
     outcome: Annotated[str | None, _OUTCOME] = None,
@@ -145,13 +151,13 @@ def export(
     since: Annotated[str | None, _SINCE] = None,
     until: Annotated[str | None, _UNTIL] = None,
 ) -> None:
-    """Write all entries that match to a file, oldest first. The export is an entry itself."""
+    """Write all matching entries to a file, oldest first. The export itself is audited."""
     if file.suffix not in {".jsonl", ".csv"} and str(file) != "-":
-        raise ConfigurationError(f"{file}: the ending says no format; end it in .jsonl or .csv")
-    with opened() as mine:
-        mine.database()
+        raise ConfigurationError(f"{file}: unknown format; use a file name that ends in .jsonl or .csv")
+    with open_trail() as session:
+        session.database()
         wanted = _filter(user, event_type, outcome, service, resource, trace, request, since, until)
-        entries = mine.room.reader().all(wanted, reader=mine.user)
+        entries = session.audit.reader().all(wanted, reader=session.user)
         if str(file) == "-":
             count = _write(entries, sys.stdout, as_csv=False)
         else:
@@ -164,19 +170,19 @@ def export(
 @app.command()
 def anchor(
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Append to this file. Not given: print.")
+        Path | None, typer.Option("--output", "-o", help="File to append to (default: standard output).")
     ] = None,
 ) -> None:
-    """Note where every chain stands now, signed: to be kept where nobody can change it."""
-    with opened() as mine:
-        database = mine.database()
-        mine.room.trail.flush(mine.policy.audit.mover.read_wait_s)
+    """Print a signed anchor for the end of each chain. Keep anchors where the database's users cannot change them."""
+    with open_trail() as session:
+        database = session.database()
+        session.audit.trail.flush(session.policy.audit.mover.read_wait_s)
         from mita_otel.audit.anchors import AnchorFile
         from mita_otel.audit.heads import heads
 
         count = 0
         sink = AnchorFile(output) if output is not None else None
-        for one in heads(database, mine.room.keys):
+        for one in heads(database, session.audit.keys):
             count += 1
             if sink is not None:
                 sink.note(one)
@@ -187,12 +193,12 @@ def anchor(
 
 @app.command()
 def flush() -> None:
-    """Bring what waits in the spool of this machine to the database. Chains that somebody writes are left to their writers."""
-    with opened() as mine:
-        mine.database()
-        moved = mine.room.mover().adopt()
-        left = mine.room.folder.chains()
-    typer.echo(f"{counted(moved, 'chain')} moved; {len(left):,} have a writer")
+    """Move the entries in this machine's spool to the database. Running writers move their own."""
+    with open_trail() as session:
+        session.database()
+        moved = session.audit.mover().adopt()
+        left = session.audit.folder.chains()
+    typer.echo(f"{counted(moved, 'chain')} moved; {len(left):,} in use by a writer")
 
 
 def _filter(
@@ -224,33 +230,33 @@ def _filter(
         raise ConfigurationError(str(error)) from error
 
 
-def _anchor_paths(mine: Opened, given: list[Path] | None) -> list[Path]:
+def _anchor_paths(session: TrailSession, given: list[Path] | None) -> list[Path]:
     if given:
         return given
     from mita_otel.audit.starting import anchor_path
 
-    path = anchor_path(mine.policy, os.environ)
+    path = anchor_path(session.policy, os.environ)
     return [path] if path.exists() else []
 
 
-def _told(result: Any, paths: list[Path]) -> Iterator[str]:
+def _lines(result: Any, paths: list[Path]) -> Iterator[str]:
     for finding in result.findings:
         yield visible(str(finding))
     left_out = sum(result.faults.values()) - len(result.findings)
     if left_out > 0:
-        yield f"… and {left_out:,} more faults"
-    verdict = "no fault found" if result.ok else counted(sum(result.faults.values()), "fault")
+        yield f"… and {left_out:,} more errors"
+    verdict = "no error found" if result.ok else counted(sum(result.faults.values()), "error")
     yield (
         f"{verdict}: {counted(result.entries, 'entry', 'entries')} in {counted(result.chains, 'chain')}, "
-        f"{counted(result.anchors, 'anchor')} compared, {result.purged:,} purged behind tombstones, "
-        f"{result.erased:,} of erased persons"
+        f"{counted(result.anchors, 'anchor')} compared, {result.purged:,} replaced by tombstones, "
+        f"{result.erased:,} of erased people"
     )
     if result.unkeyed_chains:
-        yield f"{counted(result.unkeyed_chains, 'chain')} without a key: set MITA_OTEL_AUDIT_KEY"
+        yield f"{counted(result.unkeyed_chains, 'chain')} unsigned: set MITA_OTEL_AUDIT_KEY"
     if not paths:
-        yield "there are no anchors: nobody would notice that the last entries of a chain were deleted"
+        yield "no anchors: a deletion of the last entries of a chain cannot be detected; see mita-otel audit anchor"
     if result.clock_steps:
-        yield f"{counted(result.clock_steps, 'entry', 'entries')} written after the clock had stepped back"
+        yield f"{counted(result.clock_steps, 'entry', 'entries')} written after the clock was set back"
 
 
 def _print(entries: Iterable[AuditEntry], *, as_json: bool) -> None:

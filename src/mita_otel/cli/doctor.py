@@ -1,16 +1,16 @@
-"""`mita-otel doctor`: what is wrong with this environment, and the mend."""
+"""`mita-otel doctor`: diagnose this environment and name the fixes."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mita_otel._plural import counted
-from mita_otel.cli.frame import BAD_POLICY
-from mita_otel.doctor.examination import examine
+from mita_otel.cli.application import BAD_POLICY
+from mita_otel.cli.options import AsJson, Environment, PolicyFile
+from mita_otel.doctor.diagnosis import diagnose
 from mita_otel.sdk.health.check import Check, Status, worst
 
 app = typer.Typer(add_completion=False)
@@ -18,25 +18,21 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def doctor(
-    policy: Annotated[
-        Path | None, typer.Option("--policy", "-p", help="Of this file, not of the one that is found.")
-    ] = None,
-    environment: Annotated[
-        str | None,
-        typer.Option("--environment", "-e", help="Of this environment, not of the one that this is."),
-    ] = None,
+    policy: PolicyFile = None,
+    environment: Environment = None,
     offline: Annotated[
-        bool, typer.Option("--offline", help="Ask no other machine but the store's: not Sentry, not OTLP's.")
+        bool,
+        typer.Option("--offline", help="Do not contact Sentry, OTLP endpoints or upstreams; only the store."),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Look for what is wrong with this environment, and name the mend. Sends nothing but empty requests.
+    """Diagnose this environment and name the fixes. Only empty requests are sent.
 
-    Each line is pass, warn (it works, and somebody should look) or fail. Exit status: 0 if nothing fails, 1 if something
-    does, 2 if the command itself was given something that cannot be used.
+    Each check passes, warns (it works but needs attention) or fails. Exit status: 0 if no check fails, 1 if one fails,
+    2 if an option cannot be used.
     """
     checks = []
-    for check in examine(policy, environment, network=not offline):
+    for check in diagnose(policy, environment, network=not offline):
         checks.append(check)
         if not as_json:
             typer.echo(f"{check.status.value}  {check.name}{': ' if check.said else ''}{check.said}")
@@ -47,7 +43,7 @@ def doctor(
 
 def _document(checks: list[Check]) -> str:
     shown = [
-        {"name": one.name, "status": one.status.value, "said": one.said, "observed": dict(one.observed)}
+        {"name": one.name, "status": one.status.value, "message": one.said, "observed": dict(one.observed)}
         for one in checks
     ]
     status = worst(one.status for one in checks).value
@@ -55,12 +51,12 @@ def _document(checks: list[Check]) -> str:
 
 
 def _summary(checks: list[Check]) -> str:
-    """Return a last line that a person reads first."""
-    faults = [one.name for one in checks if one.status is Status.FAIL]
+    """Return the last line: a summary of all checks."""
+    failures = [one.name for one in checks if one.status is Status.FAIL]
     warnings = [one.name for one in checks if one.status is Status.WARN]
     counts = [
         f"{counted(len(names), word)} ({', '.join(names)})"
-        for word, names in (("fault", faults), ("warning", warnings))
+        for word, names in (("failure", failures), ("warning", warnings))
         if names
     ]
-    return f"\n{' and '.join(counts) or 'nothing is wrong'}: {len(checks)} things were looked at"
+    return f"\n{counted(len(checks), 'check')} run: {' and '.join(counts) or 'no problem found'}"

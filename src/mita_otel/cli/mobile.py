@@ -1,16 +1,16 @@
-"""`mita-otel mobile`: the gateway for mobile apps, served alone; and what an app has to be told."""
+"""`mita-otel mobile`: serve the mobile gateway, and show the DSNs of the apps."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import urlsplit
 
 import typer
 
 from mita_otel import environment_variables as variables
+from mita_otel.cli.options import Environment, PolicyFile
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy, load_policy
 
@@ -21,27 +21,21 @@ _FACTORY: Final = "mita_otel.cli.mobile:application"
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
-PolicyFile = Annotated[
-    Path | None, typer.Option("--policy", "-p", help="Of this file, not of the one that is found.")
-]
-Environment = Annotated[
-    str | None,
-    typer.Option("--environment", "-e", help="Of this environment, not of the one that this is."),
-]
-
 
 @app.command()
 def serve(
-    host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port; 0: any that is free.")] = 8042,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes, each with its own spool.")] = 1,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 chooses a free one.")] = 8042,
+    workers: Annotated[
+        int, typer.Option(min=1, max=64, help="Number of processes; each has its own spool.")
+    ] = 1,
     proxies: Annotated[
-        str, typer.Option(help="Addresses of proxies whose X-Forwarded-For is believed, with commas.")
+        str, typer.Option(help="Trusted proxies for X-Forwarded-For, as addresses separated by commas.")
     ] = "",
     policy: PolicyFile = None,
     environment: Environment = None,
 ) -> None:
-    """Serve the gateway; needs the extra `mobile`."""
+    """Serve the gateway. It needs the extra `mobile`."""
     _with_projects(load_policy(policy, environment=environment))
     try:
         import uvicorn
@@ -49,7 +43,7 @@ def serve(
         raise ConfigurationError(
             "serving needs uvicorn; install it with: pip install 'mita-otel[mobile]'"
         ) from error
-    # Workers are processes of their own: what was chosen here reaches them as variables.
+    # Workers are separate processes; variables pass these options to them.
     if policy is not None:
         os.environ[variables.POLICY] = str(policy)
     if environment is not None:
@@ -69,11 +63,11 @@ def serve(
 
 @app.command()
 def show(
-    url: Annotated[str, typer.Option(help="Where apps reach the gateway.")] = "https://gateway.example",
+    url: Annotated[str, typer.Option(help="URL where apps reach the gateway.")] = "https://gateway.example",
     policy: PolicyFile = None,
     environment: Environment = None,
 ) -> None:
-    """Show each app's DSN, where its telemetry goes, and what is refused."""
+    """Show the DSN of each app, the destinations of its telemetry, and refused items."""
     loaded = load_policy(policy, environment=environment)
     _with_projects(loaded)
     for line in _lines(loaded, url):
@@ -89,9 +83,9 @@ def application() -> MobileApp:
 
 
 def _exporters(env: Mapping[str, str]) -> list[str] | None:
-    """Return where this process's own traces go, of which it has hardly any; None: as everywhere.
+    """Return the exporters of the gateway's own traces. None: the configured ones.
 
-    Without a DSN of its own nothing stands in for Sentry, and nothing is said: what apps send has its upstream.
+    Telemetry from apps has its upstream, so a missing DSN needs neither a fallback nor a warning here.
     """
     if any(
         env.get(one) for one in (variables.SENTRY_DSN, variables.SENTRY_SPOTLIGHT, variables.TRACES_EXPORTER)
@@ -103,12 +97,12 @@ def _exporters(env: Mapping[str, str]) -> list[str] | None:
 def _with_projects(policy: Policy) -> None:
     if not policy.mobile.projects:
         raise ConfigurationError(
-            "the policy has no app whose telemetry could be taken; add one, as in\n\n"
+            "the policy contains no app; add one:\n\n"
             "[mobile.projects.app]\n"
             'id = "42"\n'
             'keys = ["KEY"]\n'
             'upstream = "https://KEY@o1.ingest.sentry.io/42"\n\n'
-            "with the numbers of the app's DSN in Sentry"
+            "with the values of the app's DSN in Sentry"
         )
 
 
@@ -117,11 +111,11 @@ def _lines(policy: Policy, url: str) -> Iterator[str]:
     prefix = parts.path.rstrip("/")
     for name, project in policy.mobile.projects.items():
         upstream = urlsplit(project.upstream)
-        goes_to = [
+        destinations = [
             f"Sentry, {upstream.hostname}" if project.upstream else "",
             "the store" if project.store else "",
         ]
-        yield f"{name}: {' and '.join(filter(None, goes_to))}"
+        yield f"{name}: {' and '.join(filter(None, destinations))}"
         for key in project.keys:
             yield f"  dsn {parts.scheme}://{key}@{parts.netloc}{prefix}/{project.id}"
     items = policy.mobile.items

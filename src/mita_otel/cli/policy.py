@@ -1,18 +1,20 @@
-"""`mita-otel policy`: the effective policy and where it came from, and what is wrong with one."""
+"""`mita-otel policy`: show the effective policy with its sources, validate a policy, export it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from difflib import get_close_matches
+from json import dumps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from mita_otel._plural import counted
-from mita_otel.cli.frame import BAD_POLICY
-from mita_otel.cli.output import here
-from mita_otel.cli.policy_forms import as_json, as_table, as_toml
+from mita_otel.cli.application import BAD_POLICY
+from mita_otel.cli.options import AsJson, Environment, PolicyFile
+from mita_otel.cli.output import console, here
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import (
     CheckedPolicy,
@@ -22,7 +24,7 @@ from mita_otel.policy import (
     load_policy,
     load_with_origins,
 )
-from mita_otel.policy.toml_text import KeyPath, read_key, write_key
+from mita_otel.policy.toml_text import KeyPath, read_key, write_key, write_value
 from mita_otel.redaction import Redactor
 
 app = typer.Typer(add_completion=False)
@@ -31,30 +33,27 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def show(
     section: Annotated[
-        str | None, typer.Argument(help="Only this section or setting, as in thresholds.api.")
+        str | None, typer.Argument(help="Section or setting to show, as in thresholds.api (default: all).")
     ] = None,
-    environment: Annotated[
-        str | None,
-        typer.Option("--environment", "-e", help="Of this environment, not of the one that this is."),
-    ] = None,
-    policy: Annotated[
-        Path | None, typer.Option("--policy", "-p", help="Of this file, not of the one that is found.")
-    ] = None,
-    changed: Annotated[bool, typer.Option("--changed", help="Only what differs from the defaults.")] = False,
-    toml: Annotated[bool, typer.Option("--toml", help="As a policy file.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    environment: Environment = None,
+    policy: PolicyFile = None,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Show only settings that differ from the defaults.")
+    ] = False,
+    toml: Annotated[bool, typer.Option("--toml", help="Print a policy file.")] = False,
+    json: AsJson = False,
 ) -> None:
-    """Show the effective policy, and where each value came from."""
+    """Show the effective policy, and the source of each value."""
     if toml and json:
-        raise typer.BadParameter("choose one of --toml and --json")
+        raise typer.BadParameter("use either --toml or --json")
     loaded = load_with_origins(policy, environment=environment)
     settings = _without_passwords(loaded, _chosen(loaded, section, changed=changed))
     if json:
-        as_json(loaded, settings)
+        _print_json(loaded, settings)
     elif toml:
-        as_toml(loaded, settings)
+        _print_toml(loaded, settings)
     else:
-        as_table(loaded, settings, shorten=section is None)
+        _print_table(loaded, settings, shorten=section is None)
 
 
 def _chosen(loaded: LoadedPolicy, section: str | None, *, changed: bool) -> list[Setting]:
@@ -74,14 +73,14 @@ def _prefix(section: str, settings: list[Setting]) -> KeyPath:
     if prefix in known:
         return prefix
     close = get_close_matches(section, map(write_key, known), n=1)
-    mend = (
-        f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted({key[0] for key in known}))}"
+    fix = (
+        f"did you mean {close[0]}?" if close else f"use one of {', '.join(sorted({key[0] for key in known}))}"
     )
-    raise ConfigurationError(f"{section}: there is no such section or setting; {mend}")
+    raise ConfigurationError(f"{section}: no such section or setting; {fix}")
 
 
 def _without_passwords(loaded: LoadedPolicy, settings: list[Setting]) -> list[Setting]:
-    """Return the settings; of a URL, without the password that somebody may have left in it."""
+    """Return the settings without passwords in URLs."""
     redactor = Redactor(loaded.policy.redaction)
     return [
         replace(one, value=redactor.text(one.value))
@@ -93,11 +92,9 @@ def _without_passwords(loaded: LoadedPolicy, settings: list[Setting]) -> list[Se
 
 @app.command()
 def check(
-    path: Annotated[
-        Path | None, typer.Argument(help="A policy file. Not given: the one that is found.")
-    ] = None,
+    path: Annotated[Path | None, typer.Argument(help="Policy file (default: discovered).")] = None,
 ) -> None:
-    """Check a policy for every environment. Exit status: 0 if it is good, 1 if not."""
+    """Validate a policy for every environment. Exit status: 0 if it is valid, 1 if not."""
     checked = check_policy(path)
     problems = [here(str(problem)) for problem in checked.problems] or _missing_finders(path, checked)
     for problem in problems:
@@ -107,30 +104,27 @@ def check(
     if problems:
         typer.echo(counted(len(problems), "problem"), err=True)
         raise typer.Exit(BAD_POLICY)
-    file = here(str(checked.file)) if checked.file else "no policy file, the defaults"
-    typer.echo(f"{file}: good for {', '.join(checked.environments)}")
+    file = here(str(checked.file)) if checked.file else "no policy file, defaults"
+    typer.echo(f"{file}: valid for {', '.join(checked.environments)}")
 
 
 @app.command()
 def export(
     prometheus: Annotated[
-        bool, typer.Option("--prometheus", help="Limits and rules as a Prometheus rule file.")
+        bool, typer.Option("--prometheus", help="Write limits and alert rules as a Prometheus rule file.")
     ] = False,
     alertmanager: Annotated[
         bool,
-        typer.Option("--alertmanager", help="Channels and escalations as an Alertmanager configuration."),
+        typer.Option(
+            "--alertmanager", help="Write channels and escalations as an Alertmanager configuration."
+        ),
     ] = False,
-    environment: Annotated[
-        str | None,
-        typer.Option("--environment", "-e", help="Of this environment, not of the one that this is."),
-    ] = None,
-    policy: Annotated[
-        Path | None, typer.Option("--policy", "-p", help="Of this file, not of the one that is found.")
-    ] = None,
+    environment: Environment = None,
+    policy: PolicyFile = None,
 ) -> None:
-    """Write the policy's limits and rules for another system."""
+    """Convert the policy's limits and alert rules for another system."""
     if prometheus == alertmanager:
-        raise typer.BadParameter("say what for: one of --prometheus and --alertmanager")
+        raise typer.BadParameter("use either --prometheus or --alertmanager")
     from mita_otel.alerts.prometheus.alertmanager import alertmanager_file
     from mita_otel.alerts.prometheus.rule_file import rule_file
 
@@ -142,7 +136,7 @@ def export(
 
 
 def _missing_finders(path: Path | None, checked: CheckedPolicy) -> list[str]:
-    """Return what is wrong with the callables that rules of redaction name: packages, not values."""
+    """Return the errors of callables that redaction rules name. Loading a policy does not import them."""
     problems: dict[str, None] = {}
     for name in checked.environments:
         try:
@@ -156,10 +150,85 @@ _USUAL = ("production", "staging", "development")
 
 
 def _notes(checked: CheckedPolicy) -> list[str]:
-    """Environments have any name, so one that resembles another is no problem; most often it is a slip."""
+    """Return notes about environments whose name resembles a usual one. Any name is valid, but most are typing errors."""
     close = {name: get_close_matches(name, _USUAL, n=1, cutoff=0.8) for name in checked.environments}
     return [
-        f"{here(str(checked.file))}: environments.{write_key((name,))}: a note: is {meant[0]} meant?"
+        f"{here(str(checked.file))}: environments.{write_key((name,))}: note: did you mean {meant[0]}?"
         for name, meant in close.items()
         if meant and name not in _USUAL
     ]
+
+
+# --- formats -----------------------------------------------------------------------------------------
+_SHOWN = 56
+"""Number of characters of a value in the table of all settings."""
+
+
+def _print_table(loaded: LoadedPolicy, settings: list[Setting], *, shorten: bool) -> None:
+    """Print one row for each setting: key, value, source."""
+    from rich.table import Table
+    from rich.text import Text
+
+    out = console()
+    out.print(Text(_title(loaded), style="bold"))
+    if not settings:
+        out.print("All settings are defaults.")
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for heading in ("setting", "value", "from"):
+        table.add_column(heading, no_wrap=not out.is_terminal, overflow="fold")
+    section = settings[0].key[0]
+    for one in settings:
+        if one.key[0] != section and out.is_terminal:
+            table.add_row()
+        section = one.key[0]
+        value = write_value(one.value)
+        style = "" if one.is_default else "bold yellow"
+        table.add_row(
+            Text(write_key(one.key), style=style),
+            Text(_shortened(one.value, value) if shorten else value, style=style),
+            Text(here(one.place), style="dim" if one.is_default else style),
+        )
+    out.print(table)
+
+
+def _title(loaded: LoadedPolicy) -> str:
+    origin = f"from {here(str(loaded.file))}" if loaded.file else "no policy file"
+    return f"Policy for {loaded.environment}, {origin}"
+
+
+def _shortened(value: Any, text: str) -> str:
+    if len(text) <= _SHOWN:
+        return text
+    cut = text[:_SHOWN]
+    if isinstance(value, list):
+        return f"{cut[: cut.rfind(', ')]}, … {len(value)} in all]"
+    return f"{cut}…"
+
+
+def _print_toml(loaded: LoadedPolicy, settings: Iterable[Setting]) -> None:
+    """Print a policy file. A comment names the source of each value that is not a default."""
+    typer.echo(f"# {_title(loaded)}")
+    tables: dict[KeyPath, list[Setting]] = {}
+    for one in settings:
+        tables.setdefault(one.key[:-1], []).append(one)
+    for table, members in tables.items():
+        typer.echo(f"\n[{write_key(table)}]")
+        for one in members:
+            place = "" if one.is_default else f"  # {here(one.place)}"
+            typer.echo(f"{write_key(one.key[-1:])} = {write_value(one.value)}{place}")
+
+
+def _print_json(loaded: LoadedPolicy, settings: Iterable[Setting]) -> None:
+    """Print an object: the environment, the file, the policy as a tree, and the source of each value."""
+    tree: dict[str, Any] = {}
+    places: dict[str, str] = {}
+    for one in settings:
+        node = tree
+        for part in one.key[:-1]:
+            node = node.setdefault(part, {})
+        node[one.key[-1]] = one.value
+        places[write_key(one.key)] = one.place
+    file = None if loaded.file is None else str(loaded.file)
+    shown = {"environment": loaded.environment, "file": file, "policy": tree, "from": places}
+    typer.echo(dumps(shown, indent=2, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""`mita-otel redact`: a filter for texts, and the reason for a verdict."""
+"""`mita-otel redact`: filter text, or explain how a value is redacted."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from typing import Annotated, Final, TextIO
 
 import typer
 
-from mita_otel.cli.frame import BAD_POLICY
+from mita_otel.cli.application import BAD_POLICY
+from mita_otel.cli.options import Environment, PolicyFile
 from mita_otel.policy import Policy, load_policy
 from mita_otel.redaction import Redactor, explain, parse_pair, redact_lines
 
 _LONGEST_LINE: Final = 1_000_000
-"""Characters of a line that are looked at, where the policy has less: a file's lines are longer than attributes."""
+"""Minimum for `redaction.max_text` here, in characters: lines of files are longer than attributes."""
 
 app = typer.Typer(add_completion=False)
 
@@ -25,27 +26,24 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def redact(
     file: Annotated[
-        Path | None, typer.Argument(help="What to read. Not given, or -: standard input.", allow_dash=True)
+        Path | None, typer.Argument(help="File to read (default, or -: standard input).", allow_dash=True)
     ] = None,
     explain_pair: Annotated[
         str | None,
-        typer.Option("--explain", metavar="KEY=VALUE", help="Say what becomes of this, and why."),
+        typer.Option(
+            "--explain", metavar="KEY=VALUE", help="Explain how this value is redacted, and by which rule."
+        ),
     ] = None,
-    policy: Annotated[
-        Path | None, typer.Option("--policy", "-p", help="Of this file, not of the one that is found.")
-    ] = None,
-    environment: Annotated[
-        str | None,
-        typer.Option("--environment", "-e", help="Of this environment, not of the one that this is."),
-    ] = None,
+    policy: PolicyFile = None,
+    environment: Environment = None,
     counts: Annotated[
-        bool, typer.Option("--counts", help="Say on stderr how much was redacted, by rule.")
+        bool, typer.Option("--counts", help="Print the number of redactions by rule on stderr.")
     ] = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Print nothing; exit status 1 if there is something to redact.")
+        bool, typer.Option("--check", help="Print nothing. Exit status 1 if there is anything to redact.")
     ] = False,
 ) -> None:
-    """Take the secrets out of a text, or explain a verdict."""
+    """Redact text, or explain how a value is redacted."""
     loaded = load_policy(policy, environment=environment)
     if explain_pair is not None:
         for line in explain(Redactor(loaded), *parse_pair(explain_pair)).lines():
@@ -76,7 +74,7 @@ def _for_files(policy: Policy) -> Policy:
 
 @contextmanager
 def _opened(file: Path | None) -> Iterator[TextIO]:
-    """Open the input. Bytes that are no UTF-8 go through as they are."""
+    """Open the input. Bytes that are not UTF-8 pass unchanged."""
     if file is not None and str(file) != "-":
         with file.open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
             yield lines

@@ -14,7 +14,8 @@ import typer
 
 from mita_otel import environment_variables as variables
 from mita_otel._plural import counted
-from mita_otel.cli.frame import BAD_CONFIGURATION
+from mita_otel.cli.application import BAD_CONFIGURATION
+from mita_otel.cli.options import Organization
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import environment_name, load_policy
 from mita_otel.sentry.releases.deploy_command import NotStartedError, run_command
@@ -28,32 +29,31 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 Version = Annotated[
     str | None,
-    typer.Option("--version", help="The release. Not given: --package, SENTRY_RELEASE, else git's commit."),
+    typer.Option("--version", help="Release (default: --package, SENTRY_RELEASE, or the git commit)."),
 ]
 Package = Annotated[
-    str | None, typer.Option("--package", help="An installed package: the release is name@version.")
+    str | None, typer.Option("--package", help="Installed package; the release is its name@version.")
 ]
-Org = Annotated[str | None, typer.Option("--org", help="The organization. Not given: SENTRY_ORG.")]
 Project = Annotated[
     list[str] | None,
     typer.Option(
-        "--project", help="A project's slug; more than once. Not given: SENTRY_PROJECT_BACKEND and _MOBILE."
+        "--project", help="Slug of a project. Can be repeated (default: SENTRY_PROJECT_BACKEND and _MOBILE)."
     ),
 ]
 _MOST = 1000
-"""Commits that Sentry is told of in one request; another one would take their place."""
-Url = Annotated[str | None, typer.Option("--url", help="A page about it.")]
+"""Maximum number of commits in one request. A second request would replace them."""
+Url = Annotated[str | None, typer.Option("--url", help="URL of a page about it.")]
 
 
 @app.command()
 def create(
     version: Version = None,
     package: Package = None,
-    org: Org = None,
+    org: Organization = None,
     project: Project = None,
     url: Url = None,
 ) -> None:
-    """Make a release. One that is there already is no error."""
+    """Create a release. An existing release is not an error."""
     repository = GitRepository(Path.cwd())
     name = release_version(version, package, repository, os.environ)
     try:
@@ -62,74 +62,74 @@ def create(
         ref = None
     with _releases(org, project) as releases:
         releases.create(name, ref=ref, url=url)
-    typer.echo(f"{name}: made")
+    typer.echo(f"{name}: created")
 
 
 @app.command()
 def commits(
     version: Version = None,
     package: Package = None,
-    org: Org = None,
+    org: Organization = None,
     project: Project = None,
     since: Annotated[
-        str | None, typer.Option("--since", help="After this commit. Not given: the release before.")
+        str | None, typer.Option("--since", help="Start after this commit (default: the previous release).")
     ] = None,
     repository: Annotated[
-        str | None, typer.Option("--repository", help="Its name, as Sentry shall show it.")
+        str | None, typer.Option("--repository", help="Name of the repository in Sentry.")
     ] = None,
-    most: Annotated[int, typer.Option("--most", min=1, max=_MOST, help="How many at most.")] = 200,
+    most: Annotated[int, typer.Option("--most", min=1, max=_MOST, help="Maximum number of commits.")] = 200,
 ) -> None:
-    """Say which commits are in a release: those since the release before."""
+    """Add commits to a release: those since the previous release."""
     git = GitRepository(Path.cwd())
     name = release_version(version, package, git, os.environ)
-    lacking = git.unshallow_command()  # says at once if there is no repository
+    lacking = git.unshallow_command()  # fails early if there is no repository
     first = git.find(since) if since else None
     with _releases(org, project) as releases:
         first = first or releases.previous_ref(name, git)
         found = git.commits(first, most + 1)
-        told, more = found[:most], len(found) > most
-        if told:
-            releases.set_commits(name, told, repository)
+        included, more = found[:most], len(found) > most
+        if included:
+            releases.set_commits(name, included, repository)
     after = f" since {first[:12]}" if first else ""
-    cut = f", the newest of more: say --most for up to {_MOST:,}" if more else ""
-    typer.echo(f"{name}: {counted(len(told), 'commit')}{after}{cut}")
+    cut = f", only the newest: use --most for up to {_MOST:,}" if more else ""
+    typer.echo(f"{name}: {counted(len(included), 'commit')}{after}{cut}")
     if lacking and not first:
         typer.echo(
-            f"this clone is shallow, and holds no commit of a release before: older commits are missing. Fetch them: {lacking}",
+            f"this clone is shallow and contains no commit of a previous release; fetch older commits with: {lacking}",
             err=True,
         )
 
 
 @app.command()
 def finalize(
-    version: Version = None, package: Package = None, org: Org = None, project: Project = None
+    version: Version = None, package: Package = None, org: Organization = None, project: Project = None
 ) -> None:
-    """Say that a release is out."""
+    """Mark a release as finalized."""
     name = release_version(version, package, GitRepository(Path.cwd()), os.environ)
     with _releases(org, project) as releases:
         releases.finalize(name)
-    typer.echo(f"{name}: out")
+    typer.echo(f"{name}: finalized")
 
 
 @app.command()
 def deploy(
     command: Annotated[
-        list[str] | None, typer.Argument(help="What deploys it, behind --; its exit status is kept.")
+        list[str] | None, typer.Argument(help="Command that deploys, after --; its exit status is kept.")
     ] = None,
     version: Version = None,
     package: Package = None,
-    org: Org = None,
+    org: Organization = None,
     project: Project = None,
     environment: Annotated[
-        str | None, typer.Option("--environment", "-e", help="Where to. Not given: the one that this is.")
+        str | None, typer.Option("--environment", "-e", help="Target environment (default: the current one).")
     ] = None,
-    failed: Annotated[bool, typer.Option("--failed", help="It failed: mark the deploy.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Mark the deploy as failed.")] = False,
     url: Url = None,
 ) -> None:
-    """Say that a release was deployed, or deploy it: `mita-otel release deploy -e production -- ./deploy.sh`.
+    """Record a deploy, or run the command that deploys: `mita-otel release deploy -e production -- ./deploy.sh`.
 
-    Sentry knows no failed deploys: one that failed is marked by its name. Exit status: the command's own; 2 if it
-    succeeded and Sentry could not be told.
+    Sentry has no failed deploys, so the name of the deploy says that it failed. Exit status: the command's; 2 if the
+    command succeeded but the deploy could not be recorded.
     """
     name = release_version(version, package, GitRepository(Path.cwd()), os.environ)
     where = environment_name(environment)
@@ -144,7 +144,7 @@ def deploy(
         except ConfigurationError as error:
             if not command:
                 raise
-            typer.echo(_untold(name, where, status, error), err=True)
+            typer.echo(_unrecorded(name, where, status, error), err=True)
             raise typer.Exit(status or BAD_CONFIGURATION) from error
     typer.echo(f"{name}: deploy {number} to {where}{f', {mark}' if mark else ''}")
     if status:
@@ -159,13 +159,13 @@ def _run(command: list[str]) -> int:
         return error.status
 
 
-def _untold(name: str, where: str, status: int, error: ConfigurationError) -> str:
-    """Return what to say where the command has run and Sentry was not told."""
+def _unrecorded(name: str, where: str, status: int, error: ConfigurationError) -> str:
+    """Return the message for a command that ran while the deploy could not be recorded."""
     ended = f"failed with exit status {status}" if status else "succeeded"
     failed = " --failed" if status else ""
     return (
-        f"the command {ended}, but Sentry was not told of the deploy: {error}. "
-        f"Tell it with: mita-otel release deploy --version {shlex.quote(name)} -e {shlex.quote(where)}{failed}"
+        f"the command {ended}, but the deploy was not recorded in Sentry: {error}. "
+        f"Record it with: mita-otel release deploy --version {shlex.quote(name)} -e {shlex.quote(where)}{failed}"
     )
 
 
@@ -174,7 +174,7 @@ def _releases(org: str | None, projects: list[str] | None) -> Iterator[ReleaseAp
     """Open Sentry's API.
 
     Raises:
-        ConfigurationError: It cannot be said which project is meant, or Sentry refuses.
+        ConfigurationError: No project is named, or Sentry refuses access.
     """
     from mita_otel.redaction import Redactor
     from mita_otel.sentry.api import open_sentry_api
@@ -186,7 +186,7 @@ def _releases(org: str | None, projects: list[str] | None) -> Iterator[ReleaseAp
     )
     slugs = projects or [one for one in known if one]
     if not slugs:
-        raise ConfigurationError(f"which project? Give --project, or set {variables.SENTRY_PROJECT_BACKEND}")
+        raise ConfigurationError(f"no project: use --project, or set {variables.SENTRY_PROJECT_BACKEND}")
     for slug in slugs:
         check_slug(slug, "a project")
     policy = load_policy()

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from mita_otel.cli.opened import opened, progress
+from mita_otel.cli.output import progress
+from mita_otel.cli.trail_session import open_trail
 from mita_otel.errors import ConfigurationError
 from mita_otel.reports.export import create_report
 from mita_otel.reports.model import Report, ReportKind
@@ -173,17 +174,17 @@ def _write(
 def _from_store(kind: ReportKind, scope: ReportScope, source: str, *, verified: bool) -> Report:
     if source != "store":
         raise ConfigurationError(f"--source {source}: use store or sentry")
-    with opened() as mine, progress("report") as shown:
-        mine.database()
+    with open_trail() as session, progress("report") as shown:
+        session.database()
         return create_report(
             kind,
             scope,
-            mine.room,
-            mine.policy,
+            session.audit,
+            session.policy,
             verified=verified,
-            by=mine.user,
-            on_progress=shown.say,
-            on_verified=shown.of,
+            by=session.user,
+            on_progress=shown.describe,
+            on_verified=shown.update,
         )
 
 
@@ -191,4 +192,4 @@ def _from_sentry(kind: ReportKind, scope: ReportScope) -> Report:
     from mita_otel.reports.sentry_source import report_from_sentry
 
     with progress("asking Sentry") as shown:
-        return report_from_sentry(kind, scope, on_progress=shown.say)
+        return report_from_sentry(kind, scope, on_progress=shown.describe)

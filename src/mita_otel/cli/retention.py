@@ -1,4 +1,4 @@
-"""`mita-otel retention`: apply the policy, check it, place and release legal holds."""
+"""`mita-otel retention`: apply and check retention periods; place and release legal holds."""
 
 from __future__ import annotations
 
@@ -9,34 +9,32 @@ from typing import Annotated
 import typer
 
 from mita_otel._plural import counted
-from mita_otel.cli.frame import BAD_POLICY
-from mita_otel.cli.opened import opened, progress
-from mita_otel.cli.output import visible
-from mita_otel.cli.times import time_ns
+from mita_otel.cli.application import BAD_POLICY
+from mita_otel.cli.options import AsJson, time_ns
+from mita_otel.cli.output import progress, visible
+from mita_otel.cli.trail_session import open_trail
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 
 @app.command()
 def apply(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
-    trust_clock: Annotated[
-        bool, typer.Option("--trust-clock", help="Do not ask whether the clock can be believed.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count the rows without deleting them.")] = False,
+    trust_clock: Annotated[bool, typer.Option("--trust-clock", help="Skip the check of the clock.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Delete what has had its time, behind signed tombstones; nothing that a legal hold covers."""
-    with opened() as mine:
-        database = mine.database()
+    """Delete data past its retention period, except data under a legal hold. Signed tombstones replace audit entries."""
+    with open_trail() as session:
+        database = session.database()
         from mita_otel.audit.retention.apply import Retention
 
-        retention = Retention(mine.policy.retention, mine.policy.summary, database, mine.room.trail)
+        retention = Retention(session.policy.retention, session.policy.summary, database, session.audit.trail)
         with progress("retention") as shown:
             applied = retention.apply(
                 dry_run=dry_run,
                 trust_clock=trust_clock,
-                by=mine.user,
-                on_progress=lambda table, rows: shown.say(f"{table}: {rows:,} rows"),
+                by=session.user,
+                on_progress=lambda table, rows: shown.describe(f"{table}: {rows:,} rows"),
             )
     if as_json:
         typer.echo(json.dumps(applied.as_dict(), indent=2))
@@ -48,21 +46,21 @@ def apply(
             f"{counted(applied.tombstones, 'tombstone')}, {counted(applied.holds, 'legal hold')}, "
             f"{counted(applied.rolled_up, 'window')} rolled up"
         )
-        for sentence in applied.refused:
-            typer.echo(sentence, err=True)
+        for reason in applied.refused:
+            typer.echo(reason, err=True)
     if applied.refused:
         raise typer.Exit(BAD_POLICY)
 
 
 @app.command()
 def check() -> None:
-    """Say whether what regulations ask for is kept. Exit status: 0 if nothing was deleted too early, 1 if so."""
-    with opened() as mine:
-        database = mine.database()
+    """Check the data against the retention periods of regulations. Exit status: 1 if data was deleted too early, else 0."""
+    with open_trail() as session:
+        database = session.database()
         from mita_otel.reports.retention_query import read_retention
 
         with database.read() as connection:
-            found = read_retention(connection, mine.policy.retention, datetime.now(UTC))
+            found = read_retention(connection, session.policy.retention, datetime.now(UTC))
     for one in found.kept:
         oldest = "nothing" if one.oldest is None else f"{one.oldest:%Y-%m-%d}"
         typer.echo(
@@ -78,24 +76,28 @@ def check() -> None:
 
 @app.command()
 def hold(
-    reason: Annotated[str, typer.Option("--reason", help="Why: the number of the case, say.")],
+    reason: Annotated[str, typer.Option("--reason", help="Reason, for example the number of the case.")],
     data: Annotated[
-        str | None, typer.Option("--data", help="audit, errors, performance or debug; all, if not given.")
+        str | None,
+        typer.Option("--data", help="Data class: audit, errors, performance or debug (default: all)."),
     ] = None,
     user: Annotated[
-        str | None, typer.Option("--user", "-u", help="Of this person; of everybody, if not given.")
+        str | None, typer.Option("--user", "-u", help="User id of one person (default: everyone).")
     ] = None,
-    since: Annotated[str | None, typer.Option("--since", help="What happened from then on.")] = None,
-    until: Annotated[str | None, typer.Option("--until", help="What happened before then.")] = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", help="Start of the period: 2026-11-25T09:30 (UTC), or 36h, 7d (ago)."),
+    ] = None,
+    until: Annotated[str | None, typer.Option("--until", help="End of the period, exclusive.")] = None,
 ) -> None:
-    """Place a legal hold: what it covers is neither purged nor erased."""
-    with opened() as mine:
-        database = mine.database()
+    """Place a legal hold. Data under it is neither deleted nor erased."""
+    with open_trail() as session:
+        database = session.database()
         from mita_otel.audit.retention.holds import LegalHolds
 
-        placed = LegalHolds(database, mine.room.trail).place(
+        placed = LegalHolds(database, session.audit.trail).place(
             reason=reason,
-            by=mine.user,
+            by=session.user,
             data_class=data,
             user_id=user,
             from_ns=time_ns(since, "--since"),
@@ -107,25 +109,25 @@ def hold(
 @app.command()
 def release(hold_id: Annotated[str, typer.Argument(metavar="HOLD")]) -> None:
     """Release a legal hold."""
-    with opened() as mine:
-        database = mine.database()
+    with open_trail() as session:
+        database = session.database()
         from mita_otel.audit.retention.holds import LegalHolds
 
-        LegalHolds(database, mine.room.trail).release(hold_id, by=mine.user)
-    typer.echo(f"{hold_id} is released")
+        LegalHolds(database, session.audit.trail).release(hold_id, by=session.user)
+    typer.echo(f"{hold_id}: released")
 
 
 @app.command()
-def holds(every: Annotated[bool, typer.Option("--all", help="Released ones as well.")] = False) -> None:
+def holds(every: Annotated[bool, typer.Option("--all", help="Include released holds.")] = False) -> None:
     """List the legal holds."""
-    with opened() as mine:
-        database = mine.database()
+    with open_trail() as session:
+        database = session.database()
         from mita_otel.audit.retention.holds import LegalHolds
 
-        found = LegalHolds(database, mine.room.trail).all(released=every)
+        found = LegalHolds(database, session.audit.trail).all(released=every)
     for one in found:
         placed = datetime.fromtimestamp(one.created_ns / 1e9, UTC)
         state = "" if one.released_ns is None else f", released by {one.released_by}"
-        of = "everybody" if one.user_id is None else one.user_id
-        told = f"{one.id}  {placed:%Y-%m-%d} by {one.created_by}: {one.data_class or 'all'} of {of}: {one.reason}{state}"
-        typer.echo(visible(told))
+        person = "everyone" if one.user_id is None else one.user_id
+        line = f"{one.id}  {placed:%Y-%m-%d} by {one.created_by}: {one.data_class or 'all'} of {person}: {one.reason}{state}"
+        typer.echo(visible(line))

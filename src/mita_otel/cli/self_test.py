@@ -1,4 +1,4 @@
-"""`mita-otel test`: sends a marked, real event to Sentry, Slack, PagerDuty, by e-mail; also the guide's two scripts."""
+"""`mita-otel test`: send a real test event to Sentry, Slack, PagerDuty, e-mail and others. Two scripts do the same."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mita_otel.cli.frame import BAD_POLICY
+from mita_otel.cli.application import BAD_POLICY
+from mita_otel.cli.options import Environment
 from mita_otel.policy import environment_name, load_policy
 
 if TYPE_CHECKING:
@@ -17,17 +18,15 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
-Environment = Annotated[
-    str | None, typer.Option("--environment", "-e", help="Of this environment, not of the one that this is.")
-]
 Channels = Annotated[
-    list[str] | None, typer.Option("--channel", "-c", help="Only this channel of the policy; more than once.")
+    list[str] | None,
+    typer.Option("--channel", "-c", help="Only this channel of the policy. Can be repeated."),
 ]
 
 
 @app.command()
 def sentry(environment: Environment = None) -> None:
-    """Send a marked error and its trace to Sentry, as the service would."""
+    """Send a test error and its trace to Sentry, as the service would."""
     from mita_otel.doctor.self_test.sentry import try_sentry
 
     _show([try_sentry(load_policy(environment=environment), environment)])
@@ -35,7 +34,7 @@ def sentry(environment: Environment = None) -> None:
 
 @app.command()
 def slack(channel: Channels = None, environment: Environment = None) -> None:
-    """Send a marked message to each Slack channel that has a webhook."""
+    """Send a test message to each configured Slack channel."""
     _try("slack", channel, environment)
 
 
@@ -45,40 +44,40 @@ def pagerduty(
     environment: Environment = None,
     keep_open: Annotated[bool, typer.Option("--keep-open", help="Do not resolve the incident.")] = False,
 ) -> None:
-    """Open a marked incident at each PagerDuty service that has a key, and resolve it at once."""
+    """Open a test incident in each configured PagerDuty service, and resolve it."""
     _try("pagerduty", channel, environment, keep_open=keep_open)
 
 
 @app.command()
 def email(channel: Channels = None, environment: Environment = None) -> None:
-    """Send a marked e-mail to each channel's addresses."""
+    """Send a test e-mail to the addresses of each channel."""
     _try("email", channel, environment)
 
 
 @app.command()
 def webhook(channel: Channels = None, environment: Environment = None) -> None:
-    """Send a marked message to each webhook."""
+    """Send a test message to each webhook."""
     _try("webhook", channel, environment)
 
 
 @app.command(name="apprise")
 def by_apprise(channel: Channels = None, environment: Environment = None) -> None:
-    """Send a marked message to each of apprise's channels."""
+    """Send a test message to each apprise channel."""
     _try("apprise", channel, environment)
 
 
 def sentry_main() -> None:
-    """Run the guide's `test_sentry_integration`."""
+    """Run `test_sentry_integration`."""
     _main(sentry)
 
 
 def pagerduty_main() -> None:
-    """Run the guide's `test_pagerduty_integration`."""
+    """Run `test_pagerduty_integration`."""
     _main(pagerduty)
 
 
 def _main(command: object) -> None:
-    from mita_otel.cli.frame import run_app
+    from mita_otel.cli.application import run_app
 
     script = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     script.command()(command)  # type: ignore[type-var]
@@ -98,12 +97,12 @@ def _try(
 
 
 def _show(checks: Iterable[Check]) -> None:
-    """Print what became of each. Exit status: 0 if something arrived and nothing failed, else 1."""
+    """Print each result. Exit status: 0 if an event arrived and no event failed, else 1."""
     statuses = []
     for check in checks:
         typer.echo(f"{check.status.value}  {check.name}: {check.said}")
         statuses.append(check.status.value)
     if "pass" not in statuses or "fail" in statuses:
         if not statuses:
-            typer.echo("the policy has no such channel")
+            typer.echo("the policy has no channel of this kind; see: mita-otel policy show alerts.channels")
         raise typer.Exit(BAD_POLICY)

@@ -1,4 +1,4 @@
-"""`mita-otel store`: the tables, what is in them, and who may do what to them."""
+"""`mita-otel store`: migrate the tables, show them, grant access to them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,14 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 @app.command()
 def migrate(
-    revision: Annotated[str, typer.Option("--to", help="A revision, or base: none of ours.")] = "head",
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before tables are dropped.")] = False,
+    revision: Annotated[
+        str, typer.Option("--to", help="Target revision; `base` removes all tables.")
+    ] = "head",
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask for confirmation before tables are dropped.")
+    ] = False,
 ) -> None:
-    """Bring the tables up to date, or back."""
+    """Migrate the tables to the current or to another revision."""
     policy = load_policy().store
     from mita_otel.store import open_database
 
@@ -26,7 +30,9 @@ def migrate(
     from mita_otel.store.migrate import REVISIONS, current_revision, downgrade, upgrade
 
     if revision not in {"head", "base", *REVISIONS}:
-        raise ConfigurationError(f"--to {revision}: there are {', '.join(REVISIONS)}, head and base")
+        raise ConfigurationError(
+            f"--to {revision}: no such revision; use one of {', '.join(REVISIONS)}, head, base"
+        )
     now = current_revision(database)
     target = {"head": len(REVISIONS), "base": 0}.get(revision)
     target = REVISIONS.index(revision) + 1 if target is None else target
@@ -34,7 +40,7 @@ def migrate(
     if target < here:
         if not yes:
             typer.confirm(
-                "This drops tables and what is in them, the audit trail perhaps. Go on?", abort=True
+                "This drops tables with their data, possibly the audit trail. Continue?", abort=True
             )
         downgrade(database, revision)
     else:
@@ -44,7 +50,7 @@ def migrate(
 
 @app.command()
 def status() -> None:
-    """Show where the store is, which tables it has, and how much is in them."""
+    """Show the URL of the store, its revision, and the number of rows in each table."""
     policy = load_policy().store
     from mita_otel.store import open_database
 
@@ -55,7 +61,7 @@ def status() -> None:
 
     revision = current_revision(database)
     typer.echo(
-        f"{database.url}: {revision or 'no tables'}{'' if revision == REVISIONS[-1] else f', {REVISIONS[-1]} is needed'}"
+        f"{database.url}: {revision or 'no tables'}{'' if revision == REVISIONS[-1] else f', revision {REVISIONS[-1]} is needed: mita-otel store migrate'}"
     )
     if revision == REVISIONS[-1]:
         with database.read() as connection:
@@ -66,13 +72,18 @@ def status() -> None:
 
 @app.command()
 def grant(
-    role: Annotated[str, typer.Argument(help="A role of PostgreSQL that is there already.")],
+    role: Annotated[str, typer.Argument(help="Existing PostgreSQL role.")],
     reader: Annotated[
-        bool, typer.Option("--reader", help="What reports and an auditor need, not what a service needs.")
+        bool,
+        typer.Option(
+            "--reader", help="Grant read access, for reports and auditors (default: the access of a service)."
+        ),
     ] = False,
-    show: Annotated[bool, typer.Option("--print", help="Print the statements and do nothing.")] = False,
+    show: Annotated[
+        bool, typer.Option("--print", help="Print the SQL statements without running them.")
+    ] = False,
 ) -> None:
-    """Give a role what it needs: a service may add to the audit trail, and nothing else to it."""
+    """Grant a role the access that it needs. A service can only append to the audit trail."""
     from mita_otel.store import open_database
 
     database = open_database(load_policy().store, os.environ)

@@ -1,4 +1,4 @@
-"""`mita-otel subject`: what is kept about a person, and their erasure."""
+"""`mita-otel subject`: export or erase the data of a person."""
 
 from __future__ import annotations
 
@@ -10,27 +10,33 @@ from typing import Annotated
 import typer
 
 from mita_otel._plural import counted
-from mita_otel.cli.opened import opened
+from mita_otel.cli.options import Yes
+from mita_otel.cli.trail_session import open_trail
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
-_USER = typer.Option("--user", "-u", help="The person, by the id that the service knows them by.")
+_USER = typer.Option("--user", "-u", help="User id of the person, as the service records it.")
 
 
 @app.command()
 def export(
     user: Annotated[str, _USER],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Where to, a JSON object a line. Not given: print.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="File for the records, one JSON object per line (default: standard output).",
+        ),
     ] = None,
 ) -> None:
-    """Write everything that is kept about a person. The export is an entry of the audit trail."""
+    """Export all stored data about a person. The export itself is audited."""
     count = 0
-    with opened() as mine:
-        database = mine.database()
+    with open_trail() as session:
+        database = session.database()
         from mita_otel.audit.retention.subjects import Subjects
 
-        found = Subjects(database, mine.room.trail).export(user, by=mine.user)
+        found = Subjects(database, session.audit.trail).export(user, by=session.user)
         if output is None:
             for one in found:
                 count += 1
@@ -48,19 +54,22 @@ def export(
 def erase(
     user: Annotated[str, _USER],
     reason: Annotated[
-        str, typer.Option("--reason", help="Why: the request's number, say. Not the person's name.")
+        str,
+        typer.Option(
+            "--reason", help="Reason, for example the number of the request. Do not name the person."
+        ),
     ],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
 ) -> None:
-    """Erase a person: nobody can tell any more whose their entries were, and every chain still verifies."""
+    """Erase a person. Their entries can no longer be attributed to them, and every audit chain still verifies."""
     if not yes:
-        typer.confirm(f"Erase {user}? It cannot be undone", abort=True)
-    with opened() as mine:
-        database = mine.database()
+        typer.confirm(f"Erase {user}? This cannot be undone", abort=True)
+    with open_trail() as session:
+        database = session.database()
         from mita_otel.audit.retention.subjects import Subjects
 
-        erased = Subjects(database, mine.room.trail).erase(user, reason=reason, by=mine.user)
+        erased = Subjects(database, session.audit.trail).erase(user, reason=reason, by=session.user)
     typer.echo(
         f"{counted(erased.entries, 'audit entry', 'audit entries')}, {counted(erased.errors, 'error')} and "
-        f"{counted(erased.spans, 'span')} no longer name them ({erased.erasure_id})"
+        f"{counted(erased.spans, 'span')} no longer identify the person ({erased.erasure_id})"
     )

@@ -1,1 +1,1 @@
-"""What is wrong with an environment, and the mend: looked at before a service runs in it."""
+"""Diagnosis of an environment before a service runs in it: each problem is named with its fix."""

@@ -1,4 +1,4 @@
-"""Canaries: made-up secrets sent through the live chain. One that comes out means that something leaks.
+"""Canaries: made-up secrets sent through the live pipeline. A canary in the output is a leak.
 
 The numbers are the card schemes' published test numbers and examples from documentation.
 """
@@ -29,33 +29,33 @@ from mita_otel.sdk.telemetry import Telemetry
 
 _HARMLESS: Final = "order 8812 shipped"
 _TRACE_ID: Final = 0x4BF92F3577B34DA60000000000000001
-"""Any sampler by ratio takes an id that ends so low, unless the ratio is 0."""
+"""A ratio sampler keeps an id with such a low end, unless the ratio is 0."""
 
 
 @dataclass(frozen=True)
 class Leak:
-    """A canary that came out."""
+    """A canary in the output."""
 
     place: str
-    """Where it had been put, as in `span attribute`."""
+    """The place of the canary, as in `span attribute`."""
     rule: str
-    """The rule that should have found it."""
+    """The rule that did not find it."""
 
 
 @dataclass(frozen=True)
 class CanaryReport:
-    """What became of the canaries."""
+    """The result of the canary check."""
 
     sent: int
-    """How many were sent: secrets times places."""
+    """Number of canaries sent: secrets times places."""
     leaks: tuple[Leak, ...]
-    """Those that came out."""
+    """The canaries in the output."""
     silent: tuple[str, ...]
-    """Places from which nothing came out, not even what is harmless: about these the check says nothing."""
+    """Places without any output, not even harmless text. They are not verified."""
 
     @property
     def ok(self) -> bool:
-        """Whether no canary came out, and every place was looked at."""
+        """Whether the output has no canary, and every place was verified."""
         return not self.leaks and not self.silent
 
     def lines(self) -> list[str]:
@@ -64,55 +64,49 @@ class CanaryReport:
         for leak in self.leaks:
             by_place.setdefault(leak.place, []).append(leak.rule)
         lines = [
-            f"{place}: canaries came out, of the rules {', '.join(rules)}"
+            f"{place}: canaries were not redacted by the rules {', '.join(rules)}"
             for place, rules in by_place.items()
         ]
-        lines += [
-            f"{place}: nothing came out, so nothing is proved; is tracing sampled?" for place in self.silent
-        ]
-        return lines or [f"redaction: {self.sent} canaries sent, none came out"]
+        lines += [f"{place}: no output, so nothing is verified; check sampling" for place in self.silent]
+        return lines or [f"redaction: {self.sent} canaries sent, all redacted"]
 
 
 def check_canaries(telemetry: Telemetry) -> CanaryReport:
-    """Send every secret through every place of the live chain, and look for it in what comes out.
+    """Send every canary through every place of the live pipeline, and search the output for it.
 
-    Spans take the whole way, from the global tracer provider to an exporter; what a Sentry event, a log
-    record, a metric and outgoing baggage pass is asked directly. Nothing leaves the process, unless
+    Spans pass the whole pipeline, from the global tracer provider to an exporter. For Sentry events, log records,
+    metrics and outgoing baggage, the redaction step is called directly. No data leaves the process, unless
     `telemetry` has exporters that send.
 
     Args:
-        telemetry: What `configure(exporters=["memory"])` returned: the check reads that exporter.
+        telemetry: The result of `configure(exporters=["memory"])`. The check reads that exporter.
 
     Raises:
         ValueError: There is no `memory` exporter.
     """
     memory = next((one for one in telemetry.exporters.values() if isinstance(one, MemorySpanExporter)), None)
     if memory is None:
-        raise ValueError(
-            'the canaries need an exporter that keeps what it gets: configure(exporters=["memory"])'
-        )
+        raise ValueError('the canary check needs the memory exporter: configure(exporters=["memory"])')
     places: dict[str, Callable[[], str]] = {
         "span": lambda: _spans(telemetry, memory),
         "log record": lambda: _log_record(telemetry),
         "metric": lambda: _metric(telemetry),
         "Sentry event": lambda: _sentry_event(telemetry),
     }
-    if "baggage" in propagate.get_global_textmap().fields:  # not where OTEL_PROPAGATORS leaves it out
+    if "baggage" in propagate.get_global_textmap().fields:  # OTEL_PROPAGATORS may exclude it
         places["baggage"] = _baggage
     leaks: list[Leak] = []
     silent: list[str] = []
     for place, send in places.items():
-        came_out = squashed(send())
-        leaks += (
-            Leak(place, rule) for rule, text in SECRETS.items() if squashed(secret_in(text)) in came_out
-        )
-        if squashed(_HARMLESS) not in came_out:
+        output = squashed(send())
+        leaks += (Leak(place, rule) for rule, text in SECRETS.items() if squashed(secret_in(text)) in output)
+        if squashed(_HARMLESS) not in output:
             silent.append(place)
     return CanaryReport(len(SECRETS) * len(places), tuple(leaks), tuple(silent))
 
 
 def _spans(telemetry: Telemetry, memory: MemorySpanExporter) -> str:
-    """Send two spans, parent and child, with a canary in every part of them; return what the exporter got."""
+    """Send a span with a canary in each of its parts; return the content of the exporter."""
     sampled = SpanContext(_TRACE_ID, 1, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
     parent = trace.set_span_in_context(NonRecordingSpan(sampled), Context())
     texts = list(SECRETS.values())
@@ -154,7 +148,7 @@ def _shown(span: ReadableSpan) -> str:
 
 
 class _Kept(LogRecordProcessor):
-    """Keeps what a log processor passes on."""
+    """Keeps the output of a log processor."""
 
     def __init__(self) -> None:
         self.shown = ""
@@ -203,7 +197,7 @@ def _sentry_event(telemetry: Telemetry) -> str:
 
 
 def _baggage() -> str:
-    """Return the headers that the global propagator would write, as the receiver reads them."""
+    """Return the headers of the global propagator, as the receiver reads them."""
     context = baggage.set_baggage("mita.canary", _HARMLESS, Context())
     for rule, text in SECRETS.items():
         context = baggage.set_baggage(f"canary.{rule}", text, context)

@@ -1,4 +1,4 @@
-"""The channels of alerts: whether the address or key of each is one. Sends nothing; `mita-otel test` does."""
+"""Checks of the alert channels: valid addresses and keys. `mita-otel test` sends messages, these checks do not."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from mita_otel.sdk.health.check import Check, Status
 
 
 def channel_checks(policy: Policy, env: Mapping[str, str]) -> Iterator[Check]:
-    """Look whether the channels of alerts can be used, and every rule tells somebody.
+    """Check the configured alert channels.
 
     Args:
         policy: The channels.
-        env: The environment variables, which hold the secrets.
+        env: The environment variables, which contain the secrets.
     """
     if policy.alerts.start == "off":
-        yield Check("alerts", Status.PASS, "nothing is watched (alerts.start)")
+        yield Check("alerts", Status.PASS, "alerts are off (alerts.start)")
         return
-    # Said once, not for each address.
+    # Reported once, not for each address.
     mail_fault = _mail_server_fault(env)
     if mail_fault:
         yield Check("alerts:mail-server", Status.FAIL, mail_fault)
@@ -40,13 +40,13 @@ def channel_checks(policy: Policy, env: Mapping[str, str]) -> Iterator[Check]:
             yield Check(f"alerts:{name}", Status.FAIL, fault)
     good = [name for name, fault in tried.items() if not fault]
     if good:
-        yield Check("alerts", Status.PASS, f"{', '.join(good)}; try them: mita-otel test")
+        yield Check("alerts", Status.PASS, f"{', '.join(good)}; send a test with: mita-otel test")
     elif not tried and not mail_fault:
-        said = (
-            f"no channel has anywhere to go, nobody is told of anything: set {variables.SLACK_FINANCE_WEBHOOK} or another; "
-            "mita-otel alerts validate names them all"
+        message = (
+            f"no alert channel is configured, so alerts are not delivered; set {variables.SLACK_FINANCE_WEBHOOK} or another "
+            "variable that mita-otel alerts validate lists"
         )
-        yield Check("alerts", Status.WARN, said)
+        yield Check("alerts", Status.WARN, message)
 
 
 def _fault(channels: Channels, name: str) -> str:

@@ -1,4 +1,4 @@
-"""The gateway for mobile apps: whether what they send has somewhere to go, and whether it goes there."""
+"""Checks of the mobile gateway: its spool and the destinations of the apps' telemetry."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from mita_otel import environment_variables as variables
-from mita_otel.doctor.folders import lacks_room, megabytes_left, unusable
-from mita_otel.doctor.reach import EMPTY_ENVELOPE, answered
-from mita_otel.doctor.unreachable import Peer, why_unreachable
+from mita_otel.doctor.network_errors import Peer, why_unreachable
+from mita_otel.doctor.sentry import EMPTY_ENVELOPE, answered
+from mita_otel.doctor.storage import low_space, megabytes_left, unusable
 from mita_otel.errors import ConfigurationError
 from mita_otel.mobile.spool import spool_folder
 from mita_otel.mobile.spool_reader import on_disk
@@ -27,22 +27,22 @@ _NAME = "mobile"
 def gateway_checks(
     policy: Policy, env: Mapping[str, str], *, network: bool = True, clock: Callable[[], float] = time.time
 ) -> Iterator[Check]:
-    """Look whether the gateway could work, if the policy or the environment names it.
+    """Check the gateway, if the policy or the environment configures it.
 
     Args:
-        policy: The apps, and where to.
+        policy: The apps and their destinations.
         env: The environment variables.
-        network: Whether the apps' upstreams are asked.
+        network: Whether to contact the upstreams.
         clock: Seconds since the epoch.
     """
     projects = policy.mobile.projects
     if not projects:
         if env.get(variables.MOBILE_SPOOL, "").strip():
-            said = (
-                f"{variables.MOBILE_SPOOL} is set, and the policy knows no app: the gateway refuses everything; add "
+            message = (
+                f"{variables.MOBILE_SPOOL} is set, but the policy contains no app, so the gateway refuses everything; add "
                 "[mobile.projects.NAME] with the id and the keys of an app's DSN, and an upstream"
             )
-            yield Check(_NAME, Status.WARN, said)
+            yield Check(_NAME, Status.WARN, message)
         return
     yield _spool(policy, env, clock())
     for name, project in projects.items():
@@ -53,13 +53,15 @@ def _project(
     name: str, project: MobileProject, policy: Policy, env: Mapping[str, str], *, network: bool
 ) -> Iterator[Check]:
     if project.store and not env.get(variables.DATABASE_URL, "").strip():
-        said = f"what {project.service} sends goes to the store of this machine alone; set {variables.DATABASE_URL}"
-        yield Check(f"{_NAME}:{name}:store", Status.WARN, said)
+        message = (
+            f"telemetry of {project.service} goes to this machine's store only; set {variables.DATABASE_URL}"
+        )
+        yield Check(f"{_NAME}:{name}:store", Status.WARN, message)
     if not project.upstream:
         return
     check, setting = f"{_NAME}:{name}", f"mobile.projects.{name}.upstream"
     if not network:
-        yield Check(check, Status.PASS, f"{setting} was not asked")
+        yield Check(check, Status.PASS, f"{setting} not contacted")
         return
     peer = Peer.of(project.upstream, setting, trust({}))
     try:
@@ -81,15 +83,15 @@ def _project(
 
 
 def _spool(policy: Policy, env: Mapping[str, str], now_s: float) -> Check:
-    """Look whether what apps send can be kept until it is sent on, and how much waits."""
+    """Check that the spool is writable and has free space, and how much waits in it."""
     check, folder = f"{_NAME}:spool", spool_folder(policy.mobile.spool, env).absolute()
     fault = unusable(folder)
     if fault:
-        said = (
-            f"{fault}: what apps send is refused; make room there, or set {variables.MOBILE_SPOOL} to a folder on a "
-            "local disk that the gateway may write to"
+        message = (
+            f"{fault}: telemetry from apps is refused; free space or grant write access there, or set "
+            f"{variables.MOBILE_SPOOL} to a writable folder on a local disk"
         )
-        return Check(check, Status.FAIL, said)
+        return Check(check, Status.FAIL, message)
     parts = list(on_disk(folder))
     waiting, size = sum(one.parcels for one in parts), sum(one.bytes for one in parts)
     oldest_s = max((now_s - one.oldest_s for one in parts), default=0.0)
@@ -102,17 +104,17 @@ def _spool(policy: Policy, env: Mapping[str, str], now_s: float) -> Check:
     }
     full = max((policy.mobile.spool.share_taken(one.parcels, one.bytes) for one in parts), default=0.0)
     if full > policy.health.queue_share:
-        said = (
-            f"{full:.0%} of the room in {folder} is taken ({waiting} envelopes, {size / 1e6:.0f} MB), beyond it what matters "
-            "least is given up; see below why they do not go on, or raise mobile.spool.max_megabytes and max_records"
+        message = (
+            f"{folder} is {full:.0%} full ({waiting} envelopes, {size / 1e6:.0f} MB), and a full spool drops the least important "
+            "ones; fix the upstream reported below, or raise mobile.spool.max_megabytes and max_records"
         )
-        return Check(check, Status.FAIL if full >= 1 else Status.WARN, said, observed)
-    if said := lacks_room(folder, left, policy.doctor.min_free_megabytes, refused="apps"):
-        return Check(check, Status.WARN, said, observed)
+        return Check(check, Status.FAIL if full >= 1 else Status.WARN, message, observed)
+    if message := low_space(folder, left, policy.doctor.min_free_megabytes, refused="envelopes of apps"):
+        return Check(check, Status.WARN, message, observed)
     if oldest_s > policy.doctor.max_waiting_s:
-        said = (
-            f"{waiting} envelopes wait in {folder}, the oldest for {oldest_s / 60:.0f} minutes; does the gateway run "
-            "(mita-otel mobile serve), and does its upstream take them?"
+        message = (
+            f"{waiting} envelopes wait in {folder}, the oldest for {oldest_s / 60:.0f} minutes; check that the gateway runs "
+            "(mita-otel mobile serve) and that its upstream accepts them"
         )
-        return Check(check, Status.WARN, said, observed)
+        return Check(check, Status.WARN, message, observed)
     return Check(check, Status.PASS, f"{waiting} envelopes wait in {folder}", observed)

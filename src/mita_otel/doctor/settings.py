@@ -1,4 +1,4 @@
-"""Settings: the policy, the service, the variables, the exporters that they name."""
+"""Checks of settings: policy, service, variables, exporters."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from mita_otel.sdk.service import describe_service
 
 
 def switch_check(env: Mapping[str, str]) -> Check:
-    """Look whether telemetry is switched off altogether."""
+    """Check that telemetry is not disabled."""
     if switched_off(env):
         return Check("switch", Status.FAIL, f"{variables.SDK_DISABLED} is true: telemetry is off; unset it")
     return Check("switch", Status.PASS, "telemetry is on")
 
 
 def policy_check(loaded: LoadedPolicy, problems: tuple[str, ...], env: Mapping[str, str]) -> Check:
-    """Look whether all of the policy can be used, and say for which environment."""
+    """Check that the whole policy is valid, and name the environment."""
     if problems:
         return Check("policy", Status.FAIL, "; ".join(problems))
-    origin = str(loaded.file) if loaded.file else "the defaults, no policy file"
+    origin = str(loaded.file) if loaded.file else "defaults, no policy file"
     named = any(env.get(one, "").strip() for one in (variables.SENTRY_ENVIRONMENT, variables.ENVIRONMENT))
     named = named or any(
         name in env.get(variables.RESOURCE_ATTRIBUTES, "") for name in semconv.DEPLOYMENT_ENVIRONMENT
@@ -38,37 +38,37 @@ def policy_check(loaded: LoadedPolicy, problems: tuple[str, ...], env: Mapping[s
     why = (
         ""
         if named or loaded.environment != DEFAULT_ENVIRONMENT
-        else f" ({variables.SENTRY_ENVIRONMENT} names no other)"
+        else f" (default, {variables.SENTRY_ENVIRONMENT} is not set)"
     )
     return Check("policy", Status.PASS, f"{origin}, environment {loaded.environment}{why}")
 
 
 def service_check(environment: str, env: Mapping[str, str]) -> Check:
-    """Look whether the service has a name."""
+    """Check that the service has a name."""
     name = str(describe_service(environment, None, env).attributes.get(semconv.SERVICE_NAME, ""))
     if not name or name.startswith("unknown_service"):
-        said = f"the service has no name, it is shown as {name or 'unknown_service'}: set {variables.SERVICE_NAME}"
-        return Check("service", Status.WARN, said)
+        message = f"the service has no name and is shown as {name or 'unknown_service'}: set {variables.SERVICE_NAME}"
+        return Check("service", Status.WARN, message)
     return Check("service", Status.PASS, name)
 
 
 def config_file_check(env: Mapping[str, str]) -> Iterator[Check]:
-    """Look whether OpenTelemetry's own configuration file, if one is named, can be read."""
+    """Check that OpenTelemetry's configuration file can be read, if one is set."""
     path = env.get(variables.CONFIG_FILE, "")
     if not path:
         return
     if not Path(path).is_file():
-        said = f"{variables.CONFIG_FILE}={path}: there is no such file; name one that exists, or unset it"
-        yield Check("config-file", Status.FAIL, said)
+        message = f"{variables.CONFIG_FILE}={path}: no such file; correct or unset it"
+        yield Check("config-file", Status.FAIL, message)
     elif find_spec("opentelemetry.configuration") is None:
-        said = f"{variables.CONFIG_FILE} is set, and nothing reads the file: pip install opentelemetry-configuration"
-        yield Check("config-file", Status.FAIL, said)
+        message = f"{variables.CONFIG_FILE} is set, but no installed package reads it: pip install opentelemetry-configuration"
+        yield Check("config-file", Status.FAIL, message)
     else:
         yield Check("config-file", Status.PASS, path)
 
 
 def distro_checks(env: Mapping[str, str]) -> Iterator[Check]:
-    """Look whether `opentelemetry-instrument` would start this distribution."""
+    """Check that `opentelemetry-instrument` starts this distribution."""
     for variable, group in (
         (variables.DISTRO, "opentelemetry_distro"),
         (variables.CONFIGURATOR, "opentelemetry_configurator"),
@@ -81,58 +81,60 @@ def distro_checks(env: Mapping[str, str]) -> Iterator[Check]:
             yield Check(
                 name,
                 Status.FAIL,
-                "mita_otel is not installed as one; pip install --force-reinstall mita-otel",
+                "mita_otel is not registered; pip install --force-reinstall mita-otel",
             )
         elif wanted and wanted not in known:
-            said = f"{variable}={wanted}: nothing of that name is installed; set it to mita_otel"
-            yield Check(name, Status.FAIL, said)
+            message = f"{variable}={wanted}: not installed; set it to mita_otel"
+            yield Check(name, Status.FAIL, message)
         elif wanted and wanted != "mita_otel":
-            said = (
-                f"{variable}={wanted} chooses another one, and mita-otel does not start; set it to mita_otel"
+            message = (
+                f"{variable}={wanted} selects another one, so mita-otel does not start; set it to mita_otel"
             )
-            yield Check(name, Status.FAIL, said)
+            yield Check(name, Status.FAIL, message)
         elif others and not wanted:
-            said = f"{', '.join(others)} is installed as well: set {variable}=mita_otel, or either may start"
-            yield Check(name, Status.FAIL, said)
+            message = (
+                f"{', '.join(others)} is installed as well, and either may start: set {variable}=mita_otel"
+            )
+            yield Check(name, Status.FAIL, message)
         else:
             yield Check(name, Status.PASS, "mita_otel")
 
 
 def sampler_check(env: Mapping[str, str]) -> Check:
-    """Look whether a sampler of OpenTelemetry's decides in the policy's place."""
+    """Check that no OpenTelemetry sampler overrides the policy."""
     sampler = env.get(variables.TRACES_SAMPLER, "").strip()
     if sampler.endswith("always_off"):
-        said = f"{variables.TRACES_SAMPLER}={sampler}: no trace is kept; unset it"
-        return Check("sampling", Status.FAIL, said)
+        message = f"{variables.TRACES_SAMPLER}={sampler}: no trace is kept; unset it"
+        return Check("sampling", Status.FAIL, message)
     if sampler:
-        said = f"{variables.TRACES_SAMPLER}={sampler} decides, not sampling.mode: slow traces may be lost; unset it"
-        return Check("sampling", Status.WARN, said)
-    return Check("sampling", Status.PASS, "as the policy's sampling says")
+        message = (
+            f"{variables.TRACES_SAMPLER}={sampler} overrides sampling.mode, slow traces may be lost; unset it"
+        )
+        return Check("sampling", Status.WARN, message)
+    return Check("sampling", Status.PASS, "by the policy")
 
 
 def wanted_exporters(policy: Policy, env: Mapping[str, str]) -> list[str]:
-    """Return the names of the span exporters, each once."""
+    """Return the distinct names of the span exporters."""
     named = env.get(variables.TRACES_EXPORTER, "").strip()
     wanted = [one.strip() for one in named.split(",")] if named else policy.export.traces
     return [name for name in dict.fromkeys(wanted) if name and name != "none"]
 
 
 def exporter_checks(policy: Policy, env: Mapping[str, str]) -> Iterator[Check]:
-    """Look whether the exporters that are named can be had. What `otlp` needs is looked at by itself."""
+    """Check that the selected exporters exist. `otlp` has its own check."""
     known = exporter_names(ExporterFactory.MAKERS)
     wanted = wanted_exporters(policy, env)
     if not wanted:
-        said = (
-            f"no exporter is named, traces go nowhere; name one in {variables.TRACES_EXPORTER}, or unset it"
-        )
-        yield Check("exporters", Status.WARN, said)
+        message = f"no exporter is selected, so traces are dropped; set or unset {variables.TRACES_EXPORTER}"
+        yield Check("exporters", Status.WARN, message)
     for name in wanted:
         if name not in known:
-            said = f"no exporter is called {name!r}; known: {', '.join(known)}"
-            yield Check(f"exporter:{name}", Status.FAIL, said)
+            message = f"unknown exporter {name!r}; use one of {', '.join(known)}"
+            yield Check(f"exporter:{name}", Status.FAIL, message)
         elif name != "otlp":
-            yield Check(f"exporter:{name}", Status.PASS, "it is there")
+            yield Check(f"exporter:{name}", Status.PASS, "available")
     for signal, variable in EXPORTER_VARIABLES.items():
         for name, error in _otel_compat.asked_exporters(signal).missing.items():
-            said = f"{why_missing(signal, name, error)}; check {variable}"
-            yield Check(f"exporters:{signal}", Status.FAIL, said)
+            message = f"{why_missing(signal, name, error)}; check {variable}"
+            yield Check(f"exporters:{signal}", Status.FAIL, message)

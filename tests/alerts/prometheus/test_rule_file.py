@@ -6,13 +6,12 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-import promql_parser
 import pytest
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from alerts.kit import policy_with
-from alerts.prometheus.promql import selected
+from alerts.prometheus.promql import promql_parser, selected
 from alerts.prometheus.promtool import alert_of, check, tool
 from mita_otel.alerts.prometheus.metric_names import BREACHES
 from mita_otel.alerts.prometheus.recording_rules import increase

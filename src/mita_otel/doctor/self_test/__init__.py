@@ -1,1 +1,1 @@
-"""Whether what the policy names can be reached: a marked event of each kind, really sent."""
+"""Self-tests: real, marked events to Sentry and to the channels of alerts."""

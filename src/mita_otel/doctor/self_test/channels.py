@@ -1,4 +1,4 @@
-"""Sends a marked message to people: to every channel of a kind, as alerts would."""
+"""Sends a test message to the channels of a kind, like an alert."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from mita_otel.redaction import Redactor
 from mita_otel.sdk.health.check import Check, Status
 
 _TITLE: Final = "a test of mita-otel"
-_REASON: Final = "somebody tries whether messages arrive; nothing is wrong"
+_REASON: Final = "test message: no problem has occurred"
 _TOOK: Final = {
-    "slack": "Slack said {}",
-    "pagerduty": "PagerDuty took the event {}",
-    "email": "the mail server took {}",
+    "slack": "Slack answered {}",
+    "pagerduty": "PagerDuty accepted event {}",
+    "email": "the mail server accepted {}",
     "webhook": "it answered {}",
     "apprise": "apprise delivered it",
 }
@@ -40,15 +40,15 @@ def try_channels(
     names: Sequence[str] = (),
     keep_open: bool = False,
 ) -> Iterator[Check]:
-    """Send a marked message to channels, and say of each what became of it.
+    """Send a test message to channels, and yield the result for each.
 
     Args:
         policy: The channels.
-        scope: Whose alerts they are told of.
-        kind: Which kind of channel.
-        env: The environment variables, which hold the secrets.
-        names: Only these channels. None: all of the kind.
-        keep_open: Whether an incident in PagerDuty stays open. Otherwise it is resolved at once.
+        scope: Service and environment in the message.
+        kind: Kind of the channels.
+        env: The environment variables, which contain the secrets.
+        names: Channels to use (default: all of the kind).
+        keep_open: Whether a PagerDuty incident stays open instead of being resolved.
 
     Raises:
         ConfigurationError: There is no such channel.
@@ -57,7 +57,7 @@ def try_channels(
     for name in names:
         if name not in known:
             raise ConfigurationError(
-                f"there is no {kind} channel {name}; there are {', '.join(known) or 'none'}"
+                f"no {kind} channel {name}; use one of: {', '.join(known) or '(none in the policy)'}"
             )
     channels, redactor = Channels(policy.alerts, env), Redactor(policy)
     try:
@@ -73,7 +73,7 @@ def try_channels(
 
 def _unused(channels: Channels, name: str, missing: str) -> str:
     instead = channels.resolve((name,))
-    return f"{missing}; {instead[0]} gets its messages" if instead else f"{missing}: nobody gets its messages"
+    return f"{missing}; {instead[0]} is its fallback" if instead else f"{missing}; there is no fallback"
 
 
 def _message(scope: AlertScope) -> Notification:
@@ -99,13 +99,13 @@ def _try(
         notifier = channels.notifier(name)
         with suppress_instrumentation():
             answer = notifier.send(message)
-            said = _TOOK[kind].format(answer)
+            result = _TOOK[kind].format(answer)
             if kind == "pagerduty" and not keep_open:
                 notifier.send(replace(message, action="resolve"))
-                said = f"{said}, and resolved it"
+                result = f"{result}, and resolved it"
     except TryLaterError as error:
-        later = f"; it asks for {error.after_s:.0f} seconds" if error.after_s else ""
+        later = f"; retry after {error.after_s:.0f} seconds" if error.after_s else ""
         return Check(name, Status.FAIL, f"{error}{later}")
     except (NotDeliveredError, ConfigurationError) as error:
         return Check(name, Status.FAIL, str(error))
-    return Check(name, Status.PASS, said, {"answer": answer})
+    return Check(name, Status.PASS, result, {"answer": answer})

@@ -1,4 +1,4 @@
-"""Telemetry for a process that only tries something out: it wakes nobody, and leaves nothing but what is tried."""
+"""Telemetry for self-tests: without alerts, audit trail and retention."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ _logger = logging.getLogger("mita_otel")
 
 
 def configure_quietly(policy: Policy, environment: str | None, exporter: str) -> Telemetry:
-    """Start telemetry without what watches, records and deletes, and with one exporter.
+    """Start telemetry with one exporter, and without alerts, audit trail and retention.
 
-    Metrics and logs have none: the port of Prometheus' is the running service's, and others would send.
+    Metrics and logs have no exporter: the running service uses the Prometheus port, and other exporters would send.
 
     Args:
         policy: The policy.
-        environment: The environment's name. None: as the variables say.
+        environment: Environment to use (default: the current one).
         exporter: Name of the exporter of traces.
 
     Raises:
-        ConfigurationError: The exporter cannot be had.
+        ConfigurationError: The exporter is not available.
     """
-    still = dict.fromkeys((variables.METRICS_EXPORTER, variables.LOGS_EXPORTER), "none")
-    with without_unusable(os.environ, Patches()) as problems, changed(os.environ, still):
+    off = dict.fromkeys((variables.METRICS_EXPORTER, variables.LOGS_EXPORTER), "none")
+    with without_unusable(os.environ, Patches()) as problems, changed(os.environ, off):
         for problem in problems:
             _logger.warning(problem)
         return configure(policy=_quiet(policy), environment=environment, exporters=[exporter], strict=True)

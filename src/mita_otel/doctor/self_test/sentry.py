@@ -1,4 +1,4 @@
-"""Sends a marked error and its transaction to Sentry, the way that every error of the service goes."""
+"""Sends a test error and its transaction to Sentry through the pipeline of the service."""
 
 from __future__ import annotations
 
@@ -20,25 +20,24 @@ from mita_otel.sdk.health.check import Check, Status
 from mita_otel.sdk.telemetry import Telemetry
 
 NAME: Final = "sentry"
-_WAY_OUT: Final = "sentry"
-"""The exporter's name."""
+_EXPORTER: Final = "sentry"
 
 
 class SelfTestError(Exception):
-    """Nothing is wrong: somebody tries whether errors reach Sentry."""
+    """A test of the delivery to Sentry. No problem has occurred."""
 
 
 def try_sentry(policy: Policy, environment: str | None = None) -> Check:
-    """Send an error and a trace to Sentry through the live chain, and say what became of them.
+    """Send an error and a trace to Sentry through the live pipeline, and return the result.
 
     Args:
         policy: The policy.
-        environment: The environment's name. None: as the variables say.
+        environment: Environment to use (default: the current one).
 
     Raises:
-        ConfigurationError: There is no DSN, or it is malformed.
+        ConfigurationError: The DSN is missing or malformed.
     """
-    telemetry = configure_quietly(policy, environment, _WAY_OUT)
+    telemetry = configure_quietly(policy, environment, _EXPORTER)
     if not telemetry.enabled:
         return Check(NAME, Status.FAIL, f"telemetry is off: unset {variables.SDK_DISABLED}")
     try:
@@ -50,28 +49,28 @@ def try_sentry(policy: Policy, environment: str | None = None) -> Check:
     if why:
         host = urlsplit(os.environ.get(variables.SENTRY_DSN, "").strip()).hostname
         return Check(NAME, Status.FAIL, f"{host}: {why}")
-    said = f"Sentry took event {event_id} of trace {trace_id}, environment {telemetry.environment}"
-    return Check(NAME, Status.PASS, said, {"event_id": event_id, "trace_id": trace_id})
+    message = f"Sentry accepted event {event_id} of trace {trace_id}, environment {telemetry.environment}"
+    return Check(NAME, Status.PASS, message, {"event_id": event_id, "trace_id": trace_id})
 
 
 def _send() -> tuple[str, str]:
-    """Send, and return the ids of the event and of its trace."""
+    """Send the error, and return the ids of the event and of its trace."""
     tracer = trace.get_tracer("mita_otel.doctor.self_test")
     with tracer.start_as_current_span("mita-otel test sentry", attributes={semconv.IS_TEST: True}) as span:
-        error = SelfTestError("a test of mita-otel: nothing is wrong")
+        error = SelfTestError("a test of mita-otel: no problem has occurred")
         event_id = capture_financial_error(error, severity="low", tags={semconv.IS_TEST: "true"})
         span.set_status(SpanStatus(StatusCode.ERROR))  # so that the trace is kept, whatever is sampled
         return str(event_id), format_trace_id(span.get_span_context().trace_id)
 
 
 def _why(telemetry: Telemetry) -> str:
-    """Return why not everything arrived; empty: it did."""
-    exporter = telemetry.exporters.get(_WAY_OUT)
+    """Return why data did not arrive, or ""."""
+    exporter = telemetry.exporters.get(_EXPORTER)
     deliveries = hooks_of(exporter).deliveries if exporter is not None else None
     state = deliveries.state if deliveries is not None else DeliveryState()
     if state.why:
         return state.why
     lost = telemetry.losses()
     if lost:
-        return f"lost on the way: {', '.join(lost)}"
+        return f"lost: {', '.join(lost)}"
     return "" if state.last_success_s is not None else "nothing was sent"

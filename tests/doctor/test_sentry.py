@@ -25,9 +25,9 @@ from doctor.kit import (
     saying,
     silent,
 )
-from mita_otel.doctor import reach
-from mita_otel.doctor.reach import clock_check, sentry_checks
-from mita_otel.doctor.unreachable import Peer, why_unreachable
+from mita_otel.doctor import sentry
+from mita_otel.doctor.network_errors import Peer, why_unreachable
+from mita_otel.doctor.sentry import clock_check, sentry_checks
 from mita_otel.sdk.health.check import Check, Status
 from mita_otel.sentry.transport.certificates import Trust
 from mita_otel.sentry.transport.ingest_client import Response
@@ -130,7 +130,7 @@ def test_where_nothing_goes_to_sentry(env: dict[str, str], name: str, status: St
 # --- how soon ----------------------------------------------------------------------------------------
 def test_an_answer_that_is_late_is_a_warning(http: HttpReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter([100.0, 101.4])
-    monkeypatch.setattr(reach.time, "monotonic", lambda: next(ticks, 101.4))
+    monkeypatch.setattr(sentry.time, "monotonic", lambda: next(ticks, 101.4))
     checks = by_name(sentry_checks(policy_with(slow_s=1.0), {"SENTRY_DSN": dsn_of(http)}))
     assert checks["sentry"].status is Status.WARN
     assert (

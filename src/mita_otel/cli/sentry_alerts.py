@@ -1,4 +1,4 @@
-"""The policy's rules in Sentry: plan, apply, validate, list, delete; also `setup_sentry_alerts`, as the guide calls it."""
+"""The policy's alert rules in Sentry: plan, apply, validate, list, delete; and the script `setup_sentry_alerts`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import typer
 
 from mita_otel import environment_variables as variables
 from mita_otel._plural import counted
-from mita_otel.cli.frame import BAD_POLICY
+from mita_otel.cli.application import BAD_POLICY
+from mita_otel.cli.options import Environment, Organization, Yes
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy, environment_name, load_policy
 
@@ -22,32 +23,26 @@ if TYPE_CHECKING:
     from mita_otel.sentry.alert_rules.project import ProjectAlerts
     from mita_otel.sentry.api.client import SentryApi
 
-Org = Annotated[str | None, typer.Option("--org", help="The organization. Not given: SENTRY_ORG.")]
 Project = Annotated[
-    str | None, typer.Option("--project", help="The service's project. Not given: SENTRY_PROJECT_BACKEND.")
+    str | None, typer.Option("--project", help="Project of the service (default: SENTRY_PROJECT_BACKEND).")
 ]
 Mobile = Annotated[
     str | None,
-    typer.Option("--mobile-project", help="The app's project. Not given: SENTRY_PROJECT_MOBILE, if set."),
-]
-Environment = Annotated[
-    str | None, typer.Option("--environment", "-e", help="Of this environment, not of the one that this is.")
+    typer.Option("--mobile-project", help="Project of the app (default: SENTRY_PROJECT_MOBILE, if set)."),
 ]
 
 setup = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-"""The guide's script."""
+"""The script `setup_sentry_alerts`."""
 
 
 def plan(
-    org: Org = None,
+    org: Organization = None,
     project: Project = None,
     mobile_project: Mobile = None,
     environment: Environment = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Exit status 1 if there is something to do.")
-    ] = False,
+    check: Annotated[bool, typer.Option("--check", help="Exit status 1 if there are changes.")] = False,
 ) -> None:
-    """Show what `apply` would change in Sentry; changes nothing."""
+    """Show the changes that `apply` would make in Sentry, without making them."""
     changes = 0
     for alerts in _projects(org, project, mobile_project, environment):
         made = alerts.plan()
@@ -58,12 +53,12 @@ def plan(
 
 
 def apply(
-    org: Org = None,
+    org: Organization = None,
     project: Project = None,
     mobile_project: Mobile = None,
     environment: Environment = None,
 ) -> None:
-    """Make Sentry's alerts what the policy says. A second time, nothing is left to do."""
+    """Create, change and delete alerts in Sentry to match the policy. A second run changes nothing."""
     for alerts in _projects(org, project, mobile_project, environment):
         made = alerts.plan()
         _show(alerts, made)
@@ -72,12 +67,12 @@ def apply(
 
 
 def validate(
-    org: Org = None,
+    org: Organization = None,
     project: Project = None,
     mobile_project: Mobile = None,
     environment: Environment = None,
 ) -> None:
-    """Check the rules, whom they tell, and what Sentry lacks; changes nothing. Exit status 1 if something is missing."""
+    """Check rules, channels and Sentry's alerts, without changes. Exit status 1 if anything is missing."""
     problems = _check_channels(load_policy(environment=environment))
     if os.environ.get(variables.SENTRY_AUTH_TOKEN, "").strip():
         for alerts in _projects(org, project, mobile_project, environment):
@@ -85,44 +80,44 @@ def validate(
             _show(alerts, made)
             problems += len(made.missing)
     else:
-        typer.echo(f"{variables.SENTRY_AUTH_TOKEN} is not set: Sentry was not asked")
+        typer.echo(f"{variables.SENTRY_AUTH_TOKEN} is not set: Sentry is not checked")
     if problems:
         typer.echo(counted(problems, "problem"), err=True)
         raise typer.Exit(BAD_POLICY)
 
 
 def list_rules(
-    org: Org = None,
+    org: Organization = None,
     project: Project = None,
     mobile_project: Mobile = None,
     environment: Environment = None,
 ) -> None:
-    """List what of ours is in Sentry."""
+    """List the alerts in Sentry that mita-otel manages."""
     for alerts in _projects(org, project, mobile_project, environment):
         found = alerts.existing()
         for one in found:
-            off = "" if one.response.get("enabled", True) else " (switched off)"
+            off = "" if one.response.get("enabled", True) else " (disabled)"
             typer.echo(f"{one.kind} {one.id}: {one.name}{off}")
-        typer.echo(f"{len(found)} of ours in {alerts.project.slug}")
+        typer.echo(f"{counted(len(found), 'alert')} managed by mita-otel in {alerts.project.slug}")
 
 
 def delete(
-    org: Org = None,
+    org: Organization = None,
     project: Project = None,
     mobile_project: Mobile = None,
     environment: Environment = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
 ) -> None:
-    """Delete everything of ours from Sentry, of this project and environment; nothing else."""
+    """Delete the managed alerts of this project and environment from Sentry. Other alerts are kept."""
     for alerts in _projects(org, project, mobile_project, environment):
         made = alerts.plan_deletion()
         _show(alerts, made)
-        if made.changes and (yes or _confirmed(f"Delete these {made.changes}?")):
+        if made.changes and (yes or _confirmed(f"Delete these {counted(made.changes, 'alert')}?")):
             alerts.apply(made, lambda line: typer.echo(f"done: {line}"))
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the commands to those of `mita-otel alerts`."""
+    """Add the commands to `mita-otel alerts`."""
     for name, command in (
         ("plan", plan), ("apply", apply), ("validate", validate), ("list", list_rules), ("delete", delete),
     ):  # fmt: skip
@@ -131,31 +126,31 @@ def add_to(app: typer.Typer) -> None:
 
 @setup.command()
 def setup_sentry_alerts(
-    org: Org = None,
+    org: Organization = None,
     project: Project = None,
     environment: Environment = None,
-    validate_only: Annotated[
-        bool, typer.Option("--validate-only", help="Check, and change nothing.")
+    validate_only: Annotated[bool, typer.Option("--validate-only", help="Validate without changes.")] = False,
+    list_only: Annotated[
+        bool, typer.Option("--list-rules", help="List the alerts in Sentry that mita-otel manages.")
     ] = False,
-    list_only: Annotated[bool, typer.Option("--list-rules", help="List what of ours is in Sentry.")] = False,
 ) -> None:
-    """Make Sentry's alerts what the policy says: the guide's script, `mita-otel alerts apply`."""
+    """Create, change and delete alerts in Sentry to match the policy, like `mita-otel alerts apply`."""
     if validate_only and list_only:
-        raise typer.BadParameter("choose one of --validate-only and --list-rules")
+        raise typer.BadParameter("use either --validate-only or --list-rules")
     command = validate if validate_only else list_rules if list_only else apply
     command(org, project, None, environment)
 
 
 def setup_main() -> None:
-    """Run the guide's script."""
-    from mita_otel.cli.frame import run_app
+    """Run `setup_sentry_alerts`."""
+    from mita_otel.cli.application import run_app
 
     run_app(setup)
 
 
 def _confirmed(question: str) -> bool:
     if not sys.stdin.isatty():
-        raise ConfigurationError("nothing was deleted: say --yes if you mean it")
+        raise ConfigurationError("nothing was deleted: confirm with --yes")
     return typer.confirm(question)
 
 
@@ -168,10 +163,10 @@ def _show(alerts: ProjectAlerts, made: Plan) -> None:
 def _projects(
     org: str | None, project: str | None, mobile_project: str | None, environment: str | None
 ) -> Iterator[ProjectAlerts]:
-    """Yield the projects that are meant.
+    """Yield the projects to work on.
 
     Raises:
-        ConfigurationError: It cannot be said which, or Sentry refuses.
+        ConfigurationError: No project is named, or Sentry refuses access.
     """
     policy = load_policy(environment=environment)
     name = environment_name(environment)
@@ -200,16 +195,16 @@ def _slugs(project: str | None, mobile_project: str | None) -> list[tuple[Projec
     backend = (project or known).strip()
     mobile = (mobile_project or os.environ.get(variables.SENTRY_PROJECT_MOBILE, "")).strip()
     if not backend and not mobile:
-        raise ConfigurationError(f"which project? Give --project, or set {variables.SENTRY_PROJECT_BACKEND}")
+        raise ConfigurationError(f"no project: use --project, or set {variables.SENTRY_PROJECT_BACKEND}")
     if backend == mobile:
-        # Named as the project, the app's is meant; unless it is the service's as well.
+        # One project is named. It is the app's, unless it is also the service's.
         return [("both" if mobile_project or known in ("", mobile) else "mobile", mobile)]
     found: list[tuple[ProjectRole, str]] = [("backend", backend), ("mobile", mobile)]
     return [(role, slug) for role, slug in found if slug]
 
 
 def _check_channels(policy: Policy) -> int:
-    """Say whom this library tells of each rule, and return how many rules nobody is told of."""
+    """Print the channels of each rule, and return the number of rules without a usable channel."""
     from mita_otel.alerts.channels.registry import Channels
 
     channels = Channels(policy.alerts, os.environ)
@@ -220,8 +215,8 @@ def _check_channels(policy: Policy) -> int:
             continue
         ready = channels.resolve(rule.channels)
         lacking |= {one: channels.missing(one) for one in rule.channels if channels.missing(one)}
-        told = ", ".join(ready) if ready else "nobody, unless Sentry does" if rule.is_sentrys else "nobody"
-        typer.echo(f"{name}: tells {told}")
+        names = ", ".join(ready) or ("no channel; Sentry may notify" if rule.is_sentrys else "no channel")
+        typer.echo(f"{name}: {names}")
         problems += not ready and not rule.is_sentrys
     for name, what in lacking.items():
         typer.echo(f"  {name}: {what}")

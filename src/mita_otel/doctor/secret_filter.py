@@ -1,4 +1,4 @@
-"""What must not be read aloud: the secrets of the environment and of the policy, wherever a message got them from."""
+"""Removes the secrets of the environment and of the policy from messages."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from urllib.parse import unquote, urlsplit
 from mita_otel.policy import Policy
 from mita_otel.sdk.health.check import Check
 
-_HIDDEN: Final = "[hidden]"
+_REPLACEMENT: Final = "[redacted]"
 _NAMES: Final = frozenset({"KEY", "KEYS", "TOKEN", "SECRET", "PASSWORD", "WEBHOOK", "HEADERS", "CREDENTIALS"})
-"""Words in the name of a variable whose whole value is a secret."""
+"""A variable is secret if its name contains one of these words."""
 _SHORTEST: Final = 6
-"""Characters of a secret below which hiding it would spoil the message: it is a word."""
+"""Minimum length of a secret, in characters. Shorter ones are ordinary words."""
 
 
-class Discretion:
-    """Takes secrets out of what is said. Messages are written without them; this is for those of others.
+class SecretFilter:
+    """Removes secrets from messages. Our own messages contain none, but those of libraries may.
 
     Args:
-        policy: Names variables that hold secrets, and has DSNs of its own.
+        policy: Names secret variables, and contains DSNs.
         env: The environment variables.
     """
 
@@ -30,13 +30,13 @@ class Discretion:
         self._secrets = sorted((one for one in found if len(one) >= _SHORTEST), key=len, reverse=True)
 
     def check(self, check: Check) -> Check:
-        """Return a check that can be shown."""
+        """Return the check without secrets."""
         return replace(check, name=self.text(check.name), said=self.text(check.said))
 
     def text(self, text: str) -> str:
-        """Return a text without any of the secrets."""
+        """Return the text without secrets."""
         for secret in self._secrets:
-            text = text.replace(secret, _HIDDEN)
+            text = text.replace(secret, _REPLACEMENT)
         return text
 
 
@@ -57,7 +57,7 @@ def _of_urls(urls: Iterable[str]) -> Iterator[str]:
 
 
 def _of_url(url: str) -> Iterator[str]:
-    """Yield the password of a URL, or the user where there is none: that is how a DSN has its key."""
+    """Yield the password of a URL, or the user if there is no password, as in a DSN."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -68,7 +68,7 @@ def _of_url(url: str) -> Iterator[str]:
 
 
 def _path(url: str) -> Iterator[str]:
-    """Yield the path of a URL that is secret: a library may say it without the host."""
+    """Yield the path of a secret URL. A library may name it without the host."""
     try:
         path = urlsplit(url).path
     except ValueError:
@@ -78,5 +78,5 @@ def _path(url: str) -> Iterator[str]:
 
 
 def _after(value: str, sign: str) -> Iterator[str]:
-    """Yield what stands behind each name, as in `authorization=Bearer …,x-tenant=…`."""
+    """Yield each value, as in `authorization=Bearer …,x-tenant=…`."""
     yield from (one.partition(sign)[2] for one in value.split(","))

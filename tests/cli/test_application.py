@@ -1,4 +1,4 @@
-"""The frame: the table of commands, errors, closed pipes, and what is imported when."""
+"""The application: the table of commands, errors, closed pipes, and what is imported when."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from cli.conftest import Command, Said
 from e2e.script import run_script
-from mita_otel.cli import commands, frame
+from mita_otel.cli import application
 from mita_otel.errors import ConfigurationError
 
 Process = Callable[..., Said]
@@ -30,23 +30,23 @@ HEAVY = [
 ]
 
 
-@pytest.mark.parametrize("name", commands.COMMANDS)
+@pytest.mark.parametrize("name", application.COMMANDS)
 def test_each_command_of_the_table_is_there_and_says_what_its_row_says(name: str) -> None:
-    command = frame.load(name)
+    command = application.load(name)
     assert command.name == name
     assert command.help is not None
-    assert command.help.startswith(commands.COMMANDS[name].summary)
+    assert command.help.startswith(application.COMMANDS[name].summary)
 
 
 def test_help_lists_the_commands_of_the_table(command: Command) -> None:
     said = command("--help")
     assert said.code == 0
-    for name in commands.COMMANDS:
+    for name in application.COMMANDS:
         assert re.search(rf"\b{name}\b", said.out)
 
 
 def test_each_command_has_help(command: Command) -> None:
-    for name in commands.COMMANDS:
+    for name in application.COMMANDS:
         said = command(name, "--help")
         assert (said.code, said.err) == (0, "")
         assert "Usage: mita-otel " + name in said.out
@@ -80,7 +80,7 @@ def test_a_setting_that_cannot_be_used_is_one_message_and_exit_status_2(
     def broken(**_: object) -> None:
         raise ConfigurationError("the thing, the place; the mend")
 
-    monkeypatch.setattr(frame, "app", broken)
+    monkeypatch.setattr(application, "app", broken)
     assert command() == Said(2, "", "the thing, the place; the mend\n")
 
 
@@ -94,7 +94,7 @@ def test_trouble_with_a_file_is_one_message(
     def broken(**_: object) -> None:
         raise error
 
-    monkeypatch.setattr(frame, "app", broken)
+    monkeypatch.setattr(application, "app", broken)
     assert command() == Said(1, "", said)
 
 
@@ -102,10 +102,10 @@ def test_a_fault_of_ours_is_not_hidden(command: Command, monkeypatch: pytest.Mon
     def broken(**_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(frame, "app", broken)
+    monkeypatch.setattr(application, "app", broken)
     monkeypatch.setattr(sys, "argv", ["mita-otel"])
     with pytest.raises(ZeroDivisionError):
-        frame.main()
+        application.main()
 
 
 @pytest.mark.parametrize("arguments", ["--help", "policy show", "policy show --toml", "policy show --json"])
@@ -130,9 +130,9 @@ def test_a_terminal_without_unicode_gets_question_marks(process: Process) -> Non
 
 def test_listing_the_commands_imports_none_of_them(tmp_path: object) -> None:
     code = f"""
-        from mita_otel.cli import frame
+        from mita_otel.cli import application
         try:
-            frame.app(["--help"])
+            application.app(["--help"])
         except SystemExit:
             answer([name for name in sys.modules if name.startswith({tuple(HEAVY)!r})
                     or name.startswith("mita_otel.policy")])
@@ -150,7 +150,7 @@ def test_what_a_library_says_of_retries_is_not_shown(tmp_path: Path) -> None:
     said = run_script(
         """
         import logging
-        from mita_otel.cli.frame import run_app
+        from mita_otel.cli.application import run_app
         run_app(lambda: logging.getLogger("stamina").warning("stamina.retry_scheduled"))
         """,
         tmp_path,

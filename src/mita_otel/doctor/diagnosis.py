@@ -1,4 +1,4 @@
-"""The whole examination: every check, whatever the others come to, and to an end whatever does not answer."""
+"""Runs all checks. A check that fails or hangs does not stop the others."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from pathlib import Path
 
 from mita_otel.doctor.canary import check_canaries
 from mita_otel.doctor.channels import channel_checks
-from mita_otel.doctor.discretion import Discretion
 from mita_otel.doctor.gateway import gateway_checks
-from mita_otel.doctor.instrumentations import instrumentation_checks
-from mita_otel.doctor.libraries import library_checks
+from mita_otel.doctor.libraries import instrumentation_checks, library_checks
 from mita_otel.doctor.otlp import otlp_checks
-from mita_otel.doctor.places import spool_check, store_check
-from mita_otel.doctor.reach import sentry_checks
+from mita_otel.doctor.secret_filter import SecretFilter
 from mita_otel.doctor.self_test.quiet import configure_quietly
+from mita_otel.doctor.sentry import sentry_checks
 from mita_otel.doctor.settings import (
     config_file_check,
     distro_checks,
@@ -27,6 +25,7 @@ from mita_otel.doctor.settings import (
     switch_check,
     wanted_exporters,
 )
+from mita_otel.doctor.storage import spool_check, store_check
 from mita_otel.errors import ConfigurationError
 from mita_otel.instrumentation.patches import Patches
 from mita_otel.policy import Policy, environment_name, salvage_policy
@@ -34,25 +33,25 @@ from mita_otel.sdk.composition import switched_off
 from mita_otel.sdk.env_check import without_unusable
 from mita_otel.sdk.health.check import Check, Status
 
-Look = Callable[[], Iterable[Check]]
+RunCheck = Callable[[], Iterable[Check]]
 
 
-def examine(
+def diagnose(
     policy: Path | None = None, environment: str | None = None, *, network: bool = True
 ) -> Iterator[Check]:
-    """Look at everything, and yield what was found: no message holds a secret.
+    """Run all checks and yield their results. Secrets are removed from the messages.
 
     Args:
-        policy: Of this file. None: the one that is found.
-        environment: Of this environment. None: the one that this is.
-        network: Whether other machines are asked: Sentry's, OTLP's, the mobile apps' upstreams. The store is looked at
-            anyhow.
+        policy: Policy file (default: discovered).
+        environment: Environment to use (default: the current one).
+        network: Whether to contact Sentry, the OTLP endpoint and the upstreams of mobile apps. The store is always
+            checked.
     """
     with without_unusable(os.environ, Patches()) as unusable:
-        yield from _examined(policy, environment, unusable, network=network)
+        yield from _diagnosed(policy, environment, unusable, network=network)
 
 
-def _examined(
+def _diagnosed(
     policy: Path | None, environment: str | None, unusable: list[str], *, network: bool
 ) -> Iterator[Check]:
     try:
@@ -60,21 +59,19 @@ def _examined(
     except ConfigurationError as error:
         yield Check("policy", Status.FAIL, str(error))
         return
-    discretion = Discretion(loaded.policy, os.environ)
-    yield discretion.check(policy_check(loaded, tuple(str(one) for one in loaded.problems), os.environ))
+    secrets = SecretFilter(loaded.policy, os.environ)
+    yield secrets.check(policy_check(loaded, tuple(str(one) for one in loaded.problems), os.environ))
     if unusable:
-        yield discretion.check(
-            Check("variables", Status.FAIL, f"{'; '.join(unusable)}; correct or unset them")
-        )
-    for name, look in _looks(loaded.policy, loaded.environment, network=network):
-        for check in _bounded(name, look, 2 * loaded.policy.doctor.timeout_s):
-            yield discretion.check(check)
+        yield secrets.check(Check("variables", Status.FAIL, f"{'; '.join(unusable)}; correct or unset them"))
+    for name, run in _checks(loaded.policy, loaded.environment, network=network):
+        for check in _bounded(name, run, 2 * loaded.policy.doctor.timeout_s):
+            yield secrets.check(check)
     if not switched_off(os.environ):
         for check in _guarded("redaction", lambda: _canaries(loaded.policy, environment)):
-            yield discretion.check(check)
+            yield secrets.check(check)
 
 
-def _looks(policy: Policy, environment: str, *, network: bool) -> Iterator[tuple[str, Look]]:
+def _checks(policy: Policy, environment: str, *, network: bool) -> Iterator[tuple[str, RunCheck]]:
     env = os.environ
     yield "switch", lambda: [switch_check(env)]
     yield "service", lambda: [service_check(environment, env)]
@@ -100,32 +97,32 @@ def _canaries(policy: Policy, environment: str | None) -> Iterator[Check]:
     finally:
         telemetry.shutdown(0)
     for line in report.lines():
-        said = line.removeprefix("redaction: ")
-        mend = "" if report.ok else "; see the rules in section redaction: mita-otel policy show redaction"
-        yield Check("redaction", Status.PASS if report.ok else Status.FAIL, f"{said}{mend}")
+        message = line.removeprefix("redaction: ")
+        fix = "" if report.ok else "; check the redaction rules: mita-otel policy show redaction"
+        yield Check("redaction", Status.PASS if report.ok else Status.FAIL, f"{message}{fix}")
 
 
-def _bounded(name: str, look: Look, timeout_s: float) -> Iterator[Check]:
-    """Yield what a look finds within some seconds. A name server or a disk may never answer."""
+def _bounded(name: str, run: RunCheck, timeout_s: float) -> Iterator[Check]:
+    """Yield the results that a check has within the timeout. A name server or a disk may never answer."""
     found: list[Check] = []
 
     thread = threading.Thread(
-        target=lambda: found.extend(_guarded(name, look)), name=f"mita-otel-doctor-{name}", daemon=True
+        target=lambda: found.extend(_guarded(name, run)), name=f"mita-otel-doctor-{name}", daemon=True
     )
     thread.start()
     thread.join(timeout_s)
     late = thread.is_alive()
     yield from list(found)
     if late:
-        said = f"no end within {timeout_s:.0f} seconds, it was given up; does a firewall, a name server or a disk not answer?"
-        yield Check(name, Status.FAIL, said)
+        message = f"no result within {timeout_s:.0f} seconds; check for a firewall, a name server or a disk that does not answer"
+        yield Check(name, Status.FAIL, message)
 
 
-def _guarded(name: str, look: Look) -> Iterator[Check]:
-    """Yield what a look finds. One that fails itself says so, and the others go on."""
+def _guarded(name: str, run: RunCheck) -> Iterator[Check]:
+    """Yield the results of a check. An exception becomes a failed result."""
     try:
-        yield from look()
+        yield from run()
     except Exception as error:  # noqa: BLE001 - a broken environment may break anything
         yield Check(
-            name, Status.FAIL, f"could not be looked at ({type(error).__name__}: {error}); please report it"
+            name, Status.FAIL, f"the check itself failed ({type(error).__name__}: {error}); please report it"
         )

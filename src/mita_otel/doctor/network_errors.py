@@ -1,4 +1,4 @@
-"""Why a host was not reached, in words that name the mend: from the exceptions of http.client, requests and urllib3."""
+"""Explains the exceptions of http.client, requests and urllib3 as a cause and a fix."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from mita_otel.sentry.transport.certificates import Trust
 _EXPIRED: Final = 10
 _NOT_YET_VALID: Final = 9
 _OTHER_NAME: Final = frozenset({62, 64})
-"""OpenSSL's codes of what a certificate's verification came to (X509_V_ERR_...)."""
+"""OpenSSL's codes for the verification of certificates (X509_V_ERR_...)."""
 _NO_WAY: Final = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL})
 
 
 @dataclass(frozen=True)
 class Peer:
-    """Who was asked."""
+    """The host that was contacted."""
 
     address: str
     """Host and port, as in `o1.ingest.sentry.io:443`."""
     named_by: str
     """The variable or setting that names it."""
     trust: Trust
-    """Whose certificates are believed."""
+    """The trusted certificates."""
     trust_variable: str = "SSL_CERT_FILE"
-    """The variable that names others."""
+    """The variable that sets other certificates."""
 
     @classmethod
     def of(cls, url: str, named_by: str, trust: Trust, trust_variable: str = "SSL_CERT_FILE") -> Peer:
-        """Return the host of a URL. What else is in the URL may be secret: it is left out."""
+        """Return the host of a URL. The rest of the URL may be secret and is left out."""
         parts = urlsplit(url)
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
         port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -45,44 +45,50 @@ class Peer:
 
 
 def why_unreachable(error: BaseException, peer: Peer) -> str:
-    """Return why nothing was heard of a host, and the mend.
+    """Return why a host could not be reached, and the fix.
 
     Args:
-        error: What asking it raised.
+        error: The exception of the request.
         peer: The host.
     """
     causes = list(_causes(error))
     through_proxy = any(isinstance(one, urllib3.exceptions.ProxyError) for one in causes)
     if through_proxy and not any(isinstance(one, ssl.SSLError) for one in causes):
         return f"the proxy on the way to {peer.address} cannot be used ({_root(causes)}); check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
-    for cause in reversed(causes):  # the innermost knows best: a refusal is a time-out to urllib3
-        said = _said(cause, peer)
-        if said:
-            return said
+    for cause in reversed(
+        causes
+    ):  # the innermost is the most precise: urllib3 reports a refused connection as a timeout
+        explanation = _explain(cause, peer)
+        if explanation:
+            return explanation
     return f"{peer.address} cannot be reached ({_root(causes)}); check {peer.named_by} and the network"
 
 
-def _said(cause: BaseException, peer: Peer) -> str:
+def _explain(cause: BaseException, peer: Peer) -> str:
     where, named_by = peer.address, peer.named_by
     match cause:
         case ssl.SSLCertVerificationError():
             return _certificate(cause, peer)
         case ssl.SSLError():
-            return f"{where} does not speak TLS as it should ({cause.reason or 'no reason given'}); is https right in {named_by}, and the port?"
+            return f"{where} failed the TLS handshake ({cause.reason or 'no reason given'}); check https and the port in {named_by}"
         case socket.gaierror():
-            return f"there is no host {where.rpartition(':')[0]} ({cause.strerror}); check {named_by} and the name server"
+            return f"unknown host {where.rpartition(':')[0]} ({cause.strerror}); check {named_by} and the name server"
         case ConnectionRefusedError():
-            return f"nobody listens at {where}; check the port in {named_by}, and that what should listen there runs"
+            return (
+                f"{where} refuses connections; check the port in {named_by}, and that the server is running"
+            )
         case http.client.RemoteDisconnected() | ConnectionResetError() | BrokenPipeError():
-            return f"{where} hangs up without an answer; does it expect https, or is a firewall or load balancer in between? Check {named_by}"
+            return f"{where} closes the connection without an answer; check https in {named_by}, firewalls and load balancers"
         case http.client.HTTPException():
-            return f"what listens at {where} does not speak HTTP; check the port in {named_by}"
+            return f"{where} does not speak HTTP; check the port in {named_by}"
         case TimeoutError() | urllib3.exceptions.TimeoutError():
-            return f"{where} does not answer in time; does a firewall swallow it? If there is a proxy, set HTTPS_PROXY"
+            return (
+                f"{where} does not answer in time; check firewalls, and set HTTPS_PROXY if there is a proxy"
+            )
         case urllib3.exceptions.LocationValueError() | ValueError():
-            return f"{named_by} is no address that can be asked; write it as in https://host:port"
+            return f"{named_by} is not a valid address; use the form https://host:port"
         case OSError() if cause.errno in _NO_WAY:
-            return f"there is no way to {where} ({cause.strerror}); look at this machine's network and routes"
+            return f"no route to {where} ({cause.strerror}); check this machine's network and routes"
     return ""
 
 
@@ -90,24 +96,24 @@ def _certificate(error: ssl.SSLCertVerificationError, peer: Peer) -> str:
     where = peer.address
     match error.verify_code:
         case code if code == _EXPIRED:
-            return f"the certificate of {where} has expired; it is renewed there. (Or is this machine's clock ahead?)"
+            return f"the certificate of {where} has expired; renew it there, or check whether this machine's clock is ahead"
         case code if code == _NOT_YET_VALID:
-            return f"the certificate of {where} is not valid yet; is this machine's clock behind? Start its time synchronisation"
+            return f"the certificate of {where} is not valid yet; if this machine's clock is behind, start time synchronisation"
         case code if code in _OTHER_NAME:
             return (
                 f"the certificate of {where} is for another name ({error.verify_message.rstrip('.')}); "
-                f"name the host in {peer.named_by} as its certificate does"
+                f"use the certificate's host name in {peer.named_by}"
             )
-    by = f" that {peer.trust.named_by} names" if peer.trust.named_by else ""
+    source = f" (from {peer.trust.named_by})" if peer.trust.named_by else ""
     return (
-        f"the certificate of {where} is not trusted ({error.verify_message}): nothing in {peer.trust.file}{by} vouches for "
-        f"it. To trust it, append its authority's certificate to a copy of that file, and set "
+        f"the certificate of {where} is not trusted ({error.verify_message}): its authority is not in {peer.trust.file}{source}. "
+        f"To trust it, append the authority's certificate to a copy of that file, and set "
         f"{peer.trust.named_by or peer.trust_variable} to the copy"
     )
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and what it was made of, innermost last."""
+    """Yield an exception and its causes, innermost last."""
     waiting, seen = [error], set[int]()
     while waiting:
         one = waiting.pop(0)
@@ -120,7 +126,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _root(causes: list[BaseException]) -> str:
-    """Return what happened at the bottom, without addresses: they may hold a key."""
+    """Return the innermost cause without addresses, which may contain a key."""
     last = causes[-1]
     if isinstance(last, OSError) and last.strerror:
         return last.strerror

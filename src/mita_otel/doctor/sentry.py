@@ -1,4 +1,4 @@
-"""Sentry: whether the DSN is one, its host answers, knows the key, how soon, and what time it is there."""
+"""Checks of Sentry: the DSN, the answer of its host, the key, the latency, the clock."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Final
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from mita_otel import environment_variables as variables
+from mita_otel.doctor.network_errors import Peer, why_unreachable
 from mita_otel.doctor.settings import wanted_exporters
-from mita_otel.doctor.unreachable import Peer, why_unreachable
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy
 from mita_otel.policy.health import DoctorPolicy
@@ -23,7 +23,7 @@ from mita_otel.sentry.transport.certificates import trust
 from mita_otel.sentry.transport.ingest_client import ENVELOPE, UNREACHABLE, IngestClient, Response
 
 EMPTY_ENVELOPE: Final = b"{}\n"
-"""Makes no event."""
+"""An envelope that creates no event."""
 TYPE: Final = "application/x-sentry-envelope"
 NO_ANSWER: Final = (*UNREACHABLE, ValueError)
 """What a request raises if there is no response."""
@@ -39,23 +39,23 @@ def sentry_checks(
     network: bool = True,
     clock: Callable[[], float] = time.time,
 ) -> Iterator[Check]:
-    """Look at the DSN, and ask its host the way that the exporter goes: its certificates, its proxy.
+    """Check the DSN, and send an empty request with the exporter's certificates and proxy.
 
     Args:
-        policy: How long it may take, and what is slow.
+        policy: Time limits.
         env: The environment variables.
-        network: Whether the host is asked.
+        network: Whether to contact the host.
         clock: Seconds since the epoch.
     """
     written, exporters = env.get(variables.SENTRY_DSN, "").strip(), wanted_exporters(policy, env)
     if "sentry" not in exporters:
-        yield _not_wanted(written, exporters)
+        yield _not_selected(written, exporters)
     elif not written and variables.is_set(env.get(variables.SENTRY_SPOTLIGHT)):
-        yield Check("sentry", Status.PASS, f"{variables.SENTRY_DSN} is not set: traces go to Spotlight alone")
+        yield Check("sentry", Status.PASS, f"{variables.SENTRY_DSN} is not set: traces go to Spotlight only")
     elif not written:
         instead = ", ".join(policy.export.without_dsn) or "nowhere"
-        said = f"{variables.SENTRY_DSN} is not set: nothing goes to Sentry, traces go to {instead}; set it to your project's DSN"
-        yield Check("sentry", Status.WARN, said)
+        message = f"{variables.SENTRY_DSN} is not set, so traces go to {instead} instead of Sentry; set it to your project's DSN"
+        yield Check("sentry", Status.WARN, message)
     if not written:
         return
     try:
@@ -65,7 +65,7 @@ def sentry_checks(
         return
     peer = Peer.of(client.origin, variables.SENTRY_DSN, trust({}))
     if not network:
-        yield Check("sentry", Status.PASS, f"{peer.address} was not asked")
+        yield Check("sentry", Status.PASS, f"{peer.address} not contacted")
         return
     started = time.monotonic()
     try:
@@ -80,36 +80,36 @@ def sentry_checks(
     yield from clock_check(heard, clock(), policy.doctor)
 
 
-def _not_wanted(dsn: str, exporters: list[str]) -> Check:
+def _not_selected(dsn: str, exporters: list[str]) -> Check:
     instead = ", ".join(exporters) or "nowhere"
     if not dsn:
-        return Check("sentry:exporter", Status.PASS, f"traces go to {instead}, as they should: not to Sentry")
-    said = f"{variables.SENTRY_DSN} is set, and traces go to {instead}: add sentry to {variables.TRACES_EXPORTER}, or unset the DSN"
-    return Check("sentry:exporter", Status.WARN, said)
+        return Check("sentry:exporter", Status.PASS, f"Sentry is not selected; traces go to {instead}")
+    message = f"{variables.SENTRY_DSN} is set, but traces go to {instead}: add sentry to {variables.TRACES_EXPORTER}, or unset the DSN"
+    return Check("sentry:exporter", Status.WARN, message)
 
 
 def answered(name: str, heard: Response, peer: Peer, took_s: float, policy: DoctorPolicy) -> Check:
-    """Return what an answer of Sentry means.
+    """Return the result for a response of Sentry.
 
     Args:
-        name: What the check is called.
-        heard: The answer.
-        peer: Who gave it.
-        took_s: Seconds to its first byte.
-        policy: What is slow.
+        name: Name of the check.
+        heard: The response.
+        peer: The host.
+        took_s: Seconds to the first byte.
+        policy: Time limits.
     """
     observed = {"status": heard.status, "milliseconds_to_first_byte": round(took_s * 1000)}
-    status, said = _meaning(heard, peer)
+    status, message = _meaning(heard, peer)
     if status is Status.PASS and took_s > policy.slow_s:
         status = Status.WARN
-        said = (
-            f"{peer.address} took {took_s:.1f} seconds to the first byte of its answer, more than doctor.slow_s; is a "
-            "nearer region or a relay to be had, is a proxy or name server slow?"
+        message = (
+            f"{peer.address} took {took_s:.1f} seconds to the first byte, more than doctor.slow_s; use a nearer region "
+            "or a relay, or look for a slow proxy or name server"
         )
     return Check(
         name,
         status,
-        said or f"{peer.address} answered after {observed['milliseconds_to_first_byte']} ms",
+        message or f"{peer.address} answered after {observed['milliseconds_to_first_byte']} ms",
         observed,
     )
 
@@ -118,39 +118,41 @@ def _meaning(heard: Response, peer: Peer) -> tuple[Status, str]:
     where, status = f"{peer.address} answered {heard.status}", heard.status
     if status in _UNKNOWN:
         return Status.FAIL, (
-            f"{where}: it does not know the key or the project of {peer.named_by}; copy the DSN again from Sentry's "
-            "project settings, Client Keys, and see there that the key is not disabled"
+            f"{where}: unknown key or project in {peer.named_by}; copy the DSN from the project's settings in Sentry, "
+            "Client Keys, and check there that the key is enabled"
         )
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        said = f"{where}: the quota is used up, or the project is rate limited, events are dropped; see Sentry's Stats, or raise the quota"
-        return Status.WARN, said
+        message = f"{where}: events are dropped because the quota is used up or the project is rate limited; see Stats in Sentry, or raise the quota"
+        return Status.WARN, message
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-        return Status.FAIL, f"{where}: the proxy wants a user; check HTTPS_PROXY"
+        return Status.FAIL, f"{where}: the proxy requires a user; check HTTPS_PROXY"
     if 300 <= status < 400:
         return (
             Status.FAIL,
-            f"{where}, a redirection, which is not followed; correct the host in {peer.named_by}",
+            f"{where}, a redirect, which is not followed; correct the host in {peer.named_by}",
         )
     if status >= 500:
-        said = f"{where}: Sentry, or a proxy before it, is in trouble; look at status.sentry.io, or at your own Sentry's log"
-        return Status.FAIL, said
+        message = (
+            f"{where}: Sentry or a proxy has a problem; see status.sentry.io, or the log of your own Sentry"
+        )
+        return Status.FAIL, message
     if status >= 400:
-        return Status.FAIL, f"{where}, which Sentry does not; is the host of {peer.named_by} Sentry's?"
+        return Status.FAIL, f"{where}, unlike Sentry; check the host in {peer.named_by}"
     if heard.headers.get("content-type", "").startswith("text/html"):
         return (
             Status.FAIL,
-            f"{where} with a web page, as Sentry does not; is the host of {peer.named_by} Sentry's?",
+            f"{where} with a web page, unlike Sentry; check the host in {peer.named_by}",
         )
     return Status.PASS, ""
 
 
 def clock_check(heard: Response, now_s: float, policy: DoctorPolicy) -> Iterator[Check]:
-    """Compare this machine's clock with an answer's date, if it has one.
+    """Compare this machine's clock with the date of a response, if it has one.
 
     Args:
-        heard: The answer.
-        now_s: This machine's seconds since the epoch.
-        policy: How far they may be apart.
+        heard: The response.
+        now_s: This machine's time, in seconds since the epoch.
+        policy: The maximum difference.
     """
     try:
         at = parsedate_to_datetime(heard.headers.get("date", ""))
@@ -160,15 +162,15 @@ def clock_check(heard: Response, now_s: float, policy: DoctorPolicy) -> Iterator
     observed = {"seconds_ahead": round(skew_s)}
     if abs(skew_s) > policy.max_skew_s:
         way = "ahead of" if skew_s > 0 else "behind"
-        said = (
-            f"this machine's clock is {abs(skew_s):.0f} seconds {way} that of the server that was asked; start its time "
+        message = (
+            f"this machine's clock is {abs(skew_s):.0f} seconds {way} the server's; start time "
             "synchronisation (timedatectl set-ntp true, or chronyd)"
         )
-        yield Check("clock", Status.FAIL, said, observed)
+        yield Check("clock", Status.FAIL, message, observed)
     else:
         yield Check(
             "clock",
             Status.PASS,
-            f"within {policy.max_skew_s:.0f} seconds of the server's that was asked",
+            f"within {policy.max_skew_s:.0f} seconds of the server's",
             observed,
         )

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from doctor.kit import policy_with
-from mita_otel.doctor import places
-from mita_otel.doctor.folders import megabytes_left, unusable
-from mita_otel.doctor.places import spool_check, store_check
+from mita_otel.doctor import storage
+from mita_otel.doctor.storage import megabytes_left, spool_check, store_check, unusable
 from mita_otel.policy import default_policy
 from mita_otel.sdk.health.check import Check, Status
 from mita_otel.store import open_database
@@ -243,4 +242,4 @@ def test_the_whole_look_is_longer_than_the_waits_in_it() -> None:
     """Otherwise it would be given up without a word of what it waited for."""
     policy = default_policy()
     shortest_s = policy.doctor.timeout_s / 4
-    assert {name for name in places._TIMEOUTS if getattr(policy.store, name) > shortest_s}
+    assert {name for name in storage._TIMEOUTS if getattr(policy.store, name) > shortest_s}

@@ -1,4 +1,7 @@
-"""What all commands have in common: the table they are found in, and what becomes of errors."""
+"""The `mita-otel` application: the table of commands, and how errors are reported.
+
+A command is a module with a `typer.Typer` named `app`. It is imported when it is used.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,50 @@ from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from mita_otel.cli.commands import COMMANDS
 from mita_otel.errors import ConfigurationError
 from mita_otel.sdk.env_check import import_opentelemetry
 
 BAD_POLICY = 1
-"""Exit status of a check that found something."""
+"""Exit status of a check that found a problem."""
 BAD_CONFIGURATION = 2
-"""Exit status where a setting or an argument cannot be used."""
+"""Exit status for an unusable setting or argument."""
+
+
+class Command(NamedTuple):
+    """One row of the table."""
+
+    module: str
+    """The module of its `app`. An app with one command is that command, one with several is a group."""
+    summary: str
+    """Its line in the list of commands."""
+
+
+COMMANDS: Final = {
+    "policy": Command("mita_otel.cli.policy", "Show and validate the policy (limits and redaction rules)."),
+    "redact": Command("mita_otel.cli.redact", "Redact text, or explain how a value is redacted."),
+    "audit": Command("mita_otel.cli.audit", "Read, verify and anchor the audit trail."),
+    "report": Command("mita_otel.cli.report", "Performance, compliance and security reports."),
+    "retention": Command(
+        "mita_otel.cli.retention", "Delete data past its retention period; manage legal holds."
+    ),
+    "subject": Command("mita_otel.cli.subject", "Export or erase the data of a person."),
+    "store": Command("mita_otel.cli.store", "Migrate the store's tables, show them, grant access."),
+    "alerts": Command(
+        "mita_otel.cli.alerts", "Open alerts, acknowledgements, silences; alert rules in Sentry."
+    ),
+    "mobile": Command("mita_otel.cli.mobile", "Serve the mobile gateway; show the DSNs of the apps."),
+    "release": Command("mita_otel.cli.release", "Releases in Sentry: create, add commits, finalize, deploy."),
+    "test": Command(
+        "mita_otel.cli.self_test", "Send a real test event to Sentry, Slack, PagerDuty, e-mail and others."
+    ),
+    "doctor": Command("mita_otel.cli.doctor", "Diagnose this environment and name the fixes."),
+}
+"""The commands by name, in the order of `--help`."""
 
 
 class CommandTable(TyperGroup):
@@ -32,12 +66,12 @@ class CommandTable(TyperGroup):
         return list(COMMANDS)
 
     def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]
-        """Return a stand-in that knows its name and summary: all that a list needs."""
+        """Return a placeholder with name and summary, which is all that the list needs."""
         row = COMMANDS.get(cmd_name)
         return row and TyperCommand(cmd_name, help=row.summary)
 
     def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:  # type: ignore[override]
-        """Return the command itself, to be run."""
+        """Return the command to run."""
         name, _, rest = super().resolve_command(ctx, args)
         return name, load(str(name)), rest
 
@@ -46,7 +80,7 @@ def load(name: str) -> Any:
     """Import a command of the table.
 
     Returns:
-        What typer makes of it: a command or a group.
+        The command or group.
     """
     row = COMMANDS[name]
     command = typer.main.get_command(import_module(row.module).app)
@@ -85,11 +119,11 @@ def main() -> None:
 
 
 def run_app(application: Callable[[], Any]) -> None:
-    """Run an application of commands. A setting that cannot be used is one message on stderr, not a traceback."""
+    """Run a typer application. An unusable setting is one message on stderr, not a traceback."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8
-    # Of each retry it would say "stamina.retry_scheduled"; what we say in the end names who did not answer.
+    # It logs "stamina.retry_scheduled" for each retry. Our final message names the server that did not answer.
     logging.getLogger("stamina").setLevel(logging.ERROR)
     import_opentelemetry()
     try:
@@ -119,7 +153,7 @@ def _run(application: Callable[[], Any]) -> int | str | None:
 
 
 def _pipe_was_closed() -> None:
-    """Nobody reads on, as with `| head`: not an error. Nor is it one to Python, which flushes at its end."""
+    """Handle a reader that closed the pipe, such as `head`: not an error, also when Python flushes at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.__stdout__, sys.__stderr__):
         if stream is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from doctor.kit import Examined, policy_with
-from mita_otel.doctor.discretion import Discretion
+from mita_otel.doctor.secret_filter import SecretFilter
 from mita_otel.policy.mobile import MobileProject
 from mita_otel.sdk.health.check import Check, Status
 
@@ -33,7 +33,7 @@ SECRET = "hunter2hunter2"
     ],
 )
 def test_the_secrets_of_the_environment_are_hidden(name: str, value: str) -> None:
-    discretion = Discretion(policy_with(), {name: value})
+    discretion = SecretFilter(policy_with(), {name: value})
     secret = "hunter2!hunter2" if "%21" in value else SECRET
     shown = discretion.check(Check("sentry", Status.FAIL, f"{name}: {secret} is wrong ({value})"))
     assert "hunter2" not in shown.said
@@ -41,7 +41,7 @@ def test_the_secrets_of_the_environment_are_hidden(name: str, value: str) -> Non
 
 
 def test_the_path_of_a_webhook_is_hidden_without_its_host() -> None:
-    discretion = Discretion(
+    discretion = SecretFilter(
         policy_with(), {"SLACK_FINANCE_WEBHOOK": f"https://hooks.slack.com/services/T/B/{SECRET}"}
     )
     assert discretion.text(f"POST /services/T/B/{SECRET} failed at hooks.slack.com") == (
@@ -53,7 +53,7 @@ def test_the_key_of_an_apps_upstream_is_hidden() -> None:
     policy = policy_with()
     app = MobileProject(id="1", keys=("abcdef123456",), upstream="https://abcdef123456@o1.ingest.sentry.io/1")
     mobile = policy.mobile.replace(projects={"app": app})
-    discretion = Discretion(policy.replace(mobile=mobile), {})
+    discretion = SecretFilter(policy.replace(mobile=mobile), {})
     assert discretion.text("key abcdef123456 of o1.ingest.sentry.io") == "key [hidden] of o1.ingest.sentry.io"
 
 
@@ -65,18 +65,18 @@ def test_what_is_no_secret_is_said() -> None:
         "KEY": "",
     }
     text = "mita may not write to db.bank.example, o1.ingest.sentry.io, /var/spool/mita"
-    assert Discretion(policy_with(), env).text(text) == text
+    assert SecretFilter(policy_with(), env).text(text) == text
 
 
 def test_an_exception_that_quotes_a_secret_is_shown_without_it(
     examined: Examined, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mita_otel.doctor import examination
+    from mita_otel.doctor import diagnosis
 
     def broken(*_: object) -> Check:
         raise RuntimeError(f"cannot use {SECRET}")
 
-    monkeypatch.setattr(examination, "spool_check", broken)
+    monkeypatch.setattr(diagnosis, "spool_check", broken)
     found = examined(MITA_OTEL_AUDIT_KEY=SECRET)
     assert (
         found["audit"].said == "could not be looked at (RuntimeError: cannot use [hidden]); please report it"
