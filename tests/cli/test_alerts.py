@@ -50,7 +50,7 @@ def receiver() -> Iterator[HttpReceiver]:
 
 
 def test_what_is_open_is_shown_and_is_exit_status_1(command: Command, shared: str) -> None:
-    assert command("alerts", "status", "-s", "bank").lines == ["no alert of bank/production is open"]
+    assert command("alerts", "status", "-s", "bank").lines == ["bank/production: no open alerts"]
     failing(bank(shared))
     said = command("alerts", "status", "-s", "bank")
     assert said.code == 1
@@ -71,12 +71,12 @@ def test_an_alert_is_acknowledged_by_whoever_says_so(command: Command, shared: s
     said = command("alerts", "ack", "nothing")
     assert (said.code, said.err) == (
         2,
-        "no alert nothing of bank/production is open; see: mita-otel alerts status\n",
+        "bank/production has no open alert nothing; run: mita-otel alerts status\n",
     )
 
 
 def test_silences_are_made_shown_and_ended(command: Command, shared: str) -> None:
-    assert command("alerts", "silences", "-s", "bank").lines == ["nothing of bank/production is silenced"]
+    assert command("alerts", "silences", "-s", "bank").lines == ["bank/production: no active silences"]
     made = command(
         "alerts", "silence", "payment_*", "--for", "2h", "--why", "a release", "--by", "ann", "-s", "bank"
     )
@@ -94,7 +94,7 @@ def test_silences_are_made_shown_and_ended(command: Command, shared: str) -> Non
     [
         (
             ["silence", "payment", "--for", "2h"],
-            "there is no rule payment; there are critical_financial_errors",
+            "no rule payment; use one of critical_financial_errors",
         ),
         (
             ["silence", "*", "--for", "tomorrow"],
@@ -118,7 +118,7 @@ def test_with_several_services_one_has_to_be_named(command: Command, shared: str
     said = command("alerts", "status")
     assert (said.code, said.err) == (
         2,
-        "there are alerts of several services; name one with --service: bank, shop\n",
+        "several services have alerts; choose one with --service: bank, shop\n",
     )
     assert "Payment processing" in command("alerts", "status", "-s", "shop").out
     assert "Payment processing" in command("alerts", "status", "-e", "staging").out
@@ -175,4 +175,4 @@ def test_a_run_of_its_own_looks_and_delivers(
     assert [posted.json["text"] for posted in receiver.posted] == [
         "Payment processing failures: 3 events within 5 minutes"
     ]
-    assert command("alerts", "run", "--once", "-s", "bank").lines == ["another process leads"]
+    assert command("alerts", "run", "--once", "-s", "bank").lines == ["another process evaluates the rules"]

@@ -150,7 +150,7 @@ def test_what_a_dead_process_left_is_moved(tmp_path: Path, command: Command) -> 
 
     leave(SpoolFolder(tmp_path / "mita-otel-audit"), 5)
     said = command("audit", "flush")
-    assert said.out == "1 chain moved; 0 have a writer\n"
+    assert said.out == "1 chain moved; 0 in use by a writer\n"
     assert types(tmp_path).count("test") == 5
 
 
@@ -164,7 +164,7 @@ def test_a_key_that_is_missing_is_named_once_a_chain_and_counted_each_time(
         line for line in said.out.splitlines() if "is not known; add it to MITA_OTEL_AUDIT_OLD_KEYS" in line
     ]
     assert [line.partition(": ")[0] for line in told] == ["key"]
-    assert re.search(r"… and \d+ more faults", said.out)
+    assert re.search(r"… and \d+ more errors", said.out)
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_a_person_is_exported_and_erased(
     monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
     assert command("subject", "erase", "--user", "user-1", "--reason", "request 12").code == 1
     said = command("subject", "erase", "--user", "user-1", "--reason", "request 12", "--yes")
-    assert "2 audit entries, 0 errors and 0 spans no longer name them (person-" in said.out
+    assert "2 audit entries, 0 errors and 0 spans no longer identify the person (person-" in said.out
     assert command("subject", "export", "--user", "user-1").out == ""
     assert command("audit", "verify").code == 0
     assert "erased" in command("audit", "search", "--type", "payment_process").out
@@ -266,7 +266,7 @@ def test_the_stores_tables_go_up_and_down(command: Command) -> None:
     assert command("store", "migrate", "--to", "0001_audit", "--yes").out.endswith(": 0001_audit\n")
     assert command("store", "migrate", "--to", "base", "--yes").out.endswith(": no tables\n")
     assert (
-        "there are 0001_audit, 0002_telemetry, 0003_alerts, head and base"
+        "no such revision; use one of 0001_audit, 0002_telemetry, 0003_alerts, head, base"
         in command("store", "migrate", "--to", "x").err
     )
 

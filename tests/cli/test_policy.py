@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from cli.conftest import Command
@@ -44,7 +45,7 @@ def rows(out: str) -> dict[str, tuple[str, str]]:
 def test_each_setting_is_a_row_with_its_value_and_place(command: Command, policy_file: Path) -> None:
     said = command("policy", "show", env={"MITA_OTEL_SENTRY__MAX_SPANS": "7"})
     assert (said.code, said.err) == (0, "")
-    assert said.lines[0] == "Policy of production, from mita-otel.toml"
+    assert said.lines[0] == "Policy for production, from mita-otel.toml"
     table = rows(said.out)
     assert table["thresholds.api.methods.GET"] == ("400", "mita-otel.toml:2")
     assert table["thresholds.api.methods.POST"] == ("1000", "defaults")
@@ -62,7 +63,7 @@ def test_an_environment_and_a_file_may_be_named(command: Command, policy_file: P
 
 def test_the_environment_is_the_one_that_this_is(command: Command) -> None:
     said = command("policy", "show", "thresholds.database.SELECT", env={"ENVIRONMENT": "development"})
-    assert said.lines[0] == "Policy of development, no policy file"
+    assert said.lines[0] == "Policy for development, no policy file"
     assert rows(said.out) == {"thresholds.database.SELECT": ("500", "defaults (development)")}
 
 
@@ -89,16 +90,16 @@ def test_only_what_differs(command: Command, policy_file: Path) -> None:
     """`export.traces` is set, to what it would be anyway."""
     assert list(rows(command("policy", "show", "--changed").out)) == ["thresholds.api.methods.GET"]
     said = command("policy", "show", "sentry", "--changed")
-    assert said.lines[1:] == ["Nothing differs from the defaults."]
+    assert said.lines[1:] == ["All settings are defaults."]
 
 
 @pytest.mark.parametrize(
     ("section", "said"),
     [
         ("tresholds.api", "did you mean thresholds.api?"),
-        ("qqq", "there are alerts, audit, "),
-        ("a = 1", "there is no such section or setting"),
-        ("", "there is no such section or setting"),
+        ("qqq", "use one of alerts, audit, "),
+        ("a = 1", "no such section or setting"),
+        ("", "no such section or setting"),
     ],
 )
 def test_a_section_that_there_is_not(command: Command, section: str, said: str) -> None:
@@ -116,7 +117,7 @@ def test_as_toml_it_is_a_policy_file_that_says_the_same(
     path.write_text(command("policy", "show", "--toml", "-e", environment).out)
     assert load_policy(path, environment=environment, env={}) == default_policy(environment)
     assert command("policy", "show", "--changed", "-e", environment, "-p", str(path)).lines[1:] == [
-        "Nothing differs from the defaults."
+        "All settings are defaults."
     ]
 
 
@@ -138,7 +139,7 @@ def test_as_json_it_is_the_policy_and_the_places(command: Command, policy_file: 
 def test_two_forms_at_once_are_refused(command: Command) -> None:
     ran = command("policy", "show", "--json", "--toml")
     assert ran.code == 2
-    assert "choose one of --toml and --json" in ran.err
+    assert "use either --toml or --json" in ran.err
 
 
 def test_a_password_in_a_url_is_not_shown(command: Command) -> None:
@@ -168,7 +169,7 @@ def test_in_a_terminal_nothing_is_cut_off(
     loaded = load_with_origins(policy_file, env={})
     policy_command._print_table(loaded, list(loaded.settings()), shorten=False)
     written = terminal.file.getvalue()  # type: ignore[attr-defined]
-    assert max(map(len, written.splitlines())) <= width
+    assert max(map(cell_len, written.splitlines())) <= width
     assert "…" not in written
 
 
@@ -177,13 +178,13 @@ def test_a_good_policy_is_said_to_be_good_and_for_which_environments(
     command: Command, policy_file: Path
 ) -> None:
     said = command("policy", "check")
-    assert said == (0, "mita-otel.toml: good for production, staging, development\n", "")
+    assert said == (0, "mita-otel.toml: valid for production, staging, development\n", "")
 
 
 def test_without_a_file_the_defaults_are_good(command: Command) -> None:
     said = command("policy", "check")
     assert (said.code, said.err) == (0, "")
-    assert said.out.startswith("no policy file, the defaults: good for production")
+    assert said.out.startswith("no policy file, defaults: valid for production")
 
 
 def test_every_problem_of_every_environment_is_a_line(command: Command, tmp_path: Path) -> None:
@@ -236,8 +237,8 @@ def test_an_environment_that_resembles_another_is_noted(command: Command, tmp_pa
     said = command("policy", "check")
     assert said.code == 0
     assert said.lines == [
-        "mita-otel.toml: environments.stagging: a note: is staging meant?",
-        "mita-otel.toml: good for production, staging, development, stagging, qa",
+        "mita-otel.toml: environments.stagging: note: did you mean staging?",
+        "mita-otel.toml: valid for production, staging, development, stagging, qa",
     ]
 
 

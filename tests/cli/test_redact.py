@@ -111,7 +111,7 @@ def test_doctor_finds_nothing_to_complain_of(tmp_path: Path, arguments: tuple[st
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert not [line for line in done.stdout.splitlines() if line.startswith("fail")]
-    assert "\npass  redaction: 40 canaries sent, none came out\n" in done.stdout
+    assert "\npass  redaction: 40 canaries sent, all redacted\n" in done.stdout
 
 
 def test_doctor_fails_where_a_canary_comes_out(tmp_path: Path) -> None:
@@ -120,4 +120,4 @@ def test_doctor_fails_where_a_canary_comes_out(tmp_path: Path) -> None:
         [COMMAND, "doctor"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert "span: canaries came out, of the rules pan, iban" in done.stdout
+    assert "span: canaries were not redacted by the rules pan, iban" in done.stdout

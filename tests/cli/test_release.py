@@ -237,7 +237,7 @@ def test_a_sentry_that_fails_after_the_command_ran_is_one_message_beside_the_com
     assert told.code == (own or 2)
     assert told.out == ""
     ended = "failed with exit status 3" if own else "succeeded"
-    assert told.err.startswith(f"the command {ended}, but Sentry was not told of the deploy: ")
+    assert told.err.startswith(f"the command {ended}, but the deploy was not recorded in Sentry: ")
     failed = " --failed" if own else ""
     assert told.err.endswith(f"Tell it with: mita-otel release deploy --version {NAME} -e staging{failed}\n")
     assert told.err.count("\n") == 1
@@ -401,10 +401,10 @@ def test_of_very_many_commits_the_newest_go_in_one_request_and_it_is_said_that_t
     many_commits(work_tree, 1002)
     command("release", "create")
     told = command("release", "commits")
-    assert told.out == f"{NAME}: 200 commits, the newest of more: say --most for up to 1,000\n"
+    assert told.out == f"{NAME}: 200 commits, only the newest: use --most for up to 1,000\n"
     assert len(sentry.commits[NAME]) == 200
     told = command("release", "commits", "--most", "1000")
-    assert told.out == f"{NAME}: 1,000 commits, the newest of more: say --most for up to 1,000\n"
+    assert told.out == f"{NAME}: 1,000 commits, only the newest: use --most for up to 1,000\n"
     sent = sentry.commits[NAME]
     assert len(sent) == 1000
     assert sent[0]["message"].startswith("commit 1001\n")

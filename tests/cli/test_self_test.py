@@ -24,7 +24,7 @@ def http() -> Iterator[HttpReceiver]:
 def test_the_exit_status_says_whether_something_arrived(command: Command, http: HttpReceiver) -> None:
     said = command("test", "slack", env={"SLACK_FINANCE_WEBHOOK": http.url})
     assert said.code == 0
-    assert said.lines[0] == "pass  finance_slack: Slack said ok"
+    assert said.lines[0] == "pass  finance_slack: Slack answered ok"
     http.usual.status = 404
     assert command("test", "slack", "--channel", "finance_slack").code == 1
 
@@ -32,14 +32,17 @@ def test_the_exit_status_says_whether_something_arrived(command: Command, http: 
 def test_nothing_that_could_be_tried_is_a_failure(command: Command) -> None:
     assert command("test", "email").code == 1
     said = command("test", "webhook")
-    assert (said.code, said.out) == (1, "the policy has no such channel\n")
+    assert (said.code, said.out) == (
+        1,
+        "the policy has no channel of this kind; see: mita-otel policy show alerts.channels\n",
+    )
     assert command("test", "apprise").code == 1
 
 
 def test_a_setting_that_cannot_be_used_is_one_line(command: Command) -> None:
     said = command("test", "slack", "--channel", "nowhere")
     assert said.code == 2
-    assert said.err.startswith("there is no slack channel nowhere")
+    assert said.err.startswith("no slack channel nowhere")
 
 
 @pytest.mark.parametrize("script", ["test_sentry_integration", "test_pagerduty_integration"])

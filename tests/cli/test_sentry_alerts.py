@@ -52,7 +52,7 @@ def test_plan_apply_plan_again_list_delete(command: Command, sentry: FakeSentry)
     listed = command("alerts", "list", *GUIDE)
     assert "mita-otel mita-backend/production: Critical financial errors" in listed.out
     refused = command("alerts", "delete", *GUIDE)
-    assert (refused.code, refused.err) == (2, "nothing was deleted: say --yes if you mean it\n")
+    assert (refused.code, refused.err) == (2, "nothing was deleted: confirm with --yes\n")
     assert command("alerts", "delete", "--yes", *GUIDE).code == 0
     assert command("alerts", "list", *GUIDE).lines[-1].startswith("0 of ours in mita-backend")
 
@@ -77,7 +77,7 @@ def test_validate_says_who_is_told_and_what_is_missing(command: Command, sentry:
     assert "payment_processing_failures: tells finance_slack" in said.out
     assert "  finance_pagerduty: PAGERDUTY_FINANCE_KEY is not set" in said.out
     assert (
-        "compliance_violation: tells nobody" in said.out
+        "compliance_violation: no channel" in said.out
     )  # security_slack is not set, and Sentry is not asked to
     assert "! pci_violation: Sentry has no team compliance" in said.out
 
@@ -86,7 +86,7 @@ def test_validate_without_a_token_looks_at_this_side_alone(command: Command) -> 
     said = command(
         "alerts", "validate", env={"SLACK_FINANCE_WEBHOOK": "https://x.example", "SLACK_SECURITY_WEBHOOK": "https://x.example"}
     )  # fmt: skip
-    assert "SENTRY_AUTH_TOKEN is not set: Sentry was not asked" in said.out
+    assert "SENTRY_AUTH_TOKEN is not set: Sentry is not checked" in said.out
     assert (said.code, said.err) == (0, "")
 
 
@@ -139,7 +139,7 @@ def test_a_project_gets_the_rules_of_whoever_reports_to_it(
     assert command("alerts", "plan", "--check", *arguments).code == 0
 
 
-def test_what_sentry_lacks_is_a_problem_though_everybody_is_told_from_here(
+def test_what_sentry_lacks_is_a_problem_though_everyone_is_told_from_here(
     command: Command, sentry: FakeSentry
 ) -> None:
     slack = "https://hooks.slack.com/services/T0000/B0000/x0000000000000000000000x"
@@ -167,7 +167,7 @@ def test_where_there_is_nothing_of_ours_nothing_is_asked_about_deleting(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--org", "acme"], "which project? Give --project, or set SENTRY_PROJECT_BACKEND\n"),
+        (["--org", "acme"], "no project: use --project, or set SENTRY_PROJECT_BACKEND\n"),
         (["--project", "p"], "no organization is given; use --org or set SENTRY_ORG\n"),
         (["--org", "acme", "--project", "a/b"], "'a/b' is not the slug of a project; copy it from Sentry's address bar\n"),
         (["--org", "other", "--project", "mita-backend"], "Sentry has no project mita-backend in the organization other"),

@@ -56,7 +56,7 @@ def test_a_policy_that_is_no_toml(examined: Examined, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("env", "said"),
     [
-        ({}, "environment production (SENTRY_ENVIRONMENT names no other)"),
+        ({}, "environment production (default, SENTRY_ENVIRONMENT is not set)"),
         ({"SENTRY_ENVIRONMENT": "production"}, "environment production"),
         ({"ENVIRONMENT": "staging"}, "environment staging"),
         ({"OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=production"}, "environment production"),
@@ -65,7 +65,7 @@ def test_a_policy_that_is_no_toml(examined: Examined, tmp_path: Path) -> None:
 def test_which_environment_it_is_and_whether_anybody_said_so(
     examined: Examined, env: dict[str, str], said: str
 ) -> None:
-    assert examined(**env)["policy"].said == f"the defaults, no policy file, {said}"
+    assert examined(**env)["policy"].said == f"defaults, no policy file, {said}"
 
 
 def test_telemetry_that_is_switched_off(examined: Examined) -> None:
@@ -75,9 +75,7 @@ def test_telemetry_that_is_switched_off(examined: Examined) -> None:
 
 def test_a_distribution_that_is_not_there(examined: Examined) -> None:
     found = failing(examined(OTEL_PYTHON_DISTRO="mita"))
-    assert found == {
-        "distro": "OTEL_PYTHON_DISTRO=mita: nothing of that name is installed; set it to mita_otel"
-    }
+    assert found == {"distro": "OTEL_PYTHON_DISTRO=mita: not installed; set it to mita_otel"}
 
 
 @pytest.mark.parametrize(
@@ -87,8 +85,8 @@ def test_a_distribution_that_is_not_there(examined: Examined) -> None:
 @pytest.mark.parametrize(
     ("chosen", "said"),
     [
-        ("", "other is installed as well: set {}=mita_otel, or either may start"),
-        ("other", "{}=other chooses another one, and mita-otel does not start; set it to mita_otel"),
+        ("", "other is installed as well, and either may start: set {}=mita_otel"),
+        ("other", "{}=other selects another one, so mita-otel does not start; set it to mita_otel"),
         ("mita_otel", None),
     ],
 )
@@ -110,7 +108,7 @@ def test_two_distributions(
 
 def test_an_exporter_that_there_is_not(examined: Examined) -> None:
     found = failing(examined(OTEL_TRACES_EXPORTER="sentri"))
-    assert found["exporter:sentri"].startswith("no exporter is called 'sentri'; known: ")
+    assert found["exporter:sentri"].startswith("unknown exporter 'sentri'; use one of ")
 
 
 def test_an_otlp_protocol_that_is_not_installed(examined: Examined, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +141,7 @@ def test_values_of_opentelemetrys_variables_that_cannot_be_used(examined: Examin
 
 
 def test_a_configuration_file_that_there_is_not(examined: Examined) -> None:
-    said = "OTEL_CONFIG_FILE=/nowhere.yaml: there is no such file; name one that exists, or unset it"
+    said = "OTEL_CONFIG_FILE=/nowhere.yaml: no such file; correct or unset it"
     assert failing(examined(OTEL_CONFIG_FILE="/nowhere.yaml")) == {"config-file": said}
 
 
@@ -168,7 +166,7 @@ def test_a_store_that_somebody_has_locked(examined: Examined, tmp_path: Path) ->
 def test_a_store_whose_folder_there_is_not(examined: Examined, tmp_path: Path) -> None:
     found = failing(examined(MITA_OTEL_DATABASE_URL=f"sqlite:///{tmp_path}/absent/mita.db"))
     assert list(found) == ["store"]
-    assert found["store"].startswith(f"there is no folder {tmp_path}/absent for the store's file; make it")
+    assert found["store"].startswith(f"the folder {tmp_path}/absent of the store does not exist; create it")
 
 
 def test_a_spool_that_is_a_file(examined: Examined, tmp_path: Path) -> None:
@@ -176,7 +174,7 @@ def test_a_spool_that_is_a_file(examined: Examined, tmp_path: Path) -> None:
     found = failing(examined(MITA_OTEL_AUDIT_SPOOL=str(tmp_path / "spool")))
     assert list(found) == ["audit"]
     assert found["audit"].startswith(
-        f"{tmp_path}/spool is no folder: audit entries cannot be kept; make room there, or set"
+        f"{tmp_path}/spool is not a folder: audit entries cannot be stored; free space or grant write access there, or set"
     )
 
 
@@ -186,7 +184,7 @@ def test_a_trail_without_a_key_and_a_service_without_a_name(examined: Examined) 
         found["audit"].startswith("the chain has no key, ")
         and "set MITA_OTEL_AUDIT_KEY; make one" in found["audit"]
     )
-    assert found["service"].startswith("the service has no name, it is shown as unknown_service")
+    assert found["service"].startswith("the service has no name and is shown as unknown_service")
     assert found["service"].endswith(": set OTEL_SERVICE_NAME")
 
 
@@ -205,7 +203,7 @@ def test_an_instrumentation_that_is_switched_off(examined: Examined) -> None:
     found = warning(examined(OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="sqlalchemy"))
     said = found["library:sqlalchemy"]
     assert said.endswith(
-        " is installed, not active: take sqlalchemy out of OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
+        " is installed, not instrumented: remove sqlalchemy from OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
     )
 
 
@@ -218,7 +216,7 @@ def test_a_gateway_whose_app_sentry_does_not_know(
     )
     found = failing(examined())
     assert list(found) == ["mobile:app"]
-    assert "does not know the key or the project of mobile.projects.app.upstream" in found["mobile:app"]
+    assert "unknown key or project in mobile.projects.app.upstream" in found["mobile:app"]
 
 
 def test_redaction_that_is_off(examined: Examined) -> None:
@@ -239,7 +237,7 @@ def test_sqlalchemy_2_1_beside_an_instrumentation_that_does_not_know_it(
     assert found["sqlalchemy"] == Check(
         "sqlalchemy",
         Status.WARN,
-        f"{package} 0.66b1 does not measure sqlalchemy 2.1.9; mita-otel does, without it: pip uninstall {package}",
+        f"{package} 0.66b1 does not support sqlalchemy 2.1.9, and mita-otel does not need it: pip uninstall {package}",
     )
 
 

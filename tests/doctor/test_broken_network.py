@@ -36,14 +36,14 @@ def test_a_dsn_that_is_none(examined: Examined) -> None:
 def test_a_key_that_sentry_does_not_know(examined: Examined, http: HttpReceiver, status: int) -> None:
     http.usual = Reply(status, '{"detail": "event submission rejected with_reason: ProjectId"}')
     assert failing(examined(SENTRY_DSN=dsn_of(http))) == {
-        "sentry": f"{where(http)} answered {status}: it does not know the key or the project of SENTRY_DSN; copy the DSN "
-        "again from Sentry's project settings, Client Keys, and see there that the key is not disabled"
+        "sentry": f"{where(http)} answered {status}: unknown key or project in SENTRY_DSN; copy the DSN "
+        "from the project's settings in Sentry, Client Keys, and check there that the key is enabled"
     }
 
 
 def test_a_port_that_nobody_listens_at(examined: Examined, http: HttpReceiver) -> None:
     http.close()
-    said = f"nobody listens at {where(http)}; check the port in SENTRY_DSN, and that what should listen there runs"
+    said = f"{where(http)} refuses connections; check the port in SENTRY_DSN, and that the server is running"
     assert failing(examined(SENTRY_DSN=dsn_of(http))) == {"sentry": said}
 
 
@@ -51,30 +51,25 @@ def test_a_host_that_there_is_not(examined: Examined) -> None:
     """The name is reserved: no name server knows it, and one that cannot be asked is the same fault (RFC 6761)."""
     found = failing(examined(SENTRY_DSN="https://key@nowhere.invalid/1"))
     assert list(found) == ["sentry"]
-    assert found["sentry"].startswith("there is no host nowhere.invalid (")
+    assert found["sentry"].startswith("unknown host nowhere.invalid (")
     assert found["sentry"].endswith("); check SENTRY_DSN and the name server")
 
 
 def test_a_host_that_swallows_what_it_is_sent(examined: Examined, wire: StartWire) -> None:
     port = wire(silent)
     found = failing(examined(SENTRY_DSN=dsn_at(port), MITA_OTEL_DOCTOR__TIMEOUT_S="5"))
-    assert found["sentry"].startswith(
-        f"127.0.0.1:{port} does not answer in time; does a firewall swallow it?"
-    )
+    assert found["sentry"].startswith(f"127.0.0.1:{port} does not answer in time; check firewalls")
 
 
 def test_a_host_that_is_slow(examined: Examined, http: HttpReceiver) -> None:
     found = warning(examined(SENTRY_DSN=dsn_of(http), MITA_OTEL_DOCTOR__SLOW_S="0.000001"))
     assert found["sentry"].startswith(f"{where(http)} took 0.")
-    assert (
-        "seconds to the first byte of its answer, more than doctor.slow_s; is a nearer region"
-        in found["sentry"]
-    )
+    assert "seconds to the first byte, more than doctor.slow_s; use a nearer region" in found["sentry"]
 
 
 def test_a_port_that_speaks_no_http(examined: Examined, wire: StartWire) -> None:
     port = wire(saying(b"SSH-2.0-OpenSSH_9.6\r\n"))
-    said = f"what listens at 127.0.0.1:{port} does not speak HTTP; check the port in SENTRY_DSN"
+    said = f"127.0.0.1:{port} does not speak HTTP; check the port in SENTRY_DSN"
     assert failing(examined(SENTRY_DSN=dsn_at(port))) == {"sentry": said}
 
 
@@ -91,15 +86,13 @@ def test_a_clock_that_is_wrong(examined: Examined, wire: StartWire) -> None:
     port = wire(saying(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nDate: " + date + b"\r\n\r\n"))
     found = failing(examined(SENTRY_DSN=dsn_at(port)))
     assert list(found) == ["clock"]
-    assert (
-        " seconds behind that of the server that was asked; start its time synchronisation" in found["clock"]
-    )
+    assert " seconds behind the server's; start time synchronisation" in found["clock"]
 
 
 def test_an_otlp_endpoint_that_is_away(examined: Examined, http: HttpReceiver) -> None:
     http.close()
     said = (
-        f"nobody listens at {where(http)}; check the port in OTEL_EXPORTER_OTLP_ENDPOINT, and that what should listen "
+        f"{where(http)} refuses connections; check the port in OTEL_EXPORTER_OTLP_ENDPOINT, and that the server "
         "there runs"
     )
     env = {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": http.url}

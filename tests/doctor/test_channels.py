@@ -21,7 +21,7 @@ def test_channels_that_can_be_used() -> None:
     found = channels(
         SLACK_FINANCE_WEBHOOK=HOOK, PAGERDUTY_FINANCE_KEY=KEY, MITA_OTEL_SMTP_URL="smtp://mail.bank.example"
     )
-    said = "finance_slack, finance_pagerduty; try them: mita-otel test"
+    said = "finance_slack, finance_pagerduty; send a test with: mita-otel test"
     assert found == {"alerts": Check("alerts", Status.PASS, said)}
 
 
@@ -69,7 +69,7 @@ def test_nobody_is_told_of_anything() -> None:
     found = channels()["alerts"]
     assert found.status is Status.WARN
     assert found.said.startswith(
-        "no channel has anywhere to go, nobody is told of anything: set SLACK_FINANCE_WEBHOOK"
+        "no alert channel is configured, so alerts are not delivered; set SLACK_FINANCE_WEBHOOK"
     )
 
 
@@ -77,5 +77,5 @@ def test_alerts_that_are_off() -> None:
     policy = policy_with()
     off = policy.replace(alerts=policy.alerts.replace(start="off"))
     assert channels(off, PAGERDUTY_FINANCE_KEY="short") == {
-        "alerts": Check("alerts", Status.PASS, "nothing is watched (alerts.start)")
+        "alerts": Check("alerts", Status.PASS, "alerts are off (alerts.start)")
     }

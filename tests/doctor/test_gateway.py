@@ -54,7 +54,7 @@ def test_a_spool_that_is_set_although_the_policy_knows_no_app() -> None:
     found = looked(policy_with(), "/somewhere")["mobile"]
     assert found.status is Status.WARN
     assert found.said.startswith(
-        f"{SPOOL} is set, and the policy knows no app: the gateway refuses everything; add [mobile"
+        f"{SPOOL} is set, but the policy contains no app, so the gateway refuses everything; add [mobile"
     )
 
 
@@ -76,10 +76,7 @@ def test_an_upstream_that_does_not_know_the_key(http: HttpReceiver, tmp_path: Pa
     http.usual = Reply(403)
     found = looked(gateway(app={"upstream": upstream_of(http)}), tmp_path)
     assert list(failing(found)) == ["mobile:app"]
-    assert (
-        "it does not know the key or the project of mobile.projects.app.upstream; copy"
-        in found["mobile:app"].said
-    )
+    assert "unknown key or project in mobile.projects.app.upstream; copy" in found["mobile:app"].said
     assert PUBLIC_KEY not in found["mobile:app"].said
 
 
@@ -87,7 +84,7 @@ def test_an_upstream_that_is_away(http: HttpReceiver, tmp_path: Path) -> None:
     http.close()
     found = looked(gateway(app={"upstream": upstream_of(http)}), tmp_path)
     where = http.url.removeprefix("http://")
-    said = f"nobody listens at {where}; check the port in mobile.projects.app.upstream, and that what should listen there runs"
+    said = f"{where} refuses connections; check the port in mobile.projects.app.upstream, and that the server is running"
     assert failing(found) == {"mobile:app": said}
 
 
@@ -100,14 +97,14 @@ def test_each_app_is_looked_at(http: HttpReceiver, tmp_path: Path) -> None:
 def test_nobody_is_asked_offline(http: HttpReceiver, tmp_path: Path) -> None:
     found = looked(gateway(app={"upstream": upstream_of(http)}), tmp_path, network=False)
     assert found["mobile:app"] == Check(
-        "mobile:app", Status.PASS, "mobile.projects.app.upstream was not asked"
+        "mobile:app", Status.PASS, "mobile.projects.app.upstream not contacted"
     )
     assert http.posted == []
 
 
 def test_an_app_that_is_kept_in_a_store_that_nobody_named(tmp_path: Path) -> None:
     policy = gateway(app={"store": True})
-    said = "what mobile-app sends goes to the store of this machine alone; set MITA_OTEL_DATABASE_URL"
+    said = "telemetry of mobile-app goes to this machine's store only; set MITA_OTEL_DATABASE_URL"
     assert warning(looked(policy, tmp_path)) == {"mobile:app:store": said}
     assert warning(looked(policy, tmp_path, MITA_OTEL_DATABASE_URL="sqlite:///x.db")) == {}
 
@@ -115,7 +112,7 @@ def test_an_app_that_is_kept_in_a_store_that_nobody_named(tmp_path: Path) -> Non
 def test_a_spool_that_cannot_be_written_to(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     found = looked(gateway(app={"store": True}), tmp_path / "file")["mobile:spool"]
-    said = f"{tmp_path}/file is no folder: what apps send is refused; make room there, or set {SPOOL} to a folder on"
+    said = f"{tmp_path}/file is not a folder: telemetry from apps is refused; free space or grant write access there, or set"
     assert found.status is Status.FAIL
     assert found.said.startswith(said)
 
@@ -128,9 +125,7 @@ def test_a_spool_without_room(tmp_path: Path, room: int, status: Status) -> None
     found = looked(gateway({"max_records": room}, app={"store": True}), tmp_path)["mobile:spool"]
     assert found.status is status
     if status is not Status.PASS:
-        assert found.said.startswith(
-            f"100% of the room in {tmp_path} is taken (2 envelopes, 0 MB), beyond it what matters"
-        )
+        assert found.said.startswith(f"{tmp_path} is 100% full (2 envelopes, 0 MB), and a full spool drops")
 
 
 def test_a_spool_that_is_nearly_full_by_its_bytes(tmp_path: Path) -> None:
@@ -139,7 +134,7 @@ def test_a_spool_that_is_nearly_full_by_its_bytes(tmp_path: Path) -> None:
     (folder / f"0-{int(NOW * 1e9):020d}-00000001.parcel").write_bytes(b"x" * 900_000)
     found = looked(gateway({"max_megabytes": 1}, app={"store": True}), tmp_path)["mobile:spool"]
     assert found.status is Status.WARN
-    assert found.said.startswith(f"90% of the room in {tmp_path} is taken (1 envelopes, 1 MB)")
+    assert found.said.startswith(f"{tmp_path} is 90% full (1 envelopes, 1 MB)")
 
 
 def test_the_room_of_a_spool_is_that_of_each_process(tmp_path: Path) -> None:
@@ -156,7 +151,7 @@ def test_envelopes_that_wait_too_long(tmp_path: Path, age_s: float, status: Stat
     assert found.status is status
     if status is Status.WARN:
         assert found.said.startswith(
-            f"2 envelopes wait in {tmp_path}, the oldest for 61 minutes; does the gateway run"
+            f"2 envelopes wait in {tmp_path}, the oldest for 61 minutes; check that the gateway runs"
         )
 
 
@@ -165,4 +160,4 @@ def test_a_spool_on_a_disk_without_room(tmp_path: Path) -> None:
         "mobile:spool"
     ]
     assert found.status is Status.WARN
-    assert found.said.endswith("less than doctor.min_free_megabytes; make room before apps are refused")
+    assert found.said.endswith("less than doctor.min_free_megabytes; free space before envelopes of apps are refused")

@@ -1,4 +1,4 @@
-"""Versions that do not go together, and libraries: installed is not yet active."""
+"""Incompatible versions, and libraries that are installed but not instrumented."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ def test_an_sdk_of_another_version(install: Install) -> None:
     install("opentelemetry-api", "1.44.0")
     said = failing(by_name(library_checks()))["versions:opentelemetry-api"]
     assert "needs opentelemetry-api" in said
-    assert ", and 1.44.0 is installed: pip install 'opentelemetry-api" in said
+    assert ", but 1.44.0 is installed: pip install 'opentelemetry-api" in said
 
 
 def test_a_sentry_sdk_that_is_too_old_is_said_with_what_would_do(install: Install) -> None:
     install("sentry-sdk", "1.45.0")
     found = failing(by_name(library_checks()))
     assert found == {
-        "versions:sentry-sdk": "mita-otel 0.1.0 needs sentry-sdk<4,>=2.17, and 1.45.0 is installed: "
+        "versions:sentry-sdk": "mita-otel 0.1.0 needs sentry-sdk<4,>=2.17, but 1.45.0 is installed: "
         "pip install 'sentry-sdk<4,>=2.17'"
     }
 
@@ -71,7 +71,7 @@ def test_a_sentry_sdk_that_is_too_old_is_said_with_what_would_do(install: Instal
 def test_a_library_of_an_extra_has_to_fit_where_it_is_there(install: Install) -> None:
     install("sqlalchemy", "1.4.54")
     found = failing(by_name(library_checks()))["versions:sqlalchemy"]
-    assert "needs sqlalchemy<2.2,>=2.0.36, and 1.4.54 is installed" in found
+    assert "needs sqlalchemy<2.2,>=2.0.36, but 1.4.54 is installed" in found
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_sqlalchemy_beside_an_instrumentation_that_does_not_know_it(
     requires = ("sqlalchemy<2.1.0,>=1.0.0; extra == 'instruments'",)
     install(package, "0.66b1", requires=requires)
     checks = by_name(library_checks())
-    said = f"{package} 0.66b1 does not measure sqlalchemy {version}; mita-otel does, without it: pip uninstall {package}"
+    said = f"{package} 0.66b1 does not support sqlalchemy {version}, and mita-otel does not need it: pip uninstall {package}"
     assert checks.get("sqlalchemy") == (Check("sqlalchemy", Status.WARN, said) if found else None)
 
 
@@ -93,11 +93,11 @@ def test_sqlalchemy_beside_an_instrumentation_that_does_not_know_it(
 def test_what_is_installed_and_active() -> None:
     found = instrumentation()
     assert warning(found) == failing(found) == {}
-    assert found["library:fastapi"].said.endswith(" is installed and active, by FastAPI's own telemetry")
-    assert found["library:sqlalchemy"].said.endswith(" is installed and active, by mita-otel itself")
-    assert found["library:threads"].said.startswith("active: ")
+    assert found["library:fastapi"].said.endswith(" is installed and instrumented by FastAPI's own telemetry")
+    assert found["library:sqlalchemy"].said.endswith(" is installed and instrumented by mita-otel")
+    assert found["library:threads"].said.startswith("context is propagated")
     assert (
-        "is installed and active under opentelemetry-instrument, by opentelemetry-instrumentation-httpx "
+        "is installed and instrumented under opentelemetry-instrument by opentelemetry-instrumentation-httpx "
         in (found["library:httpx"].said)
     )
     assert {"library:requests", "library:urllib3", "library:aiohttp", "library:celery"} <= set(found)
@@ -105,7 +105,7 @@ def test_what_is_installed_and_active() -> None:
 
 def test_fastapi_by_the_contrib_instrumentation() -> None:
     said = instrumentation(policy_of(fastapi="contrib"))["library:fastapi"].said
-    assert said.endswith(" is installed and active, by the contrib instrumentation")
+    assert said.endswith(" is installed and instrumented by the contrib instrumentation")
 
 
 @pytest.mark.parametrize(
@@ -115,28 +115,30 @@ def test_what_the_variable_switches_off(written: str) -> None:
     off = warning(instrumentation(**{DISABLED: written}))
     assert set(off) == {"library:fastapi", "library:sqlalchemy", "library:threads", "library:httpx"}
     for name in ("fastapi", "sqlalchemy", "httpx"):
-        assert off[f"library:{name}"].endswith(f" is installed, not active: take {name} out of {DISABLED}")
-    assert off["library:threads"].endswith(f": take threading out of {DISABLED}")
+        assert off[f"library:{name}"].endswith(
+            f" is installed, not instrumented: remove {name} from {DISABLED}"
+        )
+    assert off["library:threads"].endswith(f": remove threading from {DISABLED}")
 
 
 def test_a_variable_that_switches_everything_off() -> None:
     found = instrumentation(**{DISABLED: "*"})
     assert set(warning(found)) == set(found)
-    assert all(one.said.endswith(f"take * out of {DISABLED}") for one in found.values())
+    assert all(one.said.endswith(f"remove * from {DISABLED}") for one in found.values())
 
 
 def test_what_the_policy_switches_off() -> None:
     off = warning(instrumentation(policy_of(fastapi="off", sqlalchemy=False, threads=False)))
     assert {name: said.rpartition(": ")[2] for name, said in off.items()} == {
-        "library:fastapi": 'the policy has instrumentation.fastapi off; set it to "auto"',
-        "library:sqlalchemy": "the policy has instrumentation.sqlalchemy off; set it to true",
-        "library:threads": "the policy has instrumentation.threads off; set it to true",
+        "library:fastapi": 'the policy disables it; set instrumentation.fastapi to "auto"',
+        "library:sqlalchemy": "the policy disables it; set instrumentation.sqlalchemy to true",
+        "library:threads": "the policy disables it; set instrumentation.threads to true",
     }
 
 
 def test_a_library_without_its_instrumentation(install: Install) -> None:
     install("redis", "5.0.0")
-    said = f"5.0.0 is installed, not active: pip install {REDIS}"
+    said = f"5.0.0 is installed, not instrumented: pip install {REDIS}"
     assert instrumentation()["library:redis"] == Check("library:redis", Status.WARN, said)
 
 
@@ -144,7 +146,7 @@ def test_a_library_whose_version_its_instrumentation_does_not_know(install: Inst
     install("redis", "2.4.0")
     install(REDIS, "0.66b1", requires=("redis>=2.6; extra == 'instruments'",), points=POINT)
     said = (
-        f"2.4.0 is installed, not active: {REDIS} 0.66b1 measures redis>=2.6, and redis 2.4.0 is there; pip install "
+        f"2.4.0 is installed, not instrumented: {REDIS} 0.66b1 needs redis>=2.6, but redis 2.4.0 is installed; pip install "
         "'redis>=2.6'"
     )
     assert instrumentation()["library:redis"] == Check("library:redis", Status.FAIL, said)
@@ -160,7 +162,7 @@ def test_an_instrumentation_that_cannot_be_imported(install: Install) -> None:
         points=POINT,
     )
     said = (
-        f"5.0.0 is installed, not active: {REDIS} 0.66b1 cannot be imported (ModuleNotFoundError); pip install "
+        f"5.0.0 is installed, not instrumented: {REDIS} 0.66b1 cannot be imported (ModuleNotFoundError); pip install "
         f"--force-reinstall {REDIS}"
     )
     assert instrumentation()["library:redis"] == Check("library:redis", Status.FAIL, said)
@@ -179,7 +181,7 @@ def test_any_other_instrumentation_is_looked_at_as_well(install: Install) -> Non
     found = instrumentation()["library:ledger"]
     assert (found.status, found.said) == (
         Status.PASS,
-        "it is installed and active under opentelemetry-instrument, by ledger-instrumentation 1.0",
+        "it is installed and instrumented under opentelemetry-instrument by ledger-instrumentation 1.0",
     )
     assert instrumentation(**{DISABLED: "ledger"})["library:ledger"].status is Status.WARN
 

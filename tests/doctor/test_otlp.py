@@ -30,7 +30,7 @@ def test_an_endpoint_that_takes_traces(http: HttpReceiver, looked) -> None:
     secret = "Bearer hunter2hunter2"
     found = looked(**{ENDPOINT: http.url, "OTEL_EXPORTER_OTLP_HEADERS": f"authorization={secret}"})
     assert found["exporter:otlp"].status is Status.PASS
-    assert found["exporter:otlp"].said == f"{http.url.removeprefix('http://')} takes traces"
+    assert found["exporter:otlp"].said == f"{http.url.removeprefix('http://')} accepts traces"
     assert found["clock"].status is Status.PASS
     [posted] = http.posted
     assert (posted.path, posted.body) == ("/v1/traces", b"")
@@ -41,13 +41,13 @@ def test_an_endpoint_that_takes_traces(http: HttpReceiver, looked) -> None:
 @pytest.mark.parametrize(
     ("status", "path", "said"),
     [
-        (401, "", " answered 401: it does not let this service in; check OTEL_EXPORTER_OTLP_HEADERS"),
-        (403, "", " answered 403: it does not let this service in; check OTEL_EXPORTER_OTLP_HEADERS"),
-        (404, "", f" answered 404: there is no /v1/traces of OTLP; check host, port and path of {ENDPOINT}"),
-        (404, "/v1/traces", f" answered 404: /v1/traces is added to {ENDPOINT}; leave it out there"),
-        (405, "", f" answered 405: does OTLP go to the endpoint in {ENDPOINT}?"),
-        (302, "", f" answered 302: does OTLP go to the endpoint in {ENDPOINT}?"),
-        (503, "", " answered 503: it takes nothing now; look at its log"),
+        (401, "", " answered 401: access denied; check OTEL_EXPORTER_OTLP_HEADERS"),
+        (403, "", " answered 403: access denied; check OTEL_EXPORTER_OTLP_HEADERS"),
+        (404, "", f" answered 404: no OTLP at /v1/traces; check host, port and path in {ENDPOINT}"),
+        (404, "/v1/traces", f" answered 404: /v1/traces is appended to {ENDPOINT}; remove it there"),
+        (405, "", f" answered 405: check that {ENDPOINT} is an OTLP endpoint"),
+        (302, "", f" answered 302: check that {ENDPOINT} is an OTLP endpoint"),
+        (503, "", " answered 503: it accepts no data now; see its log"),
     ],
 )
 def test_an_endpoint_that_does_not(http: HttpReceiver, looked, status: int, path: str, said: str) -> None:
@@ -68,7 +68,7 @@ def test_the_variable_of_traces_alone_is_named_where_it_is_the_one(http: HttpRec
 def test_an_endpoint_that_is_away(http: HttpReceiver, looked) -> None:
     http.close()
     found = looked(**{ENDPOINT: http.url})["exporter:otlp"]
-    said = f"nobody listens at {http.url.removeprefix('http://')}; check the port in {ENDPOINT}, and that what should listen there runs"
+    said = f"{http.url.removeprefix('http://')} refuses connections; check the port in {ENDPOINT}, and that the server is running"
     assert found == Check("exporter:otlp", Status.FAIL, said)
 
 
@@ -91,7 +91,7 @@ def test_the_port_of_grpc_is_known() -> None:
 @pytest.mark.parametrize("endpoint", ["localhost:4318", "collector", "ftp://collector"])
 def test_an_endpoint_that_is_no_address(looked, endpoint: str) -> None:
     found = looked(**{ENDPOINT: endpoint})["exporter:otlp"]
-    said = f"{ENDPOINT} is no address that can be asked; write it as in https://host:port"
+    said = f"{ENDPOINT} is not a valid address; use the form https://host:port"
     assert found == Check("exporter:otlp", Status.FAIL, said)
 
 
@@ -104,5 +104,5 @@ def test_a_protocol_that_is_not_installed(looked, monkeypatch: pytest.MonkeyPatc
 
 def test_nobody_is_asked_offline(http: HttpReceiver, looked) -> None:
     found = looked(network=False, **{ENDPOINT: http.url})
-    assert found == {"exporter:otlp": Check("exporter:otlp", Status.PASS, "its endpoint was not asked")}
+    assert found == {"exporter:otlp": Check("exporter:otlp", Status.PASS, "endpoint not contacted")}
     assert http.posted == []

@@ -37,7 +37,7 @@ def test_the_secrets_of_the_environment_are_hidden(name: str, value: str) -> Non
     secret = "hunter2!hunter2" if "%21" in value else SECRET
     shown = discretion.check(Check("sentry", Status.FAIL, f"{name}: {secret} is wrong ({value})"))
     assert "hunter2" not in shown.said
-    assert shown.said.startswith(f"{name}: [hidden] is wrong")
+    assert shown.said.startswith(f"{name}: [redacted] is wrong")
 
 
 def test_the_path_of_a_webhook_is_hidden_without_its_host() -> None:
@@ -45,7 +45,7 @@ def test_the_path_of_a_webhook_is_hidden_without_its_host() -> None:
         policy_with(), {"SLACK_FINANCE_WEBHOOK": f"https://hooks.slack.com/services/T/B/{SECRET}"}
     )
     assert discretion.text(f"POST /services/T/B/{SECRET} failed at hooks.slack.com") == (
-        "POST [hidden] failed at hooks.slack.com"
+        "POST [redacted] failed at hooks.slack.com"
     )
 
 
@@ -54,7 +54,9 @@ def test_the_key_of_an_apps_upstream_is_hidden() -> None:
     app = MobileProject(id="1", keys=("abcdef123456",), upstream="https://abcdef123456@o1.ingest.sentry.io/1")
     mobile = policy.mobile.replace(projects={"app": app})
     discretion = SecretFilter(policy.replace(mobile=mobile), {})
-    assert discretion.text("key abcdef123456 of o1.ingest.sentry.io") == "key [hidden] of o1.ingest.sentry.io"
+    assert (
+        discretion.text("key abcdef123456 of o1.ingest.sentry.io") == "key [redacted] of o1.ingest.sentry.io"
+    )
 
 
 def test_what_is_no_secret_is_said() -> None:
@@ -79,7 +81,8 @@ def test_an_exception_that_quotes_a_secret_is_shown_without_it(
     monkeypatch.setattr(diagnosis, "spool_check", broken)
     found = examined(MITA_OTEL_AUDIT_KEY=SECRET)
     assert (
-        found["audit"].said == "could not be looked at (RuntimeError: cannot use [hidden]); please report it"
+        found["audit"].said
+        == "the check itself failed (RuntimeError: cannot use [redacted]); please report it"
     )
 
 

@@ -1,4 +1,4 @@
-"""Sentry is asked: what each answer, or none, means; how soon it came; what time it is there."""
+"""Sentry is asked: what each answer, or none, means; how soon it came."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ def asked(dsn: str, **doctor: float) -> dict[str, Check]:
     ("reply", "status", "said"),
     [
         (Reply(200, "{}", JSON), Status.PASS, " answered after "),
-        (Reply(400), Status.FAIL, " answered 400: it does not know the key or the project of SENTRY_DSN; copy the DSN again"),
-        (Reply(401), Status.FAIL, " answered 401: it does not know the key or the project of SENTRY_DSN; copy the DSN again"),
-        (Reply(403), Status.FAIL, " answered 403: it does not know the key or the project of SENTRY_DSN; copy the DSN again"),
-        (Reply(404), Status.FAIL, " answered 404: it does not know the key or the project of SENTRY_DSN; copy the DSN again"),
-        (Reply(405), Status.FAIL, " answered 405, which Sentry does not; is the host of SENTRY_DSN Sentry's?"),
-        (Reply(429), Status.WARN, " answered 429: the quota is used up, or the project is rate limited"),
-        (Reply(302, "", {"Location": "https://x.example/"}), Status.FAIL, " answered 302, a redirection, which is not followed"),
-        (Reply(500), Status.FAIL, " answered 500: Sentry, or a proxy before it, is in trouble"),
-        (Reply(503), Status.FAIL, " answered 503: Sentry, or a proxy before it, is in trouble"),
+        (Reply(400), Status.FAIL, " answered 400: unknown key or project in SENTRY_DSN; copy the DSN from"),
+        (Reply(401), Status.FAIL, " answered 401: unknown key or project in SENTRY_DSN; copy the DSN from"),
+        (Reply(403), Status.FAIL, " answered 403: unknown key or project in SENTRY_DSN; copy the DSN from"),
+        (Reply(404), Status.FAIL, " answered 404: unknown key or project in SENTRY_DSN; copy the DSN from"),
+        (Reply(405), Status.FAIL, " answered 405, unlike Sentry; check the host in SENTRY_DSN"),
+        (Reply(429), Status.WARN, " answered 429: events are dropped because the quota is used up or the project is rate limited"),
+        (Reply(302, "", {"Location": "https://x.example/"}), Status.FAIL, " answered 302, a redirect, which is not followed"),
+        (Reply(500), Status.FAIL, " answered 500: Sentry or a proxy has a problem"),
+        (Reply(503), Status.FAIL, " answered 503: Sentry or a proxy has a problem"),
         (Reply(200, "<html>", {"Content-Type": "text/html; charset=utf-8"}), Status.FAIL, " answered 200 with a web page"),
     ],
 )  # fmt: skip
@@ -92,7 +92,7 @@ def test_a_dsn_that_is_none(dsn: str) -> None:
 def test_nobody_is_asked_offline(http: HttpReceiver) -> None:
     found = by_name(sentry_checks(policy_with(), {"SENTRY_DSN": dsn_of(http)}, network=False))
     assert found["sentry"] == Check(
-        "sentry", Status.PASS, f"{http.url.removeprefix('http://')} was not asked"
+        "sentry", Status.PASS, f"{http.url.removeprefix('http://')} not contacted"
     )
     assert http.posted == []
 
@@ -100,24 +100,24 @@ def test_nobody_is_asked_offline(http: HttpReceiver) -> None:
 @pytest.mark.parametrize(
     ("env", "name", "status", "said"),
     [
-        ({}, "sentry", Status.WARN, "SENTRY_DSN is not set: nothing goes to Sentry, traces go to console"),
+        ({}, "sentry", Status.WARN, "SENTRY_DSN is not set, so traces go to console instead of Sentry"),
         (
             {"SENTRY_SPOTLIGHT": "true"},
             "sentry",
             Status.PASS,
-            "SENTRY_DSN is not set: traces go to Spotlight alone",
+            "SENTRY_DSN is not set: traces go to Spotlight only",
         ),
         (
             {"OTEL_TRACES_EXPORTER": "otlp"},
             "sentry:exporter",
             Status.PASS,
-            "traces go to otlp, as they should",
+            "Sentry is not selected; traces go to otlp",
         ),
         (
             {"OTEL_TRACES_EXPORTER": "otlp", "SENTRY_DSN": "https://key@127.0.0.1:1/1"},
             "sentry:exporter",
             Status.WARN,
-            "SENTRY_DSN is set, and traces go to otlp: add sentry to OTEL_TRACES_EXPORTER, or unset the DSN",
+            "SENTRY_DSN is set, but traces go to otlp: add sentry to OTEL_TRACES_EXPORTER, or unset the DSN",
         ),
     ],
 )
@@ -133,10 +133,7 @@ def test_an_answer_that_is_late_is_a_warning(http: HttpReceiver, monkeypatch: py
     monkeypatch.setattr(sentry.time, "monotonic", lambda: next(ticks, 101.4))
     checks = by_name(sentry_checks(policy_with(slow_s=1.0), {"SENTRY_DSN": dsn_of(http)}))
     assert checks["sentry"].status is Status.WARN
-    assert (
-        " took 1.4 seconds to the first byte of its answer, more than doctor.slow_s; is a "
-        in checks["sentry"].said
-    )
+    assert " took 1.4 seconds to the first byte, more than doctor.slow_s; use a " in checks["sentry"].said
     assert checks["sentry"].observed["milliseconds_to_first_byte"] == 1400
 
 
@@ -150,13 +147,15 @@ def test_what_is_measured_ends_with_the_first_byte_and_not_with_the_body(wire: S
 # --- none --------------------------------------------------------------------------------------------
 def test_a_host_that_swallows_everything(wire: StartWire) -> None:
     found = asked(dsn_at(port := wire(silent)), timeout_s=0.3)["sentry"]
-    said = f"127.0.0.1:{port} does not answer in time; does a firewall swallow it? If there is a proxy, set HTTPS_PROXY"
+    said = (
+        f"127.0.0.1:{port} does not answer in time; check firewalls, and set HTTPS_PROXY if there is a proxy"
+    )
     assert found == Check("sentry", Status.FAIL, said)
 
 
 def test_a_port_that_speaks_something_else(wire: StartWire) -> None:
     found = asked(dsn_at(port := wire(saying(b"SSH-2.0-OpenSSH_9.6\r\n"))))["sentry"]
-    said = f"what listens at 127.0.0.1:{port} does not speak HTTP; check the port in SENTRY_DSN"
+    said = f"127.0.0.1:{port} does not speak HTTP; check the port in SENTRY_DSN"
     assert found == Check("sentry", Status.FAIL, said)
 
 
@@ -164,7 +163,7 @@ def test_a_port_that_hangs_up(wire: StartWire) -> None:
     found = asked(dsn_at(port := wire(saying(b""))))["sentry"]
     assert found.status is Status.FAIL
     assert found.said.startswith(
-        f"127.0.0.1:{port} hangs up without an answer; does it expect https, or is a firewall"
+        f"127.0.0.1:{port} closes the connection without an answer; check https in SENTRY_DSN, firewalls"
     )
 
 
@@ -191,18 +190,18 @@ def wrapped(inner: Exception) -> list[Exception]:
     ("error", "said"),
     [
         (socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
-         "there is no host sentry.example (Name or service not known); check SENTRY_DSN and the name server"),
+         "unknown host sentry.example (Name or service not known); check SENTRY_DSN and the name server"),
         (ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"),
-         "nobody listens at sentry.example:443; check the port in SENTRY_DSN, and that what should listen there runs"),
-        (http.client.RemoteDisconnected("Remote end closed connection"), "sentry.example:443 hangs up without an answer"),
-        (ConnectionResetError(errno.ECONNRESET, "reset"), "sentry.example:443 hangs up without an answer"),
-        (http.client.BadStatusLine("220 smtp"), "what listens at sentry.example:443 does not speak HTTP"),
-        (TimeoutError("timed out"), "sentry.example:443 does not answer in time; does a firewall swallow it?"),
+         "sentry.example:443 refuses connections; check the port in SENTRY_DSN, and that the server is running"),
+        (http.client.RemoteDisconnected("Remote end closed connection"), "sentry.example:443 closes the connection without an answer"),
+        (ConnectionResetError(errno.ECONNRESET, "reset"), "sentry.example:443 closes the connection without an answer"),
+        (http.client.BadStatusLine("220 smtp"), "sentry.example:443 does not speak HTTP"),
+        (TimeoutError("timed out"), "sentry.example:443 does not answer in time; check firewalls"),
         (OSError(errno.ENETUNREACH, "Network is unreachable"),
-         "there is no way to sentry.example:443 (Network is unreachable); look at this machine's network and routes"),
+         "no route to sentry.example:443 (Network is unreachable); check this machine's network and routes"),
         (OSError(errno.EACCES, "Permission denied"),
          "sentry.example:443 cannot be reached (Permission denied); check SENTRY_DSN and the network"),
-        (ValueError("no scheme"), "SENTRY_DSN is no address that can be asked; write it as in https://host:port"),
+        (ValueError("no scheme"), "SENTRY_DSN is not a valid address; use the form https://host:port"),
     ],
 )  # fmt: skip
 def test_why_nothing_was_heard(error: Exception, said: str) -> None:
@@ -214,7 +213,7 @@ def test_a_refusal_is_no_time_out_although_urllib3_calls_it_one() -> None:
     refused = urllib3.exceptions.NewConnectionError(None, "refused")  # type: ignore[arg-type]
     refused.__cause__ = ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
     assert isinstance(refused, urllib3.exceptions.TimeoutError)
-    assert why_unreachable(refused, PEER).startswith("nobody listens at sentry.example:443")
+    assert why_unreachable(refused, PEER).startswith("sentry.example:443")
 
 
 def test_an_address_is_shown_without_what_is_secret_in_it() -> None:
@@ -230,11 +229,11 @@ NOW = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("seconds", "status", "said"),
     [
-        (0, Status.PASS, "within 60 seconds of the server's that was asked"),
-        (60, Status.PASS, "within 60 seconds of the server's that was asked"),
-        (-60, Status.PASS, "within 60 seconds of the server's that was asked"),
-        (61, Status.FAIL, "this machine's clock is 61 seconds ahead of that of the server that was asked; start its time"),
-        (-3600, Status.FAIL, "this machine's clock is 3600 seconds behind that of the server that was asked; start its time"),
+        (0, Status.PASS, "within 60 seconds of the server's"),
+        (60, Status.PASS, "within 60 seconds of the server's"),
+        (-60, Status.PASS, "within 60 seconds of the server's"),
+        (61, Status.FAIL, "this machine's clock is 61 seconds ahead of the server's; start time"),
+        (-3600, Status.FAIL, "this machine's clock is 3600 seconds behind the server's; start time"),
     ],
 )  # fmt: skip
 def test_a_clock_that_is_off(seconds: int, status: Status, said: str) -> None:

@@ -24,7 +24,7 @@ unprivileged = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere: its rights say nothing"
 )
 nowhere = pytest.mark.skipif(
-    not Path("/proc").is_dir(), reason="there is no folder that nobody can write to: no /proc"
+    not Path("/proc").is_dir(), reason="the folder that nobody can write to: no /proc"
 )
 
 
@@ -58,7 +58,7 @@ def test_a_store_that_works(sqlite: str) -> None:
     assert store(sqlite) == Check(
         "store",
         Status.PASS,
-        "it answers and can be written to, tables of revision 0003_alerts",
+        "writable, tables of revision 0003_alerts",
         {"revision": "0003_alerts"},
     )
 
@@ -67,7 +67,7 @@ def test_a_store_that_is_not_asked_for() -> None:
     found = store_check(policy_with(), {})
     assert (found.status, found.said) == (
         Status.PASS,
-        f"{DATABASE} is not set: nothing is shared between workers, the trail is kept in sqlite:///mita-otel.db",
+        f"{DATABASE} is not set: workers share no data, and the audit trail is in sqlite:///mita-otel.db",
     )
 
 
@@ -82,14 +82,14 @@ def test_a_store_that_somebody_has_locked(locked: str) -> None:
     found = store(locked)
     assert found.status is Status.FAIL
     assert found.said.endswith(
-        ": database is locked: another process holds its lock; find it with fuser -v on the file, and end it if it hangs"
+        ": database is locked: another process holds the lock; find it with fuser -v FILE, and stop it if it hangs"
     )
 
 
 def test_a_store_without_tables(tmp_path: Path) -> None:
     (tmp_path / "mita.db").touch()
     found = store(f"sqlite:///{tmp_path}/mita.db")
-    assert (found.status, found.said) == (Status.WARN, "it has no tables yet; run: mita-otel store migrate")
+    assert (found.status, found.said) == (Status.WARN, "no tables yet; run: mita-otel store migrate")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_a_store_whose_url_is_none(url: str) -> None:
 
 
 def test_a_store_whose_folder_there_is_not(tmp_path: Path) -> None:
-    said = f"there is no folder {tmp_path}/absent for the store's file; make it, or correct {DATABASE}"
+    said = f"the folder {tmp_path}/absent of the store does not exist; create it, or correct {DATABASE}"
     assert store(f"sqlite:///{tmp_path}/absent/mita.db") == Check("store", Status.FAIL, said)
 
 
@@ -134,8 +134,8 @@ def test_a_store_whose_folder_there_is_not(tmp_path: Path) -> None:
 def test_a_store_whose_folder_cannot_be_written_to() -> None:
     found = store("sqlite:////proc/mita.db")
     assert found.status is Status.FAIL
-    assert found.said.startswith("/proc cannot be written to (")
-    assert "): the store cannot be kept there; give the service's user the right to write" in found.said
+    assert found.said.startswith("/proc is not writable (")
+    assert "): the store needs it; give the service's user write access" in found.said
 
 
 @unprivileged
@@ -147,7 +147,7 @@ def test_a_store_whose_file_cannot_be_written_to(tmp_path: Path, sqlite: str) ->
 
 
 def test_a_store_that_is_a_folder(tmp_path: Path) -> None:
-    said = f"{tmp_path} is a folder, the store needs a file; correct {DATABASE}"
+    said = f"{tmp_path} is a folder, but the store needs a file; correct {DATABASE}"
     assert store(f"sqlite:///{tmp_path}") == Check("store", Status.FAIL, said)
 
 
@@ -155,7 +155,7 @@ def test_looking_at_a_store_leaves_nothing_behind(tmp_path: Path) -> None:
     found = store(f"sqlite:///{tmp_path}/mita.db")
     assert (found.status, found.said) == (
         Status.PASS,
-        f"{tmp_path}/mita.db will be made when it is first needed",
+        f"{tmp_path}/mita.db is created at first use",
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -167,7 +167,7 @@ def spool(folder: Path | str, key: str = "k" * 32, **doctor: float) -> Check:
 
 def test_a_spool_that_works_is_left_as_it_was(tmp_path: Path) -> None:
     found = spool(tmp_path / "new" / "spool")
-    assert (found.status, found.said) == (Status.PASS, f"entries go to {tmp_path}/new/spool")
+    assert (found.status, found.said) == (Status.PASS, f"spool in {tmp_path}/new/spool")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -176,8 +176,8 @@ def test_a_spool_that_is_a_file(tmp_path: Path) -> None:
     found = spool(tmp_path / "spool")
     assert (found.status, found.said) == (
         Status.FAIL,
-        f"{tmp_path}/spool is no folder: audit entries cannot be kept; make room there, or set {SPOOL} to a folder on a "
-        "local disk that the service may write to",
+        f"{tmp_path}/spool is not a folder: audit entries cannot be stored; free space or grant write access there, or set {SPOOL} to a "
+        "writable folder on a local disk",
     )
 
 
@@ -185,14 +185,14 @@ def test_a_spool_that_is_a_file(tmp_path: Path) -> None:
 def test_a_spool_that_cannot_be_written_to() -> None:
     found = spool("/proc/spool")
     assert found.status is Status.FAIL
-    assert found.said.startswith("/proc cannot be written to (")
+    assert found.said.startswith("/proc is not writable (")
 
 
 @unprivileged
 def test_a_spool_that_others_own(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:
-        assert "cannot be written to (Permission denied)" in spool(tmp_path / "spool").said
+        assert "is not writable (Permission denied)" in spool(tmp_path / "spool").said
     finally:
         tmp_path.chmod(0o700)
 
@@ -202,7 +202,7 @@ def test_a_disk_that_is_full_is_found_by_writing(tmp_path: Path, monkeypatch: py
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    assert unusable(tmp_path) == f"{tmp_path} cannot be written to (No space left on device)"
+    assert unusable(tmp_path) == f"{tmp_path} is not writable (No space left on device)"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -213,14 +213,14 @@ def test_a_disk_that_is_nearly_full(tmp_path: Path) -> None:
     assert found.status is Status.WARN
     assert found.said.startswith(f"the disk of {tmp_path} has ")
     assert found.said.endswith(
-        " MB left, less than doctor.min_free_megabytes; make room before entries are refused"
+        " MB left, less than doctor.min_free_megabytes; free space before audit entries are refused"
     )
 
 
 def test_a_chain_without_a_key(tmp_path: Path) -> None:
     found = spool(tmp_path, key="")
     assert found.status is Status.WARN
-    assert f"set {KEY}; make one with: python -c 'import secrets; print(" in found.said
+    assert f"set {KEY}; create one with: python -c 'import secrets; print(" in found.said
 
 
 def test_a_key_that_is_too_short_is_a_fault(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def test_a_host_that_swallows_or_drips_is_given_up(
     assert found["sentry"].status is Status.FAIL
     if behaviour is dripping:
         said = (
-            "no end within 4 seconds, it was given up; does a firewall, a name server or a disk not answer?"
+            "no result within 4 seconds; check for a firewall, a name server or a disk that does not answer"
         )
         assert found["sentry"].said == said
     assert found["redaction"].status is Status.PASS
@@ -61,5 +61,5 @@ def test_an_examination_goes_on_where_a_check_fails_itself(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(diagnosis, "store_check", broken)
     found = by_name(diagnose())
-    assert found["store"].said == "could not be looked at (RuntimeError: of the test); please report it"
+    assert found["store"].said == "the check itself failed (RuntimeError: of the test); please report it"
     assert found["redaction"].status is Status.PASS

@@ -1,4 +1,4 @@
-"""Certificates: doctor believes whom the exporter believes, and says of each fault what it is."""
+"""Certificates: doctor trusts the same authorities as the exporter, and explains each error."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def test_a_certificate_that_nobody_vouches_for(authority: Authority, wire: Start
     found = asked(dsn)
     assert found.status is Status.FAIL
     assert found.said == (
-        f"the certificate of 127.0.0.1:{port} is not trusted (unable to get local issuer certificate): nothing in "
-        f"{certifi.where()} vouches for it. To trust it, append its authority's certificate to a copy of that file, and "
+        f"the certificate of 127.0.0.1:{port} is not trusted (unable to get local issuer certificate): its authority is not in "
+        f"{certifi.where()}. To trust it, append the authority's certificate to a copy of that file, and "
         "set SSL_CERT_FILE to the copy"
     )
     assert not exporter_gets_through(dsn)
@@ -85,7 +85,7 @@ def test_the_file_that_is_named_and_does_not_vouch_is_said(
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
     found = asked(dsn_at(wire(OK, authority.certificate("unnamed", **DAYS).server()), scheme="https"))
-    assert f"nothing in {certifi.where()} that REQUESTS_CA_BUNDLE names vouches for it" in found.said
+    assert f"its authority is not in {certifi.where()} (from REQUESTS_CA_BUNDLE)." in found.said
     assert found.said.endswith("set REQUESTS_CA_BUNDLE to the copy")
 
 
@@ -93,7 +93,7 @@ def test_the_file_that_is_named_and_does_not_vouch_is_said(
 def test_a_certificate_that_has_expired(authority: Authority, wire: StartWire) -> None:
     pair = authority.certificate("expired", since=LONG_AGO, until=JUST_NOW)
     dsn = dsn_at(port := wire(OK, pair.server()), scheme="https")
-    said = f"the certificate of 127.0.0.1:{port} has expired; it is renewed there. (Or is this machine's clock ahead?)"
+    said = f"the certificate of 127.0.0.1:{port} has expired; renew it there, or check whether this machine's clock is ahead"
     assert asked(dsn) == Check("sentry", Status.FAIL, said)
 
 
@@ -101,7 +101,7 @@ def test_a_certificate_that_has_expired(authority: Authority, wire: StartWire) -
 def test_a_certificate_that_is_not_valid_yet(authority: Authority, wire: StartWire) -> None:
     pair = authority.certificate("early", since=SOON, until=LATER)
     found = asked(dsn_at(wire(OK, pair.server()), scheme="https"))
-    assert "is not valid yet; is this machine's clock behind? Start its time synchronisation" in found.said
+    assert "is not valid yet; if this machine's clock is behind, start time synchronisation" in found.said
 
 
 @pytest.mark.usefixtures("trusting")
@@ -124,7 +124,7 @@ def test_a_certificate_of_another_name(
     assert asked(dsn) == Check(
         "sentry",
         Status.FAIL,
-        f"the certificate of {host}:{port} is for another name ({said}); name the host in SENTRY_DSN as its certificate "
+        f"the certificate of {host}:{port} is for another name ({said}); use the certificate's host name in SENTRY_DSN"
         "does",
     )
 
@@ -140,21 +140,21 @@ def test_a_file_of_certificates_that_is_none(
     found = asked("https://0123456789abcdef@127.0.0.1:1/1")
     assert found.status is Status.FAIL
     assert found.said.startswith(f"SSL_CERT_FILE names the certificates in {file}, which cannot be read (")
-    assert found.said.endswith("name a file of certificates in PEM form, or unset it")
+    assert found.said.endswith("name a file of certificates in PEM form")
 
 
 def test_a_port_that_does_not_speak_tls(wire: StartWire) -> None:
     dsn = dsn_at(port := wire(PLAIN), scheme="https")
     found = asked(dsn)
-    assert found.said.startswith(f"127.0.0.1:{port} does not speak TLS as it should (")
-    assert found.said.endswith("); is https right in SENTRY_DSN, and the port?")
+    assert found.said.startswith(f"127.0.0.1:{port} failed the TLS handshake (")
+    assert found.said.endswith("); check https and the port in SENTRY_DSN")
 
 
 def test_a_port_that_speaks_nothing_but_tls(authority: Authority, wire: StartWire) -> None:
     dsn = dsn_at(port := wire(OK, authority.own.server()))
     found = asked(dsn)
     assert found.status is Status.FAIL
-    assert found.said.startswith(f"127.0.0.1:{port} hangs up without an answer; does it expect https")
+    assert found.said.startswith(f"127.0.0.1:{port} closes the connection without an answer; check https")
 
 
 def test_otlps_exporter_believes_others(
@@ -173,16 +173,18 @@ def test_otlps_exporter_believes_others(
 
     found = looked()
     assert found.status is Status.FAIL
-    assert f"nothing in {certifi.where()} vouches for it" in found.said
+    assert f"its authority is not in {certifi.where()}." in found.said
     assert found.said.endswith(f"set {variable} to the copy")
     monkeypatch.setenv(
         "SSL_CERT_FILE", str(authority.own.certificate)
     )  # Sentry's exporter reads it, OTLP's does not
     assert looked().status is Status.FAIL
     monkeypatch.setenv(variable, str(authority.own.certificate))
-    assert looked() == Check("exporter:otlp", Status.PASS, f"127.0.0.1:{port} takes traces", {"status": 200})
+    assert looked() == Check(
+        "exporter:otlp", Status.PASS, f"127.0.0.1:{port} accepts traces", {"status": 200}
+    )
     monkeypatch.setenv(variable, "/nowhere.pem")
     assert (
         looked().said
-        == f"{variable} names the certificates in /nowhere.pem: there is no such file; correct or unset it"
+        == f"{variable} names the certificates in /nowhere.pem: no such file; correct or unset it"
     )

@@ -35,7 +35,7 @@ def tried(
 
 def test_slack_gets_a_message_that_says_it_is_a_test(http: HttpReceiver) -> None:
     found = tried("slack", {"SLACK_FINANCE_WEBHOOK": http.url})
-    assert (found["finance_slack"].status, found["finance_slack"].said) == (Status.PASS, "Slack said ok")
+    assert (found["finance_slack"].status, found["finance_slack"].said) == (Status.PASS, "Slack answered ok")
     [posted] = http.posted
     assert posted.json["text"].startswith("Test: a test of mita-otel: ")
     context = posted.json["blocks"][-1]["elements"][0]["text"]
@@ -51,10 +51,10 @@ def test_a_test_is_redacted_like_any_other_message(http: HttpReceiver) -> None:
 
 def test_what_gets_a_channels_messages_instead_is_said(http: HttpReceiver) -> None:
     found = tried("slack", {"SLACK_FINANCE_WEBHOOK": http.url})
-    instead = "SLACK_PAYMENTS_WEBHOOK is not set; finance_slack gets its messages"
+    instead = "SLACK_PAYMENTS_WEBHOOK is not set; finance_slack is its fallback"
     assert (found["payments_slack"].status, found["payments_slack"].said) == (Status.WARN, instead)
-    nobody = "SLACK_SECURITY_WEBHOOK is not set: nobody gets its messages"
-    assert found["security_slack"].said == nobody
+    unconfigured = "SLACK_SECURITY_WEBHOOK is not set; there is no fallback"
+    assert found["security_slack"].said == unconfigured
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_what_gets_a_channels_messages_instead_is_said(http: HttpReceiver) -> No
         (Reply(404, "channel_not_found"), "Slack: answered 404 channel_not_found: the channel was deleted; create a webhook for another"),
         (Reply(403, "action_prohibited"), "Slack: answered 403 action_prohibited: an administrator forbids it"),
         (Reply(400, "invalid_payload"), "Slack: answered 400 invalid_payload"),
-        (Reply(429, "", {"Retry-After": "30"}), "Slack: answered 429; it asks for 30 seconds"),
+        (Reply(429, "", {"Retry-After": "30"}), "Slack: answered 429; retry after 30 seconds"),
         ("cut", "Slack: no connection (RemoteProtocolError)"),
     ],
 )  # fmt: skip
@@ -79,7 +79,7 @@ def test_an_incident_is_opened_marked_and_resolved(http: HttpReceiver) -> None:
     policy = policy_with(delivery={"pagerduty_url": http.url})
     found = tried("pagerduty", {"PAGERDUTY_FINANCE_KEY": KEY}, policy, names=["finance_pagerduty"])
     assert list(found) == ["finance_pagerduty"]
-    assert found["finance_pagerduty"].said == "PagerDuty took the event mita-otel/x, and resolved it"
+    assert found["finance_pagerduty"].said == "PagerDuty accepted event mita-otel/x, and resolved it"
     opened, resolved = (posted.json for posted in http.posted)
     assert opened["payload"]["summary"].startswith("Test: [staging] a test of mita-otel")
     assert opened["payload"]["severity"] == "info"
@@ -119,7 +119,7 @@ def test_an_e_mail_says_it_is_a_test() -> None:
     found = tried("email", {"MITA_OTEL_SMTP_URL": receiver.url}, mail_policy())
     receiver.close()
     [message] = receiver.messages
-    assert found["finance_email"].said == f"the mail server took {message['Message-ID']}"
+    assert found["finance_email"].said == f"the mail server accepted {message['Message-ID']}"
     assert message["Subject"] == "Test: [staging] a test of mita-otel"
     assert "Acknowledge" not in message.get_content()
     assert "security@mita.finance is a placeholder" in found["security_email"].said
@@ -147,7 +147,5 @@ def test_a_setting_that_cannot_be_used_is_said() -> None:
 
 
 def test_a_channel_that_there_is_not_is_named() -> None:
-    with pytest.raises(
-        ConfigurationError, match="there is no slack channel nowhere; there are finance_slack"
-    ):
+    with pytest.raises(ConfigurationError, match="no slack channel nowhere; use one of: finance_slack"):
         tried("slack", {}, names=["nowhere"])

@@ -41,7 +41,7 @@ def test_a_marked_error_and_its_trace_arrive_and_their_ids_are_told(
     assert event["exception"]["values"][0]["type"] == "SelfTestError"
     assert transaction["contexts"]["trace"]["trace_id"] == check.observed["trace_id"]
     assert event["contexts"]["trace"]["trace_id"] == check.observed["trace_id"]
-    assert check.said.startswith(f"Sentry took event {event['event_id']} of trace ")
+    assert check.said.startswith(f"Sentry accepted event {event['event_id']} of trace ")
 
 
 def test_it_wakes_nobody_and_leaves_no_audit_entry(
