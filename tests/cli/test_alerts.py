@@ -57,7 +57,7 @@ def test_what_is_open_is_shown_and_is_exit_status_1(command: Command, shared: st
     assert re.fullmatch(
         r"[0-9a-f]{16} open since \S+Z: Payment processing failures: 3 events within 5 minutes", said.lines[0]
     )
-    assert said.lines[1] == "2 messages on the way"
+    assert said.lines[1] == "2 messages waiting for delivery"
     shown = json.loads(command("alerts", "status", "--json").out)
     assert [(one["rule"], one["open"]) for one in shown] == [("payment_processing_failures", True)]
 
@@ -98,9 +98,9 @@ def test_silences_are_made_shown_and_ended(command: Command, shared: str) -> Non
         ),
         (
             ["silence", "*", "--for", "tomorrow"],
-            "--for tomorrow: not a length of time; write it as in 90m, 2h or 7d",
+            "--for tomorrow: not a duration; use 90m, 2h or 7d",
         ),
-        (["silence", "*", "--for", "0h"], "--for 0h: not a length of time"),
+        (["silence", "*", "--for", "0h"], "--for 0h: not a duration"),
     ],
 )
 def test_a_slip_is_answered_with_the_mend(
@@ -141,7 +141,7 @@ def test_alerts_in_the_memory_of_the_service_cannot_be_reached_and_that_is_said(
 ) -> None:
     said = command("alerts", *arguments)
     assert (said.code, said.out) == (2, "")
-    assert said.err.startswith("alerts are in the memory of each process of the service")
+    assert said.err.startswith("commands cannot see alerts held in a process's memory")
     assert "set MITA_OTEL_DATABASE_URL" in said.err
     assert list(tmp_path.iterdir()) == []
 

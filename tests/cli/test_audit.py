@@ -61,7 +61,7 @@ def types(folder: Path) -> list[str]:
 def test_a_trail_that_nobody_touched_verifies(trail: Path, command: Command) -> None:
     said = command("audit", "verify", "--anchors", str(trail / "service" / "anchors.jsonl"))
     assert said.code == 0
-    assert said.out.startswith("no fault found: 8 entries in 1 chain, 1 anchor compared")
+    assert said.out.startswith("no error found: 8 entries in 1 chain, 1 anchor compared")
     assert "audit_verify" in types(trail)
 
 
@@ -108,7 +108,7 @@ def test_a_search_finds_what_matches(trail: Path, command: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--since", "yesterday"], "--since yesterday: not a time; write it as in 2026-11-25T09:30"),
+        (["--since", "yesterday"], "--since yesterday: not a time; use 2026-11-25T09:30"),
         (["--type", "Not A Type"], "is not an audit event type"),
         (
             ["--outcome", "refused"],
@@ -195,7 +195,7 @@ def test_a_trail_that_began_without_a_key_can_be_verified_once_there_is_one(
     assert said.code == 1
     assert "--allow-unkeyed" in said.out
     said = command("audit", "verify", "--anchors", "anchors.jsonl", "--allow-unkeyed")
-    assert "no fault found" in said.out
+    assert "no error found" in said.out
     tamper(tmp_path, "DELETE FROM mita_audit_entries WHERE sequence >= 2")
     assert command("audit", "verify", "--anchors", "anchors.jsonl", "--allow-unkeyed").code == 1
 

@@ -45,7 +45,7 @@ def test_a_policy_that_there_is_not_exits_with_1_and_the_rest_is_looked_at(proce
     said = process("doctor", "--policy", "absent.toml", **SOUND)
     assert said.code == 1
     assert said.lines[0].startswith("fail  policy: ")
-    assert "absent.toml: no such file" in said.lines[0]
+    assert "absent.toml: there is no such file" in said.lines[0]
     assert "pass  redaction: 40 canaries sent, all redacted" in said.lines
 
 

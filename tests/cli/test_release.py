@@ -49,7 +49,7 @@ def test_a_release_from_its_making_to_its_deploy(
     command: Command, work_tree: Path, sentry: FakeSentry
 ) -> None:
     first = commit(work_tree, "the first")
-    assert command("release", "create").out == f"{NAME}: made\n"
+    assert command("release", "create").out == f"{NAME}: created\n"
     assert command("release", "commits").out == f"{NAME}: 1 commit\n"
     second = commit(work_tree, "the second\n\nwith card 4111 1111 1111 1111")
     third = commit(work_tree, "the third")
@@ -61,7 +61,7 @@ def test_a_release_from_its_making_to_its_deploy(
     assert [one["id"] for one in told] == [third, second]
     assert told[0]["author_email"] == "dev@bank.example" and told[0]["repository"] == "bank/backend"
     assert not shows(told[1]["message"]) and "[redacted:pan]" in told[1]["message"]
-    assert command("release", "finalize", *following).out == "mita-finance@1.1.0+a b: out\n"
+    assert command("release", "finalize", *following).out == "mita-finance@1.1.0+a b: finalized\n"
     release = sentry.releases["mita-finance@1.1.0+a b"]
     assert release["dateReleased"] and release["ref"] == third
     assert release["url"] == "https://bank.example/1.1"
@@ -239,7 +239,9 @@ def test_a_sentry_that_fails_after_the_command_ran_is_one_message_beside_the_com
     ended = "failed with exit status 3" if own else "succeeded"
     assert told.err.startswith(f"the command {ended}, but the deploy was not recorded in Sentry: ")
     failed = " --failed" if own else ""
-    assert told.err.endswith(f"Tell it with: mita-otel release deploy --version {NAME} -e staging{failed}\n")
+    assert told.err.endswith(
+        f"Record it with: mita-otel release deploy --version {NAME} -e staging{failed}\n"
+    )
     assert told.err.count("\n") == 1
     assert not sentry.deploys.get(NAME)
 

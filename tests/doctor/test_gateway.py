@@ -160,4 +160,6 @@ def test_a_spool_on_a_disk_without_room(tmp_path: Path) -> None:
         "mobile:spool"
     ]
     assert found.status is Status.WARN
-    assert found.said.endswith("less than doctor.min_free_megabytes; free space before envelopes of apps are refused")
+    assert found.said.endswith(
+        "less than doctor.min_free_megabytes; free space before envelopes of apps are refused"
+    )
