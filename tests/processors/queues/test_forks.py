@@ -75,7 +75,7 @@ def test_locks_of_the_request_path_are_free_in_a_forked_child(receiver: Receiver
         (steps._kept._lock, lambda: steps.ended(server())),
         (contexts._lock, lambda: contexts.of(1)),
         (origins._resources._lock, lambda: origins.resource(Resource({"a": "b"}))),
-        (transport._counting, lambda: transport.record_lost_event("network_error", "error")),
+        (transport._reports._lock, lambda: transport.record_lost_event("network_error", "error")),
     ]
     assert [number for number, (lock, use) in enumerate(uses) if not survives(lock, use)] == []
 

@@ -10,7 +10,7 @@ from mita_otel.latency.facts import SpanFacts
 from mita_otel.latency.operations import Operation
 from mita_otel.policy.conversion import convert
 from mita_otel.policy.sampling import SamplingRule
-from mita_otel.processors.sampling.decision import RuleMatch, SamplingRules
+from mita_otel.processors.sampling.decision import SamplingMatch, SamplingRules
 
 REQUEST = {"http.request.method": "GET", "http.route": "/api/accounts/{id}", "tenant": "gold", "beta": True}
 
@@ -65,7 +65,7 @@ def rules(recent: Any = None, **by_name: dict[str, Any]) -> SamplingRules:
 def test_a_rule_matches_only_if_all_its_conditions_hold(
     rule: dict[str, Any], span: SpanFacts, matches: bool
 ) -> None:
-    assert rules(a=rule).match(span) == (RuleMatch("a", 1.0) if matches else None)
+    assert rules(a=rule).match(span) == (SamplingMatch("a", 1.0) if matches else None)
 
 
 @pytest.mark.parametrize(("usual_ms", "matches"), [(9.9, True), (10, False), (None, False)])
@@ -84,8 +84,8 @@ def test_the_matching_rule_with_the_highest_ratio_applies() -> None:
         many={"attributes": {"tenant": "gold"}, "ratio": 0.5},
         other={"operation": "payment_processing", "ratio": 1},
     )
-    assert several.match(request()) == RuleMatch("many", 0.5)
-    assert several.match(request(tenant="silver")) == RuleMatch("few", 0.01)
+    assert several.match(request()) == SamplingMatch("many", 0.5)
+    assert several.match(request(tenant="silver")) == SamplingMatch("few", 0.01)
     assert several.match(SpanFacts("x", "INTERNAL", 1, {})) is None
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from exploring import examples
 from mita_otel.policy import default_policy
 from mita_otel.processors.sampling.consistent import Randomness, threshold_of
-from mita_otel.processors.sampling.decision import Decision, Evidence, RuleMatch, decide
+from mita_otel.processors.sampling.decision import Decision, Evidence, SamplingMatch, decide
 from mita_otel.processors.sampling.held import EndedSpan, HeldTraces, KeptSpans
 
 POLICY = default_policy().sampling
@@ -185,14 +185,14 @@ def test_a_trace_larger_than_the_bound_is_decided_early() -> None:
 
 def test_a_rule_sets_the_ratio_of_its_traces() -> None:
     one = bench()
-    match = RuleMatch("payments", 1.0)
+    match = SamplingMatch("payments", 1.0)
     one.end(NOT_KEPT, "payment", match=match)
     one.end(NOT_KEPT, "root", root=True)
     assert [(span, decision.reason, decision.rule, decision.rate) for span, decision in one.out] == [
         ("payment", "rule", "payments", 1.0),
         ("root", "rule", "payments", 1.0),
     ]
-    one.end(KEPT_BY_RATIO, "GET /health", root=True, match=RuleMatch("health", 0.0))
+    one.end(KEPT_BY_RATIO, "GET /health", root=True, match=SamplingMatch("health", 0.0))
     one.wait(POLICY.hold_s)
     assert len(one.out) == 2
     assert one.held.traces == {(True, "rule"): 1, (False, "rule"): 1}
@@ -201,9 +201,9 @@ def test_a_rule_sets_the_ratio_of_its_traces() -> None:
 def test_a_late_span_that_a_rule_keeps_also_keeps_its_trace() -> None:
     one = bench()
     one.end(NOT_KEPT, "root", root=True)
-    one.end(NOT_KEPT, "a rule that drops", match=RuleMatch("health", 0.0))
+    one.end(NOT_KEPT, "a rule that drops", match=SamplingMatch("health", 0.0))
     assert one.out == []
-    one.end(NOT_KEPT, "a rule that keeps", match=RuleMatch("payments", 1.0))
+    one.end(NOT_KEPT, "a rule that keeps", match=SamplingMatch("payments", 1.0))
     assert one.spans == ["root", "a rule that drops", "a rule that keeps"]
     assert one.out[0][1].rule == "payments"
 
@@ -265,9 +265,9 @@ def test_an_evicted_decision_of_a_held_trace_loses_no_span() -> None:
         (Evidence(Randomness(1), caller="for"), (True, "caller")),
         (Evidence(Randomness(2**56 - 1), caller="against"), (False, "caller")),
         (Evidence(Randomness(1), caller="against", flaw="breach"), (True, "breach")),
-        (Evidence(Randomness(1), match=RuleMatch("a", 1.0)), (True, "rule")),
-        (Evidence(Randomness(2**56 - 1), match=RuleMatch("a", 0.0)), (False, "rule")),
-        (Evidence(Randomness(1), match=RuleMatch("a", 0.0), flaw="error"), (True, "error")),
+        (Evidence(Randomness(1), match=SamplingMatch("a", 1.0)), (True, "rule")),
+        (Evidence(Randomness(2**56 - 1), match=SamplingMatch("a", 0.0)), (False, "rule")),
+        (Evidence(Randomness(1), match=SamplingMatch("a", 0.0), flaw="error"), (True, "error")),
     ],
 )
 def test_decisions(evidence: Evidence, expected: tuple[bool, str]) -> None:
@@ -281,7 +281,7 @@ def test_decisions(evidence: Evidence, expected: tuple[bool, str]) -> None:
         (0.05, {}, 0.05),
         (0.5, {}, 0.1),
         (0.5, {"flaw": "breach"}, 0.5),
-        (0.5, {"match": RuleMatch("a", 0.2)}, 0.2),
+        (0.5, {"match": SamplingMatch("a", 0.2)}, 0.2),
     ],
 )
 def test_the_rate_includes_the_ratio_of_the_caller(

@@ -16,7 +16,7 @@ from mita_otel.processors.sampling.consistent import NEVER, Randomness, ratio_of
 
 
 @dataclass(frozen=True, slots=True)
-class RuleMatch:
+class SamplingMatch:
     """A rule that a span matches."""
 
     rule: str
@@ -43,7 +43,7 @@ class SamplingRules:
     def __bool__(self) -> bool:
         return bool(self._rules)
 
-    def match(self, facts: SpanFacts) -> RuleMatch | None:
+    def match(self, facts: SpanFacts) -> SamplingMatch | None:
         """Return the match with the highest ratio, or None."""
         for rule in self._rules:
             if rule.matches(facts, self._recent):
@@ -55,7 +55,7 @@ class _Compiled:
     """A rule with its patterns compiled."""
 
     def __init__(self, name: str, rule: SamplingRule) -> None:
-        self.match = RuleMatch(name, rule.ratio)
+        self.match = SamplingMatch(name, rule.ratio)
         self._rule = rule
         self._operation = _pattern(rule.operation)
         self._route = _pattern(rule.route)
@@ -117,11 +117,13 @@ class Evidence:
 
     randomness: Randomness
     flaw: Flaw | None = None
-    match: RuleMatch | None = None
+    match: SamplingMatch | None = None
     """The rule with the highest ratio."""
     caller: Caller = "undecided"
 
-    def joined(self, flaw: Flaw | None, match: RuleMatch | None, caller: Caller = "undecided") -> Evidence:
+    def joined(
+        self, flaw: Flaw | None, match: SamplingMatch | None, caller: Caller = "undecided"
+    ) -> Evidence:
         """Return the evidence together with that of another span."""
         if match is None or (self.match is not None and match.ratio <= self.match.ratio):
             match = self.match

@@ -8,7 +8,7 @@ from typing import Final, Generic, TypeVar
 
 from mita_otel.policy.sampling import SamplingPolicy
 from mita_otel.processors.sampling.consistent import Randomness, randomness_of
-from mita_otel.processors.sampling.decision import Caller, Decision, Evidence, Flaw, RuleMatch, decide
+from mita_otel.processors.sampling.decision import Caller, Decision, Evidence, Flaw, SamplingMatch, decide
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ class EndedSpan(Generic[T]):
     member: str | None = None
     """The `ot` member of its tracestate."""
     flaw: Flaw | None = None
-    match: RuleMatch | None = None
+    match: SamplingMatch | None = None
     caller: Caller = "undecided"
 
     @property
