@@ -254,7 +254,7 @@ def test_a_record_of_a_span_is_the_record_of_its_line(spans: Spans, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("{}", "'start_ns' is missing"),
         ("[]", "not a JSON object"),
@@ -266,10 +266,10 @@ def test_a_record_of_a_span_is_the_record_of_its_line(spans: Spans, tmp_path: Pa
         ),
     ],
 )
-def test_the_error_names_a_line_that_is_not_a_span(tmp_path: Path, line: str, said: str) -> None:
+def test_the_error_names_a_line_that_is_not_a_span(tmp_path: Path, line: str, message: str) -> None:
     path = tmp_path / "spans.jsonl"
     path.write_text(f"\n{line}\n")
-    with pytest.raises(ValueError, match=re.escape(said)) as error:
+    with pytest.raises(ValueError, match=re.escape(message)) as error:
         list(read_spans(path))
     assert str(error.value).startswith(f"{path}, line 2: ")
 

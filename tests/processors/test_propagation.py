@@ -33,26 +33,26 @@ def injected(propagator: TextMapPropagator, made: Context) -> dict[str, str]:
 
 
 def test_baggage_with_a_secret_name_or_value_is_not_sent() -> None:
-    door = RedactedPropagator(Redactor())
+    propagator = RedactedPropagator(Redactor())
     made = context(tenant="acme", card_number="zz99", note=f"card {CARD}", amount="12.50")
-    carrier = injected(door, made)
+    carrier = injected(propagator, made)
     assert carrier["baggage"] == "tenant=acme,amount=12.50"
     assert carrier["traceparent"] == f"00-{0xABC:032x}-{0xDEF:016x}-01"
-    assert door.withheld == 2
+    assert propagator.withheld == 2
     assert baggage.get_all(made)["card_number"] == "zz99", "the process itself keeps what it has"
 
 
 def test_headers_without_a_secret_are_unchanged() -> None:
-    door = RedactedPropagator(Redactor())
+    propagator = RedactedPropagator(Redactor())
     made = context("vendor=abc", tenant="acme")
-    assert injected(door, made) == injected(door.propagator, made)
-    assert door.fields == door.propagator.fields
-    assert door.withheld == 0
+    assert injected(propagator, made) == injected(propagator.propagator, made)
+    assert propagator.fields == propagator.propagator.fields
+    assert propagator.withheld == 0
 
 
 def test_a_vendor_header_with_a_secret_is_not_sent() -> None:
-    door = RedactedPropagator(Redactor())
-    carrier = injected(door, context(f"vendor=user:{CARD}"))
+    propagator = RedactedPropagator(Redactor())
+    carrier = injected(propagator, context(f"vendor=user:{CARD}"))
     assert "tracestate" not in carrier
     assert "traceparent" in carrier
 
@@ -77,9 +77,9 @@ def test_baggage_that_cannot_be_checked_is_not_sent_but_the_ids_are(monkeypatch:
 
 
 def test_incoming_headers_are_read_unchanged() -> None:
-    door = RedactedPropagator(Redactor())
+    propagator = RedactedPropagator(Redactor())
     carrier = {"traceparent": f"00-{0xABC:032x}-{0xDEF:016x}-01", "baggage": f"note={CARD}"}
-    read = door.extract(carrier)
+    read = propagator.extract(carrier)
     assert baggage.get_all(read) == {"note": CARD}
     assert trace.get_current_span(read).get_span_context().trace_id == 0xABC
 
