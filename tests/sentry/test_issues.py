@@ -12,7 +12,7 @@ from opentelemetry._logs import SeverityNumber
 from opentelemetry.sdk._logs import LoggerProvider
 
 from mita_otel.sentry.issues import Issues
-from mita_otel.sentry.mapping.occurrences import Occurrences
+from mita_otel.sentry.mapping.captured_exceptions import CapturedExceptions
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def issues(sent: list[dict[str, Any]]) -> Issues:
         default_integrations=False,
         before_send=lambda event, hint: sent.append(dict(event)),  # type: ignore[func-returns-value]
     )
-    return Issues(client, Occurrences(100))
+    return Issues(client, CapturedExceptions(100))
 
 
 def emit(issues: Issues, text: str) -> None:

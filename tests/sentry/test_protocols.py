@@ -15,11 +15,10 @@ from e2e.receiver import Receiver
 from mita_otel import semconv
 from mita_otel.policy import default_policy
 from mita_otel.sentry.client import SentryLink
+from mita_otel.sentry.mapping.attribute_values import typed, typed_attributes
 from mita_otel.sentry.mapping.otlp import otlp_encoder, otlp_request, otlp_spans
-from mita_otel.sentry.mapping.segment import Segment
-from mita_otel.sentry.mapping.span_items import MAX_SPANS, span_items
-from mita_otel.sentry.mapping.tree import Tree
-from mita_otel.sentry.mapping.typed import typed, typed_attributes
+from mita_otel.sentry.mapping.span_tree import Tree
+from mita_otel.sentry.mapping.streamed_spans import MAX_SPANS, SpanSegment, span_items
 from mita_otel.sentry.protocols import make_protocol
 from mita_otel.sentry.transport.envelope_items import SpansItem
 from mita_otel.sentry.transport.sender_identity import Identity
@@ -33,8 +32,8 @@ IDENTITY = Identity(
 )
 
 
-def segment(tree: Tree) -> Segment:
-    return Segment(tree, IDENTITY, TAGS)
+def segment(tree: Tree) -> SpanSegment:
+    return SpanSegment(tree, IDENTITY, TAGS)
 
 
 def items(tree: Tree) -> list[SpansItem]:
@@ -204,7 +203,7 @@ def test_the_address_that_was_asked_is_not_overwritten_by_the_hosts_name(
     attributes: dict[str, Any], server_name: str | None, shown: str | None
 ) -> None:
     tree = Tree(make(1, attributes=attributes))
-    made = Segment(tree, replace(IDENTITY, server_name=server_name), TAGS)
+    made = SpanSegment(tree, replace(IDENTITY, server_name=server_name), TAGS)
     assert made.attributes(tree.root, made.described[0]).get("server.address") == shown
 
 

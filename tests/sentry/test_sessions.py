@@ -11,7 +11,7 @@ from opentelemetry.trace import StatusCode
 from sentry_sdk.envelope import Envelope
 
 from mita_otel.processors.observation import Observation, has_failed
-from mita_otel.sentry.mapping.occurrences import Occurrences
+from mita_otel.sentry.mapping.captured_exceptions import CapturedExceptions
 from mita_otel.sentry.sessions import Sessions
 from mita_otel.sentry.transport.sender_identity import Identity
 
@@ -24,9 +24,9 @@ class Counting:
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
         self.now = START_NS
-        self.occurrences = Occurrences(100)
+        self.captured = CapturedExceptions(100)
         self.sessions = Sessions(
-            lambda: Identity("production", "bank@1.0"), self.occurrences, self._take, clock=lambda: self.now
+            lambda: Identity("production", "bank@1.0"), self.captured, self._take, clock=lambda: self.now
         )
 
     def _take(self, envelope: Envelope) -> None:
@@ -74,7 +74,7 @@ def test_how_a_request_ended(more: dict[str, Any], ending: str) -> None:
 
 def test_an_error_that_was_reported_makes_the_request_one_with_an_error() -> None:
     counting = Counting()
-    counting.occurrences.note(1)
+    counting.captured.note(1)
     counting.observe(server(trace_id=1))
     counting.observe(server(trace_id=2))
     counting.sessions.flush()

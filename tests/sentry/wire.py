@@ -13,7 +13,7 @@ from mita_otel.sentry.transport.sender_identity import Identity
 from mita_otel.sentry.transport.transport import SentryTransport
 
 
-class Door:
+class Hook:
     def redacted_breadcrumbs(self, trace_id: int) -> list[Any]:
         return []
 
@@ -34,7 +34,7 @@ class WireLink:
         self.transport = SentryTransport({"dsn": receiver.dsn}, self.policy, self.losses)
         self.joined = False
         self.identity = Identity("production", "bank@1.0")
-        self.door, self.contexts, self.hosts = Door(), Contexts(), None
+        self.hook, self.contexts, self.service_clients = Hook(), Contexts(), None
 
     def own_transport(self) -> SentryTransport:
         return self.transport

@@ -101,7 +101,7 @@ class ExporterFactory:
         patches = self._service.patches
 
         def redact(module: object) -> None:
-            from mita_otel.sentry.hosts import redact_clients
+            from mita_otel.sentry.service_clients import redact_clients
 
             patches.add(redact_clients(self._service.redactor).end)
 

@@ -25,14 +25,12 @@ from mita_otel.errors import ConfigurationError
 from mita_otel.policy.sentry import SentryBreadcrumbPolicy, SentryPolicy
 from mita_otel.processors.queues.losses import AFTER_SHUTDOWN, Losses
 from mita_otel.redaction import Redactor
-from mita_otel.sentry.event_door import EventDoor
-from mita_otel.sentry.hosts import HostClients, redacting
-from mita_otel.sentry.live_roots import LiveRoots
-from mita_otel.sentry.log_breadcrumbs import LogBreadcrumbs
-from mita_otel.sentry.mapping.breadcrumbs import Breadcrumbs
-from mita_otel.sentry.mapping.occurrences import Occurrences
-from mita_otel.sentry.mapping.steps import Steps
+from mita_otel.sentry.active_roots import ActiveRoots
+from mita_otel.sentry.before_send import BeforeSendHook
+from mita_otel.sentry.breadcrumbs import Breadcrumbs, LogBreadcrumbs, Steps
+from mita_otel.sentry.mapping.captured_exceptions import CapturedExceptions
 from mita_otel.sentry.sampling_context import SamplingContexts, organization_of
+from mita_otel.sentry.service_clients import ServiceClients, redacting
 from mita_otel.sentry.transport.envelope_items import SPANS_STAGE, SpansItem
 from mita_otel.sentry.transport.sender_identity import agree, identity_of
 from mita_otel.sentry.transport.spotlight import QueuedSpotlight
@@ -44,7 +42,7 @@ class SentryLink:
 
     Args:
         client: sentry-sdk's.
-        door: What every event passes.
+        hook: What every event passes.
         contexts: The sampling contexts, by trace.
         losses: Where spans are counted that come after the client's end.
         joined: Whether the host had started the client.
@@ -53,19 +51,19 @@ class SentryLink:
     def __init__(
         self,
         client: BaseClient,
-        door: EventDoor,
+        hook: BeforeSendHook,
         contexts: SamplingContexts,
         losses: Losses,
         *,
         joined: bool,
     ) -> None:
         self.client = client
-        self.door = door
+        self.hook = hook
         self.contexts = contexts
         self.joined = joined
         self.identity = identity_of(client)
         """Who sends."""
-        self.hosts: HostClients | None = None
+        self.service_clients: ServiceClients | None = None
         """The clients that the service has started."""
         self.unfollow: Callable[[], None] | None = None
         """Ends the link of sentry-sdk to OpenTelemetry's current span."""
@@ -119,8 +117,8 @@ class SentryLink:
 
     def close(self) -> None:
         """End the client if it is ours. Flush first: this does not wait."""
-        if self.hosts is not None:
-            self.hosts.unwatch()
+        if self.service_clients is not None:
+            self.service_clients.unwatch()
         if self.unfollow is not None:
             self.unfollow()
         if not self.joined:
@@ -131,7 +129,7 @@ class SentryLink:
 
     @property
     def _clients(self) -> list[BaseClient]:
-        theirs = self.hosts.client if self.hosts is not None else None
+        theirs = self.service_clients.client if self.service_clients is not None else None
         return [self.client] if theirs is None or theirs is self.client else [self.client, theirs]
 
 
@@ -171,37 +169,37 @@ def start_client(
     for name in ("mita_otel", "mita_otel.*", "opentelemetry.*"):
         ignore_logger(name)
     breadcrumbs = Breadcrumbs(policy.breadcrumbs.max_traces, policy.breadcrumbs.max_breadcrumbs)
-    roots, occurrences = LiveRoots(policy.max_live_traces), Occurrences(policy.max_captured)
+    roots, captured = ActiveRoots(policy.max_live_traces), CapturedExceptions(policy.max_captured)
     steps = _steps(policy.breadcrumbs, roots, redactor)
     trace_context = _current_trace_context if unfollow is None else None
-    door = EventDoor(redactor, breadcrumbs, roots, steps, occurrences, losses, trace_context=trace_context)
+    hook = BeforeSendHook(redactor, breadcrumbs, roots, steps, captured, losses, trace_context=trace_context)
     joined = host_client_is_active()
     if not joined:
         known = None if dsn is None and spotlight else checked_dsn(dsn)
         options = {"dsn": known, "environment": environment, "release": release, "debug": debug}
-        _start(options, policy, door, redactor, losses)
+        _start(options, policy, hook, redactor, losses)
     client = sentry_sdk.get_client()
     if joined:
         agree({"environment": environment, "release": release}, client.options)
-    link = SentryLink(client, door, _contexts(client, roots, policy, redactor), losses, joined=joined)
+    link = SentryLink(client, hook, _contexts(client, roots, policy, redactor), losses, joined=joined)
     link.unfollow = unfollow
-    link.hosts = HostClients(
+    link.service_clients = ServiceClients(
         policy,
         redactor,
         losses,
-        door=door.around,
+        hook=hook.around,
         integrations=lambda: _integrations(policy),
         breadcrumb_hook=lambda own: LogBreadcrumbs(breadcrumbs, own),
         joined=link.agree,
     )
     if joined:
-        link.hosts.join(client)
-    link.hosts.watch()
+        link.service_clients.join(client)
+    link.service_clients.watch()
     return link
 
 
 def _start(
-    options: dict[str, Any], policy: SentryPolicy, door: EventDoor, redactor: Redactor, losses: Losses
+    options: dict[str, Any], policy: SentryPolicy, hook: BeforeSendHook, redactor: Redactor, losses: Losses
 ) -> None:
     class PolicyTransport(SentryTransport):
         """What sentry-sdk makes with its options, if there is a DSN."""
@@ -214,11 +212,11 @@ def _start(
         "transport": PolicyTransport,
         "default_integrations": False,
         "integrations": _integrations(policy),
-        "before_send": door,
+        "before_send": hook,
         "before_send_transaction": redacting(redactor),
         "before_send_log": redacting(redactor),
         "before_send_metric": redacting(redactor),
-        "before_breadcrumb": LogBreadcrumbs(door.breadcrumbs),
+        "before_breadcrumb": LogBreadcrumbs(hook.breadcrumbs),
         # The redactor knows more than sentry-sdk's scrubber, names the rule, and counts.
         **_sentry_compat.no_scrubbing(),
         "ignore_errors": [KeyboardInterrupt],  # Ctrl-C is a wish of the user
@@ -236,7 +234,7 @@ def _start(
 
 
 def _contexts(
-    client: BaseClient, roots: LiveRoots, policy: SentryPolicy, redactor: Redactor
+    client: BaseClient, roots: ActiveRoots, policy: SentryPolicy, redactor: Redactor
 ) -> SamplingContexts:
     dsn = Dsn(client.dsn) if client.dsn else None
     base = {
@@ -249,7 +247,7 @@ def _contexts(
     return SamplingContexts(known, roots, policy.propagation.max_traces, redactor.text)
 
 
-def _steps(policy: SentryBreadcrumbPolicy, roots: LiveRoots, redactor: Redactor) -> Steps | None:
+def _steps(policy: SentryBreadcrumbPolicy, roots: ActiveRoots, redactor: Redactor) -> Steps | None:
     if not policy.enabled:
         return None
     return Steps(roots, redactor, max_traces=policy.max_traces, max_steps=policy.max_breadcrumbs)

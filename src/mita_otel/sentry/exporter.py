@@ -22,8 +22,7 @@ from mita_otel.processors.redaction import RedactionProcessor
 from mita_otel.redaction import Redactor
 from mita_otel.sentry.client import SentryLink, start_client
 from mita_otel.sentry.issues import Issues
-from mita_otel.sentry.mapping.assembler import Assembler
-from mita_otel.sentry.mapping.tree import Tree, is_local_root
+from mita_otel.sentry.mapping.span_tree import Assembler, Tree, is_local_root
 from mita_otel.sentry.protocols import make_protocol
 from mita_otel.sentry.request_scope import enter_root, leave_root
 from mita_otel.sentry.sessions import Sessions
@@ -78,13 +77,13 @@ class SentrySpanExporter(SpanExporter, ExporterHooks):
                     debug=variables.is_true(os.environ.get(variables.SENTRY_DEBUG)),
                 )
         self.link = link
-        self.issues = Issues(link.client, link.door.occurrences, policy.ignored_errors)
+        self.issues = Issues(link.client, link.hook.captured, policy.ignored_errors)
         """Takes log records that are errors."""
         self._policy = policy
         self._losses = losses
         self._sender = make_protocol(policy, link, losses)
         self.sessions = (
-            Sessions(lambda: link.identity, link.door.occurrences, link.send, clock=time.time_ns)
+            Sessions(lambda: link.identity, link.hook.captured, link.send, clock=time.time_ns)
             if policy.sessions
             else None
         )
@@ -123,15 +122,15 @@ class SentrySpanExporter(SpanExporter, ExporterHooks):
 
     def on_span_start(self, span: Span) -> None:
         """Remember a request that starts, so that its errors can refer to it."""
-        self.link.door.roots.started(span)
+        self.link.hook.roots.started(span)
         enter_root(span)
 
     def on_span_end(self, span: ReadableSpan) -> None:
         """Forget a request or task that ends."""
-        door = self.link.door
-        door.roots.ended(span)
-        if door.steps is not None:
-            door.steps.ended(span)
+        hook = self.link.hook
+        hook.roots.ended(span)
+        if hook.steps is not None:
+            hook.steps.ended(span)
         leave_root(span)
 
     def tick(self) -> None:
@@ -156,7 +155,7 @@ class SentrySpanExporter(SpanExporter, ExporterHooks):
                 self._send(self._assembler.drain())
             if self.sessions is not None:
                 self.sessions.flush()
-            self._reports.tell_sampling()
+            self._reports.report_sampling()
         return self.link.flush(timeout_millis / 1000)
 
     def abandon(self) -> None:
@@ -170,7 +169,7 @@ class SentrySpanExporter(SpanExporter, ExporterHooks):
         self.link.close()
 
     def _tick(self) -> None:
-        self._reports.tell_sampling()
+        self._reports.report_sampling()
         if self.sessions is not None:
             self.sessions.tick()
 

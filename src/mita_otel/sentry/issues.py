@@ -13,10 +13,10 @@ from sentry_sdk.client import BaseClient
 
 from mita_otel import _sentry_compat, semconv
 from mita_otel.captured import event_id_of, request_of
-from mita_otel.sentry.event_door import TRACE_IS_SET
+from mita_otel.sentry.before_send import TRACE_IS_SET
+from mita_otel.sentry.mapping.attribute_values import seconds
+from mita_otel.sentry.mapping.captured_exceptions import CapturedExceptions
 from mita_otel.sentry.mapping.issue_event import enrich, extra_of, level_of, recorded_exception, trace_context
-from mita_otel.sentry.mapping.occurrences import Occurrences
-from mita_otel.sentry.mapping.plain import seconds
 
 _logger = logging.getLogger("mita_otel")
 
@@ -33,13 +33,15 @@ class Issues(LogRecordProcessor):
 
     Args:
         client: sentry-sdk's client. Every event passes its `before_send`, where it is redacted.
-        occurrences: Exceptions that became issues.
+        captured: Exceptions that became issues.
         ignored: Types of exceptions that are answers rather than errors, by qualified name.
     """
 
-    def __init__(self, client: BaseClient, occurrences: Occurrences, ignored: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, client: BaseClient, captured: CapturedExceptions, ignored: tuple[str, ...] = ()
+    ) -> None:
         self._client = client
-        self._occurrences = occurrences
+        self._occurrences = captured
         self._ignored = frozenset(ignored)
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:

@@ -16,8 +16,7 @@ from sentry_sdk.envelope import Envelope, Item, PayloadRef
 from mita_otel import semconv
 from mita_otel._json import json_bytes
 from mita_otel.sentry.client import SentryLink
-from mita_otel.sentry.mapping.plain import plain, seconds
-from mita_otel.sentry.mapping.typed import typed_attributes
+from mita_otel.sentry.mapping.attribute_values import json_value, seconds, typed_attributes
 from mita_otel.sentry.transport.sender_identity import Identity
 
 MAX_RECORDS: Final = 100
@@ -62,7 +61,7 @@ class SentryLogExporter(LogRecordExporter):
         number = record.severity_number.value if record.severity_number else 9
         scope = emitted.instrumentation_scope
         attributes: dict[str, Any] = {
-            **{str(name): plain(value) for name, value in (record.attributes or {}).items()},
+            **{str(name): json_value(value) for name, value in (record.attributes or {}).items()},
             **common,
             "sentry.severity_number": number,
             "sentry.severity_text": record.severity_text,
@@ -73,7 +72,9 @@ class SentryLogExporter(LogRecordExporter):
         shown: dict[str, Any] = {
             "timestamp": seconds(record.timestamp or record.observed_timestamp),
             "level": next(level for lowest, level in _LEVELS if number >= lowest),
-            "body": record.body if isinstance(record.body, str) else json_bytes(plain(record.body)).decode(),
+            "body": record.body
+            if isinstance(record.body, str)
+            else json_bytes(json_value(record.body)).decode(),
             "trace_id": format_trace_id(record.trace_id or 0),
             "attributes": typed_attributes(attributes),
         }

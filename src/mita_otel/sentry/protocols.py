@@ -14,13 +14,12 @@ from mita_otel._json import json_bytes
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy.sentry import SentryPolicy
 from mita_otel.processors.queues.losses import AFTER_SHUTDOWN, Losses
+from mita_otel.sentry.breadcrumbs import of_events, time_of
 from mita_otel.sentry.client import SentryLink
-from mita_otel.sentry.mapping.breadcrumbs import of_events, time_of
 from mita_otel.sentry.mapping.otlp import otlp_encoder, otlp_request, otlp_spans, parts_of
-from mita_otel.sentry.mapping.segment import Segment
-from mita_otel.sentry.mapping.span_items import span_items
+from mita_otel.sentry.mapping.span_tree import Tree, key_of, matters, trim
+from mita_otel.sentry.mapping.streamed_spans import SpanSegment, span_items
 from mita_otel.sentry.mapping.transaction import sample_rate_of, transaction_event
-from mita_otel.sentry.mapping.tree import Tree, key_of, matters, trim
 from mita_otel.sentry.transport.envelope_items import SPANS_STAGE, SpansItem
 
 _logger = logging.getLogger("mita_otel")
@@ -66,9 +65,9 @@ class Transactions:
     def _send(self, tree: Tree) -> None:
         trace_id, _ = key_of(tree.root)
         tree, event, payload = self._fitted(tree, self._breadcrumbs(tree, trace_id))
-        door = self._link.hosts.transaction_door if self._link.hosts is not None else None
-        if door is not None:
-            event = door(event, {})
+        hook = self._link.service_clients.transaction_hook if self._link.service_clients is not None else None
+        if hook is not None:
+            event = hook(event, {})
             if event is None:
                 self._losses.add(SPANS_STAGE, "before_send", 1 + len(tree.children) + tree.left_out)
                 return
@@ -86,7 +85,7 @@ class Transactions:
         policy = self._policy.breadcrumbs
         if not policy.enabled:
             return []
-        trail = self._link.door.redacted_breadcrumbs(trace_id)
+        trail = self._link.hook.redacted_breadcrumbs(trace_id)
         for span in (tree.root, *tree.children):
             if span.events:
                 trail += of_events(span.events)
@@ -119,7 +118,7 @@ class Spans:
             with counted(self._losses, 1 + len(tree.children)):
                 trace_id, _ = key_of(tree.root)
                 trace = self._link.contexts.of(trace_id, sampled=True, rate=sample_rate_of(tree.root))
-                for item in span_items(Segment(tree, self._link.identity, self._policy.tags)):
+                for item in span_items(SpanSegment(tree, self._link.identity, self._policy.tags)):
                     self._link.send(Envelope({"trace": trace}, [item]))
 
 
@@ -146,7 +145,7 @@ class Otlp:
         spans: list[ReadableSpan] = []
         for tree in trees:
             with counted(self._losses, 1 + len(tree.children)):
-                spans.extend(otlp_spans(Segment(tree, self._link.identity, self._policy.tags)))
+                spans.extend(otlp_spans(SpanSegment(tree, self._link.identity, self._policy.tags)))
         for part in parts_of(spans):
             with counted(self._losses, len(part)):
                 transport.capture_otlp(

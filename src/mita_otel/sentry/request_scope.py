@@ -16,7 +16,7 @@ from sentry_sdk import Scope
 
 from mita_otel import semconv
 from mita_otel._sentry_compat import copy_scope
-from mita_otel.sentry.mapping.tree import key_of
+from mita_otel.sentry.mapping.span_tree import key_of
 
 
 class RequestScope(Scope):

@@ -14,7 +14,7 @@ from typing import Any, Final
 from opentelemetry.trace import SpanKind, format_trace_id
 
 from mita_otel.processors.queues.forks import ForkSafeLock
-from mita_otel.sentry.live_roots import LiveRoots
+from mita_otel.sentry.active_roots import ActiveRoots
 from mita_otel.sentry.mapping.description import describe
 
 Items = Mapping[str, str]
@@ -37,7 +37,9 @@ class SamplingContexts:
             under way are raw.
     """
 
-    def __init__(self, base: Items, roots: LiveRoots, max_traces: int, redact: Callable[[str], str]) -> None:
+    def __init__(
+        self, base: Items, roots: ActiveRoots, max_traces: int, redact: Callable[[str], str]
+    ) -> None:
         self._redact = redact
         self._base = dict(base)
         self._roots = roots

@@ -18,8 +18,8 @@ from sentry_sdk.envelope import Envelope, Item, PayloadRef
 from mita_otel import semconv
 from mita_otel._json import json_bytes
 from mita_otel.processors.observation import Observation
-from mita_otel.sentry.mapping.occurrences import Occurrences
-from mita_otel.sentry.mapping.tree import key_of
+from mita_otel.sentry.mapping.captured_exceptions import CapturedExceptions
+from mita_otel.sentry.mapping.span_tree import key_of
 from mita_otel.sentry.transport.sender_identity import Identity
 
 _MINUTE_NS: Final = 60_000_000_000
@@ -32,7 +32,7 @@ class Sessions:
 
     Args:
         identity: Returns release and environment. Without a release Sentry would not know whose health it is.
-        occurrences: Knows in which traces an error was reported.
+        captured: Knows in which traces an error was reported.
         send: Takes the envelopes.
         clock: Nanoseconds since the epoch.
     """
@@ -40,13 +40,13 @@ class Sessions:
     def __init__(
         self,
         identity: Callable[[], Identity],
-        occurrences: Occurrences,
+        captured: CapturedExceptions,
         send: Callable[[Envelope], None],
         *,
         clock: Callable[[], int],
     ) -> None:
         self._identity = identity
-        self._occurrences = occurrences
+        self._occurrences = captured
         self._send = send
         self._clock = clock
         self._lock = threading.RLock()

@@ -17,10 +17,9 @@ from mita_otel.processors.queues.forks import ForkSafeLock
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.processors.redaction import RedactedOrigins
 from mita_otel.redaction import Redactor
-from mita_otel.sentry.live_roots import LiveRoots
-from mita_otel.sentry.mapping.breadcrumbs import Breadcrumbs
-from mita_otel.sentry.mapping.occurrences import Occurrences
-from mita_otel.sentry.mapping.steps import Steps
+from mita_otel.sentry.active_roots import ActiveRoots
+from mita_otel.sentry.breadcrumbs import Breadcrumbs, Steps
+from mita_otel.sentry.mapping.captured_exceptions import CapturedExceptions
 from mita_otel.sentry.sampling_context import SamplingContexts
 from sentry.spans import server
 from sentry.wire import WireLink
@@ -61,7 +60,7 @@ def survives(lock: Any, use: Callable[[], object]) -> bool:
 
 
 def test_locks_of_the_request_path_are_free_in_a_forked_child(receiver: Receiver) -> None:
-    roots, occurrences, losses = LiveRoots(10), Occurrences(10), Losses(cool_down_s=3600)
+    roots, captured, losses = ActiveRoots(10), CapturedExceptions(10), Losses(cool_down_s=3600)
     breadcrumbs = Breadcrumbs(10, 10)
     steps = Steps(roots, Redactor(default_policy().redaction), max_traces=10, max_steps=10)
     contexts = SamplingContexts({}, roots, 10, str)
@@ -69,13 +68,14 @@ def test_locks_of_the_request_path_are_free_in_a_forked_child(receiver: Receiver
     transport = WireLink(receiver).transport
     uses: list[tuple[Any, Callable[[], object]]] = [
         (roots._lock, lambda: roots.started(server())),
-        (occurrences._lock, lambda: occurrences.add(1, "ValueError", "app.py:1")),
+        (captured._lock, lambda: captured.add(1, "ValueError", "app.py:1")),
         (losses._lock, lambda: losses.add("stage", "reason")),
         (breadcrumbs._lock, lambda: breadcrumbs.add(1, {"message": "x"})),
         (steps._kept._lock, lambda: steps.ended(server())),
         (contexts._lock, lambda: contexts.of(1)),
         (origins._resources._lock, lambda: origins.resource(Resource({"a": "b"}))),
         (transport._reports._lock, lambda: transport.record_lost_event("network_error", "error")),
+        (transport._lock, transport.abandon),
     ]
     assert [number for number, (lock, use) in enumerate(uses) if not survives(lock, use)] == []
 

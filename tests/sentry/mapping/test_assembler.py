@@ -12,8 +12,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 
 from exploring import examples
-from mita_otel.sentry.mapping.assembler import Assembler
-from mita_otel.sentry.mapping.tree import Tree, is_local_root, key_of
+from mita_otel.sentry.mapping.span_tree import Assembler, Tree, is_local_root, key_of
 from sentry.spans import make
 
 

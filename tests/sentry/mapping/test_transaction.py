@@ -17,9 +17,9 @@ from exploring import examples
 from mita_otel import semconv
 from mita_otel._json import json_bytes
 from mita_otel.policy import default_policy
+from mita_otel.sentry.mapping.span_tree import Tree
 from mita_otel.sentry.mapping.tags import tag_name, tag_value
 from mita_otel.sentry.mapping.transaction import transaction_event
-from mita_otel.sentry.mapping.tree import Tree
 from mita_otel.sentry.transport.sender_identity import Identity
 from sentry import spans as factory
 from sentry.spans import BREACH, make, query, server

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from opentelemetry.trace import StatusCode
 
 from exploring import examples
-from mita_otel.sentry.mapping.tree import Tree, key_of, matters, trim
+from mita_otel.sentry.mapping.span_tree import Tree, key_of, matters, trim
 from sentry.spans import BREACH, make
 
 

@@ -12,7 +12,7 @@ from sentry_sdk.envelope import Envelope, Item, PayloadRef
 from e2e.receiver import Receiver
 from mita_otel.policy import default_policy
 from mita_otel.processors.queues.losses import Losses
-from mita_otel.sentry.mapping.tree import Tree
+from mita_otel.sentry.mapping.span_tree import Tree
 from mita_otel.sentry.protocols import Otlp, Spans, Transactions
 from mita_otel.sentry.transport.event_size import fitted
 from mita_otel.sentry.transport.transport import SentryTransport

@@ -48,11 +48,11 @@ def test_losses_on_the_way_are_told_by_sentrys_reasons(receiver: Receiver) -> No
 def test_what_sampling_leaves_out_is_told_once(receiver: Receiver) -> None:
     link = WireLink(receiver)
     reports = LossReports(link.losses, link.own_transport)
-    reports.tell_sampling()
+    reports.report_sampling()
     so_far = [(2, 9), (2, 9), (5, 20), (1, 3)]
     reports.watch_sampling(lambda: so_far.pop(0))
     for _ in range(4):
-        reports.tell_sampling()
+        reports.report_sampling()
     assert reported(link, receiver) == {
         ("sample_rate", "transaction"): 5,
         ("sample_rate", "span"): 20,

@@ -12,7 +12,7 @@ from typing import Any, Final
 from opentelemetry.sdk.trace import ReadableSpan
 
 from mita_otel import semconv
-from mita_otel.sentry.mapping.plain import ids_of, plain
+from mita_otel.sentry.mapping.attribute_values import ids_of, json_value
 
 Attributes = Mapping[str, Any]
 Context = dict[str, Any]
@@ -78,7 +78,9 @@ def process_contexts(resource: Mapping[str, Any]) -> dict[str, Context]:
     """Return the contexts of the process: `app`, `runtime`, `os`, `device`, `cloud_resource`."""
     app = {"type": "app", **_picked(resource, _APP)}
     contexts = {"app": app, **_machine()}
-    cloud = {name: plain(value) for name, value in resource.items() if name.startswith(("cloud.", "host."))}
+    cloud = {
+        name: json_value(value) for name, value in resource.items() if name.startswith(("cloud.", "host."))
+    }
     if cloud:
         contexts["cloud_resource"] = {"type": "cloud_resource", **cloud}
     return contexts
@@ -87,7 +89,7 @@ def process_contexts(resource: Mapping[str, Any]) -> dict[str, Context]:
 def otel_context(span: ReadableSpan) -> Context:
     """Return the `otel` context: resource and instrumentation scope."""
     scope = span.instrumentation_scope
-    context: Context = {"type": "otel", "resource": plain(span.resource.attributes)}
+    context: Context = {"type": "otel", "resource": json_value(span.resource.attributes)}
     if scope is not None:
         context["scope"] = {"name": scope.name, "version": scope.version}
     return context
@@ -156,7 +158,9 @@ def breaches_of(span: ReadableSpan) -> list[Context]:
 
 
 def _picked(attributes: Mapping[str, Any], table: Mapping[str, str]) -> Context:
-    return {name: plain(attributes[key]) for name, key in table.items() if attributes.get(key) is not None}
+    return {
+        name: json_value(attributes[key]) for name, key in table.items() if attributes.get(key) is not None
+    }
 
 
 def _headers(attributes: Mapping[str, Any], prefix: str) -> dict[str, str]:

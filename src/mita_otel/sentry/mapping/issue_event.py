@@ -9,10 +9,10 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import format_span_id, format_trace_id
 
 from mita_otel import semconv
-from mita_otel.sentry.mapping.breadcrumbs import of_events
+from mita_otel.sentry.breadcrumbs import of_events
+from mita_otel.sentry.mapping.attribute_values import json_value, seconds
+from mita_otel.sentry.mapping.captured_exceptions import parse_stacktrace
 from mita_otel.sentry.mapping.contexts import financial_contexts, process_contexts, user_of
-from mita_otel.sentry.mapping.plain import plain, seconds
-from mita_otel.sentry.mapping.stacktrace import parse_stacktrace
 from mita_otel.sentry.mapping.tags import own_tags, tags_of
 
 Attributes = Mapping[str, Any]
@@ -69,7 +69,7 @@ def recorded_exception(span: ReadableSpan, recorded: Event) -> dict[str, Any]:
 def extra_of(attributes: Attributes) -> dict[str, Any]:
     """Return what the application said with a log record, beside what Sentry has a place for."""
     return {
-        str(name): plain(value)
+        str(name): json_value(value)
         for name, value in attributes.items()
         if not str(name).startswith(("mita.", "exception.", "http.", "code."))
     }
@@ -86,9 +86,9 @@ def enrich(event: dict[str, Any], attributes: Attributes, resource: Attributes) 
         if not isinstance(context, Mapping):
             continue
         if name in _INTERFACES:
-            event[name] = {**event.get(name, {}), **plain(context)}
+            event[name] = {**event.get(name, {}), **json_value(context)}
         else:
-            contexts[str(name)] = {**contexts.get(str(name), {}), **plain(context)}
+            contexts[str(name)] = {**contexts.get(str(name), {}), **json_value(context)}
     user = user_of([attributes])
     if user:
         event["user"] = {**event.get("user", {}), **user}
@@ -97,7 +97,7 @@ def enrich(event: dict[str, Any], attributes: Attributes, resource: Attributes) 
         event["fingerprint"] = [str(part) for part in fingerprint]
     breadcrumbs = attributes.get(semconv.BREADCRUMBS)
     if isinstance(breadcrumbs, list | tuple):
-        event["breadcrumbs"] = {"values": plain(breadcrumbs)}
+        event["breadcrumbs"] = {"values": json_value(breadcrumbs)}
     route = semconv.first(attributes, semconv.HTTP_ROUTE)
     method = semconv.first(attributes, semconv.HTTP_METHOD) or event.get("request", {}).get("method")
     if route and method:

@@ -16,7 +16,7 @@ from mita_otel._json import json_bytes
 from mita_otel.errors import ConfigurationError
 from mita_otel.processors.finished_spans import RewrittenSpan, estimated_bytes
 from mita_otel.sentry.mapping.description import SpanDescription
-from mita_otel.sentry.mapping.segment import Segment
+from mita_otel.sentry.mapping.streamed_spans import SpanSegment
 
 _MAX_BYTES: Final = 8_000_000
 """Estimated size of one request: Sentry takes 12 MiB (Relay, `max_container_size`)."""
@@ -40,7 +40,7 @@ def otlp_encoder() -> Encode:
     return encode_spans
 
 
-def otlp_spans(segment: Segment) -> list[ReadableSpan]:
+def otlp_spans(segment: SpanSegment) -> list[ReadableSpan]:
     """Return a segment's spans as Sentry wants them over OTLP."""
     return [
         RewrittenSpan(
@@ -50,7 +50,7 @@ def otlp_spans(segment: Segment) -> list[ReadableSpan]:
     ]
 
 
-def _attributes(segment: Segment, span: ReadableSpan, said: SpanDescription) -> dict[str, Any]:
+def _attributes(segment: SpanSegment, span: ReadableSpan, said: SpanDescription) -> dict[str, Any]:
     attributes = segment.attributes(span, said)
     if span is segment.root:
         return {**attributes, **segment.sender}

@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import format_span_id, format_trace_id
 
 from mita_otel import semconv
-from mita_otel.sentry.mapping.plain import plain, seconds
+from mita_otel.sentry.mapping.attribute_values import json_value, seconds
 
 _ALIASES: Final = (
     ("db.system", "db.system.name"),
@@ -31,7 +31,7 @@ _OLD_TOO: Final = frozenset({"db.system", "db.operation"})
 
 def attributes_of(span: ReadableSpan) -> dict[str, Any]:
     """Return a span's attributes as plain values, also under the names that Sentry reads."""
-    data = {str(name): plain(value) for name, value in (span.attributes or {}).items()}
+    data = {str(name): json_value(value) for name, value in (span.attributes or {}).items()}
     for old, stable in _ALIASES:
         if old in data:
             data.setdefault(stable, data[old])
@@ -52,7 +52,7 @@ def data_of(span: ReadableSpan, description: str) -> dict[str, Any]:
             {
                 "name": event.name,
                 "timestamp": seconds(event.timestamp),
-                "attributes": plain(event.attributes or {}),
+                "attributes": json_value(event.attributes or {}),
             }
             for event in span.events
         ]
@@ -68,7 +68,7 @@ def links_of(span: ReadableSpan) -> list[dict[str, Any]]:
             "trace_id": format_trace_id(link.context.trace_id),
             "span_id": format_span_id(link.context.span_id),
             "sampled": link.context.trace_flags.sampled,
-            **({"attributes": plain(link.attributes)} if link.attributes else {}),
+            **({"attributes": json_value(link.attributes)} if link.attributes else {}),
         }
         for link in span.links
     ]

@@ -40,21 +40,21 @@ class LossReports:
         self._transport = transport
         self._stages = frozenset({"pipeline", f"exporter.{exporter}"})
         self._sampled_out: Callable[[], tuple[int, int]] | None = None
-        self._told = (0, 0)
+        self._reported = (0, 0)
         losses.listen(self._lost)
 
     def watch_sampling(self, sampled_out: Callable[[], tuple[int, int]]) -> None:
         """Take what returns how many traces and spans sampling has left out so far."""
         self._sampled_out = sampled_out
 
-    def tell_sampling(self) -> None:
+    def report_sampling(self) -> None:
         """Report what sampling has left out since the last time."""
         transport = self._transport()
         if self._sampled_out is None or transport is None:
             return
         traces, spans = self._sampled_out()
-        before_traces, before_spans = self._told
-        self._told = (traces, spans)
+        before_traces, before_spans = self._reported
+        self._reported = (traces, spans)
         # A forked child counts from nothing again.
         transport.report(
             "sample_rate",

@@ -6,7 +6,7 @@ import traceback
 
 import pytest
 
-from mita_otel.sentry.mapping.stacktrace import innermost, parse_stacktrace
+from mita_otel.sentry.mapping.captured_exceptions import innermost, parse_stacktrace
 
 
 def fail(depth: int) -> None:
@@ -29,7 +29,7 @@ def test_the_frames_of_a_text_are_those_of_the_exception() -> None:
     assert [frame["function"] for frame in frames] == ["raised", "fail", "fail", "fail"]
     last = frames[-1]
     assert last["context_line"].strip() == 'raise ValueError("no")'
-    assert last["filename"] == "test_stacktrace.py"
+    assert last["filename"] == "test_captured_exceptions.py"
     assert f"{last['abs_path']}:{last['lineno']}" == innermost(error.__traceback__)
 
 

@@ -1,4 +1,4 @@
-"""The requests and tasks that are under way: what an error inside one wants to know of it."""
+"""The local roots of active traces: the requests and tasks that errors refer to."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from opentelemetry.trace import SpanKind
 from mita_otel import semconv
 from mita_otel.processors.finished_spans import RewrittenSpan
 from mita_otel.processors.queues.forks import ForkSafeLock
-from mita_otel.sentry.mapping.tree import is_local_root, key_of
+from mita_otel.sentry.mapping.span_tree import is_local_root, key_of
 
 
-class LiveRoots:
+class ActiveRoots:
     """Remembers the newest local root of each trace; thread-safe.
 
     Args:
-        max_traces: Traces that are remembered. The oldest is forgotten, under way or not.
+        max_traces: Traces that are remembered. The oldest is forgotten, active or not.
     """
 
     def __init__(self, max_traces: int) -> None:
@@ -42,7 +42,7 @@ class LiveRoots:
                 self._roots.popitem(last=False)
 
     def ended(self, span: ReadableSpan) -> None:
-        """Keep of a root that has ended what an error after it may want to know. In an outage each has a stack trace."""
+        """Keep a root that has ended without its events, because a later error may refer to it; stack traces are large."""
         if not span.events or not is_local_root(span):
             return
         trace_id, span_id = key_of(span)
@@ -52,16 +52,16 @@ class LiveRoots:
                 self._roots[trace_id] = RewrittenSpan(span, events=(), links=())
 
     def failed(self, trace_id: int, event_id: str) -> None:
-        """Let the trace's root say that an error of it was reported, so that no sampling parts an issue from its trace."""
+        """Mark the trace's root as reported, so that sampling keeps the trace of each issue."""
         root = self._roots.get(trace_id)
         if isinstance(root, Span) and root.is_recording() and semconv.EVENT_ID not in (root.attributes or {}):
             root.set_attribute(semconv.EVENT_ID, event_id)
 
     def root_of(self, trace_id: int) -> ReadableSpan | None:
-        """Return the trace's local root, under way or just ended, or None."""
+        """Return the trace's local root, active or just ended, or None."""
         return self._roots.get(trace_id)
 
     def attributes_of(self, trace_id: int) -> Mapping[str, Any]:
-        """Return what the root says so far; empty if it is not known."""
+        """Return the attributes of the root so far; empty if the root is unknown."""
         root = self._roots.get(trace_id)
         return dict(root.attributes or {}) if root is not None else {}

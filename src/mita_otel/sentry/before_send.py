@@ -1,4 +1,4 @@
-"""The only door out for Sentry's own events: once each, with what is known of their request, redacted."""
+"""The `before_send` hook for errors: each is sent once, with the context of its request, redacted."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from mita_otel.captured import event_id_of, mark
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import BeforeSend, Redactor
 from mita_otel.semconv import BREADCRUMB_EVENT
-from mita_otel.sentry.live_roots import LiveRoots
-from mita_otel.sentry.mapping.breadcrumbs import Breadcrumbs, of_events, time_of
+from mita_otel.sentry.active_roots import ActiveRoots
+from mita_otel.sentry.breadcrumbs import Breadcrumbs, Steps, of_events, time_of
+from mita_otel.sentry.mapping.captured_exceptions import CapturedExceptions
 from mita_otel.sentry.mapping.contexts import financial_contexts, process_contexts, request_of_span, user_of
 from mita_otel.sentry.mapping.description import describe
-from mita_otel.sentry.mapping.occurrences import Occurrences
-from mita_otel.sentry.mapping.steps import Steps
 from mita_otel.sentry.mapping.tags import own_tags, tags_of
 from mita_otel.sentry.transport.envelope_items import OTHER_STAGE
 
@@ -23,21 +22,21 @@ Hint = MutableMapping[str, Any]
 TRACE_IS_SET: Final = "mita_otel.trace_is_set"
 """Key of a hint: the event's trace context is that of its record, not of the current span."""
 _ERRORS: Final = frozenset({"error", "fatal"})
-_NOT_SAID: Final = frozenset({"route", "url", "view", "component", "unknown"})
-"""Sources of a name that an integration of sentry-sdk made up, so that it may differ from the transaction's own."""
+_GENERATED_SOURCES: Final = frozenset({"route", "url", "view", "component", "unknown"})
+"""Sources of transaction names that sentry-sdk's integrations choose; they can differ from the transaction's name."""
 
 
-class EventDoor:
+class BeforeSendHook:
     """A `before_send` for sentry-sdk.
 
     Args:
-        redactor: Takes the secrets out.
-        breadcrumbs: What happened before, by trace.
-        roots: The requests that are under way.
-        steps: Queries and outgoing requests of those.
-        occurrences: Where exceptions that were sent are remembered.
-        losses: Where an event that could not be redacted is counted.
-        then: The host's own `before_send`; it sees the event first, and what it returns is redacted.
+        redactor: Redacts each event.
+        breadcrumbs: Log records, by trace.
+        roots: The active requests and tasks.
+        steps: Their queries and outgoing requests.
+        captured: Remembers exceptions that were sent.
+        losses: Counts events that cannot be redacted.
+        then: The service's `before_send`. It is called first, and its result is redacted.
         trace_context: Returns the trace context of the current span, for a version of sentry-sdk that cannot ask
             OpenTelemetry for it. An event whose hint has `TRACE_IS_SET` keeps its own.
     """
@@ -46,9 +45,9 @@ class EventDoor:
         self,
         redactor: Redactor,
         breadcrumbs: Breadcrumbs,
-        roots: LiveRoots,
+        roots: ActiveRoots,
         steps: Steps | None,
-        occurrences: Occurrences,
+        captured: CapturedExceptions,
         losses: Losses,
         then: Callable[[Any, Hint], Any] | None = None,
         *,
@@ -57,28 +56,28 @@ class EventDoor:
         self.breadcrumbs = breadcrumbs
         self.roots = roots
         self.steps = steps
-        self.occurrences = occurrences
+        self.captured = captured
         self._losses = losses
         self._redactor = redactor
         self._redact = BeforeSend(redactor)
         self._then = then
         self._trace_context = trace_context
 
-    def around(self, then: Callable[[Any, Hint], Any] | None) -> EventDoor:
-        """Return a door for another client, which remembers what this one remembers."""
-        return EventDoor(
+    def around(self, then: Callable[[Any, Hint], Any] | None) -> BeforeSendHook:
+        """Return a hook for another client that shares the memory of this one."""
+        return BeforeSendHook(
             self._redactor,
             self.breadcrumbs,
             self.roots,
             self.steps,
-            self.occurrences,
+            self.captured,
             self._losses,
             then,
             trace_context=self._trace_context,
         )
 
     def __call__(self, event: Any, hint: Hint) -> Any:
-        """Return the event as it may be sent; None if its exception was sent before."""
+        """Return the redacted event; None if its exception was sent before."""
         own_trace = self._trace_context() if self._trace_context and TRACE_IS_SET not in hint else None
         if own_trace is not None:
             event["contexts"] = {**(event.get("contexts") or {}), "trace": own_trace}
@@ -88,9 +87,9 @@ class EventDoor:
             own = str(event.get("event_id"))
             if (event_id_of(exception) or mark(exception, own)) != own:
                 return None
-            self.occurrences.add_exception(trace_id, exception)
+            self.captured.add_exception(trace_id, exception)
         if event.get("level", "error") in _ERRORS:
-            self.occurrences.note(trace_id)
+            self.captured.note(trace_id)
             self.roots.failed(trace_id, str(event.get("event_id")))
         self._add_request(event, trace_id)
         self._add_breadcrumbs(event, trace_id)
@@ -104,7 +103,7 @@ class EventDoor:
         return safe
 
     def redacted_breadcrumbs(self, trace_id: int) -> list[Any]:
-        """Return the trace's breadcrumbs as they may be sent."""
+        """Return the breadcrumbs of a trace, redacted."""
         trail = self.breadcrumbs.of(trace_id)
         if not trail:
             return []
@@ -113,7 +112,7 @@ class EventDoor:
         return values if isinstance(values, list) else []
 
     def _add_request(self, event: Any, trace_id: int) -> None:
-        """Add what the trace's local root says, where the event itself says nothing."""
+        """Add the data of the trace's local root where the event has none."""
         root = self.roots.root_of(trace_id)
         if root is None:
             return
@@ -126,7 +125,7 @@ class EventDoor:
         if user:
             event["user"] = {**user, **(event.get("user") or {})}
         source = (event.get("transaction_info") or {}).get("source")
-        if "transaction" not in event or source in _NOT_SAID:
+        if "transaction" not in event or source in _GENERATED_SOURCES:
             said_of_root = describe(root)
             event["transaction"] = said_of_root.description
             event["transaction_info"] = {"source": said_of_root.source}

@@ -1,7 +1,7 @@
-"""Sentry clients that the service starts itself, before us or after us: nothing of theirs leaves raw, nothing goes twice.
+"""Sentry clients that the service starts itself: everything is redacted, and nothing is sent twice.
 
-Most services that come from Sentry call `sentry_sdk.init()` when they are imported, which is after
-`opentelemetry-instrument` has configured us: the new client takes the place of ours.
+Many services call `sentry_sdk.init()` when they are imported, which is after `opentelemetry-instrument` has configured
+mita-otel. Their client then replaces ours.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from mita_otel.sentry.transport.transport import SentryTransport
 
 _logger = logging.getLogger("mita_otel")
 
-Door = Callable[[Any, Any], Any]
+Hook = Callable[[Any, Any], Any]
 
-_DOORS: Final = ("before_send_transaction", "before_send_log", "before_send_metric", "before_send_span")
+_HOOKS: Final = ("before_send_transaction", "before_send_log", "before_send_metric", "before_send_span")
 """sentry-sdk's ways out beside `before_send`."""
 _WITHHELD: Final = {"name": "[redacted:error]", "attributes": {}}
 """A span cannot be dropped by `before_send_span`."""
 
 
-class HostClients:
+class ServiceClients:
     """Joins the clients that a service starts.
 
     Args:
         policy: Bounds and switches.
         redactor: What everything passes.
         losses: Where losses are counted.
-        door: Makes a `before_send` around the service's own.
+        hook: Makes a `before_send` around the service's own.
         integrations: Makes those that a client gets unless it has them.
         breadcrumb_hook: Makes a `before_breadcrumb` around the service's own, for a client that gets our integration
             of standard logging.
@@ -55,20 +55,20 @@ class HostClients:
         redactor: Redactor,
         losses: Losses,
         *,
-        door: Callable[[Door | None], Door],
+        hook: Callable[[Hook | None], Hook],
         integrations: Callable[[], Iterable[Integration]],
-        breadcrumb_hook: Callable[[Door | None], Door],
+        breadcrumb_hook: Callable[[Hook | None], Hook],
         joined: Callable[[BaseClient], None],
     ) -> None:
         self.client: BaseClient | None = None
         """The newest."""
-        self.transaction_door: Door | None = None
+        self.transaction_hook: Hook | None = None
         """What the service wants to do with transactions before they are sent, if anything."""
         self._known: WeakSet[BaseClient] = WeakSet()
         self._policy = policy
         self._redactor = redactor
         self._losses = losses
-        self._door = door
+        self._hook = hook
         self._integrations = integrations
         self._breadcrumb_hook = breadcrumb_hook
         self._joined = joined
@@ -81,8 +81,8 @@ class HostClients:
         self.client = client
         self._known.add(client)
         own = client.options.get("before_send_transaction")
-        self.transaction_door = redacting(self._redactor, own) if own is not None else None
-        redact_client(client, self._redactor, self._door)
+        self.transaction_hook = redacting(self._redactor, own) if own is not None else None
+        redact_client(client, self._redactor, self._hook)
         traced = bool(client.options.get("traces_sample_rate") or client.options.get("traces_sampler"))
         client.options["traces_sample_rate"] = client.options["traces_sampler"] = None
         if self._policy.sessions:
@@ -179,20 +179,20 @@ def redact_clients(redactor: Redactor) -> ClientWatch:
 
 
 def redact_client(
-    client: BaseClient, redactor: Redactor, door: Callable[[Door | None], Door] | None = None
+    client: BaseClient, redactor: Redactor, hook: Callable[[Hook | None], Hook] | None = None
 ) -> None:
     """Put a redactor behind everything that a client calls before it sends.
 
     Args:
         client: Any client.
         redactor: Takes the secrets out.
-        door: Makes the `before_send` for errors; None: one that redacts.
+        hook: Makes the `before_send` for errors; None: one that redacts.
     """
     options = client.options
     before_send = options.get("before_send")
-    options["before_send"] = door(before_send) if door is not None else redacting(redactor, before_send)
+    options["before_send"] = hook(before_send) if hook is not None else redacting(redactor, before_send)
     experiments = dict(options.get("_experiments") or {})
-    for name in _DOORS:
+    for name in _HOOKS:
         own = options.get(name) or experiments.get(name)
         # Versions before 2.35 look for the hook of logs among the experiments only.
         options[name] = experiments[name] = redacting(
@@ -201,8 +201,8 @@ def redact_client(
     options["_experiments"] = experiments
 
 
-def redacting(redactor: Redactor, then: Door | None = None, *, instead: Any = None) -> Door:
-    """Return a door that redacts what a service's own door, if there is one, lets through.
+def redacting(redactor: Redactor, then: Hook | None = None, *, instead: Any = None) -> Hook:
+    """Return a hook that redacts what a service's own hook, if there is one, lets through.
 
     Args:
         redactor: Takes the secrets out.
@@ -210,9 +210,9 @@ def redacting(redactor: Redactor, then: Door | None = None, *, instead: Any = No
         instead: What takes the place of something that cannot be redacted. None: it is dropped.
     """
 
-    def door(record: Any, hint: Any) -> Any:
+    def hook(record: Any, hint: Any) -> Any:
         if then is not None:
             record = then(record, hint)
         return redactor.event(record) or instead if record is not None else None
 
-    return door
+    return hook

@@ -15,7 +15,13 @@ from mita_otel import _sentry_compat
 from mita_otel.policy import default_policy
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import Redactor
-from mita_otel.sentry.hosts import ClientWatch, HostClients, redact_client, redact_clients, redacting
+from mita_otel.sentry.service_clients import (
+    ClientWatch,
+    ServiceClients,
+    redact_client,
+    redact_clients,
+    redacting,
+)
 from mita_otel.sentry.transport.sender_identity import agree
 from mita_otel.sentry.transport.transport import SentryTransport
 
@@ -62,12 +68,12 @@ def _end(one: Any) -> None:
             batcher.kill()
 
 
-def hosts(redactor: Redactor, **policy: Any) -> HostClients:
-    return HostClients(
+def hosts(redactor: Redactor, **policy: Any) -> ServiceClients:
+    return ServiceClients(
         default_policy().sentry.replace(**policy),
         redactor,
         Losses(cool_down_s=3600),
-        door=lambda then: redacting(redactor, then),
+        hook=lambda then: redacting(redactor, then),
         integrations=list,
         breadcrumb_hook=lambda own: own or (lambda crumb, hint: crumb),
         joined=lambda client: None,
@@ -120,9 +126,9 @@ def test_every_door_of_a_client_is_ours_and_its_own_come_first(redactor: Redacto
 def test_a_span_that_cannot_be_redacted_is_withheld(redactor: Redactor) -> None:
     theirs = client(trace_lifecycle="stream", before_send_span=lambda span, hint: span)
     redact_client(theirs, redactor)
-    door = theirs.options["before_send_span"]
-    assert door({"name": f"card {CARD}", "attributes": {}}, {})["name"] == "card [redacted:pan]"
-    assert door(object(), {}) == {"name": "[redacted:error]", "attributes": {}}
+    hook = theirs.options["before_send_span"]
+    assert hook({"name": f"card {CARD}", "attributes": {}}, {})["name"] == "card [redacted:pan]"
+    assert hook(object(), {}) == {"name": "[redacted:error]", "attributes": {}}
 
 
 def test_a_joined_client_traces_no_more_and_counts_what_it_loses(redactor: Redactor) -> None:

@@ -13,10 +13,10 @@ from e2e.receiver import Receiver
 from leaks import shows
 from mita_otel.policy import default_policy
 from mita_otel.redaction import Redactor
-from mita_otel.sentry.live_roots import LiveRoots
+from mita_otel.sentry.active_roots import ActiveRoots
+from mita_otel.sentry.breadcrumbs import Steps
 from mita_otel.sentry.mapping.issue_event import recorded_exception
-from mita_otel.sentry.mapping.steps import Steps
-from mita_otel.sentry.mapping.tree import Tree
+from mita_otel.sentry.mapping.span_tree import Tree
 from mita_otel.sentry.protocols import Transactions
 from sentry.spans import START_NS, make, query, server
 from sentry.wire import WireLink
@@ -36,7 +36,7 @@ class Trace:
     """A request that is under way, and its steps."""
 
     def __init__(self, max_steps: int = 10, max_traces: int = 10) -> None:
-        self.roots = LiveRoots(10)
+        self.roots = ActiveRoots(10)
         redactor = Redactor(default_policy().redaction)
         self.steps = Steps(self.roots, redactor, max_traces=max_traces, max_steps=max_steps)
         self.root: Any = TRACER.start_span("GET /", kind=SpanKind.SERVER)

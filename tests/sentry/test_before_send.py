@@ -14,28 +14,27 @@ from mita_otel.captured import event_id_of, mark
 from mita_otel.policy import default_policy
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import Redactor
-from mita_otel.sentry.event_door import EventDoor
-from mita_otel.sentry.live_roots import LiveRoots
-from mita_otel.sentry.mapping.breadcrumbs import Breadcrumbs
-from mita_otel.sentry.mapping.occurrences import Occurrences
-from mita_otel.sentry.mapping.steps import Steps
+from mita_otel.sentry.active_roots import ActiveRoots
+from mita_otel.sentry.before_send import BeforeSendHook
+from mita_otel.sentry.breadcrumbs import Breadcrumbs, Steps
+from mita_otel.sentry.mapping.captured_exceptions import CapturedExceptions
 
 from .spans import START_NS, make, query, server
 
 TRACE = {"trace": {"trace_id": f"{7:032x}", "span_id": f"{1:016x}"}}
 
 
-class Door(EventDoor):
+class Hook(BeforeSendHook):
     def __init__(self, then: Any = None, redactor: Redactor | None = None) -> None:
         self.losses = Losses(cool_down_s=3600)
         redactor = redactor or Redactor(default_policy().redaction)
-        roots = LiveRoots(10)
+        roots = ActiveRoots(10)
         super().__init__(
             redactor,
             Breadcrumbs(10, 3),
             roots,
             Steps(roots, redactor, max_traces=10, max_steps=3),
-            Occurrences(100),
+            CapturedExceptions(100),
             self.losses,
             then,
         )
@@ -50,34 +49,34 @@ def hint(exception: BaseException) -> dict[str, Any]:
 
 
 def test_an_exception_goes_out_once_and_is_marked() -> None:
-    door, error = Door(), ValueError("no")
-    assert door(event(), hint(error)) is not None
+    hook, error = Hook(), ValueError("no")
+    assert hook(event(), hint(error)) is not None
     assert event_id_of(error) == "a" * 32
-    assert door(event(event_id="b" * 32), hint(error)) is None
-    assert door(event(), hint(error)) is not None, "the same event may pass twice"
-    assert door.losses.counts() == {}, "a second report of the same exception is no loss"
+    assert hook(event(event_id="b" * 32), hint(error)) is None
+    assert hook(event(), hint(error)) is not None, "the same event may pass twice"
+    assert hook.losses.counts() == {}, "a second report of the same exception is no loss"
 
 
 def test_one_that_was_captured_elsewhere_goes_out_under_its_id_only() -> None:
-    door, error = Door(), ValueError("no")
+    hook, error = Hook(), ValueError("no")
     mark(error, "c" * 32)
-    assert door(event(), hint(error)) is None
-    assert door(event(event_id="c" * 32), hint(error)) is not None
+    assert hook(event(), hint(error)) is None
+    assert hook(event(event_id="c" * 32), hint(error)) is not None
 
 
 def test_the_exceptions_text_is_not_reported_again_from_a_span() -> None:
-    door = Door()
+    hook = Hook()
     try:
         try:
             raise KeyError("inner")
         except KeyError as inner:
             raise ExceptionGroup("outer", [OSError()]) from inner
     except ExceptionGroup as outer:
-        door(event(), hint(outer))
+        hook(event(), hint(outer))
         place = f"{__file__}:{outer.__traceback__.tb_lineno}"  # type: ignore[union-attr]
-    assert not door.occurrences.add(7, "ExceptionGroup", place)
-    assert not door.occurrences.add(7, "OSError", "")
-    assert door.occurrences.add(8, "OSError", ""), "another trace"
+    assert not hook.captured.add(7, "ExceptionGroup", place)
+    assert not hook.captured.add(7, "OSError", "")
+    assert hook.captured.add(8, "OSError", ""), "another trace"
 
 
 def test_secrets_are_gone_and_the_hosts_own_door_comes_first() -> None:
@@ -87,11 +86,11 @@ def test_secrets_are_gone_and_the_hosts_own_door_comes_first() -> None:
         seen.append(event["message"])
         return {**event, "extra": {"password": "hunter2"}}
 
-    out = Door(then)(event(message="card 4111 1111 1111 1111"), {})
+    out = Hook(then)(event(message="card 4111 1111 1111 1111"), {})
     assert seen == ["card 4111 1111 1111 1111"]
     assert not shows(out)
     assert "hunter2" not in str(out)
-    assert Door(lambda event, hint: None)(event(), {}) is None
+    assert Hook(lambda event, hint: None)(event(), {}) is None
 
 
 def test_an_event_that_cannot_be_redacted_is_withheld_and_counted() -> None:
@@ -99,24 +98,24 @@ def test_an_event_that_cannot_be_redacted_is_withheld_and_counted() -> None:
         def event(self, event: Any, tally: Any = None) -> dict[str, Any]:
             return {}
 
-    door = Door(redactor=Broken(default_policy().redaction))
-    assert door(event(), {}) is None
-    assert door.losses.counts() == {("sentry.other", "not_redactable"): 1}
+    hook = Hook(redactor=Broken(default_policy().redaction))
+    assert hook(event(), {}) is None
+    assert hook.losses.counts() == {("sentry.other", "not_redactable"): 1}
 
 
 def test_attachments_do_not_leave() -> None:
     given = {"attachments": ["raw"]}
-    Door()(event(), given)
+    Hook()(event(), given)
     assert given["attachments"] == []
 
 
 def test_the_request_that_is_under_way_is_named() -> None:
-    door = Door()
+    hook = Hook()
     root = server(
         trace_id=7, attributes={semconv.USER_ID: "u1", semconv.OPERATION_PART_OF: "payment_processing"}
     )
-    door.roots.started(root)
-    out = door(event(tags={"component": "mine"}, user={"id": "other"}), {})
+    hook.roots.started(root)
+    out = hook(event(tags={"component": "mine"}, user={"id": "other"}), {})
     assert out["transaction"] == "GET /api/accounts/{id}"
     assert out["request"] == {"method": "GET", "url": "https://bank.example/api/accounts/7"}
     assert out["tags"] == {
@@ -130,47 +129,47 @@ def test_the_request_that_is_under_way_is_named() -> None:
 
 @pytest.mark.parametrize("trace_id", [None, "", "xyz", 5])
 def test_an_event_without_a_trace_passes(trace_id: Any) -> None:
-    door = Door()
-    door.breadcrumbs.add(7, {"message": "m"})
-    out = door({"event_id": "a" * 32, "contexts": {"trace": {"trace_id": trace_id}}}, {})
+    hook = Hook()
+    hook.breadcrumbs.add(7, {"message": "m"})
+    out = hook({"event_id": "a" * 32, "contexts": {"trace": {"trace_id": trace_id}}}, {})
     assert "breadcrumbs" not in out
 
 
 def test_breadcrumbs_of_its_trace_are_added_in_order() -> None:
-    door = Door()
-    door.breadcrumbs.add(7, {"message": "two", "timestamp": "2026-01-01T00:00:02+00:00"})
-    door.breadcrumbs.add(8, {"message": "another trace", "timestamp": "2026-01-01T00:00:01+00:00"})
+    hook = Hook()
+    hook.breadcrumbs.add(7, {"message": "two", "timestamp": "2026-01-01T00:00:02+00:00"})
+    hook.breadcrumbs.add(8, {"message": "another trace", "timestamp": "2026-01-01T00:00:01+00:00"})
     present = {
         "values": [{"message": "one", "timestamp": 1767225601.5}, {"message": "three", "timestamp": 4e9}]
     }
-    out = door(event(breadcrumbs=present), {})
+    out = hook(event(breadcrumbs=present), {})
     assert [crumb["message"] for crumb in out["breadcrumbs"]["values"]] == ["one", "two", "three"]
 
 
 def test_a_transactions_breadcrumbs_are_redacted() -> None:
-    door = Door()
-    door.breadcrumbs.add(7, {"message": "card 4111 1111 1111 1111", "data": {"password": "hunter2"}})
-    crumbs = door.redacted_breadcrumbs(7)
+    hook = Hook()
+    hook.breadcrumbs.add(7, {"message": "card 4111 1111 1111 1111", "data": {"password": "hunter2"}})
+    crumbs = hook.redacted_breadcrumbs(7)
     assert len(crumbs) == 1
     assert not shows(crumbs)
     assert "hunter2" not in str(crumbs)
-    assert door.redacted_breadcrumbs(99) == []
+    assert hook.redacted_breadcrumbs(99) == []
 
 
 def test_what_a_request_did_before_its_error_is_added_in_order() -> None:
-    door = Door()
+    hook = Hook()
     provider = TracerProvider(shutdown_on_exit=False)
     root: Any = provider.get_tracer("test").start_span("GET /", kind=SpanKind.SERVER)
-    door.roots.started(root)
+    hook.roots.started(root)
     trace_id = root.context.trace_id
-    door.breadcrumbs.add(trace_id, {"message": "logged", "timestamp": START_NS / 1e9})
-    assert door.steps is not None
-    door.steps.ended(query(2, 1, trace_id=trace_id, at_ms=(1, 2)))
+    hook.breadcrumbs.add(trace_id, {"message": "logged", "timestamp": START_NS / 1e9})
+    assert hook.steps is not None
+    hook.steps.ended(query(2, 1, trace_id=trace_id, at_ms=(1, 2)))
     root.add_event("cache.miss", {"table": "rates", "password": "hunter2"}, timestamp=START_NS + 3_000_000)
     root.add_event("mita.breadcrumb", {"mita.breadcrumb.message": "comes with the event"})
     root.record_exception(ValueError("is the issue"))
     trace = {"trace_id": f"{trace_id:032x}", "span_id": f"{1:016x}"}
-    out = door(event(contexts={"trace": trace}), {})
+    out = hook(event(contexts={"trace": trace}), {})
     crumbs = out["breadcrumbs"]["values"]
     assert [one["message"] for one in crumbs] == ["logged", "SELECT ? FROM accounts", "cache.miss"]
     assert crumbs[2]["data"]["table"] == "rates"
@@ -190,7 +189,7 @@ def test_breadcrumbs_are_bounded_by_trace_and_in_number() -> None:
 
 
 def test_live_roots_are_bounded_and_a_server_span_stays() -> None:
-    roots = LiveRoots(max_traces=2)
+    roots = ActiveRoots(max_traces=2)
     roots.started(make(5, 1, trace_id=1))
     assert roots.root_of(1) is None, "a child is no root"
     for trace_id in (1, 2, 3):
