@@ -29,11 +29,11 @@ T = TypeVar("T")
 
 
 class NewestByTrace(Generic[T]):
-    """Keeps the newest things of the newest traces; thread-safe.
+    """Keeps the newest items of the newest traces; thread-safe.
 
     Args:
         max_traces: Traces that are remembered.
-        max_each: Things of one trace.
+        max_each: Items of one trace.
     """
 
     def __init__(self, max_traces: int, max_each: int) -> None:
@@ -43,7 +43,7 @@ class NewestByTrace(Generic[T]):
         self._traces: OrderedDict[int, deque[T]] = OrderedDict()
 
     def add(self, trace_id: int, one: T) -> None:
-        """Keep a thing. Those of no trace (id 0) are not kept: nobody could say whose they are."""
+        """Keep an item, unless it belongs to no trace (id 0)."""
         if not trace_id:
             return
         with self._lock:
@@ -55,12 +55,12 @@ class NewestByTrace(Generic[T]):
             kept.append(one)
 
     def of(self, trace_id: int) -> list[T]:
-        """Return what is kept of the trace, oldest first."""
+        """Return the items of a trace, oldest first."""
         with self._lock:
             return list(self._traces.get(trace_id, ()))
 
     def forget(self, trace_id: int) -> None:
-        """Let go of a trace."""
+        """Forget a trace."""
         with self._lock:
             self._traces.pop(trace_id, None)
 
@@ -75,7 +75,7 @@ class Breadcrumbs(NewestByTrace[Breadcrumb]):
 
 
 def of_events(events: Iterable[Event]) -> list[Breadcrumb]:
-    """Return a span's events as breadcrumbs. Exceptions and errors are none: they are issues."""
+    """Return the events of a span as breadcrumbs, without exceptions and errors, which are issues."""
     return [_of_event(event) for event in events if event.name not in _ISSUES]
 
 
@@ -111,13 +111,13 @@ _CATEGORIES: Final = {"db": "query", "http.client": "http"}
 
 
 class Steps:
-    """Remembers the newest steps of each trace that is under way; thread-safe.
+    """Remembers the newest queries and outgoing requests of each active trace; thread-safe.
 
-    A step is kept as the span that it is: only an error that happens makes a breadcrumb of it, redacted.
+    A step is kept as a span. It is redacted and converted to a breadcrumb only if an error happens.
 
     Args:
-        roots: The requests that are under way. Only their steps are kept.
-        redactor: Takes the secrets out.
+        roots: The active requests and tasks. Only their steps are kept.
+        redactor: Redacts each step.
         max_traces: Traces that are remembered.
         max_steps: Steps of one trace.
     """
@@ -128,7 +128,7 @@ class Steps:
         self._kept: NewestByTrace[ReadableSpan] = NewestByTrace(max_traces, max_steps)
 
     def ended(self, span: ReadableSpan) -> None:
-        """Take notice of a finished span: a step of its trace, or the end of all steps."""
+        """Keep a finished span if it is a step; forget the steps of its trace if it is the root."""
         trace_id, _ = key_of(span)
         if is_local_root(span):
             root = self._roots.root_of(trace_id)

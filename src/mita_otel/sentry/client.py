@@ -1,4 +1,4 @@
-"""sentry-sdk's client: started by us with tracing off, or the host's, joined."""
+"""sentry-sdk's client: our own with tracing off, or the joined client of the service."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ from mita_otel.sentry.transport.transport import SentryTransport
 
 
 class SentryLink:
-    """A client, and what stands around it.
+    """A client, its hook, and the clients that the service starts.
 
     Args:
-        client: sentry-sdk's.
-        hook: What every event passes.
+        client: The client of sentry-sdk.
+        hook: The `before_send` hook of the client.
         contexts: The sampling contexts, by trace.
-        losses: Where spans are counted that come after the client's end.
-        joined: Whether the host had started the client.
+        losses: Counts spans that arrive after the client has ended.
+        joined: Whether the service had started the client.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class SentryLink:
         self.contexts = contexts
         self.joined = joined
         self.identity = identity_of(client)
-        """Who sends."""
+        """Environment, release and host that events name."""
         self.service_clients: ServiceClients | None = None
         """The clients that the service has started."""
         self.unfollow: Callable[[], None] | None = None
@@ -70,14 +70,14 @@ class SentryLink:
         self._losses = losses
 
     def agree(self, client: BaseClient) -> None:
-        """Let a client of the service and ours say the same of who sends."""
+        """Use the same environment, release and host for a client of the service and for ours."""
         agree(self.client.options, client.options)
         self.identity = identity_of(self.client)
         self.contexts.say(environment=self.identity.environment, release=self.identity.release)
         self.contexts.follow(client.options)
 
     def send(self, envelope: Envelope) -> None:
-        """Queue an envelope; to Spotlight as well, if it runs beside."""
+        """Queue an envelope, also for Spotlight if it is in use."""
         if self.client.spotlight is not None:
             self.client.spotlight.capture_envelope(envelope)
         if self.client.transport is not None:
@@ -93,7 +93,7 @@ class SentryLink:
         return transport if isinstance(transport, SentryTransport) else None
 
     def flush(self, timeout_s: float) -> bool:
-        """Send everything that is queued, also what the service's own clients hold. False if that took too long."""
+        """Send everything that is queued, also by clients of the service. False if that took too long."""
         deadline = time.monotonic() + timeout_s
         for client in self._clients:
             client.flush(timeout=max(0.0, deadline - time.monotonic()))
@@ -134,7 +134,7 @@ class SentryLink:
 
 
 def host_client_is_active() -> bool:
-    """Return whether the host has started a Sentry client that sends."""
+    """Return whether the service has started a Sentry client with a DSN."""
     client = sentry_sdk.get_client()
     return client.is_active() and bool(client.dsn)
 
@@ -150,17 +150,17 @@ def start_client(
     debug: bool = False,
     spotlight: bool = False,
 ) -> SentryLink:
-    """Start sentry-sdk, or join the client that the host has started. One that it starts later is joined as well.
+    """Start sentry-sdk, or join the client that the service has started. Clients that it starts later are joined as well.
 
     Args:
         policy: Bounds and switches.
-        dsn: Where to send; not needed if the host's client knows.
-        environment: Its name, as Sentry shall show it.
+        dsn: The project; not needed if the service has started a client.
+        environment: The name that Sentry shows.
         release: As in `mita-finance@1.0.0`.
-        redactor: What every event passes.
+        redactor: Redacts every event.
         losses: Where losses are counted.
-        debug: Whether sentry-sdk says what it does.
-        spotlight: Whether it may go without a DSN: to Spotlight alone.
+        debug: Whether sentry-sdk writes a debug log.
+        spotlight: Whether the DSN may be missing, because events go to Spotlight.
 
     Raises:
         ConfigurationError: The DSN is malformed.
@@ -254,10 +254,10 @@ def _steps(policy: SentryBreadcrumbPolicy, roots: ActiveRoots, redactor: Redacto
 
 
 def checked_dsn(dsn: str | None) -> str:
-    """Return a DSN that can be used, as it was written.
+    """Return a valid DSN, unchanged.
 
     Raises:
-        ConfigurationError: It is none.
+        ConfigurationError: The DSN is invalid.
     """
     text = (dsn or "").strip()
     try:

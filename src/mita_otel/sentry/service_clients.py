@@ -30,9 +30,9 @@ _logger = logging.getLogger("mita_otel")
 Hook = Callable[[Any, Any], Any]
 
 _HOOKS: Final = ("before_send_transaction", "before_send_log", "before_send_metric", "before_send_span")
-"""sentry-sdk's ways out beside `before_send`."""
+"""The other hooks of sentry-sdk, beside `before_send`."""
 _WITHHELD: Final = {"name": "[redacted:error]", "attributes": {}}
-"""A span cannot be dropped by `before_send_span`."""
+"""Replaces a span that cannot be redacted, because `before_send_span` cannot drop one."""
 
 
 class ServiceClients:
@@ -40,13 +40,13 @@ class ServiceClients:
 
     Args:
         policy: Bounds and switches.
-        redactor: What everything passes.
+        redactor: Redacts everything that the clients send.
         losses: Where losses are counted.
         hook: Makes a `before_send` around the service's own.
-        integrations: Makes those that a client gets unless it has them.
+        integrations: Makes the integrations that a client gets unless it has them.
         breadcrumb_hook: Makes a `before_breadcrumb` around the service's own, for a client that gets our integration
             of standard logging.
-        joined: Told of each client that was joined.
+        joined: Called with each client that was joined.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class ServiceClients:
         self.client: BaseClient | None = None
         """The newest."""
         self.transaction_hook: Hook | None = None
-        """What the service wants to do with transactions before they are sent, if anything."""
+        """The service's `before_send_transaction`, redacted; None if it has no such hook."""
         self._known: WeakSet[BaseClient] = WeakSet()
         self._policy = policy
         self._redactor = redactor
@@ -75,7 +75,7 @@ class ServiceClients:
         self._watch = ClientWatch(self.join)
 
     def join(self, client: BaseClient) -> None:
-        """Take a client in: our doors before its own ways out, our transport, no second transaction of a request."""
+        """Join a client: it gets our hooks and our transport, and its own tracing is switched off."""
         if client in self._known or (client.transport is None and client.spotlight is None):
             return
         self.client = client
@@ -115,19 +115,19 @@ class ServiceClients:
             )
 
     def watch(self) -> None:
-        """Join every client that takes our client's place from now on."""
+        """Join every client that replaces ours from now on."""
         self._watch.begin()
 
     def unwatch(self) -> None:
-        """Join no more."""
+        """Stop joining clients."""
         self._watch.end()
 
 
 class ClientWatch:
-    """Sees every client that takes another's place, before it sends anything.
+    """Observes every client that replaces another one, before it sends anything.
 
     Args:
-        take: Gets the client. If it fails, the client sends nothing: better no event of it than a raw one.
+        take: Called with the client. If it fails, the client is closed, so that it sends nothing raw.
     """
 
     def __init__(self, take: Callable[[BaseClient], None]) -> None:
@@ -149,7 +149,7 @@ class ClientWatch:
         Scope.set_client = set_client  # type: ignore[method-assign, assignment]
 
     def end(self) -> None:
-        """Leave sentry-sdk as it was, unless somebody has wrapped it since."""
+        """Restore sentry-sdk, unless another library has wrapped it since."""
         if self._original is not None and Scope.set_client is self._ours:
             Scope.set_client = self._original  # type: ignore[method-assign]
 
@@ -168,7 +168,7 @@ def redact_clients(redactor: Redactor) -> ClientWatch:
     """Redact what the service's own clients send, where Sentry is no exporter of ours.
 
     Returns:
-        What watches for more of them; end it.
+        The watch for further clients; end it.
     """
     client = sentry_sdk.get_client()
     if client.is_active():
@@ -181,11 +181,11 @@ def redact_clients(redactor: Redactor) -> ClientWatch:
 def redact_client(
     client: BaseClient, redactor: Redactor, hook: Callable[[Hook | None], Hook] | None = None
 ) -> None:
-    """Put a redactor behind everything that a client calls before it sends.
+    """Redact the result of every hook that a client calls before it sends.
 
     Args:
         client: Any client.
-        redactor: Takes the secrets out.
+        redactor: Redacts each record.
         hook: Makes the `before_send` for errors; None: one that redacts.
     """
     options = client.options
@@ -202,12 +202,12 @@ def redact_client(
 
 
 def redacting(redactor: Redactor, then: Hook | None = None, *, instead: Any = None) -> Hook:
-    """Return a hook that redacts what a service's own hook, if there is one, lets through.
+    """Return a hook that redacts the result of the service's own hook.
 
     Args:
-        redactor: Takes the secrets out.
-        then: The service's own.
-        instead: What takes the place of something that cannot be redacted. None: it is dropped.
+        redactor: Redacts each record.
+        then: The service's own hook, if any.
+        instead: Replaces a record that cannot be redacted. None: the record is dropped.
     """
 
     def hook(record: Any, hint: Any) -> Any:
