@@ -26,11 +26,11 @@ from mita_otel.audit.event import AuditEvent
 from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.ledger import Ledger
 from mita_otel.audit.mover import Mover
-from mita_otel.audit.spool import SpoolFolder
 from mita_otel.audit.trail import AuditTrail
 from mita_otel.policy import Policy, default_policy
 from mita_otel.policy.conversion import convert
 from mita_otel.redaction import Redactor
+from mita_otel.spool import SpoolFolder
 from mita_otel.store.database import Database
 
 ROUNDS = 5

@@ -15,20 +15,19 @@ from mita_otel.audit.chain import Chain
 from mita_otel.audit.draft import Draft
 from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.mover import ChainProgress, Mover
-from mita_otel.audit.spool import ChainLock, SpoolFolder, SpoolWriter
 from mita_otel.audit.verify import verify
 from mita_otel.policy import default_policy
+from mita_otel.spool import SegmentWriter, SpoolFolder, SpoolLock
 from mita_otel.store.errors import StoreUnavailableError
 
 KEYS = AuditKeys(KEY.encode())
-SPOOL = default_policy().audit.spool
 
 
 def leave(folder: SpoolFolder, count: int, *, segments: int = 1, keys: AuditKeys = KEYS) -> Chain:
     """Leave a chain in the spool, as a process does that was killed."""
-    folder.make()
+    folder.create()
     chain = Chain(keys)
-    writer = SpoolWriter(folder, chain.id, SPOOL)
+    writer = SegmentWriter(folder, chain.id, max_age_s=3600, max_bytes=1 << 20)
     for number in range(count):
         draft = Draft({"type": "test", "outcome": "success", "service": "s", "details": {"n": number}}, None)
         entry, place = chain.seal(draft, chain.head)
@@ -60,7 +59,7 @@ def test_what_a_dead_process_left_is_moved_and_its_files_go(
 def test_a_chain_that_somebody_writes_is_left_alone(tmp_path: Path) -> None:
     with kit(tmp_path) as made:
         chain = leave(made.folder, 3)
-        lock = ChainLock.take(made.folder.lock_path(chain.id))
+        lock = SpoolLock.take(made.folder.lock_path(chain.id))
         assert lock is not None
         assert made.mover().adopt() == 0
         lock.release(remove=False)
@@ -170,7 +169,7 @@ def test_a_line_that_is_no_entry_is_evidence_and_holds_nobody_up(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, line: bytes
 ) -> None:
     with kit(tmp_path) as made:
-        made.folder.make()
+        made.folder.create()
         odd = made.folder.segment_path("0" * 32, 0)
         odd.write_bytes(line)
         chain = leave(made.folder, 3)
@@ -184,16 +183,16 @@ def test_what_belongs_to_another_user_holds_nobody_up(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after `sudo mita-otel audit verify` in the service's folder."""
-    real = ChainLock.take
+    real = SpoolLock.take
 
-    def take(path: Path) -> ChainLock | None:
+    def take(path: Path) -> SpoolLock | None:
         if path.name.startswith("0000"):
             raise PermissionError(13, "Permission denied", str(path))
         return real(path)
 
-    monkeypatch.setattr(ChainLock, "take", staticmethod(take))
+    monkeypatch.setattr(SpoolLock, "take", staticmethod(take))
     with kit(tmp_path) as made:
-        made.folder.make()
+        made.folder.create()
         others = made.folder.segment_path("0" * 32, 0)
         others.write_bytes(b"what nobody may read\n")
         chain = leave(made.folder, 3)

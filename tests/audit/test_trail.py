@@ -14,7 +14,7 @@ from audit.recording import PERMANENT, event, numbers
 from mita_otel import AuditEvent, AuditEventType
 from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.reading import moment
-from mita_otel.audit.spool import ChainLock
+from mita_otel.spool import SpoolLock
 
 
 def test_when_record_returns_the_entry_is_in_the_spool_and_later_in_the_database_once(tmp_path: Path) -> None:
@@ -195,11 +195,11 @@ def test_a_receipt_and_the_entry_say_the_same_time(tmp_path: Path) -> None:
 def test_a_lock_that_somebody_looks_at_in_its_first_moment_costs_no_entry(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, looks = ChainLock.take, iter([True, True])
+    real, looks = SpoolLock.take, iter([True, True])
 
-    def take(path: Path) -> ChainLock | None:
+    def take(path: Path) -> SpoolLock | None:
         return None if next(looks, False) else real(path)
 
-    monkeypatch.setattr(ChainLock, "take", staticmethod(take))
+    monkeypatch.setattr(SpoolLock, "take", staticmethod(take))
     with kit(tmp_path) as made:
         assert made.trail.record(AuditEvent(event_type="test")) is not None

@@ -146,7 +146,7 @@ def test_where_every_chain_stands_can_be_noted_elsewhere(trail: Path, command: C
 
 def test_what_a_dead_process_left_is_moved(tmp_path: Path, command: Command) -> None:
     from audit.test_mover import leave
-    from mita_otel.audit.spool import SpoolFolder
+    from mita_otel.spool import SpoolFolder
 
     leave(SpoolFolder(tmp_path / "mita-otel-audit"), 5)
     said = command("audit", "flush")

@@ -171,7 +171,7 @@ def prove(folder: Path, url: str, disturbed: Callable[[], Any]) -> None:
     with closing(Kit(folder, url=url)) as kit:
         kit.mover().adopt()  # what the killed ones left, if nobody has taken it over yet
         assert kit.folder.segments() == []
-        assert kit.folder.chains() == []
+        assert kit.folder.owners() == []
 
         rows = kit.rows("chain, sequence, mac, user_id", "event_type = 'test'")
         stored = {(chain, str(sequence)): (mac, user) for chain, sequence, mac, user in rows}

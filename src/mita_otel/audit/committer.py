@@ -14,8 +14,8 @@ from mita_otel.audit.chain import Chain
 from mita_otel.audit.draft import Draft
 from mita_otel.audit.errors import AuditWriteError
 from mita_otel.audit.keys import AuditKeys
-from mita_otel.audit.spool import ChainLock, SpoolFolder, SpoolWriter
 from mita_otel.policy.audit import SpoolPolicy
+from mita_otel.spool import LocksUnavailableError, SegmentWriter, SpoolFolder, SpoolLock
 
 _TRIES: Final = 5
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -52,8 +52,8 @@ class _Open:
     """The chain that is being written."""
 
     chain: Chain
-    writer: SpoolWriter
-    lock: ChainLock
+    writer: SegmentWriter
+    lock: SpoolLock
 
 
 @dataclass(slots=True)
@@ -249,16 +249,22 @@ class Committer:
         self.state = WriteState(written=self.state.written + len(lines))
 
     def _begin(self) -> _Open:
-        self._folder.make()
+        self._folder.create()
         # Whoever looks for chains without an owner may see a lock's file in the moment before it is locked.
         for _ in range(_TRIES):
             chain = Chain(self._keys, clock_ns=self._clock_ns)
-            lock = ChainLock.take(self._folder.lock_path(chain.id))
+            lock = self._folder.lock(chain.id)
             if lock is not None:
                 break
         else:
             raise AuditWriteError(f"the locks of new chains in {self._folder.path} are taken")
-        self._open = _Open(chain, SpoolWriter(self._folder, chain.id, self._policy), lock)
+        writer = SegmentWriter(
+            self._folder,
+            chain.id,
+            max_age_s=self._policy.segment_s,
+            max_bytes=self._policy.segment_kilobytes * 1024,
+        )
+        self._open = _Open(chain, writer, lock)
         return self._open
 
     def _abandon(self) -> None:
@@ -270,6 +276,11 @@ class Committer:
 
 
 def _reason(error: BaseException) -> str:
+    if isinstance(error, LocksUnavailableError):
+        return (
+            f"{error.strerror}, and the audit spool needs them; run the service on a POSIX system, "
+            'or switch the audit trail off: audit.start = "off"'
+        )
     if isinstance(error, OSError):
         return error.strerror or str(error)
     return str(error) or type(error).__name__

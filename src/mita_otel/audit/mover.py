@@ -13,8 +13,8 @@ from mita_otel.audit.anchors import Anchor, AnchorSink
 from mita_otel.audit.chain import SealedEntry
 from mita_otel.audit.errors import ChainConflictError
 from mita_otel.audit.keys import AuditKeys
-from mita_otel.audit.spool import ChainLock, Segment, SpoolFolder
 from mita_otel.audit.spool_reader import Damage, read_segment
+from mita_otel.spool import SpoolFolder, SpoolSegment
 
 if TYPE_CHECKING:
     from mita_otel.audit.ledger import Ledger
@@ -128,33 +128,26 @@ class Mover:
         Returns:
             How many chains were taken over and moved.
         """
-        adopted = 0
-        for chain in self._folder.chains():
-            if chain == own:
-                continue
-            try:
-                adopted += self._adopt(chain)
-            except PermissionError as error:  # another user's, as root's may be: it holds up nobody else's
-                said = f"the chain {chain} cannot be taken over from the spool: {error}; run as its owner: mita-otel audit flush"
-                if said not in self._said:
-                    self._said.add(said)
-                    _logger.critical(said)
-        return adopted
+        return self._folder.adopt(self._take_over, own=own, on_error=self._cannot_take_over)
 
-    def _adopt(self, chain: str) -> bool:
-        lock = ChainLock.take(self._folder.lock_path(chain))
-        if lock is None:
-            return False
-        finished = False
-        try:
-            self.move(chain, ChainProgress())
-            finished = not self._folder.segments(chain)
-        finally:
-            lock.release(remove=finished)
-        return True
+    def _take_over(self, chain: str) -> bool:
+        self.move(chain, ChainProgress())
+        return not self._folder.segments(chain)
+
+    def _cannot_take_over(self, chain: str, error: OSError) -> None:
+        if not isinstance(error, PermissionError):
+            raise error
+        # The files belong to another user (root, say). The other chains are moved all the same.
+        message = (
+            f"the chain {chain} in the audit spool cannot be taken over: {error}; "
+            "run as the owner of its files: mita-otel audit flush"
+        )
+        if message not in self._said:
+            self._said.add(message)
+            _logger.critical(message)
 
     def _move_segment(
-        self, segment: Segment, state: _Progress, end: int | None, *, adopted: bool = False
+        self, segment: SpoolSegment, state: _Progress, end: int | None, *, adopted: bool = False
     ) -> None:
         found = read_segment(segment.path, self._keys, state.offset, end)
         while batch := list(islice(found, self._max_batch)):
@@ -189,27 +182,27 @@ class Mover:
             damage.length,
         )
 
-    def _finish(self, segment: Segment, state: _Progress) -> None:
+    def _finish(self, segment: SpoolSegment, state: _Progress) -> None:
         """Let go of a segment, once it is certain that all of it is in the database."""
         if state.first is not None and state.last is not None:
-            present = self._ledger.present(segment.chain, state.first, state.last[0])
+            present = self._ledger.present(segment.owner, state.first, state.last[0])
             if present < state.entries:
                 _logger.critical(
                     "%d entries of the audit trail vanished from the database after they were committed "
                     "(chain %s, %d to %d); they are added again from the spool",
                     state.entries - present,
-                    segment.chain,
+                    segment.owner,
                     state.first,
                     state.last[0],
                 )
                 self._move_segment(segment, _Progress(damaged=state.damaged), None, adopted=True)
-            self._anchor(segment.chain, state.last)
+            self._anchor(segment.owner, state.last)
         if state.damaged:
             self._set_aside(segment)
         else:
             segment.path.unlink(missing_ok=True)
 
-    def _set_aside(self, segment: Segment) -> None:
+    def _set_aside(self, segment: SpoolSegment) -> None:
         segment.path.rename(segment.path.with_name(segment.path.name + _EVIDENCE))
 
     def _anchor(self, chain: str, last: tuple[int, str]) -> None:

@@ -1,16 +1,14 @@
-"""Reads segments of the spool: whole lines, however the writer ended."""
+"""Reads the entries of a spool segment, and reports what is damaged in it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from mita_otel.audit.chain import SealedEntry
 from mita_otel.audit.keys import AuditKeys
-
-_CHUNK: Final = 1 << 20
+from mita_otel.spool import read_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,40 +19,17 @@ class Damage:
     offset: int
     length: int
     torn: bool
-    """Whether it is the beginning of a last line, which is what a crash leaves: its caller never went on.
-    Anything else means that something is wrong with the disk, or somebody was there."""
-
-
-def read_lines(path: Path, start: int, end: int | None = None) -> Iterator[tuple[int, bytes]]:
-    """Yield each line from `start` with the offset after it; the last one may lack its line break.
-
-    Args:
-        path: The segment.
-        start: Offset in bytes, at the start of a line.
-        end: Offset that is known to be on the disk. None: the end of the file.
-    """
-    with path.open("rb") as file:
-        file.seek(start)
-        offset, rest = start, b""
-        while True:
-            size = _CHUNK if end is None else min(_CHUNK, end - offset - len(rest))
-            chunk = file.read(size) if size > 0 else b""
-            if not chunk:
-                break
-            *lines, rest = (rest + chunk).split(b"\n")
-            for line in lines:
-                offset += len(line) + 1
-                yield offset, line + b"\n"
-        if rest:
-            yield offset + len(rest), rest
+    """Whether it is the start of the last line, as a crash leaves it: that entry was never acknowledged.
+    Any other damage points to a faulty disk or to tampering."""
 
 
 def read_segment(
     path: Path, keys: AuditKeys, start: int = 0, end: int | None = None
 ) -> Iterator[tuple[int, SealedEntry | Damage]]:
-    """Yield the entries of a segment, and what is not an entry, each with the offset after it.
+    """Yield the entries and the damaged stretches of a segment, each with the offset after it.
 
-    A line whose signature is wrong under a known key is damage; under an unknown key it is taken as it is.
+    A line whose signature is wrong under a known key is damaged. Under an unknown key it cannot be checked, and
+    counts as an entry.
 
     Args:
         path: The segment.

@@ -20,12 +20,12 @@ from mita_otel.audit.errors import AuditWriteError
 from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.log_record import emit_entry
 from mita_otel.audit.mover import Mover
-from mita_otel.audit.spool import SpoolFolder
 from mita_otel.audit.trail import AuditTrail
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy
 from mita_otel.processors.queues.stage import Stage, seconds_left
 from mita_otel.redaction import Redactor
+from mita_otel.spool import SpoolFolder
 from mita_otel.store import open_database
 from mita_otel.store.errors import INSTALL, StoreError
 

@@ -16,10 +16,10 @@ from mita_otel.audit.event import AuditEvent, AuditEventType, AuditOutcome
 from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.mover import Mover
 from mita_otel.audit.moving import Moving
-from mita_otel.audit.spool import SpoolFolder
 from mita_otel.policy.audit import AuditPolicy
 from mita_otel.processors.queues.forks import after_fork_in_child
 from mita_otel.redaction import Redactor
+from mita_otel.spool import SpoolFolder
 
 _logger = logging.getLogger("mita_otel.audit")
 

@@ -17,9 +17,9 @@ from mita_otel.audit.hold_check import hold_faults
 from mita_otel.audit.keys import UNKEYED, AuditKeys
 from mita_otel.audit.person_check import Known
 from mita_otel.audit.seals import erasure_message
-from mita_otel.audit.spool import SpoolFolder
 from mita_otel.audit.spool_reader import read_segment
 from mita_otel.audit.triggers import missing_triggers
+from mita_otel.spool import SpoolFolder
 from mita_otel.store.database import Database
 from mita_otel.store.tables import AuditEntryRow, AuditErasureRow, AuditTombstoneRow, table_of
 
@@ -144,7 +144,7 @@ def _waiting(
     """Return the entries that wait in the spool and that an anchor mentions."""
     waiting: dict[str, dict[int, str]] = defaultdict(dict)
     for segment in [] if spool is None else spool.segments():
-        mentioned = noted.get(segment.chain)
+        mentioned = noted.get(segment.owner)
         if not mentioned:
             continue
         try:
@@ -153,7 +153,7 @@ def _waiting(
                     isinstance(entry, SealedEntry)
                     and (sequence := int(entry.fields["sequence"])) in mentioned
                 ):
-                    waiting[segment.chain][sequence] = entry.mac
+                    waiting[segment.owner][sequence] = entry.mac
         except FileNotFoundError:
             continue  # it was moved meanwhile
     return waiting

@@ -197,7 +197,7 @@ def flush() -> None:
     with open_trail() as session:
         session.database()
         moved = session.audit.mover().adopt()
-        left = session.audit.folder.chains()
+        left = session.audit.folder.owners()
     typer.echo(f"{counted(moved, 'chain')} moved; {len(left):,} in use by a writer")
 
 

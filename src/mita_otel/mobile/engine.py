@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from mita_otel.audit.errors import AuditWriteError
 from mita_otel.mobile.credentials import Refused
 from mita_otel.mobile.destinations import Destination, SentryDestination
 from mita_otel.mobile.envelope import EnvelopeError
@@ -31,6 +30,7 @@ from mita_otel.mobile.upstream import Upstream
 from mita_otel.policy import Policy
 from mita_otel.policy.mobile import Priority
 from mita_otel.redaction import Redactor
+from mita_otel.spool import NO_LOCKS, locks_available
 
 _logger = logging.getLogger("mita_otel.mobile")
 
@@ -71,6 +71,12 @@ class Engine:
             if rule.priority in self._important and rule.action != "refuse"
             for category in categories_of(kind)
         )
+        if not locks_available():
+            _logger.error(
+                "the mobile gateway refuses every request: %s, and its spool needs them; run the gateway on a "
+                "POSIX system",
+                NO_LOCKS,
+            )
         self._counting = threading.Lock()
         self._news = News()
         self._spool = Spool(mobile.spool, spool_folder(mobile.spool, env), self._lost, clock=clock)
@@ -184,12 +190,12 @@ class Engine:
             )
             try:
                 self._spool.put(parcel, prepared.payload)
-            except (NoRoomError, AuditWriteError) as error:
+            except NoRoomError as error:
                 _logger.error("mobile telemetry is refused: %s", error)
                 reply = refusal(
                     503 if prepared.priority in self._important else 429,
                     "no_room",
-                    f"there is no room for what {project.service} sends",
+                    f"the gateway cannot keep what {project.service} sends",
                     Retry_After=str(_COME_BACK_S),
                 )
                 reply.hold = prepared.priority in self._important

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
-import os
 import threading
 import time
 import uuid
@@ -20,17 +19,15 @@ from pathlib import Path
 from typing import Final
 
 from mita_otel import environment_variables as variables
-from mita_otel.audit.spool import ChainLock, sync_folder
 from mita_otel.mobile.item_types import PRIORITIES
 from mita_otel.mobile.parcel import DamagedParcelError, Parcel, read_parcel, write_parcel
 from mita_otel.policy.mobile import MobileSpoolPolicy, Priority
+from mita_otel.spool import SpoolFolder, SpoolLock, sync_folder, write_file
 
 _logger = logging.getLogger("mita_otel.mobile")
 
 SUFFIX: Final = ".parcel"
 """How the files of parcels end."""
-_UNFINISHED: Final = ".part"
-_LOCK: Final = ".lock"
 
 
 class NoRoomError(Exception):
@@ -67,6 +64,7 @@ class Spool:
     ) -> None:
         self._policy = policy
         self._root = folder
+        self._shared = SpoolFolder(folder)
         self._instance = uuid.uuid4().hex
         self._folder = folder / self._instance
         self._on_lost = on_lost
@@ -80,7 +78,7 @@ class Spool:
         self._taken: set[str] = set()
         self._bytes = 0
         self._count = 0
-        self._owner: ChainLock | None = None
+        self._owner: SpoolLock | None = None
 
     def put(self, parcel: Parcel, payload: bytes) -> None:
         """Keep a parcel. When this returns, it survives the end of the process, and a power cut if it is durable.
@@ -159,18 +157,14 @@ class Spool:
     def adopt(self) -> int:
         """Take over what processes that died have left. Returns how many parcels that were."""
         adopted = 0
-        try:
-            instances = {path.name.removesuffix(_LOCK) for path in self._root.iterdir()}
-        except OSError:
-            return 0
-        for instance in instances - {self._instance}:
-            with contextlib.suppress(OSError):
-                lock = ChainLock.take(self._root / (instance + _LOCK))
-                if lock is not None:
-                    try:
-                        adopted += self._adopt_folder(self._root / instance)
-                    finally:
-                        lock.release(remove=not (self._root / instance).exists())
+
+        def take_over(instance: str) -> bool:
+            nonlocal adopted
+            adopted += self._adopt_folder(self._root / instance)
+            return not (self._root / instance).exists()
+
+        with contextlib.suppress(OSError):
+            self._shared.adopt(take_over, own=self._instance, on_error=_leave_for_later)
         return adopted
 
     def counts(self) -> tuple[int, int, Counter[Priority]]:
@@ -225,31 +219,14 @@ class Spool:
 
     def _write(self, name: str, content: bytes, *, durable: bool) -> None:
         self._open_folder()
-        path, part = self._folder / name, self._folder / (name + _UNFINISHED)
-        try:
-            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            try:
-                view = memoryview(content)
-                while view:
-                    view = view[os.write(descriptor, view) :]
-                if durable:
-                    os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            part.rename(path)
-            if durable:
-                sync_folder(self._folder)
-        except OSError:
-            part.unlink(missing_ok=True)
-            path.unlink(missing_ok=True)
-            raise
+        write_file(self._folder / name, content, durable=durable)
 
     def _open_folder(self) -> None:
         with self._opening:
             if self._owner is not None:
                 return
-            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            owner = ChainLock.take(self._root / (self._instance + _LOCK))
+            self._shared.create()
+            owner = self._shared.lock(self._instance)
             if owner is None:
                 raise OSError(f"{self._root}: the lock of this process is taken")
             self._folder.mkdir(mode=0o700, exist_ok=True)
@@ -279,6 +256,10 @@ class Spool:
     def _remove(self, waiting: Waiting) -> None:
         with contextlib.suppress(OSError):
             (self._folder / waiting.name).unlink(missing_ok=True)
+
+
+def _leave_for_later(instance: str, error: OSError) -> None:
+    """Leave the files of an owner where they are: the next look tries again."""
 
 
 def spool_folder(policy: MobileSpoolPolicy, env: Mapping[str, str]) -> Path:

@@ -1,0 +1,149 @@
+"""The spool's folder: which owners have files in it, and how a live process adopts those of a dead one."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from mita_otel.spool.files import sync_folder
+from mita_otel.spool.lock import LocksUnavailableError, SpoolLock, locks_available
+
+_OWNER: Final = r"([0-9a-z]{8,64})"
+_SEGMENT: Final = re.compile(_OWNER + r"\.(\d{6,})\.spool\Z")
+_LOCK: Final = re.compile(_OWNER + r"\.lock\Z")
+_FOLDER: Final = re.compile(_OWNER + r"\Z")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SpoolSegment:
+    """A file of lines that one owner has written."""
+
+    owner: str
+    number: int
+    path: Path
+
+
+class SpoolFolder:
+    """A folder that several processes share.
+
+    An owner's files are its lock `ID.lock`, and either segments `ID.NUMBER.spool` or a folder `ID`.
+
+    Args:
+        path: Created with its parents by `create`; only its owner may read it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def create(self) -> None:
+        """Create the folder if it is missing.
+
+        Raises:
+            LocksUnavailableError: This system has no file locks.
+            OSError: The folder cannot be created.
+        """
+        if not locks_available():
+            raise LocksUnavailableError
+        if not self.path.is_dir():
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            sync_folder(self.path.parent)
+
+    def owners(self) -> list[str]:
+        """Return the ids of all owners that have files here, sorted.
+
+        Raises:
+            OSError: The folder cannot be read.
+        """
+        found = {match.group(1) for pattern in (_LOCK, _SEGMENT) for _, match in self._named(pattern)}
+        found |= {match.group(1) for path, match in self._named(_FOLDER) if path.is_dir()}
+        return sorted(found)
+
+    def segments(self, owner: str | None = None) -> list[SpoolSegment]:
+        """Return the segments in order, of one owner or of all.
+
+        Raises:
+            OSError: The folder cannot be read.
+        """
+        found = (
+            SpoolSegment(match.group(1), int(match.group(2)), path)
+            for path, match in self._named(_SEGMENT)
+            if owner is None or match.group(1) == owner
+        )
+        return sorted(found)
+
+    def waiting_bytes(self) -> int:
+        """Return the size of all segments; 0 if the folder cannot be read, which its writers report."""
+        size = 0
+        with contextlib.suppress(OSError):
+            for segment in self.segments():
+                with contextlib.suppress(FileNotFoundError):
+                    size += segment.path.stat().st_size
+        return size
+
+    def segment_path(self, owner: str, number: int) -> Path:
+        """Return the path of a segment."""
+        return self.path / f"{owner}.{number:06d}.spool"
+
+    def lock_path(self, owner: str) -> Path:
+        """Return the path of an owner's lock file."""
+        return self.path / f"{owner}.lock"
+
+    def lock(self, owner: str) -> SpoolLock | None:
+        """Return the lock of an owner, or None if a process holds it.
+
+        Raises:
+            OSError: The lock file cannot be created, or this system has no file locks.
+        """
+        return SpoolLock.take(self.lock_path(owner))
+
+    def adopt(
+        self,
+        take_over: Callable[[str], bool],
+        *,
+        own: str | None,
+        on_error: Callable[[str, OSError], None],
+    ) -> int:
+        """Take over the files of each owner whose process is gone.
+
+        Args:
+            take_over: Called with an owner's id while its lock is held. Returns whether no file is left.
+            own: The id of this process, which is skipped.
+            on_error: Called if an owner's files cannot be read or written. The next owner follows unless it raises.
+
+        Returns:
+            How many owners were taken over.
+        """
+        adopted = 0
+        for owner in self.owners():
+            if owner == own:
+                continue
+            try:
+                adopted += self._adopt(owner, take_over)
+            except OSError as error:
+                on_error(owner, error)
+        return adopted
+
+    def _adopt(self, owner: str, take_over: Callable[[str], bool]) -> bool:
+        lock = self.lock(owner)
+        if lock is None:
+            return False
+        finished = False
+        try:
+            finished = take_over(owner)
+        finally:
+            lock.release(remove=finished)
+        return True
+
+    def _named(self, pattern: re.Pattern[str]) -> Iterator[tuple[Path, re.Match[str]]]:
+        try:
+            paths = list(self.path.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for path in paths:
+            match = pattern.match(path.name)
+            if match:
+                yield path, match
