@@ -24,7 +24,7 @@ from mita_otel.audit.draft import Drafter, Origin
 from mita_otel.audit.event import AuditEvent
 from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.ledger import Ledger
-from mita_otel.audit.verify import verify
+from mita_otel.audit.verification.verify import verify
 from mita_otel.latency.window import OpenWindow
 from mita_otel.policy import default_policy
 from mita_otel.redaction import Redactor

@@ -241,7 +241,7 @@ MOBILE_DELIVERED: Final = "mita.mobile.delivered"
 MOBILE_LOST: Final = "mita.mobile.lost"
 """Name of the counter of envelopes that were accepted and dropped, by reason and priority."""
 MOBILE_SPOOL: Final = "mita.mobile.spool"
-"""Prefix of the gauges of what waits: `.parcels` and `.bytes`."""
+"""Prefix of the gauges of what waits: `.records` and `.bytes`."""
 
 QUEUE_SIZE: Final = "otel.sdk.processor.span.queue.size"
 QUEUE_CAPACITY: Final = "otel.sdk.processor.span.queue.capacity"

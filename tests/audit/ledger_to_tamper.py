@@ -17,11 +17,11 @@ from sqlalchemy.engine import Connection
 from audit.kit import KEY, Kit, changed
 from mita_otel import AuditEvent
 from mita_otel.audit.anchors import read_anchors
-from mita_otel.audit.findings import Verification
 from mita_otel.audit.keys import AuditKeys
-from mita_otel.audit.retention.apply import Retention
+from mita_otel.audit.retention.apply import RetentionJob
 from mita_otel.audit.retention.subjects import Subjects
-from mita_otel.audit.verify import verify
+from mita_otel.audit.verification.findings import VerificationResult
+from mita_otel.audit.verification.verify import verify
 from mita_otel.policy import default_policy
 from mita_otel.store.append_only import sqlite_triggers
 from mita_otel.store.database import Database
@@ -59,7 +59,7 @@ class Ledger:
                 for sql in sqlite_triggers().values():
                     connection.exec_driver_sql(sql)
 
-    def verify(self, **options: object) -> Verification:
+    def verify(self, **options: object) -> VerificationResult:
         return verify(
             self.database,
             AuditKeys(KEY.encode()),
@@ -100,7 +100,7 @@ def fill(kit: Kit, set_clock: Callable[[int], None]) -> dict[str, str]:
     kit.trail.close(60)
     b = record(30)
     kit.trail.close(60)
-    applied = Retention(
+    applied = RetentionJob(
         kit.policy.retention, kit.policy.summary, kit.database, kit.trail, clock_ns=lambda: NOW_NS
     ).apply(trust_clock=True)
     assert applied.deleted["mita_audit_entries"] == 12

@@ -13,8 +13,8 @@ from sqlalchemy.engine import Connection
 
 from audit.kit import KEY
 from audit.ledger_to_tamper import Ledger
-from mita_otel.audit.findings import Fault
 from mita_otel.audit.keys import AuditKeys
+from mita_otel.audit.verification.findings import AuditFault
 
 COLUMNS = (
     "chain, sequence, recorded_ns, event_type, outcome, service, user_id, resource_type, resource_id, request_id, "
@@ -31,7 +31,7 @@ class Tampering:
 
     name: str
     act: Callable[[Connection, Ledger], None]
-    faults: frozenset[Fault]
+    faults: frozenset[AuditFault]
     """All faults that are reported, and no other."""
     where: frozenset[tuple[str, int | None]]
     """Which entries are named: letter of the chain and sequence. Empty: whatever is said about it."""
@@ -41,7 +41,7 @@ TAMPERINGS: list[Tampering] = []
 
 
 def tampering(
-    *faults: Fault, at: list[tuple[str, int | None]] | None = None
+    *faults: AuditFault, at: list[tuple[str, int | None]] | None = None
 ) -> Callable[[Callable[[Connection, Ledger], None]], None]:
     def add(act: Callable[[Connection, Ledger], None]) -> None:
         TAMPERINGS.append(Tampering(act.__name__, act, frozenset(faults), frozenset(at or ())))
@@ -49,7 +49,9 @@ def tampering(
     return add
 
 
-def sql(name: str, statement: str, *faults: Fault, at: list[tuple[str, int | None]] | None = None) -> None:
+def sql(
+    name: str, statement: str, *faults: AuditFault, at: list[tuple[str, int | None]] | None = None
+) -> None:
     """Add a tampering of one statement; `{a}`, `{b}` and `{old}` are chains, `{t}` is the table."""
 
     def act(connection: Connection, ledger: Ledger) -> None:

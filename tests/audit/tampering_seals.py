@@ -8,53 +8,52 @@ from sqlalchemy.engine import Connection
 
 from audit.ledger_to_tamper import Ledger
 from audit.tampering import AT_10, KEY_ID, change, put, row, sql, tampering
-from mita_otel.audit.findings import Fault
-from mita_otel.audit.keys import AuditKeys
-from mita_otel.audit.seals import tombstone_message
+from mita_otel.audit.keys import AuditKeys, tombstone_message
+from mita_otel.audit.verification.findings import AuditFault
 
 # --- erasures -------------------------------------------------------------------------------------
 ERASED = "user_id = NULL, personal = NULL, personal_key = NULL"
 sql(
     "an_erasure_is_made_up",
     f"UPDATE {{t}} SET {ERASED}, erasure_id = 'person-1', erasure_mac = mac {AT_10}",
-    Fault.ERASURE,
+    AuditFault.ERASURE,
     at=[("a", 10)],
 )
 sql(
     "an_erasure_is_stretched",
     f"UPDATE {{t}} SET {ERASED}, erasure_id = '{{erasure}}', erasure_mac = mac {AT_10}",
-    Fault.ERASURE,
+    AuditFault.ERASURE,
     at=[("a", 10)],
 )
 sql(
     "an_erasure_is_copied",
     f"UPDATE {{t}} SET {ERASED}, erasure_id = '{{erasure}}', erasure_mac = (SELECT e.erasure_mac FROM mita_audit_entries e WHERE e.chain = '{{a}}' AND e.sequence = 3) {AT_10}",
-    Fault.ERASURE,
+    AuditFault.ERASURE,
     at=[("a", 10)],
 )
 sql(
     "an_erased_person_is_named_again",
     "UPDATE {t} SET user_id = 'user-1' WHERE chain = '{a}' AND sequence = 3",
-    Fault.ERASURE,
+    AuditFault.ERASURE,
     at=[("a", 3)],
 )
 sql(
     "an_erasure_is_taken_back_in_part",
     "UPDATE {t} SET erasure_id = NULL, erasure_mac = NULL WHERE chain = '{a}' AND sequence = 3",
-    Fault.PERSONAL,
+    AuditFault.PERSONAL,
     at=[("a", 3)],
 )
 sql(
     "the_reason_of_an_erasure_is_changed",
     "UPDATE mita_audit_erasures SET reason = 'because'",
-    Fault.ERASURE,
+    AuditFault.ERASURE,
     at=[("a", 3), ("", None)],
 )
-sql("the_time_of_an_erasure_is_changed", "UPDATE mita_audit_erasures SET erased_ns = 1", Fault.ERASURE)
-sql("an_erasure_is_deleted", "DELETE FROM mita_audit_erasures", Fault.ERASURE, at=[("a", 3)])
+sql("the_time_of_an_erasure_is_changed", "UPDATE mita_audit_erasures SET erased_ns = 1", AuditFault.ERASURE)
+sql("an_erasure_is_deleted", "DELETE FROM mita_audit_erasures", AuditFault.ERASURE, at=[("a", 3)])
 
 
-@tampering(Fault.ERASURE, at=[("", None), ("a", 10)])
+@tampering(AuditFault.ERASURE, at=[("", None), ("a", 10)])
 def an_erasure_is_forged(connection: Connection, ledger: Ledger) -> None:
     fields = {
         "id": "person-1",
@@ -86,12 +85,12 @@ def tombstone(connection: Connection, ledger: Ledger, key_id: str, mac: str) -> 
     put(connection, fields, "mita_audit_tombstones")
 
 
-@tampering(Fault.TOMBSTONE, Fault.MISSING, at=[("b", 0)])
+@tampering(AuditFault.TOMBSTONE, AuditFault.MISSING, at=[("b", 0)])
 def entries_are_deleted_behind_a_forged_tombstone(connection: Connection, ledger: Ledger) -> None:
     tombstone(connection, ledger, KEY_ID, "0" * 64)
 
 
-@tampering(Fault.TOMBSTONE, Fault.MISSING, at=[("b", 0)])
+@tampering(AuditFault.TOMBSTONE, AuditFault.MISSING, at=[("b", 0)])
 def entries_are_deleted_behind_a_tombstone_without_a_key(connection: Connection, ledger: Ledger) -> None:
     tombstone(connection, ledger, "unkeyed", "")
     found = connection.exec_driver_sql(
@@ -104,28 +103,28 @@ def entries_are_deleted_behind_a_tombstone_without_a_key(connection: Connection,
 sql(
     "a_tombstone_is_stretched",
     "UPDATE mita_audit_tombstones SET last_sequence = last_sequence + 3",
-    Fault.TOMBSTONE,
-    Fault.MISSING,
+    AuditFault.TOMBSTONE,
+    AuditFault.MISSING,
     at=[("old", 0)],
 )
-sql("a_tombstone_is_deleted", "DELETE FROM mita_audit_tombstones", Fault.MISSING, at=[("old", 0)])
+sql("a_tombstone_is_deleted", "DELETE FROM mita_audit_tombstones", AuditFault.MISSING, at=[("old", 0)])
 sql(
     "the_reason_of_a_tombstone_is_changed",
     "UPDATE mita_audit_tombstones SET reason = 'none'",
-    Fault.TOMBSTONE,
-    Fault.MISSING,
+    AuditFault.TOMBSTONE,
+    AuditFault.MISSING,
     at=[("old", 0)],
 )
 sql(
     "a_tombstone_is_put_into_another_chain",
     "UPDATE mita_audit_tombstones SET chain = '{b}'",
-    Fault.TOMBSTONE,
-    Fault.MISSING,
+    AuditFault.TOMBSTONE,
+    AuditFault.MISSING,
     at=[("b", 0), ("old", 0)],
 )
 sql(
     "what_follows_a_tombstone_is_deleted",
     "DELETE FROM {t} WHERE chain = '{old}' AND sequence = 12",
-    Fault.MISSING,
+    AuditFault.MISSING,
     at=[("old", 12)],
 )

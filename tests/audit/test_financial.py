@@ -10,7 +10,7 @@ import pytest
 
 from audit.kit import changed, kit
 from audit.recording import fork
-from mita_otel.finance.audit_sink import AuditSignal
+from mita_otel.finance.audit_signal import AuditSignal
 from mita_otel.policy import default_policy
 from mita_otel.sdk.financial_audit import FinancialAudit
 

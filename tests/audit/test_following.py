@@ -7,8 +7,7 @@ from pathlib import Path
 
 from audit.kit import Kit, changed
 from mita_otel import AuditEvent
-from mita_otel.audit.following import Follower
-from mita_otel.audit.reading import AuditFilter, AuditReader
+from mita_otel.audit.reader import AuditFilter, AuditReader, Follower
 
 SECOND = 10**9
 SLOW = changed(audit__mover__delay_ms=3_600_000.0)

@@ -15,7 +15,7 @@ from mita_otel.audit.chain import Chain
 from mita_otel.audit.draft import Draft
 from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.mover import ChainProgress, Mover
-from mita_otel.audit.verify import verify
+from mita_otel.audit.verification.verify import verify
 from mita_otel.policy import default_policy
 from mita_otel.spool import SegmentWriter, SpoolFolder, SpoolLock
 from mita_otel.store.errors import StoreUnavailableError

@@ -13,7 +13,7 @@ from audit.kit import changed, kit
 from audit.recording import PERMANENT, event, numbers
 from mita_otel import AuditEvent, AuditEventType
 from mita_otel.audit.keys import AuditKeys
-from mita_otel.audit.reading import moment
+from mita_otel.audit.reader import moment
 from mita_otel.spool import SpoolLock
 
 

@@ -15,9 +15,9 @@ from exploring import examples
 from mita_otel import AuditEvent
 from mita_otel.audit import AuditError
 from mita_otel.audit.anchors import Anchor, AnchorFile, read_anchors
-from mita_otel.audit.findings import Fault
 from mita_otel.audit.keys import AuditKeys
-from mita_otel.audit.verify import verify
+from mita_otel.audit.verification.findings import AuditFault
+from mita_otel.audit.verification.verify import verify
 from mita_otel.store.append_only import postgresql_triggers, sqlite_triggers
 
 KEYS = AuditKeys(KEY.encode())
@@ -58,7 +58,7 @@ def test_a_trigger_that_does_nothing_is_named(ledger: Ledger, statement: str) ->
     with ledger.database.write() as connection:
         connection.exec_driver_sql(statement)
     result = ledger.verify()
-    assert set(result.faults) == {Fault.TRIGGER}
+    assert set(result.faults) == {AuditFault.TRIGGER}
 
 
 def test_a_trigger_of_the_same_name_that_does_nothing_is_named(ledger: Ledger) -> None:
@@ -127,14 +127,14 @@ def test_an_anchor_that_was_changed_or_forged_is_named(ledger: Ledger) -> None:
     lines[0] = json.dumps({**first, "sequence": first["sequence"] + 1})
     ledger.anchors.write_text("\n".join([*lines, forged.line().decode()]))
     result = ledger.verify()
-    assert set(result.faults) == {Fault.ANCHOR}
+    assert set(result.faults) == {AuditFault.ANCHOR}
     assert [one.sequence for one in result.findings] == [first["sequence"] + 1, 1000]
 
 
 def test_two_anchors_that_contradict_each_other_are_named(ledger: Ledger) -> None:
     with ledger.anchors.open("ab") as file:
         file.write(Anchor.sign(KEYS, chain=ledger.a, sequence=32, mac="0" * 64, noted_ns=1).line())
-    assert set(ledger.verify().faults) == {Fault.ANCHOR}
+    assert set(ledger.verify().faults) == {AuditFault.ANCHOR}
 
 
 def test_without_anchors_the_last_entries_can_go_unnoticed(ledger: Ledger) -> None:
@@ -190,12 +190,15 @@ def test_an_unknown_key_is_named_with_the_mend(ledger: Ledger) -> None:
         ledger.database, AuditKeys(b"another key than that"), anchors=read_anchors(ledger.anchors)
     )
     told = [one for one in result.findings if "add it to MITA_OTEL_AUDIT_OLD_KEYS" in one.message]
-    chains = [one.chain for one in told if one.fault is Fault.KEY]
+    chains = [one.chain for one in told if one.fault is AuditFault.KEY]
     assert {*chains} >= {ledger.a, ledger.b, ledger.old}
     assert len(chains) == len({*chains}) == result.chains
-    assert [one.fault for one in told if one.fault is not Fault.KEY] == [Fault.ANCHOR, Fault.ERASURE]
-    assert result.faults[Fault.KEY] == result.entries
-    assert result.faults[Fault.ANCHOR] == result.anchors
+    assert [one.fault for one in told if one.fault is not AuditFault.KEY] == [
+        AuditFault.ANCHOR,
+        AuditFault.ERASURE,
+    ]
+    assert result.faults[AuditFault.KEY] == result.entries
+    assert result.faults[AuditFault.ANCHOR] == result.anchors
     assert verify(ledger.database, AuditKeys(b"another key than that", [KEY.encode()])).ok
 
 
@@ -219,7 +222,7 @@ def test_findings_are_bounded_and_counted(ledger: Ledger) -> None:
             "UPDATE mita_audit_entries SET service = 'x', outcome = 'y', event_type = 'z'"
         )
     result = ledger.verify()
-    assert result.faults[Fault.COLUMN] == 3 * result.entries
+    assert result.faults[AuditFault.COLUMN] == 3 * result.entries
     assert result.as_dict()["ok"] is False
     assert len(result.findings) <= result.max_findings
 

@@ -112,4 +112,4 @@ def test_served_alone_it_takes_envelopes_and_ends_when_it_is_told_to(tmp_path: P
         server.terminate()
         server.communicate(timeout=60)
     receiver.close()
-    assert not list((tmp_path / "mita-otel-mobile").rglob("*.parcel"))
+    assert not list((tmp_path / "mita-otel-mobile").rglob("*.record"))

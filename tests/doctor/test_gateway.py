@@ -14,7 +14,7 @@ from mita_otel.mobile.spool import Spool
 from mita_otel.policy import Policy
 from mita_otel.policy.mobile import MobileProject
 from mita_otel.sdk.health.check import Check, Status
-from mobile.spools import Lost, parcel, spool_policy
+from mobile.spool_kit import Lost, record, spool_policy
 
 SPOOL = "MITA_OTEL_MOBILE_SPOOL"
 NOW = 1_800_000_000.0
@@ -42,7 +42,7 @@ def looked(policy: Policy, folder: Path | str, *, network: bool = True, **env: s
 def put(folder: Path, *ages_s: float, **bounds: Any) -> None:
     spool = Spool(spool_policy(**bounds), folder, Lost())
     for age_s in ages_s:
-        spool.put(parcel(received_s=NOW - age_s), b"x" * 1000)
+        spool.put(record(received_s=NOW - age_s), b"x" * 1000)
     spool.close()
 
 
@@ -131,7 +131,7 @@ def test_a_spool_without_room(tmp_path: Path, room: int, status: Status) -> None
 def test_a_spool_that_is_nearly_full_by_its_bytes(tmp_path: Path) -> None:
     folder = tmp_path / "process"
     folder.mkdir()
-    (folder / f"0-{int(NOW * 1e9):020d}-00000001.parcel").write_bytes(b"x" * 900_000)
+    (folder / f"0-{int(NOW * 1e9):020d}-00000001.record").write_bytes(b"x" * 900_000)
     found = looked(gateway({"max_megabytes": 1}, app={"store": True}), tmp_path)["mobile:spool"]
     assert found.status is Status.WARN
     assert found.said.startswith(f"{tmp_path} is 90% full (1 envelopes, 1 MB)")

@@ -25,7 +25,7 @@ import pytest
 
 from audit.kit import KEY, Kit
 from e2e.service import clean_environment
-from mita_otel.audit.verify import verify
+from mita_otel.audit.verification.verify import verify
 from postgresql_server import PostgresServer, running_postgresql
 
 pytestmark = pytest.mark.e2e
@@ -38,7 +38,7 @@ _PATIENCE_S = 1800
 WRITER = """
 import os, sys
 from mita_otel import record_audit_event
-from mita_otel.audit.starting import start_audit
+from mita_otel.audit.runtime import start_audit
 from mita_otel.policy import load_policy
 from mita_otel.redaction import Redactor
 

@@ -91,12 +91,12 @@ def test_health_shows_what_of_mobile_apps_waits_while_sentry_is_down_and_that_it
 ) -> None:
     receiver.behaviour = 503
     service = start()
-    assert until(service, "mobile:spool", "pass")["observedValue"]["parcels"] == 0
+    assert until(service, "mobile:spool", "pass")["observedValue"]["records"] == 0
     post(service)
     trouble = until(service, "mobile:destinations", "warn")
     assert "nothing is taken by sentry/app" in trouble["output"]
     spool = until(service, "mobile:spool", "pass")["observedValue"]
-    assert (spool["parcels"], spool["waiting"]) == (1, {"error": 1})
+    assert (spool["records"], spool["waiting"]) == (1, {"error": 1})
     assert spool["bytes"] > 0
     # A warning is no reason to take anything out of traffic.
     assert asked(service, "/api/health/sentry")[0] == 200

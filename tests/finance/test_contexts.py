@@ -28,7 +28,7 @@ from mita_otel import (
     set_transaction,
 )
 from mita_otel.finance.facts import FactChanges, Facts
-from mita_otel.finance.people import user_of
+from mita_otel.finance.user import user_of
 
 
 class Base(DeclarativeBase):

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from finance.asgi import request
 from finance.recording import Recording
 from mita_otel import FinancialSentryMiddleware
-from mita_otel.finance.audit_sink import AuditSignal
+from mita_otel.finance.audit_signal import AuditSignal
 
 
 async def answer(request: Any) -> JSONResponse:

@@ -1,4 +1,4 @@
-"""Tables from routes and names to operations; fingerprints; plain values."""
+"""Tables from routes and names to operations; fingerprints; attribute_value values."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from finance.conftest import policy_with
+from mita_otel.finance.attribute_values import attribute_value
 from mita_otel.finance.fingerprint import fingerprint
-from mita_otel.finance.plain import plain
 from mita_otel.finance.routing import OperationTable
 from mita_otel.policy import PolicyError, load_policy
 
@@ -162,13 +162,13 @@ class Record:
     ids=lambda value: type(value).__name__,
 )
 def test_values_become_plain(value: Any, shown: Any) -> None:
-    assert plain(value, BOUNDS) == shown
+    assert attribute_value(value, BOUNDS) == shown
 
 
 def test_a_value_that_holds_itself_ends() -> None:
     loop: dict[str, Any] = {}
     loop["again"] = loop
-    assert "<too deep>" in str(plain(loop, BOUNDS))
+    assert "<too deep>" in str(attribute_value(loop, BOUNDS))
 
 
 JSON = st.recursive(
@@ -186,7 +186,7 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_whatever_comes_is_json_afterwards(value: Any) -> None:
-    shown = plain(value, BOUNDS)
+    shown = attribute_value(value, BOUNDS)
     json.dumps(shown, allow_nan=not _finite(shown))
 
 

@@ -95,13 +95,13 @@ async def test_a_body_that_does_not_arrive_is_not_waited_for(make: MakeApp) -> N
     app = make(intake={"read_timeout_s": 0.1})
     sent = await request(app, reading(b"{}", then=_never))
     assert sent[0]["status"] == 408
-    assert (app.gateway.room.requests, app.gateway.room.bytes) == (0, 0)
+    assert (app.gateway.intake_budget.requests, app.gateway.intake_budget.bytes) == (0, 0)
 
 
 async def test_a_client_that_goes_away_gets_no_answer_and_leaves_nothing(make: MakeApp) -> None:
     app = make()
     assert await request(app, reading(b"{}", then=_gone)) == []
-    assert (app.gateway.room.requests, app.gateway.room.bytes) == (0, 0)
+    assert (app.gateway.intake_budget.requests, app.gateway.intake_budget.bytes) == (0, 0)
 
 
 async def test_a_body_without_a_length_is_stopped_where_it_is_too_large(make: MakeApp) -> None:
@@ -166,7 +166,7 @@ async def test_bytes_in_memory_are_bounded_too(make: MakeApp) -> None:
         request(app, reading(b"x" * 900_000, then=_never), **{"content-length": "900000"})
     )
     async with asyncio.timeout(60):
-        while app.gateway.room.bytes < 900_000:
+        while app.gateway.intake_budget.bytes < 900_000:
             await asyncio.sleep(0)
     sent = await request(app, _never, **{"content-length": "200000"})
     assert sent[0]["status"] == 429
@@ -174,7 +174,7 @@ async def test_bytes_in_memory_are_bounded_too(make: MakeApp) -> None:
     assert grown[0]["status"] == 429
     first.cancel()
     await asyncio.wait({first})
-    assert app.gateway.room.bytes == 0
+    assert app.gateway.intake_budget.bytes == 0
 
 
 async def test_an_error_that_cannot_be_kept_gets_no_answer_so_that_the_app_sends_it_again(

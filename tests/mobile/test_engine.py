@@ -53,8 +53,8 @@ def test_what_was_taken_arrives(make: Make, tmp_path: Path, receiver: Receiver) 
     assert event["event_id"] == reply.body["id"]
     assert "[redacted:pan]" in event["exception"]["values"][0]["value"]
     assert engine.flush(60)
-    news = engine.news()
-    assert (news.delivered, news.parcels, news.lost) == (1, 0, {})
+    status = engine.status()
+    assert (status.delivered, status.records, status.lost) == (1, 0, {})
 
 
 def test_a_reply_says_what_the_work_has_cost_whatever_became_of_it(tmp_path: Path) -> None:
@@ -78,22 +78,22 @@ def test_what_the_policy_refuses_is_answered_like_what_it_takes_and_kept_nowhere
     engine = make(tmp_path)
     reply = engine.take(intake(recorded("replay_video")))
     assert (reply.status, reply.reason) == (200, "")
-    assert engine.news().parcels == 0
+    assert engine.status().records == 0
 
 
 def test_when_it_says_200_the_envelope_is_on_the_disk(make: Make, tmp_path: Path) -> None:
     engine = make(tmp_path)
     for name in ("native_crash", "payment_error", "screen_render", "logs"):
-        before = len(list((tmp_path / "spool").rglob("*.parcel")))
+        before = len(list((tmp_path / "spool").rglob("*.record")))
         assert engine.take(intake(recorded(name))).status == 200
-        assert len(list((tmp_path / "spool").rglob("*.parcel"))) == before + 1
+        assert len(list((tmp_path / "spool").rglob("*.record"))) == before + 1
 
 
 def test_what_is_in_the_spool_is_redacted(make: Make, tmp_path: Path) -> None:
     engine = make(tmp_path)
     for name in ("payment_error", "logs", "streamed_spans", "feedback", "screenshot"):
         engine.take(intake(recorded(name)))
-    kept = b"".join(path.read_bytes() for path in (tmp_path / "spool").rglob("*.parcel"))
+    kept = b"".join(path.read_bytes() for path in (tmp_path / "spool").rglob("*.record"))
     for secret in (b"4111 1111", b"41111111111", b"GB82WEST", b"tok-5f1e", b"5555555555554444"):
         assert secret not in kept
 
@@ -119,8 +119,8 @@ def test_what_was_given_up_for_something_that_matters_more_is_counted(make: Make
     for _ in range(2):
         assert engine.take(intake(recorded("logs"))).status == 200
     assert engine.take(intake(recorded("payment_error"))).status == 200
-    assert engine.news().lost == {("spool_full", "debug"): 1}
-    assert engine.news().lost == {}
+    assert engine.status().lost == {("spool_full", "debug"): 1}
+    assert engine.status().lost == {}
 
 
 def test_a_disk_that_fails_loses_no_error(make: Make, tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_while_a_short_limit_lasts_an_error_is_taken_and_waits_and_apps_may_send
     assert told(reply) == others
     assert reply.outcomes["event", "forwarded"] == 1
     assert engine.flush(60)
-    assert engine.news().waiting == {"error": 1}
+    assert engine.status().waiting == {"error": 1}
     assert receiver.events == []
 
 
@@ -258,7 +258,7 @@ def test_an_unknown_encoding_is_told_which_are_known(make: Make, tmp_path: Path)
 def test_without_the_extra_brotli_is_unknown_and_said_so(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mita_otel.mobile.unpacking.brotli", None)
+    monkeypatch.setattr("mita_otel.mobile.decompression.brotli", None)
     reply = make(tmp_path).take(intake(b"x", "br"))
     assert (reply.status, reply.headers["Accept-Encoding"]) == (415, "gzip, deflate")
 
@@ -301,12 +301,12 @@ def test_what_one_process_took_the_next_one_sends(make: Make, tmp_path: Path, re
         assert first.take(intake(recorded(name))).status == 200
     first.stop(0)
     second = make(tmp_path, receiver.dsn)
-    second.news()
+    second.status()
     receiver.wait_for(lambda server: len(server.events) == 2 and server.transactions)
 
 
 def test_the_folder_of_the_environment_wins(make: Make, tmp_path: Path) -> None:
     engine = make(tmp_path, env={"MITA_OTEL_MOBILE_SPOOL": str(tmp_path / "elsewhere")})
     engine.take(intake(recorded("payment_error")))
-    assert list((tmp_path / "elsewhere").rglob("*.parcel"))
+    assert list((tmp_path / "elsewhere").rglob("*.record"))
     assert not (tmp_path / "spool").exists()

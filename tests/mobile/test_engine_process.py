@@ -50,9 +50,9 @@ def test_it_answers_as_the_engine_does(runner: ProcessRunner, receiver: Receiver
     assert replies[2].outcomes == {("replay_video", "refused"): 1}
     receiver.wait_for(lambda server: server.events and server.transactions)
     assert runner.flush(60)
-    news = runner.news()
-    assert news is not None
-    assert (news.delivered, news.parcels) == (2, 0)
+    status = runner.status()
+    assert status is not None
+    assert (status.delivered, status.records) == (2, 0)
 
 
 def test_malformed_envelopes_are_answered_there_too(runner: ProcessRunner) -> None:
@@ -86,7 +86,7 @@ def test_one_that_was_killed_is_started_again_and_nothing_that_was_kept_is_lost(
     eventually(answers)
     assert runner.pid != first
     assert "started again" in caplog.text
-    runner.news()
+    runner.status()
     receiver.wait_for(lambda server: server.events and server.transactions)
 
 
@@ -202,4 +202,4 @@ def test_it_ends_when_its_parent_does_however_that_was(tmp_path: Path, number: i
     parent.wait(20)
     parent.stdout.close()
     eventually(lambda: not is_running(pid))
-    assert len(list((tmp_path / "spool").rglob("*.parcel"))) == 1
+    assert len(list((tmp_path / "spool").rglob("*.record"))) == 1

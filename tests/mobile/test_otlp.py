@@ -20,7 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from e2e.receiver import Receiver
 from mita_otel.mobile import MobileApp, MobileGateway
 from mita_otel.mobile.envelope import EnvelopeError
-from mita_otel.mobile.measuring import Measuring
+from mita_otel.mobile.measurement import Measurer
 from mita_otel.mobile.otlp import prepare_request, read_request, read_spans
 from mita_otel.policy import default_policy
 from mita_otel.redaction import Redactor
@@ -83,7 +83,7 @@ def prepared(
 ) -> tuple[ExportTraceServiceRequest, list[Any], Counter[str]]:
     request = read_request(json.dumps(value or said()).encode(), "application/json")
     tally: Counter[str] = Counter()
-    measured = prepare_request(request, Redactor(), Measuring(default_policy()), tally)
+    measured = prepare_request(request, Redactor(), Measurer(default_policy()), tally)
     return request, measured, tally
 
 
@@ -210,7 +210,7 @@ def test_no_bytes_raise_anything_else(body: bytes, content_type: str) -> None:
         request = read_request(body, content_type)
     except EnvelopeError:
         return
-    prepare_request(request, Redactor(), Measuring(default_policy()), Counter())
+    prepare_request(request, Redactor(), Measurer(default_policy()), Counter())
 
 
 def test_fields_of_a_newer_protocol_do_not_matter() -> None:

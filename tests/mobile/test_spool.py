@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from mita_otel.mobile.parcel import Parcel
-from mita_otel.mobile.spool import NoRoomError, Waiting
-from mobile.spools import ANYTHING, Lost, drained, files, make, parcel
+from mita_otel.mobile.spool import SpoolFullError, WaitingRecord
+from mita_otel.mobile.spool_record import SpoolRecord
+from mobile.spool_kit import ANYTHING, Lost, drained, files, make, record
 
 
 # --- what matters most goes first, what matters least is given up first ---------------------------------------
 def test_what_matters_most_goes_first_and_the_oldest_of_it(tmp_path: Path) -> None:
     spool = make(tmp_path)
     for priority in ("debug", "error", "performance", "crash", "health", "error"):
-        spool.put(parcel(priority), f"{priority}".encode())
+        spool.put(record(priority), f"{priority}".encode())
     assert drained(spool) == [b"crash", b"error", b"error", b"health", b"performance", b"debug"]
     assert spool.counts() == (0, 0, {})
     assert files(tmp_path) == []
@@ -29,12 +29,12 @@ def test_the_oldest_debug_data_are_given_up_first_and_crashes_last(tmp_path: Pat
     lost = Lost()
     spool = make(tmp_path, lost, max_records=6)
     for number, priority in enumerate(("debug", "debug", "performance", "health", "error", "crash")):
-        spool.put(parcel(priority), f"{priority} {number}".encode())
+        spool.put(record(priority), f"{priority} {number}".encode())
     for _ in range(5):
-        spool.put(parcel("crash"), b"crash")
+        spool.put(record("crash"), b"crash")
     assert [priority for _, priority in lost] == ["debug", "debug", "performance", "health", "error"]
-    with pytest.raises(NoRoomError):
-        spool.put(parcel("crash"), b"one too many")
+    with pytest.raises(SpoolFullError):
+        spool.put(record("crash"), b"one too many")
     assert drained(spool) == [b"crash 5", *[b"crash"] * 5]
 
 
@@ -42,14 +42,14 @@ def test_debug_data_make_room_for_newer_ones_but_errors_that_were_acknowledged_d
     lost = Lost()
     spool = make(tmp_path, lost, max_records=2)
     for number in range(4):
-        spool.put(parcel("debug"), f"{number}".encode())
+        spool.put(record("debug"), f"{number}".encode())
     assert drained(spool) == [b"2", b"3"]
     for number in range(2):
-        spool.put(parcel("error"), f"{number}".encode())
-    with pytest.raises(NoRoomError):
-        spool.put(parcel("error"), b"2")
-    with pytest.raises(NoRoomError):
-        spool.put(parcel("debug"), b"3")
+        spool.put(record("error"), f"{number}".encode())
+    with pytest.raises(SpoolFullError):
+        spool.put(record("error"), b"2")
+    with pytest.raises(SpoolFullError):
+        spool.put(record("debug"), b"3")
     assert drained(spool) == [b"0", b"1"]
     assert lost == [("spool_full", "debug")] * 2
 
@@ -57,12 +57,12 @@ def test_debug_data_make_room_for_newer_ones_but_errors_that_were_acknowledged_d
 def test_bytes_are_bounded_and_nothing_is_given_up_in_vain(tmp_path: Path) -> None:
     lost = Lost()
     spool = make(tmp_path, lost, max_megabytes=1)
-    spool.put(parcel("error"), b"e" * 600_000)
-    spool.put(parcel("debug"), b"d" * 300_000)
-    with pytest.raises(NoRoomError):
-        spool.put(parcel("performance"), b"p" * 500_000)
+    spool.put(record("error"), b"e" * 600_000)
+    spool.put(record("debug"), b"d" * 300_000)
+    with pytest.raises(SpoolFullError):
+        spool.put(record("performance"), b"p" * 500_000)
     assert lost == []
-    spool.put(parcel("performance"), b"p" * 350_000)
+    spool.put(record("performance"), b"p" * 350_000)
     assert lost == [("spool_full", "debug")]
     _, size, _ = spool.counts()
     assert size <= 1_000_000
@@ -71,8 +71,8 @@ def test_bytes_are_bounded_and_nothing_is_given_up_in_vain(tmp_path: Path) -> No
 
 def test_what_may_not_go_is_passed_over(tmp_path: Path) -> None:
     spool = make(tmp_path)
-    spool.put(parcel("crash"), b"crash")
-    spool.put(Parcel("sentry", "app", "debug", ("log_item",)), b"debug")
+    spool.put(record("crash"), b"crash")
+    spool.put(SpoolRecord("sentry", "app", "debug", ("log_item",)), b"debug")
     assert drained(spool, lambda one: "error" not in one.categories) == [b"debug"]
     assert spool.take(lambda one: False) is None
     assert drained(spool) == [b"crash"]
@@ -81,7 +81,7 @@ def test_what_may_not_go_is_passed_over(tmp_path: Path) -> None:
 def test_what_is_given_back_waits_again_before_or_behind_the_others(tmp_path: Path) -> None:
     spool = make(tmp_path)
     for name in (b"1", b"2", b"3"):
-        spool.put(parcel(), name)
+        spool.put(record(), name)
     first = spool.take(ANYTHING)
     assert first is not None
     spool.give_back(first, last=False)
@@ -94,11 +94,11 @@ def test_what_is_given_back_waits_again_before_or_behind_the_others(tmp_path: Pa
 
 def test_what_is_on_its_way_is_not_given_up(tmp_path: Path) -> None:
     spool = make(tmp_path, max_records=1)
-    spool.put(parcel("debug"), b"on its way")
+    spool.put(record("debug"), b"on its way")
     waiting = spool.take(ANYTHING)
     assert waiting is not None
-    with pytest.raises(NoRoomError):
-        spool.put(parcel("crash"), b"crash")
+    with pytest.raises(SpoolFullError):
+        spool.put(record("crash"), b"crash")
     assert spool.read(waiting)[1] == b"on its way"
 
 
@@ -106,7 +106,7 @@ def test_what_is_on_its_way_is_not_given_up(tmp_path: Path) -> None:
 def test_what_a_process_that_ended_has_left_is_adopted_in_order(tmp_path: Path) -> None:
     first = make(tmp_path)
     for priority in ("debug", "crash", "error"):
-        first.put(parcel(priority), priority.encode())
+        first.put(record(priority), priority.encode())
     first.close()
     second = make(tmp_path)
     assert second.adopt() == 3
@@ -118,9 +118,9 @@ def test_what_a_process_that_ended_has_left_is_adopted_in_order(tmp_path: Path) 
 
 def test_what_a_living_process_has_is_not_adopted(tmp_path: Path) -> None:
     first = make(tmp_path)
-    first.put(parcel(), b"mine")
+    first.put(record(), b"mine")
     second = make(tmp_path)
-    second.put(parcel(), b"yours")
+    second.put(record(), b"yours")
     assert second.adopt() == 0
     assert drained(first) == [b"mine"]
 
@@ -128,12 +128,12 @@ def test_what_a_living_process_has_is_not_adopted(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from mobile.spools import make, parcel
+from mobile.spool_kit import make, record
 spool = make(Path(sys.argv[1]))
 for number in range(5):
-    spool.put(parcel("error"), b"%d" % number)
-(next((Path(sys.argv[1]) / "spool").glob("*/")) / "1-7-7.parcel.part").write_bytes(b"half a parc")
-(next((Path(sys.argv[1]) / "spool").glob("*/")) / "1-8-8.parcel").write_bytes(b"half a parc")
+    spool.put(record("error"), b"%d" % number)
+(next((Path(sys.argv[1]) / "spool").glob("*/")) / "1-7-7.record.part").write_bytes(b"half a parc")
+(next((Path(sys.argv[1]) / "spool").glob("*/")) / "1-8-8.record").write_bytes(b"half a parc")
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -155,7 +155,7 @@ def test_nothing_that_was_kept_is_lost_when_a_process_is_killed(tmp_path: Path) 
 def test_what_there_is_no_room_for_is_left_for_another(tmp_path: Path) -> None:
     first = make(tmp_path)
     for number in range(3):
-        first.put(parcel("error"), f"{number}".encode())
+        first.put(record("error"), f"{number}".encode())
     first.close()
     small = make(tmp_path, max_records=2)
     assert small.adopt() == 2
@@ -170,11 +170,11 @@ def test_several_threads_may_put_and_take_at_once(tmp_path: Path) -> None:
 
     def put() -> None:
         for _ in range(50):
-            spool.put(parcel("performance"), b"x")
+            spool.put(record("performance"), b"x")
 
     def take() -> None:
         while len(taken) < 200:
-            waiting: Waiting | None = spool.take(ANYTHING)
+            waiting: WaitingRecord | None = spool.take(ANYTHING)
             if waiting is not None:
                 taken.append(spool.read(waiting)[1])
                 spool.done(waiting)

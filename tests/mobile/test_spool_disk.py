@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from mita_otel.mobile.parcel import DamagedParcelError
-from mita_otel.mobile.spool import NoRoomError
-from mobile.spools import ANYTHING, drained, files, make, parcel
+from mita_otel.mobile.spool import SpoolFullError
+from mita_otel.mobile.spool_record import DamagedRecordError
+from mobile.spool_kit import ANYTHING, drained, files, make, record
 
 
 def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -30,11 +30,11 @@ def test_what_is_durable_is_on_the_disk_before_it_counts_as_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spool = make(tmp_path)
-    spool.put(parcel("debug"), b"first, which makes the folder")
+    spool.put(record("debug"), b"first, which makes the folder")
     calls = synced(monkeypatch)
-    spool.put(parcel("debug"), b"x")
+    spool.put(record("debug"), b"x")
     assert calls == []
-    spool.put(parcel("error"), b"x")
+    spool.put(record("error"), b"x")
     # The file, then the folder that names it.
     assert calls == [".part", ""]
 
@@ -44,45 +44,45 @@ def test_a_disk_that_fails_is_no_room_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     spool = make(tmp_path)
-    spool.put(parcel(), b"before")
+    spool.put(record(), b"before")
 
     def fail(*_: Any, **__: Any) -> Any:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr(Path if where == "rename" else os, where, fail)
-        with pytest.raises(NoRoomError, match="No space left"):
-            spool.put(parcel(), b"lost")
+        with pytest.raises(SpoolFullError, match="No space left"):
+            spool.put(record(), b"lost")
     count, size, _ = spool.counts()
     assert count == 1
     assert size == sum(path.stat().st_size for path in files(tmp_path))
     assert list((tmp_path / "spool").rglob("*.part")) == []
-    spool.put(parcel(), b"after")
+    spool.put(record(), b"after")
     assert drained(spool) == [b"before", b"after"]
 
 
 def test_a_folder_that_cannot_be_made_is_no_room(tmp_path: Path) -> None:
     (tmp_path / "spool").write_text("a file is in the way")
-    with pytest.raises(NoRoomError):
-        make(tmp_path).put(parcel(), b"x")
+    with pytest.raises(SpoolFullError):
+        make(tmp_path).put(record(), b"x")
 
 
 def test_others_cannot_read_the_spool(tmp_path: Path) -> None:
     spool = make(tmp_path)
-    spool.put(parcel(), b"x")
+    spool.put(record(), b"x")
     for path in [tmp_path / "spool", *(tmp_path / "spool").rglob("*")]:
         assert path.stat().st_mode & 0o077 == 0, path
 
 
 def test_a_file_that_was_damaged_meanwhile_is_noticed_when_it_is_read(tmp_path: Path) -> None:
     spool = make(tmp_path)
-    spool.put(parcel(), b"payload")
+    spool.put(record(), b"payload")
     waiting = spool.take(ANYTHING)
     assert waiting is not None
     [path] = files(tmp_path)
     path.write_bytes(path.read_bytes().replace(b"payload", b"PAYLOAD"))
-    with pytest.raises(DamagedParcelError):
+    with pytest.raises(DamagedRecordError):
         spool.read(waiting)
     path.unlink()
-    with pytest.raises(DamagedParcelError):
+    with pytest.raises(DamagedRecordError):
         spool.read(waiting)

@@ -6,21 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from mita_otel.mobile.spool_reader import on_disk
-from mobile.spools import files, make, parcel
+from mita_otel.mobile.spool import spool_usage
+from mobile.spool_kit import files, make, record
 
 
 def test_a_spool_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
-    assert list(on_disk(tmp_path / "spool")) == []
+    assert list(spool_usage(tmp_path / "spool")) == []
 
 
 def test_what_waits_is_told_of_each_process(tmp_path: Path) -> None:
     first, second, idle = make(tmp_path), make(tmp_path), make(tmp_path)
-    first.put(parcel(received_s=1000.25), b"x" * 100)
-    first.put(parcel("debug", received_s=900.0), b"x" * 100)
-    second.put(parcel("crash", received_s=2000.0), b"x" * 5000)
-    found = sorted(on_disk(tmp_path / "spool"), key=lambda one: one.parcels)
-    assert [(one.parcels, one.oldest_s) for one in found] == [(1, 2000.0), (2, 900.0)]
+    first.put(record(received_s=1000.25), b"x" * 100)
+    first.put(record("debug", received_s=900.0), b"x" * 100)
+    second.put(record("crash", received_s=2000.0), b"x" * 5000)
+    found = sorted(spool_usage(tmp_path / "spool"), key=lambda one: one.records)
+    assert [(one.records, one.oldest_s) for one in found] == [(1, 2000.0), (2, 900.0)]
     assert sum(one.bytes for one in found) == sum(path.stat().st_size for path in files(tmp_path))
     assert sum(spool.counts()[1] for spool in (first, second)) == sum(one.bytes for one in found)
     for one in (first, second, idle):
@@ -29,20 +29,20 @@ def test_what_waits_is_told_of_each_process(tmp_path: Path) -> None:
 
 def test_reading_takes_nothing_from_who_writes(tmp_path: Path) -> None:
     spool = make(tmp_path)
-    spool.put(parcel(), b"payload")
+    spool.put(record(), b"payload")
     before = sorted(path.name for path in (tmp_path / "spool").rglob("*"))
-    list(on_disk(tmp_path / "spool"))
+    list(spool_usage(tmp_path / "spool"))
     assert sorted(path.name for path in (tmp_path / "spool").rglob("*")) == before
     assert spool.take(lambda _: True) is not None
     spool.close()
 
 
-@pytest.mark.parametrize("name", ["0-what-1.parcel", "parcel.parcel"])
+@pytest.mark.parametrize("name", ["0-what-1.record", "record.record"])
 def test_a_file_of_another_name_is_as_old_as_it_is(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "spool" / "process"
     folder.mkdir(parents=True)
     (folder / name).write_bytes(b"xy")
-    (folder / "0-1-1.parcel.part").write_bytes(b"half written")
+    (folder / "0-1-1.record.part").write_bytes(b"half written")
     (tmp_path / "spool" / "process.lock").touch()
-    [found] = on_disk(tmp_path / "spool")
-    assert (found.parcels, found.bytes, found.oldest_s) == (1, 2, (folder / name).stat().st_mtime)
+    [found] = spool_usage(tmp_path / "spool")
+    assert (found.records, found.bytes, found.oldest_s) == (1, 2, (folder / name).stat().st_mtime)

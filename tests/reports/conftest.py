@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from audit.kit import Kit
-from mita_otel.audit.verify import verify
+from mita_otel.audit.verification.verify import verify
 from mita_otel.reports.report_builder import ReportInputs
 from reports.seed import NOW, NOW_S, fill, fill_trail
 

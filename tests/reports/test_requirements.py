@@ -8,7 +8,7 @@ from audit.kit import Kit
 from mita_otel.audit.chain import Chain
 from mita_otel.audit.draft import Draft
 from mita_otel.audit.event import AuditEventType
-from mita_otel.audit.findings import Fault, Verification
+from mita_otel.audit.verification.findings import AuditFault, VerificationResult
 from mita_otel.reports.model import Requirement
 from mita_otel.reports.report_builder import ReportInputs, build_report
 from mita_otel.reports.requirements import assess_requirements, requirement_definitions
@@ -78,21 +78,21 @@ def test_no_redactions_are_no_evidence(inputs: ReportInputs) -> None:
 def test_faults_missing_anchors_and_a_missing_verification_need_attention(
     filled: Kit, inputs: ReportInputs
 ) -> None:
-    faulty = Verification(entries=1)
-    faulty.add(Fault.CHANGED, "c", 1, "x")
+    faulty = VerificationResult(entries=1)
+    faulty.add(AuditFault.CHANGED, "c", 1, "x")
     assert "found 1 fault;" in assessed(replace(inputs, verify=lambda: faulty))["10.3.4"].evidence
     assert assessed(replace(inputs, verify=lambda: faulty))["10.3.4"].status == "attention"
     assert (
         "no anchors were compared"
-        in assessed(replace(inputs, verify=lambda: Verification(entries=1)))["10.3.2"].evidence
+        in assessed(replace(inputs, verify=lambda: VerificationResult(entries=1)))["10.3.2"].evidence
     )
-    unkeyed = Verification(entries=1, anchors=1, unkeyed_chains=2)
+    unkeyed = VerificationResult(entries=1, anchors=1, unkeyed_chains=2)
     assert "2 chains unsigned" in assessed(replace(inputs, verify=lambda: unkeyed))["10.3.2"].evidence
     assert assessed(replace(inputs, verify=None))["10.3.2"].status == "attention"
 
 
 def test_large_counts_are_readable(inputs: ReportInputs) -> None:
-    done = Verification(entries=12_345, anchors=1)
+    done = VerificationResult(entries=12_345, anchors=1)
     assert (
         "12,345 entries in 0 chains, 1 anchor compared"
         in assessed(replace(inputs, verify=lambda: done))["10.3.2"].evidence

@@ -48,7 +48,7 @@ gateway = MobileGateway(policy_with(Path(sys.argv[1]) / "spool"), env={})
 gateway.start()
 reply = asyncio.run(gateway.take(intake(envelope(("event", {"message": "m", "level": "error"})))))
 print(reply.status, reply.reason, reply.hold, reply.body["detail"])
-print("parcels", gateway.status().parcels)
+print("records", gateway.status().records)
 gateway.shutdown(0)
 """
 
@@ -81,7 +81,7 @@ def test_the_mobile_gateway_refuses_each_request_and_lives(tmp_path: Path) -> No
     done = run(MOBILE, tmp_path)
     assert done.stdout.splitlines() == [
         "503 no_room True the gateway cannot keep what mobile-app sends",
-        "parcels 0",
+        "records 0",
     ]
     assert "the mobile gateway refuses every request: this system has no file locks" in done.stderr
     assert "Traceback" not in done.stderr

@@ -14,8 +14,8 @@ from audit.kit import Kit, changed, kit
 from mita_otel import AuditEvent
 from mita_otel.alerts.sql_store import SqlAlertStore
 from mita_otel.audit.keys import AuditKeys
-from mita_otel.audit.reading import AuditFilter, AuditReader
-from mita_otel.audit.verify import verify
+from mita_otel.audit.reader import AuditFilter, AuditReader
+from mita_otel.audit.verification.verify import verify
 from mita_otel.policy import default_policy
 from mita_otel.store import StoreError
 from mita_otel.store.database import Database

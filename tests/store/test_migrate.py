@@ -14,7 +14,7 @@ from sqlalchemy import inspect
 
 from audit.kit import kit
 from mita_otel import AuditEvent
-from mita_otel.audit.verify import verify
+from mita_otel.audit.verification.verify import verify
 from mita_otel.policy import default_policy
 from mita_otel.store import StoreError, migrations
 from mita_otel.store.database import Database

@@ -104,14 +104,14 @@ class Chain:
         self._keys = keys
         self._clock_ns = clock_ns
         self.id = chain_id or f"{clock_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
-        self._head = Place(0, genesis(keys, self.id, keys.current_id), 0)
+        self._head = ChainPosition(0, genesis(keys, self.id, keys.current_id), 0)
 
     @property
-    def head(self) -> Place:
+    def head(self) -> ChainPosition:
         """Where the next entry goes."""
         return self._head
 
-    def seal(self, draft: Draft, place: Place) -> tuple[SealedEntry, Place]:
+    def seal(self, draft: Draft, place: ChainPosition) -> tuple[SealedEntry, ChainPosition]:
         """Return the entry for a draft at a place, and the place after it."""
         now_ns = self._clock_ns()
         recorded_ns = max(now_ns, place.not_before_ns)
@@ -130,9 +130,9 @@ class Chain:
         body = canonical(fields)
         mac = self._keys.sign("entry", body)
         entry = SealedEntry(body, mac, self._keys.current_id, draft.personal)
-        return entry, Place(place.sequence + 1, mac, recorded_ns + 1)
+        return entry, ChainPosition(place.sequence + 1, mac, recorded_ns + 1)
 
-    def advance(self, place: Place) -> None:
+    def advance(self, place: ChainPosition) -> None:
         """Move the head: what was sealed up to `place` is on the disk."""
         self._head = place
 
@@ -142,7 +142,7 @@ _TICK_NS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ChainPosition:
     """Where an entry goes."""
 
     sequence: int

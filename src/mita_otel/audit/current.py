@@ -13,19 +13,19 @@ from mita_otel.audit.event import AuditEvent, AuditEventType, AuditOutcome
 from mita_otel.audit.trail import AuditTrail
 
 if TYPE_CHECKING:
-    from mita_otel.audit.reading import AuditEntry
-    from mita_otel.audit.starting import AuditRoom
+    from mita_otel.audit.reader import AuditEntry
+    from mita_otel.audit.runtime import AuditRuntime
 
 _installed: _Installed | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Installed:
-    room: AuditRoom | None
+    room: AuditRuntime | None
     """None: the policy says that there is to be no trail."""
 
 
-def install(room: AuditRoom | None) -> None:
+def install(room: AuditRuntime | None) -> None:
     """Make a trail the one of this process; None: the policy says that there is to be none."""
     global _installed
     _installed = _Installed(room)
@@ -36,7 +36,7 @@ def current_trail() -> AuditTrail | None:
     return None if _installed is None or _installed.room is None else _installed.room.trail
 
 
-def current_room() -> AuditRoom:
+def current_runtime() -> AuditRuntime:
     """Return the trail of this process and what reads it.
 
     Raises:
@@ -106,7 +106,7 @@ def record_audit_event(
     )
     if _installed is not None and _installed.room is None:
         return None
-    return current_room().trail.record(event)
+    return current_runtime().trail.record(event)
 
 
 def get_audit_trail(
@@ -137,8 +137,8 @@ def get_audit_trail(
         ValueError: There is no such type, or outcome.
         StoreError: The store cannot be used: its extra is not installed, or the database does not answer.
     """
-    reads = current_room().reader()  # before SQLAlchemy is needed: it says what to install
-    from mita_otel.audit.reading import AuditFilter
+    reads = current_runtime().reader()  # before SQLAlchemy is needed: it says what to install
+    from mita_otel.audit.reader import AuditFilter
 
     types = (event_type,) if isinstance(event_type, str) else tuple(event_type or ())
     wanted = AuditFilter(

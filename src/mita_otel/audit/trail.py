@@ -15,7 +15,7 @@ from mita_otel.audit.errors import AuditWriteError
 from mita_otel.audit.event import AuditEvent, AuditEventType, AuditOutcome
 from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.mover import Mover
-from mita_otel.audit.moving import Moving
+from mita_otel.audit.mover_thread import MoverThread
 from mita_otel.policy.audit import AuditPolicy
 from mita_otel.processors.queues.forks import after_fork_in_child
 from mita_otel.redaction import Redactor
@@ -105,7 +105,7 @@ class AuditTrail:
             failure=self._failure_entry,
             clock_ns=clock_ns,
         )
-        self._moving = Moving(policy.mover, self._committer, open_mover, clock=clock)
+        self._moving = MoverThread(policy.mover, self._committer, open_mover, clock=clock)
         after_fork_in_child(self._forget)
 
     def record(self, event: AuditEvent) -> AuditReceipt | None:

@@ -21,7 +21,7 @@ from mita_otel.cli.trail_session import TrailSession, open_trail
 from mita_otel.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from mita_otel.audit.reading import AuditEntry, AuditFilter
+    from mita_otel.audit.reader import AuditEntry, AuditFilter
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -57,7 +57,7 @@ def verify(
         database = session.database()
         from mita_otel.audit.anchors import read_anchors
         from mita_otel.audit.event import AuditEvent, AuditEventType, AuditOutcome
-        from mita_otel.audit.verify import verify as verify_trail
+        from mita_otel.audit.verification.verify import verify as verify_trail
 
         paths = _anchor_paths(session, anchors)
         with progress("verifying") as shown:
@@ -98,8 +98,7 @@ def tail(
     """Show the newest entries."""
     with open_trail() as session:
         session.database()
-        from mita_otel.audit.following import Follower
-        from mita_otel.audit.reading import AuditFilter
+        from mita_otel.audit.reader import AuditFilter, Follower
 
         reader = session.audit.reader()
         entries = reader.recent(AuditFilter(), hours_back=None, limit=count, reader=session.user)
@@ -178,7 +177,7 @@ def anchor(
         database = session.database()
         session.audit.trail.flush(session.policy.audit.mover.read_wait_s)
         from mita_otel.audit.anchors import AnchorFile
-        from mita_otel.audit.heads import heads
+        from mita_otel.audit.ledger import heads
 
         count = 0
         sink = AnchorFile(output) if output is not None else None
@@ -212,7 +211,7 @@ def _filter(
     since: str | None,
     until: str | None,
 ) -> AuditFilter:
-    from mita_otel.audit.reading import AuditFilter
+    from mita_otel.audit.reader import AuditFilter
 
     try:
         return AuditFilter(
@@ -233,7 +232,7 @@ def _filter(
 def _anchor_paths(session: TrailSession, given: list[Path] | None) -> list[Path]:
     if given:
         return given
-    from mita_otel.audit.starting import anchor_path
+    from mita_otel.audit.runtime import anchor_path
 
     path = anchor_path(session.policy, os.environ)
     return [path] if path.exists() else []

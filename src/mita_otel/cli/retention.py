@@ -26,9 +26,11 @@ def apply(
     """Delete data past its retention period, except data under a legal hold. Signed tombstones replace audit entries."""
     with open_trail() as session:
         database = session.database()
-        from mita_otel.audit.retention.apply import Retention
+        from mita_otel.audit.retention.apply import RetentionJob
 
-        retention = Retention(session.policy.retention, session.policy.summary, database, session.audit.trail)
+        retention = RetentionJob(
+            session.policy.retention, session.policy.summary, database, session.audit.trail
+        )
         with progress("retention") as shown:
             applied = retention.apply(
                 dry_run=dry_run,

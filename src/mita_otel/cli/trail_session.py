@@ -14,7 +14,7 @@ import typer
 from mita_otel import environment_variables as variables
 from mita_otel.audit.errors import AuditError
 from mita_otel.audit.keys import AuditKeys
-from mita_otel.audit.starting import AuditRoom
+from mita_otel.audit.runtime import AuditRuntime
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy, environment_name, load_policy
 from mita_otel.redaction import Redactor
@@ -31,7 +31,7 @@ class TrailSession:
     """The policy, the audit trail and the store for one command."""
 
     policy: Policy
-    audit: AuditRoom
+    audit: AuditRuntime
     user: str
     """The user that runs the command."""
 
@@ -48,7 +48,7 @@ class TrailSession:
 
         require(database, migrate=self.policy.store.migrate)
         if not self.audit.keys.expects_keys:
-            from mita_otel.audit.heads import key_in_use
+            from mita_otel.audit.ledger import key_in_use
 
             key = key_in_use(database)
             if key is not None:
@@ -72,7 +72,7 @@ def open_trail(environment: str | None = None) -> Iterator[TrailSession]:
         raise ConfigurationError(
             'the policy sets audit.start to "off": there is no audit trail. Set it to "auto" to use this command'
         )
-    audit = AuditRoom(
+    audit = AuditRuntime(
         policy,
         Redactor(policy),
         environment=environment_name(environment),

@@ -13,7 +13,6 @@ from mita_otel.doctor.sentry import EMPTY_ENVELOPE, answered
 from mita_otel.doctor.storage import low_space, megabytes_left, unusable
 from mita_otel.errors import ConfigurationError
 from mita_otel.mobile.spool import spool_folder
-from mita_otel.mobile.spool_reader import on_disk
 from mita_otel.mobile.upstream import Upstream, UpstreamUnreachable
 from mita_otel.policy import Policy
 from mita_otel.policy.mobile import MobileProject
@@ -92,8 +91,8 @@ def _spool(policy: Policy, env: Mapping[str, str], now_s: float) -> Check:
             f"{variables.MOBILE_SPOOL} to a writable folder on a local disk"
         )
         return Check(check, Status.FAIL, message)
-    parts = list(on_disk(folder))
-    waiting, size = sum(one.parcels for one in parts), sum(one.bytes for one in parts)
+    parts = list(spool_usage(folder))
+    waiting, size = sum(one.records for one in parts), sum(one.bytes for one in parts)
     oldest_s = max((now_s - one.oldest_s for one in parts), default=0.0)
     left = megabytes_left(folder)
     observed = {
@@ -102,7 +101,7 @@ def _spool(policy: Policy, env: Mapping[str, str], now_s: float) -> Check:
         "oldest_seconds": round(oldest_s),
         "megabytes_left": round(left),
     }
-    full = max((policy.mobile.spool.share_taken(one.parcels, one.bytes) for one in parts), default=0.0)
+    full = max((policy.mobile.spool.share_taken(one.records, one.bytes) for one in parts), default=0.0)
     if full > policy.health.queue_share:
         message = (
             f"{folder} is {full:.0%} full ({waiting} envelopes, {size / 1e6:.0f} MB), and a full spool drops the least important "

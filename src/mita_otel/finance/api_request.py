@@ -12,16 +12,16 @@ from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from mita_otel import semconv
-from mita_otel.finance.capture import Report, capture, message_of, same_user
+from mita_otel.finance.capture import ErrorReport, capture, message_of, same_user
 from mita_otel.finance.facts import known_facts, with_facts
+from mita_otel.finance.operation_span import OperationSpan
 from mita_otel.finance.outcome import outcome_of
-from mita_otel.finance.people import UserId
 from mita_otel.finance.request import SCOPE_KEY, RequestState, request_state, scope_of
 from mita_otel.finance.runtime import FinanceRuntime, running
-from mita_otel.finance.sayings import Sayings
+from mita_otel.finance.user import UserId
 
 
-class ApiRequest(Sayings):
+class ApiRequest(OperationSpan):
     """A request while it is monitored; a context manager, for `with` and `async with` alike.
 
     Where the request has a span already (FastAPI's telemetry, an instrumentation, an outer `monitor_api_request`)
@@ -109,7 +109,7 @@ class ApiRequest(Sayings):
                 if self._own:
                     runtime.guard("recording an exception", self._span.record_exception, error)
                     self._span.set_status(Status(StatusCode.ERROR, message_of(error)))
-                capture(Report(exception=error, handled=False), runtime)
+                capture(ErrorReport(exception=error, handled=False), runtime)
             shared = known_facts().shared
             if isinstance(shared, RequestState):
                 shared.mark_span()

@@ -9,17 +9,16 @@ from typing import Any
 
 from mita_otel import semconv
 from mita_otel.captured import event_id_of, mark
-from mita_otel.finance.auditing import tell_audit
-from mita_otel.finance.event_id import EventId
-from mita_otel.finance.events import Happening, prepare, send
+from mita_otel.finance.audit_signal import notify_audit
+from mita_otel.finance.categories import FinancialErrorCategory, FinancialSeverity, name_of, severity_of
+from mita_otel.finance.events import EventId, FinancialEvent, prepare, send
 from mita_otel.finance.facts import Facts, known_facts
 from mita_otel.finance.fingerprint import fingerprint
 from mita_otel.finance.money import Amount
-from mita_otel.finance.names import FinancialErrorCategory, FinancialSeverity, name_of, severity_of
-from mita_otel.finance.people import UserContext, UserId, is_nobody
 from mita_otel.finance.request import RequestState, request_state, scope_of
 from mita_otel.finance.runtime import FinanceRuntime
 from mita_otel.finance.transaction import FinancialContext, TransactionId
+from mita_otel.finance.user import UserContext, UserId, is_nobody
 
 Category = FinancialErrorCategory | str
 """A category of the guide, or one that the policy adds."""
@@ -27,7 +26,7 @@ Severity = FinancialSeverity | str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class ErrorReport:
     """What somebody says of an exception; see `capture_financial_error`."""
 
     exception: BaseException
@@ -44,7 +43,7 @@ class Report:
     handled: bool = True
 
 
-def capture(report: Report, runtime: FinanceRuntime) -> EventId:
+def capture(report: ErrorReport, runtime: FinanceRuntime) -> EventId:
     """Send the error, unless the exception became an event before; return the event's id."""
     exception = report.exception
     standing = event_id_of(exception)
@@ -56,7 +55,7 @@ def capture(report: Report, runtime: FinanceRuntime) -> EventId:
     severity = severity_of(report.severity) or runtime.operations.severity(category)
     speaks = text_of(exception) is not None
     additional = {key: value for part in report.additional for key, value in _members(part)}
-    happening = Happening(
+    happening = FinancialEvent(
         name=semconv.ERROR_EVENT,
         message=message_of(exception),
         severity=severity,
@@ -76,7 +75,7 @@ def capture(report: Report, runtime: FinanceRuntime) -> EventId:
         return EventId(first)  # another thread was quicker
     send(sending, runtime)
     runtime.counts.error(category, severity.value, handled=report.handled)
-    tell_audit(
+    notify_audit(
         runtime,
         facts,
         sending.span_context,
@@ -95,22 +94,22 @@ def _members(mapping: object) -> Iterable[tuple[Any, Any]]:
     return mapping.items() if isinstance(mapping, Mapping) else ()
 
 
-def facts_for(report: Report, runtime: FinanceRuntime) -> Facts:
+def facts_for(report: ErrorReport, runtime: FinanceRuntime) -> Facts:
     """Return what is known here, and over it what the caller says."""
     facts = known_facts()
     scope = scope_of(report.request) if report.request is not None else None
     if facts.shared is None and scope is not None:
-        facts = facts.but(shared=request_state(scope) or RequestState(scope, runtime))
+        facts = facts.replace(shared=request_state(scope) or RequestState(scope, runtime))
     if facts.shared is not None:
         facts.shared.settle()
         facts = facts.over(facts.shared.facts)
     if report.user_id is not None:
-        facts = facts.but(user=same_user(facts.user, report.user_id))
+        facts = facts.replace(user=same_user(facts.user, report.user_id))
     if report.transaction_id is not None or report.amount is not None or report.currency is not None:
         transaction = same_transaction(
             facts.transaction, report.transaction_id, report.amount, report.currency
         )
-        facts = facts.but(transaction=transaction)
+        facts = facts.replace(transaction=transaction)
     return facts
 
 

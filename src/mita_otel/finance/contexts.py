@@ -12,18 +12,17 @@ from typing import Any
 from opentelemetry import context, trace
 
 from mita_otel import semconv
-from mita_otel.finance.auditing import tell_audit
-from mita_otel.finance.carried import carry
-from mita_otel.finance.event_id import NOTHING, EventId
-from mita_otel.finance.events import Happening, prepare, send
+from mita_otel.finance.attribute_values import attribute_mapping
+from mita_otel.finance.audit_signal import notify_audit
+from mita_otel.finance.categories import FinancialErrorCategory
+from mita_otel.finance.events import NO_EVENT, EventId, FinancialEvent, prepare, send
 from mita_otel.finance.facts import Facts, known_facts, learn, local_facts, with_facts
 from mita_otel.finance.money import Amount
-from mita_otel.finance.names import FinancialErrorCategory
-from mita_otel.finance.people import UserContext, UserId, user_of
-from mita_otel.finance.plain import plain_mapping
+from mita_otel.finance.propagation import with_baggage
 from mita_otel.finance.request import RequestState, scope_of
 from mita_otel.finance.runtime import FinanceRuntime, running
 from mita_otel.finance.transaction import FinancialContext, TransactionId
+from mita_otel.finance.user import UserContext, UserId, user_of
 
 
 def set_financial_user(user: UserContext | UserId | None) -> None:
@@ -87,7 +86,7 @@ def _serve(runtime: FinanceRuntime, request: object) -> None:
     scope = scope_of(request)
     if scope is not None:
         state = RequestState(scope, runtime)
-        context.attach(with_facts(local_facts().but(shared=state)))
+        context.attach(with_facts(local_facts().replace(shared=state)))
         state.mark_span()
 
 
@@ -110,11 +109,11 @@ def set_compliance_context(
     """
     runtime = running()
     if runtime is None:
-        return NOTHING
+        return NO_EVENT
     event_id = runtime.guard(
         "set_compliance_context", _comply, runtime, regulation, requirement, status, details
     )
-    return event_id if isinstance(event_id, EventId) else NOTHING
+    return event_id if isinstance(event_id, EventId) else NO_EVENT
 
 
 def _comply(
@@ -126,7 +125,7 @@ def _comply(
 ) -> EventId:
     named = {"regulation": regulation, "requirement": requirement, "status": status}
     compliance = {
-        **plain_mapping(details, runtime.policy.context),
+        **attribute_mapping(details, runtime.policy.context),
         **{name: str(value) for name, value in named.items() if value is not None},
     }
     know_here(runtime, compliance=compliance)
@@ -134,8 +133,8 @@ def _comply(
     category = FinancialErrorCategory.COMPLIANCE_ISSUE.value
     severity = runtime.operations.severity(category)
     about = [compliance["regulation"], compliance.get("requirement", "")]
-    event_id = EventId.new() if violated else NOTHING
-    happening = Happening(
+    event_id = EventId.new() if violated else NO_EVENT
+    happening = FinancialEvent(
         name=semconv.COMPLIANCE_EVENT,
         message=f"{' '.join(filter(None, about))}: {compliance['status']}",
         severity=severity,
@@ -148,7 +147,7 @@ def _comply(
     if violated:
         send(sending, runtime)
         runtime.counts.violation(compliance["regulation"], category, severity.value)
-    tell_audit(
+    notify_audit(
         runtime,
         happening.facts,
         sending.span_context,
@@ -167,7 +166,7 @@ def know_here(runtime: FinanceRuntime, **news: Any) -> None:
     """Know it from here on, and let the spans that run already show it."""
     facts = learn(**news)
     here = context.get_current()
-    carried = carry(facts, here, runtime.policy.baggage)
+    carried = with_baggage(facts, here, runtime.policy.baggage)
     if carried is not here:
         context.attach(carried)
     attributes = Facts(**news).attributes

@@ -8,7 +8,7 @@ from typing import Final, Literal
 from opentelemetry import metrics
 
 from mita_otel import semconv
-from mita_otel.finance.names import severity_of
+from mita_otel.finance.categories import severity_of
 from mita_otel.policy.finance import FinancePolicy
 
 SCOPE: Final = "mita_otel.finance"

@@ -8,7 +8,7 @@ from typing import Final
 
 from opentelemetry import trace
 
-from mita_otel.finance.auditing import tell_audit
+from mita_otel.finance.audit_signal import notify_audit
 from mita_otel.finance.facts import known_facts
 from mita_otel.finance.request import RequestState
 from mita_otel.finance.runtime import FinanceRuntime
@@ -18,7 +18,7 @@ _REFUSED: Final = frozenset({401, 403})
 _FAILED_FROM: Final = 400
 
 
-async def tell_access(runtime: FinanceRuntime, state: RequestState, status: int) -> None:
+async def audit_access(runtime: FinanceRuntime, state: RequestState, status: int) -> None:
     """Tell the audit trail of a request in PCI scope, if it wants to know.
 
     The trail waits for a disk: a thread does so, and the event loop goes on with other requests.
@@ -32,7 +32,7 @@ async def tell_access(runtime: FinanceRuntime, state: RequestState, status: int)
         return
     span = state.server_span or trace.get_current_span()
     tell = partial(
-        tell_audit,
+        notify_audit,
         runtime,
         known_facts(),
         span.get_span_context(),

@@ -12,17 +12,17 @@ from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from mita_otel import semconv
+from mita_otel.finance.attribute_values import attribute_mapping
 from mita_otel.finance.decorator import decorate
 from mita_otel.finance.operation import leave
-from mita_otel.finance.plain import plain_mapping
+from mita_otel.finance.operation_span import OperationSpan
 from mita_otel.finance.runtime import FinanceRuntime, running
-from mita_otel.finance.sayings import Sayings
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class DatabaseOperation(Sayings):
+class DatabaseOperation(OperationSpan):
     """A context manager, for `with` and `async with` alike, and a decorator of functions and coroutines.
 
     Its span is a database client's, so the limits of `thresholds.database` apply. An exception that leaves it marks
@@ -105,7 +105,7 @@ class DatabaseOperation(Sayings):
             attributes[semconv.DB_COLLECTION[0]] = self._table
         if self._statement:
             attributes[semconv.DB_STATEMENT[0]] = self._statement
-        for key, value in plain_mapping(self._data, runtime.policy.context).items():
+        for key, value in attribute_mapping(self._data, runtime.policy.context).items():
             attributes[f"{semconv.OPERATION_DATA}.{key}"] = value
         self._span = runtime.tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
         self._inside = trace.set_span_in_context(self._span)

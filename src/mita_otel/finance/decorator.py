@@ -12,9 +12,9 @@ from typing import Any, Final, ParamSpec, Protocol, Self, TypeVar, cast, overloa
 from mita_otel.finance.capture import Category, Severity
 from mita_otel.finance.facts import known_facts
 from mita_otel.finance.operation import Expected, FinancialOperation, OperationKind
-from mita_otel.finance.people import is_nobody
 from mita_otel.finance.runtime import FinanceRuntime, running
 from mita_otel.finance.security import report_security
+from mita_otel.finance.user import is_nobody
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from mita_otel.finance.capture import Category, Report, Severity, capture
-from mita_otel.finance.event_id import NOTHING, EventId
+from mita_otel.finance.capture import Category, ErrorReport, Severity, capture
+from mita_otel.finance.categories import FinancialErrorCategory
+from mita_otel.finance.events import NO_EVENT, EventId
 from mita_otel.finance.money import Amount
-from mita_otel.finance.names import FinancialErrorCategory
-from mita_otel.finance.people import UserId
 from mita_otel.finance.runtime import running
 from mita_otel.finance.transaction import TransactionId
+from mita_otel.finance.user import UserId
 
 _NO_EXCEPTION: Final = (
     "capture_financial_error takes an exception and got {}: nothing was captured. "
@@ -61,12 +61,12 @@ def capture_financial_error(
     """
     runtime = running()
     if runtime is None:
-        return NOTHING
+        return NO_EVENT
     given: object = exception
     if not isinstance(given, BaseException):
         runtime.say_once(_NO_EXCEPTION.format("a class" if isinstance(given, type) else type(given).__name__))
-        return NOTHING
-    report = Report(
+        return NO_EVENT
+    report = ErrorReport(
         exception=exception,
         category=category,
         severity=severity,
@@ -81,7 +81,7 @@ def capture_financial_error(
         handled=handled,
     )
     event_id = runtime.guard("capture_financial_error", capture, report, runtime)
-    return event_id if isinstance(event_id, EventId) else NOTHING
+    return event_id if isinstance(event_id, EventId) else NO_EVENT
 
 
 def capture_transaction_error(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 from opentelemetry import context, trace
 from opentelemetry._logs import SeverityNumber
@@ -14,16 +15,39 @@ from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode
 
 from mita_otel import semconv
+from mita_otel.finance.attribute_values import attribute_mapping, attribute_value
+from mita_otel.finance.categories import FinancialSeverity, at_least, severity_of
 from mita_otel.finance.facts import Facts, breadcrumbs_here
-from mita_otel.finance.names import FinancialSeverity, at_least, severity_of
-from mita_otel.finance.plain import plain, plain_mapping
 from mita_otel.finance.runtime import FinanceRuntime
+
+
+class EventId(str):
+    """An event's id: 32 hexadecimal digits, the same in Sentry and in whatever is exported.
+
+    Empty where nothing was captured, because telemetry is off. Awaiting it gives the id at once.
+    """
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, str]:
+        yield from ()  # nothing to wait for; it makes this a generator, as awaiting requires
+        return str(self)
+
+    @classmethod
+    def new(cls) -> EventId:
+        """Return an id that nobody else has."""
+        return cls(uuid4().hex)
+
+
+NO_EVENT = EventId("")
+"""The id of an event that was not captured."""
+
 
 _logger = logging.getLogger("mita_otel.finance")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Happening:
+class FinancialEvent:
     """An error or event that is to leave."""
 
     name: str
@@ -46,10 +70,10 @@ class Happening:
 
 
 @dataclass(frozen=True)
-class Sending:
+class PreparedEvent:
     """An event with everything that the application handed over read: from here on nothing of it can fail."""
 
-    happening: Happening
+    happening: FinancialEvent
     attributes: Mapping[str, Any]
     within: Context
     """Where it belongs."""
@@ -60,12 +84,12 @@ class Sending:
         return trace.get_current_span(self.within).get_span_context()
 
 
-def prepare(happening: Happening, runtime: FinanceRuntime) -> Sending:
+def prepare(happening: FinancialEvent, runtime: FinanceRuntime) -> PreparedEvent:
     """Return the event ready to be sent. Whatever an application's objects raise is raised here."""
-    return Sending(happening, _attributes(happening, runtime), _context_of(happening.facts))
+    return PreparedEvent(happening, _attributes(happening, runtime), _context_of(happening.facts))
 
 
-def send(sending: Sending, runtime: FinanceRuntime) -> None:
+def send(sending: PreparedEvent, runtime: FinanceRuntime) -> None:
     """Emit the log record and mark the spans."""
     happening, within = sending.happening, sending.within
     mapping = runtime.policy.severities[happening.severity.value]
@@ -90,7 +114,7 @@ def send(sending: Sending, runtime: FinanceRuntime) -> None:
         _mark(server_span, happening, failed=False, event=False)
 
 
-def _tell_somebody(sending: Sending) -> None:
+def _tell_somebody(sending: PreparedEvent) -> None:
     """Leave a line in the service's own log of what nobody else hears. The message may hold a secret: it stays out."""
     happening = sending.happening
     _logger.warning(
@@ -113,7 +137,7 @@ def _context_of(facts: Facts) -> Context:
     return trace.set_span_in_context(NonRecordingSpan(server_span.get_span_context()), here)
 
 
-def _attributes(happening: Happening, runtime: FinanceRuntime) -> dict[str, Any]:
+def _attributes(happening: FinancialEvent, runtime: FinanceRuntime) -> dict[str, Any]:
     facts = happening.facts
     money = _money(facts, runtime)
     contexts = _contexts(happening, runtime, money)
@@ -121,7 +145,9 @@ def _attributes(happening: Happening, runtime: FinanceRuntime) -> dict[str, Any]
         semconv.EVENT_ID: happening.event_id,
         semconv.ERROR_CATEGORY: happening.category,
         semconv.OPERATION: facts.operation,
-        semconv.FINGERPRINT: [str(plain(part, runtime.policy.context)) for part in happening.fingerprint]
+        semconv.FINGERPRINT: [
+            str(attribute_value(part, runtime.policy.context)) for part in happening.fingerprint
+        ]
         or None,
         semconv.AMOUNT: money.get("amount"),
         semconv.CURRENCY: money.get("currency"),
@@ -146,7 +172,7 @@ def _money(facts: Facts, runtime: FinanceRuntime) -> dict[str, str]:
     return {name: value for name, value in (("amount", amount), ("currency", currency)) if value is not None}
 
 
-def _contexts(happening: Happening, runtime: FinanceRuntime, money: Mapping[str, str]) -> dict[str, Any]:
+def _contexts(happening: FinancialEvent, runtime: FinanceRuntime, money: Mapping[str, str]) -> dict[str, Any]:
     facts, shared = happening.facts, happening.facts.shared
     financial: dict[str, Any] = {
         "category": happening.category,
@@ -169,11 +195,11 @@ def _contexts(happening: Happening, runtime: FinanceRuntime, money: Mapping[str,
     }
     names = {**known, **happening.contexts}
     merged = {name: {**known.get(name, {}), **happening.contexts.get(name, {})} for name in names}
-    shown = {name: plain_mapping(members, runtime.policy.context) for name, members in merged.items()}
+    shown = {name: attribute_mapping(members, runtime.policy.context) for name, members in merged.items()}
     return {name: members for name, members in shown.items() if members}
 
 
-def _tags(happening: Happening, runtime: FinanceRuntime) -> dict[str, str]:
+def _tags(happening: FinancialEvent, runtime: FinanceRuntime) -> dict[str, str]:
     facts = happening.facts
     found = {
         "financial_service": "true",
@@ -186,10 +212,12 @@ def _tags(happening: Happening, runtime: FinanceRuntime) -> dict[str, str]:
         **happening.tags,
     }
     bounds = runtime.policy.context
-    return {str(name): str(plain(value, bounds)) for name, value in found.items() if value is not None}
+    return {
+        str(name): str(attribute_value(value, bounds)) for name, value in found.items() if value is not None
+    }
 
 
-def _mark(span: trace.Span, happening: Happening, *, failed: bool, event: bool = True) -> None:
+def _mark(span: trace.Span, happening: FinancialEvent, *, failed: bool, event: bool = True) -> None:
     """Let the span say what happened in it: the worst of what did."""
     if not span.is_recording():
         return

@@ -11,11 +11,12 @@ from opentelemetry import context, trace
 from opentelemetry.trace import format_span_id, format_trace_id
 
 from mita_otel.finance.body import BodyWatcher, Message, Receive, is_json
-from mita_otel.finance.capture import Report, capture
-from mita_otel.finance.carried import carry
-from mita_otel.finance.data_access import tell_access
-from mita_otel.finance.facts import enter_request, leave_request, with_facts
+from mita_otel.finance.capture import Category, ErrorReport, capture
+from mita_otel.finance.categories import name_of
+from mita_otel.finance.data_access import audit_access
+from mita_otel.finance.facts import enter_request, leave_request, local_facts, with_facts
 from mita_otel.finance.outcome import outcome_of
+from mita_otel.finance.propagation import with_baggage
 from mita_otel.finance.request import SCOPE_KEY, RequestState, Scope, request_state
 from mita_otel.finance.runtime import FinanceRuntime, running
 
@@ -76,7 +77,7 @@ class _Served:
 
     async def run(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         scope[SCOPE_KEY] = self._state
-        known = carry(self._state.facts, with_facts(self._state.alone), self._runtime.policy.baggage)
+        known = with_baggage(self._state.facts, with_facts(self._state.alone), self._runtime.policy.baggage)
         token = context.attach(known)
         request_token = enter_request(self._state)
         try:
@@ -95,7 +96,7 @@ class _Served:
 
     def _capture(self, error: Exception) -> None:
         if outcome_of(error, self._runtime) == "failure":
-            capture(Report(exception=error, handled=False), self._runtime)
+            capture(ErrorReport(exception=error, handled=False), self._runtime)
 
     def _watched(self, receive: Receive) -> Receive:
         state, policy = self._state, self._policy
@@ -110,7 +111,7 @@ class _Served:
                 await self._see_user()
                 self._mark(settle=True)
                 self._runtime.guard("FinancialSentryMiddleware", self._add_headers, message)
-                await tell_access(self._runtime, self._state, message["status"])
+                await audit_access(self._runtime, self._state, message["status"])
             elif message["type"] == "http.response.body" and not message.get("more_body", False):
                 self._mark()
             await send(message)
@@ -157,3 +158,23 @@ class _Served:
             if name.encode() not in present:
                 headers.append((name.encode(), value.encode("latin-1")))
         message["headers"] = headers
+
+
+def request_operation(name: str, category: Category | None = None) -> Callable[[], Awaitable[None]]:
+    """Return a dependency that names the operation of the requests it is run for.
+
+    Args:
+        name: As in `payment_processing`. It wins over the policy's table of routes and the route's tags.
+        category: None: the policy's tables say.
+
+    Example:
+        >>> @app.post("/pay", dependencies=[Depends(request_operation("payment_processing"))])
+        ... async def pay() -> None: ...
+    """
+
+    async def name_the_operation() -> None:
+        shared = local_facts().shared
+        if isinstance(shared, RequestState):
+            shared.name_operation(name, name_of(category))
+
+    return name_the_operation

@@ -13,32 +13,32 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Status, StatusCode
 
 from mita_otel import semconv
-from mita_otel.finance.auditing import tell_audit
+from mita_otel.finance.attribute_values import attribute_mapping
+from mita_otel.finance.audit_signal import notify_audit
 from mita_otel.finance.capture import (
     Category,
-    Report,
+    ErrorReport,
     Severity,
     capture,
     message_of,
     same_transaction,
     same_user,
 )
-from mita_otel.finance.carried import brought, carry
+from mita_otel.finance.categories import name_of
 from mita_otel.finance.facts import Facts, known_facts, local_facts, with_facts
 from mita_otel.finance.money import Amount
-from mita_otel.finance.names import name_of
+from mita_otel.finance.operation_span import OperationSpan
 from mita_otel.finance.outcome import Outcome, outcome_of
-from mita_otel.finance.people import UserId
-from mita_otel.finance.plain import plain_mapping
+from mita_otel.finance.propagation import received_baggage, with_baggage
 from mita_otel.finance.runtime import FinanceRuntime, running
-from mita_otel.finance.sayings import Sayings
 from mita_otel.finance.transaction import TransactionId
+from mita_otel.finance.user import UserId
 
 OperationKind = Literal["financial", "background"]
 Expected = Iterable[type[BaseException]]
 
 
-class FinancialOperation(Sayings):
+class FinancialOperation(OperationSpan):
     """One run of a financial operation; a context manager, for `with` and `async with` alike.
 
     It has a span of its own, so that its limit applies (`thresholds.financial` of the policy, by name or category),
@@ -136,24 +136,24 @@ class FinancialOperation(Sayings):
         facts = self._outer
         transaction_id, amount, currency = self._transaction
         if known.transaction is None and transaction_id is None:
-            transaction_id = brought(semconv.TRANSACTION_ID, runtime.policy.baggage)
+            transaction_id = received_baggage(semconv.TRANSACTION_ID, runtime.policy.baggage)
         if self._user_id is not None:
-            facts = facts.but(user=same_user(known.user, self._user_id))
+            facts = facts.replace(user=same_user(known.user, self._user_id))
         if (transaction_id, amount, currency) != (None, None, None):
             transaction = same_transaction(known.transaction, transaction_id, amount, currency)
-            facts = facts.but(transaction=transaction)
+            facts = facts.replace(transaction=transaction)
         _ = facts.attributes  # if an object of the application fails when it is looked at, then here
         category = self._category or runtime.operations.category(self.name) or facts.category
         # The span begins where user and transaction are known already, but as a part of the outer operation.
         self._token = context.attach(with_facts(facts, outer_context))
-        inside = facts.but(operation=self.name, category=category, started=runtime.clock())
+        inside = facts.replace(operation=self.name, category=category, started=runtime.clock())
         within = with_facts(inside)
         if self._measured:
             self._span = runtime.tracer.start_span(
                 self.name, attributes=self._attributes(runtime, inside, category)
             )
             within = trace.set_span_in_context(self._span, within)
-        self._inside = carry(inside, within, runtime.policy.baggage)
+        self._inside = with_baggage(inside, within, runtime.policy.baggage)
         context.attach(self._inside)
         self._tell_request(inside)
 
@@ -168,7 +168,7 @@ class FinancialOperation(Sayings):
                 attributes[semconv.AMOUNT] = amount
             if currency is not None:
                 attributes[semconv.CURRENCY] = currency
-        for key, value in plain_mapping(self._data, runtime.policy.context).items():
+        for key, value in attribute_mapping(self._data, runtime.policy.context).items():
             attributes[f"{semconv.OPERATION_DATA}.{key}"] = value
         return attributes
 
@@ -194,7 +194,7 @@ class FinancialOperation(Sayings):
                 self._span.set_attribute(semconv.ERROR_TYPE, type(error).__qualname__)
             if self._span.is_recording():
                 self._span.set_attribute(semconv.OPERATION_OUTCOME, self.outcome)
-            tell_audit(
+            notify_audit(
                 runtime,
                 facts,
                 self._span.get_span_context(),
@@ -218,7 +218,7 @@ class FinancialOperation(Sayings):
             and self._outer.started is not None
             and crumbs != self._outer.breadcrumbs
         ):
-            context.attach(with_facts(local_facts().but(breadcrumbs=crumbs)))
+            context.attach(with_facts(local_facts().replace(breadcrumbs=crumbs)))
 
     def _fail(self, runtime: FinanceRuntime, error: BaseException) -> str | None:
         if self._span.is_recording():
@@ -226,7 +226,7 @@ class FinancialOperation(Sayings):
             self._span.set_status(Status(StatusCode.ERROR, message_of(error)))
         if not runtime.policy.operations.capture_errors:
             return None
-        return str(capture(Report(exception=error, severity=self._severity, handled=False), runtime))
+        return str(capture(ErrorReport(exception=error, severity=self._severity, handled=False), runtime))
 
 
 def leave(token: Token[Context]) -> bool:

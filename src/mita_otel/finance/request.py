@@ -11,10 +11,10 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
 from mita_otel import semconv
-from mita_otel.finance.facts import NOTHING, Facts, Shared
-from mita_otel.finance.people import user_of
+from mita_otel.finance.facts import NO_FACTS, Facts, RequestFacts
 from mita_otel.finance.runtime import FinanceRuntime
 from mita_otel.finance.transaction import FinancialContext, TransactionId
+from mita_otel.finance.user import user_of
 
 Scope = MutableMapping[str, Any]
 """An ASGI connection scope."""
@@ -29,7 +29,7 @@ _ID: Final = re.compile(r"[\w.:/+=@-]{1,128}\Z", re.ASCII)
 _MAX_PATH: Final = 2048
 
 
-class RequestState(Shared):
+class RequestState(RequestFacts):
     """The facts of one request; every task and thread that serves it sees the same.
 
     Route, path parameters and user become known while the request is served: `look` finds them, and is called
@@ -50,7 +50,7 @@ class RequestState(Shared):
         self._named = False
         self._user_named = False
         self._marked: Facts | None = None
-        facts = NOTHING.but(
+        facts = NO_FACTS.replace(
             request_id=self._request_id(), transaction=_transaction(self._given_transaction())
         )
         span = trace.get_current_span()

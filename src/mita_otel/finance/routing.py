@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from mita_otel.finance.names import FinancialSeverity
+from mita_otel.finance.categories import FinancialSeverity
 from mita_otel.policy.finance import FinancePolicy
 
 _WORD = re.compile(r"[a-z]+|[A-Z][a-z]*|\d+")

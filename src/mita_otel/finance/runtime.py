@@ -10,7 +10,7 @@ from typing import Any
 
 from opentelemetry import _logs, metrics, trace
 
-from mita_otel.finance.audit_sink import AuditSink
+from mita_otel.finance.audit_signal import AuditSignalSink
 from mita_otel.finance.brute_force import FailureCounter
 from mita_otel.finance.counts import SCOPE, FinanceCounts
 from mita_otel.finance.money import Money
@@ -40,7 +40,7 @@ class FinanceRuntime:
         tracer: trace.Tracer | None = None,
         logger: _logs.Logger | None = None,
         meter: metrics.Meter | None = None,
-        audit: AuditSink | None = None,
+        audit: AuditSignalSink | None = None,
         wants_access: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -6,16 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from mita_otel import semconv
-from mita_otel.finance.auditing import tell_audit
+from mita_otel.finance.attribute_values import attribute_mapping
+from mita_otel.finance.audit_signal import notify_audit
 from mita_otel.finance.capture import same_user
+from mita_otel.finance.categories import FinancialErrorCategory, FinancialSeverity, at_least, severity_of
 from mita_otel.finance.contexts import know_here
-from mita_otel.finance.event_id import NOTHING, EventId
-from mita_otel.finance.events import Happening, prepare, send
+from mita_otel.finance.events import NO_EVENT, EventId, FinancialEvent, prepare, send
 from mita_otel.finance.facts import Facts, known_facts
-from mita_otel.finance.names import FinancialErrorCategory, FinancialSeverity, at_least, severity_of
-from mita_otel.finance.people import UserId
-from mita_otel.finance.plain import plain_mapping
 from mita_otel.finance.runtime import FinanceRuntime, running
+from mita_otel.finance.user import UserId
 
 
 def set_security_context(
@@ -41,11 +40,11 @@ def set_security_context(
     """
     runtime = running()
     if runtime is None:
-        return NOTHING
+        return NO_EVENT
     event_id = runtime.guard(
         "set_security_context", _know_and_report, runtime, event_type, severity, details, user_id
     )
-    return event_id if isinstance(event_id, EventId) else NOTHING
+    return event_id if isinstance(event_id, EventId) else NO_EVENT
 
 
 def report_security(
@@ -58,10 +57,10 @@ def report_security(
     """Send a security event, without knowing it from here on; see `set_security_context`."""
     kind = str(event_type).strip()
     how_bad = severity_of(severity) or FinancialSeverity.MEDIUM
-    known = plain_mapping(details, runtime.policy.context)
+    known = attribute_mapping(details, runtime.policy.context)
     facts = known_facts()
     if user_id is not None:
-        facts = facts.but(user=same_user(facts.user, user_id))
+        facts = facts.replace(user=same_user(facts.user, user_id))
     attempts, attack = _count(runtime, kind, known, facts)
     event_id = _send(runtime, kind, how_bad, known, facts, attempts)
     if attack:
@@ -77,7 +76,7 @@ def _know_and_report(
     details: Mapping[str, Any] | None,
     user_id: UserId | None,
 ) -> EventId:
-    known = plain_mapping(details, runtime.policy.context)
+    known = attribute_mapping(details, runtime.policy.context)
     know_here(runtime, security={"event_type": str(event_type), "severity": str(severity), **known})
     return report_security(runtime, event_type, severity, known, user_id)
 
@@ -112,18 +111,18 @@ def _send(
         FinancialErrorCategory.AUTHENTICATION if is_login else FinancialErrorCategory.SECURITY_VIOLATION
     )
     is_issue = at_least(severity, runtime.policy.security.issue_from)
-    event_id = EventId.new() if is_issue else NOTHING
+    event_id = EventId.new() if is_issue else NO_EVENT
     attributes: dict[str, Any] = {semconv.SECURITY_EVENT_TYPE: kind}
     security: dict[str, Any] = {"event_type": kind, "severity": severity.value, **details}
     if attempts is not None:
         attributes[semconv.SECURITY_ATTEMPTS] = security["attempts"] = attempts
-    happening = Happening(
+    happening = FinancialEvent(
         name=semconv.SECURITY_EVENT,
         message=f"security event: {kind}",
         severity=severity,
         category=category.value,
         event_id=event_id or None,
-        facts=facts.but(security=None),
+        facts=facts.replace(security=None),
         attributes=attributes,
         contexts={"security": security},
         tags={"security_event": kind},
@@ -132,7 +131,7 @@ def _send(
     sending = prepare(happening, runtime)
     send(sending, runtime)
     runtime.counts.security_event(kind, category.value, severity.value)
-    tell_audit(
+    notify_audit(
         runtime,
         happening.facts,
         sending.span_context,

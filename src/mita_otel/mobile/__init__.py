@@ -7,6 +7,6 @@ from __future__ import annotations
 
 from mita_otel.mobile.asgi import MobileApp
 from mita_otel.mobile.gateway import MobileGateway
-from mita_otel.mobile.telling import Telling
+from mita_otel.mobile.gateway_metrics import GatewayMetrics
 
-__all__ = ["MobileApp", "MobileGateway", "Telling"]
+__all__ = ["GatewayMetrics", "MobileApp", "MobileGateway"]

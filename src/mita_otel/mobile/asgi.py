@@ -18,9 +18,9 @@ from typing import Any, Final
 from mita_otel._json import json_bytes
 from mita_otel.mobile.credentials import Refused, credentials_of
 from mita_otel.mobile.gateway import MobileGateway
+from mita_otel.mobile.intake_budget import IntakeBusy, Reservation
 from mita_otel.mobile.preparation import Intake
 from mita_otel.mobile.reply import Reply, refusal
-from mita_otel.mobile.room import NoRoom, Place
 
 _logger = logging.getLogger("mita_otel.mobile")
 
@@ -106,7 +106,7 @@ class MobileApp:
         wait_s = gateway.rates.wait_s(address)
         if wait_s > 0:
             reply = refusal(429, "client_rate", "too much at once", Retry_After=str(int(wait_s) + 1))
-            gateway.telling.reply(reply)
+            gateway.metrics.count_reply(reply)
             return reply
         try:
             name = self._project(form, project, headers, scope)
@@ -114,7 +114,7 @@ class MobileApp:
             most = int(gateway.policy.mobile.intake.max_request_megabytes * 1e6)
             if length is not None and length > most:
                 raise Refused(413, "too_large", f"a request may have {most} bytes")
-            place = await gateway.room.enter(_UNKNOWN_SIZE if length is None else length)
+            place = await gateway.intake_budget.enter(_UNKNOWN_SIZE if length is None else length)
             try:
                 body = await self._body(receive, most, place)
                 if body is None:
@@ -133,12 +133,12 @@ class MobileApp:
                 place.leave()
         except Refused as no:
             reply = refusal(no.status, no.reason, no.detail)
-        except NoRoom:
+        except IntakeBusy:
             reply = refusal(429, "busy", "the gateway is busy", Retry_After="10")
             reply.hold = True
         except TimeoutError:
             reply = refusal(408, "too_slow", "the body did not arrive in time")
-        gateway.telling.reply(reply)
+        gateway.metrics.count_reply(reply)
         return reply
 
     def _project(self, form: str, project: str, headers: dict[str, str], scope: Scope) -> str:
@@ -148,11 +148,11 @@ class MobileApp:
         query = scope.get("query_string", b"").decode("latin-1")
         return self.gateway.projects.find(project, credentials_of(headers, query))
 
-    async def _body(self, receive: Receive, most: int, place: Place) -> bytes | None:
+    async def _body(self, receive: Receive, most: int, place: Reservation) -> bytes | None:
         """Return a request's body; None: its sender has gone.
 
         Raises:
-            NoRoom: There is no room for what it grew to.
+            IntakeBusy: There is no room for what it grew to.
             Refused: It is too large.
             TimeoutError: It did not arrive in time.
         """

@@ -1,4 +1,4 @@
-"""Where parcels go: each destination says what became of one, in one of four words."""
+"""Where records go: each destination says what became of one, in one of four words."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, Protocol
 
 from mita_otel.mobile.envelope import write_envelope
-from mita_otel.mobile.parcel import Parcel
 from mita_otel.mobile.rate_limits import RateLimits
+from mita_otel.mobile.spool_record import SpoolRecord
 from mita_otel.mobile.upstream import Upstream, UpstreamUnreachable
 
 Outcome = Literal["delivered", "rejected", "limited", "unavailable"]
@@ -23,7 +23,7 @@ _TOO_MANY: Final = 429
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What became of a parcel."""
+    """What became of a record."""
 
     outcome: Outcome
     reason: str = ""
@@ -31,13 +31,13 @@ class Delivery:
 
 
 class Destination(Protocol):
-    """Somewhere that parcels go."""
+    """Somewhere that records go."""
 
-    def may_have(self, parcel: Parcel, /) -> bool:
-        """Return whether it wants the parcel now."""
+    def may_have(self, record: SpoolRecord, /) -> bool:
+        """Return whether it wants the record now."""
 
-    def deliver(self, parcel: Parcel, payload: bytes, /) -> Delivery:
-        """Deliver a parcel; may take its time. Called on several threads."""
+    def deliver(self, record: SpoolRecord, payload: bytes, /) -> Delivery:
+        """Deliver a record; may take its time. Called on several threads."""
 
     def close(self) -> None:
         """End."""
@@ -66,19 +66,19 @@ class SentryDestination:
         self._level = compression_level
         self._clock = clock
 
-    def may_have(self, parcel: Parcel) -> bool:
+    def may_have(self, record: SpoolRecord) -> bool:
         """Return whether Sentry has set no limit on what is in it."""
-        return not self.limits.is_limited(parcel.categories)
+        return not self.limits.is_limited(record.categories)
 
-    def deliver(self, parcel: Parcel, payload: bytes) -> Delivery:
-        """Send a parcel."""
+    def deliver(self, record: SpoolRecord, payload: bytes) -> Delivery:
+        """Send a record."""
         body = payload
-        if parcel.form == "envelope":
-            body = write_envelope(sent_later(parcel.header, self._clock() - parcel.received_s), payload)
+        if record.form == "envelope":
+            body = write_envelope(sent_later(record.header, self._clock() - record.received_s), payload)
         if self._level:
             body = gzip.compress(body, self._level)
         post = (
-            self._upstream.post_otlp_traces if parcel.form == "otlp_traces" else self._upstream.post_envelope
+            self._upstream.post_otlp_traces if record.form == "otlp_traces" else self._upstream.post_envelope
         )
         try:
             answer = post(body, compressed=bool(self._level))
@@ -90,7 +90,7 @@ class SentryDestination:
             return Delivery("delivered", reason)
         if answer.status == _TOO_MANY:
             # Limited, but not what is in here: then all that is known is to wait.
-            return Delivery("unavailable" if self.may_have(parcel) else "limited", reason)
+            return Delivery("unavailable" if self.may_have(record) else "limited", reason)
         return Delivery("rejected" if answer.status in _REFUSED_FOR_GOOD else "unavailable", reason)
 
     def close(self) -> None:

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from mita_otel.mobile.credentials import Refused
+from mita_otel.mobile.decompression import UnsupportedEncodingError, known_encodings
 from mita_otel.mobile.destinations import Destination, SentryDestination
 from mita_otel.mobile.envelope import EnvelopeError
 from mita_otel.mobile.forwarder import Forwarder
 from mita_otel.mobile.item_types import categories_of
-from mita_otel.mobile.parcel import Parcel
 from mita_otel.mobile.preparation import (
     MALFORMED,
     RATE_LIMITED,
@@ -23,9 +23,9 @@ from mita_otel.mobile.preparation import (
     Preparer,
 )
 from mita_otel.mobile.rate_limits import RateLimits
-from mita_otel.mobile.reply import News, Reply, refusal
-from mita_otel.mobile.spool import NoRoomError, Spool, spool_folder
-from mita_otel.mobile.unpacking import UnsupportedEncodingError, known_encodings
+from mita_otel.mobile.reply import EngineStatus, Reply, refusal
+from mita_otel.mobile.spool import Spool, SpoolFullError, spool_folder
+from mita_otel.mobile.spool_record import SpoolRecord
 from mita_otel.mobile.upstream import Upstream
 from mita_otel.policy import Policy
 from mita_otel.policy.mobile import Priority
@@ -78,7 +78,7 @@ class Engine:
                 NO_LOCKS,
             )
         self._counting = threading.Lock()
-        self._news = News()
+        self._status = EngineStatus()
         self._spool = Spool(mobile.spool, spool_folder(mobile.spool, env), self._lost, clock=clock)
         self._limits: dict[str, RateLimits] = {}
         destinations: dict[tuple[str, str], Destination] = {}
@@ -107,18 +107,18 @@ class Engine:
         reply.cpu_s = self._cpu_clock() - started
         return reply
 
-    def news(self) -> News:
+    def status(self) -> EngineStatus:
         """Return what happened since the last time; now and then, look for what others have left."""
         now = time.monotonic()
         if now - self._adopted_at >= self._mobile.spool.adopt_s:
             self._adopted_at = now
             self._adopt()
         with self._counting:
-            news, self._news = self._news, News()
-        news.delivered, self._forwarder.delivered = self._forwarder.delivered, 0
-        news.parcels, news.bytes, news.waiting = self._spool.counts()
-        news.destinations = self._forwarder.status()
-        return news
+            status, self._status = self._status, EngineStatus()
+        status.delivered, self._forwarder.delivered = self._forwarder.delivered, 0
+        status.records, status.bytes, status.waiting = self._spool.counts()
+        status.destinations = self._forwarder.status()
+        return status
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until nothing is left that may go now. False if that took too long."""
@@ -174,12 +174,12 @@ class Engine:
         return answer
 
     def _put(self, prepared: Prepared) -> Reply | None:
-        """Put parcels into the spool. Returns what to answer if there is no room; None: they are there."""
+        """Put records into the spool. Returns what to answer if there is no room; None: they are there."""
         project = self._mobile.projects[prepared.project]
         for destination in ("sentry", "store"):
             if (destination, prepared.project) not in self._destinations:
                 continue
-            parcel = Parcel(
+            record = SpoolRecord(
                 destination,
                 prepared.project,
                 prepared.priority,
@@ -189,8 +189,8 @@ class Engine:
                 prepared.header,
             )
             try:
-                self._spool.put(parcel, prepared.payload)
-            except NoRoomError as error:
+                self._spool.put(record, prepared.payload)
+            except SpoolFullError as error:
                 _logger.error("mobile telemetry is refused: %s", error)
                 reply = refusal(
                     503 if prepared.priority in self._important else 429,
@@ -206,7 +206,7 @@ class Engine:
     def _adopt(self) -> None:
         adopted = self._spool.adopt()
         if adopted:
-            _logger.warning("mobile telemetry: %d parcels that another process left are sent now", adopted)
+            _logger.warning("mobile telemetry: %d records that another process left are sent now", adopted)
         count, _, _ = self._spool.counts()
         if count:
             self._forwarder.wake()
@@ -225,4 +225,4 @@ class Engine:
 
     def _lost(self, reason: str, priority: Priority) -> None:
         with self._counting:
-            self._news.lost[reason, priority] += 1
+            self._status.lost[reason, priority] += 1

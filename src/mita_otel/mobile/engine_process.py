@@ -23,9 +23,9 @@ from typing import Any, Final
 
 from mita_otel.mobile.engine import Engine
 from mita_otel.mobile.preparation import Intake
-from mita_otel.mobile.reply import News, Reply
+from mita_otel.mobile.reply import EngineStatus, Reply
 from mita_otel.mobile.runner import EngineGoneError
-from mita_otel.mobile.to_store import store_destinations
+from mita_otel.mobile.store_destination import store_destinations
 from mita_otel.policy import Policy
 from mita_otel.redaction import Redactor
 
@@ -60,13 +60,15 @@ class ProcessRunner:
         """Let the engine take a request."""
         return self._ask("take", intake)
 
-    def news(self) -> News | None:
+    def status(self) -> EngineStatus | None:
         """Return what happened since the last time; None: the engine is gone."""
         try:
-            news: News = self._ask("news", None).result(self._policy.mobile.intake.answer_timeout_s)
+            status: EngineStatus = self._ask("status", None).result(
+                self._policy.mobile.intake.answer_timeout_s
+            )
         except (EngineGoneError, TimeoutError):
             return None
-        return news
+        return status
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until nothing is left that may go now. False if that took too long."""
@@ -212,7 +214,7 @@ def main(descriptor: int) -> None:
     sending = threading.Lock()
     verbs: dict[str, Callable[[Any], Any]] = {
         "take": engine.take,
-        "news": lambda _: engine.news(),
+        "status": lambda _: engine.status(),
         "flush": engine.flush,
         "stop": engine.stop,
     }
@@ -226,7 +228,7 @@ def main(descriptor: int) -> None:
         with sending, contextlib.suppress(OSError):
             connection.send((number, answer))
 
-    # One more than there are requests, so that news and the end do not wait for them.
+    # One more than there are requests, so that status and the end do not wait for them.
     with ThreadPoolExecutor(policy.mobile.intake.threads + 1) as pool:
         while True:
             try:

@@ -1,4 +1,4 @@
-"""Takes parcels from the spool to their destinations: what matters most first, with patience where nobody answers."""
+"""Takes records from the spool to their destinations: what matters most first, with patience where nobody answers."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Final
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from mita_otel.mobile.destinations import Delivery, Destination
-from mita_otel.mobile.parcel import DamagedParcelError, Parcel
-from mita_otel.mobile.spool import Spool, Waiting
+from mita_otel.mobile.spool import Spool, WaitingRecord
+from mita_otel.mobile.spool_record import DamagedRecordError, SpoolRecord
 from mita_otel.policy.mobile import ForwardPolicy, Priority
 
 _logger = logging.getLogger("mita_otel.mobile")
@@ -38,13 +38,13 @@ class _Patience:
 
 
 class Forwarder:
-    """Sends parcels on threads of its own.
+    """Sends records on threads of its own.
 
     Args:
         policy: Threads and patience.
-        spool: Where parcels come from.
+        spool: Where records come from.
         destinations: By destination and project.
-        on_lost: Told of each parcel that was given up, with the reason.
+        on_lost: Told of each record that was given up, with the reason.
         clock: Monotonic seconds.
     """
 
@@ -120,12 +120,12 @@ class Forwarder:
         self._spool.give_back(waiting, last=False)
         return True
 
-    def _may_go(self, parcel: Parcel) -> bool:
-        key = (parcel.destination, parcel.project)
+    def _may_go(self, record: SpoolRecord) -> bool:
+        key = (record.destination, record.project)
         patience = self._patience.get(key)
         if patience is None or patience.probing or patience.until > self._clock():
             return False
-        return self._destinations[key].may_have(parcel)
+        return self._destinations[key].may_have(record)
 
     def _rest_s(self) -> float | None:
         """Return how long to wait for work: until patience ends, or a limit may have ended; None: nothing waits."""
@@ -147,7 +147,7 @@ class Forwarder:
                         self._work.wait(self._rest_s())
                         continue
                     self._working += 1
-                    patience = self._patience[waiting.parcel.destination, waiting.parcel.project]
+                    patience = self._patience[waiting.record.destination, waiting.record.project]
                     # One at a time finds out whether it is back.
                     probing = patience.probing = patience.failures > 0
                 try:
@@ -160,17 +160,17 @@ class Forwarder:
                         if probing:  # the others waited for the outcome
                             self._work.notify_all()
 
-    def _send(self, waiting: Waiting) -> None:
-        key = (waiting.parcel.destination, waiting.parcel.project)
+    def _send(self, waiting: WaitingRecord) -> None:
+        key = (waiting.record.destination, waiting.record.project)
         try:
-            parcel, payload = self._spool.read(waiting)
-        except DamagedParcelError:
+            record, payload = self._spool.read(waiting)
+        except DamagedRecordError:
             self._give_up(waiting, "damaged")
             return
         try:
-            delivery = self._destinations[key].deliver(parcel, payload)
+            delivery = self._destinations[key].deliver(record, payload)
         except Exception as error:
-            _logger.exception("a parcel for %s could not be delivered", "/".join(key))
+            _logger.exception("a record for %s could not be delivered", "/".join(key))
             delivery = Delivery("unavailable", type(error).__name__)
         match delivery.outcome:
             case "delivered":
@@ -188,9 +188,9 @@ class Forwarder:
                 self._spool.give_back(waiting, last=True)
                 self._wait(key, delivery.reason)
 
-    def _give_up(self, waiting: Waiting, reason: str) -> None:
+    def _give_up(self, waiting: WaitingRecord, reason: str) -> None:
         self._spool.done(waiting)
-        self._on_lost(reason, waiting.parcel.priority)
+        self._on_lost(reason, waiting.record.priority)
 
     def _answered(self, key: Key) -> None:
         with self._lock:

@@ -13,12 +13,12 @@ from mita_otel.mobile.client_rates import ClientRates
 from mita_otel.mobile.credentials import Projects
 from mita_otel.mobile.engine import Engine
 from mita_otel.mobile.engine_process import ProcessRunner
+from mita_otel.mobile.gateway_metrics import GatewayMetrics
+from mita_otel.mobile.intake_budget import IntakeBudget
 from mita_otel.mobile.preparation import Intake
-from mita_otel.mobile.reply import News, Reply, refusal
-from mita_otel.mobile.room import Room
+from mita_otel.mobile.reply import EngineStatus, Reply, refusal
 from mita_otel.mobile.runner import Runner, ThreadRunner
-from mita_otel.mobile.telling import Telling
-from mita_otel.mobile.to_store import store_destinations
+from mita_otel.mobile.store_destination import store_destinations
 from mita_otel.policy import Policy
 from mita_otel.processors.queues.stage import Stage, seconds_left
 from mita_otel.redaction import Redactor
@@ -33,20 +33,20 @@ class MobileGateway(Stage):
 
     Args:
         policy: The policy; its section `mobile` says from whom, and where to.
-        telling: Counts, and tells who listens to breaches.
+        metrics: Counts, and tells who listens to breaches.
         env: Environment variables. None: the process's.
     """
 
     def __init__(
-        self, policy: Policy, *, telling: Telling | None = None, env: Mapping[str, str] | None = None
+        self, policy: Policy, *, metrics: GatewayMetrics | None = None, env: Mapping[str, str] | None = None
     ) -> None:
         self.policy = policy
         """The policy."""
-        self.telling = telling or Telling()
+        self.metrics = metrics or GatewayMetrics()
         """What was counted so far."""
         self.projects = Projects(policy.mobile.projects)
         """The apps that are known."""
-        self.room = Room(policy.mobile.intake)
+        self.intake_budget = IntakeBudget(policy.mobile.intake)
         """What is in memory."""
         self.rates = ClientRates(policy.mobile.rate)
         """How much each client may send."""
@@ -79,13 +79,13 @@ class MobileGateway(Stage):
             _logger.error("the mobile gateway's engine did not answer: %s", error)
             reply = refusal(503, "engine_gone", "the gateway could not take it", Retry_After="60")
         reply.hold = True
-        self.telling.reply(reply)
+        self.metrics.count_reply(reply)
         return reply
 
-    def status(self) -> News:
+    def status(self) -> EngineStatus:
         """Return how much waits, and how the destinations are; asks the engine."""
         self._look()
-        return self.telling.news
+        return self.metrics.engine_status
 
     def flush(self, deadline_s: float) -> bool:
         """Send everything that may go now. Returns False if the deadline passed first."""
@@ -125,12 +125,12 @@ class MobileGateway(Stage):
 
     def _tell(self, future: Future[Reply]) -> None:
         if not future.cancelled() and future.exception() is None:
-            self.telling.reply(future.result())
+            self.metrics.count_reply(future.result())
 
     def _look(self) -> None:
         runner = self._own_runner()
         if runner is not None:
-            self.telling.tell(runner.news())
+            self.metrics.update(runner.status())
 
     def _look_again(self) -> None:
         pid = os.getpid()

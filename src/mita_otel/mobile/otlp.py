@@ -23,9 +23,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from mita_otel import semconv
 from mita_otel.mobile.app_spans import AppSpan
+from mita_otel.mobile.breach_marks import breach_attributes
 from mita_otel.mobile.envelope import EnvelopeError
-from mita_otel.mobile.marks import breach_attributes
-from mita_otel.mobile.measuring import Measured, Measuring
+from mita_otel.mobile.measurement import MeasuredSpan, Measurer
 from mita_otel.mobile.otel_spans import span_of
 from mita_otel.redaction import Redactor
 
@@ -68,10 +68,10 @@ def read_request(body: bytes, content_type: str) -> ExportTraceServiceRequest:
 
 
 def prepare_request(
-    request: ExportTraceServiceRequest, redactor: Redactor, measuring: Measuring, tally: Tally
-) -> list[Measured]:
+    request: ExportTraceServiceRequest, redactor: Redactor, measuring: Measurer, tally: Tally
+) -> list[MeasuredSpan]:
     """Redact a request in place, mark its spans that broke a limit, and return those that have one."""
-    measured: list[Measured] = []
+    measured: list[MeasuredSpan] = []
     for resource_spans in request.resource_spans:
         _redact(resource_spans.resource.attributes, redactor, tally)
         for scope_spans in resource_spans.scope_spans:
@@ -120,7 +120,7 @@ def _redact(attributes: Any, redactor: Redactor, tally: Tally) -> None:
         _write(attributes.add(key=key).value, value)
 
 
-def _measure(scope_spans: ScopeSpans, measuring: Measuring) -> list[Measured]:
+def _measure(scope_spans: ScopeSpans, measuring: Measurer) -> list[MeasuredSpan]:
     pairs = [(found, span) for span in scope_spans.spans if (found := _app_span(span)) is not None]
     by_id = {id(found): span for found, span in pairs}
     measured = measuring.measure([found for found, _ in pairs])

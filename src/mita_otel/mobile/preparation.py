@@ -13,13 +13,13 @@ import orjson
 from mita_otel._json import json_bytes
 from mita_otel.mobile.app_errors import AppError, error_of, is_crash
 from mita_otel.mobile.app_spans import spans_of_item, spans_of_transaction
+from mita_otel.mobile.breach_marks import mark_streamed, mark_transaction, tags_of
 from mita_otel.mobile.credentials import Projects
+from mita_otel.mobile.decompression import decompress
 from mita_otel.mobile.envelope import EnvelopeBounds, EnvelopeError, Item, parse_envelope, write_items
 from mita_otel.mobile.item_redaction import ItemRedactor, NotRedactable
 from mita_otel.mobile.item_types import PRIORITIES, categories_of
-from mita_otel.mobile.marks import mark_streamed, mark_transaction, tags_of
-from mita_otel.mobile.measuring import Measured, Measuring
-from mita_otel.mobile.unpacking import unpack
+from mita_otel.mobile.measurement import MeasuredSpan, Measurer
 from mita_otel.mobile.upstream import upstream_key
 from mita_otel.policy import Policy
 from mita_otel.policy.mobile import ItemRule, Priority
@@ -69,7 +69,7 @@ class Prepared:
     """Items by type and by what became of them."""
     redacted: Counter[str] = field(default_factory=Counter)
     """Values that were redacted, by rule."""
-    measured: list[Measured] = field(default_factory=list)
+    measured: list[MeasuredSpan] = field(default_factory=list)
     errors: list[AppError] = field(default_factory=list)
 
     def only(self, outcome: str) -> bool:
@@ -96,7 +96,7 @@ class Preparer:
         self._plain = redactor
         self._redactor = ItemRedactor(redactor)
         self._limited = limited
-        self._measuring = Measuring(policy)
+        self._measuring = Measurer(policy)
         self._bounds = EnvelopeBounds(mobile.intake.max_header_kilobytes * 1024, mobile.intake.max_items)
         self._max_json = int(mobile.intake.max_json_megabytes * 1e6)
         self._reserved = frozenset(mobile.tags.reserved) | frozenset(mobile.tags.set)
@@ -157,7 +157,7 @@ class Preparer:
         """
         bounds = self._mobile.intake
         most = int(bounds.max_envelope_megabytes * 1e6)
-        return unpack(intake.body, intake.encoding, max_size=most, max_ratio=bounds.max_ratio)
+        return decompress(intake.body, intake.encoding, max_size=most, max_ratio=bounds.max_ratio)
 
     def _item(self, item: Item, project: str, prepared: Prepared) -> Item | None:
         kind = item.type

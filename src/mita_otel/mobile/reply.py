@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from mita_otel.mobile.app_errors import AppError
-from mita_otel.mobile.measuring import Measured
+from mita_otel.mobile.measurement import MeasuredSpan
 from mita_otel.policy.mobile import Priority
 
 
@@ -25,7 +25,7 @@ class Reply:
     """Items by type and by what became of them."""
     redacted: Counter[str] = field(default_factory=Counter)
     """Values that were redacted, by rule."""
-    measured: list[Measured] = field(default_factory=list)
+    measured: list[MeasuredSpan] = field(default_factory=list)
     errors: list[AppError] = field(default_factory=list)
     project: str = ""
     cpu_s: float = 0.0
@@ -39,13 +39,13 @@ def refusal(status: int, reason: str, detail: str, **headers: str) -> Reply:
 
 
 @dataclass(slots=True)
-class News:
+class EngineStatus:
     """What happened since the last time, beside the answers."""
 
     lost: Counter[tuple[str, Priority]] = field(default_factory=Counter)
     """Parcels that were given up, by reason and priority."""
     delivered: int = 0
-    parcels: int = 0
+    records: int = 0
     """In the spool now."""
     bytes: int = 0
     """In the spool now."""

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from mita_otel.mobile.engine import Engine
 from mita_otel.mobile.preparation import Intake
-from mita_otel.mobile.reply import News, Reply
+from mita_otel.mobile.reply import EngineStatus, Reply
 
 
 class EngineGoneError(Exception):
@@ -15,12 +15,12 @@ class EngineGoneError(Exception):
 
 
 class Runner(Protocol):
-    """Runs an engine somewhere. Nothing here blocks but `news`, `flush` and `stop`."""
+    """Runs an engine somewhere. Nothing here blocks but `status`, `flush` and `stop`."""
 
     def submit(self, intake: Intake, /) -> Future[Reply]:
         """Let the engine take a request."""
 
-    def news(self) -> News | None:
+    def status(self) -> EngineStatus | None:
         """Return what happened since the last time; None: the engine is gone."""
 
     def flush(self, timeout_s: float, /) -> bool:
@@ -46,9 +46,9 @@ class ThreadRunner:
         """Let the engine take a request."""
         return self._pool.submit(self._engine.take, intake)
 
-    def news(self) -> News | None:
+    def status(self) -> EngineStatus | None:
         """Return what happened since the last time."""
-        return self._engine.news()
+        return self._engine.status()
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until nothing is left that may go now. False if that took too long."""

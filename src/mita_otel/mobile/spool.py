@@ -1,4 +1,4 @@
-"""Where parcels wait: files of their own, redacted, a bounded number of them; what matters least goes first.
+"""Where records wait: files of their own, redacted, a bounded number of them; what matters least goes first.
 
 Each process has a folder in the spool's, and a lock file beside it that it keeps locked while it lives. What a
 process that died has left is adopted by another.
@@ -13,44 +13,44 @@ import threading
 import time
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from mita_otel import environment_variables as variables
 from mita_otel.mobile.item_types import PRIORITIES
-from mita_otel.mobile.parcel import DamagedParcelError, Parcel, read_parcel, write_parcel
+from mita_otel.mobile.spool_record import DamagedRecordError, SpoolRecord, decode_record, encode_record
 from mita_otel.policy.mobile import MobileSpoolPolicy, Priority
 from mita_otel.spool import SpoolFolder, SpoolLock, sync_folder, write_file
 
 _logger = logging.getLogger("mita_otel.mobile")
 
-SUFFIX: Final = ".parcel"
-"""How the files of parcels end."""
+SUFFIX: Final = ".record"
+"""How the files of records end."""
 
 
-class NoRoomError(Exception):
+class SpoolFullError(Exception):
     """What came cannot be kept: the spool is full of what matters as much, or the disk is."""
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """A parcel in the spool."""
+class WaitingRecord:
+    """A record in the spool."""
 
     name: str
     """The file's; names sort by age."""
     size: int
-    parcel: Parcel
+    record: SpoolRecord
 
 
 class Spool:
-    """The parcels of one process; thread-safe.
+    """The records of one process; thread-safe.
 
     Args:
         policy: Bounds.
         folder: The spool's folder; made when it is first needed.
-        on_lost: Told of each parcel that was given up, with the reason.
+        on_lost: Told of each record that was given up, with the reason.
         clock: Seconds since the epoch.
     """
 
@@ -74,88 +74,88 @@ class Spool:
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._opening = threading.Lock()
-        self._queues: dict[Priority, deque[Waiting]] = {priority: deque() for priority in PRIORITIES}
+        self._queues: dict[Priority, deque[WaitingRecord]] = {priority: deque() for priority in PRIORITIES}
         self._taken: set[str] = set()
         self._bytes = 0
         self._count = 0
         self._owner: SpoolLock | None = None
 
-    def put(self, parcel: Parcel, payload: bytes) -> None:
-        """Keep a parcel. When this returns, it survives the end of the process, and a power cut if it is durable.
+    def put(self, record: SpoolRecord, payload: bytes) -> None:
+        """Keep a record. When this returns, it survives the end of the process, and a power cut if it is durable.
 
         Raises:
-            NoRoomError: It was not kept.
+            SpoolFullError: It was not kept.
         """
-        content = write_parcel(parcel, payload)
-        victims = self._reserve(parcel.priority, len(content))
+        content = encode_record(record, payload)
+        victims = self._reserve(record.priority, len(content))
         for victim in victims:
             self._remove(victim)
-            self._on_lost("spool_full", victim.parcel.priority)
-        name = f"{PRIORITIES.index(parcel.priority)}-{int(parcel.received_s * 1e9):020d}-{next(self._numbers):08d}"
+            self._on_lost("spool_full", victim.record.priority)
+        name = f"{PRIORITIES.index(record.priority)}-{int(record.received_s * 1e9):020d}-{next(self._numbers):08d}"
         try:
-            self._write(name + SUFFIX, content, durable=parcel.priority in self._durable)
+            self._write(name + SUFFIX, content, durable=record.priority in self._durable)
         except OSError as error:
             with self._lock:
                 self._bytes -= len(content)
                 self._count -= 1
-            raise NoRoomError(
+            raise SpoolFullError(
                 f"the spool {self._root} cannot be written: {error.strerror or error}"
             ) from error
         with self._lock:
             # Only what has to be known to choose: the header is read again with the payload.
-            known = Parcel(
-                parcel.destination, parcel.project, parcel.priority, parcel.categories, parcel.form,
-                parcel.received_s,
+            known = SpoolRecord(
+                record.destination, record.project, record.priority, record.categories, record.form,
+                record.received_s,
             )  # fmt: skip
-            self._queues[parcel.priority].append(Waiting(name + SUFFIX, len(content), known))
+            self._queues[record.priority].append(WaitingRecord(name + SUFFIX, len(content), known))
 
-    def take(self, may_go: Callable[[Parcel], bool]) -> Waiting | None:
-        """Return the next parcel that may go, what matters most first; None: there is none. Then `done` or `give_back`."""
+    def take(self, may_go: Callable[[SpoolRecord], bool]) -> WaitingRecord | None:
+        """Return the next record that may go, what matters most first; None: there is none. Then `done` or `give_back`."""
         answers: dict[tuple[str, str, tuple[str, ...]], bool] = {}
         with self._lock:
             for queue in self._queues.values():
                 for position, waiting in enumerate(queue):
-                    parcel = waiting.parcel
-                    key = (parcel.destination, parcel.project, parcel.categories)
+                    record = waiting.record
+                    key = (record.destination, record.project, record.categories)
                     if key not in answers:
-                        answers[key] = may_go(parcel)
+                        answers[key] = may_go(record)
                     if answers[key]:
                         del queue[position]
                         self._taken.add(waiting.name)
                         return waiting
         return None
 
-    def read(self, waiting: Waiting) -> tuple[Parcel, bytes]:
-        """Return a parcel that was taken, and its payload.
+    def read(self, waiting: WaitingRecord) -> tuple[SpoolRecord, bytes]:
+        """Return a record that was taken, and its payload.
 
         Raises:
-            DamagedParcelError: It is not what was written.
+            DamagedRecordError: It is not what was written.
         """
         try:
-            return read_parcel((self._folder / waiting.name).read_bytes())
+            return decode_record((self._folder / waiting.name).read_bytes())
         except OSError as error:
-            raise DamagedParcelError(str(error.strerror or error)) from error
+            raise DamagedRecordError(str(error.strerror or error)) from error
 
-    def done(self, waiting: Waiting) -> None:
-        """Forget a parcel that was delivered."""
+    def done(self, waiting: WaitingRecord) -> None:
+        """Forget a record that was delivered."""
         self._remove(waiting)
         with self._lock:
             self._taken.discard(waiting.name)
             self._bytes -= waiting.size
             self._count -= 1
 
-    def give_back(self, waiting: Waiting, *, last: bool) -> None:
-        """Let a parcel that was taken wait again, before or behind the others."""
+    def give_back(self, waiting: WaitingRecord, *, last: bool) -> None:
+        """Let a record that was taken wait again, before or behind the others."""
         with self._lock:
             self._taken.discard(waiting.name)
-            queue = self._queues[waiting.parcel.priority]
+            queue = self._queues[waiting.record.priority]
             if last:
                 queue.append(waiting)
             else:
                 queue.appendleft(waiting)
 
     def adopt(self) -> int:
-        """Take over what processes that died have left. Returns how many parcels that were."""
+        """Take over what processes that died have left. Returns how many records that were."""
         adopted = 0
 
         def take_over(instance: str) -> bool:
@@ -168,7 +168,7 @@ class Spool:
         return adopted
 
     def counts(self) -> tuple[int, int, Counter[Priority]]:
-        """Return how many parcels there are, how many bytes, and how many wait of each priority."""
+        """Return how many records there are, how many bytes, and how many wait of each priority."""
         with self._lock:
             waiting = Counter({priority: len(queue) for priority, queue in self._queues.items() if queue})
             return self._count, self._bytes, waiting
@@ -184,19 +184,19 @@ class Spool:
                     self._folder.rmdir()
             owner.release(remove=empty and not self._folder.exists())
 
-    def _reserve(self, priority: Priority, size: int) -> list[Waiting]:
+    def _reserve(self, priority: Priority, size: int) -> list[WaitingRecord]:
         """Make room in the books, and return what has to go for it."""
-        victims: list[Waiting] = []
+        victims: list[WaitingRecord] = []
         with self._lock:
             while self._count >= self._policy.max_records or self._bytes + size > self._max_bytes:
                 victim = self._victim(priority)
                 if victim is None:
                     # What had to go for nothing stays.
                     for one in victims:
-                        self._queues[one.parcel.priority].append(one)
+                        self._queues[one.record.priority].append(one)
                         self._bytes += one.size
                         self._count += 1
-                    raise NoRoomError(f"the spool {self._root} is full of what matters as much")
+                    raise SpoolFullError(f"the spool {self._root} is full of what matters as much")
                 victims.append(victim)
                 self._bytes -= victim.size
                 self._count -= 1
@@ -204,7 +204,7 @@ class Spool:
             self._count += 1
         return victims
 
-    def _victim(self, incoming: Priority) -> Waiting | None:
+    def _victim(self, incoming: Priority) -> WaitingRecord | None:
         rank = PRIORITIES.index(incoming)
         for priority in reversed(PRIORITIES):
             queue = self._queues[priority]
@@ -240,20 +240,20 @@ class Spool:
                 path.unlink(missing_ok=True)
                 continue
             try:
-                parcel, payload = read_parcel(path.read_bytes())
-            except DamagedParcelError:
+                record, payload = decode_record(path.read_bytes())
+            except DamagedRecordError:
                 self._on_lost("damaged", _priority_of(path.name))
                 path.unlink()
                 continue
-            with contextlib.suppress(NoRoomError):
-                self.put(parcel, payload)
+            with contextlib.suppress(SpoolFullError):
+                self.put(record, payload)
                 adopted += 1
                 path.unlink()
         with contextlib.suppress(OSError):
             folder.rmdir()
         return adopted
 
-    def _remove(self, waiting: Waiting) -> None:
+    def _remove(self, waiting: WaitingRecord) -> None:
         with contextlib.suppress(OSError):
             (self._folder / waiting.name).unlink(missing_ok=True)
 
@@ -271,3 +271,35 @@ def _priority_of(name: str) -> Priority:
     rank = name.partition("-")[0]
     known = rank.isdigit() and int(rank) < len(PRIORITIES)
     return PRIORITIES[int(rank)] if known else PRIORITIES[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolUsage:
+    """What waits in the part of the spool that one process has, or had."""
+
+    records: int
+    bytes: int
+    oldest_s: float
+    """When the one that waits longest came: seconds since the epoch."""
+
+
+def spool_usage(folder: Path) -> Iterator[SpoolUsage]:
+    """Yield what waits of each process. A spool that is not there yet holds nothing.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    for part in sorted(folder.iterdir()) if folder.is_dir() else []:
+        found = list(_records(part)) if part.is_dir() else []
+        if found:
+            yield SpoolUsage(len(found), sum(size for size, _ in found), min(came_s for _, came_s in found))
+
+
+def _records(part: Path) -> Iterator[tuple[int, float]]:
+    """Yield size and time of coming of each record; one that is delivered meanwhile is none."""
+    for path in part.glob(f"*{SUFFIX}"):
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            nanoseconds = path.name.split("-")[1:2]
+            known = bool(nanoseconds) and nanoseconds[0].isdigit()
+            yield status.st_size, int(nanoseconds[0]) / 1e9 if known else status.st_mtime

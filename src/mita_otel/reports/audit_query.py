@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, distinct, func, select
 from sqlalchemy.engine import Connection
 
 from mita_otel.audit.event import AuditEventType
-from mita_otel.audit.findings import Verification
+from mita_otel.audit.verification.findings import VerificationResult
 from mita_otel.policy.storage import ReportPolicy
 from mita_otel.reports.errors_query import named_counts
 from mita_otel.reports.scope import ReportScope, moment
@@ -40,7 +40,7 @@ _REVIEWS: Final = tuple(
 """Event types that record a review of the trail."""
 _ROWS: Final = 1000
 
-Verify = Callable[[], Verification]
+Verify = Callable[[], VerificationResult]
 """Verifies the whole trail."""
 
 
@@ -57,7 +57,7 @@ def read_audit(
         connection: Connection to the store.
         scope: Period, service, environment and person.
         waiting_bytes: Bytes that wait in the spool.
-        verification: Verification of the whole trail.
+        verification: VerificationResult of the whole trail.
     """
     in_scope = scope.rows(_ENTRIES, _ENTRIES.c.recorded_ns)
     by_type = named_counts(connection, _ENTRIES.c.event_type, in_scope)
@@ -88,7 +88,7 @@ def _days(connection: Connection, scope: ReportScope, *conditions: ColumnElement
     return connection.execute(select(days).where(every, *conditions)).scalar_one()
 
 
-def verification_section(found: Verification, policy: ReportPolicy, now: datetime) -> AuditVerification:
+def verification_section(found: VerificationResult, policy: ReportPolicy, now: datetime) -> AuditVerification:
     """Return the verification section of a report."""
     return AuditVerification(
         ok=found.ok,

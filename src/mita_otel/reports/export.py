@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mita_otel.audit.anchors import read_anchors
-from mita_otel.audit.current import current_room
+from mita_otel.audit.current import current_runtime
 from mita_otel.audit.event import AuditEvent, AuditEventType
-from mita_otel.audit.starting import AuditRoom, anchor_path
+from mita_otel.audit.runtime import AuditRuntime, anchor_path
 from mita_otel.policy import Policy
 from mita_otel.reports.model import Report, ReportKind
 from mita_otel.reports.output import format_of, write_report
@@ -20,7 +20,7 @@ from mita_otel.reports.scope import ReportScope, last_days
 def create_report(
     kind: ReportKind,
     scope: ReportScope,
-    room: AuditRoom,
+    room: AuditRuntime,
     policy: Policy,
     *,
     verified: bool = True,
@@ -47,7 +47,7 @@ def create_report(
         AuditError: The anchors cannot be read.
     """
     database = room.database()
-    from mita_otel.audit.verify import verify
+    from mita_otel.audit.verification.verify import verify
     from mita_otel.reports.report_builder import ReportInputs, build_report
     from mita_otel.store.migrate import require
 
@@ -113,7 +113,7 @@ def export_compliance_report(
         ConfigurationError: The ending of the file is unknown, or `days_back` is not above 0.
         OSError: The file cannot be written.
     """
-    room = current_room()
+    room = current_runtime()
     path = Path(output_file)
     format_of(path)
     now = datetime.now(UTC)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy.engine import Connection
 
-from mita_otel.audit.findings import Verification
+from mita_otel.audit.verification.findings import VerificationResult
 from mita_otel.policy import Policy
 from mita_otel.policy.storage import ReportPolicy
 from mita_otel.reports.audit_query import read_audit, read_policies, verification_section
@@ -67,7 +67,7 @@ class ReportInputs:
     database: Database
     policy: Policy
     now: datetime
-    verify: Callable[[], Verification] | None = None
+    verify: Callable[[], VerificationResult] | None = None
     """Verifies the audit trail; None skips it."""
     waiting_bytes: int | None = None
     """Bytes that wait in the spool of this machine."""

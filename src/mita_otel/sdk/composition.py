@@ -11,15 +11,15 @@ from opentelemetry import propagate
 from mita_otel import environment_variables as variables
 from mita_otel.alerts.alert_setup import AlertComponents, set_up_alerts
 from mita_otel.audit.current import install as install_audit
-from mita_otel.audit.retention.starting import start_retention
-from mita_otel.audit.starting import AuditRoom, start_audit
+from mita_otel.audit.retention.schedule import start_retention
+from mita_otel.audit.runtime import AuditRuntime, start_audit
 from mita_otel.errors import ConfigurationError
 from mita_otel.exporters.otlp import log_failures_once
 from mita_otel.finance.facts import known_attributes
 from mita_otel.finance.middleware import FinancialSentryMiddleware
-from mita_otel.finance.recording import capture_from_request, enrich_span
 from mita_otel.finance.runtime import FinanceRuntime
 from mita_otel.finance.runtime import install as install_finance
+from mita_otel.finance.telemetry_hooks import capture_from_request, enrich_span
 from mita_otel.instrumentation.fastapi import FastAPIInstrumentation
 from mita_otel.instrumentation.patches import Patches
 from mita_otel.instrumentation.sqlalchemy import SQLAlchemyInstrumentation
@@ -178,7 +178,7 @@ def _install_propagation(service: Service, tracing: Tracing, exporters: Exporter
     install_propagator(RedactedPropagator(service.redactor, propagator), service.patches)
 
 
-def _start_audit(service: Service) -> AuditRoom | None:
+def _start_audit(service: Service) -> AuditRuntime | None:
     audit = start_audit(
         service.policy,
         service.redactor,
@@ -190,7 +190,7 @@ def _start_audit(service: Service) -> AuditRoom | None:
     return audit
 
 
-def _install_finance(service: Service, audit: AuditRoom | None) -> None:
+def _install_finance(service: Service, audit: AuditRuntime | None) -> None:
     """Install the runtime of the financial API. Its operations are audited if there is an audit trail."""
     policy = service.policy
     if audit is None:
@@ -203,7 +203,7 @@ def _install_finance(service: Service, audit: AuditRoom | None) -> None:
 
 
 def _watch_health(
-    service: Service, tracing: Tracing, audit: AuditRoom | None, alerts: AlertComponents
+    service: Service, tracing: Tracing, audit: AuditRuntime | None, alerts: AlertComponents
 ) -> Health:
     health = Health(
         HealthParts(

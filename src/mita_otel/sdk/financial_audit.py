@@ -10,7 +10,7 @@ from typing import Any, Final
 from mita_otel.audit.errors import AuditWriteError
 from mita_otel.audit.event import AuditEvent, AuditEventType, AuditOutcome, check_event_type
 from mita_otel.audit.trail import AuditTrail
-from mita_otel.finance.audit_sink import AuditSignal
+from mita_otel.finance.audit_signal import AuditSignal
 from mita_otel.policy.audit import AuditPolicy
 
 _OUTCOMES: Final[Mapping[str, AuditOutcome]] = {

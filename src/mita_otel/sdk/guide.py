@@ -6,7 +6,8 @@ import time
 from typing import Any
 
 from mita_otel.audit.current import get_audit_trail, record_audit_event
-from mita_otel.finance import api_request, contexts, errors, monitors, security, trail
+from mita_otel.finance import api_request, contexts, errors, monitors, security
+from mita_otel.finance import breadcrumbs as trail
 from mita_otel.finance.runtime import running
 from mita_otel.latency.facts import PerformanceCategory
 from mita_otel.latency.summary import Coverage, summarise

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from mita_otel.finance.counts import FinanceCounts
 from mita_otel.mobile.asgi import MobileApp
 from mita_otel.mobile.gateway import MobileGateway
+from mita_otel.mobile.gateway_metrics import GatewayMetrics
 from mita_otel.mobile.router import router_of
-from mita_otel.mobile.telling import Telling
 from mita_otel.sdk.configuration import configure, configured
 from mita_otel.sdk.health.mobile_checks import mobile_checks
 from mita_otel.sdk.telemetry import Telemetry
@@ -32,21 +32,21 @@ def mobile_app(telemetry: Telemetry | None = None) -> MobileApp:
     """
     telemetry = telemetry or configured() or configure()
     performance, alerts = telemetry.performance, telemetry.alerts
-    telling = (
-        Telling(
+    metrics = (
+        GatewayMetrics(
             performance.measurements.breaches,
             performance.measurements.observers,
             counts=FinanceCounts(telemetry.policy.finance),
             on_error=alerts.on_error if alerts is not None else lambda signal: None,
         )
         if performance is not None
-        else Telling()
+        else GatewayMetrics()
     )
-    gateway = MobileGateway(telemetry.policy, telling=telling)
+    gateway = MobileGateway(telemetry.policy, metrics=metrics)
     telemetry.keep(gateway)
     if telemetry.health is not None:
         policy = telemetry.policy
-        telemetry.health.also(partial(mobile_checks, telling, policy.mobile.spool, policy.health))
+        telemetry.health.also(partial(mobile_checks, metrics, policy.mobile.spool, policy.health))
     return MobileApp(gateway)
 
 

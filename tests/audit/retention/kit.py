@@ -9,7 +9,7 @@ from typing import Any
 
 from audit.kit import Kit, changed, kit
 from mita_otel import AuditEvent
-from mita_otel.audit.retention.apply import Retention
+from mita_otel.audit.retention.apply import RetentionJob
 from mita_otel.audit.retention.holds import LegalHolds
 from mita_otel.audit.retention.subjects import Subjects
 from mita_otel.latency.sketch import Sketch
@@ -28,7 +28,7 @@ class Store:
         self._now = now
         self.holds = LegalHolds(made.database, made.trail, clock_ns=self.clock_ns)
         self.subjects = Subjects(made.database, made.trail, clock_ns=self.clock_ns)
-        self.retention = Retention(
+        self.retention = RetentionJob(
             made.policy.retention, made.policy.summary, made.database, made.trail, clock_ns=self.clock_ns
         )
 

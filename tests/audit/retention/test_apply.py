@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import event, text
 
 from audit.retention.kit import DAY_NS, NOW_NS, Store, store
-from mita_otel.audit.findings import Fault
 from mita_otel.audit.retention.apply import RetentionError
-from mita_otel.audit.verify import verify
+from mita_otel.audit.verification.findings import AuditFault
+from mita_otel.audit.verification.verify import verify
 from mita_otel.store.telemetry_tables import BreachRow, ErrorRow, LatencyWindowRow, RedactionRow, SpanRow
 
 MODELS = (ErrorRow, BreachRow, LatencyWindowRow, RedactionRow, SpanRow)
@@ -176,7 +176,7 @@ def test_a_hold_that_is_placed_while_a_purge_goes_on_holds_from_then_on(
     old, mixed, _ = fill_with_old_and_young_entries(kept)
     for number in range(20):
         kept.put(SpanRow, span_id=f"{number:016x}", start_ns=at(SpanRow, -100))
-    from mita_otel.audit.retention.audit_purge import AuditPurge
+    from mita_otel.audit.retention.entry_purge import AuditPurge
 
     real = AuditPurge.purge
 
@@ -199,7 +199,7 @@ def test_a_purge_that_is_killed_half_way_is_finished_by_the_next(
     kept: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old, _, _ = fill_with_old_and_young_entries(kept)
-    from mita_otel.audit.retention.audit_purge import AuditPurge
+    from mita_otel.audit.retention.entry_purge import AuditPurge
 
     real, calls = AuditPurge._delete, []
 
@@ -240,7 +240,7 @@ def test_an_entry_that_comes_back_behind_a_tombstone_hides_no_deletion(kept: Sto
             f"DELETE FROM mita_audit_entries WHERE chain = '{mixed}' AND sequence BETWEEN 22 AND 30"
         )
     result = verify(kept.kit.database, kept.kit.keys)
-    assert [(one.fault, one.sequence) for one in result.findings if one.chain] == [(Fault.MISSING, 22)]
+    assert [(one.fault, one.sequence) for one in result.findings if one.chain] == [(AuditFault.MISSING, 22)]
 
 
 def test_what_follows_a_purge_that_was_half_done_is_linked_to_it(kept: Store) -> None:

@@ -8,11 +8,11 @@ import pytest
 
 from audit.kit import KEY
 from audit.retention.kit import NOW_NS, store
-from mita_otel.audit.findings import Fault
 from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.retention.apply import RetentionError
 from mita_otel.audit.retention.holds import LegalHoldError
-from mita_otel.audit.verify import verify
+from mita_otel.audit.verification.findings import AuditFault
+from mita_otel.audit.verification.verify import verify
 from mita_otel.store.append_only import sqlite_triggers
 
 
@@ -60,7 +60,7 @@ def test_a_hold_that_is_tampered_with_is_found_and_lets_nothing_go(
                 connection.exec_driver_sql(sqlite_triggers()["mita_legal_holds_delete"])
         result = verify(kept.kit.database, kept.kit.keys)
         assert [(one.fault, hold.id in one.message, told in one.message) for one in result.findings] == [
-            (Fault.HOLD, True, True)
+            (AuditFault.HOLD, True, True)
         ]
         with pytest.raises(RetentionError, match=f"nothing was deleted: .*{hold.id}.*Place it again"):
             kept.retention.apply(trust_clock=True)

@@ -9,7 +9,7 @@ import pytest
 
 from audit.kit import changed
 from audit.retention.kit import DAY_NS, NOW_NS, Store, store
-from mita_otel.audit.retention.apply import Retention
+from mita_otel.audit.retention.apply import RetentionJob
 from mita_otel.audit.retention.schedule import DailyRetention
 from mita_otel.policy import default_policy
 from mita_otel.store import StoreError
@@ -34,7 +34,7 @@ def test_it_is_due_at_the_policys_time(now: str, due: str) -> None:
     ).replace(tzinfo=UTC)
 
 
-def opened(kept: Store, holder: str) -> tuple[Retention, Lease]:
+def opened(kept: Store, holder: str) -> tuple[RetentionJob, Lease]:
     return kept.retention, Lease(kept.kit.database, "retention", holder, clock_ns=kept.clock_ns)
 
 
@@ -51,7 +51,7 @@ def test_one_process_of_all_applies_it(tmp_path: Path) -> None:
 
 
 def test_trouble_is_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    def broken() -> tuple[Retention, Lease]:
+    def broken() -> tuple[RetentionJob, Lease]:
         raise StoreError("the store is not there")
 
     assert not DailyRetention(POLICY, broken).run_once()

@@ -13,7 +13,7 @@ from audit.retention.kit import NOW_NS, Store, store
 from mita_otel import AuditEvent
 from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.retention.holds import LegalHoldError
-from mita_otel.audit.verify import verify
+from mita_otel.audit.verification.verify import verify
 from mita_otel.store.telemetry_tables import ErrorRow, SpanRow
 
 PERSON = "marie.curie@example.org"

@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from mita_otel.mobile.reply import News
-from mita_otel.mobile.telling import Telling
+from mita_otel.mobile.gateway_metrics import GatewayMetrics
+from mita_otel.mobile.reply import EngineStatus
 from mita_otel.policy import default_policy
 from mita_otel.sdk.health.check import Check, HealthReport, Status
 from mita_otel.sdk.health.mobile_checks import mobile_checks
@@ -29,29 +29,29 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def telling(clock: Clock) -> Telling:
-    return Telling(clock=clock)
+def metrics(clock: Clock) -> GatewayMetrics:
+    return GatewayMetrics(clock=clock)
 
 
-def checks(telling: Telling) -> dict[str, Check]:
-    return {one.name: one for one in mobile_checks(telling, SPOOL, POLICY.health)}
+def checks(metrics: GatewayMetrics) -> dict[str, Check]:
+    return {one.name: one for one in mobile_checks(metrics, SPOOL, POLICY.health)}
 
 
-def statuses(telling: Telling) -> set[Status]:
-    return {one.status for one in checks(telling).values()}
+def statuses(metrics: GatewayMetrics) -> set[Status]:
+    return {one.status for one in checks(metrics).values()}
 
 
-def test_a_gateway_that_has_not_been_asked_yet_is_well(telling: Telling) -> None:
-    assert set(checks(telling)) == {"mobile:engine", "mobile:spool", "mobile:destinations", "mobile:losses"}
-    assert statuses(telling) == {Status.PASS}
+def test_a_gateway_that_has_not_been_asked_yet_is_well(metrics: GatewayMetrics) -> None:
+    assert set(checks(metrics)) == {"mobile:engine", "mobile:spool", "mobile:destinations", "mobile:losses"}
+    assert statuses(metrics) == {Status.PASS}
 
 
-def test_what_waits_is_shown_by_priority_beside_what_there_is_room_for(telling: Telling) -> None:
-    telling.tell(News(parcels=3, bytes=4096, waiting=Counter(crash=1, error=2)))
-    check = checks(telling)["mobile:spool"]
+def test_what_waits_is_shown_by_priority_beside_what_there_is_room_for(metrics: GatewayMetrics) -> None:
+    metrics.update(EngineStatus(records=3, bytes=4096, waiting=Counter(crash=1, error=2)))
+    check = checks(metrics)["mobile:spool"]
     assert check.status is Status.PASS
     assert check.observed == {
-        "parcels": 3,
+        "records": 3,
         "bytes": 4096,
         "waiting": {"crash": 1, "error": 2},
         "capacity_parcels": SPOOL.max_records,
@@ -60,7 +60,7 @@ def test_what_waits_is_shown_by_priority_beside_what_there_is_room_for(telling: 
 
 
 @pytest.mark.parametrize(
-    ("parcels", "size", "status"),
+    ("records", "size", "status"),
     [
         (int(SPOOL.max_records * POLICY.health.queue_share), 0, Status.PASS),
         (int(SPOOL.max_records * POLICY.health.queue_share) + 1, 0, Status.WARN),
@@ -69,66 +69,70 @@ def test_what_waits_is_shown_by_priority_beside_what_there_is_room_for(telling: 
     ],
 )
 def test_a_spool_above_the_policys_share_is_a_warning(
-    telling: Telling, parcels: int, size: int, status: Status
+    metrics: GatewayMetrics, records: int, size: int, status: Status
 ) -> None:
-    telling.tell(News(parcels=parcels, bytes=size))
-    assert checks(telling)["mobile:spool"].status is status
+    metrics.update(EngineStatus(records=records, bytes=size))
+    assert checks(metrics)["mobile:spool"].status is status
 
 
 def test_a_destination_that_takes_nothing_is_a_warning_then_a_failure_and_is_forgotten_when_it_is_back(
-    telling: Telling, clock: Clock
+    metrics: GatewayMetrics, clock: Clock
 ) -> None:
-    trouble = News(destinations={"sentry/app": "unavailable", "store/app": "ok"})
-    telling.tell(trouble)
+    trouble = EngineStatus(destinations={"sentry/app": "unavailable", "store/app": "ok"})
+    metrics.update(trouble)
     clock.now += POLICY.health.stale_s - 1
-    telling.tell(trouble)
-    check = checks(telling)["mobile:destinations"]
+    metrics.update(trouble)
+    check = checks(metrics)["mobile:destinations"]
     assert check.status is Status.WARN
     assert check.said == "nothing is taken by sentry/app for up to 299 seconds; it waits in the spool"
     assert check.observed == {"sentry/app": "failing for 299 s", "store/app": "ok"}
     clock.now += 1
-    assert checks(telling)["mobile:destinations"].status is Status.FAIL
-    telling.tell(News(destinations={"sentry/app": "ok", "store/app": "ok"}))
-    assert checks(telling)["mobile:destinations"].status is Status.PASS
-    telling.tell(trouble)
-    assert checks(telling)["mobile:destinations"].status is Status.WARN  # counted from now on, not from then
+    assert checks(metrics)["mobile:destinations"].status is Status.FAIL
+    metrics.update(EngineStatus(destinations={"sentry/app": "ok", "store/app": "ok"}))
+    assert checks(metrics)["mobile:destinations"].status is Status.PASS
+    metrics.update(trouble)
+    assert checks(metrics)["mobile:destinations"].status is Status.WARN  # counted from now on, not from then
 
 
 def test_a_loss_is_a_warning_for_a_while_and_a_count_by_reason_for_ever(
-    telling: Telling, clock: Clock
+    metrics: GatewayMetrics, clock: Clock
 ) -> None:
-    telling.tell(News(lost=Counter({("spool_full", "debug"): 2, ("rejected_status_413", "error"): 1})))
-    telling.tell(News())
-    check = checks(telling)["mobile:losses"]
+    metrics.update(
+        EngineStatus(lost=Counter({("spool_full", "debug"): 2, ("rejected_status_413", "error"): 1}))
+    )
+    metrics.update(EngineStatus())
+    check = checks(metrics)["mobile:losses"]
     assert check.status is Status.WARN
     assert check.said == "lost recently: rejected_status_413, spool_full"
     clock.now += POLICY.health.losses_s + 1
-    telling.tell(News())
-    check = checks(telling)["mobile:losses"]
+    metrics.update(EngineStatus())
+    check = checks(metrics)["mobile:losses"]
     assert check.status is Status.PASS
     assert check.observed == {"rejected_status_413: error": 1, "spool_full: debug": 2}
 
 
-def test_an_engine_that_does_not_answer_is_a_warning_then_a_failure(telling: Telling, clock: Clock) -> None:
-    telling.tell(News(parcels=7))
-    telling.tell(None)
+def test_an_engine_that_does_not_answer_is_a_warning_then_a_failure(
+    metrics: GatewayMetrics, clock: Clock
+) -> None:
+    metrics.update(EngineStatus(records=7))
+    metrics.update(None)
     clock.now += POLICY.health.stale_s - 1
-    telling.tell(None)
-    check = checks(telling)["mobile:engine"]
+    metrics.update(None)
+    check = checks(metrics)["mobile:engine"]
     assert check.status is Status.WARN
     assert "has not answered for 299 seconds" in check.said
-    assert checks(telling)["mobile:spool"].observed["parcels"] == 7  # what was told last
+    assert checks(metrics)["mobile:spool"].observed["records"] == 7  # what was told last
     clock.now += 1
-    assert checks(telling)["mobile:engine"].status is Status.FAIL
-    telling.tell(News())
-    assert checks(telling)["mobile:engine"].status is Status.PASS
+    assert checks(metrics)["mobile:engine"].status is Status.FAIL
+    metrics.update(EngineStatus())
+    assert checks(metrics)["mobile:engine"].status is Status.PASS
 
 
-def test_two_gateways_in_one_service_are_both_shown(telling: Telling) -> None:
-    other = Telling()
+def test_two_gateways_in_one_service_are_both_shown(metrics: GatewayMetrics) -> None:
+    other = GatewayMetrics()
     other.tell(None)
     both = (
-        *mobile_checks(telling, SPOOL, POLICY.health),
+        *mobile_checks(metrics, SPOOL, POLICY.health),
         *mobile_checks(other, SPOOL, POLICY.health),
     )
     document = HealthReport(both, 0.0).document(detailed=False)

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mita_otel.audit.event import AuditEvent, AuditEventType, AuditOutcome
-from mita_otel.audit.hold_check import hold_faults
-from mita_otel.audit.retention.audit_purge import AuditPurge
-from mita_otel.audit.retention.clock import why_not
+from mita_otel.audit.retention.clock_check import why_not
+from mita_otel.audit.retention.entry_purge import AuditPurge
 from mita_otel.audit.retention.holds import read_holds
 from mita_otel.audit.retention.rollup import RollUp
-from mita_otel.audit.retention.rows import RowPurge, kept_tables
+from mita_otel.audit.retention.row_purge import RowPurge, kept_tables
 from mita_otel.audit.trail import AuditTrail
+from mita_otel.audit.verification.holds import hold_faults
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy.storage import DATA_CLASSES, RetentionPolicy, SummaryPolicy
 from mita_otel.store.database import Database
@@ -30,7 +30,7 @@ class RetentionError(ConfigurationError):
 
 
 @dataclass(slots=True)
-class Applied:
+class RetentionResult:
     """What was deleted, or would be."""
 
     dry_run: bool
@@ -60,7 +60,7 @@ class Applied:
         }
 
 
-class Retention:
+class RetentionJob:
     """Applies the policy to a store.
 
     Args:
@@ -93,7 +93,7 @@ class Retention:
         trust_clock: bool = False,
         by: str | None = None,
         on_progress: OnProgress | None = None,
-    ) -> Applied:
+    ) -> RetentionResult:
         """Delete what has had its time, in small batches, behind tombstones, and nothing that is held.
 
         Args:
@@ -120,7 +120,7 @@ class Retention:
                 f"nothing was deleted: {'; '.join(faults)}. Place it again (mita-otel retention hold), and release "
                 "the one that is named here"
             )
-        applied = Applied(dry_run, now_ns)
+        applied = RetentionResult(dry_run, now_ns)
         applied.before_ns = {name: now_ns - self._policy.days(name) * _DAY for name in DATA_CLASSES}
         self._apply_to_trail(applied, on_progress)
         self._apply_to_rows(applied, on_progress)
@@ -135,7 +135,7 @@ class Retention:
             self._record(applied, by)
         return applied
 
-    def _apply_to_trail(self, applied: Applied, on_progress: OnProgress | None) -> None:
+    def _apply_to_trail(self, applied: RetentionResult, on_progress: OnProgress | None) -> None:
         purge = AuditPurge(self._database, self._trail.keys, max_batch=self._policy.max_batch)
         deleted = 0 if applied.dry_run else purge.finish_interrupted()
         reason = f"kept for {self._policy.audit_days} days, as the policy says"
@@ -152,7 +152,7 @@ class Retention:
         applied.deleted["mita_audit_entries"] = deleted
         applied.refused = purge.refused
 
-    def _apply_to_rows(self, applied: Applied, on_progress: OnProgress | None) -> None:
+    def _apply_to_rows(self, applied: RetentionResult, on_progress: OnProgress | None) -> None:
         purge = RowPurge(self._database, max_batch=self._policy.max_batch)
         for kept in kept_tables():
             act = purge.count if applied.dry_run else purge.purge
@@ -161,7 +161,7 @@ class Retention:
             if on_progress is not None:
                 on_progress(kept.table.name, count)
 
-    def _record(self, applied: Applied, by: str | None) -> None:
+    def _record(self, applied: RetentionResult, by: str | None) -> None:
         self._trail.record(
             AuditEvent(
                 event_type=AuditEventType.RETENTION_APPLY,

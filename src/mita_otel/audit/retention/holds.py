@@ -12,8 +12,8 @@ from sqlalchemy import ColumnElement, and_, false, or_, select, true, update
 from sqlalchemy.engine import Connection
 
 from mita_otel.audit.event import AuditEvent, AuditEventType
-from mita_otel.audit.hold_check import SEAL, hold_seal, holds_of_trail
 from mita_otel.audit.trail import AuditTrail
+from mita_otel.audit.verification.holds import SEAL, hold_seal, holds_of_trail
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy.storage import DATA_CLASSES
 from mita_otel.store.database import Database

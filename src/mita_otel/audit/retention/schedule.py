@@ -11,13 +11,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from mita_otel.audit.runtime import AuditRuntime
 from mita_otel.errors import ConfigurationError
+from mita_otel.policy import Policy
 from mita_otel.policy.storage import RetentionPolicy
 from mita_otel.processors.queues.forks import after_fork_in_child
 from mita_otel.processors.queues.stage import Stage
 
 if TYPE_CHECKING:
-    from mita_otel.audit.retention.apply import Retention
+    from mita_otel.audit.retention.apply import RetentionJob
     from mita_otel.store.lease import Lease
 
 _logger = logging.getLogger("mita_otel")
@@ -29,7 +31,7 @@ _LOOK_S: Final = 60.0
 
 
 class DailyRetention(Stage):
-    """Runs `Retention.apply` at the policy's time.
+    """Runs `RetentionJob.apply` at the policy's time.
 
     Args:
         policy: When.
@@ -41,7 +43,7 @@ class DailyRetention(Stage):
     def __init__(
         self,
         policy: RetentionPolicy,
-        open_retention: Callable[[], tuple[Retention, Lease]],
+        open_retention: Callable[[], tuple[RetentionJob, Lease]],
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -101,3 +103,28 @@ class DailyRetention(Stage):
 def this_process() -> str:
     """Return who this is, for a lease."""
     return f"{socket.gethostname()}:{os.getpid()}:{time.time_ns()}"
+
+
+def start_retention(policy: Policy, audit: AuditRuntime | None) -> DailyRetention | None:
+    """Start daily retention if `retention.schedule` says so.
+
+    Returns:
+        What has to be shut down; None: cron does it, or nobody, or there is no audit trail to record it in.
+    """
+    if policy.retention.schedule != "daily" or audit is None:
+        return None
+    holder = this_process()
+
+    def open_retention() -> tuple[RetentionJob, Lease]:
+        database = audit.database()
+        from mita_otel.audit.retention.apply import RetentionJob
+        from mita_otel.store.lease import Lease
+        from mita_otel.store.migrate import require
+
+        require(database, migrate=policy.store.migrate)
+        retention = RetentionJob(policy.retention, policy.summary, database, audit.trail)
+        return retention, Lease(database, "retention", holder)
+
+    daily = DailyRetention(policy.retention, open_retention)
+    daily.start()
+    return daily

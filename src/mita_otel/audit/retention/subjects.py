@@ -14,9 +14,9 @@ from sqlalchemy import ColumnElement, Table, bindparam, delete, func, select, up
 from sqlalchemy.engine import Connection
 
 from mita_otel.audit.event import AuditEvent, AuditEventType
-from mita_otel.audit.reading import entry_of
+from mita_otel.audit.keys import erased_entry_message, erasure_message, subject_digest
+from mita_otel.audit.reader import entry_of
 from mita_otel.audit.retention.holds import LegalHoldError, read_holds
-from mita_otel.audit.seals import erased_entry_message, erasure_message, subject_digest
 from mita_otel.audit.trail import AuditTrail
 from mita_otel.store.database import Database
 from mita_otel.store.tables import AuditEntryRow, AuditErasureRow, ErasedSubjectRow, LegalHoldRow, table_of

@@ -10,19 +10,19 @@ from mita_otel.policy.mobile import MobileSpoolPolicy
 from mita_otel.sdk.health.check import Check, Status
 
 if TYPE_CHECKING:
-    from mita_otel.mobile.telling import Telling
+    from mita_otel.mobile.gateway_metrics import GatewayMetrics
 
 
-def mobile_checks(telling: Telling, spool: MobileSpoolPolicy, policy: HealthPolicy) -> Iterator[Check]:
+def mobile_checks(metrics: GatewayMetrics, spool: MobileSpoolPolicy, policy: HealthPolicy) -> Iterator[Check]:
     """Check that the gateway accepts what apps send, delivers it, and drops nothing."""
-    yield _engine(telling, policy)
-    yield _spool(telling, spool, policy)
-    yield _destinations(telling, policy)
-    yield _losses(telling, policy)
+    yield _engine(metrics, policy)
+    yield _spool(metrics, spool, policy)
+    yield _destinations(metrics, policy)
+    yield _losses(metrics, policy)
 
 
-def _engine(telling: Telling, policy: HealthPolicy) -> Check:
-    silent_s = telling.standing.silent_s()
+def _engine(metrics: GatewayMetrics, policy: HealthPolicy) -> Check:
+    silent_s = metrics.status.silent_s()
     if silent_s is None:
         return Check("mobile:engine", Status.PASS)
     said = (
@@ -31,26 +31,26 @@ def _engine(telling: Telling, policy: HealthPolicy) -> Check:
     return Check("mobile:engine", _by_length(silent_s, policy), said)
 
 
-def _spool(telling: Telling, spool: MobileSpoolPolicy, policy: HealthPolicy) -> Check:
-    news = telling.news
+def _spool(metrics: GatewayMetrics, spool: MobileSpoolPolicy, policy: HealthPolicy) -> Check:
+    status = metrics.engine_status
     observed = {
-        "parcels": news.parcels,
-        "bytes": news.bytes,
-        "waiting": dict(news.waiting),
+        "records": status.records,
+        "bytes": status.bytes,
+        "waiting": dict(status.waiting),
         "capacity_parcels": spool.max_records,
         "capacity_bytes": spool.max_bytes,
     }
-    full = spool.share_taken(news.parcels, news.bytes)
+    full = spool.share_taken(status.records, status.bytes)
     if full <= policy.queue_share:
         return Check("mobile:spool", Status.PASS, observed=observed)
     said = f"{full:.0%} of mobile.spool is used: when it is full, the least important records are dropped"
     return Check("mobile:spool", Status.WARN, said, observed)
 
 
-def _destinations(telling: Telling, policy: HealthPolicy) -> Check:
-    failing = telling.standing.failing_s()
+def _destinations(metrics: GatewayMetrics, policy: HealthPolicy) -> Check:
+    failing = metrics.status.failing_s()
     observed = {
-        **telling.news.destinations,
+        **metrics.engine_status.destinations,
         **{name: f"failing for {s:.0f} s" for name, s in failing.items()},
     }
     if not failing:
@@ -62,9 +62,9 @@ def _destinations(telling: Telling, policy: HealthPolicy) -> Check:
     return Check("mobile:destinations", _by_length(longest_s, policy), said, observed)
 
 
-def _losses(telling: Telling, policy: HealthPolicy) -> Check:
-    total = dict(sorted(telling.lost.copy().items()))
-    recent = telling.standing.lost_within(policy.losses_s)
+def _losses(metrics: GatewayMetrics, policy: HealthPolicy) -> Check:
+    total = dict(sorted(metrics.lost.copy().items()))
+    recent = metrics.status.lost_within(policy.losses_s)
     if not recent:
         return Check("mobile:losses", Status.PASS, observed=total)
     return Check("mobile:losses", Status.WARN, f"lost recently: {', '.join(recent)}", total)

@@ -1,0 +1,170 @@
+"""Puts the audit trail together from the policy and the environment."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mita_otel import environment_variables as variables
+from mita_otel.audit.anchors import AnchorFile, AnchorPost, AnchorSink
+from mita_otel.audit.current import install
+from mita_otel.audit.draft import Origin
+from mita_otel.audit.errors import AuditWriteError
+from mita_otel.audit.keys import AuditKeys
+from mita_otel.audit.log_record import emit_entry
+from mita_otel.audit.mover import Mover
+from mita_otel.audit.trail import AuditTrail
+from mita_otel.errors import ConfigurationError
+from mita_otel.policy import Policy
+from mita_otel.processors.queues.stage import Stage, seconds_left
+from mita_otel.redaction import Redactor
+from mita_otel.spool import SpoolFolder
+from mita_otel.store import open_database
+from mita_otel.store.errors import INSTALL, StoreError
+
+if TYPE_CHECKING:
+    from mita_otel.audit.reader import AuditReader
+    from mita_otel.store.database import Database
+
+_logger = logging.getLogger("mita_otel.audit")
+
+
+class AuditRuntime(Stage):
+    """The trail of this process, and what reads it. Opens the database when it is first needed.
+
+    Args:
+        policy: The policy.
+        redactor: What must never be written.
+        environment: Its name.
+        service: The service's name.
+        env: The environment variables.
+    """
+
+    def __init__(
+        self, policy: Policy, redactor: Redactor, *, environment: str, service: str, env: Mapping[str, str]
+    ) -> None:
+        self.policy = policy
+        """The policy."""
+        self._env = env
+        self.keys = _keys(env)
+        self.folder = SpoolFolder(spool_path(policy, env))
+        self._reader: AuditReader | None = None
+        self._database: Database | None = None
+        self.trail = AuditTrail(
+            policy.audit,
+            redactor,
+            self.keys,
+            origin=partial(_origin, service, environment),
+            folder=self.folder,
+            open_mover=self.mover,
+            opening={"policy_sha256": policy.digest(), "environment": environment},
+            on_recorded=emit_entry if policy.audit.log_records else None,
+        )
+
+    def database(self) -> Database:
+        """Return the store.
+
+        Raises:
+            StoreError: Its extra, or the database's driver, is not installed.
+        """
+        if self._database is None:
+            self._database = open_database(self.policy.store, self._env)
+        return self._database
+
+    def mover(self) -> Mover:
+        """Return what moves entries to the database.
+
+        Raises:
+            StoreError: The store cannot be used.
+        """
+        database = self.database()
+        try:
+            from mita_otel.audit.ledger import Ledger
+        except ImportError as error:
+            raise StoreError(f"the store needs {error.name}; install it with: {INSTALL}") from error
+        return Mover(
+            self.folder,
+            Ledger(database, self.keys, migrate=self.policy.store.migrate),
+            self.keys,
+            self.anchor_sinks(),
+            max_batch=self.policy.audit.mover.max_batch,
+            anchor_every_s=self.policy.audit.anchors.every_s,
+        )
+
+    def reader(self) -> AuditReader:
+        """Return what reads the trail."""
+        if self._reader is None:
+            self.database()
+            from mita_otel.audit.reader import AuditReader
+
+            self._reader = AuditReader(self.database, self.trail, migrate=self.policy.store.migrate)
+        return self._reader
+
+    def drain(self) -> None:
+        """End the chain with an entry that says so. Later entries begin another one."""
+        self.trail.end()
+
+    def flush(self, deadline_s: float) -> bool:
+        """Bring the entries to the database. Those that are late stay in the spool."""
+        return self.trail.flush(seconds_left(deadline_s)) if self.trail.started else True
+
+    def close(self) -> None:
+        """End the chain and close the database. Entries that come later begin another chain."""
+        self.trail.close(self.policy.lifecycle.shutdown_timeout_s)
+        if self._database is not None:
+            self._database.close()
+
+    def anchor_sinks(self) -> list[AnchorSink]:
+        """Return where anchors go."""
+        anchors = self.policy.audit.anchors
+        posts = [AnchorPost(anchors.url, anchors.timeout_s)] if anchors.url else []
+        return [AnchorFile(anchor_path(self.policy, self._env)), *posts]
+
+
+def start_audit(
+    policy: Policy, redactor: Redactor, *, environment: str, service: str, env: Mapping[str, str]
+) -> AuditRuntime | None:
+    """Make the trail the one of this process, and begin it if policy or environment say so.
+
+    It never raises: what cannot be written now is logged, and said to whoever records an event.
+
+    Returns:
+        The trail and what reads it; None: the policy says that there is to be none.
+    """
+    if policy.audit.start == "off":
+        install(None)
+        return None
+    room = AuditRuntime(policy, redactor, environment=environment, service=service, env=env)
+    install(room)
+    if policy.audit.start == "configure" or env.get(variables.DATABASE_URL, "").strip():
+        with contextlib.suppress(AuditWriteError):  # it has been logged
+            room.trail.start()
+    return room
+
+
+def spool_path(policy: Policy, env: Mapping[str, str]) -> Path:
+    """Return the folder of the spool: `MITA_OTEL_AUDIT_SPOOL`, else `audit.spool.folder`."""
+    return Path(env.get(variables.AUDIT_SPOOL, "").strip() or policy.audit.spool.folder).absolute()
+
+
+def anchor_path(policy: Policy, env: Mapping[str, str]) -> Path:
+    """Return the file of the anchors: `MITA_OTEL_AUDIT_ANCHORS`, else `audit.anchors.path`."""
+    return Path(env.get(variables.AUDIT_ANCHORS, "").strip() or policy.audit.anchors.path).absolute()
+
+
+def _keys(env: Mapping[str, str]) -> AuditKeys:
+    try:
+        return AuditKeys.from_environment(env)
+    except ConfigurationError as error:
+        _logger.error("%s. Until then audit entries are chained without a key", error)
+        return AuditKeys(None)
+
+
+def _origin(service: str, environment: str) -> Origin:
+    return Origin(service, socket.gethostname(), environment, os.getpid())

@@ -1,0 +1,1 @@
+"""Verifies the audit trail: signatures, chains, erasures, legal holds, triggers and anchors."""

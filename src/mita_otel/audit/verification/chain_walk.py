@@ -1,0 +1,250 @@
+"""Walks along one chain and says what does not fit: pure, a row at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+
+from mita_otel.audit.chain import genesis
+from mita_otel.audit.keys import UNKEYED, tombstone_message
+from mita_otel.audit.verification.findings import AuditFault, VerificationResult
+from mita_otel.audit.verification.persons import VerificationContext, check_person
+
+_COLUMNS: Final = (
+    ("recorded_ns", "recorded_ns"),
+    ("event_type", "type"),
+    ("outcome", "outcome"),
+    ("service", "service"),
+    ("resource_type", "resource_type"),
+    ("resource_id", "resource_id"),
+    ("request_id", "request_id"),
+    ("trace_id", "trace_id"),
+)
+"""Columns that repeat what is signed, and the names that they have there."""
+
+
+class ChainWalk:
+    """Walks along a chain. Call `see` for each row in order, then `finish`.
+
+    Args:
+        chain: Its id.
+        known: Keys and erasures.
+        tombstones: The chain's tombstones, by first sequence.
+        anchors: Signature by sequence, of the chain's anchors.
+        waiting: Entries that are still in the spool: signature by sequence.
+        result: Takes the findings.
+    """
+
+    def __init__(
+        self,
+        chain: str,
+        known: VerificationContext,
+        tombstones: Sequence[Any],
+        anchors: Mapping[int, str],
+        waiting: Mapping[int, str],
+        result: VerificationResult,
+    ) -> None:
+        self._chain = chain
+        self._known = known
+        self._anchors = dict(anchors)
+        self._waiting = waiting
+        self._result = result
+        self._expected = 0
+        self._previous: str | None = None
+        self._recorded_ns = 0
+        self._begun = False
+        self._key_id: str | None = None
+        self._inside: Any = None
+        """The tombstone whose rows have not all been deleted yet."""
+        self._tombstones = [one for one in tombstones if self._is_genuine(one)]
+        result.chains += 1
+
+    def see(self, row: Any) -> None:
+        """Look at the next row of `mita_audit_entries`."""
+        result, chain, sequence = self._result, self._chain, row.sequence
+        result.entries += 1
+        texts = (row.chain, row.body, row.mac, row.key_id)
+        if not isinstance(sequence, int) or not all(isinstance(one, str) for one in texts):
+            # SQLite takes a value of any type in any column.
+            self._result.add(
+                AuditFault.CHANGED, chain, None, f"the entry at {sequence!r} has values of another type"
+            )
+            return
+        if not self._begun:
+            self._begin(row.key_id)
+        self._pass_tombstones(sequence)
+        if self._inside is not None:
+            result.purged -= 1
+        if self._expected < sequence and self._inside is None:
+            self._missing(self._expected, sequence - 1, "the chain leads to them")
+            self._previous = None
+        genuine, in_place = self._signature(row), False
+        try:
+            fields: dict[str, Any] = orjson.loads(row.body)
+            fields["chain"], fields["previous"]
+        except (ValueError, TypeError, KeyError):
+            fields = {}
+        if genuine:
+            in_place = fields["chain"] == chain and fields["sequence"] == sequence
+            if in_place:
+                self._link(row, fields)
+            else:
+                message = f"this is the entry {fields['chain']} {fields['sequence']}; it was put here"
+                result.add(AuditFault.MOVED, chain, sequence, message)
+            self._columns(row, fields)
+        check_person(row, fields, self._known, result)
+        if in_place or not genuine:
+            self._anchor(sequence, row.mac)
+        self._expected = sequence + 1
+        self._previous = row.mac if in_place else None
+
+    def finish(self) -> None:
+        """Say what should have come after the last row."""
+        if not self._begun:
+            self._begin(self._tombstones[0].key_id if self._tombstones else None)
+        self._pass_tombstones(None)
+        for tombstone in self._tombstones:
+            self._result.add(
+                AuditFault.TOMBSTONE,
+                self._chain,
+                tombstone.first_sequence,
+                "the chain does not lead to this tombstone",
+            )
+        beyond = {sequence: mac for sequence, mac in self._anchors.items() if sequence >= self._expected}
+        for sequence, mac in sorted(beyond.items()):
+            if self._waiting.get(sequence) == mac:
+                del beyond[sequence]
+        if beyond:
+            self._missing(self._expected, max(beyond), "an anchor says that they were there")
+
+    def _begin(self, key_id: str | None) -> None:
+        self._begun = True
+        self._key_id = key_id
+        keys = self._known.keys
+        if key_id is not None and keys.knows(key_id):
+            self._previous = genesis(keys, self._chain, key_id)
+        if key_id == UNKEYED:
+            self._result.unkeyed_chains += 1
+            if keys.expects_keys and not self._known.allow_unkeyed:
+                self._result.add(
+                    AuditFault.KEY,
+                    self._chain,
+                    None,
+                    "this chain has no key, although there is one: anybody could have made it (--allow-unkeyed believes "
+                    "those of the time before there was one)",
+                )
+
+    def _signature(self, row: Any) -> bool:
+        keys, result = self._known.keys, self._result
+        if not keys.knows(row.key_id):
+            result.add_unknown_key(AuditFault.KEY, self._chain, row.sequence, row.key_id)
+            return False
+        if row.key_id != self._key_id:
+            result.add(
+                AuditFault.KEY,
+                self._chain,
+                row.sequence,
+                "this entry is signed with another key than its chain's first",
+            )
+            return False
+        if keys.verify("entry", row.body.encode(), row.mac, row.key_id):
+            return True
+        result.add(
+            AuditFault.CHANGED,
+            self._chain,
+            row.sequence,
+            "the signature does not fit: the entry was changed, or added by somebody without the key",
+        )
+        return False
+
+    def _link(self, row: Any, fields: Mapping[str, Any]) -> None:
+        result = self._result
+        if "clock_behind_ns" in fields:
+            result.clock_steps += 1
+        if self._inside is not None:
+            return
+        if self._previous is not None and fields["previous"] != self._previous:
+            result.add(
+                AuditFault.INSERTED,
+                self._chain,
+                row.sequence,
+                "this entry does not follow the one before it: another stood between them, or in its place",
+            )
+        if fields["recorded_ns"] < self._recorded_ns:
+            result.add(
+                AuditFault.CLOCK, self._chain, row.sequence, "the entry is older than the one before it"
+            )
+        self._recorded_ns = fields["recorded_ns"]
+
+    def _columns(self, row: Any, fields: Mapping[str, Any]) -> None:
+        for column, name in _COLUMNS:
+            if getattr(row, column) != fields.get(name):
+                self._result.add(
+                    AuditFault.COLUMN,
+                    self._chain,
+                    row.sequence,
+                    f"the column {column} was changed; what is signed says otherwise",
+                )
+
+    def _pass_tombstones(self, sequence: int | None) -> None:
+        """Step over what was purged, up to the row at `sequence`; None: to the end."""
+        if self._inside is not None and (sequence is None or sequence > self._inside.last_sequence):
+            self._leave(self._inside)
+        while self._tombstones and (sequence is None or self._tombstones[0].first_sequence <= sequence):
+            tombstone = self._tombstones[0]
+            if tombstone.first_sequence != self._expected:
+                return
+            self._tombstones.pop(0)
+            if self._previous is not None and tombstone.previous != self._previous:
+                self._result.add(
+                    AuditFault.TOMBSTONE,
+                    self._chain,
+                    tombstone.first_sequence,
+                    "this tombstone does not follow the entry before it",
+                )
+            self._result.purged += tombstone.last_sequence + 1 - tombstone.first_sequence
+            self._recorded_ns = tombstone.last_recorded_ns
+            self._tombstone_anchors(tombstone)
+            if sequence is not None and sequence <= tombstone.last_sequence:
+                self._inside = tombstone
+                return
+            self._leave(tombstone)
+
+    def _leave(self, tombstone: Any) -> None:
+        """Go on behind a tombstone, whatever of its rows was still there, or is there again."""
+        self._inside = None
+        self._expected = tombstone.last_sequence + 1
+        self._previous = tombstone.last_mac
+
+    def _tombstone_anchors(self, tombstone: Any) -> None:
+        known = self._anchors.get(tombstone.last_sequence)
+        if known is not None and known != tombstone.last_mac:
+            self._result.add(
+                AuditFault.ANCHOR, self._chain, tombstone.last_sequence, "an anchor contradicts the tombstone"
+            )
+
+    def _anchor(self, sequence: int, mac: str) -> None:
+        known = self._anchors.get(sequence)
+        if known is not None and known != mac:
+            self._result.add(
+                AuditFault.ANCHOR, self._chain, sequence, "an anchor says that another entry was here"
+            )
+
+    def _missing(self, first: int, last: int, why: str) -> None:
+        which = f"entry {first} is" if first == last else f"entries {first} to {last} are"
+        self._result.add(AuditFault.MISSING, self._chain, first, f"{which} missing; {why}")
+
+    def _is_genuine(self, tombstone: Any) -> bool:
+        if self._known.keys.verify(
+            "tombstone", tombstone_message(tombstone), tombstone.mac, tombstone.key_id
+        ):
+            return True
+        self._result.add(
+            AuditFault.TOMBSTONE,
+            self._chain,
+            tombstone.first_sequence,
+            "this tombstone is forged, or was changed",
+        )
+        return False

@@ -1,0 +1,84 @@
+"""Checks the personal part of an entry: it is the one that was committed to, or an erasure took it away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mita_otel.audit.keys import AuditKeys, erased_entry_message
+from mita_otel.audit.personal import Personal
+from mita_otel.audit.verification.findings import AuditFault, VerificationResult
+
+_ADDED: Final = "a personal part was added to an entry that has none"
+_CHANGED: Final = "the personal part was changed"
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationContext:
+    """What is true of all chains."""
+
+    keys: AuditKeys
+    erasures: Mapping[str, str]
+    """Key id of each genuine erasure, by its id."""
+    allow_unkeyed: bool = False
+    """Whether chains without a key are believed although there are keys."""
+
+
+def check_person(
+    row: Any, fields: Mapping[str, Any], known: VerificationContext, result: VerificationResult
+) -> None:
+    """Say what is wrong with the personal part of a row.
+
+    Args:
+        row: Of `mita_audit_entries`.
+        fields: What its body says; empty if it cannot be read.
+        known: Keys and erasures.
+        result: Takes the findings.
+    """
+    if row.erasure_id is not None or row.erasure_mac is not None:
+        message = _erased(row, fields, known)
+        if message is None:
+            result.erased += 1
+        else:
+            result.add(AuditFault.ERASURE, row.chain, row.sequence, message)
+        return
+    if not fields:
+        return
+    message = _kept(row, fields.get("personal"))
+    if message is not None:
+        result.add(AuditFault.PERSONAL, row.chain, row.sequence, message)
+
+
+def _erased(row: Any, fields: Mapping[str, Any], known: VerificationContext) -> str | None:
+    key_id = known.erasures.get(row.erasure_id)
+    if key_id is None:
+        return f"there was no erasure {row.erasure_id}"
+    # An entry that was put elsewhere carries the proof of the place where it belongs.
+    chain, sequence = fields.get("chain", row.chain), fields.get("sequence", row.sequence)
+    message = erased_entry_message(row.erasure_id, chain, sequence)
+    if not isinstance(row.erasure_mac, str) or not known.keys.verify(
+        "erased-entry", message, row.erasure_mac, key_id
+    ):
+        return "the erasure of this entry is forged"
+    if row.personal is not None or row.personal_key is not None or row.user_id is not None:
+        return "a personal part was added after the erasure"
+    return None
+
+
+def _kept(row: Any, commitment: str | None) -> str | None:
+    if row.personal is None and row.personal_key is None:
+        if commitment is not None:
+            return "the personal part was removed, and not by an erasure"
+        return None if row.user_id is None else _ADDED
+    if commitment is None:
+        return _ADDED
+    try:
+        sealed = Personal(row.personal.encode(), row.personal_key)
+        is_the_one = sealed.commitment == commitment
+        user_id = sealed.values.get("user_id")
+    except (ValueError, TypeError, AttributeError):
+        return _CHANGED
+    if not is_the_one:
+        return _CHANGED
+    return None if user_id == row.user_id else "the column user_id was changed; what is signed says otherwise"

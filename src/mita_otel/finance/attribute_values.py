@@ -1,0 +1,86 @@
+"""Whatever an application hands over, as values that a span or a log record can hold, and no more than enough."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from decimal import Decimal
+from enum import Enum
+from itertools import islice
+from typing import Any, Final
+from uuid import UUID
+
+from mita_otel.policy.finance import ContextPolicy
+
+_LARGEST: Final = 2**63
+"""OTLP's integers have 64 bits."""
+
+
+def attribute_value(value: Any, bounds: ContextPolicy, depth: int = 0) -> Any:
+    """Return the value as texts, numbers, lists and mappings within the policy's bounds. Never raises.
+
+    What has no such form is named by its type: its `repr` could hold anything, and cost anything.
+    """
+    try:
+        return _plain(value, bounds, depth)
+    except Exception:  # noqa: BLE001 - an application's object may do anything when it is looked at
+        return f"<{type(value).__qualname__}>"
+
+
+def attribute_mapping(mapping: Mapping[Any, Any] | None, bounds: ContextPolicy) -> dict[str, Any]:
+    """Return a mapping of attribute values, without those that are None."""
+    result = attribute_value(mapping, bounds) if isinstance(mapping, Mapping) else None
+    return {key: value for key, value in result.items() if value is not None} if type(result) is dict else {}
+
+
+def _plain(value: Any, bounds: ContextPolicy, depth: int) -> Any:
+    if value is None or isinstance(value, bool | float):
+        return value
+    if isinstance(value, Enum):
+        return _plain(value.value, bounds, depth)
+    if isinstance(value, str):
+        return str(value[: bounds.max_text])
+    if isinstance(value, int):
+        return int(value) if -_LARGEST <= value < _LARGEST else str(value)[: bounds.max_text]
+    if isinstance(value, Decimal | UUID):
+        return str(value)
+    if isinstance(value, dt.date | dt.time):
+        return value.isoformat()
+    if isinstance(value, dt.timedelta):
+        return value.total_seconds()
+    if isinstance(value, bytes | bytearray | memoryview):
+        return f"<{len(bytes(value))} bytes>"
+    return _nested(value, bounds, depth)
+
+
+def _nested(value: Any, bounds: ContextPolicy, depth: int) -> Any:
+    fields = _fields_of(value)
+    if fields is None and not isinstance(value, list | tuple | AbstractSet):
+        return f"<{type(value).__qualname__}>"
+    if depth >= bounds.max_depth:
+        return "<too deep>"
+    if fields is not None:
+        return {
+            str(key)[: bounds.max_text]: attribute_value(member, bounds, depth + 1)
+            for key, member in islice(fields, bounds.max_items)
+        }
+    return [attribute_value(member, bounds, depth + 1) for member in islice(value, bounds.max_items)]
+
+
+def _fields_of(value: Any) -> Iterable[tuple[Any, Any]] | None:
+    """Return the members of a mapping, a dataclass or a pydantic model; None of anything else.
+
+    An object of a database's mapper is left alone: reading its attributes could start a query.
+    """
+    if isinstance(value, Mapping):
+        return value.items()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        if hasattr(value, "_sa_instance_state"):
+            return None
+        return [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
+    fields = getattr(type(value), "model_fields", None)
+    if isinstance(fields, dict):
+        return [(name, vars(value).get(name)) for name in fields]
+    return None

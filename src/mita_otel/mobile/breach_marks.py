@@ -1,0 +1,106 @@
+"""Marks what broke a limit, as the backend's own telemetry is marked: tags, data, measurements, a context."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mita_otel import semconv
+from mita_otel.latency.limits import Breach
+from mita_otel.mobile.app_spans import AppSpan
+from mita_otel.mobile.measurement import MeasuredSpan
+
+Pairs = Sequence[tuple[AppSpan, MeasuredSpan]]
+
+
+def breach_attributes(breach: Breach) -> dict[str, str | float | bool]:
+    """Return what a span says of the limit that it broke."""
+    return {
+        semconv.LATENCY_EXCEEDED: True,
+        semconv.LATENCY_KIND: breach.kind,
+        semconv.LATENCY_RULE: breach.rule,
+        semconv.LATENCY_LIMIT_MS: breach.limit_ms,
+        semconv.LATENCY_DURATION_MS: round(breach.duration_ms, 3),
+        semconv.LATENCY_OVERRUN_MS: round(breach.overrun_ms, 3),
+    }
+
+
+def mark_transaction(event: dict[str, Any], measured: Pairs) -> None:
+    """Mark a transaction and those of its spans that broke a limit."""
+    breached = [(span, one.verdict.breaches[0]) for span, one in measured if one.verdict.breaches]
+    if not breached:
+        return
+    for span, breach in breached:
+        if span.is_root:
+            trace = _table(_table(event, "contexts"), "trace")
+            _table(trace, "data").update(breach_attributes(breach))
+            _table(event, "measurements").update(
+                {
+                    "latency.limit": {"value": breach.limit_ms, "unit": "millisecond"},
+                    "latency.overrun": {"value": round(breach.overrun_ms, 3), "unit": "millisecond"},
+                }
+            )
+        else:
+            _table(span.record, "data").update(breach_attributes(breach))
+            _table(span.record, "tags")["performance_issue"] = "true"
+    _, worst = max(breached, key=lambda pair: pair[1].overrun_ms)
+    event["tags"] = {**tags_of(event), **_tags(worst)}
+    _table(event, "contexts")["latency"] = {
+        "type": "latency",
+        "breaches": [
+            {
+                "span_id": span.span_id,
+                "span": span.name,
+                "kind": breach.kind,
+                "rule": breach.rule,
+                "limit_ms": breach.limit_ms,
+                "duration_ms": round(breach.duration_ms, 3),
+                "overrun_ms": round(breach.overrun_ms, 3),
+            }
+            for span, breach in breached
+        ],
+    }
+
+
+def mark_streamed(measured: Pairs) -> None:
+    """Mark those streamed spans that broke a limit: their attributes are what tags are elsewhere."""
+    for span, one in measured:
+        if not one.verdict.breaches:
+            continue
+        breach = one.verdict.breaches[0]
+        said: dict[str, Any] = {**breach_attributes(breach), **_tags(breach)}
+        if span.streamed:
+            _table(span.record, "attributes").update({name: _typed(value) for name, value in said.items()})
+        else:
+            _table(span.record, "data").update(said)
+
+
+def tags_of(event: dict[str, Any]) -> dict[str, Any]:
+    """Return an event's tags as a mapping: SDKs write them as one, or as a list of pairs."""
+    tags = event.get("tags")
+    if isinstance(tags, dict):
+        return tags
+    pairs = tags if isinstance(tags, list) else []
+    return {str(pair[0]): pair[1] for pair in pairs if isinstance(pair, list) and len(pair) == 2}
+
+
+def _tags(breach: Breach) -> dict[str, str]:
+    return {
+        "performance_issue": "true",
+        "latency_rule": breach.rule[:200],
+        "latency_limit_ms": f"{breach.limit_ms:g}",
+    }
+
+
+def _typed(value: Any) -> dict[str, Any]:
+    if isinstance(value, bool):
+        return {"value": value, "type": "boolean"}
+    return {"value": value, "type": "string" if isinstance(value, str) else "double"}
+
+
+def _table(owner: dict[str, Any], key: str) -> dict[str, Any]:
+    """Return the table under a key, made if there is none; what else stood there is no use to anybody."""
+    table = owner.get(key)
+    if not isinstance(table, dict):
+        table = owner[key] = {}
+    return table

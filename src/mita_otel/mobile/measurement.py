@@ -1,0 +1,134 @@
+"""Holds an app's screens, requests and operations to their limits.
+
+The guide's `monitorScreenRender`, `monitorApiRequest` and `monitorFinancialOperation` end here, and what sentry_flutter
+measures by itself; the policy says which spans these are.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from mita_otel import semconv
+from mita_otel.latency.facts import SpanFacts
+from mita_otel.latency.limits import LimitBook, Verdict
+from mita_otel.latency.operations import Operation, OperationNames
+from mita_otel.mobile.app_spans import AppSpan
+from mita_otel.policy import Policy
+from mita_otel.policy.limits import HTTP_METHODS, Kind
+from mita_otel.policy.mobile import MeasuredKind
+
+_LONGEST_MS: Final = 3_600_000.0
+"""A span that is longer says nothing: the app slept, or somebody made it up."""
+_FORGOTTEN_AFTER_S: Final = 3600.0
+_MAX_NAME: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredSpan:
+    """A span that has a limit."""
+
+    kind: Kind
+    name: str
+    """As it may be shown: redacted, and one of a bounded number."""
+    verdict: Verdict
+    duration_ms: float
+    failed: bool
+    trace_id: str
+    span_id: str
+    end_s: float
+
+
+class Measurer:
+    """Knows which spans have limits, and judges them. Not thread-safe: an envelope at a time.
+
+    Args:
+        policy: Which spans, and the limits.
+        clock: Seconds since the epoch.
+    """
+
+    def __init__(self, policy: Policy, clock: Callable[[], float] = time.time) -> None:
+        measure, limits = policy.mobile.measure, policy.thresholds.mobile
+        kinds: tuple[tuple[Kind, MeasuredKind], ...] = (
+            ("mobile_screen", measure.screens),
+            ("mobile_request", measure.requests),
+            ("mobile_operation", measure.operations),
+        )
+        self._kinds = dict(kinds)
+        self._by_op = {op: kind for kind, how in kinds for op in how.ops}
+        self._known: dict[Kind, frozenset[str]] = {
+            "mobile_screen": frozenset(limits.screens),
+            "mobile_request": frozenset(limits.requests),
+            "mobile_operation": frozenset(limits.operations),
+        }
+        self._clock = clock
+        self._names = OperationNames(measure.max_names, clock=clock)
+        self._book = LimitBook(policy.thresholds)
+
+    def measure(self, spans: Iterable[AppSpan]) -> list[tuple[AppSpan, MeasuredSpan]]:
+        """Return the spans that have a limit, each with what became of it.
+
+        A span inside a root of the same kind is left out: `monitorApiRequest` would count its request twice.
+        """
+        found: list[tuple[AppSpan, MeasuredSpan]] = []
+        root_kind: Kind | None = None
+        for span in spans:
+            kind = self._kind_of(span)
+            if span.is_root:
+                root_kind = kind
+            if kind is None or (not span.is_root and kind == root_kind) or span.duration_ms > _LONGEST_MS:
+                continue
+            name = self._bounded(kind, _name_of(span, self._kinds[kind]))
+            said = {semconv.OPERATION: name, semconv.OPERATION_KIND: kind}
+            verdict = self._book.verdict(SpanFacts(name, "INTERNAL", span.duration_ms, said))
+            measured = MeasuredSpan(
+                kind, name, verdict, span.duration_ms, span.failed, span.trace_id, span.span_id, span.end_s
+            )
+            found.append((span, measured))
+        return found
+
+    def _kind_of(self, span: AppSpan) -> Kind | None:
+        said = span.data.get(semconv.OPERATION_KIND)
+        for kind, how in self._kinds.items():
+            # What comes over OTLP may have no operation: then its name says what it is.
+            if kind == said or (not span.op and span.name.startswith(how.prefixes)):
+                return kind
+        return self._by_op.get(span.op)
+
+    def _bounded(self, kind: Kind, name: str) -> str:
+        """Return a name that does not grow memory, metrics or summaries: anybody can make one up."""
+        if name in self._known[kind]:
+            return name
+        self._names.forget(self._clock() - _FORGOTTEN_AFTER_S)
+        return self._names.shown(Operation(kind, name)).name
+
+
+def _name_of(span: AppSpan, how: MeasuredKind) -> str:
+    for key in (semconv.OPERATION, *how.data):
+        said = span.data.get(key)
+        if isinstance(said, str) and said.strip():
+            return said.strip()[:_MAX_NAME]
+    for prefix in how.prefixes:
+        if span.name.startswith(prefix) and len(span.name) > len(prefix):
+            return span.name[len(prefix) :].strip()[:_MAX_NAME]
+    for suffix in how.suffixes:
+        if span.name.endswith(suffix) and len(span.name) > len(suffix):
+            return span.name[: -len(suffix)].strip()[:_MAX_NAME]
+    return _request_name(span) or span.name.strip()[:_MAX_NAME] or span.op
+
+
+def _request_name(span: AppSpan) -> str:
+    """Return `GET api.example.com` for an HTTP request: never its path, which varies and may hold a secret."""
+    method, _, rest = span.name.partition(" ")
+    method = str(semconv.first(span.data, semconv.HTTP_METHOD) or method).upper()
+    url = semconv.first(span.data, (*semconv.HTTP_URL, "url")) or rest
+    if method not in HTTP_METHODS or not isinstance(url, str):
+        return ""
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        return ""
+    return f"{method} {host}" if host else ""
