@@ -54,7 +54,7 @@ def test_what_waits_is_shown_by_priority_beside_what_there_is_room_for(metrics: 
         "records": 3,
         "bytes": 4096,
         "waiting": {"crash": 1, "error": 2},
-        "capacity_parcels": SPOOL.max_records,
+        "capacity_records": SPOOL.max_records,
         "capacity_bytes": SPOOL.max_megabytes * 1_000_000,
     }
 

@@ -37,7 +37,7 @@ def _spool(metrics: GatewayMetrics, spool: MobileSpoolPolicy, policy: HealthPoli
         "records": status.records,
         "bytes": status.bytes,
         "waiting": dict(status.waiting),
-        "capacity_parcels": spool.max_records,
+        "capacity_records": spool.max_records,
         "capacity_bytes": spool.max_bytes,
     }
     full = spool.share_taken(status.records, status.bytes)
