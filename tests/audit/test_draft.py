@@ -18,7 +18,7 @@ from mita_otel.audit.canonical import canonical
 from mita_otel.audit.chain import Chain, SealedEntry
 from mita_otel.audit.draft import Draft, Drafter, Origin
 from mita_otel.audit.keys import AuditKeys
-from mita_otel.audit.personal import PLACEHOLDER, put_back, take_out
+from mita_otel.audit.personal import PLACEHOLDER, restore, separate
 from mita_otel.policy import default_policy
 from mita_otel.redaction import Redactor
 
@@ -93,7 +93,7 @@ def test_the_body_holds_nothing_personal_but_a_commitment() -> None:
     }
     assert made.personal is not None
     assert fields["personal"] == made.personal.commitment
-    assert put_back(fields, made.personal.values["fields"])["details"]["list"] == [{"phone": "555"}, "u1"]
+    assert restore(fields, made.personal.values["fields"])["details"]["list"] == [{"phone": "555"}, "u1"]
 
 
 def test_two_entries_of_one_person_have_commitments_that_cannot_be_matched() -> None:
@@ -112,7 +112,7 @@ def test_details_that_are_too_large_leave_their_digest() -> None:
     # What was personal in a part that is gone has no place to go back to.
     made = drafter.draft(AuditEvent(event_type="a", details={"email": "a@b", "x": "y" * 2000}), HERE)
     assert made.personal is not None
-    assert put_back(dict(made.fields), made.personal.values["fields"])["details"]["left_out"] == "too large"
+    assert restore(dict(made.fields), made.personal.values["fields"])["details"]["left_out"] == "too large"
 
 
 def test_the_current_span_names_the_trace() -> None:
@@ -177,5 +177,5 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_what_is_taken_out_can_be_put_back(tree: object) -> None:
-    rest, taken = take_out({"details": tree}, frozenset({"email", "user_id"}), "u1")
-    assert put_back(rest, taken) == {"details": tree}
+    rest, taken = separate({"details": tree}, frozenset({"email", "user_id"}), "u1")
+    assert restore(rest, taken) == {"details": tree}

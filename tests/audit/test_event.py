@@ -21,7 +21,7 @@ def test_a_name_of_ones_own_will_do(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "Loan", "loan approve", "a" * 65, "løn", "1st", "a\n", None, 7])
 def test_another_name_is_refused_with_a_hint(name: object) -> None:
-    with pytest.raises(ValueError, match="small letters"):
+    with pytest.raises(ValueError, match="lower case letters"):
         AuditEvent(event_type=name)  # type: ignore[arg-type]
 
 

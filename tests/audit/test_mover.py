@@ -121,7 +121,7 @@ def test_half_a_line_at_the_end_was_never_acknowledged(
             made.mover().adopt()
             assert sequences(made, chain) == [0, 1, 2, 3]
             assert made.folder.segments() == []
-        assert "ends in half an entry" in caplog.text
+        assert "ends with an incomplete entry" in caplog.text
         assert not [record for record in caplog.records if record.levelno >= logging.CRITICAL]
 
 

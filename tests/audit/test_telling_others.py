@@ -68,7 +68,7 @@ def test_a_receiver_that_refuses_or_is_gone_costs_one_message(
     post.note(ANCHOR)
     post.note(ANCHOR)
     assert [record.message for record in caplog.records] == [
-        f"anchors do not reach {url}: it answered 500; check audit.anchors.url"
+        f"anchors do not reach {url}: it returned status 500; check audit.anchors.url"
     ]
     handler.status = 204
     post.note(ANCHOR)

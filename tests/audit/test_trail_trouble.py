@@ -21,7 +21,7 @@ def test_a_trail_that_cannot_begin_says_so(
     with kit(tmp_path) as made:
         disk = FullDisk(monkeypatch)
         disk.room = 0
-        with pytest.raises(AuditWriteError, match=r"cannot be begun in .*No space left on device"):
+        with pytest.raises(AuditWriteError, match=r"cannot be started in .*No space left on device"):
             made.trail.start()
         assert not made.trail.health().ok
         assert "No space left" in caplog.text

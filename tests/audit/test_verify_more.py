@@ -31,7 +31,7 @@ def test_a_trigger_that_is_gone_is_named(ledger: Ledger, name: str) -> None:
     on = "" if ledger.database.is_sqlite else f" ON {ours[name].split(' ON ')[1].split()[0]}"
     with ledger.database.write() as connection:
         connection.exec_driver_sql(f"DROP TRIGGER {name}{on}")
-    assert [str(one) for one in ledger.verify().findings] == [f"trigger: the trigger {name} is gone"]
+    assert [str(one) for one in ledger.verify().findings] == [f"trigger: the trigger {name} is missing"]
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_half_a_line_that_a_full_disk_left_costs_no_other_anchor(tmp_path: Path)
 def test_a_line_that_is_no_anchor_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "anchors.jsonl"
     path.write_text(f"{line}\n")
-    with pytest.raises(AuditError, match=r"anchors.jsonl, line 1: .*who changed it"):
+    with pytest.raises(AuditError, match=r"anchors.jsonl, line 1: .*the file was changed"):
         list(read_anchors(path))
     with pytest.raises(AuditError, match=r"cannot be read: No such file"):
         list(read_anchors(tmp_path / "missing"))

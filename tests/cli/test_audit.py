@@ -70,7 +70,7 @@ def test_a_fault_is_named_and_is_an_exit_status(trail: Path, command: Command) -
     said = command("audit", "verify")
     assert said.code == 1
     assert "4: the column outcome was changed" in said.out
-    assert "the trigger mita_audit_entries_update is gone" in said.out
+    assert "the trigger mita_audit_entries_update is missing" in said.out
     found = json.loads(command("audit", "verify", "--json").out)
     assert (found["ok"], found["faults"]["column"]) == (False, 1)
 
@@ -161,7 +161,7 @@ def test_a_key_that_is_missing_is_named_once_a_chain_and_counted_each_time(
     said = command("audit", "verify")
     assert said.code == 1
     told = [
-        line for line in said.out.splitlines() if "is not known; add it to MITA_OTEL_AUDIT_OLD_KEYS" in line
+        line for line in said.out.splitlines() if "is unknown; add it to MITA_OTEL_AUDIT_OLD_KEYS" in line
     ]
     assert [line.partition(": ")[0] for line in told] == ["key"]
     assert re.search(r"… and \d+ more errors", said.out)

@@ -126,7 +126,7 @@ telemetry.shutdown(1)
     )
     assert ran.returncode == 0, ran.stderr
     assert (
-        ran.stderr.count("audit entries wait in the spool, where they are safe: the store needs sqlalchemy")
+        ran.stderr.count("audit entries wait in the spool and are safe there: the store needs sqlalchemy")
         == 1
     )
 

@@ -1,4 +1,4 @@
-"""The tamper-evident audit trail: entries that are never dropped, chained, and verified.
+"""The tamper-evident audit trail: entries are never dropped, they form signed chains, and can be verified.
 
 from mita_otel import AuditEventType, record_audit_event
 

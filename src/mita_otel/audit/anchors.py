@@ -1,6 +1,6 @@
-"""Anchors: signed notes, outside the database, of how far each chain had come.
+"""Anchors: signed records, outside the database, of the last entry of each chain.
 
-A chain whose last entries are deleted still verifies by itself. An anchor says which entry was there.
+A chain whose last entries were deleted still verifies. An anchor proves that they existed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _logger = logging.getLogger("mita_otel.audit")
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """At `noted_ns`, entry `sequence` of the chain was in the database, and `mac` was its signature."""
+    """At `noted_ns`, the database had entry `sequence` of the chain, with the signature `mac`."""
 
     chain: str
     sequence: int
@@ -35,7 +35,7 @@ class Anchor:
     """Nanoseconds since the epoch."""
     key_id: str
     signature: str = ""
-    """Of the other fields, hexadecimal."""
+    """Signature of the other fields, hexadecimal."""
 
     @classmethod
     def sign(cls, keys: AuditKeys, *, chain: str, sequence: int, mac: str, noted_ns: int) -> Anchor:
@@ -44,7 +44,7 @@ class Anchor:
         return cls(chain, sequence, mac, noted_ns, keys.current_id, keys.sign("anchor", bare._message()))
 
     def is_genuine(self, keys: AuditKeys) -> bool:
-        """Return whether the signature is right under a key that is known."""
+        """Return whether the signature is valid under a known key."""
         return keys.verify("anchor", self._message(), self.signature, self.key_id)
 
     def line(self) -> bytes:
@@ -59,7 +59,7 @@ class Anchor:
         """Return the anchor of a parsed line.
 
         Raises:
-            ValueError: It is not one.
+            ValueError: The line is not an anchor.
         """
         try:
             return cls(
@@ -75,13 +75,13 @@ class Anchor:
 
 
 class AnchorSink(Protocol):
-    """Where anchors go."""
+    """Keeps anchors."""
 
     def note(self, anchor: Anchor, /) -> None:
         """Keep the anchor.
 
         Raises:
-            OSError: It could not be kept.
+            OSError: The anchor could not be kept.
         """
 
 
@@ -89,7 +89,7 @@ class AnchorFile:
     """Appends anchors to a file. Several processes may share it.
 
     Args:
-        path: The file; its folder is made if it is missing.
+        path: The file. Its folder is created if it is missing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -101,8 +101,8 @@ class AnchorFile:
             self._append(anchor)
         except OSError as error:
             raise OSError(
-                f"the anchors {self.path} cannot be written: {error.strerror or error}; make room, give this process the "
-                f"right to, or name another file in {variables.AUDIT_ANCHORS}"
+                f"the anchors {self.path} cannot be written: {error.strerror or error}; free disk space, give this process "
+                f"write permission, or set another file in {variables.AUDIT_ANCHORS}"
             ) from error
 
     def _append(self, anchor: Anchor) -> None:
@@ -112,17 +112,17 @@ class AnchorFile:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         descriptor = os.open(self.path, flags, 0o600)
         try:
-            line = self._break_of_line() + anchor.line()
+            line = self._line_break() + anchor.line()
             if os.write(descriptor, line) != len(line):
-                raise OSError("the disk took half a line")
+                raise OSError("the line was written incompletely")
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
         if new:
             sync_folder(self.path.parent)
 
-    def _break_of_line(self) -> bytes:
-        """Return what ends the half line that a full disk has left; nothing, if the last line is whole."""
+    def _line_break(self) -> bytes:
+        """Return a line break if the last line is incomplete, as a full disk leaves it."""
         with self.path.open("rb") as file:
             if not file.seek(0, os.SEEK_END):
                 return b""
@@ -134,17 +134,17 @@ def read_anchors(path: Path) -> Iterator[Anchor]:
     """Yield the anchors of a file.
 
     Raises:
-        AuditError: The file cannot be read, or a line of it is not an anchor.
+        AuditError: The file cannot be read, or one of its lines is not an anchor.
     """
     try:
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
                 if not line.strip() or not line.endswith("\n") or (line[0] == "{" and line[-2] != "}"):
-                    continue  # half a line: the process was killed while it wrote, or the disk was full
+                    continue  # an incomplete line: the process was killed while it wrote, or the disk was full
                 try:
                     yield Anchor.from_mapping(json.loads(line))
                 except ValueError as error:
-                    raise AuditError(f"{path}, line {number}: {error}; who changed it?") from error
+                    raise AuditError(f"{path}, line {number}: {error}; the file was changed") from error
     except OSError as error:
         raise AuditError(f"the anchors {path} cannot be read: {error.strerror or error}") from error
 
@@ -153,11 +153,11 @@ _OK = range(200, 300)
 
 
 class AnchorPost:
-    """Posts each anchor as JSON. The file of anchors is the one that counts: a post that fails is only logged.
+    """Posts each anchor as JSON. A failed post is only logged, because the anchor file is authoritative.
 
     Args:
-        url: Where to; `https://` outside of one's own network.
-        timeout_s: Seconds that one post may take.
+        url: The target; `https://` unless it is in your own network.
+        timeout_s: Maximum seconds of one post.
     """
 
     def __init__(self, url: str, timeout_s: float) -> None:
@@ -173,7 +173,7 @@ class AnchorPost:
             answer = self._http.request(
                 "POST", self._url, body=anchor.line(), headers={"content-type": "application/json"}
             )
-            problem = "" if answer.status in _OK else f"it answered {answer.status}"
+            problem = "" if answer.status in _OK else f"it returned status {answer.status}"
         except urllib3.exceptions.HTTPError as error:
             problem = str(error)
         if problem and not self._failing:

@@ -1,4 +1,4 @@
-"""One spelling for each value: the JSON that is signed, written and compared byte for byte."""
+"""Canonical JSON: one spelling for each value, so that bytes can be signed and compared."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _UNPRINTABLE: Final = "\N{REPLACEMENT CHARACTER}"
 def canonical(value: Any) -> bytes:
     """Return the value as JSON: keys sorted, no blanks, UTF-8.
 
-    Whatever JSON or a database cannot hold becomes text: decimals, dates, huge numbers, bytes (hexadecimal);
-    lone surrogates become the replacement character.
+    Values that JSON or a database cannot hold become text: decimals, dates, huge numbers, bytes (hexadecimal). Lone
+    surrogates become the replacement character.
     """
-    return orjson.dumps(_plain(value), option=orjson.OPT_SORT_KEYS)
+    return orjson.dumps(_json_value(value), option=orjson.OPT_SORT_KEYS)
 
 
 def clean_text(text: str) -> str:
-    """Return the text without what a database's text column cannot hold: NUL and lone surrogates."""
+    """Return the text without characters that a database's text column cannot hold: NUL and lone surrogates."""
     if "\x00" in text:
         text = text.replace("\x00", _UNPRINTABLE)
     return _encodable(text)
@@ -36,7 +36,7 @@ def _encodable(text: str) -> str:
     return text
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     if value is None or isinstance(value, bool | float):
         return value
     if isinstance(value, str):
@@ -44,9 +44,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, int):
         return int(value) if -_LARGEST <= value <= _LARGEST else str(value)
     if isinstance(value, Mapping):
-        return {_encodable(str(key)): _plain(member) for key, member in value.items()}
+        return {_encodable(str(key)): _json_value(member) for key, member in value.items()}
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value).hex()
     if isinstance(value, Sequence | AbstractSet):
-        return [_plain(member) for member in value]
+        return [_json_value(member) for member in value]
     return _encodable(str(value))

@@ -1,4 +1,4 @@
-"""The hash chain of one writer: each entry names the signature of the one before it."""
+"""The hash chain of one writer: each entry contains the signature of the previous one."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.personal import Personal
 
 FORMAT: Final = 1
-"""Version of the body's format, in each body."""
+"""Version of the format; part of each body."""
 
-_NOTHING: Final = "-"
+_NO_PERSONAL: Final = "-"
 _PARTS: Final = 4
 _MAC_CHARACTERS: Final = 64
 _MAX_KEY_ID: Final = 64
 _LARGEST: Final = 2**63 - 1
-_NEEDED: Final = (
+_REQUIRED: Final = (
     ("chain", str),
     ("sequence", int),
     ("recorded_ns", int),
@@ -31,15 +31,15 @@ _NEEDED: Final = (
     ("outcome", str),
     ("service", str),
 )
-"""Without these an entry has no row."""
+"""The fields without which an entry has no row."""
 
 
 @dataclass(frozen=True, slots=True)
 class SealedEntry:
-    """An entry in its place: signed, and never changed again."""
+    """A signed entry at its position in the chain. It never changes."""
 
     body: bytes
-    """Canonical JSON: everything that is signed."""
+    """Canonical JSON of the signed fields."""
     mac: str
     """HMAC-SHA256 of the body, hexadecimal."""
     key_id: str
@@ -47,13 +47,13 @@ class SealedEntry:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """What the body says."""
+        """The fields of the body."""
         fields: dict[str, Any] = orjson.loads(self.body)
         return fields
 
     def line(self) -> bytes:
-        """Return the entry as a line of the spool. Canonical JSON has no tab and no line break in it."""
-        personal = _NOTHING if self.personal is None else f"{self.personal.key} "
+        """Return the entry as a line of the spool. Canonical JSON contains no tab and no line break."""
+        personal = _NO_PERSONAL if self.personal is None else f"{self.personal.key} "
         data = b"" if self.personal is None else self.personal.data
         return (
             b"\t".join((self.mac.encode(), self.key_id.encode(), self.body, personal.encode() + data)) + b"\n"
@@ -64,7 +64,7 @@ class SealedEntry:
         """Return the entry of a line.
 
         Raises:
-            ValueError: The line is not one, or not whole.
+            ValueError: The line is not an entry, or incomplete.
         """
         parts = line.split(b"\t")
         if len(parts) != _PARTS or not line.endswith(b"\n"):
@@ -72,30 +72,34 @@ class SealedEntry:
         mac, key_id, body, rest = parts
         key, blank, data = rest[:-1].partition(b" ")
         entry = cls(body, mac.decode(), key_id.decode(), Personal(data, key.decode()) if blank else None)
-        if len(mac) != _MAC_CHARACTERS or len(key_id) > _MAX_KEY_ID or not _has_a_place(entry.fields):
+        if len(mac) != _MAC_CHARACTERS or len(key_id) > _MAX_KEY_ID or not _fits_a_row(entry.fields):
             raise ValueError("not a line of the audit spool")
         return entry
 
 
-def _has_a_place(fields: Any) -> bool:
-    """Return whether what a body says can be a row: a line that cannot must not hold up those behind it."""
+def _fits_a_row(fields: Any) -> bool:
+    """Return whether the fields of a body fit into a row.
+
+    A line that does not fit must not block the following ones.
+    """
     return (
         isinstance(fields, dict)
-        and all(isinstance(fields.get(name), kind) for name, kind in _NEEDED)
+        and all(isinstance(fields.get(name), kind) for name, kind in _REQUIRED)
         and 0 <= fields["sequence"] <= _LARGEST
         and 0 <= fields["recorded_ns"] <= _LARGEST
     )
 
 
 class Chain:
-    """Gives entries their places. Not thread-safe: whoever writes the spool holds a lock.
+    """Assigns positions to entries and signs them. Not thread-safe.
 
-    `seal` computes and changes nothing; `advance` says that the sealed entry is on the disk.
+    `seal` only computes; `advance` moves the head once the sealed entry is on the disk.
 
     Args:
-        keys: Signs.
-        clock_ns: Nanoseconds since the epoch. One that steps back is noticed and held up.
-        chain_id: None: a new one, which sorts by time.
+        keys: Sign the entries.
+        clock_ns: Nanoseconds since the epoch. If the clock steps back, the last timestamp is reused and the
+            difference is recorded.
+        chain_id: None: a new id. New ids sort by time.
     """
 
     def __init__(
@@ -108,19 +112,19 @@ class Chain:
 
     @property
     def head(self) -> ChainPosition:
-        """Where the next entry goes."""
+        """The position of the next entry."""
         return self._head
 
-    def seal(self, draft: Draft, place: ChainPosition) -> tuple[SealedEntry, ChainPosition]:
-        """Return the entry for a draft at a place, and the place after it."""
+    def seal(self, draft: Draft, position: ChainPosition) -> tuple[SealedEntry, ChainPosition]:
+        """Return the entry for a draft at a position, and the next position."""
         now_ns = self._clock_ns()
-        recorded_ns = max(now_ns, place.not_before_ns)
+        recorded_ns = max(now_ns, position.not_before_ns)
         fields: dict[str, Any] = {
             **draft.fields,
             "v": FORMAT,
             "chain": self.id,
-            "sequence": place.sequence,
-            "previous": place.previous,
+            "sequence": position.sequence,
+            "previous": position.previous,
             "recorded_ns": recorded_ns,
         }
         if recorded_ns - now_ns > _TICK_NS:
@@ -130,28 +134,28 @@ class Chain:
         body = canonical(fields)
         mac = self._keys.sign("entry", body)
         entry = SealedEntry(body, mac, self._keys.current_id, draft.personal)
-        return entry, ChainPosition(place.sequence + 1, mac, recorded_ns + 1)
+        return entry, ChainPosition(position.sequence + 1, mac, recorded_ns + 1)
 
-    def advance(self, place: ChainPosition) -> None:
-        """Move the head: what was sealed up to `place` is on the disk."""
-        self._head = place
+    def advance(self, position: ChainPosition) -> None:
+        """Move the head: the entries before `position` are on the disk."""
+        self._head = position
 
 
 _TICK_NS: Final = 1_000_000
-"""A clock that stands still for this long is merely coarse."""
+"""Smaller differences come from a coarse clock and are not recorded."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChainPosition:
-    """Where an entry goes."""
+    """The position of an entry in a chain."""
 
     sequence: int
     previous: str
-    """Signature of the entry before it; of the first one, of the chain's id."""
+    """Signature of the previous entry; for the first entry, signature of the chain's id."""
     not_before_ns: int
-    """Nanoseconds since the epoch: later than the entry before it."""
+    """Nanoseconds since the epoch: later than the previous entry."""
 
 
 def genesis(keys: AuditKeys, chain_id: str, key_id: str) -> str:
-    """Return what the first entry of a chain names as the one before it."""
+    """Return the value that the first entry of a chain has in place of the previous signature."""
     return keys.sign("entry", f"genesis {chain_id}".encode(), key_id)

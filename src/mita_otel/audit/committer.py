@@ -1,4 +1,4 @@
-"""Makes entries durable: a place in the chain, a line in the spool, one flush to the disk for many threads."""
+"""Writes entries to the spool, at their position in the chain, with one flush for many threads."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class AuditReceipt:
-    """Says that an entry is on the disk, and where it stands."""
+    """Confirms that an entry is on the disk, with its position in the chain."""
 
     chain: str
     sequence: int
     mac: str
-    """Its signature: whoever keeps it can prove that the entry was there."""
+    """The signature of the entry. Keep it to prove later that the entry existed."""
     recorded_ns: int
     """Nanoseconds since the epoch."""
 
     @property
     def recorded_at(self) -> datetime:
-        """When it was recorded, UTC, to the microsecond, as the entry says when it is read."""
+        """When the entry was recorded, UTC, to the microsecond: the same value as in the entry that is read."""
         return _EPOCH + timedelta(microseconds=self.recorded_ns // 1000)
 
 
 @dataclass(slots=True)
 class _Ticket:
-    """What one caller waits for."""
+    """One waiting caller."""
 
     draft: Draft
     receipt: AuditReceipt | None = None
@@ -49,7 +49,7 @@ class _Ticket:
 
 @dataclass(slots=True)
 class _Open:
-    """The chain that is being written."""
+    """The current chain."""
 
     chain: Chain
     writer: SegmentWriter
@@ -58,26 +58,28 @@ class _Open:
 
 @dataclass(slots=True)
 class WriteState:
-    """What happened to writes lately."""
+    """The outcome of recent writes."""
 
     refused: int = 0
-    """Entries that could not be made durable since the last that could."""
+    """Entries that failed since the last success."""
     since_ns: int = 0
     error: str = ""
     written: int = field(default=0)
-    """Entries of this process that were made durable."""
+    """Entries that this process has written."""
 
 
 class Committer:
-    """Thread-safe. Opens a chain with the first entry; after trouble, or a fork, it begins another.
+    """Writes entries to the spool; thread-safe.
+
+    Starts a chain with the first entry, and another one after a failure or a fork.
 
     Args:
         folder: The spool.
-        policy: How entries are flushed, and when the next segment is begun.
+        policy: How entries are flushed, and when a segment is sealed.
         keys: The keys.
-        opening: Makes the drafts that a new chain begins with.
-        closing: Makes the draft that a chain ends with.
-        failure: Makes the draft that tells of refused entries, once there is room again.
+        opening: Returns the first entries of a new chain.
+        closing: Returns the last entry of a chain.
+        failure: Returns the entry that reports refused entries, once writing works again.
         clock_ns: Nanoseconds since the epoch.
     """
 
@@ -102,11 +104,11 @@ class Committer:
         self._open: _Open | None = None
         self.state = WriteState()
         self.abandoned = 0
-        """Chains of this process that it let go of: somebody has to look for what they left in the spool."""
+        """How many chains this process has abandoned. Their entries in the spool must be adopted."""
         self._reset()
 
     def _reset(self) -> None:
-        # Re-entrant, so that a signal handler on the writing thread is told off and does not hang.
+        # Re-entrant, so that a signal handler on the writing thread gets an error instead of a deadlock.
         self._lock = threading.RLock()
         self._writing = False
         self._waiting: deque[_Ticket] = deque()
@@ -115,7 +117,7 @@ class Committer:
         """Return once the entry is on the disk.
 
         Raises:
-            AuditWriteError: It is not there.
+            AuditWriteError: It could not be written.
         """
         ticket = _Ticket(draft)
         together = self._policy.commit != "entry"
@@ -126,10 +128,10 @@ class Committer:
                 with contextlib.suppress(ValueError):
                     self._waiting.remove(ticket)
                 raise AuditWriteError(
-                    "an audit entry cannot be recorded by a signal handler that interrupts another"
+                    "an audit entry cannot be recorded in a signal handler that interrupts the recording of another entry"
                 )
             if ticket.receipt is None and ticket.error is None:
-                # Whoever waited while another wrote finds several here, and flushes once for all of them.
+                # Entries that arrived during the last write are written together, with one flush.
                 batch = [ticket]
                 if together:
                     batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
@@ -139,12 +141,12 @@ class Committer:
                 f"an audit entry could not be written to {self._folder.path}: {_reason(ticket.error)}; "
                 "it is not in the trail"
             ) from ticket.error
-        if ticket.receipt is None:  # pragma: no cover - `_write` sets one or the other
+        if ticket.receipt is None:  # pragma: no cover - `_write` sets one of the two
             raise AuditWriteError("an audit entry was not written")
         return ticket.receipt
 
     def open(self) -> None:
-        """Begin a chain, if there is none, with its first entries.
+        """Start a chain with its first entries, if there is none.
 
         Raises:
             AuditWriteError: They could not be written.
@@ -155,7 +157,7 @@ class Committer:
                 self._write([])
                 if self.state.error:
                     raise AuditWriteError(
-                        f"the audit trail cannot be begun in {self._folder.path}: {self.state.error}"
+                        f"the audit trail cannot be started in {self._folder.path}: {self.state.error}"
                     )
 
     @property
@@ -165,10 +167,10 @@ class Committer:
         return None if current is None else (current.chain.id, current.writer.committed)
 
     def settle(self) -> None:
-        """Flush to the disk what waits for it, and seal a segment that is old enough although nobody writes.
+        """Flush entries to the disk, and seal a segment that is old enough although no entry arrives.
 
         Raises:
-            OSError: The disk failed under entries that had been acknowledged (only with `commit = "write"`).
+            OSError: The disk failed after entries were acknowledged (only possible with `commit = "write"`).
         """
         with self._lock:
             if self._open is None or self._writing:
@@ -181,7 +183,7 @@ class Committer:
             self._open.writer.seal_if_due()
 
     def close(self) -> str | None:
-        """End the chain with its last entry. What comes later begins another chain.
+        """End the chain with its last entry. Later entries start another chain.
 
         Returns:
             The chain's id, or None if there was none.
@@ -196,12 +198,12 @@ class Committer:
             return current.chain.id
 
     def abandon(self) -> None:
-        """Let go of the chain as it is: what is in the spool is moved by whoever takes it over."""
+        """Abandon the chain as it is. Its entries in the spool are adopted."""
         with self._lock:
             self._abandon()
 
     def forget(self) -> None:
-        """Begin anew in a forked child: chain and files stay the parent's."""
+        """Reset the state in a forked child. The parent keeps the chain and its files."""
         if self._open is not None:
             self._open.writer.forget()
             self._open.lock.forget()
@@ -250,7 +252,7 @@ class Committer:
 
     def _begin(self) -> _Open:
         self._folder.create()
-        # Whoever looks for chains without an owner may see a lock's file in the moment before it is locked.
+        # A process that adopts chains may take the lock between the creation of its file and our lock.
         for _ in range(_TRIES):
             chain = Chain(self._keys, clock_ns=self._clock_ns)
             lock = self._folder.lock(chain.id)

@@ -1,4 +1,4 @@
-"""The audit trail of this process, and the guide's functions that use it."""
+"""The audit trail of this process, and the public functions that use it."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ _installed: _Installed | None = None
 
 @dataclass(frozen=True, slots=True)
 class _Installed:
-    room: AuditRuntime | None
-    """None: the policy says that there is to be no trail."""
+    runtime: AuditRuntime | None
+    """None: the policy switches the trail off."""
 
 
-def install(room: AuditRuntime | None) -> None:
-    """Make a trail the one of this process; None: the policy says that there is to be none."""
+def install(runtime: AuditRuntime | None) -> None:
+    """Install the trail of this process. None: the policy switches it off."""
     global _installed
-    _installed = _Installed(room)
+    _installed = _Installed(runtime)
 
 
 def current_trail() -> AuditTrail | None:
-    """Return the trail of this process; None: it is switched off, or telemetry is not configured."""
-    return None if _installed is None or _installed.room is None else _installed.room.trail
+    """Return the trail of this process. None: it is switched off, or telemetry is not configured."""
+    return None if _installed is None or _installed.runtime is None else _installed.runtime.trail
 
 
 def current_runtime() -> AuditRuntime:
-    """Return the trail of this process and what reads it.
+    """Return the trail of this process with its reader.
 
     Raises:
         AuditUnavailableError: There is none.
@@ -47,11 +47,11 @@ def current_runtime() -> AuditRuntime:
             "there is no audit trail yet: call mita_otel.configure() first (or start the service with "
             "opentelemetry-instrument)"
         )
-    if _installed.room is None:
+    if _installed.runtime is None:
         raise AuditUnavailableError(
             "the audit trail is off: audit.start is 'off' in the policy, or OTEL_SDK_DISABLED is set"
         )
-    return _installed.room
+    return _installed.runtime
 
 
 def record_audit_event(
@@ -70,19 +70,19 @@ def record_audit_event(
     span_id: str | None = None,
     occurred_at: datetime | None = None,
 ) -> AuditReceipt | None:
-    """Record that something happened. When this returns a receipt, the entry will not be lost.
+    """Record an event in the audit trail. If this returns a receipt, the entry is on the disk.
 
-    The fields are those of `AuditEvent`; everything is redacted before it is written. In a coroutine,
-    `await asyncio.to_thread(record_audit_event, …)` keeps the event loop free while the disk writes.
+    The arguments are the fields of `AuditEvent`. All are redacted before they are written. In a coroutine, `await
+    asyncio.to_thread(record_audit_event, …)` keeps the event loop free while the disk writes.
 
     Returns:
-        Where the entry stands. None: the policy switched the trail off, or `audit.on_failure` is `log` and
-        the entry could not be written.
+        The position of the entry in its chain. None: the policy switches the trail off, or the entry could not be
+        written and `audit.on_failure` is `log`.
 
     Raises:
-        AuditUnavailableError: `configure()` has not been called.
-        AuditWriteError: The entry could not be written: it is not in the trail.
-        ValueError: A field cannot be used.
+        AuditUnavailableError: `configure()` was not called.
+        AuditWriteError: The entry could not be written, so it is not in the trail.
+        ValueError: A field is invalid.
 
     Example:
         >>> record_audit_event(
@@ -104,7 +104,7 @@ def record_audit_event(
         span_id=span_id,
         occurred_at=occurred_at,
     )
-    if _installed is not None and _installed.room is None:
+    if _installed is not None and _installed.runtime is None:
         return None
     return current_runtime().trail.record(event)
 
@@ -119,25 +119,25 @@ def get_audit_trail(
     limit: int = 1000,
     reader: str | None = None,
 ) -> list[AuditEntry]:
-    """Return the newest entries of the trail, of all processes that share the store, oldest first.
+    """Return the newest entries of the trail, oldest first, of all processes that share the store.
 
     The read is recorded in the trail.
 
     Args:
-        user_id: Of this user; None: of everybody.
-        event_type: Of this type, or any of several; None: of every type.
-        hours_back: Not older; None: of any age.
-        outcome: With this outcome.
-        resource_id: About this resource.
-        limit: How many at most.
-        reader: Who reads, for the entry about the read.
+        user_id: Only entries of this user. None: of all.
+        event_type: Only entries of this type, or of one of these. None: of all.
+        hours_back: Maximum age in hours. None: any age.
+        outcome: Only entries with this outcome.
+        resource_id: Only entries about this resource.
+        limit: Maximum number of entries.
+        reader: Who reads; part of the entry about the read.
 
     Raises:
         AuditUnavailableError: There is no trail.
-        ValueError: There is no such type, or outcome.
-        StoreError: The store cannot be used: its extra is not installed, or the database does not answer.
+        ValueError: The type or the outcome does not exist.
+        StoreError: The store's extra is not installed, or the database does not answer.
     """
-    reads = current_runtime().reader()  # before SQLAlchemy is needed: it says what to install
+    reads = current_runtime().reader()  # first, because its error names the extra to install
     from mita_otel.audit.reader import AuditFilter
 
     types = (event_type,) if isinstance(event_type, str) else tuple(event_type or ())

@@ -1,4 +1,4 @@
-"""From what a service tells to what is written: redacted, bounded, the personal part kept apart."""
+"""Builds an entry from an event: redacted, bounded, with personal data kept apart."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from opentelemetry.trace import format_span_id, format_trace_id
 
 from mita_otel.audit.canonical import canonical, clean_text
 from mita_otel.audit.event import AuditEvent
-from mita_otel.audit.personal import Personal, take_out
+from mita_otel.audit.personal import Personal, separate
 from mita_otel.policy.audit import AuditPolicy
 from mita_otel.redaction import Redactor
 
@@ -26,7 +26,7 @@ _NS: Final = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where entries come from: the same for all of a process."""
+    """Where entries come from. All entries of a process share it."""
 
     service: str
     host: str
@@ -37,19 +37,19 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An entry without its place in the chain."""
+    """An entry without its position in the chain."""
 
     fields: Mapping[str, Any]
-    """What is signed, apart from the chain's own fields."""
+    """The signed fields, without those of the chain."""
     personal: Personal | None
 
 
 class Drafter:
-    """Makes drafts. Nothing that it returns has not passed the redactor.
+    """Builds drafts. All of their values have passed the redactor.
 
     Args:
-        policy: What is personal, and how large an entry may be.
-        redactor: What must never be written.
+        policy: Which fields are personal, and the maximum size of an entry.
+        redactor: Redacts all values.
     """
 
     def __init__(self, policy: AuditPolicy, redactor: Redactor) -> None:
@@ -78,7 +78,7 @@ class Drafter:
             for name in _TREES
             if (tree := getattr(event, name)) is not None
         }
-        rest, taken = take_out(
+        rest, taken = separate(
             {**{name: text for name, text in told.items() if text is not None}, **trees}, self._names, user_id
         )
         fields.update(self._bounded(rest))
@@ -93,7 +93,7 @@ class Drafter:
         return Draft(fields, Personal.seal(personal) if personal else None)
 
     def user_id(self, user_id: str | None) -> str | None:
-        """Return a user's id as it is written, and so as it is found again."""
+        """Return a user's id in the form that entries contain."""
         return self._text("user_id", user_id)
 
     def _text(self, name: str, text: str | None) -> str | None:
@@ -103,7 +103,7 @@ class Drafter:
         return None if safe is None else clean_text(str(safe))[:_MAX_TEXT]
 
     def _bounded(self, rest: dict[str, Any]) -> dict[str, Any]:
-        """Replace the largest trees until the entry is small enough: what they were stays provable."""
+        """Replace the largest trees by their digest until the entry is small enough."""
         sizes = {name: len(canonical(rest[name])) for name in _TREES if name in rest}
         while sizes and sum(sizes.values()) > self._max_bytes:
             largest = max(sizes, key=sizes.__getitem__)

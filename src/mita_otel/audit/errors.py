@@ -1,4 +1,4 @@
-"""What a caller is told when the audit trail cannot do its work."""
+"""Errors of the audit trail."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from mita_otel.errors import ConfigurationError
 
 
 class AuditError(Exception):
-    """The audit trail cannot do what was asked; the message says why and what to do."""
+    """The audit trail cannot do what was asked. The message says why, and how to fix it."""
 
 
 class AuditWriteError(AuditError):
-    """An audit entry could not be made durable: it is **not** in the trail.
+    """An audit entry could not be written to the disk: it is **not** in the trail.
 
-    Raised where `audit.on_failure` is `raise` (the default), so that the business operation can be refused:
-    an operation that must be audited and cannot be must not happen.
+    Raised if `audit.on_failure` is `raise` (the default), so that the caller can refuse the business operation: an
+    operation that must be audited must not happen without its entry.
     """
 
 
 class AuditUnavailableError(AuditError, ConfigurationError):
-    """There is no audit trail: it is switched off, or `configure()` has not been called."""
+    """There is no audit trail: it is switched off, or `configure()` was not called."""
 
 
 class ChainConflictError(AuditError):
-    """The database has another entry in this one's place: somebody was there."""
+    """The database has a different entry at the same position of the chain, which points to tampering."""

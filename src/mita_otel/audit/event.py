@@ -1,4 +1,4 @@
-"""What a service says happened: the fields that PCI DSS 4.0 requirement 10.2.2 asks for, and a little more."""
+"""Audit events: the fields that PCI DSS 4.0 requires (10.2.2), and a few more."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _CUSTOM: Final = re.compile(r"[a-z][a-z0-9_.]{0,63}\Z")
 
 
 class AuditEventType(StrEnum):
-    """What kind of event it was. The list is open: any `lower_case` name of a team's own will do."""
+    """The type of an event. Applications can use their own `lower_case` names as well."""
 
-    # who came in
+    # authentication and accounts
     LOGIN = "login"
     LOGIN_FAILED = "login_failed"
     LOGOUT = "logout"
@@ -24,7 +24,7 @@ class AuditEventType(StrEnum):
     USER_CREATE = "user_create"
     USER_UPDATE = "user_update"
     USER_DELETE = "user_delete"
-    # what was done with money
+    # money
     TRANSACTION_CREATE = "transaction_create"
     TRANSACTION_UPDATE = "transaction_update"
     TRANSACTION_DELETE = "transaction_delete"
@@ -33,16 +33,16 @@ class AuditEventType(StrEnum):
     ACCOUNT_CHANGE = "account_change"
     BUDGET_CHANGE = "budget_change"
     FINANCIAL_OPERATION = "financial_operation"
-    # what was done with data
+    # data
     DATA_ACCESS = "data_access"
     DATA_CHANGE = "data_change"
     DATA_DELETE = "data_delete"
     DATA_EXPORT = "data_export"
-    # what went wrong
+    # problems
     ERROR = "error"
     SECURITY_EVENT = "security_event"
     COMPLIANCE_EVENT = "compliance_event"
-    # what happened to the system itself
+    # the system itself
     CONFIGURATION_CHANGE = "configuration_change"
     AUDIT_START = "audit_start"
     AUDIT_STOP = "audit_stop"
@@ -59,49 +59,50 @@ class AuditEventType(StrEnum):
 
 
 class AuditOutcome(StrEnum):
-    """How it ended."""
+    """The outcome of an event."""
 
     SUCCESS = "success"
     FAILURE = "failure"
-    """It was tried and did not work."""
+    """It was attempted and failed."""
     DENIED = "denied"
-    """It was refused: no right, no valid credentials."""
+    """It was refused: missing permission or invalid credentials."""
     UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEvent:
-    """One thing that happened, as the service tells it. It is redacted before anything is written.
+    """One event, as the service reports it. It is redacted before it is written.
 
     Example:
         >>> AuditEvent(event_type=AuditEventType.TRANSACTION_CREATE, user_id="u1", resource_id="tx-7")
     """
 
     event_type: AuditEventType | str
-    """What kind of event. A name of your own is lower case, digits, `_` and `.`, up to 64 characters."""
+    """The type of the event. Your own names consist of lower case letters, digits, `_` and `.`, up to 64
+    characters."""
     user_id: str | None = None
-    """Who did it. Personal: can be erased later without breaking the chain."""
+    """Who did it. Personal: it can be erased later without breaking the chain."""
     outcome: AuditOutcome | str = AuditOutcome.SUCCESS
-    """How it ended."""
+    """The outcome of an event."""
     resource_type: str | None = None
-    """What it was done to: `transaction`, `account`, `report`, …"""
+    """The kind of resource: `transaction`, `account`, `report`, …"""
     resource_id: str | None = None
-    """Which one."""
+    """The id of the resource."""
     details: Mapping[str, Any] | None = None
-    """Whatever helps to understand it later."""
+    """Any further facts."""
     before: Mapping[str, Any] | None = None
-    """State before a change."""
+    """The state before a change."""
     after: Mapping[str, Any] | None = None
-    """State after a change."""
+    """The state after a change."""
     client_address: str | None = None
-    """Where the request came from. Personal."""
+    """The address that the request came from. Personal."""
     request_id: str | None = None
     trace_id: str | None = None
     """Hexadecimal. None: the current span's."""
     span_id: str | None = None
     """Hexadecimal. None: the current span's."""
     occurred_at: datetime | None = None
-    """When it happened, if that was not now. Must be aware of its time zone."""
+    """When it happened, if not now. It must have a time zone."""
 
     def __post_init__(self) -> None:
         check_event_type(self.event_type)
@@ -113,31 +114,31 @@ class AuditEvent:
 
 
 class AuditSink(Protocol):
-    """Whatever takes audit events. `AuditTrail` is one."""
+    """Records audit events, as `AuditTrail` does."""
 
     def record(self, event: AuditEvent, /) -> object:
-        """Take the event. When this returns, the event is on the disk."""
+        """Record the event. When this returns, the event is on the disk."""
 
 
 def check_event_type(name: str) -> str:
-    """Return the name if it can be an event type.
+    """Return the name if it is a valid event type.
 
     Raises:
-        ValueError: It cannot; the message shows how to write it.
+        ValueError: It is invalid. The message shows how to write it.
     """
     if not isinstance(name, str) or not _CUSTOM.match(name):
         raise ValueError(
-            f"{name!r} is not an audit event type; take one of AuditEventType, or write your own in small "
+            f"{name!r} is not an audit event type; use one of AuditEventType, or your own name in lower case "
             "letters, digits, '_' and '.', as in 'loan.approve'"
         )
     return name
 
 
 def check_outcome(name: str) -> str:
-    """Return the name if it is an outcome.
+    """Return the name if it is a valid outcome.
 
     Raises:
-        ValueError: It is not; the message lists those that are.
+        ValueError: It is invalid. The message lists the valid ones.
     """
     if name not in AuditOutcome.__members__.values():
         raise ValueError(f"{name!r} is not an outcome; use one of {', '.join(AuditOutcome)}")

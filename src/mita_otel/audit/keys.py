@@ -1,4 +1,4 @@
-"""The keys of the hash chain: HMAC-SHA256, from the environment, with older ones kept for verification."""
+"""Keys and signatures of the audit trail: HMAC-SHA256 with the current key; older keys only verify."""
 
 from __future__ import annotations
 
@@ -12,23 +12,22 @@ from mita_otel.audit.canonical import canonical
 from mita_otel.errors import ConfigurationError
 
 UNKEYED: Final = "unkeyed"
-"""Key id of a chain without a key: accidents are found, a forger who knows the format is not."""
+"""Key id of an unsigned chain. Accidental changes are detected, deliberate ones are not."""
 
 Purpose = Literal["entry", "anchor", "tombstone", "erasure", "erased-entry", "hold", "subject", "report"]
-"""What is signed. A signature made for one purpose is not valid for another."""
+"""What is signed. A signature for one purpose is not valid for another."""
 
 _MIN_CHARACTERS: Final = 16
 _ID_CHARACTERS: Final = 12
 
 
 class AuditKeys:
-    """Signs with the current key, and verifies with any that is known.
+    """Signs with the current key, and verifies with any known key.
 
-    A key's id is derived from the key, so that rotation needs no names: set the new key, and move the
-    former one to the old keys.
+    A key's id is derived from the key. To rotate, set the new key and add the previous one to the old keys.
 
     Args:
-        current: The key that signs. None: entries are chained without a key.
+        current: The key that signs. None: chains are unsigned.
         old: Keys that only verify.
     """
 
@@ -45,7 +44,7 @@ class AuditKeys:
         """Return the keys of `MITA_OTEL_AUDIT_KEY` and `MITA_OTEL_AUDIT_OLD_KEYS`.
 
         Raises:
-            ConfigurationError: A key is too short to be one.
+            ConfigurationError: A key is too short.
         """
         env = os.environ if env is None else env
         current = env.get(variables.AUDIT_KEY, "").strip()
@@ -65,32 +64,32 @@ class AuditKeys:
 
     @property
     def expects_keys(self) -> bool:
-        """Whether any key is known at all: then a chain without one is suspicious."""
+        """Whether any key is known. If so, an unsigned chain is suspicious."""
         return len(self._keys) > 1
 
     def knows(self, key_id: str) -> bool:
-        """Return whether the key is there, so that its signatures can be verified."""
+        """Return whether the key is known, so that its signatures can be verified."""
         return key_id in self._keys
 
     def sign(self, purpose: Purpose, message: bytes, key_id: str | None = None) -> str:
         """Return the signature, hexadecimal.
 
         Args:
-            purpose: What the message is.
+            purpose: The kind of message.
             message: The bytes.
-            key_id: Whose signature. None: the current key's.
+            key_id: The key that signs. None: the current key.
 
         Raises:
-            KeyError: There is no such key.
+            KeyError: The key is unknown.
         """
         key = self._keys[self.current_id if key_id is None else key_id]
         return hmac.digest(key, b"mita-otel " + purpose.encode() + b"\0" + message, "sha256").hex()
 
     def verify(self, purpose: Purpose, message: bytes, signature: str, key_id: str) -> bool:
-        """Return whether the signature is that of the message under a key that is known.
+        """Return whether the signature is valid under a known key.
 
-        Entries without a key can be checked for accidents. Nothing else is believed without one, unless
-        there are no keys at all.
+        Unsigned entries are checked for accidental changes. Anything else without a key is invalid, unless no key
+        is known.
         """
         if not self.knows(key_id) or (key_id == UNKEYED and purpose != "entry" and self.expects_keys):
             return False
@@ -111,20 +110,20 @@ _ERASURE = ("id", "erased_ns", "reason", "key_id")
 
 
 def tombstone_message(row: Any) -> bytes:
-    """Return what is signed of a tombstone's row."""
+    """Return the signed part of a tombstone's row."""
     return canonical([getattr(row, name) for name in _TOMBSTONE])
 
 
 def erasure_message(row: Any) -> bytes:
-    """Return what is signed of an erasure's row: not its count, which is for people."""
+    """Return the signed part of an erasure's row. Its count is not signed."""
     return canonical([getattr(row, name) for name in _ERASURE])
 
 
 def erased_entry_message(erasure_id: str, chain: str, sequence: int) -> bytes:
-    """Return what is signed to say that an entry's person was erased on purpose."""
+    """Return the signed message which proves that an entry's personal part was erased deliberately."""
     return canonical([erasure_id, chain, sequence])
 
 
 def subject_digest(keys: AuditKeys, user_id: str, key_id: str | None = None) -> str:
-    """Return the keyed digest of a person's id: nobody without the key can tell whose it is."""
+    """Return the keyed digest of a person's id. Without the key it does not reveal the id."""
     return keys.sign("subject", user_id.encode("utf-8", "replace"), key_id)

@@ -1,4 +1,4 @@
-"""The database's side of the trail: entries come in once, in order, and are never changed."""
+"""The audit tables of the database: entries are inserted once, in order, and never changed."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Ledger:
 
     Args:
         database: The store.
-        keys: Recognise a person who was erased.
-        migrate: Whether tables may be made where they are missing.
+        keys: Recognise erased persons.
+        migrate: Whether missing tables may be created.
     """
 
     def __init__(self, database: Database, keys: AuditKeys, *, migrate: bool) -> None:
@@ -38,15 +38,15 @@ class Ledger:
         self._ready = False
 
     def add(self, entries: Sequence[SealedEntry], *, may_be_there: bool = False) -> None:
-        """Add entries of one chain, in order. Those that are there already are not added again.
+        """Insert entries of one chain, in order. Entries that exist are not inserted again.
 
         Args:
             entries: The entries.
-            may_be_there: Whether to look first: another mover may have added some of them.
+            may_be_there: Whether to look for existing ones first: another mover may have inserted some.
 
         Raises:
-            StoreUnavailableError: The database does not answer; nothing is lost, try again.
-            ChainConflictError: Another entry has an entry's place.
+            StoreUnavailableError: The database does not answer. Nothing is lost; try again.
+            ChainConflictError: The database has a different entry at the same position.
         """
         self._prepare()
         rows = [entry_row(entry) for entry in entries]
@@ -55,11 +55,11 @@ class Ledger:
         try:
             self._insert(rows)
         except IntegrityError:
-            # Two movers at once (the locks of a network file system do not work), or an answer that was lost.
+            # Two movers ran at once (file locks do not work on some network file systems), or a reply was lost.
             self._insert(self._missing(rows))
 
     def present(self, chain: str, first: int, last: int) -> int:
-        """Return how many entries of a stretch, both ends included, are there."""
+        """Return how many entries of a range, both ends included, are in the database."""
         table = AuditEntryRow
         with self.database.read() as connection:
             return connection.execute(
@@ -78,7 +78,7 @@ class Ledger:
                 connection.execute(insert(AuditEntryRow), rows)
 
     def _erase_again(self, connection: Connection, rows: list[dict[str, Any]]) -> None:
-        """Take the personal part of whoever was erased after the entry was recorded, and before it came here."""
+        """Erase the personal part of persons who were erased while their entries waited in the spool."""
         personal = [row for row in rows if row["user_id"] is not None]
         oldest = min((row["recorded_ns"] for row in personal), default=0)
         table = table_of(ErasedSubjectRow)
@@ -120,7 +120,7 @@ class Ledger:
 
 
 def entry_row(entry: SealedEntry) -> dict[str, Any]:
-    """Return the row of an entry: what is signed, and the columns that repeat parts of it."""
+    """Return the row of an entry: the signed body, and the columns that repeat parts of it."""
     fields = entry.fields
     personal = entry.personal
     values = personal.values if personal else {}
@@ -147,7 +147,7 @@ def entry_row(entry: SealedEntry) -> dict[str, Any]:
 
 
 def key_in_use(database: Database) -> str | None:
-    """Return the id of a key that entries in the store are signed with; None: there is none that is."""
+    """Return the id of a key that has signed entries in the store. None: all are unsigned."""
     table = table_of(AuditEntryRow)
     with database.read() as connection:
         return connection.scalar(select(table.c.key_id).where(table.c.key_id != UNKEYED).limit(1))

@@ -1,4 +1,4 @@
-"""Each entry as an OpenTelemetry log record as well, for a SIEM. The database stays the truth."""
+"""Emits each entry as an OpenTelemetry log record too, for a SIEM. The database stays authoritative."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _SCOPE: Final = "mita_otel.audit"
 
 
 def emit_entry(draft: Draft, receipt: AuditReceipt) -> None:
-    """Emit an entry that was recorded: what it is, where it stands in its chain, and its signature.
+    """Emit a recorded entry: its type, its position in the chain, and its signature.
 
-    Details, states and addresses stay in the store. A record of each signature elsewhere is an anchor too.
+    Details, states and addresses are only in the store. Each emitted signature also serves as an anchor.
     """
     fields = draft.fields
     attributes: dict[str, Any] = {

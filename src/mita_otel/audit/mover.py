@@ -1,4 +1,4 @@
-"""Moves entries from the spool to the database: in order, once, and nothing leaves the spool before it is there."""
+"""Moves entries from the spool to the database: in order, once, and out of the spool last."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("mita_otel.audit")
 
 _EVIDENCE: Final = ".evidence"
-"""Ending of a segment that somebody has to look at. Nothing reads or deletes it."""
+"""Suffix of a segment that must be investigated. It is never read or deleted automatically."""
 
 
 @dataclass(slots=True)
 class _Progress:
-    """How far a segment has been moved."""
+    """How much of a segment was moved."""
 
     offset: int = 0
     first: int | None = None
@@ -40,20 +40,20 @@ class _Progress:
 
 @dataclass(slots=True)
 class ChainProgress:
-    """How far a chain has been moved, kept by whoever moves it between two calls."""
+    """How much of a chain was moved. The caller keeps it between two calls of `move`."""
 
     segments: dict[int, _Progress] = field(default_factory=dict)
     anchored_at: float = float("-inf")
 
 
 class Mover:
-    """Moves chains. Whoever calls owns the chain: it is the writer's process, or has the chain's lock.
+    """Moves chains. The caller owns the chain: it is the writer's process, or it holds the chain's lock.
 
     Args:
         folder: The spool.
         ledger: The database.
-        keys: Tells a torn line from a whole one, and signs anchors.
-        anchors: Where the anchors go.
+        keys: Verify the lines of the spool and sign the anchors.
+        anchors: Keep the anchors.
         max_batch: Entries of one transaction.
         anchor_every_s: Seconds between two anchors of a growing chain.
         clock: Monotonic seconds.
@@ -81,21 +81,21 @@ class Mover:
         self._clock = clock
         self._clock_ns = clock_ns
         self._said: set[str] = set()
-        """What was said of files that are not ours."""
+        """Messages that were logged about files of other users."""
 
     def move(self, chain: str, progress: ChainProgress, committed: tuple[int, int] | None = None) -> None:
-        """Move everything of a chain that is on the disk.
+        """Move all entries of a chain that are on the disk.
 
         Args:
             chain: Its id.
-            progress: How far it was moved before.
-            committed: The writer's current segment, and how many of its bytes are on the disk. None: the
-                writer is gone, and every segment is all that there will be.
+            progress: How much was moved before.
+            committed: The writer's current segment, and how many of its bytes are on the disk. None: the writer is
+                gone, so that every segment is complete.
 
         Raises:
-            StoreUnavailableError: The database does not answer. What was moved is remembered.
+            StoreUnavailableError: The database does not answer. `progress` keeps what was moved.
             OSError: The spool or the anchors cannot be read or written.
-            ChainConflictError: The database has other entries in the places of the current segment's.
+            ChainConflictError: The database has different entries at the positions of the current segment.
         """
         for segment in self._folder.segments(chain):
             final = committed is None or segment.number < committed[0]
@@ -109,7 +109,7 @@ class Mover:
                 _logger.critical("%s; the segment is kept as evidence", conflict)
                 self._set_aside(segment)
                 if not final:
-                    raise  # the writer has to begin another chain
+                    raise  # the writer must start another chain
                 continue
             if final:
                 self._finish(segment, state)
@@ -120,13 +120,13 @@ class Mover:
                 progress.anchored_at = self._clock()
 
     def adopt(self, own: str | None = None) -> int:
-        """Move the chains of processes that are gone.
+        """Move the chains of processes that have ended.
 
         Args:
-            own: The chain of this process, which is left alone.
+            own: The chain of this process, which is skipped.
 
         Returns:
-            How many chains were taken over and moved.
+            How many chains were adopted.
         """
         return self._folder.adopt(self._take_over, own=own, on_error=self._cannot_take_over)
 
@@ -169,21 +169,21 @@ class Mover:
     def _report(self, damage: Damage, state: _Progress) -> None:
         if damage.torn:
             _logger.warning(
-                "%s ends in half an entry of %d bytes: its writer was killed before it said that it was written",
+                "%s ends with an incomplete entry of %d bytes: its writer was killed before it acknowledged the entry",
                 damage.path,
                 damage.length,
             )
             return
         state.damaged = True
         _logger.critical(
-            "%s is damaged at byte %d (%d bytes); the other entries are moved, and the file is kept as evidence",
+            "%s is damaged at byte %d (%d bytes); its other entries are moved, and the file is kept as evidence",
             damage.path,
             damage.offset,
             damage.length,
         )
 
     def _finish(self, segment: SpoolSegment, state: _Progress) -> None:
-        """Let go of a segment, once it is certain that all of it is in the database."""
+        """Delete a segment, once all of its entries are in the database."""
         if state.first is not None and state.last is not None:
             present = self._ledger.present(segment.owner, state.first, state.last[0])
             if present < state.entries:

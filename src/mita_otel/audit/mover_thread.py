@@ -1,4 +1,4 @@
-"""The thread that moves entries to the database, with its own pace, patience and bookkeeping."""
+"""The thread that moves entries to the database, and retries while the database is down."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ _logger = logging.getLogger("mita_otel.audit")
 
 @dataclass(frozen=True, slots=True)
 class MoverState:
-    """How the way to the database is."""
+    """Whether entries reach the database."""
 
     failed_since: float | None = None
-    """Monotonic seconds; None: it works."""
+    """Monotonic seconds. None: entries reach the database."""
     error: str = ""
     last_moved: float | None = None
-    """Monotonic seconds of the last time that nothing was left to move."""
+    """Monotonic seconds of the last time that the spool was empty."""
 
 
 class MoverThread:
-    """Moves what one process has in the spool, and what dead processes left there.
+    """Moves the entries of this process from the spool, and those that dead processes left there.
 
     Args:
-        policy: Pace and patience.
-        committer: Knows how much is on the disk.
-        open_mover: Opens the database. Called on the thread, when it is first needed, and again if it failed.
+        policy: Delays and retries.
+        committer: Writes the spool.
+        open_mover: Opens the database. Called on the thread at the first move, and again if it failed.
         clock: Monotonic seconds.
     """
 
@@ -58,27 +58,27 @@ class MoverThread:
         self._changed = threading.Condition(threading.RLock())
         self._thread: threading.Thread | None = None
         self._wanted = 0
-        """Rounds that somebody asked for."""
+        """Rounds that were requested."""
         self._done = 0
-        """Of those, how many have begun after they were asked for and moved everything."""
+        """Requested rounds that started after their request and moved everything."""
         self._tried = 0
         self._trying = False
         self._urgent = False
         self._stopping = False
         self._mover: Mover | None = None
         self._progress: tuple[str, ChainProgress] | None = None
-        self._look_around_at = float("-inf")
+        self._adopt_at = float("-inf")
         self._abandoned = 0
         self._pause_s = 0.0
         self.state = MoverState()
 
     @property
     def started(self) -> bool:
-        """Whether anything was ever to move."""
+        """Whether the thread was started."""
         return self._thread is not None
 
     def wake(self) -> None:
-        """Say that there is something to move. Starts the thread if it does not run."""
+        """Request a round. Starts the thread if it does not run."""
         with self._changed:
             self._wanted += 1
             self._changed.notify_all()
@@ -87,11 +87,11 @@ class MoverThread:
                 try:
                     thread.start()
                 except RuntimeError:
-                    return  # the interpreter is on its way out: the spool keeps what is there
+                    return  # the interpreter is shutting down: the entries stay in the spool
                 self._thread = thread
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until everything that is in the spool now is in the database. False if it is not in time."""
+        """Wait until all entries that are in the spool now are in the database. False if that takes too long."""
         with self._changed:
             if self._stopping:
                 return self._done >= self._wanted
@@ -99,7 +99,7 @@ class MoverThread:
             if self._thread is None:
                 return False
             wanted = self._wanted
-            # A try that begins after now and fails is an answer too: the database is down.
+            # A round that starts after now and fails ends the wait as well: the database is down.
             tries = self._tried + 1 + self._trying
             self._urgent = True
             self._changed.notify_all()
@@ -112,7 +112,7 @@ class MoverThread:
             return self._done >= wanted
 
     def stop(self, timeout_s: float) -> bool:
-        """Flush, then end the thread. False if something is left in the spool."""
+        """Flush, then end the thread. False if entries are left in the spool."""
         flushed = self.flush(timeout_s)
         with self._changed:
             self._stopping = True
@@ -127,7 +127,7 @@ class MoverThread:
                 self._thread = None
 
     def forget(self) -> None:
-        """Begin anew in a forked child: the thread stayed with the parent."""
+        """Reset the state in a forked child, which has no such thread."""
         self._reset()
 
     def _run(self) -> None:
@@ -161,7 +161,7 @@ class MoverThread:
         try:
             with suppress_instrumentation():
                 self._move()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the spool keeps the entries
+        except Exception as error:  # noqa: BLE001 - the entries stay in the spool whatever fails
             self._failed(error)
             return False
         if self.state.failed_since is not None:
@@ -175,7 +175,7 @@ class MoverThread:
         self._committer.settle()
         abandoned, position = self._committer.abandoned, self._committer.position
         if abandoned != self._abandoned:
-            self._abandoned, self._look_around_at = abandoned, float("-inf")
+            self._abandoned, self._adopt_at = abandoned, float("-inf")
         own = None if position is None else position[0]
         if position is not None:
             if self._progress is None or self._progress[0] != position[0]:
@@ -185,9 +185,9 @@ class MoverThread:
             except ChainConflictError:
                 self._committer.abandon()
                 raise
-        if self._clock() >= self._look_around_at:
+        if self._clock() >= self._adopt_at:
             mover.adopt(own)
-            self._look_around_at = self._clock() + self._policy.adopt_s
+            self._adopt_at = self._clock() + self._policy.adopt_s
 
     def _failed(self, error: Exception) -> None:
         policy = self._policy
@@ -200,10 +200,10 @@ class MoverThread:
         reason = first_line(error)
         since = self._clock() if first else self.state.failed_since
         if first or reason != self.state.error:
-            # Of an error of the database, the rest may quote the row: it has no place in a log.
+            # The rest of a database error may quote the row, which must not get into a log.
             known = isinstance(error, StoreError | OSError) or hasattr(error, "orig")
             _logger.error(
-                "audit entries wait in the spool, where they are safe: %s",
+                "audit entries wait in the spool and are safe there: %s",
                 reason,
                 exc_info=None if known else error,
             )

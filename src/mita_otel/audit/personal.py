@@ -1,8 +1,8 @@
-"""What an entry says about a person is kept apart, so that it can be erased and the chain stays valid.
+"""Keeps personal data of an entry apart, so that it can be erased without breaking the chain.
 
-The signed body of an entry holds a commitment, an HMAC of the personal part under a random key that belongs
-to this entry alone. The personal part and the key stand beside the body. Once both are erased, nobody can
-tell whose the commitment was, not even by trying every user of the bank (crypto-shredding).
+The signed body contains a commitment: an HMAC of the personal part under a random key of this entry. The personal
+part and the key are stored beside the body. Once both are erased, the commitment does not reveal the person, not
+even by trying every user of the bank (crypto-shredding).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import orjson
 from mita_otel.audit.canonical import canonical
 
 PLACEHOLDER: Final = "[personal]"
-"""Stands in the body where a personal value was."""
+"""Replaces a personal value in the body."""
 
 _KEY_BYTES: Final = 16
 
@@ -41,7 +41,7 @@ class Personal:
 
     @property
     def commitment(self) -> str:
-        """What the signed body holds in place of the personal part."""
+        """The value in the signed body that replaces the personal part."""
         return hmac.digest(bytes.fromhex(self.key), self.data, "sha256").hex()
 
     @property
@@ -51,16 +51,16 @@ class Personal:
         return values
 
 
-def take_out(tree: Any, names: frozenset[str], user_id: str | None) -> tuple[Any, list[tuple[Path, Any]]]:
-    """Take personal values out of a tree.
+def separate(tree: Any, names: frozenset[str], user_id: str | None) -> tuple[Any, list[tuple[Path, Any]]]:
+    """Separate personal values from a tree.
 
     Args:
         tree: Nested mappings and lists.
-        names: Names whose values are personal, in small letters.
+        names: Lower-case names whose values are personal.
         user_id: A value that equals it is personal under any name.
 
     Returns:
-        The tree with placeholders, and what was there: pairs of path and value.
+        The tree with placeholders, and the personal values as pairs of path and value.
     """
     taken: list[tuple[Path, Any]] = []
 
@@ -85,8 +85,8 @@ def take_out(tree: Any, names: frozenset[str], user_id: str | None) -> tuple[Any
     return walk(tree, []), taken
 
 
-def put_back(tree: Any, taken: Sequence[Sequence[Any]]) -> Any:
-    """Return the tree with the personal values where they were, as far as it still has the places."""
+def restore(tree: Any, taken: Sequence[Sequence[Any]]) -> Any:
+    """Return the tree with its personal values restored, as far as their places still exist."""
     for path, value in taken:
         node = tree
         try:
@@ -95,5 +95,5 @@ def put_back(tree: Any, taken: Sequence[Sequence[Any]]) -> Any:
             if node[path[-1]] == PLACEHOLDER:
                 node[path[-1]] = value
         except (KeyError, IndexError, TypeError):
-            continue  # that part was too large and is not there
+            continue  # that part was too large and was replaced by its digest
     return tree

@@ -1,4 +1,4 @@
-"""Reads the trail. Each read is itself an entry (PCI DSS 10.2.1.3)."""
+"""Reads the audit trail. Each read is itself recorded (PCI DSS 10.2.1.3)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sqlalchemy import Row, Select, select, tuple_
 
 from mita_otel.audit.event import AuditEvent, AuditEventType, check_event_type, check_outcome
 from mita_otel.audit.keys import subject_digest
-from mita_otel.audit.personal import put_back
+from mita_otel.audit.personal import restore
 from mita_otel.audit.trail import AuditTrail
 from mita_otel.store.database import Database
 from mita_otel.store.migrate import require
@@ -25,7 +25,7 @@ _SECOND: Final = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """An entry of the trail, as it is read."""
+    """An entry of the trail."""
 
     chain: str
     sequence: int
@@ -34,7 +34,7 @@ class AuditEntry:
     event_type: str
     outcome: str
     user_id: str | None
-    """Who; None: nobody, or erased."""
+    """Who did it. None: no user, or erased."""
     client_address: str | None
     service: str
     host: str
@@ -49,13 +49,13 @@ class AuditEntry:
     trace_id: str | None
     span_id: str | None
     occurred_at: datetime | None
-    """When it happened, if the service said so."""
+    """When it happened, if the service gave a time."""
     mac: str
     erasure_id: str | None
-    """Not None: the person was erased; all entries with the same id were about the same person."""
+    """Not None: the person was erased. All entries with the same id were about the same person."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the entry as plain values; times in ISO 8601."""
+        """Return the entry as JSON values; times in ISO 8601."""
         fields = asdict(self)
         for name in ("recorded_at", "occurred_at"):
             moment = fields[name]
@@ -65,11 +65,11 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditFilter:
-    """Which entries."""
+    """Selects entries."""
 
     user_id: str | None = None
     event_types: tuple[str, ...] = ()
-    """Any of them; empty: all."""
+    """Entries of any of these types. Empty: all."""
     outcome: str | None = None
     service: str | None = None
     resource_id: str | None = None
@@ -78,7 +78,7 @@ class AuditFilter:
     since_ns: int | None = None
     """Nanoseconds since the epoch."""
     until_ns: int | None = None
-    """Not including."""
+    """Nanoseconds since the epoch, exclusive."""
 
     def __post_init__(self) -> None:
         for name in self.event_types:
@@ -91,9 +91,9 @@ class AuditReader:
     """Reads entries.
 
     Args:
-        open_database: Opens the store. Called when it is first needed.
-        trail: Where reads are recorded, and what is flushed first, so that one reads what one wrote.
-        migrate: Whether tables may be made where they are missing.
+        open_database: Opens the store. Called on first use.
+        trail: Records the reads. It is flushed before each read, so that a process reads its own entries.
+        migrate: Whether missing tables may be created.
         clock_ns: Nanoseconds since the epoch.
     """
 
@@ -117,14 +117,14 @@ class AuditReader:
         """Return the newest entries, oldest first.
 
         Args:
-            wanted: Which.
-            hours_back: Not older than this; None: of any age.
-            limit: How many at most.
+            wanted: Selects entries.
+            hours_back: Maximum age in hours. None: any age.
+            limit: Maximum number of entries.
             reader: Who reads.
 
         Raises:
             StoreUnavailableError: The database does not answer.
-            AuditWriteError: The read could not be recorded; then there is no read.
+            AuditWriteError: The read could not be recorded, so it is refused.
         """
         if hours_back is not None:
             wanted = replace(wanted, since_ns=self._clock_ns() - int(hours_back * 3600 * _SECOND))
@@ -133,7 +133,7 @@ class AuditReader:
         return entries
 
     def unrecorded(self, wanted: AuditFilter, *, limit: int) -> list[AuditEntry]:
-        """Return the newest entries, oldest first, as part of a read that has been recorded."""
+        """Return the newest entries, oldest first, without recording: part of a read that was recorded."""
         newest = _select(self._as_written(wanted)).order_by(
             Table.recorded_ns.desc(), Table.chain.desc(), Table.sequence.desc()
         )
@@ -141,7 +141,7 @@ class AuditReader:
             return [entry_of(row) for row in connection.execute(newest.limit(limit))][::-1]
 
     def all(self, wanted: AuditFilter, *, reader: str | None) -> Iterator[AuditEntry]:
-        """Yield every entry, oldest first, a page at a time. The export is recorded before the first one."""
+        """Yield all entries, oldest first, page by page. The export is recorded before the first entry."""
         wanted = self._as_written(wanted)
         database = self._prepared()
         self._record(AuditEventType.AUDIT_EXPORT, wanted, None, reader)
@@ -172,16 +172,16 @@ class AuditReader:
     def _record(
         self, event_type: AuditEventType, wanted: AuditFilter, entries: int | None, reader: str | None
     ) -> None:
-        asked = {name: value for name, value in asdict(wanted).items() if value not in (None, ())}
+        criteria = {name: value for name, value in asdict(wanted).items() if value not in (None, ())}
         if wanted.user_id is not None:
-            # Whose entries were read is personal to them, not to the reader: they must not outlive an erasure.
-            asked["user_id"] = "~" + subject_digest(self._trail.keys, wanted.user_id)[:16]
+            # The id in the filter belongs to the person who was looked up: it must not survive their erasure.
+            criteria["user_id"] = "~" + subject_digest(self._trail.keys, wanted.user_id)[:16]
         self._trail.record(
             AuditEvent(
                 event_type=event_type,
                 user_id=reader,
                 resource_type="audit_trail",
-                details={"filter": asked, "entries": entries},
+                details={"filter": criteria, "entries": entries},
             )
         )
 
@@ -190,7 +190,7 @@ def entry_of(row: Row[Any]) -> AuditEntry:
     """Return the entry of a row."""
     fields: dict[str, Any] = orjson.loads(row.body)
     personal: dict[str, Any] = orjson.loads(row.personal) if row.personal else {}
-    put_back(fields, personal.get("fields", ()))
+    restore(fields, personal.get("fields", ()))
     occurred_ns = fields.get("occurred_ns")
     return AuditEntry(
         chain=row.chain,
@@ -245,48 +245,50 @@ def _select(wanted: AuditFilter) -> Select[Any]:
     return statement
 
 
-_LATE: Final = timedelta(minutes=10)
-"""An entry may wait in its process's spool for so long, and is shown all the same."""
-_MOST: Final = 10_000
+_MAX_DELAY: Final = timedelta(minutes=10)
+"""How long an entry may wait in a spool and is still shown."""
+_MAX_ENTRIES: Final = 10_000
 _EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
 class Follower:
-    """Returns what is new since the last look.
+    """Returns entries that arrived since the last call, each once.
 
-    Entries reach the database later than they were recorded, each process's in its own time: what is newest by
-    its time is not what came last.
+    Each process moves its entries to the database at its own pace, so that the entry with the newest time is not
+    the one that arrived last.
 
     Args:
-        reader: Reads the trail. The read has been recorded.
-        shown: The entries that have been shown, oldest first.
+        reader: Reads the trail. The read was recorded.
+        shown: The entries that were shown, oldest first.
     """
 
     def __init__(self, reader: AuditReader, shown: Sequence[AuditEntry]) -> None:
         self._reader = reader
         self._newest = shown[-1].recorded_at if shown else _EPOCH
-        self._seen = {_place(one): one.recorded_at for one in shown}
+        self._seen = {_key(one): one.recorded_at for one in shown}
         if shown:
             self._seen |= {
-                _place(one): one.recorded_at for one in self._lately() if one.recorded_at <= self._newest
+                _key(one): one.recorded_at
+                for one in self._recent_entries()
+                if one.recorded_at <= self._newest
             }
 
     def newer(self) -> list[AuditEntry]:
-        """Return the entries that came since the last time, oldest first."""
-        found = [one for one in self._lately() if _place(one) not in self._seen]
-        self._seen |= {_place(one): one.recorded_at for one in found}
+        """Return the entries that arrived since the last call, oldest first."""
+        found = [one for one in self._recent_entries() if _key(one) not in self._seen]
+        self._seen |= {_key(one): one.recorded_at for one in found}
         self._newest = max([self._newest, *(one.recorded_at for one in found)])
         oldest = self._oldest()
         self._seen = {place: at for place, at in self._seen.items() if at >= oldest}
         return found
 
     def _oldest(self) -> datetime:
-        return max(_EPOCH, self._newest - _LATE)
+        return max(_EPOCH, self._newest - _MAX_DELAY)
 
-    def _lately(self) -> list[AuditEntry]:
+    def _recent_entries(self) -> list[AuditEntry]:
         since_ns = (self._oldest() - _EPOCH) // timedelta(microseconds=1) * 1000
-        return self._reader.unrecorded(AuditFilter(since_ns=since_ns), limit=_MOST)
+        return self._reader.unrecorded(AuditFilter(since_ns=since_ns), limit=_MAX_ENTRIES)
 
 
-def _place(entry: AuditEntry) -> tuple[str, int]:
+def _key(entry: AuditEntry) -> tuple[str, int]:
     return entry.chain, entry.sequence

@@ -1,4 +1,4 @@
-"""Puts the audit trail together from the policy and the environment."""
+"""Builds the audit trail from the policy and the environment."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ _logger = logging.getLogger("mita_otel.audit")
 
 
 class AuditRuntime(Stage):
-    """The trail of this process, and what reads it. Opens the database when it is first needed.
+    """The audit trail of this process with its reader and mover. Opens the database on first use.
 
     Args:
         policy: The policy.
-        redactor: What must never be written.
-        environment: Its name.
+        redactor: Redacts entries before they are written.
+        environment: The environment's name.
         service: The service's name.
         env: The environment variables.
     """
@@ -78,7 +78,7 @@ class AuditRuntime(Stage):
         return self._database
 
     def mover(self) -> Mover:
-        """Return what moves entries to the database.
+        """Return a mover, which moves entries to the database.
 
         Raises:
             StoreError: The store cannot be used.
@@ -98,7 +98,7 @@ class AuditRuntime(Stage):
         )
 
     def reader(self) -> AuditReader:
-        """Return what reads the trail."""
+        """Return the reader of the trail."""
         if self._reader is None:
             self.database()
             from mita_otel.audit.reader import AuditReader
@@ -121,7 +121,7 @@ class AuditRuntime(Stage):
             self._database.close()
 
     def anchor_sinks(self) -> list[AnchorSink]:
-        """Return where anchors go."""
+        """Return the sinks that keep anchors."""
         anchors = self.policy.audit.anchors
         posts = [AnchorPost(anchors.url, anchors.timeout_s)] if anchors.url else []
         return [AnchorFile(anchor_path(self.policy, self._env)), *posts]
@@ -130,12 +130,12 @@ class AuditRuntime(Stage):
 def start_audit(
     policy: Policy, redactor: Redactor, *, environment: str, service: str, env: Mapping[str, str]
 ) -> AuditRuntime | None:
-    """Make the trail the one of this process, and begin it if policy or environment say so.
+    """Install the audit trail of this process, and start it if policy or environment say so.
 
-    It never raises: what cannot be written now is logged, and said to whoever records an event.
+    Never raises: a failure is logged now, and raised to callers that record an event.
 
     Returns:
-        The trail and what reads it; None: the policy says that there is to be none.
+        The trail with its reader. None: the policy switches it off.
     """
     if policy.audit.start == "off":
         install(None)
@@ -143,7 +143,7 @@ def start_audit(
     room = AuditRuntime(policy, redactor, environment=environment, service=service, env=env)
     install(room)
     if policy.audit.start == "configure" or env.get(variables.DATABASE_URL, "").strip():
-        with contextlib.suppress(AuditWriteError):  # it has been logged
+        with contextlib.suppress(AuditWriteError):  # already logged
             room.trail.start()
     return room
 
@@ -162,7 +162,7 @@ def _keys(env: Mapping[str, str]) -> AuditKeys:
     try:
         return AuditKeys.from_environment(env)
     except ConfigurationError as error:
-        _logger.error("%s. Until then audit entries are chained without a key", error)
+        _logger.error("%s. Until then audit entries are chained without a signature key", error)
         return AuditKeys(None)
 
 

@@ -13,7 +13,7 @@ from mita_otel.spool import read_lines
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A stretch of a segment that is not an entry."""
+    """A part of a segment that is not an entry."""
 
     path: Path
     offset: int

@@ -1,4 +1,4 @@
-"""The audit trail of one process: what is recorded is on the disk, and finds its way to the database."""
+"""The audit trail of one process: entries are written to the disk first, and then moved to the database."""
 
 from __future__ import annotations
 
@@ -23,48 +23,48 @@ from mita_otel.spool import SpoolFolder
 
 _logger = logging.getLogger("mita_otel.audit")
 
-_SAY_AGAIN_S: Final = 60.0
+_LOG_AGAIN_S: Final = 60.0
 _MEGABYTE: Final = 1_000_000
 _NO_KEY: Final = (
-    f"{variables.AUDIT_KEY} is not set: audit entries are chained without a key, and whoever can write to the "
-    "database could chain others. Make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
+    f"{variables.AUDIT_KEY} is not set: the audit chain is unsigned, and anyone with write access to the database can "
+    "forge it. Create a key with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class AuditHealth:
-    """How the trail is. `ok` is what a readiness check asks; the rest is for people."""
+    """The state of the trail. A readiness check uses `ok`; the rest is for operators."""
 
     ok: bool
-    """Whether entries can be made durable. A database that is down is no reason to say no."""
+    """Whether entries can be written to the disk. It stays true while the database is down."""
     error: str
-    """Why entries cannot be made durable, or do not reach the database; empty: all is well."""
+    """Why entries cannot be written, or do not reach the database. Empty: no problem."""
     chain: str | None
     """The current chain."""
     keyed: bool
     """Whether the chain is signed with a key."""
     refused: int
-    """Entries that were not recorded since the last one that was."""
+    """Entries that failed since the last success."""
     waiting_bytes: int
-    """Size of what waits in the spool, of all processes that share it."""
+    """Size of the entries in the spool, of all processes that share it."""
     waiting_too_much: bool
-    """Whether that is more than `audit.spool.warn_megabytes`."""
+    """Whether `waiting_bytes` exceeds `audit.spool.warn_megabytes`."""
     seconds_failing: float
-    """How long entries have not reached the database; 0: they do."""
+    """How long entries have not reached the database. 0: they reach it."""
 
 
 class AuditTrail:
-    """Records audit events. Every method is safe on any thread, and after a fork.
+    """Records audit events. All methods are thread-safe and work after a fork.
 
     Args:
-        policy: How the trail is kept.
-        redactor: What must never be written.
-        keys: Sign the chain.
-        origin: Makes what the entries say of this process. Asked again after a fork.
+        policy: The settings of the trail.
+        redactor: Redacts entries before they are written.
+        keys: The keys that sign the chain.
+        origin: Returns what the entries say about this process. Called again after a fork.
         folder: The spool.
-        open_mover: Opens the way to the database. Called on a thread of its own, when it is first needed.
-        opening: What the entry about the policy says, at the beginning of each chain.
-        on_recorded: Called with each event that was recorded, redacted fields and receipt.
+        open_mover: Opens the database. Called on the mover's thread at the first move.
+        opening: Details of the entry about the policy, at the start of each chain.
+        on_recorded: Called with each recorded entry, redacted, and its receipt.
         clock_ns: Nanoseconds since the epoch.
         clock: Monotonic seconds.
     """
@@ -92,10 +92,10 @@ class AuditTrail:
         self._opening = opening
         self._on_recorded = on_recorded
         self._clock = clock
-        self._said_at = float("-inf")
+        self._logged_at = float("-inf")
         self._warned = False
         self.begun = False
-        """Whether the trail was begun, by this process or by the one that it was forked from."""
+        """Whether the trail was started, by this process or by its parent before a fork."""
         self._committer = Committer(
             folder,
             policy.spool,
@@ -109,19 +109,20 @@ class AuditTrail:
         after_fork_in_child(self._forget)
 
     def record(self, event: AuditEvent) -> AuditReceipt | None:
-        """Record an event. When this returns a receipt, the entry is on the disk and will not be lost.
+        """Record an event. If this returns a receipt, the entry is on the disk.
 
         Returns:
-            Where it stands; None if it could not be written and `audit.on_failure` is `log`.
+            The position of the entry in its chain. None: it could not be written, and `audit.on_failure` is `log`.
 
         Raises:
-            AuditWriteError: It could not be written (a full disk, say), and `audit.on_failure` is `raise`.
+            AuditWriteError: It could not be written (because the disk is full, for example), and `audit.on_failure`
+                is `raise`.
         """
         draft = self._drafter.draft(event, self._here)
         try:
             receipt = self._committer.commit(draft)
         except AuditWriteError as error:
-            self._say(error)
+            self._log(error)
             if self.policy.on_failure == "raise":
                 raise
             return None
@@ -132,11 +133,11 @@ class AuditTrail:
             try:
                 self._on_recorded(draft, receipt)
             except Exception:
-                _logger.debug("an audit entry could not be told to others", exc_info=True)
+                _logger.debug("the callback for a recorded audit entry failed", exc_info=True)
         return receipt
 
     def start(self) -> None:
-        """Begin the chain now, with its entries about the start and the policy.
+        """Start the chain now, with its entries about the start and the policy.
 
         Raises:
             AuditWriteError: They could not be written, and `audit.on_failure` is `raise`.
@@ -144,7 +145,7 @@ class AuditTrail:
         try:
             self._committer.open()
         except AuditWriteError as error:
-            self._say(error)
+            self._log(error)
             if self.policy.on_failure == "raise":
                 raise
         else:
@@ -152,34 +153,34 @@ class AuditTrail:
             self._moving.wake()
 
     def flush(self, timeout_s: float) -> bool:
-        """Bring everything to the database. False: not in time; the spool keeps it."""
+        """Move all entries to the database. False: not finished in time; the rest stays in the spool."""
         return self._moving.flush(timeout_s)
 
     @property
     def started(self) -> bool:
-        """Whether anything was recorded by this process."""
+        """Whether this process has recorded an entry."""
         return self._moving.started
 
     def end(self) -> None:
-        """End the chain with an entry that says so. What comes later begins another chain."""
+        """End the chain with a final entry. Later entries start another chain."""
         if self._committer.close() is not None:
             self._moving.wake()
 
     def close(self, timeout_s: float) -> bool:
-        """End the chain with an entry that says so, and flush. What comes later begins another chain.
+        """End the chain with a final entry, and flush. Later entries start another chain.
 
-        Where entries have not reached the database before, this does not wait for it again.
+        If the database was already down, this does not wait for it again.
         """
         if self._committer.close() is None and not self._moving.started:
             return True
         return self._moving.stop(0 if self._moving.state.failed_since is not None else timeout_s)
 
     def user_id(self, user_id: str) -> str | None:
-        """Return a user's id as it is written, and so as it is found again."""
+        """Return a user's id in the form that entries contain, to search for it."""
         return self._drafter.user_id(user_id)
 
     def health(self) -> AuditHealth:
-        """Return how the trail is."""
+        """Return the state of the trail."""
         written, moving = self._committer.state, self._moving.state
         waiting = self.folder.waiting_bytes()
         position = self._committer.position
@@ -207,7 +208,7 @@ class AuditTrail:
         return self._own(AuditEventType.AUDIT_STOP, "audit_trail", {})
 
     def _failure_entry(self, state: WriteState) -> Draft:
-        # PCI DSS 10.7: that the log failed is itself an event.
+        # PCI DSS 10.7: a failure of the log is itself an event.
         details = {"refused": state.refused, "since_ns": state.since_ns, "error": state.error}
         return self._own(AuditEventType.AUDIT_FAILURE, "audit_trail", details, AuditOutcome.FAILURE)
 
@@ -221,10 +222,10 @@ class AuditTrail:
         event = AuditEvent(event_type=event_type, resource_type=resource, details=details, outcome=outcome)
         return self._drafter.draft(event, self._here)
 
-    def _say(self, error: AuditWriteError) -> None:
+    def _log(self, error: AuditWriteError) -> None:
         now = self._clock()
-        if now - self._said_at >= _SAY_AGAIN_S:
-            self._said_at = now
+        if now - self._logged_at >= _LOG_AGAIN_S:
+            self._logged_at = now
             _logger.critical("%s (%d entries refused so far)", error, self._committer.state.refused)
 
     def _forget(self) -> None:

@@ -271,8 +271,8 @@ def test_a_chain_that_does_not_verify_is_not_purged(kept: Store, caplog: pytest.
     assert len(sequences(kept, old)) == 23
     assert sequences(kept, mixed)[0] == 22
     assert applied.refused == [
-        f"the chain {old} does not verify (column: {old} 3: the column outcome was changed; what is signed says "
-        "otherwise): it is not purged; run: mita-otel audit verify"
+        f"the chain {old} does not verify (column: {old} 3: the column outcome was changed: it differs from "
+        "the signed body) and is not purged; run: mita-otel audit verify"
     ]
     assert applied.refused[0] in caplog.text
     kept.kit.trail.flush(60)

@@ -35,11 +35,11 @@ def test_a_hold_is_placed_and_released_and_both_are_entries(tmp_path: Path, data
 @pytest.mark.parametrize(
     ("statement", "told"),
     [
-        ("DELETE FROM mita_legal_holds", "is gone, and no entry says that it was released"),
-        (f"UPDATE mita_legal_holds SET released_ns = {NOW_NS}, released_by = 'x'", "is marked as released, and no entry says so"),
-        ("UPDATE mita_legal_holds SET user_id = 'u2'", "covers was changed"),
-        ("UPDATE mita_legal_holds SET until_ns = 1", "covers was changed"),
-        ("UPDATE mita_legal_holds SET data_class = 'debug'", "covers was changed"),
+        ("DELETE FROM mita_legal_holds", "was removed, and no entry releases it"),
+        (f"UPDATE mita_legal_holds SET released_ns = {NOW_NS}, released_by = 'x'", "is marked as released, but no entry releases it"),
+        ("UPDATE mita_legal_holds SET user_id = 'u2'", "covers something else than its entry says"),
+        ("UPDATE mita_legal_holds SET until_ns = 1", "covers something else than its entry says"),
+        ("UPDATE mita_legal_holds SET data_class = 'debug'", "covers something else than its entry says"),
     ],
 )  # fmt: skip
 def test_a_hold_that_is_tampered_with_is_found_and_lets_nothing_go(
@@ -88,7 +88,7 @@ def test_a_hold_is_as_the_trail_says_with_another_key_and_after_an_erasure(
 def test_what_cannot_be_held_is_refused_in_words(tmp_path: Path) -> None:
     with store(tmp_path) as kept:
         kept.kit.ledger.add([])
-        with pytest.raises(LegalHoldError, match=r"'logs' is not a class of data; use one of audit, errors"):
+        with pytest.raises(LegalHoldError, match=r"'logs' is not a data class; use one of audit, errors"):
             kept.holds.place(reason="case 7", by="counsel", data_class="logs")
         with pytest.raises(LegalHoldError, match=r"needs a reason"):
             kept.holds.place(reason=" ", by="counsel")

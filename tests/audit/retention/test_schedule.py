@@ -57,7 +57,7 @@ def test_trouble_is_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     assert not DailyRetention(POLICY, broken).run_once()
     assert "retention: the store is not there" in caplog.text
     assert not DailyRetention(POLICY, lambda: 1 / 0).run_once()  # type: ignore[arg-type,return-value]
-    assert "it is tried again tomorrow" in caplog.text
+    assert "the next attempt is tomorrow" in caplog.text
 
 
 def test_it_is_started_by_policy_and_ends_with_telemetry(

@@ -1,4 +1,4 @@
-"""Applies the retention policy: deletes what has had its time, and records that it did."""
+"""Applies the retention policy: deletes data past its retention period, and records it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mita_otel.audit.event import AuditEvent, AuditEventType, AuditOutcome
-from mita_otel.audit.retention.clock_check import why_not
+from mita_otel.audit.retention.clock_check import clock_problem
 from mita_otel.audit.retention.entry_purge import AuditPurge
 from mita_otel.audit.retention.holds import read_holds
 from mita_otel.audit.retention.rollup import RollUp
@@ -22,33 +22,33 @@ from mita_otel.store.database import Database
 _DAY: Final = 86_400 * 1_000_000_000
 
 OnProgress = Callable[[str, int], None]
-"""Called with the name of a table and how many rows of it are done."""
+"""Called with the name of a table and how many of its rows were deleted."""
 
 
 class RetentionError(ConfigurationError):
-    """Nothing was deleted; the message says why."""
+    """Nothing was deleted. The message says why."""
 
 
 @dataclass(slots=True)
 class RetentionResult:
-    """What was deleted, or would be."""
+    """What was deleted, or would be in a dry run."""
 
     dry_run: bool
     now_ns: int
     deleted: dict[str, int] = field(default_factory=dict)
-    """Rows by table."""
+    """Deleted rows by table."""
     before_ns: dict[str, int] = field(default_factory=dict)
-    """By class of data: what is older has had its time."""
+    """By data class: older data are past their retention period."""
     tombstones: int = 0
     holds: int = 0
-    """Legal holds that were honoured."""
+    """Legal holds in force."""
     rolled_up: int = 0
-    """Latency windows that became part of a longer one."""
+    """Latency windows that were merged into longer ones."""
     refused: list[str] = field(default_factory=list)
-    """A sentence for each chain that does not verify and was left alone."""
+    """A sentence for each chain that does not verify and was not purged."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as plain values."""
+        """Return the result as JSON values."""
         return {
             "dry_run": self.dry_run,
             "deleted": dict(self.deleted),
@@ -64,10 +64,10 @@ class RetentionJob:
     """Applies the policy to a store.
 
     Args:
-        policy: How long what is kept.
-        summaries: How sums of latency windows are made.
+        policy: The retention periods.
+        summaries: How latency windows are merged.
         database: The store.
-        trail: Where it is recorded; its keys sign the tombstones.
+        trail: Records the run. Its keys sign the tombstones.
         clock_ns: Nanoseconds since the epoch.
     """
 
@@ -94,31 +94,30 @@ class RetentionJob:
         by: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> RetentionResult:
-        """Delete what has had its time, in small batches, behind tombstones, and nothing that is held.
+        """Delete data past their retention period, in small batches, except data under a legal hold.
 
         Args:
-            dry_run: Only count.
-            trust_clock: Do not ask whether the clock can be believed.
-            by: Who had it done, for the audit trail.
-            on_progress: Told as it goes.
+            dry_run: Only count rows.
+            trust_clock: Skip the check of the clock.
+            by: Who runs it, for the audit trail.
+            on_progress: Called after each table.
 
         Raises:
-            RetentionError: The clock cannot be believed, or a legal hold is not as the trail says.
-            StoreUnavailableError: The database does not answer. What was deleted is deleted; the next run
-                goes on.
+            RetentionError: The clock looks wrong, or a legal hold differs from its entries.
+            StoreUnavailableError: The database does not answer. The next run continues.
         """
         now_ns = self._clock_ns()
         with self._database.read() as connection:
-            problem = why_not(connection, now_ns, self._policy.max_clock_ahead_days)
+            problem = clock_problem(connection, now_ns, self._policy.max_clock_ahead_days)
             faults = list(hold_faults(connection, self._trail.keys))
         if problem is not None and not trust_clock:
             raise RetentionError(
-                f"nothing was deleted: {problem}. Set the clock right, or run with --trust-clock if it is"
+                f"nothing was deleted: {problem}. Correct the clock, or run with --trust-clock if it is correct"
             )
         if faults:
             raise RetentionError(
-                f"nothing was deleted: {'; '.join(faults)}. Place it again (mita-otel retention hold), and release "
-                "the one that is named here"
+                f"nothing was deleted: {'; '.join(faults)}. Place the hold again (mita-otel retention hold), and release "
+                "the one named here"
             )
         applied = RetentionResult(dry_run, now_ns)
         applied.before_ns = {name: now_ns - self._policy.days(name) * _DAY for name in DATA_CLASSES}
@@ -138,7 +137,7 @@ class RetentionJob:
     def _apply_to_trail(self, applied: RetentionResult, on_progress: OnProgress | None) -> None:
         purge = AuditPurge(self._database, self._trail.keys, max_batch=self._policy.max_batch)
         deleted = 0 if applied.dry_run else purge.finish_interrupted()
-        reason = f"kept for {self._policy.audit_days} days, as the policy says"
+        reason = f"past the retention period of {self._policy.audit_days} days"
         for stretch in purge.stretches(applied.before_ns["audit"]):
             purged = (
                 stretch.entries

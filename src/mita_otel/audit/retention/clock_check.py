@@ -1,4 +1,4 @@
-"""Looks whether the clock can be believed before anything is deleted by it."""
+"""Checks the clock before data are deleted by their age."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _SERVER_S: Final = func.extract("epoch", func.clock_timestamp())
 _SERVER_MAY_DIFFER: Final = 3600 * _SECOND
 
 
-def why_not(connection: Connection, now_ns: int, allowance_days: int) -> str | None:
-    """Return why the clock cannot be believed; None: it can.
+def clock_problem(connection: Connection, now_ns: int, allowance_days: int) -> str | None:
+    """Return why the clock looks wrong. None: it looks right.
 
-    A clock that jumped forward would have everything deleted at once. It shows: the database server tells
-    another time, or nothing was recorded for longer than `allowance_days` before the last `allowance_days`.
-    A service that really was off for so long waits that long again.
+    With a clock that jumped forward, all data would be deleted at once. Two signs reveal it: the database server
+    has a different time, or nothing was recorded for longer than `allowance_days` before the last `allowance_days`.
+    A service that was really off for so long must run that long again first.
 
     Args:
         connection: The store.
-        now_ns: What the clock says, nanoseconds since the epoch.
-        allowance_days: How far it may be ahead.
+        now_ns: The time of this machine's clock, nanoseconds since the epoch.
+        allowance_days: How far the clock may be ahead.
     """
     if connection.dialect.name != "sqlite":
         server_ns = int(connection.execute(select(_SERVER_S)).scalar_one() * _SECOND)

@@ -1,7 +1,7 @@
-"""Purges audit entries whose time is up: whole stretches of a chain, behind a signed tombstone.
+"""Purges audit entries past their retention period: whole ranges of a chain, behind signed tombstones.
 
-A stretch is verified before it goes, so that a purge never takes away the evidence of a tampering. The
-tombstone is written first: the database deletes nothing that no tombstone stands for.
+A range is verified before it is deleted, so that a purge never removes evidence of tampering. The tombstone is
+written first: the database refuses to delete entries without one.
 """
 
 from __future__ import annotations
@@ -34,30 +34,30 @@ _ROWS = 2000
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Entries that follow one another and may go."""
+    """A range of entries that may be deleted."""
 
     chain: str
     first: int
     last: int
     previous: str
-    """Signature of the entry before the first."""
+    """Signature of the entry before the first one."""
     last_mac: str
     first_recorded_ns: int
     last_recorded_ns: int
 
     @property
     def entries(self) -> int:
-        """How many they are."""
+        """The number of entries."""
         return self.last - self.first + 1
 
 
 class AuditPurge:
-    """Finds and purges stretches.
+    """Finds and purges ranges.
 
     Args:
         database: The store.
-        keys: Verify the stretches and sign the tombstones.
-        max_batch: Rows that are deleted in one transaction.
+        keys: Verify the ranges and sign the tombstones.
+        max_batch: Maximum rows per transaction.
     """
 
     def __init__(self, database: Database, keys: AuditKeys, *, max_batch: int) -> None:
@@ -65,10 +65,10 @@ class AuditPurge:
         self._keys = keys
         self._max_batch = max_batch
         self.refused: list[str] = []
-        """A sentence for each chain that was not purged because it does not verify."""
+        """A sentence for each chain that does not verify and was not purged."""
 
     def stretches(self, before_ns: int) -> Iterator[Stretch]:
-        """Yield what may go: recorded before a time, held by nothing, and verified."""
+        """Yield ranges that were recorded before a time, are under no legal hold, and verify."""
         with self._database.read() as connection:
             chains = connection.scalars(
                 select(_ENTRIES.c.chain)
@@ -82,10 +82,10 @@ class AuditPurge:
             yield from found
 
     def purge(self, stretch: Stretch, *, now_ns: int, reason: str) -> int:
-        """Write the tombstone, then delete the stretch in small batches.
+        """Write the tombstone, then delete the range in small batches.
 
         Returns:
-            How many entries were deleted; 0: a legal hold was placed meanwhile.
+            How many entries were deleted. 0: a legal hold was placed in the meantime.
         """
         fields: dict[str, Any] = {
             "chain": stretch.chain,
@@ -110,7 +110,7 @@ class AuditPurge:
         return self._delete(stretch.chain, stretch.first, stretch.last)
 
     def finish_interrupted(self) -> int:
-        """Delete what tombstones stand for and is still there: a purge was killed half-way.
+        """Delete entries that have a tombstone but still exist, because a purge was interrupted.
 
         Returns:
             How many entries were deleted.
@@ -130,7 +130,7 @@ class AuditPurge:
             if not self._keys.verify(
                 "tombstone", tombstone_message(tombstone), tombstone.mac, tombstone.key_id
             ):
-                self._refuse(tombstone.chain, "has a tombstone that is forged")
+                self._refuse(tombstone.chain, "has a forged tombstone")
                 continue
             deleted += self._delete(tombstone.chain, tombstone.first_sequence, tombstone.last_sequence)
         return deleted
@@ -149,7 +149,7 @@ class AuditPurge:
         old = and_(_ENTRIES.c.chain == chain, _ENTRIES.c.recorded_ns < before_ns)
         if not self._verifies(connection, chain, old):
             return []
-        # Sequences that follow one another have the same difference to their rank.
+        # Consecutive sequences have the same difference to their rank.
         ranked = (
             select(
                 _ENTRIES.c.sequence,
@@ -199,11 +199,14 @@ class AuditPurge:
         return result.ok
 
     def _refuse(self, chain: str, why: str) -> None:
-        sentence = f"the chain {chain} {why}: it is not purged; run: mita-otel audit verify"
+        sentence = f"the chain {chain} {why} and is not purged; run: mita-otel audit verify"
         self.refused.append(sentence)
         _logger.critical(sentence)
 
 
 def _is_held(connection: Connection) -> ColumnElement[bool]:
-    """Return the condition that an entry is held, by the holds of now: a purge may take hours."""
+    """Return the condition that an entry is under a legal hold.
+
+    The holds are read anew each time, because a purge may take hours.
+    """
     return held(read_holds(connection), "audit", _ENTRIES.c.recorded_ns, _ENTRIES.c.user_id)

@@ -1,4 +1,4 @@
-"""Legal holds: what must be kept although its time is up."""
+"""Legal holds: data that must be kept beyond their retention period."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from mita_otel.store.tables import LegalHoldRow, table_of
 
 
 class LegalHoldError(ConfigurationError):
-    """A legal hold forbids it, or there is no such hold."""
+    """A legal hold forbids the operation, or the hold does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class LegalHold:
-    """What is to be kept."""
+    """A legal hold."""
 
     id: str
     created_ns: int
@@ -34,26 +34,26 @@ class LegalHold:
     created_by: str
     reason: str
     data_class: str | None
-    """None: all."""
+    """The data class. None: all."""
     user_id: str | None
-    """None: everybody's."""
+    """The person. None: all."""
     from_ns: int | None
     until_ns: int | None
-    """Not including."""
+    """Nanoseconds since the epoch, exclusive."""
     released_ns: int | None = None
     released_by: str | None = None
 
     def covers(self, *, data_class: str, user_id: str | None) -> bool:
-        """Return whether it may cover anything of this class and person."""
+        """Return whether it covers data of this class and person."""
         return self.data_class in (None, data_class) and (self.user_id is None or self.user_id == user_id)
 
 
 class LegalHolds:
-    """Places and releases holds. Both are entries of the audit trail.
+    """Places and releases holds. Both are recorded in the audit trail.
 
     Args:
         database: The store.
-        trail: Where it is recorded.
+        trail: Records the holds.
         clock_ns: Nanoseconds since the epoch.
     """
 
@@ -74,25 +74,23 @@ class LegalHolds:
         from_ns: int | None = None,
         until_ns: int | None = None,
     ) -> LegalHold:
-        """Place a hold. It begins to hold with this call.
+        """Place a hold. It is in force when this returns.
 
         Args:
-            reason: Why: the case's number, say.
+            reason: Why, for example the number of the case.
             by: Who places it.
-            data_class: Of this class; None: of all.
-            user_id: Of this person; None: of everybody.
-            from_ns: What happened from then on; None: from the beginning.
-            until_ns: What happened before then; None: whatever happens.
+            data_class: Only data of this class. None: of all.
+            user_id: Only data of this person. None: of all.
+            from_ns: Only data from this time on. None: from the beginning.
+            until_ns: Only data before this time. None: without end.
 
         Raises:
-            LegalHoldError: It cannot be placed as it is.
+            LegalHoldError: An argument is invalid.
         """
         if data_class is not None and data_class not in DATA_CLASSES:
-            raise LegalHoldError(
-                f"{data_class!r} is not a class of data; use one of {', '.join(DATA_CLASSES)}"
-            )
+            raise LegalHoldError(f"{data_class!r} is not a data class; use one of {', '.join(DATA_CLASSES)}")
         if not reason.strip():
-            raise LegalHoldError("a legal hold needs a reason, as in the number of the case")
+            raise LegalHoldError("a legal hold needs a reason, for example the number of the case")
         hold = LegalHold(
             id=f"hold-{secrets.token_hex(6)}",
             created_ns=self._clock_ns(),
@@ -113,26 +111,26 @@ class LegalHolds:
         return hold
 
     def release(self, hold_id: str, *, by: str) -> LegalHold:
-        """Release a hold. It stays in the table, with who released it and when.
+        """Release a hold. Its row stays in the table, with who released it and when.
 
-        One that somebody took out of the table, or marked there, can be released as well: the trail knows of it.
+        A hold that was removed from the table, or marked there, can be released as well: the trail knows it.
 
         Raises:
-            LegalHoldError: There is no such hold, or it is released already.
+            LegalHoldError: The hold does not exist, or was already released.
         """
         table = table_of(LegalHoldRow)
         self._flush()
         with self._database.read() as connection:
             row = connection.execute(select(table).where(table.c.id == hold_id)).one_or_none()
-            # One that was tampered with: the trail knows of it, and has to be told.
-            is_told = hold_id in holds_of_trail(connection, self._trail.keys)
-        if row is None and not is_told:
+            # A row that was tampered with: the trail still has the hold, so its release must be recorded.
+            in_trail = hold_id in holds_of_trail(connection, self._trail.keys)
+        if row is None and not in_trail:
             raise LegalHoldError(f"there is no legal hold {hold_id}; run: mita-otel retention holds")
-        if row is not None and row.released_ns is not None and not is_told:
-            raise LegalHoldError(f"the legal hold {hold_id} was released already, by {row.released_by}")
+        if row is not None and row.released_ns is not None and not in_trail:
+            raise LegalHoldError(f"the legal hold {hold_id} was already released by {row.released_by}")
         hold = LegalHold(hold_id, 0, "", "", None, None, None, None) if row is None else _hold(row)
         self._record(AuditEventType.LEGAL_HOLD_RELEASE, hold, by)
-        self._flush()  # whoever sees the release finds the entry about it
+        self._flush()  # the entry must be in the database before the row changes
         with self._database.write() as connection:
             connection.execute(
                 update(table)
@@ -142,7 +140,7 @@ class LegalHolds:
         return hold
 
     def all(self, *, released: bool = False) -> list[LegalHold]:
-        """Return the holds, oldest first; with `released`, those that hold no more as well."""
+        """Return the holds, oldest first; with `released`, also those that were released."""
         with self._database.read() as connection:
             return read_holds(connection, released=released)
 
@@ -169,7 +167,7 @@ class LegalHolds:
 
 
 def read_holds(connection: Connection, *, released: bool = False) -> list[LegalHold]:
-    """Return the holds, on a connection that is open."""
+    """Return the holds, on an open connection."""
     table = table_of(LegalHoldRow)
     statement = select(table).order_by(table.c.created_ns, table.c.id)
     if not released:
@@ -180,14 +178,14 @@ def read_holds(connection: Connection, *, released: bool = False) -> list[LegalH
 def held(
     holds: Sequence[LegalHold], data_class: str, time: ColumnElement[Any], user_id: ColumnElement[Any] | None
 ) -> ColumnElement[bool]:
-    """Return the condition that a row is held.
+    """Return the condition that a row is under a legal hold.
 
     Args:
-        holds: Those that hold.
-        data_class: The rows' class.
-        time: Their column with nanoseconds since the epoch.
-        user_id: Their column with the person; None: the rows name nobody, and a hold of a person's data
-            does not hold them.
+        holds: The holds in force.
+        data_class: The data class of the rows.
+        time: The rows' column with nanoseconds since the epoch.
+        user_id: The rows' column with the person. None: the rows name no person, and holds on a person's data do
+            not cover them.
     """
     conditions: list[ColumnElement[bool]] = []
     for hold in holds:

@@ -1,6 +1,6 @@
-"""Rolls latency windows up: minutes of all workers become an hour, hours become a day; percentiles stay exact.
+"""Rolls up latency windows: minutes of all workers become an hour, hours become a day.
 
-The sketches of the parts are added, never their percentiles.
+The sketches of the windows are merged, so that percentiles keep their accuracy.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _DAY_S: Final = 86_400
 
 
 class RollUp:
-    """Makes few long windows of many short ones.
+    """Merges many short windows into few long ones.
 
     Args:
         database: The store.
-        policy: Relative error of the sums, and how many of the slowest spans they name.
+        policy: The relative error of merged sketches, and how many of the slowest spans to keep.
     """
 
     def __init__(self, database: Database, policy: SummaryPolicy) -> None:
@@ -42,15 +42,15 @@ class RollUp:
         self._policy = policy
 
     def roll_up(self, now_s: float, *, minutes_after_days: int, hours_after_days: int) -> int:
-        """Roll up what is old enough, an hour or a day in one transaction.
+        """Roll up windows that are old enough, one hour or day per transaction.
 
         Args:
             now_s: Seconds since the epoch.
-            minutes_after_days: Age from which minutes become hours.
-            hours_after_days: Age from which hours become days.
+            minutes_after_days: Age in days from which minutes become hours.
+            hours_after_days: Age in days from which hours become days.
 
         Returns:
-            By how many rows there are fewer.
+            By how many rows the table shrank.
         """
         fewer = self._roll(_HOUR_S, now_s - minutes_after_days * _DAY_S)
         return fewer + self._roll(_DAY_S, now_s - hours_after_days * _DAY_S)
@@ -75,7 +75,7 @@ class RollUp:
             _TABLE.c.start_s >= start_s,
             _TABLE.c.start_s < start_s + length_s,
         )
-        # Whoever else rolls up waits here, and finds nothing afterwards.
+        # A second process that rolls up waits here, and finds no rows afterwards.
         rows = connection.execute(select(_TABLE).where(*inside).with_for_update()).all()
         groups: dict[tuple[str, str, str, str], list[Any]] = defaultdict(list)
         for row in rows:

@@ -1,4 +1,4 @@
-"""Purges what is not chained: errors, performance data, traces; in small batches, and nothing that is held."""
+"""Purges errors, performance data and traces in small batches, except those under a legal hold."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SECOND: Final = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class KeptTable:
-    """A table whose rows have a time, and a class."""
+    """A table whose rows have a time and a data class."""
 
     data_class: DataClass
     table: Table
@@ -29,7 +29,7 @@ class KeptTable:
 
 
 def kept_tables() -> Iterator[KeptTable]:
-    """Yield the tables of everything but the audit trail."""
+    """Yield all tables except those of the audit trail."""
     errors, spans = table_of(ErrorRow), table_of(SpanRow)
     windows, breaches, redactions = table_of(LatencyWindowRow), table_of(BreachRow), table_of(RedactionRow)
     yield KeptTable("errors", errors, errors.c.occurred_ns, errors.c.user_id)
@@ -46,7 +46,7 @@ class RowPurge:
 
     Args:
         database: The store.
-        max_batch: Rows that are deleted in one transaction.
+        max_batch: Maximum rows per transaction.
     """
 
     def __init__(self, database: Database, *, max_batch: int) -> None:
@@ -54,13 +54,16 @@ class RowPurge:
         self._max_batch = max_batch
 
     def count(self, kept: KeptTable, before_ns: int) -> int:
-        """Return how many rows have had their time."""
+        """Return how many rows are past their retention period."""
         with self._database.read() as connection:
             over = _over(kept, before_ns, read_holds(connection))
             return connection.execute(select(func.count()).select_from(kept.table).where(over)).scalar_one()
 
     def purge(self, kept: KeptTable, before_ns: int) -> int:
-        """Delete them, and return how many they were. A hold that is placed meanwhile holds from the next batch on."""
+        """Delete these rows and return their number.
+
+        A legal hold that is placed in the meantime applies from the next batch on.
+        """
         keys = list(kept.table.primary_key)
         deleted = 0
         while True:

@@ -1,4 +1,4 @@
-"""Applies retention once a day, in one process of all, on a thread of its own."""
+"""Applies retention once a day, in one of all processes, on a thread."""
 
 from __future__ import annotations
 
@@ -25,19 +25,18 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("mita_otel")
 
 _LEASE_S: Final = 23 * 3600.0
-"""Until shortly before the next day's time: whoever comes later the same day finds it taken."""
+"""Until shortly before the next run: a process that is later on the same day finds the lease taken."""
 _LOOK_S: Final = 60.0
-"""Seconds between two looks at the clock, which may be set meanwhile."""
+"""Seconds between two looks at the clock, which may be adjusted in the meantime."""
 
 
 class DailyRetention(Stage):
     """Runs `RetentionJob.apply` at the policy's time.
 
     Args:
-        policy: When.
-        open_retention: Opens the store and returns the retention and the lease of this process. Called on
-            the thread.
-        clock: Returns the time, UTC.
+        policy: The time of day.
+        open_retention: Opens the store and returns the job and the lease of this process. Called on the thread.
+        clock: Returns the current time, UTC.
     """
 
     def __init__(
@@ -55,18 +54,18 @@ class DailyRetention(Stage):
         after_fork_in_child(self._forget)
 
     def start(self) -> None:
-        """Start the thread, if it does not run."""
+        """Start the thread if it does not run."""
         if self._thread is not None:
             return
         self._thread = threading.Thread(target=self._run, name="mita-otel-retention", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """End the thread after what it does now."""
+        """End the thread after its current run."""
         self._stop.set()
 
     def run_once(self) -> bool:
-        """Apply retention if this process has the lease. False: somebody else has, or it failed."""
+        """Apply retention if this process gets the lease. False: another process has it, or the run failed."""
         try:
             retention, lease = self._open()
             if not lease.take(_LEASE_S):
@@ -76,13 +75,13 @@ class DailyRetention(Stage):
             _logger.error("retention: %s", error)
             return False
         except Exception:
-            _logger.exception("retention failed; it is tried again tomorrow")
+            _logger.exception("retention failed; the next attempt is tomorrow")
             return False
         _logger.info("retention deleted %d rows", sum(applied.deleted.values()))
         return True
 
     def next_run(self, after: datetime) -> datetime:
-        """Return when it is time next."""
+        """Return the time of the next run."""
         hour, minute = map(int, self._policy.at.split(":"))
         today = after.replace(hour=hour, minute=minute, second=0, microsecond=0)
         return today if today > after else today + timedelta(days=1)
@@ -101,7 +100,7 @@ class DailyRetention(Stage):
 
 
 def this_process() -> str:
-    """Return who this is, for a lease."""
+    """Return a name of this process, for the lease."""
     return f"{socket.gethostname()}:{os.getpid()}:{time.time_ns()}"
 
 
@@ -109,7 +108,7 @@ def start_retention(policy: Policy, audit: AuditRuntime | None) -> DailyRetentio
     """Start daily retention if `retention.schedule` says so.
 
     Returns:
-        What has to be shut down; None: cron does it, or nobody, or there is no audit trail to record it in.
+        The running stage. None: the policy schedules nothing, or there is no audit trail to record it.
     """
     if policy.retention.schedule != "daily" or audit is None:
         return None

@@ -1,4 +1,4 @@
-"""A person's rights: what is kept about them, and their erasure, which leaves every chain valid."""
+"""Exports the data of a person, and erases the person; all chains stay valid."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ _PAGE: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What an erasure did."""
+    """The result of an erasure."""
 
     erasure_id: str
-    """All entries that carry it were about the same person, whoever that was."""
+    """All entries with this id were about the same person."""
     entries: int
-    """Audit entries whose personal part is gone."""
+    """Audit entries whose personal part was erased."""
     errors: int
     """Errors that no longer name the person."""
     spans: int
-    """Spans of traces that were deleted."""
+    """Deleted spans."""
 
 
 class Subjects:
-    """Exports and erases persons.
+    """Exports the data of persons, and erases persons.
 
     Args:
         database: The store.
-        trail: Where it is recorded; its keys sign the erasure.
+        trail: Records both. Its keys sign the erasure.
         clock_ns: Nanoseconds since the epoch.
     """
 
@@ -62,9 +62,9 @@ class Subjects:
         self._clock_ns = clock_ns
 
     def export(self, user_id: str, *, by: str | None = None) -> Iterator[dict[str, Any]]:
-        """Yield everything that is kept about a person: plain values, each with a `kind`.
+        """Yield all data about a person as JSON values, each with a `kind`.
 
-        The export is recorded in the trail before the first one.
+        The export is recorded in the trail before the first value.
         """
         written = self._written(user_id)
         self._trail.flush(self._trail.policy.mover.read_wait_s)
@@ -73,14 +73,14 @@ class Subjects:
             yield from self._rows(table, written)
 
     def erase(self, user_id: str, *, reason: str, by: str | None = None) -> Erased:
-        """Erase a person: their id, addresses and personal details go, and so do the keys of their commitments.
+        """Erase a person: their id, addresses, personal details, and the keys of their commitments.
 
-        Audit entries stay, with everything that is not personal, and every chain still verifies. What of
-        them waits in the spool of some process is erased when it reaches the database. Backups are yours.
+        Audit entries keep everything that is not personal, and every chain still verifies. Entries that wait in a
+        spool are erased when they reach the database. Backups are your responsibility.
 
         Args:
-            user_id: Whom.
-            reason: Why: the request's number, say. It must not name the person.
+            user_id: The person.
+            reason: Why, for example the number of the request. It must not name the person.
             by: Who does it.
 
         Raises:
@@ -92,7 +92,7 @@ class Subjects:
         with self._database.write() as connection:
             self._refuse_if_held(connection, written)
             if not self._database.is_sqlite:
-                # No entry of the person may slip in between what is seen here and what is committed.
+                # No entry of the person may be inserted between this count and the commit.
                 connection.exec_driver_sql(f"LOCK TABLE {_ENTRIES.name} IN SHARE ROW EXCLUSIVE MODE")
             count = connection.execute(
                 select(func.count()).select_from(_ENTRIES).where(_ENTRIES.c.user_id == written)
@@ -101,11 +101,11 @@ class Subjects:
             entries = self._erase_entries(connection, erasure_id, written)
             errors = self._erase_errors(connection, erasure_id, written)
             spans = sum(
-                # Of nobody first: SQLite looks for the person's traces while it deletes.
+                # Spans without a user first: SQLite finds the person's traces while it deletes.
                 connection.execute(delete(_SPANS).where(which, _of_person(_SPANS, written))).rowcount
                 for which in (_SPANS.c.user_id.is_(None), _SPANS.c.user_id == written)
             )
-            # Of holds that were released: one that holds has refused all this.
+            # Released holds only: a hold in force has refused the erasure above.
             connection.execute(update(_HOLDS).where(_HOLDS.c.user_id == written).values(user_id=erasure_id))
         erased = Erased(erasure_id, entries, errors, spans)
         self._record(
@@ -125,8 +125,8 @@ class Subjects:
         for hold in read_holds(connection):
             if any(hold.covers(data_class=name, user_id=written) for name in ("audit", "errors", "debug")):
                 raise LegalHoldError(
-                    f"the legal hold {hold.id} ({hold.reason}) covers this person: nothing is erased. "
-                    f"Once it may be: mita-otel retention release {hold.id}"
+                    f"the legal hold {hold.id} ({hold.reason}) covers this person, so nothing is erased. "
+                    f"To end the hold: mita-otel retention release {hold.id}"
                 )
 
     def _note(self, connection: Connection, erasure_id: str, written: str, entries: int, reason: str) -> None:
@@ -199,7 +199,7 @@ class Subjects:
         rows = select(table).where(_of_person(table, written)).order_by(*keys)
         with self._database.read() as connection:
             for row in connection.execution_options(yield_per=_PAGE).execute(rows):
-                yield _plain(table, row)
+                yield _json_row(table, row)
 
     def _record(self, event_type: AuditEventType, by: str | None, details: dict[str, Any]) -> None:
         self._trail.record(
@@ -208,7 +208,7 @@ class Subjects:
 
 
 def _of_person(table: Table, written: str) -> ColumnElement[bool]:
-    """Return the condition that a row is about a person; of their traces, every span that is of nobody else."""
+    """Return the condition that a row is about a person. Of their traces, this includes all spans without a user."""
     theirs = table.c.user_id == written
     if table is not _SPANS:
         return theirs
@@ -216,7 +216,7 @@ def _of_person(table: Table, written: str) -> ColumnElement[bool]:
     return theirs | (_SPANS.c.user_id.is_(None) & _SPANS.c.trace_id.in_(traces))
 
 
-def _plain(table: Table, row: Any) -> dict[str, Any]:
+def _json_row(table: Table, row: Any) -> dict[str, Any]:
     if table is _ENTRIES:
         return {"kind": "audit", **entry_of(row).as_dict()}
     if table is _SPANS:

@@ -1,4 +1,4 @@
-"""Walks along one chain and says what does not fit: pure, a row at a time."""
+"""Verifies the rows of one chain, one at a time."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _COLUMNS: Final = (
     ("request_id", "request_id"),
     ("trace_id", "trace_id"),
 )
-"""Columns that repeat what is signed, and the names that they have there."""
+"""Columns that repeat parts of the signed body, and their names there."""
 
 
 class ChainWalk:
-    """Walks along a chain. Call `see` for each row in order, then `finish`.
+    """Verifies one chain. Call `see` for each row in order, then `finish`.
 
     Args:
-        chain: Its id.
-        known: Keys and erasures.
+        chain: The chain's id.
+        known: The keys and the erasures.
         tombstones: The chain's tombstones, by first sequence.
-        anchors: Signature by sequence, of the chain's anchors.
-        waiting: Entries that are still in the spool: signature by sequence.
-        result: Takes the findings.
+        anchors: The chain's anchors: signature by sequence.
+        waiting: Entries in the spool: signature by sequence.
+        result: Collects the findings.
     """
 
     def __init__(
@@ -57,17 +57,17 @@ class ChainWalk:
         self._begun = False
         self._key_id: str | None = None
         self._inside: Any = None
-        """The tombstone whose rows have not all been deleted yet."""
+        """The tombstone whose rows are not all deleted yet."""
         self._tombstones = [one for one in tombstones if self._is_genuine(one)]
         result.chains += 1
 
     def see(self, row: Any) -> None:
-        """Look at the next row of `mita_audit_entries`."""
+        """Verify the next row of `mita_audit_entries`."""
         result, chain, sequence = self._result, self._chain, row.sequence
         result.entries += 1
         texts = (row.chain, row.body, row.mac, row.key_id)
         if not isinstance(sequence, int) or not all(isinstance(one, str) for one in texts):
-            # SQLite takes a value of any type in any column.
+            # SQLite accepts values of any type in any column.
             self._result.add(
                 AuditFault.CHANGED, chain, None, f"the entry at {sequence!r} has values of another type"
             )
@@ -78,7 +78,7 @@ class ChainWalk:
         if self._inside is not None:
             result.purged -= 1
         if self._expected < sequence and self._inside is None:
-            self._missing(self._expected, sequence - 1, "the chain leads to them")
+            self._missing(self._expected, sequence - 1, "the following entry refers to them")
             self._previous = None
         genuine, in_place = self._signature(row), False
         try:
@@ -91,7 +91,9 @@ class ChainWalk:
             if in_place:
                 self._link(row, fields)
             else:
-                message = f"this is the entry {fields['chain']} {fields['sequence']}; it was put here"
+                message = (
+                    f"this is the entry {fields['chain']} {fields['sequence']}; it was moved to this position"
+                )
                 result.add(AuditFault.MOVED, chain, sequence, message)
             self._columns(row, fields)
         check_person(row, fields, self._known, result)
@@ -101,7 +103,7 @@ class ChainWalk:
         self._previous = row.mac if in_place else None
 
     def finish(self) -> None:
-        """Say what should have come after the last row."""
+        """Report what is missing after the last row."""
         if not self._begun:
             self._begin(self._tombstones[0].key_id if self._tombstones else None)
         self._pass_tombstones(None)
@@ -110,14 +112,14 @@ class ChainWalk:
                 AuditFault.TOMBSTONE,
                 self._chain,
                 tombstone.first_sequence,
-                "the chain does not lead to this tombstone",
+                "no entry of the chain precedes this tombstone",
             )
         beyond = {sequence: mac for sequence, mac in self._anchors.items() if sequence >= self._expected}
         for sequence, mac in sorted(beyond.items()):
             if self._waiting.get(sequence) == mac:
                 del beyond[sequence]
         if beyond:
-            self._missing(self._expected, max(beyond), "an anchor says that they were there")
+            self._missing(self._expected, max(beyond), "an anchor proves that they existed")
 
     def _begin(self, key_id: str | None) -> None:
         self._begun = True
@@ -132,8 +134,8 @@ class ChainWalk:
                     AuditFault.KEY,
                     self._chain,
                     None,
-                    "this chain has no key, although there is one: anybody could have made it (--allow-unkeyed believes "
-                    "those of the time before there was one)",
+                    "this chain is unsigned although a key is set: anyone could have written it (--allow-unkeyed accepts "
+                    "unsigned chains that were written before a key was set)",
                 )
 
     def _signature(self, row: Any) -> bool:
@@ -146,7 +148,7 @@ class ChainWalk:
                 AuditFault.KEY,
                 self._chain,
                 row.sequence,
-                "this entry is signed with another key than its chain's first",
+                "this entry is not signed with the key of the chain's first entry",
             )
             return False
         if keys.verify("entry", row.body.encode(), row.mac, row.key_id):
@@ -155,7 +157,7 @@ class ChainWalk:
             AuditFault.CHANGED,
             self._chain,
             row.sequence,
-            "the signature does not fit: the entry was changed, or added by somebody without the key",
+            "the signature is invalid: the entry was changed, or added without the key",
         )
         return False
 
@@ -170,11 +172,11 @@ class ChainWalk:
                 AuditFault.INSERTED,
                 self._chain,
                 row.sequence,
-                "this entry does not follow the one before it: another stood between them, or in its place",
+                "this entry does not follow the previous one: an entry between them was removed or replaced",
             )
         if fields["recorded_ns"] < self._recorded_ns:
             result.add(
-                AuditFault.CLOCK, self._chain, row.sequence, "the entry is older than the one before it"
+                AuditFault.CLOCK, self._chain, row.sequence, "the entry is older than the previous one"
             )
         self._recorded_ns = fields["recorded_ns"]
 
@@ -185,11 +187,11 @@ class ChainWalk:
                     AuditFault.COLUMN,
                     self._chain,
                     row.sequence,
-                    f"the column {column} was changed; what is signed says otherwise",
+                    f"the column {column} was changed: it differs from the signed body",
                 )
 
     def _pass_tombstones(self, sequence: int | None) -> None:
-        """Step over what was purged, up to the row at `sequence`; None: to the end."""
+        """Step over purged entries, up to the row at `sequence`. None: to the end."""
         if self._inside is not None and (sequence is None or sequence > self._inside.last_sequence):
             self._leave(self._inside)
         while self._tombstones and (sequence is None or self._tombstones[0].first_sequence <= sequence):
@@ -202,7 +204,7 @@ class ChainWalk:
                     AuditFault.TOMBSTONE,
                     self._chain,
                     tombstone.first_sequence,
-                    "this tombstone does not follow the entry before it",
+                    "this tombstone does not follow the previous entry",
                 )
             self._result.purged += tombstone.last_sequence + 1 - tombstone.first_sequence
             self._recorded_ns = tombstone.last_recorded_ns
@@ -213,7 +215,7 @@ class ChainWalk:
             self._leave(tombstone)
 
     def _leave(self, tombstone: Any) -> None:
-        """Go on behind a tombstone, whatever of its rows was still there, or is there again."""
+        """Continue after a tombstone, whether or not some of its rows exist."""
         self._inside = None
         self._expected = tombstone.last_sequence + 1
         self._previous = tombstone.last_mac
@@ -229,7 +231,7 @@ class ChainWalk:
         known = self._anchors.get(sequence)
         if known is not None and known != mac:
             self._result.add(
-                AuditFault.ANCHOR, self._chain, sequence, "an anchor says that another entry was here"
+                AuditFault.ANCHOR, self._chain, sequence, "an anchor proves that a different entry was here"
             )
 
     def _missing(self, first: int, last: int, why: str) -> None:
@@ -245,6 +247,6 @@ class ChainWalk:
             AuditFault.TOMBSTONE,
             self._chain,
             tombstone.first_sequence,
-            "this tombstone is forged, or was changed",
+            "this tombstone is forged or was changed",
         )
         return False

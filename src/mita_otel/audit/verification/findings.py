@@ -1,4 +1,4 @@
-"""What verification finds, one finding a fault, in words that say which entry and what it means."""
+"""The findings of a verification: which entry is affected, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -9,44 +9,44 @@ from enum import StrEnum
 
 
 class AuditFault(StrEnum):
-    """What is wrong."""
+    """The kind of a finding."""
 
     CHANGED = "changed"
-    """What is signed was changed."""
+    """The signed body was changed."""
     COLUMN = "column"
-    """A column says something else than what is signed."""
+    """A column differs from the signed body."""
     MISSING = "missing"
     """Entries were removed."""
     INSERTED = "inserted"
-    """An entry is there that the chain does not lead to."""
+    """An entry does not follow the previous one."""
     MOVED = "moved"
-    """An entry stands in another's place."""
+    """An entry is at the position of another."""
     PERSONAL = "personal"
     """The personal part was changed, removed without an erasure, or added."""
     ERASURE = "erasure"
-    """An erasure is forged, or was changed."""
+    """An erasure is forged or was changed."""
     TOMBSTONE = "tombstone"
-    """A tombstone is forged, was changed, or does not fit its chain."""
+    """A tombstone is forged, was changed, or does not fit into its chain."""
     ANCHOR = "anchor"
     """An anchor contradicts the database, or is forged."""
     KEY = "key"
-    """The key is not known, or a chain has none although there are keys."""
+    """The key is unknown, or a chain is unsigned although a key is set."""
     HOLD = "hold"
-    """A legal hold vanished, was changed, or was released without an entry."""
+    """A legal hold was removed, changed, made up, or released without an entry."""
     CLOCK = "clock"
-    """An entry is older than the one before it."""
+    """An entry is older than the previous one."""
     TRIGGER = "trigger"
-    """What keeps the tables append-only is gone."""
+    """The tables are not append-only any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditFinding:
-    """One fault."""
+    """One finding."""
 
     fault: AuditFault
     chain: str
     sequence: int | None
-    """Of the entry; None: of the whole chain, or of the database."""
+    """The entry's sequence. None: the finding concerns the whole chain, or the database."""
     message: str
 
     def __str__(self) -> str:
@@ -56,47 +56,47 @@ class AuditFinding:
 
 @dataclass(slots=True)
 class VerificationResult:
-    """What a verification came to."""
+    """The result of a verification."""
 
     entries: int = 0
     chains: int = 0
     purged: int = 0
-    """Entries that signed tombstones stand for."""
+    """Entries that were purged behind signed tombstones."""
     erased: int = 0
-    """Entries whose person was erased."""
+    """Entries whose personal part was erased."""
     anchors: int = 0
     """Anchors that were compared."""
     unkeyed_chains: int = 0
-    """Chains without a key: a forger who can write to the database could have made them."""
+    """Unsigned chains: anyone with write access to the database could have written them."""
     clock_steps: int = 0
-    """Entries whose clock had stepped back; they say so themselves."""
+    """Entries that record that the clock had stepped back."""
     findings: list[AuditFinding] = field(default_factory=list)
-    """The first faults; `faults` counts all of them."""
+    """The first findings. `faults` counts all of them."""
     faults: Counter[AuditFault] = field(default_factory=Counter)
     max_findings: int = 1000
     _unknown_keys: set[tuple[AuditFault, str, str]] = field(default_factory=set)
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether nothing was found."""
         return not self.faults
 
     def add(self, fault: AuditFault, chain: str, sequence: int | None, message: str) -> None:
-        """Note a fault."""
+        """Add a finding."""
         self.faults[fault] += 1
         if len(self.findings) < self.max_findings:
             self.findings.append(AuditFinding(fault, chain, sequence, message))
 
     def add_unknown_key(self, fault: AuditFault, chain: str, sequence: int | None, key_id: str) -> None:
-        """Note that a key is not known: counted each time, told once a chain (of anchors and erasures: once)."""
+        """Add the finding that a key is unknown. It is counted each time and listed once per chain."""
         if (fault, chain, key_id) in self._unknown_keys:
             self.faults[fault] += 1
             return
         self._unknown_keys.add((fault, chain, key_id))
-        self.add(fault, chain, sequence, f"the key {key_id} is not known; add it to MITA_OTEL_AUDIT_OLD_KEYS")
+        self.add(fault, chain, sequence, f"the key {key_id} is unknown; add it to MITA_OTEL_AUDIT_OLD_KEYS")
 
     def as_dict(self) -> Mapping[str, object]:
-        """Return everything as plain values."""
+        """Return the result as JSON values."""
         return {
             "ok": self.ok,
             "entries": self.entries,

@@ -1,4 +1,4 @@
-"""Checks the personal part of an entry: it is the one that was committed to, or an erasure took it away."""
+"""Verifies the personal part of an entry: it matches the signed commitment, or was erased."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ _CHANGED: Final = "the personal part was changed"
 
 @dataclass(frozen=True, slots=True)
 class VerificationContext:
-    """What is true of all chains."""
+    """What the verification of each chain needs."""
 
     keys: AuditKeys
     erasures: Mapping[str, str]
     """Key id of each genuine erasure, by its id."""
     allow_unkeyed: bool = False
-    """Whether chains without a key are believed although there are keys."""
+    """Whether unsigned chains are accepted although a key is set."""
 
 
 def check_person(
     row: Any, fields: Mapping[str, Any], known: VerificationContext, result: VerificationResult
 ) -> None:
-    """Say what is wrong with the personal part of a row.
+    """Verify the personal part of a row.
 
     Args:
-        row: Of `mita_audit_entries`.
-        fields: What its body says; empty if it cannot be read.
-        known: Keys and erasures.
-        result: Takes the findings.
+        row: A row of `mita_audit_entries`.
+        fields: The fields of its body. Empty if it cannot be read.
+        known: The keys and the erasures.
+        result: Collects the findings.
     """
     if row.erasure_id is not None or row.erasure_mac is not None:
         message = _erased(row, fields, known)
@@ -54,7 +54,7 @@ def _erased(row: Any, fields: Mapping[str, Any], known: VerificationContext) -> 
     key_id = known.erasures.get(row.erasure_id)
     if key_id is None:
         return f"there was no erasure {row.erasure_id}"
-    # An entry that was put elsewhere carries the proof of the place where it belongs.
+    # An entry that was moved carries the proof of its original position.
     chain, sequence = fields.get("chain", row.chain), fields.get("sequence", row.sequence)
     message = erased_entry_message(row.erasure_id, chain, sequence)
     if not isinstance(row.erasure_mac, str) or not known.keys.verify(
@@ -69,7 +69,7 @@ def _erased(row: Any, fields: Mapping[str, Any], known: VerificationContext) -> 
 def _kept(row: Any, commitment: str | None) -> str | None:
     if row.personal is None and row.personal_key is None:
         if commitment is not None:
-            return "the personal part was removed, and not by an erasure"
+            return "the personal part was removed without an erasure"
         return None if row.user_id is None else _ADDED
     if commitment is None:
         return _ADDED
@@ -81,4 +81,8 @@ def _kept(row: Any, commitment: str | None) -> str | None:
         return _CHANGED
     if not is_the_one:
         return _CHANGED
-    return None if user_id == row.user_id else "the column user_id was changed; what is signed says otherwise"
+    return (
+        None
+        if user_id == row.user_id
+        else "the column user_id was changed: it differs from the signed personal part"
+    )

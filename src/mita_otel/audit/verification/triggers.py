@@ -1,4 +1,4 @@
-"""Looks whether what keeps the audit tables append-only is still in the database, word for word."""
+"""Checks that the triggers which keep the audit tables append-only exist in the database, word for word."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mita_otel.store.append_only import postgresql_functions, postgresql_trigger
 
 
 def missing_triggers(connection: Connection) -> Iterator[str]:
-    """Yield a sentence for each trigger that is gone, switched off or another one."""
+    """Yield a sentence for each trigger that is missing, disabled or changed."""
     if connection.dialect.name == "sqlite":
         yield from _sqlite(connection)
     else:
@@ -24,7 +24,7 @@ def _sqlite(connection: Connection) -> Iterator[str]:
     present = {name: sql for name, sql in rows}  # noqa: C416 - rows are not pairs to mypy
     for name, sql in sqlite_triggers().items():
         if name not in present:
-            yield f"the trigger {name} is gone"
+            yield f"the trigger {name} is missing"
         elif present[name].strip() != sql.strip():
             yield f"the trigger {name} was changed"
 
@@ -39,13 +39,13 @@ def _postgresql(connection: Connection) -> Iterator[str]:
         present[name].append((enabled, definition))
     for name, sql in postgresql_triggers().items():
         if name not in present:
-            yield f"the trigger {name} is gone"
+            yield f"the trigger {name} is missing"
         elif sql not in [definition for _, definition in present[name]]:
             yield f"the trigger {name} was changed"
         elif not any(
             enabled in ("O", "A", b"O", b"A") for enabled, definition in present[name] if definition == sql
         ):
-            yield f"the trigger {name} is switched off"
+            yield f"the trigger {name} is disabled"
     sources = connection.exec_driver_sql(
         "SELECT proname, prosrc FROM pg_proc WHERE pg_function_is_visible(oid) AND proname LIKE 'mita_%%'"
     )

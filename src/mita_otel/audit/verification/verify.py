@@ -1,4 +1,4 @@
-"""Verifies the whole trail: every entry, every chain, against keys, anchors and triggers; and the legal holds."""
+"""Verifies the whole trail: entries, chains, erasures, legal holds, triggers and anchors."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from mita_otel.store.database import Database
 from mita_otel.store.tables import AuditEntryRow, AuditErasureRow, AuditTombstoneRow, table_of
 
 _ROWS = 2000
-"""Rows that are fetched at once."""
+"""Rows per fetch."""
 
 OnProgress = Callable[[int, int], None]
-"""Called with the entries that were verified, and those that there are."""
+"""Called with the number of verified entries and the total."""
 
 
 def verify(
@@ -38,20 +38,19 @@ def verify(
     allow_unkeyed: bool = False,
     on_progress: OnProgress | None = None,
 ) -> VerificationResult:
-    """Verify the trail, in bounded memory, on one state of the database.
+    """Verify the trail in bounded memory, on one snapshot of the database.
 
     Args:
         database: The store.
-        keys: All keys that ever signed.
-        anchors: The anchors, of as many writers as there are. Without them nobody notices that the last
-            entries of a chain, or a whole chain, were deleted.
-        spool: Where entries may still wait.
-        allow_unkeyed: Whether chains without a key are believed although there are keys: those of the time
-            before there were any.
-        on_progress: Told now and then.
+        keys: All keys that were ever used.
+        anchors: The anchors of all writers. Without them, deleting the last entries of a chain, or a whole chain,
+            is not detected.
+        spool: The spool, where entries may still wait.
+        allow_unkeyed: Whether to accept unsigned chains that were written before a key was set.
+        on_progress: Called from time to time.
 
     Returns:
-        What was found; `ok` is whether nothing was.
+        The findings. `ok` is true if there are none.
 
     Raises:
         StoreUnavailableError: The database does not answer.
@@ -60,7 +59,7 @@ def verify(
     noted = _noted(anchors, keys, allow_unkeyed, result)
     waiting = _waiting(spool, keys, noted)
     with database.read() as connection:
-        _look_beside(connection, keys, result)
+        _check_triggers_and_holds(connection, keys, result)
         known = VerificationContext(keys, genuine_erasures(connection, keys, result), allow_unkeyed)
         tombstones = _tombstones(connection)
         total = connection.execute(select(func.count()).select_from(AuditEntryRow)).scalar_one()
@@ -92,7 +91,7 @@ def verify(
 
 
 def genuine_erasures(connection: Connection, keys: AuditKeys, result: VerificationResult) -> dict[str, str]:
-    """Return the key id of each genuine erasure by its id; the others are findings."""
+    """Return the key id of each genuine erasure by erasure id. Forged ones become findings."""
     genuine: dict[str, str] = {}
     for row in connection.execute(select(table_of(AuditErasureRow))):
         if keys.verify("erasure", erasure_message(row), row.mac, row.key_id):
@@ -100,11 +99,11 @@ def genuine_erasures(connection: Connection, keys: AuditKeys, result: Verificati
         elif not keys.knows(row.key_id):
             result.add_unknown_key(AuditFault.ERASURE, "", None, row.key_id)
         else:
-            result.add(AuditFault.ERASURE, "", None, f"the erasure {row.id} is forged, or was changed")
+            result.add(AuditFault.ERASURE, "", None, f"the erasure {row.id} is forged or was changed")
     return genuine
 
 
-def _look_beside(connection: Connection, keys: AuditKeys, result: VerificationResult) -> None:
+def _check_triggers_and_holds(connection: Connection, keys: AuditKeys, result: VerificationResult) -> None:
     for problem in missing_triggers(connection):
         result.add(AuditFault.TRIGGER, "", None, problem)
     for problem in hold_faults(connection, keys):
@@ -126,11 +125,11 @@ def _noted(
         if not keys.knows(anchor.key_id):
             result.add_unknown_key(AuditFault.ANCHOR, "", None, anchor.key_id)
             continue
-        # Of the time before there was a key. Believed, one finds nothing less: an anchor excuses no fault.
+        # Written before a key was set. Accepting it hides nothing: an anchor never excuses a finding.
         of_then = allow_unkeyed and anchor.key_id == UNKEYED
         if not anchor.is_genuine(AuditKeys(None) if of_then else keys):
             result.add(
-                AuditFault.ANCHOR, anchor.chain, anchor.sequence, "this anchor is forged, or was changed"
+                AuditFault.ANCHOR, anchor.chain, anchor.sequence, "this anchor is forged or was changed"
             )
             continue
         before = noted[anchor.chain].setdefault(anchor.sequence, anchor.mac)
@@ -142,7 +141,7 @@ def _noted(
 def _waiting(
     spool: SpoolFolder | None, keys: AuditKeys, noted: Mapping[str, Mapping[int, str]]
 ) -> dict[str, dict[int, str]]:
-    """Return the entries that wait in the spool and that an anchor mentions."""
+    """Return the entries in the spool that an anchor mentions."""
     waiting: dict[str, dict[int, str]] = defaultdict(dict)
     for segment in [] if spool is None else spool.segments():
         mentioned = noted.get(segment.owner)
@@ -156,7 +155,7 @@ def _waiting(
                 ):
                     waiting[segment.owner][sequence] = entry.mac
         except FileNotFoundError:
-            continue  # it was moved meanwhile
+            continue  # it was moved in the meantime
     return waiting
 
 
