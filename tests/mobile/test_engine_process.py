@@ -85,7 +85,7 @@ def test_one_that_was_killed_is_started_again_and_nothing_that_was_kept_is_lost(
 
     eventually(answers)
     assert runner.pid != first
-    assert "started again" in caplog.text
+    assert "is restarted" in caplog.text
     runner.status()
     receiver.wait_for(lambda server: server.events and server.transactions)
 

@@ -74,7 +74,7 @@ async def test_nothing_is_taken_without_a_project_in_the_policy(
     policy = policy_with(tmp_path / "spool")
     policy = policy.replace(mobile=policy.mobile.replace(projects={}))
     app = MobileApp(MobileGateway(policy, env={}))
-    assert "refuses everything" in caplog.text
+    assert "refuses every request" in caplog.text
     async with client_of(app) as client:
         assert (
             await client.post(ENVELOPE, content=recorded("payment_error"), headers=AUTH)

@@ -1,4 +1,4 @@
-"""`monitor_api_request`: a request measured once, whoever else measures it."""
+"""`monitor_api_request`: measures a request once, also beside other instrumentation."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from mita_otel.finance.user import UserId
 
 
 class ApiRequest(OperationSpan):
-    """A request while it is monitored; a context manager, for `with` and `async with` alike.
+    """A monitored request; a context manager for `with` and `async with`.
 
-    Where the request has a span already (FastAPI's telemetry, an instrumentation, an outer `monitor_api_request`)
-    this writes on that one and makes no other: it would be measured twice. Else it makes the SERVER span.
+    If the request already has a span (from FastAPI, an instrumentation, or an outer `monitor_api_request`), it is
+    used, so that the request is not measured twice. Otherwise this starts the SERVER span.
     """
 
     def __init__(
@@ -123,15 +123,15 @@ def monitor_api_request(
     user_id: UserId | None = None,
     additional_context: Mapping[str, Any] | None = None,
 ) -> ApiRequest:
-    """Monitor a request: its limit applies, what goes wrong in it is captured. Never counted twice.
+    """Monitor a request: its limit applies, and its errors are captured. It is never counted twice.
 
     Args:
         request: A Starlette or FastAPI request, or an ASGI scope.
-        user_id: Who asks, if the service knows.
-        additional_context: Anything else that the request's span shall show.
+        user_id: The user, if known.
+        additional_context: Further data for the request's span.
 
     Returns:
-        A context manager (`async with`, as in the guide, or `with`) with `set_data`, `set_tag`, `set_result`.
+        A context manager (`with` or `async with`) with `set_data`, `set_tag` and `set_result`.
 
     Example:
         >>> async with monitor_api_request(request, user_id=user.id) as monitored:

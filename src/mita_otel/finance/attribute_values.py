@@ -1,4 +1,4 @@
-"""Whatever an application hands over, as values that a span or a log record can hold, and no more than enough."""
+"""Converts an application's objects to bounded attribute values of spans and log records."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from uuid import UUID
 from mita_otel.policy.finance import ContextPolicy
 
 _LARGEST: Final = 2**63
-"""OTLP's integers have 64 bits."""
+"""Integers of OTLP have 64 bits."""
 
 
 def attribute_value(value: Any, bounds: ContextPolicy, depth: int = 0) -> Any:
     """Return the value as texts, numbers, lists and mappings within the policy's bounds. Never raises.
 
-    What has no such form is named by its type: its `repr` could hold anything, and cost anything.
+    Other objects become the name of their type, because their `repr` could contain secrets or be slow.
     """
     try:
-        return _plain(value, bounds, depth)
-    except Exception:  # noqa: BLE001 - an application's object may do anything when it is looked at
+        return _convert(value, bounds, depth)
+    except Exception:  # noqa: BLE001 - an application's object may raise anything
         return f"<{type(value).__qualname__}>"
 
 
 def attribute_mapping(mapping: Mapping[Any, Any] | None, bounds: ContextPolicy) -> dict[str, Any]:
-    """Return a mapping of attribute values, without those that are None."""
+    """Return a mapping of attribute values, without None."""
     result = attribute_value(mapping, bounds) if isinstance(mapping, Mapping) else None
     return {key: value for key, value in result.items() if value is not None} if type(result) is dict else {}
 
 
-def _plain(value: Any, bounds: ContextPolicy, depth: int) -> Any:
+def _convert(value: Any, bounds: ContextPolicy, depth: int) -> Any:
     if value is None or isinstance(value, bool | float):
         return value
     if isinstance(value, Enum):
-        return _plain(value.value, bounds, depth)
+        return _convert(value.value, bounds, depth)
     if isinstance(value, str):
         return str(value[: bounds.max_text])
     if isinstance(value, int):
@@ -52,10 +52,10 @@ def _plain(value: Any, bounds: ContextPolicy, depth: int) -> Any:
         return value.total_seconds()
     if isinstance(value, bytes | bytearray | memoryview):
         return f"<{len(bytes(value))} bytes>"
-    return _nested(value, bounds, depth)
+    return _convert_container(value, bounds, depth)
 
 
-def _nested(value: Any, bounds: ContextPolicy, depth: int) -> Any:
+def _convert_container(value: Any, bounds: ContextPolicy, depth: int) -> Any:
     fields = _fields_of(value)
     if fields is None and not isinstance(value, list | tuple | AbstractSet):
         return f"<{type(value).__qualname__}>"
@@ -70,9 +70,9 @@ def _nested(value: Any, bounds: ContextPolicy, depth: int) -> Any:
 
 
 def _fields_of(value: Any) -> Iterable[tuple[Any, Any]] | None:
-    """Return the members of a mapping, a dataclass or a pydantic model; None of anything else.
+    """Return the members of a mapping, a dataclass or a pydantic model. None: another type.
 
-    An object of a database's mapper is left alone: reading its attributes could start a query.
+    Mapped database objects are not read: their attributes could run a query.
     """
     if isinstance(value, Mapping):
         return value.items()

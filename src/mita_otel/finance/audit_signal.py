@@ -1,4 +1,4 @@
-"""Where the audit trail hears of what the financial API sees."""
+"""Signals from the financial API to the audit trail."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ if TYPE_CHECKING:
     from mita_otel.finance.runtime import FinanceRuntime
 
 SignalKind = Literal["operation", "error", "security", "compliance", "custom"]
-"""What kind of thing a signal is about; `custom`: its name is an event type of the audit trail."""
+"""The kind of a signal. `custom`: its name is an event type of the audit trail."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditSignal:
-    """Something that an audit trail may want to keep. Values are plain and not yet redacted."""
+    """An event that an audit trail may keep. Values are not redacted yet."""
 
     kind: SignalKind
     name: str
-    """The operation, the error's category, the event's type or the regulation."""
+    """The name of the operation, the category of the error, the type of the event, or the regulation."""
     outcome: str
     """`success`, `failure`, `refused`, `cancelled`, or the status of a compliance check."""
     time_ns: int
-    """When it ended: nanoseconds since the epoch."""
+    """When it ended, nanoseconds since the epoch."""
     category: str | None = None
     severity: str | None = None
     event_id: str | None = None
-    """The event that it became, if it did."""
+    """The id of the event, if it became one."""
     user_id: str | None = None
     transaction_id: str | None = None
     amount: str | None = None
     currency: str | None = None
     request_id: str | None = None
     address: str | None = None
-    """Where the request came from."""
+    """The address that the request came from."""
     trace_id: str | None = None
     """32 hexadecimal digits."""
     span_id: str | None = None
@@ -48,10 +48,10 @@ class AuditSignal:
 
 
 class AuditSignalSink(Protocol):
-    """Takes what shall be kept."""
+    """Receives signals."""
 
     def record(self, event: AuditSignal, /) -> None:
-        """Take a signal, on the caller's thread: return soon. An exception is logged once and goes no further."""
+        """Receive a signal, on the caller's thread. An exception is logged once and ignored."""
 
 
 def notify_audit(
@@ -67,7 +67,7 @@ def notify_audit(
     event_id: str | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> None:
-    """Tell the audit trail what happened, if there is one; see `AuditSignal`."""
+    """Send a signal to the audit trail, if there is one; see `AuditSignal`."""
     audit = runtime.audit
     if audit is None:
         return

@@ -1,4 +1,4 @@
-"""The transaction's id from a JSON body, read over the application's shoulder: nothing is consumed or kept."""
+"""Finds the transaction id in a JSON body, without consuming or keeping the body."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
 class BodyWatcher:
-    """Looks at a body as the application reads it.
+    """Inspects a body while the application reads it.
 
     Args:
-        receive: The application's source of messages.
-        keys: Top-level keys that hold the id.
-        max_body: Bytes that are looked at; a longer body is let pass.
+        receive: The ASGI receive callable.
+        keys: Top-level keys that contain the id.
+        max_body: Maximum bytes; a longer body is not inspected.
         found: Called with the id.
     """
 
@@ -34,7 +34,7 @@ class BodyWatcher:
         self._size = 0
 
     async def __call__(self) -> Message:
-        """Hand on the next message as it came."""
+        """Return the next message unchanged."""
         message = await self._receive()
         if self._parts is not None and message["type"] == "http.request":
             self._look(message)

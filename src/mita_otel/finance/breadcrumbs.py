@@ -1,4 +1,4 @@
-"""Breadcrumbs: what led to an error. Each is an event of the current span, and kept for the next error."""
+"""Breadcrumbs: steps that led to an error. Each is an event of the current span, and part of the next error."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ def add_financial_breadcrumb(
     level: str = "info",
     data: Mapping[str, Any] | None = None,
 ) -> None:
-    """Leave a breadcrumb: a step on the way that an error which follows will show.
+    """Add a breadcrumb: a step that the next error will contain.
 
     Args:
-        message: What happened. No numbers that vary: those belong into `data`.
-        category: As in `financial`, `auth`, `query`.
+        message: What happened, without varying numbers, which belong in `data`.
+        category: For example `financial`, `auth`, `query`.
         level: `debug`, `info`, `warning`, `error` or `fatal`.
-        data: Anything; redacted before it leaves.
+        data: Further data; redacted before export.
     """
     runtime = running()
     if runtime is None:
         return
-    runtime.guard("add_financial_breadcrumb", _leave_crumb, runtime, message, category, level, data)
+    runtime.guard("add_financial_breadcrumb", _add, runtime, message, category, level, data)
 
 
-def _leave_crumb(
+def _add(
     runtime: FinanceRuntime, message: str, category: str, level: str, data: Mapping[str, Any] | None
 ) -> None:
     bounds = runtime.policy.context
@@ -60,5 +60,5 @@ def _keep(crumb: Breadcrumb, max_kept: int) -> None:
     if facts.shared is not None:
         facts.shared.breadcrumbs.append(crumb)
         return
-    # A tuple: tasks that begin here inherit what was, and none sees what another one adds.
+    # A tuple: tasks that start here inherit it, and do not see what other tasks add.
     context.attach(with_facts(facts.replace(breadcrumbs=(*facts.breadcrumbs, crumb)[-max_kept:])))

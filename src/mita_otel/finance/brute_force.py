@@ -1,4 +1,4 @@
-"""Counting failed logins: many of them by one user, or from one address, are an attack."""
+"""Counts failed logins: many of one user, or from one address, are an attack."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Final
 from mita_otel.policy.finance import BruteForcePolicy
 
 _COUNTED_TO: Final = 100
-"""Times the policy's number of attempts up to which is counted: an attack is no larger for more."""
+"""Counting stops at this multiple of the policy's number of attempts."""
 
 
 class FailureCounter:
-    """Counts failures in a sliding window, in this process; thread-safe and bounded.
+    """Counts failures in a sliding window in this process; thread-safe and bounded.
 
     Args:
-        policy: How many failures are too many, and within what time.
+        policy: The number of failures that are an attack, and the window.
         clock: Monotonic seconds.
     """
 
@@ -31,12 +31,12 @@ class FailureCounter:
         """Count a failure of each key (a user, an address).
 
         Args:
-            keys: Whose failure it is.
-            claimed: How many the application has counted itself, over all its processes.
+            keys: The user and the address.
+            claimed: The count that the application itself reports, over all its processes.
 
         Returns:
-            The highest count within the window, and whether it is an attack that has not been said yet: an
-            attack that goes on is said once a window, not once an attempt.
+            The highest count within the window, and whether to report an attack: a continuing attack is reported
+            once per window.
         """
         now = self._clock()
         highest, attack = claimed, False
@@ -48,15 +48,15 @@ class FailureCounter:
                 self._tracked.move_to_end(key)
                 count = max(claimed, failures.add(now, self._policy.window_s))
                 highest = max(highest, count)
-                if count >= self._policy.attempts and now - failures.said_at >= self._policy.window_s:
-                    failures.said_at = now
+                if count >= self._policy.attempts and now - failures.reported_at >= self._policy.window_s:
+                    failures.reported_at = now
                     attack = True
             while len(self._tracked) > self._policy.max_tracked:
                 self._tracked.popitem(last=False)
         return highest, attack
 
     def forget(self, *keys: str) -> None:
-        """Set counts back: the user has logged in."""
+        """Reset the counts: the user has logged in."""
         with self._lock:
             for key in keys:
                 self._tracked.pop(key, None)
@@ -65,7 +65,7 @@ class FailureCounter:
 class _Failures:
     def __init__(self, longest: int) -> None:
         self.times: deque[float] = deque(maxlen=longest)
-        self.said_at = float("-inf")
+        self.reported_at = float("-inf")
 
     def add(self, now: float, window_s: float) -> int:
         self.times.append(now)

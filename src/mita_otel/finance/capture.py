@@ -1,4 +1,4 @@
-"""From an exception and what the caller says to an event that leaves; once for each exception."""
+"""Captures an exception as an error event, once for each exception."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from mita_otel.finance.transaction import FinancialContext, TransactionId
 from mita_otel.finance.user import UserContext, UserId, is_nobody
 
 Category = FinancialErrorCategory | str
-"""A category of the guide, or one that the policy adds."""
+"""A built-in category, or one that the policy adds."""
 Severity = FinancialSeverity | str
 
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorReport:
-    """What somebody says of an exception; see `capture_financial_error`."""
+    """The arguments of a capture; see `capture_financial_error`."""
 
     exception: BaseException
     category: Category | None = None
@@ -44,16 +44,16 @@ class ErrorReport:
 
 
 def capture(report: ErrorReport, runtime: FinanceRuntime) -> EventId:
-    """Send the error, unless the exception became an event before; return the event's id."""
+    """Send the error, unless the exception was captured before. Returns the event's id."""
     exception = report.exception
-    standing = event_id_of(exception)
-    if standing is not None:
-        return EventId(standing)
+    known_id = event_id_of(exception)
+    if known_id is not None:
+        return EventId(known_id)
     event_id = EventId.new()
     facts = facts_for(report, runtime)
     category = name_of(report.category) or facts.category or FinancialErrorCategory.SYSTEM_ERROR.value
     severity = severity_of(report.severity) or runtime.operations.severity(category)
-    speaks = text_of(exception) is not None
+    readable = text_of(exception) is not None
     additional = {key: value for part in report.additional for key, value in _members(part)}
     happening = FinancialEvent(
         name=semconv.ERROR_EVENT,
@@ -62,17 +62,17 @@ def capture(report: ErrorReport, runtime: FinanceRuntime) -> EventId:
         category=category,
         event_id=event_id,
         facts=facts,
-        exception=exception if speaks else None,
-        attributes={} if speaks else _spelled_out(exception),
+        exception=exception if readable else None,
+        attributes={} if readable else _exception_attributes(exception),
         handled=report.handled,
         contexts={"additional": additional} if additional else {},
         tags=dict(_members(report.tags)),
         fingerprint=list(report.fingerprint or ()) or fingerprint(exception, category),
     )
     sending = prepare(happening, runtime)
-    # Marked only now: one that could not be prepared is left to whoever meets it next.
+    # Mark it only now: an exception whose event could not be prepared is left to the next handler.
     if (first := mark(exception, event_id)) != event_id:
-        return EventId(first)  # another thread was quicker
+        return EventId(first)  # another thread was faster
     send(sending, runtime)
     runtime.counts.error(category, severity.value, handled=report.handled)
     notify_audit(
@@ -95,7 +95,7 @@ def _members(mapping: object) -> Iterable[tuple[Any, Any]]:
 
 
 def facts_for(report: ErrorReport, runtime: FinanceRuntime) -> Facts:
-    """Return what is known here, and over it what the caller says."""
+    """Return the facts known here, overridden by the caller's arguments."""
     facts = known_facts()
     scope = scope_of(report.request) if report.request is not None else None
     if facts.shared is None and scope is not None:
@@ -114,7 +114,7 @@ def facts_for(report: ErrorReport, runtime: FinanceRuntime) -> Facts:
 
 
 def same_user(known: UserContext | None, user_id: UserId) -> UserContext | None:
-    """Return the known user if it is this one, or nobody is named; else this one, of whom only the id is known."""
+    """Return the known user if the id matches or is empty; otherwise a user with this id alone."""
     if is_nobody(user_id) or (known is not None and known.id == str(user_id)):
         return known
     return UserContext(user_id)
@@ -126,7 +126,7 @@ def same_transaction(
     amount: Amount | None,
     currency: str | None,
 ) -> FinancialContext:
-    """Return the known transaction with what is new about it; of another transaction nothing is kept."""
+    """Return the known transaction with new values, or a new one if the id differs."""
     if known is None or (
         transaction_id is not None and known.id is not None and known.id != str(transaction_id)
     ):
@@ -136,20 +136,20 @@ def same_transaction(
 
 
 def message_of(exception: BaseException) -> str:
-    """Return what the exception says, or its type's name if it says nothing."""
+    """Return the exception's text, or its type's name if it has none."""
     return text_of(exception) or type(exception).__qualname__
 
 
 def text_of(exception: BaseException) -> str | None:
-    """Return the exception's text; None if its own code fails to make one."""
+    """Return the exception's text. None: its own code fails."""
     try:
         return str(exception)
-    except Exception:  # noqa: BLE001 - an application's class may do anything
+    except Exception:  # noqa: BLE001 - an application's class may raise anything
         return None
 
 
-def _spelled_out(exception: BaseException) -> dict[str, str]:
-    """Return the attributes that the SDK would make of an exception, of one whose text it would stumble over."""
+def _exception_attributes(exception: BaseException) -> dict[str, str]:
+    """Return the attributes of an exception whose text cannot be read, so that the SDK does not try."""
     return {
         semconv.EXCEPTION_TYPE: type(exception).__qualname__,
         semconv.EXCEPTION_STACKTRACE: "".join(traceback.format_exception(exception)),

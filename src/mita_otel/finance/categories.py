@@ -1,4 +1,4 @@
-"""Categories and severities under the guide's names; a team's own are plain strings from the policy."""
+"""Built-in categories and severities. The policy can add categories as plain strings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import Enum, StrEnum
 
 
 class FinancialErrorCategory(StrEnum):
-    """What kind of thing went wrong. The policy says how bad that is, and may know more categories."""
+    """Category of an error. The policy sets its severity and can add categories."""
 
     AUTHENTICATION = "authentication"
     AUTHORIZATION = "authorization"
@@ -23,7 +23,7 @@ class FinancialErrorCategory(StrEnum):
 
 
 class FinancialSeverity(StrEnum):
-    """How bad it is."""
+    """Severity of an error."""
 
     SECURITY_CRITICAL = "security_critical"
     """Security breaches, unauthorized access."""
@@ -41,7 +41,7 @@ _ORDER = tuple(FinancialSeverity)
 
 
 def name_of(member: Enum | str | None) -> str | None:
-    """Return a category's or severity's name as the policy writes it, from an enumeration of any kind or a text."""
+    """Return the name of a category or severity in the policy's spelling, from an enum member or a text."""
     if member is None:
         return None
     value = member.value if isinstance(member, Enum) else member
@@ -49,7 +49,7 @@ def name_of(member: Enum | str | None) -> str | None:
 
 
 def severity_of(member: Enum | str | None) -> FinancialSeverity | None:
-    """Return the severity, or None if there is none of that name."""
+    """Return the severity, or None if the name is unknown."""
     name = name_of(member)
     try:
         return FinancialSeverity(name) if name else None
@@ -58,5 +58,5 @@ def severity_of(member: Enum | str | None) -> FinancialSeverity | None:
 
 
 def at_least(severity: FinancialSeverity, floor: str) -> bool:
-    """Return whether a severity is as bad as `floor`, or worse."""
+    """Return whether a severity is at least `floor`."""
     return _ORDER.index(severity) <= _ORDER.index(FinancialSeverity(floor))

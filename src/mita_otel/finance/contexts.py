@@ -1,7 +1,7 @@
-"""Saying what is known: who the user is, which transaction runs, under which rules.
+"""Sets the context: the user, the transaction, the request, and compliance.
 
-What is said holds until the enclosing span or operation ends; inside a request, until the request ends, also
-where it was said in a dependency or a thread of its own.
+A context applies until the enclosing span or operation ends. Inside a request it applies until the request ends,
+even if it was set in a dependency or another thread.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from mita_otel.finance.user import UserContext, UserId, user_of
 
 
 def set_financial_user(user: UserContext | UserId | None) -> None:
-    """Say who the user is. Spans, errors and log records from here on show the id.
+    """Set the user. Spans, errors and log records from here on contain the id.
 
     Args:
-        user: The user, or the id alone; an application's own object or claims will do, as the middleware takes
-            them. Without an id (None, an empty text) nobody is known, as after `clear_user`.
+        user: The user, or the id alone. The application's own user object or claims are accepted as well. Without
+            an id (None, an empty text) there is no user, as after `clear_user`.
     """
     runtime = running()
     if runtime is not None:
-        runtime.guard("set_financial_user", _know_user, runtime, user)
+        runtime.guard("set_financial_user", _set_user, runtime, user)
 
 
-def _know_user(runtime: FinanceRuntime, user: object) -> None:
-    know_here(runtime, user=user_of(user, runtime.policy.request.user_id_fields))
+def _set_user(runtime: FinanceRuntime, user: object) -> None:
+    apply_here(runtime, user=user_of(user, runtime.policy.request.user_id_fields))
 
 
 def clear_user() -> None:
-    """Forget the user: it has logged out, or a worker goes on with the next job."""
+    """Clear the user: they logged out, or a worker continues with the next job."""
     if running() is not None:
         learn(user=None)
 
@@ -54,13 +54,13 @@ def set_transaction(
     currency: str | None = None,
     **details: Any,
 ) -> None:
-    """Say which transaction this is about.
+    """Set the transaction.
 
     Args:
         transaction: The transaction, or its id alone.
         amount: Decimal, int, str or float.
         currency: ISO 4217.
-        details: `transaction_type`, `payment_method`, `merchant`, or anything else that an error shall show.
+        details: `transaction_type`, `payment_method`, `merchant`, or further data for errors.
     """
     runtime = running()
     if runtime is None:
@@ -68,11 +68,11 @@ def set_transaction(
     if not isinstance(transaction, FinancialContext):
         named = {name: details.pop(name, None) for name in ("transaction_type", "payment_method", "merchant")}
         transaction = FinancialContext(transaction, amount, currency, **named, extra=details)
-    runtime.guard("set_transaction", know_here, runtime, transaction=transaction)
+    runtime.guard("set_transaction", apply_here, runtime, transaction=transaction)
 
 
 def set_request_context(request: object) -> None:
-    """Say which request is served here, where `FinancialSentryMiddleware` is not in use.
+    """Set the request, if `FinancialSentryMiddleware` is not in use.
 
     Args:
         request: A Starlette or FastAPI request, or an ASGI scope.
@@ -96,16 +96,16 @@ def set_compliance_context(
     status: str = "compliant",
     details: Mapping[str, Any] | None = None,
 ) -> EventId:
-    """Say which rule is kept here, or broken. A violation becomes an error of `compliance_issue`.
+    """Record a compliance check. A violation becomes an error of category `compliance_issue`.
 
     Args:
-        regulation: As in `PCI_DSS`.
-        requirement: As in `3.4_Secure_Cardholder_Data`.
+        regulation: For example `PCI_DSS`.
+        requirement: For example `3.4_Secure_Cardholder_Data`.
         status: `compliant`, or one of the policy's `finance.compliance.violations`.
-        details: What shows it.
+        details: The evidence.
 
     Returns:
-        The event's id, if it is a violation; else empty.
+        The event's id if it is a violation, otherwise empty.
     """
     runtime = running()
     if runtime is None:
@@ -128,7 +128,7 @@ def _comply(
         **attribute_mapping(details, runtime.policy.context),
         **{name: str(value) for name, value in named.items() if value is not None},
     }
-    know_here(runtime, compliance=compliance)
+    apply_here(runtime, compliance=compliance)
     violated = compliance["status"].strip().lower() in runtime.policy.compliance.violations
     category = FinancialErrorCategory.COMPLIANCE_ISSUE.value
     severity = runtime.operations.severity(category)
@@ -162,8 +162,8 @@ def _comply(
     return event_id
 
 
-def know_here(runtime: FinanceRuntime, **news: Any) -> None:
-    """Know it from here on, and let the spans that run already show it."""
+def apply_here(runtime: FinanceRuntime, **news: Any) -> None:
+    """Apply facts from here on, and add them to the spans that are running."""
     facts = learn(**news)
     here = context.get_current()
     carried = with_baggage(facts, here, runtime.policy.baggage)

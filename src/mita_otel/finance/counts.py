@@ -1,4 +1,4 @@
-"""Counts errors, security events and violations, for whoever collects metrics; of names no more than the policy allows."""
+"""Counts errors, security events and violations, with a bounded number of names."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from mita_otel.policy.finance import FinancePolicy
 SCOPE: Final = "mita_otel.finance"
 """Name of the instrumentation scope."""
 OTHER: Final = "(other)"
-"""Stands for the names that are one too many."""
+"""Replaces names beyond the limit."""
 
 
 class FinanceCounts:
-    """The counters of the financial API. Safe on any thread.
+    """The counters of the financial API; thread-safe.
 
-    Names are the application's own words: of each kind the first `finance.metrics.max_names` are told apart, and
-    those of the policy always are.
+    Applications choose names: the first `finance.metrics.max_names` of each kind, and those of the policy, are
+    counted separately.
 
     Args:
-        policy: The known names, and how many others there may be.
-        meter: Makes the counters. None: one of the global provider.
+        policy: The known names, and the maximum number of others.
+        meter: Creates the counters. None: a meter of the global provider.
     """
 
     def __init__(self, policy: FinancePolicy, meter: metrics.Meter | None = None) -> None:
@@ -50,7 +50,7 @@ class FinanceCounts:
         self._count_error(self._categories.shown(category), severity, "service", handled)
 
     def app_error(self, category: str, severity: str, *, handled: bool) -> None:
-        """Count an error that a mobile app reported. Apps say anything: only what the policy knows is shown."""
+        """Count an error of a mobile app. Apps send arbitrary names, so only those of the policy are used."""
         known = severity_of(severity)
         shown = self._categories.known(category)
         self._count_error(shown, "" if known is None else known.value, "mobile", handled)
@@ -78,7 +78,7 @@ class FinanceCounts:
 
 
 class _Names:
-    """Names, and no more of them than there is room for."""
+    """A bounded set of names."""
 
     def __init__(self, most: int, known: Iterable[str] = ()) -> None:
         self._known = frozenset(known)
@@ -93,5 +93,5 @@ class _Names:
             return name
         if len(self._seen) >= self._most:
             return OTHER
-        self._seen.add(name)  # two threads at once may make it one more: that is no harm
+        self._seen.add(name)  # two threads at once may add one too many, which is harmless
         return name

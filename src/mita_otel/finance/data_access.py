@@ -1,4 +1,4 @@
-"""Requests that touch cardholder data, told to the audit trail before they are answered (PCI DSS 10.2.1.1)."""
+"""Records requests that access cardholder data in the audit trail, before their response (PCI DSS 10.2.1.1)."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _FAILED_FROM: Final = 400
 
 
 async def audit_access(runtime: FinanceRuntime, state: RequestState, status: int) -> None:
-    """Tell the audit trail of a request in PCI scope, if it wants to know.
+    """Record a request in PCI scope, if the audit trail wants it.
 
-    The trail waits for a disk: a thread does so, and the event loop goes on with other requests.
+    The trail waits for the disk, so a thread does it while the event loop serves other requests.
 
     Args:
         runtime: The configured instance.
         state: The request.
-        status: Of the answer that is about to be sent.
+        status: The status of the response.
     """
     if not state.facts.pci or not runtime.wants_access():
         return
@@ -43,7 +43,7 @@ async def audit_access(runtime: FinanceRuntime, state: RequestState, status: int
     )
     try:
         asyncio.get_running_loop()
-    except RuntimeError:  # another event loop than asyncio's
+    except RuntimeError:  # not asyncio's event loop
         tell()
         return
     await asyncio.to_thread(tell)

@@ -1,4 +1,4 @@
-"""A statement that no instrumentation sees (a driver without one, a stored procedure), measured by hand."""
+"""Measures a statement that no instrumentation covers (a driver without one, a stored procedure)."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ R = TypeVar("R")
 
 
 class DatabaseOperation(OperationSpan):
-    """A context manager, for `with` and `async with` alike, and a decorator of functions and coroutines.
+    """A context manager for `with` and `async with`, and a decorator of functions and coroutines.
 
-    Its span is a database client's, so the limits of `thresholds.database` apply. An exception that leaves it marks
-    the span and goes on; whoever handles the request reports it.
+    Its span is a database client's, so the limits of `thresholds.database` apply. An exception marks the span and
+    propagates; the handler of the request reports it.
 
     Args:
-        operation: The statement's verb, as in `SELECT`, or a procedure's name.
-        table: The table, for limits like `payments.SELECT`.
-        system: As OpenTelemetry's conventions name it, as in `postgresql`.
-        statement: The statement. Its literals are hidden before it leaves.
-        data: Anything else that the span shall show.
+        operation: The statement's verb, for example `SELECT`, or a procedure's name.
+        table: The table, for limits such as `payments.SELECT`.
+        system: The database in OpenTelemetry's conventions, for example `postgresql`.
+        statement: The statement. Its literals are redacted.
+        data: Further data for the span.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class DatabaseOperation(OperationSpan):
         self.__exit__(kind, error, trace_back)
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        """Return the function, each call of which is measured."""
+        """Return a function that measures each call."""
         return decorate(
             function,
             lambda arguments: DatabaseOperation(
@@ -85,12 +85,12 @@ class DatabaseOperation(OperationSpan):
         )
 
     def resume(self) -> None:
-        """Make its span current again; a generator does so at each step."""
+        """Make its span current again, at each step of a generator."""
         if self._inside is not None and self._token is None:
             self._token = context.attach(self._inside)
 
     def suspend(self) -> None:
-        """Let the span that was current before be so again."""
+        """Restore the span that was current before."""
         if self._token is not None:
             leave(self._token)
             self._token = None
@@ -128,16 +128,16 @@ def monitor_database_operation(
     statement: str | None = None,
     additional_context: Mapping[str, Any] | None = None,
 ) -> DatabaseOperation:
-    """Measure a database operation that no instrumentation sees, against the limit of its verb and table.
+    """Measure a database operation that no instrumentation covers, against the limit of its verb and table.
 
-    SQLAlchemy's statements are measured already.
+    SQLAlchemy's statements are measured automatically.
 
     Args:
-        operation: The statement's verb, as in `SELECT`.
+        operation: The statement's verb, for example `SELECT`.
         table: The table.
-        system: The database, as OpenTelemetry's conventions name it.
-        statement: The statement. Its literals are hidden before it leaves.
-        additional_context: Anything else that the span shall show.
+        system: The database in OpenTelemetry's conventions.
+        statement: The statement. Its literals are redacted.
+        additional_context: Further data for the span.
 
     Example:
         >>> async with monitor_database_operation("SELECT", "payments", system="postgresql") as query:

@@ -1,4 +1,4 @@
-"""`@financial_operation_monitor`: each call of a function is a run of a financial operation."""
+"""`@financial_operation_monitor`: makes each call of a function a financial operation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Arguments = Mapping[str, Any]
 
 
 class Runs(Protocol):
-    """A context manager that can be left and entered again between the steps of a generator."""
+    """A context manager that can be suspended and resumed between the steps of a generator."""
 
     def __enter__(self) -> Self: ...
 
@@ -44,9 +44,9 @@ class Runs(Protocol):
 MakeRun = Callable[[Arguments], Runs]
 
 WITHOUT_USER: Final = "operation_without_user"
-"""Type of the security event that a missing user is."""
+"""Event type of a missing user."""
 _READ: Final = ("user_id", "transaction_id", "amount", "currency")
-"""Parameters of a decorated function that say what its operation is about."""
+"""Parameters of a decorated function that describe its operation."""
 
 
 class MissingUserError(PermissionError):
@@ -76,19 +76,19 @@ def financial_operation_monitor(
     expected_errors: Expected = (),
     kind: OperationKind = "financial",
 ) -> Any:
-    """Make each call of a function a run of a financial operation. Functions, coroutines, generators and methods.
+    """Make each call of a function a financial operation. Works for functions, coroutines, generators and methods.
 
-    The function's own parameters `user_id`, `transaction_id`, `amount` and `currency` say what it is about.
+    The function's parameters `user_id`, `transaction_id`, `amount` and `currency` describe the operation.
 
     Args:
-        operation_name: As in `process_payment`. None: the function's name.
-        category: None: the policy's tables say.
-        track_performance: Whether it has a span, and so a limit. Errors are captured anyway.
-        require_user: Whether a call needs a user: the parameter, or the one that is known. Without one the policy
-            says what happens (`finance.operations.require_user`): a security event, or `MissingUserError`.
-        severity: How bad an error is that leaves it. None: what the policy says of the category.
-        expected_errors: Exceptions that are outcomes of the business, no errors.
-        kind: `background` has the limit of background tasks.
+        operation_name: For example `process_payment`. None: the function's name.
+        category: None: chosen by the policy's tables.
+        track_performance: Whether it has a span, and thus a limit. Errors are captured in any case.
+        require_user: Whether a call needs a user: the parameter, or the known user. Without one,
+            `finance.operations.require_user` decides: a security event, or `MissingUserError`.
+        severity: Severity of its errors. None: the policy's severity of the category.
+        expected_errors: Exceptions that are business outcomes, not errors.
+        kind: `background` applies the limit of background tasks.
 
     Example:
         >>> @financial_operation_monitor("process_payment", FinancialErrorCategory.PAYMENT_PROCESSING)
@@ -117,7 +117,7 @@ def financial_operation_monitor(
 
 
 def decorate(function: Callable[P, R], make: MakeRun, *, require_user: bool = False) -> Callable[P, R]:
-    """Return the function, each call of which runs in what `make` makes of its arguments."""
+    """Return a function whose calls run inside the operation that `make` returns for the arguments."""
     if isinstance(function, staticmethod | classmethod):
         wrapped = decorate(function.__func__, make, require_user=require_user)
         return cast("Callable[P, R]", type(function)(wrapped))
@@ -130,7 +130,7 @@ def decorate(function: Callable[P, R], make: MakeRun, *, require_user: bool = Fa
         arguments = read(args, kwargs)
         operation = make(arguments)
         if require_user and is_nobody(arguments.get("user_id")) and known_facts().user is None:
-            _miss_user(getattr(operation, "name", function.__name__), runtime)
+            _report_missing_user(getattr(operation, "name", function.__name__), runtime)
         return operation
 
     if inspect.isasyncgenfunction(function):
@@ -145,9 +145,9 @@ def decorate(function: Callable[P, R], make: MakeRun, *, require_user: bool = Fa
 
 
 def _signed(wrapper: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give the wrapper the function's signature with its annotations resolved, where they can be by now.
+    """Give the wrapper the function's signature with resolved annotations, if possible.
 
-    FastAPI before 0.117 resolves annotations that are texts among the names of the wrapper's module: ours.
+    FastAPI before 0.117 resolves text annotations in the wrapper's module, which is this one.
     """
     with contextlib.suppress(Exception):  # a name that is defined later, or a callable without a signature
         wrapper.__signature__ = inspect.signature(function, eval_str=True)  # type: ignore[attr-defined]
@@ -180,7 +180,7 @@ def _coroutine(function: Callable[..., Any], begin: Begin) -> Callable[..., Any]
 
 
 def _generator(function: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
-    """A generator's operation is current while the generator runs, not while its caller does."""
+    """The operation is current while the generator runs, not while its caller does."""
 
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
@@ -195,7 +195,7 @@ def _generator(function: Callable[..., Any], begin: Begin) -> Callable[..., Any]
                     except GeneratorExit:
                         operation.resume()
                         raise
-                    except BaseException as error:  # noqa: BLE001 - thrown in by the caller: the generator's to handle
+                    except BaseException as error:  # noqa: BLE001 - thrown in by the caller, for the generator to handle
                         operation.resume()
                         value = inner.throw(error)
                     else:
@@ -238,7 +238,7 @@ def _async_generator(function: Callable[..., Any], begin: Begin) -> Callable[...
 
 
 def _reader(function: Callable[..., Any]) -> Callable[[tuple[Any, ...], dict[str, Any]], dict[str, Any]]:
-    """Return what reads a call's user, transaction and amount, wherever the function has parameters of that name."""
+    """Return a function that reads user, transaction and amount from a call's arguments."""
     try:
         parameters: Iterable[inspect.Parameter] = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
@@ -260,13 +260,13 @@ def _reader(function: Callable[..., Any]) -> Callable[[tuple[Any, ...], dict[str
     return read
 
 
-def _miss_user(operation: str, runtime: FinanceRuntime) -> None:
-    message = f"the operation {operation} requires a user, and none is known"
+def _report_missing_user(operation: str, runtime: FinanceRuntime) -> None:
+    message = f"the operation {operation} requires a user, but there is none"
     runtime.guard(
         "a security event", report_security, runtime, WITHOUT_USER, details={"operation": operation}
     )
     if runtime.policy.operations.require_user == "raise":
         raise MissingUserError(
             f"{message}: pass user_id, or call set_financial_user() first "
-            "(finance.operations.require_user of the policy says that it must be there)"
+            "(the policy requires it: finance.operations.require_user)"
         )

@@ -1,4 +1,4 @@
-"""Capturing errors: one call, one error, linked to the trace, with everything that is known where it happened."""
+"""Captures errors: one error per call, linked to the trace, with the context of where it happened."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mita_otel.finance.transaction import TransactionId
 from mita_otel.finance.user import UserId
 
 _NO_EXCEPTION: Final = (
-    "capture_financial_error takes an exception and got {}: nothing was captured. "
+    "capture_financial_error got {} instead of an exception: nothing was captured. "
     "Pass the exception itself, as in `except Exception as error: capture_financial_error(error)`"
 )
 
@@ -35,36 +35,35 @@ def capture_financial_error(
     fingerprint: Sequence[str] | None = None,
     handled: bool = True,
 ) -> EventId:
-    """Capture an error with its financial context. Call it or await it: both do the same, at once.
+    """Capture an error with its financial context. It can be called or awaited.
 
-    The error becomes a log record named `mita.error` in the current trace, and from there an issue in Sentry. An
-    exception is captured once: a second call, a decorator or a middleware that meets it again gets the same id.
+    The error becomes a log record named `mita.error` in the current trace, and an issue in Sentry. An exception is
+    captured once: further calls, decorators and middleware return the same id.
 
     Args:
-        exception: What happened.
-        category: What kind of thing went wrong. None: that of the operation that runs here, else `system_error`.
-        severity: How bad it is. None: what the policy says of the category.
-        user_id: Who was concerned. None: the user that is known here. So with the next three.
-        transaction_id: Which transaction.
-        amount: Decimal, int, str or float; shown exactly.
-        currency: ISO 4217. An unknown one is kept, with a warning.
-        request: A Starlette or FastAPI request, where the middleware does not serve it already.
-        additional_context: Anything else worth knowing; redacted before it leaves.
-        additionalContext: The same.
-        tags: Tags to search by, beside the guide's.
-        fingerprint: What makes two errors the same issue. None: category, type and place in the code.
-        handled: False if nothing caught it.
+        exception: The exception.
+        category: None: the category of the current operation, or `system_error`.
+        severity: None: the policy's severity of the category.
+        user_id: None: the known user. The next three default to the known transaction.
+        transaction_id: The transaction.
+        amount: Decimal, int, str or float; kept exactly.
+        currency: ISO 4217. Unknown codes are kept, with a warning.
+        request: A Starlette or FastAPI request, if the middleware is not in use.
+        additional_context: Further data; redacted before export.
+        additionalContext: The same as `additional_context`.
+        tags: Additional tags.
+        fingerprint: Groups errors into issues. None: category, type and place in the code.
+        handled: False if nothing caught the exception.
 
     Returns:
-        The event's id, 32 hexadecimal digits: Sentry's, and `mita.event.id` in whatever is exported. Empty if
-        telemetry is off.
+        The event's id, 32 hexadecimal digits, the same in Sentry and in `mita.event.id`. Empty if telemetry is off.
     """
     runtime = running()
     if runtime is None:
         return NO_EVENT
     given: object = exception
     if not isinstance(given, BaseException):
-        runtime.say_once(_NO_EXCEPTION.format("a class" if isinstance(given, type) else type(given).__name__))
+        runtime.log_once(_NO_EXCEPTION.format("a class" if isinstance(given, type) else type(given).__name__))
         return NO_EVENT
     report = ErrorReport(
         exception=exception,
@@ -96,22 +95,22 @@ def capture_transaction_error(
     request: object = None,
     **more: Any,
 ) -> EventId:
-    """Capture an error of `transaction_processing`.
+    """Capture an error of category `transaction_processing`.
 
     Args:
-        exception: What happened. For the arguments that are not here see `capture_financial_error`.
-        user_id: Who was concerned.
-        transaction_id: Which transaction.
-        amount: How much.
+        exception: The exception. For the arguments that are not here see `capture_financial_error`.
+        user_id: The user.
+        transaction_id: The transaction.
+        amount: The amount.
         currency: ISO 4217.
-        transaction_type: As in `transfer`.
-        merchant: Who was to be paid.
-        category: The transaction's own category, as in `groceries`.
-        request: The request, where no middleware serves it.
-        more: `severity`, `tags`, `fingerprint`, `handled`, `additional_context`, or additional context itself.
+        transaction_type: For example `transfer`.
+        merchant: The payee.
+        category: The transaction's category, for example `groceries`.
+        request: The request, if the middleware is not in use.
+        more: `severity`, `tags`, `fingerprint`, `handled`, `additional_context`, or additional context as keywords.
 
     Returns:
-        The event's id. So with the functions below.
+        The event's id.
     """
     named = {"transaction_type": transaction_type, "merchant": merchant, "transaction_category": category}
     return capture_financial_error(
@@ -134,7 +133,7 @@ def capture_authentication_error(
     request: object = None,
     **more: Any,
 ) -> EventId:
-    """Capture an error of `authentication`, as in `auth_method="password"`."""
+    """Capture an error of category `authentication`, for example with `auth_method="password"`."""
     return capture_financial_error(
         exception,
         FinancialErrorCategory.AUTHENTICATION,
@@ -154,7 +153,7 @@ def capture_payment_error(
     request: object = None,
     **more: Any,
 ) -> EventId:
-    """Capture an error of `payment_processing`, as in `payment_method="credit_card"`."""
+    """Capture an error of category `payment_processing`, for example with `payment_method="credit_card"`."""
     return capture_financial_error(
         exception,
         FinancialErrorCategory.PAYMENT_PROCESSING,
@@ -174,7 +173,7 @@ def capture_budget_error(
     request: object = None,
     **more: Any,
 ) -> EventId:
-    """Capture an error of `budget_calculation`, as in `calculation_type="monthly"`."""
+    """Capture an error of category `budget_calculation`, for example with `calculation_type="monthly"`."""
     return capture_financial_error(
         exception,
         FinancialErrorCategory.BUDGET_CALCULATION,
@@ -192,7 +191,7 @@ def capture_security_error(
     request: object = None,
     **more: Any,
 ) -> EventId:
-    """Capture an error of `security_violation`, as in `event_type="unauthorized_access"`."""
+    """Capture an error of category `security_violation`, for example with `event_type="unauthorized_access"`."""
     return capture_financial_error(
         exception,
         FinancialErrorCategory.SECURITY_VIOLATION,
@@ -210,7 +209,7 @@ def capture_compliance_error(
     request: object = None,
     **more: Any,
 ) -> EventId:
-    """Capture an error of `compliance_issue`, as in `regulation="PCI_DSS"`."""
+    """Capture an error of category `compliance_issue`, for example with `regulation="PCI_DSS"`."""
     return capture_financial_error(
         exception,
         FinancialErrorCategory.COMPLIANCE_ISSUE,
@@ -224,7 +223,7 @@ _ARGUMENTS = frozenset({"severity", "transaction_id", "amount", "currency", "tag
 
 
 def _arguments(more: Mapping[str, Any], named: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of `capture_financial_error` among `more`; everything else is additional context."""
+    """Return the arguments of `capture_financial_error`: the rest of `more` becomes additional context."""
     context = {name: value for name, value in named.items() if value is not None}
     for name in ("additional_context", "additionalContext"):
         given = more.get(name)

@@ -1,4 +1,4 @@
-"""How an error or an event leaves: one log record in the current trace, and a mark on the span."""
+"""Emits an error or event: one log record in the current trace, and attributes on the span."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from mita_otel.finance.runtime import FinanceRuntime
 
 
 class EventId(str):
-    """An event's id: 32 hexadecimal digits, the same in Sentry and in whatever is exported.
+    """An event's id: 32 hexadecimal digits, the same in Sentry and in exported data.
 
-    Empty where nothing was captured, because telemetry is off. Awaiting it gives the id at once.
+    Empty if nothing was captured, because telemetry is off. Awaiting it returns the id at once.
     """
 
     __slots__ = ()
 
     def __await__(self) -> Generator[Any, None, str]:
-        yield from ()  # nothing to wait for; it makes this a generator, as awaiting requires
+        yield from ()  # there is nothing to wait for; awaiting requires a generator
         return str(self)
 
     @classmethod
     def new(cls) -> EventId:
-        """Return an id that nobody else has."""
+        """Return a new, unique id."""
         return cls(uuid4().hex)
 
 
@@ -48,44 +48,44 @@ _logger = logging.getLogger("mita_otel.finance")
 
 @dataclass(frozen=True, kw_only=True)
 class FinancialEvent:
-    """An error or event that is to leave."""
+    """An error or event."""
 
     name: str
-    """Its event name: `mita.error`, `mita.security` or `mita.compliance`."""
+    """The event name: `mita.error`, `mita.security` or `mita.compliance`."""
     message: str
     severity: FinancialSeverity
     facts: Facts
-    """Everything that is known where it happened."""
+    """The facts known where it happened."""
     category: str | None = None
     event_id: str | None = None
-    """None: it becomes no issue."""
+    """None: it does not become an issue."""
     exception: BaseException | None = None
     handled: bool = True
     attributes: Mapping[str, Any] = field(default_factory=dict)
-    """Attributes of its own."""
+    """Additional attributes."""
     contexts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Contexts of its own; one that the facts have too is merged over theirs."""
+    """Additional contexts, merged over those of the facts."""
     tags: Mapping[str, str] = field(default_factory=dict)
     fingerprint: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class PreparedEvent:
-    """An event with everything that the application handed over read: from here on nothing of it can fail."""
+    """An event whose values were all read from the application's objects, so that sending it cannot fail."""
 
     happening: FinancialEvent
     attributes: Mapping[str, Any]
     within: Context
-    """Where it belongs."""
+    """The context it belongs to."""
 
     @property
     def span_context(self) -> SpanContext:
-        """The span that it belongs to."""
+        """The span it belongs to."""
         return trace.get_current_span(self.within).get_span_context()
 
 
 def prepare(happening: FinancialEvent, runtime: FinanceRuntime) -> PreparedEvent:
-    """Return the event ready to be sent. Whatever an application's objects raise is raised here."""
+    """Prepare an event. Exceptions of the application's objects are raised here."""
     return PreparedEvent(happening, _attributes(happening, runtime), _context_of(happening.facts))
 
 
@@ -107,15 +107,15 @@ def send(sending: PreparedEvent, runtime: FinanceRuntime) -> None:
     )
     span = trace.get_current_span(within)
     if not span.is_recording() and not runtime.logger.enabled(event_name=happening.name):
-        _tell_somebody(sending)
+        _log_unexported(sending)
     _mark(span, happening, failed=mapping.failure and happening.name == semconv.ERROR_EVENT)
     server_span = happening.facts.shared.server_span if happening.facts.shared is not None else None
     if server_span is not None and server_span is not span:
         _mark(server_span, happening, failed=False, event=False)
 
 
-def _tell_somebody(sending: PreparedEvent) -> None:
-    """Leave a line in the service's own log of what nobody else hears. The message may hold a secret: it stays out."""
+def _log_unexported(sending: PreparedEvent) -> None:
+    """Log an event that no exporter receives. The message is left out, because it may contain a secret."""
     happening = sending.happening
     _logger.warning(
         "%s %s of severity %s (%s): no exporter takes log records, and no span is current",
@@ -127,7 +127,7 @@ def _tell_somebody(sending: PreparedEvent) -> None:
 
 
 def _context_of(facts: Facts) -> Context:
-    """Return the context whose span the event belongs to: the current one, else the request's, though it ended."""
+    """Return the context of the event: the current span, or the request's span even if it has ended."""
     here = context.get_current()
     if trace.get_current_span(here).get_span_context().is_valid or facts.shared is None:
         return here
@@ -218,7 +218,7 @@ def _tags(happening: FinancialEvent, runtime: FinanceRuntime) -> dict[str, str]:
 
 
 def _mark(span: trace.Span, happening: FinancialEvent, *, failed: bool, event: bool = True) -> None:
-    """Let the span say what happened in it: the worst of what did."""
+    """Mark the span with the worst event that happened in it."""
     if not span.is_recording():
         return
     known = severity_of((getattr(span, "attributes", None) or {}).get(semconv.SEVERITY))
@@ -233,7 +233,7 @@ def _mark(span: trace.Span, happening: FinancialEvent, *, failed: bool, event: b
         if happening.exception is not None:
             marks[semconv.ERROR_TYPE] = type(happening.exception).__qualname__
         span.add_event(happening.name, {**marks, **happening.attributes})
-    # A request that answered in spite of an error did not fail: its status code says what it did.
+    # A request that handled an error did not fail: its status code states the outcome.
     answered = happening.handled and getattr(span, "kind", None) is SpanKind.SERVER
     if failed and not answered:
         span.set_status(Status(StatusCode.ERROR, happening.message))

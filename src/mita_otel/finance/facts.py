@@ -1,9 +1,9 @@
-"""What is known where code runs: the user, the transaction, the operation; carried in OpenTelemetry's context.
+"""Facts about the running code: user, transaction and operation, stored in OpenTelemetry's context.
 
-`Facts` are immutable and live in the context, so they follow tasks and threads, end with the span or operation
-that they were set in, and cannot leak to a neighbour. `RequestFacts` stands beside them for one request: a fact that
-a dependency found out in a thread of its own reaches the rest of that request by it, and nobody else. It has a
-context variable of its own as well, since an instrumentation that continues a trace begins with an empty context.
+`Facts` are immutable and part of the context: they follow tasks and threads, end with the span or operation in
+which they were set, and do not leak to other requests. `RequestFacts` belong to one request: a fact that was set in
+a dependency or another thread applies to the rest of the request. They also have a context variable, because an
+instrumentation that continues a trace starts with an empty context.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mita_otel.finance.transaction import FinancialContext
 from mita_otel.finance.user import UserContext
 
 Breadcrumb = Mapping[str, Any]
-"""timestamp (seconds since the epoch), message, category, level, data."""
+"""Keys: timestamp (seconds since the epoch), message, category, level, data."""
 
 
 _COMPLIANCE: Final = {
@@ -53,7 +53,7 @@ class FactChanges(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known here. None: nothing, or nothing else than what the request knows."""
+    """The facts of a context. None: unknown, or the same as in the request."""
 
     user: UserContext | None = None
     transaction: FinancialContext | None = None
@@ -62,19 +62,19 @@ class Facts:
     compliance: Mapping[str, Any] | None = None
     security: Mapping[str, Any] | None = None
     pci: bool | None = None
-    """Whether cardholder data is handled."""
+    """Whether cardholder data are processed."""
     request_id: str | None = None
     started: float | None = None
-    """When the operation began, on the runtime's clock."""
+    """When the operation started, on the runtime's clock."""
     tags: Mapping[str, str] | None = None
     breadcrumbs: tuple[Breadcrumb, ...] = ()
-    """Outside of a request; inside of one they are the request's."""
+    """Breadcrumbs outside a request. Inside a request, the request keeps them."""
     shared: RequestFacts | None = None
 
     @cached_property
     def attributes(self) -> dict[str, Any]:
-        """What every span below shows of these facts."""
-        # Written out: every request and every operation comes by here.
+        """The attributes that all spans below contain."""
+        # Written out for speed: every request and operation calls this.
         found: dict[str, Any] = self.user.attributes() if self.user is not None else {}
         if self.transaction is not None and self.transaction.transaction_id is not None:
             found[semconv.TRANSACTION_ID] = str(self.transaction.transaction_id)
@@ -93,7 +93,7 @@ class Facts:
         return found
 
     def replace(self, **changes: Unpack[FactChanges]) -> Facts:
-        """Return these facts with some changes: `dataclasses.replace` in a tenth of its time."""
+        """Return these facts with changes; ten times as fast as `dataclasses.replace`."""
         facts = object.__new__(Facts)
         facts.__dict__.update(self.__dict__)
         facts.__dict__.pop("attributes", None)
@@ -101,7 +101,7 @@ class Facts:
         return facts
 
     def over(self, base: Facts) -> Facts:
-        """Return these facts, and those of `base` where these are None."""
+        """Return these facts, with those of `base` where they are None."""
         missing = {
             name: getattr(base, name)
             for name in _MERGED
@@ -111,44 +111,44 @@ class Facts:
 
 
 class RequestFacts:
-    """What all tasks and threads of one request see.
+    """The facts that all tasks and threads of a request share.
 
     Args:
-        facts: What is known when it begins.
-        max_breadcrumbs: How many of the newest breadcrumbs are kept.
-        server_span: The request's span, if it has begun.
+        facts: The facts at its start.
+        max_breadcrumbs: Maximum number of breadcrumbs; the newest are kept.
+        server_span: The request's span, if it has started.
     """
 
     def __init__(self, facts: Facts, max_breadcrumbs: int, server_span: trace.Span | None = None) -> None:
         self.facts = facts
-        """What is known of the whole request. Replaced by `know`, never changed."""
+        """The facts of the request. `know` replaces them; they are never changed."""
         self._lock = threading.Lock()
         self.breadcrumbs: deque[Breadcrumb] = deque(maxlen=max_breadcrumbs)
         self.server_span = server_span
-        """The request's span; it may begin later than the middleware."""
+        """The request's span. It may start later than the middleware."""
 
     @property
     def alone(self) -> Facts:
-        """What is known where nothing but the request is."""
+        """Facts that contain the request alone."""
         return NO_FACTS.replace(shared=self)
 
     def know(self, **changes: Unpack[FactChanges]) -> None:
-        """Know more of the whole request, from any of its threads."""
+        """Add facts, from any thread of the request."""
         with self._lock:
             self.facts = self.facts.replace(**changes)
 
     def look(self) -> None:
-        """Find out what has become known since the last look. Called often."""
+        """Update the facts from the request. Called often."""
 
     def settle(self) -> None:
-        """Find out for good: an error or the answer needs to know."""
+        """Determine the remaining facts, for an error or the response."""
 
     def request_context(self) -> dict[str, Any]:
-        """Return what an error shows of the request."""
+        """Return the request context of errors."""
         return {}
 
     def performance(self) -> dict[str, Any]:
-        """Return what an error shows of the request's time."""
+        """Return the performance context of errors."""
         return {}
 
 
@@ -168,17 +168,17 @@ def local_facts(within: Context | None = None) -> Facts:
 
 
 def enter_request(shared: RequestFacts | None) -> Token[RequestFacts | None]:
-    """Serve a request from here on, until `leave_request`; None: no request at all."""
+    """Enter a request until `leave_request`. None: no request."""
     return _request.set(shared)
 
 
 def leave_request(token: Token[RequestFacts | None]) -> None:
-    """Serve it no more."""
+    """Leave the request."""
     _request.reset(token)
 
 
 def known_facts() -> Facts:
-    """Return everything that is known here."""
+    """Return all facts that apply here."""
     facts = local_facts()
     if facts.shared is None:
         return facts
@@ -187,7 +187,7 @@ def known_facts() -> Facts:
 
 
 def known_attributes() -> Mapping[str, Any]:
-    """Return what a span or log record that begins here shows. Cheap where nothing is known."""
+    """Return the attributes of a span or log record that starts here. Cheap if there are none."""
     facts = local_facts()
     if facts is NO_FACTS:
         return {}
@@ -199,20 +199,20 @@ def known_attributes() -> Mapping[str, Any]:
 
 
 def breadcrumbs_here() -> tuple[Breadcrumb, ...]:
-    """Return the breadcrumbs that an error here carries, oldest first."""
+    """Return the breadcrumbs of an error that happens here, oldest first."""
     facts = local_facts()
     return facts.breadcrumbs if facts.shared is None else tuple(facts.shared.breadcrumbs)
 
 
 def with_facts(facts: Facts, base: Context | None = None) -> Context:
-    """Return a context in which these facts are known."""
+    """Return a context with these facts."""
     return context.set_value(_KEY, facts, base)
 
 
 def learn(**changes: Unpack[FactChanges]) -> Facts:
-    """Know more from here on, until the enclosing span or operation ends; in a request, until that ends.
+    """Add facts from here on, until the enclosing span, operation or request ends.
 
-    Whatever an application's own objects raise when they are looked at is raised here, and nothing is known.
+    Exceptions of the application's objects are raised here, before anything changes.
     """
     facts = local_facts().replace(**changes)
     _ = facts.attributes

@@ -1,7 +1,7 @@
-"""What makes two errors the same issue: their category, their type, and the place in the application's own code.
+"""Fingerprints: errors with the same category, type and place in the application's code are one issue.
 
-Messages vary (ids, amounts, addresses) and so do the frames of libraries; the function of the application that
-failed does not. A payment gateway's outage is one issue, however many payments it takes.
+Messages (ids, amounts, addresses) and the frames of libraries vary; the failed function of the application does
+not. The outage of a payment gateway is one issue, however many payments fail.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _MAX_FRAMES = 1000
 
 
 def fingerprint(exception: BaseException, category: str) -> list[str]:
-    """Return what the error is grouped by.
+    """Return the fingerprint of an error.
 
     Args:
         exception: The exception, raised or not.
         category: Its category.
 
     Returns:
-        As in `["payment_processing", "httpx.ConnectError", "bank.gateway.charge"]`.
+        For example `["payment_processing", "httpx.ConnectError", "bank.gateway.charge"]`.
     """
     kind = type(exception)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
@@ -41,10 +41,10 @@ def fingerprint(exception: BaseException, category: str) -> list[str]:
 
 
 def place_of(exception: BaseException) -> str:
-    """Return the innermost function of the application's own code that the exception came through.
+    """Return the innermost function of the application in the traceback.
 
-    Of one that was never raised, the function that is running; of one that came through libraries alone, the
-    library's function.
+    For an exception that was never raised, return the running function; for one from libraries only, the library's
+    function.
     """
     found, last = None, None
     entry = exception.__traceback__
@@ -61,7 +61,7 @@ def place_of(exception: BaseException) -> str:
 
 @lru_cache(maxsize=4096)
 def is_application(filename: str) -> bool:
-    """Return whether a file is the application's own: not the standard library's, a package's or ours."""
+    """Return whether a file belongs to the application, not to the standard library, a package or mita-otel."""
     return not filename.startswith(("<", _OURS, *_LIBRARIES)) and not any(
         part in filename for part in _PACKAGES
     )

@@ -1,4 +1,4 @@
-"""The middleware: what every request of a financial service knows, captures and answers with. Pure ASGI."""
+"""The ASGI middleware: context, error capture and response headers of each request."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from mita_otel.finance.runtime import FinanceRuntime, running
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 FindUser = Callable[[Any], object]
-"""Takes the request; returns the user (an id, claims that were verified, an object, a `UserContext`), None, or an
-awaitable of one."""
+"""Takes the request; returns the user (an id, verified claims, an object, a `UserContext`), None, or an awaitable
+of one."""
 
 _logger = logging.getLogger("mita_otel.finance")
 
@@ -32,18 +32,18 @@ _SERVED: Final = frozenset({"http", "websocket"})
 
 
 class FinancialSentryMiddleware:
-    """Knows the request: its operation, user, transaction and id, in every span, log record and error below it.
+    """Adds operation, user, transaction and request id to all spans, log records and errors of a request.
 
-    Unhandled errors are captured once, by the category of the operation. Streaming, websockets, background tasks
-    and the application's context stay as they are, and it stands in any order with other middleware. Without
+    Unhandled errors are captured once, with the category of the operation. Streaming, websockets, background tasks
+    and the application's context are not affected. The order among other middleware does not matter. Without
     `mita_otel.configure()` it does nothing.
 
-    The user comes from `request.state` or `request.user`, where the service's authentication leaves it, or from
-    the callable. A token in a header is never read: nobody has verified it.
+    The user comes from `request.state` or `request.user`, where the service's authentication sets it, or from the
+    callable. Tokens in headers are never read, because they are not verified.
 
     Args:
         app: The application.
-        user: Finds the user of a request; asked when the request begins and again when it is answered.
+        user: Returns the user of a request; called at its start and again before the response.
 
     Example:
         >>> app.add_middleware(FinancialSentryMiddleware, user=lambda request: request.state.claims["sub"])
@@ -67,7 +67,7 @@ class FinancialSentryMiddleware:
 
 
 class _Served:
-    """One connection while it is served."""
+    """One connection."""
 
     def __init__(self, runtime: FinanceRuntime, state: RequestState, find_user: FindUser | None) -> None:
         self._runtime = runtime
@@ -92,7 +92,9 @@ class _Served:
             self._mark()
             leave_request(request_token)
             context.detach(token)
-            scope.pop(SCOPE_KEY, None)  # a cycle, which would keep both until the garbage collector comes
+            scope.pop(
+                SCOPE_KEY, None
+            )  # a reference cycle, which would live until the next garbage collection
 
     def _capture(self, error: Exception) -> None:
         if outcome_of(error, self._runtime) == "failure":
@@ -130,11 +132,11 @@ class _Served:
             found = self._find_user(self._request())
             self._state.see_user(await found if inspect.isawaitable(found) else found)
         except Exception:
-            # The service's own code: nobody has logged in, or not yet.
+            # Code of the service: perhaps the user has not logged in yet.
             _logger.debug("the callable that finds the user of a request failed", exc_info=True)
 
     def _request(self) -> Any:
-        """Return the request as the framework shows it; where there is no Starlette, the ASGI scope."""
+        """Return the Starlette request, or the ASGI scope without Starlette."""
         try:
             from starlette.requests import HTTPConnection, Request
         except ImportError:
@@ -161,11 +163,11 @@ class _Served:
 
 
 def request_operation(name: str, category: Category | None = None) -> Callable[[], Awaitable[None]]:
-    """Return a dependency that names the operation of the requests it is run for.
+    """Return a FastAPI dependency that names the operation of a route.
 
     Args:
-        name: As in `payment_processing`. It wins over the policy's table of routes and the route's tags.
-        category: None: the policy's tables say.
+        name: For example `payment_processing`. Takes precedence over the policy's routes and the route's tags.
+        category: None: chosen by the policy's tables.
 
     Example:
         >>> @app.post("/pay", dependencies=[Depends(request_operation("payment_processing"))])

@@ -10,25 +10,25 @@ from functools import cache
 from typing import Final
 
 Amount = Decimal | int | float | str
-"""An amount of money as applications hold it."""
+"""An amount of money in the application."""
 
 _logger = logging.getLogger("mita_otel.finance")
 
 _EXACT_DIGITS: Final = 15
-"""Decimal digits that a binary double keeps; what comes after them is noise."""
+"""Exact decimal digits of a double; further digits are noise."""
 _LARGEST_EXPONENT: Final = 40
-"""Powers of ten beyond which a number is no amount of money and would only be a long text."""
+"""Maximum power of ten of an amount."""
 _CONTEXT: Final = Context(prec=4 * _LARGEST_EXPONENT)
 _MAX_CODE: Final = 12
 _MAX_UNKNOWN: Final = 64
-"""Unknown currencies that are warned about, so that a careless caller cannot fill the log."""
+"""Maximum number of warnings about unknown currencies."""
 
 
 class Money:
-    """Reads amounts and currencies.
+    """Normalises amounts and currencies.
 
     Args:
-        currencies: Currencies beside ISO 4217's, with their number of decimals.
+        currencies: Currencies beyond ISO 4217, with their number of decimals.
 
     Example:
         >>> Money({}).amount(0.1 + 0.2, "USD")
@@ -45,7 +45,7 @@ class Money:
         self._lock = threading.Lock()
 
     def currency(self, code: str | None) -> str | None:
-        """Return the currency's code in capitals. An unknown one is kept, with one warning."""
+        """Return the currency's code in upper case. Unknown codes are kept, with one warning."""
         if code is None:
             return None
         text = str(code).strip().upper()[:_MAX_CODE]
@@ -60,9 +60,8 @@ class Money:
     def amount(self, amount: Amount | None, currency: str | None = None) -> str | None:
         """Return the amount as an exact decimal text, with at least its currency's decimals.
 
-        A float is taken for the number that its owner meant: 15 digits of it are exact, the rest is noise.
-        Anything else is kept to the last digit; nothing is rounded to the currency. What is no finite number
-        gives None and a warning.
+        A float is reduced to its 15 exact digits. Other types keep all digits; amounts are not rounded to the
+        currency. A value that is not a finite number gives None and a warning.
         """
         if amount is None:
             return None
@@ -80,7 +79,7 @@ class Money:
         return f"{number:f}"
 
     def decimals(self, currency: str | None) -> int | None:
-        """Return how many decimals a currency has; None if it is unknown, or has none by its nature (gold)."""
+        """Return the number of decimals of a currency. None: it is unknown, or not defined (gold)."""
         if currency is None:
             return None
         return self._own[currency] if currency in self._own else _iso_exponents().get(currency)
@@ -101,7 +100,7 @@ def _number(amount: object) -> Decimal | None:
             number = Decimal(f"{amount:.{_EXACT_DIGITS}g}")
         else:
             number = Decimal(amount if isinstance(amount, Decimal | int) else str(amount).strip())
-    except Exception:  # noqa: BLE001 - neither a number nor, perhaps, a text: an application's own type
+    except Exception:  # noqa: BLE001 - an application's type may raise anything
         return None
     if not number.is_finite() or abs(number.adjusted()) > _LARGEST_EXPONENT:
         return None
@@ -110,7 +109,7 @@ def _number(amount: object) -> Decimal | None:
 
 @cache
 def _iso_exponents() -> Mapping[str, int | None]:
-    """ISO 4217's currencies with their number of decimals: the maintenance agency's table, by the package iso4217."""
+    """Return the currencies of ISO 4217 with their number of decimals, from the package iso4217."""
     from iso4217 import Currency
 
     return {currency.code: currency.exponent for currency in Currency}

@@ -1,6 +1,6 @@
-"""The guide's context managers, each a financial operation by another set of arguments.
+"""Context managers for financial operations, with different sets of arguments.
 
-All of them work with `with` and `async with`, and as decorators of functions, coroutines and generators.
+All work with `with` and `async with`, and as decorators of functions, coroutines and generators.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _TRANSACTION = ("transaction_id", "amount", "currency")
 
 
 class Monitor(FinancialOperation):
-    """A financial operation that can stand above a function as well."""
+    """A financial operation that is also a decorator."""
 
     def __init__(self, name: str, **options: Any) -> None:
         super().__init__(name, **options)
         self._options = {option: value for option, value in options.items() if value is not None}
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        """Return the function, each call of which is a run of the operation."""
+        """Return a function whose calls are financial operations."""
         return decorate(
             function, lambda arguments: FinancialOperation(self.name, **{**arguments, **self._options})
         )
@@ -49,18 +49,18 @@ def financial_transaction_context(
     expected_errors: Expected = (),
     additional_context: Mapping[str, Any] | None = None,
 ) -> Monitor:
-    """Run a transaction: everything inside knows the user and the transaction, and its limit applies.
+    """Run a transaction: its limit applies, and spans and errors inside contain its user and transaction.
 
     Args:
-        user_id: Who it is done for. None: the user that is known here.
-        operation: As in `payment_processing`.
-        transaction_id: Which transaction.
-        amount: Decimal, int, str or float; shown exactly.
+        user_id: The user. None: the known user.
+        operation: For example `payment_processing`.
+        transaction_id: The transaction.
+        amount: Decimal, int, str or float; kept exactly.
         currency: ISO 4217.
-        category: None: the policy's tables say.
-        severity: How bad an error is that leaves it. None: what the policy says of the category.
-        expected_errors: Exceptions that are outcomes of the business, no errors.
-        additional_context: Anything else that its span shall show.
+        category: None: chosen by the policy's tables.
+        severity: Severity of its errors. None: the policy's severity of the category.
+        expected_errors: Exceptions that are business outcomes, not errors.
+        additional_context: Further data for its span.
 
     Example:
         >>> async with financial_transaction_context(user.id, "payment_processing", payment.id, "9.90", "EUR") as ctx:
@@ -116,11 +116,12 @@ def monitor_financial_performance(
     """Run a financial operation, so that its limit applies.
 
     Args:
-        operation_name: As in `budget_calculation`.
-        operation_type: `background_task` gives it the limit of background tasks.
-        user_id: Who it is done for.
-        transaction_data: `transaction_id`, `amount` and `currency` are the transaction's; the rest is shown.
-        category: None: the policy's tables say.
+        operation_name: For example `budget_calculation`.
+        operation_type: `background_task` applies the limit of background tasks.
+        user_id: The user.
+        transaction_data: `transaction_id`, `amount` and `currency` describe the transaction; the rest becomes data
+            of the span.
+        category: None: chosen by the policy's tables.
     """
     data = dict(transaction_data) if isinstance(transaction_data, Mapping) else {}
     transaction = {name: data.pop(name) for name in _TRANSACTION if name in data}

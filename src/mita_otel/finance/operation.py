@@ -1,4 +1,4 @@
-"""A financial operation while it runs: its span, what is known in it, and how it ends."""
+"""A financial operation: its span, its context and its outcome."""
 
 from __future__ import annotations
 
@@ -39,23 +39,23 @@ Expected = Iterable[type[BaseException]]
 
 
 class FinancialOperation(OperationSpan):
-    """One run of a financial operation; a context manager, for `with` and `async with` alike.
+    """One run of a financial operation; a context manager for `with` and `async with`.
 
-    It has a span of its own, so that its limit applies (`thresholds.financial` of the policy, by name or category),
-    and everything inside knows its user and transaction. An exception that leaves it is recorded on the span and
-    becomes an error, once; one that the policy expects, an HTTP client error or a cancellation does not.
+    It has a span, so that its limit applies (`thresholds.financial` of the policy, by name or category), and its
+    user and transaction apply to everything inside. An exception that leaves it is recorded on the span and
+    captured once, except expected errors, HTTP client errors and cancellations.
 
     Args:
-        name: As in `payment_processing`.
-        category: None: the policy's tables say.
-        kind: `background` has the limit of background tasks.
-        user_id: Who it is done for. None: the user that is known.
-        transaction_id: Which transaction it is about. So with the next two.
-        amount: How much.
+        name: For example `payment_processing`.
+        category: None: chosen by the policy's tables.
+        kind: `background` applies the limit of background tasks.
+        user_id: The user. None: the known user.
+        transaction_id: The transaction. None: the known transaction; the same applies to the next two.
+        amount: The amount.
         currency: ISO 4217.
-        data: Anything else that the span shall show.
-        severity: How bad an error is that leaves it. None: what the policy says of the category.
-        expected_errors: Exceptions that are outcomes of the business, no errors.
+        data: Further data for the span.
+        severity: Severity of its errors. None: the policy's severity of the category.
+        expected_errors: Exceptions that are business outcomes, not errors.
         measured: Whether it has a span.
     """
 
@@ -106,7 +106,7 @@ class FinancialOperation(OperationSpan):
             return
         if self._inside is not None:
             runtime.guard("the end of an operation", self._finish, runtime, error)
-        elif self._token is not None:  # it never began: an object of the application could not be looked at
+        elif self._token is not None:  # it did not start: an object of the application raised
             leave(self._token)
 
     async def __aenter__(self) -> Self:
@@ -118,12 +118,12 @@ class FinancialOperation(OperationSpan):
         self.__exit__(kind, error, trace_back)
 
     def resume(self) -> None:
-        """Make the operation current again, in the context that runs now; a generator does so at each step."""
+        """Make the operation current again in the running context, at each step of a generator."""
         if self._inside is not None and self._token is None:
             self._token = context.attach(self._inside)
 
     def suspend(self) -> None:
-        """Stop being current, and remember what has become known inside."""
+        """Stop being current, and keep the facts that were set inside."""
         if self._token is not None:
             self._inside = context.get_current()
             leave(self._token)
@@ -142,9 +142,9 @@ class FinancialOperation(OperationSpan):
         if (transaction_id, amount, currency) != (None, None, None):
             transaction = same_transaction(known.transaction, transaction_id, amount, currency)
             facts = facts.replace(transaction=transaction)
-        _ = facts.attributes  # if an object of the application fails when it is looked at, then here
+        _ = facts.attributes  # objects of the application that raise must raise here
         category = self._category or runtime.operations.category(self.name) or facts.category
-        # The span begins where user and transaction are known already, but as a part of the outer operation.
+        # The span starts with the user and transaction, but as a part of the outer operation.
         self._token = context.attach(with_facts(facts, outer_context))
         inside = facts.replace(operation=self.name, category=category, started=runtime.clock())
         within = with_facts(inside)
@@ -155,7 +155,7 @@ class FinancialOperation(OperationSpan):
             within = trace.set_span_in_context(self._span, within)
         self._inside = with_baggage(inside, within, runtime.policy.baggage)
         context.attach(self._inside)
-        self._tell_request(inside)
+        self._mark_request(inside)
 
     def _attributes(self, runtime: FinanceRuntime, facts: Facts, category: str | None) -> dict[str, Any]:
         attributes: dict[str, Any] = {semconv.OPERATION: self.name, semconv.OPERATION_KIND: self._kind}
@@ -172,8 +172,8 @@ class FinancialOperation(OperationSpan):
             attributes[f"{semconv.OPERATION_DATA}.{key}"] = value
         return attributes
 
-    def _tell_request(self, facts: Facts) -> None:
-        """Let the request's span show the transaction that is first dealt with in it."""
+    def _mark_request(self, facts: Facts) -> None:
+        """Add the first transaction of a request to the request's span."""
         shared = facts.shared
         if shared is None or shared.server_span is None or facts.transaction is None:
             return
@@ -208,11 +208,11 @@ class FinancialOperation(OperationSpan):
             self._span.end()
             crumbs = local_facts().breadcrumbs
             if self._token is not None and leave(self._token):
-                self._hand_on(crumbs)
+                self._pass_breadcrumbs(crumbs)
             self._token = None
 
-    def _hand_on(self, crumbs: tuple[Mapping[str, Any], ...]) -> None:
-        """Let the operation outside of this one keep the breadcrumbs: its own error may follow."""
+    def _pass_breadcrumbs(self, crumbs: tuple[Mapping[str, Any], ...]) -> None:
+        """Pass the breadcrumbs to the outer operation, which may fail next."""
         if (
             self._outer.shared is None
             and self._outer.started is not None
@@ -230,7 +230,7 @@ class FinancialOperation(OperationSpan):
 
 
 def leave(token: Token[Context]) -> bool:
-    """Go back to the context before. False if this is not the context that was entered, as in a closed generator."""
+    """Restore the previous context. False if another context is current, as in a closed generator."""
     try:
         token.var.reset(token)
     except (ValueError, RuntimeError):

@@ -1,4 +1,4 @@
-"""What the code inside a monitored piece of work may say about it."""
+"""The methods with which code adds data, tags and a result to its operation."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from mita_otel.finance.facts import local_facts, with_facts
 from mita_otel.finance.runtime import FinanceRuntime
 
 _RESULT_FIELDS: Final = ("id", "status", "transaction_id", "payment_method", "merchant", "currency")
-"""What is read off a result that is an object; nothing else of it is looked at."""
+"""The only fields that are read from a result object."""
 
 
 class OperationSpan:
-    """Writes on one span. Everything does nothing while telemetry is off, and nothing raises."""
+    """Adds data to one span. Does nothing while telemetry is off. Never raises."""
 
     def __init__(self) -> None:
         self._runtime: FinanceRuntime | None = None
@@ -26,28 +26,28 @@ class OperationSpan:
 
     @property
     def span(self) -> trace.Span:
-        """The span; one that does nothing while telemetry is off."""
+        """The span; a no-op span while telemetry is off."""
         return self._span
 
     def set_data(self, key: str, value: Any) -> None:
-        """Say something: the attribute `mita.operation.data.KEY`, redacted before it leaves."""
-        self._say(self._set, key, value)
+        """Set the attribute `mita.operation.data.KEY`, redacted before export."""
+        self._guarded(self._set, key, value)
 
     def add_metadata(self, key: str, value: Any) -> None:
-        """Say something, as `set_data` does."""
-        self._say(self._set, key, value)
+        """Set an attribute, as `set_data` does."""
+        self._guarded(self._set, key, value)
 
     def set_tag(self, key: str, value: str | float | bool) -> None:
-        """Tag the span, and the errors that happen from now on."""
-        self._say(self._tag, key, value)
+        """Tag the span, and errors that happen from now on."""
+        self._guarded(self._tag, key, value)
 
     def set_result(self, result: Any) -> None:
-        """Say how it came out. Of an object only its type, id, status and the like are shown."""
-        self._say(self._result, result)
+        """Set the result. For an object, only its type, id, status and similar fields are used."""
+        self._guarded(self._result, result)
 
-    def _say(self, what: Callable[..., None], *args: Any) -> None:
+    def _guarded(self, what: Callable[..., None], *args: Any) -> None:
         if self._runtime is not None:
-            self._runtime.guard("what an operation says", what, self._runtime, *args)
+            self._runtime.guard("adding data to an operation", what, self._runtime, *args)
 
     def _set(self, runtime: FinanceRuntime, key: str, value: Any) -> None:
         if self._span.is_recording():
@@ -84,5 +84,5 @@ def _member(result: Any, name: str) -> Any:
         return (
             vars(result).get(name) if hasattr(result, "_sa_instance_state") else getattr(result, name, None)
         )
-    except Exception:  # noqa: BLE001 - an application's property may do anything
+    except Exception:  # noqa: BLE001 - an application's property may raise anything
         return None

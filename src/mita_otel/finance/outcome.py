@@ -1,4 +1,4 @@
-"""How a piece of work came out: not everything that is raised is an error."""
+"""The outcome of an operation: not every exception is an error."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Outcome = Literal["running", "success", "failure", "refused", "cancelled"]
 
 _CLIENT_ERRORS: Final = range(400, 500)
 _HTTP_EXCEPTION: Final = "HTTPException"
-"""The name of the class in Starlette, FastAPI, Litestar and others; none of them has to be installed."""
+"""The class name in Starlette, FastAPI, Litestar and others, none of which is required."""
 
 
 def outcome_of(
@@ -19,14 +19,14 @@ def outcome_of(
     """Return `success`, `failure`, `refused` or `cancelled`.
 
     Args:
-        error: What was raised, if anything.
-        runtime: Knows which exceptions the policy expects.
-        expected: Classes of exceptions that are expected here.
+        error: The exception, if any.
+        runtime: Provides the exceptions that the policy expects.
+        expected: Further expected exception classes.
 
     Returns:
-        `cancelled` for what is no `Exception` (`asyncio.CancelledError`, the interpreter's end), `refused` for an
-        expected exception and for a framework's `HTTPException` with a `status_code` of 400 to 499. Others may have
-        a status of their own, as a payment gateway's do: theirs is what the gateway said, and a failure here.
+        `cancelled` if it is not an `Exception` (`asyncio.CancelledError`, interpreter exit); `refused` for an
+        expected exception and for a framework's `HTTPException` with a `status_code` of 400 to 499. The status of
+        other exceptions, such as a payment gateway's, is not the response's, so they are failures.
     """
     if error is None:
         return "success"
@@ -34,14 +34,14 @@ def outcome_of(
         return "cancelled"
     if isinstance(error, expected) or any(_is_named(kind, runtime) for kind in type(error).__mro__):
         return "refused"
-    return "refused" if _answers_with(error) in _CLIENT_ERRORS else "failure"
+    return "refused" if _response_status(error) in _CLIENT_ERRORS else "failure"
 
 
-def _answers_with(error: Exception) -> int | None:
-    """Return the HTTP status that a framework will answer with, or None."""
+def _response_status(error: Exception) -> int | None:
+    """Return the HTTP status that the framework will respond with, or None."""
     status = getattr(error, "status_code", None)
-    is_answer = any(kind.__name__ == _HTTP_EXCEPTION for kind in type(error).__mro__)
-    return status if is_answer and isinstance(status, int) else None
+    is_response = any(kind.__name__ == _HTTP_EXCEPTION for kind in type(error).__mro__)
+    return status if is_response and isinstance(status, int) else None
 
 
 def _is_named(kind: type, runtime: FinanceRuntime) -> bool:

@@ -1,4 +1,4 @@
-"""Baggage: what travels to other services beside the trace, and what is taken from them."""
+"""Context propagation: baggage between services, and the context of queued jobs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mita_otel.policy.finance import BaggagePolicy
 
 
 def with_baggage(facts: Facts, within: Context, policy: BaggagePolicy) -> Context:
-    """Return the context with the baggage that the policy allows of these facts."""
+    """Return the context with the baggage that the policy sends."""
     known, shared = facts.attributes, facts.shared
     for name in policy.send:
         attribute = semconv.OPERATION_PART_OF if name == semconv.OPERATION else name
@@ -31,7 +31,10 @@ def with_baggage(facts: Facts, within: Context, policy: BaggagePolicy) -> Contex
 
 
 def received_baggage(name: str, policy: BaggagePolicy) -> str | None:
-    """Return what another service sent under a name, if the policy takes it. As trustworthy as a `traceparent`."""
+    """Return the baggage of another service, if the policy accepts the name.
+
+    It is as trustworthy as a `traceparent`.
+    """
     if name not in policy.accept:
         return None
     value = baggage.get_baggage(name)
@@ -40,7 +43,7 @@ def received_baggage(name: str, policy: BaggagePolicy) -> str | None:
 
 
 def context_to_carry() -> dict[str, str]:
-    """Return the current context as a few short texts, to be put beside a job, as in `traceparent`."""
+    """Return the current context as a carrier of short texts, such as `traceparent`, to store with a job."""
     carrier: dict[str, str] = {}
     propagate.inject(carrier)
     return carrier
@@ -48,13 +51,13 @@ def context_to_carry() -> dict[str, str]:
 
 @contextmanager
 def continue_context(carrier: Mapping[str, str] | None) -> Iterator[None]:
-    """Work on a job in the context that it was queued in.
+    """Run a job in the context in which it was queued.
 
-    Nothing else is known inside: what the worker's last job said of user or transaction is not there, and what
-    this one says ends with it.
+    The user and the transaction of the worker's previous job do not apply inside, and those of this job end with
+    it.
 
     Args:
-        carrier: What `context_to_carry` returned. None: the job begins a trace of its own.
+        carrier: The result of `context_to_carry`. None: the job starts a new trace.
 
     Example:
         >>> queue.put({"payment": payment.id, "context": context_to_carry()})

@@ -1,4 +1,4 @@
-"""What is known of one HTTP request or websocket while it is served, read from its ASGI scope as it becomes known."""
+"""The facts of an HTTP request or websocket, read from its ASGI scope as they become available."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Scope = MutableMapping[str, Any]
 """An ASGI connection scope."""
 
 SCOPE_KEY: Final = "mita_otel.request"
-"""Where the scope holds its `RequestState`."""
+"""Key of the `RequestState` in the scope."""
 OPENAPI_OPERATION: Final = "x-mita-operation"
 """Key of a route's `openapi_extra` that names its operation."""
 OPENAPI_CATEGORY: Final = "x-mita-category"
@@ -30,10 +30,10 @@ _MAX_PATH: Final = 2048
 
 
 class RequestState(RequestFacts):
-    """The facts of one request; every task and thread that serves it sees the same.
+    """The facts of one request, shared by all its tasks and threads.
 
-    Route, path parameters and user become known while the request is served: `look` finds them, and is called
-    whenever a span, a log record or an error begins.
+    Route, path parameters and user become available while the request is served. `look` reads them when a span, a
+    log record or an error starts.
 
     Args:
         scope: The ASGI scope.
@@ -59,12 +59,12 @@ class RequestState(RequestFacts):
 
     @property
     def path(self) -> str:
-        """The raw path. It varies, and may hold a secret: never a name."""
+        """The raw path. It varies and may contain secrets, so it is never used as a name."""
         return str(self.scope.get("path", ""))[:_MAX_PATH]
 
     @property
     def route(self) -> str | None:
-        """The route's template, from the request's span or the framework; None before it is known."""
+        """The route's template, from the request's span or the framework. None: not known yet."""
         attributes = getattr(self.server_span, "attributes", None) or {}
         from_span = semconv.first(attributes, semconv.HTTP_ROUTE)
         if from_span:
@@ -73,21 +73,21 @@ class RequestState(RequestFacts):
         return f"{self.scope.get('root_path', '')}{path}" if isinstance(path, str) else None
 
     def know(self, **news: Any) -> None:
-        """Know more of the request. A user that the application names or forgets is looked for no more."""
+        """Add facts. After the application sets or clears the user, it is not looked up any more."""
         self._user_named = self._user_named or "user" in news
         super().know(**news)
 
     def look(self) -> None:
-        """Find out which route was taken, and who the user is."""
+        """Read the route and the user."""
         endpoint = self.scope.get("endpoint")
-        if endpoint is not self._endpoint:  # that of a mount first, then that of the route inside
+        if endpoint is not self._endpoint:  # first that of a mount, then that of the route inside
             self._endpoint = endpoint
             self._runtime.guard("reading a request's route", self._see_route)
         if not self._user_named:
             self._runtime.guard("reading a request's user", self._see_user)
 
     def settle(self) -> None:
-        """Go by the path if no route was taken: of an application without routes, or of a path without one."""
+        """Use the path if there is no route: the application has no routes, or none matches."""
         self.look()
         if self._named or self.facts.operation is not None or self.route is not None:
             return
@@ -97,24 +97,24 @@ class RequestState(RequestFacts):
             self.know(operation=operation, category=operations.category(operation), pci=pci or None)
 
     def see_transaction(self, transaction_id: TransactionId | None) -> None:
-        """Know the transaction, unless it is known."""
+        """Set the transaction unless it is known."""
         if self.facts.transaction is None and transaction_id is not None:
             self.know(transaction=_transaction(transaction_id))
 
     def see_user(self, user: object) -> None:
-        """Know the user, unless it is known: what the service's own code says after it has verified a token."""
+        """Set the user unless it is known, as found by the service's code after it verified a token."""
         if not self._user_named:
             found = user_of(user, self._policy.user_id_fields)
             if found is not None:
                 self.know(user=found)
 
     def name_operation(self, operation: str, category: str | None) -> None:
-        """Know what the request does, because the application says so: no table is asked any more."""
+        """Set the operation by the application's choice, which takes precedence over the policy's tables."""
         self._named = True
         self.know(operation=operation, category=category or self._runtime.operations.category(operation))
 
     def mark_span(self) -> None:
-        """Let the request's span say what is known by now."""
+        """Add the known facts to the request's span."""
         self.look()
         span, facts = self.server_span, self.facts
         if span is None or facts is self._marked or not span.is_recording():
@@ -125,11 +125,11 @@ class RequestState(RequestFacts):
             span.set_attribute(semconv.OPERATION_CATEGORY, facts.category)
 
     def header(self, name: str) -> str | None:
-        """Return a header of the request; its name in small letters."""
+        """Return a header of the request by lower-case name."""
         return _header(self.scope, name)
 
     def request_context(self) -> dict[str, Any]:
-        """Return what an error shows: method, route, URL, chosen headers, who asked."""
+        """Return the request context of errors: method, route, URL, selected headers and client address."""
         client = self.scope.get("client")
         server = _header(self.scope, "host") or ":".join(str(part) for part in self.scope.get("server") or ())
         query = bytes(self.scope.get("query_string", b"")).decode("latin-1")
@@ -146,7 +146,7 @@ class RequestState(RequestFacts):
         return {name: value for name, value in shown.items() if value}
 
     def performance(self) -> dict[str, Any]:
-        """Return how long the request has taken so far, in milliseconds."""
+        """Return the duration of the request so far, in milliseconds."""
         return {"request_ms": round((self._runtime.clock() - self._started) * 1000, 3)}
 
     def _see_route(self) -> None:
@@ -171,7 +171,7 @@ class RequestState(RequestFacts):
             self.know(**news)
 
     def _see_user(self) -> None:
-        """Look where a framework's authentication leaves the user. A token is never looked at."""
+        """Read the user where a framework's authentication sets it. Tokens are never read."""
         state: Mapping[str, Any] = self.scope.get("state") or {}
         for name in self._policy.user_state:
             if state.get(name) is not None:
@@ -189,7 +189,7 @@ class RequestState(RequestFacts):
 
 
 def request_state(scope: Scope) -> RequestState | None:
-    """Return the state of a request that the middleware is serving."""
+    """Return the state of a request that the middleware serves."""
     state = scope.get(SCOPE_KEY)
     return state if isinstance(state, RequestState) else None
 
@@ -213,7 +213,7 @@ def _header(scope: Scope, name: str) -> str | None:
 
 
 def _route_of(scope: Scope) -> object:
-    """Return the route that was taken; FastAPI's with the prefix and tags of the routers that include it."""
+    """Return the matched route; with FastAPI, including the prefix and tags of its routers."""
     framework = scope.get("fastapi")
     effective = framework.get("effective_route_context") if isinstance(framework, Mapping) else None
     return effective or scope.get("route")

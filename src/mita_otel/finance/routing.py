@@ -1,4 +1,4 @@
-"""Which operation a route is, and which category a name belongs to: pure look-ups in the policy's tables."""
+"""Looks up operations by route and categories by name, in the policy's tables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MAX_REMEMBERED = 2048
 
 
 class OperationTable:
-    """Looks operations up.
+    """Looks up operations and categories.
 
     Args:
         policy: The tables.
@@ -23,7 +23,7 @@ class OperationTable:
     def __init__(self, policy: FinancePolicy) -> None:
         self._policy = policy
         self._pci = frozenset(policy.pci_segments)
-        # Templates are few; raw paths are not, and may hold a secret: only templates are remembered.
+        # Only templates are cached: they are few, while raw paths vary and may contain secrets.
         self._of_route = lru_cache(maxsize=_MAX_REMEMBERED)(self._find)
         self._of_name = lru_cache(maxsize=_MAX_REMEMBERED)(self._find_category)
 
@@ -32,23 +32,23 @@ class OperationTable:
         return self._of_route(method, route)
 
     def of_path(self, method: str, path: str) -> str | None:
-        """Return the operation of a path whose route is not known yet."""
+        """Return the operation of a path without a known route."""
         return self._find(method, path)
 
     def of_tags(self, tags: Iterable[object]) -> str | None:
-        """Return the first of a route's tags that is a category's name."""
+        """Return the first of a route's tags that is a category."""
         return next((str(tag) for tag in tags if str(tag) in self._policy.categories), None)
 
     def handles_cards(self, route: str) -> bool:
-        """Return whether a route or path handles cardholder data."""
+        """Return whether a route or path processes cardholder data."""
         return not self._pci.isdisjoint(route.split("/"))
 
     def category(self, operation: str | None) -> str | None:
-        """Return the category of an operation: its own name if that is one, else by a word in it."""
+        """Return the category of an operation: its name if that is a category, or by a word in it."""
         return self._of_name(operation) if operation else None
 
     def severity(self, category: str) -> FinancialSeverity:
-        """Return how bad an error of a category is; of one that the policy does not know, as `system_error`."""
+        """Return the severity of a category; of an unknown category, that of `system_error`."""
         categories = self._policy.categories
         return FinancialSeverity(categories.get(category) or categories.get("system_error", "high"))
 

@@ -1,4 +1,4 @@
-"""The one configured instance of the financial API; without it every call does nothing."""
+"""The configured instance of the financial API. Without it every call does nothing."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _logger = logging.getLogger("mita_otel.finance")
 
 
 class FinanceRuntime:
-    """What the financial API works with.
+    """The parts that the financial API needs.
 
     Args:
-        policy: What its names mean.
-        tracer: Makes the operations' spans. None: one of the global provider.
-        logger: Takes errors and events. None: one of the global provider.
-        meter: Counts them. None: one of the global provider.
-        audit: Hears of them, if there is an audit trail.
-        wants_access: Whether it also wants to hear of each request that touches cardholder data.
+        policy: The financial policy.
+        tracer: Starts spans of operations. None: a tracer of the global provider.
+        logger: Emits errors and events. None: a logger of the global provider.
+        meter: Counts errors and events. None: a meter of the global provider.
+        audit: Receives signals for the audit trail. None: there is none.
+        wants_access: Whether the trail records each request that accesses cardholder data.
         clock: Monotonic seconds.
     """
 
@@ -58,7 +58,7 @@ class FinanceRuntime:
         self._reported: set[str] = set()
 
     def guard(self, what: str, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call something that must not disturb the application; its first failure is logged."""
+        """Call a function whose failure must not affect the application. The first failure is logged."""
         try:
             return call(*args, **kwargs)
         except Exception:
@@ -67,8 +67,8 @@ class FinanceRuntime:
                 _logger.exception("%s failed; further failures are not reported", what)
             return None
 
-    def say_once(self, message: str) -> None:
-        """Tell the log how the application uses the API wrongly, once."""
+    def log_once(self, message: str) -> None:
+        """Log a misuse of the API once."""
         if message not in self._reported:
             self._reported.add(message)
             _logger.error(message)
@@ -79,12 +79,12 @@ _running: FinanceRuntime | None = None
 
 
 def running() -> FinanceRuntime | None:
-    """Return the configured instance, or None: nothing is configured."""
+    """Return the configured instance, or None."""
     return _running
 
 
 def install(runtime: FinanceRuntime | None) -> None:
-    """Make this the configured instance; None: there is none any more. The composition root's business."""
+    """Install the configured instance; None removes it. Called by the composition root."""
     global _running
     with _lock:
         _running = runtime

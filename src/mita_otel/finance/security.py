@@ -1,4 +1,4 @@
-"""Security events: what happened, to whom, how often; and when it is an attack."""
+"""Security events, counts of failed logins, and attacks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mita_otel.finance.attribute_values import attribute_mapping
 from mita_otel.finance.audit_signal import notify_audit
 from mita_otel.finance.capture import same_user
 from mita_otel.finance.categories import FinancialErrorCategory, FinancialSeverity, at_least, severity_of
-from mita_otel.finance.contexts import know_here
+from mita_otel.finance.contexts import apply_here
 from mita_otel.finance.events import NO_EVENT, EventId, FinancialEvent, prepare, send
 from mita_otel.finance.facts import Facts, known_facts
 from mita_otel.finance.runtime import FinanceRuntime, running
@@ -23,26 +23,26 @@ def set_security_context(
     details: Mapping[str, Any] | None = None,
     user_id: UserId | None = None,
 ) -> EventId:
-    """Say that something happened which security cares about.
+    """Record a security event.
 
-    It becomes a log record named `mita.security`, and an issue in Sentry from the severity on that the policy
-    says (`finance.security.issue_from`). Failed logins are counted by user and by address: too many of them within
-    the policy's window are an event of their own, once a window.
+    It becomes a log record named `mita.security`, and an issue in Sentry from the severity
+    `finance.security.issue_from` on. Failed logins are counted by user and by address: too many within the policy's
+    window are reported as an attack, once per window.
 
     Args:
-        event_type: As in `failed_login`.
-        severity: How bad it is.
-        details: As in `ip_address`, `user_agent`, `attempt_count`; redacted before they leave.
-        user_id: Whose account is concerned. It does not become the user of this request: nobody has logged in.
+        event_type: For example `failed_login`.
+        severity: Severity of the event.
+        details: For example `ip_address`, `user_agent`, `attempt_count`; redacted before export.
+        user_id: The affected account. It does not become the user of this request, because nobody logged in.
 
     Returns:
-        The event's id; empty if it is a log record only, or telemetry is off.
+        The event's id. Empty if it is only a log record, or telemetry is off.
     """
     runtime = running()
     if runtime is None:
         return NO_EVENT
     event_id = runtime.guard(
-        "set_security_context", _know_and_report, runtime, event_type, severity, details, user_id
+        "set_security_context", _set_and_report, runtime, event_type, severity, details, user_id
     )
     return event_id if isinstance(event_id, EventId) else NO_EVENT
 
@@ -54,22 +54,22 @@ def report_security(
     details: Mapping[str, Any] | None = None,
     user_id: UserId | None = None,
 ) -> EventId:
-    """Send a security event, without knowing it from here on; see `set_security_context`."""
+    """Send a security event without changing the context; see `set_security_context`."""
     kind = str(event_type).strip()
-    how_bad = severity_of(severity) or FinancialSeverity.MEDIUM
+    level = severity_of(severity) or FinancialSeverity.MEDIUM
     known = attribute_mapping(details, runtime.policy.context)
     facts = known_facts()
     if user_id is not None:
         facts = facts.replace(user=same_user(facts.user, user_id))
     attempts, attack = _count(runtime, kind, known, facts)
-    event_id = _send(runtime, kind, how_bad, known, facts, attempts)
+    event_id = _send(runtime, kind, level, known, facts, attempts)
     if attack:
         policy = runtime.policy.security.brute_force
         _send(runtime, policy.event_type, FinancialSeverity(policy.severity), known, facts, attempts)
     return event_id
 
 
-def _know_and_report(
+def _set_and_report(
     runtime: FinanceRuntime,
     event_type: str,
     severity: FinancialSeverity | str,
@@ -77,14 +77,14 @@ def _know_and_report(
     user_id: UserId | None,
 ) -> EventId:
     known = attribute_mapping(details, runtime.policy.context)
-    know_here(runtime, security={"event_type": str(event_type), "severity": str(severity), **known})
+    apply_here(runtime, security={"event_type": str(event_type), "severity": str(severity), **known})
     return report_security(runtime, event_type, severity, known, user_id)
 
 
 def _count(
     runtime: FinanceRuntime, kind: str, details: Mapping[str, Any], facts: Facts
 ) -> tuple[int | None, bool]:
-    """Return how many failures this makes, and whether they are an attack that has not been said yet."""
+    """Return the number of failures, and whether to report an attack."""
     policy = runtime.policy.security.brute_force
     user_key = f"user {facts.user.id}" if facts.user is not None else None
     if kind in policy.successes and user_key is not None:

@@ -1,4 +1,4 @@
-"""Where the rest of telemetry meets the financial API: spans that begin, exceptions that nobody handled."""
+"""Hooks of the financial API into the rest of telemetry: started spans and unhandled exceptions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mita_otel.finance.runtime import running
 
 
 def enrich_span(span: Span) -> None:
-    """Let a span that begins show what is known here. Cheap where nothing is."""
+    """Add the known facts to a span that starts. Cheap if there are none."""
     attributes = known_attributes()
     if not attributes:
         return
@@ -20,11 +20,11 @@ def enrich_span(span: Span) -> None:
     if span.kind is SpanKind.SERVER:
         shared = local_facts().shared
         if shared is not None and shared.server_span is None:
-            shared.server_span = span  # the instrumentation stands inside of the middleware
+            shared.server_span = span  # the instrumentation is inside the middleware
 
 
 def capture_from_request(error: Exception, handled: bool) -> None:
-    """Capture an error that a framework's handlers met or let pass, if the middleware serves the request."""
+    """Capture an exception that a framework handled or let through, if the middleware serves the request."""
     runtime = running()
     if runtime is None or local_facts().shared is None:
         return

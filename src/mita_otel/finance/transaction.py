@@ -1,4 +1,4 @@
-"""Which transaction an operation is about."""
+"""The transaction of an operation."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from uuid import UUID
 from mita_otel.finance.money import Amount
 
 TransactionId = str | int | UUID
-"""A transaction's id as applications hold it."""
+"""A transaction's id in the application."""
 
 
 @dataclass(frozen=True)
 class FinancialContext:
-    """A transaction, as far as it is known."""
+    """The known facts of a transaction."""
 
     transaction_id: TransactionId | None = None
     amount: Amount | None = None
-    """Decimal, int, str or float; shown as an exact decimal."""
+    """Decimal, int, str or float; kept as an exact decimal."""
     currency: str | None = None
     """ISO 4217."""
     transaction_type: str | None = None
-    """As in `transfer`."""
+    """For example `transfer`."""
     payment_method: str | None = None
-    """As in `credit_card`; never a number."""
+    """For example `credit_card`; never a card number."""
     merchant: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
-    """Anything else that an error shall show."""
+    """Further data for errors."""
 
     @property
     def id(self) -> str | None:
@@ -36,7 +36,7 @@ class FinancialContext:
         return None if self.transaction_id is None else str(self.transaction_id)
 
     def details(self) -> dict[str, Any]:
-        """Return what an error shows beside id, amount and currency."""
+        """Return further details for errors."""
         named = {
             "transaction_type": self.transaction_type,
             "payment_method": self.payment_method,

@@ -1,4 +1,4 @@
-"""Who an operation is done for."""
+"""The user of an operation."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from uuid import UUID
 from mita_otel import semconv
 
 UserId = str | int | UUID
-"""A user's id as applications hold it."""
+"""A user's id in the application."""
 
 
 @dataclass(frozen=True)
 class UserContext:
-    """A user of a financial service, as far as errors and traces may show.
+    """A user of a financial service: the fields that errors and traces may contain.
 
-    Only the id is needed. `email` and `location` reach errors, never spans of other services; the policy of
-    the redactor says whether they are shown (`redaction.modes.email`).
+    Only the id is required. `email` and `location` are part of errors, never of spans. The redaction policy decides
+    whether they are shown (`redaction.modes.email`).
     """
 
     user_id: UserId
-    """The id; a pseudonym is best."""
+    """The id, preferably a pseudonym."""
     email: str | None = None
     subscription_tier: str | None = None
-    """As in `premium`."""
+    """For example `premium`."""
     account_type: str | None = None
-    """As in `business`."""
+    """For example `business`."""
     risk_level: str | None = None
-    """What the risk assessment said, as in `low`."""
+    """The risk assessment, for example `low`."""
     location: str | Mapping[str, Any] | None = None
     last_login: dt.datetime | str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
-    """Anything else that an error shall show."""
+    """Further data for errors."""
 
     @property
     def id(self) -> str:
@@ -42,7 +42,7 @@ class UserContext:
         return str(self.user_id)
 
     def attributes(self) -> dict[str, str]:
-        """Return what every span below shows: the id and the three classes, nothing personal."""
+        """Return the attributes of spans: the id and three classes, nothing else personal."""
         found = {semconv.USER_ID: str(self.user_id)}
         if self.subscription_tier is not None:
             found[semconv.USER_TIER] = str(self.subscription_tier)
@@ -53,7 +53,7 @@ class UserContext:
         return found
 
     def context(self) -> dict[str, Any]:
-        """Return what an error shows."""
+        """Return the user context of errors."""
         own = {
             one.name: getattr(self, one.name) for one in fields(self) if one.name not in {"user_id", "extra"}
         }
@@ -65,16 +65,16 @@ _SHOWN: Final = ("email", "subscription_tier", "account_type", "risk_level")
 
 
 def is_nobody(user_id: object) -> bool:
-    """Return whether an application that passes this has no user to name: None, or an empty text."""
+    """Return whether a user id is missing: None or an empty text."""
     return user_id is None or (isinstance(user_id, str) and not user_id.strip())
 
 
 def user_of(user: object, id_fields: Sequence[str]) -> UserContext | None:
-    """Return the user that an application's own object stands for, or None if it has no id.
+    """Return the user of an application's object, or None if it has no id.
 
     Args:
         user: An id, a mapping of claims, an object with attributes, or a `UserContext`.
-        id_fields: Names of the id, first wins.
+        id_fields: Names of the id; the first match wins.
     """
     if is_nobody(user):
         return None
@@ -94,18 +94,18 @@ def user_of(user: object, id_fields: Sequence[str]) -> UserContext | None:
 
 
 def _identity(user: object) -> Any:
-    """Return the primary key of an object of SQLAlchemy's mapper that has expired: known without a query."""
+    """Return the primary key of an expired SQLAlchemy object, without a query."""
     identity = _read(_read(user, "_sa_instance_state"), "identity")
     return identity[0] if isinstance(identity, tuple) and len(identity) == 1 else None
 
 
 def _read(user: object, name: str) -> Any:
-    """Return a member without waking anything up: an attribute of a mapper's object could start a query."""
+    """Return a member without side effects: an attribute of a mapped object could run a query."""
     try:
         if isinstance(user, Mapping):
             return user.get(name)
         if hasattr(user, "_sa_instance_state"):
             return vars(user).get(name)
         return getattr(user, name, None)
-    except Exception:  # noqa: BLE001 - an application's property may do anything
+    except Exception:  # noqa: BLE001 - an application's property may raise anything
         return None

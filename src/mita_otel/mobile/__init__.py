@@ -1,4 +1,4 @@
-"""The gateway for the telemetry of mobile apps: stands between them and Sentry; see `docs/mobile.md`.
+"""The mobile gateway: receives the telemetry of mobile apps and forwards it to Sentry; see `docs/mobile.md`.
 
 MobileApp(MobileGateway(policy))    an ASGI application
 """

@@ -1,4 +1,4 @@
-"""An app's event as an error that is counted and that alerts hear of: a few short texts of what was redacted."""
+"""Errors of apps, for metrics and alerts: a few short fields of a redacted event."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mita_otel.mobile.breach_marks import tags_of
 
 _LEVELS: Final = frozenset({"fatal", "error"})
 _MAX_TEXT: Final = 2000
-"""Characters of a text: it travels between processes."""
+"""Maximum characters of a text, which is sent between processes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,10 +18,10 @@ class AppError:
     """An error that an app reported."""
 
     name: str
-    """The exception's type; empty: it was a message."""
+    """The exception's type. Empty: the event is a message."""
     message: str
     category: str
-    """What the app says, or empty; as the severity."""
+    """As the app sent it, or empty. The same applies to the severity."""
     severity: str
     operation: str
     handled: bool
@@ -31,7 +31,7 @@ class AppError:
 
 
 def error_of(event: Mapping[str, Any]) -> AppError | None:
-    """Return an event, redacted, as an error; None: it is none, but a message."""
+    """Return the error of a redacted event. None: the event is a plain message."""
     name, message = exception_of(event)
     if not is_error(event, name):
         return None
@@ -51,17 +51,17 @@ def error_of(event: Mapping[str, Any]) -> AppError | None:
 
 
 def is_error(event: Mapping[str, Any], exception: str) -> bool:
-    """Return whether an event, with the type of its exception if it has one, is an error and no mere message."""
+    """Return whether an event is an error: by its level, or because it has an exception."""
     return level_of(event) in _LEVELS or bool(exception)
 
 
 def level_of(event: Mapping[str, Any]) -> str:
-    """Return an event's level, as Sentry takes it where there is none."""
+    """Return an event's level. Without one it is an error, as in Sentry."""
     return str(event.get("level") or "error")
 
 
 def is_crash(event: Mapping[str, Any]) -> bool:
-    """Return whether an event is of an app that came to its end, or could not handle an exception."""
+    """Return whether an event reports a crash or an unhandled exception."""
     if event.get("level") == "fatal":
         return True
     return any(
@@ -73,7 +73,7 @@ def is_crash(event: Mapping[str, Any]) -> bool:
 
 
 def exception_of(event: Mapping[str, Any]) -> tuple[str, str]:
-    """Return type and text of an event's last exception, else no type and its message."""
+    """Return type and text of an event's last exception, or an empty type and its message."""
     values = _exceptions(event)
     if values and isinstance(values[-1], Mapping):
         last = values[-1]

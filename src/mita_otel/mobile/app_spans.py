@@ -1,4 +1,4 @@
-"""The spans of an app, whichever way it sent them: a transaction with its children, or streamed ones.
+"""The spans of an app, from transactions or from streamed span items.
 
 Sources: Sentry's event payloads (transactions) and span protocol, version 2, as sentry_flutter 9 writes them.
 """
@@ -11,27 +11,27 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 _OK: Final = frozenset({"ok", "cancelled", "unknown", "unset", ""})
-"""Statuses of spans that are no failure."""
+"""Span statuses that are not failures."""
 _LATEST_S: Final = 2**33
-"""Seconds since the epoch, some 250 years: beyond, it is no time."""
+"""Latest valid time: some 250 years after the epoch."""
 
 
 @dataclass(slots=True)
 class AppSpan:
-    """A span that ended in an app. Names and data are the app's, redacted before."""
+    """A finished span of an app. Names and data were redacted before."""
 
     record: dict[str, Any]
-    """The span itself, as it goes on: what is written into it is seen."""
+    """The span as it is forwarded. Changes to it are forwarded too."""
     name: str
     op: str
     data: Mapping[str, Any]
-    """Its data or attributes as plain values."""
+    """Its data or attributes as JSON values."""
     trace_id: str
     """Hexadecimal."""
     span_id: str
     """Hexadecimal."""
     parent_span_id: str
-    """Hexadecimal; empty: none."""
+    """Hexadecimal. Empty: there is none."""
     start_s: float
     """Seconds since the epoch."""
     end_s: float
@@ -39,18 +39,18 @@ class AppSpan:
     failed: bool
     status: str
     is_root: bool
-    """Whether it is the root of a transaction, or a segment."""
+    """Whether it is the root of a transaction or a segment."""
     streamed: bool = False
-    """Whether it came as a streamed span: then its data are typed attributes."""
+    """Whether it is a streamed span, whose data are typed attributes."""
 
     @property
     def duration_ms(self) -> float:
-        """Milliseconds. A clock that was put back makes no time negative."""
+        """Milliseconds; never negative, even if the clock stepped back."""
         return max(0.0, (self.end_s - self.start_s) * 1000)
 
 
 def spans_of_transaction(event: dict[str, Any]) -> list[AppSpan]:
-    """Return the spans of a transaction, its root first; those without ids or times are left out."""
+    """Return the spans of a transaction, root first, without those that lack ids or times."""
     trace = _mapping(_mapping(event.get("contexts")).get("trace"))
     found: list[AppSpan] = []
     root = _span(event, trace, _text(event.get("transaction")), is_root=True)
@@ -66,7 +66,7 @@ def spans_of_transaction(event: dict[str, Any]) -> list[AppSpan]:
 
 
 def spans_of_item(value: dict[str, Any]) -> Iterator[AppSpan]:
-    """Yield the streamed spans of an item; a single span, as older SDKs send it, is one as well."""
+    """Yield the streamed spans of an item, or the single span of an older SDK."""
     items = value.get("items")
     if not isinstance(items, list):
         single = _span(value, value, _text(value.get("description")), is_root=bool(value.get("is_segment")))
@@ -101,7 +101,7 @@ def spans_of_item(value: dict[str, Any]) -> Iterator[AppSpan]:
 
 
 def seconds_of(value: Any) -> float | None:
-    """Return a timestamp in seconds since the epoch: Sentry reads numbers and texts; None: it is none."""
+    """Return a timestamp in seconds since the epoch, from a number or a text as in Sentry. None: it is invalid."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):

@@ -1,9 +1,9 @@
-"""The gateway as an ASGI application: stands where an app's DSN says that Sentry is.
+"""The gateway as an ASGI application, at the address that an app's DSN names.
 
-POST /api/{project}/envelope/                          what Sentry's SDKs send
+POST /api/{project}/envelope/                          envelopes of Sentry's SDKs
 POST /api/{project}/integration/otlp/v1/traces         OTLP
-POST /tunnel                                           what Sentry's JavaScript sends to its `tunnel`
-GET  /healthz                                          whether it is there
+POST /tunnel                                           envelopes of Sentry's JavaScript `tunnel`
+GET  /healthz                                          liveness
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ Send = Callable[[Message], Awaitable[None]]
 
 _PROJECT: Final = r"/api/(?P<project>[0-9A-Za-z_-]{1,64})"
 _ROUTES: Final = (
-    # Whatever stands before: a DSN may have a prefix, and an application may be mounted anywhere.
+    # Any prefix is allowed: a DSN may have one, and the application may be mounted anywhere.
     (re.compile(_PROJECT + r"/envelope/?\Z"), "envelope"),
     (re.compile(_PROJECT + r"/integration/otlp/v1/traces/?\Z"), "otlp_traces"),
     (re.compile(r"/tunnel/?\Z"), "tunnel"),
 )
 PATHS: Final = ("/api/{project}/envelope/", "/api/{project}/integration/otlp/v1/traces", "/tunnel")
-"""The same as a router writes them."""
+"""The same paths for a router."""
 _HEALTH: Final = "/healthz"
 _MAX_PATH: Final = 512
 _EXPOSED: Final = "x-sentry-error, x-sentry-rate-limits, retry-after"
@@ -45,11 +45,11 @@ _ALLOWED: Final = (
     "content-type, content-encoding, x-sentry-auth, authorization, sentry-trace, baggage, traceparent"
 )
 _UNKNOWN_SIZE: Final = 65_536
-"""Bytes that a request without a length is given room for at first."""
+"""Bytes that a request without a length reserves at first."""
 
 
 class MobileApp:
-    """An ASGI application around a gateway; mount it anywhere, or serve it alone.
+    """The ASGI application of a gateway. Mount it anywhere, or serve it alone.
 
     Args:
         gateway: The gateway.
@@ -62,7 +62,7 @@ class MobileApp:
         self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
+        """Serve a connection."""
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "http":
@@ -82,16 +82,16 @@ class MobileApp:
         cors = self._cors_headers(headers.get("origin", ""))
         form, project = _route(path)
         if form is None:
-            reply = refusal(404, "no_route", "there is nothing here")
+            reply = refusal(404, "no_route", "unknown path")
         elif method == "OPTIONS":
             reply = Reply(200, headers=dict(self._preflight_headers()) if cors else {})
         elif method != "POST":
-            reply = refusal(405, "method", "only POST", Allow="POST")
+            reply = refusal(405, "method", "only POST is allowed", Allow="POST")
         else:
-            said = await self._post(scope, headers, form, project, receive)
-            if said is None or await self._held_back(said, receive):
+            result = await self._post(scope, headers, form, project, receive)
+            if result is None or await self._hold(result, receive):
                 return
-            reply = said
+            reply = result
         if form == "otlp_traces" and reply.status == 200 and method == "POST":
             await _answer_otlp(send, reply, cors, headers.get("content-type", ""))
             return
@@ -100,12 +100,12 @@ class MobileApp:
     async def _post(
         self, scope: Scope, headers: dict[str, str], form: str, project: str, receive: Receive
     ) -> Reply | None:
-        """Return the answer; None: the app has gone."""
+        """Return the reply. None: the client disconnected."""
         gateway = self.gateway
         address = (scope.get("client") or ("", 0))[0]
         wait_s = gateway.rates.wait_s(address)
         if wait_s > 0:
-            reply = refusal(429, "client_rate", "too much at once", Retry_After=str(int(wait_s) + 1))
+            reply = refusal(429, "client_rate", "too many requests", Retry_After=str(int(wait_s) + 1))
             gateway.metrics.count_reply(reply)
             return reply
         try:
@@ -113,7 +113,7 @@ class MobileApp:
             length = _length(headers)
             most = int(gateway.policy.mobile.intake.max_request_megabytes * 1e6)
             if length is not None and length > most:
-                raise Refused(413, "too_large", f"a request may have {most} bytes")
+                raise Refused(413, "too_large", f"a request is limited to {most} bytes")
             place = await gateway.intake_budget.enter(_UNKNOWN_SIZE if length is None else length)
             try:
                 body = await self._body(receive, most, place)
@@ -142,14 +142,14 @@ class MobileApp:
         return reply
 
     def _project(self, form: str, project: str, headers: dict[str, str], scope: Scope) -> str:
-        """Return the project's name; empty: the envelope says it."""
+        """Return the project's name. Empty: the envelope names it."""
         if form == "tunnel":
             return ""
         query = scope.get("query_string", b"").decode("latin-1")
         return self.gateway.projects.find(project, credentials_of(headers, query))
 
     async def _body(self, receive: Receive, most: int, place: Reservation) -> bytes | None:
-        """Return a request's body; None: its sender has gone.
+        """Return a request's body. None: the client disconnected.
 
         Raises:
             IntakeBusy: There is no room for what it grew to.
@@ -166,14 +166,14 @@ class MobileApp:
                 part = message.get("body", b"")
                 size += len(part)
                 if size > most:
-                    raise Refused(413, "too_large", f"a request may have {most} bytes")
+                    raise Refused(413, "too_large", f"a request is limited to {most} bytes")
                 place.grow_to(size)
                 parts.append(part)
                 if not message.get("more_body"):
                     return b"".join(parts)
 
-    async def _held_back(self, reply: Reply, receive: Receive) -> bool:
-        """Leave an app without an answer, so that it keeps what it sent. Returns whether it has gone."""
+    async def _hold(self, reply: Reply, receive: Receive) -> bool:
+        """Send no response, so that the app keeps its data. Returns whether the client disconnected."""
         spool = self.gateway.policy.mobile.spool
         if not reply.hold or self._held >= spool.max_held:
             return False

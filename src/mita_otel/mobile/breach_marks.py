@@ -1,4 +1,4 @@
-"""Marks what broke a limit, as the backend's own telemetry is marked: tags, data, measurements, a context."""
+"""Marks spans that exceeded their limit, as in the backend's telemetry: tags, data, measurements and a context."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Pairs = Sequence[tuple[AppSpan, MeasuredSpan]]
 
 
 def breach_attributes(breach: Breach) -> dict[str, str | float | bool]:
-    """Return what a span says of the limit that it broke."""
+    """Return the attributes of a breach."""
     return {
         semconv.LATENCY_EXCEEDED: True,
         semconv.LATENCY_KIND: breach.kind,
@@ -26,7 +26,7 @@ def breach_attributes(breach: Breach) -> dict[str, str | float | bool]:
 
 
 def mark_transaction(event: dict[str, Any], measured: Pairs) -> None:
-    """Mark a transaction and those of its spans that broke a limit."""
+    """Mark a transaction and its spans that exceeded their limit."""
     breached = [(span, one.verdict.breaches[0]) for span, one in measured if one.verdict.breaches]
     if not breached:
         return
@@ -63,7 +63,7 @@ def mark_transaction(event: dict[str, Any], measured: Pairs) -> None:
 
 
 def mark_streamed(measured: Pairs) -> None:
-    """Mark those streamed spans that broke a limit: their attributes are what tags are elsewhere."""
+    """Mark streamed spans that exceeded their limit. They have attributes instead of tags."""
     for span, one in measured:
         if not one.verdict.breaches:
             continue
@@ -76,7 +76,7 @@ def mark_streamed(measured: Pairs) -> None:
 
 
 def tags_of(event: dict[str, Any]) -> dict[str, Any]:
-    """Return an event's tags as a mapping: SDKs write them as one, or as a list of pairs."""
+    """Return an event's tags as a mapping. SDKs write a mapping or a list of pairs."""
     tags = event.get("tags")
     if isinstance(tags, dict):
         return tags
@@ -99,7 +99,7 @@ def _typed(value: Any) -> dict[str, Any]:
 
 
 def _table(owner: dict[str, Any], key: str) -> dict[str, Any]:
-    """Return the table under a key, made if there is none; what else stood there is no use to anybody."""
+    """Return the mapping under a key. A missing or invalid value is replaced by a new one."""
     table = owner.get(key)
     if not isinstance(table, dict):
         table = owner[key] = {}

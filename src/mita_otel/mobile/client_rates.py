@@ -1,4 +1,4 @@
-"""How much one client may send: buckets of tokens, a bounded number of them."""
+"""Rate limits per client: token buckets, a bounded number of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Final
 from mita_otel.policy.mobile import RatePolicy
 
 _IPV6_NETWORK: Final = 64
-"""Bits that one customer's addresses have in common."""
+"""Prefix bits that the addresses of one customer share."""
 _MINUTE_S: Final = 60.0
 
 
@@ -23,10 +23,10 @@ class _Bucket:
 
 
 class ClientRates:
-    """Says whether a client may send now. Not thread-safe: it lives on the event loop.
+    """Decides whether a client may send now. Not thread-safe: used on the event loop.
 
     Args:
-        policy: The bounds.
+        policy: The rates.
         clock: Monotonic seconds.
     """
 
@@ -37,7 +37,7 @@ class ClientRates:
         self._total = _Bucket(policy.total_burst, clock())
 
     def charge(self, address: str, cpu_s: float) -> None:
-        """Let a client pay for the work that its request has made, which nobody knew before; at most a burst."""
+        """Charge a client for the CPU time of its request, known only afterwards; at most one burst."""
         tokens = cpu_s * 1000 / self._policy.request_cpu_ms - 1
         bucket = self._clients.get(network_of(address))
         if tokens <= 0 or bucket is None:
@@ -46,7 +46,7 @@ class ClientRates:
         self._total.tokens = max(-self._policy.total_burst, self._total.tokens - tokens)
 
     def wait_s(self, address: str) -> float:
-        """Take a token. Returns 0, or how many seconds the client should wait: then none was taken."""
+        """Take a token. Returns 0, or the seconds that the client must wait if no token was taken."""
         policy, now = self._policy, self._clock()
         name = network_of(address)
         bucket = self._clients.get(name)
@@ -72,7 +72,7 @@ class ClientRates:
 
 
 def network_of(address: str) -> str:
-    """Return what stands for a client: its address, or its network of 64 bits; of what is no address, the text."""
+    """Return the key of a client: its address, its IPv6 network of 64 bits, or the text if it is no address."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

@@ -1,7 +1,7 @@
-"""Who sends: the public key of a request, and the project that it belongs to.
+"""Authentication: the public key of a request, and its project.
 
-Source: Sentry's authentication. SDKs of phones say it in the header `X-Sentry-Auth`, web pages in the query, and what
-comes through a tunnel in the envelope's own `dsn`, of whose host nothing is believed.
+Source: Sentry's authentication. Mobile SDKs send the key in the header `X-Sentry-Auth`, web pages in the query, and
+tunnelled envelopes in their `dsn`, whose host is ignored.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ _SCHEME: Final = "sentry"
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a request claims."""
+    """The credentials of a request."""
 
     key: str
     client: str = ""
-    """The SDK, as in `sentry.dart.flutter/9.27.0`."""
+    """The SDK, for example `sentry.dart.flutter/9.27.0`."""
 
 
-class Refused(Exception):  # noqa: N818 - it is an answer, not an error of ours
-    """Nobody we know.
+class Refused(Exception):  # noqa: N818 - it is a response, not an error of the gateway
+    """The request is refused.
 
     Args:
-        status: HTTP status of the answer.
-        reason: One of a few words, for counting.
-        detail: For people.
+        status: HTTP status of the response.
+        reason: A short code, for counting.
+        detail: A sentence for people.
     """
 
     def __init__(self, status: int, reason: str, detail: str) -> None:
@@ -44,11 +44,11 @@ class Refused(Exception):  # noqa: N818 - it is an answer, not an error of ours
 
 
 def credentials_of(headers: Mapping[str, str], query: str) -> Credentials | None:
-    """Return what a request says of its sender; None if it says nothing.
+    """Return the credentials of a request, or None.
 
     Args:
-        headers: By name in small letters.
-        query: The query string, as it came.
+        headers: Headers by lower-case name.
+        query: The raw query string.
     """
     for name in ("x-sentry-auth", "authorization"):
         said = _from_header(headers.get(name, ""))
@@ -80,42 +80,42 @@ def _shown(client: str) -> str:
 
 
 class Projects:
-    """The apps that are known.
+    """The known apps.
 
     Args:
-        projects: The policy's, by name.
+        projects: The policy's projects by name.
     """
 
     def __init__(self, projects: Mapping[str, MobileProject]) -> None:
         self._by_id = {project.id: (name, project) for name, project in projects.items()}
 
     def find(self, project_id: str, credentials: Credentials | None) -> str:
-        """Return the name of the project that the request may send to.
+        """Return the name of the project that a request may send to.
 
         Raises:
-            Refused: There is none, or the key is not one of its keys.
+            Refused: The project is unknown, or the key is not one of its keys.
         """
         if credentials is None:
-            raise Refused(401, "no_key", "the request does not say its key: X-Sentry-Auth, or sentry_key")
+            raise Refused(401, "no_key", "the request has no key: neither X-Sentry-Auth nor sentry_key")
         known = self._by_id.get(project_id)
-        # The same answer for both, so that nobody learns which projects there are. Keys are public: no secret is
-        # compared here.
+        # The same response for both, so that it does not reveal which projects exist. Keys are public, so no secret
+        # is compared here.
         if known is None or credentials.key not in known[1].keys:
-            raise Refused(403, "unknown_key", "the project or the key is not one of this gateway's")
+            raise Refused(403, "unknown_key", "this gateway does not know the project or the key")
         return known[0]
 
     def find_by_dsn(self, header: Mapping[str, Any]) -> str:
-        """Return the project that an envelope's `dsn` names, as a tunnel gets it. Its host does not matter.
+        """Return the project of a tunnelled envelope's `dsn`. The host is ignored.
 
         Raises:
-            Refused: It names none of ours.
+            Refused: The `dsn` is missing, invalid or unknown.
         """
         dsn = header.get("dsn")
         if not isinstance(dsn, str) or len(dsn) > _MAX_QUERY:
-            raise Refused(401, "no_key", "the envelope does not say its dsn")
+            raise Refused(401, "no_key", "the envelope has no dsn")
         try:
             parts = urlsplit(dsn)
             key = parts.username or ""
         except ValueError as error:
-            raise Refused(403, "unknown_key", "the envelope's dsn is none") from error
+            raise Refused(403, "unknown_key", "the envelope's dsn is invalid") from error
         return self.find(parts.path.rpartition("/")[2], Credentials(key))

@@ -1,4 +1,4 @@
-"""Undoes a request's Content-Encoding, and stops where a bomb would go on."""
+"""Decompresses a request body, and stops at decompression bombs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mita_otel.mobile.envelope import EnvelopeError
 
 _CHUNK: Final = 1 << 16
 _ALWAYS_ALLOWED: Final = 1 << 20
-"""Bytes that may come out of however little."""
+"""Output size that is always allowed."""
 
 try:
     import brotli
@@ -19,31 +19,31 @@ except ImportError:  # pragma: no cover - the extra `mobile` is not installed
 
 
 class UnsupportedEncodingError(Exception):
-    """A Content-Encoding that nobody here knows."""
+    """The Content-Encoding is not supported."""
 
 
 def known_encodings() -> tuple[str, ...]:
-    """Return the encodings that can be undone."""
+    """Return the supported encodings."""
     return ("gzip", "deflate", *(("br",) if brotli is not None else ()))
 
 
 def decompress(body: bytes, encoding: str, *, max_size: int, max_ratio: int) -> bytes:
-    """Return the body with its encoding undone.
+    """Return the decompressed body.
 
     Args:
-        body: As it came.
-        encoding: The request's `Content-Encoding`; empty: none.
-        max_size: Bytes that may come out.
-        max_ratio: How many times larger than `body` they may be, once they are a megabyte.
+        body: The raw body.
+        encoding: The request's `Content-Encoding`. Empty: none.
+        max_size: Maximum bytes of the result.
+        max_ratio: Maximum ratio of result to `body`, above one megabyte.
 
     Raises:
-        EnvelopeError: It is too large, or not what the encoding says.
-        UnsupportedEncodingError: The encoding is unknown, or there are several.
+        EnvelopeError: The result is too large, or the body is damaged.
+        UnsupportedEncodingError: The encoding is not supported, or there are several.
     """
     name = encoding.strip().lower()
     if name in ("", "identity"):
         if len(body) > max_size:
-            raise EnvelopeError("too_large", f"an envelope may have {max_size} bytes")
+            raise EnvelopeError("too_large", f"an envelope is limited to {max_size} bytes")
         return body
     if name not in known_encodings():
         raise UnsupportedEncodingError(name)
@@ -54,7 +54,7 @@ def decompress(body: bytes, encoding: str, *, max_size: int, max_ratio: int) -> 
         size += len(part)
         if size > most:
             reason = "too_large" if size > max_size else "bomb"
-            raise EnvelopeError(reason, f"the request unpacks to more than {most} bytes")
+            raise EnvelopeError(reason, f"the request decompresses to more than {most} bytes")
         parts.append(part)
     return b"".join(parts)
 
@@ -64,7 +64,7 @@ def _gzip(body: bytes) -> Iterator[bytes]:
 
 
 def _deflate(body: bytes) -> Iterator[bytes]:
-    # With zlib's header, as the standard says, or bare, as some send it.
+    # With a zlib header, as the standard says, or without, as some clients send it.
     with_header = len(body) >= 2 and body[0] & 0x0F == 8 and (body[0] << 8 | body[1]) % 31 == 0
     return _zlib_stream(body, zlib.MAX_WBITS if with_header else -zlib.MAX_WBITS)
 
@@ -99,7 +99,7 @@ def _brotli(body: bytes) -> Iterator[bytes]:
 
 
 def _damaged() -> EnvelopeError:
-    return EnvelopeError("bad_encoding", "the body is not what its Content-Encoding says")
+    return EnvelopeError("bad_encoding", "the body does not match its Content-Encoding")
 
 
 _UNPACKERS: Final[dict[str, Callable[[bytes], Iterator[bytes]]]] = {

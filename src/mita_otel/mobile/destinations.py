@@ -1,4 +1,4 @@
-"""Where records go: each destination says what became of one, in one of four words."""
+"""Destinations of records, and the outcome of a delivery."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ from mita_otel.mobile.upstream import Upstream, UpstreamUnreachable
 Outcome = Literal["delivered", "rejected", "limited", "unavailable"]
 
 _REFUSED_FOR_GOOD: Final = frozenset({400, 405, 413, 415, 422})
-"""What Sentry will not take however often it is sent. Any other error may be mended: a key, a project, an outage."""
+"""Statuses that no retry can change. Other errors may be fixed: a key, a project, an outage."""
 _TOO_MANY: Final = 429
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What became of a record."""
+    """The outcome of a delivery."""
 
     outcome: Outcome
     reason: str = ""
-    """As in `status_503`, for counting and for the log."""
+    """For counting and the log, for example `status_503`."""
 
 
 class Destination(Protocol):
-    """Somewhere that records go."""
+    """Receives records."""
 
     def may_have(self, record: SpoolRecord, /) -> bool:
-        """Return whether it wants the record now."""
+        """Return whether the record may be sent now."""
 
     def deliver(self, record: SpoolRecord, payload: bytes, /) -> Delivery:
-        """Deliver a record; may take its time. Called on several threads."""
+        """Deliver a record. May block. Called on several threads."""
 
     def close(self) -> None:
-        """End."""
+        """Close connections."""
 
 
 class SentryDestination:
     """One project in Sentry.
 
     Args:
-        upstream: The way there.
-        limits: What it wants nothing of; kept up to date by its answers.
-        compression_level: Of gzip; 0: nothing is compressed.
+        upstream: The connection.
+        limits: Its rate limits, updated from its responses.
+        compression_level: Level of gzip. 0: no compression.
         clock: Seconds since the epoch.
     """
 
@@ -67,7 +67,7 @@ class SentryDestination:
         self._clock = clock
 
     def may_have(self, record: SpoolRecord) -> bool:
-        """Return whether Sentry has set no limit on what is in it."""
+        """Return whether Sentry limits none of the record's categories."""
         return not self.limits.is_limited(record.categories)
 
     def deliver(self, record: SpoolRecord, payload: bytes) -> Delivery:
@@ -89,7 +89,7 @@ class SentryDestination:
         if 200 <= answer.status < 300:
             return Delivery("delivered", reason)
         if answer.status == _TOO_MANY:
-            # Limited, but not what is in here: then all that is known is to wait.
+            # The limit names other categories, so all that is known is to wait.
             return Delivery("unavailable" if self.may_have(record) else "limited", reason)
         return Delivery("rejected" if answer.status in _REFUSED_FOR_GOOD else "unavailable", reason)
 
@@ -99,14 +99,14 @@ class SentryDestination:
 
 
 def sent_later(header: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-    """Return an envelope's header with the time of sending put off.
+    """Return an envelope's header with `sent_at` moved by the time it waited.
 
-    Sentry corrects the app's clock by the difference between `sent_at` and the time of arrival: what an envelope
-    waited here must not look like a clock that is slow.
+    Sentry corrects the app's clock by the difference between `sent_at` and the time of arrival. The time in the
+    spool must not look like a slow clock.
 
     Args:
-        header: As the app sent it.
-        seconds: How long it waited.
+        header: The app's header.
+        seconds: How long the envelope waited.
     """
     said = header.get("sent_at")
     if not isinstance(said, str) or seconds <= 0:

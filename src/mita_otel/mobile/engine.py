@@ -1,4 +1,4 @@
-"""The gateway without HTTP: takes what was let in, keeps it, sends it on. Runs on threads, or in a process of its own."""
+"""The engine: prepares accepted requests, keeps them in the spool, and forwards them."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ _COME_BACK_S: Final = 60
 
 
 class Engine:
-    """Takes requests; thread-safe.
+    """Processes requests; thread-safe.
 
     Args:
         policy: The policy.
-        redactor: The only door out.
+        redactor: The redaction boundary.
         env: Environment variables.
-        stores: Makes the destination of a project that keeps things in the store; None: there is no store.
+        stores: Creates the store destination of a project. None: there is no store.
         clock: Seconds since the epoch.
-        cpu_clock: Seconds of CPU that this thread has used.
+        cpu_clock: CPU seconds of the current thread.
     """
 
     def __init__(
@@ -101,14 +101,14 @@ class Engine:
         self._adopted_at = float("-inf")
 
     def take(self, intake: Intake) -> Reply:
-        """Prepare a request, keep what goes on of it, and answer. Never raises."""
+        """Prepare a request, keep what is forwarded, and return the response. Never raises."""
         started = self._cpu_clock()
         reply = self._take(intake)
         reply.cpu_s = self._cpu_clock() - started
         return reply
 
     def status(self) -> EngineStatus:
-        """Return what happened since the last time; now and then, look for what others have left."""
+        """Return the status since the last call. At intervals, adopt the records of dead processes."""
         now = time.monotonic()
         if now - self._adopted_at >= self._mobile.spool.adopt_s:
             self._adopted_at = now
@@ -121,11 +121,11 @@ class Engine:
         return status
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until nothing is left that may go now. False if that took too long."""
+        """Wait until no record is left that may be sent now. False if that takes too long."""
         return self._forwarder.flush(timeout_s)
 
     def stop(self, timeout_s: float) -> bool:
-        """Flush, then end; what is left stays in the spool. False if that took too long."""
+        """Flush, then stop. The rest stays in the spool. False if flushing takes too long."""
         stopped = self._forwarder.stop(timeout_s)
         self._spool.close()
         return stopped
@@ -146,14 +146,14 @@ class Engine:
             return refusal(501, "no_otlp", "OTLP is not installed here")
         except Refused as no:
             return refusal(no.status, no.reason, no.detail)
-        except Exception as error:  # noqa: BLE001 - whatever came, the app gets an answer
-            # Without the exception's text, which may quote what it choked on.
+        except Exception as error:  # noqa: BLE001 - the app gets a response whatever fails
+            # Without the exception's text, which may quote the data.
             _logger.error("an envelope could not be prepared: %s", type(error).__name__)
             return refusal(500, "failed", "the envelope could not be read")
         reply = self._keep(prepared)
         reply.outcomes, reply.redacted = prepared.outcomes, prepared.redacted
         reply.measured, reply.project = prepared.measured, prepared.project
-        reply.errors = prepared.errors if not reply.reason else []  # what is refused comes again
+        reply.errors = prepared.errors if not reply.reason else []  # a refused request is sent again
         limits = self._limits[prepared.project].header(self._waited_out(prepared.project))
         if limits:
             reply.headers.setdefault("X-Sentry-Rate-Limits", limits)
@@ -168,13 +168,13 @@ class Engine:
             limits = self._limits[prepared.project]
             seconds = max(limits.seconds_left(categories_of(kind)) for kind in kinds)
             wait = str(max(1, round(seconds)))
-            return refusal(429, "rate_limited", "Sentry takes none of this now", Retry_After=wait)
+            return refusal(429, "rate_limited", "Sentry limits the rate of these items", Retry_After=wait)
         if prepared.only(MALFORMED):
             return refusal(400, "malformed_items", "no item is a JSON object")
         return answer
 
     def _put(self, prepared: Prepared) -> Reply | None:
-        """Put records into the spool. Returns what to answer if there is no room; None: they are there."""
+        """Put the records into the spool. Returns the response if they were refused, else None."""
         project = self._mobile.projects[prepared.project]
         for destination in ("sentry", "store"):
             if (destination, prepared.project) not in self._destinations:
@@ -206,19 +206,19 @@ class Engine:
     def _adopt(self) -> None:
         adopted = self._spool.adopt()
         if adopted:
-            _logger.warning("mobile telemetry: %d records that another process left are sent now", adopted)
+            _logger.warning("mobile telemetry: adopted %d records of a process that has ended", adopted)
         count, _, _ = self._spool.counts()
         if count:
             self._forwarder.wake()
 
     def _is_limited(self, project: str, categories: tuple[str, ...], priority: Priority) -> bool:
         if ("store", project) in self._destinations:
-            return False  # it takes what Sentry does not want; what is for Sentry waits
+            return False  # the store accepts it now, and Sentry's record waits
         seconds = self._limits[project].seconds_left(categories)
         return seconds > (self._mobile.forward.wait_out_s if priority in self._important else 0)
 
     def _waited_out(self, project: str) -> list[str]:
-        """Return what is taken although Sentry wants none now: apps would drop unsent what they are told of."""
+        """Return categories that are accepted despite Sentry's limit: apps would drop them if they knew the limit."""
         limits = self._limits[project]
         lefts = ((one, limits.seconds_left((one,))) for one in self._important_categories)
         return [category for category, left in lefts if 0 < left <= self._mobile.forward.wait_out_s]

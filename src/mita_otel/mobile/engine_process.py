@@ -1,7 +1,7 @@
-"""The engine in a process of its own, so that the routes beside the gateway do not wait for its Python.
+"""Runs the engine in a child process, so that it does not slow the application's routes.
 
-Unpacking and redacting an envelope takes some ten milliseconds in which no other thread of a process runs. The child
-is a fresh interpreter, never a fork; it ends when its parent does, and is started again should it end before.
+Decompressing and redacting an envelope takes some ten milliseconds, in which no other thread of the process runs.
+The child is a new interpreter, never a fork. It ends with its parent, and is restarted if it ends early.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ _CODE: Final = (
     "import sys; sys.path[:] = {path!r}; from mita_otel.mobile.engine_process import main; main({fd})"
 )
 _GRACE_S: Final = 1.0
-"""What a child gets to end, beyond what it was given for its work."""
+"""Extra seconds for a child to end."""
 _RESTART_S: Final = 1.0
-"""Seconds between two starts."""
+"""Minimum seconds between two starts."""
 
 
 class ProcessRunner:
@@ -87,7 +87,7 @@ class ProcessRunner:
 
     @property
     def pid(self) -> int | None:
-        """The child's process id; None: there is none."""
+        """The child's process id. None: no child runs."""
         child = self._child
         return child.process.pid if child is not None else None
 
@@ -102,7 +102,7 @@ class ProcessRunner:
 
     def _ask(self, verb: str, argument: Any) -> Future[Any]:
         future: Future[Any] = Future()
-        # From now on nobody can cancel it: who does not wait any longer leaves it alone.
+        # It cannot be cancelled from now on: a caller that stops waiting just ignores it.
         future.set_running_or_notify_cancel()
 
         def send() -> None:
@@ -113,7 +113,7 @@ class ProcessRunner:
 
         try:
             self._sending.submit(send)
-        except RuntimeError:  # it was stopped, or the interpreter is on its way out
+        except RuntimeError:  # the runner was stopped, or the interpreter is shutting down
             future.set_exception(EngineGoneError("the gateway is ending"))
         return future
 
@@ -127,26 +127,24 @@ class ProcessRunner:
             if now - self._started_at < _RESTART_S:
                 raise EngineGoneError("the engine has just ended")
             if self._child is not None:
-                _logger.error(
-                    "the mobile gateway's process ended (%s); it is started again", self._child.end(0)
-                )
+                _logger.error("the mobile gateway's process ended (%s) and is restarted", self._child.end(0))
             self._started_at = now
             self._child = _Child(self._policy)
             return self._child
 
 
 class _Child:
-    """One child process, and the questions that it has not answered."""
+    """One child process with its pending questions."""
 
     def __init__(self, policy: Policy) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
             code = _CODE.format(path=sys.path, fd=theirs.fileno())
-            self.process = subprocess.Popen(  # noqa: S603 - our own code, in our own interpreter
+            self.process = subprocess.Popen(  # noqa: S603 - our own code in our own interpreter
                 [sys.executable, "-I", "-c", code],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                start_new_session=True,  # the terminal's Ctrl-C is the parent's to act on
+                start_new_session=True,  # the parent handles Ctrl-C of the terminal
             )
         self.gone = False
         self._socket = ours
@@ -157,7 +155,7 @@ class _Child:
         threading.Thread(target=self._read, name="mita-otel-mobile-read", daemon=True).start()
 
     def send(self, question: tuple[int, str, Any], future: Future[Any]) -> None:
-        """Send a question. If it raises, the future is the caller's again; if not, it is answered here."""
+        """Send a question. If this raises, the caller completes the future; otherwise the reply does."""
         with self._lock:
             if self.gone:
                 raise EngineGoneError("the engine has ended")
@@ -171,9 +169,9 @@ class _Child:
                 raise
 
     def end(self, timeout_s: float) -> str:
-        """Close the connection, which ends the child; returns how it ended."""
+        """Close the connection, which ends the child. Returns how it ended."""
         with contextlib.suppress(OSError):
-            # Closing alone would wait for the thread that reads.
+            # Closing alone would wait for the reading thread.
             self._socket.shutdown(socket.SHUT_RDWR)
         try:
             return f"exit {self.process.wait(timeout_s)}"
@@ -202,7 +200,7 @@ class _Child:
 
 
 def main(descriptor: int) -> None:
-    """Run an engine until the parent lets go of the connection. The child's side."""
+    """Run an engine until the parent closes the connection. Entry point of the child."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     logging.basicConfig(format="%(levelname)s %(name)s %(message)s")
@@ -228,7 +226,7 @@ def main(descriptor: int) -> None:
         with sending, contextlib.suppress(OSError):
             connection.send((number, answer))
 
-    # One more than there are requests, so that status and the end do not wait for them.
+    # One thread more than requests, so that status and stop do not wait for them.
     with ThreadPoolExecutor(policy.mobile.intake.threads + 1) as pool:
         while True:
             try:

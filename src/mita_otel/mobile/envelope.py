@@ -1,7 +1,7 @@
-"""Sentry's envelopes: read without believing a word of them, and written.
+"""Reads untrusted Sentry envelopes, and writes them.
 
-Source: Sentry's envelope specification. A line with the envelope's header, then items: a line with the item's header,
-then its payload, as long as the header says, or up to the end of the line.
+Source: Sentry's envelope specification. A line with the envelope's header, then items: a line with the item's
+header, then its payload, as long as the header says, or up to the end of the line.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from mita_otel._json import json_bytes
 _NEWLINE: Final = b"\n"
 _SPACE: Final = b" \t\r"
 _MAX_TYPE: Final = 64
-"""Characters of an item's type."""
+"""Maximum characters of an item's type."""
 
 
 class EnvelopeError(Exception):
-    """What came is no envelope.
+    """The body is not a valid envelope.
 
     Args:
-        reason: One of a few words, for counting, as in `truncated`.
-        detail: For people; nothing of what came is quoted.
+        reason: A short code, for counting, for example `truncated`.
+        detail: A sentence for people, which quotes no data.
     """
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -36,12 +36,12 @@ class EnvelopeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class EnvelopeBounds:
-    """How much is read."""
+    """Limits of an envelope."""
 
     max_header: int
-    """Bytes of the envelope's header, and of an item's."""
+    """Maximum bytes of the envelope's header, and of an item's."""
     max_items: int
-    """Items of one envelope."""
+    """Maximum items of one envelope."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,13 @@ class Item:
 
     @property
     def type(self) -> str:
-        """What it is, as in `transaction`."""
+        """The type, for example `transaction`."""
         return str(self.header["type"])
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """An envelope, as it came or as it goes."""
+    """An envelope."""
 
     header: Mapping[str, Any]
     items: tuple[Item, ...] = field(default=())
@@ -69,7 +69,7 @@ def parse_envelope(body: bytes, bounds: EnvelopeBounds) -> Envelope:
     """Read an envelope. Payloads are views into `body`: nothing is copied, and none is decoded.
 
     Raises:
-        EnvelopeError: It is none, or larger than the bounds.
+        EnvelopeError: The body is not an envelope, or exceeds the bounds.
     """
     if not body.strip():
         raise EnvelopeError("empty", "the request has no body")
@@ -79,7 +79,7 @@ def parse_envelope(body: bytes, bounds: EnvelopeBounds) -> Envelope:
     view = memoryview(body)
     while (offset := _skip_blank_lines(body, offset)) < len(body):
         if len(items) >= bounds.max_items:
-            raise EnvelopeError("too_many_items", f"an envelope may have {bounds.max_items} items")
+            raise EnvelopeError("too_many_items", f"an envelope is limited to {bounds.max_items} items")
         line, offset = _line(body, offset, bounds)
         item_header = _item_header(line)
         end = _end_of_payload(body, offset, item_header)
@@ -89,7 +89,7 @@ def parse_envelope(body: bytes, bounds: EnvelopeBounds) -> Envelope:
 
 
 def write_items(items: Iterable[Item]) -> bytes:
-    """Return the items as they stand in an envelope; each header says the length of what is there now."""
+    """Return the items in the format of an envelope. Each header states the current length of its payload."""
     parts: list[bytes | memoryview] = []
     for item in items:
         header = {**item.header, "length": len(item.payload)}
@@ -98,17 +98,17 @@ def write_items(items: Iterable[Item]) -> bytes:
 
 
 def write_envelope(header: Mapping[str, Any], items: bytes) -> bytes:
-    """Return an envelope with items that `write_items` has written."""
+    """Return an envelope with items from `write_items`."""
     return b"".join([json_bytes(header), _NEWLINE, items])
 
 
 def _line(body: bytes, offset: int, bounds: EnvelopeBounds) -> tuple[bytes, int]:
-    """Return a line, and where the next one begins."""
+    """Return a line and the offset of the next one."""
     end = body.find(_NEWLINE, offset, offset + bounds.max_header + 1)
     if end < 0:
         end = len(body)
         if end - offset > bounds.max_header:
-            raise EnvelopeError("header_too_large", f"a header may have {bounds.max_header} bytes")
+            raise EnvelopeError("header_too_large", f"a header is limited to {bounds.max_header} bytes")
     return body[offset:end], end + 1
 
 
@@ -124,7 +124,7 @@ def _object(line: bytes, what: str) -> Mapping[str, Any]:
     except (orjson.JSONDecodeError, RecursionError) as error:
         raise EnvelopeError(f"{what}_not_json", f"the {what.replace('_', ' ')} is not JSON") from error
     if not isinstance(value, dict):
-        raise EnvelopeError(f"{what}_not_json", f"the {what.replace('_', ' ')} is no JSON object")
+        raise EnvelopeError(f"{what}_not_json", f"the {what.replace('_', ' ')} is not a JSON object")
     return value
 
 
@@ -132,10 +132,10 @@ def _item_header(line: bytes) -> Mapping[str, Any]:
     header = _object(line, "item_header")
     kind = header.get("type")
     if not isinstance(kind, str) or not kind or len(kind) > _MAX_TYPE:
-        raise EnvelopeError("no_type", "an item's header does not say its type")
+        raise EnvelopeError("no_type", "an item's header has no type")
     length = header.get("length")
     if length is not None and (not isinstance(length, int) or isinstance(length, bool) or length < 0):
-        raise EnvelopeError("bad_length", "an item's length is no whole number of bytes")
+        raise EnvelopeError("bad_length", "an item's length is not a whole number of bytes")
     return header
 
 
@@ -148,5 +148,5 @@ def _end_of_payload(body: bytes, offset: int, header: Mapping[str, Any]) -> int:
     if end > max(offset, len(body)):
         raise EnvelopeError("truncated", "an item is shorter than its header says")
     if end < len(body) and body[end] not in _NEWLINE:
-        raise EnvelopeError("bad_length", "an item does not end where its header says")
+        raise EnvelopeError("bad_length", "an item is longer than its header says")
     return end

@@ -1,4 +1,4 @@
-"""Takes records from the spool to their destinations: what matters most first, with patience where nobody answers."""
+"""Sends records from the spool to their destinations, most important first, and backs off when one is down."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ _logger = logging.getLogger("mita_otel.mobile")
 
 _JITTER: Final = 0.2
 _LOOK_S: Final = 1.0
-"""Most seconds between two looks while something waits that may not go yet."""
+"""Maximum seconds between two looks while a record waits that must not be sent yet."""
 
 Key = tuple[str, str]
 """Destination and project."""
 
 
 @dataclass(slots=True)
-class _Patience:
-    """How a destination that does not answer is left alone."""
+class _Backoff:
+    """The backoff of a destination that does not answer."""
 
     failures: int = 0
     until: float = 0.0
     probing: bool = False
-    said: bool = False
+    logged: bool = False
 
 
 class Forwarder:
-    """Sends records on threads of its own.
+    """Sends records on threads.
 
     Args:
-        policy: Threads and patience.
-        spool: Where records come from.
+        policy: Threads and backoff.
+        spool: The records.
         destinations: By destination and project.
-        on_lost: Told of each record that was given up, with the reason.
+        on_lost: Called for each record that is dropped, with the reason.
         clock: Monotonic seconds.
     """
 
@@ -62,22 +62,22 @@ class Forwarder:
         self._destinations = dict(destinations)
         self._on_lost = on_lost
         self._clock = clock
-        # Its own: the application's sequence of random numbers, which it may have seeded, stays as it is.
+        # A generator for this class: the application's random numbers, which it may have seeded, must not change.
         self._chance = random.Random()  # noqa: S311
         self._lock = threading.RLock()
         self._work = threading.Condition(self._lock)
-        """There is something to send, or the end has come."""
+        """A record can be sent, or the forwarder is stopping."""
         self._settled = threading.Condition(self._lock)
-        """A sender has done its work."""
-        self._patience: dict[Key, _Patience] = {key: _Patience() for key in destinations}
+        """A sender has finished a record."""
+        self._backoffs: dict[Key, _Backoff] = {key: _Backoff() for key in destinations}
         self._threads: list[threading.Thread] = []
         self._working = 0
         self._stopping = False
         self.delivered = 0
-        """Parcels that arrived so far."""
+        """Records delivered so far."""
 
     def wake(self) -> None:
-        """Say that there is something to send."""
+        """Notify the senders of a new record."""
         with self._lock:
             if not self._threads and not self._stopping:
                 for number in range(self._policy.senders):
@@ -89,15 +89,15 @@ class Forwarder:
             self._work.notify()
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until nothing is left that may go now. False if that took too long."""
+        """Wait until no record is left that may be sent now. False if that takes too long."""
         self.wake()
         with self._lock:
             return self._settled.wait_for(
-                lambda: not self._working and not self._anything_to_do(), max(0.0, timeout_s)
+                lambda: not self._working and not self._anything_to_send(), max(0.0, timeout_s)
             )
 
     def stop(self, timeout_s: float) -> bool:
-        """Flush, then end; what is left stays in the spool. False if that took too long."""
+        """Flush, then stop. The rest stays in the spool. False if flushing takes too long."""
         flushed = self.flush(timeout_s)
         with self._lock:
             self._stopping = True
@@ -107,13 +107,13 @@ class Forwarder:
         return flushed
 
     def status(self) -> dict[str, str]:
-        """Return how each destination is: `ok`, or `unavailable`."""
+        """Return the state of each destination: `ok` or `unavailable`."""
         return {
-            "/".join(key): "unavailable" if patience.failures else "ok"
-            for key, patience in self._patience.items()
+            "/".join(key): "unavailable" if backoff.failures else "ok"
+            for key, backoff in self._backoffs.items()
         }
 
-    def _anything_to_do(self) -> bool:
+    def _anything_to_send(self) -> bool:
         waiting = self._spool.take(self._may_go)
         if waiting is None:
             return False
@@ -122,18 +122,18 @@ class Forwarder:
 
     def _may_go(self, record: SpoolRecord) -> bool:
         key = (record.destination, record.project)
-        patience = self._patience.get(key)
-        if patience is None or patience.probing or patience.until > self._clock():
+        backoff = self._backoffs.get(key)
+        if backoff is None or backoff.probing or backoff.until > self._clock():
             return False
         return self._destinations[key].may_have(record)
 
-    def _rest_s(self) -> float | None:
-        """Return how long to wait for work: until patience ends, or a limit may have ended; None: nothing waits."""
+    def _wait_s(self) -> float | None:
+        """Return how long to wait: until a backoff or a limit may have ended. None: no record waits."""
         count, _, _ = self._spool.counts()
         if not count:
             return None
         now = self._clock()
-        ends_s = [patience.until - now for patience in self._patience.values() if patience.until > now]
+        ends_s = [backoff.until - now for backoff in self._backoffs.values() if backoff.until > now]
         return min(_LOOK_S, *ends_s) if ends_s else _LOOK_S
 
     def _run(self) -> None:
@@ -144,20 +144,20 @@ class Forwarder:
                     if waiting is None:
                         if self._stopping:
                             return
-                        self._work.wait(self._rest_s())
+                        self._work.wait(self._wait_s())
                         continue
                     self._working += 1
-                    patience = self._patience[waiting.record.destination, waiting.record.project]
-                    # One at a time finds out whether it is back.
-                    probing = patience.probing = patience.failures > 0
+                    backoff = self._backoffs[waiting.record.destination, waiting.record.project]
+                    # One sender at a time probes a destination that was down.
+                    probing = backoff.probing = backoff.failures > 0
                 try:
                     self._send(waiting)
                 finally:
                     with self._lock:
-                        patience.probing = False
+                        backoff.probing = False
                         self._working -= 1
                         self._settled.notify_all()
-                        if probing:  # the others waited for the outcome
+                        if probing:  # the other senders waited for the outcome
                             self._work.notify_all()
 
     def _send(self, waiting: WaitingRecord) -> None:
@@ -165,7 +165,7 @@ class Forwarder:
         try:
             record, payload = self._spool.read(waiting)
         except DamagedRecordError:
-            self._give_up(waiting, "damaged")
+            self._drop(waiting, "damaged")
             return
         try:
             delivery = self._destinations[key].deliver(record, payload)
@@ -178,38 +178,40 @@ class Forwarder:
                 self.delivered += 1
                 self._answered(key)
             case "rejected":
-                self._give_up(waiting, f"rejected_{delivery.reason}")
+                self._drop(waiting, f"rejected_{delivery.reason}")
                 self._answered(key)
             case "limited":
                 self._spool.give_back(waiting, last=False)
                 self._answered(key)
             case "unavailable":
-                # Behind the others, should it be its own fault.
+                # After the others, in case this record causes the failure.
                 self._spool.give_back(waiting, last=True)
-                self._wait(key, delivery.reason)
+                self._back_off(key, delivery.reason)
 
-    def _give_up(self, waiting: WaitingRecord, reason: str) -> None:
+    def _drop(self, waiting: WaitingRecord, reason: str) -> None:
         self._spool.done(waiting)
         self._on_lost(reason, waiting.record.priority)
 
     def _answered(self, key: Key) -> None:
         with self._lock:
-            patience = self._patience[key]
-            was_away, patience.failures, patience.until, patience.said = patience.said, 0, 0.0, False
-        if was_away:
-            _logger.warning("mobile telemetry: %s is back", "/".join(key))
+            backoff = self._backoffs[key]
+            was_down, backoff.failures, backoff.until, backoff.logged = backoff.logged, 0, 0.0, False
+        if was_down:
+            _logger.warning("mobile telemetry: %s accepts data again", "/".join(key))
 
-    def _wait(self, key: Key, reason: str) -> None:
+    def _back_off(self, key: Key, reason: str) -> None:
         with self._lock:
-            patience = self._patience[key]
-            if patience.until > self._clock():
-                return  # another that went at the same time has said so
+            backoff = self._backoffs[key]
+            if backoff.until > self._clock():
+                return  # a parallel sender has already noted it
             longest = self._policy.retry_max_s
-            seconds = min(longest, self._policy.retry_first_s * 2 ** min(patience.failures, 16))
-            patience.failures += 1
-            patience.until = self._clock() + seconds * self._chance.uniform(1 - _JITTER, 1 + _JITTER)
-            say, patience.said = not patience.said, True
-        if say:
+            seconds = min(longest, self._policy.retry_first_s * 2 ** min(backoff.failures, 16))
+            backoff.failures += 1
+            backoff.until = self._clock() + seconds * self._chance.uniform(1 - _JITTER, 1 + _JITTER)
+            log, backoff.logged = not backoff.logged, True
+        if log:
             _logger.warning(
-                "mobile telemetry: %s does not take it (%s); it waits in the spool", "/".join(key), reason
+                "mobile telemetry: %s does not accept data (%s); records wait in the spool",
+                "/".join(key),
+                reason,
             )

@@ -1,4 +1,4 @@
-"""The gateway: who is let in, and what becomes of it. HTTP is `asgi`'s, the work is the engine's."""
+"""The gateway without HTTP: projects, budgets and rates of clients, and the engine that does the work."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _logger = logging.getLogger("mita_otel.mobile")
 
 
 class MobileGateway(Stage):
-    """Takes what mobile apps send, and sends it on, redacted, measured, bounded.
+    """Receives the telemetry of mobile apps and forwards it: redacted, measured, bounded.
 
-    Nothing starts before the first request, or `start()`.
+    Nothing is started before the first request or `start()`.
 
     Args:
-        policy: The policy; its section `mobile` says from whom, and where to.
-        metrics: Counts, and tells who listens to breaches.
-        env: Environment variables. None: the process's.
+        policy: The policy. Its section `mobile` names the apps and the destinations.
+        metrics: Counts requests, and passes measured spans on. None: a new one.
+        env: Environment variables. None: those of the process.
     """
 
     def __init__(
@@ -43,13 +43,13 @@ class MobileGateway(Stage):
         self.policy = policy
         """The policy."""
         self.metrics = metrics or GatewayMetrics()
-        """What was counted so far."""
+        """The counts so far."""
         self.projects = Projects(policy.mobile.projects)
-        """The apps that are known."""
+        """The known apps."""
         self.intake_budget = IntakeBudget(policy.mobile.intake)
-        """What is in memory."""
+        """The requests in memory."""
         self.rates = ClientRates(policy.mobile.rate)
-        """How much each client may send."""
+        """The rates of the clients."""
         self._env = os.environ if env is None else env
         self._lock = threading.Lock()
         self._runner: Runner | None = None
@@ -57,25 +57,25 @@ class MobileGateway(Stage):
         self._ending = threading.Event()
         if not policy.mobile.projects:
             _logger.warning(
-                "the mobile gateway refuses everything: the policy has no [mobile.projects.NAME]; "
-                "it needs the id and the keys of an app's DSN, and an upstream"
+                "the mobile gateway refuses every request: the policy has no [mobile.projects.NAME]; "
+                "add one with the id and the keys of an app's DSN, and an upstream"
             )
 
     def start(self) -> None:
-        """Start the engine, if it does not run, and look for what an earlier process has left."""
+        """Start the engine if it does not run, and adopt the records of dead processes."""
         self._running()
 
     async def take(self, intake: Intake) -> Reply:
-        """Let the engine take a request that was let in, and return its answer."""
+        """Pass an accepted request to the engine and return its response."""
         try:
             future = self._running().submit(intake)
-            future.add_done_callback(self._tell)
+            future.add_done_callback(self._count_reply)
             return await asyncio.wait_for(
                 asyncio.wrap_future(future), self.policy.mobile.intake.answer_timeout_s
             )
         except TimeoutError:
             reply = refusal(503, "too_slow", "the gateway is too busy", Retry_After="60")
-        except Exception as error:  # noqa: BLE001 - whatever happened to the engine, the app gets an answer
+        except Exception as error:  # noqa: BLE001 - the app gets a response whatever fails
             _logger.error("the mobile gateway's engine did not answer: %s", error)
             reply = refusal(503, "engine_gone", "the gateway could not take it", Retry_After="60")
         reply.hold = True
@@ -83,8 +83,8 @@ class MobileGateway(Stage):
         return reply
 
     def status(self) -> EngineStatus:
-        """Return how much waits, and how the destinations are; asks the engine."""
-        self._look()
+        """Ask the engine for its status: waiting records and the state of the destinations."""
+        self._update_status()
         return self.metrics.engine_status
 
     def flush(self, deadline_s: float) -> bool:
@@ -93,7 +93,7 @@ class MobileGateway(Stage):
         if runner is None:
             return True
         flushed = runner.flush(seconds_left(deadline_s))
-        self._look()
+        self._update_status()
         return flushed
 
     def close(self, timeout_s: float = 0.5) -> None:
@@ -109,10 +109,12 @@ class MobileGateway(Stage):
     def _running(self) -> Runner:
         with self._lock:
             if self._runner is None or self._pid != os.getpid():
-                # After a fork, the parent's engine is the parent's.
+                # After a fork, the engine belongs to the parent.
                 self._pid = os.getpid()
                 self._runner = self._make_runner()
-                threading.Thread(target=self._look_again, name="mita-otel-mobile-news", daemon=True).start()
+                threading.Thread(
+                    target=self._poll_engine, name="mita-otel-mobile-status", daemon=True
+                ).start()
             return self._runner
 
     def _make_runner(self) -> Runner:
@@ -123,23 +125,23 @@ class MobileGateway(Stage):
         engine = Engine(self.policy, Redactor(self.policy), self._env, stores)
         return ThreadRunner(engine, intake.threads)
 
-    def _tell(self, future: Future[Reply]) -> None:
+    def _count_reply(self, future: Future[Reply]) -> None:
         if not future.cancelled() and future.exception() is None:
             self.metrics.count_reply(future.result())
 
-    def _look(self) -> None:
+    def _update_status(self) -> None:
         runner = self._own_runner()
         if runner is not None:
             self.metrics.update(runner.status())
 
-    def _look_again(self) -> None:
+    def _poll_engine(self) -> None:
         pid = os.getpid()
-        self._quietly(self._look)
+        self._quietly(self._update_status)
         while not self._ending.wait(self.policy.mobile.intake.news_s) and pid == os.getpid():
-            self._quietly(self._look)
+            self._quietly(self._update_status)
 
     def _quietly(self, call: Callable[[], None]) -> None:
         try:
             call()
         except Exception:
-            _logger.exception("the mobile gateway could not look at its spool")
+            _logger.exception("the mobile gateway could not read the status of its engine")

@@ -1,4 +1,4 @@
-"""What the gateway's process tells the rest of telemetry: counts, and spans of apps that have a limit."""
+"""Metrics of the gateway: requests, items, losses, and the measured spans and errors of apps."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _logger = logging.getLogger("mita_otel.mobile")
 
 
 class GatewayMetrics:
-    """Counts, and shows measured spans to those who count spans. Thread-safe; never raises.
+    """Counts what the gateway receives, and passes measured spans and errors on. Thread-safe; never raises.
 
     Args:
-        breaches: Counts and logs breaches, and tells listeners. None: nobody does.
-        observers: Count every span that has a kind: summaries, metrics, error budgets.
-        counts: Counts errors. None: nobody does.
-        on_error: Hears of errors, as alerts do.
-        meter: Makes the instruments. None: one of the global provider.
+        breaches: Counts and logs breaches, and notifies listeners. None: breaches are ignored.
+        observers: Receive each measured span: summaries, metrics, error budgets.
+        counts: Counts errors. None: errors are not counted.
+        on_error: Called with each error, for alerts.
+        meter: Creates the instruments. None: a meter of the global provider.
         cool_down_s: Seconds between two log lines about the same loss.
         clock: Monotonic seconds.
     """
@@ -63,13 +63,13 @@ class GatewayMetrics:
         self._cool_down_s = cool_down_s
         self._clock = clock
         self._lock = threading.Lock()
-        self._said_at: dict[str, float] = {}
+        self._logged_at: dict[str, float] = {}
         self.lost: Counter[str] = Counter()
-        """Parcels that were given up so far, by `reason: priority`."""
+        """Records lost so far, by `reason: priority`."""
         self.engine_status: EngineStatus = EngineStatus()
-        """The latest."""
+        """The latest status of the engine."""
         self.status = GatewayStatus(clock=clock)
-        """What went wrong, and since when."""
+        """Recent problems."""
         self._requests = meter.create_counter(
             semconv.MOBILE_REQUESTS, unit="{request}", description="Requests to the mobile gateway"
         )
@@ -89,7 +89,7 @@ class GatewayMetrics:
         meter.create_observable_gauge(f"{semconv.MOBILE_SPOOL}.bytes", [self._bytes], unit="By")
 
     def count_reply(self, reply: Reply) -> None:
-        """Count an answer, and what the engine found."""
+        """Count a response, and what the engine found in the request."""
         labels: dict[str, str | int] = {"http.response.status_code": reply.status}
         if reply.reason:
             labels["reason"] = reply.reason
@@ -101,16 +101,16 @@ class GatewayMetrics:
         for measured in reply.measured:
             try:
                 self._measured(measured)
-            except Exception:  # noqa: BLE001 - said once in a while, not with every request
-                self._say("measured", "a span of a mobile app could not be counted", exc_info=True)
+            except Exception:  # noqa: BLE001 - logged at intervals, not for every request
+                self._log("measured", "a span of a mobile app could not be counted", exc_info=True)
         for error in reply.errors:
             try:
                 self._error(error)
             except Exception:  # noqa: BLE001 - as above
-                self._say("error", "an error of a mobile app could not be counted", exc_info=True)
+                self._log("error", "an error of a mobile app could not be counted", exc_info=True)
 
     def update(self, status: EngineStatus | None) -> None:
-        """Count what became of records; a loss is said once in a while. None: the engine did not answer."""
+        """Count deliveries and losses; losses are logged at intervals. None: the engine did not answer."""
         self.status.update(status)
         if status is None:
             return
@@ -122,16 +122,16 @@ class GatewayMetrics:
             with self._lock:
                 self.lost[f"{reason}: {priority}"] += count
                 total = self.lost[f"{reason}: {priority}"]
-            self._say(
+            self._log(
                 reason, f"mobile telemetry lost: {reason} ({total} envelopes of priority {priority} so far)"
             )
 
-    def _say(self, what: str, text: str, *, exc_info: bool = False) -> None:
+    def _log(self, what: str, text: str, *, exc_info: bool = False) -> None:
         with self._lock:
             now = self._clock()
-            if now - self._said_at.get(what, float("-inf")) < self._cool_down_s:
+            if now - self._logged_at.get(what, float("-inf")) < self._cool_down_s:
                 return
-            self._said_at[what] = now
+            self._logged_at[what] = now
         _logger.warning(text, exc_info=exc_info)
 
     def _measured(self, measured: MeasuredSpan) -> None:
@@ -151,7 +151,7 @@ class GatewayMetrics:
         self._on_error(
             AlertEvent(
                 stream="errors",
-                at_ns=time.time_ns(),  # an app may be offline for long, and its clock may be wrong
+                at_ns=time.time_ns(),  # an app may have been offline, and its clock may be wrong
                 name=error.name,
                 category=error.category,
                 severity=error.severity,

@@ -1,4 +1,4 @@
-"""How the gateway stands: what it lost a short while ago, and who has not taken anything since when."""
+"""The gateway's recent state: losses, and since when destinations fail or the engine is silent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _OK = "ok"
 
 
 class GatewayStatus:
-    """Remembers when things went wrong; thread-safe.
+    """Remembers when problems occurred; thread-safe.
 
     Args:
         clock: Monotonic seconds.
@@ -26,7 +26,7 @@ class GatewayStatus:
         self._silent_since: float | None = None
 
     def update(self, status: EngineStatus | None) -> None:
-        """Note status of the engine; None: it did not answer."""
+        """Record a status of the engine. None: it did not answer."""
         with self._lock:
             now = self._clock()
             if status is None:
@@ -42,18 +42,18 @@ class GatewayStatus:
             }
 
     def lost_within(self, seconds: float) -> list[str]:
-        """Return the reasons for which something was given up within the last seconds."""
+        """Return the reasons of losses within the last seconds."""
         with self._lock:
             since = self._clock() - seconds
             return sorted(reason for reason, at in self._lost_at.items() if at >= since)
 
     def failing_s(self) -> dict[str, float]:
-        """Return for how many seconds each destination that takes nothing has done so."""
+        """Return for how many seconds each failing destination has failed."""
         with self._lock:
             now = self._clock()
             return {name: now - since for name, since in sorted(self._failing_since.items())}
 
     def silent_s(self) -> float | None:
-        """Return for how many seconds the engine has not answered; None: it does."""
+        """Return for how many seconds the engine has been silent. None: it answers."""
         with self._lock:
             return None if self._silent_since is None else self._clock() - self._silent_since

@@ -1,4 +1,4 @@
-"""Takes the secrets out of items: each type's own structure is Sentry's, everything in it the app's."""
+"""Redacts items: the structure of each type is Sentry's, the values are the app's."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _SESSION_KEYS: Final = frozenset(
         "unhandled",
     }
 )  # fmt: skip
-"""What a session consists of: `sid` is its id, no cookie."""
+"""The fields of a session. `sid` is its id, not a cookie."""
 _HEADER_KEYS: Final = ("type", "content_type", "item_count", "attachment_type", "filename", "platform")
-"""What an item's header may hold; the length is written anew."""
+"""Fields that an item's header keeps. The length is computed anew."""
 _TRACE_IDS: Final = frozenset({"trace_id", "replay_id"})
 _ID_LENGTH: Final = 32
 _LONG_NUMBER: Final = 10**13
@@ -30,30 +30,30 @@ _NEVER_INFER: Final = {"infer_ip": "never"}
 Tally = Counter[str]
 
 
-class NotRedactable(Exception):  # noqa: N818 - it is an answer, not an error of ours
-    """The redactor could not look into a value: it does not leave."""
+class NotRedactable(Exception):  # noqa: N818 - it is an outcome, not an error of the gateway
+    """A value could not be redacted, so it is not forwarded."""
 
 
 class ItemRedactor:
-    """Makes items safe.
+    """Redacts items and headers.
 
     Args:
-        redactor: The only door out.
+        redactor: The redaction boundary.
     """
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
 
     def value(self, kind: str, value: Any, tally: Tally) -> Any:
-        """Return an item's JSON, safe to send.
+        """Return an item's redacted JSON value.
 
         Args:
             kind: The item's type.
-            value: What its payload says.
-            tally: Counts what was redacted, by rule.
+            value: The parsed payload.
+            tally: Counts redacted values by rule.
 
         Raises:
-            NotRedactable: It could not be looked into.
+            NotRedactable: The value could not be redacted.
         """
         if not isinstance(value, Mapping):
             return self._redactor.value(kind, value, tally)
@@ -71,7 +71,7 @@ class ItemRedactor:
         return safe
 
     def envelope_header(self, header: Mapping[str, Any], tally: Tally) -> dict[str, Any]:
-        """Return what goes on of an envelope's header: its id, its time, the SDK, the trace's sampling context."""
+        """Return the forwarded part of an envelope's header: id, time, SDK and sampling context."""
         kept: dict[str, Any] = {}
         for name in ("event_id", "sent_at"):
             if isinstance(header.get(name), str):
@@ -86,7 +86,7 @@ class ItemRedactor:
         return kept
 
     def item_header(self, header: Mapping[str, Any], tally: Tally) -> dict[str, Any]:
-        """Return what goes on of an item's header."""
+        """Return the forwarded part of an item's header."""
         return {
             name: self._redactor.text(header[name], tally) if isinstance(header[name], str) else header[name]
             for name in _HEADER_KEYS
@@ -113,7 +113,7 @@ class ItemRedactor:
     def _plain(self, value: Any, tally: Tally) -> Any:
         if isinstance(value, str):
             return value if _is_id(value.replace("-", "")) else self._redactor.text(value, tally)
-        # Milliseconds since the epoch have thirteen digits; what has more is no time.
+        # Milliseconds since the epoch have 13 digits. A longer number is not a time.
         is_long = isinstance(value, int | float) and abs(value) >= _LONG_NUMBER
         return self._redactor.value("", value, tally) if is_long else value
 
@@ -133,7 +133,7 @@ def _is_id(value: Any) -> bool:
 
 
 def _settle_types(safe: Mapping[str, Any]) -> None:
-    """Say of attributes whose value became a marker that they are texts; leave out those that have no value left."""
+    """Set the type of attributes whose value became a marker to text, and remove those without a value."""
     items = safe.get("items")
     for item in items if isinstance(items, list) else ():
         attributes = item.get("attributes") if isinstance(item, dict) else None
@@ -149,7 +149,7 @@ def _settle_types(safe: Mapping[str, Any]) -> None:
 
 
 def _forget_address(event: dict[str, Any]) -> None:
-    """Leave no address to be inferred: Sentry would see this gateway's."""
+    """Stop Sentry from inferring the address, which would be this gateway's."""
     user = event.get("user")
     if isinstance(user, dict) and user.get("ip_address") == _AUTO_ADDRESS:
         del user["ip_address"]

@@ -1,4 +1,4 @@
-"""What the types of items are to Sentry: their categories, in rate limits and in reports of losses.
+"""Item types and Sentry's data categories, which rate limits and loss reports use.
 
 Source: Sentry's data categories (rate limiting, client reports), as its SDKs map them.
 """
@@ -31,17 +31,17 @@ CATEGORIES: Final[dict[str, tuple[str, ...]]] = {
     "statsd": ("metric_bucket",),
     "metric_buckets": ("metric_bucket",),
 }
-"""Categories of each type: a limit on any of them is one on the type."""
+"""Categories of each type. A limit on any of them limits the type."""
 
 _UNKNOWN: Final = ("default",)
 
 EVERY_CATEGORY: Final = frozenset(_UNKNOWN).union(*CATEGORIES.values())
-"""All of them, for who wants to say everything but one."""
+"""All categories."""
 
 PRIORITIES: Final[tuple[Priority, ...]] = ("crash", "error", "health", "performance", "debug")
-"""What is given up last comes first."""
+"""Most important first; evicted in reverse order."""
 
 
 def categories_of(kind: str) -> tuple[str, ...]:
-    """Return a type's categories; `default` for one that is not known."""
+    """Return a type's categories; `default` for an unknown type."""
     return CATEGORIES.get(kind, _UNKNOWN)

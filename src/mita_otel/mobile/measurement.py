@@ -1,7 +1,7 @@
-"""Holds an app's screens, requests and operations to their limits.
+"""Measures an app's screens, requests and operations against their limits.
 
-The guide's `monitorScreenRender`, `monitorApiRequest` and `monitorFinancialOperation` end here, and what sentry_flutter
-measures by itself; the policy says which spans these are.
+These are the spans of `monitorScreenRender`, `monitorApiRequest` and `monitorFinancialOperation`, and those that
+sentry_flutter measures by itself. The policy selects them.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from mita_otel.policy.limits import HTTP_METHODS, Kind
 from mita_otel.policy.mobile import MeasuredKind
 
 _LONGEST_MS: Final = 3_600_000.0
-"""A span that is longer says nothing: the app slept, or somebody made it up."""
+"""Longer spans are ignored: the app slept, or the span is made up."""
 _FORGOTTEN_AFTER_S: Final = 3600.0
 _MAX_NAME: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
 class MeasuredSpan:
-    """A span that has a limit."""
+    """A span with a limit."""
 
     kind: Kind
     name: str
-    """As it may be shown: redacted, and one of a bounded number."""
+    """Redacted, and one of a bounded number of names."""
     verdict: Verdict
     duration_ms: float
     failed: bool
@@ -43,10 +43,10 @@ class MeasuredSpan:
 
 
 class Measurer:
-    """Knows which spans have limits, and judges them. Not thread-safe: an envelope at a time.
+    """Measures spans against their limits. Not thread-safe.
 
     Args:
-        policy: Which spans, and the limits.
+        policy: Selects the spans, and sets the limits.
         clock: Seconds since the epoch.
     """
 
@@ -69,9 +69,9 @@ class Measurer:
         self._book = LimitBook(policy.thresholds)
 
     def measure(self, spans: Iterable[AppSpan]) -> list[tuple[AppSpan, MeasuredSpan]]:
-        """Return the spans that have a limit, each with what became of it.
+        """Return the spans with a limit and their measurement.
 
-        A span inside a root of the same kind is left out: `monitorApiRequest` would count its request twice.
+        A span inside a root of the same kind is skipped: `monitorApiRequest` would count its request twice.
         """
         found: list[tuple[AppSpan, MeasuredSpan]] = []
         root_kind: Kind | None = None
@@ -93,13 +93,13 @@ class Measurer:
     def _kind_of(self, span: AppSpan) -> Kind | None:
         said = span.data.get(semconv.OPERATION_KIND)
         for kind, how in self._kinds.items():
-            # What comes over OTLP may have no operation: then its name says what it is.
+            # Spans over OTLP may have no op. Their name tells the kind.
             if kind == said or (not span.op and span.name.startswith(how.prefixes)):
                 return kind
         return self._by_op.get(span.op)
 
     def _bounded(self, kind: Kind, name: str) -> str:
-        """Return a name that does not grow memory, metrics or summaries: anybody can make one up."""
+        """Return one of a bounded number of names. Clients can invent names."""
         if name in self._known[kind]:
             return name
         self._names.forget(self._clock() - _FORGOTTEN_AFTER_S)
@@ -121,7 +121,7 @@ def _name_of(span: AppSpan, how: MeasuredKind) -> str:
 
 
 def _request_name(span: AppSpan) -> str:
-    """Return `GET api.example.com` for an HTTP request: never its path, which varies and may hold a secret."""
+    """Return `GET api.example.com` for an HTTP request, without its path, which varies and may contain secrets."""
     method, _, rest = span.name.partition(" ")
     method = str(semconv.first(span.data, semconv.HTTP_METHOD) or method).upper()
     url = semconv.first(span.data, (*semconv.HTTP_URL, "url")) or rest

@@ -1,4 +1,4 @@
-"""An app's spans and errors as OpenTelemetry's own objects, so that everything that takes those can take them."""
+"""Converts an app's spans and errors to OpenTelemetry spans and log records."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _LEVELS: Final = {
 
 
 def resource_of(value: Mapping[str, Any], service: str) -> Resource:
-    """Return what an app is, by what its event or first span says.
+    """Return the resource of an app, from its event or span.
 
     Args:
-        value: An event, or a streamed span's attributes.
-        service: What the policy calls the app.
+        value: An event, or the attributes of a streamed span.
+        service: The app's service name in the policy.
     """
     attributes: dict[str, str] = {semconv.SERVICE_NAME: service}
     release = value.get("release", value.get("sentry.release"))
@@ -47,12 +47,12 @@ def resource_of(value: Mapping[str, Any], service: str) -> Resource:
 
 
 def span_of(span: AppSpan, resource: Resource, more: Mapping[str, Any] | None = None) -> ReadableSpan:
-    """Return an app's span as a finished span of OpenTelemetry.
+    """Return an app's span as a finished OpenTelemetry span.
 
     Args:
         span: The span.
-        resource: What the app is.
-        more: Attributes beside the span's own data.
+        resource: The app's resource.
+        more: Attributes beside the span's data.
     """
     trace_id, span_id = int(span.trace_id, 16), int(span.span_id, 16)
     flags = TraceFlags(TraceFlags.SAMPLED)
@@ -75,7 +75,7 @@ def span_of(span: AppSpan, resource: Resource, more: Mapping[str, Any] | None = 
 
 
 def root_attributes(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a transaction says of its root beside the root's data: user, release's tags."""
+    """Return the attributes that a transaction adds to its root: user and tags."""
     attributes: dict[str, Any] = {
         f"{semconv.TAG}.{name}": value
         for name, value in tags_of(dict(event)).items()
@@ -88,12 +88,12 @@ def root_attributes(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def error_record(event: Mapping[str, Any], resource: Resource, now_s: float) -> ReadableLogRecord | None:
-    """Return an event as the log record of an error; None: it is none, but a message.
+    """Return the log record of an error event. None: the event is a plain message.
 
     Args:
-        event: The event, redacted.
-        resource: What the app is.
-        now_s: The time, where the event does not say its own; seconds since the epoch.
+        event: The redacted event.
+        resource: The app's resource.
+        now_s: The time of events without a timestamp, seconds since the epoch.
     """
     level = level_of(event)
     kind, message = exception_of(event)

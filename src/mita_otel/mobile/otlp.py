@@ -1,7 +1,7 @@
-"""Spans over OTLP/HTTP, as OpenTelemetry for Dart sends them: redacted, measured, and sent on as protobuf.
+"""OTLP/HTTP spans, as OpenTelemetry for Dart sends them: redacted, measured, and forwarded as protobuf.
 
-Source: the OTLP specification, HTTP; protobuf, or JSON with hexadecimal ids. Sentry takes OTLP at
-`/api/{project}/integration/otlp/v1/traces`, and so does the gateway. Needs the extra `otlp`.
+Source: the OTLP specification, HTTP; protobuf, or JSON with hexadecimal ids. Sentry and the gateway accept OTLP at
+`/api/{project}/integration/otlp/v1/traces`. Needs the extra `otlp`.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ Tally = Counter[str]
 
 
 def read_request(body: bytes, content_type: str) -> ExportTraceServiceRequest:
-    """Return what a body says.
+    """Return the export request in a body.
 
     Args:
-        body: Unpacked.
+        body: The decompressed body.
         content_type: `application/x-protobuf` or `application/json`.
 
     Raises:
-        EnvelopeError: It says nothing that OTLP knows.
+        EnvelopeError: The body is not an OTLP export request.
     """
     request = ExportTraceServiceRequest()
     try:
         if "json" in content_type:
             value = orjson.loads(body)
             if not isinstance(value, dict):
-                raise EnvelopeError("bad_otlp", "the body is no export request of OTLP")
-            ParseDict(_with_plain_ids(value, 0), request, ignore_unknown_fields=True)
+                raise EnvelopeError("bad_otlp", "the body is not an OTLP export request")
+            ParseDict(_with_base64_ids(value, 0), request, ignore_unknown_fields=True)
         else:
             request.ParseFromString(body)
     except (
@@ -63,14 +63,14 @@ def read_request(body: bytes, content_type: str) -> ExportTraceServiceRequest:
         ValueError,
         binascii.Error,
     ) as error:
-        raise EnvelopeError("bad_otlp", "the body is no export request of OTLP") from error
+        raise EnvelopeError("bad_otlp", "the body is not an OTLP export request") from error
     return request
 
 
 def prepare_request(
     request: ExportTraceServiceRequest, redactor: Redactor, measuring: Measurer, tally: Tally
 ) -> list[MeasuredSpan]:
-    """Redact a request in place, mark its spans that broke a limit, and return those that have one."""
+    """Redact a request in place, mark spans that exceeded their limit, and return the measured spans."""
     measured: list[MeasuredSpan] = []
     for resource_spans in request.resource_spans:
         _redact(resource_spans.resource.attributes, redactor, tally)
@@ -84,7 +84,7 @@ def prepare_request(
 
 
 def read_spans(payload: bytes, service: str) -> Iterator[ReadableSpan]:
-    """Yield the spans of a request that was prepared, as finished spans of OpenTelemetry."""
+    """Yield the spans of a prepared request as finished OpenTelemetry spans."""
     for resource_spans in ExportTraceServiceRequest.FromString(payload).resource_spans:
         resource = _resource(resource_spans, service)
         for scope_spans in resource_spans.scope_spans:
@@ -110,10 +110,10 @@ def _redact_span(span: Span, redactor: Redactor, tally: Tally) -> None:
 def _redact(attributes: Any, redactor: Redactor, tally: Tally) -> None:
     if not attributes:
         return
-    plain = {pair.key: _plain(pair.value, 0) for pair in attributes}
+    values = {pair.key: _json_value(pair.value, 0) for pair in attributes}
     before = tally.total()
-    safe = redactor.attributes(plain, tally)
-    if tally.total() == before and safe == plain:
+    safe = redactor.attributes(values, tally)
+    if tally.total() == before and safe == values:
         return
     del attributes[:]
     for key, value in safe.items():
@@ -134,7 +134,7 @@ def _measure(scope_spans: ScopeSpans, measuring: Measurer) -> list[MeasuredSpan]
 def _app_span(span: Span) -> AppSpan | None:
     if len(span.trace_id) != 16 or len(span.span_id) != 8 or not any(span.trace_id) or not any(span.span_id):
         return None
-    data = {pair.key: _plain(pair.value, 0) for pair in span.attributes}
+    data = {pair.key: _json_value(pair.value, 0) for pair in span.attributes}
     op = data.get(semconv.SENTRY_OP)
     if not isinstance(op, str):
         is_request = span.kind == Span.SPAN_KIND_CLIENT and semconv.first(data, semconv.HTTP_METHOD)
@@ -156,18 +156,18 @@ def _app_span(span: Span) -> AppSpan | None:
 
 
 def _resource(resource_spans: ResourceSpans, service: str) -> Resource:
-    said = {pair.key: _plain(pair.value, 0) for pair in resource_spans.resource.attributes}
+    said = {pair.key: _json_value(pair.value, 0) for pair in resource_spans.resource.attributes}
     return Resource({**said, semconv.SERVICE_NAME: service})
 
 
-def _plain(value: AnyValue, depth: int) -> Any:
+def _json_value(value: AnyValue, depth: int) -> Any:
     kind = value.WhichOneof("value")
     if depth > _MAX_DEPTH:
         return _CUT
     if kind == "array_value":
-        return [_plain(one, depth + 1) for one in value.array_value.values]
+        return [_json_value(one, depth + 1) for one in value.array_value.values]
     if kind == "kvlist_value":
-        return {pair.key: _plain(pair.value, depth + 1) for pair in value.kvlist_value.values}
+        return {pair.key: _json_value(pair.value, depth + 1) for pair in value.kvlist_value.values}
     return getattr(value, kind) if kind else None
 
 
@@ -192,17 +192,17 @@ def _write(target: AnyValue, value: Any) -> None:
         target.string_value = str(value)
 
 
-def _with_plain_ids(value: Any, depth: int) -> Any:
-    """Return JSON with its hexadecimal ids as protobuf's JSON has bytes: in base64."""
+def _with_base64_ids(value: Any, depth: int) -> Any:
+    """Return JSON with its hexadecimal ids in base64, as protobuf's JSON format encodes bytes."""
     if depth > 4 * _MAX_DEPTH:
         raise EnvelopeError("bad_otlp", "the body is nested too deeply")
     if isinstance(value, list):
-        return [_with_plain_ids(one, depth + 1) for one in value]
+        return [_with_base64_ids(one, depth + 1) for one in value]
     if not isinstance(value, dict):
         return value
     return {
         key: base64.b64encode(bytes.fromhex(member)).decode()
         if key in _IDS and isinstance(member, str)
-        else _with_plain_ids(member, depth + 1)
+        else _with_base64_ids(member, depth + 1)
         for key, member in value.items()
     }

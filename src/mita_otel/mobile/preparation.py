@@ -1,4 +1,4 @@
-"""From what came to what may go on: unpacked, read, decided item by item, redacted, measured, written anew."""
+"""Prepares a request for forwarding: decompressed, parsed, filtered by item, redacted, measured, encoded."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ class OtlpUnavailableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """A request that was let in."""
+    """An accepted request."""
 
     project: str
-    """The project's name; empty: the envelope's `dsn` says it (a tunnel)."""
+    """The project's name. Empty: the envelope's `dsn` names it (a tunnel)."""
     body: bytes
     encoding: str = ""
     form: str = "envelope"
@@ -55,36 +55,35 @@ class Intake:
 
 @dataclass(slots=True)
 class Prepared:
-    """What goes on of a request, and what is to be told of it."""
+    """The forwarded part of a request, and what to count."""
 
     project: str
     event_id: str = ""
     header: dict[str, Any] = field(default_factory=dict)
     form: str = "envelope"
     payload: bytes = b""
-    """The items as they stand in an envelope, or a request of OTLP. Empty: nothing goes on."""
+    """The encoded items, or an OTLP request. Empty: nothing is forwarded."""
     priority: Priority = _UNKNOWN_PRIORITY
     categories: tuple[str, ...] = ()
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Items by type and by what became of them."""
+    """Number of items by type and outcome."""
     redacted: Counter[str] = field(default_factory=Counter)
-    """Values that were redacted, by rule."""
+    """Number of redacted values by rule."""
     measured: list[MeasuredSpan] = field(default_factory=list)
     errors: list[AppError] = field(default_factory=list)
 
     def only(self, outcome: str) -> bool:
-        """Return whether this is what became of all items, and there are any."""
+        """Return whether all items have this outcome, and there is at least one."""
         return bool(self.outcomes) and all(one == outcome for _, one in self.outcomes)
 
 
 class Preparer:
-    """Prepares envelopes. Not thread-safe: one at a time.
+    """Prepares requests. Not thread-safe.
 
     Args:
         policy: The policy.
-        redactor: The only door out.
-        limited: Whether nothing of some categories is taken now, since Sentry wants none: project, categories,
-            priority.
+        redactor: The redaction boundary.
+        limited: Whether Sentry limits the rate now; takes project, categories and priority.
     """
 
     def __init__(
@@ -93,7 +92,7 @@ class Preparer:
         mobile = policy.mobile
         self._mobile = mobile
         self._projects = Projects(mobile.projects)
-        self._plain = redactor
+        self._text_redactor = redactor
         self._redactor = ItemRedactor(redactor)
         self._limited = limited
         self._measuring = Measurer(policy)
@@ -102,12 +101,12 @@ class Preparer:
         self._reserved = frozenset(mobile.tags.reserved) | frozenset(mobile.tags.set)
 
     def prepare(self, intake: Intake) -> Prepared:
-        """Return what goes on of an envelope.
+        """Prepare an envelope.
 
         Raises:
-            EnvelopeError: It is none.
-            Refused: It came through the tunnel, and is nobody's we know.
-            UnsupportedEncodingError: Its Content-Encoding is unknown.
+            EnvelopeError: The body is invalid.
+            Refused: A tunnelled envelope names no known project.
+            UnsupportedEncodingError: The Content-Encoding is unknown.
         """
         body = self.unpacked(intake)
         envelope = parse_envelope(body, self._bounds)
@@ -120,12 +119,12 @@ class Preparer:
         return prepared
 
     def prepare_otlp(self, intake: Intake) -> Prepared:
-        """Return what goes on of an export request of OTLP.
+        """Prepare an OTLP export request.
 
         Raises:
-            EnvelopeError: It is none.
+            EnvelopeError: The body is invalid.
             OtlpUnavailableError: The extra `otlp` is not installed.
-            UnsupportedEncodingError: Its Content-Encoding is unknown.
+            UnsupportedEncodingError: The Content-Encoding is unknown.
         """
         try:
             from mita_otel.mobile.otlp import prepare_request, read_request
@@ -140,20 +139,22 @@ class Preparer:
         else:
             body = self.unpacked(intake)
             if len(body) > self._max_json:
-                raise EnvelopeError("too_large", f"a request may have {self._max_json} bytes")
+                raise EnvelopeError("too_large", f"a request is limited to {self._max_json} bytes")
             request = read_request(body, intake.content_type)
-            prepared.measured = prepare_request(request, self._plain, self._measuring, prepared.redacted)
+            prepared.measured = prepare_request(
+                request, self._text_redactor, self._measuring, prepared.redacted
+            )
             prepared.payload = request.SerializeToString()
             prepared.priority = rule.priority
             prepared.outcomes[_OTLP, FORWARDED] += 1
         return prepared
 
     def unpacked(self, intake: Intake) -> bytes:
-        """Return a request's body with its encoding undone.
+        """Return a request's decompressed body.
 
         Raises:
-            EnvelopeError: It is too large, or damaged.
-            UnsupportedEncodingError: Its Content-Encoding is unknown.
+            EnvelopeError: The body is too large or damaged.
+            UnsupportedEncodingError: The Content-Encoding is unknown.
         """
         bounds = self._mobile.intake
         most = int(bounds.max_envelope_megabytes * 1e6)
@@ -163,11 +164,11 @@ class Preparer:
         kind = item.type
         rule = self._mobile.items.get(kind)
         shown = kind if rule is not None else "unknown"
-        outcome, safe = self._decided(item, rule, project, prepared)
+        outcome, safe = self._filtered(item, rule, project, prepared)
         prepared.outcomes[shown, outcome] += 1
         return safe
 
-    def _decided(
+    def _filtered(
         self, item: Item, rule: ItemRule | None, project: str, prepared: Prepared
     ) -> tuple[str, Item | None]:
         kind = item.type
@@ -232,16 +233,16 @@ class Preparer:
         project = self._mobile.projects[prepared.project]
         trace = safe.get("trace")
         if project.upstream and isinstance(trace, dict) and trace.get("public_key") in project.keys:
-            # Sentry looks for the project of a trace's root by its key: it knows its own, not the gateway's.
+            # Sentry finds the project of a trace by this key, and knows only its own key, not the gateway's.
             trace["public_key"] = upstream_key(project.upstream)
         return safe
 
 
 def _event_id(header: Mapping[str, Any]) -> str:
-    """Return the envelope's id as 32 digits; empty: it has none.
+    """Return the envelope's id as 32 digits. Empty: it has none.
 
     Raises:
-        EnvelopeError: What it has is no id.
+        EnvelopeError: The id is invalid.
     """
     said = header.get("event_id")
     if said is None:
@@ -249,4 +250,4 @@ def _event_id(header: Mapping[str, Any]) -> str:
     try:
         return UUID(said).hex
     except (ValueError, AttributeError, TypeError) as error:
-        raise EnvelopeError("bad_event_id", "the envelope's event_id is no id") from error
+        raise EnvelopeError("bad_event_id", "the envelope's event_id is invalid") from error

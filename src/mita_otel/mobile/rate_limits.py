@@ -1,4 +1,4 @@
-"""Sentry's rate limits: read from its answers, held, and passed on in ours.
+"""Sentry's rate limits: read from its responses, applied, and passed on to apps.
 
 Source: Sentry's rate limiting. `X-Sentry-Rate-Limits: 60:transaction;span:project:reason, 2700::organization`; an
 empty list of categories means all. A 429 without it means all, for `Retry-After` seconds.
@@ -16,15 +16,15 @@ from mita_otel.mobile.item_types import EVERY_CATEGORY
 HEADER: Final = "x-sentry-rate-limits"
 RETRY_AFTER: Final = "retry-after"
 _ALL: Final = ""
-_UNSAID_S: Final = 60.0
-"""What SDKs wait where a 429 does not say."""
+_DEFAULT_S: Final = 60.0
+"""Seconds that SDKs wait if a 429 names none."""
 _LONGEST_S: Final = 86_400.0
 _MAX_LIMITS: Final = 64
 _TOO_MANY: Final = 429
 
 
 class RateLimits:
-    """Which categories are limited, until when; thread-safe.
+    """The limited categories and the end of each limit; thread-safe.
 
     Args:
         clock: Monotonic seconds.
@@ -36,11 +36,11 @@ class RateLimits:
         self._until: dict[str, float] = {}
 
     def update(self, status: int, headers: Mapping[str, str]) -> None:
-        """Take note of an answer.
+        """Apply the rate limits of a response.
 
         Args:
             status: HTTP status.
-            headers: By name in small letters.
+            headers: Headers by lower-case name.
         """
         said = headers.get(HEADER)
         if said:
@@ -50,7 +50,7 @@ class RateLimits:
             self.limit((_ALL,), _seconds(headers.get(RETRY_AFTER, "")))
 
     def limit(self, categories: Iterable[str], seconds: float) -> None:
-        """Limit categories, from now on; a limit that is longer already stays."""
+        """Limit categories from now on. A limit that lasts longer stays."""
         until = self._clock() + min(seconds, _LONGEST_S)
         with self._lock:
             for category in categories:
@@ -62,17 +62,17 @@ class RateLimits:
         return self.seconds_left(categories) > 0
 
     def seconds_left(self, categories: Iterable[str]) -> float:
-        """Return for how long one of the categories is still limited; 0: it is not."""
+        """Return for how many seconds one of the categories is still limited. 0: none is."""
         now = self._clock()
         with self._lock:
             untils = [self._until.get(one, 0.0) for one in (_ALL, *categories)]
         return max(0.0, max(untils) - now)
 
     def header(self, but: Collection[str] = ()) -> str:
-        """Return the limits that hold now, as the header says them; empty: none.
+        """Return the current limits in the format of the header. Empty: there are none.
 
         Args:
-            but: Categories that are to be sent all the same: nothing is said of them.
+            but: Categories to leave out, so that apps keep sending them.
         """
         now = self._clock()
         with self._lock:
@@ -86,7 +86,7 @@ class RateLimits:
 
 
 def _whole(seconds: float) -> int:
-    """Whole seconds, none too few: an SDK must not come back before."""
+    """Round up, so that an SDK does not retry too early."""
     return max(1, int(seconds) + (seconds > int(seconds)))
 
 
@@ -105,5 +105,5 @@ def _seconds(text: str) -> float:
     try:
         seconds = float(text.strip())
     except ValueError:
-        return _UNSAID_S
-    return seconds if 0 <= seconds < float("inf") else _UNSAID_S
+        return _DEFAULT_S
+    return seconds if 0 <= seconds < float("inf") else _DEFAULT_S

@@ -1,4 +1,4 @@
-"""What the engine says: an answer for the app, and what is to be counted. It travels between processes."""
+"""Results of the engine: the response to an app, and what to count. Both are sent between processes."""
 
 from __future__ import annotations
 
@@ -12,44 +12,44 @@ from mita_otel.policy.mobile import Priority
 
 @dataclass(slots=True)
 class Reply:
-    """The answer to one request."""
+    """The response to one request."""
 
     status: int
     body: dict[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     reason: str = ""
-    """Why it was refused, in a word; empty: it was not."""
+    """Why the request was refused, in one word. Empty: it was accepted."""
     hold: bool = False
-    """Whether the app should get no answer, so that it keeps what it sent."""
+    """Whether to send the app no response, so that it keeps its data."""
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Items by type and by what became of them."""
+    """Number of items by type and outcome."""
     redacted: Counter[str] = field(default_factory=Counter)
-    """Values that were redacted, by rule."""
+    """Number of redacted values by rule."""
     measured: list[MeasuredSpan] = field(default_factory=list)
     errors: list[AppError] = field(default_factory=list)
     project: str = ""
     cpu_s: float = 0.0
-    """Seconds of CPU that the engine has spent on it."""
+    """CPU seconds that the engine spent on the request."""
 
 
 def refusal(status: int, reason: str, detail: str, **headers: str) -> Reply:
-    """Return the answer to a request that was not taken, as Sentry says it."""
+    """Return the response to a refused request, in Sentry's format."""
     said = {"X-Sentry-Error": detail, **{name.replace("_", "-"): value for name, value in headers.items()}}
     return Reply(status, {"detail": detail}, said, reason)
 
 
 @dataclass(slots=True)
 class EngineStatus:
-    """What happened since the last time, beside the answers."""
+    """The engine's state, and its losses and deliveries since the last status."""
 
     lost: Counter[tuple[str, Priority]] = field(default_factory=Counter)
-    """Parcels that were given up, by reason and priority."""
+    """Evicted and damaged records, by reason and priority."""
     delivered: int = 0
     records: int = 0
     """In the spool now."""
     bytes: int = 0
     """In the spool now."""
     waiting: Counter[Priority] = field(default_factory=Counter)
-    """Parcels in the spool now, by priority."""
+    """Records in the spool now, by priority."""
     destinations: dict[str, str] = field(default_factory=dict)
     """`ok` or `unavailable`, by destination and project."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def router_of(app: MobileApp) -> APIRouter:
-    """Return the gateway's routes for `app.include_router(…)`; they are in no OpenAPI schema.
+    """Return the gateway's routes for `app.include_router(…)`. They are not part of the OpenAPI schema.
 
     Args:
         app: The gateway's application.
@@ -32,7 +32,7 @@ def router_of(app: MobileApp) -> APIRouter:
 
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
-        # Before the first request, so that none waits for the engine's start.
+        # Start the engine before the first request, so that no request waits for it.
         await asyncio.get_running_loop().run_in_executor(None, app.gateway.start)
         yield
 

@@ -1,4 +1,4 @@
-"""Where the engine runs: on threads of this process."""
+"""Runs the engine on threads of this process."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ class EngineGoneError(Exception):
 
 
 class Runner(Protocol):
-    """Runs an engine somewhere. Nothing here blocks but `status`, `flush` and `stop`."""
+    """Runs an engine. Only `status`, `flush` and `stop` block."""
 
     def submit(self, intake: Intake, /) -> Future[Reply]:
-        """Let the engine take a request."""
+        """Pass a request to the engine."""
 
     def status(self) -> EngineStatus | None:
-        """Return what happened since the last time; None: the engine is gone."""
+        """Return the engine's status. None: the engine has ended."""
 
     def flush(self, timeout_s: float, /) -> bool:
-        """Wait until nothing is left that may go now. False if that took too long."""
+        """Wait until no record is left that may be sent now. False if that takes too long."""
 
     def stop(self, timeout_s: float, /) -> bool:
-        """Flush, then end. False if that took too long."""
+        """Flush, then stop. False if flushing takes too long."""
 
 
 class ThreadRunner:
@@ -35,7 +35,7 @@ class ThreadRunner:
 
     Args:
         engine: The engine.
-        threads: Requests at the same time.
+        threads: Maximum number of concurrent requests.
     """
 
     def __init__(self, engine: Engine, threads: int) -> None:
@@ -43,19 +43,19 @@ class ThreadRunner:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="mita-otel-mobile-take")
 
     def submit(self, intake: Intake) -> Future[Reply]:
-        """Let the engine take a request."""
+        """Pass a request to the engine."""
         return self._pool.submit(self._engine.take, intake)
 
     def status(self) -> EngineStatus | None:
-        """Return what happened since the last time."""
+        """Return the engine's status."""
         return self._engine.status()
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until nothing is left that may go now. False if that took too long."""
+        """Wait until no record is left that may be sent now. False if that takes too long."""
         return self._engine.flush(timeout_s)
 
     def stop(self, timeout_s: float) -> bool:
-        """Flush, then end. False if that took too long."""
+        """Flush, then stop. False if flushing takes too long."""
         stopped = self._engine.stop(timeout_s)
         self._pool.shutdown(wait=False, cancel_futures=True)
         return stopped

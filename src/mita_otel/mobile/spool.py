@@ -1,7 +1,6 @@
-"""Where records wait: files of their own, redacted, a bounded number of them; what matters least goes first.
+"""The gateway's spool: one file per record, redacted, bounded; the least important are evicted first.
 
-Each process has a folder in the spool's, and a lock file beside it that it keeps locked while it lives. What a
-process that died has left is adopted by another.
+Each process has a subfolder and a lock file that it holds while it lives. Records of dead processes are adopted.
 """
 
 from __future__ import annotations
@@ -27,30 +26,30 @@ from mita_otel.spool import SpoolFolder, SpoolLock, sync_folder, write_file
 _logger = logging.getLogger("mita_otel.mobile")
 
 SUFFIX: Final = ".record"
-"""How the files of records end."""
+"""Suffix of record files."""
 
 
 class SpoolFullError(Exception):
-    """What came cannot be kept: the spool is full of what matters as much, or the disk is."""
+    """A record cannot be kept: the spool is full of records of the same importance, or the disk is full."""
 
 
 @dataclass(frozen=True, slots=True)
 class WaitingRecord:
-    """A record in the spool."""
+    """A record that waits in the spool."""
 
     name: str
-    """The file's; names sort by age."""
+    """The file's name. Names sort by age."""
     size: int
     record: SpoolRecord
 
 
 class Spool:
-    """The records of one process; thread-safe.
+    """The spool of one process; thread-safe.
 
     Args:
         policy: Bounds.
-        folder: The spool's folder; made when it is first needed.
-        on_lost: Told of each record that was given up, with the reason.
+        folder: The spool's folder. Created on first use.
+        on_lost: Called for each evicted or damaged record, with the reason.
         clock: Seconds since the epoch.
     """
 
@@ -81,7 +80,7 @@ class Spool:
         self._owner: SpoolLock | None = None
 
     def put(self, record: SpoolRecord, payload: bytes) -> None:
-        """Keep a record. When this returns, it survives the end of the process, and a power cut if it is durable.
+        """Keep a record. It then survives the end of the process; a durable one survives a power cut.
 
         Raises:
             SpoolFullError: It was not kept.
@@ -102,7 +101,7 @@ class Spool:
                 f"the spool {self._root} cannot be written: {error.strerror or error}"
             ) from error
         with self._lock:
-            # Only what has to be known to choose: the header is read again with the payload.
+            # Only the fields that select a record: the header is read again with the payload.
             known = SpoolRecord(
                 record.destination, record.project, record.priority, record.categories, record.form,
                 record.received_s,
@@ -110,7 +109,7 @@ class Spool:
             self._queues[record.priority].append(WaitingRecord(name + SUFFIX, len(content), known))
 
     def take(self, may_go: Callable[[SpoolRecord], bool]) -> WaitingRecord | None:
-        """Return the next record that may go, what matters most first; None: there is none. Then `done` or `give_back`."""
+        """Return the next record that may be sent, most important first, or None. Call `done` or `give_back` next."""
         answers: dict[tuple[str, str, tuple[str, ...]], bool] = {}
         with self._lock:
             for queue in self._queues.values():
@@ -126,10 +125,10 @@ class Spool:
         return None
 
     def read(self, waiting: WaitingRecord) -> tuple[SpoolRecord, bytes]:
-        """Return a record that was taken, and its payload.
+        """Return a taken record and its payload.
 
         Raises:
-            DamagedRecordError: It is not what was written.
+            DamagedRecordError: The file was changed or is incomplete.
         """
         try:
             return decode_record((self._folder / waiting.name).read_bytes())
@@ -145,7 +144,7 @@ class Spool:
             self._count -= 1
 
     def give_back(self, waiting: WaitingRecord, *, last: bool) -> None:
-        """Let a record that was taken wait again, before or behind the others."""
+        """Return a taken record to the queue, before or after the others."""
         with self._lock:
             self._taken.discard(waiting.name)
             queue = self._queues[waiting.record.priority]
@@ -155,7 +154,7 @@ class Spool:
                 queue.appendleft(waiting)
 
     def adopt(self) -> int:
-        """Take over what processes that died have left. Returns how many records that were."""
+        """Adopt the records of dead processes. Returns their number."""
         adopted = 0
 
         def take_over(instance: str) -> bool:
@@ -168,13 +167,13 @@ class Spool:
         return adopted
 
     def counts(self) -> tuple[int, int, Counter[Priority]]:
-        """Return how many records there are, how many bytes, and how many wait of each priority."""
+        """Return the number of records, their size in bytes, and the number of waiting ones by priority."""
         with self._lock:
             waiting = Counter({priority: len(queue) for priority, queue in self._queues.items() if queue})
             return self._count, self._bytes, waiting
 
     def close(self) -> None:
-        """Let another process have what is left."""
+        """Release the lock, so that another process can adopt the rest."""
         with self._opening, self._lock:
             owner, self._owner = self._owner, None
             empty = self._count == 0
@@ -185,18 +184,18 @@ class Spool:
             owner.release(remove=empty and not self._folder.exists())
 
     def _reserve(self, priority: Priority, size: int) -> list[WaitingRecord]:
-        """Make room in the books, and return what has to go for it."""
+        """Reserve space and return the records that must be evicted for it."""
         victims: list[WaitingRecord] = []
         with self._lock:
             while self._count >= self._policy.max_records or self._bytes + size > self._max_bytes:
                 victim = self._victim(priority)
                 if victim is None:
-                    # What had to go for nothing stays.
+                    # Evicting these would not have been enough: keep them.
                     for one in victims:
                         self._queues[one.record.priority].append(one)
                         self._bytes += one.size
                         self._count += 1
-                    raise SpoolFullError(f"the spool {self._root} is full of what matters as much")
+                    raise SpoolFullError(f"the spool {self._root} is full of records of the same importance")
                 victims.append(victim)
                 self._bytes -= victim.size
                 self._count -= 1
@@ -259,7 +258,7 @@ class Spool:
 
 
 def _leave_for_later(instance: str, error: OSError) -> None:
-    """Leave the files of an owner where they are: the next look tries again."""
+    """Leave an owner's files in place. The next attempt follows."""
 
 
 def spool_folder(policy: MobileSpoolPolicy, env: Mapping[str, str]) -> Path:
@@ -275,19 +274,19 @@ def _priority_of(name: str) -> Priority:
 
 @dataclass(frozen=True, slots=True)
 class SpoolUsage:
-    """What waits in the part of the spool that one process has, or had."""
+    """The waiting records of one process."""
 
     records: int
     bytes: int
     oldest_s: float
-    """When the one that waits longest came: seconds since the epoch."""
+    """When the oldest one was received, seconds since the epoch."""
 
 
 def spool_usage(folder: Path) -> Iterator[SpoolUsage]:
-    """Yield what waits of each process. A spool that is not there yet holds nothing.
+    """Yield the usage of each process, without disturbing it. A missing folder is an empty spool.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The folder cannot be read.
     """
     for part in sorted(folder.iterdir()) if folder.is_dir() else []:
         found = list(_records(part)) if part.is_dir() else []
@@ -296,7 +295,7 @@ def spool_usage(folder: Path) -> Iterator[SpoolUsage]:
 
 
 def _records(part: Path) -> Iterator[tuple[int, float]]:
-    """Yield size and time of coming of each record; one that is delivered meanwhile is none."""
+    """Yield size and time of receipt of each record. Records that are delivered in the meantime are skipped."""
     for path in part.glob(f"*{SUFFIX}"):
         with contextlib.suppress(OSError):
             status = path.stat()

@@ -1,4 +1,4 @@
-"""A record: what goes to one destination, redacted, with what has to be known to send it. A file in the spool."""
+"""A spool record: redacted data for one destination, with what is needed to send it. A file in the spool."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _VERSION: Final = 1
 
 
 class DamagedRecordError(Exception):
-    """A file of the spool is not what was written."""
+    """A file of the spool was changed or is incomplete."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpoolRecord:
-    """What is known of a record without opening it twice."""
+    """The description of a record."""
 
     destination: str
     """`sentry` or `store`."""
@@ -29,17 +29,17 @@ class SpoolRecord:
     """The project's name."""
     priority: Priority
     categories: tuple[str, ...] = ()
-    """Sentry's categories of what is in it."""
+    """Sentry's categories of its content."""
     form: str = "envelope"
     """`envelope` or `otlp_traces`."""
     received_s: float = 0.0
-    """When it was taken, in seconds since the epoch."""
+    """When it was received, seconds since the epoch."""
     header: dict[str, Any] = field(default_factory=dict)
     """The envelope's header."""
 
 
 def encode_record(record: SpoolRecord, payload: bytes) -> bytes:
-    """Return the contents of a record's file."""
+    """Return the content of a record's file."""
     line = {"v": _VERSION, **asdict(record), "length": len(payload), "crc": zlib.crc32(payload)}
     return b"".join([json_bytes(line, newline=True), payload])
 
@@ -48,18 +48,18 @@ def decode_record(content: bytes) -> tuple[SpoolRecord, bytes]:
     """Return a record and its payload.
 
     Raises:
-        DamagedRecordError: The file is not whole.
+        DamagedRecordError: The file was changed or is incomplete.
     """
     line, newline, payload = content.partition(b"\n")
     try:
-        said = orjson.loads(line)
-        if not newline or said.pop("v") != _VERSION or said.pop("length") != len(payload):
-            raise DamagedRecordError("the file is not whole")
-        if said.pop("crc") != zlib.crc32(payload):
+        fields = orjson.loads(line)
+        if not newline or fields.pop("v") != _VERSION or fields.pop("length") != len(payload):
+            raise DamagedRecordError("the file is incomplete")
+        if fields.pop("crc") != zlib.crc32(payload):
             raise DamagedRecordError("the file was changed")
-        record = SpoolRecord(**{**said, "categories": tuple(said["categories"])})
+        record = SpoolRecord(**{**fields, "categories": tuple(fields["categories"])})
         if record.priority not in PRIORITIES:
             raise DamagedRecordError("the file has no priority")
     except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
-        raise DamagedRecordError("the file is no record") from error
+        raise DamagedRecordError("the file is not a spool record") from error
     return record, payload

@@ -1,4 +1,4 @@
-"""Keeps what apps send in the store: spans and breaches of transactions, errors, beside the backend's own."""
+"""Writes spans, breaches and errors of apps to the store, beside those of the backend."""
 
 from __future__ import annotations
 
@@ -27,11 +27,14 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("mita_otel.mobile")
 
 _OWN_BOUNDS: Final = EnvelopeBounds(1 << 20, 1 << 20)
-"""What was written by us was bounded before."""
+"""Our own records were bounded when they were written."""
 
 
 def store_destinations(policy: Policy, env: Mapping[str, str]) -> Callable[[str], Destination] | None:
-    """Return what makes the destination of a project that keeps things in the store; None: there is no store."""
+    """Return the factory of store destinations by project name.
+
+    None: no project uses the store, or it is unavailable.
+    """
     if not any(project.store for project in policy.mobile.projects.values()):
         return None
     try:
@@ -45,11 +48,11 @@ def store_destinations(policy: Policy, env: Mapping[str, str]) -> Callable[[str]
 
 
 class StoreDestination:
-    """The store, for one app.
+    """The store as the destination of one app.
 
     Args:
         writer: Writes the rows.
-        service: What the app is called there.
+        service: The app's service name.
         clock: Seconds since the epoch.
     """
 
@@ -62,11 +65,11 @@ class StoreDestination:
         self._clock = clock
 
     def may_have(self, record: SpoolRecord) -> bool:
-        """Return True: the store takes what Sentry does not want."""
+        """Return True: Sentry's rate limits do not apply to the store."""
         return True
 
     def deliver(self, record: SpoolRecord, payload: bytes) -> Delivery:
-        """Write what a record holds."""
+        """Write the content of a record."""
         try:
             spans, errors = self._read(record, payload)
         except (EnvelopeError, orjson.JSONDecodeError):

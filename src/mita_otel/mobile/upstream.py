@@ -1,4 +1,4 @@
-"""The way to Sentry: one host, which the policy names; whatever an envelope says of hosts, nobody reads it here."""
+"""The connection to Sentry: the host of the policy. Hosts that an envelope names are ignored."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ import urllib3
 from mita_otel.sentry.transport.certificates import tls_context
 
 _MAX_ANSWER: Final = 4096
-"""Bytes of an answer that are read."""
+"""Maximum bytes of a response that are read."""
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamAnswer:
-    """What Sentry said."""
+    """The head of Sentry's response."""
 
     status: int
     headers: Mapping[str, str]
-    """By name in small letters."""
+    """By lower-case name."""
 
 
-class UpstreamUnreachable(Exception):  # noqa: N818 - it is an answer, not an error of ours
-    """Nobody answered."""
+class UpstreamUnreachable(Exception):  # noqa: N818 - it is an outcome, not an error of the gateway
+    """Sentry did not answer."""
 
 
 class Upstream:
-    """Posts to one project in Sentry; thread-safe. Redirects are not followed.
+    """Sends to one project in Sentry; thread-safe. Redirects are not followed.
 
     Args:
-        dsn: The project's, from the policy.
-        timeout_s: Seconds that one request may take.
-        connections: Connections that are kept open.
-        env: Environment variables; `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE` are heeded.
+        dsn: The project's DSN, from the policy.
+        timeout_s: Maximum seconds of one request.
+        connections: Number of connections that are kept open.
+        env: Environment variables; `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE` apply.
     """
 
     def __init__(
@@ -69,15 +69,15 @@ class Upstream:
         """Send an envelope.
 
         Raises:
-            UpstreamUnreachable: Nobody answered in time.
+            UpstreamUnreachable: Sentry did not answer in time.
         """
         return self._post("/envelope/", body, "application/x-sentry-envelope", compressed=compressed)
 
     def post_otlp_traces(self, body: bytes, *, compressed: bool) -> UpstreamAnswer:
-        """Send an export request of OTLP, protobuf.
+        """Send an OTLP export request in protobuf.
 
         Raises:
-            UpstreamUnreachable: Nobody answered in time.
+            UpstreamUnreachable: Sentry did not answer in time.
         """
         path = "/integration/otlp/v1/traces/"
         return self._post(path, body, "application/x-protobuf", compressed=compressed)

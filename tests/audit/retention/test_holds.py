@@ -62,7 +62,7 @@ def test_a_hold_that_is_tampered_with_is_found_and_lets_nothing_go(
         assert [(one.fault, hold.id in one.message, told in one.message) for one in result.findings] == [
             (AuditFault.HOLD, True, True)
         ]
-        with pytest.raises(RetentionError, match=f"nothing was deleted: .*{hold.id}.*Place it again"):
+        with pytest.raises(RetentionError, match=f"nothing was deleted: .*{hold.id}.*Place the hold again"):
             kept.retention.apply(trust_clock=True)
         kept.holds.place(reason="case 7, again", by="counsel", user_id="u1")
         kept.holds.release(hold.id, by="counsel")
