@@ -103,7 +103,7 @@ def test_an_error_for_which_there_is_no_room_is_left_to_the_app(make: Make, tmp_
     engine = make(tmp_path, spool={"max_records": 1})
     assert engine.take(intake(recorded("payment_error"))).status == 200
     reply = engine.take(intake(recorded("feedback")))
-    assert (reply.status, reply.reason, reply.hold) == (503, "no_room", True)
+    assert (reply.status, reply.reason, reply.hold) == (503, "spool_full", True)
 
 
 def test_ordinary_data_for_which_there_is_no_room_are_to_come_back_later(make: Make, tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_the_audit_trail_refuses_each_entry_with_the_reason_and_the_fix(tmp_path
 def test_the_mobile_gateway_refuses_each_request_and_lives(tmp_path: Path) -> None:
     done = run(MOBILE, tmp_path)
     assert done.stdout.splitlines() == [
-        "503 no_room True the gateway cannot keep what mobile-app sends",
+        "503 spool_full True the gateway cannot keep what mobile-app sends",
         "records 0",
     ]
     assert "the mobile gateway refuses every request: this system has no file locks" in done.stderr

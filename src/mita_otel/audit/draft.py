@@ -69,17 +69,19 @@ class Drafter:
             "environment": origin.environment,
             "process": origin.process,
         }
-        told: dict[str, str | None] = {name: self._text(name, getattr(event, name)) for name in _TEXTS}
-        if told["trace_id"] is None and span.is_valid:
-            told["trace_id"] = format_trace_id(span.trace_id)
-            told["span_id"] = told["span_id"] or format_span_id(span.span_id)
+        texts: dict[str, str | None] = {name: self._text(name, getattr(event, name)) for name in _TEXTS}
+        if texts["trace_id"] is None and span.is_valid:
+            texts["trace_id"] = format_trace_id(span.trace_id)
+            texts["span_id"] = texts["span_id"] or format_span_id(span.span_id)
         trees: dict[str, Any] = {
             name: self._redactor.attributes(tree)
             for name in _TREES
             if (tree := getattr(event, name)) is not None
         }
         rest, taken = separate(
-            {**{name: text for name, text in told.items() if text is not None}, **trees}, self._names, user_id
+            {**{name: text for name, text in texts.items() if text is not None}, **trees},
+            self._names,
+            user_id,
         )
         fields.update(self._bounded(rest))
         if event.occurred_at is not None:

@@ -167,7 +167,7 @@ class Mover:
             state.entries += 1
 
     def _report(self, damage: Damage, state: _Progress) -> None:
-        if damage.torn:
+        if damage.truncated:
             _logger.warning(
                 "%s ends with an incomplete entry of %d bytes: its writer was killed before it acknowledged the entry",
                 damage.path,

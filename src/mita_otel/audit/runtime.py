@@ -140,12 +140,12 @@ def start_audit(
     if policy.audit.start == "off":
         install(None)
         return None
-    room = AuditRuntime(policy, redactor, environment=environment, service=service, env=env)
-    install(room)
+    runtime = AuditRuntime(policy, redactor, environment=environment, service=service, env=env)
+    install(runtime)
     if policy.audit.start == "configure" or env.get(variables.DATABASE_URL, "").strip():
         with contextlib.suppress(AuditWriteError):  # already logged
-            room.trail.start()
-    return room
+            runtime.trail.start()
+    return runtime
 
 
 def spool_path(policy: Policy, env: Mapping[str, str]) -> Path:

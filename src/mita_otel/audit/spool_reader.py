@@ -18,7 +18,7 @@ class Damage:
     path: Path
     offset: int
     length: int
-    torn: bool
+    truncated: bool
     """Whether it is the start of the last line, as a crash leaves it: that entry was never acknowledged.
     Any other damage points to a faulty disk or to tampering."""
 
@@ -40,7 +40,7 @@ def read_segment(
     before = start
     for offset, line in read_lines(path, start, end):
         entry = _entry(line, keys)
-        yield offset, entry or Damage(path, before, offset - before, torn=not line.endswith(b"\n"))
+        yield offset, entry or Damage(path, before, offset - before, truncated=not line.endswith(b"\n"))
         before = offset
 
 

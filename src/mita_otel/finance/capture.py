@@ -18,7 +18,7 @@ from mita_otel.finance.money import Amount
 from mita_otel.finance.request import RequestState, request_state, scope_of
 from mita_otel.finance.runtime import FinanceRuntime
 from mita_otel.finance.transaction import FinancialContext, TransactionId
-from mita_otel.finance.user import UserContext, UserId, is_nobody
+from mita_otel.finance.user import UserContext, UserId, is_missing
 
 Category = FinancialErrorCategory | str
 """A built-in category, or one that the policy adds."""
@@ -115,7 +115,7 @@ def facts_for(report: ErrorReport, runtime: FinanceRuntime) -> Facts:
 
 def same_user(known: UserContext | None, user_id: UserId) -> UserContext | None:
     """Return the known user if the id matches or is empty; otherwise a user with this id alone."""
-    if is_nobody(user_id) or (known is not None and known.id == str(user_id)):
+    if is_missing(user_id) or (known is not None and known.id == str(user_id)):
         return known
     return UserContext(user_id)
 

@@ -31,7 +31,7 @@ async def audit_access(runtime: FinanceRuntime, state: RequestState, status: int
     if not state.facts.pci or not runtime.wants_access():
         return
     span = state.server_span or trace.get_current_span()
-    tell = partial(
+    record = partial(
         notify_audit,
         runtime,
         known_facts(),
@@ -44,6 +44,6 @@ async def audit_access(runtime: FinanceRuntime, state: RequestState, status: int
     try:
         asyncio.get_running_loop()
     except RuntimeError:  # not asyncio's event loop
-        tell()
+        record()
         return
-    await asyncio.to_thread(tell)
+    await asyncio.to_thread(record)

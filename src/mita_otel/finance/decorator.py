@@ -14,7 +14,7 @@ from mita_otel.finance.facts import known_facts
 from mita_otel.finance.operation import Expected, FinancialOperation, OperationKind
 from mita_otel.finance.runtime import FinanceRuntime, running
 from mita_otel.finance.security import report_security
-from mita_otel.finance.user import is_nobody
+from mita_otel.finance.user import is_missing
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -129,7 +129,7 @@ def decorate(function: Callable[P, R], make: MakeRun, *, require_user: bool = Fa
             return make({})  # does nothing
         arguments = read(args, kwargs)
         operation = make(arguments)
-        if require_user and is_nobody(arguments.get("user_id")) and known_facts().user is None:
+        if require_user and is_missing(arguments.get("user_id")) and known_facts().user is None:
             _report_missing_user(getattr(operation, "name", function.__name__), runtime)
         return operation
 

@@ -10,7 +10,7 @@ Outcome = Literal["running", "success", "failure", "refused", "cancelled"]
 
 _CLIENT_ERRORS: Final = range(400, 500)
 _HTTP_EXCEPTION: Final = "HTTPException"
-"""The class name in Starlette, FastAPI, Litestar and others, none of which is required."""
+"""The class name in Starlette, FastAPI, Litestar and others, which need not be installed."""
 
 
 def outcome_of(

@@ -64,7 +64,7 @@ class UserContext:
 _SHOWN: Final = ("email", "subscription_tier", "account_type", "risk_level")
 
 
-def is_nobody(user_id: object) -> bool:
+def is_missing(user_id: object) -> bool:
     """Return whether a user id is missing: None or an empty text."""
     return user_id is None or (isinstance(user_id, str) and not user_id.strip())
 
@@ -76,15 +76,15 @@ def user_of(user: object, id_fields: Sequence[str]) -> UserContext | None:
         user: An id, a mapping of claims, an object with attributes, or a `UserContext`.
         id_fields: Names of the id; the first match wins.
     """
-    if is_nobody(user):
+    if is_missing(user):
         return None
     if isinstance(user, UserContext):
-        return None if is_nobody(user.user_id) else user
+        return None if is_missing(user.user_id) else user
     if isinstance(user, str | int | UUID) and not isinstance(user, bool):
         return UserContext(user)
     if _read(user, "is_authenticated") is False:  # Starlette's and Django's anonymous user
         return None
-    user_id = next((value for name in id_fields if not is_nobody(value := _read(user, name))), None)
+    user_id = next((value for name in id_fields if not is_missing(value := _read(user, name))), None)
     if user_id is None:
         user_id = _identity(user)
     if user_id is None or isinstance(user_id, bool):

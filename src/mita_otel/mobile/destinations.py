@@ -67,7 +67,7 @@ class SentryDestination:
         self._clock = clock
 
     def may_have(self, record: SpoolRecord) -> bool:
-        """Return whether Sentry limits none of the record's categories."""
+        """Return whether no rate limit of Sentry covers the record's categories."""
         return not self.limits.is_limited(record.categories)
 
     def deliver(self, record: SpoolRecord, payload: bytes) -> Delivery:

@@ -194,7 +194,7 @@ class Engine:
                 _logger.error("mobile telemetry is refused: %s", error)
                 reply = refusal(
                     503 if prepared.priority in self._important else 429,
-                    "no_room",
+                    "spool_full",
                     f"the gateway cannot keep what {project.service} sends",
                     Retry_After=str(_COME_BACK_S),
                 )

@@ -83,7 +83,7 @@ class GatewayMetrics:
             semconv.MOBILE_DELIVERED, unit="{envelope}", description="Envelopes of mobile apps that arrived"
         )
         self._lost = meter.create_counter(
-            semconv.MOBILE_LOST, unit="{envelope}", description="Envelopes of mobile apps that were given up"
+            semconv.MOBILE_LOST, unit="{envelope}", description="Envelopes of mobile apps that were dropped"
         )
         meter.create_observable_gauge(f"{semconv.MOBILE_SPOOL}.records", [self._records], unit="{envelope}")
         meter.create_observable_gauge(f"{semconv.MOBILE_SPOOL}.bytes", [self._bytes], unit="By")

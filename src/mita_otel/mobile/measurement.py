@@ -93,7 +93,7 @@ class Measurer:
     def _kind_of(self, span: AppSpan) -> Kind | None:
         said = span.data.get(semconv.OPERATION_KIND)
         for kind, how in self._kinds.items():
-            # Spans over OTLP may have no op. Their name tells the kind.
+            # Spans over OTLP may have no op. Their name gives the kind.
             if kind == said or (not span.op and span.name.startswith(how.prefixes)):
                 return kind
         return self._by_op.get(span.op)

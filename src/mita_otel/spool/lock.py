@@ -18,7 +18,7 @@ NO_LOCKS: Final = "this system has no file locks (Python's module fcntl is missi
 
 
 class LocksUnavailableError(OSError):
-    """This system has no file locks, so a spool cannot tell a live owner from a dead one."""
+    """This system has no file locks, so a spool cannot distinguish a live owner from a dead one."""
 
     def __init__(self) -> None:
         super().__init__(errno.ENOTSUP, NO_LOCKS)

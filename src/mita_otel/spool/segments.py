@@ -61,7 +61,7 @@ class SegmentWriter:
             to_disk: False leaves the flush to `sync`. The lines survive the end of the process, not a power cut.
 
         Raises:
-            OSError: None of them was written. If that is uncertain, `broken` is set.
+            OSError: The lines were not written. If that is uncertain, `broken` is set.
         """
         self.seal_if_due()
         descriptor = self._begin() if self._descriptor is None else self._descriptor

@@ -46,7 +46,7 @@ def holds_of_trail(connection: Connection, keys: AuditKeys) -> dict[str, tuple[s
             released.add(hold_id)
         elif isinstance(seal, str):
             found[hold_id] = seal, row.key_id
-    return {hold_id: told for hold_id, told in found.items() if hold_id not in released}
+    return {hold_id: seal_and_key for hold_id, seal_and_key in found.items() if hold_id not in released}
 
 
 def hold_faults(connection: Connection, keys: AuditKeys) -> Iterator[str]:
