@@ -130,7 +130,7 @@ async def test_a_length_that_is_none_is_not_believed(make: MakeApp, length: str)
 
 
 async def test_what_is_in_memory_is_bounded_and_who_comes_next_waits(make: MakeApp) -> None:
-    app = make(intake={"max_in_flight": 1, "wait_s": 60})
+    app = make(intake={"max_in_flight": 1, "wait_s": 60, "evict_after_s": 60})
     release = asyncio.Event()
     late = whole(recorded("logs"))
 
@@ -148,7 +148,7 @@ async def test_what_is_in_memory_is_bounded_and_who_comes_next_waits(make: MakeA
     assert [(await one)[0]["status"] for one in (first, second)] == [200, 200]
 
 
-async def test_where_there_is_no_room_in_time_the_app_keeps_what_it_has(make: MakeApp) -> None:
+async def test_if_the_gateway_stays_busy_the_app_keeps_its_data(make: MakeApp) -> None:
     app = make(intake={"max_in_flight": 1, "wait_s": 0.1}, spool={"max_held": 1, "hold_s": 0.2})
     first = asyncio.ensure_future(request(app, _never))
     await asyncio.sleep(0)
@@ -160,21 +160,42 @@ async def test_where_there_is_no_room_in_time_the_app_keeps_what_it_has(make: Ma
     first.cancel()
 
 
-async def test_bytes_in_memory_are_bounded_too(make: MakeApp) -> None:
+async def test_bytes_count_when_they_arrive(make: MakeApp) -> None:
     app = make(intake={"max_in_flight_megabytes": 1, "wait_s": 0}, spool={"max_held": 1, "hold_s": 0.01})
     first = asyncio.ensure_future(
-        request(app, reading(b"x" * 900_000, then=_never), **{"content-length": "900000"})
+        request(app, reading(b"x" * 900_000, then=_never), **{"content-length": "1000000"})
     )
     async with asyncio.timeout(60):
         while app.gateway.intake_budget.bytes < 900_000:
             await asyncio.sleep(0)
-    sent = await request(app, _never, **{"content-length": "200000"})
-    assert sent[0]["status"] == 429
+    assert (await request(app, whole(recorded("logs"))))[0]["status"] == 200
     grown = await request(app, reading(b"x" * 200_000, then=_never))
     assert grown[0]["status"] == 429
     first.cancel()
     await asyncio.wait({first})
     assert app.gateway.intake_budget.bytes == 0
+
+
+async def test_slow_clients_that_announce_large_bodies_shut_nobody_out(make: MakeApp) -> None:
+    app = make(intake={"wait_s": 0}, spool={"max_held": 1, "hold_s": 0.01})
+    slow = [
+        asyncio.ensure_future(request(app, reading(b"x", then=_never), **{"content-length": "16000000"}))
+        for _ in range(4)
+    ]
+    async with asyncio.timeout(60):
+        while app.gateway.intake_budget.requests < 4:
+            await asyncio.sleep(0)
+    replies = [await request(app, whole(recorded("logs"))) for _ in range(10)]
+    assert [reply[0]["status"] for reply in replies] == [200] * 10
+    for one in slow:
+        one.cancel()
+
+
+async def test_a_body_below_the_minimum_rate_is_refused(make: MakeApp) -> None:
+    app = make(intake={"min_bytes_per_s": 1000, "rate_window_s": 0.1})
+    sent = await request(app, reading(b"x" * 50, then=_never))
+    assert sent[0]["status"] == 408
+    assert (app.gateway.intake_budget.requests, app.gateway.intake_budget.bytes) == (0, 0)
 
 
 async def test_an_error_that_cannot_be_kept_gets_no_answer_so_that_the_app_sends_it_again(

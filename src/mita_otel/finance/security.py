@@ -33,7 +33,7 @@ def set_security_context(
         event_type: For example `failed_login`.
         severity: Severity of the event.
         details: For example `ip_address`, `user_agent`, `attempt_count`; redacted before export.
-        user_id: The affected account. It does not become the user of this request, because nobody logged in.
+        user_id: The affected account. It does not become the user of this request, because there was no login.
 
     Returns:
         The event's id. Empty if it is only a log record, or telemetry is off.

@@ -44,8 +44,6 @@ _EXPOSED: Final = "x-sentry-error, x-sentry-rate-limits, retry-after"
 _ALLOWED: Final = (
     "content-type, content-encoding, x-sentry-auth, authorization, sentry-trace, baggage, traceparent"
 )
-_UNKNOWN_SIZE: Final = 65_536
-"""Bytes that a request without a length reserves at first."""
 
 
 class MobileApp:
@@ -114,9 +112,9 @@ class MobileApp:
             most = int(gateway.policy.mobile.intake.max_request_megabytes * 1e6)
             if length is not None and length > most:
                 raise Refused(413, "too_large", f"a request is limited to {most} bytes")
-            place = await gateway.intake_budget.enter(_UNKNOWN_SIZE if length is None else length)
+            reservation = await gateway.intake_budget.reserve(address)
             try:
-                body = await self._body(receive, most, place)
+                body = await self._body(receive, most, reservation)
                 if body is None:
                     return None
                 intake = Intake(
@@ -130,7 +128,7 @@ class MobileApp:
                 gateway.rates.charge(address, reply.cpu_s)
                 return reply
             finally:
-                place.leave()
+                reservation.release()
         except Refused as no:
             reply = refusal(no.status, no.reason, no.detail)
         except IntakeBusy:
@@ -148,26 +146,27 @@ class MobileApp:
         query = scope.get("query_string", b"").decode("latin-1")
         return self.gateway.projects.find(project, credentials_of(headers, query))
 
-    async def _body(self, receive: Receive, most: int, place: Reservation) -> bytes | None:
+    async def _body(self, receive: Receive, most: int, reservation: Reservation) -> bytes | None:
         """Return a request's body. None: the client disconnected.
 
         Raises:
-            IntakeBusy: There is no room for what it grew to.
+            IntakeBusy: It exceeds the budget.
             Refused: It is too large.
-            TimeoutError: It did not arrive in time.
+            TimeoutError: It did not arrive in time, or too slowly.
         """
         parts: list[bytes] = []
-        size = 0
-        async with asyncio.timeout(self.gateway.policy.mobile.intake.read_timeout_s):
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self.gateway.policy.mobile.intake.read_timeout_s
+        async with asyncio.timeout_at(end) as timeout, reservation.reading(timeout):
             while True:
+                timeout.reschedule(min(end, loop.time() + reservation.seconds_left))
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     return None
                 part = message.get("body", b"")
-                size += len(part)
-                if size > most:
+                if reservation.size + len(part) > most:
                     raise Refused(413, "too_large", f"a request is limited to {most} bytes")
-                place.grow_to(size)
+                reservation.arrived(len(part))
                 parts.append(part)
                 if not message.get("more_body"):
                     return b"".join(parts)

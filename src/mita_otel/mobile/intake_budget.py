@@ -1,23 +1,31 @@
-"""How many requests may be in memory at the same time, and how many of their bytes."""
+"""Bounds what the gateway holds in memory: requests, and the bytes of their bodies as they arrive.
+
+The key of an app is public: any client can open connections, announce large bodies and send them slowly. So bytes
+count when they arrive, not when they are announced. Each client gets a share. A body that arrives below the minimum
+rate is refused, and if the budget is used up, the slowest body is refused for a new request.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Final
 
+from mita_otel.mobile.client_rates import network_of
 from mita_otel.policy.mobile import IntakePolicy
 
-_LOOK_S: Final = 0.05
+_POLL_S: Final = 0.05
 
 
-class IntakeBusy(Exception):  # noqa: N818 - it is an answer, not an error of ours
-    """There was no room in time."""
+class IntakeBusy(Exception):  # noqa: N818 - it is an outcome, not an error of the gateway
+    """The budget is used up."""
 
 
 class IntakeBudget:
-    """Counts what is in memory. Lives on the event loop.
+    """Counts requests and bytes in memory. Not thread-safe: used on the event loop.
 
     Args:
         policy: The bounds.
@@ -25,61 +33,141 @@ class IntakeBudget:
     """
 
     def __init__(self, policy: IntakePolicy, clock: Callable[[], float] = time.monotonic) -> None:
-        self._max_requests = policy.max_in_flight
+        self._policy = policy
         self._max_bytes = int(policy.max_in_flight_megabytes * 1e6)
-        self._wait_s = policy.wait_s
-        self._clock = clock
+        self._max_client_bytes = int(policy.max_client_megabytes * 1e6)
+        self.clock = clock
+        """Monotonic seconds."""
         self.requests = 0
+        """Requests in memory."""
         self.bytes = 0
+        """Bytes of bodies in memory."""
+        self._client_requests: Counter[str] = Counter()
+        self._client_bytes: Counter[str] = Counter()
+        self._reading: set[Reservation] = set()
 
-    async def enter(self, expected: int) -> Reservation:
-        """Wait for room for a request of that many bytes.
+    async def reserve(self, address: str) -> Reservation:
+        """Wait until one more request is allowed.
+
+        Args:
+            address: The client's address.
 
         Raises:
-            IntakeBusy: There was none in time.
+            IntakeBusy: That took longer than the policy allows.
         """
-        deadline = self._clock() + self._wait_s
-        while self.requests >= self._max_requests or (self.requests and not self.fits(expected)):
-            if self._clock() >= deadline:
+        client = network_of(address)
+        deadline = self.clock() + self._policy.wait_s
+        while not self._accepts(client):
+            if self.clock() >= deadline:
                 raise IntakeBusy
-            await asyncio.sleep(_LOOK_S)
+            self._evict_slowest()
+            await asyncio.sleep(_POLL_S)
         self.requests += 1
-        self.bytes += expected
-        return Reservation(self, expected)
+        self._client_requests[client] += 1
+        return Reservation(self, client, self._policy)
 
-    def fits(self, more: int) -> bool:
-        """Return whether there is room for more bytes."""
-        return self.bytes + more <= self._max_bytes
+    def add(self, client: str, size: int) -> None:
+        """Count bytes of a client.
+
+        Raises:
+            IntakeBusy: The bytes exceed the budget of all clients, or the client's share of it.
+        """
+        if self.requests > 1 and self.bytes + size > self._max_bytes:
+            self._evict_slowest()
+            raise IntakeBusy
+        if self._client_requests[client] > 1 and self._client_bytes[client] + size > self._max_client_bytes:
+            raise IntakeBusy
+        self.bytes += size
+        self._client_bytes[client] += size
+
+    def release(self, client: str, size: int) -> None:
+        """Count a finished request and its bytes off."""
+        self.requests -= 1
+        self.bytes -= size
+        self._client_requests[client] -= 1
+        self._client_bytes[client] -= size
+        if not self._client_requests[client]:
+            del self._client_requests[client], self._client_bytes[client]
+
+    def started(self, reservation: Reservation) -> None:
+        """Note that a body is being read."""
+        self._reading.add(reservation)
+
+    def finished(self, reservation: Reservation) -> None:
+        """Note that a body is not read any more."""
+        self._reading.discard(reservation)
+
+    def _evict_slowest(self) -> None:
+        """Refuse the slowest of the bodies that have had time to arrive."""
+        now = self.clock()
+        slow = [one for one in self._reading if now - one.started_at >= self._policy.evict_after_s]
+        if slow:
+            min(slow, key=lambda one: one.size / (now - one.started_at)).evict()
+
+    def _accepts(self, client: str) -> bool:
+        return (
+            self.requests < self._policy.max_in_flight
+            and self._client_requests[client] < self._policy.max_client_in_flight
+        )
 
 
 class Reservation:
-    """The room that one request takes. Leave it in the end.
+    """The part of the budget that one request uses. Release it in the end.
 
     Args:
-        room: The room.
-        taken: Bytes that were taken beforehand.
+        budget: The budget.
+        client: The client's key.
+        policy: The minimum rate.
     """
 
-    def __init__(self, room: IntakeBudget, taken: int) -> None:
-        self._room = room
-        self._taken = taken
+    def __init__(self, budget: IntakeBudget, client: str, policy: IntakePolicy) -> None:
+        self._budget = budget
+        self._client = client
+        self._window_s = policy.rate_window_s
+        self._window_bytes = policy.min_bytes_per_s * policy.rate_window_s
+        self._window = (budget.clock(), 0)
+        """When the current window of the minimum rate started, and the bytes that had arrived by then."""
+        self.started_at = budget.clock()
+        """When the request was accepted, monotonic seconds."""
+        self.size = 0
+        """Bytes that have arrived."""
+        self._timeout: asyncio.Timeout | None = None
+        self._evicted = False
 
-    def grow_to(self, size: int) -> None:
-        """Take room for what the request has become.
+    @asynccontextmanager
+    async def reading(self, timeout: asyncio.Timeout) -> AsyncIterator[None]:
+        """Let the budget end the reading of the body, by its timeout."""
+        self._timeout = timeout
+        self._budget.started(self)
+        try:
+            yield
+        finally:
+            self._budget.finished(self)
+            self._timeout = None
+
+    def evict(self) -> None:
+        """End the reading of the body with a TimeoutError."""
+        self._evicted = True
+        if self._timeout is not None and not self._timeout.expired():
+            self._timeout.reschedule(asyncio.get_running_loop().time())
+
+    def arrived(self, count: int) -> None:
+        """Count bytes of the body.
 
         Raises:
-            IntakeBusy: There is none.
+            IntakeBusy: They exceed the budget.
         """
-        more = size - self._taken
-        if more <= 0:
-            return
-        if self._room.requests > 1 and not self._room.fits(more):
-            raise IntakeBusy
-        self._room.bytes += more
-        self._taken = size
+        self._budget.add(self._client, count)
+        self.size += count
+        if self.size - self._window[1] >= self._window_bytes:
+            self._window = (self._budget.clock(), self.size)
 
-    def leave(self) -> None:
-        """Give the room back."""
-        self._room.requests -= 1
-        self._room.bytes -= self._taken
-        self._taken = 0
+    @property
+    def seconds_left(self) -> float:
+        """Seconds until more bytes must have arrived to keep the minimum rate."""
+        return 0.0 if self._evicted else max(0.0, self._window[0] + self._window_s - self._budget.clock())
+
+    def release(self) -> None:
+        """Return the used part to the budget."""
+        self._budget.release(self._client, self.size)
+        self.size = 0

@@ -130,6 +130,16 @@ class IntakePolicy(Section):
     """Size of all requests that are in memory at the same time."""
     max_in_flight: PositiveInt
     """Number of requests that are in memory at the same time."""
+    max_client_megabytes: Megabytes
+    """Bytes of one client in memory at the same time, counted as they arrive. A single request may be larger."""
+    max_client_in_flight: PositiveInt
+    """Requests of one client in memory at the same time."""
+    min_bytes_per_s: Annotated[float, Bounds(ge=0)]
+    """Lowest rate at which a body may arrive."""
+    rate_window_s: Seconds
+    """Seconds over which that rate is measured."""
+    evict_after_s: Seconds
+    """Age from which the slowest body is refused to admit a new request."""
     wait_s: Annotated[float, Bounds(ge=0, le=60)]
     """Seconds that a request waits for these bounds before the client is asked to retry later."""
     answer_timeout_s: Seconds
