@@ -13,6 +13,7 @@ from mita_otel import AuditEvent
 from mita_otel.audit.anchors import AnchorFile
 from mita_otel.audit.chain import Chain
 from mita_otel.audit.draft import Draft
+from mita_otel.audit.errors import EntriesDiscardedError
 from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.mover import ChainProgress, Mover
 from mita_otel.audit.verification.verify import verify
@@ -255,6 +256,118 @@ def test_entries_that_vanish_from_the_database_are_added_again_from_the_spool(
         assert made.trail.flush(60)
         assert [sequence for (sequence,) in made.rows("sequence")] == list(range(16))
         assert "2 entries of the audit trail vanished" in caplog.text
+
+
+DISCARD = {
+    "sqlite": [
+        "CREATE TRIGGER discard BEFORE INSERT ON mita_audit_entries WHEN NEW.event_type = 'test' "
+        "BEGIN SELECT RAISE(IGNORE); END"
+    ],
+    "postgresql": [
+        "CREATE FUNCTION discard() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN IF NEW.event_type = 'test' THEN RETURN NULL; END IF; RETURN NEW; END $$",
+        "CREATE TRIGGER discard BEFORE INSERT ON mita_audit_entries FOR EACH ROW EXECUTE FUNCTION discard()",
+    ],
+    "rule": [
+        "CREATE RULE discard AS ON INSERT TO mita_audit_entries WHERE NEW.event_type = 'test' DO INSTEAD NOTHING"
+    ],
+}
+
+
+def execute(made: Kit, *statements: str) -> None:
+    with made.database.write() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+
+@pytest.mark.parametrize("how", ["trigger", "rule"])
+def test_entries_whose_insert_is_discarded_stay_in_the_spool(
+    tmp_path: Path, database_url: str, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with kit(tmp_path, url=database_url) as made:
+        if made.database.is_sqlite and how == "rule":
+            pytest.skip("SQLite has no rules")
+        kind = "sqlite" if made.database.is_sqlite else "rule" if how == "rule" else "postgresql"
+        made.ledger.add([])  # creates the tables
+        execute(made, *DISCARD[kind])
+        chain = leave(made.folder, 23, segments=3)
+        for _ in range(3):
+            with pytest.raises(
+                EntriesDiscardedError, match=r"does not have 23 of 23|does not have \d+ of \d+"
+            ):
+                made.mover().adopt()
+            assert len(made.spooled()) == 23
+            assert sequences(made, chain) == []
+        target = "" if made.database.is_sqlite else " ON mita_audit_entries"
+        execute(made, f"DROP {'RULE' if kind == 'rule' else 'TRIGGER'} discard{target}")
+        made.mover().adopt()
+        assert sequences(made, chain) == list(range(23))
+        assert made.folder.segments() == []
+
+
+def test_a_flush_reports_that_inserts_are_discarded(tmp_path: Path) -> None:
+    with kit(tmp_path, policy=changed(audit__mover__delay_ms=3_600_000.0)) as made:
+        made.ledger.add([])
+        execute(made, *DISCARD["sqlite"])
+        for _ in range(8):
+            made.trail.record(AuditEvent(event_type="test"))
+        assert not made.trail.flush(60)
+        health = made.trail.health()
+        assert "the database confirmed the insert of audit entries but does not have 8 of 10" in health.error
+        assert len(made.spooled()) == 10
+        execute(made, "DROP TRIGGER discard")
+        assert made.trail.flush(60)
+        assert len(made.rows()) == 10
+
+
+def test_a_database_that_loses_entries_again_after_the_retry_keeps_the_segment(tmp_path: Path) -> None:
+    """The entries are read back once more after they were added again."""
+    with kit(tmp_path) as made:
+        chain = leave(made.folder, 5)
+        made.mover().move(chain.id, ChainProgress(), (0, 2**40))  # the writer still lives: nothing is deleted
+        execute(
+            made,
+            "DROP TRIGGER mita_audit_entries_delete",
+            "DELETE FROM mita_audit_entries",
+            *DISCARD["sqlite"],
+        )
+        for _ in range(2):
+            with pytest.raises(EntriesDiscardedError):
+                made.mover().adopt()
+        assert len(made.spooled()) == 5
+
+
+@pytest.mark.parametrize("change", ["body = body || ' '", "personal = NULL, personal_key = NULL"])
+def test_an_entry_that_the_database_changes_on_insert_is_kept_as_evidence(
+    tmp_path: Path, change: str
+) -> None:
+    with kit(tmp_path, policy=changed(audit__mover__delay_ms=3_600_000.0)) as made:
+        made.ledger.add([])
+        execute(
+            made,
+            "DROP TRIGGER mita_audit_entries_update",
+            "CREATE TRIGGER change AFTER INSERT ON mita_audit_entries BEGIN "
+            f"UPDATE mita_audit_entries SET {change} WHERE chain = NEW.chain AND sequence = NEW.sequence; END",
+        )
+        made.trail.record(AuditEvent(event_type="test", user_id="u1"))
+        assert not made.trail.flush(60)
+        [evidence] = [path for path in made.folder.path.iterdir() if path.name.endswith(".evidence")]
+        assert b'"test"' in evidence.read_bytes()
+
+
+def test_other_chains_are_moved_although_the_entries_of_one_are_discarded(tmp_path: Path) -> None:
+    with kit(tmp_path) as made:
+        first, second = leave(made.folder, 3), leave(made.folder, 3)
+        made.ledger.add([])
+        execute(
+            made,
+            f"CREATE TRIGGER discard BEFORE INSERT ON mita_audit_entries WHEN NEW.chain = '{first.id}' "
+            "BEGIN SELECT RAISE(IGNORE); END",
+        )
+        with pytest.raises(EntriesDiscardedError):
+            made.mover().adopt()
+        assert (sequences(made, first), sequences(made, second)) == ([], [0, 1, 2])
+        assert [segment.owner for segment in made.folder.segments()] == [first.id]
 
 
 class BrokenAnchors:

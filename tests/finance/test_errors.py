@@ -268,7 +268,7 @@ def test_what_is_no_exception_is_said_once_and_without_a_traceback(
     assert [capture_financial_error(given) for _ in range(2)] == ["", ""]
     [said] = caplog.records
     assert said.exc_info is None
-    assert f"got {called}: nothing was captured" in said.getMessage()
+    assert f"got {called} instead of an exception: nothing was captured" in said.getMessage()
     assert recording.events() == []
 
 

@@ -21,5 +21,9 @@ class AuditUnavailableError(AuditError, ConfigurationError):
     """There is no audit trail: it is switched off, or `configure()` was not called."""
 
 
+class EntriesDiscardedError(AuditError):
+    """The database confirmed the insert of entries, but does not have them. They stay in the spool."""
+
+
 class ChainConflictError(AuditError):
     """The database has a different entry at the same position of the chain, which points to tampering."""

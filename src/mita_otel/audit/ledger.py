@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import func, insert, select
@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from mita_otel.audit.anchors import Anchor
 from mita_otel.audit.chain import SealedEntry
-from mita_otel.audit.errors import ChainConflictError
+from mita_otel.audit.errors import ChainConflictError, EntriesDiscardedError
 from mita_otel.audit.keys import UNKEYED, AuditKeys, erased_entry_message, subject_digest
 from mita_otel.store.database import Database
 from mita_otel.store.migrate import require
@@ -47,6 +47,7 @@ class Ledger:
         Raises:
             StoreUnavailableError: The database does not answer. Nothing is lost; try again.
             ChainConflictError: The database has a different entry at the same position.
+            EntriesDiscardedError: The database confirmed the insert, but does not have the entries.
         """
         self._prepare()
         rows = [entry_row(entry) for entry in entries]
@@ -57,14 +58,25 @@ class Ledger:
         except IntegrityError:
             # Two movers ran at once (file locks do not work on some network file systems), or a reply was lost.
             self._insert(self._missing(rows))
+        if rows and (missing := self._missing(rows)):
+            # A trigger or a rule can discard an insert that the database confirms.
+            raise EntriesDiscardedError(
+                f"the database confirmed the insert of audit entries but does not have {len(missing)} of {len(rows)} "
+                f"(chain {rows[0]['chain']}, {missing[0]['sequence']} to {missing[-1]['sequence']}); look for triggers "
+                f"and rules on {AuditEntryRow.__tablename__}, and run: mita-otel audit verify"
+            )
 
-    def present(self, chain: str, first: int, last: int) -> int:
-        """Return how many entries of a range, both ends included, are in the database."""
-        table = AuditEntryRow
-        with self.database.read() as connection:
-            return connection.execute(
-                select(func.count()).where(table.chain == chain, table.sequence.between(first, last))
-            ).scalar_one()
+    def missing(self, entries: Sequence[SealedEntry]) -> list[SealedEntry]:
+        """Return those entries of one chain that the database does not have.
+
+        Raises:
+            StoreUnavailableError: The database does not answer.
+            ChainConflictError: The database has a different entry at the same position.
+        """
+        if not entries:
+            return []
+        missing = {row["sequence"] for row in self._missing([entry_row(entry) for entry in entries])}
+        return [entry for entry in entries if entry.fields["sequence"] in missing]
 
     def _prepare(self) -> None:
         if not self._ready:
@@ -106,17 +118,34 @@ class Ledger:
         table, chain = AuditEntryRow, rows[0]["chain"]
         with self.database.read() as connection:
             found = connection.execute(
-                select(table.sequence, table.mac).where(
+                select(
+                    table.sequence,
+                    table.mac,
+                    table.body,
+                    table.personal,
+                    table.personal_key,
+                    table.erasure_id,
+                ).where(
                     table.chain == chain, table.sequence.between(rows[0]["sequence"], rows[-1]["sequence"])
                 )
             )
-            there: dict[int, str] = {row.sequence: row.mac for row in found}
+            there = {row.sequence: row for row in found}
         for row in rows:
-            if there.get(row["sequence"], row["mac"]) != row["mac"]:
+            if row["sequence"] in there and not _is_same(row, there[row["sequence"]]):
                 raise ChainConflictError(
                     f"the database has another entry at {chain} {row['sequence']}; run: mita-otel audit verify"
                 )
         return [row for row in rows if row["sequence"] not in there]
+
+
+def _is_same(row: Mapping[str, Any], found: Any) -> bool:
+    """Return whether a row of the database is the entry, with its personal part or without it after an erasure."""
+    if (found.mac, found.body) != (row["mac"], row["body"]):
+        return False
+    return found.erasure_id is not None or (found.personal, found.personal_key) == (
+        row["personal"],
+        row["personal_key"],
+    )
 
 
 def entry_row(entry: SealedEntry) -> dict[str, Any]:

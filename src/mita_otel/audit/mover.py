@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from mita_otel.audit.anchors import Anchor, AnchorSink
 from mita_otel.audit.chain import SealedEntry
-from mita_otel.audit.errors import ChainConflictError
+from mita_otel.audit.errors import ChainConflictError, EntriesDiscardedError
 from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.spool_reader import Damage, read_segment
 from mita_otel.spool import SpoolFolder, SpoolSegment
@@ -34,7 +34,6 @@ class _Progress:
     """Sequence of the segment's first entry."""
     last: tuple[int, str] | None = None
     """Sequence and signature of the last entry that is in the database."""
-    entries: int = 0
     damaged: bool = False
 
 
@@ -96,6 +95,7 @@ class Mover:
             StoreUnavailableError: The database does not answer. `progress` keeps what was moved.
             OSError: The spool or the anchors cannot be read or written.
             ChainConflictError: The database has different entries at the positions of the current segment.
+            EntriesDiscardedError: The database confirmed entries, but does not have them.
         """
         for segment in self._folder.segments(chain):
             final = committed is None or segment.number < committed[0]
@@ -127,12 +127,24 @@ class Mover:
 
         Returns:
             How many chains were adopted.
-        """
-        return self._folder.adopt(self._take_over, own=own, on_error=self._cannot_take_over)
 
-    def _take_over(self, chain: str) -> bool:
-        self.move(chain, ChainProgress())
-        return not self._folder.segments(chain)
+        Raises:
+            EntriesDiscardedError: The database does not keep the entries of a chain, which stays in the spool.
+        """
+        discarded: list[EntriesDiscardedError] = []
+
+        def take_over(chain: str) -> bool:
+            try:
+                self.move(chain, ChainProgress())
+            except EntriesDiscardedError as error:  # it may concern this chain only
+                discarded.append(error)
+                return False
+            return not self._folder.segments(chain)
+
+        adopted = self._folder.adopt(take_over, own=own, on_error=self._cannot_take_over)
+        if discarded:
+            raise discarded[0]
+        return adopted
 
     def _cannot_take_over(self, chain: str, error: OSError) -> None:
         if not isinstance(error, PermissionError):
@@ -164,7 +176,6 @@ class Mover:
             sequence = int(entry.fields["sequence"])
             state.first = sequence if state.first is None else state.first
             state.last = sequence, entry.mac
-            state.entries += 1
 
     def _report(self, damage: Damage, state: _Progress) -> None:
         if damage.truncated:
@@ -183,24 +194,36 @@ class Mover:
         )
 
     def _finish(self, segment: SpoolSegment, state: _Progress) -> None:
-        """Delete a segment, once all of its entries are in the database."""
+        """Delete a segment, once all of its entries were read back from the database.
+
+        Raises:
+            EntriesDiscardedError: The database does not keep them. The segment stays.
+        """
         if state.first is not None and state.last is not None:
-            present = self._ledger.present(segment.owner, state.first, state.last[0])
-            if present < state.entries:
-                _logger.critical(
-                    "%d entries of the audit trail vanished from the database after they were committed "
-                    "(chain %s, %d to %d); they are added again from the spool",
-                    state.entries - present,
-                    segment.owner,
-                    state.first,
-                    state.last[0],
-                )
-                self._move_segment(segment, _Progress(damaged=state.damaged), None, adopted=True)
+            self._read_back(segment)
             self._anchor(segment.owner, state.last)
         if state.damaged:
             self._set_aside(segment)
         else:
             segment.path.unlink(missing_ok=True)
+
+    def _read_back(self, segment: SpoolSegment) -> None:
+        """Check that the database has each entry of a segment, and add again those that vanished."""
+        entries = (
+            entry for _, entry in read_segment(segment.path, self._keys) if isinstance(entry, SealedEntry)
+        )
+        while batch := list(islice(entries, self._max_batch)):
+            missing = self._ledger.missing(batch)
+            if missing:
+                _logger.critical(
+                    "%d entries of the audit trail vanished from the database after they were committed "
+                    "(chain %s, %d to %d); they are added again from the spool",
+                    len(missing),
+                    segment.owner,
+                    missing[0].fields["sequence"],
+                    missing[-1].fields["sequence"],
+                )
+                self._ledger.add(missing, may_be_there=True)
 
     def _set_aside(self, segment: SpoolSegment) -> None:
         segment.path.rename(segment.path.with_name(segment.path.name + _EVIDENCE))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from mita_otel.audit.committer import Committer
-from mita_otel.audit.errors import ChainConflictError
+from mita_otel.audit.errors import AuditError, ChainConflictError
 from mita_otel.audit.mover import ChainProgress, Mover
 from mita_otel.policy.audit import MoverPolicy
 from mita_otel.store.errors import StoreError, first_line
@@ -201,7 +201,7 @@ class MoverThread:
         since = self._clock() if first else self.state.failed_since
         if first or reason != self.state.error:
             # The rest of a database error may quote the row, which must not get into a log.
-            known = isinstance(error, StoreError | OSError) or hasattr(error, "orig")
+            known = isinstance(error, StoreError | AuditError | OSError) or hasattr(error, "orig")
             _logger.error(
                 "audit entries wait in the spool and are safe there: %s",
                 reason,
