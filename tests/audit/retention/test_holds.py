@@ -96,7 +96,7 @@ def test_what_cannot_be_held_is_refused_in_words(tmp_path: Path) -> None:
             kept.holds.release("hold-1", by="counsel")
         hold = kept.holds.place(reason="case 7", by="counsel")
         kept.holds.release(hold.id, by="counsel")
-        with pytest.raises(LegalHoldError, match=r"released already, by counsel"):
+        with pytest.raises(LegalHoldError, match=r"already released by counsel"):
             kept.holds.release(hold.id, by="counsel")
 
 
