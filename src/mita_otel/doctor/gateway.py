@@ -12,7 +12,7 @@ from mita_otel.doctor.network_errors import Peer, why_unreachable
 from mita_otel.doctor.sentry import EMPTY_ENVELOPE, answered
 from mita_otel.doctor.storage import low_space, megabytes_left, unusable
 from mita_otel.errors import ConfigurationError
-from mita_otel.mobile.spool import spool_folder
+from mita_otel.mobile.spool import spool_folder, spool_usage
 from mita_otel.mobile.upstream import Upstream, UpstreamUnreachable
 from mita_otel.policy import Policy
 from mita_otel.policy.mobile import MobileProject
