@@ -1,4 +1,4 @@
-"""The `sentry` exporter: finished spans become transactions, whole and in order, and leave by sentry-sdk's transport."""
+"""The `sentry` exporter: finished spans become transactions or streamed spans and are sent to Sentry."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from mita_otel.sentry.transport.loss_reports import LossReports
 class SentrySpanExporter(SpanExporter, ExporterHooks):
     """Sends spans to Sentry.
 
-    Behind `configure()`, or a `RedactionProcessor` put there by hand, spans come redacted. Made without
-    arguments (by its name, in somebody else's distribution) it redacts them itself, by the policy that is found.
+    Behind `configure()` or a `RedactionProcessor`, spans arrive redacted. An exporter without arguments, as another
+    distribution makes it by name, redacts them itself by the discovered policy.
 
     Children wait for their local root. A child that ends after its root was sent is sent as its own, marked
-    (`late_span`), and so is one whose root does not end for `max_wait_s`. How they travel is the protocol's business:
+    (`late_span`), and so is one whose root does not end for `max_wait_s`. The protocol decides their form:
     of a transaction's more than `max_spans` children the breached and failed ones, their ancestors and the
     longest are kept; the transaction says how many were left out, and they are counted.
 

@@ -61,10 +61,10 @@ class Issues(LogRecordProcessor):
                     _logger.debug("an error could not be sent to Sentry", exc_info=True)
 
     def shutdown(self) -> None:
-        """Do nothing: the client belongs to the exporter."""
+        """Do nothing: the exporter closes the client."""
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Return True: nothing waits here."""
+        """Return True: nothing is queued here."""
         return True
 
     def _capture_record(self, emitted: ReadWriteLogRecord) -> None:
@@ -103,7 +103,7 @@ class Issues(LogRecordProcessor):
         self._client.capture_event(event, hint, self._scope())
 
     def _scope(self) -> Scope:
-        """Return a scope of this event's own, with what the host has said of its own scopes.
+        """Return a new scope for this event, with the content of the service's scopes.
 
         While sentry-sdk applies a scope to one event it refuses any other that comes with the same scope, and
         threads share theirs where nobody has forked it.

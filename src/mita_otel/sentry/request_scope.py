@@ -1,4 +1,4 @@
-"""A Sentry scope of its own for each request and task: what a service says of one is not seen in another.
+"""A Sentry scope for each request and task, so that tags and user of one do not appear in another.
 
 sentry-sdk's integrations fork a scope for each request. Without them `sentry_sdk.set_user()` would speak of the process.
 """

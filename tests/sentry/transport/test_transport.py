@@ -232,3 +232,14 @@ def test_what_has_arrived_is_not_cut_off(receiver: Receiver) -> None:
     sender.flush()
     sender.transport.abandon()
     assert sender.lost == {}
+
+
+@pytest.mark.parametrize("reason", ["event_processor", "sample_rate"])
+def test_an_event_that_the_service_drops_is_reported_to_sentry_and_is_no_loss(
+    receiver: Receiver, reason: str
+) -> None:
+    sender = Sender(receiver)
+    sender.transport.record_lost_event(reason, data_category="error")
+    sender.flush(ending=True)
+    assert sender.lost == {}
+    assert report(receiver) == {(reason, "error"): 1}

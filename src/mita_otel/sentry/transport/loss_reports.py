@@ -1,4 +1,4 @@
-"""What is lost or left out before it reaches the transport, told to Sentry in client reports: its statistics show it.
+"""Reports losses before the transport to Sentry in client reports, so that its statistics include them.
 
 Source: Sentry's client reports, reasons of discarded events.
 """
@@ -19,14 +19,16 @@ _REASONS: Final = {
 }
 """Sentry's reason by ours; any other is an error of ours."""
 _OUR_ERROR: Final = "internal_sdk_error"
-_TOLD_ALREADY: Final = frozenset({"queue_overflow", "ratelimit_backoff", "network_error", "ratelimited"})
-"""What the transport counts in both accounts."""
+_REPORTED_BY_TRANSPORT: Final = frozenset(
+    {"queue_overflow", "ratelimit_backoff", "network_error", "ratelimited"}
+)
+"""Reasons that the transport reports itself."""
 _TOO_LATE: Final = frozenset({DEADLINE_PASSED, AFTER_SHUTDOWN})
-"""No report goes any more."""
+"""Reasons after which no report is sent."""
 
 
 class LossReports:
-    """Tells Sentry of spans that did not come as far as the transport.
+    """Reports spans that were lost before the transport.
 
     Args:
         losses: Where every loss is counted.
@@ -48,7 +50,7 @@ class LossReports:
         self._sampled_out = sampled_out
 
     def report_sampling(self) -> None:
-        """Report what sampling has left out since the last time."""
+        """Report the traces and spans that sampling has dropped since the last report."""
         transport = self._transport()
         if self._sampled_out is None or transport is None:
             return
@@ -65,7 +67,7 @@ class LossReports:
     def _lost(self, stage: str, reason: str, count: int) -> None:
         if reason in _TOO_LATE:
             return
-        if stage not in self._stages and (stage != SPANS_STAGE or reason in _TOLD_ALREADY):
+        if stage not in self._stages and (stage != SPANS_STAGE or reason in _REPORTED_BY_TRANSPORT):
             return
         transport = self._transport()
         if transport is not None:

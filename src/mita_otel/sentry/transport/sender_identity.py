@@ -1,4 +1,4 @@
-"""Who sends: environment, release, host and SDK, as Sentry wants to hear it."""
+"""The sender that events name: environment, release, host and SDK."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DEFAULT_ENVIRONMENT: Final = "production"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What Sentry calls the sender."""
+    """Environment, release, host and SDK of the sender."""
 
     environment: str | None = None
     release: str | None = None

@@ -36,6 +36,8 @@ _MAX_EXPLANATION: Final = 200
 """Characters of a response's explanation that are repeated."""
 _ADDITIONAL: Final = frozenset({"span", "log_byte", "trace_metric_byte"})
 """Categories that sentry-sdk counts in addition to that of the lost item."""
+_INTENDED: Final = frozenset({"event_processor", "sample_rate"})
+"""Reasons that the service wants: its processors and its sampling of errors dropped the event."""
 _ATTACH_REPORT_S: Final = 30.0
 """Seconds after which a client report is sent along with another envelope."""
 _SEND_REPORT_S: Final = 60.0
@@ -132,7 +134,7 @@ class SentryTransport(Transport):
             self._lose(reason, item)
             return
         self._reports.add(reason, str(data_category), quantity)
-        if data_category not in _ADDITIONAL:
+        if data_category not in _ADDITIONAL and reason not in _INTENDED:
             self._losses.add(OTHER_STAGE, reason)
 
     def report(self, reason: str, *, spans: int = 0, transactions: int = 0) -> None:
