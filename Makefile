@@ -15,11 +15,12 @@ DEBIAN_VERSIONS = 3.14 3.15
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test receivers prometheus test-all test-lowest test-matrix lint types layers unit explore format chaos redaction-report redaction-peers redaction-linear redaction-key-shapes request-cost side-by-side bench browser docs pictures dist clean
+.PHONY: help demo test coverage receivers prometheus test-all test-lowest test-matrix lint types layers unit explore format chaos redaction-report redaction-peers redaction-linear redaction-key-shapes request-cost side-by-side bench browser docs pictures dist clean
 
 help:
 	@echo "make demo              show the main job in the terminal, about 15 seconds"
 	@echo "make test              lint, types, import layers, all tests"
+	@echo "make coverage          the tests with branch coverage"
 	@echo "make receivers         real receivers of Sentry's protocol, for the tests that skip without them"
 	@echo "make prometheus        Prometheus and Alertmanager, for the tests that ask them and skip without them (Debian)"
 	@echo "make browser           Chromium, for the tests that open HTML reports and skip without it (Debian)"
@@ -78,6 +79,13 @@ layers: $(STAMP)
 
 unit: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist loadscope
+
+# Branch coverage, also of the processes that the tests start.
+coverage: $(STAMP)
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n auto --dist loadscope
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report --skip-covered
 
 # In `make test` the examples of property tests are the same each time.
 explore: $(STAMP)
