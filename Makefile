@@ -57,7 +57,7 @@ $(DEMO): pyproject.toml constraints.txt examples/requirements.txt
 	@echo "setting up $(VENV) for the demo (once) ..."
 	@$(CHECK_PYTHON)
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -q -c constraints.txt -e . -r examples/requirements.txt
+	@$(BIN)/python -m pip install -q -c constraints.txt -e '.[cli]' -r examples/requirements.txt
 	@touch $@
 
 demo: $(DEMO)
