@@ -36,7 +36,7 @@ def no_scrubbing() -> dict[str, Any]:
     """Return options that switch the scrubbing of events off, because the redactor does it.
 
     sentry-sdk 3.0 has no scrubber: it filters headers, cookies and query strings when its integrations collect them,
-    and local variables only if it is told to.
+    and local variables only if the option asks for it.
     """
     try:
         from sentry_sdk.scrubber import EventScrubber

@@ -136,7 +136,7 @@ class GrammarPolicy(Section):
     """Words after which a value follows although other words precede them, as in `must have a digit, got …`."""
     prepositions: tuple[str, ...]
     """Words after which the owner of the value is named, as in `password for ada is …`."""
-    prose: tuple[str, ...]
+    ordinary_words: tuple[str, ...]
     """Words that continue a sentence: one after a name and a colon is no value, as in `password: must not be empty`."""
     units: tuple[str, ...]
     """Words that make the number before them a measure, as in `token 12 bytes`."""

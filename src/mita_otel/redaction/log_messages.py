@@ -104,12 +104,12 @@ class LogMessages:
     """Redacts messages whose arguments are kept apart from their template.
 
     Args:
-        prose: Finds secrets in the formatted message.
+        natural_language: Finds secrets in the formatted message.
         value: Redacts an argument by itself: name, argument, tally.
     """
 
-    def __init__(self, prose: Scanner, value: Callable[[str, Any, Tally], Any]) -> None:
-        self._prose = prose
+    def __init__(self, natural_language: Scanner, value: Callable[[str, Any, Tally], Any]) -> None:
+        self._natural_language = natural_language
         self._value = value
 
     def redact(self, template: str, arguments: Any, tally: Tally) -> SafeMessage:
@@ -122,7 +122,7 @@ class LogMessages:
         """
         pieces = _pieces(template, arguments)
         message = "".join(piece.shown for piece in pieces)
-        hits = self._prose.hits(message)
+        hits = self._natural_language.hits(message)
         found: dict[Key, Any] = {}
         written: list[str] = []
         position = 0
@@ -147,19 +147,19 @@ class LogMessages:
         if piece.written != piece.shown:
             return piece.written
         secret = [hit for hit in hits if any(map(str.isalnum, piece.shown[hit.start : hit.end]))]
-        return self._prose.substitute(piece.written, secret, tally)
+        return self._natural_language.substitute(piece.written, secret, tally)
 
     def _argument(self, piece: _Piece, argument: Any, before: str, hits: list[Hit], tally: Tally) -> Any:
         """Return an argument without what is secret in it, by itself or behind the words before it."""
         if not hits:
             return self._alone(piece.key, argument, tally)
         if isinstance(argument, str) and argument == piece.shown:
-            return self._alone(piece.key, self._prose.substitute(argument, hits, tally), tally)
+            return self._alone(piece.key, self._natural_language.substitute(argument, hits, tally), tally)
         if isinstance(argument, (Mapping, list, tuple, AbstractSet)):
             safe = self._alone(piece.key, argument, tally)
-            if all(hit.end <= len(before) for hit in self._prose.hits(before + _text(safe))):
+            if all(hit.end <= len(before) for hit in self._natural_language.hits(before + _text(safe))):
                 return safe
-        return self._prose.substitute(piece.shown, [Hit(0, len(piece.shown), hits[0].rule)], tally)
+        return self._natural_language.substitute(piece.shown, [Hit(0, len(piece.shown), hits[0].rule)], tally)
 
     def _alone(self, key: Key | None, argument: Any, tally: Tally) -> Any:
         name = key if isinstance(key, str) else ""

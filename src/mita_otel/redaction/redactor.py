@@ -116,9 +116,9 @@ class Redactor:
             messages,
             SEED_PHRASE_FINDER,
         )
-        self._prose = Scanner([*shapes, *names, REJECTED_FINDER, EMBEDDED_SQL_FINDER], markers)
+        self._natural_language = Scanner([*shapes, *names, REJECTED_FINDER, EMBEDDED_SQL_FINDER], markers)
         texts = Texts(
-            prose=self._prose,
+            natural_language=self._natural_language,
             source=Scanner(
                 [
                     *shapes,
@@ -149,7 +149,7 @@ class Redactor:
         return None if result is REMOVED else result
 
     def text(self, text: str, tally: Tally | None = None) -> str:
-        """Return a redacted text: prose, JSON, a form, a stack trace, a URL."""
+        """Return a redacted text: natural language, JSON, a form, a stack trace, a URL."""
         return self._guard(_same, ERROR, text, tally, self._values.text)
 
     def message(self, template: str, arguments: Any, tally: Tally | None = None) -> SafeMessage:
@@ -194,7 +194,7 @@ class Redactor:
 
     def find(self, text: str) -> list[tuple[int, int, str]]:
         """Return what would be redacted in a flat text: start, end, rule."""
-        return [(hit.start, hit.end, hit.rule) for hit in self._prose.hits(text)]
+        return [(hit.start, hit.end, hit.rule) for hit in self._natural_language.hits(text)]
 
     def findings(self, trace_id: int | None = None) -> Findings:
         """Return an empty tally that also remembers the secrets of one event, to redact them in all parts of it.

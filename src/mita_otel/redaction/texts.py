@@ -26,7 +26,7 @@ class Texts:
     """Redacts flat texts.
 
     Args:
-        prose: Finds secrets by format and by the names in the text.
+        natural_language: Finds secrets by format and by the names in the text.
         source: The same for a line of source code, where a word without quotes is a variable, not a value.
         shapes: Finds secrets by format only.
         max_text: Characters that are scanned.
@@ -34,9 +34,9 @@ class Texts:
     """
 
     def __init__(
-        self, *, prose: Scanner, source: Scanner, shapes: Scanner, max_text: int, mask_sql: bool
+        self, *, natural_language: Scanner, source: Scanner, shapes: Scanner, max_text: int, mask_sql: bool
     ) -> None:
-        self.prose = prose
+        self.natural_language = natural_language
         """Finds secrets in a flat text."""
         self._source = source
         self._shapes = shapes
@@ -49,7 +49,7 @@ class Texts:
             return self._cut(text, tally)
         if "[SQL: " in text or "[parameters: " in text:
             return self._with_statements(text, tally)
-        return self.prose.replace(text, tally)
+        return self.natural_language.replace(text, tally)
 
     def source(self, line: str, tally: Tally) -> str:
         """Return a line of source code without its secret literals."""
@@ -75,11 +75,11 @@ class Texts:
         return self._shapes.replace(masked, tally) if shaped else masked
 
     def _with_comments(self, statement: str, tally: Tally, dialect: str | None) -> str:
-        """Return a masked statement with its comments read as prose."""
+        """Return a masked statement with its comments read as natural language."""
         pieces: list[str] = []
         position = 0
         for start, end in comments(statement, dialect):
-            pieces += (statement[position:start], self.prose.replace(statement[start:end], tally))
+            pieces += (statement[position:start], self.natural_language.replace(statement[start:end], tally))
             position = end
         return "".join((*pieces, statement[position:])) if pieces else statement
 
@@ -89,7 +89,7 @@ class Texts:
         position = 0
         for start, end, is_sql in statements(text):
             opening = text.rindex("[", position, start)
-            pieces += (self.prose.replace(text[position:opening], tally), text[opening:start])
+            pieces += (self.natural_language.replace(text[position:opening], tally), text[opening:start])
             content = text[start:end]
             if is_sql:
                 content = self.sql(content, tally, None)
@@ -98,7 +98,7 @@ class Texts:
                 content = PARAMETERS
             pieces.append(content)
             position = end
-        pieces.append(self.prose.replace(text[position:], tally))
+        pieces.append(self.natural_language.replace(text[position:], tally))
         joined = "".join(pieces)
         return text if joined == text else joined
 
@@ -110,12 +110,12 @@ class Texts:
             tally["length"] += 1
             return self._with_statements(text[:limit], tally) + CUT
         hits: list[Hit] = []
-        for hit in self.prose.hits(head):
+        for hit in self.natural_language.hits(head):
             if hit.start < limit:
                 hits.append(hit)
                 limit = max(limit, hit.end)
         tally["length"] += 1
-        return self.prose.substitute(head[:limit], hits, tally) + CUT
+        return self.natural_language.substitute(head[:limit], hits, tally) + CUT
 
 
 def _apart(hits: list[Hit], stretches: list[tuple[int, int]]) -> list[Hit]:

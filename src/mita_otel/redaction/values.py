@@ -49,7 +49,7 @@ class Values:
         self._markers = markers
         self._texts = texts
         self._cards = CardValues(markers)
-        self.messages = LogMessages(texts.prose, self.value)
+        self.messages = LogMessages(texts.natural_language, self.value)
         """Redacts log messages with their arguments."""
         self._benign = BenignTexts(policy.max_cached)
         # A custom pattern may depend on any digit.

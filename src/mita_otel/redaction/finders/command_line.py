@@ -43,7 +43,7 @@ class OptionFinder:
         """Yield the values."""
         for match in _OPTION.finditer(text):
             value = match["value"]
-            if MARKER.fullmatch(value) or self._shapes.is_prose(value):
+            if MARKER.fullmatch(value) or self._shapes.is_ordinary_word(value):
                 continue
             rule = self._keys.rule_for(match["name"], value)
             if rule:

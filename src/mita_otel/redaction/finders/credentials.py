@@ -82,7 +82,7 @@ class HeaderFinder:
         for match in _HEADER.finditer(text):
             if match.start() >= end:
                 end = _header_end(text, match)
-                if not self._shapes.is_prose(text[match.end() : end].strip()):
+                if not self._shapes.is_ordinary_word(text[match.end() : end].strip()):
                     rule = "cookie" if match["name"].lower().endswith("cookie") else "authorization"
                     yield Hit(match.end(), end, rule)
 

@@ -195,7 +195,7 @@ _LITERAL: Final = re.compile(
 def find_embedded_literals(text: str) -> Iterator[Hit]:
     """Yield the literals of statements in a text.
 
-    In a line that quotes a statement that is every literal; in prose quoted texts and numbers after an
+    In a line that quotes a statement that is every literal; in natural language quoted texts and numbers after an
     operator, a bracket or a comma, from a statement's verb on.
     """
     for line in _QUOTED_LINE.finditer(text):

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from mita_otel.redaction.finders.hit import Hit
 from mita_otel.redaction.finders.value_bounds import bare_end, bracket_close, quoted_end
-from mita_otel.redaction.finders.value_shapes import ValueShapes, has_digit, is_telling
+from mita_otel.redaction.finders.value_shapes import ValueShapes, has_digit, is_distinct
 from mita_otel.redaction.key_words import split_words
 from mita_otel.redaction.keys import PLAIN, KeyRules, KeyVerdict
 from mita_otel.redaction.marker import MARKER, NEVER_SHOWN, TRUNCATED
@@ -47,7 +47,7 @@ class _Pair(NamedTuple):
     rule: str
     start: int
     """Where the value starts."""
-    prose: bool
+    in_sentence: bool
     """True for `password: …`: the colon may also continue a sentence."""
     below: bool
     """True where the value starts on the next line."""
@@ -60,7 +60,7 @@ class KeyValueFinder:
 
     Args:
         keys: Which names are sensitive.
-        shapes: Which values are prose.
+        shapes: Which values are ordinary words.
         source: Whether texts are lines of source code.
     """
 
@@ -97,7 +97,7 @@ class KeyValueFinder:
             verdict=verdict,
             rule=verdict.rule,
             start=match.end(),
-            prose=match["sign"] == ":" and not match["close"].strip("])*"),
+            in_sentence=match["sign"] == ":" and not match["close"].strip("])*"),
             below="\n" in match["gap"],
             in_source=in_source and text[match.start() - 1 : match.start()] not in ("?", "&"),
         )
@@ -130,7 +130,7 @@ class KeyValueFinder:
         if not value or MARKER.fullmatch(value) or _is_truncated(pair.rule, value):
             return None
         is_literal = pair.in_source and pair.rule != "key"  # `token: "…"` in a line of source code
-        if pair.prose and pair.verdict.common and not is_literal and not is_telling(value):
+        if pair.in_sentence and pair.verdict.common and not is_literal and not is_distinct(value):
             return None
         return Hit(start, end, pair.rule)
 
@@ -150,9 +150,9 @@ class KeyValueFinder:
             return None
         if pair.in_source and not value[0].isdigit():
             return None
-        if pair.prose and (pair.below or self._shapes.is_prose(value)):
+        if pair.in_sentence and (pair.below or self._shapes.is_ordinary_word(value)):
             return None
-        if pair.prose and pair.verdict.common and not is_telling(value):
+        if pair.in_sentence and pair.verdict.common and not is_distinct(value):
             return None
         return Hit(pair.start, end, pair.rule)
 

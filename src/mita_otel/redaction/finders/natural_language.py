@@ -213,7 +213,7 @@ class NaturalLanguageFinder:
     def _is_secret(self, text: str, name: NameInText, candidate: _Candidate) -> bool:
         """Return whether a value looks like a secret, as much as its link with the name demands."""
         value = text[candidate.start : candidate.end]
-        if self._shapes.is_prose(value) or self._keys.is_benign(name.name, name.verdict, value):
+        if self._shapes.is_ordinary_word(value) or self._keys.is_benign(name.name, name.verdict, value):
             return False
         if MARKER.match(value) or self._shapes.is_measured(text, candidate.end):
             return False

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from mita_otel.redaction.finders.hit import Hit
-from mita_otel.redaction.finders.value_shapes import ValueShapes, has_digit, is_telling, looks_random
+from mita_otel.redaction.finders.value_shapes import ValueShapes, has_digit, is_distinct, looks_random
 from mita_otel.redaction.key_words import split_words
 from mita_otel.redaction.keys import KeyRules, KeyVerdict
 from mita_otel.redaction.marker import MARKER
@@ -120,12 +120,12 @@ class TableFinder:
                 yield Hit(start, end, column.rule)
 
     def _is_secret(self, column: _Column, value: str) -> bool:
-        if self._shapes.is_prose(value) or self._keys.is_benign(column.name, column.verdict, value):
+        if self._shapes.is_ordinary_word(value) or self._keys.is_benign(column.name, column.verdict, value):
             return False
         if column.rule == "key" and column.verdict.common:
             return looks_random(value)
         if column.verdict.common:
-            return is_telling(value)
+            return is_distinct(value)
         return has_digit(value) or " " not in value
 
 

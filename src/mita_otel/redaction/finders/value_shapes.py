@@ -1,4 +1,4 @@
-"""What the text after a sensitive name looks like: a word of prose, a measure, or a secret."""
+"""What the text after a sensitive name looks like: an ordinary word, a measure, or a secret."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 from mita_otel.policy.redaction import GrammarPolicy
 
-_MIN_TELLING: Final = 16
+_MIN_DISTINCT: Final = 16
 _MIN_RANDOM: Final = 8
 _SEPARATED: Final = re.compile(r"[\-_./:]+")
 _PURE: Final = re.compile(r"[A-Za-z]*|[0-9]*|[A-Z]?[a-z]+[0-9]{1,2}")
@@ -31,14 +31,14 @@ class ValueShapes:
     """
 
     def __init__(self, grammar: GrammarPolicy) -> None:
-        self._prose = frozenset(grammar.prose)
+        self._ordinary_words = frozenset(grammar.ordinary_words)
         self._wordlike = frozenset(grammar.wordlike)
         units = "|".join(re.escape(unit) for unit in sorted(grammar.units, key=len, reverse=True))
         self._unit = re.compile(rf" ?(?:{units})(?!\w)", re.IGNORECASE)
 
-    def is_prose(self, value: str) -> bool:
+    def is_ordinary_word(self, value: str) -> bool:
         """Return whether a value is a word that continues a sentence."""
-        return value.lower().strip(".!") in self._prose
+        return value.lower().strip(".!") in self._ordinary_words
 
     def is_measured(self, text: str, end: int) -> bool:
         """Return whether a unit follows the number that ends there."""
@@ -47,12 +47,12 @@ class ValueShapes:
     def is_named(self, value: str) -> bool:
         """Return whether a value with a digit names something: an algorithm, a version, a date, an address."""
         lower = value.lower()
-        return lower in self._wordlike or lower in self._prose or bool(_NO_SECRET.fullmatch(value))
+        return lower in self._wordlike or lower in self._ordinary_words or bool(_NO_SECRET.fullmatch(value))
 
 
-def is_telling(value: str) -> bool:
+def is_distinct(value: str) -> bool:
     """Return whether what follows a common word (`key: …`) looks like a value: a digit, or sixteen characters."""
-    return has_digit(value) or len(value) >= _MIN_TELLING
+    return has_digit(value) or len(value) >= _MIN_DISTINCT
 
 
 def has_digit(value: str) -> bool:

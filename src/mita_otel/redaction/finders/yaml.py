@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from mita_otel.redaction.finders.hit import Hit
-from mita_otel.redaction.finders.value_shapes import ValueShapes, is_telling
+from mita_otel.redaction.finders.value_shapes import ValueShapes, is_distinct
 from mita_otel.redaction.keys import KeyRules, KeyVerdict
 
 _HEAD: Final = re.compile(
@@ -71,8 +71,8 @@ class YamlFinder:
         value = text[start : line.end]
         quoted = len(value) > 1 and value[0] in "\"'" and value[-1] == value[0]
         words = value.split()
-        is_word = len(words) == 1 and not self._shapes.is_prose(value)
-        if not (quoted or is_word or nested) or (verdict.common and not nested and not is_telling(value)):
+        is_word = len(words) == 1 and not self._shapes.is_ordinary_word(value)
+        if not (quoted or is_word or nested) or (verdict.common and not nested and not is_distinct(value)):
             return
         rule = self._keys.rule_for(name, value)
         if rule:
