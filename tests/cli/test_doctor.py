@@ -32,7 +32,9 @@ def test_a_fault_exits_with_1_and_is_named_last(process: Process) -> None:
     said = process("doctor", **SOUND, OTEL_SDK_DISABLED="true", OTEL_PYTHON_DISTRO="mita")
     assert (said.code, said.err) == (1, "")
     assert "fail  switch: OTEL_SDK_DISABLED is true: telemetry is off; unset it" in said.lines
-    assert said.lines[-1].startswith("2 faults (switch, distro) and 2 warnings (exporters, alerts): ")
+    count = len(said.lines) - 2
+    summary = "2 failures (switch, distro) and 2 warnings (exporters, alerts)"
+    assert said.lines[-1] == f"{count} checks run: {summary}"
 
 
 def test_an_option_that_there_is_not_exits_with_2(process: Process) -> None:
@@ -56,7 +58,7 @@ def test_json_has_everything(process: Process) -> None:
     assert (said.code, said.err) == (1, "")
     found = document(said)
     assert found["status"] == "fail"
-    assert all(set(check) == {"name", "status", "said", "observed"} for check in found["checks"])
+    assert all(set(check) == {"name", "status", "message", "observed"} for check in found["checks"])
     checks = {check["name"]: check for check in found["checks"]}
     assert len(checks) == len(found["checks"])
     assert checks["sentry"] == {
@@ -67,7 +69,7 @@ def test_json_has_everything(process: Process) -> None:
     }
     assert checks["audit"]["observed"]["megabytes_left"] > 0
     plain = process("doctor", **environment).lines
-    assert [f"{one['status']}  {one['name']}: {one['said']}" for one in found["checks"]] == plain[:-2]
+    assert [f"{one['status']}  {one['name']}: {one['message']}" for one in found["checks"]] == plain[:-2]
     assert SECRET not in said.out
 
 

@@ -65,7 +65,7 @@ def test_explain_names_key_rule_and_place_and_not_the_secret(command: Command) -
         "result: [redacted:password]",
     ]
     assert command("redact", "--explain", f"note=card {CARD} ok").lines == [
-        "key 'note': says nothing about its value",
+        "key 'note': is not sensitive",
         "value, characters 5 to 21: looks like a secret (rule pan)",
         "redacted: pan 1",
         "result: card [redacted:pan] ok",
@@ -75,7 +75,7 @@ def test_explain_names_key_rule_and_place_and_not_the_secret(command: Command) -
     statement = command("redact", "--explain", "db.statement=SELECT a FROM t WHERE b = 'x'")
     assert (
         statement.lines[0]
-        == "key 'db.statement': holds a database statement; its literals are hidden (rule sql)"
+        == "key 'db.statement': holds a database statement; its literals are masked (rule sql)"
     )
     assert command("redact", "--explain", "note=fine").lines[1:] == ["nothing is redacted", "result: fine"]
 

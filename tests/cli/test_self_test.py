@@ -66,4 +66,6 @@ def test_the_guides_scripts_are_installed(
     receiver.close()
     http.close()
     assert end.value.code in (0, None), capsys.readouterr().err
-    assert ("took event" if "sentry" in script else "took the event k") in capsys.readouterr().out
+    assert (
+        "Sentry accepted event " if "sentry" in script else "PagerDuty accepted event k, and resolved it"
+    ) in capsys.readouterr().out

@@ -160,7 +160,7 @@ def test_a_store_that_somebody_has_locked(examined: Examined, tmp_path: Path) ->
     found = failing(examined(MITA_OTEL_DATABASE_URL=url, MITA_OTEL_STORE__LOCK_TIMEOUT_S="0.2"))
     holder.close()
     assert list(found) == ["store"]
-    assert "database is locked: another process holds its lock; find it with fuser -v" in found["store"]
+    assert "database is locked: another process holds the lock; find it with fuser -v" in found["store"]
 
 
 def test_a_store_whose_folder_there_is_not(examined: Examined, tmp_path: Path) -> None:
@@ -181,8 +181,10 @@ def test_a_spool_that_is_a_file(examined: Examined, tmp_path: Path) -> None:
 def test_a_trail_without_a_key_and_a_service_without_a_name(examined: Examined) -> None:
     found = warning(examined())
     assert (
-        found["audit"].startswith("the chain has no key, ")
-        and "set MITA_OTEL_AUDIT_KEY; make one" in found["audit"]
+        found["audit"].startswith(
+            "the audit chain is unsigned: anyone with write access to the database can forge it"
+        )
+        and "set MITA_OTEL_AUDIT_KEY; create one with: python -c" in found["audit"]
     )
     assert found["service"].startswith("the service has no name and is shown as unknown_service")
     assert found["service"].endswith(": set OTEL_SERVICE_NAME")
@@ -221,7 +223,7 @@ def test_a_gateway_whose_app_sentry_does_not_know(
 
 def test_redaction_that_is_off(examined: Examined) -> None:
     found = failing(examined(MITA_OTEL_REDACTION__ENABLED="false"))
-    assert "canaries came out, of the rules pan" in found["redaction"]
+    assert "canaries were not redacted by the rules pan" in found["redaction"]
 
 
 def test_sqlalchemy_2_1_beside_an_instrumentation_that_does_not_know_it(
@@ -248,4 +250,4 @@ def test_versions_that_do_not_go_together(
     monkeypatch.syspath_prepend(str(tmp_path / "packages"))
     found = failing(examined())
     assert list(found) == ["versions:sentry-sdk"]
-    assert found["versions:sentry-sdk"].endswith("and 1.45.0 is installed: pip install 'sentry-sdk<4,>=2.17'")
+    assert found["versions:sentry-sdk"].endswith("but 1.45.0 is installed: pip install 'sentry-sdk<4,>=2.17'")

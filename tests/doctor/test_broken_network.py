@@ -93,7 +93,7 @@ def test_an_otlp_endpoint_that_is_away(examined: Examined, http: HttpReceiver) -
     http.close()
     said = (
         f"{where(http)} refuses connections; check the port in OTEL_EXPORTER_OTLP_ENDPOINT, and that the server "
-        "there runs"
+        "is running"
     )
     env = {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": http.url}
     assert failing(examined(**env)) == {"exporter:otlp": said}

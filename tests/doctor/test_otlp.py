@@ -61,7 +61,7 @@ def test_the_variable_of_traces_alone_is_named_where_it_is_the_one(http: HttpRec
     http.usual = Reply(404)
     own = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
     found = looked(**{ENDPOINT: "http://127.0.0.1:1", own: f"{http.url}/elsewhere"})["exporter:otlp"]
-    assert found.said.endswith(f"check host, port and path of {own}")
+    assert found.said.endswith(f"check host, port and path in {own}")
     assert http.posted[0].path == "/elsewhere"
 
 

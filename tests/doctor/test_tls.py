@@ -124,8 +124,7 @@ def test_a_certificate_of_another_name(
     assert asked(dsn) == Check(
         "sentry",
         Status.FAIL,
-        f"the certificate of {host}:{port} is for another name ({said}); use the certificate's host name in SENTRY_DSN"
-        "does",
+        f"the certificate of {host}:{port} is for another name ({said}); use the certificate's host name in SENTRY_DSN",
     )
 
 
@@ -140,7 +139,7 @@ def test_a_file_of_certificates_that_is_none(
     found = asked("https://0123456789abcdef@127.0.0.1:1/1")
     assert found.status is Status.FAIL
     assert found.said.startswith(f"SSL_CERT_FILE names the certificates in {file}, which cannot be read (")
-    assert found.said.endswith("name a file of certificates in PEM form")
+    assert found.said.endswith("name a file of certificates in PEM form, or unset it")
 
 
 def test_a_port_that_does_not_speak_tls(wire: StartWire) -> None:

@@ -113,7 +113,7 @@ def test_an_error_that_is_refused_is_told_though_its_trace_arrives(
     monkeypatch.setenv("SENTRY_DSN", f"{http.url.replace('://', '://publickey@')}/1")
     check = try_sentry(default_policy())
     assert check.status is Status.FAIL
-    assert check.said.startswith(("127.0.0.1: lost on the way: sentry", "127.0.0.1: Sentry answered 413"))
+    assert check.said.startswith(("127.0.0.1: lost: sentry", "127.0.0.1: Sentry answered 413"))
 
 
 def test_a_sentry_that_does_not_answer_is_not_waited_for_for_ever(

@@ -43,6 +43,24 @@ def test_what_was_asked_for_by_name_is_the_services(packages: Path) -> None:
     assert there_for_telemetry(NAMES) == {"urllib3", "requests"}
 
 
+def test_marks_of_an_installer_that_marks_every_package_do_not_count(packages: Path) -> None:
+    for folder in packages.glob("*.dist-info"):
+        (folder / "INSTALLER").write_text("uv\n")
+        (folder / "REQUESTED").touch()
+    assert there_for_telemetry(NAMES) == set(NAMES)
+    write_package(packages, "redis", "5.0.0", requested=True)
+    write_package(packages, "bank", "1.0", requires=("httpx",))
+    assert there_for_telemetry((*NAMES, "redis")) == {"urllib3", "requests"}
+
+
+def test_marks_of_one_installer_count_beside_another_that_marks_every_package(packages: Path) -> None:
+    for name in ("urllib3-2.8.0", "requests-2.33.0"):
+        (packages / f"{name}.dist-info" / "INSTALLER").write_text("uv\n")
+        (packages / f"{name}.dist-info" / "REQUESTED").touch()
+    (packages / "httpx-0.28.1.dist-info" / "REQUESTED").touch()
+    assert there_for_telemetry(NAMES) == {"urllib3", "requests"}
+
+
 def test_what_the_service_needs_by_another_package_is_its_own(packages: Path) -> None:
     write_package(packages, "Stripe_Client", "1.0", requires=("Requests>=2",), requested=True)
     assert there_for_telemetry(NAMES) == {"httpx"}

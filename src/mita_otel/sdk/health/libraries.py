@@ -20,14 +20,12 @@ def there_for_telemetry(names: Iterable[str]) -> frozenset[str]:
     An installer marks what was installed by name (`REQUESTED`, as the packaging guide's "Recording installed
     projects" says). A package without a mark that no other package needs is the service's own as well.
     """
-    requested: set[str] = set()
+    installed = list(distributions())
+    requested = _requested(installed)
     requirers: dict[str, set[str]] = defaultdict(set)
-    for one in distributions():
-        name = _plain(one.name or "")
-        if one.read_text("REQUESTED") is not None:
-            requested.add(name)
+    for one in installed:
         for required in _required(one):
-            requirers[required].add(name)
+            requirers[required].add(_plain(one.name or ""))
 
     def needed_by_others(name: str) -> bool:
         asked, seen = [name], {name}
@@ -41,6 +39,23 @@ def there_for_telemetry(names: Iterable[str]) -> frozenset[str]:
         return False
 
     return frozenset(name for name in names if not needed_by_others(_plain(name)))
+
+
+def _requested(installed: Iterable[Distribution]) -> set[str]:
+    """Return the distributions that were installed by name.
+
+    uv marks every package, and pip marks every package of a lock file. Such marks do not distinguish what was
+    installed by name, so the marks of an installer count only if it has left a package without one.
+    """
+    marked: dict[str, set[str]] = defaultdict(set)
+    distinguishing: set[str] = set()
+    for one in installed:
+        installer = (one.read_text("INSTALLER") or "").strip()
+        if one.read_text("REQUESTED") is None:
+            distinguishing.add(installer)
+        else:
+            marked[installer].add(_plain(one.name or ""))
+    return {name for installer in distinguishing for name in marked[installer]}
 
 
 def _required(one: Distribution) -> Iterable[str]:
