@@ -16,7 +16,7 @@ from e2e.receiver import Receiver
 from mita_otel.mobile.destinations import Delivery, SentryDestination
 from mita_otel.mobile.envelope import Item, write_items
 from mita_otel.mobile.forwarder import Forwarder
-from mita_otel.mobile.rate_limits import RateLimits
+from mita_otel.mobile.rate_limits import ForwardedRateLimits
 from mita_otel.mobile.spool import Spool
 from mita_otel.mobile.spool_record import SpoolRecord
 from mita_otel.mobile.upstream import Upstream
@@ -39,7 +39,7 @@ class Way:
         policy = default_policy().mobile
         settings = {"retry_first_s": 0.05, "retry_max_s": 0.2, "timeout_s": 5, "senders": 2, **forward}
         self.lost: list[tuple[str, Priority]] = []
-        self.limits = RateLimits()
+        self.limits = ForwardedRateLimits()
         self.spool = Spool(policy.spool, folder / "spool", lambda *what: self.lost.append(what))
         patience = policy.forward.replace(**settings)
         upstream = Upstream(dsn, timeout_s=patience.timeout_s, connections=2, env={})

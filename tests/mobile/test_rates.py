@@ -6,7 +6,7 @@ import pytest
 
 from mita_otel.mobile.client_rates import ClientRates, network_of
 from mita_otel.mobile.item_types import CATEGORIES, categories_of
-from mita_otel.mobile.rate_limits import RateLimits
+from mita_otel.mobile.rate_limits import ForwardedRateLimits
 from mita_otel.policy.mobile import RatePolicy
 
 
@@ -19,9 +19,9 @@ class Clock:
 
 
 # --- Sentry's -----------------------------------------------------------------------------------------
-def limits_after(status: int = 200, **headers: str) -> tuple[RateLimits, Clock]:
+def limits_after(status: int = 200, **headers: str) -> tuple[ForwardedRateLimits, Clock]:
     clock = Clock()
-    limits = RateLimits(clock)
+    limits = ForwardedRateLimits(clock)
     limits.update(status, {name.replace("_", "-"): value for name, value in headers.items()})
     return limits, clock
 
@@ -77,7 +77,7 @@ def test_limits_are_passed_on_with_the_time_that_is_left_none_too_short() -> Non
     limits, clock = limits_after(x_sentry_rate_limits="60:transaction;span:organization, 2700::key")
     clock.now += 10.5
     assert limits.header() == "2690::organization, 50:span:organization, 50:transaction:organization"
-    again = RateLimits(Clock())
+    again = ForwardedRateLimits(Clock())
     again.update(200, {"x-sentry-rate-limits": limits.header()})
     assert again.is_limited(["span"])
 
@@ -98,7 +98,7 @@ def test_nothing_is_said_of_what_shall_come_all_the_same(header: str, said: str)
 
 def test_a_limit_on_everything_is_said_of_everything_else() -> None:
     limits, _ = limits_after(429, retry_after="60")
-    again = RateLimits(Clock())
+    again = ForwardedRateLimits(Clock())
     again.update(200, {"x-sentry-rate-limits": limits.header(("error", "feedback"))})
     free = {"error", "feedback"}
     assert not any(again.is_limited([one]) for one in free)

@@ -59,8 +59,8 @@ class RecentDurations(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
-    """A line of the policy."""
+class _NamedLimit:
+    """A limit of the policy, with the name of its setting."""
 
     name: str
     limit: Limit
@@ -88,10 +88,10 @@ class LimitBook:
             if isinstance(limits, dict)
         }
         self._hosts = {host.lower(): limit for host, limit in policy.outgoing.hosts.items()}
-        # One rule for each line of the policy, so the policy bounds it.
+        # One rule for each limit of the policy, so the policy bounds it.
         self._fixed: dict[str, Rule] = {}
         # There are few routes. Raw paths (of a 404) are many and may contain secrets, so they are not cached.
-        self._routed_line = lru_cache(maxsize=2048)(self._find_api_line)
+        self._routed_limit = lru_cache(maxsize=2048)(self._find_api_limit)
 
     def judge(self, facts: SpanFacts) -> Breach | None:
         """Return the worst breach, or None. Exactly at the limit is not a breach; above it is."""
@@ -115,66 +115,66 @@ class LimitBook:
 
     def rule_for(self, facts: SpanFacts) -> Rule | None:
         """Return the rule of the span's own kind, or None."""
-        line = self._line_for(facts)
-        return self._rule(line, facts) if line else None
+        named = self._limit_for(facts)
+        return self._rule(named, facts) if named else None
 
     def rules_for(self, facts: SpanFacts) -> tuple[Rule, ...]:
         """Return every rule that applies: the kind's, and that of the operation that a request is named as."""
-        lines = [self._line_for(facts)]
+        limits = [self._limit_for(facts)]
         if facts.kind == "api" and facts.operation is not None:
-            lines.append(self._financial_line(facts))
-        return tuple(self._rule(line, facts) for line in lines if line is not None)
+            limits.append(self._financial_limit(facts))
+        return tuple(self._rule(named, facts) for named in limits if named is not None)
 
-    def _rule(self, line: _Line, facts: SpanFacts) -> Rule:
-        known = self._fixed.get(line.name)
+    def _rule(self, named: _NamedLimit, facts: SpanFacts) -> Rule:
+        known = self._fixed.get(named.name)
         if known is not None:
             return known
-        if isinstance(line.limit, AdaptiveLimit):
+        if isinstance(named.limit, AdaptiveLimit):
             operation = operation_of(facts)
             usual = (
-                self._recent.percentile_ms(operation, line.limit.percentile)
+                self._recent.percentile_ms(operation, named.limit.percentile)
                 if self._recent is not None and operation is not None
                 else None
             )
-            return Rule(line.name, line.limit.limit_ms(usual))
-        rule = Rule(line.name, None if line.limit == "off" else float(line.limit))
-        self._fixed[line.name] = rule
+            return Rule(named.name, named.limit.limit_ms(usual))
+        rule = Rule(named.name, None if named.limit == "off" else float(named.limit))
+        self._fixed[named.name] = rule
         return rule
 
-    def _line_for(self, facts: SpanFacts) -> _Line | None:
+    def _limit_for(self, facts: SpanFacts) -> _NamedLimit | None:
         policy = self._policy
         match facts.kind:
             case "api":
                 method = facts.method or ""
                 return (
-                    self._routed_line(method, facts.route)
+                    self._routed_limit(method, facts.route)
                     if facts.route
-                    else self._find_api_line(method, facts.path)
+                    else self._find_api_limit(method, facts.path)
                 )
             case "database":
-                return self._database_line(facts)
+                return self._database_limit(facts)
             case "financial":
-                return self._financial_line(facts)
+                return self._financial_limit(facts)
             case "background":
                 by_name = _named("financial", facts.operation, policy.financial)
-                return by_name or _Line("background.default", policy.background.default_ms)
+                return by_name or _NamedLimit("background.default", policy.background.default_ms)
             case "outgoing":
-                return _named("outgoing.hosts", facts.host, self._hosts) or _Line(
+                return _named("outgoing.hosts", facts.host, self._hosts) or _NamedLimit(
                     "outgoing.default", policy.outgoing.default_ms
                 )
             case "cache":
-                return _named("cache.operations", facts.command, policy.cache.operations) or _Line(
+                return _named("cache.operations", facts.command, policy.cache.operations) or _NamedLimit(
                     "cache.default", policy.cache.default_ms
                 )
             case "consumer":
                 return _named(
                     "consumer.destinations", facts.destination, policy.consumer.destinations
-                ) or _Line("consumer.default", policy.consumer.default_ms)
+                ) or _NamedLimit("consumer.default", policy.consumer.default_ms)
             case "checkout":
-                return _Line("checkout.limit", policy.checkout.limit_ms)
-        return self._mobile_line(facts)
+                return _NamedLimit("checkout.limit", policy.checkout.limit_ms)
+        return self._mobile_limit(facts)
 
-    def _database_line(self, facts: SpanFacts) -> _Line | None:
+    def _database_limit(self, facts: SpanFacts) -> _NamedLimit | None:
         verb, table = facts.verb, facts.table
         if verb is None:
             return None
@@ -183,46 +183,46 @@ class LimitBook:
             for name in (table.lower(), table.lower().rpartition(".")[2]):
                 written, limits = self._tables.get(name, ("", {}))
                 if verb in limits:
-                    return _Line(f"database.{written}.{verb}", limits[verb])
+                    return _NamedLimit(f"database.{written}.{verb}", limits[verb])
         limit = self._policy.database.get(verb)
-        return None if limit is None or isinstance(limit, dict) else _Line(f"database.{verb}", limit)
+        return None if limit is None or isinstance(limit, dict) else _NamedLimit(f"database.{verb}", limit)
 
-    def _financial_line(self, facts: SpanFacts) -> _Line | None:
+    def _financial_limit(self, facts: SpanFacts) -> _NamedLimit | None:
         limits = self._policy.financial
         by_name = _named("financial", facts.operation, limits)
         return by_name or _named("financial", facts.category, limits)
 
-    def _mobile_line(self, facts: SpanFacts) -> _Line | None:
+    def _mobile_limit(self, facts: SpanFacts) -> _NamedLimit | None:
         mobile, name = self._policy.mobile, facts.operation or facts.name
         match facts.kind:
             case "mobile_screen":
-                return _named("mobile.screens", name, mobile.screens) or _Line(
+                return _named("mobile.screens", name, mobile.screens) or _NamedLimit(
                     "mobile.screen", mobile.screen_ms
                 )
             case "mobile_request":
-                return _named("mobile.requests", name, mobile.requests) or _Line(
+                return _named("mobile.requests", name, mobile.requests) or _NamedLimit(
                     "mobile.request", mobile.request_ms
                 )
             case "mobile_operation":
-                return _named("mobile.operations", name, mobile.operations) or _Line(
+                return _named("mobile.operations", name, mobile.operations) or _NamedLimit(
                     "mobile.operation", mobile.operation_ms
                 )
         return None
 
-    def _find_api_line(self, method: str, route: str) -> _Line:
+    def _find_api_limit(self, method: str, route: str) -> _NamedLimit:
         api = self._policy.api
         exact = f"{method} {route}"
         if exact in api.routes:
-            return _Line(f"api.routes.{exact}", api.routes[exact])
+            return _NamedLimit(f"api.routes.{exact}", api.routes[exact])
         financial = api.financial.get(method)
         if financial is not None and not self._segments[method].isdisjoint(route.split("/")):
-            return _Line(f"api.financial.{method}", financial.limit_ms)
+            return _NamedLimit(f"api.financial.{method}", financial.limit_ms)
         if method in api.methods:
-            return _Line(f"api.methods.{method}", api.methods[method])
-        return _Line("api.fallback", api.fallback_ms)
+            return _NamedLimit(f"api.methods.{method}", api.methods[method])
+        return _NamedLimit("api.fallback", api.fallback_ms)
 
 
-def _named(table: str, name: str | None, limits: dict[str, Limit]) -> _Line | None:
+def _named(table: str, name: str | None, limits: dict[str, Limit]) -> _NamedLimit | None:
     if name is None or name not in limits:
         return None
-    return _Line(f"{table}.{name}", limits[name])
+    return _NamedLimit(f"{table}.{name}", limits[name])

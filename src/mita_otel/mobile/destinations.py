@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, Protocol
 
 from mita_otel.mobile.envelope import write_envelope
-from mita_otel.mobile.rate_limits import RateLimits
+from mita_otel.mobile.rate_limits import ForwardedRateLimits
 from mita_otel.mobile.spool_record import SpoolRecord
 from mita_otel.mobile.upstream import Upstream, UpstreamUnreachable
 
@@ -56,7 +56,7 @@ class SentryDestination:
     def __init__(
         self,
         upstream: Upstream,
-        limits: RateLimits,
+        limits: ForwardedRateLimits,
         *,
         compression_level: int,
         clock: Callable[[], float] = time.time,

@@ -22,7 +22,7 @@ from mita_otel.mobile.preparation import (
     Prepared,
     Preparer,
 )
-from mita_otel.mobile.rate_limits import RateLimits
+from mita_otel.mobile.rate_limits import ForwardedRateLimits
 from mita_otel.mobile.reply import EngineStatus, Reply, refusal
 from mita_otel.mobile.spool import Spool, SpoolFullError, spool_folder
 from mita_otel.mobile.spool_record import SpoolRecord
@@ -80,10 +80,10 @@ class Engine:
         self._counting = threading.Lock()
         self._status = EngineStatus()
         self._spool = Spool(mobile.spool, spool_folder(mobile.spool, env), self._lost, clock=clock)
-        self._limits: dict[str, RateLimits] = {}
+        self._limits: dict[str, ForwardedRateLimits] = {}
         destinations: dict[tuple[str, str], Destination] = {}
         for name, project in mobile.projects.items():
-            self._limits[name] = RateLimits()
+            self._limits[name] = ForwardedRateLimits()
             if project.upstream:
                 forward = mobile.forward
                 upstream = Upstream(

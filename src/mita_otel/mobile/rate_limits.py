@@ -23,8 +23,8 @@ _MAX_LIMITS: Final = 64
 _TOO_MANY: Final = 429
 
 
-class RateLimits:
-    """The limited categories and the end of each limit; thread-safe.
+class ForwardedRateLimits:
+    """Sentry's limits for the items of apps, which are forwarded to the apps as a header. Thread-safe.
 
     Args:
         clock: Monotonic seconds.

@@ -89,7 +89,7 @@ class SecuritySection:
 
 @dataclass(frozen=True, kw_only=True)
 class AuditFinding:
-    """A finding of the verification."""
+    """A fault that the verification of the audit trail found."""
 
     fault: str
     chain: str

@@ -40,8 +40,8 @@ class AuditFault(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class AuditFinding:
-    """One finding."""
+class VerificationFinding:
+    """A fault at one place of the audit trail."""
 
     fault: AuditFault
     chain: str
@@ -70,7 +70,7 @@ class VerificationResult:
     """Unsigned chains: anyone with write access to the database could have written them."""
     clock_steps: int = 0
     """Entries that record that the clock had stepped back."""
-    findings: list[AuditFinding] = field(default_factory=list)
+    findings: list[VerificationFinding] = field(default_factory=list)
     """The first findings. `faults` counts all of them."""
     faults: Counter[AuditFault] = field(default_factory=Counter)
     max_findings: int = 1000
@@ -85,7 +85,7 @@ class VerificationResult:
         """Add a finding."""
         self.faults[fault] += 1
         if len(self.findings) < self.max_findings:
-            self.findings.append(AuditFinding(fault, chain, sequence, message))
+            self.findings.append(VerificationFinding(fault, chain, sequence, message))
 
     def add_unknown_key(self, fault: AuditFault, chain: str, sequence: int | None, key_id: str) -> None:
         """Add the finding that a key is unknown. It is counted each time and listed once per chain."""
