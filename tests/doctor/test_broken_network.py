@@ -28,7 +28,7 @@ StartWire = Callable[..., int]
 def test_a_dsn_that_is_none(examined: Examined) -> None:
     found = failing(examined(SENTRY_DSN="https://key@sentry.io/name"))
     assert list(found) == ["sentry"]
-    assert found["sentry"].startswith("SENTRY_DSN is no DSN (")
+    assert found["sentry"].startswith("SENTRY_DSN is not a valid DSN (")
     assert "Copy it from Sentry's project settings, Client Keys" in found["sentry"]
 
 

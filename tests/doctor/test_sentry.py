@@ -82,7 +82,7 @@ def test_a_dsn_that_is_none(dsn: str) -> None:
     found = asked(dsn)
     assert list(found) == ["sentry"]
     assert found["sentry"].status is Status.FAIL
-    assert found["sentry"].said.startswith("SENTRY_DSN is no DSN (")
+    assert found["sentry"].said.startswith("SENTRY_DSN is not a valid DSN (")
     assert "Copy it from Sentry's project settings, Client Keys" in found["sentry"].said
     assert PUBLIC_KEY not in found["sentry"].said
     offline = by_name(sentry_checks(policy_with(), {"SENTRY_DSN": dsn}, network=False))

@@ -1,7 +1,6 @@
-"""The Sentry bridge: the only room that knows sentry_sdk.
+"""The Sentry bridge: the only package that imports sentry_sdk.
 
-`describe` is the pure function that decides how Sentry shows a span; everything else is put together by
-`configure()`.
+`describe` is a pure function that decides how Sentry shows a span. `configure()` creates everything else.
 """
 
 from __future__ import annotations

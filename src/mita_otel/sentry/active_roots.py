@@ -1,4 +1,4 @@
-"""The local roots of active traces: the requests and tasks that errors refer to."""
+"""Active local roots: the requests and tasks that errors belong to."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ActiveRoots:
     """Remembers the newest local root of each trace; thread-safe.
 
     Args:
-        max_traces: Traces that are remembered. The oldest is forgotten, active or not.
+        max_traces: Maximum number of traces. Beyond that the oldest is evicted, even if it is active.
     """
 
     def __init__(self, max_traces: int) -> None:
@@ -28,7 +28,7 @@ class ActiveRoots:
         self._roots: OrderedDict[int, ReadableSpan] = OrderedDict()
 
     def started(self, span: ReadableSpan) -> None:
-        """Remember a span that has just started, if it is a local root. A SERVER span stays before any other."""
+        """Remember a span that has just started if it is a local root. An active SERVER span is not replaced."""
         if not is_local_root(span):
             return
         trace_id, _ = key_of(span)
@@ -42,7 +42,7 @@ class ActiveRoots:
                 self._roots.popitem(last=False)
 
     def ended(self, span: ReadableSpan) -> None:
-        """Keep a root that has ended without its events, because a later error may refer to it; stack traces are large."""
+        """Keep a finished root for later errors, but without its events, because stack traces are large."""
         if not span.events or not is_local_root(span):
             return
         trace_id, span_id = key_of(span)
@@ -58,10 +58,10 @@ class ActiveRoots:
             root.set_attribute(semconv.EVENT_ID, event_id)
 
     def root_of(self, trace_id: int) -> ReadableSpan | None:
-        """Return the trace's local root, active or just ended, or None."""
+        """Return the trace's local root, which may have just ended, or None."""
         return self._roots.get(trace_id)
 
     def attributes_of(self, trace_id: int) -> Mapping[str, Any]:
-        """Return the attributes of the root so far; empty if the root is unknown."""
+        """Return the current attributes of the root, or an empty mapping if the root is unknown."""
         root = self._roots.get(trace_id)
         return dict(root.attributes or {}) if root is not None else {}

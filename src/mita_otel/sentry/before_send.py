@@ -1,4 +1,4 @@
-"""The `before_send` hook for errors: each is sent once, with the context of its request, redacted."""
+"""The `before_send` hook: sends each error once, redacted, with the context of its request."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from mita_otel.sentry.transport.envelope_items import OTHER_STAGE
 Hint = MutableMapping[str, Any]
 
 TRACE_IS_SET: Final = "mita_otel.trace_is_set"
-"""Key of a hint: the event's trace context is that of its record, not of the current span."""
+"""Key of a hint: the event has the trace context of its log record or span. The current span must not replace it."""
 _ERRORS: Final = frozenset({"error", "fatal"})
 _GENERATED_SOURCES: Final = frozenset({"route", "url", "view", "component", "unknown"})
-"""Sources of transaction names that sentry-sdk's integrations choose; they can differ from the transaction's name."""
+"""Sources of transaction names that sentry-sdk's integrations set. Such a name can differ from our transaction's name."""
 
 
 class BeforeSendHook:
-    """A `before_send` for sentry-sdk.
+    """The `before_send` hook for sentry-sdk.
 
     Args:
         redactor: Redacts each event.
-        breadcrumbs: Log records, by trace.
+        breadcrumbs: Log records as breadcrumbs, by trace.
         roots: The active requests and tasks.
-        steps: Their queries and outgoing requests.
+        steps: Queries and outgoing requests of the active requests and tasks. None: they do not become breadcrumbs.
         captured: Remembers exceptions that were sent.
         losses: Counts events that cannot be redacted.
         then: The service's `before_send`. It is called first, and its result is redacted.
-        trace_context: Returns the trace context of the current span, for a version of sentry-sdk that cannot ask
-            OpenTelemetry for it. An event whose hint has `TRACE_IS_SET` keeps its own.
+        trace_context: Returns the trace context of the current span. It is needed for versions of sentry-sdk that
+            cannot read it from OpenTelemetry. An event whose hint has `TRACE_IS_SET` keeps its trace context.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class BeforeSendHook:
         self._trace_context = trace_context
 
     def around(self, then: Callable[[Any, Hint], Any] | None) -> BeforeSendHook:
-        """Return a hook for another client that shares the memory of this one."""
+        """Return a hook for another client. Both hooks share breadcrumbs, active roots and captured exceptions."""
         return BeforeSendHook(
             self._redactor,
             self.breadcrumbs,
@@ -77,7 +77,7 @@ class BeforeSendHook:
         )
 
     def __call__(self, event: Any, hint: Hint) -> Any:
-        """Return the redacted event; None if its exception was sent before."""
+        """Return the redacted event, or None if its exception was sent before."""
         own_trace = self._trace_context() if self._trace_context and TRACE_IS_SET not in hint else None
         if own_trace is not None:
             event["contexts"] = {**(event.get("contexts") or {}), "trace": own_trace}
@@ -112,23 +112,23 @@ class BeforeSendHook:
         return values if isinstance(values, list) else []
 
     def _add_request(self, event: Any, trace_id: int) -> None:
-        """Add the data of the trace's local root where the event has none."""
+        """Add tags, contexts, user, transaction and request of the trace's local root where the event has none."""
         root = self.roots.root_of(trace_id)
         if root is None:
             return
         attributes = root.attributes or {}
         resource = root.resource.attributes
         event["tags"] = {**own_tags(attributes), **tags_of(attributes, resource), **(event.get("tags") or {})}
-        said = {**process_contexts(resource), **financial_contexts([attributes])}
-        event["contexts"] = {**said, **(event.get("contexts") or {})}
+        contexts = {**process_contexts(resource), **financial_contexts([attributes])}
+        event["contexts"] = {**contexts, **(event.get("contexts") or {})}
         user = user_of([attributes])
         if user:
             event["user"] = {**user, **(event.get("user") or {})}
         source = (event.get("transaction_info") or {}).get("source")
         if "transaction" not in event or source in _GENERATED_SOURCES:
-            said_of_root = describe(root)
-            event["transaction"] = said_of_root.description
-            event["transaction_info"] = {"source": said_of_root.source}
+            described = describe(root)
+            event["transaction"] = described.description
+            event["transaction_info"] = {"source": described.source}
         if not event.get("request"):
             request = request_of_span(root)
             if request:
@@ -139,7 +139,7 @@ class BeforeSendHook:
         root = self.roots.root_of(trace_id)
         if self.steps is not None:
             trail += self.steps.of(trace_id)
-            # The financial API's own come with the event.
+            # The event already contains the breadcrumbs of the financial API.
             trail += of_events(one for one in (root.events if root else ()) if one.name != BREADCRUMB_EVENT)
         if not trail:
             return

@@ -1,7 +1,7 @@
 """Breadcrumbs of an error: log records of its trace, span events, queries and outgoing requests.
 
-sentry-sdk keeps breadcrumbs in a scope, which mixes those of concurrent requests unless each request has its own scope.
-Here they are kept by trace id.
+sentry-sdk keeps breadcrumbs in a scope, which mixes concurrent requests unless each request has a separate scope. This
+module keeps breadcrumbs by trace id.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class NewestByTrace(Generic[T]):
     """Keeps the newest items of the newest traces; thread-safe.
 
     Args:
-        max_traces: Traces that are remembered.
-        max_each: Items of one trace.
+        max_traces: Maximum number of traces.
+        max_each: Maximum number of items of one trace.
     """
 
     def __init__(self, max_traces: int, max_each: int) -> None:
@@ -60,7 +60,7 @@ class NewestByTrace(Generic[T]):
             return list(self._traces.get(trace_id, ()))
 
     def forget(self, trace_id: int) -> None:
-        """Forget a trace."""
+        """Discard the items of a trace."""
         with self._lock:
             self._traces.pop(trace_id, None)
 
@@ -75,14 +75,14 @@ class Breadcrumbs(NewestByTrace[Breadcrumb]):
 
 
 def of_events(events: Iterable[Event]) -> list[Breadcrumb]:
-    """Return the events of a span as breadcrumbs, without exceptions and errors, which are issues."""
+    """Return the events of a span as breadcrumbs. Exceptions and errors are omitted, because they become issues."""
     return [_of_event(event) for event in events if event.name not in _ISSUES]
 
 
 def _of_event(event: Event) -> Breadcrumb:
-    said = {str(name): json_value(value) for name, value in (event.attributes or {}).items()}
+    attributes = {str(name): json_value(value) for name, value in (event.attributes or {}).items()}
     own = f"{semconv.BREADCRUMB_EVENT}."
-    data = {name.removeprefix(f"{own}data."): value for name, value in said.items()}
+    data = {name.removeprefix(f"{own}data."): value for name, value in attributes.items()}
     crumb = {
         "type": "default",
         "category": data.pop(f"{own}category", event.name),
@@ -94,7 +94,7 @@ def _of_event(event: Event) -> Breadcrumb:
 
 
 def time_of(breadcrumb: Any) -> float:
-    """Return seconds since the epoch: breadcrumbs come with numbers, texts and datetimes."""
+    """Return seconds since the epoch. The timestamp of a breadcrumb may be a number, text or a datetime."""
     timestamp = breadcrumb.get("timestamp") if isinstance(breadcrumb, dict) else None
     if isinstance(timestamp, int | float):
         return float(timestamp)
@@ -107,19 +107,19 @@ def time_of(breadcrumb: Any) -> float:
 
 _STEPS: Final = frozenset({SpanKind.CLIENT, SpanKind.PRODUCER})
 _CATEGORIES: Final = {"db": "query", "http.client": "http"}
-"""Category by operation, as sentry-sdk names them; any other operation is its own category."""
+"""sentry-sdk's breadcrumb category by operation. Other operations are used as the category."""
 
 
 class Steps:
     """Remembers the newest queries and outgoing requests of each active trace; thread-safe.
 
-    A step is kept as a span. It is redacted and converted to a breadcrumb only if an error happens.
+    A step is kept as a span. It is redacted and converted to a breadcrumb only when an error occurs.
 
     Args:
         roots: The active requests and tasks. Only their steps are kept.
         redactor: Redacts each step.
-        max_traces: Traces that are remembered.
-        max_steps: Steps of one trace.
+        max_traces: Maximum number of traces.
+        max_steps: Maximum number of steps of one trace.
     """
 
     def __init__(self, roots: ActiveRoots, redactor: Redactor, *, max_traces: int, max_steps: int) -> None:
@@ -128,7 +128,7 @@ class Steps:
         self._kept: NewestByTrace[ReadableSpan] = NewestByTrace(max_traces, max_steps)
 
     def ended(self, span: ReadableSpan) -> None:
-        """Keep a finished span if it is a step; forget the steps of its trace if it is the root."""
+        """Keep a finished span if it is a step. If it is the root, discard the steps of its trace."""
         trace_id, _ = key_of(span)
         if is_local_root(span):
             root = self._roots.root_of(trace_id)
@@ -140,18 +140,18 @@ class Steps:
                 self._kept.add(trace_id, span)
 
     def of(self, trace_id: int) -> list[Breadcrumb]:
-        """Return the trace's steps as breadcrumbs, redacted, in the order in which they ended."""
+        """Return the trace's steps as redacted breadcrumbs, ordered by end time."""
         steps = map(self._redaction.processed, self._kept.of(trace_id))
         return [_crumb(safe) for safe in steps if safe is not None]
 
 
 def _crumb(span: ReadableSpan) -> Breadcrumb:
-    said = describe(span)
+    described = describe(span)
     attributes = span.attributes or {}
-    category = _CATEGORIES.get(said.op, said.op)
+    category = _CATEGORIES.get(described.op, described.op)
     facts: dict[str, Any] = {
         "duration_ms": round(((span.end_time or 0) - (span.start_time or 0)) / 1e6, 3),
-        "status": said.status,
+        "status": described.status,
         "span_id": f"{key_of(span)[1]:016x}",
     }
     if category == "http":
@@ -162,18 +162,18 @@ def _crumb(span: ReadableSpan) -> Breadcrumb:
         "type": {"query": "query", "http": "http"}.get(category, "default"),
         "category": category,
         "level": "error" if span.status.status_code is StatusCode.ERROR else "info",
-        "message": said.description,
+        "message": described.description,
         "timestamp": seconds(span.end_time),
         "data": {name: value for name, value in facts.items() if value is not None},
     }
 
 
 class LogBreadcrumbs:
-    """A `before_breadcrumb` hook for sentry-sdk: keeps the breadcrumbs of log records by trace and not in a scope.
+    """A `before_breadcrumb` hook for sentry-sdk: keeps breadcrumbs of log records by trace instead of in a scope.
 
     Args:
-        breadcrumbs: Where they are kept.
-        then: The hook of the service; it is called first.
+        breadcrumbs: The store for breadcrumbs.
+        then: The service's hook, which is called first.
     """
 
     def __init__(
@@ -183,14 +183,14 @@ class LogBreadcrumbs:
         self._then = then
 
     def __call__(self, crumb: Any, hint: dict[str, Any]) -> Any:
-        """Return a breadcrumb of the service; keep one of a log record, and return None."""
+        """Return the breadcrumb, unless it is of a log record: then keep it by trace and return None."""
         kept = crumb if self._then is None else self._then(crumb, hint)
         if kept is None or "log_record" not in hint:
             return kept
         trace_id = trace.get_current_span().get_span_context().trace_id
         if trace_id:
             self._breadcrumbs.add(trace_id, _encodable(kept))
-        crumb.clear()  # in debug mode, sentry-sdk writes what a hook drops to standard error
+        crumb.clear()  # in debug mode, sentry-sdk writes a dropped breadcrumb to standard error
         return None
 
 

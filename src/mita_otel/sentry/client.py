@@ -1,4 +1,4 @@
-"""sentry-sdk's client: our own with tracing off, or the joined client of the service."""
+"""Starts sentry-sdk's client with tracing off, or joins the client that the service has started."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from mita_otel.sentry.transport.transport import SentryTransport
 
 
 class SentryLink:
-    """A client, its hook, and the clients that the service starts.
+    """The Sentry client, its hook, and the clients that the service starts.
 
     Args:
         client: The client of sentry-sdk.
@@ -62,7 +62,7 @@ class SentryLink:
         self.contexts = contexts
         self.joined = joined
         self.identity = identity_of(client)
-        """Environment, release and host that events name."""
+        """Environment, release and host that events contain."""
         self.service_clients: ServiceClients | None = None
         """The clients that the service has started."""
         self.unfollow: Callable[[], None] | None = None
@@ -70,10 +70,10 @@ class SentryLink:
         self._losses = losses
 
     def agree(self, client: BaseClient) -> None:
-        """Use the same environment, release and host for a client of the service and for ours."""
+        """Use the same environment, release and host for the service's client and for ours."""
         agree(self.client.options, client.options)
         self.identity = identity_of(self.client)
-        self.contexts.say(environment=self.identity.environment, release=self.identity.release)
+        self.contexts.set_base(environment=self.identity.environment, release=self.identity.release)
         self.contexts.follow(client.options)
 
     def send(self, envelope: Envelope) -> None:
@@ -88,12 +88,12 @@ class SentryLink:
                 self._losses.add(SPANS_STAGE, AFTER_SHUTDOWN, item.spans)
 
     def own_transport(self) -> SentryTransport | None:
-        """Return the transport, if it is ours and not closed."""
+        """Return the transport if it is ours and is not closed, else None."""
         transport = self.client.transport
         return transport if isinstance(transport, SentryTransport) else None
 
     def flush(self, timeout_s: float) -> bool:
-        """Send everything that is queued, also by clients of the service. False if that took too long."""
+        """Send everything that is queued, including the service's clients. Return False if the time is not enough."""
         deadline = time.monotonic() + timeout_s
         for client in self._clients:
             client.flush(timeout=max(0.0, deadline - time.monotonic()))
@@ -104,19 +104,19 @@ class SentryLink:
         return all(one.queue.idle for one in transports if isinstance(one, SentryTransport))
 
     def drain(self) -> None:
-        """Send client reports with the next `flush`: the process may be about to end."""
+        """Send client reports with the next `flush`, because the process may end soon."""
         for client in self._clients:
             if isinstance(client.transport, SentryTransport):
                 client.transport.ending = True
 
     def abandon(self) -> None:
-        """Count what was not sent as lost: the deadline has passed."""
+        """Count unsent items as lost, because the deadline has passed."""
         for client in self._clients:
             if isinstance(client.transport, SentryTransport):
                 client.transport.abandon()
 
     def close(self) -> None:
-        """End the client if it is ours. Flush first: this does not wait."""
+        """Close the client if it is ours. This does not wait, so flush first."""
         if self.service_clients is not None:
             self.service_clients.unwatch()
         if self.unfollow is not None:
@@ -150,17 +150,17 @@ def start_client(
     debug: bool = False,
     spotlight: bool = False,
 ) -> SentryLink:
-    """Start sentry-sdk, or join the client that the service has started. Clients that it starts later are joined as well.
+    """Start sentry-sdk, or join the client that the service has started. Also join clients that it starts later.
 
     Args:
-        policy: Bounds and switches.
-        dsn: The project; not needed if the service has started a client.
-        environment: The name that Sentry shows.
-        release: As in `mita-finance@1.0.0`.
+        policy: Limits and switches.
+        dsn: The DSN of the project. It may be None if the service has started a client.
+        environment: The environment that Sentry shows.
+        release: The release, such as `mita-finance@1.0.0`.
         redactor: Redacts every event.
-        losses: Where losses are counted.
+        losses: Counts losses.
         debug: Whether sentry-sdk writes a debug log.
-        spotlight: Whether the DSN may be missing, because events go to Spotlight.
+        spotlight: Whether the DSN may be missing, because events are sent to Spotlight.
 
     Raises:
         ConfigurationError: The DSN is malformed.
@@ -202,7 +202,7 @@ def _start(
     options: dict[str, Any], policy: SentryPolicy, hook: BeforeSendHook, redactor: Redactor, losses: Losses
 ) -> None:
     class PolicyTransport(SentryTransport):
-        """What sentry-sdk makes with its options, if there is a DSN."""
+        """The transport that sentry-sdk creates if there is a DSN."""
 
         def __init__(self, options: dict[str, Any]) -> None:
             super().__init__(options, policy, losses)
@@ -217,9 +217,9 @@ def _start(
         "before_send_log": redacting(redactor),
         "before_send_metric": redacting(redactor),
         "before_breadcrumb": LogBreadcrumbs(hook.breadcrumbs),
-        # The redactor knows more than sentry-sdk's scrubber, names the rule, and counts.
+        # The redactor covers more than sentry-sdk's scrubber, and it records the rule and the number of values.
         **_sentry_compat.no_scrubbing(),
-        "ignore_errors": [KeyboardInterrupt],  # Ctrl-C is a wish of the user
+        "ignore_errors": [KeyboardInterrupt],  # Ctrl-C is not an error
         "traces_sample_rate": None,
         "attach_stacktrace": False,
         "auto_session_tracking": False,
@@ -228,7 +228,7 @@ def _start(
     sentry_sdk.init(**_sentry_compat.known_options(arguments))
     client = sentry_sdk.get_client()
     _sentry_compat.stop_statsd_metrics(client)
-    client.options["traces_sampler"] = None  # which sentry-sdk sets for Spotlight alone
+    client.options["traces_sampler"] = None  # sentry-sdk sets it when only Spotlight is used
     if client.spotlight is not None:
         client.spotlight = QueuedSpotlight(client.spotlight.url, policy.send_timeout_s)  # type: ignore[assignment]
 
@@ -264,14 +264,14 @@ def checked_dsn(dsn: str | None) -> str:
         Dsn(text)
     except (BadDsn, ValueError) as error:
         raise ConfigurationError(
-            f"{variables.SENTRY_DSN} is no DSN ({str(error)[:1].lower()}{str(error)[1:]}): nothing goes to Sentry. "
-            "Copy it from Sentry's project settings, Client Keys; it reads like https://KEY@HOST/PROJECT"
+            f"{variables.SENTRY_DSN} is not a valid DSN ({str(error)[:1].lower()}{str(error)[1:]}): nothing is sent to Sentry. "
+            "Copy it from Sentry's project settings, Client Keys; its format is https://KEY@HOST/PROJECT"
         ) from error
-    return text  # not the parsed one as text: sentry-sdk misspells a DSN that has a secret key
+    return text  # not str(Dsn(text)): sentry-sdk formats a DSN with a secret key incorrectly
 
 
 def _integrations(policy: SentryPolicy) -> list[Integration]:
-    """Return the integrations of sentry-sdk that are used: crashes of the interpreter and of threads, versions of packages."""
+    """Return sentry-sdk's integrations for log records, crashes of the interpreter and of threads, and package versions."""
     if not policy.capture_errors:
         return []
     breadcrumbs = policy.breadcrumbs
@@ -285,7 +285,7 @@ def _integrations(policy: SentryPolicy) -> list[Integration]:
 
 
 def _current_ids() -> tuple[str, str] | None:
-    """Return trace and span id of OpenTelemetry's current span, so that Sentry links its events to them."""
+    """Return the trace id and span id of OpenTelemetry's current span, so that Sentry links its events to them."""
     context = trace.get_current_span().get_span_context()
     if not context.is_valid:
         return None

@@ -1,4 +1,4 @@
-"""The `sentry` exporter: finished spans become transactions or streamed spans and are sent to Sentry."""
+"""The `sentry` exporter: sends finished spans to Sentry as transactions, streamed spans or OTLP."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ from mita_otel.sentry.transport.loss_reports import LossReports
 class SentrySpanExporter(SpanExporter, ExporterHooks):
     """Sends spans to Sentry.
 
-    Behind `configure()` or a `RedactionProcessor`, spans arrive redacted. An exporter without arguments, as another
-    distribution makes it by name, redacts them itself by the discovered policy.
+    `configure()` and `RedactionProcessor` pass redacted spans. An exporter without arguments, which other
+    OpenTelemetry distributions create by name, redacts the spans itself with the discovered policy.
 
-    Children wait for their local root. A child that ends after its root was sent is sent as its own, marked
-    (`late_span`), and so is one whose root does not end for `max_wait_s`. The protocol decides their form:
-    of a transaction's more than `max_spans` children the breached and failed ones, their ancestors and the
-    longest are kept; the transaction says how many were left out, and they are counted.
+    Child spans wait for their local root. A child that ends after its root was sent is sent separately, with the tag
+    `late_span`. The same applies to a child whose root does not end within `max_wait_s`. If a transaction has more
+    than `max_spans` children, it keeps breached and failed spans, their ancestors, and the longest spans. The
+    transaction contains the number of the other spans, which are counted as lost.
 
     Args:
-        policy: Bounds and switches. None: those of the policy that is found (see `load_policy`).
-        link: The client, from `start_client`. None: one by the environment's variables.
-        losses: Where lost spans are counted.
+        policy: Limits and switches. None: the discovered policy (see `load_policy`).
+        link: The client, from `start_client`. None: a client configured by environment variables.
+        losses: Counts lost spans.
         clock: Monotonic seconds.
 
     Raises:
-        ConfigurationError: There is no link, and `SENTRY_DSN` is malformed or missing; or a package is missing that
-            the policy's protocol needs.
+        ConfigurationError: There is no link, and `SENTRY_DSN` is malformed or missing; or a package that the
+            policy's protocol needs is not installed.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class SentrySpanExporter(SpanExporter, ExporterHooks):
                 )
         self.link = link
         self.issues = Issues(link.client, link.hook.captured, policy.ignored_errors)
-        """Takes log records that are errors."""
+        """Sends errors as issues, from log records and from exceptions on spans."""
         self._policy = policy
         self._losses = losses
         self._sender = make_protocol(policy, link, losses)
@@ -87,7 +87,7 @@ class SentrySpanExporter(SpanExporter, ExporterHooks):
             if policy.sessions
             else None
         )
-        """Counts requests, if release health is wanted."""
+        """Counts requests for release health. None: the policy disables it."""
         self._unknown = Deliveries()
         self._lock = threading.RLock()
         self._ending = False
@@ -102,17 +102,17 @@ class SentrySpanExporter(SpanExporter, ExporterHooks):
 
     @property
     def deliveries(self) -> Deliveries:
-        """How the last requests to Sentry went, whatever they carried."""
+        """The outcome of the last requests to Sentry, of any kind."""
         transport = self.link.own_transport()
         return self._unknown if transport is None else transport.deliveries
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Take the spans, and queue the transactions that they complete."""
+        """Add the spans, and queue each tree that they complete."""
         if self._redaction is not None:
             spans = [span for span in map(self._redaction.processed, spans) if span is not None]
         with self._lock:
             trees: list[Tree] = []
-            # Children first: one that ended just after its root is still in time if they come together.
+            # Children first: a child that ended just after its root still belongs to the tree if both are in one batch.
             for span in sorted(spans, key=is_local_root):
                 trees.extend(self._assembler.add(with_dict_attributes(span)))
             trees.extend(self._assembler.overdue())
@@ -126,7 +126,7 @@ class SentrySpanExporter(SpanExporter, ExporterHooks):
         enter_root(span)
 
     def on_span_end(self, span: ReadableSpan) -> None:
-        """Forget a request or task that ends."""
+        """Release the state of a request or task that ends."""
         hook = self.link.hook
         hook.roots.ended(span)
         if hook.steps is not None:
@@ -134,22 +134,22 @@ class SentrySpanExporter(SpanExporter, ExporterHooks):
         leave_root(span)
 
     def tick(self) -> None:
-        """Send what has waited too long for its root. Called now and then while there is no work."""
+        """Send spans that have waited too long for their root. The pipeline calls this regularly while it is idle."""
         with self._lock:
             self._send(self._assembler.overdue())
         self._tick()
 
     def watch_sampling(self, sampled_out: Callable[[], tuple[int, int]]) -> None:
-        """Take what returns how many traces and spans sampling has left out so far: Sentry is told."""
+        """Report unsampled traces and spans to Sentry. The callable returns how many there are so far."""
         self._reports.watch_sampling(sampled_out)
 
     def drain(self) -> None:
-        """Wait for no root any more: the next `force_flush` sends everything."""
+        """Stop waiting for roots: the next `force_flush` sends everything."""
         self._ending = True
         self.link.drain()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Send everything that is queued, errors too, at most `timeout_millis`."""
+        """Send everything that is queued, including errors, within `timeout_millis`."""
         if self._ending:
             with self._lock:
                 self._send(self._assembler.drain())
@@ -159,13 +159,13 @@ class SentrySpanExporter(SpanExporter, ExporterHooks):
         return self.link.flush(timeout_millis / 1000)
 
     def abandon(self) -> None:
-        """Count what was not sent as lost: the deadline has passed."""
+        """Count unsent items as lost, because the deadline has passed."""
         with self._lock:
-            self._send(self._assembler.drain())  # to be counted with the rest
+            self._send(self._assembler.drain())  # so that these spans are counted as well
         self.link.abandon()
 
     def shutdown(self) -> None:
-        """End the client if it is ours. Flush first: this does not wait."""
+        """Close the client if it is ours. This does not wait, so flush first."""
         self.link.close()
 
     def _tick(self) -> None:

@@ -1,4 +1,4 @@
-"""Errors as Sentry issues, each once: log records that carry an exception or ask for it, exceptions on spans."""
+"""Sends errors to Sentry as issues: log records with an exception or an event id, and exceptions on spans."""
 
 from __future__ import annotations
 
@@ -25,34 +25,34 @@ _ERROR: Final = 17
 
 
 class Issues(LogRecordProcessor):
-    """Sends errors to Sentry: as they are logged, with the stack and its local variables, each once.
+    """Sends each error to Sentry once. Logged exceptions are sent immediately, with stack and local variables.
 
-    A log record becomes an issue if it carries an exception and is an error, or if it says so itself
-    (`mita.event.id`). An exception that somebody recorded on a span becomes one when the span's transaction
-    is sent, unless it was captured before.
+    A log record becomes an issue if it is an error with an exception, or if it has the attribute `mita.event.id`.
+    An exception that is recorded on a span becomes an issue when the span's transaction is sent, unless it was
+    captured before.
 
     Args:
-        client: sentry-sdk's client. Every event passes its `before_send`, where it is redacted.
+        client: sentry-sdk's client. Its `before_send` hook redacts each event.
         captured: Exceptions that became issues.
-        ignored: Types of exceptions that are answers rather than errors, by qualified name.
+        ignored: Qualified names of exception types that are not errors, such as those for HTTP responses.
     """
 
     def __init__(
         self, client: BaseClient, captured: CapturedExceptions, ignored: tuple[str, ...] = ()
     ) -> None:
         self._client = client
-        self._occurrences = captured
+        self._captured = captured
         self._ignored = frozenset(ignored)
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
-        """Send the record as an issue, if it is one. Never raises."""
+        """Send the record as an issue if it is an error. Never raises."""
         try:
             self._capture_record(log_record)
         except Exception:
             _logger.debug("an error could not be sent to Sentry", exc_info=True)
 
     def capture_recorded(self, span: ReadableSpan) -> None:
-        """Send the exceptions that were recorded on a finished, redacted span and not captured otherwise."""
+        """Send the exceptions recorded on a finished, redacted span, unless they were captured before."""
         for recorded in span.events:
             if recorded.name == semconv.EXCEPTION_EVENT:
                 try:
@@ -61,10 +61,10 @@ class Issues(LogRecordProcessor):
                     _logger.debug("an error could not be sent to Sentry", exc_info=True)
 
     def shutdown(self) -> None:
-        """Do nothing: the exporter closes the client."""
+        """Do nothing, because the exporter closes the client."""
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Return True: nothing is queued here."""
+        """Return True, because nothing is queued here."""
         return True
 
     def _capture_record(self, emitted: ReadWriteLogRecord) -> None:
@@ -105,12 +105,12 @@ class Issues(LogRecordProcessor):
     def _scope(self) -> Scope:
         """Return a new scope for this event, with the content of the service's scopes.
 
-        While sentry-sdk applies a scope to one event it refuses any other that comes with the same scope, and
-        threads share theirs where nobody has forked it.
+        While sentry-sdk applies a scope to an event, it rejects other events with the same scope. Threads share a
+        scope unless the service forks it.
         """
         scope = Scope()
-        for said in (get_global_scope(), get_isolation_scope(), get_current_scope()):
-            scope.update_from_scope(said)
+        for source in (get_global_scope(), get_isolation_scope(), get_current_scope()):
+            scope.update_from_scope(source)
         return scope
 
     def _capture_event(self, span: ReadableSpan, recorded: Event) -> None:
@@ -120,5 +120,5 @@ class Issues(LogRecordProcessor):
         event = recorded_exception(span, recorded)
         frames = event["exception"]["values"][0].get("stacktrace", {}).get("frames", [])
         place = f"{frames[-1]['abs_path']}:{frames[-1]['lineno']}" if frames else ""
-        if self._occurrences.add(span.context.trace_id, name.rpartition(".")[2], place):
+        if self._captured.add(span.context.trace_id, name.rpartition(".")[2], place):
             self._client.capture_event({"event_id": uuid4().hex, **event}, {TRACE_IS_SET: True}, None)

@@ -1,4 +1,4 @@
-"""OpenTelemetry's log records as Sentry logs: structured, linked to trace and span.
+"""Sends OpenTelemetry's log records as structured Sentry logs, linked to trace and span.
 
 Source: Sentry's logs protocol, item type `log`.
 """
@@ -20,17 +20,17 @@ from mita_otel.sentry.mapping.attribute_values import json_value, seconds, typed
 from mita_otel.sentry.transport.sender_identity import Identity
 
 MAX_RECORDS: Final = 100
-"""Records of one item, as sentry-sdk sends them."""
+"""Maximum number of records in one item, as in sentry-sdk."""
 CONTENT_TYPE: Final = "application/vnd.sentry.items.log+json"
 
 _LEVELS: Final = ((21, "fatal"), (17, "error"), (13, "warn"), (9, "info"), (5, "debug"), (0, "trace"))
-"""Level by OpenTelemetry's severity number, the lowest of each range."""
+"""Lowest OpenTelemetry severity number of each level."""
 
 
 class SentryLogExporter(LogRecordExporter):
     """Sends log records to Sentry.
 
-    Records come redacted: put it behind a `LogRedactionProcessor`, as `configure()` does.
+    Records must be redacted already: put the exporter behind a `LogRedactionProcessor`, as `configure()` does.
 
     Args:
         link: The client, from `start_client`.
@@ -50,11 +50,11 @@ class SentryLogExporter(LogRecordExporter):
         return LogRecordExportResult.SUCCESS
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Send everything that is queued, at most `timeout_millis`."""
+        """Send everything that is queued, within `timeout_millis`."""
         return self._link.flush(timeout_millis / 1000)
 
     def shutdown(self) -> None:
-        """Do nothing: the client belongs to the span exporter."""
+        """Do nothing, because the span exporter closes the client."""
 
     def _record(self, emitted: ReadableLogRecord, common: Mapping[str, Any]) -> dict[str, Any]:
         record = emitted.log_record

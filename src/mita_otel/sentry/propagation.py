@@ -1,4 +1,4 @@
-"""Sentry's headers beside OpenTelemetry's: `sentry-trace` and `baggage` are continued and sent on.
+"""Context propagation with Sentry's headers `sentry-trace` and `baggage`, in addition to OpenTelemetry's headers.
 
 Sources: Sentry's trace propagation (sentry-trace, baggage, strict trace continuation); W3C Baggage.
 """
@@ -33,22 +33,22 @@ BAGGAGE: Final = "baggage"
 _HEADER: Final = re.compile(r"[ \t]*([0-9a-fA-F]{32})-([0-9a-fA-F]{16})(?:-([01]))?[ \t]*")
 _PREFIX: Final = "sentry-"
 _MAX_BAGGAGE: Final = 8192
-"""Bytes of the header (W3C Baggage)."""
+"""Maximum bytes of the header (W3C Baggage)."""
 _MAX_VALUE: Final = 512
-"""Characters of one of our own values."""
+"""Maximum characters of a value that we write."""
 
 
 class SentryPropagator(TextMapPropagator):
-    """Reads and writes Sentry's headers, around the propagator that was there.
+    """Reads and writes Sentry's headers, and wraps OpenTelemetry's propagator.
 
-    A request with both `traceparent` and `sentry-trace` continues the first, if they are of the same trace: a proxy
-    may have added a span. If they are not, the policy says which.
+    If a request has both `traceparent` and `sentry-trace` with the same trace id, the span of `traceparent` is
+    continued, because a proxy may have added it. If the trace ids differ, the policy decides which one is continued.
 
     Args:
-        policy: Whether, to whom, and how strictly.
-        inner: OpenTelemetry's propagators, as `OTEL_PROPAGATORS` names them.
+        policy: Targets, preferred header and strictness.
+        inner: The propagators that `OTEL_PROPAGATORS` names.
         contexts: The sampling contexts, by trace.
-        decided: Returns whether a trace's fate is known when its spans start (it is not, if its end decides).
+        decided: Returns whether the sampling decision is known when a span starts. With tail sampling it is not.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class SentryPropagator(TextMapPropagator):
         if theirs is None and not ours.is_valid:
             return result
         if not self._may_continue(items, theirs is not None):
-            # Somebody else's organisation: whatever the headers say, a new trace begins here.
+            # The trace belongs to another organisation: start a new trace.
             return trace.set_span_in_context(trace.INVALID_SPAN, result)
         if theirs is not None and self._prefer(theirs, ours):
             result = trace.set_span_in_context(NonRecordingSpan(theirs), result)
@@ -102,7 +102,7 @@ class SentryPropagator(TextMapPropagator):
         context: Context | None = None,
         setter: Setter[CarrierT] = default_setter,
     ) -> None:
-        """Write OpenTelemetry's headers, and Sentry's where the policy's targets say so."""
+        """Write OpenTelemetry's headers. Also write Sentry's headers if the URL matches the policy's targets."""
         span = trace.get_current_span(context)
         ids = span.get_span_context()
         if not ids.is_valid or not self._is_target(getattr(span, "attributes", None) or {}):
@@ -127,7 +127,11 @@ class SentryPropagator(TextMapPropagator):
         return theirs.trace_id != ours.trace_id and self._policy.prefer == SENTRY_TRACE
 
     def _may_continue(self, items: Mapping[str, str], from_sentry: bool) -> bool:
-        """Apply Sentry's rules of trace continuation: never another organisation's, strictly none that is unnamed."""
+        """Apply Sentry's rules of trace continuation.
+
+        A trace of another organisation is never continued. In strict mode, a trace is not continued either if only
+        one side has an organisation id.
+        """
         theirs, ours = items.get("org_id"), self._contexts.org_id
         if theirs is not None and ours is not None:
             return theirs == ours
@@ -146,7 +150,7 @@ class SentryPropagator(TextMapPropagator):
 
 
 class _Collected(Setter[dict[str, str]]):
-    """Headers that were written into a mapping first."""
+    """Collects headers in a mapping before they are written to the carrier."""
 
     def __init__(self) -> None:
         self.headers: dict[str, str] = {}
@@ -156,7 +160,7 @@ class _Collected(Setter[dict[str, str]]):
 
 
 def _span_context(headers: Iterable[str]) -> tuple[SpanContext | None, bool]:
-    """Return what the header names, and whether its sender leaves it to us to sample the trace or not."""
+    """Return the span context of the header, and whether its sender has deferred the sampling decision."""
     for header in headers:
         found = _HEADER.fullmatch(header)
         if found is None:
@@ -181,7 +185,7 @@ def _sentry_items(headers: Iterable[str]) -> dict[str, str]:
 
 
 def _joined(items: Mapping[str, str], present: str) -> str:
-    """Return a baggage header with the sampling context first; what does not fit is left out, entry by entry."""
+    """Return a baggage header with the sampling context first. Entries that do not fit are omitted."""
     members = [
         f"{_PREFIX}{quote(name, safe='')}={quote(value[:_MAX_VALUE], safe='')}"
         for name, value in items.items()

@@ -1,4 +1,4 @@
-"""How trees of spans travel to Sentry: as transactions, as streamed spans, or over OTLP."""
+"""Protocols that send span trees to Sentry: transactions, streamed spans, or OTLP."""
 
 from __future__ import annotations
 
@@ -24,22 +24,23 @@ from mita_otel.sentry.transport.envelope_items import SPANS_STAGE, SpansItem
 
 _logger = logging.getLogger("mita_otel")
 
-_SHRINK: Final = 0.9
-"""By how much a transaction is made smaller at least, if it is too large."""
+_MAX_KEPT_SHARE: Final = 0.9
+"""Maximum share of the spans that the next attempt keeps if a transaction is too large."""
 
 
 class TreeSender(Protocol):
-    """A way to send trees."""
+    """Sends span trees with one protocol."""
 
     def send(self, trees: Sequence[Tree]) -> None:
-        """Queue the trees. One that cannot be encoded is counted, and disturbs no other."""
+        """Queue the trees. A tree that cannot be encoded is counted as lost; the other trees are still sent."""
 
 
 def make_protocol(policy: SentryPolicy, link: SentryLink, losses: Losses) -> TreeSender:
     """Return the protocol that the policy names.
 
     Raises:
-        ConfigurationError: A package that it needs is not installed.
+        ConfigurationError: A package that the protocol needs is not installed, or the service's Sentry client has a
+            transport that does not support the protocol.
     """
     if policy.protocol == "spans":
         return Spans(policy, link, losses)
@@ -49,7 +50,7 @@ def make_protocol(policy: SentryPolicy, link: SentryLink, losses: Losses) -> Tre
 
 
 class Transactions:
-    """An envelope with a transaction for each tree: every Sentry and every self-hosted one knows it."""
+    """Sends an envelope with one transaction for each tree. All versions of Sentry, also self-hosted, support it."""
 
     def __init__(self, policy: SentryPolicy, link: SentryLink, losses: Losses) -> None:
         self._policy = policy
@@ -81,7 +82,7 @@ class Transactions:
         self._link.send(Envelope(header, [item]))
 
     def _breadcrumbs(self, tree: Tree, trace_id: int) -> list[Any]:
-        """Return the newest log records and span events of the tree, in their order."""
+        """Return the newest log records and span events of the tree, ordered by time."""
         policy = self._policy.breadcrumbs
         if not policy.enabled:
             return []
@@ -92,7 +93,7 @@ class Transactions:
         return sorted(trail, key=time_of)[-policy.max_breadcrumbs :]
 
     def _fitted(self, whole: Tree, breadcrumbs: list[Any]) -> tuple[Tree, dict[str, Any], bytes]:
-        """Return as much of the tree as fits into one transaction, by number and by size, and that transaction."""
+        """Return the part of the tree that is within the limits for spans and bytes, its transaction, and the JSON."""
         limit = self._policy.max_event_kilobytes * 1000
         most = self._policy.max_spans
         while True:
@@ -101,11 +102,11 @@ class Transactions:
             payload = json_bytes(event)
             if len(payload) <= limit or not tree.children:
                 return tree, event, payload
-            most = int(len(tree.children) * min(_SHRINK, limit / len(payload)))
+            most = int(len(tree.children) * min(_MAX_KEPT_SHARE, limit / len(payload)))
 
 
 class Spans:
-    """An envelope for each item of a trace's spans: nothing is left out, however large a trace is."""
+    """Sends an envelope for each item of a trace's spans. Nothing is omitted, even from large traces."""
 
     def __init__(self, policy: SentryPolicy, link: SentryLink, losses: Losses) -> None:
         self._policy = policy
@@ -113,7 +114,7 @@ class Spans:
         self._losses = losses
 
     def send(self, trees: Sequence[Tree]) -> None:
-        """Queue an envelope for each tree, and more for one with more than 1,000 spans."""
+        """Queue an envelope for each tree, or several if the tree has more than 1,000 spans."""
         for tree in trees:
             with counted(self._losses, 1 + len(tree.children)):
                 trace_id, _ = key_of(tree.root)
@@ -123,13 +124,13 @@ class Spans:
 
 
 class Otlp:
-    """Requests with the spans of many trees: the cheapest. Tags and contexts are attributes of each local root."""
+    """Sends OTLP requests with the spans of many trees, which costs least. Tags and contexts are root attributes."""
 
     def __init__(self, policy: SentryPolicy, link: SentryLink, losses: Losses) -> None:
         if link.own_transport() is None:
             raise ConfigurationError(
-                'sentry.protocol = "otlp" needs a transport of our own, and the Sentry client of the service brings '
-                "another; leave that out, or set sentry.protocol to transactions"
+                'sentry.protocol = "otlp" needs the transport of mita-otel, but the Sentry client of the service '
+                "has another one; remove transport from sentry_sdk.init(), or set sentry.protocol to transactions"
             )
         self._encode = otlp_encoder()
         self._policy = policy
@@ -137,7 +138,7 @@ class Otlp:
         self._losses = losses
 
     def send(self, trees: Sequence[Tree]) -> None:
-        """Queue a request, or more if there is much."""
+        """Queue one request, or several if the spans exceed the size of one request."""
         transport = self._link.own_transport()
         if transport is None:
             self._losses.add(SPANS_STAGE, AFTER_SHUTDOWN, sum(1 + len(tree.children) for tree in trees))
@@ -157,7 +158,7 @@ class Otlp:
 
 @contextmanager
 def counted(losses: Losses, spans: int) -> Iterator[None]:
-    """Count the spans as lost if something in them cannot be encoded."""
+    """Count the spans as lost if encoding them fails."""
     try:
         yield
     except Exception:

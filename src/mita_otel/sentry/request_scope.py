@@ -1,6 +1,6 @@
-"""A Sentry scope for each request and task, so that tags and user of one do not appear in another.
+"""A Sentry scope for each request and task, so that its tags and user do not appear in other requests.
 
-sentry-sdk's integrations fork a scope for each request. Without them `sentry_sdk.set_user()` would speak of the process.
+sentry-sdk's integrations fork a scope for each request. Without them `sentry_sdk.set_user()` would apply to the process.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from mita_otel.sentry.mapping.span_tree import key_of
 
 
 class RequestScope(Scope):
-    """What a service says of one request through sentry-sdk. Its tags and user are said of the request's span as well.
+    """The isolation scope of one request. Tags and user are also set as attributes of the request's span.
 
     Args:
-        outside: The isolation scope that was there before the request began.
-        root: The request's span. None: it has not begun, or nobody records it.
-        current_outside: The current scope that was there.
+        outside: The isolation scope before the request began.
+        root: The request's span. None: it has not started, or it is not recorded.
+        current_outside: The current scope before the request began.
     """
 
     __slots__ = ("current_outside", "outside", "root")
@@ -37,46 +37,46 @@ class RequestScope(Scope):
         self.current_outside = current_outside
 
     def __copy__(self) -> RequestScope:
-        """Return a scope for a part of the request, as `sentry_sdk.isolation_scope()` makes one."""
+        """Return a scope for a part of the request. `sentry_sdk.isolation_scope()` calls this."""
         part = cast("RequestScope", super().__copy__())
         part.outside, part.root, part.current_outside = self.outside, self.root, self.current_outside
         return part
 
     @property
     def is_over(self) -> bool:
-        """Whether its span has ended, or nobody recorded one."""
+        """Whether the request's span has ended or is not recorded."""
         return self.root is None or not self.root.is_recording()
 
     def set_tag(self, key: str, value: Any) -> None:
-        """Set a tag of everything that is sent of this request."""
+        """Set a tag on all events of this request and on its span."""
         super().set_tag(key, value)
-        self._tell({f"{semconv.TAG}.{key}": value})
+        self._set_on_span({f"{semconv.TAG}.{key}": value})
 
     def set_tags(self, tags: Mapping[str, object]) -> None:
-        """Set several."""
+        """Set several tags on all events of this request and on its span."""
         super().set_tags(tags)
-        self._tell({f"{semconv.TAG}.{key}": value for key, value in tags.items()})
+        self._set_on_span({f"{semconv.TAG}.{key}": value for key, value in tags.items()})
 
     def set_user(self, value: dict[str, Any] | None) -> None:
-        """Set the user of everything that is sent of this request. The span gets only the id."""
+        """Set the user of all events of this request. The span gets only the id."""
         super().set_user(value)
         if isinstance(value, Mapping) and value.get("id") is not None:
-            self._tell({semconv.USER_ID: str(value["id"])})
+            self._set_on_span({semconv.USER_ID: str(value["id"])})
 
-    def _tell(self, attributes: Mapping[str, Any]) -> None:
+    def _set_on_span(self, attributes: Mapping[str, Any]) -> None:
         if self.root is not None and self.root.is_recording():
             for name, value in attributes.items():
                 self.root.set_attribute(name, value if isinstance(value, bool | int | float) else str(value))
 
 
 def enter_request() -> None:
-    """Give a request whose span has not begun a scope of its own; nobody may record it at all. In its own context."""
+    """Create a scope for a request whose span has not started. Call this in the context of the request."""
     if not trace.get_current_span().is_recording():
         _enter(None)
 
 
 def enter_root(span: Span) -> None:
-    """Give a request or task that begins with this span a scope of its own. On its own thread, in its own context."""
+    """Create a scope for the request or task that starts with this span. Call this in its thread and context."""
     if not _is_root(span):
         return
     current = Scope.get_isolation_scope()
@@ -87,9 +87,10 @@ def enter_root(span: Span) -> None:
 
 
 def leave_root(span: ReadableSpan) -> None:
-    """Go back to what was there before, where one task follows another in the same context.
+    """Restore the previous scopes when a task ends, because the next task may run in the same context.
 
-    A server has a context for each request, and what runs there after the answer still belongs to the request.
+    Scopes of server requests remain: a server has a context for each request, and code that runs there after the
+    response still belongs to the request.
     """
     if span.kind is SpanKind.SERVER or not _is_root(span):
         return

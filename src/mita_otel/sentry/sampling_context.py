@@ -1,7 +1,7 @@
-"""The dynamic sampling context: what travels with a trace so that all its parts are sampled and scaled alike.
+"""The dynamic sampling context: it is propagated with a trace, so that all services sample and scale it alike.
 
-Source: Sentry's Dynamic Sampling Context. It belongs to the head of the trace: what came from outside is passed
-on as it came, what begins here is fixed when it is first needed.
+Source: Sentry's Dynamic Sampling Context. The head of the trace sets it. A context from another service is passed on
+redacted and otherwise unchanged. The context of a trace that starts here is fixed at its first use.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ _MATCH_ALL: Final = ".*"
 """sentry-sdk's default of `trace_propagation_targets`."""
 _ORGANIZATION: Final = re.compile(r"o(\d+)\.")
 _RANDOM_BITS: Final = 56
-"""The random bits of a trace id (W3C Trace Context, level 2)."""
+"""Number of random bits of a trace id (W3C Trace Context, level 2)."""
 
 
 class SamplingContexts:
-    """Knows the dynamic sampling context of each trace; thread-safe.
+    """Remembers the dynamic sampling context of each trace; thread-safe.
 
     Args:
-        base: What is the same for every trace that begins here: public key, environment, release, organisation.
-        roots: The requests that are under way, for the transaction's name.
-        max_traces: Traces whose context is remembered.
-        redact: Takes the secrets out of what comes from outside, and of a transaction's name: the spans that are
-            under way are raw.
+        base: Entries of each trace that starts here: public key, environment, release, organisation.
+        roots: The active requests, for the transaction's name.
+        max_traces: Maximum number of traces whose context is remembered.
+        redact: Redacts contexts from other services and transaction names. It is needed for the names because
+            active spans are not redacted yet.
     """
 
     def __init__(
@@ -45,52 +45,52 @@ class SamplingContexts:
         self._roots = roots
         self._max_traces = max_traces
         self._frozen: OrderedDict[int, tuple[dict[str, str], bool]] = OrderedDict()
-        """Entries by trace, and whether they came from outside."""
+        """Entries by trace, and whether another service has set them."""
         self._lock = ForkSafeLock()
         self.targets: list[re.Pattern[str]] | None = None
-        """Patterns of URLs that get Sentry's headers, if a service's own Sentry client names any."""
+        """URL patterns that the service's own Sentry client sets for Sentry's headers. None: it sets no patterns."""
         self.strict = False
-        """Whether a service's own Sentry client wants strict continuation."""
+        """Whether the service's own Sentry client enables strict continuation."""
 
     @property
     def org_id(self) -> str | None:
-        """The organisation that the DSN belongs to, if it says."""
+        """Id of the DSN's organisation, if it is known."""
         return self._base.get("org_id")
 
-    def say(self, **base: str | None) -> None:
-        """Say more of every trace that begins here from now on."""
+    def set_base(self, **base: str | None) -> None:
+        """Set entries for each trace that starts here from now on. Empty values are ignored."""
         self._base.update({name: value for name, value in base.items() if value})
 
     def follow(self, options: Mapping[str, Any]) -> None:
-        """Heed what a service says to its own Sentry client about propagation, beside the policy."""
+        """Apply the propagation options of the service's own Sentry client, in addition to the policy."""
         targets = options.get("trace_propagation_targets")
         if targets is not None and list(targets) != [_MATCH_ALL]:
             self.targets = [re.compile(one) for one in targets]
         self.strict = bool(options.get("strict_trace_continuation"))
         if options.get("org_id"):
-            self.say(org_id=str(options["org_id"]))
+            self.set_base(org_id=str(options["org_id"]))
 
     def freeze(self, trace_id: int, items: Items) -> None:
-        """Remember the context that came with a trace. One without any entry is frozen as well: we are not its head."""
-        # What came is not ours to judge, but what leaves is: other services name transactions by raw paths.
+        """Remember the context of a trace that another service started. An empty context is remembered as well."""
+        # Other services may name transactions by raw paths, so values are redacted before they are passed on.
         self._remember(
             trace_id, {name: self._redact(value) for name, value in items.items()}, from_outside=True
         )
 
     def of(self, trace_id: int, *, sampled: bool | None = None, rate: float | None = None) -> dict[str, str]:
-        """Return the context of a trace, and fix it if the trace began here.
+        """Return the context of a trace, and fix it if the trace started here.
 
         Args:
             trace_id: The trace.
-            sampled: Whether it is kept; None: that is decided when it has ended.
-            rate: The rate that was applied, if that is known.
+            sampled: Whether the trace is kept. None: this is decided when the trace ends.
+            rate: The sample rate, if it is known.
         """
         frozen, from_outside = self._frozen.get(trace_id) or self._begin(trace_id)
         if frozen and from_outside:
             return dict(frozen)
         items = dict(frozen)
         if not frozen:
-            # The sender knows nothing of this: Relay wants at least these two.
+            # The sender has set no context. Relay needs at least these two entries.
             items["trace_id"] = format_trace_id(trace_id)
             items.update({name: value for name, value in self._base.items() if name == "public_key"})
         if sampled is not None:
@@ -103,10 +103,12 @@ class SamplingContexts:
         items = {**self._base, "trace_id": format_trace_id(trace_id), "sample_rand": sample_rand(trace_id)}
         root = self._roots.root_of(trace_id)
         if root is not None:
-            said = describe(root)
-            # A raw path has as many values as there are accounts; before routing there is nothing better.
-            if said.source != "url" and (said.source == "route" or root.kind is not SpanKind.SERVER):
-                items["transaction"] = self._redact(said.description)
+            described = describe(root)
+            # A raw path can contain an account number, so it is not used. The route is unknown before routing.
+            if described.source != "url" and (
+                described.source == "route" or root.kind is not SpanKind.SERVER
+            ):
+                items["transaction"] = self._redact(described.description)
         self._remember(trace_id, items, from_outside=False)
         return items, False
 
@@ -119,16 +121,16 @@ class SamplingContexts:
 
 
 def organization_of(host: str) -> str | None:
-    """Return the id of the organization that the host of a DSN names, as in `o123.ingest.sentry.io`."""
+    """Return the organisation id in the host of a DSN, such as `o123.ingest.sentry.io`, or None."""
     found = _ORGANIZATION.match(host)
     return found.group(1) if found else None
 
 
 def sample_rand(trace_id: int) -> str:
-    """Return the random number of a trace, 0 to 1, as Sentry writes it: a trace is kept if it is below the rate.
+    """Return the random number of a trace, 0 to 1, in Sentry's format. A trace is kept if it is below the rate.
 
-    It is that of OpenTelemetry's consistent sampling, turned round, so that a service with Sentry's own SDK and
-    the same rate keeps the traces that we keep.
+    It is 1 minus the random number of OpenTelemetry's consistent sampling. A service with Sentry's SDK and the same
+    rate therefore keeps the same traces.
     """
     bits = trace_id & ((1 << _RANDOM_BITS) - 1)
     millionths = (((1 << _RANDOM_BITS) - 1 - bits) * 1_000_000) >> _RANDOM_BITS

@@ -1,6 +1,6 @@
-"""Sentry clients that the service starts itself: everything is redacted, and nothing is sent twice.
+"""Joins Sentry clients that the service starts itself, to redact their events and to prevent duplicates.
 
-Many services call `sentry_sdk.init()` when they are imported, which is after `opentelemetry-instrument` has configured
+Many services call `sentry_sdk.init()` during their import, after `opentelemetry-instrument` has configured
 mita-otel. Their client then replaces ours.
 """
 
@@ -30,7 +30,7 @@ _logger = logging.getLogger("mita_otel")
 Hook = Callable[[Any, Any], Any]
 
 _HOOKS: Final = ("before_send_transaction", "before_send_log", "before_send_metric", "before_send_span")
-"""The other hooks of sentry-sdk, beside `before_send`."""
+"""The hooks of sentry-sdk other than `before_send`."""
 _WITHHELD: Final = {"name": "[redacted:error]", "attributes": {}}
 """Replaces a span that cannot be redacted, because `before_send_span` cannot drop one."""
 
@@ -39,14 +39,14 @@ class ServiceClients:
     """Joins the clients that a service starts.
 
     Args:
-        policy: Bounds and switches.
+        policy: Limits and switches.
         redactor: Redacts everything that the clients send.
-        losses: Where losses are counted.
-        hook: Makes a `before_send` around the service's own.
-        integrations: Makes the integrations that a client gets unless it has them.
-        breadcrumb_hook: Makes a `before_breadcrumb` around the service's own, for a client that gets our integration
-            of standard logging.
-        joined: Called with each client that was joined.
+        losses: Counts losses.
+        hook: Wraps the service's `before_send`.
+        integrations: Creates the integrations to add to a client that does not have them.
+        breadcrumb_hook: Wraps the service's `before_breadcrumb`. It is used if the client gets our integration of
+            standard logging.
+        joined: Called with each joined client.
     """
 
     def __init__(
@@ -61,9 +61,9 @@ class ServiceClients:
         joined: Callable[[BaseClient], None],
     ) -> None:
         self.client: BaseClient | None = None
-        """The newest."""
+        """The client that was joined last."""
         self.transaction_hook: Hook | None = None
-        """The service's `before_send_transaction`, redacted; None if it has no such hook."""
+        """The service's `before_send_transaction` with redaction, or None if the service has no such hook."""
         self._known: WeakSet[BaseClient] = WeakSet()
         self._policy = policy
         self._redactor = redactor
@@ -75,7 +75,7 @@ class ServiceClients:
         self._watch = ClientWatch(self.join)
 
     def join(self, client: BaseClient) -> None:
-        """Join a client: it gets our hooks and our transport, and its own tracing is switched off."""
+        """Join a client: install our hooks and our transport, and switch its tracing off."""
         if client in self._known or (client.transport is None and client.spotlight is None):
             return
         self.client = client
@@ -98,14 +98,14 @@ class ServiceClients:
             replaced.kill()
         self._joined(client)
         _logger.warning(
-            "joined the Sentry client that the service has started itself: its events now pass the redactor%s",
-            "; its traces_sample_rate does not apply, or requests would appear twice: see sampling.ratio"
+            "joined the Sentry client of the service: its events are now redacted%s",
+            "; its traces_sample_rate is ignored, because requests would appear twice: set sampling.ratio"
             if traced
             else "",
         )
 
     def _integrate(self, client: BaseClient) -> None:
-        """Give a client the integrations that it has not, unless the service has disabled them."""
+        """Add missing integrations to a client, unless the service has disabled them."""
         missing = [one for one in self._integrations() if one.identifier not in client.integrations]
         added = setup_integrations(missing, with_defaults=False)
         client.integrations.update(added)
@@ -115,7 +115,7 @@ class ServiceClients:
             )
 
     def watch(self) -> None:
-        """Join every client that replaces ours from now on."""
+        """Start joining each client that replaces ours."""
         self._watch.begin()
 
     def unwatch(self) -> None:
@@ -124,10 +124,10 @@ class ServiceClients:
 
 
 class ClientWatch:
-    """Observes every client that replaces another one, before it sends anything.
+    """Observes each new client before it sends anything.
 
     Args:
-        take: Called with the client. If it fails, the client is closed, so that it sends nothing raw.
+        take: Called with the client. If it fails, the client is closed, so that it sends nothing unredacted.
     """
 
     def __init__(self, take: Callable[[BaseClient], None]) -> None:
@@ -136,7 +136,7 @@ class ClientWatch:
         self._ours: Callable[..., None] | None = None
 
     def begin(self) -> None:
-        """Watch from now on."""
+        """Start watching."""
         original = Scope.set_client
 
         @wraps(original)
@@ -149,7 +149,7 @@ class ClientWatch:
         Scope.set_client = set_client  # type: ignore[method-assign, assignment]
 
     def end(self) -> None:
-        """Restore sentry-sdk, unless another library has wrapped it since."""
+        """Restore sentry-sdk's method, unless another library has wrapped it since."""
         if self._original is not None and Scope.set_client is self._ours:
             Scope.set_client = self._original  # type: ignore[method-assign]
 
@@ -160,15 +160,15 @@ class ClientWatch:
             client.close(timeout=0)
             client.spotlight = None
             _logger.exception(
-                "a Sentry client that the service has started cannot be redacted: it sends nothing"
+                "cannot redact the Sentry client of the service, so it was closed and sends nothing"
             )
 
 
 def redact_clients(redactor: Redactor) -> ClientWatch:
-    """Redact what the service's own clients send, where Sentry is no exporter of ours.
+    """Redact the events of the service's own clients. Used if Sentry is not one of our exporters.
 
     Returns:
-        The watch for further clients; end it.
+        The watch for further clients. Call its `end` on shutdown.
     """
     client = sentry_sdk.get_client()
     if client.is_active():
@@ -186,7 +186,7 @@ def redact_client(
     Args:
         client: Any client.
         redactor: Redacts each record.
-        hook: Makes the `before_send` for errors; None: one that redacts.
+        hook: Creates the `before_send` hook. None: a hook that only redacts.
     """
     options = client.options
     before_send = options.get("before_send")
@@ -194,7 +194,7 @@ def redact_client(
     experiments = dict(options.get("_experiments") or {})
     for name in _HOOKS:
         own = options.get(name) or experiments.get(name)
-        # Versions before 2.35 look for the hook of logs among the experiments only.
+        # Versions before 2.35 read the hook for logs only from the experiments.
         options[name] = experiments[name] = redacting(
             redactor, own, instead=_WITHHELD if name == "before_send_span" else None
         )
@@ -207,7 +207,7 @@ def redacting(redactor: Redactor, then: Hook | None = None, *, instead: Any = No
     Args:
         redactor: Redacts each record.
         then: The service's own hook, if any.
-        instead: Replaces a record that cannot be redacted. None: the record is dropped.
+        instead: Replacement for a record that cannot be redacted. None: the record is dropped.
     """
 
     def hook(record: Any, hint: Any) -> Any:

@@ -1,6 +1,6 @@
-"""Release health: every request is a session that ended well, with an error, or by a crash; counted by the minute.
+"""Release health: counts requests by minute and outcome (exited, errored, crashed). Each request is a session.
 
-Source: Sentry's sessions protocol, aggregates (`sessions` items), as its SDKs for servers send them.
+Source: Sentry's sessions protocol, session aggregates (`sessions` items), which its server SDKs send.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from mita_otel.sentry.transport.sender_identity import Identity
 
 _MINUTE_NS: Final = 60_000_000_000
 _MAX_MINUTES: Final = 60
-"""Minutes that wait at most, should nobody flush: the oldest are sent with the next."""
+"""Maximum number of minutes that wait. One more minute causes a flush."""
 
 
 class Sessions:
-    """Counts requests, before any sampling, by how they ended; thread-safe.
+    """Counts requests by outcome, before sampling; thread-safe.
 
     Args:
-        identity: Returns release and environment. Without a release Sentry would not know whose health it is.
-        captured: Knows in which traces an error was reported.
-        send: Takes the envelopes.
+        identity: Returns release and environment. Without a release nothing is sent, because Sentry needs it.
+        captured: Remembers the traces in which an error was reported.
+        send: Queues an envelope.
         clock: Nanoseconds since the epoch.
     """
 
@@ -46,20 +46,20 @@ class Sessions:
         clock: Callable[[], int],
     ) -> None:
         self._identity = identity
-        self._occurrences = captured
+        self._captured = captured
         self._send = send
         self._clock = clock
         self._lock = threading.RLock()
         self._minutes: dict[int, Counter[str]] = {}
 
     def observe(self, observation: Observation) -> None:
-        """Count a finished span, if it is a request."""
+        """Count a finished span if it is a request."""
         span = observation.span
         if span.kind is not SpanKind.SERVER:
             return
         minute = (span.start_time or 0) // _MINUTE_NS
         with self._lock:
-            self._minutes.setdefault(minute, Counter())[self._ending(span, observation.failed)] += 1
+            self._minutes.setdefault(minute, Counter())[self._outcome(span, observation.failed)] += 1
             if len(self._minutes) > _MAX_MINUTES:
                 self.flush()
 
@@ -67,24 +67,24 @@ class Sessions:
         """Send the minutes that are over."""
         now = self._clock() // _MINUTE_NS
         with self._lock:
-            self._take([minute for minute in self._minutes if minute < now])
+            self._send_minutes([minute for minute in self._minutes if minute < now])
 
     def flush(self) -> None:
         """Send everything that was counted."""
         with self._lock:
-            self._take(list(self._minutes))
+            self._send_minutes(list(self._minutes))
 
     def clear(self) -> None:
-        """Forget everything: after a fork it belongs to the parent."""
+        """Discard all counts. After a fork the parent sends them."""
         self._lock = threading.RLock()
         self._minutes = {}
 
-    def _ending(self, span: ReadableSpan, failed: bool) -> str:
+    def _outcome(self, span: ReadableSpan, failed: bool) -> str:
         if failed and any(event.name == semconv.EXCEPTION_EVENT for event in span.events):
             return "crashed"
-        return "errored" if failed or self._occurrences.happened_in(key_of(span)[0]) else "exited"
+        return "errored" if failed or self._captured.happened_in(key_of(span)[0]) else "exited"
 
-    def _take(self, minutes: list[int]) -> None:
+    def _send_minutes(self, minutes: list[int]) -> None:
         if not minutes:
             return
         aggregates: list[dict[str, Any]] = [

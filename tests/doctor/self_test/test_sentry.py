@@ -129,7 +129,7 @@ def test_a_sentry_that_does_not_answer_is_not_waited_for_for_ever(
 
 
 @pytest.mark.parametrize(
-    ("dsn", "said"), [("", "SENTRY_DSN is not set"), ("https://sentry.io/1", "SENTRY_DSN is no DSN")]
+    ("dsn", "said"), [("", "SENTRY_DSN is not set"), ("https://sentry.io/1", "SENTRY_DSN is not a valid DSN")]
 )
 def test_a_dsn_that_is_none_is_said(monkeypatch: pytest.MonkeyPatch, dsn: str, said: str) -> None:
     monkeypatch.setenv("SENTRY_DSN", dsn)

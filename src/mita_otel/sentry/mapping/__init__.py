@@ -1,1 +1,1 @@
-"""Pure functions from spans to Sentry's events and transactions."""
+"""Maps spans and log records to Sentry's events and transactions, with pure functions."""

@@ -1,4 +1,4 @@
-"""Attribute values of OpenTelemetry as JSON values, and as Sentry's typed attributes."""
+"""Converts OpenTelemetry's attribute values to JSON values and to Sentry's typed attributes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mita_otel._json import json_bytes
 
 
 def json_value(value: Any) -> Any:
-    """Return a value with nothing in it but what JSON knows."""
+    """Return a value as a JSON value. Objects of other types become text."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Mapping):
@@ -24,12 +24,12 @@ def json_value(value: Any) -> Any:
 
 
 def seconds(time_ns: int | None) -> float:
-    """Return nanoseconds since the epoch as seconds, exact to the microsecond."""
+    """Return nanoseconds since the epoch as seconds, rounded to microseconds."""
     return round((time_ns or 0) / 1e9, 6)
 
 
 def ids_of(span: ReadableSpan) -> dict[str, str]:
-    """Return a span's `trace_id`, `span_id` and, if it has one, `parent_span_id`, as Sentry names them."""
+    """Return a span's `trace_id`, `span_id` and `parent_span_id` under Sentry's names. A root span has no parent id."""
     ids: dict[str, str] = {}
     if span.context is not None:
         ids["trace_id"] = format_trace_id(span.context.trace_id)
@@ -43,7 +43,7 @@ _LARGEST: Final = 2**63 - 1
 
 
 def typed(value: Any) -> dict[str, Any]:
-    """Return a value with its type; what has none of Sentry's types becomes text.
+    """Return a value with its Sentry type. A value without a Sentry type becomes text.
 
     Source: Sentry's span protocol and logs protocol, attribute object.
     """
@@ -65,5 +65,5 @@ def typed(value: Any) -> dict[str, Any]:
 
 
 def typed_attributes(attributes: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return attributes with their types, without those that have no value."""
+    """Return attributes with their types. Attributes without a value are omitted."""
     return {str(name): typed(value) for name, value in attributes.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Exceptions that became issues, by trace and place; stack traces of live exceptions and of text."""
+"""Remembers exceptions that became issues, by trace and location, and parses stack traces."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from mita_otel.processors.queues.forks import ForkSafeLock
 _FRAME: Final = re.compile(r'^ {2}File "([^"\n]*)", line (\d+)(?:, in (.*))?$')
 _GROUP_MARGIN: Final = "  | "
 _MAX_FRAMES: Final = 250
-"""Sentry keeps that many frames of one exception."""
+"""Maximum number of frames that Sentry keeps for one exception."""
 
 
 def innermost(traceback: TracebackType | None) -> str:
-    """Return where an exception was raised, as in `/srv/app.py:12`; empty if it was not."""
+    """Return where an exception was raised, such as `/srv/app.py:12`. Empty if there is no traceback."""
     if traceback is None:
         return ""
     while traceback.tb_next is not None:
@@ -26,10 +26,10 @@ def innermost(traceback: TracebackType | None) -> str:
 
 
 def parse_stacktrace(text: str) -> list[dict[str, Any]]:
-    """Return the frames of the last exception in a Python traceback, outermost first, as Sentry wants them.
+    """Return the frames of the last exception in a Python traceback in Sentry's format, outermost first.
 
-    What is no traceback gives no frames. Of a chain of exceptions the last one is the one that was recorded; of
-    a group its own frames are given, not its members'.
+    Text that is not a traceback has no frames. In a chain of exceptions the last one is the recorded exception. For
+    an exception group only the frames of the group are returned, not those of its members.
     """
     frames: list[dict[str, Any]] = []
     lines = [line[4:] if line.startswith(_GROUP_MARGIN) else line for line in text.splitlines()]
@@ -55,10 +55,10 @@ def parse_stacktrace(text: str) -> list[dict[str, Any]]:
 
 
 class CapturedExceptions:
-    """Remembers exceptions by trace, type and the place where they were raised; thread-safe.
+    """Remembers exceptions by trace, type and location; thread-safe.
 
     Args:
-        max_remembered: Newest captured that are remembered.
+        max_remembered: Maximum number of exceptions and of traces. Beyond that the oldest are evicted.
     """
 
     def __init__(self, max_remembered: int) -> None:
@@ -85,7 +85,7 @@ class CapturedExceptions:
             return True
 
     def note(self, trace_id: int) -> None:
-        """Remember that an error of the trace was reported, with an exception or without."""
+        """Remember that an error of the trace was reported. The error may have no exception."""
         if trace_id:
             with self._lock:
                 self._traces[trace_id] = None
@@ -97,7 +97,7 @@ class CapturedExceptions:
         return trace_id in self._traces
 
     def add_exception(self, trace_id: int, exception: BaseException) -> None:
-        """Remember an exception, with its causes and the members of groups: an issue shows them all."""
+        """Remember an exception, its causes and the members of groups, because one issue contains them all."""
         for one in _related(exception):
             self.add(trace_id, type(one).__name__, innermost(one.__traceback__))
 

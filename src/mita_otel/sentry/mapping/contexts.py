@@ -1,4 +1,4 @@
-"""The contexts of a transaction or an error: what one wants to know beside it."""
+"""Contexts, user, request and response of a transaction or an error."""
 
 from __future__ import annotations
 
@@ -48,26 +48,26 @@ _APP: Final = {
 }
 
 
-def financial_contexts(said: Sequence[Attributes]) -> dict[str, Context]:
+def financial_contexts(sources: Sequence[Attributes]) -> dict[str, Context]:
     """Return the `financial`, `compliance` and `security` contexts.
 
     Args:
-        said: The attributes of spans or of a log record; the first that say something are heard.
+        sources: The attributes of each span or log record. The first value of each attribute is used.
     """
     contexts: dict[str, Context] = {}
     for name, table in (("financial", _FINANCIAL), ("compliance", _COMPLIANCE), ("security", _SECURITY)):
         context: Context = {}
-        for attributes in reversed(said):
+        for attributes in reversed(sources):
             context.update(_picked(attributes, table))
         if context:
             contexts[name] = {"type": name, **context}
     return contexts
 
 
-def user_of(said: Sequence[Attributes]) -> Context:
-    """Return Sentry's user interface; see `financial_contexts`."""
+def user_of(sources: Sequence[Attributes]) -> Context:
+    """Return Sentry's user interface. For `sources` see `financial_contexts`."""
     user: Context = {}
-    for attributes in reversed(said):
+    for attributes in reversed(sources):
         user.update(_picked(attributes, _USER))
     if "id" in user:
         user["id"] = str(user["id"])
@@ -96,7 +96,7 @@ def otel_context(span: ReadableSpan) -> Context:
 
 
 def response_context(span: ReadableSpan) -> Context:
-    """Return the `response` context; empty if the span was no request."""
+    """Return the `response` context. Empty if the span is not a request."""
     attributes = span.attributes or {}
     facts = {
         "status_code": semconv.first(attributes, semconv.HTTP_STATUS_CODE),
@@ -108,7 +108,7 @@ def response_context(span: ReadableSpan) -> Context:
 
 
 def request_of_span(span: ReadableSpan) -> Context:
-    """Return Sentry's request interface; empty if the span was no request."""
+    """Return Sentry's request interface. Empty if the span is not a request."""
     attributes = span.attributes or {}
     path = semconv.first(attributes, semconv.HTTP_PATH)
     url = semconv.first(attributes, semconv.HTTP_URL)
@@ -127,7 +127,7 @@ def request_of_span(span: ReadableSpan) -> Context:
 
 
 def breaches_of(span: ReadableSpan) -> list[Context]:
-    """Return what is known of the limits that a span broke: it took too long, a statement ran too often under it."""
+    """Return the exceeded limits of a span: its latency, and a statement that ran too often below it."""
     attributes = span.attributes or {}
     where: Context = {"span_id": ids_of(span).get("span_id"), "span": span.name}
     breaches: list[Context] = []
@@ -174,7 +174,7 @@ def _headers(attributes: Mapping[str, Any], prefix: str) -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def _machine() -> dict[str, Context]:
-    """What does not change while the process lives."""
+    """Return the contexts that do not change during the process: `runtime`, `os`, `device`."""
     return {
         "runtime": {
             "type": "runtime",

@@ -1,8 +1,8 @@
-"""What a span is called in Sentry: a pure function of its kind, name and attributes.
+"""Describes a span for Sentry: a pure function of its kind, name, attributes and status.
 
 Sources: OpenTelemetry semantic conventions (old and stable names); Sentry's conventions for span operations,
-descriptions and transaction sources. What a service says itself (`sentry.op`, `sentry.source`,
-`sentry.custom_span_name`) comes first.
+descriptions and transaction sources. Attributes that a service sets itself (`sentry.op`, `sentry.source`,
+`sentry.custom_span_name`) take precedence.
 """
 
 from __future__ import annotations
@@ -25,17 +25,19 @@ class SpanDescription:
     """How Sentry shows a span."""
 
     op: str
-    """Sentry's operation, as in `http.server` or `db`."""
+    """Sentry's operation, such as `http.server` or `db`."""
     description: str
     """The transaction's name, or the span's description."""
     source: str
     """Sentry's transaction source: `route`, `url`, `task`, `component` or `custom`."""
     status: str
-    """Sentry's span status, as in `ok` or `not_found`."""
+    """Sentry's span status, such as `ok` or `not_found`."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
+class _Naming:
+    """Operation, description and source that one rule returns."""
+
     op: str
     description: str
     source: str
@@ -44,27 +46,27 @@ class _Said:
 def describe(span: ReadableSpan) -> SpanDescription:
     """Return the span's operation, description, transaction source and status."""
     attributes = span.attributes or {}
-    said = next(
-        (said for rule in _RULES if (said := rule(span.name, span.kind, attributes)) is not None),
-        _Said("function", span.name, "custom"),
+    naming = next(
+        (naming for rule in _RULES if (naming := rule(span.name, span.kind, attributes)) is not None),
+        _Naming("function", span.name, "custom"),
     )
     return SpanDescription(
-        op=str(attributes.get(semconv.SENTRY_OP) or said.op),
-        description=str(attributes.get(semconv.SENTRY_NAME) or said.description),
-        source=str(attributes.get(semconv.SENTRY_SOURCE) or said.source),
+        op=str(attributes.get(semconv.SENTRY_OP) or naming.op),
+        description=str(attributes.get(semconv.SENTRY_NAME) or naming.description),
+        source=str(attributes.get(semconv.SENTRY_SOURCE) or naming.source),
         status=status_of(span),
     )
 
 
-def _operation(name: str, kind: SpanKind, attributes: Attributes) -> _Said | None:
+def _operation(name: str, kind: SpanKind, attributes: Attributes) -> _Naming | None:
     if attributes.get(semconv.OPERATION) is None and attributes.get(semconv.OPERATION_KIND) is None:
         return None
     if attributes.get(semconv.OPERATION_KIND) == "background":
-        return _Said("task", name, "task")
-    return _Said("financial.operation", name, "custom")
+        return _Naming("task", name, "task")
+    return _Naming("financial.operation", name, "custom")
 
 
-def _http(name: str, kind: SpanKind, attributes: Attributes) -> _Said | None:
+def _http(name: str, kind: SpanKind, attributes: Attributes) -> _Naming | None:
     method = semconv.first(attributes, semconv.HTTP_METHOD)
     if not method:
         return None
@@ -74,14 +76,14 @@ def _http(name: str, kind: SpanKind, attributes: Attributes) -> _Said | None:
     suffix = f" ({graphql})" if graphql else ""
     template = semconv.first(attributes, (*semconv.HTTP_ROUTE, "url.template"))
     if template:
-        return _Said(op, f"{verb} {template}{suffix}", "route")
+        return _Naming(op, f"{verb} {template}{suffix}", "route")
     url = semconv.first(attributes, semconv.HTTP_URL)
     path = semconv.first(attributes, semconv.HTTP_PATH)
     place = (url or path) if kind is SpanKind.CLIENT else (path or url)
     if place:
         bare = str(place).partition("?")[0].partition("#")[0]
-        return _Said(op, f"{verb} {bare}{suffix}", "route" if bare == "/" else "url")
-    return _Said(op, name, "custom")
+        return _Naming(op, f"{verb} {bare}{suffix}", "route" if bare == "/" else "url")
+    return _Naming(op, name, "custom")
 
 
 _CACHE_OPS: Final = {
@@ -96,7 +98,7 @@ _CACHE_OPS: Final = {
 }
 
 
-def _cache(name: str, kind: SpanKind, attributes: Attributes) -> _Said | None:
+def _cache(name: str, kind: SpanKind, attributes: Attributes) -> _Naming | None:
     key, hit = attributes.get("cache.key"), attributes.get("cache.hit")
     operation = attributes.get("cache.operation")
     if key is None and hit is None and operation is None:
@@ -106,26 +108,26 @@ def _cache(name: str, kind: SpanKind, attributes: Attributes) -> _Said | None:
     else:
         op = _CACHE_OPS.get(str(operation).lower(), "cache")
     keys = key if isinstance(key, list | tuple) else [key]
-    return _Said(op, ", ".join(str(one) for one in keys if one is not None) or name, "task")
+    return _Naming(op, ", ".join(str(one) for one in keys if one is not None) or name, "task")
 
 
 _REDIS: Final = frozenset({"redis", "valkey", "keydb"})
 
 
-def _database(name: str, kind: SpanKind, attributes: Attributes) -> _Said | None:
+def _database(name: str, kind: SpanKind, attributes: Attributes) -> _Naming | None:
     system = semconv.first(attributes, semconv.DB_SYSTEM)
     if system is None:
         return None
     statement = semconv.first(attributes, (*semconv.DB_STATEMENT, *semconv.DB_QUERY_SUMMARY))
-    return _Said("db.redis" if str(system) in _REDIS else "db", str(statement or name), "task")
+    return _Naming("db.redis" if str(system) in _REDIS else "db", str(statement or name), "task")
 
 
-def _rpc(name: str, kind: SpanKind, attributes: Attributes) -> _Said | None:
+def _rpc(name: str, kind: SpanKind, attributes: Attributes) -> _Naming | None:
     system = semconv.first(attributes, semconv.RPC_SYSTEM)
     if system is None and attributes.get("rpc.service") is None:
         return None
     family = "grpc" if system == "grpc" else "rpc"
-    return _Said(
+    return _Naming(
         {SpanKind.SERVER: f"{family}.server", SpanKind.CLIENT: f"{family}.client"}.get(kind, family),
         name,
         "route",
@@ -145,50 +147,50 @@ _QUEUE_OPS: Final = {
 }
 
 
-def _messaging(name: str, kind: SpanKind, attributes: Attributes) -> _Said | None:
+def _messaging(name: str, kind: SpanKind, attributes: Attributes) -> _Naming | None:
     if semconv.first(attributes, semconv.MESSAGING_SYSTEM) is None:
         return None
     by_kind = {SpanKind.PRODUCER: "queue.publish", SpanKind.CONSUMER: "queue.process"}
     operation = str(semconv.first(attributes, semconv.MESSAGING_OPERATION) or "").lower()
     op = _QUEUE_OPS.get(operation) or by_kind.get(kind, "queue")
-    return _Said(op, str(semconv.first(attributes, semconv.MESSAGING_DESTINATION) or name), "task")
+    return _Naming(op, str(semconv.first(attributes, semconv.MESSAGING_DESTINATION) or name), "task")
 
 
 _CLOUDS: Final = {"aws": "aws", "gcp": "gcp", "azure": "azure"}
 
 
-def _function(name: str, kind: SpanKind, attributes: Attributes) -> _Said | None:
+def _function(name: str, kind: SpanKind, attributes: Attributes) -> _Naming | None:
     if attributes.get("faas.trigger") is None and attributes.get("faas.invoked_name") is None:
         return None
     provider = attributes.get("faas.invoked_provider") or attributes.get("cloud.provider")
     cloud = _CLOUDS.get(str(provider))
-    return _Said(f"function.{cloud}" if cloud else "function", name, "task")
+    return _Naming(f"function.{cloud}" if cloud else "function", name, "task")
 
 
-def _graphql(name: str, kind: SpanKind, attributes: Attributes) -> _Said | None:
+def _graphql(name: str, kind: SpanKind, attributes: Attributes) -> _Naming | None:
     operation = attributes.get("graphql.operation.type")
     if operation is None:
         return None
     called = attributes.get("graphql.operation.name")
-    return _Said(f"graphql.{operation}", f"{operation} {called}" if called else name, "component")
+    return _Naming(f"graphql.{operation}", f"{operation} {called}" if called else name, "component")
 
 
-def _gen_ai(name: str, kind: SpanKind, attributes: Attributes) -> _Said | None:
+def _gen_ai(name: str, kind: SpanKind, attributes: Attributes) -> _Naming | None:
     operation = attributes.get("gen_ai.operation.name")
     if operation is None:
         return None
-    # Sentry's names for what OpenTelemetry calls otherwise.
+    # Sentry's names for OpenTelemetry's operations.
     known = {"text_completion": "chat", "create_agent": "create_agent"}
-    return _Said(f"gen_ai.{known.get(str(operation), operation)}", name, "custom")
+    return _Naming(f"gen_ai.{known.get(str(operation), operation)}", name, "custom")
 
 
-def _websocket(name: str, kind: SpanKind, attributes: Attributes) -> _Said | None:
+def _websocket(name: str, kind: SpanKind, attributes: Attributes) -> _Naming | None:
     scheme = semconv.first(attributes, semconv.HTTP_SCHEME)
     if attributes.get("network.protocol.name") != "websocket" and scheme not in {"ws", "wss"}:
         return None
     route = semconv.first(attributes, semconv.HTTP_ROUTE)
     op = {SpanKind.SERVER: "websocket.server", SpanKind.CLIENT: "websocket.client"}.get(kind, "websocket")
-    return _Said(op, name, "route" if route else "custom")
+    return _Naming(op, name, "route" if route else "custom")
 
 
 _FRAMEWORK_OPS: Final = {
@@ -199,26 +201,26 @@ _FRAMEWORK_OPS: Final = {
 }
 
 
-def _framework(name: str, kind: SpanKind, attributes: Attributes) -> _Said | None:
+def _framework(name: str, kind: SpanKind, attributes: Attributes) -> _Naming | None:
     if name.startswith("BackgroundTask "):
-        return _Said("task", name, "task")
+        return _Naming("task", name, "task")
     op = _FRAMEWORK_OPS.get(name)
     if op is None:
         return None
-    return _Said(op, str(attributes.get("code.function.name") or name), "component")
+    return _Naming(op, str(attributes.get("code.function.name") or name), "component")
 
 
-def _by_kind(name: str, kind: SpanKind, attributes: Attributes) -> _Said | None:
+def _by_kind(name: str, kind: SpanKind, attributes: Attributes) -> _Naming | None:
     if kind is SpanKind.SERVER:
-        return _Said("server", name, "route")
+        return _Naming("server", name, "route")
     if kind is SpanKind.CONSUMER:
-        return _Said("queue.process", name, "task")
+        return _Naming("queue.process", name, "task")
     if kind is SpanKind.PRODUCER:
-        return _Said("queue.publish", name, "task")
+        return _Naming("queue.publish", name, "task")
     return None
 
 
-_RULES: Final[tuple[Callable[[str, SpanKind, Attributes], _Said | None], ...]] = (
+_RULES: Final[tuple[Callable[[str, SpanKind, Attributes], _Naming | None], ...]] = (
     _operation,
     _websocket,
     _http,
@@ -232,4 +234,4 @@ _RULES: Final[tuple[Callable[[str, SpanKind, Attributes], _Said | None], ...]] =
     _framework,
     _by_kind,
 )
-"""The first that has something to say, says it."""
+"""Rules in order of precedence. The first rule that returns a result applies."""

@@ -1,4 +1,4 @@
-"""An error as a Sentry event, from the attributes of a log record or of a span: pure."""
+"""Pure functions that build a Sentry event for an error from the attributes of a log record or span."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Attributes = Mapping[str, Any]
 
 _LEVELS: Final = ((21, "fatal"), (17, "error"), (13, "warning"), (9, "info"), (0, "debug"))
 _INTERFACES: Final = frozenset({"user", "request"})
-"""Contexts that Sentry knows as interfaces of their own."""
+"""Contexts that Sentry expects as event interfaces."""
 
 
 def level_of(severity_number: int) -> str:
-    """Return Sentry's level of OpenTelemetry's severity number."""
+    """Return Sentry's level for OpenTelemetry's severity number."""
     return next(level for lowest, level in _LEVELS if severity_number >= lowest)
 
 
@@ -33,9 +33,9 @@ def trace_context(trace_id: int, span_id: int) -> dict[str, Any]:
 
 
 def recorded_exception(span: ReadableSpan, recorded: Event) -> dict[str, Any]:
-    """Return the event of an exception that was recorded on a span: there is only text of it.
+    """Return the event of an exception that was recorded on a span.
 
-    Frames are read from the stack trace's text; there are no local variables.
+    A span holds only the text of the stack trace. Frames are parsed from it, and there are no local variables.
     """
     attributes = recorded.attributes or {}
     frames = parse_stacktrace(str(attributes.get(semconv.EXCEPTION_STACKTRACE) or ""))
@@ -67,7 +67,7 @@ def recorded_exception(span: ReadableSpan, recorded: Event) -> dict[str, Any]:
 
 
 def extra_of(attributes: Attributes) -> dict[str, Any]:
-    """Return what the application said with a log record, beside what Sentry has a place for."""
+    """Return the attributes of a log record for which Sentry has no other field."""
     return {
         str(name): json_value(value)
         for name, value in attributes.items()
@@ -76,13 +76,13 @@ def extra_of(attributes: Attributes) -> dict[str, Any]:
 
 
 def enrich(event: dict[str, Any], attributes: Attributes, resource: Attributes) -> None:
-    """Add what the attributes say: tags, user, contexts, fingerprint, breadcrumbs, transaction."""
+    """Add tags, user, contexts, fingerprint, breadcrumbs and transaction from the attributes to the event."""
     event["tags"] = {**own_tags(attributes), **tags_of(attributes, resource)}
     contexts = event.setdefault("contexts", {})
     contexts.update(process_contexts(resource))
     contexts.update(financial_contexts([attributes]))
-    said = attributes.get(semconv.CONTEXTS)
-    for name, context in said.items() if isinstance(said, Mapping) else ():
+    own_contexts = attributes.get(semconv.CONTEXTS)
+    for name, context in own_contexts.items() if isinstance(own_contexts, Mapping) else ():
         if not isinstance(context, Mapping):
             continue
         if name in _INTERFACES:

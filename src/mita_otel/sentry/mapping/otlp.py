@@ -1,8 +1,9 @@
-"""Trees of spans to Sentry's OTLP endpoint: protobuf, many traces in one request.
+"""Encodes span trees for Sentry's OTLP endpoint: protobuf, many traces in one request.
 
 Source: Sentry's OTLP ingestion, `/api/PROJECT/integration/otlp/v1/traces/`, with the DSN's key as `X-Sentry-Auth`.
-The encoder is OpenTelemetry's own, and each attribute costs it about two microseconds: what OTLP has a place for (resource,
-status, scope) is not said again, and what made the spans only by the root. Relay knows no events: they are an attribute.
+OpenTelemetry's encoder needs about two microseconds for each attribute. Values with an OTLP field (resource, status,
+scope) are therefore not repeated as attributes, and only the root has the attributes of the SDK. Relay ignores span
+events, so they are sent as an attribute.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from mita_otel.sentry.mapping.description import SpanDescription
 from mita_otel.sentry.mapping.streamed_spans import SpanSegment
 
 _MAX_BYTES: Final = 8_000_000
-"""Estimated size of one request: Sentry takes 12 MiB (Relay, `max_container_size`)."""
+"""Maximum estimated bytes of one request. Sentry accepts 12 MiB (Relay, `max_container_size`)."""
 
 Encode = Callable[[Sequence[ReadableSpan]], Any]
 
@@ -28,7 +29,7 @@ def otlp_encoder() -> Encode:
     """Return OpenTelemetry's encoder of spans.
 
     Raises:
-        ConfigurationError: It is not installed.
+        ConfigurationError: The encoder is not installed.
     """
     try:
         from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
@@ -41,26 +42,29 @@ def otlp_encoder() -> Encode:
 
 
 def otlp_spans(segment: SpanSegment) -> list[ReadableSpan]:
-    """Return a segment's spans as Sentry wants them over OTLP."""
+    """Return a segment's spans in the form that Sentry expects over OTLP."""
     return [
         RewrittenSpan(
-            span, name=said.description, attributes=_flat(_attributes(segment, span, said)), events=()
+            span,
+            name=described.description,
+            attributes=_flat(_attributes(segment, span, described)),
+            events=(),
         )
-        for span, said in zip(segment.spans, segment.described, strict=True)
+        for span, described in zip(segment.spans, segment.described, strict=True)
     ]
 
 
-def _attributes(segment: SpanSegment, span: ReadableSpan, said: SpanDescription) -> dict[str, Any]:
-    attributes = segment.attributes(span, said)
+def _attributes(segment: SpanSegment, span: ReadableSpan, described: SpanDescription) -> dict[str, Any]:
+    attributes = segment.attributes(span, described)
     if span is segment.root:
         return {**attributes, **segment.sender}
-    if said.status == "ok":
+    if described.status == "ok":
         del attributes["sentry.status"]
     return attributes
 
 
 def parts_of(spans: Sequence[ReadableSpan]) -> Iterator[list[ReadableSpan]]:
-    """Yield the spans in parts that Sentry takes in one request."""
+    """Yield the spans in parts that fit into one request."""
     part: list[ReadableSpan] = []
     size = 0
     for span in spans:
@@ -79,7 +83,7 @@ def otlp_request(encode: Encode, spans: Sequence[ReadableSpan]) -> bytes:
 
 
 def _flat(attributes: dict[str, Any]) -> dict[str, Any]:
-    """Return attributes as OTLP's encoder takes them: no None, nothing nested."""
+    """Return attributes for the OTLP encoder: without None, and with nested values as JSON."""
     return {
         name: json_bytes(value).decode() if _is_nested(value) else value
         for name, value in attributes.items()

@@ -1,4 +1,4 @@
-"""A span's `data`: its attributes, under the names that Sentry's Queries, Requests, Caches and Queues pages read."""
+"""Builds a span's `data`: its attributes, also under the names that Sentry's Insights pages read."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _ALIASES: Final = (
     ("http.response_content_length", "http.response.body.size"),
     ("messaging.destination", "messaging.destination.name"),
 )
-"""Old name and stable name: Sentry's pages read the stable one, Relay's grouping of queries the old one."""
+"""Old and stable names. Sentry's pages read the stable name; Relay groups queries by the old name."""
 
 _OLD_TOO: Final = frozenset({"db.system", "db.operation"})
-"""Old names that Relay still reads where only the stable one was set."""
+"""Old names that are added if only the stable name is set, because Relay still reads them."""
 
 
 def attributes_of(span: ReadableSpan) -> dict[str, Any]:
-    """Return a span's attributes as plain values, also under the names that Sentry reads."""
+    """Return a span's attributes as JSON values, also under the names that Sentry reads."""
     data = {str(name): json_value(value) for name, value in (span.attributes or {}).items()}
     for old, stable in _ALIASES:
         if old in data:
@@ -41,7 +41,7 @@ def attributes_of(span: ReadableSpan) -> dict[str, Any]:
 
 
 def data_of(span: ReadableSpan, description: str) -> dict[str, Any]:
-    """Return a span's `data`: attributes, kind, events, status text. What is the description is not said twice."""
+    """Return a span's `data`: attributes, kind, events, status text. A statement equal to the description is omitted."""
     data = attributes_of(span)
     for name in semconv.DB_STATEMENT:
         if data.get(name) == description:
@@ -62,7 +62,7 @@ def data_of(span: ReadableSpan, description: str) -> dict[str, Any]:
 
 
 def links_of(span: ReadableSpan) -> list[dict[str, Any]]:
-    """Return a span's links as Sentry has them."""
+    """Return a span's links in Sentry's format."""
     return [
         {
             "trace_id": format_trace_id(link.context.trace_id),
@@ -75,11 +75,11 @@ def links_of(span: ReadableSpan) -> list[dict[str, Any]]:
 
 
 def origin_of(span: ReadableSpan) -> str:
-    """Return what made the span, as in `auto.otel.sqlalchemy`."""
+    """Return the instrumentation that created the span, such as `auto.otel.sqlalchemy`."""
     attributes: Mapping[str, Any] = span.attributes or {}
-    said = attributes.get(semconv.SENTRY_ORIGIN)
-    if said:
-        return str(said)
+    origin = attributes.get(semconv.SENTRY_ORIGIN)
+    if origin:
+        return str(origin)
     scope = span.instrumentation_scope
     name = (scope.name if scope else "").rpartition(".")[2].replace("_", "-")
     return f"auto.otel.{name}" if name.replace("-", "").isalnum() else "auto.otel"

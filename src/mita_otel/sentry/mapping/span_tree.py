@@ -1,6 +1,6 @@
-"""Span trees: finished spans grouped below their local root, and the part of a tree that fits into one transaction.
+"""Groups finished spans into trees below their local root, and trims a tree to the size of one transaction.
 
-Spans end in any order, on any thread; a child may end after its root was sent.
+Spans end in any order and on any thread. A child may end after its root was sent.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ SpanKey = tuple[int, int]
 
 @dataclass(slots=True)
 class Tree:
-    """A local root and everything below it that has ended.
+    """A local root and its finished descendants.
 
-    A *local root* is where this process took over a trace: a SERVER or CONSUMER span, a span without a parent,
-    or one whose parent is remote.
+    A *local root* is the first span of a trace in this process: a SERVER or CONSUMER span, a span without a parent,
+    or a span whose parent is remote.
     """
 
     root: ReadableSpan
     children: list[ReadableSpan] = field(default_factory=list)
     left_out: int = 0
-    """Children that did not fit into one transaction."""
+    """Number of children that did not fit into one transaction."""
     orphan: bool = False
-    """The root is no local root: its own was sent before, or was not seen to end."""
+    """Whether the root is not a local root. Its local root was sent before, or has not ended in time."""
 
     @property
     def matters(self) -> bool:
@@ -41,17 +41,17 @@ class Tree:
 
 
 def key_of(span: ReadableSpan) -> SpanKey:
-    """Return the span's key; zeros if it has no context."""
+    """Return the span's key, or zeros if the span has no context."""
     return (span.context.trace_id, span.context.span_id) if span.context else (0, 0)
 
 
 def is_local_root(span: ReadableSpan) -> bool:
-    """Return whether the trace entered this process with this span."""
+    """Return whether the span is a local root (see `Tree`)."""
     return span.parent is None or span.parent.is_remote or span.kind in {SpanKind.SERVER, SpanKind.CONSUMER}
 
 
 def is_breached(span: ReadableSpan) -> bool:
-    """Return whether the span took longer than its limit, or a statement ran too often under it."""
+    """Return whether the span exceeded its latency limit, or a statement ran too often below it."""
     attributes = span.attributes or {}
     return bool(attributes.get(semconv.LATENCY_EXCEEDED)) or semconv.REPEATED_QUERIES in attributes
 
@@ -62,10 +62,10 @@ def matters(span: ReadableSpan) -> bool:
 
 
 def trim(tree: Tree, max_spans: int) -> Tree:
-    """Return the tree with at most `max_spans` children; `left_out` says how many did not fit.
+    """Return the tree with at most `max_spans` children. `left_out` is the number of children that did not fit.
 
-    Breached and failed ones come first, each with its ancestors, then the longest. A span whose parent does not
-    fit is left out, because it would have no parent.
+    Breached and failed spans are kept first, with their ancestors, then the longest spans. A span is omitted if its
+    parent does not fit.
     """
     if len(tree.children) <= max_spans:
         return tree
@@ -97,7 +97,7 @@ def _rank(span: ReadableSpan) -> tuple[int, int]:
 
 @dataclass(slots=True)
 class _Waiting:
-    """What waits of one trace."""
+    """The waiting spans of one trace."""
 
     since_s: float
     by_parent: dict[int, list[ReadableSpan]] = field(default_factory=lambda: defaultdict(list))
@@ -105,12 +105,12 @@ class _Waiting:
 
 
 class Assembler:
-    """Groups finished spans into trees. Not thread-safe: one thread at a time feeds it.
+    """Groups finished spans into trees. Not thread-safe: callers must hold a lock.
 
     Args:
-        max_waiting: Spans that may wait for their roots. Beyond that, the oldest trace is released.
-        max_bytes: Their estimated size, likewise.
-        max_wait_s: Seconds a trace may wait for a root.
+        max_waiting: Maximum number of spans that wait for their roots. Beyond that, the oldest trace is released.
+        max_bytes: Maximum estimated size of the waiting spans. Beyond that, the oldest trace is released.
+        max_wait_s: Maximum seconds that a trace waits for a root.
         clock: Monotonic seconds.
     """
 
@@ -124,12 +124,12 @@ class Assembler:
         self._traces: OrderedDict[int, _Waiting] = OrderedDict()
         self._sent: OrderedDict[SpanKey, None] = OrderedDict()
         self.waiting = 0
-        """Spans that wait now."""
+        """Number of waiting spans."""
         self.waiting_bytes = 0
-        """Their estimated size."""
+        """Estimated size of the waiting spans."""
 
     def add(self, span: ReadableSpan) -> list[Tree]:
-        """Take a finished span and return the trees that it completes."""
+        """Add a finished span and return the trees that it completes."""
         if span.parent is None or is_local_root(span):
             return [self._grow(span)]
         trace_id, _ = key_of(span)
@@ -148,7 +148,7 @@ class Assembler:
         return released
 
     def overdue(self) -> list[Tree]:
-        """Return what has waited too long, as trees of their own."""
+        """Return spans that have waited too long, as orphan trees."""
         released: list[Tree] = []
         now = self._clock()
         while self._traces:
@@ -159,20 +159,20 @@ class Assembler:
         return released
 
     def drain(self) -> list[Tree]:
-        """Return everything that waits, as trees of their own."""
+        """Return all waiting spans, as orphan trees."""
         released: list[Tree] = []
         while self._traces:
             released.extend(self._release(next(iter(self._traces))))
         return released
 
     def clear(self) -> None:
-        """Forget everything: after a fork it belongs to the parent."""
+        """Discard all spans. After a fork the parent sends them."""
         self._traces.clear()
         self._sent.clear()
         self.waiting = self.waiting_bytes = 0
 
     def _grow(self, root: ReadableSpan, *, orphan: bool = False) -> Tree:
-        """Return the tree of this root, with all of its descendants that wait."""
+        """Return the tree of this root with all of its waiting descendants."""
         tree = Tree(root, orphan=orphan)
         trace_id, span_id = key_of(root)
         trace = self._traces.get(trace_id)
@@ -188,7 +188,7 @@ class Assembler:
         return tree
 
     def _release(self, trace_id: int) -> list[Tree]:
-        """Release a trace: each span whose parent does not wait becomes a root."""
+        """Release a trace. Each span whose parent is not waiting becomes a root."""
         trace = self._traces[trace_id]
         ids = {key_of(span)[1] for siblings in trace.by_parent.values() for span in siblings}
         trees = [
@@ -196,7 +196,7 @@ class Assembler:
             for parent_id in [one for one in trace.by_parent if one not in ids]
             for span in self._take(trace, parent_id)
         ]
-        # Parents in a circle (no SDK makes them) cannot be grown from any root.
+        # A cycle of parents, which no SDK creates, is not reachable from any root.
         for parent_id in list(trace.by_parent):
             trees.extend(Tree(span, orphan=True) for span in self._take(trace, parent_id))
         self._traces.pop(trace_id, None)

@@ -1,6 +1,6 @@
-"""Sentry's span status, of an HTTP or gRPC status where there is one, else of the span's own.
+"""Derives Sentry's span status from the HTTP or gRPC status if there is one, else from the span's status.
 
-Source: Sentry's span statuses, and how its SDKs map HTTP and gRPC statuses to them.
+Source: Sentry's span statuses, and the mapping of HTTP and gRPC statuses in its SDKs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ OF_HTTP: Final = {
     503: "unavailable",
     504: "deadline_exceeded",
 }
-"""HTTP statuses with a status of their own; below 400 all is `ok`, other 4xx and 5xx go with 400 and 500."""
+"""Sentry's status by HTTP status. Statuses below 400 are `ok`; other 4xx and 5xx statuses map like 400 and 500."""
 
 OF_GRPC: Final = (
     "ok",
@@ -47,7 +47,7 @@ OF_GRPC: Final = (
     "data_loss",
     "unauthenticated",
 )
-"""By gRPC's code."""
+"""Sentry's status by gRPC code, which is the index."""
 
 _STATUSES: Final = frozenset(OF_GRPC)
 
@@ -55,8 +55,8 @@ _STATUSES: Final = frozenset(OF_GRPC)
 def status_of(span: ReadableSpan) -> str:
     """Return Sentry's span status.
 
-    A span that says OK is ok. One that failed keeps the reason that its HTTP or gRPC status gives, or its
-    description if that is a status' name; one that says nothing is judged by HTTP or gRPC status alone.
+    A span with status OK is `ok`. A failed span gets the status for its HTTP or gRPC status, or else its description if
+    that is the name of a status. A span with status UNSET gets the status for its HTTP or gRPC status.
     """
     attributes = span.attributes or {}
     code = span.status.status_code
@@ -76,14 +76,14 @@ def status_of(span: ReadableSpan) -> str:
 
 
 def status_of_http(code: int) -> str:
-    """Return Sentry's span status of an HTTP status code."""
+    """Return Sentry's span status for an HTTP status code."""
     if code < 400:
         return "ok"
     return OF_HTTP.get(code) or ("invalid_argument" if code < 500 else "internal_error")
 
 
 def _grpc(value: Any) -> str | None:
-    """Read a code, or a code's name as the stable conventions have it (`DEADLINE_EXCEEDED`)."""
+    """Return Sentry's status for a gRPC code or its name in the stable conventions (`DEADLINE_EXCEEDED`)."""
     if isinstance(value, str) and value.lower() in _STATUSES:
         return value.lower()
     code = _integer(value)

@@ -1,7 +1,7 @@
-"""Span trees as Sentry's streamed spans: item type `span`, version 2.
+"""Encodes span trees as Sentry's streamed spans: item type `span`, version 2.
 
-Source: Sentry's span protocol. The header of an envelope holds the sampling context, so one envelope belongs to one trace. An item has at
-most 1,000 spans; a trace may have any number of items, so no span is left out.
+Source: Sentry's span protocol. The header of an envelope contains the sampling context, so one envelope belongs to one
+trace. An item has at most 1,000 spans. A trace may have any number of items, so no span is omitted.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ Attributes = dict[str, Any]
 
 
 class SpanSegment:
-    """A tree, and what each of its spans needs to know of it.
+    """A span tree with the attributes that its spans share.
 
     Args:
-        tree: The spans, marked and redacted.
-        identity: Environment, release and so on.
-        tags: Names of our tags that the policy lets through.
+        tree: The redacted spans, with their latency attributes.
+        identity: Environment, release, host and SDK of the sender.
+        tags: Names of mita-otel's tags that the policy allows.
     """
 
     def __init__(self, tree: Tree, identity: Identity, tags: tuple[str, ...]) -> None:
@@ -44,7 +44,7 @@ class SpanSegment:
             "sentry.sdk.version": (identity.sdk or {}).get("version"),
             "sentry.platform": "python",
         }
-        """What made the spans."""
+        """Attributes of the SDK that created the spans."""
         self._common: Attributes = {
             "sentry.segment.id": format_span_id(key_of(tree.root)[1]),
             "sentry.segment.name": self.described[0].description,
@@ -56,14 +56,14 @@ class SpanSegment:
         self._server_name = identity.server_name
         self._tags = tags
 
-    def attributes(self, span: ReadableSpan, said: SpanDescription) -> Attributes:
-        """Return a span's attributes with Sentry's own; the root's hold the tags, contexts and measurements too."""
+    def attributes(self, span: ReadableSpan, described: SpanDescription) -> Attributes:
+        """Return a span's attributes with Sentry's. The root also has the tags, contexts and measurements."""
         attributes: Attributes = {
             **attributes_of(span),
             **self._common,
-            "sentry.op": said.op,
+            "sentry.op": described.op,
             "sentry.origin": origin_of(span),
-            "sentry.status": said.status,
+            "sentry.status": described.status,
         }
         if span.events:
             attributes["otel.events"] = [
@@ -81,7 +81,7 @@ class SpanSegment:
         return attributes
 
     def resource(self) -> Attributes:
-        """Return the attributes of what made the spans, for a protocol that has no place of its own for them."""
+        """Return the resource attributes, for a protocol that has no separate field for them."""
         return {name: json_value(value) for name, value in self.root.resource.attributes.items()}
 
     def _of_root(self) -> Attributes:
@@ -103,20 +103,20 @@ class SpanSegment:
 
 
 MAX_SPANS: Final = 1000
-"""Spans of one item."""
+"""Maximum number of spans in one item."""
 _MAX_BYTES: Final = 8_000_000
-"""Bytes of one item: Sentry takes 12 MiB (Relay, `max_container_size`)."""
+"""Maximum bytes of one item. Sentry accepts 12 MiB (Relay, `max_container_size`)."""
 CONTENT_TYPE: Final = "application/vnd.sentry.items.span.v2+json"
 
 
 def span_items(segment: SpanSegment) -> Iterator[SpansItem]:
-    """Yield the items of a segment, breached and failed spans in the first ones."""
+    """Yield the items of a segment. Breached and failed spans are in the first items."""
     pairs = list(zip(segment.spans, segment.described, strict=True))
     root, rest = pairs[0], sorted(pairs[1:], key=lambda pair: not matters(pair[0]))
     part: list[bytes] = []
     size, important = 0, False
-    for span, said in (root, *rest):
-        encoded = json_bytes(_span(segment, span, said, is_segment=span is root[0]))
+    for span, described in (root, *rest):
+        encoded = json_bytes(_span(segment, span, described, is_segment=span is root[0]))
         if part and (len(part) == MAX_SPANS or size + len(encoded) > _MAX_BYTES):
             yield _item(part, important=important)
             part, size, important = [], 0, False
@@ -138,19 +138,19 @@ def _item(spans: list[bytes], *, important: bool) -> SpansItem:
 
 
 def _span(
-    segment: SpanSegment, span: ReadableSpan, said: SpanDescription, *, is_segment: bool
+    segment: SpanSegment, span: ReadableSpan, described: SpanDescription, *, is_segment: bool
 ) -> dict[str, Any]:
     shown: dict[str, Any] = {
         **ids_of(span),
-        "name": said.description,
-        "status": "error" if _failed(span, said) else "ok",
+        "name": described.description,
+        "status": "error" if _failed(span, described) else "ok",
         "is_segment": is_segment,
         "start_timestamp": seconds(span.start_time),
         "end_timestamp": seconds(span.end_time),
         "attributes": typed_attributes(
             {
                 **(segment.resource() if is_segment else {}),
-                **segment.attributes(span, said),
+                **segment.attributes(span, described),
                 **segment.sender,
                 "sentry.kind": span.kind.name.lower(),
                 "otel.status_description": span.status.description,
@@ -166,5 +166,5 @@ def _span(
     return shown
 
 
-def _failed(span: ReadableSpan, said: SpanDescription) -> bool:
-    return span.status.status_code is StatusCode.ERROR or said.status not in {"ok", "cancelled"}
+def _failed(span: ReadableSpan, described: SpanDescription) -> bool:
+    return span.status.status_code is StatusCode.ERROR or described.status not in {"ok", "cancelled"}

@@ -1,4 +1,4 @@
-"""The tags that the guide's alert rules trigger on, and where each comes from."""
+"""Sentry tags for the alert rules of the MITA monitoring guide, and their source attributes."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ TAG_OF: Final[Mapping[str, semconv.Names]] = {
     "security_event": (semconv.SECURITY_EVENT_TYPE,),
     "request_id": (semconv.REQUEST_ID,),
 }
-"""Tag, and the attributes that it may come from."""
+"""Source attributes by tag, in order of precedence."""
 
 _FINANCIAL: Final = (semconv.OPERATION, semconv.OPERATION_PART_OF, semconv.ERROR_CATEGORY)
 _OWN: Final = f"{semconv.TAG}."
 
 _MAX_TAG: Final = 200
-"""Characters of a tag's value: Sentry cuts longer ones."""
+"""Maximum characters of a tag's value. Sentry truncates longer values."""
 _MAX_NAME: Final = 32
-"""Characters of a tag's name: Sentry drops the tag beyond."""
+"""Maximum characters of a tag's name. Sentry drops tags with longer names."""
 _NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:-")
 
 
 def tag_value(value: Any) -> str:
-    """Return a tag's value as Sentry takes it: text in one line, at most 200 characters."""
+    """Return a tag's value in Sentry's format: one line of at most 200 characters."""
     return " ".join(str(value).split())[:_MAX_TAG].rstrip()
 
 
 def tag_name(name: str) -> str:
-    """Return a tag's name as Sentry takes it."""
+    """Return a tag's name in Sentry's format: at most 32 allowed characters."""
     return "".join(char if char in _NAME_CHARACTERS else "_" for char in name)[:_MAX_NAME]
 
 
 def tags_of(attributes: Mapping[str, Any], resource: Mapping[str, Any]) -> dict[str, str]:
-    """Return the tags that the attributes of one span or log record give."""
+    """Return the tags for the attributes of one span or log record."""
     tags = {
         tag: tag_value(value)
         for tag, names in TAG_OF.items()
@@ -57,7 +57,7 @@ def tags_of(attributes: Mapping[str, Any], resource: Mapping[str, Any]) -> dict[
 
 
 def own_tags(attributes: Mapping[str, Any]) -> dict[str, str]:
-    """Return the tags that the application set: `mita.tag.*`, and the mapping `mita.tags`."""
+    """Return the application's tags, from the attributes `mita.tag.*` and the mapping `mita.tags`."""
     mapping = attributes.get(semconv.TAGS)
     own = dict(mapping) if isinstance(mapping, Mapping) else {}
     own.update({name[len(_OWN) :]: value for name, value in attributes.items() if name.startswith(_OWN)})
@@ -65,12 +65,14 @@ def own_tags(attributes: Mapping[str, Any]) -> dict[str, str]:
 
 
 def transaction_tags(spans: Sequence[ReadableSpan], *, late: bool, allowed: Iterable[str]) -> dict[str, str]:
-    """Return a transaction's tags: what its root says, else the first of its spans; and how it went.
+    """Return a transaction's tags: attributes of its spans, performance issues and failures.
+
+    If several spans have the same tag, the root takes precedence, then the first span.
 
     Args:
         spans: The root first.
-        late: Whether it is part of a transaction that was sent before.
-        allowed: Names of ours that the policy lets through. The application's own tags always are.
+        late: Whether the spans belong to a transaction that was sent before.
+        allowed: Names of mita-otel's tags that the policy allows. The application's tags are always allowed.
     """
     tags: dict[str, str] = {}
     own: dict[str, str] = {}

@@ -1,6 +1,6 @@
-"""A tree of spans as a Sentry transaction event: pure, and whole.
+"""Pure functions that build a Sentry transaction event from a span tree.
 
-Source: Sentry's event payloads, transactions and trace context; OpenTelemetry ids are kept as they are.
+Source: Sentry's event payloads, transactions and trace context. OpenTelemetry ids are unchanged.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ def transaction_event(
     """Return the transaction event of a tree.
 
     Args:
-        tree: The spans, marked and redacted.
-        identity: Environment, release and so on.
-        tags: Names of our tags that the policy lets through.
-        breadcrumbs: Log records of the trace, redacted.
+        tree: The redacted spans, with their latency attributes.
+        identity: Environment, release, host and SDK of the sender.
+        tags: Names of mita-otel's tags that the policy allows.
+        breadcrumbs: Redacted log records of the trace.
     """
     root = tree.root
     spans = [root, *tree.children]
-    said = [span.attributes or {} for span in spans]
+    attributes = [span.attributes or {} for span in spans]
     described = [describe(span) for span in spans]
     event: dict[str, Any] = {
         "event_id": uuid4().hex,
@@ -55,14 +55,14 @@ def transaction_event(
         "transaction_info": {"source": described[0].source},
         "start_timestamp": seconds(root.start_time),
         "timestamp": seconds(root.end_time),
-        "contexts": _contexts(tree, spans, said, described[0]),
+        "contexts": _contexts(tree, spans, attributes, described[0]),
         "spans": [_span(*pair) for pair in zip(tree.children, described[1:], strict=True)],
         "tags": transaction_tags(spans, late=tree.orphan, allowed=tags),
         "measurements": measurements(spans, described),
         **identity.fields(),
     }
     optional = {
-        "user": user_of(said),
+        "user": user_of(attributes),
         "request": request_of_span(root),
         "breadcrumbs": {"values": list(breadcrumbs)} if breadcrumbs else None,
     }
@@ -71,9 +71,9 @@ def transaction_event(
 
 
 def measurements(spans: Sequence[ReadableSpan], described: Sequence[SpanDescription]) -> dict[str, Any]:
-    """Return a transaction's measurements: limit and overrun of its root, number and time of its queries."""
+    """Return a transaction's measurements: latency limit and overrun of its root, queries, redacted values."""
     found: dict[str, Any] = {}
-    queries = [span for span, said in zip(spans, described, strict=True) if said.op.startswith("db")]
+    queries = [span for span, one in zip(spans, described, strict=True) if one.op.startswith("db")]
     if queries:
         total_ms = sum((span.end_time or 0) - (span.start_time or 0) for span in queries) / 1e6
         found["db.queries"] = {"value": len(queries), "unit": "none"}
@@ -95,16 +95,16 @@ def _count(value: Any) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _span(span: ReadableSpan, said: SpanDescription) -> dict[str, Any]:
+def _span(span: ReadableSpan, described: SpanDescription) -> dict[str, Any]:
     shown: dict[str, Any] = {
         **ids_of(span),
-        "op": said.op,
-        "description": said.description,
-        "status": said.status,
+        "op": described.op,
+        "description": described.description,
+        "status": described.status,
         "origin": origin_of(span),
         "start_timestamp": seconds(span.start_time),
         "timestamp": seconds(span.end_time),
-        "data": data_of(span, said.description),
+        "data": data_of(span, described.description),
     }
     if span.links:
         shown["links"] = links_of(span)
@@ -114,7 +114,7 @@ def _span(span: ReadableSpan, said: SpanDescription) -> dict[str, Any]:
 
 
 def _contexts(
-    tree: Tree, spans: Sequence[ReadableSpan], said: Sequence[Mapping[str, Any]], shown: SpanDescription
+    tree: Tree, spans: Sequence[ReadableSpan], attributes: Sequence[Mapping[str, Any]], shown: SpanDescription
 ) -> dict[str, Any]:
     root = tree.root
     trace: dict[str, Any] = {
@@ -134,7 +134,7 @@ def _contexts(
         "trace": trace,
         "otel": otel_context(root),
         **process_contexts(root.resource.attributes),
-        **financial_contexts(said),
+        **financial_contexts(attributes),
     }
     response = response_context(root)
     if response:
@@ -148,6 +148,6 @@ def _contexts(
 
 
 def sample_rate_of(root: ReadableSpan) -> float | None:
-    """Return the rate at which traces like this one were kept, 0 to 1; None if nothing was sampled."""
+    """Return the sample rate of the trace, 0 to 1, or None if sampling is off."""
     rate = (root.attributes or {}).get(semconv.SAMPLING_RATE)
     return float(rate) if isinstance(rate, int | float) else None

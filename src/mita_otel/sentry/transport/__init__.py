@@ -1,1 +1,1 @@
-"""Sending of envelopes to Sentry."""
+"""Sends envelopes to Sentry."""

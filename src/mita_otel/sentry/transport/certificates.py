@@ -1,4 +1,4 @@
-"""Which certificates a connection to Sentry trusts and presents: sentry-sdk's options, then environment variables."""
+"""Trusted authorities and client certificates for Sentry, from sentry-sdk's options or environment variables."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class Trust(NamedTuple):
 
     file: str
     named_by: str
-    """The option or variable that names the file; empty for the file of the package certifi."""
+    """The option or variable that sets the file. Empty for the file of the package certifi."""
 
 
 def trust(options: Mapping[str, Any]) -> Trust:
     """Return the trusted authorities.
 
     Args:
-        options: sentry-sdk's options; `ca_certs` comes before the variables `SSL_CERT_FILE` and `REQUESTS_CA_BUNDLE`.
+        options: sentry-sdk's options. `ca_certs` takes precedence over `SSL_CERT_FILE` and `REQUESTS_CA_BUNDLE`.
     """
     if options.get("ca_certs"):
         return Trust(str(options["ca_certs"]), "ca_certs")
@@ -40,8 +40,8 @@ def tls_context(options: Mapping[str, Any]) -> ssl.SSLContext:
     """Return a TLS context that verifies certificates and host names.
 
     Args:
-        options: sentry-sdk's options; `cert_file` and `key_file` come before the variables `CLIENT_CERT_FILE` and
-            `CLIENT_KEY_FILE`. See also `trust`.
+        options: sentry-sdk's options. `cert_file` and `key_file` take precedence over the variables `CLIENT_CERT_FILE`
+            and `CLIENT_KEY_FILE`. See also `trust`.
 
     Raises:
         ConfigurationError: A certificate or key file cannot be read.
@@ -52,7 +52,7 @@ def tls_context(options: Mapping[str, Any]) -> ssl.SSLContext:
     except OSError as error:
         raise ConfigurationError(
             f"{trusted.named_by or 'certifi'} names the certificates in {trusted.file}, which cannot be read "
-            f"({error.strerror or error}): name a file of certificates in PEM form, or unset it"
+            f"({error.strerror or error}): set it to a file of certificates in PEM format, or unset it"
         ) from error
     certificate = options.get("cert_file") or os.environ.get("CLIENT_CERT_FILE")
     if certificate:

@@ -1,4 +1,4 @@
-"""Client reports: how many items of each category were discarded, and why. Sentry shows them in its statistics.
+"""Client reports: number of discarded items by category and reason. Sentry shows them in its statistics.
 
 Source: Sentry's client reports.
 """
@@ -20,8 +20,8 @@ class ClientReports:
     """Counts discarded items until the next report; thread-safe.
 
     Args:
-        enabled: Whether there are reports at all (sentry-sdk's option `send_client_reports`).
-        clock: Seconds since the epoch.
+        enabled: Whether reports are created (sentry-sdk's option `send_client_reports`).
+        clock: Returns seconds since the epoch.
     """
 
     def __init__(self, *, enabled: bool = True, clock: Callable[[], float] = time.time) -> None:
@@ -36,7 +36,7 @@ class ClientReports:
         self._last_s = self._clock()
 
     def add(self, reason: str, category: str, quantity: int = 1) -> None:
-        """Count a number of discarded items of one category."""
+        """Count discarded items of one category."""
         if self._enabled and quantity > 0:
             with self._lock:
                 self._counts[category, reason] += quantity
@@ -48,10 +48,10 @@ class ClientReports:
                 self.add(reason, category, quantity)
 
     def take(self, min_interval_s: float = 0) -> Item | None:
-        """Return a report of what was counted since the last one.
+        """Return a report of the items counted since the last report, or None if there are no such items.
 
         Args:
-            min_interval_s: Seconds between two reports. None is returned before they are over.
+            min_interval_s: Minimum seconds between two reports. Before that, None is returned.
         """
         with self._lock:
             now = self._clock()
@@ -66,14 +66,14 @@ class ClientReports:
         return _Report(counts, PayloadRef(bytes=payload), type="client_report")
 
     def restore(self, item: Item) -> None:
-        """Count the content of a report again if the item is one: it did not arrive."""
+        """Count the content of a report again, because it did not arrive. Ignore other items."""
         if isinstance(item, _Report):
             with self._lock:
                 self._counts.update(item.counts)
 
 
 class _Report(Item):
-    """A report, with the counts that it was made of."""
+    """A report with its counts."""
 
     def __init__(self, counts: Counter[tuple[str, str]], payload: PayloadRef, **options: str) -> None:
         super().__init__(payload, **options)  # type: ignore[arg-type]

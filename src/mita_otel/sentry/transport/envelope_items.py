@@ -1,4 +1,4 @@
-"""Items of an envelope: which data category each counts in, and how many spans it holds.
+"""Envelope items with their data categories and numbers of spans.
 
 Source: Sentry's envelope items and data categories.
 """
@@ -11,11 +11,11 @@ from typing import Any, Final
 from sentry_sdk.envelope import Item, PayloadRef
 
 SPANS_STAGE: Final = "sentry"
-"""Where lost spans are counted."""
+"""Stage at which lost spans are counted."""
 LOGS_STAGE: Final = "sentry.logs"
-"""Where lost log records are counted."""
+"""Stage at which lost log records are counted."""
 OTHER_STAGE: Final = "sentry.other"
-"""Where other lost items are counted: errors, sessions."""
+"""Stage at which other lost items are counted, such as errors and sessions."""
 
 _CATEGORIES: Final = {
     "event": "error",
@@ -35,19 +35,19 @@ _CATEGORIES: Final = {
 }
 """Data category by item type."""
 _BYTE_CATEGORIES: Final = {"log_item": "log_byte", "trace_metric": "trace_metric_byte"}
-"""Categories whose size Sentry counts as well."""
+"""Category for the size in bytes, for categories whose size Sentry counts as well."""
 
 
 class SpansItem(Item):
-    """An item that is made of spans, already encoded.
+    """An item of encoded spans.
 
     Args:
-        payload: JSON.
+        payload: The spans as JSON.
         type: `transaction` or `span`.
-        spans: Number of spans in it.
-        important: Whether one of them exceeded a limit or failed.
-        headers: More headers of the item.
-        content_type: Of the payload.
+        spans: Number of spans in the item.
+        important: Whether one of the spans exceeded a limit or failed.
+        headers: Additional headers of the item.
+        content_type: Content type of the payload.
     """
 
     def __init__(
@@ -66,12 +66,12 @@ class SpansItem(Item):
 
 
 def category_of(item: Item) -> str:
-    """Return the data category of an envelope item; it decides which rate limit applies."""
+    """Return the data category of an envelope item. It determines the rate limit."""
     return _CATEGORIES.get(item.type or "", "default")
 
 
 def loss_of(item: Item) -> tuple[str, int]:
-    """Return the stage at which an item is counted if it is lost, and how much it counts there."""
+    """Return the stage and the quantity to count if the item is lost."""
     if isinstance(item, SpansItem):
         return SPANS_STAGE, item.spans
     if item.type == "log":
@@ -80,7 +80,7 @@ def loss_of(item: Item) -> tuple[str, int]:
 
 
 def quantities_of(item: Item) -> Iterator[tuple[str, int]]:
-    """Yield each data category that an item counts in, and how much."""
+    """Yield each data category of an item with its quantity."""
     category = category_of(item)
     if isinstance(item, SpansItem):
         if category == "transaction":

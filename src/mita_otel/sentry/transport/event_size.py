@@ -1,4 +1,4 @@
-"""An error that is larger than Sentry takes loses what tells least, and says so: it is not refused whole.
+"""Shrinks an event that exceeds Sentry's size limit, so that Sentry does not reject it. Important parts are kept longest.
 
 Source: Sentry's envelope size limits, 1 MiB for an event.
 """
@@ -13,15 +13,17 @@ from mita_otel._json import json_bytes
 Event = dict[str, Any]
 
 _MAX_TEXT: Final = 4096
-"""Characters that a text keeps if nothing else helps."""
+"""Maximum characters of a text after the last step."""
 
 
 def fitted(event: Event, max_bytes: int) -> bytes:
-    """Return the event as JSON, with as much left out as has to be; `contexts.mita.left_out` names it.
+    """Return the event as JSON, and omit parts until it fits. `contexts.mita.left_out` lists the omitted parts.
+
+    The result can still be too large if omitting every part is not enough.
 
     Args:
-        event: Plain values, redacted.
-        max_bytes: How large the JSON may be.
+        event: The redacted event, as a JSON value.
+        max_bytes: Maximum size of the JSON.
     """
     payload = json_bytes(event)
     left_out: list[str] = []
@@ -29,14 +31,14 @@ def fitted(event: Event, max_bytes: int) -> bytes:
         if len(payload) <= max_bytes:
             break
         left_out.append(name)
-        event = _saying(lighter(event), left_out)
+        event = _with_note(lighter(event), left_out)
         payload = json_bytes(event)
     return payload
 
 
-def _saying(event: Event, left_out: list[str]) -> Event:
-    said = event.get("contexts")
-    contexts = dict(said) if isinstance(said, Mapping) else {}
+def _with_note(event: Event, left_out: list[str]) -> Event:
+    present = event.get("contexts")
+    contexts = dict(present) if isinstance(present, Mapping) else {}
     known = contexts.get("mita")
     mita = dict(known) if isinstance(known, Mapping) else {"type": "mita"}
     return {**event, "contexts": {**contexts, "mita": {**mita, "left_out": list(left_out)}}}
@@ -84,7 +86,7 @@ def _cut(value: Any) -> Any:
 
 
 def _each_stack(event: Event, change: Callable[[list[Any]], list[Any]]) -> Event:
-    """Return the event with the frames of its exceptions and threads changed."""
+    """Return the event with the changed frames of its exceptions and threads."""
     light = dict(event)
     for interface in ("exception", "threads"):
         entry = event.get(interface)
@@ -116,4 +118,4 @@ _STEPS: Final[tuple[tuple[str, Callable[[Event], Event]], ...]] = (
     ("contexts", _without_contexts),
     ("long texts", _without_long_texts),
 )
-"""What is left out, in this order."""
+"""Parts to omit, in this order."""

@@ -1,4 +1,4 @@
-"""HTTP to one Sentry project, over urllib3: proxies, certificates, connections and time-outs are the library's."""
+"""HTTP client for one Sentry project. urllib3 handles proxies, certificates, connections and timeouts."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ from mita_otel.sentry.transport.certificates import tls_context
 _logger = logging.getLogger("mita_otel")
 
 ENVELOPE: Final = "/envelope/"
-"""Path of the endpoint for envelopes, below the project's."""
+"""Path of the envelope endpoint, relative to the project."""
 OTLP_TRACES: Final = "/integration/otlp/v1/traces/"
-"""Path of the endpoint for OTLP traces, below the project's."""
+"""Path of the OTLP traces endpoint, relative to the project."""
 UNREACHABLE: Final = (HTTPError, http.client.HTTPException, OSError)
-"""What `IngestClient.post` raises if there is no response."""
+"""Exceptions that `IngestClient.post` raises if there is no response."""
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _MAX_BODY: Final = 65_536
-"""Bytes of a response that are read; Sentry's have some dozens."""
+"""Maximum bytes of a response that are read. Sentry's responses have fewer than 100 bytes."""
 _CLOSED_BY_PEER: Final = (
     http.client.RemoteDisconnected,
     ConnectionResetError,
     BrokenPipeError,
     ssl.SSLEOFError,
 )
-"""Errors of a kept connection that the other end has closed meanwhile."""
+"""Errors of an idle connection that the server has closed."""
 
 
 class Response(NamedTuple):
-    """A response of Sentry, or of a proxy before it."""
+    """A response of Sentry or of a proxy."""
 
     status: int
     headers: Mapping[str, str]
@@ -53,14 +53,14 @@ class Response(NamedTuple):
 
 
 class IngestClient:
-    """Posts to the ingestion endpoints of one Sentry project; thread-safe, redirects are not followed.
+    """Posts to the ingestion endpoints of one Sentry project; thread-safe. It does not follow redirects.
 
     Args:
         dsn: The DSN of the project.
         options: sentry-sdk's options: `http_proxy`, `https_proxy`, `proxy_headers`, `ca_certs`, `cert_file`,
             `key_file`, `socket_options`, `keep_alive`. Where they are missing, the usual environment variables apply.
-        timeout_s: Seconds that one request may take.
-        max_connections: Connections that are kept open.
+        timeout_s: Maximum seconds of one request.
+        max_connections: Maximum number of connections that are kept open.
 
     Raises:
         ConfigurationError: A certificate file cannot be read.
@@ -100,7 +100,7 @@ class IngestClient:
 
     def _open(self) -> None:
         self._manager = _pool_manager(self._proxy, self._proxy_headers, self._settings)
-        # Without a proxy the pool of the host is used directly: the manager costs a fifth more CPU for each request.
+        # Without a proxy the pool of the host is used directly, because the manager needs 20 % more CPU for each request.
         self._pool = self._manager.connection_from_url(self._base_url) if self._proxy is None else None
 
     def post(
@@ -110,12 +110,12 @@ class IngestClient:
 
         Args:
             endpoint: `ENVELOPE` or `OTLP_TRACES`.
-            body: What to send.
-            headers: Headers beside those that name the project's key and the sender.
-            read_body: False: return as soon as the headers are there. The connection is then not kept.
+            body: The body to send.
+            headers: Headers in addition to those with the project's key and the sender.
+            read_body: False: return after the headers and close the connection.
 
         Raises:
-            urllib3.exceptions.HTTPError, http.client.HTTPException, OSError: There is no response; see `UNREACHABLE`.
+            urllib3.exceptions.HTTPError, http.client.HTTPException, OSError: There is no response. See `UNREACHABLE`.
         """
         headers = {**self._headers, **headers}
         try:
@@ -148,8 +148,9 @@ class IngestClient:
 def proxy_for(dsn: Dsn, options: Mapping[str, Any]) -> str | None:
     """Return the URL of the proxy to a DSN's host, or None.
 
-    The options `https_proxy` and `http_proxy` come before the environment; an empty one switches the variable of that
-    name off. `NO_PROXY` applies to the environment's proxies alone. Where no proxy for https is known, that for http is used.
+    The options `https_proxy` and `http_proxy` take precedence over the environment variables. An empty option disables the
+    variable of the same name. `NO_PROXY` applies only to proxies from the environment. If there is no proxy for https,
+    the proxy for http is used.
     """
     excluded = bool(proxy_bypass(f"{dsn.host}:{dsn.port}"))
     for scheme in ("https", "http") if dsn.scheme == "https" else ("http",):
@@ -161,7 +162,7 @@ def proxy_for(dsn: Dsn, options: Mapping[str, Any]) -> str | None:
 
 
 def failure_of(error: BaseException) -> str:
-    """Return why a request got no response, in few words and without addresses: those may hold a key."""
+    """Return a short reason why a request got no response. It contains no address, because a URL may contain a key."""
     causes = list(_causes(error))
     for one in reversed(causes):
         if isinstance(one, TimeoutError | urllib3.exceptions.TimeoutError) and not isinstance(
@@ -176,7 +177,7 @@ def failure_of(error: BaseException) -> str:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and what caused it, the innermost last."""
+    """Yield an exception and its causes, the innermost last."""
     seen: set[int] = set()
     waiting = [error]
     while waiting:
@@ -196,7 +197,7 @@ def _pool_manager(
     if proxy.startswith("socks"):
         if find_spec("socks") is None:
             _logger.warning(
-                "the SOCKS proxy for Sentry is not used: PySocks is not installed; pip install 'urllib3[socks]'"
+                "the SOCKS proxy for Sentry is ignored, because PySocks is not installed; run pip install 'urllib3[socks]'"
             )
             return urllib3.PoolManager(**settings)
         from urllib3.contrib.socks import SOCKSProxyManager
@@ -219,13 +220,13 @@ def _socket_options(options: Mapping[str, Any]) -> list[Any]:
 
 
 def _read(raw: urllib3.BaseHTTPResponse) -> bytes:
-    """Return the beginning of a response's body. The connection is kept if that was all of it."""
+    """Return the beginning of a response's body. The connection is kept if the body was read completely."""
     try:
         body = raw.read(_MAX_BODY)
         if raw.read(1):
             raw.close()
     except UNREACHABLE:
-        return _close(raw)  # the status is known, which is what counts
+        return _close(raw)  # the status is known, and the body is optional
     raw.release_conn()
     return body
 

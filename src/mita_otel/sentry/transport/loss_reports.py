@@ -1,4 +1,4 @@
-"""Reports losses before the transport to Sentry in client reports, so that its statistics include them.
+"""Adds losses that occur before the transport to client reports, so that Sentry's statistics include them.
 
 Source: Sentry's client reports, reasons of discarded events.
 """
@@ -17,12 +17,12 @@ _REASONS: Final = {
     "too_many_spans": "buffer_overflow",
     "before_send": "before_send",
 }
-"""Sentry's reason by ours; any other is an error of ours."""
+"""Sentry's reason by mita-otel's reason. Other reasons are reported as internal errors."""
 _OUR_ERROR: Final = "internal_sdk_error"
 _REPORTED_BY_TRANSPORT: Final = frozenset(
     {"queue_overflow", "ratelimit_backoff", "network_error", "ratelimited"}
 )
-"""Reasons that the transport reports itself."""
+"""Reasons that the transport already reports."""
 _TOO_LATE: Final = frozenset({DEADLINE_PASSED, AFTER_SHUTDOWN})
 """Reasons after which no report is sent."""
 
@@ -31,8 +31,8 @@ class LossReports:
     """Reports spans that were lost before the transport.
 
     Args:
-        losses: Where every loss is counted.
-        transport: Returns the transport, if it is ours.
+        losses: Counts all losses.
+        transport: Returns the transport, or None if it is not ours.
         exporter: The exporter's name in `losses`.
     """
 
@@ -46,18 +46,18 @@ class LossReports:
         losses.listen(self._lost)
 
     def watch_sampling(self, sampled_out: Callable[[], tuple[int, int]]) -> None:
-        """Take what returns how many traces and spans sampling has left out so far."""
+        """Set the callable that returns the numbers of unsampled traces and spans so far."""
         self._sampled_out = sampled_out
 
     def report_sampling(self) -> None:
-        """Report the traces and spans that sampling has dropped since the last report."""
+        """Report the traces and spans that were not sampled since the last report."""
         transport = self._transport()
         if self._sampled_out is None or transport is None:
             return
         traces, spans = self._sampled_out()
         before_traces, before_spans = self._reported
         self._reported = (traces, spans)
-        # A forked child counts from nothing again.
+        # A forked child counts from zero again, so a difference can be negative.
         transport.report(
             "sample_rate",
             transactions=max(0, traces - before_traces),

@@ -1,4 +1,4 @@
-"""Rate limits that Sentry sets in its responses, by data category.
+"""Rate limits from Sentry's responses, by data category.
 
 Source: Sentry's rate limiting, `X-Sentry-Rate-Limits` and `Retry-After`.
 """
@@ -15,17 +15,17 @@ from urllib3.util import Retry
 _DEFAULT_S: Final = 60.0
 """Seconds to wait after a 429 without a usable `Retry-After`."""
 _EVERYTHING: Final = ""
-"""The category of a limit that names no category."""
+"""The category of a limit for all categories."""
 _NAMESPACED: Final = "metric_bucket"
-"""The category whose limits name namespaces; metrics of the SDKs are in the namespace `custom`."""
+"""The category whose limits have namespaces. Metrics of SDKs are in the namespace `custom`."""
 _NAMESPACE: Final = "custom"
 
 
 class RateLimits:
-    """Remembers until when each data category is limited.
+    """Remembers the end of the rate limit for each data category.
 
     Args:
-        clock: Monotonic seconds.
+        clock: Returns monotonic seconds.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -47,7 +47,7 @@ class RateLimits:
             self._limit(_EVERYTHING, _retry_after_s(headers.get("retry-after")))
 
     def apply_to(self, category: str) -> bool:
-        """Return whether items of a category must not be sent now."""
+        """Return whether a rate limit applies to a category now."""
         now = self._clock()
         return any(self._until.get(one, now) > now for one in (category, _EVERYTHING))
 
@@ -63,7 +63,7 @@ class RateLimits:
 
 
 def parse_rate_limits(header: str) -> Iterator[tuple[str, float]]:
-    """Yield category and seconds for each limit of an `X-Sentry-Rate-Limits` header; an empty category means all.
+    """Yield category and seconds for each limit of an `X-Sentry-Rate-Limits` header. An empty category means all.
 
     Limits that cannot be parsed are skipped.
     """

@@ -1,4 +1,4 @@
-"""The queue before the network: bounded in number and bytes, important jobs first, safe after a fork."""
+"""The queue for network requests: bounded in number and bytes, important jobs first, safe after a fork."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ _logger = logging.getLogger("mita_otel")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
-    """Something to send."""
+    """A request to send."""
 
     run: Callable[[], Any]
     size: int = 0
-    """Bytes that it occupies while it waits."""
+    """Bytes of memory while the job waits."""
     important: bool = True
-    """Important jobs are sent before the others, and evicted after them."""
+    """Important jobs are sent first. They are not evicted for other jobs."""
     evicted: Callable[[], Any] | None = None
-    """Called, on any thread, if the queue does not take the job or drops it."""
+    """Called on any thread if the queue rejects or evicts the job."""
     items: Sequence[Any] = ()
-    """What it sends."""
+    """The envelope items in the request."""
 
 
 class SendQueue:
-    """Runs jobs on its own threads, several at the same time.
+    """Runs jobs on several background threads.
 
-    A single thread would wait for Sentry's response, some 50 to 100 ms away, after each envelope. A full queue evicts
-    the oldest ordinary jobs, so that errors and breached transactions stay. A forked child starts with an empty queue:
-    the jobs are its parent's.
+    A single thread would wait 50 to 100 ms for Sentry's response after each envelope. A full queue evicts the oldest
+    ordinary jobs to keep errors and breached transactions. A forked child starts with an empty queue, because the
+    parent sends the jobs.
 
     Args:
-        threads: Jobs that run at the same time. Threads are started as they are needed.
-        max_jobs: Jobs that may wait.
-        max_bytes: Bytes that waiting jobs may occupy. A larger job is taken if no other waits.
+        threads: Maximum number of threads. They are started on demand.
+        max_jobs: Maximum number of waiting jobs.
+        max_bytes: Maximum bytes of waiting jobs. A larger job is accepted if no other job waits.
     """
 
     def __init__(self, threads: int, max_jobs: int, max_bytes: float) -> None:
@@ -55,7 +55,7 @@ class SendQueue:
 
     def _renew_lock(self) -> None:
         if not self._threads:
-            # A re-entrant lock: a signal handler may flush on the very thread that is queueing.
+            # The lock is re-entrant, because a signal handler may flush on the thread that is queueing.
             self._changed = threading.Condition(threading.RLock())
 
     def _reset(self) -> None:
@@ -69,7 +69,7 @@ class SendQueue:
 
     @property
     def waiting(self) -> int:
-        """Number of jobs that wait."""
+        """Number of waiting jobs."""
         return len(self._important) + len(self._ordinary)
 
     @property
@@ -79,7 +79,7 @@ class SendQueue:
 
     @property
     def full(self) -> bool:
-        """Whether the next job may evict another one."""
+        """Whether the next job does not fit without an eviction."""
         return self.waiting >= self._max_jobs or self._bytes >= self._max_bytes
 
     @property
@@ -89,7 +89,7 @@ class SendQueue:
             return [*self._running, *self._important, *self._ordinary]
 
     def put(self, job: Job) -> bool:
-        """Queue a job, and evict the oldest ordinary ones if it does not fit. False if it still does not fit."""
+        """Queue a job. Evict the oldest ordinary jobs if it does not fit. Return False if it still does not fit."""
         evicted: list[Job] = []
         with self._changed:
             while self._ordinary and not self._fits(job):
@@ -105,15 +105,15 @@ class SendQueue:
         return taken
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until all queued jobs have run, also those that they queue. False if that took too long."""
+        """Wait until all jobs have run, including jobs that they queue. Return False if the time is not enough."""
         deadline = time.monotonic() + timeout_s
         with self._changed:
-            if self._threads == 0:  # an ending interpreter starts no threads
+            if self._threads == 0:  # an interpreter that shuts down starts no threads
                 self._run_here(deadline)
             return self._changed.wait_for(lambda: self.idle, max(0.0, timeout_s))
 
     def close(self) -> None:
-        """Refuse jobs from now on, and evict those that wait."""
+        """Reject new jobs, and evict the waiting jobs."""
         with self._changed:
             self._closed = True
             evicted = [*self._important, *self._ordinary]
@@ -135,7 +135,7 @@ class SendQueue:
         name = f"mita-otel-sentry-{self._threads}"
         try:
             threading.Thread(target=self._work, name=name, daemon=True).start()
-        except RuntimeError:  # the interpreter is ending: `flush` runs the jobs itself
+        except RuntimeError:  # the interpreter shuts down: `flush` runs the jobs itself
             return
         self._threads += 1
 
@@ -159,8 +159,10 @@ class SendQueue:
                 self._running.add(job)
             try:
                 _run(job)
-            except BaseException:  # gevent's time-outs, cancelled tasks: the thread serves the next job
-                _logger.debug("a job of the queue to Sentry was interrupted", exc_info=True)
+            except (
+                BaseException
+            ):  # such as gevent timeouts or cancelled tasks: the thread continues with the next job
+                _logger.debug("sending to Sentry was interrupted", exc_info=True)
             finally:
                 with changed:
                     self._running.discard(job)
@@ -179,7 +181,7 @@ def _notify(evicted: Sequence[Job]) -> None:
 
 def _run(job: Job) -> None:
     try:
-        # Our own requests must not become spans of an HTTP client's instrumentation.
+        # Requests to Sentry must not be traced by an instrumented HTTP client.
         with suppress_instrumentation():
             job.run()
     except Exception:

@@ -1,4 +1,4 @@
-"""The sender that events name: environment, release, host and SDK."""
+"""The sender of events: environment, release, host and SDK."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Identity:
     sdk: Mapping[str, Any] | None = None
 
     def fields(self) -> dict[str, Any]:
-        """Return what is known, by the names of an event's fields."""
+        """Return the known values by the field names of an event."""
         known = {
             "environment": self.environment,
             "release": self.release,
@@ -35,21 +35,22 @@ class Identity:
 
 
 def agree(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
-    """Let two clients' options name the same environment, release and so on: what ours know, else what theirs know.
+    """Set the same environment, release, dist and server name in the options of both clients.
 
-    sentry-sdk calls an environment that nobody names `production`: theirs counts if it says anything else.
+    Our values take precedence, with one exception: their environment applies if it is not `production`, which is the
+    default of sentry-sdk.
     """
     for name in ("environment", "release", "dist", "server_name"):
-        said = theirs.get(name)
-        if name == "environment" and said not in {None, _DEFAULT_ENVIRONMENT}:
-            value = said
+        their_value = theirs.get(name)
+        if name == "environment" and their_value not in {None, _DEFAULT_ENVIRONMENT}:
+            value = their_value
         else:
-            value = ours.get(name) or said
+            value = ours.get(name) or their_value
         ours[name] = theirs[name] = value
 
 
 def identity_of(client: BaseClient) -> Identity:
-    """Return who the client says it is."""
+    """Return the identity that the client's options contain."""
     options = client.options
     own = version("mita-otel")
     packages = [
@@ -61,6 +62,6 @@ def identity_of(client: BaseClient) -> Identity:
         release=options.get("release"),
         dist=options.get("dist"),
         server_name=options.get("server_name"),
-        # Sentry recognises its Python SDKs by the name's beginning.
+        # Sentry recognises its Python SDKs by the prefix of the name.
         sdk={"name": "sentry.python.mita_otel", "version": own, "packages": packages},
     )

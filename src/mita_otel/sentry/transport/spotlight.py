@@ -1,4 +1,4 @@
-"""Spotlight, Sentry for development: it gets what Sentry gets. A sidecar that hangs delays nothing."""
+"""Sends envelopes to Spotlight, Sentry's tool for development. A sidecar that hangs does not delay the service."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from sentry_sdk.envelope import Envelope
 from mita_otel.sentry.transport.send_queue import Job, SendQueue
 
 _MAX_ENVELOPES: Final = 500
-"""Envelopes that may wait: as many as Spotlight itself keeps."""
+"""Maximum number of waiting envelopes. Spotlight keeps the same number."""
 
 
 class QueuedSpotlight:
-    """Takes the place of sentry-sdk's client of Spotlight, which sends on the thread of the request.
+    """Replaces sentry-sdk's Spotlight client, which sends on the thread of the request.
 
     Args:
-        url: The sidecar, as in `http://localhost:8969/stream`.
-        timeout_s: Seconds that one request may take.
+        url: URL of the sidecar, such as `http://localhost:8969/stream`.
+        timeout_s: Maximum seconds of one request.
     """
 
     def __init__(self, url: str, timeout_s: float) -> None:
@@ -29,12 +29,12 @@ class QueuedSpotlight:
 
     def capture_envelope(self, envelope: Envelope) -> None:
         """Queue the envelope."""
-        # A copy: the transport changes the list of items.
+        # Copy the envelope, because the transport changes the list of items.
         copied = Envelope(dict(envelope.headers), list(envelope.items))
         self._queue.put(Job(partial(self._post, copied), important=False))
 
     def flush(self, timeout_s: float) -> None:
-        """Wait until everything has been sent, at most `timeout_s` seconds."""
+        """Wait at most `timeout_s` seconds until everything has been sent."""
         self._queue.flush(timeout_s)
 
     def _post(self, envelope: Envelope) -> None:

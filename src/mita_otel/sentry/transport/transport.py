@@ -1,4 +1,4 @@
-"""The transport that sentry-sdk's client gets: a bounded queue, rate limits, and a count of everything that is lost."""
+"""The transport for sentry-sdk's client: a bounded queue, rate limits, and counts of all lost items."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ from mita_otel.sentry.transport.rate_limits import RateLimits
 from mita_otel.sentry.transport.send_queue import Job, SendQueue
 
 _MAX_EXPLANATION: Final = 200
-"""Characters of a response's explanation that are repeated."""
+"""Maximum characters of the explanation in a response."""
 _ADDITIONAL: Final = frozenset({"span", "log_byte", "trace_metric_byte"})
-"""Categories that sentry-sdk counts in addition to that of the lost item."""
+"""Categories that sentry-sdk counts in addition to the category of the lost item."""
 _INTENDED: Final = frozenset({"event_processor", "sample_rate"})
-"""Reasons that the service wants: its processors and its sampling of errors dropped the event."""
+"""Reasons that are not losses: the service's event processors or its sampling of errors dropped the event."""
 _ATTACH_REPORT_S: Final = 30.0
-"""Seconds after which a client report is sent along with another envelope."""
+"""Minimum seconds between client reports that are added to another envelope."""
 _SEND_REPORT_S: Final = 60.0
-"""Seconds after which a client report is sent in its own envelope."""
+"""Minimum seconds between client reports that are sent in their own envelope."""
 
 
 class SentryTransport(Transport):
-    """Queues envelopes, sends them on threads of its own, and counts every item that Sentry does not get.
+    """Queues envelopes, sends them on background threads, and counts each item that Sentry does not receive.
 
     Args:
         options: sentry-sdk's options, with the DSN.
-        policy: Time-outs and bounds.
-        losses: Where losses are counted.
+        policy: Timeouts and limits.
+        losses: Counts losses.
 
     Raises:
-        ConfigurationError: A certificate file that the options or the environment name cannot be read.
+        ConfigurationError: A certificate file from the options or the environment cannot be read.
     """
 
     def __init__(self, options: dict[str, Any], policy: SentryPolicy, losses: Losses) -> None:
@@ -62,7 +62,7 @@ class SentryTransport(Transport):
         self._losses = losses
         self._lock = ForkSafeLock()
         self._settled: WeakSet[Item] = WeakSet()
-        """Items that arrived, or were counted as lost."""
+        """Items that have arrived or were counted as lost."""
         self._limits = RateLimits()
         self._reports = ClientReports(enabled=bool(options.get("send_client_reports", True)))
         self._client = IngestClient(
@@ -72,11 +72,11 @@ class SentryTransport(Transport):
             max_connections=policy.senders,
         )
         self.queue = SendQueue(policy.senders, policy.max_envelopes, policy.max_megabytes * 1e6)
-        """The queue before the network."""
+        """The queue of envelopes to send."""
         self.deliveries = Deliveries()
         """The outcome of the last requests."""
         self.ending = False
-        """Whether the process is about to end: the next `flush` sends the last client report."""
+        """Whether the process may end soon, so that the next `flush` sends the last client report."""
 
     def capture_envelope(self, envelope: Envelope) -> None:
         """Queue an envelope. If the queue is full, envelopes without a breach or an error are evicted first."""
@@ -86,30 +86,30 @@ class SentryTransport(Transport):
         self._put(partial(self._send_envelope, envelope), size, envelope.items, important=important)
 
     def capture_otlp(self, payload: bytes, *, spans: int, important: bool) -> None:
-        """Queue an OTLP export request. It counts like an item of spans.
+        """Queue an OTLP export request. It is counted like an item of spans.
 
         Args:
-            payload: Protobuf.
-            spans: How many spans are in it.
-            important: Whether one of them exceeded a limit or failed.
+            payload: The request as protobuf.
+            spans: Number of spans in the request.
+            important: Whether one of the spans exceeded a limit or failed.
         """
         item = SpansItem(b"", type="span", spans=spans)
         self._put(partial(self._send_otlp, payload, item), len(payload), [item], important=important)
 
     def flush(self, timeout: float, callback: Callable[[int, float], None] | None = None) -> None:
-        """Wait until everything that is queued has been sent, at most `timeout` seconds."""
+        """Wait at most `timeout` seconds until everything that is queued has been sent."""
         if timeout > 0:
             self._queue_report(0 if self.ending else _SEND_REPORT_S)
             self.queue.flush(timeout)
 
     def kill(self) -> None:
-        """Refuse envelopes from now on, count what waits as lost, close the connections."""
+        """Count unsent items as lost, reject new envelopes, and close the connections."""
         self.abandon()
         self.queue.close()
         self._client.close()
 
     def is_healthy(self) -> bool:
-        """Return whether there is room for more, and no rate limit applies."""
+        """Return whether the queue is not full and no rate limit applies."""
         return not (self.queue.full or self._limits.active)
 
     def record_lost_event(
@@ -120,16 +120,16 @@ class SentryTransport(Transport):
         *,
         quantity: int = 1,
     ) -> None:
-        """Count a loss, for Sentry's client report and for ours.
+        """Count a loss, for Sentry's client report and for mita-otel's loss counts.
 
         Args:
-            reason: As Sentry's client reports name it.
-            data_category: What was lost, if there is no item.
-            item: What was lost.
-            quantity: How many, if there is no item.
+            reason: The reason, as in Sentry's client reports.
+            data_category: Category of the lost data, if there is no item.
+            item: The lost item.
+            quantity: Lost quantity, if there is no item.
         """
         if reason == "before_send" and item is None:
-            return  # our `before_send` dropped a duplicate, or has counted the loss itself
+            return  # our `before_send` has dropped a duplicate, or has already counted the loss
         if item is not None:
             self._lose(reason, item)
             return
@@ -138,18 +138,18 @@ class SentryTransport(Transport):
             self._losses.add(OTHER_STAGE, reason)
 
     def report(self, reason: str, *, spans: int = 0, transactions: int = 0) -> None:
-        """Put losses that were counted elsewhere into the next client report.
+        """Add losses that were counted elsewhere to the next client report.
 
         Args:
-            reason: As Sentry's client reports name it.
-            spans: How many.
-            transactions: How many of them were transactions.
+            reason: The reason, as in Sentry's client reports.
+            spans: Number of lost spans.
+            transactions: Number of lost transactions.
         """
         self._reports.add(reason, "span", spans)
         self._reports.add(reason, "transaction", transactions)
 
     def abandon(self) -> None:
-        """Count what has not been sent as lost: the deadline is over. It is still sent while the process lives."""
+        """Count unsent items as lost, because the deadline has passed. They are still sent if the process continues."""
         for job in self.queue.unfinished:
             for item in job.items:
                 self._count(DEADLINE_PASSED, item)
@@ -161,7 +161,7 @@ class SentryTransport(Transport):
         self.queue.put(Job(run, size=size, important=important, evicted=evicted, items=tuple(items)))
 
     def _encode(self, item: Item) -> int:
-        """Encode an item now and not when it is sent, because a waiting item needs a size. Return the size."""
+        """Encode an item and return its size. The queue needs the size before the item is sent."""
         event = item.payload.json
         if isinstance(event, dict):
             limit = self._policy.max_event_kilobytes * 1000 if item.type == "event" else sys.maxsize
@@ -175,7 +175,7 @@ class SentryTransport(Transport):
         report = self._reports.take(_ATTACH_REPORT_S)
         if report is not None:
             items.append(report)
-        # Sentry corrects the clock of the sender by this: it has to be the time of sending, not of queueing.
+        # Sentry corrects the sender's clock with this value, so it must be the time of sending, not of queueing.
         sent_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         body = Envelope({**envelope.headers, "sent_at": sent_at}, items).serialize()
         self._post(ENVELOPE, body, "application/x-sentry-envelope", items)
@@ -187,7 +187,7 @@ class SentryTransport(Transport):
         self._queue_report(_SEND_REPORT_S)
 
     def _unlimited(self, items: Iterable[Item]) -> Iterable[Item]:
-        """Yield the items that no rate limit applies to, and count the others as lost."""
+        """Yield the items without a rate limit, and count the others as lost."""
         for item in items:
             if self._limits.apply_to(category_of(item)):
                 self._lose("ratelimit_backoff", item)
@@ -211,7 +211,7 @@ class SentryTransport(Transport):
         self._judge(response, items)
 
     def _judge(self, response: Response, items: list[Item]) -> None:
-        """Settle the items by the response that they got."""
+        """Settle the items according to the response."""
         self._limits.update(response.status, response.headers)
         if 200 <= response.status < 300:
             self.deliveries.succeeded()
@@ -220,7 +220,7 @@ class SentryTransport(Transport):
             return
         self.deliveries.failed(f"Sentry answered {response.status}{_explanation(response)}")
         if response.status == 429:
-            # Sentry has counted these itself, so client reports must not; our own counts do.
+            # Sentry has already counted these items, so client reports must not include them. Our loss counts do.
             for item in items:
                 self._reports.restore(item)
                 self._count("ratelimited", item)
@@ -242,13 +242,13 @@ class SentryTransport(Transport):
         self._count(reason, item)
 
     def _count(self, reason: str, item: Item) -> None:
-        """Count an item as lost in our own counts, once."""
+        """Count an item as lost in our loss counts, once."""
         if self._settle(item):
             stage, count = loss_of(item)
             self._losses.add(stage, reason, count)
 
     def _settle(self, item: Item) -> bool:
-        """Note that the fate of an item is known. False if it was known before."""
+        """Mark an item as arrived or lost. Return False if it was marked before."""
         with self._lock:
             if item in self._settled:
                 return False
@@ -257,7 +257,7 @@ class SentryTransport(Transport):
 
 
 def _explanation(response: Response) -> str:
-    """Return what a response says about itself, as Sentry does: `(event submission rejected: ...)`."""
+    """Return the explanation in Sentry's response, such as ` (event submission rejected; ...)`, or an empty text."""
     try:
         content = json.loads(response.body)
         texts = [str(content.get("detail") or ""), *(str(one) for one in content.get("causes") or ())]
