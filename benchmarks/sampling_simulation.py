@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -27,14 +27,14 @@ from mita_otel.processors.threshold import ThresholdProcessor
 Truth = Literal["healthy", "slow", "failed"]
 
 START_S = 1_800_000_000
-REQUEST = {
+REQUEST: dict[str, str | int] = {
     "http.request.method": "GET",
     "http.route": "/api/accounts/{account_id}",
     "url.path": "/api/accounts/1",
     "url.scheme": "https",
     "http.response.status_code": 200,
 }
-QUERY = {
+QUERY: dict[str, str | int] = {
     "db.system.name": "postgresql",
     "db.query.text": "SELECT id, balance FROM accounts WHERE id = %(id_1)s",
     "db.operation.name": "SELECT",
@@ -156,7 +156,7 @@ class Traffic:
         parent_id: int | None,
         name: str,
         kind: SpanKind,
-        attributes: dict[str, str | int],
+        attributes: Mapping[str, str | int],
         begins_s: float,
         ends_s: float,
         fails: bool,

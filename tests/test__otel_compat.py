@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 from alerts.receivers import HttpReceiver, Reply
 from e2e.grpc_receiver import GrpcReceiver
 from mita_otel import _otel_compat
-from mita_otel._otel_compat import GrpcAnswer
+from mita_otel._otel_compat import GrpcAnswer, OtlpAnswer
 
 
 class Recording(SpanProcessor):
@@ -219,7 +219,8 @@ def test_joining_a_logger_provider_wraps_its_processors_and_leaving_restores_the
     provider.add_log_record_processor(Marking([]))
     wrap = lambda one: Marking(bodies, "wrapped ")  # noqa: E731
     leave = _otel_compat.join_logger_provider(provider, [Marking(bodies, "ours ")], wrap)
-    provider.add_log_record_processor(Marking(host := []))
+    host: list[str] = []
+    provider.add_log_record_processor(Marking(host))
     provider.get_logger("early").emit(LogRecord(body="x"))
     assert sorted(bodies) == ["ours x", "wrapped x", "wrapped x"]
     leave()
@@ -237,7 +238,7 @@ def test_an_otlp_exporter_is_asked_once_and_says_what_it_heard() -> None:
     exporter = OTLPSpanExporter(f"{receiver.url}/v1/traces", headers={"x-tenant": "bank"})
     try:
         heard = _otel_compat.ask_otlp(exporter, 10)
-        assert heard is not None
+        assert isinstance(heard, OtlpAnswer)
         assert (heard.endpoint, heard.status, heard.error) == (f"{receiver.url}/v1/traces", 503, None)
         assert heard.headers["retry-after"] == "30"
         [posted] = receiver.posted
@@ -247,7 +248,7 @@ def test_an_otlp_exporter_is_asked_once_and_says_what_it_heard() -> None:
         receiver.close()
     nobody = OTLPSpanExporter("http://127.0.0.1:1/v1/traces")
     away = _otel_compat.ask_otlp(nobody, 10)
-    assert away is not None and away.status is None and away.error is not None
+    assert isinstance(away, OtlpAnswer) and away.status is None and away.error is not None
     nobody.shutdown()
     assert _otel_compat.ask_otlp(InMemorySpanExporter(), 10) is None
 

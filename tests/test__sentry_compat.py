@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from copy import copy
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import sentry_sdk
@@ -67,12 +67,12 @@ def start() -> Iterator[Any]:
 def test_a_transport_class_is_made_with_the_resolved_options(start: Any) -> None:
     client = start(release="bank@1.0")
     assert isinstance(client.transport, Kept)
-    assert client.transport.options is client.options
     assert {"http_proxy", "https_proxy", "ca_certs", "cert_file", "key_file", "proxy_headers"} <= set(
         client.options
     )
     assert {"socket_options", "keep_alive", "send_client_reports", "_experiments"} <= set(client.options)
     assert client.options["release"] == "bank@1.0"
+    assert client.transport.options is client.options
     assert client.dsn == DSN
 
 
@@ -177,6 +177,7 @@ def test_a_hook_may_set_the_trace_of_an_event(start: Any) -> None:
 
 class Marked(Scope):
     __slots__ = ("mark",)
+    mark: str
 
 
 def test_a_scope_is_copied_into_a_subclass_and_both_are_independent(start: Any) -> None:
@@ -184,7 +185,7 @@ def test_a_scope_is_copied_into_a_subclass_and_both_are_independent(start: Any) 
     source = sentry_sdk.get_isolation_scope().fork()
     source.set_tag("kept", "yes")
     source.set_user({"id": "u1"})
-    source.add_event_processor(lambda event, hint: {**event, "processed": True})
+    source.add_event_processor(lambda event, hint: cast("Any", {**event, "processed": True}))
     target = Marked.__new__(Marked)
     _sentry_compat.copy_scope(source, target)
     target.mark = "ours"

@@ -13,7 +13,7 @@ from typing import Any
 from zipfile import ZipFile
 
 import pytest
-from opentelemetry.instrumentation.distro import BaseDistro
+from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]  # its module is untyped
 from opentelemetry.sdk.trace.export import SpanExporter
 
 from e2e.script import run_script
@@ -107,7 +107,7 @@ def test_its_metadata_say_what_the_project_says(wheel: Path) -> None:
         assert b"Apache License" in archive.read(name)
     assert metadata["Requires-Python"] == PROJECT["requires-python"]
     assert metadata["License-Expression"] == "Apache-2.0"
-    assert metadata.get_payload().startswith("# mita-otel\n")
+    assert str(metadata.get_payload()).startswith("# mita-otel\n")
 
 
 def test_the_core_asks_for_no_framework_and_no_database(wheel: Path) -> None:

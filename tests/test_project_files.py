@@ -60,7 +60,7 @@ def release(tmp_path: Path) -> Path:
 
 
 def release_notes(folder: Path, version: str) -> subprocess.CompletedProcess[str]:
-    command = [folder / ".ci" / "release-notes", version]
+    command: list[Path | str] = [folder / ".ci" / "release-notes", version]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

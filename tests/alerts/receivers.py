@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import ssl
@@ -161,6 +162,7 @@ class MailReceiver:
 
         class OurController(Controller):
             def _trigger_server(self) -> None:
+                assert isinstance(self.server, asyncio.Server)
                 self.port = self.server.sockets[0].getsockname()[1]  # the one that port 0 became
                 super()._trigger_server()
 

@@ -17,6 +17,7 @@ from mita_otel.audit.errors import EntriesDiscardedError
 from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.mover import ChainProgress, Mover
 from mita_otel.audit.verification.verify import verify
+from mita_otel.instrumentation.patches import Patches
 from mita_otel.policy import default_policy
 from mita_otel.spool import SegmentWriter, SpoolFolder, SpoolLock
 from mita_otel.store.errors import StoreUnavailableError
@@ -421,7 +422,7 @@ def test_the_spool_says_when_too_much_waits(tmp_path: Path) -> None:
         others.unlink()
 
 
-def test_the_stores_own_statements_are_never_traced(tmp_path: Path) -> None:
+def test_the_stores_own_statements_are_never_traced(tmp_path: Path, patches: Patches) -> None:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -432,7 +433,9 @@ def test_the_stores_own_statements_are_never_traced(tmp_path: Path) -> None:
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(memory))
     instrumentation = SQLAlchemyInstrumentation(
-        default_policy().instrumentation, provider.get_tracer("mita_otel.instrumentation.sqlalchemy")
+        default_policy().instrumentation,
+        patches,
+        provider.get_tracer("mita_otel.instrumentation.sqlalchemy"),
     )
     with kit(tmp_path) as made:
         instrumentation.instrument(made.database.engine)

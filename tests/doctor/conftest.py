@@ -10,6 +10,7 @@ import pytest
 from alerts.receivers import HttpReceiver
 from doctor.kit import Authority, Examined, Wire, by_name
 from mita_otel.doctor.diagnosis import diagnose
+from mita_otel.sdk.health.check import Check
 
 _TRUST = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "CLIENT_CERT_FILE")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
@@ -52,7 +53,7 @@ def examined(isolated_telemetry: None, monkeypatch: pytest.MonkeyPatch, tmp_path
     """Examine an environment, in an empty folder."""
     monkeypatch.chdir(tmp_path)
 
-    def look(**env: str) -> dict[str, object]:
+    def look(**env: str) -> dict[str, Check]:
         for name, value in env.items():
             monkeypatch.setenv(name, value)
         return by_name(diagnose())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from doctor.kit import by_name, failing, policy_with
@@ -13,8 +15,10 @@ KEY = "0123456789abcdef0123456789ABCDEF"
 HOOK = "https://hooks.slack.com/services/T000/B000/XXXXhunter2XXXX"
 
 
-def channels(policy: Policy | None = None, **env: str) -> dict[str, Check]:
-    return by_name(channel_checks(policy or policy_with(), env))
+def channels(
+    policy: Policy | None = None, env: Mapping[str, str] | None = None, **more: str
+) -> dict[str, Check]:
+    return by_name(channel_checks(policy or policy_with(), {**(env or {}), **more}))
 
 
 def test_channels_that_can_be_used() -> None:
@@ -43,7 +47,7 @@ def test_channels_that_can_be_used() -> None:
     ],
 )  # fmt: skip
 def test_what_cannot_be_an_address_or_key_is_a_fault(variable: str, value: str, name: str, said: str) -> None:
-    found = channels(**{variable: value})
+    found = channels(env={variable: value})
     assert list(failing(found)) == [name]
     assert found[name].said.startswith(said)
     assert "hunter2" not in found[name].said and value not in found[name].said.replace(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -34,8 +34,10 @@ def install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Install:
     return write
 
 
-def instrumentation(policy: Policy | None = None, **env: str) -> dict[str, Check]:
-    return by_name(instrumentation_checks(policy or policy_with(), env))
+def instrumentation(
+    policy: Policy | None = None, env: Mapping[str, str] | None = None, **more: str
+) -> dict[str, Check]:
+    return by_name(instrumentation_checks(policy or policy_with(), {**(env or {}), **more}))
 
 
 def policy_of(**instrumentation: object) -> Policy:
@@ -112,7 +114,7 @@ def test_fastapi_by_the_contrib_instrumentation() -> None:
     "written", ["fastapi,sqlalchemy,threading,httpx", "fastapi , sqlalchemy ,threading, httpx"]
 )
 def test_what_the_variable_switches_off(written: str) -> None:
-    off = warning(instrumentation(**{DISABLED: written}))
+    off = warning(instrumentation(env={DISABLED: written}))
     assert set(off) == {"library:fastapi", "library:sqlalchemy", "library:threads", "library:httpx"}
     for name in ("fastapi", "sqlalchemy", "httpx"):
         assert off[f"library:{name}"].endswith(
@@ -122,7 +124,7 @@ def test_what_the_variable_switches_off(written: str) -> None:
 
 
 def test_a_variable_that_switches_everything_off() -> None:
-    found = instrumentation(**{DISABLED: "*"})
+    found = instrumentation(env={DISABLED: "*"})
     assert set(warning(found)) == set(found)
     assert all(one.said.endswith(f"remove * from {DISABLED}") for one in found.values())
 
@@ -183,7 +185,7 @@ def test_any_other_instrumentation_is_looked_at_as_well(install: Install) -> Non
         Status.PASS,
         "it is installed and instrumented under opentelemetry-instrument by ledger-instrumentation 1.0",
     )
-    assert instrumentation(**{DISABLED: "ledger"})["library:ledger"].status is Status.WARN
+    assert instrumentation(env={DISABLED: "ledger"})["library:ledger"].status is Status.WARN
 
 
 def test_a_fastapi_that_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:

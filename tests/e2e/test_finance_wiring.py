@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,7 +39,7 @@ def spans(telemetry):
 _ENV = {"OTEL_TRACES_EXPORTER": "memory", "MITA_OTEL_SAMPLING__MODE": "always"}
 
 
-def run(code: str, folder: Path, **env: str) -> object:
+def run(code: str, folder: Path, **env: str) -> Any:
     return run_script(_APP + code, folder, {**_ENV, **env}).answer
 
 
@@ -49,7 +50,7 @@ def run(code: str, folder: Path, **env: str) -> object:
 )  # fmt: skip
 def test_every_application_has_the_middleware(tmp_path: Path, start: str) -> None:
     code = f"{start}\nanswer([ask(app).headers.get('x-request-id', ''), spans(telemetry)])"
-    request_id, spans = run(code, tmp_path)  # type: ignore[misc]
+    request_id, spans = run(code, tmp_path)
     assert len(request_id) == 32
     for name in ("GET /api/payments/{payment_id}", "query"):
         assert spans[name]["mita.request.id"] == request_id
@@ -76,7 +77,7 @@ answer([seen, [len(app.user_middleware) for app in (first, second)]])
 
 def test_the_policy_may_leave_it_out(tmp_path: Path) -> None:
     code = "telemetry = mita_otel.configure(); answer([dict(ask(make_app()).headers), spans(telemetry)])"
-    headers, spans = run(code, tmp_path, MITA_OTEL_FINANCE__MIDDLEWARE="false")  # type: ignore[misc]
+    headers, spans = run(code, tmp_path, MITA_OTEL_FINANCE__MIDDLEWARE="false")
     assert "x-request-id" not in headers
     assert "mita.request.id" not in spans["GET /api/payments/{payment_id}"]
 
@@ -121,7 +122,7 @@ telemetry.flush()
 own = [thread for thread in threading.enumerate() if thread.name.startswith("mita-otel")]
 answer([len(own) > 0, [bool(getattr(thread, "_otel_context", None)) for thread in own]])
 """
-    started, carried = run(code, tmp_path)  # type: ignore[misc]
+    started, carried = run(code, tmp_path)
     assert started
     assert not any(carried)
 

@@ -6,6 +6,7 @@ import io
 import os
 import re
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 from opentelemetry import trace
@@ -57,7 +58,7 @@ def settings(**changed: object) -> ConsolePolicy:
 
 
 def make(
-    stream: io.TextIOBase | None = None, clock: Clock | None = None, **changed: object
+    stream: TextIO | None = None, clock: Clock | None = None, **changed: object
 ) -> tuple[ConsoleWaterfallExporter, io.StringIO]:
     output = io.StringIO()
     exporter = ConsoleWaterfallExporter(

@@ -100,8 +100,15 @@ def test_an_id_alone_is_enough_and_the_user_can_be_forgotten(recording: Recordin
 
 
 @pytest.mark.parametrize(
-    "nobody", [None, "", UserContext(None), {"email": "a@b.c"}], ids=lambda value: type(value).__name__
-)  # type: ignore[arg-type]
+    "nobody",
+    [
+        None,
+        "",
+        UserContext(None),  # type: ignore[arg-type]  # wrong on purpose
+        {"email": "a@b.c"},
+    ],
+    ids=lambda value: type(value).__name__,
+)
 def test_a_user_without_an_id_is_nobody_and_not_the_one_before(recording: Recording, nobody: Any) -> None:
     set_financial_user("u-1")
     set_financial_user(nobody)

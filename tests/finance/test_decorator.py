@@ -212,7 +212,7 @@ async def test_an_asynchronous_generator_may_be_stepped_by_different_tasks(
             yield current_operation()
 
     generator = stream()
-    seen = [await asyncio.create_task(generator.__anext__()) for _ in range(3)]  # type: ignore[arg-type]
+    seen: list[str | None] = [await asyncio.create_task(generator.__anext__()) for _ in range(3)]  # type: ignore[arg-type]
     await asyncio.create_task(generator.aclose())  # type: ignore[attr-defined]
     assert seen == ["stream"] * 3
     assert current_operation() is None

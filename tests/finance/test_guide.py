@@ -88,7 +88,7 @@ async def test_backend_error_capture(recording: Recording) -> None:
     user_id, amount, currency, transaction_id = "u-1", 9.9, "EUR", "tx-1"
     payment_method, merchant_name = "credit_card", "Acme"
 
-    async def process_transaction(user_id: str, amount: float) -> None:
+    async def process_transaction(user_id: str, amount: float) -> Any:
         raise ConnectionError("gateway down")
 
     async def snippet() -> None:
@@ -262,7 +262,7 @@ def test_compliance_context(recording: Recording) -> None:
 def test_security_event_monitoring(recording: Recording) -> None:
     from starlette.requests import Request
 
-    request = Request(http_scope(headers=[("user-agent", "curl")]))
+    request: Any = Request(http_scope(headers=[("user-agent", "curl")]))
     failed_attempts, user_id = 3, "u-1"
     # --- the guide
     from mita_otel import set_security_context

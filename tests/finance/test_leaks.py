@@ -60,7 +60,7 @@ def assert_no_leak(recording: Recording, at_least: int) -> None:
     assert known >= at_least
 
 
-def everything(recording: Recording, number: int, pause: Callable[[], None]) -> None:
+def everything(recording: Recording, number: int, pause: Callable[[], object]) -> None:
     """Use the whole API for one user, with a pause between any two steps."""
     steps: list[Callable[[], object]] = [
         lambda: set_financial_user(UserContext(f"u-{number}", subscription_tier=f"tier-{number}")),

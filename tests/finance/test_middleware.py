@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextvars import ContextVar
 from typing import Any
 
@@ -358,7 +358,9 @@ async def test_background_tasks_know_the_request(recording: Recording) -> None:
 
 
 async def test_a_websocket_is_served_and_its_user_known(recording: Recording) -> None:
-    incoming = iter([{"type": "websocket.connect"}, {"type": "websocket.receive", "text": "x"}])
+    incoming: Iterator[Message] = iter(
+        [{"type": "websocket.connect"}, {"type": "websocket.receive", "text": "x"}]
+    )
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -381,7 +383,9 @@ async def test_a_websocket_is_served_and_its_user_known(recording: Recording) ->
 
 
 async def test_a_websocket_that_the_client_closes_is_no_error(recording: Recording) -> None:
-    incoming = iter([{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1001}])
+    incoming: Iterator[Message] = iter(
+        [{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1001}]
+    )
 
     async def receive() -> Message:
         return dict(next(incoming))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import pytest
@@ -30,13 +30,13 @@ from mita_otel.instrumentation.asgi import _reporting
 async def test_what_is_heard_comes_before_the_servers_message(kinds: list[str], expected: list[str]) -> None:
     order: list[str] = []
 
-    async def send(message: dict[str, Any]) -> None:
+    async def send(message: MutableMapping[str, Any]) -> None:
         order.append(message["type"])
 
     def note(what: str) -> Callable[[], None]:
         return lambda: order.append(f"{what}: {threading.current_thread() is threading.main_thread()}")
 
-    reporting: Callable[[dict[str, Any]], Awaitable[None]] = _reporting(
+    reporting: Callable[[MutableMapping[str, Any]], Awaitable[None]] = _reporting(
         send, note("started"), note("flushed")
     )
     for kind in kinds:

@@ -103,7 +103,8 @@ def test_entries_of_the_environment_are_restored_unless_they_changed_since() -> 
 
 
 def test_a_module_that_is_imported_already_is_patched_at_once() -> None:
-    patches, seen = Patches(), []
+    patches = Patches()
+    seen: list[Any] = []
     patches.on_import("json", seen.append)
     patches.revert()
     patches.on_import("json", seen.append)

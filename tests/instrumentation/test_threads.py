@@ -220,7 +220,7 @@ def test_beside_a_contrib_package_that_comes_later_both_work(instrumentation: Th
 @pytest.mark.skipif(sys.version_info < (3, 14), reason="interpreters in pools are new in Python 3.14")
 @pytest.mark.usefixtures("instrumentation", "within")
 def test_a_pool_of_interpreters_gets_its_work_unwrapped() -> None:
-    from concurrent.futures import InterpreterPoolExecutor
+    from concurrent.futures import InterpreterPoolExecutor  # type: ignore[attr-defined]  # new in 3.14
 
     with InterpreterPoolExecutor(1) as pool:
         assert pool.submit(divmod, 7, 2).result() == (3, 1)

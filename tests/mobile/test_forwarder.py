@@ -157,8 +157,8 @@ def test_several_that_fail_at_once_cost_the_patience_of_one(tmp_path: Path) -> N
         way.spool.put(SpoolRecord("sentry", "app", "error"), ITEMS)
         forwarder.wake()
     assert forwarder.flush(60)
-    [patience] = forwarder._patience.values()
-    assert (patience.failures, patience.until) == (1, pytest.approx(101, abs=0.3))
+    [backoff] = forwarder._backoffs.values()
+    assert (backoff.failures, backoff.until) == (1, pytest.approx(101, abs=0.3))
     forwarder.stop(1)
 
 

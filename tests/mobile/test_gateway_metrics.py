@@ -41,7 +41,9 @@ def points(reader: InMemoryMetricReader) -> dict[str, dict[str, Any]]:
     assert data is not None
     return {
         metric.name: {
-            ",".join(f"{key}={value}" for key, value in sorted((point.attributes or {}).items())): point.value  # type: ignore[union-attr]
+            ",".join(
+                f"{key}={value!s}" for key, value in sorted((point.attributes or {}).items())
+            ): point.value  # type: ignore[union-attr]
             for point in metric.data.data_points
         }
         for resource in data.resource_metrics
@@ -141,7 +143,7 @@ def test_an_observer_that_fails_costs_no_answer(
     engine.stop(0)
     loud = GatewayMetrics(observers=[Broken()])
     for _ in range(3):
-        loud.reply(reply)
+        loud.count_reply(reply)
     assert caplog.text.count("could not be counted") == 1
 
 

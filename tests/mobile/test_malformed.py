@@ -32,7 +32,7 @@ class Listening(MobileApp):
         super().__init__(MobileGateway(policy_with(folder / "spool", upstream=NOBODY), env={}))
         self.folder = folder / "spool"
         self.replies: list[Reply] = []
-        self.gateway.metrics.count_reply = self.replies.append  # type: ignore[method-assign]
+        self.gateway.metrics.count_reply = self.replies.append  # type: ignore[method-assign,assignment]
 
     @property
     def kept(self) -> bytes:

@@ -89,7 +89,10 @@ async def test_a_websocket_is_closed(make: MakeApp) -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    await make()({"type": "websocket", "path": ENVELOPE, "headers": []}, asyncio.Event().wait, send)
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
+    await make()({"type": "websocket", "path": ENVELOPE, "headers": []}, receive, send)
     assert sent == [{"type": "websocket.close", "code": 1000}]
 
 

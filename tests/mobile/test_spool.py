@@ -12,6 +12,7 @@ import pytest
 
 from mita_otel.mobile.spool import SpoolFullError, WaitingRecord
 from mita_otel.mobile.spool_record import SpoolRecord
+from mita_otel.policy.mobile import Priority
 from mobile.spool_kit import ANYTHING, Lost, drained, files, make, record
 
 
@@ -28,7 +29,8 @@ def test_what_matters_most_goes_first_and_the_oldest_of_it(tmp_path: Path) -> No
 def test_the_oldest_debug_data_are_given_up_first_and_crashes_last(tmp_path: Path) -> None:
     lost = Lost()
     spool = make(tmp_path, lost, max_records=6)
-    for number, priority in enumerate(("debug", "debug", "performance", "health", "error", "crash")):
+    order: list[Priority] = ["debug", "debug", "performance", "health", "error", "crash"]
+    for number, priority in enumerate(order):
         spool.put(record(priority), f"{priority} {number}".encode())
     for _ in range(5):
         spool.put(record("crash"), b"crash")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import SpanKind, set_span_in_context
@@ -38,9 +38,10 @@ def collect(reader: InMemoryMetricReader) -> dict[str, dict[tuple[Any, ...], Any
         for scope in resource.scope_metrics:
             for metric in scope.metrics:
                 for point in metric.data.data_points:
-                    value = getattr(point, "value", None)
                     key = tuple((point.attributes or {}).values())
-                    found.setdefault(metric.name, {})[key] = value if value is not None else point.count
+                    found.setdefault(metric.name, {})[key] = (
+                        point.value if isinstance(point, NumberDataPoint) else point.count
+                    )
     return found
 
 
@@ -62,7 +63,7 @@ def test_all_metrics_of_the_pipeline_are_collected() -> None:
     provider = TracerProvider(sampler=RecordEverything(), shutdown_on_exit=False)
     provider.add_span_processor(pipeline.first)
     tracer = provider.get_tracer("t")
-    attributes = {
+    attributes: dict[str, str | int] = {
         "http.request.method": "GET",
         "http.route": "/a",
         "http.response.status_code": 500,

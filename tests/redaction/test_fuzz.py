@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -92,21 +93,26 @@ WRAPPINGS = st.lists(
 def wrapped(value: Any, wrappings: list[str]) -> Any:
     """Return the value put into other things, as services do with what they are given."""
     for wrapping in wrappings:
-        text = value if isinstance(value, str) else json.dumps(value, default=lambda it: it.decode())
-        value = {
-            "dumps": lambda text=text, value=value: json.dumps(value if not isinstance(value, bytes) else text, ensure_ascii=False, default=lambda it: it.decode()),
-            "ascii": lambda text=text: json.dumps(text),
-            "indent": lambda text=text, value=value: json.dumps(value if not isinstance(value, bytes) else text, indent=2, default=lambda it: it.decode()),
-            "quote": lambda text=text: quote(text, safe=""),
-            "plus": lambda text=text: quote_plus(text),
-            "bytes": lambda text=text: text.encode("utf-8", "surrogatepass"),
-            "list": lambda value=value: [value],
-            "dict": lambda value=value: {"payload": value},
-            "repr": lambda value=value: repr(value),
-            "prose": lambda text=text: f"upstream said {text} and closed",
-            "form": lambda text=text: f"a=1&payload={quote_plus(text)}&b=2",
-        }[wrapping]()  # fmt: skip
+        value = wrapped_once(value, wrapping)
     return value
+
+
+def wrapped_once(value: Any, wrapping: str) -> Any:
+    text = value if isinstance(value, str) else json.dumps(value, default=lambda it: it.decode())
+    wrappers: dict[str, Callable[[], Any]] = {
+        "dumps": lambda: json.dumps(value if not isinstance(value, bytes) else text, ensure_ascii=False, default=lambda it: it.decode()),
+        "ascii": lambda: json.dumps(text),
+        "indent": lambda: json.dumps(value if not isinstance(value, bytes) else text, indent=2, default=lambda it: it.decode()),
+        "quote": lambda: quote(text, safe=""),
+        "plus": lambda: quote_plus(text),
+        "bytes": lambda: text.encode("utf-8", "surrogatepass"),
+        "list": lambda: [value],
+        "dict": lambda: {"payload": value},
+        "repr": lambda: repr(value),
+        "prose": lambda: f"upstream said {text} and closed",
+        "form": lambda: f"a=1&payload={quote_plus(text)}&b=2",
+    }  # fmt: skip
+    return wrappers[wrapping]()
 
 
 @fuzzed

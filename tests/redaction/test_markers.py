@@ -107,7 +107,8 @@ def test_personal_data_is_redacted_only_if_the_policy_says_so(
     policy: RedactionPolicy, redactor: Redactor, rule: str, text: str, hidden: str
 ) -> None:
     assert redactor.text(text) == text
-    assert with_modes(policy, **{rule: "mask"}).text(text) == hidden
+    modes: dict[str, Any] = {rule: "mask"}
+    assert with_modes(policy, **modes).text(text) == hidden
 
 
 def test_off_makes_a_rule_find_nothing(policy: RedactionPolicy) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from benchmarks.redaction_corpus import cases
@@ -17,9 +18,13 @@ from mita_otel.redaction.scanner import Scanner
 TEXT = "0123456789abcdefghij"
 
 
+def _find(hit: Hit, text: str) -> list[Hit]:
+    return [hit]
+
+
 def scanner(*hits: Hit, modes: dict[str, Mode] | None = None) -> Scanner:
     """Return a scanner whose finders, one for each hit, find exactly that hit."""
-    return Scanner([Finder(lambda text, hit=hit: [hit]) for hit in hits], Markers(modes or {}))
+    return Scanner([Finder(partial(_find, hit)) for hit in hits], Markers(modes or {}))
 
 
 @pytest.mark.parametrize(

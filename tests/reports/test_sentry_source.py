@@ -66,7 +66,7 @@ def serve() -> Iterator[Callable[[Answer], tuple[dict[str, str], list[dict[str, 
     servers: list[tuple[http.server.ThreadingHTTPServer, threading.Thread]] = []
 
     def start(answer: Answer) -> tuple[dict[str, str], list[dict[str, list[str]]]]:
-        handler = type("Handler", (Server,), {"answer": staticmethod(answer), "asked": []})
+        handler: Any = type("Handler", (Server,), {"answer": staticmethod(answer), "asked": []})
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

@@ -138,7 +138,8 @@ def test_metrics_are_flushed_last_and_include_the_losses_of_the_deadline(
     story: list[str],
     logged: str,
 ) -> None:
-    clock, told, losses = Clock(monkeypatch), [], Losses(cool_down_s=60)
+    clock, losses = Clock(monkeypatch), Losses(cool_down_s=60)
+    told: list[str] = []
     logs = Part(clock, told, losses, "logs", logs_need_s)
     metrics = Metrics(clock, told, losses, "metrics", metrics_need_s)
     handle = stages(metrics, logs, losses=losses)
@@ -152,7 +153,8 @@ def test_metrics_are_flushed_last_and_include_the_losses_of_the_deadline(
 def test_a_stage_that_is_kept_later_is_drained_counted_and_closed_before_metrics(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    clock, told, losses = Clock(monkeypatch), [], Losses(cool_down_s=60)
+    clock, losses = Clock(monkeypatch), Losses(cool_down_s=60)
+    told: list[str] = []
     handle = stages(Metrics(clock, told, losses, "metrics", 0), losses=losses)
     handle.keep(Part(clock, told, losses, "kept", 60))
     handle.drain(5)
@@ -170,7 +172,8 @@ def test_a_stage_that_raises_does_not_affect_the_others(monkeypatch: pytest.Monk
 
         start = flush = flush_async = drain = abandon = close = _fail  # type: ignore[assignment]
 
-    clock, told, losses = Clock(monkeypatch), [], Losses(cool_down_s=60)
+    clock, losses = Clock(monkeypatch), Losses(cool_down_s=60)
+    told: list[str] = []
     handle = stages(Broken(), Part(clock, told, losses, "logs", 60), losses=losses)
     handle.start()
     assert handle.flush(1) is False

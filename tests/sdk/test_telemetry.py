@@ -22,7 +22,7 @@ from mita_otel.sdk.telemetry import Telemetry
 class Hostile:
     """Raises wherever it is looked at."""
 
-    @property
+    @property  # type: ignore[misc]  # hostile on purpose
     def __class__(self) -> type:  # type: ignore[override]
         raise RuntimeError("class")
 
@@ -41,7 +41,7 @@ class BrokenStage(Stage):
     def _fail(self, *_: object) -> Any:
         raise RuntimeError("broken")
 
-    start = flush = flush_async = drain = abandon = close = _fail
+    start = flush = flush_async = drain = abandon = close = _fail  # type: ignore[assignment]
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import Event, ReadableSpan, Span, TracerProvider
 from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
 
 from e2e.receiver import Receiver
@@ -39,9 +39,11 @@ class Trace:
         self.roots = ActiveRoots(10)
         redactor = Redactor(default_policy().redaction)
         self.steps = Steps(self.roots, redactor, max_traces=max_traces, max_steps=max_steps)
-        self.root: Any = TRACER.start_span("GET /", kind=SpanKind.SERVER)
+        root = TRACER.start_span("GET /", kind=SpanKind.SERVER)
+        assert isinstance(root, Span)
+        self.root = root
         self.roots.started(self.root)
-        self.trace_id = self.root.context.trace_id
+        self.trace_id = root.get_span_context().trace_id
 
     def ended(self, *spans: ReadableSpan) -> None:
         for span in spans:

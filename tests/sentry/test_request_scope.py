@@ -66,7 +66,7 @@ def say(name: str) -> None:
     sentry_sdk.set_user({"id": name, "email": f"{name}@example.com"})
 
 
-NOTHING = {"tags": {}, "user": None}
+NOTHING: dict[str, Any] = {"tags": {}, "user": None}
 
 
 @pytest.mark.parametrize("kind", [SpanKind.SERVER, SpanKind.CONSUMER, SpanKind.INTERNAL])

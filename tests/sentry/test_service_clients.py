@@ -136,12 +136,12 @@ def test_a_joined_client_traces_no_more_and_counts_what_it_loses(redactor: Redac
     together = hosts(redactor, logs=True, sessions=True)
     together.join(theirs)
     together.join(theirs)
-    assert together.client is theirs
     assert sentry_sdk.tracing_utils.has_tracing_enabled(theirs.options) is False
     assert theirs.options["auto_session_tracking"] is False
     assert theirs.options["enable_logs"] is False
     assert theirs.transport.is_healthy()
     assert isinstance(theirs.transport, SentryTransport)
+    assert together.client is theirs
 
 
 def test_a_transport_of_the_services_own_stays(redactor: Redactor) -> None:

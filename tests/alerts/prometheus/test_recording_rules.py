@@ -18,7 +18,7 @@ SILENT: list[dict[str, str]] = []
 T = 900.0
 """Seconds after which a target is well known."""
 
-Error = dict[str, str]
+Error = dict[str, Any]  # of texts; `Any`, because they are passed beside arguments of other types
 PAYMENT: Error = {
     "category": "payment_processing",
     "severity": "high",
@@ -199,7 +199,7 @@ def test_an_authorization_error_fires_the_security_rule(world: MakeWorld) -> Non
 
 def test_violations_fire_by_regulation(world: MakeWorld) -> None:
     bank = world()
-    facts = {"category": "compliance_issue", "severity": "critical"}
+    facts: Error = {"category": "compliance_issue", "severity": "critical"}
     bank.rises("mita_compliance_violations_total", [T], regulation="GDPR", **facts)
     bank.tells("pci_violation", {T: SILENT})
     bank.tells("compliance_violation", {T: [{"job": "bank", "regulation": "GDPR"}]})

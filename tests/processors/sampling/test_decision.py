@@ -40,7 +40,11 @@ def rules(recent: Any = None, **by_name: dict[str, Any]) -> SamplingRules:
         ({"route": "GET /api/*"}, request(), True),
         ({"route": "* /api/*"}, request(), True),
         ({"route": "POST /api/*"}, request(), False),
-        ({"route": "GET /health"}, request(**{"http.route": None, "url.path": "/health"}), True),
+        (
+            {"route": "GET /health"},
+            SpanFacts("GET", "SERVER", 10, {**REQUEST, "http.route": None, "url.path": "/health"}),
+            True,
+        ),
         ({"route": "GET *"}, SpanFacts("GET", "CLIENT", 1, {"http.request.method": "GET"}), False),
         ({"attributes": {"tenant": "gold"}}, request(), True),
         ({"attributes": {"tenant": "go*"}}, request(), True),

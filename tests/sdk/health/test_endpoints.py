@@ -102,7 +102,7 @@ async def test_who_has_the_token_sees_details(client: httpx.AsyncClient, scheme:
 )
 async def test_a_wrong_token_shows_what_a_stranger_sees(client: httpx.AsyncClient, value: str) -> None:
     async with client:
-        answer = await client.get("/health/sentry", headers={"Authorization": value.encode("latin-1")})  # type: ignore[dict-item]
+        answer = await client.get("/health/sentry", headers={b"Authorization": value.encode("latin-1")})
     assert "details" not in answer.json()
 
 

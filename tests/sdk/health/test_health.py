@@ -62,7 +62,7 @@ def policy_with(**sections: dict[str, Any]) -> Policy:
     return convert(Policy, tree)
 
 
-QUICK = {"health": {"cache_s": 0.0}, "sampling": {"mode": "always"}}
+QUICK: dict[str, dict[str, Any]] = {"health": {"cache_s": 0.0}, "sampling": {"mode": "always"}}
 
 
 # --- each check --------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ def test_a_gateway_that_has_not_been_asked_yet_is_well(metrics: GatewayMetrics) 
 
 
 def test_what_waits_is_shown_by_priority_beside_what_there_is_room_for(metrics: GatewayMetrics) -> None:
-    metrics.update(EngineStatus(records=3, bytes=4096, waiting=Counter(crash=1, error=2)))
+    metrics.update(EngineStatus(records=3, bytes=4096, waiting=Counter({"crash": 1, "error": 2})))
     check = checks(metrics)["mobile:spool"]
     assert check.status is Status.PASS
     assert check.observed == {
@@ -130,7 +130,7 @@ def test_an_engine_that_does_not_answer_is_a_warning_then_a_failure(
 
 def test_two_gateways_in_one_service_are_both_shown(metrics: GatewayMetrics) -> None:
     other = GatewayMetrics()
-    other.tell(None)
+    other.update(None)
     both = (
         *mobile_checks(metrics, SPOOL, POLICY.health),
         *mobile_checks(other, SPOOL, POLICY.health),

@@ -50,7 +50,7 @@ def _clients_are_closed() -> Iterator[None]:
 
 
 def client(dsn: str, timeout_s: float = 60, **options: Any) -> IngestClient:
-    made = IngestClient(Dsn(dsn), options, timeout_s=timeout_s, max_connections=2)
+    made = IngestClient(dsn, options, timeout_s=timeout_s, max_connections=2)
     _clients.append(made)
     return made
 

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from functools import partial
 
 import pytest
 
@@ -33,9 +34,10 @@ def blocked(threads: int = 1, max_jobs: int = 3, max_bytes: float = 1e9) -> tupl
 
 
 def test_everything_that_was_queued_has_run_after_a_flush() -> None:
-    queue, done = SendQueue(4, 1000, 1e9), []
+    queue = SendQueue(4, 1000, 1e9)
+    done: list[int] = []
     for number in range(200):
-        assert queue.put(Job(lambda number=number: done.append(number)))
+        assert queue.put(Job(partial(done.append, number)))
     queue.flush(60)
     assert sorted(done) == list(range(200))
     assert queue.waiting == 0
@@ -60,7 +62,7 @@ def test_important_jobs_run_before_older_ordinary_ones_each_kind_in_its_order() 
     queue, gate = blocked(max_jobs=10)
     done: list[str] = []
     for name in ("ordinary 1", "important 1", "ordinary 2", "important 2"):
-        assert queue.put(Job(lambda name=name: done.append(name), important=name.startswith("important")))
+        assert queue.put(Job(partial(done.append, name), important=name.startswith("important")))
     gate.let.set()
     queue.flush(60)
     assert done == ["important 1", "important 2", "ordinary 1", "ordinary 2"]
@@ -93,9 +95,7 @@ def test_the_bound_in_bytes_holds_and_a_giant_goes_alone() -> None:
     queue, gate = blocked(max_jobs=100, max_bytes=1000)
     lost: list[int] = []
     for number in range(10):
-        queue.put(
-            Job(lambda: None, size=300, important=False, evicted=lambda number=number: lost.append(number))
-        )
+        queue.put(Job(lambda: None, size=300, important=False, evicted=partial(lost.append, number)))
     assert queue.waiting == 3
     assert lost == list(range(7))
     assert queue.put(Job(lambda: None, size=5000))
