@@ -139,7 +139,7 @@ def test_a_file_of_certificates_that_is_none(
     found = asked("https://0123456789abcdef@127.0.0.1:1/1")
     assert found.status is Status.FAIL
     assert found.said.startswith(f"SSL_CERT_FILE names the certificates in {file}, which cannot be read (")
-    assert found.said.endswith("name a file of certificates in PEM form, or unset it")
+    assert found.said.endswith("set it to a file of certificates in PEM format, or unset it")
 
 
 def test_a_port_that_does_not_speak_tls(wire: StartWire) -> None:
