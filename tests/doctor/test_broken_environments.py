@@ -134,7 +134,7 @@ def test_exporters_of_other_signals_that_there_are_not(examined: Examined) -> No
 
 def test_values_of_opentelemetrys_variables_that_cannot_be_used(examined: Examined) -> None:
     checks = examined(OTEL_ATTRIBUTE_COUNT_LIMIT="abc", OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT="", **SOUND)
-    said = "OTEL_ATTRIBUTE_COUNT_LIMIT: 'abc' is no whole number from 0 on; used instead: 128; correct or unset them"
+    said = "OTEL_ATTRIBUTE_COUNT_LIMIT: 'abc' is not a whole number of at least 0; used instead: 128; correct or unset them"
     assert failing(checks) == {"variables": said}
     assert checks["redaction"].status is Status.PASS
     assert os.environ["OTEL_ATTRIBUTE_COUNT_LIMIT"] == "abc"

@@ -134,7 +134,7 @@ def test_those_who_have_nothing_to_send_rest(tmp_path: Path, receiver: Receiver)
     way.forwarder.stop(1)
 
 
-def test_several_that_fail_at_once_cost_the_patience_of_one(tmp_path: Path) -> None:
+def test_several_that_fail_at_once_count_as_one_failure(tmp_path: Path) -> None:
     together = threading.Barrier(3)
 
     class Failing:

@@ -20,7 +20,7 @@ from mita_otel.instrumentation.patches import Patches
 from mita_otel.sdk.configuration import configure, configured
 from mita_otel.sdk.env_check import without_unusable
 
-NO_WHOLE_NUMBER = "is no whole number from 0 on"
+NO_WHOLE_NUMBER = "is not a whole number of at least 0"
 BAD = {
     ("OTEL_ATTRIBUTE_COUNT_LIMIT", "abc"): f"'abc' {NO_WHOLE_NUMBER}; used instead: 128",
     ("OTEL_ATTRIBUTE_COUNT_LIMIT", "-1"): f"'-1' {NO_WHOLE_NUMBER}; used instead: 128",
@@ -45,30 +45,30 @@ BAD = {
     ("OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT", "abc"): (
         f"'abc' {NO_WHOLE_NUMBER}; used instead: OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT, else no limit"
     ),
-    ("OTEL_METRIC_EXPORT_INTERVAL", "abc"): "'abc' is no time that can be waited for; used instead: 60000",
-    ("OTEL_METRIC_EXPORT_INTERVAL", "0"): "'0' is no time that can be waited for; used instead: 60000",
-    ("OTEL_METRIC_EXPORT_INTERVAL", "nan"): "'nan' is no time that can be waited for; used instead: 60000",
-    ("OTEL_METRIC_EXPORT_TIMEOUT", "1e300"): "'1e300' is no time that can be waited for; used instead: 30000",
-    ("OTEL_METRIC_EXPORT_TIMEOUT", "-1"): "'-1' is no time that can be waited for; used instead: 30000",
+    ("OTEL_METRIC_EXPORT_INTERVAL", "abc"): "'abc' is not a usable duration; used instead: 60000",
+    ("OTEL_METRIC_EXPORT_INTERVAL", "0"): "'0' is not a usable duration; used instead: 60000",
+    ("OTEL_METRIC_EXPORT_INTERVAL", "nan"): "'nan' is not a usable duration; used instead: 60000",
+    ("OTEL_METRIC_EXPORT_TIMEOUT", "1e300"): "'1e300' is not a usable duration; used instead: 30000",
+    ("OTEL_METRIC_EXPORT_TIMEOUT", "-1"): "'-1' is not a usable duration; used instead: 30000",
     ("OTEL_METRICS_EXEMPLAR_FILTER", "some"): (
-        "'some' is none of always_off, always_on, trace_based; used instead: trace_based"
+        "'some' is not one of always_off, always_on, trace_based; used instead: trace_based"
     ),
-    ("OTEL_EXPORTER_PROMETHEUS_PORT", "99999"): "'99999' is no port; used instead: 9464",
-    ("OTEL_EXPORTER_OTLP_TIMEOUT", "-3"): "'-3' is no time that can be waited for; used instead: 10",
+    ("OTEL_EXPORTER_PROMETHEUS_PORT", "99999"): "'99999' is not a port; used instead: 9464",
+    ("OTEL_EXPORTER_OTLP_TIMEOUT", "-3"): "'-3' is not a usable duration; used instead: 10",
     ("OTEL_EXPORTER_OTLP_LOGS_TIMEOUT", "soon"): (
-        "'soon' is no time that can be waited for; used instead: OTEL_EXPORTER_OTLP_TIMEOUT, else 10"
+        "'soon' is not a usable duration; used instead: OTEL_EXPORTER_OTLP_TIMEOUT, else 10"
     ),
     ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"): (
-        "'http/json' is none of grpc, http/protobuf; used instead: whichever is installed"
+        "'http/json' is not one of grpc, http/protobuf; used instead: whichever is installed"
     ),
     ("OTEL_EXPORTER_OTLP_METRICS_COMPRESSION", "zip"): (
-        "'zip' is none of deflate, gzip, none; used instead: OTEL_EXPORTER_OTLP_COMPRESSION, else none"
+        "'zip' is not one of deflate, gzip, none; used instead: OTEL_EXPORTER_OTLP_COMPRESSION, else none"
     ),
     ("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=a,authorization=Bearer hunter2;x,hunter2"): (
-        "'authorization', what has no = are no header's name=value; used instead: the rest of it"
+        "'authorization', an entry without = are not name=value; used instead: the rest of it"
     ),
     ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "hunter2"): (
-        "what has no = is no header's name=value; used instead: OTEL_EXPORTER_OTLP_HEADERS, else none"
+        "an entry without = is not name=value; used instead: OTEL_EXPORTER_OTLP_HEADERS, else none"
     ),
     ("OTEL_TRACES_SAMPLER", "sometimes"): "'sometimes' is not installed; used instead: the policy's sampling",
     ("OTEL_TRACES_SAMPLER", "TraceIdRatio"): "'TraceIdRatio' is not installed; used instead: the policy's sampling",
@@ -76,21 +76,21 @@ BAD = {
     ("OTEL_PYTHON_CONTEXT", "none"): "'none' is not installed; used instead: contextvars_context",
     ("OTEL_PYTHON_TRACER_PROVIDER", "mine"): "'mine' is not installed; used instead: mita-otel's",
     ("OTEL_PYTHON_METER_PROVIDER", "mine"): "'mine' is not installed; used instead: mita-otel's",
-    ("OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED", "1"): "'1' is none of false, true; used instead: false",
-    ("OTEL_PYTHON_EXCLUDED_URLS", "health,["): "'health,[' is no regular expression; used instead: nothing",
+    ("OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED", "1"): "'1' is not one of false, true; used instead: false",
+    ("OTEL_PYTHON_EXCLUDED_URLS", "health,["): "'health,[' is not a regular expression; used instead: nothing",
     ("OTEL_PYTHON_FASTAPI_EXCLUDED_URLS", "a,(?i)b"): (
-        "'a,(?i)b' is no regular expression; used instead: OTEL_PYTHON_EXCLUDED_URLS"
+        "'a,(?i)b' is not a regular expression; used instead: OTEL_PYTHON_EXCLUDED_URLS"
     ),
     ("OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST", "["): (
-        "'[' is no regular expression; used instead: nothing"
+        "'[' is not a regular expression; used instead: nothing"
     ),
     ("OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS", "["): (
-        "'[' is no regular expression; used instead: every header"
+        "'[' is not a regular expression; used instead: every header"
     ),
     ("OTEL_PROPAGATORS", "tracecontext, pigeon"): "'pigeon' is not installed; used instead: tracecontext",
     ("OTEL_PROPAGATORS", "pigeon,owl"): "'pigeon', 'owl' are not installed; used instead: tracecontext,baggage",
     ("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "sherlock,otel"): "'sherlock' is not installed; used instead: otel",
-    ("OTEL_RESOURCE_ATTRIBUTES", "a=1,b"): "'b' is no key=value; used instead: a=1",
+    ("OTEL_RESOURCE_ATTRIBUTES", "a=1,b"): "'b' is not key=value; used instead: a=1",
 }  # fmt: skip
 
 
@@ -165,7 +165,9 @@ def test_what_is_empty_counts_as_not_set_and_is_not_worth_a_word(
 def test_a_share_that_the_sampler_cannot_use_is_all(share: str, monkeypatch: pytest.MonkeyPatch) -> None:
     env = {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": share}
     with without_unusable(env, Patches()) as problems:
-        assert problems == [f"OTEL_TRACES_SAMPLER_ARG: '{share}' is no number from 0 to 1; used instead: 1.0"]
+        assert problems == [
+            f"OTEL_TRACES_SAMPLER_ARG: '{share}' is not a number from 0 to 1; used instead: 1.0"
+        ]
         for name, value in env.items():
             monkeypatch.setenv(name, value)
         sampler = _otel_compat.sampler_from_environment()

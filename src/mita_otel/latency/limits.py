@@ -14,7 +14,7 @@ from mita_otel.policy.thresholds import ThresholdPolicy
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A limit and the name of the policy's line that sets it."""
+    """A limit and the name of the policy setting that defines it."""
 
     name: str
     """As in `api.financial.GET`."""

@@ -77,4 +77,4 @@ class SentryPolicy(Section):
     breadcrumbs: SentryBreadcrumbPolicy
     propagation: PropagationPolicy
     tags: tuple[str, ...]
-    """Tags that a transaction may have: the guide's alert rules trigger on them."""
+    """Tags that a transaction may have. The alert rules of the MITA monitoring guide trigger on them."""

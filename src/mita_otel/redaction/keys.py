@@ -47,7 +47,7 @@ class KeyVerdict(NamedTuple):
 
 
 PLAIN: Final = KeyVerdict(None)
-"""The verdict on a name that says nothing about its value."""
+"""The verdict on a name that does not describe its value."""
 
 
 class KeyRules:

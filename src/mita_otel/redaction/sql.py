@@ -265,7 +265,7 @@ _OPENS: Final = frozenset({"values", "in"})
 
 
 class ValueLists:
-    """Follows a statement: tells whether the current position is inside a list of values."""
+    """Follows a statement and reports whether the current position is inside a list of values."""
 
     def __init__(self) -> None:
         self.inside = False

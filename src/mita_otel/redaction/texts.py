@@ -119,7 +119,7 @@ class Texts:
 
 
 def _apart(hits: list[Hit], stretches: list[tuple[int, int]]) -> list[Hit]:
-    """Return the hits that touch none of the parts, which are in order."""
+    """Return the hits that do not touch a part. The parts are in order."""
     kept: list[Hit] = []
     for hit in hits:
         before = bisect.bisect_left(stretches, (hit.end, 0)) - 1

@@ -20,7 +20,7 @@ from mita_otel.reports.scope import ReportScope, last_days
 def create_report(
     kind: ReportKind,
     scope: ReportScope,
-    room: AuditRuntime,
+    runtime: AuditRuntime,
     policy: Policy,
     *,
     verified: bool = True,
@@ -34,7 +34,7 @@ def create_report(
     Args:
         kind: Kind of report.
         scope: Period, service, environment and person, with the user id that the service uses.
-        room: The audit trail and the store.
+        runtime: The audit trail and the store.
         policy: The policy.
         verified: Whether to verify the audit trail, if the report shows it.
         now: The current time; None reads the clock.
@@ -46,16 +46,18 @@ def create_report(
         StoreError: The store cannot be used: its extra is not installed, or the database does not answer.
         AuditError: The anchors cannot be read.
     """
-    database = room.database()
+    database = runtime.database()
     from mita_otel.audit.verification.verify import verify
     from mita_otel.reports.report_builder import ReportInputs, build_report
     from mita_otel.store.migrate import require
 
     require(database, migrate=policy.store.migrate)
-    room.trail.flush(policy.audit.mover.read_wait_s)
+    runtime.trail.flush(policy.audit.mover.read_wait_s)
     anchors = anchor_path(policy, os.environ)
     if scope.user_id is not None:
-        scope = ReportScope(scope.period, scope.service, scope.environment, room.trail.user_id(scope.user_id))
+        scope = ReportScope(
+            scope.period, scope.service, scope.environment, runtime.trail.user_id(scope.user_id)
+        )
     inputs = ReportInputs(
         database=database,
         policy=policy,
@@ -63,19 +65,19 @@ def create_report(
         verify=(
             lambda: verify(
                 database,
-                room.keys,
+                runtime.keys,
                 anchors=read_anchors(anchors) if anchors.exists() else (),
-                spool=room.folder,
+                spool=runtime.folder,
                 on_progress=on_verified,
             )
         )
         if verified
         else None,
-        waiting_bytes=room.folder.waiting_bytes(),
+        waiting_bytes=runtime.folder.waiting_bytes(),
         on_progress=on_progress or (lambda step: None),
     )
     report = build_report(kind, scope, inputs)
-    room.trail.record(
+    runtime.trail.record(
         AuditEvent(
             event_type=AuditEventType.REPORT_EXPORT,
             user_id=by,
@@ -113,9 +115,9 @@ def export_compliance_report(
         ConfigurationError: The ending of the file is unknown, or `days_back` is not above 0.
         OSError: The file cannot be written.
     """
-    room = current_runtime()
+    runtime = current_runtime()
     path = Path(output_file)
     format_of(path)
     now = datetime.now(UTC)
     scope = ReportScope(last_days(days_back, now), user_id=user_id)
-    return write_report(create_report("compliance", scope, room, room.policy, now=now, by=reader), path)
+    return write_report(create_report("compliance", scope, runtime, runtime.policy, now=now, by=reader), path)

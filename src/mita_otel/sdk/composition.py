@@ -217,7 +217,7 @@ def _watch_health(
             alerts=alerts.engine,
         )
     )
-    alerts.watch_health(health.looks)
+    alerts.watch_health(health.results)
     return health
 
 

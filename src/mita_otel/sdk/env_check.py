@@ -1,6 +1,6 @@
-"""OpenTelemetry's own variables: a value that it cannot use is left out while it reads them, and the rest holds.
+"""Removes unusable values of OpenTelemetry's variables while it reads them; the others stay effective.
 
-Left alone, one bad limit would keep the whole SDK from starting, or a module of it from being imported.
+Otherwise one invalid limit would prevent the start of the SDK, or the import of one of its modules.
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ from mita_otel import environment_variables as variables
 from mita_otel.instrumentation.patches import Patches, write
 
 _LONGEST_SAID: Final = 60
-"""Characters of a value."""
+"""Maximum length of a value in a message, in characters."""
 _OF_PYTHON: Final = ("OTEL_PYTHON_", "OTEL_INSTRUMENTATION_")
-"""How the names of those begin that Python alone reads, and some of them at any time."""
+"""Prefixes of the variables for Python only. OpenTelemetry reads some of them after the start, too."""
 _READ_AT_IMPORT: Final = ("opentelemetry.propagate", "opentelemetry.sdk.trace", "opentelemetry.sdk._logs")
 
 
 class _Rule(NamedTuple):
-    """What a variable may say. One that is empty counts as not set, unless OpenTelemetry makes something of it."""
+    """The allowed values of a variable. An empty variable counts as not set, unless OpenTelemetry interprets it."""
 
     fits: Callable[[str], bool]
     wrong: str
-    """What is wrong with a value that does not fit; `is` and `are` go before it."""
+    """The problem of an unusable value, to follow `is` or `are`."""
     instead: str
-    """What is used where the variable is not set."""
+    """The value that applies if the variable is not set."""
     several: bool = False
     """Whether commas separate values: those that fit are kept."""
     written: str | None = None
-    """What is written in the place of a bad value. None: nothing, the variable is not set."""
+    """The replacement of an unusable value. None: the variable is removed."""
     secret: bool = False
-    """Whether values are not to be said: of `name=value` the name alone."""
+    """Whether messages must not contain the value, only the name of `name=value`."""
 
 
 class Unusable(NamedTuple):
-    """The variables whose values OpenTelemetry cannot use, or not wholly."""
+    """The variables with values that OpenTelemetry cannot use, or only in part."""
 
     changes: dict[str, str | None]
-    """What to write in their place. None: the variable is not to be set."""
+    """The replacements by name. None: remove the variable."""
     problems: list[str]
-    """A sentence for each that is not just empty: its name, its value, what is used instead."""
+    """A sentence for each variable that is not empty: its name, its value and the value used instead."""
 
 
 @contextmanager
@@ -69,12 +69,12 @@ def changed(env: MutableMapping[str, str], changes: Mapping[str, str | None]) ->
 
 @contextmanager
 def without_unusable(env: MutableMapping[str, str], patches: Patches) -> Iterator[list[str]]:
-    """Leave out what OpenTelemetry cannot use, for the length of the block.
+    """Remove values that OpenTelemetry cannot use, for the length of the block.
 
     Args:
-        env: The environment. Afterwards it is as it was, since other programs may be able to use the values. Only
-            variables for Python alone stay out: OpenTelemetry reads them again for every application and tracer.
-        patches: Takes those back.
+        env: The environment. The block's end restores it, since other programs may be able to use the values. Only
+            variables for Python stay removed: OpenTelemetry reads them again for every application and tracer.
+        patches: Restores the variables for Python when telemetry shuts down.
 
     Yields:
         A sentence for each variable.
@@ -86,7 +86,7 @@ def without_unusable(env: MutableMapping[str, str], patches: Patches) -> Iterato
 
 
 def import_opentelemetry() -> None:
-    """Import what of OpenTelemetry reads variables as it is imported, without those that it would fail at."""
+    """Import the modules of OpenTelemetry that read variables on import, without unusable values."""
     if all(module in sys.modules for module in _READ_AT_IMPORT):
         return
     changes = unusable(os.environ).changes
@@ -97,7 +97,7 @@ def import_opentelemetry() -> None:
 
 
 def unusable(env: Mapping[str, str]) -> Unusable:
-    """Return what OpenTelemetry cannot use of the environment. Changes nothing."""
+    """Return the values that OpenTelemetry cannot use. Changes nothing."""
     changes: dict[str, str | None] = {}
     problems: list[str] = []
     for name, rule in _rules(env).items():
@@ -121,10 +121,10 @@ def _said(value: str, rule: _Rule) -> str:
     if not rule.secret:
         return f"{value!r:.{_LONGEST_SAID}}"
     name, sign, _ = value.partition("=")
-    return f"{name.strip()!r:.{_LONGEST_SAID}}" if sign else "what has no ="
+    return f"{name.strip()!r:.{_LONGEST_SAID}}" if sign else "an entry without ="
 
 
-# --- what fits ---------------------------------------------------------------------------------------
+# --- usable values -----------------------------------------------------------------------------------
 def _is_whole(text: str) -> bool:
     try:
         return not text.strip() or int(text) >= 0  # the SDK: empty is no limit
@@ -151,12 +151,12 @@ def _is_time(text: str) -> bool:
 
 
 def _is_interval(text: str) -> bool:
-    """Whether it is a time, or infinite: never by itself."""
+    """Return whether it is a time, or infinite: no export at intervals."""
     return _is_time(text) or _is_number(text, inf, inf)
 
 
 def _are_patterns(text: str) -> bool:
-    """Whether it is regular expressions between commas, as OpenTelemetry's instrumentations join them."""
+    """Return whether it is a comma-separated list of regular expressions, as OpenTelemetry's instrumentations read it."""
     try:
         re.compile("|".join(part.strip() for part in text.split(",")))
     except (re.error, RecursionError, OverflowError):
@@ -170,23 +170,23 @@ def _is_header(text: str) -> bool:
 
 # --- the rules ---------------------------------------------------------------------------------------
 def _limit(instead: str) -> _Rule:
-    return _Rule(_is_whole, "no whole number from 0 on", instead)
+    return _Rule(_is_whole, "not a whole number of at least 0", instead)
 
 
 def _one_of(*choices: str, instead: str, fold: bool = False) -> _Rule:
     def fits(text: str) -> bool:
         return (text.strip().lower() if fold else text) in choices
 
-    return _Rule(fits, f"none of {', '.join(choices)}", instead)
+    return _Rule(fits, f"not one of {', '.join(choices)}", instead)
 
 
 def _installed(group: str, *known: str, instead: str, several: bool = False) -> _Rule:
     """Return the rule of a variable that names entry points.
 
     Args:
-        group: Theirs.
-        known: Names that need not be looked for.
-        instead: What is used if none is there.
+        group: Group of the entry points.
+        known: Names that are always available.
+        instead: The value that applies if no entry point is installed.
         several: Whether commas separate names.
     """
 
@@ -200,7 +200,7 @@ def _installed(group: str, *known: str, instead: str, several: bool = False) -> 
 
 
 def _of_each_signal(name: str, rule: _Rule) -> Iterator[tuple[str, _Rule]]:
-    """Yield OTLP's variable for all signals, and that of each."""
+    """Yield OTLP's variable for all signals, and the variable of each signal."""
     general = f"OTEL_EXPORTER_OTLP_{name}"
     yield general, rule
     for signal in ("TRACES", "METRICS", "LOGS"):
@@ -209,16 +209,16 @@ def _of_each_signal(name: str, rule: _Rule) -> Iterator[tuple[str, _Rule]]:
 
 _RATIO_SAMPLERS: Final = ("traceidratio", "parentbased_traceidratio")
 _COUNT, _LENGTH = "OTEL_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"
-_TIME: Final = "no time that can be waited for"
-_NO_PATTERN: Final = "no regular expression"
+_TIME: Final = "not a usable duration"
+_NO_PATTERN: Final = "not a regular expression"
 _EXCLUDED: Final = "EXCLUDED_URLS"
 _HEADER: Final = re.compile(r"[!#-'*+\-.0-9A-Z^-z|~]+[ \t]*=[ !#-+\--:<-\[\]-~]*")
-"""A name and a value, URL-encoded or as other SDKs take it (OTLP exporter specification)."""
+"""A name and a value, URL-encoded or as other SDKs accept it (OTLP exporter specification)."""
 _HEADERS: Final = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS"
 
 
 def _rules(env: Mapping[str, str]) -> dict[str, _Rule]:
-    """Return the rules by variable. Others OpenTelemetry does not fail at: it says itself what it makes of them."""
+    """Return the rules by variable. OpenTelemetry handles the other variables without an exception, and logs problems."""
     rules = {
         _COUNT: _limit("128"),
         _LENGTH: _limit("no limit"),
@@ -229,11 +229,11 @@ def _rules(env: Mapping[str, str]) -> dict[str, _Rule]:
         "OTEL_METRIC_EXPORT_INTERVAL": _Rule(_is_interval, _TIME, "60000"),
         "OTEL_METRIC_EXPORT_TIMEOUT": _Rule(_is_time, _TIME, "30000"),
         "OTEL_METRICS_EXEMPLAR_FILTER": _one_of("always_off", "always_on", "trace_based", instead="trace_based"),
-        variables.PROMETHEUS_PORT: _Rule(_is_port, "no port", "9464"),
+        variables.PROMETHEUS_PORT: _Rule(_is_port, "not a port", "9464"),
         **dict(_of_each_signal("TIMEOUT", _Rule(_is_time, _TIME, "10"))),
         **dict(_of_each_signal("COMPRESSION", _one_of("deflate", "gzip", "none", instead="none", fold=True))),
         **dict(_of_each_signal("PROTOCOL", _one_of("grpc", "http/protobuf", instead="whichever is installed"))),
-        **dict(_of_each_signal("HEADERS", _Rule(_is_header, "no header's name=value", "none", several=True, secret=True))),
+        **dict(_of_each_signal("HEADERS", _Rule(_is_header, "not name=value", "none", several=True, secret=True))),
         variables.TRACES_SAMPLER: _installed("opentelemetry_traces_sampler", *_RATIO_SAMPLERS, instead="the policy's sampling"),
         "OTEL_PYTHON_TRACER_PROVIDER": _installed("opentelemetry_tracer_provider", instead="mita-otel's"),
         "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED": _one_of("false", "true", instead="false", fold=True),
@@ -246,7 +246,7 @@ def _rules(env: Mapping[str, str]) -> dict[str, _Rule]:
         "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": _installed(
             "opentelemetry_resource_detector", "otel", "*", instead="those that are always there", several=True
         ),
-        variables.RESOURCE_ATTRIBUTES: _Rule(lambda text: "=" in text, "no key=value", "nothing", several=True),
+        variables.RESOURCE_ATTRIBUTES: _Rule(lambda text: "=" in text, "not key=value", "nothing", several=True),
     }  # fmt: skip
     for name in env:
         if name.startswith("OTEL_PYTHON_") and name.endswith(_EXCLUDED):
@@ -257,6 +257,6 @@ def _rules(env: Mapping[str, str]) -> dict[str, _Rule]:
     rules[f"{_HEADERS}_SANITIZE_FIELDS"] = _Rule(_are_patterns, _NO_PATTERN, "every header", written=".*")
     if env.get(variables.TRACES_SAMPLER) in _RATIO_SAMPLERS:
         rules["OTEL_TRACES_SAMPLER_ARG"] = _Rule(
-            lambda text: _is_number(text, 0, 1), "no number from 0 to 1", "1.0", written="1.0"
+            lambda text: _is_number(text, 0, 1), "not a number from 0 to 1", "1.0", written="1.0"
         )
     return rules

@@ -337,9 +337,9 @@ def test_an_answer_is_given_again_for_a_moment(configure: Configure, monkeypatch
     assert len(looked) == 2
 
 
-def test_rules_on_health_are_told_of_failures(configure: Configure) -> None:
+def test_rules_on_health_receive_failures(configure: Configure) -> None:
     telemetry = configure(policy=policy_with(**QUICK))
     assert telemetry.health is not None
-    looks = {one.name: one.failing for one in telemetry.health.looks()}
-    assert looks["redaction:canary"] is False
-    assert looks["sentry:configured"] is False  # a warning is none
+    results = {one.name: one.failing for one in telemetry.health.results()}
+    assert results["redaction:canary"] is False
+    assert results["sentry:configured"] is False  # a warning is not a failure

@@ -1,4 +1,4 @@
-"""Credentials with a format of their own: JWTs, schemes, headers, hashes, private keys, seed phrases, one-time codes."""
+"""Credentials with a recognisable format: JWTs, schemes, headers, hashes, private keys, seed phrases, one-time codes."""
 
 from __future__ import annotations
 

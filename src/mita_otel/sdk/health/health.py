@@ -1,4 +1,4 @@
-"""Telemetry's health, put together: looked at when somebody asks, and not more often than the policy says."""
+"""Telemetry's health: runs the checks on request, at most once in the policy's `cache_s` seconds."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ if TYPE_CHECKING:
     from mita_otel.audit.trail import AuditTrail
 
 View = Literal["sentry", "error_monitoring", "live", "ready"]
-"""What is asked."""
+"""Selects the checks of a report."""
 
 _SENTRY: Final = ("sentry:", "export:", "queue:", "telemetry:", "redaction:", "mobile:")
 _READY: Final = "audit:spool"
-"""The one local fault that is a reason to send no requests: what must be recorded cannot be."""
+"""The only local fault that makes a process not ready: mandatory audit entries cannot be recorded."""
 _VERSIONS: Final = ("mita-otel", "opentelemetry-sdk", "sentry-sdk", "fastapi", "sqlalchemy", "pydantic")
 
 
 @dataclass(frozen=True)
 class HealthParts:
-    """What is looked at."""
+    """The components that are checked."""
 
     policy: Policy
     environment: str
@@ -58,10 +58,10 @@ class HealthParts:
 
 
 class Health:
-    """Answers how telemetry is. Thread-safe; every answer is cheap, and given again for a moment.
+    """Reports the health of telemetry. Thread-safe. Results are cheap and cached for some seconds.
 
     Args:
-        parts: What is looked at.
+        parts: The components that are checked.
         clock: Seconds since the epoch.
         monotonic: Monotonic seconds.
     """
@@ -79,7 +79,7 @@ class Health:
         self._monotonic = monotonic
         self._digest = parts.policy.digest()
         self._more: tuple[Callable[[], Iterable[Check]], ...] = ()
-        # It reads all that is installed, which stays the same while the process lives.
+        # It reads the list of installed packages, which does not change while the process runs.
         self._not_missed = cache(there_for_telemetry)
         self._forget()
         after_fork_in_child(self._forget)
@@ -93,38 +93,38 @@ class Health:
         self._canary: Check | None = None
 
     def also(self, checks: Callable[[], Iterable[Check]]) -> None:
-        """Look at something else as well from now on; it has to be as cheap as the rest."""
+        """Add checks. They must be as cheap as the others."""
         self._more = (*self._more, checks)
 
     def report(self, view: View = "error_monitoring") -> HealthReport:
-        """Return what is asked.
+        """Return the report of a view.
 
         Args:
-            view: `sentry`: whether what is captured arrives. `error_monitoring`: everything. `ready`: whether this
-                process may be sent requests. `live`: that it answers at all.
+            view: `sentry`: whether captured telemetry is delivered. `error_monitoring`: all checks. `ready`: whether this
+                process can accept requests. `live`: no checks, only that the process responds.
         """
-        checks = () if view == "live" else self._looked()
+        checks = () if view == "live" else self._cached_checks()
         if view == "ready":
-            # A warning about the way to the database is no reason either.
+            # A warning about delivery to the database does not make the process unready.
             checks = tuple(one for one in checks if one.name == _READY)
         elif view == "sentry":
             checks = tuple(one for one in checks if one.name.startswith(_SENTRY))
         return HealthReport(checks, self._clock(), self._about())
 
-    def looks(self) -> Iterator[HealthResult]:
-        """Yield what rules on health are told."""
-        for check in self._looked():
+    def results(self) -> Iterator[HealthResult]:
+        """Yield the results for alert rules on health."""
+        for check in self._cached_checks():
             yield HealthResult(check.name, check.status is Status.FAIL, check.said)
 
-    def _looked(self) -> tuple[Check, ...]:
+    def _cached_checks(self) -> tuple[Check, ...]:
         with self._lock:
             now = self._monotonic()
             if now - self._checked_at >= self._policy.cache_s:
-                self._checks = tuple(self._look(now))
+                self._checks = tuple(self._run_checks(now))
                 self._checked_at = now
             return self._checks
 
-    def _look(self, now: float) -> Iterator[Check]:
+    def _run_checks(self, now: float) -> Iterator[Check]:
         parts, policy = self._parts, self._policy
         yield sentry_check(parts.pipeline.exporters)
         yield from export_checks(parts.pipeline, policy, self._clock())
