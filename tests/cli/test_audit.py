@@ -229,7 +229,7 @@ def test_retention_is_applied_checked_and_recorded(trail: Path, command: Command
     assert "retention_apply" in types(trail)
     said = command("retention", "check")
     assert said.code == 0
-    assert "PCI DSS 10.5.1, audit: not yet; requires 365 days kept, 92 at hand" in said.out
+    assert "PCI DSS 10.5.1, audit: not yet; requires 365 days, 92 immediately available" in said.out
     assert json.loads(command("retention", "apply", "--json").out)["tombstones"] == 0
 
 
