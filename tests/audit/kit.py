@@ -48,6 +48,7 @@ class Kit:
         policy: Policy | None = None,
         keys: AuditKeys | None = None,
         clock_ns: Callable[[], int] | None = None,
+        environment: str = "test",
     ) -> None:
         self.policy = policy or default_policy()
         self.keys = keys or AuditKeys(KEY.encode())
@@ -62,7 +63,7 @@ class Kit:
             self.policy.audit,
             self.redactor,
             self.keys,
-            origin=lambda: Origin("payments", "host-1", "test", os.getpid()),
+            origin=lambda: Origin("payments", "host-1", environment, os.getpid()),
             folder=self.folder,
             open_mover=self.mover,
             opening={"policy_sha256": "0" * 64},

@@ -19,6 +19,7 @@ from mita_otel import AuditEvent
 from mita_otel.audit.anchors import read_anchors
 from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.retention.apply import RetentionJob
+from mita_otel.audit.retention.holds import LegalHolds
 from mita_otel.audit.retention.subjects import Subjects
 from mita_otel.audit.verification.findings import VerificationResult
 from mita_otel.audit.verification.verify import verify
@@ -104,6 +105,17 @@ def fill(kit: Kit, set_clock: Callable[[int], None]) -> dict[str, str]:
         kit.policy.retention, kit.policy.summary, kit.database, kit.trail, clock_ns=lambda: NOW_NS
     ).apply(trust_clock=True)
     assert applied.deleted["mita_audit_entries"] == 12
+    holds = LegalHolds(kit.database, kit.trail, clock_ns=lambda: NOW_NS)
+    holds.place(
+        reason="case 12", by="counsel", data_class="errors", user_id="user-9", from_ns=1, until_ns=NOW_NS
+    )
+    holds.release(holds.place(reason="case 13", by="counsel").id, by="judge")
+    with kit.database.read() as connection:
+        backup = connection.exec_driver_sql(
+            "SELECT chain, sequence, user_id, personal, personal_key FROM mita_audit_entries "
+            "WHERE user_id = 'user-1' ORDER BY chain, sequence"
+        )
+        (kit.anchor_path.parent / "backup.json").write_text(json.dumps([list(row) for row in backup]))
     erased = Subjects(kit.database, kit.trail, clock_ns=lambda: NOW_NS + DAY_NS).erase(
         "user-1", reason="asked"
     )
@@ -143,6 +155,7 @@ def ledger(original: Path, tmp_path: Path) -> Iterator[Ledger]:
     names = json.loads((original / "names.json").read_text())
     url = make_url(names.pop("url"))
     shutil.copy(original / "anchors.jsonl", tmp_path)
+    shutil.copy(original / "backup.json", tmp_path)
     if url.get_backend_name() == "sqlite":
         shutil.copy(original / "mita-otel.db", tmp_path)
         copy = url.set(database=str(tmp_path / "mita-otel.db"))

@@ -22,12 +22,14 @@ sql(
     "ten_entries_are_deleted",
     "DELETE FROM {t} WHERE chain = '{a}' AND sequence BETWEEN 10 AND 19",
     AuditFault.MISSING,
+    AuditFault.ERASURE,
     at=[("a", 10)],
 )
 sql(
     "every_other_entry_is_deleted",
     "DELETE FROM {t} WHERE chain = '{a}' AND sequence % 2 = 1",
     AuditFault.MISSING,
+    AuditFault.ERASURE,
     at=[("a", 1), ("a", 31)],
 )
 sql(
@@ -40,16 +42,32 @@ sql(
     "the_last_ten_are_deleted",
     "DELETE FROM {t} WHERE chain = '{a}' AND sequence > 22",
     AuditFault.MISSING,
+    AuditFault.ERASURE,
     at=[("a", 23)],
 )
-sql("a_chain_is_deleted", "DELETE FROM {t} WHERE chain = '{a}'", AuditFault.MISSING, at=[("a", 0)])
+sql(
+    "a_chain_is_deleted",
+    "DELETE FROM {t} WHERE chain = '{a}'",
+    AuditFault.MISSING,
+    AuditFault.ERASURE,
+    at=[("a", 0)],
+)
 sql(
     "the_database_is_an_old_backup",
     "DELETE FROM {t} WHERE chain NOT IN ('{old}', '{a}')",
     AuditFault.MISSING,
+    AuditFault.ERASURE,
+    AuditFault.HOLD,
     at=[("b", 0)],
 )
-sql("everything_is_deleted", "DELETE FROM {t}", AuditFault.MISSING, at=[("a", 0), ("b", 0), ("old", 12)])
+sql(
+    "everything_is_deleted",
+    "DELETE FROM {t}",
+    AuditFault.MISSING,
+    AuditFault.ERASURE,
+    AuditFault.HOLD,
+    at=[("a", 0), ("b", 0), ("old", 12)],
+)
 sql(
     "all_entries_of_a_person_are_deleted",
     "DELETE FROM {t} WHERE user_id = 'user-2'",

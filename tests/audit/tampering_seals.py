@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
 from sqlalchemy.engine import Connection
@@ -41,7 +42,8 @@ sql(
     "an_erasure_is_taken_back_in_part",
     "UPDATE {t} SET erasure_id = NULL, erasure_mac = NULL WHERE chain = '{a}' AND sequence = 3",
     AuditFault.PERSONAL,
-    at=[("a", 3)],
+    AuditFault.ERASURE,
+    at=[("a", 3), ("", None)],
 )
 sql(
     "the_reason_of_an_erasure_is_changed",
@@ -49,8 +51,33 @@ sql(
     AuditFault.ERASURE,
     at=[("a", 3), ("", None)],
 )
+sql(
+    "the_count_of_an_erasure_is_changed",
+    "UPDATE mita_audit_erasures SET entries = entries - 1",
+    AuditFault.ERASURE,
+    at=[("a", 3), ("", None)],
+)
+sql(
+    "the_digests_of_erased_persons_are_deleted",
+    "DELETE FROM mita_erased_subjects",
+    AuditFault.ERASURE,
+    at=[("", None)],
+)
+sql(
+    "the_time_of_a_digest_is_changed",
+    "UPDATE mita_erased_subjects SET erased_ns = 1",
+    AuditFault.ERASURE,
+    at=[("", None)],
+)
+sql(
+    "a_digest_is_made_up",
+    "INSERT INTO mita_erased_subjects (erasure_id, subject, erased_ns, key_id) "
+    "SELECT 'person-1', subject, erased_ns, key_id FROM mita_erased_subjects",
+    AuditFault.ERASURE,
+    at=[("", None)],
+)
 sql("the_time_of_an_erasure_is_changed", "UPDATE mita_audit_erasures SET erased_ns = 1", AuditFault.ERASURE)
-sql("an_erasure_is_deleted", "DELETE FROM mita_audit_erasures", AuditFault.ERASURE, at=[("a", 3)])
+sql("an_erasure_is_deleted", "DELETE FROM mita_audit_erasures", AuditFault.ERASURE, at=[("a", 3), ("", None)])
 
 
 @tampering(AuditFault.ERASURE, at=[("", None), ("a", 10)])
@@ -74,6 +101,82 @@ def an_erasure_is_forged(connection: Connection, ledger: Ledger) -> None:
     change(connection, ledger.a, 10, erased)
 
 
+RESTORED = [("a", number) for number in range(3, 33, 5)]
+
+
+def restore(connection: Connection, ledger: Ledger) -> None:
+    """Put back what a backup from before the erasure has."""
+    before = json.loads((ledger.anchors.parent / "backup.json").read_text())
+    for chain, sequence, user_id, personal, personal_key in before:
+        fields = {
+            "user_id": user_id,
+            "personal": personal,
+            "personal_key": personal_key,
+            "erasure_id": None,
+            "erasure_mac": None,
+        }
+        change(connection, chain, sequence, fields)
+
+
+@tampering(AuditFault.ERASURE, at=[*RESTORED, ("", None)])
+def erased_entries_are_restored_from_a_backup(connection: Connection, ledger: Ledger) -> None:
+    restore(connection, ledger)
+
+
+@tampering(AuditFault.ERASURE, at=[("", None)])
+def erased_entries_and_everything_about_their_erasure_are_restored(
+    connection: Connection, ledger: Ledger
+) -> None:
+    restore(connection, ledger)
+    connection.exec_driver_sql("DELETE FROM mita_audit_erasures")
+    connection.exec_driver_sql("DELETE FROM mita_erased_subjects")
+
+
+# --- legal holds ----------------------------------------------------------------------------------
+for column, value in (
+    ("reason", "'none'"), ("created_by", "'x'"), ("created_ns", "1"), ("data_class", "'debug'"), ("user_id", "'x'"),
+    ("from_ns", "2"), ("until_ns", "3"), ("released_ns", "4"),
+):  # fmt: skip
+    sql(
+        f"the_{column}_of_a_hold_is_changed",
+        f"UPDATE mita_legal_holds SET {column} = {value} WHERE released_ns IS NULL",
+        AuditFault.HOLD,
+        at=[("", None)],
+    )
+for column, value in (
+    ("released_ns", "5"),
+    ("released_by", "'x'"),
+    ("reason", "'none'"),
+    ("created_by", "'x'"),
+):
+    sql(
+        f"the_{column}_of_a_released_hold_is_changed",
+        f"UPDATE mita_legal_holds SET {column} = {value} WHERE released_ns IS NOT NULL",
+        AuditFault.HOLD,
+        at=[("", None)],
+    )
+sql(
+    "a_released_hold_is_put_in_force_again",
+    "UPDATE mita_legal_holds SET released_ns = NULL, released_by = NULL WHERE released_ns IS NOT NULL",
+    AuditFault.HOLD,
+    at=[("", None)],
+)
+sql(
+    "a_released_hold_is_deleted",
+    "DELETE FROM mita_legal_holds WHERE released_ns IS NOT NULL",
+    AuditFault.HOLD,
+    at=[("", None)],
+)
+for name, created_ns in (("new", "1900000000000000000"), ("old", "1")):
+    sql(
+        f"a_hold_is_made_up_as_if_it_were_{name}",
+        "INSERT INTO mita_legal_holds (id, created_ns, created_by, reason) "
+        f"VALUES ('hold-1', {created_ns}, 'counsel', 'case 7')",
+        AuditFault.HOLD,
+        at=[("", None)],
+    )
+
+
 # --- tombstones -----------------------------------------------------------------------------------
 def tombstone(connection: Connection, ledger: Ledger, key_id: str, mac: str) -> None:
     last = row(connection, ledger.b, 9)
@@ -85,12 +188,12 @@ def tombstone(connection: Connection, ledger: Ledger, key_id: str, mac: str) -> 
     put(connection, fields, "mita_audit_tombstones")
 
 
-@tampering(AuditFault.TOMBSTONE, AuditFault.MISSING, at=[("b", 0)])
+@tampering(AuditFault.TOMBSTONE, AuditFault.MISSING, AuditFault.ERASURE, at=[("b", 0)])
 def entries_are_deleted_behind_a_forged_tombstone(connection: Connection, ledger: Ledger) -> None:
     tombstone(connection, ledger, KEY_ID, "0" * 64)
 
 
-@tampering(AuditFault.TOMBSTONE, AuditFault.MISSING, at=[("b", 0)])
+@tampering(AuditFault.TOMBSTONE, AuditFault.MISSING, AuditFault.ERASURE, at=[("b", 0)])
 def entries_are_deleted_behind_a_tombstone_without_a_key(connection: Connection, ledger: Ledger) -> None:
     tombstone(connection, ledger, "unkeyed", "")
     found = connection.exec_driver_sql(

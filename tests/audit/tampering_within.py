@@ -64,6 +64,7 @@ sql(
     "every_entry_is_changed",
     "UPDATE {t} SET body = replace(body, 'payments', 'purchase')",
     AuditFault.CHANGED,
+    AuditFault.HOLD,
     at=[("a", 10), ("b", 10), ("old", 20)],
 )
 sql("a_key_is_renamed", "UPDATE {t} SET key_id = 'ffffffffffff' " + AT_10, AuditFault.KEY, at=[("a", 10)])
@@ -146,7 +147,7 @@ sql(
 )
 sql(
     "a_user_is_added_to_an_entry_without_one",
-    "UPDATE {t} SET user_id = 'user-1' WHERE chain = '{a}' AND sequence = 0",
+    "UPDATE {t} SET user_id = 'user-2' WHERE chain = '{a}' AND sequence = 0",
     AuditFault.PERSONAL,
     at=[("a", 0)],
 )

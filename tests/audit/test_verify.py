@@ -34,5 +34,5 @@ def test_what_nobody_touched_verifies(ledger: Ledger) -> None:
     assert result.findings == []
     assert result.ok
     assert (result.purged, result.erased, result.clock_steps) == (12, 14, 0)
-    assert result.entries == 82
+    assert result.entries == 85
     assert result.anchors > 4

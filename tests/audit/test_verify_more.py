@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from audit.kit import KEY, changed, kit
 from audit.ledger_to_tamper import Ledger
+from audit.tampering import COLUMNS, put
 from exploring import examples
 from mita_otel import AuditEvent
 from mita_otel.audit import AuditError
@@ -141,7 +142,7 @@ def test_without_anchors_the_last_entries_can_go_unnoticed(ledger: Ledger) -> No
     """Why anchors are kept elsewhere."""
     with ledger.tampering() as connection:
         connection.exec_driver_sql(
-            f"DELETE FROM mita_audit_entries WHERE chain = '{ledger.a}' AND sequence > 20"
+            f"DELETE FROM mita_audit_entries WHERE chain = '{ledger.a}' AND sequence > 28"
         )
     assert verify(ledger.database, KEYS).ok
     assert not ledger.verify().ok
@@ -230,4 +231,72 @@ def test_findings_are_bounded_and_counted(ledger: Ledger) -> None:
 def test_progress_is_told(ledger: Ledger) -> None:
     told: list[tuple[int, int]] = []
     ledger.verify(on_progress=lambda done, total: told.append((done, total)))
-    assert told[-1] == (82, 82)
+    assert told[-1] == (85, 85)
+
+
+def copy_chain(ledger: Ledger, folder: Path, environment: str) -> str:
+    """Put a chain of another environment, with the same key, into the ledger."""
+    with kit(folder, environment=environment) as made:
+        receipt = made.trail.record(AuditEvent(event_type="test"))
+        assert receipt is not None
+        assert made.trail.close(60)
+        rows = made.rows(COLUMNS)
+    names = [name.strip() for name in COLUMNS.split(",")]
+    with ledger.database.write() as connection:
+        for row in rows:
+            put(connection, dict(zip(names, row, strict=True)))
+    return receipt.chain
+
+
+def test_a_chain_of_another_environment_with_the_same_key_is_named(ledger: Ledger, tmp_path: Path) -> None:
+    chain = copy_chain(ledger, tmp_path / "other", "staging")
+    result = ledger.verify()
+    assert [(one.fault, one.chain) for one in result.findings] == [(AuditFault.ORIGIN, chain)]
+    assert "was written in the environment 'staging', not in test" in str(result.findings[0])
+    assert ledger.verify(environments=["test", "staging"]).ok
+    assert set(ledger.verify(environments=["staging"]).faults) == {AuditFault.ORIGIN}
+
+
+SQLITE_ADDITIONS = [
+    "CREATE TRIGGER extra BEFORE INSERT ON mita_audit_entries BEGIN SELECT RAISE(IGNORE); END",
+    "CREATE TRIGGER extra AFTER UPDATE ON mita_legal_holds BEGIN SELECT 1; END",
+    "CREATE TRIGGER extra AFTER INSERT ON mita_erased_subjects BEGIN DELETE FROM mita_erased_subjects; END",
+]
+POSTGRESQL_ADDITIONS = [
+    "CREATE TRIGGER extra BEFORE INSERT ON mita_audit_entries FOR EACH ROW "
+    "EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+    "CREATE TRIGGER mita_audit_entries_update BEFORE UPDATE ON mita_legal_holds FOR EACH ROW "
+    "EXECUTE FUNCTION mita_audit_entry_changed()",
+    "CREATE RULE extra AS ON INSERT TO mita_audit_entries WHERE NEW.sequence > 5 DO INSTEAD NOTHING",
+    "ALTER TABLE mita_audit_entries ENABLE ROW LEVEL SECURITY",
+    "CREATE TABLE aside () INHERITS (mita_audit_tombstones)",
+]
+
+
+@pytest.mark.parametrize("statement", [*SQLITE_ADDITIONS, *POSTGRESQL_ADDITIONS])
+def test_what_is_added_to_the_audit_tables_is_named(ledger: Ledger, statement: str) -> None:
+    ours = SQLITE_ADDITIONS if ledger.database.is_sqlite else POSTGRESQL_ADDITIONS
+    if statement not in ours:
+        pytest.skip("the other database's")
+    with ledger.database.write() as connection:
+        connection.exec_driver_sql(statement)
+    result = ledger.verify()
+    assert set(result.faults) == {AuditFault.TRIGGER}
+    assert len(result.findings) == 1
+
+
+@pytest.mark.parametrize("scope", ["DATABASE {database}", "ROLE CURRENT_USER", "ROLE CURRENT_USER IN DATABASE {database}"])  # fmt: skip
+def test_a_role_of_a_replica_is_named(ledger: Ledger, scope: str) -> None:
+    """It switches triggers off without changing them."""
+    if ledger.database.is_sqlite:
+        pytest.skip("PostgreSQL's way")
+    target = scope.format(database=ledger.database.url.database)
+    with ledger.database.write() as connection:
+        connection.exec_driver_sql(f"ALTER {target} SET session_replication_role = 'replica'")
+    try:
+        result = ledger.verify()
+        assert set(result.faults) == {AuditFault.TRIGGER}
+        assert all("session_replication_role" in one.message for one in result.findings)
+    finally:
+        with ledger.database.write() as connection:
+            connection.exec_driver_sql(f"ALTER {target} RESET session_replication_role")

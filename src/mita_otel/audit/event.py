@@ -9,6 +9,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
+COMMAND_SERVICE: Final = "mita-otel command"
+"""Service name in entries of the `mita-otel` command."""
+
 _CUSTOM: Final = re.compile(r"[a-z][a-z0-9_.]{0,63}\Z")
 
 

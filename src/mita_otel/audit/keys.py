@@ -106,7 +106,7 @@ _TOMBSTONE = (
     "chain", "first_sequence", "last_sequence", "previous", "last_mac", "first_recorded_ns", "last_recorded_ns",
     "purged_ns", "reason", "key_id",
 )  # fmt: skip
-_ERASURE = ("id", "erased_ns", "reason", "key_id")
+_ERASURE = ("id", "erased_ns", "entries", "reason", "key_id")
 
 
 def tombstone_message(row: Any) -> bytes:
@@ -115,7 +115,7 @@ def tombstone_message(row: Any) -> bytes:
 
 
 def erasure_message(row: Any) -> bytes:
-    """Return the signed part of an erasure's row. Its count is not signed."""
+    """Return the signed part of an erasure's row."""
     return canonical([getattr(row, name) for name in _ERASURE])
 
 

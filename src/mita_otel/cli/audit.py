@@ -50,6 +50,13 @@ def verify(
     allow_unkeyed: Annotated[
         bool, typer.Option("--allow-unkeyed", help="Accept unsigned chains created before a key was set.")
     ] = False,
+    environments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--environment",
+            help="Environment whose chains belong in this store. Can be repeated (default: the one with the most entries).",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Verify that no entry was changed, removed, inserted or reordered. Exit status: 0 if none was, else 1."""
@@ -67,6 +74,7 @@ def verify(
                 anchors=(anchor for path in paths for anchor in read_anchors(path)),
                 spool=session.audit.folder,
                 allow_unkeyed=allow_unkeyed,
+                environments=environments or None,
                 on_progress=shown.update,
             )
         session.audit.trail.record(

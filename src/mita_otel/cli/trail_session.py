@@ -13,6 +13,7 @@ import typer
 
 from mita_otel import environment_variables as variables
 from mita_otel.audit.errors import AuditError
+from mita_otel.audit.event import COMMAND_SERVICE
 from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.runtime import AuditRuntime
 from mita_otel.errors import ConfigurationError
@@ -21,9 +22,6 @@ from mita_otel.redaction import Redactor
 
 if TYPE_CHECKING:
     from mita_otel.store.database import Database
-
-SERVICE = "mita-otel command"
-"""The service name in audit entries of commands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,7 @@ def open_trail(environment: str | None = None) -> Iterator[TrailSession]:
         policy,
         Redactor(policy),
         environment=environment_name(environment),
-        service=SERVICE,
+        service=COMMAND_SERVICE,
         env=os.environ,
     )
     try:

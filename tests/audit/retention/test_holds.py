@@ -37,9 +37,9 @@ def test_a_hold_is_placed_and_released_and_both_are_entries(tmp_path: Path, data
     [
         ("DELETE FROM mita_legal_holds", "was removed, and no entry releases it"),
         (f"UPDATE mita_legal_holds SET released_ns = {NOW_NS}, released_by = 'x'", "is marked as released, but no entry releases it"),
-        ("UPDATE mita_legal_holds SET user_id = 'u2'", "covers something else than its entry says"),
-        ("UPDATE mita_legal_holds SET until_ns = 1", "covers something else than its entry says"),
-        ("UPDATE mita_legal_holds SET data_class = 'debug'", "covers something else than its entry says"),
+        ("UPDATE mita_legal_holds SET user_id = 'u2'", "differs from its entry"),
+        ("UPDATE mita_legal_holds SET until_ns = 1", "differs from its entry"),
+        ("UPDATE mita_legal_holds SET data_class = 'debug'", "differs from its entry"),
     ],
 )  # fmt: skip
 def test_a_hold_that_is_tampered_with_is_found_and_lets_nothing_go(
@@ -68,6 +68,38 @@ def test_a_hold_that_is_tampered_with_is_found_and_lets_nothing_go(
         kept.holds.release(hold.id, by="counsel")
         assert verify(kept.kit.database, kept.kit.keys).ok
         kept.retention.apply(trust_clock=True)
+
+
+def test_a_hold_that_was_made_up_stops_retention_until_it_is_released(
+    tmp_path: Path, database_url: str
+) -> None:
+    with store(tmp_path, database_url) as kept:
+        kept.kit.ledger.add([])
+        with kept.kit.database.write() as connection:
+            connection.exec_driver_sql(
+                "INSERT INTO mita_legal_holds (id, created_ns, created_by, reason) VALUES ('hold-1', 1, 'x', 'y')"
+            )
+        with pytest.raises(RetentionError, match="the legal hold hold-1 was made up: no entry places it"):
+            kept.retention.apply(trust_clock=True)
+        kept.holds.release("hold-1", by="counsel")
+        assert verify(kept.kit.database, kept.kit.keys).ok
+        kept.retention.apply(trust_clock=True)
+
+
+def test_the_entry_of_a_hold_in_force_is_never_purged(tmp_path: Path, database_url: str) -> None:
+    with store(tmp_path, database_url) as kept:
+        kept.set_clock(-3000)
+        chain = kept.record(3)
+        hold = kept.holds.place(reason="case 7", by="counsel", data_class="errors")
+        kept.end_chain()
+        kept.set_clock(0)
+        kept.retention.apply(trust_clock=True)
+        assert kept.kit.rows("resource_id", f"chain = '{chain}'") == [(hold.id,)]
+        assert verify(kept.kit.database, kept.kit.keys).ok
+        kept.holds.release(hold.id, by="judge")
+        kept.retention.apply(trust_clock=True)
+        assert kept.kit.rows("resource_id", f"chain = '{chain}'") == []
+        assert verify(kept.kit.database, kept.kit.keys).ok
 
 
 def test_a_hold_is_as_the_trail_says_with_another_key_and_after_an_erasure(

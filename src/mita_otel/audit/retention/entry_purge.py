@@ -13,15 +13,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, and_, delete, exists, func, not_, select
+from sqlalchemy import ColumnElement, and_, delete, exists, func, not_, or_, select
 from sqlalchemy.engine import Connection
 
+from mita_otel.audit.event import AuditEventType
 from mita_otel.audit.keys import AuditKeys, tombstone_message
 from mita_otel.audit.retention.holds import held, read_holds
 from mita_otel.audit.verification.chain_walk import ChainWalk
+from mita_otel.audit.verification.erasures import erased_persons, genuine_erasures
 from mita_otel.audit.verification.findings import VerificationResult
 from mita_otel.audit.verification.persons import VerificationContext
-from mita_otel.audit.verification.verify import genuine_erasures
 from mita_otel.store.database import Database
 from mita_otel.store.tables import AuditEntryRow, AuditTombstoneRow, table_of
 
@@ -188,7 +189,13 @@ class AuditPurge:
             select(_TOMBSTONES).where(_TOMBSTONES.c.chain == chain).order_by(_TOMBSTONES.c.first_sequence)
         ).all()
         known = VerificationContext(
-            self._keys, genuine_erasures(connection, self._keys, result), allow_unkeyed=True
+            self._keys,
+            {
+                erasure_id: row.key_id
+                for erasure_id, row in genuine_erasures(connection, self._keys, result).items()
+            },
+            erased_persons(connection, self._keys),
+            allow_unkeyed=True,
         )
         walk = ChainWalk(chain, known, tombstones, {}, {}, result)
         rows = select(_ENTRIES).where(old).order_by(_ENTRIES.c.sequence)
@@ -209,4 +216,10 @@ def _is_held(connection: Connection) -> ColumnElement[bool]:
 
     The holds are read anew each time, because a purge may take hours.
     """
-    return held(read_holds(connection), "audit", _ENTRIES.c.recorded_ns, _ENTRIES.c.user_id)
+    holds = read_holds(connection)
+    # The entry that places a hold proves it for as long as it is in force.
+    proof = and_(
+        _ENTRIES.c.event_type == AuditEventType.LEGAL_HOLD_CREATE.value,
+        _ENTRIES.c.resource_id.in_([hold.id for hold in holds]),
+    )
+    return or_(proof, held(holds, "audit", _ENTRIES.c.recorded_ns, _ENTRIES.c.user_id))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from mita_otel.audit.event import AuditEvent, AuditEventType
 from mita_otel.audit.trail import AuditTrail
-from mita_otel.audit.verification.holds import SEAL, hold_seal, holds_of_trail
+from mita_otel.audit.verification.holds import DIFFERS, MISSING, SEAL, hold_seal, holds_in_force, release_seal
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy.storage import DATA_CLASSES
 from mita_otel.store.database import Database
@@ -101,13 +101,19 @@ class LegalHolds:
             from_ns=from_ns,
             until_ns=until_ns,
         )
-        with self._database.write() as connection:
-            connection.execute(
-                table_of(LegalHoldRow)
-                .insert()
-                .values(**{name: getattr(hold, name) for name in LegalHold.__dataclass_fields__})
-            )
-        self._record(AuditEventType.LEGAL_HOLD_CREATE, hold, by)
+        # The entry first: a row without one is a hold that was made up.
+        self._record(AuditEventType.LEGAL_HOLD_CREATE, hold, by, {SEAL: hold_seal(self._trail.keys, hold)})
+        self._flush()
+        try:
+            with self._database.write() as connection:
+                connection.execute(
+                    table_of(LegalHoldRow)
+                    .insert()
+                    .values(**{name: getattr(hold, name) for name in LegalHold.__dataclass_fields__})
+                )
+        except BaseException:
+            self._record(AuditEventType.LEGAL_HOLD_RELEASE, hold, by, {MISSING: True})
+            raise
         return hold
 
     def release(self, hold_id: str, *, by: str) -> LegalHold:
@@ -123,19 +129,20 @@ class LegalHolds:
         with self._database.read() as connection:
             row = connection.execute(select(table).where(table.c.id == hold_id)).one_or_none()
             # A row that was tampered with: the trail still has the hold, so its release must be recorded.
-            in_trail = hold_id in holds_of_trail(connection, self._trail.keys)
-        if row is None and not in_trail:
+            entry = holds_in_force(connection, self._trail.keys).get(hold_id)
+        if row is None and entry is None:
             raise LegalHoldError(f"there is no legal hold {hold_id}; run: mita-otel retention holds")
-        if row is not None and row.released_ns is not None and not in_trail:
+        if row is not None and row.released_ns is not None and entry is None:
             raise LegalHoldError(f"the legal hold {hold_id} was already released by {row.released_by}")
         hold = LegalHold(hold_id, 0, "", "", None, None, None, None) if row is None else _hold(row)
-        self._record(AuditEventType.LEGAL_HOLD_RELEASE, hold, by)
+        keys, released_ns = self._trail.keys, self._clock_ns()
+        differs = entry is None or hold_seal(keys, hold, entry.key_id) != entry.seal
+        proof = {SEAL: release_seal(keys, hold_id, released_ns, by), MISSING: row is None, DIFFERS: differs}
+        self._record(AuditEventType.LEGAL_HOLD_RELEASE, hold, by, proof)
         self._flush()  # the entry must be in the database before the row changes
         with self._database.write() as connection:
             connection.execute(
-                update(table)
-                .where(table.c.id == hold_id, table.c.released_ns.is_(None))
-                .values(released_ns=self._clock_ns(), released_by=by)
+                update(table).where(table.c.id == hold_id).values(released_ns=released_ns, released_by=by)
             )
         return hold
 
@@ -147,7 +154,7 @@ class LegalHolds:
     def _flush(self) -> None:
         self._trail.flush(self._trail.policy.mover.read_wait_s)
 
-    def _record(self, event_type: AuditEventType, hold: LegalHold, by: str) -> None:
+    def _record(self, event_type: AuditEventType, hold: LegalHold, by: str, proof: Mapping[str, Any]) -> None:
         self._trail.record(
             AuditEvent(
                 event_type=event_type,
@@ -160,7 +167,7 @@ class LegalHolds:
                     "one_person": hold.user_id is not None,
                     "from_ns": hold.from_ns,
                     "until_ns": hold.until_ns,
-                    SEAL: hold_seal(self._trail.keys, hold),
+                    **proof,
                 },
             )
         )

@@ -46,7 +46,10 @@ class ChainWalk:
         waiting: Mapping[int, str],
         result: VerificationResult,
     ) -> None:
-        self._chain = chain
+        self.chain = chain
+        """Its id."""
+        self.entries = 0
+        """Rows so far."""
         self._known = known
         self._anchors = dict(anchors)
         self._waiting = waiting
@@ -56,6 +59,9 @@ class ChainWalk:
         self._recorded_ns = 0
         self._begun = False
         self._key_id: str | None = None
+        self.environment: str | None = None
+        """The environment and the service of the first genuine entry."""
+        self.service: str | None = None
         self._inside: Any = None
         """The tombstone whose rows are not all deleted yet."""
         self._tombstones = [one for one in tombstones if self._is_genuine(one)]
@@ -63,8 +69,9 @@ class ChainWalk:
 
     def see(self, row: Any) -> None:
         """Verify the next row of `mita_audit_entries`."""
-        result, chain, sequence = self._result, self._chain, row.sequence
+        result, chain, sequence = self._result, self.chain, row.sequence
         result.entries += 1
+        self.entries += 1
         texts = (row.chain, row.body, row.mac, row.key_id)
         if not isinstance(sequence, int) or not all(isinstance(one, str) for one in texts):
             # SQLite accepts values of any type in any column.
@@ -88,6 +95,8 @@ class ChainWalk:
             fields = {}
         if genuine:
             in_place = fields["chain"] == chain and fields["sequence"] == sequence
+            if self.environment is None:
+                self.environment, self.service = str(fields.get("environment", "")), row.service
             if in_place:
                 self._link(row, fields)
             else:
@@ -110,7 +119,7 @@ class ChainWalk:
         for tombstone in self._tombstones:
             self._result.add(
                 AuditFault.TOMBSTONE,
-                self._chain,
+                self.chain,
                 tombstone.first_sequence,
                 "no entry of the chain precedes this tombstone",
             )
@@ -126,13 +135,13 @@ class ChainWalk:
         self._key_id = key_id
         keys = self._known.keys
         if key_id is not None and keys.knows(key_id):
-            self._previous = genesis(keys, self._chain, key_id)
+            self._previous = genesis(keys, self.chain, key_id)
         if key_id == UNKEYED:
             self._result.unkeyed_chains += 1
             if keys.expects_keys and not self._known.allow_unkeyed:
                 self._result.add(
                     AuditFault.KEY,
-                    self._chain,
+                    self.chain,
                     None,
                     "this chain is unsigned although a key is set: anyone could have written it (--allow-unkeyed accepts "
                     "unsigned chains that were written before a key was set)",
@@ -141,12 +150,12 @@ class ChainWalk:
     def _signature(self, row: Any) -> bool:
         keys, result = self._known.keys, self._result
         if not keys.knows(row.key_id):
-            result.add_unknown_key(AuditFault.KEY, self._chain, row.sequence, row.key_id)
+            result.add_unknown_key(AuditFault.KEY, self.chain, row.sequence, row.key_id)
             return False
         if row.key_id != self._key_id:
             result.add(
                 AuditFault.KEY,
-                self._chain,
+                self.chain,
                 row.sequence,
                 "this entry is not signed with the key of the chain's first entry",
             )
@@ -155,7 +164,7 @@ class ChainWalk:
             return True
         result.add(
             AuditFault.CHANGED,
-            self._chain,
+            self.chain,
             row.sequence,
             "the signature is invalid: the entry was changed, or added without the key",
         )
@@ -170,14 +179,12 @@ class ChainWalk:
         if self._previous is not None and fields["previous"] != self._previous:
             result.add(
                 AuditFault.INSERTED,
-                self._chain,
+                self.chain,
                 row.sequence,
                 "this entry does not follow the previous one: an entry between them was removed or replaced",
             )
         if fields["recorded_ns"] < self._recorded_ns:
-            result.add(
-                AuditFault.CLOCK, self._chain, row.sequence, "the entry is older than the previous one"
-            )
+            result.add(AuditFault.CLOCK, self.chain, row.sequence, "the entry is older than the previous one")
         self._recorded_ns = fields["recorded_ns"]
 
     def _columns(self, row: Any, fields: Mapping[str, Any]) -> None:
@@ -185,7 +192,7 @@ class ChainWalk:
             if getattr(row, column) != fields.get(name):
                 self._result.add(
                     AuditFault.COLUMN,
-                    self._chain,
+                    self.chain,
                     row.sequence,
                     f"the column {column} was changed: it differs from the signed body",
                 )
@@ -202,7 +209,7 @@ class ChainWalk:
             if self._previous is not None and tombstone.previous != self._previous:
                 self._result.add(
                     AuditFault.TOMBSTONE,
-                    self._chain,
+                    self.chain,
                     tombstone.first_sequence,
                     "this tombstone does not follow the previous entry",
                 )
@@ -224,19 +231,19 @@ class ChainWalk:
         known = self._anchors.get(tombstone.last_sequence)
         if known is not None and known != tombstone.last_mac:
             self._result.add(
-                AuditFault.ANCHOR, self._chain, tombstone.last_sequence, "an anchor contradicts the tombstone"
+                AuditFault.ANCHOR, self.chain, tombstone.last_sequence, "an anchor contradicts the tombstone"
             )
 
     def _anchor(self, sequence: int, mac: str) -> None:
         known = self._anchors.get(sequence)
         if known is not None and known != mac:
             self._result.add(
-                AuditFault.ANCHOR, self._chain, sequence, "an anchor proves that a different entry was here"
+                AuditFault.ANCHOR, self.chain, sequence, "an anchor proves that a different entry was here"
             )
 
     def _missing(self, first: int, last: int, why: str) -> None:
         which = f"entry {first} is" if first == last else f"entries {first} to {last} are"
-        self._result.add(AuditFault.MISSING, self._chain, first, f"{which} missing; {why}")
+        self._result.add(AuditFault.MISSING, self.chain, first, f"{which} missing; {why}")
 
     def _is_genuine(self, tombstone: Any) -> bool:
         if self._known.keys.verify(
@@ -245,7 +252,7 @@ class ChainWalk:
             return True
         self._result.add(
             AuditFault.TOMBSTONE,
-            self._chain,
+            self.chain,
             tombstone.first_sequence,
             "this tombstone is forged or was changed",
         )

@@ -33,6 +33,8 @@ class AuditFault(StrEnum):
     """The key is unknown, or a chain is unsigned although a key is set."""
     HOLD = "hold"
     """A legal hold was removed, changed, made up, or released without an entry."""
+    ORIGIN = "origin"
+    """A chain was written in another environment."""
     CLOCK = "clock"
     """An entry is older than the previous one."""
     TRIGGER = "trigger"

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from mita_otel.audit.keys import AuditKeys, erased_entry_message
 from mita_otel.audit.personal import Personal
+from mita_otel.audit.verification.erasures import ErasedPersons
 from mita_otel.audit.verification.findings import AuditFault, VerificationResult
 
 _ADDED: Final = "a personal part was added to an entry that has none"
@@ -21,6 +22,8 @@ class VerificationContext:
     keys: AuditKeys
     erasures: Mapping[str, str]
     """Key id of each genuine erasure, by its id."""
+    persons: ErasedPersons
+    """Recognises erased persons."""
     allow_unkeyed: bool = False
     """Whether unsigned chains are accepted although a key is set."""
 
@@ -45,6 +48,14 @@ def check_person(
         return
     if not fields:
         return
+    erased_ns = None if row.user_id is None else known.persons.erased_ns(row.user_id)
+    if erased_ns is not None and row.recorded_ns <= erased_ns:
+        result.add(
+            AuditFault.ERASURE,
+            row.chain,
+            row.sequence,
+            "the personal part of an erased person was restored, perhaps from a backup",
+        )
     message = _kept(row, fields.get("personal"))
     if message is not None:
         result.add(AuditFault.PERSONAL, row.chain, row.sequence, message)

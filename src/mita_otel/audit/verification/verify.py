@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import func, select
@@ -11,16 +11,18 @@ from sqlalchemy.engine import Connection
 
 from mita_otel.audit.anchors import Anchor
 from mita_otel.audit.chain import SealedEntry
-from mita_otel.audit.keys import UNKEYED, AuditKeys, erasure_message
+from mita_otel.audit.event import COMMAND_SERVICE
+from mita_otel.audit.keys import UNKEYED, AuditKeys
 from mita_otel.audit.spool_reader import read_segment
 from mita_otel.audit.verification.chain_walk import ChainWalk
+from mita_otel.audit.verification.erasures import erased_persons, erasure_faults, genuine_erasures
 from mita_otel.audit.verification.findings import AuditFault, VerificationResult
 from mita_otel.audit.verification.holds import hold_faults
 from mita_otel.audit.verification.persons import VerificationContext
-from mita_otel.audit.verification.triggers import missing_triggers
+from mita_otel.audit.verification.triggers import trigger_faults
 from mita_otel.spool import SpoolFolder
 from mita_otel.store.database import Database
-from mita_otel.store.tables import AuditEntryRow, AuditErasureRow, AuditTombstoneRow, table_of
+from mita_otel.store.tables import AuditEntryRow, AuditTombstoneRow, table_of
 
 _ROWS = 2000
 """Rows per fetch."""
@@ -36,6 +38,7 @@ def verify(
     anchors: Iterable[Anchor] = (),
     spool: SpoolFolder | None = None,
     allow_unkeyed: bool = False,
+    environments: Collection[str] | None = None,
     on_progress: OnProgress | None = None,
 ) -> VerificationResult:
     """Verify the trail in bounded memory, on one snapshot of the database.
@@ -47,6 +50,7 @@ def verify(
             is not detected.
         spool: The spool, where entries may still wait.
         allow_unkeyed: Whether to accept unsigned chains that were written before a key was set.
+        environments: The environments whose chains belong in this store. None: the one with the most entries.
         on_progress: Called from time to time.
 
     Returns:
@@ -60,7 +64,16 @@ def verify(
     waiting = _waiting(spool, keys, noted)
     with database.read() as connection:
         _check_triggers_and_holds(connection, keys, result)
-        known = VerificationContext(keys, genuine_erasures(connection, keys, result), allow_unkeyed)
+        erasures = genuine_erasures(connection, keys, result)
+        for problem in erasure_faults(connection, keys, erasures):
+            result.add(AuditFault.ERASURE, "", None, problem)
+        known = VerificationContext(
+            keys,
+            {erasure_id: row.key_id for erasure_id, row in erasures.items()},
+            erased_persons(connection, keys),
+            allow_unkeyed,
+        )
+        origins = ChainOrigins(environments)
         tombstones = _tombstones(connection)
         total = connection.execute(select(func.count()).select_from(AuditEntryRow)).scalar_one()
         seen: set[str] = set()
@@ -70,6 +83,7 @@ def verify(
             if row.chain != at:
                 if walk is not None:
                     walk.finish()
+                    origins.add(walk)
                 at = row.chain
                 seen.add(at)
                 walk = ChainWalk(
@@ -81,6 +95,8 @@ def verify(
                 on_progress(result.entries, total)
         if walk is not None:
             walk.finish()
+            origins.add(walk)
+        origins.check(result)
         for chain in sorted((tombstones.keys() | noted.keys()) - seen):
             ChainWalk(
                 chain, known, tombstones.get(chain, ()), noted.get(chain, {}), waiting.get(chain, {}), result
@@ -90,21 +106,44 @@ def verify(
     return result
 
 
-def genuine_erasures(connection: Connection, keys: AuditKeys, result: VerificationResult) -> dict[str, str]:
-    """Return the key id of each genuine erasure by erasure id. Forged ones become findings."""
-    genuine: dict[str, str] = {}
-    for row in connection.execute(select(table_of(AuditErasureRow))):
-        if keys.verify("erasure", erasure_message(row), row.mac, row.key_id):
-            genuine[row.id] = row.key_id
-        elif not keys.knows(row.key_id):
-            result.add_unknown_key(AuditFault.ERASURE, "", None, row.key_id)
-        else:
-            result.add(AuditFault.ERASURE, "", None, f"the erasure {row.id} is forged or was changed")
-    return genuine
+class ChainOrigins:
+    """Finds chains of another environment: with the same key, they verify by themselves.
+
+    Chains of the `mita-otel` command are left out: an operator's shell may name another environment.
+
+    Args:
+        environments: The environments whose chains belong in the store. None: the one with the most entries.
+    """
+
+    def __init__(self, environments: Collection[str] | None) -> None:
+        self._environments = environments
+        self._entries: Counter[str] = Counter()
+        self._chains: dict[str, list[str]] = defaultdict(list)
+
+    def add(self, walk: ChainWalk) -> None:
+        """Note where a verified chain was written."""
+        if walk.environment is not None and walk.service != COMMAND_SERVICE:
+            self._entries[walk.environment] += walk.entries
+            self._chains[walk.environment].append(walk.chain)
+
+    def check(self, result: VerificationResult) -> None:
+        """Report the chains that do not belong in the store."""
+        expected = self._environments
+        if expected is None:
+            expected = [environment for environment, _ in self._entries.most_common(1)]
+        for environment in sorted(self._chains.keys() - set(expected)):
+            for chain in self._chains[environment]:
+                result.add(
+                    AuditFault.ORIGIN,
+                    chain,
+                    None,
+                    f"this chain was written in the environment {environment!r}, not in {' or '.join(expected)}; it was "
+                    "copied here, or name the environment with --environment",
+                )
 
 
 def _check_triggers_and_holds(connection: Connection, keys: AuditKeys, result: VerificationResult) -> None:
-    for problem in missing_triggers(connection):
+    for problem in trigger_faults(connection):
         result.add(AuditFault.TRIGGER, "", None, problem)
     for problem in hold_faults(connection, keys):
         result.add(AuditFault.HOLD, "", None, problem)

@@ -1,0 +1,148 @@
+"""Compares erasures with the entries about them, and finds erased persons that were restored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+import orjson
+from sqlalchemy import func, select
+from sqlalchemy.engine import Connection
+
+from mita_otel.audit.event import AuditEventType
+from mita_otel.audit.keys import AuditKeys, erasure_message, subject_digest
+from mita_otel.audit.verification.findings import AuditFault, VerificationResult
+from mita_otel.store.tables import (
+    AuditEntryRow,
+    AuditErasureRow,
+    AuditTombstoneRow,
+    ErasedSubjectRow,
+    table_of,
+)
+
+_MAX_CACHED: Final = 10_000
+
+
+def genuine_erasures(connection: Connection, keys: AuditKeys, result: VerificationResult) -> dict[str, Any]:
+    """Return the rows of genuine erasures by id. Forged ones become findings."""
+    genuine: dict[str, Any] = {}
+    for row in connection.execute(select(table_of(AuditErasureRow))):
+        if keys.verify("erasure", erasure_message(row), row.mac, row.key_id):
+            genuine[row.id] = row
+        elif not keys.knows(row.key_id):
+            result.add_unknown_key(AuditFault.ERASURE, "", None, row.key_id)
+        else:
+            result.add(AuditFault.ERASURE, "", None, f"the erasure {row.id} is forged or was changed")
+    return genuine
+
+
+class ErasedPersons:
+    """Recognises erased persons by the keyed digests of `mita_erased_subjects`.
+
+    Args:
+        keys: Compute the digests.
+        subjects: Rows of `mita_erased_subjects`.
+    """
+
+    def __init__(self, keys: AuditKeys, subjects: Iterable[Any] = ()) -> None:
+        self._keys = keys
+        self._erased_ns: dict[str, dict[str, int]] = {}
+        for row in subjects:
+            if keys.knows(row.key_id):
+                by_digest = self._erased_ns.setdefault(row.key_id, {})
+                by_digest[row.subject] = max(row.erased_ns, by_digest.get(row.subject, 0))
+        self._cache: dict[str, int | None] = {}
+
+    def erased_ns(self, user_id: str) -> int | None:
+        """Return when a person was erased, nanoseconds since the epoch. None: not erased."""
+        if not self._erased_ns:
+            return None
+        if user_id not in self._cache:
+            if len(self._cache) >= _MAX_CACHED:
+                self._cache.clear()
+            found = (
+                by_digest.get(subject_digest(self._keys, user_id, key_id))
+                for key_id, by_digest in self._erased_ns.items()
+            )
+            self._cache[user_id] = max((one for one in found if one is not None), default=None)
+        return self._cache[user_id]
+
+
+def erased_persons(connection: Connection, keys: AuditKeys) -> ErasedPersons:
+    """Return the erased persons that are still recognised."""
+    return ErasedPersons(keys, list(connection.execute(select(table_of(ErasedSubjectRow)))))
+
+
+def erasure_faults(connection: Connection, keys: AuditKeys, genuine: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a sentence for each erasure that was removed or taken back.
+
+    Args:
+        connection: The store.
+        keys: Verify the entries about erasures.
+        genuine: Rows of genuine erasures by id.
+    """
+    existing = set(connection.scalars(select(table_of(AuditErasureRow).c.id)))
+    for details in _details(connection, keys, AuditEventType.SUBJECT_ERASE):
+        erasure_id = str(details.get("erasure"))
+        if erasure_id not in existing:
+            yield f"the erasure {erasure_id} was removed; the entry about it remains"
+    yield from _restored(connection, genuine)
+    yield from _unrecognised(connection, keys, genuine, existing)
+
+
+def _restored(connection: Connection, genuine: Mapping[str, Any]) -> Iterator[str]:
+    entries, tombstones = table_of(AuditEntryRow), table_of(AuditTombstoneRow)
+    counted = select(entries.c.erasure_id, func.count()).where(entries.c.erasure_id.is_not(None))
+    rows = connection.execute(counted.group_by(entries.c.erasure_id))
+    counts: dict[str, int] = {row[0]: row[1] for row in rows}
+    for erasure_id, row in sorted(genuine.items()):
+        purged = connection.scalar(
+            select(func.sum(tombstones.c.last_sequence - tombstones.c.first_sequence + 1)).where(
+                tombstones.c.purged_ns >= row.erased_ns
+            )
+        )
+        missing = row.entries - counts.get(erasure_id, 0) - int(purged or 0)
+        if missing > 0:
+            yield (
+                f"{missing} of {row.entries} erased entries of the erasure {erasure_id} are missing: they were deleted, "
+                "or their personal part was restored"
+            )
+
+
+def _unrecognised(
+    connection: Connection, keys: AuditKeys, genuine: Mapping[str, Any], existing: set[str]
+) -> Iterator[str]:
+    subjects = {row.erasure_id: row for row in connection.execute(select(table_of(ErasedSubjectRow)))}
+    cutoff_ns = max(
+        (
+            int((details.get("before_ns") or {}).get("debug", 0))
+            for details in _details(connection, keys, AuditEventType.RETENTION_APPLY)
+            if not details.get("dry_run")
+        ),
+        default=0,
+    )
+    for erasure_id, row in sorted(genuine.items()):
+        subject = subjects.get(erasure_id)
+        if subject is None and row.erased_ns >= cutoff_ns:
+            yield (
+                f"the digest of the erasure {erasure_id} was removed from {ErasedSubjectRow.__tablename__}: late "
+                "entries of the person would not be erased"
+            )
+        elif subject is not None and (subject.erased_ns, subject.key_id) != (row.erased_ns, row.key_id):
+            yield f"the digest of the erasure {erasure_id} was changed"
+    for erasure_id in sorted(subjects.keys() - existing):
+        yield f"the digest of an erasure {erasure_id} that does not exist was added"
+
+
+def _details(
+    connection: Connection, keys: AuditKeys, event_type: AuditEventType
+) -> Iterator[Mapping[str, Any]]:
+    """Yield the details of the genuine entries of a type."""
+    table = table_of(AuditEntryRow)
+    for row in connection.execute(
+        select(table.c.body, table.c.mac, table.c.key_id).where(table.c.event_type == event_type.value)
+    ):
+        if keys.verify("entry", row.body.encode(), row.mac, row.key_id):
+            details = orjson.loads(row.body).get("details")
+            if isinstance(details, dict):
+                yield details
