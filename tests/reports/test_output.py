@@ -185,7 +185,7 @@ def test_the_newest_entries_are_returned_oldest_first(configured: Path) -> None:
 
 
 def test_invalid_arguments_are_rejected(configured: Path) -> None:
-    with pytest.raises(ValueError, match="small letters"):
+    with pytest.raises(ValueError, match="lower case letters"):
         get_audit_trail(event_type="Not A Type")
     with pytest.raises(ConfigurationError, match="use one of"):
         export_compliance_report("report.docx")

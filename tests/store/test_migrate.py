@@ -132,7 +132,7 @@ def test_tables_without_a_revision_are_not_changed_but_reported(database_url: st
     upgrade(database)
     with database.write() as connection:
         connection.exec_driver_sql(f"DELETE FROM {VERSION_TABLE}")
-    with pytest.raises(StoreError, match=rf"{VERSION_TABLE} does not say .*{REVISIONS[-1]}"):
+    with pytest.raises(StoreError, match=rf"{VERSION_TABLE} does not name .*{REVISIONS[-1]}"):
         require(database, migrate=True)
     with database.write() as connection:
         connection.exec_driver_sql(f"INSERT INTO {VERSION_TABLE} VALUES ('{REVISIONS[-1]}')")
