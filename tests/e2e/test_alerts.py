@@ -217,7 +217,7 @@ def test_an_incident_goes_its_course_over_two_restarts_without_a_further_request
         deadline = time.monotonic() + 60
         while len(alerts) < 2 and time.monotonic() < deadline:
             alerts = json.loads(course.command("status", "-s", "bank", "--json"))
-        assert [one["told"] for one in alerts if one["rule"] == "critical_financial_errors"] == [[]]
+        assert [one["notified"] for one in alerts if one["rule"] == "critical_financial_errors"] == [[]]
         second.kill()
 
         course.service(minutes=0.001, quiet_s=0)
@@ -227,7 +227,7 @@ def test_an_incident_goes_its_course_over_two_restarts_without_a_further_request
         assert [title(one) for one in receiver.posted] == [
             "Still open: Payment processing failures",
             "Acknowledged: Payment processing failures",
-            "Over: Payment processing failures",
+            "Resolved: Payment processing failures",
         ]
     finally:
         pagerduty.close()

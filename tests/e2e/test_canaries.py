@@ -168,7 +168,7 @@ RedactionProcessor.process = lambda self, span: span
 from mita_otel.redaction.sentry_event import Events
 Events.redact = lambda self, event, tally: event
 """,
-        r"(?s)sentry events: body.*sentry events: exception text",
+        r"(?s)sentry events: header.*sentry events: exception text",
     ),
     "redaction of log records": (
         """

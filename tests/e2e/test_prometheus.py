@@ -177,9 +177,9 @@ def test_a_flush_leaves_no_old_numbers_for_the_next_scrape(folder: Path) -> None
 def all_kinds(policy: Policy) -> Policy:
     """The policy with rules on everything that can be watched."""
     rules = policy.alerts.rules
-    rate = rules["high_error_rate"].replace(kinds=(), group_by=())
+    rate = rules["high_error_rate"].replace(title="Any error rate", kinds=(), group_by=())
     breaches = rules["critical_financial_errors"].replace(
-        on=("breaches", "compliance", "security", "errors"), severities=(), group_by=()
+        title="Anything", on=("breaches", "compliance", "security", "errors"), severities=(), group_by=()
     )
     more = {**rules, "rate": rate, "breaches": breaches}
     return policy.replace(alerts=policy.alerts.replace(rules=more))
