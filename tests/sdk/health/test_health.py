@@ -320,13 +320,13 @@ def test_an_answer_is_given_again_for_a_moment(configure: Configure, monkeypatch
     health = telemetry.health
     assert health is not None
     looked: list[float] = []
-    original = health._look
+    original = health._run_checks
 
     def counting(now: float) -> Any:
         looked.append(now)
         return original(now)
 
-    monkeypatch.setattr(health, "_look", counting)
+    monkeypatch.setattr(health, "_run_checks", counting)
     clock = [1000.0]
     monkeypatch.setattr(health, "_monotonic", lambda: clock[0])
     for _ in range(50):
