@@ -49,7 +49,7 @@ gateway.start()
 reply = asyncio.run(gateway.take(intake(envelope(("event", {"message": "m", "level": "error"})))))
 print(reply.status, reply.reason, reply.hold, reply.body["detail"])
 print("records", gateway.status().records)
-gateway.shutdown(0)
+gateway.close(0)
 """
 
 
