@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
+from mita_otel import semconv
 from mita_otel.latency.facts import SpanFacts
 from mita_otel.latency.operations import Operation, operation_of
 from mita_otel.policy.limits import AdaptiveLimit, Kind, Limit
@@ -35,6 +36,17 @@ class Breach:
     def overrun_ms(self) -> float:
         """Milliseconds above the limit."""
         return self.duration_ms - self.limit_ms
+
+    def attributes(self) -> dict[str, str | float | bool]:
+        """Return the `mita.latency.*` attributes that mark a span."""
+        return {
+            semconv.LATENCY_EXCEEDED: True,
+            semconv.LATENCY_KIND: self.kind,
+            semconv.LATENCY_RULE: self.rule,
+            semconv.LATENCY_LIMIT_MS: self.limit_ms,
+            semconv.LATENCY_DURATION_MS: round(self.duration_ms, 3),
+            semconv.LATENCY_OVERRUN_MS: round(self.overrun_ms, 3),
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,24 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mita_otel import semconv
 from mita_otel.latency.limits import Breach
 from mita_otel.mobile.app_spans import AppSpan
 from mita_otel.mobile.measurement import MeasuredSpan
 
 Pairs = Sequence[tuple[AppSpan, MeasuredSpan]]
-
-
-def breach_attributes(breach: Breach) -> dict[str, str | float | bool]:
-    """Return the attributes of a breach."""
-    return {
-        semconv.LATENCY_EXCEEDED: True,
-        semconv.LATENCY_KIND: breach.kind,
-        semconv.LATENCY_RULE: breach.rule,
-        semconv.LATENCY_LIMIT_MS: breach.limit_ms,
-        semconv.LATENCY_DURATION_MS: round(breach.duration_ms, 3),
-        semconv.LATENCY_OVERRUN_MS: round(breach.overrun_ms, 3),
-    }
 
 
 def mark_transaction(event: dict[str, Any], measured: Pairs) -> None:
@@ -33,7 +20,7 @@ def mark_transaction(event: dict[str, Any], measured: Pairs) -> None:
     for span, breach in breached:
         if span.is_root:
             trace = _table(_table(event, "contexts"), "trace")
-            _table(trace, "data").update(breach_attributes(breach))
+            _table(trace, "data").update(breach.attributes())
             _table(event, "measurements").update(
                 {
                     "latency.limit": {"value": breach.limit_ms, "unit": "millisecond"},
@@ -41,7 +28,7 @@ def mark_transaction(event: dict[str, Any], measured: Pairs) -> None:
                 }
             )
         else:
-            _table(span.record, "data").update(breach_attributes(breach))
+            _table(span.record, "data").update(breach.attributes())
             _table(span.record, "tags")["performance_issue"] = "true"
     _, worst = max(breached, key=lambda pair: pair[1].overrun_ms)
     event["tags"] = {**tags_of(event), **_tags(worst)}
@@ -68,7 +55,7 @@ def mark_streamed(measured: Pairs) -> None:
         if not one.verdict.breaches:
             continue
         breach = one.verdict.breaches[0]
-        said: dict[str, Any] = {**breach_attributes(breach), **_tags(breach)}
+        said: dict[str, Any] = {**breach.attributes(), **_tags(breach)}
         if span.streamed:
             _table(span.record, "attributes").update({name: _typed(value) for name, value in said.items()})
         else:

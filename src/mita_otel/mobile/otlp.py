@@ -23,7 +23,6 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from mita_otel import semconv
 from mita_otel.mobile.app_spans import AppSpan
-from mita_otel.mobile.breach_marks import breach_attributes
 from mita_otel.mobile.envelope import EnvelopeError
 from mita_otel.mobile.measurement import MeasuredSpan, Measurer
 from mita_otel.mobile.otel_spans import span_of
@@ -126,7 +125,7 @@ def _measure(scope_spans: ScopeSpans, measuring: Measurer) -> list[MeasuredSpan]
     measured = measuring.measure([found for found, _ in pairs])
     for found, one in measured:
         if one.verdict.breaches:
-            for key, value in breach_attributes(one.verdict.breaches[0]).items():
+            for key, value in one.verdict.breaches[0].attributes().items():
                 _write(by_id[id(found)].attributes.add(key=key).value, value)
     return [one for _, one in measured]
 

@@ -90,18 +90,9 @@ class ThresholdProcessor(Link):
 
 def _marked(span: ReadableSpan, breaches: Sequence[Breach]) -> ReadableSpan:
     """Return a copy with the worst breach as attributes, and an event for each."""
-    events = [Event(semconv.LATENCY_EVENT, _marks(breach), span.end_time) for breach in breaches]
+    events = [Event(semconv.LATENCY_EVENT, breach.attributes(), span.end_time) for breach in breaches]
     return RewrittenSpan(
-        span, attributes={**(span.attributes or {}), **_marks(breaches[0])}, events=(*span.events, *events)
+        span,
+        attributes={**(span.attributes or {}), **breaches[0].attributes()},
+        events=(*span.events, *events),
     )
-
-
-def _marks(breach: Breach) -> dict[str, str | float | bool]:
-    return {
-        semconv.LATENCY_EXCEEDED: True,
-        semconv.LATENCY_KIND: breach.kind,
-        semconv.LATENCY_RULE: breach.rule,
-        semconv.LATENCY_LIMIT_MS: breach.limit_ms,
-        semconv.LATENCY_DURATION_MS: round(breach.duration_ms, 3),
-        semconv.LATENCY_OVERRUN_MS: round(breach.overrun_ms, 3),
-    }
