@@ -13,7 +13,7 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from mita_otel import semconv
 from mita_otel.policy.runtime import QueuePolicy
 from mita_otel.processors.queues.losses import AFTER_SHUTDOWN, DEADLINE_PASSED, Losses
-from mita_otel.processors.queues.stage import Deliveries, Stage, seconds_left
+from mita_otel.processors.queues.stage import Deliveries, Stage, deadline_in, seconds_left
 from mita_otel.processors.queues.worker import BoundedWorker
 
 _logger = logging.getLogger("mita_otel")
@@ -165,3 +165,38 @@ class BatchQueue(Stage, Generic[T]):
     def _flush_exporter(self, left_s: float) -> bool:
         with suppress_instrumentation():
             return self._exporter.force_flush(max(1, int(left_s * 1000))) is not False
+
+
+class QueueProcessor(Stage, Generic[T]):
+    """What OpenTelemetry's span and log processors share when a `BatchQueue` does their work.
+
+    Args:
+        queue: Exports the items.
+    """
+
+    def __init__(self, queue: BatchQueue[T]) -> None:
+        self._queue = queue
+
+    def flush_async(self, deadline_s: float) -> None:
+        """Begin to export all queued items."""
+        self._queue.flush_async(deadline_s)
+
+    def flush(self, deadline_s: float) -> bool:
+        """Export all queued items. Returns False if the deadline passed first."""
+        return self._queue.flush(deadline_s)
+
+    def abandon(self) -> None:
+        """Count all queued items as lost."""
+        self._queue.abandon()
+
+    def close(self) -> None:
+        """Shut the exporter down on the queue's thread. After a flush that missed its deadline, this does not wait."""
+        self._queue.close()
+
+    def shutdown(self) -> None:
+        """Close the queue and the exporter."""
+        self.close()
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Export all queued items. Returns False if that took longer than `timeout_millis`."""
+        return self.flush(deadline_in(timeout_millis))

@@ -11,9 +11,9 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from mita_otel import semconv
 from mita_otel.policy.runtime import QueuePolicy
-from mita_otel.processors.queues.batch_queue import BatchQueue
+from mita_otel.processors.queues.batch_queue import BatchQueue, QueueProcessor
 from mita_otel.processors.queues.losses import Losses
-from mita_otel.processors.queues.stage import Deliveries, Stage, deadline_in, hooks_of, milliseconds_left
+from mita_otel.processors.queues.stage import Deliveries, deadline_in, hooks_of, milliseconds_left
 
 _logger = logging.getLogger("mita_otel")
 
@@ -92,7 +92,7 @@ class FanOut(SpanProcessor):
             )
 
 
-class ExportQueue(SpanProcessor, Stage):
+class ExportQueue(QueueProcessor[ReadableSpan], SpanProcessor):
     """Exports spans in batches on its own thread; see `BatchQueue`.
 
     Args:
@@ -109,7 +109,7 @@ class ExportQueue(SpanProcessor, Stage):
         self.name = name
         self.hooks = hooks_of(exporter)
         """The exporter's optional methods."""
-        self._queue: BatchQueue[ReadableSpan] = BatchQueue(
+        queue_of_spans: BatchQueue[ReadableSpan] = BatchQueue(
             name,
             f"exporter.{name}",
             exporter,
@@ -120,6 +120,7 @@ class ExportQueue(SpanProcessor, Stage):
             stop_timeout_s=stop_timeout_s,
             on_idle=self.hooks.tick if self.hooks.implements("tick") else None,
         )
+        super().__init__(queue_of_spans)
 
     @property
     def waiting(self) -> int:
@@ -144,31 +145,11 @@ class ExportQueue(SpanProcessor, Stage):
         """Start the thread."""
         self._queue.start()
 
-    def flush_async(self, deadline_s: float) -> None:
-        """Begin to export all queued spans."""
-        self._queue.flush_async(deadline_s)
-
-    def flush(self, deadline_s: float) -> bool:
-        """Export all queued spans. Returns False if the deadline passed first."""
-        return self._queue.flush(deadline_s)
-
     def drain(self) -> None:
         """Let the exporter release all held spans."""
         self.hooks.drain()
 
     def abandon(self) -> None:
         """Count spans in the queue and in the exporter as lost."""
-        self._queue.abandon()
+        super().abandon()
         self.hooks.abandon()
-
-    def close(self) -> None:
-        """Shut the exporter down on the queue's thread. After a flush that missed its deadline, this does not wait."""
-        self._queue.close()
-
-    def shutdown(self) -> None:
-        """Close the queue and the exporter."""
-        self.close()
-
-    def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Export all queued spans. Returns False if that took longer than `timeout_millis`."""
-        return self.flush(deadline_in(timeout_millis))

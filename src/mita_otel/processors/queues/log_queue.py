@@ -10,12 +10,12 @@ from opentelemetry.sdk.resources import Resource
 
 from mita_otel import semconv
 from mita_otel.policy.runtime import QueuePolicy
-from mita_otel.processors.queues.batch_queue import BatchQueue
+from mita_otel.processors.queues.batch_queue import BatchQueue, QueueProcessor
 from mita_otel.processors.queues.losses import Losses
-from mita_otel.processors.queues.stage import Stage, deadline_in, milliseconds_left
+from mita_otel.processors.queues.stage import Stage, milliseconds_left
 
 
-class LogQueue(LogRecordProcessor, Stage):
+class LogQueue(QueueProcessor[ReadableLogRecord], LogRecordProcessor):
     """Exports log records in batches on its own thread; see `BatchQueue`.
 
     Args:
@@ -35,7 +35,7 @@ class LogQueue(LogRecordProcessor, Stage):
         *,
         stop_timeout_s: float,
     ) -> None:
-        self._queue: BatchQueue[ReadableLogRecord] = BatchQueue(
+        queue_of_records: BatchQueue[ReadableLogRecord] = BatchQueue(
             name,
             f"logs.{name}",
             exporter,
@@ -45,6 +45,7 @@ class LogQueue(LogRecordProcessor, Stage):
             counter=semconv.EXPORTED_LOGS_COUNTER,
             stop_timeout_s=stop_timeout_s,
         )
+        super().__init__(queue_of_records)
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
         """Queue the record."""
@@ -56,30 +57,6 @@ class LogQueue(LogRecordProcessor, Stage):
                 limits=log_record.limits,
             )
         )
-
-    def flush_async(self, deadline_s: float) -> None:
-        """Begin to export all queued records."""
-        self._queue.flush_async(deadline_s)
-
-    def flush(self, deadline_s: float) -> bool:
-        """Export all queued records. Returns False if the deadline passed first."""
-        return self._queue.flush(deadline_s)
-
-    def abandon(self) -> None:
-        """Count all queued records as lost."""
-        self._queue.abandon()
-
-    def close(self) -> None:
-        """Shut the exporter down on the queue's thread. After a flush that missed its deadline, this does not wait."""
-        self._queue.close()
-
-    def shutdown(self) -> None:
-        """Close the queue and the exporter."""
-        self.close()
-
-    def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Export all queued records. Returns False if that took longer than `timeout_millis`."""
-        return self.flush(deadline_in(timeout_millis))
 
 
 class LogStage(Stage):
