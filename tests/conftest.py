@@ -66,6 +66,24 @@ def _threads_end_with_their_module() -> Iterator[None]:
     )
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _process_is_as_before_after_each_module() -> Iterator[None]:
+    """Hold every module to taking its changes to the process back: the next one would find them."""
+    before = _process_wide()
+    yield
+    assert _process_wide() == before, "the module left changes in the process"
+
+
+def _process_wide() -> dict[str, object]:
+    from opentelemetry import propagate
+
+    sqlalchemy = sys.modules.get("sqlalchemy")
+    listeners = (
+        list(sqlalchemy.create_engine("sqlite://").dispatch.before_cursor_execute) if sqlalchemy else []
+    )
+    return {"propagator": propagate.get_global_textmap(), "listeners of every engine": listeners}
+
+
 @pytest.fixture(autouse=True)
 def _transports_end_with_their_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """End the daemon threads and connections of Sentry transports that a test left open."""
@@ -114,7 +132,7 @@ def isolated_telemetry() -> Iterator[None]:
     The global providers that the test itself sets are taken back as well, and so is the Sentry client.
     """
     import sentry_sdk
-    from opentelemetry import _logs, metrics, trace
+    from opentelemetry import _logs, metrics, propagate, trace
 
     from mita_otel import _otel_compat
     from mita_otel.audit import current
@@ -127,13 +145,14 @@ def isolated_telemetry() -> Iterator[None]:
         patch.setattr(current, "_installed", None)
         patch.setattr(finance, "_running", None)
         global_scope = sentry_sdk.get_global_scope()
-        client = global_scope.client
+        client, propagator = global_scope.client, propagate.get_global_textmap()
         _otel_compat.forget_meters("mita_otel")  # instruments of other tests, which wait for a provider
         yield
         telemetry = configuration.configured()
         if telemetry is not None:
             telemetry.shutdown(1.0)
         global_scope.set_client(client)
+        propagate.set_global_textmap(propagator)
         _otel_compat.unset_tracer_provider(trace.get_tracer_provider())
         _otel_compat.unset_meter_provider(metrics.get_meter_provider())
         _otel_compat.unset_logger_provider(_logs.get_logger_provider())
