@@ -39,9 +39,17 @@ def _tamed(value: Any, depth: int) -> Any:
     if isinstance(value, bool) or value is None or isinstance(value, float):
         return value
     if isinstance(value, int):
-        return value if _SMALLEST <= value <= _LARGEST else str(value)
+        return value if _SMALLEST <= value <= _LARGEST else _shown(value)
     if isinstance(value, Mapping):
-        return {_tamed(str(key), depth): _tamed(member, depth + 1) for key, member in value.items()}
+        return {_tamed(_shown(key), depth): _tamed(member, depth + 1) for key, member in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_tamed(member, depth + 1) for member in value]
-    return _tamed(str(value), depth)
+    return _tamed(_shown(value), depth)
+
+
+def _shown(value: Any) -> str:
+    """Return a value as text. Python refuses to write integers of more than 4,300 digits; other types may raise."""
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - one value must not lose the rest
+        return f"<{type(value).__qualname__}>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from opentelemetry._logs import LogRecord, SeverityNumber
@@ -97,8 +98,8 @@ class LogRedactionProcessor(LogRecordProcessor):
             emitted,
             resource=None if emitted.resource is None else self._origins.resource(emitted.resource),
             scope=self._origins.scope(emitted.instrumentation_scope),
-            body=body,
-            attributes=attributes,
+            body=_any_value(body),
+            attributes={key: _any_value(value) for key, value in attributes.items()},
             event_name=event_name,
             severity_text=severity,
         )
@@ -119,6 +120,17 @@ class LogRedactionProcessor(LogRecordProcessor):
             text(record.event_name, findings) if record.event_name else record.event_name,
             text(record.severity_text, findings) if record.severity_text else record.severity_text,
         )
+
+
+def _any_value(value: Any) -> Any:
+    """Return a redacted value as one that exporters can encode: a value of another type, such as a date, as its text."""
+    if value is None or isinstance(value, (str, bool, int, float, bytes)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _any_value(member) for key, member in value.items()}
+    if isinstance(value, Sequence):
+        return [_any_value(member) for member in value]
+    return str(value)
 
 
 def _stripped(emitted: ReadWriteLogRecord) -> ReadWriteLogRecord:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from opentelemetry.sdk.metrics.export import (
     Gauge,
@@ -26,6 +27,10 @@ from mita_otel.processors.redaction import RedactedOrigins
 from mita_otel.redaction import Redactor
 
 _logger = logging.getLogger("mita_otel")
+
+_NUMBERS: Final = ("value", "sum", "min", "max")
+"""Fields of data points that hold measurements."""
+_INT64: Final = 2**63
 
 
 class MetricRedaction:
@@ -77,10 +82,17 @@ class MetricRedaction:
 
     def _point(self, point: Any) -> Any:
         exemplars = [
-            replace(one, filtered_attributes=self._attributes(one.filtered_attributes))
+            replace(
+                one,
+                filtered_attributes=self._attributes(one.filtered_attributes),
+                value=encodable_measurement(one.value),
+            )
             for one in point.exemplars
         ]
-        return replace(point, attributes=self._attributes(point.attributes), exemplars=exemplars)
+        numbers = {
+            name: encodable_measurement(getattr(point, name)) for name in _NUMBERS if hasattr(point, name)
+        }
+        return replace(point, attributes=self._attributes(point.attributes), exemplars=exemplars, **numbers)
 
     def _attributes(self, attributes: Mapping[str, Any] | None) -> dict[str, Any]:
         return self._redactor.attributes(attributes or {})
@@ -118,6 +130,16 @@ class RedactedMetricExporter(MetricExporter):
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
         """Shut the exporter down."""
         self._exporter.shutdown(timeout_millis, **kwargs)
+
+
+def encodable_measurement(value: Any) -> Any:
+    """Return a measurement that exporters can encode: an integer beyond 64 bits as the nearest float."""
+    if value is None or isinstance(value, float) or (type(value) is int and -_INT64 <= value < _INT64):
+        return value
+    try:
+        return float(value)
+    except OverflowError:
+        return math.copysign(math.inf, value)
 
 
 def redact_reader(

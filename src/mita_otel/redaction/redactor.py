@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 from mita_otel import environment_variables as variables
 from mita_otel.policy import Policy, default_policy
 from mita_otel.policy.redaction import RedactionPolicy
+from mita_otel.redaction.encoding import encodable
 from mita_otel.redaction.finders.api_keys import API_KEY_FINDERS
 from mita_otel.redaction.finders.banking import BANKING_FINDERS
 from mita_otel.redaction.finders.card_values import SCIENTIFIC_CARD_FINDER
@@ -223,7 +224,7 @@ class Redactor:
     ) -> T:
         """Return the result of `redact`; if it fails, `withheld`."""
         if not self.policy.enabled:
-            return untouched(value)
+            return untouched(encodable(value, Counter() if tally is None else tally))
         findings = tally if isinstance(tally, Findings) else self.findings(trace_id(value))
         try:
             safe = redact(value, findings)

@@ -16,6 +16,7 @@ from typing import Any, Final
 from mita_otel import semconv
 from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.redaction.caches import BenignTexts, MaskedStatements, blank_ids, stands_for_all
+from mita_otel.redaction.encoding import encodable_number, encodable_text
 from mita_otel.redaction.finders.card_values import SMALLEST_CARD, CardValues
 from mita_otel.redaction.keys import PLAIN, KeyRules, KeyVerdict
 from mita_otel.redaction.known_secrets import note
@@ -153,7 +154,8 @@ class Values:
             safe_text = self.text(text, tally, depth)
             return value if safe_text is text else safe_text
         if isinstance(value, _NUMBERS):
-            return self._cards.number(value, tally)
+            number = self._cards.number(value, tally)
+            return self.text(number, tally, depth) if isinstance(number, str) else number
         if isinstance(value, (bytes, bytearray, memoryview)):
             return self._bytes(bytes(value), tally, depth)
         if isinstance(value, (Mapping, list, tuple, AbstractSet)):
@@ -175,6 +177,7 @@ class Values:
         """Return a redacted text; the same object if it has no secret."""
         if text in self._benign:
             return text
+        text = encodable_text(text, tally)
         blanked = self._blank(text)
         if blanked is not text and self._is_benign(blanked, depth):
             self._benign.add(text)
@@ -199,6 +202,7 @@ class Values:
 
     def sql(self, statement: str, tally: Tally, depth: int = 0, dialect: str | None = None) -> str:
         """Return a database statement without its literals; the same object if it has none."""
+        statement = encodable_text(statement, tally)
         safe = self._json(statement, tally, depth)
         return self._statements.mask(statement, tally, dialect) if safe is None else safe
 
@@ -218,6 +222,7 @@ class Values:
         if isinstance(value, (bytes, bytearray, memoryview)):
             text = bytes(value).decode("utf-8", "replace")
         else:
+            value = encodable_number(value, tally)
             text = value if isinstance(value, str) else str(value)
         if self._keys.is_benign(key, verdict, text):
             return self.plain(value, tally, depth)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from mita_otel.redaction.encoding import encodable_number
 from mita_otel.redaction.finders.card_numbers import is_card_number
 from mita_otel.redaction.finders.cards import are_printed_groups
 from mita_otel.redaction.finders.hit import Finder, Hit
@@ -17,11 +18,6 @@ _LARGEST_CARD: Final = 10**19
 _MOST_PARTS: Final = 19
 
 Tally = Counter[str]
-
-_INT64: Final = 2**63
-_HUGE_BITS: Final = 4096
-"""Python refuses to write numbers of more than 4,300 digits; long before that they are no data."""
-_HUGE: Final = "[redacted:number]"
 
 
 class CardValues:
@@ -36,7 +32,7 @@ class CardValues:
 
     def number(self, value: Any, tally: Tally) -> Any:
         """Return a number (int, float, Decimal), or a marker if it is a card's."""
-        value = _sendable(value)
+        value = encodable_number(value, tally)
         if isinstance(value, str) or value != value:  # NaN: a Decimal of that kind must not be compared
             return value
         if -SMALLEST_CARD < value < SMALLEST_CARD or not -_LARGEST_CARD < value < _LARGEST_CARD:
@@ -83,10 +79,3 @@ def find_scientific_cards(text: str) -> Iterator[Hit]:
 
 
 SCIENTIFIC_CARD_FINDER: Final = Finder(find_scientific_cards, words=("e1", "e+1"), digits=12)
-
-
-def _sendable(value: Any) -> Any:
-    """Return a number; an integer that no exporter can encode as text, or without its digits if it is huge."""
-    if not isinstance(value, int) or -_INT64 <= value < _INT64:
-        return value
-    return str(value) if value.bit_length() < _HUGE_BITS else _HUGE
