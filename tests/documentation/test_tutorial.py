@@ -30,14 +30,15 @@ def test_step_2_draws_the_breach_without_the_card_number(
     app_folder: Path,
     start_service: StartService,  # noqa: F811 - a fixture
 ) -> None:
-    service = start_service(folder=app_folder)
+    service = start_service(folder=app_folder, access_log=True)
     assert service.client.get(f"{BALANCE}?slow_s=0.35").json() == {"cents": 12050}
     service.stop()
     assert "GET /api/cards/{number}/balance 200" in service.stdout.text
     assert re.search(r"▲ \d+ ms > 300 ms  api\.financial\.GET", service.stdout.text)
     assert "url.path  /api/cards/[redacted:pan]/balance" in service.stdout.text
     assert "SELECT cards" in service.stdout.text
-    assert "4111111111111111" not in service.stdout.text
+    assert '"GET /api/cards/[redacted:pan]/balance?slow_s=0.35 HTTP/1.1" 200 OK' in service.stdout.text
+    assert "4111111111111111" not in service.said
 
 
 def test_step_3_sets_the_limit_of_the_route(

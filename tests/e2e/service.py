@@ -65,6 +65,12 @@ def clean_environment(extra: Mapping[str, str | None] | None = None) -> dict[str
     return {name: value for name, value in {**kept, **(extra or {})}.items() if value is not None}
 
 
+def _with_access_log(command: list[str]) -> list[str]:
+    if command[0] == "gunicorn":
+        return [*command, "--access-logfile", "-"]
+    return [word for word in command if word not in _QUIET]
+
+
 class Output:
     """Lines of a stream, read on a thread, that can be waited for."""
 
@@ -103,6 +109,7 @@ class Service:
         launcher: How it is started.
         instrument: Whether `opentelemetry-instrument` starts it.
         python_bin: Folder of the commands; another virtual environment's, perhaps.
+        access_log: Whether the server writes its access log, as uvicorn does by default.
     """
 
     def __init__(
@@ -113,8 +120,9 @@ class Service:
         launcher: Launcher = "single",
         instrument: bool = True,
         python_bin: Path = BIN,
+        access_log: bool = False,
     ) -> None:
-        command = list(_COMMANDS[launcher])
+        command = _with_access_log(_COMMANDS[launcher]) if access_log else list(_COMMANDS[launcher])
         command[0] = str(python_bin / command[0])
         if instrument:
             command.insert(0, str(python_bin / "opentelemetry-instrument"))

@@ -121,6 +121,12 @@ def test_the_arguments_of_a_sentry_event_are_judged_with_its_message(redactor: R
     }
 
 
+def test_an_exception_as_an_argument_is_logged_as_its_text(redactor: Redactor) -> None:
+    assert redactor.message(
+        "failed: %s, %r", (ValueError("card 4111111111111111 declined"), KeyError("id"))
+    ) == (SafeMessage("failed: %s, %s", ("card [redacted:pan] declined", "KeyError('id')")))
+
+
 def access_record() -> logging.LogRecord:
     arguments = ("127.0.0.1:5", "GET", "/pay?token=9f8e7d6c5b4a&page=2", "1.1", 200)
     return logging.LogRecord("uvicorn.access", 20, __file__, 1, '%s - "%s %s HTTP/%s" %d', arguments, None)

@@ -17,9 +17,8 @@ from opentelemetry._logs import SeverityNumber
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from mita_otel.instrumentation.patches import Patches
+from mita_otel.redaction.log_messages import STANDARD_ATTRIBUTES
 
-_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-"""Attributes of a record that logging itself sets. The others are the application's `extra`."""
 _NOT_OURS: Final = ("mita_otel", "opentelemetry", "sentry_sdk", "urllib3.connectionpool")
 """Loggers that would speak of the records' own way out."""
 
@@ -74,7 +73,7 @@ class StandardLogging:
         attributes: dict[str, Any] = {
             name: value if isinstance(value, str | bool | int | float) else str(value)
             for name, value in vars(record).items()
-            if name not in _STANDARD and value is not None
+            if name not in STANDARD_ATTRIBUTES and value is not None
         }
         attributes["code.file.path"] = record.pathname
         attributes["code.function.name"] = record.funcName or ""

@@ -80,6 +80,10 @@ class InstrumentationPolicy(Section):
     """Whether the contrib instrumentation adds a span for each ASGI message."""
     logging: Literal["off", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
     """Lowest level of standard logging's records that become OpenTelemetry log records, if anything exports those."""
+    access_log: Literal["redact", "off"]
+    """Whether servers' access logs are redacted: path, query, headers. `off`: they stay as they are."""
+    access_loggers: tuple[str, ...]
+    """Names of the loggers that this applies to."""
     sqlalchemy: bool
     """Whether SQLAlchemy's statements become spans."""
     sqlalchemy_connect_spans: bool

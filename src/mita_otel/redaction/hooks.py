@@ -5,14 +5,12 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import MutableMapping
-from typing import Any, Final
+from typing import Any
 
 from mita_otel.redaction.known_secrets import Findings
+from mita_otel.redaction.log_messages import STANDARD_ATTRIBUTES, keep_type
 from mita_otel.redaction.marker import ERROR
 from mita_otel.redaction.redactor import Redactor
-
-_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-"""Attributes of a record that logging itself sets. The others are the application's `extra`."""
 
 
 class RedactingFilter(logging.Filter):
@@ -40,7 +38,7 @@ class RedactingFilter(logging.Filter):
         except Exception:  # noqa: BLE001 - fail closed, and logging must never raise
             record.msg, record.args = ERROR, None
             record.exc_info, record.exc_text, record.stack_info = None, None, None
-            for name in set(vars(record)) - _STANDARD:
+            for name in set(vars(record)) - STANDARD_ATTRIBUTES:
                 setattr(record, name, ERROR)
         return True
 
@@ -60,7 +58,7 @@ class RedactingFilter(logging.Filter):
             record.exc_text = self._redactor.text(record.exc_text, findings)
         if record.stack_info:
             record.stack_info = self._redactor.text(record.stack_info, findings)
-        for name in set(vars(record)) - _STANDARD:
+        for name in set(vars(record)) - STANDARD_ATTRIBUTES:
             setattr(record, name, self._redactor.value(name, getattr(record, name), findings))
 
     def _redact_message(self, record: logging.LogRecord, findings: Findings) -> None:
@@ -68,8 +66,7 @@ class RedactingFilter(logging.Filter):
             record.msg, record.args = self._redactor.text(record.getMessage(), findings), None
             return
         safe = self._redactor.message(record.msg, record.args, findings)
-        arguments = safe.arguments
-        record.msg, record.args = safe.template, arguments
+        record.msg, record.args = safe.template, keep_type(record.args, safe.arguments)
         record.getMessage()  # raises if the arguments do not fit, as it would have before
 
 

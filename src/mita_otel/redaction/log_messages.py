@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import copy
+import datetime as dt
+import decimal
+import enum
 import functools
+import logging
 import re
 import string
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final, NamedTuple
 
 from mita_otel.redaction.finders.hit import Hit
-from mita_otel.redaction.marker import ERROR, REMOVED
+from mita_otel.redaction.marker import ERROR, REMOVED, TYPE
 from mita_otel.redaction.scanner import Scanner
+
+STANDARD_ATTRIBUTES: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+"""Attributes of a record that logging itself sets. The others are the application's `extra`."""
 
 _PERCENT: Final = re.compile(
     r"%(?:\((?P<name>[^()]{0,128})\))?(?P<flags>[#0\- +]*(?:\d+)?(?:\.\d+)?)[hlL]?(?P<kind>[diouxXeEfFgGcrsa%])"
@@ -20,6 +29,12 @@ _PERCENT: Final = re.compile(
 _MAX_ARGUMENTS: Final = 64
 _REACH: Final = 160
 """Characters before an argument that say what it is."""
+
+_VALUES: Final = (
+    *(str, bytes, bytearray, memoryview, type(None), int, float, decimal.Decimal, Mapping, list, tuple),
+    *(AbstractSet, dt.date, dt.time, dt.timedelta, uuid.UUID, enum.Enum),
+)
+"""Types that are redacted as values. An argument of another type, such as an exception, is logged as its text."""
 
 _TEMPLATE: Final = "sentry.message.template"
 _PARAMETER: Final = "sentry.message.parameter."
@@ -151,6 +166,8 @@ class LogMessages:
 
     def _argument(self, piece: _Piece, argument: Any, before: str, hits: list[Hit], tally: Tally) -> Any:
         """Return an argument without what is secret in it, by itself or behind the words before it."""
+        if not isinstance(argument, _VALUES) and piece.shown != TYPE:
+            argument = piece.shown
         if not hits:
             return self._alone(piece.key, argument, tally)
         if isinstance(argument, str) and argument == piece.shown:
@@ -165,6 +182,11 @@ class LogMessages:
         name = key if isinstance(key, str) else ""
         safe = self._value(name, argument, tally)
         return ERROR if safe is REMOVED else safe
+
+
+def shown(template: str, arguments: Any) -> str:
+    """Return a formatted message; where an argument does not fit or has no text, its text or a marker."""
+    return "".join(piece.shown for piece in _pieces(template, arguments))
 
 
 def _pieces(template: str, arguments: Any) -> list[_Piece]:
@@ -244,17 +266,31 @@ def _text(argument: Any) -> str:
     try:
         return str(argument)
     except Exception:  # noqa: BLE001 - any object may be an argument
-        return ""
+        return TYPE
 
 
 def _with(arguments: Any, found: Mapping[Key, Any], alone: Callable[[Key, Any], Any]) -> Any:
     """Return the arguments in a container of the same type."""
     if isinstance(arguments, Mapping):
-        return {key: found[key] if key in found else alone(key, value) for key, value in arguments.items()}
+        others = {key: alone(key, value) for key, value in arguments.items() if key not in found}
+        return {**others, **found}
     if not isinstance(arguments, (list, tuple)):
         return alone("", arguments)
     safe = [found[key] if key in found else alone("", value) for key, value in enumerate(arguments)]
     return tuple(safe) if isinstance(arguments, tuple) else safe
+
+
+def keep_type(original: Any, arguments: Any) -> Any:
+    """Return redacted arguments in a mapping of the original's type: those of access logs have a default for each name."""
+    if type(original) is dict or not isinstance(original, dict) or not isinstance(arguments, Mapping):
+        return arguments
+    try:
+        same = copy.copy(original)
+        same.clear()
+        same.update(arguments)
+    except Exception:  # noqa: BLE001 - any class may be the arguments' type
+        return arguments
+    return same
 
 
 def _clipped(hit: Hit, start: int, end: int) -> Hit:

@@ -20,6 +20,7 @@ from mita_otel.finance.middleware import FinancialSentryMiddleware
 from mita_otel.finance.runtime import FinanceRuntime
 from mita_otel.finance.runtime import install as install_finance
 from mita_otel.finance.telemetry_hooks import capture_from_request, enrich_span
+from mita_otel.instrumentation.access_log import AccessLogRedaction
 from mita_otel.instrumentation.fastapi import FastAPIInstrumentation
 from mita_otel.instrumentation.patches import Patches
 from mita_otel.instrumentation.sqlalchemy import SQLAlchemyInstrumentation
@@ -222,7 +223,7 @@ def _watch_health(
 
 
 def _instrument_libraries(service: Service) -> Instrumentation:
-    """Measure applications, engines and threads, each as far as the policy and the variable allow."""
+    """Measure applications, engines and threads, each as far as policy and variable allow; redact access logs."""
     policy, patches = service.policy, service.patches
     middleware = FinancialSentryMiddleware if policy.finance.middleware else None
     applications = FastAPIInstrumentation(policy.instrumentation, patches, middleware, capture_from_request)
@@ -242,6 +243,8 @@ def _instrument_libraries(service: Service) -> Instrumentation:
         threads = ThreadInstrumentation()
         patches.add(threads.remove)
         threads.install()
+    if policy.instrumentation.access_log == "redact":
+        AccessLogRedaction(policy.instrumentation.access_loggers, service.redactor).install(patches)
     return Instrumentation(applications, engines)
 
 
