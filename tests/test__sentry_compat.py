@@ -239,3 +239,13 @@ def test_an_envelope_is_made_of_items_whose_payload_can_be_exchanged() -> None:
     item.payload = PayloadRef(bytes=b"{}")
     assert (item.type, item.headers["item_count"], item.get_bytes()) == ("log", 1, b"{}")
     assert Envelope({"event_id": "a"}, [item]).serialize().startswith(b'{"event_id":"a"}\n{')
+
+
+def test_the_result_of_the_hook_reaches_the_transport_as_the_same_object(start: Any) -> None:
+    class Event(dict[str, Any]):
+        pass
+
+    client = start(before_send=lambda event, hint: Event(event_id=event["event_id"]))
+    sentry_sdk.capture_message("m")
+    [event] = client.transport.events
+    assert type(event) is Event

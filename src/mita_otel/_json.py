@@ -31,6 +31,23 @@ def json_bytes(value: Any, *, newline: bool = False) -> bytes:
         return orjson.dumps(_tamed(value, 0), option=options)
 
 
+def exact_json_bytes(value: Any) -> bytes | None:
+    """Return the value as JSON, or None if JSON cannot represent a part of it exactly, such as an object."""
+    try:
+        return orjson.dumps(value, option=_OPTIONS | orjson.OPT_PASSTHROUGH_DATACLASS)
+    except (TypeError, ValueError, RecursionError, RuntimeError):
+        return None
+
+
+def parse_json(text: bytes) -> Any:
+    """Return the value of a JSON text.
+
+    Raises:
+        ValueError: The text is not JSON.
+    """
+    return orjson.loads(text)
+
+
 def _tamed(value: Any, depth: int) -> Any:
     if depth > _MAX_DEPTH:
         return "…"

@@ -55,7 +55,7 @@ class Trace:
         self.steps.ended(self.root)
 
     def crumbs(self) -> list[dict[str, Any]]:
-        return self.steps.of(self.trace_id)
+        return self.steps.redacted(self.steps.of(self.trace_id))
 
 
 def outgoing(span_id: int, trace_id: int, **attributes: Any) -> ReadableSpan:

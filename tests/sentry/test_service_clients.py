@@ -73,7 +73,7 @@ def hosts(redactor: Redactor, **policy: Any) -> ServiceClients:
         default_policy().sentry.replace(**policy),
         redactor,
         Losses(cool_down_s=3600),
-        hook=lambda then: redacting(redactor, then),
+        hook=lambda then, client: redacting(redactor, then),
         integrations=list,
         breadcrumb_hook=lambda own: own or (lambda crumb, hint: crumb),
         joined=lambda client: None,

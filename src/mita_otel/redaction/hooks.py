@@ -88,6 +88,10 @@ class BeforeSend:
 
     def __call__(self, event: Any, hint: MutableMapping[str, Any]) -> Any:
         """Return the event without its secrets, or None to drop one that could not be redacted."""
+        self.remove_attachments(hint)
+        return self._redactor.event(event) or None
+
+    def remove_attachments(self, hint: MutableMapping[str, Any]) -> None:
+        """Remove the attachments of an event, unless the policy allows them."""
         if not self._redactor.policy.attachments and hint.get("attachments"):
             hint["attachments"] = []
-        return self._redactor.event(event) or None

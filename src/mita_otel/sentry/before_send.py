@@ -1,11 +1,21 @@
-"""The `before_send` hook: sends each error once, redacted, with the context of its request."""
+"""The `before_send` hook: sends each error once, redacted, with the context of its request.
+
+The hook runs on the thread that reports the error. It collects what is known only there. If the event goes to our
+transport, the redaction follows on a sender's thread: it takes longer than the rest of the report.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
+from functools import partial
 from typing import Any, Final
 
+from opentelemetry.sdk.trace import ReadableSpan
+from sentry_sdk.client import BaseClient
+
+from mita_otel._json import exact_json_bytes, parse_json
 from mita_otel.captured import event_id_of, mark
+from mita_otel.processors.finished_spans import estimated_bytes
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import BeforeSend, Redactor
 from mita_otel.semconv import BREADCRUMB_EVENT
@@ -15,7 +25,9 @@ from mita_otel.sentry.mapping.captured_exceptions import CapturedExceptions
 from mita_otel.sentry.mapping.contexts import financial_contexts, process_contexts, request_of_span, user_of
 from mita_otel.sentry.mapping.description import describe
 from mita_otel.sentry.mapping.tags import own_tags, tags_of
+from mita_otel.sentry.transport.deferred_event import DeferredEvent
 from mita_otel.sentry.transport.envelope_items import OTHER_STAGE
+from mita_otel.sentry.transport.transport import SentryTransport
 
 Hint = MutableMapping[str, Any]
 
@@ -36,7 +48,8 @@ class BeforeSendHook:
         steps: Queries and outgoing requests of the active requests and tasks. None: they do not become breadcrumbs.
         captured: Remembers exceptions that were sent.
         losses: Counts events that cannot be redacted.
-        then: The service's `before_send`. It is called first, and its result is redacted.
+        then: The service's `before_send`. It is called first, on the thread that reports the error, and its result is
+            redacted.
         trace_context: Returns the trace context of the current span. It is needed for versions of sentry-sdk that
             cannot read it from OpenTelemetry. An event whose hint has `TRACE_IS_SET` keeps its trace context.
     """
@@ -62,10 +75,12 @@ class BeforeSendHook:
         self._redact = BeforeSend(redactor)
         self._then = then
         self._trace_context = trace_context
+        self.client: BaseClient | None = None
+        """The client that calls this hook. None: unknown, so that the hook redacts each event before it returns."""
 
-    def around(self, then: Callable[[Any, Hint], Any] | None) -> BeforeSendHook:
+    def around(self, then: Callable[[Any, Hint], Any] | None, client: BaseClient) -> BeforeSendHook:
         """Return a hook for another client. Both hooks share breadcrumbs, active roots and captured exceptions."""
-        return BeforeSendHook(
+        hook = BeforeSendHook(
             self._redactor,
             self.breadcrumbs,
             self.roots,
@@ -75,9 +90,14 @@ class BeforeSendHook:
             then,
             trace_context=self._trace_context,
         )
+        hook.client = client
+        return hook
 
     def __call__(self, event: Any, hint: Hint) -> Any:
-        """Return the redacted event, or None if its exception was sent before."""
+        """Return the redacted event, or None if its exception was sent before.
+
+        If the client has our transport, return a `DeferredEvent`, which the transport redacts.
+        """
         own_trace = self._trace_context() if self._trace_context and TRACE_IS_SET not in hint else None
         if own_trace is not None:
             event["contexts"] = {**(event.get("contexts") or {}), "trace": own_trace}
@@ -92,15 +112,48 @@ class BeforeSendHook:
             self.captured.note(trace_id)
             self.roots.failed(trace_id, str(event.get("event_id")))
         self._add_request(event, trace_id)
-        self._add_breadcrumbs(event, trace_id)
+        steps = self._add_breadcrumbs(event, trace_id)
         if self._then is not None:
-            event = self._then(event, hint)
+            event = self._then(_with_breadcrumbs(event, self._crumbs(steps)), hint)
+            steps = ()
             if event is None:
                 return None
-        safe = self._redact(event, hint)
+        deferred = self._deferred(event, hint, steps) if self._may_defer(event) else None
+        if deferred is not None:
+            return deferred
+        safe = self._redact(_with_breadcrumbs(event, self._crumbs(steps)), hint)
         if safe is None:
             self._losses.add(OTHER_STAGE, "not_redactable")
         return safe
+
+    def _may_defer(self, event: Any) -> bool:
+        """Return whether only our transport receives the event. Spotlight receives it too, if it is in use."""
+        client = self.client
+        return (
+            client is not None
+            and isinstance(client.transport, SentryTransport)
+            and client.spotlight is None
+            and not event.get("type")  # check-ins are small, and Sentry needs all their members
+        )
+
+    def _deferred(self, event: Any, hint: Hint, steps: Sequence[ReadableSpan]) -> DeferredEvent | None:
+        """Return the event for redaction on another thread, or None if JSON cannot represent it exactly.
+
+        JSON is the snapshot: the service may change the event's objects later, and the queue is bounded in bytes.
+        """
+        content = exact_json_bytes(event)
+        if content is None:
+            return None
+        self._redact.remove_attachments(hint)
+        size = len(content) + sum(map(estimated_bytes, steps))
+        return DeferredEvent(event, size, partial(self._redacted, content, steps))
+
+    def _redacted(self, content: bytes, steps: Sequence[ReadableSpan]) -> dict[str, Any] | None:
+        event = _with_breadcrumbs(parse_json(content), self._crumbs(steps))
+        return self._redactor.event(event) or None
+
+    def _crumbs(self, steps: Sequence[ReadableSpan]) -> list[Any]:
+        return self.steps.redacted(steps) if steps and self.steps is not None else []
 
     def redacted_breadcrumbs(self, trace_id: int) -> list[Any]:
         """Return the breadcrumbs of a trace, redacted."""
@@ -134,18 +187,24 @@ class BeforeSendHook:
             if request:
                 event["request"] = request
 
-    def _add_breadcrumbs(self, event: Any, trace_id: int) -> None:
+    def _add_breadcrumbs(self, event: Any, trace_id: int) -> Sequence[ReadableSpan]:
+        """Add the breadcrumbs of the trace, and return its steps, which become breadcrumbs with the redaction."""
         trail = self.breadcrumbs.of(trace_id)
         root = self.roots.root_of(trace_id)
         if self.steps is not None:
-            trail += self.steps.of(trace_id)
             # The event already contains the breadcrumbs of the financial API.
             trail += of_events(one for one in (root.events if root else ()) if one.name != BREADCRUMB_EVENT)
-        if not trail:
-            return
+        _with_breadcrumbs(event, trail)
+        return self.steps.of(trace_id) if self.steps is not None else ()
+
+
+def _with_breadcrumbs(event: Any, trail: Sequence[Any]) -> Any:
+    """Add breadcrumbs to an event, ordered by time, and return it."""
+    if trail:
         present = event.get("breadcrumbs") or {}
         values = present.get("values", []) if isinstance(present, dict) else list(present)
         event["breadcrumbs"] = {"values": sorted([*values, *trail], key=time_of)}
+    return event
 
 
 def _trace_id_of(event: Any) -> int:

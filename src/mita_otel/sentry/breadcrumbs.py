@@ -139,10 +139,14 @@ class Steps:
             if root is not None and root.end_time is None:
                 self._kept.add(trace_id, span)
 
-    def of(self, trace_id: int) -> list[Breadcrumb]:
-        """Return the trace's steps as redacted breadcrumbs, ordered by end time."""
-        steps = map(self._redaction.processed, self._kept.of(trace_id))
-        return [_crumb(safe) for safe in steps if safe is not None]
+    def of(self, trace_id: int) -> list[ReadableSpan]:
+        """Return the trace's steps, ordered by end time. They are not redacted."""
+        return self._kept.of(trace_id)
+
+    def redacted(self, steps: Iterable[ReadableSpan]) -> list[Breadcrumb]:
+        """Return steps as redacted breadcrumbs."""
+        safe = map(self._redaction.processed, steps)
+        return [_crumb(step) for step in safe if step is not None]
 
 
 def _crumb(span: ReadableSpan) -> Breadcrumb:

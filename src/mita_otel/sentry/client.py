@@ -226,7 +226,7 @@ def _start(
         "shutdown_timeout": 0,
     }
     sentry_sdk.init(**_sentry_compat.known_options(arguments))
-    client = sentry_sdk.get_client()
+    client = hook.client = sentry_sdk.get_client()
     _sentry_compat.stop_statsd_metrics(client)
     client.options["traces_sampler"] = None  # sentry-sdk sets it when only Spotlight is used
     if client.spotlight is not None:

@@ -42,7 +42,7 @@ class ServiceClients:
         policy: Limits and switches.
         redactor: Redacts everything that the clients send.
         losses: Counts losses.
-        hook: Wraps the service's `before_send`.
+        hook: Wraps the service's `before_send` of a client.
         integrations: Creates the integrations to add to a client that does not have them.
         breadcrumb_hook: Wraps the service's `before_breadcrumb`. It is used if the client gets our integration of
             standard logging.
@@ -55,7 +55,7 @@ class ServiceClients:
         redactor: Redactor,
         losses: Losses,
         *,
-        hook: Callable[[Hook | None], Hook],
+        hook: Callable[[Hook | None, BaseClient], Hook],
         integrations: Callable[[], Iterable[Integration]],
         breadcrumb_hook: Callable[[Hook | None], Hook],
         joined: Callable[[BaseClient], None],
@@ -179,7 +179,7 @@ def redact_clients(redactor: Redactor) -> ClientWatch:
 
 
 def redact_client(
-    client: BaseClient, redactor: Redactor, hook: Callable[[Hook | None], Hook] | None = None
+    client: BaseClient, redactor: Redactor, hook: Callable[[Hook | None, BaseClient], Hook] | None = None
 ) -> None:
     """Redact the result of every hook that a client calls before it sends.
 
@@ -190,7 +190,9 @@ def redact_client(
     """
     options = client.options
     before_send = options.get("before_send")
-    options["before_send"] = hook(before_send) if hook is not None else redacting(redactor, before_send)
+    options["before_send"] = (
+        hook(before_send, client) if hook is not None else redacting(redactor, before_send)
+    )
     experiments = dict(options.get("_experiments") or {})
     for name in _HOOKS:
         own = options.get(name) or experiments.get(name)

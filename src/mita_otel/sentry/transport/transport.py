@@ -19,6 +19,7 @@ from mita_otel.processors.queues.forks import ForkSafeLock
 from mita_otel.processors.queues.losses import DEADLINE_PASSED, Losses
 from mita_otel.processors.queues.stage import Deliveries
 from mita_otel.sentry.transport.client_reports import ClientReports
+from mita_otel.sentry.transport.deferred_event import DeferredEvent
 from mita_otel.sentry.transport.envelope_items import OTHER_STAGE, SpansItem, category_of, loss_of
 from mita_otel.sentry.transport.event_size import fitted
 from mita_otel.sentry.transport.ingest_client import (
@@ -47,6 +48,8 @@ _SEND_REPORT_S: Final = 60.0
 class SentryTransport(Transport):
     """Queues envelopes, sends them on background threads, and counts each item that Sentry does not receive.
 
+    Errors whose redaction was deferred are redacted by the thread that sends them.
+
     Args:
         options: sentry-sdk's options, with the DSN.
         policy: Timeouts and limits.
@@ -61,6 +64,8 @@ class SentryTransport(Transport):
         self._policy = policy
         self._losses = losses
         self._lock = ForkSafeLock()
+        self._redaction = ForkSafeLock()
+        """Held while an event is redacted: several threads at once would only compete for the interpreter."""
         self._settled: WeakSet[Item] = WeakSet()
         """Items that have arrived or were counted as lost."""
         self._limits = RateLimits()
@@ -163,13 +168,38 @@ class SentryTransport(Transport):
     def _encode(self, item: Item) -> int:
         """Encode an item and return its size. The queue needs the size before the item is sent."""
         event = item.payload.json
+        if isinstance(event, DeferredEvent):
+            return event.size
         if isinstance(event, dict):
-            limit = self._policy.max_event_kilobytes * 1000 if item.type == "event" else sys.maxsize
+            limit = self._max_event_bytes if item.type == "event" else sys.maxsize
             item.payload = PayloadRef(bytes=fitted(event, limit))
         return len(item.get_bytes())
 
+    @property
+    def _max_event_bytes(self) -> int:
+        return self._policy.max_event_kilobytes * 1000
+
+    def _redact(self, item: Item, headers: dict[str, Any]) -> bool:
+        """Redact and encode an event whose redaction was deferred. Return False if that is impossible."""
+        event = item.payload.json
+        if not isinstance(event, DeferredEvent):
+            return True
+        with self._redaction:
+            payload = event.payload(headers, self._max_event_bytes)
+        if payload is None:
+            self._reports.add_item("internal_sdk_error", item)
+            self._count("not_redactable", item)
+            return False
+        item.payload = PayloadRef(bytes=payload)
+        return True
+
     def _send_envelope(self, envelope: Envelope) -> None:
-        items = list(self._unlimited(envelope.items))
+        headers = dict(envelope.headers)
+        try:
+            items = [item for item in self._unlimited(envelope.items) if self._redact(item, headers)]
+        except BaseException:  # such as gevent timeouts
+            self._lose_all("internal_sdk_error", envelope.items)
+            raise
         if not items:
             return
         report = self._reports.take(_ATTACH_REPORT_S)
@@ -177,7 +207,7 @@ class SentryTransport(Transport):
             items.append(report)
         # Sentry corrects the sender's clock with this value, so it must be the time of sending, not of queueing.
         sent_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        body = Envelope({**envelope.headers, "sent_at": sent_at}, items).serialize()
+        body = Envelope({**headers, "sent_at": sent_at}, items).serialize()
         self._post(ENVELOPE, body, "application/x-sentry-envelope", items)
         self._queue_report(_SEND_REPORT_S)
 
