@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any
 
 import pytest
+from opentelemetry.trace import StatusCode
 
 import mita_otel
 from finance.conftest import Record
@@ -144,6 +145,35 @@ def test_a_severity_is_openteletrys_number(
     log = recording.records[0].log_record
     assert log.severity_number is not None
     assert (log.severity_number.value, log.severity_text) == (number, text)
+
+
+@pytest.mark.parametrize(
+    ("severity", "number"),
+    [("low", 17), ("medium", 17), ("high", 17), ("critical", 21), ("security_critical", 24)],
+)
+def test_an_unhandled_exception_is_at_least_an_error_and_fails_its_span(
+    recording: Recording, severity: str, number: int
+) -> None:
+    with recording.tracer.start_as_current_span("work"):
+        capture_financial_error(fail(), severity=severity, handled=False)
+    log = recording.records[0].log_record
+    assert log.severity_number is not None
+    assert log.severity_number.value == number
+    assert recording.error["mita.severity"] == severity, "the category's severity stays"
+    assert recording.span("work").status.status_code is StatusCode.ERROR
+
+
+def test_a_handled_error_keeps_the_level_of_its_category(recording: Recording) -> None:
+    with recording.tracer.start_as_current_span("work"):
+        capture_financial_error(fail(), severity="medium")
+    assert recording.records[0].log_record.severity_text == "WARN"
+    assert recording.span("work").status.status_code is StatusCode.UNSET
+
+
+def test_the_level_of_unhandled_exceptions_is_the_policys(record: Record) -> None:
+    recording = record(operations={"unhandled_level": "critical"})
+    capture_financial_error(fail(), severity="low", handled=False)
+    assert recording.records[0].log_record.severity_text == "FATAL"
 
 
 def test_a_team_adds_categories_in_the_policy_and_uses_any_enumeration(record: Record) -> None:

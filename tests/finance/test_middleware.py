@@ -194,6 +194,17 @@ async def test_the_category_of_an_unhandled_error_is_the_routes(recording: Recor
     assert recording.error["mita.pci.scope"] is True
 
 
+async def test_a_crash_of_a_medium_category_is_an_error(recording: Recording) -> None:
+    async def broken(scope: Any, receive: Any, send: Any) -> None:
+        with financial_transaction_context("u-1", "analysis", category="financial_analysis"):
+            raise ConnectionError("gateway")
+
+    with pytest.raises(ConnectionError):
+        await request(traced(FinancialSentryMiddleware(broken), recording), "GET", "/api/analysis")
+    assert recording.error["mita.severity"] == "medium"
+    assert recording.records[0].log_record.severity_text == "ERROR"
+
+
 async def test_a_client_error_or_a_disconnect_is_no_error(recording: Recording) -> None:
     app = FinancialSentryMiddleware(bank(recording))
     assert (await request(app, path="/api/missing")).status == 404

@@ -19,6 +19,7 @@ from mita_otel.finance.attribute_values import attribute_mapping, attribute_valu
 from mita_otel.finance.categories import FinancialSeverity, at_least, severity_of
 from mita_otel.finance.facts import Facts, breadcrumbs_here
 from mita_otel.finance.runtime import FinanceRuntime
+from mita_otel.policy.finance import SeverityMapping
 
 
 class EventId(str):
@@ -92,7 +93,7 @@ def prepare(happening: FinancialEvent, runtime: FinanceRuntime) -> PreparedEvent
 def send(sending: PreparedEvent, runtime: FinanceRuntime) -> None:
     """Emit the log record and mark the spans."""
     happening, within = sending.happening, sending.within
-    mapping = runtime.policy.severities[happening.severity.value]
+    mapping = _level(happening, runtime)
     runtime.guard(
         "a log record processor",
         runtime.logger.emit,
@@ -112,6 +113,15 @@ def send(sending: PreparedEvent, runtime: FinanceRuntime) -> None:
     server_span = happening.facts.shared.server_span if happening.facts.shared is not None else None
     if server_span is not None and server_span is not span:
         _mark(server_span, happening, failed=False, event=False)
+
+
+def _level(happening: FinancialEvent, runtime: FinanceRuntime) -> SeverityMapping:
+    """Return the level of an event. A crash is an error, also if its category is less severe."""
+    levels = runtime.policy.severities
+    level = levels[happening.severity.value]
+    if happening.handled or happening.name != semconv.ERROR_EVENT:
+        return level
+    return max(level, levels[runtime.policy.operations.unhandled_level], key=lambda one: one.number)
 
 
 def _log_unexported(sending: PreparedEvent) -> None:

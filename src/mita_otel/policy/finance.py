@@ -69,6 +69,8 @@ class OperationPolicy(Section):
     """Whether an exception that leaves an operation is captured as an error."""
     expected_errors: tuple[str, ...]
     """Names of exception classes (`InsufficientFunds` or `bank.errors.InsufficientFunds`) that are no errors."""
+    unhandled_level: Severity
+    """An unhandled exception has at least the level of this severity, and fails its span, whatever its category."""
     require_user: Literal["record", "raise"]
     """What `require_user=True` does without a user: record a security event, or raise `MissingUserError`."""
 
