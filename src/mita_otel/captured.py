@@ -7,14 +7,45 @@ in another trace, as some services keep one for all requests, is another error.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final
 
 from opentelemetry import trace
 
+RECORD_MARK: Final = "__mita_event_id__"
+"""Attribute of a log record with the id of the event that it became."""
+_existing: Final[ContextVar[str]] = ContextVar("mita_otel_existing_issue", default="")
 _MARK: Final = "__mita_event_id__"
 """The event's id, and the trace that the exception was reported in; 0 outside of any."""
 _REQUEST: Final = "__mita_request__"
+
+
+def mark_record(record: logging.LogRecord, event_id: str) -> None:
+    """Remember which event a log record became, for other handlers of the record."""
+    vars(record)[RECORD_MARK] = event_id
+
+
+def is_reported(record: object) -> bool:
+    """Return whether a log record became an event."""
+    return RECORD_MARK in getattr(record, "__dict__", {})
+
+
+@contextmanager
+def issue_exists(event_id: str) -> Iterator[None]:
+    """Emit the log record of an error that is an issue in Sentry already."""
+    token = _existing.set(event_id)
+    try:
+        yield
+    finally:
+        _existing.reset(token)
+
+
+def is_existing_issue(event_id: object) -> bool:
+    """Return whether the event that is emitted here is an issue in Sentry already."""
+    return bool(event_id) and _existing.get() == event_id
 
 
 def event_id_of(exception: BaseException) -> str | None:

@@ -18,16 +18,16 @@ from opentelemetry.context import get_value
 from e2e.script import run_script
 from mita_otel.instrumentation.threads import ThreadInstrumentation
 
-ORIGINALS = (threading.Thread.start, ThreadPoolExecutor.submit)
-
 
 @pytest.fixture
 def instrumentation() -> Iterator[ThreadInstrumentation]:
+    # sentry-sdk may have replaced them in an earlier test of this process, for good.
+    before = threading.Thread.start, ThreadPoolExecutor.submit
     made = ThreadInstrumentation()
     made.install()
     yield made
     made.remove()
-    assert (threading.Thread.start, ThreadPoolExecutor.submit) == ORIGINALS
+    assert (threading.Thread.start, ThreadPoolExecutor.submit) == before
 
 
 @pytest.fixture
@@ -178,14 +178,17 @@ def test_after_removal_nothing_is_inherited(instrumentation: ThreadInstrumentati
 
 @pytest.mark.usefixtures("within")
 def test_a_patch_that_another_library_has_wrapped_does_nothing_after_removal(
-    instrumentation: ThreadInstrumentation, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    before = threading.Thread.start
+    instrumentation = ThreadInstrumentation()
+    instrumentation.install()
     ours = threading.Thread.start
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", lambda thread: ours(thread))
         instrumentation.remove()
         assert seen(KINDS["target"]) is None
-    threading.Thread.start = ORIGINALS[0]  # type: ignore[method-assign]
+    threading.Thread.start = before  # type: ignore[method-assign]
 
 
 @pytest.mark.usefixtures("within")

@@ -11,7 +11,7 @@ from mita_otel import semconv
 from mita_otel.captured import event_id_of, mark
 from mita_otel.finance.audit_signal import notify_audit
 from mita_otel.finance.categories import FinancialErrorCategory, FinancialSeverity, name_of, severity_of
-from mita_otel.finance.events import EventId, FinancialEvent, prepare, send
+from mita_otel.finance.events import EventId, FinancialEvent, PreparedEvent, prepare, send
 from mita_otel.finance.facts import Facts, known_facts
 from mita_otel.finance.fingerprint import fingerprint
 from mita_otel.finance.money import Amount
@@ -41,6 +41,10 @@ class ErrorReport:
     tags: Mapping[str, str] | None = None
     fingerprint: Sequence[str] | None = None
     handled: bool = True
+    level: int = 0
+    """Lowest severity number of the error; 0: that of its severity."""
+    fails_span: bool = True
+    """Whether a severe error sets the status of the current span."""
 
 
 def capture(report: ErrorReport, runtime: FinanceRuntime) -> EventId:
@@ -65,6 +69,8 @@ def capture(report: ErrorReport, runtime: FinanceRuntime) -> EventId:
         exception=exception if readable else None,
         attributes={} if readable else _exception_attributes(exception),
         handled=report.handled,
+        level=report.level,
+        fails_span=report.fails_span,
         contexts={"additional": additional} if additional else {},
         tags=dict(_members(report.tags)),
         fingerprint=list(report.fingerprint or ()) or fingerprint(exception, category),
@@ -73,21 +79,34 @@ def capture(report: ErrorReport, runtime: FinanceRuntime) -> EventId:
     # Mark it only now: an exception whose event could not be prepared is left to the next handler.
     if (first := mark(exception, event_id)) != event_id:
         return EventId(first)  # another thread was faster
-    send(sending, runtime)
-    runtime.counts.error(category, severity.value, handled=report.handled)
+    _publish(sending, runtime)
+    return event_id
+
+
+def publish(event: FinancialEvent, runtime: FinanceRuntime) -> PreparedEvent:
+    """Prepare and send an error, count it, and notify the audit trail."""
+    prepared = prepare(event, runtime)
+    _publish(prepared, runtime)
+    return prepared
+
+
+def _publish(prepared: PreparedEvent, runtime: FinanceRuntime) -> None:
+    event = prepared.happening
+    category, severity = str(event.category), event.severity.value
+    send(prepared, runtime)
+    runtime.counts.error(category, severity, handled=event.handled)
     notify_audit(
         runtime,
-        facts,
-        sending.span_context,
+        event.facts,
+        prepared.span_context,
         kind="error",
         name=category,
         outcome="failure",
         category=category,
-        severity=severity.value,
-        event_id=event_id,
-        details=sending.attributes[semconv.CONTEXTS].get("additional"),
+        severity=severity,
+        event_id=event.event_id,
+        details=prepared.attributes[semconv.CONTEXTS].get("additional"),
     )
-    return event_id
 
 
 def _members(mapping: object) -> Iterable[tuple[Any, Any]]:

@@ -62,6 +62,10 @@ class FinancialEvent:
     """None: it does not become an issue."""
     exception: BaseException | None = None
     handled: bool = True
+    level: int = 0
+    """Lowest severity number of its log record; 0: that of its severity."""
+    fails_span: bool = True
+    """Whether a severe one sets the status of the current span."""
     attributes: Mapping[str, Any] = field(default_factory=dict)
     """Additional attributes."""
     contexts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -99,8 +103,10 @@ def send(sending: PreparedEvent, runtime: FinanceRuntime) -> None:
         runtime.logger.emit,
         timestamp=time.time_ns(),
         context=within,
-        severity_number=SeverityNumber(mapping.number),
-        severity_text=mapping.text,
+        severity_number=SeverityNumber(max(mapping.number, happening.level)),
+        severity_text=mapping.text
+        if mapping.number >= happening.level
+        else SeverityNumber(happening.level).name,
         body=happening.message,
         attributes=sending.attributes,
         event_name=happening.name,
@@ -109,7 +115,11 @@ def send(sending: PreparedEvent, runtime: FinanceRuntime) -> None:
     span = trace.get_current_span(within)
     if not span.is_recording() and not runtime.logger.enabled(event_name=happening.name):
         _log_unexported(sending)
-    _mark(span, happening, failed=mapping.failure and happening.name == semconv.ERROR_EVENT)
+    _mark(
+        span,
+        happening,
+        failed=mapping.failure and happening.fails_span and happening.name == semconv.ERROR_EVENT,
+    )
     server_span = happening.facts.shared.server_span if happening.facts.shared is not None else None
     if server_span is not None and server_span is not span:
         _mark(server_span, happening, failed=False, event=False)

@@ -16,9 +16,12 @@ from opentelemetry import _logs
 from opentelemetry._logs import SeverityNumber
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
+from mita_otel.captured import RECORD_MARK
 from mita_otel.instrumentation.patches import Patches
 from mita_otel.redaction.log_messages import STANDARD_ATTRIBUTES
 
+_STANDARD: Final = STANDARD_ATTRIBUTES | {RECORD_MARK}
+"""Attributes of a record that are not the application's `extra`."""
 _NOT_OURS: Final = ("mita_otel", "opentelemetry", "sentry_sdk", "urllib3.connectionpool")
 """Loggers that would speak of the records' own way out."""
 
@@ -38,9 +41,16 @@ class StandardLogging:
     Args:
         level: The lowest level, as in `INFO`.
         provider: Makes the OpenTelemetry loggers. None: the global one.
+        on_error: Called with each record of level ERROR or above, before it is emitted.
     """
 
-    def __init__(self, level: str, provider: _logs.LoggerProvider | None = None) -> None:
+    def __init__(
+        self,
+        level: str,
+        provider: _logs.LoggerProvider | None = None,
+        on_error: Callable[[logging.LogRecord], None] = lambda record: None,
+    ) -> None:
+        self._on_error = on_error
         self._level: int = getattr(logging, level)
         self._provider = provider
         self._inside = threading.local()
@@ -64,6 +74,8 @@ class StandardLogging:
             try:
                 # A record whose arguments do not fit raises; logging itself reports that.
                 with contextlib.suppress(Exception):
+                    if record.levelno >= logging.ERROR:
+                        self._on_error(record)
                     self._emit(record)
             finally:
                 self._inside.flag = False
@@ -73,7 +85,7 @@ class StandardLogging:
         attributes: dict[str, Any] = {
             name: value if isinstance(value, str | bool | int | float) else str(value)
             for name, value in vars(record).items()
-            if name not in STANDARD_ATTRIBUTES and value is not None
+            if name not in _STANDARD and value is not None
         }
         attributes["code.file.path"] = record.pathname
         attributes["code.function.name"] = record.funcName or ""

@@ -16,6 +16,7 @@ from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetr
 from mita_otel import _otel_compat
 from mita_otel import environment_variables as variables
 from mita_otel.exporters.registry import why_missing
+from mita_otel.finance.reported_errors import capture_logged
 from mita_otel.instrumentation.logging import StandardLogging
 from mita_otel.instrumentation.patches import type_name
 from mita_otel.processors.context import ContextLogProcessor
@@ -101,7 +102,9 @@ def start_logs(
     named = [(type(one).__name__, one) for one in _make_exporters("logs")]
     queues = [_log_queue(service, name, exporter) for name, exporter in [*named, *exporters]]
     if queues and service.policy.instrumentation.logging != "off":
-        StandardLogging(service.policy.instrumentation.logging).install(service.patches)
+        StandardLogging(service.policy.instrumentation.logging, on_error=capture_logged).install(
+            service.patches
+        )
     redacted = [LogRedactionProcessor(service.redactor, queue) for queue in queues]
     ours: list[LogRecordProcessor] = [ContextLogProcessor(context_attributes), *listeners, *redacted]
     if _otel_compat.has_logger_provider():

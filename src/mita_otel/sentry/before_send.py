@@ -14,7 +14,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 from sentry_sdk.client import BaseClient
 
 from mita_otel._json import exact_json_bytes, parse_json
-from mita_otel.captured import event_id_of, mark
+from mita_otel.captured import event_id_of, is_reported, mark
+from mita_otel.finance.reported_errors import report_issue
 from mita_otel.processors.finished_spans import estimated_bytes
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import BeforeSend, Redactor
@@ -24,6 +25,7 @@ from mita_otel.sentry.breadcrumbs import Breadcrumbs, Steps, of_events, time_of
 from mita_otel.sentry.mapping.captured_exceptions import CapturedExceptions
 from mita_otel.sentry.mapping.contexts import financial_contexts, process_contexts, request_of_span, user_of
 from mita_otel.sentry.mapping.description import describe
+from mita_otel.sentry.mapping.issue_event import enrich
 from mita_otel.sentry.mapping.tags import own_tags, tags_of
 from mita_otel.sentry.transport.deferred_event import DeferredEvent
 from mita_otel.sentry.transport.envelope_items import OTHER_STAGE
@@ -33,6 +35,9 @@ Hint = MutableMapping[str, Any]
 
 TRACE_IS_SET: Final = "mita_otel.trace_is_set"
 """Key of a hint: the event has the trace context of its log record or span. The current span must not replace it."""
+_ERROR: Final = 17
+_FATAL: Final = 21
+"""OpenTelemetry's severity numbers."""
 _ERRORS: Final = frozenset({"error", "fatal"})
 _GENERATED_SOURCES: Final = frozenset({"route", "url", "view", "component", "unknown"})
 """Sources of transaction names that sentry-sdk's integrations set. Such a name can differ from our transaction's name."""
@@ -102,6 +107,8 @@ class BeforeSendHook:
         if own_trace is not None:
             event["contexts"] = {**(event.get("contexts") or {}), "trace": own_trace}
         trace_id = _trace_id_of(event)
+        if is_reported(hint.get("log_record")):
+            return None  # its log record became an issue
         exception = _exception_of(hint)
         if exception is not None:
             own = str(event.get("event_id"))
@@ -111,6 +118,7 @@ class BeforeSendHook:
         if event.get("level", "error") in _ERRORS:
             self.captured.note(trace_id)
             self.roots.failed(trace_id, str(event.get("event_id")))
+            _describe(event, exception)
         self._add_request(event, trace_id)
         steps = self._add_breadcrumbs(event, trace_id)
         if self._then is not None:
@@ -205,6 +213,25 @@ def _with_breadcrumbs(event: Any, trail: Sequence[Any]) -> Any:
         values = present.get("values", []) if isinstance(present, dict) else list(present)
         event["breadcrumbs"] = {"values": sorted([*values, *trail], key=time_of)}
     return event
+
+
+def _describe(event: Any, exception: BaseException | None) -> None:
+    """Describe an error inside a financial operation as the financial API does, unless it comes from there."""
+    if "financial_service" in (event.get("tags") or {}):
+        return
+    message = str((event.get("logentry") or {}).get("message") or event.get("message") or "")
+    level = _FATAL if event.get("level") == "fatal" else _ERROR
+    attributes = report_issue(str(event.get("event_id")), exception, message, level=level)
+    if attributes is None:
+        return
+    described: dict[str, Any] = {}
+    enrich(described, attributes, {})
+    for name in ("tags", "contexts", "user"):
+        if described.get(name):
+            event[name] = {**described[name], **(event.get(name) or {})}
+    if exception is not None and "fingerprint" not in event and described.get("fingerprint"):
+        event["fingerprint"] = described["fingerprint"]
+    _with_breadcrumbs(event, (described.get("breadcrumbs") or {}).get("values") or [])
 
 
 def _trace_id_of(event: Any) -> int:

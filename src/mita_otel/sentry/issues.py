@@ -12,11 +12,13 @@ from sentry_sdk import Scope, get_current_scope, get_global_scope, get_isolation
 from sentry_sdk.client import BaseClient
 
 from mita_otel import _sentry_compat, semconv
-from mita_otel.captured import event_id_of, request_of
+from mita_otel.captured import event_id_of, is_existing_issue, request_of
+from mita_otel.finance.reported_errors import report_recorded
 from mita_otel.sentry.before_send import TRACE_IS_SET
 from mita_otel.sentry.mapping.attribute_values import seconds
 from mita_otel.sentry.mapping.captured_exceptions import CapturedExceptions
 from mita_otel.sentry.mapping.issue_event import enrich, extra_of, level_of, recorded_exception, trace_context
+from mita_otel.sentry.mapping.tags import tags_of
 
 _logger = logging.getLogger("mita_otel")
 
@@ -73,6 +75,8 @@ class Issues(LogRecordProcessor):
         exception: BaseException | None = getattr(record, "exception", None)
         number = record.severity_number.value if record.severity_number else _ERROR
         event_id = attributes.get(semconv.EVENT_ID)
+        if is_existing_issue(event_id):
+            return
         ours = str(record.event_name or "").startswith("mita.")
         if event_id is None and (ours or exception is None or number < _ERROR):
             return
@@ -121,4 +125,9 @@ class Issues(LogRecordProcessor):
         frames = event["exception"]["values"][0].get("stacktrace", {}).get("frames", [])
         place = f"{frames[-1]['abs_path']}:{frames[-1]['lineno']}" if frames else ""
         if self._captured.add(span.context.trace_id, name.rpartition(".")[2], place):
-            self._client.capture_event({"event_id": uuid4().hex, **event}, {TRACE_IS_SET: True}, None)
+            event_id = uuid4().hex
+            described = report_recorded(
+                event_id, span.attributes or {}, span.context, recorded.attributes or {}
+            )
+            event["tags"] = {**event.get("tags", {}), **tags_of(described, {})}
+            self._client.capture_event({"event_id": event_id, **event}, {TRACE_IS_SET: True}, None)
