@@ -55,8 +55,10 @@ def capture(report: ErrorReport, runtime: FinanceRuntime) -> EventId:
         return EventId(known_id)
     event_id = EventId.new()
     facts = facts_for(report, runtime)
-    category = name_of(report.category) or facts.category or FinancialErrorCategory.SYSTEM_ERROR.value
-    severity = severity_of(report.severity) or runtime.operations.severity(category)
+    given = name_of(report.category)
+    category = given or facts.category or FinancialErrorCategory.SYSTEM_ERROR.value
+    of_operation = facts.severity if given in {None, facts.category} else None
+    severity = severity_of(report.severity) or of_operation or runtime.operations.severity(category)
     readable = text_of(exception) is not None
     additional = {key: value for part in report.additional for key, value in _members(part)}
     happening = FinancialEvent(

@@ -20,6 +20,7 @@ from opentelemetry import context, trace
 from opentelemetry.context import Context
 
 from mita_otel import semconv
+from mita_otel.finance.categories import FinancialSeverity
 from mita_otel.finance.transaction import FinancialContext
 from mita_otel.finance.user import UserContext
 
@@ -41,6 +42,7 @@ class FactChanges(TypedDict, total=False):
     transaction: FinancialContext | None
     operation: str | None
     category: str | None
+    severity: FinancialSeverity | None
     compliance: Mapping[str, Any] | None
     security: Mapping[str, Any] | None
     pci: bool | None
@@ -59,6 +61,8 @@ class Facts:
     transaction: FinancialContext | None = None
     operation: str | None = None
     category: str | None = None
+    severity: FinancialSeverity | None = None
+    """Severity of the operation's errors. None: that of the category."""
     compliance: Mapping[str, Any] | None = None
     security: Mapping[str, Any] | None = None
     pci: bool | None = None

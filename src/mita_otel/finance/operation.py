@@ -24,7 +24,7 @@ from mita_otel.finance.capture import (
     same_transaction,
     same_user,
 )
-from mita_otel.finance.categories import name_of
+from mita_otel.finance.categories import name_of, severity_of
 from mita_otel.finance.facts import Facts, known_facts, local_facts, with_facts
 from mita_otel.finance.money import Amount
 from mita_otel.finance.operation_span import OperationSpan
@@ -146,7 +146,12 @@ class FinancialOperation(OperationSpan):
         category = self._category or runtime.operations.category(self.name) or facts.category
         # The span starts with the user and transaction, but as a part of the outer operation.
         self._token = context.attach(with_facts(facts, outer_context))
-        inside = facts.replace(operation=self.name, category=category, started=runtime.clock())
+        severity = severity_of(self._severity)
+        if self._category is not None or severity is not None:
+            runtime.operations.declare(self.name, category, severity)
+        inside = facts.replace(
+            operation=self.name, category=category, severity=severity, started=runtime.clock()
+        )
         within = with_facts(inside)
         if self._measured:
             self._span = runtime.tracer.start_span(
@@ -226,7 +231,7 @@ class FinancialOperation(OperationSpan):
             self._span.set_status(Status(StatusCode.ERROR, message_of(error)))
         if not runtime.policy.operations.capture_errors:
             return None
-        return str(capture(ErrorReport(exception=error, severity=self._severity, handled=False), runtime))
+        return str(capture(ErrorReport(exception=error, handled=False), runtime))
 
 
 def leave(token: Token[Context]) -> bool:

@@ -88,7 +88,7 @@ def report_recorded(
         span,
         span_context,
         exception,
-        str(span.get(semconv.OPERATION_CATEGORY) or runtime.operations.category(operation) or ""),
+        None if operation is None else str(operation),
         runtime,
     )
     return found if isinstance(found, Mapping) else {}
@@ -136,7 +136,7 @@ def _event(
     return FinancialEvent(
         name=semconv.ERROR_EVENT,
         message=message,
-        severity=runtime.operations.severity(category),
+        severity=facts.severity or runtime.operations.severity(category),
         category=category,
         event_id=event_id,
         facts=facts,
@@ -152,11 +152,14 @@ def _report_recorded(
     span: Mapping[str, Any],
     span_context: SpanContext,
     exception: Mapping[str, Any],
-    category: str,
+    operation: str | None,
     runtime: FinanceRuntime,
 ) -> Mapping[str, Any]:
-    category = category or FinancialErrorCategory.SYSTEM_ERROR.value
-    severity = runtime.operations.severity(category).value
+    declared, of_operation = runtime.operations.declared(operation)
+    category = str(
+        span.get(semconv.OPERATION_CATEGORY) or declared or FinancialErrorCategory.SYSTEM_ERROR.value
+    )
+    severity = (of_operation or runtime.operations.severity(category)).value
     handled = str(exception.get(semconv.EXCEPTION_ESCAPED)).lower() != "true"
     described = {semconv.ERROR_CATEGORY: category, semconv.SEVERITY: severity}
     attributes = {

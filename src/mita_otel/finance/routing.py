@@ -23,6 +23,7 @@ class OperationTable:
     def __init__(self, policy: FinancePolicy) -> None:
         self._policy = policy
         self._pci = frozenset(policy.pci_segments)
+        self._declared: dict[str, tuple[str | None, FinancialSeverity | None]] = {}
         # Only templates are cached: they are few, while raw paths vary and may contain secrets.
         self._of_route = lru_cache(maxsize=_MAX_REMEMBERED)(self._find)
         self._of_name = lru_cache(maxsize=_MAX_REMEMBERED)(self._find_category)
@@ -46,6 +47,16 @@ class OperationTable:
     def category(self, operation: str | None) -> str | None:
         """Return the category of an operation: its name if that is a category, or by a word in it."""
         return self._of_name(operation) if operation else None
+
+    def declare(self, operation: str, category: str | None, severity: FinancialSeverity | None) -> None:
+        """Remember the category and severity that the application gives an operation. Bounded."""
+        if operation in self._declared or len(self._declared) < self._policy.metrics.max_names:
+            self._declared[operation] = (category, severity)
+
+    def declared(self, operation: str | None) -> tuple[str | None, FinancialSeverity | None]:
+        """Return the category and severity that the application gave an operation, or those of the tables."""
+        category, severity = self._declared.get(operation or "", (None, None))
+        return category or self.category(operation), severity
 
     def severity(self, category: str) -> FinancialSeverity:
         """Return the severity of a category; of an unknown category, that of `system_error`."""

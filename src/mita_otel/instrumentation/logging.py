@@ -39,7 +39,7 @@ class StandardLogging:
     """Emits an OpenTelemetry log record for each record of standard logging.
 
     Args:
-        level: The lowest level, as in `INFO`.
+        level: The lowest level, as in `INFO`; `off` emits no records.
         provider: Makes the OpenTelemetry loggers. None: the global one.
         on_error: Called with each record of level ERROR or above, before it is emitted.
     """
@@ -48,10 +48,12 @@ class StandardLogging:
         self,
         level: str,
         provider: _logs.LoggerProvider | None = None,
-        on_error: Callable[[logging.LogRecord], None] = lambda record: None,
+        on_error: Callable[[logging.LogRecord], None] | None = None,
     ) -> None:
         self._on_error = on_error
-        self._level: int = getattr(logging, level)
+        self._level: int | None = None if level == "off" else getattr(logging, level)
+        levels = [self._level, logging.ERROR if on_error is not None else None]
+        self._lowest = min((one for one in levels if one is not None), default=logging.CRITICAL + 1)
         self._provider = provider
         self._inside = threading.local()
 
@@ -65,7 +67,7 @@ class StandardLogging:
         record = args[0] if args else kwargs.get("record")
         if (
             isinstance(record, logging.LogRecord)
-            and record.levelno >= self._level
+            and record.levelno >= self._lowest
             and not record.name.startswith(_NOT_OURS)
             and not getattr(self._inside, "flag", False)
             and is_instrumentation_enabled()
@@ -74,9 +76,10 @@ class StandardLogging:
             try:
                 # A record whose arguments do not fit raises; logging itself reports that.
                 with contextlib.suppress(Exception):
-                    if record.levelno >= logging.ERROR:
+                    if record.levelno >= logging.ERROR and self._on_error is not None:
                         self._on_error(record)
-                    self._emit(record)
+                    if self._level is not None and record.levelno >= self._level:
+                        self._emit(record)
             finally:
                 self._inside.flag = False
         return wrapped(*args, **kwargs)

@@ -17,6 +17,7 @@ from mita_otel.errors import ConfigurationError
 from mita_otel.exporters.otlp import log_failures_once
 from mita_otel.finance.facts import known_attributes
 from mita_otel.finance.middleware import FinancialSentryMiddleware
+from mita_otel.finance.reported_errors import capture_logged
 from mita_otel.finance.runtime import FinanceRuntime
 from mita_otel.finance.runtime import install as install_finance
 from mita_otel.finance.telemetry_hooks import capture_from_request, enrich_span
@@ -100,6 +101,8 @@ def compose(
         listeners=[*exporters.error_listeners, *alerts.listeners],
         exporters=exporters.log_exporters,
         context_attributes=known_attributes,
+        # With Sentry, sentry-sdk's integration of logging decides which records are errors.
+        on_error=None if exporters.error_listeners else capture_logged,
     )
     audit = _start_audit(service)
     _install_finance(service, audit)

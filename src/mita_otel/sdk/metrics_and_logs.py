@@ -16,7 +16,6 @@ from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetr
 from mita_otel import _otel_compat
 from mita_otel import environment_variables as variables
 from mita_otel.exporters.registry import why_missing
-from mita_otel.finance.reported_errors import capture_logged
 from mita_otel.instrumentation.logging import StandardLogging
 from mita_otel.instrumentation.patches import type_name
 from mita_otel.processors.context import ContextLogProcessor
@@ -84,6 +83,7 @@ def start_logs(
     listeners: Sequence[LogRecordProcessor] = (),
     exporters: Sequence[tuple[str, LogRecordExporter]] = (),
     context_attributes: Callable[[], Mapping[str, Any]] = dict,
+    on_error: Callable[[logging.LogRecord], None] | None = None,
 ) -> list[Stage]:
     """Start log records if `OTEL_LOGS_EXPORTER` names exporters or there are listeners, or join the host's provider.
 
@@ -95,16 +95,16 @@ def start_logs(
         listeners: Processors that receive records before redaction, and redact what they send.
         exporters: Names and exporters beside those of the variable.
         context_attributes: Returns the attributes that every record gets from the context in which it is emitted.
+        on_error: Called with each record of standard logging of level ERROR or above.
 
     Returns:
         The provider as a stage. Empty: no one needs records, or the provider is the host's.
     """
     named = [(type(one).__name__, one) for one in _make_exporters("logs")]
     queues = [_log_queue(service, name, exporter) for name, exporter in [*named, *exporters]]
-    if queues and service.policy.instrumentation.logging != "off":
-        StandardLogging(service.policy.instrumentation.logging, on_error=capture_logged).install(
-            service.patches
-        )
+    level = service.policy.instrumentation.logging if queues else "off"
+    if level != "off" or on_error is not None:
+        StandardLogging(level, on_error=on_error).install(service.patches)
     redacted = [LogRedactionProcessor(service.redactor, queue) for queue in queues]
     ours: list[LogRecordProcessor] = [ContextLogProcessor(context_attributes), *listeners, *redacted]
     if _otel_compat.has_logger_provider():

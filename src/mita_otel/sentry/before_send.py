@@ -35,6 +35,8 @@ Hint = MutableMapping[str, Any]
 
 TRACE_IS_SET: Final = "mita_otel.trace_is_set"
 """Key of a hint: the event has the trace context of its log record or span. The current span must not replace it."""
+IS_DESCRIBED: Final = "mita_otel.is_described"
+"""Key of a hint: the financial API has described the event and counted it."""
 _ERROR: Final = 17
 _FATAL: Final = 21
 """OpenTelemetry's severity numbers."""
@@ -118,7 +120,8 @@ class BeforeSendHook:
         if event.get("level", "error") in _ERRORS:
             self.captured.note(trace_id)
             self.roots.failed(trace_id, str(event.get("event_id")))
-            _describe(event, exception)
+            if IS_DESCRIBED not in hint:
+                _describe(event, exception)
         self._add_request(event, trace_id)
         steps = self._add_breadcrumbs(event, trace_id)
         if self._then is not None:
@@ -216,9 +219,7 @@ def _with_breadcrumbs(event: Any, trail: Sequence[Any]) -> Any:
 
 
 def _describe(event: Any, exception: BaseException | None) -> None:
-    """Describe an error inside a financial operation as the financial API does, unless it comes from there."""
-    if "financial_service" in (event.get("tags") or {}):
-        return
+    """Describe an error inside a financial operation as the financial API does, and count it."""
     message = str((event.get("logentry") or {}).get("message") or event.get("message") or "")
     level = _FATAL if event.get("level") == "fatal" else _ERROR
     attributes = report_issue(str(event.get("event_id")), exception, message, level=level)

@@ -182,6 +182,5 @@ class SentrySpanExporter(SpanExporter, ExporterHooks):
     def _send(self, trees: Sequence[Tree]) -> None:
         if self._policy.capture_errors:
             for tree in trees:
-                for span in (tree.root, *tree.children):
-                    self.issues.capture_recorded(span)
+                self.issues.capture_recorded((tree.root, *tree.children))
         self._sender.send(trees)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any, Final
 from uuid import uuid4
 
@@ -14,7 +15,7 @@ from sentry_sdk.client import BaseClient
 from mita_otel import _sentry_compat, semconv
 from mita_otel.captured import event_id_of, is_existing_issue, request_of
 from mita_otel.finance.reported_errors import report_recorded
-from mita_otel.sentry.before_send import TRACE_IS_SET
+from mita_otel.sentry.before_send import IS_DESCRIBED, TRACE_IS_SET
 from mita_otel.sentry.mapping.attribute_values import seconds
 from mita_otel.sentry.mapping.captured_exceptions import CapturedExceptions
 from mita_otel.sentry.mapping.issue_event import enrich, extra_of, level_of, recorded_exception, trace_context
@@ -53,14 +54,15 @@ class Issues(LogRecordProcessor):
         except Exception:
             _logger.debug("an error could not be sent to Sentry", exc_info=True)
 
-    def capture_recorded(self, span: ReadableSpan) -> None:
-        """Send the exceptions recorded on a finished, redacted span, unless they were captured before."""
-        for recorded in span.events:
-            if recorded.name == semconv.EXCEPTION_EVENT:
-                try:
-                    self._capture_event(span, recorded)
-                except Exception:
-                    _logger.debug("an error could not be sent to Sentry", exc_info=True)
+    def capture_recorded(self, spans: Sequence[ReadableSpan]) -> None:
+        """Send the exceptions recorded on the redacted spans of a tree, unless they were captured before."""
+        for span in spans:
+            for recorded in span.events:
+                if recorded.name == semconv.EXCEPTION_EVENT:
+                    try:
+                        self._capture_event(span, recorded, spans)
+                    except Exception:
+                        _logger.debug("an error could not be sent to Sentry", exc_info=True)
 
     def shutdown(self) -> None:
         """Do nothing, because the exporter closes the client."""
@@ -93,6 +95,8 @@ class Issues(LogRecordProcessor):
             request = request_of(exception)
             if request:
                 event["request"] = dict(request)
+        if ours:
+            hint[IS_DESCRIBED] = True
         event["event_id"] = str(event_id or uuid4().hex)
         event["level"] = level_of(number)
         event["timestamp"] = seconds(record.timestamp or record.observed_timestamp)
@@ -117,11 +121,11 @@ class Issues(LogRecordProcessor):
             scope.update_from_scope(source)
         return scope
 
-    def _capture_event(self, span: ReadableSpan, recorded: Event) -> None:
+    def _capture_event(self, span: ReadableSpan, recorded: Event, tree: Sequence[ReadableSpan]) -> None:
         name = str((recorded.attributes or {}).get(semconv.EXCEPTION_TYPE) or "Exception")
         if span.context is None or name in self._ignored:
             return
-        event = recorded_exception(span, recorded)
+        event = recorded_exception(span, recorded, tree)
         frames = event["exception"]["values"][0].get("stacktrace", {}).get("frames", [])
         place = f"{frames[-1]['abs_path']}:{frames[-1]['lineno']}" if frames else ""
         if self._captured.add(span.context.trace_id, name.rpartition(".")[2], place):
@@ -130,4 +134,5 @@ class Issues(LogRecordProcessor):
                 event_id, span.attributes or {}, span.context, recorded.attributes or {}
             )
             event["tags"] = {**event.get("tags", {}), **tags_of(described, {})}
-            self._client.capture_event({"event_id": event_id, **event}, {TRACE_IS_SET: True}, None)
+            hint = {TRACE_IS_SET: True, IS_DESCRIBED: True}
+            self._client.capture_event({"event_id": event_id, **event}, hint, None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
@@ -32,10 +32,17 @@ def trace_context(trace_id: int, span_id: int) -> dict[str, Any]:
     return {"type": "trace", "trace_id": format_trace_id(trace_id), "span_id": format_span_id(span_id)}
 
 
-def recorded_exception(span: ReadableSpan, recorded: Event) -> dict[str, Any]:
+def recorded_exception(
+    span: ReadableSpan, recorded: Event, tree: Sequence[ReadableSpan] = ()
+) -> dict[str, Any]:
     """Return the event of an exception that was recorded on a span.
 
     A span holds only the text of the stack trace. Frames are parsed from it, and there are no local variables.
+
+    Args:
+        span: The span.
+        recorded: The exception.
+        tree: The spans of its tree. Their breadcrumbs of the financial API become breadcrumbs of the error.
     """
     attributes = recorded.attributes or {}
     frames = parse_stacktrace(str(attributes.get(semconv.EXCEPTION_STACKTRACE) or ""))
@@ -60,7 +67,9 @@ def recorded_exception(span: ReadableSpan, recorded: Event) -> dict[str, Any]:
     if span.context is not None:
         event["contexts"] = {"trace": trace_context(span.context.trace_id, span.context.span_id)}
     enrich(event, span.attributes or {}, span.resource.attributes)
-    before = of_events(one for one in span.events if (one.timestamp or 0) <= (recorded.timestamp or 0))
+    others = [one for other in tree if other is not span for one in other.events]
+    events = [*span.events, *(one for one in others if one.name == semconv.BREADCRUMB_EVENT)]
+    before = of_events(one for one in events if (one.timestamp or 0) <= (recorded.timestamp or 0))
     if before:
         event["breadcrumbs"] = {"values": [*event.get("breadcrumbs", {}).get("values", []), *before]}
     return event
