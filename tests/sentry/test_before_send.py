@@ -12,12 +12,12 @@ from leaks import shows
 from mita_otel import semconv
 from mita_otel.captured import event_id_of, mark
 from mita_otel.policy import default_policy
+from mita_otel.processors.captured_exceptions import CapturedExceptions
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import Redactor
 from mita_otel.sentry.active_roots import ActiveRoots
 from mita_otel.sentry.before_send import BeforeSendHook
 from mita_otel.sentry.breadcrumbs import Breadcrumbs, Steps
-from mita_otel.sentry.mapping.captured_exceptions import CapturedExceptions
 
 from .spans import START_NS, make, query, server
 

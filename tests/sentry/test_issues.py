@@ -11,8 +11,8 @@ import sentry_sdk
 from opentelemetry._logs import SeverityNumber
 from opentelemetry.sdk._logs import LoggerProvider
 
+from mita_otel.processors.captured_exceptions import CapturedExceptions
 from mita_otel.sentry.issues import Issues
-from mita_otel.sentry.mapping.captured_exceptions import CapturedExceptions
 
 
 @pytest.fixture

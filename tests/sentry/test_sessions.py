@@ -10,8 +10,8 @@ from opentelemetry.sdk.trace import Event
 from opentelemetry.trace import StatusCode
 from sentry_sdk.envelope import Envelope
 
+from mita_otel.processors.captured_exceptions import CapturedExceptions
 from mita_otel.processors.observation import Observation, has_failed
-from mita_otel.sentry.mapping.captured_exceptions import CapturedExceptions
 from mita_otel.sentry.sessions import Sessions
 from mita_otel.sentry.transport.sender_identity import Identity
 

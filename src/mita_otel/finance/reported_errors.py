@@ -28,7 +28,7 @@ from mita_otel.finance.outcome import outcome_of
 from mita_otel.finance.runtime import FinanceRuntime, running
 from mita_otel.finance.user import UserContext
 
-_KEPT: Final = (semconv.USER_ID, semconv.TRANSACTION_ID, semconv.REQUEST_ID, semconv.OPERATION_PART_OF)
+_KEPT: Final = (semconv.USER_ID, semconv.TRANSACTION_ID, semconv.REQUEST_ID)
 """Attributes of a span that its error shows."""
 
 
@@ -164,6 +164,7 @@ def _report_recorded(
     described = {semconv.ERROR_CATEGORY: category, semconv.SEVERITY: severity}
     attributes = {
         **{name: span[name] for name in _KEPT if name in span},
+        **({semconv.OPERATION: operation} if operation is not None else {}),
         **described,
         **{name: value for name, value in exception.items() if str(name).startswith("exception.")},
         semconv.EVENT_ID: event_id,

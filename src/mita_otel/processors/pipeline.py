@@ -41,6 +41,7 @@ class Pipeline:
         behind: Processors of third parties that also receive redacted spans.
         enrich: Sets attributes of user and transaction on each span that starts.
         tail: Whether traces are decided when they end. False: every sampled span is passed on.
+        on_end: Called with each span that ends, on the thread that ends it.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Pipeline:
         enrich: Callable[[Span], None] | None = None,
         *,
         tail: bool,
+        on_end: Callable[[ReadableSpan], None] | None = None,
     ) -> None:
         self.exporters = dict(exporters)
         queue = policy.export.queue
@@ -90,7 +92,7 @@ class Pipeline:
             losses,
             unsampled=tail,
             on_idle=self.sampler.tick if self.sampler is not None else None,
-            on_end=_observed_by([one.hooks for one in self.queues]),
+            on_end=_observed_by([one.hooks for one in self.queues], on_end),
         )
         """The first processor, for the tracer provider."""
 
@@ -112,9 +114,13 @@ class Pipeline:
             queue.abandon()
 
 
-def _observed_by(hooks: Sequence[ExporterHooks]) -> Callable[[ReadableSpan], None] | None:
-    """Return a function that passes a span that ends to all exporters that observe it; None if no exporter does."""
+def _observed_by(
+    hooks: Sequence[ExporterHooks], more: Callable[[ReadableSpan], None] | None
+) -> Callable[[ReadableSpan], None] | None:
+    """Return a function that passes a span that ends to all observers; None if there are none."""
     observers = [one.on_span_end for one in hooks if one.implements("on_span_end")]
+    if more is not None:
+        observers.append(more)
     if len(observers) < 2:
         return observers[0] if observers else None
 

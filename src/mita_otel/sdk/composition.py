@@ -17,7 +17,7 @@ from mita_otel.errors import ConfigurationError
 from mita_otel.exporters.otlp import log_failures_once
 from mita_otel.finance.facts import known_attributes
 from mita_otel.finance.middleware import FinancialSentryMiddleware
-from mita_otel.finance.reported_errors import capture_logged
+from mita_otel.finance.reported_errors import capture_logged, report_issue, report_recorded
 from mita_otel.finance.runtime import FinanceRuntime
 from mita_otel.finance.runtime import install as install_finance
 from mita_otel.finance.telemetry_hooks import capture_from_request, enrich_span
@@ -32,6 +32,7 @@ from mita_otel.processors.propagation import RedactedPropagator, install_propaga
 from mita_otel.processors.providers import IssuedHandles
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.processors.queues.stage import Stage
+from mita_otel.processors.recorded_errors import RecordedErrors
 from mita_otel.redaction import Redactor
 from mita_otel.sdk.exporter_factory import ExporterFactory, Exporters
 from mita_otel.sdk.financial_audit import FinancialAudit
@@ -84,6 +85,7 @@ def compose(
     exporters = ExporterFactory(service).make(settings.exporters, _raise if strict else _logger.error)
     log_failures_once(patches)
     alerts = _start_alerts(service)
+    recorded = None if exporters.error_listeners or not alerts.listeners else _recorded_errors(service)
     tracing = start_tracing(
         service,
         exporters.named,
@@ -91,6 +93,7 @@ def compose(
         enrich=enrich_span,
         observers=[*exporters.observers, *alerts.observers],
         keep_all=exporters.keep_all,
+        on_end=None if recorded is None else recorded.on_span_end,
     )
     performance = _measure_performance(service, tracing, exporters, alerts)
     _install_propagation(service, tracing, exporters)
@@ -98,7 +101,7 @@ def compose(
     logs = start_logs(
         service,
         issued,
-        listeners=[*exporters.error_listeners, *alerts.listeners],
+        listeners=[*exporters.error_listeners, *alerts.listeners, *([recorded] if recorded else [])],
         exporters=exporters.log_exporters,
         context_attributes=known_attributes,
         # With Sentry, sentry-sdk's integration of logging decides which records are errors.
@@ -144,6 +147,17 @@ def _raise(problem: str) -> None:
 def _start_alerts(service: Service) -> AlertComponents:
     return set_up_alerts(
         service.policy, service.redactor, service.losses, service.resource, service.environment, service.env
+    )
+
+
+def _recorded_errors(service: Service) -> RecordedErrors:
+    """Return what reports recorded errors to the alerts. With Sentry, its issues are reported instead."""
+    policy = service.policy
+    return RecordedErrors(
+        report_recorded,
+        report_issue,
+        ignored=[*policy.sentry.ignored_errors, *policy.finance.operations.expected_errors],
+        max_held=policy.sentry.max_captured,
     )
 
 

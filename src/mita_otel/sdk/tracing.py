@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from opentelemetry import trace
-from opentelemetry.sdk.trace import Span, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
 
 from mita_otel import _otel_compat
@@ -68,6 +68,7 @@ def start_tracing(
     enrich: Callable[[Span], None] | None = None,
     observers: Sequence[SpanObserver] = (),
     keep_all: bool = False,
+    on_end: Callable[[ReadableSpan], None] | None = None,
 ) -> Tracing:
     """Put our chain into a new global provider, or into the host's provider if there is one.
 
@@ -78,6 +79,7 @@ def start_tracing(
         enrich: Sets attributes of the user and the transaction on each span that starts.
         observers: See every finished span before any sampling, beside our own.
         keep_all: Whether every trace is kept, whatever the policy's sampling says.
+        on_end: Called with each span that ends, on the thread that ends it.
 
     Raises:
         ConfigurationError: The host's provider is not the SDK's.
@@ -113,6 +115,7 @@ def start_tracing(
             behind,
             enrich,
             tail=choice.tail,
+            on_end=on_end,
         )
 
     current = trace.get_tracer_provider()

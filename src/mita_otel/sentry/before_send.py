@@ -16,13 +16,13 @@ from sentry_sdk.client import BaseClient
 from mita_otel._json import exact_json_bytes, parse_json
 from mita_otel.captured import event_id_of, is_reported, mark
 from mita_otel.finance.reported_errors import report_issue
+from mita_otel.processors.captured_exceptions import CapturedExceptions
 from mita_otel.processors.finished_spans import estimated_bytes
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import BeforeSend, Redactor
 from mita_otel.semconv import BREADCRUMB_EVENT
 from mita_otel.sentry.active_roots import ActiveRoots
 from mita_otel.sentry.breadcrumbs import Breadcrumbs, Steps, of_events, time_of
-from mita_otel.sentry.mapping.captured_exceptions import CapturedExceptions
 from mita_otel.sentry.mapping.contexts import financial_contexts, process_contexts, request_of_span, user_of
 from mita_otel.sentry.mapping.description import describe
 from mita_otel.sentry.mapping.issue_event import enrich

@@ -23,12 +23,12 @@ from mita_otel import _sentry_compat
 from mita_otel import environment_variables as variables
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy.sentry import SentryBreadcrumbPolicy, SentryPolicy
+from mita_otel.processors.captured_exceptions import CapturedExceptions
 from mita_otel.processors.queues.losses import AFTER_SHUTDOWN, Losses
 from mita_otel.redaction import Redactor
 from mita_otel.sentry.active_roots import ActiveRoots
 from mita_otel.sentry.before_send import BeforeSendHook
 from mita_otel.sentry.breadcrumbs import Breadcrumbs, LogBreadcrumbs, Steps
-from mita_otel.sentry.mapping.captured_exceptions import CapturedExceptions
 from mita_otel.sentry.sampling_context import SamplingContexts, organization_of
 from mita_otel.sentry.service_clients import ServiceClients, redacting
 from mita_otel.sentry.transport.envelope_items import SPANS_STAGE, SpansItem

@@ -15,9 +15,9 @@ from sentry_sdk.client import BaseClient
 from mita_otel import _sentry_compat, semconv
 from mita_otel.captured import event_id_of, is_existing_issue, request_of
 from mita_otel.finance.reported_errors import report_recorded
+from mita_otel.processors.captured_exceptions import CapturedExceptions
 from mita_otel.sentry.before_send import IS_DESCRIBED, TRACE_IS_SET
 from mita_otel.sentry.mapping.attribute_values import seconds
-from mita_otel.sentry.mapping.captured_exceptions import CapturedExceptions
 from mita_otel.sentry.mapping.issue_event import enrich, extra_of, level_of, recorded_exception, trace_context
 from mita_otel.sentry.mapping.tags import tags_of
 

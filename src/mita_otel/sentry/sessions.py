@@ -17,8 +17,8 @@ from sentry_sdk.envelope import Envelope, Item, PayloadRef
 
 from mita_otel import semconv
 from mita_otel._json import json_bytes
+from mita_otel.processors.captured_exceptions import CapturedExceptions
 from mita_otel.processors.observation import Observation
-from mita_otel.sentry.mapping.captured_exceptions import CapturedExceptions
 from mita_otel.sentry.mapping.span_tree import key_of
 from mita_otel.sentry.transport.sender_identity import Identity
 

@@ -13,13 +13,13 @@ from opentelemetry.sdk.resources import Resource
 
 from e2e.receiver import Receiver
 from mita_otel.policy import default_policy
+from mita_otel.processors.captured_exceptions import CapturedExceptions
 from mita_otel.processors.queues.forks import ForkSafeLock
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.processors.redaction import RedactedOrigins
 from mita_otel.redaction import Redactor
 from mita_otel.sentry.active_roots import ActiveRoots
 from mita_otel.sentry.breadcrumbs import Breadcrumbs, Steps
-from mita_otel.sentry.mapping.captured_exceptions import CapturedExceptions
 from mita_otel.sentry.sampling_context import SamplingContexts
 from sentry.spans import server
 from sentry.wire import WireLink

@@ -9,9 +9,9 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import format_span_id, format_trace_id
 
 from mita_otel import semconv
+from mita_otel.processors.captured_exceptions import parse_stacktrace
 from mita_otel.sentry.breadcrumbs import of_events
 from mita_otel.sentry.mapping.attribute_values import json_value, seconds
-from mita_otel.sentry.mapping.captured_exceptions import parse_stacktrace
 from mita_otel.sentry.mapping.contexts import financial_contexts, process_contexts, user_of
 from mita_otel.sentry.mapping.tags import own_tags, tags_of
 

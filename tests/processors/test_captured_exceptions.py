@@ -6,7 +6,7 @@ import traceback
 
 import pytest
 
-from mita_otel.sentry.mapping.captured_exceptions import innermost, parse_stacktrace
+from mita_otel.processors.captured_exceptions import innermost, parse_stacktrace
 
 
 def fail(depth: int) -> None:
