@@ -118,7 +118,9 @@ def _observed_by(
     hooks: Sequence[ExporterHooks], more: Callable[[ReadableSpan], None] | None
 ) -> Callable[[ReadableSpan], None] | None:
     """Return a function that passes a span that ends to all observers; None if there are none."""
-    observers = [one.on_span_end for one in hooks if one.implements("on_span_end")]
+    observers: list[Callable[[ReadableSpan], None]] = [
+        one.on_span_end for one in hooks if one.implements("on_span_end")
+    ]
     if more is not None:
         observers.append(more)
     if len(observers) < 2:
