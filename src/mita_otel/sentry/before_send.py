@@ -109,14 +109,9 @@ class BeforeSendHook:
         if own_trace is not None:
             event["contexts"] = {**(event.get("contexts") or {}), "trace": own_trace}
         trace_id = _trace_id_of(event)
-        if is_reported(hint.get("log_record")):
-            return None  # its log record became an issue
         exception = _exception_of(hint)
-        if exception is not None:
-            own = str(event.get("event_id"))
-            if (event_id_of(exception) or mark(exception, own)) != own:
-                return None
-            self.captured.add_exception(trace_id, exception)
+        if is_reported(hint.get("log_record")) or not self._is_new(event, exception, trace_id):
+            return None
         if event.get("level", "error") in _ERRORS:
             self.captured.note(trace_id)
             self.roots.failed(trace_id, str(event.get("event_id")))
@@ -136,6 +131,16 @@ class BeforeSendHook:
         if safe is None:
             self._losses.add(OTHER_STAGE, "not_redactable")
         return safe
+
+    def _is_new(self, event: Any, exception: BaseException | None, trace_id: int) -> bool:
+        """Remember an exception, and return whether it was not sent before."""
+        if exception is None:
+            return True
+        own = str(event.get("event_id"))
+        if (event_id_of(exception) or mark(exception, own)) != own:
+            return False
+        self.captured.add_exception(trace_id, exception)
+        return True
 
     def _may_defer(self, event: Any) -> bool:
         """Return whether only our transport receives the event. Spotlight receives it too, if it is in use."""

@@ -12,12 +12,12 @@ from sentry_sdk.envelope import Envelope
 from e2e.receiver import Receiver
 from leaks import shows
 from mita_otel.policy import default_policy
+from mita_otel.processors.captured_exceptions import CapturedExceptions
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import Redactor
 from mita_otel.sentry.active_roots import ActiveRoots
 from mita_otel.sentry.before_send import BeforeSendHook
 from mita_otel.sentry.breadcrumbs import Breadcrumbs, Steps
-from mita_otel.sentry.mapping.captured_exceptions import CapturedExceptions
 from mita_otel.sentry.transport.deferred_event import DeferredEvent
 from mita_otel.sentry.transport.transport import SentryTransport
 
