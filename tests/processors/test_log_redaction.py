@@ -158,3 +158,17 @@ def test_a_secret_in_the_extras_is_redacted_in_the_body(logger_for: Emitter, col
     record = collected.records[0].log_record
     assert record.body == "refused [redacted:password]"
     assert "hunter2" not in repr(record.attributes)
+
+
+def test_a_record_whose_redaction_panics_is_passed_on_without_contents(
+    logger_for: Emitter, collected: Collected
+) -> None:
+    class Panic(BaseException):
+        """Not an Exception, as a panic of a Rust extension."""
+
+    class Panicking(Redactor):
+        def attributes(self, attributes: Any, tally: Any = None) -> dict[str, Any]:
+            raise Panic
+
+    logger_for(LogRedactionProcessor(Panicking(default_policy().redaction), collected)).emit(body=CARD)
+    assert collected.records[0].log_record.body == "[redacted:error]"

@@ -18,7 +18,7 @@ class QueuePolicy(Section):
     delay_ms: Annotated[float, Bounds(gt=0)]
     """Milliseconds that a span waits for others before it is sent."""
     exporter_max_spans: PositiveInt
-    """Spans that may wait for one exporter."""
+    """Spans that may wait for one exporter, and as many log records."""
     idle_s: Annotated[float, Bounds(gt=0)]
     """Seconds between two checks of the spans that an exporter holds, while there is no traffic."""
 
@@ -59,6 +59,8 @@ class ExportPolicy(Section):
     """Entry-point names of the exporters. `OTEL_TRACES_EXPORTER` wins."""
     without_dsn: tuple[str, ...]
     """The exporters that are used in place of `sentry` if no DSN is set."""
+    max_log_megabytes: Annotated[float, Bounds(gt=0)]
+    """Estimated size of the log records that may wait for one exporter. Further ones are dropped and counted."""
     queue: QueuePolicy
     file: FilePolicy
     memory: MemoryPolicy

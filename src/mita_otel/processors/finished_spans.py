@@ -135,15 +135,16 @@ _SMALL: Final = frozenset({int, float, bool, type(None)})
 
 def estimated_bytes(span: ReadableSpan) -> int:
     """Return a span's approximate size in bytes: strings by their length, other values by their number."""
-    size = _SPAN + _mapping(span.attributes)
+    size = _SPAN + attribute_bytes(span.attributes)
     for event in span.events:
-        size += _EVENT + _mapping(event.attributes)
+        size += _EVENT + attribute_bytes(event.attributes)
     for link in span.links:
-        size += _EVENT + _mapping(link.attributes)
+        size += _EVENT + attribute_bytes(link.attributes)
     return size
 
 
-def _mapping(attributes: Mapping[str, Any] | None) -> int:
+def attribute_bytes(attributes: Mapping[str, Any] | None) -> int:
+    """Return the approximate size of attributes in bytes."""
     if not attributes:
         return 0
     size = _ENTRY * len(attributes)
@@ -154,7 +155,7 @@ def _mapping(attributes: Mapping[str, Any] | None) -> int:
         elif kind in _SMALL:
             continue
         elif isinstance(value, Mapping):
-            size += _mapping(value)
+            size += attribute_bytes(value)
         elif isinstance(value, list | tuple):
             size += sum(len(one) if isinstance(one, str | bytes) else 32 for one in value)
     return size

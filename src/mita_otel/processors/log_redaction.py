@@ -16,12 +16,104 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from mita_otel import semconv
 from mita_otel._otel_compat import unlimited_log_records
 from mita_otel.policy.redaction import RedactionPolicy
+from mita_otel.processors.finished_spans import attribute_bytes
 from mita_otel.processors.redaction import RedactedOrigins, TruncatedValues, report
 from mita_otel.redaction import Findings, Redactor
+from mita_otel.redaction.marker import DEPTH
 
 _logger = logging.getLogger("mita_otel")
 
 _WITHHELD: Final = "[redacted:error]"
+_RECORD_BYTES: Final = 512
+"""Approximate bytes of a record without its contents."""
+_MAX_DEPTH: Final = 64
+"""More than the redactor reads."""
+
+
+class LogRedaction:
+    """Redacts log records. `snapshot` runs on the thread that emits a record; `redacted` may run on another one, later.
+
+    Args:
+        redactor: The redactor.
+    """
+
+    def __init__(self, redactor: Redactor) -> None:
+        self.failures = 0
+        """Records that could not be redacted."""
+        self._redactor = redactor
+        self._origins = RedactedOrigins(redactor)
+        self._truncated = TruncatedValues.of_log_records()
+        self._reported = threading.Event()
+
+    def snapshot(self, emitted: ReadWriteLogRecord) -> ReadWriteLogRecord:
+        """Return a copy of a record that later changes by the application do not affect. It is not redacted.
+
+        Its exception is represented by type and message, because the exception's text can change.
+        """
+        record = emitted.log_record
+        return _copy(
+            emitted,
+            resource=emitted.resource,
+            scope=emitted.instrumentation_scope,
+            body=_frozen(record.body, 0),
+            attributes={name: _frozen(value, 0) for name, value in _attributes(record).items()},
+            event_name=record.event_name,
+            severity_text=record.severity_text,
+        )
+
+    @staticmethod
+    def size(emitted: ReadWriteLogRecord) -> int:
+        """Return the approximate size of a record in bytes."""
+        record = emitted.log_record
+        return _RECORD_BYTES + attribute_bytes(record.attributes) + attribute_bytes({"body": record.body})
+
+    def redacted(self, emitted: ReadWriteLogRecord) -> ReadWriteLogRecord:
+        """Return a redacted copy of a record. If it cannot be redacted, the copy has ids, times and severity only."""
+        try:
+            return self._redacted(emitted)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # noqa: BLE001 - fail closed, also after a Rust panic
+            self.failures += 1
+            if not self._reported.is_set():
+                self._reported.set()
+                _logger.warning(
+                    "a log record could not be redacted; it is passed on without body and attributes; "
+                    "further failures are only counted"
+                )
+            return _stripped(emitted)
+
+    def _redacted(self, emitted: ReadWriteLogRecord) -> ReadWriteLogRecord:
+        findings = self._redactor.findings(emitted.log_record.trace_id)
+        known = len(findings.known)
+        body, attributes, event_name, severity = self._parts(emitted.log_record, findings)
+        if len(findings.known) > known:  # redact again: earlier parts may hold the secret as well
+            findings.clear()
+            body, attributes, event_name, severity = self._parts(emitted.log_record, findings)
+        if findings:
+            attributes.update(report(findings, attributes))
+        return _copy(
+            emitted,
+            resource=None if emitted.resource is None else self._origins.resource(emitted.resource),
+            scope=self._origins.scope(emitted.instrumentation_scope),
+            body=_any_value(body),
+            attributes={key: _any_value(value) for key, value in attributes.items()},
+            event_name=event_name,
+            severity_text=severity,
+        )
+
+    def _parts(
+        self, record: LogRecord, findings: Findings
+    ) -> tuple[Any, dict[str, Any], str | None, str | None]:
+        """Return the redacted body, attributes, event name and severity of a record."""
+        attributes = dict(self._truncated.redacted(_attributes(record), findings))
+        text = self._redactor.text
+        return (
+            self._redactor.value("", record.body, findings),
+            self._redactor.attributes(attributes, findings),
+            text(record.event_name, findings) if record.event_name else record.event_name,
+            text(record.severity_text, findings) if record.severity_text else record.severity_text,
+        )
 
 
 class LogRedactionProcessor(LogRecordProcessor):
@@ -39,27 +131,16 @@ class LogRedactionProcessor(LogRecordProcessor):
 
     def __init__(self, redaction: RedactionPolicy | Redactor, next_processor: LogRecordProcessor) -> None:
         self.next_processor = next_processor
-        self.failures = 0
+        self._redaction = LogRedaction(redaction if isinstance(redaction, Redactor) else Redactor(redaction))
+
+    @property
+    def failures(self) -> int:
         """Records that could not be redacted."""
-        self._redactor = redaction if isinstance(redaction, Redactor) else Redactor(redaction)
-        self._origins = RedactedOrigins(self._redactor)
-        self._truncated = TruncatedValues.of_log_records()
-        self._reported = threading.Event()
+        return self._redaction.failures
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
         """Redact the record and pass the copy on."""
-        try:
-            safe = self._redacted(log_record)
-        except Exception:  # noqa: BLE001 - fail closed, and never into the application
-            self.failures += 1
-            if not self._reported.is_set():
-                self._reported.set()
-                _logger.warning(
-                    "a log record could not be redacted; it is passed on without body and attributes; "
-                    "further failures are only counted"
-                )
-            safe = _stripped(log_record)
-        self.next_processor.on_emit(safe)
+        self.next_processor.on_emit(self._redaction.redacted(log_record))
 
     def enabled(
         self,
@@ -85,41 +166,26 @@ class LogRedactionProcessor(LogRecordProcessor):
         """Flush the next processor."""
         return self.next_processor.force_flush(timeout_millis)
 
-    def _redacted(self, emitted: ReadWriteLogRecord) -> ReadWriteLogRecord:
-        findings = self._redactor.findings(emitted.log_record.trace_id)
-        known = len(findings.known)
-        body, attributes, event_name, severity = self._parts(emitted.log_record, findings)
-        if len(findings.known) > known:  # redact again: earlier parts may hold the secret as well
-            findings.clear()
-            body, attributes, event_name, severity = self._parts(emitted.log_record, findings)
-        if findings:
-            attributes.update(report(findings, attributes))
-        return _copy(
-            emitted,
-            resource=None if emitted.resource is None else self._origins.resource(emitted.resource),
-            scope=self._origins.scope(emitted.instrumentation_scope),
-            body=_any_value(body),
-            attributes={key: _any_value(value) for key, value in attributes.items()},
-            event_name=event_name,
-            severity_text=severity,
-        )
 
-    def _parts(
-        self, record: LogRecord, findings: Findings
-    ) -> tuple[Any, dict[str, Any], str | None, str | None]:
-        """Return the redacted body, attributes, event name and severity of a record."""
-        attributes = dict(self._truncated.redacted(record.attributes, findings))
-        exception = getattr(record, "exception", None)
-        if exception is not None:
-            attributes.setdefault(semconv.EXCEPTION_TYPE, type(exception).__qualname__)
-            attributes.setdefault(semconv.EXCEPTION_MESSAGE, str(exception))
-        text = self._redactor.text
-        return (
-            self._redactor.value("", record.body, findings),
-            self._redactor.attributes(attributes, findings),
-            text(record.event_name, findings) if record.event_name else record.event_name,
-            text(record.severity_text, findings) if record.severity_text else record.severity_text,
-        )
+def _attributes(record: LogRecord) -> dict[str, Any]:
+    """Return the attributes of a record, and those of its exception."""
+    attributes = dict(record.attributes or {})
+    exception = getattr(record, "exception", None)
+    if exception is not None:
+        attributes.setdefault(semconv.EXCEPTION_TYPE, type(exception).__qualname__)
+        attributes.setdefault(semconv.EXCEPTION_MESSAGE, str(exception))
+    return attributes
+
+
+def _frozen(value: Any, depth: int) -> Any:
+    """Return a value with copies of its containers. The redactor replaces what is nested more deeply, unread."""
+    if depth > _MAX_DEPTH:
+        return DEPTH
+    if isinstance(value, Mapping):
+        return {key: _frozen(member, depth + 1) for key, member in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_frozen(member, depth + 1) for member in value]
+    return value
 
 
 def _any_value(value: Any) -> Any:

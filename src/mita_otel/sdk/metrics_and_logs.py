@@ -19,7 +19,7 @@ from mita_otel.exporters.registry import why_missing
 from mita_otel.instrumentation.logging import StandardLogging
 from mita_otel.instrumentation.patches import type_name
 from mita_otel.processors.context import ContextLogProcessor
-from mita_otel.processors.log_redaction import LogRedactionProcessor
+from mita_otel.processors.log_redaction import LogRedaction, LogRedactionProcessor
 from mita_otel.processors.metric_redaction import RedactedMetricExporter, redact_reader
 from mita_otel.processors.providers import GuardedLoggerProvider, IssuedHandles
 from mita_otel.processors.queues.log_queue import LogQueue, LogStage
@@ -105,8 +105,7 @@ def start_logs(
     level = service.policy.instrumentation.logging if queues else "off"
     if level != "off" or on_error is not None:
         StandardLogging(level, on_error=on_error).install(service.patches)
-    redacted = [LogRedactionProcessor(service.redactor, queue) for queue in queues]
-    ours: list[LogRecordProcessor] = [ContextLogProcessor(context_attributes), *listeners, *redacted]
+    ours: list[LogRecordProcessor] = [ContextLogProcessor(context_attributes), *listeners, *queues]
     if _otel_compat.has_logger_provider():
         return _join_logs(service, ours, queues)
     if not queues and not listeners:
@@ -127,6 +126,8 @@ def _log_queue(service: Service, name: str, exporter: LogRecordExporter) -> LogQ
         policy.export.queue,
         service.losses,
         stop_timeout_s=policy.lifecycle.shutdown_timeout_s,
+        redaction=LogRedaction(service.redactor),
+        max_bytes=policy.export.max_log_megabytes * 1e6,
     )
 
 

@@ -12,6 +12,7 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from mita_otel import semconv
 from mita_otel.policy.runtime import QueuePolicy
+from mita_otel.processors.queues.forks import ForkSafeLock, after_fork_in_child
 from mita_otel.processors.queues.losses import AFTER_SHUTDOWN, DEADLINE_PASSED, Losses
 from mita_otel.processors.queues.stage import Deliveries, Stage, deadline_in, seconds_left
 from mita_otel.processors.queues.worker import BoundedWorker
@@ -54,6 +55,8 @@ class BatchQueue(Stage, Generic[T]):
         counter: Name of the counter of exported items.
         stop_timeout_s: Seconds that the exporter's shutdown may take.
         on_idle: Called regularly while there is no work.
+        size: Returns the size of an item in bytes. None: items are not measured.
+        max_bytes: Size of the items that may wait.
     """
 
     def __init__(
@@ -68,6 +71,8 @@ class BatchQueue(Stage, Generic[T]):
         counter: str,
         stop_timeout_s: float,
         on_idle: Callable[[], None] | None = None,
+        size: Callable[[T], int] | None = None,
+        max_bytes: float = float("inf"),
     ) -> None:
         self._name = name
         self._stage = stage
@@ -76,6 +81,11 @@ class BatchQueue(Stage, Generic[T]):
         self._losses = losses
         self.deliveries = Deliveries()
         """Results of the latest exports."""
+        self._size = size
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._measuring = ForkSafeLock()
+        after_fork_in_child(self._forget_bytes)
         self._failed_before = False
         self._stuck = False
         self._stop_timeout_s = stop_timeout_s
@@ -110,8 +120,15 @@ class BatchQueue(Stage, Generic[T]):
 
     def put(self, item: T) -> None:
         """Queue an item. If the queue is full, the item is counted as lost."""
-        if not self._worker.put(item):
-            self._losses.add(self._stage, AFTER_SHUTDOWN if self._worker.stopping else "queue_full")
+        if not self._fits(item):
+            self.lose("queue_full")
+        elif not self._worker.put(item):
+            self._release([item])
+            self.lose(AFTER_SHUTDOWN if self._worker.stopping else "queue_full")
+
+    def lose(self, reason: str) -> None:
+        """Count an item as lost."""
+        self._losses.add(self._stage, reason)
 
     def flush_async(self, deadline_s: float) -> None:
         """Begin to export all queued items."""
@@ -133,9 +150,30 @@ class BatchQueue(Stage, Generic[T]):
         if not self._worker.stop(0 if self._stuck else self._stop_timeout_s):
             self._losses.add(self._stage, DEADLINE_PASSED, self._worker.discard())
 
+    def _fits(self, item: T) -> bool:
+        """Return whether an item fits into the bytes of the queue. An empty queue takes an item of any size."""
+        if self._size is None:
+            return True
+        size = self._size(item)
+        with self._measuring:
+            if self._bytes and self._bytes + size > self._max_bytes:
+                return False
+            self._bytes += size
+            return True
+
+    def _release(self, items: Sequence[T]) -> None:
+        if self._size is not None:
+            size = sum(map(self._size, items))
+            with self._measuring:
+                self._bytes -= size
+
+    def _forget_bytes(self) -> None:
+        self._bytes = 0
+
     def _export(self, batch: list[T]) -> None:
         started = perf_counter()
         failure = self._try_export(batch)
+        self._release(batch)
         labels = self._component if failure is None else {**self._component, semconv.ERROR_TYPE: failure}
         self._took.record(perf_counter() - started, labels)
         self._exported.add(len(batch), labels)

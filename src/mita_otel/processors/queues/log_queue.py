@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from typing import Protocol
 
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor, ReadableLogRecord, ReadWriteLogRecord
 from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
@@ -14,9 +16,45 @@ from mita_otel.processors.queues.batch_queue import BatchQueue, QueueProcessor
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.processors.queues.stage import Stage, milliseconds_left
 
+_logger = logging.getLogger("mita_otel")
 
-class LogQueue(QueueProcessor[ReadableLogRecord], LogRecordProcessor):
-    """Exports log records in batches on its own thread; see `BatchQueue`.
+
+class Redaction(Protocol):
+    """Redacts log records on the queue's thread; see `LogRedaction`."""
+
+    def snapshot(self, emitted: ReadWriteLogRecord, /) -> ReadWriteLogRecord:
+        """Return a copy that later changes by the application do not affect."""
+
+    def size(self, emitted: ReadWriteLogRecord, /) -> int:
+        """Return the approximate size of a record in bytes."""
+
+    def redacted(self, emitted: ReadWriteLogRecord, /) -> ReadWriteLogRecord:
+        """Return a redacted copy."""
+
+
+class _Exports:
+    """Redacts each batch before an exporter receives it.
+
+    Args:
+        exporter: Receives the redacted records.
+        redaction: Redacts records. None: they were redacted before.
+    """
+
+    def __init__(self, exporter: LogRecordExporter, redaction: Redaction | None) -> None:
+        self._redact = redaction.redacted if redaction is not None else None
+        self._export = exporter.export
+        self.force_flush = exporter.force_flush
+        self.shutdown = exporter.shutdown
+
+    def export(self, batch: Sequence[ReadWriteLogRecord]) -> LogRecordExportResult:
+        safe = batch if self._redact is None else map(self._redact, batch)
+        return self._export([_readable(one) for one in safe])
+
+
+class LogQueue(QueueProcessor[ReadWriteLogRecord], LogRecordProcessor):
+    """Redacts log records and exports them in batches on its own thread; see `BatchQueue`.
+
+    The thread that emits a record only copies it.
 
     Args:
         name: The exporter's name, for metrics and log messages.
@@ -24,6 +62,8 @@ class LogQueue(QueueProcessor[ReadableLogRecord], LogRecordProcessor):
         queue: Bounds of the queue.
         losses: Counts lost records.
         stop_timeout_s: Seconds that the exporter's shutdown may take.
+        redaction: Redacts the records. None: they were redacted before.
+        max_bytes: Estimated size of the records that may wait.
     """
 
     def __init__(
@@ -34,29 +74,42 @@ class LogQueue(QueueProcessor[ReadableLogRecord], LogRecordProcessor):
         losses: Losses,
         *,
         stop_timeout_s: float,
+        redaction: Redaction | None = None,
+        max_bytes: float = float("inf"),
     ) -> None:
-        queue_of_records: BatchQueue[ReadableLogRecord] = BatchQueue(
+        self._snapshot = redaction.snapshot if redaction is not None else None
+        queue_of_records: BatchQueue[ReadWriteLogRecord] = BatchQueue(
             name,
             f"logs.{name}",
-            exporter,
+            _Exports(exporter, redaction),
             LogRecordExportResult.SUCCESS,
             queue,
             losses,
+            size=redaction.size if redaction is not None else None,
+            max_bytes=max_bytes,
             counter=semconv.EXPORTED_LOGS_COUNTER,
             stop_timeout_s=stop_timeout_s,
         )
         super().__init__(queue_of_records)
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
-        """Queue the record."""
-        self._queue.put(
-            ReadableLogRecord(
-                log_record=log_record.log_record,
-                resource=log_record.resource or Resource.get_empty(),
-                instrumentation_scope=log_record.instrumentation_scope,
-                limits=log_record.limits,
-            )
-        )
+        """Queue a copy of the record. Never raises into the application."""
+        try:
+            copy = log_record if self._snapshot is None else self._snapshot(log_record)
+        except Exception:
+            _logger.debug("a log record could not be copied", exc_info=True)
+            self._queue.lose("not_copyable")
+            return
+        self._queue.put(copy)
+
+
+def _readable(record: ReadWriteLogRecord) -> ReadableLogRecord:
+    return ReadableLogRecord(
+        log_record=record.log_record,
+        resource=record.resource or Resource.get_empty(),
+        instrumentation_scope=record.instrumentation_scope,
+        limits=record.limits,
+    )
 
 
 class LogStage(Stage):
