@@ -12,6 +12,7 @@ from mita_otel import (
     FinancialSeverity,
     UserContext,
     capture_financial_error,
+    monitor_financial_operation,
     set_financial_user,
     set_security_context,
 )
@@ -47,6 +48,20 @@ def test_an_event_is_a_log_record_and_from_high_on_an_issue(recording: Recording
     }
 
 
+def test_an_event_does_not_describe_later_errors_spans_or_log_records(recording: Recording) -> None:
+    with recording.tracer.start_as_current_span("request"):
+        set_security_context("failed_login", "high", {"ip_address": "192.0.2.1"})
+        with monitor_financial_operation("charge", category="payment_processing"):
+            capture_financial_error(ValueError("x"))
+    error = recording.error
+    assert error["mita.tags"]["error_category"] == "payment_processing"
+    assert "security_event" not in error["mita.tags"]
+    assert "mita.security.event_type" not in error
+    assert "security" not in error["mita.contexts"]
+    assert "mita.security.event_type" not in (recording.span("charge").attributes or {})
+    assert (recording.span("request").attributes or {})["mita.security.event_type"] == "failed_login"
+
+
 def test_the_policy_says_from_where_on_it_is_an_issue(record: Record) -> None:
     recording = record(security={"issue_from": "security_critical"})
     set_security_context("a", "critical")
@@ -58,7 +73,6 @@ def test_the_user_concerned_does_not_become_the_user(recording: Recording) -> No
     set_security_context("failed_login", "medium", user_id="victim")
     capture_financial_error(ValueError("x"))
     assert "user.id" not in recording.error
-    assert recording.error["mita.contexts"]["security"]["event_type"] == "failed_login"
 
 
 def test_the_user_who_is_known_is_concerned_if_nobody_else_is(recording: Recording) -> None:

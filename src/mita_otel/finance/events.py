@@ -210,7 +210,6 @@ def _contexts(happening: FinancialEvent, runtime: FinanceRuntime, money: Mapping
         "user": facts.user.context() if facts.user is not None else {},
         "request": shared.request_context() if shared is not None else {},
         "compliance": facts.compliance or {},
-        "security": facts.security or {},
         "performance": performance,
     }
     names = {**known, **happening.contexts}
@@ -249,6 +248,8 @@ def _mark(span: trace.Span, happening: FinancialEvent, *, failed: bool, event: b
         marks[semconv.EVENT_ID] = happening.event_id
     if known is None or at_least(happening.severity, known.value):
         span.set_attributes(marks)
+    if happening.name == semconv.SECURITY_EVENT:
+        span.set_attribute(semconv.SECURITY_EVENT_TYPE, happening.attributes[semconv.SECURITY_EVENT_TYPE])
     if event:
         if happening.exception is not None:
             marks[semconv.ERROR_TYPE] = type(happening.exception).__qualname__

@@ -44,7 +44,6 @@ class FactChanges(TypedDict, total=False):
     category: str | None
     severity: FinancialSeverity | None
     compliance: Mapping[str, Any] | None
-    security: Mapping[str, Any] | None
     pci: bool | None
     request_id: str | None
     started: float | None
@@ -64,7 +63,6 @@ class Facts:
     severity: FinancialSeverity | None = None
     """Severity of the operation's errors. None: that of the category."""
     compliance: Mapping[str, Any] | None = None
-    security: Mapping[str, Any] | None = None
     pci: bool | None = None
     """Whether cardholder data are processed."""
     request_id: str | None = None
@@ -88,8 +86,6 @@ class Facts:
             found.update(
                 {_COMPLIANCE[name]: self.compliance[name] for name in _COMPLIANCE if name in self.compliance}
             )
-        if self.security is not None:
-            found[semconv.SECURITY_EVENT_TYPE] = self.security["event_type"]
         if self.pci is not None:
             found[semconv.PCI_SCOPE] = self.pci
         if self.request_id is not None:

@@ -10,7 +10,6 @@ from mita_otel.finance.attribute_values import attribute_mapping
 from mita_otel.finance.audit_signal import notify_audit
 from mita_otel.finance.capture import same_user
 from mita_otel.finance.categories import FinancialErrorCategory, FinancialSeverity, at_least, severity_of
-from mita_otel.finance.contexts import apply_here
 from mita_otel.finance.events import NO_EVENT, EventId, FinancialEvent, prepare, send
 from mita_otel.finance.facts import Facts, known_facts
 from mita_otel.finance.runtime import FinanceRuntime, running
@@ -23,7 +22,7 @@ def set_security_context(
     details: Mapping[str, Any] | None = None,
     user_id: UserId | None = None,
 ) -> EventId:
-    """Record a security event.
+    """Record a security event. Later errors of the request are not affected.
 
     It becomes a log record named `mita.security`, and an issue in Sentry from the severity
     `finance.security.issue_from` on. Failed logins are counted by user and by address: too many within the policy's
@@ -42,7 +41,7 @@ def set_security_context(
     if runtime is None:
         return NO_EVENT
     event_id = runtime.guard(
-        "set_security_context", _set_and_report, runtime, event_type, severity, details, user_id
+        "set_security_context", report_security, runtime, event_type, severity, details, user_id
     )
     return event_id if isinstance(event_id, EventId) else NO_EVENT
 
@@ -54,7 +53,7 @@ def report_security(
     details: Mapping[str, Any] | None = None,
     user_id: UserId | None = None,
 ) -> EventId:
-    """Send a security event without changing the context; see `set_security_context`."""
+    """Send a security event; see `set_security_context`."""
     kind = str(event_type).strip()
     level = severity_of(severity) or FinancialSeverity.MEDIUM
     known = attribute_mapping(details, runtime.policy.context)
@@ -67,18 +66,6 @@ def report_security(
         policy = runtime.policy.security.brute_force
         _send(runtime, policy.event_type, FinancialSeverity(policy.severity), known, facts, attempts)
     return event_id
-
-
-def _set_and_report(
-    runtime: FinanceRuntime,
-    event_type: str,
-    severity: FinancialSeverity | str,
-    details: Mapping[str, Any] | None,
-    user_id: UserId | None,
-) -> EventId:
-    known = attribute_mapping(details, runtime.policy.context)
-    apply_here(runtime, security={"event_type": str(event_type), "severity": str(severity), **known})
-    return report_security(runtime, event_type, severity, known, user_id)
 
 
 def _count(
@@ -122,7 +109,7 @@ def _send(
         severity=severity,
         category=category.value,
         event_id=event_id or None,
-        facts=facts.replace(security=None),
+        facts=facts,
         attributes=attributes,
         contexts={"security": security},
         tags={"security_event": kind},

@@ -26,7 +26,7 @@ from mita_otel.sentry.breadcrumbs import Breadcrumbs, Steps, of_events, time_of
 from mita_otel.sentry.mapping.contexts import financial_contexts, process_contexts, request_of_span, user_of
 from mita_otel.sentry.mapping.description import describe
 from mita_otel.sentry.mapping.issue_event import enrich
-from mita_otel.sentry.mapping.tags import own_tags, tags_of
+from mita_otel.sentry.mapping.tags import own_tags, shared_attributes, tags_of
 from mita_otel.sentry.transport.deferred_event import DeferredEvent
 from mita_otel.sentry.transport.envelope_items import OTHER_STAGE
 from mita_otel.sentry.transport.transport import SentryTransport
@@ -185,7 +185,7 @@ class BeforeSendHook:
         root = self.roots.root_of(trace_id)
         if root is None:
             return
-        attributes = root.attributes or {}
+        attributes = shared_attributes(root)
         resource = root.resource.attributes
         event["tags"] = {**own_tags(attributes), **tags_of(attributes, resource), **(event.get("tags") or {})}
         contexts = {**process_contexts(resource), **financial_contexts([attributes])}

@@ -13,7 +13,7 @@ from mita_otel.processors.captured_exceptions import parse_stacktrace
 from mita_otel.sentry.breadcrumbs import of_events
 from mita_otel.sentry.mapping.attribute_values import json_value, seconds
 from mita_otel.sentry.mapping.contexts import financial_contexts, process_contexts, user_of
-from mita_otel.sentry.mapping.tags import own_tags, tags_of
+from mita_otel.sentry.mapping.tags import own_tags, shared_attributes, tags_of
 
 Attributes = Mapping[str, Any]
 
@@ -66,7 +66,7 @@ def recorded_exception(
     }
     if span.context is not None:
         event["contexts"] = {"trace": trace_context(span.context.trace_id, span.context.span_id)}
-    enrich(event, span.attributes or {}, span.resource.attributes)
+    enrich(event, shared_attributes(span), span.resource.attributes)
     others = [one for other in tree if other is not span for one in other.events]
     events = [*span.events, *(one for one in others if one.name == semconv.BREADCRUMB_EVENT)]
     before = of_events(one for one in events if (one.timestamp or 0) <= (recorded.timestamp or 0))

@@ -24,6 +24,17 @@ TAG_OF: Final[Mapping[str, semconv.Names]] = {
 _FINANCIAL: Final = (semconv.OPERATION, semconv.OPERATION_PART_OF, semconv.ERROR_CATEGORY)
 _OWN: Final = f"{semconv.TAG}."
 
+_OF_WORST_EVENT: Final = frozenset(
+    {
+        semconv.SEVERITY,
+        semconv.ERROR_CATEGORY,
+        semconv.ERROR_TYPE,
+        semconv.EVENT_ID,
+        semconv.SECURITY_EVENT_TYPE,
+        semconv.SECURITY_ATTEMPTS,
+    }
+)
+"""Attributes of a span that describe the worst error or event inside. They do not describe other errors of the span."""
 _MAX_TAG: Final = 200
 """Maximum characters of a tag's value. Sentry truncates longer values."""
 _MAX_NAME: Final = 32
@@ -54,6 +65,11 @@ def tags_of(attributes: Mapping[str, Any], resource: Mapping[str, Any]) -> dict[
     if component:
         tags["component"] = tag_value(component)
     return tags
+
+
+def shared_attributes(span: ReadableSpan) -> dict[str, Any]:
+    """Return the attributes of a span that describe every error inside, not only its worst."""
+    return {name: value for name, value in (span.attributes or {}).items() if name not in _OF_WORST_EVENT}
 
 
 def own_tags(attributes: Mapping[str, Any]) -> dict[str, str]:
