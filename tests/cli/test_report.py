@@ -88,3 +88,31 @@ def test_the_schema_is_printed(command: Command) -> None:
 def test_a_report_is_an_entry_of_the_trail(command: Command) -> None:
     command("report", "daily")
     assert "report daily" in command("audit", "search", "--type", "report_export").out
+
+
+def test_creating_the_report_again_is_no_review(command: Command) -> None:
+    for _ in range(3):
+        said = command("report", "compliance", "--days", "2", "--format", "json")
+    found = {one["id"]: one for one in json.loads(said.out)["requirements"]}
+    assert found["10.4.1"]["status"] == "not_yet"
+    assert found["10.2.1.2"]["evidence"].startswith("no entry of the types configuration_change")
+    assert (found["10.2.1.3"]["status"], found["10.2.1.3"]["evidence"]) == ("evidence", "report_export: 2")
+
+
+def test_a_report_names_organisation_scope_and_people_and_can_be_checked(
+    command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "mita-otel.toml").write_text('[reports]\norganisation = "MITA"\nscope = "card payments"\n')
+    assert command("report", "monthly", "--reviewed-by", "A. Auditor", "-o", "r.json").code == 0
+    found = json.loads((tmp_path / "r.json").read_text())
+    assert (found["organisation"], found["scope"], found["reviewed_by"]) == (
+        "MITA",
+        "card payments",
+        "A. Auditor",
+    )
+    assert found["requested_by"]
+    said = command("report", "verify", "r.json")
+    assert said.code == 0
+    assert "unchanged, signed with key" in said.out
+    (tmp_path / "r.json").write_text((tmp_path / "r.json").read_text().replace("A. Auditor", "B. Auditor"))
+    assert command("report", "verify", "r.json").code != 0

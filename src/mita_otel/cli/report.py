@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from mita_otel.audit.keys import AuditKeys
 from mita_otel.cli.output import progress
 from mita_otel.cli.trail_session import open_trail
 from mita_otel.errors import ConfigurationError
@@ -16,6 +17,7 @@ from mita_otel.reports.export import create_report
 from mita_otel.reports.model import Report, ReportKind
 from mita_otel.reports.output import FORMATS, format_of, json_schema, render_report, write_report
 from mita_otel.reports.scope import Period, ReportScope, day_of, last_days, month_of, quarter_of, week_before
+from mita_otel.reports.seal import check_seal
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -34,6 +36,7 @@ Environment = Annotated[
     str | None, typer.Option("--environment", "-e", help="Only this environment (default: all).")
 ]
 NoVerify = Annotated[bool, typer.Option("--no-verify", help="Do not verify the audit trail.")]
+ReviewedBy = Annotated[str | None, typer.Option("--reviewed-by", help="Who reviewed the report; part of it.")]
 SourceOption = Annotated[str, typer.Option("--source", help="Source of the data: store or sentry.")]
 
 
@@ -67,13 +70,24 @@ def compliance(
     service: Service = None,
     environment: Environment = None,
     no_verify: NoVerify = False,
+    reviewed_by: ReviewedBy = None,
 ) -> None:
     """Write a compliance report: PCI DSS evidence, requirements not covered, integrity of the audit trail."""
     if month is not None and days is not None:
         raise ConfigurationError("choose one of --month and --days")
     now = datetime.now(UTC)
     period = month_of(month, now) if days is None else last_days(days, now)
-    _write("compliance", period, output, form, service, environment, verified=not no_verify, user=user)
+    _write(
+        "compliance",
+        period,
+        output,
+        form,
+        service,
+        environment,
+        verified=not no_verify,
+        reviewed_by=reviewed_by,
+        user=user,
+    )
 
 
 @app.command()
@@ -86,10 +100,13 @@ def daily(
     service: Service = None,
     environment: Environment = None,
     no_verify: NoVerify = False,
+    reviewed_by: ReviewedBy = None,
 ) -> None:
     """Write the security events of a day."""
     period = day_of(day, datetime.now(UTC))
-    _write("daily", period, output, form, service, environment, verified=not no_verify)
+    _write(
+        "daily", period, output, form, service, environment, verified=not no_verify, reviewed_by=reviewed_by
+    )
 
 
 @app.command()
@@ -114,10 +131,13 @@ def monthly(
     service: Service = None,
     environment: Environment = None,
     no_verify: NoVerify = False,
+    reviewed_by: ReviewedBy = None,
 ) -> None:
     """Write the compliance report of a month."""
     period = month_of(month, datetime.now(UTC))
-    _write("monthly", period, output, form, service, environment, verified=not no_verify)
+    _write(
+        "monthly", period, output, form, service, environment, verified=not no_verify, reviewed_by=reviewed_by
+    )
 
 
 @app.command()
@@ -131,10 +151,30 @@ def quarterly(
     service: Service = None,
     environment: Environment = None,
     no_verify: NoVerify = False,
+    reviewed_by: ReviewedBy = None,
 ) -> None:
     """Write an executive summary of a quarter, compared with the previous quarter."""
     period = quarter_of(quarter, datetime.now(UTC))
-    _write("quarterly", period, output, form, service, environment, verified=not no_verify)
+    _write(
+        "quarterly",
+        period,
+        output,
+        form,
+        service,
+        environment,
+        verified=not no_verify,
+        reviewed_by=reviewed_by,
+    )
+
+
+@app.command()
+def verify(file: Annotated[Path, typer.Argument(help="JSON report.", dir_okay=False)]) -> None:
+    """Check that a JSON report was not changed: its digest, and its signature under the key of the audit trail."""
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be read: {error.strerror or error}") from error
+    typer.echo(f"{file}: {check_seal(text, AuditKeys.from_environment())}")
 
 
 @app.command()
@@ -154,6 +194,7 @@ def _write(
     source: str = "store",
     verified: bool = True,
     user: str | None = None,
+    reviewed_by: str | None = None,
 ) -> None:
     if form is not None and form not in FORMATS:
         raise ConfigurationError(f"--format {form}: use one of {', '.join(FORMATS)}")
@@ -163,7 +204,7 @@ def _write(
     report = (
         _from_sentry(kind, scope)
         if source == "sentry"
-        else _from_store(kind, scope, source, verified=verified)
+        else _from_store(kind, scope, source, verified=verified, reviewed_by=reviewed_by)
     )
     if output is None:
         typer.echo(render_report(report, form or "md"), nl=False)
@@ -171,7 +212,9 @@ def _write(
         typer.echo(str(write_report(report, output, form)))
 
 
-def _from_store(kind: ReportKind, scope: ReportScope, source: str, *, verified: bool) -> Report:
+def _from_store(
+    kind: ReportKind, scope: ReportScope, source: str, *, verified: bool, reviewed_by: str | None
+) -> Report:
     if source != "store":
         raise ConfigurationError(f"--source {source}: use store or sentry")
     with open_trail() as session, progress("report") as shown:
@@ -183,6 +226,7 @@ def _from_store(kind: ReportKind, scope: ReportScope, source: str, *, verified: 
             session.policy,
             verified=verified,
             by=session.user,
+            reviewed_by=reviewed_by,
             on_progress=shown.describe,
             on_verified=shown.update,
         )

@@ -149,8 +149,14 @@ class SummaryPolicy(Section):
 
 
 class ReportPolicy(Section):
-    """How much a report shows."""
+    """Whom a report is about, and how much it shows."""
 
+    organisation: str
+    """Name of the organisation, for the head of each report."""
+    scope: str
+    """What is assessed, in your words, as in `card payments, production, two services`."""
+    max_examples: PositiveInt
+    """Counter-examples that are listed for each requirement; all are counted."""
     max_operations: PositiveInt
     """Operations of a table; the rest is counted."""
     max_groups: PositiveInt

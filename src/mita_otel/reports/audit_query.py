@@ -3,42 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import ColumnElement, distinct, func, select
+from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
 from mita_otel.audit.event import AuditEventType
 from mita_otel.audit.verification.findings import VerificationResult
 from mita_otel.policy.storage import ReportPolicy
-from mita_otel.reports.errors_query import named_counts
+from mita_otel.reports.entry_checks import ENTRIES, EntryChecks, most_frequent
+from mita_otel.reports.reviews import read_reviews
 from mita_otel.reports.scope import ReportScope, moment
-from mita_otel.reports.sections import (
-    AuditFinding,
-    AuditSection,
-    AuditVerification,
-    CountOverTime,
-    NamedCount,
-    PolicyUse,
-)
-from mita_otel.store.tables import AuditEntryRow, table_of
+from mita_otel.reports.sections import AuditFinding, AuditSection, AuditVerification, NamedCount, PolicyUse
 
-_ENTRIES: Final = table_of(AuditEntryRow)
 _POLICY: Final = "policy"
-_DAY_NS: Final = 86_400 * 10**9
-_REVIEWS: Final = tuple(
-    one.value
-    for one in (
-        AuditEventType.AUDIT_READ,
-        AuditEventType.AUDIT_EXPORT,
-        AuditEventType.AUDIT_VERIFY,
-        AuditEventType.REPORT_EXPORT,
-    )
-)
-"""Event types that record a review of the trail."""
 _ROWS: Final = 1000
+_ANCHORED_AFTER: Final = timedelta(hours=1)
+"""A chain gets its anchor with its first move to the database. Within this time a busy spool has been moved."""
 
 Verify = Callable[[], VerificationResult]
 """Verifies the whole trail."""
@@ -47,6 +30,8 @@ Verify = Callable[[], VerificationResult]
 def read_audit(
     connection: Connection,
     scope: ReportScope,
+    policy: ReportPolicy,
+    now: datetime,
     *,
     waiting_bytes: int | None,
     verification: AuditVerification | None,
@@ -56,40 +41,35 @@ def read_audit(
     Args:
         connection: Connection to the store.
         scope: Period, service, environment and person.
+        policy: How much is listed.
+        now: The current time.
         waiting_bytes: Bytes that wait in the spool.
-        verification: VerificationResult of the whole trail.
+        verification: Result of verifying the whole trail.
     """
-    in_scope = scope.rows(_ENTRIES, _ENTRIES.c.recorded_ns)
-    by_type = named_counts(connection, _ENTRIES.c.event_type, in_scope)
-    step = scope.step(_ENTRIES.c.recorded_ns)
-    steps = connection.execute(
-        select(step, func.count().label("times")).where(in_scope).group_by(step).order_by(step)
-    )
+    checks = EntryChecks(scope, policy.max_examples)
+    checks.read(connection)
+    reviews = read_reviews(connection, scope, now)
+    due = [one for one in reviews if one.status != "not_due"]
     return AuditSection(
-        entries=sum(one.count for one in by_type),
-        by_type=by_type,
-        by_outcome=named_counts(connection, _ENTRIES.c.outcome, in_scope),
-        steps=[
-            CountOverTime(start=scope.step_start(int(row.step)), name="entries", count=row.times)
-            for row in steps
-        ],
-        failures=next((one.count for one in by_type if one.name == AuditEventType.AUDIT_FAILURE), 0),
-        days=_days(connection, scope),
-        days_reviewed=_days(connection, scope, _ENTRIES.c.event_type.in_(_REVIEWS)),
+        entries=checks.types.total(),
+        by_type=most_frequent(checks.types),
+        by_outcome=most_frequent(checks.outcomes),
+        steps=checks.steps(),
+        automatic=checks.automatic,
+        checks=checks.of_requirements(),
+        failures=checks.types[AuditEventType.AUDIT_FAILURE],
+        days=len(due),
+        days_reviewed=sum(one.status == "reviewed" for one in due),
+        reviews=reviews,
         waiting_bytes=waiting_bytes,
         verification=verification,
     )
 
 
-def _days(connection: Connection, scope: ReportScope, *conditions: ColumnElement[bool]) -> int:
-    """Return the number of days with entries of any service, because reviews are not entries of a service."""
-    every = ReportScope(scope.period).rows(_ENTRIES, _ENTRIES.c.recorded_ns)
-    days = func.count(distinct(_ENTRIES.c.recorded_ns // _DAY_NS))
-    return connection.execute(select(days).where(every, *conditions)).scalar_one()
-
-
 def verification_section(found: VerificationResult, policy: ReportPolicy, now: datetime) -> AuditVerification:
     """Return the verification section of a report."""
+    latest_ns = (now - _ANCHORED_AFTER).timestamp() * 1e9
+    unanchored = sorted(chain for chain, last_ns in found.unanchored.items() if last_ns < latest_ns)
     return AuditVerification(
         ok=found.ok,
         verified_at=now.astimezone(UTC),
@@ -99,6 +79,8 @@ def verification_section(found: VerificationResult, policy: ReportPolicy, now: d
         erased=found.erased,
         anchors=found.anchors,
         unkeyed_chains=found.unkeyed_chains,
+        unanchored=unanchored[: policy.max_examples],
+        unanchored_chains=len(unanchored),
         clock_steps=found.clock_steps,
         faults=[NamedCount(name=str(fault), count=count) for fault, count in sorted(found.faults.items())],
         findings=[
@@ -110,15 +92,15 @@ def verification_section(found: VerificationResult, policy: ReportPolicy, now: d
 
 def read_policies(connection: Connection, scope: ReportScope) -> list[PolicyUse]:
     """Return the policies with which chains of the scope started, in order of appearance."""
-    in_scope = scope.rows(_ENTRIES, _ENTRIES.c.recorded_ns)
+    in_scope = scope.rows(ENTRIES, ENTRIES.c.recorded_ns)
     rows = connection.execution_options(yield_per=_ROWS).execute(
-        select(_ENTRIES.c.recorded_ns, _ENTRIES.c.body)
+        select(ENTRIES.c.recorded_ns, ENTRIES.c.body)
         .where(
             in_scope,
-            _ENTRIES.c.event_type == AuditEventType.CONFIGURATION_CHANGE.value,
-            _ENTRIES.c.resource_type == _POLICY,
+            ENTRIES.c.event_type == AuditEventType.CONFIGURATION_CHANGE.value,
+            ENTRIES.c.resource_type == _POLICY,
         )
-        .order_by(_ENTRIES.c.recorded_ns)
+        .order_by(ENTRIES.c.recorded_ns)
     )
     seen: dict[str, tuple[int, int, int]] = {}
     for row in rows:

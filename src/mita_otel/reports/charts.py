@@ -9,17 +9,17 @@ from typing import Final
 
 from markupsafe import Markup
 
+from mita_otel.latency.facts import KINDS
 from mita_otel.reports.model import PerformanceSection, Report, Step
 from mita_otel.reports.scope import Period
 from mita_otel.reports.sections import CountOverTime
-from mita_otel.reports.svg import Line, Stack, bar, columns, lines, scale
+from mita_otel.reports.svg import Band, Line, Stack, bar, columns, lines, scale
 
 _SEVERITIES: Final = ("security_critical", "critical", "high", "medium", "low")
-_MAX_LIMITS: Final = 3
 _MAX_BARS: Final = 20
 _MAX_NAMES: Final = 6
 _X_LABELS: Final = 5
-_PLOTTED: Final = ("api", "financial", "database", "background", "outgoing", "consumer")
+_GAP: Final = ("gap", "not measured")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Bars:
 
 def plots(report: Report) -> Iterator[Plot | Bars]:
     """Yield the plots of a report."""
-    time = _Time(Period(report.start, report.end))
+    time = _Time(report)
     if report.performance is not None:
         yield from _latencies(report.performance, time)
         yield from _bars(
@@ -92,10 +92,12 @@ def plots(report: Report) -> Iterator[Plot | Bars]:
 
 
 class _Time:
-    """Steps of the period and their labels."""
+    """Steps of the period, their labels, and the time without measurements."""
 
-    def __init__(self, period: Period) -> None:
+    def __init__(self, report: Report) -> None:
+        period = Period(report.start, report.end)
         self.starts = list(period.steps())
+        self.bands = list(_bands(report, period, len(self.starts) * period.step))
         self._index = {start: number for number, start in enumerate(self.starts)}
         self._step = period.step
 
@@ -138,30 +140,41 @@ class _Time:
         yield Plot(
             section,
             title,
-            columns(stacks, axis),
+            columns(stacks, axis, self.bands),
             "",
             _axis(axis),
             self.labels(),
-            [(classes[name], _words(name)) for name in shown] if len(classes) > 1 else [],
+            [*((classes[name], _words(name)) for name in shown), *self.legend()]
+            if len(classes) > 1 or self.bands
+            else [],
         )
+
+    def legend(self) -> list[tuple[str, str]]:
+        """Return the legend's entry for time without measurements, if there is any."""
+        return [_GAP] if self.bands else []
+
+
+def _bands(report: Report, period: Period, width: timedelta) -> Iterator[Band]:
+    """Yield the time without measurements: gaps, and what is still to come when the report is created."""
+    for gap in report.coverage.gaps if report.coverage else []:
+        yield Band(
+            (gap.start - period.start) / width,
+            (gap.end - period.start) / width,
+            f"not measured: {gap.start:%d %b %H:%M} to {gap.end:%d %b %H:%M}",
+        )
+    if report.generated_at < period.end:
+        start = max(report.generated_at, period.start)
+        yield Band((start - period.start) / width, (period.end - period.start) / width, "not measured yet")
 
 
 def _latencies(performance: PerformanceSection, time: _Time) -> Iterator[Plot]:
     by_category: dict[str, list[Step]] = {}
     for step in performance.steps:
         by_category.setdefault(step.category, []).append(step)
-    for category in _PLOTTED:
-        if category in by_category:
-            yield _latency(category, by_category[category], _limits(performance, category), time)
-
-
-def _limits(performance: PerformanceSection, category: str) -> list[float]:
-    """Return the limits of most spans in the category."""
-    weights: dict[float, int] = {}
-    for one in performance.operations:
-        if one.category == category and one.limit_ms is not None:
-            weights[one.limit_ms] = weights.get(one.limit_ms, 0) + one.count
-    return sorted(sorted(weights, key=lambda limit: -weights[limit])[:_MAX_LIMITS])
+    known = {kind: number for number, kind in enumerate(KINDS)}
+    limits = {one.category: one.limits_ms for one in performance.limits}
+    for category in sorted(by_category, key=lambda name: (known.get(name, len(known)), name)):  # type: ignore[call-overload]
+        yield _latency(category, by_category[category], limits.get(category, []), time)
 
 
 def _latency(category: str, steps: Sequence[Step], limits: Sequence[float], time: _Time) -> Plot:
@@ -186,11 +199,11 @@ def _latency(category: str, steps: Sequence[Step], limits: Sequence[float], time
     return Plot(
         "performance",
         f"{_words(category)}: latency over time",
-        lines(found, limits, axis),
+        lines(found, limits, axis, time.bands),
         "ms",
         _axis(axis),
         time.labels(),
-        [*legend, ("limit", f"limit {limit_names} ms")] if limits else legend,
+        [*legend, *([("limit", f"limit {limit_names} ms")] if limits else []), *time.legend()],
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from mita_otel.reports.model import Report
 from mita_otel.reports.table import Column, Table
@@ -15,8 +16,13 @@ def compliance(report: Report) -> Iterator[Table]:
             "compliance",
             "compliance",
             "Compliance events",
-            (Column("regulation", label=True), Column("status", label=True), Column("count", "count")),
-            tuple((one.regulation, one.status, one.count) for one in report.compliance),
+            (
+                Column("regulation", label=True),
+                Column("requirement", label=True),
+                Column("status", label=True),
+                Column("count", "count"),
+            ),
+            tuple((one.regulation, one.requirement, one.status, one.count) for one in report.compliance),
         )
     if report.redactions is not None:
         yield Table(
@@ -69,17 +75,67 @@ def retention(report: Report) -> Iterator[Table]:
 
 
 def requirements(report: Report) -> Iterator[Table]:
-    """Yield the table of requirements."""
-    if report.requirements is not None:
-        yield Table(
-            "requirements",
-            "requirements",
-            "PCI DSS 4.0.1: evidence in this report, and requirements it does not cover",
-            (
-                Column("requirement", label=True),
-                Column("title"),
-                Column("status", "status"),
-                Column("evidence"),
-            ),
-            tuple((one.id, one.title, one.status, one.evidence) for one in report.requirements),
-        )
+    """Yield the table of requirements, and what its words mean."""
+    if report.requirements is None:
+        return
+    yield Table(
+        "requirements",
+        "requirements",
+        "PCI DSS 4.0.1: evidence in this report, and requirements it does not cover",
+        (
+            Column("requirement", label=True),
+            Column("title"),
+            Column("status", "status"),
+            Column("evidence"),
+            Column("counter-examples", "count"),
+            Column("limitation"),
+        ),
+        tuple(
+            (one.id, one.title, one.status, one.evidence, one.counter_examples, one.limitation or None)
+            for one in report.requirements
+        ),
+        "A report does not make anyone compliant: an assessor judges its evidence",
+    )
+    yield Table(
+        "requirements",
+        "legend",
+        "Legend",
+        (Column("status", "status", label=True), Column("meaning")),
+        _LEGEND,
+        "An entry of the audit trail is named by its chain and its position, as in `mita-otel audit search` and "
+        "`mita-otel audit verify`",
+    )
+
+
+_LEGEND: Final = (
+    ("evidence", "The period has evidence, and all of it was checked: nothing contradicts the requirement."),
+    ("attention", "Something contradicts the requirement, or the period has no evidence for it."),
+    ("not_yet", "Nothing contradicts the requirement, but its time has not passed."),
+    ("not_covered", "Telemetry has no evidence for the requirement. The evidence column names who has."),
+)
+
+
+def reviews(report: Report) -> Iterator[Table]:
+    """Yield the table of days and who reviewed them."""
+    if report.audit is None or report.kind == "daily":
+        return
+    yield Table(
+        "audit",
+        "reviews",
+        "Daily reviews",
+        (
+            Column("day", label=True),
+            Column("events", "count"),
+            Column("review", "status"),
+            Column("reviewed at", "time"),
+            Column("reviewed by"),
+            Column("by means of"),
+            Column("entry", "code"),
+        ),
+        tuple(
+            (one.day, one.events, one.status, one.at, one.by, one.what, one.entry)
+            for one in report.audit.reviews
+        ),
+        "A review is a daily report, or an export of all entries, that a named person created within 24 hours after "
+        "the day",
+    )

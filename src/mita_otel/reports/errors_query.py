@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Final
 
 import orjson
@@ -10,9 +11,11 @@ from sqlalchemy.engine import Connection
 
 from mita_otel import semconv
 from mita_otel.audit.event import AuditEventType, AuditOutcome
+from mita_otel.policy.audit import AuditPolicy
 from mita_otel.policy.storage import ReportPolicy
 from mita_otel.reports.scope import ReportScope, moment
 from mita_otel.reports.sections import (
+    AuditSection,
     ComplianceNumbers,
     CountOverTime,
     ErrorGroup,
@@ -22,11 +25,10 @@ from mita_otel.reports.sections import (
     SecurityEvent,
     SecuritySection,
 )
-from mita_otel.store.tables import AuditEntryRow, table_of
+from mita_otel.store.tables import table_of
 from mita_otel.store.telemetry_tables import ErrorRow, RedactionRow
 
 _ERRORS: Final = table_of(ErrorRow)
-_ENTRIES: Final = table_of(AuditEntryRow)
 _REDACTIONS: Final = table_of(RedactionRow)
 _HOUR_NS: Final = 3600 * 10**9
 _ROWS: Final = 1000
@@ -61,8 +63,22 @@ def read_errors(connection: Connection, scope: ReportScope, policy: ReportPolicy
     )
 
 
-def read_security(connection: Connection, scope: ReportScope, policy: ReportPolicy) -> SecuritySection:
-    """Return the security events of a scope, with denied operations and failed logins of the audit trail."""
+def read_security(
+    connection: Connection,
+    scope: ReportScope,
+    policy: ReportPolicy,
+    audit_policy: AuditPolicy,
+    audit: AuditSection | None = None,
+) -> SecuritySection:
+    """Return the security events of a scope, with denied operations and failed logins of the audit trail.
+
+    Args:
+        connection: Connection to the store.
+        scope: Period, service, environment and person.
+        policy: How much is listed.
+        audit_policy: Which security events are failed logins.
+        audit: The audit entries of the scope.
+    """
     in_scope = _of_kind(scope, "security")
     by_name = named_counts(connection, _ERRORS.c.name, in_scope)
     latest = connection.execute(
@@ -71,7 +87,8 @@ def read_security(connection: Connection, scope: ReportScope, policy: ReportPoli
         .order_by(_ERRORS.c.occurred_ns.desc(), _ERRORS.c.id.desc())
         .limit(policy.max_events)
     )
-    entries = scope.rows(_ENTRIES, _ENTRIES.c.recorded_ns)
+    types = {one.name: one.count for one in audit.by_type} if audit is not None else {}
+    outcomes = {one.name: one.count for one in audit.by_outcome} if audit is not None else {}
     return SecuritySection(
         total=sum(one.count for one in by_name),
         by_name=by_name,
@@ -87,23 +104,42 @@ def read_security(connection: Connection, scope: ReportScope, policy: ReportPoli
             )
             for row in latest
         ],
-        denied=_count(connection, entries, _ENTRIES.c.outcome == AuditOutcome.DENIED.value),
-        failed_logins=_count(connection, entries, _ENTRIES.c.event_type == AuditEventType.LOGIN_FAILED.value),
+        denied=outcomes.get(AuditOutcome.DENIED, 0),
+        failed_logins=types.get(AuditEventType.LOGIN_FAILED, 0),
+        failed_logins_reported=sum(
+            one.count for one in by_name if audit_policy.security.get(one.name) == AuditEventType.LOGIN_FAILED
+        ),
     )
 
 
-def read_compliance(connection: Connection, scope: ReportScope) -> list[ComplianceNumbers]:
-    """Return the compliance events of a scope by regulation and status."""
-    counts: dict[tuple[str, str], int] = {}
+def read_compliance(
+    connection: Connection, scope: ReportScope, violations: Collection[str]
+) -> list[ComplianceNumbers]:
+    """Return the compliance events of a scope by regulation, requirement and status.
+
+    Args:
+        connection: Connection to the store.
+        scope: Period, service, environment and person.
+        violations: Statuses that are violations.
+    """
+    counts: dict[tuple[str, str, str], int] = {}
     rows = select(_ERRORS.c.name, _ERRORS.c.details, func.count().label("times"))
-    # The status is in the details. Few distinct details exist.
+    # The requirement and the status are in the details. Few distinct details exist.
     grouped = rows.where(_of_kind(scope, "compliance")).group_by(_ERRORS.c.name, _ERRORS.c.details)
     for row in connection.execution_options(yield_per=_ROWS).execute(grouped):
-        status = str(orjson.loads(row.details).get(semconv.COMPLIANCE_STATUS, "unknown"))
-        counts[row.name, status] = counts.get((row.name, status), 0) + row.times
+        details = orjson.loads(row.details)
+        requirement = str(details.get(semconv.COMPLIANCE_REQUIREMENT) or "")
+        key = row.name, requirement, str(details.get(semconv.COMPLIANCE_STATUS, "unknown"))
+        counts[key] = counts.get(key, 0) + row.times
     return [
-        ComplianceNumbers(regulation=regulation, status=status, count=count)
-        for (regulation, status), count in sorted(counts.items())
+        ComplianceNumbers(
+            regulation=regulation,
+            requirement=requirement,
+            status=status,
+            violation=status.strip().lower() in violations,
+            count=count,
+        )
+        for (regulation, requirement, status), count in sorted(counts.items())
     ]
 
 
@@ -191,7 +227,3 @@ def _steps(
         CountOverTime(start=scope.step_start(int(row.step)), name=str(row.name), count=row.times)
         for row in rows
     ]
-
-
-def _count(connection: Connection, *conditions: ColumnElement[bool]) -> int:
-    return connection.execute(select(func.count()).select_from(_ENTRIES).where(*conditions)).scalar_one()

@@ -15,6 +15,7 @@ from mita_otel.policy import Policy
 from mita_otel.reports.model import Report, ReportKind
 from mita_otel.reports.output import format_of, write_report
 from mita_otel.reports.scope import ReportScope, last_days
+from mita_otel.reports.seal import sealed
 
 
 def create_report(
@@ -26,6 +27,7 @@ def create_report(
     verified: bool = True,
     now: datetime | None = None,
     by: str | None = None,
+    reviewed_by: str | None = None,
     on_progress: Callable[[str], None] | None = None,
     on_verified: Callable[[int, int], None] | None = None,
 ) -> Report:
@@ -38,7 +40,8 @@ def create_report(
         policy: The policy.
         verified: Whether to verify the audit trail, if the report shows it.
         now: The current time; None reads the clock.
-        by: Who requests the report, for the audit trail.
+        by: Who requests the report; part of it, and of the entry about it.
+        reviewed_by: Who reviewed the report; part of it.
         on_progress: Called with a description of the current step.
         on_verified: Called with the number of verified entries and of all entries.
 
@@ -74,16 +77,25 @@ def create_report(
         if verified
         else None,
         waiting_bytes=runtime.folder.waiting_bytes(),
+        requested_by=by,
+        reviewed_by=reviewed_by,
         on_progress=on_progress or (lambda step: None),
     )
-    report = build_report(kind, scope, inputs)
+    report = sealed(build_report(kind, scope, inputs), runtime.keys)
     runtime.trail.record(
         AuditEvent(
             event_type=AuditEventType.REPORT_EXPORT,
             user_id=by,
             resource_type="report",
             resource_id=kind,
-            details={"start": report.start, "end": report.end, "of_one_person": scope.user_id is not None},
+            details={
+                "start": report.start,
+                "end": report.end,
+                "service": scope.service,
+                "environment": scope.environment,
+                "of_one_person": scope.user_id is not None,
+                "sha256": report.seal.sha256 if report.seal else None,
+            },
         )
     )
     return report
@@ -104,7 +116,7 @@ def export_compliance_report(
         output_file: The file.
         user_id: Include only audit entries and errors of this user.
         days_back: Number of days to cover.
-        reader: Who requests the report, for the audit trail.
+        reader: Who requests the report; part of it, and of the entry about it.
 
     Returns:
         Path of the file.

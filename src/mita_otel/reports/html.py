@@ -32,7 +32,8 @@ _TITLES: Final = {
 """The sections in their order on the page."""
 _STATES: Final = {
     "evidence": " good", "met": " good", "no fault found": " good", "attention": " bad", "not_met": " bad",
-    "FAULTS FOUND": " bad", "not_yet": " wait", "not_covered": " wait",
+    "FAULTS FOUND": " bad", "not_yet": " wait", "not_covered": " wait", "reviewed": " good", "late": " bad",
+    "missing": " bad", "not_due": " wait",
 }  # fmt: skip
 
 
@@ -66,12 +67,19 @@ def as_html(report: Report) -> str:
         report=report,
         period=f"{format_value(report.start, 'time')} to {format_value(report.end, 'time')}",
         css=Markup(_text("report.css")),  # noqa: S704 - a file of this package
+        page_label=_page_label(report),
         cards=list(_cards(report)),
         sections=list(_sections(report)),
         format_value=format_value,
         state=_state,
     )
     return page.lstrip()
+
+
+def _page_label(report: Report) -> Markup:
+    """Return what each printed page shows beside its number. It has only characters that a CSS string may hold."""
+    digest = f", SHA-256 {report.seal.sha256[:16]}" if report.seal is not None else ""
+    return Markup(f"{report.title}, {report.start:%Y-%m-%d}{digest}")  # noqa: S704 - a constant, a date and a digest
 
 
 def _text(name: str) -> str:

@@ -20,7 +20,7 @@ from mita_otel.reports.sections import (
 ReportKind = Literal["performance", "compliance", "daily", "weekly", "monthly", "quarterly"]
 Source = Literal["store", "sentry"]
 
-SCHEMA_VERSION: Final = "1"
+SCHEMA_VERSION: Final = "2"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,9 @@ class MeasurementCoverage:
     minutes_measured: int
     """Minutes in which at least one span ended. Older data is stored by hour; such an hour counts completely."""
     gaps: list[Gap]
-    """The longest gaps, longest first."""
+    """All gaps, longest first."""
+    gaps_listed: int
+    """How many of them tables list."""
     relative_error: float
     """Largest relative error of a percentile."""
     note: str
@@ -133,6 +135,7 @@ class PerformanceSection:
     operations: list[OperationNumbers]
     """Operations, largest total time first."""
     operations_omitted: int
+    limits: list[CategoryLimits]
     steps: list[Step]
     slowest: list[SlowestSpan]
     breaches: list[BreachNumbers]
@@ -147,6 +150,14 @@ class PerformanceSection:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CategoryLimits:
+    """Every limit that applied to spans of a category in the period."""
+
+    category: str
+    limits_ms: list[float]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Trend:
     """A number compared with the previous period."""
 
@@ -158,12 +169,31 @@ class Trend:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReportSeal:
+    """Proves that a report was not changed. `mita-otel report verify FILE` checks it."""
+
+    sha256: str
+    """SHA-256 of the report as JSON without blanks, keys sorted, `seal` null. The audit trail records it."""
+    signature: str | None
+    """HMAC-SHA256 of the digest under the key of the audit trail; null without a key."""
+    key_id: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """A report. Sections that its kind does not include are null."""
 
-    schema_version: Literal["1"] = SCHEMA_VERSION
+    schema_version: Literal["2"] = SCHEMA_VERSION
     kind: ReportKind
     title: str
+    organisation: str | None = None
+    """From the policy's `reports.organisation`."""
+    scope: str | None = None
+    """What is assessed, from the policy's `reports.scope`."""
+    requested_by: str | None = None
+    """Who created the report."""
+    reviewed_by: str | None = None
+    """Who reviewed it."""
     source: Source
     service: str | None
     """Null for all services."""
@@ -189,3 +219,4 @@ class Report:
     policies: list[PolicyUse] | None = None
     notes: list[str] = field(default_factory=list)
     """Limitations of the numbers."""
+    seal: ReportSeal | None = None

@@ -17,6 +17,7 @@ from mita_otel.latency.window import LatencyWindow, SlowSpan
 from mita_otel.policy.storage import ReportPolicy
 from mita_otel.reports.model import (
     BreachNumbers,
+    CategoryLimits,
     CategoryNumbers,
     MeasurementCoverage,
     Numbers,
@@ -116,6 +117,7 @@ class PerformanceReader:
         self._operations: dict[tuple[str, str], WindowTotals] = defaultdict(self._sum)
         self._steps: dict[tuple[int, str], WindowTotals] = defaultdict(self._sum)
         self._slowest: dict[tuple[str, str], list[SlowestSpan]] = defaultdict(list)
+        self._limits: dict[str, set[float]] = defaultdict(set)
         self._read()
 
     def coverage(self, note: str) -> MeasurementCoverage:
@@ -142,6 +144,10 @@ class PerformanceReader:
             categories=self.categories(),
             operations=[_operation(kind, name, total) for (kind, name), total in shown],
             operations_omitted=len(by_time) - len(shown),
+            limits=[
+                CategoryLimits(category=kind, limits_ms=sorted(limits))
+                for kind, limits in sorted(self._limits.items())
+            ],
             steps=[self._step(key) for key in sorted(self._steps)],
             slowest=self._slowest_first(),
             breaches=self._breaches(),
@@ -180,6 +186,8 @@ class PerformanceReader:
             sums.append(self._steps[step, window.kind])
         for total in sums:
             total.add(window, zeros, buckets)
+        if window.limit_ms is not None:
+            self._limits[window.kind].add(window.limit_ms)
         if window.slowest:
             slowest = self._slowest[window.kind, window.operation]
             slowest += [_slow(window, span) for span in window.slowest]

@@ -71,6 +71,10 @@ class ReportInputs:
     """Verifies the audit trail; None skips it."""
     waiting_bytes: int | None = None
     """Bytes that wait in the spool of this machine."""
+    requested_by: str | None = None
+    """Who creates the report."""
+    reviewed_by: str | None = None
+    """Who reviewed it."""
     on_progress: OnProgress = field(default=lambda step: None)
     summary: bool = False
     """Whether tables are shortened."""
@@ -105,6 +109,10 @@ def build_report(kind: ReportKind, scope: ReportScope, inputs: ReportInputs) -> 
     report = Report(
         kind=kind,
         title=TITLES[kind],
+        organisation=inputs.policy.reports.organisation or None,
+        scope=inputs.policy.reports.scope or None,
+        requested_by=inputs.requested_by,
+        reviewed_by=inputs.reviewed_by,
         source="store",
         service=scope.service,
         environment=scope.environment,
@@ -137,15 +145,20 @@ def _sections(
     if "errors" in sections:
         inputs.on_progress("errors")
         found["errors"] = read_errors(connection, scope, shown)
-    if "security" in sections:
-        found["security"] = read_security(connection, scope, shown)
     if "audit" in sections:
         inputs.on_progress("audit entries")
         found["audit"] = read_audit(
-            connection, scope, waiting_bytes=inputs.waiting_bytes, verification=verification
+            connection,
+            scope,
+            shown,
+            inputs.now,
+            waiting_bytes=inputs.waiting_bytes,
+            verification=verification,
         )
+    if "security" in sections:
+        found["security"] = read_security(connection, scope, shown, policy.audit, found.get("audit"))
     if "compliance" in sections:
-        found["compliance"] = read_compliance(connection, scope)
+        found["compliance"] = read_compliance(connection, scope, policy.finance.compliance.violations)
     if "redactions" in sections and scope.user_id is None:
         found["redactions"] = read_redactions(connection, scope)
     if "retention" in sections:
@@ -186,7 +199,7 @@ def _trends(
         Trend(name="errors", now=errors.total, before=earlier_errors.total, unit="", better="lower"),
     ]  # fmt: skip
     if "security" in found:
-        earlier_security = read_security(connection, before, inputs.shown)
+        earlier_security = read_security(connection, before, inputs.shown, inputs.policy.audit)
         trends.append(
             Trend(
                 name="security events",
@@ -216,7 +229,7 @@ def _notes(scope: ReportScope, inputs: ReportInputs) -> list[str]:
         notes.append("The period has not ended: the numbers cover the time until now.")
     if scope.user_id is not None:
         notes.append(
-            "This report covers one person. It has no performance, redactions and policies, because they are not recorded by person."
+            "This report covers one person, and so do its requirements. It has no performance, redactions and policies, because they are not recorded by person."
         )
     if inputs.policy.sampling.mode == "head":
         notes.append("Traces are sampled at their start: spans of unsampled traces are not counted.")

@@ -96,16 +96,21 @@ def _check(
     too_early = _purged_too_early(connection, minimum.days) if data == "audit" else 0
     if too_early:
         evidence = f"{too_early:,} entries were purged before they were {minimum.days} days old"
-        return RetentionCheck(**facts, status="not_met", evidence=evidence)
+        return RetentionCheck(**facts, status="not_met", too_early=too_early, evidence=evidence)
     oldest = min((one.oldest for one in kept if one.data == data and one.oldest), default=None)
     evidence = f"the policy retains them for {policy.days(data)} days, all of it in this database"
     if oldest is None:
-        return RetentionCheck(**facts, status="not_yet", evidence=f"{evidence}; there are none yet")
+        return RetentionCheck(
+            **facts, status="not_yet", too_early=0, evidence=f"{evidence}; there are none yet"
+        )
     age = (now - oldest).days
     purged = data == "audit" and _count(connection, _TOMBSTONES) > 0
     met = age >= minimum.days or purged
     return RetentionCheck(
-        **facts, status="met" if met else "not_yet", evidence=f"{evidence}; the oldest is {age} days old"
+        **facts,
+        status="met" if met else "not_yet",
+        too_early=0,
+        evidence=f"{evidence}; the oldest is {age} days old",
     )
 
 

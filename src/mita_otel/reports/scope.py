@@ -160,12 +160,15 @@ class ReportScope:
         """Return the same scope for the previous period."""
         return replace(self, period=self.period.before())
 
-    def rows(self, table: Table, time_ns: ColumnElement[Any]) -> ColumnElement[bool]:
+    def rows(
+        self, table: Table, time_ns: ColumnElement[Any], *, also: str | None = None
+    ) -> ColumnElement[bool]:
         """Return the SQL condition for rows in this scope.
 
         Args:
             table: A table with the column `service`, and optionally `environment` and `user_id`.
             time_ns: Its time column, in nanoseconds since the epoch.
+            also: Another service whose rows are included.
         """
         from sqlalchemy import and_
 
@@ -174,7 +177,8 @@ class ReportScope:
             time_ns < self.period.end_ns,
         ]
         if self.service is not None:
-            conditions.append(table.c.service == self.service)
+            services = [self.service] if also is None else [self.service, also]
+            conditions.append(table.c.service.in_(services))
         if self.environment is not None and "environment" in table.c:
             conditions.append(table.c.environment == self.environment)
         if self.user_id is not None and "user_id" in table.c:
@@ -224,7 +228,7 @@ class MeasuredMinutes:
     def coverage(
         self, *, relative_error: float, gap: timedelta, max_gaps: int, note: str
     ) -> MeasurementCoverage:
-        """Return the measured minutes and the longest gaps."""
+        """Return the measured minutes and the gaps, longest first."""
         first, last = self._minutes.find(b"\1"), self._minutes.rfind(b"\1")
         gaps = sorted(self._gaps(gap), key=lambda one: (one.start - one.end, one.start))
         return MeasurementCoverage(
@@ -232,7 +236,8 @@ class MeasuredMinutes:
             last=None if last < 0 else self._at(last + 1),
             minutes=len(self._minutes),
             minutes_measured=self._minutes.count(1),
-            gaps=gaps[:max_gaps],
+            gaps=gaps,
+            gaps_listed=max_gaps,
             relative_error=relative_error,
             note=note,
         )

@@ -85,6 +85,8 @@ class SecuritySection:
     """Audit entries with the outcome `denied`."""
     failed_logins: int
     """Audit entries of the type `login_failed`."""
+    failed_logins_reported: int
+    """Security events that the policy maps to `login_failed`. Each should be an audit entry as well."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,10 +111,55 @@ class AuditVerification:
     erased: int
     anchors: int
     unkeyed_chains: int
+    unanchored: list[str]
+    """The first chains without an anchor. A chain that grew within the last hour may still get one."""
+    unanchored_chains: int
     clock_steps: int
     faults: list[NamedCount]
     findings: list[AuditFinding]
     """The first findings."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldCheck:
+    """A field that audit entries must have."""
+
+    field: str
+    """`user`, `type`, `time`, `outcome`, `origination`, `resource` or `start` (the first entry of a chain)."""
+    missing: int
+    """Entries without it."""
+    examples: list[str]
+    """The first entries without it: chain and sequence."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequirementEntries:
+    """The audit entries that a requirement is about."""
+
+    requirement: str
+    entries: int
+    faulty: int
+    """Entries without at least one of the fields."""
+    by_type: list[NamedCount]
+    fields: list[FieldCheck]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DayReview:
+    """Whether the events of a day were reviewed."""
+
+    day: str
+    """UTC, for example 2026-11-24."""
+    events: int
+    """Audit entries and security events of the day."""
+    status: Literal["reviewed", "late", "missing", "not_due"]
+    """A review is due within 24 hours after the day."""
+    at: datetime | None
+    by: str | None
+    what: str | None
+    """`daily report` or `export`."""
+    entry: str | None
+    """The audit entry that records the review: chain and sequence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,12 +170,18 @@ class AuditSection:
     by_type: list[NamedCount]
     by_outcome: list[NamedCount]
     steps: list[CountOverTime]
+    automatic: int
+    """Entries that the trail wrote itself: start, stop, failures, the policy of a service, scheduled retention."""
+    checks: list[RequirementEntries]
+    """The fields that requirements ask for. Includes entries of the `mita-otel` command."""
     failures: int
     """Entries that record a write failure of the trail."""
     days: int
-    """Days of the period (UTC) with at least one entry of any service."""
+    """Days of the period (UTC) with events whose review is due."""
     days_reviewed: int
-    """Days on which the trail was read, exported or verified, or a report was created."""
+    """Of these, days that were reviewed in time."""
+    reviews: list[DayReview]
+    """Days with audit entries or security events."""
     waiting_bytes: int | None
     """Bytes that wait in the spool of this machine; null if it has no spool."""
     verification: AuditVerification | None
@@ -160,6 +213,8 @@ class RetentionCheck:
     required: str
     status: Literal["met", "not_yet", "not_met"]
     """`not_yet`: nothing was deleted too early, but the store is younger than the required period."""
+    too_early: int
+    """Entries that were deleted before the required period."""
     evidence: str
 
 
@@ -187,10 +242,14 @@ class RetentionSection:
 
 @dataclass(frozen=True, kw_only=True)
 class ComplianceNumbers:
-    """Number of compliance events of a regulation and status."""
+    """Number of compliance events of a regulation, requirement and status."""
 
     regulation: str
+    requirement: str
+    """As the service reported it."""
     status: str
+    violation: bool
+    """Whether the status is one of the policy's `finance.compliance.violations`."""
     count: int
 
 
@@ -200,11 +259,18 @@ class Requirement:
 
     id: str
     title: str
-    status: Literal["evidence", "attention", "not_covered"]
-    """`attention`: the evidence shows a problem, or the period has no evidence."""
+    status: Literal["evidence", "attention", "not_yet", "not_covered"]
+    """`attention`: the evidence shows a problem, or the period has no evidence. `not_yet`: nothing contradicts the
+    requirement, but its time has not passed."""
     sections: list[str]
     """Sections of the report with the evidence."""
     evidence: str
+    counter_examples: int
+    """Entries, days or events that contradict the requirement."""
+    examples: list[str]
+    """The first of them: chain and sequence of an entry, or a day."""
+    limitation: str
+    """What the evidence does not show."""
 
 
 @dataclass(frozen=True, kw_only=True)

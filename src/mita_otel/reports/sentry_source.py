@@ -24,6 +24,7 @@ from mita_otel.reports.model import (
 )
 from mita_otel.reports.report_builder import TITLES
 from mita_otel.reports.scope import ReportScope
+from mita_otel.reports.seal import sealed
 from mita_otel.reports.sections import ErrorGroup, ErrorNumbers, ErrorSection
 from mita_otel.sentry.api import open_sentry_api
 
@@ -79,9 +80,11 @@ def report_from_sentry(
         query = _SentryQuery(api, project, scope, on_progress or (lambda step: None))
         performance = query.performance(policy.reports.max_operations)
         errors = query.errors(policy.reports.max_groups) if kind == "weekly" else None
-    return Report(
+    report = Report(
         kind=kind,
         title=TITLES[kind],
+        organisation=policy.reports.organisation or None,
+        scope=policy.reports.scope or None,
         source="sentry",
         service=scope.service,
         environment=scope.environment,
@@ -94,6 +97,7 @@ def report_from_sentry(
         errors=errors,
         notes=[_NOTE],
     )
+    return sealed(report, None)
 
 
 class _SentryQuery:
@@ -134,6 +138,7 @@ class _SentryQuery:
             categories=[CategoryNumbers(category=_category(row), **vars(_numbers(row))) for row in ops],
             operations=[_operation(row) for row in rows[:max_operations]],
             operations_omitted=max(0, len(rows) - max_operations),
+            limits=[],
             steps=[],
             slowest=[],
             breaches=[_breach(row) for row in breaches],

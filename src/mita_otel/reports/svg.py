@@ -39,6 +39,16 @@ class Stack:
     titles: Sequence[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A part of the width without measurements."""
+
+    left: float
+    """Fraction of the width, 0 to 1."""
+    right: float
+    title: str
+
+
 def scale(largest: float, *, whole: bool = False) -> list[float]:
     """Return round values for an axis, from 0 to at least `largest`; with `whole`, whole numbers."""
     if largest < _SMALLEST:
@@ -51,19 +61,21 @@ def scale(largest: float, *, whole: bool = False) -> list[float]:
     return [step * number for number in range(ceil(largest / step * (1 - 1e-9)) + 1)]
 
 
-def lines(found: Sequence[Line], limits: Sequence[float], axis: Sequence[float]) -> Markup:
-    """Return lines over time, with limits as dashed horizontal lines."""
+def lines(
+    found: Sequence[Line], limits: Sequence[float], axis: Sequence[float], bands: Sequence[Band] = ()
+) -> Markup:
+    """Return lines over time, with limits as dashed horizontal lines and bands where nothing was measured."""
     top = axis[-1]
-    parts = [_grid(axis), *(_across(limit, top) for limit in limits)]
+    parts = [*map(_band, bands), _grid(axis), *(_across(limit, top) for limit in limits)]
     for line in found:
         parts += _line(line, top)
     return _svg(parts)
 
 
-def columns(stacks: Sequence[Stack], axis: Sequence[float]) -> Markup:
-    """Return stacked columns over time."""
+def columns(stacks: Sequence[Stack], axis: Sequence[float], bands: Sequence[Band] = ()) -> Markup:
+    """Return stacked columns over time, with bands where nothing was measured."""
     top = axis[-1]
-    parts = [_grid(axis)]
+    parts = [*map(_band, bands), _grid(axis)]
     count = max((len(stack.values) for stack in stacks), default=0)
     bottoms = [0.0] * count
     for stack in stacks:
@@ -107,6 +119,12 @@ def _grid(axis: Sequence[float]) -> Markup:
         Markup('<line class="grid" x1="0" x2="{}" y1="{:.1f}" y2="{:.1f}"/>').format(WIDTH, y, y)
         for y in heights
     )
+
+
+def _band(band: Band) -> Markup:
+    left, right = (min(max(one, 0.0), 1.0) * WIDTH for one in (band.left, band.right))
+    rect = Markup('<rect class="gap" x="{:.1f}" y="0" width="{:.1f}" height="{}"><title>{}</title></rect>')
+    return rect.format(left, max(right - left, 1.0), HEIGHT, band.title)
 
 
 def _across(limit: float, top: float) -> Markup:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from mita_otel.reports.compliance_tables import compliance, requirements, retention
+from mita_otel.reports.compliance_tables import compliance, requirements, retention, reviews
 from mita_otel.reports.model import CategoryNumbers, Numbers, Report
 from mita_otel.reports.table import NOTHING, Column, Table, Value
 
@@ -28,6 +28,8 @@ def tables(report: Report) -> list[Table]:
 
 def _head(report: Report) -> Iterator[Table]:
     facts: list[tuple[str, Value]] = [
+        ("organisation", report.organisation),
+        ("scope", report.scope),
         ("from", report.start),
         ("until", report.end),
         ("service", report.service or "all"),
@@ -35,9 +37,18 @@ def _head(report: Report) -> Iterator[Table]:
         ("person", report.user or "all"),
         ("source", report.source),
         ("created", report.generated_at),
-        ("created by", report.generated_by),
-        ("policy", report.policy_sha256),
+        ("created by", report.requested_by),
+        ("created with", report.generated_by),
+        ("reviewed by", report.reviewed_by),
+        ("policy (SHA-256)", report.policy_sha256),
     ]
+    seal = report.seal
+    if seal is not None:
+        facts += [
+            ("digest of this report (SHA-256)", seal.sha256),
+            ("signature (HMAC-SHA256)", seal.signature or "not signed"),
+            ("key", seal.key_id),
+        ]
     coverage = report.coverage
     if coverage is not None:
         facts += [
@@ -48,12 +59,14 @@ def _head(report: Report) -> Iterator[Table]:
     columns = (Column("fact", label=True), Column("value"))
     yield Table("report", "facts", "About this report", columns, tuple(facts))
     if coverage is not None and coverage.gaps:
+        omitted = len(coverage.gaps) - coverage.gaps_listed
         yield Table(
             "coverage",
             "gaps",
             "Longest gaps without a span",
             (Column("from", "time", label=True), Column("until", "time")),
-            tuple((one.start, one.end) for one in coverage.gaps),
+            tuple((one.start, one.end) for one in coverage.gaps[: coverage.gaps_listed]),
+            f"{omitted:,} shorter gaps" if omitted > 0 else "",
         )
 
 
@@ -188,6 +201,7 @@ def _security(report: Report) -> Iterator[Table]:
     rows += [
         ("denied operations in the audit trail", found.denied),
         ("failed logins in the audit trail", found.failed_logins),
+        ("failed logins that services reported", found.failed_logins_reported),
     ]
     yield Table("security", "security_events", "Security events", counted, tuple(rows))
     yield Table(
@@ -236,6 +250,7 @@ def _audit(report: Report) -> Iterator[Table]:
             ("purged entries, with tombstone", done.purged),
             ("entries of erased persons", done.erased),
             ("unsigned chains", done.unkeyed_chains),
+            ("chains without an anchor", done.unanchored_chains),
             ("entries with a clock that stepped back", done.clock_steps),
             *((f"fault: {one.name}", one.count) for one in done.faults),
         ]
@@ -251,5 +266,5 @@ def _audit(report: Report) -> Iterator[Table]:
 
 
 _TABLES: Final[Sequence[Callable[[Report], Iterator[Table]]]] = (
-    _head, requirements, _trends, _performance, _errors, _security, _audit, compliance, retention,
+    _head, requirements, _trends, _performance, _errors, _security, _audit, reviews, compliance, retention,
 )  # fmt: skip

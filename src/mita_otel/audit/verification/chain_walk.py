@@ -123,6 +123,8 @@ class ChainWalk:
                 tombstone.first_sequence,
                 "no entry of the chain precedes this tombstone",
             )
+        if self.entries and not self._anchors:
+            self._result.unanchored[self.chain] = self._recorded_ns
         beyond = {sequence: mac for sequence, mac in self._anchors.items() if sequence >= self._expected}
         for sequence, mac in sorted(beyond.items()):
             if self._waiting.get(sequence) == mac:

@@ -70,6 +70,8 @@ class VerificationResult:
     """Anchors that were compared."""
     unkeyed_chains: int = 0
     """Unsigned chains: anyone with write access to the database could have written them."""
+    unanchored: dict[str, int] = field(default_factory=dict)
+    """Chains without an anchor: the time of their last entry in nanoseconds since the epoch, by chain."""
     clock_steps: int = 0
     """Entries that record that the clock had stepped back."""
     findings: list[VerificationFinding] = field(default_factory=list)
@@ -107,6 +109,7 @@ class VerificationResult:
             "erased": self.erased,
             "anchors": self.anchors,
             "unkeyed_chains": self.unkeyed_chains,
+            "unanchored_chains": len(self.unanchored),
             "clock_steps": self.clock_steps,
             "faults": {str(fault): count for fault, count in sorted(self.faults.items())},
             "findings": [
