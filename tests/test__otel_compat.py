@@ -14,7 +14,13 @@ from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogR
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricsData
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ConcurrentMultiSpanProcessor, ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import (
+    ConcurrentMultiSpanProcessor,
+    ReadableSpan,
+    SpanLimits,
+    SpanProcessor,
+    TracerProvider,
+)
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 
@@ -22,6 +28,20 @@ from alerts.receivers import HttpReceiver, Reply
 from e2e.grpc_receiver import GrpcReceiver
 from mita_otel import _otel_compat
 from mita_otel._otel_compat import GrpcAnswer, OtlpAnswer
+
+
+def test_the_lengths_at_which_providers_cut_values() -> None:
+    spans = TracerProvider(
+        span_limits=SpanLimits(max_attribute_length=7, max_span_attribute_length=9), shutdown_on_exit=False
+    )
+    assert _otel_compat.span_length_limits(spans) == (9, 7)
+    limits = _otel_compat.log_record_limits(5)
+    if limits:  # from 1.44 on
+        assert _otel_compat.log_record_length_limits(LoggerProvider(shutdown_on_exit=False, **limits)) == (
+            5,
+            5,
+        )
+        assert _otel_compat.log_record_limits(None)["log_record_limits"].max_attribute_length is None
 
 
 class Recording(SpanProcessor):

@@ -56,10 +56,34 @@ def unlimited_log_records() -> LogRecordLimits:
     return LogRecordLimits(**dict.fromkeys(names, sys.maxsize))
 
 
-def log_record_length_limits() -> tuple[int | None, ...]:
-    """Return the lengths at which the environment has attributes of log records cut; None: not cut."""
-    limits = LogRecordLimits()
+def log_record_length_limits(provider: object = None) -> tuple[int | None, int | None]:
+    """Return the lengths at which attributes of log records are cut: the general one and their own. None: not cut.
+
+    Args:
+        provider: Its limits. None, or a release whose providers have none: those that the environment sets.
+    """
+    limits = getattr(provider, "_log_record_limits", None) or LogRecordLimits()
     return limits.max_attribute_length, getattr(limits, "max_log_record_attribute_length", None)
+
+
+def span_length_limits(provider: TracerProvider) -> tuple[int | None, int | None]:
+    """Return the lengths at which a provider cuts attributes of spans, and those of events and links. None: not cut."""
+    limits = provider._span_limits
+    return limits.max_span_attribute_length, limits.max_attribute_length
+
+
+def log_record_limits(length: int | None) -> dict[str, Any]:
+    """Return the argument of `LoggerProvider` that cuts attributes at another length than the environment says.
+
+    Releases before 1.44 read the environment for each record: there the result is empty.
+    """
+    if "log_record_limits" not in inspect.signature(LoggerProvider).parameters:
+        return {}
+    names = [
+        name for name in inspect.signature(LogRecordLimits).parameters if name.endswith("attribute_length")
+    ]
+    cut_at = LogRecordLimits.UNSET if length is None else length
+    return {"log_record_limits": LogRecordLimits(**dict.fromkeys(names, cut_at))}
 
 
 class AskedExporters(NamedTuple):

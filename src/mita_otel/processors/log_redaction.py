@@ -17,7 +17,8 @@ from mita_otel import semconv
 from mita_otel._otel_compat import unlimited_log_records
 from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.processors.finished_spans import attribute_bytes
-from mita_otel.processors.redaction import RedactedOrigins, TruncatedValues, report
+from mita_otel.processors.redaction import RedactedOrigins, report
+from mita_otel.processors.value_lengths import ValueLengths
 from mita_otel.redaction import Findings, Redactor
 from mita_otel.redaction.marker import DEPTH
 
@@ -35,14 +36,15 @@ class LogRedaction:
 
     Args:
         redactor: The redactor.
+        recorded_lengths: Lengths at which the provider cuts values. None given: those that the environment sets.
     """
 
-    def __init__(self, redactor: Redactor) -> None:
+    def __init__(self, redactor: Redactor, *, recorded_lengths: Sequence[int | None] = ()) -> None:
         self.failures = 0
         """Records that could not be redacted."""
         self._redactor = redactor
         self._origins = RedactedOrigins(redactor)
-        self._truncated = TruncatedValues.of_log_records()
+        self._lengths = ValueLengths.of_log_records(*recorded_lengths, find=redactor.find)
         self._reported = threading.Event()
 
     def snapshot(self, emitted: ReadWriteLogRecord) -> ReadWriteLogRecord:
@@ -90,6 +92,7 @@ class LogRedaction:
         if len(findings.known) > known:  # redact again: earlier parts may hold the secret as well
             findings.clear()
             body, attributes, event_name, severity = self._parts(emitted.log_record, findings)
+        attributes = self._lengths.cut(attributes, emitted.log_record.attributes) or attributes
         if findings:
             attributes.update(report(findings, attributes))
         return _copy(
@@ -106,7 +109,7 @@ class LogRedaction:
         self, record: LogRecord, findings: Findings
     ) -> tuple[Any, dict[str, Any], str | None, str | None]:
         """Return the redacted body, attributes, event name and severity of a record."""
-        attributes = dict(self._truncated.redacted(_attributes(record), findings))
+        attributes = dict(self._lengths.redacted_ends(_attributes(record), findings))
         text = self._redactor.text
         return (
             self._redactor.value("", record.body, findings),
@@ -127,11 +130,19 @@ class LogRedactionProcessor(LogRecordProcessor):
     Args:
         redaction: The policy section, or a redactor.
         next_processor: Receives the records.
+        recorded_lengths: Lengths at which the provider cuts values. None given: those that the environment sets.
     """
 
-    def __init__(self, redaction: RedactionPolicy | Redactor, next_processor: LogRecordProcessor) -> None:
+    def __init__(
+        self,
+        redaction: RedactionPolicy | Redactor,
+        next_processor: LogRecordProcessor,
+        *,
+        recorded_lengths: Sequence[int | None] = (),
+    ) -> None:
         self.next_processor = next_processor
-        self._redaction = LogRedaction(redaction if isinstance(redaction, Redactor) else Redactor(redaction))
+        redactor = redaction if isinstance(redaction, Redactor) else Redactor(redaction)
+        self._redaction = LogRedaction(redactor, recorded_lengths=recorded_lengths)
 
     @property
     def failures(self) -> int:

@@ -42,6 +42,7 @@ class Pipeline:
         enrich: Sets attributes of user and transaction on each span that starts.
         tail: Whether traces are decided when they end. False: every sampled span is passed on.
         on_end: Called with each span that ends, on the thread that ends it.
+        recorded_lengths: Lengths at which the provider cuts values. None given: those that the environment sets.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Pipeline:
         *,
         tail: bool,
         on_end: Callable[[ReadableSpan], None] | None = None,
+        recorded_lengths: Sequence[int | None] = (),
     ) -> None:
         self.exporters = dict(exporters)
         queue = policy.export.queue
@@ -65,7 +67,7 @@ class Pipeline:
         ]
         """The queues in front of the exporters."""
         self.fan_out = FanOut(behind, self.queues)
-        self.redaction = RedactionProcessor(redactor, self.fan_out)
+        self.redaction = RedactionProcessor(redactor, self.fan_out, recorded_lengths=recorded_lengths)
         chain: SpanProcessor = self.redaction
         self.sampler: TailSampler | None = None
         """The tail sampler. None: not in tail mode."""

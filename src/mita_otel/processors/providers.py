@@ -7,7 +7,13 @@ from weakref import WeakSet
 from opentelemetry._logs import Logger as APILogger
 from opentelemetry.sdk._logs import Logger, LoggerProvider
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import SpanProcessor, SynchronousMultiSpanProcessor, Tracer, TracerProvider
+from opentelemetry.sdk.trace import (
+    SpanLimits,
+    SpanProcessor,
+    SynchronousMultiSpanProcessor,
+    Tracer,
+    TracerProvider,
+)
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import Sampler
 from opentelemetry.trace import Tracer as APITracer
@@ -39,6 +45,7 @@ class GuardedTracerProvider(TracerProvider):
         resource: The service's resource.
         sampler: None: the SDK's default, which reads `OTEL_TRACES_SAMPLER`.
         id_generator: None: the SDK's default.
+        recorded_length: Characters of an attribute value that are recorded. None: all.
     """
 
     def __init__(
@@ -50,7 +57,9 @@ class GuardedTracerProvider(TracerProvider):
         resource: Resource,
         sampler: Sampler | None = None,
         id_generator: IdGenerator | None = None,
+        recorded_length: int | None = None,
     ) -> None:
+        cut_at = SpanLimits.UNSET if recorded_length is None else recorded_length
         processors = SynchronousMultiSpanProcessor()  # type: ignore[no-untyped-call]
         processors.add_span_processor(chain)
         super().__init__(
@@ -59,6 +68,7 @@ class GuardedTracerProvider(TracerProvider):
             id_generator=id_generator,
             active_span_processor=processors,
             shutdown_on_exit=False,
+            span_limits=SpanLimits(max_attribute_length=cut_at, max_span_attribute_length=cut_at),
         )
         self._fan_out = fan_out
         self._issued = issued
@@ -94,10 +104,14 @@ class GuardedLoggerProvider(LoggerProvider):
     Args:
         issued: Loggers of earlier providers, which emit here from now on.
         resource: The service's resource.
+        recorded_length: Characters of an attribute value that are recorded. None: all.
     """
 
-    def __init__(self, issued: IssuedHandles, *, resource: Resource) -> None:
-        super().__init__(resource=resource, shutdown_on_exit=False)
+    def __init__(
+        self, issued: IssuedHandles, *, resource: Resource, recorded_length: int | None = None
+    ) -> None:
+        limits = _otel_compat.log_record_limits(recorded_length)
+        super().__init__(resource=resource, shutdown_on_exit=False, **limits)
         self._issued = issued
         for logger in list(issued.loggers):
             _otel_compat.move_logger(logger, self)

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import logging
-import re
+import operator
 import sys
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan, SpanLimits, SpanProcessor
+from opentelemetry.sdk.trace import Event, ReadableSpan, SpanProcessor
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link as SpanLink
 from opentelemetry.trace import SpanContext, Status, TraceState
 
 from mita_otel import semconv
-from mita_otel._otel_compat import log_record_length_limits
 from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.processors.finished_spans import RewrittenSpan
 from mita_otel.processors.link import Link
 from mita_otel.processors.queues.forks import ForkSafeLock
+from mita_otel.processors.value_lengths import ValueLengths
 from mita_otel.redaction import Findings, Redactor
 
 _logger = logging.getLogger("mita_otel")
@@ -51,13 +51,22 @@ class RedactionProcessor(Link):
     Args:
         redaction: The policy section, or a redactor.
         next_processor: Receives the spans.
+        recorded_lengths: Lengths at which the provider cuts values. None given: those that the environment sets.
     """
 
-    def __init__(self, redaction: RedactionPolicy | Redactor, next_processor: SpanProcessor) -> None:
+    def __init__(
+        self,
+        redaction: RedactionPolicy | Redactor,
+        next_processor: SpanProcessor,
+        *,
+        recorded_lengths: Sequence[int | None] = (),
+    ) -> None:
         super().__init__(next_processor)
         self._redactor = redaction if isinstance(redaction, Redactor) else Redactor(redaction)
         self._origins = RedactedOrigins(self._redactor)
-        self._truncated = TruncatedValues.of_spans()
+        self._lengths, self._lengths_of_members = ValueLengths.of_spans(
+            *recorded_lengths, find=self._redactor.find
+        )
         self.redacted: Counter[str] = Counter()
         """Values that were redacted so far, by rule."""
 
@@ -71,7 +80,13 @@ class RedactionProcessor(Link):
             parts = self._parts(span, findings)
         resource = self._origins.resource(span.resource)
         scope = self._origins.scope(span.instrumentation_scope)
-        if not findings and resource is span.resource and scope is span.instrumentation_scope:
+        cut = self._lengths.cut(parts.attributes, span.attributes)
+        if cut is not None:
+            parts = parts._replace(attributes=cut)
+        elif not findings and _are_same(
+            [span.resource, span.instrumentation_scope, *span.events, *span.links],
+            [resource, scope, *parts.events, *parts.links],
+        ):
             return span
         if findings:
             self.redacted.update(findings)
@@ -84,7 +99,7 @@ class RedactionProcessor(Link):
         return self.processed(span) if known else span
 
     def _parts(self, span: ReadableSpan, findings: Findings) -> _Parts:
-        attributes = self._truncated.redacted(span.attributes, findings)
+        attributes = self._lengths.redacted_ends(span.attributes, findings)
         return _Parts(
             name=self._redactor.text(span.name, findings),
             attributes=self._redactor.attributes(attributes, findings),
@@ -124,16 +139,28 @@ class RedactionProcessor(Link):
     def _event(self, event: Event, tally: Counter[str]) -> Event:
         before = tally.total()
         name = self._redactor.text(event.name, tally)
-        attributes = self._redactor.attributes(self._truncated.redacted(event.attributes, tally), tally)
-        if tally.total() == before:
+        attributes = self._member_attributes(event.attributes, tally)
+        if tally.total() == before and attributes is event.attributes:
             return event
         return Event(name=name, attributes=attributes, timestamp=event.timestamp)
 
     def _link(self, link: SpanLink, tally: Counter[str]) -> SpanLink:
         before = tally.total()
-        attributes = self._redactor.attributes(self._truncated.redacted(link.attributes, tally), tally)
+        attributes = self._member_attributes(link.attributes, tally)
         context = self._context(link.context, tally)
-        return link if tally.total() == before else SpanLink(context or link.context, attributes)
+        if tally.total() == before and attributes is link.attributes:
+            return link
+        return SpanLink(context or link.context, attributes)
+
+    def _member_attributes(
+        self, recorded: Mapping[str, Any] | None, tally: Counter[str]
+    ) -> Mapping[str, Any] | None:
+        """Return the redacted attributes of an event or a link: the same object if nothing changed."""
+        lengths = self._lengths_of_members
+        before = tally.total()
+        safe = self._redactor.attributes(lengths.redacted_ends(recorded, tally), tally)
+        cut = lengths.cut(safe, recorded)
+        return cut or (recorded if tally.total() == before else safe)
 
     def _context(self, context: SpanContext | None, tally: Counter[str]) -> SpanContext | None:
         """Return a span's ids without the members of its tracestate that hold a secret."""
@@ -165,6 +192,11 @@ def report(findings: Counter[str], attributes: Mapping[str, Any]) -> dict[str, A
             counts[rule] += int(count[:9])
     rules = tuple(f"{rule}:{counts[rule]}" for rule in sorted(counts))
     return {semconv.REDACTED: counts.total(), semconv.REDACTED_RULES: rules}
+
+
+def _are_same(before: Sequence[object], after: Sequence[object]) -> bool:
+    """Return whether two lists hold the same objects."""
+    return all(map(operator.is_, before, after))
 
 
 def _with_state(context: SpanContext | None, state: TraceState) -> SpanContext | None:
@@ -237,57 +269,3 @@ class _Shared(Generic[T]):
             self._entries[id(original)] = (original, redacted)
             if len(self._entries) > _MAX_SHARED:
                 self._entries.popitem(last=False)
-
-
-_END: Final = re.compile(
-    r"(?:(?:\d[ \-.]?){7,}|eyJ[A-Za-z0-9_\-.]*|[A-Z]{2}\d{2}(?:[ \-]?[A-Z0-9]{1,4}){2,8}|(?<=://)[^\s/@]{0,64}:[^\s/@]{1,128}"
-    r"|(?:AKIA|ASIA|AIza|gh[a-z]_|[srp]k[_\-]|xox|glpat-|SG\.|hvs\.|npm_|pypi-)[A-Za-z0-9_\-.]{4,}"
-    r"|(?=[A-Za-z_\-+=%/~]{0,64}(?:\d|(?<=[a-z])[A-Z]))[A-Za-z0-9_\-+=%/~]{8,})\Z"
-)
-"""Seven digits or more (six digits of a card number may be shown), or the start of a possible key."""
-_REACH: Final = 128
-_REPLACEMENT: Final = "[redacted:length]"
-
-
-class TruncatedValues:
-    """Redacts the end of values that the SDK truncated: no rule recognises half a card number.
-
-    The SDK truncates values before any processor receives them (`OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT` and others). A value
-    counts as truncated if its length equals a limit.
-
-    Args:
-        limits: Lengths at which values are truncated. None is ignored.
-    """
-
-    def __init__(self, *limits: int | None) -> None:
-        self._limits = frozenset(limit for limit in limits if limit)
-
-    @classmethod
-    def of_spans(cls) -> TruncatedValues:
-        """Return the limits that the environment sets for spans."""
-        limits = SpanLimits()
-        return cls(limits.max_attribute_length, limits.max_span_attribute_length)
-
-    @classmethod
-    def of_log_records(cls) -> TruncatedValues:
-        """Return the limits that the environment sets for log records."""
-        return cls(*log_record_length_limits())
-
-    def redacted(self, attributes: Mapping[str, Any] | None, tally: Counter[str]) -> Mapping[str, Any]:
-        """Return the attributes with redacted ends of truncated values, and count the redactions."""
-        if not attributes:
-            return {}
-        if not self._limits:
-            return attributes
-        return {key: self._value(value, tally) for key, value in attributes.items()}
-
-    def _value(self, value: Any, tally: Counter[str]) -> Any:
-        if isinstance(value, (list, tuple)):
-            return [self._value(member, tally) for member in value]
-        if not isinstance(value, str) or len(value) not in self._limits:
-            return value
-        end = _END.search(value, max(0, len(value) - _REACH))
-        if end is None:
-            return value
-        tally["length"] += 1
-        return value[: end.start()] + _REPLACEMENT

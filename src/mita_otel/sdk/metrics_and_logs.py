@@ -25,6 +25,7 @@ from mita_otel.processors.providers import GuardedLoggerProvider, IssuedHandles
 from mita_otel.processors.queues.log_queue import LogQueue, LogStage
 from mita_otel.processors.queues.metric_stage import MetricStage
 from mita_otel.processors.queues.stage import Stage
+from mita_otel.processors.value_lengths import recorded_length
 from mita_otel.sdk.service import Service
 
 _logger = logging.getLogger("mita_otel")
@@ -101,7 +102,8 @@ def start_logs(
         The provider as a stage. Empty: no one needs records, or the provider is the host's.
     """
     named = [(type(one).__name__, one) for one in _make_exporters("logs")]
-    queues = [_log_queue(service, name, exporter) for name, exporter in [*named, *exporters]]
+    redaction = LogRedaction(service.redactor, recorded_lengths=_recorded_lengths(service))
+    queues = [_log_queue(service, redaction, name, exporter) for name, exporter in [*named, *exporters]]
     level = service.policy.instrumentation.logging if queues else "off"
     if level != "off" or on_error is not None:
         StandardLogging(level, on_error=on_error).install(service.patches)
@@ -110,7 +112,9 @@ def start_logs(
         return _join_logs(service, ours, queues)
     if not queues and not listeners:
         return []
-    provider = GuardedLoggerProvider(issued, resource=service.resource)
+    provider = GuardedLoggerProvider(
+        issued, resource=service.resource, recorded_length=recorded_length(service.policy.redaction)
+    )
     for processor in ours:
         provider.add_log_record_processor(processor)
     _logs.set_logger_provider(provider)
@@ -118,7 +122,15 @@ def start_logs(
     return [LogStage(provider, queues)]
 
 
-def _log_queue(service: Service, name: str, exporter: LogRecordExporter) -> LogQueue:
+def _recorded_lengths(service: Service) -> Sequence[int | None]:
+    """Return the lengths at which the provider of loggers cuts values. Empty: those that the environment sets."""
+    if _otel_compat.has_logger_provider():
+        return _otel_compat.log_record_length_limits(_logs.get_logger_provider())
+    recorded = recorded_length(service.policy.redaction)
+    return (recorded,) if _otel_compat.log_record_limits(recorded) else ()
+
+
+def _log_queue(service: Service, redaction: LogRedaction, name: str, exporter: LogRecordExporter) -> LogQueue:
     policy = service.policy
     return LogQueue(
         name,
@@ -126,7 +138,7 @@ def _log_queue(service: Service, name: str, exporter: LogRecordExporter) -> LogQ
         policy.export.queue,
         service.losses,
         stop_timeout_s=policy.lifecycle.shutdown_timeout_s,
-        redaction=LogRedaction(service.redactor),
+        redaction=redaction,
         max_bytes=policy.export.max_log_megabytes * 1e6,
     )
 
@@ -136,9 +148,8 @@ def _join_logs(service: Service, ours: list[LogRecordProcessor], queues: list[Lo
     if not isinstance(present, LoggerProvider):
         _warn_of_foreign("LoggerProvider", present, "log records")
         return []
-    leave = _otel_compat.join_logger_provider(
-        present, ours, lambda one: LogRedactionProcessor(service.redactor, one), service.patches.set
-    )
+    redact = partial(LogRedactionProcessor, service.redactor, recorded_lengths=_recorded_lengths(service))
+    leave = _otel_compat.join_logger_provider(present, ours, redact, service.patches.set)
     service.patches.add(leave)
     return list(queues)
 

@@ -20,6 +20,7 @@ from mita_otel.processors.pipeline import Measurements, Pipeline
 from mita_otel.processors.providers import GuardedTracerProvider, IssuedHandles
 from mita_otel.processors.queues.stage import Stage, milliseconds_left
 from mita_otel.processors.samplers import SamplerChoice, choose_sampler, rate_of
+from mita_otel.processors.value_lengths import recorded_length
 from mita_otel.sdk.service import Service
 
 _logger = logging.getLogger("mita_otel")
@@ -105,6 +106,10 @@ def start_tracing(
         more_observers=observers,
     )
 
+    current = trace.get_tracer_provider()
+    host = _otel_compat.unwrap_provider(current)
+    recorded = recorded_length(policy.redaction)
+
     def build(behind: tuple[SpanProcessor, ...] = ()) -> Pipeline:
         return Pipeline(
             policy,
@@ -116,10 +121,9 @@ def start_tracing(
             enrich,
             tail=choice.tail,
             on_end=on_end,
+            recorded_lengths=(recorded,) if host is None else _otel_compat.span_length_limits(host),
         )
 
-    current = trace.get_tracer_provider()
-    host = _otel_compat.unwrap_provider(current)
     if host is not None:
         # The host's sampler stays: the spans that it drops are never recorded.
         choice = replace(choice, sampler=host.sampler, rate=rate_of(host.sampler))
@@ -151,6 +155,7 @@ def _install(
         resource=service.resource,
         sampler=choice.sampler,
         id_generator=_otel_compat.id_generator_from_environment(),
+        recorded_length=recorded_length(service.policy.redaction),
     )
     trace.set_tracer_provider(provider)
     service.patches.add(partial(_otel_compat.unset_tracer_provider, provider))
