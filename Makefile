@@ -165,7 +165,8 @@ test-all:
 # are left out.
 LOWEST = .venvs/lowest
 LOWEST_TESTS = tests/test__otel_compat.py tests/processors/test_log_redaction.py tests/processors/test_redaction.py \
-	tests/instrumentation/test_threads.py tests/instrumentation/test_oldest_frameworks.py tests/policy tests/latency
+	tests/instrumentation/test_threads.py tests/instrumentation/test_oldest_frameworks.py \
+	tests/instrumentation/test_sqlalchemy_sources.py tests/policy tests/latency
 
 test-lowest:
 	@test -d $(LOWEST) || $(PYTHON) -m venv $(LOWEST)

@@ -288,3 +288,45 @@ def test_an_otlp_exporter_over_grpc_is_asked_once_and_says_what_it_heard() -> No
     finally:
         exporter.shutdown()
         receiver.close()
+
+
+# --- the SQLAlchemy package ---------------------------------------------------------------------------
+def test_single_engines_get_and_lose_the_listeners_of_the_sqlalchemy_package() -> None:
+    pytest.importorskip("opentelemetry.instrumentation.sqlalchemy", exc_type=ImportError)
+    from sqlalchemy import create_engine
+
+    ours, other = create_engine("sqlite://"), create_engine("sqlite://")
+    listeners = _otel_compat.EngineListeners("test")
+    listeners.add(ours)
+    listeners.add(other)
+    assert [type(one.__self__).__name__ for one in ours.dispatch.before_cursor_execute] == ["EngineTracer"]
+    listeners.remove(ours)
+    assert [*ours.dispatch.before_cursor_execute, *ours.pool.dispatch.checkout] == []
+    assert len(list(other.dispatch.before_cursor_execute)) == 1
+    listeners.remove(other)
+
+
+def test_the_span_of_a_statement_is_taken_from_the_sqlalchemy_package() -> None:
+    pytest.importorskip("opentelemetry.instrumentation.sqlalchemy", exc_type=ImportError)
+    from sqlalchemy import create_engine, event, text
+    from sqlalchemy.engine import Engine
+
+    provider = TracerProvider(shutdown_on_exit=False)
+    engine = create_engine("sqlite://")
+    listeners = _otel_compat.EngineListeners("test", provider)
+    listeners.add(engine)
+    taken: list[Any] = []
+
+    def after(conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        taken.append((_otel_compat.statement_span(context), _otel_compat.take_statement_span(context)))
+        taken.append((_otel_compat.statement_span(context), None))
+
+    event.listen(Engine, "after_cursor_execute", after)  # called before the listeners of a single engine
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+    (span, same), (nothing, _) = taken
+    assert span is same
+    assert span.is_recording(), "the package ends it no more"
+    assert nothing is None
+    listeners.remove(engine)
+    event.remove(Engine, "after_cursor_execute", after)

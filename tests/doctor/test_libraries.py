@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -76,21 +77,6 @@ def test_a_library_of_an_extra_has_to_fit_where_it_is_there(install: Install) ->
     assert "needs sqlalchemy<2.2,>=2.0.36, but 1.4.54 is installed" in found
 
 
-@pytest.mark.parametrize(
-    ("version", "found"), [("2.1.9", True), ("2.1.0", True), ("2.0.44", False), ("10.0", True)]
-)
-def test_sqlalchemy_beside_an_instrumentation_that_does_not_know_it(
-    install: Install, version: str, found: bool
-) -> None:
-    install("sqlalchemy", version)
-    package = "opentelemetry-instrumentation-sqlalchemy"
-    requires = ("sqlalchemy<2.1.0,>=1.0.0; extra == 'instruments'",)
-    install(package, "0.66b1", requires=requires)
-    checks = by_name(library_checks())
-    said = f"{package} 0.66b1 does not support sqlalchemy {version}, and mita-otel does not need it: pip uninstall {package}"
-    assert checks.get("sqlalchemy") == (Check("sqlalchemy", Status.WARN, said) if found else None)
-
-
 # --- installed and active ----------------------------------------------------------------------------
 def test_what_is_installed_and_active() -> None:
     found = instrumentation()
@@ -108,6 +94,18 @@ def test_what_is_installed_and_active() -> None:
 def test_fastapi_by_the_contrib_instrumentation() -> None:
     said = instrumentation(policy_of(fastapi="contrib"))["library:fastapi"].said
     assert said.endswith(" is installed and instrumented by the contrib instrumentation")
+
+
+def test_sqlalchemy_by_the_contrib_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("opentelemetry.instrumentation.sqlalchemy", exc_type=ImportError)
+    policy = policy_of(sqlalchemy="contrib")
+    check = instrumentation(policy)["library:sqlalchemy"]
+    assert check.status is Status.PASS
+    assert check.said.endswith(" is installed and instrumented by the contrib package")
+    monkeypatch.setitem(sys.modules, "opentelemetry.instrumentation.sqlalchemy", None)
+    check = instrumentation(policy)["library:sqlalchemy"]
+    assert check.status is Status.WARN
+    assert check.said.endswith(": pip install 'mita-otel[contrib]'")
 
 
 @pytest.mark.parametrize(
@@ -133,7 +131,7 @@ def test_what_the_policy_switches_off() -> None:
     off = warning(instrumentation(policy_of(fastapi="off", sqlalchemy=False, threads=False)))
     assert {name: said.rpartition(": ")[2] for name, said in off.items()} == {
         "library:fastapi": 'the policy disables it; set instrumentation.fastapi to "auto"',
-        "library:sqlalchemy": "the policy disables it; set instrumentation.sqlalchemy to true",
+        "library:sqlalchemy": 'the policy disables it; set instrumentation.sqlalchemy to "auto"',
         "library:threads": "the policy disables it; set instrumentation.threads to true",
     }
 

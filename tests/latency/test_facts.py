@@ -91,3 +91,19 @@ def test_stable_names_win_where_both_are_there() -> None:
 def test_empty_names_are_no_names() -> None:
     empty = facts({"http.request.method": "", "http.route": "", "mita.operation": ""}, "SERVER")
     assert (empty.method, empty.route, empty.operation, empty.category) == (None, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "table"),
+    [
+        ({"db.system": "sqlite", "db.statement": "SELECT 1 FROM payments"}, "payments"),
+        ({"db.system": "sqlite", "db.statement": "SELECT 'FROM secrets' FROM payments"}, "payments"),
+        ({"db.system": "sqlite", "db.statement": "SELECT 1 FROM a", "db.sql.table": "ledger.a"}, "ledger.a"),
+        ({"db.system": "redis", "db.statement": "SET FROM payments"}, None),
+        ({"db.system": "sqlite", "db.statement": "SELECT 1"}, None),
+    ],
+)
+def test_the_table_is_the_attribute_or_the_first_of_the_statement(
+    attributes: dict[str, Any], table: str | None
+) -> None:
+    assert facts(attributes, "CLIENT").table == table

@@ -11,6 +11,7 @@ from packaging.requirements import Requirement
 
 from mita_otel import environment_variables as variables
 from mita_otel.instrumentation.fastapi import fastapi_source, has_native_telemetry
+from mita_otel.instrumentation.sqlalchemy_contrib import INSTALL, missing_package
 from mita_otel.policy import Policy
 from mita_otel.sdk.distro import measured_here
 from mita_otel.sdk.health.check import Check, Status
@@ -19,14 +20,12 @@ from mita_otel.sdk.health.libraries import WELL_KNOWN, installed_version, there_
 _GROUP: Final = "opentelemetry_instrumentor"
 _ALL: Final = "*"
 _OURS = "mita-otel"
-_CONTRIB_SQLALCHEMY = "opentelemetry-instrumentation-sqlalchemy"
 
 
 def library_checks() -> Iterator[Check]:
     """Check that the installed versions of mita-otel and OpenTelemetry are compatible."""
     found = list(_conflicts())
     yield from found
-    yield from _contrib_sqlalchemy()
     if not found:
         message = f"{_OURS} {installed_version(_OURS)}, opentelemetry-sdk {installed_version('opentelemetry-sdk')}, sentry-sdk {installed_version('sentry-sdk')}"
         yield Check("versions", Status.PASS, message)
@@ -60,18 +59,6 @@ def _packages() -> Iterator[Distribution]:
         if name not in seen and (name == _OURS or name.startswith("opentelemetry-")):
             seen.add(name)
             yield one
-
-
-def _contrib_sqlalchemy() -> Iterator[Check]:
-    """Warn about a contrib SQLAlchemy package that does not support the installed SQLAlchemy and so measures nothing."""
-    package = next(iter(distributions(name=_CONTRIB_SQLALCHEMY)), None)
-    conflict = get_dist_dependency_conflicts(package) if package is not None else None
-    if package is not None and conflict is not None and conflict.found:
-        message = (
-            f"{package.name} {package.version} does not support {conflict.found}, and mita-otel does not need it: "
-            f"pip uninstall {package.name}"
-        )
-        yield Check("sqlalchemy", Status.WARN, message)
 
 
 # --- instrumentations --------------------------------------------------------------------------------
@@ -109,17 +96,20 @@ def _fastapi(policy: Policy, off: frozenset[str]) -> Iterator[Check]:
 
 
 def _sqlalchemy(policy: Policy, off: frozenset[str]) -> Iterator[Check]:
-    installed = installed_version("sqlalchemy")
+    installed, name = installed_version("sqlalchemy"), "library:sqlalchemy"
     if not installed:
         return
-    by_policy = not policy.instrumentation.sqlalchemy
-    fix = _disabled_fix("sqlalchemy", "sqlalchemy", off, by_policy=by_policy, value="true")
+    source = policy.instrumentation.sqlalchemy_source()
+    fix = _disabled_fix("sqlalchemy", "sqlalchemy", off, by_policy=source == "off", value='"auto"')
     if fix:
-        yield Check("library:sqlalchemy", Status.WARN, f"{installed} is installed, not instrumented: {fix}")
+        yield Check(name, Status.WARN, f"{installed} is installed, not instrumented: {fix}")
+    elif source == "native":
+        yield Check(name, Status.PASS, f"{installed} is installed and instrumented by mita-otel")
+    elif (problem := missing_package()) is not None:
+        message = f"{installed} is installed and instrumented by mita-otel, not by the contrib package ({problem}): {INSTALL}"
+        yield Check(name, Status.WARN, message)
     else:
-        yield Check(
-            "library:sqlalchemy", Status.PASS, f"{installed} is installed and instrumented by mita-otel"
-        )
+        yield Check(name, Status.PASS, f"{installed} is installed and instrumented by the contrib package")
 
 
 def _threads(policy: Policy, off: frozenset[str]) -> Check:

@@ -1,8 +1,9 @@
-"""SQLAlchemy: a CLIENT span for each statement, of every engine, 2.0 and 2.1, sync and async.
+"""SQLAlchemy: a CLIENT span for each statement, of every engine, 1.4 to 2.1, sync and async.
 
-The contrib instrumentation refuses SQLAlchemy 2.1, misses engines whose module imported `create_engine`
-early, doubles its listeners where an engine is named twice and takes `with` for an operation. Events on the
-`Engine` class are public, cover every engine whenever it was made, and need no patching.
+The contrib package declares that it does not support SQLAlchemy 2.1, misses engines whose module imported
+`create_engine` early, and takes the first word of a statement for its operation. Events on the `Engine` class are
+public, cover every engine whenever it was made, and need no patching. An engine that the contrib package measures,
+because the policy or the application wants it, is not measured here as well.
 
 Names and attributes: OpenTelemetry semantic conventions for database client spans, stable since 1.33.
 """
@@ -19,9 +20,14 @@ from opentelemetry import trace
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from mita_otel import semconv
+from mita_otel import _otel_compat, semconv
 from mita_otel.instrumentation.patches import Patches, type_name
-from mita_otel.latency.sql import summarise_statement
+from mita_otel.instrumentation.sqlalchemy_contrib import (
+    ContribSQLAlchemy,
+    is_connecting_by_contrib,
+    is_measured_by_contrib,
+)
+from mita_otel.latency.sql import statement_name, summarise_statement
 from mita_otel.policy.runtime import InstrumentationPolicy
 
 _SPAN = "_mita_span"
@@ -32,11 +38,12 @@ class SQLAlchemyInstrumentation:
     """Measures SQLAlchemy's statements.
 
     Args:
-        policy: Whether waiting for a connection always becomes a span.
+        policy: Which instrumentation measures, and whether waiting for a connection always becomes a span.
         patches: Takes back what this changes.
-        tracer: Makes the spans. None: one of the global provider.
+        tracer: Makes the spans. None: one of the provider.
         slow_checkout_ms: Milliseconds above which waiting for a connection becomes a span whatever the policy
             says. None: never.
+        provider: Makes tracers. None: the global provider.
     """
 
     def __init__(
@@ -46,11 +53,17 @@ class SQLAlchemyInstrumentation:
         tracer: trace.Tracer | None = None,
         *,
         slow_checkout_ms: float | None = None,
+        provider: trace.TracerProvider | None = None,
     ) -> None:
         self._policy = policy
         self._patches = patches
         self._slow_checkout_ms = slow_checkout_ms
-        self._tracer = tracer or trace.get_tracer("mita_otel.instrumentation.sqlalchemy")
+        self._tracer = tracer or trace.get_tracer(
+            "mita_otel.instrumentation.sqlalchemy", tracer_provider=provider
+        )
+        self._contrib = (
+            ContribSQLAlchemy(patches, provider) if policy.sqlalchemy_source() == "contrib" else None
+        )
 
     def install(self) -> None:
         """Measure every engine, made already or later, once sqlalchemy is imported."""
@@ -58,8 +71,9 @@ class SQLAlchemyInstrumentation:
         def patch(module: Any) -> None:
             from sqlalchemy.engine import Engine
 
-            if not _contrib_is_active():
-                self._listen(Engine)
+            self._listen(Engine)
+            if self._contrib is not None and not self._contrib.install():
+                self._contrib = None
             if self._policy.sqlalchemy_connect_spans or self._slow_checkout_ms is not None:
                 self._patches.wrap("sqlalchemy.pool.base", "Pool.connect", self._connect)
 
@@ -77,7 +91,8 @@ class SQLAlchemyInstrumentation:
             raise TypeError(
                 f"engine has to be a sqlalchemy.Engine, an AsyncEngine or a list of them, and is a {type_name(target)}"
             )
-        self._listen(engine)
+        if self._contrib is None or not self._contrib.instrument(engine):
+            self._listen(engine)
 
     def _listen(self, target: Any) -> None:
         """Listen to one engine, or to all engines of a class."""
@@ -105,44 +120,45 @@ class SQLAlchemyInstrumentation:
     def _before(
         self, conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
     ) -> None:
-        if context is None or not is_instrumentation_enabled():
+        if context is None or not is_instrumentation_enabled() or is_measured_by_contrib(conn):
             return
         url = conn.engine.url
         operation, collection = summarise_statement(statement)
-        target = collection or _namespace(url.database)
-        name = " ".join(part for part in (operation, target) if part) or str(conn.dialect.name)
+        name = statement_name(operation, collection, url.database, conn.dialect.name)
         span = self._tracer.start_span(name, kind=SpanKind.CLIENT)
         if span.is_recording():
             span.set_attributes(_attributes(conn.dialect.name, url, statement, operation, collection))
-            if executemany and hasattr(parameters, "__len__"):
-                span.set_attribute("db.operation.batch.size", len(parameters))
         setattr(context, _SPAN, span)
 
     def _after(
         self, conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
     ) -> None:
-        span = getattr(context, _SPAN, None)
-        if span is not None:
-            span.end()
+        own = getattr(context, _SPAN, None)
+        span = own or _otel_compat.statement_span(context)
+        if span is not None and executemany and hasattr(parameters, "__len__"):
+            span.set_attribute("db.operation.batch.size", len(parameters))
+        if own is not None:
+            own.end()
 
     def _error(self, context: Any) -> None:
-        span = getattr(context.execution_context, _SPAN, None)
-        if span is None:
+        """Complete the span of a statement that failed: ours, or the contrib package's, whose listener comes later."""
+        execution = context.execution_context
+        span = getattr(execution, _SPAN, None) or _otel_compat.take_statement_span(execution)
+        if span is None or not span.is_recording():
             return
         error = context.original_exception
-        if span.is_recording():
-            span.set_attribute("error.type", f"{type(error).__module__}.{type(error).__qualname__}")
-            code = getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorname", None)
-            if code:
-                span.set_attribute("db.response.status_code", str(code))
-            if isinstance(error, Exception):  # a task that was cancelled is no error
-                span.set_status(Status(StatusCode.ERROR, str(error)))
+        span.set_attribute(semconv.ERROR_TYPE, f"{type(error).__module__}.{type(error).__qualname__}")
+        code = getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorname", None)
+        if code:
+            span.set_attribute("db.response.status_code", str(code))
+        if isinstance(error, Exception):  # a task that was cancelled is no error
+            span.set_status(Status(StatusCode.ERROR, str(error)))
         span.end()
 
     def _connect(
         self, wrapped: Callable[..., Any], pool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        if not is_instrumentation_enabled():
+        if not is_instrumentation_enabled() or is_connecting_by_contrib():
             return wrapped(*args, **kwargs)
         started_ns = time_ns()
         try:
@@ -187,16 +203,3 @@ def _attributes(
     }
     attributes.update({name: value for name, value in optional.items() if value})
     return attributes
-
-
-def _namespace(database: str | None) -> str | None:
-    """The database's name; of a SQLite path the file's name alone, since span names must not vary."""
-    return database.replace("\\", "/").rsplit("/", 1)[-1] if database else None
-
-
-def _contrib_is_active() -> bool:
-    try:
-        from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
-    except ImportError:
-        return False
-    return bool(SQLAlchemyInstrumentor().is_instrumented_by_opentelemetry)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, Final, Generic, TypeVar, get_args, overload
 
 from mita_otel import semconv
-from mita_otel.latency.sql import verb_of
+from mita_otel.latency.sql import summarise_statement, verb_of
 from mita_otel.policy.limits import Kind
 
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
@@ -160,9 +160,12 @@ class SpanFacts:
 
     @lazy
     def table(self) -> str | None:
-        """The database table, as in `payments` or `ledger.payments`."""
+        """The database table, as in `payments` or `ledger.payments`; the statement's first where no attribute names one."""
         table = semconv.first(self.attributes, semconv.DB_COLLECTION)
-        return str(table) if table else None
+        if table:
+            return str(table)
+        statement = semconv.first(self.attributes, semconv.DB_STATEMENT)
+        return summarise_statement(str(statement))[1] if statement and self.kind == "database" else None
 
     @property
     def command(self) -> str | None:

@@ -99,6 +99,19 @@ def summarise_statement(statement: str) -> tuple[str | None, str | None]:
     return verb(statement), table(statement)
 
 
+def statement_name(verb: str | None, table: str | None, namespace: str | None, system: str) -> str:
+    """Return the name of a statement's span, as in `SELECT accounts`. It holds no part of the text but verb and table.
+
+    Args:
+        verb: The statement's verb.
+        table: Its first table.
+        namespace: The database. It stands for a missing table; of a path, as SQLite's, only the file's name.
+        system: The database system. It stands for everything that is missing.
+    """
+    database = namespace.replace("\\", "/").rsplit("/", 1)[-1] if namespace else None
+    return " ".join(part for part in (verb, table or database) if part) or system
+
+
 def table(statement: str) -> str | None:
     """Return the first table that a statement names, without its schema, or None.
 

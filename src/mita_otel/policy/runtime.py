@@ -86,13 +86,20 @@ class InstrumentationPolicy(Section):
     """Whether servers' access logs are redacted: path, query, headers. `off`: they stay as they are."""
     access_loggers: tuple[str, ...]
     """Names of the loggers that this applies to."""
-    sqlalchemy: bool
-    """Whether SQLAlchemy's statements become spans."""
+    sqlalchemy: Literal["auto", "native", "contrib", "off"] | bool
+    """Which instrumentation measures SQLAlchemy's statements: mita-otel's own (`"native"`, `"auto"`, true) or the contrib
+    package's, which the extra `contrib` installs. `"off"` and false: no statement becomes a span."""
     sqlalchemy_connect_spans: bool
     """Whether waiting for a connection of the pool always becomes a span. Above `thresholds.checkout.limit_ms`, and
     when it fails, it does anyhow."""
     threads: bool
     """Whether threads, timers and thread pools inherit the context of the code that starts them."""
+
+    def sqlalchemy_source(self) -> Literal["native", "contrib", "off"]:
+        """Return which instrumentation measures SQLAlchemy's statements."""
+        if self.sqlalchemy in {False, "off"}:
+            return "off"
+        return "contrib" if self.sqlalchemy == "contrib" else "native"
 
     def failed_ranges(self) -> list[tuple[int, int]]:
         """Return `failed_request_status_codes` as pairs of the first and the last status."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from opentelemetry import metrics, trace
 from opentelemetry.sdk.trace import ReadableSpan
@@ -94,7 +94,8 @@ class LatencyObserver:
 
 
 _NATIVE_FASTAPI = "fastapi"
-_CONTRIB_PREFIX = "opentelemetry.instrumentation."
+CONTRIB_PREFIX: Final = "opentelemetry.instrumentation."
+"""Start of the instrumentation scopes of OpenTelemetry's contrib packages."""
 _HTTP = frozenset({semconv.HTTP_SERVER_DURATION, semconv.HTTP_CLIENT_DURATION})
 
 _DESCRIPTIONS: Mapping[str, str] = {
@@ -162,4 +163,4 @@ class DurationMetrics:
         if metric not in _HTTP or span.instrumentation_scope is None:
             return False
         scope = span.instrumentation_scope.name
-        return scope == _NATIVE_FASTAPI or (self._contrib_emits_http and scope.startswith(_CONTRIB_PREFIX))
+        return scope == _NATIVE_FASTAPI or (self._contrib_emits_http and scope.startswith(CONTRIB_PREFIX))

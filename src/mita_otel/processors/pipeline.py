@@ -23,6 +23,7 @@ from mita_otel.processors.queues.stage import ExporterHooks
 from mita_otel.processors.redaction import RedactionProcessor
 from mita_otel.processors.repeated_queries import RepeatedQueriesProcessor
 from mita_otel.processors.sampling.consistent import randomness_of, threshold_of
+from mita_otel.processors.statement_names import StatementNames
 from mita_otel.processors.tail_sampling import TailSampler
 from mita_otel.processors.threshold import ThresholdProcessor
 from mita_otel.processors.window_writer import WindowWriter
@@ -86,6 +87,7 @@ class Pipeline:
             breaches=measurements.breaches,
             observers=measurements.observers,
         )
+        chain = StatementNames(chain)
         if enrich is not None:
             chain = ContextProcessor(enrich, chain)
         self.first = PipelineQueue(

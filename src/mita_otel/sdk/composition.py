@@ -254,7 +254,7 @@ def _instrument_libraries(service: Service) -> Instrumentation:
         applications.silence()
     else:
         applications.install()
-    if policy.instrumentation.sqlalchemy and not disabled & {"sqlalchemy", "*"}:
+    if policy.instrumentation.sqlalchemy_source() != "off" and not disabled & {"sqlalchemy", "*"}:
         engines.install()
     if policy.instrumentation.threads and not disabled & {"threading", "*"}:
         threads = ThreadInstrumentation()
