@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any, Literal
 
 import pytest
@@ -330,3 +331,24 @@ def test_the_span_of_a_statement_is_taken_from_the_sqlalchemy_package() -> None:
     assert nothing is None
     listeners.remove(engine)
     event.remove(Engine, "after_cursor_execute", after)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "proto.http.trace_exporter:OTLPSpanExporter",
+        "proto.http._log_exporter:OTLPLogExporter",
+        "proto.http.metric_exporter:OTLPMetricExporter",
+        "proto.grpc.trace_exporter:OTLPSpanExporter",
+        "proto.grpc._log_exporter:OTLPLogExporter",
+        "proto.grpc.metric_exporter:OTLPMetricExporter",
+    ],
+)
+def test_the_requests_of_each_otlp_exporter_can_be_intercepted(path: str) -> None:
+    module, _, name = path.partition(":")
+    exporter = getattr(importlib.import_module(f"opentelemetry.exporter.otlp.{module}"), name)()
+    try:
+        assert _otel_compat.intercept_otlp(exporter, lambda url, send: send(url)[0], lambda *_: None)
+    finally:
+        exporter.shutdown()
+    assert not _otel_compat.intercept_otlp(object(), lambda url, send: None, lambda *_: None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from mita_otel.doctor.sentry import clock_check
 from mita_otel.exporters.otlp import make_otlp_exporter
 from mita_otel.exporters.registry import ExporterUnavailableError
 from mita_otel.policy.health import DoctorPolicy
+from mita_otel.processors.queues.otlp_responses import grpc_fix, http_fix
 from mita_otel.sdk.health.check import Check, Status
 from mita_otel.sentry.transport.certificates import Trust
 from mita_otel.sentry.transport.ingest_client import Response
@@ -33,24 +33,7 @@ _CERTIFICATES: Final = (
 _PATH: Final = "/v1/traces"
 _GRPC_PORT: Final = 4317
 _HTTP_PORT: Final = ":4318"
-_CERTIFICATE: Final = "OTEL_EXPORTER_OTLP_CERTIFICATE"
 _PROTOCOL: Final = "OTEL_EXPORTER_OTLP_PROTOCOL"
-_ERRORS: Final = (
-    (r"CERTIFICATE_VERIFY_FAILED", "its certificate is not trusted; set {certificate} to the certificate of its authority"),
-    (r"handshake|SSL|TLS", "the TLS handshake failed; check https and the port in {named_by}"),
-    (r"DNS|[Nn]ame resolution|name or service not known|[Dd]omain name", "unknown host; check {named_by} and the name server"),
-    (r"Connection refused", "it refuses connections; check the port in {named_by}, and that the server is running"),
-    (r"http1|HTTP/1|http2 settings|frame", "it does not speak gRPC; over HTTP the port is 4318, with {protocol}=http/protobuf"),
-    (r"Socket closed|Connection reset|Broken pipe|GOAWAY", "it closes the connection; check https in {named_by}, and {protocol}"),
-)  # fmt: skip
-"""Errors of gRPC's core for failed connections, most specific first, with the fix."""
-_CODES: Final = {
-    "UNAUTHENTICATED": "access denied; check OTEL_EXPORTER_OTLP_HEADERS",
-    "PERMISSION_DENIED": "access denied; check OTEL_EXPORTER_OTLP_HEADERS",
-    "UNIMPLEMENTED": "it does not accept traces; check that {named_by} is an OTLP endpoint",
-    "RESOURCE_EXHAUSTED": "it accepts no data now; see its log",
-    "DEADLINE_EXCEEDED": "it does not answer in time; check firewalls, and that it speaks gRPC",
-}  # fmt: skip
 
 
 def otlp_checks(
@@ -108,15 +91,9 @@ def _answered(answer: OtlpAnswer, peer: Peer) -> Check:
     if 200 <= answer.status < 300:
         return Check(_NAME, Status.PASS, f"{peer.address} accepts traces", observed)
     where = f"{peer.address} answered {answer.status}"
-    fix = f"check that {peer.named_by} is an OTLP endpoint"
-    if answer.status in (401, 403):
-        fix = "access denied; check OTEL_EXPORTER_OTLP_HEADERS"
-    elif urlsplit(answer.endpoint).path.count(_PATH) > 1:
+    fix = http_fix(answer.status, peer.named_by, _PATH)
+    if answer.status not in (401, 403) and urlsplit(answer.endpoint).path.count(_PATH) > 1:
         fix = f"{_PATH} is appended to {peer.named_by}; remove it there"
-    elif answer.status == 404:
-        fix = f"no OTLP at {_PATH}; check host, port and path in {peer.named_by}"
-    elif answer.status >= 500 or answer.status == 429:
-        fix = "it accepts no data now; see its log"
     return Check(_NAME, Status.FAIL, f"{where}: {fix}", observed)
 
 
@@ -136,13 +113,7 @@ def grpc_answered(answer: GrpcAnswer, named_by: str) -> tuple[Status, str]:
     """
     if answer.code == "OK":
         return Status.PASS, f"{answer.endpoint} accepts traces over gRPC"
-    fix = _CODES.get(answer.code) or next(
-        (text for pattern, text in _ERRORS if re.search(pattern, answer.details)),
-        "the request failed; check {named_by} and its log",
-    )
-    message = f"{answer.endpoint} answered {answer.code}: " + fix.format(
-        named_by=named_by, certificate=_CERTIFICATE, protocol=_PROTOCOL
-    )
+    message = f"{answer.endpoint} answered {answer.code}: {grpc_fix(answer, named_by, 'traces')}"
     if answer.endpoint.endswith(_HTTP_PORT) and _PROTOCOL not in message:
         message += f" ({_HTTP_PORT[1:]} is the port of OTLP over HTTP: {_PROTOCOL}=http/protobuf)"
     return Status.FAIL, message

@@ -54,6 +54,7 @@ def log_failures_once(patches: Patches) -> None:
     for name in (
         "opentelemetry.exporter.otlp.proto.http.trace_exporter",
         "opentelemetry.exporter.otlp.proto.http.metric_exporter",
+        "opentelemetry.exporter.otlp.proto.http._log_exporter",
         "opentelemetry.exporter.otlp.proto.grpc.exporter",
         "opentelemetry.exporter.http.transport",
         "urllib3.connectionpool",

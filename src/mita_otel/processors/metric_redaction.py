@@ -23,6 +23,9 @@ from opentelemetry.sdk.metrics.export import (
 
 from mita_otel import _otel_compat
 from mita_otel.policy.redaction import RedactionPolicy
+from mita_otel.processors.queues.loss_causes import Cause
+from mita_otel.processors.queues.losses import Losses
+from mita_otel.processors.queues.otlp_responses import OtlpResponses
 from mita_otel.processors.redaction import RedactedOrigins
 from mita_otel.redaction import Redactor
 
@@ -31,6 +34,8 @@ _logger = logging.getLogger("mita_otel")
 _NUMBERS: Final = ("value", "sum", "min", "max")
 """Fields of data points that hold measurements."""
 _INT64: Final = 2**63
+_STAGE: Final = "metrics"
+"""The stage for losses."""
 
 
 class MetricRedaction:
@@ -106,22 +111,53 @@ class RedactedMetricExporter(MetricExporter):
     Args:
         redaction: The policy section, or a redactor.
         exporter: Receives the metrics.
+        losses: Counts collections that were not exported. None: they are not counted.
     """
 
-    def __init__(self, redaction: RedactionPolicy | Redactor, exporter: MetricExporter) -> None:
+    def __init__(
+        self,
+        redaction: RedactionPolicy | Redactor,
+        exporter: MetricExporter,
+        losses: Losses | None = None,
+    ) -> None:
         temporality, aggregation = _otel_compat.preferences_of(exporter)
         super().__init__(temporality, aggregation)
         self._redact = MetricRedaction(redaction)
         self._exporter = exporter
+        self._responses = OtlpResponses(exporter)
+        self._losses = losses
+        self._failed_before = False
 
     def export(
         self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
     ) -> MetricExportResult:
-        """Redact and pass on."""
+        """Redact and pass on. A collection that was not exported is counted as lost."""
         safe = self._redact(metrics_data)
         if safe is None:
+            self._lose("not_redactable", None)
             return MetricExportResult.FAILURE
-        return self._exporter.export(safe, timeout_millis, **kwargs)
+        self._responses.begin()
+        try:
+            result = self._exporter.export(safe, timeout_millis, **kwargs)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # a cancellation or a Rust panic must not end the reader's thread
+            cause = self._responses.failure
+            self._lose("exporter_failed" if cause is None else "export_failed", cause)
+            if not self._failed_before and cause is None:
+                self._failed_before = True
+                _logger.exception("the metrics exporter failed; further failures are only counted")
+            return MetricExportResult.FAILURE
+        rejected, cause = self._responses.rejection
+        if result is not MetricExportResult.SUCCESS:
+            self._lose("export_failed", self._responses.failure)
+        elif rejected:
+            self._lose("rejected", cause)
+        return result
+
+    def _lose(self, reason: str, cause: Cause | None) -> None:
+        if self._losses is not None:
+            self._losses.add(_STAGE, reason, 1, cause)
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
         """Flush the exporter."""

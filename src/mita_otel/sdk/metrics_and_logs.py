@@ -63,7 +63,8 @@ def start_metrics(service: Service) -> list[Stage]:
 def _redacted_reader(service: Service, exporter: Any) -> MetricReader:
     """Return a reader of redacted metrics for what an entry point of metrics exporters makes: a reader or an exporter."""
     if not isinstance(exporter, MetricReader):
-        return PeriodicExportingMetricReader(RedactedMetricExporter(service.redactor, exporter))
+        redacted = RedactedMetricExporter(service.redactor, exporter, service.losses)
+        return PeriodicExportingMetricReader(redacted)
     _otel_compat.skip_flush(exporter)
     return redact_reader(service.redactor, exporter)
 

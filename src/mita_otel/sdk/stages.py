@@ -35,6 +35,7 @@ class Stages:
         self.losses = losses
         """Where stages count what they lose."""
         self._logged: str | None = None
+        self._lost = losses.total()
 
     def keep(self, stage: Stage) -> None:
         """Add a stage at the end."""
@@ -46,9 +47,13 @@ class Stages:
             _quietly(stage.start)
 
     def flush(self, timeout_s: float) -> bool:
-        """Send everything that has finished. Returns False if that was not possible in time."""
+        """Send everything that has finished.
+
+        Returns False if that was not possible in time, or if something was lost since the last call.
+        """
         deadline_s = monotonic() + timeout_s
-        return all([_flush(self._sending, deadline_s), _flush(self._counting, deadline_s)])
+        sent = all([_flush(self._sending, deadline_s), _flush(self._counting, deadline_s)])
+        return self._nothing_lost() and sent
 
     def drain(self, timeout_s: float) -> bool:
         """Send everything, also what is held for the end of a trace or a chain: the process may be about to end.
@@ -68,7 +73,7 @@ class Stages:
         _abandon(counting if counted_late else ())
         self.losses.log_rest()
         self._log_abandoned(late=late or counted_late, expected=timeout_s == 0)
-        return sent and counted
+        return self._nothing_lost() and sent and counted
 
     def close(self) -> None:
         """Close all stages."""
@@ -82,6 +87,11 @@ class Stages:
     @property
     def _counting(self) -> tuple[Stage, ...]:
         return tuple(stage for stage in self._stages if stage.counts_losses)
+
+    def _nothing_lost(self) -> bool:
+        """Return whether nothing was lost since the last call."""
+        before, self._lost = self._lost, self.losses.total()
+        return self._lost == before
 
     def _log_abandoned(self, *, late: bool, expected: bool) -> None:
         """Log what the deadline cost, once for the same losses.

@@ -115,7 +115,7 @@ class Telemetry:
             timeout_s: Seconds it may take. None: `lifecycle.flush_timeout_s` of the policy.
 
         Returns:
-            Whether everything was sent in time.
+            Whether everything was sent in time, and nothing was lost since the last call.
         """
         if self.ended:
             return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from opentelemetry import metrics
 from opentelemetry.instrumentation.utils import suppress_instrumentation
@@ -13,7 +13,9 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from mita_otel import semconv
 from mita_otel.policy.runtime import QueuePolicy
 from mita_otel.processors.queues.forks import ForkSafeLock, after_fork_in_child
+from mita_otel.processors.queues.loss_causes import Cause
 from mita_otel.processors.queues.losses import AFTER_SHUTDOWN, DEADLINE_PASSED, Losses
+from mita_otel.processors.queues.otlp_responses import OtlpResponses
 from mita_otel.processors.queues.stage import Deliveries, Stage, deadline_in, seconds_left
 from mita_otel.processors.queues.worker import BoundedWorker
 
@@ -21,6 +23,18 @@ _logger = logging.getLogger("mita_otel")
 
 _FAILED = "failed"
 """The `error.type` of an export for which the exporter returned a failure."""
+
+
+class _Failure(NamedTuple):
+    """Items of a batch that did not arrive."""
+
+    count: int
+    reason: str
+    """The reason for the loss counts."""
+    error_type: str
+    """An exception's name, or `failed`."""
+    cause: Cause | None
+
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -77,6 +91,7 @@ class BatchQueue(Stage, Generic[T]):
         self._name = name
         self._stage = stage
         self._exporter = exporter
+        self._responses = OtlpResponses(exporter)
         self._success = success
         self._losses = losses
         self.deliveries = Deliveries()
@@ -172,18 +187,44 @@ class BatchQueue(Stage, Generic[T]):
 
     def _export(self, batch: list[T]) -> None:
         started = perf_counter()
-        failure = self._try_export(batch)
+        failures = self._send(batch)
         self._release(batch)
-        labels = self._component if failure is None else {**self._component, semconv.ERROR_TYPE: failure}
-        self._took.record(perf_counter() - started, labels)
-        self._exported.add(len(batch), labels)
+        types = [one.error_type for one in failures]
+        self._took.record(perf_counter() - started, self._labels(types[0] if types else None))
+        self._exported.add(len(batch) - sum(one.count for one in failures), self._component)
+        for one in failures:
+            self._exported.add(one.count, self._labels(one.error_type))
         uncounted = self._worker.settle(len(batch))
-        if failure is None:
+        if not failures:
             self.deliveries.succeeded()
-        else:
-            self.deliveries.failed(failure)
-            reason = "export_failed" if failure == _FAILED else "exporter_failed"
-            self._losses.add(self._stage, reason, uncounted)
+        for one in failures:
+            self.deliveries.failed(str(one.cause) if one.cause is not None else one.error_type)
+            self._losses.add(self._stage, one.reason, min(one.count, uncounted), one.cause)
+            uncounted = max(0, uncounted - one.count)
+
+    def _labels(self, error_type: str | None) -> dict[str, str]:
+        return self._component if error_type is None else {**self._component, semconv.ERROR_TYPE: error_type}
+
+    def _send(self, batch: list[T]) -> list[_Failure]:
+        """Export a batch. Return the items that did not arrive.
+
+        If OTLP's exporter sent no request, it cannot encode one of the items. The batch is halved until only that item
+        is lost.
+        """
+        self._responses.begin()
+        failure = self._try_export(batch)
+        if failure is None:
+            rejected, cause = self._responses.rejection
+            return [_Failure(min(rejected, len(batch)), "rejected", _FAILED, cause)] if rejected else []
+        if self._responses.active and not self._responses.requested:
+            if len(batch) == 1:
+                return [_Failure(1, "not_encodable", failure, None)]
+            half = len(batch) // 2
+            return [*self._send(batch[:half]), *self._send(batch[half:])]
+        cause = self._responses.failure
+        # OTLP's exporters before 1.44 raise an exception when a request failed.
+        reason = "export_failed" if failure == _FAILED or cause is not None else "exporter_failed"
+        return [_Failure(len(batch), reason, failure, cause)]
 
     def _try_export(self, batch: list[T]) -> str | None:
         """Export, and return what failed: an exception's name, or `failed` if the exporter returned a failure."""
@@ -194,7 +235,7 @@ class BatchQueue(Stage, Generic[T]):
         except KeyboardInterrupt:
             raise  # of a user, while the interpreter exits: only then does this run on the main thread
         except BaseException as error:  # such as a CancelledError or a Rust panic
-            if not self._failed_before:
+            if not self._failed_before and self._responses.failure is None:
                 self._failed_before = True
                 _logger.exception("exporter %s failed; further failures are only counted", self._name)
             return type(error).__name__

@@ -12,6 +12,7 @@ from opentelemetry import metrics
 
 from mita_otel import semconv
 from mita_otel.processors.queues.forks import ForkSafeLock
+from mita_otel.processors.queues.loss_causes import Cause, usual_cause
 
 _logger = logging.getLogger("mita_otel")
 
@@ -48,6 +49,7 @@ class Losses:
         self._logged_at: dict[tuple[str, str], float] = {}
         self._logged: dict[tuple[str, str], int] = {}
         self._last_at: dict[tuple[str, str], float] = {}
+        self._causes: dict[tuple[str, str], Cause] = {}
         self._listeners: list[Callable[[str, str, int], None]] = []
         self._counter = metrics.get_meter("mita_otel").create_counter(
             semconv.DROPPED_COUNTER,
@@ -59,12 +61,21 @@ class Losses:
         """Call the listener at each later loss, with stage, reason and number."""
         self._listeners.append(listener)
 
-    def add(self, stage: str, reason: str, count: int = 1) -> None:
-        """Count lost items at a stage (such as `exporter.sentry`) for a reason (such as `queue_full`)."""
+    def add(self, stage: str, reason: str, count: int = 1, cause: Cause | None = None) -> None:
+        """Count lost items.
+
+        Args:
+            stage: Where they were lost, such as `exporter.sentry`.
+            reason: Why, such as `queue_full`.
+            count: Number of lost items.
+            cause: Destination, cause and next step for the log line. None: the usual ones for the reason.
+        """
         if count <= 0:
             return
         key = (stage, reason)
         with self._lock:
+            if cause is not None:
+                self._causes[key] = cause
             self._counts[key] += count
             total = self._counts[key]
             now = self._last_at[key] = self._clock()
@@ -78,7 +89,7 @@ class Losses:
         for listener in self._listeners:
             listener(stage, reason, count)
         if log_now:
-            _log_loss(key, total)
+            self._log(key, total)
 
     def log_rest(self) -> None:
         """Log the losses that were not logged yet, because the process ends."""
@@ -90,12 +101,35 @@ class Losses:
             }
             self._logged.update(rest)
         for key, total in rest.items():
-            _log_loss(key, total)
+            self._log(key, total)
+
+    def cause_of(self, stage: str, reason: str) -> Cause:
+        """Return destination, cause and next step of the latest loss at a stage for a reason."""
+        return self._causes.get((stage, reason)) or usual_cause(stage, reason)
+
+    def total(self) -> int:
+        """Return the number of lost items of all stages."""
+        with self._lock:
+            return self._counts.total()
 
     def counts(self) -> dict[tuple[str, str], int]:
         """Return the numbers of lost items, by (stage, reason)."""
         with self._lock:
             return dict(self._counts)
+
+    def _log(self, key: tuple[str, str], total: int) -> None:
+        stage, reason = key
+        cause = self.cause_of(stage, reason)
+        _logger.warning(
+            "telemetry lost at %s: %d %s so far (%s), not delivered to %s: %s; %s",
+            stage,
+            total,
+            signal_of(stage),
+            reason,
+            cause.destination,
+            cause.why,
+            cause.fix,
+        )
 
     def abandoned(self) -> dict[str, int]:
         """Return the numbers of items that were not sent before a deadline, by stage."""
@@ -106,17 +140,6 @@ class Losses:
         with self._lock:
             since = self._clock() - seconds
             return {key: count for key, count in self._counts.items() if self._last_at[key] >= since}
-
-
-def _log_loss(key: tuple[str, str], total: int) -> None:
-    stage, reason = key
-    _logger.warning(
-        "telemetry lost at %s: %d %s so far (%s); run `mita-otel doctor`",
-        stage,
-        total,
-        signal_of(stage),
-        reason,
-    )
 
 
 def signal_of(stage: str) -> str:
