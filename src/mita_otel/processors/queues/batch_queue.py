@@ -71,6 +71,7 @@ class BatchQueue(Stage, Generic[T]):
         on_idle: Called regularly while there is no work.
         size: Returns the size of an item in bytes. None: items are not measured.
         max_bytes: Size of the items that may wait.
+        responses: Observes the requests of the exporter. None: if it is one for OTLP, they are observed.
     """
 
     def __init__(
@@ -87,11 +88,12 @@ class BatchQueue(Stage, Generic[T]):
         on_idle: Callable[[], None] | None = None,
         size: Callable[[T], int] | None = None,
         max_bytes: float = float("inf"),
+        responses: OtlpResponses | None = None,
     ) -> None:
         self._name = name
         self._stage = stage
         self._exporter = exporter
-        self._responses = OtlpResponses(exporter)
+        self._responses = OtlpResponses(exporter) if responses is None else responses
         self._success = success
         self._losses = losses
         self.deliveries = Deliveries()

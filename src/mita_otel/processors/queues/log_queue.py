@@ -14,6 +14,7 @@ from mita_otel import semconv
 from mita_otel.policy.runtime import QueuePolicy
 from mita_otel.processors.queues.batch_queue import BatchQueue, QueueProcessor
 from mita_otel.processors.queues.losses import Losses
+from mita_otel.processors.queues.otlp_responses import OtlpResponses
 from mita_otel.processors.queues.stage import Stage, milliseconds_left
 
 _logger = logging.getLogger("mita_otel")
@@ -89,6 +90,7 @@ class LogQueue(QueueProcessor[ReadWriteLogRecord], LogRecordProcessor):
             max_bytes=max_bytes,
             counter=semconv.EXPORTED_LOGS_COUNTER,
             stop_timeout_s=stop_timeout_s,
+            responses=OtlpResponses(exporter),
         )
         super().__init__(queue_of_records)
 
