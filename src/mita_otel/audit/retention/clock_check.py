@@ -12,7 +12,7 @@ from mita_otel.store.tables import AuditEntryRow, table_of
 from mita_otel.store.telemetry_tables import LatencyWindowRow
 
 _SECOND: Final = 1_000_000_000
-_DAY: Final = 86_400 * _SECOND
+_DAY: Final = 86_400 * 1_000_000_000
 _SERVER_S: Final = func.extract("epoch", func.clock_timestamp())
 _SERVER_MAY_DIFFER: Final = 3600 * _SECOND
 

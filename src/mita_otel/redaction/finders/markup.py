@@ -15,7 +15,7 @@ _TAG: Final = re.compile(
     r"(?<!\?P)<(?:[\w\-]+:)?(?P<name>[A-Za-z][\w.\-]*)(?:\s[^<>]*)?(?<!/)>\s{0,16}(?:<!\[CDATA\[)?\s{0,16}(?P<value>[^<\s](?:[^<]*[^<\s])?)(?P<close>\s{0,16}</)?"
 )
 """An element's name and its text. The end tag may be missing."""
-_NESTED: Final = re.compile(
+_NESTED_ELEMENT: Final = re.compile(
     r"<(?:name|key)>(?P<name>[\w.\- ]{1,64})</(?:name|key)>\s{0,16}<(?:value|string)>(?:<string>)?(?P<value>[^<]+)"
 )
 """A name and its value as two elements, as in property lists and XML-RPC."""
@@ -50,7 +50,7 @@ class MarkupFinder:
         """Yield the values, without the tags."""
         if "<" in text:
             yield from self._tags(text)
-            yield from self._named(_NESTED, text)
+            yield from self._named(_NESTED_ELEMENT, text)
         if "name=" in text:
             yield from self._named(_PART, text)
         if "value" in text or "=" in text:
