@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mita_otel.finance.money import Money
+from mita_otel.finance.transaction import Money
 from mita_otel.policy import default_policy
 from mita_otel.redaction import Redactor
 

@@ -14,10 +14,9 @@ from mita_otel.finance.categories import FinancialErrorCategory, FinancialSeveri
 from mita_otel.finance.events import EventId, FinancialEvent, PreparedEvent, prepare, send
 from mita_otel.finance.facts import Facts, known_facts
 from mita_otel.finance.fingerprint import fingerprint
-from mita_otel.finance.money import Amount
 from mita_otel.finance.request import RequestState, request_state, scope_of
 from mita_otel.finance.runtime import FinanceRuntime
-from mita_otel.finance.transaction import FinancialContext, TransactionId
+from mita_otel.finance.transaction import Amount, FinancialContext, TransactionId
 from mita_otel.finance.user import UserContext, UserId, is_missing
 
 Category = FinancialErrorCategory | str

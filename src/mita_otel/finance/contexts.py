@@ -17,11 +17,10 @@ from mita_otel.finance.audit_signal import notify_audit
 from mita_otel.finance.categories import FinancialErrorCategory
 from mita_otel.finance.events import NO_EVENT, EventId, FinancialEvent, prepare, send
 from mita_otel.finance.facts import Facts, known_facts, learn, local_facts, with_facts
-from mita_otel.finance.money import Amount
 from mita_otel.finance.propagation import with_baggage
 from mita_otel.finance.request import RequestState, scope_of
 from mita_otel.finance.runtime import FinanceRuntime, running
-from mita_otel.finance.transaction import FinancialContext, TransactionId
+from mita_otel.finance.transaction import Amount, FinancialContext, TransactionId
 from mita_otel.finance.user import UserContext, UserId, user_of
 
 

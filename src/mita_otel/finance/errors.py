@@ -8,9 +8,8 @@ from typing import Any, Final
 from mita_otel.finance.capture import Category, ErrorReport, Severity, capture
 from mita_otel.finance.categories import FinancialErrorCategory
 from mita_otel.finance.events import NO_EVENT, EventId
-from mita_otel.finance.money import Amount
 from mita_otel.finance.runtime import running
-from mita_otel.finance.transaction import TransactionId
+from mita_otel.finance.transaction import Amount, TransactionId
 from mita_otel.finance.user import UserId
 
 _NO_EXCEPTION: Final = (

@@ -11,9 +11,8 @@ from typing import Any, ParamSpec, TypeVar
 from mita_otel.finance.capture import Category, Severity
 from mita_otel.finance.categories import name_of
 from mita_otel.finance.decorator import decorate
-from mita_otel.finance.money import Amount
 from mita_otel.finance.operation import Expected, FinancialOperation, OperationKind
-from mita_otel.finance.transaction import TransactionId
+from mita_otel.finance.transaction import Amount, TransactionId
 from mita_otel.finance.user import UserId
 
 P = ParamSpec("P")

@@ -26,12 +26,11 @@ from mita_otel.finance.capture import (
 )
 from mita_otel.finance.categories import name_of, severity_of
 from mita_otel.finance.facts import Facts, known_facts, local_facts, with_facts
-from mita_otel.finance.money import Amount
 from mita_otel.finance.operation_span import OperationSpan
 from mita_otel.finance.outcome import Outcome, outcome_of
 from mita_otel.finance.propagation import received_baggage, with_baggage
 from mita_otel.finance.runtime import FinanceRuntime, running
-from mita_otel.finance.transaction import TransactionId
+from mita_otel.finance.transaction import Amount, TransactionId
 from mita_otel.finance.user import UserId
 
 OperationKind = Literal["financial", "background"]

@@ -88,5 +88,3 @@ def _exceptions(event: Mapping[str, Any]) -> list[Any]:
     exception = event.get("exception")
     values = exception.get("values") if isinstance(exception, Mapping) else exception
     return values if isinstance(values, list) else []
-
-
