@@ -14,8 +14,8 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from mita_otel import semconv
 from mita_otel.finance.capture import ErrorReport, capture, message_of, same_user
 from mita_otel.finance.facts import known_facts, with_facts
+from mita_otel.finance.operation import outcome_of
 from mita_otel.finance.operation_span import OperationSpan
-from mita_otel.finance.outcome import outcome_of
 from mita_otel.finance.request import SCOPE_KEY, RequestState, request_state, scope_of
 from mita_otel.finance.runtime import FinanceRuntime, running
 from mita_otel.finance.user import UserId

@@ -7,7 +7,7 @@ from opentelemetry.trace import SpanKind
 
 from mita_otel.finance.capture import ErrorReport, capture
 from mita_otel.finance.facts import known_attributes, local_facts
-from mita_otel.finance.outcome import outcome_of
+from mita_otel.finance.operation import outcome_of
 from mita_otel.finance.runtime import running
 
 
