@@ -13,7 +13,6 @@ from mita_otel.mobile.decompression import UnsupportedEncodingError, known_encod
 from mita_otel.mobile.destinations import Destination, SentryDestination
 from mita_otel.mobile.envelope import EnvelopeError
 from mita_otel.mobile.forwarder import Forwarder
-from mita_otel.mobile.item_types import categories_of
 from mita_otel.mobile.preparation import (
     MALFORMED,
     RATE_LIMITED,
@@ -22,7 +21,7 @@ from mita_otel.mobile.preparation import (
     Prepared,
     Preparer,
 )
-from mita_otel.mobile.rate_limits import ForwardedRateLimits
+from mita_otel.mobile.rate_limits import ForwardedRateLimits, categories_of
 from mita_otel.mobile.reply import EngineStatus, Reply, refusal
 from mita_otel.mobile.spool import Spool, SpoolFullError, spool_folder
 from mita_otel.mobile.spool_record import SpoolRecord

@@ -18,8 +18,8 @@ from mita_otel.mobile.credentials import Projects
 from mita_otel.mobile.decompression import decompress
 from mita_otel.mobile.envelope import EnvelopeBounds, EnvelopeError, Item, parse_envelope, write_items
 from mita_otel.mobile.item_redaction import ItemRedactor, NotRedactable
-from mita_otel.mobile.item_types import PRIORITIES, categories_of
 from mita_otel.mobile.measurement import MeasuredSpan, Measurer
+from mita_otel.mobile.rate_limits import PRIORITIES, categories_of
 from mita_otel.mobile.upstream import upstream_key
 from mita_otel.policy import Policy
 from mita_otel.policy.mobile import ItemRule, Priority

@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 
 from mita_otel._json import json_bytes
-from mita_otel.mobile.item_types import PRIORITIES
+from mita_otel.mobile.rate_limits import PRIORITIES
 from mita_otel.policy.mobile import Priority
 
 _VERSION: Final = 1
