@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import select
 
 from leaks import shows
+from mita_otel.mobile.destinations import store_destinations
 from mita_otel.mobile.engine import Engine
 from mita_otel.mobile.otel_spans import error_record, resource_of
 from mita_otel.mobile.preparation import Intake
-from mita_otel.mobile.store_destination import store_destinations
 from mita_otel.policy import Policy
 from mita_otel.redaction import Redactor
 from mita_otel.store import open_database

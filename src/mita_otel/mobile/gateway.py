@@ -11,6 +11,7 @@ from concurrent.futures import Future
 
 from mita_otel.mobile.client_rates import ClientRates
 from mita_otel.mobile.credentials import Projects
+from mita_otel.mobile.destinations import store_destinations
 from mita_otel.mobile.engine import Engine
 from mita_otel.mobile.engine_process import ProcessRunner
 from mita_otel.mobile.gateway_metrics import GatewayMetrics
@@ -18,7 +19,6 @@ from mita_otel.mobile.intake_budget import IntakeBudget
 from mita_otel.mobile.preparation import Intake
 from mita_otel.mobile.reply import EngineStatus, Reply, refusal
 from mita_otel.mobile.runner import Runner, ThreadRunner
-from mita_otel.mobile.store_destination import store_destinations
 from mita_otel.policy import Policy
 from mita_otel.processors.queues.stage import Stage, seconds_left
 from mita_otel.redaction import Redactor
