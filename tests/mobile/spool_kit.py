@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mita_otel.mobile.destinations import SpoolRecord
 from mita_otel.mobile.spool import Spool
-from mita_otel.mobile.spool_record import SpoolRecord
 from mita_otel.policy import default_policy
 from mita_otel.policy.mobile import MobileSpoolPolicy, Priority
 

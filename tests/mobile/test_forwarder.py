@@ -13,12 +13,11 @@ from typing import Any
 import pytest
 
 from e2e.receiver import Receiver
-from mita_otel.mobile.destinations import Delivery, SentryDestination
+from mita_otel.mobile.destinations import Delivery, SentryDestination, SpoolRecord
 from mita_otel.mobile.envelope import Item, write_items
 from mita_otel.mobile.forwarder import Forwarder
 from mita_otel.mobile.rate_limits import ForwardedRateLimits
 from mita_otel.mobile.spool import Spool
-from mita_otel.mobile.spool_record import SpoolRecord
 from mita_otel.mobile.upstream import Upstream
 from mita_otel.policy import default_policy
 from mita_otel.policy.mobile import Priority

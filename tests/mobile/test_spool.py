@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from mita_otel.mobile.destinations import SpoolRecord
 from mita_otel.mobile.spool import SpoolFullError, WaitingRecord
-from mita_otel.mobile.spool_record import SpoolRecord
 from mita_otel.policy.mobile import Priority
 from mobile.spool_kit import ANYTHING, Lost, drained, files, make, record
 

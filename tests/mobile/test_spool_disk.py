@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from mita_otel.mobile.destinations import DamagedRecordError
 from mita_otel.mobile.spool import SpoolFullError
-from mita_otel.mobile.spool_record import DamagedRecordError
 from mobile.spool_kit import ANYTHING, drained, files, make, record
 
 

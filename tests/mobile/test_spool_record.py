@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exploring import examples
+from mita_otel.mobile.destinations import DamagedRecordError, SpoolRecord, decode_record, encode_record
 from mita_otel.mobile.rate_limits import PRIORITIES
-from mita_otel.mobile.spool_record import DamagedRecordError, SpoolRecord, decode_record, encode_record
 from mita_otel.policy.mobile import Priority
 from mobile.spool_kit import record
 

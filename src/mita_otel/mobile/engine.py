@@ -10,7 +10,7 @@ from typing import Final
 
 from mita_otel.mobile.credentials import Refused
 from mita_otel.mobile.decompression import UnsupportedEncodingError, known_encodings
-from mita_otel.mobile.destinations import Destination, SentryDestination
+from mita_otel.mobile.destinations import Destination, SentryDestination, SpoolRecord
 from mita_otel.mobile.envelope import EnvelopeError
 from mita_otel.mobile.forwarder import Forwarder
 from mita_otel.mobile.preparation import (
@@ -24,7 +24,6 @@ from mita_otel.mobile.preparation import (
 from mita_otel.mobile.rate_limits import ForwardedRateLimits, categories_of
 from mita_otel.mobile.reply import EngineStatus, Reply, refusal
 from mita_otel.mobile.spool import Spool, SpoolFullError, spool_folder
-from mita_otel.mobile.spool_record import SpoolRecord
 from mita_otel.mobile.upstream import Upstream
 from mita_otel.policy import Policy
 from mita_otel.policy.mobile import Priority

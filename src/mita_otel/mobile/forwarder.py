@@ -12,9 +12,8 @@ from typing import Final
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
-from mita_otel.mobile.destinations import Delivery, Destination
+from mita_otel.mobile.destinations import DamagedRecordError, Delivery, Destination, SpoolRecord
 from mita_otel.mobile.spool import Spool, WaitingRecord
-from mita_otel.mobile.spool_record import DamagedRecordError, SpoolRecord
 from mita_otel.policy.mobile import ForwardPolicy, Priority
 
 _logger = logging.getLogger("mita_otel.mobile")

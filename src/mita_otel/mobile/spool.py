@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Final
 
 from mita_otel import environment_variables as variables
+from mita_otel.mobile.destinations import DamagedRecordError, SpoolRecord, decode_record, encode_record
 from mita_otel.mobile.rate_limits import PRIORITIES
-from mita_otel.mobile.spool_record import DamagedRecordError, SpoolRecord, decode_record, encode_record
 from mita_otel.policy.mobile import MobileSpoolPolicy, Priority
 from mita_otel.spool import SpoolFolder, SpoolLock, sync_folder, write_file
 
