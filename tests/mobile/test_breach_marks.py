@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from mita_otel.mobile.app_spans import spans_of_item, spans_of_transaction
-from mita_otel.mobile.breach_marks import mark_streamed, mark_transaction
-from mita_otel.mobile.measurement import Measurer
+from mita_otel.mobile.measurement import Measurer, mark_streamed, mark_transaction
 from mita_otel.policy import Policy, default_policy
 from mobile.kit import first_item as item
 from mobile.kit import policy_with_limits as policy_with

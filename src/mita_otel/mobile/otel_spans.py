@@ -15,7 +15,7 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 from mita_otel import semconv
 from mita_otel.mobile.app_errors import exception_of, is_error, level_of
 from mita_otel.mobile.app_spans import AppSpan, seconds_of
-from mita_otel.mobile.breach_marks import tags_of
+from mita_otel.mobile.measurement import tags_of
 
 SCOPE: Final = InstrumentationScope("mita_otel.mobile")
 
