@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mita_otel.mobile.client_rates import ClientRates, network_of
+from mita_otel.mobile.intake_budget import ClientRates, network_of
 from mita_otel.mobile.rate_limits import CATEGORIES, ForwardedRateLimits, categories_of
 from mita_otel.policy.mobile import RatePolicy
 

@@ -9,13 +9,12 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 
-from mita_otel.mobile.client_rates import ClientRates
 from mita_otel.mobile.credentials import Projects
 from mita_otel.mobile.destinations import store_destinations
 from mita_otel.mobile.engine import Engine
 from mita_otel.mobile.engine_process import ProcessRunner
 from mita_otel.mobile.gateway_metrics import GatewayMetrics
-from mita_otel.mobile.intake_budget import IntakeBudget
+from mita_otel.mobile.intake_budget import ClientRates, IntakeBudget
 from mita_otel.mobile.preparation import Intake
 from mita_otel.mobile.reply import EngineStatus, Reply, refusal
 from mita_otel.mobile.runner import Runner, ThreadRunner
