@@ -13,8 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mita_otel.mobile.decompression import UnsupportedEncodingError, decompress, known_encodings
-from mita_otel.mobile.envelope import EnvelopeError
+from mita_otel.mobile.envelope import EnvelopeError, UnsupportedEncodingError, decompress, known_encodings
 
 MB = 1_000_000
 

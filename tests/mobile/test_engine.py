@@ -258,7 +258,7 @@ def test_an_unknown_encoding_is_told_which_are_known(make: Make, tmp_path: Path)
 def test_without_the_extra_brotli_is_unknown_and_said_so(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mita_otel.mobile.decompression.brotli", None)
+    monkeypatch.setattr("mita_otel.mobile.envelope.brotli", None)
     reply = make(tmp_path).take(intake(b"x", "br"))
     assert (reply.status, reply.headers["Accept-Encoding"]) == (415, "gzip, deflate")
 

@@ -9,9 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from mita_otel.mobile.credentials import Refused
-from mita_otel.mobile.decompression import UnsupportedEncodingError, known_encodings
 from mita_otel.mobile.destinations import Destination, SentryDestination, SpoolRecord
-from mita_otel.mobile.envelope import EnvelopeError
+from mita_otel.mobile.envelope import EnvelopeError, UnsupportedEncodingError, known_encodings
 from mita_otel.mobile.forwarder import Forwarder
 from mita_otel.mobile.preparation import (
     MALFORMED,

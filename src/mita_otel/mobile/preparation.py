@@ -14,8 +14,14 @@ from mita_otel._json import json_bytes
 from mita_otel.mobile.app_errors import AppError, error_of, is_crash
 from mita_otel.mobile.app_spans import spans_of_item, spans_of_transaction
 from mita_otel.mobile.credentials import Projects
-from mita_otel.mobile.decompression import decompress
-from mita_otel.mobile.envelope import EnvelopeBounds, EnvelopeError, Item, parse_envelope, write_items
+from mita_otel.mobile.envelope import (
+    EnvelopeBounds,
+    EnvelopeError,
+    Item,
+    decompress,
+    parse_envelope,
+    write_items,
+)
 from mita_otel.mobile.item_redaction import ItemRedactor, NotRedactable
 from mita_otel.mobile.measurement import MeasuredSpan, Measurer, mark_streamed, mark_transaction, tags_of
 from mita_otel.mobile.rate_limits import PRIORITIES, categories_of
