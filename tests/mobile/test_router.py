@@ -17,7 +17,7 @@ from starlette.routing import Mount
 
 from e2e.receiver import Receiver
 from mita_otel.mobile import MobileApp, MobileGateway
-from mita_otel.mobile.router import router_of
+from mita_otel.mobile.asgi import router_of
 from mobile.kit import AUTH, ENVELOPE, KEY, MakeApp, client_of, policy_with, recorded
 
 

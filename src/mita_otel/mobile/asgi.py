@@ -11,16 +11,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
 from time import monotonic
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mita_otel._json import json_bytes
+from mita_otel.errors import ConfigurationError
 from mita_otel.mobile.credentials import Refused, credentials_of
 from mita_otel.mobile.gateway import MobileGateway
 from mita_otel.mobile.intake_budget import IntakeBusy, Reservation
 from mita_otel.mobile.preparation import Intake
 from mita_otel.mobile.reply import Reply, refusal
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
+
 
 _logger = logging.getLogger("mita_otel.mobile")
 
@@ -261,3 +267,31 @@ async def _send(send: Send, reply: Reply, more: dict[str, str], body: bytes, con
         }
     )
     await send({"type": "http.response.body", "body": body})
+
+
+def router_of(app: MobileApp) -> APIRouter:
+    """Return the gateway's routes for `app.include_router(…)`. They are not part of the OpenAPI schema.
+
+    Args:
+        app: The gateway's application.
+
+    Raises:
+        ConfigurationError: FastAPI is not installed.
+    """
+    try:
+        from fastapi import APIRouter
+    except ImportError as error:
+        raise ConfigurationError(
+            "a router needs fastapi; install it, or mount the ASGI application: mita_otel.mobile_app()"
+        ) from error
+
+    @asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[None]:
+        # Start the engine before the first request, so that no request waits for it.
+        await asyncio.get_running_loop().run_in_executor(None, app.gateway.start)
+        yield
+
+    router = APIRouter(lifespan=lifespan)
+    for path in PATHS:
+        router.add_route(path, app, methods=["POST", "OPTIONS"], include_in_schema=False)  # type: ignore[arg-type]
+    return router

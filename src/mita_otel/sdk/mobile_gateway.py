@@ -6,10 +6,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mita_otel.finance.counts import FinanceCounts
-from mita_otel.mobile.asgi import MobileApp
+from mita_otel.mobile.asgi import MobileApp, router_of
 from mita_otel.mobile.gateway import MobileGateway
 from mita_otel.mobile.gateway_metrics import GatewayMetrics
-from mita_otel.mobile.router import router_of
 from mita_otel.sdk.configuration import configure, configured
 from mita_otel.sdk.health.mobile_checks import mobile_checks
 from mita_otel.sdk.telemetry import Telemetry
