@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from e2e.receiver import Receiver
+from mita_otel.mobile.engine import EngineGoneError
 from mita_otel.mobile.engine_process import ProcessRunner
 from mita_otel.mobile.preparation import Intake
-from mita_otel.mobile.runner import EngineGoneError
 from mobile.kit import intake, policy_with, recorded
 
 

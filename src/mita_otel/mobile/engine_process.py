@@ -22,10 +22,9 @@ from multiprocessing.connection import Connection
 from typing import Any, Final
 
 from mita_otel.mobile.destinations import store_destinations
-from mita_otel.mobile.engine import Engine
+from mita_otel.mobile.engine import Engine, EngineGoneError
 from mita_otel.mobile.preparation import Intake
 from mita_otel.mobile.reply import EngineStatus, Reply
-from mita_otel.mobile.runner import EngineGoneError
 from mita_otel.policy import Policy
 from mita_otel.redaction import Redactor
 

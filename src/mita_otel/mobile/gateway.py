@@ -11,13 +11,12 @@ from concurrent.futures import Future
 
 from mita_otel.mobile.credentials import Projects
 from mita_otel.mobile.destinations import store_destinations
-from mita_otel.mobile.engine import Engine
+from mita_otel.mobile.engine import Engine, Runner, ThreadRunner
 from mita_otel.mobile.engine_process import ProcessRunner
 from mita_otel.mobile.gateway_metrics import GatewayMetrics
 from mita_otel.mobile.intake_budget import ClientRates, IntakeBudget
 from mita_otel.mobile.preparation import Intake
 from mita_otel.mobile.reply import EngineStatus, Reply, refusal
-from mita_otel.mobile.runner import Runner, ThreadRunner
 from mita_otel.policy import Policy
 from mita_otel.processors.queues.stage import Stage, seconds_left
 from mita_otel.redaction import Redactor
