@@ -19,7 +19,7 @@ from mita_otel.redaction.finders.names_in_text import NameInText, NamesInText
 from mita_otel.redaction.finders.value_shapes import ValueShapes, has_digit, looks_random
 from mita_otel.redaction.keys import KeyRules
 from mita_otel.redaction.marker import MARKER
-from mita_otel.redaction.views import fold
+from mita_otel.redaction.scanner import fold
 
 _SIGN: Final = re.compile(
     r"(?:[ \t]{0,4}(?:[=:\-]?>|\u2192|[:=,\-\u2013]|\.{2,40}|[|\u2502])[ \t]{1,4}|[ \t]{1,4})"
