@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mita_otel.redaction import Redactor
+from mita_otel.redaction.finders.markup import YamlFinder
 from mita_otel.redaction.finders.value_shapes import ValueShapes
-from mita_otel.redaction.finders.yaml import YamlFinder
 from mita_otel.redaction.lines import records, redact_lines
 
 

@@ -15,7 +15,6 @@ from mita_otel.redaction.finders.api_keys import API_KEY_FINDERS
 from mita_otel.redaction.finders.banking import BANKING_FINDERS
 from mita_otel.redaction.finders.card_values import SCIENTIFIC_CARD_FINDER
 from mita_otel.redaction.finders.cards import CARD_FINDERS
-from mita_otel.redaction.finders.command_line import COMMAND_LINE_FINDERS, OptionFinder
 from mita_otel.redaction.finders.credentials import (
     CREDENTIAL_FINDERS,
     ONE_TIME_CODE_FINDER,
@@ -31,14 +30,13 @@ from mita_otel.redaction.finders.driver_messages import (
 from mita_otel.redaction.finders.emv import CHIP_FINDER
 from mita_otel.redaction.finders.hit import Finder
 from mita_otel.redaction.finders.key_value import KeyValueFinder, QuotedValueFinder
-from mita_otel.redaction.finders.markup import MarkupFinder
+from mita_otel.redaction.finders.markup import COMMAND_LINE_FINDERS, MarkupFinder, OptionFinder, YamlFinder
 from mita_otel.redaction.finders.national_ids import national_id_finders
 from mita_otel.redaction.finders.natural_language import NaturalLanguageFinder
 from mita_otel.redaction.finders.personal import EMAIL_FINDER, IP_FINDER, PHONE_FINDER
 from mita_otel.redaction.finders.tables import TableFinder
 from mita_otel.redaction.finders.urls import URL_FINDERS
 from mita_otel.redaction.finders.value_shapes import ValueShapes
-from mita_otel.redaction.finders.yaml import YamlFinder
 from mita_otel.redaction.keys import KeyRules
 from mita_otel.redaction.known_secrets import Findings, TraceSecrets
 from mita_otel.redaction.log_messages import SafeMessage

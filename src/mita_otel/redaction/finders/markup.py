@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
-from mita_otel.redaction.finders.hit import Hit
-from mita_otel.redaction.finders.value_shapes import has_digit
-from mita_otel.redaction.keys import KeyRules
+from mita_otel.redaction.finders.hit import Finder, Hit
+from mita_otel.redaction.finders.value_shapes import ValueShapes, has_digit, is_distinct
+from mita_otel.redaction.keys import KeyRules, KeyVerdict
 from mita_otel.redaction.marker import MARKER
 
 _TAG: Final = re.compile(
@@ -75,3 +75,161 @@ class MarkupFinder:
             rule = None if MARKER.fullmatch(value) else self._keys.rule_for(match["name"], value)
             if rule:
                 yield Hit(*match.span("value"), rule)
+
+
+_HEAD: Final = re.compile(
+    r"^(?P<indent>[ \t]{0,64}(?:- )?)(?P<name>[\"']?[^\W\d][\w.\-]{0,127}[\"']?)[ \t]{0,4}:[ \t]{0,4}"
+    r"(?P<style>[|>][+\-\d]{0,2})?[ \t]{0,4}(?:#[^\n]{0,256})?\r?\n",
+    re.MULTILINE,
+)
+_NESTED: Final = re.compile(r"(?P<name>[\"']?[^\W\d][\w.\-]{0,127}[\"']?):[ \t]{1,4}(?=\S)")
+
+
+class _Line(NamedTuple):
+    """A line below a name: the position of its content."""
+
+    start: int
+    end: int
+    after: int
+    """Where the next line starts."""
+
+
+class YamlFinder:
+    """Finds values below sensitive names (YAML 1.2, chapter 8).
+
+    Args:
+        keys: Which names are sensitive.
+        shapes: Which values are words of a sentence.
+    """
+
+    def __init__(self, keys: KeyRules, shapes: ValueShapes) -> None:
+        self._keys = keys
+        self._shapes = shapes
+
+    def __call__(self, text: str) -> Iterator[Hit]:
+        """Yield the lines of each block, without their indent, so that YAML stays YAML."""
+        done = 0
+        for head in _HEAD.finditer(text):
+            if head.start() < done:
+                continue
+            name = head["name"].strip("\"'")
+            verdict = self._keys.judge(name)
+            if verdict.rule is None:
+                continue
+            for line in _below(text, head):
+                done = line.after
+                if head["style"]:
+                    yield Hit(line.start, line.end, verdict.rule)
+                else:
+                    yield from self._value(text, name, verdict, line)
+
+    def opens(self, line: str) -> int | None:
+        """Return the indentation of a line that is a sensitive name with a block below; else None."""
+        head = _HEAD.match(line)
+        found = head is not None and self._keys.judge(head["name"].strip("\"'")).rule is not None
+        return len(head["indent"]) if head is not None and found else None
+
+    def _value(self, text: str, name: str, verdict: KeyVerdict, line: _Line) -> Iterator[Hit]:
+        """Yield a line's content if it is a value: one word, or one that is quoted, not a sentence."""
+        nested = _NESTED.match(text, line.start, line.end)
+        if nested:
+            name = f"{name}.{nested['name']}"
+        start = nested.end() if nested else line.start
+        value = text[start : line.end]
+        quoted = len(value) > 1 and value[0] in "\"'" and value[-1] == value[0]
+        words = value.split()
+        is_word = len(words) == 1 and not self._shapes.is_ordinary_word(value)
+        if not (quoted or is_word or nested) or (verdict.common and not nested and not is_distinct(value)):
+            return
+        rule = self._keys.rule_for(name, value)
+        if rule:
+            yield Hit(start + quoted, line.end - quoted, rule)
+
+
+def _below(text: str, head: re.Match[str]) -> Iterator[_Line]:
+    """Yield the lines that are indented deeper than the name; the items of a list may be at the same depth."""
+    least = len(head["indent"])
+    position = head.end()
+    while position < len(text):
+        stop = text.find("\n", position)
+        after = len(text) if stop < 0 else stop + 1
+        line = text[position:after]
+        if not is_below(line, least):
+            return
+        whole = line.rstrip()
+        content = whole.lstrip(" \t").removeprefix("- ").lstrip(" \t")
+        if content:
+            yield _Line(position + len(whole) - len(content), position + len(whole), after)
+        position = after
+
+
+def is_below(line: str, least: int) -> bool:
+    """Return whether a line is indented deeper than `least`, or as deep and an item of a list. An empty one is, too."""
+    content = line.lstrip(" \t")
+    return not content.strip() or len(line) - len(content) >= least + (not content.startswith("- "))
+
+
+_OPTION: Final = re.compile(r"(?<![\w\-])--(?P<name>[A-Za-z][\w\-]+) +(?![-\s])(?P<value>\S+)")
+_USER_OPTION: Final = re.compile(
+    r"(?<![\w\-])(?:-u|--user|--proxy-user)[ =][\"']?[^\s:\"'/]{1,64}:(?=[^\s\"']*[^\d\s\"'])([^\s\"'/][^\s\"']*)"
+)
+
+_SHELL: Final = re.compile(
+    r"\b(?:sshpass -p ?|(?:mysql|mariadb)(?:-?(?:dump|admin|import|check))?\b[^\n|;&]{0,200}? -p(?=\S*[^\sa-z])|docker login\b[^\n|;&]{0,200}? -p[ =]?"
+    r"|redis-cli\b[^\n|;&]{0,200}? -a )[\"']?([^\s\"'\-][^\s\"']*)"
+)
+"""Options of one letter that take a password."""
+_IDENTIFIED: Final = re.compile(
+    r"(?i)\b(?:(?:create|alter)\s+(?:user|role)|grant\b[^;]{1,256}\bto)\s+\S{1,128}\s+identified\s+(?:with\s+\w{1,64}\s+)?by\s+([^\s;,'\"\[:?$%@][^\s;,]*)"
+)
+"""A password without quotes, as in Oracle's statements."""
+
+
+class OptionFinder:
+    """Finds the values of long options with a sensitive name.
+
+    Args:
+        keys: Which names are sensitive.
+        shapes: Which values are words of a sentence about the option.
+    """
+
+    def __init__(self, keys: KeyRules, shapes: ValueShapes) -> None:
+        self._keys = keys
+        self._shapes = shapes
+
+    def __call__(self, text: str) -> Iterator[Hit]:
+        """Yield the values."""
+        for match in _OPTION.finditer(text):
+            value = match["value"]
+            if MARKER.fullmatch(value) or self._shapes.is_ordinary_word(value):
+                continue
+            rule = self._keys.rule_for(match["name"], value)
+            if rule:
+                yield Hit(*match.span("value"), rule)
+
+
+def find_option_passwords(text: str) -> Iterator[Hit]:
+    """Yield passwords of short options, and those that a statement sets without quotes."""
+    for pattern in (_USER_OPTION, _SHELL, _IDENTIFIED):
+        for match in pattern.finditer(text):
+            yield Hit(match.start(1), match.end(1), "password")
+
+
+COMMAND_LINE_FINDERS: Final = (
+    Finder(
+        find_option_passwords,
+        words=(
+            "-u ",
+            "-u=",
+            "--user",
+            "--proxy-user",
+            "sshpass",
+            "mysql",
+            "mariadb",
+            "docker login",
+            "redis-cli",
+            "identified",
+        ),
+        signs=" =",
+    ),
+)
