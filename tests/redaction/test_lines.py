@@ -6,7 +6,7 @@ import pytest
 
 from mita_otel.redaction import Redactor
 from mita_otel.redaction.finders.markup import YamlFinder
-from mita_otel.redaction.finders.value_shapes import ValueShapes
+from mita_otel.redaction.finders.value_bounds import ValueShapes
 from mita_otel.redaction.lines import records, redact_lines
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from mita_otel.policy.redaction import KnownSecretsPolicy
-from mita_otel.redaction.finders.value_shapes import has_digit, looks_random
+from mita_otel.redaction.finders.value_bounds import has_digit, looks_random
 from mita_otel.redaction.marker import MARKER
 
 _LONGEST: Final = 512

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from mita_otel.redaction.finders.markup import YamlFinder, is_below
-from mita_otel.redaction.finders.value_shapes import ValueShapes
+from mita_otel.redaction.finders.value_bounds import ValueShapes
 from mita_otel.redaction.redactor import Redactor
 
 _KEY_BEGIN: Final = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY")

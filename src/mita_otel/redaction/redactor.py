@@ -36,7 +36,7 @@ from mita_otel.redaction.finders.natural_language import NaturalLanguageFinder
 from mita_otel.redaction.finders.personal import EMAIL_FINDER, IP_FINDER, PHONE_FINDER
 from mita_otel.redaction.finders.tables import TableFinder
 from mita_otel.redaction.finders.urls import URL_FINDERS
-from mita_otel.redaction.finders.value_shapes import ValueShapes
+from mita_otel.redaction.finders.value_bounds import ValueShapes
 from mita_otel.redaction.keys import KeyRules
 from mita_otel.redaction.known_secrets import Findings, TraceSecrets
 from mita_otel.redaction.log_messages import SafeMessage

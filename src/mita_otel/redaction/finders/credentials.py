@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from mita_otel.redaction.finders.hit import Finder, Hit
-from mita_otel.redaction.finders.value_shapes import ValueShapes
+from mita_otel.redaction.finders.value_bounds import ValueShapes
 
 _JWT_RUN: Final = re.compile(r"[A-Za-z0-9_\-.=]{16,}")
 _JWT: Final = re.compile(

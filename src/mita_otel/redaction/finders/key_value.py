@@ -8,8 +8,14 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from mita_otel.redaction.finders.hit import Hit
-from mita_otel.redaction.finders.value_bounds import bare_end, bracket_close, quoted_end
-from mita_otel.redaction.finders.value_shapes import ValueShapes, has_digit, is_distinct
+from mita_otel.redaction.finders.value_bounds import (
+    ValueShapes,
+    bare_end,
+    bracket_close,
+    has_digit,
+    is_distinct,
+    quoted_end,
+)
 from mita_otel.redaction.key_words import split_words
 from mita_otel.redaction.keys import PLAIN, KeyRules, KeyVerdict
 from mita_otel.redaction.marker import MARKER, NEVER_SHOWN, TRUNCATED

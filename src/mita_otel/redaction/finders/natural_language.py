@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from mita_otel.policy.redaction import GrammarPolicy
 from mita_otel.redaction.finders.hit import Hit
 from mita_otel.redaction.finders.names_in_text import NameInText, NamesInText
-from mita_otel.redaction.finders.value_shapes import ValueShapes, has_digit, looks_random
+from mita_otel.redaction.finders.value_bounds import ValueShapes, has_digit, looks_random
 from mita_otel.redaction.keys import KeyRules
 from mita_otel.redaction.marker import MARKER
 from mita_otel.redaction.scanner import fold

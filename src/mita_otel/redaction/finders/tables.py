@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from mita_otel.redaction.finders.hit import Hit
-from mita_otel.redaction.finders.value_shapes import ValueShapes, has_digit, is_distinct, looks_random
+from mita_otel.redaction.finders.value_bounds import ValueShapes, has_digit, is_distinct, looks_random
 from mita_otel.redaction.key_words import split_words
 from mita_otel.redaction.keys import KeyRules, KeyVerdict
 from mita_otel.redaction.marker import MARKER

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from mita_otel.redaction.finders.hit import Finder, Hit
-from mita_otel.redaction.finders.value_shapes import looks_random
+from mita_otel.redaction.finders.value_bounds import looks_random
 
 _USERINFO: Final = re.compile(r"[^\s/?#\"'<>\[\]]{1,512}@")
 _DSN_USERINFO: Final = re.compile(r"[^\s:/?#@\"'<>]{0,128}:[^\s\"'<>]{0,256}@(?=[\w.\-\[]+(?:[:/?,]|\s|\Z))")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from mita_otel.policy.redaction import GrammarPolicy
+
 _QUOTE: Final = re.compile(r"(\\*)([\"'`])")
 _BARE: Final = re.compile(r"[^\s,;&<>\"'`()\[\]{}|]+")
 _PIPED: Final = re.compile(r"\|[^\s,;&<>\"'`()\[\]{}|=:]+(?![=:\w])")
@@ -83,3 +85,63 @@ def value_span(text: str, start: int) -> tuple[int, int]:
     if text[start] in _CLOSING:
         return start, bracket_end(text, start)
     return start, bare_end(text, start)
+
+
+_MIN_DISTINCT: Final = 16
+_MIN_RANDOM: Final = 8
+_SEPARATED: Final = re.compile(r"[\-_./:]+")
+_PURE: Final = re.compile(r"[A-Za-z]*|[0-9]*|[A-Z]?[a-z]+[0-9]{1,2}")
+"""A part of a value that names something, rather than being made at random."""
+_NO_SECRET: Final = re.compile(
+    r"[vV]?\d{1,4}(?:\.\d{1,6}){0,4}(?:-?(?:alpha|beta|rc|dev)\.?\d{0,3})?|\d+(?:st|nd|rd|th)|\d+x\d+|\d+/\d+"
+    r"|[$\u20ac\u00a3~#]?\d[\d.,]*(?:%|[kKmMgG]?[bB]?|ms|s|us|min|h|d|px)"
+    r"|\d{4}-\d\d?-\d\d?(?:T[\d:.+Z\-]*)?|\d\d?:\d\d(?::\d\d(?:\.\d+)?)?|\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?"
+    r"|\d+-\d{1,4}|\d+-[a-z]+|[A-Za-z]+-\d{1,2}(?:-[A-Z]+)?|[A-Za-z]+/\d{1,6}(?:\.\d{1,6}){0,4}|[a-z]{1,16}:\d{1,5}"
+    r"|(?:[A-Z]{2,8}[\-_]?)?(?:SHA|MD|RFC)[\-_]?\d{1,5}"
+    r"|(?:https?|wss?|file)://\S*|[~.]{0,2}/[\w.\-/]*|[A-Za-z]:\\\S*"
+)
+"""Versions, ordinals, amounts, ranges, sizes, durations, dates, times, addresses and paths."""
+
+
+class ValueShapes:
+    """Judges a value by how it is written.
+
+    Args:
+        grammar: Words that are no values.
+    """
+
+    def __init__(self, grammar: GrammarPolicy) -> None:
+        self._ordinary_words = frozenset(grammar.ordinary_words)
+        self._wordlike = frozenset(grammar.wordlike)
+        units = "|".join(re.escape(unit) for unit in sorted(grammar.units, key=len, reverse=True))
+        self._unit = re.compile(rf" ?(?:{units})(?!\w)", re.IGNORECASE)
+
+    def is_ordinary_word(self, value: str) -> bool:
+        """Return whether a value is a word that continues a sentence."""
+        return value.lower().strip(".!") in self._ordinary_words
+
+    def is_measured(self, text: str, end: int) -> bool:
+        """Return whether a unit follows the number that ends there."""
+        return bool(self._unit.match(text, end))
+
+    def is_named(self, value: str) -> bool:
+        """Return whether a value with a digit names something: an algorithm, a version, a date, an address."""
+        lower = value.lower()
+        return lower in self._wordlike or lower in self._ordinary_words or bool(_NO_SECRET.fullmatch(value))
+
+
+def is_distinct(value: str) -> bool:
+    """Return whether what follows a common word (`key: …`) looks like a value: a digit, or sixteen characters."""
+    return has_digit(value) or len(value) >= _MIN_DISTINCT
+
+
+def has_digit(value: str) -> bool:
+    """Return whether a value holds a digit."""
+    return any(char.isdigit() for char in value)
+
+
+def looks_random(value: str) -> bool:
+    """Return whether a value is made at random: digits among letters, not words and numbers between separators."""
+    if len(value) < _MIN_RANDOM or not has_digit(value):
+        return False
+    return any(not _PURE.fullmatch(part) for part in _SEPARATED.split(value))
