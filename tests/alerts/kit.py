@@ -10,9 +10,8 @@ from mita_otel.alerts.alert import Alert, AlertScope
 from mita_otel.alerts.engine import redacted_exemplar
 from mita_otel.alerts.evaluator import RuleEvaluator
 from mita_otel.alerts.events import AlertEvent
-from mita_otel.alerts.matching import RuleMatcher
 from mita_otel.alerts.notification import Notification
-from mita_otel.alerts.samples import Sample
+from mita_otel.alerts.samples import RuleMatcher, Sample
 from mita_otel.alerts.store import AlertStore
 from mita_otel.policy import Policy, default_policy
 from mita_otel.policy.conversion import convert

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from mita_otel.alerts.matching import matches_any
-from mita_otel.alerts.samples import Exemplar
+from mita_otel.alerts.samples import Exemplar, matches_any
 
 _ID_CHARACTERS: Final = 16
 
