@@ -21,9 +21,9 @@ from sqlalchemy import Column, Integer, MetaData, Table, Text, create_engine
 from sqlalchemy.engine import Engine
 
 from mita_otel.audit.anchors import AnchorFile
+from mita_otel.audit.canonical import AuditKeys
 from mita_otel.audit.draft import Origin
 from mita_otel.audit.event import AuditEvent
-from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.ledger import Ledger
 from mita_otel.audit.mover import Mover
 from mita_otel.audit.trail import AuditTrail

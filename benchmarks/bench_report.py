@@ -19,10 +19,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from mita_otel.audit.canonical import AuditKeys
 from mita_otel.audit.chain import Chain
 from mita_otel.audit.draft import Drafter, Origin
 from mita_otel.audit.event import AuditEvent
-from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.ledger import Ledger
 from mita_otel.audit.verification.verify import verify
 from mita_otel.latency.window import OpenWindow

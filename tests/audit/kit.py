@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from mita_otel.audit.anchors import Anchor, AnchorFile, read_anchors
+from mita_otel.audit.canonical import AuditKeys
 from mita_otel.audit.chain import SealedEntry
 from mita_otel.audit.draft import Origin
-from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.ledger import Ledger
 from mita_otel.audit.mover import Mover
 from mita_otel.audit.spool_reader import read_segment

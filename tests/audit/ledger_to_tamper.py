@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 from audit.kit import KEY, Kit, changed
 from mita_otel import AuditEvent
 from mita_otel.audit.anchors import read_anchors
-from mita_otel.audit.keys import AuditKeys
+from mita_otel.audit.canonical import AuditKeys
 from mita_otel.audit.retention.apply import RetentionJob
 from mita_otel.audit.retention.holds import LegalHolds
 from mita_otel.audit.retention.subjects import Subjects

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from audit.kit import KEY
 from audit.ledger_to_tamper import Ledger
-from mita_otel.audit.keys import AuditKeys
+from mita_otel.audit.canonical import AuditKeys
 from mita_otel.audit.verification.findings import AuditFault
 
 COLUMNS = (

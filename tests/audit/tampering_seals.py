@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 
 from audit.ledger_to_tamper import Ledger
 from audit.tampering import AT_10, KEY_ID, change, put, row, sql, tampering
-from mita_otel.audit.keys import AuditKeys, tombstone_message
+from mita_otel.audit.canonical import AuditKeys, tombstone_message
 from mita_otel.audit.verification.findings import AuditFault
 
 # --- erasures -------------------------------------------------------------------------------------

@@ -6,10 +6,9 @@ import json
 
 import pytest
 
-from mita_otel.audit.canonical import canonical
+from mita_otel.audit.canonical import UNKEYED, AuditKeys, canonical
 from mita_otel.audit.chain import Chain, SealedEntry, genesis
 from mita_otel.audit.draft import Draft
-from mita_otel.audit.keys import UNKEYED, AuditKeys
 from mita_otel.audit.personal import Personal
 from mita_otel.errors import ConfigurationError
 

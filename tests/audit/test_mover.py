@@ -11,10 +11,10 @@ import pytest
 from audit.kit import KEY, Kit, changed, kit
 from mita_otel import AuditEvent
 from mita_otel.audit.anchors import AnchorFile
+from mita_otel.audit.canonical import AuditKeys
 from mita_otel.audit.chain import Chain
 from mita_otel.audit.draft import Draft
 from mita_otel.audit.errors import EntriesDiscardedError
-from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.mover import ChainProgress, Mover
 from mita_otel.audit.verification.verify import verify
 from mita_otel.instrumentation.patches import Patches

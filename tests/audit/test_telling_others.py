@@ -17,7 +17,7 @@ from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogR
 from audit.kit import KEY, Kit
 from mita_otel import AuditEvent
 from mita_otel.audit.anchors import Anchor, AnchorPost
-from mita_otel.audit.keys import AuditKeys
+from mita_otel.audit.canonical import AuditKeys
 from mita_otel.audit.log_record import emit_entry
 from mita_otel.audit.trail import AuditTrail
 

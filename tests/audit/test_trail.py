@@ -12,7 +12,7 @@ import pytest
 from audit.kit import changed, kit
 from audit.recording import PERMANENT, event, numbers
 from mita_otel import AuditEvent, AuditEventType
-from mita_otel.audit.keys import AuditKeys
+from mita_otel.audit.canonical import AuditKeys
 from mita_otel.audit.reader import moment
 from mita_otel.spool import SpoolLock
 

@@ -16,7 +16,7 @@ from exploring import examples
 from mita_otel import AuditEvent
 from mita_otel.audit import AuditError
 from mita_otel.audit.anchors import Anchor, AnchorFile, read_anchors
-from mita_otel.audit.keys import AuditKeys
+from mita_otel.audit.canonical import AuditKeys
 from mita_otel.audit.verification.findings import AuditFault
 from mita_otel.audit.verification.verify import verify
 from mita_otel.store.append_only import postgresql_triggers, sqlite_triggers

@@ -16,7 +16,7 @@ from audit.kit import KEY, Kit
 from cli.conftest import Command
 from mita_otel import AuditEvent
 from mita_otel.audit.anchors import read_anchors
-from mita_otel.audit.keys import AuditKeys
+from mita_otel.audit.canonical import AuditKeys
 
 ENV = {"MITA_OTEL_AUDIT_KEY": KEY}
 

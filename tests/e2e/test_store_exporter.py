@@ -10,7 +10,7 @@ import pytest
 
 from e2e import canaries
 from e2e.conftest import StartService
-from mita_otel.audit.keys import AuditKeys
+from mita_otel.audit.canonical import AuditKeys
 from mita_otel.audit.verification.verify import verify
 from mita_otel.policy import default_policy
 from mita_otel.store.database import Database

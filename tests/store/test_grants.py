@@ -13,7 +13,7 @@ from alerts.kit import SCOPE, Bank, error
 from audit.kit import Kit, changed, kit
 from mita_otel import AuditEvent
 from mita_otel.alerts.sql_store import SqlAlertStore
-from mita_otel.audit.keys import AuditKeys
+from mita_otel.audit.canonical import AuditKeys
 from mita_otel.audit.reader import AuditFilter, AuditReader
 from mita_otel.audit.verification.verify import verify
 from mita_otel.policy import default_policy

@@ -16,9 +16,8 @@ from typing import Any, Protocol
 import urllib3
 
 from mita_otel import environment_variables as variables
-from mita_otel.audit.canonical import canonical
+from mita_otel.audit.canonical import AuditKeys, canonical
 from mita_otel.audit.errors import AuditError
-from mita_otel.audit.keys import AuditKeys
 from mita_otel.spool import sync_folder
 
 _logger = logging.getLogger("mita_otel.audit")

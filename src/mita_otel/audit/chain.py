@@ -10,9 +10,8 @@ from typing import Any, Final
 
 import orjson
 
-from mita_otel.audit.canonical import canonical
+from mita_otel.audit.canonical import AuditKeys, canonical
 from mita_otel.audit.draft import Draft
-from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.personal import Personal
 
 FORMAT: Final = 1

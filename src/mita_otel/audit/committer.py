@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from mita_otel.audit.canonical import AuditKeys
 from mita_otel.audit.chain import Chain
 from mita_otel.audit.draft import Draft
 from mita_otel.audit.errors import AuditWriteError
-from mita_otel.audit.keys import AuditKeys
 from mita_otel.policy.audit import SpoolPolicy
 from mita_otel.spool import LocksUnavailableError, SegmentWriter, SpoolFolder, SpoolLock
 

@@ -12,9 +12,9 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from mita_otel.audit.anchors import Anchor
+from mita_otel.audit.canonical import UNKEYED, AuditKeys, erased_entry_message, subject_digest
 from mita_otel.audit.chain import SealedEntry
 from mita_otel.audit.errors import ChainConflictError, EntriesDiscardedError
-from mita_otel.audit.keys import UNKEYED, AuditKeys, erased_entry_message, subject_digest
 from mita_otel.store.database import Database
 from mita_otel.store.migrate import require
 from mita_otel.store.tables import AuditEntryRow, ErasedSubjectRow, table_of

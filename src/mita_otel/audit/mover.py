@@ -10,9 +10,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from mita_otel.audit.anchors import Anchor, AnchorSink
+from mita_otel.audit.canonical import AuditKeys
 from mita_otel.audit.chain import SealedEntry
 from mita_otel.audit.errors import ChainConflictError, EntriesDiscardedError
-from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.spool_reader import Damage, read_segment
 from mita_otel.spool import SpoolFolder, SpoolSegment
 

@@ -11,8 +11,8 @@ from typing import Any, Final
 import orjson
 from sqlalchemy import Row, Select, select, tuple_
 
+from mita_otel.audit.canonical import subject_digest
 from mita_otel.audit.event import AuditEvent, AuditEventType, check_event_type, check_outcome
-from mita_otel.audit.keys import subject_digest
 from mita_otel.audit.personal import restore
 from mita_otel.audit.trail import AuditTrail
 from mita_otel.store.database import Database

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from mita_otel import environment_variables as variables
 from mita_otel.audit.anchors import AnchorFile, AnchorPost, AnchorSink
+from mita_otel.audit.canonical import AuditKeys
 from mita_otel.audit.current import install
 from mita_otel.audit.draft import Origin
 from mita_otel.audit.errors import AuditWriteError
-from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.log_record import emit_entry
 from mita_otel.audit.mover import Mover
 from mita_otel.audit.trail import AuditTrail

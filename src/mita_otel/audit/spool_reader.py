@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mita_otel.audit.canonical import AuditKeys
 from mita_otel.audit.chain import SealedEntry
-from mita_otel.audit.keys import AuditKeys
 from mita_otel.spool import read_lines
 
 

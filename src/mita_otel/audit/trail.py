@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mita_otel import environment_variables as variables
+from mita_otel.audit.canonical import AuditKeys
 from mita_otel.audit.committer import AuditReceipt, Committer, WriteState
 from mita_otel.audit.draft import Draft, Drafter, Origin
 from mita_otel.audit.errors import AuditWriteError
 from mita_otel.audit.event import AuditEvent, AuditEventType, AuditOutcome
-from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.mover import Mover
 from mita_otel.audit.mover_thread import MoverThread
 from mita_otel.policy.audit import AuditPolicy

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from mita_otel import environment_variables as variables
+from mita_otel.audit.canonical import AuditKeys
 from mita_otel.audit.errors import AuditError
 from mita_otel.audit.event import COMMAND_SERVICE
-from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.runtime import AuditRuntime
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy, environment_name, load_policy

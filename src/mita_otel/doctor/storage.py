@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mita_otel import environment_variables as variables
-from mita_otel.audit.keys import AuditKeys
+from mita_otel.audit.canonical import AuditKeys
 from mita_otel.audit.runtime import spool_path
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy, default_policy

@@ -8,7 +8,7 @@ import pytest
 
 from audit.kit import KEY
 from audit.retention.kit import NOW_NS, store
-from mita_otel.audit.keys import AuditKeys
+from mita_otel.audit.canonical import AuditKeys
 from mita_otel.audit.retention.apply import RetentionError
 from mita_otel.audit.retention.holds import LegalHoldError
 from mita_otel.audit.verification.findings import AuditFault

@@ -11,7 +11,7 @@ import pytest
 from audit.kit import KEY, kit
 from audit.retention.kit import NOW_NS, Store, store
 from mita_otel import AuditEvent
-from mita_otel.audit.keys import AuditKeys
+from mita_otel.audit.canonical import AuditKeys
 from mita_otel.audit.retention.holds import LegalHoldError
 from mita_otel.audit.verification.verify import verify
 from mita_otel.store.telemetry_tables import ErrorRow, SpanRow

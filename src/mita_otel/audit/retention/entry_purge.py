@@ -16,8 +16,8 @@ import orjson
 from sqlalchemy import ColumnElement, and_, delete, exists, func, not_, or_, select
 from sqlalchemy.engine import Connection
 
+from mita_otel.audit.canonical import AuditKeys, tombstone_message
 from mita_otel.audit.event import AuditEventType
-from mita_otel.audit.keys import AuditKeys, tombstone_message
 from mita_otel.audit.retention.holds import held, read_holds
 from mita_otel.audit.verification.chain_walk import ChainWalk
 from mita_otel.audit.verification.erasures import erased_persons, genuine_erasures

@@ -13,8 +13,8 @@ import orjson
 from sqlalchemy import ColumnElement, Table, bindparam, delete, func, select, update
 from sqlalchemy.engine import Connection
 
+from mita_otel.audit.canonical import erased_entry_message, erasure_message, subject_digest
 from mita_otel.audit.event import AuditEvent, AuditEventType
-from mita_otel.audit.keys import erased_entry_message, erasure_message, subject_digest
 from mita_otel.audit.reader import entry_of
 from mita_otel.audit.retention.holds import LegalHoldError, read_holds
 from mita_otel.audit.trail import AuditTrail

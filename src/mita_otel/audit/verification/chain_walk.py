@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import orjson
 
+from mita_otel.audit.canonical import UNKEYED, tombstone_message
 from mita_otel.audit.chain import genesis
-from mita_otel.audit.keys import UNKEYED, tombstone_message
 from mita_otel.audit.verification.findings import AuditFault, VerificationResult
 from mita_otel.audit.verification.persons import VerificationContext, check_person
 

@@ -9,8 +9,8 @@ import orjson
 from sqlalchemy import func, select
 from sqlalchemy.engine import Connection
 
+from mita_otel.audit.canonical import AuditKeys, erasure_message, subject_digest
 from mita_otel.audit.event import AuditEventType
-from mita_otel.audit.keys import AuditKeys, erasure_message, subject_digest
 from mita_otel.audit.verification.findings import AuditFault, VerificationResult
 from mita_otel.store.tables import (
     AuditEntryRow,

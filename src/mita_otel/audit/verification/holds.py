@@ -13,9 +13,8 @@ import orjson
 from sqlalchemy import func, select
 from sqlalchemy.engine import Connection
 
-from mita_otel.audit.canonical import canonical
+from mita_otel.audit.canonical import AuditKeys, canonical
 from mita_otel.audit.event import AuditEventType
-from mita_otel.audit.keys import AuditKeys
 from mita_otel.store.tables import (
     AuditEntryRow,
     AuditErasureRow,

@@ -10,9 +10,9 @@ from sqlalchemy import func, select
 from sqlalchemy.engine import Connection
 
 from mita_otel.audit.anchors import Anchor
+from mita_otel.audit.canonical import UNKEYED, AuditKeys
 from mita_otel.audit.chain import SealedEntry
 from mita_otel.audit.event import COMMAND_SERVICE
-from mita_otel.audit.keys import UNKEYED, AuditKeys
 from mita_otel.audit.spool_reader import read_segment
 from mita_otel.audit.verification.chain_walk import ChainWalk
 from mita_otel.audit.verification.erasures import erased_persons, erasure_faults, genuine_erasures
