@@ -8,8 +8,7 @@ import pytest
 
 from mita_otel.audit.canonical import UNKEYED, AuditKeys, canonical
 from mita_otel.audit.chain import Chain, SealedEntry, genesis
-from mita_otel.audit.draft import Draft
-from mita_otel.audit.personal import Personal
+from mita_otel.audit.draft import Draft, Personal
 from mita_otel.errors import ConfigurationError
 
 KEYS = AuditKeys(b"k" * 32)

@@ -16,8 +16,7 @@ from audit.kit import changed
 from mita_otel import AuditEvent
 from mita_otel.audit.canonical import AuditKeys, canonical
 from mita_otel.audit.chain import Chain, SealedEntry
-from mita_otel.audit.draft import Draft, Drafter, Origin
-from mita_otel.audit.personal import PLACEHOLDER, restore, separate
+from mita_otel.audit.draft import PLACEHOLDER, Draft, Drafter, Origin, restore, separate
 from mita_otel.policy import default_policy
 from mita_otel.redaction import Redactor
 

@@ -11,8 +11,7 @@ from typing import Any, Final
 import orjson
 
 from mita_otel.audit.canonical import AuditKeys, canonical
-from mita_otel.audit.draft import Draft
-from mita_otel.audit.personal import Personal
+from mita_otel.audit.draft import Draft, Personal
 
 FORMAT: Final = 1
 """Version of the format; part of each body."""

@@ -12,8 +12,8 @@ import orjson
 from sqlalchemy import Row, Select, select, tuple_
 
 from mita_otel.audit.canonical import subject_digest
+from mita_otel.audit.draft import restore
 from mita_otel.audit.event import AuditEvent, AuditEventType, check_event_type, check_outcome
-from mita_otel.audit.personal import restore
 from mita_otel.audit.trail import AuditTrail
 from mita_otel.store.database import Database
 from mita_otel.store.migrate import require

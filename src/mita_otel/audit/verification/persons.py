@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mita_otel.audit.canonical import AuditKeys, erased_entry_message
-from mita_otel.audit.personal import Personal
+from mita_otel.audit.draft import Personal
 from mita_otel.audit.verification.erasures import ErasedPersons
 from mita_otel.audit.verification.findings import AuditFault, VerificationResult
 
