@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from mita_otel.audit.event import AuditEventType
 from mita_otel.audit.retention.holds import LegalHold, held, read_holds
-from mita_otel.audit.retention.row_purge import KeptTable, kept_tables
+from mita_otel.audit.retention.rollup import KeptTable, kept_tables
 from mita_otel.policy.storage import DataClass, Minimum, RetentionPolicy, minimums
 from mita_otel.reports.scope import moment, moment_or_none
 from mita_otel.reports.sections import Hold, RetainedTable, RetentionCheck, RetentionSection

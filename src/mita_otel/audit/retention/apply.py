@@ -14,8 +14,7 @@ from sqlalchemy.engine import Connection
 from mita_otel.audit.event import AuditEvent, AuditEventType, AuditOutcome
 from mita_otel.audit.retention.entry_purge import AuditPurge
 from mita_otel.audit.retention.holds import read_holds
-from mita_otel.audit.retention.rollup import RollUp
-from mita_otel.audit.retention.row_purge import RowPurge, kept_tables
+from mita_otel.audit.retention.rollup import RollUp, RowPurge, kept_tables
 from mita_otel.audit.trail import AuditTrail
 from mita_otel.audit.verification.holds import hold_faults
 from mita_otel.errors import ConfigurationError
