@@ -18,9 +18,8 @@ from mita_otel.cli.application import BAD_CONFIGURATION
 from mita_otel.cli.options import Organization
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import environment_name, load_policy
-from mita_otel.sentry.releases.deploy_command import NotStartedError, run_command
 from mita_otel.sentry.releases.git_repository import GitRepository
-from mita_otel.sentry.releases.version import release_version
+from mita_otel.sentry.releases.release_api import NotStartedError, release_version, run_command
 
 if TYPE_CHECKING:
     from mita_otel.sentry.releases.release_api import ReleaseApi

@@ -5,14 +5,19 @@ Source: Sentry's published OpenAPI: `releases/`, `releases/{version}/`, `release
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from typing import Any, Final
 from urllib.parse import quote
 
 from mita_otel import environment_variables as variables
+from mita_otel.errors import ConfigurationError
 from mita_otel.redaction import Redactor
 from mita_otel.sentry.api.client import SentryApi
 from mita_otel.sentry.api.errors import SentryApiError
@@ -166,3 +171,111 @@ def _same(time: object, at: datetime) -> bool:
 
 def _iso(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+_FORBIDDEN: Final = re.compile(r"[\n\t\f\r/\\]|\A\.{1,2}\Z|\Alatest\Z|\A\s|\s\Z")
+_MAX_LENGTH: Final = 200
+
+
+def release_version(
+    given: str | None, package: str | None, repository: GitRepository, env: Mapping[str, str]
+) -> str:
+    """Return the name of a release: the given one, `SENTRY_RELEASE`, the package's, or the id of the commit.
+
+    Args:
+        given: The name from the command line.
+        package: An installed distribution; the release is named `name@version`.
+        repository: The repository that the commit is taken from.
+        env: The environment variables.
+
+    Raises:
+        ConfigurationError: No name is found, or Sentry does not accept it.
+    """
+    name = (given or ("" if package else env.get(variables.SENTRY_RELEASE, ""))).strip()
+    if not name and package:
+        try:
+            name = f"{package}@{version(package)}"
+        except PackageNotFoundError as error:
+            raise ConfigurationError(f"the package {package} is not installed here") from error
+    if not name:
+        try:
+            name = repository.head()
+        except ConfigurationError as error:
+            raise ConfigurationError(
+                f"no release is given; use --version or set {variables.SENTRY_RELEASE} ({error})"
+            ) from error
+    if _FORBIDDEN.search(name) or len(name) > _MAX_LENGTH:
+        raise ConfigurationError(
+            f"{name[:60]!r} is not a valid release name; use at most {_MAX_LENGTH} characters without slashes and line "
+            "breaks, like mita-finance@1.0.0"
+        )
+    return name
+
+
+NOT_FOUND: Final = 127
+NOT_EXECUTABLE: Final = 126
+_BY_SIGNAL: Final = 128
+
+
+class NotStartedError(Exception):
+    """The command could not be started.
+
+    Args:
+        message: The command and the reason.
+        status: The exit status that a shell returns in this case.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def run_command(command: Sequence[str]) -> int:
+    """Run a command to its end, and return its exit status; 128 plus the signal's number if a signal ended it.
+
+    SIGTERM to this process is forwarded to the command, so that its outcome is known and reported.
+
+    Raises:
+        NotStartedError: The command could not be started.
+    """
+    with _forwarded_signals() as forward_to:
+        try:
+            child = subprocess.Popen(command)  # noqa: S603 - the user's own command
+        except OSError as error:
+            status = NOT_EXECUTABLE if isinstance(error, PermissionError) else NOT_FOUND
+            raise NotStartedError(f"{command[0]}: {error.strerror}", status) from error
+        with child:
+            forward_to(child)
+            status = child.wait()
+    return _BY_SIGNAL - status if status < 0 else status
+
+
+@contextmanager
+def _forwarded_signals() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
+    """Yield a function that takes the child to which SIGTERM is forwarded, earlier signals included.
+
+    SIGINT is ignored: the terminal sends Ctrl-C to the child as well.
+    """
+    children: list[subprocess.Popen[bytes]] = []
+    early: list[int] = []
+
+    def forward(number: int, frame: Any) -> None:
+        for child in children:
+            child.send_signal(number)
+        if not children:
+            early.append(number)
+
+    def forward_to(child: subprocess.Popen[bytes]) -> None:
+        children.append(child)
+        for number in early:
+            child.send_signal(number)
+
+    before = {
+        signal.SIGTERM: signal.signal(signal.SIGTERM, forward),
+        signal.SIGINT: signal.signal(signal.SIGINT, lambda number, frame: None),
+    }
+    try:
+        yield forward_to
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
