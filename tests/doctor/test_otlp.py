@@ -76,7 +76,7 @@ def test_the_port_of_grpc_is_known() -> None:
     from mita_otel._otel_compat import OtlpAnswer
     from mita_otel.doctor import otlp
     from mita_otel.doctor.network_errors import Peer
-    from mita_otel.sentry.transport.certificates import Trust
+    from mita_otel.sentry.transport.ingest_client import Trust
 
     def said(url: str) -> str:
         answer = OtlpAnswer(url, None, {}, ConnectionResetError())

@@ -29,8 +29,7 @@ from mita_otel.doctor import sentry
 from mita_otel.doctor.network_errors import Peer, why_unreachable
 from mita_otel.doctor.sentry import clock_check, sentry_checks
 from mita_otel.sdk.health.check import Check, Status
-from mita_otel.sentry.transport.certificates import Trust
-from mita_otel.sentry.transport.ingest_client import Response
+from mita_otel.sentry.transport.ingest_client import Response, Trust
 
 StartWire = Callable[..., int]
 

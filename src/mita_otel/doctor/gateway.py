@@ -17,8 +17,7 @@ from mita_otel.mobile.upstream import Upstream, UpstreamUnreachable
 from mita_otel.policy import Policy
 from mita_otel.policy.mobile import MobileProject
 from mita_otel.sdk.health.check import Check, Status
-from mita_otel.sentry.transport.certificates import trust
-from mita_otel.sentry.transport.ingest_client import Response
+from mita_otel.sentry.transport.ingest_client import Response, trust
 
 _NAME = "mobile"
 

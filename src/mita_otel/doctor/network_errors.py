@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import urllib3.exceptions
 
-from mita_otel.sentry.transport.certificates import Trust
+from mita_otel.sentry.transport.ingest_client import Trust
 
 _EXPIRED: Final = 10
 _NOT_YET_VALID: Final = 9

@@ -19,8 +19,7 @@ from mita_otel.exporters.registry import ExporterUnavailableError
 from mita_otel.policy.health import DoctorPolicy
 from mita_otel.processors.queues.otlp_responses import grpc_fix, http_fix
 from mita_otel.sdk.health.check import Check, Status
-from mita_otel.sentry.transport.certificates import Trust
-from mita_otel.sentry.transport.ingest_client import Response
+from mita_otel.sentry.transport.ingest_client import Response, Trust
 
 _NAME: Final = "exporter:otlp"
 _ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")

@@ -19,8 +19,7 @@ from mita_otel.policy import Policy
 from mita_otel.policy.health import DoctorPolicy
 from mita_otel.sdk.health.check import Check, Status
 from mita_otel.sentry.client import checked_dsn
-from mita_otel.sentry.transport.certificates import trust
-from mita_otel.sentry.transport.ingest_client import ENVELOPE, UNREACHABLE, IngestClient, Response
+from mita_otel.sentry.transport.ingest_client import ENVELOPE, UNREACHABLE, IngestClient, Response, trust
 
 EMPTY_ENVELOPE: Final = b"{}\n"
 """An envelope that creates no event."""

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-from mita_otel.sentry.transport.certificates import tls_context
+from mita_otel.sentry.transport.ingest_client import tls_context
 
 _MAX_ANSWER: Final = 4096
 """Maximum bytes of a response that are read."""
