@@ -8,7 +8,7 @@ from alerts.kit import policy_with
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import default_policy
 from mita_otel.sentry.alert_rules.project import find_project
-from mita_otel.sentry.api.errors import SentryApiError
+from mita_otel.sentry.api.client import SentryApiError
 from sentry.alert_rules.operator import GUIDE, Operator, all_rules
 from sentry.api import specification
 from sentry.api.conftest import MakeApi

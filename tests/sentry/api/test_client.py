@@ -7,7 +7,7 @@ import time
 import httpx
 import pytest
 
-from mita_otel.sentry.api.errors import SentryApiError
+from mita_otel.sentry.api.client import SentryApiError
 from sentry.api.conftest import MakeApi
 from sentry.api.fake import TOKEN, FakeSentry, Fault, limited
 

@@ -12,8 +12,7 @@ from mita_otel.sentry.alert_rules.desired_state import DesiredState, ProjectRole
 from mita_otel.sentry.alert_rules.plan import ExistingResource, Plan, make_plan
 from mita_otel.sentry.alert_rules.recipients import RecipientDirectory
 from mita_otel.sentry.alert_rules.resource_client import ResourceClient
-from mita_otel.sentry.api.client import SentryApi
-from mita_otel.sentry.api.errors import SentryApiError
+from mita_otel.sentry.api.client import SentryApi, SentryApiError
 
 SCOPE: Final = "alerts:write, org:read and project:read"
 """Scopes that a token needs, for messages."""

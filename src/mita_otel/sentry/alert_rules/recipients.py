@@ -9,8 +9,7 @@ from typing import Any, Final
 
 from mita_otel.policy.alerts import SentryAlertPolicy
 from mita_otel.sentry.alert_rules.desired_state import NotificationTarget
-from mita_otel.sentry.api.client import SentryApi
-from mita_otel.sentry.api.errors import SentryApiError
+from mita_otel.sentry.api.client import SentryApi, SentryApiError
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,7 @@ from mita_otel.sentry.alert_rules.monitor_payloads import (
 )
 from mita_otel.sentry.alert_rules.plan import ExistingResource, Resource
 from mita_otel.sentry.alert_rules.recipients import RecipientDirectory
-from mita_otel.sentry.api.client import SentryApi
-from mita_otel.sentry.api.errors import SentryApiError
+from mita_otel.sentry.api.client import SentryApi, SentryApiError
 
 SELF_HOSTED_RELEASE: Final = "26.7.0"
 """First release of self-hosted Sentry that has monitors and alerts switched on (source: its changelog)."""

@@ -19,8 +19,7 @@ from urllib.parse import quote
 from mita_otel import environment_variables as variables
 from mita_otel.errors import ConfigurationError
 from mita_otel.redaction import Redactor
-from mita_otel.sentry.api.client import SentryApi
-from mita_otel.sentry.api.errors import SentryApiError
+from mita_otel.sentry.api.client import SentryApi, SentryApiError
 from mita_otel.sentry.releases.git_repository import Commit, GitRepository
 
 _MAX_SEARCHED: Final = 100
