@@ -6,8 +6,14 @@ The audit trail appends entries to segments; the mobile gateway writes one file 
 """
 
 from mita_otel.spool.files import sync_folder, write_file
-from mita_otel.spool.folder import SpoolFolder, SpoolSegment
-from mita_otel.spool.lock import NO_LOCKS, LocksUnavailableError, SpoolLock, locks_available
+from mita_otel.spool.folder import (
+    NO_LOCKS,
+    LocksUnavailableError,
+    SpoolFolder,
+    SpoolLock,
+    SpoolSegment,
+    locks_available,
+)
 from mita_otel.spool.segments import SegmentWriter, read_lines
 
 __all__ = [
