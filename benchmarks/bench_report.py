@@ -31,10 +31,9 @@ from mita_otel.redaction import Redactor
 from mita_otel.reports.output import render_report
 from mita_otel.reports.report_builder import ReportInputs, build_report
 from mita_otel.reports.scope import ReportScope, last_days
-from mita_otel.store.database import Database
+from mita_otel.store.database import Database, insert_rows
 from mita_otel.store.tables import table_of
 from mita_otel.store.telemetry_tables import LatencyWindowRow
-from mita_otel.store.upserts import insert_rows
 from mita_otel.store.windows import window_row
 
 KEYS = AuditKeys(b"a key of 32 characters, or so ...")

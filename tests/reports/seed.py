@@ -12,9 +12,9 @@ from mita_otel import AuditEvent
 from mita_otel.latency.window import OpenWindow
 from mita_otel.policy import default_policy
 from mita_otel.redaction import Redactor
+from mita_otel.store.database import add_counts, insert_rows
 from mita_otel.store.tables import table_of
 from mita_otel.store.telemetry_tables import BreachRow, ErrorRow, RedactionRow
-from mita_otel.store.upserts import add_counts, insert_rows
 from mita_otel.store.windows import StoreWindows
 
 NOW = datetime(2026, 11, 25, 9, 30, tzinfo=UTC)

@@ -32,11 +32,10 @@ from mita_otel.alerts.store import AlertStoreUnavailableError, QueuedNotificatio
 from mita_otel.policy import Policy
 from mita_otel.processors.queues.forks import after_fork_in_child
 from mita_otel.store import StoreError, open_database
-from mita_otel.store.database import Database
+from mita_otel.store.database import Database, insert_rows
 from mita_otel.store.lease import Lease
 from mita_otel.store.migrate import require
 from mita_otel.store.rows import clean
-from mita_otel.store.upserts import insert_rows
 
 _ADVISORY_LOCK: Final = 0x6D697461_616C72
 """Number of PostgreSQL's advisory lock for writing alerts."""

@@ -16,9 +16,9 @@ from mita_otel.alerts.notification import Notification
 from mita_otel.alerts.samples import Counts, Exemplar, Sample
 from mita_otel.alerts.store import QueuedNotification
 from mita_otel.store.alert_tables import AlertMessageRow, AlertRow, AlertSampleRow, AlertSilenceRow
+from mita_otel.store.database import insert_rows, replace_rows
 from mita_otel.store.rows import clean
 from mita_otel.store.tables import table_of
-from mita_otel.store.upserts import insert_rows, replace_rows
 
 SAMPLES: Final = table_of(AlertSampleRow)
 ALERTS: Final = table_of(AlertRow)

@@ -16,13 +16,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mita_otel.policy import load_policy
 from mita_otel.store import open_database
-from mita_otel.store.database import Database
+from mita_otel.store.database import Database, add_counts, insert_missing_rows, insert_rows
 from mita_otel.store.errors import StoreError, first_line
 from mita_otel.store.migrate import require
 from mita_otel.store.rows import RedactionReport, breach_row, error_row, redaction_rows, span_row
 from mita_otel.store.tables import table_of
 from mita_otel.store.telemetry_tables import BreachRow, ErrorRow, RedactionRow, SpanRow
-from mita_otel.store.upserts import add_counts, insert_missing_rows, insert_rows
 
 _logger = logging.getLogger("mita_otel")
 

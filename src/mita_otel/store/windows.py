@@ -13,12 +13,11 @@ from sqlalchemy.engine import Connection
 from mita_otel._json import json_bytes
 from mita_otel.latency.window import LatencyWindow, SlowSpan
 from mita_otel.redaction import Redactor
-from mita_otel.store.database import Database
+from mita_otel.store.database import Database, insert_rows
 from mita_otel.store.migrate import require
 from mita_otel.store.rows import clean
 from mita_otel.store.tables import table_of
 from mita_otel.store.telemetry_tables import LatencyWindowRow
-from mita_otel.store.upserts import insert_rows
 
 _TABLE: Final = table_of(LatencyWindowRow)
 _ROWS: Final = 1000

@@ -18,10 +18,9 @@ from mita_otel.audit.retention.holds import LegalHold, held, read_holds
 from mita_otel.latency.sketch import Sketch
 from mita_otel.latency.window import LatencyWindow, add_up
 from mita_otel.policy.storage import DataClass, SummaryPolicy
-from mita_otel.store.database import Database
+from mita_otel.store.database import Database, insert_rows
 from mita_otel.store.tables import ErasedSubjectRow, table_of
 from mita_otel.store.telemetry_tables import BreachRow, ErrorRow, LatencyWindowRow, RedactionRow, SpanRow
-from mita_otel.store.upserts import insert_rows
 from mita_otel.store.windows import window_of, window_row
 
 _logger = logging.getLogger("mita_otel")
