@@ -18,10 +18,10 @@ from mita_otel.audit.reader import AuditFilter, AuditReader
 from mita_otel.audit.verification.verify import verify
 from mita_otel.policy import default_policy
 from mita_otel.store import StoreError
+from mita_otel.store.append_only import grant, grants
 from mita_otel.store.database import Database
 from mita_otel.store.errors import StoreDeniedError
 from mita_otel.store.exporter import StoreSpanExporter, StoreWriter
-from mita_otel.store.grants import grant, grants
 from mita_otel.store.lease import Lease
 from mita_otel.store.migrate import upgrade
 

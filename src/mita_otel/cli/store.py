@@ -87,8 +87,8 @@ def grant(
     from mita_otel.store import open_database
 
     database = open_database(load_policy().store, os.environ)
-    from mita_otel.store.grants import grant as give
-    from mita_otel.store.grants import grants
+    from mita_otel.store.append_only import grant as give
+    from mita_otel.store.append_only import grants
 
     purpose = "reader" if reader else "writer"
     if show:
