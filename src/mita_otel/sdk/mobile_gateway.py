@@ -10,7 +10,7 @@ from mita_otel.mobile.asgi import MobileApp, router_of
 from mita_otel.mobile.gateway import MobileGateway
 from mita_otel.mobile.gateway_metrics import GatewayMetrics
 from mita_otel.sdk.configuration import configure, configured
-from mita_otel.sdk.health.mobile_checks import mobile_checks
+from mita_otel.sdk.health.checks import mobile_checks
 from mita_otel.sdk.telemetry import Telemetry
 
 if TYPE_CHECKING:

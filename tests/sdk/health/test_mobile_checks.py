@@ -10,7 +10,7 @@ from mita_otel.mobile.gateway_metrics import GatewayMetrics
 from mita_otel.mobile.reply import EngineStatus
 from mita_otel.policy import default_policy
 from mita_otel.sdk.health.check import Check, HealthReport, Status
-from mita_otel.sdk.health.mobile_checks import mobile_checks
+from mita_otel.sdk.health.checks import mobile_checks
 
 POLICY = default_policy()
 SPOOL = POLICY.mobile.spool
