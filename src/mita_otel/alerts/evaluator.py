@@ -9,7 +9,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
-from mita_otel.alerts.alert import Alert, AlertScope, is_silenced
+from mita_otel.alerts.alert import (
+    Alert,
+    AlertScope,
+    LifecycleSettings,
+    NotificationRequest,
+    advance,
+    is_silenced,
+    open_or_update,
+)
 from mita_otel.alerts.conditions import (
     SECOND_NS,
     ConditionMet,
@@ -19,7 +27,6 @@ from mita_otel.alerts.conditions import (
     check_health,
     check_volume,
 )
-from mita_otel.alerts.lifecycle import LifecycleSettings, NotificationRequest, advance, open_or_update
 from mita_otel.alerts.notification import compose
 from mita_otel.alerts.samples import OTHER, Counts, Sample
 from mita_otel.alerts.span_counter import interval_s

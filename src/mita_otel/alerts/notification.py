@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from mita_otel.alerts.alert import Alert, AlertScope
-from mita_otel.alerts.lifecycle import Action, NotificationRequest
+from mita_otel.alerts.alert import Action, Alert, AlertScope, NotificationRequest
 from mita_otel.policy.alerts import AlertRule, Urgency
 from mita_otel.redaction import Redactor
 
