@@ -41,12 +41,12 @@ def error_of(event: Mapping[str, Any]) -> AppError | None:
     return AppError(
         name=name[:_MAX_TEXT],
         message=message[:_MAX_TEXT],
-        category=_text(tags.get("error_category")),
-        severity=_text(tags.get("severity")),
-        operation=_text(event.get("transaction")),
+        category=_text(tags, "error_category"),
+        severity=_text(tags, "severity"),
+        operation=_text(event, "transaction"),
         handled=not is_crash(event),
-        event_id=_text(event.get("event_id")),
-        trace_id=_text(trace.get("trace_id")) if isinstance(trace, Mapping) else "",
+        event_id=_text(event, "event_id"),
+        trace_id=_text(trace, "trace_id") if isinstance(trace, Mapping) else "",
     )
 
 
@@ -88,3 +88,8 @@ def _exceptions(event: Mapping[str, Any]) -> list[Any]:
     exception = event.get("exception")
     values = exception.get("values") if isinstance(exception, Mapping) else exception
     return values if isinstance(values, list) else []
+
+
+def _text(owner: Mapping[str, Any], name: str) -> str:
+    value = owner.get(name)
+    return value[:_MAX_TEXT] if isinstance(value, str) else ""
