@@ -11,6 +11,8 @@ from mita_otel.finance.breadcrumbs import add_financial_breadcrumb as add_financ
 from mita_otel.finance.categories import FinancialErrorCategory as FinancialErrorCategory
 from mita_otel.finance.categories import FinancialSeverity as FinancialSeverity
 from mita_otel.finance.contexts import clear_user as clear_user
+from mita_otel.finance.contexts import context_to_carry as context_to_carry
+from mita_otel.finance.contexts import continue_context as continue_context
 from mita_otel.finance.contexts import set_compliance_context as set_compliance_context
 from mita_otel.finance.contexts import set_financial_user as set_financial_user
 from mita_otel.finance.contexts import set_request_context as set_request_context
@@ -30,8 +32,6 @@ from mita_otel.finance.middleware import request_operation as request_operation
 from mita_otel.finance.monitors import financial_transaction_context as financial_transaction_context
 from mita_otel.finance.monitors import monitor_financial_operation as monitor_financial_operation
 from mita_otel.finance.monitors import monitor_financial_performance as monitor_financial_performance
-from mita_otel.finance.propagation import context_to_carry as context_to_carry
-from mita_otel.finance.propagation import continue_context as continue_context
 from mita_otel.finance.security import set_security_context as set_security_context
 from mita_otel.finance.transaction import FinancialContext as FinancialContext
 from mita_otel.finance.user import UserContext as UserContext

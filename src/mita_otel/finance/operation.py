@@ -25,9 +25,9 @@ from mita_otel.finance.capture import (
     same_user,
 )
 from mita_otel.finance.categories import name_of, severity_of
+from mita_otel.finance.contexts import received_baggage, with_baggage
 from mita_otel.finance.facts import Facts, known_facts, local_facts, with_facts
 from mita_otel.finance.operation_span import OperationSpan
-from mita_otel.finance.propagation import received_baggage, with_baggage
 from mita_otel.finance.runtime import FinanceRuntime, running
 from mita_otel.finance.transaction import Amount, TransactionId
 from mita_otel.finance.user import UserId
