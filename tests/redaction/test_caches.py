@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mita_otel.policy import default_policy
 from mita_otel.policy.redaction import CustomRule, RedactionPolicy
 from mita_otel.redaction import Redactor
-from mita_otel.redaction.caches import blank_ids, stands_for_all
+from mita_otel.redaction.texts import blank_ids, stands_for_all
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from mita_otel import semconv
 from mita_otel.policy.redaction import RedactionPolicy
-from mita_otel.redaction.caches import BenignTexts, MaskedStatements, blank_ids, stands_for_all
 from mita_otel.redaction.encoding import encodable_number, encodable_text
 from mita_otel.redaction.finders.card_values import SMALLEST_CARD, CardValues
 from mita_otel.redaction.keys import PLAIN, KeyRules, KeyVerdict
@@ -23,7 +22,7 @@ from mita_otel.redaction.known_secrets import note
 from mita_otel.redaction.log_messages import LogMessages, logged_arguments
 from mita_otel.redaction.marker import DEPTH, ERROR, REMOVED, TYPE, Markers, shows_nothing
 from mita_otel.redaction.structures import NOT_JSON, Names, is_report, parse_json
-from mita_otel.redaction.texts import Texts
+from mita_otel.redaction.texts import BenignTexts, MaskedStatements, Texts, blank_ids, stands_for_all
 
 _LONGEST_REMEMBERED: Final = 4096
 _NUMBERS: Final = (int, float, decimal.Decimal)
