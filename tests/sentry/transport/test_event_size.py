@@ -14,7 +14,7 @@ from mita_otel.policy import default_policy
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.sentry.mapping.span_tree import Tree
 from mita_otel.sentry.protocols import Otlp, Spans, Transactions
-from mita_otel.sentry.transport.event_size import fitted
+from mita_otel.sentry.transport.envelope_items import fitted
 from mita_otel.sentry.transport.transport import SentryTransport
 from sentry.spans import BREACH, query, server
 from sentry.wire import WireLink

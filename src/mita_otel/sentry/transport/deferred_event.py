@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from mita_otel.sentry.transport.event_size import Event, fitted
+from mita_otel.sentry.transport.envelope_items import Event, fitted
 
 _logger = logging.getLogger("mita_otel")
 

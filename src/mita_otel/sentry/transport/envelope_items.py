@@ -5,10 +5,12 @@ Source: Sentry's envelope items and data categories.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from sentry_sdk.envelope import Item, PayloadRef
+
+from mita_otel._json import json_bytes
 
 SPANS_STAGE: Final = "sentry"
 """Stage at which lost spans are counted."""
@@ -94,3 +96,114 @@ def quantities_of(item: Item) -> Iterator[tuple[str, int]]:
     yield category, count if isinstance(count, int) and count > 0 else 1
     if category in _BYTE_CATEGORIES:
         yield _BYTE_CATEGORIES[category], len(item.get_bytes())
+
+
+Event = dict[str, Any]
+
+_MAX_TEXT: Final = 4096
+"""Maximum characters of a text after the last step."""
+
+
+def fitted(event: Event, max_bytes: int) -> bytes:
+    """Return the event as JSON, and omit parts until it fits. `contexts.mita.left_out` lists the omitted parts.
+
+    The result can still be too large if omitting every part is not enough.
+
+    Args:
+        event: The redacted event, as a JSON value.
+        max_bytes: Maximum size of the JSON.
+    """
+    payload = json_bytes(event)
+    left_out: list[str] = []
+    for name, lighter in _STEPS:
+        if len(payload) <= max_bytes:
+            break
+        left_out.append(name)
+        event = _with_note(lighter(event), left_out)
+        payload = json_bytes(event)
+    return payload
+
+
+def _with_note(event: Event, left_out: list[str]) -> Event:
+    present = event.get("contexts")
+    contexts = dict(present) if isinstance(present, Mapping) else {}
+    known = contexts.get("mita")
+    mita = dict(known) if isinstance(known, Mapping) else {"type": "mita"}
+    return {**event, "contexts": {**contexts, "mita": {**mita, "left_out": list(left_out)}}}
+
+
+def _without_outer_variables(event: Event) -> Event:
+    return _each_stack(event, lambda frames: [*map(_bare, frames[:-1]), *frames[-1:]])
+
+
+def _without_variables(event: Event) -> Event:
+    return _each_stack(event, lambda frames: [_bare(frame) for frame in frames])
+
+
+def _without_breadcrumbs(event: Event) -> Event:
+    return {name: value for name, value in event.items() if name != "breadcrumbs"}
+
+
+def _without_data(event: Event) -> Event:
+    request = event.get("request")
+    light = {name: value for name, value in event.items() if name not in {"extra", "modules"}}
+    if isinstance(request, Mapping):
+        light["request"] = {name: value for name, value in request.items() if name not in {"data", "env"}}
+    return light
+
+
+def _without_contexts(event: Event) -> Event:
+    contexts = event.get("contexts")
+    kept = {"trace": contexts["trace"]} if isinstance(contexts, Mapping) and "trace" in contexts else {}
+    return {**event, "contexts": kept}
+
+
+def _without_long_texts(event: Event) -> Event:
+    short: Event = _cut(event)
+    return short
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if len(value) <= _MAX_TEXT else f"{value[:_MAX_TEXT]}…"
+    if isinstance(value, Mapping):
+        return {name: _cut(member) for name, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_cut(member) for member in value]
+    return value
+
+
+def _each_stack(event: Event, change: Callable[[list[Any]], list[Any]]) -> Event:
+    """Return the event with the changed frames of its exceptions and threads."""
+    light = dict(event)
+    for interface in ("exception", "threads"):
+        entry = event.get(interface)
+        values = entry.get("values") if isinstance(entry, Mapping) else None
+        if isinstance(entry, Mapping) and isinstance(values, list):
+            light[interface] = {**entry, "values": [_with_frames(one, change) for one in values]}
+    return light
+
+
+def _with_frames(value: Any, change: Callable[[list[Any]], list[Any]]) -> Any:
+    stack = value.get("stacktrace") if isinstance(value, Mapping) else None
+    frames = stack.get("frames") if isinstance(stack, Mapping) else None
+    if not isinstance(stack, Mapping) or not isinstance(frames, list):
+        return value
+    return {**value, "stacktrace": {**stack, "frames": change(frames)}}
+
+
+def _bare(frame: Any) -> Any:
+    if not isinstance(frame, Mapping):
+        return frame
+    return {name: value for name, value in frame.items() if name != "vars"}
+
+
+_STEPS: Final[tuple[tuple[str, Callable[[Event], Event]], ...]] = (
+    ("variables of outer frames", _without_outer_variables),
+    ("variables", _without_variables),
+    ("breadcrumbs", _without_breadcrumbs),
+    ("request and extra data", _without_data),
+    ("contexts", _without_contexts),
+    ("long texts", _without_long_texts),
+)
+"""Parts to omit, in this order."""

@@ -20,8 +20,7 @@ from mita_otel.processors.queues.losses import DEADLINE_PASSED, Losses
 from mita_otel.processors.queues.stage import Deliveries
 from mita_otel.sentry.transport.client_reports import ClientReports
 from mita_otel.sentry.transport.deferred_event import DeferredEvent
-from mita_otel.sentry.transport.envelope_items import OTHER_STAGE, SpansItem, category_of, loss_of
-from mita_otel.sentry.transport.event_size import fitted
+from mita_otel.sentry.transport.envelope_items import OTHER_STAGE, SpansItem, category_of, fitted, loss_of
 from mita_otel.sentry.transport.ingest_client import (
     ENVELOPE,
     OTLP_TRACES,
