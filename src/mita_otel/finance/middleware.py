@@ -10,14 +10,22 @@ from typing import Any, Final
 from opentelemetry import context, trace
 from opentelemetry.trace import format_span_id, format_trace_id
 
-from mita_otel.finance.body import BodyWatcher, Message, Receive, is_json
 from mita_otel.finance.capture import Category, ErrorReport, capture
 from mita_otel.finance.categories import name_of
 from mita_otel.finance.contexts import with_baggage
 from mita_otel.finance.data_access import audit_access
 from mita_otel.finance.facts import enter_request, leave_request, local_facts, with_facts
 from mita_otel.finance.operation import outcome_of
-from mita_otel.finance.request import SCOPE_KEY, RequestState, Scope, request_state
+from mita_otel.finance.request import (
+    SCOPE_KEY,
+    BodyWatcher,
+    Message,
+    Receive,
+    RequestState,
+    Scope,
+    is_json,
+    request_state,
+)
 from mita_otel.finance.runtime import FinanceRuntime, running
 
 Send = Callable[[Message], Awaitable[None]]
