@@ -19,12 +19,11 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext
 from mita_otel import semconv
 from mita_otel.captured import issue_exists, mark_record
 from mita_otel.finance.audit_signal import notify_audit
-from mita_otel.finance.capture import ErrorReport, capture, publish
+from mita_otel.finance.capture import ErrorReport, capture, fingerprint, publish
 from mita_otel.finance.categories import FinancialErrorCategory
 from mita_otel.finance.events import EventId, FinancialEvent
 from mita_otel.finance.facts import Facts, known_facts
-from mita_otel.finance.fingerprint import fingerprint
-from mita_otel.finance.outcome import outcome_of
+from mita_otel.finance.operation import outcome_of
 from mita_otel.finance.runtime import FinanceRuntime, running
 from mita_otel.finance.user import UserContext
 
