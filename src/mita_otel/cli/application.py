@@ -43,7 +43,7 @@ COMMANDS: Final = {
     "retention": Command(
         "mita_otel.cli.retention", "Delete data past its retention period; manage legal holds."
     ),
-    "subject": Command("mita_otel.cli.retention", "Export or erase the data of a person."),
+    "subject": Command("mita_otel.cli.subject", "Export or erase the data of a person."),
     "store": Command("mita_otel.cli.store", "Migrate the store's tables, show them, grant access."),
     "alerts": Command(
         "mita_otel.cli.alerts", "Open alerts, acknowledgements, silences; alert rules in Sentry."
