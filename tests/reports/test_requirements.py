@@ -11,10 +11,10 @@ import pytest
 
 from audit.kit import KEY, Kit, kit
 from mita_otel import AuditEvent
+from mita_otel.audit.canonical import AuditKeys
 from mita_otel.audit.chain import Chain
 from mita_otel.audit.draft import Draft, Drafter, Origin
 from mita_otel.audit.event import COMMAND_SERVICE, AuditEventType
-from mita_otel.audit.keys import AuditKeys
 from mita_otel.audit.retention.subjects import Subjects
 from mita_otel.audit.verification.findings import AuditFault, VerificationResult
 from mita_otel.reports.definitions import requirement_definitions

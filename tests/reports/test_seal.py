@@ -9,7 +9,7 @@ import pytest
 
 from audit.kit import KEY
 from mita_otel import ConfigurationError
-from mita_otel.audit.keys import AuditKeys
+from mita_otel.audit.canonical import AuditKeys
 from mita_otel.reports.model import Report
 from mita_otel.reports.output import as_json, render_report
 from mita_otel.reports.report_builder import ReportInputs, build_report

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mita_otel.audit.keys import AuditKeys
+from mita_otel.audit.canonical import AuditKeys
 from mita_otel.cli.output import progress
 from mita_otel.cli.trail_session import open_trail
 from mita_otel.errors import ConfigurationError

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mita_otel.mobile.breach_marks import tags_of
+from mita_otel.mobile.measurement import tags_of
 
 _LEVELS: Final = frozenset({"fatal", "error"})
 _MAX_TEXT: Final = 2000

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from mita_otel.audit.keys import AuditKeys
+from mita_otel.audit.canonical import AuditKeys
 from mita_otel.errors import ConfigurationError
 from mita_otel.reports.model import Report, ReportSeal
 
