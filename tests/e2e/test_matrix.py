@@ -42,6 +42,18 @@ ENVIRONMENTS: dict[str, tuple[list[str], dict[str, str]]] = {
         ["fastapi==0.115.*", "sqlalchemy[asyncio]==2.0.*", "opentelemetry-instrumentation-sqlalchemy"],
         {},
     ),
+    "contrib-sqlalchemy-chosen": (
+        ["fastapi", "sqlalchemy[asyncio]", "opentelemetry-instrumentation-sqlalchemy"],
+        {"MITA_OTEL_INSTRUMENTATION__SQLALCHEMY": "contrib"},
+    ),
+    "contrib-sqlalchemy-0.60-chosen": (
+        [
+            "fastapi==0.115.*",
+            "sqlalchemy[asyncio]==2.0.*",
+            "opentelemetry-instrumentation-sqlalchemy==0.60b0",
+        ],
+        {"MITA_OTEL_INSTRUMENTATION__SQLALCHEMY": "contrib"},
+    ),
     "sentry-sdk-2.17": (["fastapi", "sqlalchemy[asyncio]", "sentry-sdk==2.17.0"], {}),
     "sentry-sdk-3.0": (["fastapi", "sqlalchemy[asyncio]", "sentry-sdk==3.0.0b2"], {}),
     "opentelemetry-distro": (
