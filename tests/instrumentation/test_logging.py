@@ -78,6 +78,37 @@ def test_below_the_level_and_of_our_own_nothing_is_emitted(
     assert records(memory) == []
 
 
+class Hostile:
+    def __str__(self) -> str:
+        return str(self)  # raises RecursionError
+
+    __repr__ = __str__
+
+
+def test_a_record_that_cannot_be_turned_into_text_arrives_with_a_marker(
+    memory: InMemoryLogRecordExporter, logger: logging.Logger
+) -> None:
+    with contextlib.suppress(Exception):  # pytest's own handler formats as well
+        logger.warning("paid %s for %s", Hostile(), "ada", extra={"order": Hostile(), "id": 7})
+    with contextlib.suppress(Exception):
+        logger.warning(Hostile())
+    with contextlib.suppress(Exception):
+        logger.warning("two %s and %s", "one")
+    first, second, third = (one.log_record for one in records(memory))
+    assert first.body == "paid [redacted:type] for ada"
+    assert (first.attributes["order"], first.attributes["id"]) == ("[redacted:type]", 7)
+    assert second.body == "[redacted:type]"
+    assert third.body == "two one and %s"
+
+
+@pytest.mark.parametrize("name", ["opentelemetry_demo.payments", "mita_otel_app", "sentry_sdk_tools"])
+def test_loggers_whose_names_begin_like_ours_are_the_applications(
+    memory: InMemoryLogRecordExporter, name: str
+) -> None:
+    logging.getLogger(name).warning("paid")
+    assert [one.instrumentation_scope.name for one in records(memory)] == [name]
+
+
 def test_logging_itself_goes_on_and_a_bad_record_is_its_own_business(
     memory: InMemoryLogRecordExporter, logger: logging.Logger
 ) -> None:
@@ -92,7 +123,7 @@ def test_logging_itself_goes_on_and_a_bad_record_is_its_own_business(
     with contextlib.suppress(TypeError):  # pytest's own handler minds
         logger.info("%d", "not a number")
     assert seen == ["one", "%d"]
-    assert [one.log_record.body for one in records(memory)] == ["one"]
+    assert [one.log_record.body for one in records(memory)] == ["one", "not a number"]
 
 
 def test_a_record_that_is_logged_while_one_is_emitted_makes_no_endless_loop(

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
-from sqlalchemy import create_engine, text
+from sqlalchemy import Column, Integer, MetaData, String, Table, create_engine, insert, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from mita_otel.instrumentation.patches import Patches
@@ -67,6 +67,19 @@ def test_an_engine_made_before_or_after_has_its_statements_measured_once(traced:
         "db.operation.batch.size": 2,
     }
     assert (select.attributes or {})["db.operation.name"] == "SELECT"
+
+
+@pytest.mark.parametrize(("rows", "size"), [(1, None), (2, 2), (7, 7)])
+@pytest.mark.parametrize("returning", [False, True])
+def test_a_batch_counts_its_rows(traced: Traced, rows: int, size: int | None, returning: bool) -> None:
+    engine = create_engine("sqlite://")
+    cards = Table("cards", MetaData(), Column("id", Integer, primary_key=True), Column("owner", String))
+    statement = insert(cards).returning(cards.c.id) if returning else insert(cards)
+    with engine.begin() as connection:
+        cards.create(connection)
+        connection.execute(statement, [{"id": number, "owner": "ada"} for number in range(rows)])
+    engine.dispose()
+    assert (traced.spans[-1].attributes or {}).get("db.operation.batch.size") == size
 
 
 def test_an_engine_made_early_is_measured(traced: Traced, patches: Patches) -> None:

@@ -96,7 +96,37 @@ def test_what_a_team_writes_for_all_wins_over_our_overlays(write: WriteFile) -> 
 def test_an_overlay_may_be_for_any_environment(write: WriteFile) -> None:
     path = write("[environments.'EU west'.thresholds.database]\nSELECT = 7\n")
     assert load_policy(path, env={"ENVIRONMENT": "EU west"}).thresholds.database["SELECT"] == 7
-    assert load_policy(path, env={"ENVIRONMENT": "eu west"}).thresholds.database["SELECT"] == 200
+    assert load_policy(path, env={"ENVIRONMENT": "eu WEST"}).thresholds.database["SELECT"] == 7
+    assert load_policy(path, env={"ENVIRONMENT": "EU east"}).thresholds.database["SELECT"] == 200
+
+
+@pytest.mark.parametrize("name", ["Staging", "STAGING", " staging "])
+def test_capitals_in_the_name_of_an_environment_do_not_matter(name: str) -> None:
+    env = {"SENTRY_ENVIRONMENT": name}
+    assert environment_name(None, env) == "staging"
+    assert load_with_origins(env=env).unknown_environment is None
+    assert load_policy(env=env).sampling.mode == "always"
+    assert default_policy(name.strip()).sampling.mode == "always"
+
+
+def test_an_unknown_environment_is_named(write: WriteFile) -> None:
+    path = write("[environments.qa.sentry]\nmax_spans = 2\n")
+    assert load_with_origins(path, env={}, environment="QA").unknown_environment is None
+    sentence = load_with_origins(path, env={}, environment="prod").unknown_environment
+    assert sentence == (
+        "environment 'prod' is unknown: the settings of production apply; known are "
+        "development, production, qa, staging"
+    )
+
+
+def test_opentelemetrys_variables_of_the_queue_set_the_policy() -> None:
+    env = {
+        "OTEL_BSP_SCHEDULE_DELAY": "50",
+        "OTEL_BSP_MAX_QUEUE_SIZE": "100",
+        "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "10",
+    }
+    queue = load_policy(env=env).export.queue
+    assert (queue.delay_ms, queue.exporter_max_spans, queue.max_batch) == (50, 100, 10)
 
 
 def test_variables_win_over_an_overlay(write: WriteFile) -> None:

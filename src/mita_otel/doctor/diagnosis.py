@@ -23,6 +23,7 @@ from mita_otel.doctor.settings import (
     sampler_check,
     service_check,
     switch_check,
+    unused_variables_check,
     wanted_exporters,
 )
 from mita_otel.doctor.storage import spool_check, store_check
@@ -78,6 +79,7 @@ def _checks(policy: Policy, environment: str, *, network: bool) -> Iterator[tupl
     yield "distro", lambda: distro_checks(env)
     yield "config-file", lambda: config_file_check(env)
     yield "exporters", lambda: exporter_checks(policy, env)
+    yield "unused-variables", lambda: unused_variables_check(policy, env)
     yield "sampling", lambda: [sampler_check(env)]
     yield "versions", library_checks
     yield "libraries", lambda: instrumentation_checks(policy, env)

@@ -17,6 +17,7 @@ from mita_otel.sdk.exporter_factory import ExporterFactory
 from mita_otel.sdk.health.check import Check, Status
 from mita_otel.sdk.metrics_and_logs import EXPORTER_VARIABLES
 from mita_otel.sdk.service import describe_service
+from mita_otel.sdk.unused_variables import Setup, unused_variables
 
 
 def switch_check(env: Mapping[str, str]) -> Check:
@@ -40,6 +41,9 @@ def policy_check(loaded: LoadedPolicy, problems: tuple[str, ...], env: Mapping[s
         if named or loaded.environment != DEFAULT_ENVIRONMENT
         else f" (default, {variables.SENTRY_ENVIRONMENT} is not set)"
     )
+    if loaded.unknown_environment:
+        fix = f"correct {variables.SENTRY_ENVIRONMENT}, or add [environments.{loaded.environment}] to the policy"
+        return Check("policy", Status.WARN, f"{loaded.unknown_environment}; {fix}")
     return Check("policy", Status.PASS, f"{origin}, environment {loaded.environment}{why}")
 
 
@@ -98,6 +102,13 @@ def distro_checks(env: Mapping[str, str]) -> Iterator[Check]:
             yield Check(name, Status.FAIL, message)
         else:
             yield Check(name, Status.PASS, "mita_otel")
+
+
+def unused_variables_check(policy: Policy, env: Mapping[str, str]) -> Iterator[Check]:
+    """Check that each variable of OpenTelemetry's that is set has an effect."""
+    unused = unused_variables(Setup.of(policy, wanted_exporters(policy, env), env), env)
+    if unused:
+        yield Check("unused-variables", Status.WARN, "; ".join(unused))
 
 
 def sampler_check(env: Mapping[str, str]) -> Check:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, Final, Literal
 from weakref import WeakSet
 
 from opentelemetry import trace
 from opentelemetry.trace import Status, StatusCode
+from opentelemetry.util.http import parse_excluded_urls
 
+from mita_otel import environment_variables as variables
 from mita_otel import semconv
 from mita_otel.instrumentation.exception_events import Capture, ErrorReports
 from mita_otel.instrumentation.patches import Patches, type_name
@@ -40,6 +42,12 @@ def fastapi_source(policy: InstrumentationPolicy, has_native: bool) -> Source:
     return policy.fastapi
 
 
+def excluded_urls(env: Mapping[str, str]) -> Callable[[str], bool] | None:
+    """Return whether a URL is excluded by `OTEL_PYTHON_FASTAPI_EXCLUDED_URLS`, else by `OTEL_PYTHON_EXCLUDED_URLS`."""
+    patterns = env.get(variables.FASTAPI_EXCLUDED_URLS, env.get("OTEL_PYTHON_EXCLUDED_URLS", ""))
+    return parse_excluded_urls(patterns).url_disabled if patterns.strip() else None
+
+
 class FastAPIInstrumentation:
     """Measures FastAPI applications.
 
@@ -48,6 +56,7 @@ class FastAPIInstrumentation:
         patches: Takes back what this changes.
         middleware: An ASGI middleware that every application gets, unless it has it.
         capture: Receives unhandled exceptions first; see `ErrorReports`.
+        excluded: Returns whether requests to a URL are not measured. FastAPI's contrib package reads its variables itself.
     """
 
     def __init__(
@@ -56,11 +65,13 @@ class FastAPIInstrumentation:
         patches: Patches,
         middleware: type[Any] | None = None,
         capture: Capture | None = None,
+        excluded: Callable[[str], bool] | None = None,
     ) -> None:
         self._policy = policy
         self._patches = patches
         self._middleware = middleware
         self._capture = capture
+        self._excluded = excluded
         self._silenced: WeakSet[Any] = WeakSet()
         """Applications without FastAPI's own telemetry, which `instrument` may still be called with."""
         self._by_contrib: WeakSet[Any] = WeakSet()
@@ -115,6 +126,7 @@ class FastAPIInstrumentation:
                 if app in self._silenced:
                     telemetry.update(dict.fromkeys(_QUIET, True))
                 telemetry["operation_spans"] = self._policy.fastapi_operation_spans
+                telemetry["exclude"] = self._exclude(telemetry.get("exclude"))
 
     def _init(self, source: Source, has_native: bool) -> Callable[..., None]:
         def init(
@@ -122,7 +134,9 @@ class FastAPIInstrumentation:
         ) -> None:
             if source == "native":
                 ours = {"operation_spans": self._policy.fastapi_operation_spans}
-                kwargs = {**kwargs, "telemetry": {**ours, **(kwargs.get("telemetry") or {})}}
+                asked = kwargs.get("telemetry") or {}
+                exclude = self._exclude(asked.get("exclude"))
+                kwargs = {**kwargs, "telemetry": {**ours, **asked, "exclude": exclude}}
             elif has_native:
                 # The contrib package measures, or nothing does: FastAPI's own telemetry must not.
                 kwargs = _quiet(kwargs)
@@ -138,6 +152,17 @@ class FastAPIInstrumentation:
                 instance.middleware_stack = instance.build_middleware_stack()
 
         return init
+
+    def _exclude(self, asked: Exclude | None) -> Exclude | None:
+        """Return FastAPI's setting that excludes requests: the application's, and the URLs of the variables."""
+        excluded, patches = self._excluded, self._patches
+        if excluded is None:
+            return asked
+
+        def exclude(scope: MutableMapping[str, Any]) -> bool:
+            return (asked is not None and asked(scope)) or (patches.active and excluded(_url(scope)))
+
+        return exclude
 
     def _init_silent(
         self, wrapped: Callable[..., None], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -168,6 +193,17 @@ class FastAPIInstrumentation:
             from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 
             FastAPIInstrumentor.uninstrument_app(app)
+
+
+Exclude = Callable[[MutableMapping[str, Any]], bool]
+"""Returns whether a request, given its ASGI scope, is not measured."""
+
+
+def _url(scope: MutableMapping[str, Any]) -> str:
+    """Return a request's URL as the contrib instrumentation compares it."""
+    from opentelemetry.instrumentation.asgi import get_host_port_url_tuple
+
+    return str(get_host_port_url_tuple(scope)[2])
 
 
 def _quiet(kwargs: dict[str, Any]) -> dict[str, Any]:

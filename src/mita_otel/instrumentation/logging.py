@@ -18,12 +18,12 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from mita_otel.captured import RECORD_MARK
 from mita_otel.instrumentation.patches import Patches
-from mita_otel.redaction.log_messages import STANDARD_ATTRIBUTES
+from mita_otel.redaction.log_messages import STANDARD_ATTRIBUTES, shown, text_of
 
 _STANDARD: Final = STANDARD_ATTRIBUTES | {RECORD_MARK}
 """Attributes of a record that are not the application's `extra`."""
-_NOT_OURS: Final = ("mita_otel", "opentelemetry", "sentry_sdk", "urllib3.connectionpool")
-"""Loggers that would speak of the records' own way out."""
+_EXPORTERS_OWN: Final = ("mita_otel.", "opentelemetry.", "sentry_sdk.", "urllib3.connectionpool.")
+"""Loggers, with their children, whose records are about exporting records."""
 
 _SEVERITIES: Final = (
     (logging.CRITICAL, SeverityNumber.FATAL),
@@ -68,17 +68,17 @@ class StandardLogging:
         if (
             isinstance(record, logging.LogRecord)
             and record.levelno >= self._lowest
-            and not record.name.startswith(_NOT_OURS)
+            and not f"{record.name}.".startswith(_EXPORTERS_OWN)
             and not getattr(self._inside, "flag", False)
             and is_instrumentation_enabled()
         ):
             self._inside.flag = True
             try:
-                # A record whose arguments do not fit raises; logging itself reports that.
-                with contextlib.suppress(Exception):
-                    if record.levelno >= logging.ERROR and self._on_error is not None:
+                if record.levelno >= logging.ERROR and self._on_error is not None:
+                    with contextlib.suppress(Exception):
                         self._on_error(record)
-                    if self._level is not None and record.levelno >= self._level:
+                if self._level is not None and record.levelno >= self._level:
+                    with contextlib.suppress(Exception):
                         self._emit(record)
             finally:
                 self._inside.flag = False
@@ -86,7 +86,7 @@ class StandardLogging:
 
     def _emit(self, record: logging.LogRecord) -> None:
         attributes: dict[str, Any] = {
-            name: value if isinstance(value, str | bool | int | float) else str(value)
+            name: value if isinstance(value, str | bool | int | float) else text_of(value)
             for name, value in vars(record).items()
             if name not in _STANDARD and value is not None
         }
@@ -99,7 +99,15 @@ class StandardLogging:
             timestamp=int(record.created * 1e9),
             severity_number=next(number for level, number in _SEVERITIES if record.levelno >= level),
             severity_text=record.levelname,
-            body=record.getMessage(),
+            body=_message(record),
             attributes=attributes,
             exception=error,
         )
+
+
+def _message(record: logging.LogRecord) -> str:
+    """Return the message. Where an argument does not fit, or has no text, logging itself reports the problem."""
+    try:
+        return record.getMessage()
+    except Exception:  # noqa: BLE001 - any object may be an argument
+        return shown(record.msg, record.args or ())

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import time_ns
 from typing import Any
 
@@ -135,8 +135,8 @@ class SQLAlchemyInstrumentation:
     ) -> None:
         own = getattr(context, _SPAN, None)
         span = own or _otel_compat.statement_span(context)
-        if span is not None and executemany and hasattr(parameters, "__len__"):
-            span.set_attribute("db.operation.batch.size", len(parameters))
+        if span is not None and executemany and (rows := _rows(parameters, context)) > 1:
+            span.set_attribute("db.operation.batch.size", rows)
         if own is not None:
             own.end()
 
@@ -185,6 +185,17 @@ class SQLAlchemyInstrumentation:
             span.set_attribute(semconv.ERROR_TYPE, f"{type(error).__module__}.{type(error).__qualname__}")
             span.set_status(Status(StatusCode.ERROR, str(error)))
         span.end()
+
+
+def _rows(parameters: Any, context: Any) -> int:
+    """Return the number of rows of an `executemany`. 1 is no batch (semantic conventions, database spans)."""
+    if not hasattr(parameters, "__len__") or not len(parameters):
+        return 0
+    if isinstance(parameters, Mapping) or not isinstance(next(iter(parameters)), (Mapping, list, tuple)):
+        # SQLAlchemy wrote the rows into one statement (insertmanyvalues): its parameters are those of all rows.
+        compiled = getattr(context, "compiled_parameters", None)
+        return len(parameters) // max(1, len(compiled[0])) if compiled else 0
+    return len(parameters)
 
 
 def _attributes(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +47,12 @@ def overlays(source: Source) -> list[str]:
     return list(_tables(source.tree.get(ENVIRONMENTS)))
 
 
+def spelled_as(name: str, known: Iterable[str]) -> str:
+    """Return the known name that differs in capitals only, else the name itself."""
+    names = list(known)
+    return name if name in names else next((one for one in names if one.lower() == name.lower()), name)
+
+
 def _tables(node: Any) -> dict[str, Tree]:
     return (
         {name: one for name, one in node.items() if isinstance(one, dict)} if isinstance(node, dict) else {}
@@ -60,8 +66,9 @@ def compose(sources: Sequence[Source], environment: str) -> Composed:
         composed.faults.extend(_misplaced(source))
         base = {name: value for name, value in source.tree.items() if name != ENVIRONMENTS}
         _lay(composed, base, source, (), ())
-        overlay = _tables(source.tree.get(ENVIRONMENTS)).get(environment, {})
-        _lay(composed, overlay, source, (ENVIRONMENTS, environment), ())
+        tables = _tables(source.tree.get(ENVIRONMENTS))
+        name = spelled_as(environment, tables)
+        _lay(composed, tables.get(name, {}), source, (ENVIRONMENTS, name), ())
     policy, mismatches = read(Policy, composed.tree)
     last = _last(sources)
     for mismatch in mismatches:

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 from mita_otel import environment_variables as variables
 from mita_otel import semconv
-from mita_otel.policy.composing import Composed, PolicyFault, compose, overlays
+from mita_otel.policy.composing import Composed, PolicyFault, compose, overlays, spelled_as
 from mita_otel.policy.errors import PolicyError, Problem
 from mita_otel.policy.model import Policy
 from mita_otel.policy.overrides import from_environment
@@ -57,6 +57,17 @@ class LoadedPolicy:
     problems: tuple[Problem, ...] = ()
     """The values that `salvage_policy` ignored."""
 
+    @property
+    def unknown_environment(self) -> str | None:
+        """What applies in an environment that no overlay names; None if it is known."""
+        known = sorted({*_default_environments(), *self.overlays})
+        if self.environment in known:
+            return None
+        return (
+            f"environment {self.environment!r} is unknown: the settings of production apply; known are "
+            f"{', '.join(known)}"
+        )
+
     def settings(self) -> Iterator[Setting]:
         """Yield each value with the place that it came from."""
         defaults = dict(default_policy(self.environment).values())
@@ -69,14 +80,21 @@ class LoadedPolicy:
 def environment_name(argument: str | None = None, env: Mapping[str, str] | None = None) -> str:
     """Return the environment's name: the argument, `SENTRY_ENVIRONMENT`, `ENVIRONMENT`,
     `deployment.environment.name` of `OTEL_RESOURCE_ATTRIBUTES`, in that order, else `production`.
+
+    Capitals do not matter: `Production` is `production`.
     """  # noqa: D205 - one sentence
     env = os.environ if env is None else env
     for name in (argument, env.get(variables.SENTRY_ENVIRONMENT), env.get(variables.ENVIRONMENT)):
         if name and name.strip():
-            return name.strip()
+            return spelled_as(name.strip(), _default_environments())
     pairs = (pair.partition("=") for pair in env.get(variables.RESOURCE_ATTRIBUTES, "").split(","))
     attributes = {key.strip(): unquote(value.strip()) or None for key, _, value in pairs}
-    return str(semconv.first(attributes, semconv.DEPLOYMENT_ENVIRONMENT) or DEFAULT_ENVIRONMENT)
+    named = str(semconv.first(attributes, semconv.DEPLOYMENT_ENVIRONMENT) or DEFAULT_ENVIRONMENT)
+    return spelled_as(named, _default_environments())
+
+
+def _default_environments() -> list[str]:
+    return [DEFAULT_ENVIRONMENT, *overlays(_defaults())]
 
 
 def load_policy(
@@ -140,7 +158,8 @@ def salvage_policy(
     from_variables, wrong_names = from_environment(env, Policy, _defaults().tree)
     sources.append(from_variables)
     problems.extend(wrong_names)
-    composed, policy, faults = _salvage([_defaults(), *sources], environment_name(environment, env))
+    name = spelled_as(environment_name(environment, env), names)
+    composed, policy, faults = _salvage([_defaults(), *sources], name)
     return LoadedPolicy(
         policy,
         composed.environment,
@@ -185,7 +204,7 @@ def check_policy(
 
 def default_policy(environment: str = DEFAULT_ENVIRONMENT) -> Policy:
     """Return the default policy of an environment: no file, no variables."""
-    return _salvage([_defaults()], environment)[1]
+    return _salvage([_defaults()], spelled_as(environment, _default_environments()))[1]
 
 
 @lru_cache(maxsize=1)

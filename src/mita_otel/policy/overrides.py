@@ -20,6 +20,9 @@ _ALIASES = {
     variables.AUDIT_ANCHORS: ("audit", "anchors", "path"),
     variables.TRACES_EXPORTER: ("export", "traces"),
     variables.SENTRY_TRACES_SAMPLE_RATE: ("sampling", "ratio"),
+    variables.BSP_SCHEDULE_DELAY: ("export", "queue", "delay_ms"),
+    variables.BSP_MAX_QUEUE_SIZE: ("export", "queue", "exporter_max_spans"),
+    variables.BSP_MAX_EXPORT_BATCH_SIZE: ("export", "queue", "max_batch"),
 }
 """Settings of variables with another name, which win over `MITA_OTEL_SECTION__KEY`."""
 

@@ -20,6 +20,7 @@ from mita_otel.processors.finished_spans import attribute_bytes
 from mita_otel.processors.redaction import RedactedOrigins, report
 from mita_otel.processors.value_lengths import ValueLengths
 from mita_otel.redaction import Findings, Redactor
+from mita_otel.redaction.log_messages import text_of
 from mita_otel.redaction.marker import DEPTH
 
 _logger = logging.getLogger("mita_otel")
@@ -184,7 +185,7 @@ def _attributes(record: LogRecord) -> dict[str, Any]:
     exception = getattr(record, "exception", None)
     if exception is not None:
         attributes.setdefault(semconv.EXCEPTION_TYPE, type(exception).__qualname__)
-        attributes.setdefault(semconv.EXCEPTION_MESSAGE, str(exception))
+        attributes.setdefault(semconv.EXCEPTION_MESSAGE, text_of(exception))
     return attributes
 
 

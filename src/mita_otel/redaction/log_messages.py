@@ -174,7 +174,7 @@ class LogMessages:
             return self._alone(piece.key, self._natural_language.substitute(argument, hits, tally), tally)
         if isinstance(argument, (Mapping, list, tuple, AbstractSet)):
             safe = self._alone(piece.key, argument, tally)
-            if all(hit.end <= len(before) for hit in self._natural_language.hits(before + _text(safe))):
+            if all(hit.end <= len(before) for hit in self._natural_language.hits(before + text_of(safe))):
                 return safe
         return self._natural_language.substitute(piece.shown, [Hit(0, len(piece.shown), hits[0].rule)], tally)
 
@@ -184,8 +184,9 @@ class LogMessages:
         return ERROR if safe is REMOVED else safe
 
 
-def shown(template: str, arguments: Any) -> str:
-    """Return a formatted message; where an argument does not fit or has no text, its text or a marker."""
+def shown(template: Any, arguments: Any) -> str:
+    """Return a formatted message; where an argument does not fit its placeholder, its text, or a marker."""
+    template = text_of(template)
     return "".join(piece.shown for piece in _pieces(template, arguments))
 
 
@@ -198,7 +199,7 @@ def _pieces(template: str, arguments: Any) -> list[_Piece]:
     pieces = [_Piece(template, template)]
     if isinstance(arguments, Sequence) and not isinstance(arguments, (str, bytes)):
         for index, argument in enumerate(arguments[:_MAX_ARGUMENTS]):
-            pieces += (_Piece("", " "), _Piece("", _text(argument), index))
+            pieces += (_Piece("", " "), _Piece("", text_of(argument), index))
     return pieces
 
 
@@ -251,7 +252,7 @@ def _placeholder(written: str, arguments: Any, key: Key, show: Callable[[Any], s
     try:
         return _Piece(written, show(argument), key)
     except Exception:  # noqa: BLE001 - any object may be an argument
-        return _Piece(written, _text(argument), key)
+        return _Piece(written, text_of(argument), key)
 
 
 def _argument(arguments: Any, key: Key) -> Any:
@@ -262,7 +263,8 @@ def _argument(arguments: Any, key: Key) -> Any:
         return REMOVED
 
 
-def _text(argument: Any) -> str:
+def text_of(argument: Any) -> str:
+    """Return an object's text; a marker, if the object raises."""
     try:
         return str(argument)
     except Exception:  # noqa: BLE001 - any object may be an argument

@@ -22,7 +22,7 @@ from mita_otel.finance.runtime import FinanceRuntime
 from mita_otel.finance.runtime import install as install_finance
 from mita_otel.finance.telemetry_hooks import capture_from_request, enrich_span
 from mita_otel.instrumentation.access_log import AccessLogRedaction
-from mita_otel.instrumentation.fastapi import FastAPIInstrumentation
+from mita_otel.instrumentation.fastapi import FastAPIInstrumentation, excluded_urls
 from mita_otel.instrumentation.patches import Patches
 from mita_otel.instrumentation.sqlalchemy import SQLAlchemyInstrumentation
 from mita_otel.instrumentation.threads import ThreadInstrumentation
@@ -44,6 +44,7 @@ from mita_otel.sdk.service import Service, Settings
 from mita_otel.sdk.stages import Stages
 from mita_otel.sdk.telemetry import Insight, Instrumentation, Telemetry
 from mita_otel.sdk.tracing import Tracing, start_tracing
+from mita_otel.sdk.unused_variables import Setup, unused_variables
 
 _logger = logging.getLogger("mita_otel")
 
@@ -243,7 +244,9 @@ def _instrument_libraries(service: Service) -> Instrumentation:
     """Measure applications, engines and threads, each as far as policy and variable allow; redact access logs."""
     policy, patches = service.policy, service.patches
     middleware = FinancialSentryMiddleware if policy.finance.middleware else None
-    applications = FastAPIInstrumentation(policy.instrumentation, patches, middleware, capture_from_request)
+    applications = FastAPIInstrumentation(
+        policy.instrumentation, patches, middleware, capture_from_request, excluded_urls(service.env)
+    )
     engines = SQLAlchemyInstrumentation(
         policy.instrumentation,
         patches,
@@ -274,3 +277,6 @@ def _log_start(service: Service, tracing: Tracing) -> None:
         tracing.sampling.description,
         service.policy.instrumentation.fastapi,
     )
+    setup = Setup.of(service.policy, tracing.pipeline.exporters, service.env)
+    if unused := unused_variables(setup, service.env):
+        _logger.warning("%s", "; ".join(unused))

@@ -64,12 +64,14 @@ def configure(
         for problem in problems:
             report(ConfigurationError(problem))
         try:
-            settings = Arguments(policy, environment, service_name, exporters).resolve(os.environ, report)
+            settings = Arguments(policy, environment, service_name, exporters).resolve(
+                os.environ, report, _log_once
+            )
         except (TypeError, AttributeError) as error:  # an argument of a wrong type
             if strict:
                 raise
             _logger.error("configure() could not use its arguments (%s) and ignores them", error)
-            settings = Arguments().resolve(os.environ, report)
+            settings = Arguments().resolve(os.environ, report, _log_once)
         if _configured is not None and not _configured[1].ended:
             return _again(*_configured, settings, report)
         _configured = (settings, _compose(settings, strict, patches))
@@ -119,7 +121,7 @@ def _again(
 _warned: set[str] = set()
 
 
-def _log_once(problem: Exception) -> None:
+def _log_once(problem: Exception | str) -> None:
     message = (
         f"{problem}\nThe rest of the policy applies." if isinstance(problem, PolicyError) else str(problem)
     )

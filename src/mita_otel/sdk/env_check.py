@@ -132,6 +132,10 @@ def _is_whole(text: str) -> bool:
         return False
 
 
+def _is_count(text: str) -> bool:
+    return _is_whole(text) and text.strip() not in {"0", ""}
+
+
 def _is_port(text: str) -> bool:
     try:
         return 0 <= int(text) <= 65_535
@@ -210,6 +214,7 @@ def _of_each_signal(name: str, rule: _Rule) -> Iterator[tuple[str, _Rule]]:
 _RATIO_SAMPLERS: Final = ("traceidratio", "parentbased_traceidratio")
 _COUNT, _LENGTH = "OTEL_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"
 _TIME: Final = "not a usable duration"
+_COUNTED: Final = "not a whole number of at least 1"
 _NO_PATTERN: Final = "not a regular expression"
 _EXCLUDED: Final = "EXCLUDED_URLS"
 _HEADER: Final = re.compile(r"[!#-'*+\-.0-9A-Z^-z|~]+[ \t]*=[ !#-+\--:<-\[\]-~]*")
@@ -229,6 +234,9 @@ def _rules(env: Mapping[str, str]) -> dict[str, _Rule]:
         "OTEL_METRIC_EXPORT_INTERVAL": _Rule(_is_interval, _TIME, "60000"),
         "OTEL_METRIC_EXPORT_TIMEOUT": _Rule(_is_time, _TIME, "30000"),
         "OTEL_METRICS_EXEMPLAR_FILTER": _one_of("always_off", "always_on", "trace_based", instead="trace_based"),
+        **{f"OTEL_{of}_SCHEDULE_DELAY": _Rule(_is_time, _TIME, "export.queue.delay_ms") for of in ("BSP", "BLRP")},
+        **{f"OTEL_{of}_MAX_QUEUE_SIZE": _Rule(_is_count, _COUNTED, "export.queue.exporter_max_spans") for of in ("BSP", "BLRP")},
+        **{f"OTEL_{of}_MAX_EXPORT_BATCH_SIZE": _Rule(_is_count, _COUNTED, "export.queue.max_batch") for of in ("BSP", "BLRP")},
         variables.PROMETHEUS_PORT: _Rule(_is_port, "not a port", "9464"),
         **dict(_of_each_signal("TIMEOUT", _Rule(_is_time, _TIME, "10"))),
         **dict(_of_each_signal("COMPRESSION", _one_of("deflate", "gzip", "none", instead="none", fold=True))),

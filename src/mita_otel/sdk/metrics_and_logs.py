@@ -18,6 +18,7 @@ from mita_otel import environment_variables as variables
 from mita_otel.exporters.registry import why_missing
 from mita_otel.instrumentation.logging import StandardLogging
 from mita_otel.instrumentation.patches import type_name
+from mita_otel.policy.runtime import QueuePolicy
 from mita_otel.processors.context import ContextLogProcessor
 from mita_otel.processors.log_redaction import LogRedaction, LogRedactionProcessor
 from mita_otel.processors.metric_redaction import RedactedMetricExporter, redact_reader
@@ -136,11 +137,27 @@ def _log_queue(service: Service, redaction: LogRedaction, name: str, exporter: L
     return LogQueue(
         name,
         exporter,
-        policy.export.queue,
+        log_queue_policy(policy.export.queue, service.env),
         service.losses,
         stop_timeout_s=policy.lifecycle.shutdown_timeout_s,
         redaction=redaction,
         max_bytes=policy.export.max_log_megabytes * 1e6,
+    )
+
+
+_OF_LOGS: Final = {
+    variables.BLRP_SCHEDULE_DELAY: "delay_ms",
+    variables.BLRP_MAX_QUEUE_SIZE: "exporter_max_spans",
+    variables.BLRP_MAX_EXPORT_BATCH_SIZE: "max_batch",
+}
+"""The variables that bound the queues of log records, and the settings that they replace."""
+
+
+def log_queue_policy(queue: QueuePolicy, env: Mapping[str, str]) -> QueuePolicy:
+    """Return the bounds of the queues of log records. Unusable values were removed from the variables."""
+    values = {setting: env[name] for name, setting in _OF_LOGS.items() if env.get(name, "").strip()}
+    return queue.replace(
+        **{setting: float(text) if setting == "delay_ms" else int(text) for setting, text in values.items()}
     )
 
 

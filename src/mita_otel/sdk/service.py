@@ -14,6 +14,7 @@ from mita_otel import environment_variables as variables
 from mita_otel import semconv
 from mita_otel.instrumentation.patches import Patches
 from mita_otel.policy import Policy, PolicyError, environment_name, salvage_policy
+from mita_otel.policy.loading import LoadedPolicy
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import Redactor
 
@@ -42,15 +43,27 @@ class Arguments:
     service_name: str | None = None
     exporters: Sequence[str | SpanExporter] | str | None = None
 
-    def resolve(self, env: Mapping[str, str], on_problem: Callable[[Exception], object]) -> Settings:
+    def resolve(
+        self,
+        env: Mapping[str, str],
+        on_problem: Callable[[Exception], object],
+        on_unknown_environment: Callable[[str], object] = lambda sentence: None,
+    ) -> Settings:
         """Return the settings: what is not an argument comes from the variables and the policy file.
 
         Args:
             env: The environment variables.
             on_problem: Called with a policy error. If it returns, the rest of the policy applies.
+            on_unknown_environment: Called with a sentence if no overlay of the policy names the environment.
         """
         name = environment_name(self.environment, env)
-        policy = self.policy if isinstance(self.policy, Policy) else _load(self.policy, name, env, on_problem)
+        if isinstance(self.policy, Policy):
+            policy = self.policy
+        else:
+            loaded = _load(self.policy, name, env, on_problem)
+            policy, name = loaded.policy, loaded.environment
+            if loaded.unknown_environment:
+                on_unknown_environment(loaded.unknown_environment)
         exporters = self.exporters
         if exporters is None:
             exporters = env.get(variables.TRACES_EXPORTER, "").strip() or policy.export.traces
@@ -65,11 +78,11 @@ def _load(
     environment: str,
     env: Mapping[str, str],
     on_problem: Callable[[Exception], object],
-) -> Policy:
+) -> LoadedPolicy:
     loaded = salvage_policy(path, environment=environment, env=env)
     if loaded.problems:
         on_problem(PolicyError(loaded.problems))
-    return loaded.policy
+    return loaded
 
 
 @dataclass(frozen=True)
