@@ -3,6 +3,7 @@
 from mita_otel.audit import AuditEvent as AuditEvent
 from mita_otel.audit import AuditEventType as AuditEventType
 from mita_otel.audit import AuditOutcome as AuditOutcome
+from mita_otel.audit import AuditWriteError as AuditWriteError
 from mita_otel.audit import get_audit_trail as get_audit_trail
 from mita_otel.audit import record_audit_event as record_audit_event
 from mita_otel.errors import ConfigurationError as ConfigurationError

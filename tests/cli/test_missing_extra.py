@@ -11,7 +11,10 @@ import pytest
 from e2e.script import run_script
 from e2e.service import clean_environment
 
-SCRIPTS = ["main", "setup_sentry_alerts", "test_sentry_integration", "test_pagerduty_integration"]
+SCRIPTS = [
+    "main", "setup_sentry_alerts", "test_sentry_integration", "test_pagerduty_integration",
+    "generate_performance_report", "generate_compliance_report",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("package", ["rich", "typer"])

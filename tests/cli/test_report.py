@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import sys
+import time
 from contextlib import closing
 from datetime import UTC, datetime
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
 from audit.kit import KEY, Kit
 from cli.conftest import Command
-from mita_otel import AuditEvent
+from mita_otel import AuditEvent, cli
 from mita_otel.reports.output import json_schema
+from mita_otel.store.database import insert_rows
+from mita_otel.store.tables import table_of
+from mita_otel.store.telemetry_tables import ErrorRow
 
 
 @pytest.fixture(autouse=True)
@@ -116,3 +123,70 @@ def test_a_report_names_organisation_scope_and_people_and_can_be_checked(
     assert "unchanged, signed with key" in said.out
     (tmp_path / "r.json").write_text((tmp_path / "r.json").read_text().replace("A. Auditor", "B. Auditor"))
     assert command("report", "verify", "r.json").code != 0
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "title"),
+    [
+        ("generate_performance_report", ["--days", "7"], "Performance report"),
+        ("generate_compliance_report", ["--month", "2026-11"], "Compliance report"),
+    ],
+)
+def test_the_scripts_of_the_monitoring_guide_write_the_same_reports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    script: str, arguments: list[str], title: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [script, *arguments])
+    with pytest.raises(SystemExit) as end:
+        getattr(cli, script)()
+    assert not end.value.code
+    assert capsys.readouterr().out.startswith(f"# {title}\n")
+    assert {one.name for one in entry_points(group="console_scripts")} >= {script}
+
+
+HOSTILE = "a\x1b[31m\x9b2J\x7f\u202ee\r\n=1+1\x00"
+
+
+@pytest.mark.parametrize("form", ["md", "csv", "json", "html"])
+def test_reports_carry_no_terminal_escapes(command: Command, tmp_path: Path, form: str) -> None:
+    """Users, types of errors and messages come from applications and from people."""
+    with closing(Kit(tmp_path / "service", url=f"sqlite:///{tmp_path / 'mita-otel.db'}")) as kit:
+        kit.trail.record(AuditEvent(event_type="login", user_id=HOSTILE, resource_id=HOSTILE))
+        kit.trail.flush(30)
+        row = dict.fromkeys(("category", "severity", "name", "message", "service", "environment"), HOSTILE)
+        with kit.database.write() as connection:
+            errors = [
+                {**row, "occurred_ns": time.time_ns(), "kind": kind, "details": "{}", "trace_id": HOSTILE}
+                for kind in ("error", "security", "compliance")
+            ]
+            insert_rows(connection, table_of(ErrorRow), errors)
+    said = command("report", "compliance", "--days", "2", "--reviewed-by", HOSTILE, "--format", form)
+    assert said.code == 0
+    assert "1+1" in said.out
+    lines = said.out.split("\r\n" if form == "csv" else "\n")
+    assert [line for line in lines if not line.isprintable()] == []
+    if form == "csv":
+        cells = [cell for row in csv.reader(lines) for cell in row]
+        assert [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))] == []
+    if form == "json":
+        assert json.loads(said.out)["reviewed_by"] == HOSTILE
+
+
+def test_commands_print_stored_text_without_terminal_escapes(command: Command, tmp_path: Path) -> None:
+    with closing(Kit(tmp_path / "service", url=f"sqlite:///{tmp_path / 'mita-otel.db'}")) as kit:
+        kit.trail.record(AuditEvent(event_type="login", user_id=HOSTILE, details={"x": HOSTILE}))
+    for arguments in (
+        ("audit", "search"),
+        ("audit", "search", "--json"),
+        ("audit", "export", "-"),
+        ("audit", "export", "e.csv"),
+        ("subject", "export", "--user", HOSTILE),
+        ("retention", "hold", "--reason", HOSTILE),
+        ("retention", "holds"),
+    ):
+        said = command(*arguments)
+        assert said.code == 0, arguments
+        assert [one for one in said.out + said.err if not one.isprintable() and one != "\n"] == [], arguments
+    text = (tmp_path / "e.csv").read_text()
+    assert [one for one in text if not one.isprintable() and one not in "\r\n"] == []

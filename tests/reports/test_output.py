@@ -23,7 +23,7 @@ from mita_otel.reports.model import Report
 from mita_otel.reports.output import format_of, render_report, write_report
 from mita_otel.reports.report_builder import ReportInputs, build_report
 from mita_otel.reports.scope import ReportScope, last_days
-from mita_otel.reports.text_formats import escape_formula, escape_markdown
+from mita_otel.reports.text_formats import escape_markdown
 from reports.seed import NOW
 
 
@@ -131,14 +131,9 @@ telemetry.shutdown(1)
     )
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "|cmd", "%0a=1", "＝1"])
-def test_a_formula_gets_an_apostrophe(text: str) -> None:
-    assert escape_formula(text) == f"'{text}"
-    assert escape_formula(f"a{text}") == f"a{text}"
-
-
 def test_markdown_is_escaped() -> None:
     assert escape_markdown("a|b\n<i>*x*</i> [y](z) `c` _d_") == r"a\|b \<i\>\*x\*\</i\> \[y\](z) \`c\` \_d\_"
+    assert escape_markdown("\x1b[2J\x9b") == r"\\x1b\[2J\\x9b"
 
 
 # --- export_compliance_report ----------------------------------------------------------------------------

@@ -60,6 +60,16 @@ class AuditEventType(StrEnum):
     SUBJECT_EXPORT = "subject_export"
     SUBJECT_ERASE = "subject_erase"
 
+    # Names of the MITA application for the same types.
+    USER_LOGIN = LOGIN
+    USER_LOGOUT = LOGOUT
+    ERROR_OCCURRED = ERROR
+
+    @classmethod
+    def _missing_(cls, value: object) -> AuditEventType | None:
+        """Accept the value that the MITA application gives a name, as in `user_login`."""
+        return cls.__members__.get(value.upper()) if isinstance(value, str) else None
+
 
 class AuditOutcome(StrEnum):
     """The outcome of an event."""

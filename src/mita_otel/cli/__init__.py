@@ -34,6 +34,16 @@ def test_pagerduty_integration() -> None:
     _run("mita_otel.cli.self_test", "pagerduty_main")
 
 
+def generate_performance_report() -> None:
+    """Run `generate_performance_report`."""
+    _run("mita_otel.cli.report", "performance_main")
+
+
+def generate_compliance_report() -> None:
+    """Run `generate_compliance_report`."""
+    _run("mita_otel.cli.report", "compliance_main")
+
+
 def _run(module: str, function: str) -> None:
     try:
         for package in sorted(_PACKAGES):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -22,6 +21,7 @@ from mita_otel.alerts.alert import Silence
 from mita_otel.alerts.store import AlertStoreUnavailableError
 from mita_otel.cli import sentry_alerts
 from mita_otel.cli.options import AsJson, Environment, seconds
+from mita_otel.cli.output import echo, echo_json
 from mita_otel.cli.trail_session import current_user
 from mita_otel.errors import ConfigurationError
 
@@ -60,14 +60,14 @@ def status(
         alerts = [one for one in store.read_alerts() if one.open or everything]
         waiting = store.waiting()
     if as_json:
-        typer.echo(json.dumps([_plain(one) for one in alerts], indent=2))
+        echo_json([_plain(one) for one in alerts], indent=2)
     else:
         for one in alerts:
-            typer.echo(_line(one, policy))
+            echo(_line(one, policy))
         if waiting:
-            typer.echo(f"{counted(waiting, 'message')} waiting for delivery")
+            echo(f"{counted(waiting, 'message')} waiting for delivery")
         if not alerts:
-            typer.echo(f"{store.scope.key}: no open alerts")
+            echo(f"{store.scope.key}: no open alerts")
     if any(one.open for one in alerts):
         raise typer.Exit(1)
 
@@ -87,7 +87,7 @@ def ack(
         taken = store.acknowledge(alert.strip(), Redactor(policy).text(by or current_user()), time.time_ns())
     if taken is None:
         raise ConfigurationError(f"{store.scope.key} has no open alert {alert}; run: mita-otel alerts status")
-    typer.echo(f"{taken.id} {taken.rule}: acknowledged by {taken.acknowledged_by}")
+    echo(f"{taken.id} {taken.rule}: acknowledged by {taken.acknowledged_by}")
 
 
 @app.command()
@@ -120,7 +120,7 @@ def silence(
     )
     with _closing(store):
         store.add_silence(made)
-    typer.echo(f"{made.id} {made.rule}: silent until {_time(made.until_ns)}")
+    echo(f"{made.id} {made.rule}: silent until {_time(made.until_ns)}")
 
 
 @app.command()
@@ -132,9 +132,9 @@ def silences(service: Service = None, environment: Environment = None) -> None:
     for one in found:
         about = "" if one.subject == "*" else f" about {one.subject}"
         why = f": {one.why}" if one.why else ""
-        typer.echo(f"{one.id} {one.rule}{about}: silent until {_time(one.until_ns)}, by {one.by}{why}")
+        echo(f"{one.id} {one.rule}{about}: silent until {_time(one.until_ns)}, by {one.by}{why}")
     if not found:
-        typer.echo(f"{store.scope.key}: no active silences")
+        echo(f"{store.scope.key}: no active silences")
 
 
 @app.command()
@@ -149,7 +149,7 @@ def unsilence(
         ended = store.end_silence(silence.strip())
     if not ended:
         raise ConfigurationError(f"no silence {silence}; run: mita-otel alerts silences")
-    typer.echo(f"{silence}: ended")
+    echo(f"{silence}: ended")
 
 
 @app.command()
@@ -177,14 +177,12 @@ def run(
     with _closing(store), closing(dispatcher):
         if once:
             queued = runner.run_once()
-            typer.echo(
-                "another process evaluates the rules" if queued is None else counted(queued, "message")
-            )
+            echo("another process evaluates the rules" if queued is None else counted(queued, "message"))
             return
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        typer.echo(
+        echo(
             f"alerts of {store.scope.key}: {len(evaluator.rules)} rules, {', '.join(channels.configured) or 'no channel configured'}"
         )
         runner.run(stop, policy.alerts.evaluate_s)

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from mita_otel._safe_text import visible_lines
 from mita_otel.errors import ConfigurationError
 from mita_otel.sdk.env_check import import_opentelemetry
 
@@ -118,6 +119,13 @@ def main() -> None:
     run_app(partial(app, prog_name="mita-otel"))
 
 
+def run_script(command: Callable[..., Any]) -> None:
+    """Run one command as a script."""
+    script = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    script.command()(command)
+    run_app(script)
+
+
 def run_app(application: Callable[[], Any]) -> None:
     """Run a typer application. An unusable setting is one message on stderr, not a traceback."""
     for stream in (sys.stdout, sys.stderr):
@@ -143,11 +151,11 @@ def _run(application: Callable[[], Any]) -> int | str | None:
     except BrokenPipeError:
         raise
     except ConfigurationError as error:
-        print(error, file=sys.stderr, flush=True)  # noqa: T201 - this is the command line
+        print(visible_lines(str(error)), file=sys.stderr, flush=True)  # noqa: T201 - this is the command line
         return BAD_CONFIGURATION
     except OSError as error:
         named = f"{error.filename}: " if error.filename else ""
-        print(f"{named}{error.strerror or error}", file=sys.stderr, flush=True)  # noqa: T201 - this is the command line
+        print(visible_lines(f"{named}{error.strerror or error}"), file=sys.stderr, flush=True)  # noqa: T201 - this is the command line
         return BAD_POLICY
     return 0
 

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from mita_otel._plural import counted
+from mita_otel._safe_text import json_text, spreadsheet_cell
 from mita_otel.cli.application import BAD_POLICY
 from mita_otel.cli.options import AsJson, time_ns
-from mita_otel.cli.output import progress, visible
+from mita_otel.cli.output import echo, echo_json, progress
 from mita_otel.cli.trail_session import TrailSession, open_trail
 from mita_otel.errors import ConfigurationError
 
@@ -87,10 +88,10 @@ def verify(
             )
         )
     if as_json:
-        typer.echo(json.dumps(result.as_dict(), indent=2))
+        echo_json(result.as_dict(), indent=2)
     else:
         for line in _lines(result, paths):
-            typer.echo(line)
+            echo(line)
     if not result.ok:
         raise typer.Exit(BAD_POLICY)
 
@@ -140,7 +141,7 @@ def search(
         entries = session.audit.reader().recent(wanted, hours_back=None, limit=limit, reader=session.user)
         _print(entries, as_json=as_json)
     if len(entries) == limit:
-        typer.echo(f"only the newest {limit} are shown; see --limit, --since and --until for more", err=True)
+        echo(f"only the newest {limit} are shown; see --limit, --since and --until for more", err=True)
 
 
 @app.command()
@@ -171,7 +172,7 @@ def export(
             descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as out:
                 count = _write(entries, out, as_csv=file.suffix == ".csv")
-    typer.echo(counted(count, "entry", "entries"), err=True)
+    echo(counted(count, "entry", "entries"), err=True)
 
 
 @app.command()
@@ -194,8 +195,8 @@ def anchor(
             if sink is not None:
                 sink.note(one)
             else:
-                typer.echo(one.line().decode().rstrip())
-    typer.echo(counted(count, "chain"), err=True)
+                echo(one.line().decode().rstrip())
+    echo(counted(count, "chain"), err=True)
 
 
 @app.command()
@@ -205,7 +206,7 @@ def flush() -> None:
         session.database()
         moved = session.audit.mover().adopt()
         left = session.audit.folder.owners()
-    typer.echo(f"{counted(moved, 'chain')} moved; {len(left):,} in use by a writer")
+    echo(f"{counted(moved, 'chain')} moved; {len(left):,} in use by a writer")
 
 
 def _filter(
@@ -248,7 +249,7 @@ def _anchor_paths(session: TrailSession, given: list[Path] | None) -> list[Path]
 
 def _lines(result: Any, paths: list[Path]) -> Iterator[str]:
     for finding in result.findings:
-        yield visible(str(finding))
+        yield str(finding)
     left_out = sum(result.faults.values()) - len(result.findings)
     if left_out > 0:
         yield f"… and {left_out:,} more errors"
@@ -269,7 +270,7 @@ def _lines(result: Any, paths: list[Path]) -> Iterator[str]:
 def _print(entries: Iterable[AuditEntry], *, as_json: bool) -> None:
     for entry in entries:
         if as_json:
-            typer.echo(json.dumps(entry.as_dict(), ensure_ascii=False))
+            echo_json(entry.as_dict())
             continue
         person = f"person {entry.erasure_id}, erased" if entry.erasure_id else "-"
         about = " ".join(filter(None, [entry.resource_type, entry.resource_id]))
@@ -282,7 +283,7 @@ def _print(entries: Iterable[AuditEntry], *, as_json: bool) -> None:
             about,
             details,
         ]
-        typer.echo(visible("  ".join(filter(None, parts))))
+        echo("  ".join(filter(None, parts)))
 
 
 def _write(entries: Iterable[AuditEntry], out: TextIO, *, as_csv: bool) -> int:
@@ -291,7 +292,7 @@ def _write(entries: Iterable[AuditEntry], out: TextIO, *, as_csv: bool) -> int:
     for count, entry in enumerate(entries, 1):  # noqa: B007 - it is returned
         fields = entry.as_dict()
         if not as_csv:
-            out.write(json.dumps(fields, ensure_ascii=False) + "\n")
+            out.write(json_text(fields) + "\n")
             continue
         if writer is None:
             writer = csv.DictWriter(out, list(fields), lineterminator="\r\n")
@@ -301,8 +302,6 @@ def _write(entries: Iterable[AuditEntry], out: TextIO, *, as_csv: bool) -> int:
 
 
 def _cell(value: Any) -> Any:
-    from mita_otel.reports.text_formats import escape_formula
-
     if isinstance(value, dict | list):
         value = json.dumps(value, ensure_ascii=False)
-    return escape_formula(value) if isinstance(value, str) else value
+    return spreadsheet_cell(value) if isinstance(value, str) else value

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from mita_otel._plural import counted
 from mita_otel.cli.application import BAD_POLICY
 from mita_otel.cli.options import AsJson, Environment, PolicyFile
+from mita_otel.cli.output import echo, echo_json
 from mita_otel.doctor.diagnosis import diagnose
 from mita_otel.sdk.health.check import Check, Status, worst
 
@@ -35,19 +35,23 @@ def doctor(
     for check in diagnose(policy, environment, network=not offline):
         checks.append(check)
         if not as_json:
-            typer.echo(f"{check.status.value}  {check.name}{': ' if check.said else ''}{check.said}")
-    typer.echo(_document(checks) if as_json else _summary(checks))
+            echo(f"{check.status.value}  {check.name}{': ' if check.said else ''}{check.said}")
+    if as_json:
+        echo_json(_document(checks), indent=2)
+    else:
+        echo()
+        echo(_summary(checks))
     if worst(one.status for one in checks) is Status.FAIL:
         raise typer.Exit(BAD_POLICY)
 
 
-def _document(checks: list[Check]) -> str:
+def _document(checks: list[Check]) -> dict[str, Any]:
     shown = [
         {"name": one.name, "status": one.status.value, "message": one.said, "observed": dict(one.observed)}
         for one in checks
     ]
     status = worst(one.status for one in checks).value
-    return json.dumps({"status": status, "checks": shown}, indent=2, ensure_ascii=False)
+    return {"status": status, "checks": shown}
 
 
 def _summary(checks: list[Check]) -> str:
@@ -59,4 +63,4 @@ def _summary(checks: list[Check]) -> str:
         for word, names in (("failure", failures), ("warning", warnings))
         if names
     ]
-    return f"\n{counted(len(checks), 'check')} run: {' and '.join(counts) or 'no problem found'}"
+    return f"{counted(len(checks), 'check')} run: {' and '.join(counts) or 'no problem found'}"

@@ -11,6 +11,7 @@ import typer
 
 from mita_otel import environment_variables as variables
 from mita_otel.cli.options import Environment, PolicyFile
+from mita_otel.cli.output import echo
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy, load_policy
 
@@ -71,7 +72,7 @@ def show(
     loaded = load_policy(policy, environment=environment)
     _with_projects(loaded)
     for line in _lines(loaded, url):
-        typer.echo(line)
+        echo(line)
 
 
 def application() -> MobileApp:

@@ -6,7 +6,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from mita_otel._safe_text import json_text, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,12 +31,21 @@ def here(place: str) -> str:
     return place.removeprefix(f"{Path.cwd()}/")
 
 
-def visible(text: str) -> str:
-    """Return the text as one line, with control and invisible characters escaped.
+def echo(line: object = "", *, err: bool = False) -> None:
+    """Print one line to stdout or stderr, with control and invisible characters escaped.
 
-    Text from people and apps must not be able to forge or hide a line of the audit trail.
+    Text from people and apps must not be able to forge or hide a line.
     """
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+    import typer
+
+    typer.echo(visible(str(line)), err=err)
+
+
+def echo_json(value: Any, *, indent: int | None = None) -> None:
+    """Print a value as JSON, without control and invisible characters in its strings."""
+    import typer
+
+    typer.echo(json_text(value, indent=indent))
 
 
 @contextmanager

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from difflib import get_close_matches
-from json import dumps
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from mita_otel._plural import counted
+from mita_otel._safe_text import visible
 from mita_otel.cli.application import BAD_POLICY
 from mita_otel.cli.options import AsJson, Environment, PolicyFile
-from mita_otel.cli.output import console, here
+from mita_otel.cli.output import console, echo, echo_json, here
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import (
     CheckedPolicy,
@@ -98,14 +98,14 @@ def check(
     checked = check_policy(path)
     problems = [here(str(problem)) for problem in checked.problems] or _missing_finders(path, checked)
     for problem in problems:
-        typer.echo(problem)
+        echo(problem)
     for note in _notes(checked):
-        typer.echo(note)
+        echo(note)
     if problems:
-        typer.echo(counted(len(problems), "problem"), err=True)
+        echo(counted(len(problems), "problem"), err=True)
         raise typer.Exit(BAD_POLICY)
     file = here(str(checked.file)) if checked.file else "no policy file, defaults"
-    typer.echo(f"{file}: valid for {', '.join(checked.environments)}")
+    echo(f"{file}: valid for {', '.join(checked.environments)}")
 
 
 @app.command()
@@ -185,9 +185,9 @@ def _print_table(loaded: LoadedPolicy, settings: list[Setting], *, shorten: bool
         value = write_value(one.value)
         style = "" if one.is_default else "bold yellow"
         table.add_row(
-            Text(write_key(one.key), style=style),
-            Text(_shortened(one.value, value) if shorten else value, style=style),
-            Text(here(one.place), style="dim" if one.is_default else style),
+            Text(visible(write_key(one.key)), style=style),
+            Text(visible(_shortened(one.value, value) if shorten else value), style=style),
+            Text(visible(here(one.place)), style="dim" if one.is_default else style),
         )
     out.print(table)
 
@@ -208,15 +208,16 @@ def _shortened(value: Any, text: str) -> str:
 
 def _print_toml(loaded: LoadedPolicy, settings: Iterable[Setting]) -> None:
     """Print a policy file. A comment names the source of each value that is not a default."""
-    typer.echo(f"# {_title(loaded)}")
+    echo(f"# {_title(loaded)}")
     tables: dict[KeyPath, list[Setting]] = {}
     for one in settings:
         tables.setdefault(one.key[:-1], []).append(one)
     for table, members in tables.items():
-        typer.echo(f"\n[{write_key(table)}]")
+        echo()
+        echo(f"[{write_key(table)}]")
         for one in members:
             place = "" if one.is_default else f"  # {here(one.place)}"
-            typer.echo(f"{write_key(one.key[-1:])} = {write_value(one.value)}{place}")
+            echo(f"{write_key(one.key[-1:])} = {write_value(one.value)}{place}")
 
 
 def _print_json(loaded: LoadedPolicy, settings: Iterable[Setting]) -> None:
@@ -231,4 +232,4 @@ def _print_json(loaded: LoadedPolicy, settings: Iterable[Setting]) -> None:
         places[write_key(one.key)] = one.place
     file = None if loaded.file is None else str(loaded.file)
     shown = {"environment": loaded.environment, "file": file, "policy": tree, "from": places}
-    typer.echo(dumps(shown, indent=2, ensure_ascii=False))
+    echo_json(shown, indent=2)

@@ -16,6 +16,7 @@ from mita_otel import environment_variables as variables
 from mita_otel._plural import counted
 from mita_otel.cli.application import BAD_CONFIGURATION
 from mita_otel.cli.options import Organization
+from mita_otel.cli.output import echo
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import environment_name, load_policy
 from mita_otel.sentry.releases.git_repository import GitRepository
@@ -61,7 +62,7 @@ def create(
         ref = None
     with _releases(org, project) as releases:
         releases.create(name, ref=ref, url=url)
-    typer.echo(f"{name}: created")
+    echo(f"{name}: created")
 
 
 @app.command()
@@ -91,9 +92,9 @@ def commits(
             releases.set_commits(name, included, repository)
     after = f" since {first[:12]}" if first else ""
     cut = f", only the newest: use --most for up to {_MOST:,}" if more else ""
-    typer.echo(f"{name}: {counted(len(included), 'commit')}{after}{cut}")
+    echo(f"{name}: {counted(len(included), 'commit')}{after}{cut}")
     if lacking and not first:
-        typer.echo(
+        echo(
             f"this clone is shallow and contains no commit of a previous release; fetch older commits with: {lacking}",
             err=True,
         )
@@ -107,7 +108,7 @@ def finalize(
     name = release_version(version, package, GitRepository(Path.cwd()), os.environ)
     with _releases(org, project) as releases:
         releases.finalize(name)
-    typer.echo(f"{name}: finalized")
+    echo(f"{name}: finalized")
 
 
 @app.command()
@@ -143,9 +144,9 @@ def deploy(
         except ConfigurationError as error:
             if not command:
                 raise
-            typer.echo(_unrecorded(name, where, status, error), err=True)
+            echo(_unrecorded(name, where, status, error), err=True)
             raise typer.Exit(status or BAD_CONFIGURATION) from error
-    typer.echo(f"{name}: deploy {number} to {where}{f', {mark}' if mark else ''}")
+    echo(f"{name}: deploy {number} to {where}{f', {mark}' if mark else ''}")
     if status:
         raise typer.Exit(status)
 
@@ -154,7 +155,7 @@ def _run(command: list[str]) -> int:
     try:
         return run_command(command)
     except NotStartedError as error:
-        typer.echo(str(error), err=True)
+        echo(str(error), err=True)
         return error.status
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from mita_otel.audit.canonical import AuditKeys
+from mita_otel.cli.application import run_script
 from mita_otel.cli.output import progress
 from mita_otel.cli.trail_session import open_trail
 from mita_otel.errors import ConfigurationError
@@ -181,6 +182,16 @@ def verify(file: Annotated[Path, typer.Argument(help="JSON report.", dir_okay=Fa
 def schema() -> None:
     """Print the JSON schema of reports."""
     typer.echo(json.dumps(json_schema(), indent=2))
+
+
+def performance_main() -> None:
+    """Run `generate_performance_report`."""
+    run_script(performance)
+
+
+def compliance_main() -> None:
+    """Run `generate_compliance_report`."""
+    run_script(compliance)
 
 
 def _write(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -11,7 +10,7 @@ import typer
 from mita_otel._plural import counted
 from mita_otel.cli.application import BAD_POLICY
 from mita_otel.cli.options import AsJson, time_ns
-from mita_otel.cli.output import progress, visible
+from mita_otel.cli.output import echo, echo_json, progress
 from mita_otel.cli.trail_session import open_trail
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -39,17 +38,17 @@ def apply(
                 on_progress=lambda table, rows: shown.describe(f"{table}: {rows:,} rows"),
             )
     if as_json:
-        typer.echo(json.dumps(applied.as_dict(), indent=2))
+        echo_json(applied.as_dict(), indent=2)
     else:
         verb = "to delete" if dry_run else "deleted"
         for table, count in applied.deleted.items():
-            typer.echo(f"{table:<24} {count:>12,} {verb}")
-        typer.echo(
+            echo(f"{table:<24} {count:>12,} {verb}")
+        echo(
             f"{counted(applied.tombstones, 'tombstone')}, {counted(applied.holds, 'legal hold')}, "
             f"{counted(applied.rolled_up, 'window')} rolled up"
         )
         for reason in applied.refused:
-            typer.echo(reason, err=True)
+            echo(reason, err=True)
     if applied.refused:
         raise typer.Exit(BAD_POLICY)
 
@@ -65,11 +64,11 @@ def check() -> None:
             found = read_retention(connection, session.policy.retention, datetime.now(UTC))
     for one in found.kept:
         oldest = "nothing" if one.oldest is None else f"{one.oldest:%Y-%m-%d}"
-        typer.echo(
+        echo(
             f"{one.table:<24} {one.rows:>12,} rows, oldest {oldest}, kept {one.days:,} days, {one.overdue:,} overdue"
         )
     for check_ in found.checks:
-        typer.echo(
+        echo(
             f"{check_.regulation}, {check_.data}: {check_.status.replace('_', ' ')}; requires {check_.required}; {check_.evidence}"
         )
     if any(one.status == "not_met" for one in found.checks):
@@ -105,7 +104,7 @@ def hold(
             from_ns=time_ns(since, "--since"),
             until_ns=time_ns(until, "--until"),
         )
-    typer.echo(placed.id)
+    echo(placed.id)
 
 
 @app.command()
@@ -116,7 +115,7 @@ def release(hold_id: Annotated[str, typer.Argument(metavar="HOLD")]) -> None:
         from mita_otel.audit.retention.holds import LegalHolds
 
         LegalHolds(database, session.audit.trail).release(hold_id, by=session.user)
-    typer.echo(f"{hold_id}: released")
+    echo(f"{hold_id}: released")
 
 
 @app.command()
@@ -132,4 +131,4 @@ def holds(every: Annotated[bool, typer.Option("--all", help="Include released ho
         state = "" if one.released_ns is None else f", released by {one.released_by}"
         person = "everyone" if one.user_id is None else one.user_id
         line = f"{one.id}  {placed:%Y-%m-%d} by {one.created_by}: {one.data_class or 'all'} of {person}: {one.reason}{state}"
-        typer.echo(visible(line))
+        echo(line)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mita_otel.cli.application import BAD_POLICY
+from mita_otel.cli.application import BAD_POLICY, run_script
 from mita_otel.cli.options import Environment
+from mita_otel.cli.output import echo
 from mita_otel.policy import environment_name, load_policy
 
 if TYPE_CHECKING:
@@ -68,20 +69,12 @@ def by_apprise(channel: Channels = None, environment: Environment = None) -> Non
 
 def sentry_main() -> None:
     """Run `test_sentry_integration`."""
-    _main(sentry)
+    run_script(sentry)
 
 
 def pagerduty_main() -> None:
     """Run `test_pagerduty_integration`."""
-    _main(pagerduty)
-
-
-def _main(command: object) -> None:
-    from mita_otel.cli.application import run_app
-
-    script = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    script.command()(command)  # type: ignore[type-var]
-    run_app(script)
+    run_script(pagerduty)
 
 
 def _try(
@@ -100,9 +93,9 @@ def _show(checks: Iterable[Check]) -> None:
     """Print each result. Exit status: 0 if an event arrived and no event failed, else 1."""
     statuses = []
     for check in checks:
-        typer.echo(f"{check.status.value}  {check.name}: {check.said}")
+        echo(f"{check.status.value}  {check.name}: {check.said}")
         statuses.append(check.status.value)
     if "pass" not in statuses or "fail" in statuses:
         if not statuses:
-            typer.echo("the policy has no channel of this kind; see: mita-otel policy show alerts.channels")
+            echo("the policy has no channel of this kind; see: mita-otel policy show alerts.channels")
         raise typer.Exit(BAD_POLICY)

@@ -14,6 +14,7 @@ from mita_otel import environment_variables as variables
 from mita_otel._plural import counted
 from mita_otel.cli.application import BAD_POLICY
 from mita_otel.cli.options import Environment, Organization, Yes
+from mita_otel.cli.output import echo
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy, environment_name, load_policy
 
@@ -63,7 +64,7 @@ def apply(
         made = alerts.plan()
         _show(alerts, made)
         if made.changes:
-            alerts.apply(made, lambda line: typer.echo(f"done: {line}"))
+            alerts.apply(made, lambda line: echo(f"done: {line}"))
 
 
 def validate(
@@ -80,9 +81,9 @@ def validate(
             _show(alerts, made)
             problems += len(made.missing)
     else:
-        typer.echo(f"{variables.SENTRY_AUTH_TOKEN} is not set: Sentry is not checked")
+        echo(f"{variables.SENTRY_AUTH_TOKEN} is not set: Sentry is not checked")
     if problems:
-        typer.echo(counted(problems, "problem"), err=True)
+        echo(counted(problems, "problem"), err=True)
         raise typer.Exit(BAD_POLICY)
 
 
@@ -97,8 +98,8 @@ def list_rules(
         found = alerts.existing()
         for one in found:
             off = "" if one.response.get("enabled", True) else " (disabled)"
-            typer.echo(f"{one.kind} {one.id}: {one.name}{off}")
-        typer.echo(f"{counted(len(found), 'alert')} managed by mita-otel in {alerts.project.slug}")
+            echo(f"{one.kind} {one.id}: {one.name}{off}")
+        echo(f"{counted(len(found), 'alert')} managed by mita-otel in {alerts.project.slug}")
 
 
 def delete(
@@ -113,7 +114,7 @@ def delete(
         made = alerts.plan_deletion()
         _show(alerts, made)
         if made.changes and (yes or _confirmed(f"Delete these {counted(made.changes, 'alert')}?")):
-            alerts.apply(made, lambda line: typer.echo(f"done: {line}"))
+            alerts.apply(made, lambda line: echo(f"done: {line}"))
 
 
 def add_to(app: typer.Typer) -> None:
@@ -155,9 +156,9 @@ def _confirmed(question: str) -> bool:
 
 
 def _show(alerts: ProjectAlerts, made: Plan) -> None:
-    typer.echo(f"{alerts.project.slug}:")
+    echo(f"{alerts.project.slug}:")
     for line in made.lines():
-        typer.echo(f"  {line}")
+        echo(f"  {line}")
 
 
 def _projects(
@@ -216,15 +217,15 @@ def _check_channels(policy: Policy) -> int:
         ready = channels.resolve(rule.channels)
         lacking |= {one: channels.missing(one) for one in rule.channels if channels.missing(one)}
         names = ", ".join(ready) or ("no channel; Sentry may notify" if rule.is_sentrys else "no channel")
-        typer.echo(f"{name}: {names}")
+        echo(f"{name}: {names}")
         problems += not ready and not rule.is_sentrys
     for name, what in lacking.items():
-        typer.echo(f"  {name}: {what}")
+        echo(f"  {name}: {what}")
     for name in channels.configured:
         try:
             channels.notifier(name)
         except ConfigurationError as error:
-            typer.echo(f"  {name}: {error}")
+            echo(f"  {name}: {error}")
             problems += 1
     channels.close()
     return problems

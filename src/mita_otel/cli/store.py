@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mita_otel.cli.output import echo
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import load_policy
 
@@ -45,7 +46,7 @@ def migrate(
         downgrade(database, revision)
     else:
         upgrade(database, revision)
-    typer.echo(f"{database.url}: {current_revision(database) or 'no tables'}")
+    echo(f"{database.url}: {current_revision(database) or 'no tables'}")
 
 
 @app.command()
@@ -60,14 +61,14 @@ def status() -> None:
     from mita_otel.store.migrate import METADATA, REVISIONS, current_revision
 
     revision = current_revision(database)
-    typer.echo(
+    echo(
         f"{database.url}: {revision or 'no tables'}{'' if revision == REVISIONS[-1] else f', revision {REVISIONS[-1]} is needed: mita-otel store migrate'}"
     )
     if revision == REVISIONS[-1]:
         with database.read() as connection:
             for table in METADATA.sorted_tables:
                 rows = connection.execute(select(func.count()).select_from(table)).scalar_one()
-                typer.echo(f"{table.name:<24} {rows:>12,} rows")
+                echo(f"{table.name:<24} {rows:>12,} rows")
 
 
 @app.command()
@@ -93,7 +94,7 @@ def grant(
     purpose = "reader" if reader else "writer"
     if show:
         for statement in grants(role, purpose):  # type: ignore[arg-type]
-            typer.echo(f"{statement};")
+            echo(f"{statement};")
         return
     give(database, role, purpose)  # type: ignore[arg-type]
-    typer.echo(f"{role} is a {purpose} of {database.url}")
+    echo(f"{role} is a {purpose} of {database.url}")

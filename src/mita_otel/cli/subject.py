@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,9 @@ from typing import Annotated
 import typer
 
 from mita_otel._plural import counted
+from mita_otel._safe_text import json_text
 from mita_otel.cli.options import Yes
+from mita_otel.cli.output import echo, echo_json
 from mita_otel.cli.trail_session import open_trail
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -40,14 +41,14 @@ def export(
         if output is None:
             for one in found:
                 count += 1
-                typer.echo(json.dumps(one, ensure_ascii=False))
+                echo_json(one)
         else:
             descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 for one in found:
                     count += 1
-                    file.write(json.dumps(one, ensure_ascii=False) + "\n")
-    typer.echo(counted(count, "record"), err=True)
+                    file.write(json_text(one) + "\n")
+    echo(counted(count, "record"), err=True)
 
 
 @app.command()
@@ -69,7 +70,7 @@ def erase(
         from mita_otel.audit.retention.subjects import Subjects
 
         erased = Subjects(database, session.audit.trail).erase(user, reason=reason, by=session.user)
-    typer.echo(
+    echo(
         f"{counted(erased.entries, 'audit entry', 'audit entries')}, {counted(erased.errors, 'error')} and "
         f"{counted(erased.spans, 'span')} no longer identify the person ({erased.erasure_id})"
     )

@@ -9,13 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import typer
-
 from mita_otel import environment_variables as variables
 from mita_otel.audit.canonical import AuditKeys
 from mita_otel.audit.errors import AuditError
 from mita_otel.audit.event import COMMAND_SERVICE
 from mita_otel.audit.runtime import AuditRuntime
+from mita_otel.cli.output import echo
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy, environment_name, load_policy
 from mita_otel.redaction import Redactor
@@ -83,7 +82,7 @@ def open_trail(environment: str | None = None) -> Iterator[TrailSession]:
         raise ConfigurationError(str(error)) from error
     finally:
         if audit.trail.started and not audit.trail.close(policy.audit.mover.read_wait_s):
-            typer.echo(
+            echo(
                 f"the audit entries of this command are in {audit.folder.path}, not yet in the database; "
                 "run: mita-otel audit flush",
                 err=True,

@@ -147,10 +147,11 @@ ASCII = Glyphs("|- ", "`- ", "|  ", "   ", "=", "=", "=", "#", "!", "x", "*", "x
 
 
 _SPACES = re.compile(r"\s+")
-# Terminals execute control characters, and text direction marks can reverse a line.
-_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 
 
 def printable(text: str) -> str:
-    """Return the text on one line, without control characters."""
-    return _CONTROLS.sub("?", _SPACES.sub(" ", text).strip())
+    """Return the text on one line. Control and invisible characters, which terminals execute, become `?`."""
+    line = _SPACES.sub(" ", text).strip()
+    if line.isprintable():
+        return line
+    return "".join(one if one.isprintable() else "?" for one in line)

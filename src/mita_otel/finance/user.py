@@ -18,7 +18,7 @@ UserId = str | int | UUID
 class UserContext:
     """A user of a financial service: the fields that errors and traces may contain.
 
-    Only the id is required. `email` and `location` are part of errors, never of spans. The redaction policy decides
+    Only the id is required. `email`, `location`, the device, the session and the address are part of errors, never of spans. The redaction policy decides
     whether they are shown (`redaction.modes.email`).
     """
 
@@ -33,6 +33,10 @@ class UserContext:
     """The risk assessment, for example `low`."""
     location: str | Mapping[str, Any] | None = None
     last_login: dt.datetime | str | None = None
+    device_info: str | None = None
+    session_id: str | None = None
+    """An identifier of the session that is no credential."""
+    ip_address: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Further data for errors."""
 

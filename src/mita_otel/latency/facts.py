@@ -41,6 +41,21 @@ class PerformanceCategory(StrEnum):
     MOBILE_OPERATION = "mobile_operation"
     """Calculations in a mobile app."""
 
+    # Names of the MITA application for the same kinds.
+    API_REQUEST = API
+    DATABASE_QUERY = DATABASE
+    EXTERNAL_API = OUTGOING
+    CACHE_OPERATION = CACHE
+    FINANCIAL_CALCULATION = FINANCIAL
+    BUSINESS_LOGIC = FINANCIAL
+    AUTHENTICATION = FINANCIAL
+    FILE_PROCESSING = BACKGROUND
+
+    @classmethod
+    def _missing_(cls, value: object) -> PerformanceCategory | None:
+        """Accept the value that the MITA application gives a name, as in `api_request`."""
+        return cls.__members__.get(value.upper()) if isinstance(value, str) else None
+
 
 # How FastAPI's own telemetry and the contrib instrumentation name a background task.
 _BACKGROUND_NAME: Final = "fastapi.background_task"

@@ -10,6 +10,7 @@ from typing import Final
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from mita_otel._safe_text import visible_lines
 from mita_otel.reports.charts import Bars, Plot, plots
 from mita_otel.reports.model import Report
 from mita_otel.reports.table import NOTHING, Table, Value, format_value
@@ -73,7 +74,7 @@ def as_html(report: Report) -> str:
         format_value=format_value,
         state=_state,
     )
-    return page.lstrip()
+    return visible_lines(page.lstrip())
 
 
 def _page_label(report: Report) -> Markup:

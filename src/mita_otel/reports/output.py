@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hi
 
 import orjson
 
+from mita_otel._safe_text import visible_json
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy.section import docstrings_of
 from mita_otel.reports.model import Report
@@ -27,7 +28,7 @@ FORMATS: Final = ("json", "csv", "md", "html")
 def as_json(report: Report) -> str:
     """Return the report as JSON; its schema is `json_schema()`."""
     options = orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
-    return orjson.dumps(report, option=options).decode()
+    return visible_json(orjson.dumps(report, option=options).decode())
 
 
 def render_report(report: Report, form: str) -> str:

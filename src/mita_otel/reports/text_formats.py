@@ -9,18 +9,18 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
+from mita_otel._safe_text import spreadsheet_cell, visible
 from mita_otel.reports.model import Report
 from mita_otel.reports.table import Column, Table, Value, format_value
 from mita_otel.reports.tables import tables
 
 HEADER: Final = ("section", "table", "item", "measure", "value")
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def as_csv(report: Report) -> str:
     """Return the report as CSV (RFC 4180, UTF-8), one number a line: section, table, item, measure, value.
 
-    Text that a spreadsheet would run as a formula is prefixed with an apostrophe.
+    Text that a spreadsheet would run as a formula is prefixed with an apostrophe. Control characters are escaped.
     """
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\r\n")
@@ -31,23 +31,18 @@ def as_csv(report: Report) -> str:
             item = " / ".join(_csv_value(row[index]) for index in labels)
             for index, column in enumerate(table.columns):
                 if index not in labels:
-                    value = row[index]
-                    cell = escape_formula(_csv_value(value)) if isinstance(value, str) else _csv_value(value)
-                    writer.writerow((table.section, table.name, escape_formula(item), column.name, cell))
+                    writer.writerow((table.section, table.name, item, column.name, _csv_value(row[index])))
     for note in report.notes:
-        writer.writerow(("report", "notes", "", "note", escape_formula(note)))
+        writer.writerow(("report", "notes", "", "note", spreadsheet_cell(note)))
     return lines.getvalue()
-
-
-def escape_formula(text: str) -> str:
-    """Return the text with an apostrophe in front if a spreadsheet would run it as a formula."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _csv_value(value: Value) -> str:
     if value is None:
         return ""
-    return value.isoformat() if isinstance(value, datetime) else str(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return spreadsheet_cell(value) if isinstance(value, str) else str(value)
 
 
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]<>#|~])")
@@ -91,5 +86,5 @@ def _row(cells: list[str]) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Return the text on one line, with Markdown and HTML escaped."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    """Return the text on one line, with Markdown, HTML, control and invisible characters escaped."""
+    return _SPECIAL.sub(r"\\\1", visible(" ".join(text.split())))

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
+from mita_otel.audit.committer import AuditReceipt
 from mita_otel.audit.current import get_audit_trail, record_audit_event
+from mita_otel.audit.event import AuditEventType
 from mita_otel.finance import api_request, contexts, errors, monitors, security
 from mita_otel.finance import breadcrumbs as trail
+from mita_otel.finance.categories import FinancialErrorCategory, FinancialSeverity
+from mita_otel.finance.database_operation import monitor_database_operation
 from mita_otel.finance.runtime import running
+from mita_otel.finance.user import UserContext, UserId
 from mita_otel.latency.facts import PerformanceCategory
 from mita_otel.latency.summary import Coverage, summarise
 from mita_otel.policy import load_policy
@@ -64,6 +70,9 @@ def filter_sensitive_data(event: Any, hint: Any = None) -> Any:
 class SentryService:
     """Errors and operations."""
 
+    FinancialErrorCategory = FinancialErrorCategory
+    FinancialSeverity = FinancialSeverity
+
     @property
     def initialized(self) -> bool:
         """Whether telemetry is configured, and errors are captured."""
@@ -77,7 +86,21 @@ class SentryService:
     capture_security_error = staticmethod(errors.capture_security_error)
     capture_compliance_error = staticmethod(errors.capture_compliance_error)
     monitor_financial_performance = staticmethod(monitors.monitor_financial_performance)
+    performance_monitoring = staticmethod(monitors.monitor_financial_performance)
     add_financial_breadcrumb = staticmethod(trail.add_financial_breadcrumb)
+
+    @staticmethod
+    def set_financial_user_context(
+        user_id: UserId,
+        user_email: str | None = None,
+        subscription_tier: str | None = None,
+        account_type: str | None = None,
+        risk_level: str | None = None,
+    ) -> None:
+        """Set the user; see `set_financial_user`."""
+        contexts.set_financial_user(
+            UserContext(user_id, user_email, subscription_tier, account_type, risk_level)
+        )
 
 
 class PerformanceMonitor:
@@ -86,6 +109,7 @@ class PerformanceMonitor:
     monitor_financial_operation = staticmethod(monitors.monitor_financial_operation)
     monitor_financial_performance = staticmethod(monitors.monitor_financial_performance)
     monitor_api_request = staticmethod(api_request.monitor_api_request)
+    monitor_database_operation = staticmethod(monitor_database_operation)
     get_performance_summary = staticmethod(get_performance_summary)
 
 
@@ -93,6 +117,7 @@ class SentryContextManager:
     """Contexts, the audit trail and reports of it."""
 
     set_financial_user = staticmethod(contexts.set_financial_user)
+    set_financial_user_context = staticmethod(contexts.set_financial_user)
     clear_user = staticmethod(contexts.clear_user)
     set_transaction = staticmethod(contexts.set_transaction)
     set_request_context = staticmethod(contexts.set_request_context)
@@ -103,7 +128,19 @@ class SentryContextManager:
     get_audit_trail = staticmethod(get_audit_trail)
     export_compliance_report = staticmethod(export_compliance_report)
     record_audit_event = staticmethod(record_audit_event)
-    _record_audit_event = staticmethod(record_audit_event)  # as the guide writes it
+
+    @staticmethod
+    def _record_audit_event(
+        event_type: AuditEventType | str,
+        user_id: str | None = None,
+        operation_name: str | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> AuditReceipt | None:
+        """Record an event in the audit trail; see `record_audit_event`."""
+        resource = None if operation_name is None else "operation"
+        return record_audit_event(
+            event_type, user_id, details, resource_type=resource, resource_id=operation_name
+        )
 
 
 sentry_service = SentryService()

@@ -1,0 +1,39 @@
+"""Text from outside cannot move a terminal's cursor, forge a line, or start a formula."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from mita_otel._safe_text import escape_formula, json_text, spreadsheet_cell, visible, visible_lines
+
+HOSTILE = [chr(code) for code in range(sys.maxunicode + 1) if not chr(code).isprintable() and code != 10]
+
+
+def test_every_control_and_invisible_character_is_escaped() -> None:
+    text = "".join(HOSTILE)
+    assert "\x1b" in text
+    assert "\u202e" in text
+    for safe in (visible(text), visible_lines(text), json_text([text]), spreadsheet_cell(text)):
+        assert safe.isprintable()
+    assert json.loads(json_text(HOSTILE)) == HOSTILE
+    assert visible("a\nb") == r"a\nb"
+    assert visible_lines("a\nb\x9b") == "a\nb\\x9b"
+    assert visible("é 漢 €") == "é 漢 €"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["=1+1", "+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "|cmd", "%0a=1", "＝1", " =1", '"=1', "\n=1", "  @A1"],
+)
+def test_a_formula_gets_an_apostrophe(text: str) -> None:
+    assert escape_formula(text).startswith(f"'{text[0]}")
+    assert escape_formula(f"a{text}") == f"a{text}" or "\t" in text
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_a_formula_behind_another_separator_gets_an_apostrophe(separator: str) -> None:
+    assert escape_formula(f"a{separator}=1+1") == f"a{separator}'=1+1"
+    assert escape_formula("a; b") == "a; b"
