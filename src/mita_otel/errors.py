@@ -1,4 +1,9 @@
-"""Errors of settings. A message names the setting, the place and the fix."""
+"""Errors of settings, and exceptions that belong to the application."""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
 
 
 class ConfigurationError(Exception):
@@ -7,3 +12,20 @@ class ConfigurationError(Exception):
     `configure(strict=True)` raises it; without `strict` its message is logged once and the service runs on
     with the nearest safe behaviour.
     """
+
+
+_OF_SIGNALS: Final = (KeyboardInterrupt, SystemExit, GeneratorExit)
+
+
+def raise_interrupt(error: BaseException) -> None:
+    """Raise an exception again if it is meant for the application and not for the code that it interrupted.
+
+    A signal handler raises on the main thread, in whatever code runs there, and gevent ends a greenlet in the same way.
+    Every other exception is a failure of the code that was called: a cancellation, a timeout or a Rust panic as well.
+
+    Args:
+        error: The exception that was caught.
+    """
+    on_main_thread = threading.current_thread() is threading.main_thread()
+    if (on_main_thread and isinstance(error, _OF_SIGNALS)) or type(error).__name__ == "GreenletExit":
+        raise error

@@ -17,7 +17,7 @@ from mita_otel.alerts.channels.registry import Channels
 from mita_otel.alerts.conditions import SECOND_NS
 from mita_otel.alerts.notification import Notification, redacted
 from mita_otel.alerts.store import AlertStore, AlertStoreUnavailableError, QueuedNotification
-from mita_otel.errors import ConfigurationError
+from mita_otel.errors import ConfigurationError, raise_interrupt
 from mita_otel.policy.channels import DeliveryPolicy
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import Redactor
@@ -133,7 +133,8 @@ class NotificationDispatcher:
         except (NotDeliveredError, ConfigurationError) as error:
             self._drop(notification, replaces, str(error))
             return True
-        except Exception as error:
+        except BaseException as error:
+            raise_interrupt(error)
             _logger.debug("a notification could not be sent", exc_info=True)
             self._drop(notification, replaces, f"{notification.channel}: {type(error).__name__}")
             return True

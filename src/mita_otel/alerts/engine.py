@@ -16,6 +16,7 @@ from mita_otel.alerts.events import AlertEvent
 from mita_otel.alerts.samples import Exemplar, RuleMatcher, Sample, name_matches
 from mita_otel.alerts.span_counter import SpanCounter
 from mita_otel.alerts.store import AlertStore, AlertStoreUnavailableError
+from mita_otel.errors import raise_interrupt
 from mita_otel.policy.alerts import AlertPolicy, Stream
 from mita_otel.processors.queues.forks import after_fork_in_child
 from mita_otel.processors.queues.losses import DEADLINE_PASSED, Losses
@@ -164,7 +165,7 @@ class AlertEngine(Stage):
 
     # -- on the counting thread -----------------------------------------------------------------------
     def _count(self, events: list[AlertEvent]) -> None:
-        samples = [sample for event in events for sample in self._samples_of(event)]
+        samples = [sample for event in events for sample in self._samples_or_none(event)]
         if samples:
             self._store_samples(samples)
         if self._clock_ns() - self._ticked_ns >= self._policy.evaluate_s * SECOND_NS:
@@ -199,6 +200,15 @@ class AlertEngine(Stage):
         if notifications and self._deliverer is not None:
             self._deliverer.put(True)
 
+    def _samples_or_none(self, event: AlertEvent) -> list[Sample]:
+        try:
+            return self._samples_of(event)
+        except BaseException as error:
+            raise_interrupt(error)
+            self._losses.add(STAGE, "not_counted")
+            _logger.debug("an event could not be counted", exc_info=True)
+            return []
+
     def _samples_of(self, event: AlertEvent) -> list[Sample]:
         matches = self._matcher.match(event)
         if not matches:
@@ -216,7 +226,8 @@ class AlertEngine(Stage):
         self._health_read_ns = now_ns
         try:
             results = list(self._read_health())
-        except Exception:
+        except BaseException as error:
+            raise_interrupt(error)
             _logger.debug("telemetry's health could not be read", exc_info=True)
             return []
         samples = []

@@ -12,6 +12,7 @@ from opentelemetry.sdk._logs import LogRecordProcessor, ReadWriteLogRecord
 from opentelemetry.trace import format_trace_id
 
 from mita_otel import semconv
+from mita_otel.errors import raise_interrupt
 from mita_otel.policy.alerts import Stream
 from mita_otel.processors.breach_signal import BreachReport
 
@@ -67,7 +68,8 @@ class AlertEventProcessor(LogRecordProcessor):
             event = event_of_record(log_record)
             if event is not None and event.stream in self.streams:
                 self._submit(event)
-        except Exception:
+        except BaseException as error:
+            raise_interrupt(error)
             _logger.debug("an event could not be counted", exc_info=True)
 
     def on_error(self, event: AlertEvent, /) -> None:

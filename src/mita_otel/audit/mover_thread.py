@@ -13,6 +13,7 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from mita_otel.audit.committer import Committer
 from mita_otel.audit.errors import AuditError, ChainConflictError
 from mita_otel.audit.mover import ChainProgress, Mover
+from mita_otel.errors import raise_interrupt
 from mita_otel.policy.audit import MoverPolicy
 from mita_otel.store.errors import StoreError, first_line
 
@@ -161,7 +162,8 @@ class MoverThread:
         try:
             with suppress_instrumentation():
                 self._move()
-        except Exception as error:  # noqa: BLE001 - the entries stay in the spool whatever fails
+        except BaseException as error:  # noqa: BLE001 - the entries stay in the spool whatever fails
+            raise_interrupt(error)
             self._failed(error)
             return False
         if self.state.failed_since is not None:
@@ -189,7 +191,7 @@ class MoverThread:
             mover.adopt(own)
             self._adopt_at = self._clock() + self._policy.adopt_s
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> None:
         policy = self._policy
         first = self.state.failed_since is None
         self._pause_s = (

@@ -16,6 +16,7 @@ from mita_otel.audit.errors import AuditWriteError
 from mita_otel.audit.event import AuditEvent, AuditEventType, AuditOutcome
 from mita_otel.audit.mover import Mover
 from mita_otel.audit.mover_thread import MoverThread
+from mita_otel.errors import raise_interrupt
 from mita_otel.policy.audit import AuditPolicy
 from mita_otel.processors.queues.forks import after_fork_in_child
 from mita_otel.redaction import Redactor
@@ -132,7 +133,8 @@ class AuditTrail:
         if self._on_recorded is not None:
             try:
                 self._on_recorded(draft, receipt)
-            except Exception:
+            except BaseException as error:
+                raise_interrupt(error)
                 _logger.debug("the callback for a recorded audit entry failed", exc_info=True)
         return receipt
 

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any, Final
 from uuid import UUID
 
+from mita_otel.errors import raise_interrupt
 from mita_otel.policy.finance import ContextPolicy
 
 _LARGEST: Final = 2**63
@@ -25,7 +26,8 @@ def attribute_value(value: Any, bounds: ContextPolicy, depth: int = 0) -> Any:
     """
     try:
         return _convert(value, bounds, depth)
-    except Exception:  # noqa: BLE001 - an application's object may raise anything
+    except BaseException as error:  # noqa: BLE001 - an application's object may raise anything
+        raise_interrupt(error)
         return f"<{type(value).__qualname__}>"
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from mita_otel import semconv
 from mita_otel.captured import event_id_of, mark
+from mita_otel.errors import raise_interrupt
 from mita_otel.finance.audit_signal import notify_audit
 from mita_otel.finance.categories import FinancialErrorCategory, FinancialSeverity, name_of, severity_of
 from mita_otel.finance.events import EventId, FinancialEvent, PreparedEvent, prepare, send
@@ -169,7 +170,8 @@ def text_of(exception: BaseException) -> str | None:
     """Return the exception's text. None: its own code fails."""
     try:
         return str(exception)
-    except Exception:  # noqa: BLE001 - an application's class may raise anything
+    except BaseException as error:  # noqa: BLE001 - an application's class may raise anything
+        raise_interrupt(error)
         return None
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from opentelemetry import context, trace
 
 from mita_otel import semconv
+from mita_otel.errors import raise_interrupt
 from mita_otel.finance.attribute_values import attribute_value
 from mita_otel.finance.facts import local_facts, with_facts
 from mita_otel.finance.runtime import FinanceRuntime
@@ -84,5 +85,6 @@ def _member(result: Any, name: str) -> Any:
         return (
             vars(result).get(name) if hasattr(result, "_sa_instance_state") else getattr(result, name, None)
         )
-    except Exception:  # noqa: BLE001 - an application's property may raise anything
+    except BaseException as error:  # noqa: BLE001 - an application's property may raise anything
+        raise_interrupt(error)
         return None

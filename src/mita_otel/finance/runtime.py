@@ -10,6 +10,7 @@ from typing import Any
 
 from opentelemetry import _logs, metrics, trace
 
+from mita_otel.errors import raise_interrupt
 from mita_otel.finance.audit_signal import AuditSignalSink
 from mita_otel.finance.brute_force import FailureCounter
 from mita_otel.finance.counts import SCOPE, FinanceCounts
@@ -61,7 +62,8 @@ class FinanceRuntime:
         """Call a function whose failure must not affect the application. The first failure is logged."""
         try:
             return call(*args, **kwargs)
-        except Exception:
+        except BaseException as error:
+            raise_interrupt(error)
             if what not in self._reported:
                 self._reported.add(what)
                 _logger.exception("%s failed; further failures are not reported", what)

@@ -138,7 +138,8 @@ def _number(amount: object) -> Decimal | None:
             number = Decimal(f"{amount:.{_EXACT_DIGITS}g}")
         else:
             number = Decimal(amount if isinstance(amount, Decimal | int) else str(amount).strip())
-    except Exception:  # noqa: BLE001 - an application's type may raise anything
+    except BaseException as error:  # noqa: BLE001 - an application's type may raise anything
+        raise_interrupt(error)
         return None
     if not number.is_finite() or abs(number.adjusted()) > _LARGEST_EXPONENT:
         return None

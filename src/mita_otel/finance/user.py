@@ -9,6 +9,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from mita_otel import semconv
+from mita_otel.errors import raise_interrupt
 
 UserId = str | int | UUID
 """A user's id in the application."""
@@ -111,5 +112,6 @@ def _read(user: object, name: str) -> Any:
         if hasattr(user, "_sa_instance_state"):
             return vars(user).get(name)
         return getattr(user, name, None)
-    except Exception:  # noqa: BLE001 - an application's property may raise anything
+    except BaseException as error:  # noqa: BLE001 - an application's property may raise anything
+        raise_interrupt(error)
         return None

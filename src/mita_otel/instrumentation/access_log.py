@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from mita_otel.errors import raise_interrupt
 from mita_otel.instrumentation.patches import Patches
 from mita_otel.redaction import Findings, Redactor
 from mita_otel.redaction.log_messages import STANDARD_ATTRIBUTES, keep_type
@@ -65,7 +66,8 @@ class AccessLogRedaction:
                 known = len(findings.known)
                 self._redact_message(record, findings)
                 self._redact_extras(record, findings)
-        except Exception:  # noqa: BLE001 - fail closed, and logging must never raise
+        except BaseException as error:  # noqa: BLE001 - fail closed, and logging must never raise
+            raise_interrupt(error)
             record.args = _withheld(record.args)
             if not record.args:
                 record.msg = ERROR

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final
 
+from mita_otel.errors import raise_interrupt
 from mita_otel.instrumentation.patches import Patches
 
 _logger = logging.getLogger("mita_otel")
@@ -54,7 +55,8 @@ def at_each_request(patches: Patches, enter: Callable[[], None]) -> None:
             scope[_SEEN] = True
             try:
                 enter()
-            except Exception:
+            except BaseException as error:
+                raise_interrupt(error)
                 _logger.debug("a hook at the start of a request failed", exc_info=True)
         return wrapped(*args, **kwargs)
 

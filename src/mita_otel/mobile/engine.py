@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, Protocol
 
+from mita_otel.errors import raise_interrupt
 from mita_otel.mobile.credentials import Refused
 from mita_otel.mobile.destinations import Destination, SentryDestination, SpoolRecord
 from mita_otel.mobile.envelope import EnvelopeError, UnsupportedEncodingError, known_encodings
@@ -144,7 +145,8 @@ class Engine:
             return refusal(501, "no_otlp", "OTLP is not installed here")
         except Refused as no:
             return refusal(no.status, no.reason, no.detail)
-        except Exception as error:  # noqa: BLE001 - the app gets a response whatever fails
+        except BaseException as error:  # noqa: BLE001 - the app gets a response whatever fails
+            raise_interrupt(error)
             # Without the exception's text, which may quote the data.
             _logger.error("an envelope could not be prepared: %s", type(error).__name__)
             return refusal(500, "failed", "the envelope could not be read")

@@ -21,6 +21,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
+from mita_otel.errors import raise_interrupt
 from mita_otel.mobile.destinations import store_destinations
 from mita_otel.mobile.engine import Engine, EngineGoneError
 from mita_otel.mobile.preparation import Intake
@@ -107,8 +108,8 @@ class ProcessRunner:
         def send() -> None:
             try:
                 self._alive().send((next(self._numbers), verb, argument), future)
-            except (OSError, ValueError, EngineGoneError) as error:
-                future.set_exception(EngineGoneError(str(error)))
+            except BaseException as error:  # noqa: BLE001 - the caller waits for the future whatever fails
+                future.set_exception(EngineGoneError(str(error) or type(error).__name__))
 
         try:
             self._sending.submit(send)
@@ -188,6 +189,8 @@ class _Child:
                     future.set_result(answer)
         except (EOFError, OSError):
             pass
+        except BaseException:  # an unreadable answer: the child is restarted
+            _logger.exception("the mobile gateway could not read an answer of its engine")
         finally:
             with self._lock:
                 self.gone = True
@@ -219,7 +222,8 @@ def main(descriptor: int) -> None:
     def work(number: int, verb: str, argument: Any) -> None:
         try:
             answer = verbs[verb](argument)
-        except Exception:
+        except BaseException as error:
+            raise_interrupt(error)
             _logger.exception("the mobile gateway's engine failed to %s", verb)
             answer = None
         with sending, contextlib.suppress(OSError):

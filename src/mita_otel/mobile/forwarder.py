@@ -12,6 +12,7 @@ from typing import Final
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
+from mita_otel.errors import raise_interrupt
 from mita_otel.mobile.destinations import DamagedRecordError, Delivery, Destination, SpoolRecord
 from mita_otel.mobile.spool import Spool, WaitingRecord
 from mita_otel.policy.mobile import ForwardPolicy, Priority
@@ -151,6 +152,11 @@ class Forwarder:
                     probing = backoff.probing = backoff.failures > 0
                 try:
                     self._send(waiting)
+                except BaseException as error:
+                    raise_interrupt(error)
+                    _logger.exception("a record of the spool could not be read or settled")
+                    self._spool.give_back(waiting, last=True)
+                    self._back_off((waiting.record.destination, waiting.record.project), type(error).__name__)
                 finally:
                     with self._lock:
                         backoff.probing = False
@@ -168,7 +174,8 @@ class Forwarder:
             return
         try:
             delivery = self._destinations[key].deliver(record, payload)
-        except Exception as error:
+        except BaseException as error:
+            raise_interrupt(error)
             _logger.exception("a record for %s could not be delivered", "/".join(key))
             delivery = Delivery("unavailable", type(error).__name__)
         match delivery.outcome:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 
+from mita_otel.errors import raise_interrupt
 from mita_otel.mobile.credentials import Projects
 from mita_otel.mobile.destinations import store_destinations
 from mita_otel.mobile.engine import Engine, Runner, ThreadRunner
@@ -141,5 +142,6 @@ class MobileGateway(Stage):
     def _quietly(self, call: Callable[[], None]) -> None:
         try:
             call()
-        except Exception:
+        except BaseException as error:
+            raise_interrupt(error)
             _logger.exception("the mobile gateway could not read the status of its engine")

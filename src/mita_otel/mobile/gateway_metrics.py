@@ -16,6 +16,7 @@ from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
 
 from mita_otel import semconv
 from mita_otel.alerts.events import AlertEvent
+from mita_otel.errors import raise_interrupt
 from mita_otel.finance.counts import FinanceCounts
 from mita_otel.latency.facts import SpanFacts
 from mita_otel.latency.operations import Operation
@@ -101,12 +102,14 @@ class GatewayMetrics:
         for measured in reply.measured:
             try:
                 self._measured(measured)
-            except Exception:  # noqa: BLE001 - logged at intervals, not for every request
+            except BaseException as error:  # noqa: BLE001 - logged at intervals, not for every request
+                raise_interrupt(error)
                 self._log("measured", "a span of a mobile app could not be counted", exc_info=True)
         for error in reply.errors:
             try:
                 self._error(error)
-            except Exception:  # noqa: BLE001 - as above
+            except BaseException as error:  # noqa: BLE001 - as above
+                raise_interrupt(error)
                 self._log("error", "an error of a mobile app could not be counted", exc_info=True)
 
     def update(self, status: EngineStatus | None) -> None:

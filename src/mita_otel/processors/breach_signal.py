@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import Protocol
 
+from mita_otel.errors import raise_interrupt
 from mita_otel.policy.limits import Kind
 from mita_otel.processors.queues.losses import DEADLINE_PASSED, Losses
 from mita_otel.processors.queues.stage import Stage, seconds_left
@@ -92,7 +93,9 @@ class BreachSignal(Stage):
             for listener in self._listeners:
                 try:
                     listener.on_breach(report)
-                except Exception:
+                except BaseException as error:
+                    raise_interrupt(error)
+                    self._losses.add(_STAGE, "listener_failed")
                     if id(listener) not in self._reported:
                         self._reported.add(id(listener))
                         _logger.exception(

@@ -10,6 +10,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk._logs import LogRecordProcessor, ReadWriteLogRecord
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
+from mita_otel.errors import raise_interrupt
 from mita_otel.processors.link import Link
 
 _logger = logging.getLogger("mita_otel")
@@ -31,7 +32,8 @@ class ContextProcessor(Link):
         """Enrich the span, then pass the call to the next processor."""
         try:
             self._enrich(span)
-        except Exception:  # noqa: BLE001 - an incomplete span is better than no span
+        except BaseException as error:  # noqa: BLE001 - an incomplete span is better than no span
+            raise_interrupt(error)
             self._count_failure()
         self.next_processor.on_start(span, parent_context)
 
@@ -59,7 +61,8 @@ class ContextLogProcessor(LogRecordProcessor):
             known = self._attributes()
             if known:
                 record.attributes = {**known, **(record.attributes or {})}
-        except Exception:
+        except BaseException as error:
+            raise_interrupt(error)
             _logger.debug("a log record could not be enriched", exc_info=True)
 
     def shutdown(self) -> None:

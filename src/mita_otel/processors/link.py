@@ -9,6 +9,8 @@ from abc import abstractmethod
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
+from mita_otel.errors import raise_interrupt
+
 _logger = logging.getLogger("mita_otel")
 
 
@@ -50,9 +52,8 @@ class Link(SpanProcessor):
         """Return the span to pass on, or None. Never raises an `Exception`."""
         try:
             return self.process(span)
-        except KeyboardInterrupt:
-            raise
-        except BaseException:  # noqa: BLE001 - a Rust panic must also lead to `salvage`
+        except BaseException as error:  # noqa: BLE001 - a Rust panic must also lead to `salvage`
+            raise_interrupt(error)
             self._count_failure()
             return self.salvage(span)
 

@@ -15,6 +15,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from mita_otel import semconv
 from mita_otel._otel_compat import unlimited_log_records
+from mita_otel.errors import raise_interrupt
 from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.processors.finished_spans import attribute_bytes
 from mita_otel.processors.redaction import RedactedOrigins, report
@@ -74,9 +75,8 @@ class LogRedaction:
         """Return a redacted copy of a record. If it cannot be redacted, the copy has ids, times and severity only."""
         try:
             return self._redacted(emitted)
-        except KeyboardInterrupt:
-            raise
-        except BaseException:  # noqa: BLE001 - fail closed, also after a Rust panic
+        except BaseException as error:  # noqa: BLE001 - fail closed, also after a Rust panic
+            raise_interrupt(error)
             self.failures += 1
             if not self._reported.is_set():
                 self._reported.set()

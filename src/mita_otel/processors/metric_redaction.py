@@ -22,6 +22,7 @@ from opentelemetry.sdk.metrics.export import (
 )
 
 from mita_otel import _otel_compat
+from mita_otel.errors import raise_interrupt
 from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.processors.queues.loss_causes import Cause
 from mita_otel.processors.queues.losses import Losses
@@ -53,7 +54,8 @@ class MetricRedaction:
         """Return a redacted copy of the metrics; None if they could not be redacted and must not be exported."""
         try:
             return MetricsData([self._resource(one) for one in metrics.resource_metrics])
-        except Exception as error:  # noqa: BLE001 - fail closed
+        except BaseException as error:  # noqa: BLE001 - fail closed
+            raise_interrupt(error)
             _logger.warning("metrics could not be redacted (%s) and were not exported", type(error).__name__)
             return None
 
@@ -139,9 +141,8 @@ class RedactedMetricExporter(MetricExporter):
         self._responses.begin()
         try:
             result = self._exporter.export(safe, timeout_millis, **kwargs)
-        except KeyboardInterrupt:
-            raise
-        except BaseException:  # a cancellation or a Rust panic must not end the reader's thread
+        except BaseException as error:  # a cancellation or a Rust panic must not end the reader's thread
+            raise_interrupt(error)
             cause = self._responses.failure
             self._lose("exporter_failed" if cause is None else "export_failed", cause)
             if not self._failed_before and cause is None:

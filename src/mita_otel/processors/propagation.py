@@ -17,6 +17,7 @@ from opentelemetry.propagators.textmap import (
     default_setter,
 )
 
+from mita_otel.errors import raise_interrupt
 from mita_otel.instrumentation.patches import Patches
 from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.redaction import Redactor
@@ -67,7 +68,8 @@ class RedactedPropagator(TextMapPropagator):
         """Write the headers."""
         try:
             safe: Context | None = self._without_secrets(context)
-        except Exception:  # noqa: BLE001 - fail closed, and never into the application
+        except BaseException as error:  # noqa: BLE001 - fail closed, and never into the application
+            raise_interrupt(error)
             self.withheld += 1
             safe = baggage.clear(context)
         self.propagator.inject(carrier, safe, _Headers(self, setter))
@@ -83,7 +85,8 @@ class RedactedPropagator(TextMapPropagator):
             return True
         try:
             allowed = bool(self._redactor.value(header, value) == value)
-        except Exception:  # noqa: BLE001 - fail closed
+        except BaseException as error:  # noqa: BLE001 - fail closed
+            raise_interrupt(error)
             allowed = False
         self.withheld += not allowed
         return allowed

@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.trace import SpanContext, TraceFlags, TraceState
 
 from mita_otel import semconv
+from mita_otel.errors import raise_interrupt
 from mita_otel.latency.limits import RecentDurations
 from mita_otel.policy.sampling import SamplingPolicy
 from mita_otel.processors.finished_spans import RewrittenSpan, estimated_bytes
@@ -73,7 +74,8 @@ class TailSampler(SpanProcessor):
         """Hold the span, and pass on the spans of decided traces."""
         try:
             kept = self._judge(span)
-        except Exception:
+        except BaseException as error:
+            raise_interrupt(error)
             self.failures += 1
             if self.failures == 1:
                 _logger.exception(

@@ -10,6 +10,7 @@ from opentelemetry import metrics
 from opentelemetry.sdk.trace import Event, ReadableSpan, SpanProcessor
 
 from mita_otel import semconv
+from mita_otel.errors import raise_interrupt
 from mita_otel.latency.facts import SpanFacts
 from mita_otel.latency.limits import Breach, LimitBook, RecentDurations, Verdict
 from mita_otel.latency.operations import Operation, OperationNames, operation_of
@@ -80,7 +81,8 @@ class ThresholdProcessor(Link):
         for observer in self._observers:
             try:
                 observer.observe(observation)
-            except Exception:
+            except BaseException as error:
+                raise_interrupt(error)
                 if id(observer) not in self._failed_observers:
                     self._failed_observers.add(id(observer))
                     _logger.exception(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 
+from mita_otel.errors import raise_interrupt
 from mita_otel.latency.recorder import LatencyRecorder
 from mita_otel.latency.window import LatencyWindow, WindowStore
 from mita_otel.processors.queues.forks import after_fork_in_child
@@ -87,7 +88,8 @@ class WindowWriter(Stage):
             return
         try:
             store.write_windows(batch)
-        except Exception as error:  # noqa: BLE001 - a database may fail in any way
+        except BaseException as error:  # noqa: BLE001 - a database may fail in any way
+            raise_interrupt(error)
             if not self._failing:
                 _logger.warning(
                     "latency windows could not be stored (%s); they are held and retried each minute",

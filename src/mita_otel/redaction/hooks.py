@@ -7,6 +7,7 @@ import traceback
 from collections.abc import MutableMapping
 from typing import Any
 
+from mita_otel.errors import raise_interrupt
 from mita_otel.redaction.known_secrets import Findings
 from mita_otel.redaction.log_messages import STANDARD_ATTRIBUTES, keep_type
 from mita_otel.redaction.marker import ERROR
@@ -35,7 +36,8 @@ class RedactingFilter(logging.Filter):
         """Redact the record. Always lets it through."""
         try:
             self._redact(record)
-        except Exception:  # noqa: BLE001 - fail closed, and logging must never raise
+        except BaseException as error:  # noqa: BLE001 - fail closed, and logging must never raise
+            raise_interrupt(error)
             record.msg, record.args = ERROR, None
             record.exc_info, record.exc_text, record.stack_info = None, None, None
             for name in set(vars(record)) - STANDARD_ATTRIBUTES:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final, NamedTuple
 
+from mita_otel.errors import raise_interrupt
 from mita_otel.redaction.finders.hit import Hit
 from mita_otel.redaction.marker import ERROR, REMOVED, TYPE
 from mita_otel.redaction.scanner import Scanner
@@ -251,7 +252,8 @@ def _placeholder(written: str, arguments: Any, key: Key, show: Callable[[Any], s
         return _Piece(written, written)
     try:
         return _Piece(written, show(argument), key)
-    except Exception:  # noqa: BLE001 - any object may be an argument
+    except BaseException as error:  # noqa: BLE001 - any object may be an argument
+        raise_interrupt(error)
         return _Piece(written, text_of(argument), key)
 
 
@@ -259,7 +261,8 @@ def _argument(arguments: Any, key: Key) -> Any:
     """Return an argument, or `REMOVED` if there is none."""
     try:
         return arguments[key]
-    except Exception:  # noqa: BLE001 - any object may stand for the arguments
+    except BaseException as error:  # noqa: BLE001 - any object may stand for the arguments
+        raise_interrupt(error)
         return REMOVED
 
 
@@ -267,7 +270,8 @@ def text_of(argument: Any) -> str:
     """Return an object's text; a marker, if the object raises."""
     try:
         return str(argument)
-    except Exception:  # noqa: BLE001 - any object may be an argument
+    except BaseException as error:  # noqa: BLE001 - any object may be an argument
+        raise_interrupt(error)
         return TYPE
 
 
@@ -290,7 +294,8 @@ def keep_type(original: Any, arguments: Any) -> Any:
         same = copy.copy(original)
         same.clear()
         same.update(arguments)
-    except Exception:  # noqa: BLE001 - any class may be the arguments' type
+    except BaseException as error:  # noqa: BLE001 - any class may be the arguments' type
+        raise_interrupt(error)
         return arguments
     return same
 

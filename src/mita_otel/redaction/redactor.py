@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from mita_otel import environment_variables as variables
+from mita_otel.errors import raise_interrupt
 from mita_otel.policy import Policy, default_policy
 from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.redaction.encoding import encodable
@@ -228,7 +229,8 @@ class Redactor:
             safe = redact(value, findings)
             if findings.known:
                 safe = findings.known.redact(safe, findings)
-        except Exception:  # noqa: BLE001 - fail closed
+        except BaseException as error:  # noqa: BLE001 - fail closed
+            raise_interrupt(error)
             findings["error"] += 1
             safe = withheld
         if tally is not None and tally is not findings:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from mita_otel.errors import raise_interrupt
 from mita_otel.redaction.marker import DEPTH, ERROR, REMOVED
 from mita_otel.redaction.texts import Texts
 from mita_otel.redaction.values import Values
@@ -70,7 +71,8 @@ class Events:
                 continue
             try:
                 result = self._member(key, value, mapping, tally, depth)
-            except Exception:  # noqa: BLE001 - fail closed, value by value
+            except BaseException as error:  # noqa: BLE001 - fail closed, value by value
+                raise_interrupt(error)
                 tally["error"] += 1
                 result = ERROR
             if result is not REMOVED:
@@ -138,5 +140,6 @@ def trace_id_of(event: Any) -> int | None:
     """Return the trace that an event belongs to, or None."""
     try:
         return int(event["contexts"]["trace"]["trace_id"], 16)
-    except Exception:  # noqa: BLE001 - any object may come here
+    except BaseException as error:  # noqa: BLE001 - any object may come here
+        raise_interrupt(error)
         return None

@@ -14,6 +14,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from mita_otel import semconv
+from mita_otel.errors import raise_interrupt
 from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.redaction.encoding import encodable_number, encodable_text
 from mita_otel.redaction.finders.card_values import SMALLEST_CARD, CardValues
@@ -93,7 +94,8 @@ class Values:
                 name = self._name(names.of(key), parent, owner)
                 result = logged[key] if key in logged else self.value(name, value, tally, depth, system)
                 safe_key = self._key(key, tally)
-            except Exception:  # noqa: BLE001 - one value that cannot be redacted does not withhold the others
+            except BaseException as error:  # noqa: BLE001 - one value that cannot be redacted does not withhold the others
+                raise_interrupt(error)
                 tally["error"] += 1
                 safe_key, result = ERROR, ERROR
             if result is not REMOVED:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
+from mita_otel.errors import raise_interrupt
 from mita_otel.instrumentation.asgi import watch_lifespan
 from mita_otel.instrumentation.patches import Patches
 from mita_otel.policy.runtime import LifecyclePolicy
@@ -75,7 +76,8 @@ class Lifecycle:
     def _started_quietly(self) -> None:
         try:
             self._started()
-        except Exception:
+        except BaseException as error:
+            raise_interrupt(error)
             _logger.debug("background work could not be started with the application", exc_info=True)
 
     def _flush_quietly(self) -> None:
@@ -86,7 +88,8 @@ class Lifecycle:
         began_s, made_it = self._clock(), False
         try:
             made_it = end(self._left_s)
-        except Exception:
+        except BaseException as error:
+            raise_interrupt(error)
             _logger.debug("flush or shutdown failed", exc_info=True)
         left_s = self._left_s - (self._clock() - began_s)
         self._left_s = self._policy.shutdown_timeout_s if made_it else max(0.0, left_s)

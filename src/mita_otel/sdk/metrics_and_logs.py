@@ -11,7 +11,7 @@ from opentelemetry import _logs, metrics
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 from opentelemetry.sdk._logs.export import LogRecordExporter
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import MetricReader
 
 from mita_otel import _otel_compat
 from mita_otel import environment_variables as variables
@@ -24,7 +24,7 @@ from mita_otel.processors.log_redaction import LogRedaction, LogRedactionProcess
 from mita_otel.processors.metric_redaction import RedactedMetricExporter, redact_reader
 from mita_otel.processors.providers import GuardedLoggerProvider, IssuedHandles
 from mita_otel.processors.queues.log_queue import LogQueue, LogStage
-from mita_otel.processors.queues.metric_stage import MetricStage
+from mita_otel.processors.queues.metric_stage import MetricStage, PeriodicReader
 from mita_otel.processors.queues.stage import Stage
 from mita_otel.processors.value_lengths import recorded_length
 from mita_otel.sdk.service import Service
@@ -65,7 +65,7 @@ def _redacted_reader(service: Service, exporter: Any) -> MetricReader:
     """Return a reader of redacted metrics for what an entry point of metrics exporters makes: a reader or an exporter."""
     if not isinstance(exporter, MetricReader):
         redacted = RedactedMetricExporter(service.redactor, exporter, service.losses)
-        return PeriodicExportingMetricReader(redacted)
+        return PeriodicReader(redacted, service.losses)
     _otel_compat.skip_flush(exporter)
     return redact_reader(service.redactor, exporter)
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from mita_otel.errors import raise_interrupt
 from mita_otel.latency.burn import BurnRate
 from mita_otel.latency.facts import PerformanceCategory
 from mita_otel.latency.summary import Coverage, summarise
@@ -104,7 +105,8 @@ class Performance:
             pending = [one for one in writer.pending() if one.start_s + one.length_s > since_s]
             try:
                 stored = list(store.read_windows(since_s - since_s % 60, self._clock() + 60))
-            except Exception as error:  # noqa: BLE001 - a database may fail in any way
+            except BaseException as error:  # noqa: BLE001 - a database may fail in any way
+                raise_interrupt(error)
                 _logger.warning(
                     "latency windows could not be read (%s); the summary is of this process alone",
                     type(error).__name__,

@@ -8,6 +8,7 @@ from functools import partial
 from time import monotonic
 from typing import Final
 
+from mita_otel.errors import raise_interrupt
 from mita_otel.policy.runtime import LifecyclePolicy
 from mita_otel.processors.queues.losses import Losses, signal_of
 from mita_otel.processors.queues.stage import Stage
@@ -126,7 +127,8 @@ def _flush(stages: Iterable[Stage], deadline_s: float) -> bool:
 def _flushed(stage: Stage, deadline_s: float) -> bool:
     try:
         return stage.flush(deadline_s) is not False
-    except Exception:
+    except BaseException as error:
+        raise_interrupt(error)
         _logger.debug("%s could not be flushed", type(stage).__name__, exc_info=True)
         return False
 
@@ -139,7 +141,8 @@ def _abandon(stages: Iterable[Stage]) -> None:
 def _quietly(step: Callable[[], object]) -> None:
     try:
         step()
-    except Exception:
+    except BaseException as error:
+        raise_interrupt(error)
         _logger.debug("a step of a stage failed: %r", step, exc_info=True)
 
 

@@ -14,6 +14,7 @@ from sentry_sdk.client import BaseClient
 
 from mita_otel import _sentry_compat, semconv
 from mita_otel.captured import event_id_of, is_existing_issue, request_of
+from mita_otel.errors import raise_interrupt
 from mita_otel.finance.reported_errors import report_recorded
 from mita_otel.processors.captured_exceptions import CapturedExceptions
 from mita_otel.sentry.before_send import IS_DESCRIBED, TRACE_IS_SET
@@ -51,7 +52,8 @@ class Issues(LogRecordProcessor):
         """Send the record as an issue if it is an error. Never raises."""
         try:
             self._capture_record(log_record)
-        except Exception:
+        except BaseException as error:
+            raise_interrupt(error)
             _logger.debug("an error could not be sent to Sentry", exc_info=True)
 
     def capture_recorded(self, spans: Sequence[ReadableSpan]) -> None:
@@ -61,7 +63,8 @@ class Issues(LogRecordProcessor):
                 if recorded.name == semconv.EXCEPTION_EVENT:
                     try:
                         self._capture_event(span, recorded, spans)
-                    except Exception:
+                    except BaseException as error:
+                        raise_interrupt(error)
                         _logger.debug("an error could not be sent to Sentry", exc_info=True)
 
     def shutdown(self) -> None:

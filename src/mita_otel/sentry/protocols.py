@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from sentry_sdk.envelope import Envelope
 
 from mita_otel._json import json_bytes
-from mita_otel.errors import ConfigurationError
+from mita_otel.errors import ConfigurationError, raise_interrupt
 from mita_otel.policy.sentry import SentryPolicy
 from mita_otel.processors.queues.losses import AFTER_SHUTDOWN, Losses
 from mita_otel.sentry.breadcrumbs import of_events, time_of
@@ -161,6 +161,7 @@ def counted(losses: Losses, spans: int) -> Iterator[None]:
     """Count the spans as lost if encoding them fails."""
     try:
         yield
-    except Exception:
+    except BaseException as error:
+        raise_interrupt(error)
         losses.add(SPANS_STAGE, "not_encodable", spans)
         _logger.debug("spans could not be sent", exc_info=True)

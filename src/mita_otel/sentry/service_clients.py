@@ -20,6 +20,7 @@ from sentry_sdk.integrations.logging import LoggingIntegration
 from sentry_sdk.transport import HttpTransport
 
 from mita_otel import _sentry_compat
+from mita_otel.errors import raise_interrupt
 from mita_otel.policy.sentry import SentryPolicy
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import Redactor
@@ -156,7 +157,8 @@ class ClientWatch:
     def _try(self, client: BaseClient) -> None:
         try:
             self._take(client)
-        except Exception:
+        except BaseException as error:
+            raise_interrupt(error)
             client.close(timeout=0)
             client.spotlight = None
             _logger.exception(

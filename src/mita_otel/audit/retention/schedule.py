@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from mita_otel.audit.runtime import AuditRuntime
-from mita_otel.errors import ConfigurationError
+from mita_otel.errors import ConfigurationError, raise_interrupt
 from mita_otel.policy import Policy
 from mita_otel.policy.storage import RetentionPolicy
 from mita_otel.processors.queues.forks import after_fork_in_child
@@ -74,7 +74,8 @@ class DailyRetention(Stage):
         except ConfigurationError as error:
             _logger.error("retention: %s", error)
             return False
-        except Exception:
+        except BaseException as error:
+            raise_interrupt(error)
             _logger.exception("retention failed; the next attempt is tomorrow")
             return False
         _logger.info("retention deleted %d rows", sum(applied.deleted.values()))

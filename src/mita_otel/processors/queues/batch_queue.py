@@ -11,6 +11,7 @@ from opentelemetry import metrics
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from mita_otel import semconv
+from mita_otel.errors import raise_interrupt
 from mita_otel.policy.runtime import QueuePolicy
 from mita_otel.processors.queues.forks import ForkSafeLock, after_fork_in_child
 from mita_otel.processors.queues.loss_causes import Cause
@@ -234,9 +235,8 @@ class BatchQueue(Stage, Generic[T]):
             # The exporter's own HTTP requests must not become spans.
             with suppress_instrumentation():
                 result = self._exporter.export(batch)
-        except KeyboardInterrupt:
-            raise  # of a user, while the interpreter exits: only then does this run on the main thread
         except BaseException as error:  # such as a CancelledError or a Rust panic
+            raise_interrupt(error)
             if not self._failed_before and self._responses.failure is None:
                 self._failed_before = True
                 _logger.exception("exporter %s failed; further failures are only counted", self._name)

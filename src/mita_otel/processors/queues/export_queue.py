@@ -10,6 +10,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from mita_otel import semconv
+from mita_otel.errors import raise_interrupt
 from mita_otel.policy.runtime import QueuePolicy
 from mita_otel.processors.queues.batch_queue import BatchQueue, QueueProcessor
 from mita_otel.processors.queues.losses import Losses
@@ -51,7 +52,8 @@ class FanOut(SpanProcessor):
         for processor in self._processors:
             try:
                 processor.on_start(span, parent_context)
-            except Exception:  # noqa: BLE001 - a third party's processor may raise anything
+            except BaseException as error:  # noqa: BLE001 - a third party's processor may raise anything
+                raise_interrupt(error)
                 self._report(processor, "on_start")
 
     def on_end(self, span: ReadableSpan) -> None:
@@ -59,7 +61,8 @@ class FanOut(SpanProcessor):
         for processor in self._processors:
             try:
                 processor.on_end(span)
-            except Exception:  # noqa: BLE001 - as above
+            except BaseException as error:  # noqa: BLE001 - as above
+                raise_interrupt(error)
                 self._report(processor, "on_end")
 
     def shutdown(self) -> None:
@@ -67,7 +70,8 @@ class FanOut(SpanProcessor):
         for processor in self._processors:
             try:
                 processor.shutdown()
-            except Exception:  # noqa: BLE001 - as above
+            except BaseException as error:  # noqa: BLE001 - as above
+                raise_interrupt(error)
                 self._report(processor, "shutdown")
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
@@ -79,7 +83,8 @@ class FanOut(SpanProcessor):
         for processor in self._processors:
             try:
                 flushed = processor.force_flush(milliseconds_left(deadline_s)) and flushed
-            except Exception:  # noqa: BLE001 - as above
+            except BaseException as error:  # noqa: BLE001 - as above
+                raise_interrupt(error)
                 self._report(processor, "force_flush")
                 flushed = False
         return flushed

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import wrapt
 
+from mita_otel.errors import raise_interrupt
+
 _logger = logging.getLogger("mita_otel")
 
 Method = Callable[[], None]
@@ -36,7 +38,8 @@ class _Methods:
             if method is not None:
                 try:
                     method()
-                except Exception:
+                except BaseException as error:
+                    raise_interrupt(error)
                     _logger.exception("%r failed", method)
 
 

@@ -11,6 +11,7 @@ from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportRes
 from opentelemetry.sdk.resources import Resource
 
 from mita_otel import semconv
+from mita_otel.errors import raise_interrupt
 from mita_otel.policy.runtime import QueuePolicy
 from mita_otel.processors.queues.batch_queue import BatchQueue, QueueProcessor
 from mita_otel.processors.queues.losses import Losses
@@ -98,7 +99,8 @@ class LogQueue(QueueProcessor[ReadWriteLogRecord], LogRecordProcessor):
         """Queue a copy of the record. Never raises into the application."""
         try:
             copy = log_record if self._snapshot is None else self._snapshot(log_record)
-        except Exception:
+        except BaseException as error:
+            raise_interrupt(error)
             _logger.debug("a log record could not be copied", exc_info=True)
             self._queue.lose("not_copyable")
             return

@@ -42,10 +42,9 @@ _REASONS: Final[Mapping[str, tuple[str, str]]] = {
     "processor_failed": ("a processor raised an exception", "read the debug log of mita_otel"),
     "not_encodable": ("a value cannot be encoded", "read the exporter's log lines"),
     "not_redactable": ("redaction failed, so nothing was sent", "report it with the error's type"),
-    "worker_interrupted": (
-        "an exception that is no error, such as a cancellation, ended the work",
-        "read the log line with its type",
-    ),
+    "callback_failed": ("an observable instrument's callback was cancelled", "check the callbacks"),
+    "listener_failed": ("a listener raised an exception", "read the log line with its type"),
+    "not_copyable": ("a log record could not be copied", "read the debug log of mita_otel"),
     "network_error": ("no response", _DOCTOR),
     "send_error": ("too large for Sentry", "lower sentry.max_event_kilobytes of the policy"),
     "internal_sdk_error": ("sending failed in this process", "set SENTRY_DEBUG=1 for details"),

@@ -6,7 +6,9 @@ import logging
 from typing import ClassVar, Final
 
 from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricExporter, PeriodicExportingMetricReader
 
+from mita_otel.errors import raise_interrupt
 from mita_otel.processors.queues.losses import DEADLINE_PASSED, Losses
 from mita_otel.processors.queues.stage import Stage, seconds_left
 from mita_otel.processors.queues.worker import BoundedWorker
@@ -15,6 +17,30 @@ _logger = logging.getLogger("mita_otel")
 
 _STAGE: Final = "metrics"
 """The stage for losses."""
+
+
+class PeriodicReader(PeriodicExportingMetricReader):
+    """Exports metrics regularly. Its thread survives every exception of an application's callback.
+
+    Args:
+        exporter: Receives the metrics.
+        losses: Counts a collection that failed.
+    """
+
+    def __init__(self, exporter: MetricExporter, losses: Losses) -> None:
+        self._losses = losses
+        super().__init__(exporter)
+
+    def collect(self, timeout_millis: float = 10_000) -> None:  # type: ignore[misc]
+        """Collect and export."""
+        try:
+            super().collect(timeout_millis)
+        except BaseException as error:
+            raise_interrupt(error)
+            if isinstance(error, Exception):
+                raise  # the SDK logs it
+            self._losses.add(_STAGE, "callback_failed")
+            _logger.debug("a collection of metrics failed", exc_info=True)
 
 
 class MetricStage(Stage):
@@ -71,7 +97,8 @@ class MetricStage(Stage):
         self._flushing = True
         try:
             self._flushed = bool(self._provider.force_flush(max(1, int(left_s * 1000))))
-        except Exception as error:  # noqa: BLE001 - a reader may raise anything
+        except BaseException as error:  # noqa: BLE001 - a reader may raise anything
+            raise_interrupt(error)
             self._flushed = False
             _logger.debug("metrics could not be flushed: %s", error)
         finally:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
+from mita_otel.errors import raise_interrupt
 from mita_otel.policy.runtime import QueuePolicy
 from mita_otel.processors.queues.losses import AFTER_SHUTDOWN, DEADLINE_PASSED, Losses
 from mita_otel.processors.queues.stage import deadline_in, milliseconds_left, seconds_left
@@ -71,7 +72,8 @@ class PipelineQueue(SpanProcessor):
         self._worker.start()
         try:
             self.next_processor.on_start(span, parent_context)
-        except Exception:
+        except BaseException as error:
+            raise_interrupt(error)
             if not self._on_start_failed:
                 self._on_start_failed = True
                 _logger.exception("a span processor failed in on_start; further failures are not logged")
@@ -89,16 +91,16 @@ class PipelineQueue(SpanProcessor):
     def _notify(self, on_end: Callable[[ReadableSpan], None], span: ReadableSpan) -> None:
         try:
             on_end(span)
-        except Exception:
+        except BaseException as error:
+            raise_interrupt(error)
             _logger.debug("an exporter failed at a span's end", exc_info=True)
 
     def _pass_on(self, batch: list[ReadableSpan]) -> None:
         for span in batch:
             try:
                 self.next_processor.on_end(span)
-            except KeyboardInterrupt:
-                raise
-            except BaseException:
+            except BaseException as error:
+                raise_interrupt(error)
                 self._losses.add("pipeline", "processor_failed")
                 _logger.debug("a span processor failed in on_end", exc_info=True)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, Generic, TypeVar
 
+from mita_otel.errors import raise_interrupt
 from mita_otel.processors.queues.forks import after_fork_in_child, after_monkey_patch
 
 _logger = logging.getLogger("mita_otel")
@@ -64,6 +65,7 @@ class BoundedWorker(Generic[T]):
         self._on_flush = on_flush
         self._on_stop = on_stop
         self._on_idle = on_idle
+        self._reported: set[str] = set()
         self._idle_s = idle_s if on_idle is not None else None
         self._reset()
         after_fork_in_child(self._reset)
@@ -228,7 +230,8 @@ class BoundedWorker(Generic[T]):
             batch = self._take()
             try:
                 self._call(batch)
-            except Exception:
+            except BaseException as error:
+                raise_interrupt(error)
                 _logger.exception("%s: a batch of %d was lost", self._name, len(batch))
         made_it = self._on_flush is None or self._on_flush(max(0.0, deadline - time.monotonic())) is not False
         return made_it and not self._items
@@ -265,7 +268,10 @@ class BoundedWorker(Generic[T]):
         try:
             call()
         except BaseException:  # an exception must not end the thread: not a CancelledError, nor a Rust panic
-            _logger.exception("%s: %s", self._name, what)
+            kind = what.partition(" of ")[0]
+            level = logging.DEBUG if kind in self._reported else logging.ERROR
+            self._reported.add(kind)
+            _logger.log(level, "%s: %s; further failures are not reported", self._name, what, exc_info=True)
 
     @property
     def _flush_requested(self) -> bool:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from mita_otel.errors import raise_interrupt
 from mita_otel.sentry.transport.envelope_items import Event, fitted
 
 _logger = logging.getLogger("mita_otel")
@@ -59,6 +60,7 @@ class DeferredEvent(Event):
             if sampling_context:
                 headers["trace"] = sampling_context
             return fitted(event, max_bytes)
-        except Exception:
+        except BaseException as error:
+            raise_interrupt(error)
             _logger.debug("an event could not be redacted", exc_info=True)
             return None

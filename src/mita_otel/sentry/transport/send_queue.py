@@ -12,6 +12,7 @@ from typing import Any
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
+from mita_otel.errors import raise_interrupt
 from mita_otel.processors.queues.forks import after_fork_in_child, after_monkey_patch
 
 _logger = logging.getLogger("mita_otel")
@@ -184,5 +185,6 @@ def _run(job: Job) -> None:
         # Requests to Sentry must not be traced by an instrumented HTTP client.
         with suppress_instrumentation():
             job.run()
-    except Exception:
+    except BaseException as error:
+        raise_interrupt(error)
         _logger.debug("sending to Sentry failed", exc_info=True)
