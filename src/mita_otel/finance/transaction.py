@@ -11,6 +11,8 @@ from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
+from mita_otel.errors import raise_interrupt
+
 TransactionId = str | int | UUID
 """A transaction's id in the application."""
 
