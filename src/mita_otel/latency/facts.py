@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Final, Generic, TypeVar, get_args, overload
 
 from mita_otel import semconv
+from mita_otel.latency.bounded_names import bounded_destination
 from mita_otel.latency.sql import summarise_statement, verb_of
 from mita_otel.policy.limits import Kind
 
@@ -205,6 +206,11 @@ class SpanFacts:
         """The queue or topic that a message came from."""
         destination = semconv.first(self.attributes, semconv.MESSAGING_DESTINATION)
         return str(destination) if destination else None
+
+    @property
+    def bounded_destination(self) -> str | None:
+        """The destination without what is generated for one consumer, user or job: for names and metrics."""
+        return bounded_destination(self.attributes)
 
     @property
     def operation(self) -> str | None:

@@ -99,7 +99,7 @@ def _checkout(facts: SpanFacts, operation: Operation) -> dict[str, Any]:
 def _messaging(facts: SpanFacts, operation: Operation) -> dict[str, Any]:
     return {
         "messaging.system": semconv.first(facts.attributes, semconv.MESSAGING_SYSTEM),
-        "messaging.destination.name": facts.destination,
+        "messaging.destination.name": facts.bounded_destination,
     }
 
 

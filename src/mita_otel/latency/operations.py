@@ -56,7 +56,7 @@ def _name(kind: Kind, facts: SpanFacts) -> str:
         case "checkout":
             return str(facts.attributes.get("db.client.connection.pool.name") or "connect")
         case "consumer":
-            return facts.destination or facts.operation or "(no destination)"
+            return facts.bounded_destination or facts.operation or "(no destination)"
         case "background":
             if facts.operation:
                 return facts.operation

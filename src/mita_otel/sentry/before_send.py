@@ -24,9 +24,9 @@ from mita_otel.semconv import BREADCRUMB_EVENT
 from mita_otel.sentry.active_roots import ActiveRoots
 from mita_otel.sentry.breadcrumbs import Breadcrumbs, Steps, of_events, time_of
 from mita_otel.sentry.mapping.contexts import financial_contexts, process_contexts, request_of_span, user_of
-from mita_otel.sentry.mapping.description import describe
 from mita_otel.sentry.mapping.issue_event import enrich
 from mita_otel.sentry.mapping.tags import own_tags, shared_attributes, tags_of
+from mita_otel.sentry.mapping.transaction_name import transaction_name
 from mita_otel.sentry.transport.deferred_event import DeferredEvent
 from mita_otel.sentry.transport.envelope_items import OTHER_STAGE
 from mita_otel.sentry.transport.transport import SentryTransport
@@ -195,9 +195,9 @@ class BeforeSendHook:
             event["user"] = {**user, **(event.get("user") or {})}
         source = (event.get("transaction_info") or {}).get("source")
         if "transaction" not in event or source in _GENERATED_SOURCES:
-            described = describe(root)
-            event["transaction"] = described.description
-            event["transaction_info"] = {"source": described.source}
+            named = transaction_name(root)
+            event["transaction"] = named.name
+            event["transaction_info"] = {"source": named.source}
         if not event.get("request"):
             request = request_of_span(root)
             if request:

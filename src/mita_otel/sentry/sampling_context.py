@@ -15,7 +15,7 @@ from opentelemetry.trace import SpanKind, format_trace_id
 
 from mita_otel.processors.queues.forks import ForkSafeLock
 from mita_otel.sentry.active_roots import ActiveRoots
-from mita_otel.sentry.mapping.description import describe
+from mita_otel.sentry.mapping.transaction_name import transaction_name
 
 Items = Mapping[str, str]
 
@@ -103,12 +103,10 @@ class SamplingContexts:
         items = {**self._base, "trace_id": format_trace_id(trace_id), "sample_rand": sample_rand(trace_id)}
         root = self._roots.root_of(trace_id)
         if root is not None:
-            described = describe(root)
+            named = transaction_name(root)
             # A raw path can contain an account number, so it is not used. The route is unknown before routing.
-            if described.source != "url" and (
-                described.source == "route" or root.kind is not SpanKind.SERVER
-            ):
-                items["transaction"] = self._redact(described.description)
+            if named.source != "url" and (named.source == "route" or root.kind is not SpanKind.SERVER):
+                items["transaction"] = self._redact(named.name)
         self._remember(trace_id, items, from_outside=False)
         return items, False
 

@@ -46,7 +46,7 @@ def otlp_spans(segment: SpanSegment) -> list[ReadableSpan]:
     return [
         RewrittenSpan(
             span,
-            name=described.description,
+            name=segment.name if span is segment.root else described.description,
             attributes=_flat(_attributes(segment, span, described)),
             events=(),
         )

@@ -20,6 +20,7 @@ from mita_otel.sentry.mapping.span_data import attributes_of, links_of, origin_o
 from mita_otel.sentry.mapping.span_tree import Tree, key_of, matters
 from mita_otel.sentry.mapping.tags import transaction_tags
 from mita_otel.sentry.mapping.transaction import measurements, sample_rate_of
+from mita_otel.sentry.mapping.transaction_name import transaction_name
 from mita_otel.sentry.transport.envelope_items import SpansItem
 from mita_otel.sentry.transport.sender_identity import Identity
 
@@ -39,6 +40,8 @@ class SpanSegment:
         self.spans = [tree.root, *tree.children]
         self.described = [describe(span) for span in self.spans]
         self.root = tree.root
+        self.name, self._source = transaction_name(tree.root, self.described[0])
+        """The segment's bounded name."""
         self.sender: Attributes = {
             "sentry.sdk.name": (identity.sdk or {}).get("name"),
             "sentry.sdk.version": (identity.sdk or {}).get("version"),
@@ -47,7 +50,7 @@ class SpanSegment:
         """Attributes of the SDK that created the spans."""
         self._common: Attributes = {
             "sentry.segment.id": format_span_id(key_of(tree.root)[1]),
-            "sentry.segment.name": self.described[0].description,
+            "sentry.segment.name": self.name,
             "sentry.environment": identity.environment,
             "sentry.release": identity.release,
             "sentry.dist": identity.dist,
@@ -88,8 +91,8 @@ class SpanSegment:
         tags = transaction_tags(self.spans, late=self._orphan, allowed=self._tags)
         contexts = financial_contexts([span.attributes or {} for span in self.spans])
         return {
-            "sentry.source": self.described[0].source,
-            "sentry.segment.name.source": self.described[0].source,
+            "sentry.source": self._source,
+            "sentry.segment.name.source": self._source,
             "sentry.client_sample_rate": sample_rate_of(self.root),
             **{
                 f"{name}.{key}": value
@@ -142,7 +145,7 @@ def _span(
 ) -> dict[str, Any]:
     shown: dict[str, Any] = {
         **ids_of(span),
-        "name": described.description,
+        "name": segment.name if is_segment else described.description,
         "status": "error" if _failed(span, described) else "ok",
         "is_segment": is_segment,
         "start_timestamp": seconds(span.start_time),

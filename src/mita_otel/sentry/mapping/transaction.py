@@ -26,6 +26,7 @@ from mita_otel.sentry.mapping.description import SpanDescription, describe
 from mita_otel.sentry.mapping.span_data import data_of, links_of, origin_of
 from mita_otel.sentry.mapping.span_tree import Tree, is_breached
 from mita_otel.sentry.mapping.tags import transaction_tags
+from mita_otel.sentry.mapping.transaction_name import transaction_name
 from mita_otel.sentry.transport.sender_identity import Identity
 
 
@@ -47,15 +48,16 @@ def transaction_event(
     spans = [root, *tree.children]
     attributes = [span.attributes or {} for span in spans]
     described = [describe(span) for span in spans]
+    named = transaction_name(root, described[0])
     event: dict[str, Any] = {
         "event_id": uuid4().hex,
         "type": "transaction",
         "platform": "python",
-        "transaction": described[0].description,
-        "transaction_info": {"source": described[0].source},
+        "transaction": named.name,
+        "transaction_info": {"source": named.source},
         "start_timestamp": seconds(root.start_time),
         "timestamp": seconds(root.end_time),
-        "contexts": _contexts(tree, spans, attributes, described[0]),
+        "contexts": _contexts(tree, spans, attributes, described[0], named.name),
         "spans": [_span(*pair) for pair in zip(tree.children, described[1:], strict=True)],
         "tags": transaction_tags(spans, late=tree.orphan, allowed=tags),
         "measurements": measurements(spans, described),
@@ -114,7 +116,11 @@ def _span(span: ReadableSpan, described: SpanDescription) -> dict[str, Any]:
 
 
 def _contexts(
-    tree: Tree, spans: Sequence[ReadableSpan], attributes: Sequence[Mapping[str, Any]], shown: SpanDescription
+    tree: Tree,
+    spans: Sequence[ReadableSpan],
+    attributes: Sequence[Mapping[str, Any]],
+    shown: SpanDescription,
+    name: str,
 ) -> dict[str, Any]:
     root = tree.root
     trace: dict[str, Any] = {
@@ -123,7 +129,7 @@ def _contexts(
         "op": shown.op,
         "status": shown.status,
         "origin": origin_of(root),
-        "data": data_of(root, shown.description),
+        "data": data_of(root, name),
     }
     if root.links:
         trace["links"] = links_of(root)
