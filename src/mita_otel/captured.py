@@ -21,6 +21,8 @@ _existing: Final[ContextVar[str]] = ContextVar("mita_otel_existing_issue", defau
 _MARK: Final = "__mita_event_id__"
 """The event's id, and the trace that the exception was reported in; 0 outside of any."""
 _REQUEST: Final = "__mita_request__"
+_DROPPED: Final = "__mita_dropped__"
+"""The trace in which a client dropped the exception; 0 outside of any."""
 
 
 def mark_record(record: logging.LogRecord, event_id: str) -> None:
@@ -73,6 +75,16 @@ def mark(exception: BaseException, event_id: str) -> str:
         vars(exception)[_MARK] = own
         return event_id
     return standing
+
+
+def mark_dropped(exception: BaseException) -> None:
+    """Remember that a Sentry client dropped the exception in this trace."""
+    vars(exception)[_DROPPED] = _trace_id()
+
+
+def is_dropped(exception: BaseException) -> bool:
+    """Return whether a Sentry client dropped the exception in this trace."""
+    return vars(exception).get(_DROPPED) == _trace_id()
 
 
 def request_of(exception: BaseException) -> Mapping[str, Any] | None:

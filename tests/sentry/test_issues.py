@@ -27,7 +27,7 @@ def issues(sent: list[dict[str, Any]]) -> Issues:
         default_integrations=False,
         before_send=lambda event, hint: sent.append(dict(event)),  # type: ignore[func-returns-value]
     )
-    return Issues(client, CapturedExceptions(100))
+    return Issues(lambda: client, CapturedExceptions(100))
 
 
 def emit(issues: Issues, text: str) -> None:

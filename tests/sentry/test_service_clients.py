@@ -13,6 +13,7 @@ from sentry_sdk.transport import HttpTransport, Transport
 
 from mita_otel import _sentry_compat
 from mita_otel.policy import default_policy
+from mita_otel.processors.captured_exceptions import CapturedExceptions
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import Redactor
 from mita_otel.sentry.service_clients import (
@@ -77,6 +78,7 @@ def hosts(redactor: Redactor, **policy: Any) -> ServiceClients:
         integrations=list,
         breadcrumb_hook=lambda own: own or (lambda crumb, hint: crumb),
         joined=lambda client: None,
+        captured=CapturedExceptions(10),
     )
 
 

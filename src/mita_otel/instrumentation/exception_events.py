@@ -88,9 +88,10 @@ class ErrorReports:
         except Exception as error:
             # A mounted application has its own handlers: the exception passes twice.
             if request_of(error) is None:
-                self._remember(error, args[0] if args else kwargs.get("scope"))
+                scope = args[0] if args else kwargs.get("scope")
+                self._remember(error, scope)
                 captured = self._is_captured(error, handled=False)
-                if self._native:
+                if self._native and _is_native(scope):
                     _record(error)
                 elif not captured:
                     _log(error, handled=False, body="Unhandled exception in FastAPI request")
@@ -105,6 +106,11 @@ class ErrorReports:
         facts = request_facts(scope) if isinstance(scope, dict) else {}
         body = _body() if self._native and self._policy.error_request_body else None
         remember_request(error, {**facts, "data": body} if body is not None else facts)
+
+
+def _is_native(scope: Any) -> bool:
+    """Return whether FastAPI's own telemetry measures a request. It leaves applications to the contrib package."""
+    return not isinstance(scope, dict) or "fastapi.telemetry" in scope
 
 
 def _record(error: Exception) -> None:

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from sentry_sdk.client import BaseClient
 
 from mita_otel._json import exact_json_bytes, parse_json
-from mita_otel.captured import event_id_of, is_reported, mark
+from mita_otel.captured import event_id_of, is_dropped, is_reported, mark
 from mita_otel.finance.reported_errors import report_issue
 from mita_otel.processors.captured_exceptions import CapturedExceptions
 from mita_otel.processors.finished_spans import estimated_bytes
@@ -137,7 +137,7 @@ class BeforeSendHook:
         if exception is None:
             return True
         own = str(event.get("event_id"))
-        if (event_id_of(exception) or mark(exception, own)) != own:
+        if is_dropped(exception) or (event_id_of(exception) or mark(exception, own)) != own:
             return False
         self.captured.add_exception(trace_id, exception)
         return True

@@ -8,8 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import sentry_sdk
-from opentelemetry import trace
-from opentelemetry.trace import format_span_id, format_trace_id
 from sentry_sdk.client import BaseClient
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.integrations import Integration
@@ -29,6 +27,8 @@ from mita_otel.redaction import Redactor
 from mita_otel.sentry.active_roots import ActiveRoots
 from mita_otel.sentry.before_send import BeforeSendHook
 from mita_otel.sentry.breadcrumbs import Breadcrumbs, LogBreadcrumbs, Steps
+from mita_otel.sentry.dropped_errors import watch_drops
+from mita_otel.sentry.propagation import current_ids, current_trace_context
 from mita_otel.sentry.sampling_context import SamplingContexts, organization_of
 from mita_otel.sentry.service_clients import ServiceClients, redacting
 from mita_otel.sentry.transport.envelope_items import SPANS_STAGE, SpansItem
@@ -75,6 +75,13 @@ class SentryLink:
         self.identity = identity_of(self.client)
         self.contexts.set_base(environment=self.identity.environment, release=self.identity.release)
         self.contexts.follow(client.options)
+
+    def issue_client(self) -> BaseClient:
+        """Return the client that sends issues: the service's, if it sends to the same project, because it may drop them."""
+        theirs = self.service_clients.client if self.service_clients is not None else None
+        if theirs is None or theirs.transport is None or theirs.dsn != self.client.dsn:
+            return self.client
+        return theirs
 
     def send(self, envelope: Envelope) -> None:
         """Queue an envelope, also for Spotlight if it is in use."""
@@ -165,13 +172,13 @@ def start_client(
     Raises:
         ConfigurationError: The DSN is malformed.
     """
-    unfollow = _sentry_compat.follow_trace(_current_ids)
+    unfollow = _sentry_compat.follow_trace(current_ids)
     for name in ("mita_otel", "mita_otel.*", "opentelemetry.*"):
         ignore_logger(name)
     breadcrumbs = Breadcrumbs(policy.breadcrumbs.max_traces, policy.breadcrumbs.max_breadcrumbs)
     roots, captured = ActiveRoots(policy.max_live_traces), CapturedExceptions(policy.max_captured)
     steps = _steps(policy.breadcrumbs, roots, redactor)
-    trace_context = _current_trace_context if unfollow is None else None
+    trace_context = current_trace_context if unfollow is None else None
     hook = BeforeSendHook(redactor, breadcrumbs, roots, steps, captured, losses, trace_context=trace_context)
     joined = host_client_is_active()
     if not joined:
@@ -179,6 +186,8 @@ def start_client(
         options = {"dsn": known, "environment": environment, "release": release, "debug": debug}
         _start(options, policy, hook, redactor, losses)
     client = sentry_sdk.get_client()
+    if not joined:
+        watch_drops(client, captured)
     if joined:
         agree({"environment": environment, "release": release}, client.options)
     link = SentryLink(client, hook, _contexts(client, roots, policy, redactor), losses, joined=joined)
@@ -191,6 +200,7 @@ def start_client(
         integrations=lambda: _integrations(policy),
         breadcrumb_hook=lambda own: LogBreadcrumbs(breadcrumbs, own),
         joined=link.agree,
+        captured=captured,
     )
     if joined:
         link.service_clients.join(client)
@@ -223,6 +233,7 @@ def _start(
         "traces_sample_rate": None,
         "attach_stacktrace": False,
         "auto_session_tracking": False,
+        "max_request_body_size": "always",  # `instrumentation.error_request_body` decides
         "shutdown_timeout": 0,
     }
     sentry_sdk.init(**_sentry_compat.known_options(arguments))
@@ -282,17 +293,3 @@ def _integrations(policy: SentryPolicy) -> list[Integration]:
         ThreadingIntegration(),
         ModulesIntegration(),
     ]
-
-
-def _current_ids() -> tuple[str, str] | None:
-    """Return the trace id and span id of OpenTelemetry's current span, so that Sentry links its events to them."""
-    context = trace.get_current_span().get_span_context()
-    if not context.is_valid:
-        return None
-    return format_trace_id(context.trace_id), format_span_id(context.span_id)
-
-
-def _current_trace_context() -> dict[str, str] | None:
-    """Return the ids of OpenTelemetry's current span as Sentry's trace context, or None."""
-    ids = _current_ids()
-    return {"type": "trace", "trace_id": ids[0], "span_id": ids[1]} if ids is not None else None

@@ -77,7 +77,7 @@ class SentrySpanExporter(SpanExporter, ExporterHooks):
                     debug=variables.is_true(os.environ.get(variables.SENTRY_DEBUG)),
                 )
         self.link = link
-        self.issues = Issues(link.client, link.hook.captured, policy.ignored_errors)
+        self.issues = Issues(link.issue_client, link.hook.captured, policy.ignored_errors)
         """Sends errors as issues, from log records and from exceptions on spans."""
         self._policy = policy
         self._losses = losses

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from uuid import uuid4
 
@@ -13,11 +13,12 @@ from sentry_sdk import Scope, get_current_scope, get_global_scope, get_isolation
 from sentry_sdk.client import BaseClient
 
 from mita_otel import _sentry_compat, semconv
-from mita_otel.captured import event_id_of, is_existing_issue, request_of
+from mita_otel.captured import event_id_of, is_dropped, is_existing_issue, request_of
 from mita_otel.errors import raise_interrupt
 from mita_otel.finance.reported_errors import report_recorded
 from mita_otel.processors.captured_exceptions import CapturedExceptions
 from mita_otel.sentry.before_send import IS_DESCRIBED, TRACE_IS_SET
+from mita_otel.sentry.dropped_errors import recorded_exc_info
 from mita_otel.sentry.mapping.attribute_values import seconds
 from mita_otel.sentry.mapping.issue_event import enrich, extra_of, level_of, recorded_exception, trace_context
 from mita_otel.sentry.mapping.tags import tags_of
@@ -26,6 +27,9 @@ _logger = logging.getLogger("mita_otel")
 
 _ERROR: Final = 17
 """Lowest severity number of an error."""
+_MAX_BODY: Final = {"never": -1, "small": 1_000, "medium": 10_000}
+"""Maximum bytes of a request's body, by sentry-sdk's option `max_request_body_size`. `always` has none."""
+_LINES: Final = frozenset({"code.line.number", "code.lineno"})
 
 
 class Issues(LogRecordProcessor):
@@ -36,13 +40,13 @@ class Issues(LogRecordProcessor):
     captured before.
 
     Args:
-        client: sentry-sdk's client. Its `before_send` hook redacts each event.
+        client: Returns sentry-sdk's client. Its `before_send` hook redacts each event.
         captured: Exceptions that became issues.
         ignored: Qualified names of exception types that are not errors, such as those for HTTP responses.
     """
 
     def __init__(
-        self, client: BaseClient, captured: CapturedExceptions, ignored: tuple[str, ...] = ()
+        self, client: Callable[[], BaseClient], captured: CapturedExceptions, ignored: tuple[str, ...] = ()
     ) -> None:
         self._client = client
         self._captured = captured
@@ -85,19 +89,22 @@ class Issues(LogRecordProcessor):
         ours = str(record.event_name or "").startswith("mita.")
         if event_id is None and (ours or exception is None or number < _ERROR):
             return
+        if event_id is None and _is_of_logging(emitted):
+            return  # sentry-sdk's integration of logging reports it, or ignores its logger
+        client = self._client()
         hint: dict[str, Any] = {}
         event: Any = {"logentry": {"formatted": str(record.body)}}
         if exception is not None:
-            if (event_id_of(exception) or event_id) != event_id:
+            if (event_id_of(exception) or event_id) != event_id or is_dropped(exception):
                 return
             mechanism = {
                 "type": record.event_name or "opentelemetry",
                 "handled": bool(attributes.get(semconv.HANDLED, False)),
             }
-            event, hint = _sentry_compat.exception_event(exception, self._client, mechanism)
+            event, hint = _sentry_compat.exception_event(exception, client, mechanism)
             request = request_of(exception)
             if request:
-                event["request"] = dict(request)
+                event["request"] = _bounded(request, client)
         if ours:
             hint[IS_DESCRIBED] = True
         event["event_id"] = str(event_id or uuid4().hex)
@@ -111,9 +118,10 @@ class Issues(LogRecordProcessor):
         extra = extra_of(attributes)
         if extra:
             event["extra"] = extra
-        self._client.capture_event(event, hint, self._scope())
+        client.capture_event(event, hint, self._scope())
 
-    def _scope(self) -> Scope:
+    @staticmethod
+    def _scope() -> Scope:
         """Return a new scope for this event, with the content of the service's scopes.
 
         While sentry-sdk applies a scope to an event, it rejects other events with the same scope. Threads share a
@@ -137,5 +145,35 @@ class Issues(LogRecordProcessor):
                 event_id, span.attributes or {}, span.context, recorded.attributes or {}
             )
             event["tags"] = {**event.get("tags", {}), **tags_of(described, {})}
-            hint = {TRACE_IS_SET: True, IS_DESCRIBED: True}
-            self._client.capture_event({"event_id": event_id, **event}, hint, None)
+            message = event["exception"]["values"][0]["value"]
+            hint = {TRACE_IS_SET: True, IS_DESCRIBED: True, **recorded_exc_info(name, message)}
+            # Event processors apply to events with a scope. This thread does not have the request's.
+            self._client().capture_event({"event_id": event_id, **event}, hint, _global_scope())
+
+
+def _global_scope() -> Scope:
+    scope = Scope()
+    scope.update_from_scope(get_global_scope())
+    return scope
+
+
+def _is_of_logging(emitted: ReadWriteLogRecord) -> bool:
+    """Return whether a record comes from standard logging: its scope is a logger, and it has a source line."""
+    scope = emitted.instrumentation_scope
+    attributes = emitted.log_record.attributes or {}
+    return (
+        scope is not None
+        and not _LINES.isdisjoint(attributes)
+        and (scope.name in logging.root.manager.loggerDict or scope.name == logging.root.name)
+    )
+
+
+def _bounded(request: Mapping[str, Any], client: BaseClient) -> dict[str, Any]:
+    """Return a request without its body, if the client's `max_request_body_size` excludes it."""
+    limit = _MAX_BODY.get(str(client.options.get("max_request_body_size")))
+    kept = dict(request)
+    if limit is not None and "data" in kept:
+        length = str((kept.get("headers") or {}).get("content-length", ""))
+        if (int(length) if length.isdecimal() else len(str(kept["data"]))) > limit:
+            del kept["data"]
+    return kept

@@ -199,3 +199,17 @@ def _joined(items: Mapping[str, str], present: str) -> str:
         if len(longer) <= _MAX_BAGGAGE:
             header = longer
     return header
+
+
+def current_ids() -> tuple[str, str] | None:
+    """Return the trace id and span id of OpenTelemetry's current span, so that Sentry links its events to them."""
+    context = trace.get_current_span().get_span_context()
+    if not context.is_valid:
+        return None
+    return format_trace_id(context.trace_id), format_span_id(context.span_id)
+
+
+def current_trace_context() -> dict[str, str] | None:
+    """Return the ids of OpenTelemetry's current span as Sentry's trace context, or None."""
+    ids = current_ids()
+    return {"type": "trace", "trace_id": ids[0], "span_id": ids[1]} if ids is not None else None

@@ -22,8 +22,10 @@ from sentry_sdk.transport import HttpTransport
 from mita_otel import _sentry_compat
 from mita_otel.errors import raise_interrupt
 from mita_otel.policy.sentry import SentryPolicy
+from mita_otel.processors.captured_exceptions import CapturedExceptions
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import Redactor
+from mita_otel.sentry.dropped_errors import watch_drops
 from mita_otel.sentry.transport.transport import SentryTransport
 
 _logger = logging.getLogger("mita_otel")
@@ -48,6 +50,7 @@ class ServiceClients:
         breadcrumb_hook: Wraps the service's `before_breadcrumb`. It is used if the client gets our integration of
             standard logging.
         joined: Called with each joined client.
+        captured: Exceptions that become no issue again: the clients add those that they drop.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class ServiceClients:
         integrations: Callable[[], Iterable[Integration]],
         breadcrumb_hook: Callable[[Hook | None], Hook],
         joined: Callable[[BaseClient], None],
+        captured: CapturedExceptions,
     ) -> None:
         self.client: BaseClient | None = None
         """The client that was joined last."""
@@ -73,6 +77,8 @@ class ServiceClients:
         self._integrations = integrations
         self._breadcrumb_hook = breadcrumb_hook
         self._joined = joined
+        self._captured = captured
+        self._unwatch: list[Callable[[], None]] = []
         self._watch = ClientWatch(self.join)
 
     def join(self, client: BaseClient) -> None:
@@ -92,6 +98,7 @@ class ServiceClients:
             client.options["enable_logs"] = False
         if self._policy.capture_errors:
             self._integrate(client)
+            self._unwatch.append(watch_drops(client, self._captured))
         _sentry_compat.stop_statsd_metrics(client)
         if type(client.transport) is HttpTransport:
             replaced = client.transport
@@ -122,6 +129,8 @@ class ServiceClients:
     def unwatch(self) -> None:
         """Stop joining clients."""
         self._watch.end()
+        while self._unwatch:
+            self._unwatch.pop()()
 
 
 class ClientWatch:
