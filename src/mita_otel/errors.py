@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import Final
 
@@ -26,6 +27,9 @@ def raise_interrupt(error: BaseException) -> None:
     Args:
         error: The exception that was caught.
     """
-    on_main_thread = threading.current_thread() is threading.main_thread()
+    # Under gevent the main thread runs greenlets, which are threads to `threading`; on Linux its id is the process's.
+    on_main_thread = (
+        threading.current_thread() is threading.main_thread() or threading.get_native_id() == os.getpid()
+    )
     if (on_main_thread and isinstance(error, _OF_SIGNALS)) or type(error).__name__ == "GreenletExit":
         raise error

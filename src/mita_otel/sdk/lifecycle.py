@@ -1,8 +1,8 @@
 """The end of the process: no finished span is lost, and telemetry delays the end only within its deadline.
 
 A server ends in many ways, and each skips some hooks: `atexit` does not run under SIGTERM (uvicorn raises it again),
-gunicorn's workers replace signal handlers, and a child of multiprocessing that ends with `os._exit` runs neither. So
-there are four hooks, and flushing twice is cheap. Several may run at one end: they share one deadline.
+gunicorn's workers replace signal handlers, and a child that ends with `os._exit` runs neither. So there are several
+hooks, and flushing twice is cheap. Several may run at one end: they share one deadline.
 """
 
 from __future__ import annotations
@@ -11,16 +11,14 @@ import atexit
 import logging
 import multiprocessing.util
 import os
-import signal
-import threading
 import time
 from collections.abc import Callable
-from types import FrameType
 
 from mita_otel.errors import raise_interrupt
 from mita_otel.instrumentation.asgi import watch_lifespan
 from mita_otel.instrumentation.patches import Patches
 from mita_otel.policy.runtime import LifecyclePolicy
+from mita_otel.sdk.signal_hooks import SignalHooks
 
 _logger = logging.getLogger("mita_otel")
 
@@ -57,14 +55,15 @@ class Lifecycle:
         self._installed = False
 
     def install(self, patches: Patches) -> None:
-        """Install the hooks: interpreter exit, ASGI lifespan, forked children, SIGTERM."""
+        """Install the hooks: interpreter exit, ASGI lifespan, forked children, `os._exit`, signals."""
         self._installed = True
         patches.add(self._remove)
         atexit.register(self._at_exit)
         watch_lifespan(patches, self._started_quietly, self._flush_quietly)
         multiprocessing.util.register_after_fork(self, Lifecycle._in_child)
+        patches.set(os, "_exit", self._flushing(os._exit))
         if self._policy.handle_signals:
-            self._chain(signal.SIGTERM, patches)
+            SignalHooks(self._flush_quietly, lambda: self._installed).install(patches)
 
     def _remove(self) -> None:
         self._installed = False
@@ -83,6 +82,16 @@ class Lifecycle:
     def _flush_quietly(self) -> None:
         self._in_time(self._flush)
 
+    def _flushing(self, leave: Callable[[int], object]) -> Callable[[int], object]:
+        """Return `os._exit` with a flush before it. Pools of billiard, and so Celery, end their children with it."""
+
+        def exit_after_flush(status: int) -> object:
+            if self._installed:
+                self._flush_quietly()
+            return leave(status)
+
+        return exit_after_flush
+
     def _in_time(self, end: Callable[[float], bool]) -> None:
         """Call it with the seconds that are left. Success restores all of them: the process may live on."""
         began_s, made_it = self._clock(), False
@@ -98,28 +107,3 @@ class Lifecycle:
         if self._installed:
             # multiprocessing's children end with os._exit after running their finalizers.
             multiprocessing.util.Finalize(None, self._flush_quietly, exitpriority=_EARLY)
-
-    def _chain(self, number: signal.Signals, patches: Patches) -> None:
-        """Flush before the handler that is there now."""
-        if threading.current_thread() is not threading.main_thread():
-            return  # only the main thread may; the lifespan and atexit remain
-        previous = signal.getsignal(number)
-        if previous in (signal.SIG_IGN, None):
-            return
-
-        def handle(signum: int, frame: FrameType | None) -> None:
-            if self._installed:
-                self._flush_quietly()
-            if callable(previous):
-                previous(signum, frame)
-            else:
-                signal.signal(signum, signal.SIG_DFL)
-                os.kill(os.getpid(), signum)
-
-        def restore() -> None:
-            is_main = threading.current_thread() is threading.main_thread()
-            if is_main and signal.getsignal(number) is handle:
-                signal.signal(number, previous)
-
-        signal.signal(number, handle)
-        patches.add(restore)
