@@ -73,7 +73,12 @@ class Pipeline:
         self.sampler: TailSampler | None = None
         """The tail sampler. None: not in tail mode."""
         if tail:
-            chain = self.sampler = TailSampler(policy.sampling, chain, recent=measurements.recorder)
+            chain = self.sampler = TailSampler(
+                policy.sampling,
+                chain,
+                recent=measurements.recorder,
+                on_trace_end=self.redaction.on_trace_end,
+            )
             for one in self.queues:
                 one.hooks.watch_sampling(self.sampler.sampled_out)
         chain = RepeatedQueriesProcessor(

@@ -6,7 +6,7 @@ import logging
 import operator
 import sys
 from collections import Counter, OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from opentelemetry.sdk.resources import Resource
@@ -92,6 +92,18 @@ class RedactionProcessor(Link):
             self.redacted.update(findings)
             parts.attributes.update(report(findings, parts.attributes))
         return RewrittenSpan(span, **parts._asdict(), resource=resource, scope=scope)
+
+    def on_trace_end(self, spans: Iterable[ReadableSpan]) -> None:
+        """Redact held spans of one trace and pass them on. A secret that one of them shows is redacted in all."""
+        redacted = [(safe, self._known(safe)) for span in spans if (safe := self.processed(span)) is not None]
+        for safe, known in redacted:
+            last = self.again(safe) if known < self._known(safe) else safe
+            if last is not None:
+                self.next_processor.on_end(last)
+
+    def _known(self, span: ReadableSpan) -> int:
+        """Return the number of known secrets of the span's trace."""
+        return len(self._redactor.findings(span.context.trace_id).known) if span.context else 0
 
     def again(self, span: ReadableSpan) -> ReadableSpan | None:
         """Redact a span once more if secrets were found in its trace since it was redacted."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -41,6 +41,7 @@ class TailSampler(SpanProcessor):
         policy: The ratio, the rules and the bounds.
         next_processor: Receives the spans of kept traces.
         recent: Recent durations, for rules with a percentile. None: such rules match no span.
+        on_trace_end: Receives all held spans of a kept trace at once. None: the next processor receives each.
         clock: Monotonic seconds.
     """
 
@@ -50,6 +51,7 @@ class TailSampler(SpanProcessor):
         next_processor: SpanProcessor,
         *,
         recent: RecentDurations | None = None,
+        on_trace_end: Callable[[Sequence[ReadableSpan]], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.next_processor = next_processor
@@ -57,6 +59,7 @@ class TailSampler(SpanProcessor):
         """Held traces, and the counts of kept and dropped traces and spans."""
         self.failures = 0
         """Spans that caused an exception, and were passed on."""
+        self._on_trace_end = on_trace_end or self._pass_each
         self._policy = policy
         self._rules = SamplingRules(policy.rules, recent)
         self._clock = clock
@@ -153,8 +156,11 @@ class TailSampler(SpanProcessor):
 
     def _pass_on(self, kept: Iterable[KeptSpans[ReadableSpan]]) -> None:
         for one in kept:
-            for span in one.spans:
-                self.next_processor.on_end(marked(span, one.decision))
+            self._on_trace_end([marked(span, one.decision) for span in one.spans])
+
+    def _pass_each(self, spans: Sequence[ReadableSpan]) -> None:
+        for span in spans:
+            self.next_processor.on_end(span)
 
     def _log_early_decisions(self) -> None:
         early = self.held.early - self._early_logged

@@ -78,7 +78,8 @@ class BeforeSendHook:
         self.steps = steps
         self.captured = captured
         self._losses = losses
-        self._redactor = redactor
+        self.redactor = redactor
+        """Redacts each event."""
         self._redact = BeforeSend(redactor)
         self._then = then
         self._trace_context = trace_context
@@ -88,7 +89,7 @@ class BeforeSendHook:
     def around(self, then: Callable[[Any, Hint], Any] | None, client: BaseClient) -> BeforeSendHook:
         """Return a hook for another client. Both hooks share breadcrumbs, active roots and captured exceptions."""
         hook = BeforeSendHook(
-            self._redactor,
+            self.redactor,
             self.breadcrumbs,
             self.roots,
             self.steps,
@@ -166,7 +167,7 @@ class BeforeSendHook:
 
     def _redacted(self, content: bytes, steps: Sequence[ReadableSpan]) -> dict[str, Any] | None:
         event = _with_breadcrumbs(parse_json(content), self._crumbs(steps))
-        return self._redactor.event(event) or None
+        return self.redactor.event(event) or None
 
     def _crumbs(self, steps: Sequence[ReadableSpan]) -> list[Any]:
         return self.steps.redacted(steps) if steps and self.steps is not None else []
@@ -176,7 +177,7 @@ class BeforeSendHook:
         trail = self.breadcrumbs.of(trace_id)
         if not trail:
             return []
-        safe = self._redactor.event({"breadcrumbs": {"values": trail}})
+        safe = self.redactor.event({"breadcrumbs": {"values": trail}})
         values = safe.get("breadcrumbs", {}).get("values", [])
         return values if isinstance(values, list) else []
 

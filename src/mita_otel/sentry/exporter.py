@@ -59,14 +59,14 @@ class SentrySpanExporter(SpanExporter, ExporterHooks):
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._redaction: RedactionProcessor | None = None
+        self._redacts = False
         if policy is None or link is None or losses is None:
             found = load_policy()
             policy = policy or found.sentry
             losses = losses or Losses(cool_down_s=found.thresholds.log.cool_down_s)
             if link is None:
+                self._redacts = True
                 redactor = Redactor(found.redaction)
-                self._redaction = RedactionProcessor(redactor, FanOut())
                 link = start_client(
                     policy,
                     dsn=os.environ.get(variables.SENTRY_DSN),
@@ -77,6 +77,7 @@ class SentrySpanExporter(SpanExporter, ExporterHooks):
                     debug=variables.is_true(os.environ.get(variables.SENTRY_DEBUG)),
                 )
         self.link = link
+        self._redaction = RedactionProcessor(link.hook.redactor, FanOut())
         self.issues = Issues(link.issue_client, link.hook.captured, policy.ignored_errors)
         """Sends errors as issues, from log records and from exceptions on spans."""
         self._policy = policy
@@ -108,7 +109,7 @@ class SentrySpanExporter(SpanExporter, ExporterHooks):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Add the spans, and queue each tree that they complete."""
-        if self._redaction is not None:
+        if self._redacts:
             spans = [span for span in map(self._redaction.processed, spans) if span is not None]
         with self._lock:
             trees: list[Tree] = []
@@ -180,7 +181,15 @@ class SentrySpanExporter(SpanExporter, ExporterHooks):
             self.sessions.clear()
 
     def _send(self, trees: Sequence[Tree]) -> None:
+        for tree in trees:
+            self._redact_again(tree)
         if self._policy.capture_errors:
             for tree in trees:
                 self.issues.capture_recorded((tree.root, *tree.children))
         self._sender.send(trees)
+
+    def _redact_again(self, tree: Tree) -> None:
+        """Redact what a span that ended later has shown to be secret in the spans that waited for it."""
+        again = self._redaction.again
+        tree.root = again(tree.root) or tree.root
+        tree.children = [again(child) or child for child in tree.children]
