@@ -259,3 +259,11 @@ def first(attributes: Mapping[str, Any], names: Names) -> Any:
         if value is not None:
             return value
     return None
+
+
+def route(attributes: Mapping[str, Any]) -> str | None:
+    """Return the template of a request's route, or None. It starts with `/`, also where Django leaves that out."""
+    template = first(attributes, HTTP_ROUTE)
+    if not template:
+        return None
+    return str(template) if str(template).startswith("/") else f"/{str(template).removeprefix('^')}"

@@ -17,7 +17,7 @@ from typing import IO, Literal
 
 import httpx
 
-Launcher = Literal["single", "workers", "gunicorn", "preload", "reload"]
+Launcher = Literal["single", "workers", "gunicorn", "preload", "reload", "script"]
 LAUNCHERS: tuple[Launcher, ...] = ("single", "workers", "gunicorn", "preload", "reload")
 SEVERAL: tuple[Launcher, ...] = ("workers", "gunicorn", "preload")
 """Those that start two workers."""
@@ -35,6 +35,8 @@ _COMMANDS: dict[Launcher, list[str]] = {
     "reload": [*_UVICORN, "--reload"],
     "gunicorn": _GUNICORN,
     "preload": [*_GUNICORN, "--preload"],
+    # It serves itself, and writes what uvicorn does when it has started.
+    "script": ["python", "app.py"],
 }
 _PORT = re.compile(r"(?:running on|Listening at:) http://127\.0\.0\.1:(\d+)")
 _STARTED = "Application startup complete"

@@ -107,3 +107,18 @@ def test_the_table_is_the_attribute_or_the_first_of_the_statement(
     attributes: dict[str, Any], table: str | None
 ) -> None:
     assert facts(attributes, "CLIENT").table == table
+
+
+@pytest.mark.parametrize(
+    ("template", "route"),
+    [
+        ("/api/accounts/{id}", "/api/accounts/{id}"),
+        ("/api/accounts/<int:id>", "/api/accounts/<int:id>"),
+        ("api/accounts/<int:id>", "/api/accounts/<int:id>"),
+        ("^api/accounts/(?P<id>[0-9]+)$", "/api/accounts/(?P<id>[0-9]+)$"),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_route_starts_with_a_slash(template: str | None, route: str | None) -> None:
+    assert facts({**OLD, "http.route": template}, "SERVER").route == route

@@ -155,8 +155,7 @@ class SpanFacts:
     @lazy
     def route(self) -> str | None:
         """The route's template, as in `/api/accounts/{id}/balance`."""
-        route = semconv.first(self.attributes, semconv.HTTP_ROUTE)
-        return str(route) if route else None
+        return semconv.route(self.attributes)
 
     @property
     def path(self) -> str:

@@ -23,6 +23,7 @@ from mita_otel.redaction import BeforeSend, Redactor
 from mita_otel.semconv import BREADCRUMB_EVENT
 from mita_otel.sentry.active_roots import ActiveRoots
 from mita_otel.sentry.breadcrumbs import Breadcrumbs, Steps, of_events, time_of
+from mita_otel.sentry.crash_records import mark_crash
 from mita_otel.sentry.mapping.contexts import financial_contexts, process_contexts, request_of_span, user_of
 from mita_otel.sentry.mapping.issue_event import enrich
 from mita_otel.sentry.mapping.tags import own_tags, shared_attributes, tags_of
@@ -113,6 +114,7 @@ class BeforeSendHook:
         exception = _exception_of(hint)
         if is_reported(hint.get("log_record")) or not self._is_new(event, exception, trace_id):
             return None
+        mark_crash(event, hint.get("log_record"))
         if event.get("level", "error") in _ERRORS:
             self.captured.note(trace_id)
             self.roots.failed(trace_id, str(event.get("event_id")))

@@ -74,7 +74,7 @@ def _http(name: str, kind: SpanKind, attributes: Attributes) -> _Naming | None:
     op = {SpanKind.SERVER: "http.server", SpanKind.CLIENT: "http.client"}.get(kind, "http")
     graphql = attributes.get("graphql.operation.name")
     suffix = f" ({graphql})" if graphql else ""
-    template = semconv.first(attributes, (*semconv.HTTP_ROUTE, "url.template"))
+    template = semconv.route(attributes) or attributes.get("url.template")
     if template:
         return _Naming(op, f"{verb} {template}{suffix}", "route")
     url = semconv.first(attributes, semconv.HTTP_URL)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import format_span_id, format_trace_id
+from opentelemetry.trace import SpanKind, format_span_id, format_trace_id
 
 from mita_otel import semconv
 from mita_otel.sentry.mapping.attribute_values import json_value, seconds
@@ -18,12 +18,20 @@ _ALIASES: Final = (
     ("db.sql.table", "db.collection.name"),
     ("http.method", "http.request.method"),
     ("http.status_code", "http.response.status_code"),
-    ("net.peer.name", "server.address"),
-    ("net.peer.port", "server.port"),
     ("http.response_content_length", "http.response.body.size"),
     ("messaging.destination", "messaging.destination.name"),
 )
 """Old and stable names. Sentry's pages read the stable name; Relay groups queries by the old name."""
+
+_SERVER_ALIASES: Final = (
+    ("net.host.name", "server.address"),
+    ("net.host.port", "server.port"),
+    ("net.peer.ip", "client.address"),
+    ("net.peer.port", "client.port"),
+)
+"""Old and stable names of a server's span. Its peer is the client."""
+_CLIENT_ALIASES: Final = (("net.peer.name", "server.address"), ("net.peer.port", "server.port"))
+"""Old and stable names of other spans. Their peer is the server."""
 
 _OLD_TOO: Final = frozenset({"db.system", "db.operation"})
 """Old names that are added if only the stable name is set, because Relay still reads them."""
@@ -32,7 +40,8 @@ _OLD_TOO: Final = frozenset({"db.system", "db.operation"})
 def attributes_of(span: ReadableSpan) -> dict[str, Any]:
     """Return a span's attributes as JSON values, also under the names that Sentry reads."""
     data = {str(name): json_value(value) for name, value in (span.attributes or {}).items()}
-    for old, stable in _ALIASES:
+    peers = _SERVER_ALIASES if span.kind is SpanKind.SERVER else _CLIENT_ALIASES
+    for old, stable in (*_ALIASES, *peers):
         if old in data:
             data.setdefault(stable, data[old])
         elif old in _OLD_TOO and stable in data:
