@@ -38,8 +38,8 @@ def microseconds(source: str) -> float:
         for batch in range(STATEMENTS // 100 + 1):
             start = time.process_time()
             with tracer.start_as_current_span("request"):
-                for id in range(100):
-                    connection.execute(statement, {"id": id}).all()
+                for key in range(100):
+                    connection.execute(statement, {"id": key}).all()
             telemetry.flush()
             if batch:  # the first one warms up
                 taken += time.process_time() - start
@@ -63,7 +63,9 @@ def main() -> None:
         print(f"{name:20} {statistics.median(taken[source]):7.1f} us CPU a statement")
     rounds = zip(*(taken[source] for source in SOURCES), strict=True)
     ratios = sorted((contrib - off) / (native - off) for off, native, contrib in rounds)
-    print(f"ratio of what contrib and ours add: {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
+    print(
+        f"ratio of what contrib and ours add: {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+    )
 
 
 if __name__ == "__main__":
