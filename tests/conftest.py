@@ -11,9 +11,9 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -67,45 +67,13 @@ def _threads_end_with_their_module() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _process_is_as_before_after_each_module() -> Iterator[None]:
-    """Hold every module to taking its changes to the process back: the next one would find them."""
-    before = _process_wide()
-    yield
-    assert _process_wide() == before, "the module left changes in the process"
-
-
-def _process_wide() -> dict[str, object]:
+def _propagator_is_as_before_after_each_module() -> Iterator[None]:
+    """Hold every module to taking its propagator back: tests of other modules would use it."""
     from opentelemetry import propagate
 
-    sqlalchemy = sys.modules.get("sqlalchemy")
-    listeners = (
-        list(sqlalchemy.create_engine("sqlite://").dispatch.before_cursor_execute) if sqlalchemy else []
-    )
-    return {"propagator": propagate.get_global_textmap(), "listeners of every engine": listeners}
-
-
-@pytest.fixture(autouse=True)
-def _transports_end_with_their_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """End the daemon threads and connections of Sentry transports that a test left open."""
-    from mita_otel.sentry.transport.send_queue import SendQueue
-    from mita_otel.sentry.transport.transport import SentryTransport
-
-    made: list[Callable[[], object]] = []
-
-    def remember(kind: type, end: str) -> None:
-        prepare = kind.__init__  # type: ignore[misc]
-
-        def prepare_and_remember(self: Any, *arguments: Any, **options: Any) -> None:
-            prepare(self, *arguments, **options)
-            made.append(getattr(self, end))
-
-        monkeypatch.setattr(kind, "__init__", prepare_and_remember)
-
-    remember(SendQueue, "close")
-    remember(SentryTransport, "kill")
+    before = propagate.get_global_textmap()
     yield
-    for end in made:
-        end()
+    assert propagate.get_global_textmap() is before, "the module left its propagator in the process"
 
 
 @pytest.fixture

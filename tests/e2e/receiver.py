@@ -61,6 +61,8 @@ class Receiver:
         self.bad: list[str] = []
         """What could not be parsed, and why."""
         self.closing = threading.Event()
+        self.on_close: list[Callable[[], object]] = []
+        """Ends what sends to this receiver, before the receiver ends."""
         receiver = self
 
         class Handler(_Handler):
@@ -164,6 +166,8 @@ class Receiver:
     def close(self) -> None:
         """End the server and every request that hangs."""
         self.closing.set()
+        for end in self.on_close:
+            end()
         self.refuse()
         self._thread.join(60)
 

@@ -32,6 +32,7 @@ class WireLink:
         self.client: Any = self
         self.options: dict[str, Any] = {}
         self.transport = SentryTransport({"dsn": receiver.dsn}, self.policy, self.losses)
+        receiver.on_close.append(self.transport.kill)
         self.joined = False
         self.identity = Identity("production", "bank@1.0")
         self.hook, self.contexts, self.service_clients = Hook(), Contexts(), None

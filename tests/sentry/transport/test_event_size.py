@@ -138,6 +138,7 @@ def test_the_queue_counts_the_bytes_of_errors(receiver: Receiver) -> None:
     losses = Losses(cool_down_s=3600)
     policy = default_policy().sentry.replace(max_megabytes=1, senders=1, send_timeout_s=30.0)
     transport = SentryTransport({"dsn": receiver.dsn}, policy, losses)
+    receiver.on_close.append(transport.kill)
     receiver.behaviour = "hang"
 
     def send() -> None:

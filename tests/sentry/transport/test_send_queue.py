@@ -10,6 +10,7 @@ from functools import partial
 
 import pytest
 
+from closing import Closing
 from mita_otel.sentry.transport.send_queue import Job, SendQueue
 
 
@@ -25,16 +26,16 @@ class Gate:
         self.let.wait(30)
 
 
-def blocked(threads: int = 1, max_jobs: int = 3, max_bytes: float = 1e9) -> tuple[SendQueue, Gate]:
-    queue, gate = SendQueue(threads, max_jobs, max_bytes), Gate()
-    for _ in range(threads):
-        assert queue.put(Job(gate))
-        assert gate.entered.wait(10)
+def blocked(closing: Closing, max_jobs: int = 3, max_bytes: float = 1e9) -> tuple[SendQueue, Gate]:
+    """Return a queue whose only thread waits at the gate."""
+    queue, gate = closing(SendQueue(1, max_jobs, max_bytes)), Gate()
+    assert queue.put(Job(gate))
+    assert gate.entered.wait(10)
     return queue, gate
 
 
-def test_everything_that_was_queued_has_run_after_a_flush() -> None:
-    queue = SendQueue(4, 1000, 1e9)
+def test_everything_that_was_queued_has_run_after_a_flush(closing: Closing) -> None:
+    queue = closing(SendQueue(4, 1000, 1e9))
     done: list[int] = []
     for number in range(200):
         assert queue.put(Job(partial(done.append, number)))
@@ -43,23 +44,23 @@ def test_everything_that_was_queued_has_run_after_a_flush() -> None:
     assert queue.waiting == 0
 
 
-def test_a_flush_waits_for_what_jobs_queue_themselves() -> None:
-    queue, done = SendQueue(2, 10, 1e9), []
+def test_a_flush_waits_for_what_jobs_queue_themselves(closing: Closing) -> None:
+    queue, done = closing(SendQueue(2, 10, 1e9)), []
     queue.put(Job(lambda: queue.put(Job(lambda: done.append("report")))))
     queue.flush(60)
     assert done == ["report"]
 
 
-def test_several_run_at_the_same_time() -> None:
-    queue, barrier = SendQueue(4, 10, 1e9), threading.Barrier(4, timeout=60)
+def test_several_run_at_the_same_time(closing: Closing) -> None:
+    queue, barrier = closing(SendQueue(4, 10, 1e9)), threading.Barrier(4, timeout=60)
     for _ in range(4):
         queue.put(Job(barrier.wait))
     queue.flush(60)
     assert not barrier.broken
 
 
-def test_important_jobs_run_before_older_ordinary_ones_each_kind_in_its_order() -> None:
-    queue, gate = blocked(max_jobs=10)
+def test_important_jobs_run_before_older_ordinary_ones_each_kind_in_its_order(closing: Closing) -> None:
+    queue, gate = blocked(closing, max_jobs=10)
     done: list[str] = []
     for name in ("ordinary 1", "important 1", "ordinary 2", "important 2"):
         assert queue.put(Job(partial(done.append, name), important=name.startswith("important")))
@@ -68,8 +69,8 @@ def test_important_jobs_run_before_older_ordinary_ones_each_kind_in_its_order() 
     assert done == ["important 1", "important 2", "ordinary 1", "ordinary 2"]
 
 
-def test_without_room_an_unimportant_older_one_is_given_up_for_a_newer() -> None:
-    queue, gate = blocked(max_jobs=3)
+def test_without_room_an_unimportant_older_one_is_given_up_for_a_newer(closing: Closing) -> None:
+    queue, gate = blocked(closing, max_jobs=3)
     lost: list[str] = []
     done: list[str] = []
 
@@ -91,8 +92,8 @@ def test_without_room_an_unimportant_older_one_is_given_up_for_a_newer() -> None
     assert done == ["breach", "error", "last"]
 
 
-def test_the_bound_in_bytes_holds_and_a_giant_goes_alone() -> None:
-    queue, gate = blocked(max_jobs=100, max_bytes=1000)
+def test_the_bound_in_bytes_holds_and_a_giant_goes_alone(closing: Closing) -> None:
+    queue, gate = blocked(closing, max_jobs=100, max_bytes=1000)
     lost: list[int] = []
     for number in range(10):
         queue.put(Job(lambda: None, size=300, important=False, evicted=partial(lost.append, number)))
@@ -105,24 +106,24 @@ def test_the_bound_in_bytes_holds_and_a_giant_goes_alone() -> None:
     assert queue.waiting == 0
 
 
-def test_a_flush_keeps_its_deadline_while_a_job_hangs() -> None:
-    queue, gate = blocked()
+def test_a_flush_keeps_its_deadline_while_a_job_hangs(closing: Closing) -> None:
+    queue, gate = blocked(closing)
     started = time.monotonic()
     queue.flush(0.05)
     assert time.monotonic() - started < 10
     gate.let.set()
 
 
-def test_a_job_that_raises_does_not_end_its_thread() -> None:
-    queue, done = SendQueue(1, 10, 1e9), []
+def test_a_job_that_raises_does_not_end_its_thread(closing: Closing) -> None:
+    queue, done = closing(SendQueue(1, 10, 1e9)), []
     queue.put(Job(lambda: 1 / 0))
     queue.put(Job(lambda: done.append(1)))
     queue.flush(60)
     assert done == [1]
 
 
-def test_after_kill_nothing_is_taken_and_what_waits_is_given_up() -> None:
-    queue, gate = blocked()
+def test_after_kill_nothing_is_taken_and_what_waits_is_given_up(closing: Closing) -> None:
+    queue, gate = blocked(closing)
     lost: list[str] = []
     queue.put(Job(lambda: None, evicted=lambda: lost.append("waiting")))
     queue.close()
@@ -133,8 +134,8 @@ def test_after_kill_nothing_is_taken_and_what_waits_is_given_up() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
-def test_a_forked_child_starts_empty_and_can_send() -> None:
-    queue, gate = blocked()
+def test_a_forked_child_starts_empty_and_can_send(closing: Closing) -> None:
+    queue, gate = blocked(closing)
     queue.put(Job(lambda: os.write(2, b"never in the child")))
     pid = os.fork()
     if pid == 0:

@@ -30,6 +30,7 @@ class Sender:
         self.losses = Losses(cool_down_s=3600)
         policy = default_policy().sentry.replace(**{"send_timeout_s": 1.0, **changes})
         self.transport = SentryTransport({"dsn": receiver.dsn}, policy, self.losses)
+        receiver.on_close.append(self.transport.kill)
 
     def transaction(self, spans: int = 3, *, important: bool = False) -> None:
         payload = json.dumps({"type": "transaction", "transaction": "t", "spans": []}).encode()
