@@ -13,9 +13,10 @@ from mita_otel.alerts.samples import OTHER
 from mita_otel.alerts.span_counter import SpanCounter
 from mita_otel.latency.facts import SpanFacts
 from mita_otel.latency.limits import LimitBook
+from mita_otel.latency.measures import measure_of
 from mita_otel.latency.operations import Operation
 from mita_otel.policy import Policy
-from mita_otel.processors.observation import Observation
+from mita_otel.processors.observation import Observation, has_failed
 
 RULE: Mapping[str, Any] = {
     "title": "Mine",
@@ -97,3 +98,27 @@ def test_spans_of_a_short_interval_become_one_point(window_s: int, interval_s: i
         (0, 2),
         (interval_s * SECOND, 1),
     ]
+
+
+@pytest.mark.parametrize(
+    ("status", "failed"),
+    [
+        (200, False),
+        (302, False),
+        (401, False),
+        (404, False),
+        (422, False),
+        (429, False),
+        (500, True),
+        (503, True),
+    ],
+)
+def test_only_server_errors_are_failures_in_the_local_rule_and_in_metrics(status: int, failed: bool) -> None:
+    """Sentry's rule counts the same: the rate of responses from 500 on."""
+    span = ReadableSpan(
+        "GET /", attributes={"http.request.method": "GET", "http.response.status_code": status}
+    )
+    facts = SpanFacts(span.name, "SERVER", 1.0, span.attributes or {})
+    assert has_failed(span) is failed
+    measure = measure_of(facts, Operation("api", "GET /"), failed=has_failed(span))
+    assert ("error.type" in measure.attributes) is failed

@@ -211,3 +211,15 @@ class AlertPolicy(Section):
     sentry: SentryAlertPolicy
     usual: UsualPolicy
     prometheus: PrometheusAlertPolicy
+
+    @property
+    def exported_rules(self) -> dict[str, AlertRule]:
+        """The enabled rules, for another system to evaluate; none if `start` is `off`."""
+        return (
+            {} if self.start == "off" else {name: rule for name, rule in self.rules.items() if rule.enabled}
+        )
+
+    @property
+    def why_none(self) -> dict[str, str]:
+        """The reason why another system gets no rules; empty if it gets them."""
+        return {"all alert rules": 'alerts.start is "off"'} if self.start == "off" else {}

@@ -54,6 +54,12 @@ def test_amtool_accepts_the_configuration(environment: str, tmp_path: Path) -> N
     check([tool("amtool"), "check-config", str(tmp_path / "alertmanager.yml")])
 
 
+def test_an_environment_without_alerts_has_no_routes() -> None:
+    file = alertmanager_file(default_policy("development"), "development")
+    assert ours(yaml.safe_load(file.yaml()))["routes"] == []
+    assert '# not in here: all alert rules: alerts.start is "off"' in file.yaml()
+
+
 def test_amtool_accepts_every_kind_of_channel(tmp_path: Path) -> None:
     amtool = tool("amtool")
     said = subprocess.run([amtool, "--version"], capture_output=True, text=True, check=True)

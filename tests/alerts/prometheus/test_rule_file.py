@@ -95,6 +95,12 @@ def test_the_file_is_valid_and_every_expression_is_promql(name: str) -> None:
             promql_parser.parse(rule.expr)
 
 
+def test_an_environment_without_alerts_exports_limits_only() -> None:
+    file = rule_file(default_policy("development"), "development")
+    assert [group.name for group in file.groups] == ["mita-otel limits"]
+    assert '# not in here: all alert rules: alerts.start is "off"' in file.yaml()
+
+
 @pytest.mark.parametrize("name", POLICIES)
 def test_promtool_accepts_the_file(name: str, tmp_path: Path) -> None:
     (tmp_path / "rules.yml").write_text(rule_file(*POLICIES[name]).yaml())

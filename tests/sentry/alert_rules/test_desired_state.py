@@ -30,11 +30,13 @@ def test_one_event_is_a_trigger_without_a_metric() -> None:
     assert isinstance(alerts["critical_financial_errors"].trigger, EventTrigger)
 
 
-def test_an_error_rate_is_a_fraction() -> None:
+def test_an_error_rate_is_the_fraction_of_requests_with_a_server_error() -> None:
     alerts, _ = desired(high_error_rate={})
     trigger = alerts["high_error_rate"].trigger
     assert isinstance(trigger, MetricTrigger)
-    assert (trigger.aggregate, trigger.above) == ("failure_rate()", 0.05)
+    # Sentry's `failure_rate()` also counts 401, 404 and 422, which the local rule does not.
+    assert (trigger.aggregate, trigger.above) == ("http_response_rate(5)", 0.05)
+    assert trigger.query == "is_transaction:true span.op:http.server"
 
 
 @pytest.mark.parametrize(

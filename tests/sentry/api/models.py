@@ -29,7 +29,7 @@ class ErrorSource(Strict):
 
 
 class SpanSource(Strict):
-    aggregate: Literal["failure_rate()"]
+    aggregate: Literal["http_response_rate(5)"]
     dataset: Literal["events_analytics_platform"]
     environment: str | None
     eventTypes: list[Literal["trace_item_span"]]  # noqa: N815

@@ -39,8 +39,7 @@ def alertmanager_file(policy: Policy, environment: str) -> AlertmanagerFile:
     alerts, receivers = policy.alerts, _Receivers(policy.alerts)
     routes: list[Node] = [
         route
-        for name, rule in alerts.rules.items()
-        if rule.enabled
+        for name, rule in alerts.exported_rules.items()
         for route in _routes(alerts, receivers, name, rule)
     ]
     at_once = duration(alerts.evaluate_s)
@@ -62,7 +61,8 @@ def alertmanager_file(policy: Policy, environment: str) -> AlertmanagerFile:
         "route": {"receiver": _NO_RECEIVER, "routes": [ours]},
         "receivers": list(receivers.nodes.values()),
     }
-    return AlertmanagerFile(document, tuple(_notes(alerts)), receivers.left_out)
+    left_out = {**alerts.why_none, **receivers.left_out}
+    return AlertmanagerFile(document, tuple(_notes(alerts)), left_out)
 
 
 def _routes(alerts: AlertPolicy, receivers: _Receivers, name: str, rule: AlertRule) -> Iterator[Node]:

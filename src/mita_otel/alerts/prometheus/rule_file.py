@@ -54,10 +54,8 @@ def rule_file(policy: Policy, environment: str) -> RuleFile:
     recordings = RecordingRules(policy.alerts.prometheus.scrape_s)
     expressions = Expressions(policy, recordings)
     alerts: list[PrometheusRule] = []
-    left_out: dict[str, str] = {}
-    for name, rule in policy.alerts.rules.items():
-        if not rule.enabled:
-            continue
+    left_out = policy.alerts.why_none
+    for name, rule in policy.alerts.exported_rules.items():
         try:
             alerts += _alerts(policy.alerts, name, rule, expressions.of(rule), environment)
         except NotInMetricsError as error:

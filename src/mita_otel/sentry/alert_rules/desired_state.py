@@ -172,10 +172,11 @@ def _trigger(policy: Policy, rule: AlertRule) -> EventTrigger | MetricTrigger:
 def _failure_rate(rule: AlertRule) -> MetricTrigger:
     if rule.kinds != ("api",) or rule.above is None:
         raise UnsupportedInSentryError("of failures, Sentry only supports the rate of failed requests")
+    # `failure_rate()` counts requests with status 401, 404 or 422 as failures. They are answers, so the rule does not.
     return MetricTrigger(
-        aggregate="failure_rate()",
+        aggregate="http_response_rate(5)",
         dataset="spans",
-        query="is_transaction:true",
+        query="is_transaction:true span.op:http.server",
         window_s=_window_s(rule),
         above=rule.above,
         high=rule.urgency in {"critical", "error"},

@@ -12,6 +12,7 @@ from typing import Any, Final
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode, format_span_id
 
+from mita_otel import semconv
 from mita_otel._json import json_bytes
 from mita_otel.sentry.mapping.attribute_values import ids_of, json_value, seconds, typed_attributes
 from mita_otel.sentry.mapping.contexts import financial_contexts
@@ -68,6 +69,9 @@ class SpanSegment:
             "sentry.origin": origin_of(span),
             "sentry.status": described.status,
         }
+        status_code = semconv.first(span.attributes or {}, semconv.HTTP_STATUS_CODE)
+        if status_code is not None:
+            attributes["sentry.status_code"] = str(status_code)  # `http_response_rate()` reads it
         if span.events:
             attributes["otel.events"] = [
                 {
