@@ -1,0 +1,94 @@
+"""Spans of contrib packages for HTTP clients and drivers: named well, measured and redacted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alerts.receivers import HttpReceiver
+from e2e.script import run_script
+
+CARD = "4111111111111111"
+WORD = "Hunter2secret"
+
+START = """
+    import mita_otel
+    from mita_otel.exporters.memory import MemorySpanExporter
+    from mita_otel.sentry import describe
+
+    memory = MemorySpanExporter(100)
+    telemetry = mita_otel.configure(exporters=[memory])
+"""
+END = """
+    telemetry.flush()
+    database = mita_otel.get_performance_summary()["categories"]
+    answer({
+        "spans": [[span.name, describe(span).op, describe(span).description] for span in memory.spans],
+        "text": str([[span.name, dict(span.attributes), span.status.description, str(span.events)] for span in memory.spans]),
+        "operations": sorted(name for kind in database.values() for name in kind["operations"]),
+    })
+    telemetry.shutdown()
+"""
+
+
+def spans_of(folder: Path, work: str, env: dict[str, str | None]) -> dict[str, Any]:
+    result: dict[str, Any] = run_script(START + work + END, folder, env).answer
+    assert CARD not in result["text"]
+    assert WORD not in result["text"]
+    return result
+
+
+@pytest.mark.parametrize("opt_in", [None, "http"])
+@pytest.mark.parametrize("library", ["requests", "httpx", "urllib3"])
+def test_outgoing_requests_count_by_method_and_host_and_show_no_secret(
+    tmp_path: Path, library: str, opt_in: str | None
+) -> None:
+    pytest.importorskip(f"opentelemetry.instrumentation.{library}", exc_type=ImportError)
+    receiver = HttpReceiver()
+    url = f"{receiver.url}/api/cards/{CARD}?token={WORD}&card={CARD}"
+    work = f"""
+    import {library}
+    from opentelemetry.instrumentation import {library} as package
+    [instrumentor] = [
+        getattr(package, name) for name in ("RequestsInstrumentor", "HTTPXClientInstrumentor", "URLLib3Instrumentor")
+        if hasattr(package, name)
+    ]
+    instrumentor().instrument()
+    post = urllib3.PoolManager().request if "{library}" == "urllib3" else {library}.request
+    post("POST", "{url}", headers={{"Authorization": "Bearer {WORD}"}})
+    """
+    result = spans_of(tmp_path, work, {"OTEL_SEMCONV_STABILITY_OPT_IN": opt_in})
+    receiver.close()
+    assert len(receiver.posted) == 1
+    place = f"{receiver.url}/api/cards/[redacted:pan]"
+    assert result["spans"] == [["POST", "http.client", f"POST {place}"]]
+    assert result["operations"] == ["POST 127.0.0.1"]
+
+
+@pytest.mark.parametrize("opt_in", [None, "database"])
+def test_statements_of_psycopg_are_named_by_verb_and_table(
+    tmp_path: Path, postgresql_url: str, opt_in: str | None
+) -> None:
+    pytest.importorskip("opentelemetry.instrumentation.psycopg", exc_type=ImportError)
+    work = f"""
+    from opentelemetry.instrumentation.psycopg import PsycopgInstrumentor
+    PsycopgInstrumentor().instrument(capture_parameters=True)
+    import psycopg
+    with psycopg.connect("{postgresql_url.replace("+psycopg", "")}") as connection:
+        connection.execute("CREATE TABLE payments (id INTEGER, note TEXT)")
+        connection.execute("INSERT INTO payments VALUES (%s, %s)", (1, "{WORD}"))
+        connection.execute("SELECT'{WORD}' FROM payments WHERE note = '{CARD}'")
+        connection.execute("-- nightly\\n(SELECT 1 FROM payments)")
+        try:
+            connection.execute("SELECT note FROM nowhere WHERE note = '{WORD}'")
+        except psycopg.Error:
+            pass
+    """
+    result = spans_of(tmp_path, work, {"OTEL_SEMCONV_STABILITY_OPT_IN": opt_in})
+    names = ["CREATE payments", "INSERT payments", "SELECT payments", "SELECT payments", "SELECT nowhere"]
+    assert [name for name, _, _ in result["spans"]] == names
+    assert {op for _, op, _ in result["spans"]} == {"db"}
+    assert result["spans"][2][2] == "SELECT? FROM payments WHERE note = ?"
+    assert result["operations"] == sorted(set(names))
