@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import gc
 import sys
@@ -68,6 +69,24 @@ KINDS: dict[str, Callable[[Callable[[], None]], threading.Thread]] = {
     "timer": lambda work: threading.Timer(0, work),
     "attribute": with_run_of_its_own,
 }
+
+
+def test_a_thread_of_the_low_level_module_inherits_the_context(
+    instrumentation: ThreadInstrumentation, within: None
+) -> None:
+    found: list[object] = []
+    ended = threading.Event()
+
+    def work(name: str, *, end: threading.Event) -> None:
+        found.append(get_value(name))
+        end.set()
+
+    _thread.start_new_thread(work, ("user",), {"end": ended})
+    assert ended.wait(60)
+    assert found == ["u-1"]
+    before = _thread.start_new_thread
+    instrumentation.remove()
+    assert _thread.start_new_thread is not before
 
 
 @pytest.mark.usefixtures("instrumentation", "within")

@@ -8,12 +8,14 @@ ThreadingIntegration calls `run.__func__` and so skips the wrapper.
 
 from __future__ import annotations
 
+import _thread
 import logging
 import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import wraps
+from types import ModuleType
 from typing import Any, Final
 
 from opentelemetry.context import Context, attach, detach, get_current
@@ -25,31 +27,33 @@ _CONTRIB: Final = "opentelemetry.instrumentation.threading"
 class ThreadInstrumentation:
     """Context propagation into threads.
 
-    `install()` patches `threading.Thread.start` and `ThreadPoolExecutor.submit`; `remove()` takes the patches back. A patch
-    that another library has wrapped since stays where it is and does nothing any more.
+    `install()` patches `threading.Thread.start`, `ThreadPoolExecutor.submit` and `_thread.start_new_thread`; `remove()` takes
+    the patches back. A patch that another library has wrapped since stays where it is and does nothing any more.
     """
 
     def __init__(self) -> None:
         self._active = False
-        self._patches: list[tuple[type, str, object, object]] = []
+        self._patches: list[tuple[type | ModuleType, str, object, object]] = []
 
     def install(self) -> None:
-        """Patch both classes, unless the contrib package has done so."""
+        """Patch them, unless the contrib package has done so."""
         if self._active or _contrib_is_active():
             return
         self._active = True
         self._patch(threading.Thread, "start", self._starting(threading.Thread.start))
         self._patch(ThreadPoolExecutor, "submit", self._submitting(ThreadPoolExecutor.submit))
+        # `threading` took its own reference when it was imported, so its threads are not wrapped twice.
+        self._patch(_thread, "start_new_thread", self._starting_low_level(_thread.start_new_thread))
 
     def remove(self) -> None:
-        """Restore both classes."""
+        """Restore them."""
         self._active = False
         while self._patches:
             owner, name, original, ours = self._patches.pop()
             if vars(owner)[name] is ours:
                 setattr(owner, name, original)
 
-    def _patch(self, owner: type, name: str, ours: object) -> None:
+    def _patch(self, owner: type | ModuleType, name: str, ours: object) -> None:
         # From the class's dictionary: attribute access may return another object each time.
         self._patches.append((owner, name, vars(owner)[name], ours))
         setattr(owner, name, ours)
@@ -85,6 +89,14 @@ class ThreadInstrumentation:
                 detach(token)
 
         return submit
+
+    def _starting_low_level(self, original: Callable[..., int]) -> Callable[..., int]:
+        @wraps(original)
+        def start_new_thread(function: Callable[..., Any], *args: Any) -> int:
+            context = get_current() if self._active else None
+            return original(_within(context, function) if context else function, *args)
+
+        return start_new_thread
 
 
 def _within(context: Context, function: Callable[..., Any]) -> Callable[..., Any]:
