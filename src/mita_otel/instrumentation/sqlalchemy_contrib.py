@@ -55,7 +55,7 @@ class ContribSQLAlchemy:
             instrumentor.instrument(skip_dep_check=True, tracer_provider=self._provider)
             # Check-outs are measured as the policy says.
             unwrap(Engine, "connect")
-            self._patches.add(instrumentor.uninstrument)
+            self._patches.add(_uninstrument)
         event.listen(Engine, "engine_connect", self._connected)
         self._patches.add(lambda: event.remove(Engine, "engine_connect", self._connected))
         return True
@@ -99,6 +99,13 @@ class ContribSQLAlchemy:
                 if self._listeners is not None:
                     self._listeners.remove(engine)
             self._engines.clear()
+
+
+def _uninstrument() -> None:
+    from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
+
+    if SQLAlchemyInstrumentor().is_instrumented_by_opentelemetry:  # the application may have done it
+        SQLAlchemyInstrumentor().uninstrument()
 
 
 def missing_package() -> str | None:
