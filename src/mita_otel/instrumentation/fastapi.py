@@ -203,7 +203,7 @@ def _url(scope: MutableMapping[str, Any]) -> str:
     """Return a request's URL as the contrib instrumentation compares it."""
     from opentelemetry.instrumentation.asgi import get_host_port_url_tuple
 
-    return str(get_host_port_url_tuple(scope)[2])
+    return str(get_host_port_url_tuple(scope)[2])  # type: ignore[no-untyped-call]
 
 
 def _quiet(kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -136,6 +136,14 @@ class GrammarPolicy(Section):
     """Words after which a value follows although other words precede them, as in `must have a digit, got …`."""
     prepositions: tuple[str, ...]
     """Words after which the owner of the value is named, as in `password for ada is …`."""
+    complaints: tuple[str, ...]
+    """Words that say that a value is malformed, so that a number of another length counts: `SSN has the wrong format: …`."""
+    spoken: dict[str, str]
+    """Names that mean a secret in sentences only, with their rule. As names of attributes they mean something else."""
+    owned: tuple[str, ...]
+    """Words that make a spoken name a noun, as in `user ada pass …`."""
+    pairs: tuple[str, ...]
+    """Names whose value is a user and a secret, as in `credentials ada / …`."""
     ordinary_words: tuple[str, ...]
     """Words that continue a sentence: one after a name and a colon is no value, as in `password: must not be empty`."""
     units: tuple[str, ...]

@@ -105,9 +105,10 @@ class Redactor:
         messages = Finder(DriverMessageFinder(keys), words=DriverMessageFinder.WORDS, signs=" =:")
         markup = Finder(MarkupFinder(keys), words=keys.stems, signs="<=")
         shapes.append(Finder(HeaderFinder(shapes_of_values), words=("authorization", "cookie"), signs=":"))
+        sentences = NaturalLanguageFinder(keys, shapes_of_values, policy.grammar)
         names = (
             Finder(KeyValueFinder(keys, shapes_of_values), words=keys.stems, signs="=:"),
-            Finder(NaturalLanguageFinder(keys, shapes_of_values, policy.grammar), words=keys.stems),
+            Finder(sentences, words=sentences.words),
             Finder(QuotedValueFinder(keys), words=keys.stems, signs="(["),
             Finder(OptionFinder(keys, shapes_of_values), words=("--",), signs=" "),
             Finder(YamlFinder(keys, shapes_of_values), words=keys.stems, signs="\n"),

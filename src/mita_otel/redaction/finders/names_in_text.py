@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
+from mita_otel.policy.redaction import GrammarPolicy
 from mita_otel.redaction.key_words import Words, split_words
 from mita_otel.redaction.keys import KeyRules, KeyVerdict
 
@@ -14,6 +15,11 @@ _IDENTIFIER_CHARS: Final = frozenset("_-.")
 _WORD_AFTER: Final = re.compile(r"[ \-][^\W\d_][\w\-]*")
 _WORD_CHARS: Final = 24
 """Longest word before a name that is read."""
+_QUOTES: Final = ("'", '"', "`")
+_SPOKEN_GAP: Final = "[ \\-]"
+_REACH: Final = 96
+_VERB_AFTER: Final = re.compile(r"\s[^\s]{1,64} (?:to|through|into|onto|along|on|as|by)\b")
+"""After `pass` and its object: it is a verb, as in `pass a1b2c3d4 to the handler`."""
 _MAX_PHRASES: Final = 2048
 _MAX_WORDS: Final = 3
 """Words before and after an identifier that may belong to the name."""
@@ -27,6 +33,8 @@ class NameInText(NamedTuple):
     name: str
     verdict: KeyVerdict
     rule: str
+    spoken: bool = False
+    """Whether it is a name in sentences only: no other finder knows it."""
 
     @property
     def everyday(self) -> bool:
@@ -39,18 +47,27 @@ class NamesInText:
 
     Args:
         keys: Which names are sensitive.
+        grammar: Names that are sensitive in sentences only.
     """
 
-    def __init__(self, keys: KeyRules) -> None:
+    def __init__(self, keys: KeyRules, grammar: GrammarPolicy) -> None:
         self._keys = keys
+        self._spoken_rules = grammar.spoken
+        self._spoken = {
+            name: re.compile(_SPOKEN_GAP.join(map(re.escape, name.split()))) for name in grammar.spoken
+        }
+        self._owned = frozenset(grammar.owned)
+        self.words = (*keys.stems, *(name.split()[0] for name in grammar.spoken))
+        """Parts of names: a text without any of them has no name."""
         self._phrases: dict[Words, tuple[bool, KeyVerdict, int]] = {}
         """Phrases that were judged before. Bounded; a phrase holds words of names only."""
 
     def __call__(self, text: str) -> Iterator[NameInText]:
         """Yield the names in order of their position. Linear: each identifier is judged once."""
         lower = text.lower()
+        spoken = self._spoken_names(lower)
         end = 0
-        for position, stem in self._occurrences(lower):
+        for position, stem in self._occurrences(lower, spoken):
             if position < end:
                 continue
             if stem in self._keys.foreign:
@@ -58,14 +75,26 @@ class NamesInText:
                 rule = self._keys.foreign[stem]
                 yield NameInText(position, end, text[position:end], KeyVerdict(rule), rule)
                 continue
+            if position in spoken and (name := self._as_spoken(text, lower, position, spoken[position])):
+                end = name.end
+                yield name
+                continue
             found = self._at(text, self._start(text, position, end))
             end = max(end, found[0])
             if found[1] is not None:
                 yield found[1]
 
-    def _occurrences(self, lower: str) -> list[tuple[int, str]]:
+    def _spoken_names(self, lower: str) -> dict[int, str]:
+        """Return the names of sentences by position."""
+        found: dict[int, str] = {}
+        for name, pattern in self._spoken.items():
+            if name.split()[0] in lower:
+                found.update((match.start(), name) for match in pattern.finditer(lower))
+        return found
+
+    def _occurrences(self, lower: str, spoken: Mapping[int, str]) -> list[tuple[int, str]]:
         """Return the positions of stems: each sensitive name contains one."""
-        found: list[tuple[int, str]] = []
+        found: list[tuple[int, str]] = list(spoken.items())
         for stem in self._keys.stems:
             position = lower.find(stem)
             while position >= 0:
@@ -73,6 +102,23 @@ class NamesInText:
                 position = lower.find(stem, position + len(stem))
         found.sort(key=lambda one: (one[0], -len(one[1])))
         return found
+
+    def _as_spoken(self, text: str, lower: str, start: int, name: str) -> NameInText | None:
+        """Return a name of sentences, if it is a separate word. After some words, as `user ada`, it is a noun."""
+        match = self._spoken[name].match(lower, start)
+        end = match.end() if match else start
+        if (
+            _part_of_word(text, start - 1)
+            or _part_of_word(text, end)
+            or _VERB_AFTER.match(lower[end : end + _REACH])
+        ):
+            return None
+        before = lower[max(0, start - _WORD_CHARS) : start].split()[-2:]
+        is_noun = " " in name or bool(self._owned.intersection(before))
+        rule = self._spoken_rules[name]
+        return NameInText(
+            start, end, text[start:end], KeyVerdict(rule, common=not is_noun), rule, spoken=True
+        )
 
     def _start(self, text: str, position: int, least: int) -> int:
         """Return where the identifier begins that the position is in."""
@@ -143,3 +189,14 @@ class NamesInText:
         if verdict.rule is None or not ends_in_name or not (name.islower() or "_" in name):
             return None
         return NameInText(start, end, name, verdict, verdict.rule)
+
+
+def _part_of_word(text: str, position: int) -> bool:
+    """Return whether the character there, if any, continues a word or an identifier."""
+    return 0 <= position < len(text) and (text[position].isalnum() or text[position] in _IDENTIFIER_CHARS)
+
+
+def closing_quote(text: str, name: NameInText) -> int:
+    """Return where the name ends, with the quote that closes it."""
+    quote = text[name.start - 1 : name.start]
+    return name.end + (quote in _QUOTES and text.startswith(quote, name.end))

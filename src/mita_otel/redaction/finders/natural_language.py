@@ -7,7 +7,6 @@ look like a secret.
 from __future__ import annotations
 
 import dataclasses
-import enum
 import itertools
 import re
 from collections.abc import Iterator
@@ -15,8 +14,19 @@ from typing import Final, NamedTuple
 
 from mita_otel.policy.redaction import GrammarPolicy
 from mita_otel.redaction.finders.hit import Hit
-from mita_otel.redaction.finders.names_in_text import NameInText, NamesInText
-from mita_otel.redaction.finders.value_bounds import ValueShapes, has_digit, looks_random
+from mita_otel.redaction.finders.names_in_text import NameInText, NamesInText, closing_quote
+from mita_otel.redaction.finders.sentence_values import (
+    MISTYPED,
+    NUMBERS,
+    PAIR,
+    Link,
+    is_bare_secret,
+    is_code,
+    is_mixed,
+    is_quoted_secret,
+    said,
+)
+from mita_otel.redaction.finders.value_bounds import ValueShapes, looks_random
 from mita_otel.redaction.keys import KeyRules
 from mita_otel.redaction.marker import MARKER
 from mita_otel.redaction.scanner import fold
@@ -36,22 +46,11 @@ _VALUE: Final = re.compile(
     r"|\((?P<round>[^()\n]{1,128})\)|\[(?P<square>[^\[\]\n]{1,128})\]|<(?P<angle>[^<>\n]{1,128})>"
     r"|(?P<bare>[\w+/.$#@%^*~!\-][^\s\"'`<>(){}\[\],;]{0,255})"
 )
+_OPENING: Final = "(\"'`["
+_BEFORE_REACH: Final = 24
 _AFTER_ASCII: Final = re.compile(r"[^!-~]")
 _QUOTED: Final = frozenset({"double", "single", "tick"})
 _TRAILING: Final = ".,;:!?"
-_MIN_BARE: Final = 4
-_MIN_ADJACENT: Final = 6
-_NUMBERS: Final = {
-    "cvv": re.compile(r"(?a)\d{3,4}(?![\w\-]|\.\d)"),
-    "pin": re.compile(r"(?a)\d{4,12}(?![\w\-]|\.\d)"),
-    "otp": re.compile(
-        r"(?a)(?:[A-Za-z]-)?\d{4,10}(?![\w\-]|\.\d)|\d{3,4}[ \-]\d{3,4}(?![\w\-]|\.\d)|(?=[A-Za-z\-]*\d)[A-Za-z0-9]{3,8}(?:-[A-Za-z0-9]{3,8}){1,3}(?![\w\-])"
-    ),
-    "account": re.compile(r"(?a)\d[\d \-]{6,30}\d(?!\w|\.\d)"),
-    "routing": re.compile(r"(?a)\d{9}(?!\w|\.\d)"),
-    "ssn": re.compile(r"(?a)\d{3}[\- ]?\d{2}[\- ]?\d{4}(?!\w|\.\d)"),
-}
-"""How a value without quotes is written right after a name of the rule."""
 _BEFORE: Final = re.compile(
     r"(?:\"(?P<double>[^\"\n]{1,96})\"|'(?P<single>[^'\n]{1,96})'|`(?P<tick>[^`\n]{1,96})`|(?<![\w.\-])(?P<bare>[\w.\-]{0,32}\d[\w.\-]{0,32}))"
     r" (?:is|was|as|for|ist|est|es)"
@@ -67,22 +66,8 @@ _OTHER: Final = re.compile(
 """Words between two values of one name, as in `got 737, expected 738`."""
 _KEY_VALUE: Final = re.compile(r"[\"'`*\])]{0,3}[ \t]{0,4}(?:=|:)")
 """A sign right after the name: the finder of keys and values looks at that."""
-_QUOTES: Final = ("'", '"', "`")
+_SIGN_AND_BLANKS: Final = re.compile(_KEY_VALUE.pattern + r"[ \t]{0,4}")
 _MAX_OWNER: Final = 3
-_MAX_CODE: Final = 12
-_MIN_LONG: Final = 16
-_TOKENS: Final = frozenset({"token", "secret"})
-
-
-class _Link(enum.Enum):
-    """How the words between a name and a value connect them."""
-
-    ADJACENT = 0
-    """No word at all: `password hunter2`."""
-    SAID = 1
-    """A word or sign that connects: `password is …`, `password of ada: …`."""
-    FAR = 2
-    """Other words, and one that a value follows: `must have a digit, got …`."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -90,11 +75,13 @@ class _Walk:
     """How far the words behind a name were read."""
 
     position: int
-    link: _Link = _Link.ADJACENT
+    link: Link = Link.ADJACENT
     owner: int = 0
     """Words that may still name the owner of the value, as in `password for user ada`."""
     opens: bool = True
     """Whether a value may follow here."""
+    mistyped: bool = False
+    """Whether a word says that the value is malformed."""
 
 
 class _Candidate(NamedTuple):
@@ -103,7 +90,7 @@ class _Candidate(NamedTuple):
     kind: str
     start: int
     end: int
-    link: _Link
+    link: Link
 
 
 class NaturalLanguageFinder:
@@ -118,7 +105,11 @@ class NaturalLanguageFinder:
     def __init__(self, keys: KeyRules, shapes: ValueShapes, grammar: GrammarPolicy) -> None:
         self._keys = keys
         self._shapes = shapes
-        self._names = NamesInText(keys)
+        self._names = NamesInText(keys, grammar)
+        self.words = self._names.words
+        """Parts of names: a text without any of them is not read."""
+        self._complaints = frozenset(map(fold, grammar.complaints))
+        self._pairs = frozenset(grammar.pairs)
         self._max_words = grammar.max_words
         self._connectors = frozenset(map(fold, grammar.connectors))
         self._pivots = frozenset(map(fold, grammar.pivots))
@@ -131,8 +122,10 @@ class NaturalLanguageFinder:
             before = self._before(text, name)
             if before is not None:
                 yield before
-            if not self._is_about(text, name):
-                yield from self._after(text, name, following.start if following else len(text))
+            if name.name.lower() in self._pairs and (pair := self._pair(text, name)):
+                yield pair
+                continue
+            yield from self._after(text, name, following.start if following else len(text))
 
     def _is_about(self, text: str, name: NameInText) -> bool:
         """Return whether the next word makes the name one about the secret, as in `token type`."""
@@ -146,27 +139,29 @@ class NaturalLanguageFinder:
             if self._is_secret(text, name, candidate):
                 yield Hit(candidate.start, candidate.end, name.rule)
                 other = _OTHER.match(text, candidate.end)
-                second = self._candidate(text, other.end(), name, _Link.SAID) if other else None
+                second = self._candidate(text, other.end(), name, Link.SAID) if other else None
                 if second is not None and self._is_secret(text, name, second):
                     yield Hit(second.start, second.end, name.rule)
                 return
 
     def _candidates(self, text: str, name: NameInText, limit: int) -> Iterator[_Candidate]:
         """Yield what may be the value: right behind the name, and behind each of the next words that lets one follow."""
-        end = _closing_quote(text, name)
-        start = _AFTER_FOREIGN.match(text, end) if not name.name.isascii() else None
-        if start is not None and (candidate := self._candidate(text, start.end(), name, _Link.SAID)):
-            yield candidate
-        walk = _Walk(end)
-        if sign := _KEY_VALUE.match(text, end):
-            walk = _Walk(sign.end(), _Link.FAR, opens=False)
+        if limit <= name.end:
+            return
+        end = closing_quote(text, name)
+        adjacent = self._adjacent(text, name, end)
+        if adjacent is not None:
+            yield adjacent
+        walk = self._walk(text, name, end)
+        if walk is None:
+            return
         for _ in range(self._max_words + 1):
             sign = _SIGN.match(text, walk.position)
             mark = sign.group().strip() if sign else ""
-            if sign is None or (mark == "," and name.end != end):  # a list of names: `'password', 'token'`
+            is_list = mark == "," and name.end != end and walk.position == end  # `'password', 'token'`
+            if sign is None or is_list:
                 return
-            if walk.opens and (candidate := self._candidate(text, sign.end(), name, _said(walk.link, mark))):
-                yield candidate
+            yield from self._candidates_at(text, sign.end(), name, walk, said(walk.link, mark))
             word = _WORD.match(text, sign.end())
             if (
                 word is None
@@ -177,38 +172,96 @@ class NaturalLanguageFinder:
                 return
             self._step(walk, word)
 
+    def _adjacent(self, text: str, name: NameInText, end: int) -> _Candidate | None:
+        """Return the value behind a name in a script without blanks, or behind a spoken name and a sign."""
+        if not name.name.isascii():
+            start = _AFTER_FOREIGN.match(text, end)
+        else:
+            start = _SIGN_AND_BLANKS.match(text, end) if name.spoken else None
+        return self._candidate(text, start.end(), name, Link.SAID) if start is not None else None
+
+    def _walk(self, text: str, name: NameInText, end: int) -> _Walk | None:
+        """Return where the words behind a name begin; None: they are about something else."""
+        walk = _Walk(end)
+        if name.rule in MISTYPED:
+            before = text[max(0, name.start - _BEFORE_REACH) : name.start].lower().split()
+            walk.mistyped = not self._complaints.isdisjoint(before)
+        if self._is_about(text, name):
+            if name.rule in NUMBERS and name.rule not in MISTYPED:
+                return None  # the sentence may have other numbers
+            walk.link, walk.opens = Link.FAR, False
+        elif sign := _KEY_VALUE.match(text, end):
+            walk.position, walk.link, walk.opens = sign.end(), Link.FAR, False
+        return walk
+
+    def _candidates_at(
+        self, text: str, start: int, name: NameInText, walk: _Walk, link: Link
+    ) -> Iterator[_Candidate]:
+        if walk.mistyped and (candidate := self._mistyped(text, start, name, link)):
+            yield candidate
+        if walk.opens and (candidate := self._candidate(text, start, name, link)):
+            yield candidate
+
     def _step(self, walk: _Walk, word: re.Match[str]) -> None:
         """Go on behind a word: it connects, names the owner of the value, or leads away from the name."""
         lower = word.group().lower().strip("(\"'`:")
         walk.position = word.end()
         walk.owner -= 1
+        walk.mistyped = walk.mistyped or lower in self._complaints
         if lower in self._prepositions:
             walk.owner, walk.opens = _MAX_OWNER, lower in self._connectors
         elif lower in self._connectors:
-            walk.link = _said(walk.link, ":")
-            walk.opens = walk.link is not _Link.FAR or lower in self._pivots
+            walk.link = said(walk.link, ":")
+            walk.opens = walk.link is not Link.FAR or lower in self._pivots
         elif walk.owner < 0:
-            walk.link, walk.opens = _Link.FAR, lower in self._pivots
+            walk.link, walk.opens = Link.FAR, lower in self._pivots
         else:
             walk.opens = True
         if word[0][-1] == ":":
-            walk.link = _said(walk.link, ":")
+            walk.link = said(walk.link, ":")
 
-    def _candidate(self, text: str, start: int, name: NameInText, link: _Link) -> _Candidate | None:
+    def _candidate(self, text: str, start: int, name: NameInText, link: Link) -> _Candidate | None:
         """Return the value that starts there, without what encloses it."""
         value = _VALUE.match(text, start)
         if value is None or MARKER.match(text, value.start()):
             return None
         kind = value.lastgroup or "bare"
         first, end = value.span(kind)
+        inner = value[kind]
+        first, end = first + len(inner) - len(inner.lstrip()), end - len(inner) + len(inner.rstrip())
         if kind == "bare":
-            number = _NUMBERS.get(name.rule)
+            number = NUMBERS.get(name.rule)
             if number is not None:
                 found = number.match(text, first)
                 return _Candidate(kind, first, found.end(), link) if found else None
             shown = value[kind] if name.name.isascii() else _AFTER_ASCII.split(value[kind], maxsplit=1)[0]
             end = first + len(shown.rstrip(_TRAILING))
         return _Candidate(kind, first, end, link) if end > first else None
+
+    def _mistyped(self, text: str, start: int, name: NameInText, link: Link) -> _Candidate | None:
+        """Return the number that starts there and that the text calls malformed."""
+        number = MISTYPED.get(name.rule)
+        opening = start + (text[start : start + 1] in _OPENING)
+        found = number.match(text, opening) if number else None
+        return _Candidate("mistyped", found.start(), found.end(), link) if found else None
+
+    def _pair(self, text: str, name: NameInText) -> Hit | None:
+        """Return the secret of a user and a secret, as in `credentials ada / …`."""
+        pair = PAIR.match(text, name.end)
+        if pair is None:
+            return None
+        user, value = pair["user"].lower(), pair["value"].rstrip(_TRAILING)
+        if self._keys.is_descriptive(user) or self._shapes.is_ordinary_word(user):
+            return None
+        if (
+            MARKER.match(text, pair.start("value"))
+            or self._shapes.is_ordinary_word(value)
+            or self._shapes.is_named(value)
+        ):
+            return None
+        if not (is_mixed(value) if pair["sign"].strip() != "," else looks_random(value)):
+            return None
+        return Hit(pair.start("value"), pair.start("value") + len(value), name.rule)
 
     def _is_secret(self, text: str, name: NameInText, candidate: _Candidate) -> bool:
         """Return whether a value looks like a secret, as much as its link with the name demands."""
@@ -219,15 +272,17 @@ class NaturalLanguageFinder:
             return False
         if name.name.isascii() and name.name.lower() in value.lower():  # `password (servicePassword)`
             return False
-        if name.rule in _NUMBERS:
-            return candidate.kind == "bare" or bool(_NUMBERS[name.rule].fullmatch(value)) or _is_code(value)
+        if candidate.kind == "mistyped":
+            return True
+        if name.rule in NUMBERS:
+            return candidate.kind == "bare" or bool(NUMBERS[name.rule].fullmatch(value)) or is_code(value)
         if candidate.kind in _QUOTED and not name.everyday:
-            return any(map(str.isalnum, value)) and _is_quoted_secret(name, value, candidate.link)
+            return any(map(str.isalnum, value)) and is_quoted_secret(name, value, candidate.link)
         if self._shapes.is_named(value) or "=" in value.rstrip("="):
             return False
         if candidate.kind in _QUOTED:
-            return _is_quoted_secret(name, value, candidate.link)
-        return _is_bare_secret(name, value, candidate)
+            return is_quoted_secret(name, value, candidate.link)
+        return is_bare_secret(name, value, candidate.kind, candidate.link)
 
     def _before(self, text: str, name: NameInText) -> Hit | None:
         """Return the value of `… is your verification code` and the like."""
@@ -236,57 +291,8 @@ class NaturalLanguageFinder:
         value = _BEFORE.search(text, max(0, name.start - _REACH), name.start)
         if value is None or value.lastgroup is None:
             return None
-        candidate = _Candidate(value.lastgroup, *value.span(value.lastgroup), _Link.SAID)
+        candidate = _Candidate(value.lastgroup, *value.span(value.lastgroup), Link.SAID)
         if candidate.kind == "bare" and name.rule not in ("otp", "password"):
             return None
         found = self._is_secret(text, name, candidate)
         return Hit(candidate.start, candidate.end, name.rule) if found else None
-
-
-def _closing_quote(text: str, name: NameInText) -> int:
-    """Return where the name ends, with the quote that closes it."""
-    quote = text[name.start - 1 : name.start]
-    return name.end + (quote in _QUOTES and text.startswith(quote, name.end))
-
-
-def _said(link: _Link, mark: str) -> _Link:
-    """Return the link after a mark or a connecting word."""
-    return _Link.SAID if link is _Link.ADJACENT and mark not in ("", ",") else link
-
-
-def _is_code(value: str) -> bool:
-    """Return whether a quoted value is a mistyped code: short, one piece, with a digit."""
-    return len(value) <= _MAX_CODE and has_digit(value) and value.isalnum()
-
-
-def _is_quoted_secret(name: NameInText, value: str, link: _Link) -> bool:
-    if name.rule == "password" and not name.everyday:
-        return link is not _Link.FAR or _is_mixed(value)
-    if " " in value.strip():
-        return False
-    if not name.everyday:
-        return (has_digit(value) and len(value) >= _MIN_BARE) or len(value) >= _MIN_LONG
-    if link is _Link.SAID and name.rule in _TOKENS:
-        return has_digit(value) and len(value) >= _MIN_BARE
-    return looks_random(value)
-
-
-def _is_bare_secret(name: NameInText, value: str, candidate: _Candidate) -> bool:
-    """Return whether a value without quotes, in brackets or not, looks like a secret."""
-    if any(map(str.isspace, value)):
-        return False
-    bracketed = candidate.kind != "bare"
-    if bracketed:
-        return looks_random(value) if name.everyday else _is_mixed(value)
-    if candidate.link is _Link.SAID and (not name.everyday or name.rule in _TOKENS):
-        return has_digit(value) and len(value) >= _MIN_BARE
-    if name.everyday:
-        return looks_random(value)
-    return len(value) >= _MIN_ADJACENT and has_digit(value) and (_is_mixed(value) or not name.name.isalpha())
-
-
-def _is_mixed(value: str) -> bool:
-    """Return whether a value mixes digits with other characters, or capitals into a word."""
-    if has_digit(value):
-        return not value.isdigit() and len(value) >= _MIN_BARE
-    return len(value) >= _MIN_ADJACENT and not (value.islower() or value.isupper() or value.istitle())

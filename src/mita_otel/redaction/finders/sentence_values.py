@@ -1,0 +1,95 @@
+"""How much a value in a sentence has to look like a secret: the link with its name and its quotes decide."""
+
+from __future__ import annotations
+
+import enum
+import re
+from typing import Final
+
+from mita_otel.redaction.finders.names_in_text import NameInText
+from mita_otel.redaction.finders.value_bounds import has_digit, looks_random
+
+_MIN_BARE: Final = 4
+_MIN_ADJACENT: Final = 6
+_MAX_CODE: Final = 12
+_MIN_LONG: Final = 16
+_TOKENS: Final = frozenset({"token", "secret"})
+NUMBERS: Final = {
+    "cvv": re.compile(r"(?a)\d{3,4}(?![\w\-]|\.\d)"),
+    "pin": re.compile(r"(?a)\d{4,12}(?![\w\-]|\.\d)"),
+    "otp": re.compile(
+        r"(?a)(?:[A-Za-z]-)?\d{4,10}(?![\w\-]|\.\d)|\d{3,4}[ \-]\d{3,4}(?![\w\-]|\.\d)|(?=[A-Za-z\-]*\d)[A-Za-z0-9]{3,8}(?:-[A-Za-z0-9]{3,8}){1,3}(?![\w\-])"
+    ),
+    "account": re.compile(r"(?a)\d[\d \-]{6,30}\d(?!\w|\.\d)"),
+    "routing": re.compile(r"(?a)\d{9}(?!\w|\.\d)"),
+    "ssn": re.compile(r"(?a)\d{3}[\- ]?\d{2}[\- ]?\d{4}(?!\w|\.\d)"),
+}
+"""How a value without quotes is written right after a name of the rule."""
+MISTYPED: Final = {
+    "ssn": re.compile(
+        r"(?a)(?!\d{4}-\d\d-\d\d)(?=(?:[ \-.]?\d){6})\d(?:[ \-.]?\d){4,15}[ \-.]?[\dA-Za-z]{0,2}(?![\w\-])"
+    ),
+}
+"""How a value is written that the text calls malformed. It is no date."""
+
+
+PAIR: Final = re.compile(
+    r"[\s:=]{1,4}(?:(?:are|were|was|is|of|as|with) ){0,2}[\"'`(\[]{0,2}(?P<user>[\w.@+\-]{1,64})[\"'`]?(?P<sign> ?[/|] ?|:|, )[\"'`]?"
+    r"(?P<value>[^\s\"'`(){}\[\],;|]{4,128})"
+)
+"""A user and a secret, as in `credentials ada / …`."""
+
+
+class Link(enum.Enum):
+    """How the words between a name and a value connect them."""
+
+    ADJACENT = 0
+    """No word at all: `password hunter2`."""
+    SAID = 1
+    """A word or sign that connects: `password is …`, `password of ada: …`."""
+    FAR = 2
+    """Other words, and one that a value follows: `must have a digit, got …`."""
+
+
+def is_code(value: str) -> bool:
+    """Return whether a quoted value is a mistyped code: short, one piece, with a digit."""
+    return len(value) <= _MAX_CODE and has_digit(value) and value.isalnum()
+
+
+def is_quoted_secret(name: NameInText, value: str, link: Link) -> bool:
+    """Return whether a quoted value looks like a secret."""
+    if name.rule == "password" and not name.everyday:
+        return link is not Link.FAR or is_mixed(value)
+    if " " in value.strip():
+        return False
+    if not name.everyday:
+        return (has_digit(value) and len(value) >= _MIN_BARE) or len(value) >= _MIN_LONG
+    if link is Link.SAID and name.rule in _TOKENS:
+        return has_digit(value) and len(value) >= _MIN_BARE
+    return looks_random(value)
+
+
+def is_bare_secret(name: NameInText, value: str, kind: str, link: Link) -> bool:
+    """Return whether a value without quotes, in brackets or not, looks like a secret."""
+    if any(map(str.isspace, value)):
+        return False
+    bracketed = kind != "bare"
+    if bracketed:
+        return looks_random(value) if name.everyday else is_mixed(value)
+    if link is Link.SAID and (not name.everyday or name.rule in _TOKENS):
+        return has_digit(value) and len(value) >= _MIN_BARE
+    if name.everyday:
+        return looks_random(value)
+    return len(value) >= _MIN_ADJACENT and has_digit(value) and (is_mixed(value) or not name.name.isalpha())
+
+
+def is_mixed(value: str) -> bool:
+    """Return whether a value mixes digits with other characters, or capitals into a word."""
+    if has_digit(value):
+        return not value.isdigit() and len(value) >= _MIN_BARE
+    return len(value) >= _MIN_ADJACENT and not (value.islower() or value.isupper() or value.istitle())
+
+
+def said(link: Link, mark: str) -> Link:
+    """Return the link after a mark or a connecting word."""
+    return Link.SAID if link is Link.ADJACENT and mark not in ("", ",") else link
