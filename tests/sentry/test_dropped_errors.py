@@ -160,6 +160,25 @@ async def test_an_application_that_contrib_measures_reports_each_exception_once(
     FastAPIInstrumentor.uninstrument_app(app)
 
 
+@pytest.mark.parametrize(
+    ("name", "line", "sent"),
+    [
+        ("gunicorn.error", "Worker (pid:812) was sent SIGTERM!", 0),
+        ("gunicorn.error", "Worker (pid:812) was sent SIGINT!", 0),
+        ("gunicorn.error", "Worker (pid:812) was sent SIGKILL! Perhaps out of memory?", 1),
+        ("gunicorn.error", "Worker (pid:812) exited with code 3.", 1),
+        ("bank", "Worker (pid:812) was sent SIGTERM!", 1),
+    ],
+)
+def test_normal_stops_of_gunicorn_workers_are_no_errors(
+    receiver: Receiver, name: str, line: str, sent: int
+) -> None:
+    telemetry = configure(environment="test")
+    logging.getLogger(name).error(line.replace("812", "%s"), 812)
+    assert telemetry.flush(30)
+    assert len(receiver.events) == sent
+
+
 def test_a_watch_remembers_dropped_exceptions_and_can_be_taken_back() -> None:
     client = sentry_sdk.Client(dsn=DSN, default_integrations=False, ignore_errors=[KeyError])
     captured = CapturedExceptions(10)

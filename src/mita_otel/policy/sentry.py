@@ -74,6 +74,8 @@ class SentryPolicy(Section):
     """Newest requests and tasks that are remembered while they are under way, so that an error can name its own."""
     ignored_errors: tuple[str, ...]
     """Exceptions recorded on spans that are answers rather than errors, by qualified name."""
+    ignored_log_lines: tuple[str, ...]
+    """Log lines of level ERROR that are no errors: `LOGGER: MESSAGE`, in which `*` matches anything."""
     breadcrumbs: SentryBreadcrumbPolicy
     propagation: PropagationPolicy
     tags: tuple[str, ...]

@@ -24,6 +24,7 @@ from mita_otel.semconv import BREADCRUMB_EVENT
 from mita_otel.sentry.active_roots import ActiveRoots
 from mita_otel.sentry.breadcrumbs import Breadcrumbs, Steps, of_events, time_of
 from mita_otel.sentry.crash_records import mark_crash
+from mita_otel.sentry.dropped_errors import IgnoredLogLines
 from mita_otel.sentry.mapping.contexts import financial_contexts, process_contexts, request_of_span, user_of
 from mita_otel.sentry.mapping.issue_event import enrich
 from mita_otel.sentry.mapping.tags import own_tags, shared_attributes, tags_of
@@ -60,6 +61,7 @@ class BeforeSendHook:
             redacted.
         trace_context: Returns the trace context of the current span. It is needed for versions of sentry-sdk that
             cannot read it from OpenTelemetry. An event whose hint has `TRACE_IS_SET` keeps its trace context.
+        ignored_log_lines: Patterns of log lines that are no errors; see `IgnoredLogLines`.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class BeforeSendHook:
         then: Callable[[Any, Hint], Any] | None = None,
         *,
         trace_context: Callable[[], dict[str, str] | None] | None = None,
+        ignored_log_lines: Sequence[str] = (),
     ) -> None:
         self.breadcrumbs = breadcrumbs
         self.roots = roots
@@ -84,6 +87,8 @@ class BeforeSendHook:
         self._redact = BeforeSend(redactor)
         self._then = then
         self._trace_context = trace_context
+        self._lines = ignored_log_lines
+        self._ignored_lines = IgnoredLogLines(ignored_log_lines)
         self.client: BaseClient | None = None
         """The client that calls this hook. None: unknown, so that the hook redacts each event before it returns."""
 
@@ -98,6 +103,7 @@ class BeforeSendHook:
             self._losses,
             then,
             trace_context=self._trace_context,
+            ignored_log_lines=self._lines,
         )
         hook.client = client
         return hook
@@ -112,7 +118,10 @@ class BeforeSendHook:
             event["contexts"] = {**(event.get("contexts") or {}), "trace": own_trace}
         trace_id = _trace_id_of(event)
         exception = _exception_of(hint)
-        if is_reported(hint.get("log_record")) or not self._is_new(event, exception, trace_id):
+        record = hint.get("log_record")
+        if self._ignored_lines.contain(record) or is_reported(record):
+            return None
+        if not self._is_new(event, exception, trace_id):
             return None
         mark_crash(event, hint.get("log_record"))
         if event.get("level", "error") in _ERRORS:

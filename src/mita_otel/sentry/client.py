@@ -179,7 +179,16 @@ def start_client(
     roots, captured = ActiveRoots(policy.max_live_traces), CapturedExceptions(policy.max_captured)
     steps = _steps(policy.breadcrumbs, roots, redactor)
     trace_context = current_trace_context if unfollow is None else None
-    hook = BeforeSendHook(redactor, breadcrumbs, roots, steps, captured, losses, trace_context=trace_context)
+    hook = BeforeSendHook(
+        redactor,
+        breadcrumbs,
+        roots,
+        steps,
+        captured,
+        losses,
+        trace_context=trace_context,
+        ignored_log_lines=policy.ignored_log_lines,
+    )
     joined = host_client_is_active()
     if not joined:
         known = None if dsn is None and spotlight else checked_dsn(dsn)

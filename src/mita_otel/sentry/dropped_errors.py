@@ -1,10 +1,12 @@
-"""Remembers exceptions that a client dropped, so that they do not come back from a span or a log record."""
+"""Errors that are not sent: those that a client dropped, which must not come back by another way, and ignored log lines."""
 
 from __future__ import annotations
 
 import builtins
+import logging
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
@@ -49,6 +51,30 @@ def _remember(hint: Any, captured: CapturedExceptions) -> None:
     if isinstance(exception, BaseException):
         mark_dropped(exception)
         captured.add_exception(trace.get_current_span().get_span_context().trace_id, exception)
+
+
+class IgnoredLogLines:
+    """Recognises log lines of level ERROR that are no errors.
+
+    Args:
+        patterns: `LOGGER: MESSAGE`, in which `*` matches anything.
+    """
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        texts = [
+            "".join(".*" if part == "*" else re.escape(part) for part in re.split(r"(\*)", one))
+            for one in patterns
+        ]
+        self._loggers = {one.partition(":")[0] for one in patterns}
+        self._pattern = re.compile("|".join(texts)) if texts else None
+
+    def contain(self, record: object) -> bool:
+        """Return whether a record of standard logging is one of them."""
+        if self._pattern is None or not isinstance(record, logging.LogRecord) or record.exc_info:
+            return False
+        return record.name in self._loggers and bool(
+            self._pattern.fullmatch(f"{record.name}: {record.getMessage()}")
+        )
 
 
 def recorded_exc_info(type_name: str, message: str) -> dict[str, Any]:
