@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
-from opentelemetry.trace import format_span_id, format_trace_id
+from opentelemetry.trace import SpanKind, StatusCode, format_span_id, format_trace_id
 
 from mita_otel import semconv
 from mita_otel.processors.captured_exceptions import parse_stacktrace
 from mita_otel.sentry.breadcrumbs import of_events
 from mita_otel.sentry.mapping.attribute_values import json_value, seconds
 from mita_otel.sentry.mapping.contexts import financial_contexts, process_contexts, user_of
+from mita_otel.sentry.mapping.span_tree import is_local_root
 from mita_otel.sentry.mapping.tags import own_tags, shared_attributes, tags_of
 
 Attributes = Mapping[str, Any]
@@ -52,7 +53,7 @@ def recorded_exception(
         "value": str(attributes.get(semconv.EXCEPTION_MESSAGE) or ""),
         "mechanism": {
             "type": "opentelemetry.record_exception",
-            "handled": str(attributes.get(semconv.EXCEPTION_ESCAPED)).lower() != "true",
+            "handled": not _has_escaped(span, attributes),
         },
     }
     if module:
@@ -73,6 +74,14 @@ def recorded_exception(
     if before:
         event["breadcrumbs"] = {"values": [*event.get("breadcrumbs", {}).get("values", []), *before]}
     return event
+
+
+def _has_escaped(span: ReadableSpan, exception: Attributes) -> bool:
+    """Return whether a recorded exception left its span, or ended a task: the error of a request may have a handler."""
+    if str(exception.get(semconv.EXCEPTION_ESCAPED)).lower() == "true":
+        return True
+    is_task = is_local_root(span) and span.kind is not SpanKind.SERVER
+    return is_task and span.status.status_code is StatusCode.ERROR
 
 
 def extra_of(attributes: Attributes) -> dict[str, Any]:
