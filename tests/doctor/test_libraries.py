@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from doctor.kit import by_name, failing, policy_with, warning, write_package
-from mita_otel.doctor.libraries import instrumentation_checks, library_checks
+from mita_otel.doctor.libraries import extras_in_use, instrumentation_checks, library_checks
 from mita_otel.policy import Policy
 from mita_otel.sdk.health.check import Check, Status
 
@@ -59,7 +59,7 @@ def test_an_sdk_of_another_version(install: Install) -> None:
     install("opentelemetry-api", "1.44.0")
     said = failing(by_name(library_checks()))["versions:opentelemetry-api"]
     assert "needs opentelemetry-api" in said
-    assert ", but 1.44.0 is installed: pip install 'opentelemetry-api" in said
+    assert ", but 1.44.0 is installed: pip install opentelemetry-api==" in said
 
 
 def test_a_sentry_sdk_that_is_too_old_is_said_with_what_would_do(install: Install) -> None:
@@ -71,10 +71,31 @@ def test_a_sentry_sdk_that_is_too_old_is_said_with_what_would_do(install: Instal
     }
 
 
-def test_a_library_of_an_extra_has_to_fit_where_it_is_there(install: Install) -> None:
-    install("sqlalchemy", "1.4.54")
-    found = failing(by_name(library_checks()))["versions:sqlalchemy"]
-    assert "needs sqlalchemy<2.2,>=2.0.36, but 1.4.54 is installed" in found
+def test_a_library_of_an_extra_has_to_fit_where_the_extra_is_in_use(install: Install) -> None:
+    install("alembic", "1.13.3")
+    policy = policy_with()
+    assert failing(by_name(library_checks(extras_in_use(policy, [], {})))) == {}
+    in_use = extras_in_use(policy, [], {"MITA_OTEL_DATABASE_URL": "sqlite:///store.db"})
+    found = failing(by_name(library_checks(in_use)))["versions:alembic"]
+    assert (
+        found
+        == "mita-otel 0.1.0 needs alembic<2,>=1.14, but 1.13.3 is installed: pip install 'alembic<2,>=1.14'"
+    )
+
+
+def test_the_extras_of_features_that_are_configured() -> None:
+    policy = policy_of(sqlalchemy="contrib")
+    assert extras_in_use(policy_with(), ["console"], {}) == []
+    assert extras_in_use(policy_with(), ["store"], {}) == ["store"]
+    assert extras_in_use(policy, ["otlp"], {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}) == [
+        "otlp-grpc",
+        "contrib",
+    ]
+    env = {
+        "MITA_OTEL_DATABASE_URL": "postgresql://db/bank", "OTEL_METRICS_EXPORTER": "prometheus",
+        "OTEL_LOGS_EXPORTER": "otlp", "SLACK_FINANCE_WEBHOOK": "https://hooks.example",
+    }  # fmt: skip
+    assert extras_in_use(policy_with(), [], env) == ["store", "postgresql", "otlp", "prometheus", "alerts"]
 
 
 # --- installed and active ----------------------------------------------------------------------------
@@ -136,6 +157,13 @@ def test_what_the_policy_switches_off() -> None:
     }
 
 
+@pytest.mark.parametrize("framework", ["flask", "django", "falcon", "pyramid", "tornado"])
+def test_a_web_framework_without_its_instrumentation(install: Install, framework: str) -> None:
+    install(framework, "5.0")
+    said = f"5.0 is installed, not instrumented: pip install opentelemetry-instrumentation-{framework}"
+    assert instrumentation()[f"library:{framework}"] == Check(f"library:{framework}", Status.WARN, said)
+
+
 def test_a_library_without_its_instrumentation(install: Install) -> None:
     install("redis", "5.0.0")
     said = f"5.0.0 is installed, not instrumented: pip install {REDIS}"
@@ -162,8 +190,8 @@ def test_an_instrumentation_that_cannot_be_imported(install: Install) -> None:
         points=POINT,
     )
     said = (
-        f"5.0.0 is installed, not instrumented: {REDIS} 0.66b1 cannot be imported (ModuleNotFoundError); pip install "
-        f"--force-reinstall {REDIS}"
+        f"5.0.0 is installed, not instrumented: {REDIS} 0.66b1 cannot be imported (ModuleNotFoundError: No module "
+        f"named 'nothing_of_the_kind'); pip install --force-reinstall {REDIS}"
     )
     assert instrumentation()["library:redis"] == Check("library:redis", Status.FAIL, said)
 
@@ -193,5 +221,6 @@ def test_a_fastapi_that_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> N
     found = instrumentation()["library:fastapi"]
     assert found.status is Status.FAIL
     assert found.said.endswith(
-        "cannot be imported (ModuleNotFoundError): pip install --force-reinstall fastapi"
+        "cannot be imported (ModuleNotFoundError: import of fastapi halted; None in sys.modules); "
+        "pip install --force-reinstall fastapi"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from doctor.kit import policy_with
+from doctor.kit import Examined, failing, policy_with, warning
 from mita_otel.doctor import storage
 from mita_otel.doctor.storage import megabytes_left, spool_check, store_check, unusable
 from mita_otel.policy import default_policy
@@ -243,3 +243,41 @@ def test_the_whole_look_is_longer_than_the_waits_in_it() -> None:
     policy = default_policy()
     shortest_s = policy.doctor.timeout_s / 4
     assert {name for name in storage._TIMEOUTS if getattr(policy.store, name) > shortest_s}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no modes of files")
+def test_a_spool_that_other_users_can_read_or_change(examined: Examined, tmp_path: Path) -> None:
+    spool = tmp_path / "spool"
+    spool.mkdir(mode=0o700)
+    sound = {"MITA_OTEL_AUDIT_SPOOL": str(spool), "MITA_OTEL_AUDIT_KEY": "k" * 32}
+    assert "audit" not in warning(examined(**sound))
+    for path, mode, what in (
+        (spool, 0o755, "read"),
+        (spool, 0o720, "change"),
+        (spool / "segment", 0o640, "read"),
+    ):
+        spool.chmod(0o700)
+        (spool / "segment").touch(mode=0o600)
+        path.chmod(mode)
+        said = warning(examined())["audit"]
+        assert said == (
+            f"{path} has the mode {mode:03o}: other users can {what} audit entries that wait there; run: chmod -R go= {spool}"
+        )
+
+
+def test_where_the_file_exporter_writes(examined: Examined, tmp_path: Path) -> None:
+    env = {"OTEL_TRACES_EXPORTER": "file"}
+    path = tmp_path / "traces.jsonl"
+    assert examined(**env, MITA_OTEL_FILE=str(path))["exporter:file"] == Check(
+        "exporter:file", Status.PASS, str(path)
+    )
+    missing = tmp_path / "missing" / "traces.jsonl"
+    assert warning(examined(MITA_OTEL_FILE=str(missing)))["exporter:file"].startswith(
+        f"the folder {missing.parent} does not exist; it is created with the first span."
+    )
+    path.touch()
+    for wrong, said in ((path / "deeper.jsonl", "is not a folder"), (tmp_path, "is a folder")):
+        assert said in failing(examined(MITA_OTEL_FILE=str(wrong)))["exporter:file"]
+    assert failing(examined(MITA_OTEL_FILE=str(wrong)))["exporter:file"].endswith(
+        "set MITA_OTEL_FILE to a writable path"
+    )

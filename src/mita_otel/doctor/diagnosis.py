@@ -10,8 +10,9 @@ from pathlib import Path
 from mita_otel.doctor.canary import check_canaries
 from mita_otel.doctor.channels import channel_checks
 from mita_otel.doctor.gateway import gateway_checks
-from mita_otel.doctor.libraries import instrumentation_checks, library_checks
+from mita_otel.doctor.libraries import extras_in_use, instrumentation_checks, library_checks
 from mita_otel.doctor.otlp import otlp_checks
+from mita_otel.doctor.ports import prometheus_checks
 from mita_otel.doctor.secret_filter import SecretFilter
 from mita_otel.doctor.self_test.quiet import configure_quietly
 from mita_otel.doctor.sentry import sentry_checks
@@ -26,7 +27,8 @@ from mita_otel.doctor.settings import (
     unused_variables_check,
     wanted_exporters,
 )
-from mita_otel.doctor.storage import spool_check, store_check
+from mita_otel.doctor.storage import file_exporter_check, spool_check, store_check
+from mita_otel.doctor.variables import misspelt_checks
 from mita_otel.errors import ConfigurationError
 from mita_otel.instrumentation.patches import Patches
 from mita_otel.policy import Policy, environment_name, salvage_policy
@@ -81,8 +83,12 @@ def _checks(policy: Policy, environment: str, *, network: bool) -> Iterator[tupl
     yield "exporters", lambda: exporter_checks(policy, env)
     yield "unused-variables", lambda: unused_variables_check(policy, env)
     yield "sampling", lambda: [sampler_check(env)]
-    yield "versions", library_checks
+    yield "variables", lambda: misspelt_checks(env)
+    yield "prometheus", lambda: prometheus_checks(policy.doctor, env)
+    yield "versions", lambda: library_checks(extras_in_use(policy, wanted_exporters(policy, env), env))
     yield "libraries", lambda: instrumentation_checks(policy, env)
+    if "file" in wanted_exporters(policy, env):
+        yield "exporter:file", lambda: [file_exporter_check(policy, env)]
     yield "store", lambda: [store_check(policy, env)]
     yield "audit", lambda: [spool_check(policy, env)]
     yield "alerts", lambda: channel_checks(policy, env)

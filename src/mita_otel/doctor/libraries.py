@@ -2,63 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
+from collections.abc import Collection, Iterator, Mapping
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Final
 
 from opentelemetry.instrumentation.dependencies import get_dist_dependency_conflicts
-from packaging.requirements import Requirement
 
 from mita_otel import environment_variables as variables
+from mita_otel.doctor.requirements import OURS, cause_of, conflicts, described, fix, installed_packages
 from mita_otel.instrumentation.fastapi import fastapi_source, has_native_telemetry
 from mita_otel.instrumentation.sqlalchemy_contrib import INSTALL, missing_package
 from mita_otel.policy import Policy
 from mita_otel.sdk.distro import measured_here
 from mita_otel.sdk.health.check import Check, Status
+from mita_otel.sdk.health.libraries import OURS as INSTRUMENTED
 from mita_otel.sdk.health.libraries import WELL_KNOWN, installed_version, there_for_telemetry
 
 _GROUP: Final = "opentelemetry_instrumentor"
 _ALL: Final = "*"
-_OURS = "mita-otel"
+_CHANNELS: Final = [name for name in variables.names() if name.startswith(("SLACK_", "PAGERDUTY_"))]
 
 
-def library_checks() -> Iterator[Check]:
-    """Check that the installed versions of mita-otel and OpenTelemetry are compatible."""
-    found = list(_conflicts())
-    yield from found
+def library_checks(extras: Collection[str] = ()) -> Iterator[Check]:
+    """Check that the installed versions of mita-otel, OpenTelemetry and the instrumented libraries go together.
+
+    Args:
+        extras: Extras of mita-otel that are in use. The others are no requirements.
+    """
+    packages = installed_packages()
+    telemetry = [OURS, "sentry-sdk", *(name for name in packages if name.startswith("opentelemetry-"))]
+    found = conflicts(packages, [*telemetry, *INSTRUMENTED, *WELL_KNOWN], extras)
+    command = fix(found, packages) if found else ""
+    for name in dict.fromkeys(one.required for one in found):
+        of_one = [one for one in found if one.required == name]
+        # A library may still work with another version; the check of the library imports it.
+        status = Status.FAIL if any(one.is_of_telemetry for one in of_one) else Status.WARN
+        yield Check(f"versions:{name}", status, f"{described(of_one)}: {command}")
     if not found:
-        message = f"{_OURS} {installed_version(_OURS)}, opentelemetry-sdk {installed_version('opentelemetry-sdk')}, sentry-sdk {installed_version('sentry-sdk')}"
+        message = f"{OURS} {installed_version(OURS)}, opentelemetry-sdk {installed_version('opentelemetry-sdk')}, sentry-sdk {installed_version('sentry-sdk')}"
         yield Check("versions", Status.PASS, message)
 
 
-def _conflicts() -> Iterator[Check]:
-    for one in _packages():
-        for text in one.requires or ():
-            required = Requirement(text)
-            # A requirement of an extra may be missing. If it is installed, its version must match.
-            optional = required.marker is not None and "extra" in str(required.marker)
-            if optional and one.name != _OURS:
-                continue
-            if not optional and required.marker is not None and not required.marker.evaluate():
-                continue
-            installed = installed_version(required.name)
-            if (not installed and not optional) or (
-                installed and not required.specifier.contains(installed, prereleases=True)
-            ):
-                wanted = f"{required.name}{required.specifier}"
-                found = f"{installed} is installed" if installed else "it is not installed"
-                message = f"{one.name} {one.version} needs {wanted}, but {found}: pip install '{wanted}'"
-                yield Check(f"versions:{required.name}", Status.FAIL, message)
+def extras_in_use(policy: Policy, exporters: Collection[str], env: Mapping[str, str]) -> list[str]:
+    """Return the extras whose features the policy and the variables use.
 
-
-def _packages() -> Iterator[Distribution]:
-    """Yield mita-otel and OpenTelemetry's packages. Of several versions, Python uses the first."""
-    seen = set[str]()
-    for one in distributions():
-        name = (one.name or "").lower().replace("_", "-")
-        if name not in seen and (name == _OURS or name.startswith("opentelemetry-")):
-            seen.add(name)
-            yield one
+    Args:
+        policy: The policy.
+        exporters: Names of the span exporters.
+        env: The environment variables.
+    """
+    named = [*exporters, *(env.get(one, "") for one in (variables.METRICS_EXPORTER, variables.LOGS_EXPORTER))]
+    text, url = ",".join(named), env.get(variables.DATABASE_URL, "").strip()
+    wanted = {
+        "store": bool(url) or "store" in exporters or policy.audit.start == "configure",
+        "postgresql": url.startswith("postgres"),
+        "otlp": "otlp" in text and env.get(variables.OTLP_PROTOCOL, "").strip() != "grpc",
+        "otlp-grpc": "otlp" in text and env.get(variables.OTLP_PROTOCOL, "").strip() == "grpc",
+        "prometheus": "prometheus" in text,
+        "alerts": any(env.get(one, "").strip() for one in _CHANNELS),
+        "mobile": bool(policy.mobile.projects),
+        "contrib": policy.instrumentation.sqlalchemy_source() == "contrib",
+    }
+    return [extra for extra, in_use in wanted.items() if in_use]
 
 
 # --- instrumentations --------------------------------------------------------------------------------
@@ -83,7 +88,10 @@ def _fastapi(policy: Policy, off: frozenset[str]) -> Iterator[Check]:
     try:
         from fastapi import FastAPI
     except Exception as error:  # noqa: BLE001 - a broken package may raise anything
-        message = f"{installed} is installed but cannot be imported ({type(error).__name__}): pip install --force-reinstall fastapi"
+        cause = cause_of(error, installed_packages()) or "pip install --force-reinstall fastapi"
+        message = (
+            f"{installed} is installed but cannot be imported ({type(error).__name__}: {error}); {cause}"
+        )
         yield Check("library:fastapi", Status.FAIL, message)
         return
     source = fastapi_source(policy.instrumentation, has_native_telemetry(FastAPI))
@@ -171,7 +179,12 @@ def _by_package(library: str, installed: str, point: EntryPoint, off: frozenset[
     try:
         point.load()
     except Exception as error:  # noqa: BLE001 - a broken package may raise anything
-        message = f"{state}, not instrumented: {by} cannot be imported ({type(error).__name__}); pip install --force-reinstall {by.partition(' ')[0]}"
+        cause = (
+            cause_of(error, installed_packages()) or f"pip install --force-reinstall {by.partition(' ')[0]}"
+        )
+        message = (
+            f"{state}, not instrumented: {by} cannot be imported ({type(error).__name__}: {error}); {cause}"
+        )
         return Check(name, Status.FAIL, message)
     return Check(name, Status.PASS, f"{state} and instrumented under opentelemetry-instrument by {by}")
 

@@ -133,7 +133,7 @@ def wanted_exporters(policy: Policy, env: Mapping[str, str]) -> list[str]:
 
 
 def exporter_checks(policy: Policy, env: Mapping[str, str]) -> Iterator[Check]:
-    """Check that the selected exporters exist. `otlp` has its own check."""
+    """Check that the selected exporters exist. `otlp` and `file` have their own checks."""
     known = exporter_names(ExporterFactory.MAKERS)
     wanted = wanted_exporters(policy, env)
     if not wanted:
@@ -143,7 +143,7 @@ def exporter_checks(policy: Policy, env: Mapping[str, str]) -> Iterator[Check]:
         if name not in known:
             message = f"unknown exporter {name!r}; use one of {', '.join(known)}"
             yield Check(f"exporter:{name}", Status.FAIL, message)
-        elif name != "otlp":
+        elif name not in ("otlp", "file"):
             yield Check(f"exporter:{name}", Status.PASS, "available")
     for signal, variable in EXPORTER_VARIABLES.items():
         for name, error in _otel_compat.asked_exporters(signal).missing.items():

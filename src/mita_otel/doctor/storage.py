@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shlex
 import shutil
+import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -99,6 +102,8 @@ def spool_check(policy: Policy, env: Mapping[str, str]) -> Check:
     if fault:
         message = f"{fault}: audit entries cannot be stored; free space or grant write access there, or set {variables.AUDIT_SPOOL} to a writable folder on a local disk"
         return Check("audit", Status.FAIL, message)
+    if message := _too_open(folder):
+        return Check("audit", Status.WARN, message)
     try:
         AuditKeys.from_environment(env)
     except ConfigurationError as error:
@@ -111,6 +116,41 @@ def spool_check(policy: Policy, env: Mapping[str, str]) -> Check:
         message = f"the audit chain is unsigned: anyone with write access to the database can forge it; set {variables.AUDIT_KEY}; {_CREATE_KEY}"
         return Check("audit", Status.WARN, message, observed)
     return Check("audit", Status.PASS, f"spool in {folder}", observed)
+
+
+def _too_open(folder: Path) -> str:
+    """Return a warning if others can read or change entries in the spool, or ""."""
+    if os.name != "posix" or not folder.is_dir():
+        return ""
+    for path in (folder, *sorted(folder.iterdir())):
+        with contextlib.suppress(FileNotFoundError):  # it was moved in the meantime
+            mode = stat.S_IMODE(path.stat().st_mode)
+            if mode & 0o077:
+                what = "change" if mode & 0o022 else "read"
+                return (
+                    f"{path} has the mode {mode:03o}: other users can {what} audit entries that wait there; run: chmod -R "
+                    f"go= {shlex.quote(str(folder))}"
+                )
+    return ""
+
+
+def file_exporter_check(policy: Policy, env: Mapping[str, str]) -> Check:
+    """Check that the file exporter can write its file. No file remains."""
+    path = Path(env.get(variables.FILE, "").strip() or policy.export.file.path).absolute()
+    name, fix = "exporter:file", f"set {variables.FILE} to a writable path"
+    fault = unusable(path.parent)
+    if fault:
+        return Check(name, Status.FAIL, f"{fault}: spans cannot be written to {path}; {fix}")
+    if path.is_dir():
+        return Check(name, Status.FAIL, f"{path} is a folder; {fix}")
+    if path.exists() and not os.access(path, os.W_OK):
+        return Check(
+            name, Status.FAIL, f"{path} is not writable; give the service's user write access, or {fix}"
+        )
+    if not path.parent.exists():
+        message = f"the folder {path.parent} does not exist; it is created with the first span. Create it, or correct {variables.FILE}"
+        return Check(name, Status.WARN, message)
+    return Check(name, Status.PASS, str(path))
 
 
 # --- folders -----------------------------------------------------------------------------------------

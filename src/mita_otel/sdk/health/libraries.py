@@ -61,8 +61,9 @@ def _requested(installed: Iterable[Distribution]) -> set[str]:
 def _required(one: Distribution) -> Iterable[str]:
     for text in one.requires or ():
         match = _NAME.match(text)
-        # An extra's requirement is none where the extra was not asked for; telemetry's own are taken as asked for.
-        if match and ("extra ==" not in text or _TELEMETRY.fullmatch(_plain(one.name or ""))):
+        # An extra of ours is taken as asked for. Extras of sentry-sdk and OpenTelemetry name the libraries that they
+        # instrument, such as Flask, and those belong to the service.
+        if match and ("extra ==" not in text or _plain(one.name or "") == "mita-otel"):
             yield _plain(match.group())
 
 
@@ -76,6 +77,11 @@ Measured = Literal["measured", "not loaded", "missing"]
 OURS: Final = {"fastapi": "fastapi", "sqlalchemy": "sqlalchemy"}
 """Distributions that are measured without any other package, and their modules."""
 WELL_KNOWN: Final = {
+    "flask": "flask",
+    "django": "django",
+    "falcon": "falcon",
+    "pyramid": "pyramid",
+    "tornado": "tornado",
     "httpx": "httpx",
     "requests": "requests",
     "urllib3": "urllib3",
