@@ -236,10 +236,8 @@ def test_sqlalchemy_2_1_beside_an_instrumentation_that_does_not_know_it(
     monkeypatch.syspath_prepend(str(folder))
     found = examined()
     assert failing(found) == {}
-    assert found["sqlalchemy"] == Check(
-        "sqlalchemy",
-        Status.WARN,
-        f"{package} 0.66b1 does not support sqlalchemy 2.1.9, and mita-otel does not need it: pip uninstall {package}",
+    assert found["library:sqlalchemy"] == Check(
+        "library:sqlalchemy", Status.PASS, "2.1.9 is installed and instrumented by mita-otel"
     )
 
 
