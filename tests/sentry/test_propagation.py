@@ -118,6 +118,20 @@ def test_of_two_traces_the_policy_says_which(prefer: str, expected: str) -> None
     assert f"{ids.trace_id:032x}" == expected
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        f"{TRACE}-{SPAN}-1,{TRACE}-{SPAN}-1",
+        f"{TRACE}-{SPAN}-1 , {TRACE}-{SPAN}-1",
+        f"garbage,{TRACE}-{SPAN}-1",
+        f"{'0' * 32}-{SPAN}-1,{TRACE}-{SPAN}-1",
+    ],
+)
+def test_of_headers_that_a_proxy_has_joined_the_first_valid_one_is_continued(header: str) -> None:
+    ids, _ = Wire().extract(sentry_trace=header)
+    assert (f"{ids.trace_id:032x}", f"{ids.span_id:016x}") == (TRACE, SPAN)
+
+
 BAD = [
     "", "x", f"{TRACE}", f"{TRACE}-{SPAN}-2", f"{TRACE}-{SPAN}-1-1", f"{TRACE[:-1]}-{SPAN}-1", f"{'0' * 32}-{SPAN}-1",
     f"{TRACE}-{'0' * 16}-1", f"{TRACE}_{SPAN}", "\x00" * 50, "9" * 100_000,

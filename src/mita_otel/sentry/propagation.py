@@ -160,16 +160,20 @@ class _Collected(Setter[dict[str, str]]):
 
 
 def _span_context(headers: Iterable[str]) -> tuple[SpanContext | None, bool]:
-    """Return the span context of the header, and whether its sender has deferred the sampling decision."""
-    for header in headers:
-        found = _HEADER.fullmatch(header)
+    """Return the span context of the header, and whether its sender has deferred the sampling decision.
+
+    Proxies join headers of one name with commas. The first valid value is used.
+    """
+    for value in (part for header in headers for part in header.split(",")):
+        found = _HEADER.fullmatch(value)
         if found is None:
             continue
         trace_id, span_id = int(found.group(1), 16), int(found.group(2), 16)
         flag = found.group(3)
         flags = TraceFlags(TraceFlags.DEFAULT if flag == "0" else TraceFlags.SAMPLED)
         context = SpanContext(trace_id, span_id, is_remote=True, trace_flags=flags)
-        return (context, flag is None) if context.is_valid else (None, False)
+        if context.is_valid:
+            return context, flag is None
     return None, False
 
 

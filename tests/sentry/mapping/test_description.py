@@ -64,6 +64,19 @@ TABLE: dict[str, tuple[SpanKind, dict[str, Any], tuple[str, str, str]]] = {
     "graphql without a name": (I, {"graphql.operation.type": "query"}, ("graphql.query", "the name", "component")),
     "chat": (C, {"gen_ai.operation.name": "chat", "gen_ai.system": "x"}, ("gen_ai.chat", "the name", "custom")),
     "completion": (C, {"gen_ai.operation.name": "text_completion"}, ("gen_ai.chat", "the name", "custom")),
+    "chat over HTTP": (C, {"gen_ai.operation.name": "chat", "http.request.method": "POST", "url.full": "https://x/v1"}, ("gen_ai.chat", "the name", "custom")),
+    "agent": (I, {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "clerk"}, ("gen_ai.invoke_agent", "the name", "custom")),
+    "tool": (I, {"gen_ai.tool.name": "lookup"}, ("gen_ai.execute_tool", "the name", "custom")),
+    "model without an operation": (C, {"gen_ai.system": "x", "gen_ai.request.model": "m"}, ("gen_ai.chat", "the name", "custom")),
+    "embedding of OpenLLMetry": (C, {"llm.request.type": "embedding"}, ("gen_ai.embeddings", "the name", "custom")),
+    "agent of OpenInference": (I, {"openinference.span.kind": "AGENT"}, ("gen_ai.invoke_agent", "the name", "custom")),
+    "graphql in capitals": (I, {"graphql.operation.type": "QUERY"}, ("graphql.query", "the name", "component")),
+    "graphql field": (I, {"graphql.field.path": "card.owner"}, ("graphql.resolve", "the name", "component")),
+    "mcp tool": (S, {"mcp.method.name": "tools/call", "gen_ai.tool.name": "lookup", "rpc.system": "jsonrpc"}, ("mcp.server", "tools/call lookup", "route")),
+    "mcp tool with its operation": (S, {"mcp.method.name": "tools/call", "mcp.tool.name": "lookup", "gen_ai.operation.name": "execute_tool"}, ("mcp.server", "tools/call lookup", "route")),
+    "mcp over http": (S, {"mcp.method.name": "initialize", "http.request.method": "POST", "http.route": "/mcp"}, ("mcp.server", "initialize", "route")),
+    "mcp client": (C, {"mcp.method.name": "resources/read", "mcp.resource.uri": "file:///7"}, ("mcp.client", "resources/read", "route")),
+    "mcp notification": (S, {"mcp.method.name": "notifications/cancelled"}, ("mcp.notification.client_to_server", "notifications/cancelled", "route")),
     # --- ours
     "financial operation": (I, {"mita.operation": "payment_processing"}, ("financial.operation", "the name", "custom")),
     "operation before what it is made of": (S, {"mita.operation": "x", "http.request.method": "GET", "http.route": "/a"}, ("financial.operation", "the name", "custom")),
@@ -75,6 +88,9 @@ TABLE: dict[str, tuple[SpanKind, dict[str, Any], tuple[str, str, str]]] = {
     "internal, nothing known": (I, {}, ("function", "the name", "custom")),
     # --- what the service says itself
     "said by the service": (I, {"sentry.op": "ledger.close", "sentry.custom_span_name": "Close", "sentry.source": "task"}, ("ledger.close", "Close", "task")),
+    "source custom": (S, {"http.request.method": "GET", "http.route": "/a", "sentry.source": "custom"}, ("http.server", "the name", "custom")),
+    "own description": (C, {"db.system.name": "postgresql", "db.query.text": "SELECT 1", "sentry.description": "load cards"}, ("db", "load cards", "task")),
+    "own name before the description": (I, {"sentry.custom_span_name": "Close", "sentry.description": "close 7"}, ("function", "Close", "custom")),
     "said over HTTP": (S, {"http.request.method": "GET", "http.route": "/a", "sentry.op": "rpc"}, ("rpc", "GET /a", "route")),
 }  # fmt: skip
 
@@ -94,6 +110,7 @@ NAMED = {
     "fastapi.serialization": ("serialize", "app.pay"),
     "fastapi.background_task": ("task", "app.pay"),
     "BackgroundTask recount": ("task", "BackgroundTask recount"),
+    "graphql.validate": ("graphql.validate", "graphql.validate"),
 }
 
 

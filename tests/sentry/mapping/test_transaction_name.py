@@ -44,6 +44,9 @@ TABLE: dict[str, tuple[SpanKind, dict[str, Any], tuple[str, str]]] = {
     "graphql": (I, {"graphql.operation.type": "query", "graphql.operation.name": "Card77_91"}, ("query Card77_91", "component")),
     "graphql over http": (S, {"http.request.method": "POST", "http.route": "/g", "graphql.operation.name": "a-77"}, ("POST /g (a-{id})", "route")),
     "the application's": (I, {}, ("the name", "custom")),
+    "source custom": (S, {"http.request.method": "GET", "http.route": "/a", "sentry.source": "custom"}, ("the name", "custom")),
+    "own description is no name": (S, {"http.request.method": "GET", "http.route": "/a", "sentry.description": "card 7"}, ("GET /a", "route")),
+    "mcp": (S, {"mcp.method.name": "tools/call", "gen_ai.tool.name": "lookup"}, ("tools/call lookup", "route")),
     "said by the service": (C, {"db.system.name": "postgresql", "db.query.text": SQL, "sentry.custom_span_name": "load 7"}, ("load 7", "task")),
 }  # fmt: skip
 

@@ -2,19 +2,20 @@
 
 Sources: OpenTelemetry semantic conventions (old and stable names); Sentry's conventions for span operations,
 descriptions and transaction sources. Attributes that a service sets itself (`sentry.op`, `sentry.source`,
-`sentry.custom_span_name`) take precedence.
+`sentry.custom_span_name`, `sentry.description`) take precedence.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 
 from mita_otel import semconv
+from mita_otel.sentry.mapping.naming import SpanNaming, gen_ai, graphql, mcp
 from mita_otel.sentry.mapping.status import status_of
 
 Attributes = Mapping[str, Any]
@@ -34,39 +35,44 @@ class SpanDescription:
     """Sentry's span status, such as `ok` or `not_found`."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Naming:
-    """Operation, description and source that one rule returns."""
-
-    op: str
-    description: str
-    source: str
-
-
 def describe(span: ReadableSpan) -> SpanDescription:
     """Return the span's operation, description, transaction source and status."""
     attributes = span.attributes or {}
+    named = describe_name(span)
+    own = attributes.get(semconv.SENTRY_DESCRIPTION)
+    if not own or attributes.get(semconv.SENTRY_NAME):
+        return named
+    return replace(named, description=str(own))
+
+
+def describe_name(span: ReadableSpan) -> SpanDescription:
+    """Return the span's description without `sentry.description`, which may vary, for the name of a transaction."""
+    attributes = span.attributes or {}
     naming = next(
         (naming for rule in _RULES if (naming := rule(span.name, span.kind, attributes)) is not None),
-        _Naming("function", span.name, "custom"),
+        SpanNaming("function", span.name, "custom"),
     )
+    source = str(attributes.get(semconv.SENTRY_SOURCE) or naming.source)
+    # The service has named the span itself if it says so by the source.
+    keeps_name = attributes.get(semconv.SENTRY_SOURCE) == "custom"
+    description = span.name if keeps_name else naming.description
     return SpanDescription(
         op=str(attributes.get(semconv.SENTRY_OP) or naming.op),
-        description=str(attributes.get(semconv.SENTRY_NAME) or naming.description),
-        source=str(attributes.get(semconv.SENTRY_SOURCE) or naming.source),
+        description=str(attributes.get(semconv.SENTRY_NAME) or description),
+        source=source,
         status=status_of(span),
     )
 
 
-def _operation(name: str, kind: SpanKind, attributes: Attributes) -> _Naming | None:
+def _operation(name: str, kind: SpanKind, attributes: Attributes) -> SpanNaming | None:
     if attributes.get(semconv.OPERATION) is None and attributes.get(semconv.OPERATION_KIND) is None:
         return None
     if attributes.get(semconv.OPERATION_KIND) == "background":
-        return _Naming("task", name, "task")
-    return _Naming("financial.operation", name, "custom")
+        return SpanNaming("task", name, "task")
+    return SpanNaming("financial.operation", name, "custom")
 
 
-def _http(name: str, kind: SpanKind, attributes: Attributes) -> _Naming | None:
+def _http(name: str, kind: SpanKind, attributes: Attributes) -> SpanNaming | None:
     method = semconv.first(attributes, semconv.HTTP_METHOD)
     if not method:
         return None
@@ -76,14 +82,14 @@ def _http(name: str, kind: SpanKind, attributes: Attributes) -> _Naming | None:
     suffix = f" ({graphql})" if graphql else ""
     template = semconv.route(attributes) or attributes.get("url.template")
     if template:
-        return _Naming(op, f"{verb} {template}{suffix}", "route")
+        return SpanNaming(op, f"{verb} {template}{suffix}", "route")
     url = semconv.first(attributes, semconv.HTTP_URL)
     path = semconv.first(attributes, semconv.HTTP_PATH)
     place = (url or path) if kind is SpanKind.CLIENT else (path or url)
     if place:
         bare = str(place).partition("?")[0].partition("#")[0]
-        return _Naming(op, f"{verb} {bare}{suffix}", "route" if bare == "/" else "url")
-    return _Naming(op, name, "custom")
+        return SpanNaming(op, f"{verb} {bare}{suffix}", "route" if bare == "/" else "url")
+    return SpanNaming(op, name, "custom")
 
 
 _CACHE_OPS: Final = {
@@ -98,7 +104,7 @@ _CACHE_OPS: Final = {
 }
 
 
-def _cache(name: str, kind: SpanKind, attributes: Attributes) -> _Naming | None:
+def _cache(name: str, kind: SpanKind, attributes: Attributes) -> SpanNaming | None:
     key, hit = attributes.get("cache.key"), attributes.get("cache.hit")
     operation = attributes.get("cache.operation")
     if key is None and hit is None and operation is None:
@@ -108,26 +114,26 @@ def _cache(name: str, kind: SpanKind, attributes: Attributes) -> _Naming | None:
     else:
         op = _CACHE_OPS.get(str(operation).lower(), "cache")
     keys = key if isinstance(key, list | tuple) else [key]
-    return _Naming(op, ", ".join(str(one) for one in keys if one is not None) or name, "task")
+    return SpanNaming(op, ", ".join(str(one) for one in keys if one is not None) or name, "task")
 
 
 _REDIS: Final = frozenset({"redis", "valkey", "keydb"})
 
 
-def _database(name: str, kind: SpanKind, attributes: Attributes) -> _Naming | None:
+def _database(name: str, kind: SpanKind, attributes: Attributes) -> SpanNaming | None:
     system = semconv.first(attributes, semconv.DB_SYSTEM)
     if system is None:
         return None
     statement = semconv.first(attributes, (*semconv.DB_STATEMENT, *semconv.DB_QUERY_SUMMARY))
-    return _Naming("db.redis" if str(system) in _REDIS else "db", str(statement or name), "task")
+    return SpanNaming("db.redis" if str(system) in _REDIS else "db", str(statement or name), "task")
 
 
-def _rpc(name: str, kind: SpanKind, attributes: Attributes) -> _Naming | None:
+def _rpc(name: str, kind: SpanKind, attributes: Attributes) -> SpanNaming | None:
     system = semconv.first(attributes, semconv.RPC_SYSTEM)
     if system is None and attributes.get("rpc.service") is None:
         return None
     family = "grpc" if system == "grpc" else "rpc"
-    return _Naming(
+    return SpanNaming(
         {SpanKind.SERVER: f"{family}.server", SpanKind.CLIENT: f"{family}.client"}.get(kind, family),
         name,
         "route",
@@ -147,50 +153,33 @@ _QUEUE_OPS: Final = {
 }
 
 
-def _messaging(name: str, kind: SpanKind, attributes: Attributes) -> _Naming | None:
+def _messaging(name: str, kind: SpanKind, attributes: Attributes) -> SpanNaming | None:
     if semconv.first(attributes, semconv.MESSAGING_SYSTEM) is None:
         return None
     by_kind = {SpanKind.PRODUCER: "queue.publish", SpanKind.CONSUMER: "queue.process"}
     operation = str(semconv.first(attributes, semconv.MESSAGING_OPERATION) or "").lower()
     op = _QUEUE_OPS.get(operation) or by_kind.get(kind, "queue")
-    return _Naming(op, str(semconv.first(attributes, semconv.MESSAGING_DESTINATION) or name), "task")
+    return SpanNaming(op, str(semconv.first(attributes, semconv.MESSAGING_DESTINATION) or name), "task")
 
 
 _CLOUDS: Final = {"aws": "aws", "gcp": "gcp", "azure": "azure"}
 
 
-def _function(name: str, kind: SpanKind, attributes: Attributes) -> _Naming | None:
+def _function(name: str, kind: SpanKind, attributes: Attributes) -> SpanNaming | None:
     if attributes.get("faas.trigger") is None and attributes.get("faas.invoked_name") is None:
         return None
     provider = attributes.get("faas.invoked_provider") or attributes.get("cloud.provider")
     cloud = _CLOUDS.get(str(provider))
-    return _Naming(f"function.{cloud}" if cloud else "function", name, "task")
+    return SpanNaming(f"function.{cloud}" if cloud else "function", name, "task")
 
 
-def _graphql(name: str, kind: SpanKind, attributes: Attributes) -> _Naming | None:
-    operation = attributes.get("graphql.operation.type")
-    if operation is None:
-        return None
-    called = attributes.get("graphql.operation.name")
-    return _Naming(f"graphql.{operation}", f"{operation} {called}" if called else name, "component")
-
-
-def _gen_ai(name: str, kind: SpanKind, attributes: Attributes) -> _Naming | None:
-    operation = attributes.get("gen_ai.operation.name")
-    if operation is None:
-        return None
-    # Sentry's names for OpenTelemetry's operations.
-    known = {"text_completion": "chat", "create_agent": "create_agent"}
-    return _Naming(f"gen_ai.{known.get(str(operation), operation)}", name, "custom")
-
-
-def _websocket(name: str, kind: SpanKind, attributes: Attributes) -> _Naming | None:
+def _websocket(name: str, kind: SpanKind, attributes: Attributes) -> SpanNaming | None:
     scheme = semconv.first(attributes, semconv.HTTP_SCHEME)
     if attributes.get("network.protocol.name") != "websocket" and scheme not in {"ws", "wss"}:
         return None
     route = semconv.first(attributes, semconv.HTTP_ROUTE)
     op = {SpanKind.SERVER: "websocket.server", SpanKind.CLIENT: "websocket.client"}.get(kind, "websocket")
-    return _Naming(op, name, "route" if route else "custom")
+    return SpanNaming(op, name, "route" if route else "custom")
 
 
 _FRAMEWORK_OPS: Final = {
@@ -201,27 +190,29 @@ _FRAMEWORK_OPS: Final = {
 }
 
 
-def _framework(name: str, kind: SpanKind, attributes: Attributes) -> _Naming | None:
+def _framework(name: str, kind: SpanKind, attributes: Attributes) -> SpanNaming | None:
     if name.startswith("BackgroundTask "):
-        return _Naming("task", name, "task")
+        return SpanNaming("task", name, "task")
     op = _FRAMEWORK_OPS.get(name)
     if op is None:
         return None
-    return _Naming(op, str(attributes.get("code.function.name") or name), "component")
+    return SpanNaming(op, str(attributes.get("code.function.name") or name), "component")
 
 
-def _by_kind(name: str, kind: SpanKind, attributes: Attributes) -> _Naming | None:
+def _by_kind(name: str, kind: SpanKind, attributes: Attributes) -> SpanNaming | None:
     if kind is SpanKind.SERVER:
-        return _Naming("server", name, "route")
+        return SpanNaming("server", name, "route")
     if kind is SpanKind.CONSUMER:
-        return _Naming("queue.process", name, "task")
+        return SpanNaming("queue.process", name, "task")
     if kind is SpanKind.PRODUCER:
-        return _Naming("queue.publish", name, "task")
+        return SpanNaming("queue.publish", name, "task")
     return None
 
 
-_RULES: Final[tuple[Callable[[str, SpanKind, Attributes], _Naming | None], ...]] = (
+_RULES: Final[tuple[Callable[[str, SpanKind, Attributes], SpanNaming | None], ...]] = (
     _operation,
+    mcp,
+    gen_ai,
     _websocket,
     _http,
     _cache,
@@ -229,8 +220,7 @@ _RULES: Final[tuple[Callable[[str, SpanKind, Attributes], _Naming | None], ...]]
     _messaging,
     _rpc,
     _function,
-    _graphql,
-    _gen_ai,
+    graphql,
     _framework,
     _by_kind,
 )

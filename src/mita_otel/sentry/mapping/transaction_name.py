@@ -16,7 +16,7 @@ from mita_otel import semconv
 from mita_otel.latency.bounded_names import MAX_LENGTH, bounded_destination, bounded_name
 from mita_otel.latency.facts import CACHES, SpanFacts
 from mita_otel.latency.sql import statement_name
-from mita_otel.sentry.mapping.description import SpanDescription, describe
+from mita_otel.sentry.mapping.description import SpanDescription, describe_name
 
 Attributes = Mapping[str, Any]
 
@@ -36,8 +36,9 @@ def transaction_name(root: ReadableSpan, described: SpanDescription | None = Non
         root: The span.
         described: Its description, if it is known.
     """
-    described = described or describe(root)
     attributes = root.attributes or {}
+    if described is None or semconv.SENTRY_DESCRIPTION in attributes:
+        described = describe_name(root)
     if attributes.get(semconv.SENTRY_NAME) or attributes.get(semconv.SENTRY_SOURCE):
         return TransactionName(described.description, described.source)
     family = described.op.partition(".")[0]
