@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mita_otel.policy import Policy, PolicyError, load_policy, salvage_policy
+from mita_otel.policy.runtime import QueuePolicy
 from mita_otel.policy.section import types_of
 from policy.conftest import Complaints
 
@@ -51,6 +52,47 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     "a key without end": (
         "[" + ".".join("a" * 50_000) + "]",
         [": is nested more than 32 levels deep and cannot be a policy; name the policy's file"],
+    ),
+    "a number of too many digits": (
+        f"[export.queue]\nmax_spans = -{'9' * 4301}\nmax_batch = {'9' * 4301}\n",
+        [
+            ":2: export.queue.max_spans: has a number of 4301 digits; write a number of at most 15 digits",
+            ":3: export.queue.max_batch: has a number of 4301 digits; write a number of at most 15 digits",
+        ],
+    ),
+    "a number of too many digits in a list": (
+        f"export.traces = ['memory', {'9' * 5000}]\n",
+        [":1: export.traces.1: has a number of 5000 digits; write a number of at most 15 digits"],
+    ),
+    "a hexadecimal number beyond all bounds": (
+        f"[export.queue]\nmax_spans = 0x{'f' * 5000}\n",
+        [":2: export.queue.max_spans: the number is too large; write one up to 9007199254740992"],
+    ),
+    "a duration beyond all clocks": (
+        "[export.queue]\ndelay_ms = 1e300\n",
+        [":2: export.queue.delay_ms: the number is too large; write one up to 9007199254740992"],
+    ),
+    "a key of digits": (
+        f"[export.queue]\n{'9' * 4301} = 1\n",
+        [f":2: export.queue.{'9' * 4301}: there is no such key; known here: {', '.join(types_of(QueuePolicy))}"],
+    ),
+    "more keys than a policy has": (
+        "[sampling]\n" + "".join(f"k{number} = 1\n" for number in range(20_001)),
+        [": has more than 20000 keys and cannot be a policy; name the policy's file"],
+    ),
+    "a pattern with a count beyond all bounds": (
+        "[redaction.custom.x]\npattern = 'a{1,4294967295}'\n",
+        [
+            ":2: redaction.custom.x.pattern: 'a{1,4294967295}' is not a regular expression: "
+            "the repetition number is too large"
+        ],
+    ),
+    "a pattern that takes minutes": (
+        "[redaction.custom.x]\npattern = '(?:(?=)){2000000000}a'\n",
+        [
+            ":2: redaction.custom.x.pattern: '(?:(?=)){2000000000}a' takes at least 2000000001 steps to match; "
+            "4096 are allowed: lower the counts of its repeats"
+        ],
     ),
     "a key twice": (
         "[thresholds.api.methods]\nGET = 300\nGET = 400\n",
@@ -429,6 +471,30 @@ def test_every_bad_file_leaves_a_policy_to_run_on(tmp_path: Path, content: str |
         loaded = salvage_policy(path, environment=environment, env={})
         assert loaded.problems
         assert loaded.policy.redaction.enabled
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["9" * 4301, "a{1,4294967295}", "[" * 5000, "[" * 400 + "]" * 400, "1e999", "0x" + "f" * 5000, "'"],
+    ids=["digits", "pattern", "open", "nested", "infinite", "hexadecimal", "quote"],
+)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MITA_OTEL_EXPORT__QUEUE__MAX_SPANS",
+        "MITA_OTEL_REDACTION__CUSTOM__X__PATTERN",
+        "MITA_OTEL_THRESHOLDS__API__METHODS__GET",
+        "SENTRY_TRACES_SAMPLE_RATE",
+        "OTEL_BSP_SCHEDULE_DELAY",
+    ],
+)
+def test_every_bad_variable_leaves_a_policy_to_run_on(name: str, value: str) -> None:
+    loaded = salvage_policy(env={name: value}, folder=Path("/"))
+    is_pattern = name.endswith("PATTERN") and value in {"9" * 4301, "1e999", "'"}
+    assert [problem.place for problem in loaded.problems] == (
+        [] if is_pattern and len(value) < 512 else [name]
+    )
+    assert loaded.policy.export.queue.max_spans == 8192
 
 
 def test_without_a_file_the_variables_still_hold(tmp_path: Path) -> None:

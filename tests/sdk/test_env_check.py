@@ -32,6 +32,7 @@ BAD = {
         f"'abc' {NO_WHOLE_NUMBER}; used instead: OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT, else no limit"
     ),
     ("OTEL_SPAN_EVENT_COUNT_LIMIT", "abc"): f"'abc' {NO_WHOLE_NUMBER}; used instead: 128",
+    ("OTEL_SPAN_EVENT_COUNT_LIMIT", str(2**63)): f"'{2**63}' {NO_WHOLE_NUMBER}; used instead: 128",
     ("OTEL_SPAN_LINK_COUNT_LIMIT", "abc"): f"'abc' {NO_WHOLE_NUMBER}; used instead: 128",
     ("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", "abc"): (
         f"'abc' {NO_WHOLE_NUMBER}; used instead: OTEL_ATTRIBUTE_COUNT_LIMIT, else 128"

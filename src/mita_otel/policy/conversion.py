@@ -20,6 +20,8 @@ Reader = Callable[[Any, KeyPath, Mismatches], Any]
 """Takes a value, its key, and the list that mismatches are added to. Returns the converted value, or `_INVALID`."""
 
 _INVALID: Final = object()
+_LARGEST: Final = 2**53
+"""Numbers above it are no setting. Clocks, queues and databases fail on them when the service runs."""
 
 
 def read(section: type[S], tree: Any) -> tuple[S | None, Mismatches]:
@@ -74,14 +76,20 @@ def _wrong(value: Any, key: KeyPath, mismatches: Mismatches) -> Any:
     return _INVALID
 
 
+def _too_large(key: KeyPath, mismatches: Mismatches) -> Any:
+    mismatches.append(Mismatch(key, "refused", f"the number is too large; write one up to {_LARGEST}"))
+    return _INVALID
+
+
 # --- values ------------------------------------------------------------------------------------------
 def _read_bool(value: Any, key: KeyPath, mismatches: Mismatches) -> Any:
     return value if isinstance(value, bool) else _wrong(value, key, mismatches)
 
 
 def _read_int(value: Any, key: KeyPath, mismatches: Mismatches) -> Any:
-    fits = isinstance(value, int) and not isinstance(value, bool)
-    return value if fits else _wrong(value, key, mismatches)
+    if not isinstance(value, int) or isinstance(value, bool):
+        return _wrong(value, key, mismatches)
+    return value if abs(value) <= _LARGEST else _too_large(key, mismatches)
 
 
 def _read_float(value: Any, key: KeyPath, mismatches: Mismatches) -> Any:
@@ -90,8 +98,10 @@ def _read_float(value: Any, key: KeyPath, mismatches: Mismatches) -> Any:
             number = float(value)
         except OverflowError:
             return _wrong(value, key, mismatches)
-        if math.isfinite(number):
+        if abs(number) <= _LARGEST:
             return number
+        if math.isfinite(number):
+            return _too_large(key, mismatches)
     return _wrong(value, key, mismatches)
 
 

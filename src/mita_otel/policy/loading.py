@@ -22,8 +22,8 @@ from mita_otel.policy.composing import Composed, PolicyFault, compose, overlays,
 from mita_otel.policy.errors import PolicyError, Problem
 from mita_otel.policy.model import Policy
 from mita_otel.policy.overrides import from_environment
-from mita_otel.policy.sources import ENVIRONMENTS, Source, find_file, read_file
-from mita_otel.policy.toml_text import KeyPath
+from mita_otel.policy.sources import ENVIRONMENTS, Source, find_file, position_of, read_file
+from mita_otel.policy.toml_text import KeyPath, is_index
 
 DEFAULT_ENVIRONMENT = "production"
 """The environment of a service that does not say which: the strictest limits, as Sentry assumes too."""
@@ -152,6 +152,7 @@ def salvage_policy(
     if found is not None:
         try:
             sources.append(read_file(*found))
+            problems.extend(sources[-1].problems)
         except PolicyError as error:
             problems.extend(error.problems)
     names = tuple(name for source in sources for name in overlays(source))
@@ -241,8 +242,10 @@ def _compose_all(sources: Sequence[Source], environment: str) -> tuple[Composed,
     every = [compose(sources, name) for name in dict.fromkeys([environment, *others])]
     faults = {(id(fault.source), fault.key): fault for one in every for fault in one.faults}
     order = {id(source): number for number, source in enumerate(sources)}
+    positions = {id(source): source.positions() for source in sources}
     in_order = sorted(
-        faults.values(), key=lambda fault: (order[id(fault.source)], fault.source.position(fault.key))
+        faults.values(),
+        key=lambda fault: (order[id(fault.source)], position_of(fault.key, positions[id(fault.source)])),
     )
     return every[0], in_order
 
@@ -256,4 +259,4 @@ def _without(source: Source, faults: Sequence[PolicyFault]) -> Source:
 
 
 def _numbered(key: KeyPath) -> tuple[tuple[int, str], ...]:
-    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in key)
+    return tuple((int(part), "") if is_index(part) else (-1, part) for part in key)

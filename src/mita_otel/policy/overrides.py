@@ -105,5 +105,5 @@ def _value(text: str, kind: Kind | None) -> Any:
         return text.lower() == "true"
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError, MemoryError):
         return text

@@ -22,20 +22,49 @@ def check_pattern(pattern: str) -> str:
     """
     if len(pattern) > _MAX_LENGTH:
         raise ValueError(f"the pattern has {len(pattern)} characters; {_MAX_LENGTH} are allowed")
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
-    if compiled.match(""):
-        raise ValueError(f"{pattern!r} also matches nothing at all; let it require at least one character")
     parser: Any = importlib.import_module("re._parser")
-    steps = _steps(pattern, list(parser.parse(pattern)), last=True, repeated=False)
+    try:
+        nodes = list(parser.parse(pattern))
+        # Before it is compiled and tried: both could take minutes.
+        least = _least_steps(nodes)
+        steps = _steps(pattern, nodes, last=True, repeated=False) if least <= _MAX_STEPS else 0
+        matches_nothing = least <= _MAX_STEPS and re.compile(pattern).match("") is not None
+    except ValueError:
+        raise
+    except RecursionError as error:
+        raise ValueError(f"{pattern!r} is nested too deeply; write it with fewer groups") from error
+    except Exception as error:  # the parser also raises OverflowError, and warnings may be errors
+        raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
+    if least > _MAX_STEPS:
+        raise ValueError(
+            f"{pattern!r} takes at least {least} steps to match; {_MAX_STEPS} are allowed: "
+            "lower the counts of its repeats"
+        )
+    if matches_nothing:
+        raise ValueError(f"{pattern!r} also matches nothing at all; let it require at least one character")
     if steps > _MAX_STEPS:
         raise ValueError(
             f"{pattern!r} could match in {steps} ways from one place; {_MAX_STEPS} are allowed: "
             "lower the upper bounds of its repeats"
         )
     return pattern
+
+
+def _least_steps(nodes: list[Any]) -> int:
+    """Return how many steps a match of a sequence takes at least."""
+    total = 0
+    for code, argument in nodes:
+        name = str(code)
+        if name in _REPEATS:
+            low, _, inner = argument
+            total += int(low) * max(1, _least_steps(list(inner)))
+        elif name == "BRANCH":
+            total += max((_least_steps(list(one)) for one in argument[1]), default=0)
+        elif name in _GROUPS:
+            total += _least_steps(list(argument if name == "ATOMIC_GROUP" else argument[-1]))
+        else:
+            total += 1
+    return total
 
 
 def _steps(pattern: str, nodes: list[Any], *, last: bool, repeated: bool) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,12 @@ _TOO_LARGE = 1_000_000
 TOO_DEEP = 32
 """Levels of tables and lists. A policy has about five."""
 _RIGHT_FILE = "name the policy's file"
+_LONG_NUMBER = re.compile(r"([=\[,]\s*)[+-]?((?:[0-9]_?){4000,})(?![0-9.eE_])")
+"""A number of which Python refuses to read the digits: 4,300 are allowed."""
+_READ_AS = re.compile(r"a number of \d+ digits")
+"""The text that is read in its place."""
+_MOST_KEYS = 20_000
+"""Keys and members of lists. A policy has some hundred."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,8 @@ class Source:
     tree: Tree
     places: Mapping[KeyPath, str] = field(default_factory=dict)
     """The position of each key: a line of a file, or a variable."""
+    problems: tuple[Problem, ...] = ()
+    """Values that could not be read and are left out."""
 
     def place(self, key: KeyPath) -> str:
         """Return the position of the key, as in `mita-otel.toml:12`; of its table if the key has no position."""
@@ -44,14 +52,19 @@ class Source:
                 return self.places[key[:end]]
         return self.name
 
-    def position(self, key: KeyPath) -> int:
-        """Return the rank of the key among the others of its source."""
-        order = {place: number for number, place in enumerate(self.places)}
-        return next((order[key[:end]] for end in range(len(key), 0, -1) if key[:end] in order), -1)
+    def positions(self) -> dict[KeyPath, int]:
+        """Return the rank of each key among the others."""
+        return {key: number for number, key in enumerate(self.places)}
 
     def without(self, key: KeyPath) -> Source:
         """Return the source without the value at `key`, or what is nearest above it."""
-        return Source(self.name, _without(self.tree, key), self.places) if key else Source(self.name, {})
+        tree = _without(self.tree, key) if key else {}
+        return Source(self.name, tree, self.places if key else {}, self.problems)
+
+
+def position_of(key: KeyPath, positions: Mapping[KeyPath, int]) -> int:
+    """Return the rank of a key, or of its table if the key has no position."""
+    return next((positions[key[:end]] for end in range(len(key), 0, -1) if key[:end] in positions), -1)
 
 
 def _without(node: Any, key: KeyPath) -> Any:
@@ -92,16 +105,52 @@ def read_file(path: Path, table: KeyPath = ()) -> Source:
     """
     text = _text_of(path)
     lines = _lines_of(path, text)
-    try:
-        tree: Any = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise PolicyError([_not_toml(path, text, str(error))]) from error
+    tree = _parsed(path, text)
     inside = _inside(tree, table)
     if inside is None:
         raise _unusable(path, f"has no table [{write_key(table)}]", "add it, or name another file")
     size = len(table)
     below = {key[size:]: at for key, at in with_tables(lines).items() if key[:size] == table}
-    return Source(str(path), inside, below)
+    return _without_long_numbers(Source(str(path), inside, below))
+
+
+def _without_long_numbers(source: Source) -> Source:
+    """Return the source without the numbers that Python refused to read, and with a problem for each."""
+    found = list(_long_numbers(source.tree, ()))
+    fix = "write a number of at most 15 digits"
+    problems = [Problem(source.place(key), write_key(key), f"has {said}; {fix}") for key, said in found]
+    for key, _ in reversed(found):  # so that the positions of a list's other members do not change
+        source = source.without(key)
+    return Source(source.name, source.tree, source.places, tuple(problems))
+
+
+def _long_numbers(node: Any, key: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+    """Yield the keys of numbers that Python refused to read, and what was read in their place."""
+    if isinstance(node, str) and _READ_AS.fullmatch(node):
+        yield key, node
+    elif isinstance(node, dict | list):
+        members = node.items() if isinstance(node, dict) else enumerate(node)
+        for part, one in members:
+            yield from _long_numbers(one, (*key, str(part)))
+
+
+def _parsed(path: Path, text: str) -> Any:
+    """Return the values of a TOML text. A number with too many digits becomes a text, so that only it is refused."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise PolicyError([_not_toml(path, text, str(error))]) from error
+    except (RecursionError, MemoryError) as error:
+        raise _unusable(path, "is nested too deeply and cannot be a policy", _RIGHT_FILE) from error
+    except ValueError as error:
+        shorter = _LONG_NUMBER.sub(_named_by_digits, text)
+        if shorter == text:
+            raise _unusable(path, f"cannot be read ({error})", "correct the value") from error
+        return _parsed(path, shorter)
+
+
+def _named_by_digits(found: re.Match[str]) -> str:
+    return f"{found[1]}'a number of {sum(map(str.isdigit, found[2]))} digits'"
 
 
 def _lines_of(path: Path, text: str) -> dict[KeyPath, str]:
@@ -112,6 +161,9 @@ def _lines_of(path: Path, text: str) -> dict[KeyPath, str]:
             if len(key) > TOO_DEEP:
                 raise RecursionError
             lines[key] = f"{path}:{line}"
+            if len(lines) > _MOST_KEYS:
+                what = f"has more than {_MOST_KEYS} keys and cannot be a policy"
+                raise _unusable(path, what, _RIGHT_FILE)
     except RecursionError:
         what = f"is nested more than {TOO_DEEP} levels deep and cannot be a policy"
         raise _unusable(path, what, _RIGHT_FILE) from None

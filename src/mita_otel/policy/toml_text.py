@@ -60,11 +60,16 @@ def _text(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")
 
 
+def is_index(part: str) -> bool:
+    """Return whether a part of a key counts the members of a list."""
+    return part.isascii() and part.isdecimal() and len(part) < 10
+
+
 def member(node: Any, part: str) -> Any:
     """Return the member of a table or list, or None if there is none."""
     if isinstance(node, dict):
         return node.get(part)
-    return node[int(part)] if isinstance(node, list) and part.isdigit() and int(part) < len(node) else None
+    return node[int(part)] if isinstance(node, list) and is_index(part) and int(part) < len(node) else None
 
 
 _SPACE = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")

@@ -22,7 +22,7 @@ from mita_otel.policy.schema import (
     plain,
 )
 from mita_otel.policy.section import Bounds
-from mita_otel.policy.toml_text import KeyPath, member, write_key, write_value
+from mita_otel.policy.toml_text import KeyPath, is_index, member, write_key, write_value
 
 _SHOWN = 60
 """Characters of a wrong value that a message shows."""
@@ -136,7 +136,7 @@ def example_of(key: KeyPath, kind: Kind, default: Any) -> str:
         default = default[:3]
     if isinstance(default, list | tuple) and not default:
         default = ["a", "b"]
-    if key[-1].isdigit():
+    if is_index(key[-1]):
         return f"it as in {write_value(default)}"
     return f"it as in {write_key(key[-1:])} = {write_value(default)}"
 
@@ -153,7 +153,10 @@ def _any_value(kind: Kind) -> Any:
 def _shown(value: Any) -> str:
     if isinstance(value, Mapping):
         return "a table"
-    text = write_value(value)
+    try:
+        text = write_value(value)
+    except (ValueError, RecursionError):  # Python refuses to write integers of more than 4,300 digits
+        return "this value"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 

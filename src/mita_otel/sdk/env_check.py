@@ -127,7 +127,8 @@ def _said(value: str, rule: _Rule) -> str:
 # --- usable values -----------------------------------------------------------------------------------
 def _is_whole(text: str) -> bool:
     try:
-        return not text.strip() or int(text) >= 0  # the SDK: empty is no limit
+        # For the SDK, empty is no limit. Larger numbers are no length of a list.
+        return not text.strip() or 0 <= int(text) <= sys.maxsize
     except ValueError:
         return False
 

@@ -61,7 +61,7 @@ class BoundedWorker(Generic[T]):
         self._name = name
         self._max_items = max_items
         self._max_batch = max_batch
-        self._delay_s = delay_s
+        self._delay_s = min(delay_s, threading.TIMEOUT_MAX)
         self._on_flush = on_flush
         self._on_stop = on_stop
         self._on_idle = on_idle
