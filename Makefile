@@ -15,12 +15,13 @@ DEBIAN_VERSIONS = 3.14 3.15
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test coverage receivers prometheus test-all test-lowest test-matrix lint types layers unit explore format chaos redaction-report redaction-peers redaction-linear redaction-key-shapes request-cost side-by-side bench browser docs pictures dist clean
+.PHONY: help demo test coverage mutation receivers prometheus test-all test-lowest test-matrix lint types layers unit explore format chaos redaction-report redaction-peers redaction-linear redaction-key-shapes request-cost side-by-side bench browser docs pictures dist clean
 
 help:
 	@echo "make demo              show the main job in the terminal, about 15 seconds"
 	@echo "make test              lint, types, import layers, all tests"
 	@echo "make coverage          the tests with branch coverage"
+	@echo "make mutation          small changes of redaction, sampling, latency and audit that no test notices; an hour"
 	@echo "make receivers         real receivers of Sentry's protocol, for the tests that skip without them"
 	@echo "make prometheus        Prometheus and Alertmanager, for the tests that ask them and skip without them (Debian)"
 	@echo "make browser           Chromium, for the tests that open HTML reports and skip without it (Debian)"
@@ -87,6 +88,16 @@ coverage: $(STAMP)
 	$(BIN)/coverage run -m pytest -n auto --dist loadscope
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --skip-covered
+
+# Changes the code of redaction, sampling, latency and audit in small ways, and reports the changes that no test notices.
+# A sample: mutants whose number ends in the digits of MUTANTS; '*' takes all of them, which takes days.
+MUTANTS = *37
+mutation:
+	@test -d .venvs/mutation || $(PYTHON) -m venv .venvs/mutation
+	@.venvs/mutation/bin/python -m pip install -q 'pip>=25.1'
+	@.venvs/mutation/bin/python -m pip install -q -c constraints.txt -e . --group mutation
+	.venvs/mutation/bin/mutmut run '$(MUTANTS)'
+	.venvs/mutation/bin/mutmut results
 
 # In `make test` the examples of property tests are the same each time.
 explore: $(STAMP)
@@ -224,4 +235,4 @@ bench: $(STAMP)
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 clean:
-	rm -rf .venv .venvs .receivers build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venvs .receivers build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache mutants

@@ -37,6 +37,10 @@ ENVIRONMENTS: dict[str, tuple[list[str], dict[str, str]]] = {
         ["fastapi==0.79.*", "pydantic==1.10.*", "anyio<4", "sqlalchemy[asyncio]==1.4.*"],
         {},
     ),
+    "pins-of-the-mita-guide": (
+        ["fastapi==0.116.*", "pydantic==2.9.2", "sentry-sdk==2.17.0", "sqlalchemy[asyncio]==2.0.*"],
+        {},
+    ),
     "fastapi-0.115-sqlalchemy-2.0": (["fastapi==0.115.*", "sqlalchemy[asyncio]==2.0.*"], {}),
     "contrib-sqlalchemy-installed": (
         ["fastapi==0.115.*", "sqlalchemy[asyncio]==2.0.*", "opentelemetry-instrumentation-sqlalchemy"],
