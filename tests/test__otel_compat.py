@@ -300,7 +300,9 @@ def test_single_engines_get_and_lose_the_listeners_of_the_sqlalchemy_package() -
     listeners = _otel_compat.EngineListeners("test")
     listeners.add(ours)
     listeners.add(other)
-    assert [type(one.__self__).__name__ for one in ours.dispatch.before_cursor_execute] == ["EngineTracer"]
+    assert [type(one.__self__).__name__ for one in list[Any](ours.dispatch.before_cursor_execute)] == [
+        "EngineTracer"
+    ]
     listeners.remove(ours)
     assert [*ours.dispatch.before_cursor_execute, *ours.pool.dispatch.checkout] == []
     assert len(list(other.dispatch.before_cursor_execute)) == 1

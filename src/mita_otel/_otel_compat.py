@@ -212,7 +212,7 @@ def intercept_otlp(exporter: object, post: PostOtlp, called: Callable[[GrpcAnswe
     if not any(one.__module__.startswith("opentelemetry.exporter.otlp.") for one in type(exporter).__mro__):
         return False
     known: Any = exporter
-    client = getattr(known, "_client", None)
+    client: Any = getattr(known, "_client", None)
     if hasattr(known, "_session"):  # before 1.44
         known._session = _OtlpSession(known._session, post)
     elif hasattr(client, "_transport"):

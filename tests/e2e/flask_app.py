@@ -23,18 +23,18 @@ def balance(account_id: int) -> dict[str, int]:
 
 
 @app.post("/api/payments/<reference>")
-def pay(reference: str) -> None:
+def pay(reference: str) -> str:
     card = request.get_json()["card"]
     raise RuntimeError(f"payment by {card} failed")
 
 
 @app.get("/refused")
-def refused() -> None:
+def refused() -> str:
     abort(503)
 
 
 @app.get("/missing")
-def missing() -> None:
+def missing() -> str:
     abort(404)
 
 

@@ -84,7 +84,7 @@ def test_a_logged_error_has_at_least_the_level_of_its_record(
 def test_the_record_is_still_emitted_and_is_marked(recording: Recording) -> None:
     seen: list[logging.LogRecord] = []
     handler = logging.Handler()
-    handler.emit = seen.append  # type: ignore[method-assign]
+    handler.emit = seen.append  # type: ignore[method-assign, assignment]
     LOGGER.addHandler(handler)
     try:
         with charge():

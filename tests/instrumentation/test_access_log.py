@@ -43,7 +43,7 @@ def log_with(name: str, message: str, *args: Any, **kwargs: Any) -> logging.LogR
     seen: list[logging.LogRecord] = []
     logger = logging.getLogger(name)
     handler = logging.Handler()
-    handler.emit = seen.append  # type: ignore[method-assign]
+    handler.emit = seen.append  # type: ignore[method-assign, assignment]
     logger.addHandler(handler)
     before, logger.propagate = logger.propagate, False
     try:

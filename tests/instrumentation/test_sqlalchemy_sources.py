@@ -291,7 +291,7 @@ def test_an_engine_that_the_application_instruments_is_measured_once(
 ) -> None:
     pytest.importorskip("opentelemetry.instrumentation.sqlalchemy", exc_type=ImportError)
     pytest.importorskip("aiosqlite")
-    env = {
+    env: dict[str, str | None] = {
         "MITA_OTEL_INSTRUMENTATION__SQLALCHEMY": setting,
         "MITA_OTEL_THRESHOLDS__CHECKOUT__LIMIT_MS": "0.0001",
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from opentelemetry import trace
 from opentelemetry._logs import LogRecord
@@ -35,8 +37,9 @@ def shown_for(length: int) -> list[str]:
             span.add_event("e", {"note": text})
     telemetry.shutdown()
     [seen] = memory.spans
-    values = [value for key, value in (seen.attributes or {}).items() if key.startswith("note")]
-    return [*values, *((of.attributes or {})["note"] for of in (*seen.events, *seen.links))]  # type: ignore[misc]
+    values: list[Any] = [value for key, value in (seen.attributes or {}).items() if key.startswith("note")]
+    described: tuple[Any, ...] = (*seen.events, *seen.links)
+    return [*values, *(of.attributes["note"] for of in described)]
 
 
 def longest_part(secret: str, text: str) -> int:

@@ -102,14 +102,14 @@ class GatewayMetrics:
         for measured in reply.measured:
             try:
                 self._measured(measured)
-            except BaseException as error:  # noqa: BLE001 - logged at intervals, not for every request
-                raise_interrupt(error)
+            except BaseException as raised:  # noqa: BLE001 - logged at intervals, not for every request
+                raise_interrupt(raised)
                 self._log("measured", "a span of a mobile app could not be counted", exc_info=True)
         for error in reply.errors:
             try:
                 self._error(error)
-            except BaseException as error:  # noqa: BLE001 - as above
-                raise_interrupt(error)
+            except BaseException as raised:  # noqa: BLE001 - as above
+                raise_interrupt(raised)
                 self._log("error", "an error of a mobile app could not be counted", exc_info=True)
 
     def update(self, status: EngineStatus | None) -> None:

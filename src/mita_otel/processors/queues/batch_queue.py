@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from opentelemetry import metrics
 from opentelemetry.instrumentation.utils import suppress_instrumentation
@@ -26,7 +27,8 @@ _FAILED = "failed"
 """The `error.type` of an export for which the exporter returned a failure."""
 
 
-class _Failure(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Failure:
     """Items of a batch that did not arrive."""
 
     count: int
