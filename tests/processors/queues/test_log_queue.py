@@ -137,14 +137,12 @@ def test_waiting_records_are_bounded_in_bytes() -> None:
 
 
 def test_a_record_that_cannot_be_copied_is_counted_and_does_not_raise() -> None:
-    class UnreadableError(ValueError):
-        def __str__(self) -> str:
+    class Unreadable(dict[str, Any]):
+        def items(self) -> Any:
             raise RuntimeError
 
     provider, losses = queue(Exporter(), LogRedaction(Redactor()))
-    record = LogRecord(body="m")
-    emitted = ReadWriteLogRecord(record)
-    emitted.log_record.exception = UnreadableError()
+    emitted = ReadWriteLogRecord(LogRecord(body=Unreadable(a=1)))
     for processor in provider._multi_log_record_processor._log_record_processors:
         processor.on_emit(emitted)
     assert losses.counts() == {("logs.x", "not_copyable"): 1}
