@@ -57,6 +57,15 @@ def test_an_exception_goes_out_once_and_is_marked() -> None:
     assert hook.losses.counts() == {}, "a second report of the same exception is no loss"
 
 
+def test_an_event_that_is_redacted_at_once_has_the_sampling_context_of_its_trace() -> None:
+    hook = Hook()
+    hook.sampling_context = lambda trace_id: {"trace_id": f"{trace_id:032x}", "public_key": "key"}
+    sent = hook(event(), {})
+    expected = {"trace_id": f"{7:032x}", "public_key": "key"}
+    assert sent["contexts"]["trace"]["dynamic_sampling_context"] == expected
+    assert "dynamic_sampling_context" not in TRACE["trace"]
+
+
 def test_one_that_was_captured_elsewhere_goes_out_under_its_id_only() -> None:
     hook, error = Hook(), ValueError("no")
     mark(error, "c" * 32)

@@ -6,7 +6,7 @@ transport, the redaction follows on a sender's thread: it takes longer than the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -89,6 +89,8 @@ class BeforeSendHook:
         self._trace_context = trace_context
         self._lines = ignored_log_lines
         self._ignored_lines = IgnoredLogLines(ignored_log_lines)
+        self.sampling_context: Callable[[int], Mapping[str, str]] | None = None
+        """Returns the sampling context of a trace. None: events have none."""
         self.client: BaseClient | None = None
         """The client that calls this hook. None: unknown, so that the hook redacts each event before it returns."""
 
@@ -106,6 +108,7 @@ class BeforeSendHook:
             ignored_log_lines=self._lines,
         )
         hook.client = client
+        hook.sampling_context = self.sampling_context
         return hook
 
     def __call__(self, event: Any, hint: Hint) -> Any:
@@ -142,7 +145,7 @@ class BeforeSendHook:
         safe = self._redact(_with_breadcrumbs(event, self._crumbs(steps)), hint)
         if safe is None:
             self._losses.add(OTHER_STAGE, "not_redactable")
-        return safe
+        return self._with_sampling_context(safe)
 
     def _is_new(self, event: Any, exception: BaseException | None, trace_id: int) -> bool:
         """Remember an exception, and return whether it was not sent before."""
@@ -178,7 +181,17 @@ class BeforeSendHook:
 
     def _redacted(self, content: bytes, steps: Sequence[ReadableSpan]) -> dict[str, Any] | None:
         event = _with_breadcrumbs(parse_json(content), self._crumbs(steps))
-        return self.redactor.event(event) or None
+        safe: dict[str, Any] | None = self._with_sampling_context(self.redactor.event(event) or None)
+        return safe
+
+    def _with_sampling_context(self, event: Any) -> Any:
+        """Add the trace's sampling context to a redacted event. It becomes the header `trace` of the envelope."""
+        trace_id = _trace_id_of(event) if event is not None and self.sampling_context is not None else 0
+        if trace_id and self.sampling_context is not None:
+            event["contexts"]["trace"].setdefault(
+                "dynamic_sampling_context", dict(self.sampling_context(trace_id))
+            )
+        return event
 
     def _crumbs(self, steps: Sequence[ReadableSpan]) -> list[Any]:
         return self.steps.redacted(steps) if steps and self.steps is not None else []

@@ -29,7 +29,7 @@ from mita_otel.sentry.before_send import BeforeSendHook
 from mita_otel.sentry.breadcrumbs import Breadcrumbs, LogBreadcrumbs, Steps
 from mita_otel.sentry.dropped_errors import watch_drops
 from mita_otel.sentry.propagation import current_ids, current_trace_context
-from mita_otel.sentry.sampling_context import SamplingContexts, organization_of
+from mita_otel.sentry.sampling_context import SamplingContexts, sampling_contexts
 from mita_otel.sentry.service_clients import ServiceClients, redacting
 from mita_otel.sentry.transport.envelope_items import SPANS_STAGE, SpansItem
 from mita_otel.sentry.transport.sender_identity import agree, identity_of
@@ -199,7 +199,9 @@ def start_client(
         watch_drops(client, captured)
     if joined:
         agree({"environment": environment, "release": release}, client.options)
-    link = SentryLink(client, hook, _contexts(client, roots, policy, redactor), losses, joined=joined)
+    contexts = sampling_contexts(client, roots, policy, redactor)
+    hook.sampling_context = contexts.of
+    link = SentryLink(client, hook, contexts, losses, joined=joined)
     link.unfollow = unfollow
     link.service_clients = ServiceClients(
         policy,
@@ -251,20 +253,6 @@ def _start(
     client.options["traces_sampler"] = None  # sentry-sdk sets it when only Spotlight is used
     if client.spotlight is not None:
         client.spotlight = QueuedSpotlight(client.spotlight.url, policy.send_timeout_s)  # type: ignore[assignment]
-
-
-def _contexts(
-    client: BaseClient, roots: ActiveRoots, policy: SentryPolicy, redactor: Redactor
-) -> SamplingContexts:
-    dsn = Dsn(client.dsn) if client.dsn else None
-    base = {
-        "public_key": dsn.public_key if dsn else None,
-        "environment": client.options.get("environment"),
-        "release": client.options.get("release"),
-        "org_id": policy.propagation.org_id or (organization_of(dsn.host) if dsn else None),
-    }
-    known = {name: str(value) for name, value in base.items() if value}
-    return SamplingContexts(known, roots, policy.propagation.max_traces, redactor.text)
 
 
 def _steps(policy: SentryBreadcrumbPolicy, roots: ActiveRoots, redactor: Redactor) -> Steps | None:

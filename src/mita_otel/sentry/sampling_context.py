@@ -12,8 +12,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from opentelemetry.trace import SpanKind, format_trace_id
+from sentry_sdk.client import BaseClient
+from sentry_sdk.utils import Dsn
 
+from mita_otel.policy.sentry import SentryPolicy
 from mita_otel.processors.queues.forks import ForkSafeLock
+from mita_otel.redaction import Redactor
 from mita_otel.sentry.active_roots import ActiveRoots
 from mita_otel.sentry.mapping.transaction_name import transaction_name
 
@@ -116,6 +120,21 @@ class SamplingContexts:
             self._frozen.move_to_end(trace_id)
             if len(self._frozen) > self._max_traces:
                 self._frozen.popitem(last=False)
+
+
+def sampling_contexts(
+    client: BaseClient, roots: ActiveRoots, policy: SentryPolicy, redactor: Redactor
+) -> SamplingContexts:
+    """Return the sampling contexts of a client. Traces that start here have its key, environment and release."""
+    dsn = Dsn(client.dsn) if client.dsn else None
+    base = {
+        "public_key": dsn.public_key if dsn else None,
+        "environment": client.options.get("environment"),
+        "release": client.options.get("release"),
+        "org_id": policy.propagation.org_id or (organization_of(dsn.host) if dsn else None),
+    }
+    known = {name: str(value) for name, value in base.items() if value}
+    return SamplingContexts(known, roots, policy.propagation.max_traces, redactor.text)
 
 
 def organization_of(host: str) -> str | None:
