@@ -15,6 +15,7 @@ import pytest
 from e2e.receiver import Receiver
 from mita_otel.mobile.engine import EngineGoneError
 from mita_otel.mobile.engine_process import ProcessRunner
+from mita_otel.mobile.gateway import MobileGateway
 from mita_otel.mobile.preparation import Intake
 from mobile.kit import intake, policy_with, recorded
 
@@ -203,3 +204,11 @@ def test_it_ends_when_its_parent_does_however_that_was(tmp_path: Path, number: i
     parent.stdout.close()
     eventually(lambda: not is_running(pid))
     assert len(list((tmp_path / "spool").rglob("*.record"))) == 1
+
+
+def test_a_gateway_that_has_started_has_an_engine_that_answers(tmp_path: Path, receiver: Receiver) -> None:
+    gateway = MobileGateway(policy_with(tmp_path / "spool", upstream=receiver.dsn, isolation="process"))
+    before = gateway.metrics.engine_status
+    gateway.start()
+    assert gateway.metrics.engine_status is not before
+    gateway.close()

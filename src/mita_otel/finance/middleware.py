@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
 from opentelemetry import context, trace
@@ -37,6 +37,8 @@ of one."""
 _logger = logging.getLogger("mita_otel.finance")
 
 _SERVED: Final = frozenset({"http", "websocket"})
+_NOTED: Final = "mita_otel.noted_headers"
+"""Holds the headers of a failed request in its ASGI scope, for the response that an outer middleware writes."""
 
 
 class FinancialSentryMiddleware:
@@ -95,6 +97,7 @@ class _Served:
             await self._see_user()
             self._mark(settle=True)
             self._runtime.guard("FinancialSentryMiddleware", self._capture, error)
+            scope[_NOTED] = self._runtime.guard("FinancialSentryMiddleware", self._headers)
             raise
         finally:
             self._mark()
@@ -120,7 +123,8 @@ class _Served:
             if message["type"] == "http.response.start":
                 await self._see_user()
                 self._mark(settle=True)
-                self._runtime.guard("FinancialSentryMiddleware", self._add_headers, message)
+                headers = self._runtime.guard("FinancialSentryMiddleware", self._headers) or ()
+                _add_missing(message, headers)
                 await audit_access(self._runtime, self._state, message["status"])
             elif message["type"] == "http.response.body" and not message.get("more_body", False):
                 self._mark()
@@ -152,22 +156,38 @@ class _Served:
         scope = self._state.scope
         return Request(scope) if scope["type"] == "http" else HTTPConnection(scope)
 
-    def _add_headers(self, message: Message) -> None:
-        added: list[tuple[str, str]] = []
+    def _headers(self) -> list[tuple[bytes, bytes]]:
+        """Return the headers of a response: the request's id and the trace, as far as the policy says so."""
+        added: list[tuple[bytes, bytes]] = []
         if self._policy.respond_id and self._state.facts.request_id:
-            added.append((self._policy.id_header, self._state.facts.request_id))
+            added.append((self._policy.id_header.encode(), self._state.facts.request_id.encode("latin-1")))
         if self._policy.respond_trace:
             span = self._state.server_span or trace.get_current_span()
             known = span.get_span_context()
             if known.is_valid:
                 ids = f"{format_trace_id(known.trace_id)}-{format_span_id(known.span_id)}"
-                added.append(("traceresponse", f"00-{ids}-{known.trace_flags:02x}"))
-        headers = list(message.get("headers") or ())
-        present = {bytes(name).lower() for name, _ in headers}
-        for name, value in added:
-            if name.encode() not in present:
-                headers.append((name.encode(), value.encode("latin-1")))
-        message["headers"] = headers
+                added.append((b"traceresponse", f"00-{ids}-{known.trace_flags:02x}".encode()))
+        return added
+
+
+def complete_failure(scope: Scope, message: Message) -> None:
+    """Add the request's id and the trace to the response for an exception that nothing in the application handles.
+
+    The outermost middleware of Starlette writes that response. No other middleware sees it.
+
+    Args:
+        scope: The ASGI scope of the request.
+        message: The start of the response.
+    """
+    noted = scope.pop(_NOTED, None)
+    if noted:
+        _add_missing(message, noted)
+
+
+def _add_missing(message: Message, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    present = list(message.get("headers") or ())
+    names = {bytes(name).lower() for name, _ in present}
+    message["headers"] = [*present, *((name, value) for name, value in headers if name not in names)]
 
 
 def request_operation(name: str, category: Category | None = None) -> Callable[[], Awaitable[None]]:

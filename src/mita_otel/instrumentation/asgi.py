@@ -19,6 +19,7 @@ _ENDED: Final = frozenset(
     {"lifespan.shutdown.complete", "lifespan.shutdown.failed", "lifespan.startup.failed"}
 )
 _REQUESTS: Final = frozenset({"http", "websocket"})
+_RESPONSE: Final = "http.response.start"
 _SEEN: Final = "mita_otel.seen"
 """Marks the ASGI scope of a request that was seen. An application that is mounted in another gets the same scope."""
 
@@ -59,6 +60,32 @@ def at_each_request(patches: Patches, enter: Callable[[], None]) -> None:
                 raise_interrupt(error)
                 _logger.debug("a hook at the start of a request failed", exc_info=True)
         return wrapped(*args, **kwargs)
+
+    patches.on_import(
+        "starlette.applications", lambda module: patches.wrap(module, "Starlette.__call__", call)
+    )
+
+
+def at_each_response(patches: Patches, complete: Callable[[Any, Message], None]) -> None:
+    """Call `complete` with the scope and the start of each response, outside of every middleware of the application."""
+
+    def call(
+        wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        if len(args) < 3 or args[0].get("type") != "http":
+            return wrapped(*args, **kwargs)
+        scope, receive, send, *rest = args
+
+        async def send_completed(message: Message) -> None:
+            if message["type"] == _RESPONSE:
+                try:
+                    complete(scope, message)
+                except BaseException as error:
+                    raise_interrupt(error)
+                    _logger.debug("a response could not be completed", exc_info=True)
+            await send(message)
+
+        return wrapped(scope, receive, send_completed, *rest, **kwargs)
 
     patches.on_import(
         "starlette.applications", lambda module: patches.wrap(module, "Starlette.__call__", call)

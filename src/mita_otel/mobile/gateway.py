@@ -61,8 +61,12 @@ class MobileGateway(Stage):
             )
 
     def start(self) -> None:
-        """Start the engine if it does not run, and adopt the records of dead processes."""
+        """Start the engine if it does not run, and wait until it answers, so that no request waits for it.
+
+        It adopts the records of dead processes.
+        """
         self._running()
+        self._quietly(self._update_status)
 
     async def take(self, intake: Intake) -> Reply:
         """Pass an accepted request to the engine and return its response."""

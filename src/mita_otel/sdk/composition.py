@@ -16,12 +16,13 @@ from mita_otel.audit.runtime import AuditRuntime, start_audit
 from mita_otel.errors import ConfigurationError
 from mita_otel.exporters.otlp import log_failures_once
 from mita_otel.finance.facts import known_attributes
-from mita_otel.finance.middleware import FinancialSentryMiddleware
+from mita_otel.finance.middleware import FinancialSentryMiddleware, complete_failure
 from mita_otel.finance.reported_errors import capture_logged, report_issue, report_recorded
 from mita_otel.finance.runtime import FinanceRuntime
 from mita_otel.finance.runtime import install as install_finance
 from mita_otel.finance.telemetry_hooks import capture_from_request, enrich_span
 from mita_otel.instrumentation.access_log import AccessLogRedaction
+from mita_otel.instrumentation.asgi import at_each_response
 from mita_otel.instrumentation.fastapi import FastAPIInstrumentation, excluded_urls
 from mita_otel.instrumentation.patches import Patches
 from mita_otel.instrumentation.sqlalchemy import SQLAlchemyInstrumentation
@@ -218,6 +219,7 @@ def _install_finance(service: Service, audit: AuditRuntime | None) -> None:
         sink = FinancialAudit(policy.audit, audit.trail)
         runtime = FinanceRuntime(policy.finance, audit=sink, wants_access=sink.wants_access)
     install_finance(runtime)
+    at_each_response(service.patches, complete_failure)
     service.patches.add(lambda: install_finance(None))
 
 

@@ -15,6 +15,8 @@ from mita_otel import semconv
 from mita_otel.doctor.self_test.quiet import configure_quietly
 from mita_otel.finance.errors import capture_financial_error
 from mita_otel.policy import Policy
+from mita_otel.processors.queues.loss_causes import usual_cause
+from mita_otel.processors.queues.losses import DEADLINE_PASSED
 from mita_otel.processors.queues.stage import DeliveryState, hooks_of
 from mita_otel.sdk.health.check import Check, Status
 from mita_otel.sdk.telemetry import Telemetry
@@ -42,8 +44,8 @@ def try_sentry(policy: Policy, environment: str | None = None) -> Check:
         return Check(NAME, Status.FAIL, f"telemetry is off: unset {variables.SDK_DISABLED}")
     try:
         event_id, trace_id = _send()
-        in_time = telemetry.drain(policy.sentry.send_timeout_s * 2)
-        why = _why(telemetry) if in_time else "it did not answer in time"
+        telemetry.drain(policy.sentry.send_timeout_s * 2)
+        why = _why(telemetry)
     finally:
         telemetry.shutdown(0)
     if why:
@@ -71,6 +73,10 @@ def _why(telemetry: Telemetry) -> str:
     if state.why:
         return state.why
     lost = telemetry.losses()
+    if any(DEADLINE_PASSED in key for key in lost):
+        return "it did not answer in time"
     if lost:
-        return f"lost: {', '.join(lost)}"
+        causes = dict.fromkeys(usual_cause(*key.split(": ", 1)) for key in lost)
+        steps = "; ".join(f"{one.why}: {one.fix}" for one in causes)
+        return f"lost: {', '.join(lost)} ({steps})"
     return "" if state.last_success_s is not None else "nothing was sent"

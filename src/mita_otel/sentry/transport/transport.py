@@ -16,6 +16,7 @@ from sentry_sdk.transport import Transport
 
 from mita_otel.policy.sentry import SentryPolicy
 from mita_otel.processors.queues.forks import ForkSafeLock
+from mita_otel.processors.queues.loss_causes import Cause
 from mita_otel.processors.queues.losses import DEADLINE_PASSED, Losses
 from mita_otel.processors.queues.stage import Deliveries
 from mita_otel.sentry.transport.client_reports import ClientReports
@@ -232,7 +233,8 @@ class SentryTransport(Transport):
             response = self._client.post(endpoint, body, headers)
         except UNREACHABLE as error:
             self.deliveries.failed(f"no connection to {self._client.address} ({failure_of(error)})")
-            self._lose_all("network_error", items)
+            cause = self._cause(f"no connection ({failure_of(error)})", "run `mita-otel doctor`")
+            self._lose_all("network_error", items, cause)
             return
         except BaseException:
             self._lose_all("internal_sdk_error", items)
@@ -247,34 +249,39 @@ class SentryTransport(Transport):
             for item in items:
                 self._settle(item)
             return
-        self.deliveries.failed(f"Sentry answered {response.status}{_explanation(response)}")
+        answered = f"answered {response.status}{_explanation(response)}"
+        self.deliveries.failed(f"Sentry {answered}")
+        cause = self._cause(answered, _next_step(response.status))
         if response.status == 429:
             # Sentry has already counted these items, so client reports must not include them. Our loss counts do.
             for item in items:
                 self._reports.restore(item)
-                self._count("ratelimited", item)
+                self._count("ratelimited", item, cause)
         else:
-            self._lose_all("send_error" if response.status == 413 else "network_error", items)
+            self._lose_all("send_error" if response.status == 413 else "network_error", items, cause)
 
     def _queue_report(self, min_interval_s: float) -> None:
         report = self._reports.take(min_interval_s)
         if report is not None:
             self.capture_envelope(Envelope(items=[report]))
 
-    def _lose_all(self, reason: str, items: list[Item]) -> None:
+    def _cause(self, why: str, fix: str) -> Cause:
+        return Cause(f"Sentry at {self._client.address}", why, fix)
+
+    def _lose_all(self, reason: str, items: list[Item], cause: Cause | None = None) -> None:
         for item in items:
             self._reports.restore(item)
-            self._lose(reason, item)
+            self._lose(reason, item, cause)
 
-    def _lose(self, reason: str, item: Item) -> None:
+    def _lose(self, reason: str, item: Item, cause: Cause | None = None) -> None:
         self._reports.add_item(reason, item)
-        self._count(reason, item)
+        self._count(reason, item, cause)
 
-    def _count(self, reason: str, item: Item) -> None:
+    def _count(self, reason: str, item: Item, cause: Cause | None = None) -> None:
         """Count an item as lost in our loss counts, once."""
         if self._settle(item):
             stage, count = loss_of(item)
-            self._losses.add(stage, reason, count)
+            self._losses.add(stage, reason, count, cause)
 
     def _settle(self, item: Item) -> bool:
         """Mark an item as arrived or lost. Return False if it was marked before."""
@@ -283,6 +290,21 @@ class SentryTransport(Transport):
                 return False
             self._settled.add(item)
             return True
+
+
+def _next_step(status: int) -> str:
+    """Return what to do about a response of Sentry that is an error."""
+    if status in (401, 403):
+        return "check SENTRY_DSN and that its key is active in the project's settings"
+    if status == 404:
+        return "check host and project in SENTRY_DSN"
+    if status == 413:
+        return "lower sentry.max_event_kilobytes or sentry.max_spans of the policy"
+    if status == 429:
+        return "check the project's quota and rate limits"
+    if status == 400:
+        return "run `mita-otel test sentry`; an older self-hosted Sentry may need another sentry.protocol"
+    return "check the status of Sentry; run `mita-otel doctor`"
 
 
 def _explanation(response: Response) -> str:
