@@ -70,6 +70,12 @@ sql(
     at=[("", None)],
 )
 sql(
+    "the_digest_of_an_erased_person_is_changed",
+    "UPDATE mita_erased_subjects SET subject = replace(subject, substr(subject, 1, 4), 'abcd')",
+    AuditFault.ERASURE,
+    at=[("", None)],
+)
+sql(
     "a_digest_is_made_up",
     "INSERT INTO mita_erased_subjects (erasure_id, subject, erased_ns, key_id) "
     "SELECT 'person-1', subject, erased_ns, key_id FROM mita_erased_subjects",

@@ -97,21 +97,26 @@ class AnchorFile:
     def note(self, anchor: Anchor) -> None:
         """Append the anchor and flush it to the disk."""
         try:
-            self._append(anchor)
+            self.append(anchor.line())
         except OSError as error:
             raise OSError(
                 f"the anchors {self.path} cannot be written: {error.strerror or error}; free disk space, give this process "
                 f"write permission, or set another file in {variables.AUDIT_ANCHORS}"
             ) from error
 
-    def _append(self, anchor: Anchor) -> None:
+    def append(self, line: bytes) -> None:
+        """Append a line and flush it to the disk.
+
+        Raises:
+            OSError: It could not be written.
+        """
         new = not self.path.exists()
         if new:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         descriptor = os.open(self.path, flags, 0o600)
         try:
-            line = self._line_break() + anchor.line()
+            line = self._line_break() + line
             if os.write(descriptor, line) != len(line):
                 raise OSError("the line was written incompletely")
             os.fsync(descriptor)

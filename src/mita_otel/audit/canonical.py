@@ -60,7 +60,9 @@ def _json_value(value: Any) -> Any:
 UNKEYED: Final = "unkeyed"
 """Key id of an unsigned chain. Accidental changes are detected, deliberate ones are not."""
 
-Purpose = Literal["entry", "anchor", "tombstone", "erasure", "erased-entry", "hold", "subject", "report"]
+Purpose = Literal[
+    "entry", "anchor", "tombstone", "erasure", "erased-entry", "hold", "subject", "erased-subject", "report"
+]
 """What is signed. A signature for one purpose is not valid for another."""
 
 _MIN_CHARACTERS: Final = 16
@@ -168,6 +170,11 @@ def erasure_message(row: Any) -> bytes:
 def erased_entry_message(erasure_id: str, chain: str, sequence: int) -> bytes:
     """Return the signed message which proves that an entry's personal part was erased deliberately."""
     return canonical([erasure_id, chain, sequence])
+
+
+def erased_subject_seal(keys: AuditKeys, row: Any, key_id: str | None = None) -> str:
+    """Return the seal of a row of `mita_erased_subjects`, for the entry about the erasure. It reveals no digest."""
+    return keys.sign("erased-subject", canonical([row.erasure_id, row.subject]), key_id)
 
 
 def subject_digest(keys: AuditKeys, user_id: str, key_id: str | None = None) -> str:

@@ -19,6 +19,7 @@ from mita_otel.audit.draft import Origin
 from mita_otel.audit.errors import AuditWriteError
 from mita_otel.audit.log_record import emit_entry
 from mita_otel.audit.mover import Mover
+from mita_otel.audit.timestamps import AnchorTimestamps
 from mita_otel.audit.trail import AuditTrail
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy
@@ -123,8 +124,13 @@ class AuditRuntime(Stage):
     def anchor_sinks(self) -> list[AnchorSink]:
         """Return the sinks that keep anchors."""
         anchors = self.policy.audit.anchors
-        posts = [AnchorPost(anchors.url, anchors.timeout_s)] if anchors.url else []
-        return [AnchorFile(anchor_path(self.policy, self._env)), *posts]
+        sinks: list[AnchorSink] = [AnchorFile(anchor_path(self.policy, self._env))]
+        if anchors.url:
+            sinks.append(AnchorPost(anchors.url, anchors.timeout_s))
+        if anchors.timestamp_url:
+            path = Path(anchors.timestamps).absolute()
+            sinks.append(AnchorTimestamps(anchors.timestamp_url, path, anchors.timeout_s))
+        return sinks
 
 
 def start_audit(

@@ -58,6 +58,22 @@ def verify(
             help="Environment whose chains belong in this store. Can be repeated (default: the one with the most entries).",
         ),
     ] = None,
+    timestamps: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--timestamps",
+            help="File of timestamped anchors. Can be repeated (default: audit.anchors.timestamps of the policy).",
+        ),
+    ] = None,
+    authority: Annotated[
+        Path | None,
+        typer.Option(
+            "--authority",
+            exists=True,
+            dir_okay=False,
+            help="Certificates of the time-stamping authority (PEM): check its signatures, with openssl.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Verify that no entry was changed, removed, inserted or reordered. Exit status: 0 if none was, else 1."""
@@ -65,14 +81,20 @@ def verify(
         database = session.database()
         from mita_otel.audit.anchors import read_anchors
         from mita_otel.audit.event import AuditEvent, AuditEventType, AuditOutcome
+        from mita_otel.audit.timestamps import read_timestamps
         from mita_otel.audit.verification.verify import verify as verify_trail
 
         paths = _anchor_paths(session, anchors)
+        default = Path(session.policy.audit.anchors.timestamps)
+        stamped = timestamps or ([default] if default.exists() else [])
         with progress("verifying") as shown:
             result = verify_trail(
                 database,
                 session.audit.keys,
                 anchors=(anchor for path in paths for anchor in read_anchors(path)),
+                timestamps=(one for path in stamped for one in read_timestamps(path)),
+                max_lag_s=session.policy.audit.anchors.timestamp_max_lag_s,
+                authority=authority,
                 spool=session.audit.folder,
                 allow_unkeyed=allow_unkeyed,
                 environments=environments or None,
@@ -90,7 +112,7 @@ def verify(
     if as_json:
         echo_json(result.as_dict(), indent=2)
     else:
-        for line in _lines(result, paths):
+        for line in _lines(result, paths, signatures=authority is not None):
             echo(line)
     if not result.ok:
         raise typer.Exit(BAD_POLICY)
@@ -247,7 +269,7 @@ def _anchor_paths(session: TrailSession, given: list[Path] | None) -> list[Path]
     return [path] if path.exists() else []
 
 
-def _lines(result: Any, paths: list[Path]) -> Iterator[str]:
+def _lines(result: Any, paths: list[Path], *, signatures: bool) -> Iterator[str]:
     for finding in result.findings:
         yield str(finding)
     left_out = sum(result.faults.values()) - len(result.findings)
@@ -261,7 +283,14 @@ def _lines(result: Any, paths: list[Path]) -> Iterator[str]:
     )
     if result.unkeyed_chains:
         yield f"{counted(result.unkeyed_chains, 'chain')} unsigned: set MITA_OTEL_AUDIT_KEY"
-    if not paths:
+    if result.timestamps:
+        checked = (
+            ""
+            if signatures
+            else "; their signatures were not checked: give the certificates with --authority"
+        )
+        yield f"{counted(result.timestamps, 'anchor')} timestamped{checked}"
+    if not paths and not result.timestamps:
         yield "no anchors: a deletion of the last entries of a chain cannot be detected; see mita-otel audit anchor"
     if result.clock_steps:
         yield f"{counted(result.clock_steps, 'entry', 'entries')} written after the clock was set back"

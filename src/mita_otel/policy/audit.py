@@ -67,6 +67,12 @@ class AnchorPolicy(Section):
     """Where each note is posted as well (JSON); empty: nowhere."""
     timeout_s: Seconds
     """Seconds one post may take."""
+    timestamp_url: str
+    """Address of a time-stamping authority (RFC 3161) that signs when each anchor existed; empty: none."""
+    timestamps: Annotated[str, Bounds(min_length=1)]
+    """File that timestamped anchors are appended to."""
+    timestamp_max_lag_s: Seconds
+    """Seconds between an anchor and its timestamp. The verification reports anchors that were timestamped later."""
 
 
 class AuditPolicy(Section):

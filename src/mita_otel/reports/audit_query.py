@@ -78,6 +78,7 @@ def verification_section(found: VerificationResult, policy: ReportPolicy, now: d
         purged=found.purged,
         erased=found.erased,
         anchors=found.anchors,
+        timestamps=found.timestamps,
         unkeyed_chains=found.unkeyed_chains,
         unanchored=unanchored[: policy.max_examples],
         unanchored_chains=len(unanchored),

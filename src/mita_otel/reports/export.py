@@ -11,6 +11,7 @@ from mita_otel.audit.anchors import read_anchors
 from mita_otel.audit.current import current_runtime
 from mita_otel.audit.event import AuditEvent, AuditEventType
 from mita_otel.audit.runtime import AuditRuntime, anchor_path
+from mita_otel.audit.timestamps import read_timestamps
 from mita_otel.policy import Policy
 from mita_otel.reports.model import Report, ReportKind
 from mita_otel.reports.output import format_of, write_report
@@ -56,7 +57,7 @@ def create_report(
 
     require(database, migrate=policy.store.migrate)
     runtime.trail.flush(policy.audit.mover.read_wait_s)
-    anchors = anchor_path(policy, os.environ)
+    anchors, timestamps = anchor_path(policy, os.environ), Path(policy.audit.anchors.timestamps)
     if scope.user_id is not None:
         scope = ReportScope(
             scope.period, scope.service, scope.environment, runtime.trail.user_id(scope.user_id)
@@ -70,6 +71,8 @@ def create_report(
                 database,
                 runtime.keys,
                 anchors=read_anchors(anchors) if anchors.exists() else (),
+                timestamps=read_timestamps(timestamps) if timestamps.exists() else (),
+                max_lag_s=policy.audit.anchors.timestamp_max_lag_s,
                 spool=runtime.folder,
                 on_progress=on_verified,
             )

@@ -110,6 +110,8 @@ class AuditVerification:
     purged: int
     erased: int
     anchors: int
+    timestamps: int
+    """Of the anchors, those with a timestamp of an authority. Its signature is checked by `mita-otel audit verify`."""
     unkeyed_chains: int
     unanchored: list[str]
     """The first chains without an anchor. A chain that grew within the last hour may still get one."""

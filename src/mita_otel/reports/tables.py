@@ -247,6 +247,7 @@ def _audit(report: Report) -> Iterator[Table]:
             ("entries", done.entries),
             ("chains", done.chains),
             ("anchors compared", done.anchors),
+            ("anchors with a timestamp", done.timestamps),
             ("purged entries, with tombstone", done.purged),
             ("entries of erased persons", done.erased),
             ("unsigned chains", done.unkeyed_chains),

@@ -13,11 +13,17 @@ import orjson
 from sqlalchemy import ColumnElement, Table, bindparam, delete, func, select, update
 from sqlalchemy.engine import Connection
 
-from mita_otel.audit.canonical import erased_entry_message, erasure_message, subject_digest
+from mita_otel.audit.canonical import (
+    erased_entry_message,
+    erased_subject_seal,
+    erasure_message,
+    subject_digest,
+)
 from mita_otel.audit.event import AuditEvent, AuditEventType
 from mita_otel.audit.reader import entry_of
 from mita_otel.audit.retention.holds import LegalHoldError, read_holds
 from mita_otel.audit.trail import AuditTrail
+from mita_otel.audit.verification.erasures import SUBJECT_SEAL
 from mita_otel.store.database import Database
 from mita_otel.store.tables import AuditEntryRow, AuditErasureRow, ErasedSubjectRow, LegalHoldRow, table_of
 from mita_otel.store.telemetry_tables import ErrorRow, SpanRow
@@ -108,10 +114,18 @@ class Subjects:
             # Released holds only: a hold in force has refused the erasure above.
             connection.execute(update(_HOLDS).where(_HOLDS.c.user_id == written).values(user_id=erasure_id))
         erased = Erased(erasure_id, entries, errors, spans)
+        subject = SimpleNamespace(erasure_id=erasure_id, subject=self._digest(written))
         self._record(
             AuditEventType.SUBJECT_ERASE,
             by,
-            {"erasure": erasure_id, "entries": entries, "errors": errors, "spans": spans, "reason": reason},
+            {
+                "erasure": erasure_id,
+                "entries": entries,
+                "errors": errors,
+                "spans": spans,
+                "reason": reason,
+                SUBJECT_SEAL: erased_subject_seal(self._trail.keys, subject),
+            },
         )
         return erased
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ import orjson
 from sqlalchemy import func, select
 from sqlalchemy.engine import Connection
 
-from mita_otel.audit.canonical import AuditKeys, erasure_message, subject_digest
+from mita_otel.audit.canonical import AuditKeys, erased_subject_seal, erasure_message, subject_digest
 from mita_otel.audit.event import AuditEventType
 from mita_otel.audit.verification.findings import AuditFault, VerificationResult
 from mita_otel.store.tables import (
@@ -20,6 +21,8 @@ from mita_otel.store.tables import (
     table_of,
 )
 
+SUBJECT_SEAL: Final = "subject_seal"
+"""In the details of an entry about an erasure: the seal of the person's digest."""
 _MAX_CACHED: Final = 10_000
 
 
@@ -82,12 +85,15 @@ def erasure_faults(connection: Connection, keys: AuditKeys, genuine: Mapping[str
         genuine: Rows of genuine erasures by id.
     """
     existing = set(connection.scalars(select(table_of(AuditErasureRow).c.id)))
+    seals: dict[str, str] = {}
     for details in _details(connection, keys, AuditEventType.SUBJECT_ERASE):
         erasure_id = str(details.get("erasure"))
+        if SUBJECT_SEAL in details:
+            seals[erasure_id] = str(details[SUBJECT_SEAL])
         if erasure_id not in existing:
             yield f"the erasure {erasure_id} was removed; the entry about it remains"
     yield from _restored(connection, genuine)
-    yield from _unrecognised(connection, keys, genuine, existing)
+    yield from _unrecognised(connection, keys, genuine, existing, seals)
 
 
 def _restored(connection: Connection, genuine: Mapping[str, Any]) -> Iterator[str]:
@@ -110,7 +116,11 @@ def _restored(connection: Connection, genuine: Mapping[str, Any]) -> Iterator[st
 
 
 def _unrecognised(
-    connection: Connection, keys: AuditKeys, genuine: Mapping[str, Any], existing: set[str]
+    connection: Connection,
+    keys: AuditKeys,
+    genuine: Mapping[str, Any],
+    existing: set[str],
+    seals: Mapping[str, str],
 ) -> Iterator[str]:
     subjects = {row.erasure_id: row for row in connection.execute(select(table_of(ErasedSubjectRow)))}
     cutoff_ns = max(
@@ -128,10 +138,20 @@ def _unrecognised(
                 f"the digest of the erasure {erasure_id} was removed from {ErasedSubjectRow.__tablename__}: late "
                 "entries of the person would not be erased"
             )
-        elif subject is not None and (subject.erased_ns, subject.key_id) != (row.erased_ns, row.key_id):
+        elif subject is not None and (
+            (subject.erased_ns, subject.key_id) != (row.erased_ns, row.key_id)
+            or not _is_sealed(keys, subject, seals.get(erasure_id))
+        ):
             yield f"the digest of the erasure {erasure_id} was changed"
     for erasure_id in sorted(subjects.keys() - existing):
         yield f"the digest of an erasure {erasure_id} that does not exist was added"
+
+
+def _is_sealed(keys: AuditKeys, subject: Any, seal: str | None) -> bool:
+    """Return whether a digest has the seal of the entry about its erasure. Entries of older versions have no seal."""
+    if seal is None or not keys.knows(subject.key_id):
+        return True
+    return hmac.compare_digest(erased_subject_seal(keys, subject, subject.key_id).encode(), seal.encode())
 
 
 def _details(

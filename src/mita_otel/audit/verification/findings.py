@@ -68,6 +68,8 @@ class VerificationResult:
     """Entries whose personal part was erased."""
     anchors: int = 0
     """Anchors that were compared."""
+    timestamps: int = 0
+    """Of these, anchors with a timestamp."""
     unkeyed_chains: int = 0
     """Unsigned chains: anyone with write access to the database could have written them."""
     unanchored: dict[str, int] = field(default_factory=dict)
@@ -108,6 +110,7 @@ class VerificationResult:
             "purged": self.purged,
             "erased": self.erased,
             "anchors": self.anchors,
+            "timestamps": self.timestamps,
             "unkeyed_chains": self.unkeyed_chains,
             "unanchored_chains": len(self.unanchored),
             "clock_steps": self.clock_steps,

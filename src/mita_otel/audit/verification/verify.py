@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from itertools import chain as joined
+from math import inf
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func, select
@@ -14,6 +17,7 @@ from mita_otel.audit.canonical import UNKEYED, AuditKeys
 from mita_otel.audit.chain import SealedEntry
 from mita_otel.audit.event import COMMAND_SERVICE
 from mita_otel.audit.spool_reader import read_segment
+from mita_otel.audit.timestamps import StampedAnchor
 from mita_otel.audit.verification.chain_walk import ChainWalk
 from mita_otel.audit.verification.erasures import erased_persons, erasure_faults, genuine_erasures
 from mita_otel.audit.verification.findings import AuditFault, VerificationResult
@@ -36,6 +40,9 @@ def verify(
     keys: AuditKeys,
     *,
     anchors: Iterable[Anchor] = (),
+    timestamps: Iterable[StampedAnchor] = (),
+    max_lag_s: float = inf,
+    authority: Path | None = None,
     spool: SpoolFolder | None = None,
     allow_unkeyed: bool = False,
     environments: Collection[str] | None = None,
@@ -48,6 +55,9 @@ def verify(
         keys: All keys that were ever used.
         anchors: The anchors of all writers. Without them, deleting the last entries of a chain, or a whole chain,
             is not detected.
+        timestamps: Anchors with timestamps.
+        max_lag_s: Seconds between an anchor and its timestamp.
+        authority: Certificates of the time-stamping authority (PEM). None: signatures of timestamps are not checked.
         spool: The spool, where entries may still wait.
         allow_unkeyed: Whether to accept unsigned chains that were written before a key was set.
         environments: The environments whose chains belong in this store. None: the one with the most entries.
@@ -58,9 +68,11 @@ def verify(
 
     Raises:
         StoreUnavailableError: The database does not answer.
+        AuditError: Signatures of timestamps cannot be checked here.
     """
     result = VerificationResult()
-    noted = _noted(anchors, keys, allow_unkeyed, result)
+    stamped = _stamped(timestamps, max_lag_s, authority, result)
+    noted = _noted(joined(anchors, stamped), keys, allow_unkeyed, result)
     waiting = _waiting(spool, keys, noted)
     with database.read() as connection:
         _check_triggers_and_holds(connection, keys, result)
@@ -153,6 +165,17 @@ def _entries(connection: Connection) -> Iterator[Any]:
     table = table_of(AuditEntryRow)
     statement = select(table).order_by(table.c.chain, table.c.sequence)
     return iter(connection.execution_options(yield_per=_ROWS).execute(statement))
+
+
+def _stamped(
+    timestamps: Iterable[StampedAnchor], max_lag_s: float, authority: Path | None, result: VerificationResult
+) -> Iterator[Anchor]:
+    for one in timestamps:
+        result.timestamps += 1
+        problem = one.problem(max_lag_s, authority)
+        if problem is not None:
+            result.add(AuditFault.ANCHOR, one.anchor.chain, one.anchor.sequence, problem)
+        yield one.anchor
 
 
 def _noted(
