@@ -7,7 +7,7 @@ import sys
 import tarfile
 import tomllib
 from email import message_from_bytes
-from importlib.metadata import EntryPoint, distribution
+from importlib.metadata import EntryPoint, distribution, packages_distributions
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -15,6 +15,8 @@ from zipfile import ZipFile
 import pytest
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]  # its module is untyped
 from opentelemetry.sdk.trace.export import SpanExporter
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from e2e.script import run_script
 
@@ -163,3 +165,54 @@ def test_the_package_works_out_of_the_wheel(wheel: Path, tmp_path: Path) -> None
     file, limit = run_script(code, tmp_path, {"PYTHONPATH": str(tmp_path / "site")}).answer
     assert Path(file).is_relative_to(tmp_path)
     assert limit == 500
+
+
+# --- the core without extras --------------------------------------------------------------------------
+def core_distributions() -> set[str]:
+    """Return the distributions that mita-otel without extras installs."""
+    found: set[str] = set()
+    waiting = [Requirement(one) for one in PROJECT["dependencies"]]
+    while waiting:
+        name = canonicalize_name(waiting.pop().name)
+        if name not in found:
+            found.add(name)
+            waiting += [
+                one
+                for one in map(Requirement, distribution(name).requires or [])
+                if one.marker is None or one.marker.evaluate({"extra": ""})
+            ]
+    return found
+
+
+def test_the_core_starts_sends_and_ends_without_any_extra(tmp_path: Path) -> None:
+    core = core_distributions() | {"mita-otel"}
+    extra = [
+        module
+        for module, names in packages_distributions().items()
+        if not core & {canonicalize_name(name) for name in names}
+    ]
+    assert {"httpx", "sqlalchemy", "fastapi", "rich"} <= set(extra)
+    env = {
+        "SENTRY_DSN": "http://key@127.0.0.1:9/1",
+        "OTEL_METRICS_EXPORTER": "none",
+    }
+    code = f"""
+        class Absent:
+            def find_spec(self, name, path=None, target=None):
+                if name.partition(".")[0] in {set(extra)!r}:
+                    raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+        sys.meta_path.insert(0, Absent())
+        from opentelemetry import trace
+        import mita_otel
+        for name in mita_otel.__all__:
+            getattr(mita_otel, name)
+        telemetry = mita_otel.configure(exporters=["memory", "console", "sentry"])
+        trace.get_tracer("t").start_span("work").end()
+        telemetry.flush(20)
+        answer([telemetry.enabled, len(telemetry.exporters["memory"].spans)])
+        telemetry.shutdown(1)
+    """
+    ran = run_script(code, tmp_path, env)
+    assert ran.answer == [True, 1]
+    assert "Traceback" not in ran.stderr
+    assert "No module named" not in ran.stderr

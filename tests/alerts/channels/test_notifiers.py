@@ -18,8 +18,9 @@ import pytest
 
 from alerts.receivers import HttpReceiver, MailReceiver, Reply
 from mita_otel.alerts.channels.apprise import AppriseNotifier
-from mita_otel.alerts.channels.http_post import RefusedError, TryLaterError, retry_after_s
+from mita_otel.alerts.channels.http_post import retry_after_s
 from mita_otel.alerts.channels.mail import MailNotifier, MailServer, mail
+from mita_otel.alerts.channels.notifier import RefusedError, TryLaterError
 from mita_otel.alerts.channels.pagerduty import PagerDutyNotifier, event
 from mita_otel.alerts.channels.slack import SlackNotifier, payload
 from mita_otel.alerts.channels.webhook import SIGNATURE, WebhookNotifier, document

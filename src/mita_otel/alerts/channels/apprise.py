@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from mita_otel.alerts.channels.http_post import RefusedError, TryLaterError
+from mita_otel.alerts.channels.notifier import RefusedError, TryLaterError
 from mita_otel.alerts.notification import Notification
 from mita_otel.errors import ConfigurationError
 

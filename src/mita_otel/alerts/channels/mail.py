@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from mita_otel import environment_variables as variables
-from mita_otel.alerts.channels.http_post import RefusedError, TryLaterError
+from mita_otel.alerts.channels.notifier import RefusedError, TryLaterError
 from mita_otel.alerts.notification import Notification
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy.channels import EmailPolicy

@@ -12,7 +12,8 @@ from typing import Any, Final
 import httpx
 
 from mita_otel._json import json_bytes
-from mita_otel.alerts.channels.http_post import RefusedError, post
+from mita_otel.alerts.channels.http_post import post
+from mita_otel.alerts.channels.notifier import RefusedError
 from mita_otel.alerts.notification import Notification
 from mita_otel.errors import ConfigurationError
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from mita_otel import environment_variables as variables
-from mita_otel.alerts.channels.http_post import Notifier
+from mita_otel.alerts.channels.notifier import Notifier
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy.alerts import AlertPolicy
 from mita_otel.policy.channels import ChannelPolicy

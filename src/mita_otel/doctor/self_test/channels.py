@@ -11,7 +11,7 @@ from typing import Final
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from mita_otel.alerts.alert import AlertScope
-from mita_otel.alerts.channels.http_post import NotDeliveredError, TryLaterError
+from mita_otel.alerts.channels.notifier import NotDeliveredError, TryLaterError
 from mita_otel.alerts.channels.registry import Channels
 from mita_otel.alerts.notification import Notification, redacted
 from mita_otel.errors import ConfigurationError
