@@ -23,6 +23,17 @@ class QueuePolicy(Section):
     """Seconds between two checks of the spans that an exporter holds, while there is no traffic."""
 
 
+class SlicePolicy(Section):
+    """Slices of background work: redaction, encoding, trace assembly. Requests continue between two slices."""
+
+    work_ms: Annotated[float, Bounds(gt=0)]
+    """Milliseconds of CPU time after which a background thread pauses."""
+    pause_ms: Annotated[float, Bounds(gt=0)]
+    """Milliseconds of the pause. There is none while a flush waits."""
+    max_backlog: Annotated[float, Bounds(gt=0, le=1)]
+    """Fraction of a queue; if more of it is filled, its thread does not pause, so that nothing is lost."""
+
+
 class FilePolicy(Section):
     """The `file` exporter: JSON lines."""
 
@@ -62,6 +73,7 @@ class ExportPolicy(Section):
     max_log_megabytes: Annotated[float, Bounds(gt=0)]
     """Estimated size of the log records that may wait for one exporter. Further ones are dropped and counted."""
     queue: QueuePolicy
+    slices: SlicePolicy
     file: FilePolicy
     memory: MemoryPolicy
     console: ConsolePolicy

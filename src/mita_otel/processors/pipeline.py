@@ -19,6 +19,7 @@ from mita_otel.processors.observation import DurationMetrics, LatencyObserver, S
 from mita_otel.processors.queues.export_queue import ExportQueue, FanOut
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.processors.queues.pipeline_queue import PipelineQueue
+from mita_otel.processors.queues.slices import Slices
 from mita_otel.processors.queues.stage import ExporterHooks
 from mita_otel.processors.redaction import RedactionProcessor
 from mita_otel.processors.repeated_queries import RepeatedQueriesProcessor
@@ -44,6 +45,7 @@ class Pipeline:
         tail: Whether traces are decided when they end. False: every sampled span is passed on.
         on_end: Called with each span that ends, on the thread that ends it.
         recorded_lengths: Lengths at which the provider cuts values. None given: those that the environment sets.
+        slices: Divides background work into slices. None: batches are not divided.
     """
 
     def __init__(
@@ -59,16 +61,27 @@ class Pipeline:
         tail: bool,
         on_end: Callable[[ReadableSpan], None] | None = None,
         recorded_lengths: Sequence[int | None] = (),
+        slices: Slices | None = None,
     ) -> None:
+        slices = slices or Slices()
         self.exporters = dict(exporters)
         queue = policy.export.queue
         self.queues = [
-            ExportQueue(name, exporter, queue, losses, stop_timeout_s=policy.lifecycle.shutdown_timeout_s)
+            ExportQueue(
+                name,
+                exporter,
+                queue,
+                losses,
+                stop_timeout_s=policy.lifecycle.shutdown_timeout_s,
+                slices=slices,
+            )
             for name, exporter in exporters
         ]
         """The queues in front of the exporters."""
         self.fan_out = FanOut(behind, self.queues)
-        self.redaction = RedactionProcessor(redactor, self.fan_out, recorded_lengths=recorded_lengths)
+        self.redaction = RedactionProcessor(
+            redactor, self.fan_out, recorded_lengths=recorded_lengths, step=slices.step
+        )
         chain: SpanProcessor = self.redaction
         self.sampler: TailSampler | None = None
         """The tail sampler. None: not in tail mode."""
@@ -78,6 +91,7 @@ class Pipeline:
                 chain,
                 recent=measurements.recorder,
                 on_trace_end=self.redaction.on_trace_end,
+                step=slices.step,
             )
             for one in self.queues:
                 one.hooks.watch_sampling(self.sampler.sampled_out)
@@ -102,6 +116,7 @@ class Pipeline:
             unsampled=tail,
             on_idle=self.sampler.tick if self.sampler is not None else None,
             on_end=_observed_by([one.hooks for one in self.queues], on_end),
+            slices=slices,
         )
         """The first processor, for the tracer provider."""
 

@@ -6,7 +6,7 @@ import logging
 import operator
 import sys
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from opentelemetry.sdk.resources import Resource
@@ -52,6 +52,7 @@ class RedactionProcessor(Link):
         redaction: The policy section, or a redactor.
         next_processor: Receives the spans.
         recorded_lengths: Lengths at which the provider cuts values. None given: those that the environment sets.
+        step: Called between the spans of a trace, so that a background thread can pause; see `Slices.step`.
     """
 
     def __init__(
@@ -60,8 +61,10 @@ class RedactionProcessor(Link):
         next_processor: SpanProcessor,
         *,
         recorded_lengths: Sequence[int | None] = (),
+        step: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(next_processor)
+        self._step = step
         self._redactor = redaction if isinstance(redaction, Redactor) else Redactor(redaction)
         self._origins = RedactedOrigins(self._redactor)
         self._lengths, self._lengths_of_members = ValueLengths.of_spans(
@@ -95,11 +98,17 @@ class RedactionProcessor(Link):
 
     def on_trace_end(self, spans: Iterable[ReadableSpan]) -> None:
         """Redact held spans of one trace and pass them on. A secret that one of them shows is redacted in all."""
-        redacted = [(safe, self._known(safe)) for span in spans if (safe := self.processed(span)) is not None]
+        redacted: list[tuple[ReadableSpan, int]] = []
+        for span in spans:
+            safe = self.processed(span)
+            if safe is not None:
+                redacted.append((safe, self._known(safe)))
+            self._step()
         for safe, known in redacted:
             last = self.again(safe) if known < self._known(safe) else safe
             if last is not None:
                 self.next_processor.on_end(last)
+            self._step()
 
     def _known(self, span: ReadableSpan) -> int:
         """Return the number of known secrets of the span's trace."""

@@ -43,6 +43,7 @@ class TailSampler(SpanProcessor):
         recent: Recent durations, for rules with a percentile. None: such rules match no span.
         on_trace_end: Receives all held spans of a kept trace at once. None: the next processor receives each.
         clock: Monotonic seconds.
+        step: Called between short pieces of work, so that a background thread can pause; see `Slices.step`.
     """
 
     def __init__(
@@ -53,9 +54,10 @@ class TailSampler(SpanProcessor):
         recent: RecentDurations | None = None,
         on_trace_end: Callable[[Sequence[ReadableSpan]], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        step: Callable[[], None] = lambda: None,
     ) -> None:
         self.next_processor = next_processor
-        self.held: HeldTraces[ReadableSpan] = HeldTraces(policy)
+        self.held: HeldTraces[ReadableSpan] = HeldTraces(policy, step)
         """Held traces, and the counts of kept and dropped traces and spans."""
         self.failures = 0
         """Spans that caused an exception, and were passed on."""
@@ -63,6 +65,7 @@ class TailSampler(SpanProcessor):
         self._policy = policy
         self._rules = SamplingRules(policy.rules, recent)
         self._clock = clock
+        self._step = step
         self._lock = threading.RLock()
         self._draining = False
         self._early_logged = 0
@@ -161,6 +164,7 @@ class TailSampler(SpanProcessor):
     def _pass_each(self, spans: Sequence[ReadableSpan]) -> None:
         for span in spans:
             self.next_processor.on_end(span)
+            self._step()
 
     def _log_early_decisions(self) -> None:
         early = self.held.early - self._early_logged

@@ -73,6 +73,7 @@ class Redactor:
         policy: A policy or its section: what is secret, and how it is replaced. None: the default policy; no file
             is read.
         hmac_key: Key of the `hmac` mode. None: the value of `MITA_OTEL_HMAC_KEY`. Without a key that mode masks.
+        step: Called between the parts of an event, so that a background thread can pause. None: nothing is called.
 
     Raises:
         ConfigurationError: A custom rule's entry point does not exist, or cannot be imported.
@@ -83,7 +84,11 @@ class Redactor:
     """
 
     def __init__(
-        self, policy: Policy | RedactionPolicy | None = None, *, hmac_key: bytes | None = None
+        self,
+        policy: Policy | RedactionPolicy | None = None,
+        *,
+        hmac_key: bytes | None = None,
+        step: Callable[[], None] | None = None,
     ) -> None:
         policy = default_policy() if policy is None else policy
         policy = policy.redaction if isinstance(policy, Policy) else policy
@@ -134,7 +139,7 @@ class Redactor:
         )
         self._traces = TraceSecrets(policy.known, markers.write)
         self._values = Values(policy, keys, markers, texts)
-        self._events = Events(self._values, texts, library_locals=policy.library_locals)
+        self._events = Events(self._values, texts, library_locals=policy.library_locals, step=step)
         self.keys = keys
         """Which names are sensitive."""
 

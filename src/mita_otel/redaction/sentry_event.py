@@ -51,12 +51,21 @@ class Events:
         values: Redact the application's data.
         texts: Redact lines of source code.
         library_locals: Whether stack frames of libraries keep their local variables.
+        step: Called between the parts of an event, so that a background thread can pause.
     """
 
-    def __init__(self, values: Values, texts: Texts, *, library_locals: bool) -> None:
+    def __init__(
+        self,
+        values: Values,
+        texts: Texts,
+        *,
+        library_locals: bool,
+        step: Callable[[], None] | None = None,
+    ) -> None:
         self._values = values
         self._texts = texts
         self._library_locals = library_locals
+        self._step = step
 
     def redact(self, event: Mapping[str, Any], tally: Tally) -> dict[str, Any]:
         """Return a redacted copy of an event, an error or a transaction."""
@@ -75,6 +84,8 @@ class Events:
                 raise_interrupt(error)
                 tally["error"] += 1
                 result = ERROR
+            if self._step is not None:
+                self._step()
             if result is not REMOVED:
                 safe[key if _WORD.fullmatch(key) else self._values.plain(key, tally)] = result
         return safe

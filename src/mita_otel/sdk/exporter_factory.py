@@ -165,8 +165,11 @@ class ExporterFactory:
                 losses=self._service.losses,
                 debug=variables.is_true(self._env.get(variables.SENTRY_DEBUG)),
                 spotlight=spotlight,
+                slices=self._service.slices,
             )
-            exporter = SentrySpanExporter(self._policy.sentry, link, self._service.losses)
+            exporter = SentrySpanExporter(
+                self._policy.sentry, link, self._service.losses, step=self._service.slices.step
+            )
         except ConfigurationError as error:
             raise ExporterUnavailableError(str(error)) from error
         self._made.sentry_contexts = link.contexts

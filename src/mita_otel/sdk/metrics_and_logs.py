@@ -142,6 +142,7 @@ def _log_queue(service: Service, redaction: LogRedaction, name: str, exporter: L
         stop_timeout_s=policy.lifecycle.shutdown_timeout_s,
         redaction=redaction,
         max_bytes=policy.export.max_log_megabytes * 1e6,
+        slices=service.slices,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from importlib.metadata import version
 
 from opentelemetry.sdk.resources import Resource
@@ -16,6 +16,7 @@ from mita_otel.instrumentation.patches import Patches
 from mita_otel.policy import Policy, PolicyError, environment_name, salvage_policy
 from mita_otel.policy.loading import LoadedPolicy
 from mita_otel.processors.queues.losses import Losses
+from mita_otel.processors.queues.slices import Slices
 from mita_otel.redaction import Redactor
 
 
@@ -101,19 +102,23 @@ class Service:
     """Takes back every change to the process."""
     env: Mapping[str, str]
     """The environment variables."""
+    slices: Slices = field(default_factory=Slices)
+    """Divides background work into slices."""
 
     @classmethod
     def of(cls, settings: Settings, patches: Patches, env: Mapping[str, str]) -> Service:
         """Return the service that the settings describe."""
         policy = settings.policy
+        slices = Slices.of(policy.export.slices)
         return cls(
             policy=policy,
             environment=settings.environment,
             resource=describe_service(settings.environment, settings.service_name, env),
-            redactor=Redactor(policy.redaction),
+            redactor=Redactor(policy.redaction, step=slices.step),
             losses=Losses(cool_down_s=policy.thresholds.log.cool_down_s),
             patches=patches,
             env=env,
+            slices=slices,
         )
 
     @property

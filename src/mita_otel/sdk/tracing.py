@@ -121,6 +121,7 @@ def start_tracing(
             enrich,
             tail=choice.tail,
             on_end=on_end,
+            slices=service.slices,
             recorded_lengths=(recorded,) if host is None else _otel_compat.span_length_limits(host),
         )
 

@@ -23,6 +23,7 @@ from mita_otel.errors import ConfigurationError
 from mita_otel.policy.sentry import SentryBreadcrumbPolicy, SentryPolicy
 from mita_otel.processors.captured_exceptions import CapturedExceptions
 from mita_otel.processors.queues.losses import AFTER_SHUTDOWN, Losses
+from mita_otel.processors.queues.slices import Slices
 from mita_otel.redaction import Redactor
 from mita_otel.sentry.active_roots import ActiveRoots
 from mita_otel.sentry.before_send import BeforeSendHook
@@ -156,6 +157,7 @@ def start_client(
     losses: Losses,
     debug: bool = False,
     spotlight: bool = False,
+    slices: Slices | None = None,
 ) -> SentryLink:
     """Start sentry-sdk, or join the client that the service has started. Also join clients that it starts later.
 
@@ -168,6 +170,7 @@ def start_client(
         losses: Counts losses.
         debug: Whether sentry-sdk writes a debug log.
         spotlight: Whether the DSN may be missing, because events are sent to Spotlight.
+        slices: Divides the transport's work into slices.
 
     Raises:
         ConfigurationError: The DSN is malformed.
@@ -189,11 +192,10 @@ def start_client(
         trace_context=trace_context,
         ignored_log_lines=policy.ignored_log_lines,
     )
-    joined = host_client_is_active()
-    if not joined:
+    if not (joined := host_client_is_active()):
         known = None if dsn is None and spotlight else checked_dsn(dsn)
         options = {"dsn": known, "environment": environment, "release": release, "debug": debug}
-        _start(options, policy, hook, redactor, losses)
+        _start(options, policy, hook, redactor, losses, slices)
     client = sentry_sdk.get_client()
     if not joined:
         watch_drops(client, captured)
@@ -212,6 +214,7 @@ def start_client(
         breadcrumb_hook=lambda own: LogBreadcrumbs(breadcrumbs, own),
         joined=link.agree,
         captured=captured,
+        slices=slices,
     )
     if joined:
         link.service_clients.join(client)
@@ -220,13 +223,18 @@ def start_client(
 
 
 def _start(
-    options: dict[str, Any], policy: SentryPolicy, hook: BeforeSendHook, redactor: Redactor, losses: Losses
+    options: dict[str, Any],
+    policy: SentryPolicy,
+    hook: BeforeSendHook,
+    redactor: Redactor,
+    losses: Losses,
+    slices: Slices | None,
 ) -> None:
     class PolicyTransport(SentryTransport):
         """The transport that sentry-sdk creates if there is a DSN."""
 
         def __init__(self, options: dict[str, Any]) -> None:
-            super().__init__(options, policy, losses)
+            super().__init__(options, policy, losses, slices)
 
     arguments: dict[str, Any] = {
         **options,

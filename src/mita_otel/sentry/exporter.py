@@ -45,11 +45,14 @@ class SentrySpanExporter(SpanExporter, ExporterHooks):
         link: The client, from `start_client`. None: a client configured by environment variables.
         losses: Counts lost spans.
         clock: Monotonic seconds.
+        step: Called after each span and tree, so that the exporter's thread can pause; see `Slices.step`.
 
     Raises:
         ConfigurationError: There is no link, and `SENTRY_DSN` is malformed or missing; or a package that the
             policy's protocol needs is not installed.
     """
+
+    takes_turns = True
 
     def __init__(
         self,
@@ -58,6 +61,7 @@ class SentrySpanExporter(SpanExporter, ExporterHooks):
         losses: Losses | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
+        step: Callable[[], None] = lambda: None,
     ) -> None:
         self._redacts = False
         if policy is None or link is None or losses is None:
@@ -82,7 +86,8 @@ class SentrySpanExporter(SpanExporter, ExporterHooks):
         """Sends errors as issues, from log records and from exceptions on spans."""
         self._policy = policy
         self._losses = losses
-        self._sender = make_protocol(policy, link, losses)
+        self._sender = make_protocol(policy, link, losses, step)
+        self._step = step
         self.sessions = (
             Sessions(lambda: link.identity, link.hook.captured, link.send, clock=time.time_ns)
             if policy.sessions
@@ -116,6 +121,7 @@ class SentrySpanExporter(SpanExporter, ExporterHooks):
             # Children first: a child that ended just after its root still belongs to the tree if both are in one batch.
             for span in sorted(spans, key=is_local_root):
                 trees.extend(self._assembler.add(with_dict_attributes(span)))
+                self._step()
             trees.extend(self._assembler.overdue())
             self._send(trees)
         self._tick()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
@@ -35,33 +35,49 @@ class TreeSender(Protocol):
         """Queue the trees. A tree that cannot be encoded is counted as lost; the other trees are still sent."""
 
 
-def make_protocol(policy: SentryPolicy, link: SentryLink, losses: Losses) -> TreeSender:
+Step = Callable[[], None]
+"""Lets a background thread pause; see `Slices.step`."""
+
+
+def make_protocol(
+    policy: SentryPolicy, link: SentryLink, losses: Losses, step: Step = lambda: None
+) -> TreeSender:
     """Return the protocol that the policy names.
+
+    Args:
+        policy: Limits and switches.
+        link: The client.
+        losses: Counts lost spans.
+        step: Called after each tree.
 
     Raises:
         ConfigurationError: A package that the protocol needs is not installed, or the service's Sentry client has a
             transport that does not support the protocol.
     """
     if policy.protocol == "spans":
-        return Spans(policy, link, losses)
+        return Spans(policy, link, losses, step)
     if policy.protocol == "otlp":
-        return Otlp(policy, link, losses)
-    return Transactions(policy, link, losses)
+        return Otlp(policy, link, losses, step)
+    return Transactions(policy, link, losses, step)
 
 
 class Transactions:
     """Sends an envelope with one transaction for each tree. All versions of Sentry, also self-hosted, support it."""
 
-    def __init__(self, policy: SentryPolicy, link: SentryLink, losses: Losses) -> None:
+    def __init__(
+        self, policy: SentryPolicy, link: SentryLink, losses: Losses, step: Step = lambda: None
+    ) -> None:
         self._policy = policy
         self._link = link
         self._losses = losses
+        self._step = step
 
     def send(self, trees: Sequence[Tree]) -> None:
         """Queue a transaction for each tree."""
         for tree in trees:
             with counted(self._losses, 1 + len(tree.children)):
                 self._send(tree)
+            self._step()
 
     def _send(self, tree: Tree) -> None:
         trace_id, _ = key_of(tree.root)
@@ -108,10 +124,13 @@ class Transactions:
 class Spans:
     """Sends an envelope for each item of a trace's spans. Nothing is omitted, even from large traces."""
 
-    def __init__(self, policy: SentryPolicy, link: SentryLink, losses: Losses) -> None:
+    def __init__(
+        self, policy: SentryPolicy, link: SentryLink, losses: Losses, step: Step = lambda: None
+    ) -> None:
         self._policy = policy
         self._link = link
         self._losses = losses
+        self._step = step
 
     def send(self, trees: Sequence[Tree]) -> None:
         """Queue an envelope for each tree, or several if the tree has more than 1,000 spans."""
@@ -121,12 +140,15 @@ class Spans:
                 trace = self._link.contexts.of(trace_id, sampled=True, rate=sample_rate_of(tree.root))
                 for item in span_items(SpanSegment(tree, self._link.identity, self._policy.tags)):
                     self._link.send(Envelope({"trace": trace}, [item]))
+                    self._step()
 
 
 class Otlp:
     """Sends OTLP requests with the spans of many trees, which costs least. Tags and contexts are root attributes."""
 
-    def __init__(self, policy: SentryPolicy, link: SentryLink, losses: Losses) -> None:
+    def __init__(
+        self, policy: SentryPolicy, link: SentryLink, losses: Losses, step: Step = lambda: None
+    ) -> None:
         if link.own_transport() is None:
             raise ConfigurationError(
                 'sentry.protocol = "otlp" needs the transport of mita-otel, but the Sentry client of the service '
@@ -136,6 +158,7 @@ class Otlp:
         self._policy = policy
         self._link = link
         self._losses = losses
+        self._step = step
 
     def send(self, trees: Sequence[Tree]) -> None:
         """Queue one request, or several if the spans exceed the size of one request."""
@@ -147,6 +170,7 @@ class Otlp:
         for tree in trees:
             with counted(self._losses, 1 + len(tree.children)):
                 spans.extend(otlp_spans(SpanSegment(tree, self._link.identity, self._policy.tags)))
+            self._step()
         for part in parts_of(spans):
             with counted(self._losses, len(part)):
                 transport.capture_otlp(

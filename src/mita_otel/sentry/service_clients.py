@@ -24,6 +24,7 @@ from mita_otel.errors import raise_interrupt
 from mita_otel.policy.sentry import SentryPolicy
 from mita_otel.processors.captured_exceptions import CapturedExceptions
 from mita_otel.processors.queues.losses import Losses
+from mita_otel.processors.queues.slices import Slices
 from mita_otel.redaction import Redactor
 from mita_otel.sentry.dropped_errors import watch_drops
 from mita_otel.sentry.transport.transport import SentryTransport
@@ -51,6 +52,7 @@ class ServiceClients:
             standard logging.
         joined: Called with each joined client.
         captured: Exceptions that become no issue again: the clients add those that they drop.
+        slices: Divides the work of our transport into slices.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class ServiceClients:
         breadcrumb_hook: Callable[[Hook | None], Hook],
         joined: Callable[[BaseClient], None],
         captured: CapturedExceptions,
+        slices: Slices | None = None,
     ) -> None:
         self.client: BaseClient | None = None
         """The client that was joined last."""
@@ -79,6 +82,7 @@ class ServiceClients:
         self._joined = joined
         self._captured = captured
         self._unwatch: list[Callable[[], None]] = []
+        self._slices = slices
         self._watch = ClientWatch(self.join)
 
     def join(self, client: BaseClient) -> None:
@@ -102,7 +106,7 @@ class ServiceClients:
         _sentry_compat.stop_statsd_metrics(client)
         if type(client.transport) is HttpTransport:
             replaced = client.transport
-            client.transport = SentryTransport(client.options, self._policy, self._losses)
+            client.transport = SentryTransport(client.options, self._policy, self._losses, self._slices)
             replaced.kill()
         self._joined(client)
         _logger.warning(

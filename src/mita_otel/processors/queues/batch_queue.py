@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -18,6 +20,7 @@ from mita_otel.processors.queues.forks import ForkSafeLock, after_fork_in_child
 from mita_otel.processors.queues.loss_causes import Cause
 from mita_otel.processors.queues.losses import AFTER_SHUTDOWN, DEADLINE_PASSED, Losses
 from mita_otel.processors.queues.otlp_responses import OtlpResponses
+from mita_otel.processors.queues.slices import Slices
 from mita_otel.processors.queues.stage import Deliveries, Stage, deadline_in, seconds_left
 from mita_otel.processors.queues.worker import BoundedWorker
 
@@ -74,6 +77,8 @@ class BatchQueue(Stage, Generic[T]):
         on_idle: Called regularly while there is no work.
         size: Returns the size of an item in bytes. None: items are not measured.
         max_bytes: Size of the items that may wait.
+        slices: Divides the work of the exporter into slices.
+        takes_turns: Whether the exporter may wait for the work of other threads; see `Slices.work`.
         responses: Observes the requests of the exporter. None: if it is one for OTLP, they are observed.
     """
 
@@ -91,6 +96,8 @@ class BatchQueue(Stage, Generic[T]):
         on_idle: Callable[[], None] | None = None,
         size: Callable[[T], int] | None = None,
         max_bytes: float = float("inf"),
+        slices: Slices | None = None,
+        takes_turns: bool = False,
         responses: OtlpResponses | None = None,
     ) -> None:
         self._name = name
@@ -103,6 +110,9 @@ class BatchQueue(Stage, Generic[T]):
         """Results of the latest exports."""
         self._size = size
         self._max_bytes = max_bytes
+        self._max_items = queue.exporter_max_spans
+        self._slices = slices or Slices()
+        self._takes_turns = takes_turns
         self._bytes = 0
         self._measuring = ForkSafeLock()
         after_fork_in_child(self._forget_bytes)
@@ -125,7 +135,7 @@ class BatchQueue(Stage, Generic[T]):
             delay_s=queue.delay_ms / 1000,
             on_flush=self._flush_exporter,
             on_stop=exporter.shutdown,
-            on_idle=on_idle,
+            on_idle=None if on_idle is None else partial(self._idle, on_idle),
             idle_s=queue.idle_s,
         )
 
@@ -190,6 +200,13 @@ class BatchQueue(Stage, Generic[T]):
     def _forget_bytes(self) -> None:
         self._bytes = 0
 
+    def _slice(self) -> AbstractContextManager[None]:
+        return self._slices.batch(self._worker, self._max_items, takes_turns=self._takes_turns)
+
+    def _idle(self, on_idle: Callable[[], None]) -> None:
+        with self._slice():
+            on_idle()
+
     def _export(self, batch: list[T]) -> None:
         started = perf_counter()
         failures = self._send(batch)
@@ -235,8 +252,8 @@ class BatchQueue(Stage, Generic[T]):
         """Export, and return what failed: an exception's name, or `failed` if the exporter returned a failure."""
         try:
             # The exporter's own HTTP requests must not become spans.
-            with suppress_instrumentation():
-                result = self._exporter.export(batch)
+            with suppress_instrumentation(), self._slice():
+                result = self._exporter.export(self._slices.stepped(batch))
         except BaseException as error:  # such as a CancelledError or a Rust panic
             raise_interrupt(error)
             if not self._failed_before and self._responses.failure is None:

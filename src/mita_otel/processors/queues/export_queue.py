@@ -14,6 +14,7 @@ from mita_otel.errors import raise_interrupt
 from mita_otel.policy.runtime import QueuePolicy
 from mita_otel.processors.queues.batch_queue import BatchQueue, QueueProcessor
 from mita_otel.processors.queues.losses import Losses
+from mita_otel.processors.queues.slices import Slices
 from mita_otel.processors.queues.stage import Deliveries, deadline_in, hooks_of, milliseconds_left
 
 _logger = logging.getLogger("mita_otel")
@@ -106,10 +107,18 @@ class ExportQueue(QueueProcessor[ReadableSpan], SpanProcessor):
         queue: Bounds of the queue.
         losses: Counts lost spans.
         stop_timeout_s: Seconds that the exporter's shutdown may take.
+        slices: Divides the exporter's work into slices.
     """
 
     def __init__(
-        self, name: str, exporter: SpanExporter, queue: QueuePolicy, losses: Losses, *, stop_timeout_s: float
+        self,
+        name: str,
+        exporter: SpanExporter,
+        queue: QueuePolicy,
+        losses: Losses,
+        *,
+        stop_timeout_s: float,
+        slices: Slices | None = None,
     ) -> None:
         self.name = name
         self.hooks = hooks_of(exporter)
@@ -124,6 +133,8 @@ class ExportQueue(QueueProcessor[ReadableSpan], SpanProcessor):
             counter=semconv.EXPORTED_COUNTER,
             stop_timeout_s=stop_timeout_s,
             on_idle=self.hooks.tick if self.hooks.implements("tick") else None,
+            slices=slices,
+            takes_turns=self.hooks.takes_turns,
         )
         super().__init__(queue_of_spans)
 

@@ -16,6 +16,7 @@ from mita_otel.policy.runtime import QueuePolicy
 from mita_otel.processors.queues.batch_queue import BatchQueue, QueueProcessor
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.processors.queues.otlp_responses import OtlpResponses
+from mita_otel.processors.queues.slices import Slices
 from mita_otel.processors.queues.stage import Stage, milliseconds_left
 
 _logger = logging.getLogger("mita_otel")
@@ -40,17 +41,24 @@ class _Exports:
     Args:
         exporter: Receives the redacted records.
         redaction: Redacts records. None: they were redacted before.
+        slices: Divides the redaction into slices.
     """
 
-    def __init__(self, exporter: LogRecordExporter, redaction: Redaction | None) -> None:
+    def __init__(self, exporter: LogRecordExporter, redaction: Redaction | None, slices: Slices) -> None:
+        self._step = slices.step
         self._redact = redaction.redacted if redaction is not None else None
         self._export = exporter.export
         self.force_flush = exporter.force_flush
         self.shutdown = exporter.shutdown
 
     def export(self, batch: Sequence[ReadWriteLogRecord]) -> LogRecordExportResult:
-        safe = batch if self._redact is None else map(self._redact, batch)
-        return self._export([_readable(one) for one in safe])
+        return self._export([self._safe(one) for one in batch])
+
+    def _safe(self, record: ReadWriteLogRecord) -> ReadableLogRecord:
+        if self._redact is not None:
+            record = self._redact(record)
+            self._step()
+        return _readable(record)
 
 
 class LogQueue(QueueProcessor[ReadWriteLogRecord], LogRecordProcessor):
@@ -66,6 +74,7 @@ class LogQueue(QueueProcessor[ReadWriteLogRecord], LogRecordProcessor):
         stop_timeout_s: Seconds that the exporter's shutdown may take.
         redaction: Redacts the records. None: they were redacted before.
         max_bytes: Estimated size of the records that may wait.
+        slices: Divides the redaction of a batch into slices.
     """
 
     def __init__(
@@ -78,17 +87,19 @@ class LogQueue(QueueProcessor[ReadWriteLogRecord], LogRecordProcessor):
         stop_timeout_s: float,
         redaction: Redaction | None = None,
         max_bytes: float = float("inf"),
+        slices: Slices | None = None,
     ) -> None:
         self._snapshot = redaction.snapshot if redaction is not None else None
         queue_of_records: BatchQueue[ReadWriteLogRecord] = BatchQueue(
             name,
             f"logs.{name}",
-            _Exports(exporter, redaction),
+            _Exports(exporter, redaction, slices or Slices()),
             LogRecordExportResult.SUCCESS,
             queue,
             losses,
             size=redaction.size if redaction is not None else None,
             max_bytes=max_bytes,
+            slices=slices,
             counter=semconv.EXPORTED_LOGS_COUNTER,
             stop_timeout_s=stop_timeout_s,
             responses=OtlpResponses(exporter),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
@@ -11,6 +12,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from mita_otel.errors import raise_interrupt
 from mita_otel.policy.runtime import QueuePolicy
 from mita_otel.processors.queues.losses import AFTER_SHUTDOWN, DEADLINE_PASSED, Losses
+from mita_otel.processors.queues.slices import Slices
 from mita_otel.processors.queues.stage import deadline_in, milliseconds_left, seconds_left
 from mita_otel.processors.queues.worker import BoundedWorker
 
@@ -30,6 +32,7 @@ class PipelineQueue(SpanProcessor):
         unsampled: Whether to pass on spans that are recorded but not sampled, because a later processor decides.
         on_idle: Called regularly on the queue's thread while no spans end.
         on_end: Called with each finished span, on the thread that ended it, so it must be quick.
+        slices: Divides the work into slices. None: a batch is one piece of work.
     """
 
     def __init__(
@@ -41,18 +44,21 @@ class PipelineQueue(SpanProcessor):
         unsampled: bool = False,
         on_idle: Callable[[], None] | None = None,
         on_end: Callable[[ReadableSpan], None] | None = None,
+        slices: Slices | None = None,
     ) -> None:
         self.next_processor = next_processor
         self._losses = losses
         self._unsampled = unsampled
         self._on_end = on_end
+        self._max_spans = queue.max_spans
+        self._slices = slices or Slices()
         self._worker: BoundedWorker[ReadableSpan] = BoundedWorker(
             self._pass_on,
             name="mita-otel-pipeline",
             max_items=queue.max_spans,
             max_batch=queue.max_batch,
             delay_s=queue.delay_ms / 1000,
-            on_idle=on_idle,
+            on_idle=None if on_idle is None else partial(self._idle, on_idle),
             idle_s=queue.idle_s,
         )
         self._on_start_failed = False
@@ -95,14 +101,23 @@ class PipelineQueue(SpanProcessor):
             raise_interrupt(error)
             _logger.debug("an exporter failed at a span's end", exc_info=True)
 
+    def _idle(self, on_idle: Callable[[], None]) -> None:
+        with self._slices.batch(self._worker, self._max_spans):
+            on_idle()
+
     def _pass_on(self, batch: list[ReadableSpan]) -> None:
-        for span in batch:
-            try:
-                self.next_processor.on_end(span)
-            except BaseException as error:
-                raise_interrupt(error)
-                self._losses.add("pipeline", "processor_failed")
-                _logger.debug("a span processor failed in on_end", exc_info=True)
+        with self._slices.batch(self._worker, self._max_spans):
+            for span in batch:
+                self._pass_on_one(span)
+                self._slices.step()
+
+    def _pass_on_one(self, span: ReadableSpan) -> None:
+        try:
+            self.next_processor.on_end(span)
+        except BaseException as error:
+            raise_interrupt(error)
+            self._losses.add("pipeline", "processor_failed")
+            _logger.debug("a span processor failed in on_end", exc_info=True)
 
     def catch_up(self, timeout_s: float) -> bool:
         """Wait until the chain has processed every finished span. Returns False if that took too long."""

@@ -59,6 +59,9 @@ class ExporterHooks:
     overrides the methods that it needs. The others do nothing.
     """
 
+    takes_turns: ClassVar[bool] = False
+    """Whether `export` does not wait for a network or disk, so that it may wait for the work of other queues' threads."""
+
     def implements(self, method: str) -> bool:
         """Return whether a subclass overrides a method, so that a call is worth its cost."""
         return getattr(type(self), method) is not getattr(ExporterHooks, method)

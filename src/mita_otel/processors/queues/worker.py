@@ -245,11 +245,11 @@ class BoundedWorker(Generic[T]):
     def _run(self) -> None:
         while True:
             with self._changed:
-                if not self._items and not self._flush_requested:
+                if not self._items and not self.flushing:
                     self._changed.wait(self._idle_s)
-                if self._items and not self._flush_requested and len(self._items) < self._max_batch:
+                if self._items and not self.flushing and len(self._items) < self._max_batch:
                     self._changed.wait_for(
-                        lambda: self._flush_requested or len(self._items) >= self._max_batch, self._delay_s
+                        lambda: self.flushing or len(self._items) >= self._max_batch, self._delay_s
                     )
                 stopping = self._stopping
             batch = self._take()
@@ -274,7 +274,8 @@ class BoundedWorker(Generic[T]):
             _logger.log(level, "%s: %s; further failures are not reported", self._name, what, exc_info=True)
 
     @property
-    def _flush_requested(self) -> bool:
+    def flushing(self) -> bool:
+        """Whether a flush waits."""
         return self._stopping or self._flush_done < self._flush_wanted
 
     def _call(self, batch: list[T]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -70,9 +71,11 @@ class HeldTraces(Generic[T]):
 
     Args:
         policy: The ratio and the bounds.
+        step: Called after each trace that has expired, so that a background thread can pause; see `Slices.step`.
     """
 
-    def __init__(self, policy: SamplingPolicy) -> None:
+    def __init__(self, policy: SamplingPolicy, step: Callable[[], None] = lambda: None) -> None:
+        self._step = step
         self._policy = policy
         self._max_traces = policy.max_traces
         self._max_spans = policy.max_spans
@@ -127,11 +130,13 @@ class HeldTraces(Generic[T]):
             if now_s - trace.since_s < self._policy.max_wait_s:
                 break
             self._decide(trace_id, trace, now_s, kept)
+            self._step()
         while self._rejected:
             trace_id, trace = next(iter(self._rejected.items()))
             if now_s - trace.since_s < self._policy.hold_s:
                 break
             self._drop(trace_id)
+            self._step()
         return kept
 
     def _expire_regularly(self, now_s: float) -> list[KeptSpans[T]]:

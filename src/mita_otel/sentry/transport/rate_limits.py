@@ -1,10 +1,11 @@
-"""Rate limits from Sentry's responses, by data category.
+"""Reads Sentry's responses: rate limits by data category, explanations of errors, and what to do about them.
 
 Source: Sentry's rate limiting, `X-Sentry-Rate-Limits` and `Retry-After`.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
@@ -12,6 +13,10 @@ from typing import Final
 from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
 
+from mita_otel.sentry.transport.ingest_client import Response
+
+_MAX_EXPLANATION: Final = 200
+"""Maximum characters of the explanation in a response."""
 _DEFAULT_S: Final = 60.0
 """Seconds to wait after a 429 without a usable `Retry-After`."""
 _EVERYTHING: Final = ""
@@ -82,3 +87,29 @@ def _retry_after_s(value: str | None) -> float:
         return (Retry().parse_retry_after(value) if value is not None else 0.0) or _DEFAULT_S
     except InvalidHeader:
         return _DEFAULT_S
+
+
+def explanation_of(response: Response) -> str:
+    """Return the explanation in Sentry's response, such as ` (event submission rejected; ...)`, or an empty text."""
+    try:
+        content = json.loads(response.body)
+        texts = [str(content.get("detail") or ""), *(str(one) for one in content.get("causes") or ())]
+    except (ValueError, AttributeError, TypeError):
+        return ""
+    text = " ".join("; ".join(filter(None, texts)).split())[:_MAX_EXPLANATION]
+    return f" ({text})" if text else ""
+
+
+def next_step(status: int) -> str:
+    """Return what to do about a response of Sentry that is an error."""
+    if status in (401, 403):
+        return "check SENTRY_DSN and that its key is active in the project's settings"
+    if status == 404:
+        return "check host and project in SENTRY_DSN"
+    if status == 413:
+        return "lower sentry.max_event_kilobytes or sentry.max_spans of the policy"
+    if status == 429:
+        return "check the project's quota and rate limits"
+    if status == 400:
+        return "run `mita-otel test sentry`; an older self-hosted Sentry may need another sentry.protocol"
+    return "check the status of Sentry; run `mita-otel doctor`"

@@ -66,6 +66,7 @@ class SendQueue:
         self._ordinary: deque[Job] = deque()
         self._bytes = 0
         self._running: set[Job] = set()
+        self._flushing = 0
         self._closed = False
 
     @property
@@ -82,6 +83,11 @@ class SendQueue:
     def full(self) -> bool:
         """Whether the next job does not fit without an eviction."""
         return self.waiting >= self._max_jobs or self._bytes >= self._max_bytes
+
+    @property
+    def flushing(self) -> bool:
+        """Whether a flush waits."""
+        return self._flushing > 0
 
     @property
     def unfinished(self) -> list[Job]:
@@ -109,9 +115,13 @@ class SendQueue:
         """Wait until all jobs have run, including jobs that they queue. Return False if the time is not enough."""
         deadline = time.monotonic() + timeout_s
         with self._changed:
-            if self._threads == 0:  # an interpreter that shuts down starts no threads
-                self._run_here(deadline)
-            return self._changed.wait_for(lambda: self.idle, max(0.0, timeout_s))
+            self._flushing += 1
+            try:
+                if self._threads == 0:  # an interpreter that shuts down starts no threads
+                    self._run_here(deadline)
+                return self._changed.wait_for(lambda: self.idle, max(0.0, timeout_s))
+            finally:
+                self._flushing -= 1
 
     def close(self) -> None:
         """Reject new jobs, and evict the waiting jobs."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import sys
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from mita_otel.policy.sentry import SentryPolicy
 from mita_otel.processors.queues.forks import ForkSafeLock
 from mita_otel.processors.queues.loss_causes import Cause
 from mita_otel.processors.queues.losses import DEADLINE_PASSED, Losses
+from mita_otel.processors.queues.slices import Slices
 from mita_otel.processors.queues.stage import Deliveries
 from mita_otel.sentry.transport.client_reports import ClientReports
 from mita_otel.sentry.transport.deferred_event import DeferredEvent
@@ -30,11 +30,9 @@ from mita_otel.sentry.transport.ingest_client import (
     Response,
     failure_of,
 )
-from mita_otel.sentry.transport.rate_limits import RateLimits
+from mita_otel.sentry.transport.rate_limits import RateLimits, explanation_of, next_step
 from mita_otel.sentry.transport.send_queue import Job, SendQueue
 
-_MAX_EXPLANATION: Final = 200
-"""Maximum characters of the explanation in a response."""
 _ADDITIONAL: Final = frozenset({"span", "log_byte", "trace_metric_byte"})
 """Categories that sentry-sdk counts in addition to the category of the lost item."""
 _INTENDED: Final = frozenset({"event_processor", "sample_rate"})
@@ -54,18 +52,20 @@ class SentryTransport(Transport):
         options: sentry-sdk's options, with the DSN.
         policy: Timeouts and limits.
         losses: Counts losses.
+        slices: Divides redaction and encoding into slices. None: they are not divided.
 
     Raises:
         ConfigurationError: A certificate file from the options or the environment cannot be read.
     """
 
-    def __init__(self, options: dict[str, Any], policy: SentryPolicy, losses: Losses) -> None:
+    def __init__(
+        self, options: dict[str, Any], policy: SentryPolicy, losses: Losses, slices: Slices | None = None
+    ) -> None:
         super().__init__(options)
         self._policy = policy
         self._losses = losses
         self._lock = ForkSafeLock()
-        self._redaction = ForkSafeLock()
-        """Held while an event is redacted: several threads at once would only compete for the interpreter."""
+        self._slices = slices or Slices()
         self._settled: WeakSet[Item] = WeakSet()
         """Items that have arrived or were counted as lost."""
         self._limits = RateLimits()
@@ -184,8 +184,7 @@ class SentryTransport(Transport):
         event = item.payload.json
         if not isinstance(event, DeferredEvent):
             return True
-        with self._redaction:
-            payload = event.payload(headers, self._max_event_bytes)
+        payload = event.payload(headers, self._max_event_bytes)
         if payload is None:
             self._reports.add_item("internal_sdk_error", item)
             self._count("not_redactable", item)
@@ -194,26 +193,39 @@ class SentryTransport(Transport):
         return True
 
     def _send_envelope(self, envelope: Envelope) -> None:
-        headers = dict(envelope.headers)
         try:
-            items = [item for item in self._unlimited(envelope.items) if self._redact(item, headers)]
+            with self._slices.work(self._is_urgent):
+                items, body = self._encoded(envelope)
         except BaseException:  # such as gevent timeouts
             self._lose_all("internal_sdk_error", envelope.items)
             raise
+        if items:
+            self._post(ENVELOPE, body, "application/x-sentry-envelope", items)
+            self._queue_report(_SEND_REPORT_S)
+
+    def _is_urgent(self) -> bool:
+        return self.queue.flushing
+
+    def _encoded(self, envelope: Envelope) -> tuple[list[Item], bytes]:
+        """Return the items to send, redacted, and the request's body. Items that cannot be sent are counted."""
+        headers = dict(envelope.headers)
+        items = [item for item in self._unlimited(envelope.items) if self._redact(item, headers)]
         if not items:
-            return
+            return items, b""
         report = self._reports.take(_ATTACH_REPORT_S)
         if report is not None:
             items.append(report)
         # Sentry corrects the sender's clock with this value, so it must be the time of sending, not of queueing.
         sent_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        body = Envelope({**headers, "sent_at": sent_at}, items).serialize()
-        self._post(ENVELOPE, body, "application/x-sentry-envelope", items)
-        self._queue_report(_SEND_REPORT_S)
+        return items, self._compressed(Envelope({**headers, "sent_at": sent_at}, items).serialize())
+
+    def _compressed(self, body: bytes) -> bytes:
+        level = self._policy.compression_level
+        return gzip.compress(body, level) if level else body
 
     def _send_otlp(self, payload: bytes, item: SpansItem) -> None:
         if list(self._unlimited([item])):
-            self._post(OTLP_TRACES, payload, "application/x-protobuf", [item])
+            self._post(OTLP_TRACES, self._compressed(payload), "application/x-protobuf", [item])
         self._queue_report(_SEND_REPORT_S)
 
     def _unlimited(self, items: Iterable[Item]) -> Iterable[Item]:
@@ -227,7 +239,6 @@ class SentryTransport(Transport):
     def _post(self, endpoint: str, body: bytes, content_type: str, items: list[Item]) -> None:
         headers = {"Content-Type": content_type}
         if self._policy.compression_level:
-            body = gzip.compress(body, self._policy.compression_level)
             headers["Content-Encoding"] = "gzip"
         try:
             response = self._client.post(endpoint, body, headers)
@@ -249,9 +260,9 @@ class SentryTransport(Transport):
             for item in items:
                 self._settle(item)
             return
-        answered = f"answered {response.status}{_explanation(response)}"
+        answered = f"answered {response.status}{explanation_of(response)}"
         self.deliveries.failed(f"Sentry {answered}")
-        cause = self._cause(answered, _next_step(response.status))
+        cause = self._cause(answered, next_step(response.status))
         if response.status == 429:
             # Sentry has already counted these items, so client reports must not include them. Our loss counts do.
             for item in items:
@@ -290,29 +301,3 @@ class SentryTransport(Transport):
                 return False
             self._settled.add(item)
             return True
-
-
-def _next_step(status: int) -> str:
-    """Return what to do about a response of Sentry that is an error."""
-    if status in (401, 403):
-        return "check SENTRY_DSN and that its key is active in the project's settings"
-    if status == 404:
-        return "check host and project in SENTRY_DSN"
-    if status == 413:
-        return "lower sentry.max_event_kilobytes or sentry.max_spans of the policy"
-    if status == 429:
-        return "check the project's quota and rate limits"
-    if status == 400:
-        return "run `mita-otel test sentry`; an older self-hosted Sentry may need another sentry.protocol"
-    return "check the status of Sentry; run `mita-otel doctor`"
-
-
-def _explanation(response: Response) -> str:
-    """Return the explanation in Sentry's response, such as ` (event submission rejected; ...)`, or an empty text."""
-    try:
-        content = json.loads(response.body)
-        texts = [str(content.get("detail") or ""), *(str(one) for one in content.get("causes") or ())]
-    except (ValueError, AttributeError, TypeError):
-        return ""
-    text = " ".join("; ".join(filter(None, texts)).split())[:_MAX_EXPLANATION]
-    return f" ({text})" if text else ""
