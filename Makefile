@@ -15,7 +15,7 @@ DEBIAN_VERSIONS = 3.14 3.15
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test coverage mutation receivers prometheus test-all test-lowest test-matrix lint types layers unit explore format chaos redaction-report redaction-peers redaction-linear redaction-key-shapes request-cost side-by-side bench browser docs pictures dist clean
+.PHONY: help demo test coverage mutation receivers prometheus test-all test-lowest test-matrix lint types layers unit explore format chaos redaction-report redaction-peers redaction-linear redaction-key-shapes request-cost request-latency side-by-side bench browser docs pictures dist clean
 
 help:
 	@echo "make demo              show the main job in the terminal, about 15 seconds"
@@ -34,6 +34,7 @@ help:
 	@echo "make redaction-peers   the redactor beside its peers; writes the table of docs/redaction.md"
 	@echo "make redaction-key-shapes  shapes of provider keys in GITLEAKS=path/to/gitleaks.toml that the redactor misses"
 	@echo "make redaction-linear  time for half a megabyte and one of every kind of input, some minutes"
+	@echo "make request-latency   latency while a backend is healthy, refuses or hangs; after request-cost, some minutes"
 	@echo "make request-cost      CPU that telemetry adds to a request, beside OpenTelemetry and sentry-sdk; some minutes"
 	@echo "make side-by-side      the example through sentry-sdk's tracing and through ours; writes the table of docs/sentry.md"
 	@echo "make bench             the benchmarks"
@@ -217,6 +218,10 @@ request-cost:
 	@.venvs/cost/bin/python -m pip install -q 'pip>=25.1'
 	@.venvs/cost/bin/python -m pip install -q -c constraints.txt -e . --group cost
 	@.venvs/cost/bin/python benchmarks/request_cost.py
+
+# Needs the environment of request-cost.
+request-latency:
+	@.venvs/cost/bin/python benchmarks/request_latency.py
 
 side-by-side: $(STAMP)
 	@PYTHONPATH=tests $(BIN)/python -m e2e.side_by_side --write

@@ -49,7 +49,7 @@ WAYS: dict[str, tuple[str, dict[str, str]]] = {
 class Service:
     """The service, watched in one of the ways."""
 
-    def __init__(self, name: str, folder: Path, sink: int) -> None:
+    def __init__(self, name: str, folder: Path, sink: int, app: str = "request_cost_app") -> None:
         self.name = name
         way, env = WAYS[name]
         kept = {
@@ -63,7 +63,7 @@ class Service:
             "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
         }
         log = folder / f"{len(list(folder.iterdir()))}.log"
-        command = [sys.executable, "-m", "uvicorn", "request_cost_app:app", "--port", "0", "--no-access-log"]
+        command = [sys.executable, "-m", "uvicorn", f"{app}:app", "--port", "0", "--no-access-log"]
         with log.open("wb") as output:
             self._process = subprocess.Popen(
                 command,
@@ -77,17 +77,18 @@ class Service:
             if time.monotonic() > deadline or self._process.poll() is not None:
                 raise SystemExit(f"{name} did not start:\n{log.read_text()}")
             time.sleep(0.1)
-        self._port = int(found.group(1))
+        self.port = int(found.group(1))
+        """The port of the service."""
 
     def drive(self, requests: int) -> float:
         """Send requests, and return the milliseconds of CPU time that each cost."""
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         before = self._ask(connection, "/cpu")
         for _ in range(requests):
             self._ask(connection, PATH)
         connection.close()
         time.sleep(SETTLE_S)
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         spent = self._ask(connection, "/cpu") - before
         connection.close()
         return float(1000 * spent / requests)

@@ -16,7 +16,7 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from mita_otel import semconv
 from mita_otel.errors import raise_interrupt
 from mita_otel.policy.runtime import QueuePolicy
-from mita_otel.processors.queues.forks import ForkSafeLock, after_fork_in_child
+from mita_otel.processors.queues.byte_bound import ByteBound
 from mita_otel.processors.queues.loss_causes import Cause
 from mita_otel.processors.queues.losses import AFTER_SHUTDOWN, DEADLINE_PASSED, Losses
 from mita_otel.processors.queues.otlp_responses import OtlpResponses
@@ -108,14 +108,10 @@ class BatchQueue(Stage, Generic[T]):
         self._losses = losses
         self.deliveries = Deliveries()
         """Results of the latest exports."""
-        self._size = size
-        self._max_bytes = max_bytes
+        self._bound = ByteBound(size, max_bytes)
         self._max_items = queue.exporter_max_spans
         self._slices = slices or Slices()
         self._takes_turns = takes_turns
-        self._bytes = 0
-        self._measuring = ForkSafeLock()
-        after_fork_in_child(self._forget_bytes)
         self._failed_before = False
         self._stuck = False
         self._stop_timeout_s = stop_timeout_s
@@ -150,10 +146,10 @@ class BatchQueue(Stage, Generic[T]):
 
     def put(self, item: T) -> None:
         """Queue an item. If the queue is full, the item is counted as lost."""
-        if not self._fits(item):
+        if not self._bound.admit(item):
             self.lose("queue_full")
         elif not self._worker.put(item):
-            self._release([item])
+            self._bound.release([item])
             self.lose(AFTER_SHUTDOWN if self._worker.stopping else "queue_full")
 
     def lose(self, reason: str) -> None:
@@ -180,26 +176,6 @@ class BatchQueue(Stage, Generic[T]):
         if not self._worker.stop(0 if self._stuck else self._stop_timeout_s):
             self._losses.add(self._stage, DEADLINE_PASSED, self._worker.discard())
 
-    def _fits(self, item: T) -> bool:
-        """Return whether an item fits into the bytes of the queue. An empty queue takes an item of any size."""
-        if self._size is None:
-            return True
-        size = self._size(item)
-        with self._measuring:
-            if self._bytes and self._bytes + size > self._max_bytes:
-                return False
-            self._bytes += size
-            return True
-
-    def _release(self, items: Sequence[T]) -> None:
-        if self._size is not None:
-            size = sum(map(self._size, items))
-            with self._measuring:
-                self._bytes -= size
-
-    def _forget_bytes(self) -> None:
-        self._bytes = 0
-
     def _slice(self) -> AbstractContextManager[None]:
         return self._slices.batch(self._worker, self._max_items, takes_turns=self._takes_turns)
 
@@ -210,7 +186,7 @@ class BatchQueue(Stage, Generic[T]):
     def _export(self, batch: list[T]) -> None:
         started = perf_counter()
         failures = self._send(batch)
-        self._release(batch)
+        self._bound.release(batch)
         types = [one.error_type for one in failures]
         self._took.record(perf_counter() - started, self._labels(types[0] if types else None))
         self._exported.add(len(batch) - sum(one.count for one in failures), self._component)

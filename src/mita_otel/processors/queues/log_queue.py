@@ -41,24 +41,19 @@ class _Exports:
     Args:
         exporter: Receives the redacted records.
         redaction: Redacts records. None: they were redacted before.
-        slices: Divides the redaction into slices.
+        slices: Divides the exporter's work into slices. The queue divides the redaction.
     """
 
     def __init__(self, exporter: LogRecordExporter, redaction: Redaction | None, slices: Slices) -> None:
-        self._step = slices.step
+        self._stepped = slices.stepped
         self._redact = redaction.redacted if redaction is not None else None
         self._export = exporter.export
         self.force_flush = exporter.force_flush
         self.shutdown = exporter.shutdown
 
     def export(self, batch: Sequence[ReadWriteLogRecord]) -> LogRecordExportResult:
-        return self._export([self._safe(one) for one in batch])
-
-    def _safe(self, record: ReadWriteLogRecord) -> ReadableLogRecord:
-        if self._redact is not None:
-            record = self._redact(record)
-            self._step()
-        return _readable(record)
+        safe = batch if self._redact is None else map(self._redact, batch)
+        return self._export(self._stepped([_readable(one) for one in safe]))
 
 
 class LogQueue(QueueProcessor[ReadWriteLogRecord], LogRecordProcessor):

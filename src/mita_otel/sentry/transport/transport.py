@@ -63,6 +63,7 @@ class SentryTransport(Transport):
     ) -> None:
         super().__init__(options)
         self._policy = policy
+        self._max_event_bytes = policy.max_event_kilobytes * 1000
         self._losses = losses
         self._lock = ForkSafeLock()
         self._slices = slices or Slices()
@@ -175,10 +176,6 @@ class SentryTransport(Transport):
             item.payload = PayloadRef(bytes=fitted(event, limit))
         return len(item.get_bytes())
 
-    @property
-    def _max_event_bytes(self) -> int:
-        return self._policy.max_event_kilobytes * 1000
-
     def _redact(self, item: Item, headers: dict[str, Any]) -> bool:
         """Redact and encode an event whose redaction was deferred. Return False if that is impossible."""
         event = item.payload.json
@@ -194,7 +191,7 @@ class SentryTransport(Transport):
 
     def _send_envelope(self, envelope: Envelope) -> None:
         try:
-            with self._slices.work(self._is_urgent):
+            with self._slices.work(lambda: self.queue.flushing):
                 items, body = self._encoded(envelope)
         except BaseException:  # such as gevent timeouts
             self._lose_all("internal_sdk_error", envelope.items)
@@ -202,9 +199,6 @@ class SentryTransport(Transport):
         if items:
             self._post(ENVELOPE, body, "application/x-sentry-envelope", items)
             self._queue_report(_SEND_REPORT_S)
-
-    def _is_urgent(self) -> bool:
-        return self.queue.flushing
 
     def _encoded(self, envelope: Envelope) -> tuple[list[Item], bytes]:
         """Return the items to send, redacted, and the request's body. Items that cannot be sent are counted."""
