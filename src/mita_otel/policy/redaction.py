@@ -165,6 +165,10 @@ class GrammarPolicy(Section):
     """Words after which a value follows although other words precede them, as in `must have a digit, got …`."""
     prepositions: tuple[str, ...]
     """Words after which the owner of the value is named, as in `password for ada is …`."""
+    labels: tuple[str, ...]
+    """Words with a sign that announce the value that a check refused, as in `password is too short. Value: …`."""
+    checks: tuple[str, ...]
+    """Words of messages about such a check, beside `complaints`."""
     complaints: tuple[str, ...]
     """Words that say that a value is malformed, so that a number of another length counts: `SSN has the wrong format: …`."""
     spoken: dict[str, str]

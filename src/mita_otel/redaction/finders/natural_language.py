@@ -13,20 +13,19 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from mita_otel.policy.redaction import GrammarPolicy
+from mita_otel.redaction.finders.credential_pairs import CredentialPairs
 from mita_otel.redaction.finders.hit import Hit
 from mita_otel.redaction.finders.names_in_text import NameInText, NamesInText, closing_quote
 from mita_otel.redaction.finders.sentence_values import (
     MISTYPED,
     NUMBERS,
-    PAIR,
     Link,
     is_bare_secret,
     is_code,
-    is_mixed,
     is_quoted_secret,
     said,
 )
-from mita_otel.redaction.finders.value_bounds import ValueShapes, looks_random
+from mita_otel.redaction.finders.value_bounds import ValueShapes
 from mita_otel.redaction.keys import KeyRules
 from mita_otel.redaction.marker import MARKER
 from mita_otel.redaction.scanner import fold
@@ -46,6 +45,7 @@ _VALUE: Final = re.compile(
     r"|\((?P<round>[^()\n]{1,128})\)|\[(?P<square>[^\[\]\n]{1,128})\]|<(?P<angle>[^<>\n]{1,128})>"
     r"|(?P<bare>[\w+/.$#@%^*~!\-][^\s\"'`<>(){}\[\],;]{0,255})"
 )
+_WORDS: Final = re.compile(r"[a-z]+")
 _OPENING: Final = "(\"'`["
 _BEFORE_REACH: Final = 24
 _AFTER_ASCII: Final = re.compile(r"[^!-~]")
@@ -109,10 +109,14 @@ class NaturalLanguageFinder:
         self.words = self._names.words
         """Parts of names: a text without any of them is not read."""
         self._complaints = frozenset(map(fold, grammar.complaints))
-        self._pairs = frozenset(grammar.pairs)
+        self._pairs = CredentialPairs(keys, shapes, grammar)
         self._max_words = grammar.max_words
         self._connectors = frozenset(map(fold, grammar.connectors))
         self._pivots = frozenset(map(fold, grammar.pivots))
+        self._checks = self._complaints.union(grammar.checks)
+        self._label = re.compile(
+            rf"(?i)(?<![\w\-])(?:{'|'.join(map(re.escape, grammar.labels))})[ ]?[:=][ ]{{0,2}}"
+        )
         self._prepositions = frozenset(map(fold, grammar.prepositions))
 
     def __call__(self, text: str) -> Iterator[Hit]:
@@ -122,20 +126,23 @@ class NaturalLanguageFinder:
             before = self._before(text, name)
             if before is not None:
                 yield before
-            if name.name.lower() in self._pairs and (pair := self._pair(text, name)):
+            if self._pairs.is_of_pair(text, name) and (pair := self._pairs.secret_of(text, name)):
                 yield pair
                 continue
             yield from self._after(text, name, following.start if following else len(text))
 
-    def _is_about(self, text: str, name: NameInText) -> bool:
-        """Return whether the next word makes the name one about the secret, as in `token type`."""
+    def _about(self, text: str, name: NameInText) -> str:
+        """Return the next word if it makes the name one about the secret, as in `token type`, else an empty text."""
         word = _NEXT_WORD.match(text, name.end)
         lower = word[1].lower() if word else ""
-        return self._keys.is_descriptive(lower) and lower not in self._connectors
+        return lower if self._keys.is_descriptive(lower) and lower not in self._connectors else ""
 
     def _after(self, text: str, name: NameInText, limit: int) -> Iterator[Hit]:
         """Yield the value, and a second one next to it. Words are read up to `limit`, where the next name starts."""
-        for candidate in self._candidates(text, name, limit):
+        candidates = self._candidates(text, name, limit)
+        if name.rule not in NUMBERS and (labelled := self._labelled_value(text, name, limit)):
+            candidates = itertools.chain(candidates, [labelled])
+        for candidate in candidates:
             if self._is_secret(text, name, candidate):
                 yield Hit(candidate.start, candidate.end, name.rule)
                 other = _OTHER.match(text, candidate.end)
@@ -172,6 +179,13 @@ class NaturalLanguageFinder:
                 return
             self._step(walk, word)
 
+    def _labelled_value(self, text: str, name: NameInText, limit: int) -> _Candidate | None:
+        """Return the value that a word with a sign announces in the rest of a message, as in `too short. Value: …`."""
+        label = self._label.search(text, name.end, min(limit, name.end + _REACH))
+        if label is None or self._checks.isdisjoint(_WORDS.findall(text[name.end : label.start()].lower())):
+            return None
+        return self._candidate(text, label.end(), name, Link.FAR)
+
     def _adjacent(self, text: str, name: NameInText, end: int) -> _Candidate | None:
         """Return the value behind a name in a script without blanks, or behind a spoken name and a sign."""
         if not name.name.isascii():
@@ -186,9 +200,9 @@ class NaturalLanguageFinder:
         if name.rule in MISTYPED:
             before = text[max(0, name.start - _BEFORE_REACH) : name.start].lower().split()
             walk.mistyped = not self._complaints.isdisjoint(before)
-        if self._is_about(text, name):
-            if name.rule in NUMBERS and name.rule not in MISTYPED:
-                return None  # the sentence may have other numbers
+        if about := self._about(text, name):
+            if about not in self._checks or (name.rule in NUMBERS and name.rule not in MISTYPED):
+                return None
             walk.link, walk.opens = Link.FAR, False
         elif sign := _KEY_VALUE.match(text, end):
             walk.position, walk.link, walk.opens = sign.end(), Link.FAR, False
@@ -197,8 +211,11 @@ class NaturalLanguageFinder:
     def _candidates_at(
         self, text: str, start: int, name: NameInText, walk: _Walk, link: Link
     ) -> Iterator[_Candidate]:
-        if walk.mistyped and (candidate := self._mistyped(text, start, name, link)):
-            yield candidate
+        if name.rule in MISTYPED and (candidate := self._mistyped(text, start, name, link)):
+            pivot = walk.opens and link is Link.FAR
+            after = text[candidate.end : candidate.end + _BEFORE_REACH].lower().split()
+            if walk.mistyped or pivot or not self._complaints.isdisjoint(after):
+                yield candidate
         if walk.opens and (candidate := self._candidate(text, start, name, link)):
             yield candidate
 
@@ -244,24 +261,6 @@ class NaturalLanguageFinder:
         opening = start + (text[start : start + 1] in _OPENING)
         found = number.match(text, opening) if number else None
         return _Candidate("mistyped", found.start(), found.end(), link) if found else None
-
-    def _pair(self, text: str, name: NameInText) -> Hit | None:
-        """Return the secret of a user and a secret, as in `credentials ada / …`."""
-        pair = PAIR.match(text, name.end)
-        if pair is None:
-            return None
-        user, value = pair["user"].lower(), pair["value"].rstrip(_TRAILING)
-        if self._keys.is_descriptive(user) or self._shapes.is_ordinary_word(user):
-            return None
-        if (
-            MARKER.match(text, pair.start("value"))
-            or self._shapes.is_ordinary_word(value)
-            or self._shapes.is_named(value)
-        ):
-            return None
-        if not (is_mixed(value) if pair["sign"].strip() != "," else looks_random(value)):
-            return None
-        return Hit(pair.start("value"), pair.start("value") + len(value), name.rule)
 
     def _is_secret(self, text: str, name: NameInText, candidate: _Candidate) -> bool:
         """Return whether a value looks like a secret, as much as its link with the name demands."""

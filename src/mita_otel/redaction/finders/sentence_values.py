@@ -27,17 +27,10 @@ NUMBERS: Final = {
 """How a value without quotes is written right after a name of the rule."""
 MISTYPED: Final = {
     "ssn": re.compile(
-        r"(?a)(?!\d{4}-\d\d-\d\d)(?=(?:[ \-.]?\d){6})\d(?:[ \-.]?\d){4,15}[ \-.]?[\dA-Za-z]{0,2}(?![\w\-])"
+        r"(?a)(?!(?:19|20)\d\d-(?:0\d|1[0-2])-[0-3]\d)(?:[A-Z]{1,2} ?)?(?=(?:[ \-.]?\d){6})\d(?:[ \-.]?\d){4,15}[ \-.]?[\dA-Za-z]{0,2}(?![\w\-])"
     ),
 }
 """How a value is written that the text calls malformed. It is no date."""
-
-
-PAIR: Final = re.compile(
-    r"[\s:=]{1,4}(?:(?:are|were|was|is|of|as|with) ){0,2}[\"'`(\[]{0,2}(?P<user>[\w.@+\-]{1,64})[\"'`]?(?P<sign> ?[/|] ?|:|, )[\"'`]?"
-    r"(?P<value>[^\s\"'`(){}\[\],;|]{4,128})"
-)
-"""A user and a secret, as in `credentials ada / …`."""
 
 
 class Link(enum.Enum):
