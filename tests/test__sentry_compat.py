@@ -249,3 +249,15 @@ def test_the_result_of_the_hook_reaches_the_transport_as_the_same_object(start: 
     sentry_sdk.capture_message("m")
     [event] = client.transport.events
     assert type(event) is Event
+
+
+def test_the_content_of_scopes_is_applied_without_event_processors() -> None:
+    first, second = Scope(), Scope()
+    first.set_tag("tenant", "north")
+    first.set_context("basket", {"size": 2})
+    first.add_event_processor(lambda event, hint: None)
+    second.set_tag("tenant", "south")
+    second.set_user({"id": "u-1"})
+    content = _sentry_compat.applied([first, second])
+    assert (content["tags"], content["user"]) == ({"tenant": "south"}, {"id": "u-1"})
+    assert content["contexts"]["basket"] == {"size": 2}

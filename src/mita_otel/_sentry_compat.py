@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import sentry_sdk.consts
@@ -99,6 +99,27 @@ def copy_scope(source: Scope, target: Scope) -> None:
     for name in Scope.__slots__:
         if hasattr(content, name):  # 2.17 does not copy the client
             setattr(target, name, getattr(content, name))
+
+
+class _Reader(Scope):
+    """A scope that applies its content to an event without event processors."""
+
+    def run_event_processors(self, event: Any, hint: Any) -> Any:
+        """Return the event."""
+        return event
+
+    def run_error_processors(self, event: Any, hint: Any) -> Any:
+        """Return the event."""
+        return event
+
+
+def applied(scopes: Iterable[Scope]) -> dict[str, Any]:
+    """Return the content of scopes as members of a transaction's event; later scopes take precedence."""
+    reader = _Reader()
+    for scope in scopes:
+        reader.update_from_scope(scope)
+    event: Any = {"type": "transaction"}
+    return dict(reader.apply_to_event(event, {}, {}) or {})
 
 
 def stop_statsd_metrics(client: BaseClient) -> None:

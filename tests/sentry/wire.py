@@ -17,6 +17,9 @@ class Hook:
     def redacted_breadcrumbs(self, trace_id: int) -> list[Any]:
         return []
 
+    def redacted_content(self, root: Any) -> dict[str, Any]:
+        return {}
+
 
 class Contexts:
     def of(self, trace_id: int, **more: Any) -> dict[str, str]:

@@ -23,7 +23,7 @@ class ActiveRoots:
     """
 
     def __init__(self, max_traces: int) -> None:
-        self._max_traces = max_traces
+        self.max_traces = max_traces
         self._lock = ForkSafeLock()
         self._roots: OrderedDict[int, ReadableSpan] = OrderedDict()
 
@@ -38,7 +38,7 @@ class ActiveRoots:
                 return
             self._roots[trace_id] = span
             self._roots.move_to_end(trace_id)
-            if len(self._roots) > self._max_traces:
+            if len(self._roots) > self.max_traces:
                 self._roots.popitem(last=False)
 
     def ended(self, span: ReadableSpan) -> None:

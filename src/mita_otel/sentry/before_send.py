@@ -27,8 +27,10 @@ from mita_otel.sentry.crash_records import mark_crash
 from mita_otel.sentry.dropped_errors import IgnoredLogLines
 from mita_otel.sentry.mapping.contexts import financial_contexts, process_contexts, request_of_span, user_of
 from mita_otel.sentry.mapping.issue_event import enrich
+from mita_otel.sentry.mapping.span_tree import key_of
 from mita_otel.sentry.mapping.tags import own_tags, shared_attributes, tags_of
 from mita_otel.sentry.mapping.transaction_name import transaction_name
+from mita_otel.sentry.scope_content import GENERATED_SOURCES, ScopeContents
 from mita_otel.sentry.transport.deferred_event import DeferredEvent
 from mita_otel.sentry.transport.envelope_items import OTHER_STAGE
 from mita_otel.sentry.transport.transport import SentryTransport
@@ -43,8 +45,6 @@ _ERROR: Final = 17
 _FATAL: Final = 21
 """OpenTelemetry's severity numbers."""
 _ERRORS: Final = frozenset({"error", "fatal"})
-_GENERATED_SOURCES: Final = frozenset({"route", "url", "view", "component", "unknown"})
-"""Sources of transaction names that sentry-sdk's integrations set. Such a name can differ from our transaction's name."""
 
 
 class BeforeSendHook:
@@ -89,6 +89,8 @@ class BeforeSendHook:
         self._trace_context = trace_context
         self._lines = ignored_log_lines
         self._ignored_lines = IgnoredLogLines(ignored_log_lines)
+        self.scopes = ScopeContents(roots.max_traces)
+        """What the service says of active requests through sentry-sdk."""
         self.sampling_context: Callable[[int], Mapping[str, str]] | None = None
         """Returns the sampling context of a trace. None: events have none."""
         self.client: BaseClient | None = None
@@ -109,6 +111,7 @@ class BeforeSendHook:
         )
         hook.client = client
         hook.sampling_context = self.sampling_context
+        hook.scopes = self.scopes
         return hook
 
     def __call__(self, event: Any, hint: Hint) -> Any:
@@ -196,6 +199,11 @@ class BeforeSendHook:
     def _crumbs(self, steps: Sequence[ReadableSpan]) -> list[Any]:
         return self.steps.redacted(steps) if steps and self.steps is not None else []
 
+    def redacted_content(self, root: ReadableSpan) -> dict[str, Any]:
+        """Return what the service has said of a request through sentry-sdk, redacted, and forget it."""
+        content = self.scopes.take(key_of(root))
+        return self.redactor.event(content) if content else {}
+
     def redacted_breadcrumbs(self, trace_id: int) -> list[Any]:
         """Return the breadcrumbs of a trace, redacted."""
         trail = self.breadcrumbs.of(trace_id)
@@ -219,10 +227,12 @@ class BeforeSendHook:
         if user:
             event["user"] = {**user, **(event.get("user") or {})}
         source = (event.get("transaction_info") or {}).get("source")
-        if "transaction" not in event or source in _GENERATED_SOURCES:
+        named = self.scopes.transaction_of(key_of(root))
+        if named is None and ("transaction" not in event or source in GENERATED_SOURCES):
             named = transaction_name(root)
-            event["transaction"] = named.name
-            event["transaction_info"] = {"source": named.source}
+        if named is not None:
+            event["transaction"], source = named
+            event["transaction_info"] = {"source": source}
         if not event.get("request"):
             request = request_of_span(root)
             if request:

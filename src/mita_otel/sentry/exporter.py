@@ -130,7 +130,7 @@ class SentrySpanExporter(SpanExporter, ExporterHooks):
     def on_span_start(self, span: Span) -> None:
         """Remember a request that starts, so that its errors can refer to it."""
         self.link.hook.roots.started(span)
-        enter_root(span)
+        enter_root(span, self.link.hook.scopes)
 
     def on_span_end(self, span: ReadableSpan) -> None:
         """Release the state of a request or task that ends."""

@@ -20,6 +20,7 @@ from mita_otel.sentry.mapping.otlp import otlp_encoder, otlp_request, otlp_spans
 from mita_otel.sentry.mapping.span_tree import Tree, key_of, matters, trim
 from mita_otel.sentry.mapping.streamed_spans import SpanSegment, span_items
 from mita_otel.sentry.mapping.transaction import sample_rate_of, transaction_event
+from mita_otel.sentry.scope_content import with_content
 from mita_otel.sentry.transport.envelope_items import SPANS_STAGE, SpansItem
 
 _logger = logging.getLogger("mita_otel")
@@ -81,7 +82,8 @@ class Transactions:
 
     def _send(self, tree: Tree) -> None:
         trace_id, _ = key_of(tree.root)
-        tree, event, payload = self._fitted(tree, self._breadcrumbs(tree, trace_id))
+        content = self._link.hook.redacted_content(tree.root)
+        tree, event, payload = self._fitted(tree, self._breadcrumbs(tree, trace_id), content)
         hook = self._link.service_clients.transaction_hook if self._link.service_clients is not None else None
         if hook is not None:
             event = hook(event, {})
@@ -108,13 +110,16 @@ class Transactions:
                 trail += of_events(span.events)
         return sorted(trail, key=time_of)[-policy.max_breadcrumbs :]
 
-    def _fitted(self, whole: Tree, breadcrumbs: list[Any]) -> tuple[Tree, dict[str, Any], bytes]:
+    def _fitted(
+        self, whole: Tree, breadcrumbs: list[Any], content: dict[str, Any]
+    ) -> tuple[Tree, dict[str, Any], bytes]:
         """Return the part of the tree that is within the limits for spans and bytes, its transaction, and the JSON."""
         limit = self._policy.max_event_kilobytes * 1000
         most = self._policy.max_spans
         while True:
             tree = trim(whole, most)
             event = transaction_event(tree, self._link.identity, self._policy.tags, breadcrumbs)
+            event = with_content(event, content)
             payload = json_bytes(event)
             if len(payload) <= limit or not tree.children:
                 return tree, event, payload
@@ -138,7 +143,9 @@ class Spans:
             with counted(self._losses, 1 + len(tree.children)):
                 trace_id, _ = key_of(tree.root)
                 trace = self._link.contexts.of(trace_id, sampled=True, rate=sample_rate_of(tree.root))
-                for item in span_items(SpanSegment(tree, self._link.identity, self._policy.tags)):
+                content = self._link.hook.redacted_content(tree.root)
+                segment = SpanSegment(tree, self._link.identity, self._policy.tags, content)
+                for item in span_items(segment):
                     self._link.send(Envelope({"trace": trace}, [item]))
                     self._step()
 
@@ -169,7 +176,9 @@ class Otlp:
         spans: list[ReadableSpan] = []
         for tree in trees:
             with counted(self._losses, 1 + len(tree.children)):
-                spans.extend(otlp_spans(SpanSegment(tree, self._link.identity, self._policy.tags)))
+                content = self._link.hook.redacted_content(tree.root)
+                segment = SpanSegment(tree, self._link.identity, self._policy.tags, content)
+                spans.extend(otlp_spans(segment))
             self._step()
         for part in parts_of(spans):
             with counted(self._losses, len(part)):

@@ -6,7 +6,7 @@ sentry-sdk's integrations fork a scope for each request. Without them `sentry_sd
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import copy
+from functools import partial
 from typing import Any, cast
 
 from opentelemetry import trace
@@ -17,10 +17,77 @@ from sentry_sdk import Scope
 from mita_otel import semconv
 from mita_otel._sentry_compat import copy_scope
 from mita_otel.sentry.mapping.span_tree import key_of
+from mita_otel.sentry.scope_content import ScopeContent, ScopeContents
 
 
-class RequestScope(Scope):
-    """The isolation scope of one request. Tags and user are also set as attributes of the request's span.
+class _RememberingScope(Scope):
+    """A scope whose content is remembered for the transaction of its request."""
+
+    __slots__ = ("content",)
+
+    content: ScopeContent | None
+    """None: the scope is for a part of the request only."""
+
+    def set_tag(self, key: str, value: Any) -> None:
+        """Set a tag on all events of this request."""
+        super().set_tag(key, value)
+        self._add("tags", {key: value})
+
+    def set_tags(self, tags: Mapping[str, object]) -> None:
+        """Set several tags on all events of this request."""
+        super().set_tags(tags)
+        self._add("tags", tags)
+
+    def set_context(self, key: str, value: dict[str, Any]) -> None:
+        """Set a context on all events of this request."""
+        super().set_context(key, value)
+        self._add("contexts", {key: value})
+
+    def set_extra(self, key: str, value: Any) -> None:
+        """Set further data on all events of this request."""
+        super().set_extra(key, value)
+        self._add("extra", {key: value})
+
+    def set_user(self, value: dict[str, Any] | None) -> None:
+        """Set the user of all events of this request."""
+        super().set_user(value)
+        if self.content is not None:
+            self.content.set_user(value)
+
+    def set_transaction_name(self, name: str, source: str | None = None) -> None:
+        """Set the name of the transaction and of its errors."""
+        super().set_transaction_name(name, source)
+        if self.content is not None:
+            self.content.set_transaction(name, source)
+
+    def _add(self, member: str, entries: Mapping[str, Any]) -> None:
+        if self.content is not None and isinstance(entries, Mapping):
+            self.content.add(member, entries)
+
+
+class CurrentScope(_RememberingScope):
+    """The current scope of one request. A fork, as `sentry_sdk.new_scope()` makes it, is not remembered.
+
+    Args:
+        outside: The current scope before the request began.
+        content: The content of the request.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, outside: Scope, content: ScopeContent | None) -> None:
+        copy_scope(outside, self)
+        self.content = content
+
+    def __copy__(self) -> CurrentScope:
+        """Return a scope for a part of the request."""
+        part = cast("CurrentScope", super().__copy__())
+        part.content = None
+        return part
+
+
+class RequestScope(_RememberingScope):
+    """The isolation scope of one request. Tags and the user's id are also set as attributes of the request's span.
 
     Args:
         outside: The isolation scope before the request began.
@@ -32,6 +99,7 @@ class RequestScope(Scope):
 
     def __init__(self, outside: Scope, root: Span | None, current_outside: Scope) -> None:
         copy_scope(outside, self)
+        self.content = ScopeContent(outside.content if isinstance(outside, RequestScope) else None)
         self.outside = outside
         self.root = root
         self.current_outside = current_outside
@@ -40,6 +108,11 @@ class RequestScope(Scope):
         """Return a scope for a part of the request. `sentry_sdk.isolation_scope()` calls this."""
         part = cast("RequestScope", super().__copy__())
         part.outside, part.root, part.current_outside = self.outside, self.root, self.current_outside
+        part.content = self.content
+        # It has forked the current scope just before, for code that still serves the request.
+        current = Scope.get_current_scope()
+        if isinstance(current, CurrentScope) and current.content is None:
+            current.content = self.content
         return part
 
     @property
@@ -75,15 +148,24 @@ def enter_request() -> None:
         _enter(None)
 
 
-def enter_root(span: Span) -> None:
-    """Create a scope for the request or task that starts with this span. Call this in its thread and context."""
+def enter_root(span: Span, contents: ScopeContents | None = None) -> None:
+    """Create a scope for the request or task that starts with this span. Call this in its thread and context.
+
+    Args:
+        span: The span.
+        contents: Remembers what is said of the request. None: it is not remembered.
+    """
     if not _is_root(span):
         return
-    current = Scope.get_isolation_scope()
-    if isinstance(current, RequestScope) and current.root is None:
-        current.root = span
+    scope = Scope.get_isolation_scope()
+    if isinstance(scope, RequestScope) and scope.root is None:
+        scope.root = span
     else:
-        _enter(span)
+        scope = _enter(span)
+    if contents is not None and scope.content is not None:
+        scope.content.bind(partial(contents.keep, key_of(span)))
+        if not isinstance(scope.outside, RequestScope):
+            contents.outside = (scope.outside, scope.current_outside)
 
 
 def leave_root(span: ReadableSpan) -> None:
@@ -104,13 +186,15 @@ def leave_root(span: ReadableSpan) -> None:
         Scope.set_current_scope(current.current_outside)
 
 
-def _enter(root: Span | None) -> None:
+def _enter(root: Span | None) -> RequestScope:
     outside, current = Scope.get_isolation_scope(), Scope.get_current_scope()
     while isinstance(outside, RequestScope) and outside.is_over:
         current = outside.current_outside
         outside = outside.outside
-    Scope.set_isolation_scope(RequestScope(outside, root, current))
-    Scope.set_current_scope(copy(current))
+    scope = RequestScope(outside, root, current)
+    Scope.set_isolation_scope(scope)
+    Scope.set_current_scope(CurrentScope(current, scope.content))
+    return scope
 
 
 def _is_root(span: ReadableSpan) -> bool:

@@ -6,7 +6,7 @@ trace. An item has at most 1,000 spans. A trace may have any number of items, so
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan
@@ -22,6 +22,7 @@ from mita_otel.sentry.mapping.span_tree import Tree, key_of, matters
 from mita_otel.sentry.mapping.tags import transaction_tags
 from mita_otel.sentry.mapping.transaction import measurements, sample_rate_of
 from mita_otel.sentry.mapping.transaction_name import transaction_name
+from mita_otel.sentry.scope_content import attributes_of_content
 from mita_otel.sentry.transport.envelope_items import SpansItem
 from mita_otel.sentry.transport.sender_identity import Identity
 
@@ -35,13 +36,20 @@ class SpanSegment:
         tree: The redacted spans, with their latency attributes.
         identity: Environment, release, host and SDK of the sender.
         tags: Names of mita-otel's tags that the policy allows.
+        content: What the service has said of the request through sentry-sdk, redacted.
     """
 
-    def __init__(self, tree: Tree, identity: Identity, tags: tuple[str, ...]) -> None:
+    def __init__(
+        self, tree: Tree, identity: Identity, tags: tuple[str, ...], content: Mapping[str, Any] | None = None
+    ) -> None:
         self.spans = [tree.root, *tree.children]
         self.described = [describe(span) for span in self.spans]
         self.root = tree.root
         self.name, self._source = transaction_name(tree.root, self.described[0])
+        self._content = dict(content or {})
+        if "transaction" in self._content:
+            self.name = str(self._content["transaction"])
+            self._source = str(self._content["transaction_info"]["source"])
         """The segment's bounded name."""
         self.sender: Attributes = {
             "sentry.sdk.name": (identity.sdk or {}).get("name"),
@@ -82,7 +90,7 @@ class SpanSegment:
                 for event in span.events
             ]
         if span is self.root:
-            attributes.update(self._of_root())
+            attributes = {**attributes_of_content(self._content), **attributes, **self._of_root()}
             if self._server_name:
                 attributes.setdefault("server.address", self._server_name)
         return attributes
