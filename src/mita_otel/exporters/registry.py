@@ -9,6 +9,8 @@ from importlib.metadata import entry_points
 
 from opentelemetry.sdk.trace.export import SpanExporter
 
+from mita_otel.errors import raise_interrupt
+
 GROUP = "opentelemetry_traces_exporter"
 """The entry-point group of span exporters, as the OpenTelemetry SDK names it."""
 _PACKAGES = {
@@ -22,7 +24,16 @@ ExporterConstructor = Callable[[], SpanExporter]
 
 
 class ExporterUnavailableError(Exception):
-    """A requested exporter is not available. The message names the reason and the fix."""
+    """A requested exporter is not available. The message names the reason and the fix.
+
+    Args:
+        message: The reason and the fix.
+        expected: Whether this is a usual way to run the service, so that nothing counts as lost.
+    """
+
+    def __init__(self, message: str, *, expected: bool = False) -> None:
+        super().__init__(message)
+        self.expected = expected
 
 
 @dataclass(frozen=True)
@@ -33,6 +44,8 @@ class ResolvedExporters:
     """Name and exporter, in the requested order."""
     problems: list[str] = field(default_factory=list)
     """One sentence for each exporter that is not available, with the fix."""
+    unavailable: dict[str, str] = field(default_factory=dict)
+    """The sentence by name, for the exporters whose data counts as lost."""
 
 
 def exporter_names(ours: Iterable[str]) -> list[str]:
@@ -95,11 +108,15 @@ def find_exporters(wanted: Iterable[object], ours: Mapping[str, ExporterConstruc
             resolved.exporters.append((name, _make(name, ours)))
         except ExporterUnavailableError as problem:
             resolved.problems.append(str(problem))
-        except Exception as error:  # noqa: BLE001 - a third party's constructor may do anything
+            if not problem.expected:
+                resolved.unavailable[name] = str(problem)
+        except BaseException as error:  # noqa: BLE001 - a third party's constructor may do anything
+            raise_interrupt(error)
             resolved.problems.append(
                 f"exporter {name!r} could not be created ({type(error).__name__}: {error}); "
                 "check its settings in its documentation"
             )
+            resolved.unavailable[name] = resolved.problems[-1]
     return resolved
 
 

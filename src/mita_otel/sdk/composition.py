@@ -45,6 +45,7 @@ from mita_otel.sdk.service import Service, Settings
 from mita_otel.sdk.stages import Stages
 from mita_otel.sdk.telemetry import Insight, Instrumentation, Telemetry
 from mita_otel.sdk.tracing import Tracing, start_tracing
+from mita_otel.sdk.unavailable import counting_unavailable
 from mita_otel.sdk.unused_variables import Setup, unused_variables
 
 _logger = logging.getLogger("mita_otel")
@@ -95,7 +96,9 @@ def compose(
         enrich=enrich_span,
         observers=[*exporters.observers, *alerts.observers],
         keep_all=exporters.keep_all,
-        on_end=None if recorded is None else recorded.on_span_end,
+        on_end=counting_unavailable(
+            exporters.unavailable, service.losses, None if recorded is None else recorded.on_span_end
+        ),
     )
     performance = _measure_performance(service, tracing, exporters, alerts)
     _install_propagation(service, tracing, exporters)

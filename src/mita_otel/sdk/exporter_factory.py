@@ -50,6 +50,8 @@ class Exporters:
     """Keeps latency windows of all workers, if there is a store."""
     sentry_contexts: SamplingContexts | None = None
     """Sentry's sampling contexts by trace, if there is a Sentry exporter."""
+    unavailable: dict[str, str] = field(default_factory=dict)
+    """Why an exporter of spans could not be made, by its name."""
     keep_all: bool = False
     """Whether every trace is kept, since no backend is there that the policy's sampling is meant for."""
 
@@ -77,6 +79,7 @@ class ExporterFactory:
         made, makers = self._made, {name: partial(make, self) for name, make in self.MAKERS.items()}
         found = find_exporters(wanted, makers)
         made.named = found.exporters
+        made.unavailable = dict(found.unavailable)
         problems = found.problems
         wants_sentry = any(isinstance(one, str) and one.strip() == _SENTRY for one in wanted)
         names = {name for name, _ in made.named}
@@ -88,6 +91,7 @@ class ExporterFactory:
             )
             made.keep_all = bool(fallback.exporters) and not made.named
             made.named = [*made.named, *fallback.exporters]
+            made.unavailable |= fallback.unavailable
             problems = [*problems, *fallback.problems]
         if made.named and {name for name, _ in made.named} <= _LOCAL:
             usual = default_policy(self._service.environment).sampling
@@ -153,7 +157,8 @@ class ExporterFactory:
             instead = ", ".join(self._policy.export.without_dsn) or "nothing"
             raise ExporterUnavailableError(
                 f"{variables.SENTRY_DSN} is not set: nothing goes to Sentry, traces go to {instead}. "
-                f"Set it to your project's DSN, or name another exporter in {variables.TRACES_EXPORTER}"
+                f"Set it to your project's DSN, or name another exporter in {variables.TRACES_EXPORTER}",
+                expected=True,
             )
         try:
             link = start_client(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from opentelemetry import _logs, metrics
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
@@ -15,6 +15,7 @@ from opentelemetry.sdk.metrics.export import MetricReader
 
 from mita_otel import _otel_compat
 from mita_otel import environment_variables as variables
+from mita_otel.errors import raise_interrupt
 from mita_otel.exporters.registry import why_missing
 from mita_otel.instrumentation.logging import StandardLogging
 from mita_otel.instrumentation.patches import type_name
@@ -28,6 +29,7 @@ from mita_otel.processors.queues.metric_stage import MetricStage, PeriodicReader
 from mita_otel.processors.queues.stage import Stage
 from mita_otel.processors.value_lengths import recorded_length
 from mita_otel.sdk.service import Service
+from mita_otel.sdk.unavailable import UnavailableLogExporter, UnavailableMetricExporter
 
 _logger = logging.getLogger("mita_otel")
 
@@ -49,16 +51,17 @@ def start_metrics(service: Service) -> list[Stage]:
     if _otel_compat.has_meter_provider():
         _join_metrics(service)
         return []
-    exporters = _make_exporters("metrics")
-    if not exporters:
-        return []
-    readers = [_redacted_reader(service, one) for one in exporters]
+    made = _make_exporters("metrics")
+    unavailable = [UnavailableMetricExporter(*one, service.losses) for one in made.unavailable.items()]
+    if not made.exporters:
+        return [*unavailable]
+    readers = [_redacted_reader(service, one) for one in made.exporters]
     provider = MeterProvider(resource=service.resource, metric_readers=readers, shutdown_on_exit=False)
     metrics.set_meter_provider(provider)
     service.patches.add(partial(_otel_compat.unset_meter_provider, provider))
     stage = MetricStage(provider, service.losses, stop_timeout_s=service.policy.lifecycle.shutdown_timeout_s)
     stage.start()
-    return [stage]
+    return [stage, *unavailable]
 
 
 def _redacted_reader(service: Service, exporter: Any) -> MetricReader:
@@ -103,16 +106,23 @@ def start_logs(
     Returns:
         The provider as a stage. Empty: no one needs records, or the provider is the host's.
     """
-    named = [(type(one).__name__, one) for one in _make_exporters("logs")]
+    made = _make_exporters("logs")
+    named = [(type(one).__name__, one) for one in made.exporters]
+    unavailable = [UnavailableLogExporter(*one, service.losses) for one in made.unavailable.items()]
     redaction = LogRedaction(service.redactor, recorded_lengths=_recorded_lengths(service))
     queues = [_log_queue(service, redaction, name, exporter) for name, exporter in [*named, *exporters]]
-    level = service.policy.instrumentation.logging if queues else "off"
+    level = service.policy.instrumentation.logging if queues or unavailable else "off"
     if level != "off" or on_error is not None:
         StandardLogging(level, on_error=on_error).install(service.patches)
-    ours: list[LogRecordProcessor] = [ContextLogProcessor(context_attributes), *listeners, *queues]
+    ours: list[LogRecordProcessor] = [
+        ContextLogProcessor(context_attributes),
+        *listeners,
+        *queues,
+        *unavailable,
+    ]
     if _otel_compat.has_logger_provider():
         return _join_logs(service, ours, queues)
-    if not queues and not listeners:
+    if not queues and not listeners and not unavailable:
         return []
     provider = GuardedLoggerProvider(
         issued, resource=service.resource, recorded_length=recorded_length(service.policy.redaction)
@@ -173,22 +183,33 @@ def _join_logs(service: Service, ours: list[LogRecordProcessor], queues: list[Lo
     return list(queues)
 
 
-def _make_exporters(signal: OtherSignal) -> list[Any]:
-    """Make the exporters that a signal's variable names. One that cannot be made is logged and left out."""
+class MadeExporters(NamedTuple):
+    """The exporters that a signal's variable names."""
+
+    exporters: list[Any]
+    unavailable: dict[str, str]
+    """Why an exporter could not be made, by its name."""
+
+
+def _make_exporters(signal: OtherSignal) -> MadeExporters:
+    """Make the exporters that a signal's variable names. One that cannot be made is logged."""
     asked = _otel_compat.asked_exporters(signal)
+    made = MadeExporters([], {})
     for name, error in asked.missing.items():
-        _logger.error("%s: %s. It is left out", EXPORTER_VARIABLES[signal], why_missing(signal, name, error))
-    made = []
+        made.unavailable[name] = why_missing(signal, name, error)
+        _logger.error("%s: %s. It is left out", EXPORTER_VARIABLES[signal], made.unavailable[name])
     for name, make in asked.classes.items():
         try:
-            made.append(make())
-        except Exception as error:  # noqa: BLE001 - a third party's constructor may raise anything
+            made.exporters.append(make())
+        except BaseException as error:  # noqa: BLE001 - a third party's constructor may raise anything
+            raise_interrupt(error)
             fix = "check its settings"
             if name == "prometheus" and isinstance(error, OSError):
                 fix = (
                     f"give each process its own port ({variables.PROMETHEUS_PORT}), or use otlp where there are "
                     "several workers"
                 )
+            made.unavailable[name] = f"{error or type(error).__name__}; {fix}"
             _logger.error("the %s exporter %s is off in this process: %s; %s", signal, name, error, fix)
     return made
 

@@ -54,7 +54,7 @@ class Stages:
         """
         deadline_s = monotonic() + timeout_s
         sent = all([_flush(self._sending, deadline_s), _flush(self._counting, deadline_s)])
-        return self._nothing_lost() and sent
+        return self.nothing_lost() and sent
 
     def drain(self, timeout_s: float) -> bool:
         """Send everything, also what is held for the end of a trace or a chain: the process may be about to end.
@@ -74,7 +74,7 @@ class Stages:
         _abandon(counting if counted_late else ())
         self.losses.log_rest()
         self._log_abandoned(late=late or counted_late, expected=timeout_s == 0)
-        return self._nothing_lost() and sent and counted
+        return sent and counted
 
     def close(self) -> None:
         """Close all stages."""
@@ -89,7 +89,7 @@ class Stages:
     def _counting(self) -> tuple[Stage, ...]:
         return tuple(stage for stage in self._stages if stage.counts_losses)
 
-    def _nothing_lost(self) -> bool:
+    def nothing_lost(self) -> bool:
         """Return whether nothing was lost since the last call."""
         before, self._lost = self._lost, self.losses.total()
         return self._lost == before

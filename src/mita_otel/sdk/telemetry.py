@@ -144,12 +144,13 @@ class Telemetry:
             timeout_s: Seconds it may take. None: `lifecycle.shutdown_timeout_s` of the policy.
 
         Returns:
-            Whether everything was sent in time.
+            Whether everything was sent in time, and nothing was lost since the last `flush()`.
         """
+        was_running = not self.ended
         sent = self.drain(timeout_s)
         self._patches.revert()
         self._close()
-        return sent
+        return sent and (not was_running or self._stages.nothing_lost())
 
     def end_with_process(self, timeout_s: float | None = None) -> bool:
         """Drain and end like `shutdown`, but leave the process as it is: what runs until its end stays redacted."""
