@@ -19,6 +19,7 @@ from mita_otel.store.tables import AuditEntryRow, table_of
 
 ENTRIES: Final = table_of(AuditEntryRow)
 _ROWS: Final = 1000
+_MAX_KEPT: Final = 10_000
 _OUTCOMES: Final = frozenset({AuditOutcome.SUCCESS, AuditOutcome.FAILURE, AuditOutcome.DENIED})
 """Outcomes that say whether the event succeeded."""
 _WRITTEN_BY_TRAIL: Final = frozenset(
@@ -46,6 +47,9 @@ class EntryChecks:
         """Entries that the trail wrote itself."""
         self._steps: Counter[int] = Counter()
         self._rules = entry_rules()
+        self._concerned: dict[tuple[str, str, bool, bool], list[_RequirementCheck]] = {}
+        self._start_ns = scope.period.start_ns
+        self._step_ns = int(scope.period.step.total_seconds()) * 10**9
         self._checks = [
             _RequirementCheck(one, max_examples)
             for one in requirement_definitions()
@@ -89,11 +93,22 @@ class EntryChecks:
             self.types[row.event_type] += 1
             self.outcomes[row.outcome] += 1
             self.automatic += automatic
-            step_ns = int(self._scope.period.step.total_seconds()) * 10**9
-            self._steps[(row.recorded_ns - self._scope.period.start_ns) // step_ns] += 1
+            self._steps[(row.recorded_ns - self._start_ns) // self._step_ns] += 1
         missing = frozenset(self._missing(row, body, automatic=automatic))
-        for check in self._checks:
-            check.add(row, missing, automatic=automatic)
+        for check in self._checks_of(row.event_type, row.outcome, automatic, row.sequence == 0):
+            check.add(row, missing)
+
+    def _checks_of(
+        self, event_type: str, outcome: str, automatic: bool, first: bool
+    ) -> list[_RequirementCheck]:
+        """Return the checks of an entry. Few combinations exist, so they are kept."""
+        key = event_type, outcome, automatic, first
+        found = self._concerned.get(key)
+        if found is None:
+            found = [one for one in self._checks if one.is_about(*key)]
+            if len(self._concerned) < _MAX_KEPT:
+                self._concerned[key] = found
+        return found
 
     def _missing(self, row: Any, body: Mapping[str, Any], *, automatic: bool) -> Iterator[str]:
         """Yield the fields that the entry does not have."""
@@ -117,8 +132,10 @@ class EntryChecks:
         if row.erasure_id is not None:
             return True
         user = (row.user_id or "").strip()
-        shows_nothing = MARKER.fullmatch(user) is not None and "~" not in user
-        return user.lower() not in self._rules.placeholders and not shows_nothing
+        if user.lower() in self._rules.placeholders:
+            return False
+        # A redacted id identifies its user only as a digest.
+        return not user.startswith("[") or "~" in user or MARKER.fullmatch(user) is None
 
     def _names_resource(self, body: Mapping[str, Any]) -> bool:
         if body.get("resource_id") or body.get("resource_type"):
@@ -137,10 +154,10 @@ class _RequirementCheck:
         self._examples: dict[str, list[str]] = defaultdict(list)
         self._faulty = 0
 
-    def add(self, row: Any, missing: frozenset[str], *, automatic: bool) -> None:
-        if not self._is_about(row, automatic=automatic):
-            return
+    def add(self, row: Any, missing: frozenset[str]) -> None:
         self._types[row.event_type] += 1
+        if not missing:
+            return
         faults = [name for name in self._definition.fields if name in missing]
         self._faulty += bool(faults)
         for name in faults:
@@ -148,14 +165,14 @@ class _RequirementCheck:
             if len(self._examples[name]) < self._max_examples:
                 self._examples[name].append(entry_id(row))
 
-    def _is_about(self, row: Any, *, automatic: bool) -> bool:
+    def is_about(self, event_type: str, outcome: str, automatic: bool, first: bool) -> bool:
+        """Return whether the requirement is about entries of a type, with an outcome, or the first of a chain."""
         definition = self._definition
         if automatic and not definition.automatic:
             return False
-        if not definition.types:
+        if not definition.types or (first and "start" in definition.fields):
             return True
-        first = "start" in definition.fields and row.sequence == 0
-        return first or row.event_type in definition.types or row.outcome in definition.outcomes
+        return event_type in definition.types or outcome in definition.outcomes
 
     def result(self) -> RequirementEntries:
         return RequirementEntries(
