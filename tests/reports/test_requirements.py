@@ -23,6 +23,9 @@ from mita_otel.reports.report_builder import ReportInputs, build_report
 from mita_otel.reports.requirements import assess_requirements
 from mita_otel.reports.scope import Period, ReportScope, last_days
 from mita_otel.reports.sections import ComplianceNumbers, DayReview, NamedCount
+from mita_otel.store.database import insert_rows
+from mita_otel.store.tables import table_of
+from mita_otel.store.telemetry_tables import ErrorRow
 from reports.seed import NOW
 
 SCOPE = ReportScope(last_days(7, NOW))
@@ -272,3 +275,28 @@ def test_retention_is_checked_against_the_regulations_that_apply(inputs: ReportI
     none = inputs.policy.retention.replace(regulations=())
     policy = inputs.policy.replace(retention=none)
     assert assessed(replace(inputs, policy=policy))["10.5.1"].status == "attention"
+
+
+@pytest.mark.parametrize(
+    ("text", "requirement", "other"),
+    [("card 4111 1111 1111 1111 declined", "3.4", "3.3"), ("cvv 737 is wrong", "3.3", "3.4")],
+)
+def test_stored_card_data_contradicts_redaction(
+    inputs: ReportInputs, tmp_path: Path, text: str, requirement: str, other: str
+) -> None:
+    redactions = build_report("compliance", SCOPE, inputs).redactions
+    with kit(tmp_path) as trail:
+        entries(trail, access())
+        now = datetime.now(UTC)
+        row = dict.fromkeys(("category", "severity", "name", "service", "environment"), "x")
+        with trail.database.write() as connection:
+            values = {"occurred_ns": int(now.timestamp()) * 10**9, "kind": "error", "details": "{}"}
+            insert_rows(connection, table_of(ErrorRow), [{**row, **values, "message": text}])
+        scope = ReportScope(last_days(1, now))
+        report = build_report("compliance", scope, ReportInputs(trail.database, trail.policy, now))
+    assessed = assess_requirements(replace(report, redactions=redactions))
+    found = {one.id: one for one in assessed}
+    assert (found[requirement].status, found[requirement].counter_examples) == ("attention", 1)
+    assert found[requirement].examples == ["mita_errors 1"]
+    assert found[other].status == "evidence"
+    assert found[other].evidence.endswith("; 4 stored rows searched, none with such values")

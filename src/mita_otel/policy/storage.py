@@ -157,6 +157,8 @@ class ReportPolicy(Section):
     """What is assessed, in your words, as in `card payments, production, two services`."""
     max_examples: PositiveInt
     """Counter-examples that are listed for each requirement; all are counted."""
+    max_searched: NonNegativeInt
+    """Newest errors, spans and audit entries that are searched for card data, of each."""
     max_operations: PositiveInt
     """Operations of a table; the rest is counted."""
     max_groups: PositiveInt

@@ -33,6 +33,20 @@ def compliance(report: Report) -> Iterator[Table]:
             tuple((one.name, one.count) for one in report.redactions),
             "in stored telemetry",
         )
+    if report.card_data is not None:
+        facts = [
+            ("rows searched", report.card_data.searched),
+            ("rows with card data", report.card_data.rows),
+            *((f"values, {one.name}", one.count) for one in report.card_data.by_rule),
+        ]
+        yield Table(
+            "redactions",
+            "card_data",
+            "Card data in the store",
+            (Column("fact", label=True), Column("value", "count")),
+            tuple(facts),
+            "the newest errors, spans and audit entries of the period, searched with the default redaction rules",
+        )
     if report.policies is not None:
         yield Table(
             "policies",

@@ -15,6 +15,7 @@ from mita_otel.reports.sections import (
     Requirement,
     RetentionSection,
     SecuritySection,
+    StoredCardData,
 )
 
 ReportKind = Literal["performance", "compliance", "daily", "weekly", "monthly", "quarterly"]
@@ -214,6 +215,7 @@ class Report:
     audit: AuditSection | None = None
     compliance: list[ComplianceNumbers] | None = None
     redactions: list[NamedCount] | None = None
+    card_data: StoredCardData | None = None
     retention: RetentionSection | None = None
     requirements: list[Requirement] | None = None
     policies: list[PolicyUse] | None = None

@@ -21,6 +21,7 @@ from mita_otel.reports.requirements import assess_requirements
 from mita_otel.reports.retention_query import read_retention
 from mita_otel.reports.scope import ReportScope
 from mita_otel.reports.sections import AuditVerification
+from mita_otel.reports.stored_card_data import find_card_data
 from mita_otel.store.database import Database
 
 SECTIONS: Final[dict[ReportKind, tuple[str, ...]]] = {
@@ -159,8 +160,8 @@ def _sections(
         found["security"] = read_security(connection, scope, shown, policy.audit, found.get("audit"))
     if "compliance" in sections:
         found["compliance"] = read_compliance(connection, scope, policy.finance.compliance.violations)
-    if "redactions" in sections and scope.user_id is None:
-        found["redactions"] = read_redactions(connection, scope)
+    if "redactions" in sections:
+        found.update(_redactions(connection, scope, inputs))
     if "retention" in sections:
         inputs.on_progress("retention")
         found["retention"] = read_retention(connection, policy.retention, inputs.now)
@@ -169,6 +170,14 @@ def _sections(
     if "trends" in sections:
         found["trends"] = _trends(connection, scope, inputs, found)
     return found
+
+
+def _redactions(connection: Connection, scope: ReportScope, inputs: ReportInputs) -> dict[str, Any]:
+    inputs.on_progress("stored card data")
+    return {
+        "redactions": read_redactions(connection, scope) if scope.user_id is None else None,
+        "card_data": find_card_data(connection, scope, inputs.shown),
+    }
 
 
 def _performance(connection: Connection, scope: ReportScope, inputs: ReportInputs) -> PerformanceReader:

@@ -98,13 +98,30 @@ def _is_about(requirement: str, definition_id: str) -> bool:
 
 
 def _redactions(definition: RequirementDefinition, report: Report) -> _Assessment:
-    counts = {one.name: one.count for one in report.redactions or []}
+    stored = report.card_data
+    searched = (
+        f"{counted(stored.searched, 'stored row')} searched" if stored is not None else "no row searched"
+    )
+    left = {one.name: one.count for one in stored.by_rule if one.name in definition.rules} if stored else {}
+    if stored is not None and left:
+        values = ", ".join(f"{rule}: {count:,}" for rule, count in left.items())
+        evidence = f"values that were not redacted are stored ({values}; first: {', '.join(stored.examples)}); {searched}"
+        return _Assessment(("redactions",), "attention", evidence, sum(left.values()), tuple(stored.examples))
+    if report.redactions is None:
+        return _Assessment(
+            ("redactions",),
+            "attention",
+            f"redactions are not recorded by person; {searched}, none with such values",
+        )
+    counts = {one.name: one.count for one in report.redactions}
     by_rule = ", ".join(f"{rule}: {counts.get(rule, 0):,}" for rule in definition.rules)
     if not any(counts.get(rule) for rule in definition.rules):
         none = f"no value was redacted by these rules in the period ({by_rule})"
         return _Assessment(("redactions",), "attention", f"{none}, so there is no evidence of redaction")
     return _Assessment(
-        ("redactions",), "evidence", f"values redacted before telemetry was written or sent ({by_rule})"
+        ("redactions",),
+        "evidence",
+        f"values redacted before telemetry was written or sent ({by_rule}); {searched}, none with such values",
     )
 
 

@@ -276,6 +276,19 @@ class Requirement:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StoredCardData:
+    """Card data found in stored errors, spans and audit entries."""
+
+    searched: int
+    """The newest rows of the period that were searched with the default redaction rules."""
+    rows: int
+    """Rows with card data."""
+    by_rule: list[NamedCount]
+    examples: list[str]
+    """The first of these rows: table and id of telemetry, chain and sequence of audit entries."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PolicyUse:
     """A policy that applied in the period."""
 
