@@ -86,3 +86,34 @@ def test_each_way_is_one_event_of_the_alerts(
         found[report.__name__] = [(one.category, one.severity, one.operation) for one in submitted]
         submitted.clear()
     assert found == {report.__name__: [("loan", "critical", "charge")] for report in ways}
+
+
+class InsufficientFundsError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("exporter", ["memory", "sentry"])
+def test_an_exception_that_an_operation_expects_is_no_error_on_an_inner_span(
+    isolated_telemetry: None,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    closing: Closing,
+    exporter: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SLACK_FINANCE_WEBHOOK", "http://127.0.0.1:9/hook")
+    receiver = closing(Receiver())
+    monkeypatch.setenv("SENTRY_DSN", receiver.dsn)
+    submitted: list[AlertEvent] = []
+    monkeypatch.setattr(AlertEngine, "submit", lambda engine, event: submitted.append(event))
+    telemetry = configure(environment="test", exporters=[exporter])
+    with (
+        suppress(InsufficientFundsError),
+        trace.get_tracer("bank").start_as_current_span("job"),
+        suppress(InsufficientFundsError),
+        monitor_financial_operation("charge", expected_errors=[InsufficientFundsError]),
+        trace.get_tracer("bank").start_as_current_span("ask"),
+    ):
+        raise InsufficientFundsError
+    assert telemetry.flush(30)
+    assert (submitted, receiver.events) == ([], [])

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any, Final
 
+from opentelemetry.sdk.trace import ReadableSpan
+
+from mita_otel import semconv
 from mita_otel.processors.queues.forks import ForkSafeLock
 
 _FRAME: Final = re.compile(r'^ {2}File "([^"\n]*)", line (\d+)(?:, in (.*))?$')
+_EXPECTED: Final = frozenset({"refused", "cancelled"})
+"""Outcomes of an operation that ended with an exception, which is no error."""
 _GROUP_MARGIN: Final = "  | "
 _MAX_FRAMES: Final = 250
 """Maximum number of frames that Sentry keeps for one exception."""
@@ -52,6 +57,23 @@ def parse_stacktrace(text: str) -> list[dict[str, Any]]:
             frame["context_line"] = following[4:]
         frames.append(frame)
     return frames[-_MAX_FRAMES:]
+
+
+def is_expected(type_name: str, spans: Iterable[ReadableSpan]) -> bool:
+    """Return whether an operation among the spans ended with an exception of this type, and expected it.
+
+    Args:
+        type_name: The qualified name of the exception's type.
+        spans: The spans of a trace.
+    """
+    for span in spans:
+        attributes = span.attributes or {}
+        expected = attributes.get(semconv.ERROR_TYPE)
+        if expected is None or attributes.get(semconv.OPERATION_OUTCOME) not in _EXPECTED:
+            continue
+        if type_name == expected or type_name.endswith(f".{expected}"):
+            return True
+    return False
 
 
 class CapturedExceptions:

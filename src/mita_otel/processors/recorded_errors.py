@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 from uuid import uuid4
 
@@ -14,7 +14,7 @@ from opentelemetry.trace import SpanContext, SpanKind
 
 from mita_otel import semconv
 from mita_otel.captured import event_id_of
-from mita_otel.processors.captured_exceptions import CapturedExceptions, parse_stacktrace
+from mita_otel.processors.captured_exceptions import CapturedExceptions, is_expected, parse_stacktrace
 from mita_otel.processors.queues.forks import ForkSafeLock
 
 _logger = logging.getLogger("mita_otel")
@@ -69,18 +69,20 @@ class RecordedErrors(LogRecordProcessor):
             return
         due: list[ReadableSpan] = []
         is_root = span.parent is None or span.parent.is_remote or span.kind in _ROOTS
-        has_exception = any(event.name == semconv.EXCEPTION_EVENT for event in span.events)
-        if not has_exception and not self._held:
+        is_relevant = any(event.name == semconv.EXCEPTION_EVENT for event in span.events) or (
+            semconv.ERROR_TYPE in (span.attributes or {})  # perhaps an operation that expected its exception
+        )
+        if not is_relevant and not self._held:
             return
         with self._lock:
-            if has_exception:
+            if is_relevant:
                 self._held.setdefault(context.trace_id, []).append(span)
             if is_root:
                 due = self._held.pop(context.trace_id, [])
             elif len(self._held) > self._max_held:
                 due = self._held.popitem(last=False)[1]
         for one in due:
-            self._report_span(one)
+            self._report_span(one, due)
 
     def shutdown(self) -> None:
         """Report the exceptions of traces that have not ended."""
@@ -88,19 +90,19 @@ class RecordedErrors(LogRecordProcessor):
             held, self._held = self._held, OrderedDict()
         for spans in held.values():
             for span in spans:
-                self._report_span(span)
+                self._report_span(span, spans)
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Return True: this processor queues nothing."""
         return True
 
-    def _report_span(self, span: ReadableSpan) -> None:
+    def _report_span(self, span: ReadableSpan, held: Sequence[ReadableSpan]) -> None:
         if span.context is None:
             return
         for event in span.events:
             attributes = event.attributes or {}
             name = str(attributes.get(semconv.EXCEPTION_TYPE) or "Exception")
-            if event.name != semconv.EXCEPTION_EVENT or name in self._ignored:
+            if event.name != semconv.EXCEPTION_EVENT or name in self._ignored or is_expected(name, held):
                 continue
             frames = parse_stacktrace(str(attributes.get(semconv.EXCEPTION_STACKTRACE) or ""))
             place = f"{frames[-1]['abs_path']}:{frames[-1]['lineno']}" if frames else ""

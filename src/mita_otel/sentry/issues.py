@@ -16,7 +16,7 @@ from mita_otel import _sentry_compat, semconv
 from mita_otel.captured import event_id_of, is_dropped, is_existing_issue, request_of
 from mita_otel.errors import raise_interrupt
 from mita_otel.finance.reported_errors import report_recorded
-from mita_otel.processors.captured_exceptions import CapturedExceptions
+from mita_otel.processors.captured_exceptions import CapturedExceptions, is_expected
 from mita_otel.sentry.before_send import IS_DESCRIBED, TRACE_IS_SET
 from mita_otel.sentry.dropped_errors import recorded_exc_info
 from mita_otel.sentry.mapping.attribute_values import seconds
@@ -134,7 +134,7 @@ class Issues(LogRecordProcessor):
 
     def _capture_event(self, span: ReadableSpan, recorded: Event, tree: Sequence[ReadableSpan]) -> None:
         name = str((recorded.attributes or {}).get(semconv.EXCEPTION_TYPE) or "Exception")
-        if span.context is None or name in self._ignored:
+        if span.context is None or name in self._ignored or is_expected(name, tree):
             return
         event = recorded_exception(span, recorded, tree)
         frames = event["exception"]["values"][0].get("stacktrace", {}).get("frames", [])
