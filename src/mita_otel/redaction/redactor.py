@@ -25,7 +25,6 @@ from mita_otel.redaction.finders.credentials import (
 from mita_otel.redaction.finders.custom import custom_finders
 from mita_otel.redaction.finders.driver_messages import (
     EMBEDDED_SQL_FINDER,
-    REJECTED_FINDER,
     DriverMessageFinder,
 )
 from mita_otel.redaction.finders.emv import CHIP_FINDER
@@ -35,6 +34,7 @@ from mita_otel.redaction.finders.markup import COMMAND_LINE_FINDERS, MarkupFinde
 from mita_otel.redaction.finders.national_ids import national_id_finders
 from mita_otel.redaction.finders.natural_language import NaturalLanguageFinder
 from mita_otel.redaction.finders.personal import EMAIL_FINDER, IP_FINDER, PHONE_FINDER
+from mita_otel.redaction.finders.rejected_values import rejected_value_finder
 from mita_otel.redaction.finders.tables import TableFinder
 from mita_otel.redaction.finders.urls import URL_FINDERS
 from mita_otel.redaction.finders.value_bounds import ValueShapes
@@ -120,9 +120,10 @@ class Redactor:
             Finder(TableFinder(keys, shapes_of_values), words=keys.stems, signs="\n<"),
             markup,
             messages,
+            rejected_value_finder(shapes_of_values),
             SEED_PHRASE_FINDER,
         )
-        self._natural_language = Scanner([*shapes, *names, REJECTED_FINDER, EMBEDDED_SQL_FINDER], markers)
+        self._natural_language = Scanner([*shapes, *names, EMBEDDED_SQL_FINDER], markers)
         texts = Texts(
             natural_language=self._natural_language,
             source=Scanner(

@@ -149,6 +149,11 @@ _ENCODED: Final = re.compile(
 _TELLTALES: Final = "%\\&\x1b\0"
 _ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t"}
 _DOTS: Final = frozenset("\u00b7\u2022\u2027\u2219\u22c5\u30fb\uff65")
+_QUOTES: Final = {
+    **dict.fromkeys("\u201c\u201d\u201e\u201f\u00ab\u00bb\u2033", '"'),
+    **dict.fromkeys("\u2018\u2019\u201a\u201b\u2039\u203a\u2032", "'"),
+}
+"""Typographic quotes."""
 _ROUNDS: Final = 5
 """Layers of encoding that are undone: `%2534` is `%34` is `4`."""
 
@@ -208,7 +213,7 @@ def views(text: str) -> Iterator[View]:
 
 
 def fold(text: str) -> str:
-    """Return the text, character for character, with all digits, blanks, dashes, wide and accented letters in ASCII."""
+    """Return the text, character for character, with all digits, blanks, dashes, quotes, wide and accented letters in ASCII."""
     return text if text.isascii() else text.translate(_FOLD)
 
 
@@ -256,6 +261,8 @@ class _Fold(dict[int, int]):
             return ord("-")
         if char in _DOTS:
             return ord(".")
+        if char in _QUOTES:
+            return ord(_QUOTES[char])
         normal = unicodedata.normalize("NFKD", char)
         is_letter = normal[0].isascii() and all(map(unicodedata.combining, normal[1:]))
         return ord(normal[0]) if is_letter else code

@@ -14,12 +14,24 @@ from mita_otel.redaction.marker import MARKER
 from mita_otel.redaction.sql import literals
 
 _KEY: Final = re.compile(r"\(([\w\", ]{1,256})(?:::\w+)?\)=\(")
+_NAMED_KEY: Final = re.compile(
+    r"(?:existing key|Schlussel|[Cc]lef?|[Ll]lave|[Cc]lave|[Cc]have|[Cc]hiave|[Kk]lucz|[Nn]yckel|[Aa]nahtar|[Кк]люч|キー|键|키)[ \t\"'`]{0,3}\Z"
+)
+"""How PostgreSQL calls a key before its columns, in its languages; folded."""
+_LONGEST_KEY_NAME: Final = 16
 _VIOLATION: Final = re.compile(
     r"\) (?:already exists|is (?:not present|still referenced|duplicated)|conflicts with|violates)"
 )
 """How PostgreSQL goes on after the values of a violated constraint."""
-_DUPLICATE: Final = re.compile(r"[Dd]uplicate entry (['\"])([^\n]{0,512}?)\1 for key ['\"]?([\w.$\-]+)")
-_ROW: Final = re.compile(r"(?:Failing row contains|COPY \w+, line \d+(?:, column \w+)?:) ?")
+_DUPLICATE: Final = re.compile(
+    r"(?:[Dd]uplicate entry|Duplicata du champ|Doppelter Eintrag|Entrada duplicada|Valore duplicato) (['\"])([^\n]{0,512}?)\1"
+    r" (?:for key|pour la clef|fur Schlussel|para la clave|para a chave|per la chiave) ['\"]?([\w.$\-]+)"
+)
+"""MySQL's message in its languages; folded."""
+_ROW: Final = re.compile(
+    r"(?:(?:Failing row contains|Fehlgeschlagene Zeile enthalt|La ligne en echec contient|La fila que falla contiene|Registro que falhou contem"
+    r"|La riga in errore contiene|Ошибочная строка содержит|失败的行包含)|COPY \w+, line \d+(?:, column \w+)?:) ?:?"
+)
 _LONGEST_MARKER: Final = 80
 _MAX_VALUE: Final = 2048
 """Characters of a value that a message quotes."""
@@ -31,26 +43,6 @@ _PARAMETERS: Final = "[parameters: "
 _STATEMENT: Final = "[SQL: "
 _SQL_END: Final = re.compile(r"\](?=\n|\s*\Z|\s*\[parameters: |\s*\(Background)")
 
-_REJECTED: Final = (
-    # (a word that such a message has in it, where it quotes what)
-    ("invalid input", re.compile(r"invalid input (?:syntax|value) for (?:type|enum) [\w \[\]()]{1,64}: \"([^\n]*)\"")),
-    ("out of range", re.compile(r"(?:field value out of range: |value (?=\"[^\"\n]*\" is out of range))\"([^\"\n]*)\"")),
-    ("malformed", re.compile(r"malformed (?:array|record|range) literal: \"([^\n]*)\"")),
-    ("query argument", re.compile(r"invalid input for query argument \$\d{1,4}: ([^\n]*?)(?= \([^()\n]*\)(?:\n|\Z)|\n|\Z)")),
-    ("arameters: $", re.compile(r"[Pp]arameters: (\$\d{1,4} = [^\n]*)")),
-    ("near ", re.compile(r"\bnear \"([^\"\n]*\d[^\"\n]*)\"")),
-    ("near '", re.compile(r"\bnear '([^\n]{0,256}?)'(?= at line \d)")),
-    ("unrecognized token", re.compile(r"unrecognized token: \"([^\n]*)\"")),
-    ("ncorrect ", re.compile(r"[Ii]ncorrect [\w() ]{1,32} value: '([^\n]*?)'(?= for |\n|\Z)")),
-    ("host name", re.compile(r"host name \"([^\"\n]*)@[^\"@\n]*\"")),
-    ("missing \"=\"", re.compile(r"missing \"=\" after \"([^\"\n]*)\"")),
-    ("generated in", re.compile(r"\[generated in [\d.]{1,12}s\] ([(\[{][^\n]*)")),
-    ("cached since", re.compile(r"\[cached since [\d.]{1,12}s ago\] ([(\[{][^\n]*)")),
-    ("[raw sql]", re.compile(r"\[raw sql\] ([(\[{][^\n]*)")),
-    ("[no key", re.compile(r"\[no key [\d.]{1,12}s\] ([(\[{][^\n]*)")),
-)  # fmt: skip
-_EMPTY: Final = frozenset({"", "()", "[]", "{}"})
-
 
 class DriverMessageFinder:
     """Finds values in the messages of databases and validators.
@@ -59,7 +51,10 @@ class DriverMessageFinder:
         keys: Which columns are sensitive.
     """
 
-    WORDS: Final = (")=(", "uplicate entry", "row contains", "copy ", _INPUT, "loc")
+    WORDS: Final = (
+        ")=(", "uplicate entry", "duplicata", "eintrag", "duplicada", "duplicato", "row contains", "zeile enthalt", "echec contient", "falla contiene",
+        "falhou contem", "errore contiene", "строка содержит", "行包含", "copy ", _INPUT, "loc",
+    )  # fmt: skip
 
     def __init__(self, keys: KeyRules) -> None:
         self._keys = keys
@@ -68,13 +63,11 @@ class DriverMessageFinder:
         """Yield values that a message quotes."""
         if ")=(" in text:
             yield from self._constraints(text)
-        if "uplicate entry" in text:
-            for match in _DUPLICATE.finditer(text):
-                if not MARKER.fullmatch(match[2]) and match[2]:
-                    yield Hit(match.start(2), match.end(2), self._rule(match[3], match[2]) or "input")
-        if "row contains" in text or "COPY " in text:
-            for match in _ROW.finditer(text):
-                yield from _line(text, match.end())
+        for match in _DUPLICATE.finditer(text):
+            if not MARKER.fullmatch(match[2]) and match[2]:
+                yield Hit(match.start(2), match.end(2), self._rule(match[3], match[2]) or "input")
+        for match in _ROW.finditer(text):
+            yield from _line(text, match.end())
         if _INPUT in text:
             yield from _inputs(text)
         if "loc" in text:
@@ -91,7 +84,9 @@ class DriverMessageFinder:
                 close = text.rfind(")", start, line_end)
             end = line_end if close < 0 else close
             rule = self._rule(match[1], text[start:end])
-            if rule is None and (end == len(text) or _VIOLATION.match(text, end)):
+            if rule is None and (
+                end == len(text) or _VIOLATION.match(text, end) or _is_key(text, match.start())
+            ):
                 rule = "input"
             if rule and end > start and not MARKER.fullmatch(text, start, end):
                 yield Hit(start, end, rule)
@@ -116,6 +111,11 @@ class DriverMessageFinder:
             if verdict.rule and not (verdict.reference and not reads_like_number(value)):
                 return verdict.rule
         return None
+
+
+def _is_key(text: str, start: int) -> bool:
+    """Return whether the word before the columns calls them a key."""
+    return bool(_NAMED_KEY.search(text, max(0, start - _LONGEST_KEY_NAME), start))
 
 
 def statements(text: str) -> Iterator[tuple[int, int, bool]]:
@@ -161,22 +161,8 @@ def _line(text: str, start: int) -> Iterator[Hit]:
         yield Hit(start, end, "row")
 
 
-def find_rejected_values(text: str) -> Iterator[Hit]:
-    """Yield what a message says was wrong."""
-    for word, pattern in _REJECTED:
-        if word in text:
-            for match in pattern.finditer(text):
-                if match[1] not in _EMPTY and not MARKER.fullmatch(match[1]):
-                    yield Hit(match.start(1), match.end(1), "input")
-
-
-REJECTED_FINDER: Final = Finder(
-    find_rejected_values, words=tuple(word.lower() for word, _ in _REJECTED), signs=" "
-)
-
-
 _EMBEDDED: Final = re.compile(
-    r"\b(?:INSERT INTO|UPDATE [\w.\"`]{1,128} SET|DELETE FROM|SELECT\b(?=[^\n]{1,1024}\bFROM\b)|VALUES ?\()"
+    r"\b(?:INSERT INTO|MERGE INTO|(?:EXEC|EXECUTE|CALL) [\w.\"`\[\]]{1,128} ?\(?(?=[@N':\d])|UPDATE [\w.\"`]{1,128} SET|DELETE FROM|SELECT\b(?=[^\n]{1,1024}\bFROM\b)|VALUES ?\()"
     r"|(?i:\binsert into [\w.\"`]{1,128} ?(?:\([^()]{0,512}\) ?)?values|\bupdate [\w.\"`]{1,128} set\b|\bdelete from [\w.\"`]{1,128} where\b)"
     r"|(?i:\bselect\b(?=[^\n]{1,1024}\bfrom [\w.\"`]{1,128}(?: (?:as )?\w{1,32})? (?:where|join|inner|left|right|group|order|limit)\b))"
 )
@@ -187,7 +173,7 @@ _QUOTED_LINE: Final = re.compile(
 )
 """A line of PostgreSQL's messages or log that quotes a statement."""
 _LITERAL: Final = re.compile(
-    r"(?:[=<>(,]|\b(?:I?LIKE|AND|BETWEEN|LIMIT|OFFSET|THEN|ELSE|INTERVAL|DATE|TIMESTAMP)\b)\s{0,8}"
+    r"(?:[=<>(,]|\b(?:I?LIKE|AND|BETWEEN|LIMIT|OFFSET|THEN|ELSE|INTERVAL|DATE|TIMESTAMP)\b|\b(?:EXEC|EXECUTE|CALL) [\w.\"`\[\]]{1,128}(?= N?'))\s{0,8}"
     r"(?:[EeNnBbXx]?(?P<text>'[^']*(?:''[^']*)*'?)|(?P<number>-?\d[\d.]{0,64})(?!\w))"
 )
 
@@ -214,6 +200,9 @@ EMBEDDED_SQL_FINDER: Final = Finder(
     find_embedded_literals,
     words=(
         "insert into",
+        "merge into",
+        "exec",
+        "call ",
         "update ",
         "delete from",
         "select",

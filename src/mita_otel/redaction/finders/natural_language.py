@@ -31,7 +31,7 @@ from mita_otel.redaction.marker import MARKER
 from mita_otel.redaction.scanner import fold
 
 _SIGN: Final = re.compile(
-    r"(?:[ \t]{0,4}(?:[=:\-]?>|\u2192|[:=,\-\u2013]|\.{2,40}|[|\u2502])[ \t]{1,4}|[ \t]{1,4})"
+    r"(?:[ \t]{0,4}(?:[=:\-]?>|[:=,\-\u2013]|\.{2,40}|\u2026|[|\u2502])[ \t]{1,4}|[ \t]{0,4}[\u2190-\u21ff\u2794-\u27bf][ \t]{0,4}|[ \t]{1,4})"
 )
 _WORD: Final = re.compile(r"\(?[^\s\"'`<>(){}\[\],;]{1,64}|([\"'`])[^\s\"'`]{1,64}\1")
 _PASSED_MARKS: Final = frozenset({"", ",", ":", "-"})
