@@ -43,6 +43,7 @@ from mita_otel.sdk.metrics_and_logs import start_logs, start_metrics
 from mita_otel.sdk.performance import Performance
 from mita_otel.sdk.service import Service, Settings
 from mita_otel.sdk.stages import Stages
+from mita_otel.sdk.start_line import StartLine
 from mita_otel.sdk.telemetry import Insight, Instrumentation, Telemetry
 from mita_otel.sdk.tracing import Tracing, start_tracing
 from mita_otel.sdk.unavailable import counting_unavailable
@@ -141,7 +142,7 @@ def compose(
         flush=telemetry.drain,
         shutdown=telemetry.end_with_process,
     ).install(patches)
-    _log_start(service, tracing)
+    telemetry.keep(_log_start(service, tracing))
     return telemetry
 
 
@@ -273,15 +274,13 @@ def _instrument_libraries(service: Service) -> Instrumentation:
     return Instrumentation(applications, engines)
 
 
-def _log_start(service: Service, tracing: Tracing) -> None:
-    _logger.info(
-        "mita-otel %s: environment %s, exporters %s, sampling %s, fastapi %s",
-        version("mita-otel"),
-        service.environment,
-        ", ".join(tracing.pipeline.exporters) or "none",
-        tracing.sampling.description,
-        service.policy.instrumentation.fastapi,
+def _log_start(service: Service, tracing: Tracing) -> StartLine:
+    exporters = ", ".join(tracing.pipeline.exporters) or "none"
+    line = StartLine(
+        f"mita-otel {version('mita-otel')}: environment {service.environment}, exporters {exporters}, "
+        f"sampling {tracing.sampling.description}, fastapi {service.policy.instrumentation.fastapi}"
     )
     setup = Setup.of(service.policy, tracing.pipeline.exporters, service.env)
     if unused := unused_variables(setup, service.env):
         _logger.warning("%s", "; ".join(unused))
+    return line
