@@ -60,7 +60,7 @@ class Variant:
     def __init__(self, name: str, folder: Path, backend: int) -> None:
         self.name = name
         self.requests = 0
-        """Requests that were sent while the backend was healthy."""
+        """Requests that were sent. The backend may count more: statements at the service's start are transactions."""
         self.rounds: dict[Behaviour, list[Round]] = {state: [] for state in STATES}
         self._backend = f"http://127.0.0.1:{backend}"
         self.service = Service(name, folder, backend, "request_latency_app")
@@ -73,7 +73,14 @@ class Variant:
         urllib.request.urlopen(request, timeout=10).close()  # noqa: S310
 
     def delivered(self) -> int:
-        """Return the number of requests whose spans the backend has accepted."""
+        """Return the number of requests whose spans the backend has accepted, once it gets no more."""
+        before, now = -1, self._accepted()
+        while now > before:
+            time.sleep(SETTLE_S)
+            before, now = now, self._accepted()
+        return now
+
+    def _accepted(self) -> int:
         with urllib.request.urlopen(f"{self._backend}/requests", timeout=60) as answer:  # noqa: S310
             return int(answer.read())
 
@@ -82,6 +89,7 @@ class Variant:
         self._waits()
         times = asyncio.run(_drive(self.service.port, int(seconds * rate), rate))
         waits = self._waits()
+        self.requests += len(times) + 2
         return Round(statistics.median(times), _p99(times), _p99(waits), max(waits))
 
     def _waits(self) -> list[float]:
@@ -145,17 +153,13 @@ def measure(started: list[Variant], rounds: int, seconds: float, rate: int) -> N
     """Drive the variants in interleaved rounds, in each state of their backends."""
     for variant in started:
         variant.drive(2, rate)
-        variant.requests += 2 * rate
     for state in STATES:
         for variant in started:
             variant.behave(state)
         for _ in range(rounds):
             for variant in started:
                 variant.rounds[state].append(variant.drive(seconds, rate))
-                if state == "healthy":
-                    variant.requests += int(seconds * rate)
         if state == "healthy":
-            time.sleep(SETTLE_S)
             for variant in started:
                 print(f"{variant.name:<32}{variant.delivered()} of {variant.requests} requests delivered")
 
