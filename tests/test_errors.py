@@ -87,7 +87,7 @@ def everything_that_redacts(redactor: Redactor) -> None:
     record = logging.LogRecord("app", logging.INFO, "", 1, "a secret", (), None)
     RedactingFilter(redactor).filter(record)
     assert "secret" not in record.getMessage()
-    exporter = InMemoryLogRecordExporter()
+    exporter = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
     logs = LoggerProvider(shutdown_on_exit=False)
     logs.add_log_record_processor(LogRedactionProcessor(redactor, SimpleLogRecordProcessor(exporter)))
     logs.get_logger("test").emit(body="a secret")
@@ -115,9 +115,8 @@ def test_what_a_signal_handler_raises_reaches_the_application(
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(RedactionProcessor(redact, FanOut()))
     logs = LoggerProvider(shutdown_on_exit=False)
-    logs.add_log_record_processor(
-        LogRedactionProcessor(redact, SimpleLogRecordProcessor(InMemoryLogRecordExporter()))
-    )
+    exporter = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
+    logs.add_log_record_processor(LogRedactionProcessor(redact, SimpleLogRecordProcessor(exporter)))
     record = logging.LogRecord("app", logging.INFO, "", 1, "a secret", (), None)
     span = provider.get_tracer("test").start_span("a secret")
     for call in (

@@ -110,7 +110,7 @@ def test_an_integer_beyond_64_bits_in_a_span_becomes_text(redactor: Redactor, nu
     ],
 )
 def test_the_body_of_a_log_record_is_encodable(redactor: Redactor, body: Any, shown: str) -> None:
-    exporter = InMemoryLogRecordExporter()
+    exporter = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
     provider = LoggerProvider(shutdown_on_exit=False)
     provider.add_log_record_processor(LogRedactionProcessor(redactor, SimpleLogRecordProcessor(exporter)))
     record = LogRecord(body=body, event_name=BAD, severity_text=BAD, attributes={"note": body})

@@ -252,10 +252,11 @@ def test_responses_over_grpc_are_counted_and_explained(
         ) -> ExportTraceServiceResponse:
             if len(request.resource_spans[0].scope_spans[0].spans) == 1:
                 context.abort(grpc.StatusCode.UNAUTHENTICATED, "no token")
-            return ExportTraceServiceResponse.FromString(PARTIAL)
+            answer: ExportTraceServiceResponse = ExportTraceServiceResponse.FromString(PARTIAL)
+            return answer
 
     server = grpc.server(ThreadPoolExecutor(1))
-    service.add_TraceServiceServicer_to_server(Servicer(), server)
+    service.add_TraceServiceServicer_to_server(Servicer(), server)  # type: ignore[no-untyped-call]
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
