@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Literal, NamedTuple, TypeVar
 
 from mita_otel.policy.redaction import KeyPolicy, Mode
+from mita_otel.redaction.finders.value_bounds import is_complaint
 from mita_otel.redaction.key_words import (
     Words,
     contains,
@@ -111,7 +112,7 @@ class KeyRules:
     def is_benign(self, name: str, verdict: KeyVerdict, value: str) -> bool:
         """Return whether a value is no secret although its name is sensitive: a count, a state, a placeholder, an object's id."""
         stripped = value.strip()
-        if not stripped or stripped.lower() in self._benign_values:
+        if not stripped or stripped.lower() in self._benign_values or is_complaint(stripped):
             return True
         if verdict.reference:
             return not reads_like_number(value)
@@ -119,10 +120,9 @@ class KeyRules:
             verdict.rule == "token" and _RATE.fullmatch(stripped)
         ):
             return True
-        if stripped.startswith(self._object_ids.get(verdict.rule or "", ())):
-            return True
         words = split_words(name)
-        if words[-1:] in self._directories and _PATH.fullmatch(stripped):
+        is_path = words[-1:] in self._directories and _PATH.fullmatch(stripped)
+        if is_path or stripped.startswith(self._object_ids.get(verdict.rule or "", ())):
             return True
         if not (stripped.isascii() and stripped.replace("_", "").isalpha()):
             return False

@@ -29,7 +29,7 @@ from mita_otel.redaction.finders.driver_messages import (
 )
 from mita_otel.redaction.finders.emv import CHIP_FINDER
 from mita_otel.redaction.finders.hit import Finder
-from mita_otel.redaction.finders.key_value import KeyValueFinder, QuotedValueFinder
+from mita_otel.redaction.finders.key_value import CallFinder, KeyValueFinder, QuotedValueFinder
 from mita_otel.redaction.finders.markup import COMMAND_LINE_FINDERS, MarkupFinder, OptionFinder, YamlFinder
 from mita_otel.redaction.finders.national_ids import national_id_finders
 from mita_otel.redaction.finders.natural_language import NaturalLanguageFinder
@@ -108,14 +108,16 @@ class Redactor:
             shapes.append(IP_FINDER)
         shapes_of_values = ValueShapes(policy.grammar)
         messages = Finder(DriverMessageFinder(keys), words=DriverMessageFinder.WORDS, signs=" =:")
-        markup = Finder(MarkupFinder(keys), words=keys.stems, signs="<=")
+        markup = Finder(MarkupFinder(keys), words=keys.stems, signs="<=:")
         shapes.append(Finder(HeaderFinder(shapes_of_values), words=("authorization", "cookie"), signs=":"))
+        calls = Finder(CallFinder(keys, shapes_of_values), words=keys.stems, signs="(")
         sentences = NaturalLanguageFinder(keys, shapes_of_values, policy.grammar)
         names = (
             Finder(KeyValueFinder(keys, shapes_of_values), words=keys.stems, signs="=:"),
             Finder(sentences, words=sentences.words),
             Finder(QuotedValueFinder(keys), words=keys.stems, signs="(["),
-            Finder(OptionFinder(keys, shapes_of_values), words=("--",), signs=" "),
+            calls,
+            Finder(OptionFinder(keys, shapes_of_values), words=("--", "pass"), signs=" "),
             Finder(YamlFinder(keys, shapes_of_values), words=keys.stems, signs="\n"),
             Finder(TableFinder(keys, shapes_of_values), words=keys.stems, signs="\n<"),
             markup,
@@ -131,6 +133,7 @@ class Redactor:
                     *shapes,
                     Finder(KeyValueFinder(keys, shapes_of_values, source=True), words=keys.stems, signs="=:"),
                     messages,
+                    calls,
                 ],
                 markers,
             ),

@@ -12,7 +12,10 @@ from mita_otel.redaction.marker import MARKER
 _LABELS: Final = ("key", "name", "field", "label", "header", "param", "parameter")
 """Keys that hold the name of a value, as in HAR and in forms."""
 _SPELLINGS: Final = (*_LABELS, *(label.title() for label in _LABELS))
-_LABELLED: Final = frozenset({"key", "value", "Key", "Value"})
+_FIELDS: Final = ("field", "param", "parameter")
+"""Labels of what a user has put in."""
+_VALUES: Final = ("value", "Value", "val", "input")
+_LABELLED: Final = frozenset({"key", "Key", *_VALUES})
 _MAX_LABELLED: Final = 6
 
 _REPORT: Final = re.compile(r"[a-z][a-z0-9_]{0,31}:\d{1,6}")
@@ -36,7 +39,7 @@ class Names:
         """Return the name that the value under a key is judged by."""
         name = key if isinstance(key, str) else str(key)
         if self._label is not None and name in _LABELLED:
-            return self._label if name.lower() == "value" else ""
+            return self._label if name in _VALUES else ""
         if self._field is not None and name == "input":
             return self._field
         return name
@@ -44,9 +47,11 @@ class Names:
 
 def _label(mapping: Mapping[Any, Any]) -> str | None:
     """Return the name that a mapping gives to its `value`."""
-    if ("value" not in mapping and "Value" not in mapping) or len(mapping) > _MAX_LABELLED:
+    value = next((name for name in _VALUES if name in mapping), None)
+    if value is None or len(mapping) > _MAX_LABELLED:
         return None
-    label = next((mapping[name] for name in _SPELLINGS if name in mapping), None)
+    spellings = _FIELDS if value == "input" else _SPELLINGS
+    label = next((mapping[name] for name in spellings if name in mapping), None)
     return label if isinstance(label, str) else None
 
 

@@ -159,6 +159,9 @@ _SHAPES: Final[tuple[tuple[str, str], ...]] = (
     ("dnkey-", r"dnkey-[A-Za-z0-9=_\-]{26}-[A-Za-z0-9=_\-]{52}"),  # Defined Networking
     ("aqvn", r"(?<![A-Za-z0-9])AQVN[A-Za-z0-9_\-]{35,38}"),  # Yandex
     ("t1.", r"(?<![A-Za-z0-9])t1\.[A-Za-z0-9_\-]{40,}={0,2}\.[A-Za-z0-9_\-]{86}={0,2}"),
+    ("vercel_blob_rw_", r"vercel_blob_rw_[A-Za-z0-9_]{30,}"),
+    ("tskey-", r"tskey-[a-z]{2,16}-[A-Za-z0-9]{8,}-[A-Za-z0-9]{16,}"),  # Tailscale
+    ("app_usr- test-", r"(?<![A-Za-z0-9])(?:APP_USR|TEST)-\d{12,19}-\d{6}-[0-9a-f]{32}(?:-\d{6,12})?"),  # Mercado Pago
     # --- keys of people --------------------------------------------------------------------------------
     ("age-secret", r"AGE-SECRET-KEY-1[A-Z0-9]{40,}"),
 )  # fmt: skip

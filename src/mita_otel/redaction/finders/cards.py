@@ -15,6 +15,12 @@ _ODD_RUN: Final = re.compile(
     r"(?<!\d)\d{4}(?P<sign> ?[/:;,|*~=#\\'\"] ?|[\"'\])]{1,2}[,;]? ?[\"'(\[]{1,2}|\s{1,8}|<br ?/?>)\d{4,6}(?:(?P=sign)\d{1,5}){1,3}(?!\d)"
 )
 """Groups as printed on a card, separated by signs that also separate other numbers."""
+_THOUSANDS: Final = re.compile(
+    r"(?<!\d)(?<!\d[,._'])\d{1,3}(?P<sign>[,._'])\d{3}(?:(?P=sign)\d{3}){3,5}(?!\d|(?P=sign)\d)"
+)
+"""A card number as a number with signs between the thousands."""
+_LONGEST_AMOUNT: Final = 15
+"""Digits from which on such a number is no amount."""
 _GROUP: Final = re.compile(r"\d+")
 _PRINTED: Final = frozenset({
     (4, 4, 4), (4, 4, 4, 1), (4, 4, 4, 2), (4, 4, 4, 3), (4, 4, 4, 4),
@@ -45,9 +51,10 @@ _FRACTION: Final = re.compile(r"(?:^|[^\d.])\d{1,9}\.\Z")
 _HASHES: Final = frozenset({32, 40, 56, 64, 96, 128})
 """Lengths of hexadecimal ids and digests: digits inside one are not a card."""
 
-_LONGEST_PAN: Final = 19
+_PADDED: Final = (19, 20)
+"""Lengths of fields that hold a card number behind zeros."""
 
-_TRACK1: Final = re.compile(r"%?[Bb]\d[\d ]{11,23}\^[^\^\n]{2,26}\^[\d ]{4,}[^\s?]{0,80}\??")
+_TRACK1: Final = re.compile(r"(?:%?[Bb]|(?<![\d^]))\d[\d ]{11,23}\^[^\^\n]{2,26}\^[\d ]{4,}[^\s?]{0,80}\??")
 _TRACK2: Final = re.compile(
     r";?(?<!\d)(?P<pan>\d{12,23})[=Dd](?=(?P<expiry>\d{2}(?:0[1-9]|1[0-2]))?)\d{7,}[^\s?]{0,20}\??"
 )
@@ -67,10 +74,10 @@ _PIN: Final = re.compile(
     r"(?: (?:is|was|of|set|to|from|changed|entered|given|by (?:the )?(?:user|customer|cardholder)(?=:| is| was))){0,4}[ \t:=#\"'(\[>\-]{1,4}(\d{4,12})(?!\w|\.\d)"
 )
 _PIN_BLOCK: Final = re.compile(
-    r"(?i)(?<![a-z])pin[ _\-]?block(?: (?:is|was))?[ \t:=#\"']{1,4}([0-9a-f]{8,32})(?![0-9a-z])"
+    r"(?i)(?<![a-z])(?:pin[ _\-]?bl(?:oc)?k|epb|encrypted pin)(?:[ _]\(?(?:iso|ansi|format|fmt)[ \-_]?(?:9564[ \-])?(?:format )?\d\)?)?(?: (?:is|was))?[ \t:=#\"'(\[]{1,4}([0-9a-f]{8,32})(?![0-9a-z])"
 )
 _PIN_FIELD: Final = re.compile(
-    r"(?i)\b(?:DE|F|P|field|bit)[ _\-]?0?52[ \t:=\"']{1,4}([0-9a-f]{16})(?![0-9a-z])"
+    r"(?i)\b(?:DE|F|P|field|bit)[ _\-]?0?52[ \t:=\"'(\[]{1,4}([0-9a-f]{16})(?![0-9a-z])"
 )
 """Data element 52 of ISO 8583: the PIN block."""
 _OTHER_CODE: Final = re.compile(
@@ -92,6 +99,17 @@ def find_cards(text: str) -> Iterator[Hit]:
                     end = stop
                     yield Hit(start, stop, "pan")
                     yield from _after(text, stop)
+
+
+def find_numbers_with_thousands(text: str) -> Iterator[Hit]:
+    """Yield card numbers that are written as amounts are."""
+    for match in _THOUSANDS.finditer(text):
+        digits = match.group().replace(match["sign"], "")
+        is_short = len(digits) < _LONGEST_AMOUNT and not _CARD_WORDS.search(
+            text, max(0, match.start() - _WORD_REACH), match.start()
+        )
+        if is_card_number(digits) and not is_short:
+            yield Hit(match.start(), match.end(), "pan")
 
 
 def find_tracks(text: str) -> Iterator[Hit]:
@@ -139,9 +157,10 @@ def are_printed_groups(sizes: tuple[int, ...]) -> bool:
 
 CARD_FINDERS: Final = (
     Finder(find_cards, digits=12),
+    Finder(find_numbers_with_thousands, digits=13, signs=",._'"),
     Finder(find_tracks, words=("^", "=", "d"), digits=16),
     Finder(find_security_codes, words=("cv", "csc", "cav", "cid", "security", "verification"), digits=3),
-    Finder(find_pins, words=("pin",), digits=1),
+    Finder(find_pins, words=("pin", "epb"), digits=1),
     Finder(find_pin_fields, words=("52=", "52:", "52 ", "52\t"), digits=2),
 )
 
@@ -162,7 +181,7 @@ def _numbers(text: str, groups: list[tuple[int, int]]) -> Iterator[tuple[int, in
     begins = list(itertools.accumulate((stop - start for start, stop in groups), initial=0))
     last_by_size = {begin: index - 1 for index, begin in enumerate(begins)}
     for first, (start, stop) in enumerate(groups):
-        if stop - start == _LONGEST_PAN and is_card_number(text[start:stop].lstrip("0")):
+        if stop - start in _PADDED and is_card_number(text[start:stop].lstrip("0")):
             yield start, stop  # as in a field of fixed length
         for size in card_sizes(digits[begins[first] : begins[first] + 6]):
             last = last_by_size.get(begins[first] + size)

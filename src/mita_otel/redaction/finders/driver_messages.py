@@ -38,6 +38,7 @@ _MAX_VALUE: Final = 2048
 _LOCATION: Final = re.compile(r"[\"']loc[\"']: ?[(\[]([^()\[\]]{1,256})[)\]]")
 _LOCATED_INPUT: Final = re.compile(r"[\"']input[\"']: ?")
 _INPUT: Final = "input_value="
+_NOTHING: Final = frozenset({"", "{}", "[]", "()", "''", "None"})
 _INPUT_END: Final = ", input_type="
 _PARAMETERS: Final = "[parameters: "
 _STATEMENT: Final = "[SQL: "
@@ -149,7 +150,7 @@ def _inputs(text: str) -> Iterator[Hit]:
         if end < 0:
             newline = text.find("\n", start)
             end = len(text) if newline < 0 else newline
-        if end > start and not MARKER.fullmatch(text, start, end):
+        if text[start:end] not in _NOTHING and not MARKER.fullmatch(text, start, end):
             yield Hit(start, end, "input")
         start = text.find(_INPUT, end)
 

@@ -14,6 +14,7 @@ from mita_otel.redaction.finders.value_bounds import (
     bracket_close,
     has_digit,
     is_distinct,
+    looks_random,
     quoted_end,
 )
 from mita_otel.redaction.key_words import split_words
@@ -23,7 +24,9 @@ from mita_otel.redaction.marker import MARKER, NEVER_SHOWN, TRUNCATED
 _PAIR: Final = re.compile(
     r"(?<![^\W\d])-{0,2}(?P<name>[^\W\d][\w.\-]*)(?P<close>(?:\[[\w'\"]*\])*(?:\"\"|\*{1,2}|\\*[\"'`]?)[)\]]?)"
     r"[ \t]{0,4}(?P<sign>=>|:=|={1,3}|:)(?P<gap>[ \t]{0,4}\n?[ \t]{0,8})"
+    r"(?:(?<=: )(?:!!\w{1,16} |&\w{1,16} (?=\S))|(?<=> )string\(\d{1,6}\) )?"
 )
+"""Before the value there may be a tag or an anchor of YAML, or a type of PHP's dumps."""
 _NEXT_SIGN: Final = re.compile(r"[ \t]{1,4}[=:][ \t]")
 _HEX_GROUP: Final = re.compile(r"[0-9a-fA-F]{1,4}:[0-9a-fA-F]{1,4}:")
 _WORDS_BEFORE: Final = re.compile(r"(?:[^\W_][^\W_\-]*[ \-]){1,3}\Z")
@@ -39,6 +42,15 @@ _PLACEHOLDER: Final = re.compile(
 _SCHEMES: Final = frozenset(
     {"basic", "bearer", "digest", "ntlm", "negotiate", "oauth", "oauth2", "apikey", "token"}
 )
+_TRIPLE: Final = ('"""', "'''")
+_CODE: Final = re.compile(
+    r"(?:await |new )?(?:[A-Za-z_]{1,32}\.){0,4}(?:(?:get|fetch|load|read|create|make|generate|decrypt|derive|find)[A-Za-z_]{0,32}"
+    r"\((?:[A-Za-z_.]{0,32}|[\"'][A-Za-z_\-]{0,32}[\"'])\)|[A-Za-z_]{1,32}\(\)"
+    r"|(?:Column|mapped_column|[A-Z][a-z]{0,16}Field|Field|Depends|Form|Body|Query|Header|Cookie)\([^\"'\n]{0,128}\)|environ\[[\"'][A-Za-z_]{1,64}[\"']\])(?=[;,)\s]|\Z)"
+    r"|(?:self|this|request|req|form|data|config|settings|args|params|body|event|props|options|ctx|context)(?:\.[A-Za-z_]{1,32}){1,4}(?=[;,)\s]|\Z)"
+)
+"""A member, or a call that returns a value, in a line of source code."""
+_CODES: Final = frozenset({"pin", "cvv", "otp"})
 _NUMBERS: Final = frozenset({"ssn", "pan", "account", "routing", "otp"})
 _MORE_DIGITS: Final = re.compile(r"(?:[ \-]\d{2,6}(?!\w)){1,6}")
 """Further groups of a number."""
@@ -124,12 +136,16 @@ class KeyValueFinder:
         if text.startswith('""', pair.start) and '""' in match["close"]:  # as in a field of CSV
             end = text.find('""', pair.start + 2)
             return Hit(pair.start + 2, end, pair.rule) if end > pair.start + 2 else None
+        if text.startswith(_TRIPLE, pair.start):
+            end = text.find(text[pair.start : pair.start + 3], pair.start + 3)
+            return self._quoted(text, pair, pair.start + 3, len(text) if end < 0 else end)
         quoted = quoted_end(text, pair.start)
         if quoted is not None:
             return self._quoted(text, pair, quoted[0], quoted[1])
         if text[pair.start] in "([{":
             return self._bracketed(text, pair)
-        return None if _PLACEHOLDER.match(text, pair.start) else self._bare(text, pair)
+        is_code = _PLACEHOLDER.match(text, pair.start) or _CODE.match(text, pair.start)
+        return None if is_code else self._bare(text, pair)
 
     def _quoted(self, text: str, pair: _Pair, start: int, end: int) -> Hit | None:
         value = text[start:end]
@@ -219,3 +235,41 @@ class QuotedValueFinder:
             rule = None if MARKER.fullmatch(value) else self._keys.rule_for(match["name"], value)
             if rule:
                 yield Hit(quoted[0], quoted[1], rule)
+
+
+_CALL: Final = re.compile(
+    r"(?<![\w.])(?:\w{1,32}\.)?(?P<name>[A-Za-z]\w{2,63})\((?:(?P<quote>[\"'])(?P<text>[^\"'\n()]{3,256})(?P=quote)|(?P<number>\d{3,12}))\)"
+)
+_GETTERS: Final = frozenset(
+    {"get", "fetch", "load", "read", "find", "lookup", "has", "is", "delete", "remove", "revoke", "require"}
+)
+"""Their argument is the name of a value."""
+
+
+class CallFinder:
+    """Finds the argument of a function that is called after a secret: `setPassword("…")`, `verify_pin(…)`.
+
+    Args:
+        keys: Which names are sensitive.
+        shapes: Which values name something.
+    """
+
+    def __init__(self, keys: KeyRules, shapes: ValueShapes) -> None:
+        self._keys = keys
+        self._shapes = shapes
+
+    def __call__(self, text: str) -> Iterator[Hit]:
+        """Yield the arguments, without their quotes."""
+        for match in _CALL.finditer(text):
+            words = split_words(match["name"])
+            verdict, _ = self._keys.phrase_verdict(words)
+            if verdict.rule is None or words[0] in _GETTERS:
+                continue
+            if match["number"]:
+                is_secret = verdict.rule in _CODES and len(words) > 1
+            else:
+                value = match["text"]
+                is_mixed = has_digit(value) and not value.isdigit() and not self._shapes.is_named(value)
+                is_secret = looks_random(value) if verdict.common or verdict.rule == "key" else is_mixed
+            if is_secret:
+                yield Hit(*match.span("number" if match["number"] else "text"), verdict.rule)

@@ -30,6 +30,15 @@ _ELEMENTS: Final = (
     ),
 )
 """Elements that name a value in an attribute."""
+_LISTED: Final = re.compile(
+    r"\b(?:name|key)[\"']?[ \t]{0,4}[:=][ \t]{0,4}[\"']?(?P<name>[\w.\-]{1,64})[\"']?,?[ \t]{0,4}\r?\n?[ \t]{0,32}"
+    r"[\"']?(?:value|val)[\"']?[ \t]{0,4}[:=][ \t]{0,4}(?:\"(?P<double>[^\"\n]{1,512})|'(?P<single>[^'\n]{1,512})|(?P<bare>[^\s\"'{}\[\],]{1,512}))"
+)
+"""A name and its value as two members, as in a list of variables in YAML."""
+_SERIALIZED: Final = re.compile(
+    r"\bs:\d{1,6}:\\?\"(?P<name>[\w.\-]{1,64})\\?\";(?:s:\d{1,6}:\\?\"|[id]:)(?P<value>[^\\\";]{1,512})"
+)
+"""A name and its value in PHP's serialized form."""
 _PART: Final = re.compile(
     r"\bname=\"?(?P<name>[^\"\r\n;]{1,128})\"?(?:;[^\r\n]{0,256})?\r?\n(?:[A-Za-z\-]{1,32}:[^\r\n]{0,256}\r?\n){0,4}\r?\n(?P<value>[^\r\n]+)"
 )
@@ -53,6 +62,10 @@ class MarkupFinder:
             yield from self._named(_NESTED_ELEMENT, text)
         if "name=" in text:
             yield from self._named(_PART, text)
+        if "val" in text:
+            yield from self._named(_LISTED, text)
+        if "s:" in text:
+            yield from self._named(_SERIALIZED, text)
         if "value" in text or "=" in text:
             for pattern in _ELEMENTS:
                 yield from self._named(pattern, text)
@@ -71,10 +84,11 @@ class MarkupFinder:
 
     def _named(self, pattern: re.Pattern[str], text: str) -> Iterator[Hit]:
         for match in pattern.finditer(text):
-            value = match["value"]
-            rule = None if MARKER.fullmatch(value) else self._keys.rule_for(match["name"], value)
+            group = match.lastgroup if pattern is _LISTED else "value"
+            value = match[group or "value"]
+            rule = None if MARKER.match(value) else self._keys.rule_for(match["name"], value)
             if rule:
-                yield Hit(*match.span("value"), rule)
+                yield Hit(*match.span(group or "value"), rule)
 
 
 _HEAD: Final = re.compile(
@@ -169,7 +183,7 @@ def is_below(line: str, least: int) -> bool:
     return not content.strip() or len(line) - len(content) >= least + (not content.startswith("- "))
 
 
-_OPTION: Final = re.compile(r"(?<![\w\-])--(?P<name>[A-Za-z][\w\-]+) +(?![-\s])(?P<value>\S+)")
+_OPTION: Final = re.compile(r"(?<![\w\-])(?P<dashes>--?)(?P<name>[A-Za-z][\w\-]+) +(?![-\s])(?P<value>\S+)")
 _USER_OPTION: Final = re.compile(
     r"(?<![\w\-])(?:-u|--user|--proxy-user)[ =][\"']?[^\s:\"'/]{1,64}:(?=[^\s\"']*[^\d\s\"'])([^\s\"'/][^\s\"']*)"
 )
@@ -180,7 +194,7 @@ _SHELL: Final = re.compile(
 )
 """Options of one letter that take a password."""
 _IDENTIFIED: Final = re.compile(
-    r"(?i)\b(?:(?:create|alter)\s+(?:user|role)|grant\b[^;]{1,256}\bto)\s+\S{1,128}\s+identified\s+(?:with\s+\w{1,64}\s+)?by\s+([^\s;,'\"\[:?$%@][^\s;,]*)"
+    r"(?i)\b(?:(?:create|alter)\s+(?:user|role)|grant\b[^;]{1,256}\bto|connect\s+to)\s+\S{1,128}\s+identified\s+(?:with\s+\w{1,64}\s+)?by\s+\"?([^\s;,'\"\[:?$%@][^\s;,\"]*)"
 )
 """A password without quotes, as in Oracle's statements."""
 
@@ -204,7 +218,7 @@ class OptionFinder:
             if MARKER.fullmatch(value) or self._shapes.is_ordinary_word(value):
                 continue
             rule = self._keys.rule_for(match["name"], value)
-            if rule:
+            if rule and (rule == "password" or match["dashes"] == "--"):
                 yield Hit(*match.span("value"), rule)
 
 

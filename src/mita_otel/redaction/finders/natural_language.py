@@ -23,11 +23,12 @@ from mita_otel.redaction.finders.sentence_values import (
     is_bare_secret,
     is_code,
     is_quoted_secret,
+    may_precede,
     said,
 )
 from mita_otel.redaction.finders.value_bounds import ValueShapes
 from mita_otel.redaction.keys import KeyRules
-from mita_otel.redaction.marker import MARKER
+from mita_otel.redaction.marker import MARKER, NEVER_SHOWN, TRUNCATED
 from mita_otel.redaction.scanner import fold
 
 _SIGN: Final = re.compile(
@@ -267,6 +268,8 @@ class NaturalLanguageFinder:
         value = text[candidate.start : candidate.end]
         if self._shapes.is_ordinary_word(value) or self._keys.is_benign(name.name, name.verdict, value):
             return False
+        if name.rule not in NEVER_SHOWN and TRUNCATED.fullmatch(value):
+            return False
         if MARKER.match(value) or self._shapes.is_measured(text, candidate.end):
             return False
         if name.name.isascii() and name.name.lower() in value.lower():  # `password (servicePassword)`
@@ -291,7 +294,7 @@ class NaturalLanguageFinder:
         if value is None or value.lastgroup is None:
             return None
         candidate = _Candidate(value.lastgroup, *value.span(value.lastgroup), Link.SAID)
-        if candidate.kind == "bare" and name.rule not in ("otp", "password"):
+        if candidate.kind == "bare" and not may_precede(text, name, candidate.start, candidate.end):
             return None
         found = self._is_secret(text, name, candidate)
         return Hit(candidate.start, candidate.end, name.rule) if found else None

@@ -22,7 +22,9 @@ NUMBERS: Final = {
     ),
     "account": re.compile(r"(?a)\d[\d \-]{6,30}\d(?!\w|\.\d)"),
     "routing": re.compile(r"(?a)\d{9}(?!\w|\.\d)"),
-    "ssn": re.compile(r"(?a)\d{3}[\- ]?\d{2}[\- ]?\d{4}(?!\w|\.\d)"),
+    "ssn": re.compile(
+        r"(?a)(?:\d{3}[\- ]?\d{2}[\- ]?\d{4}|\d{3}[\- ]\d{3}[\- ]\d{3}|\d{6}-\d{7}|\d{11,12})(?!\w|\.\d)"
+    ),
 }
 """How a value without quotes is written right after a name of the rule."""
 MISTYPED: Final = {
@@ -86,3 +88,17 @@ def is_mixed(value: str) -> bool:
 def said(link: Link, mark: str) -> Link:
     """Return the link after a mark or a connecting word."""
     return Link.SAID if link is Link.ADJACENT and mark not in ("", ",") else link
+
+
+_BETWEEN: Final = re.compile(r" (?:for|valid) ")
+_LAST: Final = re.compile(r"[\"')]?(?:[.,;!?\n]|\Z| (?:of|for|but|and)\b)")
+"""After a name that ends a sentence or a part of one."""
+
+
+def may_precede(text: str, name: NameInText, start: int, end: int) -> bool:
+    """Return whether a value without quotes may be that of the name after it, as in `4821 is not the PIN`."""
+    if name.rule in ("otp", "password"):
+        return True
+    if name.rule not in ("pin", "cvv") or not NUMBERS[name.rule].fullmatch(text, start, end):
+        return False
+    return not _BETWEEN.search(text, end, name.start) and bool(_LAST.match(text, name.end))

@@ -103,6 +103,18 @@ _NO_SECRET: Final = re.compile(
 """Versions, ordinals, amounts, ranges, sizes, durations, dates, times, addresses and paths."""
 
 
+_COMPLAINT: Final = re.compile(
+    r"(?:This (?:field|value|password)|Missing data|Ensure|An? valid|Not a valid|Shorter than|Longer than|Field|[Mm]ust|Enter an?|Input should|String should|Length must)"
+    r"(?: (?:[a-z]+(?:[\-'][a-z]+)?|\d{1,2})[,.;:]?){1,16}"
+)
+"""What a validator says about a value."""
+
+
+def is_complaint(value: str) -> bool:
+    """Return whether a value is what a validator says about it, as in `{"pin": ["This field is required."]}`."""
+    return bool(_COMPLAINT.fullmatch(value.strip("\"'")))
+
+
 class ValueShapes:
     """Judges a value by how it is written.
 
