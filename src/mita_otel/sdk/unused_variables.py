@@ -34,11 +34,16 @@ class Setup(NamedTuple):
 
 def unused_variables(setup: Setup, env: Mapping[str, str]) -> list[str]:
     """Return a sentence for each variable without effect: its name, the reason, the fix."""
-    return [
-        f"{name} has no effect: {why}"
+    return [f"{name} has no effect: {why}" for name, why in without_effect(setup, env).items()]
+
+
+def without_effect(setup: Setup, env: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables without effect, with the reason and the fix of each."""
+    return {
+        name: why
         for name in sorted(env)
         if name.startswith("OTEL_") and env[name].strip() and (why := _why(name, setup))
-    ]
+    }
 
 
 def _why(name: str, setup: Setup) -> str | None:

@@ -11,6 +11,7 @@ from mita_otel.policy import Policy
 from mita_otel.sdk.configuration import configure
 from mita_otel.sdk.env_check import changed, without_unusable
 from mita_otel.sdk.telemetry import Telemetry
+from mita_otel.sdk.unused_variables import Setup, without_effect
 
 _logger = logging.getLogger("mita_otel")
 
@@ -32,7 +33,12 @@ def configure_quietly(policy: Policy, environment: str | None, exporter: str) ->
     with without_unusable(os.environ, Patches()) as problems, changed(os.environ, off):
         for problem in problems:
             _logger.warning(problem)
-        return configure(policy=_quiet(policy), environment=environment, exporters=[exporter], strict=True)
+        # The service may use them with its own exporters; the start would log that this one does not.
+        unused = without_effect(Setup.of(policy, [exporter], os.environ), os.environ)
+        with changed(os.environ, dict.fromkeys(unused)):
+            return configure(
+                policy=_quiet(policy), environment=environment, exporters=[exporter], strict=True
+            )
 
 
 def _quiet(policy: Policy) -> Policy:
