@@ -20,6 +20,7 @@ PARTS = [
     "account 1", "is ", "was ", "for ", "got ", "(", ")", "'", '"', "[", "]", "<a>", "</", "|", ",", "\n", "\t", " ", "=", ":", "->", "密码", "验证码是",
     "Bearer ", "Cookie: ", "Key (a)=(", "Duplicate entry '", "[SQL: ", "[parameters: ", "input_value=", "eyJ", "%41", "\\", "/pin/", "://", "@",
     "SELECT FROM ", "VALUES (", "--", "/*", "$$", "[redacted:pan]", "1", "0", "12-34-56 ", "ssn ", "a,b\n", "a | b\n", "a: |\n", "- ", "x.y=",
+    "5A08", "5A:08:", "5781", "name: pin\nvalue: ", "setPin('", "4,000,", "\u201c", "\u2192", "s:3:\"pin\";", "is too short ", "parsing \"", "Schlussel (a)=(",
 ]  # fmt: skip
 
 

@@ -74,7 +74,7 @@ _PIN: Final = re.compile(
     r"(?: (?:is|was|of|set|to|from|changed|entered|given|by (?:the )?(?:user|customer|cardholder)(?=:| is| was))){0,4}[ \t:=#\"'(\[>\-]{1,4}(\d{4,12})(?!\w|\.\d)"
 )
 _PIN_BLOCK: Final = re.compile(
-    r"(?i)(?<![a-z])(?:pin[ _\-]?bl(?:oc)?k|epb|encrypted pin)(?:[ _]\(?(?:iso|ansi|format|fmt)[ \-_]?(?:9564[ \-])?(?:format )?\d\)?)?(?: (?:is|was))?[ \t:=#\"'(\[]{1,4}([0-9a-f]{8,32})(?![0-9a-z])"
+    r"(?i)(?<![a-z])(?:pin[ _\-]?bl(?:oc)?k|epb|encrypted pin)(?:[ _]\(?(?:iso|ansi|format|fmt)[ \-_]?(?:9564(?:-\d)?[ \-])?(?:format )?\d\)?)?(?: (?:is|was))?[ \t:=#\"'(\[]{1,4}([0-9a-f]{8,32})(?![0-9a-z])"
 )
 _PIN_FIELD: Final = re.compile(
     r"(?i)\b(?:DE|F|P|field|bit)[ _\-]?0?52[ \t:=\"'(\[]{1,4}([0-9a-f]{16})(?![0-9a-z])"

@@ -14,7 +14,7 @@ from mita_otel.redaction.finders.hit import Finder, Hit
 
 _HEX_RUN: Final = re.compile(r"(?<![0-9A-Za-z])(?:0[xX])?(?P<run>[0-9A-Fa-f]{12,8192})(?![0-9A-Za-z])")
 _HEX_GROUPS: Final = re.compile(
-    r"(?<![0-9A-Za-z])(?=[0-9A-Fa-f]{2,40}(?P<sign>[ :,\-]|, )[0-9A-Fa-f]{2,40}(?P=sign))"
+    r"(?<![0-9A-Za-z])(?=(?:0x)?[0-9A-Fa-f]{2,40}(?P<sign>, |[ :,\-])(?:0x)?[0-9A-Fa-f]{2,40}(?P=sign))"
     r"(?:(?:0x)?(?:[0-9A-Fa-f]{2}){1,40}(?P=sign)){2,2048}(?:0x)?(?:[0-9A-Fa-f]{2}){1,40}(?![0-9A-Za-z])"
 )
 """Bytes, or tags, lengths and values, with signs between them: `5A 08 41 11 …`, `5A:08:41:11:…`."""

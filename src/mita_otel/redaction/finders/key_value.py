@@ -238,8 +238,12 @@ class QuotedValueFinder:
 
 
 _CALL: Final = re.compile(
-    r"(?<![\w.])(?:\w{1,32}\.)?(?P<name>[A-Za-z]\w{2,63})\((?:(?P<quote>[\"'])(?P<text>[^\"'\n()]{3,256})(?P=quote)|(?P<number>\d{3,12}))\)"
+    r"(?<![\w.])(?:\w{1,32}\.)?(?P<name>[A-Za-z]\w{2,63})\((?P<arguments>[^()\n]{3,256})\)"
 )
+_ARGUMENT: Final = re.compile(
+    r"(?<![=\w.\"'])(?:\"(?P<double>[^\"]{3,256})\"|'(?P<single>[^']{3,256})'|(?P<number>\d{3,12})(?![\w.]))"
+)
+"""A literal without a name of its own."""
 _GETTERS: Final = frozenset(
     {"get", "fetch", "load", "read", "find", "lookup", "has", "is", "delete", "remove", "revoke", "require"}
 )
@@ -247,7 +251,7 @@ _GETTERS: Final = frozenset(
 
 
 class CallFinder:
-    """Finds the argument of a function that is called after a secret: `setPassword("…")`, `verify_pin(…)`.
+    """Finds the arguments of a function that is called after a secret: `setPassword("…")`, `verify_pin(…)`.
 
     Args:
         keys: Which names are sensitive.
@@ -265,11 +269,17 @@ class CallFinder:
             verdict, _ = self._keys.phrase_verdict(words)
             if verdict.rule is None or words[0] in _GETTERS:
                 continue
-            if match["number"]:
-                is_secret = verdict.rule in _CODES and len(words) > 1
-            else:
-                value = match["text"]
-                is_mixed = has_digit(value) and not value.isdigit() and not self._shapes.is_named(value)
-                is_secret = looks_random(value) if verdict.common or verdict.rule == "key" else is_mixed
-            if is_secret:
-                yield Hit(*match.span("number" if match["number"] else "text"), verdict.rule)
+            for argument in _ARGUMENT.finditer(text, *match.span("arguments")):
+                kind = argument.lastgroup or "number"
+                if self._is_secret(verdict, kind, argument[kind], len(words)):
+                    yield Hit(*argument.span(kind), verdict.rule)
+
+    def _is_secret(self, verdict: KeyVerdict, kind: str, value: str, words: int) -> bool:
+        """Return whether a literal looks like what the function is called after."""
+        if kind == "number":
+            return verdict.rule in _CODES and words > 1
+        if MARKER.match(value):
+            return False
+        if verdict.common or verdict.rule == "key":
+            return looks_random(value)
+        return has_digit(value) and not value.isdigit() and not self._shapes.is_named(value)

@@ -50,12 +50,13 @@ _DATABASES: Final = (
     ("before: '", r"[Cc]annot parse [^\n]{1,64}? before: '([^'\n]*)'"),
     ("args beginning with", r"with args beginning with: ([^\n]*)"),
     (" cast '", r"\b[Cc](?:annot|ould not) cast '([^'\n]*)' (?:as|to)"),
-    ("convert string '", r"[Cc]ould not convert string '([^'\n]*)' to"),
+    ("convert ", r"[Cc](?:annot|ould not) convert (?:string |value )?'([^'\n]*)' to"),
+    ("conversion error: '", r"conversion error: '([^'\n]*)'"),
 )  # fmt: skip
 _PARSERS: Final = (
     # --- Python: the standard library, Django, jsonschema ------------------------------------------------
     ("invalid literal", rf"invalid literal for \w{{1,16}}\(\)[^:\n]{{0,24}}: b?{_QUOTED}"),
-    ("convert string to", rf"could not convert string to \w{{1,16}}: {_QUOTED}"),
+    ("convert string to", rf"could not convert string to \w{{1,16}}: b?{_QUOTED}"),
     ("time data", rf"time data {_QUOTED} does not match"),
     ("data remains", r"unconverted data remains: ([^\n]*)"),
     ("isoformat string", rf"Invalid isoformat string: {_QUOTED}"),
