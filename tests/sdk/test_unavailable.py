@@ -35,7 +35,7 @@ def test_spans_and_log_records_and_metrics_are_counted(
         "metrics: not_created": 1,
     }
     [line] = [text for text in caplog.messages if "telemetry lost at exporter.missing" in text]
-    assert "not delivered to exporter missing: no exporter is called 'missing'; known: " in line
+    assert "not delivered to exporter missing: the exporter could not be created; read the error line" in line
     telemetry.shutdown(0)
 
 

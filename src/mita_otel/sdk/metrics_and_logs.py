@@ -52,7 +52,7 @@ def start_metrics(service: Service) -> list[Stage]:
         _join_metrics(service)
         return []
     made = _make_exporters("metrics")
-    unavailable = [UnavailableMetricExporter(*one, service.losses) for one in made.unavailable.items()]
+    unavailable = [UnavailableMetricExporter(service.losses) for _ in made.unavailable]
     if not made.exporters:
         return [*unavailable]
     readers = [_redacted_reader(service, one) for one in made.exporters]
@@ -108,7 +108,7 @@ def start_logs(
     """
     made = _make_exporters("logs")
     named = [(type(one).__name__, one) for one in made.exporters]
-    unavailable = [UnavailableLogExporter(*one, service.losses) for one in made.unavailable.items()]
+    unavailable = [UnavailableLogExporter(name, service.losses) for name in made.unavailable]
     redaction = LogRedaction(service.redactor, recorded_lengths=_recorded_lengths(service))
     queues = [_log_queue(service, redaction, name, exporter) for name, exporter in [*named, *exporters]]
     level = service.policy.instrumentation.logging if queues or unavailable else "off"

@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from typing import ClassVar, Final
 
 from opentelemetry.sdk._logs import LogRecordProcessor, ReadWriteLogRecord
 from opentelemetry.sdk.trace import ReadableSpan
 
-from mita_otel.processors.queues.loss_causes import Cause
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.processors.queues.stage import Stage
 
 _REASON: Final = "not_created"
 
 
-def _cause(name: str, problem: str) -> Cause:
-    why, _, fix = problem.partition("; ")
-    return Cause(f"exporter {name}", why, fix or "check its settings")
-
-
 def counting_unavailable(
-    problems: Mapping[str, str], losses: Losses, then: Callable[[ReadableSpan], None] | None
+    names: Iterable[str], losses: Losses, then: Callable[[ReadableSpan], None] | None
 ) -> Callable[[ReadableSpan], None] | None:
     """Return a function that counts each finished span for each exporter, also the spans that sampling drops later.
 
     Args:
-        problems: Why each exporter could not be created, and the fix, by its name. Empty: `then` is returned.
+        names: The exporters. None given: `then` is returned.
         losses: Counts the spans.
         then: Called with each finished span as well.
     """
-    if not problems:
+    stages = [f"exporter.{name}" for name in names]
+    if not stages:
         return then
-    causes = {f"exporter.{name}": _cause(name, problem) for name, problem in problems.items()}
 
     def on_end(span: ReadableSpan) -> None:
-        for stage, cause in causes.items():
-            losses.add(stage, _REASON, 1, cause)
+        for stage in stages:
+            losses.add(stage, _REASON)
         if then is not None:
             then(span)
 
@@ -48,18 +42,16 @@ class UnavailableLogExporter(LogRecordProcessor):
 
     Args:
         name: The exporter's name.
-        problem: Why it could not be created, and the fix.
         losses: Counts the records.
     """
 
-    def __init__(self, name: str, problem: str, losses: Losses) -> None:
+    def __init__(self, name: str, losses: Losses) -> None:
         self._stage = f"logs.{name}"
-        self._cause = _cause(name, problem)
         self._losses = losses
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
         """Count a record."""
-        self._losses.add(self._stage, _REASON, 1, self._cause)
+        self._losses.add(self._stage, _REASON)
 
     def shutdown(self) -> None:
         """Do nothing."""
@@ -73,18 +65,15 @@ class UnavailableMetricExporter(Stage):
     """Counts a collection of metrics at each flush.
 
     Args:
-        name: The exporter's name.
-        problem: Why it could not be created, and the fix.
         losses: Counts the collections.
     """
 
     counts_losses: ClassVar[bool] = True
 
-    def __init__(self, name: str, problem: str, losses: Losses) -> None:
-        self._cause = _cause(name, problem)
+    def __init__(self, losses: Losses) -> None:
         self._losses = losses
 
     def flush(self, deadline_s: float) -> bool:
         """Count a collection."""
-        self._losses.add("metrics", _REASON, 1, self._cause)
+        self._losses.add("metrics", _REASON)
         return True
