@@ -243,9 +243,25 @@ _CALL: Final = re.compile(
 _ARGUMENT: Final = re.compile(
     r"(?<![=\w.\"'])(?:\"(?P<double>[^\"]{3,256})\"|'(?P<single>[^']{3,256})'|(?P<number>\d{3,12})(?![\w.]))"
 )
-"""A literal without a name of its own."""
+"""A literal that no name precedes."""
 _GETTERS: Final = frozenset(
-    {"get", "fetch", "load", "read", "find", "lookup", "has", "is", "delete", "remove", "revoke", "require"}
+    {
+        "get",
+        "fetch",
+        "load",
+        "read",
+        "find",
+        "lookup",
+        "has",
+        "is",
+        "delete",
+        "remove",
+        "revoke",
+        "require",
+        "test",
+        "describe",
+        "rotate",
+    }
 )
 """Their argument is the name of a value."""
 

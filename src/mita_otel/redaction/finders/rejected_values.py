@@ -50,7 +50,6 @@ _DATABASES: Final = (
     ("before: '", r"[Cc]annot parse [^\n]{1,64}? before: '([^'\n]*)'"),
     ("args beginning with", r"with args beginning with: ([^\n]*)"),
     (" cast '", r"\b[Cc](?:annot|ould not) cast '([^'\n]*)' (?:as|to)"),
-    ("convert ", r"[Cc](?:annot|ould not) convert (?:string |value )?'([^'\n]*)' to"),
     ("conversion error: '", r"conversion error: '([^'\n]*)'"),
 )  # fmt: skip
 _PARSERS: Final = (
@@ -66,6 +65,7 @@ _PARSERS: Final = (
     (" is not of type ", rf"{_QUOTED} is not of type "),
     (" does not match ", rf"(?<!time data ){_QUOTED} does not match "),
     (" is too ", rf"{_QUOTED} is too (?:short|long)\b"),
+    ("convert ", r"[Cc](?:annot|ould not) convert (?:string |value )?'([^'\n]*)' to"),
     # --- Go, Rust ----------------------------------------------------------------------------------------
     ("parsing ", rf"\bparsing (?:time )?{_QUOTED}"),
     ("cannot unmarshal", r"cannot unmarshal (?:number|string) ([^\s]{1,256}) into Go"),
@@ -117,7 +117,7 @@ class RejectedValueFinder:
     def _looks_secret(self, value: str) -> bool:
         if value.isdigit():
             return len(value) >= _MIN_NUMBER
-        return is_mixed(value) and not self._shapes.is_named(value)
+        return is_mixed(value) and " " not in value and not self._shapes.is_named(value)
 
 
 def _values(pattern: re.Pattern[str], text: str) -> Iterator[Hit]:
