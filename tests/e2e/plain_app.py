@@ -41,7 +41,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     engine.dispose()
 
 
-app = FastAPI(lifespan=lifespan)
+app = FastAPI()
+app.router.lifespan_context = lifespan  # FastAPI has an argument for it since 0.93
 
 
 @app.get("/api/pid")

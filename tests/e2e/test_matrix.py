@@ -34,7 +34,7 @@ ENVIRONMENTS: dict[str, tuple[list[str], dict[str, str]]] = {
     "newest": (["fastapi", "sqlalchemy[asyncio]"], {}),
     "fastapi-standard": (["fastapi[standard]", "sqlalchemy[asyncio]"], {}),
     "fastapi-0.79-pydantic-1.10": (
-        ["fastapi==0.79.*", "pydantic==1.10.*", "anyio<4", "sqlalchemy[asyncio]==1.4.*"],
+        ["fastapi==0.79.*", "pydantic==1.10.*", "anyio<4", "sqlalchemy[asyncio]==1.4.*", "aiosqlite<0.20"],
         {},
     ),
     "pins-of-the-mita-guide": (
