@@ -50,6 +50,8 @@ class Losses:
         self._logged: dict[tuple[str, str], int] = {}
         self._last_at: dict[tuple[str, str], float] = {}
         self._causes: dict[tuple[str, str], Cause] = {}
+        self._explained: dict[tuple[str, str], Cause] = {}
+        """The causes that a log line has named."""
         self._listeners: list[Callable[[str, str, int], None]] = []
         self._counter = metrics.get_meter("mita_otel").create_counter(
             semconv.DROPPED_COUNTER,
@@ -120,6 +122,16 @@ class Losses:
     def _log(self, key: tuple[str, str], total: int) -> None:
         stage, reason = key
         cause = self.cause_of(stage, reason)
+        if self._explained.get(key) == cause:
+            _logger.warning(
+                "telemetry lost at %s: %d %s so far (%s), for the same cause",
+                stage,
+                total,
+                signal_of(stage),
+                reason,
+            )
+            return
+        self._explained[key] = cause
         _logger.warning(
             "telemetry lost at %s: %d %s so far (%s), not delivered to %s: %s; %s",
             stage,
