@@ -99,28 +99,7 @@ def isolated_telemetry() -> Iterator[None]:
 
     The global providers that the test itself sets are taken back as well, and so is the Sentry client.
     """
-    import sentry_sdk
-    from opentelemetry import _logs, metrics, propagate, trace
+    from mita_otel.testing.isolation import isolated
 
-    from mita_otel import _otel_compat
-    from mita_otel.audit import current
-    from mita_otel.finance import runtime as finance
-    from mita_otel.sdk import configuration
-
-    with pytest.MonkeyPatch.context() as patch, sentry_sdk.isolation_scope():
-        patch.setattr(configuration, "_configured", None)
-        patch.setattr(configuration, "_warned", set())
-        patch.setattr(current, "_installed", None)
-        patch.setattr(finance, "_running", None)
-        global_scope = sentry_sdk.get_global_scope()
-        client, propagator = global_scope.client, propagate.get_global_textmap()
-        _otel_compat.forget_meters("mita_otel")  # instruments of other tests, which wait for a provider
+    with isolated(1.0):
         yield
-        telemetry = configuration.configured()
-        if telemetry is not None:
-            telemetry.shutdown(1.0)
-        global_scope.set_client(client)
-        propagate.set_global_textmap(propagator)
-        _otel_compat.unset_tracer_provider(trace.get_tracer_provider())
-        _otel_compat.unset_meter_provider(metrics.get_meter_provider())
-        _otel_compat.unset_logger_provider(_logs.get_logger_provider())

@@ -11,7 +11,7 @@ import inspect
 import json
 import sys
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from opentelemetry._logs import LoggerProvider as APILoggerProvider
@@ -19,7 +19,7 @@ from opentelemetry.metrics import MeterProvider as APIMeterProvider
 from opentelemetry.sdk._logs import Logger, LoggerProvider, LogRecordLimits, LogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader, MetricsData
-from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor, Tracer, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import Sampler
@@ -396,6 +396,8 @@ def _installed(signal: Literal["metrics", "logs"]) -> list[str]:
     from opentelemetry.sdk import _configuration as sdk
 
     names: list[str] = sdk._get_exporter_names(signal)
+    if not names:
+        return names  # without a look at the installed packages, which is slow
     asked = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL") or os.environ.get(
         "OTEL_EXPORTER_OTLP_PROTOCOL"
     )
@@ -495,6 +497,81 @@ def move_logger(logger: Logger, provider: LoggerProvider) -> None:
     """Let a logger that another provider made emit to this one."""
     logger._resource = provider.resource
     logger._multi_log_record_processor = provider._multi_log_record_processor
+
+
+def move_tracer(tracer: Tracer, provider: TracerProvider) -> None:
+    """Let a tracer that another provider made start its spans in this one."""
+    tracer.sampler = provider.sampler
+    tracer.resource = provider.resource
+    tracer.span_processor = provider._active_span_processor
+    tracer.id_generator = provider.id_generator
+
+
+def put_aside_providers() -> Callable[[], None]:
+    """Let there be no global providers, as in a process that has just started.
+
+    Returns:
+        A function that makes the providers of before the global ones again, also for instruments made since.
+    """
+    from opentelemetry import trace
+    from opentelemetry._logs import _internal as logs
+    from opentelemetry.metrics import _internal as metrics
+
+    globals_: list[tuple[Any, str, Any]] = [
+        (module, name, getattr(module, name))
+        for module, signal in ((trace, "TRACER"), (logs, "LOGGER"), (metrics, "METER"))
+        for name in (f"_{signal}_PROVIDER", f"_{signal}_PROVIDER_SET_ONCE")
+    ]
+    proxy = metrics._PROXY_METER_PROVIDER
+    for module, name, _ in globals_:
+        setattr(module, name, Once() if name.endswith("_ONCE") else None)
+    with proxy._lock:
+        before = proxy._real_meter_provider
+        meters = [(meter, meter._real_meter) for meter in proxy._meters]
+        instruments = [(one, one._real_instrument) for meter, _ in meters for one in meter._instruments]
+        proxy._real_meter_provider = None
+        _unbind(meter for meter, _ in meters)
+
+    def restore() -> None:
+        for module, name, value in globals_:
+            setattr(module, name, value)
+        with proxy._lock:
+            known = {id(meter) for meter, _ in meters}
+            new = [meter for meter in proxy._meters if id(meter) not in known]
+            proxy._real_meter_provider = before
+            proxy._meters[:] = [*(meter for meter, _ in meters), *new]
+            _unbind(proxy._meters)
+            for meter, real in meters:
+                meter._real_meter = real
+            for instrument, made in instruments:
+                instrument._real_instrument = made
+            for meter in new if before is not None else ():
+                meter.on_set_meter_provider(before)
+
+    return restore
+
+
+def _unbind(meters: Iterable[Any]) -> None:
+    for meter in meters:
+        meter._real_meter = None
+        for instrument in meter._instruments:
+            instrument._real_instrument = None
+
+
+def set_clock(clock_ns: Callable[[], int], patch: Patch = setattr) -> None:
+    """Let spans and log records get their times from a clock.
+
+    Args:
+        clock_ns: Nanoseconds since the epoch.
+        patch: Sets the attribute.
+    """
+    from opentelemetry._logs import _internal as api_logs
+    from opentelemetry.sdk import trace
+    from opentelemetry.sdk._logs import _internal as logs
+
+    for module in (trace, logs, api_logs):
+        if hasattr(module, "time_ns"):
+            patch(module, "time_ns", clock_ns)
 
 
 def has_meter_provider() -> bool:

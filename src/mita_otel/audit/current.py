@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,22 @@ def install(runtime: AuditRuntime | None) -> None:
     """Install the trail of this process. None: the policy switches it off."""
     global _installed
     _installed = _Installed(runtime)
+
+
+def put_aside() -> Callable[[], None]:
+    """Let the process be as it was before a trail was installed: for tests.
+
+    Returns:
+        A function that installs the trail of before again.
+    """
+    global _installed
+    before, _installed = _installed, None
+
+    def restore() -> None:
+        global _installed
+        _installed = before
+
+    return restore
 
 
 def current_trail() -> AuditTrail | None:

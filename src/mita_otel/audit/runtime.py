@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from mita_otel import environment_variables as variables
 from mita_otel.audit.anchors import AnchorFile, AnchorPost, AnchorSink
 from mita_otel.audit.canonical import AuditKeys
+from mita_otel.audit.committer import AuditReceipt
 from mita_otel.audit.current import install
-from mita_otel.audit.draft import Origin
+from mita_otel.audit.draft import Draft, Origin
 from mita_otel.audit.errors import AuditWriteError
 from mita_otel.audit.log_record import emit_entry
 from mita_otel.audit.mover import Mover
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("mita_otel.audit")
 
+OnRecorded = Callable[[Draft, AuditReceipt], None]
+"""Receives an entry, redacted, and its position in the chain."""
+
 
 class AuditRuntime(Stage):
     """The audit trail of this process with its reader and mover. Opens the database on first use.
@@ -45,10 +49,18 @@ class AuditRuntime(Stage):
         environment: The environment's name.
         service: The service's name.
         env: The environment variables.
+        on_recorded: Called with each entry that was recorded. None: it becomes a log record, if the policy says so.
     """
 
     def __init__(
-        self, policy: Policy, redactor: Redactor, *, environment: str, service: str, env: Mapping[str, str]
+        self,
+        policy: Policy,
+        redactor: Redactor,
+        *,
+        environment: str,
+        service: str,
+        env: Mapping[str, str],
+        on_recorded: OnRecorded | None = None,
     ) -> None:
         self.policy = policy
         """The policy."""
@@ -65,7 +77,7 @@ class AuditRuntime(Stage):
             folder=self.folder,
             open_mover=self.mover,
             opening={"policy_sha256": policy.digest(), "environment": environment},
-            on_recorded=emit_entry if policy.audit.log_records else None,
+            on_recorded=on_recorded or (emit_entry if policy.audit.log_records else None),
         )
 
     def database(self) -> Database:
@@ -134,7 +146,13 @@ class AuditRuntime(Stage):
 
 
 def start_audit(
-    policy: Policy, redactor: Redactor, *, environment: str, service: str, env: Mapping[str, str]
+    policy: Policy,
+    redactor: Redactor,
+    *,
+    environment: str,
+    service: str,
+    env: Mapping[str, str],
+    on_recorded: OnRecorded | None = None,
 ) -> AuditRuntime | None:
     """Install the audit trail of this process, and start it if policy or environment say so.
 
@@ -146,7 +164,9 @@ def start_audit(
     if policy.audit.start == "off":
         install(None)
         return None
-    runtime = AuditRuntime(policy, redactor, environment=environment, service=service, env=env)
+    runtime = AuditRuntime(
+        policy, redactor, environment=environment, service=service, env=env, on_recorded=on_recorded
+    )
     install(runtime)
     if policy.audit.start == "configure" or env.get(variables.DATABASE_URL, "").strip():
         with contextlib.suppress(AuditWriteError):  # already logged

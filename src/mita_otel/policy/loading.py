@@ -1,7 +1,7 @@
 """Loading: defaults, a team's file, environment variables, and the overlay of the environment.
 
 Precedence, from the weakest: the defaults' base, the defaults' overlay, the file's base, the file's overlay,
-environment variables. So a team's values always win over the defaults: a limit that its file sets for every environment
+environment variables, an overlay in code. So a team's values always win over the defaults: a limit that its file sets for every environment
 also applies in staging, although the defaults have an overlay for it. (Arguments of `configure()` win over them all.)
 """
 
@@ -22,7 +22,7 @@ from mita_otel.policy.composing import Composed, PolicyFault, compose, overlays,
 from mita_otel.policy.errors import PolicyError, Problem
 from mita_otel.policy.model import Policy
 from mita_otel.policy.overrides import from_environment
-from mita_otel.policy.sources import ENVIRONMENTS, Source, find_file, position_of, read_file
+from mita_otel.policy.sources import ENVIRONMENTS, Source, Tree, find_file, position_of, read_file
 from mita_otel.policy.toml_text import KeyPath, is_index
 
 DEFAULT_ENVIRONMENT = "production"
@@ -103,6 +103,7 @@ def load_policy(
     environment: str | None = None,
     env: Mapping[str, str] | None = None,
     folder: Path | None = None,
+    overlay: Tree | None = None,
 ) -> Policy:
     """Load the effective policy.
 
@@ -111,12 +112,13 @@ def load_policy(
         environment: Its name. None: see `environment_name`.
         env: The environment variables. None: the process's.
         folder: Where files are looked for. None: the working directory.
+        overlay: Values that win over those of the file and the variables, as nested dictionaries.
 
     Raises:
         PolicyError: With one line for each problem: file, line, key, what is wrong, the fix. A file is valid or invalid
             as a whole: the overlays of other environments are checked as well.
     """
-    return load_with_origins(path, environment=environment, env=env, folder=folder).policy
+    return load_with_origins(path, environment=environment, env=env, folder=folder, overlay=overlay).policy
 
 
 def load_with_origins(
@@ -125,9 +127,10 @@ def load_with_origins(
     environment: str | None = None,
     env: Mapping[str, str] | None = None,
     folder: Path | None = None,
+    overlay: Tree | None = None,
 ) -> LoadedPolicy:
     """Load the effective policy, as `load_policy` does, with the place that each value came from."""
-    loaded = salvage_policy(path, environment=environment, env=env, folder=folder)
+    loaded = salvage_policy(path, environment=environment, env=env, folder=folder, overlay=overlay)
     if loaded.problems:
         raise PolicyError(loaded.problems)
     return loaded
@@ -139,6 +142,7 @@ def salvage_policy(
     environment: str | None = None,
     env: Mapping[str, str] | None = None,
     folder: Path | None = None,
+    overlay: Tree | None = None,
 ) -> LoadedPolicy:
     """Load the effective policy without its invalid values, so that a service starts.
 
@@ -159,6 +163,8 @@ def salvage_policy(
     from_variables, wrong_names = from_environment(env, Policy, _defaults().tree)
     sources.append(from_variables)
     problems.extend(wrong_names)
+    if overlay is not None:
+        sources.append(Source("the overlay", overlay))
     name = spelled_as(environment_name(environment, env), names)
     composed, policy, faults = _salvage([_defaults(), *sources], name)
     return LoadedPolicy(

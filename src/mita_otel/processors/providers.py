@@ -32,6 +32,21 @@ class IssuedHandles:
         self.loggers: WeakSet[Logger] = WeakSet()
         self.pipeline_health = PipelineHealth()
 
+    def borrowed(self) -> IssuedHandles:
+        """Return handles with the same tracers and loggers, for a configuration that another one outlives."""
+        handles = IssuedHandles()
+        handles.tracers, handles.loggers = self.tracers, self.loggers
+        return handles
+
+    def move(self, tracer_provider: object, logger_provider: object) -> None:
+        """Let all tracers and loggers use these providers, if they are the SDK's."""
+        if isinstance(tracer_provider, TracerProvider):
+            for tracer in list(self.tracers):
+                _otel_compat.move_tracer(tracer, tracer_provider)
+        if isinstance(logger_provider, LoggerProvider):
+            for logger in list(self.loggers):
+                _otel_compat.move_logger(logger, logger_provider)
+
 
 class GuardedTracerProvider(TracerProvider):
     """A provider that adds every processor, also later ones, behind the redaction boundary.
@@ -72,11 +87,7 @@ class GuardedTracerProvider(TracerProvider):
         )
         self._fan_out = fan_out
         self._issued = issued
-        for tracer in list(issued.tracers):
-            tracer.sampler = self.sampler
-            tracer.resource = self.resource
-            tracer.span_processor = processors
-            tracer.id_generator = self.id_generator
+        issued.move(self, None)
 
     def get_tracer(
         self,
@@ -113,8 +124,7 @@ class GuardedLoggerProvider(LoggerProvider):
         limits = _otel_compat.log_record_limits(recorded_length)
         super().__init__(resource=resource, shutdown_on_exit=False, **limits)
         self._issued = issued
-        for logger in list(issued.loggers):
-            _otel_compat.move_logger(logger, self)
+        issued.move(None, self)
 
     def get_logger(
         self,

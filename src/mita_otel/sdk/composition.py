@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 
 from opentelemetry import propagate
+from opentelemetry.sdk._logs.export import LogRecordExporter
+from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 from mita_otel import environment_variables as variables
 from mita_otel.alerts.alert_setup import AlertComponents, set_up_alerts
 from mita_otel.audit.current import install as install_audit
 from mita_otel.audit.retention.schedule import start_retention
-from mita_otel.audit.runtime import AuditRuntime, start_audit
+from mita_otel.audit.runtime import AuditRuntime, OnRecorded, start_audit
 from mita_otel.errors import ConfigurationError
 from mita_otel.exporters.otlp import log_failures_once
 from mita_otel.finance.facts import known_attributes
@@ -29,6 +32,7 @@ from mita_otel.instrumentation.sqlalchemy import SQLAlchemyInstrumentation
 from mita_otel.instrumentation.threads import ThreadInstrumentation
 from mita_otel.policy import default_policy
 from mita_otel.policy.limits import lowest_ms
+from mita_otel.processors.breach_signal import BreachListener
 from mita_otel.processors.propagation import RedactedPropagator, install_propagator
 from mita_otel.processors.providers import IssuedHandles
 from mita_otel.processors.queues.losses import Losses
@@ -67,8 +71,34 @@ def inert(settings: Settings) -> Telemetry:
     return Telemetry(settings, redactor, Stages((), losses, settings.policy.lifecycle), Patches())
 
 
+@dataclass(frozen=True)
+class Additions:
+    """What a test adds to a configuration, or replaces in it."""
+
+    redactor: Redactor | None = None
+    """None: the policy's."""
+    id_generator: IdGenerator | None = None
+    """Makes the ids of traces and spans. None: as the environment says."""
+    log_exporters: Sequence[tuple[str, LogRecordExporter]] = ()
+    """Names and exporters of log records."""
+    breach_listeners: Sequence[BreachListener] = ()
+    """Notified of each exceeded limit."""
+    start_alerts: Callable[[Service], AlertComponents] | None = None
+    """Builds the alerts. None: as the policy says."""
+    on_audit_entry: OnRecorded | None = None
+    """Called with each entry of the audit trail."""
+
+
+_NO_ADDITIONS = Additions()
+
+
 def compose(
-    settings: Settings, issued: IssuedHandles, strict: bool, patches: Patches, env: Mapping[str, str]
+    settings: Settings,
+    issued: IssuedHandles,
+    strict: bool,
+    patches: Patches,
+    env: Mapping[str, str],
+    additions: Additions = _NO_ADDITIONS,
 ) -> Telemetry:
     """Build telemetry and start it.
 
@@ -78,6 +108,7 @@ def compose(
         strict: Raise for an exporter that cannot be made, instead of logging it.
         patches: Takes back every change to the process. If this raises, the caller reverts it.
         env: The environment variables.
+        additions: What a test adds or replaces.
 
     Raises:
         ConfigurationError: With `strict`.
@@ -85,10 +116,10 @@ def compose(
     if switched_off(env):
         _logger.info("%s is set: mita-otel does nothing", variables.SDK_DISABLED)
         return inert(settings)
-    service = Service.of(settings, patches, env)
+    service = Service.of(settings, patches, env, additions.redactor)
     exporters = ExporterFactory(service).make(settings.exporters, _raise if strict else _logger.error)
     log_failures_once(patches)
-    alerts = _start_alerts(service)
+    alerts = (additions.start_alerts or _start_alerts)(service)
     recorded = None if exporters.error_listeners or not alerts.listeners else _recorded_errors(service)
     tracing = start_tracing(
         service,
@@ -100,20 +131,22 @@ def compose(
         on_end=counting_unavailable(
             exporters.unavailable, service.losses, None if recorded is None else recorded.on_span_end
         ),
+        id_generator=additions.id_generator,
     )
-    performance = _measure_performance(service, tracing, exporters, alerts)
+    breach_listeners = [*alerts.breach_listeners, *additions.breach_listeners]
+    performance = _measure_performance(service, tracing, exporters, breach_listeners)
     _install_propagation(service, tracing, exporters)
     metrics = start_metrics(service)
     logs = start_logs(
         service,
         issued,
         listeners=[*exporters.error_listeners, *alerts.listeners, *([recorded] if recorded else [])],
-        exporters=exporters.log_exporters,
+        exporters=[*exporters.log_exporters, *additions.log_exporters],
         context_attributes=known_attributes,
         # With Sentry, sentry-sdk's integration of logging decides which records are errors.
         on_error=None if exporters.error_listeners else capture_logged,
     )
-    audit = _start_audit(service)
+    audit = _start_audit(service, additions.on_audit_entry)
     _install_finance(service, audit)
     health = _watch_health(service, tracing, audit, alerts)
     instrumentation = _instrument_libraries(service)
@@ -168,7 +201,7 @@ def _recorded_errors(service: Service) -> RecordedErrors:
 
 
 def _measure_performance(
-    service: Service, tracing: Tracing, exporters: Exporters, alerts: AlertComponents
+    service: Service, tracing: Tracing, exporters: Exporters, breach_listeners: Sequence[BreachListener]
 ) -> Performance:
     """Summarise durations, of all workers if there is a store, and notify those that listen to breaches."""
     performance = Performance(
@@ -179,7 +212,7 @@ def _measure_performance(
     )
     if exporters.windows is not None:
         performance.keep_windows(exporters.windows)
-    for listener in alerts.breach_listeners:
+    for listener in breach_listeners:
         performance.on_breach(listener)
     return performance
 
@@ -202,13 +235,14 @@ def _install_propagation(service: Service, tracing: Tracing, exporters: Exporter
     install_propagator(RedactedPropagator(service.redactor, propagator), service.patches)
 
 
-def _start_audit(service: Service) -> AuditRuntime | None:
+def _start_audit(service: Service, on_recorded: OnRecorded | None) -> AuditRuntime | None:
     audit = start_audit(
         service.policy,
         service.redactor,
         environment=service.environment,
         service=service.name,
         env=service.env,
+        on_recorded=on_recorded,
     )
     service.patches.add(lambda: install_audit(None))
     return audit

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, NoReturn
 
@@ -15,7 +15,7 @@ from mita_otel.errors import ConfigurationError
 from mita_otel.instrumentation.patches import Patches
 from mita_otel.policy import Policy, PolicyError
 from mita_otel.processors.providers import IssuedHandles
-from mita_otel.sdk.composition import compose, inert
+from mita_otel.sdk.composition import Additions, compose, inert
 from mita_otel.sdk.env_check import without_unusable
 from mita_otel.sdk.service import Arguments, Settings
 from mita_otel.sdk.telemetry import Telemetry
@@ -98,6 +98,50 @@ def _reverted_on_error(patches: Patches) -> Iterator[None]:
     except BaseException:
         patches.revert()
         raise
+
+
+def put_aside() -> Callable[[], None]:
+    """Let the process be as it was before any call of `configure`: for tests.
+
+    Returns:
+        A function that makes the configuration of before the process's again.
+    """
+    global _configured
+    before, warned = _configured, set(_warned)
+    _configured = None
+    _warned.clear()
+
+    def restore() -> None:
+        global _configured
+        _configured = before
+        _warned.clear()
+        _warned.update(warned)
+
+    return restore
+
+
+def compose_for_test(settings: Settings, env: Mapping[str, str], additions: Additions) -> Telemetry:
+    """Start telemetry for a test, with what the test adds. `configure()` returns its handle until it ends.
+
+    Args:
+        settings: What was asked for.
+        env: The environment variables.
+        additions: What the test adds or replaces.
+
+    Raises:
+        ConfigurationError: A setting cannot be used.
+    """
+    global _configured
+    patches = Patches()
+    with _lock, _reverted_on_error(patches):
+        telemetry = compose(settings, _handed_out.borrowed(), True, patches, env, additions)
+        _configured = (settings, telemetry)
+        return telemetry
+
+
+def move_handles(tracer_provider: object, logger_provider: object) -> None:
+    """Let tracers and loggers that the application keeps use these providers, if they are the SDK's."""
+    _handed_out.move(tracer_provider, logger_provider)
 
 
 def configured() -> Telemetry | None:

@@ -106,15 +106,17 @@ class Service:
     """Divides background work into slices."""
 
     @classmethod
-    def of(cls, settings: Settings, patches: Patches, env: Mapping[str, str]) -> Service:
-        """Return the service that the settings describe."""
+    def of(
+        cls, settings: Settings, patches: Patches, env: Mapping[str, str], redactor: Redactor | None = None
+    ) -> Service:
+        """Return the service that the settings describe. Without a redactor, make the policy's."""
         policy = settings.policy
         slices = Slices.of(policy.export.slices)
         return cls(
             policy=policy,
             environment=settings.environment,
             resource=describe_service(settings.environment, settings.service_name, env),
-            redactor=Redactor(policy.redaction, step=slices.step),
+            redactor=Redactor(policy.redaction, step=slices.step) if redactor is None else redactor,
             losses=Losses(cool_down_s=policy.thresholds.log.cool_down_s),
             patches=patches,
             env=env,

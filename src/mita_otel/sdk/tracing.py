@@ -10,6 +10,7 @@ from functools import partial
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
+from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 from mita_otel import _otel_compat
 from mita_otel import environment_variables as variables
@@ -70,6 +71,7 @@ def start_tracing(
     observers: Sequence[SpanObserver] = (),
     keep_all: bool = False,
     on_end: Callable[[ReadableSpan], None] | None = None,
+    id_generator: IdGenerator | None = None,
 ) -> Tracing:
     """Put our chain into a new global provider, or into the host's provider if there is one.
 
@@ -81,6 +83,7 @@ def start_tracing(
         observers: See every finished span before any sampling, beside our own.
         keep_all: Whether every trace is kept, whatever the policy's sampling says.
         on_end: Called with each span that ends, on the thread that ends it.
+        id_generator: Makes the ids of traces and spans. None: as `OTEL_PYTHON_ID_GENERATOR` says.
 
     Raises:
         ConfigurationError: The host's provider is not the SDK's.
@@ -133,7 +136,8 @@ def start_tracing(
         )
     elif isinstance(current, trace.ProxyTracerProvider):
         pipeline = build()
-        provider = _install(pipeline, choice, service, issued)
+        id_generator = id_generator or _otel_compat.id_generator_from_environment()
+        provider = _install(pipeline, choice, service, issued, id_generator)
         tracing = Tracing(provider, pipeline, measurements, choice)
     else:
         raise ConfigurationError(
@@ -146,7 +150,11 @@ def start_tracing(
 
 
 def _install(
-    pipeline: Pipeline, choice: SamplerChoice, service: Service, issued: IssuedHandles
+    pipeline: Pipeline,
+    choice: SamplerChoice,
+    service: Service,
+    issued: IssuedHandles,
+    id_generator: IdGenerator | None,
 ) -> TracerProvider:
     """Make a provider the global one."""
     provider = GuardedTracerProvider(
@@ -155,7 +163,7 @@ def _install(
         issued,
         resource=service.resource,
         sampler=choice.sampler,
-        id_generator=_otel_compat.id_generator_from_environment(),
+        id_generator=id_generator,
         recorded_length=recorded_length(service.policy.redaction),
     )
     trace.set_tracer_provider(provider)

@@ -77,7 +77,7 @@ class Health:
         self._policy = parts.policy.health
         self._clock = clock
         self._monotonic = monotonic
-        self._digest = parts.policy.digest()
+        self._digest = cache(parts.policy.digest)
         self._more: tuple[Callable[[], Iterable[Check]], ...] = ()
         # It reads the list of installed packages, which does not change while the process runs.
         self._not_missed = cache(there_for_telemetry)
@@ -147,7 +147,7 @@ class Health:
         return {
             "service": self._parts.service,
             "environment": self._parts.environment,
-            "policy_sha256": self._digest,
+            "policy_sha256": self._digest(),
             "uptime_seconds": round(self._monotonic() - self._started, 1),
             "pid": os.getpid(),
             "python": platform.python_version(),
