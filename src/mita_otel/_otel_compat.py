@@ -545,8 +545,9 @@ def put_aside_providers() -> Callable[[], None]:
                 meter._real_meter = real
             for instrument, made in instruments:
                 instrument._real_instrument = made
-            for meter in new if before is not None else ():
-                meter.on_set_meter_provider(before)
+            if before is not None:
+                for meter in new:
+                    meter.on_set_meter_provider(before)
 
     return restore
 

@@ -134,7 +134,9 @@ def test_backends_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatc
     before = dict(os.environ)
     with capture() as mita:
         assert "SENTRY_DSN" not in os.environ
-        sentry_sdk.init(dsn="https://key@127.0.0.1:9/1")  # as an application does
+        sentry_sdk.init(
+            dsn="https://key@127.0.0.1:9/1", auto_enabling_integrations=False
+        )  # as an application does
         sentry_sdk.capture_exception(KeyError("mine"))
         with trace.get_tracer("shop").start_as_current_span("pay"):
             pass

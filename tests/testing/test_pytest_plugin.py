@@ -45,7 +45,8 @@ def test_without_the_fixture_nothing_is_configured():
 def test_a_suite_uses_the_fixture(tmp_path: Path, workers: str) -> None:
     (tmp_path / "test_shop.py").write_text(TESTS, "utf-8")
     (tmp_path / "pytest.ini").write_text(
-        "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\naddopts = --strict-markers\nfilterwarnings = error\n", "utf-8"
+        "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\naddopts = --strict-markers\nfilterwarnings = error\n",
+        "utf-8",
     )
     environment = {**os.environ, "SENTRY_DSN": "https://key@127.0.0.1:9/1", "OTEL_TRACES_EXPORTER": "otlp"}
     run = subprocess.run(

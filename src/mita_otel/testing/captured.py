@@ -230,8 +230,9 @@ class CapturedTelemetry:
         Args:
             values: Secrets that the test used. Each needs at least three characters.
         """
+        self._flush()
         exported = Exported(
-            self.spans and list(self._recorders.spans.items),
+            list(self._recorders.spans.items),
             list(self._recorders.logs.items),
             self._reader.get_metrics_data(),
             list(self._recorders.sentry.bodies),
