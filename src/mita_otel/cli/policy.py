@@ -1,4 +1,4 @@
-"""`mita-otel policy`: show the effective policy with its sources, validate a policy, export it."""
+"""`mita-otel policy`: show the effective policy with its sources, validate a policy, test it, export it."""
 
 from __future__ import annotations
 
@@ -106,6 +106,26 @@ def check(
         raise typer.Exit(BAD_POLICY)
     file = here(str(checked.file)) if checked.file else "no policy file, defaults"
     echo(f"{file}: valid for {', '.join(checked.environments)}")
+
+
+@app.command(name="test")
+def compare(
+    cases: Annotated[Path, typer.Argument(help="File of cases (TOML): [[spans]] and [[texts]].")],
+    environment: Environment = None,
+    policy: PolicyFile = None,
+) -> None:
+    """Compare the policy's limits and redaction with expected ones. Exit status: 0 if all match, 1 if not."""
+    from mita_otel.testing.policy_cases import failures, read_cases
+
+    expected = read_cases(cases)
+    failed = list(failures(load_policy(policy, environment=environment), expected))
+    for one in failed:
+        echo(one)
+    count = sum(map(len, expected.values()))
+    if failed:
+        echo(f"{len(failed)} of {counted(count, 'case')} failed", err=True)
+        raise typer.Exit(BAD_POLICY)
+    echo(f"{counted(count, 'case')} passed")
 
 
 @app.command()
