@@ -172,8 +172,8 @@ Events.redact = lambda self, event, tally: event
     ),
     "redaction of log records": (
         """
-from mita_otel.processors.log_redaction import LogRedactionProcessor
-LogRedactionProcessor.on_emit = lambda self, record: self.next_processor.on_emit(record)
+from mita_otel.processors.log_redaction import LogRedaction
+LogRedaction.redacted = lambda self, record: record
 """,
         r"otlp /v1/logs: exception text",
     ),
