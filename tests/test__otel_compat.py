@@ -20,6 +20,7 @@ from opentelemetry.sdk.trace import (
     ReadableSpan,
     SpanLimits,
     SpanProcessor,
+    Tracer,
     TracerProvider,
 )
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
@@ -182,6 +183,54 @@ def test_forgotten_meters_make_no_instruments_of_the_next_provider() -> None:
     finally:
         _otel_compat.unset_meter_provider(provider)
         provider.shutdown()
+
+
+def test_providers_that_are_put_aside_come_back_with_their_instruments() -> None:
+    restore_all = _otel_compat.put_aside_providers()
+    early = metrics.get_meter("early").create_counter("early")
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    try:
+        metrics.set_meter_provider(provider)
+        restore = _otel_compat.put_aside_providers()
+        assert not _otel_compat.has_meter_provider()
+        early.add(1)
+        late = metrics.get_meter("late").create_counter("late")
+        restore()
+        early.add(2)
+        late.add(3)
+        data = reader.get_metrics_data()
+        assert data is not None
+        values = {
+            metric.name: [point.value for point in metric.data.data_points]  # type: ignore[union-attr]
+            for scope in data.resource_metrics[0].scope_metrics
+            for metric in scope.metrics
+        }
+        assert values == {"early": [2], "late": [3]}
+    finally:
+        restore_all()
+        provider.shutdown()
+
+
+def test_a_tracer_moves_to_another_provider() -> None:
+    before, after = TracerProvider(shutdown_on_exit=False), TracerProvider(shutdown_on_exit=False)
+    recording = Recording()
+    after.add_span_processor(recording)
+    tracer = before.get_tracer("t")
+    assert isinstance(tracer, Tracer)
+    _otel_compat.move_tracer(tracer, after)
+    tracer.start_span("moved").end()
+    assert recording.names == ["moved"]
+
+
+def test_spans_and_log_records_get_their_times_from_a_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    _otel_compat.set_clock(lambda: 42, monkeypatch.setattr)
+    span = TracerProvider(shutdown_on_exit=False).get_tracer("t").start_span("x")
+    span.add_event("e")
+    span.end()
+    assert isinstance(span, ReadableSpan)
+    assert (span.start_time, span.events[0].timestamp, span.end_time) == (42, 42, 42)
+    assert LogRecord(body="x").observed_timestamp == 42
 
 
 def test_a_logger_moves_to_another_provider() -> None:
