@@ -46,13 +46,13 @@ class _Exports:
 
     def __init__(self, exporter: LogRecordExporter, redaction: Redaction | None, slices: Slices) -> None:
         self._stepped = slices.stepped
-        self._redact = redaction.redacted if redaction is not None else None
+        self._redaction = redaction
         self._export = exporter.export
         self.force_flush = exporter.force_flush
         self.shutdown = exporter.shutdown
 
     def export(self, batch: Sequence[ReadWriteLogRecord]) -> LogRecordExportResult:
-        safe = batch if self._redact is None else map(self._redact, batch)
+        safe = batch if self._redaction is None else map(self._redaction.redacted, batch)
         return self._export(self._stepped([_readable(one) for one in safe]))
 
 
