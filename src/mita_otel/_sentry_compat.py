@@ -101,7 +101,7 @@ def copy_scope(source: Scope, target: Scope) -> None:
             setattr(target, name, getattr(content, name))
 
 
-class _Reader(Scope):
+class _ScopeReader(Scope):
     """A scope that applies its content to an event without event processors."""
 
     def run_event_processors(self, event: Any, hint: Any) -> Any:
@@ -115,7 +115,7 @@ class _Reader(Scope):
 
 def applied(scopes: Iterable[Scope]) -> dict[str, Any]:
     """Return the content of scopes as members of a transaction's event; later scopes take precedence."""
-    reader = _Reader()
+    reader = _ScopeReader()
     for scope in scopes:
         reader.update_from_scope(scope)
     event: Any = {"type": "transaction"}

@@ -15,12 +15,18 @@ _KEY_BEGIN: Final = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY")
 _KEY_END: Final = "-----END "
 _OPENING: Final = re.compile(r"[ \t]*[\[{][ \t]*\r?\n?\Z")
 _MAX_LINES: Final = 512
+_BYTES: Final = range(0xDC80, 0xDD00)
+"""What Python decodes bytes that are not UTF-8 to (`surrogateescape`)."""
+_PRIVATE: Final = range(0x10FF00, 0x10FF80)
+"""Private characters that stand for these bytes while a line is redacted, since a redacted text has no surrogates."""
+_TO_PRIVATE: Final = dict(zip(_BYTES, _PRIVATE, strict=True))
+_TO_BYTES: Final = dict(zip(_PRIVATE, _BYTES, strict=True))
 
 
 def redact_lines(
     redactor: Redactor, lines: Iterable[str], tally: Counter[str] | None = None
 ) -> Iterator[str]:
-    """Yield the lines without their secrets, line ends kept.
+    """Yield the lines without their secrets. Line ends, and bytes that are not UTF-8, are kept.
 
     Single lines are yielded as they arrive. JSON over several lines, a private key, and a YAML block below a sensitive
     name are yielded as a whole when they end.
@@ -34,7 +40,14 @@ def redact_lines(
         lines, redactor.policy.max_text, YamlFinder(redactor.keys, ValueShapes(redactor.policy.grammar)).opens
     ):
         body = record.rstrip("\r\n")
-        yield redactor.text(body, tally) + record[len(body) :]
+        yield _redacted(redactor, body, tally) + record[len(body) :]
+
+
+def _redacted(redactor: Redactor, text: str, tally: Counter[str] | None) -> str:
+    private = text.translate(_TO_PRIVATE)
+    if private == text:
+        return redactor.text(text, tally)
+    return redactor.text(private, tally).translate(_TO_BYTES)
 
 
 def records(

@@ -189,7 +189,8 @@ class BatchQueue(Stage, Generic[T]):
         self._bound.release(batch)
         types = [one.error_type for one in failures]
         self._took.record(perf_counter() - started, self._labels(types[0] if types else None))
-        self._exported.add(len(batch) - sum(one.count for one in failures), self._component)
+        if arrived := len(batch) - sum(one.count for one in failures):
+            self._exported.add(arrived, self._component)
         for one in failures:
             self._exported.add(one.count, self._labels(one.error_type))
         uncounted = self._worker.settle(len(batch))

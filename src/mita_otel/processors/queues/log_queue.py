@@ -22,7 +22,7 @@ from mita_otel.processors.queues.stage import Stage, milliseconds_left
 _logger = logging.getLogger("mita_otel")
 
 
-class Redaction(Protocol):
+class RecordRedaction(Protocol):
     """Redacts log records on the queue's thread; see `LogRedaction`."""
 
     def snapshot(self, emitted: ReadWriteLogRecord, /) -> ReadWriteLogRecord:
@@ -44,7 +44,9 @@ class _Exports:
         slices: Divides the exporter's work into slices. The queue divides the redaction.
     """
 
-    def __init__(self, exporter: LogRecordExporter, redaction: Redaction | None, slices: Slices) -> None:
+    def __init__(
+        self, exporter: LogRecordExporter, redaction: RecordRedaction | None, slices: Slices
+    ) -> None:
         self._stepped = slices.stepped
         self._redaction = redaction
         self._export = exporter.export
@@ -80,7 +82,7 @@ class LogQueue(QueueProcessor[ReadWriteLogRecord], LogRecordProcessor):
         losses: Losses,
         *,
         stop_timeout_s: float,
-        redaction: Redaction | None = None,
+        redaction: RecordRedaction | None = None,
         max_bytes: float = float("inf"),
         slices: Slices | None = None,
     ) -> None:

@@ -19,7 +19,7 @@ from mita_otel.redaction.finders.names_in_text import NameInText, NamesInText, c
 from mita_otel.redaction.finders.sentence_values import (
     MISTYPED,
     NUMBERS,
-    Link,
+    Connection,
     is_bare_secret,
     is_code,
     is_quoted_secret,
@@ -76,7 +76,7 @@ class _Walk:
     """How far the words behind a name were read."""
 
     position: int
-    link: Link = Link.ADJACENT
+    link: Connection = Connection.ADJACENT
     owner: int = 0
     """Words that may still name the owner of the value, as in `password for user ada`."""
     opens: bool = True
@@ -91,7 +91,7 @@ class _Candidate(NamedTuple):
     kind: str
     start: int
     end: int
-    link: Link
+    link: Connection
 
 
 class NaturalLanguageFinder:
@@ -147,7 +147,7 @@ class NaturalLanguageFinder:
             if self._is_secret(text, name, candidate):
                 yield Hit(candidate.start, candidate.end, name.rule)
                 other = _OTHER.match(text, candidate.end)
-                second = self._candidate(text, other.end(), name, Link.SAID) if other else None
+                second = self._candidate(text, other.end(), name, Connection.SAID) if other else None
                 if second is not None and self._is_secret(text, name, second):
                     yield Hit(second.start, second.end, name.rule)
                 return
@@ -185,7 +185,7 @@ class NaturalLanguageFinder:
         label = self._label.search(text, name.end, min(limit, name.end + _REACH))
         if label is None or self._checks.isdisjoint(_WORDS.findall(text[name.end : label.start()].lower())):
             return None
-        return self._candidate(text, label.end(), name, Link.FAR)
+        return self._candidate(text, label.end(), name, Connection.FAR)
 
     def _adjacent(self, text: str, name: NameInText, end: int) -> _Candidate | None:
         """Return the value behind a name in a script without blanks, or behind a spoken name and a sign."""
@@ -193,7 +193,7 @@ class NaturalLanguageFinder:
             start = _AFTER_FOREIGN.match(text, end)
         else:
             start = _SIGN_AND_BLANKS.match(text, end) if name.spoken else None
-        return self._candidate(text, start.end(), name, Link.SAID) if start is not None else None
+        return self._candidate(text, start.end(), name, Connection.SAID) if start is not None else None
 
     def _walk(self, text: str, name: NameInText, end: int) -> _Walk | None:
         """Return where the words behind a name begin; None: they are about something else."""
@@ -204,16 +204,16 @@ class NaturalLanguageFinder:
         if about := self._about(text, name):
             if about not in self._checks or (name.rule in NUMBERS and name.rule not in MISTYPED):
                 return None
-            walk.link, walk.opens = Link.FAR, False
+            walk.link, walk.opens = Connection.FAR, False
         elif sign := _KEY_VALUE.match(text, end):
-            walk.position, walk.link, walk.opens = sign.end(), Link.FAR, False
+            walk.position, walk.link, walk.opens = sign.end(), Connection.FAR, False
         return walk
 
     def _candidates_at(
-        self, text: str, start: int, name: NameInText, walk: _Walk, link: Link
+        self, text: str, start: int, name: NameInText, walk: _Walk, link: Connection
     ) -> Iterator[_Candidate]:
         if name.rule in MISTYPED and (candidate := self._mistyped(text, start, name, link)):
-            pivot = walk.opens and link is Link.FAR
+            pivot = walk.opens and link is Connection.FAR
             after = text[candidate.end : candidate.end + _BEFORE_REACH].lower().split()
             if walk.mistyped or pivot or not self._complaints.isdisjoint(after):
                 yield candidate
@@ -230,15 +230,15 @@ class NaturalLanguageFinder:
             walk.owner, walk.opens = _MAX_OWNER, lower in self._connectors
         elif lower in self._connectors:
             walk.link = said(walk.link, ":")
-            walk.opens = walk.link is not Link.FAR or lower in self._pivots
+            walk.opens = walk.link is not Connection.FAR or lower in self._pivots
         elif walk.owner < 0:
-            walk.link, walk.opens = Link.FAR, lower in self._pivots
+            walk.link, walk.opens = Connection.FAR, lower in self._pivots
         else:
             walk.opens = True
         if word[0][-1] == ":":
             walk.link = said(walk.link, ":")
 
-    def _candidate(self, text: str, start: int, name: NameInText, link: Link) -> _Candidate | None:
+    def _candidate(self, text: str, start: int, name: NameInText, link: Connection) -> _Candidate | None:
         """Return the value that starts there, without what encloses it."""
         value = _VALUE.match(text, start)
         if value is None or MARKER.match(text, value.start()):
@@ -256,7 +256,7 @@ class NaturalLanguageFinder:
             end = first + len(shown.rstrip(_TRAILING))
         return _Candidate(kind, first, end, link) if end > first else None
 
-    def _mistyped(self, text: str, start: int, name: NameInText, link: Link) -> _Candidate | None:
+    def _mistyped(self, text: str, start: int, name: NameInText, link: Connection) -> _Candidate | None:
         """Return the number that starts there and that the text calls malformed."""
         number = MISTYPED.get(name.rule)
         opening = start + (text[start : start + 1] in _OPENING)
@@ -293,7 +293,7 @@ class NaturalLanguageFinder:
         value = _BEFORE.search(text, max(0, name.start - _REACH), name.start)
         if value is None or value.lastgroup is None:
             return None
-        candidate = _Candidate(value.lastgroup, *value.span(value.lastgroup), Link.SAID)
+        candidate = _Candidate(value.lastgroup, *value.span(value.lastgroup), Connection.SAID)
         if candidate.kind == "bare" and not may_precede(text, name, candidate.start, candidate.end):
             return None
         found = self._is_secret(text, name, candidate)

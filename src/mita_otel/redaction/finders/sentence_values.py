@@ -35,7 +35,7 @@ MISTYPED: Final = {
 """How a value is written that the text calls malformed. It is no date."""
 
 
-class Link(enum.Enum):
+class Connection(enum.Enum):
     """How the words between a name and a value connect them."""
 
     ADJACENT = 0
@@ -51,27 +51,27 @@ def is_code(value: str) -> bool:
     return len(value) <= _MAX_CODE and has_digit(value) and value.isalnum()
 
 
-def is_quoted_secret(name: NameInText, value: str, link: Link) -> bool:
+def is_quoted_secret(name: NameInText, value: str, link: Connection) -> bool:
     """Return whether a quoted value looks like a secret."""
     if name.rule == "password" and not name.everyday:
-        return link is not Link.FAR or is_mixed(value)
+        return link is not Connection.FAR or is_mixed(value)
     if " " in value.strip():
         return False
     if not name.everyday:
         return (has_digit(value) and len(value) >= _MIN_BARE) or len(value) >= _MIN_LONG
-    if link is Link.SAID and name.rule in _TOKENS:
+    if link is Connection.SAID and name.rule in _TOKENS:
         return has_digit(value) and len(value) >= _MIN_BARE
     return looks_random(value)
 
 
-def is_bare_secret(name: NameInText, value: str, kind: str, link: Link) -> bool:
+def is_bare_secret(name: NameInText, value: str, kind: str, link: Connection) -> bool:
     """Return whether a value without quotes, in brackets or not, looks like a secret."""
     if any(map(str.isspace, value)):
         return False
     bracketed = kind != "bare"
     if bracketed:
         return looks_random(value) if name.everyday else is_mixed(value)
-    if link is Link.SAID and (not name.everyday or name.rule in _TOKENS):
+    if link is Connection.SAID and (not name.everyday or name.rule in _TOKENS):
         return has_digit(value) and len(value) >= _MIN_BARE
     if name.everyday:
         return looks_random(value)
@@ -85,9 +85,9 @@ def is_mixed(value: str) -> bool:
     return len(value) >= _MIN_ADJACENT and not (value.islower() or value.isupper() or value.istitle())
 
 
-def said(link: Link, mark: str) -> Link:
+def said(link: Connection, mark: str) -> Connection:
     """Return the link after a mark or a connecting word."""
-    return Link.SAID if link is Link.ADJACENT and mark not in ("", ",") else link
+    return Connection.SAID if link is Connection.ADJACENT and mark not in ("", ",") else link
 
 
 _BETWEEN: Final = re.compile(r" (?:for|valid) ")
