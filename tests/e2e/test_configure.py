@@ -119,7 +119,7 @@ def test_a_second_call_with_other_settings_warns_once_and_keeps_the_first(tmp_pa
         """
         import mita_otel
         first = mita_otel.configure(exporters=["memory"], environment="staging")
-        same = [mita_otel.configure(exporters=["memory"], environment="qa") is first for _ in range(3)]
+        same = [mita_otel.configure(exporters=["memory"], environment="development") is first for _ in range(3)]
         answer([same, first.environment])
         """,
         tmp_path,
@@ -137,7 +137,7 @@ def test_a_call_after_the_end_starts_telemetry_anew(tmp_path: Path) -> None:
         first = mita_otel.configure(exporters=["memory"], environment="staging")
         tracer = trace.get_tracer("kept by the application")
         first.shutdown()
-        second = mita_otel.configure(exporters=["memory"], environment="qa", strict=True)
+        second = mita_otel.configure(exporters=["memory"], environment="development", strict=True)
         with tracer.start_as_current_span("job"):
             pass
         second.flush()
@@ -145,7 +145,7 @@ def test_a_call_after_the_end_starts_telemetry_anew(tmp_path: Path) -> None:
         """,
         tmp_path,
     )
-    assert ran.answer == [False, "qa", ["job"]]
+    assert ran.answer == [False, "development", ["job"]]
     assert ran.log("WARNING") == []
 
 
