@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
-from mita_otel._plural import counted
+from mita_otel._text import counted
 from mita_otel.alerts.samples import Counts, Exemplar, Sample
 from mita_otel.latency.burn import Spent, burn_rate
 from mita_otel.policy.alerts import AlertRule, UsualPolicy

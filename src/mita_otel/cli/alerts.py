@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mita_otel import environment_variables as variables
-from mita_otel._plural import counted
+from mita_otel._text import counted
 from mita_otel.alerts.alert import Silence
 from mita_otel.alerts.store import AlertStoreUnavailableError
 from mita_otel.cli import sentry_alerts

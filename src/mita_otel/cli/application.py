@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from mita_otel._safe_text import visible_lines
+from mita_otel._text import visible_lines
 from mita_otel.errors import ConfigurationError
 from mita_otel.sdk.env_check import import_opentelemetry
 

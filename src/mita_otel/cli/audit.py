@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from mita_otel._plural import counted
-from mita_otel._safe_text import json_text, spreadsheet_cell
+from mita_otel._text import counted, json_text, spreadsheet_cell
 from mita_otel.cli.application import BAD_POLICY
 from mita_otel.cli.options import AsJson, time_ns
 from mita_otel.cli.output import echo, echo_json, progress

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mita_otel._safe_text import json_text, visible
+from mita_otel._text import json_text, visible
 
 if TYPE_CHECKING:
     from rich.console import Console

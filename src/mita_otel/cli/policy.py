@@ -10,8 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mita_otel._plural import counted
-from mita_otel._safe_text import visible
+from mita_otel._text import counted, visible
 from mita_otel.cli.application import BAD_POLICY
 from mita_otel.cli.options import AsJson, Environment, PolicyFile
 from mita_otel.cli.output import console, echo, echo_json, here

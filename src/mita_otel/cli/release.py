@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mita_otel import environment_variables as variables
-from mita_otel._plural import counted
+from mita_otel._text import counted
 from mita_otel.cli.application import BAD_CONFIGURATION
 from mita_otel.cli.options import Organization
 from mita_otel.cli.output import echo

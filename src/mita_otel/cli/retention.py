@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mita_otel._plural import counted
+from mita_otel._text import counted
 from mita_otel.cli.application import BAD_POLICY
 from mita_otel.cli.options import AsJson, time_ns
 from mita_otel.cli.output import echo, echo_json, progress

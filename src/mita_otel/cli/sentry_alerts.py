@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mita_otel import environment_variables as variables
-from mita_otel._plural import counted
+from mita_otel._text import counted
 from mita_otel.cli.application import BAD_POLICY
 from mita_otel.cli.options import Environment, Organization, Yes
 from mita_otel.cli.output import echo

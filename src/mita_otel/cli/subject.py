@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mita_otel._plural import counted
-from mita_otel._safe_text import json_text
+from mita_otel._text import counted, json_text
 from mita_otel.cli.options import Yes
 from mita_otel.cli.output import echo, echo_json
 from mita_otel.cli.trail_session import open_trail

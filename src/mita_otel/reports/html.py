@@ -10,7 +10,7 @@ from typing import Final
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from mita_otel._safe_text import visible_lines
+from mita_otel._text import visible_lines
 from mita_otel.reports.charts import Bars, Plot, plots
 from mita_otel.reports.model import Report
 from mita_otel.reports.table import NOTHING, Table, Value, format_value

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hi
 
 import orjson
 
-from mita_otel._safe_text import visible_json
+from mita_otel._text import visible_json
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy.section import docstrings_of
 from mita_otel.reports.model import Report

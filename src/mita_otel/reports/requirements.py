@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from mita_otel._plural import counted
+from mita_otel._text import counted
 from mita_otel.reports.definitions import RequirementDefinition, requirement_definitions
 from mita_otel.reports.model import Report
 from mita_otel.reports.sections import DayReview, Requirement, RequirementEntries

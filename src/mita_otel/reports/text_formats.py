@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
-from mita_otel._safe_text import spreadsheet_cell, visible
+from mita_otel._text import spreadsheet_cell, visible
 from mita_otel.reports.model import Report
 from mita_otel.reports.table import Column, Table, Value, format_value
 from mita_otel.reports.tables import tables

@@ -1,4 +1,4 @@
-"""Text from outside cannot move a terminal's cursor, forge a line, or start a formula."""
+"""Counts in words; text from outside cannot move a terminal's cursor, forge a line, or start a formula."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from mita_otel._safe_text import escape_formula, json_text, spreadsheet_cell, visible, visible_lines
+from mita_otel._text import counted, escape_formula, json_text, spreadsheet_cell, visible, visible_lines
 
 HOSTILE = [chr(code) for code in range(sys.maxunicode + 1) if not chr(code).isprintable() and code != 10]
 
@@ -37,3 +37,17 @@ def test_a_formula_gets_an_apostrophe(text: str) -> None:
 def test_a_formula_behind_another_separator_gets_an_apostrophe(separator: str) -> None:
     assert escape_formula(f"a{separator}=1+1") == f"a{separator}'=1+1"
     assert escape_formula("a; b") == "a; b"
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(0, "0 chains"), (1, "1 chain"), (2, "2 chains"), (12_345, "12,345 chains")]
+)
+def test_a_number_and_what_it_counts(count: int, words: str) -> None:
+    assert counted(count, "chain") == words
+
+
+def test_a_plural_of_its_own() -> None:
+    assert (counted(1, "entry", "entries"), counted(2_000, "entry", "entries")) == (
+        "1 entry",
+        "2,000 entries",
+    )

@@ -1,4 +1,4 @@
-"""Text from outside that is safe in a terminal and in a spreadsheet.
+"""Text for people: counts in words, and text from outside made safe for a terminal and a spreadsheet.
 
 Names, messages and ids come from applications, apps and people. Without this, one of them could move a terminal's
 cursor, hide or forge a line, or start a formula.
@@ -49,3 +49,14 @@ def escape_formula(text: str) -> str:
 def spreadsheet_cell(text: str) -> str:
     """Return the text as one line for a cell of a CSV file: no control characters, no formula."""
     return visible(escape_formula(text))
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """Return a number and what it counts, as in `1 chain`, `2,000 entries`.
+
+    Args:
+        count: The number.
+        noun: What is counted, if it is one.
+        plural: If there are several. None: with an s.
+    """
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
