@@ -90,7 +90,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     names = [name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name]
     assert all(name.startswith("mita_otel/") for name in names)
     assert {"mita_otel/py.typed", "mita_otel/policy/defaults.toml"} <= set(names)
-    assert not [name for name in names if "test_" in name or name.endswith((".pyc", ".db", ".jsonl"))]
+    assert not [name for name in names if "/test_" in name or name.endswith((".pyc", ".db", ".jsonl"))]
     if tracked.returncode == 0:  # a source distribution has no repository
         files = {line.removeprefix("src/") for line in tracked.stdout.splitlines()}
         assert files <= set(names), "the source distribution leaves files out"

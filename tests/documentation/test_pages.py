@@ -62,7 +62,7 @@ def test_python_blocks_run_without_errors(block: Block, tmp_path: Path) -> None:
     assert errors == []
 
 
-@pytest.mark.parametrize("block", blocks("toml"), ids=repr)
+@pytest.mark.parametrize("block", [one for one in blocks("toml") if "[[spans]]" not in one.code], ids=repr)
 def test_policy_blocks_are_valid(block: Block, tmp_path: Path) -> None:
     path = tmp_path / "mita-otel.toml"
     path.write_text(block.code)

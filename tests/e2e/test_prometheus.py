@@ -182,7 +182,7 @@ def all_kinds(policy: Policy) -> Policy:
         title="Anything", on=("breaches", "compliance", "security", "errors"), severities=(), group_by=()
     )
     more = {**rules, "rate": rate, "breaches": breaches}
-    return policy.replace(alerts=policy.alerts.replace(rules=more))
+    return policy.replace(alerts=policy.alerts.replace(rules=more, start="on"))
 
 
 def grouped(expr: str) -> Iterator[tuple[str, frozenset[str]]]:
