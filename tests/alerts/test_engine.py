@@ -160,7 +160,8 @@ def test_an_invalid_mail_server_is_logged_once_and_other_channels_work(
     tree["alerts"]["email"]["sender"] = "a@mita.finance"
     telemetry = configure(convert(Policy, tree), MITA_OTEL_SMTP_URL="mail.example")
     mita_otel.capture_financial_error(ValueError("x"), severity="critical")
-    telemetry.flush()
+    assert not telemetry.flush()
+    assert telemetry.losses() == {"alerts: undelivered.finance_email": 1}
     assert caplog.text.count("MITA_OTEL_SMTP_URL is not the URL of a mail server") >= 1
     assert len(receiver.posted) == 1
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
 from doctor.kit import by_name, failing, policy_with, warning, write_package
+from mita_otel.doctor import libraries
 from mita_otel.doctor.libraries import extras_in_use, instrumentation_checks, library_checks
 from mita_otel.policy import Policy
 from mita_otel.sdk.health.check import Check, Status
@@ -157,8 +159,12 @@ def test_what_the_policy_switches_off() -> None:
     }
 
 
-@pytest.mark.parametrize("framework", ["django", "falcon", "pyramid", "tornado"])
-def test_a_web_framework_without_its_instrumentation(install: Install, framework: str) -> None:
+@pytest.mark.parametrize("framework", ["flask", "django", "falcon", "pyramid", "tornado"])
+def test_a_web_framework_without_its_instrumentation(
+    install: Install, monkeypatch: pytest.MonkeyPatch, framework: str
+) -> None:
+    others = [point for point in entry_points(group=libraries._GROUP) if point.name != framework]
+    monkeypatch.setattr(libraries, "entry_points", lambda *, group: others)
     install(framework, "5.0")
     said = f"5.0 is installed, not instrumented: pip install opentelemetry-instrumentation-{framework}"
     assert instrumentation()[f"library:{framework}"] == Check(f"library:{framework}", Status.WARN, said)
