@@ -199,6 +199,18 @@ def test_a_scope_is_copied_into_a_subclass_and_both_are_independent(start: Any) 
     assert type(part) is Marked
 
 
+def test_a_scope_forgets_the_name_of_its_transaction(start: Any) -> None:
+    client = start()
+    scope = sentry_sdk.get_isolation_scope().fork()
+    scope.set_transaction_name("of another one", source="custom")
+    _sentry_compat.forget_transaction_name(scope)
+    Scope.set_isolation_scope(scope)
+    sentry_sdk.capture_message("hello")
+    event = client.transport.events[-1]
+    assert event.get("transaction") is None
+    assert not event.get("transaction_info")
+
+
 def test_a_new_client_is_announced_to_the_scope(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
     original = Scope.set_client

@@ -101,6 +101,12 @@ def copy_scope(source: Scope, target: Scope) -> None:
             setattr(target, name, getattr(content, name))
 
 
+def forget_transaction_name(scope: Scope) -> None:
+    """Remove the name of the transaction from a scope. `set_transaction_name` would rename the active span as well."""
+    scope._transaction = None
+    scope._transaction_info = {}
+
+
 class _ScopeReader(Scope):
     """A scope that applies its content to an event without event processors."""
 

@@ -136,12 +136,17 @@ for number in (1, 2, 3):
     "billiard.Pool": """
 import billiard.pool
 mita_otel.configure()
-assert billiard.pool.Pool(1, maxtasksperchild=1).map(work, [1, 2, 3]) == [1, 2, 3]
+pool = billiard.pool.Pool(1, maxtasksperchild=1)
+assert pool.map(work, [1, 2, 3]) == [1, 2, 3]
+pool.close()  # as Celery does: without it the end of this process terminates the last child at once
+pool.join()
 """,
     "configured in the children of billiard": """
 import billiard.pool
 pool = billiard.pool.Pool(1, mita_otel.configure, maxtasksperchild=1)
 assert pool.map(work, [1, 2, 3]) == [1, 2, 3]
+pool.close()
+pool.join()
 """,
     "os._exit after a fork": """
 mita_otel.configure()

@@ -96,6 +96,8 @@ async def test_the_transaction_says_what_the_issue_says(receiver: Receiver, join
             sentry_sdk.init(dsn=receiver.dsn, auto_enabling_integrations=False)
         telemetry = configure(environment="test")
         sentry_sdk.set_tag("region", "eu")
+        for outside in (sentry_sdk.get_isolation_scope(), sentry_sdk.get_current_scope()):
+            outside.set_transaction_name("of the process")
         transport = httpx.ASGITransport(service(), raise_app_exceptions=False)
         found: dict[str, Any] = {}
         async with httpx.AsyncClient(transport=transport, base_url="http://bank.example") as client:

@@ -48,7 +48,8 @@ def redactor() -> Redactor:
 def _own_client() -> Iterator[None]:
     scope = sentry_sdk.get_global_scope()
     before = scope.client
-    yield
+    with sentry_sdk.isolation_scope():  # a transaction leaves its name in the current scope
+        yield
     if scope.client is not before:
         _end(scope.client)
     scope.set_client(before)

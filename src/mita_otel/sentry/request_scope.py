@@ -15,7 +15,7 @@ from opentelemetry.trace import SpanKind
 from sentry_sdk import Scope
 
 from mita_otel import semconv
-from mita_otel._sentry_compat import copy_scope
+from mita_otel._sentry_compat import copy_scope, forget_transaction_name
 from mita_otel.sentry.mapping.span_tree import key_of
 from mita_otel.sentry.scope_content import ScopeContent, ScopeContents
 
@@ -192,8 +192,13 @@ def _enter(root: Span | None) -> RequestScope:
         current = outside.current_outside
         outside = outside.outside
     scope = RequestScope(outside, root, current)
+    part = CurrentScope(current, scope.content)
+    if not isinstance(outside, RequestScope):
+        # A name from outside is that of another transaction, for example of one that sentry-sdk made at start-up.
+        forget_transaction_name(scope)
+        forget_transaction_name(part)
     Scope.set_isolation_scope(scope)
-    Scope.set_current_scope(CurrentScope(current, scope.content))
+    Scope.set_current_scope(part)
     return scope
 
 
