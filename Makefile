@@ -176,7 +176,7 @@ test-all:
 # The lowest versions that pyproject.toml allows, in a virtual environment of their own. Tests of newer APIs of the libraries
 # are left out.
 LOWEST = .venvs/lowest
-LOWEST_TESTS = tests/test__otel_compat.py tests/processors/test_log_redaction.py tests/processors/test_redaction.py \
+LOWEST_TESTS = tests/_otel_compat tests/processors/test_log_redaction.py tests/processors/test_redaction.py \
 	tests/instrumentation/test_threads.py tests/instrumentation/test_oldest_frameworks.py \
 	tests/instrumentation/test_sqlalchemy_sources.py tests/policy tests/latency
 

@@ -73,7 +73,7 @@ def test_an_endpoint_that_is_away(http: HttpReceiver, looked) -> None:
 
 
 def test_the_port_of_grpc_is_known() -> None:
-    from mita_otel._otel_compat import OtlpAnswer
+    from mita_otel._otel_compat.otlp import OtlpAnswer
     from mita_otel.doctor import otlp
     from mita_otel.doctor.network_errors import Peer
     from mita_otel.sentry.transport.ingest_client import Trust

@@ -12,7 +12,7 @@ import pytest
 from alerts.receivers import HttpReceiver
 from doctor.kit import Authority, policy_with
 from e2e.grpc_receiver import GrpcReceiver
-from mita_otel._otel_compat import GrpcAnswer
+from mita_otel._otel_compat.otlp import GrpcAnswer
 from mita_otel.doctor.otlp import grpc_answered, otlp_checks
 from mita_otel.sdk.health.check import Check, Status
 

@@ -14,7 +14,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits
 from opentelemetry.util.re import parse_env_headers
 
-from mita_otel import _otel_compat
+from mita_otel._otel_compat.sdk_configuration import sampler_from_environment
 from mita_otel.errors import ConfigurationError
 from mita_otel.instrumentation.patches import Patches
 from mita_otel.sdk.configuration import configure, configured
@@ -171,7 +171,7 @@ def test_a_share_that_the_sampler_cannot_use_is_all(share: str, monkeypatch: pyt
         ]
         for name, value in env.items():
             monkeypatch.setenv(name, value)
-        sampler = _otel_compat.sampler_from_environment()
+        sampler = sampler_from_environment()
     assert sampler is not None
     assert "1.0" in sampler.get_description()
 

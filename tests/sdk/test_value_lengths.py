@@ -12,7 +12,8 @@ from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogR
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 
-from mita_otel import _otel_compat, configure
+from mita_otel import configure
+from mita_otel._otel_compat.logs import log_record_length_limits
 from mita_otel.exporters.memory import MemorySpanExporter
 from mita_otel.policy import default_policy
 from mita_otel.processors.log_redaction import LogRedactionProcessor
@@ -98,7 +99,7 @@ def test_log_records_are_cut_after_redaction(monkeypatch: pytest.MonkeyPatch, ou
         if ours
         else LoggerProvider(shutdown_on_exit=False)
     )
-    lengths = _otel_compat.log_record_length_limits(provider)
+    lengths = log_record_length_limits(provider)
     provider.add_log_record_processor(
         LogRedactionProcessor(Redactor(), SimpleLogRecordProcessor(exporter), recorded_lengths=lengths)
     )

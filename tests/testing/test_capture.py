@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 import mita_otel
 from e2e.script import run_script
-from mita_otel import _otel_compat
+from mita_otel._otel_compat.global_providers import put_aside_providers
 from mita_otel.policy import PolicyError, default_policy
 from mita_otel.testing import capture
 
@@ -152,7 +152,7 @@ def test_configure_inside_returns_this_telemetry() -> None:
 
 def test_the_process_is_as_before() -> None:
     client, propagator = sentry_sdk.get_global_scope().client, propagate.get_global_textmap()
-    restore = _otel_compat.put_aside_providers()
+    restore = put_aside_providers()
     exporter, reader = InMemorySpanExporter(), InMemoryMetricReader()
     tracers, meters = TracerProvider(shutdown_on_exit=False), MeterProvider([reader], shutdown_on_exit=False)
     tracers.add_span_processor(SimpleSpanProcessor(exporter))

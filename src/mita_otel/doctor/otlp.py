@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import certifi
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
-from mita_otel._otel_compat import GrpcAnswer, OtlpAnswer, ask_otlp
+from mita_otel._otel_compat.otlp import GrpcAnswer, OtlpAnswer, ask_otlp
 from mita_otel.doctor.network_errors import Peer, why_unreachable
 from mita_otel.doctor.sentry import clock_check
 from mita_otel.exporters.otlp import make_otlp_exporter

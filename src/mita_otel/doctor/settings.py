@@ -7,8 +7,9 @@ from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 
-from mita_otel import _otel_compat, semconv
 from mita_otel import environment_variables as variables
+from mita_otel import semconv
+from mita_otel._otel_compat.sdk_configuration import asked_exporters
 from mita_otel.exporters.registry import exporter_names, why_missing
 from mita_otel.policy import Policy
 from mita_otel.policy.loading import DEFAULT_ENVIRONMENT, LoadedPolicy
@@ -146,6 +147,6 @@ def exporter_checks(policy: Policy, env: Mapping[str, str]) -> Iterator[Check]:
         elif name not in ("otlp", "file"):
             yield Check(f"exporter:{name}", Status.PASS, "available")
     for signal, variable in EXPORTER_VARIABLES.items():
-        for name, error in _otel_compat.asked_exporters(signal).missing.items():
+        for name, error in asked_exporters(signal).missing.items():
             message = f"{why_missing(signal, name, error)}; check {variable}"
             yield Check(f"exporters:{signal}", Status.FAIL, message)

@@ -20,7 +20,8 @@ from opentelemetry import trace
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from mita_otel import _otel_compat, semconv
+from mita_otel import semconv
+from mita_otel._otel_compat.sqlalchemy import statement_span, take_statement_span
 from mita_otel.instrumentation.patches import Patches, type_name
 from mita_otel.instrumentation.sqlalchemy_contrib import (
     ContribSQLAlchemy,
@@ -134,7 +135,7 @@ class SQLAlchemyInstrumentation:
         self, conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
     ) -> None:
         own = getattr(context, _SPAN, None)
-        span = own or _otel_compat.statement_span(context)
+        span = own or statement_span(context)
         if span is not None and executemany and (rows := _rows(parameters, context)) > 1:
             span.set_attribute("db.operation.batch.size", rows)
         if own is not None:
@@ -143,7 +144,7 @@ class SQLAlchemyInstrumentation:
     def _error(self, context: Any) -> None:
         """Complete the span of a statement that failed: ours, or the contrib package's, whose listener comes later."""
         execution = context.execution_context
-        span = getattr(execution, _SPAN, None) or _otel_compat.take_statement_span(execution)
+        span = getattr(execution, _SPAN, None) or take_statement_span(execution)
         if span is None or not span.is_recording():
             return
         error = context.original_exception

@@ -12,7 +12,7 @@ from weakref import WeakSet
 from opentelemetry import trace
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled, unwrap
 
-from mita_otel import _otel_compat
+from mita_otel._otel_compat.sqlalchemy import EngineListeners
 from mita_otel.instrumentation.patches import Patches
 
 _logger: Final = logging.getLogger("mita_otel")
@@ -39,7 +39,7 @@ class ContribSQLAlchemy:
         self._lock = threading.Lock()
         self._engines: WeakSet[Any] = WeakSet()
         """Engines that got the package's listeners from us."""
-        self._listeners: _otel_compat.EngineListeners | None = None
+        self._listeners: EngineListeners | None = None
 
     def install(self) -> bool:
         """Let the package measure every engine. Returns False, and logs why, if it cannot."""
@@ -82,7 +82,7 @@ class ContribSQLAlchemy:
                 INSTALL,
             )
             return False
-        self._listeners = _otel_compat.EngineListeners(_SCOPE, self._provider)
+        self._listeners = EngineListeners(_SCOPE, self._provider)
         self._patches.add(self._remove)
         return True
 

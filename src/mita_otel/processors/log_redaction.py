@@ -14,7 +14,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from mita_otel import semconv
-from mita_otel._otel_compat import unlimited_log_records
+from mita_otel._otel_compat.logs import unlimited_log_records
 from mita_otel.errors import raise_interrupt
 from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.processors.finished_spans import attribute_bytes

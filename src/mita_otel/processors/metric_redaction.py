@@ -21,7 +21,8 @@ from opentelemetry.sdk.metrics.export import (
     Sum,
 )
 
-from mita_otel import _otel_compat
+from mita_otel._otel_compat import Patch
+from mita_otel._otel_compat.metrics import preferences_of, put_before_reader
 from mita_otel.errors import raise_interrupt
 from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.processors.queues.loss_causes import Cause
@@ -122,7 +123,7 @@ class RedactedMetricExporter(MetricExporter):
         exporter: MetricExporter,
         losses: Losses | None = None,
     ) -> None:
-        temporality, aggregation = _otel_compat.preferences_of(exporter)
+        temporality, aggregation = preferences_of(exporter)
         super().__init__(temporality, aggregation)
         self._redact = MetricRedaction(redaction)
         self._exporter = exporter
@@ -180,7 +181,7 @@ def encodable_measurement(value: Any) -> Any:
 
 
 def redact_reader(
-    redaction: RedactionPolicy | Redactor, reader: MetricReader, patch: _otel_compat.Patch = setattr
+    redaction: RedactionPolicy | Redactor, reader: MetricReader, patch: Patch = setattr
 ) -> MetricReader:
     """Return the reader, which receives only redacted metrics from now on. For readers that have no exporter.
 
@@ -189,7 +190,7 @@ def redact_reader(
         reader: Any reader, as Prometheus' that waits to be asked.
         patch: Sets the reader's attribute, as `Patches.set`, which can take it back.
     """
-    _otel_compat.put_before_reader(reader, MetricRedaction(redaction), patch)
+    put_before_reader(reader, MetricRedaction(redaction), patch)
     return reader
 
 

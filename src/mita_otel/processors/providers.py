@@ -19,7 +19,8 @@ from opentelemetry.sdk.trace.sampling import Sampler
 from opentelemetry.trace import Tracer as APITracer
 from opentelemetry.util.types import Attributes
 
-from mita_otel import _otel_compat
+from mita_otel._otel_compat.logs import log_record_limits, move_logger
+from mita_otel._otel_compat.traces import move_tracer
 from mita_otel.processors.pipeline_health import PipelineHealth
 from mita_otel.processors.queues.export_queue import FanOut
 
@@ -42,10 +43,10 @@ class IssuedHandles:
         """Let all tracers and loggers use these providers, if they are the SDK's."""
         if isinstance(tracer_provider, TracerProvider):
             for tracer in list(self.tracers):
-                _otel_compat.move_tracer(tracer, tracer_provider)
+                move_tracer(tracer, tracer_provider)
         if isinstance(logger_provider, LoggerProvider):
             for logger in list(self.loggers):
-                _otel_compat.move_logger(logger, logger_provider)
+                move_logger(logger, logger_provider)
 
 
 class GuardedTracerProvider(TracerProvider):
@@ -121,7 +122,7 @@ class GuardedLoggerProvider(LoggerProvider):
     def __init__(
         self, issued: IssuedHandles, *, resource: Resource, recorded_length: int | None = None
     ) -> None:
-        limits = _otel_compat.log_record_limits(recorded_length)
+        limits = log_record_limits(recorded_length)
         super().__init__(resource=resource, shutdown_on_exit=False, **limits)
         self._issued = issued
         issued.move(None, self)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from opentelemetry.sdk.trace import SpanLimits
 
-from mita_otel._otel_compat import log_record_length_limits
+from mita_otel._otel_compat.logs import log_record_length_limits
 from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.redaction.marker import MARKER
 

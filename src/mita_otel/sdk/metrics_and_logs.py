@@ -13,8 +13,16 @@ from opentelemetry.sdk._logs.export import LogRecordExporter
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader
 
-from mita_otel import _otel_compat
 from mita_otel import environment_variables as variables
+from mita_otel._otel_compat.global_providers import (
+    has_logger_provider,
+    has_meter_provider,
+    unset_logger_provider,
+    unset_meter_provider,
+)
+from mita_otel._otel_compat.logs import join_logger_provider, log_record_length_limits, log_record_limits
+from mita_otel._otel_compat.metrics import forget_meters, readers_of, skip_flush
+from mita_otel._otel_compat.sdk_configuration import asked_exporters
 from mita_otel.errors import raise_interrupt
 from mita_otel.exporters.registry import why_missing
 from mita_otel.instrumentation.logging import StandardLogging
@@ -47,8 +55,8 @@ def start_metrics(service: Service) -> list[Stage]:
     Returns:
         The provider as a stage. Empty: there are no exporters, or the provider is the host's.
     """
-    service.patches.add(partial(_otel_compat.forget_meters, "mita_otel"))
-    if _otel_compat.has_meter_provider():
+    service.patches.add(partial(forget_meters, "mita_otel"))
+    if has_meter_provider():
         _join_metrics(service)
         return []
     made = _make_exporters("metrics")
@@ -58,7 +66,7 @@ def start_metrics(service: Service) -> list[Stage]:
     readers = [_redacted_reader(service, one) for one in made.exporters]
     provider = MeterProvider(resource=service.resource, metric_readers=readers, shutdown_on_exit=False)
     metrics.set_meter_provider(provider)
-    service.patches.add(partial(_otel_compat.unset_meter_provider, provider))
+    service.patches.add(partial(unset_meter_provider, provider))
     stage = MetricStage(provider, service.losses, stop_timeout_s=service.policy.lifecycle.shutdown_timeout_s)
     stage.start()
     return [stage, *unavailable]
@@ -69,7 +77,7 @@ def _redacted_reader(service: Service, exporter: Any) -> MetricReader:
     if not isinstance(exporter, MetricReader):
         redacted = RedactedMetricExporter(service.redactor, exporter, service.losses)
         return PeriodicReader(redacted, service.losses)
-    _otel_compat.skip_flush(exporter)
+    skip_flush(exporter)
     return redact_reader(service.redactor, exporter)
 
 
@@ -78,7 +86,7 @@ def _join_metrics(service: Service) -> None:
     if not isinstance(present, MeterProvider):
         _warn_of_foreign("MeterProvider", present, "metrics")
         return
-    for reader in _otel_compat.readers_of(present):
+    for reader in readers_of(present):
         redact_reader(service.redactor, reader, service.patches.set)
 
 
@@ -120,7 +128,7 @@ def start_logs(
         *queues,
         *unavailable,
     ]
-    if _otel_compat.has_logger_provider():
+    if has_logger_provider():
         return _join_logs(service, ours, queues)
     if not queues and not listeners and not unavailable:
         return []
@@ -130,16 +138,16 @@ def start_logs(
     for processor in ours:
         provider.add_log_record_processor(processor)
     _logs.set_logger_provider(provider)
-    service.patches.add(partial(_otel_compat.unset_logger_provider, provider))
+    service.patches.add(partial(unset_logger_provider, provider))
     return [LogStage(provider, queues)]
 
 
 def _recorded_lengths(service: Service) -> Sequence[int | None]:
     """Return the lengths at which the provider of loggers cuts values. Empty: those that the environment sets."""
-    if _otel_compat.has_logger_provider():
-        return _otel_compat.log_record_length_limits(_logs.get_logger_provider())
+    if has_logger_provider():
+        return log_record_length_limits(_logs.get_logger_provider())
     recorded = recorded_length(service.policy.redaction)
-    return (recorded,) if _otel_compat.log_record_limits(recorded) else ()
+    return (recorded,) if log_record_limits(recorded) else ()
 
 
 def _log_queue(service: Service, redaction: LogRedaction, name: str, exporter: LogRecordExporter) -> LogQueue:
@@ -178,7 +186,7 @@ def _join_logs(service: Service, ours: list[LogRecordProcessor], queues: list[Lo
         _warn_of_foreign("LoggerProvider", present, "log records")
         return []
     redact = partial(LogRedactionProcessor, service.redactor, recorded_lengths=_recorded_lengths(service))
-    leave = _otel_compat.join_logger_provider(present, ours, redact, service.patches.set)
+    leave = join_logger_provider(present, ours, redact, service.patches.set)
     service.patches.add(leave)
     return list(queues)
 
@@ -193,7 +201,7 @@ class MadeExporters(NamedTuple):
 
 def _make_exporters(signal: OtherSignal) -> MadeExporters:
     """Make the exporters that a signal's variable names. One that cannot be made is logged."""
-    asked = _otel_compat.asked_exporters(signal)
+    asked = asked_exporters(signal)
     made = MadeExporters([], {})
     for name, error in asked.missing.items():
         made.unavailable[name] = why_missing(signal, name, error)

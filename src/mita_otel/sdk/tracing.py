@@ -12,8 +12,10 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerPro
 from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
-from mita_otel import _otel_compat
 from mita_otel import environment_variables as variables
+from mita_otel._otel_compat.global_providers import has_meter_provider, unset_tracer_provider
+from mita_otel._otel_compat.sdk_configuration import id_generator_from_environment, sampler_from_environment
+from mita_otel._otel_compat.traces import put_in_front, span_length_limits, unwrap_provider
 from mita_otel.errors import ConfigurationError
 from mita_otel.instrumentation.patches import Patches, type_name
 from mita_otel.processors.observation import SpanObserver
@@ -89,7 +91,7 @@ def start_tracing(
         ConfigurationError: The host's provider is not the SDK's.
     """
     policy = service.policy
-    asked = _otel_compat.sampler_from_environment()
+    asked = sampler_from_environment()
     if asked is not None and policy.sampling.mode != "always":
         _logger.info(
             "%s=%s decides which traces are kept; sampling.mode = %s of the policy does not apply",
@@ -104,13 +106,13 @@ def start_tracing(
         service.redactor.text,
         service.losses,
         tail=choice.tail,
-        metrics_active=_otel_compat.has_meter_provider,
+        metrics_active=has_meter_provider,
         env=service.env,
         more_observers=observers,
     )
 
     current = trace.get_tracer_provider()
-    host = _otel_compat.unwrap_provider(current)
+    host = unwrap_provider(current)
     recorded = recorded_length(policy.redaction)
 
     def build(behind: tuple[SpanProcessor, ...] = ()) -> Pipeline:
@@ -125,7 +127,7 @@ def start_tracing(
             tail=choice.tail,
             on_end=on_end,
             slices=service.slices,
-            recorded_lengths=(recorded,) if host is None else _otel_compat.span_length_limits(host),
+            recorded_lengths=(recorded,) if host is None else span_length_limits(host),
         )
 
     if host is not None:
@@ -136,7 +138,7 @@ def start_tracing(
         )
     elif isinstance(current, trace.ProxyTracerProvider):
         pipeline = build()
-        id_generator = id_generator or _otel_compat.id_generator_from_environment()
+        id_generator = id_generator or id_generator_from_environment()
         provider = _install(pipeline, choice, service, issued, id_generator)
         tracing = Tracing(provider, pipeline, measurements, choice)
     else:
@@ -167,7 +169,7 @@ def _install(
         recorded_length=recorded_length(service.policy.redaction),
     )
     trace.set_tracer_provider(provider)
-    service.patches.add(partial(_otel_compat.unset_tracer_provider, provider))
+    service.patches.add(partial(unset_tracer_provider, provider))
     return provider
 
 
@@ -184,9 +186,7 @@ def _join(
         pipelines.append(build(present))
         return pipelines[0].first
 
-    put_back = _otel_compat.put_in_front(
-        provider, put, lambda processor: pipelines[0].fan_out.add(processor), patches.set
-    )
+    put_back = put_in_front(provider, put, lambda processor: pipelines[0].fan_out.add(processor), patches.set)
     pipeline = pipelines[0]
     patches.add(lambda: put_back(pipeline.fan_out.release()))
     _logger.warning(

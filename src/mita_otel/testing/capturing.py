@@ -19,8 +19,8 @@ from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from mita_otel import _otel_compat
 from mita_otel import environment_variables as variables
+from mita_otel._otel_compat.traces import set_clock
 from mita_otel.alerts.alert_setup import AlertComponents, scope_of
 from mita_otel.alerts.engine import AlertEngine
 from mita_otel.alerts.evaluator import RuleEvaluator
@@ -94,7 +94,7 @@ def capture(
         patches.set_items(os.environ, {**dict.fromkeys(_variables_of_backends()), **_NO_EXPORTERS})
         patches.set(IngestClient, "post", recorders.sentry.post)
         if clock is not None:
-            _otel_compat.set_clock(clock.time_ns, patches.set)
+            set_clock(clock.time_ns, patches.set)
         meters = MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
         stack.callback(meters.shutdown)
         stack.enter_context(isolated())

@@ -10,7 +10,8 @@ from opentelemetry import _logs, propagate, trace
 from sentry_sdk import Scope
 from sentry_sdk.client import BaseClient
 
-from mita_otel import _otel_compat
+from mita_otel._otel_compat.global_providers import put_aside_providers
+from mita_otel._otel_compat.metrics import forget_meters
 from mita_otel.audit import current as audit
 from mita_otel.finance import runtime as finance
 from mita_otel.sdk import configuration
@@ -35,12 +36,12 @@ def isolated(timeout_s: float = 5.0) -> Iterator[None]:
         ]
         stack.callback(propagate.set_global_textmap, propagate.get_global_textmap())
         stack.callback(finance.install, finance.running())
-        for put_aside in (audit.put_aside, configuration.put_aside, _otel_compat.put_aside_providers):
+        for put_aside in (audit.put_aside, configuration.put_aside, put_aside_providers):
             stack.callback(put_aside())
         finance.install(None)
         for scope in (everyone, *scopes):
             scope.set_client(None)
-        _otel_compat.forget_meters("mita_otel")  # their instruments would wait for a provider
+        forget_meters("mita_otel")  # their instruments would wait for a provider
         stack.callback(_shut_down, timeout_s)
         yield
 

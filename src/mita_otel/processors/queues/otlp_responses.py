@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from mita_otel._otel_compat import GrpcAnswer, OtlpAnswer, intercept_otlp, rejected_by
+from mita_otel._otel_compat.otlp import GrpcAnswer, OtlpAnswer, intercept_otlp, rejected_by
 from mita_otel.processors.queues.loss_causes import Cause
 
 _MAX_REDIRECTS: Final = 3
