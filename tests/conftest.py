@@ -16,6 +16,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 import pytest
+import sentry_sdk
 
 from closing import Closing, closing_all
 from databases import database_url, postgresql_server, postgresql_url  # noqa: F401 - fixtures of every test
@@ -74,6 +75,21 @@ def _propagator_is_as_before_after_each_module() -> Iterator[None]:
     before = propagate.get_global_textmap()
     yield
     assert propagate.get_global_textmap() is before, "the module left its propagator in the process"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _scopes_of_sentry_are_as_before_after_each_module() -> Iterator[None]:
+    """Hold every module to leaving nothing in the process's scopes: issues of other modules would have it."""
+    from mita_otel._sentry_compat import applied
+
+    def content() -> dict[str, object]:
+        found = applied([sentry_sdk.get_isolation_scope(), sentry_sdk.get_current_scope()])
+        found.get("contexts", {}).pop("trace", None)  # made from the client
+        return found
+
+    before = content()
+    yield
+    assert content() == before, "the module left content in Sentry's scopes"
 
 
 @pytest.fixture
