@@ -17,6 +17,7 @@ from mita_otel.errors import ConfigurationError
 from mita_otel.reports.output import render_report
 from mita_otel.reports.scope import ReportScope, last_days
 from mita_otel.reports.sentry_source import report_from_sentry
+from mita_otel.sentry.mapping.status import SERVER_FAILURES, status_of_http
 
 NOW = datetime(2026, 11, 25, 9, 30, tzinfo=UTC)
 SCOPE = ReportScope(last_days(7, NOW), environment="production")
@@ -84,13 +85,23 @@ def serve() -> Iterator[Callable[[Answer], tuple[dict[str, str], list[dict[str, 
 
 def numbers(count: int, p95: float) -> dict[str, Any]:
     return {"count(span.duration)": count, "avg(span.duration)": 80.12345, "min(span.duration)": 1.0, "max(span.duration)": 900.0,
-            "p50(span.duration)": 60.0, "p90(span.duration)": 200.0, "p95(span.duration)": p95, "p99(span.duration)": 800.0,
-            "failure_rate()": 0.01}  # fmt: skip
+            "p50(span.duration)": 60.0, "p90(span.duration)": 200.0, "p95(span.duration)": p95, "p99(span.duration)": 800.0}  # fmt: skip
 
 
 def like_sentry(query: dict[str, list[str]]) -> tuple[int, dict[str, str], Any]:
     fields = query["field"]
-    if query["dataset"] == ["errors"]:
+    assert "failure_rate()" not in fields, "it counts 401, 404 and 422"
+    if "trace.status" in query.get("query", [""])[0]:
+        rows = [
+            {**row, "count(span.duration)": count}
+            for row, count in [
+                ({"transaction": "GET /api/balance", "span.op": "http.server"}, 7),
+                ({"transaction": "settle", "span.op": "queue.process"}, 3),
+            ]
+        ]
+        if "transaction" not in fields:
+            rows = rows if "span.op" in fields else [{"count(span.duration)": 10}]
+    elif query["dataset"] == ["errors"]:
         if "title" in fields:
             rows = [{"error_category": "payment_processing", "severity": "critical", "error.type": ["GatewayTimeout"], "title": "GatewayTimeout: no answer",
                      "count()": 7, "min(timestamp)": "2026-11-20T00:00:00+00:00", "max(timestamp)": "2026-11-24T10:00:00+00:00"}]  # fmt: skip
@@ -137,11 +148,12 @@ def test_a_weekly_report_has_the_numbers_of_sentry(serve: Any) -> None:
         report.performance.total.errors,
         report.performance.total.p95_ms,
     ) == (1000, 10, 310.0)
-    assert [(one.category, one.count) for one in report.performance.categories] == [
-        ("api", 900),
-        ("consumer", 100),
+    assert [(one.category, one.count, one.errors) for one in report.performance.categories] == [
+        ("api", 900, 7),
+        ("consumer", 100, 3),
     ]
     [operation] = report.performance.operations
+    assert operation.errors == 7
     assert (operation.operation, operation.category, operation.mean_ms) == ("GET /api/balance", "api", 80.123)
     [breach] = report.performance.breaches
     assert (breach.rule, breach.limit_ms, breach.count, breach.worst_ms) == (
@@ -164,6 +176,22 @@ def test_a_weekly_report_has_the_numbers_of_sentry(serve: Any) -> None:
     for form in ("json", "csv", "md", "html"):
         assert render_report(report, form)
     assert "extrapolates" in report.notes[0]
+
+
+@pytest.mark.parametrize(
+    "code", [*range(200, 209), *range(301, 309), *range(400, 452), 499, *range(500, 512)]
+)
+def test_the_failures_of_a_report_are_server_errors(code: int) -> None:
+    assert (status_of_http(code) in SERVER_FAILURES) is (code >= 500)
+
+
+def test_a_report_asks_sentry_for_server_errors_only(serve: Any) -> None:
+    env, asked = serve(like_sentry)
+    report_from_sentry("performance", SCOPE, env=env)
+    queries = {query["query"][0] for query in asked if "trace.status" in query["query"][0]}
+    assert queries == {
+        "is_transaction:true trace.status:[data_loss,deadline_exceeded,internal_error,unavailable,unimplemented]"
+    }
 
 
 def test_all_pages_are_read(serve: Any) -> None:

@@ -27,6 +27,7 @@ from mita_otel.reports.scope import ReportScope
 from mita_otel.reports.seal import sealed
 from mita_otel.reports.sections import ErrorGroup, ErrorNumbers, ErrorSection
 from mita_otel.sentry.api import open_sentry_api
+from mita_otel.sentry.mapping.status import SERVER_FAILURES
 
 if TYPE_CHECKING:
     from mita_otel.sentry.api.client import SentryApi
@@ -41,8 +42,10 @@ _DURATION: Final = "span.duration"
 _NUMBERS: Final = tuple(
     f"{name}({_DURATION})" for name in ("count", "avg", "min", "max", "p50", "p90", "p95", "p99")
 )
-_FAILED: Final = "failure_rate()"
+_COUNT: Final = f"count({_DURATION})"
 _TRANSACTIONS: Final = "is_transaction:true"
+_FAILED: Final = f"{_TRANSACTIONS} trace.status:[{','.join(sorted(SERVER_FAILURES))}]"
+"""Sentry's `failure_rate()` counts each status but ok, cancelled and unknown: 401, 404 and 422 too, which are answers."""
 _CATEGORIES: Final = {
     "http.server": "api",
     "db": "database",
@@ -118,20 +121,15 @@ class _SentryQuery:
 
     def performance(self, max_operations: int) -> PerformanceSection:
         self._on_progress("transactions")
-        total = self._fetch("spans", [*_NUMBERS, _FAILED], query=_TRANSACTIONS)
-        ops = self._fetch("spans", ["span.op", *_NUMBERS, _FAILED], query=_TRANSACTIONS)
-        rows = self._fetch(
-            "spans",
-            ["transaction", "span.op", f"sum({_DURATION})", *_NUMBERS, _FAILED],
-            query=_TRANSACTIONS,
-            sort=f"-sum({_DURATION})",
-        )
+        total = self._transactions()
+        ops = self._transactions("span.op")
+        rows = self._transactions("transaction", "span.op", sort=f"-sum({_DURATION})")
         self._on_progress("breaches")
         breaches = self._fetch(
             "spans",
-            ["latency_rule", "latency_limit_ms", f"count({_DURATION})", f"max({_DURATION})"],
+            ["latency_rule", "latency_limit_ms", _COUNT, f"max({_DURATION})"],
             query="has:latency_rule",
-            sort=f"-count({_DURATION})",
+            sort=f"-{_COUNT}",
         )
         return PerformanceSection(
             total=_numbers(total[0] if total else {}),
@@ -175,6 +173,16 @@ class _SentryQuery:
             steps=[],
         )
 
+    def _transactions(self, *groups: str, **query: str) -> list[dict[str, Any]]:
+        """Return the numbers of transactions by group, with the count of failed ones as `errors`."""
+        sums = [f"sum({_DURATION})"] if query else []
+        rows = self._fetch("spans", [*groups, *sums, *_NUMBERS], query=_TRANSACTIONS, **query)
+        failed = {
+            tuple(row.get(name) for name in groups): _whole(row.get(_COUNT))
+            for row in self._fetch("spans", [*groups, _COUNT], query=_FAILED, sort=f"-{_COUNT}")
+        }
+        return [{**row, "errors": failed.get(tuple(row.get(name) for name in groups), 0)} for row in rows]
+
     def _fetch(self, dataset: str, fields: list[str], **query: str) -> list[dict[str, Any]]:
         parameters = {name: value for name, value in {**self._query, **query}.items() if value}
         rows = self._api.pages(
@@ -186,13 +194,12 @@ class _SentryQuery:
 
 
 def _numbers(row: Mapping[str, Any]) -> Numbers:
-    count = _whole(row.get(f"count({_DURATION})"))
     durations = {
         name: _number(row.get(f"{name}({_DURATION})")) for name in ("min", "max", "p50", "p90", "p95", "p99")
     }
     return Numbers(
-        count=count,
-        errors=round(count * (_number(row.get(_FAILED)) or 0.0)),
+        count=_whole(row.get(_COUNT)),
+        errors=_whole(row.get("errors")),
         breaches=0,
         mean_ms=_number(row.get(f"avg({_DURATION})")),
         **{f"{name}_ms": value for name, value in durations.items()},
@@ -215,7 +222,7 @@ def _breach(row: Mapping[str, Any]) -> BreachNumbers:
         rule=rule,
         kind=rule.partition(".")[0],
         limit_ms=_limit(row.get("latency_limit_ms")),
-        count=_whole(row.get(f"count({_DURATION})")),
+        count=_whole(row.get(_COUNT)),
         worst_ms=_number(row.get(f"max({_DURATION})")) or 0.0,
         worst_name="",
         worst_trace_id="",

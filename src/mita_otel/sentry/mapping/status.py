@@ -49,6 +49,11 @@ OF_GRPC: Final = (
 )
 """Sentry's status by gRPC code, which is the index."""
 
+SERVER_FAILURES: Final = frozenset(
+    {"internal_error", "unimplemented", "unavailable", "deadline_exceeded", "data_loss"}
+)
+"""The statuses of responses with 5xx, of unhandled errors, and of gRPC's server errors. The statuses of 4xx are answers."""
+
 _STATUSES: Final = frozenset(OF_GRPC)
 
 
