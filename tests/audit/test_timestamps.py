@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.server
 import re
 import shutil
+import ssl
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,8 @@ from mita_otel import AuditEvent
 from mita_otel.audit.anchors import Anchor, read_anchors
 from mita_otel.audit.canonical import AuditKeys
 from mita_otel.audit.errors import AuditError
-from mita_otel.audit.runtime import AuditRuntime
+from mita_otel.audit.runtime import AuditRuntime, authority_path
+from mita_otel.audit.timestamp_signatures import TimestampVerifier
 from mita_otel.audit.timestamps import (
     AnchorTimestamps,
     StampedAnchor,
@@ -30,6 +34,8 @@ from mita_otel.audit.timestamps import (
 )
 from mita_otel.audit.verification.verify import verify
 from mita_otel.redaction import Redactor
+from mita_otel.reports.export import create_report
+from mita_otel.reports.scope import ReportScope, last_days
 
 KEYS = AuditKeys(KEY.encode())
 CONFIGURATION = """
@@ -130,6 +136,16 @@ def test_an_anchor_is_timestamped_and_verified(tmp_path: Path, url: str, authori
         assert abs(Timestamp.of_token(stamped.token).time_ns - time.time_ns()) < 600 * 10**9
         assert faults(trail, stamped) == []
         assert faults(trail, stamped, authority=authority.certificate) == []
+        by_itself, by_authority = (
+            verify(trail.database, trail.keys, timestamps=[stamped], authority=one)
+            for one in (None, authority.certificate)
+        )
+        assert (by_itself.signatures, by_authority.signatures) == (1, 1)
+        assert by_authority.unverified == []
+        [unverified] = by_itself.unverified
+        assert unverified.startswith("whether the signers of the timestamps are your time-stamping authority")
+        certificate = ssl.PEM_cert_to_DER_cert(authority.certificate.read_text())
+        assert unverified.endswith(f"Signed by SHA-256 {hashlib.sha256(certificate).hexdigest()} (1)")
     assert stamped.anchor.is_genuine(KEYS)
 
 
@@ -172,7 +188,9 @@ def test_a_timestamp_of_another_anchor_or_authority_is_found(
         [message] = faults(trail, replace(stamped, token=stamped.token[:-9]))
         assert message.startswith("the timestamp cannot be read (")
         broken = stamped.token[:-1] + bytes([stamped.token[-1] ^ 1])
-        assert faults(trail, replace(stamped, token=broken)) == []
+        assert faults(trail, replace(stamped, token=broken)) == [
+            "the signature of the timestamp is not valid: the timestamp was changed"
+        ]
         stranger = Authority(tmp_path_factory.mktemp("stranger"))
         for one, certificate in ((replace(stamped, token=broken), authority), (stamped, stranger)):
             assert faults(trail, one, authority=certificate.certificate) == [
@@ -188,6 +206,9 @@ def test_without_openssl_the_signature_check_says_so(
         monkeypatch.setattr(shutil, "which", lambda name: None)
         with pytest.raises(AuditError, match="openssl, which is not installed"):
             faults(trail, stamped, authority=authority.certificate)
+        found = verify(trail.database, trail.keys, timestamps=[stamped])
+        assert (found.ok, found.signatures) == (True, 0)
+        assert found.unverified == ["the signatures of 1 timestamps: openssl is not installed"]
 
 
 REJECTED = bytes.fromhex("30053003020102")
@@ -245,9 +266,15 @@ def test_a_changed_file_is_refused(tmp_path: Path) -> None:
         list(read_timestamps(path))
 
 
-def test_the_policy_switches_timestamps_on(url: str, authority: Authority, tmp_path: Path) -> None:
+def test_the_policy_switches_timestamps_on(
+    url: str, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "timestamps.jsonl"
-    policy = changed(audit__anchors__timestamp_url=url, audit__anchors__timestamps=str(path))
+    policy = changed(
+        audit__anchors__timestamp_url=url,
+        audit__anchors__timestamps=str(path),
+        audit__anchors__timestamp_authority=str(authority.certificate),
+    )
     env = {
         "MITA_OTEL_AUDIT_KEY": KEY, "MITA_OTEL_AUDIT_SPOOL": str(tmp_path / "spool"),
         "MITA_OTEL_AUDIT_ANCHORS": str(tmp_path / "anchors.jsonl"), "MITA_OTEL_DATABASE_URL": f"sqlite:///{tmp_path / 'db'}",
@@ -259,4 +286,18 @@ def test_the_policy_switches_timestamps_on(url: str, authority: Authority, tmp_p
     stamped = list(read_timestamps(path))
     assert [one.anchor for one in stamped] == list(read_anchors(tmp_path / "anchors.jsonl"))
     assert stamped[-1].anchor.chain == receipt.chain
-    assert [one.problem(3600, authority.certificate) for one in stamped] == [None] * len(stamped)
+    verifier = TimestampVerifier(authority.certificate, 3600)
+    runtime = AuditRuntime(policy, Redactor(policy), environment="test", service="payments", env=env)
+    monkeypatch.setenv("MITA_OTEL_AUDIT_ANCHORS", str(tmp_path / "anchors.jsonl"))
+    try:
+        report = create_report("compliance", ReportScope(last_days(1, datetime.now(UTC))), runtime, policy)
+    finally:
+        runtime.close()
+    assert report.audit is not None and report.audit.verification is not None
+    shown = report.audit.verification
+    assert (shown.ok, shown.timestamps, shown.signatures) == (True, len(stamped), len(stamped))
+    assert shown.unverified == []
+    nowhere = changed(audit__anchors__timestamp_authority=str(tmp_path / "ca.pem"))
+    with pytest.raises(AuditError, match=r"timestamp_authority: .*ca\.pem is not a file; correct the path"):
+        authority_path(nowhere)
+    assert [problem for _, problem in verifier.problems(stamped)] == [None] * len(stamped)

@@ -78,7 +78,7 @@ def test_a_fault_is_named_and_is_an_exit_status(trail: Path, command: Command) -
 def test_without_anchors_verification_says_what_it_cannot_find(trail: Path, command: Command) -> None:
     said = command("audit", "verify").out
     assert (
-        "no anchors: a deletion of the last entries of a chain cannot be detected; see mita-otel audit anchor"
+        "not verified: whether the last entries of a chain were deleted: there are no anchors; see mita-otel audit anchor"
         in said
     )
 

@@ -17,7 +17,7 @@ from mita_otel.audit.canonical import AuditKeys
 from mita_otel.audit.committer import AuditReceipt
 from mita_otel.audit.current import install
 from mita_otel.audit.draft import Draft, Origin
-from mita_otel.audit.errors import AuditWriteError
+from mita_otel.audit.errors import AuditError, AuditWriteError
 from mita_otel.audit.log_record import emit_entry
 from mita_otel.audit.mover import Mover
 from mita_otel.audit.timestamps import AnchorTimestamps
@@ -182,6 +182,21 @@ def spool_path(policy: Policy, env: Mapping[str, str]) -> Path:
 def anchor_path(policy: Policy, env: Mapping[str, str]) -> Path:
     """Return the file of the anchors: `MITA_OTEL_AUDIT_ANCHORS`, else `audit.anchors.path`."""
     return Path(env.get(variables.AUDIT_ANCHORS, "").strip() or policy.audit.anchors.path).absolute()
+
+
+def authority_path(policy: Policy) -> Path | None:
+    """Return the certificates of the time-stamping authority, or None if the policy names none.
+
+    Raises:
+        AuditError: The file does not exist.
+    """
+    name = policy.audit.anchors.timestamp_authority
+    if not name:
+        return None
+    path = Path(name).absolute()
+    if not path.is_file():
+        raise AuditError(f"audit.anchors.timestamp_authority: {path} is not a file; correct the path")
+    return path
 
 
 def _keys(env: Mapping[str, str]) -> AuditKeys:

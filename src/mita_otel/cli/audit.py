@@ -70,7 +70,7 @@ def verify(
             "--authority",
             exists=True,
             dir_okay=False,
-            help="Certificates of the time-stamping authority (PEM): check its signatures, with openssl.",
+            help="Certificates of the time-stamping authority (PEM; default: audit.anchors.timestamp_authority of the policy).",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -80,6 +80,7 @@ def verify(
         database = session.database()
         from mita_otel.audit.anchors import read_anchors
         from mita_otel.audit.event import AuditEvent, AuditEventType, AuditOutcome
+        from mita_otel.audit.runtime import authority_path
         from mita_otel.audit.timestamps import read_timestamps
         from mita_otel.audit.verification.verify import verify as verify_trail
 
@@ -93,7 +94,7 @@ def verify(
                 anchors=(anchor for path in paths for anchor in read_anchors(path)),
                 timestamps=(one for path in stamped for one in read_timestamps(path)),
                 max_lag_s=session.policy.audit.anchors.timestamp_max_lag_s,
-                authority=authority,
+                authority=authority or authority_path(session.policy),
                 spool=session.audit.folder,
                 allow_unkeyed=allow_unkeyed,
                 environments=environments or None,
@@ -111,7 +112,7 @@ def verify(
     if as_json:
         echo_json(result.as_dict(), indent=2)
     else:
-        for line in _lines(result, paths, signatures=authority is not None):
+        for line in _lines(result):
             echo(line)
     if not result.ok:
         raise typer.Exit(BAD_POLICY)
@@ -268,7 +269,7 @@ def _anchor_paths(session: TrailSession, given: list[Path] | None) -> list[Path]
     return [path] if path.exists() else []
 
 
-def _lines(result: Any, paths: list[Path], *, signatures: bool) -> Iterator[str]:
+def _lines(result: Any) -> Iterator[str]:
     for finding in result.findings:
         yield str(finding)
     left_out = sum(result.faults.values()) - len(result.findings)
@@ -283,14 +284,8 @@ def _lines(result: Any, paths: list[Path], *, signatures: bool) -> Iterator[str]
     if result.unkeyed_chains:
         yield f"{counted(result.unkeyed_chains, 'chain')} unsigned: set MITA_OTEL_AUDIT_KEY"
     if result.timestamps:
-        checked = (
-            ""
-            if signatures
-            else "; their signatures were not checked: give the certificates with --authority"
-        )
-        yield f"{counted(result.timestamps, 'anchor')} timestamped{checked}"
-    if not paths and not result.timestamps:
-        yield "no anchors: a deletion of the last entries of a chain cannot be detected; see mita-otel audit anchor"
+        yield f"{counted(result.timestamps, 'anchor')} timestamped, {counted(result.signatures, 'signature')} verified offline"
+    yield from (f"not verified: {one}" for one in result.unverified)
     if result.clock_steps:
         yield f"{counted(result.clock_steps, 'entry', 'entries')} written after the clock was set back"
 

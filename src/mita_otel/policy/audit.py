@@ -71,6 +71,9 @@ class AnchorPolicy(Section):
     """Address of a time-stamping authority (RFC 3161) that signs when each anchor existed; empty: none."""
     timestamps: Annotated[str, Bounds(min_length=1)]
     """File that timestamped anchors are appended to."""
+    timestamp_authority: str
+    """File with the certificates of the authority (PEM), which the verification compares signatures with; empty: signatures are
+    verified with the certificates in the timestamps, and the signer is unknown."""
     timestamp_max_lag_s: Seconds
     """Seconds between an anchor and its timestamp. The verification reports anchors that were timestamped later."""
 

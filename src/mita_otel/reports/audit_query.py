@@ -82,6 +82,8 @@ def verification_section(found: VerificationResult, policy: ReportPolicy, now: d
         unkeyed_chains=found.unkeyed_chains,
         unanchored=unanchored[: policy.max_examples],
         unanchored_chains=len(unanchored),
+        signatures=found.signatures,
+        unverified=list(found.unverified),
         clock_steps=found.clock_steps,
         faults=[NamedCount(name=str(fault), count=count) for fault, count in sorted(found.faults.items())],
         findings=[

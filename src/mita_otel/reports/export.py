@@ -10,7 +10,7 @@ from pathlib import Path
 from mita_otel.audit.anchors import read_anchors
 from mita_otel.audit.current import current_runtime
 from mita_otel.audit.event import AuditEvent, AuditEventType
-from mita_otel.audit.runtime import AuditRuntime, anchor_path
+from mita_otel.audit.runtime import AuditRuntime, anchor_path, authority_path
 from mita_otel.audit.timestamps import read_timestamps
 from mita_otel.policy import Policy
 from mita_otel.reports.model import Report, ReportKind
@@ -72,6 +72,7 @@ def create_report(
                 runtime.keys,
                 anchors=read_anchors(anchors) if anchors.exists() else (),
                 timestamps=read_timestamps(timestamps) if timestamps.exists() else (),
+                authority=authority_path(policy),
                 max_lag_s=policy.audit.anchors.timestamp_max_lag_s,
                 spool=runtime.folder,
                 on_progress=on_verified,

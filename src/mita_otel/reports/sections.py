@@ -111,7 +111,11 @@ class AuditVerification:
     erased: int
     anchors: int
     timestamps: int
-    """Of the anchors, those with a timestamp of an authority. Its signature is checked by `mita-otel audit verify`."""
+    """Of the anchors, those with a timestamp of an authority."""
+    signatures: int
+    """Timestamps with a valid signature, verified offline."""
+    unverified: list[str]
+    """What could not be verified, in sentences."""
     unkeyed_chains: int
     unanchored: list[str]
     """The first chains without an anchor. A chain that grew within the last hour may still get one."""

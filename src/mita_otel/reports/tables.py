@@ -253,6 +253,8 @@ def _audit(report: Report) -> Iterator[Table]:
             ("unsigned chains", done.unkeyed_chains),
             ("chains without an anchor", done.unanchored_chains),
             ("entries with a clock that stepped back", done.clock_steps),
+            ("timestamps with a valid signature", done.signatures),
+            *(("not verified", one) for one in done.unverified),
             *((f"fault: {one.name}", one.count) for one in done.faults),
         ]
     yield Table("audit", "verification", "Integrity of the whole audit trail", (Column("fact", label=True), Column("value")), tuple(facts))  # fmt: skip

@@ -74,6 +74,10 @@ class VerificationResult:
     """Unsigned chains: anyone with write access to the database could have written them."""
     unanchored: dict[str, int] = field(default_factory=dict)
     """Chains without an anchor: the time of their last entry in nanoseconds since the epoch, by chain."""
+    signatures: int = 0
+    """Timestamps with a valid signature."""
+    unverified: list[str] = field(default_factory=list)
+    """What could not be verified, in sentences."""
     clock_steps: int = 0
     """Entries that record that the clock had stepped back."""
     findings: list[VerificationFinding] = field(default_factory=list)
@@ -114,6 +118,8 @@ class VerificationResult:
             "unkeyed_chains": self.unkeyed_chains,
             "unanchored_chains": len(self.unanchored),
             "clock_steps": self.clock_steps,
+            "signatures": self.signatures,
+            "unverified": list(self.unverified),
             "faults": {str(fault): count for fault, count in sorted(self.faults.items())},
             "findings": [
                 {

@@ -17,6 +17,7 @@ from mita_otel.audit.canonical import UNKEYED, AuditKeys
 from mita_otel.audit.chain import SealedEntry
 from mita_otel.audit.event import COMMAND_SERVICE
 from mita_otel.audit.spool_reader import read_segment
+from mita_otel.audit.timestamp_signatures import TimestampVerifier
 from mita_otel.audit.timestamps import StampedAnchor
 from mita_otel.audit.verification.chain_walk import ChainWalk
 from mita_otel.audit.verification.erasures import erased_persons, erasure_faults, genuine_erasures
@@ -57,7 +58,8 @@ def verify(
             is not detected.
         timestamps: Anchors with timestamps.
         max_lag_s: Seconds between an anchor and its timestamp.
-        authority: Certificates of the time-stamping authority (PEM). None: signatures of timestamps are not checked.
+        authority: Certificates of the time-stamping authority (PEM). None: the signatures are verified with the
+            certificates in the timestamps, so their signer is unknown.
         spool: The spool, where entries may still wait.
         allow_unkeyed: Whether to accept unsigned chains that were written before a key was set.
         environments: The environments whose chains belong in this store. None: the one with the most entries.
@@ -68,11 +70,14 @@ def verify(
 
     Raises:
         StoreUnavailableError: The database does not answer.
-        AuditError: Signatures of timestamps cannot be checked here.
+        AuditError: Signatures of the authority cannot be verified here.
     """
     result = VerificationResult()
-    stamped = _stamped(timestamps, max_lag_s, authority, result)
+    verifier = TimestampVerifier(authority, max_lag_s)
+    stamped = _stamped(timestamps, verifier, result)
     noted = _noted(joined(anchors, stamped), keys, allow_unkeyed, result)
+    result.signatures = verifier.signatures
+    result.unverified += verifier.unverified()
     waiting = _waiting(spool, keys, noted)
     with database.read() as connection:
         _check_triggers_and_holds(connection, keys, result)
@@ -168,11 +173,10 @@ def _entries(connection: Connection) -> Iterator[Any]:
 
 
 def _stamped(
-    timestamps: Iterable[StampedAnchor], max_lag_s: float, authority: Path | None, result: VerificationResult
+    timestamps: Iterable[StampedAnchor], verifier: TimestampVerifier, result: VerificationResult
 ) -> Iterator[Anchor]:
-    for one in timestamps:
+    for one, problem in verifier.problems(timestamps):
         result.timestamps += 1
-        problem = one.problem(max_lag_s, authority)
         if problem is not None:
             result.add(AuditFault.ANCHOR, one.anchor.chain, one.anchor.sequence, problem)
         yield one.anchor
@@ -197,6 +201,10 @@ def _noted(
         before = noted[anchor.chain].setdefault(anchor.sequence, anchor.mac)
         if before != anchor.mac:
             result.add(AuditFault.ANCHOR, anchor.chain, anchor.sequence, "two anchors contradict each other")
+    if not result.anchors:
+        result.unverified.append(
+            "whether the last entries of a chain were deleted: there are no anchors; see mita-otel audit anchor"
+        )
     return noted
 
 
