@@ -102,7 +102,7 @@ def intercept_otlp(exporter: object, post: PostOtlp, called: Callable[[GrpcAnswe
     Args:
         exporter: An exporter of any signal.
         post: Posts each request over HTTP.
-        called: Receives the answer to each request over gRPC, and the body of a response.
+        called: Receives the answer to each request over gRPC, and the body of a response. Its exception ends the export.
 
     Returns:
         Whether it is an OTLP exporter that is known.

@@ -46,6 +46,8 @@ class Backend:
     def __init__(self) -> None:
         self.answers: dict[str, tuple[int, dict[str, str], bytes]] = {}
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
+        self.max_bytes = -1
+        """Smaller requests are accepted."""
         backend = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -53,6 +55,8 @@ class Backend:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 backend.requests.append((self.path, dict(self.headers), body))
                 status, headers, answer = backend.answers.get(self.path, (200, {}, b""))
+                if len(body) <= backend.max_bytes:
+                    status, headers, answer = 200, {}, b""
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
@@ -104,7 +108,7 @@ def export(exporter: OTLPSpanExporter, losses: Losses, batch: list[ReadableSpan]
     return queue
 
 
-@pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 305, 307, 308, 400, 401, 404, 413, 500])
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 305, 307, 308, 400, 401, 404, 500])
 def test_spans_that_a_backend_did_not_take_are_counted(
     backend: Backend, losses: Losses, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
@@ -117,7 +121,6 @@ def test_spans_that_a_backend_did_not_take_are_counted(
         "OTEL_EXPORTER_OTLP_ENDPOINT",
         "OTEL_EXPORTER_OTLP_HEADERS",
         "see its log",
-        "lower export.queue.",
     )
     assert any(step in line for step in steps)
     assert "hidden" not in line
@@ -218,6 +221,72 @@ def test_only_the_span_that_cannot_be_encoded_is_lost(
     assert names == [f"span {number}" for number in range(9) if number != 4]
 
 
+def names_in(requests: list[tuple[str, dict[str, str], bytes]], max_bytes: int) -> list[str]:
+    """Return the names of the spans in requests that a backend accepts."""
+    accepted = [
+        ExportTraceServiceRequest.FromString(body) for _, _, body in requests if len(body) <= max_bytes
+    ]
+    return [span.name for one in accepted for span in one.resource_spans[0].scope_spans[0].spans]
+
+
+TOO_LARGE = [
+    (413, b"<html>413 Request Entity Too Large</html>"),
+    (400, b"http: request body too large"),
+    (400, b"\x08\x03\x12\x2aRequest payload size exceeds the limit: 4 MB"),
+]
+
+
+@pytest.mark.parametrize(("status", "body"), TOO_LARGE)
+def test_a_batch_that_is_too_large_is_sent_in_parts(
+    backend: Backend, losses: Losses, status: int, body: bytes
+) -> None:
+    backend.answer(status, body=body)
+    backend.max_bytes = 1000
+    batch = spans(64)
+    export(OTLPSpanExporter(f"{backend.url}/v1/traces"), losses, batch)
+    assert losses.counts() == {}
+    assert names_in(backend.requests, backend.max_bytes) == [span.name for span in batch]
+
+
+def test_only_the_span_that_is_too_large_is_lost_and_named(
+    backend: Backend, losses: Losses, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend.answer(413)
+    backend.max_bytes = 5000
+    batch = spans(9)
+    batch[4] = RewrittenSpan(batch[4], name="POST /api/import", attributes={"body": "x" * 6000})
+    export(OTLPSpanExporter(f"{backend.url}/v1/traces"), losses, batch)
+    assert losses.counts() == {("exporter.otlp", "too_large"): 1}
+    assert names_in(backend.requests, backend.max_bytes) == [f"span {n}" for n in range(9) if n != 4]
+    line = next(text for text in caplog.messages if "telemetry lost" in text)
+    assert (
+        f"OTLP at {backend.url}: answered 413 to the span 'POST /api/import' alone; it is too large" in line
+    )
+
+
+def test_a_backend_that_refuses_every_size_gets_a_bounded_number_of_requests(
+    backend: Backend, losses: Losses
+) -> None:
+    backend.answer(413)
+    export(OTLPSpanExporter(f"{backend.url}/v1/traces"), losses, spans(400))
+    assert losses.counts() == {("exporter.otlp", "too_large"): 400}
+    assert len(backend.requests) < 80
+
+
+def test_log_records_that_are_too_large_together_are_sent_in_parts(backend: Backend, losses: Losses) -> None:
+    backend.answer(413, path="/v1/logs")
+    backend.max_bytes = 4000
+    queue = LogQueue("otlp", OTLPLogExporter(f"{backend.url}/v1/logs"), POLICY, losses, stop_timeout_s=5)
+    logs = LoggerProvider(shutdown_on_exit=False)
+    logs.add_log_record_processor(queue)
+    for size in (1000, 1000, 6000, 1000, 1000):
+        logs.get_logger("test").emit(LogRecord(body="x" * size))
+    logs.force_flush()
+    logs.shutdown()
+    assert losses.counts() == {("logs.otlp", "too_large"): 1}
+    assert sum(body.count(b"x" * 1000) for _, _, body in backend.requests if len(body) <= 4000) == 4
+
+
 def test_log_records_and_metrics_that_are_redirected_elsewhere_are_counted(
     backend: Backend, losses: Losses
 ) -> None:
@@ -237,6 +306,49 @@ def test_log_records_and_metrics_that_are_redirected_elsewhere_are_counted(
     counts = losses.counts()
     assert counts["logs.otlp", "export_failed"] == 1
     assert counts["metrics", "export_failed"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("code", "details"),
+    [
+        ("RESOURCE_EXHAUSTED", "grpc: received message larger than max (5 vs. 4)"),
+        ("RESOURCE_EXHAUSTED", "gRPC message exceeds maximum size 4194304: 5000000"),
+        ("RESOURCE_EXHAUSTED", "Received message exceeds the maximum configured message size."),
+        ("OUT_OF_RANGE", "Error, decoded message length too large: found 5 bytes, the limit is: 4 bytes"),
+        ("UNKNOWN", "Received http2 header with status: 413"),
+    ],
+)
+def test_a_message_over_grpc_that_is_too_large_is_sent_in_parts(
+    losses: Losses, caplog: pytest.LogCaptureFixture, code: str, details: str
+) -> None:
+    import grpc
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
+    from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as service
+
+    arrived: list[str] = []
+
+    class Servicer(service.TraceServiceServicer):
+        def Export(  # noqa: N802 - the name of gRPC
+            self, request: Any, context: grpc.ServicerContext
+        ) -> ExportTraceServiceResponse:
+            sent = request.resource_spans[0].scope_spans[0].spans
+            if len(sent) > 3 or any(span.name == "span 6" for span in sent):
+                context.abort(grpc.StatusCode[code], details)
+            arrived.extend(span.name for span in sent)
+            return ExportTraceServiceResponse()
+
+    server = grpc.server(ThreadPoolExecutor(1))
+    service.add_TraceServiceServicer_to_server(Servicer(), server)  # type: ignore[no-untyped-call]
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        export(GrpcExporter(f"http://127.0.0.1:{port}"), losses, spans(10))  # type: ignore[arg-type]
+    finally:
+        server.stop(None).wait()
+    assert losses.counts() == {("exporter.otlp", "too_large"): 1}
+    assert arrived == [f"span {number}" for number in range(10) if number != 6]
+    assert f"answered {code} to the span 'span 6' alone" in caplog.text
+    assert "retrying" not in caplog.text
 
 
 def test_responses_over_grpc_are_counted_and_explained(

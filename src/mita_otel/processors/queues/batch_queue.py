@@ -2,61 +2,26 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from opentelemetry import metrics
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from mita_otel import semconv
-from mita_otel.errors import raise_interrupt
 from mita_otel.policy.runtime import QueuePolicy
+from mita_otel.processors.queues.batch_sender import BatchSender, Exports
 from mita_otel.processors.queues.byte_bound import ByteBound
-from mita_otel.processors.queues.loss_causes import Cause
 from mita_otel.processors.queues.losses import AFTER_SHUTDOWN, DEADLINE_PASSED, Losses
 from mita_otel.processors.queues.otlp_responses import OtlpResponses
 from mita_otel.processors.queues.slices import Slices
 from mita_otel.processors.queues.stage import Deliveries, Stage, deadline_in, seconds_left
 from mita_otel.processors.queues.worker import BoundedWorker
 
-_logger = logging.getLogger("mita_otel")
-
-_FAILED = "failed"
-"""The `error.type` of an export for which the exporter returned a failure."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """Items of a batch that did not arrive."""
-
-    count: int
-    reason: str
-    """The reason for the loss counts."""
-    error_type: str
-    """An exception's name, or `failed`."""
-    cause: Cause | None
-
-
 T = TypeVar("T")
-T_contra = TypeVar("T_contra", contravariant=True)
-
-
-class Exports(Protocol[T_contra]):
-    """The common interface of OpenTelemetry's exporters of spans and log records."""
-
-    def export(self, batch: Sequence[T_contra], /) -> Any:
-        """Export a batch, and return the result."""
-
-    def force_flush(self, timeout_millis: int = ..., /) -> bool:
-        """Send everything that is queued."""
-
-    def shutdown(self) -> None:
-        """Shut down."""
 
 
 class BatchQueue(Stage, Generic[T]):
@@ -103,8 +68,6 @@ class BatchQueue(Stage, Generic[T]):
         self._name = name
         self._stage = stage
         self._exporter = exporter
-        self._responses = OtlpResponses(exporter) if responses is None else responses
-        self._success = success
         self._losses = losses
         self.deliveries = Deliveries()
         """Results of the latest exports."""
@@ -112,7 +75,14 @@ class BatchQueue(Stage, Generic[T]):
         self._max_items = queue.exporter_max_spans
         self._slices = slices or Slices()
         self._takes_turns = takes_turns
-        self._failed_before = False
+        self._sender: BatchSender[T] = BatchSender(
+            name,
+            exporter,
+            success,
+            OtlpResponses(exporter) if responses is None else responses,
+            self._slice,
+            self._slices.stepped,
+        )
         self._stuck = False
         self._stop_timeout_s = stop_timeout_s
         self._component = {semconv.COMPONENT_TYPE: "mita_export_queue", semconv.COMPONENT_NAME: name}
@@ -185,7 +155,7 @@ class BatchQueue(Stage, Generic[T]):
 
     def _export(self, batch: list[T]) -> None:
         started = perf_counter()
-        failures = self._send(batch)
+        failures = self._sender.send(batch)
         self._bound.release(batch)
         types = [one.error_type for one in failures]
         self._took.record(perf_counter() - started, self._labels(types[0] if types else None))
@@ -203,41 +173,6 @@ class BatchQueue(Stage, Generic[T]):
 
     def _labels(self, error_type: str | None) -> dict[str, str]:
         return self._component if error_type is None else {**self._component, semconv.ERROR_TYPE: error_type}
-
-    def _send(self, batch: list[T]) -> list[_Failure]:
-        """Export a batch. Return the items that did not arrive.
-
-        If OTLP's exporter sent no request, it cannot encode one of the items. The batch is halved until only that item
-        is lost.
-        """
-        self._responses.begin()
-        failure = self._try_export(batch)
-        if failure is None:
-            rejected, cause = self._responses.rejection
-            return [_Failure(min(rejected, len(batch)), "rejected", _FAILED, cause)] if rejected else []
-        if self._responses.active and not self._responses.requested:
-            if len(batch) == 1:
-                return [_Failure(1, "not_encodable", failure, None)]
-            half = len(batch) // 2
-            return [*self._send(batch[:half]), *self._send(batch[half:])]
-        cause = self._responses.failure
-        # OTLP's exporters before 1.44 raise an exception when a request failed.
-        reason = "export_failed" if failure == _FAILED or cause is not None else "exporter_failed"
-        return [_Failure(len(batch), reason, failure, cause)]
-
-    def _try_export(self, batch: list[T]) -> str | None:
-        """Export, and return what failed: an exception's name, or `failed` if the exporter returned a failure."""
-        try:
-            # The exporter's own HTTP requests must not become spans.
-            with suppress_instrumentation(), self._slice():
-                result = self._exporter.export(self._slices.stepped(batch))
-        except BaseException as error:  # such as a CancelledError or a Rust panic
-            raise_interrupt(error)
-            if not self._failed_before and self._responses.failure is None:
-                self._failed_before = True
-                _logger.exception("exporter %s failed; further failures are only counted", self._name)
-            return type(error).__name__
-        return None if result is self._success else _FAILED
 
     def _flush_exporter(self, left_s: float) -> bool:
         with suppress_instrumentation():

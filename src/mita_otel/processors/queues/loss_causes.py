@@ -40,6 +40,7 @@ _REASONS: Final[Mapping[str, tuple[str, str]]] = {
     "export_failed": ("the exporter reported a failure", f"read its log lines, and {_DOCTOR}"),
     "exporter_failed": ("the exporter raised an exception", f"read its log lines, and {_DOCTOR}"),
     "processor_failed": ("a processor raised an exception", "read the debug log of mita_otel"),
+    "too_large": ("the backend refuses its size", "raise the backend's limit for requests"),
     "not_encodable": ("a value cannot be encoded", "read the exporter's log lines"),
     "not_redactable": ("redaction failed, so nothing was sent", "report it with the error's type"),
     "callback_failed": ("an observable instrument's callback was cancelled", "check the callbacks"),

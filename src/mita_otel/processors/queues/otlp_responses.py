@@ -22,6 +22,11 @@ _SAME_METHOD: Final = frozenset({HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMA
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
 _SIGNALS: Final = ("traces", "metrics", "logs")
+_TOO_LARGE: Final = re.compile(
+    r"too large|larger than (?:the )?max|exceeds? (?:the )?(?:max|size|limit|configured)|exceeds the limit|status: 413",
+    re.IGNORECASE,
+)
+"""What gRPC's implementations, the Collector and proxies say of a request whose size they refuse."""
 _MAX_MESSAGE: Final = 200
 """Characters of a backend's message in a log line."""
 _REQUEST_FAILED: Final = "the request failed; check {named_by} and its log"
@@ -34,6 +39,7 @@ _ERRORS: Final = (
     (r"Socket closed|Connection reset|Broken pipe|GOAWAY", "it closes the connection; check https in {named_by}, and {protocol}"),
 )  # fmt: skip
 """Errors of gRPC's core for failed connections, most specific first, with the fix."""
+_RAISE_LIMIT: Final = "it is too large; raise the server's limit for requests"
 _CODES: Final = {
     "UNAUTHENTICATED": "access denied; check OTEL_EXPORTER_OTLP_HEADERS",
     "PERMISSION_DENIED": "access denied; check OTEL_EXPORTER_OTLP_HEADERS",
@@ -45,6 +51,10 @@ _CODES: Final = {
 
 class OtlpRedirectError(Exception):
     """An OTLP endpoint redirects, and following it is not safe. Every OTLP exporter takes it for a failed request."""
+
+
+class OtlpSizeError(Exception):
+    """An OTLP endpoint over gRPC refuses a request for its size. The exporter would send the same request again."""
 
 
 class OtlpResponses:
@@ -65,6 +75,7 @@ class OtlpResponses:
         """Forget the earlier responses on this thread, before an export."""
         self._local.requests = 0
         self._local.failure = None
+        self._local.too_large = False
         self._local.rejection = (0, None)
 
     @property
@@ -77,6 +88,11 @@ class OtlpResponses:
         """Why the last request since `begin` failed."""
         cause: Cause | None = getattr(self._local, "failure", None)
         return cause
+
+    @property
+    def too_large(self) -> bool:
+        """Whether the backend refused the size of the last request since `begin`."""
+        return bool(getattr(self._local, "too_large", False))
 
     @property
     def rejection(self) -> tuple[int, Cause | None]:
@@ -119,7 +135,10 @@ class OtlpResponses:
         elif 200 <= answer.status < 300:
             self._note_rejected(destination, answer.body)
         else:
-            fix = http_fix(answer.status, named_by)
+            self._local.too_large = answer.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or (
+                answer.status == HTTPStatus.BAD_REQUEST and _refuses_size(answer.body)
+            )
+            fix = _RAISE_LIMIT if self._local.too_large else http_fix(answer.status, named_by)
             self._local.failure = Cause(destination, f"answered {answer.status}", fix)
 
     def _called(self, answer: GrpcAnswer, body: bytes) -> None:
@@ -129,8 +148,11 @@ class OtlpResponses:
         if answer.code == "OK":
             self._note_rejected(destination, body)
         else:
-            fix = grpc_fix(answer, _ENDPOINT, "the data")
+            self._local.too_large = bool(_TOO_LARGE.search(answer.details))
+            fix = _RAISE_LIMIT if self._local.too_large else grpc_fix(answer, _ENDPOINT, "the data")
             self._local.failure = Cause(destination, f"answered {answer.code}", fix)
+            if self._local.too_large:
+                raise OtlpSizeError(str(self._local.failure))
 
     def _note_rejected(self, destination: str, body: bytes) -> None:
         self._local.failure = None
@@ -190,9 +212,7 @@ def http_fix(status: int, named_by: str, path: str = "this path") -> str:
     if status == 404:
         return f"no OTLP at {path}; check host, port and path in {named_by}"
     if status == 413:
-        return (
-            "the batch is too large; lower export.queue.max_batch of the policy, or raise the server's limit"
-        )
+        return _RAISE_LIMIT
     if status >= 500 or status == 429:
         return "it accepts no data now; see its log"
     return f"check that {named_by} is an OTLP endpoint"
@@ -238,6 +258,11 @@ def innermost(error: BaseException | None) -> str:
             return getattr(error, "strerror", None) or type(error).__name__
         error = cause
     return "unknown"
+
+
+def _refuses_size(body: bytes) -> bool:
+    """Return whether the body of a response with status 400 says that the request is too large, as the Collector's does."""
+    return bool(_TOO_LARGE.search(body[: 10 * _MAX_MESSAGE].decode("utf-8", "replace")))
 
 
 def _port(parts: SplitResult) -> int | None:
