@@ -22,6 +22,11 @@ class QueuePolicy(Section):
     idle_s: Annotated[float, Bounds(gt=0)]
     """Seconds between two checks of the spans that an exporter holds, while there is no traffic."""
 
+    @property
+    def stage_delay_ms(self) -> float:
+        """Milliseconds that a span waits in each of its two queues, the pipeline's and the exporter's: together `delay_ms`."""
+        return self.delay_ms / 2
+
 
 class SlicePolicy(Section):
     """Slices of background work: redaction, encoding, trace assembly. Requests continue between two slices."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
@@ -18,6 +19,7 @@ from mita_otel.processors.link import Link
 from mita_otel.processors.queues.export_queue import ExportQueue, FanOut
 from mita_otel.processors.queues.losses import AFTER_SHUTDOWN, DEADLINE_PASSED, Losses
 from mita_otel.processors.queues.pipeline_queue import PipelineQueue
+from mita_otel.processors.queues.worker import BoundedWorker
 
 
 def queue_policy(**more: float) -> QueuePolicy:
@@ -126,6 +128,21 @@ def test_spans_that_are_not_sampled_are_not_queued() -> None:
     assert provider.force_flush(60_000)
     assert exporter.spans == []
     provider.shutdown()
+
+
+def test_the_queues_of_a_span_delay_it_by_the_setting_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`OTEL_BSP_SCHEDULE_DELAY=500` promises 500 ms, and a span waits in two queues."""
+    delays_s: list[float] = []
+    init = BoundedWorker.__init__
+
+    def recording(self: Any, *args: Any, delay_s: float, **kwargs: Any) -> None:
+        delays_s.append(delay_s)
+        init(self, *args, delay_s=delay_s, **kwargs)
+
+    monkeypatch.setattr(BoundedWorker, "__init__", recording)
+    bounds = queue_policy(delay_ms=500)
+    PipelineQueue(bounds, export_queue("x", MemorySpanExporter(10), bounds, losses()), losses()).shutdown()
+    assert delays_s == [0.25, 0.25]
 
 
 def test_a_hanging_exporter_delays_no_other_and_its_losses_are_counted(

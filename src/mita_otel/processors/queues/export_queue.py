@@ -128,7 +128,7 @@ class ExportQueue(QueueProcessor[ReadableSpan], SpanProcessor):
             f"exporter.{name}",
             exporter,
             SpanExportResult.SUCCESS,
-            queue,
+            queue.replace(delay_ms=queue.stage_delay_ms),
             losses,
             counter=semconv.EXPORTED_COUNTER,
             stop_timeout_s=stop_timeout_s,

@@ -57,7 +57,7 @@ class PipelineQueue(SpanProcessor):
             name="mita-otel-pipeline",
             max_items=queue.max_spans,
             max_batch=queue.max_batch,
-            delay_s=queue.delay_ms / 1000,
+            delay_s=queue.stage_delay_ms / 1000,
             on_idle=None if on_idle is None else partial(self._idle, on_idle),
             idle_s=queue.idle_s,
         )
