@@ -9,6 +9,8 @@ BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 CODE = src tests examples benchmarks docs
 DEMO = $(VENV)/.demo-installed
+# In the order of collection: `tests/conftest.py` puts long modules first.
+PARALLEL = -n auto --dist loadscope --no-loadscope-reorder
 VERSIONS = 3.11 3.12 3.13 3.14 3.15
 # Those that .ci/in-debian has, for machines without them.
 DEBIAN_VERSIONS = 3.14 3.15
@@ -81,12 +83,12 @@ layers: $(STAMP)
 	$(BIN)/lint-imports
 
 unit: $(STAMP)
-	$(BIN)/python -m pytest -n auto --dist loadscope
+	$(BIN)/python -m pytest $(PARALLEL)
 
 # Branch coverage, also of the processes that the tests start.
 coverage: $(STAMP)
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n auto --dist loadscope
+	$(BIN)/coverage run -m pytest $(PARALLEL)
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --skip-covered
 

@@ -25,6 +25,7 @@ from exploring import load_profile
 if TYPE_CHECKING:
     from mita_otel.instrumentation.patches import Patches
 
+_LONG_MODULES = ("tests/e2e/", "tests/examples/", "tests/type_checking/", "tests/test_packaging.py")
 _SETTINGS = ("OTEL_", "MITA_OTEL_", "SENTRY_", "SLACK_", "PAGERDUTY_", "ENVIRONMENT")
 
 
@@ -35,6 +36,17 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 def pytest_configure() -> None:
     load_profile()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Start two workers more than the machine has cores: tests of services wait for other processes."""
+    return (os.cpu_count() or 1) + 2
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the modules that start processes first: short modules then fill the end of a parallel run."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONG_MODULES))
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,4 +1,4 @@
-"""`opentelemetry-instrument uvicorn app:app`, and nothing else: one transaction a request, none lost."""
+"""`opentelemetry-instrument uvicorn app:app` without code: one transaction for each request, and no loss."""
 
 from __future__ import annotations
 
@@ -61,12 +61,15 @@ def test_every_request_becomes_one_transaction_however_the_service_is_started_an
     assert "Traceback" not in service.stderr.text
 
 
-def test_a_transaction_says_what_when_and_how_it_went(
-    receiver: Receiver, start_service: StartService
-) -> None:
-    service = start_service(
+TRACE_ID, PARENT_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+
+@pytest.fixture(scope="module")
+def received(shared_receiver: Receiver, start_shared_service: StartService) -> Receiver:
+    """What one service sent of five requests until it ended."""
+    service = start_shared_service(
         {
-            "SENTRY_DSN": receiver.dsn,
+            "SENTRY_DSN": shared_receiver.dsn,
             "SENTRY_RELEASE": "mita-finance@1.2.3",
             "SENTRY_ENVIRONMENT": "staging",
             "OTEL_SERVICE_NAME": "shop",
@@ -75,17 +78,28 @@ def test_a_transaction_says_what_when_and_how_it_went(
     service.client.get("/api/items/7")
     service.client.get("/api/missing")
     assert service.client.get("/api/error").status_code == 500
-    receiver.wait_for(lambda r: len(requests(r)) >= 3)
+    service.client.get("/api/async/1", headers={"traceparent": f"00-{TRACE_ID}-{PARENT_ID}-01"})
+    assert service.client.post("/api/recount").status_code == 202
+    service.stop()
+    shared_receiver.wait_for(lambda r: len(requests(r)) >= 5 and r.events)
+    return shared_receiver
 
-    [item] = named(receiver, ITEM)
+
+def test_a_transaction_has_the_name_the_times_and_the_status_of_its_request(received: Receiver) -> None:
+    [item] = named(received, ITEM)
     assert (item["release"], item["environment"]) == ("mita-finance@1.2.3", "staging")
     assert item["tags"]["component"] == "shop"
     assert item["transaction_info"]["source"] == "route"
-    expected = {ITEM: "ok", "GET /api/missing": "not_found", "GET /api/error": "internal_error"}
-    for transaction in requests(receiver):
-        trace = trace_of(transaction)
-        assert trace["op"] == "http.server"
-        assert trace["status"] == expected[transaction["transaction"]]
+    expected = {
+        ITEM: "ok",
+        "GET /api/missing": "not_found",
+        "GET /api/error": "internal_error",
+        ASYNC_ITEM: "ok",
+        "POST /api/recount": "ok",
+    }
+    assert {one["transaction"]: trace_of(one)["status"] for one in requests(received)} == expected
+    for transaction in requests(received):
+        assert trace_of(transaction)["op"] == "http.server"
         assert transaction["start_timestamp"] <= transaction["timestamp"]
         judge(transaction)
     # Six decimals: microseconds are kept. (A float that ends in zeros is possible, three are not likely.)
@@ -98,36 +112,37 @@ def _decimals(value: Any) -> int:
     return len(match.group(1)) if match else 0
 
 
-def test_an_unhandled_error_is_one_issue_linked_to_its_trace(
-    receiver: Receiver, start_service: StartService
-) -> None:
-    service = start_service({"SENTRY_DSN": receiver.dsn})
-    service.client.get("/api/error")
-    receiver.wait_for(lambda r: r.events and requests(r))
-    service.stop()
-
-    [event] = receiver.events
-    [transaction] = requests(receiver)
+def test_an_unhandled_error_is_one_issue_linked_to_its_trace(received: Receiver) -> None:
+    [event] = received.events
+    [transaction] = named(received, "GET /api/error")
     assert event["exception"]["values"][-1]["type"] == "ValueError"
     assert event["exception"]["values"][-1]["value"] == "the ledger does not balance"
     assert trace_of(event)["trace_id"] == trace_of(transaction)["trace_id"]
     judge(event)
 
 
-def test_a_trace_that_began_elsewhere_is_continued(receiver: Receiver, start_service: StartService) -> None:
-    service = start_service({"SENTRY_DSN": receiver.dsn})
-    trace_id, span_id = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-    service.client.get("/api/items/1", headers={"traceparent": f"00-{trace_id}-{span_id}-01"})
-    receiver.wait_for(requests)
-
-    [transaction] = requests(receiver)
-    assert trace_of(transaction)["trace_id"] == trace_id
-    assert trace_of(transaction)["parent_span_id"] == span_id
+def test_a_trace_that_began_elsewhere_is_continued(received: Receiver) -> None:
+    [transaction] = named(received, ASYNC_ITEM)
+    assert trace_of(transaction)["trace_id"] == TRACE_ID
+    assert trace_of(transaction)["parent_span_id"] == PARENT_ID
     assert_tree(transaction)
 
 
+def test_a_query_of_a_background_task_is_not_lost(received: Receiver) -> None:
+    [request] = named(received, "POST /api/recount")
+    # It may end after its request: then it comes in a transaction of its own, of the same trace.
+    found = [
+        (trace_of(one)["trace_id"], span.get("description") or one["transaction"])
+        for one in received.transactions
+        for span in [*one["spans"], {**trace_of(one), "description": one["transaction"]}]
+        if "count(id)" in str(span)
+    ]
+    assert len(found) == 1, received.transactions
+    assert found[0][0] == trace_of(request)["trace_id"]
+
+
 @pytest.mark.parametrize("source", ["native", "contrib"])
-def test_a_request_is_one_server_span_whoever_measures_fastapi(
+def test_a_request_is_one_server_span_with_either_instrumentation_of_fastapi(
     receiver: Receiver, start_service: StartService, source: str
 ) -> None:
     service = start_service(
@@ -155,21 +170,3 @@ def test_a_request_is_one_server_span_whoever_measures_fastapi(
     ]
     rules = {a["key"]: a["value"] for a in slow["attributes"]}
     assert rules["mita.latency.rule"]["stringValue"].startswith("api.financial.GET")
-
-
-def test_a_query_of_a_background_task_is_not_lost(receiver: Receiver, start_service: StartService) -> None:
-    service = start_service({"SENTRY_DSN": receiver.dsn})
-    assert service.client.post("/api/recount").status_code == 202
-    service.stop()
-    receiver.wait_for(requests)
-
-    [request] = requests(receiver)
-    # It may end after its request: then it comes in a transaction of its own, of the same trace.
-    found = [
-        (trace_of(one)["trace_id"], span.get("description") or one["transaction"])
-        for one in receiver.transactions
-        for span in [*one["spans"], {**trace_of(one), "description": one["transaction"]}]
-        if "count(id)" in str(span)
-    ]
-    assert len(found) == 1, receiver.transactions
-    assert found[0][0] == trace_of(request)["trace_id"]

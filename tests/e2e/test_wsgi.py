@@ -38,7 +38,11 @@ def service(framework: str, receiver: Receiver, start_service: StartService, tmp
     folder = tmp_path / framework
     folder.mkdir()
     shutil.copy(Path(__file__).with_name(f"{framework}_app.py"), folder / "app.py")
-    env = {"SENTRY_DSN": receiver.dsn, "DJANGO_SETTINGS_MODULE": "app"}
+    env = {
+        "SENTRY_DSN": receiver.dsn,
+        "DJANGO_SETTINGS_MODULE": "app",
+        "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": None,
+    }
     started: Service = start_service(env, folder, launcher="script")
     return started
 
