@@ -106,6 +106,12 @@ def test_the_span_records_the_number_of_redacted_values_by_rule(tracer: Tracer, 
     assert attributes[semconv.REDACTED_RULES] == ("pan:2", "password:1")
 
 
+def test_a_statement_without_literals_is_not_marked_as_redacted(tracer: Tracer, collected: Collected) -> None:
+    statement = {"db.system": "sqlite", "db.query.text": "SELECT id FROM payments WHERE id = ?"}
+    tracer.start_span("SELECT payments", attributes=statement).end()
+    assert collected.spans[0].attributes == statement
+
+
 def test_ids_times_kind_and_limits_are_those_of_the_original(tracer: Tracer, collected: Collected) -> None:
     with tracer.start_as_current_span("charge", attributes={"password": "a1"}) as span:
         context = span.get_span_context()

@@ -28,7 +28,7 @@ class Hook(BeforeSendHook):
     def __init__(self, then: Any = None, redactor: Redactor | None = None) -> None:
         self.losses = Losses(cool_down_s=3600)
         redactor = redactor or Redactor(default_policy().redaction)
-        roots = ActiveRoots(10)
+        roots = ActiveRoots(10, 10)
         super().__init__(
             redactor,
             Breadcrumbs(10, 3),
@@ -198,7 +198,7 @@ def test_breadcrumbs_are_bounded_by_trace_and_in_number() -> None:
 
 
 def test_live_roots_are_bounded_and_a_server_span_stays() -> None:
-    roots = ActiveRoots(max_traces=2)
+    roots = ActiveRoots(max_traces=2, max_ended=2)
     roots.started(make(5, 1, trace_id=1))
     assert roots.root_of(1) is None, "a child is no root"
     for trace_id in (1, 2, 3):
@@ -208,3 +208,19 @@ def test_live_roots_are_bounded_and_a_server_span_stays() -> None:
     live = make(1, trace_id=4, attributes={"a": 1})
     roots.started(live)
     assert roots.attributes_of(4) == {"a": 1}
+
+
+def test_roots_that_have_ended_have_a_bound_and_evict_no_active_one() -> None:
+    roots = ActiveRoots(max_traces=2, max_ended=2)
+    active = make(1, trace_id=1)
+    roots.started(active)
+    for trace_id in (2, 3, 4):
+        root = make(1, trace_id=trace_id, attributes={"number": trace_id})
+        roots.started(root)
+        roots.ended(root)
+    assert roots.root_of(1) is active
+    assert [roots.attributes_of(trace_id) for trace_id in (2, 3, 4)] == [{}, {"number": 3}, {"number": 4}]
+    again = make(2, trace_id=4)
+    again._parent = None
+    roots.started(again)
+    assert roots.root_of(4) is again

@@ -36,7 +36,7 @@ class Trace:
     """A request that is under way, and its steps."""
 
     def __init__(self, max_steps: int = 10, max_traces: int = 10) -> None:
-        self.roots = ActiveRoots(10)
+        self.roots = ActiveRoots(10, 10)
         redactor = Redactor(default_policy().redaction)
         self.steps = Steps(self.roots, redactor, max_traces=max_traces, max_steps=max_steps)
         root = TRACER.start_span("GET /", kind=SpanKind.SERVER)

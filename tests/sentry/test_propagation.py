@@ -37,7 +37,7 @@ class Wire:
     """A propagator as a service has it."""
 
     def __init__(self, *, decided: bool = True, base: dict[str, str] | None = None, **policy: Any) -> None:
-        self.roots = ActiveRoots(10)
+        self.roots = ActiveRoots(10, 10)
         self.contexts = SamplingContexts(BASE if base is None else base, self.roots, 10, REDACTOR.text)
         self.propagator = SentryPropagator(
             default_policy().sentry.propagation.replace(**policy),
@@ -171,7 +171,7 @@ def test_a_secret_in_the_context_that_came_goes_no_further() -> None:
 
 @given(key=st.text("0123456789abcdef", min_size=32, max_size=32), rand=st.floats(0, 1, exclude_max=True))
 def test_keys_ids_and_rates_are_no_secrets(key: str, rand: float) -> None:
-    contexts = SamplingContexts({}, ActiveRoots(10), 10, REDACTOR.text)
+    contexts = SamplingContexts({}, ActiveRoots(10, 10), 10, REDACTOR.text)
     items = {
         "public_key": key,
         "trace_id": key[::-1],

@@ -72,6 +72,8 @@ class SentryPolicy(Section):
     """Newest issues that are remembered, so that an exception is reported once."""
     max_live_traces: PositiveInt
     """Newest requests and tasks that are remembered while they are under way, so that an error can name its own."""
+    max_ended_traces: PositiveInt
+    """Newest requests and tasks that are remembered after their end, for errors of their background work."""
     ignored_errors: tuple[str, ...]
     """Exceptions recorded on spans that are answers rather than errors, by qualified name."""
     ignored_log_lines: tuple[str, ...]

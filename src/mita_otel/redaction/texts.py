@@ -72,8 +72,10 @@ class Texts:
         masked = statement
         if self._mask_sql:
             masked, count = mask_literals(statement, dialect)
-            tally["sql"] += count
-            masked = masked if count else statement
+            if count:
+                tally["sql"] += count
+            else:
+                masked = statement
         if "--" in masked or "/*" in masked or "#" in masked:
             masked = self._with_comments(masked, tally, dialect)
         return self._shapes.replace(masked, tally) if shaped else masked

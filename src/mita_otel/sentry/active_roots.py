@@ -1,4 +1,4 @@
-"""Active local roots: the requests and tasks that errors belong to."""
+"""Local roots: the requests and tasks that errors belong to."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ class ActiveRoots:
     """Remembers the newest local root of each trace; thread-safe.
 
     Args:
-        max_traces: Maximum number of traces. Beyond that the oldest is evicted, even if it is active.
+        max_traces: Maximum number of active traces. Beyond that the oldest is evicted.
+        max_ended: Maximum number of traces whose root has ended. Errors of background work may still refer to them.
     """
 
-    def __init__(self, max_traces: int) -> None:
+    def __init__(self, max_traces: int, max_ended: int) -> None:
         self.max_traces = max_traces
+        self._max_ended = max_ended
         self._lock = ForkSafeLock()
         self._roots: OrderedDict[int, ReadableSpan] = OrderedDict()
+        self._ended: OrderedDict[int, ReadableSpan] = OrderedDict()
 
     def started(self, span: ReadableSpan) -> None:
         """Remember a span that has just started if it is a local root. An active SERVER span is not replaced."""
@@ -36,6 +39,7 @@ class ActiveRoots:
             present = self._roots.get(trace_id)
             if present is not None and present.kind is SpanKind.SERVER and present.end_time is None:
                 return
+            self._ended.pop(trace_id, None)
             self._roots[trace_id] = span
             self._roots.move_to_end(trace_id)
             if len(self._roots) > self.max_traces:
@@ -43,13 +47,17 @@ class ActiveRoots:
 
     def ended(self, span: ReadableSpan) -> None:
         """Keep a finished root for later errors, but without its events, because stack traces are large."""
-        if not span.events or not is_local_root(span):
+        if not is_local_root(span):
             return
         trace_id, span_id = key_of(span)
         with self._lock:
             present = self._roots.get(trace_id)
-            if present is not None and key_of(present)[1] == span_id:
-                self._roots[trace_id] = RewrittenSpan(span, events=(), links=())
+            if present is None or key_of(present)[1] != span_id:
+                return
+            del self._roots[trace_id]
+            self._ended[trace_id] = RewrittenSpan(span, events=(), links=()) if span.events else span
+            if len(self._ended) > self._max_ended:
+                self._ended.popitem(last=False)
 
     def failed(self, trace_id: int, event_id: str) -> None:
         """Mark the trace's root as reported, so that sampling keeps the trace of each issue."""
@@ -58,10 +66,10 @@ class ActiveRoots:
             root.set_attribute(semconv.EVENT_ID, event_id)
 
     def root_of(self, trace_id: int) -> ReadableSpan | None:
-        """Return the trace's local root, which may have just ended, or None."""
-        return self._roots.get(trace_id)
+        """Return the trace's local root, which may have ended, or None."""
+        return self._roots.get(trace_id) or self._ended.get(trace_id)
 
     def attributes_of(self, trace_id: int) -> Mapping[str, Any]:
         """Return the current attributes of the root, or an empty mapping if the root is unknown."""
-        root = self._roots.get(trace_id)
+        root = self.root_of(trace_id)
         return dict(root.attributes or {}) if root is not None else {}

@@ -179,7 +179,8 @@ def start_client(
     for name in ("mita_otel", "mita_otel.*", "opentelemetry.*"):
         ignore_logger(name)
     breadcrumbs = Breadcrumbs(policy.breadcrumbs.max_traces, policy.breadcrumbs.max_breadcrumbs)
-    roots, captured = ActiveRoots(policy.max_live_traces), CapturedExceptions(policy.max_captured)
+    roots = ActiveRoots(policy.max_live_traces, policy.max_ended_traces)
+    captured = CapturedExceptions(policy.max_captured)
     steps = _steps(policy.breadcrumbs, roots, redactor)
     trace_context = current_trace_context if unfollow is None else None
     hook = BeforeSendHook(

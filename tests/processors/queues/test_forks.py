@@ -60,7 +60,7 @@ def survives(lock: Any, use: Callable[[], object]) -> bool:
 
 
 def test_locks_of_the_request_path_are_free_in_a_forked_child(receiver: Receiver) -> None:
-    roots, captured, losses = ActiveRoots(10), CapturedExceptions(10), Losses(cool_down_s=3600)
+    roots, captured, losses = ActiveRoots(10, 10), CapturedExceptions(10), Losses(cool_down_s=3600)
     breadcrumbs = Breadcrumbs(10, 10)
     steps = Steps(roots, Redactor(default_policy().redaction), max_traces=10, max_steps=10)
     contexts = SamplingContexts({}, roots, 10, str)

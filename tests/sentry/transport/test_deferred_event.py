@@ -47,7 +47,7 @@ class Client:
         self.spotlight: Any = None
         self.losses = Losses(cool_down_s=3600)
         self.redactor = WatchedRedactor()
-        roots = ActiveRoots(10)
+        roots = ActiveRoots(10, 10)
         steps = Steps(roots, self.redactor, max_traces=10, max_steps=10)
         self.hook = BeforeSendHook(
             self.redactor, Breadcrumbs(10, 10), roots, steps, CapturedExceptions(10), self.losses, then
