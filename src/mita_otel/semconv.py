@@ -197,6 +197,9 @@ REPEATED_QUERIES_STATEMENT: Final = "mita.repeated_queries.statement"
 REPEATED_QUERIES_MS: Final = "mita.repeated_queries.duration_ms"
 """Milliseconds that these statements took together."""
 
+DB_MEASURED_BY: Final = "mita.db.measured_by"
+"""On a statement's span: the instrumentation whose span of the same statement is counted in its place."""
+
 # --- ours: sampling -----------------------------------------------------------------------------
 SAMPLING_RATE: Final = "mita.sampling.rate"
 """On a local root: the share of such traces that is kept, above 0 to 1. It stands for 1 / rate traces. Not set: 1."""

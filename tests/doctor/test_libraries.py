@@ -105,7 +105,7 @@ def test_what_is_installed_and_active() -> None:
     found = instrumentation()
     assert warning(found) == failing(found) == {}
     assert found["library:fastapi"].said.endswith(" is installed and instrumented by FastAPI's own telemetry")
-    assert found["library:sqlalchemy"].said.endswith(" is installed and instrumented by mita-otel")
+    assert " is installed and instrumented by mita-otel" in found["library:sqlalchemy"].said
     assert found["library:threads"].said.startswith("context is propagated")
     assert (
         "is installed and instrumented under opentelemetry-instrument by opentelemetry-instrumentation-httpx "
@@ -119,12 +119,30 @@ def test_fastapi_by_the_contrib_instrumentation() -> None:
     assert said.endswith(" is installed and instrumented by the contrib instrumentation")
 
 
+def test_drivers_that_measure_the_statements_of_sqlalchemy_too_are_named(install: Install) -> None:
+    install(
+        "opentelemetry-instrumentation-psycopg",
+        "0.66b1",
+        points="[opentelemetry_instrumentor]\npsycopg = psycopg_x:X\n",
+    )
+    check = instrumentation()["library:sqlalchemy"]
+    assert check.status is Status.PASS
+    assert "psycopg" in check.said
+    assert "have two spans, and are counted once. For one span set OTEL_PYTHON_DISABLED" in check.said
+    assert (
+        "two spans"
+        not in instrumentation(**{DISABLED: "psycopg,sqlite3,psycopg2,asyncpg,pymysql"})[
+            "library:sqlalchemy"
+        ].said
+    )
+
+
 def test_sqlalchemy_by_the_contrib_package(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("opentelemetry.instrumentation.sqlalchemy", exc_type=ImportError)
     policy = policy_of(sqlalchemy="contrib")
     check = instrumentation(policy)["library:sqlalchemy"]
     assert check.status is Status.PASS
-    assert check.said.endswith(" is installed and instrumented by the contrib package")
+    assert " is installed and instrumented by the contrib package" in check.said
     monkeypatch.setitem(sys.modules, "opentelemetry.instrumentation.sqlalchemy", None)
     check = instrumentation(policy)["library:sqlalchemy"]
     assert check.status is Status.WARN

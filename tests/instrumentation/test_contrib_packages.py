@@ -92,3 +92,63 @@ def test_statements_of_psycopg_are_named_by_verb_and_table(
     assert {op for _, op, _ in result["spans"]} == {"db"}
     assert result["spans"][2][2] == "SELECT? FROM payments WHERE note = ?"
     assert result["operations"] == sorted(set(names))
+
+
+@pytest.mark.parametrize("source", ["native", "contrib"])
+@pytest.mark.parametrize(
+    ("driver", "instrumentor", "url"),
+    [
+        ("sqlite3", "SQLite3Instrumentor", "sqlite:///bank.db"),
+        ("psycopg", "PsycopgInstrumentor", "postgresql"),
+        ("sqlite3", "SQLite3Instrumentor", "sqlite+aiosqlite:///bank.db"),
+    ],
+)
+def test_a_statement_that_sqlalchemy_and_its_driver_measure_is_counted_once(
+    tmp_path: Path, request: pytest.FixtureRequest, driver: str, instrumentor: str, url: str, source: str
+) -> None:
+    pytest.importorskip(f"opentelemetry.instrumentation.{driver}", exc_type=ImportError)
+    if url == "postgresql":
+        url = request.getfixturevalue("postgresql_url")
+    work = f"""
+    from opentelemetry import trace
+    from opentelemetry.instrumentation.{driver} import {instrumentor}
+    {instrumentor}().instrument()
+    import asyncio, contextlib, sqlalchemy
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    def run(connection):
+        with trace.get_tracer("test").start_as_current_span("request"):
+            for id in range(7):
+                connection.execute(sqlalchemy.text("SELECT :id + 1"), {{"id": id}})
+            with contextlib.suppress(sqlalchemy.exc.DBAPIError):
+                connection.execute(sqlalchemy.text("SELECT * FROM nowhere"))
+
+    async def run_async():
+        engine = create_async_engine("{url}")
+        async with engine.connect() as connection:
+            await connection.run_sync(run)
+        await engine.dispose()
+
+    if "aiosqlite" in "{url}":
+        asyncio.run(run_async())
+    else:
+        with sqlalchemy.create_engine("{url}").connect() as connection:
+            run(connection)
+    telemetry.flush()
+    database = mita_otel.get_performance_summary()["categories"]["database"]
+    answer({{
+        "spans": sum(any(text in str(dict(span.attributes)) for text in ("+ 1", "+ ?", "nowhere")) for span in memory.spans if span.kind.name == "CLIENT"),
+        "repeated": [dict(span.attributes).get("mita.repeated_queries.count") for span in memory.spans if span.name == "request"],
+        "counted": {{name: [one["count"], one["errors"]] for name, one in database["operations"].items() if name.startswith("SELECT")}},
+    }})
+    telemetry.shutdown()
+    """
+    env = {
+        "MITA_OTEL_INSTRUMENTATION__SQLALCHEMY": source,
+        "MITA_OTEL_THRESHOLDS__REPEATED_QUERIES__MAX_REPEATS": "6",
+    }
+    result: dict[str, Any] = run_script(START + work, tmp_path, env).answer
+    assert result["repeated"] == [7]
+    assert result["spans"] == 16
+    assert result["counted"]["SELECT nowhere"] == [1, 1]
+    assert sum(count for count, _ in result["counted"].values()) == 8 + ("postgresql" in url and 2)

@@ -20,6 +20,10 @@ from mita_otel.sdk.health.libraries import WELL_KNOWN, installed_version, there_
 
 _GROUP: Final = "opentelemetry_instrumentor"
 _ALL: Final = "*"
+_DRIVERS: Final = frozenset(
+    {"aiopg", "asyncpg", "mysql", "mysqlclient", "psycopg", "psycopg2", "pymssql", "pymysql", "sqlite3"}
+)
+"""Names of the packages that measure the statements of a driver."""
 _CHANNELS: Final = [name for name in variables.names() if name.startswith(("SLACK_", "PAGERDUTY_"))]
 
 
@@ -112,12 +116,32 @@ def _sqlalchemy(policy: Policy, off: frozenset[str]) -> Iterator[Check]:
     if fix:
         yield Check(name, Status.WARN, f"{installed} is installed, not instrumented: {fix}")
     elif source == "native":
-        yield Check(name, Status.PASS, f"{installed} is installed and instrumented by mita-otel")
+        message = f"{installed} is installed and instrumented by mita-otel{_by_drivers_too(off)}"
+        yield Check(name, Status.PASS, message)
     elif (problem := missing_package()) is not None:
         message = f"{installed} is installed and instrumented by mita-otel, not by the contrib package ({problem}): {INSTALL}"
         yield Check(name, Status.WARN, message)
     else:
-        yield Check(name, Status.PASS, f"{installed} is installed and instrumented by the contrib package")
+        message = f"{installed} is installed and instrumented by the contrib package{_by_drivers_too(off)}"
+        yield Check(name, Status.PASS, message)
+
+
+def _by_drivers_too(off: frozenset[str]) -> str:
+    """Return a note about packages that measure the same statements in the driver; "" if there are none."""
+    both = sorted(
+        point.name
+        for point in entry_points(group=_GROUP)
+        if point.name in _DRIVERS
+        and not off & {point.name, _ALL}
+        and point.dist is not None
+        and not _lacks_its_library(point.dist)
+    )
+    if not both:
+        return ""
+    return (
+        f". Under opentelemetry-instrument its statements through {' or '.join(both)} have two spans, and are counted once. "
+        f"For one span set {variables.DISABLED_INSTRUMENTATIONS}={','.join(both)}"
+    )
 
 
 def _threads(policy: Policy, off: frozenset[str]) -> Check:

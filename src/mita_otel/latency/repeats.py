@@ -10,7 +10,9 @@ from typing import Final
 
 _MAX_SCANNED: Final = 4000
 _MAX_STATEMENTS: Final = 100
-"""Distinct statements that are counted under one parent. A parent with more is a batch, not a loop."""
+"""Distinct statements of one instrumentation that are counted under one parent. A parent with more is a batch, not a loop."""
+_MAX_LAYERS: Final = 4
+"""Instrumentations whose statements are counted under one parent."""
 
 # Comments may hold a trace's id; literals and the number of placeholders in a list differ from call to call.
 _VARYING: Final = re.compile(
@@ -58,7 +60,7 @@ class RepeatCounter:
 
     def __init__(self, max_parents: int) -> None:
         self._max_parents = max_parents
-        self._parents: OrderedDict[int, dict[str, list[float]]] = OrderedDict()
+        self._parents: OrderedDict[int, dict[str, dict[str, list[float]]]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._parents)
@@ -67,16 +69,27 @@ class RepeatCounter:
         """Forget everything."""
         self._parents = OrderedDict()
 
-    def add(self, parent_id: int, statement: str, duration_ms: float) -> None:
-        """Count a statement under its parent."""
+    def add(self, parent_id: int, statement: str, duration_ms: float, layer: str = "") -> None:
+        """Count a statement under its parent.
+
+        Args:
+            parent_id: Id of the parent's span.
+            statement: The statement.
+            duration_ms: Milliseconds that it took.
+            layer: The instrumentation that measured it. SQLAlchemy and its driver may both measure a statement, so the
+                counts of several instrumentations are not added.
+        """
         shape = shape_of(statement)
         if not shape:
             return
-        counts = self._parents.get(parent_id)
-        if counts is None:
-            counts = self._parents[parent_id] = {}
+        layers = self._parents.get(parent_id)
+        if layers is None:
+            layers = self._parents[parent_id] = {}
             if len(self._parents) > self._max_parents:
                 self._parents.popitem(last=False)
+        if layer not in layers and len(layers) >= _MAX_LAYERS:
+            return
+        counts = layers.setdefault(layer, {})
         count = counts.get(shape)
         if count is not None:
             count[0] += 1
@@ -86,8 +99,9 @@ class RepeatCounter:
 
     def take(self, span_id: int) -> Repeats | None:
         """Return the statement that ran most often under a parent that has ended, and forget the parent."""
-        counts = self._parents.pop(span_id, None)
-        if not counts:
+        layers = self._parents.pop(span_id, None)
+        if not layers:
             return None
-        shape, (count, total_ms) = max(counts.items(), key=lambda item: item[1])
+        counted = (item for counts in layers.values() for item in counts.items())
+        shape, (count, total_ms) = max(counted, key=lambda item: item[1])
         return Repeats(shape, int(count), total_ms)

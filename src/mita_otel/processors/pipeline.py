@@ -24,6 +24,7 @@ from mita_otel.processors.queues.stage import ExporterHooks
 from mita_otel.processors.redaction import RedactionProcessor
 from mita_otel.processors.repeated_queries import RepeatedQueriesProcessor
 from mita_otel.processors.sampling.consistent import randomness_of, threshold_of
+from mita_otel.processors.statement_layers import StatementLayers
 from mita_otel.processors.statement_names import StatementNames
 from mita_otel.processors.tail_sampling import TailSampler
 from mita_otel.processors.threshold import ThresholdProcessor
@@ -106,7 +107,7 @@ class Pipeline:
             breaches=measurements.breaches,
             observers=measurements.observers,
         )
-        chain = StatementNames(chain)
+        chain = StatementNames(StatementLayers(chain))
         if enrich is not None:
             chain = ContextProcessor(enrich, chain)
         self.first = PipelineQueue(

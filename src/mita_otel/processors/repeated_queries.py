@@ -64,7 +64,9 @@ class RepeatedQueriesProcessor(Link):
         with self._lock:
             if statement is not None and span.parent is not None and span.start_time and span.end_time:
                 duration_ms = max(0.0, (span.end_time - span.start_time) / 1e6)
-                self._counter.add(span.parent.span_id, str(statement), duration_ms)
+                scope = span.instrumentation_scope
+                layer = scope.name if scope is not None else ""
+                self._counter.add(span.parent.span_id, str(statement), duration_ms, layer)
             repeats = self._counter.take(span.context.span_id)
         if repeats is None or repeats.count <= self._max_repeats:
             return span

@@ -61,6 +61,8 @@ class ThresholdProcessor(Link):
 
     def process(self, span: ReadableSpan) -> ReadableSpan | None:
         """Return the span, marked if it exceeded a limit."""
+        if span.attributes and semconv.DB_MEASURED_BY in span.attributes:
+            return span
         facts = facts_of(span)
         operation = operation_of(facts) if facts is not None else None
         if facts is None or operation is None:
