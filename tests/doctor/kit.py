@@ -1,4 +1,4 @@
-"""What tests of `doctor` share: servers that are wrong in one way, certificates, packages that only have metadata."""
+"""Servers with one fault each, certificates, and packages of which only the metadata is installed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mita_otel.policy import Policy, default_policy
 from mita_otel.sdk.health.check import Check, Status
 
 PUBLIC_KEY = "0123456789abcdef0123456789abcdef"
-"""As Sentry writes keys; nobody's."""
+"""A key in Sentry's format; it belongs to no project."""
 
 Examined = Callable[..., dict[str, Check]]
 
@@ -57,11 +57,11 @@ def policy_with(**doctor: float) -> Policy:
 
 # --- servers -----------------------------------------------------------------------------------------
 class Wire:
-    """Takes connections and lets `behave` do with each, on a thread of its own, what it will.
+    """Accepts connections, and calls `behave` with each of them on a separate thread.
 
-    Args:
-        behave: Gets the connection, and an event that is set when the test ends.
-        tls: What connections are encrypted with; None: they are not.
+        Args:
+    behave: Receives the connection, and an event that is set when the test ends.
+    tls: Encrypts the connections; None: they are not encrypted.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Wire:
 
     def close(self) -> None:
         self._ending.set()
-        with contextlib.suppress(OSError):  # wakes who waits for a connection
+        with contextlib.suppress(OSError):  # ends the pending accept
             socket.create_connection(("127.0.0.1", self.port), 5).close()
         self._listener.close()
         for thread in self._threads:
@@ -107,7 +107,7 @@ class Wire:
 
 
 def read_request(connection: socket.socket) -> None:
-    """Read a whole request: to hang up on the rest of it would take the answer back."""
+    """Read a whole request: closing a connection with unread data would discard the response."""
     read = b""
     while b"\r\n\r\n" not in read:
         more = connection.recv(65_536)
@@ -121,7 +121,7 @@ def read_request(connection: socket.socket) -> None:
 
 
 def saying(answer: bytes) -> Callable[[socket.socket, threading.Event], None]:
-    """Say something, and hang up."""
+    """Return a behaviour that sends a response and closes the connection."""
 
     def behave(connection: socket.socket, ending: threading.Event) -> None:
         read_request(connection)
@@ -136,25 +136,25 @@ OK = saying(
 
 
 def PLAIN(connection: socket.socket, ending: threading.Event) -> None:  # noqa: N802 - beside OK
-    """Answer whatever comes in the clear, as a web server does that is greeted in TLS."""
+    """Answer in plain text, as a web server without TLS answers a TLS handshake."""
     connection.recv(65_536)
     connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
 
 
 def silent(connection: socket.socket, ending: threading.Event) -> None:
-    """Take everything and say nothing."""
+    """Receive everything, and send nothing."""
     ending.wait(30)
 
 
 def dripping(connection: socket.socket, ending: threading.Event) -> None:
-    """Say a byte now and then: no single wait is long, and the headers never end."""
+    """Send single bytes: no read times out, and the headers never end."""
     connection.sendall(b"HTTP/1.1 200 OK\r\nX-Endless: ")
     while not ending.wait(0.02):
         connection.sendall(b"x")
 
 
 def dawdling(connection: socket.socket, ending: threading.Event) -> None:
-    """Say the headers at once, and the body never."""
+    """Send the headers at once, and the body never."""
     read_request(connection)
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n")
     ending.wait(30)

@@ -1,4 +1,4 @@
-"""`doctor` in broken environments: each time it names the fault and the mend, and looks at the rest all the same."""
+"""In a broken environment, `doctor` reports the fault with a fix, and still runs the other checks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ StartWire = Callable[..., int]
 SOUND = {"OTEL_SERVICE_NAME": "bank", "MITA_OTEL_AUDIT_KEY": "k" * 32, "MITA_OTEL_DOCTOR__SLOW_S": "600"}
 
 
-def test_a_sound_environment_has_no_fault(examined: Examined, http: HttpReceiver) -> None:
+def test_a_correct_environment_passes_every_check(examined: Examined, http: HttpReceiver) -> None:
     http.usual = Reply(200, "{}", {"Content-Type": "application/json"})
     found = examined(**SOUND, SENTRY_DSN=dsn_of(http), SLACK_FINANCE_WEBHOOK=http.url)
     assert failing(found) == warning(found) == {}
@@ -41,14 +41,14 @@ def test_a_sound_environment_has_no_fault(examined: Examined, http: HttpReceiver
     assert all(one.said for one in found.values())
 
 
-def test_a_policy_with_a_slip(examined: Examined, tmp_path: Path) -> None:
+def test_an_invalid_policy_value_fails_with_its_line_and_key(examined: Examined, tmp_path: Path) -> None:
     (tmp_path / "mita-otel.toml").write_text('[thresholds.api.methods]\nGET = "fast"\n')
     found = failing(examined())
     assert list(found) == ["policy"]
     assert "mita-otel.toml:2" in found["policy"] and "thresholds.api.methods.GET" in found["policy"]
 
 
-def test_a_policy_that_is_no_toml(examined: Examined, tmp_path: Path) -> None:
+def test_a_policy_that_is_not_toml_fails_with_its_line(examined: Examined, tmp_path: Path) -> None:
     (tmp_path / "mita-otel.toml").write_text("[thresholds\n")
     assert "mita-otel.toml:1" in failing(examined())["policy"]
 
@@ -62,18 +62,18 @@ def test_a_policy_that_is_no_toml(examined: Examined, tmp_path: Path) -> None:
         ({"OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=production"}, "environment production"),
     ],
 )
-def test_which_environment_it_is_and_whether_anybody_said_so(
+def test_the_environment_and_its_source_are_reported(
     examined: Examined, env: dict[str, str], said: str
 ) -> None:
     assert examined(**env)["policy"].said == f"defaults, no policy file, {said}"
 
 
-def test_telemetry_that_is_switched_off(examined: Examined) -> None:
+def test_disabled_telemetry_fails(examined: Examined) -> None:
     found = failing(examined(OTEL_SDK_DISABLED="true"))
     assert found == {"switch": "OTEL_SDK_DISABLED is true: telemetry is off; unset it"}
 
 
-def test_a_distribution_that_is_not_there(examined: Examined) -> None:
+def test_an_uninstalled_distribution_fails(examined: Examined) -> None:
     found = failing(examined(OTEL_PYTHON_DISTRO="mita"))
     assert found == {"distro": "OTEL_PYTHON_DISTRO=mita: not installed; set it to mita_otel"}
 
@@ -90,7 +90,7 @@ def test_a_distribution_that_is_not_there(examined: Examined) -> None:
         ("mita_otel", None),
     ],
 )
-def test_two_distributions(
+def test_several_distributions_need_the_variable_that_selects_one(
     examined: Examined,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -106,23 +106,23 @@ def test_two_distributions(
     assert failing(examined(**({variable: chosen} if chosen else {}))) == expected
 
 
-def test_an_exporter_that_there_is_not(examined: Examined) -> None:
+def test_an_unknown_exporter_fails(examined: Examined) -> None:
     found = failing(examined(OTEL_TRACES_EXPORTER="sentri"))
     assert found["exporter:sentri"].startswith("unknown exporter 'sentri'; use one of ")
 
 
-def test_an_otlp_protocol_that_is_not_installed(examined: Examined, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_uninstalled_otlp_protocol_fails(examined: Examined, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mita_otel.exporters.otlp.entry_points", lambda **_: [])
     found = failing(examined(OTEL_TRACES_EXPORTER="otlp", OTEL_EXPORTER_OTLP_PROTOCOL="grpc"))
     assert found == {"exporter:otlp": "the otlp exporter is not installed; install mita-otel[otlp-grpc]"}
 
 
-def test_a_sampler_that_keeps_nothing(examined: Examined) -> None:
+def test_a_sampler_that_keeps_no_trace_fails(examined: Examined) -> None:
     found = failing(examined(OTEL_TRACES_SAMPLER="always_off"))
     assert found["sampling"] == "OTEL_TRACES_SAMPLER=always_off: no trace is kept; unset it"
 
 
-def test_exporters_of_other_signals_that_there_are_not(examined: Examined) -> None:
+def test_unknown_exporters_of_metrics_and_logs_fail(examined: Examined) -> None:
     found = failing(examined(OTEL_METRICS_EXPORTER="promethius", OTEL_LOGS_EXPORTER="otlp,zipkin"))
     assert set(found) == {"exporters:metrics", "exporters:logs"}
     assert "'promethius'" in found["exporters:metrics"]
@@ -132,7 +132,7 @@ def test_exporters_of_other_signals_that_there_are_not(examined: Examined) -> No
     )
 
 
-def test_values_of_opentelemetrys_variables_that_cannot_be_used(examined: Examined) -> None:
+def test_an_invalid_value_of_an_opentelemetry_variable_fails(examined: Examined) -> None:
     checks = examined(OTEL_ATTRIBUTE_COUNT_LIMIT="abc", OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT="", **SOUND)
     said = "OTEL_ATTRIBUTE_COUNT_LIMIT: 'abc' is not a whole number of at least 0; used instead: 128; correct or unset them"
     assert failing(checks) == {"variables": said}
@@ -140,19 +140,19 @@ def test_values_of_opentelemetrys_variables_that_cannot_be_used(examined: Examin
     assert os.environ["OTEL_ATTRIBUTE_COUNT_LIMIT"] == "abc"
 
 
-def test_a_configuration_file_that_there_is_not(examined: Examined) -> None:
+def test_a_missing_configuration_file_fails(examined: Examined) -> None:
     said = "OTEL_CONFIG_FILE=/nowhere.yaml: no such file; correct or unset it"
     assert failing(examined(OTEL_CONFIG_FILE="/nowhere.yaml")) == {"config-file": said}
 
 
-def test_a_store_that_is_away(examined: Examined) -> None:
+def test_an_unreachable_store_fails(examined: Examined) -> None:
     found = failing(examined(MITA_OTEL_DATABASE_URL="postgresql://mita:hunter2hunter2@127.0.0.1:1/bank"))
     assert list(found) == ["store"]
     assert "check MITA_OTEL_DATABASE_URL and that the server runs" in found["store"]
     assert "hunter2" not in found["store"]
 
 
-def test_a_store_that_somebody_has_locked(examined: Examined, tmp_path: Path) -> None:
+def test_a_locked_store_fails(examined: Examined, tmp_path: Path) -> None:
     holder = sqlite3.connect(tmp_path / "mita.db", isolation_level=None)
     holder.execute("CREATE TABLE t (x)")
     holder.execute("BEGIN IMMEDIATE")
@@ -163,13 +163,13 @@ def test_a_store_that_somebody_has_locked(examined: Examined, tmp_path: Path) ->
     assert "database is locked: another process holds the lock; find it with fuser -v" in found["store"]
 
 
-def test_a_store_whose_folder_there_is_not(examined: Examined, tmp_path: Path) -> None:
+def test_a_missing_folder_of_the_store_fails(examined: Examined, tmp_path: Path) -> None:
     found = failing(examined(MITA_OTEL_DATABASE_URL=f"sqlite:///{tmp_path}/absent/mita.db"))
     assert list(found) == ["store"]
     assert found["store"].startswith(f"the folder {tmp_path}/absent of the store does not exist; create it")
 
 
-def test_a_spool_that_is_a_file(examined: Examined, tmp_path: Path) -> None:
+def test_a_file_instead_of_the_spool_folder_fails(examined: Examined, tmp_path: Path) -> None:
     (tmp_path / "spool").write_text("")
     found = failing(examined(MITA_OTEL_AUDIT_SPOOL=str(tmp_path / "spool")))
     assert list(found) == ["audit"]
@@ -178,7 +178,7 @@ def test_a_spool_that_is_a_file(examined: Examined, tmp_path: Path) -> None:
     )
 
 
-def test_a_trail_without_a_key_and_a_service_without_a_name(examined: Examined) -> None:
+def test_a_missing_audit_key_and_a_missing_service_name_are_warnings(examined: Examined) -> None:
     found = warning(examined())
     assert (
         found["audit"].startswith(
@@ -190,7 +190,7 @@ def test_a_trail_without_a_key_and_a_service_without_a_name(examined: Examined) 
     assert found["service"].endswith(": set OTEL_SERVICE_NAME")
 
 
-def test_channels_whose_addresses_are_none(examined: Examined) -> None:
+def test_invalid_addresses_of_channels_fail(examined: Examined) -> None:
     found = failing(
         examined(
             MITA_OTEL_SMTP_URL="mail.bank.example",
@@ -201,7 +201,7 @@ def test_channels_whose_addresses_are_none(examined: Examined) -> None:
     assert set(found) == {"alerts:mail-server", "alerts:finance_slack", "alerts:finance_pagerduty"}
 
 
-def test_an_instrumentation_that_is_switched_off(examined: Examined) -> None:
+def test_a_disabled_instrumentation_is_a_warning(examined: Examined) -> None:
     found = warning(examined(OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="sqlalchemy"))
     said = found["library:sqlalchemy"]
     assert said.endswith(
@@ -209,7 +209,7 @@ def test_an_instrumentation_that_is_switched_off(examined: Examined) -> None:
     )
 
 
-def test_a_gateway_whose_app_sentry_does_not_know(
+def test_a_rejected_upstream_key_of_the_gateway_fails(
     examined: Examined, http: HttpReceiver, tmp_path: Path
 ) -> None:
     http.usual = Reply(403)
@@ -221,12 +221,12 @@ def test_a_gateway_whose_app_sentry_does_not_know(
     assert "unknown key or project in mobile.projects.app.upstream" in found["mobile:app"]
 
 
-def test_redaction_that_is_off(examined: Examined) -> None:
+def test_disabled_redaction_fails(examined: Examined) -> None:
     found = failing(examined(MITA_OTEL_REDACTION__ENABLED="false"))
     assert "canaries were not redacted by the rules pan" in found["redaction"]
 
 
-def test_sqlalchemy_2_1_beside_an_instrumentation_that_does_not_know_it(
+def test_sqlalchemy_2_1_beside_an_older_instrumentation_does_not_fail(
     examined: Examined, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     package = "opentelemetry-instrumentation-sqlalchemy"
@@ -241,7 +241,7 @@ def test_sqlalchemy_2_1_beside_an_instrumentation_that_does_not_know_it(
     )
 
 
-def test_versions_that_do_not_go_together(
+def test_incompatible_versions_fail(
     examined: Examined, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     write_package(tmp_path / "packages", "sentry-sdk", "1.45.0")

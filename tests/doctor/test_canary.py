@@ -1,4 +1,4 @@
-"""Canaries: silent behind the live chain, and heard as soon as any part of it is missing."""
+"""Canaries are silent if redaction is complete, and are reported if any part of it is missing."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from mita_otel.redaction import BeforeSend, Redactor
 pytestmark = pytest.mark.usefixtures("isolated_telemetry")
 
 
-def test_no_canary_comes_out_of_the_live_chain() -> None:
+def test_no_canary_leaves_the_live_pipeline() -> None:
     report = check_canaries(configure(exporters=["memory"]))
     assert report == CanaryReport(len(SECRETS) * 5, (), ())
     assert report.ok
     assert report.lines() == ["redaction: 40 canaries sent, all redacted"]
 
 
-def test_every_canary_comes_out_where_redaction_is_switched_off() -> None:
+def test_every_canary_is_reported_if_redaction_is_disabled() -> None:
     policy = default_policy()
     policy = policy.replace(redaction=policy.redaction.replace(enabled=False))
     report = check_canaries(configure(policy=policy, exporters=["memory"]))
@@ -46,7 +46,7 @@ def test_every_canary_comes_out_where_redaction_is_switched_off() -> None:
         (BeforeSend, "__call__", "Sentry event"),
     ],
 )
-def test_a_part_that_passes_everything_is_missed_by_the_place_it_guards(
+def test_a_processor_that_redacts_nothing_is_reported_by_its_place(
     monkeypatch: pytest.MonkeyPatch, part: Any, name: str, place: str
 ) -> None:
     monkeypatch.setattr(part, name, lambda self, value, *rest: value)
@@ -54,26 +54,26 @@ def test_a_part_that_passes_everything_is_missed_by_the_place_it_guards(
     assert {leak.place for leak in report.leaks} == {place}
 
 
-def test_log_records_that_are_not_redacted_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unredacted_log_records_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         LogRedactionProcessor, "on_emit", lambda self, record: self.next_processor.on_emit(record)
     )
     assert {leak.place for leak in check_canaries(configure(exporters=["memory"])).leaks} == {"log record"}
 
 
-def test_baggage_that_is_not_redacted_is_noticed() -> None:
+def test_unredacted_baggage_is_reported() -> None:
     telemetry = configure(exporters=["memory"])
     propagate.set_global_textmap(propagate.get_global_textmap().propagator)  # type: ignore[attr-defined]
     assert {leak.place for leak in check_canaries(telemetry).leaks} == {"baggage"}
 
 
-def test_propagators_that_carry_no_baggage_leave_nothing_to_look_at(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_baggage_is_not_checked_without_a_baggage_propagator(monkeypatch: pytest.MonkeyPatch) -> None:
     propagate.set_global_textmap(TraceContextTextMapPropagator())
     report = check_canaries(configure(exporters=["memory"]))
     assert report == CanaryReport(len(SECRETS) * 4, (), ())
 
 
-def test_a_rule_that_the_policy_switches_off_is_named() -> None:
+def test_a_rule_disabled_in_the_policy_is_named() -> None:
     policy = default_policy()
     modes = {**policy.redaction.modes, "iban": "off"}
     policy = policy.replace(redaction=policy.redaction.replace(modes=modes))
@@ -82,7 +82,7 @@ def test_a_rule_that_the_policy_switches_off_is_named() -> None:
     assert {leak.rule for leak in report.leaks} == {"iban"}
 
 
-def test_a_place_from_which_nothing_comes_is_not_called_safe(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_place_without_output_is_not_reported_as_safe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
     report = check_canaries(configure(exporters=["memory"]))
     assert report.silent == ("span",)
@@ -90,17 +90,17 @@ def test_a_place_from_which_nothing_comes_is_not_called_safe(monkeypatch: pytest
     assert "sampling" in report.lines()[0]
 
 
-def test_a_sampler_by_ratio_takes_the_canary(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ratio_sampler_keeps_the_canary(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "traceidratio")
     monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.001")
     assert check_canaries(configure(exporters=["memory"])).ok
 
 
-def test_without_the_memory_exporter_nothing_can_be_read() -> None:
+def test_a_check_without_the_memory_exporter_is_an_error() -> None:
     with pytest.raises(ValueError, match="memory"):
         check_canaries(configure(exporters=["none"]))
 
 
-def test_every_secret_is_one_that_the_redactor_finds() -> None:
+def test_the_redactor_finds_every_canary() -> None:
     for rule, text in SECRETS.items():
         assert Redactor().text(text) != text, rule

@@ -1,4 +1,4 @@
-"""The channels of alerts: an address or key that cannot be one is found before anything has to be told."""
+"""Invalid addresses and keys of alert channels are found before the first alert."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def channels(
     return by_name(channel_checks(policy or policy_with(), {**(env or {}), **more}))
 
 
-def test_channels_that_can_be_used() -> None:
+def test_valid_channels_are_listed() -> None:
     found = channels(
         SLACK_FINANCE_WEBHOOK=HOOK, PAGERDUTY_FINANCE_KEY=KEY, MITA_OTEL_SMTP_URL="smtp://mail.bank.example"
     )
@@ -46,7 +46,7 @@ def test_channels_that_can_be_used() -> None:
          "MITA_OTEL_SMTP_URL is not the URL of a mail server; write it like smtp://user:password@host:587"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_an_address_or_key_is_a_fault(variable: str, value: str, name: str, said: str) -> None:
+def test_an_invalid_address_or_key_fails(variable: str, value: str, name: str, said: str) -> None:
     found = channels(env={variable: value})
     assert list(failing(found)) == [name]
     assert found[name].said.startswith(said)
@@ -55,7 +55,7 @@ def test_what_cannot_be_an_address_or_key_is_a_fault(variable: str, value: str, 
     )
 
 
-def test_a_mail_server_that_is_none_is_said_once_and_not_for_each_address() -> None:
+def test_an_invalid_mail_server_fails_once_for_all_addresses() -> None:
     policy = policy_with()
     email = policy.alerts.email.replace(placeholder_domain="none.example")
     alerts = policy.alerts.replace(email=email)
@@ -63,13 +63,13 @@ def test_a_mail_server_that_is_none_is_said_once_and_not_for_each_address() -> N
     assert list(failing(found)) == ["alerts:mail-server"]
 
 
-def test_what_is_good_is_told_beside_what_is_not() -> None:
+def test_valid_channels_are_listed_beside_an_invalid_one() -> None:
     found = channels(SLACK_FINANCE_WEBHOOK=HOOK, PAGERDUTY_FINANCE_KEY="short")
     assert list(failing(found)) == ["alerts:finance_pagerduty"]
     assert found["alerts"].said.startswith("finance_slack; ")
 
 
-def test_nobody_is_told_of_anything() -> None:
+def test_no_configured_channel_is_a_warning() -> None:
     found = channels()["alerts"]
     assert found.status is Status.WARN
     assert found.said.startswith(
@@ -77,7 +77,7 @@ def test_nobody_is_told_of_anything() -> None:
     )
 
 
-def test_alerts_that_are_off() -> None:
+def test_disabled_alerts_pass() -> None:
     policy = policy_with()
     off = policy.replace(alerts=policy.alerts.replace(start="off"))
     assert channels(off, PAGERDUTY_FINANCE_KEY="short") == {

@@ -1,4 +1,4 @@
-"""The gateway for mobile apps: whether what they send has somewhere to go, and goes there."""
+"""The gateway for mobile apps: its upstreams accept data, and its spool has space."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ def put(folder: Path, *ages_s: float, **bounds: Any) -> None:
     spool.close()
 
 
-def test_no_app_and_nothing_set_is_nothing_to_look_at() -> None:
+def test_without_an_app_and_a_spool_nothing_is_checked() -> None:
     assert list(gateway_checks(policy_with(), {})) == []
 
 
-def test_a_spool_that_is_set_although_the_policy_knows_no_app() -> None:
+def test_a_spool_without_an_app_in_the_policy_is_a_warning() -> None:
     found = looked(policy_with(), "/somewhere")["mobile"]
     assert found.status is Status.WARN
     assert found.said.startswith(
@@ -58,7 +58,7 @@ def test_a_spool_that_is_set_although_the_policy_knows_no_app() -> None:
     )
 
 
-def test_a_gateway_that_works(http: HttpReceiver, tmp_path: Path) -> None:
+def test_a_working_gateway_passes(http: HttpReceiver, tmp_path: Path) -> None:
     http.usual = Reply(200, "{}", {"Content-Type": "application/json"})
     put(tmp_path / "spool", 60)
     found = looked(gateway(app={"upstream": upstream_of(http)}), tmp_path / "spool")
@@ -72,7 +72,7 @@ def test_a_gateway_that_works(http: HttpReceiver, tmp_path: Path) -> None:
     assert f"sentry_key={PUBLIC_KEY}" in headers["x-sentry-auth"]
 
 
-def test_an_upstream_that_does_not_know_the_key(http: HttpReceiver, tmp_path: Path) -> None:
+def test_a_key_that_the_upstream_rejects_fails(http: HttpReceiver, tmp_path: Path) -> None:
     http.usual = Reply(403)
     found = looked(gateway(app={"upstream": upstream_of(http)}), tmp_path)
     assert list(failing(found)) == ["mobile:app"]
@@ -80,7 +80,7 @@ def test_an_upstream_that_does_not_know_the_key(http: HttpReceiver, tmp_path: Pa
     assert PUBLIC_KEY not in found["mobile:app"].said
 
 
-def test_an_upstream_that_is_away(http: HttpReceiver, tmp_path: Path) -> None:
+def test_an_unreachable_upstream_fails(http: HttpReceiver, tmp_path: Path) -> None:
     http.close()
     found = looked(gateway(app={"upstream": upstream_of(http)}), tmp_path)
     where = http.url.removeprefix("http://")
@@ -88,13 +88,13 @@ def test_an_upstream_that_is_away(http: HttpReceiver, tmp_path: Path) -> None:
     assert failing(found) == {"mobile:app": said}
 
 
-def test_each_app_is_looked_at(http: HttpReceiver, tmp_path: Path) -> None:
+def test_each_app_is_checked(http: HttpReceiver, tmp_path: Path) -> None:
     http.replies = [Reply(200, "{}"), Reply(401)]
     policy = gateway(good={"upstream": upstream_of(http)}, bad={"upstream": upstream_of(http)})
     assert list(failing(looked(policy, tmp_path))) == ["mobile:bad"]
 
 
-def test_nobody_is_asked_offline(http: HttpReceiver, tmp_path: Path) -> None:
+def test_an_offline_check_contacts_no_upstream(http: HttpReceiver, tmp_path: Path) -> None:
     found = looked(gateway(app={"upstream": upstream_of(http)}), tmp_path, network=False)
     assert found["mobile:app"] == Check(
         "mobile:app", Status.PASS, "mobile.projects.app.upstream not contacted"
@@ -102,14 +102,14 @@ def test_nobody_is_asked_offline(http: HttpReceiver, tmp_path: Path) -> None:
     assert http.posted == []
 
 
-def test_an_app_that_is_kept_in_a_store_that_nobody_named(tmp_path: Path) -> None:
+def test_storing_app_telemetry_in_the_default_store_is_a_warning(tmp_path: Path) -> None:
     policy = gateway(app={"store": True})
     said = "telemetry of mobile-app goes to this machine's store only; set MITA_OTEL_DATABASE_URL"
     assert warning(looked(policy, tmp_path)) == {"mobile:app:store": said}
     assert warning(looked(policy, tmp_path, MITA_OTEL_DATABASE_URL="sqlite:///x.db")) == {}
 
 
-def test_a_spool_that_cannot_be_written_to(tmp_path: Path) -> None:
+def test_an_unwritable_spool_fails(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     found = looked(gateway(app={"store": True}), tmp_path / "file")["mobile:spool"]
     said = f"{tmp_path}/file is not a folder: telemetry from apps is refused; free space or grant write access there, or set"
@@ -120,7 +120,7 @@ def test_a_spool_that_cannot_be_written_to(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("room", "status"), [(2, Status.FAIL), (3, Status.PASS), (4, Status.PASS)],
 )  # fmt: skip
-def test_a_spool_without_room(tmp_path: Path, room: int, status: Status) -> None:
+def test_a_full_spool_fails(tmp_path: Path, room: int, status: Status) -> None:
     put(tmp_path, 1, 1)
     found = looked(gateway({"max_records": room}, app={"store": True}), tmp_path)["mobile:spool"]
     assert found.status is status
@@ -128,7 +128,7 @@ def test_a_spool_without_room(tmp_path: Path, room: int, status: Status) -> None
         assert found.said.startswith(f"{tmp_path} is 100% full (2 envelopes, 0 MB), and a full spool drops")
 
 
-def test_a_spool_that_is_nearly_full_by_its_bytes(tmp_path: Path) -> None:
+def test_a_spool_close_to_its_byte_limit_is_a_warning(tmp_path: Path) -> None:
     folder = tmp_path / "process"
     folder.mkdir()
     (folder / f"0-{int(NOW * 1e9):020d}-00000001.record").write_bytes(b"x" * 900_000)
@@ -137,7 +137,7 @@ def test_a_spool_that_is_nearly_full_by_its_bytes(tmp_path: Path) -> None:
     assert found.said.startswith(f"{tmp_path} is 90% full (1 envelopes, 1 MB)")
 
 
-def test_the_room_of_a_spool_is_that_of_each_process(tmp_path: Path) -> None:
+def test_the_limit_of_a_spool_applies_to_each_process(tmp_path: Path) -> None:
     for _ in range(3):
         put(tmp_path, 1, 1)
     found = looked(gateway({"max_records": 4}, app={"store": True}), tmp_path)["mobile:spool"]
@@ -145,7 +145,7 @@ def test_the_room_of_a_spool_is_that_of_each_process(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("age_s", "status"), [(3600.0, Status.PASS), (3660.0, Status.WARN)])
-def test_envelopes_that_wait_too_long(tmp_path: Path, age_s: float, status: Status) -> None:
+def test_envelopes_that_wait_too_long_are_a_warning(tmp_path: Path, age_s: float, status: Status) -> None:
     put(tmp_path, 5, age_s)
     found = looked(gateway(doctor={"max_waiting_s": 3600}, app={"store": True}), tmp_path)["mobile:spool"]
     assert found.status is status
@@ -155,7 +155,7 @@ def test_envelopes_that_wait_too_long(tmp_path: Path, age_s: float, status: Stat
         )
 
 
-def test_a_spool_on_a_disk_without_room(tmp_path: Path) -> None:
+def test_a_spool_on_a_nearly_full_disk_is_a_warning(tmp_path: Path) -> None:
     found = looked(gateway(doctor={"min_free_megabytes": 1e12}, app={"store": True}), tmp_path)[
         "mobile:spool"
     ]

@@ -24,7 +24,7 @@ Install = Callable[..., None]
 
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Install:
-    """Let a package be installed, as far as its metadata goes, in front of any of the same name."""
+    """Install the metadata of a package; it takes precedence over an installed one of the same name."""
     folder = tmp_path / "packages"
     folder.mkdir()
     monkeypatch.syspath_prepend(str(folder))
@@ -50,21 +50,21 @@ def policy_of(**instrumentation: object) -> Policy:
 
 
 # --- versions ----------------------------------------------------------------------------------------
-def test_versions_that_go_together() -> None:
+def test_compatible_versions_pass() -> None:
     found = by_name(library_checks())
     assert list(found) == ["versions"]
     assert found["versions"].status is Status.PASS
     assert "opentelemetry-sdk 1." in found["versions"].said
 
 
-def test_an_sdk_of_another_version(install: Install) -> None:
+def test_an_incompatible_api_version_fails(install: Install) -> None:
     install("opentelemetry-api", "1.44.0")
     said = failing(by_name(library_checks()))["versions:opentelemetry-api"]
     assert "needs opentelemetry-api" in said
     assert ", but 1.44.0 is installed: pip install opentelemetry-api==" in said
 
 
-def test_a_sentry_sdk_that_is_too_old_is_said_with_what_would_do(install: Install) -> None:
+def test_an_old_sentry_sdk_fails_with_the_accepted_versions(install: Install) -> None:
     install("sentry-sdk", "1.45.0")
     found = failing(by_name(library_checks()))
     assert found == {
@@ -73,7 +73,7 @@ def test_a_sentry_sdk_that_is_too_old_is_said_with_what_would_do(install: Instal
     }
 
 
-def test_a_library_of_an_extra_has_to_fit_where_the_extra_is_in_use(install: Install) -> None:
+def test_a_library_of_an_extra_is_checked_only_if_the_extra_is_in_use(install: Install) -> None:
     install("alembic", "1.13.3")
     policy = policy_with()
     assert failing(by_name(library_checks(extras_in_use(policy, [], {})))) == {}
@@ -85,7 +85,7 @@ def test_a_library_of_an_extra_has_to_fit_where_the_extra_is_in_use(install: Ins
     )
 
 
-def test_the_extras_of_features_that_are_configured() -> None:
+def test_the_extras_in_use_follow_from_the_configuration() -> None:
     policy = policy_of(sqlalchemy="contrib")
     assert extras_in_use(policy_with(), ["console"], {}) == []
     assert extras_in_use(policy_with(), ["store"], {}) == ["store"]
@@ -101,7 +101,7 @@ def test_the_extras_of_features_that_are_configured() -> None:
 
 
 # --- installed and active ----------------------------------------------------------------------------
-def test_what_is_installed_and_active() -> None:
+def test_installed_and_active_instrumentations_pass() -> None:
     found = instrumentation()
     assert warning(found) == failing(found) == {}
     assert found["library:fastapi"].said.endswith(" is installed and instrumented by FastAPI's own telemetry")
@@ -114,7 +114,7 @@ def test_what_is_installed_and_active() -> None:
     assert {"library:requests", "library:urllib3", "library:aiohttp", "library:celery"} <= set(found)
 
 
-def test_fastapi_by_the_contrib_instrumentation() -> None:
+def test_fastapi_instrumented_by_the_contrib_package_passes() -> None:
     said = instrumentation(policy_of(fastapi="contrib"))["library:fastapi"].said
     assert said.endswith(" is installed and instrumented by the contrib instrumentation")
 
@@ -137,7 +137,7 @@ def test_drivers_that_measure_the_statements_of_sqlalchemy_too_are_named(install
     )
 
 
-def test_sqlalchemy_by_the_contrib_package(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sqlalchemy_selects_the_contrib_package_only_if_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("opentelemetry.instrumentation.sqlalchemy", exc_type=ImportError)
     policy = policy_of(sqlalchemy="contrib")
     check = instrumentation(policy)["library:sqlalchemy"]
@@ -152,7 +152,7 @@ def test_sqlalchemy_by_the_contrib_package(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     "written", ["fastapi,sqlalchemy,threading,httpx", "fastapi , sqlalchemy ,threading, httpx"]
 )
-def test_what_the_variable_switches_off(written: str) -> None:
+def test_instrumentations_disabled_by_the_variable_are_warnings(written: str) -> None:
     off = warning(instrumentation(env={DISABLED: written}))
     assert set(off) == {"library:fastapi", "library:sqlalchemy", "library:threads", "library:httpx"}
     for name in ("fastapi", "sqlalchemy", "httpx"):
@@ -162,13 +162,13 @@ def test_what_the_variable_switches_off(written: str) -> None:
     assert off["library:threads"].endswith(f": remove threading from {DISABLED}")
 
 
-def test_a_variable_that_switches_everything_off() -> None:
+def test_a_variable_that_disables_all_instrumentations_is_a_warning_for_each() -> None:
     found = instrumentation(env={DISABLED: "*"})
     assert set(warning(found)) == set(found)
     assert all(one.said.endswith(f"remove * from {DISABLED}") for one in found.values())
 
 
-def test_what_the_policy_switches_off() -> None:
+def test_instrumentations_disabled_by_the_policy_are_warnings() -> None:
     off = warning(instrumentation(policy_of(fastapi="off", sqlalchemy=False, threads=False)))
     assert {name: said.rpartition(": ")[2] for name, said in off.items()} == {
         "library:fastapi": 'the policy disables it; set instrumentation.fastapi to "auto"',
@@ -178,7 +178,7 @@ def test_what_the_policy_switches_off() -> None:
 
 
 @pytest.mark.parametrize("framework", ["flask", "django", "falcon", "pyramid", "tornado"])
-def test_a_web_framework_without_its_instrumentation(
+def test_a_web_framework_without_instrumentation_is_reported_with_the_fix(
     install: Install, monkeypatch: pytest.MonkeyPatch, framework: str
 ) -> None:
     others = [point for point in entry_points(group=libraries._GROUP) if point.name != framework]
@@ -188,13 +188,13 @@ def test_a_web_framework_without_its_instrumentation(
     assert instrumentation()[f"library:{framework}"] == Check(f"library:{framework}", Status.WARN, said)
 
 
-def test_a_library_without_its_instrumentation(install: Install) -> None:
+def test_a_library_without_instrumentation_is_a_warning_with_the_fix(install: Install) -> None:
     install("redis", "5.0.0")
     said = f"5.0.0 is installed, not instrumented: pip install {REDIS}"
     assert instrumentation()["library:redis"] == Check("library:redis", Status.WARN, said)
 
 
-def test_a_library_whose_version_its_instrumentation_does_not_know(install: Install) -> None:
+def test_an_unsupported_library_version_is_a_warning_with_the_fix(install: Install) -> None:
     install("redis", "2.4.0")
     install(REDIS, "0.66b1", requires=("redis>=2.6; extra == 'instruments'",), points=POINT)
     said = (
@@ -204,7 +204,7 @@ def test_a_library_whose_version_its_instrumentation_does_not_know(install: Inst
     assert instrumentation()["library:redis"] == Check("library:redis", Status.FAIL, said)
 
 
-def test_an_instrumentation_that_cannot_be_imported(install: Install) -> None:
+def test_a_broken_instrumentation_is_reported_with_the_import_error(install: Install) -> None:
     install("redis", "5.0.0")
     install(
         REDIS,
@@ -220,12 +220,12 @@ def test_an_instrumentation_that_cannot_be_imported(install: Install) -> None:
     assert instrumentation()["library:redis"] == Check("library:redis", Status.FAIL, said)
 
 
-def test_an_instrumentation_of_a_library_that_nobody_has_is_no_fault(install: Install) -> None:
+def test_an_instrumentation_without_its_library_is_not_reported(install: Install) -> None:
     install(REDIS, "0.66b1", requires=("redis>=2.6; extra == 'instruments'",), points=POINT)
     assert "library:redis" not in instrumentation()
 
 
-def test_any_other_instrumentation_is_looked_at_as_well(install: Install) -> None:
+def test_instrumentations_of_other_libraries_are_checked(install: Install) -> None:
     install("ledgerlib", "3.0")
     points = "[opentelemetry_instrumentor]\nledger = redis_instrumentation:Instrumentor\n"
     requires = ("ledgerlib>=2; extra == 'instruments'",)
@@ -238,7 +238,7 @@ def test_any_other_instrumentation_is_looked_at_as_well(install: Install) -> Non
     assert instrumentation(env={DISABLED: "ledger"})["library:ledger"].status is Status.WARN
 
 
-def test_a_fastapi_that_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_fastapi_fails_with_the_import_error(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "fastapi", None)

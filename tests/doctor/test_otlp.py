@@ -1,4 +1,4 @@
-"""OTLP's endpoint is asked the way that the exporter goes."""
+"""The check of the OTLP endpoint uses the exporter's own request."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     return look  # type: ignore[return-value]
 
 
-def test_an_endpoint_that_takes_traces(http: HttpReceiver, looked) -> None:
+def test_an_endpoint_that_accepts_traces_passes(http: HttpReceiver, looked) -> None:
     secret = "Bearer hunter2hunter2"
     found = looked(**{ENDPOINT: http.url, "OTEL_EXPORTER_OTLP_HEADERS": f"authorization={secret}"})
     assert found["exporter:otlp"].status is Status.PASS
@@ -50,14 +50,16 @@ def test_an_endpoint_that_takes_traces(http: HttpReceiver, looked) -> None:
         (503, "", " answered 503: it accepts no data now; see its log"),
     ],
 )
-def test_an_endpoint_that_does_not(http: HttpReceiver, looked, status: int, path: str, said: str) -> None:
+def test_an_error_response_fails_after_one_request(
+    http: HttpReceiver, looked, status: int, path: str, said: str
+) -> None:
     http.usual = Reply(status)
     found = looked(**{ENDPOINT: http.url + path})["exporter:otlp"]
     assert (found.status, found.said) == (Status.FAIL, http.url.removeprefix("http://") + said)
     assert len(http.posted) == 1  # it is not tried again and again, as the exporter would
 
 
-def test_the_variable_of_traces_alone_is_named_where_it_is_the_one(http: HttpReceiver, looked) -> None:
+def test_the_traces_endpoint_variable_is_named_if_it_applies(http: HttpReceiver, looked) -> None:
     http.usual = Reply(404)
     own = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
     found = looked(**{ENDPOINT: "http://127.0.0.1:1", own: f"{http.url}/elsewhere"})["exporter:otlp"]
@@ -65,14 +67,14 @@ def test_the_variable_of_traces_alone_is_named_where_it_is_the_one(http: HttpRec
     assert http.posted[0].path == "/elsewhere"
 
 
-def test_an_endpoint_that_is_away(http: HttpReceiver, looked) -> None:
+def test_an_unreachable_endpoint_fails(http: HttpReceiver, looked) -> None:
     http.close()
     found = looked(**{ENDPOINT: http.url})["exporter:otlp"]
     said = f"{http.url.removeprefix('http://')} refuses connections; check the port in {ENDPOINT}, and that the server is running"
     assert found == Check("exporter:otlp", Status.FAIL, said)
 
 
-def test_the_port_of_grpc_is_known() -> None:
+def test_a_grpc_port_is_recognised() -> None:
     from mita_otel._otel_compat.otlp import OtlpAnswer
     from mita_otel.doctor import otlp
     from mita_otel.doctor.network_errors import Peer
@@ -89,20 +91,22 @@ def test_the_port_of_grpc_is_known() -> None:
 
 
 @pytest.mark.parametrize("endpoint", ["localhost:4318", "collector", "ftp://collector"])
-def test_an_endpoint_that_is_no_address(looked, endpoint: str) -> None:
+def test_an_invalid_endpoint_fails(looked, endpoint: str) -> None:
     found = looked(**{ENDPOINT: endpoint})["exporter:otlp"]
     said = f"{ENDPOINT} is not a valid address; use the form https://host:port"
     assert found == Check("exporter:otlp", Status.FAIL, said)
 
 
-def test_a_protocol_that_is_not_installed(looked, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_uninstalled_protocol_fails_with_the_extra_to_install(
+    looked, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("mita_otel.exporters.otlp.entry_points", lambda **_: [])
     said = "the otlp exporter is not installed; install mita-otel[otlp-grpc]"
     found = looked(OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
     assert found == {"exporter:otlp": Check("exporter:otlp", Status.FAIL, said)}
 
 
-def test_nobody_is_asked_offline(http: HttpReceiver, looked) -> None:
+def test_an_offline_check_contacts_no_endpoint(http: HttpReceiver, looked) -> None:
     found = looked(network=False, **{ENDPOINT: http.url})
     assert found == {"exporter:otlp": Check("exporter:otlp", Status.PASS, "endpoint not contacted")}
     assert http.posted == []

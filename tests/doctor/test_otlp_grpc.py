@@ -1,4 +1,4 @@
-"""OTLP over gRPC: the endpoint is asked, and each answer has its mend."""
+"""OTLP over gRPC: the endpoint is contacted, and each status is reported with a fix."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def collector() -> Iterator[GrpcReceiver]:
     receiver.close()
 
 
-def test_an_endpoint_that_takes_traces(collector: GrpcReceiver, looked: Look) -> None:
+def test_an_endpoint_that_accepts_traces_passes(collector: GrpcReceiver, looked: Look) -> None:
     found = looked(f"http://127.0.0.1:{collector.port}", OTEL_EXPORTER_OTLP_HEADERS="x-tenant=bank")
     said = f"127.0.0.1:{collector.port} accepts traces over gRPC"
     assert found == Check("exporter:otlp", Status.PASS, said)
@@ -49,7 +49,7 @@ def test_an_endpoint_that_takes_traces(collector: GrpcReceiver, looked: Look) ->
 
 
 @pytest.mark.parametrize(
-    ("code", "mend"),
+    ("code", "hint"),
     [
         ("UNAUTHENTICATED", "access denied; check OTEL_EXPORTER_OTLP_HEADERS"),
         ("PERMISSION_DENIED", "access denied; check OTEL_EXPORTER_OTLP_HEADERS"),
@@ -58,15 +58,17 @@ def test_an_endpoint_that_takes_traces(collector: GrpcReceiver, looked: Look) ->
         ("INTERNAL", f"the request failed; check {ENDPOINT} and its log"),
     ],
 )
-def test_an_endpoint_that_refuses(collector: GrpcReceiver, looked: Look, code: str, mend: str) -> None:
+def test_an_error_status_fails_with_the_fix(
+    collector: GrpcReceiver, looked: Look, code: str, hint: str
+) -> None:
     collector.refuses = (grpc.StatusCode[code], "no")
     found = looked(f"http://127.0.0.1:{collector.port}")
-    said = f"127.0.0.1:{collector.port} answered {code}: {mend}"
+    said = f"127.0.0.1:{collector.port} answered {code}: {hint}"
     assert found == Check("exporter:otlp", Status.FAIL, said)
     assert len(collector.requests) == 1
 
 
-def test_an_endpoint_that_is_away(collector: GrpcReceiver, looked: Look) -> None:
+def test_an_unreachable_endpoint_fails(collector: GrpcReceiver, looked: Look) -> None:
     collector.close()
     assert (
         f"it refuses connections; check the port in {ENDPOINT}"
@@ -74,17 +76,17 @@ def test_an_endpoint_that_is_away(collector: GrpcReceiver, looked: Look) -> None
     )
 
 
-def test_a_host_that_there_is_not(looked: Look) -> None:
+def test_an_unknown_host_fails(looked: Look) -> None:
     assert "unknown host" in looked("http://nowhere.invalid:4317").said
 
 
-def test_an_endpoint_of_http(http: HttpReceiver, looked: Look) -> None:
+def test_an_http_endpoint_fails_with_the_protocol_variable(http: HttpReceiver, looked: Look) -> None:
     found = looked(http.url)
     assert found.status is Status.FAIL
     assert f"{PROTOCOL}" in found.said
 
 
-def test_tls(tmp_path: Path, looked: Look) -> None:
+def test_a_certificate_must_be_trusted(tmp_path: Path, looked: Look) -> None:
     authority = Authority(tmp_path)
     pair = authority.certificate("collector", since="20200101000000Z", until="20990101000000Z")
     receiver = GrpcReceiver((pair.certificate.read_bytes(), pair.key.read_bytes()))
@@ -99,12 +101,12 @@ def test_tls(tmp_path: Path, looked: Look) -> None:
         receiver.close()
 
 
-def test_https_where_there_is_none(collector: GrpcReceiver, looked: Look) -> None:
+def test_https_to_a_server_without_tls_fails(collector: GrpcReceiver, looked: Look) -> None:
     said = looked(f"https://127.0.0.1:{collector.port}").said
     assert f"the TLS handshake failed; check https and the port in {ENDPOINT}" in said
 
 
-def test_the_port_of_http_is_known() -> None:
+def test_an_http_port_is_recognised() -> None:
     answer = GrpcAnswer("collector:4318", "UNAVAILABLE", "Connection refused")
     _, said = grpc_answered(answer, ENDPOINT)
     assert said.endswith("(4318 is the port of OTLP over HTTP: OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf)")

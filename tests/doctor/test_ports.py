@@ -1,4 +1,4 @@
-"""The port of the Prometheus exporter is free, taken, or answers with metrics already."""
+"""The port of the Prometheus exporter is free, in use, or already answers with metrics."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def checked(port: int, exporters: str = "otlp,prometheus", host: str = "127.0.0.
     return list(prometheus_checks(DOCTOR, env))
 
 
-def test_a_port_that_is_free_or_taken() -> None:
+def test_a_port_in_use_fails_and_a_free_one_passes() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         [check] = checked(port)
@@ -46,7 +46,7 @@ class Metrics(BaseHTTPRequestHandler):
     def log_message(self, *arguments: object) -> None: ...
 
 
-def test_a_port_that_answers_with_metrics_may_be_the_services() -> None:
+def test_a_port_that_answers_with_metrics_is_a_warning() -> None:
     with HTTPServer(("127.0.0.1", 0), Metrics) as server:
         thread = threading.Thread(target=server.handle_request)
         thread.start()
@@ -56,7 +56,7 @@ def test_a_port_that_answers_with_metrics_may_be_the_services() -> None:
     assert "answers with metrics already" in check.said
 
 
-def test_an_address_that_is_not_this_machines() -> None:
+def test_an_address_of_another_machine_fails() -> None:
     [check] = checked(0, host="203.0.113.1")
     assert check.status is Status.FAIL
     assert "cannot listen on 203.0.113.1:0" in check.said

@@ -1,4 +1,4 @@
-"""The fix for versions that do not go together resolves all conflicts: it leads to no other one."""
+"""The fix for incompatible versions resolves all conflicts and causes no new one."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_pip_resolves_the_fix_and_no_conflict_is_left(name: str, tmp_path: Path)
     assert conflicts(packages, ROOTS, ()) == []
 
 
-def test_only_what_has_to_change_is_named() -> None:
+def test_the_fix_names_only_packages_that_must_change() -> None:
     packages = broken("an old sdk")
     version = packages["opentelemetry-api"].version
     command = fix(conflicts(packages, ROOTS, ()), packages)

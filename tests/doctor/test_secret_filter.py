@@ -1,4 +1,4 @@
-"""No message of doctor's holds a secret, wherever it got it from."""
+"""No message of `doctor` contains a secret, whatever its source."""
 
 from __future__ import annotations
 
@@ -32,34 +32,32 @@ SECRET = "hunter2hunter2"
         ("MITA_OTEL_DATABASE_URL", "postgresql://mita:hunter2%21hunter2@db.bank.example/bank"),
     ],
 )
-def test_the_secrets_of_the_environment_are_hidden(name: str, value: str) -> None:
-    discretion = SecretFilter(policy_with(), {name: value})
+def test_secrets_of_the_environment_are_redacted(name: str, value: str) -> None:
+    filtered = SecretFilter(policy_with(), {name: value})
     secret = "hunter2!hunter2" if "%21" in value else SECRET
-    shown = discretion.check(Check("sentry", Status.FAIL, f"{name}: {secret} is wrong ({value})"))
+    shown = filtered.check(Check("sentry", Status.FAIL, f"{name}: {secret} is wrong ({value})"))
     assert "hunter2" not in shown.said
     assert shown.said.startswith(f"{name}: [redacted] is wrong")
 
 
-def test_the_path_of_a_webhook_is_hidden_without_its_host() -> None:
-    discretion = SecretFilter(
+def test_the_path_of_a_webhook_is_redacted_and_its_host_is_shown() -> None:
+    filtered = SecretFilter(
         policy_with(), {"SLACK_FINANCE_WEBHOOK": f"https://hooks.slack.com/services/T/B/{SECRET}"}
     )
-    assert discretion.text(f"POST /services/T/B/{SECRET} failed at hooks.slack.com") == (
+    assert filtered.text(f"POST /services/T/B/{SECRET} failed at hooks.slack.com") == (
         "POST [redacted] failed at hooks.slack.com"
     )
 
 
-def test_the_key_of_an_apps_upstream_is_hidden() -> None:
+def test_the_key_of_an_apps_upstream_is_redacted() -> None:
     policy = policy_with()
     app = MobileProject(id="1", keys=("abcdef123456",), upstream="https://abcdef123456@o1.ingest.sentry.io/1")
     mobile = policy.mobile.replace(projects={"app": app})
-    discretion = SecretFilter(policy.replace(mobile=mobile), {})
-    assert (
-        discretion.text("key abcdef123456 of o1.ingest.sentry.io") == "key [redacted] of o1.ingest.sentry.io"
-    )
+    filtered = SecretFilter(policy.replace(mobile=mobile), {})
+    assert filtered.text("key abcdef123456 of o1.ingest.sentry.io") == "key [redacted] of o1.ingest.sentry.io"
 
 
-def test_what_is_no_secret_is_said() -> None:
+def test_hosts_users_and_paths_are_shown() -> None:
     env = {
         "MITA_OTEL_DATABASE_URL": "postgresql://mita:pw@db.bank.example/bank",
         "SENTRY_DSN": f"https://{SECRET}@o1.ingest.sentry.io/1",
@@ -70,7 +68,7 @@ def test_what_is_no_secret_is_said() -> None:
     assert SecretFilter(policy_with(), env).text(text) == text
 
 
-def test_an_exception_that_quotes_a_secret_is_shown_without_it(
+def test_a_secret_in_an_exception_message_is_redacted(
     examined: Examined, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mita_otel.doctor import diagnosis
@@ -86,7 +84,9 @@ def test_an_exception_that_quotes_a_secret_is_shown_without_it(
     )
 
 
-def test_an_environment_that_is_wrong_everywhere_tells_no_secret(examined: Examined, tmp_path: Path) -> None:
+def test_the_report_of_an_environment_with_many_faults_contains_no_secret(
+    examined: Examined, tmp_path: Path
+) -> None:
     (tmp_path / "mita-otel.toml").write_text(
         f'[mobile.projects.app]\nid = "1"\nkeys = ["abcdef123456"]\nupstream = "http://{SECRET}@127.0.0.1:1/1"\n'
     )

@@ -1,4 +1,4 @@
-"""Sentry is asked: what each answer, or none, means; how soon it came."""
+"""Sentry is contacted: each response, timeout and delay has its result."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ def asked(dsn: str, **doctor: float) -> dict[str, Check]:
         (Reply(200, "<html>", {"Content-Type": "text/html; charset=utf-8"}), Status.FAIL, " answered 200 with a web page"),
     ],
 )  # fmt: skip
-def test_what_an_answer_means(http: HttpReceiver, reply: Reply, status: Status, said: str) -> None:
+def test_each_response_status_is_explained(
+    http: HttpReceiver, reply: Reply, status: Status, said: str
+) -> None:
     http.usual = reply
     found = asked(dsn_of(http))["sentry"]
     assert (found.status, found.observed["status"]) == (status, reply.status)
@@ -66,7 +68,7 @@ def test_what_an_answer_means(http: HttpReceiver, reply: Reply, status: Status, 
     assert len(http.posted) == 1
 
 
-def test_it_is_asked_with_an_empty_envelope_and_the_key(http: HttpReceiver) -> None:
+def test_the_request_is_an_empty_envelope_with_the_key(http: HttpReceiver) -> None:
     asked(dsn_of(http))
     [posted] = http.posted
     assert (posted.path, posted.body) == ("/api/1/envelope/", b"{}\n")
@@ -77,7 +79,7 @@ def test_it_is_asked_with_an_empty_envelope_and_the_key(http: HttpReceiver) -> N
     "dsn",
     ["https://key@sentry.io/name", "https://sentry.io/1", PUBLIC_KEY, "https://key@/1", "ftp://key@h/1"],
 )
-def test_a_dsn_that_is_none(dsn: str) -> None:
+def test_an_invalid_dsn_fails_online_and_offline(dsn: str) -> None:
     found = asked(dsn)
     assert list(found) == ["sentry"]
     assert found["sentry"].status is Status.FAIL
@@ -88,7 +90,7 @@ def test_a_dsn_that_is_none(dsn: str) -> None:
     assert offline == found
 
 
-def test_nobody_is_asked_offline(http: HttpReceiver) -> None:
+def test_an_offline_check_contacts_no_host(http: HttpReceiver) -> None:
     found = by_name(sentry_checks(policy_with(), {"SENTRY_DSN": dsn_of(http)}, network=False))
     assert found["sentry"] == Check(
         "sentry", Status.PASS, f"{http.url.removeprefix('http://')} not contacted"
@@ -120,14 +122,16 @@ def test_nobody_is_asked_offline(http: HttpReceiver) -> None:
         ),
     ],
 )
-def test_where_nothing_goes_to_sentry(env: dict[str, str], name: str, status: Status, said: str) -> None:
+def test_a_missing_or_unused_dsn_is_reported(
+    env: dict[str, str], name: str, status: Status, said: str
+) -> None:
     found = by_name(sentry_checks(policy_with(), env, network=False))[name]
     assert found.status is status
     assert found.said.startswith(said)
 
 
-# --- how soon ----------------------------------------------------------------------------------------
-def test_an_answer_that_is_late_is_a_warning(http: HttpReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
+# --- duration ----------------------------------------------------------------------------------------
+def test_a_late_response_is_a_warning(http: HttpReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter([100.0, 101.4])
     monkeypatch.setattr(sentry.time, "monotonic", lambda: next(ticks, 101.4))
     checks = by_name(sentry_checks(policy_with(slow_s=1.0), {"SENTRY_DSN": dsn_of(http)}))
@@ -136,15 +140,15 @@ def test_an_answer_that_is_late_is_a_warning(http: HttpReceiver, monkeypatch: py
     assert checks["sentry"].observed["milliseconds_to_first_byte"] == 1400
 
 
-def test_what_is_measured_ends_with_the_first_byte_and_not_with_the_body(wire: StartWire) -> None:
-    """The body never comes: whoever waited for it would find a host that does not answer."""
+def test_the_measured_time_ends_with_the_first_byte(wire: StartWire) -> None:
+    """The body never arrives: a check that waited for it would time out."""
     found = asked(dsn_at(wire(dawdling)), timeout_s=20)["sentry"]
     assert found.status is not Status.FAIL
     assert found.observed["milliseconds_to_first_byte"] < 20_000
 
 
-# --- none --------------------------------------------------------------------------------------------
-def test_a_host_that_swallows_everything(wire: StartWire) -> None:
+# --- no response --------------------------------------------------------------------------------------------
+def test_a_host_that_does_not_answer_fails(wire: StartWire) -> None:
     found = asked(dsn_at(port := wire(silent)), timeout_s=0.3)["sentry"]
     said = (
         f"127.0.0.1:{port} does not answer in time; check firewalls, and set HTTPS_PROXY if there is a proxy"
@@ -152,13 +156,13 @@ def test_a_host_that_swallows_everything(wire: StartWire) -> None:
     assert found == Check("sentry", Status.FAIL, said)
 
 
-def test_a_port_that_speaks_something_else(wire: StartWire) -> None:
+def test_a_port_without_http_fails(wire: StartWire) -> None:
     found = asked(dsn_at(port := wire(saying(b"SSH-2.0-OpenSSH_9.6\r\n"))))["sentry"]
     said = f"127.0.0.1:{port} does not speak HTTP; check the port in SENTRY_DSN"
     assert found == Check("sentry", Status.FAIL, said)
 
 
-def test_a_port_that_hangs_up(wire: StartWire) -> None:
+def test_a_closed_connection_fails(wire: StartWire) -> None:
     found = asked(dsn_at(port := wire(saying(b""))))["sentry"]
     assert found.status is Status.FAIL
     assert found.said.startswith(
@@ -166,7 +170,7 @@ def test_a_port_that_hangs_up(wire: StartWire) -> None:
     )
 
 
-def test_a_proxy_that_is_away_is_named_as_what_it_is(
+def test_an_unreachable_proxy_is_named_without_its_password(
     monkeypatch: pytest.MonkeyPatch, wire: StartWire
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://user:hunter2hunter2@127.0.0.1:1")
@@ -179,7 +183,7 @@ def test_a_proxy_that_is_away_is_named_as_what_it_is(
 
 
 def wrapped(inner: Exception) -> list[Exception]:
-    """What http.client, urllib3 and requests make of an exception."""
+    """Return the exception as http.client, urllib3 and requests wrap it."""
     by_urllib3 = urllib3.exceptions.ProtocolError("Connection aborted.", inner)
     with_reason = urllib3.exceptions.MaxRetryError(None, "/api/1/envelope/", inner)  # type: ignore[arg-type]
     return [inner, by_urllib3, with_reason, requests.exceptions.ConnectionError(with_reason)]
@@ -203,19 +207,19 @@ def wrapped(inner: Exception) -> list[Exception]:
         (ValueError("no scheme"), "SENTRY_DSN is not a valid address; use the form https://host:port"),
     ],
 )  # fmt: skip
-def test_why_nothing_was_heard(error: Exception, said: str) -> None:
+def test_each_connection_error_is_explained(error: Exception, said: str) -> None:
     for one in wrapped(error):
         assert why_unreachable(one, PEER).startswith(said), repr(one)
 
 
-def test_a_refusal_is_no_time_out_although_urllib3_calls_it_one() -> None:
+def test_a_refused_connection_is_not_reported_as_a_timeout() -> None:
     refused = urllib3.exceptions.NewConnectionError(None, "refused")  # type: ignore[arg-type]
     refused.__cause__ = ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
     assert isinstance(refused, urllib3.exceptions.TimeoutError)
     assert why_unreachable(refused, PEER).startswith("sentry.example:443")
 
 
-def test_an_address_is_shown_without_what_is_secret_in_it() -> None:
+def test_an_address_is_shown_without_its_secrets() -> None:
     url = f"https://{PUBLIC_KEY}@o1.ingest.sentry.io/services/SECRET?token=SECRET"
     assert Peer.of(url, "SENTRY_DSN", PEER.trust).address == "o1.ingest.sentry.io:443"
     assert Peer.of("http://[::1]/x", "SENTRY_DSN", PEER.trust).address == "[::1]:80"
@@ -235,7 +239,7 @@ NOW = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
         (-3600, Status.FAIL, "this machine's clock is 3600 seconds behind the server's; start time"),
     ],
 )  # fmt: skip
-def test_a_clock_that_is_off(seconds: int, status: Status, said: str) -> None:
+def test_a_clock_that_differs_too_much_fails(seconds: int, status: Status, said: str) -> None:
     heard = Response(200, {"date": format_datetime(NOW, usegmt=True)})
     [found] = clock_check(heard, NOW.timestamp() + seconds, policy_with(max_skew_s=60).doctor)
     assert (found.name, found.status, found.observed) == ("clock", status, {"seconds_ahead": seconds})
@@ -243,11 +247,11 @@ def test_a_clock_that_is_off(seconds: int, status: Status, said: str) -> None:
 
 
 @pytest.mark.parametrize("headers", [{}, {"date": ""}, {"date": "soon"}])
-def test_an_answer_without_a_date_says_nothing_of_the_clock(headers: dict[str, str]) -> None:
+def test_without_a_date_header_the_clock_is_not_checked(headers: dict[str, str]) -> None:
     assert list(clock_check(Response(200, headers), 0.0, policy_with().doctor)) == []
 
 
-def test_the_clock_is_compared_with_sentrys_answer(http: HttpReceiver) -> None:
+def test_the_clock_is_compared_with_sentrys_date_header(http: HttpReceiver) -> None:
     def at(seconds_off: float) -> Check:
         clock = lambda: datetime.now(UTC).timestamp() + seconds_off  # noqa: E731
         return by_name(sentry_checks(policy_with(), {"SENTRY_DSN": dsn_of(http)}, clock=clock))["clock"]
@@ -255,5 +259,5 @@ def test_the_clock_is_compared_with_sentrys_answer(http: HttpReceiver) -> None:
     assert at(0).status is Status.PASS
     assert at(-3600).status is Status.FAIL
     assert " seconds behind " in at(-3600).said
-    http.usual = Reply(403)  # whoever refuses the key knows the time all the same
+    http.usual = Reply(403)  # a refusal has a Date header too
     assert at(3600).status is Status.FAIL

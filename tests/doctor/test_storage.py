@@ -1,4 +1,4 @@
-"""The store and the audit spool: whether anything can be kept there."""
+"""The store and the audit spool are usable, or the check says why not."""
 
 from __future__ import annotations
 
@@ -21,11 +21,9 @@ DATABASE = "MITA_OTEL_DATABASE_URL"
 SPOOL, KEY = "MITA_OTEL_AUDIT_SPOOL", "MITA_OTEL_AUDIT_KEY"
 
 unprivileged = pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere: its rights say nothing"
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere"
 )
-nowhere = pytest.mark.skipif(
-    not Path("/proc").is_dir(), reason="the folder that nobody can write to: no /proc"
-)
+nowhere = pytest.mark.skipif(not Path("/proc").is_dir(), reason="/proc, an unwritable folder, does not exist")
 
 
 def store(url: str) -> Check:
@@ -46,7 +44,7 @@ def sqlite(tmp_path: Path) -> str:
 
 @pytest.fixture
 def locked(tmp_path: Path, sqlite: str) -> Iterator[str]:
-    """A store whose lock somebody holds."""
+    """The URL of a store that another connection has locked."""
     holder = sqlite3.connect(tmp_path / "mita.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     yield sqlite
@@ -54,7 +52,7 @@ def locked(tmp_path: Path, sqlite: str) -> Iterator[str]:
 
 
 # --- the store ---------------------------------------------------------------------------------------
-def test_a_store_that_works(sqlite: str) -> None:
+def test_a_usable_store_passes(sqlite: str) -> None:
     assert store(sqlite) == Check(
         "store",
         Status.PASS,
@@ -63,7 +61,7 @@ def test_a_store_that_works(sqlite: str) -> None:
     )
 
 
-def test_a_store_that_is_not_asked_for() -> None:
+def test_an_unset_store_passes() -> None:
     found = store_check(policy_with(), {})
     assert (found.status, found.said) == (
         Status.PASS,
@@ -71,14 +69,14 @@ def test_a_store_that_is_not_asked_for() -> None:
     )
 
 
-def test_a_store_that_the_policy_names_is_looked_at_as_well(tmp_path: Path) -> None:
+def test_a_store_named_in_the_policy_is_checked(tmp_path: Path) -> None:
     policy = policy_with()
     named = policy.store.replace(url=f"sqlite:///{tmp_path}/absent/mita.db")
     found = store_check(policy.replace(store=named), {})
     assert found.status is Status.FAIL
 
 
-def test_a_store_that_somebody_has_locked(locked: str) -> None:
+def test_a_locked_store_fails(locked: str) -> None:
     found = store(locked)
     assert found.status is Status.FAIL
     assert found.said.endswith(
@@ -86,7 +84,7 @@ def test_a_store_that_somebody_has_locked(locked: str) -> None:
     )
 
 
-def test_a_store_without_tables(tmp_path: Path) -> None:
+def test_a_store_without_tables_is_a_warning(tmp_path: Path) -> None:
     (tmp_path / "mita.db").touch()
     found = store(f"sqlite:///{tmp_path}/mita.db")
     assert (found.status, found.said) == (Status.WARN, "no tables yet; run: mita-otel store migrate")
@@ -99,7 +97,7 @@ def test_a_store_without_tables(tmp_path: Path) -> None:
         ("9999_later", Status.FAIL, "upgrade mita-otel here"),
     ],
 )
-def test_a_store_of_another_version(
+def test_an_older_store_is_a_warning_and_a_newer_one_fails(
     tmp_path: Path, sqlite: str, revision: str, status: Status, said: str
 ) -> None:
     connection = sqlite3.connect(tmp_path / "mita.db")
@@ -111,7 +109,7 @@ def test_a_store_of_another_version(
     assert revision in found.said and found.said.endswith(said)
 
 
-def test_a_store_that_is_away_is_said_without_its_password() -> None:
+def test_an_unreachable_store_fails_without_showing_its_password() -> None:
     found = store("postgresql://mita:hunter2hunter2@127.0.0.1:1/bank")
     assert found.status is Status.FAIL
     assert "postgresql+psycopg://mita:***@127.0.0.1:1/bank does not answer" in found.said
@@ -119,19 +117,19 @@ def test_a_store_that_is_away_is_said_without_its_password() -> None:
 
 
 @pytest.mark.parametrize("url", ["mita.db", "mysql://u:hunter2hunter2@h/d", "postgresql+nothing://"])
-def test_a_store_whose_url_is_none(url: str) -> None:
+def test_an_invalid_store_url_fails_without_showing_its_password(url: str) -> None:
     found = store(url)
     assert found.status is Status.FAIL
     assert DATABASE in found.said and "hunter2" not in found.said
 
 
-def test_a_store_whose_folder_there_is_not(tmp_path: Path) -> None:
+def test_a_missing_folder_of_the_store_fails(tmp_path: Path) -> None:
     said = f"the folder {tmp_path}/absent of the store does not exist; create it, or correct {DATABASE}"
     assert store(f"sqlite:///{tmp_path}/absent/mita.db") == Check("store", Status.FAIL, said)
 
 
 @nowhere
-def test_a_store_whose_folder_cannot_be_written_to() -> None:
+def test_an_unwritable_folder_of_the_store_fails() -> None:
     found = store("sqlite:////proc/mita.db")
     assert found.status is Status.FAIL
     assert found.said.startswith("/proc is not writable (")
@@ -139,19 +137,19 @@ def test_a_store_whose_folder_cannot_be_written_to() -> None:
 
 
 @unprivileged
-def test_a_store_whose_file_cannot_be_written_to(tmp_path: Path, sqlite: str) -> None:
+def test_an_unwritable_store_file_fails(tmp_path: Path, sqlite: str) -> None:
     (tmp_path / "mita.db").chmod(0o400)
     assert store(sqlite).said.startswith(
         f"{tmp_path}/mita.db may not be written to; give the service's user the right"
     )
 
 
-def test_a_store_that_is_a_folder(tmp_path: Path) -> None:
+def test_a_folder_instead_of_the_store_file_fails(tmp_path: Path) -> None:
     said = f"{tmp_path} is a folder, but the store needs a file; correct {DATABASE}"
     assert store(f"sqlite:///{tmp_path}") == Check("store", Status.FAIL, said)
 
 
-def test_looking_at_a_store_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_the_check_of_a_store_creates_no_file(tmp_path: Path) -> None:
     found = store(f"sqlite:///{tmp_path}/mita.db")
     assert (found.status, found.said) == (
         Status.PASS,
@@ -165,13 +163,13 @@ def spool(folder: Path | str, key: str = "k" * 32, **doctor: float) -> Check:
     return spool_check(policy_with(**doctor), {SPOOL: str(folder), KEY: key})
 
 
-def test_a_spool_that_works_is_left_as_it_was(tmp_path: Path) -> None:
+def test_the_check_of_a_usable_spool_creates_no_file(tmp_path: Path) -> None:
     found = spool(tmp_path / "new" / "spool")
     assert (found.status, found.said) == (Status.PASS, f"spool in {tmp_path}/new/spool")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_spool_that_is_a_file(tmp_path: Path) -> None:
+def test_a_file_instead_of_the_spool_folder_fails(tmp_path: Path) -> None:
     (tmp_path / "spool").write_text("")
     found = spool(tmp_path / "spool")
     assert (found.status, found.said) == (
@@ -182,14 +180,14 @@ def test_a_spool_that_is_a_file(tmp_path: Path) -> None:
 
 
 @nowhere
-def test_a_spool_that_cannot_be_written_to() -> None:
+def test_an_unwritable_spool_fails() -> None:
     found = spool("/proc/spool")
     assert found.status is Status.FAIL
     assert found.said.startswith("/proc is not writable (")
 
 
 @unprivileged
-def test_a_spool_that_others_own(tmp_path: Path) -> None:
+def test_a_spool_in_a_read_only_folder_fails(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:
         assert "is not writable (Permission denied)" in spool(tmp_path / "spool").said
@@ -197,7 +195,7 @@ def test_a_spool_that_others_own(tmp_path: Path) -> None:
         tmp_path.chmod(0o700)
 
 
-def test_a_disk_that_is_full_is_found_by_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_found_by_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
@@ -206,7 +204,7 @@ def test_a_disk_that_is_full_is_found_by_writing(tmp_path: Path, monkeypatch: py
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_disk_that_is_nearly_full(tmp_path: Path) -> None:
+def test_a_nearly_full_disk_is_a_warning(tmp_path: Path) -> None:
     left = megabytes_left(tmp_path / "absent")
     assert left > 0
     found = spool(tmp_path, min_free_megabytes=left * 1000)
@@ -217,20 +215,20 @@ def test_a_disk_that_is_nearly_full(tmp_path: Path) -> None:
     )
 
 
-def test_a_chain_without_a_key(tmp_path: Path) -> None:
+def test_an_unsigned_chain_is_a_warning(tmp_path: Path) -> None:
     found = spool(tmp_path, key="")
     assert found.status is Status.WARN
     assert f"set {KEY}; create one with: python -c 'import secrets; print(" in found.said
 
 
-def test_a_key_that_is_too_short_is_a_fault(tmp_path: Path) -> None:
+def test_a_short_key_fails(tmp_path: Path) -> None:
     found = spool(tmp_path, key="hunter2")
     assert found.status is Status.FAIL
     assert found.said.startswith(f"{KEY} has a key of 7 characters; it needs at least 16. Make one with: ")
     assert "hunter2" not in found.said
 
 
-def test_a_trail_that_is_off(tmp_path: Path) -> None:
+def test_a_disabled_trail_passes(tmp_path: Path) -> None:
     policy = policy_with()
     off = policy.replace(audit=policy.audit.replace(start="off"))
     assert spool_check(off, {SPOOL: "/proc"}) == Check(
@@ -238,15 +236,15 @@ def test_a_trail_that_is_off(tmp_path: Path) -> None:
     )
 
 
-def test_the_whole_look_is_longer_than_the_waits_in_it() -> None:
-    """Otherwise it would be given up without a word of what it waited for."""
+def test_the_timeout_of_the_check_exceeds_the_timeouts_of_the_store() -> None:
+    """Otherwise the check would end without naming the cause of the delay."""
     policy = default_policy()
     shortest_s = policy.doctor.timeout_s / 4
     assert {name for name in storage._TIMEOUTS if getattr(policy.store, name) > shortest_s}
 
 
 @pytest.mark.skipif(os.name != "posix", reason="no modes of files")
-def test_a_spool_that_other_users_can_read_or_change(examined: Examined, tmp_path: Path) -> None:
+def test_a_spool_that_other_users_can_access_is_a_warning(examined: Examined, tmp_path: Path) -> None:
     spool = tmp_path / "spool"
     spool.mkdir(mode=0o700)
     sound = {"MITA_OTEL_AUDIT_SPOOL": str(spool), "MITA_OTEL_AUDIT_KEY": "k" * 32}
@@ -265,7 +263,7 @@ def test_a_spool_that_other_users_can_read_or_change(examined: Examined, tmp_pat
         )
 
 
-def test_where_the_file_exporter_writes(examined: Examined, tmp_path: Path) -> None:
+def test_the_path_of_the_file_exporter_is_checked(examined: Examined, tmp_path: Path) -> None:
     env = {"OTEL_TRACES_EXPORTER": "file"}
     path = tmp_path / "traces.jsonl"
     assert examined(**env, MITA_OTEL_FILE=str(path))["exporter:file"] == Check(

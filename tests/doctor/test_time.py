@@ -1,4 +1,4 @@
-"""Doctor comes to an end, whatever does not answer."""
+"""`doctor` ends even if a host or a check hangs."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ StartWire = Callable[..., int]
 
 
 @pytest.mark.parametrize("behaviour", [silent, dripping])
-def test_a_host_that_swallows_or_drips_is_given_up(
+def test_the_wait_for_a_silent_or_slow_host_is_bounded(
     isolated_telemetry: None,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     wire: StartWire,
     behaviour: Callable[..., None],
 ) -> None:
-    """One that drips answers every single wait in time: only a bound of the whole ends it."""
+    """Each read from a slow host ends in time: only a limit for the whole check ends it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SENTRY_DSN", dsn_at(wire(behaviour)))
     monkeypatch.setenv("MITA_OTEL_DOCTOR__TIMEOUT_S", "2")
@@ -38,7 +38,7 @@ def test_a_host_that_swallows_or_drips_is_given_up(
     assert found["redaction"].status is Status.PASS
 
 
-def test_what_was_found_before_something_hung_is_told() -> None:
+def test_results_before_a_hanging_check_are_reported() -> None:
     never = threading.Event()
 
     def look() -> Iterator[Check]:
@@ -52,7 +52,7 @@ def test_what_was_found_before_something_hung_is_told() -> None:
     assert [(one.name, one.status) for one in found] == [("first", Status.PASS), ("thing", Status.FAIL)]
 
 
-def test_an_examination_goes_on_where_a_check_fails_itself(
+def test_the_other_checks_run_if_one_check_raises(
     isolated_telemetry: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def broken(*_: object) -> Check:

@@ -28,7 +28,7 @@ def asked(dsn: str) -> Check:
 
 
 def exporter_gets_through(dsn: str) -> bool:
-    """Whether the exporter's own transport does, asked without doctor."""
+    """Whether the exporter's transport delivers an envelope."""
     transport = SentryTransport({"dsn": dsn}, default_policy().sentry, Losses(cool_down_s=60))
     transport.capture_envelope(Envelope(items=[Item(b"{}", type="event")]))
     transport.flush(60)
@@ -41,7 +41,7 @@ def trusting(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.own.certificate))
 
 
-def test_a_certificate_that_nobody_vouches_for(authority: Authority, wire: StartWire) -> None:
+def test_a_certificate_of_an_unknown_authority_fails(authority: Authority, wire: StartWire) -> None:
     dsn = dsn_at(port := wire(OK, authority.certificate("plain", **DAYS).server()), scheme="https")
     found = asked(dsn)
     assert found.status is Status.FAIL
@@ -53,7 +53,7 @@ def test_a_certificate_that_nobody_vouches_for(authority: Authority, wire: Start
     assert not exporter_gets_through(dsn)
 
 
-def test_a_certificate_that_signed_itself(authority: Authority, wire: StartWire) -> None:
+def test_a_self_signed_certificate_fails(authority: Authority, wire: StartWire) -> None:
     found = asked(dsn_at(wire(OK, authority.own.server()), scheme="https"))
     assert found.status is Status.FAIL
     assert "is not trusted (self-signed certificate)" in found.said.replace("self signed", "self-signed")
@@ -61,7 +61,7 @@ def test_a_certificate_that_signed_itself(authority: Authority, wire: StartWire)
 
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
-def test_a_certificate_is_trusted_by_the_file_that_the_exporter_reads(
+def test_the_certificate_file_of_the_exporter_applies(
     authority: Authority, wire: StartWire, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     dsn = dsn_at(wire(OK, authority.certificate(f"by-{variable}", **DAYS).server()), scheme="https")
@@ -70,17 +70,17 @@ def test_a_certificate_is_trusted_by_the_file_that_the_exporter_reads(
     assert exporter_gets_through(dsn)
 
 
-def test_the_folder_that_the_exporter_does_not_read_is_no_help(
+def test_a_certificate_folder_that_the_exporter_ignores_is_ignored(
     authority: Authority, wire: StartWire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Python alone reads SSL_CERT_DIR: who looked with it would find nothing wrong, and nothing would arrive."""
+    """Only Python reads SSL_CERT_DIR: a check that used it would pass, and nothing would arrive."""
     dsn = dsn_at(wire(OK, authority.certificate("dir", **DAYS).server()), scheme="https")
     monkeypatch.setenv("SSL_CERT_DIR", str(authority.own.certificate.parent))
     assert asked(dsn).status is Status.FAIL
     assert not exporter_gets_through(dsn)
 
 
-def test_the_file_that_is_named_and_does_not_vouch_is_said(
+def test_a_certificate_file_without_the_authority_is_named(
     authority: Authority, wire: StartWire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
@@ -90,7 +90,7 @@ def test_the_file_that_is_named_and_does_not_vouch_is_said(
 
 
 @pytest.mark.usefixtures("trusting")
-def test_a_certificate_that_has_expired(authority: Authority, wire: StartWire) -> None:
+def test_an_expired_certificate_fails(authority: Authority, wire: StartWire) -> None:
     pair = authority.certificate("expired", since=LONG_AGO, until=JUST_NOW)
     dsn = dsn_at(port := wire(OK, pair.server()), scheme="https")
     said = f"the certificate of 127.0.0.1:{port} has expired; renew it there, or check whether this machine's clock is ahead"
@@ -98,7 +98,7 @@ def test_a_certificate_that_has_expired(authority: Authority, wire: StartWire) -
 
 
 @pytest.mark.usefixtures("trusting")
-def test_a_certificate_that_is_not_valid_yet(authority: Authority, wire: StartWire) -> None:
+def test_a_certificate_that_is_not_valid_yet_fails(authority: Authority, wire: StartWire) -> None:
     pair = authority.certificate("early", since=SOON, until=LATER)
     found = asked(dsn_at(wire(OK, pair.server()), scheme="https"))
     assert "is not valid yet; if this machine's clock is behind, start time synchronisation" in found.said
@@ -116,7 +116,7 @@ def test_a_certificate_that_is_not_valid_yet(authority: Authority, wire: StartWi
         ),
     ],
 )
-def test_a_certificate_of_another_name(
+def test_a_certificate_for_another_name_fails(
     authority: Authority, wire: StartWire, host: str, subject: str, said: str
 ) -> None:
     pair = authority.certificate(f"not-{host}", subject=subject, **DAYS)
@@ -129,7 +129,7 @@ def test_a_certificate_of_another_name(
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])
-def test_a_file_of_certificates_that_is_none(
+def test_an_unreadable_certificate_file_fails(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None
 ) -> None:
     file = tmp_path / "authorities.pem"
@@ -142,21 +142,21 @@ def test_a_file_of_certificates_that_is_none(
     assert found.said.endswith("set it to a file of certificates in PEM format, or unset it")
 
 
-def test_a_port_that_does_not_speak_tls(wire: StartWire) -> None:
+def test_a_port_without_tls_fails(wire: StartWire) -> None:
     dsn = dsn_at(port := wire(PLAIN), scheme="https")
     found = asked(dsn)
     assert found.said.startswith(f"127.0.0.1:{port} failed the TLS handshake (")
     assert found.said.endswith("); check https and the port in SENTRY_DSN")
 
 
-def test_a_port_that_speaks_nothing_but_tls(authority: Authority, wire: StartWire) -> None:
+def test_http_to_a_tls_port_fails(authority: Authority, wire: StartWire) -> None:
     dsn = dsn_at(port := wire(OK, authority.own.server()))
     found = asked(dsn)
     assert found.status is Status.FAIL
     assert found.said.startswith(f"127.0.0.1:{port} closes the connection without an answer; check https")
 
 
-def test_otlps_exporter_believes_others(
+def test_the_otlp_exporter_has_a_separate_certificate_file(
     authority: Authority, wire: StartWire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = wire(OK, authority.certificate("otlp", **DAYS).server())

@@ -1,4 +1,4 @@
-"""Misspelt names of variables are found; names that others read are not."""
+"""Misspelt names of variables are found; names that other software reads are not reported."""
 
 from __future__ import annotations
 
@@ -41,5 +41,5 @@ def test_a_misspelt_name_is_found(name: str, meant: str) -> None:
         "MITA_OTEL_SENTRY__MAX_SPANS", "SERVICE_NAME", "DATABASE_URL", "ENVIRONMENT", "HOME",
     ],
 )  # fmt: skip
-def test_a_name_that_others_read_is_not_misspelt(name: str) -> None:
+def test_a_name_that_other_software_reads_is_not_reported(name: str) -> None:
     assert by_name(misspelt_checks({name: "x"})) == {}

@@ -1,4 +1,4 @@
-"""A receiver of the test's own."""
+"""A receiver for each test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mita-otel test slack|pagerduty|email|webhook`: what arrives, and what is said where it does not."""
+"""`mita-otel test CHANNEL` sends a marked test message, and reports why one was not accepted."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def tried(
     return {one.name: one for one in found}
 
 
-def test_slack_gets_a_message_that_says_it_is_a_test(http: HttpReceiver) -> None:
+def test_slack_receives_a_message_marked_as_a_test(http: HttpReceiver) -> None:
     found = tried("slack", {"SLACK_FINANCE_WEBHOOK": http.url})
     assert (found["finance_slack"].status, found["finance_slack"].said) == (Status.PASS, "Slack answered ok")
     [posted] = http.posted
@@ -42,14 +42,14 @@ def test_slack_gets_a_message_that_says_it_is_a_test(http: HttpReceiver) -> None
     assert context.startswith("bank · staging · ") and "alerts ack" not in context
 
 
-def test_a_test_is_redacted_like_any_other_message(http: HttpReceiver) -> None:
+def test_a_test_message_is_redacted(http: HttpReceiver) -> None:
     tried(
         "slack", {"SLACK_FINANCE_WEBHOOK": http.url}, scope=AlertScope("bank 4111 1111 1111 1111", "staging")
     )
     assert "bank [redacted:pan]" in http.posted[0].json["blocks"][-1]["elements"][0]["text"]
 
 
-def test_what_gets_a_channels_messages_instead_is_said(http: HttpReceiver) -> None:
+def test_the_fallback_of_an_unconfigured_channel_is_reported(http: HttpReceiver) -> None:
     found = tried("slack", {"SLACK_FINANCE_WEBHOOK": http.url})
     instead = "SLACK_PAYMENTS_WEBHOOK is not set; finance_slack is its fallback"
     assert (found["payments_slack"].status, found["payments_slack"].said) == (Status.WARN, instead)
@@ -68,7 +68,7 @@ def test_what_gets_a_channels_messages_instead_is_said(http: HttpReceiver) -> No
         ("cut", "Slack: no connection (RemoteProtocolError)"),
     ],
 )  # fmt: skip
-def test_slacks_word_is_said(http: HttpReceiver, reply: Reply | str, said: str) -> None:
+def test_an_error_response_of_slack_is_explained(http: HttpReceiver, reply: Reply | str, said: str) -> None:
     http.replies = [reply]
     found = tried("slack", {"SLACK_FINANCE_WEBHOOK": f"{http.url}/services/SECRET"})
     assert (found["finance_slack"].status, found["finance_slack"].said) == (Status.FAIL, said)
@@ -88,14 +88,14 @@ def test_an_incident_is_opened_marked_and_resolved(http: HttpReceiver) -> None:
     assert opened["dedup_key"] == resolved["dedup_key"]
 
 
-def test_an_incident_may_be_left_open(http: HttpReceiver) -> None:
+def test_an_incident_stays_open_on_request(http: HttpReceiver) -> None:
     http.usual = ACCEPTED
     policy = policy_with(delivery={"pagerduty_url": http.url})
     tried("pagerduty", {"PAGERDUTY_FINANCE_KEY": KEY}, policy, keep_open=True)
     assert [posted.json["event_action"] for posted in http.posted] == ["trigger"]
 
 
-def test_what_pagerduty_finds_wrong_is_said(http: HttpReceiver) -> None:
+def test_the_errors_in_pagerdutys_response_are_reported_without_the_key(http: HttpReceiver) -> None:
     errors = (
         '{"status": "invalid event", "message": "Event object is invalid", "errors": ["Invalid routing key"]}'
     )
@@ -114,7 +114,7 @@ def mail_policy() -> Policy:
     )
 
 
-def test_an_e_mail_says_it_is_a_test() -> None:
+def test_an_email_is_marked_as_a_test() -> None:
     receiver = MailReceiver()
     found = tried("email", {"MITA_OTEL_SMTP_URL": receiver.url}, mail_policy())
     receiver.close()
@@ -125,7 +125,7 @@ def test_an_e_mail_says_it_is_a_test() -> None:
     assert "security@mita.finance is a placeholder" in found["security_email"].said
 
 
-def test_what_a_mail_server_says_is_said() -> None:
+def test_the_refusal_of_a_mail_server_is_reported_with_the_recipient() -> None:
     receiver = MailReceiver(recipient_answer="550 5.1.1 unknown user")
     found = tried("email", {"MITA_OTEL_SMTP_URL": receiver.url}, mail_policy())["finance_email"]
     receiver.close()
@@ -133,19 +133,19 @@ def test_what_a_mail_server_says_is_said() -> None:
     assert "refuses team@bank.example" in found.said and "550 5.1.1 unknown user" in found.said
 
 
-def test_a_webhook_is_told_that_it_is_a_test(http: HttpReceiver) -> None:
+def test_a_webhook_receives_json_marked_as_a_test(http: HttpReceiver) -> None:
     policy = policy_with(channels={"ours": {"kind": "webhook", "variable": "OUR_HOOK"}})
     found = tried("webhook", {"OUR_HOOK": http.url}, policy)
     assert found["ours"].said == "it answered 200"
     assert http.posted[0].json["test"] is True
 
 
-def test_a_setting_that_cannot_be_used_is_said() -> None:
+def test_an_invalid_setting_fails_with_the_name_of_its_variable() -> None:
     found = tried("email", {"MITA_OTEL_SMTP_URL": "mail.bank.example"}, mail_policy())["finance_email"]
     assert found.status is Status.FAIL
     assert found.said.startswith("MITA_OTEL_SMTP_URL ")
 
 
-def test_a_channel_that_there_is_not_is_named() -> None:
+def test_an_unknown_channel_is_an_error_that_lists_the_known_channels() -> None:
     with pytest.raises(ConfigurationError, match="no slack channel nowhere; use one of: finance_slack"):
         tried("slack", {}, names=["nowhere"])

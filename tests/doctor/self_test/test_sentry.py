@@ -1,4 +1,4 @@
-"""`mita-otel test sentry`: what arrives, and what is said where it does not."""
+"""`mita-otel test sentry` sends a marked error with a trace, and reports why Sentry did not accept it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def receiver() -> Iterator[Receiver]:
     backend.close()
 
 
-def test_a_marked_error_and_its_trace_arrive_and_their_ids_are_told(
+def test_a_marked_error_and_its_trace_arrive_and_their_ids_are_reported(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SENTRY_DSN", receiver.dsn)
@@ -44,7 +44,7 @@ def test_a_marked_error_and_its_trace_arrive_and_their_ids_are_told(
     assert check.said.startswith(f"Sentry accepted event {event['event_id']} of trace ")
 
 
-def test_it_wakes_nobody_and_leaves_no_audit_entry(
+def test_the_test_error_causes_no_alert_and_no_audit_entry(
     receiver: Receiver, http: HttpReceiver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SENTRY_DSN", receiver.dsn)
@@ -57,10 +57,10 @@ def test_it_wakes_nobody_and_leaves_no_audit_entry(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_exporters_of_metrics_and_logs_are_left_alone(
+def test_exporters_of_metrics_and_logs_are_not_started(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """They would send; and the port of Prometheus is the service's, which runs."""
+    """They would send data, and the running service already uses the port of Prometheus."""
     with socket.create_server(("127.0.0.1", 0)) as service:
         monkeypatch.setenv("SENTRY_DSN", receiver.dsn)
         monkeypatch.setenv("OTEL_METRICS_EXPORTER", "prometheus")
@@ -71,7 +71,7 @@ def test_exporters_of_metrics_and_logs_are_left_alone(
     assert caplog.text == ""
 
 
-def test_a_bad_variable_of_opentelemetrys_is_said_and_the_test_goes_on(
+def test_an_invalid_opentelemetry_variable_is_logged_and_the_test_continues(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("SENTRY_DSN", receiver.dsn)
@@ -94,7 +94,7 @@ def test_a_bad_variable_of_opentelemetrys_is_said_and_the_test_goes_on(
         ("cut", "no connection to 127.0.0.1:PORT (closed without a response)"),
     ],
 )  # fmt: skip
-def test_what_sentry_says_is_said(
+def test_an_error_response_of_sentry_is_explained(
     http: HttpReceiver, monkeypatch: pytest.MonkeyPatch, reply: Reply | str, said: str
 ) -> None:
     http.replies = [reply] * 9
@@ -106,7 +106,7 @@ def test_what_sentry_says_is_said(
     )
 
 
-def test_an_error_that_is_refused_is_told_though_its_trace_arrives(
+def test_a_refused_error_fails_the_test_although_its_trace_arrives(
     http: HttpReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     http.replies = [Reply(413, "")]
@@ -116,7 +116,7 @@ def test_an_error_that_is_refused_is_told_though_its_trace_arrives(
     assert check.said.startswith(("127.0.0.1: lost: sentry", "127.0.0.1: Sentry answered 413"))
 
 
-def test_a_sentry_that_does_not_answer_is_not_waited_for_for_ever(
+def test_the_wait_for_a_hanging_sentry_is_bounded(
     http: HttpReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     http.replies = ["hang", "hang", "hang", "hang"]
@@ -131,12 +131,12 @@ def test_a_sentry_that_does_not_answer_is_not_waited_for_for_ever(
 @pytest.mark.parametrize(
     ("dsn", "said"), [("", "SENTRY_DSN is not set"), ("https://sentry.io/1", "SENTRY_DSN is not a valid DSN")]
 )
-def test_a_dsn_that_is_none_is_said(monkeypatch: pytest.MonkeyPatch, dsn: str, said: str) -> None:
+def test_a_missing_or_invalid_dsn_is_an_error(monkeypatch: pytest.MonkeyPatch, dsn: str, said: str) -> None:
     monkeypatch.setenv("SENTRY_DSN", dsn)
     with pytest.raises(ConfigurationError, match=said):
         try_sentry(default_policy())
 
 
-def test_telemetry_that_is_off_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disabled_telemetry_is_reported_with_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
     assert try_sentry(default_policy()).said == "telemetry is off: unset OTEL_SDK_DISABLED"
