@@ -114,7 +114,7 @@ class Redactor:
         sentences = NaturalLanguageFinder(keys, shapes_of_values, policy.grammar)
         names = (
             Finder(KeyValueFinder(keys, shapes_of_values), words=keys.stems, signs="=:"),
-            Finder(sentences, words=sentences.words),
+            Finder(sentences, words=sentences.words, separated=True),
             Finder(QuotedValueFinder(keys), words=keys.stems, signs="(["),
             calls,
             Finder(OptionFinder(keys, shapes_of_values), words=("--", "pass"), signs=" "),

@@ -30,6 +30,10 @@ class Scanner:
 
     def __init__(self, finders: Sequence[Finder], markers: Markers) -> None:
         self._groups = _groups(finders)
+        self._joined = _groups(
+            [one for one in finders if not one.separated and (not one.signs or one.signs.isalnum())]
+        )
+        """For texts of ASCII letters and digits only."""
         self._markers = markers
 
     def hits(self, text: str) -> list[Hit]:  # noqa: C901 - the loops are inline because a call for each would double the cost
@@ -41,7 +45,9 @@ class Scanner:
             read = view.text
             lower = read.lower()
             count = len(_DIGIT.findall(read))
-            for digits, signs, words, finds in self._groups:
+            for digits, signs, words, finds in (
+                self._joined if read.isascii() and read.isalnum() else self._groups
+            ):
                 if digits > count:
                     continue
                 for sign in signs:
@@ -95,7 +101,7 @@ Group = tuple[int, str | tuple[str, ...], tuple[str, ...], tuple[Find, ...]]
 def _groups(finders: Sequence[Finder]) -> tuple[Group, ...]:
     """Group the finders by requirement, so that each requirement is checked once."""
     groups: dict[tuple[int, str | tuple[str, ...], tuple[str, ...]], list[Find]] = {}
-    for find, words, digits, signs in finders:
+    for find, words, digits, signs, _ in finders:
         groups.setdefault((digits, signs or _ANYTHING, words or _ANYTHING), []).append(find)
     return tuple((*requirements, tuple(finds)) for requirements, finds in groups.items())
 

@@ -175,13 +175,16 @@ _COMPILED: Final = tuple(
     for word in words.split()
 )
 
+_JOINED: Final = tuple((word, shape) for word, shape in _COMPILED if word.isalnum())
+"""Those without a sign in the word."""
+
 
 def find_api_keys(text: str) -> Iterator[Hit]:
     """Yield keys whose provider marks them with a prefix."""
     if not _LONG_RUN.search(text):
         return
     lower = text.lower()
-    for word, shape in _COMPILED:
+    for word, shape in _JOINED if text.isalnum() else _COMPILED:
         if word in lower:
             for match in shape.finditer(text):
                 yield Hit(match.start(), match.end(), "key")

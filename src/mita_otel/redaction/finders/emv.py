@@ -34,6 +34,7 @@ _TAGS: Final = {
 """Rule and form of the value, by tag."""
 _SURE: Final = frozenset({"57", "5A", "9F6B"})
 """Tags whose value shows by itself that a run of hexadecimal digits is chip data."""
+_SURE_TAG: Final = re.compile(r"57|5[Aa]|9[Ff]6[Bb]")
 _LONGEST: Final = 510
 """Hexadecimal digits of the longest value of such a tag."""
 _TAG_AT: Final = re.compile("|".join(sorted(_TAGS, key=len, reverse=True)))
@@ -48,7 +49,7 @@ _CLEAR_PIN_BLOCK: Final = re.compile(
 
 def find_chip_data(text: str) -> Iterator[Hit]:
     """Yield values of EMV tags, in tag-length-value data and beside the tag's name, and clear PIN blocks."""
-    for run in _HEX_RUN.finditer(text):
+    for run in _HEX_RUN.finditer(text) if _SURE_TAG.search(text) else ():
         yield from _tag_length_values(run["run"].upper(), range(run.start("run"), run.end() + 1))
     for groups in _HEX_GROUPS.finditer(text):
         places = [place for group in _GROUP.finditer(text, *groups.span()) for place in range(*group.span(1))]

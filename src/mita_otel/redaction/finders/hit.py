@@ -28,3 +28,5 @@ class Finder(NamedTuple):
     """A text with such a secret has at least this many digits."""
     signs: str = ""
     """One of these characters is in every text with such a secret. Empty: no such character."""
+    separated: bool = False
+    """Whether every such text has a character that is no ASCII letter and no digit, as between a name and its value."""
