@@ -1,4 +1,4 @@
-"""What tests of the gateway are given: a Sentry to send to, applications that end with their test."""
+"""Fixtures of the gateway's tests: a Sentry receiver, and applications that are shut down after each test."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 async def make(tmp_path: Path) -> AsyncIterator[MakeApp]:
-    """Give what makes an application; each is shut down after the test."""
+    """Return a factory of applications; each is shut down after the test."""
     apps: list[MobileApp] = []
 
     def one(upstream: str = NOBODY, **sections: Any) -> MobileApp:

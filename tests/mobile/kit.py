@@ -1,4 +1,4 @@
-"""What tests of the gateway share: a policy with one app, envelopes as apps send them, what must never come out."""
+"""A policy with one app, envelopes as apps send them, and secrets that must never leave."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MakeApp = Callable[..., MobileApp]
 
 RECORDED = Path(__file__).parents[2] / "examples" / "mobile" / "recorded"
 SHAPES = sorted(path.stem for path in RECORDED.glob("*.envelope"))
-"""Envelopes as sentry_flutter, its native SDKs and Sentry's JavaScript write them."""
+"""Envelopes recorded from sentry_flutter, its native SDKs and Sentry's JavaScript SDK."""
 
 SECRETS = (
     b"4111 1111 1111 1111",
@@ -52,11 +52,11 @@ SECRETS = (
     b"cvv 737",
     b':"737"',
 )
-"""What the recorded envelopes hold and nobody may see."""
+"""Secrets in the recorded envelopes."""
 
 
 def client_of(app: Any, address: str = "203.0.113.7") -> httpx.AsyncClient:
-    """Return a client of an application, in this process, that comes from an address."""
+    """Return a client of an application in this process, with the given address."""
     transport = httpx.ASGITransport(app, client=(address, 5000))
     return httpx.AsyncClient(transport=transport, base_url="http://gateway")
 
@@ -118,7 +118,7 @@ def envelope(
 
 
 def intake(body: bytes, encoding: str = "", **more: Any) -> Intake:
-    """Return a request that was let in."""
+    """Return an authenticated request."""
     return Intake("app", body, encoding, **more)
 
 
@@ -138,7 +138,7 @@ def transaction(
 
 
 def first_item(name: str) -> dict[str, Any]:
-    """Return what the first item of a recorded envelope says."""
+    """Return the JSON payload of the first item of a recorded envelope."""
     value: dict[str, Any] = json.loads(
         bytes(parse_envelope(recorded(name), EnvelopeBounds(16_384, 100)).items[0].payload)
     )

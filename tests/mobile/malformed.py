@@ -1,4 +1,4 @@
-"""A hundred requests that are not what they should be, with the answer that each gets. Made by us, not recorded."""
+"""A hundred malformed requests, each with the expected response. They are written by hand, not recorded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import brotli
 from mobile.kit import AUTH, KEY, PROJECT, envelope, recorded
 
 CARD = b"4111 1111 1111 1111"
-"""In each of them, where it has a place: it must never be in the spool, in an answer or in what is sent."""
+"""A secret in each of them, where it fits: it must never reach the spool, a response or the upstream."""
 
 EVENT = json.dumps({"event_id": "a" * 32, "message": CARD.decode()}).encode()
 HEADER = json.dumps({"event_id": "a" * 32, "dsn": f"https://{KEY}@gateway.example/42"}).encode()
@@ -23,18 +23,18 @@ HEADER = json.dumps({"event_id": "a" * 32, "dsn": f"https://{KEY}@gateway.exampl
 
 @dataclass(frozen=True)
 class Malformed:
-    """A request, and its answer."""
+    """A request, and its expected response."""
 
     name: str
     body: bytes
     status: int
     reason: str = ""
-    """The counted reason; empty: the request is taken, and what is wrong in it is left out."""
+    """The counted reason; empty: the request is accepted without its invalid items."""
     headers: Mapping[str, str] = field(default_factory=dict)
     path: str = f"/api/{PROJECT}/envelope/"
     auth: bool = True
     forwarded: int = 0
-    """How many items go on all the same."""
+    """The number of items that are still forwarded."""
 
     @property
     def all_headers(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What tests of the spool share."""
+"""Records, policies and a list of losses for tests of the spool."""
 
 from __future__ import annotations
 

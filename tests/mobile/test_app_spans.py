@@ -1,4 +1,4 @@
-"""The spans of an app are read whichever way they came; what is no span is left out."""
+"""Spans of an app are read from transactions, span items and streamed spans; invalid ones are left out."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from mobile.kit import transaction
         ([], None),
     ],
 )
-def test_timestamps(value: Any, seconds: float | None) -> None:
+def test_timestamps_of_each_form_become_seconds(value: Any, seconds: float | None) -> None:
     assert seconds_of(value) == seconds
 
 
@@ -52,18 +52,18 @@ def test_a_root_without_ids_or_times_is_left_out(change: dict[str, Any]) -> None
 
 
 @pytest.mark.parametrize("spans", [None, 5, "x", [None, 5, "x", [], {}], [{"span_id": "e" * 16}]])
-def test_children_of_another_shape_are_left_out(spans: Any) -> None:
+def test_malformed_children_are_left_out(spans: Any) -> None:
     assert len(spans_of_transaction(transaction(spans=spans))) == 1
 
 
 @pytest.mark.parametrize(
     "value", [{}, {"items": []}, {"items": [None, 5, {}, {"attributes": []}]}, {"items": "x"}, {"span_id": 5}]
 )
-def test_streamed_spans_of_another_shape_are_left_out(value: dict[str, Any]) -> None:
+def test_malformed_streamed_spans_are_left_out(value: dict[str, Any]) -> None:
     assert list(spans_of_item(value)) == []
 
 
-def test_spans_are_told_apart_by_what_they_are() -> None:
+def test_a_transaction_becomes_a_root_span_of_the_app() -> None:
     [span] = spans_of_transaction(transaction())
     assert isinstance(span, AppSpan)
     assert (span.trace_id, span.span_id, span.parent_span_id, span.is_root) == ("c" * 32, "d" * 16, "", True)

@@ -1,4 +1,4 @@
-"""The gateway over HTTP: slow and greedy clients, and what becomes of an error that cannot be kept."""
+"""The gateway over HTTP: slow and aggressive clients, and errors that cannot be stored."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mita_otel.mobile import MobileApp
 from mobile.kit import AUTH, ENVELOPE, MakeApp, client_of, recorded
 
 
-async def test_a_client_that_sends_too_much_is_told_when_to_come_back_and_others_are_served(
+async def test_a_client_above_its_rate_gets_retry_after_and_others_are_served(
     make: MakeApp,
 ) -> None:
     app = make(rate={"client_burst": 3, "client_per_minute": 1})
@@ -29,7 +29,7 @@ async def test_a_client_that_sends_too_much_is_told_when_to_come_back_and_others
         ).status_code == 200
 
 
-async def test_a_client_whose_requests_make_much_work_is_told_sooner(make: MakeApp) -> None:
+async def test_expensive_requests_use_up_the_rate_of_a_client_sooner(make: MakeApp) -> None:
     app = make(rate={"client_burst": 3, "client_per_minute": 1, "request_cpu_ms": 0.001})
     async with client_of(app) as client:
         statuses = [
@@ -40,7 +40,7 @@ async def test_a_client_whose_requests_make_much_work_is_told_sooner(make: MakeA
 
 
 def request(app: MobileApp, receive: Callable[[], Awaitable[Any]], **headers: str) -> Awaitable[list[Any]]:
-    """Ask the application without an HTTP client in between."""
+    """Call the application directly, without an HTTP client."""
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
@@ -74,7 +74,7 @@ def reading(*parts: bytes, then: Callable[[], Awaitable[Any]]) -> Callable[[], A
 
 
 def whole(body: bytes) -> Callable[[], Awaitable[Any]]:
-    """Return what gives the whole body, and then waits for an answer as a client does."""
+    """Return a `receive` that sends the whole body, and then waits for the response as a client does."""
     left = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> Any:
@@ -91,20 +91,20 @@ async def _gone() -> Any:
     return {"type": "http.disconnect"}
 
 
-async def test_a_body_that_does_not_arrive_is_not_waited_for(make: MakeApp) -> None:
+async def test_a_body_that_does_not_arrive_in_time_is_a_408(make: MakeApp) -> None:
     app = make(intake={"read_timeout_s": 0.1})
     sent = await request(app, reading(b"{}", then=_never))
     assert sent[0]["status"] == 408
     assert (app.gateway.intake_budget.requests, app.gateway.intake_budget.bytes) == (0, 0)
 
 
-async def test_a_client_that_goes_away_gets_no_answer_and_leaves_nothing(make: MakeApp) -> None:
+async def test_a_disconnected_client_releases_its_budget(make: MakeApp) -> None:
     app = make()
     assert await request(app, reading(b"{}", then=_gone)) == []
     assert (app.gateway.intake_budget.requests, app.gateway.intake_budget.bytes) == (0, 0)
 
 
-async def test_a_body_without_a_length_is_stopped_where_it_is_too_large(make: MakeApp) -> None:
+async def test_a_body_without_content_length_is_refused_at_the_limit(make: MakeApp) -> None:
     app = make(intake={"max_request_megabytes": 1})
     read = 0
 
@@ -118,18 +118,18 @@ async def test_a_body_without_a_length_is_stopped_where_it_is_too_large(make: Ma
     assert read == 1_100_000
 
 
-async def test_a_length_that_is_too_large_is_refused_before_a_byte_is_read(make: MakeApp) -> None:
+async def test_a_content_length_above_the_limit_is_refused_before_reading(make: MakeApp) -> None:
     sent = await request(make(), _never, **{"content-length": "99999999999"})
     assert sent[0]["status"] == 413
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "", "1e3", "9" * 400])
-async def test_a_length_that_is_none_is_not_believed(make: MakeApp, length: str) -> None:
+async def test_an_invalid_content_length_is_ignored_or_refused(make: MakeApp, length: str) -> None:
     sent = await request(make(), reading(then=_gone), **{"content-length": length})
     assert sent == [] or sent[0]["status"] == 413
 
 
-async def test_what_is_in_memory_is_bounded_and_who_comes_next_waits(make: MakeApp) -> None:
+async def test_concurrent_requests_are_bounded_and_the_next_one_waits(make: MakeApp) -> None:
     app = make(intake={"max_in_flight": 1, "wait_s": 60, "evict_after_s": 60})
     release = asyncio.Event()
     late = whole(recorded("logs"))
@@ -148,19 +148,19 @@ async def test_what_is_in_memory_is_bounded_and_who_comes_next_waits(make: MakeA
     assert [(await one)[0]["status"] for one in (first, second)] == [200, 200]
 
 
-async def test_if_the_gateway_stays_busy_the_app_keeps_its_data(make: MakeApp) -> None:
+async def test_a_busy_gateway_leaves_the_data_with_the_app(make: MakeApp) -> None:
     app = make(intake={"max_in_flight": 1, "wait_s": 0.1}, spool={"max_held": 1, "hold_s": 0.2})
     first = asyncio.ensure_future(request(app, _never))
     await asyncio.sleep(0)
-    # Held until it gives up by itself: no answer.
+    # Held until the client disconnects: no response.
     assert await request(app, reading(b"x", then=_gone)) == []
-    # Held longer than the policy allows: an answer in the end.
+    # Held for longer than the policy allows: a response.
     sent = await request(app, _never)
     assert (sent[0]["status"], dict(sent[0]["headers"])[b"retry-after"]) == (429, b"10")
     first.cancel()
 
 
-async def test_bytes_count_when_they_arrive(make: MakeApp) -> None:
+async def test_bytes_are_counted_when_they_arrive(make: MakeApp) -> None:
     app = make(intake={"max_in_flight_megabytes": 1, "wait_s": 0}, spool={"max_held": 1, "hold_s": 0.01})
     first = asyncio.ensure_future(
         request(app, reading(b"x" * 900_000, then=_never), **{"content-length": "1000000"})
@@ -176,7 +176,7 @@ async def test_bytes_count_when_they_arrive(make: MakeApp) -> None:
     assert app.gateway.intake_budget.bytes == 0
 
 
-async def test_slow_clients_that_announce_large_bodies_shut_nobody_out(make: MakeApp) -> None:
+async def test_slow_clients_that_announce_large_bodies_do_not_block_others(make: MakeApp) -> None:
     app = make(intake={"wait_s": 0}, spool={"max_held": 1, "hold_s": 0.01})
     slow = [
         asyncio.ensure_future(request(app, reading(b"x", then=_never), **{"content-length": "16000000"}))
@@ -198,7 +198,7 @@ async def test_a_body_below_the_minimum_rate_is_refused(make: MakeApp) -> None:
     assert (app.gateway.intake_budget.requests, app.gateway.intake_budget.bytes) == (0, 0)
 
 
-async def test_an_error_that_cannot_be_kept_gets_no_answer_so_that_the_app_sends_it_again(
+async def test_an_error_that_cannot_be_stored_gets_no_response_so_the_app_retries(
     make: MakeApp,
 ) -> None:
     app = make(spool={"max_records": 1, "hold_s": 20})
@@ -216,7 +216,7 @@ async def test_an_error_that_cannot_be_kept_gets_no_answer_so_that_the_app_sends
     assert await request(app, body()) == []
 
 
-async def test_not_more_than_so_many_are_left_without_an_answer(make: MakeApp) -> None:
+async def test_the_number_of_requests_held_without_a_response_is_bounded(make: MakeApp) -> None:
     app = make(spool={"max_records": 1, "hold_s": 20, "max_held": 1})
     whole = recorded("payment_error")
     done = asyncio.Event()
@@ -241,7 +241,7 @@ async def test_not_more_than_so_many_are_left_without_an_answer(make: MakeApp) -
     assert await held == []
 
 
-async def test_the_engine_that_is_gone_is_no_reason_to_lose_what_an_app_has(
+async def test_without_an_engine_the_response_is_503_with_retry_after(
     make: MakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = make(spool={"hold_s": 0.05})

@@ -1,4 +1,4 @@
-"""What broke a limit is marked as the backend's own telemetry is."""
+"""A breach in an app's telemetry is marked like a breach in the backend's telemetry."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def marked(event: dict[str, Any], policy: Policy | None = None) -> dict[str, Any
     return event
 
 
-def test_a_breach_marks_the_transaction_as_the_backends_are_marked() -> None:
+def test_a_breach_marks_the_transaction_with_rule_and_limit() -> None:
     event = marked(item("screen_render"))
     tags = event["tags"]
     assert (tags["performance_issue"], tags["latency_rule"], tags["latency_limit_ms"]) == (
@@ -48,7 +48,7 @@ def test_a_breach_of_a_child_marks_the_child_and_the_transaction() -> None:
     assert "measurements" not in event
 
 
-def test_the_worst_of_several_breaches_is_the_transactions() -> None:
+def test_the_worst_breach_marks_the_transaction() -> None:
     event = marked(item("screen_render"), policy_with(screen_ms=1300, request_ms=100))
     assert event["tags"]["latency_rule"] == "mobile.request"
     assert [one["rule"] for one in event["contexts"]["latency"]["breaches"]] == [
@@ -57,12 +57,12 @@ def test_the_worst_of_several_breaches_is_the_transactions() -> None:
     ]
 
 
-def test_what_kept_its_limit_is_left_as_it_is() -> None:
+def test_a_transaction_within_its_limit_is_unchanged() -> None:
     event = item("api_request")
     assert marked(json.loads(json.dumps(event))) == event
 
 
-def test_marks_find_a_place_whatever_stands_there() -> None:
+def test_marks_are_added_to_malformed_events() -> None:
     event = transaction(ms=5000, tags=[["a", "b"], "x", ["c"]], measurements=[], extra=None)
     event["contexts"]["trace"]["data"] = "x"
     event["contexts"]["latency"] = 5

@@ -1,4 +1,4 @@
-"""Who may send: a known project with one of its keys, wherever the key stands; nobody else, and no host counts."""
+"""Requests need a key of a known project; the host of the DSN does not matter."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ PROJECTS = Projects(
     ],
 )
 @pytest.mark.parametrize("name", ["x-sentry-auth", "authorization"])
-def test_the_key_of_a_header(name: str, header: str) -> None:
+def test_the_key_is_read_from_a_header(name: str, header: str) -> None:
     said = credentials_of({name: header}, "")
     assert said is not None
     assert said.key == KEY
 
 
-def test_the_client_is_shown_without_what_could_harm_a_log() -> None:
+def test_the_client_name_has_no_control_or_markup_characters() -> None:
     said = credentials_of({"x-sentry-auth": f"Sentry sentry_key={KEY}, sentry_client=a/1\r\nX: y\x00<b>"}, "")
     assert said == Credentials(KEY, "a/1Xyb")
 
 
-def test_the_key_of_a_query() -> None:
+def test_the_key_is_read_from_the_query() -> None:
     said = credentials_of(
         {}, f"sentry_version=7&sentry_key={KEY}&sentry_client=sentry.javascript.browser%2F10"
     )
@@ -73,13 +73,13 @@ def refused(project: str, key: str | None) -> tuple[int, str]:
     return caught.value.status, caught.value.reason
 
 
-def test_each_of_a_projects_keys_opens_it_and_no_other_project() -> None:
+def test_each_key_of_a_project_is_valid_for_that_project_only() -> None:
     assert PROJECTS.find("42", Credentials(KEY)) == "app"
     assert PROJECTS.find("42", Credentials(OTHER)) == "app"
     assert refused("43", KEY) == (403, "unknown_key")
 
 
-def test_an_unknown_project_and_an_unknown_key_look_the_same() -> None:
+def test_an_unknown_project_and_an_unknown_key_get_the_same_refusal() -> None:
     answers = []
     for project, key in (
         ("42", "b" * 32),
@@ -128,7 +128,7 @@ def test_the_host_of_an_envelopes_dsn_does_not_matter(dsn: str) -> None:
         f"https://{KEY}@{'x' * 3000}/42",
     ],
 )
-def test_a_dsn_that_is_none_of_ours_is_refused(dsn: Any) -> None:
+def test_a_dsn_of_another_project_or_key_is_refused(dsn: Any) -> None:
     with pytest.raises(Refused) as caught:
         PROJECTS.find_by_dsn({"dsn": dsn})
     assert caught.value.status in {401, 403}

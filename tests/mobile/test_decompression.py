@@ -1,4 +1,4 @@
-"""A request's encoding is undone; a bomb is stopped while it unpacks, whatever it would become."""
+"""A compressed body is decompressed; a decompression bomb is refused before it uses much memory."""
 
 from __future__ import annotations
 
@@ -38,29 +38,33 @@ def undo(body: bytes, encoding: str, *, max_size: int = 50 * MB, max_ratio: int 
 
 @pytest.mark.parametrize(("encoding", "pack"), PACKERS, ids=IDS)
 @pytest.mark.parametrize("body", [b"x", b"hello " * 50_000, bytes(range(256)) * 1000])
-def test_what_was_packed_is_unpacked(encoding: str, pack: Callable[[bytes], bytes], body: bytes) -> None:
+def test_a_compressed_body_is_decompressed(
+    encoding: str, pack: Callable[[bytes], bytes], body: bytes
+) -> None:
     assert undo(pack(body), encoding) == body
 
 
 @pytest.mark.parametrize("encoding", ["", "identity", " Identity "])
-def test_without_an_encoding_nothing_is_done(encoding: str) -> None:
+def test_a_body_without_encoding_is_unchanged(encoding: str) -> None:
     assert undo(b"plain", encoding) == b"plain"
 
 
 @pytest.mark.parametrize("encoding", ["GZIP", " gzip "])
-def test_capitals_and_blanks_do_not_matter(encoding: str) -> None:
+def test_the_encoding_ignores_case_and_blanks(encoding: str) -> None:
     assert undo(gzip.compress(b"x"), encoding) == b"x"
 
 
 @pytest.mark.parametrize("encoding", ["zstd", "gzip, gzip", "gzip, br", "x-gzip", "compress", "\x00"])
-def test_other_encodings_and_several_are_refused(encoding: str) -> None:
+def test_unknown_and_multiple_encodings_are_refused(encoding: str) -> None:
     with pytest.raises(UnsupportedEncodingError):
         undo(gzip.compress(b"x"), encoding)
     assert known_encodings() == ("gzip", "deflate", "br")
 
 
 @pytest.mark.parametrize(("encoding", "pack"), PACKERS, ids=IDS)
-def test_a_bomb_is_stopped_before_it_is_unpacked(encoding: str, pack: Callable[[bytes], bytes]) -> None:
+def test_a_decompression_bomb_is_refused_within_bounded_memory(
+    encoding: str, pack: Callable[[bytes], bytes]
+) -> None:
     bomb = pack(b"\x00" * (60 * MB))
     tracemalloc.start()
     try:
@@ -70,12 +74,12 @@ def test_a_bomb_is_stopped_before_it_is_unpacked(encoding: str, pack: Callable[[
     finally:
         tracemalloc.stop()
     assert caught.value.reason == "bomb"
-    # What may come of it, and the pieces of it that were made so far.
+    # The allowed size, and the chunks decompressed so far.
     assert peak < 3 * max(MB, 20 * len(bomb)) + 4 * MB
 
 
 @pytest.mark.parametrize(("encoding", "pack"), PACKERS, ids=IDS)
-def test_what_is_too_large_is_refused_though_it_is_no_bomb(
+def test_a_body_above_the_size_limit_is_refused_at_any_ratio(
     encoding: str, pack: Callable[[bytes], bytes]
 ) -> None:
     with pytest.raises(EnvelopeError) as caught:
@@ -83,14 +87,14 @@ def test_what_is_too_large_is_refused_though_it_is_no_bomb(
     assert caught.value.reason == "too_large"
 
 
-def test_without_an_encoding_too_much_is_too_much_as_well() -> None:
+def test_an_uncompressed_body_above_the_size_limit_is_refused() -> None:
     with pytest.raises(EnvelopeError) as caught:
         undo(b"x" * 11, "", max_size=10)
     assert caught.value.reason == "too_large"
 
 
 @pytest.mark.parametrize(("encoding", "pack"), PACKERS, ids=IDS)
-def test_a_small_body_may_unpack_to_a_megabyte_whatever_its_ratio(
+def test_a_body_may_decompress_to_one_megabyte_at_any_ratio(
     encoding: str, pack: Callable[[bytes], bytes]
 ) -> None:
     assert len(undo(pack(b"a" * MB), encoding, max_ratio=1)) == MB
@@ -114,6 +118,6 @@ def test_a_damaged_body_is_refused(encoding: str, pack: Callable[[bytes], bytes]
 
 
 @given(st.binary(max_size=300), st.sampled_from(["gzip", "deflate", "br"]))
-def test_no_bytes_raise_anything_else(body: bytes, encoding: str) -> None:
+def test_arbitrary_bytes_raise_only_envelope_errors(body: bytes, encoding: str) -> None:
     with contextlib.suppress(EnvelopeError):
         undo(body, encoding)

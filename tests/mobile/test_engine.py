@@ -1,4 +1,4 @@
-"""The engine answers 200 only for what it keeps; what it cannot keep it says so, and an error is left to the app."""
+"""The engine answers 200 only for stored data; an error that cannot be stored is left with the app."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Make = Callable[..., Engine]
 
 @pytest.fixture
 def make() -> Iterator[Make]:
-    """Give what makes an engine; each is stopped after the test."""
+    """Return a factory of engines; each is stopped after the test."""
     made: list[Engine] = []
 
     def one(
@@ -44,7 +44,7 @@ def make() -> Iterator[Make]:
         engine.stop(0)
 
 
-def test_what_was_taken_arrives(make: Make, tmp_path: Path, receiver: Receiver) -> None:
+def test_an_accepted_envelope_arrives_at_sentry(make: Make, tmp_path: Path, receiver: Receiver) -> None:
     engine = make(tmp_path, receiver.dsn)
     reply = engine.take(intake(gzip.compress(recorded("payment_error")), "gzip"))
     assert (reply.status, set(reply.body)) == (200, {"id"})
@@ -57,7 +57,7 @@ def test_what_was_taken_arrives(make: Make, tmp_path: Path, receiver: Receiver) 
     assert (status.delivered, status.records, status.lost) == (1, 0, {})
 
 
-def test_a_reply_says_what_the_work_has_cost_whatever_became_of_it(tmp_path: Path) -> None:
+def test_each_reply_reports_the_cpu_time_it_took(tmp_path: Path) -> None:
     readings = iter([1.0, 1.25, 5.0, 5.5])
     policy = policy_with(tmp_path / "spool", upstream=NOBODY)
     engine = Engine(policy, Redactor(), {}, cpu_clock=lambda: next(readings))
@@ -66,22 +66,20 @@ def test_a_reply_says_what_the_work_has_cost_whatever_became_of_it(tmp_path: Pat
     engine.stop(0)
 
 
-def test_an_envelope_without_an_id_is_answered_without_one(make: Make, tmp_path: Path) -> None:
+def test_the_reply_to_an_envelope_without_an_id_has_no_id(make: Make, tmp_path: Path) -> None:
     reply = make(tmp_path).take(intake(recorded("session_start")))
     assert (reply.status, reply.body) == (200, {})
 
 
-def test_what_the_policy_refuses_is_answered_like_what_it_takes_and_kept_nowhere(
-    make: Make, tmp_path: Path
-) -> None:
-    """The app could do nothing with an error, and would count it as one."""
+def test_an_envelope_refused_by_policy_gets_200_and_is_not_stored(make: Make, tmp_path: Path) -> None:
+    """The app could not act on an error response, and would count it as a failure."""
     engine = make(tmp_path)
     reply = engine.take(intake(recorded("replay_video")))
     assert (reply.status, reply.reason) == (200, "")
     assert engine.status().records == 0
 
 
-def test_when_it_says_200_the_envelope_is_on_the_disk(make: Make, tmp_path: Path) -> None:
+def test_an_envelope_is_on_disk_before_the_200(make: Make, tmp_path: Path) -> None:
     engine = make(tmp_path)
     for name in ("native_crash", "payment_error", "screen_render", "logs"):
         before = len(list((tmp_path / "spool").rglob("*.record")))
@@ -89,7 +87,7 @@ def test_when_it_says_200_the_envelope_is_on_the_disk(make: Make, tmp_path: Path
         assert len(list((tmp_path / "spool").rglob("*.record"))) == before + 1
 
 
-def test_what_is_in_the_spool_is_redacted(make: Make, tmp_path: Path) -> None:
+def test_spooled_envelopes_are_redacted(make: Make, tmp_path: Path) -> None:
     engine = make(tmp_path)
     for name in ("payment_error", "logs", "streamed_spans", "feedback", "screenshot"):
         engine.take(intake(recorded(name)))
@@ -98,23 +96,23 @@ def test_what_is_in_the_spool_is_redacted(make: Make, tmp_path: Path) -> None:
         assert secret not in kept
 
 
-# --- no room --------------------------------------------------------------------------------------------
-def test_an_error_for_which_there_is_no_room_is_left_to_the_app(make: Make, tmp_path: Path) -> None:
+# --- full spool --------------------------------------------------------------------------------------------
+def test_an_error_that_does_not_fit_the_spool_is_left_with_the_app(make: Make, tmp_path: Path) -> None:
     engine = make(tmp_path, spool={"max_records": 1})
     assert engine.take(intake(recorded("payment_error"))).status == 200
     reply = engine.take(intake(recorded("feedback")))
     assert (reply.status, reply.reason, reply.hold) == (503, "spool_full", True)
 
 
-def test_ordinary_data_for_which_there_is_no_room_are_to_come_back_later(make: Make, tmp_path: Path) -> None:
+def test_other_data_that_do_not_fit_the_spool_get_429_with_retry_after(make: Make, tmp_path: Path) -> None:
     engine = make(tmp_path, spool={"max_records": 1})
     engine.take(intake(recorded("payment_error")))
     reply = engine.take(intake(recorded("logs")))
     assert (reply.status, reply.hold, reply.headers["Retry-After"]) == (429, False, "60")
 
 
-def test_what_was_given_up_for_something_that_matters_more_is_counted(make: Make, tmp_path: Path) -> None:
-    # One at most is on its way just now, and is not given up.
+def test_a_record_evicted_by_a_higher_priority_is_counted(make: Make, tmp_path: Path) -> None:
+    # At most one record is being sent, and is not evicted.
     engine = make(tmp_path, spool={"max_records": 2}, forward={"senders": 1})
     for _ in range(2):
         assert engine.take(intake(recorded("logs"))).status == 200
@@ -123,7 +121,7 @@ def test_what_was_given_up_for_something_that_matters_more_is_counted(make: Make
     assert engine.status().lost == {}
 
 
-def test_a_disk_that_fails_loses_no_error(make: Make, tmp_path: Path) -> None:
+def test_an_error_that_the_disk_refuses_is_left_with_the_app(make: Make, tmp_path: Path) -> None:
     (tmp_path / "spool").write_text("in the way")
     reply = make(tmp_path).take(intake(recorded("payment_error")))
     assert (reply.status, reply.hold) == (503, True)
@@ -141,21 +139,19 @@ def limited(make: Make, folder: Path, receiver: Receiver, limits: str, **forward
 
 
 def told(reply: Reply) -> set[str]:
-    """Return the categories that the app is told not to send."""
+    """Return the rate-limited categories in the reply."""
     limits = reply.headers.get("X-Sentry-Rate-Limits", "").split(", ")
     return {category for limit in limits if limit for category in limit.split(":")[1].split(";")}
 
 
-def test_sentrys_limits_are_passed_on_with_every_answer(
-    make: Make, tmp_path: Path, receiver: Receiver
-) -> None:
+def test_every_reply_contains_sentrys_rate_limits(make: Make, tmp_path: Path, receiver: Receiver) -> None:
     engine = limited(make, tmp_path, receiver, "60:transaction;span:organization")
     reply = engine.take(intake(recorded("payment_error")))
     assert reply.status == 200
     assert reply.headers["X-Sentry-Rate-Limits"] == "60:span:organization, 60:transaction:organization"
 
 
-def test_an_envelope_of_which_nothing_is_wanted_now_is_a_429(
+def test_an_envelope_with_only_rate_limited_items_gets_429(
     make: Make, tmp_path: Path, receiver: Receiver
 ) -> None:
     engine = limited(make, tmp_path, receiver, "60:transaction:organization")
@@ -172,10 +168,10 @@ def test_an_envelope_of_which_nothing_is_wanted_now_is_a_429(
         ("100:error:organization, 3600:transaction:organization", {"transaction"}),
     ],
 )
-def test_while_a_short_limit_lasts_an_error_is_taken_and_waits_and_apps_may_send_more(
+def test_during_a_short_rate_limit_errors_are_accepted_and_spooled(
     make: Make, tmp_path: Path, receiver: Receiver, limit: str, others: set[str]
 ) -> None:
-    """SDKs drop what a limit is on before they send or store it."""
+    """SDKs discard items of a rate-limited category before they send or store them."""
     engine = limited(make, tmp_path, receiver, limit)
     reply = engine.take(intake(recorded("payment_error")))
     assert (reply.status, set(reply.body)) == (200, {"id"})
@@ -186,7 +182,9 @@ def test_while_a_short_limit_lasts_an_error_is_taken_and_waits_and_apps_may_send
     assert receiver.events == []
 
 
-def test_when_the_limit_is_over_what_waited_is_sent(make: Make, tmp_path: Path, receiver: Receiver) -> None:
+def test_spooled_errors_are_sent_when_the_rate_limit_ends(
+    make: Make, tmp_path: Path, receiver: Receiver
+) -> None:
     engine = limited(make, tmp_path, receiver, "1:error:organization")
     reply = engine.take(intake(recorded("payment_error")))
     receiver.wait_for(lambda server: [one["event_id"] for one in server.events] == [reply.body["id"]])
@@ -200,7 +198,7 @@ def test_when_the_limit_is_over_what_waited_is_sent(make: Make, tmp_path: Path, 
         ("3600::organization", 120, {""}),
     ],
 )
-def test_while_a_long_limit_lasts_an_error_is_refused_like_anything_else(
+def test_during_a_long_rate_limit_errors_are_refused(
     make: Make,
     tmp_path: Path,
     receiver: Receiver,
@@ -214,7 +212,7 @@ def test_while_a_long_limit_lasts_an_error_is_refused_like_anything_else(
     assert told(reply) == categories
 
 
-def test_a_short_limit_on_everything_stops_all_but_errors(
+def test_a_short_rate_limit_on_all_categories_still_accepts_errors(
     make: Make, tmp_path: Path, receiver: Receiver
 ) -> None:
     engine = limited(make, tmp_path, receiver, "100::organization")
@@ -225,7 +223,9 @@ def test_a_short_limit_on_everything_stops_all_but_errors(
     assert told(screen).isdisjoint({"error", "feedback"})
 
 
-def test_of_an_envelope_only_what_is_wanted_goes_on(make: Make, tmp_path: Path, receiver: Receiver) -> None:
+def test_rate_limited_items_of_an_envelope_are_left_out(
+    make: Make, tmp_path: Path, receiver: Receiver
+) -> None:
     engine = limited(make, tmp_path, receiver, "60:session:organization")
     reply = engine.take(intake(recorded("native_crash")))
     assert reply.status == 200
@@ -234,8 +234,8 @@ def test_of_an_envelope_only_what_is_wanted_goes_on(make: Make, tmp_path: Path, 
     assert receiver.items("session")[1:] == []
 
 
-# --- answers ----------------------------------------------------------------------------------------------------
-def test_an_engine_that_fails_says_so_without_a_word_of_what_came(
+# --- replies ----------------------------------------------------------------------------------------------------
+def test_a_failing_engine_replies_500_without_quoting_the_envelope(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine = make(tmp_path)
@@ -250,12 +250,12 @@ def test_an_engine_that_fails_says_so_without_a_word_of_what_came(
     assert "RuntimeError" in caplog.text
 
 
-def test_an_unknown_encoding_is_told_which_are_known(make: Make, tmp_path: Path) -> None:
+def test_an_unknown_encoding_gets_415_with_the_accepted_encodings(make: Make, tmp_path: Path) -> None:
     reply = make(tmp_path).take(intake(b"x", "zstd"))
     assert (reply.status, reply.headers["Accept-Encoding"]) == (415, "gzip, deflate, br")
 
 
-def test_without_the_extra_brotli_is_unknown_and_said_so(
+def test_without_brotli_installed_br_is_not_an_accepted_encoding(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mita_otel.mobile.envelope.brotli", None)
@@ -263,7 +263,7 @@ def test_without_the_extra_brotli_is_unknown_and_said_so(
     assert (reply.status, reply.headers["Accept-Encoding"]) == (415, "gzip, deflate")
 
 
-def test_without_the_extra_otlp_is_refused_and_the_log_says_what_to_install(
+def test_without_protobuf_otlp_is_refused_and_the_log_names_the_extra(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.delitem(sys.modules, "mita_otel.mobile.otlp", raising=False)
@@ -275,7 +275,7 @@ def test_without_the_extra_otlp_is_refused_and_the_log_says_what_to_install(
     assert engine.take(intake(recorded("payment_error"))).status == 200
 
 
-def test_several_threads_may_ask_at_once(make: Make, tmp_path: Path, receiver: Receiver) -> None:
+def test_concurrent_requests_are_all_answered(make: Make, tmp_path: Path, receiver: Receiver) -> None:
     engine = make(tmp_path, receiver.dsn)
     replies: list[Reply] = []
 
@@ -294,8 +294,10 @@ def test_several_threads_may_ask_at_once(make: Make, tmp_path: Path, receiver: R
     assert {event["event_id"] for event in receiver.events} == {reply.body["id"] for reply in replies}
 
 
-# --- from one process to the next ------------------------------------------------------------------------------
-def test_what_one_process_took_the_next_one_sends(make: Make, tmp_path: Path, receiver: Receiver) -> None:
+# --- several processes ------------------------------------------------------------------------------
+def test_envelopes_spooled_by_one_process_are_sent_by_the_next(
+    make: Make, tmp_path: Path, receiver: Receiver
+) -> None:
     first = make(tmp_path)
     for name in ("native_crash", "payment_error", "screen_render"):
         assert first.take(intake(recorded(name))).status == 200
@@ -305,7 +307,7 @@ def test_what_one_process_took_the_next_one_sends(make: Make, tmp_path: Path, re
     receiver.wait_for(lambda server: len(server.events) == 2 and server.transactions)
 
 
-def test_the_folder_of_the_environment_wins(make: Make, tmp_path: Path) -> None:
+def test_the_spool_folder_of_the_environment_takes_precedence(make: Make, tmp_path: Path) -> None:
     engine = make(tmp_path, env={"MITA_OTEL_MOBILE_SPOOL": str(tmp_path / "elsewhere")})
     engine.take(intake(recorded("payment_error")))
     assert list((tmp_path / "elsewhere").rglob("*.record"))

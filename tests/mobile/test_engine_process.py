@@ -1,4 +1,4 @@
-"""The engine in a process of its own: the same answers, and it neither outlives its parent nor is missed for long."""
+"""The engine in a separate process: it replies alike, is restarted after a crash, and ends with its parent."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def test_it_answers_as_the_engine_does(runner: ProcessRunner, receiver: Receiver) -> None:
+def test_the_process_replies_like_the_engine(runner: ProcessRunner, receiver: Receiver) -> None:
     futures = [
         runner.submit(intake(recorded(name))) for name in ("payment_error", "screen_render", "replay_video")
     ]
@@ -56,18 +56,18 @@ def test_it_answers_as_the_engine_does(runner: ProcessRunner, receiver: Receiver
     assert (status.delivered, status.records) == (2, 0)
 
 
-def test_malformed_envelopes_are_answered_there_too(runner: ProcessRunner) -> None:
+def test_malformed_envelopes_are_refused_with_the_reason(runner: ProcessRunner) -> None:
     reply = runner.submit(Intake("app", b"hello")).result(60)
     assert (reply.status, reply.reason) == (400, "header_not_json")
 
 
-def test_it_is_a_process_of_its_own_that_stands_back(runner: ProcessRunner) -> None:
+def test_the_engine_runs_in_a_separate_process_with_lower_priority(runner: ProcessRunner) -> None:
     runner.submit(intake(recorded("logs"))).result(60)
     assert runner.pid not in (None, os.getpid())
     assert os.getpriority(os.PRIO_PROCESS, int(runner.pid or 0)) > os.getpriority(os.PRIO_PROCESS, 0)
 
 
-def test_one_that_was_killed_is_started_again_and_nothing_that_was_kept_is_lost(
+def test_a_killed_process_is_restarted_and_loses_no_stored_envelope(
     runner: ProcessRunner, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     receiver.behaviour = 503
@@ -91,21 +91,21 @@ def test_one_that_was_killed_is_started_again_and_nothing_that_was_kept_is_lost(
     receiver.wait_for(lambda server: server.events and server.transactions)
 
 
-def test_what_was_on_its_way_when_it_was_killed_gets_an_answer(runner: ProcessRunner) -> None:
+def test_requests_to_a_killed_process_are_answered(runner: ProcessRunner) -> None:
     runner.submit(intake(recorded("logs"))).result(60)
     child, pid = runner._child, runner.pid
     assert child is not None
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
     futures = [runner.submit(intake(recorded("payment_error"))) for _ in range(3)]
-    eventually(lambda: len(child._waiting) == 3)  # what is asked later is for the next process
+    eventually(lambda: len(child._waiting) == 3)  # later requests go to the next process
     os.kill(pid, signal.SIGKILL)
     for future in futures:
         with pytest.raises(EngineGoneError):
             future.result(60)
 
 
-def test_a_question_that_could_not_be_sent_is_answered_once_and_the_others_as_well(
+def test_a_request_that_could_not_be_sent_is_answered_once(
     runner: ProcessRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runner.submit(intake(recorded("logs"))).result(60)
@@ -129,7 +129,7 @@ def test_a_question_that_could_not_be_sent_is_answered_once_and_the_others_as_we
     eventually(lambda: child.gone and child._socket.fileno() < 0)
 
 
-def test_who_does_not_wait_for_an_answer_does_not_disturb_those_who_do(runner: ProcessRunner) -> None:
+def test_a_cancelled_request_does_not_affect_others(runner: ProcessRunner) -> None:
     runner.submit(intake(recorded("logs"))).result(60)
     pid = runner.pid
     assert pid is not None
@@ -142,14 +142,14 @@ def test_who_does_not_wait_for_an_answer_does_not_disturb_those_who_do(runner: P
     assert given_up.result(60).status == 200
 
 
-def test_signals_that_end_a_service_are_the_parents_to_act_on(runner: ProcessRunner) -> None:
+def test_sigint_and_sigterm_do_not_end_the_process(runner: ProcessRunner) -> None:
     runner.submit(intake(recorded("logs"))).result(60)
     for number in (signal.SIGINT, signal.SIGTERM):
         os.kill(int(runner.pid or 0), number)
     assert runner.submit(intake(recorded("logs"))).result(60).status == 200
 
 
-def test_stopping_flushes_and_ends_it(runner: ProcessRunner, receiver: Receiver) -> None:
+def test_stop_flushes_and_ends_the_process(runner: ProcessRunner, receiver: Receiver) -> None:
     runner.submit(intake(recorded("payment_error"))).result(60)
     pid = int(runner.pid or 0)
     assert runner.stop(5)
@@ -160,7 +160,7 @@ def test_stopping_flushes_and_ends_it(runner: ProcessRunner, receiver: Receiver)
     assert runner.stop(1)
 
 
-def test_stopping_does_not_wait_for_a_dead_upstream(runner: ProcessRunner, receiver: Receiver) -> None:
+def test_stop_does_not_wait_for_a_hanging_upstream(runner: ProcessRunner, receiver: Receiver) -> None:
     receiver.behaviour = "hang"
     runner.submit(intake(recorded("payment_error"))).result(60)
     pid = int(runner.pid or 0)
@@ -170,7 +170,7 @@ def test_stopping_does_not_wait_for_a_dead_upstream(runner: ProcessRunner, recei
     assert not is_running(pid)
 
 
-def test_one_that_never_started_has_nothing_to_flush(tmp_path: Path) -> None:
+def test_flush_and_stop_before_the_start_succeed(tmp_path: Path) -> None:
     runner = ProcessRunner(policy_with(tmp_path / "spool"))
     assert runner.flush(1)
     assert runner.stop(1)
@@ -190,7 +190,7 @@ time.sleep(60)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_it_ends_when_its_parent_does_however_that_was(tmp_path: Path, number: int) -> None:
+def test_the_process_ends_with_its_parent_on_any_signal(tmp_path: Path, number: int) -> None:
     parent = subprocess.Popen(
         [sys.executable, "-c", ORPHAN, str(tmp_path)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -206,7 +206,7 @@ def test_it_ends_when_its_parent_does_however_that_was(tmp_path: Path, number: i
     assert len(list((tmp_path / "spool").rglob("*.record"))) == 1
 
 
-def test_a_gateway_that_has_started_has_an_engine_that_answers(tmp_path: Path, receiver: Receiver) -> None:
+def test_a_started_gateway_has_a_responding_engine(tmp_path: Path, receiver: Receiver) -> None:
     gateway = MobileGateway(policy_with(tmp_path / "spool", upstream=receiver.dsn, isolation="process"))
     before = gateway.metrics.engine_status
     gateway.start()

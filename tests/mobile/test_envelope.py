@@ -1,4 +1,4 @@
-"""Envelopes are read as Sentry's specification says, and nothing that comes makes the parser fail otherwise."""
+"""Envelopes are parsed as Sentry's specification says; malformed bytes raise only EnvelopeError."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ BOUNDS = EnvelopeBounds(max_header=16_384, max_items=100)
 
 
 def shown(kind: str, payload: bytes) -> Any:
-    """sentry-sdk reads events and transactions at once, and writes them in its own way."""
+    """Normalise JSON: sentry-sdk parses events and transactions, and serialises them differently."""
     return json.loads(payload) if kind in {"event", "transaction"} else payload
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_real_envelopes_are_read_as_sentry_sdk_reads_them(name: str) -> None:
+def test_recorded_envelopes_are_parsed_as_sentry_sdk_parses_them(name: str) -> None:
     body = recorded(name)
     read, oracle = parse_envelope(body, BOUNDS), Oracle.deserialize(body)
     assert read.header == oracle.headers
@@ -41,7 +41,7 @@ def test_real_envelopes_are_read_as_sentry_sdk_reads_them(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_what_is_written_is_read_again_by_both(name: str) -> None:
+def test_written_envelopes_are_read_by_both_parsers(name: str) -> None:
     read = parse_envelope(recorded(name), BOUNDS)
     written = write_envelope(read.header, write_items(read.items))
     again, oracle = parse_envelope(written, BOUNDS), Oracle.deserialize(written)
@@ -58,7 +58,7 @@ JSON_HEADERS = st.dictionaries(st.text(max_size=8), st.integers(0, 9) | st.text(
     JSON_HEADERS,
     st.lists(st.tuples(st.text("abcdef_", min_size=1, max_size=8), st.binary(max_size=64)), max_size=5),
 )
-def test_any_items_survive_the_way_there_and_back(
+def test_any_items_are_equal_after_writing_and_reading(
     header: dict[str, Any], items: list[tuple[str, bytes]]
 ) -> None:
     written = write_envelope(header, write_items(Item({"type": kind}, payload) for kind, payload in items))
@@ -68,7 +68,7 @@ def test_any_items_survive_the_way_there_and_back(
 
 
 @given(st.binary(max_size=400))
-def test_no_bytes_raise_anything_else_than_what_they_are(body: bytes) -> None:
+def test_arbitrary_bytes_raise_only_envelope_errors(body: bytes) -> None:
     with contextlib.suppress(EnvelopeError):
         parse_envelope(body, BOUNDS)
 
@@ -92,8 +92,8 @@ LINES = st.sampled_from(
 
 
 @given(st.lists(LINES, max_size=9), st.booleans())
-def test_what_both_read_they_read_alike(lines: list[bytes], end: bool) -> None:
-    """sentry-sdk's reader stops at an empty line, and does not look whether a payload ends where it should."""
+def test_envelopes_accepted_by_both_parsers_are_parsed_alike(lines: list[bytes], end: bool) -> None:
+    """sentry-sdk's parser stops at an empty line, and does not check the end of a payload."""
     body = b"\n".join(lines) + (b"\n" if end else b"")
     try:
         read = parse_envelope(body, BOUNDS)
@@ -106,7 +106,7 @@ def test_what_both_read_they_read_alike(lines: list[bytes], end: bool) -> None:
 
 
 @given(st.integers(0, 5000))
-def test_a_real_envelope_that_was_cut_anywhere_is_refused_or_whole_up_to_there(cut: int) -> None:
+def test_a_truncated_envelope_is_refused_or_has_no_items(cut: int) -> None:
     body = recorded("payment_error")
     try:
         read = parse_envelope(body[:cut], BOUNDS)
@@ -137,7 +137,7 @@ def test_payloads_are_views_and_binary_ones_are_not_decoded() -> None:
         (b'{}\n{"type":"x","length":3}\na\nb', [b"a\nb"]),
     ],
 )
-def test_lengths_and_line_ends(body: bytes, items: list[bytes]) -> None:
+def test_items_are_read_with_and_without_length_and_final_newline(body: bytes, items: list[bytes]) -> None:
     assert [bytes(item.payload) for item in parse_envelope(body, BOUNDS).items] == items
 
 
@@ -169,18 +169,18 @@ def test_lengths_and_line_ends(body: bytes, items: list[bytes]) -> None:
         (b"{}\n" + b'{"type":"x","length":0}\n\n' * 101, "too_many_items"),
     ],
 )
-def test_what_is_no_envelope_says_why(body: bytes, reason: str) -> None:
+def test_a_malformed_envelope_is_refused_with_the_reason(body: bytes, reason: str) -> None:
     with pytest.raises(EnvelopeError) as caught:
         parse_envelope(body, BOUNDS)
     assert caught.value.reason == reason
 
 
-def test_a_reason_quotes_nothing_of_what_came() -> None:
+def test_the_reason_quotes_no_content() -> None:
     with pytest.raises(EnvelopeError) as caught:
         parse_envelope(b'{}\n{"type":"x","length":"4111111111111111"}\n{}', BOUNDS)
     assert not shows(caught.value)
 
 
-def test_json_is_not_read_twice_the_same_key_wins_last_as_in_what_is_sent() -> None:
+def test_the_last_of_duplicate_keys_is_read_and_written() -> None:
     read = parse_envelope(b'{"event_id":"a","event_id":"b"}', BOUNDS)
     assert json.loads(write_envelope(read.header, b"")) == {"event_id": "b"}

@@ -1,4 +1,4 @@
-"""Parcels reach a real server, once it takes them; one that does not costs patience, never a record."""
+"""Spooled records reach the upstream when it accepts them; an unavailable upstream loses no record."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ITEMS = items_with("hello")
 
 
 class Way:
-    """Spool, forwarder and destination, put together by hand."""
+    """A spool, a forwarder and a destination."""
 
     def __init__(self, folder: Path, dsn: str, **forward: Any) -> None:
         policy = default_policy().mobile
@@ -64,7 +64,7 @@ def way(tmp_path: Path, receiver: Receiver) -> Iterator[Way]:
     one.forwarder.stop(0)
 
 
-def test_an_envelope_arrives_as_sentry_wants_it(way: Way, receiver: Receiver) -> None:
+def test_an_envelope_arrives_with_sentrys_headers(way: Way, receiver: Receiver) -> None:
     way.put()
     receiver.wait_for(lambda server: server.events)
     [request] = receiver.requests
@@ -89,7 +89,9 @@ def test_a_dsn_may_have_a_prefix_and_a_port(tmp_path: Path, receiver: Receiver) 
 
 
 @pytest.mark.parametrize("behaviour", [500, 502, 503, 401, 403, 404, "reset", "cut"])
-def test_what_is_not_taken_waits_and_is_sent_when_it_is(way: Way, receiver: Receiver, behaviour: Any) -> None:
+def test_refused_records_wait_and_are_sent_when_the_server_accepts_them(
+    way: Way, receiver: Receiver, behaviour: Any
+) -> None:
     receiver.behaviour = behaviour
     for number in range(3):
         way.put(payload=items_with(f"hello {number}"))
@@ -101,12 +103,12 @@ def test_what_is_not_taken_waits_and_is_sent_when_it_is(way: Way, receiver: Rece
     assert (way.waiting, way.lost) == (0, [])
 
 
-def test_while_nobody_answers_one_at_a_time_asks_again(way: Way, receiver: Receiver) -> None:
+def test_an_unavailable_server_is_retried_by_one_thread_at_a_time(way: Way, receiver: Receiver) -> None:
     receiver.behaviour = 503
     for _ in range(20):
         way.put()
     receiver.wait_for(lambda server: server.refused >= 3)
-    # Two threads may have asked before the first answer; after that one at a time, later and later.
+    # Two threads may send before the first response; then one at a time retries, at growing intervals.
     assert receiver.refused <= 6
     assert way.forwarder.status() == {"sentry/app": "unavailable"}
     receiver.behaviour = "ok"
@@ -114,7 +116,7 @@ def test_while_nobody_answers_one_at_a_time_asks_again(way: Way, receiver: Recei
     assert way.forwarder.status() == {"sentry/app": "ok"}
 
 
-def test_those_who_have_nothing_to_send_rest(tmp_path: Path, receiver: Receiver) -> None:
+def test_idle_senders_do_not_poll_the_spool(tmp_path: Path, receiver: Receiver) -> None:
     way = Way(tmp_path, receiver.dsn, senders=4)
     way.put()
     receiver.wait_for(lambda server: server.events)
@@ -133,7 +135,7 @@ def test_those_who_have_nothing_to_send_rest(tmp_path: Path, receiver: Receiver)
     way.forwarder.stop(1)
 
 
-def test_several_that_fail_at_once_count_as_one_failure(tmp_path: Path) -> None:
+def test_simultaneous_failures_count_as_one(tmp_path: Path) -> None:
     together = threading.Barrier(3)
 
     class Failing:
@@ -161,7 +163,7 @@ def test_several_that_fail_at_once_count_as_one_failure(tmp_path: Path) -> None:
     forwarder.stop(1)
 
 
-def test_a_server_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
+def test_records_for_an_unreachable_server_wait(tmp_path: Path) -> None:
     way = Way(tmp_path, "http://publickey@127.0.0.1:9/1")
     way.put()
     assert not way.forwarder.flush(0.5) or way.waiting == 1
@@ -170,7 +172,7 @@ def test_a_server_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
     way.forwarder.stop(0)
 
 
-def test_a_server_that_hangs_costs_its_time_and_no_record(tmp_path: Path, receiver: Receiver) -> None:
+def test_a_hanging_server_times_out_and_loses_no_record(tmp_path: Path, receiver: Receiver) -> None:
     way = Way(tmp_path, receiver.dsn, timeout_s=0.2)
     receiver.behaviour = "hang"
     way.put()
@@ -185,7 +187,7 @@ def test_a_server_that_hangs_costs_its_time_and_no_record(tmp_path: Path, receiv
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
-def test_what_sentry_will_never_take_is_given_up_and_counted(
+def test_permanently_rejected_records_are_dropped_and_counted(
     way: Way, receiver: Receiver, status: int
 ) -> None:
     receiver.behaviour = status
@@ -196,7 +198,7 @@ def test_what_sentry_will_never_take_is_given_up_and_counted(
     assert way.lost == [(f"rejected_status_{status}", "error")]
 
 
-def test_what_sentry_has_limited_waits_and_the_rest_goes(way: Way, receiver: Receiver) -> None:
+def test_rate_limited_categories_wait_and_others_are_sent(way: Way, receiver: Receiver) -> None:
     receiver.behaviour = 429
     receiver.answer_headers = {"X-Sentry-Rate-Limits": "60:error:organization"}
     way.put()
@@ -213,7 +215,7 @@ def test_what_sentry_has_limited_waits_and_the_rest_goes(way: Way, receiver: Rec
     assert way.lost == []
 
 
-def test_a_429_that_says_nothing_of_what_was_sent_is_a_reason_to_wait(way: Way, receiver: Receiver) -> None:
+def test_a_429_for_another_category_makes_the_record_wait(way: Way, receiver: Receiver) -> None:
     receiver.behaviour = 429
     receiver.answer_headers = {"X-Sentry-Rate-Limits": "60:transaction:organization"}
     way.put()
@@ -226,7 +228,7 @@ def test_a_429_that_says_nothing_of_what_was_sent_is_a_reason_to_wait(way: Way, 
     receiver.wait_for(lambda server: server.events)
 
 
-def test_limits_that_come_with_a_good_answer_are_kept(way: Way, receiver: Receiver) -> None:
+def test_rate_limits_in_a_200_apply(way: Way, receiver: Receiver) -> None:
     receiver.answer_headers = {"X-Sentry-Rate-Limits": "60:transaction;span:organization"}
     way.put()
     receiver.wait_for(lambda server: server.events)
@@ -244,7 +246,7 @@ def test_a_redirect_is_not_followed(way: Way, receiver: Receiver) -> None:
     assert way.lost == []
 
 
-def test_one_that_cannot_be_sent_does_not_hold_up_the_others(way: Way, receiver: Receiver) -> None:
+def test_a_record_that_cannot_be_sent_does_not_delay_others(way: Way, receiver: Receiver) -> None:
     real = way.destination.deliver
 
     def deliver(record: SpoolRecord, payload: bytes) -> Delivery:
@@ -259,7 +261,7 @@ def test_one_that_cannot_be_sent_does_not_hold_up_the_others(way: Way, receiver:
     assert way.waiting >= 1
 
 
-def test_a_damaged_file_is_given_up_and_counted(way: Way, receiver: Receiver, tmp_path: Path) -> None:
+def test_a_damaged_file_is_dropped_and_counted(way: Way, receiver: Receiver, tmp_path: Path) -> None:
     way.spool.put(SpoolRecord("sentry", "app", "error", ("error",)), ITEMS)
     for path in (tmp_path / "spool").rglob("*.record"):
         path.write_bytes(b"x")
@@ -269,7 +271,7 @@ def test_a_damaged_file_is_given_up_and_counted(way: Way, receiver: Receiver, tm
     assert receiver.requests == []
 
 
-def test_when_it_is_stopped_what_is_left_stays_on_the_disk(tmp_path: Path, receiver: Receiver) -> None:
+def test_records_stay_on_disk_after_a_stop(tmp_path: Path, receiver: Receiver) -> None:
     receiver.behaviour = 503
     way = Way(tmp_path, receiver.dsn)
     way.put()
@@ -284,8 +286,8 @@ def test_when_it_is_stopped_what_is_left_stays_on_the_disk(tmp_path: Path, recei
     other.forwarder.stop(1)
 
 
-def test_sentry_sees_the_apps_clock_not_the_wait(way: Way, receiver: Receiver) -> None:
-    """An app whose clock is an hour slow, and whose envelope waited ten minutes here."""
+def test_sent_at_keeps_the_apps_clock_drift_without_the_waiting_time(way: Way, receiver: Receiver) -> None:
+    """The app's clock is an hour slow, and its envelope waited ten minutes here."""
     now = time.time()
     slow = datetime.fromtimestamp(now - 600 - 3600, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
     way.put(received_s=now - 600, header={"sent_at": slow})

@@ -1,4 +1,4 @@
-"""What apps did is counted, summed up and told like what the service did."""
+"""Telemetry of apps is counted, summarised and reported like that of the service."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_requests_items_and_redacted_values_are_counted(
     assert shown["mita.mobile.redacted"] == {"rule=pan": 3}
 
 
-def test_what_waits_and_what_was_lost_is_counted_and_a_loss_is_said_once_in_a_while(
+def test_waiting_and_lost_records_are_counted_and_losses_logged_per_cool_down(
     metrics: GatewayMetrics, reader: InMemoryMetricReader, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(3):
@@ -93,7 +93,7 @@ def test_what_waits_and_what_was_lost_is_counted_and_a_loss_is_said_once_in_a_wh
     assert "spool_full" in lines[0].getMessage()
 
 
-def test_screens_are_summed_up_and_breaches_are_told_like_the_backends_own(tmp_path: Path) -> None:
+def test_screens_are_summarised_and_their_breaches_reach_listeners(tmp_path: Path) -> None:
     policy = default_policy()
     measurements = Measurements(
         policy, str, Losses(cool_down_s=60), tail=False, metrics_active=lambda: False, env={}
@@ -129,7 +129,7 @@ def test_screens_are_summed_up_and_breaches_are_told_like_the_backends_own(tmp_p
     assert all(len(one.trace_id) == 32 and len(one.span_id) == 16 for one in heard)
 
 
-def test_an_observer_that_fails_costs_no_answer(
+def test_a_failing_observer_does_not_affect_the_reply(
     metrics: GatewayMetrics, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Broken:
@@ -147,7 +147,7 @@ def test_an_observer_that_fails_costs_no_answer(
     assert caplog.text.count("could not be counted") == 1
 
 
-def test_errors_of_apps_are_counted_and_alerts_hear_of_them(tmp_path: Path) -> None:
+def test_errors_of_apps_are_counted_and_passed_to_alerts(tmp_path: Path) -> None:
     reader = InMemoryMetricReader()
     meter = MeterProvider([reader], shutdown_on_exit=False).get_meter("test")
     heard: list[AlertEvent] = []

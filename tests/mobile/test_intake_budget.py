@@ -15,7 +15,7 @@ ONE, OTHER = "203.0.113.1", "203.0.113.2"
 
 
 class Clock:
-    """A clock that is set by the test."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -53,7 +53,7 @@ async def test_one_client_cannot_use_all_requests(other: str, accepted: bool) ->
         await one.reserve(other)
 
 
-async def test_addresses_of_one_network_of_64_bits_are_one_client() -> None:
+async def test_addresses_of_one_ipv6_64_network_are_one_client() -> None:
     one = budget(max_client_in_flight=1)
     await one.reserve("2001:db8:0:1::1")
     with pytest.raises(IntakeBusy):
@@ -70,7 +70,7 @@ async def test_one_client_cannot_use_all_bytes() -> None:
     (await one.reserve(OTHER)).arrived(1_900_000)
 
 
-async def test_a_single_request_may_exceed_the_share_of_its_client() -> None:
+async def test_a_single_request_may_exceed_its_clients_share() -> None:
     one = budget(max_in_flight_megabytes=10, max_client_megabytes=2)
     (await one.reserve(ONE)).arrived(5_000_000)
     assert one.bytes == 5_000_000
@@ -83,7 +83,7 @@ async def test_bytes_of_all_clients_are_bounded() -> None:
         (await one.reserve(OTHER)).arrived(600_000)
 
 
-async def test_what_a_client_used_is_free_again_after_its_requests() -> None:
+async def test_a_clients_budget_is_released_after_its_requests() -> None:
     one = budget(max_client_in_flight=1, max_client_megabytes=1)
     for _ in range(3):
         reservation = await one.reserve(ONE)
@@ -92,7 +92,7 @@ async def test_what_a_client_used_is_free_again_after_its_requests() -> None:
     assert (one.requests, one.bytes) == (0, 0)
 
 
-async def test_each_window_needs_its_bytes_however_many_came_before() -> None:
+async def test_each_window_needs_the_minimum_rate_regardless_of_earlier_bytes() -> None:
     clock = Clock()
     reservation = await budget(clock, min_bytes_per_s=100, rate_window_s=5).reserve(ONE)
     assert reservation.seconds_left == 5
@@ -115,7 +115,7 @@ async def _read(reservation: Reservation) -> str:
     return "read"
 
 
-async def test_a_full_budget_refuses_the_slowest_body_and_not_the_newcomer() -> None:
+async def test_a_full_budget_evicts_the_slowest_body_for_a_new_request() -> None:
     clock = Clock()
     one = budget(clock, max_in_flight=3, wait_s=60, evict_after_s=1)
     bodies = [await one.reserve(f"203.0.113.{number}") for number in range(3)]
@@ -137,7 +137,7 @@ async def test_a_full_budget_refuses_the_slowest_body_and_not_the_newcomer() -> 
         task.cancel()
 
 
-async def test_a_body_that_has_just_begun_is_not_evicted() -> None:
+async def test_a_new_body_is_not_evicted() -> None:
     clock = Clock()
     one = budget(clock, max_in_flight=1, evict_after_s=1)
     body = await one.reserve(ONE)
@@ -150,7 +150,7 @@ async def test_a_body_that_has_just_begun_is_not_evicted() -> None:
     task.cancel()
 
 
-def test_one_client_has_less_than_all() -> None:
+def test_by_default_one_client_cannot_use_the_whole_budget() -> None:
     intake = default_policy().mobile.intake
     assert intake.max_client_in_flight < intake.max_in_flight
     assert intake.max_client_megabytes < intake.max_in_flight_megabytes

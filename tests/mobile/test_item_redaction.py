@@ -1,4 +1,4 @@
-"""Every kind of item passes the redactor, keeps the shape that Sentry wants, and its ids."""
+"""Every type of item is redacted, and keeps its ids and the structure that Sentry expects."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def safe(kind: str, value: Any) -> tuple[Any, Counter[str]]:
     return REDACTOR.value(kind, value, tally), tally
 
 
-def test_a_session_keeps_its_id_which_is_no_cookie() -> None:
+def test_a_session_keeps_its_session_id() -> None:
     session = {
         "sid": SID,
         "did": "c3a5d0f12b4e4c6d8e9fa0b1c2d3e4f5",
@@ -42,7 +42,7 @@ def test_a_session_keeps_its_id_which_is_no_cookie() -> None:
     assert not tally
 
 
-def test_a_session_hides_what_does_not_belong_there() -> None:
+def test_secrets_in_a_session_are_redacted() -> None:
     result, tally = safe(
         "session",
         {"sid": SID, "did": "4111 1111 1111 1111", "password": "hunter2", "attrs": {"token": "abc"}},
@@ -60,11 +60,11 @@ def test_a_session_hides_what_does_not_belong_there() -> None:
 @pytest.mark.parametrize(
     "value", ["4111 1111 1111 1111", ["4111 1111 1111 1111"], [[["4111 1111 1111 1111"]]]]
 )
-def test_whatever_shape_a_session_has_it_is_looked_through(name: str, value: Any) -> None:
+def test_a_session_of_any_structure_is_redacted(name: str, value: Any) -> None:
     assert not shows(safe("session", {name: value, "attrs": {"release": [value]}})[0])
 
 
-def test_aggregated_sessions_stay_whole() -> None:
+def test_aggregated_sessions_are_unchanged() -> None:
     value = {
         "aggregates": [{"started": "2025-11-24T09:00:00Z", "exited": 12, "errored": 1}],
         "attrs": {"release": "a@1"},
@@ -73,7 +73,7 @@ def test_aggregated_sessions_stay_whole() -> None:
 
 
 @pytest.mark.parametrize("kind", ["span", "log", "trace_metric"])
-def test_a_typed_attribute_that_became_a_marker_is_a_text(kind: str) -> None:
+def test_a_redacted_typed_attribute_becomes_a_string(kind: str) -> None:
     attributes = {
         "card_number": {"value": 4111111111111111, "type": "integer"},
         "card_pin": {"value": 4711, "type": "integer"},
@@ -97,19 +97,19 @@ def test_a_typed_attribute_that_became_a_marker_is_a_text(kind: str) -> None:
     assert shown["count"] == attributes["count"]
 
 
-def test_an_attribute_whose_rule_says_remove_is_left_out() -> None:
+def test_an_attribute_with_a_removing_rule_is_left_out() -> None:
     policy = default_policy().redaction
     removing = ItemRedactor(Redactor(policy.replace(modes={**policy.modes, "pan": "remove"})))
     value = {"items": [{"attributes": {"card_number": {"value": "4111111111111111", "type": "string"}}}]}
     assert removing.value("log", value, Counter()) == {"items": [{"attributes": {}}]}
 
 
-def test_a_single_span_of_an_older_sdk_has_its_statement_masked() -> None:
+def test_the_statement_of_a_single_span_item_is_masked() -> None:
     span = {"op": "db.sql.query", "description": "SELECT * FROM a WHERE iban = 'GB82'", "span_id": "b" * 16}
     assert safe("span", span)[0] == {**span, "description": "SELECT * FROM a WHERE iban = ?"}
 
 
-def test_addresses_are_not_to_be_inferred() -> None:
+def test_ip_addresses_are_not_inferred() -> None:
     result, _ = safe(
         "event", {"user": {"id": "u", "ip_address": "{{auto}}"}, "sdk": {"name": "x", "version": "1"}}
     )
@@ -117,7 +117,7 @@ def test_addresses_are_not_to_be_inferred() -> None:
     assert result["sdk"]["settings"] == {"infer_ip": "never"}
 
 
-def test_an_unknown_type_is_judged_by_its_names() -> None:
+def test_an_item_of_unknown_type_is_redacted_by_field_names() -> None:
     assert safe("brand_new", {"card_number": "1", "note": "pin is 4711"})[0] == {
         "card_number": "[redacted:pan]",
         "note": "pin is [redacted:pin]",
@@ -127,18 +127,18 @@ def test_an_unknown_type_is_judged_by_its_names() -> None:
 @pytest.mark.parametrize(
     "value", [[], ["4111 1111 1111 1111"], "4111 1111 1111 1111", 4111111111111111, None, True]
 )
-def test_what_is_no_object_is_redacted_as_a_value(value: Any) -> None:
+def test_a_payload_that_is_not_an_object_is_redacted_as_a_value(value: Any) -> None:
     assert not shows(safe("event", value)[0])
 
 
-def test_what_cannot_be_looked_into_does_not_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_item_whose_redaction_fails_raises_not_redactable(monkeypatch: pytest.MonkeyPatch) -> None:
     redactor = Redactor()
     monkeypatch.setattr(redactor._events, "redact", lambda *_: 1 / 0)
     with pytest.raises(NotRedactable):
         ItemRedactor(redactor).value("event", {"message": "x"}, Counter())
 
 
-def test_of_an_envelopes_header_only_what_is_known_goes_on() -> None:
+def test_only_known_fields_of_an_envelope_header_are_kept() -> None:
     header = {
         "event_id": "a" * 32,
         "sent_at": "2025-11-24T09:00:09.000Z",
@@ -164,11 +164,11 @@ def test_of_an_envelopes_header_only_what_is_known_goes_on() -> None:
 
 
 @pytest.mark.parametrize("header", [{}, {"event_id": 5, "sdk": [], "trace": "x", "sent_at": None}])
-def test_a_header_of_another_shape_is_no_problem(header: dict[str, Any]) -> None:
+def test_a_malformed_header_becomes_empty(header: dict[str, Any]) -> None:
     assert REDACTOR.envelope_header(header, Counter()) == {}
 
 
-def test_of_an_items_header_only_what_is_known_goes_on() -> None:
+def test_only_known_fields_of_an_item_header_are_kept() -> None:
     header = {
         "type": "attachment",
         "length": 5,
@@ -187,7 +187,7 @@ def test_of_an_items_header_only_what_is_known_goes_on() -> None:
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_sentrys_own_code_finds_no_fault_with_redacted_events(name: str) -> None:
+def test_redacted_events_are_valid_for_sentrys_relay(name: str) -> None:
     for item in parse_envelope(recorded_now(name), EnvelopeBounds(16_384, 100)).items:
         if item.type in {"event", "transaction"}:
             event = safe(item.type, json.loads(bytes(item.payload)))[0]

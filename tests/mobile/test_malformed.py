@@ -1,4 +1,4 @@
-"""Whatever comes, the answer is right, memory is bounded, no secret is kept or sent, and the next request works."""
+"""Malformed requests get the right response within bounded memory; no secret is stored or sent."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOBODY = "http://fedcbafedcbafedc@127.0.0.1:9/1"
 
 
 class Listening(MobileApp):
-    """The application, and the answers that its gateway counted."""
+    """The application, and the replies that its gateway counted."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(MobileGateway(policy_with(folder / "spool", upstream=NOBODY), env={}))
@@ -36,7 +36,7 @@ class Listening(MobileApp):
 
     @property
     def kept(self) -> bytes:
-        """Everything that is in the spool."""
+        """The content of the spool."""
         return b"".join(path.read_bytes() for path in self.folder.rglob("*") if path.is_file())
 
 
@@ -51,7 +51,7 @@ def client_of(app: MobileApp) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway", timeout=60)
 
 
-def test_there_are_more_than_a_hundred_and_each_has_a_name() -> None:
+def test_more_than_a_hundred_malformed_requests_have_unique_names() -> None:
     names = [one.name for one in MALFORMED]
     assert len(set(names)) == len(names) > 100
 
@@ -76,7 +76,7 @@ async def test_a_malformed_request_gets_the_right_answer(app: Listening, case: M
 @pytest.mark.parametrize(
     "case", [one for one in MALFORMED if len(one.body) > 10_000], ids=lambda case: case.name
 )
-def test_memory_is_bounded_by_what_the_policy_allows_to_unpack(tmp_path: Path, case: Malformed) -> None:
+def test_memory_is_bounded_by_the_allowed_decompressed_size(tmp_path: Path, case: Malformed) -> None:
     engine = Engine(policy_with(tmp_path / "spool", upstream=NOBODY), Redactor(), {})
     tracemalloc.start()
     try:
@@ -90,7 +90,7 @@ def test_memory_is_bounded_by_what_the_policy_allows_to_unpack(tmp_path: Path, c
 
 @given(st.data())
 @settings(max_examples=examples(150), suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_real_envelope_with_bytes_changed_gets_an_answer(tmp_path: Path, data: st.DataObject) -> None:
+def test_a_recorded_envelope_with_changed_bytes_is_answered(tmp_path: Path, data: st.DataObject) -> None:
     engine = Engine(policy_with(tmp_path / "spool", upstream=NOBODY), Redactor(), {})
     body = bytearray(
         recorded(data.draw(st.sampled_from(["payment_error", "native_crash", "streamed_spans"])))

@@ -1,4 +1,4 @@
-"""Screens, requests and operations of an app are held to their limits, whichever way their spans came."""
+"""Limits apply to screens, requests and operations of an app, in any span format."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ def child(op: str, name: str, ms: float, span_id: str = "e" * 16, **data: Any) -
         ("user_interaction", []),
     ],
 )
-def test_the_guides_calls_and_what_the_sdk_measures_by_itself(name: str, expected: list[Any]) -> None:
+def test_spans_of_the_guides_calls_and_of_the_sdk_are_measured(name: str, expected: list[Any]) -> None:
     assert measured_in(item(name)) == expected
 
 
-def test_a_name_of_the_policy_has_its_own_limit() -> None:
+def test_a_limit_by_name_takes_precedence() -> None:
     policy = policy_with(screens={"TransactionScreen": 1400}, requests={"GET api.mita.example": 1000})
     assert measured_in(item("screen_render"), policy) == [
         ("mobile_screen", "TransactionScreen", 1350, ""),
@@ -68,7 +68,7 @@ def test_a_name_of_the_policy_has_its_own_limit() -> None:
 
 
 @pytest.mark.parametrize(("ms", "breached"), [(999, False), (1000, False), (1000.5, True)])
-def test_exactly_at_the_limit_is_no_breach(ms: float, breached: bool) -> None:
+def test_a_duration_equal_to_the_limit_is_not_a_breach(ms: float, breached: bool) -> None:
     [(_, _, _, rule)] = measured_in(transaction(ms=ms))
     assert bool(rule) == breached
 
@@ -92,13 +92,15 @@ def test_exactly_at_the_limit_is_no_breach(ms: float, breached: bool) -> None:
         ("financial.calculation", "Financial: tax", {"mita.operation": "vat"}, "vat"),
     ],
 )
-def test_what_a_span_is_called(op: str, name: str, data: dict[str, Any], expected: str) -> None:
+def test_the_name_of_an_operation_comes_from_the_span(
+    op: str, name: str, data: dict[str, Any], expected: str
+) -> None:
     event = transaction(op, name)
     event["contexts"]["trace"]["data"] = data
     assert measured_in(event)[0][1] == expected
 
 
-def test_a_span_may_say_itself_what_it_is_but_only_one_of_a_mobile_apps_kinds() -> None:
+def test_a_span_may_set_its_kind_to_a_mobile_kind_only() -> None:
     event = transaction("custom", "Load")
     event["contexts"]["trace"]["data"] = {"mita.operation.kind": "mobile_operation"}
     assert measured_in(event)[0][0] == "mobile_operation"
@@ -111,7 +113,7 @@ def test_a_request_inside_a_measured_request_counts_once() -> None:
     assert [one[1] for one in measured_in(event)] == ["login"]
 
 
-def test_names_that_somebody_made_up_do_not_grow_without_bound_and_known_ones_stay() -> None:
+def test_the_number_of_names_is_bounded_and_configured_names_remain() -> None:
     measuring = Measurer(policy_with(max_names=5, screens={"Known": 10}))
     names = [
         measuring.measure(spans_of_transaction(transaction(name=f"Screen: S{n}")))[0][1].name
@@ -122,7 +124,7 @@ def test_names_that_somebody_made_up_do_not_grow_without_bound_and_known_ones_st
     assert (known.name, known.verdict.breaches[0].rule) == ("Known", "mobile.screens.Known")
 
 
-def test_names_are_forgotten_when_nobody_uses_them_any_more() -> None:
+def test_unused_names_are_forgotten_after_an_hour() -> None:
     now = [0.0]
     measuring = Measurer(policy_with(max_names=1), lambda: now[0])
 
@@ -135,19 +137,19 @@ def test_names_are_forgotten_when_nobody_uses_them_any_more() -> None:
     assert name_of("B") == "B"
 
 
-def test_a_span_of_hours_is_not_counted() -> None:
+def test_a_span_of_more_than_an_hour_is_not_measured() -> None:
     assert measured_in(transaction(ms=3_600_001)) == []
 
 
-def test_a_clock_that_was_put_back_makes_no_time_negative() -> None:
+def test_a_negative_duration_counts_as_zero() -> None:
     assert measured_in(transaction(ms=-500))[0][2] == 0
 
 
-def test_a_limit_that_is_off_is_never_broken() -> None:
+def test_a_disabled_limit_is_never_exceeded() -> None:
     assert measured_in(transaction(ms=60_000), policy_with(screen_ms="off"))[0][3] == ""
 
 
-def test_streamed_spans_say_the_same_as_a_transaction() -> None:
+def test_streamed_spans_are_measured_like_a_transaction() -> None:
     value = item("streamed_spans")
     spans = list(spans_of_item(value))
     assert [(span.op, span.is_root, span.failed) for span in spans] == [

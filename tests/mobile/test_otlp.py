@@ -1,4 +1,4 @@
-"""OTLP/HTTP, protobuf and JSON: redacted, measured, sent on to Sentry's OTLP as protobuf."""
+"""OTLP/HTTP in protobuf and JSON is redacted, measured, and forwarded to Sentry as protobuf."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def text(key: str, value: str) -> dict[str, Any]:
 
 
 def said(**span: Any) -> dict[str, Any]:
-    """Return an export request in OTLP's JSON, with secrets everywhere."""
+    """Return an export request in OTLP's JSON, with a secret in each part."""
     one = {
         "traceId": TRACE,
         "spanId": SPAN,
@@ -96,13 +96,13 @@ def attributes_of(request: ExportTraceServiceRequest) -> dict[str, Any]:
     return {one["key"]: one["value"] for one in span_of(request)["attributes"]}
 
 
-def test_json_and_protobuf_say_the_same() -> None:
+def test_json_and_protobuf_are_parsed_alike() -> None:
     assert read_request(protobuf(), "application/x-protobuf") == read_request(
         json.dumps(said()).encode(), "application/json"
     )
 
 
-def test_no_secret_is_left_anywhere() -> None:
+def test_no_secret_is_left_in_the_request() -> None:
     request, _, tally = prepared()
     raw = request.SerializeToString()
     for secret in (b"4111", b"hunter2", b"GB82WEST", b"4711"):
@@ -110,7 +110,7 @@ def test_no_secret_is_left_anywhere() -> None:
     assert tally["pan"] >= 6
 
 
-def test_what_is_no_secret_keeps_its_type_and_ids_and_times_stay() -> None:
+def test_other_values_keep_their_type_and_ids_and_times_are_kept() -> None:
     request, _, _ = prepared()
     shown = attributes_of(request)
     assert shown["count"] == {"intValue": "3"}
@@ -124,7 +124,7 @@ def test_what_is_no_secret_keeps_its_type_and_ids_and_times_stay() -> None:
     assert span["startTimeUnixNano"] == "1763974802000000000"
 
 
-def test_a_span_without_a_secret_is_left_as_it_is() -> None:
+def test_a_span_without_a_secret_is_unchanged() -> None:
     plain = {
         "name": "hello",
         "traceState": "",
@@ -175,7 +175,9 @@ def test_a_screen_is_measured_by_its_name_and_marked() -> None:
         ({"name": "Screen: A", "attributes": [], "spanId": ""}, None),
     ],
 )
-def test_what_a_span_is(span: dict[str, Any], expected: tuple[str, str] | None) -> None:
+def test_the_kind_and_name_of_a_span_come_from_its_attributes(
+    span: dict[str, Any], expected: tuple[str, str] | None
+) -> None:
     _, measured, _ = prepared(said(**span))
     assert [(one.kind, one.name) for one in measured] == ([expected] if expected else [])
 
@@ -198,14 +200,14 @@ def test_what_a_span_is(span: dict[str, Any], expected: tuple[str, str] | None) 
         (b"hello", "application/x-protobuf"),
     ],
 )
-def test_what_is_no_request_is_refused(body: bytes, content_type: str) -> None:
+def test_an_invalid_request_is_refused(body: bytes, content_type: str) -> None:
     with pytest.raises(EnvelopeError) as caught:
         read_request(body, content_type)
     assert caught.value.reason == "bad_otlp"
 
 
 @given(st.binary(max_size=200), st.sampled_from(["application/json", "application/x-protobuf"]))
-def test_no_bytes_raise_anything_else(body: bytes, content_type: str) -> None:
+def test_arbitrary_bytes_raise_only_envelope_errors(body: bytes, content_type: str) -> None:
     try:
         request = read_request(body, content_type)
     except EnvelopeError:
@@ -213,12 +215,12 @@ def test_no_bytes_raise_anything_else(body: bytes, content_type: str) -> None:
     prepare_request(request, Redactor(), Measurer(default_policy()), Counter())
 
 
-def test_fields_of_a_newer_protocol_do_not_matter() -> None:
+def test_unknown_fields_are_ignored() -> None:
     value = {**said(), "somethingNew": 1}
     assert read_request(json.dumps(value).encode(), "application/json").resource_spans
 
 
-def test_for_the_store_spans_are_opentelemetrys() -> None:
+def test_spans_for_the_store_become_opentelemetry_spans() -> None:
     request, _, _ = prepared()
     [span] = read_spans(request.SerializeToString(), "mita-app")
     assert span.context is not None
@@ -244,7 +246,7 @@ def app(tmp_path: Path, receiver: Receiver) -> Iterator[MobileApp]:
         ("application/json", "application/json", b"{}"),
     ],
 )
-async def test_it_arrives_at_sentrys_otlp(
+async def test_a_request_arrives_at_sentrys_otlp_endpoint(
     app: MobileApp, receiver: Receiver, content_type: str, answer_type: str, answer_body: bytes, packed: bool
 ) -> None:
     body = protobuf() if "protobuf" in content_type else json.dumps(said()).encode()
@@ -265,7 +267,7 @@ async def test_it_arrives_at_sentrys_otlp(
     assert KEY not in str(request.headers)
 
 
-async def test_it_needs_a_key_like_everything_else(app: MobileApp) -> None:
+async def test_a_request_needs_a_key_and_a_valid_body(app: MobileApp) -> None:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as client:
         assert (await client.post(PATH, content=protobuf())).status_code == 401
         assert (await client.post(PATH, content=b"hello", headers=AUTH)).status_code == 400

@@ -1,4 +1,4 @@
-"""A secret that stands anywhere in what an app sends does not leave, wherever that is."""
+"""A secret at any position of an envelope is redacted."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PLANTED = {
     '{"card": {"number": "5555555555554444", "cvc": "737"}}': "5555555555554444",
     "postgresql://mita:hunter2pass@db/pay": "hunter2pass",
 }
-"""What is planted, and what of it must not leave."""
+"""Texts with a secret, and the part that must not leave."""
 
 READABLE = [
     name
@@ -41,7 +41,7 @@ READABLE = [
 
 
 def places(value: Any) -> list[tuple[Any, Any]]:
-    """Return every place in a JSON value: the container, and the key or index in it."""
+    """Return every position in a JSON value: the container, and the key or index in it."""
     found: list[tuple[Any, Any]] = []
     members = (
         value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -54,7 +54,7 @@ def places(value: Any) -> list[tuple[Any, Any]]:
 
 @given(st.data())
 @settings(max_examples=examples(300))
-def test_no_place_in_an_envelope_lets_a_secret_through(data: st.DataObject) -> None:
+def test_a_secret_at_any_position_of_an_envelope_is_redacted(data: st.DataObject) -> None:
     envelope = parse_envelope(recorded(data.draw(st.sampled_from(READABLE))), BOUNDS)
     text = data.draw(st.sampled_from(sorted(PLANTED)))
     position = data.draw(
@@ -73,6 +73,6 @@ def test_no_place_in_an_envelope_lets_a_secret_through(data: st.DataObject) -> N
     ]
     try:
         prepared = PREPARER.prepare(intake(write_envelope(header, write_items(items))))
-    except EnvelopeError:  # its id is none any more: nothing of it leaves
+    except EnvelopeError:  # its id is invalid now: the envelope is refused
         return
     assert PLANTED[text] not in prepared.payload.decode() + json.dumps(prepared.header)

@@ -1,4 +1,4 @@
-"""What goes on of an envelope: the items that the policy lets through, without secrets, tagged, under Sentry's key."""
+"""An envelope is forwarded without secrets and refused items, with tags, under Sentry's key."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def items_policy(**rules: dict[str, str]) -> Policy:
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_no_secret_of_a_real_envelope_goes_on(name: str) -> None:
+def test_no_secret_of_a_recorded_envelope_is_forwarded(name: str) -> None:
     body = recorded(name)
     planted = [secret for secret in SECRETS if secret in body]
     prepared = prepare(body)
@@ -63,9 +63,7 @@ def test_no_secret_of_a_real_envelope_goes_on(name: str) -> None:
         ("flutter_crash", {("event", "forwarded"): 1, ("client_report", "forwarded"): 1}),
     ],
 )
-def test_what_nobody_can_look_into_is_refused_and_the_rest_goes_on(
-    name: str, outcomes: dict[Any, int]
-) -> None:
+def test_binary_items_are_refused_and_the_others_are_forwarded(name: str, outcomes: dict[Any, int]) -> None:
     prepared = prepare(recorded(name))
     assert dict(prepared.outcomes) == outcomes
     assert b"PNG" not in prepared.payload
@@ -90,7 +88,7 @@ def test_what_nobody_can_look_into_is_refused_and_the_rest_goes_on(
         ("metrics", "debug"),
     ],
 )
-def test_what_matters_more_has_a_higher_priority(name: str, priority: str) -> None:
+def test_each_type_of_envelope_has_its_priority(name: str, priority: str) -> None:
     assert prepare(recorded(name)).priority == priority
 
 
@@ -102,7 +100,7 @@ def test_what_matters_more_has_a_higher_priority(name: str, priority: str) -> No
         {"exception": [{"mechanism": {"handled": False}}]},
     ],
 )
-def test_a_crash_is_one(event: dict[str, Any]) -> None:
+def test_crashes_are_recognised(event: dict[str, Any]) -> None:
     assert is_crash(event)
 
 
@@ -116,11 +114,11 @@ def test_a_crash_is_one(event: dict[str, Any]) -> None:
         {"exception": {"values": [None, 5, {"mechanism": None}, {"mechanism": {"handled": None}}]}},
     ],
 )
-def test_another_error_is_none(event: dict[str, Any]) -> None:
+def test_handled_errors_are_not_crashes(event: dict[str, Any]) -> None:
     assert not is_crash(event)
 
 
-def test_items_keep_their_order_their_kind_and_get_the_length_that_they_have_now() -> None:
+def test_items_keep_order_and_type_and_get_their_new_length() -> None:
     prepared = prepare(recorded("flutter_crash"))
     read = parse_envelope(b"{}\n" + prepared.payload, EnvelopeBounds(1 << 20, 100))
     assert [item.type for item in read.items] == ["event", "client_report"]
@@ -135,7 +133,7 @@ def test_the_items_of_a_batch_keep_their_count_and_content_type() -> None:
     assert log.header["content_type"] == "application/vnd.sentry.items.log+json"
 
 
-def test_the_envelopes_dsn_is_left_out_and_the_traces_key_becomes_sentrys() -> None:
+def test_the_dsn_is_removed_and_the_key_of_the_trace_replaced() -> None:
     prepared = prepare(recorded("payment_error"))
     assert "dsn" not in prepared.header
     assert prepared.header["trace"]["public_key"] == "fedcbafedcbafedc"
@@ -143,26 +141,26 @@ def test_the_envelopes_dsn_is_left_out_and_the_traces_key_becomes_sentrys() -> N
     assert KEY.encode() not in prepared.payload
 
 
-def test_the_key_of_another_project_in_a_trace_stays() -> None:
+def test_the_key_of_another_project_in_a_trace_is_kept() -> None:
     header = {"trace": {"trace_id": "a" * 32, "public_key": "somebodyelses"}}
     assert prepare(envelope(("event", {}), header=header)).header["trace"]["public_key"] == "somebodyelses"
 
 
 @pytest.mark.parametrize("said", ["9ec79c33ec9942ab8353589fcb2e04dc", "9EC79C33-EC99-42AB-8353-589FCB2E04DC"])
-def test_the_id_is_kept_for_the_sdks_retries(said: str) -> None:
+def test_the_event_id_is_kept_for_retries_of_the_sdk(said: str) -> None:
     prepared = prepare(envelope(("event", {"event_id": said}), event_id=said))
     assert prepared.event_id == "9ec79c33ec9942ab8353589fcb2e04dc"
 
 
 @pytest.mark.parametrize("said", ["x", 5, [], {}, "a" * 33])
-def test_what_is_no_id_is_refused(said: Any) -> None:
+def test_an_invalid_event_id_is_refused(said: Any) -> None:
     with pytest.raises(EnvelopeError) as caught:
         prepare(envelope(("event", {}), header={"event_id": said}, event_id=""))
     assert caught.value.reason == "bad_event_id"
 
 
 # --- tags ---------------------------------------------------------------------------------------------
-def test_tags_that_only_the_gateway_sets_are_left_out_of_what_an_app_claims() -> None:
+def test_tags_reserved_for_the_gateway_are_removed() -> None:
     claimed = {
         "severity": "critical",
         "security_event": "breach",
@@ -173,7 +171,7 @@ def test_tags_that_only_the_gateway_sets_are_left_out_of_what_an_app_claims() ->
     assert event["tags"] == {"severity": "critical", "component": "mobile_app"}
 
 
-def test_tags_as_pairs_are_read_as_well() -> None:
+def test_tags_in_pairs_are_read() -> None:
     [(_, event)] = items(
         prepare(envelope(("event", {"tags": [["severity", "high"], ["request_id", "1"], [1], 5]})))
     )
@@ -188,13 +186,13 @@ def test_spans_are_measured_and_marked() -> None:
     assert [one.name for one in prepared.measured] == ["TransactionScreen", "GET api.mita.example"]
 
 
-def test_a_secret_in_a_screens_name_is_hidden_before_it_is_counted() -> None:
+def test_a_secret_in_a_screen_name_is_redacted_before_measuring() -> None:
     prepared = prepare(envelope(("transaction", transaction(name="Screen: Card 4111 1111 1111 1111"))))
     assert [one.name for one in prepared.measured] == ["Card [redacted:pan]"]
 
 
-# --- what the policy says -----------------------------------------------------------------------------------
-def test_unknown_items_are_refused_unless_the_policy_forwards_them_redacted() -> None:
+# --- policy -----------------------------------------------------------------------------------
+def test_unknown_items_are_refused_or_forwarded_redacted_by_policy() -> None:
     body = envelope(("brand_new", {"card_number": "4111111111111111", "a": 1}), ("other", b"\x00binary"))
     assert dict(prepare(body).outcomes) == {("unknown", "refused"): 2}
     said = policy_with().mobile.replace(unknown_items="forward")
@@ -204,7 +202,7 @@ def test_unknown_items_are_refused_unless_the_policy_forwards_them_redacted() ->
     assert prepared.categories == ("default",)
 
 
-def test_an_attachment_leaves_only_if_the_policy_says_so_and_then_as_it_is() -> None:
+def test_an_attachment_is_forwarded_unredacted_only_by_policy() -> None:
     policy = items_policy(attachment={"action": "forward_unredacted"})
     prepared = prepare(recorded("screenshot"), policy)
     assert prepared.outcomes["attachment", "forwarded"] == 2
@@ -212,12 +210,12 @@ def test_an_attachment_leaves_only_if_the_policy_says_so_and_then_as_it_is() -> 
     assert "attachment" in prepared.categories
 
 
-def test_a_type_may_be_refused() -> None:
+def test_the_policy_may_refuse_a_type() -> None:
     prepared = prepare(recorded("flutter_crash"), items_policy(event={"action": "refuse"}))
     assert prepared.outcomes == {("event", "refused"): 1, ("client_report", "forwarded"): 1}
 
 
-def test_what_sentry_has_limited_is_left_out() -> None:
+def test_rate_limited_items_are_left_out() -> None:
     prepared = prepare(recorded("flutter_crash"), limited=("internal",))
     assert prepared.outcomes == {("event", "forwarded"): 1, ("client_report", "rate_limited"): 1}
     assert prepare(recorded("payment_error"), limited=("error",)).only("rate_limited")
@@ -240,17 +238,17 @@ def test_what_sentry_has_limited_is_left_out() -> None:
         b"{}{}",
     ],
 )
-def test_an_item_that_is_no_json_object_is_left_out_and_the_others_go_on(payload: bytes) -> None:
+def test_an_item_that_is_not_a_json_object_is_left_out(payload: bytes) -> None:
     prepared = prepare(envelope(("event", payload), ("session", {"sid": "x"})))
     assert prepared.outcomes == {("event", "malformed"): 1, ("session", "forwarded"): 1}
 
 
-def test_an_item_that_is_too_large_to_be_read_is_left_out() -> None:
+def test_an_item_above_the_size_limit_is_left_out() -> None:
     prepared = prepare(envelope(("event", {"message": "x" * 1_000_001}), ("session", {"sid": "x"})))
     assert prepared.outcomes == {("event", "too_large"): 1, ("session", "forwarded"): 1}
 
 
-def test_an_item_that_cannot_be_redacted_does_not_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_item_whose_redaction_fails_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     redactor = Redactor()
     monkeypatch.setattr(redactor._events, "redact", lambda *_: 1 / 0)
     preparer = Preparer(POLICY, redactor, lambda *_: False)
@@ -259,12 +257,12 @@ def test_an_item_that_cannot_be_redacted_does_not_go_on(monkeypatch: pytest.Monk
     assert prepared.payload == b""
 
 
-def test_the_body_is_unpacked_first() -> None:
+def test_a_compressed_body_is_decompressed() -> None:
     assert prepare(gzip.compress(recorded("payment_error")), encoding="gzip").payload
 
 
 # --- the tunnel ---------------------------------------------------------------------------------------------
-def test_through_the_tunnel_the_envelope_says_whose_it_is() -> None:
+def test_the_dsn_of_a_tunnelled_envelope_selects_the_project() -> None:
     preparer = Preparer(POLICY, REDACTOR, lambda *_: False)
     assert preparer.prepare(Intake("", recorded("javascript_tunnel"))).project == "app"
     with pytest.raises(Refused):

@@ -1,4 +1,4 @@
-"""Sentry's limits are held and passed on as SDKs read them; each client has its share of the gateway."""
+"""Sentry's rate limits are applied and forwarded in the format of SDKs; each client has a rate limit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Clock:
         return self.now
 
 
-# --- Sentry's -----------------------------------------------------------------------------------------
+# --- Sentry's limits -----------------------------------------------------------------------------------------
 def limits_after(status: int = 200, **headers: str) -> tuple[ForwardedRateLimits, Clock]:
     clock = Clock()
     limits = ForwardedRateLimits(clock)
@@ -42,13 +42,13 @@ def limits_after(status: int = 200, **headers: str) -> tuple[ForwardedRateLimits
         (":::,,;;", [""], []),
     ],
 )
-def test_the_header_of_an_answer(header: str, limited: list[str], free: list[str]) -> None:
+def test_the_rate_limit_header_is_parsed(header: str, limited: list[str], free: list[str]) -> None:
     limits, _ = limits_after(x_sentry_rate_limits=header)
     assert [one for one in limited if not limits.is_limited([one])] == []
     assert [one for one in free if limits.is_limited([one])] == []
 
 
-def test_a_limit_ends_when_its_time_is_over_and_a_longer_one_stays() -> None:
+def test_the_longer_of_two_limits_applies_until_it_ends() -> None:
     limits, clock = limits_after(x_sentry_rate_limits="60:error:key")
     limits.update(200, {"x-sentry-rate-limits": "10:error:key"})
     clock.now += 59
@@ -67,12 +67,12 @@ def test_a_429_without_the_header_limits_everything(said: str, seconds: int) -> 
     assert not limits.is_limited(["error"])
 
 
-def test_only_a_429_means_retry_after() -> None:
+def test_retry_after_applies_only_with_a_429() -> None:
     limits, _ = limits_after(503, retry_after="60")
     assert not limits.is_limited(["error"])
 
 
-def test_limits_are_passed_on_with_the_time_that_is_left_none_too_short() -> None:
+def test_limits_are_forwarded_with_the_remaining_time_rounded_up() -> None:
     limits, clock = limits_after(x_sentry_rate_limits="60:transaction;span:organization, 2700::key")
     clock.now += 10.5
     assert limits.header() == "2690::organization, 50:span:organization, 50:transaction:organization"
@@ -89,13 +89,13 @@ def test_limits_are_passed_on_with_the_time_that_is_left_none_too_short() -> Non
         ("60:transaction:key", "60:transaction:organization"),
     ],
 )
-def test_nothing_is_said_of_what_shall_come_all_the_same(header: str, said: str) -> None:
+def test_limits_of_exempt_categories_are_not_forwarded(header: str, said: str) -> None:
     limits, _ = limits_after(x_sentry_rate_limits=header)
     assert limits.header(("error", "feedback")) == said
     assert limits.is_limited(["error"]) is ("error" in header)
 
 
-def test_a_limit_on_everything_is_said_of_everything_else() -> None:
+def test_a_limit_on_all_categories_is_forwarded_for_the_others() -> None:
     limits, _ = limits_after(429, retry_after="60")
     again = ForwardedRateLimits(Clock())
     again.update(200, {"x-sentry-rate-limits": limits.header(("error", "feedback"))})
@@ -106,14 +106,14 @@ def test_a_limit_on_everything_is_said_of_everything_else() -> None:
     assert again.is_limited(categories_of("something new"))
 
 
-def test_an_answer_cannot_grow_memory_or_limit_for_ever() -> None:
+def test_the_number_and_duration_of_limits_are_bounded() -> None:
     limits, clock = limits_after(x_sentry_rate_limits=",".join(f"1e300:c{n}:key" for n in range(10_000)))
     assert len(limits.header()) < 4000
     clock.now += 86_401
     assert limits.header() == ""
 
 
-# --- ours -------------------------------------------------------------------------------------------------
+# --- limits of clients -------------------------------------------------------------------------------------------------
 RATES = RatePolicy(
     client_burst=3,
     client_per_minute=60,
@@ -124,7 +124,7 @@ RATES = RatePolicy(
 )
 
 
-def test_a_client_has_a_burst_and_then_its_share() -> None:
+def test_a_client_has_a_burst_and_then_its_rate() -> None:
     clock = Clock()
     rates = ClientRates(RATES, clock)
     assert [rates.wait_s("10.0.0.1") for _ in range(3)] == [0, 0, 0]
@@ -135,18 +135,18 @@ def test_a_client_has_a_burst_and_then_its_share() -> None:
     assert rates.wait_s("10.0.0.1") == 0
 
 
-def test_a_request_that_took_much_work_counts_as_several() -> None:
+def test_an_expensive_request_counts_as_several() -> None:
     clock = Clock()
     rates = ClientRates(RATES, clock)
     assert rates.wait_s("10.0.0.1") == 0
     rates.charge("10.0.0.1", 0.009)
     assert rates.wait_s("10.0.0.1") == 0
-    # Its token has paid for the first hundredth of a second, two more are owed for the rest.
+    # The token covers the first hundredth of a second; the rest costs two more.
     rates.charge("10.0.0.1", 0.03)
     assert rates.wait_s("10.0.0.1") == pytest.approx(2)
 
 
-def test_no_client_owes_more_than_a_burst_and_one_that_was_forgotten_owes_nothing() -> None:
+def test_the_debt_of_a_client_is_bounded_by_its_burst() -> None:
     clock = Clock()
     rates = ClientRates(RATES, clock)
     rates.wait_s("10.0.0.1")
@@ -156,19 +156,19 @@ def test_no_client_owes_more_than_a_burst_and_one_that_was_forgotten_owes_nothin
     assert len(rates._clients) == 1
 
 
-def test_one_client_does_not_use_up_anothers_share() -> None:
+def test_clients_have_separate_rates() -> None:
     rates = ClientRates(RATES, Clock())
     for _ in range(10):
         rates.wait_s("10.0.0.1")
     assert rates.wait_s("10.0.0.2") == 0
 
 
-def test_all_together_have_a_bound_as_well() -> None:
+def test_all_clients_together_have_a_rate_limit() -> None:
     rates = ClientRates(RATES, Clock())
     assert [rates.wait_s(f"10.0.0.{n}") > 0 for n in range(7)] == [False] * 5 + [True] * 2
 
 
-def test_the_number_of_clients_that_are_told_apart_is_bounded() -> None:
+def test_the_number_of_tracked_clients_is_bounded() -> None:
     clock = Clock()
     rates = ClientRates(RATES, clock)
     for n in range(1000):
@@ -177,7 +177,7 @@ def test_the_number_of_clients_that_are_told_apart_is_bounded() -> None:
     assert len(rates._clients) == 100
 
 
-def test_a_clock_that_stands_still_or_goes_back_gives_nothing_away() -> None:
+def test_a_clock_that_steps_back_adds_no_tokens() -> None:
     clock = Clock()
     rates = ClientRates(RATES, clock)
     for _ in range(3):
@@ -199,5 +199,5 @@ def test_a_clock_that_stands_still_or_goes_back_gives_nothing_away() -> None:
         ("x" * 500, "x" * 64),
     ],
 )
-def test_a_client_is_an_address_or_a_network(address: str, network: str) -> None:
+def test_a_client_is_an_ipv4_address_or_an_ipv6_network(address: str, network: str) -> None:
     assert network_of(address) == network

@@ -1,4 +1,4 @@
-"""The gateway over HTTP: its routes, mounted, included or alone; what web pages are told."""
+"""The gateway over HTTP: its routes, mounted, included or standalone; CORS for web pages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mobile.kit import AUTH, ENVELOPE, KEY, MakeApp, client_of, policy_with, rec
 
 # --- routes --------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("path", [ENVELOPE, ENVELOPE.rstrip("/"), "/prefix" + ENVELOPE, "/a/b" + ENVELOPE])
-async def test_envelopes_are_taken_where_a_dsn_says_that_sentry_is(make: MakeApp, path: str) -> None:
+async def test_envelopes_are_accepted_at_the_paths_of_a_dsn(make: MakeApp, path: str) -> None:
     async with client_of(make()) as client:
         answer = await client.post(path, content=recorded("payment_error"), headers=AUTH)
     assert answer.status_code == 200
@@ -31,14 +31,14 @@ async def test_envelopes_are_taken_where_a_dsn_says_that_sentry_is(make: MakeApp
     assert answer.headers["content-type"] == "application/json"
 
 
-async def test_web_pages_say_their_key_in_the_query(make: MakeApp) -> None:
+async def test_a_key_in_the_query_is_accepted(make: MakeApp) -> None:
     async with client_of(make()) as client:
         query = f"?sentry_version=7&sentry_key={KEY}&sentry_client=sentry.javascript.browser%2F10.12.0"
         answer = await client.post(ENVELOPE + query, content=recorded("javascript_tunnel"))
     assert answer.status_code == 200
 
 
-async def test_sentrys_javascript_may_use_the_tunnel(make: MakeApp) -> None:
+async def test_sentrys_javascript_sdk_can_use_the_tunnel(make: MakeApp) -> None:
     async with client_of(make()) as client:
         answer = await client.post("/tunnel", content=recorded("javascript_tunnel"))
     assert answer.status_code == 200
@@ -62,13 +62,15 @@ async def test_sentrys_javascript_may_use_the_tunnel(make: MakeApp) -> None:
         ("HEAD", "/healthz", 404),
     ],
 )
-async def test_other_requests_are_told_no(make: MakeApp, method: str, path: str, status: int) -> None:
+async def test_other_methods_and_paths_are_refused(
+    make: MakeApp, method: str, path: str, status: int
+) -> None:
     async with client_of(make()) as client:
         answer = await client.request(method, path)
     assert answer.status_code == status
 
 
-async def test_nothing_is_taken_without_a_project_in_the_policy(
+async def test_without_a_project_in_the_policy_every_request_is_refused(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     policy = policy_with(tmp_path / "spool")
@@ -97,7 +99,7 @@ async def test_a_websocket_is_closed(make: MakeApp) -> None:
 
 
 # --- mounted and included -----------------------------------------------------------------------------------
-async def test_it_may_be_mounted_in_another_application(make: MakeApp) -> None:
+async def test_the_gateway_can_be_mounted_in_another_application(make: MakeApp) -> None:
     outer = Starlette(routes=[Mount("/mobile", make())])
     async with client_of(outer) as client:
         assert (
@@ -107,7 +109,7 @@ async def test_it_may_be_mounted_in_another_application(make: MakeApp) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["", "/mobile"])
-async def test_its_routes_may_be_included_in_a_fastapi_application(make: MakeApp, prefix: str) -> None:
+async def test_its_routes_can_be_included_in_a_fastapi_application(make: MakeApp, prefix: str) -> None:
     mobile = make()
     app = FastAPI()
     app.include_router(router_of(mobile), prefix=prefix)
@@ -130,7 +132,9 @@ async def test_its_routes_may_be_included_in_a_fastapi_application(make: MakeApp
         assert "envelope" not in (await client.get("/openapi.json")).text
 
 
-async def test_alone_it_starts_and_ends_with_its_server(make: MakeApp, receiver: Receiver) -> None:
+async def test_a_standalone_gateway_starts_and_ends_with_its_server(
+    make: MakeApp, receiver: Receiver
+) -> None:
     app = make(receiver.dsn)
     async with _lifespan(app, asyncio.Event()), client_of(app) as client:
         assert app.gateway._runner is not None
@@ -151,7 +155,7 @@ ORIGIN = {"origin": "https://app.mita.example"}
         (["*"], "*"),
     ],
 )
-async def test_only_pages_of_the_policys_origins_may_read_the_answer(
+async def test_only_origins_in_the_policy_may_read_the_response(
     make: MakeApp, allowed: list[str], said: str | None
 ) -> None:
     async with client_of(make(cors={"origins": allowed})) as client:
@@ -171,7 +175,7 @@ async def test_only_pages_of_the_policys_origins_may_read_the_answer(
         assert "access-control-allow-credentials" not in preflight.headers
 
 
-async def test_a_refusal_can_be_read_by_a_page_as_well(make: MakeApp) -> None:
+async def test_a_refusal_has_cors_headers(make: MakeApp) -> None:
     async with client_of(make(cors={"origins": ["*"]})) as client:
         answer = await client.post("/tunnel", content=b"hello", headers=ORIGIN)
     assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (400, "*")

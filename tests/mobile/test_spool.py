@@ -1,4 +1,4 @@
-"""The spool keeps what it took, gives up what matters least, and is whole after whatever ends a process."""
+"""The spool keeps acknowledged records, evicts the lowest priority first, and survives a killed process."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from mita_otel.policy.mobile import Priority
 from mobile.spool_kit import ANYTHING, Lost, drained, files, make, record
 
 
-# --- what matters most goes first, what matters least is given up first ---------------------------------------
-def test_what_matters_most_goes_first_and_the_oldest_of_it(tmp_path: Path) -> None:
+# --- priorities and eviction ---------------------------------------
+def test_the_highest_priority_is_sent_first_and_then_the_oldest(tmp_path: Path) -> None:
     spool = make(tmp_path)
     for priority in ("debug", "error", "performance", "crash", "health", "error"):
         spool.put(record(priority), f"{priority}".encode())
@@ -26,7 +26,7 @@ def test_what_matters_most_goes_first_and_the_oldest_of_it(tmp_path: Path) -> No
     assert files(tmp_path) == []
 
 
-def test_the_oldest_debug_data_are_given_up_first_and_crashes_last(tmp_path: Path) -> None:
+def test_the_oldest_debug_data_are_evicted_first_and_crashes_last(tmp_path: Path) -> None:
     lost = Lost()
     spool = make(tmp_path, lost, max_records=6)
     order: list[Priority] = ["debug", "debug", "performance", "health", "error", "crash"]
@@ -40,7 +40,7 @@ def test_the_oldest_debug_data_are_given_up_first_and_crashes_last(tmp_path: Pat
     assert drained(spool) == [b"crash 5", *[b"crash"] * 5]
 
 
-def test_debug_data_make_room_for_newer_ones_but_errors_that_were_acknowledged_do_not(tmp_path: Path) -> None:
+def test_newer_debug_data_evict_older_ones_but_acknowledged_errors_remain(tmp_path: Path) -> None:
     lost = Lost()
     spool = make(tmp_path, lost, max_records=2)
     for number in range(4):
@@ -56,7 +56,7 @@ def test_debug_data_make_room_for_newer_ones_but_errors_that_were_acknowledged_d
     assert lost == [("spool_full", "debug")] * 2
 
 
-def test_bytes_are_bounded_and_nothing_is_given_up_in_vain(tmp_path: Path) -> None:
+def test_bytes_are_bounded_and_only_a_sufficient_eviction_happens(tmp_path: Path) -> None:
     lost = Lost()
     spool = make(tmp_path, lost, max_megabytes=1)
     spool.put(record("error"), b"e" * 600_000)
@@ -71,7 +71,7 @@ def test_bytes_are_bounded_and_nothing_is_given_up_in_vain(tmp_path: Path) -> No
     assert size == sum(path.stat().st_size for path in files(tmp_path))
 
 
-def test_what_may_not_go_is_passed_over(tmp_path: Path) -> None:
+def test_records_that_may_not_be_sent_are_skipped(tmp_path: Path) -> None:
     spool = make(tmp_path)
     spool.put(record("crash"), b"crash")
     spool.put(SpoolRecord("sentry", "app", "debug", ("log_item",)), b"debug")
@@ -80,7 +80,7 @@ def test_what_may_not_go_is_passed_over(tmp_path: Path) -> None:
     assert drained(spool) == [b"crash"]
 
 
-def test_what_is_given_back_waits_again_before_or_behind_the_others(tmp_path: Path) -> None:
+def test_a_returned_record_waits_before_or_after_the_others(tmp_path: Path) -> None:
     spool = make(tmp_path)
     for name in (b"1", b"2", b"3"):
         spool.put(record(), name)
@@ -94,7 +94,7 @@ def test_what_is_given_back_waits_again_before_or_behind_the_others(tmp_path: Pa
     assert drained(spool) == [b"2", b"3", b"1"]
 
 
-def test_what_is_on_its_way_is_not_given_up(tmp_path: Path) -> None:
+def test_a_record_that_is_being_sent_is_not_evicted(tmp_path: Path) -> None:
     spool = make(tmp_path, max_records=1)
     spool.put(record("debug"), b"on its way")
     waiting = spool.take(ANYTHING)
@@ -105,7 +105,7 @@ def test_what_is_on_its_way_is_not_given_up(tmp_path: Path) -> None:
 
 
 # --- other processes --------------------------------------------------------------------------------------------
-def test_what_a_process_that_ended_has_left_is_adopted_in_order(tmp_path: Path) -> None:
+def test_records_of_an_ended_process_are_adopted_in_order(tmp_path: Path) -> None:
     first = make(tmp_path)
     for priority in ("debug", "crash", "error"):
         first.put(record(priority), priority.encode())
@@ -118,7 +118,7 @@ def test_what_a_process_that_ended_has_left_is_adopted_in_order(tmp_path: Path) 
     assert list((tmp_path / "spool").iterdir()) == []
 
 
-def test_what_a_living_process_has_is_not_adopted(tmp_path: Path) -> None:
+def test_records_of_a_live_process_are_not_adopted(tmp_path: Path) -> None:
     first = make(tmp_path)
     first.put(record(), b"mine")
     second = make(tmp_path)
@@ -140,7 +140,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_nothing_that_was_kept_is_lost_when_a_process_is_killed(tmp_path: Path) -> None:
+def test_a_killed_process_loses_no_stored_record(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(tmp_path)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -154,7 +154,7 @@ def test_nothing_that_was_kept_is_lost_when_a_process_is_killed(tmp_path: Path) 
     assert drained(spool) == [b"0", b"1", b"2", b"3", b"4"]
 
 
-def test_what_there_is_no_room_for_is_left_for_another(tmp_path: Path) -> None:
+def test_records_that_do_not_fit_are_left_for_the_next_adoption(tmp_path: Path) -> None:
     first = make(tmp_path)
     for number in range(3):
         first.put(record("error"), f"{number}".encode())
@@ -166,7 +166,7 @@ def test_what_there_is_no_room_for_is_left_for_another(tmp_path: Path) -> None:
     assert drained(small) == [b"2"]
 
 
-def test_several_threads_may_put_and_take_at_once(tmp_path: Path) -> None:
+def test_several_threads_put_and_take_concurrently(tmp_path: Path) -> None:
     spool = make(tmp_path)
     taken: list[bytes] = []
 

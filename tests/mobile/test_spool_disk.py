@@ -1,4 +1,4 @@
-"""The spool on a disk that is slow, full or damaged: what was kept is there, what was not leaves nothing."""
+"""The spool on a slow, full or damaged disk: stored records are complete, refused ones leave no file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return calls
 
 
-def test_what_is_durable_is_on_the_disk_before_it_counts_as_kept(
+def test_durable_records_are_flushed_to_disk_before_they_count_as_stored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spool = make(tmp_path)
@@ -35,12 +35,12 @@ def test_what_is_durable_is_on_the_disk_before_it_counts_as_kept(
     spool.put(record("debug"), b"x")
     assert calls == []
     spool.put(record("error"), b"x")
-    # The file, then the folder that names it.
+    # The file, then its folder.
     assert calls == [".part", ""]
 
 
 @pytest.mark.parametrize("where", ["write", "fsync", "rename", "open"])
-def test_a_disk_that_fails_is_no_room_and_leaves_nothing(
+def test_a_failing_disk_refuses_the_record_and_leaves_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     spool = make(tmp_path)
@@ -61,20 +61,20 @@ def test_a_disk_that_fails_is_no_room_and_leaves_nothing(
     assert drained(spool) == [b"before", b"after"]
 
 
-def test_a_folder_that_cannot_be_made_is_no_room(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_refuses_the_record(tmp_path: Path) -> None:
     (tmp_path / "spool").write_text("a file is in the way")
     with pytest.raises(SpoolFullError):
         make(tmp_path).put(record(), b"x")
 
 
-def test_others_cannot_read_the_spool(tmp_path: Path) -> None:
+def test_other_users_cannot_read_the_spool(tmp_path: Path) -> None:
     spool = make(tmp_path)
     spool.put(record(), b"x")
     for path in [tmp_path / "spool", *(tmp_path / "spool").rglob("*")]:
         assert path.stat().st_mode & 0o077 == 0, path
 
 
-def test_a_file_that_was_damaged_meanwhile_is_noticed_when_it_is_read(tmp_path: Path) -> None:
+def test_a_damaged_or_missing_file_is_detected_when_read(tmp_path: Path) -> None:
     spool = make(tmp_path)
     spool.put(record(), b"payload")
     waiting = spool.take(ANYTHING)

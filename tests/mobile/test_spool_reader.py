@@ -1,4 +1,4 @@
-"""What waits in a spool is read from outside, without disturbing who writes it."""
+"""The usage of a spool is read without affecting its writer."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from mita_otel.mobile.spool import spool_usage
 from mobile.spool_kit import files, make, record
 
 
-def test_a_spool_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
+def test_a_missing_spool_has_no_usage(tmp_path: Path) -> None:
     assert list(spool_usage(tmp_path / "spool")) == []
 
 
-def test_what_waits_is_told_of_each_process(tmp_path: Path) -> None:
+def test_usage_is_reported_for_each_process(tmp_path: Path) -> None:
     first, second, idle = make(tmp_path), make(tmp_path), make(tmp_path)
     first.put(record(received_s=1000.25), b"x" * 100)
     first.put(record("debug", received_s=900.0), b"x" * 100)
@@ -27,7 +27,7 @@ def test_what_waits_is_told_of_each_process(tmp_path: Path) -> None:
         one.close()
 
 
-def test_reading_takes_nothing_from_who_writes(tmp_path: Path) -> None:
+def test_reading_changes_no_file(tmp_path: Path) -> None:
     spool = make(tmp_path)
     spool.put(record(), b"payload")
     before = sorted(path.name for path in (tmp_path / "spool").rglob("*"))
@@ -38,7 +38,7 @@ def test_reading_takes_nothing_from_who_writes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["0-what-1.record", "record.record"])
-def test_a_file_of_another_name_is_as_old_as_it_is(tmp_path: Path, name: str) -> None:
+def test_the_age_of_a_file_with_another_name_is_its_modification_time(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "spool" / "process"
     folder.mkdir(parents=True)
     (folder / name).write_bytes(b"xy")

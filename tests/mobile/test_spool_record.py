@@ -1,4 +1,4 @@
-"""A record is read as it was written, or not at all."""
+"""A record is read as it was written, or rejected as damaged."""
 
 from __future__ import annotations
 
@@ -14,16 +14,14 @@ from mobile.spool_kit import record
 
 
 @given(st.binary(max_size=200), st.sampled_from(PRIORITIES), st.floats(0, 1e10))
-def test_a_parcel_survives_the_way_to_its_file_and_back(
-    payload: bytes, priority: Priority, at_s: float
-) -> None:
+def test_a_record_is_equal_after_writing_and_reading(payload: bytes, priority: Priority, at_s: float) -> None:
     one = SpoolRecord("sentry", "app", priority, ("error", "span"), "envelope", at_s, {"a": {"b": [1, "\n"]}})
     assert decode_record(encode_record(one, payload)) == (one, payload)
 
 
 @given(st.integers(0, 10_000), st.integers(0, 255))
 @settings(max_examples=examples(200))
-def test_a_parcel_that_was_changed_or_cut_is_noticed(at: int, byte: int) -> None:
+def test_a_changed_or_truncated_record_is_rejected(at: int, byte: int) -> None:
     content = encode_record(record(), b"payload" * 10)
     at %= len(content)
     changed = content[:at] + bytes([byte]) + content[at + 1 :]
@@ -32,13 +30,13 @@ def test_a_parcel_that_was_changed_or_cut_is_noticed(at: int, byte: int) -> None
             read = decode_record(damaged)
         except DamagedRecordError:
             continue
-        # What is not covered by the checksum is the first line; a changed payload never passes.
+        # The checksum does not cover the first line; a changed payload is never accepted.
         assert read[1] == b"payload" * 10
 
 
 @pytest.mark.parametrize(
     "content", [b"", b"\n", b"{}\n", b"[]\nx", b"5\n", b"\xff\n", b'{"v":1}\n', b'{"v":2}\nx']
 )
-def test_what_is_no_parcel_is_damaged(content: bytes) -> None:
+def test_arbitrary_bytes_are_a_damaged_record(content: bytes) -> None:
     with pytest.raises(DamagedRecordError):
         decode_record(content)

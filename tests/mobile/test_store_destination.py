@@ -1,4 +1,4 @@
-"""What apps send in the store, beside the backend's own: traces, breaches, errors."""
+"""Telemetry of apps in the store: traces, breaches and errors, beside those of the backend."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mobile.test_otlp import protobuf
 
 
 class Kept:
-    """An engine that keeps things in the store, and the store."""
+    """An engine that writes to a store, and the store."""
 
     def __init__(self, folder: Path, **project: Any) -> None:
         self.env = {"MITA_OTEL_DATABASE_URL": f"sqlite:///{folder / 'store.db'}"}
@@ -54,7 +54,7 @@ def kept(tmp_path: Path) -> Iterator[Kept]:
     one.engine.stop(1)
 
 
-def test_a_transaction_is_a_trace_and_its_breach_a_breach(kept: Kept) -> None:
+def test_a_transaction_is_stored_as_a_trace_with_its_breaches(kept: Kept) -> None:
     kept.take("screen_render")
     root, query, request = sorted(kept.rows(SpanRow), key=lambda row: row["start_ns"])
     assert (root["name"], root["service"], root["environment"]) == (
@@ -72,7 +72,7 @@ def test_a_transaction_is_a_trace_and_its_breach_a_breach(kept: Kept) -> None:
     assert breach["trace_id"] == root["trace_id"]
 
 
-def test_streamed_spans_and_otlp_are_traces_as_well(kept: Kept) -> None:
+def test_streamed_spans_and_otlp_are_stored_as_traces(kept: Kept) -> None:
     kept.take("streamed_spans")
     assert kept.engine.take(Intake("app", protobuf(), "", "otlp_traces")).status == 200
     assert kept.engine.flush(60)
@@ -82,7 +82,7 @@ def test_streamed_spans_and_otlp_are_traces_as_well(kept: Kept) -> None:
     assert {row["service"] for row in kept.rows(SpanRow)} == {"mita-mobile"}
 
 
-def test_an_error_comes_with_category_severity_money_and_its_trace(kept: Kept) -> None:
+def test_an_error_is_stored_with_category_severity_amount_and_trace(kept: Kept) -> None:
     kept.take("payment_error")
     [row] = kept.rows(ErrorRow)
     assert (row["kind"], row["category"], row["severity"]) == ("error", "payment_processing", "critical")
@@ -101,24 +101,24 @@ def test_an_error_comes_with_category_severity_money_and_its_trace(kept: Kept) -
     ("name", "severity"),
     [("flutter_crash", "critical"), ("native_crash", "critical"), ("network_error", "medium")],
 )
-def test_crashes_and_network_errors(kept: Kept, name: str, severity: str) -> None:
+def test_crashes_and_network_errors_have_their_severity(kept: Kept, name: str, severity: str) -> None:
     kept.take(name)
     [row] = kept.rows(ErrorRow)
     assert row["severity"] == severity
 
 
-def test_what_is_no_error_is_not_kept_as_one(kept: Kept) -> None:
+def test_other_items_are_not_stored_as_errors(kept: Kept) -> None:
     kept.take("screen_render", "slow_message", "session_start", "client_report", "feedback", "logs")
     assert kept.rows(ErrorRow) == []
     assert len(kept.rows(SpanRow)) == 3
 
 
-def test_a_trace_that_is_sent_twice_is_kept_once(kept: Kept) -> None:
+def test_a_repeated_trace_is_stored_once(kept: Kept) -> None:
     kept.take("screen_render", "screen_render")
     assert len(kept.rows(SpanRow)) == 3
 
 
-def test_a_store_that_cannot_be_written_is_waited_for(tmp_path: Path) -> None:
+def test_records_wait_for_an_unavailable_store(tmp_path: Path) -> None:
     (tmp_path / "store.db").mkdir()
     kept = Kept(tmp_path)
     assert kept.engine.take(intake(recorded("payment_error"))).status == 200
@@ -133,7 +133,7 @@ def test_a_store_that_cannot_be_written_is_waited_for(tmp_path: Path) -> None:
     again.engine.stop(1)
 
 
-def test_sentry_and_the_store_both_get_it_and_one_does_not_wait_for_the_other(tmp_path: Path) -> None:
+def test_sentry_and_the_store_receive_records_independently(tmp_path: Path) -> None:
     kept = Kept(tmp_path, upstream="http://fedcbafedcbafedc@127.0.0.1:9/1")
     assert kept.engine.take(intake(recorded("payment_error"))).status == 200
     kept.engine.flush(60)
@@ -142,11 +142,11 @@ def test_sentry_and_the_store_both_get_it_and_one_does_not_wait_for_the_other(tm
     kept.engine.stop(0)
 
 
-# --- shapes -----------------------------------------------------------------------------------------------------
+# --- structures -----------------------------------------------------------------------------------------------------
 RESOURCE = resource_of({"release": "mita-mobile@1.4.2+142", "environment": "staging"}, "app")
 
 
-def test_what_an_app_is() -> None:
+def test_the_resource_of_an_app_has_service_version_and_environment() -> None:
     assert dict(RESOURCE.attributes) == {
         "service.name": "app",
         "service.version": "1.4.2+142",
@@ -168,12 +168,12 @@ def test_what_an_app_is() -> None:
         {"level": "fatal", "logentry": {"message": "x"}, "contexts": {"trace": {"trace_id": "zz"}}},
     ],
 )
-def test_an_event_of_another_shape_is_an_error_all_the_same(event: dict[str, Any]) -> None:
+def test_a_malformed_event_is_stored_as_an_error(event: dict[str, Any]) -> None:
     record = error_record(event, RESOURCE, 1_700_000_000)
     assert record is not None
     assert record.log_record.timestamp == 1_700_000_000 * 10**9
 
 
 @pytest.mark.parametrize("level", ["warning", "info", "debug", "log", "x"])
-def test_a_message_is_no_error(level: str) -> None:
+def test_a_message_below_error_level_is_not_an_error(level: str) -> None:
     assert error_record({"level": level, "message": "x"}, RESOURCE, 0) is None
