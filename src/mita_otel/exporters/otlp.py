@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.metadata import entry_points
+from time import monotonic
+from typing import Final
 
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.sdk.trace.export import SpanExporter
 
 from mita_otel.exporters.registry import GROUP, ExporterUnavailableError, not_installed
@@ -34,23 +37,45 @@ def make_otlp_exporter(env: Mapping[str, str]) -> SpanExporter:
     raise ExporterUnavailableError(not_installed(wanted[0]))
 
 
-class _OncePerFailure(logging.Filter):
-    """Suppresses consecutive repetitions of a log message."""
+_PAUSE_S: Final = 60.0
+"""Seconds between two lines about one failure."""
+_MAX_FAILURES: Final = 64
 
-    def __init__(self) -> None:
+
+class _OncePerMinute(logging.Filter):
+    """Passes a line about a failure of an export once a minute. Lines of the application's own requests all pass.
+
+    Args:
+        clock: Returns seconds that never decrease.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__()
-        self._last: tuple[int, object] | None = None
+        self._clock = clock
+        self._passed: dict[tuple[object, ...], float] = {}
+        """When a line last passed, by level, message and its texts: numbers and objects differ from retry to retry."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        this = (record.levelno, record.msg)
-        if this == self._last:
+        if is_instrumentation_enabled():
+            return True  # exports suppress it
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        failure = (record.levelno, str(record.msg), *(one for one in arguments if isinstance(one, str)))
+        now = self._clock()
+        if now - self._passed.get(failure, -_PAUSE_S) < _PAUSE_S:
             return False
-        self._last = this
+        if len(self._passed) >= _MAX_FAILURES:
+            self._passed.clear()
+        self._passed[failure] = now
         return True
 
 
-def log_failures_once(patches: Patches) -> None:
-    """Let OTLP's exporters log a failure once, not for every batch and retry: our queues count and log lost items."""
+def log_failures_once(patches: Patches, clock: Callable[[], float] = monotonic) -> None:
+    """Let OTLP's exporters log a failure once a minute, not for every batch and retry: our queues count lost items.
+
+    Args:
+        patches: Takes the filters back.
+        clock: Returns seconds that never decrease.
+    """
     for name in (
         "opentelemetry.exporter.otlp.proto.http.trace_exporter",
         "opentelemetry.exporter.otlp.proto.http.metric_exporter",
@@ -59,6 +84,6 @@ def log_failures_once(patches: Patches) -> None:
         "opentelemetry.exporter.http.transport",
         "urllib3.connectionpool",
     ):
-        logger, once = logging.getLogger(name), _OncePerFailure()
+        logger, once = logging.getLogger(name), _OncePerMinute(clock)
         logger.addFilter(once)
         patches.add(partial(logger.removeFilter, once))
