@@ -133,7 +133,7 @@ def test_a_payload_that_is_not_an_object_is_redacted_as_a_value(value: Any) -> N
 
 def test_an_item_whose_redaction_fails_raises_not_redactable(monkeypatch: pytest.MonkeyPatch) -> None:
     redactor = Redactor()
-    monkeypatch.setattr(redactor._events, "redact", lambda *_: 1 / 0)
+    monkeypatch.setattr(redactor.compile().events, "redact", lambda *_: 1 / 0)
     with pytest.raises(NotRedactable):
         ItemRedactor(redactor).value("event", {"message": "x"}, Counter())
 

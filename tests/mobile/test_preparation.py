@@ -250,7 +250,7 @@ def test_an_item_above_the_size_limit_is_left_out() -> None:
 
 def test_an_item_whose_redaction_fails_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     redactor = Redactor()
-    monkeypatch.setattr(redactor._events, "redact", lambda *_: 1 / 0)
+    monkeypatch.setattr(redactor.compile().events, "redact", lambda *_: 1 / 0)
     preparer = Preparer(POLICY, redactor, lambda *_: False)
     prepared = preparer.prepare(intake(envelope(("event", {"message": "4111 1111 1111 1111"}))))
     assert prepared.outcomes == {("event", "not_redactable"): 1}

@@ -201,10 +201,10 @@ def test_what_is_remembered_is_bounded_and_holds_no_secret(policy: RedactionPoli
                 "db.statement": f"SELECT '{CARD}{index}'",
             }
         )
-    remembered = redactor._values._benign
+    remembered = redactor.compile().values._benign
     assert len(remembered) <= 32
     assert CARD not in repr(vars(remembered))
-    assert CARD not in repr(vars(redactor._values._statements))
+    assert CARD not in repr(vars(redactor.compile().values._statements))
 
 
 ADVERSARIAL = [

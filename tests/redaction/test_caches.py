@@ -56,9 +56,9 @@ def test_a_text_whose_digits_are_computed_with_stands_for_itself_alone() -> None
 def test_paths_that_differ_in_their_ids_cost_one_look(policy: RedactionPolicy, monkeypatch: Any) -> None:
     redactor = Redactor(policy)
     looked: list[str] = []
-    look = redactor._values._texts.text
+    look = redactor.compile().values._texts.text
     monkeypatch.setattr(
-        redactor._values._texts, "text", lambda text, tally: looked.append(text) or look(text, tally)
+        redactor.compile().values._texts, "text", lambda text, tally: looked.append(text) or look(text, tally)
     )
     for number in range(1000, 1100):
         path = f"/api/accounts/{number}/transactions"

@@ -15,7 +15,9 @@ import pytest
 
 from mita_otel.policy import default_policy
 from mita_otel.policy.redaction import RedactionPolicy
-from mita_otel.redaction import BeforeSend, RedactingFilter, Redactor, explain, parse_pair, redact_lines
+from mita_otel.redaction import BeforeSend, RedactingFilter, Redactor
+from mita_otel.redaction.explain import explain, parse_pair
+from mita_otel.redaction.lines import redact_lines
 
 CARD = "4111111111111111"
 

@@ -112,7 +112,7 @@ def test_a_finder_is_only_asked_where_enough_digits_and_one_of_its_signs_occur()
 
 def test_the_requirements_of_finders_lose_no_hit_of_the_corpus(policy: RedactionPolicy) -> None:
     """Compare the optimised scanner with a naive one, which asks every finder about every text."""
-    optimised = Redactor(policy)._natural_language
+    optimised = Redactor(policy).compile().natural_language
     finders = [Finder(find) for _, _, _, finds in optimised._groups for find in finds]
     naive = Scanner(finders, optimised._markers)
     texts = [case.value for case in cases() if isinstance(case.value, str)]

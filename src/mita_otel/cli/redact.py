@@ -15,7 +15,9 @@ import typer
 from mita_otel.cli.application import BAD_POLICY
 from mita_otel.cli.options import Environment, PolicyFile
 from mita_otel.policy import Policy, load_policy
-from mita_otel.redaction import Redactor, explain, parse_pair, redact_lines
+from mita_otel.redaction import Redactor
+from mita_otel.redaction.explain import explain, parse_pair
+from mita_otel.redaction.lines import redact_lines
 
 _LONGEST_LINE: Final = 1_000_000
 """Minimum for `redaction.max_text` here, in characters: lines of files are longer than attributes."""

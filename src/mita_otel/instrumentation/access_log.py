@@ -16,7 +16,7 @@ from mita_otel.instrumentation.patches import Patches
 from mita_otel.redaction import Findings, Redactor
 from mita_otel.redaction.log_messages import STANDARD_ATTRIBUTES, keep_type
 from mita_otel.redaction.marker import ERROR
-from mita_otel.redaction.texts import BenignTexts
+from mita_otel.redaction.remembered_texts import BenignTexts
 
 _CLIENT: Final = re.compile(r"(?:\d{1,3}(?:\.\d{1,3}){3}|\[?[0-9a-f:]{2,39}\]?):\d{1,5}")
 """A client's address and port, as uvicorn writes them."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from mita_otel.redaction.explain import Explanation, explain, parse_pair
 from mita_otel.redaction.hooks import BeforeSend, RedactingFilter
 from mita_otel.redaction.known_secrets import Findings
-from mita_otel.redaction.lines import redact_lines
 from mita_otel.redaction.log_messages import SafeMessage
 from mita_otel.redaction.marker import MARKER
 from mita_otel.redaction.redactor import Redactor
@@ -13,12 +11,8 @@ from mita_otel.redaction.redactor import Redactor
 __all__ = [
     "MARKER",
     "BeforeSend",
-    "Explanation",
     "Findings",
     "RedactingFilter",
     "Redactor",
     "SafeMessage",
-    "explain",
-    "parse_pair",
-    "redact_lines",
 ]

@@ -5,59 +5,20 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mita_otel import environment_variables as variables
 from mita_otel.errors import raise_interrupt
 from mita_otel.policy import Policy, default_policy
 from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.redaction.encoding import encodable
-from mita_otel.redaction.finders.api_keys import API_KEY_FINDERS
-from mita_otel.redaction.finders.banking import BANKING_FINDERS
-from mita_otel.redaction.finders.card_values import SCIENTIFIC_CARD_FINDER
-from mita_otel.redaction.finders.cards import CARD_FINDERS
-from mita_otel.redaction.finders.credentials import (
-    CREDENTIAL_FINDERS,
-    ONE_TIME_CODE_FINDER,
-    SEED_PHRASE_FINDER,
-    HeaderFinder,
-)
-from mita_otel.redaction.finders.custom import custom_finders
-from mita_otel.redaction.finders.driver_messages import (
-    EMBEDDED_SQL_FINDER,
-    DriverMessageFinder,
-)
-from mita_otel.redaction.finders.emv import CHIP_FINDER
-from mita_otel.redaction.finders.hit import Finder
-from mita_otel.redaction.finders.key_value import CallFinder, KeyValueFinder, QuotedValueFinder
-from mita_otel.redaction.finders.markup import COMMAND_LINE_FINDERS, MarkupFinder, OptionFinder, YamlFinder
-from mita_otel.redaction.finders.national_ids import national_id_finders
-from mita_otel.redaction.finders.natural_language import NaturalLanguageFinder
-from mita_otel.redaction.finders.personal import EMAIL_FINDER, IP_FINDER, PHONE_FINDER
-from mita_otel.redaction.finders.rejected_values import rejected_value_finder
-from mita_otel.redaction.finders.tables import TableFinder
-from mita_otel.redaction.finders.urls import URL_FINDERS
-from mita_otel.redaction.finders.value_bounds import ValueShapes
-from mita_otel.redaction.keys import KeyRules
 from mita_otel.redaction.known_secrets import Findings, TraceSecrets
 from mita_otel.redaction.log_messages import SafeMessage
 from mita_otel.redaction.marker import ERROR, REMOVED, Markers
-from mita_otel.redaction.scanner import Scanner
-from mita_otel.redaction.sentry_event import Events, trace_id_of
-from mita_otel.redaction.texts import Texts
-from mita_otel.redaction.values import Values
 
-_SHAPES: Final = (
-    *CARD_FINDERS,
-    SCIENTIFIC_CARD_FINDER,
-    CHIP_FINDER,
-    *BANKING_FINDERS,
-    *CREDENTIAL_FINDERS,
-    *COMMAND_LINE_FINDERS,
-    ONE_TIME_CODE_FINDER,
-    *API_KEY_FINDERS,
-    *URL_FINDERS,
-)
+if TYPE_CHECKING:
+    from mita_otel.redaction.compiled_rules import CompiledRules
+    from mita_otel.redaction.keys import KeyRules
 
 T = TypeVar("T")
 Tally = Counter[str]
@@ -95,72 +56,50 @@ class Redactor:
         self.policy = policy
         if hmac_key is None:
             hmac_key = os.environ.get(variables.HMAC_KEY, "").encode()
-        markers = Markers(policy.modes, hmac_key)
-        keys = KeyRules(policy.keys, {name: rule.keys for name, rule in policy.custom.items()}, markers.mode)
-        shapes = [*_SHAPES, *custom_finders(policy.custom)]
-        if markers.mode("ssn") != "off":
-            shapes.extend(national_id_finders(policy.national_ids))
-        if markers.mode("email") != "off":
-            shapes.append(EMAIL_FINDER)
-        if markers.mode("phone") != "off":
-            shapes.append(PHONE_FINDER)
-        if markers.mode("ip") != "off":
-            shapes.append(IP_FINDER)
-        shapes_of_values = ValueShapes(policy.grammar)
-        messages = Finder(DriverMessageFinder(keys), words=DriverMessageFinder.WORDS, signs=" =:")
-        markup = Finder(MarkupFinder(keys), words=keys.stems, signs="<=:")
-        shapes.append(Finder(HeaderFinder(shapes_of_values), words=("authorization", "cookie"), signs=":"))
-        calls = Finder(CallFinder(keys, shapes_of_values), words=keys.stems, signs="(")
-        sentences = NaturalLanguageFinder(keys, shapes_of_values, policy.grammar)
-        names = (
-            Finder(KeyValueFinder(keys, shapes_of_values), words=keys.stems, signs="=:"),
-            Finder(sentences, words=sentences.words, separated=True),
-            Finder(QuotedValueFinder(keys), words=keys.stems, signs="(["),
-            calls,
-            Finder(OptionFinder(keys, shapes_of_values), words=("--", "pass"), signs=" "),
-            Finder(YamlFinder(keys, shapes_of_values), words=keys.stems, signs="\n"),
-            Finder(TableFinder(keys, shapes_of_values), words=keys.stems, signs="\n<"),
-            markup,
-            messages,
-            rejected_value_finder(shapes_of_values),
-            SEED_PHRASE_FINDER,
-        )
-        self._natural_language = Scanner([*shapes, *names, EMBEDDED_SQL_FINDER], markers)
-        texts = Texts(
-            natural_language=self._natural_language,
-            source=Scanner(
-                [
-                    *shapes,
-                    Finder(KeyValueFinder(keys, shapes_of_values, source=True), words=keys.stems, signs="=:"),
-                    messages,
-                    calls,
-                ],
-                markers,
-            ),
-            shapes=Scanner(shapes, markers),
-            max_text=policy.max_text,
-            mask_sql=markers.mode("sql") != "off",
-        )
-        self._traces = TraceSecrets(policy.known, markers.write)
-        self._values = Values(policy, keys, markers, texts)
-        self._events = Events(self._values, texts, library_locals=policy.library_locals, step=step)
-        self.keys = keys
+        self._markers = Markers(policy.modes, hmac_key)
+        self._step = step
+        self._traces = TraceSecrets(policy.known, self._markers.write)
+        self._rules: CompiledRules | None = None
+        if policy.custom:
+            self.compile()
+
+    def compile(self) -> CompiledRules:
+        """Compile the rules of the policy now, not with the first value: it takes about 0.1 s.
+
+        Threads that do so at the same time compile the same rules, and no thread waits for a lock.
+        """
+        if self._rules is None:
+            from mita_otel.redaction.compiled_rules import CompiledRules
+
+            self._rules = CompiledRules(self.policy, self._markers, self._step)
+        return self._rules
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether the rules are compiled."""
+        return self._rules is not None
+
+    @property
+    def keys(self) -> KeyRules:
         """Which names are sensitive."""
+        return self.compile().keys
 
     def attributes(self, attributes: Mapping[str, Any], tally: Tally | None = None) -> dict[str, Any]:
         """Return a copy of the attributes that is safe to send. Values may be nested."""
-        return self._guard(dict, {}, attributes, tally, self._values.mapping)
+        return self._guard(
+            dict, {}, attributes, tally, lambda rules, it, counts: rules.values.mapping(it, counts)
+        )
 
     def value(self, key: str, value: Any, tally: Tally | None = None) -> Any:
         """Return the value under a name, safe to send. A value that is to be removed becomes None."""
         result = self._guard(
-            _same, ERROR, value, tally, lambda it, counts: self._values.value(key, it, counts)
+            _same, ERROR, value, tally, lambda rules, it, counts: rules.values.value(key, it, counts)
         )
         return None if result is REMOVED else result
 
     def text(self, text: str, tally: Tally | None = None) -> str:
         """Return a redacted text: natural language, JSON, a form, a stack trace, a URL."""
-        return self._guard(_same, ERROR, text, tally, self._values.text)
+        return self._guard(_same, ERROR, text, tally, lambda rules, it, counts: rules.values.text(it, counts))
 
     def message(self, template: str, arguments: Any, tally: Tally | None = None) -> SafeMessage:
         """Return a log message that is safe to send, its arguments judged with the words before them.
@@ -179,7 +118,7 @@ class Redactor:
             SafeMessage(ERROR, _withheld(arguments)),
             arguments,
             tally,
-            lambda it, counts: self._values.messages.redact(template, it, counts),
+            lambda rules, it, counts: rules.values.messages.redact(template, it, counts),
         )
 
     def sql(self, statement: str, tally: Tally | None = None, *, dialect: str | None = None) -> str:
@@ -191,7 +130,11 @@ class Redactor:
             dialect: `db.system.name`, if known.
         """
         return self._guard(
-            _same, ERROR, statement, tally, lambda it, counts: self._values.sql(it, counts, dialect=dialect)
+            _same,
+            ERROR,
+            statement,
+            tally,
+            lambda rules, it, counts: rules.values.sql(it, counts, dialect=dialect),
         )
 
     def url(self, url: str, tally: Tally | None = None) -> str:
@@ -200,11 +143,18 @@ class Redactor:
 
     def event(self, event: Mapping[str, Any], tally: Tally | None = None) -> dict[str, Any]:
         """Return a Sentry event that is safe to send."""
-        return self._guard(dict, {}, event, tally, self._events.redact, trace_id=trace_id_of)
+        return self._guard(
+            dict,
+            {},
+            event,
+            tally,
+            lambda rules, it, counts: rules.events.redact(it, counts),
+            trace_id=_trace_id_of,
+        )
 
     def find(self, text: str) -> list[tuple[int, int, str]]:
         """Return what would be redacted in a flat text: start, end, rule."""
-        return [(hit.start, hit.end, hit.rule) for hit in self._natural_language.hits(text)]
+        return [(hit.start, hit.end, hit.rule) for hit in self.compile().natural_language.hits(text)]
 
     def findings(self, trace_id: int | None = None) -> Findings:
         """Return an empty tally that also remembers the secrets of one event, to redact them in all parts of it.
@@ -227,7 +177,7 @@ class Redactor:
         withheld: T,
         value: Any,
         tally: Tally | None,
-        redact: Callable[[Any, Tally], T],
+        redact: Callable[[CompiledRules, Any, Tally], T],
         *,
         trace_id: Callable[[Any], int | None] = lambda _: None,
     ) -> T:
@@ -236,7 +186,7 @@ class Redactor:
             return untouched(encodable(value, Counter() if tally is None else tally))
         findings = tally if isinstance(tally, Findings) else self.findings(trace_id(value))
         try:
-            safe = redact(value, findings)
+            safe = redact(self._rules or self.compile(), value, findings)
             if findings.known:
                 safe = findings.known.redact(safe, findings)
         except BaseException as error:  # noqa: BLE001 - fail closed
@@ -246,6 +196,15 @@ class Redactor:
         if tally is not None and tally is not findings:
             tally.update(findings)
         return safe
+
+
+def _trace_id_of(event: Any) -> int | None:
+    """Return the trace that an event belongs to, or None."""
+    try:
+        return int(event["contexts"]["trace"]["trace_id"], 16)
+    except BaseException as error:  # noqa: BLE001 - any object may come here
+        raise_interrupt(error)
+        return None
 
 
 def _same(value: Any) -> Any:

@@ -145,12 +145,3 @@ class Events:
         if isinstance(value, (list, tuple)):
             return [redact(member) for member in value]
         return redact(value)
-
-
-def trace_id_of(event: Any) -> int | None:
-    """Return the trace that an event belongs to, or None."""
-    try:
-        return int(event["contexts"]["trace"]["trace_id"], 16)
-    except BaseException as error:  # noqa: BLE001 - any object may come here
-        raise_interrupt(error)
-        return None

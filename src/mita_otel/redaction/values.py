@@ -22,8 +22,9 @@ from mita_otel.redaction.keys import PLAIN, KeyRules, KeyVerdict
 from mita_otel.redaction.known_secrets import note
 from mita_otel.redaction.log_messages import LogMessages, logged_arguments
 from mita_otel.redaction.marker import DEPTH, ERROR, REMOVED, TYPE, Markers, shows_nothing
+from mita_otel.redaction.remembered_texts import BenignTexts, MaskedStatements
 from mita_otel.redaction.structures import NOT_JSON, Names, is_report, parse_json
-from mita_otel.redaction.texts import BenignTexts, MaskedStatements, Texts, blank_ids, stands_for_all
+from mita_otel.redaction.texts import Texts, blank_ids, stands_for_all
 
 _LONGEST_REMEMBERED: Final = 4096
 _NUMBERS: Final = (int, float, decimal.Decimal)
