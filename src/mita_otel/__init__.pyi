@@ -1,11 +1,11 @@
 """The public names and their modules, for type checkers. `__init__.py` reads this table as well, when a name is used."""
 
-from mita_otel.audit import AuditEvent as AuditEvent
-from mita_otel.audit import AuditEventType as AuditEventType
-from mita_otel.audit import AuditOutcome as AuditOutcome
-from mita_otel.audit import AuditWriteError as AuditWriteError
-from mita_otel.audit import get_audit_trail as get_audit_trail
-from mita_otel.audit import record_audit_event as record_audit_event
+from mita_otel.audit.current import get_audit_trail as get_audit_trail
+from mita_otel.audit.current import record_audit_event as record_audit_event
+from mita_otel.audit.errors import AuditWriteError as AuditWriteError
+from mita_otel.audit.event import AuditEvent as AuditEvent
+from mita_otel.audit.event import AuditEventType as AuditEventType
+from mita_otel.audit.event import AuditOutcome as AuditOutcome
 from mita_otel.errors import ConfigurationError as ConfigurationError
 from mita_otel.finance.api_request import monitor_api_request as monitor_api_request
 from mita_otel.finance.breadcrumbs import add_financial_breadcrumb as add_financial_breadcrumb

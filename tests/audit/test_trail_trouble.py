@@ -12,7 +12,7 @@ import pytest
 
 from audit.kit import changed, kit
 from audit.recording import PERMANENT, FullDisk, event, numbers
-from mita_otel.audit import AuditWriteError
+from mita_otel.audit.errors import AuditWriteError
 
 
 def test_a_trail_that_cannot_begin_says_so(

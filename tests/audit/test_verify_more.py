@@ -14,9 +14,9 @@ from audit.ledger_to_tamper import Ledger
 from audit.tampering import COLUMNS, put
 from exploring import examples
 from mita_otel import AuditEvent
-from mita_otel.audit import AuditError
 from mita_otel.audit.anchors import Anchor, AnchorFile, read_anchors
 from mita_otel.audit.canonical import AuditKeys
+from mita_otel.audit.errors import AuditError
 from mita_otel.audit.verification.findings import AuditFault
 from mita_otel.audit.verification.verify import verify
 from mita_otel.store.append_only import postgresql_triggers, sqlite_triggers

@@ -18,7 +18,7 @@ from mita_otel import (
     get_audit_trail,
     record_audit_event,
 )
-from mita_otel.audit import AuditUnavailableError
+from mita_otel.audit.errors import AuditUnavailableError
 from mita_otel.reports.model import Report
 from mita_otel.reports.output import format_of, render_report, write_report
 from mita_otel.reports.report_builder import ReportInputs, build_report

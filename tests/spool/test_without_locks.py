@@ -23,7 +23,7 @@ AUDIT = """
 from pathlib import Path
 from audit.kit import changed, kit
 from audit.recording import event
-from mita_otel.audit import AuditWriteError
+from mita_otel.audit.errors import AuditWriteError
 
 folder = Path(sys.argv[1])
 with kit(folder) as made:

@@ -5,28 +5,29 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from opentelemetry.sdk._logs import LogRecordProcessor
 from opentelemetry.sdk.resources import Resource
 
 from mita_otel import environment_variables as variables
 from mita_otel import semconv
-from mita_otel.alerts.alert import AlertScope
 from mita_otel.alerts.channels.registry import Channels
-from mita_otel.alerts.dispatcher import STAGE, NotificationDispatcher
-from mita_otel.alerts.engine import AlertEngine, HealthResults
-from mita_otel.alerts.evaluator import RuleEvaluator
-from mita_otel.alerts.events import AlertEventProcessor
-from mita_otel.alerts.memory_store import MemoryAlertStore
-from mita_otel.alerts.span_counter import SpanCounter
-from mita_otel.alerts.store import AlertStore
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy
 from mita_otel.policy.alerts import AlertPolicy, AlertRule
-from mita_otel.processors.breach_signal import BreachListener
-from mita_otel.processors.observation import SpanObserver
-from mita_otel.processors.queues.losses import Losses
-from mita_otel.redaction import Redactor
+
+if TYPE_CHECKING:  # the rest of the package is imported only where rules are active
+    from mita_otel.alerts.alert import AlertScope
+    from mita_otel.alerts.dispatcher import NotificationDispatcher
+    from mita_otel.alerts.engine import AlertEngine, HealthResults
+    from mita_otel.alerts.events import AlertEventProcessor
+    from mita_otel.alerts.span_counter import SpanCounter
+    from mita_otel.alerts.store import AlertStore
+    from mita_otel.processors.breach_signal import BreachListener
+    from mita_otel.processors.observation import SpanObserver
+    from mita_otel.processors.queues.losses import Losses
+    from mita_otel.redaction import Redactor
 
 _logger = logging.getLogger("mita_otel")
 
@@ -99,6 +100,11 @@ def set_up_alerts(
     records_only = alerts.start == "record"
     if alerts.start == "auto" and not any(channels.resolve(rule.channels) for rule in rules.values()):
         return NOTHING
+    from mita_otel.alerts.engine import AlertEngine
+    from mita_otel.alerts.evaluator import RuleEvaluator
+    from mita_otel.alerts.events import AlertEventProcessor
+    from mita_otel.alerts.span_counter import SpanCounter
+
     for problem in () if records_only else _invalid_settings(channels):
         _logger.error("alerts: %s", problem)
     scope = scope_of(resource, environment)
@@ -125,6 +131,8 @@ def set_up_alerts(
 
 def scope_of(resource: Resource, environment: str) -> AlertScope:
     """Return the scope of a process's alerts."""
+    from mita_otel.alerts.alert import AlertScope
+
     return AlertScope(str(resource.attributes.get(semconv.SERVICE_NAME, "")), environment)
 
 
@@ -132,6 +140,8 @@ def make_dispatcher(
     policy: Policy, store: AlertStore, channels: Channels, redactor: Redactor, losses: Losses
 ) -> NotificationDispatcher:
     """Return the dispatcher of a store's notifications."""
+    from mita_otel.alerts.dispatcher import NotificationDispatcher
+
     settings = policy.alerts.channels
     return NotificationDispatcher(
         policy.alerts.delivery,
@@ -170,6 +180,9 @@ def choose_store(
             "alerts: each process counts separately and its alerts end with it; set %s to count in all workers together",
             variables.DATABASE_URL,
         )
+    from mita_otel.alerts.dispatcher import STAGE
+    from mita_otel.alerts.memory_store import MemoryAlertStore
+
     return MemoryAlertStore(
         max_samples=policy.alerts.max_events,
         max_queued=policy.alerts.delivery.max_waiting,

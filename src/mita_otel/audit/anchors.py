@@ -13,8 +13,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import urllib3
-
 from mita_otel import environment_variables as variables
 from mita_otel.audit.canonical import AuditKeys, canonical
 from mita_otel.audit.errors import AuditError
@@ -166,6 +164,8 @@ class AnchorPost:
 
     def __init__(self, url: str, timeout_s: float) -> None:
         self._url = url
+        import urllib3  # only here: it takes longer to load than the rest of the audit trail
+
         self._http = urllib3.PoolManager(
             timeout=urllib3.Timeout(total=timeout_s), retries=False, maxsize=1, num_pools=1
         )
@@ -173,12 +173,14 @@ class AnchorPost:
 
     def note(self, anchor: Anchor) -> None:
         """Post the anchor. Never raises."""
+        from urllib3.exceptions import HTTPError
+
         try:
             answer = self._http.request(
                 "POST", self._url, body=anchor.line(), headers={"content-type": "application/json"}
             )
             problem = "" if answer.status in _OK else f"it returned status {answer.status}"
-        except urllib3.exceptions.HTTPError as error:
+        except HTTPError as error:
             problem = str(error)
         if problem and not self._failing:
             _logger.error("anchors do not reach %s: %s; check audit.anchors.url", self._url, problem)

@@ -1,73 +1,17 @@
-"""The audit trail of this process, and the public functions that use it."""
+"""The public functions that record in the audit trail of this process, and read from it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mita_otel.audit.committer import AuditReceipt
-from mita_otel.audit.errors import AuditUnavailableError
 from mita_otel.audit.event import AuditEvent, AuditEventType, AuditOutcome
-from mita_otel.audit.trail import AuditTrail
+from mita_otel.audit.installed import current_runtime, switched_off
 
 if TYPE_CHECKING:
     from mita_otel.audit.reader import AuditEntry
-    from mita_otel.audit.runtime import AuditRuntime
-
-_installed: _Installed | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Installed:
-    runtime: AuditRuntime | None
-    """None: the policy switches the trail off."""
-
-
-def install(runtime: AuditRuntime | None) -> None:
-    """Install the trail of this process. None: the policy switches it off."""
-    global _installed
-    _installed = _Installed(runtime)
-
-
-def put_aside() -> Callable[[], None]:
-    """Let the process be as it was before a trail was installed: for tests.
-
-    Returns:
-        A function that installs the trail of before again.
-    """
-    global _installed
-    before, _installed = _installed, None
-
-    def restore() -> None:
-        global _installed
-        _installed = before
-
-    return restore
-
-
-def current_trail() -> AuditTrail | None:
-    """Return the trail of this process. None: it is switched off, or telemetry is not configured."""
-    return None if _installed is None or _installed.runtime is None else _installed.runtime.trail
-
-
-def current_runtime() -> AuditRuntime:
-    """Return the trail of this process with its reader.
-
-    Raises:
-        AuditUnavailableError: There is none.
-    """
-    if _installed is None:
-        raise AuditUnavailableError(
-            "there is no audit trail yet: call mita_otel.configure() first (or start the service with "
-            "opentelemetry-instrument)"
-        )
-    if _installed.runtime is None:
-        raise AuditUnavailableError(
-            "the audit trail is off: audit.start is 'off' in the policy, or OTEL_SDK_DISABLED is set"
-        )
-    return _installed.runtime
 
 
 def record_audit_event(
@@ -120,7 +64,7 @@ def record_audit_event(
         span_id=span_id,
         occurred_at=occurred_at,
     )
-    if _installed is not None and _installed.runtime is None:
+    if switched_off():
         return None
     return current_runtime().trail.record(event)
 

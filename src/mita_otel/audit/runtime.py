@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import socket
@@ -15,9 +14,8 @@ from mita_otel import environment_variables as variables
 from mita_otel.audit.anchors import AnchorFile, AnchorPost, AnchorSink
 from mita_otel.audit.canonical import AuditKeys
 from mita_otel.audit.committer import AuditReceipt
-from mita_otel.audit.current import install
 from mita_otel.audit.draft import Draft, Origin
-from mita_otel.audit.errors import AuditError, AuditWriteError
+from mita_otel.audit.errors import AuditError
 from mita_otel.audit.log_record import emit_entry
 from mita_otel.audit.mover import Mover
 from mita_otel.audit.timestamps import AnchorTimestamps
@@ -143,35 +141,6 @@ class AuditRuntime(Stage):
             path = Path(anchors.timestamps).absolute()
             sinks.append(AnchorTimestamps(anchors.timestamp_url, path, anchors.timeout_s))
         return sinks
-
-
-def start_audit(
-    policy: Policy,
-    redactor: Redactor,
-    *,
-    environment: str,
-    service: str,
-    env: Mapping[str, str],
-    on_recorded: OnRecorded | None = None,
-) -> AuditRuntime | None:
-    """Install the audit trail of this process, and start it if policy or environment say so.
-
-    Never raises: a failure is logged now, and raised to callers that record an event.
-
-    Returns:
-        The trail with its reader. None: the policy switches it off.
-    """
-    if policy.audit.start == "off":
-        install(None)
-        return None
-    runtime = AuditRuntime(
-        policy, redactor, environment=environment, service=service, env=env, on_recorded=on_recorded
-    )
-    install(runtime)
-    if policy.audit.start == "configure" or env.get(variables.DATABASE_URL, "").strip():
-        with contextlib.suppress(AuditWriteError):  # already logged
-            runtime.trail.start()
-    return runtime
 
 
 def spool_path(policy: Policy, env: Mapping[str, str]) -> Path:

@@ -17,8 +17,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import urllib3
-
 from mita_otel.audit.anchors import Anchor, AnchorFile
 from mita_otel.audit.canonical import canonical
 from mita_otel.audit.errors import AuditError
@@ -107,6 +105,8 @@ class AnchorTimestamps:
     def __init__(self, url: str, path: Path, timeout_s: float) -> None:
         self._url = url
         self._file = AnchorFile(path)
+        import urllib3  # only here: it takes longer to load than the rest of the audit trail
+
         self._http = urllib3.PoolManager(
             timeout=urllib3.Timeout(total=timeout_s), retries=False, maxsize=1, num_pools=1
         )
@@ -114,10 +114,12 @@ class AnchorTimestamps:
 
     def note(self, anchor: Anchor) -> None:
         """Have the anchor timestamped. Never raises."""
+        from urllib3.exceptions import HTTPError
+
         problem = ""
         try:
             self._file.append(stamped_line(anchor, self._token(anchor.line())))
-        except (urllib3.exceptions.HTTPError, ValueError, OSError) as error:
+        except (HTTPError, ValueError, OSError) as error:
             problem = str(error) or type(error).__name__
         if problem and not self._failing:
             _logger.error(

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mita_otel.audit.anchors import read_anchors
-from mita_otel.audit.current import current_runtime
 from mita_otel.audit.event import AuditEvent, AuditEventType
+from mita_otel.audit.installed import current_runtime
 from mita_otel.audit.runtime import AuditRuntime, anchor_path, authority_path
 from mita_otel.audit.timestamps import read_timestamps
 from mita_otel.policy import Policy

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from opentelemetry import propagate
 from opentelemetry.sdk._logs.export import LogRecordExporter
@@ -13,9 +15,9 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 from mita_otel import environment_variables as variables
 from mita_otel.alerts.alert_setup import AlertComponents, set_up_alerts
-from mita_otel.audit.current import install as install_audit
-from mita_otel.audit.retention.schedule import start_retention
-from mita_otel.audit.runtime import AuditRuntime, OnRecorded, start_audit
+from mita_otel.audit.errors import AuditWriteError
+from mita_otel.audit.installed import LazyAudit
+from mita_otel.audit.installed import install as install_audit
 from mita_otel.errors import ConfigurationError
 from mita_otel.exporters.otlp import log_failures_once
 from mita_otel.finance.facts import known_attributes
@@ -30,7 +32,7 @@ from mita_otel.instrumentation.fastapi import FastAPIInstrumentation, excluded_u
 from mita_otel.instrumentation.patches import Patches
 from mita_otel.instrumentation.sqlalchemy import SQLAlchemyInstrumentation
 from mita_otel.instrumentation.threads import ThreadInstrumentation
-from mita_otel.policy import default_policy
+from mita_otel.policy import Policy, default_policy
 from mita_otel.policy.limits import lowest_ms
 from mita_otel.processors.breach_signal import BreachListener
 from mita_otel.processors.propagation import RedactedPropagator, install_propagator
@@ -52,6 +54,9 @@ from mita_otel.sdk.telemetry import Insight, Instrumentation, Telemetry
 from mita_otel.sdk.tracing import Tracing, start_tracing
 from mita_otel.sdk.unavailable import counting_unavailable
 from mita_otel.sdk.unused_variables import Setup, unused_variables
+
+if TYPE_CHECKING:
+    from mita_otel.audit.runtime import AuditRuntime, OnRecorded
 
 _logger = logging.getLogger("mita_otel")
 
@@ -157,7 +162,7 @@ def compose(
         *logs,
         *alerts.stages,
         audit,
-        start_retention(service.policy, audit),
+        _start_retention(service.policy, audit),
         *metrics,
     ]
     telemetry = Telemetry(
@@ -235,26 +240,54 @@ def _install_propagation(service: Service, tracing: Tracing, exporters: Exporter
     install_propagator(RedactedPropagator(service.redactor, propagator), service.patches)
 
 
-def _start_audit(service: Service, on_recorded: OnRecorded | None) -> AuditRuntime | None:
-    audit = start_audit(
-        service.policy,
-        service.redactor,
-        environment=service.environment,
-        service=service.name,
-        env=service.env,
-        on_recorded=on_recorded,
-    )
+def _start_audit(service: Service, on_recorded: OnRecorded | None) -> LazyAudit | None:
+    """Install the audit trail, and start it if policy or environment say so.
+
+    Never raises: a failure is logged now, and raised to callers that record an event.
+    """
     service.patches.add(lambda: install_audit(None))
+    policy, env = service.policy, service.env
+    if policy.audit.start == "off":
+        install_audit(None)
+        return None
+
+    def build() -> AuditRuntime:
+        from mita_otel.audit.runtime import AuditRuntime
+
+        return AuditRuntime(
+            policy,
+            service.redactor,
+            environment=service.environment,
+            service=service.name,
+            env=env,
+            on_recorded=on_recorded,
+        )
+
+    audit = LazyAudit(build)
+    install_audit(audit)
+    if policy.audit.start == "configure" or env.get(variables.DATABASE_URL, "").strip():
+        with suppress(AuditWriteError):  # already logged
+            audit.runtime.trail.start()
+    elif env.get(variables.AUDIT_KEY, "").strip():
+        _ = audit.runtime  # an unusable key is logged now, not with the first entry
     return audit
 
 
-def _install_finance(service: Service, audit: AuditRuntime | None) -> None:
+def _start_retention(policy: Policy, audit: LazyAudit | None) -> Stage | None:
+    if policy.retention.schedule == "off":
+        return None
+    from mita_otel.audit.retention.schedule import start_retention
+
+    return start_retention(policy, audit)
+
+
+def _install_finance(service: Service, audit: LazyAudit | None) -> None:
     """Install the runtime of the financial API. Its operations are audited if there is an audit trail."""
     policy = service.policy
     if audit is None:
         runtime = FinanceRuntime(policy.finance)
     else:
-        sink = FinancialAudit(policy.audit, audit.trail)
+        sink = FinancialAudit(policy.audit, audit)
         runtime = FinanceRuntime(policy.finance, audit=sink, wants_access=sink.wants_access)
     install_finance(runtime)
     at_each_response(service.patches, complete_failure)
@@ -262,7 +295,7 @@ def _install_finance(service: Service, audit: AuditRuntime | None) -> None:
 
 
 def _watch_health(
-    service: Service, tracing: Tracing, audit: AuditRuntime | None, alerts: AlertComponents
+    service: Service, tracing: Tracing, audit: LazyAudit | None, alerts: AlertComponents
 ) -> Health:
     health = Health(
         HealthParts(
@@ -272,7 +305,7 @@ def _watch_health(
             redactor=service.redactor,
             pipeline=tracing.pipeline,
             losses=service.losses,
-            trail=None if audit is None else audit.trail,
+            audit=audit,
             alerts=alerts.engine,
         )
     )

@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mita_otel.audit.errors import AuditWriteError
 from mita_otel.audit.event import AuditEvent, AuditEventType, AuditOutcome, check_event_type
-from mita_otel.audit.trail import AuditTrail
 from mita_otel.finance.audit_signal import AuditSignal
 from mita_otel.policy.audit import AuditPolicy
+
+if TYPE_CHECKING:
+    from mita_otel.audit.installed import LazyAudit
+    from mita_otel.audit.trail import AuditTrail
 
 _OUTCOMES: Final[Mapping[str, AuditOutcome]] = {
     "success": AuditOutcome.SUCCESS,
@@ -31,7 +34,7 @@ class FinancialAudit:
         trail: Where the entries go.
     """
 
-    def __init__(self, policy: AuditPolicy, trail: AuditTrail) -> None:
+    def __init__(self, policy: AuditPolicy, trail: AuditTrail | LazyAudit) -> None:
         self._policy = policy
         self._trail = trail
 

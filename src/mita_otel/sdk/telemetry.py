@@ -7,11 +7,10 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from threading import TIMEOUT_MAX
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from opentelemetry.sdk.trace.export import SpanExporter
 
-from mita_otel.alerts.events import AlertEventProcessor
 from mita_otel.instrumentation.patches import Patches, type_name
 from mita_otel.policy import Policy
 from mita_otel.processors.queues.stage import Stage
@@ -20,6 +19,9 @@ from mita_otel.sdk.health.health import Health
 from mita_otel.sdk.performance import Performance
 from mita_otel.sdk.service import Settings
 from mita_otel.sdk.stages import Stages
+
+if TYPE_CHECKING:
+    from mita_otel.alerts.events import AlertEventProcessor
 
 _logger = logging.getLogger("mita_otel")
 

@@ -12,7 +12,7 @@ from sentry_sdk.client import BaseClient
 
 from mita_otel._otel_compat.global_providers import put_aside_providers
 from mita_otel._otel_compat.metrics import forget_meters
-from mita_otel.audit import current as audit
+from mita_otel.audit import installed as audit
 from mita_otel.finance import runtime as finance
 from mita_otel.sdk import configuration
 

@@ -7,7 +7,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from mita_otel import environment_variables as variables
-from mita_otel.alerts.channels.notifier import Notifier
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy.alerts import AlertPolicy
 from mita_otel.policy.channels import ChannelPolicy
@@ -15,6 +14,8 @@ from mita_otel.processors.queues.forks import after_fork_in_child
 
 if TYPE_CHECKING:
     import httpx
+
+    from mita_otel.alerts.channels.notifier import Notifier
 
 INSTALL: Final = "pip install 'mita-otel[alerts]'"
 

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from mita_otel.audit.runtime import AuditRuntime
 from mita_otel.errors import ConfigurationError, raise_interrupt
 from mita_otel.policy import Policy
 from mita_otel.policy.storage import RetentionPolicy
@@ -19,6 +18,7 @@ from mita_otel.processors.queues.forks import after_fork_in_child
 from mita_otel.processors.queues.stage import Stage
 
 if TYPE_CHECKING:
+    from mita_otel.audit.installed import LazyAudit
     from mita_otel.audit.retention.apply import RetentionJob
     from mita_otel.store.lease import Lease
 
@@ -105,7 +105,7 @@ def this_process() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{time.time_ns()}"
 
 
-def start_retention(policy: Policy, audit: AuditRuntime | None) -> DailyRetention | None:
+def start_retention(policy: Policy, audit: LazyAudit | None) -> DailyRetention | None:
     """Start daily retention if `retention.schedule` says so.
 
     Returns:
@@ -116,13 +116,13 @@ def start_retention(policy: Policy, audit: AuditRuntime | None) -> DailyRetentio
     holder = this_process()
 
     def open_retention() -> tuple[RetentionJob, Lease]:
-        database = audit.database()
+        database = audit.runtime.database()
         from mita_otel.audit.retention.apply import RetentionJob
         from mita_otel.store.lease import Lease
         from mita_otel.store.migrate import require
 
         require(database, migrate=policy.store.migrate)
-        retention = RetentionJob(policy.retention, policy.summary, database, audit.trail)
+        retention = RetentionJob(policy.retention, policy.summary, database, audit.runtime.trail)
         return retention, Lease(database, "retention", holder)
 
     daily = DailyRetention(policy.retention, open_retention)

@@ -11,7 +11,6 @@ from mita_otel.policy.runtime import QueuePolicy
 from mita_otel.processors.pipeline import Pipeline
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import Redactor
-from mita_otel.redaction.canaries import leaking
 from mita_otel.sdk.health.check import Check, Status
 from mita_otel.sdk.health.libraries import libraries
 
@@ -81,6 +80,8 @@ def loss_check(losses: Losses, policy: HealthPolicy) -> Check:
 
 def redaction_check(redactor: Redactor) -> Check:
     """Check that the redactor finds canaries."""
+    from mita_otel.redaction.canaries import leaking
+
     leaks = leaking(redactor)
     if not leaks:
         return Check("redaction:canary", Status.PASS)

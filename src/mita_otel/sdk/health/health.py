@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from mita_otel.alerts.engine import HealthResult
 from mita_otel.policy import Policy
 from mita_otel.processors.pipeline import Pipeline
 from mita_otel.processors.queues.forks import after_fork_in_child
@@ -31,8 +30,8 @@ from mita_otel.sdk.health.checks import (
 from mita_otel.sdk.health.libraries import installed_version, there_for_telemetry
 
 if TYPE_CHECKING:
-    from mita_otel.alerts.engine import AlertEngine
-    from mita_otel.audit.trail import AuditTrail
+    from mita_otel.alerts.engine import AlertEngine, HealthResult
+    from mita_otel.audit.installed import LazyAudit
 
 View = Literal["sentry", "error_monitoring", "live", "ready"]
 """Selects the checks of a report."""
@@ -53,7 +52,7 @@ class HealthParts:
     redactor: Redactor
     pipeline: Pipeline
     losses: Losses
-    trail: AuditTrail | None = None
+    audit: LazyAudit | None = None
     alerts: AlertEngine | None = None
 
 
@@ -113,6 +112,8 @@ class Health:
 
     def results(self) -> Iterator[HealthResult]:
         """Yield the results for alert rules on health."""
+        from mita_otel.alerts.engine import HealthResult
+
         for check in self._cached_checks():
             yield HealthResult(check.name, check.status is Status.FAIL, check.said)
 
@@ -131,7 +132,7 @@ class Health:
         yield from queue_checks(parts.pipeline, parts.policy.export.queue, policy)
         yield loss_check(parts.losses, policy)
         yield self._redaction(now)
-        yield from audit_checks(parts.trail)
+        yield from audit_checks(None if parts.audit is None else parts.audit.runtime.trail)
         yield alert_check(parts.alerts)
         yield instrumentation_check(self._not_missed)
         for checks in self._more:
