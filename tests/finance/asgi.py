@@ -1,4 +1,4 @@
-"""An ASGI server in a few lines: what an application is sent and what it answers, message by message."""
+"""A minimal ASGI server: it sends one request to an application, and records its messages."""
 
 from __future__ import annotations
 

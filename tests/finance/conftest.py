@@ -1,4 +1,4 @@
-"""A runtime whose telemetry is kept in memory, and a context that nobody left anything in."""
+"""A runtime with in-memory telemetry, and an empty context for each test."""
 
 from __future__ import annotations
 

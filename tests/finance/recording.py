@@ -1,4 +1,4 @@
-"""What the financial API emitted, as OpenTelemetry's processors get it."""
+"""Spans, log records and counts that the financial API emitted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mita_otel.processors.context import ContextLogProcessor, ContextProcessor
 
 
 class Kept(LogRecordProcessor):
-    """Keeps log records."""
+    """Stores log records."""
 
     def __init__(self) -> None:
         self.records: list[ReadWriteLogRecord] = []
@@ -79,7 +79,7 @@ class Recording:
         return list(self._spans.get_finished_spans())
 
     def span(self, name: str) -> ReadableSpan:
-        """The one finished span of that name."""
+        """Return the only finished span of that name."""
         [span] = [span for span in self.spans if span.name == name]
         return span
 
@@ -97,7 +97,7 @@ class Recording:
 
     @property
     def error(self) -> Mapping[str, Any]:
-        """Attributes of the one captured error."""
+        """Return the attributes of the only captured error."""
         [error] = self.events()
         return error
 
@@ -119,7 +119,7 @@ class Recording:
 
 
 class Clock:
-    """Seconds that pass only when a test says so."""
+    """A clock that only the test advances."""
 
     def __init__(self) -> None:
         self.now = 1000.0

@@ -1,4 +1,4 @@
-"""`monitor_api_request`: measured once, whoever else measures."""
+"""`monitor_api_request` measures a request once, even with the middleware or another instrumentation."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def traced(app: Any, recording: Recording) -> Any:
 
 
 @pytest.mark.parametrize("around", ["nothing", "middleware", "instrumentation", "both", "both, outside in"])
-async def test_there_is_one_server_span_and_everything_is_on_it(recording: Recording, around: str) -> None:
+async def test_a_request_has_one_server_span_with_all_attributes(recording: Recording, around: str) -> None:
     app = endpoint(recording)
     match around:
         case "middleware":
@@ -68,7 +68,7 @@ async def test_there_is_one_server_span_and_everything_is_on_it(recording: Recor
 
 
 @pytest.mark.parametrize("around", ["nothing", "middleware"])
-async def test_an_error_in_it_is_captured_once(recording: Recording, around: str) -> None:
+async def test_an_error_in_a_request_is_captured_once(recording: Recording, around: str) -> None:
     app = endpoint(recording, fails=True)
     if around == "middleware":
         app = FinancialSentryMiddleware(app)
@@ -81,7 +81,7 @@ async def test_an_error_in_it_is_captured_once(recording: Recording, around: str
     assert [event.name for event in span.events if event.name == "exception"] == ["exception"]
 
 
-def test_it_works_without_async_and_with_a_scope_or_nothing_at_all(recording: Recording) -> None:
+def test_it_is_a_synchronous_context_manager_with_an_optional_scope(recording: Recording) -> None:
     with monitor_api_request(http_scope("GET", "/api/budgets")):
         capture_financial_error(ValueError("x"))
     with monitor_api_request(None) as monitored:
@@ -90,7 +90,7 @@ def test_it_works_without_async_and_with_a_scope_or_nothing_at_all(recording: Re
     assert len(servers(recording)) == 1
 
 
-async def test_it_does_nothing_without_configuration() -> None:
+async def test_without_configuration_nothing_is_measured() -> None:
     before = context.get_current()
     scope = http_scope()
     async with monitor_api_request(scope, "u-1", {"a": 1}) as monitored:

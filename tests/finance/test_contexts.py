@@ -1,4 +1,4 @@
-"""Saying who, which transaction, under which rules."""
+"""User, transaction, compliance and request contexts on spans, log records and errors."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def attributes(recording: Recording, name: str) -> dict[str, Any]:
     return dict(recording.span(name).attributes or {})
 
 
-def test_a_user_is_on_the_current_span_and_on_every_one_below(recording: Recording) -> None:
+def test_a_user_is_on_the_current_span_and_its_descendants(recording: Recording) -> None:
     user = UserContext(
         user_id=UUID(int=1),
         email="ada@example.com",
@@ -74,7 +74,7 @@ def test_a_user_is_on_the_current_span_and_on_every_one_below(recording: Recordi
     assert "user" not in recording.error["mita.contexts"]
 
 
-def test_an_error_shows_the_user_whole(recording: Recording) -> None:
+def test_an_error_contains_all_fields_of_the_user(recording: Recording) -> None:
     last_login = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
     set_financial_user(
         UserContext("u-1", email="ada@example.com", location={"city": "Berlin"}, last_login=last_login)
@@ -88,7 +88,7 @@ def test_an_error_shows_the_user_whole(recording: Recording) -> None:
     }
 
 
-def test_an_id_alone_is_enough_and_the_user_can_be_forgotten(recording: Recording) -> None:
+def test_a_user_can_be_set_by_id_and_cleared(recording: Recording) -> None:
     set_financial_user(7)
     with recording.tracer.start_as_current_span("known"):
         pass
@@ -100,7 +100,7 @@ def test_an_id_alone_is_enough_and_the_user_can_be_forgotten(recording: Recordin
 
 
 @pytest.mark.parametrize(
-    "nobody",
+    "empty",
     [
         None,
         "",
@@ -109,22 +109,22 @@ def test_an_id_alone_is_enough_and_the_user_can_be_forgotten(recording: Recordin
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_a_user_without_an_id_is_nobody_and_not_the_one_before(recording: Recording, nobody: Any) -> None:
+def test_a_user_without_an_id_clears_the_previous_user(recording: Recording, empty: Any) -> None:
     set_financial_user("u-1")
-    set_financial_user(nobody)
+    set_financial_user(empty)
     with recording.tracer.start_as_current_span("after"):
         pass
     assert attributes(recording, "after") == {}
 
 
-def test_claims_and_objects_of_an_application_will_do(recording: Recording) -> None:
+def test_a_user_can_be_set_from_claims(recording: Recording) -> None:
     set_financial_user({"sub": "u-5", "password": "x"})  # type: ignore[arg-type]
     with recording.tracer.start_as_current_span("after"):
         pass
     assert attributes(recording, "after") == {"user.id": "u-5"}
 
 
-def test_a_transaction_may_be_given_by_id_or_whole(recording: Recording) -> None:
+def test_a_transaction_can_be_set_by_id_or_as_a_context(recording: Recording) -> None:
     set_transaction("tx-1", amount=5, currency="EUR", payment_method="card", channel="app")
     capture_financial_error(ValueError("x"))
     set_transaction(FinancialContext("tx-2", "7.5", "USD", merchant="Acme"))
@@ -135,7 +135,7 @@ def test_a_transaction_may_be_given_by_id_or_whole(recording: Recording) -> None
     assert (second["transaction_id"], second["amount"], second["merchant"]) == ("tx-2", "7.50", "Acme")
 
 
-def test_log_records_show_what_is_known(recording: Recording) -> None:
+def test_log_records_contain_user_and_transaction(recording: Recording) -> None:
     set_financial_user("u-1")
     set_transaction("tx-1")
     logger = recording.logger_provider.get_logger("any library")
@@ -147,7 +147,7 @@ def test_log_records_show_what_is_known(recording: Recording) -> None:
     }
 
 
-def test_compliance_is_on_spans_and_errors(recording: Recording) -> None:
+def test_the_compliance_context_is_on_spans_and_errors(recording: Recording) -> None:
     assert (
         set_compliance_context("PCI_DSS", "3.4_Secure_Cardholder_Data", details={"encryption_used": True})
         == ""
@@ -171,7 +171,7 @@ def test_compliance_is_on_spans_and_errors(recording: Recording) -> None:
     assert (signal.kind, signal.name, signal.outcome) == ("compliance", "PCI_DSS", "compliant")
 
 
-def test_a_violation_is_an_issue_of_its_own(recording: Recording) -> None:
+def test_a_compliance_violation_is_a_separate_issue(recording: Recording) -> None:
     event_id = set_compliance_context("PCI_DSS", "3.4", status="NON_COMPLIANT")
     [told] = recording.events("mita.compliance")
     assert told["mita.event.id"] == event_id
@@ -183,7 +183,7 @@ def test_a_violation_is_an_issue_of_its_own(recording: Recording) -> None:
     assert recording.counts("mita.errors") == {}, "each counter counts what is its own"
 
 
-def test_a_request_may_be_said_by_hand(recording: Recording) -> None:
+def test_a_request_context_can_be_set_explicitly(recording: Recording) -> None:
     scope = {
         "type": "http",
         "method": "GET",
@@ -207,7 +207,7 @@ def test_a_request_may_be_said_by_hand(recording: Recording) -> None:
     set_request_context("no request at all")
 
 
-def test_breadcrumbs_of_one_context_are_not_anothers(recording: Recording) -> None:
+def test_contexts_have_separate_breadcrumbs(recording: Recording) -> None:
     add_financial_breadcrumb("here")
     inside = context.get_current()
     token = context.attach(Context())
@@ -240,17 +240,17 @@ def test_breadcrumbs_of_one_context_are_not_anothers(recording: Recording) -> No
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_a_user_is_read_off_what_an_application_has(user: object, user_id: str | None) -> None:
+def test_the_user_id_is_read_from_objects_and_mappings(user: object, user_id: str | None) -> None:
     found = user_of(user, FIELDS)
     assert (found.id if found else None) == user_id
 
 
-def test_what_an_application_knows_of_the_user_is_kept() -> None:
+def test_known_fields_of_a_user_mapping_are_kept() -> None:
     found = user_of({"id": 1, "email": "a@b.c", "risk_level": "high", "password": "x"}, FIELDS)
     assert found == UserContext(1, email="a@b.c", risk_level="high")
 
 
-def test_an_object_of_a_database_is_not_woken_up() -> None:
+def test_reading_a_user_from_an_expired_object_runs_no_query() -> None:
     engine = create_engine("sqlite://")
     Base.metadata.create_all(engine)
     statements: list[str] = []
@@ -266,7 +266,7 @@ def test_an_object_of_a_database_is_not_woken_up() -> None:
     engine.dispose()
 
 
-def test_nothing_is_attached_where_there_is_no_configuration() -> None:
+def test_without_configuration_no_context_is_attached() -> None:
     before = context.get_current()
     set_financial_user("u")
     clear_user()
@@ -275,7 +275,7 @@ def test_nothing_is_attached_where_there_is_no_configuration() -> None:
     assert context.get_current() is before
 
 
-def test_the_policy_may_send_nothing_at_all(record: Record) -> None:
+def test_the_policy_can_disable_baggage(record: Record) -> None:
     from opentelemetry import baggage
 
     record(baggage={"send": []})
@@ -283,5 +283,5 @@ def test_the_policy_may_send_nothing_at_all(record: Record) -> None:
     assert dict(baggage.get_all()) == {}
 
 
-def test_every_fact_can_be_changed() -> None:
+def test_the_type_of_changes_has_every_field_of_facts() -> None:
     assert FactChanges.__annotations__.keys() == {field.name for field in fields(Facts)}

@@ -1,4 +1,4 @@
-"""Counters stay small whatever an application says."""
+"""The number of metric attribute values is bounded."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from finance.recording import Recording
 from mita_otel import capture_financial_error, set_compliance_context, set_security_context
 
 
-def test_names_that_are_one_too_many_are_one(record: Record) -> None:
+def test_names_above_the_limit_share_one_value(record: Record) -> None:
     recording = record(metrics={"max_names": 2})
     for number in range(50):
         set_compliance_context(f"RULE_{number}", status="violation")
@@ -19,7 +19,7 @@ def test_names_that_are_one_too_many_are_one(record: Record) -> None:
         assert [count for labels, count in counts.items() if "(other)" in labels] == [48], counts
 
 
-def test_what_the_policy_names_is_always_told_apart(record: Record) -> None:
+def test_names_in_the_policy_always_have_separate_values(record: Record) -> None:
     recording = record(metrics={"max_names": 1})
     for name in ("mine", "another", "brute_force_suspected", "failed_login"):
         set_security_context(name, "high")
@@ -30,7 +30,7 @@ def test_what_the_policy_names_is_always_told_apart(record: Record) -> None:
     assert {labels[0] for labels in recording.counts("mita.errors")} == {"another", "payment_processing"}
 
 
-def test_an_apps_errors_are_told_from_the_services(recording: Recording) -> None:
+def test_errors_of_an_app_are_counted_apart_from_the_services(recording: Recording) -> None:
     counts = recording.runtime.counts
     counts.app_error("payment_processing", "critical", handled=True)
     counts.app_error("whatever 7", "very", handled=False)

@@ -1,4 +1,4 @@
-"""Requests that touch cardholder data are told to the audit trail before they are answered."""
+"""Requests for cardholder data are audited before they are answered."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def told(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> list[AuditSig
         ("GET", "/api/cards/7", b"status=404", "failure"),
     ],
 )
-async def test_an_access_is_told_with_its_route_and_outcome(
+async def test_an_access_is_audited_with_route_and_outcome(
     told: list[AuditSignal], method: str, path: str, query: bytes, outcome: str
 ) -> None:
     await request(APP, method, path, query_string=query, state={"user": "u-1"})
@@ -62,17 +62,17 @@ async def test_an_access_is_told_with_its_route_and_outcome(
     assert signal.request_id
 
 
-async def test_other_requests_are_not(told: list[AuditSignal]) -> None:
+async def test_other_requests_are_not_audited(told: list[AuditSignal]) -> None:
     await request(APP, "GET", "/api/budgets")
     assert [one for one in told if one.name == "data_access"] == []
 
 
-async def test_nobody_is_told_who_does_not_want_to_know(recording: Recording) -> None:
+async def test_without_an_audit_trail_no_access_is_recorded(recording: Recording) -> None:
     await request(APP, "GET", "/api/cards/7")
     assert recording.audit.signals == []
 
 
-async def test_the_event_loop_does_not_wait_for_the_disk(
+async def test_an_access_is_recorded_off_the_event_loop(
     recording: Recording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recording.runtime, "wants_access", lambda: True)
@@ -83,7 +83,7 @@ async def test_the_event_loop_does_not_wait_for_the_disk(
     assert len(threads) == 1
 
 
-async def test_a_trail_that_fails_does_not_disturb_the_answer(
+async def test_a_failing_trail_does_not_affect_the_response(
     recording: Recording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recording.runtime, "wants_access", lambda: True)

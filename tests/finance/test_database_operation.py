@@ -1,4 +1,4 @@
-"""A statement that no instrumentation sees, measured by hand against its verb's and table's limit."""
+"""`monitor_database_operation` measures statements with the limit of their verb and table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mita_otel.latency.limits import LimitBook
 from mita_otel.policy import default_policy
 
 
-def test_its_span_is_a_database_clients_and_has_the_limit_of_its_verb(recording: Recording) -> None:
+def test_a_client_span_has_the_limit_of_its_verb(recording: Recording) -> None:
     with (
         monitor_financial_operation("payment_processing"),
         monitor_database_operation(
@@ -39,7 +39,7 @@ def test_its_span_is_a_database_clients_and_has_the_limit_of_its_verb(recording:
     assert "database.SELECT" in str(verdict)
 
 
-def test_an_exception_marks_it_and_goes_on(recording: Recording) -> None:
+def test_an_exception_marks_the_span_and_propagates(recording: Recording) -> None:
     with pytest.raises(TimeoutError), monitor_database_operation("CALL"):
         raise TimeoutError("no answer")
     [span] = recording.spans
@@ -47,7 +47,7 @@ def test_an_exception_marks_it_and_goes_on(recording: Recording) -> None:
     assert (span.attributes or {})["error.type"] == "TimeoutError"
 
 
-async def test_async_nesting_and_cancellation(recording: Recording) -> None:
+async def test_async_operations_nest_and_can_be_cancelled(recording: Recording) -> None:
     async with monitor_database_operation("SELECT"), monitor_database_operation("INSERT"):
         await asyncio.sleep(0)
 
@@ -67,7 +67,7 @@ async def test_async_nesting_and_cancellation(recording: Recording) -> None:
     assert trace.get_current_span() is trace.INVALID_SPAN
 
 
-async def test_above_functions_coroutines_and_generators(recording: Recording) -> None:
+async def test_it_decorates_functions_coroutines_and_generators(recording: Recording) -> None:
     @monitor_database_operation("SELECT", "a")
     def plain(x: int) -> int:
         return x + 1
@@ -84,7 +84,7 @@ async def test_above_functions_coroutines_and_generators(recording: Recording) -
     assert [span.name for span in recording.spans] == ["SELECT a", "SELECT b", "SELECT c"]
 
 
-def test_without_configure_it_does_nothing() -> None:
+def test_without_configuration_nothing_is_measured() -> None:
     with monitor_database_operation("SELECT", statement="SELECT 1") as query:
         query.set_data("rows", 1)
     assert monitor_database_operation("SELECT")(lambda x: x)(5) == 5

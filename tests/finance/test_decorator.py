@@ -1,4 +1,4 @@
-"""`@financial_operation_monitor` above anything that can be called."""
+"""`@financial_operation_monitor` decorates any callable."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def current_operation() -> str | None:
     return getattr(span, "name", None) if span.is_recording() else None
 
 
-def test_a_functions_parameters_say_what_it_is_about(recording: Recording) -> None:
+def test_parameters_give_user_amount_and_transaction(recording: Recording) -> None:
     @financial_operation_monitor("process_payment", FinancialErrorCategory.PAYMENT_PROCESSING)
     def process(
         user_id: str, amount: float, currency: str = "EUR", *, transaction_id: str | None = None
@@ -47,7 +47,7 @@ def test_a_functions_parameters_say_what_it_is_about(recording: Recording) -> No
     assert (process.__name__, process.__doc__) == ("process", "Pay.")
 
 
-def test_without_parentheses_it_takes_the_functions_name(recording: Recording) -> None:
+def test_without_parentheses_the_operation_has_the_functions_name(recording: Recording) -> None:
     @financial_operation_monitor
     def settle() -> int:
         return 1
@@ -56,7 +56,7 @@ def test_without_parentheses_it_takes_the_functions_name(recording: Recording) -
     assert recording.span("settle")
 
 
-async def test_a_coroutine_function_stays_one(recording: Recording) -> None:
+async def test_a_decorated_coroutine_function_stays_a_coroutine_function(recording: Recording) -> None:
     @financial_operation_monitor("pay", track_performance=True)
     async def pay(user_id: str) -> str | None:
         await asyncio.sleep(0)
@@ -67,7 +67,7 @@ async def test_a_coroutine_function_stays_one(recording: Recording) -> None:
     assert current_operation() is None
 
 
-def test_methods_of_every_kind(recording: Recording) -> None:
+def test_methods_class_methods_and_static_methods_can_be_decorated(recording: Recording) -> None:
     class Bank:
         fee = 2
 
@@ -98,7 +98,7 @@ def test_methods_of_every_kind(recording: Recording) -> None:
     ] == ["1"] * 4
 
 
-def test_a_generators_operation_is_current_while_it_runs_and_not_while_its_caller_does(
+def test_a_generators_operation_is_current_only_while_the_generator_runs(
     recording: Recording,
 ) -> None:
     @financial_operation_monitor("stream")
@@ -128,7 +128,7 @@ def test_a_generators_operation_is_current_while_it_runs_and_not_while_its_calle
     assert len([span for span in recording.spans if span.name == "stream"]) == 1
 
 
-def test_a_generator_may_handle_what_is_thrown_into_it(recording: Recording) -> None:
+def test_a_generator_can_handle_an_exception_thrown_into_it(recording: Recording) -> None:
     @financial_operation_monitor("stream")
     def stream() -> Iterator[str]:
         try:
@@ -144,7 +144,7 @@ def test_a_generator_may_handle_what_is_thrown_into_it(recording: Recording) -> 
 
 
 @pytest.mark.parametrize("end", ["close", "forget"])
-def test_a_generator_that_is_not_finished_is_no_error(recording: Recording, end: str) -> None:
+def test_an_unfinished_generator_is_not_an_error(recording: Recording, end: str) -> None:
     closed = []
 
     @financial_operation_monitor("stream")
@@ -166,7 +166,7 @@ def test_a_generator_that_is_not_finished_is_no_error(recording: Recording, end:
     assert recording.events() == []
 
 
-async def test_an_asynchronous_generator_likewise(recording: Recording) -> None:
+async def test_an_asynchronous_generator_is_an_operation(recording: Recording) -> None:
     @financial_operation_monitor("stream")
     async def stream(user_id: str) -> AsyncGenerator[str | None, int]:
         total = 0
@@ -183,7 +183,7 @@ async def test_an_asynchronous_generator_likewise(recording: Recording) -> None:
     assert attributes(recording, "stream")["mita.operation.outcome"] == "success"
 
 
-async def test_an_asynchronous_generator_that_is_closed_or_fails(recording: Recording) -> None:
+async def test_a_closed_async_generator_is_not_an_error_and_a_failing_one_is(recording: Recording) -> None:
     @financial_operation_monitor("stream")
     async def stream(fails: bool) -> AsyncIterator[int]:
         yield 1
@@ -203,7 +203,7 @@ async def test_an_asynchronous_generator_that_is_closed_or_fails(recording: Reco
     assert len(recording.events()) == 1
 
 
-async def test_an_asynchronous_generator_may_be_stepped_by_different_tasks(
+async def test_different_tasks_can_advance_an_asynchronous_generator(
     recording: Recording, caplog: pytest.LogCaptureFixture
 ) -> None:
     @financial_operation_monitor("stream")
@@ -219,7 +219,7 @@ async def test_an_asynchronous_generator_may_be_stepped_by_different_tasks(
     assert caplog.records == []
 
 
-def test_without_a_span_errors_are_captured_anyway(recording: Recording) -> None:
+def test_errors_are_captured_without_a_span(recording: Recording) -> None:
     @financial_operation_monitor("pay", "payment_processing", track_performance=False)
     def pay(user_id: str) -> None:
         raise ValueError("refused")
@@ -231,7 +231,7 @@ def test_without_a_span_errors_are_captured_anyway(recording: Recording) -> None
     assert recording.error["user.id"] == "u-1"
 
 
-def test_a_severity_and_expected_errors_may_be_said(recording: Recording) -> None:
+def test_severity_and_expected_errors_can_be_set(recording: Recording) -> None:
     @financial_operation_monitor("pay", severity="low", expected_errors=[KeyError])
     def pay(error: Exception) -> None:
         raise error
@@ -252,15 +252,15 @@ def pay_as(user_id: str | None = None) -> str:
 def test_a_missing_user_is_a_security_event(recording: Recording, given: tuple[Any, ...]) -> None:
     assert pay_as(*given) == "paid"
     assert "user.id" not in attributes(recording, "pay")
-    [told] = recording.events("mita.security")
-    assert told["mita.security.event_type"] == "operation_without_user"
-    assert told["mita.contexts"]["security"]["operation"] == "pay"
+    [event] = recording.events("mita.security")
+    assert event["mita.security.event_type"] == "operation_without_user"
+    assert event["mita.contexts"]["security"]["operation"] == "pay"
     with recording.tracer.start_as_current_span("after"):
         pass
     assert attributes(recording, "after") == {}
 
 
-def test_or_an_exception_by_policy(record: Record) -> None:
+def test_a_missing_user_raises_by_policy(record: Record) -> None:
     recording = record(operations={"require_user": "raise"})
     with pytest.raises(MissingUserError, match="the operation pay requires a user"):
         pay_as()
@@ -269,7 +269,7 @@ def test_or_an_exception_by_policy(record: Record) -> None:
 
 
 @pytest.mark.parametrize("how", ["argument", "context"])
-def test_a_user_may_come_as_an_argument_or_be_known(record: Record, how: str) -> None:
+def test_a_user_comes_from_an_argument_or_the_context(record: Record, how: str) -> None:
     recording = record(operations={"require_user": "raise"})
     if how == "argument":
         assert pay_as("u-1") == "paid"
@@ -291,7 +291,7 @@ def test_context_managers_are_decorators_too(recording: Recording) -> None:
     assert {span["user.id"] for span in spans} == {"u-9"}, "what the decorator says wins"
 
 
-def test_a_signature_has_its_annotations_resolved_where_they_can_be(recording: Recording) -> None:
+def test_resolvable_annotations_of_a_signature_are_resolved(recording: Recording) -> None:
     @financial_operation_monitor("pay")
     def pay(user_id: Recording, amount: int = 1) -> None: ...
 
@@ -310,7 +310,7 @@ def test_builtins_and_partials_can_be_decorated(recording: Recording) -> None:
     assert len(recording.spans) == 2
 
 
-def test_without_configuration_the_function_runs_as_it_is() -> None:
+def test_without_configuration_the_function_runs_unchanged() -> None:
     before = context.get_current()
 
     @financial_operation_monitor("pay", require_user=True)

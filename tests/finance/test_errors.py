@@ -1,4 +1,4 @@
-"""Capturing errors."""
+"""Errors are captured once, with category, severity and context."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def fail(message: str = "gateway refused") -> Exception:
         return error
 
 
-def test_an_error_is_a_log_record_with_everything_that_the_caller_says(recording: Recording) -> None:
+def test_an_error_is_a_log_record_with_all_arguments(recording: Recording) -> None:
     error = fail()
     with recording.tracer.start_as_current_span("work") as span:
         event_id = capture_financial_error(
@@ -62,35 +62,35 @@ def test_an_error_is_a_log_record_with_everything_that_the_caller_says(recording
     assert log.severity_number is not None
     assert (log.severity_number.value, log.severity_text) == (21, "FATAL")
     assert (log.trace_id, log.span_id) == (span.get_span_context().trace_id, span.get_span_context().span_id)
-    told = recording.error
+    error_attributes = recording.error
     assert re.fullmatch(r"[0-9a-f]{32}", event_id)
-    assert told["mita.event.id"] == event_id
-    assert told["mita.error.category"] == "transaction_processing"
-    assert told["mita.severity"] == "critical"
-    assert told["user.id"] == "u-1"
-    assert told["mita.transaction.id"] == "tx-9"
-    assert (told["mita.amount"], told["mita.currency"]) == ("0.30", "USD")
-    assert told["mita.handled"] is True
-    assert told["mita.contexts"]["financial"] == {
+    assert error_attributes["mita.event.id"] == event_id
+    assert error_attributes["mita.error.category"] == "transaction_processing"
+    assert error_attributes["mita.severity"] == "critical"
+    assert error_attributes["user.id"] == "u-1"
+    assert error_attributes["mita.transaction.id"] == "tx-9"
+    assert (error_attributes["mita.amount"], error_attributes["mita.currency"]) == ("0.30", "USD")
+    assert error_attributes["mita.handled"] is True
+    assert error_attributes["mita.contexts"]["financial"] == {
         "category": "transaction_processing",
         "severity": "critical",
         "transaction_id": "tx-9",
         "amount": "0.30",
         "currency": "USD",
     }
-    assert told["mita.contexts"]["user"] == {"id": "u-1"}
-    assert told["mita.contexts"]["additional"] == {"payment_method": "credit_card"}
-    assert told["mita.tags"] == {
+    assert error_attributes["mita.contexts"]["user"] == {"id": "u-1"}
+    assert error_attributes["mita.contexts"]["additional"] == {"payment_method": "credit_card"}
+    assert error_attributes["mita.tags"] == {
         "financial_service": "true",
         "severity": "critical",
         "error_category": "transaction_processing",
         "transaction_id": "tx-9",
         "channel": "app",
     }
-    assert told["exception.type"] == "ValueError"
+    assert error_attributes["exception.type"] == "ValueError"
 
 
-def test_it_can_be_awaited_and_called_alike(recording: Recording) -> None:
+def test_capture_can_be_awaited_or_called(recording: Recording) -> None:
     async def awaited() -> str:
         return await capture_financial_error(fail())
 
@@ -101,12 +101,12 @@ def test_it_can_be_awaited_and_called_alike(recording: Recording) -> None:
     assert [event["mita.event.id"] for event in recording.events()] == [first, second]
 
 
-async def test_several_can_be_awaited_together(recording: Recording) -> None:
+async def test_several_captures_can_be_gathered(recording: Recording) -> None:
     ids = await asyncio.gather(*(capture_financial_error(fail()) for _ in range(3)))
     assert len(set(ids)) == 3
 
 
-def test_an_exception_is_captured_once_however_often_it_is_met(recording: Recording) -> None:
+def test_an_exception_is_captured_once_over_repeated_calls(recording: Recording) -> None:
     error = fail()
     first = capture_financial_error(error, "payment_processing")
     assert capture_financial_error(error, "system_error") == first
@@ -115,7 +115,7 @@ def test_an_exception_is_captured_once_however_often_it_is_met(recording: Record
     assert recording.counts("mita.errors") == {("payment_processing", "true", "critical", "service"): 1}
 
 
-def test_an_exception_that_became_an_event_elsewhere_gives_that_id(recording: Recording) -> None:
+def test_an_exception_captured_elsewhere_returns_that_event_id(recording: Recording) -> None:
     error = fail()
     mark(error, "f" * 32)
     assert capture_financial_error(error) == "f" * 32
@@ -123,7 +123,9 @@ def test_an_exception_that_became_an_event_elsewhere_gives_that_id(recording: Re
 
 
 @pytest.mark.parametrize(("category", "severity"), GUIDE.items())
-def test_a_category_has_the_severity_of_the_guide(recording: Recording, category: str, severity: str) -> None:
+def test_each_category_has_the_default_severity_of_the_guide(
+    recording: Recording, category: str, severity: str
+) -> None:
     capture_financial_error(fail(), FinancialErrorCategory(category))
     assert recording.error["mita.severity"] == severity
 
@@ -138,7 +140,7 @@ def test_a_category_has_the_severity_of_the_guide(recording: Recording, category
         (FinancialSeverity.LOW, 9, "INFO"),
     ],
 )
-def test_a_severity_is_openteletrys_number(
+def test_each_severity_has_its_opentelemetry_number(
     recording: Recording, severity: str, number: int, text: str
 ) -> None:
     capture_financial_error(fail(), severity=severity)
@@ -170,13 +172,13 @@ def test_a_handled_error_keeps_the_level_of_its_category(recording: Recording) -
     assert recording.span("work").status.status_code is StatusCode.UNSET
 
 
-def test_the_level_of_unhandled_exceptions_is_the_policys(record: Record) -> None:
+def test_the_policy_sets_the_level_of_unhandled_exceptions(record: Record) -> None:
     recording = record(operations={"unhandled_level": "critical"})
     capture_financial_error(fail(), severity="low", handled=False)
     assert recording.records[0].log_record.severity_text == "FATAL"
 
 
-def test_a_team_adds_categories_in_the_policy_and_uses_any_enumeration(record: Record) -> None:
+def test_the_policy_adds_categories_and_any_enumeration_is_accepted(record: Record) -> None:
     class Ours(Enum):
         LOAN = "loan_approval"
 
@@ -186,7 +188,7 @@ def test_a_team_adds_categories_in_the_policy_and_uses_any_enumeration(record: R
     assert recording.error["mita.severity"] == "low"
 
 
-def test_a_category_that_nobody_knows_is_as_bad_as_a_system_error(recording: Recording) -> None:
+def test_an_unknown_category_has_high_severity(recording: Recording) -> None:
     capture_financial_error(fail(), "no_such_category")
     assert recording.error["mita.error.category"] == "no_such_category"
     assert recording.error["mita.severity"] == "high"
@@ -214,15 +216,15 @@ def test_each_special_function_captures_its_category(
 ) -> None:
     function = getattr(mita_otel, f"capture_{capture}_error")
     event_id = function(fail(), user_id="u-1", severity="low", tags={"a": "b"}, **arguments)
-    told = recording.error
-    assert told["mita.event.id"] == event_id
-    assert told["mita.error.category"] == category
-    assert told["mita.severity"] == "low"
-    assert told["mita.tags"]["a"] == "b"
-    assert told["mita.contexts"]["additional"] == additional
+    error_attributes = recording.error
+    assert error_attributes["mita.event.id"] == event_id
+    assert error_attributes["mita.error.category"] == category
+    assert error_attributes["mita.severity"] == "low"
+    assert error_attributes["mita.tags"]["a"] == "b"
+    assert error_attributes["mita.contexts"]["additional"] == additional
 
 
-def test_the_user_that_is_known_is_shown_whole_and_another_by_id_alone(recording: Recording) -> None:
+def test_the_context_user_is_complete_and_another_has_its_id_only(recording: Recording) -> None:
     set_financial_user(UserContext("u-1", email="ada@example.com", risk_level="low"))
     capture_financial_error(fail())
     capture_financial_error(fail(), user_id="u-1")
@@ -232,7 +234,7 @@ def test_the_user_that_is_known_is_shown_whole_and_another_by_id_alone(recording
     assert users == [whole, whole, {"id": "u-2"}]
 
 
-def test_the_span_says_the_worst_that_happened_in_it(recording: Recording) -> None:
+def test_the_span_records_its_most_severe_error(recording: Recording) -> None:
     with recording.tracer.start_as_current_span("work"):
         bad = capture_financial_error(fail(), "payment_processing")
         capture_financial_error(fail("less bad"), severity="low")
@@ -252,7 +254,7 @@ def test_a_warning_does_not_fail_the_span(recording: Recording) -> None:
     assert recording.span("work").status.status_code.name == "UNSET"
 
 
-def test_an_error_outside_of_any_span_is_captured_too(recording: Recording) -> None:
+def test_an_error_outside_any_span_is_captured(recording: Recording) -> None:
     assert capture_financial_error(fail())
     assert recording.records[0].log_record.trace_id == 0
 
@@ -285,14 +287,14 @@ class NastyValue:
     ],
     ids=lambda arguments: next(iter(arguments)),
 )
-def test_whatever_it_is_given_it_never_raises(recording: Recording, arguments: dict[str, Any]) -> None:
+def test_capture_never_raises(recording: Recording, arguments: dict[str, Any]) -> None:
     assert isinstance(capture_financial_error(Nasty(), **arguments), str)
 
 
 @pytest.mark.parametrize(
     ("given", "called"), [(None, "NoneType"), ("declined", "str"), (ValueError, "a class")], ids=repr
 )
-def test_what_is_no_exception_is_said_once_and_without_a_traceback(
+def test_a_value_that_is_not_an_exception_is_logged_once(
     recording: Recording, caplog: pytest.LogCaptureFixture, given: Any, called: str
 ) -> None:
     assert [capture_financial_error(given) for _ in range(2)] == ["", ""]
@@ -302,13 +304,13 @@ def test_what_is_no_exception_is_said_once_and_without_a_traceback(
     assert recording.events() == []
 
 
-def test_an_exception_whose_text_fails_is_called_by_its_type(recording: Recording) -> None:
+def test_an_exception_with_a_failing_str_is_named_by_its_type(recording: Recording) -> None:
     event_id = capture_financial_error(Nasty())
     assert recording.records[0].log_record.body == "Nasty"
     assert recording.error["mita.event.id"] == event_id
 
 
-def test_what_is_too_much_is_cut(recording: Recording) -> None:
+def test_large_contexts_are_truncated(recording: Recording) -> None:
     many = {str(number): "x" * 100_000 for number in range(500)}
     capture_financial_error(fail(), additional_context=many)
     additional = recording.error["mita.contexts"]["additional"]
@@ -316,7 +318,7 @@ def test_what_is_too_much_is_cut(recording: Recording) -> None:
     assert {len(text) for text in additional.values()} == {2048}
 
 
-def test_values_keep_their_meaning(recording: Recording) -> None:
+def test_context_values_are_converted_to_json(recording: Recording) -> None:
     context = {
         "amount": Decimal("1.10"),
         "category": FinancialErrorCategory.AUTHENTICATION,
@@ -331,7 +333,7 @@ def test_values_keep_their_meaning(recording: Recording) -> None:
     }
 
 
-def test_what_no_exporter_hears_the_service_hears(
+def test_without_an_exporter_errors_are_logged_redacted(
     recording: Recording, caplog: pytest.LogCaptureFixture
 ) -> None:
     from opentelemetry._logs import NoOpLogger
@@ -345,7 +347,7 @@ def test_what_no_exporter_hears_the_service_hears(
     assert not shows(line.message)
 
 
-def test_the_audit_trail_hears_of_it(recording: Recording) -> None:
+def test_an_error_is_audited(recording: Recording) -> None:
     event_id = capture_financial_error(
         fail(), "payment_processing", user_id="u-1", transaction_id="tx-1", amount=5, currency="EUR"
     )
@@ -355,7 +357,7 @@ def test_the_audit_trail_hears_of_it(recording: Recording) -> None:
     assert (signal.amount, signal.currency, signal.severity) == ("5.00", "EUR", "critical")
 
 
-def test_an_audit_trail_that_fails_does_not_disturb_the_caller(
+def test_a_failing_audit_trail_does_not_affect_the_caller(
     recording: Recording, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Broken:
@@ -369,7 +371,7 @@ def test_an_audit_trail_that_fails_does_not_disturb_the_caller(
     assert "audit trail failed" in caplog.records[0].message
 
 
-def test_without_configuration_nothing_happens_and_nothing_is_marked() -> None:
+def test_without_configuration_nothing_is_captured_or_marked() -> None:
     error = fail()
     assert capture_financial_error(error, "payment_processing", user_id="u-1") == ""
     assert event_id_of(error) is None

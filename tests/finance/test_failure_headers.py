@@ -1,4 +1,4 @@
-"""The response for an exception that nothing handles has the request's id as well."""
+"""The response to an unhandled exception contains the request id."""
 
 from __future__ import annotations
 
@@ -66,16 +66,16 @@ async def get(app: Any, path: str) -> httpx.Response:
 
 
 @pytest.mark.parametrize("kind", ["starlette", "debug", "mounted", "fastapi", "own handler"])
-async def test_a_crash_is_answered_with_the_id(telemetry: None, kind: str) -> None:
+async def test_the_response_to_a_crash_has_the_request_id(telemetry: None, kind: str) -> None:
     answer = await get(applications()[kind], "/crash")
     assert (answer.status_code, answer.headers.get_list("x-request-id")) == (500, ["req-1"])
 
 
-async def test_an_id_that_the_application_has_set_is_kept(telemetry: None) -> None:
+async def test_a_request_id_set_by_the_application_is_kept(telemetry: None) -> None:
     answer = await get(applications()["own handler"], "/own")
     assert answer.headers.get_list("x-request-id") == ["own"]
 
 
-async def test_other_responses_have_it_once(telemetry: None) -> None:
+async def test_other_responses_have_one_request_id(telemetry: None) -> None:
     answer = await get(applications()["starlette"], "/fine")
     assert (answer.status_code, answer.headers.get_list("x-request-id")) == (200, ["req-1"])

@@ -24,7 +24,7 @@ from finance.recording import Recording
 from mita_otel.policy import default_policy
 from mita_otel.redaction import Redactor
 
-# The guide's formatting, import order and unused results are its own.
+# The snippets keep the guide's formatting, import order and unused results.
 # ruff: noqa: I001, F841
 # fmt: off
 
@@ -312,7 +312,7 @@ def test_sensitive_data_appearing_in_sentry() -> None:
     # ---
     shown = filter_sensitive_data({"extra": {"password": "hunter2", "city": "Berlin"}}, {})
     assert shown["extra"] == {"password": "[redacted:password]", "city": "Berlin"}
-    # Where it has an effect: in the policy.
+    # The effective setting is in the policy.
     policy = default_policy().redaction
     keys = policy.keys.replace(sensitive=(*policy.keys.sensitive, *sensitive_keys))
     redactor = Redactor(policy.replace(keys=keys))
@@ -422,7 +422,7 @@ def test_include_compliance_context(recording: Recording) -> None:
 
 @pytest.fixture
 def with_audit_trail(isolated_telemetry: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A configured process whose audit trail stands in a folder of the test."""
+    """A configured process with an audit trail in the test's folder."""
     import mita_otel
 
     monkeypatch.chdir(tmp_path)
@@ -517,7 +517,7 @@ def test_api_reference_get_performance_summary() -> None:
     assert performance_monitor.get_performance_summary(last_hours=1)["count"] >= 0
 
 
-def test_the_category_table() -> None:
+def test_categories_have_the_severities_of_the_guides_table() -> None:
     from mita_otel import FinancialErrorCategory
 
     guide = json.loads("""{

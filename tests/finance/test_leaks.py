@@ -1,4 +1,4 @@
-"""Two hundred at once, each with a user and a transaction of its own: nobody sees anything of a neighbour."""
+"""Two hundred concurrent units of work, each with a separate user and transaction: no context leaks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MANY = 200
 
 
 def numbers_in(value: Any) -> Iterator[str]:
-    """Yield every number that stands behind a dash: `u-7`, `tx-7`, `crumb-7`."""
+    """Yield every number after a dash: `u-7`, `tx-7`, `crumb-7`."""
     if isinstance(value, dict) or hasattr(value, "items"):
         for member in value.values():
             yield from numbers_in(member)
@@ -48,7 +48,7 @@ def numbers_in(value: Any) -> Iterator[str]:
 
 
 def assert_no_leak(recording: Recording, at_least: int) -> None:
-    """Every span and log record knows one number only."""
+    """Assert that each span and log record contains one number only."""
     telemetry = [dict(span.attributes or {}) for span in recording.spans]
     telemetry += [dict(record.log_record.attributes or {}) for record in recording.records]
     known = 0
@@ -77,19 +77,19 @@ def everything(recording: Recording, number: int, pause: Callable[[], object]) -
             pause()
 
 
-def test_threads(recording: Recording) -> None:
+def test_threads_do_not_share_context(recording: Recording) -> None:
     together = threading.Barrier(20)
 
     def work(number: int) -> None:
         with recording.tracer.start_as_current_span("job"):
             everything(recording, number, lambda: together.wait(30))
 
-    with ThreadPoolExecutor(20) as pool:  # threads are used again: the next job must find nothing of the last
+    with ThreadPoolExecutor(20) as pool:  # threads are reused: a job must not see context of the previous one
         list(pool.map(work, range(MANY)))
     assert_no_leak(recording, MANY * 10)
 
 
-def test_threads_that_are_used_again_forget_the_user_with_the_job(recording: Recording) -> None:
+def test_a_reused_thread_has_no_user_of_its_previous_job(recording: Recording) -> None:
     with ThreadPoolExecutor(1) as pool:
 
         @financial_operation_monitor("job")
@@ -107,7 +107,7 @@ def test_threads_that_are_used_again_forget_the_user_with_the_job(recording: Rec
     assert "mita.breadcrumbs" not in recording.error
 
 
-async def test_tasks(recording: Recording) -> None:
+async def test_tasks_do_not_share_context(recording: Recording) -> None:
     async def work(number: int) -> None:
         async with financial_transaction_context(f"u-{number}", "pay", f"tx-{number}"):
             for step in range(5):
@@ -128,8 +128,8 @@ async def test_tasks(recording: Recording) -> None:
     assert_no_leak(recording, MANY * 7)
 
 
-async def test_tasks_inside_of_one_request_that_each_serve_somebody_else(recording: Recording) -> None:
-    """A batch of payouts: the request has one user, its tasks have others."""
+async def test_tasks_of_one_request_have_separate_users(recording: Recording) -> None:
+    """A batch of payouts: the request has one user, and each task another one."""
 
     async def work(number: int) -> None:
         async with financial_transaction_context(f"u-{number}", "payout", f"tx-{number}"):
@@ -182,7 +182,7 @@ def service(recording: Recording, together: Callable[[], Awaitable[None]]) -> Fa
     return app
 
 
-async def test_requests(recording: Recording) -> None:
+async def test_requests_do_not_share_context(recording: Recording) -> None:
     waiting = asyncio.Event()
     arrived = 0
 
@@ -222,7 +222,7 @@ async def test_requests(recording: Recording) -> None:
 
 
 @pytest.mark.parametrize("leak", ["a global user", "a shared context"])
-async def test_the_search_finds_a_leak(recording: Recording, leak: str) -> None:
+async def test_the_check_detects_a_leak(recording: Recording, leak: str) -> None:
     async def work(number: int) -> None:
         set_financial_user(f"u-{number}")
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""The middleware: pure ASGI, in any order, around anything."""
+"""The middleware: pure ASGI, in any order with other instrumentation, for any application."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def leaf(recording: Recording, name: str = "query") -> dict[str, Any]:
 
 
 def bank(recording: Recording) -> FastAPI:  # noqa: C901
-    """A service of which each route does one thing."""
+    """A service with one behaviour per route."""
     app = FastAPI(telemetry={"tracing": False, "metrics": False, "logs": False})
 
     def query(name: str = "query") -> None:
@@ -130,7 +130,7 @@ def bank(recording: Recording) -> FastAPI:  # noqa: C901
 
 
 @pytest.mark.parametrize("order", ["inside", "outside"])
-async def test_the_request_is_known_in_any_order_with_the_instrumentation(
+async def test_the_request_context_is_set_in_any_order_with_the_instrumentation(
     recording: Recording, order: str
 ) -> None:
     app: App = bank(recording)
@@ -183,7 +183,7 @@ async def test_an_unhandled_error_is_captured_once_in_the_requests_trace(
     assert recording.records[0].log_record.span_id == span.context.span_id
 
 
-async def test_the_category_of_an_unhandled_error_is_the_routes(recording: Recording) -> None:
+async def test_an_unhandled_error_has_the_category_of_its_route(recording: Recording) -> None:
     async def broken(scope: Any, receive: Any, send: Any) -> None:
         raise ConnectionError("gateway")
 
@@ -205,7 +205,7 @@ async def test_a_crash_of_a_medium_category_is_an_error(recording: Recording) ->
     assert recording.records[0].log_record.severity_text == "ERROR"
 
 
-async def test_a_client_error_or_a_disconnect_is_no_error(recording: Recording) -> None:
+async def test_a_client_error_or_a_disconnect_is_not_captured(recording: Recording) -> None:
     app = FinancialSentryMiddleware(bank(recording))
     assert (await request(app, path="/api/missing")).status == 404
     assert (await request(app, path="/nowhere")).status == 404
@@ -228,7 +228,7 @@ async def test_a_handled_error_does_not_fail_the_request(recording: Recording) -
     assert span.status.status_code.name == "UNSET"
 
 
-async def test_what_a_dependency_in_a_thread_finds_out_the_request_knows(recording: Recording) -> None:
+async def test_a_user_set_by_a_dependency_in_a_thread_is_on_the_request(recording: Recording) -> None:
     app = traced(FinancialSentryMiddleware(bank(recording)), recording)
     await request(app, path="/api/dependency")
     assert leaf(recording)["user.id"] == server_span(recording)["user.id"] == "from a thread"
@@ -244,7 +244,7 @@ async def test_what_a_dependency_in_a_thread_finds_out_the_request_knows(recordi
         ("/api/missing", None, None),
     ],
 )
-async def test_a_routes_operation_is_found(
+async def test_a_route_determines_operation_and_category(
     recording: Recording, path: str, operation: str | None, category: str | None
 ) -> None:
     await request(traced(FinancialSentryMiddleware(bank(recording)), recording), path=path)
@@ -255,7 +255,7 @@ async def test_a_routes_operation_is_found(
         assert leaf(recording)["mita.operation.part_of"] == operation
 
 
-async def test_a_templates_parameter_is_not_a_segment(recording: Recording) -> None:
+async def test_a_path_parameter_does_not_determine_the_category(recording: Recording) -> None:
     app = FastAPI(telemetry={"tracing": False})
 
     @app.get("/files/{name}")
@@ -266,7 +266,7 @@ async def test_a_templates_parameter_is_not_a_segment(recording: Recording) -> N
     assert "mita.operation.category" not in server_span(recording)
 
 
-async def test_the_transaction_is_a_parameter_of_the_path_or_a_header(recording: Recording) -> None:
+async def test_the_transaction_id_comes_from_the_path_or_a_header(recording: Recording) -> None:
     app = FinancialSentryMiddleware(bank(recording))
     await request(app, path="/api/payments/pay-7")
     assert leaf(recording)["mita.transaction.id"] == "pay-7"
@@ -291,7 +291,7 @@ async def test_the_transaction_is_a_parameter_of_the_path_or_a_header(recording:
     ],
     ids=lambda value: str(value)[:40],
 )
-async def test_the_transaction_is_a_key_of_a_json_body_that_the_application_reads(
+async def test_the_transaction_id_comes_from_a_json_body_that_is_read(
     recording: Recording, content_type: str, body: bytes, found: str | None
 ) -> None:
     read = []
@@ -311,7 +311,7 @@ async def test_the_transaction_is_a_key_of_a_json_body_that_the_application_read
     assert leaf(recording).get("mita.transaction.id") == found
 
 
-async def test_a_body_that_the_application_does_not_read_stays_unread(recording: Recording) -> None:
+async def test_a_body_that_the_application_does_not_read_is_not_read(recording: Recording) -> None:
     calls = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -335,7 +335,7 @@ async def test_a_malformed_request_id_is_replaced(recording: Recording, given: s
     assert len(answer.headers["x-request-id"]) == 32
 
 
-async def test_the_response_carries_what_the_policy_says(record: Record) -> None:
+async def test_the_policy_selects_the_response_headers(record: Record) -> None:
     recording = record(request={"respond_id": False, "respond_trace": True})
     app = traced(FinancialSentryMiddleware(bank(recording)), recording)
     answer = await request(app, path="/api/missing")
@@ -348,7 +348,7 @@ async def test_the_response_carries_what_the_policy_says(record: Record) -> None
     )
 
 
-async def test_a_header_of_the_applications_own_stands(recording: Recording) -> None:
+async def test_a_response_header_of_the_application_is_kept(recording: Recording) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await JSONResponse({}, headers={"X-Request-ID": "own"})(scope, receive, send)
 
@@ -356,19 +356,19 @@ async def test_a_header_of_the_applications_own_stands(recording: Recording) -> 
     assert [value for name, value in answer.headers.items() if name.lower() == "x-request-id"] == ["own"]
 
 
-async def test_a_stream_is_not_held_up_and_stays_in_context(recording: Recording) -> None:
+async def test_a_stream_is_not_buffered_and_keeps_the_context(recording: Recording) -> None:
     app = traced(FinancialSentryMiddleware(bank(recording)), recording)
     answer = await request(app, path="/api/stream", state={"user_id": "u-1"})
     assert [message.get("body") for message in answer.messages[1:4]] == [b"0", b"1", b"2"]
     assert leaf(recording, "part 2")["user.id"] == "u-1"
 
 
-async def test_background_tasks_know_the_request(recording: Recording) -> None:
+async def test_background_tasks_have_the_context_of_the_request(recording: Recording) -> None:
     await request(traced(FinancialSentryMiddleware(bank(recording)), recording), path="/api/background")
     assert leaf(recording, "in background")["user.id"] == "u-1"
 
 
-async def test_a_websocket_is_served_and_its_user_known(recording: Recording) -> None:
+async def test_a_websocket_has_the_context_of_its_user(recording: Recording) -> None:
     incoming: Iterator[Message] = iter(
         [{"type": "websocket.connect"}, {"type": "websocket.receive", "text": "x"}]
     )
@@ -393,7 +393,7 @@ async def test_a_websocket_is_served_and_its_user_known(recording: Recording) ->
     assert leaf(recording)["mita.operation.part_of"] == "payment_processing"
 
 
-async def test_a_websocket_that_the_client_closes_is_no_error(recording: Recording) -> None:
+async def test_a_websocket_closed_by_the_client_is_not_an_error(recording: Recording) -> None:
     incoming: Iterator[Message] = iter(
         [{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1001}]
     )
@@ -412,7 +412,7 @@ async def test_a_websocket_that_the_client_closes_is_no_error(recording: Recordi
     assert recording.records == []
 
 
-async def test_the_applications_own_context_is_untouched(recording: Recording) -> None:
+async def test_context_variables_of_the_application_are_unchanged(recording: Recording) -> None:
     variable: ContextVar[str] = ContextVar("variable", default="none")
     seen = []
 
@@ -428,7 +428,7 @@ async def test_the_applications_own_context_is_untouched(recording: Recording) -
     assert context.get_current() is before
 
 
-async def test_the_lifespan_is_none_of_its_business(recording: Recording) -> None:
+async def test_the_lifespan_scope_is_passed_on_unchanged(recording: Recording) -> None:
     scopes = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -439,7 +439,7 @@ async def test_the_lifespan_is_none_of_its_business(recording: Recording) -> Non
     assert scopes == [{"type": "lifespan"}]
 
 
-async def test_twice_is_once_also_in_a_mounted_application(recording: Recording) -> None:
+async def test_nested_middleware_captures_an_error_once(recording: Recording) -> None:
     inner = FastAPI(telemetry={"tracing": False})
     inner.add_middleware(FinancialSentryMiddleware)
 
@@ -456,7 +456,7 @@ async def test_twice_is_once_also_in_a_mounted_application(recording: Recording)
     assert recording.error["mita.operation"] == "payment_processing"
 
 
-async def test_starlettes_authentication_says_the_user(recording: Recording) -> None:
+async def test_the_user_comes_from_starlettes_authentication(recording: Recording) -> None:
     class Backend(AuthenticationBackend):
         async def authenticate(self, conn: Any) -> Any:
             return (AuthCredentials(), SimpleUser("ada")) if "x-user" in conn.headers else None
@@ -483,7 +483,7 @@ async def claims_of(incoming: Request) -> str:
     [lambda incoming: incoming.state.claims["sub"], lambda incoming: incoming.state.claims, claims_of],
     ids=["a claim", "all claims", "a coroutine"],
 )
-async def test_a_callable_says_the_user_when_the_service_has_verified_it(
+async def test_the_user_comes_from_a_callable_after_verification(
     recording: Recording, find_user: Any
 ) -> None:
     def verify(incoming: Request) -> None:
@@ -500,7 +500,7 @@ async def test_a_callable_says_the_user_when_the_service_has_verified_it(
     assert server_span(recording)["user.id"] == "u-5"
 
 
-async def test_an_unverified_token_is_nobody(recording: Recording) -> None:
+async def test_an_unverified_token_sets_no_user(recording: Recording) -> None:
     token = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZG1pbiJ9."  # alg none, sub admin
     await request(
         traced(FinancialSentryMiddleware(bank(recording)), recording),
@@ -510,7 +510,7 @@ async def test_an_unverified_token_is_nobody(recording: Recording) -> None:
     assert "user.id" not in server_span(recording)
 
 
-async def test_a_user_that_was_forgotten_stays_forgotten(recording: Recording) -> None:
+async def test_a_cleared_user_is_not_set_again(recording: Recording) -> None:
     from mita_otel import clear_user
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -522,7 +522,7 @@ async def test_a_user_that_was_forgotten_stays_forgotten(recording: Recording) -
     assert "user.id" not in leaf(recording)
 
 
-async def test_a_transaction_that_an_operation_deals_with_is_on_the_requests_span(
+async def test_the_transaction_of_an_operation_is_on_the_request_span(
     recording: Recording,
 ) -> None:
     await request(traced(FinancialSentryMiddleware(bank(recording)), recording), path="/api/transfer")
@@ -548,7 +548,7 @@ class Hostile:
     ],
     ids=lambda more: next(iter(more)),
 )
-async def test_whatever_a_scope_holds_the_request_is_served(
+async def test_a_malformed_scope_does_not_break_the_request(
     recording: Recording, more: dict[str, Any]
 ) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -568,7 +568,7 @@ async def test_whatever_a_scope_holds_the_request_is_served(
     assert sent[0]["status"] == 200
 
 
-async def test_without_configuration_it_is_not_there() -> None:
+async def test_without_configuration_the_middleware_does_nothing() -> None:
     before = context.get_current()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -580,8 +580,8 @@ async def test_without_configuration_it_is_not_there() -> None:
     assert "x-request-id" not in answer.headers
 
 
-async def test_it_needs_no_framework(recording: Recording) -> None:
-    """A bare ASGI application, and a user callable that gets the scope's connection."""
+async def test_a_bare_asgi_application_is_supported(recording: Recording) -> None:
+    """A bare ASGI application, and a user callable that receives the connection."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 204})
@@ -593,7 +593,7 @@ async def test_it_needs_no_framework(recording: Recording) -> None:
 
 
 @pytest.mark.skipif(not has_native_telemetry(FastAPI), reason="this FastAPI has no telemetry of its own")
-async def test_fastapis_own_telemetry_and_the_middleware(recording: Recording) -> None:
+async def test_the_middleware_works_with_fastapis_telemetry(recording: Recording) -> None:
     app = FastAPI(telemetry={"tracer_provider": recording.tracer_provider, "metrics": False, "logs": False})
     app.add_middleware(FinancialSentryMiddleware)
     router_calls: list[str] = []

@@ -40,7 +40,7 @@ MONEY = Money({"BTC": 8})
         (1e22, "USD", "10000000000000000000000.00"),
     ],
 )
-def test_an_amount_is_exact_and_has_its_currencys_decimals(
+def test_an_amount_is_exact_with_the_decimals_of_its_currency(
     amount: Any, currency: str | None, shown: str
 ) -> None:
     assert MONEY.amount(amount, currency) == shown
@@ -64,9 +64,7 @@ def test_an_amount_is_exact_and_has_its_currencys_decimals(
     ],
     ids=lambda value: f"{type(value).__name__} {str(value)[:4]}",
 )
-def test_what_is_no_amount_of_money_is_left_out_and_said_once(
-    amount: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_invalid_amount_is_left_out_and_logged_once(amount: Any, caplog: pytest.LogCaptureFixture) -> None:
     money = Money({})
     assert money.amount(amount, "USD") is None
     assert money.amount(amount, "USD") is None
@@ -75,7 +73,7 @@ def test_what_is_no_amount_of_money_is_left_out_and_said_once(
 
 
 @given(st.decimals(min_value=-(10**12), max_value=10**12, places=2))
-def test_a_float_that_was_meant_as_cents_is_shown_as_cents(amount: Decimal) -> None:
+def test_a_float_amount_is_rounded_to_cents(amount: Decimal) -> None:
     assert Decimal(MONEY.amount(float(amount), "EUR") or "") == amount
 
 
@@ -90,7 +88,7 @@ def test_a_decimal_is_never_rounded(amount: Decimal, currency: str | None) -> No
         assert "E" not in shown
 
 
-def test_currencies_are_those_of_iso_4217_and_the_policys(caplog: pytest.LogCaptureFixture) -> None:
+def test_currencies_are_those_of_iso_4217_and_the_policy(caplog: pytest.LogCaptureFixture) -> None:
     assert MONEY.currency("usd") == "USD"
     assert MONEY.currency(" eur ") == "EUR"
     assert MONEY.currency("BTC") == "BTC"
@@ -107,14 +105,14 @@ def test_an_unknown_currency_is_kept_with_one_warning(caplog: pytest.LogCaptureF
     assert "'ZZZ' is not in ISO 4217" in warning.message
 
 
-def test_a_careless_caller_cannot_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_warnings_about_currencies_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
     money = Money({})
     for number in range(1000):
         money.currency(f"X{number}")
     assert len(caplog.records) == 64
 
 
-def test_the_redactor_can_show_an_amounts_range_alone() -> None:
+def test_an_amount_can_be_redacted_to_its_range() -> None:
     policy = default_policy().redaction
     ranged = policy.replace(modes={**policy.modes, "amount": "range"})
     shown = Redactor(ranged).attributes(

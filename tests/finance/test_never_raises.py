@@ -1,4 +1,4 @@
-"""Whatever an application hands over, no call raises, and no error is lost that could be told without it."""
+"""The financial API never raises, and captures an error without arguments that fail."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CALLS = sorted(
 
 
 class Hostile:
-    """An object that fails whatever is done with it."""
+    """An object that raises on any operation."""
 
     def __getattr__(self, name: str) -> Any:
         raise RuntimeError(name)
@@ -51,7 +51,7 @@ HOSTILE = [
 
 
 def usable(parameter: inspect.Parameter) -> Any:
-    """A value that the parameter takes."""
+    """Return a valid value for the parameter."""
     if parameter.name == "exception":
         return ValueError("x")
     if parameter.name in {"request", "carrier"}:
@@ -63,7 +63,7 @@ def usable(parameter: inspect.Parameter) -> Any:
 
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.filterwarnings("ignore")
-def test_no_argument_makes_a_call_raise(recording: Recording, name: str) -> None:
+def test_no_argument_value_makes_a_call_raise(recording: Recording, name: str) -> None:
     function: Callable[..., Any] = getattr(mita_otel, name)
     parameters = [
         one
@@ -74,7 +74,7 @@ def test_no_argument_makes_a_call_raise(recording: Recording, name: str) -> None
     for parameter in parameters:
         for value in HOSTILE:
             if parameter.name in {"operation_name", "operation", "name", "expected_errors"}:
-                continue  # written by a programmer where a module is imported
+                continue  # a literal in the decorator call, evaluated on import
             before = context.get_current()
             with recording.tracer.start_as_current_span("around"):
                 result = function(**{**given, parameter.name: value})
@@ -92,26 +92,26 @@ def test_no_argument_makes_a_call_raise(recording: Recording, name: str) -> None
     "argument",
     ["tags", "additional_context", "fingerprint", "amount", "currency", "request", "category", "severity"],
 )
-def test_an_error_is_told_without_what_cannot_be_told(
+def test_an_error_is_captured_without_arguments_that_fail(
     recording: Recording, argument: str, value: Any
 ) -> None:
     error = ValueError("x")
     event_id = capture_financial_error(error, **{argument: value})
     if event_id:
         assert recording.error["mita.event.id"] == event_id == event_id_of(error)
-    else:  # whoever meets it next may still report it
+    else:  # a later call can still capture it
         assert event_id_of(error) is None
         assert recording.events() == []
 
 
-def test_an_argument_that_fails_leaves_the_exception_to_others(recording: Recording) -> None:
+def test_an_exception_with_a_failing_argument_can_be_captured_again(recording: Recording) -> None:
     error = ValueError("x")
     assert capture_financial_error(error, user_id=Hostile()) == ""  # type: ignore[arg-type]
     assert event_id_of(error) is None
     assert capture_financial_error(error) != ""
 
 
-def test_a_log_record_processor_that_fails_does_not_reach_the_application(recording: Recording) -> None:
+def test_a_failing_log_record_processor_does_not_affect_the_application(recording: Recording) -> None:
     def fail(**arguments: Any) -> None:
         raise OSError("disk full")
 

@@ -1,4 +1,4 @@
-"""Financial operations as context managers."""
+"""Context managers of financial operations."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class NotFound(HTTPException):
 
 
 class GatewayError(Exception):
-    """A payment gateway's: it says what the gateway answered, not what this service will."""
+    """An exception of a payment gateway: its status code is not that of this service's response."""
 
     status_code = 403
 
@@ -60,7 +60,7 @@ def attributes(recording: Recording, name: str) -> dict[str, Any]:
     return dict(recording.span(name).attributes or {})
 
 
-def test_an_operation_is_a_span_that_its_limit_applies_to(recording: Recording) -> None:
+def test_an_operation_is_a_span_with_a_limit(recording: Recording) -> None:
     with financial_transaction_context("u-1", "payment_processing", "tx-1", 12.5, "EUR") as operation:
         operation.set_data("attempt", 2)
         operation.add_metadata("payment_method", "card")
@@ -91,13 +91,13 @@ def test_an_operation_is_a_span_that_its_limit_applies_to(recording: Recording) 
         ("frobnicate", None),
     ],
 )
-def test_the_category_is_found_by_name(recording: Recording, name: str, category: str | None) -> None:
+def test_the_category_follows_from_the_name(recording: Recording, name: str, category: str | None) -> None:
     with monitor_financial_operation(name):
         pass
     assert attributes(recording, name).get("mita.operation.category") == category
 
 
-def test_everything_inside_knows_user_and_transaction(recording: Recording) -> None:
+def test_spans_inside_an_operation_have_user_and_transaction(recording: Recording) -> None:
     with (
         financial_transaction_context("u-1", "payment_processing", "tx-1"),
         recording.tracer.start_as_current_span("query"),
@@ -112,7 +112,7 @@ def test_everything_inside_knows_user_and_transaction(recording: Recording) -> N
     assert recording.span("query").parent is not None
 
 
-def test_nested_operations_are_parts_of_the_outer_one_and_may_be_about_somebody_else(
+def test_nested_operations_name_the_outer_one_and_may_have_another_user(
     recording: Recording,
 ) -> None:
     with (
@@ -132,7 +132,7 @@ def test_nested_operations_are_parts_of_the_outer_one_and_may_be_about_somebody_
     assert "mita.operation.part_of" not in attributes(recording, "outer")
 
 
-def test_an_operation_about_the_same_transaction_keeps_what_is_known_of_it(recording: Recording) -> None:
+def test_an_operation_on_the_same_transaction_keeps_amount_and_user(recording: Recording) -> None:
     with (
         financial_transaction_context("u-1", "outer", "tx-1", 5, "EUR"),
         financial_transaction_context(operation="inner", transaction_id="tx-1"),
@@ -142,7 +142,7 @@ def test_an_operation_about_the_same_transaction_keeps_what_is_known_of_it(recor
     assert attributes(recording, "inner")["user.id"] == "u-1"
 
 
-def test_what_was_set_inside_ends_with_the_operation(recording: Recording) -> None:
+def test_context_set_inside_an_operation_ends_with_it(recording: Recording) -> None:
     before = context.get_current()
     with monitor_financial_operation("one"):
         set_financial_user("u-1")
@@ -154,7 +154,7 @@ def test_what_was_set_inside_ends_with_the_operation(recording: Recording) -> No
     assert attributes(recording, "after") == {}
 
 
-def test_an_exception_becomes_one_error_and_one_span_event_and_goes_on(recording: Recording) -> None:
+def test_an_exception_is_one_error_and_one_span_event_and_propagates(recording: Recording) -> None:
     with (
         pytest.raises(ValueError, match="refused"),
         financial_transaction_context("u-1", "outer", "tx-1"),
@@ -175,7 +175,7 @@ def test_an_exception_becomes_one_error_and_one_span_event_and_goes_on(recording
     assert recording.records[0].log_record.span_id == context_of(inner).span_id
 
 
-def test_an_exception_that_was_captured_inside_is_not_captured_again(recording: Recording) -> None:
+def test_an_exception_captured_inside_is_not_captured_again(recording: Recording) -> None:
     error = ValueError("x")
     event_id = capture_financial_error(error, "authentication")
     with pytest.raises(ValueError, match="x"), monitor_financial_operation("pay"):
@@ -184,7 +184,7 @@ def test_an_exception_that_was_captured_inside_is_not_captured_again(recording: 
     assert recording.error["mita.error.category"] == "authentication"
 
 
-def test_errors_may_be_left_to_others_by_policy(record: Record) -> None:
+def test_the_policy_can_disable_capturing_errors(record: Record) -> None:
     recording = record(operations={"capture_errors": False})
     with pytest.raises(ValueError, match="x"), monitor_financial_operation("pay"):
         raise ValueError("x")
@@ -207,7 +207,7 @@ def test_errors_may_be_left_to_others_by_policy(record: Record) -> None:
     ],
     ids=repr,
 )
-def test_not_everything_that_is_raised_is_an_error(
+def test_expected_exceptions_and_exits_are_not_errors(
     recording: Recording, error: BaseException, outcome: str
 ) -> None:
     with (
@@ -229,14 +229,14 @@ def test_not_everything_that_is_raised_is_an_error(
 @pytest.mark.parametrize(
     "name", ["InsufficientFundsError", f"{__name__}.InsufficientFundsError", "Exception"]
 )
-def test_the_policy_names_expected_errors_and_their_children(record: Record, name: str) -> None:
+def test_expected_errors_in_the_policy_include_subclasses(record: Record, name: str) -> None:
     recording = record(operations={"expected_errors": [name]})
     with pytest.raises(InsufficientFundsError), monitor_financial_operation("pay"):
         raise InsufficientFundsError
     assert recording.events() == []
 
 
-async def test_a_cancelled_task_is_no_error(recording: Recording) -> None:
+async def test_a_cancelled_task_is_not_an_error(recording: Recording) -> None:
     started = asyncio.Event()
 
     async def work() -> None:
@@ -253,7 +253,7 @@ async def test_a_cancelled_task_is_no_error(recording: Recording) -> None:
     assert attributes(recording, "pay")["mita.operation.outcome"] == "cancelled"
 
 
-async def test_tasks_inherit_and_do_not_see_each_other(recording: Recording) -> None:
+async def test_tasks_inherit_the_operation_and_are_isolated(recording: Recording) -> None:
     async def leaf(number: int) -> None:
         set_transaction(f"tx-{number}")
         await asyncio.sleep(0)
@@ -268,7 +268,7 @@ async def test_tasks_inherit_and_do_not_see_each_other(recording: Recording) -> 
         assert (seen["user.id"], seen["mita.transaction.id"]) == ("u-1", f"tx-{number}")
 
 
-async def test_a_thread_of_asyncio_inherits(recording: Recording) -> None:
+async def test_a_thread_of_asyncio_inherits_the_context(recording: Recording) -> None:
     def work() -> None:
         with recording.tracer.start_as_current_span("in thread"):
             pass
@@ -278,7 +278,7 @@ async def test_a_thread_of_asyncio_inherits(recording: Recording) -> None:
     assert attributes(recording, "in thread")["mita.transaction.id"] == "tx-1"
 
 
-def test_a_thread_inherits_only_if_threads_are_instrumented(recording: Recording) -> None:
+def test_a_thread_inherits_the_context_only_if_instrumented(recording: Recording) -> None:
     def work(name: str) -> None:
         with recording.tracer.start_as_current_span(name):
             pass
@@ -300,10 +300,10 @@ def test_a_thread_inherits_only_if_threads_are_instrumented(recording: Recording
     assert attributes(recording, "inheriting")["user.id"] == "u-1"
 
 
-async def test_an_operation_that_is_left_in_another_context_ends_quietly(
+async def test_an_operation_can_end_in_another_context(
     recording: Recording, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A FastAPI dependency with `yield` may be entered and left in two contexts."""
+    """A FastAPI dependency with `yield` may be entered and exited in different contexts."""
 
     @asynccontextmanager
     async def dependency() -> AsyncIterator[None]:
@@ -345,7 +345,7 @@ class Payment:
     ],
     ids=repr,
 )
-def test_of_a_result_only_what_is_harmless_is_shown(
+def test_only_allowed_attributes_of_a_result_are_recorded(
     recording: Recording, result: object, shown: dict[str, Any]
 ) -> None:
     with monitor_financial_operation("pay") as operation:
@@ -354,7 +354,7 @@ def test_of_a_result_only_what_is_harmless_is_shown(
     assert {name: value for name, value in span.items() if "result" in name} == shown
 
 
-def test_a_result_whose_properties_fail_does_not_disturb(recording: Recording) -> None:
+def test_a_result_with_failing_properties_is_recorded_by_type(recording: Recording) -> None:
     class Lazy:
         @property
         def status(self) -> str:
@@ -365,7 +365,7 @@ def test_a_result_whose_properties_fail_does_not_disturb(recording: Recording) -
     assert attributes(recording, "pay")["mita.operation.result"].endswith("Lazy")
 
 
-def test_performance_monitoring_knows_background_tasks_and_transactions(recording: Recording) -> None:
+def test_performance_monitoring_records_kind_and_transaction(recording: Recording) -> None:
     data = {"transaction_id": "tx-1", "amount": "3", "currency": "JPY", "items": 4}
     with monitor_financial_performance("nightly", "background_task", "u-1", data):
         pass
@@ -378,7 +378,7 @@ def test_performance_monitoring_knows_background_tasks_and_transactions(recordin
     )
 
 
-def test_the_context_may_be_given_as_data(recording: Recording) -> None:
+def test_a_context_mapping_becomes_span_attributes(recording: Recording) -> None:
     context = {"budget_period": "monthly", "nothing": None}
     with monitor_financial_operation("calculate", "u-1", context):
         pass
@@ -387,14 +387,14 @@ def test_the_context_may_be_given_as_data(recording: Recording) -> None:
     assert "mita.operation.data.nothing" not in span
 
 
-def test_an_error_shows_how_long_the_operation_has_taken(recording: Recording) -> None:
+def test_an_error_contains_the_duration_of_the_operation(recording: Recording) -> None:
     with monitor_financial_operation("pay"):
         recording.clock.now += 0.25
         capture_financial_error(ValueError("x"))
     assert recording.error["mita.contexts"]["performance"] == {"operation_ms": 250.0}
 
 
-def test_tags_go_along_with_errors(recording: Recording) -> None:
+def test_errors_contain_the_tags_of_the_operation(recording: Recording) -> None:
     with monitor_financial_operation("pay") as operation:
         operation.set_tag("channel", "app")
         capture_financial_error(ValueError("x"))
@@ -404,7 +404,7 @@ def test_tags_go_along_with_errors(recording: Recording) -> None:
     assert "channel" not in second["mita.tags"]
 
 
-def test_breadcrumbs_lead_to_the_error_through_nested_operations(recording: Recording) -> None:
+def test_an_error_contains_breadcrumbs_of_nested_operations(recording: Recording) -> None:
     @monitor_financial_operation("outer")
     def work() -> None:
         add_financial_breadcrumb("first", data={"amount": 5})
@@ -424,7 +424,7 @@ def test_breadcrumbs_lead_to_the_error_through_nested_operations(recording: Reco
     assert event.attributes["mita.breadcrumb.data.amount"] == 5
 
 
-def test_breadcrumbs_do_not_go_from_one_outermost_operation_to_the_next(recording: Recording) -> None:
+def test_breadcrumbs_end_with_the_outermost_operation(recording: Recording) -> None:
     with monitor_financial_operation("one"):
         add_financial_breadcrumb("of the first")
     with pytest.raises(ValueError, match="x"), monitor_financial_operation("two"):
@@ -441,7 +441,7 @@ def test_only_the_newest_breadcrumbs_are_kept(record: Record) -> None:
     assert [crumb["message"] for crumb in recording.error["mita.breadcrumbs"]] == ["7", "8", "9"]
 
 
-def test_baggage_carries_what_the_policy_allows_and_nothing_else(record: Record) -> None:
+def test_baggage_contains_only_names_allowed_by_the_policy(record: Record) -> None:
     record(baggage={"send": ["mita.transaction.id", "mita.operation", "user.id"]})
     with financial_transaction_context("u-1", "pay", "tx-1", 5, "EUR"):
         assert dict(baggage.get_all()) == {
@@ -452,34 +452,34 @@ def test_baggage_carries_what_the_policy_allows_and_nothing_else(record: Record)
     assert dict(baggage.get_all()) == {}
 
 
-def test_by_default_no_user_travels(recording: Recording) -> None:
+def test_by_default_baggage_contains_no_user(recording: Recording) -> None:
     with financial_transaction_context("u-1", "pay", "tx-1", 5, "EUR"):
         assert dict(baggage.get_all()) == {"mita.transaction.id": "tx-1", "mita.operation": "pay"}
 
 
 @pytest.mark.parametrize(
-    ("sent", "taken"), [("tx-7", "tx-7"), ("x" * 200, None), ("a\nb", None), ("", None)], ids=repr
+    ("sent", "expected"), [("tx-7", "tx-7"), ("x" * 200, None), ("a\nb", None), ("", None)], ids=repr
 )
-def test_a_transaction_is_taken_from_the_callers_baggage_if_there_is_none(
-    recording: Recording, sent: str, taken: str | None
+def test_the_callers_baggage_is_the_fallback_for_the_transaction(
+    recording: Recording, sent: str, expected: str | None
 ) -> None:
     context.attach(baggage.set_baggage("mita.transaction.id", sent))
     with monitor_financial_operation("pay"):
         pass
     with monitor_financial_operation("own", transaction_id="tx-1"):
         pass
-    assert attributes(recording, "pay").get("mita.transaction.id") == taken
+    assert attributes(recording, "pay").get("mita.transaction.id") == expected
     assert attributes(recording, "own")["mita.transaction.id"] == "tx-1"
 
 
-def test_a_user_is_never_taken_from_baggage(recording: Recording) -> None:
+def test_a_user_is_never_read_from_baggage(recording: Recording) -> None:
     context.attach(baggage.set_baggage("user.id", "admin"))
     with monitor_financial_operation("pay"):
         pass
     assert "user.id" not in attributes(recording, "pay")
 
 
-def test_the_audit_trail_hears_how_it_ended(recording: Recording) -> None:
+def test_the_outcome_of_an_operation_is_audited(recording: Recording) -> None:
     with financial_transaction_context("u-1", "pay", "tx-1", 5, "EUR"):
         pass
     with pytest.raises(HTTPException), monitor_financial_operation("other"):
@@ -492,13 +492,13 @@ def test_the_audit_trail_hears_how_it_ended(recording: Recording) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "   ", "x" * 10_000])
-def test_any_name_will_do(recording: Recording, name: str) -> None:
+def test_any_operation_name_is_accepted(recording: Recording, name: str) -> None:
     with monitor_financial_operation(name):
         pass
     assert len(recording.spans) == 1
 
 
-def test_an_operation_does_nothing_without_configuration() -> None:
+def test_without_configuration_an_operation_does_nothing() -> None:
     before = context.get_current()
     with financial_transaction_context("u-1", "pay", "tx-1", 5, "EUR") as operation:
         operation.set_data("a", 1)

@@ -1,4 +1,4 @@
-"""Logged, recorded and sentry-sdk's errors inside a financial operation are described as those of the financial API."""
+"""Errors that are logged, recorded or captured by sentry-sdk in an operation get its financial context."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def charge() -> Monitor:
     )
 
 
-def test_a_logged_exception_is_captured_once_with_everything_that_is_known(recording: Recording) -> None:
+def test_a_logged_exception_is_captured_once_with_full_context(recording: Recording) -> None:
     with charge():
         add_financial_breadcrumb("asked the gateway")
         try:
@@ -104,7 +104,7 @@ def test_outside_a_financial_operation_nothing_is_captured(recording: Recording)
     assert report_issue("a" * 32, ValueError("x"), "", level=17) is None
 
 
-def test_expected_exceptions_and_warnings_are_no_errors(recording: Recording) -> None:
+def test_expected_exceptions_and_warnings_are_not_captured(recording: Recording) -> None:
     class HTTPException(Exception):  # noqa: N818 - the name of the frameworks' class
         status_code = 404
 
@@ -114,7 +114,7 @@ def test_expected_exceptions_and_warnings_are_no_errors(recording: Recording) ->
     assert recording.events() == []
 
 
-def test_an_issue_of_sentry_sdk_is_described_and_counted(recording: Recording) -> None:
+def test_an_issue_of_sentry_sdk_gets_context_and_is_counted(recording: Recording) -> None:
     with charge():
         described = report_issue("a" * 32, ValueError("x"), "", level=17)
     assert described is not None
@@ -123,7 +123,7 @@ def test_an_issue_of_sentry_sdk_is_described_and_counted(recording: Recording) -
     assert recording.counts("mita.errors") == {("payment_processing", "true", "critical", "service"): 1}
 
 
-def test_a_recorded_exception_gets_category_and_severity_of_its_operation(recording: Recording) -> None:
+def test_a_recorded_exception_has_category_and_severity_of_its_operation(recording: Recording) -> None:
     context = SpanContext(1, 2, is_remote=False)
     exception = {"exception.type": "ValueError", "exception.message": "x", "exception.stacktrace": "…"}
     described = report_recorded(

@@ -1,4 +1,4 @@
-"""Tables from routes and names to operations; fingerprints; attribute_value values."""
+"""Routes and names determine operations; fingerprints; attribute values."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ BOUNDS = policy_with().context
         ("GET", "/transactional", None),
     ],
 )
-def test_an_operation_is_found_by_route_most_specific_first(
+def test_the_most_specific_route_determines_the_operation(
     method: str, route: str, operation: str | None
 ) -> None:
     assert TABLE.of_route(method, route) == operation
     assert TABLE.of_path(method, route) == operation
 
 
-def test_cards_are_found_by_segment() -> None:
+def test_card_routes_are_matched_by_whole_segments() -> None:
     assert TABLE.handles_cards("/api/cards/{card_id}")
     assert not TABLE.handles_cards("/api/scorecards")
 
@@ -63,7 +63,7 @@ def test_cards_are_found_by_segment() -> None:
         ("POST a/b", "write it as in 'POST transactions'"),
     ],
 )
-def test_a_rule_that_cannot_be_meant_is_refused_with_its_mend(tmp_path: Path, rule: str, says: str) -> None:
+def test_an_invalid_route_rule_is_refused_with_a_fix(tmp_path: Path, rule: str, says: str) -> None:
     file = tmp_path / "mita-otel.toml"
     file.write_text(f'[finance.routes]\n"{rule}" = "payment_processing"\n')
     with pytest.raises(PolicyError, match=says):
@@ -71,7 +71,7 @@ def test_a_rule_that_cannot_be_meant_is_refused_with_its_mend(tmp_path: Path, ru
 
 
 @pytest.mark.parametrize("name", ["mita.amount", "user.email", "mita.user.risk_level"])
-def test_the_policy_cannot_send_amounts_or_addresses_to_others(tmp_path: Path, name: str) -> None:
+def test_the_policy_cannot_put_amounts_or_addresses_into_baggage(tmp_path: Path, name: str) -> None:
     file = tmp_path / "mita-otel.toml"
     file.write_text(f'[finance.baggage]\nsend = ["{name}"]\n')
     with pytest.raises(PolicyError, match=r"finance\.baggage\.send"):
@@ -90,12 +90,12 @@ def caught(message: str) -> Exception:
     raise AssertionError
 
 
-def test_the_same_failure_at_the_same_place_is_one_issue_whatever_it_says() -> None:
+def test_the_fingerprint_ignores_the_message() -> None:
     first, second = (fingerprint(caught(message), "payment_processing") for message in ("a 1", "b 2"))
     assert first == second == ["payment_processing", "ConnectionError", f"{__name__}.gateway_down"]
 
 
-def test_the_place_is_the_applications_not_a_librarys() -> None:
+def test_the_fingerprint_uses_the_applications_frame() -> None:
     def parse() -> Any:
         return json.loads("{")
 
@@ -106,13 +106,13 @@ def test_the_place_is_the_applications_not_a_librarys() -> None:
     assert place.endswith(".parse")
 
 
-def test_an_exception_that_was_never_raised_has_the_place_of_its_capture() -> None:
+def test_the_fingerprint_of_an_unraised_exception_uses_the_capturing_frame() -> None:
     assert fingerprint(ValueError("x"), "c")[2].endswith(
-        "test_an_exception_that_was_never_raised_has_the_place_of_its_capture"
+        "test_the_fingerprint_of_an_unraised_exception_uses_the_capturing_frame"
     )
 
 
-def test_an_installed_package_is_not_the_application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fingerprint_skips_installed_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "site-packages"
     package.mkdir()
     (package / "gateway_client.py").write_text("def call():\n    raise ConnectionError('down')\n")
@@ -128,7 +128,7 @@ def test_an_installed_package_is_not_the_application(tmp_path: Path, monkeypatch
     sys.modules.pop("gateway_client")
 
 
-def test_an_endless_recursion_has_a_fingerprint_too() -> None:
+def test_an_endless_recursion_has_a_fingerprint() -> None:
     def down() -> None:
         down()
 
@@ -161,11 +161,11 @@ class Record:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_values_become_plain(value: Any, shown: Any) -> None:
+def test_values_become_attribute_values(value: Any, shown: Any) -> None:
     assert attribute_value(value, BOUNDS) == shown
 
 
-def test_a_value_that_holds_itself_ends() -> None:
+def test_a_value_that_contains_itself_is_truncated() -> None:
     loop: dict[str, Any] = {}
     loop["again"] = loop
     assert "<too deep>" in str(attribute_value(loop, BOUNDS))
@@ -185,7 +185,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_whatever_comes_is_json_afterwards(value: Any) -> None:
+def test_any_value_becomes_json_serialisable(value: Any) -> None:
     shown = attribute_value(value, BOUNDS)
     json.dumps(shown, allow_nan=not _finite(shown))
 

@@ -21,7 +21,7 @@ from mita_otel.finance.brute_force import FailureCounter
 POLICY = policy_with().security.brute_force
 
 
-def test_an_event_is_a_log_record_and_from_high_on_an_issue(recording: Recording) -> None:
+def test_an_event_is_a_log_record_and_an_issue_from_high_severity(recording: Recording) -> None:
     event_id = set_security_context(
         "unusual_location", "high", {"ip_address": "192.0.2.1", "user_agent": "curl"}, user_id="u-1"
     )
@@ -62,27 +62,27 @@ def test_an_event_does_not_describe_later_errors_spans_or_log_records(recording:
     assert (recording.span("request").attributes or {})["mita.security.event_type"] == "failed_login"
 
 
-def test_the_policy_says_from_where_on_it_is_an_issue(record: Record) -> None:
+def test_the_policy_sets_the_severity_from_which_an_event_is_an_issue(record: Record) -> None:
     recording = record(security={"issue_from": "security_critical"})
     set_security_context("a", "critical")
     set_security_context("b", FinancialSeverity.SECURITY_CRITICAL)
     assert ["mita.event.id" in event for event in recording.events("mita.security")] == [False, True]
 
 
-def test_the_user_concerned_does_not_become_the_user(recording: Recording) -> None:
+def test_the_user_of_an_event_does_not_become_the_context_user(recording: Recording) -> None:
     set_security_context("failed_login", "medium", user_id="victim")
     capture_financial_error(ValueError("x"))
     assert "user.id" not in recording.error
 
 
-def test_the_user_who_is_known_is_concerned_if_nobody_else_is(recording: Recording) -> None:
+def test_an_event_without_a_user_has_the_context_user(recording: Recording) -> None:
     set_financial_user(UserContext("u-1", risk_level="low"))
     set_security_context("password_change")
     [told] = recording.events("mita.security")
     assert told["user.id"] == "u-1"
 
 
-def test_failed_logins_are_counted_and_many_of_them_are_an_attack_once(recording: Recording) -> None:
+def test_many_failed_logins_are_one_brute_force_event(recording: Recording) -> None:
     for _ in range(8):
         set_security_context("failed_login", "high", {"ip_address": "192.0.2.1"}, user_id="u-1")
         recording.clock.now += 1
@@ -98,21 +98,21 @@ def test_failed_logins_are_counted_and_many_of_them_are_an_attack_once(recording
     assert {event["mita.error.category"] for event in failed} == {"authentication"}
 
 
-def test_many_users_from_one_address_are_an_attack_as_well(recording: Recording) -> None:
+def test_failed_logins_of_many_users_from_one_address_are_an_attack(recording: Recording) -> None:
     for number in range(5):
         set_security_context("failed_login", "medium", {"ip": "192.0.2.1"}, user_id=f"u-{number}")
     kinds = [event["mita.security.event_type"] for event in recording.events("mita.security")]
     assert kinds.count("brute_force_suspected") == 1
 
 
-def test_the_applications_own_count_counts(recording: Recording) -> None:
+def test_an_attempt_count_of_the_application_is_used(recording: Recording) -> None:
     set_security_context("failed_login", "medium", {"attempt_count": 7}, user_id="u-1")
     first, second = recording.events("mita.security")
     assert first["mita.security.attempts"] == 7
     assert second["mita.security.event_type"] == "brute_force_suspected"
 
 
-def test_a_login_sets_the_users_count_back(recording: Recording) -> None:
+def test_a_successful_login_resets_the_users_count(recording: Recording) -> None:
     for _ in range(4):
         set_security_context("failed_login", user_id="u-1")
     set_security_context("login_success", "low", user_id="u-1")
@@ -121,7 +121,7 @@ def test_a_login_sets_the_users_count_back(recording: Recording) -> None:
     assert [signal.outcome for signal in recording.audit.signals] == [*["failure"] * 4, "success", "failure"]
 
 
-def test_failures_that_are_too_old_do_not_count() -> None:
+def test_failures_outside_the_window_do_not_count() -> None:
     clock = Clock()
     counter = FailureCounter(POLICY, clock)
     for _ in range(4):
@@ -130,18 +130,18 @@ def test_failures_that_are_too_old_do_not_count() -> None:
     assert counter.add("u") == (1, False)
 
 
-def test_an_attack_that_goes_on_is_said_once_a_window() -> None:
+def test_a_continuing_attack_is_reported_once_per_window() -> None:
     clock = Clock()
     counter = FailureCounter(POLICY, clock)
-    said = []
+    reported = []
     for second in range(1000):
         if counter.add("u")[1]:
-            said.append(second)
+            reported.append(second)
         clock.now += 1
-    assert said == [4, 304, 604, 904]
+    assert reported == [4, 304, 604, 904]
 
 
-def test_no_more_is_remembered_than_the_policy_says() -> None:
+def test_the_number_of_tracked_users_is_bounded() -> None:
     counter = FailureCounter(
         policy_with(security={"brute_force": {"max_tracked": 10}}).security.brute_force, Clock()
     )
@@ -154,7 +154,7 @@ def test_no_more_is_remembered_than_the_policy_says() -> None:
     assert counter.add("u-9")[0] == 500
 
 
-def test_threads_do_not_lose_count() -> None:
+def test_counts_are_exact_across_threads() -> None:
     counter = FailureCounter(
         policy_with(security={"brute_force": {"attempts": 1000}}).security.brute_force, Clock()
     )
@@ -166,14 +166,14 @@ def test_threads_do_not_lose_count() -> None:
     assert counter.add("u") == (801, False)
 
 
-def test_an_event_without_user_or_address_is_no_attack(recording: Recording) -> None:
+def test_events_without_user_and_address_are_not_an_attack(recording: Recording) -> None:
     for _ in range(10):
         set_security_context("failed_login")
     assert len(recording.events("mita.security")) == 10
 
 
 @pytest.mark.parametrize("severity", ["", "none", "HIGH"])
-def test_any_severity_will_do(recording: Recording, severity: str) -> None:
+def test_any_severity_is_accepted(recording: Recording, severity: str) -> None:
     set_security_context("x", severity)
     expected = "high" if severity == "HIGH" else "medium"
     assert recording.events("mita.security")[0]["mita.severity"] == expected

@@ -1,4 +1,4 @@
-"""Context goes along with a job, and ends with it."""
+"""A job continues the trace and the transaction of its caller, and its context ends with it."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def test_a_job_continues_the_trace_and_the_transaction(recording: Recording) -> 
     jobs: queue.Queue[dict[str, str] | None] = queue.Queue()
 
     def work() -> None:
-        while (carried := jobs.get()) is not None:
-            with continue_context(carried):
+        while (carrier := jobs.get()) is not None:
+            with continue_context(carrier):
                 settle()
         settle()
 
@@ -52,7 +52,7 @@ def test_a_job_continues_the_trace_and_the_transaction(recording: Recording) -> 
     assert "mita.transaction.id" not in (alone.attributes or {})
 
 
-def test_a_job_knows_nothing_of_where_it_is_worked_on(recording: Recording) -> None:
+def test_a_job_does_not_inherit_the_context_of_its_worker(recording: Recording) -> None:
     set_financial_user("the worker's")
     before = context.get_current()
     with continue_context(None), recording.tracer.start_as_current_span("job"):
@@ -61,7 +61,7 @@ def test_a_job_knows_nothing_of_where_it_is_worked_on(recording: Recording) -> N
     assert context.get_current() is before
 
 
-async def test_a_worker_that_a_request_started_is_not_part_of_it(recording: Recording) -> None:
+async def test_a_worker_started_by_a_request_is_not_part_of_it(recording: Recording) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         with continue_context(None), recording.tracer.start_as_current_span("job"):
             pass
@@ -73,7 +73,7 @@ async def test_a_worker_that_a_request_started_is_not_part_of_it(recording: Reco
     assert dict(recording.span("request's own").attributes or {})["user.id"] == "u-1"
 
 
-def test_without_configuration_it_carries_nothing_and_runs() -> None:
+def test_without_configuration_the_carrier_is_empty() -> None:
     assert context_to_carry() == {}
     with continue_context({"traceparent": "no such thing"}):
         pass
