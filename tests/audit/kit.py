@@ -1,4 +1,4 @@
-"""A trail on SQLite (or any database) in a folder, with the parts within reach."""
+"""An audit trail in a folder, on SQLite or another database, with access to its parts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def changed(policy: Policy | None = None, /, **values: Any) -> Policy:
 
 
 class Kit:
-    """Everything of a trail in one folder."""
+    """A trail with its parts in one folder."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Kit:
         )
 
     def spooled(self) -> list[SealedEntry]:
-        """Return what is in the spool, over all chains."""
+        """Return the spooled entries of all chains."""
         return [
             entry
             for segment in self.folder.segments()

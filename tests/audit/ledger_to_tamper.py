@@ -1,4 +1,4 @@
-"""A ledger with everything in it that can be tampered with, made once for each database and copied for each test."""
+"""A ledger with every kind of row, created once for each database and copied for each test."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class Ledger:
     a: str
     """A chain of 30 entries and its first two and last, in which the entries 3, 8, 13, … are erased."""
     b: str
-    """Another one."""
+    """Another chain."""
     old: str
     """A chain whose entries 0 to 11 were purged."""
     erasure: str
 
     @contextmanager
     def tampering(self) -> Iterator[Connection]:
-        """Give a connection of somebody who may do anything, and who tidies up behind them."""
+        """Yield a connection without triggers; they are created again afterwards."""
         with self.database.write() as connection:
             if self.database.is_sqlite:
                 for name in sqlite_triggers():
@@ -70,7 +70,7 @@ class Ledger:
 
 
 def fill(kit: Kit, set_clock: Callable[[int], None]) -> dict[str, str]:
-    """Fill the store; return the names of what is in it."""
+    """Fill the store; return the ids of its chains."""
 
     def record(count: int, **fields: object) -> str:
         chain = ""

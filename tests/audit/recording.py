@@ -1,4 +1,4 @@
-"""What the tests of the trail record, and the disk that they record to."""
+"""Events for tests of the trail, forks, and a disk that becomes full."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from audit.kit import Kit, changed
 from mita_otel import AuditEvent
 
 PERMANENT = changed(audit__mover__delay_ms=3_600_000.0)
-"""Nothing is moved unless somebody asks."""
+"""A policy with which nothing is moved without a flush."""
 
 
 def event(number: int = 0) -> AuditEvent:
@@ -38,7 +38,7 @@ def fork(child: object) -> int:
 
 
 class FullDisk:
-    """Lets `room` bytes through, then says that the disk is full."""
+    """Writes `room` bytes, then raises that the disk is full."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.room: int | None = None

@@ -1,4 +1,4 @@
-"""What somebody may do to the audit tables who may do anything there but has no key: how a kind of tampering is told."""
+"""Kinds of tampering by an attacker who has all database privileges but no key."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ KEY_ID = AuditKeys(KEY.encode()).current_id
 
 @dataclass(frozen=True)
 class Tampering:
-    """What somebody does, and what is said about it."""
+    """A change to the tables, and the faults that verification reports."""
 
     name: str
     act: Callable[[Connection, Ledger], None]
     faults: frozenset[AuditFault]
     """All faults that are reported, and no other."""
     where: frozenset[tuple[str, int | None]]
-    """Which entries are named: letter of the chain and sequence. Empty: whatever is said about it."""
+    """The reported entries: letter of the chain and sequence. Empty: any."""
 
 
 TAMPERINGS: list[Tampering] = []
@@ -81,7 +81,7 @@ def put(connection: Connection, fields: dict[str, Any], table: str = "mita_audit
 
 
 def forged(chain: str, sequence: int, previous: str, **fields: Any) -> dict[str, Any]:
-    """Return an entry as somebody writes it who knows everything but the key."""
+    """Return an entry forged by an attacker who knows everything but the key."""
     content = {
         "v": 1, "chain": chain, "sequence": sequence, "previous": previous, "recorded_ns": 1_900_000_000 * 10**9,
         "type": "data_access", "outcome": "success", "service": "payments", "host": "h", "environment": "test",

@@ -1,4 +1,4 @@
-"""Kinds of tampering with places: entries and chains that are removed, added, moved."""
+"""Kinds of tampering: entries and chains are removed, added or moved."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ sql(
     at=[("a", 32)],
 )
 sql(
-    "the_last_ten_are_deleted",
+    "the_last_ten_entries_are_deleted",
     "DELETE FROM {t} WHERE chain = '{a}' AND sequence > 22",
     AuditFault.MISSING,
     AuditFault.ERASURE,
@@ -141,7 +141,7 @@ def an_entry_is_added_without_the_key(connection: Connection, ledger: Ledger) ->
 
 
 @tampering(AuditFault.CHANGED, AuditFault.MOVED, at=[("a", 10), ("a", 11), ("a", 33)])
-def an_entry_is_squeezed_in(connection: Connection, ledger: Ledger) -> None:
+def an_entry_is_inserted_between_two(connection: Connection, ledger: Ledger) -> None:
     for sequence in range(32, 9, -1):
         change(connection, ledger.a, sequence, {"sequence": sequence + 1})
     put(connection, {**forged(ledger.a, 10, row(connection, ledger.a, 9)["mac"]), "key_id": KEY_ID})
@@ -157,5 +157,5 @@ def a_chain_without_a_key_is_added(connection: Connection, ledger: Ledger) -> No
 
 
 @tampering(AuditFault.CHANGED)
-def a_chain_with_made_up_signatures_is_added(connection: Connection, ledger: Ledger) -> None:
+def a_chain_with_forged_signatures_is_added(connection: Connection, ledger: Ledger) -> None:
     put(connection, {**forged("forgedchain", 0, ""), "key_id": KEY_ID})

@@ -1,4 +1,4 @@
-"""Kinds of tampering with erasures and tombstones, and behind them."""
+"""Kinds of tampering with erasures, holds and tombstones."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ RESTORED = [("a", number) for number in range(3, 33, 5)]
 
 
 def restore(connection: Connection, ledger: Ledger) -> None:
-    """Put back what a backup from before the erasure has."""
+    """Restore the rows of a backup from before the erasure."""
     before = json.loads((ledger.anchors.parent / "backup.json").read_text())
     for chain, sequence, user_id, personal, personal_key in before:
         fields = {
@@ -130,7 +130,7 @@ def erased_entries_are_restored_from_a_backup(connection: Connection, ledger: Le
 
 
 @tampering(AuditFault.ERASURE, at=[("", None)])
-def erased_entries_and_everything_about_their_erasure_are_restored(
+def erased_entries_and_the_records_of_their_erasure_are_restored(
     connection: Connection, ledger: Ledger
 ) -> None:
     restore(connection, ledger)

@@ -1,4 +1,4 @@
-"""Kinds of tampering within an entry: what is signed, the columns beside it, the personal part."""
+"""Kinds of tampering within an entry: signed fields, columns, the personal part."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from audit.ledger_to_tamper import Ledger
 from audit.tampering import AT_10, change, forged, put, row, sql, tampering
 from mita_otel.audit.verification.findings import AuditFault
 
-# --- what is signed -------------------------------------------------------------------------------
+# --- signed fields -------------------------------------------------------------------------------
 sql(
     "an_amount_is_changed",
     "UPDATE {t} SET body = replace(body, '\"amount\":8', '\"amount\":9') " + AT_10,
@@ -71,14 +71,14 @@ sql("a_key_is_renamed", "UPDATE {t} SET key_id = 'ffffffffffff' " + AT_10, Audit
 
 
 @tampering(AuditFault.KEY, at=[("a", 10)])
-def an_entry_is_written_anew_without_a_key(connection: Connection, ledger: Ledger) -> None:
+def an_entry_is_rewritten_without_a_key(connection: Connection, ledger: Ledger) -> None:
     before = row(connection, ledger.a, 9)
     new = forged(ledger.a, 10, before["mac"])
     connection.exec_driver_sql(f"DELETE FROM mita_audit_entries WHERE chain = '{ledger.a}' AND sequence = 10")
     put(connection, {**new, "key_id": "unkeyed"})
 
 
-# --- the columns beside it ------------------------------------------------------------------------
+# --- columns ------------------------------------------------------------------------
 for column, value in (
     ("event_type", "'login'"), ("outcome", "'denied'"), ("service", "'other'"), ("resource_type", "'loan'"),
     ("resource_id", "'p-999'"), ("request_id", "NULL"), ("trace_id", "'0'"), ("recorded_ns", "recorded_ns - 1"),
@@ -154,13 +154,13 @@ sql(
 
 
 @tampering(AuditFault.PERSONAL, at=[("a", 10)])
-def another_persons_part_is_put_in_place(connection: Connection, ledger: Ledger) -> None:
+def the_personal_part_of_another_entry_is_copied(connection: Connection, ledger: Ledger) -> None:
     other = row(connection, ledger.a, 11)
     change(connection, ledger.a, 10, {name: other[name] for name in ("user_id", "personal", "personal_key")})
 
 
 @tampering(AuditFault.PERSONAL, at=[("a", 10)])
-def a_personal_part_is_sealed_anew(connection: Connection, ledger: Ledger) -> None:
+def a_personal_part_is_sealed_again(connection: Connection, ledger: Ledger) -> None:
     change(
         connection, ledger.a, 10, {"user_id": "x", "personal": '{"user_id":"x"}', "personal_key": "00" * 16}
     )

@@ -1,4 +1,4 @@
-"""From what is told to what is written: redacted, bounded, canonical, the personal part apart."""
+"""An event becomes an entry: redacted, bounded, canonical, with the personal part separate."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def written(of: Draft) -> bytes:
     return chain.seal(of, chain.head)[0].line()
 
 
-def test_who_what_when_where_outcome_and_resource_are_there() -> None:
+def test_an_entry_has_the_fields_of_pci_dss_10_2_2() -> None:
     """The fields of PCI DSS 10.2.2."""
     made = draft(
         user_id="u1",
@@ -59,7 +59,7 @@ def test_who_what_when_where_outcome_and_resource_are_there() -> None:
 
 
 @pytest.mark.parametrize("where", ["details", "before", "after"])
-def test_nothing_sensitive_is_written(where: str) -> None:
+def test_secrets_are_redacted_before_writing(where: str) -> None:
     secret = {
         "card_number": "4111111111111111",
         "note": "cvv 123, iban DE89370400440532013000",
@@ -72,7 +72,7 @@ def test_nothing_sensitive_is_written(where: str) -> None:
         assert value not in line
 
 
-def test_the_body_holds_nothing_personal_but_a_commitment() -> None:
+def test_the_body_contains_only_a_commitment_to_personal_data() -> None:
     made = draft(
         user_id="u1",
         client_address="10.0.0.9",
@@ -94,26 +94,26 @@ def test_the_body_holds_nothing_personal_but_a_commitment() -> None:
     assert restore(fields, made.personal.values["fields"])["details"]["list"] == [{"phone": "555"}, "u1"]
 
 
-def test_two_entries_of_one_person_have_commitments_that_cannot_be_matched() -> None:
+def test_commitments_of_two_entries_of_one_person_differ() -> None:
     first, second = draft(user_id="u1"), draft(user_id="u1")
     assert first.personal is not None
     assert second.personal is not None
     assert first.personal.commitment != second.personal.commitment
 
 
-def test_details_that_are_too_large_leave_their_digest() -> None:
+def test_details_that_are_too_large_are_replaced_by_a_digest() -> None:
     small = changed(audit__max_entry_kilobytes=1)
     drafter = Drafter(small.audit, Redactor(small.redaction))
     made = drafter.draft(AuditEvent(event_type="a", details={"x": "y" * 900}, after={"x": "z" * 900}), HERE)
     assert {"left_out", "bytes", "sha256"} in (set(made.fields["details"]), set(made.fields["after"]))
     assert len(canonical(made.fields)) < 2048
-    # What was personal in a part that is gone has no place to go back to.
+    # Personal data of a removed part cannot be restored.
     made = drafter.draft(AuditEvent(event_type="a", details={"email": "a@b", "x": "y" * 2000}), HERE)
     assert made.personal is not None
     assert restore(dict(made.fields), made.personal.values["fields"])["details"]["left_out"] == "too large"
 
 
-def test_the_current_span_names_the_trace() -> None:
+def test_an_entry_has_the_ids_of_the_current_span() -> None:
     tracer = TracerProvider(shutdown_on_exit=False).get_tracer("test")
     with tracer.start_as_current_span("s") as span:
         made = draft()
@@ -124,7 +124,7 @@ def test_the_current_span_names_the_trace() -> None:
     assert "trace_id" not in draft().fields
 
 
-def test_when_it_happened_is_kept_in_utc() -> None:
+def test_the_time_of_an_event_is_stored_in_utc() -> None:
     zone = dt.timezone(dt.timedelta(hours=5, minutes=30))
     made = draft(occurred_at=dt.datetime(2026, 11, 1, 5, 30, 0, 123456, tzinfo=zone))
     assert made.fields["occurred_ns"] == 1_793_491_200_123_456_000
@@ -144,8 +144,8 @@ def test_when_it_happened_is_kept_in_utc() -> None:
         ((1, {2}), b"[1,[2]]"),
     ],
 )  # fmt: skip
-def test_every_value_has_one_spelling(value: object, text: bytes) -> None:
-    # Lone surrogates decode to one mark or to several, by the interpreter's version.
+def test_canonical_json_is_unique(value: object, text: bytes) -> None:
+    # Lone surrogates decode to one replacement character or several, depending on the Python version.
     assert (
         canonical(value).replace(
             "\N{REPLACEMENT CHARACTER}".encode() * 3, "\N{REPLACEMENT CHARACTER}".encode()
@@ -154,7 +154,7 @@ def test_every_value_has_one_spelling(value: object, text: bytes) -> None:
     )
 
 
-def test_what_a_text_column_cannot_hold_is_taken_out_of_ids() -> None:
+def test_characters_that_a_text_column_cannot_store_are_removed_from_ids() -> None:
     made = draft(user_id="u\x00\ud800", resource_id="r\x00", request_id="q" * 5000)
     assert made.personal is not None
     assert "\x00" not in made.personal.values["user_id"]
@@ -174,6 +174,6 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_what_is_taken_out_can_be_put_back(tree: object) -> None:
+def test_separated_personal_data_can_be_restored(tree: object) -> None:
     rest, taken = separate({"details": tree}, frozenset({"email", "user_id"}), "u1")
     assert restore(rest, taken) == {"details": tree}

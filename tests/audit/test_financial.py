@@ -1,4 +1,4 @@
-"""What the financial API sees becomes audit entries, once a trail has been started."""
+"""Signals of the financial API become audit entries once the trail has started."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_each_signal_has_its_type_and_outcome(
     assert (event.event_type, event.outcome) == (event_type, outcome)
 
 
-def test_who_what_and_how_much_are_in_the_entry(tmp_path: Path) -> None:
+def test_an_entry_has_user_transaction_and_amount(tmp_path: Path) -> None:
     with kit(tmp_path) as made:
         audit = FinancialAudit(default_policy().audit, made.trail)
         made.trail.start()
@@ -72,7 +72,7 @@ def test_who_what_and_how_much_are_in_the_entry(tmp_path: Path) -> None:
     assert fields["occurred_ns"] == TIME_NS
 
 
-def test_an_access_is_about_a_route_and_its_name_is_the_type_alone(tmp_path: Path) -> None:
+def test_a_data_access_has_its_route_as_resource(tmp_path: Path) -> None:
     seen = {"method": "GET", "route": "/cards/{card}", "status": 200}
     with kit(tmp_path) as made:
         audit = FinancialAudit(default_policy().audit, made.trail)
@@ -86,7 +86,7 @@ def test_an_access_is_about_a_route_and_its_name_is_the_type_alone(tmp_path: Pat
     )
 
 
-def test_accesses_are_wanted_once_the_trail_has_begun_and_the_policy_says_so(tmp_path: Path) -> None:
+def test_accesses_are_audited_after_the_start_if_the_policy_allows(tmp_path: Path) -> None:
     with kit(tmp_path) as made:
         audit = FinancialAudit(default_policy().audit, made.trail)
         assert not audit.wants_access()
@@ -95,14 +95,14 @@ def test_accesses_are_wanted_once_the_trail_has_begun_and_the_policy_says_so(tmp
         assert not FinancialAudit(changed(audit__data_access=False).audit, made.trail).wants_access()
 
 
-def test_a_trail_that_nobody_asked_for_is_not_begun_by_the_financial_api(tmp_path: Path) -> None:
+def test_the_financial_api_does_not_start_a_trail(tmp_path: Path) -> None:
     with kit(tmp_path) as made:
         FinancialAudit(default_policy().audit, made.trail).record(signal())
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_worker_that_is_forked_from_a_trail_that_has_begun_records_as_well(tmp_path: Path) -> None:
-    """As gunicorn's workers are."""
+def test_a_worker_forked_after_the_start_records(tmp_path: Path) -> None:
+    """Like a gunicorn worker."""
     with kit(tmp_path) as made:
         made.trail.start()
         audit = FinancialAudit(default_policy().audit, made.trail)
@@ -115,7 +115,9 @@ def test_a_worker_that_is_forked_from_a_trail_that_has_begun_records_as_well(tmp
         assert made.rows("outcome", "event_type = 'payment_process'") == [("success",)]
 
 
-def test_a_full_disk_does_not_disturb_the_operation(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_disk_does_not_affect_the_operation(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with kit(tmp_path) as made:
         made.trail.start()
         assert made.trail.close(60)

@@ -1,4 +1,4 @@
-"""Looking on: what reaches the database late is shown as well, and nothing twice."""
+"""Following the trail shows late entries too, and no entry twice."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SECOND = 10**9
 SLOW = changed(audit__mover__delay_ms=3_600_000.0)
 
 
-def test_what_another_process_brings_late_is_shown_once(tmp_path: Path, database_url: str) -> None:
+def test_late_entries_of_another_process_are_shown_once(tmp_path: Path, database_url: str) -> None:
     now = [1_800_000_000 * SECOND]
     with (
         closing(Kit(tmp_path / "slow", url=database_url, policy=SLOW, clock_ns=lambda: now[0])) as slow,
@@ -37,7 +37,7 @@ def test_what_another_process_brings_late_is_shown_once(tmp_path: Path, database
         assert [*follower.newer()] == []
 
 
-def test_an_empty_trail_can_be_looked_at(tmp_path: Path) -> None:
+def test_an_empty_trail_can_be_followed(tmp_path: Path) -> None:
     with closing(Kit(tmp_path)) as kit:
         reader = AuditReader(lambda: kit.database, kit.trail, migrate=True)
         follower = Follower(reader, [])

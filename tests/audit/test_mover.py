@@ -1,4 +1,4 @@
-"""Moving: in order, once, whatever was killed, torn, damaged, raced or taken away meanwhile."""
+"""Spooled entries are moved in order, once, despite crashes, damage, races and lost inserts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KEYS = AuditKeys(KEY.encode())
 
 
 def leave(folder: SpoolFolder, count: int, *, segments: int = 1, keys: AuditKeys = KEYS) -> Chain:
-    """Leave a chain in the spool, as a process does that was killed."""
+    """Leave a chain in the spool, like a killed process."""
     folder.create()
     chain = Chain(keys)
     writer = SegmentWriter(folder, chain.id, max_age_s=3600, max_bytes=1 << 20)
@@ -46,7 +46,7 @@ def sequences(made: Kit, chain: Chain) -> list[int]:
 
 
 @pytest.mark.parametrize("segments", [1, 4])
-def test_what_a_dead_process_left_is_moved_and_its_files_go(
+def test_entries_of_a_dead_process_are_moved_and_its_files_deleted(
     tmp_path: Path, database_url: str, segments: int
 ) -> None:
     with kit(tmp_path, url=database_url) as made:
@@ -58,7 +58,7 @@ def test_what_a_dead_process_left_is_moved_and_its_files_go(
         assert verify(made.database, KEYS, anchors=made.anchors()).ok
 
 
-def test_a_chain_that_somebody_writes_is_left_alone(tmp_path: Path) -> None:
+def test_a_chain_with_a_live_writer_is_not_adopted(tmp_path: Path) -> None:
     with kit(tmp_path) as made:
         chain = leave(made.folder, 3)
         lock = SpoolLock.take(made.folder.lock_path(chain.id))
@@ -69,10 +69,10 @@ def test_a_chain_that_somebody_writes_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("moved", [1, 5, 19, 20])
-def test_what_was_committed_before_the_mover_was_killed_is_not_doubled(
+def test_entries_committed_before_a_kill_are_not_duplicated(
     tmp_path: Path, database_url: str, moved: int
 ) -> None:
-    """Killed between the commit and the end of the segment: the next mover begins at the segment's start."""
+    """After a kill between commit and end of segment, the next mover reads the whole segment."""
     with kit(tmp_path, url=database_url, policy=changed(audit__mover__max_batch=3)) as made:
         chain = leave(made.folder, 20)
         made.ledger.add(made.spooled()[:moved])
@@ -80,12 +80,12 @@ def test_what_was_committed_before_the_mover_was_killed_is_not_doubled(
         assert sequences(made, chain) == list(range(20))
 
 
-def test_movers_that_race_without_a_lock_double_nothing(tmp_path: Path, database_url: str) -> None:
-    """As on a network file system whose locks do not work."""
+def test_concurrent_movers_without_a_lock_duplicate_nothing(tmp_path: Path, database_url: str) -> None:
+    """Like a network file system without working locks."""
     with kit(tmp_path, url=database_url, policy=changed(audit__mover__max_batch=7)) as made:
         chain = leave(made.folder, 200)
         barrier = threading.Barrier(3)
-        made.ledger.add([])  # the tables are there
+        made.ledger.add([])  # creates the tables
         problems: list[Exception] = []
 
         def race() -> None:
@@ -110,9 +110,7 @@ def test_movers_that_race_without_a_lock_double_nothing(tmp_path: Path, database
         assert verify(made.database, KEYS).ok
 
 
-def test_half_a_line_at_the_end_was_never_acknowledged(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_truncated_last_line_is_ignored(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with kit(tmp_path) as made:
         chain = leave(made.folder, 5)
         [segment] = made.folder.segments()
@@ -128,7 +126,7 @@ def test_half_a_line_at_the_end_was_never_acknowledged(
 
 
 @pytest.mark.parametrize("damage", [b"\x00" * 50, b"\n\n", b"garbage\n", b"{}\t\t\t\n"])
-def test_damage_in_the_middle_loses_no_other_entry_and_is_kept_as_evidence(
+def test_damage_in_a_segment_loses_no_other_entry_and_is_kept_as_evidence(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: bytes
 ) -> None:
     with kit(tmp_path) as made:
@@ -138,7 +136,7 @@ def test_damage_in_the_middle_loses_no_other_entry_and_is_kept_as_evidence(
         lines[2] = damage
         segment.path.write_bytes(b"".join(lines))
         made.mover().adopt()
-        # Without a line break at its end the damage swallows the entry behind it.
+        # Damage without a final line break includes the next entry.
         expected = [0, 1, 3, 4, 5] if damage.endswith(b"\n") else [0, 1, 4, 5]
         assert sequences(made, chain) == expected
         assert "is damaged at byte" in caplog.text
@@ -147,7 +145,7 @@ def test_damage_in_the_middle_loses_no_other_entry_and_is_kept_as_evidence(
         assert not verify(made.database, KEYS).ok
 
 
-def test_an_entry_that_was_forged_in_the_spool_does_not_get_in(tmp_path: Path) -> None:
+def test_an_entry_forged_in_the_spool_is_not_moved(tmp_path: Path) -> None:
     with kit(tmp_path) as made:
         chain = leave(made.folder, 3)
         [segment] = made.folder.segments()
@@ -157,7 +155,7 @@ def test_an_entry_that_was_forged_in_the_spool_does_not_get_in(tmp_path: Path) -
         assert [one.sequence for one in verify(made.database, KEYS).findings] == [1]
 
 
-def test_entries_whose_key_is_not_known_here_are_moved_all_the_same(tmp_path: Path) -> None:
+def test_entries_signed_with_an_unknown_key_are_moved(tmp_path: Path) -> None:
     with kit(tmp_path) as made:
         chain = leave(made.folder, 3, keys=AuditKeys(b"the key of another service"))
         made.mover().adopt()
@@ -167,7 +165,7 @@ def test_entries_whose_key_is_not_known_here_are_moved_all_the_same(tmp_path: Pa
 @pytest.mark.parametrize(
     "line", [b"m\tffffffffffff\t{}\t-\n", b"m\tffffffffffff\t[]\t-\n", b'm\tffffffffffff\t{"chain":1}\t-\n']
 )
-def test_a_line_that_is_no_entry_is_evidence_and_holds_nobody_up(
+def test_an_invalid_line_is_kept_as_evidence_and_blocks_no_other_chain(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, line: bytes
 ) -> None:
     with kit(tmp_path) as made:
@@ -181,10 +179,10 @@ def test_a_line_that_is_no_entry_is_evidence_and_holds_nobody_up(
     assert f"{odd} is damaged at byte 0" in caplog.text
 
 
-def test_what_belongs_to_another_user_holds_nobody_up(
+def test_a_chain_of_another_user_blocks_no_other_chain(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As after `sudo mita-otel audit verify` in the service's folder."""
+    """Like after `sudo mita-otel audit verify` in the service's folder."""
     real = SpoolLock.take
 
     def take(path: Path) -> SpoolLock | None:
@@ -210,7 +208,7 @@ def test_what_belongs_to_another_user_holds_nobody_up(
     assert told and all("Permission denied" in one for one in told)
 
 
-def test_another_entry_in_the_place_is_kept_as_evidence_and_not_overwritten(
+def test_a_conflicting_entry_is_kept_as_evidence_and_not_overwritten(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with kit(tmp_path) as made:
@@ -223,7 +221,7 @@ def test_another_entry_in_the_place_is_kept_as_evidence_and_not_overwritten(
         assert sequences(made, chain) == [2]
 
 
-def test_a_writer_whose_place_is_taken_begins_another_chain(tmp_path: Path) -> None:
+def test_a_writer_with_a_conflicting_entry_starts_another_chain(tmp_path: Path) -> None:
     with kit(tmp_path, policy=changed(audit__mover__delay_ms=3_600_000.0)) as made:
         receipt = made.trail.record(AuditEvent(event_type="first"))
         assert receipt is not None
@@ -239,10 +237,10 @@ def test_a_writer_whose_place_is_taken_begins_another_chain(tmp_path: Path) -> N
         assert b'"first"' in evidence.read_bytes()
 
 
-def test_entries_that_vanish_from_the_database_are_added_again_from_the_spool(
+def test_entries_lost_by_the_database_are_inserted_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A server that confirms what it has not flushed loses the last transactions with its power."""
+    """A database that confirms unflushed transactions loses them in a power failure."""
     policy = changed(audit__mover__delay_ms=3_600_000.0, audit__spool__segment_kilobytes=4)
     with kit(tmp_path, policy=policy) as made:
         for _ in range(4):
@@ -321,8 +319,8 @@ def test_a_flush_reports_that_inserts_are_discarded(tmp_path: Path) -> None:
         assert len(made.rows()) == 10
 
 
-def test_a_database_that_loses_entries_again_after_the_retry_keeps_the_segment(tmp_path: Path) -> None:
-    """The entries are read back once more after they were added again."""
+def test_the_segment_is_kept_if_reinserted_entries_are_lost_again(tmp_path: Path) -> None:
+    """Entries are read back again after they were reinserted."""
     with kit(tmp_path) as made:
         chain = leave(made.folder, 5)
         made.mover().move(chain.id, ChainProgress(), (0, 2**40))  # the writer still lives: nothing is deleted
@@ -339,9 +337,7 @@ def test_a_database_that_loses_entries_again_after_the_retry_keeps_the_segment(t
 
 
 @pytest.mark.parametrize("change", ["body = body || ' '", "personal = NULL, personal_key = NULL"])
-def test_an_entry_that_the_database_changes_on_insert_is_kept_as_evidence(
-    tmp_path: Path, change: str
-) -> None:
+def test_an_entry_changed_by_the_database_is_kept_as_evidence(tmp_path: Path, change: str) -> None:
     with kit(tmp_path, policy=changed(audit__mover__delay_ms=3_600_000.0)) as made:
         made.ledger.add([])
         execute(
@@ -356,7 +352,7 @@ def test_an_entry_that_the_database_changes_on_insert_is_kept_as_evidence(
         assert b'"test"' in evidence.read_bytes()
 
 
-def test_other_chains_are_moved_although_the_entries_of_one_are_discarded(tmp_path: Path) -> None:
+def test_discarded_entries_of_one_chain_do_not_block_other_chains(tmp_path: Path) -> None:
     with kit(tmp_path) as made:
         first, second = leave(made.folder, 3), leave(made.folder, 3)
         made.ledger.add([])
@@ -376,7 +372,7 @@ class BrokenAnchors:
         raise OSError(28, "No space left on device")
 
 
-def test_a_segment_stays_until_its_anchor_is_kept(tmp_path: Path) -> None:
+def test_a_segment_is_kept_until_its_anchor_is_written(tmp_path: Path) -> None:
     with kit(tmp_path) as made:
         chain = leave(made.folder, 3)
         options = {"max_batch": 10, "anchor_every_s": 1.0}
@@ -388,7 +384,7 @@ def test_a_segment_stays_until_its_anchor_is_kept(tmp_path: Path) -> None:
         assert sequences(made, chain) == [0, 1, 2]
 
 
-def test_a_database_that_cannot_be_reached_loses_nothing_and_says_so_once(
+def test_an_unreachable_database_loses_nothing_and_is_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     policy = changed(audit__mover__retry_first_s=0.01, audit__mover__retry_max_s=0.02)
@@ -411,7 +407,7 @@ def test_a_database_that_cannot_be_reached_loses_nothing_and_says_so_once(
         assert made.trail.health().error == ""
 
 
-def test_the_spool_says_when_too_much_waits(tmp_path: Path) -> None:
+def test_too_many_spooled_entries_are_reported_in_health(tmp_path: Path) -> None:
     policy = changed(audit__spool__warn_megabytes=1, audit__mover__delay_ms=3_600_000.0)
     with kit(tmp_path, policy=policy) as made:
         made.trail.record(AuditEvent(event_type="test"))
@@ -422,7 +418,7 @@ def test_the_spool_says_when_too_much_waits(tmp_path: Path) -> None:
         others.unlink()
 
 
-def test_the_stores_own_statements_are_never_traced(tmp_path: Path, patches: Patches) -> None:
+def test_statements_of_the_store_are_never_traced(tmp_path: Path, patches: Patches) -> None:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -443,6 +439,6 @@ def test_the_stores_own_statements_are_never_traced(tmp_path: Path, patches: Pat
         assert made.trail.flush(60)
         made.rows()
         assert memory.get_finished_spans() == ()
-        with made.database.engine.connect() as connection:  # the instrumentation does work
+        with made.database.engine.connect() as connection:  # shows that the instrumentation works
             connection.exec_driver_sql("SELECT 1")
         assert memory.get_finished_spans() != ()

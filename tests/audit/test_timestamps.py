@@ -1,4 +1,4 @@
-"""Timestamps of anchors: asked for over HTTP, checked without and with the authority's certificate."""
+"""Anchors are timestamped over HTTP, and verified with and without the authority's certificate."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ extendedKeyUsage = critical,timeStamping
 
 
 class Authority:
-    """Answers timestamp queries with `openssl ts`, or as a test asks."""
+    """Answers timestamp queries with `openssl ts`, or with the response that a test sets."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -149,10 +149,8 @@ def test_an_anchor_is_timestamped_and_verified(tmp_path: Path, url: str, authori
     assert stamped.anchor.is_genuine(KEYS)
 
 
-def test_an_anchor_that_was_written_later_with_the_key_is_found(
-    tmp_path: Path, url: str, authority: Authority
-) -> None:
-    """The key signs any anchor, and the authority any digest: but not with a time of the past."""
+def test_a_backdated_anchor_is_found(tmp_path: Path, url: str, authority: Authority) -> None:
+    """The key can sign any anchor, but the authority does not issue timestamps in the past."""
     with kit(tmp_path) as trail:
         anchored(trail, url, tmp_path / "timestamps.jsonl")
         genuine = trail.anchors()[-1]
@@ -198,7 +196,7 @@ def test_a_timestamp_of_another_anchor_or_authority_is_found(
             ]
 
 
-def test_without_openssl_the_signature_check_says_so(
+def test_without_openssl_the_signature_check_is_an_error(
     tmp_path: Path, url: str, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with kit(tmp_path) as trail:
@@ -225,7 +223,7 @@ REJECTED = bytes.fromhex("30053003020102")
         ((200, b"0" * 70_000), "it returned status 200 and 65,537 bytes"),
     ],
 )
-def test_an_authority_that_fails_costs_one_message(
+def test_a_failing_authority_is_logged_once(
     url: str,
     authority: Authority,
     tmp_path: Path,
@@ -246,7 +244,7 @@ def test_an_authority_that_fails_costs_one_message(
     assert len(list(read_timestamps(path))) == 1
 
 
-def test_an_answer_to_another_request_is_refused(
+def test_a_response_to_another_request_is_refused(
     url: str, authority: Authority, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     sink = AnchorTimestamps(url, tmp_path / "timestamps.jsonl", 30)
@@ -266,7 +264,7 @@ def test_a_changed_file_is_refused(tmp_path: Path) -> None:
         list(read_timestamps(path))
 
 
-def test_the_policy_switches_timestamps_on(
+def test_the_policy_enables_timestamps(
     url: str, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "timestamps.jsonl"

@@ -1,4 +1,4 @@
-"""The trail of a process: on the disk before the caller goes on, in the database soon."""
+"""A recorded entry is on disk before `record` returns, and in the database soon after."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mita_otel.audit.reader import moment
 from mita_otel.spool import SpoolLock
 
 
-def test_when_record_returns_the_entry_is_in_the_spool_and_later_in_the_database_once(tmp_path: Path) -> None:
+def test_an_entry_is_spooled_before_record_returns_and_stored_once(tmp_path: Path) -> None:
     with kit(tmp_path, policy=PERMANENT) as made:
         receipt = made.trail.record(event())
         assert receipt is not None
@@ -41,7 +41,7 @@ def test_a_chain_begins_with_the_policy_and_ends_with_a_stop(tmp_path: Path) -> 
         assert digest == "0" * 64
 
 
-def test_a_trail_can_begin_before_there_is_anything_to_tell(tmp_path: Path) -> None:
+def test_a_trail_can_be_started_before_the_first_event(tmp_path: Path) -> None:
     with kit(tmp_path) as made:
         made.trail.start()
         made.trail.start()
@@ -52,14 +52,14 @@ def test_a_trail_can_begin_before_there_is_anything_to_tell(tmp_path: Path) -> N
         ]  # fmt: skip
 
 
-def test_a_trail_that_nobody_uses_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_an_unused_trail_creates_no_file(tmp_path: Path) -> None:
     with kit(tmp_path) as made:
         assert made.trail.health().ok
         assert made.trail.close(5)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_chains_that_end_soon_after_one_another_leave_nothing_in_the_spool(tmp_path: Path) -> None:
+def test_chains_that_end_in_quick_succession_leave_an_empty_spool(tmp_path: Path) -> None:
     with kit(tmp_path) as made:
         for number in range(5):
             made.trail.record(event(number))
@@ -68,7 +68,7 @@ def test_chains_that_end_soon_after_one_another_leave_nothing_in_the_spool(tmp_p
         assert numbers(made) == list(range(5))
 
 
-def test_after_its_end_another_chain_takes_what_still_comes(tmp_path: Path) -> None:
+def test_events_after_the_close_start_another_chain(tmp_path: Path) -> None:
     with kit(tmp_path) as made:
         made.trail.record(event(1))
         made.trail.close(60)
@@ -79,7 +79,7 @@ def test_after_its_end_another_chain_takes_what_still_comes(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("commit", ["group", "entry", "write"])
-def test_many_threads_get_a_place_each_and_no_place_twice(tmp_path: Path, commit: str) -> None:
+def test_entries_of_many_threads_have_unique_positions(tmp_path: Path, commit: str) -> None:
     with kit(
         tmp_path, policy=changed(audit__spool__commit=commit, audit__spool__segment_kilobytes=8)
     ) as made:
@@ -98,7 +98,7 @@ def test_many_threads_get_a_place_each_and_no_place_twice(tmp_path: Path, commit
 
 
 def test_threads_share_flushes_in_a_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the disk writes for one thread, seven others queue up; one more flush is for all of them."""
+    """While one thread flushes, seven others wait; one further flush covers them all."""
     flushes = 0
     writing, disk_goes_on = threading.Event(), threading.Event()
     real = os.fsync
@@ -132,7 +132,7 @@ def test_threads_share_flushes_in_a_group(tmp_path: Path, monkeypatch: pytest.Mo
         assert numbers(made) == list(range(9))
 
 
-def test_written_without_a_flush_an_entry_reaches_the_disk_before_the_database(
+def test_an_unflushed_entry_is_flushed_before_it_is_moved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with kit(tmp_path, policy=changed(PERMANENT, audit__spool__commit="write")) as made:
@@ -144,13 +144,13 @@ def test_written_without_a_flush_an_entry_reaches_the_disk_before_the_database(
         receipt = made.trail.record(event(2))
         assert flushed == []
         assert receipt is not None
-        assert made.spooled()[-1].mac == receipt.mac  # whoever kills the process finds it there
+        assert made.spooled()[-1].mac == receipt.mac  # a kill at this point does not lose it
         assert made.trail.flush(60)
         assert flushed != []
         assert numbers(made) == [1, 2]
 
 
-def test_threads_of_an_event_loop_record_at_the_same_time(tmp_path: Path) -> None:
+def test_threads_of_an_event_loop_record_concurrently(tmp_path: Path) -> None:
     async def main() -> None:
         receipts = await asyncio.gather(
             *(asyncio.to_thread(made.trail.record, event(number)) for number in range(20))
@@ -163,7 +163,7 @@ def test_threads_of_an_event_loop_record_at_the_same_time(tmp_path: Path) -> Non
         assert numbers(made) == list(range(20))
 
 
-def test_without_a_key_one_warning_tells_how_to_make_one(
+def test_without_a_key_one_warning_names_the_variable(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with kit(tmp_path, keys=AuditKeys(None)) as made:
@@ -175,7 +175,7 @@ def test_without_a_key_one_warning_tells_how_to_make_one(
     ]
 
 
-def test_custom_types_and_the_guides_are_recorded_alike(tmp_path: Path) -> None:
+def test_custom_types_and_types_of_the_guide_are_recorded(tmp_path: Path) -> None:
     with kit(tmp_path) as made:
         made.trail.record(AuditEvent(event_type="loan.approve"))
         made.trail.record(AuditEvent(event_type=AuditEventType.DATA_EXPORT))
@@ -184,7 +184,7 @@ def test_custom_types_and_the_guides_are_recorded_alike(tmp_path: Path) -> None:
         assert kinds[2:] == ["loan.approve", "data_export"]
 
 
-def test_a_receipt_and_the_entry_say_the_same_time(tmp_path: Path) -> None:
+def test_a_receipt_and_its_entry_have_the_same_time(tmp_path: Path) -> None:
     now = [1_800_000_000_605_691_900]
     with kit(tmp_path, clock_ns=lambda: now[0]) as made:
         receipt = made.trail.record(AuditEvent(event_type="test"))
@@ -192,7 +192,7 @@ def test_a_receipt_and_the_entry_say_the_same_time(tmp_path: Path) -> None:
         assert receipt.recorded_at == moment(receipt.recorded_ns)
 
 
-def test_a_lock_that_somebody_looks_at_in_its_first_moment_costs_no_entry(
+def test_a_lock_briefly_held_by_another_process_loses_no_entry(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, looks = SpoolLock.take, iter([True, True])

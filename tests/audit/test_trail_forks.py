@@ -1,4 +1,4 @@
-"""The trail across forks: a child has a chain of its own, and nothing is lost."""
+"""The trail across forks: a child has a separate chain, and no entry is lost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from audit.kit import changed, kit
 from audit.recording import PERMANENT, event, fork, numbers
 
 
-def test_a_forked_child_has_a_chain_of_its_own(tmp_path: Path) -> None:
+def test_a_forked_child_has_a_separate_chain(tmp_path: Path) -> None:
     with kit(tmp_path) as made:
         made.trail.record(event(1))
 
@@ -29,7 +29,7 @@ def test_a_forked_child_has_a_chain_of_its_own(tmp_path: Path) -> None:
         assert {process for _, process in found} > {os.getpid()}
 
 
-def test_a_child_that_is_killed_leaves_its_entries_to_the_others(tmp_path: Path) -> None:
+def test_entries_of_a_killed_child_are_moved_by_another_process(tmp_path: Path) -> None:
     with kit(tmp_path, policy=changed(PERMANENT, audit__mover__adopt_s=0.001)) as made:
         made.trail.record(event(1))
 
@@ -61,7 +61,7 @@ def test_a_fork_while_threads_record_loses_nothing(tmp_path: Path) -> None:
             thread.join()
         assert children == [0] * 5
         made.trail.close(60)
-        with kit(tmp_path) as later:  # whoever starts next takes over what the children left
+        with kit(tmp_path) as later:  # the next process moves the children's entries
             later.trail.record(event(8_000_000))
             assert later.trail.flush(60)
             expected = [at * 1_000_000 + n for at in range(3) for n in range(counts[at])]

@@ -1,4 +1,4 @@
-"""The trail on a disk that is full or fails, and in the way of a signal: told to the caller, and it goes on."""
+"""A full or failing disk and interrupting signals: the caller gets an error, and the trail continues."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from audit.recording import PERMANENT, FullDisk, event, numbers
 from mita_otel.audit.errors import AuditWriteError
 
 
-def test_a_trail_that_cannot_begin_says_so(
+def test_a_trail_that_cannot_start_raises(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with kit(tmp_path) as made:
@@ -30,7 +30,7 @@ def test_a_trail_that_cannot_begin_says_so(
         assert made.trail.health().ok
 
 
-def test_a_disk_that_fails_under_acknowledged_entries_is_a_loud_error_and_another_chain(
+def test_a_disk_failure_under_acknowledged_entries_is_an_error_and_starts_a_chain(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with kit(tmp_path, policy=changed(PERMANENT, audit__spool__commit="write")) as made:
@@ -49,7 +49,7 @@ def test_a_disk_that_fails_under_acknowledged_entries_is_a_loud_error_and_anothe
         assert numbers(made) == [1, 2]
 
 
-def test_a_full_disk_is_told_to_the_caller_and_the_chain_goes_on_afterwards(
+def test_a_full_disk_raises_and_the_chain_continues_afterwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with kit(tmp_path, policy=PERMANENT) as made:
@@ -68,7 +68,7 @@ def test_a_full_disk_is_told_to_the_caller_and_the_chain_goes_on_afterwards(
         assert made.trail.health().ok
         assert made.trail.flush(60)
         assert numbers(made) == [1, 5]
-        # PCI DSS 10.7: the failure is an entry itself, in front of the first that could be written again.
+        # PCI DSS 10.7: the failure is audited, before the first entry that could be written again.
         [(refused, outcome)] = made.rows(
             "json_extract(body, '$.details.refused'), outcome", "event_type = 'audit_failure'"
         )
@@ -76,7 +76,9 @@ def test_a_full_disk_is_told_to_the_caller_and_the_chain_goes_on_afterwards(
         assert [sequence for (sequence,) in made.rows("sequence")] == list(range(5))
 
 
-def test_a_policy_may_prefer_a_service_that_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_on_failure_log_a_failed_record_returns_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with kit(tmp_path, policy=changed(audit__on_failure="log")) as made:
         disk = FullDisk(monkeypatch)
         disk.room = 0
@@ -86,10 +88,10 @@ def test_a_policy_may_prefer_a_service_that_goes_on(tmp_path: Path, monkeypatch:
         assert made.trail.record(event(2)) is not None
 
 
-def test_after_a_flush_that_failed_the_chain_ends_where_it_was_known(
+def test_after_a_failed_flush_the_chain_ends_at_the_last_flushed_entry(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a failed fsync nobody knows what the disk holds: nothing may be appended to that file again."""
+    """After a failed fsync the content on disk is unknown: the file must not be appended to."""
     with kit(tmp_path, policy=PERMANENT) as made:
         first = made.trail.record(event(1))
         monkeypatch.setattr(
@@ -106,7 +108,7 @@ def test_after_a_flush_that_failed_the_chain_ends_where_it_was_known(
         assert set(numbers(made)) >= {1, 3}
 
 
-def test_a_folder_that_cannot_be_made_is_told_and_tried_again(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_raises_and_is_retried(tmp_path: Path) -> None:
     (tmp_path / "spool").write_text("a file")
     with kit(tmp_path) as made:
         with pytest.raises(AuditWriteError, match="spool"):
@@ -117,10 +119,8 @@ def test_a_folder_that_cannot_be_made_is_told_and_tried_again(tmp_path: Path) ->
         assert numbers(made) == [2]
 
 
-def test_a_folder_that_nobody_may_look_into_is_told_and_health_answers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A readiness probe asks for health when things are wrong, and gets an answer then."""
+def test_an_unreadable_folder_is_reported_in_health(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A readiness probe needs the health result during failures."""
 
     def refuse(self: Path) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(self))
@@ -132,7 +132,7 @@ def test_a_folder_that_nobody_may_look_into_is_told_and_health_answers(
             assert made.trail.health().waiting_bytes == 0
 
 
-def test_anchors_that_cannot_be_written_are_named_with_the_mend(tmp_path: Path) -> None:
+def test_unwritable_anchors_are_reported_with_the_fix(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with kit(tmp_path) as made:
         made.anchor_path = tmp_path / "file" / "anchors.jsonl"
@@ -142,7 +142,7 @@ def test_anchors_that_cannot_be_written_are_named_with_the_mend(tmp_path: Path) 
         assert "MITA_OTEL_AUDIT_ANCHORS" in made.trail.health().error
 
 
-def test_a_signal_handler_that_interrupts_a_write_is_told_and_does_not_hang(
+def test_recording_in_a_signal_handler_raises_and_does_not_hang(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caught: list[Exception] = []

@@ -1,4 +1,4 @@
-"""Fifty kinds of tampering, on both databases, by somebody who may do anything but has no key: each is found."""
+"""Fifty kinds of tampering without the key, on both databases, are each found."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ KINDS = (tampering_within, tampering_places, tampering_seals)
 
 
 @pytest.mark.parametrize("tampering", TAMPERINGS, ids=lambda one: one.name)
-def test_a_tampering_is_found_and_named(ledger: Ledger, tampering: Tampering) -> None:
+def test_each_kind_of_tampering_is_reported(ledger: Ledger, tampering: Tampering) -> None:
     with ledger.tampering() as connection:
         tampering.act(connection, ledger)
     result = ledger.verify()
-    told = "\n".join(map(str, result.findings[:20]))
-    assert set(result.faults) == set(tampering.faults), told
+    reported = "\n".join(map(str, result.findings[:20]))
+    assert set(result.faults) == set(tampering.faults), reported
     letters = {chain: letter for letter, chain in chains(ledger).items()}
     named = {(letters.get(one.chain, one.chain), one.sequence) for one in result.findings}
-    assert named >= tampering.where, told
+    assert named >= tampering.where, reported
 
 
-def test_there_are_fifty_kinds() -> None:
+def test_at_least_fifty_kinds_have_unique_names() -> None:
     assert len(TAMPERINGS) >= 50
     assert len({one.name for one in TAMPERINGS}) == len(TAMPERINGS)
 
 
-def test_what_nobody_touched_verifies(ledger: Ledger) -> None:
+def test_an_untouched_trail_verifies(ledger: Ledger) -> None:
     result = ledger.verify()
     assert result.findings == []
     assert result.ok

@@ -1,4 +1,4 @@
-"""Verification beyond the rows: triggers, anchors, keys, what still waits in the spool, values of odd types."""
+"""Verification of triggers, anchors, keys, spooled entries and values of unexpected types."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KEYS = AuditKeys(KEY.encode())
 
 
 @pytest.mark.parametrize("name", sorted({*sqlite_triggers(), *postgresql_triggers()}))
-def test_a_trigger_that_is_gone_is_named(ledger: Ledger, name: str) -> None:
+def test_a_missing_trigger_is_reported(ledger: Ledger, name: str) -> None:
     ours = sqlite_triggers() if ledger.database.is_sqlite else postgresql_triggers()
     if name not in ours:
         pytest.skip("the other database's")
@@ -53,18 +53,18 @@ def test_a_trigger_that_is_gone_is_named(ledger: Ledger, name: str) -> None:
         "ON mita_audit_erasures FOR EACH ROW EXECUTE FUNCTION aside.mita_append_only()",
     ],
 )
-def test_a_trigger_that_does_nothing_is_named(ledger: Ledger, statement: str) -> None:
+def test_a_disabled_trigger_is_reported(ledger: Ledger, statement: str) -> None:
     if ledger.database.is_sqlite:
-        pytest.skip("PostgreSQL's ways")
+        pytest.skip("for PostgreSQL only")
     with ledger.database.write() as connection:
         connection.exec_driver_sql(statement)
     result = ledger.verify()
     assert set(result.faults) == {AuditFault.TRIGGER}
 
 
-def test_a_trigger_of_the_same_name_that_does_nothing_is_named(ledger: Ledger) -> None:
+def test_a_replaced_trigger_without_effect_is_reported(ledger: Ledger) -> None:
     if not ledger.database.is_sqlite:
-        pytest.skip("SQLite's way")
+        pytest.skip("for SQLite only")
     with ledger.database.write() as connection:
         connection.exec_driver_sql("DROP TRIGGER mita_audit_entries_delete")
         connection.exec_driver_sql(
@@ -79,7 +79,7 @@ def test_a_trigger_of_the_same_name_that_does_nothing_is_named(ledger: Ledger) -
     ("column", "value"),
     [("body", "x'00'"), ("mac", "x'00'"), ("key_id", "7"), ("personal", "x'7b7d'"), ("sequence", "'ten'"), ("recorded_ns", "'x'")],
 )  # fmt: skip
-def test_a_value_of_another_type_is_a_finding_and_no_crash(ledger: Ledger, column: str, value: str) -> None:
+def test_a_value_of_another_type_is_reported(ledger: Ledger, column: str, value: str) -> None:
     if not ledger.database.is_sqlite:
         pytest.skip("only SQLite takes a value of any type in any column")
     with ledger.tampering() as connection:
@@ -96,7 +96,7 @@ def test_a_value_of_another_type_is_a_finding_and_no_crash(ledger: Ledger, colum
     position=st.integers(0, 10**6),
     character=st.characters(min_codepoint=32, max_codepoint=126),
 )
-def test_any_single_character_that_is_changed_is_found(
+def test_any_changed_character_is_found(
     ledger: Ledger, sequence: int, column: str, position: int, character: str
 ) -> None:
     where = f"WHERE chain = '{ledger.a}' AND sequence = {sequence}"
@@ -121,7 +121,7 @@ def test_any_single_character_that_is_changed_is_found(
         write(before)
 
 
-def test_an_anchor_that_was_changed_or_forged_is_named(ledger: Ledger) -> None:
+def test_a_changed_or_forged_anchor_is_reported(ledger: Ledger) -> None:
     lines = ledger.anchors.read_text().splitlines()
     first = json.loads(lines[0])
     forged = Anchor.sign(AuditKeys(None), chain=ledger.a, sequence=1000, mac="0" * 64, noted_ns=1)
@@ -132,14 +132,14 @@ def test_an_anchor_that_was_changed_or_forged_is_named(ledger: Ledger) -> None:
     assert [one.sequence for one in result.findings] == [first["sequence"] + 1, 1000]
 
 
-def test_two_anchors_that_contradict_each_other_are_named(ledger: Ledger) -> None:
+def test_contradicting_anchors_are_reported(ledger: Ledger) -> None:
     with ledger.anchors.open("ab") as file:
         file.write(Anchor.sign(KEYS, chain=ledger.a, sequence=32, mac="0" * 64, noted_ns=1).line())
     assert set(ledger.verify().faults) == {AuditFault.ANCHOR}
 
 
-def test_without_anchors_the_last_entries_can_go_unnoticed(ledger: Ledger) -> None:
-    """Why anchors are kept elsewhere."""
+def test_without_anchors_the_deletion_of_the_last_entries_is_not_found(ledger: Ledger) -> None:
+    """The reason to keep anchors elsewhere."""
     with ledger.tampering() as connection:
         connection.exec_driver_sql(
             f"DELETE FROM mita_audit_entries WHERE chain = '{ledger.a}' AND sequence > 28"
@@ -148,14 +148,14 @@ def test_without_anchors_the_last_entries_can_go_unnoticed(ledger: Ledger) -> No
     assert not ledger.verify().ok
 
 
-def test_half_a_line_of_anchors_is_what_a_crash_leaves(tmp_path: Path) -> None:
+def test_a_truncated_last_anchor_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / "anchors.jsonl"
     whole = Anchor.sign(KEYS, chain="c", sequence=1, mac="m", noted_ns=1).line()
     path.write_bytes(whole + whole[:40])
     assert len(list(read_anchors(path))) == 1
 
 
-def test_half_a_line_that_a_full_disk_left_costs_no_other_anchor(tmp_path: Path) -> None:
+def test_an_anchor_after_a_truncated_one_is_read(tmp_path: Path) -> None:
     path = tmp_path / "anchors.jsonl"
     first, second = (
         Anchor.sign(KEYS, chain="c", sequence=number, mac="m", noted_ns=1) for number in range(2)
@@ -166,7 +166,7 @@ def test_half_a_line_that_a_full_disk_left_costs_no_other_anchor(tmp_path: Path)
 
 
 @pytest.mark.parametrize("line", ['{"chain": 1}', "[]", "text", '{"chain":"c","sequence":"x"}'])
-def test_a_line_that_is_no_anchor_is_named(tmp_path: Path, line: str) -> None:
+def test_an_invalid_anchor_is_an_error_with_its_line(tmp_path: Path, line: str) -> None:
     path = tmp_path / "anchors.jsonl"
     path.write_text(f"{line}\n")
     with pytest.raises(AuditError, match=r"anchors.jsonl, line 1: .*the file was changed"):
@@ -175,7 +175,7 @@ def test_a_line_that_is_no_anchor_is_named(tmp_path: Path, line: str) -> None:
         list(read_anchors(tmp_path / "missing"))
 
 
-def test_what_waits_in_the_spool_is_not_missing(tmp_path: Path) -> None:
+def test_spooled_entries_are_not_reported_as_missing(tmp_path: Path) -> None:
     with kit(tmp_path, policy=changed(audit__mover__delay_ms=3_600_000.0)) as made:
         made.trail.record(AuditEvent(event_type="test"))
         assert made.trail.flush(60)
@@ -186,15 +186,15 @@ def test_what_waits_in_the_spool_is_not_missing(tmp_path: Path) -> None:
         assert not verify(made.database, KEYS, anchors=[ahead]).ok
 
 
-def test_an_unknown_key_is_named_with_the_mend(ledger: Ledger) -> None:
+def test_an_unknown_key_is_reported_with_the_fix(ledger: Ledger) -> None:
     result = verify(
         ledger.database, AuditKeys(b"another key than that"), anchors=read_anchors(ledger.anchors)
     )
-    told = [one for one in result.findings if "add it to MITA_OTEL_AUDIT_OLD_KEYS" in one.message]
-    chains = [one.chain for one in told if one.fault is AuditFault.KEY]
+    reported = [one for one in result.findings if "add it to MITA_OTEL_AUDIT_OLD_KEYS" in one.message]
+    chains = [one.chain for one in reported if one.fault is AuditFault.KEY]
     assert {*chains} >= {ledger.a, ledger.b, ledger.old}
     assert len(chains) == len({*chains}) == result.chains
-    assert [one.fault for one in told if one.fault is not AuditFault.KEY] == [
+    assert [one.fault for one in reported if one.fault is not AuditFault.KEY] == [
         AuditFault.ANCHOR,
         AuditFault.ERASURE,
     ]
@@ -203,7 +203,7 @@ def test_an_unknown_key_is_named_with_the_mend(ledger: Ledger) -> None:
     assert verify(ledger.database, AuditKeys(b"another key than that", [KEY.encode()])).ok
 
 
-def test_chains_of_the_time_before_the_key_are_believed_only_on_demand(tmp_path: Path) -> None:
+def test_unsigned_chains_are_accepted_only_on_request(tmp_path: Path) -> None:
     with kit(tmp_path, keys=AuditKeys(None)) as made:
         for _ in range(3):
             made.trail.record(AuditEvent(event_type="test", user_id="u1"))
@@ -228,10 +228,10 @@ def test_findings_are_bounded_and_counted(ledger: Ledger) -> None:
     assert len(result.findings) <= result.max_findings
 
 
-def test_progress_is_told(ledger: Ledger) -> None:
-    told: list[tuple[int, int]] = []
-    ledger.verify(on_progress=lambda done, total: told.append((done, total)))
-    assert told[-1] == (85, 85)
+def test_progress_is_reported(ledger: Ledger) -> None:
+    reported: list[tuple[int, int]] = []
+    ledger.verify(on_progress=lambda done, total: reported.append((done, total)))
+    assert reported[-1] == (85, 85)
 
 
 def copy_chain(ledger: Ledger, folder: Path, environment: str) -> str:
@@ -248,7 +248,7 @@ def copy_chain(ledger: Ledger, folder: Path, environment: str) -> str:
     return receipt.chain
 
 
-def test_a_chain_of_another_environment_with_the_same_key_is_named(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_chain_of_another_environment_with_the_same_key_is_reported(ledger: Ledger, tmp_path: Path) -> None:
     chain = copy_chain(ledger, tmp_path / "other", "staging")
     result = ledger.verify()
     assert [(one.fault, one.chain) for one in result.findings] == [(AuditFault.ORIGIN, chain)]
@@ -274,7 +274,7 @@ POSTGRESQL_ADDITIONS = [
 
 
 @pytest.mark.parametrize("statement", [*SQLITE_ADDITIONS, *POSTGRESQL_ADDITIONS])
-def test_what_is_added_to_the_audit_tables_is_named(ledger: Ledger, statement: str) -> None:
+def test_objects_added_to_the_audit_tables_are_reported(ledger: Ledger, statement: str) -> None:
     ours = SQLITE_ADDITIONS if ledger.database.is_sqlite else POSTGRESQL_ADDITIONS
     if statement not in ours:
         pytest.skip("the other database's")
@@ -286,10 +286,10 @@ def test_what_is_added_to_the_audit_tables_is_named(ledger: Ledger, statement: s
 
 
 @pytest.mark.parametrize("scope", ["DATABASE {database}", "ROLE CURRENT_USER", "ROLE CURRENT_USER IN DATABASE {database}"])  # fmt: skip
-def test_a_role_of_a_replica_is_named(ledger: Ledger, scope: str) -> None:
-    """It switches triggers off without changing them."""
+def test_a_replica_role_setting_is_reported(ledger: Ledger, scope: str) -> None:
+    """The setting disables triggers without changing them."""
     if ledger.database.is_sqlite:
-        pytest.skip("PostgreSQL's way")
+        pytest.skip("for PostgreSQL only")
     target = scope.format(database=ledger.database.url.database)
     with ledger.database.write() as connection:
         connection.exec_driver_sql(f"ALTER {target} SET session_replication_role = 'replica'")

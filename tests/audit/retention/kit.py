@@ -1,4 +1,4 @@
-"""A store with rows of every class and age."""
+"""A store with rows of each data class and age."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Store:
         return self._now[0]
 
     def set_clock(self, days: float) -> None:
-        """Set the clock to so many days after NOW (negative: before)."""
+        """Set the clock to a number of days after NOW (negative: before)."""
         self._now[0] = NOW_NS + int(days * DAY_NS)
 
     def record(self, count: int = 1, **fields: Any) -> str:

@@ -1,4 +1,4 @@
-"""Retention: what has had its time goes, in small batches, behind tombstones; what is held stays; all is recorded."""
+"""Retention deletes expired data in small batches behind tombstones, keeps data on hold, and is audited."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def assert_verifies(kept: Store) -> None:
 
 
 def fill_with_old_and_young_entries(kept: Store) -> tuple[str, str, str]:
-    """Return an old chain, one that is old in part, and a young one."""
+    """Return an old chain, a partly old one and a new one."""
     kept.set_clock(-2600)
     old = kept.record(20)
     kept.end_chain()
@@ -51,7 +51,7 @@ def fill_with_old_and_young_entries(kept: Store) -> tuple[str, str, str]:
     return old, mixed, young
 
 
-def test_entries_that_had_seven_years_go_and_every_chain_still_verifies(kept: Store) -> None:
+def test_entries_older_than_seven_years_are_deleted_and_chains_verify(kept: Store) -> None:
     old, mixed, young = fill_with_old_and_young_entries(kept)
     applied = kept.retention.apply(trust_clock=True)
     assert applied.deleted["mita_audit_entries"] == 23 + 22
@@ -60,17 +60,17 @@ def test_entries_that_had_seven_years_go_and_every_chain_still_verifies(kept: St
     assert sequences(kept, mixed) == list(range(22, 43))
     assert len(sequences(kept, young)) == 8
     assert_verifies(kept)
-    # The purge is an entry itself.
+    # The purge is audited.
     kept.kit.trail.flush(60)
     assert len(kept.kit.rows("*", "event_type = 'retention_apply'")) == 1
-    # And later the rest of the mixed chain goes as well.
+    # Later the rest of the mixed chain is deleted as well.
     kept.set_clock(70)
     kept.retention.apply(trust_clock=True)
     assert sequences(kept, mixed) == []
     assert_verifies(kept)
 
 
-def test_a_dry_run_counts_the_same_and_changes_nothing(kept: Store) -> None:
+def test_a_dry_run_reports_the_same_counts_and_deletes_nothing(kept: Store) -> None:
     fill_with_old_and_young_entries(kept)
     for model in MODELS:
         kept.put(model, **{time_of(model): at(model, -3000)})
@@ -96,7 +96,7 @@ def at(model: Any, days: float) -> int:
     ("model", "days"),
     [(ErrorRow, 2557), (BreachRow, 366), (LatencyWindowRow, 366), (RedactionRow, 366), (SpanRow, 30)],
 )
-def test_each_class_has_its_own_time(kept: Store, model: Any, days: int) -> None:
+def test_each_data_class_has_its_retention_period(kept: Store, model: Any, days: int) -> None:
     """The guide's table: errors seven years, performance one year, debug thirty days."""
     for number in range(15):
         unique = {"trace_id": f"{number:032x}"} if model is SpanRow else {}
@@ -111,7 +111,7 @@ def test_each_class_has_its_own_time(kept: Store, model: Any, days: int) -> None
     assert kept.count(model) == 1
 
 
-def test_rows_go_in_small_batches(kept: Store) -> None:
+def test_rows_are_deleted_in_small_batches(kept: Store) -> None:
     for number in range(20):
         kept.put(SpanRow, trace_id=f"{number:032x}", start_ns=at(SpanRow, -100))
     counts: list[int] = []
@@ -126,7 +126,7 @@ def test_rows_go_in_small_batches(kept: Store) -> None:
 
 
 # --- legal holds -------------------------------------------------------------------------------------
-def test_what_a_hold_covers_stays_and_what_stands_around_it_goes(kept: Store) -> None:
+def test_entries_on_hold_are_kept_and_others_are_deleted(kept: Store) -> None:
     kept.set_clock(-3000)
     kept.record(5, user_id="u1")
     kept.record(1, user_id="held")
@@ -157,7 +157,7 @@ def test_what_a_hold_covers_stays_and_what_stands_around_it_goes(kept: Store) ->
         ({"user_id": "u1", "until_ns": NOW_NS}, [1, 0]),
     ],
 )  # fmt: skip
-def test_a_hold_may_be_of_a_class_a_person_or_a_time(
+def test_a_hold_applies_to_a_class_a_person_or_a_period(
     kept: Store, hold: dict[str, Any], kept_rows: list[int]
 ) -> None:
     kept.put(ErrorRow, occurred_ns=at(ErrorRow, -3000), user_id="u1")
@@ -169,9 +169,7 @@ def test_a_hold_may_be_of_a_class_a_person_or_a_time(
     assert [found.count("u1"), found.count(None)] == kept_rows
 
 
-def test_a_hold_that_is_placed_while_a_purge_goes_on_holds_from_then_on(
-    kept: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hold_placed_during_a_purge_applies_at_once(kept: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A purge of millions of rows takes hours."""
     old, mixed, _ = fill_with_old_and_young_entries(kept)
     for number in range(20):
@@ -194,10 +192,8 @@ def test_a_hold_that_is_placed_while_a_purge_goes_on_holds_from_then_on(
     assert_verifies(kept)
 
 
-# --- trouble -----------------------------------------------------------------------------------------
-def test_a_purge_that_is_killed_half_way_is_finished_by_the_next(
-    kept: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+# --- failures -----------------------------------------------------------------------------------------
+def test_a_killed_purge_is_completed_by_the_next_one(kept: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     old, _, _ = fill_with_old_and_young_entries(kept)
     from mita_otel.audit.retention.entry_purge import AuditPurge
 
@@ -220,8 +216,8 @@ def test_a_purge_that_is_killed_half_way_is_finished_by_the_next(
     assert_verifies(kept)
 
 
-def test_an_entry_that_comes_back_behind_a_tombstone_hides_no_deletion(kept: Store) -> None:
-    """Whoever has a backup can put an entry back that was purged: genuine, and within the tombstone."""
+def test_an_entry_restored_behind_a_tombstone_hides_no_deletion(kept: Store) -> None:
+    """A purged entry can be restored from a backup: it is genuine, and within the tombstone."""
     _, mixed, _ = fill_with_old_and_young_entries(kept)
     columns = "chain, sequence, recorded_ns, event_type, outcome, service, body, mac, key_id"
     (before,) = kept.kit.rows(columns, f"chain = '{mixed}' AND sequence = 3")
@@ -243,7 +239,7 @@ def test_an_entry_that_comes_back_behind_a_tombstone_hides_no_deletion(kept: Sto
     assert [(one.fault, one.sequence) for one in result.findings if one.chain] == [(AuditFault.MISSING, 22)]
 
 
-def test_what_follows_a_purge_that_was_half_done_is_linked_to_it(kept: Store) -> None:
+def test_entries_after_an_incomplete_purge_are_linked_to_its_tombstone(kept: Store) -> None:
     _, mixed, _ = fill_with_old_and_young_entries(kept)
     columns = "chain, sequence, recorded_ns, event_type, outcome, service, body, mac, key_id"
     (before,) = kept.kit.rows(columns, f"chain = '{mixed}' AND sequence = 3")
@@ -256,8 +252,8 @@ def test_what_follows_a_purge_that_was_half_done_is_linked_to_it(kept: Store) ->
     assert_verifies(kept)
 
 
-def test_a_chain_that_does_not_verify_is_not_purged(kept: Store, caplog: pytest.LogCaptureFixture) -> None:
-    """A purge must not take away the evidence of a tampering."""
+def test_a_tampered_chain_is_not_purged(kept: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """A purge must not delete evidence of tampering."""
     old, mixed, _ = fill_with_old_and_young_entries(kept)
     with kept.kit.database.write() as connection:
         if kept.kit.database.is_sqlite:
@@ -279,7 +275,7 @@ def test_a_chain_that_does_not_verify_is_not_purged(kept: Store, caplog: pytest.
     assert kept.kit.rows("outcome", "event_type = 'retention_apply'") == [("failure",)]
 
 
-def test_a_clock_that_was_stepped_forward_deletes_nothing(kept: Store) -> None:
+def test_a_clock_stepped_forward_stops_retention(kept: Store) -> None:
     if not kept.kit.database.is_sqlite:
         pytest.skip("there the server's clock says so first")
     for day in range(-30, 0):
@@ -291,7 +287,7 @@ def test_a_clock_that_was_stepped_forward_deletes_nothing(kept: Store) -> None:
         RetentionError, match=r"nothing was recorded between .* stepped forward.*--trust-clock"
     ):
         kept.retention.apply()
-    # Not even after what the wrong clock has recorded meanwhile.
+    # Not even after entries that were recorded with the wrong clock.
     kept.record(3)
     kept.end_chain()
     kept.set_clock(4002)
@@ -301,7 +297,7 @@ def test_a_clock_that_was_stepped_forward_deletes_nothing(kept: Store) -> None:
     assert kept.retention.apply().deleted["mita_audit_entries"] == 0
 
 
-def test_a_clock_that_was_stepped_back_deletes_too_little_and_not_too_much(kept: Store) -> None:
+def test_a_clock_stepped_back_deletes_less(kept: Store) -> None:
     if not kept.kit.database.is_sqlite:
         pytest.skip("there the server's clock says so first")
     fill_with_old_and_young_entries(kept)
@@ -311,7 +307,7 @@ def test_a_clock_that_was_stepped_back_deletes_too_little_and_not_too_much(kept:
     assert_verifies(kept)
 
 
-def test_a_clock_that_differs_from_the_servers_deletes_nothing(kept: Store) -> None:
+def test_a_clock_that_differs_from_the_database_servers_stops_retention(kept: Store) -> None:
     if kept.kit.database.is_sqlite:
         pytest.skip("SQLite has no other clock")
     kept.kit.ledger.add([])
@@ -319,13 +315,13 @@ def test_a_clock_that_differs_from_the_servers_deletes_nothing(kept: Store) -> N
         kept.retention.apply()
 
 
-def test_an_empty_store_has_nothing_to_delete(tmp_path: Path) -> None:
+def test_retention_of_an_empty_store_deletes_nothing(tmp_path: Path) -> None:
     with store(tmp_path) as kept:
         kept.kit.ledger.add([])
         assert set(kept.retention.apply().deleted.values()) == {0}
 
 
-def test_an_erased_persons_digest_goes_with_debug_data(kept: Store) -> None:
+def test_the_digest_of_an_erased_person_expires_with_debug_data(kept: Store) -> None:
     kept.record(1, user_id="u1")
     kept.subjects.erase("u1", reason="asked")
     kept.set_clock(31)

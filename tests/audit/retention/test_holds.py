@@ -1,4 +1,4 @@
-"""Legal holds: placed with a reason, released by name, never forgotten."""
+"""Legal holds have a reason, end only by release, and are audited."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mita_otel.audit.verification.verify import verify
 from mita_otel.store.append_only import sqlite_triggers
 
 
-def test_a_hold_is_placed_and_released_and_both_are_entries(tmp_path: Path, database_url: str) -> None:
+def test_placing_and_releasing_a_hold_are_audited(tmp_path: Path, database_url: str) -> None:
     with store(tmp_path, database_url) as kept:
         kept.kit.ledger.add([])
         hold = kept.holds.place(reason="case 7", by="counsel", data_class="audit", from_ns=NOW_NS)
@@ -42,7 +42,7 @@ def test_a_hold_is_placed_and_released_and_both_are_entries(tmp_path: Path, data
         ("UPDATE mita_legal_holds SET data_class = 'debug'", "differs from its entry"),
     ],
 )  # fmt: skip
-def test_a_hold_that_is_tampered_with_is_found_and_lets_nothing_go(
+def test_a_tampered_hold_stops_retention(
     tmp_path: Path, database_url: str, statement: str, told: str
 ) -> None:
     with store(tmp_path, database_url) as kept:
@@ -70,9 +70,7 @@ def test_a_hold_that_is_tampered_with_is_found_and_lets_nothing_go(
         kept.retention.apply(trust_clock=True)
 
 
-def test_a_hold_that_was_made_up_stops_retention_until_it_is_released(
-    tmp_path: Path, database_url: str
-) -> None:
+def test_a_forged_hold_stops_retention_until_it_is_released(tmp_path: Path, database_url: str) -> None:
     with store(tmp_path, database_url) as kept:
         kept.kit.ledger.add([])
         with kept.kit.database.write() as connection:
@@ -86,7 +84,7 @@ def test_a_hold_that_was_made_up_stops_retention_until_it_is_released(
         kept.retention.apply(trust_clock=True)
 
 
-def test_the_entry_of_a_hold_in_force_is_never_purged(tmp_path: Path, database_url: str) -> None:
+def test_the_entry_of_an_active_hold_is_not_purged(tmp_path: Path, database_url: str) -> None:
     with store(tmp_path, database_url) as kept:
         kept.set_clock(-3000)
         chain = kept.record(3)
@@ -102,9 +100,7 @@ def test_the_entry_of_a_hold_in_force_is_never_purged(tmp_path: Path, database_u
         assert verify(kept.kit.database, kept.kit.keys).ok
 
 
-def test_a_hold_is_as_the_trail_says_with_another_key_and_after_an_erasure(
-    tmp_path: Path, database_url: str
-) -> None:
+def test_a_hold_verifies_after_a_key_rotation_and_an_erasure(tmp_path: Path, database_url: str) -> None:
     with store(tmp_path, database_url) as kept:
         kept.kit.ledger.add([])
         kept.holds.place(reason="case 7", by="counsel", user_id="u1")
@@ -117,7 +113,7 @@ def test_a_hold_is_as_the_trail_says_with_another_key_and_after_an_erasure(
         assert verify(kept.kit.database, rotated).ok
 
 
-def test_what_cannot_be_held_is_refused_in_words(tmp_path: Path) -> None:
+def test_an_invalid_hold_is_refused_with_the_reason(tmp_path: Path) -> None:
     with store(tmp_path) as kept:
         kept.kit.ledger.add([])
         with pytest.raises(LegalHoldError, match=r"'logs' is not a data class; use one of audit, errors"):
@@ -132,7 +128,7 @@ def test_what_cannot_be_held_is_refused_in_words(tmp_path: Path) -> None:
             kept.holds.release(hold.id, by="counsel")
 
 
-def test_the_entry_about_a_hold_does_not_name_the_person(tmp_path: Path) -> None:
+def test_the_entry_of_a_hold_does_not_name_the_person(tmp_path: Path) -> None:
     with store(tmp_path) as kept:
         kept.kit.ledger.add([])
         kept.holds.place(reason="case 7", by="counsel", user_id="u1")

@@ -1,4 +1,4 @@
-"""Roll-up of latency windows: whole hours and days only, on the clock's boundaries, without losing a percentile."""
+"""Latency windows are rolled up into whole hours and days, and keep their percentiles."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def test_hours_on_both_sides_of_midnight_become_two_days(database: Database) -> 
 
 
 @pytest.mark.parametrize("late_s", [60, HOUR_S // 2, HOUR_S - 1])
-def test_an_hour_that_is_only_partly_old_enough_stays_in_minutes(database: Database, late_s: int) -> None:
-    """Its younger minutes would need a second window of the same hour."""
+def test_an_hour_that_is_partly_too_young_is_not_rolled_up(database: Database, late_s: int) -> None:
+    """The younger minutes would need a second window of the same hour."""
     minutes = [0, HOUR_S // 2, HOUR_S - 60]
     worker(database).write_windows([window(START_S + second, [1]) for second in minutes])
     roll_up = RollUp(database, POLICY.summary)
@@ -105,7 +105,7 @@ def test_rolled_up_windows_are_the_sum_of_their_parts(database: Database) -> Non
         assert day.slowest[0].duration_ms == whole.max_ms
 
 
-def test_young_windows_are_left_alone(database: Database) -> None:
+def test_young_windows_are_not_rolled_up(database: Database) -> None:
     worker(database).write_windows([window(START_S, [1])])
     assert (
         RollUp(database, POLICY.summary).roll_up(START_S + DAY_S, minutes_after_days=7, hours_after_days=60)
@@ -114,7 +114,7 @@ def test_young_windows_are_left_alone(database: Database) -> None:
     assert worker(database).read_windows(START_S, START_S + 60)[0].length_s == 60
 
 
-def test_a_sketch_that_cannot_be_read_costs_its_percentiles_and_not_the_roll_up(database: Database) -> None:
+def test_an_unreadable_sketch_loses_its_percentiles_only(database: Database) -> None:
     worker(database).write_windows([window(START_S, [1]), window(START_S, [2])])
     with database.write() as connection:
         nonsense = "x'00'" if database.is_sqlite else "'\\x00'"

@@ -1,4 +1,4 @@
-"""Daily retention: at its time, in one process of all, and trouble is a line in the log."""
+"""Retention runs daily, at the policy's time, in one process; a failure is logged."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ POLICY = default_policy().retention
         ("2026-12-31T23:59", "2027-01-01T03:15"),
     ],
 )
-def test_it_is_due_at_the_policys_time(now: str, due: str) -> None:
+def test_the_next_run_is_at_the_policys_time(now: str, due: str) -> None:
     daily = DailyRetention(POLICY, lambda: pytest.fail("not now"))
     assert daily.next_run(datetime.fromisoformat(now).replace(tzinfo=UTC)) == datetime.fromisoformat(
         due
@@ -38,7 +38,7 @@ def opened(kept: Store, holder: str) -> tuple[RetentionJob, Lease]:
     return kept.retention, Lease(kept.kit.database, "retention", holder, clock_ns=kept.clock_ns)
 
 
-def test_one_process_of_all_applies_it(tmp_path: Path) -> None:
+def test_one_of_several_processes_applies_retention(tmp_path: Path) -> None:
     with store(tmp_path) as kept:
         kept.put(SpanRow, start_ns=NOW_NS - 40 * DAY_NS)
         first = DailyRetention(POLICY, lambda: opened(kept, "one"))
@@ -50,7 +50,7 @@ def test_one_process_of_all_applies_it(tmp_path: Path) -> None:
         assert second.run_once()
 
 
-def test_trouble_is_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failure_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     def broken() -> tuple[RetentionJob, Lease]:
         raise StoreError("the store is not there")
 
@@ -60,7 +60,7 @@ def test_trouble_is_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     assert "the next attempt is tomorrow" in caplog.text
 
 
-def test_it_is_started_by_policy_and_ends_with_telemetry(
+def test_the_policy_starts_retention_and_shutdown_ends_it(
     isolated_telemetry: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import threading

@@ -1,4 +1,4 @@
-"""A person's rights: everything about them is found; once they are erased nobody finds them, and chains verify."""
+"""Data of a person can be exported; after an erasure no data names the person, and chains verify."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def kept(tmp_path: Path, database_url: str) -> Iterator[Store]:
 
 
 def everything(kept: Store) -> str:
-    """Return every text of every table, and of every file."""
+    """Return the content of all tables and files."""
     texts: list[str] = []
     with kept.kit.database.read() as connection:
         for table in ("audit_entries", "audit_erasures", "erased_subjects", "errors", "spans", "legal_holds"):
@@ -51,7 +51,7 @@ def fill(kept: Store) -> None:
     kept.end_chain()
 
 
-def test_an_export_has_everything_of_the_person_and_nothing_of_others(kept: Store) -> None:
+def test_an_export_contains_all_data_of_the_person_only(kept: Store) -> None:
     fill(kept)
     found = list(kept.subjects.export(PERSON, by="officer"))
     assert [one["kind"] for one in found] == ["audit"] * 5 + ["error", "span"]
@@ -64,7 +64,7 @@ def test_an_export_has_everything_of_the_person_and_nothing_of_others(kept: Stor
     assert PERSON not in body
 
 
-def test_after_an_erasure_nothing_names_the_person_and_every_chain_verifies(kept: Store) -> None:
+def test_after_an_erasure_no_data_names_the_person_and_chains_verify(kept: Store) -> None:
     fill(kept)
     assert PERSON in everything(kept)
     erased = kept.subjects.erase(PERSON, reason="request 12", by="officer")
@@ -78,7 +78,7 @@ def test_after_an_erasure_nothing_names_the_person_and_every_chain_verifies(kept
     assert [str(one) for one in result.findings] == []
     assert result.erased == 5
     assert list(kept.subjects.export(PERSON)) == []
-    # What is not personal stays evidence, and all of it is still known to be of one person.
+    # Other fields remain evidence, and the entries remain attributable to one person.
     rows = kept.kit.rows("body", f"erasure_id = '{erased.erasure_id}'")
     assert [json.loads(body)["details"]["amount"] for (body,) in rows] == [7] * 5
     kept.kit.trail.flush(60)
@@ -86,8 +86,8 @@ def test_after_an_erasure_nothing_names_the_person_and_every_chain_verifies(kept
     assert json.loads(body)["details"]["entries"] == 5
 
 
-def test_spans_of_a_persons_traces_go_as_a_whole(kept: Store) -> None:
-    """The server's span says whose request it was; those in it may say so in a path, a query, a message."""
+def test_traces_of_an_erased_person_are_deleted_completely(kept: Store) -> None:
+    """The server span has the user's id; its children may contain it in a path, a query or a message."""
     trace, other = "a" * 32, "b" * 32
     kept.put(SpanRow, trace_id=trace, span_id="1" * 16, user_id=PERSON)
     kept.put(SpanRow, trace_id=trace, span_id="2" * 16, record=json.dumps({"name": f"GET /users/{PERSON}"}))
@@ -98,7 +98,7 @@ def test_spans_of_a_persons_traces_go_as_a_whole(kept: Store) -> None:
     assert PERSON not in everything(kept)
 
 
-def test_nobody_can_tell_whose_the_commitments_were_by_trying_every_user(kept: Store) -> None:
+def test_commitments_of_an_erased_person_cannot_be_matched_with_users(kept: Store) -> None:
     fill(kept)
     erased = kept.subjects.erase(PERSON, reason="request 12")
     rows = kept.kit.rows("personal_key, personal, body", f"erasure_id = '{erased.erasure_id}'")
@@ -106,9 +106,7 @@ def test_nobody_can_tell_whose_the_commitments_were_by_trying_every_user(kept: S
     assert len({json.loads(body)["personal"] for *_, body in rows}) == 5
 
 
-def test_what_still_waits_in_another_processs_spool_is_erased_on_its_way_in(
-    kept: Store, tmp_path: Path
-) -> None:
+def test_spooled_entries_of_another_process_are_erased_when_moved(kept: Store, tmp_path: Path) -> None:
     from audit.kit import changed
 
     url = kept.kit.url
@@ -121,7 +119,7 @@ def test_what_still_waits_in_another_processs_spool_is_erased_on_its_way_in(
         kept.subjects.erase(PERSON, reason="request 12")
         assert other.trail.flush(60)
         kept.set_clock(2)
-        kept.record(1, user_id=PERSON)  # they came back: this is a new entry of theirs
+        kept.record(1, user_id=PERSON)  # a new entry of the same person
         kept.end_chain()
         assert kept.kit.rows("user_id", "event_type = 'before'") == [(None,)]
         assert [user for (user,) in kept.kit.rows("user_id", "event_type = 'test'")] == [None, PERSON]
@@ -129,7 +127,7 @@ def test_what_still_waits_in_another_processs_spool_is_erased_on_its_way_in(
     assert verify(kept.kit.database, kept.kit.keys).ok
 
 
-def test_an_erasure_after_the_key_was_changed_recognises_what_comes_late(kept: Store, tmp_path: Path) -> None:
+def test_late_entries_are_erased_after_a_key_rotation(kept: Store, tmp_path: Path) -> None:
     from audit.kit import changed
 
     rotated = AuditKeys(b"the new key of the service", [KEY.encode()])
@@ -148,7 +146,7 @@ def test_an_erasure_after_the_key_was_changed_recognises_what_comes_late(kept: S
 
 
 @pytest.mark.parametrize("hold", [{}, {"user_id": PERSON}, {"data_class": "errors"}])
-def test_a_legal_hold_comes_before_an_erasure(kept: Store, hold: dict[str, str]) -> None:
+def test_a_legal_hold_prevents_an_erasure(kept: Store, hold: dict[str, str]) -> None:
     fill(kept)
     kept.holds.place(reason="case 7", by="counsel", **hold)  # type: ignore[arg-type]
     with pytest.raises(LegalHoldError, match=r"case 7.*nothing is erased"):
@@ -156,7 +154,7 @@ def test_a_legal_hold_comes_before_an_erasure(kept: Store, hold: dict[str, str])
     assert len(kept.kit.rows("*", f"user_id = '{PERSON}'")) == 5
 
 
-def test_a_hold_that_was_released_does_not_name_the_person_any_more(kept: Store) -> None:
+def test_an_erasure_removes_the_person_from_released_holds(kept: Store) -> None:
     fill(kept)
     hold = kept.holds.place(reason="case 7", by="counsel", user_id=PERSON)
     kept.holds.release(hold.id, by="counsel")
@@ -165,19 +163,19 @@ def test_a_hold_that_was_released_does_not_name_the_person_any_more(kept: Store)
     assert [one.user_id for one in kept.holds.all(released=True)] == [erased.erasure_id]
 
 
-def test_a_hold_of_somebody_else_does_not_hinder(kept: Store) -> None:
+def test_a_hold_on_another_person_does_not_prevent_an_erasure(kept: Store) -> None:
     fill(kept)
     kept.holds.place(reason="case 7", by="counsel", user_id="another")
     assert kept.subjects.erase(PERSON, reason="request 12").entries == 5
 
 
-def test_a_person_whose_id_is_redacted_is_found_by_the_id_they_have(kept: Store) -> None:
+def test_a_person_with_a_redacted_id_is_found_by_the_original_id(kept: Store) -> None:
     kept.record(1, user_id="4111 1111 1111 1111")
     kept.kit.trail.flush(60)
     assert kept.subjects.erase("4111 1111 1111 1111", reason="request 12").entries == 1
 
 
-def test_somebody_unknown_is_erased_without_a_trace(kept: Store) -> None:
+def test_the_erasure_of_an_unknown_person_changes_no_entry(kept: Store) -> None:
     kept.kit.ledger.add([])
     assert kept.subjects.erase("nobody", reason="request 12").entries == 0
 
