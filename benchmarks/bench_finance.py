@@ -26,8 +26,8 @@ from mita_otel import (
     set_financial_user,
 )
 from mita_otel.finance.facts import known_attributes
+from mita_otel.finance.middleware import enrich_span
 from mita_otel.finance.runtime import FinanceRuntime, install
-from mita_otel.finance.telemetry_hooks import enrich_span
 from mita_otel.policy import default_policy
 from mita_otel.processors.context import ContextLogProcessor, ContextProcessor
 

@@ -7,7 +7,6 @@ from mita_otel.audit.event import AuditEvent as AuditEvent
 from mita_otel.audit.event import AuditEventType as AuditEventType
 from mita_otel.audit.event import AuditOutcome as AuditOutcome
 from mita_otel.errors import ConfigurationError as ConfigurationError
-from mita_otel.finance.api_request import monitor_api_request as monitor_api_request
 from mita_otel.finance.breadcrumbs import add_financial_breadcrumb as add_financial_breadcrumb
 from mita_otel.finance.categories import FinancialErrorCategory as FinancialErrorCategory
 from mita_otel.finance.categories import FinancialSeverity as FinancialSeverity
@@ -18,7 +17,6 @@ from mita_otel.finance.contexts import set_compliance_context as set_compliance_
 from mita_otel.finance.contexts import set_financial_user as set_financial_user
 from mita_otel.finance.contexts import set_request_context as set_request_context
 from mita_otel.finance.contexts import set_transaction as set_transaction
-from mita_otel.finance.database_operation import monitor_database_operation as monitor_database_operation
 from mita_otel.finance.decorator import MissingUserError as MissingUserError
 from mita_otel.finance.decorator import financial_operation_monitor as financial_operation_monitor
 from mita_otel.finance.errors import capture_authentication_error as capture_authentication_error
@@ -28,6 +26,8 @@ from mita_otel.finance.errors import capture_financial_error as capture_financia
 from mita_otel.finance.errors import capture_payment_error as capture_payment_error
 from mita_otel.finance.errors import capture_security_error as capture_security_error
 from mita_otel.finance.errors import capture_transaction_error as capture_transaction_error
+from mita_otel.finance.manual_instrumentation import monitor_api_request as monitor_api_request
+from mita_otel.finance.manual_instrumentation import monitor_database_operation as monitor_database_operation
 from mita_otel.finance.middleware import FinancialSentryMiddleware as FinancialSentryMiddleware
 from mita_otel.finance.middleware import request_operation as request_operation
 from mita_otel.finance.monitors import financial_transaction_context as financial_transaction_context

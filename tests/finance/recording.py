@@ -14,8 +14,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from mita_otel.finance.audit_signal import AuditSignal
 from mita_otel.finance.facts import known_attributes
+from mita_otel.finance.middleware import enrich_span
 from mita_otel.finance.runtime import FinanceRuntime
-from mita_otel.finance.telemetry_hooks import enrich_span
 from mita_otel.policy.finance import FinancePolicy
 from mita_otel.processors.context import ContextLogProcessor, ContextProcessor
 

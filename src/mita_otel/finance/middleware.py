@@ -1,20 +1,32 @@
-"""The ASGI middleware: context, error capture and response headers of each request."""
+"""The ASGI middleware: context, error capture, audit of access and response headers of each request.
+
+Its hooks add the context to spans that start, and capture exceptions that a framework handles itself.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import context, trace
-from opentelemetry.trace import format_span_id, format_trace_id
+from opentelemetry.trace import SpanKind, format_span_id, format_trace_id
 
+from mita_otel.finance.audit_signal import notify_audit
 from mita_otel.finance.capture import Category, ErrorReport, capture
 from mita_otel.finance.categories import name_of
 from mita_otel.finance.contexts import with_baggage
-from mita_otel.finance.data_access import audit_access
-from mita_otel.finance.facts import enter_request, leave_request, local_facts, with_facts
+from mita_otel.finance.facts import (
+    enter_request,
+    known_attributes,
+    known_facts,
+    leave_request,
+    local_facts,
+    with_facts,
+)
 from mita_otel.finance.operation import outcome_of
 from mita_otel.finance.request import (
     SCOPE_KEY,
@@ -28,6 +40,9 @@ from mita_otel.finance.request import (
 )
 from mita_otel.finance.runtime import FinanceRuntime, running
 
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import Span
+
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 FindUser = Callable[[Any], object]
@@ -39,6 +54,9 @@ _logger = logging.getLogger("mita_otel.finance")
 _SERVED: Final = frozenset({"http", "websocket"})
 _NOTED: Final = "mita_otel.noted_headers"
 """Holds the headers of a failed request in its ASGI scope, for the response that an outer middleware writes."""
+_DATA_ACCESS: Final = "data_access"
+_REFUSED: Final = frozenset({401, 403})
+_FAILED_FROM: Final = 400
 
 
 class FinancialSentryMiddleware:
@@ -208,3 +226,56 @@ def request_operation(name: str, category: Category | None = None) -> Callable[[
             shared.name_operation(name, name_of(category))
 
     return name_the_operation
+
+
+async def audit_access(runtime: FinanceRuntime, state: RequestState, status: int) -> None:
+    """Record a request in PCI scope, if the audit trail wants it.
+
+    The trail waits for the disk, so a thread does it while the event loop serves other requests.
+
+    Args:
+        runtime: The configured instance.
+        state: The request.
+        status: The status of the response.
+    """
+    if not state.facts.pci or not runtime.wants_access():
+        return
+    span = state.server_span or trace.get_current_span()
+    record = partial(
+        notify_audit,
+        runtime,
+        known_facts(),
+        span.get_span_context(),
+        kind="custom",
+        name=_DATA_ACCESS,
+        outcome="refused" if status in _REFUSED else "failure" if status >= _FAILED_FROM else "success",
+        details={"method": state.method, "route": state.route, "status": status},
+    )
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:  # not asyncio's event loop
+        record()
+        return
+    await asyncio.to_thread(record)
+
+
+def enrich_span(span: Span) -> None:
+    """Add the known facts to a span that starts. Cheap if there are none."""
+    attributes = known_attributes()
+    if not attributes:
+        return
+    span.set_attributes(attributes)
+    if span.kind is SpanKind.SERVER:
+        shared = local_facts().shared
+        if shared is not None and shared.server_span is None:
+            shared.server_span = span  # the instrumentation is inside the middleware
+
+
+def capture_from_request(error: Exception, handled: bool) -> None:
+    """Capture an exception that a framework handled or let through, if the middleware serves the request."""
+    runtime = running()
+    if runtime is None or local_facts().shared is None:
+        return
+    if runtime.guard("capturing an error of a request", outcome_of, error, runtime) == "failure":
+        report = ErrorReport(exception=error, handled=handled)
+        runtime.guard("capturing an error of a request", capture, report, runtime)

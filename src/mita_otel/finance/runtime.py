@@ -13,8 +13,8 @@ from opentelemetry import _logs, metrics, trace
 from mita_otel.errors import raise_interrupt
 from mita_otel.finance.audit_signal import AuditSignalSink
 from mita_otel.finance.brute_force import FailureCounter
+from mita_otel.finance.categories import OperationTable
 from mita_otel.finance.counts import SCOPE, FinanceCounts
-from mita_otel.finance.routing import OperationTable
 from mita_otel.finance.transaction import Money
 from mita_otel.policy.finance import FinancePolicy
 

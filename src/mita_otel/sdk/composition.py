@@ -21,11 +21,15 @@ from mita_otel.audit.installed import install as install_audit
 from mita_otel.errors import ConfigurationError
 from mita_otel.exporters.otlp import log_failures_once
 from mita_otel.finance.facts import known_attributes
-from mita_otel.finance.middleware import FinancialSentryMiddleware, complete_failure
+from mita_otel.finance.middleware import (
+    FinancialSentryMiddleware,
+    capture_from_request,
+    complete_failure,
+    enrich_span,
+)
 from mita_otel.finance.reported_errors import capture_logged, report_issue, report_recorded
 from mita_otel.finance.runtime import FinanceRuntime
 from mita_otel.finance.runtime import install as install_finance
-from mita_otel.finance.telemetry_hooks import capture_from_request, enrich_span
 from mita_otel.instrumentation.access_log import AccessLogRedaction
 from mita_otel.instrumentation.asgi import at_each_response
 from mita_otel.instrumentation.fastapi import FastAPIInstrumentation, excluded_urls

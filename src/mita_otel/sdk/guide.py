@@ -9,10 +9,9 @@ from typing import Any
 from mita_otel.audit.committer import AuditReceipt
 from mita_otel.audit.current import get_audit_trail, record_audit_event
 from mita_otel.audit.event import AuditEventType
-from mita_otel.finance import api_request, contexts, errors, monitors, security
 from mita_otel.finance import breadcrumbs as trail
+from mita_otel.finance import contexts, errors, manual_instrumentation, monitors, security
 from mita_otel.finance.categories import FinancialErrorCategory, FinancialSeverity
-from mita_otel.finance.database_operation import monitor_database_operation
 from mita_otel.finance.runtime import running
 from mita_otel.finance.user import UserContext, UserId
 from mita_otel.latency.facts import PerformanceCategory
@@ -108,8 +107,8 @@ class PerformanceMonitor:
 
     monitor_financial_operation = staticmethod(monitors.monitor_financial_operation)
     monitor_financial_performance = staticmethod(monitors.monitor_financial_performance)
-    monitor_api_request = staticmethod(api_request.monitor_api_request)
-    monitor_database_operation = staticmethod(monitor_database_operation)
+    monitor_api_request = staticmethod(manual_instrumentation.monitor_api_request)
+    monitor_database_operation = staticmethod(manual_instrumentation.monitor_database_operation)
     get_performance_summary = staticmethod(get_performance_summary)
 
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from finance.conftest import policy_with
 from mita_otel.finance.attribute_values import attribute_value
 from mita_otel.finance.capture import fingerprint
-from mita_otel.finance.routing import OperationTable
+from mita_otel.finance.categories import OperationTable
 from mita_otel.policy import PolicyError, load_policy
 
 TABLE = OperationTable(policy_with(routes={"POST /api/special/{id}": "loan_approval"}))
