@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -19,12 +20,19 @@ import pytest
 import sentry_sdk
 
 from closing import Closing, closing_all
-from databases import database_url, postgresql_server, postgresql_url  # noqa: F401 - fixtures of every test
+from databases import (  # noqa: F401 - fixtures of every test
+    database_url,
+    has_tables,
+    postgresql_server,
+    postgresql_url,
+    postgresql_with_tables,
+)
 from exploring import load_profile
 
 if TYPE_CHECKING:
     from mita_otel.instrumentation.patches import Patches
 
+_MEMORY_DISK = Path("/dev/shm")  # noqa: S108 - every file in it is below a folder of pytest
 _LONG_MODULES = ("tests/e2e/", "tests/examples/", "tests/type_checking/", "tests/test_packaging.py")
 _SETTINGS = ("OTEL_", "MITA_OTEL_", "SENTRY_", "SLACK_", "PAGERDUTY_", "ENVIRONMENT")
 
@@ -36,6 +44,17 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 def pytest_configure() -> None:
     load_profile()
+    if _is_fit_for_tests(_MEMORY_DISK):
+        # pytest's variable for the parent of every `tmp_path`. SQLite and the spools wait for the disk otherwise.
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY_DISK))
+
+
+def _is_fit_for_tests(folder: Path) -> bool:
+    """Return whether there is a gigabyte for each worker, and programs can be started."""
+    if not os.access(folder, os.W_OK):
+        return False
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize > 4e9 and not disk.f_flag & os.ST_NOEXEC
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from alerts.kit import SCOPE, Bank
+from databases import sqlite_url
 from mita_otel.alerts.memory_store import MemoryAlertStore
 from mita_otel.alerts.sql_store import SqlAlertStore
 from mita_otel.alerts.store import AlertStore
@@ -17,12 +19,12 @@ OpenStore = Callable[[], AlertStore]
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
-def open_store(request: pytest.FixtureRequest, tmp_path: object) -> Iterator[OpenStore]:
+def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenStore]:
     """Open the same store, again and again where it is in a store: what one process wrote, another one reads."""
     opened: list[AlertStore] = []
     memory = MemoryAlertStore(max_samples=10_000, max_queued=1000)
     if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path}/alerts.db"
+        url = sqlite_url(tmp_path / "alerts.db")
     elif request.param == "postgresql":
         url = request.getfixturevalue("postgresql_url")
 

@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from databases import sqlite_url
 from mita_otel.audit.anchors import Anchor, AnchorFile, read_anchors
 from mita_otel.audit.canonical import AuditKeys
 from mita_otel.audit.chain import SealedEntry
@@ -54,7 +55,7 @@ class Kit:
         self.keys = keys or AuditKeys(KEY.encode())
         self.folder = SpoolFolder(folder / "spool")
         self.anchor_path = folder / "anchors.jsonl"
-        self.url = url or f"sqlite:///{folder / 'mita-otel.db'}"
+        self.url = url or sqlite_url(folder / "mita-otel.db")
         self.database = Database(self.url, self.policy.store)
         self.ledger = Ledger(self.database, self.keys, migrate=True)
         self.redactor = Redactor(self.policy.redaction)

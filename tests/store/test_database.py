@@ -21,6 +21,12 @@ from mita_otel.store.database import Database
 POLICY = default_policy().store
 
 
+@pytest.fixture(scope="module")
+def has_tables() -> bool:
+    """These tests create the tables themselves."""
+    return False
+
+
 @pytest.mark.parametrize(
     ("url", "driver"),
     [

@@ -31,6 +31,12 @@ from mita_otel.store.migrate import (
 POLICY = default_policy().store
 
 
+@pytest.fixture(scope="module")
+def has_tables() -> bool:
+    """These tests create the tables themselves."""
+    return False
+
+
 def tables(database: Database) -> set[str]:
     with database.read() as connection:
         return {name for name in inspect(connection).get_table_names() if name != VERSION_TABLE}
