@@ -1,4 +1,4 @@
-"""Finished spans for the tests of the Sentry room, made by hand."""
+"""Builds finished spans for tests of the Sentry package."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def make(
     resource: Resource = SERVICE,
     scope: str = "opentelemetry.instrumentation.fastapi",
 ) -> ReadableSpan:
-    """A span of the trace, from `at_ms[0]` to `at_ms[1]` milliseconds after START_NS."""
+    """Return a span of the trace, from `at_ms[0]` to `at_ms[1]` milliseconds after START_NS."""
     return ReadableSpan(
         name=name,
         context=SpanContext(trace_id, span_id, False, TraceFlags(1)),

@@ -1,4 +1,4 @@
-"""Sentry's own events: once each, with their request and breadcrumbs, redacted."""
+"""Events of sentry-sdk are sent once each, redacted, with their request and breadcrumbs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def hint(exception: BaseException) -> dict[str, Any]:
     return {"exc_info": (type(exception), exception, exception.__traceback__)}
 
 
-def test_an_exception_goes_out_once_and_is_marked() -> None:
+def test_an_exception_is_sent_once_and_marked() -> None:
     hook, error = Hook(), ValueError("no")
     assert hook(event(), hint(error)) is not None
     assert event_id_of(error) == "a" * 32
@@ -57,7 +57,7 @@ def test_an_exception_goes_out_once_and_is_marked() -> None:
     assert hook.losses.counts() == {}, "a second report of the same exception is no loss"
 
 
-def test_an_event_that_is_redacted_at_once_has_the_sampling_context_of_its_trace() -> None:
+def test_an_event_redacted_at_once_has_the_sampling_context_of_its_trace() -> None:
     hook = Hook()
     hook.sampling_context = lambda trace_id: {"trace_id": f"{trace_id:032x}", "public_key": "key"}
     sent = hook(event(), {})
@@ -66,14 +66,14 @@ def test_an_event_that_is_redacted_at_once_has_the_sampling_context_of_its_trace
     assert "dynamic_sampling_context" not in TRACE["trace"]
 
 
-def test_one_that_was_captured_elsewhere_goes_out_under_its_id_only() -> None:
+def test_an_exception_captured_elsewhere_is_sent_with_that_id_only() -> None:
     hook, error = Hook(), ValueError("no")
     mark(error, "c" * 32)
     assert hook(event(), hint(error)) is None
     assert hook(event(event_id="c" * 32), hint(error)) is not None
 
 
-def test_the_exceptions_text_is_not_reported_again_from_a_span() -> None:
+def test_an_exception_is_not_reported_again_from_a_span() -> None:
     hook = Hook()
     try:
         try:
@@ -88,7 +88,7 @@ def test_the_exceptions_text_is_not_reported_again_from_a_span() -> None:
     assert hook.captured.add(8, "OSError", ""), "another trace"
 
 
-def test_secrets_are_gone_and_the_hosts_own_door_comes_first() -> None:
+def test_the_hosts_hook_runs_before_the_redaction() -> None:
     seen: list[Any] = []
 
     def then(event: Any, hint: Any) -> Any:
@@ -112,13 +112,13 @@ def test_an_event_that_cannot_be_redacted_is_withheld_and_counted() -> None:
     assert hook.losses.counts() == {("sentry.other", "not_redactable"): 1}
 
 
-def test_attachments_do_not_leave() -> None:
+def test_attachments_are_removed() -> None:
     given = {"attachments": ["raw"]}
     Hook()(event(), given)
     assert given["attachments"] == []
 
 
-def test_the_request_that_is_under_way_is_named() -> None:
+def test_an_event_has_transaction_and_request_of_the_active_root() -> None:
     hook = Hook()
     root = server(
         trace_id=7, attributes={semconv.USER_ID: "u1", semconv.OPERATION_PART_OF: "payment_processing"}
@@ -137,7 +137,7 @@ def test_the_request_that_is_under_way_is_named() -> None:
 
 
 @pytest.mark.parametrize("trace_id", [None, "", "xyz", 5])
-def test_an_event_without_a_trace_passes(trace_id: Any) -> None:
+def test_an_event_without_a_trace_has_no_breadcrumbs(trace_id: Any) -> None:
     hook = Hook()
     hook.breadcrumbs.add(7, {"message": "m"})
     out = hook({"event_id": "a" * 32, "contexts": {"trace": {"trace_id": trace_id}}}, {})
@@ -165,7 +165,7 @@ def test_a_transactions_breadcrumbs_are_redacted() -> None:
     assert hook.redacted_breadcrumbs(99) == []
 
 
-def test_what_a_request_did_before_its_error_is_added_in_order() -> None:
+def test_steps_of_the_request_are_added_as_breadcrumbs_in_order() -> None:
     hook = Hook()
     provider = TracerProvider(shutdown_on_exit=False)
     root: Any = provider.get_tracer("test").start_span("GET /", kind=SpanKind.SERVER)
@@ -193,11 +193,11 @@ def test_breadcrumbs_are_bounded_by_trace_and_in_number() -> None:
     crumbs.add(2, {})
     crumbs.add(3, {})
     assert crumbs.of(1) == []
-    crumbs.add(0, {"nobody": "knows whose"})
+    crumbs.add(0, {"trace": "unknown"})
     assert crumbs.of(0) == []
 
 
-def test_live_roots_are_bounded_and_a_server_span_stays() -> None:
+def test_active_roots_are_bounded_and_a_server_span_is_kept() -> None:
     roots = ActiveRoots(max_traces=2, max_ended=2)
     roots.started(make(5, 1, trace_id=1))
     assert roots.root_of(1) is None, "a child is no root"
@@ -210,7 +210,7 @@ def test_live_roots_are_bounded_and_a_server_span_stays() -> None:
     assert roots.attributes_of(4) == {"a": 1}
 
 
-def test_roots_that_have_ended_have_a_bound_and_evict_no_active_one() -> None:
+def test_ended_roots_are_bounded_and_evict_no_active_root() -> None:
     roots = ActiveRoots(max_traces=2, max_ended=2)
     active = make(1, trace_id=1)
     roots.started(active)

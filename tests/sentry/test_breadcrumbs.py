@@ -33,7 +33,7 @@ TRACER = TracerProvider(shutdown_on_exit=False).get_tracer("test")
 
 
 class Trace:
-    """A request that is under way, and its steps."""
+    """An active request, and its steps."""
 
     def __init__(self, max_steps: int = 10, max_traces: int = 10) -> None:
         self.roots = ActiveRoots(10, 10)
@@ -77,7 +77,7 @@ def outgoing(span_id: int, trace_id: int, **attributes: Any) -> ReadableSpan:
     )
 
 
-def test_a_query_and_a_request_are_said_redacted_in_their_order() -> None:
+def test_a_query_and_a_request_are_redacted_breadcrumbs_in_order() -> None:
     trace = Trace()
     literal = {"db.query.text": "SELECT id FROM cards WHERE number = '5555555555554444'"}
     trace.ended(
@@ -98,7 +98,7 @@ def test_a_query_and_a_request_are_said_redacted_in_their_order() -> None:
     assert "qW8xZr2LmN5v" not in str([first, second])
 
 
-def test_only_of_a_request_that_is_under_way() -> None:
+def test_steps_are_kept_only_while_their_request_is_active() -> None:
     trace = Trace()
     trace.ended(query(2, 1, trace_id=trace.trace_id + 1))
     assert trace.steps.of(trace.trace_id + 1) == []
@@ -119,7 +119,7 @@ def test_a_task_inside_a_request_does_not_end_its_steps() -> None:
     assert len(trace.crumbs()) == 1
 
 
-def test_the_newest_are_kept() -> None:
+def test_the_newest_steps_are_kept() -> None:
     trace = Trace(max_steps=3, max_traces=1)
     trace.ended(*(query(one, 1, trace_id=trace.trace_id) for one in range(2, 8)))
     assert [one["data"]["span_id"][-1] for one in trace.crumbs()] == ["5", "6", "7"]

@@ -1,4 +1,4 @@
-"""A Celery task that fails is an unhandled error, whoever reports it."""
+"""A failed Celery task is an unhandled error, whichever instrumentation reports it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytest.importorskip("celery", reason="needs the package celery")
 @pytest.mark.parametrize(
     ("measured", "logged"), [(True, True), (True, False), (False, True)], ids=["both", "measured", "logged"]
 )
-def test_a_failed_task_is_unhandled(
+def test_a_failed_task_is_an_unhandled_error(
     isolated_telemetry: None,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,

@@ -23,7 +23,7 @@ from mita_otel.sentry.crash_records import mark_crash
         ("celery_jobs", "jobs", logging.ERROR, True, True),
     ],
 )
-def test_what_a_framework_logs_with_an_exception_is_unhandled(
+def test_an_exception_logged_by_a_framework_is_unhandled(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     folder: str,
@@ -48,7 +48,7 @@ def test_what_a_framework_logs_with_an_exception_is_unhandled(
 
 
 @pytest.mark.parametrize("event", [{}, {"exception": None}, {"exception": {"values": None}}])
-def test_an_event_without_an_exception_stays(event: dict[str, Any]) -> None:
+def test_an_event_without_an_exception_is_unchanged(event: dict[str, Any]) -> None:
     before = dict(event)
     file = str(Path(logging.__file__).parent.parent / "asyncio" / "base_events.py")
     record = logging.LogRecord(

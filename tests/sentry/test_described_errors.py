@@ -1,4 +1,4 @@
-"""Each way in which an error of a financial operation becomes known makes one issue, with the same tags."""
+"""An error of a financial operation makes one issue with the same tags, however it is reported."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def described(event: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_every_way_makes_one_issue_with_the_tags_of_the_operation(receiver: Receiver) -> None:
+def test_each_report_makes_one_issue_with_the_tags_of_the_operation(receiver: Receiver) -> None:
     telemetry = configure(environment="test")
     found = {}
     for report in WAYS:
@@ -120,7 +120,7 @@ def test_every_way_makes_one_issue_with_the_tags_of_the_operation(receiver: Rece
 
 
 def service() -> FastAPI:
-    """Fail in a financial route, in each place of it, and in each way."""
+    """Fail in each part of a financial route, with each kind of report."""
     app = FastAPI()
     ways = {report.__name__: report for report in WAYS}
 
@@ -152,7 +152,7 @@ def service() -> FastAPI:
     return app
 
 
-async def test_every_way_is_described_in_every_place_of_a_financial_route(receiver: Receiver) -> None:
+async def test_each_report_has_the_tags_in_each_part_of_a_financial_route(receiver: Receiver) -> None:
     telemetry = configure(environment="test")
     transport = httpx.ASGITransport(service())
     client = httpx.AsyncClient(transport=transport, base_url="http://bank.example")
@@ -160,7 +160,7 @@ async def test_every_way_is_described_in_every_place_of_a_financial_route(receiv
     for place in ("async", "sync", "background", "handler"):
         for report in WAYS:
             if (place, report) == ("handler", by_an_inner_span):
-                continue  # an exception that is raised again there is the same one
+                continue  # the same exception, raised again
             await client.post(f"/api/payments/{place}/{report.__name__}", headers={"X-Request-ID": "r-1"})
             assert telemetry.flush(30)
             found[place, report.__name__] = [

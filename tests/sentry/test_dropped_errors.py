@@ -1,4 +1,4 @@
-"""An error that the service's own Sentry client drops does not come back from its span or a log record."""
+"""An error dropped by the service's own Sentry client is not reported from its span or a log record."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def start(
 ) -> tuple[Any, FastAPI]:
     """Start telemetry and the service's own Sentry client, in either order."""
     telemetry = configure(environment="test") if order == "after us" else None
-    # The integrations that a client enables by itself would leave listeners in SQLAlchemy.
+    # Default integrations of a client would leave listeners in SQLAlchemy.
     integrations = [StarletteIntegration(), FastApiIntegration(), *options.pop("integrations", ())]
     sentry_sdk.init(dsn=receiver.dsn, integrations=integrations, auto_enabling_integrations=False, **options)
     init()
@@ -105,7 +105,7 @@ async def post(app: FastAPI, *paths: str) -> None:
     ],
     ids=["ignored class", "ignored name", "hook", "hook by class", "sample rate", "sampler"],
 )
-async def test_a_dropped_error_does_not_come_back(
+async def test_a_dropped_error_is_not_reported_again(
     receiver: Receiver, order: str, options: dict[str, Any]
 ) -> None:
     telemetry, app = start(receiver, order, **options)
@@ -116,7 +116,7 @@ async def test_a_dropped_error_does_not_come_back(
 
 
 @pytest.mark.parametrize("order", ["before us", "after us"])
-async def test_an_error_that_an_event_processor_drops_does_not_come_back(
+async def test_an_error_dropped_by_an_event_processor_is_not_reported_again(
     receiver: Receiver, order: str
 ) -> None:
     with sentry_sdk.isolation_scope():
@@ -129,7 +129,7 @@ async def test_an_error_that_an_event_processor_drops_does_not_come_back(
 
 
 @pytest.mark.parametrize("logs", ["", "console"])
-async def test_a_logger_that_the_client_ignores_makes_no_issue(
+async def test_a_logger_ignored_by_the_client_makes_no_issue(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch, logs: str
 ) -> None:
     monkeypatch.setenv("OTEL_LOGS_EXPORTER", logs)
@@ -142,7 +142,9 @@ async def test_a_logger_that_the_client_ignores_makes_no_issue(
 @pytest.mark.parametrize(
     ("size", "kept"), [("never", False), ("small", False), ("medium", True), ("always", True)]
 )
-async def test_the_size_of_request_bodies_is_the_clients(receiver: Receiver, size: str, kept: bool) -> None:
+async def test_the_clients_limit_for_request_bodies_applies(
+    receiver: Receiver, size: str, kept: bool
+) -> None:
     telemetry, app = start(receiver, "before us", max_request_body_size=size)
     await post(app, "/crash")
     assert telemetry.flush(30)
@@ -150,7 +152,7 @@ async def test_the_size_of_request_bodies_is_the_clients(receiver: Receiver, siz
     assert bool(event["request"].get("data")) is kept
 
 
-async def test_an_application_that_contrib_measures_reports_each_exception_once(receiver: Receiver) -> None:
+async def test_an_application_instrumented_by_contrib_reports_exceptions_once(receiver: Receiver) -> None:
     app = service()
     FastAPIInstrumentor.instrument_app(app)
     telemetry, _ = start(receiver, "before us")
@@ -170,7 +172,7 @@ async def test_an_application_that_contrib_measures_reports_each_exception_once(
         ("bank", "Worker (pid:812) was sent SIGTERM!", 1),
     ],
 )
-def test_normal_stops_of_gunicorn_workers_are_no_errors(
+def test_normal_stops_of_gunicorn_workers_are_not_errors(
     receiver: Receiver, name: str, line: str, sent: int
 ) -> None:
     telemetry = configure(environment="test")
@@ -179,7 +181,7 @@ def test_normal_stops_of_gunicorn_workers_are_no_errors(
     assert len(receiver.events) == sent
 
 
-def test_a_watch_remembers_dropped_exceptions_and_can_be_taken_back() -> None:
+def test_a_watch_records_dropped_exceptions_until_it_is_reverted() -> None:
     client = sentry_sdk.Client(dsn=DSN, default_integrations=False, ignore_errors=[KeyError])
     captured = CapturedExceptions(10)
     unwatch = watch_drops(client, captured)

@@ -1,4 +1,4 @@
-"""Errors that come at the same time are all sent."""
+"""Simultaneous errors are all sent."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def emit(issues: Issues, text: str) -> None:
 def test_an_error_is_not_lost_while_another_thread_sends_one(
     issues: Issues, sent: list[dict[str, Any]]
 ) -> None:
-    """sentry-sdk refuses what comes while it applies a scope, and threads share the current one."""
+    """sentry-sdk refuses events while it applies a scope, and threads share the current scope."""
 
     def meanwhile(event: Any, hint: Any) -> Any:
         if event["exception"]["values"][0]["value"] == "first":
-            # As a server's threads do: in a copy of the context, and so with the same scope.
+            # Like a server's thread: in a copy of the context, so with the same scope.
             thread = threading.Thread(target=contextvars.copy_context().run, args=(emit, issues, "second"))
             thread.start()
             thread.join()
@@ -57,7 +57,7 @@ def test_an_error_is_not_lost_while_another_thread_sends_one(
     assert sorted(event["exception"]["values"][0]["value"] for event in sent) == ["first", "second"]
 
 
-def test_what_the_host_has_said_of_its_scope_is_there(issues: Issues, sent: list[dict[str, Any]]) -> None:
+def test_issues_contain_tags_of_the_hosts_scopes(issues: Issues, sent: list[dict[str, Any]]) -> None:
     with sentry_sdk.isolation_scope() as isolation, sentry_sdk.new_scope() as scope:
         isolation.set_tag("tenant", "north")
         scope.set_tag("job", "nightly")

@@ -17,7 +17,7 @@ from mita_otel.sentry.transport.sender_identity import identity_of
 
 
 class Link:
-    """A client that keeps what it is sent."""
+    """A client that stores envelopes."""
 
     def __init__(self) -> None:
         options = {"environment": "staging", "release": "bank@1.0", "server_name": "host-1"}
@@ -45,7 +45,7 @@ def exported(*records: ReadableLogRecord) -> list[dict[str, Any]]:
     return [one for envelope in link.sent for one in json.loads(envelope.items[0].get_bytes())["items"]]
 
 
-def test_a_record_whole() -> None:
+def test_a_log_record_is_exported_completely() -> None:
     [shown] = exported(
         record(body="paid", severity_number=SeverityNumber.WARN, severity_text="WARNING", attributes={"n": 5})
     )
@@ -78,7 +78,7 @@ LEVELS = {
 
 
 @pytest.mark.parametrize(("number", "level"), LEVELS.items())
-def test_levels(number: SeverityNumber, level: str) -> None:
+def test_each_severity_number_has_a_sentry_level(number: SeverityNumber, level: str) -> None:
     assert exported(record(body="x", severity_number=number))[0]["level"] == level
 
 
@@ -89,13 +89,13 @@ def test_a_body_of_another_type_is_json(body: Any, shown: str) -> None:
     assert exported(record(body=body))[0]["body"] == shown
 
 
-def test_outside_of_a_trace() -> None:
+def test_a_record_outside_a_trace_has_no_span_id() -> None:
     [shown] = exported(record(body="x", trace_id=0, span_id=0))
     assert shown["trace_id"] == "0" * 32
     assert "span_id" not in shown
 
 
-def test_a_hundred_an_item() -> None:
+def test_an_item_contains_at_most_a_hundred_records() -> None:
     link = Link()
     SentryLogExporter(link).export([record(body="x")] * 250)  # type: ignore[arg-type]
     assert [envelope.items[0].headers["item_count"] for envelope in link.sent] == [MAX_RECORDS, 100, 50]

@@ -1,4 +1,4 @@
-"""Sentry's headers are continued and sent on, beside OpenTelemetry's."""
+"""Sentry's headers are continued and propagated, beside those of OpenTelemetry."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BASE = {"public_key": "key", "environment": "production", "release": "bank@1.0",
 
 
 class Wire:
-    """A propagator as a service has it."""
+    """A propagator as a service uses it."""
 
     def __init__(self, *, decided: bool = True, base: dict[str, str] | None = None, **policy: Any) -> None:
         self.roots = ActiveRoots(10, 10)
@@ -69,7 +69,7 @@ def members(header: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("flag", "sampled"), [("-1", True), ("-0", False), ("", True)])
-def test_sentry_trace_is_continued(flag: str, sampled: bool) -> None:
+def test_the_sentry_trace_header_is_continued(flag: str, sampled: bool) -> None:
     ids, _ = Wire().extract(sentry_trace=f"{TRACE}-{SPAN}{flag}")
     assert (f"{ids.trace_id:032x}", f"{ids.span_id:016x}") == (TRACE, SPAN)
     assert ids.is_remote
@@ -77,7 +77,7 @@ def test_sentry_trace_is_continued(flag: str, sampled: bool) -> None:
 
 
 @pytest.mark.parametrize(("flag", "sampled"), [("-1", True), ("-0", False), ("", False)])
-def test_a_decision_that_a_caller_leaves_to_us_is_made_by_our_rate(flag: str, sampled: bool) -> None:
+def test_a_deferred_sampling_decision_is_made_by_the_policys_rate(flag: str, sampled: bool) -> None:
     policy = default_policy().sampling.replace(mode="head", ratio=0.0)
     sampler = choose_sampler(policy, None).sampler
     _, context = Wire().extract(sentry_trace=f"{TRACE}-{SPAN}{flag}")
@@ -91,7 +91,7 @@ def test_a_decision_that_a_caller_leaves_to_us_is_made_by_our_rate(flag: str, sa
     assert child.get_span_context().trace_flags.sampled is sampled
 
 
-def test_the_rate_is_on_what_is_kept_of_traces_that_were_left_to_us() -> None:
+def test_kept_traces_with_a_deferred_decision_record_the_rate() -> None:
     policy = default_policy().sampling.replace(mode="head", ratio=1.0)
     tracer = TracerProvider(sampler=choose_sampler(policy, None).sampler).get_tracer("test")
     _, context = Wire().extract(sentry_trace=f"{TRACE}-{SPAN}")
@@ -99,19 +99,19 @@ def test_the_rate_is_on_what_is_kept_of_traces_that_were_left_to_us() -> None:
     assert getattr(span, "attributes", {})[semconv.SAMPLING_RATE] == 1.0
 
 
-def test_traceparent_alone_is_continued_as_ever() -> None:
+def test_traceparent_alone_is_continued() -> None:
     ids, _ = Wire().extract(traceparent=f"00-{OTHER}-{SPAN}-01")
     assert f"{ids.trace_id:032x}" == OTHER
 
 
-def test_of_both_headers_of_one_trace_the_nearer_span_is_the_parent() -> None:
+def test_traceparent_gives_the_parent_if_both_headers_are_of_one_trace() -> None:
     nearer = "00f067aa0ba902b7"
     ids, _ = Wire().extract(traceparent=f"00-{TRACE}-{nearer}-01", sentry_trace=f"{TRACE}-{SPAN}-1")
     assert f"{ids.span_id:016x}" == nearer
 
 
 @pytest.mark.parametrize(("prefer", "expected"), [("traceparent", OTHER), ("sentry-trace", TRACE)])
-def test_of_two_traces_the_policy_says_which(prefer: str, expected: str) -> None:
+def test_the_policy_selects_one_of_two_traces(prefer: str, expected: str) -> None:
     ids, _ = Wire(prefer=prefer).extract(
         traceparent=f"00-{OTHER}-{SPAN}-01", sentry_trace=f"{TRACE}-{SPAN}-1"
     )
@@ -127,7 +127,7 @@ def test_of_two_traces_the_policy_says_which(prefer: str, expected: str) -> None
         f"{'0' * 32}-{SPAN}-1,{TRACE}-{SPAN}-1",
     ],
 )
-def test_of_headers_that_a_proxy_has_joined_the_first_valid_one_is_continued(header: str) -> None:
+def test_the_first_valid_of_joined_headers_is_continued(header: str) -> None:
     ids, _ = Wire().extract(sentry_trace=header)
     assert (f"{ids.trace_id:032x}", f"{ids.span_id:016x}") == (TRACE, SPAN)
 
@@ -139,14 +139,14 @@ BAD = [
 
 
 @pytest.mark.parametrize("header", BAD)
-def test_a_bad_header_is_no_header(header: str) -> None:
+def test_an_invalid_header_is_ignored(header: str) -> None:
     ids, _ = Wire().extract(sentry_trace=header)
     assert not ids.is_valid
     ids, _ = Wire().extract(sentry_trace=header, traceparent=f"00-{OTHER}-{SPAN}-01")
     assert f"{ids.trace_id:032x}" == OTHER
 
 
-def test_the_sampling_context_that_came_is_passed_on_as_it_came() -> None:
+def test_an_incoming_sampling_context_is_propagated_unchanged() -> None:
     wire = Wire()
     incoming = (
         f"sentry-trace_id={TRACE},sentry-public_key=theirs,sentry-release=app%401.0%2C2,sentry-sample_rate=0.25,"
@@ -160,7 +160,7 @@ def test_the_sampling_context_that_came_is_passed_on_as_it_came() -> None:
     assert members(out["baggage"]) == members(incoming)
 
 
-def test_a_secret_in_the_context_that_came_goes_no_further() -> None:
+def test_a_secret_in_an_incoming_sampling_context_is_redacted() -> None:
     wire = Wire()
     incoming = f"sentry-trace_id={TRACE},sentry-public_key=theirs,sentry-transaction=GET%20%2Fcards%2F4111111111111111"
     ids, context = wire.extract(sentry_trace=f"{TRACE}-{SPAN}-1", baggage=incoming)
@@ -170,7 +170,7 @@ def test_a_secret_in_the_context_that_came_goes_no_further() -> None:
 
 
 @given(key=st.text("0123456789abcdef", min_size=32, max_size=32), rand=st.floats(0, 1, exclude_max=True))
-def test_keys_ids_and_rates_are_no_secrets(key: str, rand: float) -> None:
+def test_keys_ids_and_rates_of_a_sampling_context_are_not_redacted(key: str, rand: float) -> None:
     contexts = SamplingContexts({}, ActiveRoots(10, 10), 10, REDACTOR.text)
     items = {
         "public_key": key,
@@ -185,7 +185,7 @@ def test_keys_ids_and_rates_are_no_secrets(key: str, rand: float) -> None:
     assert contexts.of(7) == items
 
 
-def test_a_trace_without_a_context_is_frozen_too_for_we_are_not_its_head() -> None:
+def test_a_continued_trace_without_sampling_context_gets_a_minimal_one() -> None:
     wire = Wire()
     _, context = wire.extract(sentry_trace=f"{TRACE}-{SPAN}-1")
     assert members(wire.inject(inside(context=context))["baggage"]) == {
@@ -195,7 +195,7 @@ def test_a_trace_without_a_context_is_frozen_too_for_we_are_not_its_head() -> No
     }
 
 
-def test_at_the_head_of_a_trace_the_context_is_ours_and_stays_the_same() -> None:
+def test_the_head_of_a_trace_creates_one_sampling_context() -> None:
     wire = Wire()
     trace_id = int(TRACE, 16)
     wire.roots.started(server(trace_id=trace_id))
@@ -210,7 +210,7 @@ def test_at_the_head_of_a_trace_the_context_is_ours_and_stays_the_same() -> None
     assert wire.contexts.of(trace_id, sampled=True, rate=0.1)["sample_rate"] == "0.1"
 
 
-def test_a_raw_path_is_no_transactions_name() -> None:
+def test_a_raw_path_is_not_propagated_as_transaction_name() -> None:
     wire = Wire()
     trace_id = int(TRACE, 16)
     wire.roots.started(
@@ -219,7 +219,7 @@ def test_a_raw_path_is_no_transactions_name() -> None:
     assert "sentry-transaction" not in members(wire.inject(inside())["baggage"])
 
 
-def test_a_secret_in_the_name_of_what_is_under_way_does_not_travel() -> None:
+def test_a_secret_in_the_transaction_name_is_not_propagated() -> None:
     wire = Wire()
     wire.roots.started(make(1, trace_id=int(TRACE, 16), name="pay with 4111111111111111"))
     header = wire.inject(inside())["baggage"]
@@ -227,7 +227,7 @@ def test_a_secret_in_the_name_of_what_is_under_way_does_not_travel() -> None:
     assert members(header)["sentry-transaction"].startswith("pay%20with")
 
 
-def test_while_the_traces_end_decides_the_decision_is_left_to_the_receiver() -> None:
+def test_with_tail_sampling_the_decision_is_deferred_to_the_receiver() -> None:
     wire = Wire(decided=False)
     out = wire.inject(inside())
     assert out["sentry-trace"] == f"{TRACE}-{SPAN}"
@@ -251,14 +251,16 @@ ORGS = [
 
 
 @pytest.mark.parametrize(("ours", "theirs", "strict", "continued"), ORGS)
-def test_strict_continuation(ours: str | None, theirs: str | None, strict: bool, continued: bool) -> None:
+def test_strict_continuation_requires_equal_organisations(
+    ours: str | None, theirs: str | None, strict: bool, continued: bool
+) -> None:
     wire = Wire(base={"org_id": ours} if ours else {}, strict_continuation=strict)
     header = f"sentry-org_id={theirs}" if theirs else "tenant=x"
     ids, _ = wire.extract(sentry_trace=f"{TRACE}-{SPAN}-1", baggage=header)
     assert ids.is_valid is continued
 
 
-def test_strictness_is_no_matter_of_pure_opentelemetry() -> None:
+def test_strict_continuation_does_not_apply_to_traceparent() -> None:
     ids, _ = Wire(strict_continuation=True).extract(traceparent=f"00-{OTHER}-{SPAN}-01")
     assert ids.is_valid
 
@@ -273,7 +275,7 @@ TARGETS = [
 
 @pytest.mark.parametrize("name", ["url.full", "http.url"])
 @pytest.mark.parametrize(("targets", "url", "expected"), TARGETS)
-def test_only_targets_get_sentrys_headers_all_get_opentelemetrys(
+def test_only_targets_get_sentrys_headers_and_all_get_opentelemetrys(
     targets: tuple[str, ...], url: str, expected: bool, name: str
 ) -> None:
     wire = Wire(targets=targets)
@@ -295,7 +297,7 @@ def test_only_targets_get_sentrys_headers_all_get_opentelemetrys(
         ([], None, False),
     ],
 )
-def test_the_targets_of_a_services_own_client_hold_as_well(
+def test_the_propagation_targets_of_the_services_client_apply(
     targets: list[Any], url: str | None, told: bool
 ) -> None:
     wire = Wire()
@@ -307,7 +309,7 @@ def test_the_targets_of_a_services_own_client_hold_as_well(
     assert "traceparent" in out
 
 
-def test_the_strictness_of_a_services_own_client_holds_as_well() -> None:
+def test_the_strict_continuation_of_the_services_client_applies() -> None:
     wire = Wire(base={"public_key": "key"})
     wire.contexts.follow({"strict_trace_continuation": True, "org_id": 7})
     ids, _ = wire.extract(sentry_trace=f"{TRACE}-{SPAN}-1", baggage=f"sentry-trace_id={TRACE}")
@@ -316,11 +318,11 @@ def test_the_strictness_of_a_services_own_client_holds_as_well() -> None:
     assert ids.is_valid
 
 
-def test_outside_of_any_trace_nothing_is_written() -> None:
+def test_outside_a_trace_no_header_is_written() -> None:
     assert Wire().inject(Context()) == {}
 
 
-def test_a_header_that_grows_too_long_loses_the_last_members_whole() -> None:
+def test_a_baggage_header_above_the_limit_loses_its_last_members() -> None:
     wire = Wire(base={**BASE, "release": "r" * 5000})
     context = Context()
     for number in range(60):
@@ -331,7 +333,7 @@ def test_a_header_that_grows_too_long_loses_the_last_members_whole() -> None:
     assert all(len(value) == 150 for name, value in members(header).items() if name.startswith("k"))
 
 
-def test_what_is_remembered_is_bounded() -> None:
+def test_stored_sampling_contexts_are_bounded() -> None:
     wire = Wire()
     for trace_id in range(1, 50):
         wire.contexts.freeze(trace_id, {"public_key": str(trace_id)})
@@ -340,7 +342,7 @@ def test_what_is_remembered_is_bounded() -> None:
 
 
 @given(st.integers(1, 2**128 - 1))
-def test_the_random_number_is_that_of_consistent_sampling_turned_round(trace_id: int) -> None:
+def test_sample_rand_is_the_complement_of_the_consistent_sampling_value(trace_id: int) -> None:
     number = float(sample_rand(trace_id))
     assert 0 <= number < 1
     kept_share = 1 - (trace_id & (2**56 - 1)) / 2**56
@@ -348,7 +350,7 @@ def test_the_random_number_is_that_of_consistent_sampling_turned_round(trace_id:
 
 
 @given(st.dictionaries(st.text(max_size=20), st.text(max_size=20), max_size=5), st.text(max_size=60))
-def test_whatever_the_headers_are_nothing_raises(items: dict[str, str], text: str) -> None:
+def test_no_header_value_raises(items: dict[str, str], text: str) -> None:
     header = ",".join(f"{name}={value}" for name, value in items.items())
     wire = Wire()
     _, context = wire.extract(baggage=header + text, sentry_trace=text, traceparent=text)

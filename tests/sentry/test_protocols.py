@@ -1,4 +1,4 @@
-"""Spans as Sentry's streamed spans and over its OTLP endpoint."""
+"""Spans as streamed spans of Sentry and over its OTLP endpoint."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def values(span: dict[str, Any]) -> dict[str, Any]:
     return {name: one["value"] for name, one in span["attributes"].items()}
 
 
-def test_a_request_with_a_query_whole() -> None:
+def test_a_request_with_a_query_becomes_complete_streamed_spans() -> None:
     root, child = spans(Tree(server(at_ms=(0, 12.345678)), [query(2, 1)]))
     assert {name: value for name, value in root.items() if name != "attributes"} == {
         "trace_id": "0" * 31 + "1",
@@ -122,7 +122,7 @@ def test_a_span_is_ok_or_an_error(status: StatusCode, code: int, expected: str) 
     assert root["status"] == expected
 
 
-def test_however_many_spans_a_trace_has_all_are_sent_a_thousand_an_item() -> None:
+def test_all_spans_of_a_large_trace_are_sent_in_items_of_a_thousand() -> None:
     children = [make(n, 1) for n in range(2, 2402)] + [make(9999, 1, attributes=BREACH)]
     parts = items(Tree(server(), children))
     assert [part.spans for part in parts] == [MAX_SPANS, MAX_SPANS, 402]
@@ -148,7 +148,7 @@ def test_values_have_types(value: Any, kind: str, expected: Any) -> None:
     assert typed_attributes({"a": value, "b": None}) == {"a": {"value": expected, "type": kind}}
 
 
-def test_over_otlp_many_traces_are_one_request_and_nothing_is_lost() -> None:
+def test_over_otlp_many_traces_are_one_request() -> None:
     trees = [
         Tree(
             server(trace_id=n, attributes=BREACH),
@@ -168,7 +168,7 @@ def test_over_otlp_many_traces_are_one_request_and_nothing_is_lost() -> None:
     assert said["component"].string_value == "payments"
 
 
-def test_over_otlp_nothing_is_said_that_the_protocol_has_a_place_for() -> None:
+def test_over_otlp_protocol_fields_are_not_repeated_as_attributes() -> None:
     event = Event("retry", {"n": 1}, timestamp=START_NS)
     tree = Tree(server(), [query(2, 1), query(3, 1, status=StatusCode.ERROR, events=[event])])
     body = otlp_request(otlp_encoder(), otlp_spans(segment(tree)))
@@ -199,7 +199,7 @@ def test_over_otlp_nothing_is_said_that_the_protocol_has_a_place_for() -> None:
         ({}, None, None),
     ],
 )
-def test_the_address_that_was_asked_is_not_overwritten_by_the_hosts_name(
+def test_server_address_is_not_overwritten_by_the_host_name(
     attributes: dict[str, Any], server_name: str | None, shown: str | None
 ) -> None:
     tree = Tree(make(1, attributes=attributes))
@@ -208,7 +208,7 @@ def test_the_address_that_was_asked_is_not_overwritten_by_the_hosts_name(
 
 
 class Odd:
-    """A span that nothing can be made of."""
+    """A span that cannot be encoded."""
 
     context = None
 
@@ -217,7 +217,7 @@ class Odd:
 
 
 @pytest.mark.parametrize("protocol", ["transactions", "spans", "otlp"])
-def test_a_tree_that_cannot_be_encoded_is_counted_and_disturbs_no_other(protocol: str) -> None:
+def test_an_unencodable_tree_is_counted_and_the_others_are_sent(protocol: str) -> None:
     receiver = Receiver()
     link = WireLink(receiver)
     policy = link.policy.replace(protocol=protocol)

@@ -1,4 +1,4 @@
-"""What a service says of one request through sentry-sdk is not seen in another."""
+"""Scope content that a service sets through sentry-sdk is isolated per request."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _own_scopes() -> Iterator[None]:
 
 
 def said() -> dict[str, Any]:
-    """What an event would show here."""
+    """Return the scope content that an event would get here."""
     event: Any = {}
     scope = Scope()
     for one in (sentry_sdk.get_isolation_scope(), sentry_sdk.get_current_scope()):
@@ -70,7 +70,9 @@ NOTHING: dict[str, Any] = {"tags": {}, "user": None}
 
 
 @pytest.mark.parametrize("kind", [SpanKind.SERVER, SpanKind.CONSUMER, SpanKind.INTERNAL])
-def test_one_after_another_in_the_same_context(tracer: trace.Tracer, kind: SpanKind) -> None:
+def test_successive_requests_in_one_context_have_separate_scopes(
+    tracer: trace.Tracer, kind: SpanKind
+) -> None:
     for name in ("alice", "bob"):
         with tracer.start_as_current_span("work", kind=kind):
             assert said() == NOTHING
@@ -80,13 +82,13 @@ def test_one_after_another_in_the_same_context(tracer: trace.Tracer, kind: SpanK
                 assert said()["tags"] == {"tenant": name, "current": name}
 
 
-def test_after_a_task_nothing_of_it_is_left_in_its_context(tracer: trace.Tracer) -> None:
+def test_the_scope_of_a_task_ends_with_it(tracer: trace.Tracer) -> None:
     with tracer.start_as_current_span("task", kind=SpanKind.CONSUMER):
         say("alice")
     assert said() == NOTHING
 
 
-def test_what_was_said_before_is_said_of_every_request(tracer: trace.Tracer) -> None:
+def test_content_set_before_requests_is_in_each_request(tracer: trace.Tracer) -> None:
     sentry_sdk.set_tag("region", "eu")
     for name in ("alice", "bob"):
         with tracer.start_as_current_span("work", kind=SpanKind.SERVER):
@@ -94,7 +96,7 @@ def test_what_was_said_before_is_said_of_every_request(tracer: trace.Tracer) -> 
             sentry_sdk.set_tag("region", name)
 
 
-def test_requests_side_by_side_do_not_mix(tracer: trace.Tracer) -> None:
+def test_concurrent_requests_have_separate_scopes(tracer: trace.Tracer) -> None:
     seen, both = {}, threading.Barrier(2)
 
     def serve(name: str) -> None:
@@ -114,7 +116,7 @@ def test_requests_side_by_side_do_not_mix(tracer: trace.Tracer) -> None:
     assert {name: one["user"]["id"] for name, one in seen.items()} == {"alice": "alice", "bob": "bob"}
 
 
-def test_a_request_that_nobody_records_has_a_scope_as_well() -> None:
+def test_an_unsampled_request_has_a_scope() -> None:
     tracer = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False).get_tracer("test")
     for name in ("alice", "bob"):
         context = contextvars.copy_context()
@@ -129,7 +131,7 @@ def test_a_request_that_nobody_records_has_a_scope_as_well() -> None:
     assert said() == NOTHING
 
 
-def test_a_request_that_was_entered_before_its_span_has_one_scope(tracer: trace.Tracer) -> None:
+def test_a_request_entered_before_its_span_has_one_scope(tracer: trace.Tracer) -> None:
     enter_request()
     sentry_sdk.set_tag("early", "yes")
     scope = sentry_sdk.get_isolation_scope()
@@ -139,7 +141,7 @@ def test_a_request_that_was_entered_before_its_span_has_one_scope(tracer: trace.
         assert said()["tags"] == {"early": "yes"}
 
 
-def test_the_span_is_told_tags_and_the_users_id(tracer: trace.Tracer, hooks: Hooks) -> None:
+def test_tags_and_user_id_of_the_scope_are_on_the_root_span(tracer: trace.Tracer, hooks: Hooks) -> None:
     with (
         tracer.start_as_current_span("work", kind=SpanKind.SERVER),
         tracer.start_as_current_span("part"),
@@ -160,7 +162,7 @@ def test_the_span_is_told_tags_and_the_users_id(tracer: trace.Tracer, hooks: Hoo
     }
 
 
-def test_a_host_that_forks_scopes_itself_keeps_what_it_put_there(tracer: trace.Tracer) -> None:
+def test_event_processors_of_the_hosts_scope_are_kept(tracer: trace.Tracer) -> None:
     def of_the_host(event: Any, hint: Any) -> Any:
         return {**event, "request": "of the host"}
 

@@ -1,4 +1,4 @@
-"""What a service says through sentry-sdk's scopes reaches the transaction of its request as it reaches the issue."""
+"""Content of sentry-sdk's scopes is on the transaction of a request as on its issues."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ SAID = {
 
 
 @pytest.mark.parametrize("joined", [False, True], ids=["our client", "the service's client"])
-async def test_the_transaction_says_what_the_issue_says(receiver: Receiver, joined: bool) -> None:
+async def test_transaction_and_issue_have_the_same_scope_content(receiver: Receiver, joined: bool) -> None:
     with sentry_sdk.isolation_scope(), sentry_sdk.new_scope():
         if joined:
             sentry_sdk.init(dsn=receiver.dsn, auto_enabling_integrations=False)
@@ -114,7 +114,7 @@ async def test_the_transaction_says_what_the_issue_says(receiver: Receiver, join
     assert silent["name"] == "GET /silent"
 
 
-async def test_streamed_spans_say_it_as_attributes_of_their_segment(
+async def test_streamed_spans_have_scope_content_as_segment_attributes(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MITA_OTEL_SENTRY__PROTOCOL", "spans")
@@ -132,7 +132,7 @@ async def test_streamed_spans_say_it_as_attributes_of_their_segment(
     assert "hunter2" not in str(root)
 
 
-def test_names_that_sentry_sdks_integrations_generate_are_not_used() -> None:
+def test_transaction_names_generated_by_sentry_sdk_are_not_used() -> None:
     content = ScopeContent()
     content.set_transaction("bank.app.pay", "component")
     assert content.members == {}
@@ -140,7 +140,7 @@ def test_names_that_sentry_sdks_integrations_generate_are_not_used() -> None:
     assert content.members["transaction_info"] == {"source": "custom"}
 
 
-def test_the_number_of_requests_is_bounded_and_content_is_taken_once() -> None:
+def test_stored_scope_content_is_bounded_and_returned_once() -> None:
     contents = ScopeContents(2)
     for number in range(3):
         content = ScopeContent()

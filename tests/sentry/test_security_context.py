@@ -1,4 +1,4 @@
-"""A security event describes itself only: later errors of the request match the rules that they matched without it."""
+"""A security event does not change which alert rules match later errors of the request."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def matched(event: dict[str, Any]) -> set[str]:
         ("/greeting", [("", set()), ("", set())]),
     ],
 )
-async def test_later_errors_match_the_rules_of_their_own_category(
+async def test_later_errors_match_the_rules_of_their_category(
     isolated_telemetry: None,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,

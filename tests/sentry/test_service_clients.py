@@ -1,4 +1,4 @@
-"""Clients that a service starts itself: nothing of theirs leaves raw, nothing goes twice, and sentry-sdk is left as it was."""
+"""Sentry clients of the service: events are redacted and sent once, and their setup is restored."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _own_client() -> Iterator[None]:
 
 
 _clients: list[sentry_sdk.Client] = []
-"""Those of the test that runs: each has threads."""
+"""Clients of the current test; each has threads."""
 
 
 def _end(one: Any) -> None:
@@ -90,13 +90,13 @@ def client(**options: Any) -> Any:
 
 
 def quiet(**options: Any) -> dict[str, Any]:
-    """Return options of a client without threads, as far as the installed version knows them."""
+    """Return those options for a client without threads that the installed version supports."""
     wanted = {"dsn": DSN, "default_integrations": False, "enable_backpressure_handling": False, **options}
     return _sentry_compat.known_options(wanted)
 
 
 def trace(name: str) -> None:
-    """Trace something with sentry-sdk itself; 3.0 streams spans and has no transactions."""
+    """Trace with sentry-sdk; version 3.0 streams spans and has no transactions."""
     if hasattr(sentry_sdk, "start_transaction"):
         with sentry_sdk.start_transaction(name=name):
             return
@@ -104,7 +104,7 @@ def trace(name: str) -> None:
         return
 
 
-def test_every_door_of_a_client_is_ours_and_its_own_come_first(redactor: Redactor) -> None:
+def test_all_hooks_of_a_client_redact_and_the_services_hooks_run_first(redactor: Redactor) -> None:
     transport = Kept()
 
     def own(event: Any, hint: Any) -> Any:
@@ -126,7 +126,7 @@ def test_every_door_of_a_client_is_ours_and_its_own_come_first(redactor: Redacto
     assert b"seen" in raw
 
 
-def test_a_span_that_cannot_be_redacted_is_withheld(redactor: Redactor) -> None:
+def test_a_span_that_cannot_be_redacted_is_sent_without_content(redactor: Redactor) -> None:
     theirs = client(trace_lifecycle="stream", before_send_span=lambda span, hint: span)
     redact_client(theirs, redactor)
     hook = theirs.options["before_send_span"]
@@ -134,7 +134,7 @@ def test_a_span_that_cannot_be_redacted_is_withheld(redactor: Redactor) -> None:
     assert hook(object(), {}) == {"name": "[redacted:error]", "attributes": {}}
 
 
-def test_a_joined_client_traces_no_more_and_counts_what_it_loses(redactor: Redactor) -> None:
+def test_a_joined_client_does_not_trace_and_counts_its_losses(redactor: Redactor) -> None:
     theirs = client(traces_sample_rate=1.0, enable_logs=True)
     together = hosts(redactor, logs=True, sessions=True)
     together.join(theirs)
@@ -147,13 +147,13 @@ def test_a_joined_client_traces_no_more_and_counts_what_it_loses(redactor: Redac
     assert together.client is theirs
 
 
-def test_a_transport_of_the_services_own_stays(redactor: Redactor) -> None:
+def test_a_custom_transport_of_the_service_is_kept(redactor: Redactor) -> None:
     theirs = client(transport=Kept())
     hosts(redactor).join(theirs)
     assert isinstance(theirs.transport, Kept)
 
 
-def test_clients_that_come_later_are_joined_until_the_watch_ends(redactor: Redactor) -> None:
+def test_later_clients_are_joined_until_the_watch_ends(redactor: Redactor) -> None:
     original = Scope.set_client
     together = hosts(redactor)
     together.watch()
@@ -168,7 +168,7 @@ def test_clients_that_come_later_are_joined_until_the_watch_ends(redactor: Redac
     assert type(sentry_sdk.get_client().transport) is HttpTransport
 
 
-def test_a_watch_that_was_wrapped_by_somebody_else_stays_and_does_no_harm() -> None:
+def test_a_watch_wrapped_by_another_library_ends_without_effect() -> None:
     original = Scope.set_client
     watch = ClientWatch(lambda client: None)
     watch.begin()
@@ -181,7 +181,7 @@ def test_a_watch_that_was_wrapped_by_somebody_else_stays_and_does_no_harm() -> N
         Scope.set_client = original  # type: ignore[method-assign]
 
 
-def test_a_client_that_cannot_be_taken_sends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_client_that_cannot_be_joined_sends_nothing(caplog: pytest.LogCaptureFixture) -> None:
     def fail(client: Any) -> None:
         raise RuntimeError("no")
 
@@ -199,7 +199,7 @@ def test_a_client_that_cannot_be_taken_sends_nothing(caplog: pytest.LogCaptureFi
     assert "sends nothing" in caplog.text
 
 
-def test_without_an_exporter_of_ours_clients_of_now_and_later_are_redacted(redactor: Redactor) -> None:
+def test_without_a_sentry_exporter_existing_and_later_clients_are_redacted(redactor: Redactor) -> None:
     first, second = Kept(), Kept()
     sentry_sdk.init(**quiet(transport=first))
     watch = redact_clients(redactor)

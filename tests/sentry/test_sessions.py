@@ -1,4 +1,4 @@
-"""Release health: every request counted once, by how it ended, before any sampling."""
+"""Release health: every request is one session, counted by outcome, before sampling."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ ENDINGS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("more", "ending"), ENDINGS.values(), ids=ENDINGS.keys())
-def test_how_a_request_ended(more: dict[str, Any], ending: str) -> None:
+def test_each_outcome_of_a_request_has_its_session_status(more: dict[str, Any], ending: str) -> None:
     counting = Counting()
     counting.observe(server(**more))
     counting.sessions.flush()
     assert counting.counts == {ending: 1}
 
 
-def test_an_error_that_was_reported_makes_the_request_one_with_an_error() -> None:
+def test_a_request_with_a_reported_error_is_errored() -> None:
     counting = Counting()
     counting.captured.note(1)
     counting.observe(server(trace_id=1))
@@ -88,7 +88,7 @@ def test_only_requests_are_sessions() -> None:
     assert counting.sent == []
 
 
-def test_a_minute_is_sent_when_it_is_over() -> None:
+def test_sessions_of_a_minute_are_sent_after_it() -> None:
     counting = Counting()
     for minute in (0, 1):
         for _ in range(5):
@@ -108,7 +108,7 @@ def test_a_minute_is_sent_when_it_is_over() -> None:
     assert counting.counts == {"exited": 10}
 
 
-def test_what_nobody_flushes_is_bounded_and_nothing_is_lost() -> None:
+def test_unflushed_sessions_are_bounded_and_none_is_lost() -> None:
     counting = Counting()
     for minute in range(200):
         counting.observe(server(at_ms=(minute * 60_000, minute * 60_000 + 1)))
@@ -116,7 +116,7 @@ def test_what_nobody_flushes_is_bounded_and_nothing_is_lost() -> None:
     assert counting.counts == {"exited": 200}
 
 
-def test_a_forked_child_counts_its_own() -> None:
+def test_a_forked_child_starts_with_no_sessions() -> None:
     counting = Counting()
     counting.observe(server())
     counting.sessions.clear()

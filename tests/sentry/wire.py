@@ -1,4 +1,4 @@
-"""As much of a link to Sentry as the protocols use, with a real transport to a receiver."""
+"""The parts of a link to Sentry that the protocols use, with a real transport to a receiver."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Contexts:
 
 
 class WireLink:
-    """As much of a link as the protocols use, with a real transport."""
+    """The parts of a link that the protocols use, with a real transport."""
 
     def __init__(self, receiver: Receiver) -> None:
         self.losses = Losses(cool_down_s=3600)

@@ -1,4 +1,4 @@
-"""A person who applies a policy to a Sentry project."""
+"""Plans and applies a policy to a Sentry project."""
 
 from __future__ import annotations
 

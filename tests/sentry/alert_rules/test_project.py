@@ -137,7 +137,7 @@ def test_duplicates_of_two_concurrent_first_runs_are_deleted(
     assert connected == ours
 
 
-def test_older_duplicates_are_healed_by_the_next_apply(sentry: FakeSentry, operator: Operator) -> None:
+def test_the_next_apply_deletes_older_duplicates(sentry: FakeSentry, operator: Operator) -> None:
     operator.apply_all()
     count = len(operator.existing())
     monitor = next(one for one in sentry.detectors.values() if "Payment" in one["name"])

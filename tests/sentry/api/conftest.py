@@ -42,7 +42,7 @@ def api_of() -> Iterator[MakeApi]:
 
 @pytest.fixture(autouse=True)
 def _no_pauses() -> Iterator[None]:
-    """Tries follow each other at once; what a server asks for is waited all the same."""
+    """Retry without backoff; waits that a server requests still apply."""
     stamina.set_testing(True, attempts=3, cap=True)
     yield
     stamina.set_testing(False)

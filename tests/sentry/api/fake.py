@@ -1,4 +1,4 @@
-"""A Sentry of the test's own: keeps monitors, alerts, releases; pages, limits, refuses; judges every request."""
+"""A fake Sentry server with monitors, alerts, releases and faults; it validates every request."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from sentry.api import models, specification
 
 TOKEN = "sntryu_token-of-the-test"
 _UNJUDGED = re.compile(r"/releases/|/projects/[^/]+/[^/]+/$")
-"""Answers of which clients here read a few values: what the specification asks of them is pages long."""
+"""Responses that are not validated: clients read only a few of their values."""
 NOW = "2026-01-13T21:21:15.975384Z"
 
 Json = Any
 
 
 class RefusedError(Exception):
-    """An answer that is no success."""
+    """An error response."""
 
     def __init__(self, status: int, body: Json, headers: dict[str, str] | None = None) -> None:
         super().__init__(status)
@@ -51,14 +51,14 @@ class Fault:
     """How the next requests fail."""
 
     status: int
-    """0: the connection is cut without an answer."""
+    """0: the connection is closed without a response."""
     method: str = ""
     path: str = ""
     headers: Callable[[], dict[str, str]] = dict
     times: int = 1
     body: Json = field(default_factory=lambda: {"detail": "of the test"})
     after: bool = False
-    """Whether what is asked for is done all the same."""
+    """Whether the request is carried out before the fault."""
 
 
 class FakeSentry:
@@ -89,7 +89,7 @@ class FakeSentry:
         self.asked: list[Asked] = []
         self.faults: list[Fault] = []
         self.wrong: list[str] = []
-        """What was wrong with requests (or with this server's answers), by our models and the specification."""
+        """Problems of requests and of this server's responses, found by models and specification."""
         self._ids = itertools.count(1000)
         self._lock = threading.RLock()
         self._random = random.Random(7)
@@ -109,7 +109,7 @@ class FakeSentry:
             protocol_version = "HTTP/1.1"
 
             def log_message(self, *args: Any) -> None:
-                """Be quiet."""
+                """Log nothing."""
 
             def _answer(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)
@@ -180,9 +180,9 @@ class FakeSentry:
                 ]
             return status, body, headers
 
-    # -- judging ------------------------------------------------------------------------------------
+    # -- validation ------------------------------------------------------------------------------------
     def judge(self, asked: Asked, model: type[BaseModel] | None = None) -> None:
-        """Hold a request against our model and the specifications."""
+        """Validate a request with its model and the specifications."""
         wrong: list[str] = []
         if model is not None:
             try:
@@ -283,7 +283,7 @@ class FakeSentry:
     def _told_source(self, source: Json) -> Json:
         query = {
             name: value for name, value in source.items() if name != "queryType"
-        }  # Sentry does not tell it
+        }  # Sentry does not return it
         return {
             "id": str(next(self._ids)), "organizationId": "1", "type": "snuba_query_subscription",
             "sourceId": str(next(self._ids)),
@@ -360,7 +360,7 @@ class FakeSentry:
         return {"id": str(next(self._ids)), **action, "config": config}
 
     def _shuffled(self, told: Json) -> Json:
-        """Conditions come back in whatever order."""
+        """Return conditions in random order."""
         told = json.loads(json.dumps(told))
         for group in [told.get("conditionGroup"), *(told.get("actionFilters") or [])]:
             for part in ("conditions", "actions"):
@@ -458,7 +458,7 @@ _ROUTES: list[tuple[str, Callable[..., tuple[int, Json, dict[str, str]]]]] = [
 
 
 def limited(seconds: float) -> Callable[[], dict[str, str]]:
-    """Headers of a rate limit that lasts so long."""
+    """Return the headers of a rate limit with this duration."""
     return lambda: {"X-Sentry-Rate-Limit-Reset": str(time.time() + seconds)}
 
 
@@ -469,7 +469,7 @@ _CAMEL = {
 
 
 def _camel(body: Json) -> Json:
-    """The declared keys in camel case, as Sentry answers."""
+    """Return the declared keys in camel case, like Sentry."""
     renamed = {_CAMEL.get(name, name): value for name, value in body.items()}
     for part in ("conditionGroup", "triggers"):
         if isinstance(renamed.get(part), dict):
@@ -478,7 +478,7 @@ def _camel(body: Json) -> Json:
 
 
 def _as_typed(body: Json) -> Json:
-    """A body as the stricter specification wants it: camel case throughout, ids as texts, empty values written out."""
+    """Return a body for the stricter specification: camel case keys, ids as strings, explicit empty values."""
     typed = _camel(body)
     if "detectorIds" in typed:
         typed["detectorIds"] = [str(one) for one in typed["detectorIds"]]

@@ -1,4 +1,4 @@
-"""What Sentry's API takes, as typed models of our own: every request of the tests is held against them.
+"""Typed models of the requests that Sentry's API accepts; they validate every request of the tests.
 
 From Sentry's published descriptions; where those leave a value free (conditions, actions), from their examples.
 """

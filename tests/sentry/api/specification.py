@@ -1,4 +1,4 @@
-"""Sentry's published specification, where the developer has it: requests and answers are held against it as well.
+"""Sentry's published specification, if the developer has it, validates requests and responses as well.
 
 `MITA_SENTRY_OPENAPI` names the file (JSON or YAML) of Sentry's OpenAPI, `MITA_SENTRY_TYPED` that of a stricter one. They
 are not part of this repository; without them the typed models of `models.py` are what requests are held against.
@@ -33,7 +33,7 @@ class Specification:
             self.document = yaml.safe_load(text)
 
     def operation(self, method: str, path: str) -> tuple[str, dict[str, Any]] | None:
-        """The operation of a request: the path of the document and what it says."""
+        """Return the path and the operation object of a request."""
         for template, operations in self.document["paths"].items():
             pattern = re.sub(r"\\{[^}]+\\}", "[^/]+", re.escape(template))
             if re.fullmatch(pattern, path) and method.lower() in operations:
@@ -41,15 +41,15 @@ class Specification:
         return None
 
     def errors(self, schema: Any, value: Any) -> list[str]:
-        """What is wrong with a value."""
-        # With the components beside it, so that references lead somewhere.
+        """Return the problems of a value."""
+        # With the components, so that references resolve.
         validator = OAS30Validator({**schema, "components": self.document.get("components", {})})
         return [
             f"{'.'.join(map(str, one.path))}: {one.message[:300]}" for one in validator.iter_errors(value)
         ]
 
     def wrong_request(self, method: str, path: str, query: dict[str, str], body: Any) -> list[str]:
-        """What is wrong with a request; an operation that the document does not have is not judged."""
+        """Return the problems of a request; unknown operations are not validated."""
         found = self.operation(method, path)
         if found is None:
             return []
@@ -62,7 +62,7 @@ class Specification:
         return wrong
 
     def wrong_answer(self, method: str, path: str, status: int, body: Any) -> list[str]:
-        """What is wrong with an answer."""
+        """Return the problems of a response."""
         found = self.operation(method, path)
         if found is None:
             return []

@@ -104,7 +104,7 @@ def test_a_rate_limit_is_waited_for(sentry: FakeSentry, api_of: MakeApi) -> None
 def test_the_wait_for_a_rate_limit_is_bounded(
     sentry: FakeSentry, api_of: MakeApi, reset_in_s: float, waits_s: float
 ) -> None:
-    """Clocks may be wrong, and a pipeline does not wait for an hour."""
+    """Clocks may be wrong, and a CI pipeline must not wait for an hour."""
     answer = httpx.Response(429, headers={"X-Sentry-Rate-Limit-Reset": str(time.time() + reset_in_s)})
     assert api_of(sentry)._reset_s(answer) == waits_s
 
@@ -133,7 +133,7 @@ def test_a_post_is_not_repeated_after_a_server_error(sentry: FakeSentry, api_of:
     assert len(sentry.asked) == 3
 
 
-def test_deleting_a_missing_resource_is_no_error(sentry: FakeSentry, api_of: MakeApi) -> None:
+def test_deleting_a_missing_resource_is_not_an_error(sentry: FakeSentry, api_of: MakeApi) -> None:
     api_of(sentry).delete("organizations/acme/workflows/4711/")
 
 

@@ -1,4 +1,4 @@
-"""Trees of spans come out whole, once, and right nested, in whatever order the spans end."""
+"""Trees of spans are complete and correctly nested, in any order of span ends."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_children_wait_for_their_root() -> None:
     assert one.waiting == one.waiting_bytes == 0
 
 
-def test_a_remote_parent_makes_a_root_and_so_do_server_and_consumer() -> None:
+def test_spans_with_a_remote_parent_and_server_and_consumer_spans_are_roots() -> None:
     one = assembler()
     assert [ids(tree) for tree in one.add(make(1, 99, remote=True))] == [(1, [])]
     one.add(make(3, 2))
@@ -52,7 +52,7 @@ def test_a_remote_parent_makes_a_root_and_so_do_server_and_consumer() -> None:
     assert [ids(tree) for tree in one.add(make(4, 1, kind=SpanKind.CONSUMER))] == [(4, [])]
 
 
-def test_a_child_that_ends_after_its_transaction_is_a_marked_tree_of_its_own_with_its_children() -> None:
+def test_a_late_child_is_a_separate_tree_marked_as_orphan() -> None:
     one = assembler()
     one.add(make(1))
     assert one.add(make(3, 2)) == []
@@ -64,7 +64,7 @@ def test_a_child_that_ends_after_its_transaction_is_a_marked_tree_of_its_own_wit
     assert later.orphan
 
 
-def test_traces_do_not_mix_though_their_span_ids_are_equal() -> None:
+def test_traces_with_equal_span_ids_are_kept_apart() -> None:
     one = assembler()
     one.add(make(2, 1, trace_id=1))
     one.add(make(2, 1, trace_id=2))
@@ -73,7 +73,7 @@ def test_traces_do_not_mix_though_their_span_ids_are_equal() -> None:
     assert one.waiting == 1
 
 
-def test_what_waits_too_long_is_let_go_and_what_comes_later_is_marked() -> None:
+def test_overdue_spans_are_released_and_later_ones_are_marked() -> None:
     clock = Clock()
     one = assembler(clock, max_wait_s=10)
     one.add(make(3, 2))
@@ -83,12 +83,12 @@ def test_what_waits_too_long_is_let_go_and_what_comes_later_is_marked() -> None:
     clock.now = 10
     assert sorted(ids(tree) for tree in one.overdue()) == [(3, []), (4, [])]
     assert one.waiting == 0
-    # The root comes at last: as a transaction of its own, complete but for what was sent.
+    # The late root is a transaction with the spans that were not sent yet.
     [tree] = one.add(make(1))
     assert ids(tree) == (1, [])
 
 
-def test_a_clock_that_steps_back_lets_nothing_go() -> None:
+def test_a_clock_that_steps_back_releases_nothing() -> None:
     clock = Clock()
     clock.now = 1000
     one = assembler(clock, max_wait_s=10)
@@ -98,7 +98,7 @@ def test_a_clock_that_steps_back_lets_nothing_go() -> None:
     assert ids(one.add(make(1))[0]) == (1, [2])
 
 
-def test_beyond_the_bound_the_oldest_trace_is_let_go_not_dropped() -> None:
+def test_above_the_bound_the_oldest_trace_is_released_and_not_dropped() -> None:
     one = assembler(max_waiting=3)
     for trace_id in range(1, 4):
         assert one.add(make(2, 1, trace_id=trace_id)) == []
@@ -108,7 +108,7 @@ def test_beyond_the_bound_the_oldest_trace_is_let_go_not_dropped() -> None:
     assert one.waiting == 3
 
 
-def test_the_bound_in_bytes_holds_as_well() -> None:
+def test_waiting_spans_are_bounded_in_bytes() -> None:
     one = assembler(max_bytes=50_000)
     let_go = [
         tree
@@ -119,7 +119,7 @@ def test_the_bound_in_bytes_holds_as_well() -> None:
     assert len(let_go) + one.waiting == 100
 
 
-def test_parents_in_a_circle_are_not_kept_for_ever() -> None:
+def test_spans_in_a_cycle_are_released() -> None:
     one = assembler()
     one.add(make(1, 2))
     one.add(make(2, 1))
@@ -127,7 +127,7 @@ def test_parents_in_a_circle_are_not_kept_for_ever() -> None:
     assert one.waiting == 0
 
 
-def test_after_clear_nothing_is_left() -> None:
+def test_clear_drops_all_waiting_spans() -> None:
     one = assembler()
     one.add(make(2, 1))
     one.clear()
@@ -149,7 +149,7 @@ def forests(draw: st.DrawFn) -> list[ReadableSpan]:
 
 @settings(max_examples=examples(150))
 @given(forests(), st.integers(1, 40))
-def test_every_span_comes_out_once_below_an_ancestor_in_any_order(
+def test_every_span_is_released_once_below_an_ancestor_in_any_order(
     spans: list[ReadableSpan], max_waiting: int
 ) -> None:
     one = assembler(max_waiting=max_waiting)
@@ -167,7 +167,7 @@ def test_every_span_comes_out_once_below_an_ancestor_in_any_order(
     assert one.waiting == one.waiting_bytes == 0
 
 
-def test_spans_ended_by_many_threads_come_out_once() -> None:
+def test_spans_ended_by_many_threads_are_released_once() -> None:
     one, lock = assembler(max_waiting=100_000), threading.Lock()
     spans = [make(n, n // 2 or None, trace_id=trace) for trace in range(1, 40) for n in range(1, 50)]
     random.Random(7).shuffle(spans)

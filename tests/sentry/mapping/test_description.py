@@ -1,4 +1,4 @@
-"""How Sentry shows each kind of span: op, description, source."""
+"""Op, description and source of each kind of span in Sentry."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ TABLE: dict[str, tuple[SpanKind, dict[str, Any], tuple[str, str, str]]] = {
     "mcp over http": (S, {"mcp.method.name": "initialize", "http.request.method": "POST", "http.route": "/mcp"}, ("mcp.server", "initialize", "route")),
     "mcp client": (C, {"mcp.method.name": "resources/read", "mcp.resource.uri": "file:///7"}, ("mcp.client", "resources/read", "route")),
     "mcp notification": (S, {"mcp.method.name": "notifications/cancelled"}, ("mcp.notification.client_to_server", "notifications/cancelled", "route")),
-    # --- ours
+    # --- mita-otel
     "financial operation": (I, {"mita.operation": "payment_processing"}, ("financial.operation", "the name", "custom")),
     "operation before what it is made of": (S, {"mita.operation": "x", "http.request.method": "GET", "http.route": "/a"}, ("financial.operation", "the name", "custom")),
     "background task": (I, {"mita.operation": "x", "mita.operation.kind": "background"}, ("task", "the name", "task")),
@@ -86,17 +86,17 @@ TABLE: dict[str, tuple[SpanKind, dict[str, Any], tuple[str, str, str]]] = {
     "consumer": (Q, {}, ("queue.process", "the name", "task")),
     "producer": (P, {}, ("queue.publish", "the name", "task")),
     "internal, nothing known": (I, {}, ("function", "the name", "custom")),
-    # --- what the service says itself
-    "said by the service": (I, {"sentry.op": "ledger.close", "sentry.custom_span_name": "Close", "sentry.source": "task"}, ("ledger.close", "Close", "task")),
+    # --- set by the service
+    "set by the service": (I, {"sentry.op": "ledger.close", "sentry.custom_span_name": "Close", "sentry.source": "task"}, ("ledger.close", "Close", "task")),
     "source custom": (S, {"http.request.method": "GET", "http.route": "/a", "sentry.source": "custom"}, ("http.server", "the name", "custom")),
     "own description": (C, {"db.system.name": "postgresql", "db.query.text": "SELECT 1", "sentry.description": "load cards"}, ("db", "load cards", "task")),
     "own name before the description": (I, {"sentry.custom_span_name": "Close", "sentry.description": "close 7"}, ("function", "Close", "custom")),
-    "said over HTTP": (S, {"http.request.method": "GET", "http.route": "/a", "sentry.op": "rpc"}, ("rpc", "GET /a", "route")),
+    "set by the service, over HTTP": (S, {"http.request.method": "GET", "http.route": "/a", "sentry.op": "rpc"}, ("rpc", "GET /a", "route")),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("kind", "attributes", "expected"), TABLE.values(), ids=TABLE.keys())
-def test_what_sentry_shows(
+def test_each_kind_of_span_has_op_description_and_source(
     kind: SpanKind, attributes: dict[str, Any], expected: tuple[str, str, str]
 ) -> None:
     said = describe(make(1, name="the name", kind=kind, attributes=attributes))
@@ -115,7 +115,7 @@ NAMED = {
 
 
 @pytest.mark.parametrize(("name", "expected"), NAMED.items(), ids=NAMED.keys())
-def test_a_frameworks_own_spans(name: str, expected: tuple[str, str]) -> None:
+def test_internal_spans_of_frameworks_have_op_and_description(name: str, expected: tuple[str, str]) -> None:
     said = describe(make(1, 2, name=name, attributes={"code.function.name": "app.pay"}))
     assert (said.op, said.description) == expected
 

@@ -27,13 +27,13 @@ EXCEPTION = {"exception.type": "bank.DeclinedError", "exception.message": "no", 
     ],
     ids=["task", "task of a caller", "job", "task that goes on", "request", "part of a request"],
 )
-def test_an_exception_that_fails_a_task_is_unhandled(span: dict[str, Any], handled: bool) -> None:
+def test_an_exception_of_a_failed_task_is_unhandled(span: dict[str, Any], handled: bool) -> None:
     event = Event("exception", EXCEPTION, START_NS)
     [value] = recorded_exception(make(1, events=[event], **span), event)["exception"]["values"]
     assert value["mechanism"]["handled"] is handled
 
 
-def test_an_exception_that_left_its_span_is_unhandled() -> None:
+def test_an_escaped_exception_is_unhandled() -> None:
     event = Event("exception", {**EXCEPTION, "exception.escaped": "True"}, START_NS)
     [value] = recorded_exception(make(1, 7, events=[event]), event)["exception"]["values"]
     assert value["mechanism"]["handled"] is False

@@ -21,7 +21,7 @@ HTTP = {
 
 
 @pytest.mark.parametrize(("code", "expected"), HTTP.items())
-def test_http(code: int, expected: str) -> None:
+def test_each_http_status_code_has_a_sentry_status(code: int, expected: str) -> None:
     assert status_of_http(code) == expected
     for name in ("http.response.status_code", "http.status_code"):
         for value in (code, str(code)):
@@ -37,15 +37,15 @@ GRPC = {
 
 
 @pytest.mark.parametrize(("code", "expected"), GRPC.items())
-def test_grpc(code: Any, expected: str) -> None:
+def test_each_grpc_status_code_has_a_sentry_status(code: Any, expected: str) -> None:
     assert status_of(make(1, attributes={"rpc.grpc.status_code": code})) == expected
     assert status_of(make(1, attributes={"rpc.response.status_code": code})) == expected
 
 
 U, OK, ERROR = StatusCode.UNSET, StatusCode.OK, StatusCode.ERROR
 BOTH: dict[str, tuple[StatusCode, str | None, dict[str, Any], str]] = {
-    "nothing said": (U, None, {}, "ok"),
-    "said ok": (OK, None, {"http.response.status_code": 500}, "ok"),
+    "unset": (U, None, {}, "ok"),
+    "set to ok": (OK, None, {"http.response.status_code": 500}, "ok"),
     "failed": (ERROR, None, {}, "internal_error"),
     "failed, and why": (ERROR, "ValueError: no", {}, "internal_error"),
     "failed, with a status' name": (ERROR, "deadline_exceeded", {}, "deadline_exceeded"),
@@ -59,7 +59,7 @@ BOTH: dict[str, tuple[StatusCode, str | None, dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("code", "text", "attributes", "expected"), BOTH.values(), ids=BOTH.keys())
-def test_the_spans_own_status_and_its_protocols(
+def test_span_status_and_protocol_status_are_combined(
     code: StatusCode, text: str | None, attributes: dict[str, Any], expected: str
 ) -> None:
     assert status_of(make(1, attributes=attributes, status=code, description=text)) == expected

@@ -1,4 +1,4 @@
-"""A tree of spans as a transaction: compared whole, judged by Relay, and each part by itself."""
+"""A tree of spans becomes a transaction: complete, valid for Relay, and part by part."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def event(tree: Tree, **more: Any) -> dict[str, Any]:
     return transaction_event(tree, IDENTITY, TAGS, **more)
 
 
-def test_a_request_with_a_query_whole() -> None:
+def test_a_request_with_a_query_becomes_a_complete_transaction() -> None:
     made = event(Tree(server(at_ms=(0, 12.345678)), [query(2, 1, at_ms=(1, 3.5))]))
     assert len(made.pop("event_id")) == 32
     contexts = made.pop("contexts")
@@ -88,7 +88,7 @@ def test_a_request_with_a_query_whole() -> None:
     assert {"runtime", "os", "device"} <= set(contexts)
 
 
-def test_a_statement_that_ran_too_often_is_a_performance_issue_of_its_own_rule() -> None:
+def test_repeated_statements_are_a_performance_issue_with_a_separate_rule() -> None:
     repeated = {
         "mita.repeated_queries.count": 20,
         "mita.repeated_queries.max": 10,
@@ -103,7 +103,7 @@ def test_a_statement_that_ran_too_often_is_a_performance_issue_of_its_own_rule()
     assert (breach["count"], breach["limit"], breach["statement"]) == (20, 10, "SELECT a FROM t WHERE id = ?")
 
 
-def test_a_breach_in_a_child_marks_the_transaction_by_the_worst_rule() -> None:
+def test_the_worst_breach_of_any_span_marks_the_transaction() -> None:
     worse = {**BREACH, semconv.LATENCY_RULE: "database.SELECT", semconv.LATENCY_OVERRUN_MS: 99.0,
              semconv.LATENCY_LIMIT_MS: 200}  # fmt: skip
     made = event(Tree(server(attributes=BREACH), [query(2, 1, attributes=worse), query(3, 1)]))
@@ -160,25 +160,25 @@ def test_the_guides_tags_and_contexts_come_from_any_span() -> None:
     assert made["contexts"]["security"] == {"type": "security", "event_type": "failed_login"}
 
 
-def test_the_root_is_heard_before_its_children() -> None:
+def test_attributes_of_the_root_take_precedence_over_those_of_children() -> None:
     child = make(2, 1, attributes={semconv.TRANSACTION_ID: "child"})
     made = event(Tree(server(attributes={semconv.TRANSACTION_ID: "root"}), [child]))
     assert made["tags"]["transaction_id"] == "root"
 
 
-def test_tags_that_the_policy_does_not_name_are_left_out_but_the_applications_own() -> None:
+def test_only_tags_of_the_policy_and_of_the_application_are_set() -> None:
     tree = Tree(server(attributes={semconv.OPERATION: "x", "mita.tag.mine": "yes"}))
     assert transaction_event(tree, IDENTITY, ("severity",))["tags"] == {"mine": "yes"}
 
 
-def test_what_was_left_out_and_what_is_late_is_said() -> None:
+def test_left_out_and_late_spans_are_recorded_in_the_event() -> None:
     made = event(Tree(server(), left_out=3, orphan=True))
     assert made["contexts"]["mita"] == {"type": "mita", "spans_left_out": 3, "late": True}
     assert made["tags"]["late_span"] == "true"
     assert "mita" not in event(Tree(server()))["contexts"]
 
 
-def test_the_rate_that_was_applied_is_on_the_transaction() -> None:
+def test_the_applied_sampling_rate_is_on_the_transaction() -> None:
     made = event(Tree(server(attributes={semconv.SAMPLING_RATE: 0.1})))
     assert made["contexts"]["trace"]["client_sample_rate"] == 0.1
     assert "client_sample_rate" not in event(Tree(server()))["contexts"]["trace"]
@@ -209,7 +209,7 @@ def test_events_links_and_status_texts_are_kept() -> None:
     ]
 
 
-def test_breadcrumbs_are_those_given() -> None:
+def test_given_breadcrumbs_are_attached() -> None:
     crumbs = [{"message": "checked the balance", "timestamp": "2026-01-01T00:00:00Z"}]
     assert event(Tree(server()), breadcrumbs=crumbs)["breadcrumbs"] == {"values": crumbs}
     assert "breadcrumbs" not in event(Tree(server()))
@@ -236,7 +236,7 @@ REQUESTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize(("attributes", "expected"), REQUESTS.values(), ids=REQUESTS.keys())
-def test_the_request_is_told_from_either_set_of_names(
+def test_the_request_is_read_from_old_and_new_attribute_names(
     attributes: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     assert event(Tree(make(1, attributes=attributes))).get("request", {}) == expected
@@ -251,7 +251,7 @@ def now(made: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-def test_relay_takes_it_as_it_is() -> None:
+def test_the_event_is_valid_for_relay() -> None:
     child = query(2, 1, attributes=BREACH, events=[Event("e", {"a": [1, 2]}, timestamp=factory.START_NS)])
     crumbs = [{"message": "m", "timestamp": time.time(), "type": "log", "category": "c", "level": "info"}]
     operation = make(
@@ -289,7 +289,7 @@ names = st.one_of(
     st.dictionaries(names, values, max_size=8),
     st.text(max_size=30),
 )
-def test_whatever_the_attributes_are_it_is_encoded_and_tags_are_texts(
+def test_any_attributes_can_be_encoded_and_tags_are_strings(
     root: dict[str, Any], child: dict[str, Any], name: str
 ) -> None:
     resource = Resource({"service.name": "x"})
@@ -302,12 +302,12 @@ def test_whatever_the_attributes_are_it_is_encoded_and_tags_are_texts(
 
 
 @pytest.mark.parametrize("text", ["a\nb", "x" * 500, "", "  a  ", 5, None, ["a"]])
-def test_a_tags_value_is_one_line_that_sentry_does_not_cut(text: Any) -> None:
+def test_a_tag_value_is_one_line_within_sentrys_length(text: Any) -> None:
     value = tag_value(text)
     assert "\n" not in value
     assert len(value) <= 200
 
 
-def test_a_tags_name_is_one_that_sentry_takes() -> None:
+def test_a_tag_name_is_valid_for_sentry() -> None:
     assert tag_name("a b/ü-c:d.e_f") == "a_b__-c:d.e_f"
     assert len(tag_name("x" * 99)) == 32

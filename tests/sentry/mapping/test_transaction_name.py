@@ -1,4 +1,4 @@
-"""A transaction's name is bounded, whatever its root is; the description may still show the statement or URL."""
+"""The number of transaction names is bounded; the description can still show a statement or URL."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ TABLE: dict[str, tuple[SpanKind, dict[str, Any], tuple[str, str]]] = {
     "source custom": (S, {"http.request.method": "GET", "http.route": "/a", "sentry.source": "custom"}, ("the name", "custom")),
     "own description is no name": (S, {"http.request.method": "GET", "http.route": "/a", "sentry.description": "card 7"}, ("GET /a", "route")),
     "mcp": (S, {"mcp.method.name": "tools/call", "gen_ai.tool.name": "lookup"}, ("tools/call lookup", "route")),
-    "said by the service": (C, {"db.system.name": "postgresql", "db.query.text": SQL, "sentry.custom_span_name": "load 7"}, ("load 7", "task")),
+    "set by the service": (C, {"db.system.name": "postgresql", "db.query.text": SQL, "sentry.custom_span_name": "load 7"}, ("load 7", "task")),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("kind", "attributes", "expected"), TABLE.values(), ids=TABLE.keys())
-def test_the_name_of_a_transaction(
+def test_the_transaction_name_follows_from_the_root_span(
     kind: SpanKind, attributes: dict[str, Any], expected: tuple[str, str]
 ) -> None:
     assert transaction_name(make(1, name="the name", kind=kind, attributes=attributes)) == expected

@@ -1,4 +1,4 @@
-"""What fits into one transaction."""
+"""A tree is trimmed to the size of one transaction."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def ids(tree: Tree) -> list[int]:
     return sorted(key_of(child)[1] for child in tree.children)
 
 
-def test_a_tree_that_fits_stays_as_it_is() -> None:
+def test_a_tree_that_fits_is_unchanged() -> None:
     tree = Tree(make(1), [make(2, 1), make(3, 1)])
     assert trim(tree, 2) is tree
 
@@ -38,12 +38,12 @@ def test_a_span_whose_ancestors_do_not_fit_is_left_out() -> None:
     assert all(child.parent.span_id in inside for child in tree.children)  # type: ignore[union-attr]
 
 
-def test_what_was_left_out_before_is_counted_on() -> None:
+def test_spans_left_out_earlier_stay_in_the_count() -> None:
     tree = trim(Tree(make(1), [make(n, 1) for n in range(2, 12)], left_out=5, orphan=True), 4)
     assert (len(tree.children), tree.left_out, tree.orphan) == (4, 11, True)
 
 
-def test_a_tree_matters_if_any_span_of_it_does() -> None:
+def test_a_tree_is_important_if_any_of_its_spans_is() -> None:
     assert not Tree(make(1), [make(2, 1)]).matters
     assert Tree(make(1, attributes=BREACH)).matters
     assert Tree(make(1), [make(2, 1), make(3, 2, status=StatusCode.ERROR)]).matters
@@ -51,7 +51,9 @@ def test_a_tree_matters_if_any_span_of_it_does() -> None:
 
 @settings(max_examples=examples(100))
 @given(st.lists(st.tuples(st.integers(0, 200), st.booleans()), min_size=1, max_size=120), st.integers(1, 60))
-def test_no_span_hangs_in_the_air_and_none_is_cut_silently(shape: list[tuple[int, bool]], most: int) -> None:
+def test_trimmed_trees_are_connected_and_count_left_out_spans(
+    shape: list[tuple[int, bool]], most: int
+) -> None:
     children = [
         make(n, parent % (n - 1) + 1, at_ms=(0, n % 7), attributes=BREACH if hurt else None)
         for n, (parent, hurt) in enumerate(shape, 2)
@@ -63,5 +65,5 @@ def test_no_span_hangs_in_the_air_and_none_is_cut_silently(shape: list[tuple[int
     assert all(child.parent.span_id in inside for child in tree.children)  # type: ignore[union-attr]
     hurt = sum(map(matters, children))
     if hurt == 0 and len(children) > most:
-        # Nothing matters: then as many as fit are there.
+        # No important span: the tree is filled up to the limit.
         assert len(tree.children) == most

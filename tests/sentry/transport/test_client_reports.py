@@ -1,4 +1,4 @@
-"""Client reports: what is counted of each kind of item, how often, and what happens if a report is lost."""
+"""Client reports: quantities by item type, intervals, and lost reports."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def discarded(item: Item | None) -> dict[tuple[str, str], int]:
         (SpansItem(b"{}", type="span", spans=4), {"span": 4}),
     ],
 )  # fmt: skip
-def test_an_item_counts_in_its_categories(item: Item, quantities: dict[str, int]) -> None:
+def test_an_item_is_counted_in_its_categories(item: Item, quantities: dict[str, int]) -> None:
     assert dict(quantities_of(item)) == quantities
     assert category_of(item) == next(iter(quantities))
 
 
-def test_a_report_holds_what_was_counted_since_the_last_one() -> None:
+def test_a_report_contains_the_counts_since_the_last_one() -> None:
     reports = ClientReports()
     assert reports.take() is None
     reports.add("sample_rate", "span", 3)
@@ -68,7 +68,7 @@ def test_a_report_waits_for_its_interval() -> None:
     assert reports.take(30) is None
 
 
-def test_a_report_that_did_not_arrive_is_counted_in_the_next_and_not_as_an_item_of_its_own() -> None:
+def test_a_lost_report_is_added_to_the_next_and_not_counted_as_an_item() -> None:
     reports = ClientReports()
     reports.add("sample_rate", "span", 3)
     lost = reports.take()
@@ -80,7 +80,7 @@ def test_a_report_that_did_not_arrive_is_counted_in_the_next_and_not_as_an_item_
     assert discarded(reports.take()) == {("sample_rate", "span"): 4}
 
 
-def test_nothing_is_counted_where_reports_are_switched_off() -> None:
+def test_disabled_reports_count_nothing() -> None:
     reports = ClientReports(enabled=False)
     reports.add("sample_rate", "span", 3)
     assert reports.take() is None

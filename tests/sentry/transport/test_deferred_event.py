@@ -1,4 +1,4 @@
-"""Errors are redacted by the thread that sends them, and nothing of them leaves before."""
+"""Errors are redacted by the sending thread, and are never sent unredacted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CARD = "4111 1111 1111 1111"
 
 
 class WatchedRedactor(Redactor):
-    """Remembers the threads on which events are redacted."""
+    """Records the threads on which events are redacted."""
 
     def __init__(self) -> None:
         super().__init__(default_policy().redaction)
@@ -40,7 +40,7 @@ class WatchedRedactor(Redactor):
 
 
 class Client:
-    """As much of a client as the hook asks for, and what sentry-sdk does with the hook's result."""
+    """The parts of a client that the hook needs; the hook's result is handled as sentry-sdk does."""
 
     def __init__(self, transport: Any, then: Any = None) -> None:
         self.transport = transport
@@ -110,7 +110,7 @@ def test_steps_become_breadcrumbs_with_the_redaction(receiver: Receiver, client:
     assert event["transaction"] == "GET /api/accounts/{id}"
 
 
-def test_the_services_own_hook_is_called_at_once_with_the_whole_event(receiver: Receiver) -> None:
+def test_the_services_hook_is_called_at_once_with_the_complete_event(receiver: Receiver) -> None:
     seen: list[Any] = []
 
     def then(event: Any, hint: Any) -> Any:
@@ -154,7 +154,7 @@ def unknown_client(client: Client) -> None:
 
 
 @pytest.mark.parametrize("change", [foreign_transport, spotlight, unknown_client])
-def test_an_event_that_others_receive_is_redacted_at_once(
+def test_an_event_for_another_transport_is_redacted_at_once(
     client: Client, change: Callable[[Client], None]
 ) -> None:
     own = client.transport
@@ -168,7 +168,7 @@ def test_an_event_that_others_receive_is_redacted_at_once(
 @pytest.mark.parametrize(
     "event", [{"extra": {"account": Account()}}, {"type": "check_in", "monitor_slug": "s"}]
 )
-def test_an_event_that_is_no_plain_error_is_redacted_at_once(client: Client, event: dict[str, Any]) -> None:
+def test_an_event_other_than_an_error_is_redacted_at_once(client: Client, event: dict[str, Any]) -> None:
     result = client.send({"message": f"card {CARD}", **event})
     assert not isinstance(result, DeferredEvent)
     assert not shows(result)

@@ -1,4 +1,4 @@
-"""What is larger than Sentry takes loses what matters least, and says so; it is never lost whole."""
+"""Data above Sentry's size limits loses its least important parts only, and records that."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def receiver() -> Iterator[Receiver]:
 
 
 def repeated(count: int) -> Tree:
-    """A request that asked the database a thousand times: the one that somebody has to see."""
+    """A request with a thousand queries."""
     children = [query(number + 2, 1, attributes={"db.query.text": SQL}) for number in range(count)]
     children[count // 2] = query(count + 2, 1, attributes={"db.query.text": SQL, **BREACH})
     return Tree(server(1), children)
 
 
-def test_a_transaction_that_would_be_too_large_keeps_what_matters(receiver: Receiver) -> None:
+def test_an_oversized_transaction_keeps_its_important_spans(receiver: Receiver) -> None:
     link = WireLink(receiver)
     Transactions(link.policy, link, link.losses).send([repeated(900)])  # type: ignore[arg-type]
     link.transport.flush(60)
@@ -52,7 +52,7 @@ def test_a_transaction_that_would_be_too_large_keeps_what_matters(receiver: Rece
     assert any(span.get("tags") for span in transaction["spans"]), "the one over its limit"
 
 
-def test_spans_of_any_size_arrive_whole_in_items_that_sentry_takes(receiver: Receiver) -> None:
+def test_large_spans_arrive_complete_in_items_within_sentrys_limit(receiver: Receiver) -> None:
     link = WireLink(receiver)
     big = [query(number + 2, 1, attributes={"note": "x" * 32_000}) for number in range(500)]
     Spans(link.policy, link, link.losses).send([Tree(server(1), big)])  # type: ignore[arg-type]
@@ -102,7 +102,7 @@ def error(frames: int, size: int, **more: Any) -> dict[str, Any]:
         ),
     ],
 )
-def test_an_error_that_would_be_too_large_loses_the_least_telling_first(
+def test_an_oversized_error_loses_its_least_informative_parts_first(
     event: dict[str, Any], left_out: list[str] | None, kept: str
 ) -> None:
     payload = fitted(event, MEBIBYTE)
@@ -115,7 +115,7 @@ def test_an_error_that_would_be_too_large_loses_the_least_telling_first(
     assert len(sent["exception"]["values"][0]["stacktrace"]["frames"]) >= 1
 
 
-def test_a_text_of_megabytes_is_cut() -> None:
+def test_a_text_of_several_megabytes_is_truncated() -> None:
     event = error(1, 10)
     event["exception"]["values"][0]["value"] = "x" * 3_000_000
     event["message"] = "y" * 3_000_000
@@ -130,7 +130,7 @@ def test_a_text_of_megabytes_is_cut() -> None:
     "event",
     [{}, {"exception": None}, {"exception": {"values": [None, {"stacktrace": None}]}}, {"contexts": []}],
 )
-def test_odd_events_pass(event: Any) -> None:
+def test_malformed_events_can_be_reduced(event: Any) -> None:
     assert json.loads(fitted({**event, "note": "x" * 3_000_000}, MEBIBYTE)) is not None
 
 

@@ -1,4 +1,4 @@
-"""HTTP to Sentry: addresses, keys, proxies, kept connections, forks, broken responses, what a failure is called."""
+"""HTTP to Sentry: addresses, keys, proxies, persistent connections, forks, and names of failures."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_request_names_the_project_and_its_key(receiver: Receiver) -> None:
     assert auth.endswith(", sentry_secret=hunter2")
 
 
-def test_a_kept_connection_serves_the_requests_of_all_threads(receiver: Receiver, ours: IngestClient) -> None:
+def test_one_persistent_connection_serves_all_threads(receiver: Receiver, ours: IngestClient) -> None:
     for _ in range(5):
         response = ours.post(ENVELOPE, BODY, HEADERS)
         assert (response.status, response.body, response.headers["content-type"]) == (
@@ -87,14 +87,14 @@ def test_a_kept_connection_serves_the_requests_of_all_threads(receiver: Receiver
     assert len(receiver.events) == 6
 
 
-def test_a_connection_that_the_server_closed_is_replaced(receiver: Receiver, ours: IngestClient) -> None:
+def test_a_connection_closed_by_the_server_is_replaced(receiver: Receiver, ours: IngestClient) -> None:
     ours.post(ENVELOPE, BODY, HEADERS)
     receiver.drop_connections()
     assert ours.post(ENVELOPE, BODY, HEADERS).status == 200
     assert receiver.connections == 2
 
 
-def test_a_response_that_breaks_off_costs_the_connection_only(receiver: Receiver, ours: IngestClient) -> None:
+def test_a_truncated_response_closes_the_connection_only(receiver: Receiver, ours: IngestClient) -> None:
     receiver.behaviour = "reset"
     assert ours.post(ENVELOPE, BODY, HEADERS) == (200, {"content-length": "1000"}, b"")
     receiver.behaviour = "ok"
@@ -102,13 +102,13 @@ def test_a_response_that_breaks_off_costs_the_connection_only(receiver: Receiver
     assert receiver.connections == 2
 
 
-def test_the_headers_can_be_had_without_the_body(receiver: Receiver, ours: IngestClient) -> None:
+def test_a_response_can_be_read_without_its_body(receiver: Receiver, ours: IngestClient) -> None:
     response = ours.post(ENVELOPE, BODY, HEADERS, read_body=False)
     assert (response.status, response.body) == (200, b"")
     assert response.headers["content-type"] == "application/json"
 
 
-def test_a_server_that_never_answers_is_tried_again_once(receiver: Receiver, ours: IngestClient) -> None:
+def test_a_request_without_a_response_is_retried_once(receiver: Receiver, ours: IngestClient) -> None:
     receiver.behaviour = "cut"
     with pytest.raises(HTTPError) as caught:
         ours.post(ENVELOPE, BODY, HEADERS)
@@ -116,7 +116,7 @@ def test_a_server_that_never_answers_is_tried_again_once(receiver: Receiver, our
     assert failure_of(caught.value) in {"closed without a response", "connection reset by peer"}
 
 
-def test_a_time_out_is_not_tried_again(receiver: Receiver) -> None:
+def test_a_timeout_is_not_retried(receiver: Receiver) -> None:
     receiver.behaviour = "hang"
     with pytest.raises(HTTPError) as caught:
         client(receiver.dsn, timeout_s=0.2).post(ENVELOPE, BODY, HEADERS)
@@ -180,7 +180,7 @@ ONE, TWO = "http://one.example:3128", "http://two.example:3128"
         (HTTP, {"http_proxy": ONE}, {"NO_PROXY": "sentry.example"}, ONE),
     ],
 )
-def test_which_proxy_is_used(
+def test_options_and_environment_select_the_proxy(
     monkeypatch: pytest.MonkeyPatch, dsn: str, options: dict[str, str], env: dict[str, str], proxy: str | None
 ) -> None:
     for name, value in env.items():
@@ -199,7 +199,7 @@ def test_a_proxy_gets_the_whole_url_its_user_and_its_headers(receiver: Receiver)
     assert sent == urllib3.make_headers(proxy_basic_auth="user:hunt er2")["proxy-authorization"]
 
 
-def test_a_socks_proxy_without_its_library_is_said(
+def test_a_missing_socks_library_is_logged_with_the_fix(
     caplog: pytest.LogCaptureFixture, receiver: Receiver
 ) -> None:
     if importlib.util.find_spec("socks") is not None:
@@ -218,7 +218,7 @@ def test_sockets_get_the_options_of_the_client() -> None:
     assert (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1) in alive
 
 
-# --- what a failure is called ------------------------------------------------------------------------
+# --- names of failures ------------------------------------------------------------------------
 def _caused(outer: Exception, inner: Exception) -> Exception:
     outer.__cause__ = inner
     return outer

@@ -1,4 +1,4 @@
-"""What does not come as far as the transport is in Sentry's client reports as well."""
+"""Items lost before the transport are in Sentry's client reports as well."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def reported(link: WireLink, receiver: Receiver) -> dict[tuple[str, str], int]:
     }
 
 
-def test_losses_on_the_way_are_told_by_sentrys_reasons(receiver: Receiver) -> None:
+def test_losses_are_reported_with_sentrys_reasons(receiver: Receiver) -> None:
     link = WireLink(receiver)
     LossReports(link.losses, link.own_transport)
     link.losses.add("pipeline", "queue_full", 3)
@@ -45,7 +45,7 @@ def test_losses_on_the_way_are_told_by_sentrys_reasons(receiver: Receiver) -> No
     }
 
 
-def test_what_sampling_leaves_out_is_told_once(receiver: Receiver) -> None:
+def test_unsampled_items_are_reported_once(receiver: Receiver) -> None:
     link = WireLink(receiver)
     reports = LossReports(link.losses, link.own_transport)
     reports.report_sampling()

@@ -1,4 +1,4 @@
-"""Rate limits: every form of the headers, categories, and when a limit ends."""
+"""Rate limits: every form of the headers, categories, and the end of a limit."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_429_without_limits_applies_retry_after_to_all(value: str | None, seco
     assert not limits.apply_to("error")
 
 
-def test_retry_after_counts_with_a_429_alone() -> None:
+def test_retry_after_applies_only_to_a_429_without_limits() -> None:
     limits = RateLimits(clock=Clock())
     limits.update(503, {"retry-after": "60"})
     limits.update(429, {"x-sentry-rate-limits": "60:session:key", "retry-after": "60"})

@@ -1,4 +1,4 @@
-"""The queue in front of the network: bounded, important jobs first, deadlines, forks."""
+"""The send queue is bounded, runs important jobs first, and respects deadlines and forks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mita_otel.sentry.transport.send_queue import Job, SendQueue
 
 
 class Gate:
-    """A job that blocks a sender until it is let through."""
+    """A job that blocks a sender until it is released."""
 
     def __init__(self) -> None:
         self.entered = threading.Event()
@@ -27,14 +27,14 @@ class Gate:
 
 
 def blocked(closing: Closing, max_jobs: int = 3, max_bytes: float = 1e9) -> tuple[SendQueue, Gate]:
-    """Return a queue whose only thread waits at the gate."""
+    """Return a queue whose only thread is blocked."""
     queue, gate = closing(SendQueue(1, max_jobs, max_bytes)), Gate()
     assert queue.put(Job(gate))
     assert gate.entered.wait(10)
     return queue, gate
 
 
-def test_everything_that_was_queued_has_run_after_a_flush(closing: Closing) -> None:
+def test_flush_runs_all_queued_jobs(closing: Closing) -> None:
     queue = closing(SendQueue(4, 1000, 1e9))
     done: list[int] = []
     for number in range(200):
@@ -44,14 +44,14 @@ def test_everything_that_was_queued_has_run_after_a_flush(closing: Closing) -> N
     assert queue.waiting == 0
 
 
-def test_a_flush_waits_for_what_jobs_queue_themselves(closing: Closing) -> None:
+def test_flush_waits_for_jobs_queued_by_jobs(closing: Closing) -> None:
     queue, done = closing(SendQueue(2, 10, 1e9)), []
     queue.put(Job(lambda: queue.put(Job(lambda: done.append("report")))))
     queue.flush(60)
     assert done == ["report"]
 
 
-def test_several_run_at_the_same_time(closing: Closing) -> None:
+def test_several_jobs_run_concurrently(closing: Closing) -> None:
     queue, barrier = closing(SendQueue(4, 10, 1e9)), threading.Barrier(4, timeout=60)
     for _ in range(4):
         queue.put(Job(barrier.wait))
@@ -59,7 +59,7 @@ def test_several_run_at_the_same_time(closing: Closing) -> None:
     assert not barrier.broken
 
 
-def test_important_jobs_run_before_older_ordinary_ones_each_kind_in_its_order(closing: Closing) -> None:
+def test_important_jobs_run_before_older_ordinary_ones(closing: Closing) -> None:
     queue, gate = blocked(closing, max_jobs=10)
     done: list[str] = []
     for name in ("ordinary 1", "important 1", "ordinary 2", "important 2"):
@@ -69,7 +69,7 @@ def test_important_jobs_run_before_older_ordinary_ones_each_kind_in_its_order(cl
     assert done == ["important 1", "important 2", "ordinary 1", "ordinary 2"]
 
 
-def test_without_room_an_unimportant_older_one_is_given_up_for_a_newer(closing: Closing) -> None:
+def test_in_a_full_queue_the_oldest_unimportant_job_is_evicted(closing: Closing) -> None:
     queue, gate = blocked(closing, max_jobs=3)
     lost: list[str] = []
     done: list[str] = []
@@ -92,7 +92,7 @@ def test_without_room_an_unimportant_older_one_is_given_up_for_a_newer(closing: 
     assert done == ["breach", "error", "last"]
 
 
-def test_the_bound_in_bytes_holds_and_a_giant_goes_alone(closing: Closing) -> None:
+def test_the_queue_is_bounded_in_bytes_and_a_larger_job_runs_alone(closing: Closing) -> None:
     queue, gate = blocked(closing, max_jobs=100, max_bytes=1000)
     lost: list[int] = []
     for number in range(10):
@@ -106,7 +106,7 @@ def test_the_bound_in_bytes_holds_and_a_giant_goes_alone(closing: Closing) -> No
     assert queue.waiting == 0
 
 
-def test_a_flush_keeps_its_deadline_while_a_job_hangs(closing: Closing) -> None:
+def test_flush_respects_its_deadline_while_a_job_hangs(closing: Closing) -> None:
     queue, gate = blocked(closing)
     started = time.monotonic()
     queue.flush(0.05)
@@ -122,7 +122,7 @@ def test_a_job_that_raises_does_not_end_its_thread(closing: Closing) -> None:
     assert done == [1]
 
 
-def test_after_kill_nothing_is_taken_and_what_waits_is_given_up(closing: Closing) -> None:
+def test_a_closed_queue_refuses_jobs_and_drops_waiting_ones(closing: Closing) -> None:
     queue, gate = blocked(closing)
     lost: list[str] = []
     queue.put(Job(lambda: None, evicted=lambda: lost.append("waiting")))

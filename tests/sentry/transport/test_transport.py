@@ -1,4 +1,4 @@
-"""The transport against a back end that misbehaves: nothing blocks, nothing grows, every loss is counted."""
+"""The transport with a failing backend does not block, is bounded in memory, and counts every loss."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def report(receiver: Receiver) -> dict[tuple[str, str], int]:
     }
 
 
-def test_what_is_queued_arrives_and_nothing_is_counted(receiver: Receiver) -> None:
+def test_queued_items_arrive_and_no_loss_is_counted(receiver: Receiver) -> None:
     sender = Sender(receiver)
     for _ in range(20):
         sender.transaction()
@@ -69,7 +69,7 @@ def test_what_is_queued_arrives_and_nothing_is_counted(receiver: Receiver) -> No
     assert receiver.requests[0].headers["Content-Encoding"] == "gzip"
 
 
-def test_the_time_in_the_header_is_that_of_sending(receiver: Receiver) -> None:
+def test_sent_at_is_the_time_of_sending(receiver: Receiver) -> None:
     sender = Sender(receiver)
     sender.transaction()
     sender.flush()
@@ -79,7 +79,9 @@ def test_the_time_in_the_header_is_that_of_sending(receiver: Receiver) -> None:
 
 
 @pytest.mark.parametrize("behaviour", [400, 403, 413, 500, 502, 503, "cut"])
-def test_a_refused_envelope_is_counted_once_in_both_accounts(receiver: Receiver, behaviour: Any) -> None:
+def test_a_refused_envelope_is_counted_once_locally_and_in_the_report(
+    receiver: Receiver, behaviour: Any
+) -> None:
     sender = Sender(receiver)
     receiver.behaviour = behaviour
     sender.transaction(5)
@@ -92,7 +94,7 @@ def test_a_refused_envelope_is_counted_once_in_both_accounts(receiver: Receiver,
     assert report(receiver) == {(reason, "transaction"): 1, (reason, "span"): 5, (reason, "error"): 1}
 
 
-def test_an_envelope_that_was_taken_is_none_the_worse_for_an_answer_that_breaks_off(
+def test_an_accepted_envelope_with_a_truncated_response_is_not_a_loss(
     receiver: Receiver,
 ) -> None:
     sender = Sender(receiver)
@@ -107,7 +109,7 @@ def test_an_envelope_that_was_taken_is_none_the_worse_for_an_answer_that_breaks_
 
 
 @pytest.mark.parametrize("behaviour", ["refuse", "hang"])
-def test_a_dead_backend_costs_the_time_out_and_no_more(receiver: Receiver, behaviour: str) -> None:
+def test_items_for_a_dead_backend_are_counted_after_the_timeout(receiver: Receiver, behaviour: str) -> None:
     sender = Sender(receiver, send_timeout_s=0.2)
     if behaviour == "refuse":
         receiver.refuse()
@@ -120,7 +122,7 @@ def test_a_dead_backend_costs_the_time_out_and_no_more(receiver: Receiver, behav
 
 
 LIMITS: dict[str, tuple[int, dict[str, str], bool, bool]] = {
-    # answer, headers; is the next transaction stopped, is the next error stopped
+    # response, headers; whether the next transaction and the next error are dropped
     "429, seconds": (429, {"Retry-After": "60"}, True, True),
     "429, a date": (429, {"Retry-After": "DATE"}, True, True),
     "429, nothing": (429, {}, True, True),
@@ -138,7 +140,7 @@ LIMITS: dict[str, tuple[int, dict[str, str], bool, bool]] = {
 
 
 @pytest.mark.parametrize(("status", "headers", "transaction", "error"), LIMITS.values(), ids=LIMITS.keys())
-def test_rate_limits_are_honoured_in_every_form(
+def test_rate_limits_of_every_form_are_respected(
     receiver: Receiver, status: int, headers: dict[str, str], transaction: bool, error: bool
 ) -> None:
     sender = Sender(receiver)
@@ -163,11 +165,11 @@ def test_rate_limits_are_honoured_in_every_form(
     assert sender.lost == expected
 
 
-def test_without_room_breaches_and_errors_are_kept(receiver: Receiver) -> None:
+def test_a_full_queue_keeps_breaches_and_errors(receiver: Receiver) -> None:
     sender = Sender(receiver, max_envelopes=4, senders=1, send_timeout_s=30)
     receiver.behaviour = "hang"
     sender.transaction(1, important=True)
-    receiver.wait_for(lambda r: r.refused)  # it is on its way: the queue is empty again
+    receiver.wait_for(lambda r: r.refused)  # it is being sent: the queue is empty again
     for _ in range(4):
         sender.transaction(10)
     for _ in range(3):
@@ -183,7 +185,7 @@ def test_without_room_breaches_and_errors_are_kept(receiver: Receiver) -> None:
     assert sender.lost == {"sentry/queue_overflow": 40}
 
 
-def test_what_waits_when_the_client_is_closed_is_counted(receiver: Receiver) -> None:
+def test_items_waiting_when_the_client_closes_are_counted(receiver: Receiver) -> None:
     sender = Sender(receiver, senders=1, send_timeout_s=30)
     receiver.behaviour = "hang"
     sender.transaction(1)
@@ -193,7 +195,7 @@ def test_what_waits_when_the_client_is_closed_is_counted(receiver: Receiver) -> 
     assert sender.lost == {"sentry/shutdown_deadline": 8}
 
 
-def test_an_idle_connection_that_the_backend_closed_loses_nothing(receiver: Receiver) -> None:
+def test_a_closed_idle_connection_loses_nothing(receiver: Receiver) -> None:
     sender = Sender(receiver, senders=1)
     sender.transaction(1)
     sender.flush()
@@ -204,7 +206,7 @@ def test_an_idle_connection_that_the_backend_closed_loses_nothing(receiver: Rece
     assert sender.lost == {}
 
 
-def test_what_a_deadline_cuts_off_is_counted_once_and_by_what_it_is(receiver: Receiver) -> None:
+def test_items_abandoned_at_a_deadline_are_counted_once_by_type(receiver: Receiver) -> None:
     sender = Sender(receiver, senders=1, send_timeout_s=30)
     receiver.behaviour = "hang"
     sender.transaction(4)
@@ -221,12 +223,12 @@ def test_what_a_deadline_cuts_off_is_counted_once_and_by_what_it_is(receiver: Re
         "sentry.logs/shutdown_deadline": 12,
     }
     assert sender.lost == expected
-    receiver.close()  # what is on its way fails now
+    receiver.close()  # the request in progress fails now
     sender.flush()
     assert sender.lost == expected
 
 
-def test_what_has_arrived_is_not_cut_off(receiver: Receiver) -> None:
+def test_delivered_items_are_not_counted_as_abandoned(receiver: Receiver) -> None:
     sender = Sender(receiver)
     sender.transaction(4)
     sender.error()
@@ -236,9 +238,7 @@ def test_what_has_arrived_is_not_cut_off(receiver: Receiver) -> None:
 
 
 @pytest.mark.parametrize("reason", ["event_processor", "sample_rate"])
-def test_an_event_that_the_service_drops_is_reported_to_sentry_and_is_no_loss(
-    receiver: Receiver, reason: str
-) -> None:
+def test_an_event_dropped_by_the_service_is_reported_and_not_a_loss(receiver: Receiver, reason: str) -> None:
     sender = Sender(receiver)
     sender.transport.record_lost_event(reason, data_category="error")
     sender.flush(ending=True)
