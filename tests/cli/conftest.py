@@ -1,4 +1,4 @@
-"""The command line, in this process or as a process of its own."""
+"""Runs the command line in this process or in a separate one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COMMAND = Path(sys.executable).with_name("mita-otel")
 
 
 class Said(NamedTuple):
-    """What a command came to."""
+    """Exit status and output of a command."""
 
     code: object
     out: str

@@ -1,4 +1,4 @@
-"""`mita-otel alerts`: what is open, who takes it, silences, and a run of its own."""
+"""`mita-otel alerts`: open alerts, acknowledgements, silences, and a separate evaluation run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def bank(url: str, service: str = "bank", environment: str = "production") -> Bank:
-    """The service, now."""
+    """Return the service at the current time."""
     database = Database(url, default_policy().store)
     scope = AlertScope(service, environment)
     store = SqlAlertStore(database, scope, lease_s=30, migrate=True, max_queued=100)
@@ -49,7 +49,7 @@ def receiver() -> Iterator[HttpReceiver]:
     receiver.close()
 
 
-def test_what_is_open_is_shown_and_is_exit_status_1(command: Command, shared: str) -> None:
+def test_open_alerts_are_shown_with_exit_status_1(command: Command, shared: str) -> None:
     assert command("alerts", "status", "-s", "bank").lines == ["bank/production: no open alerts"]
     failing(bank(shared))
     said = command("alerts", "status", "-s", "bank")
@@ -62,7 +62,7 @@ def test_what_is_open_is_shown_and_is_exit_status_1(command: Command, shared: st
     assert [(one["rule"], one["open"]) for one in shown] == [("payment_processing_failures", True)]
 
 
-def test_an_alert_is_acknowledged_by_whoever_says_so(command: Command, shared: str) -> None:
+def test_an_alert_is_acknowledged_with_a_name(command: Command, shared: str) -> None:
     failing(bank(shared))
     [alert] = json.loads(command("alerts", "status", "--json").out)
     said = command("alerts", "ack", alert["id"], "--by", "ann")
@@ -75,7 +75,7 @@ def test_an_alert_is_acknowledged_by_whoever_says_so(command: Command, shared: s
     )
 
 
-def test_silences_are_made_shown_and_ended(command: Command, shared: str) -> None:
+def test_silences_are_created_shown_and_ended(command: Command, shared: str) -> None:
     assert command("alerts", "silences", "-s", "bank").lines == ["bank/production: no active silences"]
     made = command(
         "alerts", "silence", "payment_*", "--for", "2h", "--why", "a release", "--by", "ann", "-s", "bank"
@@ -103,7 +103,7 @@ def test_silences_are_made_shown_and_ended(command: Command, shared: str) -> Non
         (["silence", "*", "--for", "0h"], "--for 0h: not a duration"),
     ],
 )
-def test_a_slip_is_answered_with_the_mend(
+def test_an_invalid_argument_is_an_error_with_the_fix(
     command: Command, shared: str, arguments: list[str], said: str
 ) -> None:
     ran = command("alerts", *arguments)
@@ -111,7 +111,7 @@ def test_a_slip_is_answered_with_the_mend(
     assert ran.err.startswith(said)
 
 
-def test_with_several_services_one_has_to_be_named(command: Command, shared: str) -> None:
+def test_one_of_several_services_must_be_selected(command: Command, shared: str) -> None:
     failing(bank(shared, "bank"))
     failing(bank(shared, "shop"))
     failing(bank(shared, "other", "staging"))
@@ -136,7 +136,7 @@ def test_with_several_services_one_has_to_be_named(command: Command, shared: str
     ],
     ids=lambda arguments: arguments[0],
 )
-def test_alerts_in_the_memory_of_the_service_cannot_be_reached_and_that_is_said(
+def test_without_a_store_commands_explain_that_alerts_are_in_memory(
     command: Command, tmp_path: Path, arguments: list[str]
 ) -> None:
     said = command("alerts", *arguments)
@@ -146,7 +146,7 @@ def test_alerts_in_the_memory_of_the_service_cannot_be_reached_and_that_is_said(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_secret_is_kept_of_what_somebody_says(command: Command, shared: str) -> None:
+def test_secrets_in_reasons_and_names_are_redacted(command: Command, shared: str) -> None:
     command("alerts", "silence", "*", "--for", "2h", "--why", "card 4111 1111 1111 1111", "-s", "bank")
     assert "card [redacted:pan]" in command("alerts", "silences", "-s", "bank").out
     failing(bank(shared))
@@ -155,7 +155,7 @@ def test_no_secret_is_kept_of_what_somebody_says(command: Command, shared: str) 
     assert said.out.endswith("acknowledged by [redacted:pan]\n")
 
 
-def test_a_store_that_does_not_answer_is_one_message(
+def test_an_unreachable_store_is_reported_in_one_message(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MITA_OTEL_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
@@ -164,7 +164,7 @@ def test_a_store_that_does_not_answer_is_one_message(
     assert "does not answer" in said.err and said.err.count("\n") == 1
 
 
-def test_a_run_of_its_own_looks_and_delivers(
+def test_a_separate_run_evaluates_and_delivers(
     command: Command, shared: str, receiver: HttpReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLACK_FINANCE_WEBHOOK", receiver.url)

@@ -1,4 +1,4 @@
-"""The application: the table of commands, errors, closed pipes, and what is imported when."""
+"""The application: the table of commands, errors, closed pipes, and lazy imports."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HEAVY = [
 
 
 @pytest.mark.parametrize("name", application.COMMANDS)
-def test_each_command_of_the_table_is_there_and_says_what_its_row_says(name: str) -> None:
+def test_each_command_of_the_table_exists_with_its_summary(name: str) -> None:
     command = application.load(name)
     assert command.name == name
     assert command.help is not None
@@ -52,7 +52,7 @@ def test_each_command_has_help(command: Command) -> None:
         assert "Usage: mita-otel " + name in said.out
 
 
-def test_the_version(command: Command) -> None:
+def test_version_prints_the_installed_version(command: Command) -> None:
     assert command("--version") == Said(0, f"mita-otel {version('mita-otel')}\n", "")
 
 
@@ -60,7 +60,7 @@ def test_the_version(command: Command) -> None:
     ("arguments", "said"),
     [(["nope"], "No such command 'nope'"), (["policy", "shw"], "Did you mean 'show'"), (["--nope"], "No such option")],
 )  # fmt: skip
-def test_a_slip_in_the_command_line_is_answered_with_the_mend(
+def test_an_invalid_command_line_is_an_error_with_the_fix(
     command: Command, arguments: list[str], said: str
 ) -> None:
     ran = command(*arguments)
@@ -69,26 +69,26 @@ def test_a_slip_in_the_command_line_is_answered_with_the_mend(
     assert "Traceback" not in ran.err
 
 
-def test_no_command_is_help(command: Command) -> None:
+def test_without_a_command_help_is_printed(command: Command) -> None:
     ran = command()
     assert "Usage: mita-otel" in ran.out + ran.err
 
 
-def test_a_setting_that_cannot_be_used_is_one_message_and_exit_status_2(
+def test_an_invalid_setting_is_one_message_with_exit_status_2(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(**_: object) -> None:
-        raise ConfigurationError("the thing, the place; the mend")
+        raise ConfigurationError("the thing, the place; the fix")
 
     monkeypatch.setattr(application, "app", broken)
-    assert command() == Said(2, "", "the thing, the place; the mend\n")
+    assert command() == Said(2, "", "the thing, the place; the fix\n")
 
 
 @pytest.mark.parametrize(
     ("error", "said"),
     [(OSError(28, "No space left on device"), "No space left on device\n"), (FileNotFoundError(2, "gone", "x"), "x: gone\n")],
 )  # fmt: skip
-def test_trouble_with_a_file_is_one_message(
+def test_a_file_error_is_one_message(
     command: Command, monkeypatch: pytest.MonkeyPatch, error: OSError, said: str
 ) -> None:
     def broken(**_: object) -> None:
@@ -98,7 +98,7 @@ def test_trouble_with_a_file_is_one_message(
     assert command() == Said(1, "", said)
 
 
-def test_a_fault_of_ours_is_not_hidden(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_exception_is_raised(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(**_: object) -> None:
         raise ZeroDivisionError
 
@@ -116,7 +116,7 @@ def test_a_closed_pipe_is_not_an_error(process: Process, arguments: str) -> None
     assert said == Said(0, "0\n", "")
 
 
-def test_a_full_disk_is_said(process: Process) -> None:
+def test_a_full_disk_is_reported(process: Process) -> None:
     assert process(line='"$MITA" policy show > /dev/full') == Said(1, "", "No space left on device\n")
 
 
@@ -128,7 +128,7 @@ def test_a_terminal_without_unicode_gets_question_marks(process: Process) -> Non
     assert 'thresholds.api.routes."GET /?"  5' in said.out
 
 
-def test_listing_the_commands_imports_none_of_them(tmp_path: object) -> None:
+def test_listing_commands_imports_no_command(tmp_path: object) -> None:
     code = f"""
         from mita_otel.cli import application
         try:
@@ -146,7 +146,7 @@ def test_the_installed_command_runs(process: Process) -> None:
     assert (said.code, said.err) == (0, "")
 
 
-def test_what_a_library_says_of_retries_is_not_shown(tmp_path: Path) -> None:
+def test_log_records_of_retries_are_not_shown(tmp_path: Path) -> None:
     said = run_script(
         """
         import logging

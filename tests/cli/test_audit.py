@@ -1,4 +1,4 @@
-"""`mita-otel audit`, `retention`, `subject`, `store`: what an auditor and an operator type."""
+"""`mita-otel audit`, `retention`, `subject` and `store`: commands of auditors and operators."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def trail(tmp_path: Path, command: Command) -> Path:
-    """A folder in which a service has recorded something."""
+    """A folder with the trail of a service."""
     with closing(Kit(tmp_path / "service", url=f"sqlite:///{tmp_path / 'mita-otel.db'}")) as kit:
         for number in range(5):
             kit.trail.record(
@@ -58,14 +58,14 @@ def types(folder: Path) -> list[str]:
         ]
 
 
-def test_a_trail_that_nobody_touched_verifies(trail: Path, command: Command) -> None:
+def test_an_untouched_trail_verifies(trail: Path, command: Command) -> None:
     said = command("audit", "verify", "--anchors", str(trail / "service" / "anchors.jsonl"))
     assert said.code == 0
     assert said.out.startswith("no error found: 8 entries in 1 chain, 1 anchor compared")
     assert "audit_verify" in types(trail)
 
 
-def test_a_fault_is_named_and_is_an_exit_status(trail: Path, command: Command) -> None:
+def test_a_fault_is_reported_with_exit_status_1(trail: Path, command: Command) -> None:
     tamper(trail, "UPDATE mita_audit_entries SET outcome = 'denied' WHERE sequence = 4")
     said = command("audit", "verify")
     assert said.code == 1
@@ -75,7 +75,7 @@ def test_a_fault_is_named_and_is_an_exit_status(trail: Path, command: Command) -
     assert (found["ok"], found["faults"]["column"]) == (False, 1)
 
 
-def test_without_anchors_verification_says_what_it_cannot_find(trail: Path, command: Command) -> None:
+def test_without_anchors_verification_names_what_it_does_not_check(trail: Path, command: Command) -> None:
     said = command("audit", "verify").out
     assert (
         "not verified: whether the last entries of a chain were deleted: there are no anchors; see mita-otel audit anchor"
@@ -83,14 +83,14 @@ def test_without_anchors_verification_says_what_it_cannot_find(trail: Path, comm
     )
 
 
-def test_the_newest_entries_are_shown_and_that_is_an_entry(trail: Path, command: Command) -> None:
+def test_the_newest_entries_are_shown_and_the_read_is_audited(trail: Path, command: Command) -> None:
     said = command("audit", "tail", "-n", "3")
     assert said.code == 0
     assert [line.split()[2] for line in said.lines] == ["payment_process", "login", "audit_stop"]
     assert types(trail)[-4:] == ["audit_start", "configuration_change", "audit_read", "audit_stop"]
 
 
-def test_what_a_person_chose_draws_no_line_of_its_own(tmp_path: Path, command: Command) -> None:
+def test_control_characters_in_entries_are_escaped(tmp_path: Path, command: Command) -> None:
     with closing(Kit(tmp_path / "service", url=f"sqlite:///{tmp_path / 'mita-otel.db'}")) as kit:
         forged = "u\n2026-11-25 00:00:00  login  success  admin\x1b[2K\x9b1A\u202e"
         kit.trail.record(AuditEvent(event_type="test", user_id=forged, details={"note": "\x9b2J"}))
@@ -100,7 +100,7 @@ def test_what_a_person_chose_draws_no_line_of_its_own(tmp_path: Path, command: C
     assert all(one == "\n" or one.isprintable() for one in shown)
 
 
-def test_a_search_finds_what_matches(trail: Path, command: Command) -> None:
+def test_a_search_returns_matching_entries(trail: Path, command: Command) -> None:
     said = command("audit", "search", "--user", "user-0", "--type", "login", "--outcome", "failure", "--json")
     [found] = [json.loads(line) for line in said.lines]
     assert (found["user_id"], found["details"]) == ("user-0", {"n": 4, "email": "a@example.org"})
@@ -121,13 +121,13 @@ def test_a_search_finds_what_matches(trail: Path, command: Command) -> None:
         ),
     ],
 )
-def test_what_cannot_be_asked_is_one_message(command: Command, arguments: list[str], message: str) -> None:
+def test_an_invalid_search_is_one_message(command: Command, arguments: list[str], message: str) -> None:
     said = command("audit", "search", *arguments)
     assert (said.code, said.out) == (2, "")
     assert message in said.err
 
 
-def test_an_export_has_every_entry_and_no_formula(trail: Path, command: Command) -> None:
+def test_an_export_has_every_entry_without_formulas(trail: Path, command: Command) -> None:
     said = command("audit", "export", "all.jsonl", "--service", "payments", "--until", "2100-01-01")
     assert said.err == "8 entries\n"
     lines = [json.loads(line) for line in (trail / "all.jsonl").read_text().splitlines()]
@@ -140,7 +140,7 @@ def test_an_export_has_every_entry_and_no_formula(trail: Path, command: Command)
     assert command("audit", "export", "all.txt").code == 2
 
 
-def test_where_every_chain_stands_can_be_noted_elsewhere(trail: Path, command: Command) -> None:
+def test_anchors_can_be_written_to_another_file(trail: Path, command: Command) -> None:
     command("audit", "anchor", "-o", "elsewhere.jsonl")
     assert len(list(read_anchors(trail / "elsewhere.jsonl"))) >= 1
     tamper(trail, "DELETE FROM mita_audit_entries WHERE sequence >= 6")
@@ -149,7 +149,7 @@ def test_where_every_chain_stands_can_be_noted_elsewhere(trail: Path, command: C
     assert "missing" in said.out
 
 
-def test_what_a_dead_process_left_is_moved(tmp_path: Path, command: Command) -> None:
+def test_flush_moves_entries_of_a_dead_process(tmp_path: Path, command: Command) -> None:
     from audit.test_mover import leave
     from mita_otel.spool import SpoolFolder
 
@@ -159,7 +159,7 @@ def test_what_a_dead_process_left_is_moved(tmp_path: Path, command: Command) -> 
     assert types(tmp_path).count("test") == 5
 
 
-def test_a_key_that_is_missing_is_named_once_a_chain_and_counted_each_time(
+def test_a_missing_key_is_reported_once_per_chain(
     trail: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MITA_OTEL_AUDIT_KEY", "another key than the service's")
@@ -175,10 +175,10 @@ def test_a_key_that_is_missing_is_named_once_a_chain_and_counted_each_time(
 @pytest.mark.parametrize(
     "arguments", [("audit", "verify"), ("audit", "tail"), ("report", "daily"), ("retention", "check")]
 )
-def test_without_the_key_a_command_adds_nothing_to_a_trail_that_has_one(
+def test_without_the_key_commands_on_a_signed_trail_are_refused(
     trail: Path, command: Command, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
-    """A chain without a key, once there, is named by every verification."""
+    """An unsigned chain would be reported by each later verification."""
     before = types(trail)
     monkeypatch.delenv("MITA_OTEL_AUDIT_KEY")
     said = command(*arguments)
@@ -191,9 +191,7 @@ def test_without_the_key_a_command_adds_nothing_to_a_trail_that_has_one(
     assert types(trail) == before
 
 
-def test_a_trail_that_began_without_a_key_can_be_verified_once_there_is_one(
-    tmp_path: Path, command: Command
-) -> None:
+def test_an_unsigned_trail_verifies_with_allow_unkeyed(tmp_path: Path, command: Command) -> None:
     with closing(Kit(tmp_path, url=f"sqlite:///{tmp_path / 'mita-otel.db'}", keys=AuditKeys(None))) as kit:
         kit.trail.record(AuditEvent(event_type="test"))
     said = command("audit", "verify", "--anchors", "anchors.jsonl")
@@ -205,14 +203,14 @@ def test_a_trail_that_began_without_a_key_can_be_verified_once_there_is_one(
     assert command("audit", "verify", "--anchors", "anchors.jsonl", "--allow-unkeyed").code == 1
 
 
-def test_a_command_whose_deed_cannot_be_recorded_does_not_do_it(tmp_path: Path, command: Command) -> None:
+def test_a_command_that_cannot_be_audited_is_refused(tmp_path: Path, command: Command) -> None:
     (tmp_path / "mita-otel-audit").write_text("a file, and no folder")
     said = command("audit", "tail")
     assert (said.code, said.out) == (2, "")
     assert "it is not in the trail" in said.err
 
 
-def test_a_store_that_does_not_answer_is_one_message(command: Command) -> None:
+def test_an_unreachable_store_is_reported_in_one_message(command: Command) -> None:
     said = command("audit", "tail", env={"MITA_OTEL_DATABASE_URL": "sqlite:////nowhere/at/all.db"})
     assert said.code == 2
     assert "does not answer: unable to open database file" in said.err
@@ -220,7 +218,7 @@ def test_a_store_that_does_not_answer_is_one_message(command: Command) -> None:
 
 
 # --- retention, subject, store -----------------------------------------------------------------------
-def test_retention_is_applied_checked_and_recorded(trail: Path, command: Command) -> None:
+def test_retention_is_applied_checked_and_audited(trail: Path, command: Command) -> None:
     said = command("retention", "apply", "--dry-run")
     assert said.code == 0
     assert "mita_audit_entries                  0 to delete" in said.out
@@ -264,7 +262,7 @@ def test_a_person_is_exported_and_erased(
     assert "erased" in command("audit", "search", "--type", "payment_process").out
 
 
-def test_the_stores_tables_go_up_and_down(command: Command) -> None:
+def test_the_tables_of_the_store_are_migrated_up_and_down(command: Command) -> None:
     said = command("store", "status").out
     assert said.endswith(": no tables, revision 0003_alerts is needed: mita-otel store migrate\n")
     assert command("store", "migrate").out.endswith(": 0003_alerts\n")
@@ -284,7 +282,7 @@ def test_grants_are_shown_and_sqlite_has_none(command: Command) -> None:
     assert "SQLite has no roles" in command("store", "grant", "payments").err
 
 
-def test_switched_off_there_is_nothing_to_work_with(command: Command) -> None:
+def test_with_the_trail_disabled_commands_are_refused(command: Command) -> None:
     said = command("audit", "tail", env={"MITA_OTEL_AUDIT__START": "off"})
     assert said.code == 2
     assert said.err.startswith(

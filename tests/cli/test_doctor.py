@@ -1,4 +1,4 @@
-"""`mita-otel doctor`: what is printed, as JSON as well, and the exit status."""
+"""`mita-otel doctor`: text and JSON output, and the exit status."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_warnings_alone_exit_with_0_and_are_counted(process: Process) -> None:
     assert lines[-1] == f"{len(lines) - 2} checks run: 2 warnings (exporters, alerts)"
 
 
-def test_a_fault_exits_with_1_and_is_named_last(process: Process) -> None:
+def test_a_failure_exits_with_1_and_is_summarised_last(process: Process) -> None:
     said = process("doctor", **SOUND, OTEL_SDK_DISABLED="true", OTEL_PYTHON_DISTRO="mita")
     assert (said.code, said.err) == (1, "")
     assert "fail  switch: OTEL_SDK_DISABLED is true: telemetry is off; unset it" in said.lines
@@ -37,13 +37,13 @@ def test_a_fault_exits_with_1_and_is_named_last(process: Process) -> None:
     assert said.lines[-1] == f"{count} checks run: {summary}"
 
 
-def test_an_option_that_there_is_not_exits_with_2(process: Process) -> None:
+def test_an_unknown_option_exits_with_2(process: Process) -> None:
     said = process("doctor", "--everything")
     assert said.code == 2
     assert "--everything" in said.err and "Traceback" not in said.err
 
 
-def test_a_policy_that_there_is_not_exits_with_1_and_the_rest_is_looked_at(process: Process) -> None:
+def test_a_missing_policy_exits_with_1_and_the_other_checks_run(process: Process) -> None:
     said = process("doctor", "--policy", "absent.toml", **SOUND)
     assert said.code == 1
     assert said.lines[0].startswith("fail  policy: ")
@@ -51,7 +51,7 @@ def test_a_policy_that_there_is_not_exits_with_1_and_the_rest_is_looked_at(proce
     assert "pass  redaction: 40 canaries sent, all redacted" in said.lines
 
 
-def test_json_has_everything(process: Process) -> None:
+def test_json_contains_all_checks(process: Process) -> None:
     dsn = f"http://{SECRET}@127.0.0.1:1/1"
     environment = {**SOUND, "OTEL_TRACES_EXPORTER": "sentry", "SENTRY_DSN": dsn}
     said = process("doctor", "--json", **environment)
@@ -74,13 +74,11 @@ def test_json_has_everything(process: Process) -> None:
 
 
 @pytest.mark.parametrize(("environment", "status"), [({}, "warn"), ({"OTEL_SDK_DISABLED": "true"}, "fail")])
-def test_the_status_of_all_is_that_of_the_worst(
-    process: Process, environment: dict[str, str], status: str
-) -> None:
+def test_the_overall_status_is_the_worst(process: Process, environment: dict[str, str], status: str) -> None:
     assert document(process("doctor", "--json", **SOUND, **environment))["status"] == status
 
 
-def test_offline_asks_nobody(process: Process) -> None:
+def test_offline_contacts_no_host(process: Process) -> None:
     environment = {
         **SOUND,
         "OTEL_TRACES_EXPORTER": "sentry,otlp",
@@ -93,8 +91,8 @@ def test_offline_asks_nobody(process: Process) -> None:
     assert "pass  sentry: 127.0.0.1:1 not contacted" in said.lines
 
 
-def test_exporters_of_metrics_and_logs_are_left_alone(process: Process) -> None:
-    """They would send, and say on stderr that nobody is there; and the port of Prometheus is the service's."""
+def test_exporters_of_metrics_and_logs_are_not_started(process: Process) -> None:
+    """They would log failed exports, and the service already uses the port of Prometheus."""
     said = process(
         "doctor",
         **SOUND,
@@ -105,7 +103,7 @@ def test_exporters_of_metrics_and_logs_are_left_alone(process: Process) -> None:
     assert (said.code, said.err) == (0, "")
 
 
-def test_variables_that_opentelemetry_fails_at_as_it_is_imported_are_named(process: Process) -> None:
+def test_variables_that_break_the_import_of_opentelemetry_are_reported(process: Process) -> None:
     bad = {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "abc", "OTEL_PROPAGATORS": "tracecontext,pigeon"}
     said = process("doctor", **SOUND, **bad)
     assert (said.code, said.err) == (1, "")

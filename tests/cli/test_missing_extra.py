@@ -1,4 +1,4 @@
-"""Without the extra `cli` each command says in one line which extra it needs."""
+"""Without the extra `cli`, each command names the missing extra in one line."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_command_names_the_missing_extra(tmp_path: Path, script: str, package:
     assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
 
 
-def test_a_service_with_the_console_exporter_needs_neither(tmp_path: Path) -> None:
+def test_the_console_exporter_needs_no_extra(tmp_path: Path) -> None:
     done = run_script(
         """
         sys.modules["rich"] = sys.modules["typer"] = None

@@ -1,4 +1,4 @@
-"""`mita-otel mobile`: what an app has to be told, and the gateway served alone."""
+"""`mita-otel mobile`: the DSN of each app, and the standalone gateway."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_show_says_the_dsn_of_each_key_where_it_goes_and_what_is_refused(tmp_path: Path) -> None:
+def test_show_prints_dsns_destinations_and_refused_items(tmp_path: Path) -> None:
     (tmp_path / "mita-otel.toml").write_text(
         POLICY.format(dsn="https://aaaaaaaaaaaaaaaa@o1.ingest.sentry.io/42")
     )
@@ -49,7 +49,7 @@ def test_show_says_the_dsn_of_each_key_where_it_goes_and_what_is_refused(tmp_pat
 
 
 @pytest.mark.parametrize("command", ["show", "serve"])
-def test_without_an_app_there_is_one_message_with_the_mend(tmp_path: Path, command: str) -> None:
+def test_without_an_app_one_message_contains_the_fix(tmp_path: Path, command: str) -> None:
     done = run(tmp_path, command)
     assert done.returncode == 2
     assert "[mobile.projects.app]" in done.stderr
@@ -69,7 +69,7 @@ def test_without_an_app_there_is_one_message_with_the_mend(tmp_path: Path, comma
         ("[mobile.intake]\nmax_item = 5", "max_items"),
     ],
 )
-def test_a_mistake_in_the_policy_is_named(tmp_path: Path, policy: str, said: str) -> None:
+def test_an_error_in_the_policy_is_reported(tmp_path: Path, policy: str, said: str) -> None:
     (tmp_path / "mita-otel.toml").write_text(policy)
     done = run(tmp_path, "show")
     assert done.returncode != 0
@@ -77,7 +77,7 @@ def test_a_mistake_in_the_policy_is_named(tmp_path: Path, policy: str, said: str
     assert "Traceback" not in done.stderr
 
 
-def test_served_alone_it_takes_envelopes_and_ends_when_it_is_told_to(tmp_path: Path) -> None:
+def test_the_standalone_gateway_accepts_envelopes_and_ends_on_sigterm(tmp_path: Path) -> None:
     receiver = Receiver()
     (tmp_path / "mita-otel.toml").write_text(
         POLICY.format(dsn=receiver.dsn.replace("publickey", "aaaaaaaaaaaaaaaa"))
@@ -98,7 +98,7 @@ def test_served_alone_it_takes_envelopes_and_ends_when_it_is_told_to(tmp_path: P
             assert line, said
             said += line
         port = found[1]
-        # The process has no traces of its own: that they go nowhere is no news.
+        # The process creates no traces, so a missing DSN is not logged.
         assert "SENTRY_DSN" not in said
         url = f"http://127.0.0.1:{port}"
         answer = httpx.post(

@@ -36,13 +36,13 @@ def policy_file(tmp_path: Path) -> Path:
 
 
 def rows(out: str) -> dict[str, tuple[str, str]]:
-    """The table's rows: key -> value, place."""
+    """Return the table's rows: key -> value, source."""
     lines = [re.split(r"\s{2,}", line.strip()) for line in out.splitlines()[2:]]
     return {cells[0]: (cells[1], cells[2]) for cells in lines}
 
 
 # --- show --------------------------------------------------------------------------------------------
-def test_each_setting_is_a_row_with_its_value_and_place(command: Command, policy_file: Path) -> None:
+def test_each_setting_is_a_row_with_its_value_and_source(command: Command, policy_file: Path) -> None:
     said = command("policy", "show", env={"MITA_OTEL_SENTRY__MAX_SPANS": "7"})
     assert (said.code, said.err) == (0, "")
     assert said.lines[0] == "Policy for production, from mita-otel.toml"
@@ -54,40 +54,42 @@ def test_each_setting_is_a_row_with_its_value_and_place(command: Command, policy
     assert len(table) == len(dict(default_policy().values()))
 
 
-def test_an_environment_and_a_file_may_be_named(command: Command, policy_file: Path, tmp_path: Path) -> None:
+def test_environment_and_file_can_be_selected(command: Command, policy_file: Path, tmp_path: Path) -> None:
     other = policy_file.rename(tmp_path / "other.toml")
     table = rows(command("policy", "show", "-e", "staging", "--policy", str(other)).out)
     assert table["export.traces"] == ('["sentry", "file"]', "other.toml:8")
     assert table["thresholds.api.methods.POST"] == ("1500", "defaults (staging)")
 
 
-def test_the_environment_is_the_one_that_this_is(command: Command) -> None:
+def test_the_current_environment_is_the_default(command: Command) -> None:
     said = command("policy", "show", "thresholds.database.SELECT", env={"ENVIRONMENT": "development"})
     assert said.lines[0] == "Policy for development, no policy file"
     assert rows(said.out) == {"thresholds.database.SELECT": ("500", "defaults (development)")}
 
 
-def test_variables_of_opentelemetry_are_named_as_the_place(command: Command) -> None:
+def test_an_opentelemetry_variable_is_shown_as_source(command: Command) -> None:
     table = rows(command("policy", "show", "export.traces", env={"OTEL_TRACES_EXPORTER": "file,none"}).out)
     assert table == {"export.traces": ('["file", "none"]', "OTEL_TRACES_EXPORTER")}
 
 
 @pytest.mark.parametrize("section", ["thresholds.api", "[thresholds.api]", " thresholds.api "])
-def test_only_a_section(command: Command, section: str) -> None:
+def test_show_can_be_limited_to_a_section(command: Command, section: str) -> None:
     table = rows(command("policy", "show", section).out)
     assert {key.rpartition(".")[0] for key in table} >= {"thresholds.api", "thresholds.api.methods"}
     assert all(key.startswith("thresholds.api.") for key in table)
 
 
-def test_long_lists_are_shortened_unless_one_asks_for_their_section(command: Command) -> None:
+def test_long_lists_are_shortened_except_for_a_selected_key(command: Command) -> None:
     assert re.search(r"redaction\.keys\.descriptive .* … \d+ in all\]", command("policy", "show").out)
     said = command("policy", "show", "redaction.keys.descriptive").out
     assert '"prefix"]' in said
     assert "…" not in said
 
 
-def test_only_what_differs(command: Command, policy_file: Path) -> None:
-    """`export.traces` is set, to what it would be anyway."""
+def test_changed_shows_only_settings_that_differ_from_the_defaults(
+    command: Command, policy_file: Path
+) -> None:
+    """`export.traces` is set to its default value."""
     assert list(rows(command("policy", "show", "--changed").out)) == ["thresholds.api.methods.GET"]
     said = command("policy", "show", "sentry", "--changed")
     assert said.lines[1:] == ["All settings are defaults."]
@@ -102,7 +104,7 @@ def test_only_what_differs(command: Command, policy_file: Path) -> None:
         ("", "no such section or setting"),
     ],
 )
-def test_a_section_that_there_is_not(command: Command, section: str, said: str) -> None:
+def test_an_unknown_section_is_an_error_with_suggestions(command: Command, section: str, said: str) -> None:
     ran = command("policy", "show", section)
     assert (ran.code, ran.out) == (2, "")
     assert said in ran.err
@@ -110,9 +112,7 @@ def test_a_section_that_there_is_not(command: Command, section: str, said: str) 
 
 
 @pytest.mark.parametrize("environment", ["production", "staging", "development", "qa"])
-def test_as_toml_it_is_a_policy_file_that_says_the_same(
-    command: Command, tmp_path: Path, environment: str
-) -> None:
+def test_the_toml_output_is_an_equal_policy_file(command: Command, tmp_path: Path, environment: str) -> None:
     path = tmp_path / "all.toml"
     path.write_text(command("policy", "show", "--toml", "-e", environment).out)
     assert load_policy(path, environment=environment, env={}) == default_policy(environment)
@@ -121,13 +121,13 @@ def test_as_toml_it_is_a_policy_file_that_says_the_same(
     ]
 
 
-def test_as_toml_what_is_no_default_has_its_place(command: Command, policy_file: Path) -> None:
+def test_the_toml_output_names_the_source_of_changed_settings(command: Command, policy_file: Path) -> None:
     said = command("policy", "show", "--toml", "--changed")
     assert said.lines[1:] == ["", "[thresholds.api.methods]", "GET = 400  # mita-otel.toml:2"]
     assert tomllib.loads(said.out) == {"thresholds": {"api": {"methods": {"GET": 400}}}}
 
 
-def test_as_json_it_is_the_policy_and_the_places(command: Command, policy_file: Path) -> None:
+def test_the_json_output_has_policy_and_sources(command: Command, policy_file: Path) -> None:
     shown = json.loads(command("policy", "show", "--json", "-e", "staging").out)
     assert (shown["environment"], shown["file"]) == ("staging", str(policy_file))
     assert shown["policy"]["export"]["traces"] == ["sentry", "file"]
@@ -136,7 +136,7 @@ def test_as_json_it_is_the_policy_and_the_places(command: Command, policy_file: 
     assert shown["policy"] == expected.to_dict(only_given=True)
 
 
-def test_two_forms_at_once_are_refused(command: Command) -> None:
+def test_toml_and_json_together_are_refused(command: Command) -> None:
     ran = command("policy", "show", "--json", "--toml")
     assert ran.code == 2
     assert "use either --toml or --json" in ran.err
@@ -151,7 +151,7 @@ def test_a_password_in_a_url_is_not_shown(command: Command) -> None:
 
 
 @pytest.mark.parametrize("form", [[], ["--toml"], ["--json"]])
-def test_a_bad_policy_is_not_shown_but_said_to_be_bad(
+def test_an_invalid_policy_is_an_error_and_not_shown(
     command: Command, tmp_path: Path, form: list[str]
 ) -> None:
     (tmp_path / "mita-otel.toml").write_text("[sentri]\n[sentry]\nmax_spans = 0\n")
@@ -161,7 +161,7 @@ def test_a_bad_policy_is_not_shown_but_said_to_be_bad(
 
 
 @pytest.mark.parametrize("width", [60, 100, 300])
-def test_in_a_terminal_nothing_is_cut_off(
+def test_a_terminal_shows_complete_values(
     monkeypatch: pytest.MonkeyPatch, policy_file: Path, width: int
 ) -> None:
     terminal = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
@@ -174,20 +174,18 @@ def test_in_a_terminal_nothing_is_cut_off(
 
 
 # --- check -------------------------------------------------------------------------------------------
-def test_a_good_policy_is_said_to_be_good_and_for_which_environments(
-    command: Command, policy_file: Path
-) -> None:
+def test_a_valid_policy_is_reported_with_its_environments(command: Command, policy_file: Path) -> None:
     said = command("policy", "check")
     assert said == (0, "mita-otel.toml: valid for production, staging, development\n", "")
 
 
-def test_without_a_file_the_defaults_are_good(command: Command) -> None:
+def test_without_a_file_the_defaults_are_valid(command: Command) -> None:
     said = command("policy", "check")
     assert (said.code, said.err) == (0, "")
     assert said.out.startswith("no policy file, defaults: valid for production")
 
 
-def test_every_problem_of_every_environment_is_a_line(command: Command, tmp_path: Path) -> None:
+def test_each_problem_of_each_environment_is_a_line(command: Command, tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text(
         "[sentri]\n[thresholds.database]\nSELECT = 0\n[environments.qa.sentry]\nmax_spanz = 1\n"
         "[environments.staging.redaction.modes]\nemail = 'maks'\n"
@@ -204,8 +202,8 @@ def test_every_problem_of_every_environment_is_a_line(command: Command, tmp_path
     assert said.err == "5 problems\n"
 
 
-def test_what_is_wrong_only_together_with_our_overlay_is_found(command: Command, tmp_path: Path) -> None:
-    """A base that is right for production, and wrong where staging's limit of ours meets it."""
+def test_a_conflict_with_a_default_overlay_is_found(command: Command, tmp_path: Path) -> None:
+    """The base is valid for production, but conflicts with the default limit for staging."""
     (tmp_path / "mita-otel.toml").write_text(
         "[environments.staging.thresholds.api.methods]\nGET = { follow = 'p99 * 2', floor_ms = 2, ceiling_ms = 1 }\n"
     )
@@ -217,13 +215,13 @@ def test_what_is_wrong_only_together_with_our_overlay_is_found(command: Command,
 
 
 @pytest.mark.parametrize("path", ["missing.toml", "."])
-def test_what_is_no_file_is_a_problem(command: Command, path: str) -> None:
+def test_a_missing_or_unreadable_file_is_a_problem(command: Command, path: str) -> None:
     said = command("policy", "check", path)
     assert (said.code, said.err) == (1, "1 problem\n")
     assert said.out.startswith(f"{path}: ")
 
 
-def test_a_finder_that_is_not_installed_is_a_problem(command: Command, tmp_path: Path) -> None:
+def test_an_uninstalled_finder_is_a_problem(command: Command, tmp_path: Path) -> None:
     (tmp_path / "mita-otel.toml").write_text("[environments.qa.redaction.custom.member]\nfinder = 'absent'\n")
     said = command("policy", "check")
     assert (said.code, said.err) == (1, "1 problem\n")
@@ -242,20 +240,20 @@ def test_an_environment_that_resembles_another_is_noted(command: Command, tmp_pa
     ]
 
 
-def test_the_examples_policy_is_good(command: Command) -> None:
+def test_the_policy_of_the_example_is_valid(command: Command) -> None:
     path = Path(__file__).parents[2] / "examples" / "environments" / "mita-otel.toml"
     assert command("policy", "check", str(path)).code == 0
 
 
 # --- export ------------------------------------------------------------------------------------------
-def test_limits_and_rules_are_written_for_prometheus(command: Command, policy_file: Path) -> None:
+def test_limits_and_rules_are_exported_for_prometheus(command: Command, policy_file: Path) -> None:
     said = command("policy", "export", "--prometheus", "-e", "staging")
     assert (said.code, said.err) == (0, "")
     assert 'expr: "vector(0.4)"' in said.out and 'environment: "staging"' in said.out
     assert command("policy", "export").code == 2
 
 
-def test_channels_are_written_for_alertmanager(command: Command, policy_file: Path) -> None:
+def test_channels_are_exported_for_alertmanager(command: Command, policy_file: Path) -> None:
     said = command("policy", "export", "--alertmanager", "-e", "staging")
     assert (said.code, said.err) == (0, "")
     assert r"environment=\"staging\"" in said.out

@@ -1,4 +1,4 @@
-"""`mita-otel redact`: a filter that loses nothing but secrets, and explains itself."""
+"""`mita-otel redact`: a filter that removes secrets only, and explains its decisions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def piped(data: bytes, *arguments: str, folder: Path) -> subprocess.CompletedPro
     )  # fmt: skip
 
 
-def test_a_file_comes_out_without_its_secrets_line_by_line(command: Command, tmp_path: Path) -> None:
+def test_a_file_is_redacted_line_by_line(command: Command, tmp_path: Path) -> None:
     log = tmp_path / "app.log"
     log.write_bytes(f"paid with {CARD}\r\n\nuser=bob password=hunter2x\nlast line".encode())
     said = command("redact", str(log), "--counts")
@@ -29,7 +29,7 @@ def test_a_file_comes_out_without_its_secrets_line_by_line(command: Command, tmp
     assert said.err.splitlines() == ["pan 1", "password 1"]
 
 
-def test_standard_input_is_filtered_and_bytes_that_are_no_text_go_through(tmp_path: Path) -> None:
+def test_standard_input_is_redacted_and_binary_bytes_are_unchanged(tmp_path: Path) -> None:
     data = b"\xff\xfe raw " + CARD.encode() + b"\n\x00end\n"
     done = piped(data, folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, b"")
@@ -37,7 +37,7 @@ def test_standard_input_is_filtered_and_bytes_that_are_no_text_go_through(tmp_pa
     assert piped(data, "-", folder=tmp_path).stdout == done.stdout
 
 
-def test_what_belongs_together_is_read_together(tmp_path: Path) -> None:
+def test_secrets_over_several_lines_are_redacted(tmp_path: Path) -> None:
     laid_out = '{\n  "card": {\n    "number": "zz99",\n    "brand": "visa"\n  }\n}\n'
     done = piped((laid_out + KEY + "after\n").encode(), folder=tmp_path)
     assert b"zz99" not in done.stdout
@@ -47,18 +47,18 @@ def test_what_belongs_together_is_read_together(tmp_path: Path) -> None:
     assert done.stdout.endswith(b"[redacted:private_key]\nafter\n")
 
 
-def test_a_line_longer_than_an_attribute_is_read_whole(tmp_path: Path) -> None:
+def test_a_long_line_is_redacted_completely(tmp_path: Path) -> None:
     line = "word " * 10_000
     assert piped((line + CARD + "\n").encode(), folder=tmp_path).stdout.decode() == line + "[redacted:pan]\n"
 
 
-def test_check_prints_nothing_and_says_by_its_status_whether_there_is_a_secret(tmp_path: Path) -> None:
+def test_check_reports_a_secret_by_its_exit_status_only(tmp_path: Path) -> None:
     assert piped(b"fine\n", "--check", folder=tmp_path).returncode == 0
     found = piped(f"card {CARD}\n".encode(), "--check", folder=tmp_path)
     assert (found.returncode, found.stdout) == (1, b"")
 
 
-def test_explain_names_key_rule_and_place_and_not_the_secret(command: Command) -> None:
+def test_explain_names_key_rule_and_position_without_the_secret(command: Command) -> None:
     assert command("redact", "--explain", "user.password=hunter2x").lines == [
         "key 'user.password': its words name a secret (rule password)",
         "redacted: password 1",
@@ -80,7 +80,7 @@ def test_explain_names_key_rule_and_place_and_not_the_secret(command: Command) -
     assert command("redact", "--explain", "note=fine").lines[1:] == ["nothing is redacted", "result: fine"]
 
 
-def test_the_policy_of_the_folder_holds_or_the_one_that_is_named(command: Command, tmp_path: Path) -> None:
+def test_the_policy_of_the_folder_or_a_selected_one_applies(command: Command, tmp_path: Path) -> None:
     (tmp_path / "mita-otel.toml").write_text('[redaction.custom.member]\npattern = "MBR-[0-9]{6}"\n')
     other = tmp_path / "other.toml"
     other.write_text('[redaction.modes]\npan = "last4"\n')
@@ -90,7 +90,7 @@ def test_the_policy_of_the_folder_holds_or_the_one_that_is_named(command: Comman
     )
 
 
-def test_a_pattern_that_can_blow_up_is_refused_with_its_place(command: Command, tmp_path: Path) -> None:
+def test_a_pattern_with_exponential_runtime_is_refused_with_its_key(command: Command, tmp_path: Path) -> None:
     (tmp_path / "mita-otel.toml").write_text('[redaction.custom.bad]\npattern = "(a+)+b"\n')
     said = command("redact", "--explain", "a=b")
     assert said.code == 2
@@ -98,14 +98,14 @@ def test_a_pattern_that_can_blow_up_is_refused_with_its_place(command: Command, 
     assert "repeats a repeat" in said.err
 
 
-def test_a_file_that_is_not_there_is_one_line(command: Command) -> None:
+def test_a_missing_file_is_one_line(command: Command) -> None:
     said = command("redact", "absent.log")
     assert said.code == 1
     assert said.err.splitlines() == ["absent.log: No such file or directory"]
 
 
 @pytest.mark.parametrize("arguments", [(), ("--environment", "staging")])
-def test_doctor_finds_nothing_to_complain_of(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+def test_doctor_reports_no_failure(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     done = subprocess.run(
         [COMMAND, "doctor", *arguments], cwd=tmp_path, env=clean_environment({}), capture_output=True, text=True, check=False
     )  # fmt: skip
@@ -114,7 +114,7 @@ def test_doctor_finds_nothing_to_complain_of(tmp_path: Path, arguments: tuple[st
     assert "\npass  redaction: 40 canaries sent, all redacted\n" in done.stdout
 
 
-def test_doctor_fails_where_a_canary_comes_out(tmp_path: Path) -> None:
+def test_doctor_fails_if_a_canary_is_not_redacted(tmp_path: Path) -> None:
     env = clean_environment({"MITA_OTEL_REDACTION__ENABLED": "false"})
     done = subprocess.run(
         [COMMAND, "doctor"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False

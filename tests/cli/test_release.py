@@ -1,4 +1,4 @@
-"""`mita-otel release create|commits|deploy|finalize`, against a Sentry that judges every request."""
+"""`mita-otel release create|commits|deploy|finalize`, with a Sentry server that validates every request."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def work_tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_release_from_its_making_to_its_deploy(
+def test_a_release_is_created_and_deployed_with_its_commits(
     command: Command, work_tree: Path, sentry: FakeSentry
 ) -> None:
     first = commit(work_tree, "the first")
@@ -71,10 +71,10 @@ def test_a_release_from_its_making_to_its_deploy(
     assert deploy["dateStarted"] <= deploy["dateFinished"]
 
 
-def test_the_release_before_is_one_of_the_same_project(
+def test_the_previous_release_is_of_the_same_project(
     command: Command, work_tree: Path, sentry: FakeSentry
 ) -> None:
-    """Releases are the organization's: the app's newer one says nothing of the service."""
+    """Releases belong to the organization: a newer one of the app is not the service's previous release."""
     first = commit(work_tree, "the first")
     command("release", "create", "--version", "backend@1")
     commit(work_tree, "the second")
@@ -84,13 +84,13 @@ def test_the_release_before_is_one_of_the_same_project(
     assert command("release", "commits").out == f"{NAME}: 2 commits since {first[:12]}\n"
 
 
-def test_making_a_release_twice_is_no_error(command: Command, sentry: FakeSentry) -> None:
+def test_creating_a_release_twice_is_not_an_error(command: Command, sentry: FakeSentry) -> None:
     assert command("release", "create").code == command("release", "create").code == 0
     assert list(sentry.releases) == [NAME]
-    assert sentry.releases[NAME]["ref"] is None  # no repository here
+    assert sentry.releases[NAME]["ref"] is None  # not in a repository
 
 
-def test_a_command_that_deploys_is_run_and_its_failure_marked(command: Command, sentry: FakeSentry) -> None:
+def test_the_deploy_command_is_run_and_its_failure_is_recorded(command: Command, sentry: FakeSentry) -> None:
     command("release", "create")
     good = command("release", "deploy", "--", sys.executable, "-c", "")
     assert good.code == 0
@@ -104,7 +104,7 @@ def test_a_command_that_deploys_is_run_and_its_failure_marked(command: Command, 
     assert names == [None, "failed: exit status 3", "failed: exit status 127", "failed"]
 
 
-def test_the_version_is_the_packages_or_the_commits(
+def test_the_version_comes_from_the_package_or_the_commit(
     command: Command, work_tree: Path, sentry: FakeSentry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command("release", "create", "--package", "mita-otel")
@@ -123,13 +123,13 @@ def test_the_version_is_the_packages_or_the_commits(
         (["--project", "a/b"], "'a/b' is not the slug of a project"),
     ],
 )
-def test_what_cannot_be_used_is_said(command: Command, arguments: list[str], said: str) -> None:
+def test_an_invalid_argument_is_reported(command: Command, arguments: list[str], said: str) -> None:
     refused = command("release", "create", *arguments)
     assert refused.code == 2
     assert said in refused.err
 
 
-def test_without_a_version_or_a_repository_it_is_said(
+def test_a_missing_version_is_an_error_with_the_fix(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SENTRY_RELEASE")
@@ -138,14 +138,14 @@ def test_without_a_version_or_a_repository_it_is_said(
     assert refused.err.startswith("no release is given; use --version or set SENTRY_RELEASE (/")
 
 
-# --- what Sentry says ----------------------------------------------------------------------------------
+# --- responses of Sentry ----------------------------------------------------------------------------------
 COMMANDS = {
     "create": ["create"],
     "commits": ["commits"],
     "finalize": ["finalize"],
     "deploy": ["deploy", "-e", "staging"],
 }
-MENDS = {
+FIXES = {
     400: "of the test",
     401: "SENTRY_AUTH_TOKEN",
     403: "it needs project:releases",
@@ -158,9 +158,9 @@ MENDS = {
 }
 
 
-@pytest.mark.parametrize("status", MENDS)
+@pytest.mark.parametrize("status", FIXES)
 @pytest.mark.parametrize("name", COMMANDS)
-def test_what_sentry_refuses_is_one_message_with_its_mend(
+def test_a_refusal_of_sentry_is_one_message_with_the_fix(
     command: Command, work_tree: Path, sentry: FakeSentry, name: str, status: int
 ) -> None:
     commit(work_tree, "the first")
@@ -169,7 +169,7 @@ def test_what_sentry_refuses_is_one_message_with_its_mend(
     sentry.faults.append(Fault(status, path="/releases/", times=99))
     refused = command("release", *COMMANDS[name])
     assert (refused.code, refused.out) == (2, "")
-    assert MENDS[status] in refused.err
+    assert FIXES[status] in refused.err
     assert refused.err.count("\n") == 1
     assert status in {0, 404} or f"Sentry answered {status} to " in refused.err
     assert TOKEN not in refused.err
@@ -179,10 +179,10 @@ def test_what_sentry_refuses_is_one_message_with_its_mend(
     ("name", "status"),
     [*product(COMMANDS, [429, 500, 502, 0]), ("commits", 409), ("finalize", 409)],
 )
-def test_trouble_of_a_moment_is_waited_out(
+def test_a_temporary_failure_is_retried(
     command: Command, work_tree: Path, sentry: FakeSentry, name: str, status: int
 ) -> None:
-    """409: Sentry is still busy with commits that somebody else has sent for the same release."""
+    """409: Sentry still processes commits of another request for the same release."""
     commit(work_tree, "the first")
     if name != "create":
         command("release", "create")
@@ -200,7 +200,7 @@ def test_trouble_of_a_moment_is_waited_out(
     assert done[name]
 
 
-def test_a_release_that_there_is_not_is_to_be_made_first(command: Command, work_tree: Path) -> None:
+def test_an_unknown_release_is_an_error_with_the_fix(command: Command, work_tree: Path) -> None:
     commit(work_tree, "the first")
     for name in ("commits", "finalize", "deploy"):
         refused = command("release", *COMMANDS[name])
@@ -209,7 +209,7 @@ def test_a_release_that_there_is_not_is_to_be_made_first(command: Command, work_
         assert "create it with mita-otel release create" in refused.err
 
 
-def test_a_project_that_sentry_does_not_know_is_said(command: Command) -> None:
+def test_an_unknown_project_is_an_error(command: Command) -> None:
     refused = command("release", "create", "--project", "absent")
     assert refused.code == 2
     assert "Sentry answered 400" in refused.err
@@ -222,7 +222,7 @@ EXIT = [sys.executable, "-c", "import sys; sys.exit(int(sys.argv[1]))"]
 
 @pytest.mark.parametrize("own", [0, 3])
 @pytest.mark.parametrize("trouble", ["503", "no answer", "nobody there", "unknown release"])
-def test_a_sentry_that_fails_after_the_command_ran_is_one_message_beside_the_commands_status(
+def test_a_failure_after_the_command_is_one_message_with_the_commands_status(
     command: Command, sentry: FakeSentry, own: int, trouble: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if trouble != "unknown release":
@@ -247,7 +247,7 @@ def test_a_sentry_that_fails_after_the_command_ran_is_one_message_beside_the_com
 
 
 @pytest.mark.parametrize("status", [502, 0])
-def test_a_deploy_whose_answer_got_lost_is_told_once(
+def test_a_deploy_with_a_lost_response_is_recorded_once(
     command: Command, sentry: FakeSentry, status: int
 ) -> None:
     command("release", "create")
@@ -256,7 +256,7 @@ def test_a_deploy_whose_answer_got_lost_is_told_once(
     assert len(sentry.deploys[NAME]) == 1
 
 
-def test_what_is_missing_is_said_before_the_command_runs(
+def test_a_missing_setting_is_reported_before_the_command_runs(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SENTRY_AUTH_TOKEN")
@@ -266,7 +266,7 @@ def test_what_is_missing_is_said_before_the_command_runs(
     assert not (tmp_path / "deployed").exists()
 
 
-def test_a_command_that_may_not_be_run_ends_as_in_a_shell(
+def test_a_command_without_permission_exits_with_126(
     command: Command, sentry: FakeSentry, tmp_path: Path
 ) -> None:
     command("release", "create")
@@ -276,7 +276,7 @@ def test_a_command_that_may_not_be_run_ends_as_in_a_shell(
     assert [one["name"] for one in sentry.deploys[NAME]] == ["failed: exit status 126"]
 
 
-def test_a_command_that_a_signal_ends_is_a_failed_deploy(command: Command, sentry: FakeSentry) -> None:
+def test_a_command_ended_by_a_signal_is_a_failed_deploy(command: Command, sentry: FakeSentry) -> None:
     command("release", "create")
     ended = command("release", "deploy", "--", "sh", "-c", "kill -9 $$")
     assert ended.code == 137
@@ -284,7 +284,7 @@ def test_a_command_that_a_signal_ends_is_a_failed_deploy(command: Command, sentr
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_pipeline_that_is_cancelled_ends_the_command_and_marks_the_deploy(
+def test_a_cancelled_pipeline_ends_the_command_and_records_the_failure(
     tmp_path: Path, command: Command, sentry: FakeSentry, number: signal.Signals
 ) -> None:
     command("release", "create")
@@ -303,7 +303,7 @@ def test_a_pipeline_that_is_cancelled_ends_the_command_and_marks_the_deploy(
         assert pipeline.stdout.readline() == "deploying\n"
         if number is signal.SIGTERM:
             pipeline.send_signal(number)
-        else:  # as a terminal does
+        else:  # like a terminal
             os.killpg(pipeline.pid, number)
         assert pipeline.stdout.read().endswith("failed: exit status 9\n")
     assert pipeline.returncode == 9
@@ -312,7 +312,7 @@ def test_a_pipeline_that_is_cancelled_ends_the_command_and_marks_the_deploy(
 
 
 # --- git -----------------------------------------------------------------------------------------------
-def test_commits_outside_of_a_repository_are_refused_with_the_place(
+def test_commits_outside_a_repository_are_refused_with_the_folder(
     command: Command, sentry: FakeSentry, tmp_path: Path
 ) -> None:
     command("release", "create")
@@ -328,7 +328,7 @@ def test_commits_without_git_are_refused(
     assert command("release", "commits").err == "git is not installed\n"
 
 
-def test_commits_of_a_repository_without_any_are_refused(command: Command, work_tree: Path) -> None:
+def test_commits_of_an_empty_repository_are_refused(command: Command, work_tree: Path) -> None:
     command("release", "create")
     refused = command("release", "commits")
     assert refused.code == 2
@@ -340,7 +340,7 @@ def clone_of(origin: Path, folder: Path, depth: int) -> Path:
     return folder
 
 
-def test_a_shallow_clone_that_lacks_the_release_before_is_said_to_lack_it(
+def test_a_shallow_clone_without_the_previous_release_is_reported(
     command: Command, work_tree: Path, sentry: FakeSentry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = commit(work_tree, "the first")
@@ -365,7 +365,7 @@ def test_a_shallow_clone_that_lacks_the_release_before_is_said_to_lack_it(
 
 
 @pytest.mark.parametrize("name", ["absent", "--output=stolen", "HEAD..HEAD"])
-def test_a_beginning_that_git_does_not_know_is_said(
+def test_an_unknown_start_commit_is_an_error(
     command: Command, work_tree: Path, sentry: FakeSentry, name: str
 ) -> None:
     commit(work_tree, "the first")
@@ -374,7 +374,7 @@ def test_a_beginning_that_git_does_not_know_is_said(
     assert not (work_tree / "stolen").exists()
 
 
-def test_a_beginning_may_be_a_tag(command: Command, work_tree: Path, sentry: FakeSentry) -> None:
+def test_the_start_commit_can_be_a_tag(command: Command, work_tree: Path, sentry: FakeSentry) -> None:
     first = commit(work_tree, "the first")
     git(work_tree, "tag", "v1")
     second = commit(work_tree, "the second")
@@ -384,7 +384,7 @@ def test_a_beginning_may_be_a_tag(command: Command, work_tree: Path, sentry: Fak
 
 
 def many_commits(folder: Path, count: int) -> None:
-    """Make many commits at once."""
+    """Create many commits."""
     lines = []
     for number in range(count):
         message = f"commit {number}\n" + "x" * 9000
@@ -396,10 +396,10 @@ def many_commits(folder: Path, count: int) -> None:
     git(folder, "checkout", "-q", "many")
 
 
-def test_of_very_many_commits_the_newest_go_in_one_request_and_it_is_said_that_there_are_more(
+def test_only_the_newest_of_many_commits_are_sent_and_this_is_reported(
     command: Command, work_tree: Path, sentry: FakeSentry
 ) -> None:
-    """Sentry forgets the commits of an earlier request: they cannot be told in several."""
+    """Each request replaces the commits of earlier ones, so they cannot be sent in several requests."""
     many_commits(work_tree, 1002)
     command("release", "create")
     told = command("release", "commits")

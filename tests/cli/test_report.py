@@ -1,4 +1,4 @@
-"""`mita-otel report`: every kind, printed or written, with what was asked wrong said in words."""
+"""`mita-otel report`: every kind, printed or written to a file; invalid arguments are explained."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_every_kind_is_printed_as_markdown(command: Command, kind: str, title: s
 
 
 @pytest.mark.parametrize("ending", ["html", "md", "csv", "json"])
-def test_the_files_ending_says_the_format(command: Command, tmp_path: Path, ending: str) -> None:
+def test_the_ending_of_the_file_selects_the_format(command: Command, tmp_path: Path, ending: str) -> None:
     month = f"{datetime.now(UTC):%Y-%m}"
     said = command("report", "compliance", "--month", month, "-o", f"report.{ending}")
     assert said.lines == [f"report.{ending}"]
@@ -59,7 +59,7 @@ def test_the_files_ending_says_the_format(command: Command, tmp_path: Path, endi
         assert {one["name"] for one in audit["by_type"]} >= {"login_failed"}
 
 
-def test_of_one_person_and_without_verification(command: Command) -> None:
+def test_a_report_can_be_of_one_person_without_verification(command: Command) -> None:
     said = command("report", "compliance", "--days", "2", "--user", "u1", "--no-verify", "--format", "json")
     found = json.loads(said.out)
     assert found["audit"]["entries"] == 1
@@ -81,7 +81,7 @@ def test_of_one_person_and_without_verification(command: Command) -> None:
         (["daily", "--day", "24.11."], "'24.11.' is not a day"),
     ],
 )
-def test_what_cannot_be_asked_is_one_message(command: Command, arguments: list[str], message: str) -> None:
+def test_an_invalid_argument_is_one_message(command: Command, arguments: list[str], message: str) -> None:
     said = command("report", *arguments)
     assert (said.code, said.out) == (2, "")
     assert message in said.err
@@ -92,12 +92,12 @@ def test_the_schema_is_printed(command: Command) -> None:
     assert json.loads(command("report", "schema").out) == json_schema()
 
 
-def test_a_report_is_an_entry_of_the_trail(command: Command) -> None:
+def test_creating_a_report_is_audited(command: Command) -> None:
     command("report", "daily")
     assert "report daily" in command("audit", "search", "--type", "report_export").out
 
 
-def test_creating_the_report_again_is_no_review(command: Command) -> None:
+def test_creating_the_report_again_is_not_a_review(command: Command) -> None:
     for _ in range(3):
         said = command("report", "compliance", "--days", "2", "--format", "json")
     found = {one["id"]: one for one in json.loads(said.out)["requirements"]}
@@ -106,7 +106,7 @@ def test_creating_the_report_again_is_no_review(command: Command) -> None:
     assert (found["10.2.1.3"]["status"], found["10.2.1.3"]["evidence"]) == ("evidence", "report_export: 2")
 
 
-def test_a_report_names_organisation_scope_and_people_and_can_be_checked(
+def test_a_report_names_organisation_scope_and_reviewer_and_verifies(
     command: Command, tmp_path: Path
 ) -> None:
     (tmp_path / "mita-otel.toml").write_text('[reports]\norganisation = "MITA"\nscope = "card payments"\n')
@@ -149,8 +149,8 @@ HOSTILE = "a\x1b[31m\x9b2J\x7f\u202ee\r\n=1+1\x00"
 
 
 @pytest.mark.parametrize("form", ["md", "csv", "json", "html"])
-def test_reports_carry_no_terminal_escapes(command: Command, tmp_path: Path, form: str) -> None:
-    """Users, types of errors and messages come from applications and from people."""
+def test_reports_contain_no_terminal_escapes(command: Command, tmp_path: Path, form: str) -> None:
+    """Users, error types and messages are untrusted input."""
     with closing(Kit(tmp_path / "service", url=f"sqlite:///{tmp_path / 'mita-otel.db'}")) as kit:
         kit.trail.record(AuditEvent(event_type="login", user_id=HOSTILE, resource_id=HOSTILE))
         kit.trail.flush(30)

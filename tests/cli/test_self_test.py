@@ -1,4 +1,4 @@
-"""`mita-otel test` and the guide's `test_sentry_integration`, `test_pagerduty_integration`."""
+"""`mita-otel test`, and the guide's `test_sentry_integration` and `test_pagerduty_integration`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def http() -> Iterator[HttpReceiver]:
     receiver.close()
 
 
-def test_the_exit_status_says_whether_something_arrived(command: Command, http: HttpReceiver) -> None:
+def test_the_exit_status_shows_whether_a_message_arrived(command: Command, http: HttpReceiver) -> None:
     said = command("test", "slack", env={"SLACK_FINANCE_WEBHOOK": http.url})
     assert said.code == 0
     assert said.lines[0] == "pass  finance_slack: Slack answered ok"
@@ -29,7 +29,7 @@ def test_the_exit_status_says_whether_something_arrived(command: Command, http: 
     assert command("test", "slack", "--channel", "finance_slack").code == 1
 
 
-def test_nothing_that_could_be_tried_is_a_failure(command: Command) -> None:
+def test_a_test_without_a_configured_channel_fails(command: Command) -> None:
     assert command("test", "email").code == 1
     said = command("test", "webhook")
     assert (said.code, said.out) == (
@@ -39,14 +39,14 @@ def test_nothing_that_could_be_tried_is_a_failure(command: Command) -> None:
     assert command("test", "apprise").code == 1
 
 
-def test_a_setting_that_cannot_be_used_is_one_line(command: Command) -> None:
+def test_an_unknown_channel_is_one_line(command: Command) -> None:
     said = command("test", "slack", "--channel", "nowhere")
     assert said.code == 2
     assert said.err.startswith("no slack channel nowhere")
 
 
 @pytest.mark.parametrize("script", ["test_sentry_integration", "test_pagerduty_integration"])
-def test_the_guides_scripts_are_installed(
+def test_the_scripts_of_the_guide_are_installed(
     script: str,
     isolated_telemetry: None,
     monkeypatch: pytest.MonkeyPatch,

@@ -1,4 +1,4 @@
-"""`mita-otel alerts plan|apply|validate|list|delete`, and the guide's script with its flags."""
+"""`mita-otel alerts plan|apply|validate|list|delete`, and the guide's script with its options."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _settings(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Script:
-    """Run `setup_sentry_alerts` as it is installed, in this process."""
+    """Run the installed `setup_sentry_alerts` in this process."""
     entry = next(one for one in distribution("mita-otel").entry_points if one.name == "setup_sentry_alerts")
 
     def run(*arguments: str) -> Said:
@@ -38,7 +38,7 @@ def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
     return run
 
 
-def test_plan_apply_plan_again_list_delete(command: Command, sentry: FakeSentry) -> None:
+def test_rules_are_planned_applied_listed_and_deleted(command: Command, sentry: FakeSentry) -> None:
     planned = command("alerts", "plan", *GUIDE)
     assert planned.code == 0
     assert "  + " in planned.out and "to create, 0 to update, 0 to delete" in planned.out
@@ -57,7 +57,7 @@ def test_plan_apply_plan_again_list_delete(command: Command, sentry: FakeSentry)
     assert command("alerts", "list", *GUIDE).lines[-1] == "0 alerts managed by mita-otel in mita-backend"
 
 
-def test_the_guides_script_with_its_flags(script: Script, sentry: FakeSentry) -> None:
+def test_the_script_of_the_guide_accepts_its_options(script: Script, sentry: FakeSentry) -> None:
     made = script(*GUIDE)
     assert made.code == 0 and "done: + alert mita-otel mita-backend/production: High error rate" in made.out
     listed = script("--list-rules", "--org", "acme", "--project", "mita-backend")
@@ -69,7 +69,7 @@ def test_the_guides_script_with_its_flags(script: Script, sentry: FakeSentry) ->
     assert script("--validate-only", "--list-rules", *GUIDE).code == 2
 
 
-def test_validate_says_who_is_told_and_what_is_missing(command: Command, sentry: FakeSentry) -> None:
+def test_validate_lists_recipients_and_missing_settings(command: Command, sentry: FakeSentry) -> None:
     said = command(
         "alerts", "validate", *GUIDE, env={"SLACK_FINANCE_WEBHOOK": "https://hooks.slack.example/x"}
     )
@@ -78,11 +78,11 @@ def test_validate_says_who_is_told_and_what_is_missing(command: Command, sentry:
     assert "  finance_pagerduty: PAGERDUTY_FINANCE_KEY is not set" in said.out
     assert (
         "compliance_violation: no channel" in said.out
-    )  # security_slack is not set, and Sentry is not asked to
+    )  # security_slack is not set, and not delivered by Sentry
     assert "! pci_violation: Sentry has no team compliance" in said.out
 
 
-def test_validate_without_a_token_looks_at_this_side_alone(command: Command) -> None:
+def test_validate_without_a_token_does_not_check_sentry(command: Command) -> None:
     said = command(
         "alerts", "validate", env={"SLACK_FINANCE_WEBHOOK": "https://x.example", "SLACK_SECURITY_WEBHOOK": "https://x.example"}
     )  # fmt: skip
@@ -120,7 +120,7 @@ SERVICE = "Critical financial errors"
         ),
     ],
 )
-def test_a_project_gets_the_rules_of_whoever_reports_to_it(
+def test_a_project_gets_the_rules_of_the_services_that_report_to_it(
     command: Command,
     sentry: FakeSentry,
     arguments: list[str],
@@ -139,7 +139,7 @@ def test_a_project_gets_the_rules_of_whoever_reports_to_it(
     assert command("alerts", "plan", "--check", *arguments).code == 0
 
 
-def test_what_sentry_lacks_is_a_problem_though_everyone_is_told_from_here(
+def test_recipients_missing_in_sentry_are_a_problem_despite_local_channels(
     command: Command, sentry: FakeSentry
 ) -> None:
     slack = "https://hooks.slack.com/services/T0000/B0000/x0000000000000000000000x"
@@ -152,15 +152,13 @@ def test_what_sentry_lacks_is_a_problem_though_everyone_is_told_from_here(
     assert command("alerts", "validate", *GUIDE).code == 0
 
 
-def test_the_guides_script_takes_its_environment(script: Script, sentry: FakeSentry) -> None:
+def test_the_script_of_the_guide_accepts_an_environment(script: Script, sentry: FakeSentry) -> None:
     assert script("--org", "acme", "--project", "mita-backend", "--environment", "staging").code == 0
     ours = [one for one in sentry.workflows.values() if one["name"].startswith("mita-otel")]
     assert ours and {one["environment"] for one in ours} == {"staging"}
 
 
-def test_where_there_is_nothing_of_ours_nothing_is_asked_about_deleting(
-    command: Command, sentry: FakeSentry
-) -> None:
+def test_deleting_no_rules_needs_no_confirmation(command: Command, sentry: FakeSentry) -> None:
     assert command("alerts", "delete", *GUIDE).code == 0
 
 
@@ -173,7 +171,7 @@ def test_where_there_is_nothing_of_ours_nothing_is_asked_about_deleting(
         (["--org", "other", "--project", "mita-backend"], "Sentry has no project mita-backend in the organization other"),
     ],
 )  # fmt: skip
-def test_a_slip_is_answered_with_the_mend(
+def test_an_invalid_argument_is_an_error_with_the_fix(
     command: Command, sentry: FakeSentry, arguments: list[str], said: str
 ) -> None:
     ran = command("alerts", "plan", *arguments)
@@ -181,7 +179,7 @@ def test_a_slip_is_answered_with_the_mend(
     assert ran.err.startswith(said)
 
 
-def test_a_missing_token_is_said(command: Command) -> None:
+def test_a_missing_token_is_an_error_with_the_fix(command: Command) -> None:
     ran = command("alerts", "plan", *GUIDE)
     assert (ran.code, ran.err) == (
         2,
@@ -189,7 +187,7 @@ def test_a_missing_token_is_said(command: Command) -> None:
     )
 
 
-def test_a_missing_extra_is_said(
+def test_a_missing_extra_is_an_error_with_the_fix(
     command: Command, sentry: FakeSentry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [one for one in sys.modules if one.startswith("mita_otel.sentry.api.client")]:
