@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 
@@ -26,9 +25,10 @@ def __getattr__(name: str) -> Any:
     home = None if name.startswith("_") else _homes().get(name)
     if home is None:
         raise AttributeError(f"module 'mita_otel' has no attribute {name!r}")
-    from mita_otel.sdk.env_check import import_opentelemetry
+    if name != "configure":  # it does so itself, unless telemetry is switched off
+        from mita_otel.sdk.env_check import import_opentelemetry
 
-    import_opentelemetry()
+        import_opentelemetry()
     return getattr(import_module(home), name)
 
 
@@ -39,6 +39,6 @@ def __dir__() -> list[str]:
 @cache
 def _homes() -> dict[str, str]:
     """Return the module of each public name, from the lines `from MODULE import NAME as NAME` of the table."""
-    table = Path(__file__).with_name("__init__.pyi").read_text("utf-8")
-    lines = [line.split() for line in table.splitlines() if line.startswith("from ")]
+    with open(f"{__file__}i", encoding="utf-8") as table:  # noqa: PTH123 - pathlib takes longer to load than the rest
+        lines = [line.split() for line in table if line.startswith("from ")]
     return {name: module for _, module, _, name, *_ in lines}

@@ -32,7 +32,7 @@ from mita_otel.doctor.variables import misspelt_checks
 from mita_otel.errors import ConfigurationError
 from mita_otel.instrumentation.patches import Patches
 from mita_otel.policy import Policy, environment_name, salvage_policy
-from mita_otel.sdk.composition import switched_off
+from mita_otel.sdk.configuration import switched_off
 from mita_otel.sdk.env_check import without_unusable
 from mita_otel.sdk.health.check import Check, Status
 

@@ -13,7 +13,7 @@ from mita_otel._otel_compat.sdk_configuration import asked_exporters
 from mita_otel.exporters.registry import exporter_names, why_missing
 from mita_otel.policy import Policy
 from mita_otel.policy.loading import DEFAULT_ENVIRONMENT, LoadedPolicy
-from mita_otel.sdk.composition import switched_off
+from mita_otel.sdk.configuration import switched_off
 from mita_otel.sdk.exporter_factory import ExporterFactory
 from mita_otel.sdk.health.check import Check, Status
 from mita_otel.sdk.metrics_and_logs import EXPORTER_VARIABLES

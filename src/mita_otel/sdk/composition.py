@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -58,6 +60,7 @@ from mita_otel.sdk.telemetry import Insight, Instrumentation, Telemetry
 from mita_otel.sdk.tracing import Tracing, start_tracing
 from mita_otel.sdk.unavailable import counting_unavailable
 from mita_otel.sdk.unused_variables import Setup, unused_variables
+from mita_otel.sdk.warm_up import WarmUp
 
 if TYPE_CHECKING:
     from mita_otel.audit.runtime import AuditRuntime, OnRecorded
@@ -65,13 +68,8 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("mita_otel")
 
 
-def switched_off(env: Mapping[str, str]) -> bool:
-    """Return whether OpenTelemetry's own variable switches telemetry off."""
-    return env.get(variables.SDK_DISABLED, "").strip().lower() == "true"
-
-
 def inert(settings: Settings) -> Telemetry:
-    """Return a handle that does nothing, for a service whose telemetry is off."""
+    """Return a handle that does nothing, for a service whose telemetry could not be started."""
     try:
         redactor = Redactor(settings.policy.redaction)
     except ConfigurationError:
@@ -122,9 +120,6 @@ def compose(
     Raises:
         ConfigurationError: With `strict`.
     """
-    if switched_off(env):
-        _logger.info("%s is set: mita-otel does nothing", variables.SDK_DISABLED)
-        return inert(settings)
     service = Service.of(settings, patches, env, additions.redactor)
     exporters = ExporterFactory(service).make(settings.exporters, _raise if strict else _logger.error)
     log_failures_once(patches)
@@ -185,6 +180,7 @@ def compose(
         shutdown=telemetry.end_with_process,
     ).install(patches)
     telemetry.keep(_log_start(service, tracing))
+    telemetry.keep(_warm_up(service))
     return telemetry
 
 
@@ -343,6 +339,19 @@ def _instrument_libraries(service: Service) -> Instrumentation:
     if policy.instrumentation.access_log == "redact":
         AccessLogRedaction(policy.instrumentation.access_loggers, service.redactor).install(patches)
     return Instrumentation(applications, engines)
+
+
+def _warm_up(service: Service) -> WarmUp:
+    """Compile the rules of redaction, and load what the first audit entry needs, before a request has to wait for them."""
+    steps: list[Callable[[], object]] = []
+    if not service.redactor.is_compiled:
+        steps.append(service.redactor.compile)
+        if service.policy.audit.start != "off":
+            steps.append(partial(import_module, "mita_otel.audit.runtime"))
+    warm_up = WarmUp(steps, max_wait_s=service.policy.lifecycle.shutdown_timeout_s)
+    if steps:
+        warm_up.start()
+    return warm_up
 
 
 def _log_start(service: Service, tracing: Tracing) -> StartLine:

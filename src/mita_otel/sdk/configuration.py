@@ -7,23 +7,34 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final, NoReturn
+from functools import cache
+from typing import TYPE_CHECKING, NoReturn
 
-from opentelemetry.sdk.trace.export import SpanExporter
-
+from mita_otel import environment_variables as variables
 from mita_otel.errors import ConfigurationError
-from mita_otel.instrumentation.patches import Patches
-from mita_otel.policy import Policy, PolicyError
-from mita_otel.processors.providers import IssuedHandles
-from mita_otel.sdk.composition import Additions, compose, inert
-from mita_otel.sdk.env_check import without_unusable
-from mita_otel.sdk.service import Arguments, Settings
-from mita_otel.sdk.telemetry import Telemetry
+
+if TYPE_CHECKING:  # where telemetry is switched off, none of these is loaded
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+    from mita_otel.instrumentation.patches import Patches
+    from mita_otel.policy import Policy
+    from mita_otel.processors.providers import IssuedHandles
+    from mita_otel.sdk.composition import Additions
+    from mita_otel.sdk.service import Settings
+    from mita_otel.sdk.telemetry import Telemetry
 
 _logger = logging.getLogger("mita_otel")
 _lock = threading.Lock()
-_configured: tuple[Settings, Telemetry] | None = None
-_handed_out: Final = IssuedHandles()
+_configured: tuple[Settings | None, Telemetry] | None = None
+"""The settings that took effect, and the handle. Without settings, telemetry was switched off."""
+
+
+@cache
+def _handed_out() -> IssuedHandles:
+    """Return the tracers, loggers and instruments that the application keeps."""
+    from mita_otel.processors.providers import IssuedHandles
+
+    return IssuedHandles()
 
 
 def configure(
@@ -57,6 +68,55 @@ def configure(
     Raises:
         ConfigurationError: Only with `strict`.
     """
+    if switched_off(os.environ):
+        return _disabled(policy, environment, service_name, exporters, strict)
+    from mita_otel.sdk.env_check import import_opentelemetry
+
+    import_opentelemetry()
+    return _enabled(policy, environment, service_name, exporters, strict)
+
+
+def switched_off(env: Mapping[str, str]) -> bool:
+    """Return whether OpenTelemetry's own variable switches telemetry off."""
+    return env.get(variables.SDK_DISABLED, "").strip().lower() == "true"
+
+
+def _disabled(
+    policy: Policy | str | os.PathLike[str] | None,
+    environment: str | None,
+    service_name: str | None,
+    exporters: Sequence[str | SpanExporter] | str | None,
+    strict: bool,
+) -> Telemetry:
+    from mita_otel.sdk.disabled import DisabledTelemetry
+
+    def resolve(env: Mapping[str, str]) -> Settings:
+        from mita_otel.sdk.service import Arguments
+
+        arguments = Arguments(policy, environment, service_name, exporters)
+        return arguments.resolve(env, _raise if strict else _log_once, _log_once)
+
+    global _configured
+    with _lock:
+        if _configured is None or _configured[1].ended:
+            if strict:
+                resolve(os.environ)
+            _logger.info("%s is set: mita-otel does nothing", variables.SDK_DISABLED)
+            _configured = (None, DisabledTelemetry(resolve))
+        return _configured[1]
+
+
+def _enabled(
+    policy: Policy | str | os.PathLike[str] | None,
+    environment: str | None,
+    service_name: str | None,
+    exporters: Sequence[str | SpanExporter] | str | None,
+    strict: bool,
+) -> Telemetry:
+    from mita_otel.instrumentation.patches import Patches
+    from mita_otel.sdk.env_check import without_unusable
+    from mita_otel.sdk.service import Arguments
+
     global _configured
     report = _raise if strict else _log_once
     patches = Patches()
@@ -79,8 +139,10 @@ def configure(
 
 
 def _compose(settings: Settings, strict: bool, patches: Patches) -> Telemetry:
+    from mita_otel.sdk.composition import compose, inert
+
     try:
-        return compose(settings, _handed_out, strict, patches, os.environ)
+        return compose(settings, _handed_out(), strict, patches, os.environ)
     except Exception as error:
         if strict:
             raise
@@ -131,17 +193,20 @@ def compose_for_test(settings: Settings, env: Mapping[str, str], additions: Addi
     Raises:
         ConfigurationError: A setting cannot be used.
     """
+    from mita_otel.instrumentation.patches import Patches
+    from mita_otel.sdk.composition import compose
+
     global _configured
     patches = Patches()
     with _lock, _reverted_on_error(patches):
-        telemetry = compose(settings, _handed_out.borrowed(), True, patches, env, additions)
+        telemetry = compose(settings, _handed_out().borrowed(), True, patches, env, additions)
         _configured = (settings, telemetry)
         return telemetry
 
 
 def move_handles(tracer_provider: object, logger_provider: object) -> None:
     """Let tracers and loggers that the application keeps use these providers, if they are the SDK's."""
-    _handed_out.move(tracer_provider, logger_provider)
+    _handed_out().move(tracer_provider, logger_provider)
 
 
 def configured() -> Telemetry | None:
@@ -150,10 +215,10 @@ def configured() -> Telemetry | None:
 
 
 def _again(
-    first: Settings, telemetry: Telemetry, settings: Settings, report: Callable[[Exception], object]
+    first: Settings | None, telemetry: Telemetry, settings: Settings, report: Callable[[Exception], object]
 ) -> Telemetry:
     """Return the first call's handle, and report what a second call cannot change."""
-    if differing := first.differences(settings):
+    if first is not None and (differing := first.differences(settings)):
         message = (
             f"configure() was called again with another {', '.join(differing)}; the first call's settings apply: "
             "call it once, or call shutdown() before"
@@ -166,6 +231,8 @@ _warned: set[str] = set()
 
 
 def _log_once(problem: Exception | str) -> None:
+    from mita_otel.policy.errors import PolicyError
+
     message = (
         f"{problem}\nThe rest of the policy applies." if isinstance(problem, PolicyError) else str(problem)
     )

@@ -5,23 +5,21 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from threading import TIMEOUT_MAX
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from opentelemetry.sdk.trace.export import SpanExporter
+if TYPE_CHECKING:  # where telemetry is switched off, none of these is loaded
+    from opentelemetry.sdk.trace.export import SpanExporter
 
-from mita_otel.instrumentation.patches import Patches, type_name
-from mita_otel.policy import Policy
-from mita_otel.processors.queues.stage import Stage
-from mita_otel.redaction import Redactor
-from mita_otel.sdk.health.health import Health
-from mita_otel.sdk.performance import Performance
-from mita_otel.sdk.service import Settings
-from mita_otel.sdk.stages import Stages
-
-if TYPE_CHECKING:
     from mita_otel.alerts.events import AlertEventProcessor
+    from mita_otel.instrumentation.patches import Patches
+    from mita_otel.policy import Policy
+    from mita_otel.processors.queues.stage import Stage
+    from mita_otel.redaction import Redactor
+    from mita_otel.sdk.health.health import Health
+    from mita_otel.sdk.performance import Performance
+    from mita_otel.sdk.service import Settings
+    from mita_otel.sdk.stages import Stages
 
 _logger = logging.getLogger("mita_otel")
 
@@ -33,16 +31,14 @@ class Instruments(Protocol):
         """Measure the object."""
 
 
-@dataclass(frozen=True)
-class Instrumentation:
+class Instrumentation(NamedTuple):
     """What measures objects that existed before `configure()` was called."""
 
     applications: Instruments
     engines: Instruments
 
 
-@dataclass(frozen=True)
-class Insight:
+class Insight(NamedTuple):
     """What answers questions about the service and about telemetry itself."""
 
     performance: Performance
@@ -162,6 +158,9 @@ class Telemetry:
 
     def keep(self, stage: Stage) -> None:
         """Flush, drain and close a stage with the rest from now on."""
+        from mita_otel.instrumentation.patches import type_name
+        from mita_otel.processors.queues.stage import Stage
+
         if _is_a(stage, Stage):
             self._stages.keep(stage)
         else:
@@ -205,6 +204,8 @@ def _seconds(given: float | None, default: float) -> float:
     if given is None:
         return default
     if type(given) not in {int, float} or given != given:
+        from mita_otel.instrumentation.patches import type_name
+
         _logger.error("expected a timeout in seconds, got %s: %s s are used", type_name(given), default)
         return default
     return min(max(float(min(given, TIMEOUT_MAX)), 0.0), TIMEOUT_MAX)
