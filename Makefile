@@ -37,7 +37,7 @@ help:
 	@echo "make redaction-key-shapes  shapes of provider keys in GITLEAKS=path/to/gitleaks.toml that the redactor misses"
 	@echo "make redaction-linear  time for half a megabyte and one of every kind of input, some minutes"
 	@echo "make request-latency   latency while a backend is healthy, refuses or hangs; after request-cost, some minutes"
-	@echo "make request-cost      CPU that telemetry adds to a request, beside OpenTelemetry and sentry-sdk; some minutes"
+	@echo "make request-cost      CPU that telemetry adds to a request, beside OpenTelemetry, sentry-sdk and ddtrace; writes benchmarks/RESULTS.md"
 	@echo "make side-by-side      the example through sentry-sdk's tracing and through ours; writes the table of docs/sentry.md"
 	@echo "make bench             the benchmarks"
 	@echo "make docs              write docs/reference from the code"

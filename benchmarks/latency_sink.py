@@ -56,17 +56,23 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(200 if self.server.behaviour == "healthy" else 503, b"{}")
 
     def do_PUT(self) -> None:
+        if self.path != "/behaviour":
+            self.do_POST()  # Datadog's tracer
+            return
         self.server.change(self.rfile.read(int(self.headers["Content-Length"])).decode())  # type: ignore[arg-type]
         self._answer(200, b"{}")
 
     def do_GET(self) -> None:
-        self._answer(200, str(self.server.count()).encode())
+        self._answer(200, str(self.server.count()).encode() if self.path == "/requests" else b"{}")
+
+    do_HEAD = do_GET  # noqa: N815 - the base class calls it
 
     def _answer(self, status: int, body: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, *args: Any) -> None:
         """Write no log."""
@@ -81,7 +87,7 @@ def _decoded(body: bytes, encoding: str | None) -> bytes:
 
 
 def requests_in(path: str, body: bytes) -> int:
-    """Return the number of the service's requests whose spans an OTLP request or a Sentry envelope contains."""
+    """Return the number of the service's requests whose spans a body of OTLP, Sentry or Datadog contains."""
     if "/v1/traces" in path:
         from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
         from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -89,7 +95,16 @@ def requests_in(path: str, body: bytes) -> int:
         request = ExportTraceServiceRequest.FromString(body)
         spans = (span for one in request.resource_spans for scope in one.scope_spans for span in scope.spans)
         return sum(span.kind == Span.SPAN_KIND_SERVER for span in spans)
-    return body.count(b'"type":"transaction"') and 1
+    if path.startswith("/v0.4/traces"):
+        import msgpack
+
+        return sum(
+            one.get("type") == "web"
+            for trace in msgpack.unpackb(body)
+            for one in trace
+            if not one.get("parent_id")
+        )
+    return (body.count(b'"type":"transaction"') and 1) + body.count(b'"is_segment":true')
 
 
 def serve(ready: Any) -> None:

@@ -53,6 +53,25 @@ def _sentry_sdk() -> None:
     sentry_sdk.init(traces_sample_rate=1.0)
 
 
+def _sentry_otlp() -> None:
+    """OpenTelemetry's SDK, and sentry-sdk's integration that exports its spans to Sentry."""
+    import sentry_sdk
+    from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+    from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
+    from sentry_sdk.integrations.otlp import OTLPIntegration
+
+    sentry_sdk.init(integrations=[OTLPIntegration()])
+    FastAPIInstrumentor().instrument(skip_dep_check=True)
+    SQLAlchemyInstrumentor().instrument(skip_dep_check=True)
+
+
+def _ddtrace() -> None:
+    """Datadog's tracer, with the integrations of the libraries that the service uses."""
+    import ddtrace
+
+    ddtrace.patch(fastapi=True, starlette=True, sqlalchemy=True)
+
+
 def _mita_otel() -> None:
     """Ours; the environment says which exporter, protocol and sampling."""
     import mita_otel
@@ -65,6 +84,8 @@ WAYS: dict[str, Callable[[], None]] = {
     "bare": _bare,
     "otlp": _otlp,
     "sentry-sdk": _sentry_sdk,
+    "sentry-otlp": _sentry_otlp,
+    "ddtrace": _ddtrace,
     "mita-otel": _mita_otel,
 }
 
