@@ -235,6 +235,9 @@ class RedactionPolicy(Section):
     value are never sent."""
     national_ids: tuple[str, ...]
     """Countries whose identification numbers are found by their check digits (ISO 3166 codes, in lower case)."""
+    commands: dict[str, tuple[str, ...]]
+    """Secrets on command lines, by program: the words of which the last one holds the secret. `*` is the secret, `_` any
+    text, `~` up to four letters, `@` a word that names a secret."""
     modes: dict[str, Mode]
     """How redacted values are replaced, by rule."""
     keys: KeyPolicy

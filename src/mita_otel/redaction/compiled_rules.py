@@ -13,6 +13,7 @@ from mita_otel.redaction.finders.api_keys import API_KEY_FINDERS
 from mita_otel.redaction.finders.banking import BANKING_FINDERS
 from mita_otel.redaction.finders.card_values import SCIENTIFIC_CARD_FINDER
 from mita_otel.redaction.finders.cards import CARD_FINDERS
+from mita_otel.redaction.finders.command_line import COMMAND_LINE_FINDERS, CommandFinder, OptionFinder
 from mita_otel.redaction.finders.credentials import (
     CREDENTIAL_FINDERS,
     ONE_TIME_CODE_FINDER,
@@ -25,9 +26,10 @@ from mita_otel.redaction.finders.driver_messages import (
     DriverMessageFinder,
 )
 from mita_otel.redaction.finders.emv import CHIP_FINDER
-from mita_otel.redaction.finders.hit import Finder
+from mita_otel.redaction.finders.encoded_text import EncodedTextFinder
+from mita_otel.redaction.finders.hit import Finder, Hit
 from mita_otel.redaction.finders.key_value import CallFinder, KeyValueFinder, QuotedValueFinder
-from mita_otel.redaction.finders.markup import COMMAND_LINE_FINDERS, MarkupFinder, OptionFinder, YamlFinder
+from mita_otel.redaction.finders.markup import MarkupFinder, YamlFinder
 from mita_otel.redaction.finders.national_ids import national_id_finders
 from mita_otel.redaction.finders.natural_language import NaturalLanguageFinder
 from mita_otel.redaction.finders.personal import EMAIL_FINDER, IP_FINDER, PHONE_FINDER
@@ -83,6 +85,8 @@ class CompiledRules:
         markup = Finder(MarkupFinder(keys), words=keys.stems, signs="<=:")
         shapes.append(Finder(HeaderFinder(shapes_of_values), words=("authorization", "cookie"), signs=":"))
         calls = Finder(CallFinder(keys, shapes_of_values), words=keys.stems, signs="(")
+        arguments = CommandFinder(policy.commands, keys, shapes_of_values)
+        commands = Finder(arguments, words=arguments.words, separated=True)
         sentences = NaturalLanguageFinder(keys, shapes_of_values, policy.grammar)
         names = (
             Finder(KeyValueFinder(keys, shapes_of_values), words=keys.stems, signs="=:"),
@@ -90,12 +94,14 @@ class CompiledRules:
             Finder(QuotedValueFinder(keys), words=keys.stems, signs="(["),
             calls,
             Finder(OptionFinder(keys, shapes_of_values), words=("--", "pass"), signs=" "),
+            commands,
             Finder(YamlFinder(keys, shapes_of_values), words=keys.stems, signs="\n"),
             Finder(TableFinder(keys, shapes_of_values), words=keys.stems, signs="\n<"),
             markup,
             messages,
             rejected_value_finder(shapes_of_values),
             SEED_PHRASE_FINDER,
+            Finder(EncodedTextFinder(self._hits_in_decoded)),
         )
         self.natural_language = Scanner([*shapes, *names, EMBEDDED_SQL_FINDER], markers)
         """Finds secrets in a flat text."""
@@ -107,6 +113,7 @@ class CompiledRules:
                     Finder(KeyValueFinder(keys, shapes_of_values, source=True), words=keys.stems, signs="=:"),
                     messages,
                     calls,
+                    commands,
                 ],
                 markers,
             ),
@@ -114,9 +121,13 @@ class CompiledRules:
             max_text=policy.max_text,
             mask_sql=markers.mode("sql") != "off",
         )
-        self.values = Values(policy, keys, markers, texts)
+        self.values = Values(policy, keys, markers, texts, arguments)
         """Redacts values of any type."""
         self.events = Events(self.values, texts, library_locals=policy.library_locals, step=step)
         """Redacts events of sentry-sdk."""
         self.keys = keys
         """Which names are sensitive."""
+
+    def _hits_in_decoded(self, text: str) -> list[Hit]:
+        """Return the secrets in a text that was decoded."""
+        return self.natural_language.hits(text)

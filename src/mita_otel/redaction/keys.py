@@ -226,9 +226,12 @@ class KeyRules:
 
     def _ends_sequence(self, words: Words) -> bool:
         return any(
-            words[-len(sequence) :] == sequence
-            for start in range(len(words))
-            for sequence, _, _ in self._sequences.get(words[start], ())
+            words[start:] == sequence
+            for start, word in enumerate(words)
+            for sequence in (
+                *(one for one, _, _ in self._sequences.get(word, ())),
+                *self._harmless.get(word, ()),
+            )
         )
 
     def _is_harmless(self, words: Words, start: int, end: int) -> bool:

@@ -18,6 +18,7 @@ from mita_otel.errors import raise_interrupt
 from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.redaction.encoding import encodable_number, encodable_text
 from mita_otel.redaction.finders.card_values import SMALLEST_CARD, CardValues
+from mita_otel.redaction.finders.command_line import CommandFinder
 from mita_otel.redaction.keys import PLAIN, KeyRules, KeyVerdict
 from mita_otel.redaction.known_secrets import note
 from mita_otel.redaction.log_messages import LogMessages, logged_arguments
@@ -43,13 +44,22 @@ class Values:
         keys: Which names are sensitive.
         markers: Write the replacements.
         texts: Redact the texts in them.
+        commands: Finds secrets in the arguments of commands.
     """
 
-    def __init__(self, policy: RedactionPolicy, keys: KeyRules, markers: Markers, texts: Texts) -> None:
+    def __init__(
+        self,
+        policy: RedactionPolicy,
+        keys: KeyRules,
+        markers: Markers,
+        texts: Texts,
+        commands: CommandFinder,
+    ) -> None:
         self._policy = policy
         self._keys = keys
         self._markers = markers
         self._texts = texts
+        self._commands = commands
         self._cards = CardValues(markers)
         self.messages = LogMessages(texts.natural_language, self.value)
         """Redacts log messages with their arguments."""
@@ -242,7 +252,7 @@ class Values:
             tally["items"] += len(members) - self._policy.max_items
             members = members[: self._policy.max_items]
         if key is None:
-            members = self._cards.parts(members, tally)
+            members = self._command(self._cards.parts(members, tally), tally)
         pairs = key is None and bool(members) and all(map(_is_pair, members))
         option: str | None = None
         for member in members:
@@ -260,6 +270,20 @@ class Values:
                 safe.append(result)
             option = member if isinstance(member, str) and _OPTION.fullmatch(member) else None
         return tuple(safe) if isinstance(values, tuple) else safe
+
+    def _command(self, members: Sequence[Any], tally: Tally) -> Sequence[Any]:
+        """Return the arguments of a command without the secrets that the program expects at their place."""
+        if len(members) < _PAIR or not all(isinstance(member, str) for member in members):
+            return members
+        found = self._commands.in_arguments(members)
+        if not found:
+            return members
+        safe = list(members)
+        for index, hit in found.items():
+            note(tally, hit.rule, members[index][hit.start : hit.end])
+            marker = self._markers.write(hit.rule, members[index][hit.start : hit.end])
+            safe[index] = members[index][: hit.start] + marker + members[index][hit.end :]
+        return safe
 
     def _pair(self, pair: Any, tally: Tally, depth: int) -> Any:
         """Return a redacted pair of name and value, as in the headers of ASGI and WSGI."""

@@ -51,15 +51,22 @@ _FRACTION: Final = re.compile(r"(?:^|[^\d.])\d{1,9}\.\Z")
 _HASHES: Final = frozenset({32, 40, 56, 64, 96, 128})
 """Lengths of hexadecimal ids and digests: digits inside one are not a card."""
 
-_PADDED: Final = (19, 20)
-"""Lengths of fields that hold a card number behind zeros."""
+_LONGEST_JOINED: Final = 40
+_LONGEST_CARD: Final = 19
+_DATE: Final = re.compile(r"20[0-4]\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
+_AFTER_DATE: Final = (8, 12, 14)
+"""Where a card number starts behind a date, alone or with a time."""
+_JOINED_AFTER: Final = re.compile(
+    r"(?:(?:0[1-9]|1[0-2])(?:20)?[2-4]\d|[2-4]\d(?:0[1-9]|1[0-2]))(?:\d{3,4}|\d{3}\d{5,16})?|0*"
+)
+"""An expiry date, with a security code or as in track 2, or zeros behind it."""
 
 _TRACK1: Final = re.compile(r"(?:%?[Bb]|(?<![\d^]))\d[\d ]{11,23}\^[^\^\n]{2,26}\^[\d ]{4,}[^\s?]{0,80}\??")
 _TRACK2: Final = re.compile(
     r";?(?<!\d)(?P<pan>\d{12,23})[=Dd](?=(?P<expiry>\d{2}(?:0[1-9]|1[0-2]))?)\d{7,}[^\s?]{0,20}\??"
 )
 _AFTER: Final = re.compile(
-    r"[ \t,;|/:]{1,3}(?:exp(?:iry|ires|iration)?\W{1,3})?(?P<expiry>\d{1,2} ?[/\-|;,:] ?\d{2,4}|\d{4}(?=[|;,:]\d{3,4}(?!\d)))(?!\d)"
+    r"[ \t,;|/:]{1,3}(?:exp(?:iry|ires|iration)?\W{1,3})?(?P<expiry>\d{1,2} ?[/\-|;,:] ?\d{2,4}|\d{4}(?=[|;,:/]\d{3,4}(?!\d)))(?!\d)"
     r"(?:[ \t,;|/:]{1,3}(?:(?:cv[vc]2?|code)\W{1,3})?(?P<code>\d{3,4})(?!\d))?"
     r"|[|;,](?P<only>\d{3,4})(?!\d)| ?\((?P<bracketed>\d{3,4})\)"
 )
@@ -181,14 +188,25 @@ def _numbers(text: str, groups: list[tuple[int, int]]) -> Iterator[tuple[int, in
     begins = list(itertools.accumulate((stop - start for start, stop in groups), initial=0))
     last_by_size = {begin: index - 1 for index, begin in enumerate(begins)}
     for first, (start, stop) in enumerate(groups):
-        if stop - start in _PADDED and is_card_number(text[start:stop].lstrip("0")):
-            yield start, stop  # as in a field of fixed length
+        if _LONGEST_CARD <= stop - start <= _LONGEST_JOINED and _is_joined(text[start:stop]):
+            yield start, stop
         for size in card_sizes(digits[begins[first] : begins[first] + 6]):
             last = last_by_size.get(begins[first] + size)
             if last is None or not has_check_digit(digits[begins[first] : begins[first] + size]):
                 continue
             if _is_grouped(text, groups[first : last + 1]):
                 yield start, groups[last][1]
+
+
+def _is_joined(digits: str) -> bool:
+    """Return whether a run of digits is a card number with a date or zeros, as in a record with fields of fixed length."""
+    starts = {0, len(digits) - len(digits.lstrip("0")), *(_AFTER_DATE if _DATE.match(digits) else ())}
+    return any(
+        is_card_number(digits[start : start + size]) and _JOINED_AFTER.fullmatch(digits, start + size)
+        for start in starts
+        for size in card_sizes(digits[start : start + 6])
+        if start + size <= len(digits) and (start or size < len(digits))
+    )
 
 
 def _is_grouped(text: str, groups: list[tuple[int, int]]) -> bool:

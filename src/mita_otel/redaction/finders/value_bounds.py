@@ -68,7 +68,7 @@ def bare_end(text: str, start: int) -> int:
         char = text[position]
         if char == "(":
             return bracket_end(text, position)
-        if char in "\"'" and text[position - 1] not in "=:":
+        if char in "\"'" and text[position - 1] not in "=:" and text[position + 1 : position + 2].isalnum():
             quoted = quoted_end(text, position)
             if quoted is not None:
                 return quoted[2]

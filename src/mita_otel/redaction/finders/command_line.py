@@ -1,0 +1,234 @@
+"""Secrets on command lines: options of one letter, positions, variables that a command sets, words that `echo` pipes."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from mita_otel.redaction.finders.hit import Finder, Hit
+from mita_otel.redaction.finders.value_bounds import ValueShapes, has_digit, looks_random
+from mita_otel.redaction.keys import KeyRules
+from mita_otel.redaction.marker import MARKER
+
+_WORD: Final = re.compile(r"\"(?P<double>[^\"\n]{1,512})\"|'(?P<single>[^'\n]{1,512})'|[^\s\"'|;&]+|[|;&\n]")
+_END: Final = frozenset("|;&\n")
+_CONTINUED: Final = "\\"
+_LISTED: Final = "[](){},"
+"""Signs around the words of a command that is written as a list."""
+_LONGEST: Final = 512
+_SENSITIVE_NAME: Final = "@"
+_PLACEHOLDER: Final = re.compile(
+    r"\$.*|%\w+%|<[^<>]*>|\{.*\}|\*+|-.*|\[(?:filtered|redacted|hidden).*|[\d.]{1,5}(?::[\d.]{1,5})?(?:/\w{3})?|(?i:x{3,}|none|null)"
+)
+"""A variable, an omission, the next option, or ports."""
+_MIN_SECRET: Final = 3
+_PARTS: Final = {"_": "[^{next}]{{1,128}}", "*": "(?P<secret>.{{1,256}})", "~": "[A-Za-z]{{0,4}}"}
+
+
+class Word(NamedTuple):
+    """A word of a command."""
+
+    text: str
+    start: int
+
+
+class _Template(NamedTuple):
+    """The words that a secret is the last one of."""
+
+    words: tuple[re.Pattern[str] | None, ...]
+    """A pattern for each word; None: a name of a secret."""
+
+
+class CommandFinder:
+    """Finds the secrets in commands of known programs.
+
+    Args:
+        commands: By program, how its arguments hold a secret. A template is a sequence of words: `*` is the secret, `_`
+            is any text, `~` is up to four letters, and `@` is a word that names a secret.
+        keys: Which names are sensitive.
+        shapes: Which values are words of a sentence.
+    """
+
+    def __init__(self, commands: Mapping[str, Iterable[str]], keys: KeyRules, shapes: ValueShapes) -> None:
+        self._keys = keys
+        self._shapes = shapes
+        self._commands = {
+            program: tuple(_Template(tuple(map(_compiled, one.split()))) for one in templates)
+            for program, templates in commands.items()
+        }
+        """By one or two words."""
+        programs = "|".join(sorted(map(re.escape, self._commands), key=len, reverse=True))
+        self._program = re.compile(rf"(?<![\w.\-])(?:{programs})(?![\w\-])") if programs else None
+        positional = (program for program, all_of in commands.items() if any(one[:1] != "-" for one in all_of))
+        self.words = (" -", "'-", '"-', *(program.lower() for program in positional))
+        """One of these is in every text with such a command, in lower case."""
+
+    def __call__(self, text: str) -> Iterator[Hit]:
+        """Yield the secrets."""
+        if self._program is None or (first := self._program.search(text)) is None:
+            return
+        yield from self._hits(_words(text, first.start(), len(text), is_nested=False))
+
+    def in_arguments(self, arguments: Sequence[str]) -> dict[int, Hit]:
+        """Return the secret in each argument of a command that is kept as a list, by position."""
+        if not self._is_program(arguments[0]) and not self._is_program(" ".join(arguments[:2])):
+            return {}
+        starts = [0, *itertools.accumulate(len(one) + 1 for one in arguments)]
+        words = [Word(one, start) for one, start in zip(arguments, starts, strict=False)]
+        found: dict[int, Hit] = {}
+        for hit in self._hits(iter(words)):
+            index = next(at for at in range(len(arguments)) if hit.start < starts[at + 1])
+            found[index] = Hit(hit.start - starts[index], hit.end - starts[index], hit.rule)
+        return found
+
+    def _is_program(self, name: str) -> bool:
+        return _base_name(name) in self._commands
+
+    def _hits(self, words: Iterator[Word]) -> Iterator[Hit]:
+        """Yield the secrets among words. Linear: each word is compared with the templates of one program."""
+        templates: tuple[_Template, ...] = ()
+        recent: deque[Word] = deque(maxlen=4)
+        for word in words:
+            if word.text in _END:
+                if not (recent and recent[-1].text == _CONTINUED):
+                    templates = ()
+                continue
+            previous = _base_name(recent[-1].text) if recent else ""
+            name = _base_name(word.text)
+            started = self._commands.get(f"{previous} {name}") or self._commands.get(name)
+            recent.append(word)
+            if started is not None:
+                templates = started
+            for template in templates:
+                if hit := self._secret(template, recent):
+                    yield hit
+
+    def _secret(self, template: _Template, recent: deque[Word]) -> Hit | None:
+        """Return the secret, if the last words are as the template says."""
+        size = len(template.words)
+        if size > len(recent):
+            return None
+        last = template.words[-1]
+        match = last.fullmatch(recent[-1].text) if last else None
+        if match is None or not self._is_secret(match["secret"], is_apart=match.start("secret") == 0):
+            return None
+        rule = "password"
+        for pattern, word in zip(template.words[:-1], itertools.islice(recent, len(recent) - size, None), strict=False):
+            if pattern is None:
+                named = self._keys.rule_for(word.text, match["secret"])
+                if named is None:
+                    return None
+                rule = named
+            elif pattern.fullmatch(word.text) is None:
+                return None
+        start = recent[-1].start
+        return Hit(start + match.start("secret"), start + match.end("secret"), rule)
+
+    def _is_secret(self, value: str, *, is_apart: bool) -> bool:
+        if len(value) < _MIN_SECRET or _PLACEHOLDER.fullmatch(value) or MARKER.search(value):
+            return False
+        return not (is_apart and self._shapes.is_ordinary_word(value))
+
+
+def _compiled(word: str) -> re.Pattern[str] | None:
+    """Return the pattern of one word of a template."""
+    if word == _SENSITIVE_NAME:
+        return None
+    pattern = ""
+    for at, char in enumerate(word):
+        following = word[at + 1 : at + 2]
+        pattern += _PARTS[char].format(next=re.escape(following)) if char in _PARTS else re.escape(char)
+    return re.compile(pattern.replace("[^]", "."))
+
+
+def _base_name(program: str) -> str:
+    """Return the name of a program without its folder and without `.exe`."""
+    return program.rpartition("/")[2].rpartition("\\")[2].removesuffix(".exe")
+
+
+def _words(text: str, start: int, stop: int, *, is_nested: bool) -> Iterator[Word]:
+    """Yield the words of a command. A quoted word of several words may be a command itself, so its words follow it."""
+    for match in _WORD.finditer(text, start, stop):
+        kind = match.lastgroup
+        if kind is None:
+            bare = match.group()
+            inner = bare.lstrip(_LISTED) if bare[0] in _LISTED else bare
+            if inner or bare in _END:
+                yield Word((inner or bare)[:_LONGEST], match.end() - len(inner or bare))
+            continue
+        yield Word(match[kind], match.start(kind))
+        if not is_nested and any(map(str.isspace, match[kind])):
+            yield from _words(text, *match.span(kind), is_nested=True)
+
+
+_OPTION: Final = re.compile(r"(?<![\w\-])(?P<dashes>--?)(?P<name>[A-Za-z][\w\-]+) +(?![-\s])(?P<value>\S+)")
+_USER_OPTION: Final = re.compile(
+    r"(?<![\w\-])(?:-u|--user|--proxy-user)[ =][\"']?[^\s:\"'/]{1,64}:(?=[^\s\"']*[^\d\s\"'])(?!\$)([^\s\"'/][^\s\"']*)"
+)
+_IDENTIFIED: Final = re.compile(
+    r"(?i)\b(?:(?:create|alter)\s+(?:user|role)|grant\b[^;]{1,256}\bto|connect\s+to)\s+\S{1,128}\s+identified\s+(?:with\s+\w{1,64}\s+)?by\s+\"?([^\s;,'\"\[:?$%@][^\s;,\"]*)"
+)
+"""A password without quotes, as in Oracle's statements."""
+_PIPED: Final = re.compile(
+    r"\b(?:echo|printf)(?: -n)? (?P<quote>[\"']?)(?P<value>[^\s\"'|$][^\s\"'|]{2,256})(?P=quote) ?\| ?"
+    r"(?:sudo (?:-\w )*-\w{0,4}S|chpasswd|cryptsetup|[^|\n]{0,96}?(?:--password-stdin|--stdin|--passphrase-fd|-pass(?:in)? stdin))"
+)
+"""A password that a command reads from its input."""
+_PASS_LINE: Final = re.compile(
+    r"(?<![\w.\-:/@])(?P<host>\*|(?=[\w.\-]*[A-Za-z.])[\w.\-]{1,128}):(?P<port>\d{2,5}|\*):(?P<database>[\w.\-*]{1,64}):(?P<user>[\w.\-*@]{1,64}):"
+    r"(?P<value>[^\s:\"'`,;()\[\]{}]{4,128})(?![:\w])"
+)
+"""A line of PostgreSQL's `.pgpass`."""
+
+
+class OptionFinder:
+    """Finds the values of long options with a sensitive name.
+
+    Args:
+        keys: Which names are sensitive.
+        shapes: Which values are words of a sentence about the option.
+    """
+
+    def __init__(self, keys: KeyRules, shapes: ValueShapes) -> None:
+        self._keys = keys
+        self._shapes = shapes
+
+    def __call__(self, text: str) -> Iterator[Hit]:
+        """Yield the values."""
+        for match in _OPTION.finditer(text):
+            value = match["value"]
+            if MARKER.fullmatch(value) or self._shapes.is_ordinary_word(value):
+                continue
+            rule = self._keys.rule_for(match["name"], value)
+            if rule and (rule == "password" or match["dashes"] == "--"):
+                yield Hit(*match.span("value"), rule)
+
+
+def find_option_passwords(text: str) -> Iterator[Hit]:
+    """Yield passwords beside a user, those that a statement sets without quotes, and those that are piped."""
+    for pattern in (_USER_OPTION, _IDENTIFIED):
+        for match in pattern.finditer(text):
+            yield Hit(*match.span(1), "password")
+    for match in _PIPED.finditer(text):
+        yield Hit(*match.span("value"), "password")
+
+
+def find_pass_lines(text: str) -> Iterator[Hit]:
+    """Yield the passwords of lines of `.pgpass`. A name of a queue or a topic has no digits among capitals."""
+    for match in _PASS_LINE.finditer(text):
+        value = match["value"]
+        if (has_digit(value) and not value.isdigit() and value != value.lower()) or looks_random(value):
+            yield Hit(*match.span("value"), "password")
+
+
+COMMAND_LINE_FINDERS: Final = (
+    Finder(
+        find_option_passwords,
+        words=("-u ", "-u=", "--user", "--proxy-user", "identified", "echo ", "printf "),
+        signs=" =",
+    ),
+    Finder(find_pass_lines, words=(":*:", ":54", ":64", ":33"), digits=1),
+)
