@@ -21,6 +21,8 @@ PARTS = [
     "Bearer ", "Cookie: ", "Key (a)=(", "Duplicate entry '", "[SQL: ", "[parameters: ", "input_value=", "eyJ", "%41", "\\", "/pin/", "://", "@",
     "SELECT FROM ", "VALUES (", "--", "/*", "$$", "[redacted:pan]", "1", "0", "12-34-56 ", "ssn ", "a,b\n", "a | b\n", "a: |\n", "- ", "x.y=",
     "5A08", "5A:08:", "5781", "name: pin\nvalue: ", "setPin('", "4,000,", "\u201c", "\u2192", "s:3:\"pin\";", "is too short ", "parsing \"", "Schlussel (a)=(",
+    "mysql -p", "curl -u a:", "openssl ", "-k ", "setx pin ", "login a/", "login for ", "YWJjZGVm", "6162", "COPY t FROM STDIN;\n", "password, abcde, ",
+    "{", "{{", "; ", "'loc': ('pin',)", "'input': ", "h:5432:d:u:", "20261201", "\\'", "wrong: ",
 ]  # fmt: skip
 
 

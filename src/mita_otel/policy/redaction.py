@@ -177,6 +177,14 @@ class GrammarPolicy(Section):
     """Words that make a spoken name a noun, as in `user ada pass …`."""
     pairs: tuple[str, ...]
     """Names whose value is a user and a secret, as in `credentials ada / …`."""
+    logins: tuple[str, ...]
+    """Words for a sign-in, which a user and a secret may follow, as in `login ada / …`."""
+    login_words: tuple[str, ...]
+    """Words between such a word and the user, beside connectors, prepositions and checks."""
+    asides: tuple[str, ...]
+    """Words between commas that belong to the sentence and are no value, as in `the password, however, is …`."""
+    aside_verbs: tuple[str, ...]
+    """Words that go on after a value between commas, beside connectors, as in `the password, …, has expired`."""
     ordinary_words: tuple[str, ...]
     """Words that continue a sentence: one after a name and a colon is no value, as in `password: must not be empty`."""
     units: tuple[str, ...]

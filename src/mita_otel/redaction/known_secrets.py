@@ -30,6 +30,8 @@ _SELF_EVIDENT: Final = 16
 """From this length on, a secret is redacted inside longer words too."""
 _CHOSEN: Final = frozenset({"password", "otp", "cookie", "url_credentials"})
 """Rules whose secrets people choose: they need not look random."""
+_BYTES: Final = re.compile(r"\A(?:b|B|u|r|rb|br|bytearray\(b)(?=[\"'])")
+"""Before the quotes of bytes."""
 _COOKIE: Final = re.compile(r"(?:^|;)\s{0,4}[^=;\s]{1,128}=([^;]+)")
 _CLASSES: Final = (str.islower, str.isupper, str.isdigit, lambda char: not char.isalnum())
 
@@ -198,6 +200,7 @@ def note(tally: Counter[str], rule: str, secret: str) -> None:
 def _secrets_in(rule: str, value: str) -> Iterator[str]:
     """Yield the secret parts of what a rule redacts as a whole."""
     value = value.strip()
+    value = _BYTES.sub("", value)
     if len(value) > 1 and value[0] in "\"'`" and value[-1] == value[0]:  # the repr of a local variable
         value = value[1:-1]
     if rule == "cookie" and "=" in value:

@@ -7,7 +7,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
+from mita_otel.redaction.known_secrets import Findings
+
 _LONGEST: Final = 4096
+_IN_STATEMENTS: Final = frozenset({"sql", "length"})
+"""Rules of what is masked in every statement."""
 
 
 class BenignTexts:
@@ -68,8 +72,11 @@ class MaskedStatements:
         digest = hashlib.blake2b(identity, digest_size=16).digest()
         known = self._young.get(digest) or self._old.get(digest)
         if known is None:
-            counts: Counter[str] = Counter()
-            known = (self._mask(statement, counts, dialect), counts)
+            counts: Counter[str] = Findings(tally.known) if isinstance(tally, Findings) else Counter()
+            known = (self._mask(statement, counts, dialect), Counter(counts))
+            if not _IN_STATEMENTS.issuperset(counts):  # a secret to look for elsewhere, so it is not remembered here
+                tally.update(counts)
+                return known[0]
             if len(self._young) >= self._size:
                 self._old, self._young = self._young, {}
             self._young[digest] = known

@@ -81,7 +81,29 @@ def quoted_literals(statement: str, dialect: str | None = None) -> list[tuple[in
     ]
 
 
+_COPIED: Final = re.compile(
+    r"(?i)\bcopy\s[^;]{1,1024}\bfrom\s+stdin\b[^;\n]{0,256};?[ \t]*\r?\n(?P<rows>[^\0]*?)(?:^\\\.\s*$|\Z)",
+    re.MULTILINE,
+)
+"""The rows that PostgreSQL's `COPY … FROM stdin` reads."""
+
+
+def all_literals(statement: str) -> list[tuple[int, int]]:
+    """Return the start and end of each literal of a statement of any dialect."""
+    return [(start, end) for start, end, _ in _literals(statement, "")]
+
+
 def _literals(statement: str, dialect: str) -> list[_Literal]:
+    found = _lexed(statement, dialect)
+    if "stdin" in statement.lower():
+        rows = [
+            _Literal(*match.span("rows")) for match in _COPIED.finditer(statement) if match["rows"].strip()
+        ]
+        found = _union(found, rows) if rows else found
+    return found
+
+
+def _lexed(statement: str, dialect: str) -> list[_Literal]:
     backslash = strings = dialect.startswith(_BACKSLASH_DIALECTS)
     found = list(_lex(statement, backslash=backslash, strings=strings))
     if "\\" in statement and "'" in statement:

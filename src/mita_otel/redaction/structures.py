@@ -14,8 +14,8 @@ _LABELS: Final = ("key", "name", "field", "label", "header", "param", "parameter
 _SPELLINGS: Final = (*_LABELS, *(label.title() for label in _LABELS))
 _FIELDS: Final = ("field", "param", "parameter")
 """Labels of what a user has put in."""
-_VALUES: Final = ("value", "Value", "val", "input")
-_LABELLED: Final = frozenset({"key", "Key", *_VALUES})
+_VALUES: Final = ("value", "Value", "val", "input", "v")
+_LABELLED: Final = frozenset({"key", "Key", "k", *_VALUES})
 _MAX_LABELLED: Final = 6
 
 _REPORT: Final = re.compile(r"[a-z][a-z0-9_]{0,31}:\d{1,6}")
@@ -52,6 +52,7 @@ def _label(mapping: Mapping[Any, Any]) -> str | None:
         return None
     spellings = _FIELDS if value == "input" else _SPELLINGS
     label = next((mapping[name] for name in spellings if name in mapping), None)
+    label = mapping.get("k") if label is None and value == "v" else label
     return label if isinstance(label, str) else None
 
 

@@ -11,11 +11,14 @@ from mita_otel.redaction.finders.banking import may_begin_iban
 from mita_otel.redaction.finders.driver_messages import statements
 from mita_otel.redaction.finders.hit import Hit
 from mita_otel.redaction.marker import MARKER
-from mita_otel.redaction.scanner import Scanner
-from mita_otel.redaction.sql import comments, mask_literals, quoted_literals
+from mita_otel.redaction.scanner import Scanner, View
+from mita_otel.redaction.sql import all_literals, comments, mask_literals, quoted_literals
 
 _MARGIN: Final = 512
 """Characters after the cut that are scanned, so that a secret across the cut is found whole."""
+
+_COMMENT: Final = re.compile(r"(?:^|\s)(?:#|//)\s?(?=[^\"']*$)")
+"""The start of a comment in a line of source code. What holds a quote may be a text with that sign."""
 
 CUT: Final = "[redacted:length]"
 PARAMETERS: Final = "[redacted:sql]"
@@ -55,7 +58,12 @@ class Texts:
 
     def source(self, line: str, tally: Tally) -> str:
         """Return a line of source code without its secret literals."""
-        return self._source.replace(line[: self._max_text], tally)
+        line = line[: self._max_text]
+        comment = _COMMENT.search(line)
+        if comment is None:
+            return self._source.replace(line, tally)
+        code, text = line[: comment.end()], line[comment.end() :]
+        return self._source.replace(code, tally) + self.natural_language.replace(text, tally)
 
     def sql(self, statement: str, tally: Tally, dialect: str | None) -> str:
         """Return a statement with `?` for its literals; the same object if it has none."""
@@ -96,7 +104,7 @@ class Texts:
             pieces += (self.natural_language.replace(text[position:opening], tally), text[opening:start])
             content = text[start:end]
             if is_sql:
-                content = self.sql(content, tally, None)
+                content = self.sql(self._without_escaped(content, tally), tally, None)
             elif content not in _EMPTY and not MARKER.fullmatch(content):
                 tally["sql"] += 1
                 content = PARAMETERS
@@ -105,6 +113,14 @@ class Texts:
         pieces.append(self.natural_language.replace(text[position:], tally))
         joined = "".join(pieces)
         return text if joined == text else joined
+
+    def _without_escaped(self, statement: str, tally: Tally) -> str:
+        """Return a statement without the literals that escapes hide, as in the `repr` of an exception."""
+        decoded = View(statement).decoded() if "\\" in statement and self._mask_sql else None
+        if decoded is None:
+            return statement
+        found = [Hit(start, end, "sql") for start, end in all_literals(decoded.text)]
+        return self._shapes.substitute(statement, decoded.original(found), tally, lambda rule, secret: "?")
 
     def _cut(self, text: str, tally: Tally) -> str:
         """Return the start of a text that is too long. A secret across the cut is redacted as a whole."""

@@ -29,6 +29,7 @@ _SHAPES: Final[tuple[tuple[str, str], ...]] = (
     ("aqe", r"AQE[A-Za-z0-9+/]{5,64}={0,2}[\-_.][A-Za-z0-9+/]{20,}(?:={0,2}-[A-Za-z0-9!-~]{8,64})?"),  # Adyen
     ("flwsec", r"FLWSECK(?:_TEST)?-[A-Za-z0-9]{12,}(?:-X)?"),  # Flutterwave
     ("-sandbox- -production- -development-", r"(?:access|public|link|plaid)-(?:production|sandbox|development)-[0-9a-f\-]{30,}"),  # Plaid
+    ("_apikey_", r"pdl_(?:live|sdbx)_apikey_[a-z0-9]{26}_[A-Za-z0-9]{22}_[A-Za-z0-9]{3}"),  # Paddle
     ("ezak eztk", r"EZ[AT]K[A-Za-z0-9]{40,}"),  # EasyPost
     # --- clouds ----------------------------------------------------------------------------------------
     ("akia", r"AKIA[A-Z0-9]{16}"),  # AWS access key ids
@@ -99,6 +100,7 @@ _SHAPES: Final[tuple[tuple[str, str], ...]] = (
     ("hf_", r"hf_[A-Za-z0-9]{30,}"),  # Hugging Face
     ("gsk_", r"gsk_[A-Za-z0-9]{40,}"),  # Groq
     ("xai-", r"xai-[A-Za-z0-9]{60,}"),
+    ("nvapi-", r"nvapi-[A-Za-z0-9_\-]{60,}"),  # NVIDIA
     ("pplx-", r"pplx-[A-Za-z0-9]{40,}"),  # Perplexity
     ("r8_", r"(?<![A-Za-z0-9])r8_[A-Za-z0-9]{30,}"),  # Replicate
     ("co_", r"(?<![A-Za-z0-9])co_[A-Za-z0-9]{38,}"),  # Cohere

@@ -13,7 +13,9 @@ from mita_otel.redaction.finders.value_bounds import ValueShapes, has_digit, loo
 from mita_otel.redaction.keys import KeyRules
 from mita_otel.redaction.marker import MARKER
 
-_WORD: Final = re.compile(r"\"(?P<double>[^\"\n]{1,512})\"|'(?P<single>[^'\n]{1,512})'|[^\s\"'|;&]+|[|;&\n]")
+_WORD: Final = re.compile(
+    r"(?<!\w)\"(?P<double>[^\"\n]{1,512})\"(?!\w)|(?<!\w)'(?P<single>[^'\n]{1,512})'(?!\w)|[^\s\"'|;&]+|[|;&\n]"
+)
 _END: Final = frozenset("|;&\n")
 _CONTINUED: Final = "\\"
 _LISTED: Final = "[](){},"
@@ -62,7 +64,9 @@ class CommandFinder:
         """By one or two words."""
         programs = "|".join(sorted(map(re.escape, self._commands), key=len, reverse=True))
         self._program = re.compile(rf"(?<![\w.\-])(?:{programs})(?![\w\-])") if programs else None
-        positional = (program for program, all_of in commands.items() if any(one[:1] != "-" for one in all_of))
+        positional = (
+            program for program, all_of in commands.items() if any(one[:1] != "-" for one in all_of)
+        )
         self.words = (" -", "'-", '"-', *(program.lower() for program in positional))
         """One of these is in every text with such a command, in lower case."""
 
@@ -70,7 +74,8 @@ class CommandFinder:
         """Yield the secrets."""
         if self._program is None or (first := self._program.search(text)) is None:
             return
-        yield from self._hits(_words(text, first.start(), len(text), is_nested=False))
+        line = text.rfind("\n", 0, first.start()) + 1
+        yield from self._hits(_words(text, line, len(text), is_nested=False))
 
     def in_arguments(self, arguments: Sequence[str]) -> dict[int, Hit]:
         """Return the secret in each argument of a command that is kept as a list, by position."""
@@ -116,7 +121,9 @@ class CommandFinder:
         if match is None or not self._is_secret(match["secret"], is_apart=match.start("secret") == 0):
             return None
         rule = "password"
-        for pattern, word in zip(template.words[:-1], itertools.islice(recent, len(recent) - size, None), strict=False):
+        for pattern, word in zip(
+            template.words[:-1], itertools.islice(recent, len(recent) - size, None), strict=False
+        ):
             if pattern is None:
                 named = self._keys.rule_for(word.text, match["secret"])
                 if named is None:

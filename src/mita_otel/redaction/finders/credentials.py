@@ -183,8 +183,8 @@ _CODE: Final = re.compile(
     rf"|\byour {_OTHER_CODES}(?:\w{{1,16}} ){{0,1}}(?:code|passcode|otp) is[ :]{{1,2}}(\d{{4,8}})(?=[.,;!\s]*(?:\n|\Z|(?-i:[A-Z])))"
     r"|\b(?:enter|type)(?: the| this| your)? (?:code|passcode|otp) (\d{4,8})(?!\w|\.\d)"
     r"|\buse(?: the| this| your)? (?:code|passcode|otp) (\d{5,8})(?!\w|\.\d)(?! (?:for|to (?:get|save|receive)) )"
-    rf"|\b(?:use|enter|type) (\d{{4,8}}) (?:to (?:sign|log) ?in|to (?:verify|authenticate|confirm (?:your|this|that|it))|as (?:the|your) {_OTHER_CODES}(?:\w{{1,16}} ){{0,2}}(?:code|otp|passcode))\b"
-    rf"|\b(?:ihr|dein|votre|ton|tu|su|seu|sua|il tuo|uw|je) {_OTHER_CODES}(?:[\w\-]{{1,16}} ){{0,2}}(?:code|codigo|codice|kod) (?:lautet|ist|est|es|e|is)[ :]{{1,2}}(\d{{4,8}})(?!\w|\.\d)"
+    rf"|\b(?:use|enter|type) (\d{{4,8}}|\d{{3}}[ \-]\d{{3}}) (?:to (?:sign|log) ?in|to (?:verify|authenticate|(?:confirm|approve|authorize) (?:your|this|that|it|the))|as (?:the|your|a|an) {_OTHER_CODES}(?:[\w\-]{{1,16}} ){{0,2}}(?:code|otp|passcode))\b"
+    rf"|\b(?:ihr|dein|votre|ton|tu|su|seu|sua|il tuo|uw|je) {_OTHER_CODES}(?:[\w\-]{{1,16}} ){{0,2}}[\w\-]{{0,20}}(?:code|codigo|codice|kod) (?:lautet|ist|est|es|e|is)[ :]{{1,2}}(\d{{4,8}})(?!\w|\.\d)"
 )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -35,9 +34,12 @@ _ROW: Final = re.compile(
 _LONGEST_MARKER: Final = 80
 _MAX_VALUE: Final = 2048
 """Characters of a value that a message quotes."""
-_LOCATION: Final = re.compile(r"[\"']loc[\"']: ?[(\[]([^()\[\]]{1,256})[)\]]")
-_LOCATED_INPUT: Final = re.compile(r"[\"']input[\"']: ?")
+_LOCATION: Final = re.compile(r"(?:[\"']loc[\"']: ?|\bloc=)[(\[]([^()\[\]]{1,256})[)\]]")
+_LOCATED_INPUT: Final = re.compile(r"[\"']input[\"']: ?|\binput=")
+_NEXT_ERROR: Final = re.compile(r"[})] ?, ?\n?\s{0,16}(?:\w{1,32} ?\(|\{)")
+"""Between two errors of a list, as dictionaries or objects."""
 _INPUT: Final = "input_value="
+_SHOWS_NOTHING: Final = re.compile(rf"{MARKER.pattern}|(?:None|null|\{{\}}|\[\])(?!\w)")
 _NOTHING: Final = frozenset({"", "{}", "[]", "()", "''", "None"})
 _INPUT_END: Final = ", input_type="
 _PARAMETERS: Final = "[parameters: "
@@ -93,16 +95,17 @@ class DriverMessageFinder:
                 yield Hit(start, end, rule)
 
     def _located(self, text: str) -> Iterator[Hit]:
-        """Yield what pydantic's error dictionaries quote of a sensitive field: `'loc': ('body', 'pin'), …, 'input': …`."""
+        """Yield what pydantic's error dictionaries quote of a sensitive field: `'loc': ('body', 'pin'), …, 'input': …`, in either order."""
         locations = list(_LOCATION.finditer(text))
-        for location, following in itertools.pairwise([*locations, None]):
-            if location is None or (rule := self._rule(re.sub("[\"' ]", "", location[1]), "")) is None:
+        for at, location in enumerate(locations):
+            if (rule := self._rule(re.sub("[\"' ]", "", location[1]), "")) is None:
                 continue
-            reach = len(text) if following is None else following.start()
-            quoting = _LOCATED_INPUT.search(text, location.end(), reach)
-            if quoting is None or quoting.end() >= len(text) or MARKER.match(text, quoting.end()):
+            least = locations[at - 1].end() if at else 0
+            most = locations[at + 1].start() if at + 1 < len(locations) else len(text)
+            quoting = _input_of(text, location, least, most)
+            if quoting is None or quoting >= len(text) or _SHOWS_NOTHING.match(text, quoting):
                 continue
-            start, end = value_span(text, quoting.end())
+            start, end = value_span(text, quoting)
             if end > start and not MARKER.fullmatch(text, start, end):
                 yield Hit(start, end, rule)
 
@@ -112,6 +115,18 @@ class DriverMessageFinder:
             if verdict.rule and not (verdict.reference and not reads_like_number(value)):
                 return verdict.rule
         return None
+
+
+def _input_of(text: str, location: re.Match[str], least: int, most: int) -> int | None:
+    """Return where the value starts that an error quotes: behind its location, or before it in the same error."""
+    boundary = _NEXT_ERROR.search(text, location.end(), most)
+    after = _LOCATED_INPUT.search(text, location.end(), boundary.start() if boundary else most)
+    if after is not None:
+        return after.end()
+    for boundary in _NEXT_ERROR.finditer(text, least, location.start()):
+        least = boundary.end()
+    before = _LOCATED_INPUT.search(text, least, location.start())
+    return before.end() if before else None
 
 
 def _is_key(text: str, start: int) -> bool:

@@ -23,7 +23,7 @@ from mita_otel.redaction.marker import MARKER, NEVER_SHOWN, TRUNCATED
 
 _PAIR: Final = re.compile(
     r"(?<![^\W\d])-{0,2}(?P<name>[^\W\d][\w.\-]*)(?P<close>(?:\[[\w'\"]*\])*(?:\"\"|\*{1,2}|\\*[\"'`]?)[)\]]?)"
-    r"[ \t]{0,4}(?P<sign>=>|:=|={1,3}|:)(?P<gap>[ \t]{0,4}\n?[ \t]{0,8})"
+    r"[ \t]{0,4}(?P<sign>=>|:=|={1,3}|!={1,2}|:)(?P<gap>[ \t]{0,4}\n?[ \t]{0,8})"
     r"(?:(?<=: )(?:!!\w{1,16} |&\w{1,16} (?=\S))|(?<=> )string\(\d{1,6}\) )?"
 )
 """Before the value there may be a tag or an anchor of YAML, or a type of PHP's dumps."""
@@ -36,7 +36,7 @@ _SOURCE: Final = re.compile(
     r'^[ \t]*File "[^"\n]*", line \d+[^\n]*((?:\n {4,}(?! *File ")[^\n]*)+)', re.MULTILINE
 )
 _PLACEHOLDER: Final = re.compile(
-    r"(?:[*x.#\-?$%]+|%[sdr]|%\(\w+\)[sd]?|\$?\{[a-zA-Z_.]*\}|\[(?i:filtered|redacted|hidden|masked)\]|<(?i:redacted|hidden)>)(?=[\s,;&)\]}\"']|\Z)"
+    r"(?:[*x.#\-?$%]+|\$\d{1,2}|\w{1,32}\([\"']?\*+[\"']?\)|\$?\{\{[ ]?[a-zA-Z_.]*(?: ?\|[^{}\n]{0,64})?[ ]?\}\}|%[sdr]|%\(\w+\)[sd]?|\$?\{[a-zA-Z_.]*\}|\[(?i:filtered|redacted|hidden|masked)\]|<(?i:redacted|hidden)>)(?=[\s,;&)\]}\"']|\Z)"
 )
 """What shows nothing: redacted before, or a placeholder."""
 _SCHEMES: Final = frozenset(
@@ -140,6 +140,8 @@ class KeyValueFinder:
             end = text.find(text[pair.start : pair.start + 3], pair.start + 3)
             return self._quoted(text, pair, pair.start + 3, len(text) if end < 0 else end)
         quoted = quoted_end(text, pair.start)
+        if match["sign"][0] == "!" and (quoted is None or quoted[2] >= len(text) > quoted[1]):
+            return None
         if quoted is not None:
             return self._quoted(text, pair, quoted[0], quoted[1])
         if text[pair.start] in "([{":
@@ -149,6 +151,8 @@ class KeyValueFinder:
 
     def _quoted(self, text: str, pair: _Pair, start: int, end: int) -> Hit | None:
         value = text[start:end]
+        if end == len(text) and not any(map(str.isalnum, value)):  # the quote closes what is around the name
+            return None
         if not value or MARKER.fullmatch(value) or _is_truncated(pair.rule, value):
             return None
         is_literal = pair.in_source and pair.rule != "key"  # `token: "…"` in a line of source code
@@ -210,6 +214,7 @@ def _is_no_name(text: str, match: re.Match[str]) -> bool:
     return bool(_HEX_GROUP.match(text, start)) or text.endswith(("[redacted:", ":function:"), 0, start)
 
 
+_SCHEME: Final = re.compile(r"(?i)(?:bearer|basic|digest|token|apikey) \S")
 _NAME: Final = re.compile(r"(?P<open>[(\[])b?(?P<quote>[\"'])(?P<name>[\w.\-]{1,64})(?P=quote), ?b?(?=[\"'])")
 
 
@@ -230,7 +235,7 @@ class QuotedValueFinder:
             if quoted is None or text[quoted[2] : quoted[2] + 1] not in (")", "]"):
                 continue
             value = text[quoted[0] : quoted[1]]
-            if match["open"] == "[" and not has_digit(value):  # a list of names
+            if match["open"] == "[" and not has_digit(value) and not _SCHEME.match(value):  # a list of names
                 continue
             rule = None if MARKER.fullmatch(value) else self._keys.rule_for(match["name"], value)
             if rule:

@@ -31,8 +31,8 @@ _ELEMENTS: Final = (
 )
 """Elements that name a value in an attribute."""
 _LISTED: Final = re.compile(
-    r"\b(?:name|key|(?P<field>field|param|parameter))[\"']?[ \t]{0,4}[:=][ \t]{0,4}[\"']?(?P<name>[\w.\-]{1,64})[\"']?,?[ \t]{0,4}\r?\n?[ \t]{0,32}"
-    r"[\"']?(?:value|val|(?(field)input|value))[\"']?[ \t]{0,4}[:=][ \t]{0,4}(?:\"(?P<double>[^\"\n]{1,512})|'(?P<single>[^'\n]{1,512})|(?P<bare>[^\s\"'{}\[\],]{1,512}))"
+    r"\b(?:name|key|(?P<short>k)(?=[\"'])|(?P<field>field|param|parameter))[\"']?[ \t]{0,4}[:=][ \t]{0,4}[\"']?(?P<name>[\w.\-]{1,64})[\"']?,?[ \t]{0,4}\r?\n?[ \t]{0,32}"
+    r"[\"']?(?:value|val|(?(field)input|value)|(?(short)v|value))[\"']?[ \t]{0,4}[:=][ \t]{0,4}(?:\"(?P<double>[^\"\n]{1,512})|'(?P<single>[^'\n]{1,512})|(?P<bare>[^\s\"'{}\[\],]{1,512}))"
 )
 """A name and its value as two members, as in a list of variables in YAML."""
 _SERIALIZED: Final = re.compile(
@@ -62,7 +62,7 @@ class MarkupFinder:
             yield from self._named(_NESTED_ELEMENT, text)
         if "name=" in text:
             yield from self._named(_PART, text)
-        if "val" in text or "input" in text:
+        if "val" in text or "input" in text or '"v"' in text or "'v'" in text:
             yield from self._named(_LISTED, text)
         if "s:" in text:
             yield from self._named(_SERIALIZED, text)

@@ -16,7 +16,7 @@ _WORD_AFTER: Final = re.compile(r"[ \-][^\W\d_][\w\-]*")
 _WORD_CHARS: Final = 24
 """Longest word before a name that is read."""
 _QUOTES: Final = ("'", '"', "`")
-_SPOKEN_GAP: Final = "[ \\-]"
+_SPOKEN_GAP: Final = r"(?:[ \-]| ?[(\[])"
 _REACH: Final = 96
 _VERB_AFTER: Final = re.compile(r"\s[^\s]{1,64} (?:to|through|into|onto|along|on|as|by)\b")
 """After `pass` and its object: it is a verb, as in `pass a1b2c3d4 to the handler`."""

@@ -27,7 +27,10 @@ _KINDS: Final[dict[str, tuple[_Kind, ...]]] = {
     "ar": (_Kind(r"\d{2}-?\d{8}-?\d", "cui[tl]", "ar.cuit"),),
     "at": (_Kind(r"\d{4} ?\d{6}", "sv-?nr|svnr|sozialversicherung\\w*", "at.vnr"),),
     "au": (_Kind(r"\d{3} ?\d{3} ?\d{3}", "tfn|tax file (?:number|no)", "au.tfn"),),
-    "be": (_Kind(r"\d{2}[. ]?\d{2}[. ]?\d{2}[\- ]?\d{3}[. ]?\d{2}", "rijksregister\\w*|registre national|nn|niss|insz", "be.nn"),),
+    "be": (
+        _Kind(r"\d{2}\.\d{2}\.\d{2}-\d{3}\.\d{2}", "nn", "be.nn", anywhere=True),
+        _Kind(r"\d{2}[. ]?\d{2}[. ]?\d{2}[\- ]?\d{3}[. ]?\d{2}", "rijksregister\\w*|registre national|num[ée]ro national|nationaal nummer|nn|niss|insz", "be.nn"),
+    ),
     "bg": (_Kind(r"\d{10}", "egn|егн", "bg.egn"),),
     "br": (
         _Kind(r"\d{3}\.\d{3}\.\d{3}-\d{2}", "cpf", "br.cpf", anywhere=True),
@@ -43,6 +46,7 @@ _KINDS: Final[dict[str, tuple[_Kind, ...]]] = {
     "cz": (_Kind(r"\d{6}/?\d{3,4}", "rodn[eé] [cč][ií]slo|rc", "cz.rc"),),
     "de": (_Kind(r"\d{2} ?\d{3} ?\d{3} ?\d{3}", "steuer-?id\\w*|idnr|identifikationsnummer|tax id", "de.idnr"),),
     "dk": (_Kind(r"\d{6}-?\d{4}", "cpr", "dk.cpr"),),
+    "ec": (_Kind(r"\d{10}", "c[ée]dula", "ec.ci"),),
     "ee": (_Kind(r"\d{11}", "isikukood", "ee.ik"),),
     "es": (
         _Kind(r"\d{8}-?[A-HJ-NP-TV-Z]", "dni|nif", "es.dni", anywhere=True),
@@ -55,6 +59,7 @@ _KINDS: Final[dict[str, tuple[_Kind, ...]]] = {
         _Kind(r"\d{3} ?\d{3} ?\d{4}", "nhs(?: number| no)?", "gb.nhs"),
     ),
     "gr": (_Kind(r"\d{11}", "amka|αμκα", "gr.amka"),),
+    "hk": (_Kind(r"[A-Z]{1,2}\d{6} ?\([\dA]\)", "hkid|hong kong id|身份證", anywhere=True),),
     "hr": (_Kind(r"\d{11}", "oib", "hr.oib"),),
     "id": (_Kind(r"\d{16}", "nik|ktp", "id.nik"),),
     "ie": (_Kind(r"\d{7}[A-W][A-IW]?", "pps\\w*", "ie.pps", anywhere=True),),
@@ -63,6 +68,7 @@ _KINDS: Final[dict[str, tuple[_Kind, ...]]] = {
         _Kind(r"[2-9]\d{3}[ \-]?\d{4}[ \-]?\d{4}", "aadhaa?r|adhaar|uidai|आधार", "in_.aadhaar"),
         _Kind(r"[A-Z]{3}[ABCFGHJLPT][A-Z]\d{4}[A-Z]", "pan(?: card| number| no)?|permanent account number", "in_.pan"),
     ),
+    "is": (_Kind(r"\d{6}-?\d{4}", "kennitala|kt", "is_.kennitala"),),
     "it": (_Kind(r"[A-Z]{6}\d{2}[A-EHLMPRST]\d{2}[A-Z]\d{3}[A-Z]", "codice fiscale|cf", "it.codicefiscale", anywhere=True),),
     "jp": (_Kind(r"\d{4} ?\d{4} ?\d{4}", "my ?number|マイナンバー|個人番号", "jp.in_"),),
     "kr": (_Kind(r"\d{6}-?[1-8]\d{6}", "주민(?:등록)?번호|rrn|resident registration", "kr.rrn", anywhere=True),),
@@ -72,22 +78,25 @@ _KINDS: Final[dict[str, tuple[_Kind, ...]]] = {
     "nl": (_Kind(r"\d{4}\.?\d{2}\.?\d{3}|\d{9}", "bsn|burgerservicenummer|sofinummer", "nl.bsn"),),
     "no": (_Kind(r"\d{6} ?\d{5}", "f(?:ø|o)?dselsnummer|personnummer|fnr", "no.fodselsnummer"),),
     "pl": (_Kind(r"\d{11}", "pesel", "pl.pesel"),),
-    "pt": (_Kind(r"\d{9}", "nif|contribuinte", "pt.nif"),),
-    "ro": (_Kind(r"[1-8]\d{12}", "cnp", "ro.cnp"),),
+    "pt": (_Kind(r"\d{9}", "nif|contribuinte", "pt.nif"), _Kind(r"\d{8} ?\d ?[A-Z]{2}\d", "cart[ãa]o de cidad[ãa]o|cc|bi", "pt.cc")),
+    "ro": (_Kind(r"[1-8]\d{12}", "cnp|cod numeric personal", "ro.cnp"),),
     "ru": (_Kind(r"\d{12}", "инн|inn", "ru.inn"), _Kind(r"\d{3}-\d{3}-\d{3} \d{2}", "снилс|snils")),
     "se": (_Kind(r"(?:\d{2})?\d{6}[\-+]\d{4}", "personnummer|samordningsnummer", "se.personnummer", anywhere=True),),
     "sg": (_Kind(r"[STFGM]\d{7}[A-Z]", "nric|fin"),),
-    "th": (_Kind(r"\d-?\d{4}-?\d{5}-?\d{2}-?\d", "thai id|บัตรประชาชน", "th.pin"),),
+    "sk": (_Kind(r"\d{6}/?\d{3,4}", "rodn[eé] [cč][ií]slo|rc", "sk.rc"),),
+    "th": (
+        _Kind(r"\d-\d{4}-\d{5}-\d{2}-\d", "thai id", "th.pin", anywhere=True),
+        _Kind(r"\d-?\d{4}-?\d{5}-?\d{2}-?\d", "thai (?:national )?id|(?:เลข)?(?:ประจำตัว|บัตร)ประชาชน", "th.pin"),
+    ),
     "tr": (_Kind(r"[1-9]\d{10}", "t\\.?c\\.? ?kimlik(?: no)?|tckn", "tr.tckimlik"),),
+    "ua": (_Kind(r"\d{10}", "інн|іпн|рнокпп|rntrc", "ua.rntrc"),),
     "za": (_Kind(r"\d{13}", "(?:sa|south african) id|id number", "za.idnr"),),
 }  # fmt: skip
 _BEFORE: Final = r"(?<![\w.\-])"
 _AFTER: Final = r"(?![\w\-]|\.\d)"
 _SIGNS: Final = "\"' \t:=#("
 """One of these characters stands between a name and its number."""
-_LINK: Final = (
-    r"[\"']?(?:[ _\-]?(?:number|no\.?|nr\.?|id))?(?:[ \t]+(?:is|was|ist|est|es|é))?[\"' \t:=#(]{1,6}"
-)
+_LINK: Final = r"[\"']?\.?(?:[ _\-]?(?:number|no\.?|nr\.?|id))?(?:[ \t]+[^\W\d_]{1,16}){0,3}[\"' \t:=#(]{1,6}"
 
 
 def national_id_finders(countries: Iterable[str]) -> list[Finder]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from mita_otel.policy.redaction import GrammarPolicy
+from mita_otel.redaction.finders.asides import AsideFinder
 from mita_otel.redaction.finders.credential_pairs import CredentialPairs
 from mita_otel.redaction.finders.hit import Hit
 from mita_otel.redaction.finders.names_in_text import NameInText, NamesInText, closing_quote
@@ -32,7 +33,7 @@ from mita_otel.redaction.marker import MARKER, NEVER_SHOWN, TRUNCATED
 from mita_otel.redaction.scanner import fold
 
 _SIGN: Final = re.compile(
-    r"(?:[ \t]{0,4}(?:[=:\-]?>|[:=,\-\u2013]|\.{2,40}|\u2026|[|\u2502])[ \t]{1,4}|[ \t]{0,4}[\u2190-\u21ff\u2794-\u27bf][ \t]{0,4}|[ \t]{1,4})"
+    r"(?:[ \t]{0,4}(?:[=:\-]?>|[:=,;\-\u2013]|\.{2,40}|\u2026|[|\u2502])[ \t]{1,4}|[ \t]{0,4}[\u2190-\u21ff\u2794-\u27bf][ \t]{0,4}|[ \t]{1,4})"
 )
 _WORD: Final = re.compile(r"\(?[^\s\"'`<>(){}\[\],;]{1,64}|([\"'`])[^\s\"'`]{1,64}\1")
 _PASSED_MARKS: Final = frozenset({"", ",", ":", "-"})
@@ -40,10 +41,14 @@ _AFTER_FOREIGN: Final = re.compile(
     r"[\s:=\u662f\u4e3a\u70ba\u306f\u304c\u306e\ub294\uc740\uc774\uac00\"'\u300c\uff08(]{0,8}"
 )
 """Signs and particles between a name and its value in scripts without blanks."""
+_SIGNS: Final = frozenset(":=")
+_BARE_WORD: Final = re.compile(r"(?=[^\s]{0,64}\d)[^\s\"'`<>(){}\[\],;\u3002\uff0c]{4,256}(?=[\s,;]|\Z)")
+"""A value in any script behind a sign."""
 _SENTENCE_END: Final = ".;!?"
 _VALUE: Final = re.compile(
     r"\"(?P<double>[^\"\n]{1,256})\"|'(?P<single>[^'\n]{1,256})'|`(?P<tick>[^`\n]{1,256})`"
-    r"|\((?P<round>[^()\n]{1,128})\)|\[(?P<square>[^\[\]\n]{1,128})\]|<(?P<angle>[^<>\n]{1,128})>"
+    r"|\((?P<round>[^()\n]{1,128})\)|\[(?P<square>[^\[\]\n]{1,128})\]|<{1,2}(?P<angle>[^<>\n]{1,128})>{1,2}"
+    r"|\{{1,2}(?P<curly>[^{}\n]{1,128})\}{1,2}"
     r"|(?P<bare>[\w+/.$#@%^*~!\-][^\s\"'`<>(){}\[\],;]{0,255})"
 )
 _WORDS: Final = re.compile(r"[a-z]+")
@@ -54,7 +59,7 @@ _QUOTED: Final = frozenset({"double", "single", "tick"})
 _TRAILING: Final = ".,;:!?"
 _BEFORE: Final = re.compile(
     r"(?:\"(?P<double>[^\"\n]{1,96})\"|'(?P<single>[^'\n]{1,96})'|`(?P<tick>[^`\n]{1,96})`|(?<![\w.\-])(?P<bare>[\w.\-]{0,32}\d[\w.\-]{0,32}))"
-    r" (?:is|was|as|for|ist|est|es)"
+    r" (?:(?:is|was)(?: (?:given|entered|sent|used|submitted|provided|passed|tried) (?:as|for))?|as|for|ist|est|es)"
     r"(?: (?:not|a|an|the|your|my|valid|invalid|correct|allowed|acceptable|strong|common|value|field|in|for|one|wrong|new)){0,6} [\"'`(]{0,2}\Z"
 )
 _REACH: Final = 160
@@ -69,6 +74,7 @@ _KEY_VALUE: Final = re.compile(r"[\"'`*\])]{0,3}[ \t]{0,4}(?:=|:)")
 """A sign right after the name: the finder of keys and values looks at that."""
 _SIGN_AND_BLANKS: Final = re.compile(_KEY_VALUE.pattern + r"[ \t]{0,4}")
 _MAX_OWNER: Final = 3
+_MIN_DIGITS: Final = 4
 
 
 @dataclasses.dataclass(slots=True)
@@ -83,6 +89,8 @@ class _Walk:
     """Whether a value may follow here."""
     mistyped: bool = False
     """Whether a word says that the value is malformed."""
+    needs_sign: bool = False
+    """Whether a value has to follow a sign or stand in quotes, as in `contraseña incorrecta: …`."""
 
 
 class _Candidate(NamedTuple):
@@ -107,8 +115,8 @@ class NaturalLanguageFinder:
         self._keys = keys
         self._shapes = shapes
         self._names = NamesInText(keys, grammar)
-        self.words = self._names.words
-        """Parts of names: a text without any of them is not read."""
+        self.words = (*self._names.words, *grammar.logins)
+        """Parts of names, and words of sign-ins: a text without any of them is not read."""
         self._complaints = frozenset(map(fold, grammar.complaints))
         self._pairs = CredentialPairs(keys, shapes, grammar)
         self._max_words = grammar.max_words
@@ -118,15 +126,19 @@ class NaturalLanguageFinder:
         self._label = re.compile(
             rf"(?i)(?<![\w\-])(?:{'|'.join(map(re.escape, grammar.labels))})[ ]?[:=][ ]{{0,2}}"
         )
+        self._aside = AsideFinder(keys, shapes, grammar)
         self._prepositions = frozenset(map(fold, grammar.prepositions))
 
     def __call__(self, text: str) -> Iterator[Hit]:
         """Yield the values."""
+        yield from self._pairs.of_logins(text)
         names = list(self._names(text))
         for name, following in itertools.zip_longest(names, names[1:]):
             before = self._before(text, name)
             if before is not None:
                 yield before
+            if aside := self._aside.value_of(text, name):
+                yield aside
             if self._pairs.is_of_pair(text, name) and (pair := self._pairs.secret_of(text, name)):
                 yield pair
                 continue
@@ -169,7 +181,7 @@ class NaturalLanguageFinder:
             is_list = mark == "," and name.end != end and walk.position == end  # `'password', 'token'`
             if sign is None or is_list:
                 return
-            yield from self._candidates_at(text, sign.end(), name, walk, said(walk.link, mark))
+            yield from self._candidates_at(text, sign.end(), name, walk, said(walk.link, mark), bool(mark))
             word = _WORD.match(text, sign.end())
             if (
                 word is None
@@ -193,7 +205,15 @@ class NaturalLanguageFinder:
             start = _AFTER_FOREIGN.match(text, end)
         else:
             start = _SIGN_AND_BLANKS.match(text, end) if name.spoken else None
-        return self._candidate(text, start.end(), name, Connection.SAID) if start is not None else None
+        if start is None:
+            return None
+        if (
+            not name.name.isascii()
+            and not _SIGNS.isdisjoint(start.group())
+            and (bare := _BARE_WORD.match(text, start.end()))
+        ):
+            return _Candidate("bare", bare.start(), bare.end(), Connection.SAID)
+        return self._candidate(text, start.end(), name, Connection.SAID)
 
     def _walk(self, text: str, name: NameInText, end: int) -> _Walk | None:
         """Return where the words behind a name begin; None: they are about something else."""
@@ -210,33 +230,41 @@ class NaturalLanguageFinder:
         return walk
 
     def _candidates_at(
-        self, text: str, start: int, name: NameInText, walk: _Walk, link: Connection
+        self, text: str, start: int, name: NameInText, walk: _Walk, link: Connection, is_signed: bool
     ) -> Iterator[_Candidate]:
         if name.rule in MISTYPED and (candidate := self._mistyped(text, start, name, link)):
             pivot = walk.opens and link is Connection.FAR
             after = text[candidate.end : candidate.end + _BEFORE_REACH].lower().split()
             if walk.mistyped or pivot or not self._complaints.isdisjoint(after):
                 yield candidate
-        if walk.opens and (candidate := self._candidate(text, start, name, link)):
+        if not walk.opens or (candidate := self._candidate(text, start, name, link)) is None:
+            return
+        if is_signed or not walk.needs_sign or candidate.kind != "bare":
             yield candidate
 
     def _step(self, walk: _Walk, word: re.Match[str]) -> None:
         """Go on behind a word: it connects, names the owner of the value, or leads away from the name."""
         lower = word.group().lower().strip("(\"'`:")
+        is_first = walk.link is Connection.ADJACENT and not walk.needs_sign
         walk.position = word.end()
         walk.owner -= 1
         walk.mistyped = walk.mistyped or lower in self._complaints
+        walk.needs_sign = False
         if lower in self._prepositions:
             walk.owner, walk.opens = _MAX_OWNER, lower in self._connectors
         elif lower in self._connectors:
             walk.link = said(walk.link, ":")
             walk.opens = walk.link is not Connection.FAR or lower in self._pivots
+        elif lower in self._complaints and walk.link is not Connection.FAR:
+            walk.opens = walk.needs_sign = True
         elif walk.owner < 0:
             walk.link, walk.opens = Connection.FAR, lower in self._pivots
         else:
             walk.opens = True
+        if word[0][-1] == ":" and is_first and walk.link is Connection.FAR and lower.isalpha():
+            walk.link, walk.opens = Connection.SAID, True
         if word[0][-1] == ":":
-            walk.link = said(walk.link, ":")
+            walk.link, walk.needs_sign = said(walk.link, ":"), False
 
     def _candidate(self, text: str, start: int, name: NameInText, link: Connection) -> _Candidate | None:
         """Return the value that starts there, without what encloses it."""
@@ -281,7 +309,7 @@ class NaturalLanguageFinder:
         if candidate.kind in _QUOTED and not name.everyday:
             return any(map(str.isalnum, value)) and is_quoted_secret(name, value, candidate.link)
         if self._shapes.is_named(value) or "=" in value.rstrip("="):
-            return False
+            return not name.name.isascii() and value.isdigit() and len(value) >= _MIN_DIGITS
         if candidate.kind in _QUOTED:
             return is_quoted_secret(name, value, candidate.link)
         return is_bare_secret(name, value, candidate.kind, candidate.link)

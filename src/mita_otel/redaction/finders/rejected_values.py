@@ -49,6 +49,8 @@ _DATABASES: Final = (
     ("parse ", r"(?:[Ff]ailed to|[Cc]annot|[Cc]ould not) parse (?:number|string|value|date|input) '([^'\n]*)'"),
     ("before: '", r"[Cc]annot parse [^\n]{1,64}? before: '([^'\n]*)'"),
     ("args beginning with", r"with args beginning with: ([^\n]*)"),
+    ("invalid number", r"ORA-\d{5}: invalid number: '([^'\n]*)'"),
+    ("conversion error", r"ORA-\d{5}: [^\n]{0,128}?conversion error[^'\n]{0,64}'([^'\n]*)'"),
     (" cast '", r"\b[Cc](?:annot|ould not) cast '([^'\n]*)' (?:as|to)"),
     ("conversion error: '", r"conversion error: '([^'\n]*)'"),
 )  # fmt: skip
@@ -66,6 +68,8 @@ _PARSERS: Final = (
     (" does not match ", rf"(?<!time data ){_QUOTED} does not match "),
     (" is too ", rf"{_QUOTED} is too (?:short|long)\b"),
     ("convert ", r"[Cc](?:annot|ould not) convert (?:string |value )?'([^'\n]*)' to"),
+    # --- Oracle: any message ------------------------------------------------------------------------------
+    ("ora-", r"ORA-\d{5}: [^'\n]{1,256}'([^'\n]*)'"),
     # --- Go, Rust ----------------------------------------------------------------------------------------
     ("parsing ", rf"\bparsing (?:time )?{_QUOTED}"),
     ("cannot unmarshal", r"cannot unmarshal (?:number|string) ([^\s]{1,256}) into Go"),

@@ -64,11 +64,17 @@ def is_quoted_secret(name: NameInText, value: str, link: Connection) -> bool:
     return looks_random(value)
 
 
+_PLACEHOLDER: Final = re.compile(r"[a-z_][a-z_.]*\d{0,2}|\d{1,2}|[a-z]{1,32}[A-Z][A-Za-z]{1,64}\d?")
+"""The name of a value that a template leaves in place of it."""
+
+
 def is_bare_secret(name: NameInText, value: str, kind: str, link: Connection) -> bool:
     """Return whether a value without quotes, in brackets or not, looks like a secret."""
     if any(map(str.isspace, value)):
         return False
     bracketed = kind != "bare"
+    if kind in ("curly", "angle") and _PLACEHOLDER.fullmatch(value):
+        return False
     if bracketed:
         return looks_random(value) if name.everyday else is_mixed(value)
     if link is Connection.SAID and (not name.everyday or name.rule in _TOKENS):
@@ -85,12 +91,26 @@ def is_mixed(value: str) -> bool:
     return len(value) >= _MIN_ADJACENT and not (value.islower() or value.isupper() or value.istitle())
 
 
+_CLASSES: Final = (str.islower, str.isupper, str.isdigit, lambda char: not char.isalnum())
+_MIN_CLASSES: Final = 3
+
+
+def is_varied(value: str) -> bool:
+    """Return whether a value has three of small letters, capitals, digits and signs, and a digit."""
+    return has_digit(value) and sum(any(map(belongs, value)) for belongs in _CLASSES) >= _MIN_CLASSES
+
+
 def said(link: Connection, mark: str) -> Connection:
     """Return the link after a mark or a connecting word."""
     return Connection.SAID if link is Connection.ADJACENT and mark not in ("", ",") else link
 
 
 _BETWEEN: Final = re.compile(r" (?:for|valid) ")
+_GIVEN: Final = re.compile(
+    r"(?i)\b(?:got|received|entered|typed|gave|given|sent|supplied|submitted|tried) \Z"
+)
+"""Before a value that somebody entered for a name, as in `got 4821 for pin of ada`."""
+_GIVEN_REACH: Final = 16
 _LAST: Final = re.compile(r"[\"')]?(?:[.,;!?\n]|\Z| (?:of|for|but|and)\b)")
 """After a name that ends a sentence or a part of one."""
 
@@ -101,4 +121,7 @@ def may_precede(text: str, name: NameInText, start: int, end: int) -> bool:
         return True
     if name.rule not in ("pin", "cvv") or not NUMBERS[name.rule].fullmatch(text, start, end):
         return False
-    return not _BETWEEN.search(text, end, name.start) and bool(_LAST.match(text, name.end))
+    is_for = _BETWEEN.search(text, end, name.start) and not _GIVEN.search(
+        text, max(0, start - _GIVEN_REACH), start
+    )
+    return not is_for and bool(_LAST.match(text, name.end))

@@ -93,7 +93,7 @@ class TableFinder:
         """Return the cells of a row of names, and how its table is split."""
         if row[1] - row[0] <= _MAX_HEADER:
             for split in splits:
-                cells = split(text, row)
+                cells = _unlabelled(text, split(text, row))
                 if cells and all(self._is_name(text[slice(*cell)]) for cell in cells):
                     return cells, split
         return [], splits[0]
@@ -127,6 +127,13 @@ class TableFinder:
         if column.verdict.common:
             return is_distinct(value)
         return has_digit(value) or " " not in value
+
+
+def _unlabelled(text: str, cells: list[_Cell]) -> list[_Cell]:
+    """Return the cells of a header without a label before it, as in `ValueError: user,password`."""
+    if not cells or (label := text.rfind(": ", *cells[0])) < 0:
+        return cells
+    return [_Cell(label + 2, cells[0].end), *cells[1:]]
 
 
 def _delimited(separator: str) -> Split:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from mita_otel.redaction.finders.hit import Finder, Hit
+from mita_otel.redaction.finders.sentence_values import is_varied
 from mita_otel.redaction.finders.value_bounds import looks_random
 
 _USERINFO: Final = re.compile(r"[^\s/?#\"'<>\[\]]{1,512}@")
@@ -23,17 +24,19 @@ _SEGMENT: Final = re.compile(
     r"(?i)/(?:bank-?)?(?:accounts?|cards?|acct|routing|ssns?|payment-methods?)/(\d{8,19})(?=[/?#\s\"',;)]|\Z)"
 )
 _NAMED_SEGMENT: Final = re.compile(
-    r"(?i)/(?P<name>(?:[a-z]{1,16}[\-_])?(?:pin|cvv|cvc|csc|otp|tan|passcode|password|passwd|pwd|secret|token|api-?key|apikey)s?(?:[\-_]code)?)/(?P<value>[^/?#\s\"',;()]{3,256})(?=[/?#\s\"',;)]|\Z)"
+    r"(?i)/(?P<name>(?:[a-z]{1,16}[\-_])?(?:pin|cvv|cvc|csc|otp|tan|passcode|password|passwd|pwd|secret|token|session|sess|api-?key|apikey)s?(?:[\-_]code)?)/(?P<value>[^/?#\s\"',;()]{3,256})(?=[/?#\s\"',;)]|\Z)"
 )
 _CODES: Final = ("pin", "cvv", "cvc", "csc", "otp", "tan", "passcode")
 _SHORT: Final = re.compile(r"(?:[?&;]|\A)pass=([^&\s#\"'<>;]+)", re.IGNORECASE)
 _CODE: Final = re.compile(
-    r"(?:verify|verification|confirm|activate|otp|2fa|mfa)[\w\-/]{0,64}\?(?:[^\s#\"']{0,128}&)?code=([^&\s#\"'<>;]{4,})",
+    r"(?:verify|verification|confirm|activate|invite|invitation|reset|magic|otp|2fa|mfa)[\w\-/]{0,64}\?(?:[^\s#\"']{0,128}&)?code=([^&\s#\"'<>;]{4,})",
     re.IGNORECASE,
 )
 _LINK: Final = re.compile(
-    r"(?i)/(?:reset|verify|activate|magic|invite|password)[\w\-]{0,32}/([A-Za-z0-9_\-]{16,512})(?=[/?#\s\"',;)]|\Z)"
+    r"(?i)/(?:reset|verify|activate|magic|invite|invitation|password|unsubscribe|share)[\w\-]{0,32}/([A-Za-z0-9_\-]{8,512})(?=[/?#\s\"',;)]|\Z)"
 )
+_MIN_TOKEN: Final = 16
+"""Characters from which on a token needs no capitals among small letters."""
 _MIN_CODE: Final = 3
 _MAX_CODE: Final = 12
 _MIN_PASSWORD: Final = 8
@@ -74,6 +77,8 @@ def _is_mixed_segment(name: str, value: str) -> bool:
     """Return whether a segment looks like the secret that the one before it names, not like a version or an id."""
     if not any(map(str.isdigit, value)) or value.isdigit() or _UUID.match(value):
         return False
+    if name.startswith("sess"):
+        return is_varied(value) and looks_random(value)
     return looks_random(value) or ("pass" in name and len(value) >= _MIN_PASSWORD)
 
 
@@ -88,7 +93,9 @@ def find_signed_values(text: str) -> Iterator[Hit]:
 def find_link_tokens(text: str) -> Iterator[Hit]:
     """Yield the token in the path of a link that resets, verifies or invites."""
     for match in _LINK.finditer(text):
-        if any(char.isdigit() for char in match[1]) and not _UUID.match(match[1]):
+        value = match[1]
+        is_long = len(value) >= _MIN_TOKEN or not (value.islower() or value.isupper() or value.isdigit())
+        if is_long and any(char.isdigit() for char in value) and not _UUID.match(value):
             yield Hit(match.start(1), match.end(1), "token")
 
 
@@ -107,7 +114,7 @@ URL_FINDERS: Final = (
     ),
     Finder(
         find_named_segments,
-        words=("pin", "cvv", "cvc", "csc", "otp", "tan", "pass", "pwd", "secret", "token", "key"),
+        words=("pin", "cvv", "cvc", "csc", "otp", "tan", "pass", "pwd", "secret", "token", "key", "sess"),
         digits=1,
         signs="/",
     ),
