@@ -82,8 +82,7 @@ def quoted_literals(statement: str, dialect: str | None = None) -> list[tuple[in
 
 
 _COPIED: Final = re.compile(
-    r"(?i)\bcopy\s[^;]{1,1024}\bfrom\s+stdin\b[^;\n]{0,256};?[ \t]*\r?\n(?P<rows>[^\0]*?)(?:^\\\.\s*$|\Z)",
-    re.MULTILINE,
+    r"(?i)\bcopy\s[^;]{1,1024}\bfrom\s+stdin\b[^;\n]{0,256};?[ \t]*\r?\n(?P<rows>[^\0]{1,32768}?)(?:\r?\n\\\.|\n?\Z)"
 )
 """The rows that PostgreSQL's `COPY … FROM stdin` reads."""
 
@@ -97,7 +96,9 @@ def _literals(statement: str, dialect: str) -> list[_Literal]:
     found = _lexed(statement, dialect)
     if "stdin" in statement.lower():
         rows = [
-            _Literal(*match.span("rows")) for match in _COPIED.finditer(statement) if match["rows"].strip()
+            _Literal(*match.span("rows"))
+            for match in _COPIED.finditer(statement)
+            if match["rows"] != PLACEHOLDER
         ]
         found = _union(found, rows) if rows else found
     return found

@@ -40,8 +40,10 @@ class Word(NamedTuple):
 class _Template(NamedTuple):
     """The words that a secret is the last one of."""
 
-    words: tuple[re.Pattern[str] | None, ...]
-    """A pattern for each word; None: a name of a secret."""
+    before: tuple[re.Pattern[str] | None, ...]
+    """A pattern for each word before the secret, the nearest one first; None: a name of a secret."""
+    last: re.Pattern[str]
+    """The pattern of the word with the secret."""
 
 
 class CommandFinder:
@@ -58,8 +60,7 @@ class CommandFinder:
         self._keys = keys
         self._shapes = shapes
         self._commands = {
-            program: tuple(_Template(tuple(map(_compiled, one.split()))) for one in templates)
-            for program, templates in commands.items()
+            program: tuple(_template(one) for one in templates) for program, templates in commands.items()
         }
         """By one or two words."""
         programs = "|".join(sorted(map(re.escape, self._commands), key=len, reverse=True))
@@ -96,43 +97,44 @@ class CommandFinder:
         """Yield the secrets among words. Linear: each word is compared with the templates of one program."""
         templates: tuple[_Template, ...] = ()
         recent: deque[Word] = deque(maxlen=4)
+        previous = ""
         for word in words:
-            if word.text in _END:
-                if not (recent and recent[-1].text == _CONTINUED):
+            name = word.text
+            if name in _END:
+                if previous != _CONTINUED:
                     templates = ()
                 continue
-            previous = _base_name(recent[-1].text) if recent else ""
-            name = _base_name(word.text)
-            started = self._commands.get(f"{previous} {name}") or self._commands.get(name)
+            if "/" in name or "\\" in name or name[-4:] == ".exe":
+                name = _base_name(name)
             recent.append(word)
-            if started is not None:
-                templates = started
+            together = f"{previous} {name}"
+            if together in self._commands:
+                templates = self._commands[together]
+            elif name in self._commands:
+                templates = self._commands[name]
+            previous = name
             for template in templates:
-                if hit := self._secret(template, recent):
+                if template.last.fullmatch(word.text) and (hit := self._secret(template, recent)):
                     yield hit
 
     def _secret(self, template: _Template, recent: deque[Word]) -> Hit | None:
         """Return the secret, if the last words are as the template says."""
-        size = len(template.words)
-        if size > len(recent):
-            return None
-        last = template.words[-1]
-        match = last.fullmatch(recent[-1].text) if last else None
-        if match is None or not self._is_secret(match["secret"], is_apart=match.start("secret") == 0):
-            return None
         rule = "password"
-        for pattern, word in zip(
-            template.words[:-1], itertools.islice(recent, len(recent) - size, None), strict=False
-        ):
+        at = -1
+        for pattern in template.before:
+            at -= 1
+            word = recent[at].text if at >= -len(recent) else ""
             if pattern is None:
-                named = self._keys.rule_for(word.text, match["secret"])
-                if named is None:
-                    return None
-                rule = named
-            elif pattern.fullmatch(word.text) is None:
+                rule = self._keys.judge(word).rule or ""
+            elif pattern.fullmatch(word) is None:
                 return None
-        start = recent[-1].start
-        return Hit(start + match.start("secret"), start + match.end("secret"), rule)
+        match = template.last.fullmatch(recent[-1].text)
+        if not rule or match is None:
+            return None
+        start, end = match.span("secret")
+        if not self._is_secret(match["secret"], is_apart=start == 0):
+            return None
+        return Hit(recent[-1].start + start, recent[-1].start + end, rule)
 
     def _is_secret(self, value: str, *, is_apart: bool) -> bool:
         if len(value) < _MIN_SECRET or _PLACEHOLDER.fullmatch(value) or MARKER.search(value):
@@ -140,10 +142,14 @@ class CommandFinder:
         return not (is_apart and self._shapes.is_ordinary_word(value))
 
 
-def _compiled(word: str) -> re.Pattern[str] | None:
+def _template(words: str) -> _Template:
+    *before, last = words.split()
+    patterns = (None if word == _SENSITIVE_NAME else _compiled(word) for word in before)
+    return _Template(tuple(patterns)[::-1], _compiled(last))
+
+
+def _compiled(word: str) -> re.Pattern[str]:
     """Return the pattern of one word of a template."""
-    if word == _SENSITIVE_NAME:
-        return None
     pattern = ""
     for at, char in enumerate(word):
         following = word[at + 1 : at + 2]
@@ -161,10 +167,11 @@ def _words(text: str, start: int, stop: int, *, is_nested: bool) -> Iterator[Wor
     for match in _WORD.finditer(text, start, stop):
         kind = match.lastgroup
         if kind is None:
-            bare = match.group()
-            inner = bare.lstrip(_LISTED) if bare[0] in _LISTED else bare
-            if inner or bare in _END:
-                yield Word((inner or bare)[:_LONGEST], match.end() - len(inner or bare))
+            bare = match[0]
+            if bare[0] in _LISTED:
+                bare = bare.lstrip(_LISTED)
+            if bare:
+                yield Word(bare[:_LONGEST], match.end() - len(bare))
             continue
         yield Word(match[kind], match.start(kind))
         if not is_nested and any(map(str.isspace, match[kind])):

@@ -92,8 +92,9 @@ class TableFinder:
     def _header(self, text: str, row: Row, splits: tuple[Split, ...]) -> tuple[list[_Cell], Split]:
         """Return the cells of a row of names, and how its table is split."""
         if row[1] - row[0] <= _MAX_HEADER:
+            is_labelled = text.find(": ", *row) >= 0
             for split in splits:
-                cells = _unlabelled(text, split(text, row))
+                cells = _unlabelled(text, split(text, row)) if is_labelled else split(text, row)
                 if cells and all(self._is_name(text[slice(*cell)]) for cell in cells):
                     return cells, split
         return [], splits[0]
@@ -190,8 +191,9 @@ def _without_bars(text: str, start: int, end: int) -> Row:
 def _trimmed(text: str, start: int, end: int, quotes: str = "\"'`") -> _Cell:
     content = text[start:end]
     kept = content.strip()
-    start += len(content) - len(content.lstrip())
-    end = start + len(kept)
-    if len(kept) > 1 and kept[0] in quotes and kept[-1] == kept[0]:
+    if kept != content:
+        start += len(content) - len(content.lstrip())
+        end = start + len(kept)
+    if kept[1:] and kept[0] in quotes and kept[-1] == kept[0]:
         return _Cell(start + 1, end - 1)
     return _Cell(start, end)
