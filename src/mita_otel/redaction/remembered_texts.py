@@ -74,7 +74,9 @@ class MaskedStatements:
         if known is None:
             counts: Counter[str] = Findings(tally.known) if isinstance(tally, Findings) else Counter()
             known = (self._mask(statement, counts, dialect), Counter(counts))
-            if not _IN_STATEMENTS.issuperset(counts):  # a secret to look for elsewhere, so it is not remembered here
+            if not _IN_STATEMENTS.issuperset(
+                counts
+            ):  # a secret to look for elsewhere, so it is not remembered here
                 tally.update(counts)
                 return known[0]
             if len(self._young) >= self._size:

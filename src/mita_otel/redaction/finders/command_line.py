@@ -21,6 +21,8 @@ _CONTINUED: Final = "\\"
 _LISTED: Final = "[](){},"
 """Signs around the words of a command that is written as a list."""
 _LONGEST: Final = 512
+_LONGEST_TEMPLATE: Final = 5
+"""Words of a template, and of a program."""
 _SENSITIVE_NAME: Final = "@"
 _PLACEHOLDER: Final = re.compile(
     r"\$.*|%\w+%|<[^<>]*>|\{.*\}|\*+|-.*|\[(?:filtered|redacted|hidden).*|[\d.]{1,5}(?::[\d.]{1,5})?(?:/\w{3})?|(?i:x{3,}|none|null)"
@@ -96,7 +98,7 @@ class CommandFinder:
     def _hits(self, words: Iterator[Word]) -> Iterator[Hit]:
         """Yield the secrets among words. Linear: each word is compared with the templates of one program."""
         templates: tuple[_Template, ...] = ()
-        recent: deque[Word] = deque(maxlen=4)
+        recent: deque[Word] = deque([Word("", 0)] * _LONGEST_TEMPLATE, maxlen=_LONGEST_TEMPLATE)
         previous = ""
         for word in words:
             name = word.text
@@ -114,25 +116,23 @@ class CommandFinder:
                 templates = self._commands[name]
             previous = name
             for template in templates:
-                if template.last.fullmatch(word.text) and (hit := self._secret(template, recent)):
+                last = template.last.fullmatch(word.text)
+                if last and (hit := self._secret(template, last, recent)):
                     yield hit
 
-    def _secret(self, template: _Template, recent: deque[Word]) -> Hit | None:
+    def _secret(self, template: _Template, last: re.Match[str], recent: deque[Word]) -> Hit | None:
         """Return the secret, if the last words are as the template says."""
         rule = "password"
         at = -1
         for pattern in template.before:
             at -= 1
-            word = recent[at].text if at >= -len(recent) else ""
+            word = recent[at].text
             if pattern is None:
                 rule = self._keys.judge(word).rule or ""
             elif pattern.fullmatch(word) is None:
                 return None
-        match = template.last.fullmatch(recent[-1].text)
-        if not rule or match is None:
-            return None
-        start, end = match.span("secret")
-        if not self._is_secret(match["secret"], is_apart=start == 0):
+        start, end = last.span("secret")
+        if not rule or not self._is_secret(last["secret"], is_apart=start == 0):
             return None
         return Hit(recent[-1].start + start, recent[-1].start + end, rule)
 
