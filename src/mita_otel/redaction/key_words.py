@@ -16,8 +16,6 @@ _MAX_GLUED: Final = 40
 
 def split_words(name: str) -> Words:
     """Return the words of a name in lower case, without accents, cut at separators, capitals and digits."""
-    if name.isascii() and name.islower():
-        return tuple(_WORD.findall(name))
     return tuple(word.lower() for word in _WORD.findall(without_accents(name)))
 
 

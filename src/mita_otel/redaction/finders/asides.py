@@ -47,4 +47,4 @@ class AsideFinder:
         lower = word.lower()
         if lower in self._asides or lower.endswith(_ENDINGS) or self._shapes.is_ordinary_word(word):
             return True
-        return self._keys.judge(word).rule is not None
+        return self._keys.phrase_verdict((lower,))[0].rule is not None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -32,11 +31,10 @@ _MIN_SECRET: Final = 3
 _PARTS: Final = {"_": "[^{next}]{{1,128}}", "*": "(?P<secret>.{{1,256}})", "~": "[A-Za-z]{{0,4}}"}
 
 
-class Word(NamedTuple):
-    """A word of a command."""
-
-    text: str
-    start: int
+Word = tuple[str, int]
+"""A word of a command, and where it starts."""
+Recent = tuple[Word, ...]
+"""The last words of a command."""
 
 
 class _Template(NamedTuple):
@@ -85,9 +83,9 @@ class CommandFinder:
         if not self._is_program(arguments[0]) and not self._is_program(" ".join(arguments[:2])):
             return {}
         starts = [0, *itertools.accumulate(len(one) + 1 for one in arguments)]
-        words = [Word(one, start) for one, start in zip(arguments, starts, strict=False)]
+        words = zip(arguments, starts, strict=False)
         found: dict[int, Hit] = {}
-        for hit in self._hits(iter(words)):
+        for hit in self._hits(words):
             index = next(at for at in range(len(arguments)) if hit.start < starts[at + 1])
             found[index] = Hit(hit.start - starts[index], hit.end - starts[index], hit.rule)
         return found
@@ -98,17 +96,17 @@ class CommandFinder:
     def _hits(self, words: Iterator[Word]) -> Iterator[Hit]:
         """Yield the secrets among words. Linear: each word is compared with the templates of one program."""
         templates: tuple[_Template, ...] = ()
-        recent: deque[Word] = deque([Word("", 0)] * _LONGEST_TEMPLATE, maxlen=_LONGEST_TEMPLATE)
+        recent: Recent = (("", 0),) * _LONGEST_TEMPLATE
         previous = ""
-        for word in words:
-            name = word.text
+        for word, start in words:
+            name = word
             if name in _END:
                 if previous != _CONTINUED:
                     templates = ()
                 continue
             if "/" in name or "\\" in name or name[-4:] == ".exe":
                 name = _base_name(name)
-            recent.append(word)
+            recent = (*recent[1:], (word, start))
             together = f"{previous} {name}"
             if together in self._commands:
                 templates = self._commands[together]
@@ -116,17 +114,17 @@ class CommandFinder:
                 templates = self._commands[name]
             previous = name
             for template in templates:
-                last = template.last.fullmatch(word.text)
+                last = template.last.fullmatch(word)
                 if last and (hit := self._secret(template, last, recent)):
                     yield hit
 
-    def _secret(self, template: _Template, last: re.Match[str], recent: deque[Word]) -> Hit | None:
+    def _secret(self, template: _Template, last: re.Match[str], recent: Recent) -> Hit | None:
         """Return the secret, if the last words are as the template says."""
         rule = "password"
         at = -1
         for pattern in template.before:
             at -= 1
-            word = recent[at].text
+            word = recent[at][0]
             if pattern is None:
                 rule = self._keys.judge(word).rule or ""
             elif pattern.fullmatch(word) is None:
@@ -134,7 +132,7 @@ class CommandFinder:
         start, end = last.span("secret")
         if not rule or not self._is_secret(last["secret"], is_apart=start == 0):
             return None
-        return Hit(recent[-1].start + start, recent[-1].start + end, rule)
+        return Hit(recent[-1][1] + start, recent[-1][1] + end, rule)
 
     def _is_secret(self, value: str, *, is_apart: bool) -> bool:
         if len(value) < _MIN_SECRET or _PLACEHOLDER.fullmatch(value) or MARKER.search(value):
@@ -168,12 +166,12 @@ def _words(text: str, start: int, stop: int, *, is_nested: bool) -> Iterator[Wor
         kind = match.lastgroup
         if kind is None:
             bare = match[0]
-            if bare[0] in _LISTED:
-                bare = bare.lstrip(_LISTED)
-            if bare:
-                yield Word(bare[:_LONGEST], match.end() - len(bare))
+            if bare[0] not in _LISTED:
+                yield bare[:_LONGEST], match.start()
+            elif bare := bare.lstrip(_LISTED):
+                yield bare[:_LONGEST], match.end() - len(bare)
             continue
-        yield Word(match[kind], match.start(kind))
+        yield match[kind], match.start(kind)
         if not is_nested and any(map(str.isspace, match[kind])):
             yield from _words(text, *match.span(kind), is_nested=True)
 

@@ -269,19 +269,20 @@ class NaturalLanguageFinder:
     def _candidate(self, text: str, start: int, name: NameInText, link: Connection) -> _Candidate | None:
         """Return the value that starts there, without what encloses it."""
         value = _VALUE.match(text, start)
-        if value is None or MARKER.match(text, value.start()):
+        if value is None or (value[0][0] == "[" and MARKER.match(text, value.start())):
             return None
         kind = value.lastgroup or "bare"
         first, end = value.span(kind)
         inner = value[kind]
-        first, end = first + len(inner) - len(inner.lstrip()), end - len(inner) + len(inner.rstrip())
         if kind == "bare":
             number = NUMBERS.get(name.rule)
             if number is not None:
                 found = number.match(text, first)
                 return _Candidate(kind, first, found.end(), link) if found else None
-            shown = value[kind] if name.name.isascii() else _AFTER_ASCII.split(value[kind], maxsplit=1)[0]
+            shown = inner if name.name.isascii() else _AFTER_ASCII.split(inner, maxsplit=1)[0]
             end = first + len(shown.rstrip(_TRAILING))
+        elif inner[0].isspace() or inner[-1].isspace():
+            first, end = first + len(inner) - len(inner.lstrip()), end - len(inner) + len(inner.rstrip())
         return _Candidate(kind, first, end, link) if end > first else None
 
     def _mistyped(self, text: str, start: int, name: NameInText, link: Connection) -> _Candidate | None:
