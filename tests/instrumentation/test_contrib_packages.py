@@ -106,6 +106,7 @@ def test_statements_of_psycopg_are_named_by_verb_and_table(
 def test_a_statement_that_sqlalchemy_and_its_driver_measure_is_counted_once(
     tmp_path: Path, request: pytest.FixtureRequest, driver: str, instrumentor: str, url: str, source: str
 ) -> None:
+    """The packages of drivers are not in the development group: services that the tests launch would have their spans."""
     pytest.importorskip(f"opentelemetry.instrumentation.{driver}", exc_type=ImportError)
     if url == "postgresql":
         url = request.getfixturevalue("postgresql_url")
