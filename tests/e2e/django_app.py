@@ -42,11 +42,20 @@ def logged(request: HttpRequest) -> HttpResponse:
     return HttpResponse("sorry")
 
 
+def failed(request: HttpRequest) -> HttpResponse:
+    try:
+        raise KeyError("no such card")
+    except KeyError:
+        logging.getLogger("bank").exception("cannot find the card")
+    return HttpResponse("sorry", status=500)
+
+
 urlpatterns = [
     path("api/accounts/<int:account_id>/balance", balance),
     path("api/payments/<str:reference>", pay),
     path("refused", refused),
     path("logged", logged),
+    path("failed", failed),
 ]
 
 

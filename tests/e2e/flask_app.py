@@ -47,6 +47,15 @@ def logged() -> str:
     return "sorry"
 
 
+@app.get("/failed")
+def failed() -> tuple[str, int]:
+    try:
+        raise KeyError("no such card")
+    except KeyError:
+        logging.getLogger("bank").exception("cannot find the card")
+    return "sorry", 500
+
+
 if __name__ == "__main__":
     server = create_server(app, host="127.0.0.1", port=0)
     address = f"http://127.0.0.1:{server.effective_port}"

@@ -1,7 +1,7 @@
-"""Flask and Django services whose contrib package makes the spans, under `opentelemetry-instrument`.
+"""Flask, Django and aiohttp services whose contrib package makes the spans, under `opentelemetry-instrument`.
 
 Django is not in the development group: its package slows the start of every service that the tests launch. Install
-`django opentelemetry-instrumentation-django` to run its half.
+`django opentelemetry-instrumentation-django opentelemetry-instrumentation-aiohttp-server` to run all tests.
 """
 
 from __future__ import annotations
@@ -68,10 +68,11 @@ def test_requests_are_measured_named_by_route_and_redacted(
     assert crash.status_code == 500
     assert service.client.get("/refused").status_code == 503
     assert service.client.get("/logged").status_code == 200
+    assert service.client.get("/failed").status_code == 500
     assert service.client.get(f"/nowhere/{CARD}").status_code == 404
     service.stop()
 
-    receiver.wait_for(lambda r: len(requests(r)) >= 5 and len(r.events) >= 2)
+    receiver.wait_for(lambda r: len(requests(r)) >= 6 and len(r.events) >= 3)
     parameters = {
         "flask": ("<int:account_id>", "<reference>"),
         "django": ("<int:account_id>", "<str:reference>"),
@@ -85,7 +86,7 @@ def test_requests_are_measured_named_by_route_and_redacted(
     for transaction in requests(receiver):
         judge(transaction)
 
-    crashed, logged = sorted(
+    crashed, logged, failed = sorted(
         (event for event in receiver.events if "exception" in event),
         key=lambda event: str(event["transaction"]),
         reverse=True,
@@ -95,8 +96,50 @@ def test_requests_are_measured_named_by_route_and_redacted(
     assert crashed["level"] == "error"
     assert values(crashed) == [("RuntimeError", "payment by [redacted:pan] failed", False)]
     assert values(logged) == [("ValueError", "no such account", True)]
-    # Django logs an error for each status of 500 and above.
+    assert values(failed) == [("KeyError", "'no such card'", True)]
+    # Django logs an error for each status of 500 and above, after the span. It is an issue if the error is not known.
     others = [event["logentry"]["formatted"] for event in receiver.events if "exception" not in event]
     assert others == {"flask": [], "django": ["Service Unavailable: /refused"]}[framework]
+    for event in receiver.events:
+        assert trace_of(event)["trace_id"] in {trace_of(one)["trace_id"] for one in requests(receiver)}
     for secret in (CARD, WORD):
         assert secret.encode() not in receiver.raw
+
+
+AIOHTTP = """
+import asyncio, sys
+from aiohttp import web
+
+async def pay(request):
+    raise RuntimeError("payment failed")
+
+async def main():
+    app = web.Application()
+    app.router.add_get("/pay", pay)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    address = runner.addresses[0]
+    sys.stderr.write(f"running on http://127.0.0.1:{address[1]}\\nApplication startup complete\\n")
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+def test_a_crash_under_aiohttp_is_one_issue(
+    receiver: Receiver, start_service: StartService, tmp_path: Path
+) -> None:
+    pytest.importorskip("opentelemetry.instrumentation.aiohttp_server", exc_type=ImportError)
+    (tmp_path / "app.py").write_text(AIOHTTP)
+    env = {"SENTRY_DSN": receiver.dsn, "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": None}
+    service: Service = start_service(env, tmp_path, launcher="script")
+    assert service.client.get("/pay").status_code == 500
+    service.stop()
+    receiver.wait_for(lambda r: requests(r) and r.events)
+    [event] = receiver.events
+    [transaction] = requests(receiver)
+    assert [value[:2] for value in values(event)] == [("RuntimeError", "payment failed")]
+    assert trace_of(event)["trace_id"] == trace_of(transaction)["trace_id"]
+    assert event["transaction"] == transaction["transaction"] == "GET /pay"

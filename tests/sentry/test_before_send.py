@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextvars
+import logging
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from mita_otel import semconv
 from mita_otel.captured import event_id_of, mark
 from mita_otel.policy import default_policy
 from mita_otel.processors.captured_exceptions import CapturedExceptions
+from mita_otel.processors.ended_requests import remember_end
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import Redactor
 from mita_otel.sentry.active_roots import ActiveRoots
@@ -224,3 +228,44 @@ def test_ended_roots_are_bounded_and_evict_no_active_root() -> None:
     again._parent = None
     roots.started(again)
     assert roots.root_of(4) is again
+
+
+def test_an_error_of_a_request_is_one_event_although_django_logs_the_answer_after_its_span() -> None:
+    def answer(known: bool) -> Any:
+        hook = Hook()
+        provider = TracerProvider(shutdown_on_exit=False)
+        with provider.get_tracer("t").start_as_current_span(
+            "GET /pay", kind=SpanKind.SERVER, attributes={"url.path": "/pay"}
+        ) as span:
+            trace_id = span.get_span_context().trace_id
+            if known:
+                own = {"trace": {"trace_id": f"{trace_id:032x}"}}
+                assert hook(event(contexts=own, logentry={"formatted": "no"}), {}) is not None
+        remember_end(span)  # type: ignore[arg-type]
+        record = logging.LogRecord(
+            "django.request", logging.ERROR, "log.py", 1, "Internal Server Error", (), None
+        )
+        record.request = SimpleNamespace(path="/pay")
+        sent = hook(event(event_id="b" * 32, logentry={"formatted": record.msg}), {"log_record": record})
+        return sent and (sent["contexts"]["trace"]["trace_id"], f"{trace_id:032x}")
+
+    run = contextvars.Context().run
+    assert run(answer, known=True) is None
+    found, expected = run(answer, known=False)
+    assert found == expected
+
+
+def test_an_exception_that_its_span_has_reported_is_not_sent_for_a_later_record() -> None:
+    def report(reported_before: bool) -> Any:
+        hook, error = Hook(), RuntimeError("no")
+        provider = TracerProvider(shutdown_on_exit=False)
+        with provider.get_tracer("t").start_as_current_span("GET /pay", kind=SpanKind.SERVER) as span:
+            span.record_exception(error)
+        remember_end(span)  # type: ignore[arg-type]
+        if reported_before:
+            hook.captured.add(span.get_span_context().trace_id, "RuntimeError", "")
+        return hook(event(), hint(error))
+
+    run = contextvars.Context().run
+    assert run(report, reported_before=True) is None
+    assert run(report, reported_before=False) is not None

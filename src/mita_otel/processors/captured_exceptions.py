@@ -106,6 +106,10 @@ class CapturedExceptions:
                 self._seen.popitem(last=False)
             return True
 
+    def is_new(self, trace_id: int, exception: BaseException) -> bool:
+        """Remember an exception. False if it was remembered before."""
+        return self.add(trace_id, type(exception).__name__, innermost(exception.__traceback__))
+
     def note(self, trace_id: int) -> None:
         """Remember that an error of the trace was reported. The error may have no exception."""
         if trace_id:
@@ -121,7 +125,7 @@ class CapturedExceptions:
     def add_exception(self, trace_id: int, exception: BaseException) -> None:
         """Remember an exception, its causes and the members of groups, because one issue contains them all."""
         for one in _related(exception):
-            self.add(trace_id, type(one).__name__, innermost(one.__traceback__))
+            self.is_new(trace_id, one)
 
 
 def _related(exception: BaseException) -> Iterator[BaseException]:

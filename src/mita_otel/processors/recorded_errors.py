@@ -15,6 +15,7 @@ from opentelemetry.trace import SpanContext, SpanKind
 from mita_otel import semconv
 from mita_otel.captured import event_id_of
 from mita_otel.processors.captured_exceptions import CapturedExceptions, is_expected, parse_stacktrace
+from mita_otel.processors.ended_requests import ended_request
 from mita_otel.processors.queues.forks import ForkSafeLock
 
 _logger = logging.getLogger("mita_otel")
@@ -60,7 +61,8 @@ class RecordedErrors(LogRecordProcessor):
         number = record.severity_number.value if record.severity_number else 0
         if record.event_name != semconv.ERROR_EVENT and number >= _ERROR and event_id_of(exception) is None:
             self._describe(uuid4().hex, exception, "", level=number)
-        self._captured.add_exception(record.trace_id or 0, exception)
+        ended = ended_request(exception)
+        self._captured.add_exception(record.trace_id or (ended.trace_id if ended else 0), exception)
 
     def on_span_end(self, span: ReadableSpan) -> None:
         """Hold a span with exceptions until its local root ends."""

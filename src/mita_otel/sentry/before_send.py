@@ -17,6 +17,7 @@ from mita_otel._json import exact_json_bytes, parse_json
 from mita_otel.captured import event_id_of, is_dropped, is_reported, mark
 from mita_otel.finance.reported_errors import report_issue
 from mita_otel.processors.captured_exceptions import CapturedExceptions
+from mita_otel.processors.ended_requests import EndedRequest, ended_request
 from mita_otel.processors.finished_spans import estimated_bytes
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import BeforeSend, Redactor
@@ -26,7 +27,7 @@ from mita_otel.sentry.breadcrumbs import Breadcrumbs, Steps, of_events, time_of
 from mita_otel.sentry.crash_records import mark_crash
 from mita_otel.sentry.dropped_errors import IgnoredLogLines
 from mita_otel.sentry.mapping.contexts import financial_contexts, process_contexts, request_of_span, user_of
-from mita_otel.sentry.mapping.issue_event import enrich
+from mita_otel.sentry.mapping.issue_event import enrich, trace_context
 from mita_otel.sentry.mapping.span_tree import key_of
 from mita_otel.sentry.mapping.tags import own_tags, shared_attributes, tags_of
 from mita_otel.sentry.mapping.transaction_name import transaction_name
@@ -119,15 +120,13 @@ class BeforeSendHook:
 
         If the client has our transport, return a `DeferredEvent`, which the transport redacts.
         """
-        own_trace = self._trace_context() if self._trace_context and TRACE_IS_SET not in hint else None
-        if own_trace is not None:
-            event["contexts"] = {**(event.get("contexts") or {}), "trace": own_trace}
-        trace_id = _trace_id_of(event)
         exception = _exception_of(hint)
         record = hint.get("log_record")
         if self._ignored_lines.contain(record) or is_reported(record):
             return None
-        if not self._is_new(event, exception, trace_id):
+        ended = ended_request(exception, record)
+        trace_id = self._set_trace(event, hint, ended)
+        if not self._is_new(event, exception, trace_id, ended):
             return None
         mark_crash(event, hint.get("log_record"))
         if event.get("level", "error") in _ERRORS:
@@ -150,11 +149,30 @@ class BeforeSendHook:
             self._losses.add(OTHER_STAGE, "not_redactable")
         return self._with_sampling_context(safe)
 
-    def _is_new(self, event: Any, exception: BaseException | None, trace_id: int) -> bool:
-        """Remember an exception, and return whether it was not sent before."""
+    def _set_trace(self, event: Any, hint: Hint, ended: EndedRequest | None) -> int:
+        """Set the trace context of the request that has ended, or of the current span. Return the id of the event's trace."""
+        own = None
+        if ended is not None:
+            own = trace_context(ended.trace_id, ended.span_id)
+        elif self._trace_context is not None and TRACE_IS_SET not in hint:
+            own = self._trace_context()
+        if own is not None:
+            event["contexts"] = {**(event.get("contexts") or {}), "trace": own}
+        return _trace_id_of(event)
+
+    def _is_new(
+        self, event: Any, exception: BaseException | None, trace_id: int, ended: EndedRequest | None
+    ) -> bool:
+        """Remember an exception, and return whether it, or the error of a request that has ended, was not sent before."""
         if exception is None:
-            return True
+            return ended is None or not (ended.errors or self.captured.happened_in(ended.trace_id))
         own = str(event.get("event_id"))
+        if (
+            ended is not None
+            and event_id_of(exception) is None
+            and not self.captured.is_new(trace_id, exception)
+        ):
+            return False  # its span has reported it: sentry-sdk may need long to prepare the event
         if is_dropped(exception) or (event_id_of(exception) or mark(exception, own)) != own:
             return False
         self.captured.add_exception(trace_id, exception)

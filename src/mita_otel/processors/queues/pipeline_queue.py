@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from mita_otel.errors import raise_interrupt
 from mita_otel.policy.runtime import QueuePolicy
+from mita_otel.processors.ended_requests import remember_end
 from mita_otel.processors.queues.losses import AFTER_SHUTDOWN, DEADLINE_PASSED, Losses
 from mita_otel.processors.queues.slices import Slices
 from mita_otel.processors.queues.stage import deadline_in, milliseconds_left, seconds_left
@@ -86,6 +87,7 @@ class PipelineQueue(SpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queue the span."""
+        remember_end(span)
         if self._on_end is not None:
             self._notify(self._on_end, span)
         context = span.context
