@@ -25,6 +25,8 @@ def test_the_sampler_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_id_generator_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert id_generator_from_environment() is None  # the provider uses its own
+    monkeypatch.setenv("OTEL_PYTHON_ID_GENERATOR", "random")
     assert isinstance(id_generator_from_environment(), RandomIdGenerator)
     monkeypatch.setenv("OTEL_PYTHON_ID_GENERATOR", "nobody")
     assert id_generator_from_environment() is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -14,13 +15,17 @@ def sampler_from_environment() -> Sampler | None:
 
     The provider's own constructor knows the built-in names only.
     """
+    if not os.environ.get("OTEL_TRACES_SAMPLER"):
+        return None  # without the SDK's configuration, which takes some milliseconds to load
     from opentelemetry.sdk import _configuration as sdk
 
     return sdk._import_sampler(sdk._get_sampler())
 
 
 def id_generator_from_environment() -> IdGenerator | None:
-    """Return the generator that `OTEL_PYTHON_ID_GENERATOR` names; None if there is no such entry point."""
+    """Return the generator that `OTEL_PYTHON_ID_GENERATOR` names; None if it names none or there is no such entry point."""
+    if not os.environ.get("OTEL_PYTHON_ID_GENERATOR"):
+        return None
     from opentelemetry.sdk import _configuration as sdk
 
     try:
@@ -40,9 +45,11 @@ class AskedExporters(NamedTuple):
 
 def asked_exporters(signal: Literal["metrics", "logs"]) -> AskedExporters:
     """Return what `OTEL_METRICS_EXPORTER` or `OTEL_LOGS_EXPORTER` names, without making an exporter."""
+    asked = AskedExporters({}, {})
+    if not os.environ.get(f"OTEL_{signal.upper()}_EXPORTER"):
+        return asked
     from opentelemetry.sdk import _configuration as sdk
 
-    asked = AskedExporters({}, {})
     for name in dict.fromkeys(_installed(signal)):
         if name in {"", "none"}:
             continue
@@ -57,7 +64,6 @@ def asked_exporters(signal: Literal["metrics", "logs"]) -> AskedExporters:
 
 def _installed(signal: Literal["metrics", "logs"]) -> list[str]:
     """Names of the signal's exporters; `otlp` is the protocol asked for, else whichever is installed."""
-    import os
     from importlib.metadata import entry_points
 
     from opentelemetry.sdk import _configuration as sdk

@@ -11,13 +11,13 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
-from importlib.metadata import version
 from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from mita_otel._text import visible_lines
+from mita_otel._versions import version_of
 from mita_otel.errors import ConfigurationError
 from mita_otel.sdk.env_check import import_opentelemetry
 
@@ -101,7 +101,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"mita-otel {version('mita-otel')}")
+        typer.echo(f"mita-otel {version_of('mita-otel')}")
         raise typer.Exit
 
 

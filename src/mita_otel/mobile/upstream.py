@@ -7,12 +7,12 @@ import os
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import urllib3
 
+from mita_otel._versions import version_of
 from mita_otel.sentry.transport.ingest_client import tls_context
 
 _MAX_ANSWER: Final = 4096
@@ -51,7 +51,7 @@ class Upstream:
         before, _, project = parts.path.rpartition("/")
         self._base = f"{parts.scheme}://{host}{port}{before}/api/{project}"
         self._timeout_s = timeout_s
-        self._agent = f"mita-otel-mobile/{version('mita-otel')}"
+        self._agent = f"mita-otel-mobile/{version_of('mita-otel')}"
         self._auth = f"Sentry sentry_version=7, sentry_client={self._agent}, sentry_key={parts.username}"
         options: dict[str, Any] = {
             "maxsize": connections,

@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -90,11 +91,17 @@ def find_file(path: Path | None, env: Mapping[str, str], folder: Path) -> tuple[
         return folder / FILE_NAME, ()
     project = folder / "pyproject.toml"
     try:
-        if project.is_file() and _inside(tomllib.loads(project.read_text("utf-8")), _TABLE) is not None:
+        if project.is_file() and _has_policy(project, project.stat().st_mtime_ns):
             return project, _TABLE
     except (OSError, ValueError, RecursionError):
         return None  # its owner reports the error
     return None
+
+
+@lru_cache(maxsize=8)
+def _has_policy(project: Path, changed_ns: int) -> bool:
+    """Return whether a pyproject.toml contains a policy. Tests ask often for the same file, which may be a large one."""
+    return _inside(tomllib.loads(project.read_text("utf-8")), _TABLE) is not None
 
 
 def read_file(path: Path, table: KeyPath = ()) -> Source:

@@ -71,7 +71,8 @@ class WindowWriter(Stage):
 
     def close(self) -> None:
         """Stop. Flush first: this does not wait for a listener or a store."""
-        self._worker.close()
+        if self.store is not None:  # else the thread never ran
+            self._worker.close()
 
     def _write(self, *, everything: bool) -> None:
         store = self.store

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from importlib.metadata import version
 from typing import Any, Final
 
 from sqlalchemy.engine import Connection
 
+from mita_otel._versions import version_of
 from mita_otel.audit.verification.findings import VerificationResult
 from mita_otel.policy import Policy
 from mita_otel.policy.storage import ReportPolicy
@@ -121,7 +121,7 @@ def build_report(kind: ReportKind, scope: ReportScope, inputs: ReportInputs) -> 
         start=scope.period.start,
         end=scope.period.end,
         generated_at=inputs.now,
-        generated_by=f"mita-otel {version('mita-otel')}",
+        generated_by=f"mita-otel {version_of('mita-otel')}",
         policy_sha256=inputs.policy.digest(),
         notes=_notes(scope, inputs),
         **found,

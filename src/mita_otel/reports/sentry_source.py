@@ -6,11 +6,11 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import UTC, datetime
-from importlib.metadata import version
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from mita_otel import environment_variables as variables
+from mita_otel._versions import version_of
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import load_policy
 from mita_otel.reports.model import (
@@ -94,7 +94,7 @@ def report_from_sentry(
         start=scope.period.start,
         end=scope.period.end,
         generated_at=now or datetime.now(UTC),
-        generated_by=f"mita-otel {version('mita-otel')}",
+        generated_by=f"mita-otel {version_of('mita-otel')}",
         policy_sha256=policy.digest(),
         performance=performance,
         errors=errors,

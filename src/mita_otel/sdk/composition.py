@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from opentelemetry import propagate
@@ -16,6 +15,7 @@ from opentelemetry.sdk._logs.export import LogRecordExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 from mita_otel import environment_variables as variables
+from mita_otel._versions import version_of
 from mita_otel.alerts.alert_setup import AlertComponents, set_up_alerts
 from mita_otel.audit.errors import AuditWriteError
 from mita_otel.audit.installed import LazyAudit
@@ -357,7 +357,7 @@ def _warm_up(service: Service) -> WarmUp:
 def _log_start(service: Service, tracing: Tracing) -> StartLine:
     exporters = ", ".join(tracing.pipeline.exporters) or "none"
     line = StartLine(
-        f"mita-otel {version('mita-otel')}: environment {service.environment}, exporters {exporters}, "
+        f"mita-otel {version_of('mita-otel')}: environment {service.environment}, exporters {exporters}, "
         f"sampling {tracing.sampling.description}, fastapi {service.policy.instrumentation.fastapi}"
     )
     setup = Setup.of(service.policy, tracing.pipeline.exporters, service.env)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from importlib.metadata import version
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import SpanExporter
 
 from mita_otel import environment_variables as variables
 from mita_otel import semconv
+from mita_otel._versions import version_of
 from mita_otel.instrumentation.patches import Patches
 from mita_otel.policy import Policy, PolicyError, environment_name, salvage_policy
 from mita_otel.policy.loading import LoadedPolicy
@@ -140,14 +140,15 @@ def describe_service(environment: str, service_name: str | None, env: Mapping[st
     release_name, _, release_version = env.get(variables.SENTRY_RELEASE, "").partition("@")
     attributes: dict[str, str] = {
         "telemetry.distro.name": "mita-otel",
-        "telemetry.distro.version": version("mita-otel"),
+        "telemetry.distro.version": version_of("mita-otel"),
         semconv.DEPLOYMENT_ENVIRONMENT[0]: environment,
     }
-    named = Resource.create().attributes
+    created = Resource.create()
+    named = created.attributes
     if service_name:
         attributes[semconv.SERVICE_NAME] = service_name
     elif release_version and str(named.get(semconv.SERVICE_NAME, "")).startswith("unknown_service"):
         attributes[semconv.SERVICE_NAME] = release_name
     if release_version and semconv.SERVICE_VERSION not in named:
         attributes[semconv.SERVICE_VERSION] = release_version
-    return Resource.create().merge(Resource(attributes))
+    return created.merge(Resource(attributes))

@@ -18,6 +18,7 @@ import sentry_sdk
 from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.resources import Resource
 
 from mita_otel import environment_variables as variables
 from mita_otel._otel_compat.traces import set_clock
@@ -95,7 +96,7 @@ def capture(
         patches.set(IngestClient, "post", recorders.sentry.post)
         if clock is not None:
             set_clock(clock.time_ns, patches.set)
-        meters = MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
+        meters = MeterProvider([reader], Resource.get_empty(), shutdown_on_exit=False)
         stack.callback(meters.shutdown)
         stack.enter_context(isolated())
         metrics.set_meter_provider(meters)

@@ -128,10 +128,14 @@ class BatchQueue(Stage, Generic[T]):
 
     def flush_async(self, deadline_s: float) -> None:
         """Begin to export all queued items."""
+        if self._unused:
+            return
         self._worker.flush_async(seconds_left(deadline_s))
 
     def flush(self, deadline_s: float) -> bool:
         """Export all queued items. Returns False if the deadline passed first."""
+        if self._unused:
+            return True
         flushed = self._worker.flush(seconds_left(deadline_s))
         self._stuck = not flushed
         return flushed
@@ -145,6 +149,11 @@ class BatchQueue(Stage, Generic[T]):
         """Shut the exporter down on the queue's thread. After a flush that missed its deadline, this does not wait."""
         if not self._worker.stop(0 if self._stuck else self._stop_timeout_s):
             self._losses.add(self._stage, DEADLINE_PASSED, self._worker.discard())
+
+    @property
+    def _unused(self) -> bool:
+        """Whether the exporter has received nothing in this process, so that it has nothing to flush."""
+        return not self._worker.started and not self._worker.waiting
 
     def _slice(self) -> AbstractContextManager[None]:
         return self._slices.batch(self._worker, self._max_items, takes_turns=self._takes_turns)

@@ -153,7 +153,8 @@ class BoundedWorker(Generic[T]):
             self._flush_target = self._accepted
             self._flush_deadline = time.monotonic() + timeout_s
             self._changed.notify_all()
-        self.start()
+        if self._thread or self._items or self._on_flush:  # else there is nothing to flush
+            self.start()
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until every item that was put before has been handled. Returns False if that took too long."""

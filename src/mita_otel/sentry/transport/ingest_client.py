@@ -7,7 +7,6 @@ import logging
 import os
 import ssl
 from collections.abc import Iterator, Mapping
-from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -20,6 +19,7 @@ from sentry_sdk.utils import Dsn
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError
 
+from mita_otel._versions import version_of
 from mita_otel.errors import ConfigurationError
 from mita_otel.processors.queues.forks import after_fork_in_child, after_monkey_patch
 
@@ -80,7 +80,7 @@ class IngestClient:
         """Scheme, host and port, as a URL."""
         self._base_url = f"{self.origin}{project.path}api/{project.project_id}"
         self._base_path = urlsplit(self._base_url).path
-        agent = f"sentry.python.mita_otel/{version('mita-otel')}"
+        agent = f"sentry.python.mita_otel/{version_of('mita-otel')}"
         secret = f", sentry_secret={project.secret_key}" if project.secret_key else ""
         self._headers = {
             "User-Agent": agent,
@@ -154,10 +154,11 @@ def proxy_for(dsn: Dsn, options: Mapping[str, Any]) -> str | None:
     variable of the same name. `NO_PROXY` applies only to proxies from the environment. If there is no proxy for https,
     the proxy for http is used.
     """
-    excluded = bool(proxy_bypass(f"{dsn.host}:{dsn.port}"))
+    proxies = getproxies()
+    excluded = bool(proxies) and bool(proxy_bypass(f"{dsn.host}:{dsn.port}"))
     for scheme in ("https", "http") if dsn.scheme == "https" else ("http",):
         option = options.get(f"{scheme}_proxy")
-        proxy = option if option is not None else None if excluded else getproxies().get(scheme)
+        proxy = option if option is not None else None if excluded else proxies.get(scheme)
         if proxy:
             return str(proxy)
     return None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any, Final
 
 from sentry_sdk.client import BaseClient
+
+from mita_otel._versions import version_of
 
 _DEFAULT_ENVIRONMENT: Final = "production"
 
@@ -52,9 +53,9 @@ def agree(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
 def identity_of(client: BaseClient) -> Identity:
     """Return the identity that the client's options contain."""
     options = client.options
-    own = version("mita-otel")
+    own = version_of("mita-otel")
     packages = [
-        {"name": f"pypi:{name}", "version": version(name)}
+        {"name": f"pypi:{name}", "version": version_of(name)}
         for name in ("mita-otel", "sentry-sdk", "opentelemetry-sdk")
     ]
     return Identity(
