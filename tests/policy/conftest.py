@@ -1,4 +1,4 @@
-"""A policy file of the test's own, and what is wrong with it."""
+"""Fixtures: a policy file, and the problems that loading it reports."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def write(tmp_path: Path) -> WriteFile:
 
 @pytest.fixture
 def complaints(tmp_path: Path) -> Complaints:
-    """Load a file and return what is said about it, the folder's name left away."""
+    """Load a file, and return the reported problems without the folder's name."""
 
     def load(path: Path, env: dict[str, str] | None = None, environment: str | None = None) -> list[str]:
         try:

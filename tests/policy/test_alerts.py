@@ -1,4 +1,4 @@
-"""The section on alerts: the guide's rules to the letter, and good messages for what is wrong."""
+"""The policy's alerts: the guide's rules in every detail, and messages for invalid settings."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def kinds_of(channels: tuple[str, ...]) -> set[str]:
     return {ALERTS.channels[name].kind for name in channels}
 
 
-def test_the_guides_critical_financial_errors() -> None:
+def test_the_rule_for_critical_financial_errors_is_the_guides() -> None:
     rule = ALERTS.rules["critical_financial_errors"]
     assert (rule.on, rule.count, rule.window_s) == (("errors",), 1, 60)
     assert "critical" in rule.severities
     assert kinds_of(rule.channels) == {"email", "slack", "pagerduty"}
 
 
-def test_the_guides_payment_processing_failures() -> None:
+def test_the_rule_for_payment_processing_failures_is_the_guides() -> None:
     rule = ALERTS.rules["payment_processing_failures"]
     assert (rule.on, rule.categories, rule.count, rule.window_s) == (
         ("errors",),
@@ -36,13 +36,13 @@ def test_the_guides_payment_processing_failures() -> None:
     assert ALERTS.escalations[rule.escalation][0].after_minutes == 15
 
 
-def test_the_guides_authentication_security_events() -> None:
+def test_the_rule_for_authentication_security_events_is_the_guides() -> None:
     rule = ALERTS.rules["authentication_security_events"]
     assert "security" in rule.on and (rule.count, rule.window_s) == (1, 60)
     assert rule.channels == ("security_email", "security_pagerduty")
 
 
-def test_the_guides_high_error_rate() -> None:
+def test_the_rule_for_a_high_error_rate_is_the_guides() -> None:
     rule = ALERTS.rules["high_error_rate"]
     assert (rule.on, rule.kinds, rule.above, rule.window_s) == (("failures",), ("api",), 0.05, 300)
     assert ALERTS.escalations[rule.escalation][0].after_minutes == 15
@@ -54,11 +54,11 @@ GUIDE = {
     "authentication_security_events": (1, None, 60, ("security_email", "security_pagerduty"), 0),
     "high_error_rate": (None, 0.05, 300, ("devops_email", "devops_slack"), 15),
 }
-"""Count, share, seconds, who is told at once, minutes until others are (0: PagerDuty is among the first)."""
+"""Count, ratio, seconds, first channels, minutes until escalation (0: PagerDuty is a first channel)."""
 
 
 @pytest.mark.parametrize("name", GUIDE)
-def test_the_guides_figures_and_channels(name: str) -> None:
+def test_each_rule_has_the_numbers_and_channels_of_the_guide(name: str) -> None:
     rule = ALERTS.rules[name]
     count, above, window_s, channels, minutes = GUIDE[name]
     assert (rule.count, rule.above, rule.window_s, rule.channels) == (count, above, window_s, channels)
@@ -69,7 +69,7 @@ def test_the_guides_figures_and_channels(name: str) -> None:
         assert first.after_minutes == minutes and kinds_of(first.channels) == {"pagerduty"}
 
 
-def test_who_is_told_by_the_guide_is_who_the_channel_reaches() -> None:
+def test_each_channel_has_the_recipient_of_the_guide() -> None:
     channels = ALERTS.channels
     assert channels["finance_email"].to == ("finance-team@mita.finance",)
     assert channels["security_email"].to == ("security@mita.finance",)
@@ -87,7 +87,7 @@ def test_who_is_told_by_the_guide_is_who_the_channel_reaches() -> None:
     }  # fmt: skip
 
 
-def test_the_guides_channels() -> None:
+def test_all_channels_of_the_guide_are_configured() -> None:
     channels = ALERTS.channels.values()
     assert {one.sentry for one in channels if one.kind == "slack"} >= {
         "#finance-alerts",
@@ -108,7 +108,7 @@ def test_the_guides_channels() -> None:
     assert ALERTS.cool_down_s == 15 * 60
 
 
-def test_every_variable_that_a_channel_names_is_documented() -> None:
+def test_every_variable_of_a_channel_is_documented() -> None:
     assert {one.variable for one in ALERTS.channels.values() if one.variable} <= environment_variables.names()
 
 
@@ -174,7 +174,7 @@ BAD: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_wrong_is_said_with_its_place_and_the_mend(
+def test_an_invalid_setting_is_reported_with_location_and_fix(
     name: str, write: WriteFile, complaints: Complaints
 ) -> None:
     text, said = BAD[name]
@@ -183,7 +183,7 @@ def test_what_is_wrong_is_said_with_its_place_and_the_mend(
     assert "SECRETSECRET" not in complaint
 
 
-def test_a_slip_in_one_rule_leaves_the_others(write: WriteFile) -> None:
+def test_an_invalid_rule_does_not_affect_the_others(write: WriteFile) -> None:
     path = write(
         f"[alerts.rules.mine]\n{RULE.replace('finance_slack', 'nobody')}[alerts.rules.high_error_rate]\nabove = 0.5\n"
     )
@@ -193,7 +193,7 @@ def test_a_slip_in_one_rule_leaves_the_others(write: WriteFile) -> None:
     assert loaded.policy.alerts.rules["high_error_rate"].above == 0.5
 
 
-def test_a_rule_of_ones_own_is_a_few_lines(write: WriteFile) -> None:
+def test_a_custom_rule_and_channel_are_valid(write: WriteFile) -> None:
     path: Path = write(
         """
         [alerts.channels]

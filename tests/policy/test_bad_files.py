@@ -1,4 +1,4 @@
-"""Bad policy files: one clear message a problem, with file, line, key, what is wrong and the mend."""
+"""Invalid policy files: one message per problem, with file, line, key, problem and fix."""
 
 from __future__ import annotations
 
@@ -324,7 +324,7 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
 
 
 @pytest.mark.parametrize(("content", "said"), BAD.values(), ids=BAD.keys())
-def test_a_bad_file_is_named_with_line_key_and_mend(
+def test_each_problem_is_reported_with_line_key_and_fix(
     tmp_path: Path, complaints: Complaints, content: str | bytes, said: list[str]
 ) -> None:
     path = tmp_path / "limits.toml"
@@ -360,7 +360,7 @@ NO_FILE: dict[str, tuple[Callable[[Path], None], str]] = {
 
 
 @pytest.mark.parametrize(("make", "said"), NO_FILE.values(), ids=NO_FILE.keys())
-def test_what_is_no_file_is_said_to_be_none(
+def test_a_path_that_is_not_a_regular_file_is_reported(
     tmp_path: Path, complaints: Complaints, make: Callable[[Path], None], said: str
 ) -> None:
     path = tmp_path / "limits.toml"
@@ -372,7 +372,7 @@ def test_what_is_no_file_is_said_to_be_none(
     ("error", "said"),
     [(PermissionError(13, "Permission denied"), "Permission denied"), (OSError(5, "Input/output error"), "Input/output error")],
 )  # fmt: skip
-def test_a_file_that_cannot_be_read_is_named_with_the_reason(
+def test_an_unreadable_file_is_reported_with_the_reason(
     tmp_path: Path, complaints: Complaints, monkeypatch: pytest.MonkeyPatch, error: OSError, said: str
 ) -> None:
     path = tmp_path / "limits.toml"
@@ -385,7 +385,7 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(
     assert complaints(path) == [f"limits.toml: cannot be read: {said}; let the service's user read it"]
 
 
-def test_a_pyproject_that_is_named_must_have_the_table(tmp_path: Path, complaints: Complaints) -> None:
+def test_a_selected_pyproject_must_have_the_table(tmp_path: Path, complaints: Complaints) -> None:
     path = tmp_path / "pyproject.toml"
     path.write_text("[tool.other]\n")
     assert complaints(path) == ["pyproject.toml: has no table [tool.mita-otel]; add it, or name another file"]
@@ -401,7 +401,7 @@ def test_a_file_of_comments_alone_is_the_defaults(tmp_path: Path, complaints: Co
     assert complaints(path) == []
 
 
-def test_a_byte_order_mark_and_windows_line_ends_are_fine(tmp_path: Path, complaints: Complaints) -> None:
+def test_a_byte_order_mark_and_windows_line_ends_are_accepted(tmp_path: Path, complaints: Complaints) -> None:
     path = tmp_path / "limits.toml"
     path.write_bytes("\ufeff[sentry]\r\nmax_spans = 500\r\nmax_spanz = 5\r\n".encode())
     assert complaints(path) == [
@@ -409,14 +409,14 @@ def test_a_byte_order_mark_and_windows_line_ends_are_fine(tmp_path: Path, compla
     ]
 
 
-def test_a_value_that_is_long_is_shown_in_part(tmp_path: Path, complaints: Complaints) -> None:
+def test_a_long_value_is_truncated_in_the_message(tmp_path: Path, complaints: Complaints) -> None:
     path = tmp_path / "limits.toml"
     path.write_text(f'[sentry]\nmax_spans = "{"x" * 5000}"\n')
     [said] = complaints(path)
     assert len(said) < 200
 
 
-def test_nothing_of_the_validators_own_words_gets_through(tmp_path: Path, complaints: Complaints) -> None:
+def test_messages_contain_no_jargon_of_a_validator(tmp_path: Path, complaints: Complaints) -> None:
     for number, (content, _) in enumerate(BAD.values()):
         path = tmp_path / f"{number}.toml"
         path.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -433,8 +433,8 @@ def test_nothing_of_the_validators_own_words_gets_through(tmp_path: Path, compla
                 assert word not in line.lower(), line
 
 
-def test_what_is_wrong_is_left_out_and_the_rest_holds(tmp_path: Path) -> None:
-    """A slip in a limit must not undo a team's own rules of redaction."""
+def test_invalid_settings_are_left_out_and_the_others_apply(tmp_path: Path) -> None:
+    """An invalid limit must not disable a team's redaction rules."""
     path = tmp_path / "limits.toml"
     path.write_text(
         "[thresholds.api.methods]\nGET = 'fast'\nPOST = 900\n[sentri]\nx = 1\n"
@@ -464,7 +464,7 @@ def test_what_is_wrong_is_left_out_and_the_rest_holds(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [content for content, _ in BAD.values()], ids=BAD.keys())
-def test_every_bad_file_leaves_a_policy_to_run_on(tmp_path: Path, content: str | bytes) -> None:
+def test_every_invalid_file_leaves_a_usable_policy(tmp_path: Path, content: str | bytes) -> None:
     path = tmp_path / "limits.toml"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     for environment in ("production", "staging", "qa"):
@@ -488,7 +488,7 @@ def test_every_bad_file_leaves_a_policy_to_run_on(tmp_path: Path, content: str |
         "OTEL_BSP_SCHEDULE_DELAY",
     ],
 )
-def test_every_bad_variable_leaves_a_policy_to_run_on(name: str, value: str) -> None:
+def test_every_invalid_variable_leaves_a_usable_policy(name: str, value: str) -> None:
     loaded = salvage_policy(env={name: value}, folder=Path("/"))
     is_pattern = name.endswith("PATTERN") and value in {"9" * 4301, "1e999", "'"}
     assert [problem.place for problem in loaded.problems] == (
@@ -497,7 +497,7 @@ def test_every_bad_variable_leaves_a_policy_to_run_on(name: str, value: str) -> 
     assert loaded.policy.export.queue.max_spans == 8192
 
 
-def test_without_a_file_the_variables_still_hold(tmp_path: Path) -> None:
+def test_variables_apply_without_a_file(tmp_path: Path) -> None:
     loaded = salvage_policy(tmp_path / "missing.toml", env={"MITA_OTEL_SENTRY__MAX_SPANS": "7"})
     assert loaded.policy.sentry.max_spans == 7
     assert len(loaded.problems) == 1

@@ -1,4 +1,4 @@
-"""Each fault is blamed on the source and the key that wrote the value, however the sources are merged."""
+"""Each problem is attributed to the source and key of the value, however the sources are merged."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def overlay(tree: dict[str, Any], name: str = "qa") -> dict[str, Any]:
         ([overlay({}, "x"), {"environments": {"qa": 5}}], [("b", "environments.qa")]),
     ],
 )  # fmt: skip
-def test_a_fault_is_blamed_on_the_source_and_key_that_wrote_the_value(
+def test_a_problem_is_attributed_to_the_source_and_key_of_the_value(
     trees: list[dict[str, Any]], expected: list[tuple[str, str]]
 ) -> None:
     assert blamed("qa", *trees) == expected
@@ -61,7 +61,7 @@ def test_a_fault_is_blamed_on_the_source_and_key_that_wrote_the_value(
 RULE = {"title": "x", "on": ["errors"], "count": 1, "window_s": 60, "urgency": "info", "channels": []}
 
 
-def test_what_two_sources_wrote_together_is_blamed_on_the_strongest_key_that_is_wrong() -> None:
+def test_a_problem_of_two_sources_is_attributed_to_each_invalid_key() -> None:
     weak = {"alerts": {"rules": {"mine": {**RULE, "channels": ["nowhere"]}}}}
     strong = overlay({"alerts": {"rules": {"mine": {"escalation": "nobody"}}}})
     assert blamed("qa", weak, strong) == [
@@ -70,7 +70,7 @@ def test_what_two_sources_wrote_together_is_blamed_on_the_strongest_key_that_is_
     ]
 
 
-def test_a_table_that_does_not_fit_together_is_blamed_on_the_source_that_wrote_it_last() -> None:
+def test_an_inconsistent_table_is_attributed_to_its_last_source() -> None:
     weak = {"alerts": {"channels": {"ops": {"kind": "email", "to": ["a@bank.example"]}}}}
     strong = overlay({"alerts": {"channels": {"ops": {"to": []}}}})
     assert blamed("qa", weak, strong) == [("b", "environments.qa.alerts.channels.ops")]

@@ -1,4 +1,4 @@
-"""TOML values become sections; every value that does not fit is reported with its key."""
+"""TOML values become sections; every invalid value is reported with its key."""
 
 from datetime import date
 from typing import Any
@@ -17,7 +17,7 @@ ADAPTIVE = {"follow": "p99 * 1.5", "floor_ms": 1, "ceiling_ms": 2}
 
 
 class Kinds(Section):
-    """A setting of each kind."""
+    """A section with a setting of each type."""
 
     flag: bool = False
     count: int = 0
@@ -43,7 +43,7 @@ class Kinds(Section):
         ("free", {"a": 1}, {"a": 1}),
     ],
 )
-def test_a_value_that_fits_is_converted(name: str, value: Any, converted: Any) -> None:
+def test_a_valid_value_is_converted(name: str, value: Any, converted: Any) -> None:
     result = getattr(convert(Kinds, {name: value}), name)
     assert result == converted
     assert type(result) is type(converted)
@@ -98,12 +98,12 @@ def test_convert_raises_with_every_key() -> None:
     ]
 
 
-def test_a_section_that_is_one_already_is_kept() -> None:
+def test_a_section_object_is_kept() -> None:
     limit = convert(AdaptiveLimit, ADAPTIVE)
     assert convert(AdaptiveLimit, limit) is limit
 
 
-def test_a_table_with_a_key_of_an_adaptive_limit_is_one_and_any_other_is_a_tables_limits() -> None:
+def test_a_table_becomes_an_adaptive_limit_or_limits_of_a_database_table() -> None:
     tree = default_policy().thresholds.to_dict()
     tree["database"] = {"SELECT": ADAPTIVE, "payments": {"SELECT": 5, "INSERT": ADAPTIVE}, "empty": {}}
     database = convert(ThresholdPolicy, tree).database
@@ -111,7 +111,7 @@ def test_a_table_with_a_key_of_an_adaptive_limit_is_one_and_any_other_is_a_table
     assert database == {"SELECT": adaptive, "payments": {"SELECT": 5.0, "INSERT": adaptive}, "empty": {}}
 
 
-def test_a_check_of_a_section_blames_the_keys_that_are_wrong() -> None:
+def test_the_check_of_a_section_reports_the_invalid_keys() -> None:
     tree = default_policy().mobile.to_dict()
     app = {"id": "42", "keys": ["0123456789abcdef"], "store": True}
     tree["projects"] = {"app": app, "other": app}
@@ -137,10 +137,10 @@ def test_a_check_of_a_section_blames_the_keys_that_are_wrong() -> None:
         (Bounds(pattern="^a"), ["ab"], ["ba"]),
     ],
 )
-def test_bounds(bounds: Bounds, inside: list[Any], outside: list[Any]) -> None:
+def test_bounds_allow_values_inside_only(bounds: Bounds, inside: list[Any], outside: list[Any]) -> None:
     assert all(map(bounds.allow, inside))
     assert not any(map(bounds.allow, outside))
 
 
-def test_a_value_fits_a_type_or_not() -> None:
+def test_fits_compares_a_value_with_a_type() -> None:
     assert fits(str, "x") and not fits(str, 5)

@@ -1,4 +1,4 @@
-"""What is wrong with a limit is said with its place, the fault and the mend."""
+"""An invalid limit is reported with its location and a fix."""
 
 from __future__ import annotations
 
@@ -70,7 +70,9 @@ from mita_otel.policy import PolicyError, load_policy
         ("[summary]\nminutes = 10", "summary.minutes", "at least 60"),
     ],
 )
-def test_a_wrong_value_is_named_with_its_place(tmp_path: Path, text: str, key: str, said: str) -> None:
+def test_an_invalid_limit_is_reported_with_its_location(
+    tmp_path: Path, text: str, key: str, said: str
+) -> None:
     file = tmp_path / "mita-otel.toml"
     file.write_text(text)
     with pytest.raises(PolicyError) as raised:
@@ -81,7 +83,7 @@ def test_a_wrong_value_is_named_with_its_place(tmp_path: Path, text: str, key: s
     assert said in message
 
 
-def test_an_adaptive_limit_may_come_from_a_variable() -> None:
+def test_a_variable_can_set_an_adaptive_limit() -> None:
     text = '{ follow = " p95.5 * 2 ", floor_ms = 10, ceiling_ms = 1000 }'
     limit = load_policy(env={"MITA_OTEL_THRESHOLDS__DATABASE__SELECT": text}).thresholds.database["SELECT"]
     assert not isinstance(limit, float | str | dict)

@@ -1,4 +1,4 @@
-"""Loading: who wins, which overlay applies, and where each value came from."""
+"""Loading: precedence of sources, overlays of environments, and the source of each value."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ NAMED = {
 }
 
 
-def test_the_argument_names_the_environment_before_all_variables() -> None:
+def test_the_environment_argument_takes_precedence_over_variables() -> None:
     assert environment_name("by-argument", NAMED) == "by-argument"
 
 
-def test_the_variables_name_it_in_this_order() -> None:
+def test_variables_name_the_environment_in_this_order() -> None:
     env = dict(NAMED)
     names = []
     for variable in NAMED:
@@ -42,7 +42,7 @@ def test_the_variables_name_it_in_this_order() -> None:
 
 
 @pytest.mark.parametrize("blank", ["", "  "])
-def test_a_blank_name_is_none(blank: str) -> None:
+def test_a_blank_environment_name_is_ignored(blank: str) -> None:
     env = {"SENTRY_ENVIRONMENT": blank, "ENVIRONMENT": " staging "}
     assert environment_name(blank, env) == "staging"
     attributes = {"OTEL_RESOURCE_ATTRIBUTES": f"deployment.environment.name={blank}"}
@@ -59,12 +59,12 @@ def test_a_blank_name_is_none(blank: str) -> None:
         ("nonsense,,=", "production"),
     ],
 )
-def test_resource_attributes_name_it_in_either_spelling(attributes: str, name: str) -> None:
+def test_resource_attributes_name_the_environment_in_either_spelling(attributes: str, name: str) -> None:
     assert environment_name(None, {"OTEL_RESOURCE_ATTRIBUTES": attributes}) == name
 
 
 # --- precedence --------------------------------------------------------------------------------------
-def test_variables_win_over_the_file_and_the_file_over_the_defaults(write: WriteFile) -> None:
+def test_variables_override_the_file_and_the_file_overrides_the_defaults(write: WriteFile) -> None:
     path = write("[sentry]\nmax_spans = 11\nmax_envelopes = 12\n")
     env = {"MITA_OTEL_SENTRY__MAX_SPANS": "21"}
     sentry = load_policy(path, env=env).sentry
@@ -72,7 +72,7 @@ def test_variables_win_over_the_file_and_the_file_over_the_defaults(write: Write
     assert sentry.send_timeout_s == default_policy().sentry.send_timeout_s
 
 
-def test_an_argument_names_the_file_before_the_variable(write: WriteFile, tmp_path: Path) -> None:
+def test_the_file_argument_takes_precedence_over_the_variable(write: WriteFile, tmp_path: Path) -> None:
     other = tmp_path / "other.toml"
     other.write_text("[sentry]\nmax_spans = 5\n")
     env = {"MITA_OTEL_POLICY": str(other)}
@@ -80,20 +80,20 @@ def test_an_argument_names_the_file_before_the_variable(write: WriteFile, tmp_pa
     assert load_policy(write("[sentry]\nmax_spans = 6\n"), env=env).sentry.max_spans == 6
 
 
-def test_an_overlay_wins_over_the_base_of_its_file(write: WriteFile) -> None:
+def test_an_overlay_overrides_the_base_of_its_file(write: WriteFile) -> None:
     path = write("[environments.qa.sentry]\nmax_spans = 2\n[sentry]\nmax_spans = 1\n")
     assert load_policy(path, env={}, environment="qa").sentry.max_spans == 2
     assert load_policy(path, env={}, environment="staging").sentry.max_spans == 1
 
 
-def test_what_a_team_writes_for_all_wins_over_our_overlays(write: WriteFile) -> None:
+def test_the_base_of_a_file_overrides_default_overlays(write: WriteFile) -> None:
     path = write("[thresholds.api.methods]\nGET = 100\n")
     methods = load_policy(path, env={}, environment="staging").thresholds.api.methods
     assert methods["GET"] == 100
     assert methods["POST"] == 1500
 
 
-def test_an_overlay_may_be_for_any_environment(write: WriteFile) -> None:
+def test_an_overlay_can_be_for_any_environment(write: WriteFile) -> None:
     path = write("[environments.'EU west'.thresholds.database]\nSELECT = 7\n")
     assert load_policy(path, env={"ENVIRONMENT": "EU west"}).thresholds.database["SELECT"] == 7
     assert load_policy(path, env={"ENVIRONMENT": "eu WEST"}).thresholds.database["SELECT"] == 7
@@ -101,7 +101,7 @@ def test_an_overlay_may_be_for_any_environment(write: WriteFile) -> None:
 
 
 @pytest.mark.parametrize("name", ["Staging", "STAGING", " staging "])
-def test_capitals_in_the_name_of_an_environment_do_not_matter(name: str) -> None:
+def test_environment_names_ignore_case(name: str) -> None:
     env = {"SENTRY_ENVIRONMENT": name}
     assert environment_name(None, env) == "staging"
     assert load_with_origins(env=env).unknown_environment is None
@@ -129,7 +129,7 @@ def test_opentelemetrys_variables_of_the_queue_set_the_policy() -> None:
     assert (queue.delay_ms, queue.exporter_max_spans, queue.max_batch) == (50, 100, 10)
 
 
-def test_variables_win_over_an_overlay(write: WriteFile) -> None:
+def test_variables_override_an_overlay(write: WriteFile) -> None:
     path = write("[environments.qa.sentry]\nmax_spans = 2\n")
     env = {"ENVIRONMENT": "qa", "MITA_OTEL_SENTRY__MAX_SPANS": "3"}
     assert load_policy(path, env=env).sentry.max_spans == 3
@@ -147,12 +147,12 @@ def test_tables_are_merged_and_lists_are_replaced(write: WriteFile) -> None:
     assert policy.export.traces == ("file",)
 
 
-def test_a_limit_may_be_off(write: WriteFile) -> None:
+def test_a_limit_can_be_disabled(write: WriteFile) -> None:
     path = write("[thresholds.database]\nSELECT = 'off'\n")
     assert load_policy(path, env={}).thresholds.database["SELECT"] == "off"
 
 
-def test_a_limit_that_adapts_and_a_fixed_one_replace_each_other(write: WriteFile) -> None:
+def test_adaptive_and_fixed_limits_replace_each_other(write: WriteFile) -> None:
     path = write(
         "[thresholds.database]\nSELECT = { follow = 'p99 * 2', floor_ms = 1, ceiling_ms = 9 }\n"
         "[environments.qa.thresholds.database]\nSELECT = 100\n"
@@ -169,7 +169,7 @@ def test_loading_does_not_change_the_defaults(write: WriteFile) -> None:
 
 
 # --- origins -----------------------------------------------------------------------------------------
-def test_each_value_knows_its_place(write: WriteFile) -> None:
+def test_each_value_has_its_source(write: WriteFile) -> None:
     path = write(
         "[thresholds.api]\nmethods.GET = 1\n\n[environments.staging]\nexport = { traces = [\n'file'] }\n"
     )
@@ -192,7 +192,7 @@ def test_without_a_file_everything_is_a_default() -> None:
     assert loaded.policy == default_policy()
 
 
-def test_a_missing_file_is_an_error_only_if_it_was_named() -> None:
+def test_a_missing_file_is_an_error_only_if_it_was_selected() -> None:
     assert load_policy(env={"MITA_OTEL_POLICY": ""}, folder=NOWHERE) == default_policy()
     with pytest.raises(PolicyError, match="there is no such file"):
         load_policy(env={"MITA_OTEL_POLICY": "/nowhere/x.toml"}, folder=NOWHERE)

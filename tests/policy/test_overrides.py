@@ -1,4 +1,4 @@
-"""What environment variables set, and what is said about one that is wrong."""
+"""Environment variables set values, and invalid ones are reported."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def values(**env: str) -> dict[str, Any]:
     return source.tree
 
 
-def test_values_are_read_as_the_setting_wants_them() -> None:
+def test_values_are_parsed_by_the_type_of_the_setting() -> None:
     assert values(
         MITA_OTEL_SENTRY__MAX_SPANS=" 500 ",
         MITA_OTEL_SENTRY__CAPTURE_ERRORS="False",
@@ -39,7 +39,7 @@ def test_values_are_read_as_the_setting_wants_them() -> None:
     }
 
 
-def test_a_whole_table_may_be_set_at_once() -> None:
+def test_a_variable_can_set_a_whole_table() -> None:
     assert values(MITA_OTEL_THRESHOLDS__API__ROUTES='{ "POST /api/auth/login" = 400 }') == {
         "thresholds": {"api": {"routes": {"POST /api/auth/login": 400}}}
     }
@@ -49,17 +49,17 @@ def test_a_whole_table_may_be_set_at_once() -> None:
     "name",
     ["MITA_OTEL_THRESHOLDS__API__METHODS__GET", "MITA_OTEL_thresholds__api__methods__get"],
 )
-def test_names_are_spelled_as_the_policy_spells_them(name: str) -> None:
+def test_names_of_variables_ignore_case_and_follow_the_policy(name: str) -> None:
     assert values(**{name: "5"}) == {"thresholds": {"api": {"methods": {"GET": 5}}}}
 
 
-def test_verbs_are_written_in_capitals_and_tables_in_small_letters() -> None:
+def test_verbs_become_upper_case_and_tables_lower_case() -> None:
     assert values(
         MITA_OTEL_THRESHOLDS__DATABASE__MERGE="5", MITA_OTEL_THRESHOLDS__DATABASE__PAYMENTS__SELECT="7"
     ) == {"thresholds": {"database": {"MERGE": 5, "payments": {"SELECT": 7}}}}
 
 
-def test_free_names_are_written_in_small_letters() -> None:
+def test_free_names_become_lower_case() -> None:
     assert values(
         MITA_OTEL_THRESHOLDS__FINANCIAL__PAYMENT_PROCESSING="5",
         MITA_OTEL_REDACTION__MODES__EMAIL="mask",
@@ -73,11 +73,11 @@ def test_free_names_are_written_in_small_letters() -> None:
     }
 
 
-def test_a_variable_that_is_empty_sets_nothing() -> None:
+def test_an_empty_variable_sets_nothing() -> None:
     assert values(MITA_OTEL_SENTRY__MAX_SPANS="", MITA_OTEL_FILE=" ", OTEL_TRACES_EXPORTER="") == {}
 
 
-def test_variables_with_names_of_their_own_win() -> None:
+def test_dedicated_variables_take_precedence() -> None:
     assert values(
         OTEL_TRACES_EXPORTER="file,none",
         MITA_OTEL_EXPORT__TRACES="sentry",
@@ -127,13 +127,15 @@ def test_variables_with_names_of_their_own_win() -> None:
         ),
     ],
 )  # fmt: skip
-def test_a_bad_variable_is_named_with_key_and_mend(tmp_path: Path, env: dict[str, str], said: str) -> None:
+def test_an_invalid_variable_is_reported_with_key_and_fix(
+    tmp_path: Path, env: dict[str, str], said: str
+) -> None:
     with pytest.raises(PolicyError) as caught:
         load_policy(env=env, folder=tmp_path)
     assert str(caught.value) == said
 
 
-def test_a_variable_that_resembles_none_is_answered_with_those_there_are(tmp_path: Path) -> None:
+def test_an_unknown_variable_is_reported_with_the_known_ones(tmp_path: Path) -> None:
     known = (
         "MITA_OTEL_FILE, MITA_OTEL_HEALTH_TOKEN, MITA_OTEL_HMAC_KEY, MITA_OTEL_MOBILE_SPOOL, MITA_OTEL_POLICY"
     )
@@ -141,19 +143,19 @@ def test_a_variable_that_resembles_none_is_answered_with_those_there_are(tmp_pat
         load_policy(env={"MITA_OTEL_QQQQ": "x"}, folder=tmp_path)
 
 
-def test_a_name_of_endless_parts_is_no_variable(tmp_path: Path) -> None:
+def test_a_name_with_very_many_parts_is_an_unknown_variable(tmp_path: Path) -> None:
     with pytest.raises(PolicyError, match="there is no such variable"):
         load_policy(env={"MITA_OTEL_" + "A__" * 5000 + "A": "x"}, folder=tmp_path)
 
 
-def test_every_variable_that_is_declared_is_known() -> None:
+def test_every_declared_variable_is_known() -> None:
     assert {"SENTRY_DSN", "MITA_OTEL_POLICY", "OTEL_CONFIG_FILE"} <= environment_variables.names()
     assert "MITA_OTEL_" not in environment_variables.names()
     every = {name: "x" for name in environment_variables.names() if name.startswith("MITA_OTEL_")}
     assert from_environment(every, Policy, DEFAULTS)[1] == []
 
 
-def test_sentrys_sample_rate_is_the_share_of_healthy_traces_in_every_environment() -> None:
+def test_sentrys_sample_rate_sets_the_ratio_of_healthy_traces() -> None:
     assert values(SENTRY_TRACES_SAMPLE_RATE="0.25") == {"sampling": {"ratio": 0.25, "mode": "tail"}}
     assert values(SENTRY_TRACES_SAMPLE_RATE="0.25", MITA_OTEL_SAMPLING__MODE="head") == {
         "sampling": {"ratio": 0.25, "mode": "head"}
@@ -163,6 +165,6 @@ def test_sentrys_sample_rate_is_the_share_of_healthy_traces_in_every_environment
 
 
 @pytest.mark.parametrize("rate", ["2", "-0.1", "half", "10%"])
-def test_a_rate_that_is_none_is_refused_by_its_variables_name(rate: str) -> None:
+def test_an_invalid_rate_is_refused_with_the_name_of_its_variable(rate: str) -> None:
     with pytest.raises(PolicyError, match="SENTRY_TRACES_SAMPLE_RATE"):
         load_policy(env={"SENTRY_TRACES_SAMPLE_RATE": rate})

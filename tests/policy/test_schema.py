@@ -1,4 +1,4 @@
-"""The model describes itself: every setting has words, and the defaults fill all of it."""
+"""The model describes itself: every setting has a description, a type and a default."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_every_setting_is_described(key: KeyPath, description: str) -> None:
 @pytest.mark.parametrize(
     ("key", "kind"), [(key, kind) for key, kind, _ in SETTINGS], ids=lambda one: str(one)[:40]
 )
-def test_every_setting_says_what_it_wants(key: KeyPath, kind: Any) -> None:
+def test_every_setting_has_a_described_type_and_an_example(key: KeyPath, kind: Any) -> None:
     assert "object at" not in wanted(kind)
     assert example_of(key, kind, None)
 
@@ -69,11 +69,11 @@ def test_the_policy_cannot_be_changed() -> None:
         (Policy, "a table"),
     ],
 )  # fmt: skip
-def test_types_in_words(kind: Any, words: str) -> None:
+def test_each_type_has_a_description(kind: Any, words: str) -> None:
     assert wanted(kind) == words
 
 
-def test_types_are_found_below_tables_free_names_and_lists() -> None:
+def test_types_are_found_in_tables_free_names_and_lists() -> None:
     assert wanted(kind_at(Policy, read_key("thresholds.api.financial.PATCH.segments.7"))) == "a text"
     assert wanted(kind_at(Policy, read_key("redaction.custom.member.pattern"))) == "a text"
     assert kind_at(Policy, read_key("thresholds.api.nothing")) is None
@@ -87,7 +87,7 @@ def test_the_keys_of_a_table_are_known() -> None:
     assert known_keys(Policy, read_key("no.such")) == []
 
 
-def test_capitals_are_the_policys() -> None:
+def test_the_case_of_keys_follows_the_policy() -> None:
     defaults = {"thresholds": {"database": {"SELECT": 1}}}
     spelled = ("thresholds", "database", "SELECT")
     assert spelling_of(Policy, defaults, ("Thresholds", "DATABASE", "select")) == spelled

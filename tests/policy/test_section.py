@@ -18,7 +18,7 @@ WINDOW = BurnWindow(long_s=3600, short_s=300, burn_rate=2.0, severity="page")
 CHANNEL = ChannelPolicy(kind="slack", variable="X")
 
 
-def test_a_setting_that_is_not_given_has_the_value_of_its_class() -> None:
+def test_an_omitted_setting_has_the_default_of_its_class() -> None:
     assert (CHANNEL.to, CHANNEL.instead) == ((), "")
     assert CHANNEL.to_dict(only_given=True) == {"kind": "slack", "variable": "X"}
     assert CHANNEL.to_dict()["to"] == []
@@ -83,6 +83,6 @@ def test_docstrings_are_found_below_their_settings() -> None:
     assert docstrings["severity"].startswith("Whether")
 
 
-def test_types_that_are_texts_are_refused() -> None:
+def test_string_annotations_are_refused() -> None:
     with pytest.raises(TypeError, match="the types of limit are texts; remove `from __future__"):
         type("Late", (Section,), {"__annotations__": {"limit": "int"}})

@@ -1,4 +1,4 @@
-"""Which file is found."""
+"""Discovery of the policy file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def found(folder: Path, env: dict[str, str] | None = None, path: Path | None = N
     return None if file is None else f"{file[0].relative_to(folder)} {'.'.join(file[1])}".strip()
 
 
-def test_files_are_looked_for_in_this_order(tmp_path: Path) -> None:
+def test_files_are_discovered_in_this_order(tmp_path: Path) -> None:
     assert found(tmp_path) is None
     (tmp_path / "pyproject.toml").write_text("[tool.mita-otel]\n")
     assert found(tmp_path) == "pyproject.toml tool.mita-otel"
@@ -41,7 +41,7 @@ def test_files_are_looked_for_in_this_order(tmp_path: Path) -> None:
         "[mita-otel]\n",
     ],
 )
-def test_a_pyproject_that_is_not_about_us_is_left_alone(tmp_path: Path, text: str) -> None:
+def test_a_pyproject_without_the_table_is_ignored(tmp_path: Path, text: str) -> None:
     (tmp_path / "pyproject.toml").write_text(text)
     assert found(tmp_path) is None
 
@@ -55,7 +55,7 @@ def test_the_table_of_a_pyproject_is_the_policy(tmp_path: Path) -> None:
     assert load_policy(env={}, folder=tmp_path, environment="qa").sentry.max_spans == 6
 
 
-def test_a_file_that_is_found_but_broken_is_said_to_be(tmp_path: Path) -> None:
+def test_a_discovered_but_unreadable_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "mita-otel.toml").symlink_to("gone")
     assert load_policy(env={}, folder=tmp_path)
     (tmp_path / "gone").mkdir()

@@ -1,4 +1,4 @@
-"""How long what is kept: the guide's table, longer if one likes, never shorter than the regulations that apply."""
+"""Retention periods: the guide's table by default, longer ones allowed, shorter than a regulation refused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def load(tmp_path: Path, text: str) -> object:
     return load_policy(path, env={})
 
 
-def test_the_defaults_are_the_guides_table() -> None:
+def test_the_default_periods_are_the_guides() -> None:
     retention = default_policy().retention
     assert retention.errors_days >= 7 * 365 + 2
     assert retention.audit_days >= 7 * 365 + 2
@@ -24,7 +24,7 @@ def test_the_defaults_are_the_guides_table() -> None:
     assert retention.debug_days == 30
 
 
-def test_longer_is_allowed(tmp_path: Path) -> None:
+def test_longer_periods_are_allowed(tmp_path: Path) -> None:
     load(tmp_path, "[retention]\naudit_days = 5000\ndebug_days = 90\n")
 
 
@@ -37,19 +37,19 @@ def test_longer_is_allowed(tmp_path: Path) -> None:
         ('regulations = ["GDPR"]', r"'GDPR' is not a regulation that is known here; known: PCI DSS 10.5.1, SOX 802"),
     ],
 )  # fmt: skip
-def test_shorter_than_a_regulation_is_refused_with_the_reason(
+def test_a_period_shorter_than_a_regulation_is_refused_with_the_reason(
     tmp_path: Path, text: str, message: str
 ) -> None:
     with pytest.raises(PolicyError, match=message):
         load(tmp_path, f"[retention]\n{text}\n")
 
 
-def test_a_regulation_that_does_not_apply_asks_for_nothing(tmp_path: Path) -> None:
+def test_a_regulation_that_does_not_apply_sets_no_minimum(tmp_path: Path) -> None:
     load(tmp_path, '[retention]\nregulations = ["PCI DSS 10.5.1"]\naudit_days = 365\n')
     load(tmp_path, "[retention]\nregulations = []\naudit_days = 1\nerrors_days = 1\n")
 
 
-def test_twelve_months_are_pcis_and_seven_years_soxs() -> None:
+def test_pci_dss_requires_twelve_months_and_sox_seven_years() -> None:
     asked = {(one.regulation, one.data): (one.days, one.at_hand_days) for one in minimums()}
     assert asked["PCI DSS 10.5.1", "audit"] == (365, 92)
     assert asked["SOX 802", "audit"][0] == 2557

@@ -1,4 +1,4 @@
-"""The guide's section "Performance Thresholds", to the letter: its tables stand here as they stand there."""
+"""The guide's section "Performance Thresholds" in every detail; its tables are copied here."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def milliseconds(cell: str) -> float:
 
 
 @pytest.mark.parametrize(("method", "default", "financial"), rows(API_ENDPOINTS))
-def test_api_limits_are_the_guides(method: str, default: str, financial: str) -> None:
+def test_api_limits_are_those_of_the_guide(method: str, default: str, financial: str) -> None:
     api = default_policy("production").thresholds.api
     assert api.methods[method] == milliseconds(default)
     assert api.financial[method].limit_ms == milliseconds(financial)
@@ -66,7 +66,7 @@ def test_api_limits_are_the_guides(method: str, default: str, financial: str) ->
         assert set(api.financial[method].segments) == every
 
 
-def test_the_api_table_has_a_method_of_ours_and_no_other() -> None:
+def test_the_api_table_adds_patch_only() -> None:
     api = default_policy("production").thresholds.api
     of_the_guide = [method for method, *_ in rows(API_ENDPOINTS)]
     assert dict(api.methods) == {**{method: api.methods[method] for method in of_the_guide}, "PATCH": 700}
@@ -74,12 +74,12 @@ def test_the_api_table_has_a_method_of_ours_and_no_other() -> None:
     assert (api.routes, api.fallback_ms) == ({}, 1000)
 
 
-def test_database_limits_are_the_guides_and_no_other() -> None:
+def test_database_limits_are_exactly_the_guides() -> None:
     expected = {operation: milliseconds(limit) for operation, limit in rows(DATABASE_OPERATIONS)}
     assert default_policy("production").thresholds.database == expected
 
 
-def test_financial_limits_are_the_guides_and_no_other() -> None:
+def test_financial_limits_are_exactly_the_guides() -> None:
     expected = {
         operation.lower().replace(" ", "_"): milliseconds(limit)
         for operation, limit in rows(FINANCIAL_OPERATIONS)
@@ -87,12 +87,12 @@ def test_financial_limits_are_the_guides_and_no_other() -> None:
     assert default_policy("production").thresholds.financial == expected
 
 
-def test_background_tasks_have_the_guides_limit() -> None:
+def test_the_background_limit_is_the_guides() -> None:
     [limit] = re.findall(r"Background tasks: < (\d+)ms", BEST_PRACTICES)
     assert default_policy("production").thresholds.background.default_ms == float(limit)
 
 
-def test_the_guides_advice_is_within_the_limits() -> None:
+def test_the_goals_of_the_guide_are_within_the_limits() -> None:
     """ "User-facing APIs: < 500ms" and "Financial operations: < 1000ms" are goals; the tables are the limits."""
     thresholds = default_policy("production").thresholds
     assert thresholds.api.methods["GET"] == 500
@@ -131,14 +131,16 @@ def limit_at(environment: str, dotted: str) -> object:
 
 
 @pytest.mark.parametrize(("dotted", "limits"), OVERLAYS.items())
-def test_staging_and_development_are_looser(dotted: str, limits: tuple[float, float, float]) -> None:
+def test_limits_increase_from_production_to_development(
+    dotted: str, limits: tuple[float, float, float]
+) -> None:
     environments = ("production", "staging", "development")
     assert tuple(limit_at(environment, dotted) for environment in environments) == limits
     assert limits[0] < limits[1] < limits[2]
 
 
 def test_every_limit_has_an_overlay() -> None:
-    """So that a limit that is added is thought of in each environment."""
+    """A new limit needs a value for each environment."""
     thresholds = default_policy("production").thresholds.to_dict()
     limits = {
         *(f"api.methods.{name}" for name in thresholds["api"]["methods"]),
@@ -151,11 +153,11 @@ def test_every_limit_has_an_overlay() -> None:
     assert limits == set(OVERLAYS)
 
 
-def test_an_environment_that_nobody_knows_has_the_strictest_limits() -> None:
+def test_an_unknown_environment_has_the_limits_of_production() -> None:
     assert default_policy("qa") == default_policy("production")
 
 
-def test_what_counts_as_financial_is_the_same_everywhere() -> None:
+def test_financial_segments_are_equal_in_all_environments() -> None:
     for environment in ("staging", "development"):
         for method, rule in default_policy(environment).thresholds.api.financial.items():
             assert rule.segments == default_policy().thresholds.api.financial[method].segments

@@ -73,7 +73,7 @@ def _keys(node: Any, key: KeyPath = ()) -> set[KeyPath]:
 
 
 @given(st.dictionaries(NAMES, VALUES, max_size=4))
-def test_whatever_a_document_holds_each_of_its_keys_is_found(document: dict[str, Any]) -> None:
+def test_each_key_of_any_document_is_found_with_its_line(document: dict[str, Any]) -> None:
     text = "".join(f"\n\n{write_key((name,))} = {write_value(value)}" for name, value in document.items())
     found = lines(text)
     assert set(found) == _keys(tomllib.loads(text))
@@ -83,7 +83,7 @@ def test_whatever_a_document_holds_each_of_its_keys_is_found(document: dict[str,
 @pytest.mark.parametrize(
     "text", ["a = 1\n[b", "a = 1\nb", "a = 1\n= 2", 'a = 1\n"b = 2', "a = 1\nb = [1,, 2]", "a = 1\nb = {,}", 'a = 1\n"\\q" = 1']
 )  # fmt: skip
-def test_where_the_text_is_not_toml_what_came_before_is_right(text: str) -> None:
+def test_keys_before_a_syntax_error_have_correct_lines(text: str) -> None:
     found = list(places(text))
     assert found[0] == (("a",), 1)
     assert all(line <= 2 for _, line in found)
@@ -98,12 +98,12 @@ TOML_VALUES = st.recursive(
 
 
 @given(TOML_VALUES)
-def test_a_value_that_is_written_is_read_back(value: Any) -> None:
+def test_a_written_value_is_read_back(value: Any) -> None:
     assert tomllib.loads(f"value = {write_value(value)}")["value"] == value
 
 
 @given(st.lists(TEXTS, min_size=1).map(tuple))
-def test_a_key_that_is_written_is_read_back(key: tuple[str, ...]) -> None:
+def test_a_written_key_is_read_back(key: tuple[str, ...]) -> None:
     assert read_key(write_key(key)) == key
 
 
@@ -111,15 +111,15 @@ def test_a_key_that_is_written_is_read_back(key: tuple[str, ...]) -> None:
     ("value", "text"),
     [(500.0, "500"), (0.5, "0.5"), (True, "true"), ("off", '"off"'), (("a", "b"), '["a", "b"]'), ({}, "{}")],
 )
-def test_values_look_as_a_person_writes_them(value: object, text: str) -> None:
+def test_values_are_written_in_natural_toml(value: object, text: str) -> None:
     assert write_value(value) == text
 
 
-def test_only_parts_that_need_quotes_get_them() -> None:
+def test_only_key_parts_that_need_quotes_are_quoted() -> None:
     assert write_key(("thresholds", "api", "routes", "POST /x")) == 'thresholds.api.routes."POST /x"'
 
 
 @pytest.mark.parametrize("dotted", ["", "a..b", "a = 1\nb", ".a", 'a."b', "a b", "a\nb"])
-def test_what_is_not_a_key_is_refused(dotted: str) -> None:
+def test_an_invalid_key_is_refused(dotted: str) -> None:
     with pytest.raises(ValueError, match="is not a key"):
         read_key(dotted)

@@ -1,4 +1,4 @@
-"""`configure()` and `shutdown()` in one process, again and again: the process is as it was, and the policy is new."""
+"""Repeated `configure()` and `shutdown()`: each run restores the process, and uses its own policy."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def policy(get_limit_ms: float = 500) -> Policy:
 
 
 def process() -> dict[str, object]:
-    """Everything in this process that telemetry may change."""
+    """Return everything in this process that telemetry may change."""
     engine = sqlalchemy.create_engine("sqlite://")
     return {
         "tracer provider": trace.get_tracer_provider(),
@@ -79,7 +79,7 @@ def process() -> dict[str, object]:
 
 
 def settled() -> dict[str, object]:
-    """What grows if something is left open."""
+    """Return counts that grow if something is left open."""
     gc.collect()
     return {
         "threads": sorted(thread.name for thread in threading.enumerate()),
@@ -95,7 +95,7 @@ def open_files() -> list[str]:
 
 
 def serve(telemetry: Telemetry, tracer: trace.Tracer, duration_ms: int = 600) -> dict[str, Any]:
-    """Make a span of a request, and return what the memory exporter has of it."""
+    """Create a span of a request, and return it from the memory exporter."""
     span = tracer.start_span(
         "GET /a",
         kind=trace.SpanKind.SERVER,
@@ -110,7 +110,7 @@ def serve(telemetry: Telemetry, tracer: trace.Tracer, duration_ms: int = 600) ->
     return dict(found.attributes or {})
 
 
-def test_telemetry_starts_and_ends_any_number_of_times_with_another_policy_each_time(
+def test_telemetry_can_be_restarted_with_another_policy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OTEL_METRICS_EXPORTER", "console")
@@ -214,7 +214,7 @@ def test_the_end_of_the_process_leaves_the_redactor_in_place() -> None:
     provider.shutdown()
 
 
-def test_an_event_of_an_engine_is_heard_once_and_not_after_the_end() -> None:
+def test_an_engine_has_one_listener_and_none_after_shutdown() -> None:
     def listeners() -> list[Any]:
         return list(sqlalchemy.create_engine("sqlite://").dispatch.before_cursor_execute)
 

@@ -1,4 +1,4 @@
-"""A bad value of one of OpenTelemetry's variables: it alone is left out, for as long as OpenTelemetry reads it."""
+"""Invalid values of OpenTelemetry's variables are hidden while OpenTelemetry reads them, and reported."""
 
 from __future__ import annotations
 
@@ -96,7 +96,9 @@ BAD = {
 
 
 @pytest.mark.parametrize(("setting", "said"), BAD.items(), ids=["=".join(setting) for setting in BAD])
-def test_a_bad_value_is_named_with_what_is_used_instead(setting: tuple[str, str], said: str) -> None:
+def test_an_invalid_value_is_reported_with_the_value_used_instead(
+    setting: tuple[str, str], said: str
+) -> None:
     name, value = setting
     env = {name: value, "OTEL_SERVICE_NAME": "bank"}
     with without_unusable(env, Patches()) as problems:
@@ -104,11 +106,11 @@ def test_a_bad_value_is_named_with_what_is_used_instead(setting: tuple[str, str]
         assert env.get(name) != value
         assert env["OTEL_SERVICE_NAME"] == "bank"
     if not name.startswith(("OTEL_PYTHON_", "OTEL_INSTRUMENTATION_")):
-        # As the processes that this one starts shall see it.
+        # Child processes inherit this value.
         assert env == {name: value, "OTEL_SERVICE_NAME": "bank"}
 
 
-def test_what_instrumentations_read_whenever_an_application_is_made_stays_out() -> None:
+def test_invalid_patterns_read_by_instrumentations_stay_removed() -> None:
     sanitized = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS"
     env = {"OTEL_PYTHON_EXCLUDED_URLS": "[", sanitized: "["}
     with without_unusable(env, Patches()):
@@ -139,7 +141,7 @@ def test_what_instrumentations_read_whenever_an_application_is_made_stays_out() 
         ("OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_RESPONSE", "x-.*,content-type"),
     ],
 )
-def test_what_can_be_used_is_left_alone(name: str, value: str) -> None:
+def test_valid_values_are_unchanged(name: str, value: str) -> None:
     env = {name: value}
     with without_unusable(env, Patches()) as problems:
         assert (problems, env) == ([], {name: value})
@@ -154,16 +156,14 @@ def test_what_can_be_used_is_left_alone(name: str, value: str) -> None:
         ("OTEL_RESOURCE_ATTRIBUTES", "a=1,,b=2,", "a=1,b=2"),
     ],
 )
-def test_what_is_empty_counts_as_not_set_and_is_not_worth_a_word(
-    name: str, value: str, left: str | None
-) -> None:
+def test_empty_values_count_as_unset_and_are_not_reported(name: str, value: str, left: str | None) -> None:
     env = {name: value}
     with without_unusable(env, Patches()) as problems:
         assert (problems, env.get(name)) == ([], left)
 
 
 @pytest.mark.parametrize("share", ["abc", "2", "nan"])
-def test_a_share_that_the_sampler_cannot_use_is_all(share: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_ratio_of_the_sampler_becomes_one(share: str, monkeypatch: pytest.MonkeyPatch) -> None:
     env = {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": share}
     with without_unusable(env, Patches()) as problems:
         assert problems == [
@@ -176,12 +176,12 @@ def test_a_share_that_the_sampler_cannot_use_is_all(share: str, monkeypatch: pyt
     assert "1.0" in sampler.get_description()
 
 
-def test_a_long_value_is_not_said_at_length() -> None:
+def test_a_long_value_is_truncated_in_the_message() -> None:
     with without_unusable({"OTEL_ATTRIBUTE_COUNT_LIMIT": "9" * 10_000}, Patches()) as problems:
         assert len(problems[0]) < 200
 
 
-def test_what_is_said_to_be_used_instead_is_what_opentelemetry_uses() -> None:
+def test_reported_defaults_are_those_of_opentelemetry() -> None:
     spans, records = SpanLimits(), LogRecordLimits()
     assert {spans.max_attributes, spans.max_events, spans.max_links, spans.max_span_attributes} == {128}
     assert {spans.max_event_attributes, spans.max_link_attributes, records.max_log_record_attributes} == {128}
@@ -193,7 +193,7 @@ def test_what_is_said_to_be_used_instead_is_what_opentelemetry_uses() -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), BAD)
-def test_opentelemetry_reads_what_is_left_without_an_exception(
+def test_opentelemetry_reads_the_remaining_values_without_an_exception(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -205,7 +205,7 @@ def test_opentelemetry_reads_what_is_left_without_an_exception(
     exporter.shutdown()
 
 
-def test_configure_says_it_once_and_goes_on(
+def test_configure_logs_an_invalid_value_once_and_continues(
     isolated_telemetry: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("OTEL_SPAN_LINK_COUNT_LIMIT", "abc")
@@ -216,7 +216,9 @@ def test_configure_says_it_once_and_goes_on(
     assert os.environ["OTEL_SPAN_LINK_COUNT_LIMIT"] == "abc"
 
 
-def test_configure_raises_it_with_strict(isolated_telemetry: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_configure_raises_for_an_invalid_value_if_strict(
+    isolated_telemetry: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OTEL_SPAN_LINK_COUNT_LIMIT", "abc")
     with pytest.raises(ConfigurationError, match="OTEL_SPAN_LINK_COUNT_LIMIT: 'abc'"):
         configure(exporters=["memory"], strict=True)
@@ -232,7 +234,7 @@ def test_configure_raises_it_with_strict(isolated_telemetry: None, monkeypatch: 
         ("a b=c,d=e", {"d": "e"}),
     ],
 )
-def test_headers_that_opentelemetry_takes_are_those_that_are_kept(
+def test_headers_that_opentelemetry_accepts_are_kept(
     caplog: pytest.LogCaptureFixture, written: str, kept: dict[str, str]
 ) -> None:
     env = {"OTEL_EXPORTER_OTLP_HEADERS": written}

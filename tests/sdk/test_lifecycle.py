@@ -1,4 +1,4 @@
-"""The hooks at the end of the process share one deadline."""
+"""The hooks at process exit share one deadline."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DEADLINE_S = POLICY.shutdown_timeout_s
 
 
 class Backend:
-    """Takes its time on a clock of its own, and remembers what it was given."""
+    """A backend that takes time on a fake clock, and records the timeouts that it gets."""
 
     def __init__(self, takes_s: float, answers: bool) -> None:
         self.takes_s = takes_s
@@ -35,11 +35,11 @@ class Backend:
 
 
 def hooks(lifecycle: Lifecycle) -> list[Callable[[], None]]:
-    """The lifespan's end, SIGTERM, the interpreter's exit: as uvicorn and a script come by them."""
+    """Return the hooks in the order of uvicorn: lifespan, SIGTERM, interpreter exit."""
     return [lifecycle._flush_quietly, lifecycle._flush_quietly, lifecycle._at_exit]
 
 
-def test_a_backend_that_hangs_is_waited_for_once() -> None:
+def test_a_hanging_backend_delays_the_exit_once() -> None:
     backend = Backend(takes_s=60, answers=False)
     for hook in hooks(backend.lifecycle()):
         hook()
@@ -47,14 +47,14 @@ def test_a_backend_that_hangs_is_waited_for_once() -> None:
 
 
 @pytest.mark.parametrize("takes_s", [0.0, 2.0])
-def test_what_a_hook_used_up_in_vain_is_gone_for_the_next(takes_s: float) -> None:
+def test_time_spent_by_a_failed_flush_reduces_the_next_timeout(takes_s: float) -> None:
     backend = Backend(takes_s, answers=False)
     for hook in hooks(backend.lifecycle()):
         hook()
     assert backend.given_s == [DEADLINE_S, DEADLINE_S - takes_s, DEADLINE_S - 2 * takes_s]
 
 
-def test_a_backend_that_answers_is_given_the_whole_time_at_each_end() -> None:
+def test_a_responding_backend_gets_the_full_timeout_each_time() -> None:
     backend = Backend(takes_s=3, answers=True)
     lifecycle = backend.lifecycle()
     for _ in range(4):  # a test suite ends its application's lifespan many times
@@ -62,7 +62,7 @@ def test_a_backend_that_answers_is_given_the_whole_time_at_each_end() -> None:
     assert backend.given_s == [DEADLINE_S] * 4
 
 
-def test_a_flush_that_raises_reaches_nobody_and_its_time_is_gone() -> None:
+def test_an_exception_of_a_flush_is_suppressed_and_its_time_counts() -> None:
     backend = Backend(takes_s=1, answers=False)
 
     def broken(timeout_s: float) -> bool:

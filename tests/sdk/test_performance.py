@@ -1,4 +1,4 @@
-"""Summaries of one process and of several workers; burn rates; what may be asked for."""
+"""Summaries of one process and of several workers; burn rates; valid arguments."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NOW_S = 1_800_000_000.0
 
 
 class Store:
-    """What part 6 does with a database, in memory."""
+    """A window store in memory."""
 
     def __init__(self) -> None:
         self.windows: list[LatencyWindow] = []
@@ -42,7 +42,7 @@ class Store:
 
 
 class Worker:
-    """A process's worth of telemetry."""
+    """The telemetry of one process."""
 
     def __init__(self, clock: Callable[[], float], policy: Policy = POLICY) -> None:
         losses = Losses(cool_down_s=60)
@@ -86,7 +86,7 @@ def worker(closing: Closing) -> Worker:
     return closing(Worker(Clock()))
 
 
-def test_every_span_counts_whatever_is_sampled_away(worker: Worker) -> None:
+def test_unsampled_spans_count(worker: Worker) -> None:
     for _ in range(200):
         worker.span(10)
     worker.span(600)
@@ -101,10 +101,10 @@ def test_every_span_counts_whatever_is_sampled_away(worker: Worker) -> None:
     assert sampler is not None and sampler.held.spans[True] < 100
 
 
-def test_a_span_that_ended_just_now_is_counted(closing: Closing) -> None:
-    queue = POLICY.export.queue.replace(delay_ms=60_000)  # nobody else hurries it
+def test_a_span_that_has_just_ended_counts(closing: Closing) -> None:
+    queue = POLICY.export.queue.replace(delay_ms=60_000)  # only the summary flushes it
     export = POLICY.export.replace(queue=queue)
-    summary = POLICY.summary.replace(wait_ms=30_000)  # a busy machine may take its time
+    summary = POLICY.summary.replace(wait_ms=30_000)  # for a busy machine
     worker = closing(Worker(Clock(), POLICY.replace(export=export, summary=summary)))
     try:
         for count in range(1, 4):
@@ -114,7 +114,7 @@ def test_a_span_that_ended_just_now_is_counted(closing: Closing) -> None:
         worker.provider.shutdown()
 
 
-def test_one_category_alone(worker: Worker) -> None:
+def test_a_summary_can_be_of_one_category(worker: Worker) -> None:
     worker.span(10)
     worker.span(10, {"mita.operation": "payment_processing"})
     worker.flush()
@@ -124,7 +124,7 @@ def test_one_category_alone(worker: Worker) -> None:
         assert summary["count"] == 1
 
 
-def test_an_operations_name_is_redacted_before_it_is_shown(worker: Worker) -> None:
+def test_an_operation_name_is_redacted_in_summaries_and_reports(worker: Worker) -> None:
     heard: list[mita_otel.BreachReport] = []
 
     class Listener:
@@ -148,7 +148,7 @@ def test_an_operations_name_is_redacted_before_it_is_shown(worker: Worker) -> No
     )
 
 
-def test_with_a_store_a_summary_is_of_all_workers_and_counts_nothing_twice(closing: Closing) -> None:
+def test_with_a_store_a_summary_counts_all_workers_once(closing: Closing) -> None:
     clock, store = Clock(), Store()
     workers = [closing(Worker(clock)) for _ in range(3)]
     for one in workers:
@@ -171,7 +171,7 @@ def test_with_a_store_a_summary_is_of_all_workers_and_counts_nothing_twice(closi
         one.provider.shutdown()
 
 
-def test_a_store_that_does_not_answer_leaves_a_summary_of_this_process(
+def test_with_an_unavailable_store_a_summary_is_of_this_process(
     worker: Worker, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Down(Store):
@@ -186,7 +186,7 @@ def test_a_store_that_does_not_answer_leaves_a_summary_of_this_process(
     assert "of this process alone" in caplog.text
 
 
-def test_a_limit_that_adapts_follows_what_the_pipeline_has_seen(closing: Closing) -> None:
+def test_an_adaptive_limit_follows_measured_durations(closing: Closing) -> None:
     tree = POLICY.to_dict()
     tree["thresholds"]["api"]["methods"]["GET"] = {"follow": "p50 * 2", "floor_ms": 1, "ceiling_ms": 2000}
     clock = Clock()
@@ -206,7 +206,7 @@ def test_a_limit_that_adapts_follows_what_the_pipeline_has_seen(closing: Closing
     worker.provider.shutdown()
 
 
-def test_burn_rates_come_by_rule_and_window(worker: Worker) -> None:
+def test_burn_rates_are_by_rule_and_window(worker: Worker) -> None:
     for duration_ms in (10, 10, 10, 600):
         worker.span(duration_ms)
     worker.flush()
@@ -225,13 +225,13 @@ def test_burn_rates_come_by_rule_and_window(worker: Worker) -> None:
         ((1, "speed"), "known: api, financial"),
     ],
 )
-def test_a_wrong_question_is_answered_with_what_may_be_asked(arguments: Any, said: str) -> None:
+def test_an_invalid_argument_is_an_error_with_the_valid_values(arguments: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         get_performance_summary(*arguments)
 
 
 @pytest.mark.usefixtures("isolated_telemetry")
-def test_without_configure_a_summary_is_empty_and_with_it_it_is_not() -> None:
+def test_a_summary_is_empty_only_without_configuration() -> None:
     assert get_performance_summary()["count"] == 0
     telemetry = mita_otel.configure(exporters=["none"])
     from opentelemetry import trace
@@ -245,7 +245,7 @@ def test_without_configure_a_summary_is_empty_and_with_it_it_is_not() -> None:
     assert list(summary["categories"]["financial"]["operations"]) == ["budget_calculation"]
 
 
-def test_a_pipeline_without_tail_sampling_passes_everything_on() -> None:
+def test_without_tail_sampling_every_span_is_exported() -> None:
     losses = Losses(cool_down_s=60)
     redactor = Redactor(POLICY.redaction)
     measurements = Measurements(

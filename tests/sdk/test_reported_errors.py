@@ -60,7 +60,7 @@ WAYS = (logged, logged_without_exception, emitted, recorded, raised_in_an_inner_
     [("memory", WAYS), ("sentry", (*WAYS, captured_by_sentry_sdk))],
     ids=["without Sentry", "with Sentry"],
 )
-def test_each_way_is_one_event_of_the_alerts(
+def test_each_kind_of_report_is_one_alert_event(
     isolated_telemetry: None,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -93,7 +93,7 @@ class InsufficientFundsError(Exception):
 
 
 @pytest.mark.parametrize("exporter", ["memory", "sentry"])
-def test_an_exception_that_an_operation_expects_is_no_error_on_an_inner_span(
+def test_an_expected_exception_on_an_inner_span_is_not_an_error(
     isolated_telemetry: None,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,

@@ -13,7 +13,7 @@ POLICY = default_policy("production").lifecycle
 
 
 class Waits(Stage):
-    """Has sent everything, or not."""
+    """A stage whose flush succeeds or fails."""
 
     def __init__(self, flushes: bool) -> None:
         self.flushes = flushes
@@ -26,7 +26,7 @@ def stages(*of: Stage, losses: Losses | None = None) -> Stages:
     return Stages(of, losses or Losses(cool_down_s=60), POLICY)
 
 
-def test_a_flush_that_ends_just_before_its_deadline_was_late(
+def test_a_flush_that_ends_just_before_its_deadline_counts_as_late(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     times = iter([0.0, 4.997])
@@ -49,7 +49,7 @@ def test_a_missed_deadline_is_logged_once(
 
 
 class Clock:
-    """Seconds that pass while a stage flushes."""
+    """A clock that a flushing stage advances."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_s = 0.0
@@ -58,7 +58,7 @@ class Clock:
 
 
 class Part(Stage):
-    """Needs some seconds to flush, and holds seven items until then."""
+    """A stage that needs some seconds to flush its seven items."""
 
     def __init__(self, clock: Clock, story: list[str], losses: Losses, name: str, needs_s: float) -> None:
         self._clock, self._story, self._losses, self._name = clock, story, losses, name
@@ -150,7 +150,7 @@ def test_metrics_are_flushed_last_and_include_the_losses_of_the_deadline(
     assert clock.now_s <= 5
 
 
-def test_a_stage_that_is_kept_later_is_drained_counted_and_closed_before_metrics(
+def test_a_stage_added_later_is_drained_and_closed_before_metrics(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock, losses = Clock(monkeypatch), Losses(cool_down_s=60)

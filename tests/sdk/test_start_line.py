@@ -1,4 +1,4 @@
-"""The line about the configuration is logged once, by the application's logging or else the server's."""
+"""The configuration is logged once, by the application's logging or otherwise the server's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Lines(logging.Handler):
 
 
 def remove_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave no handler, as in a process whose logging is not configured. (pytest adds some before each test runs.)"""
+    """Remove all handlers, as if logging was not configured. (pytest adds some before each test.)"""
     for name in ("mita_otel", "uvicorn.error", "gunicorn.error"):
         monkeypatch.setattr(logging.getLogger(name), "propagate", False)
         monkeypatch.setattr(logging.getLogger(name), "handlers", [])
@@ -35,13 +35,13 @@ def server(request: pytest.FixtureRequest) -> Iterator[logging.Logger]:
     logger.setLevel(level)
 
 
-def test_the_applications_logging_shows_it(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_applications_logging_receives_the_line(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "mita_otel"):
         StartLine("ready").start()
     assert caplog.messages == ["ready"]
 
 
-def test_a_server_that_has_configured_its_logging_shows_it(
+def test_the_configured_logging_of_the_server_receives_the_line(
     monkeypatch: pytest.MonkeyPatch, server: logging.Logger
 ) -> None:
     remove_handlers(monkeypatch)
@@ -52,7 +52,7 @@ def test_a_server_that_has_configured_its_logging_shows_it(
     assert handler.lines == ["ready"]
 
 
-def test_a_server_that_configures_its_logging_later_shows_it_when_it_starts_to_serve(
+def test_a_server_that_configures_its_logging_later_receives_the_line_on_start(
     monkeypatch: pytest.MonkeyPatch, server: logging.Logger
 ) -> None:
     remove_handlers(monkeypatch)
@@ -65,7 +65,7 @@ def test_a_server_that_configures_its_logging_later_shows_it_when_it_starts_to_s
     assert handler.lines == ["ready"]
 
 
-def test_without_any_logging_nothing_is_written(
+def test_without_logging_nothing_is_written(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     remove_handlers(monkeypatch)

@@ -1,4 +1,4 @@
-"""No method of the handle raises into the application, whatever it is called with."""
+"""No method of the handle raises into the application, for any argument."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mita_otel.sdk.telemetry import Telemetry
 
 
 class Hostile:
-    """Raises wherever it is looked at."""
+    """An object that raises on every access."""
 
     @property  # type: ignore[misc]  # hostile on purpose
     def __class__(self) -> type:  # type: ignore[override]
@@ -36,7 +36,7 @@ class Hostile:
 
 
 class BrokenStage(Stage):
-    """Raises in every method."""
+    """A stage that raises in every method."""
 
     def _fail(self, *_: object) -> Any:
         raise RuntimeError("broken")
@@ -92,7 +92,7 @@ def test_no_method_raises(telemetry: Telemetry, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", [*ODD, "text"])
-def test_shutdown_ends_telemetry_whatever_its_timeout_is(telemetry: Telemetry, name: str) -> None:
+def test_shutdown_ends_telemetry_with_any_timeout(telemetry: Telemetry, name: str) -> None:
     value: Any = ODD.get(name, name)
     telemetry.keep(BrokenStage())
     telemetry.shutdown(value)
@@ -115,7 +115,7 @@ def test_shutdown_ends_telemetry_whatever_its_timeout_is(telemetry: Telemetry, n
         ),
     ],
 )
-def test_what_cannot_be_measured_is_named_in_one_line(
+def test_an_unsupported_argument_of_instrument_is_logged_in_one_line(
     telemetry: Telemetry, caplog: pytest.LogCaptureFixture, arguments: dict[str, Any], line: str
 ) -> None:
     with caplog.at_level(logging.WARNING):
@@ -123,7 +123,7 @@ def test_what_cannot_be_measured_is_named_in_one_line(
     assert [record.getMessage() for record in caplog.records] == [line]
 
 
-def test_applications_and_engines_of_each_kind_are_measured(
+def test_applications_and_engines_of_each_type_are_measured(
     telemetry: Telemetry, caplog: pytest.LogCaptureFixture
 ) -> None:
     sync, other = sqlalchemy.create_engine("sqlite://"), create_async_engine("sqlite+aiosqlite://")

@@ -1,4 +1,4 @@
-"""Each variable of OpenTelemetry's that is set and has no effect is named, with a reason and a fix."""
+"""OpenTelemetry variables without effect are reported with a reason and a fix."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def unused(env: dict[str, str], *, fastapi: str = "auto") -> list[str]:
         *("OTEL_PYTHON_LOGGING_AUTO_INSTRUMENTATION_ENABLED", "OTEL_PYTHON_STARLETTE_EXCLUDED_URLS"),
     ],
 )
-def test_a_variable_that_nothing_reads_is_named(name: str) -> None:
+def test_an_unused_variable_is_reported(name: str) -> None:
     assert unused({name: "1"}) == [name]
     assert unused({name: " "}) == []
 
 
-def test_variables_of_exporters_in_use_are_not_named() -> None:
+def test_variables_of_exporters_in_use_are_not_reported() -> None:
     names = [name for name in vars(of_the_sdk) if name.startswith("OTEL_EXPORTER_OTLP_")]
     assert len(names) > 20
     assert unused({**dict.fromkeys(names, "1"), **OTLP, "OTEL_METRIC_EXPORT_INTERVAL": "9"}) == []
@@ -50,7 +50,7 @@ def test_variables_of_exporters_in_use_are_not_named() -> None:
     assert unused({"OTEL_EXPORTER_PROMETHEUS_PORT": "1", "OTEL_METRICS_EXPORTER": "prometheus"}) == []
 
 
-def test_variables_that_take_effect_are_not_named() -> None:
+def test_variables_with_effect_are_not_reported() -> None:
     names = (
         *("OTEL_BSP_SCHEDULE_DELAY", "OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"),
         *("OTEL_PYTHON_FASTAPI_EXCLUDED_URLS", "OTEL_PYTHON_EXCLUDED_URLS", "OTEL_SERVICE_NAME"),

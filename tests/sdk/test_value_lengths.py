@@ -1,4 +1,4 @@
-"""OpenTelemetry's length limits apply after redaction, whichever provider records the values."""
+"""OpenTelemetry's length limits apply after redaction, for any provider."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TEXTS = (f"order 7 was paid with {CARD} by ada", f"the key of the shop is {KEY} 
 
 
 def shown_for(length: int) -> list[str]:
-    """Record each text in a span, its events and its links, and return the values that an exporter gets."""
+    """Record each text in a span, its events and its links, and return the exported values."""
     memory = MemorySpanExporter()
     telemetry = configure(policy=default_policy("development"), exporters=[memory])
     links = [trace.Link(trace.SpanContext(1, 1, is_remote=False), {"note": text}) for text in TEXTS]
@@ -44,14 +44,14 @@ def shown_for(length: int) -> list[str]:
 
 
 def longest_part(secret: str, text: str) -> int:
-    """Return the length of the longest part of a secret that a text shows."""
+    """Return the length of the longest part of a secret in a text."""
     parts = ((i, j) for i in range(len(secret)) for j in range(i + 1, len(secret) + 1))
     return max((j - i for i, j in parts if secret[i:j] in text), default=0)
 
 
 @pytest.mark.parametrize("length", range(24, 46, 3))
 @pytest.mark.parametrize("variable", ["OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "a host's provider"])
-def test_no_limit_leaves_a_part_of_a_secret(
+def test_no_length_limit_leaves_a_part_of_a_secret(
     monkeypatch: pytest.MonkeyPatch, variable: str, length: int
 ) -> None:
     if variable.startswith("OTEL"):
@@ -69,7 +69,7 @@ def test_no_limit_leaves_a_part_of_a_secret(
     assert values[2] == "z" * length
 
 
-def test_a_long_route_is_measured_by_its_own_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_route_has_its_limit_despite_a_length_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "64")
     route = "/api/v1/" + "very-long-name-of-a-collection/" * 3 + "{number}"
     defaults = default_policy("development")
@@ -91,7 +91,7 @@ def test_a_long_route_is_measured_by_its_own_limit(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("ours", [True, False])
-def test_log_records_are_cut_after_redaction(monkeypatch: pytest.MonkeyPatch, ours: bool) -> None:
+def test_log_records_are_truncated_after_redaction(monkeypatch: pytest.MonkeyPatch, ours: bool) -> None:
     monkeypatch.setenv("OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT", "30")
     exporter = InMemoryLogRecordExporter()
     provider = (

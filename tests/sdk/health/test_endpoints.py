@@ -1,4 +1,4 @@
-"""The endpoints at the guide's paths: on FastAPI, as an application of their own, mounted."""
+"""Health endpoints at the guide's paths: in FastAPI, as a separate application, and mounted."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def mounted() -> Any:
 
 
 def mounted_below() -> Any:
-    """Behind a prefix: the paths are those below it."""
+    """Mounted under a prefix: paths are relative to it."""
     return Starlette(routes=[Mount("/internal", mita_otel.health_app())])
 
 
@@ -72,7 +72,7 @@ async def test_every_path_answers_with_its_media_type(client: httpx.AsyncClient,
     assert answer.json()["status"] in {"pass", "warn"}
 
 
-async def test_a_stranger_sees_no_address_no_secret_no_version(client: httpx.AsyncClient) -> None:
+async def test_without_a_token_no_address_secret_or_version_is_shown(client: httpx.AsyncClient) -> None:
     async with client:
         shown = (await client.get("/api/health/error-monitoring")).text
     for hidden in (
@@ -88,7 +88,7 @@ async def test_a_stranger_sees_no_address_no_secret_no_version(client: httpx.Asy
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
-async def test_who_has_the_token_sees_details(client: httpx.AsyncClient, scheme: str) -> None:
+async def test_with_the_token_details_are_shown(client: httpx.AsyncClient, scheme: str) -> None:
     async with client:
         headers = {"Authorization": f"{scheme} the-token-of-the-test"}
         shown = (await client.get("/api/health/error-monitoring", headers=headers)).json()
@@ -100,7 +100,7 @@ async def test_who_has_the_token_sees_details(client: httpx.AsyncClient, scheme:
 @pytest.mark.parametrize(
     "value", ["", "Bearer", "Bearer ", "Bearer wrong", "Basic the-token-of-the-test", "Bearer é"]
 )
-async def test_a_wrong_token_shows_what_a_stranger_sees(client: httpx.AsyncClient, value: str) -> None:
+async def test_a_wrong_token_shows_no_details(client: httpx.AsyncClient, value: str) -> None:
     async with client:
         answer = await client.get("/health/sentry", headers={b"Authorization": value.encode("latin-1")})
     assert "details" not in answer.json()
@@ -122,7 +122,7 @@ async def test_tokens_are_compared_in_constant_time(
     assert "details" not in answer.json()
 
 
-async def test_a_policy_that_cannot_be_read_does_not_end_a_service_that_has_not_configured_yet(
+async def test_an_unreadable_policy_does_not_break_an_unconfigured_service(
     isolated_telemetry: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "mita-otel.toml").write_text("[health]\nstale_s = 'soon'\n")
@@ -134,7 +134,7 @@ async def test_a_policy_that_cannot_be_read_does_not_end_a_service_that_has_not_
         assert (await client.get("/api/health/sentry")).status_code == 503
 
 
-async def test_without_a_token_set_nobody_sees_details(
+async def test_without_a_configured_token_no_details_are_shown(
     telemetry: mita_otel.Telemetry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = HealthApp(telemetry, env={})
@@ -143,7 +143,7 @@ async def test_without_a_token_set_nobody_sees_details(
             assert "details" not in (await client.get("/health/sentry", headers=headers)).json()
 
 
-async def test_looking_touches_a_disk_and_holds_up_no_event_loop(
+async def test_checks_run_off_the_event_loop(
     client: httpx.AsyncClient, telemetry: mita_otel.Telemetry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     health = telemetry.health
@@ -171,7 +171,7 @@ async def test_other_paths_and_methods_are_refused(telemetry: mita_otel.Telemetr
         assert (head.status_code, head.content) == (200, b"")
 
 
-async def test_a_service_without_telemetry_says_so_and_stays_in_traffic(
+async def test_a_service_without_telemetry_reports_it_and_stays_ready(
     isolated_telemetry: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -183,7 +183,7 @@ async def test_a_service_without_telemetry_says_so_and_stays_in_traffic(
         assert (await client.get("/health/live")).status_code == 200
 
 
-async def test_the_lifespan_is_answered(telemetry: mita_otel.Telemetry) -> None:
+async def test_the_lifespan_protocol_is_supported(telemetry: mita_otel.Telemetry) -> None:
     incoming = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
     sent: list[Any] = []
 
@@ -197,7 +197,7 @@ async def test_the_lifespan_is_answered(telemetry: mita_otel.Telemetry) -> None:
     assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
 
 
-def test_the_policy_may_name_other_paths(telemetry: mita_otel.Telemetry, tmp_path: Path) -> None:
+def test_the_policy_can_set_other_paths(telemetry: mita_otel.Telemetry, tmp_path: Path) -> None:
     (tmp_path / "other.toml").write_text('[health.paths]\nlive = ["/livez"]\n')
     policy = mita_otel.load_policy(tmp_path / "other.toml")
 

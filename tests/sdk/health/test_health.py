@@ -1,4 +1,4 @@
-"""Telemetry's health: what each trouble looks like, what a stranger sees, what asking costs."""
+"""Health of telemetry: the result of each failure, details with and without the token, and caching."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ QUICK: dict[str, dict[str, Any]] = {"health": {"cache_s": 0.0}, "sampling": {"mo
 
 
 # --- each check --------------------------------------------------------------------------------------
-def test_a_service_whose_spans_arrive_is_well(configure: Configure, receiver: Receiver) -> None:
+def test_a_service_with_delivered_spans_passes(configure: Configure, receiver: Receiver) -> None:
     telemetry = configure(["sentry"], policy_with(**QUICK), SENTRY_DSN=receiver.dsn)
     assert checks_of(telemetry)["export:sentry"].said == "nothing has been exported yet"
     span()
@@ -79,7 +79,7 @@ def test_a_service_whose_spans_arrive_is_well(configure: Configure, receiver: Re
 
 
 @pytest.mark.parametrize("trouble", [500, "cut"])
-def test_a_sentry_that_takes_nothing_is_a_warning_and_then_a_failure(
+def test_an_unavailable_sentry_is_a_warning_and_then_a_failure(
     configure: Configure, receiver: Receiver, trouble: Any
 ) -> None:
     receiver.behaviour = trouble
@@ -109,22 +109,22 @@ def test_a_sentry_that_takes_nothing_is_a_warning_and_then_a_failure(
     assert checks_of(telemetry)["export:sentry"].status is Status.PASS
 
 
-def test_without_a_dsn_it_is_said_where_traces_go(configure: Configure) -> None:
+def test_without_a_dsn_the_destination_of_traces_is_reported(configure: Configure) -> None:
     found = checks_of(configure(["memory"]))
     assert found["sentry:configured"].status is Status.WARN
     assert found["sentry:configured"].said == "nothing goes to Sentry, traces go to memory: set SENTRY_DSN"
 
 
-def test_a_queue_that_fills_up_is_a_warning(configure: Configure) -> None:
+def test_a_queue_above_its_share_is_a_warning(configure: Configure) -> None:
     telemetry = configure(policy=policy_with(health={"cache_s": 0.0, "queue_share": 0.000_01}))
     span()
     check = checks_of(telemetry)["queue:pipeline"]
-    if check.observed["waiting"]:  # the pipeline may have been quicker
+    if check.observed["waiting"]:  # the pipeline may have emptied it already
         assert check.status is Status.WARN
         assert check.said == f"1 of {check.observed['capacity']} places are taken"
 
 
-def test_a_loss_is_a_warning_for_a_while_and_a_count_for_ever(configure: Configure) -> None:
+def test_a_loss_is_a_temporary_warning_and_a_lasting_count(configure: Configure) -> None:
     telemetry = configure(policy=policy_with(**QUICK))
     losses = telemetry._stages.losses
     assert losses is not None
@@ -138,7 +138,7 @@ def test_a_loss_is_a_warning_for_a_while_and_a_count_for_ever(configure: Configu
     assert (check.status, check.observed) == (Status.PASS, {"exporter.otlp: queue_full": 7})
 
 
-def test_a_redactor_that_lets_secrets_through_is_a_failure(configure: Configure) -> None:
+def test_disabled_redaction_is_a_failure(configure: Configure) -> None:
     policy = policy_with(**QUICK)
     tree = policy.to_dict()
     tree["redaction"]["enabled"] = False
@@ -149,9 +149,7 @@ def test_a_redactor_that_lets_secrets_through_is_a_failure(configure: Configure)
     assert not shows(check)
 
 
-def test_an_audit_trail_that_cannot_be_written_takes_the_service_out_of_traffic(
-    configure: Configure, tmp_path: Path
-) -> None:
+def test_an_unwritable_audit_trail_makes_the_service_unready(configure: Configure, tmp_path: Path) -> None:
     telemetry = configure(
         policy=policy_with(**QUICK, audit={"on_failure": "log"}),
         MITA_OTEL_AUDIT_SPOOL=str(tmp_path / "spool"),
@@ -175,7 +173,7 @@ def test_an_audit_trail_that_cannot_be_written_takes_the_service_out_of_traffic(
         ({}, Status.PASS, ""),
     ],
 )  # fmt: skip
-def test_a_database_that_is_down_is_a_warning_and_only_a_spool_that_cannot_be_written_a_failure(
+def test_an_unavailable_database_is_a_warning_and_an_unwritable_spool_a_failure(
     changes: dict[str, Any], status: Status, said: str
 ) -> None:
     class Trail:
@@ -193,7 +191,7 @@ def test_a_database_that_is_down_is_a_warning_and_only_a_spool_that_cannot_be_wr
     assert (spool.name, spool.status, spool.said) == ("audit:spool", status, said)
 
 
-def test_a_store_that_alerts_cannot_reach_is_a_warning() -> None:
+def test_an_unavailable_alert_store_is_a_warning() -> None:
     class Engine:
         failing: Mapping[str, str] = {}
         unavailable = "the database is away"
@@ -203,7 +201,7 @@ def test_a_store_that_alerts_cannot_reach_is_a_warning() -> None:
     assert (check.status, check.said) == (Status.WARN, "the database is away")
 
 
-def test_a_spool_that_is_no_folder_is_a_reason_to_send_no_requests(
+def test_a_file_instead_of_the_spool_folder_makes_the_service_unready(
     configure: Configure, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "spool").write_text("not a folder")
@@ -216,7 +214,7 @@ def test_a_spool_that_is_no_folder_is_a_reason_to_send_no_requests(
     assert report.checks[0].said.startswith("entries cannot be recorded: ")
 
 
-def test_messages_that_do_not_arrive_are_a_warning(configure: Configure) -> None:
+def test_undelivered_notifications_are_a_warning(configure: Configure) -> None:
     telemetry = configure(policy=policy_with(**QUICK), SLACK_FINANCE_WEBHOOK="http://127.0.0.1:1/x")
     assert checks_of(telemetry)["alerts:delivery"].status is Status.PASS
     mita_otel.capture_financial_error(ValueError("x"), severity="critical")
@@ -226,7 +224,7 @@ def test_messages_that_do_not_arrive_are_a_warning(configure: Configure) -> None
     assert check.said == "messages do not arrive: finance_slack: Slack: no connection (ConnectError)"
 
 
-def test_libraries_are_found_with_what_would_measure_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_libraries_are_listed_with_the_instrumentation_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     found = {one.name: one for one in libraries()}
     assert found["fastapi"].state in {"measured", "not loaded"}
     assert found["httpx"].state in {"measured", "not loaded"}
@@ -240,8 +238,10 @@ def test_libraries_are_found_with_what_would_measure_them(monkeypatch: pytest.Mo
     assert "httpx is not measured: pip install opentelemetry-instrumentation-httpx" in check.said
 
 
-def test_who_needs_a_library_is_found_out_once(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All that is installed has to be read for it: too dear for every look."""
+def test_requirements_of_libraries_are_read_once(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads the metadata of all installed packages: too expensive for every report."""
     from mita_otel.sdk.health import libraries as module
 
     reads = 0
@@ -259,7 +259,7 @@ def test_who_needs_a_library_is_found_out_once(configure: Configure, monkeypatch
     assert reads == 1
 
 
-def test_who_needs_a_library_that_is_measured_is_not_asked() -> None:
+def test_requirements_of_measured_libraries_are_not_read() -> None:
     asked: list[tuple[str, ...]] = []
     found = libraries(
         ["fastapi", "httpx", "no-such-library"], lambda names: frozenset(asked.append(names) or ())
@@ -269,7 +269,7 @@ def test_who_needs_a_library_that_is_measured_is_not_asked() -> None:
 
 
 # --- deliveries --------------------------------------------------------------------------------------
-def test_how_tries_went_is_remembered_from_the_first_failure_on() -> None:
+def test_deliveries_record_the_first_failure_and_the_last_success() -> None:
     clock = [100.0]
     deliveries = Deliveries(clock=lambda: clock[0])
     assert deliveries.state == DeliveryState()
@@ -285,13 +285,13 @@ def test_how_tries_went_is_remembered_from_the_first_failure_on() -> None:
 
 
 # --- the report --------------------------------------------------------------------------------------
-def test_the_worst_check_is_the_status() -> None:
+def test_the_overall_status_is_the_worst_check() -> None:
     assert worst([]) is Status.PASS
     assert worst([Status.PASS, Status.WARN]) is Status.WARN
     assert worst([Status.WARN, Status.FAIL, Status.PASS]) is Status.FAIL
 
 
-def test_a_stranger_sees_how_each_check_went_and_nothing_else() -> None:
+def test_the_brief_document_has_only_the_status_of_each_check() -> None:
     check = Check("export:sentry", Status.WARN, "http://secret.example does not answer", {"waiting": 3})
     report = HealthReport((check,), 0.0, {"service": "bank"})
     assert report.document(detailed=False) == {
@@ -306,7 +306,7 @@ def test_a_stranger_sees_how_each_check_went_and_nothing_else() -> None:
     ]  # fmt: skip
 
 
-def test_what_is_shown_with_the_token_names_versions_and_the_policys_digest(configure: Configure) -> None:
+def test_the_detailed_document_has_versions_and_the_policys_digest(configure: Configure) -> None:
     telemetry = configure(OTEL_SERVICE_NAME="bank")
     assert telemetry.health is not None
     about = telemetry.health.report().about
@@ -315,7 +315,7 @@ def test_what_is_shown_with_the_token_names_versions_and_the_policys_digest(conf
     assert {"mita-otel", "opentelemetry-sdk"} <= set(about["versions"])
 
 
-def test_an_answer_is_given_again_for_a_moment(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_is_cached_briefly(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
     telemetry = configure()
     health = telemetry.health
     assert health is not None

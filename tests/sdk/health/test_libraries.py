@@ -1,4 +1,4 @@
-"""What is there for telemetry alone is not missed; what the service asked for is."""
+"""Libraries that only telemetry needs are not reported; libraries of the service are."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mita_otel.sdk.health.libraries import there_for_telemetry
 
 @pytest.fixture
 def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that is all that is installed."""
+    """A folder with all installed packages."""
     monkeypatch.setattr(libraries, "distributions", lambda: _distributions(tmp_path))
     write_package(tmp_path, "mita-otel", "0.1.0", requires=("urllib3<3,>=2", "httpx; extra == 'alerts'"))
     write_package(tmp_path, "sentry_sdk", "2.75.0", requires=("urllib3>=1.26",), requested=True)
@@ -33,11 +33,11 @@ def _distributions(folder: Path) -> object:
 NAMES = ("urllib3", "requests", "httpx")
 
 
-def test_what_only_telemetry_needs(packages: Path) -> None:
+def test_libraries_that_only_telemetry_needs_are_recognised(packages: Path) -> None:
     assert there_for_telemetry(NAMES) == set(NAMES)
 
 
-def test_what_was_asked_for_by_name_is_the_services(packages: Path) -> None:
+def test_a_library_requested_by_name_is_the_services(packages: Path) -> None:
     write_package(packages, "fastapi", "0.165.0", requested=True)
     (packages / "httpx-0.28.1.dist-info" / "REQUESTED").touch()
     assert there_for_telemetry(NAMES) == {"urllib3", "requests"}
@@ -61,24 +61,24 @@ def test_marks_of_one_installer_count_beside_another_that_marks_every_package(pa
     assert there_for_telemetry(NAMES) == {"urllib3", "requests"}
 
 
-def test_what_the_service_needs_by_another_package_is_its_own(packages: Path) -> None:
+def test_a_library_required_by_a_package_of_the_service_is_the_services(packages: Path) -> None:
     write_package(packages, "Stripe_Client", "1.0", requires=("Requests>=2",), requested=True)
     assert there_for_telemetry(NAMES) == {"httpx"}
 
 
-def test_a_package_that_nobody_needs_is_the_services(packages: Path) -> None:
+def test_a_package_that_no_other_requires_is_the_services(packages: Path) -> None:
     write_package(packages, "bank", "1.0", requires=("httpx",))
     assert there_for_telemetry(NAMES) == {"urllib3", "requests"}
 
 
-def test_an_extra_that_was_not_asked_for_makes_nobody_need_it(packages: Path) -> None:
+def test_a_requirement_of_an_unrequested_extra_does_not_count(packages: Path) -> None:
     write_package(packages, "bank", "1.0", requires=("httpx; extra == 'async'",), requested=True)
     assert there_for_telemetry(NAMES) == set(NAMES)
 
 
-def test_packages_that_need_each_other(packages: Path) -> None:
+def test_packages_that_require_each_other_are_handled(packages: Path) -> None:
     write_package(packages, "a", "1", requires=("b", "httpx"))
     write_package(packages, "b", "1", requires=("a",))
-    assert there_for_telemetry(["httpx"]) == {"httpx"}  # nobody outside of telemetry is known to want them
+    assert there_for_telemetry(["httpx"]) == {"httpx"}  # no package outside telemetry is known to need them
     (packages / "b-1.dist-info" / "REQUESTED").touch()
     assert there_for_telemetry(["httpx"]) == frozenset()

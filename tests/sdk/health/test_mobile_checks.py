@@ -1,4 +1,4 @@
-"""Health of the gateway for mobile apps: what waits, who takes nothing, what was given up, an engine that is silent."""
+"""Health of the mobile gateway: waiting records, unavailable destinations, losses, a silent engine."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def statuses(metrics: GatewayMetrics) -> set[Status]:
     return {one.status for one in checks(metrics).values()}
 
 
-def test_a_gateway_that_has_not_been_asked_yet_is_well(metrics: GatewayMetrics) -> None:
+def test_an_unused_gateway_passes(metrics: GatewayMetrics) -> None:
     assert set(checks(metrics)) == {"mobile:engine", "mobile:spool", "mobile:destinations", "mobile:losses"}
     assert statuses(metrics) == {Status.PASS}
 
 
-def test_what_waits_is_shown_by_priority_beside_what_there_is_room_for(metrics: GatewayMetrics) -> None:
+def test_waiting_records_are_shown_by_priority_with_the_limits(metrics: GatewayMetrics) -> None:
     metrics.update(EngineStatus(records=3, bytes=4096, waiting=Counter({"crash": 1, "error": 2})))
     check = checks(metrics)["mobile:spool"]
     assert check.status is Status.PASS
@@ -75,7 +75,7 @@ def test_a_spool_above_the_policys_share_is_a_warning(
     assert checks(metrics)["mobile:spool"].status is status
 
 
-def test_a_destination_that_takes_nothing_is_a_warning_then_a_failure_and_is_forgotten_when_it_is_back(
+def test_an_unavailable_destination_is_a_warning_then_a_failure_until_it_recovers(
     metrics: GatewayMetrics, clock: Clock
 ) -> None:
     trouble = EngineStatus(destinations={"sentry/app": "unavailable", "store/app": "ok"})
@@ -91,10 +91,12 @@ def test_a_destination_that_takes_nothing_is_a_warning_then_a_failure_and_is_for
     metrics.update(EngineStatus(destinations={"sentry/app": "ok", "store/app": "ok"}))
     assert checks(metrics)["mobile:destinations"].status is Status.PASS
     metrics.update(trouble)
-    assert checks(metrics)["mobile:destinations"].status is Status.WARN  # counted from now on, not from then
+    assert (
+        checks(metrics)["mobile:destinations"].status is Status.WARN
+    )  # the time counts from the new failure
 
 
-def test_a_loss_is_a_warning_for_a_while_and_a_count_by_reason_for_ever(
+def test_a_loss_is_a_temporary_warning_and_a_lasting_count_by_reason(
     metrics: GatewayMetrics, clock: Clock
 ) -> None:
     metrics.update(
@@ -121,14 +123,14 @@ def test_an_engine_that_does_not_answer_is_a_warning_then_a_failure(
     check = checks(metrics)["mobile:engine"]
     assert check.status is Status.WARN
     assert "has not answered for 299 seconds" in check.said
-    assert checks(metrics)["mobile:spool"].observed["records"] == 7  # what was told last
+    assert checks(metrics)["mobile:spool"].observed["records"] == 7  # the last reported value
     clock.now += 1
     assert checks(metrics)["mobile:engine"].status is Status.FAIL
     metrics.update(EngineStatus())
     assert checks(metrics)["mobile:engine"].status is Status.PASS
 
 
-def test_two_gateways_in_one_service_are_both_shown(metrics: GatewayMetrics) -> None:
+def test_two_gateways_of_one_service_are_both_shown(metrics: GatewayMetrics) -> None:
     other = GatewayMetrics()
     other.update(None)
     both = (
