@@ -1,4 +1,4 @@
-"""Names of queues, topics and tasks have no part that differs from one consumer, user or job to the next."""
+"""Names of queues, topics and tasks contain no ids of consumers, users or jobs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_ids_in_names_are_replaced(name: str, bounded: str) -> None:
     assert bounded_name(name) == bounded
 
 
-def test_names_are_short() -> None:
+def test_names_are_bounded_in_length() -> None:
     assert len(bounded_name("a." * 9999)) == MAX_LENGTH
 
 

@@ -30,13 +30,13 @@ def fill(ledger: BudgetLedger, clock: Clock, minutes: int, broken_of_100: int, r
     ("total", "broken", "target", "expected"),
     [(0, 0, 0.99, 0), (100, 0, 0.99, 0), (100, 1, 0.99, 1), (1000, 144, 0.99, 14.4), (1000, 1, 0.999, 1)],
 )
-def test_a_burn_rate_of_one_uses_the_budget_up_in_its_time(
+def test_a_burn_rate_of_one_spends_the_budget_in_its_period(
     total: int, broken: int, target: float, expected: float
 ) -> None:
     assert burn_rate(Spent(total, broken), target) == pytest.approx(expected)
 
 
-def test_the_default_windows_are_the_workbooks() -> None:
+def test_the_default_windows_are_those_of_the_workbook() -> None:
     assert {(one.long_s, one.short_s, one.burn_rate, one.severity) for one in POLICY.windows.values()} == {
         (3600, 300, 14.4, "page"),
         (21_600, 1_800, 6.0, "page"),
@@ -71,7 +71,7 @@ def test_a_slow_leak_burns_in_the_long_window_only() -> None:
     assert rates["slow"].long_rate == pytest.approx(2, rel=0.01)
 
 
-def test_a_rule_has_its_own_target_where_the_policy_names_one() -> None:
+def test_a_rule_has_the_target_of_the_policy_or_the_default() -> None:
     strict = POLICY.replace(targets={RULE: 0.999})
     rates = burn_rates(strict, lambda rule, seconds: Spent(1000, 10), [RULE, "other"])
     assert {one.rule: one.long_rate for one in rates if one.window == "fast"} == {
@@ -80,7 +80,7 @@ def test_a_rule_has_its_own_target_where_the_policy_names_one() -> None:
     }
 
 
-def test_what_is_older_than_the_window_does_not_count() -> None:
+def test_counts_older_than_the_window_are_ignored() -> None:
     clock = Clock()
     ledger = BudgetLedger(POLICY, clock=clock)
     fill(ledger, clock, 1, 50)
@@ -90,7 +90,7 @@ def test_what_is_older_than_the_window_does_not_count() -> None:
     assert ledger.spent(RULE, 3600) == Spent(100, 10)
 
 
-def test_the_ring_goes_round_without_mixing_days() -> None:
+def test_the_ring_buffer_does_not_mix_days() -> None:
     clock = Clock()
     ledger = BudgetLedger(POLICY, clock=clock)
     for _ in range(10 * 24):
@@ -100,7 +100,7 @@ def test_the_ring_goes_round_without_mixing_days() -> None:
     assert ledger.spent(RULE, 21_600).total == 5
 
 
-def test_a_clock_that_is_put_back_counts_into_the_newest_minute() -> None:
+def test_after_a_clock_step_back_counts_go_to_the_newest_minute() -> None:
     clock = Clock()
     ledger = BudgetLedger(POLICY, clock=clock)
     ledger.count(RULE, broken=False)
@@ -109,7 +109,7 @@ def test_a_clock_that_is_put_back_counts_into_the_newest_minute() -> None:
     assert ledger.spent(RULE, 60) == Spent(2, 1)
 
 
-def test_rules_are_bounded_and_an_unknown_one_has_spent_nothing() -> None:
+def test_the_number_of_rules_is_bounded_and_an_unknown_one_is_empty() -> None:
     ledger = BudgetLedger(POLICY, clock=Clock())
     for number in range(400):
         ledger.count(f"api.routes.GET /{number}", broken=False)

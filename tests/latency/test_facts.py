@@ -1,4 +1,4 @@
-"""What kind of limit a span has follows from its attributes, old names or new."""
+"""Attributes of a span, stable or old, determine its kind of limit."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def facts(
         ("INTERNAL", "anything", {}, None),
     ],
 )
-def test_the_kind_of_a_span(
+def test_attributes_and_span_kind_determine_the_kind(
     span_kind: str, name: str, attributes: dict[str, Any], expected: str | None
 ) -> None:
     assert facts(attributes, span_kind, name).kind == expected
@@ -82,13 +82,13 @@ def test_the_path_has_no_query_and_no_host(attributes: dict[str, Any]) -> None:
     assert facts(attributes, "SERVER").path == "/a/1"
 
 
-def test_stable_names_win_where_both_are_there() -> None:
+def test_stable_attributes_take_precedence_over_old_ones() -> None:
     both = {"http.method": "get", "http.request.method": "post", "http.route": "/a/{id}"}
     assert facts(both, "SERVER").method == "POST"
     assert facts(both, "SERVER").route == "/a/{id}"
 
 
-def test_empty_names_are_no_names() -> None:
+def test_empty_attributes_are_ignored() -> None:
     empty = facts({"http.request.method": "", "http.route": "", "mita.operation": ""}, "SERVER")
     assert (empty.method, empty.route, empty.operation, empty.category) == (None, None, None, None)
 
@@ -103,7 +103,7 @@ def test_empty_names_are_no_names() -> None:
         ({"db.system": "sqlite", "db.statement": "SELECT 1"}, None),
     ],
 )
-def test_the_table_is_the_attribute_or_the_first_of_the_statement(
+def test_the_table_comes_from_the_attribute_or_the_statement(
     attributes: dict[str, Any], table: str | None
 ) -> None:
     assert facts(attributes, "CLIENT").table == table

@@ -1,4 +1,4 @@
-"""Each row of the guide's Performance Thresholds is a limit, and the most specific limit wins."""
+"""Each row of the guide's Performance Thresholds is a limit, and the most specific limit applies."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def operation(name: str, duration_ms: float = 0.0, more: Mapping[str, Any] | Non
 
 BACKGROUND = SpanFacts("BackgroundTask mail", "INTERNAL", 0.0, {})
 
-# facts, rule, then milliseconds in production (the guide's), staging and development (ours).
+# facts, rule, milliseconds in production (from the guide), staging and development.
 GUIDE: list[tuple[SpanFacts, str, float, float, float]] = [
     (request("GET", "/api/accounts"), "api.methods.GET", 500, 800, 1000),
     (request("POST", "/api/accounts"), "api.methods.POST", 1000, 1500, 2000),
@@ -73,7 +73,7 @@ def test_each_row_of_the_guide_is_a_limit(
 
 
 @pytest.mark.parametrize(("facts", "rule", "production", "_staging", "_development"), GUIDE)
-def test_at_the_limit_is_no_breach_and_above_it_is(
+def test_only_a_duration_above_the_limit_is_a_breach(
     facts: SpanFacts, rule: str, production: float, _staging: float, _development: float
 ) -> None:
     def judged(duration_ms: float) -> Breach | None:
@@ -103,7 +103,7 @@ def test_at_the_limit_is_no_breach_and_above_it_is(
         (request("_OTHER", "/balance"), "api.fallback"),
     ],
 )
-def test_a_financial_endpoint_is_known_by_a_whole_segment_of_its_route(facts: SpanFacts, rule: str) -> None:
+def test_a_financial_endpoint_is_matched_by_a_whole_route_segment(facts: SpanFacts, rule: str) -> None:
     found = BOOKS["production"].rule_for(facts)
     assert found is not None
     assert found.name == rule
@@ -117,20 +117,20 @@ def test_a_financial_endpoint_is_known_by_a_whole_segment_of_its_route(facts: Sp
         {"http.method": "GET", "http.url": "http://profile/api/accounts/77/balance?x"},
     ],
 )
-def test_without_a_route_the_segments_of_the_path_count(attributes: dict[str, Any]) -> None:
+def test_without_a_route_path_segments_are_matched(attributes: dict[str, Any]) -> None:
     found = BOOKS["production"].rule_for(SpanFacts("GET", "SERVER", 1, attributes))
     assert found is not None
     assert found.name == "api.financial.GET"
 
 
-def test_the_query_and_the_host_are_no_segments() -> None:
+def test_query_and_host_are_not_matched() -> None:
     attributes = {"http.method": "GET", "http.url": "http://balance/api/notes?next=/a/balance"}
     found = BOOKS["production"].rule_for(SpanFacts("GET", "SERVER", 1, attributes))
     assert found is not None
     assert found.name == "api.methods.GET"
 
 
-def test_a_route_wins_over_the_path() -> None:
+def test_a_route_takes_precedence_over_the_path() -> None:
     facts = request("GET", "/api/{thing}", more={"url.path": "/api/balance"})
     found = BOOKS["production"].rule_for(facts)
     assert found is not None
@@ -149,7 +149,7 @@ def changed(**tables: Any) -> LimitBook:
     return LimitBook(convert(ThresholdPolicy, tree))
 
 
-def test_an_exact_route_wins_over_the_financial_limit_and_the_method() -> None:
+def test_an_exact_route_takes_precedence_over_financial_limit_and_method() -> None:
     book = changed(api__routes={"GET /api/accounts/{id}/balance": 50, "POST /api/auth/login": 400})
     for facts, rule, limit_ms in [
         (request("GET", "/api/accounts/{id}/balance"), "api.routes.GET /api/accounts/{id}/balance", 50),
@@ -161,7 +161,7 @@ def test_an_exact_route_wins_over_the_financial_limit_and_the_method() -> None:
         assert (found.name, found.limit_ms) == (rule, limit_ms)
 
 
-def test_off_is_measured_and_never_a_breach() -> None:
+def test_a_disabled_limit_is_measured_and_never_exceeded() -> None:
     book = changed(
         api__routes={"GET /stream": "off"},
         api__fallback_ms="off",
@@ -182,11 +182,11 @@ def test_off_is_measured_and_never_a_breach() -> None:
         assert found.limit_ms is None
 
 
-def test_nothing_is_judged_while_thresholds_are_switched_off() -> None:
+def test_disabled_thresholds_report_no_breach() -> None:
     assert changed(enabled=False).judge(query("SELECT", 1e9)) is None
 
 
-def test_an_operation_has_its_names_limit_else_its_categorys_else_none() -> None:
+def test_an_operation_has_the_limit_of_its_name_or_its_category() -> None:
     book = BOOKS["production"]
     category = {"mita.operation.category": "budget_calculation"}
     by_name = book.rule_for(operation("payment_processing", more=category))
@@ -197,14 +197,14 @@ def test_an_operation_has_its_names_limit_else_its_categorys_else_none() -> None
     assert book.judge(operation("monthly_budget", 1e9)) is None
 
 
-def test_a_background_task_named_like_a_financial_operation_has_that_operations_limit() -> None:
+def test_a_background_task_with_the_name_of_an_operation_has_its_limit() -> None:
     breach = BOOKS["production"].judge(
         operation("payment_processing", 1201, more={"mita.operation.kind": "background"})
     )
     assert breach == Breach("background", "financial.payment_processing", 1200, 1201)
 
 
-def test_statements_without_a_limit_have_none() -> None:
+def test_verbs_without_a_limit_have_no_rule() -> None:
     for verb in ("BEGIN", "COMMIT", "CREATE", "PRAGMA"):
         assert BOOKS["production"].rule_for(query(verb)) is None
 
@@ -213,9 +213,7 @@ _SEGMENT = st.text(alphabet="abcdeflnrotip{}", min_size=1, max_size=9)
 
 
 @given(st.sampled_from(["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD"]), st.lists(_SEGMENT, max_size=6))
-def test_every_request_has_exactly_the_limit_of_the_plain_reading_of_the_table(
-    method: str, segments: list[str]
-) -> None:
+def test_every_request_has_the_limit_of_a_naive_lookup(method: str, segments: list[str]) -> None:
     api = default_policy().thresholds.api
     route = "/" + "/".join(segments)
     financial = api.financial.get(method)

@@ -1,4 +1,4 @@
-"""Each kind of span goes into the metric that OpenTelemetry's conventions name, with their attributes."""
+"""Each kind of span is recorded in the metric of OpenTelemetry's conventions, with its attributes."""
 
 from __future__ import annotations
 
@@ -92,7 +92,9 @@ CASES: list[tuple[SpanFacts, str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("span", "metric", "attributes"), CASES)
-def test_metric_and_attributes_of_each_kind(span: SpanFacts, metric: str, attributes: dict[str, Any]) -> None:
+def test_each_kind_has_its_metric_and_attributes(
+    span: SpanFacts, metric: str, attributes: dict[str, Any]
+) -> None:
     operation = operation_of(span)
     assert operation is not None
     measure = measure_of(span, operation, failed=False)
@@ -102,13 +104,13 @@ def test_metric_and_attributes_of_each_kind(span: SpanFacts, metric: str, attrib
 @pytest.mark.parametrize(
     ("attributes", "expected"), [({}, "_OTHER"), ({"error.type": "ValueError"}, "ValueError")]
 )
-def test_a_failure_has_a_type(attributes: dict[str, Any], expected: str) -> None:
+def test_a_failure_has_an_error_type(attributes: dict[str, Any], expected: str) -> None:
     span = facts({**REQUEST, **attributes}, "SERVER")
     assert measure_of(span, Operation("api", "x"), failed=True).attributes["error.type"] == expected
 
 
 @pytest.mark.parametrize("span", [case[0] for case in CASES if case[1] != "mita.operation.duration"])
-def test_of_operations_beyond_the_bound_no_name_is_left(span: SpanFacts) -> None:
+def test_operations_above_the_bound_have_no_name_attributes(span: SpanFacts) -> None:
     assert span.kind is not None
     measure = measure_of(span, Operation(span.kind, OTHER), failed=False)
     names = {"http.route", "server.address", "db.collection.name", "messaging.destination.name"}

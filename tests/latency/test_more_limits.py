@@ -1,4 +1,4 @@
-"""Limits by table, host, command, destination and screen; two limits of one request; limits that adapt."""
+"""Limits by table, host, command, destination and screen; two limits for one request; adaptive limits."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ operations = { budget = 900 }
         (CONNECT, "checkout.limit", 100),
     ],
 )
-def test_the_most_specific_line_of_each_kind_applies(
+def test_the_most_specific_rule_of_each_kind_applies(
     tmp_path: Any, span: SpanFacts, rule: str, limit_ms: float | None
 ) -> None:
     found = book(tmp_path, TABLES).rule_for(span)
@@ -111,7 +111,7 @@ def test_the_most_specific_line_of_each_kind_applies(
     assert (found.name, found.limit_ms) == (rule, limit_ms)
 
 
-def test_an_overlay_of_an_environment_reaches_tables_too(tmp_path: Any) -> None:
+def test_an_environment_overlay_can_set_table_limits(tmp_path: Any) -> None:
     file = tmp_path / "p.toml"
     file.write_text(
         "[thresholds.database]\npayments.SELECT = 100\n[environments.staging.thresholds.database]\npayments.SELECT = 180\n"
@@ -151,7 +151,7 @@ def test_a_request_that_is_a_financial_operation_has_both_limits(
     assert {breach.kind for breach in verdict.breaches} <= {"api"}
 
 
-def test_the_operation_of_a_query_below_it_is_not_judged_twice() -> None:
+def test_a_query_in_an_operation_has_the_database_limit_only() -> None:
     query = facts({"db.system": "x", "db.statement": "SELECT 1", "mita.operation": "payment_processing"})
     assert [rule.name for rule in LimitBook(default_policy().thresholds).rules_for(query)] == [
         "database.SELECT"
@@ -159,7 +159,7 @@ def test_the_operation_of_a_query_below_it_is_not_judged_twice() -> None:
 
 
 class Usual:
-    """What is usual: one answer, and what was asked."""
+    """A usual duration, and the operations that were requested."""
 
     def __init__(self, answer: float | None) -> None:
         self.answer = answer
@@ -179,7 +179,7 @@ GET = { follow = "p99 * 1.5", floor_ms = 100, ceiling_ms = 2000 }
 @pytest.mark.parametrize(
     ("usual_ms", "limit_ms"), [(200, 300), (10, 100), (5000, 2000), (None, 2000), (0, 100)]
 )
-def test_a_limit_follows_what_is_usual_between_floor_and_ceiling(
+def test_an_adaptive_limit_follows_usual_durations_between_its_bounds(
     tmp_path: Any, usual_ms: float | None, limit_ms: float
 ) -> None:
     usual = Usual(usual_ms)
@@ -191,7 +191,7 @@ def test_a_limit_follows_what_is_usual_between_floor_and_ceiling(
     assert usual.asked == [(Operation("api", "GET /api/notes"), 99.0)]
 
 
-def test_without_knowledge_of_the_past_the_ceiling_is_the_limit(tmp_path: Any) -> None:
+def test_without_measurements_the_ceiling_is_the_limit(tmp_path: Any) -> None:
     request = facts({"http.request.method": "GET", "http.route": "/api/notes"}, "SERVER", "x", 1999)
     limits = book(tmp_path, ADAPTIVE)
     assert limits.judge(request) is None
@@ -199,7 +199,7 @@ def test_without_knowledge_of_the_past_the_ceiling_is_the_limit(tmp_path: Any) -
     assert breach is not None and breach.limit_ms == 2000
 
 
-def test_a_dumped_policy_is_the_same_policy(tmp_path: Any) -> None:
+def test_an_exported_policy_converts_back_equal(tmp_path: Any) -> None:
     file = tmp_path / "p.toml"
     file.write_text(ADAPTIVE + TABLES)
     policy = load_policy(file, env={}).thresholds
@@ -225,11 +225,11 @@ def test_a_dumped_policy_is_the_same_policy(tmp_path: Any) -> None:
         (mobile("screen", "Home"), "Home"),
     ],
 )
-def test_the_operation_that_a_span_is_one_of(span: SpanFacts, expected: str) -> None:
+def test_a_span_belongs_to_the_operation_of_its_kind_and_name(span: SpanFacts, expected: str) -> None:
     operation = operation_of(span)
     assert operation is not None
     assert (operation.kind, operation.name) == (span.kind, expected)
 
 
-def test_a_span_of_no_kind_is_no_operation() -> None:
+def test_a_span_without_a_kind_is_not_an_operation() -> None:
     assert operation_of(facts({}, name="fastapi.endpoint")) is None

@@ -1,4 +1,4 @@
-"""Durations are remembered by minute, then by hour, in bounded memory; nothing is counted twice."""
+"""Durations are kept by minute, then by hour, in bounded memory, and counted once."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def record(to: LatencyRecorder, duration_ms: float, operation: Operation = GET, 
     to.record(shown, duration_ms, more.pop("trace_id", 1), **{"failed": False, "breached": False, **more})
 
 
-def test_a_minute_is_a_window_of_its_own() -> None:
+def test_each_minute_is_a_separate_window() -> None:
     clock = Clock()
     memory = recorder(clock)
     record(memory, 10)
@@ -61,7 +61,7 @@ def test_a_minute_is_a_window_of_its_own() -> None:
     assert memory.windows(START + 60) == [second]
 
 
-def test_the_slowest_spans_keep_their_trace_ids() -> None:
+def test_the_slowest_spans_are_kept_with_their_trace_ids() -> None:
     memory = recorder(Clock(), slowest=2)
     for number, duration_ms in enumerate((5, 50, 1, 40, 45)):
         record(memory, duration_ms, trace_id=number)
@@ -72,7 +72,7 @@ def test_the_slowest_spans_keep_their_trace_ids() -> None:
     ]
 
 
-def test_old_minutes_become_hours_and_old_hours_go() -> None:
+def test_old_minutes_become_hours_and_old_hours_are_dropped() -> None:
     clock = Clock()
     memory = recorder(clock, hours=3)
     for _ in range(6 * 60):
@@ -84,7 +84,7 @@ def test_old_minutes_become_hours_and_old_hours_go() -> None:
     assert sum(one.count for one in windows) == 3 * 60, "no minute is lost or doubled where both meet"
 
 
-def test_operations_beyond_the_bound_are_counted_together_and_come_back_when_others_are_gone() -> None:
+def test_operations_above_the_bound_share_one_entry_until_others_expire() -> None:
     clock = Clock()
     memory = recorder(clock, max_operations=3, hours=1)
     for number in range(10):
@@ -104,7 +104,7 @@ def test_operations_beyond_the_bound_are_counted_together_and_come_back_when_oth
     assert [one.operation for one in memory.windows(clock.now_s)] == ["GET /late"]
 
 
-def test_names_are_redacted_once_before_anybody_sees_them() -> None:
+def test_names_are_redacted_once_before_they_are_stored() -> None:
     asked: list[str] = []
 
     def redact(name: str) -> str:
@@ -118,7 +118,7 @@ def test_names_are_redacted_once_before_anybody_sees_them() -> None:
     assert asked == ["pay 4111111111111111"]
 
 
-def test_a_clock_that_is_put_back_or_far_ahead_loses_nothing_and_stays_bounded() -> None:
+def test_clock_jumps_lose_no_count_and_stay_within_bounds() -> None:
     clock = Clock()
     memory = recorder(clock)
     for step in (0, -7200, 86_400 * 400, 60, -86_400 * 400, 60):
@@ -131,7 +131,7 @@ def test_a_clock_that_is_put_back_or_far_ahead_loses_nothing_and_stays_bounded()
     assert len(memory.windows(0)) <= 61 + 25
 
 
-def test_each_window_is_given_to_the_store_once() -> None:
+def test_each_window_is_returned_to_the_store_once() -> None:
     clock = Clock()
     memory = recorder(clock, on_minute=lambda: None)
     record(memory, 1)
@@ -146,7 +146,7 @@ def test_each_window_is_given_to_the_store_once() -> None:
     assert [one.total_ms for one in memory.windows(START + 60)] == [5], "the minute is whole for ourselves"
 
 
-def test_whoever_writes_windows_is_told_when_a_minute_has_ended() -> None:
+def test_the_window_writer_is_notified_after_each_minute() -> None:
     clock, told = Clock(), []
     memory = recorder(clock, on_minute=lambda: told.append(clock.now_s))
     for step in (0, 30, 30, 1, 600):
@@ -155,7 +155,7 @@ def test_whoever_writes_windows_is_told_when_a_minute_has_ended() -> None:
     assert told == [START + 60, START + 661]
 
 
-def test_a_store_that_takes_nothing_does_not_fill_the_memory() -> None:
+def test_unwritten_windows_are_bounded() -> None:
     clock = Clock()
     memory = recorder(clock, on_minute=lambda: None, max_operations=2)
     for _ in range(500):
@@ -164,7 +164,7 @@ def test_a_store_that_takes_nothing_does_not_fill_the_memory() -> None:
     assert len(memory.take_unwritten()) == 120
 
 
-def test_the_usual_duration_needs_enough_of_them_and_stays_for_a_while() -> None:
+def test_the_usual_duration_needs_enough_measurements_and_is_kept() -> None:
     clock = Clock()
     memory = recorder(clock)
     assert memory.percentile_ms(GET, 99) is None
@@ -184,14 +184,14 @@ def test_the_usual_duration_needs_enough_of_them_and_stays_for_a_while() -> None
     assert memory.percentile_ms(GET, 50) is None, "of the last hour"
 
 
-def test_a_forked_child_knows_nothing() -> None:
+def test_reset_removes_all_windows() -> None:
     memory = recorder(Clock())
     record(memory, 1)
     memory.reset()
     assert memory.windows(0) == []
 
 
-def test_windows_of_several_workers_add_up_to_what_one_would_have_seen() -> None:
+def test_merged_windows_of_workers_equal_those_of_one_process() -> None:
     one, workers = recorder(Clock()), [recorder(Clock()) for _ in range(3)]
     for number in range(300):
         duration_ms = 1.0 + (number * 37) % 251
@@ -210,7 +210,7 @@ def test_windows_of_several_workers_add_up_to_what_one_would_have_seen() -> None
     assert [slow.duration_ms for slow in total.slowest] == [slow.duration_ms for slow in whole.slowest]
 
 
-def test_hours_of_a_busy_service_fit_into_their_bound() -> None:
+def test_hours_of_a_busy_service_fit_within_the_memory_bound() -> None:
     clock = Clock()
     memory = recorder(clock, max_operations=20, hours=2)
     operations = [Operation("api", f"GET /a/{number}") for number in range(25)]

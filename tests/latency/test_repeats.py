@@ -1,4 +1,4 @@
-"""Statements are the same whatever their values; they are counted by parent, in bounded memory and linear time."""
+"""Statements are compared without their values, and counted by parent in bounded memory and linear time."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from mita_otel.latency.repeats import RepeatCounter, Repeats, shape_of
         ("", ""),
     ],
 )
-def test_what_differs_from_call_to_call_is_left_out(statement: str, shape: str) -> None:
+def test_the_shape_of_a_statement_has_no_values(statement: str, shape: str) -> None:
     assert shape_of(statement) == shape
 
 
 @pytest.mark.parametrize("unit", ["'", "a'", "(1,", "/*", "--", "%(a)s", "$1", ":a", "? ,", "1.e", "(?),"])
-def test_a_huge_statement_is_cut_before_it_is_read(unit: str) -> None:
+def test_a_huge_statement_is_truncated_before_parsing(unit: str) -> None:
     assert shape_of(unit * 400_000) == shape_of((unit * 400_000)[:4000])
     assert len(shape_of(unit * 400_000)) <= 4000
 
@@ -50,7 +50,7 @@ def test_equal_statements_are_counted_under_their_parent() -> None:
     assert len(counter) == 1
 
 
-def test_a_transactions_own_statements_do_not_count() -> None:
+def test_transaction_control_statements_do_not_count() -> None:
     counter = RepeatCounter(10)
     for _ in range(5):
         counter.add(1, "COMMIT", 1.0)

@@ -1,4 +1,4 @@
-"""Percentiles are within the stated error of the exact ones, on any distribution, added up or not."""
+"""Percentiles are within the stated error on any distribution, merged or not."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PERCENTILES = (0, 1, 25, 50, 75, 90, 95, 99, 99.9, 100)
 
 
 def exact(values: Sequence[float], percentile: float) -> float:
-    """Return the nearest rank: the shortest duration that so many percent of all did not exceed."""
+    """Return the percentile by nearest rank."""
     return sorted(values)[max(0, math.ceil(percentile * len(values) / 100) - 1)]
 
 
@@ -73,7 +73,7 @@ def test_percentiles_are_within_the_stated_error_of_the_exact_ones(
     st.lists(st.floats(min_value=1e-6, max_value=1e8), min_size=1, max_size=300),
     st.integers(1, 10),
 )
-def test_parts_add_up_to_the_whole_without_a_loss(values: list[float], parts: int) -> None:
+def test_merged_parts_equal_the_whole(values: list[float], parts: int) -> None:
     packed = [sketch_of(values[start::parts]).pack() for start in range(parts)]
     total = merged(packed, 0.01)
     whole = sketch_of(values)
@@ -84,7 +84,7 @@ def test_parts_add_up_to_the_whole_without_a_loss(values: list[float], parts: in
 
 @given(st.lists(st.floats(min_value=0, max_value=1e11), max_size=100))
 @example([2.44820515975995e-304])
-def test_what_was_packed_is_the_same_when_unpacked(values: list[float]) -> None:
+def test_an_unpacked_sketch_equals_the_packed_one(values: list[float]) -> None:
     sketch = sketch_of(values)
     again = Sketch.unpack(sketch.pack())
     assert again.count == sketch.count == len(values)
@@ -92,15 +92,15 @@ def test_what_was_packed_is_the_same_when_unpacked(values: list[float]) -> None:
     assert again.pack() == sketch.pack()
 
 
-def test_a_sketch_of_another_error_is_added_with_both_errors() -> None:
+def test_merging_sketches_of_different_error_adds_the_errors() -> None:
     values = [float(value) for value in range(1, 2000)]
     total = merged([sketch_of(values, 0.02).pack(), sketch_of([0.0], 0.02).pack()], 0.01)
     assert total.count == 2000
     assert_close(total, [0.0, *values], 0.0303)
 
 
-def test_of_a_few_the_slowest_is_the_99th() -> None:
-    """An operator looks at three payments, one of which was slow: not the one in the middle."""
+def test_p99_of_a_few_durations_is_the_slowest() -> None:
+    """With three payments, one of them slow, p99 is the slow one and not the median."""
     sketch = sketch_of([3.0, 1260.0, 804.0])
     told = sketch.percentile(99)
     assert told is not None
@@ -112,14 +112,14 @@ def test_an_empty_sketch_has_no_percentile() -> None:
     assert merged([], 0.01).count == 0
 
 
-def test_a_duration_of_a_stepped_clock_counts_as_nothing_and_an_absurd_one_as_the_longest() -> None:
+def test_negative_durations_count_as_zero_and_infinite_ones_as_the_maximum() -> None:
     sketch = sketch_of([-5.0, 0.0, math.inf])
     assert sketch.count == 3
     assert sketch.percentile(0) == 0
     assert sketch.percentile(100) == pytest.approx(1e12, rel=0.01)
 
 
-def test_memory_is_bounded_whatever_is_added() -> None:
+def test_the_size_of_a_sketch_is_bounded() -> None:
     chance = random.Random(3)
     sketch = sketch_of([10 ** chance.uniform(-9, 12) for _ in range(50_000)])
     assert len(sketch.pack()) <= 17 + 6 * 4096
@@ -137,6 +137,6 @@ def test_memory_is_bounded_whatever_is_added() -> None:
         (b"\x01" + bytes(16), "relative error of 0.0"),
     ],
 )
-def test_what_is_no_sketch_is_refused(packed: bytes, said: str) -> None:
+def test_invalid_bytes_are_refused(packed: bytes, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Sketch.unpack(packed)

@@ -1,4 +1,4 @@
-"""The verb of a statement is found wherever it stands, in one pass."""
+"""The verb and the table of a statement are found in one pass."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ STATEMENTS = {
 
 
 @pytest.mark.parametrize(("statement", "expected"), STATEMENTS.items())
-def test_the_verb_of_a_statement(statement: str, expected: str | None) -> None:
+def test_each_statement_has_its_verb(statement: str, expected: str | None) -> None:
     assert verb(statement) == expected
 
 
@@ -91,7 +91,7 @@ def test_the_verb_of_a_statement(statement: str, expected: str | None) -> None:
         ("HGETALL", "HGETALL user:1", None),
     ],
 )
-def test_a_known_verb_in_the_operation_wins_over_the_statement(
+def test_a_known_operation_takes_precedence_over_the_statement(
     operation: str | None, statement: str | None, expected: str | None
 ) -> None:
     assert verb_of(operation, statement) == expected
@@ -101,7 +101,7 @@ _NOISE = st.sampled_from([" ", "\n", "\t", "-- UPDATE ( '\n", "/* DELETE ) */", 
 
 
 @given(st.lists(_NOISE, max_size=8).map("".join), st.sampled_from(["SELECT", "INSERT", "UPDATE", "DELETE"]))
-def test_comments_spaces_and_parentheses_in_front_hide_no_verb(noise: str, word: str) -> None:
+def test_comments_spaces_and_parentheses_before_the_verb_are_skipped(noise: str, word: str) -> None:
     assert verb(f"{noise}{word.lower()} x") == word
 
 
@@ -111,7 +111,7 @@ def test_any_text_has_a_known_verb_or_none(text: str) -> None:
 
 
 @given(st.text(alphabet="()'\"`[]$#-/*\\ \naS", max_size=60))
-def test_what_stands_in_a_string_of_a_common_table_expression_is_not_the_verb(text: str) -> None:
+def test_a_verb_inside_a_string_literal_is_ignored(text: str) -> None:
     quoted = text.replace("\\", "").replace("'", "''")
     assert verb(f"WITH a AS (SELECT '{quoted} delete ') UPDATE t SET x = 1") == "UPDATE"
 
@@ -132,7 +132,7 @@ def test_what_stands_in_a_string_of_a_common_table_expression_is_not_the_verb(te
     ],
     ids=lambda statement: statement[:10],
 )
-def test_a_statement_made_to_be_slow_is_looked_at_once_and_not_to_its_end(statement: str) -> None:
+def test_hostile_statements_are_parsed_in_bounded_steps(statement: str) -> None:
     calls = 0
 
     def count(_frame: object, event: str, _argument: object) -> None:
@@ -147,7 +147,7 @@ def test_a_statement_made_to_be_slow_is_looked_at_once_and_not_to_its_end(statem
     assert calls < 5 * 20_000 * 2
 
 
-def test_a_verb_beyond_the_bound_is_not_looked_for() -> None:
+def test_a_verb_beyond_the_length_bound_is_not_found() -> None:
     assert verb("-- " + "x" * 30_000 + "\nSELECT 1") is None
 
 

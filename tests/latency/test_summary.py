@@ -1,4 +1,4 @@
-"""A summary says how many, how long, which were slow, and what it is a summary of."""
+"""A summary has counts, durations, breaches, the slowest spans, and its coverage."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def filled() -> Any:
     return memory.windows(0)
 
 
-def test_an_empty_summary_has_every_key_and_no_number() -> None:
+def test_an_empty_summary_has_every_key() -> None:
     summary = summarise([], COVERAGE)
     assert (summary["count"], summary["errors"], summary["breaches"]) == (0, 0, 0)
     assert summary["p99_ms"] is None and summary["mean_ms"] is None
@@ -29,7 +29,7 @@ def test_an_empty_summary_has_every_key_and_no_number() -> None:
     assert (summary["start"], summary["end"]) == ("2027-01-15T08:00:00Z", "2027-01-15T09:00:00Z")
 
 
-def test_numbers_come_for_all_by_category_and_by_operation() -> None:
+def test_numbers_are_in_total_by_category_and_by_operation() -> None:
     summary = summarise(filled(), COVERAGE)
     assert json.loads(json.dumps(summary)) == summary
     assert (summary["count"], summary["errors"], summary["breaches"]) == (101, 2, 5)
@@ -42,7 +42,7 @@ def test_numbers_come_for_all_by_category_and_by_operation() -> None:
     assert summary["categories"]["database"]["operations"]["SELECT payments"]["p50_ms"] == 1000
 
 
-def test_the_slowest_are_named_with_their_traces() -> None:
+def test_the_slowest_spans_are_listed_with_their_traces() -> None:
     slowest = summarise(filled(), COVERAGE)["slowest"]
     assert [(one["operation"], one["duration_ms"], one["trace_id"][-2:]) for one in slowest] == [
         ("SELECT payments", 1000, "07"),
@@ -52,6 +52,6 @@ def test_the_slowest_are_named_with_their_traces() -> None:
     ]
 
 
-def test_a_summary_says_what_it_is_of() -> None:
+def test_a_summary_states_its_coverage() -> None:
     summary = summarise([], Coverage(0, 1, "all_workers", sample_rate=0.1, relative_error=0.02))
     assert (summary["scope"], summary["sample_rate"], summary["relative_error"]) == ("all_workers", 0.1, 0.02)
