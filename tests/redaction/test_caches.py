@@ -1,4 +1,4 @@
-"""A path or query is scanned once for all ids that it may contain, and no secret passes because of that."""
+"""A path or query is scanned once for all its possible ids, without missing a secret."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from mita_otel.redaction.texts import blank_ids, stands_for_all
         ("/a/4f5e6d7c-8b9a-4c0d-9e1f-2a3b4c5d6e7f", "/a/0a111111-1111-1111-1111-111111111111"),
     ],
 )
-def test_what_stands_where_an_id_stands_is_blanked(text: str, blanked: str) -> None:
+def test_ids_in_a_text_are_blanked(text: str, blanked: str) -> None:
     assert blank_ids(text) == blanked
 
 
@@ -43,17 +43,17 @@ def test_what_stands_where_an_id_stands_is_blanked(text: str, blanked: str) -> N
         "/a/40128888-8888-1881-1234-123456789012",  # a UUID of digits alone reads like a number
     ],
 )
-def test_what_is_no_id_stays(text: str) -> None:
+def test_text_without_ids_is_unchanged(text: str) -> None:
     assert blank_ids(text) == text
 
 
-def test_a_text_whose_digits_are_computed_with_stands_for_itself_alone() -> None:
+def test_a_text_with_check_digits_is_not_cached_for_other_digits() -> None:
     assert not stands_for_all("/x/MT84MALT/11111/ABCDEFGHIJKLMNOPQR")
     assert not stands_for_all("auth=basic:YWRt/11/abcd")
     assert stands_for_all("/api/accounts/11/transactions")
 
 
-def test_paths_that_differ_in_their_ids_cost_one_look(policy: RedactionPolicy, monkeypatch: Any) -> None:
+def test_paths_with_different_ids_are_scanned_once(policy: RedactionPolicy, monkeypatch: Any) -> None:
     redactor = Redactor(policy)
     looked: list[str] = []
     look = redactor.compile().values._texts.text
@@ -70,7 +70,7 @@ def test_paths_that_differ_in_their_ids_cost_one_look(policy: RedactionPolicy, m
     ]
 
 
-def test_a_pattern_of_a_team_sees_each_id(policy: RedactionPolicy) -> None:
+def test_a_custom_pattern_is_applied_to_each_id(policy: RedactionPolicy) -> None:
     staff = CustomRule(pattern=r"\b900\d{3}\b")
     redactor = Redactor(policy.replace(custom={"staff": staff}))
     assert redactor.attributes({"url.path": "/people/100123"}) == {"url.path": "/people/100123"}
@@ -137,43 +137,43 @@ _PATHS = st.lists(
 
 
 def _redactors() -> tuple[Redactor, Redactor]:
-    """Return one that remembers nothing and looks at each text itself, and one that does not."""
-    return _FORGETFUL, Redactor(default_policy().redaction)
+    """Return a redactor without caches and one with caches."""
+    return _UNCACHED, Redactor(default_policy().redaction)
 
 
-_MINDFUL = Redactor(default_policy().redaction)
-_FORGETFUL = Redactor(default_policy().redaction.replace(max_cached=0))
+_CACHED = Redactor(default_policy().redaction)
+_UNCACHED = Redactor(default_policy().redaction.replace(max_cached=0))
 
 
 @given(_PATHS, _NUMBERS, st.permutations("0123456789"))
-def test_what_was_seen_with_other_ids_changes_no_verdict(start: str, end: str, digits: list[str]) -> None:
+def test_cached_results_equal_uncached_ones_for_other_ids(start: str, end: str, digits: list[str]) -> None:
     text = start + end
     other = text.translate(str.maketrans("0123456789", "".join(digits)))
-    forgetful, mindful = _redactors()
-    mindful.text(other)
-    assert mindful.text(text) == forgetful.text(text)
+    uncached, cached = _redactors()
+    cached.text(other)
+    assert cached.text(text) == uncached.text(text)
 
 
-def test_a_token_that_ends_like_a_uuid_is_found_after_another_uuid_was_benign() -> None:
-    forgetful, mindful = _redactors()
-    mindful.text("/v1//7a52c9c0-7df4-4c9e-9d4c-4c92371526ac")
+def test_a_token_that_ends_like_a_benign_uuid_is_found() -> None:
+    uncached, cached = _redactors()
+    cached.text("/v1//7a52c9c0-7df4-4c9e-9d4c-4c92371526ac")
     token = "/v1//00a52c9c-7df4-4c9e-9d4c-4c92371526ac"
-    assert mindful.text(token) == forgetful.text(token) == "/v[redacted:key]"
+    assert cached.text(token) == uncached.text(token) == "/v[redacted:key]"
 
 
-def test_letters_in_a_uuid_are_no_word_beside_a_number(redactor: Redactor) -> None:
+def test_letters_of_a_uuid_are_not_a_name_of_the_next_number(redactor: Redactor) -> None:
     path = "/verify/91037ae3-201c-4341-aba3-b2678e19b815/021000021"
     assert redactor.text(path) == path
 
 
-def test_the_corpus_comes_out_the_same_after_it_was_seen_with_other_digits() -> None:
+def test_corpus_results_are_equal_after_caching_texts_with_other_digits() -> None:
     texts = [case for case in cases() if case.place in ("text", "url")]
     assert len(texts) > 1000
     failures = []
     for case in texts:
         for digit in "0159":
-            _MINDFUL.text(re.sub(r"\d", digit, case.value))
-        seen, unseen = _MINDFUL.text(case.value), _FORGETFUL.text(case.value)
+            _CACHED.text(re.sub(r"\d", digit, case.value))
+        seen, unseen = _CACHED.text(case.value), _UNCACHED.text(case.value)
         if seen != unseen:
             failures.append(f"{case.name}: {seen!r} instead of {unseen!r}")
     assert not failures, "\n".join(["", *failures])

@@ -30,7 +30,7 @@ def again(redactor: Redactor, case: Case, once: Any) -> Any:
     return run(redactor, case._replace(value=once))
 
 
-def test_the_corpus_is_large_enough_to_mean_something() -> None:
+def test_the_corpus_has_a_minimum_size_and_variety() -> None:
     assert len(ALL) >= 2000
     assert sum(case.benign for case in ALL) >= 850
     assert len({case.kind for case in ALL}) >= 30
@@ -41,7 +41,9 @@ def test_every_case_belongs_to_one_tested_kind() -> None:
 
 
 @pytest.mark.parametrize(("kind", "benign"), KINDS, ids=lambda it: it if isinstance(it, str) else "")
-def test_no_secret_leaves_and_nothing_benign_is_changed(kind: str, benign: bool, redactor: Redactor) -> None:
+def test_secrets_are_redacted_and_benign_texts_are_unchanged(
+    kind: str, benign: bool, redactor: Redactor
+) -> None:
     outcomes = [(case, judge(case, run(redactor, case))) for case in of_kind(kind, benign=benign)]
     failures = [
         f"{case.name}: {outcome.leaked or outcome.lost} in {outcome.shown!r}"
@@ -62,7 +64,7 @@ def test_redacting_a_second_time_changes_nothing(kind: str, benign: bool, redact
     assert not failures, "\n".join(["", *failures])
 
 
-def test_a_judge_that_finds_everything_safe_would_fail() -> None:
-    """The corpus can fail: unredacted, all of its secrets in texts leak."""
+def test_unredacted_secrets_are_reported_as_leaks() -> None:
+    """Unredacted, every secret of the corpus in a text leaks."""
     secret = [case for case in ALL if not case.benign and case.place == "text"]
     assert all(judge(case, case.value).leaked for case in secret)

@@ -1,4 +1,4 @@
-"""A team's own rules: names, patterns, callables; and patterns that are refused."""
+"""Custom rules of a team: names, patterns, callables; and refused patterns."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_names_are_matched_by_words(policy: RedactionPolicy) -> None:
     }
 
 
-def test_an_allowed_name_is_never_secret_but_still_looked_at(policy: RedactionPolicy) -> None:
+def test_values_of_an_allowed_name_are_still_scanned(policy: RedactionPolicy) -> None:
     keys = policy.keys.replace(allow=("session.token",))
     redactor = Redactor(policy.replace(keys=keys))
     assert redactor.attributes({"session.token": "abc"}) == {"session.token": "abc"}
@@ -45,7 +45,7 @@ def find_bees(text: str) -> list[tuple[int, int]]:
     return [(index, index + 1) for index, char in enumerate(text) if char == "b"]
 
 
-def test_a_callable_behind_an_entry_point_is_asked_and_withholds_texts_on_which_it_raises(
+def test_a_finder_from_an_entry_point_is_called_and_fails_closed(
     policy: RedactionPolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = EntryPoint("bees", f"{__name__}:find_bees", custom.ENTRY_POINT_GROUP)
@@ -56,7 +56,7 @@ def test_a_callable_behind_an_entry_point_is_asked_and_withholds_texts_on_which_
     assert redactor.text("boom") == "[redacted:error]"
 
 
-def test_a_missing_entry_point_is_named_with_its_rule(policy: RedactionPolicy) -> None:
+def test_a_missing_entry_point_is_an_error_with_its_rule(policy: RedactionPolicy) -> None:
     with pytest.raises(ConfigurationError, match=r"redaction\.custom\.member.*'absent'.*mita_otel_finder"):
         with_rule(policy, finder="absent")
 
@@ -65,7 +65,7 @@ def test_a_missing_entry_point_is_named_with_its_rule(policy: RedactionPolicy) -
     ("value", "said"),
     [("no.such.module:find", "no.such.module:find cannot be imported"), ("re:IGNORECASE", "is not callable")],
 )
-def test_an_entry_point_that_is_of_no_use_is_named_with_its_rule(
+def test_an_unusable_entry_point_is_an_error_with_its_rule(
     policy: RedactionPolicy, monkeypatch: pytest.MonkeyPatch, value: str, said: str
 ) -> None:
     entry = EntryPoint("bees", value, custom.ENTRY_POINT_GROUP)
@@ -89,7 +89,7 @@ def test_an_entry_point_that_is_of_no_use_is_named_with_its_rule(
         ("x" * 600, "600 characters"),
     ],
 )
-def test_a_pattern_that_can_blow_up_is_refused_with_the_reason(
+def test_a_pattern_with_exponential_runtime_is_refused_with_the_reason(
     policy: RedactionPolicy, pattern: str, reason: str
 ) -> None:
     with pytest.raises(ValueError, match=reason):
@@ -102,5 +102,5 @@ def test_a_pattern_that_can_blow_up_is_refused_with_the_reason(
     "pattern",
     [r"MBR-\d{6}", r"EMP\d+", r"(?:AB|CD)-\d{1,8}", r"(?i)\bref[ -]?\d{4}\b", r"(?<!\d)\d{7}(?!\d)"],
 )
-def test_a_plain_pattern_is_taken(pattern: str) -> None:
+def test_a_safe_pattern_is_accepted(pattern: str) -> None:
     assert check_pattern(pattern) == pattern

@@ -1,4 +1,4 @@
-"""Bounded fuzzing of statements, URLs, JSON and texts made of their own parts: no exception escapes, no secret escapes."""
+"""Fuzzing of statements, URLs, JSON and texts: no exception, and no secret is left."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ fuzzed = settings(max_examples=examples(150))
 REDACTOR = Redactor()
 
 SECRET = "4012888888881881"
-"""A number that no part of the grammars below can make by chance."""
+"""A number that the grammars below cannot generate by chance."""
 WORD = "qzxhidden"
 
 SQL_PARTS = st.sampled_from(
@@ -30,7 +30,7 @@ DIALECTS = st.sampled_from([None, "postgresql", "mysql", "sqlite", "oracle", "ms
 
 @fuzzed
 @given(st.lists(SQL_PARTS, max_size=20), DIALECTS, st.lists(SQL_PARTS, max_size=20))
-def test_a_number_in_any_statement_never_leaves(
+def test_a_number_in_any_statement_is_redacted(
     before: list[str], dialect: str | None, after: list[str]
 ) -> None:
     tally: Counter[str] = Counter()
@@ -46,7 +46,7 @@ def test_a_number_in_any_statement_never_leaves(
     st.lists(SQL_PARTS.filter(lambda part: not set(part) & set("'\"`\\$#/-q")), max_size=12),
     DIALECTS.filter(lambda name: name != "redis"),
 )
-def test_a_string_of_a_well_formed_statement_never_leaves(parts: list[str], dialect: str | None) -> None:
+def test_a_string_of_a_well_formed_statement_is_redacted(parts: list[str], dialect: str | None) -> None:
     result = REDACTOR.sql(f"{''.join(parts)} '{WORD}' {''.join(parts)}", dialect=dialect)
     assert WORD not in result
 
@@ -61,7 +61,7 @@ def test_a_string_of_a_well_formed_statement_never_leaves(parts: list[str], dial
     st.sampled_from(["token", "api_key", "password", "card[number]", "user.pin", "sig", "Access_Token"]),
     st.booleans(),
 )
-def test_credentials_and_secret_parameters_of_any_url_never_leave(
+def test_credentials_and_secret_parameters_of_any_url_are_redacted(
     scheme: str, user: str, noise: str, host: str, path: list[str], name: str, twice: bool
 ) -> None:
     encode = (
@@ -91,7 +91,7 @@ WRAPPINGS = st.lists(
 
 
 def wrapped(value: Any, wrappings: list[str]) -> Any:
-    """Return the value put into other things, as services do with what they are given."""
+    """Return the value wrapped in other structures."""
     for wrapping in wrappings:
         value = wrapped_once(value, wrapping)
     return value
@@ -117,9 +117,7 @@ def wrapped_once(value: Any, wrapping: str) -> Any:
 
 @fuzzed
 @given(JSON_VALUES, st.sampled_from(["password", "cvv", "apiKey", "card_number", "user.ssn"]), WRAPPINGS)
-def test_a_member_of_any_json_however_it_is_wrapped_never_leaves(
-    noise: Any, name: str, wrappings: list[str]
-) -> None:
+def test_a_secret_member_of_any_nested_json_is_redacted(noise: Any, name: str, wrappings: list[str]) -> None:
     tally: Counter[str] = Counter()
     value = wrapped({"noise": noise, name: WORD, "n": f"card {SECRET}"}, wrappings)
     shown = repr(REDACTOR.attributes({"data": value}, tally))
@@ -136,7 +134,7 @@ TEXT_PARTS = st.sampled_from(
 
 @fuzzed
 @given(st.lists(TEXT_PARTS, max_size=25))
-def test_any_text_made_of_our_own_signs_is_read_without_an_error_and_twice_is_once(parts: list[str]) -> None:
+def test_redacting_any_text_raises_nothing_and_is_idempotent(parts: list[str]) -> None:
     tally: Counter[str] = Counter()
     once = REDACTOR.text("".join(parts), tally)
     assert not tally["error"]
@@ -145,13 +143,13 @@ def test_any_text_made_of_our_own_signs_is_read_without_an_error_and_twice_is_on
 
 @fuzzed
 @given(st.lists(TEXT_PARTS, max_size=12), st.lists(TEXT_PARTS, max_size=12))
-def test_a_card_number_in_any_text_never_leaves(before: list[str], after: list[str]) -> None:
+def test_a_card_number_in_any_text_is_redacted(before: list[str], after: list[str]) -> None:
     assert SECRET not in REDACTOR.text(f"{''.join(before)} {SECRET} {''.join(after)}")
 
 
 @fuzzed
 @given(JSON_VALUES)
-def test_any_event_is_read_without_an_error(noise: Any) -> None:
+def test_redacting_any_event_raises_nothing(noise: Any) -> None:
     tally: Counter[str] = Counter()
     event = {"extra": noise, "request": noise, "exception": noise, "breadcrumbs": noise, "spans": noise, "other": noise, "message": noise}  # fmt: skip
     REDACTOR.event({**event, "user": {"note": f"card {SECRET}"}}, tally)

@@ -1,4 +1,4 @@
-"""The redactor alone, without OpenTelemetry: a logging filter, before_send, explanations."""
+"""The redactor without OpenTelemetry: a logging filter, before_send, explanations."""
 
 from __future__ import annotations
 
@@ -52,26 +52,26 @@ def test_the_exception_of_a_log_record_is_redacted(log: tuple[logging.Logger, io
     assert "ValueError: card [redacted:pan]" in stream.getvalue()
 
 
-def test_a_record_that_cannot_be_formatted_is_withheld(log: tuple[logging.Logger, io.StringIO]) -> None:
+def test_a_log_record_that_cannot_be_formatted_is_replaced(log: tuple[logging.Logger, io.StringIO]) -> None:
     logger, stream = log
     logger.warning("card %d", CARD + "x", extra={"order": CARD})
     assert stream.getvalue() == "WARNING [redacted:error] [redacted:error]\n"
 
 
-def test_before_send_redacts_events_and_refuses_attachments(redactor: Redactor) -> None:
+def test_before_send_redacts_events_and_removes_attachments(redactor: Redactor) -> None:
     hint: dict[str, Any] = {"attachments": ["file"]}
     event = BeforeSend(redactor)({"message": f"card {CARD}", "extra": {"token": "abc"}}, hint)
     assert event == {"message": "card [redacted:pan]", "extra": {"token": "[redacted:token]"}}
     assert hint["attachments"] == []
 
 
-def test_attachments_leave_only_if_the_policy_says_so(policy: RedactionPolicy) -> None:
+def test_the_policy_can_allow_attachments(policy: RedactionPolicy) -> None:
     hint: dict[str, Any] = {"attachments": ["file"]}
     BeforeSend(Redactor(policy.replace(attachments=True)))({"message": "x"}, hint)
     assert hint["attachments"] == ["file"]
 
 
-def test_without_an_argument_the_default_policy_holds() -> None:
+def test_without_an_argument_the_default_policy_applies() -> None:
     assert Redactor().text(CARD) == Redactor(default_policy()).text(CARD) == "[redacted:pan]"
     assert BeforeSend()({"message": CARD}, {}) == {"message": "[redacted:pan]"}
     record = logging.makeLogRecord({"msg": CARD})
@@ -90,7 +90,7 @@ def test_the_redactor_alone_needs_no_opentelemetry_and_no_sentry(tmp_path: Path)
     assert done.stdout == "card [redacted:pan] []\n"
 
 
-def test_before_send_drops_an_event_that_cannot_be_looked_at(redactor: Redactor) -> None:
+def test_before_send_drops_an_event_that_cannot_be_redacted(redactor: Redactor) -> None:
     class Broken(dict[str, Any]):
         def items(self) -> Any:
             raise RuntimeError
@@ -98,7 +98,7 @@ def test_before_send_drops_an_event_that_cannot_be_looked_at(redactor: Redactor)
     assert BeforeSend(redactor)(Broken(message=CARD), {}) is None
 
 
-def test_an_explanation_names_rule_and_place_and_not_the_secret(redactor: Redactor) -> None:
+def test_an_explanation_names_rule_and_position_without_the_secret(redactor: Redactor) -> None:
     by_key = explain(redactor, "user.password", "hunter2x")
     assert by_key.by_key == "password"
     assert by_key.result == "[redacted:password]"
@@ -121,11 +121,11 @@ def test_an_explanation_names_rule_and_place_and_not_the_secret(redactor: Redact
         ("=x", ("", "=x")),
     ],
 )
-def test_the_argument_of_explain_is_a_pair_or_a_text(argument: str, pair: tuple[str, str]) -> None:
+def test_explain_parses_pairs_and_texts(argument: str, pair: tuple[str, str]) -> None:
     assert parse_pair(argument) == pair
 
 
-def test_lines_keep_their_ends(redactor: Redactor) -> None:
+def test_lines_keep_their_line_endings(redactor: Redactor) -> None:
     tally: Counter[str] = Counter()
     lines = list(redact_lines(redactor, [f"a {CARD}\r\n", "b\n", "c"], tally))
     assert lines == ["a [redacted:pan]\r\n", "b\n", "c"]

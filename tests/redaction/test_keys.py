@@ -1,4 +1,4 @@
-"""How names are read: by words, in any convention."""
+"""Names are split into words, in any naming convention."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_every_name_of_the_guide_is_in_the_policy() -> None:
     assert set(GUIDE) | {"card", "account"} <= set(default_policy().redaction.keys.sensitive)
 
 
-def test_a_name_inside_a_sensitive_one_is_read_with_it(redactor: Redactor) -> None:
+def test_a_nested_name_is_judged_with_its_sensitive_parent(redactor: Redactor) -> None:
     account = {"type": "checking", "number": "77", "id": 5, "created_count": 3, "owner": {"name": "Ada"}}
     assert redactor.attributes({"account": account, "number": "77"}) == {
         "account": {
@@ -78,18 +78,18 @@ def test_a_name_inside_a_sensitive_one_is_read_with_it(redactor: Redactor) -> No
     }
 
 
-def test_the_policys_own_word_of_a_reference_is_judged_by_its_value(redactor: Redactor) -> None:
+def test_the_value_of_a_reference_name_decides(redactor: Redactor) -> None:
     assert redactor.attributes({"account_id": "acc_5"}) == {"account_id": "acc_5"}
     assert redactor.attributes({"account_id": "1234 5678"}) == {"account_id": "[redacted:account]"}
 
 
-def test_judged_names_are_remembered_with_a_bound(redactor: Redactor) -> None:
+def test_the_cache_of_names_is_bounded(redactor: Redactor) -> None:
     for index in range(9000):
         redactor.keys.judge(f"name_{index}")
     assert len(redactor.keys.known) <= 4096
 
 
-def test_no_name_of_opentelemetrys_conventions_is_taken_for_a_secret_but_those_that_are(
+def test_only_actual_secrets_of_opentelemetrys_conventions_are_sensitive(
     redactor: Redactor,
 ) -> None:
     names = {

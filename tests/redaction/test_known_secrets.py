@@ -1,4 +1,4 @@
-"""A secret that is known in an event is redacted everywhere in it, within bounds of length and variety."""
+"""A secret found in one part of an event is redacted in its other parts, within bounds."""
 
 from __future__ import annotations
 
@@ -28,20 +28,18 @@ ODD = 'hunt"er/2'
         {SECRET: 1},
     ],
 )
-def test_a_secret_that_a_name_shows_is_redacted_in_the_other_values(
-    redactor: Redactor, elsewhere: Any
-) -> None:
+def test_a_secret_found_by_its_name_is_redacted_in_other_values(redactor: Redactor, elsewhere: Any) -> None:
     shown = redactor.attributes({"first": elsewhere, "password": SECRET, "last": elsewhere})
     assert SECRET not in repr(shown)
 
 
 @pytest.mark.parametrize("written", [json.dumps(ODD)[1:-1], quote(ODD, safe=""), ODD])
-def test_a_secret_is_known_in_other_encodings(redactor: Redactor, written: str) -> None:
+def test_a_known_secret_is_redacted_in_other_encodings(redactor: Redactor, written: str) -> None:
     safe = redactor.attributes({"password": ODD, "note": f"sent {written} there"})
     assert safe["note"] == "sent [redacted:password] there"
 
 
-def test_a_local_variable_is_redacted_where_other_locals_and_the_message_repeat_it(
+def test_a_secret_local_variable_is_redacted_in_other_locals_and_the_message(
     redactor: Redactor,
 ) -> None:
     frame = {"vars": {"row": f"('ada', '{SECRET}', 1)", "password": f"'{SECRET}'"}}
@@ -66,11 +64,13 @@ def test_a_local_variable_is_redacted_where_other_locals_and_the_message_repeat_
         ("dsn", "postgresql://app:hunter2-Zx@db/pay", "hunter2-Zx"),
     ],
 )
-def test_secrets_of_every_kind_are_known(redactor: Redactor, name: str, value: str, secret: str) -> None:
+def test_secrets_of_every_kind_are_redacted_elsewhere(
+    redactor: Redactor, name: str, value: str, secret: str
+) -> None:
     assert secret not in repr(redactor.attributes({name: value, "note": f"found {secret} there"}))
 
 
-def test_a_number_is_known_by_its_digits(redactor: Redactor) -> None:
+def test_a_known_number_is_redacted_in_any_type(redactor: Redactor) -> None:
     safe = redactor.attributes({"account_number": "12345678", "row": [7, 12345678], "n": 1234567})
     assert safe["row"] == [7, "[redacted:account]"]
     assert safe["n"] == 1234567
@@ -92,7 +92,7 @@ def test_everyday_values_are_not_redacted_elsewhere(redactor: Redactor, secret: 
     assert redactor.attributes({"password": secret, "note": text})["note"] == text
 
 
-def test_a_word_is_redacted_where_it_is_a_whole_value(redactor: Redactor) -> None:
+def test_a_secret_word_is_redacted_as_a_whole_value(redactor: Redactor) -> None:
     safe = redactor.attributes(
         {"password": "swordfish", "row": ("ada", "swordfish"), "r": "('a', 'swordfish')"}
     )
@@ -106,7 +106,7 @@ def test_values_of_everyday_names_are_not_redacted_elsewhere(redactor: Redactor,
 
 
 @pytest.mark.parametrize("name", ["email", "ip", "amount"])
-def test_what_the_policy_shows_is_shown_elsewhere(redactor: Redactor, name: str) -> None:
+def test_values_that_the_policy_shows_are_not_redacted_elsewhere(redactor: Redactor, name: str) -> None:
     value = "ada.l1@example.test"
     assert redactor.attributes({name: value, "note": f"to {value}"}) == {name: value, "note": f"to {value}"}
 
@@ -117,18 +117,18 @@ def test_each_place_is_counted_under_the_rule_that_found_the_secret(redactor: Re
     assert tally == {"password": 3}
 
 
-def test_nothing_is_known_from_one_event_to_the_next(redactor: Redactor) -> None:
+def test_known_secrets_are_not_kept_between_events(redactor: Redactor) -> None:
     redactor.attributes({"password": SECRET})
     assert redactor.attributes({"note": SECRET}) == {"note": SECRET}
 
 
-def test_the_secrets_of_a_trace_are_known_in_its_other_events(redactor: Redactor) -> None:
+def test_secrets_of_a_trace_are_redacted_in_its_other_events(redactor: Redactor) -> None:
     redactor.attributes({"password": SECRET}, redactor.findings(0xA))
     assert redactor.text(SECRET, redactor.findings(0xA)) == "[redacted:password]"
     assert redactor.text(SECRET, redactor.findings(0xB)) == SECRET
 
 
-def test_secrets_and_traces_are_bounded(policy: RedactionPolicy) -> None:
+def test_known_secrets_and_traces_are_bounded(policy: RedactionPolicy) -> None:
     known = policy.known.replace(max_secrets=4, max_traces=2)
     redactor = Redactor(policy.replace(known=known))
     for trace_id in (1, 2, 3):
@@ -139,7 +139,7 @@ def test_secrets_and_traces_are_bounded(policy: RedactionPolicy) -> None:
     assert len(redactor.findings(3).known) == 4
 
 
-def test_no_secret_is_looked_for_if_the_policy_says_none(policy: RedactionPolicy) -> None:
+def test_the_policy_can_disable_known_secrets(policy: RedactionPolicy) -> None:
     known = policy.known.replace(max_secrets=0)
     redactor = Redactor(policy.replace(known=known))
     assert redactor.attributes({"password": SECRET, "note": SECRET})["note"] == SECRET

@@ -1,4 +1,4 @@
-"""What is read together, and how much is held back for it."""
+"""Lines that belong together are redacted together, within a bound."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from mita_otel.redaction.lines import records, redact_lines
         ([], []),
     ],
 )  # fmt: skip
-def test_lines_that_belong_together(lines: list[str], expected: list[str]) -> None:
+def test_related_lines_form_one_record(lines: list[str], expected: list[str]) -> None:
     assert list(records(lines, 1000)) == expected
 
 
-def test_what_never_ends_is_held_back_with_a_bound() -> None:
+def test_an_unterminated_record_is_bounded() -> None:
     assert [len(one) for one in records(["{\n", *["x" * 99 + "\n"] * 30], 1000)] == [1002, *[100] * 20]
     assert max(one.count("\n") for one in records(["{\n", *["x\n"] * 5000], 100_000)) == 512
 
@@ -41,14 +41,14 @@ def test_what_never_ends_is_held_back_with_a_bound() -> None:
         (["password: x\n", "  a\n"], ["password: x\n", "  a\n"]),
     ],
 )  # fmt: skip
-def test_what_stands_below_a_sensitive_name_is_read_with_it(lines: list[str], expected: list[str]) -> None:
+def test_yaml_lines_below_a_sensitive_name_belong_to_it(lines: list[str], expected: list[str]) -> None:
     assert (
         list(records(lines, 1000, YamlFinder(Redactor().keys, ValueShapes(Redactor().policy.grammar)).opens))
         == expected
     )
 
 
-def test_yaml_by_lines_is_as_safe_as_in_one_piece() -> None:
+def test_yaml_by_lines_is_redacted_like_the_whole_text() -> None:
     text = "db:\n  password: >-\n    hunter2-Zx\n    and more\n  host: db1\nsecrets:\n  - s3cr3t-a\nend: 1\n"
     redacted = "".join(redact_lines(Redactor(), text.splitlines(keepends=True)))
     assert redacted == Redactor().text(text)

@@ -1,4 +1,4 @@
-"""Arguments of log messages are judged with the words before them; templates and arity are kept."""
+"""Arguments of log messages are judged with the preceding words; template and arity are kept."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ CVV, PIN, PASSWORD = "[redacted:cvv]", "[redacted:pin]", "[redacted:password]"
         ("{not a field", ("a",), ("{not a field", ("a",))),
     ],
 )  # fmt: skip
-def test_an_argument_is_judged_with_the_words_before_it(
+def test_an_argument_is_judged_with_the_preceding_words(
     redactor: Redactor, template: str, arguments: Any, expected: tuple[str, Any]
 ) -> None:
     safe = redactor.message(template, arguments)
@@ -50,8 +50,8 @@ def test_an_argument_is_judged_with_the_words_before_it(
     assert type(safe.arguments) is type(arguments)
 
 
-def test_no_secret_of_the_corpus_leaves_as_an_argument(redactor: Redactor) -> None:
-    """Each text of the corpus, with its secret as an argument and the text around it as the template."""
+def test_every_secret_of_the_corpus_is_redacted_as_an_argument(redactor: Redactor) -> None:
+    """Each text of the corpus is a template, and its secret is the argument."""
     failures = []
     tried = 0
     for case in cases():
@@ -67,7 +67,7 @@ def test_no_secret_of_the_corpus_leaves_as_an_argument(redactor: Redactor) -> No
     assert not failures, "\n".join(["", *failures])
 
 
-def test_no_benign_text_of_the_corpus_is_changed_as_a_template(redactor: Redactor) -> None:
+def test_benign_texts_of_the_corpus_are_unchanged_as_templates(redactor: Redactor) -> None:
     for case in cases():
         if case.benign and case.place == "text" and not set(case.value) & set("{%"):
             assert redactor.message(case.value, ()).template == case.value, case.name
@@ -79,14 +79,14 @@ class Hostile:
         raise RuntimeError("no")
 
 
-def test_an_argument_that_cannot_be_shown_is_replaced_and_the_others_stay(redactor: Redactor) -> None:
+def test_an_unprintable_argument_is_replaced_and_the_others_are_kept(redactor: Redactor) -> None:
     tally: Counter[str] = Counter()
     safe = redactor.message("pin %s for %s", (Hostile(), "ada"), tally)
     assert safe == SafeMessage("pin %s for %s", ("[redacted:type]", "ada"))
     assert tally == {"type": 1}
 
 
-def test_arguments_that_raise_are_withheld_in_their_number(redactor: Redactor) -> None:
+def test_arguments_that_raise_are_replaced_and_their_number_is_kept(redactor: Redactor) -> None:
     class Broken(dict[str, Any]):
         def items(self) -> Any:
             raise RuntimeError
@@ -121,7 +121,7 @@ def test_the_arguments_of_a_sentry_event_are_judged_with_its_message(redactor: R
     }
 
 
-def test_an_exception_as_an_argument_is_logged_as_its_text(redactor: Redactor) -> None:
+def test_an_exception_argument_is_logged_as_redacted_text(redactor: Redactor) -> None:
     assert redactor.message(
         "failed: %s, %r", (ValueError("card 4111111111111111 declined"), KeyError("id"))
     ) == (SafeMessage("failed: %s, %s", ("card [redacted:pan] declined", "KeyError('id')")))
@@ -132,7 +132,7 @@ def access_record() -> logging.LogRecord:
     return logging.LogRecord("uvicorn.access", 20, __file__, 1, '%s - "%s %s HTTP/%s" %d', arguments, None)
 
 
-def test_an_access_log_keeps_its_template_and_arity_behind_the_filter() -> None:
+def test_the_filter_keeps_template_and_arity_of_an_access_log() -> None:
     record = access_record()
     assert RedactingFilter().filter(record)
     assert record.msg == '%s - "%s %s HTTP/%s" %d'
@@ -143,7 +143,7 @@ def test_an_access_log_keeps_its_template_and_arity_behind_the_filter() -> None:
     assert shown == '127.0.0.1:5 "GET /pay?token=[redacted:token]&page=2 HTTP/1.1" 200 OK'
 
 
-def test_a_secret_of_the_extras_is_redacted_in_the_message_behind_the_filter() -> None:
+def test_the_filter_redacts_a_secret_of_the_extras_in_the_message() -> None:
     record = logging.makeLogRecord(
         {"msg": "row %s", "args": (("ada", "hunter2-Zx"),), "password": "hunter2-Zx"}
     )

@@ -28,7 +28,7 @@ from mita_otel.redaction import Redactor
         ("TC kimlik no {} refused", "17291716060"),
     ],
 )
-def test_a_number_with_right_check_digits_is_redacted(redactor: Redactor, text: str, number: str) -> None:
+def test_a_number_with_valid_check_digits_is_redacted(redactor: Redactor, text: str, number: str) -> None:
     assert redactor.text(text.format(number)) == text.format("[redacted:ssn]")
 
 
@@ -41,11 +41,11 @@ def test_a_number_with_right_check_digits_is_redacted(redactor: Redactor, text: 
         "ref 390.533.447-06",
     ],
 )
-def test_a_number_without_its_name_or_with_wrong_check_digits_stays(redactor: Redactor, text: str) -> None:
+def test_a_number_without_its_name_or_valid_check_digits_is_unchanged(redactor: Redactor, text: str) -> None:
     assert redactor.text(text) == text
 
 
-def test_the_policy_lists_the_countries(policy: RedactionPolicy) -> None:
+def test_only_countries_in_the_policy_are_checked(policy: RedactionPolicy) -> None:
     only_italy = Redactor(policy.replace(national_ids=("it",)))
     assert only_italy.text("customer 54362315K") == "customer 54362315K"
     assert only_italy.text("customer RCCMNL83S18D969H") == "customer [redacted:ssn]"

@@ -1,4 +1,4 @@
-"""What holds for any input: no generated secret survives, text without one is equal, twice is the same as once."""
+"""Properties for any input: secrets are redacted, other text is unchanged, and redaction is idempotent."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def grouped(number: str, separator: str) -> str:
 
 
 @given(LETTERS, card_numbers(), SEPARATORS, LETTERS)
-def test_a_card_number_in_a_text_never_survives(before: str, number: str, separator: str, after: str) -> None:
+def test_a_card_number_in_a_text_is_redacted(before: str, number: str, separator: str, after: str) -> None:
     written = grouped(number, separator)
     marked = re.escape(before) + r" \[redacted:\w+\] " + re.escape(after)
     assert re.fullmatch(marked, REDACTOR.text(f"{before} {written} {after}"))
@@ -81,23 +81,23 @@ def test_a_card_number_in_a_text_never_survives(before: str, number: str, separa
 
 
 @given(ANY_TEXT, card_numbers(), ANY_TEXT)
-def test_a_card_number_never_survives_between_any_characters(before: str, number: str, after: str) -> None:
+def test_a_card_number_between_any_characters_is_redacted(before: str, number: str, after: str) -> None:
     assert number not in REDACTOR.text(before + number + after)
 
 
 @given(LETTERS, ibans(), st.sampled_from(["", " ", "-"]), st.text(" ,;!?()", max_size=5))
-def test_an_iban_in_a_text_never_survives(before: str, iban: str, separator: str, after: str) -> None:
+def test_an_iban_in_a_text_is_redacted(before: str, iban: str, separator: str, after: str) -> None:
     written = grouped(iban, separator)
     assert written[6:] not in REDACTOR.text(f"{before} {written}{after}")
 
 
 @given(st.text(" ,;!?()", max_size=20), TOKENS, st.text(" ,;!?()", max_size=20))
-def test_a_token_in_a_text_never_survives(before: str, token: str, after: str) -> None:
+def test_a_token_in_a_text_is_redacted(before: str, token: str, after: str) -> None:
     assert token[-12:] not in REDACTOR.text(before + token + after)
 
 
 @given(card_numbers(), st.sampled_from(["", " ", "-"]))
-def test_a_percent_encoded_card_number_never_survives(number: str, separator: str) -> None:
+def test_a_percent_encoded_card_number_is_redacted(number: str, separator: str) -> None:
     every_digit = "".join(f"%3{digit}" for digit in number)
     for written in (quote(grouped(number, separator), safe=""), every_digit, quote(every_digit, safe="")):
         assert written not in REDACTOR.url(f"https://shop.test/pay?n={written}&ok=1")
@@ -140,7 +140,7 @@ def plain(value: Any) -> Any:
 
 
 @given(NESTINGS, SECRETS)
-def test_no_secret_survives_in_any_nesting(shape: Any, secret: str) -> None:
+def test_a_secret_in_any_nesting_is_redacted(shape: Any, secret: str) -> None:
     assert secret not in repr(REDACTOR.attributes({"data": nest(shape, secret)}))
 
 
@@ -149,14 +149,14 @@ def test_no_secret_survives_in_any_nesting(shape: Any, secret: str) -> None:
     st.sampled_from(["password", "apiKey", "card-number", "user.ssn", "CVV"]),
     st.text("qxz", min_size=9, max_size=12),
 )
-def test_nothing_under_a_sensitive_name_survives_in_any_nesting(shape: Any, name: str, secret: str) -> None:
+def test_values_under_a_sensitive_name_in_any_nesting_are_redacted(
+    shape: Any, name: str, secret: str
+) -> None:
     assert secret not in repr(REDACTOR.attributes({"data": nest(shape, {name: secret})}))
 
 
 @given(st.text("'\"\\$;-/*x1 \n(),#`", max_size=40), st.sampled_from([None, "postgresql", "mysql", "sqlite"]))
-def test_any_statement_is_lexed_without_an_error_and_twice_is_once(
-    statement: str, dialect: str | None
-) -> None:
+def test_masking_any_statement_raises_nothing_and_is_idempotent(statement: str, dialect: str | None) -> None:
     tally: Counter[str] = Counter()
     once = REDACTOR.sql(statement, tally, dialect=dialect)
     assert not tally["error"]
@@ -167,7 +167,7 @@ def test_any_statement_is_lexed_without_an_error_and_twice_is_once(
     st.text(string.ascii_letters + string.digits + " -_", min_size=8, max_size=30),
     st.sampled_from([None, "postgresql", "mysql", "sqlite"]),
 )
-def test_no_literal_of_a_statement_survives(literal: str, dialect: str | None) -> None:
+def test_every_literal_of_a_statement_is_masked(literal: str, dialect: str | None) -> None:
     secret = f"q{literal}q"
     statement = f"SELECT a FROM t WHERE b = '{secret}' AND c IN ('{secret}', 1234567) AND d = ?"
     result = REDACTOR.sql(statement, dialect=dialect)
@@ -175,13 +175,13 @@ def test_no_literal_of_a_statement_survives(literal: str, dialect: str | None) -
 
 
 @given(st.text(max_size=200))
-def test_twice_is_the_same_as_once(text: str) -> None:
+def test_redacting_a_text_is_idempotent(text: str) -> None:
     once = REDACTOR.text(text)
     assert REDACTOR.text(once) == once
 
 
 @given(st.text(alphabet=string.ascii_letters + " .,!?\n", max_size=200))
-def test_prose_is_returned_as_it_is(text: str) -> None:
+def test_prose_is_returned_unchanged(text: str) -> None:
     assert REDACTOR.text(text) is text or REDACTOR.text(text) == text
 
 
@@ -208,7 +208,7 @@ def test_values_without_a_secret_are_returned_equal(value: Any) -> None:
 
 @given(st.one_of(st.binary(max_size=100), st.text(max_size=100)))
 @pytest.mark.filterwarnings("error")
-def test_any_value_is_taken_without_an_error(value: Any) -> None:
+def test_redacting_any_value_raises_nothing(value: Any) -> None:
     tally: Counter[str] = Counter()
     REDACTOR.attributes({"data": value}, tally)
     assert not tally["error"]
@@ -226,7 +226,7 @@ BESIDE = st.text(string.ascii_letters + " ,;.!?()[]{}<>\"'&#@/|~^*$\n\t中é", m
 
 
 @given(ISSUED, st.randoms(use_true_random=False), ODD, SCRIPTS, st.integers(0, 2), BESIDE, BESIDE)
-def test_a_number_of_any_scheme_however_it_is_written_never_survives_anywhere(
+def test_a_card_number_of_any_scheme_and_notation_is_redacted(
     issued: tuple[str, int], random: Any, separator: str, script: int, encoded: int, before: str, after: str
 ) -> None:
     prefix, size = issued
@@ -273,7 +273,7 @@ BENIGN = st.one_of(
     BENIGN,
     st.sampled_from(["{}", "request {} done", "id={}", "[{}]", '{{"value": "{}"}}', "a, {}, b", "x/{}/y"]),
 )
-def test_what_only_looks_like_a_secret_is_returned_as_it_is(benign: str, around: str) -> None:
+def test_benign_values_similar_to_secrets_are_unchanged(benign: str, around: str) -> None:
     text = around.format(benign)
     assert REDACTOR.text(text) == text
     assert REDACTOR.attributes({"note": [text, {"inner": text}]}) == {"note": [text, {"inner": text}]}

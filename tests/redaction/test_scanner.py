@@ -1,4 +1,4 @@
-"""How the scanner runs the finders and combines what they find."""
+"""The scanner runs the finders and combines their hits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _find(hit: Hit, text: str) -> list[Hit]:
 
 
 def scanner(*hits: Hit, modes: dict[str, Mode] | None = None) -> Scanner:
-    """Return a scanner whose finders, one for each hit, find exactly that hit."""
+    """Return a scanner with one finder for each hit."""
     return Scanner([Finder(partial(_find, hit)) for hit in hits], Markers(modes or {}))
 
 
@@ -40,7 +40,7 @@ def scanner(*hits: Hit, modes: dict[str, Mode] | None = None) -> Scanner:
         ([Hit(0, 4, "pan"), Hit(0, 4, "pan")], [Hit(0, 4, "pan")]),
     ],
 )
-def test_hits_that_touch_or_overlap_become_one_under_the_rule_of_the_longest(
+def test_adjacent_and_overlapping_hits_merge_under_the_longest_rule(
     found: list[Hit], merged: list[Hit]
 ) -> None:
     assert scanner(*found).hits(TEXT) == merged
@@ -56,18 +56,18 @@ def test_touching_hits_get_one_marker_and_count_once() -> None:
 
 @pytest.mark.parametrize("vague", ["account", "card", "key", "secret"])
 @pytest.mark.parametrize("specific", ["aaa", "zzz"])
-def test_of_two_rules_for_as_much_text_the_specific_one_wins(vague: str, specific: str) -> None:
+def test_of_two_hits_of_equal_length_the_specific_rule_applies(vague: str, specific: str) -> None:
     assert scanner(Hit(0, 8, vague), Hit(0, 8, specific)).hits(TEXT) == [Hit(0, 8, specific)]
 
 
-def test_of_two_specific_rules_for_as_much_text_the_first_one_wins() -> None:
+def test_of_two_specific_hits_of_equal_length_the_first_rule_applies() -> None:
     assert scanner(Hit(0, 4, "pan"), Hit(4, 8, "iban")).hits(TEXT) == [Hit(0, 8, "pan")]
     assert scanner(Hit(0, 4, "iban"), Hit(4, 8, "pan")).hits(TEXT) == [Hit(0, 8, "iban")]
 
 
 @pytest.mark.parametrize("rule", ["cvv", "pin", "track"])
-def test_authentication_data_keeps_its_rule_beside_any_longer_hit(rule: str) -> None:
-    """Another rule's mode may show a part of the value; PCI DSS forbids that for these three."""
+def test_authentication_data_keeps_its_rule_in_any_longer_hit(rule: str) -> None:
+    """Another rule's mode may show part of the value; PCI DSS forbids that for these three."""
     modes: dict[str, Mode] = {"pan": "last4"}
     inside = scanner(Hit(0, 16, "pan"), Hit(12, 15, rule), modes=modes)
     assert inside.hits(TEXT) == [Hit(0, 16, rule)]
@@ -76,7 +76,7 @@ def test_authentication_data_keeps_its_rule_beside_any_longer_hit(rule: str) -> 
     assert "789" not in before.replace(TEXT, Counter())
 
 
-def test_hits_of_a_rule_that_is_off_do_not_widen_others() -> None:
+def test_hits_of_a_disabled_rule_do_not_widen_others() -> None:
     found = scanner(Hit(0, 4, "pan"), Hit(4, 8, "email"), modes={"email": "off"})
     assert found.hits(TEXT) == [Hit(0, 4, "pan")]
 
@@ -85,8 +85,8 @@ def test_empty_hits_are_ignored() -> None:
     assert scanner(Hit(3, 3, "pan")).hits(TEXT) == []
 
 
-def asked(**requirements: object) -> tuple[Scanner, list[str]]:
-    """Return a scanner of one finder, and the list of the texts that the finder is asked about."""
+def called(**requirements: object) -> tuple[Scanner, list[str]]:
+    """Return a scanner with one finder, and the list of texts passed to the finder."""
     texts: list[str] = []
 
     def find(text: str) -> Iterator[Hit]:
@@ -96,22 +96,22 @@ def asked(**requirements: object) -> tuple[Scanner, list[str]]:
     return Scanner([Finder(find, **requirements)], Markers({})), texts  # type: ignore[arg-type]
 
 
-def test_a_finder_is_only_asked_where_its_words_and_digits_occur() -> None:
-    one, texts = asked(words=("card",), digits=1)
+def test_a_finder_is_called_only_for_texts_with_its_words_and_digits() -> None:
+    one, texts = called(words=("card",), digits=1)
     for text in ("card without", "12 without the word", "CARD 12"):
         one.hits(text)
     assert texts == ["CARD 12"]
 
 
-def test_a_finder_is_only_asked_where_enough_digits_and_one_of_its_signs_occur() -> None:
-    one, texts = asked(digits=3, signs="=:")
+def test_a_finder_is_called_only_for_texts_with_its_digits_and_signs() -> None:
+    one, texts = called(digits=3, signs="=:")
     for text in ("12 =", "123 without a sign", "1 2 = 3", "123:"):
         one.hits(text)
     assert texts == ["1 2 = 3", "123:"]
 
 
 def test_the_requirements_of_finders_lose_no_hit_of_the_corpus(policy: RedactionPolicy) -> None:
-    """Compare the optimised scanner with a naive one, which asks every finder about every text."""
+    """Compare the optimised scanner with a naive one that calls every finder for every text."""
     optimised = Redactor(policy).compile().natural_language
     finders = [Finder(find) for _, _, _, finds in optimised._groups for find in finds]
     naive = Scanner(finders, optimised._markers)

@@ -1,4 +1,4 @@
-"""Ids of Sentry's events stay whole, also those that look like a card's number; what is no id does not."""
+"""Ids in Sentry's events are unchanged even if they look like card numbers; other values are redacted."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ REDACTOR = Redactor()
         {"exception": {"values": [{"stacktrace": {"frames": [{"instruction_addr": f"0x{CARD}"}]}}]}},
     ],
 )
-def test_ids_and_addresses_stay_whole(event: dict[str, Any]) -> None:
+def test_ids_and_addresses_are_unchanged(event: dict[str, Any]) -> None:
     tally: Counter[str] = Counter()
     assert REDACTOR.event(event, tally) == event
     assert not tally
@@ -50,14 +50,14 @@ def test_ids_and_addresses_stay_whole(event: dict[str, Any]) -> None:
         {"debug_meta": {"images": [{"debug_file": f"/data/{CARD}/x.so"}]}},
     ],
 )
-def test_what_is_no_id_is_redacted_all_the_same(event: dict[str, Any]) -> None:
+def test_invalid_ids_are_redacted(event: dict[str, Any]) -> None:
     shown = str(REDACTOR.event(event))
     assert not shows(shown.replace(LONG, ""))
     assert "hunter2" not in shown
 
 
 @pytest.mark.parametrize("trace", [None, 5, "text", [], {}, {"trace_id": 7}, {"trace_id": None}])
-def test_a_trace_context_of_another_shape_is_no_problem(trace: Any) -> None:
+def test_a_malformed_trace_context_is_unchanged(trace: Any) -> None:
     assert REDACTOR.event({"contexts": {"trace": trace}}) == {"contexts": {"trace": trace}}
 
 
@@ -72,10 +72,10 @@ def test_a_trace_context_of_another_shape_is_no_problem(trace: Any) -> None:
         {"measurements": {CARD: {"value": 1}}},
     ],
 )
-def test_a_key_may_be_a_secret_as_well(event: dict[str, Any]) -> None:
+def test_secrets_in_keys_are_redacted(event: dict[str, Any]) -> None:
     assert not shows(REDACTOR.event(event))
 
 
-def test_keys_that_say_nothing_stay_as_they_are() -> None:
+def test_measurement_keys_are_unchanged() -> None:
     event = {"measurements": {"p95": {"value": 1}, "frames_slow": {"value": 2}, "lcp-1.x": {"value": 3}}}
     assert REDACTOR.event(event) == event

@@ -1,4 +1,4 @@
-"""What a masked statement looks like: literals gone, structure and placeholders readable."""
+"""Masked statements: no literals, with structure and placeholders intact."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_without_a_dialect_the_literals_of_every_dialect_are_masked() -> None:
     assert "mysql" not in masked
 
 
-def test_literals_are_counted_under_the_rule_sql_also_when_remembered(redactor: Redactor) -> None:
+def test_literals_are_counted_under_the_rule_sql_also_from_the_cache(redactor: Redactor) -> None:
     for _ in range(2):
         tally: Counter[str] = Counter()
         redactor.sql("SELECT 'a', 5", tally)

@@ -1,4 +1,4 @@
-"""Hostile texts cost a bounded number of steps for each character. Steps are counted, not timed."""
+"""Hostile texts need a bounded number of steps per character. Steps are counted, not timed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.redaction import Redactor
 
 MOST = 10
-"""How many times the steps of plain text a text of the same length may take."""
+"""The maximum ratio of steps to those of a benign text of the same length."""
 PLAIN = "The payment service accepted the order of the customer. "
 PARTS = [
     "a", "4+2+", "4 ", "4-2-", "DE89", "GB82 ", "password ", "password=", "password: ", "token ", "card ", "pin ", "cvv 1", "otp ", "key: ",
@@ -27,7 +27,7 @@ PARTS = [
 
 
 def steps(redactor: Redactor, text: str) -> int:
-    """Return how many calls redacting the text takes."""
+    """Return the number of calls that redacting the text needs."""
     count = 0
 
     def on_event(frame: Any, event: str, argument: Any) -> None:
@@ -44,9 +44,9 @@ def steps(redactor: Redactor, text: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def forgetful(policy: RedactionPolicy) -> Redactor:
+def uncached(policy: RedactionPolicy) -> Redactor:
     redactor = Redactor(policy.replace(max_cached=0))
-    redactor.text("password is hunter2-Zx of card 4111111111111111")  # fill the caches of names
+    redactor.text("password is hunter2-Zx of card 4111111111111111")  # fills the caches of names
     return redactor
 
 
@@ -57,12 +57,12 @@ def texts(size: int) -> list[str]:
     return [(unit * (size // len(unit) + 1))[:size] for unit in itertools.chain(PARTS, mixed)]
 
 
-def test_no_text_costs_more_than_ten_times_what_plain_text_costs(forgetful: Redactor) -> None:
-    plain = steps(forgetful, (PLAIN * 40)[:1500])
-    costs = [(steps(forgetful, text) / plain, text[:40]) for text in texts(1500)]
+def test_a_hostile_text_needs_at_most_ten_times_the_steps_of_a_benign_one(uncached: Redactor) -> None:
+    plain = steps(uncached, (PLAIN * 40)[:1500])
+    costs = [(steps(uncached, text) / plain, text[:40]) for text in texts(1500)]
     assert [one for one in costs if one[0] > MOST] == []
 
 
-def test_twice_the_text_costs_at_most_twice_the_steps(forgetful: Redactor) -> None:
+def test_steps_grow_linearly_with_the_length(uncached: Redactor) -> None:
     for short, long in zip(texts(750), texts(1500), strict=True):
-        assert steps(forgetful, long) <= 2.3 * steps(forgetful, short) + 2000, short[:40]
+        assert steps(uncached, long) <= 2.3 * steps(uncached, short) + 2000, short[:40]
