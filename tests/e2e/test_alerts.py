@@ -17,7 +17,7 @@ from alerts.receivers import HttpReceiver, Posted, Reply
 from e2e.script import run_script
 from e2e.service import Service, clean_environment
 from leaks import shows
-from mobile.kit import AUTH, KEY, NOBODY, PROJECT, RECORDED
+from mobile.kit import AUTH, KEY, UNREACHABLE, PROJECT, RECORDED
 
 pytestmark = pytest.mark.e2e
 
@@ -280,7 +280,7 @@ GATEWAY = f"""
 [mobile.projects.app]
 id = "{PROJECT}"
 keys = ["{KEY}"]
-upstream = "{NOBODY}"
+upstream = "{UNREACHABLE}"
 
 [alerts]
 evaluate_s = 0.2

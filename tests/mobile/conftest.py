@@ -10,7 +10,7 @@ import pytest
 
 from e2e.receiver import Receiver
 from mita_otel.mobile import MobileApp, MobileGateway
-from mobile.kit import NOBODY, MakeApp, policy_with
+from mobile.kit import UNREACHABLE, MakeApp, policy_with
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ async def make(tmp_path: Path) -> AsyncIterator[MakeApp]:
     """Return a factory of applications; each is shut down after the test."""
     apps: list[MobileApp] = []
 
-    def one(upstream: str = NOBODY, **sections: Any) -> MobileApp:
+    def one(upstream: str = UNREACHABLE, **sections: Any) -> MobileApp:
         policy = policy_with(tmp_path / "spool", upstream=upstream, **sections)
         apps.append(MobileApp(MobileGateway(policy, env={})))
         return apps[-1]

@@ -25,7 +25,7 @@ AUTH = {
     "x-sentry-auth": f"Sentry sentry_version=7, sentry_client=sentry.dart.flutter/9.27.0, sentry_key={KEY}"
 }
 
-NOBODY = "http://fedcbafedcbafedc@127.0.0.1:9/1"
+UNREACHABLE = "http://fedcbafedcbafedc@127.0.0.1:9/1"
 """An upstream that does not answer."""
 ENVELOPE = f"/api/{PROJECT}/envelope/"
 MakeApp = Callable[..., MobileApp]

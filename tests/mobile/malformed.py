@@ -75,7 +75,7 @@ FRAMES = [
     Malformed("a text for a header", b'"x"\n' + EVENT, 400, "header_not_json"),
     Malformed("a number for a header", b"42", 400, "header_not_json"),
     Malformed("null for a header", b"null", 400, "header_not_json"),
-    Malformed("half a header", b'{"event_id":"aaa', 400, "header_not_json"),
+    Malformed("a truncated header", b'{"event_id":"aaa', 400, "header_not_json"),
     Malformed("two headers in one line", b"{}{}", 400, "header_not_json"),
     Malformed("a header with a comment", b'{/* x */"a":1}', 400, "header_not_json"),
     Malformed("a header in Latin-1", b'{"environment":"caf\xe9"}', 400, "header_not_json"),
@@ -92,7 +92,7 @@ FRAMES = [
     Malformed("an id that is a list", b'{"event_id":["a"]}', 400, "bad_event_id"),
     Malformed("an item's header that is prose", HEADER + b"\nhello\n" + EVENT, 400, "item_header_not_json"),
     Malformed("an item's header that is a list", HEADER + b"\n[1]\n" + EVENT, 400, "item_header_not_json"),
-    Malformed("an item's header that is cut", HEADER + b'\n{"type":"eve', 400, "item_header_not_json"),
+    Malformed("an item's header that is truncated", HEADER + b'\n{"type":"eve', 400, "item_header_not_json"),
     Malformed(
         "an item's header that is binary", HEADER + b"\n\xff\xd8\xff\xe0\n", 400, "item_header_not_json"
     ),
@@ -129,8 +129,8 @@ FRAMES = [
         400,
         "bad_length",
     ),
-    Malformed("an envelope that was cut in its payload", WHOLE[:-10], 400, "truncated"),
-    Malformed("an envelope that was cut before its payload", WHOLE[: WHOLE.rindex(b"\n")], 400, "truncated"),
+    Malformed("an envelope truncated in its payload", WHOLE[:-10], 400, "truncated"),
+    Malformed("an envelope truncated before its payload", WHOLE[: WHOLE.rindex(b"\n")], 400, "truncated"),
     Malformed("101 items", HEADER + b'\n{"type":"session","length":2}\n{}' * 101, 413, "too_many_items"),
     Malformed("a million empty lines", HEADER + b"\n" * 1_000_000, 200),
     Malformed("an HTML form", b"sentry_key=1&message=" + CARD, 400, "header_not_json"),
@@ -144,8 +144,8 @@ FRAMES = [
 ]
 
 PACKED = [
-    Malformed("gzip that is not packed", WHOLE, 400, "bad_encoding", GZIP),
-    Malformed("gzip that was cut", ZIPPED[:-9], 400, "bad_encoding", GZIP),
+    Malformed("gzip that is not compressed", WHOLE, 400, "bad_encoding", GZIP),
+    Malformed("truncated gzip", ZIPPED[:-9], 400, "bad_encoding", GZIP),
     Malformed("gzip without its checksum", ZIPPED[:-8], 400, "bad_encoding", GZIP),
     Malformed(
         "gzip with a wrong checksum",
@@ -154,11 +154,11 @@ PACKED = [
         "bad_encoding",
         GZIP,
     ),
-    Malformed("gzip with something behind it", ZIPPED + b"\nmore", 400, "bad_encoding", GZIP),
+    Malformed("gzip with trailing bytes", ZIPPED + b"\nmore", 400, "bad_encoding", GZIP),
     Malformed("gzip twice in a row", ZIPPED + ZIPPED, 400, "bad_encoding", GZIP),
     Malformed("gzip in gzip", gzip.compress(ZIPPED), 400, "header_not_json", GZIP),
     Malformed("gzip of nothing", gzip.compress(b""), 400, "empty", GZIP),
-    Malformed("gzip that nobody announced", ZIPPED, 400, "header_not_json"),
+    Malformed("gzip without a Content-Encoding", ZIPPED, 400, "header_not_json"),
     Malformed("a gzip bomb", gzip.compress(BOMB, 9), 413, "bomb", GZIP),
     Malformed("a deflate bomb", zlib.compress(BOMB, 9), 413, "bomb", DEFLATE),
     Malformed("a brotli bomb", brotli.compress(BOMB, quality=5), 413, "bomb", BROTLI),
@@ -168,18 +168,18 @@ PACKED = [
     Malformed("deflate that is gzip", ZIPPED, 400, "bad_encoding", DEFLATE),
     Malformed("deflate that is noise", b"\x78\x9c" + bytes(range(200)), 400, "bad_encoding", DEFLATE),
     Malformed("brotli that is noise", bytes(range(200)), 400, "bad_encoding", BROTLI),
-    Malformed("an encoding that nobody knows", WHOLE, 415, "unknown_encoding", {"content-encoding": "zstd"}),
+    Malformed("an unknown encoding", WHOLE, 415, "unknown_encoding", {"content-encoding": "zstd"}),
     Malformed("two encodings", ZIPPED, 415, "unknown_encoding", {"content-encoding": "gzip, gzip"}),
     Malformed("an encoding that is a path", WHOLE, 415, "unknown_encoding", {"content-encoding": "../gzip"}),
     Malformed("a request of 21 megabytes", b"x" * 21_000_000, 413, "too_large"),
 ]
 
 CONTENTS = [
-    Malformed("an event that is no JSON", of("event", b"hello " + CARD), 400, "malformed_items"),
+    Malformed("an event that is not JSON", of("event", b"hello " + CARD), 400, "malformed_items"),
     Malformed("an event that is a list", of("event", b"[1]"), 400, "malformed_items"),
     Malformed("an event that is a text", of("event", b'"%s"' % CARD), 400, "malformed_items"),
     Malformed("an event that is empty", of("event", b""), 400, "malformed_items"),
-    Malformed("an event that is half", of("event", EVENT[:-1]), 400, "malformed_items"),
+    Malformed("an event that is truncated", of("event", EVENT[:-1]), 400, "malformed_items"),
     Malformed("an event in Latin-1", of("event", b'{"message":"caf\xe9"}'), 400, "malformed_items"),
     Malformed(
         "an event with half a surrogate", of("event", b'{"message":"\\udfff"}'), 400, "malformed_items"
@@ -224,7 +224,7 @@ CONTENTS = [
         200,
         forwarded=1,
     ),
-    Malformed("a transaction without anything", of("transaction", b"{}"), 200, forwarded=1),
+    Malformed("an empty transaction", of("transaction", b"{}"), 200, forwarded=1),
     Malformed(
         "a transaction with wrong spans",
         of("transaction", b'{"spans":[1,null,[],{"span_id":{}}],"contexts":{"trace":[]}}'),
@@ -241,7 +241,7 @@ CONTENTS = [
         200,
         forwarded=1,
     ),
-    Malformed("spans that are no list", of("span", b'{"items":{"a":1}}'), 200, forwarded=1),
+    Malformed("spans that are not a list", of("span", b'{"items":{"a":1}}'), 200, forwarded=1),
     Malformed(
         "logs with wrong attributes",
         of("log", b'{"items":[{"attributes":[1]},{"attributes":{"a":5}},7]}'),
@@ -271,14 +271,14 @@ CONTENTS = [
 SENDERS = [
     Malformed("no key", WHOLE, 401, "no_key", auth=False),
     Malformed("an empty key", WHOLE, 401, "no_key", {"x-sentry-auth": "Sentry sentry_key="}, auth=False),
-    Malformed("a key of somebody else", WHOLE, 403, "unknown_key", {"x-sentry-auth": f"Sentry sentry_key={'b' * 32}"}),
+    Malformed("an unknown key", WHOLE, 403, "unknown_key", {"x-sentry-auth": f"Sentry sentry_key={'b' * 32}"}),
     Malformed("a key in capitals", WHOLE, 403, "unknown_key", {"x-sentry-auth": f"Sentry sentry_key={KEY.upper()}"}),
     Malformed("another project", WHOLE, 403, "unknown_key", path="/api/43/envelope/"),
     Malformed("a bearer token", WHOLE, 401, "no_key", {"authorization": f"Bearer {KEY}"}, auth=False),
     Malformed("a header of ten kilobytes", WHOLE, 401, "no_key", {"x-sentry-auth": "Sentry " + "x" * 10_000 + f", sentry_key={KEY}"}, auth=False),
-    Malformed("a key in the envelope alone", WHOLE, 401, "no_key", auth=False),
+    Malformed("a key in the envelope only", WHOLE, 401, "no_key", auth=False),
     tunnel("a tunnel without a dsn", b"{}\n" + b'{"type":"event"}\n' + EVENT, 401, "no_key"),
-    tunnel("a tunnel to somebody else", WHOLE.replace(KEY.encode(), b"b" * 32), 403, "unknown_key"),
+    tunnel("a tunnel with an unknown key", WHOLE.replace(KEY.encode(), b"b" * 32), 403, "unknown_key"),
     tunnel("a tunnel to another project", WHOLE.replace(b"/42", b"/1"), 403, "unknown_key"),
     tunnel("a tunnel whose dsn is a file", WHOLE.replace(b"https://", b"file://").replace(KEY.encode() + b"@", b""), 403, "unknown_key"),
     tunnel("a tunnel whose dsn is a number", b'{"dsn":5}', 401, "no_key"),

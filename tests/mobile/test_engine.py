@@ -19,7 +19,7 @@ from mita_otel.mobile.reply import Reply
 from mita_otel.redaction import Redactor
 from mobile.kit import envelope, intake, policy_with, recorded
 
-NOBODY = "http://fedcbafedcbafedc@127.0.0.1:9/1"
+UNREACHABLE = "http://fedcbafedcbafedc@127.0.0.1:9/1"
 
 
 Make = Callable[..., Engine]
@@ -31,7 +31,7 @@ def make() -> Iterator[Make]:
     made: list[Engine] = []
 
     def one(
-        folder: Path, upstream: str = NOBODY, env: Mapping[str, str] | None = None, **sections: Any
+        folder: Path, upstream: str = UNREACHABLE, env: Mapping[str, str] | None = None, **sections: Any
     ) -> Engine:
         sections.setdefault("forward", {"retry_first_s": 0.05, "retry_max_s": 0.2})
         made.append(
@@ -59,7 +59,7 @@ def test_an_accepted_envelope_arrives_at_sentry(make: Make, tmp_path: Path, rece
 
 def test_each_reply_reports_the_cpu_time_it_took(tmp_path: Path) -> None:
     readings = iter([1.0, 1.25, 5.0, 5.5])
-    policy = policy_with(tmp_path / "spool", upstream=NOBODY)
+    policy = policy_with(tmp_path / "spool", upstream=UNREACHABLE)
     engine = Engine(policy, Redactor(), {}, cpu_clock=lambda: next(readings))
     assert engine.take(intake(recorded("session_start"))).cpu_s == 0.25
     assert engine.take(intake(b"hello")).cpu_s == 0.5

@@ -23,7 +23,7 @@ from mita_otel.processors.queues.losses import Losses
 from mita_otel.processors.queues.stage import deadline_in
 from mita_otel.redaction import Redactor
 from mita_otel.sdk.performance import Performance
-from mobile.kit import NOBODY, intake, policy_with, recorded
+from mobile.kit import UNREACHABLE, intake, policy_with, recorded
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_errors_of_apps_are_counted_and_passed_to_alerts(tmp_path: Path) -> None
     meter = MeterProvider([reader], shutdown_on_exit=False).get_meter("test")
     heard: list[AlertEvent] = []
     metrics = GatewayMetrics(counts=FinanceCounts(default_policy().finance, meter), on_error=heard.append)
-    engine = Engine(policy_with(tmp_path / "spool", upstream=NOBODY), Redactor(), {})
+    engine = Engine(policy_with(tmp_path / "spool", upstream=UNREACHABLE), Redactor(), {})
     for name in ("payment_error", "flutter_crash", "slow_message", "feedback", "screen_render"):
         metrics.count_reply(engine.take(intake(recorded(name))))
     engine.stop(0)
@@ -171,7 +171,7 @@ def test_errors_of_apps_are_counted_and_passed_to_alerts(tmp_path: Path) -> None
 def test_an_error_that_is_refused_is_not_counted(tmp_path: Path) -> None:
     heard: list[AlertEvent] = []
     metrics = GatewayMetrics(on_error=heard.append)
-    policy = policy_with(tmp_path / "spool", upstream=NOBODY, spool={"max_records": 1})
+    policy = policy_with(tmp_path / "spool", upstream=UNREACHABLE, spool={"max_records": 1})
     engine = Engine(policy, Redactor(), {})
     replies = [engine.take(intake(recorded("flutter_crash"))) for _ in range(3)]
     engine.stop(0)

@@ -22,14 +22,14 @@ from mita_otel.redaction import Redactor
 from mobile.kit import AUTH, PROJECT, intake, policy_with, recorded
 from mobile.malformed import MALFORMED, Malformed
 
-NOBODY = "http://fedcbafedcbafedc@127.0.0.1:9/1"
+UNREACHABLE = "http://fedcbafedcbafedc@127.0.0.1:9/1"
 
 
 class Listening(MobileApp):
     """The application, and the replies that its gateway counted."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(MobileGateway(policy_with(folder / "spool", upstream=NOBODY), env={}))
+        super().__init__(MobileGateway(policy_with(folder / "spool", upstream=UNREACHABLE), env={}))
         self.folder = folder / "spool"
         self.replies: list[Reply] = []
         self.gateway.metrics.count_reply = self.replies.append  # type: ignore[method-assign,assignment]
@@ -77,7 +77,7 @@ async def test_a_malformed_request_gets_the_right_answer(app: Listening, case: M
     "case", [one for one in MALFORMED if len(one.body) > 10_000], ids=lambda case: case.name
 )
 def test_memory_is_bounded_by_the_allowed_decompressed_size(tmp_path: Path, case: Malformed) -> None:
-    engine = Engine(policy_with(tmp_path / "spool", upstream=NOBODY), Redactor(), {})
+    engine = Engine(policy_with(tmp_path / "spool", upstream=UNREACHABLE), Redactor(), {})
     tracemalloc.start()
     try:
         engine.take(Intake("app", case.body, case.headers.get("content-encoding", "")))
@@ -91,7 +91,7 @@ def test_memory_is_bounded_by_the_allowed_decompressed_size(tmp_path: Path, case
 @given(st.data())
 @settings(max_examples=examples(150), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_recorded_envelope_with_changed_bytes_is_answered(tmp_path: Path, data: st.DataObject) -> None:
-    engine = Engine(policy_with(tmp_path / "spool", upstream=NOBODY), Redactor(), {})
+    engine = Engine(policy_with(tmp_path / "spool", upstream=UNREACHABLE), Redactor(), {})
     body = bytearray(
         recorded(data.draw(st.sampled_from(["payment_error", "native_crash", "streamed_spans"])))
     )

@@ -34,7 +34,7 @@ class StatementLayers(Link):
 
     The driver's span ends first, within the other one, and has the same statement and another instrumentation. It need not be a
     child of the other one: neither of the instrumentations of SQLAlchemy makes its span the current one, and drivers with
-    a thread of their own lose the context.
+    separate threads lose the context.
     """
 
     def __init__(self, next_processor: SpanProcessor) -> None:
