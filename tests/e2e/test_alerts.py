@@ -17,7 +17,7 @@ from alerts.receivers import HttpReceiver, Posted, Reply
 from e2e.script import run_script
 from e2e.service import Service, clean_environment
 from leaks import shows
-from mobile.kit import AUTH, KEY, UNREACHABLE, PROJECT, RECORDED
+from mobile.kit import AUTH, KEY, PROJECT, RECORDED, UNREACHABLE
 
 pytestmark = pytest.mark.e2e
 
