@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 @dataclass(frozen=True)
 class Canary:
-    """A secret, and the part of a request that carries it."""
+    """A secret, and the part of a request that contains it."""
 
     place: str
     secret: str
@@ -46,7 +46,7 @@ def _squash(data: bytes) -> bytes:
 
 
 def views(data: bytes) -> Iterator[tuple[str, bytes]]:
-    """Return the bytes as different readers would read them, squashed."""
+    """Return the bytes in each encoding that a reader would decode, normalised."""
     yield "plain", _squash(data)
     yield "reversed", _squash(data)[::-1]
     yield "unquoted", _squash(unquote_to_bytes(unquote_to_bytes(data)))
@@ -56,27 +56,27 @@ def views(data: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def _encodings(secret: str) -> Iterator[tuple[str, bytes]]:
-    """Return the secret in encodings that `views` does not undo, squashed."""
+    """Return the secret in encodings that `views` does not decode, normalised."""
     plain = secret.encode()
     digits = re.sub(r"\D", "", secret)
     for form in {plain, digits.encode() if len(digits) > 8 else plain}:
         yield "hexadecimal", _squash(binascii.hexlify(form))
         for offset in range(3):
-            # Which characters Base64 gives depends on the position; the first and last ones on the neighbours.
+            # Base64 depends on the position; its first and last characters on the neighbours.
             encoded = base64.b64encode(b"\x00" * offset + form)
             yield "base64", _squash(encoded)[4 if offset else 0 : -4]
         yield "quoted twice", _squash(quote(quote(form, safe=""), safe="").encode())
 
 
 def _pieces(secret: str) -> set[bytes]:
-    """Return the secret and every long run of its characters: half a card number is too much as well."""
+    """Return the secret and its long parts: half a card number must not leave either."""
     squashed = _squash(secret.encode())
     size = 10 if squashed.isdigit() else 8
     return {squashed[start : start + size] for start in range(max(1, len(squashed) - size + 1))}
 
 
 def leaks(data: bytes, secrets: dict[str, str] | None = None) -> list[str]:
-    """Return a sentence for each secret that can be found in the data, in whatever shape.
+    """Return a sentence for each secret in the data, in any encoding.
 
     Args:
         data: What an exporter wrote.

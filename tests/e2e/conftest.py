@@ -60,14 +60,14 @@ def app_folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start_service(app_folder: Path) -> Iterator[StartService]:
-    """Start the plain service (or the one in `folder`); what still runs at the end is killed."""
+    """Start the plain service (or the one in `folder`); running services are killed at the end."""
     with starting(app_folder) as start:
         yield start
 
 
 @pytest.fixture(scope="module")
 def shared_receiver() -> Iterator[Receiver]:
-    """A backend for all tests of a module, which only read what it received."""
+    """A backend for all tests of a module; they only read the received data."""
     with receiving() as backend:
         yield backend
 

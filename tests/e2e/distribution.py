@@ -1,4 +1,4 @@
-"""Somebody else's package, installed beside us: a module and its metadata in a folder of PYTHONPATH."""
+"""Another distribution, installed beside mita-otel: a module and its metadata in a folder of PYTHONPATH."""
 
 from __future__ import annotations
 

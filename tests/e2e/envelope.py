@@ -1,4 +1,4 @@
-"""A Sentry envelope as its specification says: a header line, then items with or without a length."""
+"""Parses Sentry envelopes as specified: a header line, then items with or without a length."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A service whose every endpoint fails in another way; tests copy it to `app.py`."""
+"""A service whose endpoints each fail in a different way; tests copy it to `app.py`."""
 
 from __future__ import annotations
 

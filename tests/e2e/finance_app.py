@@ -40,7 +40,7 @@ app = FastAPI(lifespan=lifespan)
 
 
 def signed_in(request: Request) -> str:
-    """What a service's authentication does, in a thread of its own: verify, and say who it is."""
+    """Authenticate in a separate thread: verify, and return the user."""
     user = request.headers["x-signed-in"]
     set_financial_user(UserContext(user, email=f"{user}@example.com", subscription_tier="premium"))
     return user

@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_serv
 
 
 class GrpcReceiver:
-    """Keeps what it is sent.
+    """Stores received requests.
 
     Args:
         certificate: Its certificate and key, in PEM form. None: it speaks no TLS.
@@ -51,7 +51,7 @@ class GrpcReceiver:
 
     @property
     def raw(self) -> bytes:
-        """Everything that was sent."""
+        """Return all received requests."""
         with self._changed:
             return b"\n".join(request.SerializeToString() for request in self.requests)
 

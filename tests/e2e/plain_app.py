@@ -1,4 +1,4 @@
-"""A small FastAPI and SQLAlchemy service that knows nothing of telemetry; tests copy it to `app.py`."""
+"""A small FastAPI and SQLAlchemy service without telemetry code; tests copy it to `app.py`."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def report(report_id: str, wait_s: float = 0.0) -> dict[str, str]:
 
 @app.post("/api/cards/{card}")
 async def add_card(card: str, request: Request) -> dict[str, str]:
-    """Everything that a careless service does with a secret, and then an error."""
+    """Use a secret in every careless way, and raise an error."""
     body = await request.json()
     signing_key = request.headers.get("x-signing-key", "")
     query = dict(request.query_params)

@@ -1,4 +1,4 @@
-"""Prometheus and Alertmanager, as `make prometheus` unpacks them, on ports of their own."""
+"""Prometheus and Alertmanager, as `make prometheus` unpacks them, on separate ports."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _TRIES = 5
 
 
 def free_port() -> int:
-    """Return a port that is free now: neither program says which one it took if it may choose."""
+    """Return a free port: neither program reports the port that it selects itself."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 class _Server:
-    """A process that answers `/-/ready`; tried again on another port if somebody else was quicker."""
+    """A process that serves `/-/ready`; restarted on another port if the port is in use."""
 
     def __init__(self, command: list[str], log: Path, cwd: Path) -> None:
         self._log = log
@@ -69,7 +69,7 @@ class _Server:
 
 
 class Alertmanager(_Server):
-    """Alertmanager with a configuration of ours.
+    """Alertmanager with a generated configuration.
 
     Args:
         folder: Where its files go.
@@ -84,17 +84,17 @@ class Alertmanager(_Server):
             f"--config.file={folder}/alertmanager.yml",
             f"--storage.path={folder}/alertmanager",
         ]
-        # Unpacked, it finds its templates from there.
+        # It finds its templates relative to this folder.
         cwd = UNPACKED if program.startswith(str(UNPACKED)) else folder
         super().__init__([*command, "--cluster.listen-address="], folder / "alertmanager.log", cwd)
 
     def alerts(self) -> list[dict[str, Any]]:
-        """Return what it was told of."""
+        """Return the received alerts."""
         return list(self.client.get("/api/v2/alerts").raise_for_status().json())
 
 
 class Prometheus(_Server):
-    """Prometheus with rules of ours.
+    """Prometheus with generated rules.
 
     Args:
         folder: Where its files go.
@@ -120,7 +120,7 @@ class Prometheus(_Server):
         super().__init__(command, folder / "prometheus.log", folder)
 
     def firing(self) -> dict[str, dict[str, str]]:
-        """Return the labels of the alerts that fire, by rule, of step 0."""
+        """Return the labels of firing alerts of step 0, by rule."""
         alerts = self._get("/api/v1/alerts")["alerts"]
         shown = [one["labels"] for one in alerts if one["state"] == "firing"]
         return {one["rule"]: one for one in shown if one["step"] == "0"}
@@ -131,7 +131,7 @@ class Prometheus(_Server):
         return float(result[0]["value"][1]) if result else None
 
     def troubles(self) -> list[str]:
-        """Return what went wrong with rules."""
+        """Return the errors of rules."""
         groups = self._get("/api/v1/rules")["groups"]
         return [rule["lastError"] for group in groups for rule in group["rules"] if rule.get("lastError")]
 

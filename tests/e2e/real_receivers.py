@@ -1,4 +1,4 @@
-"""Receivers that others wrote, as `make receivers` installs them: Spotlight's sidecar, and Bugsink."""
+"""Independent receivers, as `make receivers` installs them: Spotlight's sidecar, and Bugsink."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def why_not_bugsink() -> str | None:
 
 
 class _Server:
-    """A process that says on which port of 127.0.0.1 it listens."""
+    """A process that prints its port on 127.0.0.1."""
 
     def __init__(self, command: list[str], folder: Path, env: Mapping[str, str]) -> None:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(_NOTHING_OF_OURS)}
@@ -83,7 +83,7 @@ class _Server:
 
 
 class Spotlight:
-    """Spotlight's sidecar: what it took, and what it shows."""
+    """Spotlight's sidecar: the items that it received and shows."""
 
     def __init__(self, folder: Path) -> None:
         self._server = _Server(["node", str(_SETTINGS / "spotlight.mjs"), str(SPOTLIGHT)], folder, {})
@@ -95,13 +95,13 @@ class Spotlight:
 
     @property
     def stream_url(self) -> str:
-        """What `SENTRY_SPOTLIGHT` wants to hear."""
+        """The value for `SENTRY_SPOTLIGHT`."""
         return f"{self._server.url}/stream"
 
     def items(self, kind: str) -> list[dict[str, Any]]:
         """Return the items of one type, as its interface gets them."""
         found = []
-        # The stream has no end: it has come as far as now where this comes by.
+        # The stream has no end: this marker shows that all earlier items were read.
         mark = f"text/x-{uuid4().hex}"
         self.client.post("/stream", content=b"{}\n", headers={"Content-Type": mark}).raise_for_status()
         with self.client.stream("GET", "/stream") as stream:

@@ -1,4 +1,4 @@
-"""A back end on 127.0.0.1: takes Sentry envelopes and OTLP, or misbehaves as real ones do."""
+"""A backend on 127.0.0.1: accepts Sentry envelopes and OTLP, or fails like real backends."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Received:
 
 
 class Receiver:
-    """A threaded HTTP server that remembers what it was sent.
+    """A threaded HTTP server that stores received requests.
 
     Its behaviour may be changed at any time: "ok", "hang" (take the request, never answer), "reset" (cut the
     connection in the middle of the answer), "cut" (without any answer), or a status such as 429.
@@ -55,14 +55,14 @@ class Receiver:
         self.changed = threading.Condition()
         self.requests: list[Received] = []
         self.refused = 0
-        """Requests that were not answered with 200."""
+        """The number of requests that were not answered with 200."""
         self.refused_lines: list[str] = []
-        """The first lines of requests that are not for a server, as a proxy gets them."""
+        """The first lines of proxy requests."""
         self.bad: list[str] = []
-        """What could not be parsed, and why."""
+        """Parse errors."""
         self.closing = threading.Event()
         self.on_close: list[Callable[[], object]] = []
-        """Ends what sends to this receiver, before the receiver ends."""
+        """Called before the receiver ends, to stop its senders."""
         receiver = self
 
         class Handler(_Handler):
@@ -73,7 +73,7 @@ class Receiver:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
-    # -- where to send -----------------------------------------------------------------------------
+    # -- addresses -----------------------------------------------------------------------------
     @property
     def dsn(self) -> str:
         return f"http://publickey@127.0.0.1:{self.port}/1"
@@ -82,7 +82,7 @@ class Receiver:
     def otlp_endpoint(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    # -- what came -----------------------------------------------------------------------------------
+    # -- received data -----------------------------------------------------------------------------------
     def items(self, kind: str) -> list[dict[str, Any]]:
         with self.changed:
             return [item.json() for one in self.requests for item in one.items if item.type == kind]
@@ -116,7 +116,7 @@ class Receiver:
 
     @property
     def raw(self) -> bytes:
-        """Every byte of every body, after its Content-Encoding was undone."""
+        """Return the decoded bytes of all bodies."""
         with self.changed:
             return b"\n".join(one.body for one in self.requests)
 
@@ -132,7 +132,7 @@ class Receiver:
         return spans
 
     def wait_for(self, predicate: Callable[[Receiver], Any], timeout: float = 60.0) -> Any:
-        """Wait until the predicate holds, and return what it returned. Fails after `timeout` seconds."""
+        """Wait until the predicate is true, and return its result. Fails after `timeout` seconds."""
         with self.changed:
             result = self.changed.wait_for(lambda: predicate(self), timeout)
         if not result:
@@ -151,11 +151,11 @@ class Receiver:
 
     @property
     def connections(self) -> int:
-        """How many have been opened so far."""
+        """The number of connections opened so far."""
         return self._server.opened
 
     def drop_connections(self) -> None:
-        """Close every connection that is kept alive."""
+        """Close every persistent connection."""
         self._server.drop_connections()
 
     def refuse(self) -> None:
@@ -164,7 +164,7 @@ class Receiver:
         self._server.server_close()
 
     def close(self) -> None:
-        """End the server and every request that hangs."""
+        """End the server and all hanging requests."""
         self.closing.set()
         for end in self.on_close:
             end()
@@ -197,7 +197,7 @@ class _Server(ThreadingHTTPServer):
                 connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no news."""
+        """Ignore disconnected clients."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -206,7 +206,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 120
 
     def log_message(self, *args: Any) -> None:
-        """Be quiet."""
+        """Log nothing."""
 
     def do_CONNECT(self) -> None:
         with self.owner.changed:
@@ -247,7 +247,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _parse(self, body: bytes) -> Received:
         decoded = decode_body(body, self.headers.get("Content-Encoding", ""))
         headers = dict(self.headers.items())
-        # A proxy is asked for the whole URL; a DSN may have a path in front of its project.
+        # A proxy receives the whole URL; a DSN may have a path before its project.
         if urlsplit(self.path).path.endswith("/api/1/envelope/"):
             header, items = parse_envelope(decoded)
             return Received(self.path, headers, decoded, items=items, header=header)

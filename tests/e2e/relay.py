@@ -1,4 +1,4 @@
-"""Judges payloads with Sentry's own ingestion code."""
+"""Validates payloads with Sentry's own ingestion code."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _tags(payload: dict[str, Any]) -> dict[str, str]:
 
 
 def _microseconds(value: Any) -> int | None:
-    """Sentry reads a number or a text; both mean seconds since the epoch."""
+    """Sentry accepts a number or a string; both are seconds since the epoch."""
     if isinstance(value, int | float):
         return round(value * 1_000_000)
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Runs a few lines of Python in a fresh interpreter, since `configure()` works once a process."""
+"""Runs a few lines of Python in a new interpreter, since `configure()` works once per process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def answer(value):
 
 @dataclass(frozen=True)
 class Ran:
-    """What a script did."""
+    """The result of a script."""
 
     code: int
     stdout: str

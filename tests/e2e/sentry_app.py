@@ -1,4 +1,4 @@
-"""A service that speaks to sentry-sdk itself, as most that come from Sentry do; tests copy it to `app.py`."""
+"""A service that calls sentry-sdk itself, like most users of Sentry; tests copy it to `app.py`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if os.environ.get("CONFIGURE"):
 logger = logging.getLogger("shop")
 app = FastAPI()
 SHARED = RuntimeError("the ledger is closed")
-"""One object for every request, as careless services have it."""
+"""One exception object for all requests, as in careless services."""
 
 
 def say(name: str) -> None:

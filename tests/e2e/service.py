@@ -1,4 +1,4 @@
-"""A service as its users start it: `opentelemetry-instrument uvicorn app:app`, in a process of its own."""
+"""Starts a service as its users do: `opentelemetry-instrument uvicorn app:app`, in a separate process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import httpx
 Launcher = Literal["single", "workers", "gunicorn", "preload", "reload", "script"]
 LAUNCHERS: tuple[Launcher, ...] = ("single", "workers", "gunicorn", "preload", "reload")
 SEVERAL: tuple[Launcher, ...] = ("workers", "gunicorn", "preload")
-"""Those that start two workers."""
+"""Launchers that start two workers."""
 
 BIN = Path(sys.executable).parent
 _QUIET = ["--no-access-log"]
@@ -35,11 +35,11 @@ _COMMANDS: dict[Launcher, list[str]] = {
     "reload": [*_UVICORN, "--reload"],
     "gunicorn": _GUNICORN,
     "preload": [*_GUNICORN, "--preload"],
-    # It serves itself, and writes what uvicorn does when it has started.
+    # It runs a server itself, and prints uvicorn's line when it has started.
     "script": ["python", "app.py"],
 }
 UNUSED_LIBRARIES = {"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "aiohttp-client,celery,flask"}
-"""Libraries that are installed here and that the plain service does not use: they take a third of its start."""
+"""Installed libraries that the plain service does not use: they take a third of its start time."""
 _PORT = re.compile(r"(?:running on|Listening at:) http://127\.0\.0\.1:(\d+)")
 _STARTED = "Application startup complete"
 
@@ -76,7 +76,7 @@ def _with_access_log(command: list[str]) -> list[str]:
 
 
 class Output:
-    """Lines of a stream, read on a thread, that can be waited for."""
+    """Reads lines of a stream on a thread, and can wait for a line."""
 
     def __init__(self, stream: IO[str], changed: threading.Condition) -> None:
         self.lines: list[str] = []
@@ -105,7 +105,7 @@ class Output:
 
 
 class Service:
-    """The application in `folder`, started.
+    """A started application from `folder`.
 
     Args:
         folder: Where `app.py` is; the working directory.
@@ -157,8 +157,8 @@ class Service:
         except BaseException:
             self.kill()
             raise
-        # A connection of its own for each request: any worker may take it, and uvicorn's habit of cutting a
-        # connection after an unhandled error disturbs none of the later ones.
+        # A new connection for each request: any worker may accept it, and uvicorn, which closes a
+        # connection after an unhandled error, does not affect later requests.
         headers = {"connection": "close"}
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60, headers=headers)
 
@@ -170,7 +170,7 @@ class Service:
             raise AssertionError(f"waited for: {what}. The service said:\n{self.said}")
 
     def _wait_until_it_listens(self, timeout: float = 60) -> None:
-        """A worker says that it has started, then listens at the socket that its parent bound."""
+        """A worker logs that it has started, then listens on the socket that its parent bound."""
         deadline = monotonic() + timeout
         while True:
             try:
@@ -205,7 +205,7 @@ class Service:
 
     # -- ending -----------------------------------------------------------------------------------------
     def stop(self, how: Literal["SIGTERM", "CTRL_C"] = "SIGTERM", timeout: float = 60) -> int:
-        """End the service as an orchestrator (SIGTERM to the process) or a terminal (SIGINT to the group) does.
+        """End the service like an orchestrator (SIGTERM to the process) or a terminal (SIGINT to the group).
 
         Returns:
             The exit code.
@@ -226,7 +226,7 @@ class Service:
         return code
 
     def kill(self) -> None:
-        """End the whole process group, whatever state it is in."""
+        """Kill the whole process group in any state."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(60)

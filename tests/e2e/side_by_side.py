@@ -36,7 +36,7 @@ sentry_sdk.init(traces_sample_rate=float(os.environ["RATE"]))
 
 from bank import app  # noqa: E402
 """
-"""As Sentry's page on FastAPI says."""
+"""From Sentry's documentation on FastAPI."""
 
 SECRETS: Final = {
     "card in a path": "4111111111111111",
@@ -85,13 +85,13 @@ SLOW_AND_FAILED: Final = (SLOW_REQUEST,) * 4 + (FAILED,) * 16
 
 @dataclass
 class Seen:
-    """What the receivers got: from all requests, and from slow and failed ones at a sampling rate of 0.1."""
+    """Received data: from all requests, and from slow and failed ones at a sampling rate of 0.1."""
 
     all: Receiver
     tenth: Receiver
 
     def one(self, name: str) -> dict[str, Any]:
-        """Return the last transaction of that name."""
+        """Return the last transaction with that name."""
         return named(self.all, name)[-1]
 
     def close(self) -> None:
@@ -112,7 +112,7 @@ def through_sentry_sdk(folder: Path) -> Seen:
 
 
 def through_us(folder: Path) -> Seen:
-    """Run the example with mita-otel, as its README says."""
+    """Run the example with mita-otel, as its README describes."""
     tenth = {"MITA_OTEL_SAMPLING__MODE": "tail", "MITA_OTEL_SAMPLING__RATIO": "0.1"}
     return Seen(
         _run(_EXAMPLE, CONVERSATION, folder / "3.db", {}),
@@ -135,7 +135,7 @@ def _run(
     try:
         for method, path, options in asked:
             service.client.request(method, path, **options)
-        # Ctrl-C, for sentry-sdk sends what waits at the interpreter's end only; after SIGTERM uvicorn has none.
+        # Ctrl-C: sentry-sdk sends waiting data only at interpreter exit, which uvicorn skips after SIGTERM.
         service.stop("CTRL_C")
     finally:
         service.kill()
@@ -147,7 +147,7 @@ BALANCE, STATEMENT = (f"GET /api/accounts/{{account_id}}/{part}" for part in ("b
 
 
 def _name(seen: Seen, path: str) -> str:
-    """Return the name of a route's transaction: sentry-sdk leaves the method to the request's data."""
+    """Return the name of a route's transaction: sentry-sdk has the method only in the request's data."""
     return next(
         (one["transaction"] for one in seen.all.transactions if one["transaction"].endswith(path)), "none"
     )
@@ -162,7 +162,7 @@ def _requests(seen: Seen) -> str:
 
 
 def _statements(seen: Seen) -> str:
-    """A background task's may end after its request's transaction was sent, and is one of the same trace then."""
+    """A background task may end after its request's transaction; then it is in the same trace."""
     traces = {trace_of(one)["trace_id"] for one in requests(seen.all)}
     theirs = [one for one in seen.all.transactions if trace_of(one)["trace_id"] in traces]
     roots = sum(trace_of(one)["op"].startswith("db") for one in theirs)
@@ -287,7 +287,7 @@ def table(theirs: Seen, ours: Seen) -> str:
 
 
 def on_the_page(page: str) -> str:
-    """Return the table that the documentation has."""
+    """Return the table in the documentation."""
     return page.partition(_BEGIN)[2].partition(_END)[0].strip()
 
 

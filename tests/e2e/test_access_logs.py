@@ -47,7 +47,7 @@ def test_access_logs_show_requests_without_their_secrets(
     assert TOKEN not in service.said
 
 
-def test_access_logs_that_the_policy_leaves_unchanged(start_service: StartService) -> None:
+def test_the_policy_can_leave_access_logs_unredacted(start_service: StartService) -> None:
     env = {"MITA_OTEL_INSTRUMENTATION__ACCESS_LOG": "off", "OTEL_TRACES_EXPORTER": "none"}
     service = start_service(env, access_log=True)
     service.client.get(PATH).raise_for_status()

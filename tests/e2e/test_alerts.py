@@ -1,4 +1,4 @@
-"""Alerts of a service with several workers: counted once across processes, told once, kept over a restart."""
+"""Alerts of a service with several workers: counted across processes, notified once, kept over a restart."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WORKER = """
 
 
 class Worker:
-    """A process of the service that fails when it is told to."""
+    """A process of the service that fails on command."""
 
     def __init__(self, folder: Path, env: dict[str, str]) -> None:
         self.process = subprocess.Popen(
@@ -75,7 +75,7 @@ def receiver() -> Iterator[HttpReceiver]:
     receiver.close()
 
 
-def test_three_failures_in_two_processes_are_told_once_and_a_restart_tells_nothing_again(
+def test_three_failures_in_two_processes_are_notified_once_despite_a_restart(
     tmp_path: Path, receiver: HttpReceiver, database_url: str
 ) -> None:
     env = {
@@ -95,7 +95,7 @@ def test_three_failures_in_two_processes_are_told_once_and_a_restart_tells_nothi
         [posted] = receiver.wait_for(1)
         assert posted.json["text"] == "Payment processing failures: 3 events within 5 minutes"
         assert not shows(posted.body)
-        one.tell("look")  # whichever delivered it has noted that
+        one.tell("look")  # by now the delivery is stored
         other.tell("look")
     finally:
         one.kill()
@@ -148,7 +148,7 @@ payments = [{{ after_minutes = {minutes}, channels = ["finance_slack"] }}]
 
 
 class Course:
-    """A service under uvicorn, its policy and its store, and whoever has the command line."""
+    """A service under uvicorn, its policy and store, and an operator with the command line."""
 
     def __init__(self, folder: Path, start: Callable[..., Service], pagerduty: str, slack: str) -> None:
         self.folder = folder
@@ -163,7 +163,7 @@ class Course:
         (folder / "app.py").write_text(SERVICE)
 
     def service(self, *, minutes: float, quiet_s: float) -> Service:
-        """Start the service where nobody has acknowledged for `minutes`, or nothing happened for `quiet_s`."""
+        """Start the service with an alert unacknowledged for `minutes`, or without events for `quiet_s`."""
         text = COURSE.format(pagerduty=self._pagerduty, minutes=minutes, quiet_s=quiet_s)
         (self.folder / "mita-otel.toml").write_text(text)
         return self._start(self._env, self.folder)
@@ -177,7 +177,7 @@ class Course:
 
 
 def hears(pagerduty: HttpReceiver, action: str) -> None:
-    """Wait until PagerDuty is told. What was on its way when a process was killed may arrive twice."""
+    """Wait until PagerDuty is notified. A notification in progress during a kill may arrive twice."""
     with pagerduty.changed:
         assert pagerduty.changed.wait_for(
             lambda: any(one.json["event_action"] == action for one in pagerduty.posted), 30
@@ -188,10 +188,10 @@ def title(posted: Posted) -> str:
     return str(posted.json["blocks"][0]["text"]["text"]).partition(" ")[2]
 
 
-def test_an_incident_goes_its_course_over_two_restarts_without_a_further_request(
+def test_an_incident_is_escalated_and_resolved_over_two_restarts(
     tmp_path: Path, receiver: HttpReceiver, start_service: Callable[..., Service]
 ) -> None:
-    """PagerDuty is busy at first; what one process leaves the next goes on with as soon as it has started."""
+    """PagerDuty is busy at first; the next process continues with stored notifications at its start."""
     pagerduty = HttpReceiver(PAGERDUTY)
     pagerduty.replies = [Reply(429, "", {"Retry-After": "0"}), Reply(500, "")]
     course = Course(tmp_path, start_service, pagerduty.url, receiver.url)
@@ -199,7 +199,7 @@ def test_an_incident_goes_its_course_over_two_restarts_without_a_further_request
         first = course.service(minutes=600, quiet_s=36_000)
         for _ in range(3):
             first.client.post("/fails/high")
-        opened = pagerduty.wait_for(3)  # the third try arrives
+        opened = pagerduty.wait_for(3)  # the third attempt arrives
         first.kill()
         assert {one.json["event_action"] for one in opened} == {"trigger"}
         [key] = {one.json["dedup_key"] for one in opened}
@@ -233,7 +233,7 @@ def test_an_incident_goes_its_course_over_two_restarts_without_a_further_request
         pagerduty.close()
 
 
-def test_workers_that_only_count_leave_the_rest_to_the_command(
+def test_the_command_evaluates_events_of_workers_that_only_record(
     tmp_path: Path, receiver: HttpReceiver
 ) -> None:
     env = {
@@ -261,7 +261,7 @@ def test_workers_that_only_count_leave_the_rest_to_the_command(
     assert len(receiver.posted) == 1
 
 
-def test_a_service_without_the_extra_is_told_once_what_to_install(tmp_path: Path) -> None:
+def test_a_missing_extra_is_logged_once_with_the_fix(tmp_path: Path) -> None:
     code = """
         sys.modules["httpx"] = None
         import mita_otel
@@ -288,7 +288,9 @@ evaluate_s = 0.2
 
 
 @pytest.mark.parametrize("isolation", ["thread", "process"])
-def test_crashes_of_the_mobile_app_are_told(tmp_path: Path, receiver: HttpReceiver, isolation: str) -> None:
+def test_crashes_of_the_mobile_app_are_notified(
+    tmp_path: Path, receiver: HttpReceiver, isolation: str
+) -> None:
     (tmp_path / "mita-otel.toml").write_text(GATEWAY)
     crash = str(RECORDED / "flutter_crash.envelope")
     run_script(

@@ -1,4 +1,4 @@
-"""The promise: an acknowledged audit entry is in the database once, whatever is killed meanwhile.
+"""An acknowledged audit entry is in the database once, despite killed writers and databases.
 
 Eight processes record entries, while the database is killed and restarted twice (SQLite, which has no
 server, is locked away twice) and two of the writers are killed with SIGKILL and started again.
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.e2e
 WRITERS = 8
 ENTRIES = int(os.environ.get("MITA_TEST_CHAOS_ENTRIES", "2000"))
 _PATIENCE_S = 1800
-"""A hang is found by then; a busy machine is no failure."""
+"""Long enough for a busy machine; a hang takes longer."""
 
 WRITER = """
 import os, sys
@@ -53,11 +53,11 @@ sys.stdin.read()
 room.trail.flush(1000)
 room.close()
 """
-"""What a writer runs: it ends when it is told to, so that none has ended before it can be killed."""
+"""The code of a writer; it ends on command, so that no writer ends before it can be killed."""
 
 
 class Writers:
-    """The processes, and what they said was written."""
+    """The writer processes, and the entries that they acknowledged."""
 
     def __init__(self, folder: Path, env: dict[str, str]) -> None:
         self._folder = folder
@@ -83,7 +83,7 @@ class Writers:
         return [line.split() for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
     def progress(self) -> float:
-        """Return which part of all entries has been acknowledged, from the size of the files."""
+        """Return the fraction of acknowledged entries, from the size of the files."""
         line = 4 + 1 + 32 + 1 + 5 + 1 + 64 + 1
         paths = [self._folder / f"acknowledged-{writer}" for writer in range(WRITERS)]
         return sum(path.stat().st_size for path in paths if path.exists()) / line / (WRITERS * ENTRIES)
@@ -96,7 +96,7 @@ class Writers:
             pause.wait(0.02)
 
     def kill_one_and_start_it_again(self) -> None:
-        """Kill the writer that has come least far, once it has come anywhere."""
+        """Kill the writer with the fewest entries, once it has written one."""
         others = [writer for writer in range(WRITERS) if writer not in self.killed]
         victim = min(others, key=lambda writer: len(self.acknowledged(writer)))
         pause = threading.Event()
@@ -120,7 +120,7 @@ class Writers:
     def kill(self) -> None:
         for process in self.processes.values():
             with process:
-                process.kill()  # does nothing to one that has ended
+                process.kill()  # has no effect on an ended process
 
 
 @contextmanager
@@ -137,7 +137,7 @@ def killed_postgresql(server: PostgresServer) -> Iterator[None]:
     children = postmaster.children(recursive=True)
     postmaster.send_signal(signal.SIGKILL)
     for child in children:
-        with contextlib.suppress(psutil.NoSuchProcess):  # gone with its postmaster
+        with contextlib.suppress(psutil.NoSuchProcess):  # ended with its postmaster
             child.send_signal(signal.SIGKILL)
     psutil.wait_procs([postmaster, *children], timeout=_PATIENCE_S)
     yield
@@ -161,7 +161,7 @@ def prove(folder: Path, url: str, disturbed: Callable[[], Any]) -> None:
         for part in (0.1, 0.5):
             writers.wait_until(part)
             with disturbed():
-                writers.wait_until(part + 0.1)  # nobody waits for the database
+                writers.wait_until(part + 0.1)  # writers do not wait for the database
                 writers.kill_one_and_start_it_again()
                 writers.wait_until(part + 0.2)
         writers.finish()
@@ -169,7 +169,7 @@ def prove(folder: Path, url: str, disturbed: Callable[[], Any]) -> None:
         writers.kill()
 
     with closing(Kit(folder, url=url)) as kit:
-        kit.mover().adopt()  # what the killed ones left, if nobody has taken it over yet
+        kit.mover().adopt()  # adopts chains of killed writers that are still spooled
         assert kit.folder.segments() == []
         assert kit.folder.owners() == []
 
@@ -182,7 +182,7 @@ def prove(folder: Path, url: str, disturbed: Callable[[], Any]) -> None:
                 assert stored[chain, sequence] == (mac, f"{writer}-{number}")
                 count += 1
         assert count == WRITERS * ENTRIES
-        # Of what was on the disk when its writer was killed, the last entry may not have been acknowledged.
+        # The last entry of a killed writer may be on disk without an acknowledgement.
         assert count <= len(rows) <= count + 2
         twice = [user for user, times in Counter(user for *_, user in rows).items() if times > 1]
         assert len(twice) <= 2
@@ -190,15 +190,15 @@ def prove(folder: Path, url: str, disturbed: Callable[[], Any]) -> None:
         result = verify(kit.database, kit.keys, anchors=kit.anchors(), spool=kit.folder)
         assert [str(one) for one in result.findings] == []
         assert result.chains == WRITERS + 2
-        # Each chain has its beginning; each but those of the killed has its end.
+        # Each chain has a start entry; each except those of killed writers has a stop entry.
         assert result.entries - len(rows) - 2 * (WRITERS + 2) == WRITERS
 
 
-def test_on_sqlite(tmp_path: Path) -> None:
+def test_acknowledged_entries_are_stored_once_on_sqlite(tmp_path: Path) -> None:
     path = tmp_path / "mita-otel.db"
     prove(tmp_path, f"sqlite:///{path}", lambda: locked_sqlite(path))
 
 
-def test_on_postgresql(tmp_path: Path) -> None:
+def test_acknowledged_entries_are_stored_once_on_postgresql(tmp_path: Path) -> None:
     with running_postgresql() as server:
         prove(tmp_path, server.url, lambda: killed_postgresql(server))

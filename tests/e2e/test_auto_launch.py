@@ -1,4 +1,4 @@
-"""`opentelemetry-instrument uvicorn app:app` without code: one transaction for each request, and no loss."""
+"""`opentelemetry-instrument uvicorn app:app` without code: one transaction per request, and no loss."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def ask_every_worker(service: Service, workers: int) -> int:
 
 @pytest.mark.parametrize("how", ["SIGTERM", "CTRL_C"])
 @pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_every_request_becomes_one_transaction_however_the_service_is_started_and_ended(
+def test_every_request_becomes_one_transaction_with_each_launcher_and_ending(
     receiver: Receiver,
     start_service: StartService,
     launcher: Launcher,
@@ -45,7 +45,7 @@ def test_every_request_becomes_one_transaction_however_the_service_is_started_an
         assert service.client.get(f"/api/items/{number}").json()["item"] == str(number)
         assert service.client.get(f"/api/async/{number}").json()["item"] == str(number)
 
-    service.stop(how)  # at once: what has finished still waits in the queues
+    service.stop(how)  # at once: finished spans are still queued
 
     receiver.wait_for(lambda r: len(requests(r)) >= asked + 12)
     assert Counter(one["transaction"] for one in requests(receiver)) == {
@@ -66,7 +66,7 @@ TRACE_ID, PARENT_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 @pytest.fixture(scope="module")
 def received(shared_receiver: Receiver, start_shared_service: StartService) -> Receiver:
-    """What one service sent of five requests until it ended."""
+    """The data that one service sent for five requests."""
     service = start_shared_service(
         {
             "SENTRY_DSN": shared_receiver.dsn,
@@ -85,7 +85,7 @@ def received(shared_receiver: Receiver, start_shared_service: StartService) -> R
     return shared_receiver
 
 
-def test_a_transaction_has_the_name_the_times_and_the_status_of_its_request(received: Receiver) -> None:
+def test_a_transaction_has_name_times_and_status_of_its_request(received: Receiver) -> None:
     [item] = named(received, ITEM)
     assert (item["release"], item["environment"]) == ("mita-finance@1.2.3", "staging")
     assert item["tags"]["component"] == "shop"
@@ -102,7 +102,7 @@ def test_a_transaction_has_the_name_the_times_and_the_status_of_its_request(rece
         assert trace_of(transaction)["op"] == "http.server"
         assert transaction["start_timestamp"] <= transaction["timestamp"]
         judge(transaction)
-    # Six decimals: microseconds are kept. (A float that ends in zeros is possible, three are not likely.)
+    # Six decimals: microseconds are kept. (One float may end in zeros, hardly three of them.)
     times = [span[key] for span in item["spans"] for key in ("start_timestamp", "timestamp")]
     assert any(_decimals(time) > 4 for time in times)
 
@@ -121,7 +121,7 @@ def test_an_unhandled_error_is_one_issue_linked_to_its_trace(received: Receiver)
     judge(event)
 
 
-def test_a_trace_that_began_elsewhere_is_continued(received: Receiver) -> None:
+def test_an_incoming_trace_is_continued(received: Receiver) -> None:
     [transaction] = named(received, ASYNC_ITEM)
     assert trace_of(transaction)["trace_id"] == TRACE_ID
     assert trace_of(transaction)["parent_span_id"] == PARENT_ID
@@ -130,7 +130,7 @@ def test_a_trace_that_began_elsewhere_is_continued(received: Receiver) -> None:
 
 def test_a_query_of_a_background_task_is_not_lost(received: Receiver) -> None:
     [request] = named(received, "POST /api/recount")
-    # It may end after its request: then it comes in a transaction of its own, of the same trace.
+    # It may end after its request: then it is in a separate transaction of the same trace.
     found = [
         (trace_of(one)["trace_id"], span.get("description") or one["transaction"])
         for one in received.transactions
@@ -158,7 +158,7 @@ def test_a_request_is_one_server_span_with_either_instrumentation_of_fastapi(
     service.stop()
     receiver.wait_for(lambda r: len(r.otlp_spans) >= 11)
 
-    # (The service makes its table when it starts, outside of any request.)
+    # (The service creates its table at its start, outside a request.)
     spans = [span for span in receiver.otlp_spans if not span["name"].startswith("CREATE")]
     kinds = Counter(span["kind"] for span in spans)
     assert kinds == {"SPAN_KIND_SERVER": 4, "SPAN_KIND_CLIENT": 6}

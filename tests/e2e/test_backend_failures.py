@@ -1,4 +1,4 @@
-"""A backend that refuses, hangs, throttles or fails: the service answers as usual and ends in time."""
+"""Backends that refuse, hang, throttle or fail: the service responds as usual and ends in time."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ pytestmark = pytest.mark.e2e
 
 DEADLINE_S = 1.0
 MARGIN_S = 6.0
-"""Seconds that the server itself and the interpreter may take to end on a busy machine."""
+"""Seconds that server and interpreter need to end on a busy machine."""
 
 
 def answers(service: Service) -> list[tuple[int, str]]:
-    """Return what the service answers to a fixed conversation."""
+    """Return the responses to a fixed sequence of requests."""
     client = service.client
     requests = [
         *(client.get(f"/api/items/{number}") for number in range(5)),
@@ -35,7 +35,7 @@ def answers(service: Service) -> list[tuple[int, str]]:
 
 @pytest.fixture(scope="module")
 def undisturbed() -> list[tuple[int, str]]:
-    """What the service answers, as its source says, without telemetry."""
+    """The responses of the service without telemetry, from its source."""
     return [
         *((200, f'{{"item":"{number}","count":0,"now":true}}') for number in range(5)),
         (200, '{"item":"1","count":0,"owner":null}'),
@@ -75,7 +75,7 @@ EVERY_SIGNAL = {
         ),
     ],
 )
-def test_the_service_answers_as_usual_and_ends_by_the_deadline(
+def test_the_service_responds_as_usual_and_ends_by_the_deadline(
     receiver: Receiver,
     start_service: StartService,
     undisturbed: list[tuple[int, str]],
@@ -102,7 +102,7 @@ def test_the_service_answers_as_usual_and_ends_by_the_deadline(
 
 @pytest.mark.parametrize("how", ["SIGTERM", "CTRL_C"])
 @pytest.mark.parametrize("launcher", ["workers", "gunicorn", "preload", "reload"])
-def test_several_processes_end_by_the_deadline_with_a_backend_that_hangs(
+def test_several_processes_end_by_the_deadline_with_a_hanging_backend(
     receiver: Receiver, start_service: StartService, launcher: str, how: str
 ) -> None:
     receiver.behaviour = "hang"
@@ -152,7 +152,7 @@ def test_memory_stays_bounded_and_every_lost_span_is_counted(
         },
     )
     lost = sum(ran.answer["losses"].values())
-    # Nothing has arrived. A batch that is on its way from one queue to the next may be counted in both.
+    # No data arrived. A batch between two queues may be counted in both.
     assert 21000 <= lost <= 21000 + 2 * 512, ran.answer
     assert ran.answer["grown_mb"] < 60, ran.answer
     assert len(ran.log("lost")) >= 1
@@ -216,6 +216,6 @@ def test_items_lost_at_the_deadline_are_logged_and_counted_in_metrics(
         for point in points
     ]
     counted = {one["stage"]: count for one, count in points if one["reason"] == "shutdown_deadline"}
-    # The server's own last records come later.
+    # The last log records of the server come later.
     assert 1 <= counted.pop("logs.OTLPLogExporter") <= cut_off.pop("logs.OTLPLogExporter")
     assert counted == cut_off

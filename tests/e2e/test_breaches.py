@@ -1,4 +1,4 @@
-"""A limit that was exceeded is visible: on the span, on its transaction, in the counter and in the log."""
+"""An exceeded limit is visible on the span, on its transaction, in the counter and in the log."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_slow_query_is_visible_on_its_transaction(receiver: Receiver, start_se
 @pytest.mark.parametrize(
     ("environment", "expected"), [("production", "true"), ("staging", None), ("development", None)]
 )
-def test_the_environment_chooses_the_limits(
+def test_the_environment_selects_the_limits(
     receiver: Receiver, start_service: StartService, environment: str, expected: str | None
 ) -> None:
     service = start_service({"SENTRY_DSN": receiver.dsn, "ENVIRONMENT": environment})
@@ -71,7 +71,7 @@ def test_the_environment_chooses_the_limits(
     assert transaction["environment"] == environment
 
 
-def test_breaches_are_counted_by_kind_and_rule_and_said_once_a_rule(
+def test_breaches_are_counted_by_kind_and_rule_and_logged_once_per_rule(
     receiver: Receiver, start_service: StartService
 ) -> None:
     service = start_service(

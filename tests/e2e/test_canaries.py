@@ -1,4 +1,4 @@
-"""Secrets go in through every part of a request; none comes out of any exporter.
+"""Secrets in every part of a request are redacted in every exporter.
 
 The same search is then made with one processor taken out, and with redaction switched off: it must find them,
 or it would prove nothing.
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.e2e
 
 @dataclass(frozen=True)
 class Written:
-    """Every byte that each exporter wrote."""
+    """The bytes that each exporter wrote."""
 
     by: dict[str, bytes]
     receiver: Receiver
@@ -37,7 +37,7 @@ class Written:
 
 
 def send_canaries(service: Any) -> None:
-    """Send each secret through the part of a request that it is named for."""
+    """Send each secret in its part of a request."""
     body = {
         "id": "card-1",
         "password": canaries.BODY.secret,
@@ -62,7 +62,7 @@ def send_canaries(service: Any) -> None:
 def run(
     receiver: Receiver, start_service: StartService, folder: Path, extra: dict[str, str] | None = None
 ) -> Written:
-    """Start the service with every exporter, send the secrets, end it, and collect what was written."""
+    """Start the service with every exporter, send the secrets, end it, and collect all output."""
     service = start_service(
         {
             "OTEL_TRACES_EXPORTER": "sentry,otlp,console,file",
@@ -96,7 +96,7 @@ def run(
 
 
 def prove(written: Written) -> None:
-    """Assert everything that the processors together promise: nothing secret, limits marked, all there."""
+    """Assert that no secret is in the output, limits are marked, and all spans are present."""
     for exporter in ("sentry transactions", "sentry events", "otlp /v1/traces", "console", "file"):
         assert written.by[exporter], f"{exporter} wrote nothing, which proves nothing"
     leaks = written.leaks()
@@ -111,7 +111,7 @@ def test_no_secret_leaves_through_any_exporter(
 ) -> None:
     written = run(receiver, start_service, tmp_path)
     prove(written)
-    # What is no secret is there still, so that one can work with it.
+    # Values that are not secret are unchanged.
     for exporter in ("sentry transactions", "file"):
         for benign in (b"/api/cards/{card}", b"INSERT INTO cards", b"/api/accounts/{account_id}/balance"):
             assert benign in written.by[exporter]
@@ -124,7 +124,7 @@ def test_no_secret_leaves_through_any_exporter(
 
 
 @pytest.mark.parametrize("source", ["contrib"])
-def test_nor_with_the_other_instrumentation_and_its_operation_and_message_spans(
+def test_no_secret_leaves_with_either_instrumentation_and_message_spans(
     receiver: Receiver, start_service: StartService, tmp_path: Path, source: str
 ) -> None:
     prove(
@@ -141,7 +141,7 @@ def test_nor_with_the_other_instrumentation_and_its_operation_and_message_spans(
     )
 
 
-def test_nor_with_fastapis_operation_spans(
+def test_no_secret_leaves_with_fastapis_operation_spans(
     receiver: Receiver, start_service: StartService, tmp_path: Path
 ) -> None:
     extra = {"MITA_OTEL_INSTRUMENTATION__FASTAPI_OPERATION_SPANS": "true"}
@@ -180,16 +180,16 @@ LogRedaction.redacted = lambda self, record: record
 }
 
 
-@pytest.mark.parametrize(("sabotaged", "found"), TAKEN_OUT.values(), ids=TAKEN_OUT.keys())
-def test_the_proof_fails_if_one_processor_is_taken_out(
-    receiver: Receiver, start_service: StartService, tmp_path: Path, sabotaged: str, found: str
+@pytest.mark.parametrize(("disabled", "found"), TAKEN_OUT.values(), ids=TAKEN_OUT.keys())
+def test_the_check_fails_without_any_one_processor(
+    receiver: Receiver, start_service: StartService, tmp_path: Path, disabled: str, found: str
 ) -> None:
-    written = run(receiver, start_service, tmp_path, sabotage(tmp_path / "site", sabotaged))
+    written = run(receiver, start_service, tmp_path, sabotage(tmp_path / "site", disabled))
     with pytest.raises(AssertionError, match=found):
         prove(written)
 
 
-def test_without_redaction_every_canary_sings(
+def test_without_redaction_every_canary_leaves(
     receiver: Receiver, start_service: StartService, tmp_path: Path
 ) -> None:
     written = run(receiver, start_service, tmp_path, {"MITA_OTEL_REDACTION__ENABLED": "false"})
@@ -216,7 +216,7 @@ def _shapes(secret: str) -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("canary", canaries.ALL, ids=lambda canary: canary.place)
-def test_the_search_finds_a_secret_in_any_shape(canary: canaries.Canary) -> None:
+def test_the_search_finds_a_secret_in_any_encoding(canary: canaries.Canary) -> None:
     for shape in _shapes(canary.secret):
         assert canaries.leaks(b"before " + shape + b" after", {"": canary.secret}), shape
     assert canaries.leaks(b'{"card": "[redacted:pan]", "n": 1700000000}') == []

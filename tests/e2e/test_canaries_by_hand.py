@@ -1,4 +1,4 @@
-"""Secrets in every part of a span, a log record and a metric that code can write by hand."""
+"""Secrets in every part of manually created spans, log records and metrics are redacted."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ answer(True)
 
 
 def written(receiver: Receiver, folder: Path, extra: dict[str, str]) -> bytes:
-    """Run the code and return everything that every exporter wrote."""
+    """Run the code, and return the output of every exporter."""
     ran = run_script(
         _CODE.replace("SECRETS", repr(json.dumps(SECRETS))),
         folder,
@@ -94,14 +94,14 @@ def written(receiver: Receiver, folder: Path, extra: dict[str, str]) -> bytes:
     return b"\n".join([receiver.raw, ran.stdout.encode(), (folder / "spans.jsonl").read_bytes()])
 
 
-def test_nothing_secret_leaves_from_any_part_of_a_signal(receiver: Receiver, tmp_path: Path) -> None:
+def test_no_secret_leaves_in_any_part_of_a_signal(receiver: Receiver, tmp_path: Path) -> None:
     data = written(receiver, tmp_path, {})
     assert canaries.leaks(data, SECRETS) == []
     assert data.count(b"kept as it is") >= 3
     assert b"payments" in data
 
 
-def test_without_redaction_every_one_of_them_leaves(receiver: Receiver, tmp_path: Path) -> None:
+def test_without_redaction_every_secret_leaves(receiver: Receiver, tmp_path: Path) -> None:
     data = written(receiver, tmp_path, {"MITA_OTEL_REDACTION__ENABLED": "false"})
     silent = [place for place, secret in SECRETS.items() if not canaries.leaks(data, {place: secret})]
     assert silent == []

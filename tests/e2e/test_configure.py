@@ -1,4 +1,4 @@
-"""`mita_otel.configure()` in code, each case in a process of its own."""
+"""`mita_otel.configure()` in code, with a separate process for each case."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ _ORDERS = {
 
 @pytest.mark.parametrize("source", ["native", "contrib"])
 @pytest.mark.parametrize("order", _ORDERS.values(), ids=_ORDERS.keys())
-def test_it_may_be_called_before_or_after_application_and_engines_are_made(
+def test_configure_works_before_and_after_creating_application_and_engines(
     tmp_path: Path, order: str, source: str
 ) -> None:
     ran = run_script(
@@ -99,7 +99,7 @@ answer(shapes(spans))
     assert found == _EXPECTED
 
 
-def test_a_second_call_with_the_same_settings_is_the_same_handle(tmp_path: Path) -> None:
+def test_a_second_call_with_equal_settings_returns_the_same_handle(tmp_path: Path) -> None:
     ran = run_script(
         """
         import mita_otel
@@ -129,7 +129,7 @@ def test_a_second_call_with_other_settings_warns_once_and_keeps_the_first(tmp_pa
     assert "environment" in line
 
 
-def test_a_call_after_the_end_starts_telemetry_anew(tmp_path: Path) -> None:
+def test_a_call_after_shutdown_starts_telemetry_again(tmp_path: Path) -> None:
     ran = run_script(
         """
         import mita_otel
@@ -150,9 +150,7 @@ def test_a_call_after_the_end_starts_telemetry_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", ["environment=5", 'policy={"a": 1}', "exporters=7"])
-def test_an_argument_of_a_wrong_type_does_not_keep_the_service_from_starting(
-    tmp_path: Path, arguments: str
-) -> None:
+def test_an_argument_of_a_wrong_type_does_not_prevent_the_start(tmp_path: Path, arguments: str) -> None:
     ran = run_script(
         f"""
         import mita_otel
@@ -191,7 +189,7 @@ STRICT = {
 
 
 @pytest.mark.parametrize(("arguments", "env", "hint"), STRICT.values(), ids=STRICT.keys())
-def test_strict_raises_what_is_otherwise_logged(
+def test_strict_raises_problems_that_are_otherwise_logged(
     tmp_path: Path, arguments: str, env: dict[str, str], hint: str
 ) -> None:
     (tmp_path / "bad.toml").write_text("[thresholds.api.methods]\nGET = -1\n")
@@ -213,7 +211,7 @@ def test_strict_raises_what_is_otherwise_logged(
     assert "Traceback" not in lenient.stderr
 
 
-def test_the_handle_flushes_and_shuts_down_and_may_be_asked_twice(receiver: Receiver, tmp_path: Path) -> None:
+def test_the_handle_flushes_and_can_be_shut_down_twice(receiver: Receiver, tmp_path: Path) -> None:
     ran = run_script(
         """
         import mita_otel
@@ -236,7 +234,7 @@ def test_the_handle_flushes_and_shuts_down_and_may_be_asked_twice(receiver: Rece
     assert receiver.transactions[0]["tags"]["component"] == "batch"
 
 
-def test_without_shutdown_the_end_of_the_program_loses_no_span(receiver: Receiver, tmp_path: Path) -> None:
+def test_a_program_that_ends_without_shutdown_loses_no_span(receiver: Receiver, tmp_path: Path) -> None:
     run_script(
         """
         import mita_otel
@@ -252,7 +250,7 @@ def test_without_shutdown_the_end_of_the_program_loses_no_span(receiver: Receive
     receiver.wait_for(lambda r: len(r.transactions) >= 25)
 
 
-def test_ctrl_c_ends_a_script_and_is_no_issue(receiver: Receiver, tmp_path: Path) -> None:
+def test_ctrl_c_is_not_an_issue(receiver: Receiver, tmp_path: Path) -> None:
     run_script(
         """
         import sys
@@ -307,7 +305,7 @@ def test_children_of_multiprocessing_lose_no_span(receiver: Receiver, tmp_path: 
     assert sorted(one["transaction"] for one in receiver.transactions) == ["job", "job", "job", "parent"]
 
 
-def test_engines_made_by_any_import_style_have_spans_and_none_twice(
+def test_engines_created_by_any_import_style_have_one_span_per_statement(
     receiver: Receiver, tmp_path: Path
 ) -> None:
     run_script(

@@ -1,4 +1,4 @@
-"""N+1 queries and a pool that is too small are breaches of their own, in a service that knows nothing of us."""
+"""N+1 queries and an exhausted connection pool are breaches, in a service without telemetry code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def spans_of(code: str, folder: Path, env: dict[str, str]) -> tuple[list[dict[st
     return [json.loads(line) for line in file.read_text().splitlines()], ran
 
 
-def test_a_pool_that_is_too_small_is_a_breach_and_keeps_its_trace(tmp_path: Path) -> None:
+def test_an_exhausted_pool_is_a_breach_and_keeps_its_trace(tmp_path: Path) -> None:
     spans, ran = spans_of(
         """
         import threading

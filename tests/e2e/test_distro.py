@@ -1,4 +1,4 @@
-"""Which distribution `opentelemetry-instrument` uses where several are installed."""
+"""`opentelemetry-instrument` selects one of several installed distributions."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _POINTS = (
 
 @pytest.fixture
 def other_distro(tmp_path: Path) -> dict[str, str]:
-    """Environment in which another distribution is found first."""
+    """An environment in which another distribution is found first."""
     return install_distribution(tmp_path / "site", "aaa_other", _OTHER, _POINTS)
 
 
-def test_the_other_distribution_is_really_found_first(
+def test_the_other_distribution_is_found_first(
     receiver: Receiver, start_service: StartService, other_distro: dict[str, str]
 ) -> None:
     service = start_service({**other_distro, "SENTRY_DSN": receiver.dsn})
@@ -44,7 +44,7 @@ def test_the_other_distribution_is_really_found_first(
     assert "the other configurator" in service.stderr.text
 
 
-def test_two_variables_choose_us_beside_another_distribution(
+def test_two_variables_select_mita_otel_beside_another_distribution(
     receiver: Receiver, start_service: StartService, other_distro: dict[str, str]
 ) -> None:
     service = start_service(
@@ -64,7 +64,7 @@ def test_two_variables_choose_us_beside_another_distribution(
     assert "DependencyConflict" not in service.stderr.text
 
 
-def test_alone_no_variable_is_needed(receiver: Receiver, start_service: StartService) -> None:
+def test_a_single_distribution_needs_no_variable(receiver: Receiver, start_service: StartService) -> None:
     service = start_service({"SENTRY_DSN": receiver.dsn})
     service.client.get("/api/items/1").raise_for_status()
     service.stop()
@@ -72,7 +72,7 @@ def test_alone_no_variable_is_needed(receiver: Receiver, start_service: StartSer
     assert "rror" not in service.stderr.text, service.said
 
 
-def test_the_standard_variables_keep_their_meaning(receiver: Receiver, start_service: StartService) -> None:
+def test_standard_variables_keep_their_meaning(receiver: Receiver, start_service: StartService) -> None:
     service = start_service(
         {
             "SENTRY_DSN": receiver.dsn,
@@ -97,7 +97,7 @@ def test_the_standard_variables_keep_their_meaning(receiver: Receiver, start_ser
     "off",
     [{"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "fastapi"}, {"MITA_OTEL_INSTRUMENTATION__FASTAPI": "off"}],
 )
-def test_fastapi_that_is_switched_off_is_not_measured(
+def test_a_disabled_fastapi_instrumentation_measures_nothing(
     receiver: Receiver, start_service: StartService, off: dict[str, str]
 ) -> None:
     service = start_service({"SENTRY_DSN": receiver.dsn, "MITA_OTEL_SAMPLING__MODE": "always", **off})
@@ -108,9 +108,7 @@ def test_fastapi_that_is_switched_off_is_not_measured(
     assert names and not {name for name in names if "/api/items" in name or name.startswith("fastapi.")}
 
 
-def test_the_standard_sampler_variable_decides_what_is_kept(
-    receiver: Receiver, start_service: StartService
-) -> None:
+def test_the_standard_sampler_variable_applies(receiver: Receiver, start_service: StartService) -> None:
     service = start_service({"SENTRY_DSN": receiver.dsn, "OTEL_TRACES_SAMPLER": "always_off"})
     service.client.get("/api/items/1").raise_for_status()
     service.stop()

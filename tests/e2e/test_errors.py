@@ -1,4 +1,4 @@
-"""However an error comes up, it is one issue in Sentry, linked to its trace, with all that is known of it."""
+"""Each error is one issue in Sentry, linked to its trace, with its context, however it is reported."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from e2e.transactions import requests, trace_of
 pytestmark = pytest.mark.e2e
 
 ONE_ISSUE_EACH = {
-    # path: type of the issue's exception (the outermost), whether somebody handled it
+    # path: type of the issue's outermost exception, whether it was handled
     "/unhandled": ("LedgerError", False),
     "/logged-and-raised": ("LedgerError", True),
     "/recorded-and-raised": ("LedgerError", False),
@@ -52,7 +52,7 @@ def ask(service: Service, path: str) -> None:
 
 
 def outermost(event: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the exception that Sentry shows as the issue: the last value, or the group that holds the others."""
+    """Return the exception that Sentry shows as the issue: the last value, or the exception group."""
     values = event.get("exception", {}).get("values", [])
     groups = [one for one in values if one.get("mechanism", {}).get("is_exception_group")]
     return (groups or values or [None])[-1]
@@ -76,7 +76,7 @@ def test_every_error_is_one_issue_of_its_trace(
     }
     by_path: dict[str, list[dict[str, Any]]] = {}
     for event in receiver.events:
-        # A thread has no trace of its own: its issue names the thread, no request.
+        # A thread has no trace: its issue names the thread, and no request.
         by_path.setdefault(traces.get(trace_of(event)["trace_id"], "/in-a-thread"), []).append(event)
     assert {path: len(events) for path, events in by_path.items()} == dict.fromkeys(ONE_ISSUE_EACH, 1)
     for path, (kind, handled) in ONE_ISSUE_EACH.items():
@@ -97,7 +97,7 @@ def test_every_error_is_one_issue_of_its_trace(
     assert "LedgerError" in {one["type"] for one in group["exception"]["values"]}
 
 
-def test_an_issue_says_what_happened_before_and_shows_the_stack_with_redacted_variables(
+def test_an_issue_has_breadcrumbs_and_a_stack_with_redacted_variables(
     receiver: Receiver, start_service: StartService, folder: Path
 ) -> None:
     service = start_service(
@@ -130,7 +130,7 @@ def test_an_issue_says_what_happened_before_and_shows_the_stack_with_redacted_va
         assert secret not in receiver.raw
 
 
-def test_an_error_reaches_sentry_though_another_exporter_crashes(
+def test_an_error_reaches_sentry_despite_a_failing_exporter(
     receiver: Receiver, start_service: StartService, folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "spool").mkdir()
@@ -148,7 +148,9 @@ def test_an_error_reaches_sentry_though_another_exporter_crashes(
     assert len(receiver.events) == 1
 
 
-def test_errors_can_be_left_to_others(receiver: Receiver, start_service: StartService, folder: Path) -> None:
+def test_capturing_errors_can_be_disabled(
+    receiver: Receiver, start_service: StartService, folder: Path
+) -> None:
     service = start_service({"SENTRY_DSN": receiver.dsn, "MITA_OTEL_SENTRY__CAPTURE_ERRORS": "false"}, folder)
     for path in ("/unhandled", "/only-logged", "/only-recorded"):
         ask(service, path)
@@ -176,7 +178,7 @@ def test_log_records_become_sentry_logs_by_policy_redacted_and_linked(
     assert len(receiver.events) == 2, "still one issue each"
 
 
-def test_release_health_counts_every_request_also_those_that_sampling_drops(
+def test_release_health_counts_sampled_and_unsampled_requests(
     receiver: Receiver, start_service: StartService, folder: Path
 ) -> None:
     service = start_service(

@@ -42,7 +42,7 @@ _LOGIN = {"email": "ada@example.com", "password": SECRETS["password"]}
 Ask = Callable[[httpx.Client], httpx.Response]
 
 CONVERSATION: list[tuple[Ask, int, str, int]] = [
-    # what is asked, the answer's status, the transaction's name, its statements
+    # request, status of the response, name of the transaction, its statements
     (lambda c: c.get("/health"), 200, "GET /health", 0),
     (lambda c: c.get("/api/customers/1/profile"), 200, "GET /api/customers/{customer_id}/profile", 2),
     (lambda c: c.get("/api/accounts/1/transactions"), 200, "GET /api/accounts/{account_id}/transactions", 1),
@@ -84,7 +84,7 @@ CONVERSATION: list[tuple[Ask, int, str, int]] = [
 
 
 @pytest.mark.parametrize("launcher", ["single", "workers"])
-def test_the_example_shows_up_in_sentry_with_limits_applied_and_secrets_gone(
+def test_the_example_is_in_sentry_with_limits_and_without_secrets(
     receiver: Receiver, start_service: StartService, tmp_path: Path, launcher: Launcher
 ) -> None:
     spans_file = tmp_path / "spans.jsonl"
@@ -138,7 +138,7 @@ def _check_limits(receiver: Receiver) -> None:
         for one in requests(receiver)
         if one["tags"].get("performance_issue") == "true"
     }
-    # (On a busy machine others may be slow as well: those two always are.)
+    # (On a busy machine others may be slow as well.)
     assert slow["GET /api/accounts/{account_id}/balance"] == ("api.financial.GET", "300")
     assert slow["GET /api/accounts/{account_id}/statement"] == ("database.SELECT", "200")
 

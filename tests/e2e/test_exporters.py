@@ -1,4 +1,4 @@
-"""The exporters, chosen by variable, by argument and by the policy; several at once; a third party's by name."""
+"""Exporters selected by variable, argument and policy; several together; third-party exporters by name."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def job(arguments: str = "") -> str:
     return _JOB.format(arguments=arguments)
 
 
-def test_each_exporter_writes_the_same_span_where_it_should(receiver: Receiver, tmp_path: Path) -> None:
+def test_each_exporter_writes_the_same_span_to_its_destination(receiver: Receiver, tmp_path: Path) -> None:
     ran = run_script(
         job(),
         tmp_path,
@@ -66,7 +66,7 @@ BY = {
 
 
 @pytest.mark.parametrize(("arguments", "env", "expected"), BY.values(), ids=BY.keys())
-def test_who_chooses_the_exporters(
+def test_argument_variable_and_policy_select_the_exporters(
     tmp_path: Path, arguments: str, env: dict[str, str], expected: list[str]
 ) -> None:
     (tmp_path / "mita-otel.toml").write_text(
@@ -75,7 +75,7 @@ def test_who_chooses_the_exporters(
     assert run_script(job(arguments), tmp_path, env).answer["exporters"] == expected
 
 
-def test_an_instance_is_used_as_it_is(tmp_path: Path) -> None:
+def test_an_exporter_instance_is_used(tmp_path: Path) -> None:
     ran = run_script(
         """
         import mita_otel
@@ -108,7 +108,7 @@ ENVIRONMENTS = {
 
 
 @pytest.mark.parametrize(("arguments", "env", "expected"), ENVIRONMENTS.values(), ids=ENVIRONMENTS.keys())
-def test_who_names_the_environment(
+def test_argument_and_variables_select_the_environment(
     tmp_path: Path, arguments: str, env: dict[str, str], expected: str
 ) -> None:
     env = {**env, "OTEL_TRACES_EXPORTER": "none"}
@@ -137,7 +137,7 @@ class NotOne:
 
 @pytest.fixture
 def third_party(tmp_path: Path) -> dict[str, str]:
-    """Environment with somebody else's exporters installed."""
+    """An environment with third-party exporters installed."""
     return install_distribution(
         tmp_path / "site",
         "third_party",
@@ -147,9 +147,7 @@ def third_party(tmp_path: Path) -> dict[str, str]:
     )
 
 
-def test_a_third_partys_exporter_works_by_its_name_and_gets_redacted_spans(
-    tmp_path: Path, third_party: dict[str, str]
-) -> None:
+def test_a_third_party_exporter_receives_redacted_spans(tmp_path: Path, third_party: dict[str, str]) -> None:
     ran = run_script(job(), tmp_path, {**third_party, "OTEL_TRACES_EXPORTER": "spool,memory"})
     assert ran.answer["exporters"] == ["memory", "spool"]
     written = (tmp_path / "third.txt").read_text()
@@ -160,7 +158,7 @@ def test_a_third_partys_exporter_works_by_its_name_and_gets_redacted_spans(
 @pytest.mark.parametrize(
     ("name", "hint"), [("broken", "no such spool"), ("notone", "SpanExporter"), ("unheard", "'unheard'")]
 )
-def test_an_exporter_that_cannot_be_had_is_one_line_and_the_others_work(
+def test_an_unavailable_exporter_is_one_log_line_and_the_others_work(
     tmp_path: Path, third_party: dict[str, str], name: str, hint: str
 ) -> None:
     ran = run_script(job(), tmp_path, {**third_party, "OTEL_TRACES_EXPORTER": f"{name},spool"})
@@ -170,9 +168,7 @@ def test_an_exporter_that_cannot_be_had_is_one_line_and_the_others_work(
     assert "Traceback" not in ran.stderr
 
 
-def test_an_exporter_that_raises_does_not_disturb_the_others(
-    tmp_path: Path, third_party: dict[str, str]
-) -> None:
+def test_a_raising_exporter_does_not_affect_the_others(tmp_path: Path, third_party: dict[str, str]) -> None:
     ran = run_script(job(), tmp_path, {**third_party, "OTEL_TRACES_EXPORTER": "raises,spool"})
     assert (tmp_path / "third.txt").read_text().startswith("job ")
     assert len(ran.log("exporter raises failed")) == 1
@@ -193,7 +189,7 @@ class Bad(SpanProcessor):
 """
 
 
-def test_a_processor_that_raises_never_reaches_the_application(tmp_path: Path) -> None:
+def test_a_raising_processor_does_not_affect_the_application(tmp_path: Path) -> None:
     ran = run_script(
         _BAD_PROCESSORS
         + """
@@ -214,7 +210,7 @@ answer(names)
 
 
 @pytest.mark.parametrize("link", ["threshold.ThresholdProcessor", "redaction.RedactionProcessor"])
-def test_a_link_of_our_own_that_raises_never_reaches_the_service(
+def test_a_raising_link_does_not_affect_the_service(
     receiver: Receiver, start_service: StartService, tmp_path: Path, link: str
 ) -> None:
     module, name = link.split(".")

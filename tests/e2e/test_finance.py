@@ -181,7 +181,7 @@ def test_security_and_compliance_events_are_issues_by_the_policy(receiver: Recei
     assert kinds.count("failed_login") == 5
 
 
-def test_two_hundred_requests_at_once_see_nothing_of_each_other(receiver: Receiver, bank: Service) -> None:
+def test_two_hundred_concurrent_requests_share_no_context(receiver: Receiver, bank: Service) -> None:
     def ask(number: int) -> None:
         if number % 2:
             transact(bank, number, wait_s=0.05)
@@ -205,7 +205,7 @@ def test_two_hundred_requests_at_once_see_nothing_of_each_other(receiver: Receiv
 
 
 def known_of(receiver: Receiver) -> Iterator[tuple[str, list[str]]]:
-    """Yield, of every span, error and log record that knows a user, the number of that user and all that it knows."""
+    """Yield the user's number and the whole content of each span, error and log record with a user."""
     names = ("user.id", "mita.transaction.id", "mita.request.id")
     for span in receiver.otlp_spans:
         found = {one["key"]: plain(one["value"]) for one in span.get("attributes", [])}
@@ -222,7 +222,7 @@ def known_of(receiver: Receiver) -> Iterator[tuple[str, list[str]]]:
     for issue in receiver.events:
         texts = [issue["user"]["id"], issue["tags"]["transaction_id"]]
         assert "breadcrumbs" in issue, {k: v for k, v in issue.items() if k not in ("modules", "contexts")}
-        # A query is somebody's by its trace alone: its statement names tables. So is a check-out that took long.
+        # A query or a slow check-out belongs to a user by its trace only: its statement names tables.
         own = [
             crumb
             for crumb in issue["breadcrumbs"]["values"]

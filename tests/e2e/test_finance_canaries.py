@@ -1,4 +1,4 @@
-"""Secrets through every argument of the financial API: none leaves, by any exporter."""
+"""Secrets in every argument of the financial API are redacted in every exporter."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ answer(True)
 
 
 def written(receiver: Receiver, folder: Path, extra: dict[str, str]) -> bytes:
-    """Run the code and return everything that every exporter wrote."""
+    """Run the code, and return the output of every exporter."""
     ran = run_script(
         _CODE.replace("SECRETS", repr(json.dumps(SECRETS))),
         folder,
@@ -89,14 +89,14 @@ def written(receiver: Receiver, folder: Path, extra: dict[str, str]) -> bytes:
     return b"\n".join([receiver.raw, ran.stdout.encode(), (folder / "spans.jsonl").read_bytes()])
 
 
-def test_nothing_secret_leaves(receiver: Receiver, tmp_path: Path) -> None:
+def test_no_secret_of_an_argument_leaves(receiver: Receiver, tmp_path: Path) -> None:
     data = written(receiver, tmp_path, {})
     assert canaries.leaks(data, SECRETS) == []
     assert data.count(b"kept as it is") >= 2
 
 
-def test_without_redaction_every_one_of_them_leaves(receiver: Receiver, tmp_path: Path) -> None:
+def test_without_redaction_every_secret_leaves(receiver: Receiver, tmp_path: Path) -> None:
     data = written(receiver, tmp_path, {"MITA_OTEL_REDACTION__ENABLED": "false"})
     silent = [place for place, secret in SECRETS.items() if not canaries.leaks(data, {place: secret})]
-    # Headers that nobody needs are never taken along, redacted or not.
+    # Unneeded headers are never exported, redacted or not.
     assert silent == ["request header"]

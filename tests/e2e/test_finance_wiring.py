@@ -1,4 +1,4 @@
-"""What `configure()` does for the financial API, each case in a process of its own."""
+"""`configure()` sets up the financial API, with a separate process for each case."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_every_application_has_the_middleware(tmp_path: Path, start: str) -> Non
         assert spans[name]["mita.operation.part_of"] == "payment_processing"
 
 
-def test_the_services_own_stands_and_there_is_one(tmp_path: Path) -> None:
+def test_a_middleware_added_by_the_service_takes_precedence(tmp_path: Path) -> None:
     code = """
 telemetry = mita_otel.configure()
 from starlette.middleware import Middleware
@@ -75,7 +75,7 @@ answer([seen, [len(app.user_middleware) for app in (first, second)]])
     assert run(code, tmp_path) == [["from the constructor", "added later"], [1, 2]]
 
 
-def test_the_policy_may_leave_it_out(tmp_path: Path) -> None:
+def test_the_policy_can_disable_the_middleware(tmp_path: Path) -> None:
     code = "telemetry = mita_otel.configure(); answer([dict(ask(make_app()).headers), spans(telemetry)])"
     headers, spans = run(code, tmp_path, MITA_OTEL_FINANCE__MIDDLEWARE="false")
     assert "x-request-id" not in headers
@@ -99,7 +99,7 @@ answer({name: one.get("user.id") for name, one in spans(telemetry).items() if na
 """
 
 
-def test_threads_inherit_and_a_pools_thread_forgets(tmp_path: Path) -> None:
+def test_threads_inherit_the_context_and_pool_threads_drop_it_after_a_job(tmp_path: Path) -> None:
     assert run(_THREADS, tmp_path) == {"thread": "u-1", "pool": "u-1", "later": None}
 
 
@@ -108,12 +108,12 @@ def test_threads_inherit_and_a_pools_thread_forgets(tmp_path: Path) -> None:
     [{"MITA_OTEL_INSTRUMENTATION__THREADS": "false"}, {"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "threading"}],
     ids=["policy", "variable"],
 )
-def test_or_they_do_not(tmp_path: Path, env: dict[str, str]) -> None:
+def test_without_thread_instrumentation_no_context_is_inherited(tmp_path: Path, env: dict[str, str]) -> None:
     assert run(_THREADS, tmp_path, **env) == {"thread": None, "pool": None, "later": None}
 
 
-def test_the_exporters_threads_belong_to_no_request(tmp_path: Path) -> None:
-    """They start with the first span, inside of an operation: what they do must not be a part of it."""
+def test_threads_of_exporters_do_not_inherit_a_context(tmp_path: Path) -> None:
+    """They start with the first span, inside an operation, but must not inherit its context."""
     code = """
 telemetry = mita_otel.configure()
 with financial_transaction_context("u-1", "pay", "tx-1"):
@@ -122,12 +122,12 @@ telemetry.flush()
 own = [thread for thread in threading.enumerate() if thread.name.startswith("mita-otel")]
 answer([len(own) > 0, [bool(getattr(thread, "_otel_context", None)) for thread in own]])
 """
-    started, carried = run(code, tmp_path)
+    started, inherited = run(code, tmp_path)
     assert started
-    assert not any(carried)
+    assert not any(inherited)
 
 
-def test_after_shutdown_and_with_telemetry_switched_off_nothing_happens(tmp_path: Path) -> None:
+def test_nothing_is_captured_after_shutdown_or_with_telemetry_disabled(tmp_path: Path) -> None:
     code = """
 before = capture_financial_error(ValueError("x"))
 telemetry = mita_otel.configure()

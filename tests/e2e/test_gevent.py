@@ -1,4 +1,4 @@
-"""Under gevent, where threads are greenlets: spans and errors arrive, a dead back end holds nobody up."""
+"""Under gevent, spans and errors of greenlets arrive, and a hanging backend blocks no greenlet."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def task(number):
 
 
 @pytest.mark.parametrize("protocol", ["transactions", "spans", "otlp"])
-def test_spans_and_errors_of_greenlets_arrive_each_with_its_own(
+def test_spans_and_errors_of_greenlets_arrive_with_their_context(
     receiver: Receiver, tmp_path: Path, protocol: str
 ) -> None:
     ran = run_script(
@@ -66,7 +66,7 @@ answer([flushed, telemetry.losses()])
     assert b"4111111111111111" not in receiver.raw
 
 
-def test_a_back_end_that_hangs_holds_up_no_greenlet_and_the_end_keeps_its_deadline(
+def test_a_hanging_backend_blocks_no_greenlet_and_shutdown_respects_its_deadline(
     receiver: Receiver, tmp_path: Path
 ) -> None:
     receiver.behaviour = "hang"
@@ -89,9 +89,7 @@ answer([flushed, worked < 10, ended < 10, telemetry.losses()["sentry: shutdown_d
     assert ran.answer == [False, True, True, 120]
 
 
-def test_configured_before_it_was_patched_everything_arrives_as_well(
-    receiver: Receiver, tmp_path: Path
-) -> None:
+def test_spans_arrive_if_configured_before_monkey_patching(receiver: Receiver, tmp_path: Path) -> None:
     ran = run_script(
         _WORK.replace(
             'tracer = trace.get_tracer("test")',

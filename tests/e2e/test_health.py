@@ -1,4 +1,4 @@
-"""The health endpoints of a service under uvicorn, with a gateway for mobile apps whose Sentry comes and goes."""
+"""Health endpoints of a service under uvicorn, with a mobile gateway whose Sentry is unavailable at times."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def asked(service: Service, path: str, *, token: str = TOKEN) -> tuple[int, dict
 
 
 def until(service: Service, name: str, status: str) -> dict[str, Any]:
-    """Ask until a check is as expected; return it."""
+    """Poll until a check has the expected status, and return it."""
     deadline = time.monotonic() + 60
     while True:
         [check] = asked(service, "/api/health/error-monitoring")[1]["checks"][name]
@@ -86,9 +86,7 @@ def until(service: Service, name: str, status: str) -> dict[str, Any]:
         assert time.monotonic() < deadline, (check, service.said)
 
 
-def test_health_shows_what_of_mobile_apps_waits_while_sentry_is_down_and_that_it_arrives_when_it_is_back(
-    start: Start, receiver: Receiver
-) -> None:
+def test_health_shows_waiting_mobile_records_until_sentry_recovers(start: Start, receiver: Receiver) -> None:
     receiver.behaviour = 503
     service = start()
     assert until(service, "mobile:spool", "pass")["observedValue"]["records"] == 0
@@ -98,7 +96,7 @@ def test_health_shows_what_of_mobile_apps_waits_while_sentry_is_down_and_that_it
     spool = until(service, "mobile:spool", "pass")["observedValue"]
     assert (spool["records"], spool["waiting"]) == (1, {"error": 1})
     assert spool["bytes"] > 0
-    # A warning is no reason to take anything out of traffic.
+    # A warning leaves the service in traffic.
     assert asked(service, "/api/health/sentry")[0] == 200
     status, public = asked(service, "/api/health/error-monitoring", token="")
     assert (status, public["checks"]["mobile:destinations"]) == (200, [{"status": "warn"}])
@@ -110,7 +108,7 @@ def test_health_shows_what_of_mobile_apps_waits_while_sentry_is_down_and_that_it
     assert UPSTREAM_KEY not in str(asked(service, "/api/health/error-monitoring")[1])
 
 
-def test_a_sentry_that_takes_nothing_of_the_apps_for_too_long_is_a_failure_but_not_of_the_services_readiness(
+def test_a_long_outage_of_the_apps_sentry_fails_health_but_not_readiness(
     start: Start, receiver: Receiver
 ) -> None:
     receiver.behaviour = 503
@@ -121,7 +119,9 @@ def test_a_sentry_that_takes_nothing_of_the_apps_for_too_long_is_a_failure_but_n
     assert asked(service, "/health/ready")[0] == asked(service, "/health/live")[0] == 200
 
 
-def test_what_sentry_refuses_for_good_is_a_loss_with_its_reason(start: Start, receiver: Receiver) -> None:
+def test_permanently_rejected_mobile_records_are_a_loss_with_the_reason(
+    start: Start, receiver: Receiver
+) -> None:
     receiver.behaviour = 413
     service = start()
     post(service)

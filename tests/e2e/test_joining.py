@@ -1,4 +1,4 @@
-"""A host that has set up OpenTelemetry or Sentry itself is joined, not fought: one line says so."""
+"""An existing setup of OpenTelemetry or Sentry in the host is joined, and one log line says so."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from e2e.script import run_script
 pytestmark = pytest.mark.e2e
 
 
-def test_a_tracer_provider_of_the_host_is_joined_and_its_exporters_see_no_secret(tmp_path: Path) -> None:
+def test_a_joined_tracer_provider_exports_no_secret(tmp_path: Path) -> None:
     ran = run_script(
         """
         from opentelemetry import trace
@@ -50,9 +50,7 @@ def test_a_tracer_provider_of_the_host_is_joined_and_its_exporters_see_no_secret
     assert "TracerProvider" in line
 
 
-def test_a_sentry_client_of_the_host_is_joined_and_its_events_pass_the_redactor(
-    receiver: Receiver, tmp_path: Path
-) -> None:
+def test_events_of_a_joined_sentry_client_are_redacted(receiver: Receiver, tmp_path: Path) -> None:
     ran = run_script(
         """
         import os, sentry_sdk
@@ -81,7 +79,7 @@ def test_a_sentry_client_of_the_host_is_joined_and_its_events_pass_the_redactor(
     assert len(ran.log("joined")) == 1, ran.stderr
 
 
-def test_providers_of_the_host_for_logs_and_metrics_are_joined_and_send_no_secret(tmp_path: Path) -> None:
+def test_joined_logger_and_meter_providers_export_no_secret(tmp_path: Path) -> None:
     ran = run_script(
         """
         from opentelemetry import _logs, metrics
@@ -118,7 +116,7 @@ def test_providers_of_the_host_for_logs_and_metrics_are_joined_and_send_no_secre
         assert attributes["password"] == "[redacted:password]"
 
 
-def test_what_is_not_the_sdks_cannot_be_joined_and_is_named(tmp_path: Path) -> None:
+def test_providers_of_another_sdk_are_not_joined_and_are_named(tmp_path: Path) -> None:
     ran = run_script(
         """
         from opentelemetry import _logs, metrics
@@ -136,7 +134,7 @@ def test_what_is_not_the_sdks_cannot_be_joined_and_is_named(tmp_path: Path) -> N
     assert "__main__.Loggers" in ran.log("LoggerProvider")[0]
 
 
-def test_no_secret_travels_with_a_request(tmp_path: Path) -> None:
+def test_propagated_headers_contain_no_secret(tmp_path: Path) -> None:
     ran = run_script(
         """
         from opentelemetry import baggage, propagate, trace

@@ -1,4 +1,4 @@
-"""The kit itself: what the other tests rely on can tell good from bad."""
+"""The test kit itself: receivers and validators distinguish valid from invalid data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TRACE = {"trace_id": "0af7651916cd43dd8448eb211c80319c", "span_id": "b7ad6b7169
 
 
 def transaction(**changes: Any) -> dict[str, Any]:
-    now = round(time.time(), 6)  # as SDKs do: of more digits Relay may make another microsecond
+    now = round(time.time(), 6)  # like SDKs: Relay may round more digits to another microsecond
     return {
         "event_id": "9ec79c33ec9942ab8353589fcb2e04dc",
         "type": "transaction",
@@ -76,7 +76,7 @@ def test_the_receiver_decodes_every_encoding_and_both_kinds_of_item(
     assert receiver.raw == body
 
 
-def test_the_receiver_answers_with_the_status_it_is_told(receiver: Receiver) -> None:
+def test_the_receiver_responds_with_the_configured_status(receiver: Receiver) -> None:
     receiver.behaviour = 429
     receiver.answer_headers = {"Retry-After": "60"}
     answer = httpx.post(f"{receiver.otlp_endpoint}/api/1/envelope/", content=b"{}")
@@ -85,7 +85,7 @@ def test_the_receiver_answers_with_the_status_it_is_told(receiver: Receiver) -> 
 
 
 @pytest.mark.parametrize("behaviour", ["reset", "hang"])
-def test_the_receiver_breaks_connections_when_told(receiver: Receiver, behaviour: Any) -> None:
+def test_the_receiver_closes_connections_on_request(receiver: Receiver, behaviour: Any) -> None:
     receiver.behaviour = behaviour
     with pytest.raises(httpx.TransportError):
         httpx.post(f"{receiver.otlp_endpoint}/api/1/envelope/", content=b"{}", timeout=0.5)
@@ -97,7 +97,7 @@ def test_a_closed_port_refuses(receiver: Receiver) -> None:
         httpx.post(f"{receiver.otlp_endpoint}/api/1/envelope/", content=b"{}")
 
 
-def test_relay_accepts_a_good_transaction() -> None:
+def test_relay_accepts_a_valid_transaction() -> None:
     assert judge(transaction())["transaction"] == "GET /api/items/{item_id}"
 
 
@@ -112,6 +112,6 @@ BAD = {
 
 
 @pytest.mark.parametrize("changes", BAD.values(), ids=BAD.keys())
-def test_relay_finds_fault_with_a_bad_one(changes: dict[str, Any]) -> None:
+def test_relay_rejects_an_invalid_transaction(changes: dict[str, Any]) -> None:
     with pytest.raises(AssertionError, match="Relay"):
         judge(transaction(**changes))

@@ -1,4 +1,4 @@
-"""A secret that one span shows is redacted in the earlier spans of its trace, as long as they are held."""
+"""A secret found in one span is redacted in earlier spans of its trace while they are held."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ telemetry.shutdown()
 """
 
 
-def test_spans_that_wait_for_their_root_at_the_sentry_exporter(tmp_path: Path, receiver: Receiver) -> None:
+def test_a_later_secret_is_redacted_in_spans_held_by_the_sentry_exporter(
+    tmp_path: Path, receiver: Receiver
+) -> None:
     env = {"SENTRY_DSN": receiver.dsn, "EXPORTER": "sentry", "MITA_OTEL_SAMPLING__MODE": "always"}
     run_script(SCRIPT, tmp_path, env=env)
     [transaction] = receiver.transactions
@@ -40,7 +42,7 @@ def test_spans_that_wait_for_their_root_at_the_sentry_exporter(tmp_path: Path, r
     assert "hunter2" not in json.dumps(transaction)
 
 
-def test_spans_that_tail_sampling_holds(tmp_path: Path) -> None:
+def test_a_later_secret_is_redacted_in_spans_held_by_tail_sampling(tmp_path: Path) -> None:
     env = {"EXPORTER": "memory", "MITA_OTEL_SAMPLING__MODE": "tail", "MITA_OTEL_SAMPLING__RATIO": "1"}
     spans = run_script(SCRIPT, tmp_path, env=env).answer
     assert len(spans) == 3

@@ -1,4 +1,4 @@
-"""The example under load at production's default: every request slower than its limit arrives, and every count is true."""
+"""The example under load with production settings: breaches arrive, and counts are exact."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SLOW = [
 
 
 def breaches_counted(receiver: Receiver) -> int:
-    """Return how many limits were broken, by the newest counts of each process."""
+    """Return the number of breaches in the newest counts of each process."""
     newest: dict[tuple[str, str], int] = {}
     for one in receiver.requests:
         if one.path == "/v1/metrics":
@@ -44,7 +44,7 @@ def breaches_counted(receiver: Receiver) -> int:
 
 
 def breaches_received(receiver: Receiver) -> int:
-    """Return how many spans of all transactions are marked as above their limit."""
+    """Return the number of spans that are marked as breaches."""
     return sum(
         bool(data.get("mita.latency.exceeded"))
         for one in receiver.transactions
@@ -96,7 +96,7 @@ def test_every_request_above_its_limit_arrives(
         assert found[trace_id]["tags"]["performance_issue"] == "true"
         rules = {breach["rule"] for breach in found[trace_id]["contexts"]["latency"]["breaches"]}
         assert rule in rules
-    # Whatever else was slow on a busy machine: as many arrive as the service itself has counted.
+    # On a busy machine more requests are slow: as many arrive as the service has counted.
     assert breaches_received(receiver) == breaches_counted(receiver) >= len(slow)
     by_ratio = [one for one in found.values() if trace_of(one)["data"].get("mita.sampling.reason") == "ratio"]
     assert len(by_ratio) <= 150, "90 of 900 on average"

@@ -1,4 +1,4 @@
-"""Websockets, streams, background tasks and detached tasks at production's default: nothing slow or failed is lost."""
+"""Websockets, streams, background and detached tasks: no slow or failed span is lost."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ telemetry.shutdown()
 """
 
 
-def test_each_kind_of_long_trace_is_kept_whole(tmp_path: Path) -> None:
+def test_each_kind_of_long_trace_is_kept_completely(tmp_path: Path) -> None:
     file = tmp_path / "spans.jsonl"
     run_script(APP, tmp_path, {"MITA_OTEL_FILE": str(file), "MITA_OTEL_SAMPLING__MODE": None})
     traces: dict[str, list[dict[str, Any]]] = {}

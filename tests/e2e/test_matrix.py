@@ -77,7 +77,7 @@ SENTRY_SDKS = ("sentry-sdk-2.17", "newest", "sentry-sdk-3.0")
 
 @pytest.fixture(scope="session")
 def built(request: pytest.FixtureRequest) -> Path:
-    """The folder of commands of a virtual environment with mita-otel, as a wheel, and the requirements."""
+    """Return the bin folder of a virtual environment with mita-otel's wheel and the requirements."""
     name: str = request.param
     requirements, _ = ENVIRONMENTS[name]
     folder = ROOT / ".venvs" / f"e2e-{name}-{sys.version_info.major}.{sys.version_info.minor}"
@@ -89,7 +89,7 @@ def built(request: pytest.FixtureRequest) -> Path:
         subprocess.run([*pip, str(ROOT), *requirements, *_SERVICE], check=True)
         stamp.write_text(wanted)
     else:
-        # The libraries are there; the product may have changed.
+        # The libraries are installed; mita-otel may have changed.
         pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "-q", "--no-deps", "--force-reinstall"]
         subprocess.run([*pip, str(ROOT)], check=True)
     return folder / "bin"
@@ -98,7 +98,7 @@ def built(request: pytest.FixtureRequest) -> Path:
 @pytest.mark.parametrize(
     ("built", "name"), [(name, name) for name in ENVIRONMENTS], indirect=["built"], ids=list(ENVIRONMENTS)
 )
-def test_a_fresh_environment_with_these_versions_does_the_main_job(
+def test_a_fresh_environment_exports_redacted_traces(
     receiver: Receiver, start_service: StartService, built: Path, name: str
 ) -> None:
     service = start_service({"SENTRY_DSN": receiver.dsn, **ENVIRONMENTS[name][1]}, python_bin=built)
@@ -127,7 +127,7 @@ def test_a_fresh_environment_with_these_versions_does_the_main_job(
 
 @pytest.mark.parametrize("built", SENTRY_SDKS, indirect=True)
 @pytest.mark.parametrize("starts_sentry_itself", [False, True], ids=["our client", "client of the service"])
-def test_errors_logs_and_transactions_arrive_redacted_with_each_sentry_sdk(
+def test_errors_logs_and_transactions_are_redacted_with_each_sentry_sdk(
     receiver: Receiver,
     start_service: StartService,
     built: Path,

@@ -1,4 +1,4 @@
-"""Metrics: true counts at a tenth of the traces, each metric once, over OTLP and Prometheus; a dead collector."""
+"""Metrics over OTLP and Prometheus: exact counts with sampling, each metric once; a dead collector."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def free_port() -> int:
     ],
     ids=["FastAPI's own telemetry", "contrib, old names", "contrib, stable names"],
 )
-def test_counts_are_true_and_each_metric_is_there_once(
+def test_counts_are_exact_and_each_metric_is_exported_once(
     receiver: Receiver, start_service: StartService, settings: dict[str, str], scope: str
 ) -> None:
     service = start_service(otlp(receiver, **settings))
@@ -94,9 +94,7 @@ def test_counts_are_true_and_each_metric_is_there_once(
     assert [labels(point)["otel.component.name"] for point in exported] == ["sentry"]
 
 
-def test_prometheus_is_served_on_the_port_that_is_asked_for(
-    receiver: Receiver, start_service: StartService
-) -> None:
+def test_prometheus_is_served_on_the_configured_port(receiver: Receiver, start_service: StartService) -> None:
     port = free_port()
     service = start_service(
         {
@@ -115,7 +113,7 @@ def test_prometheus_is_served_on_the_port_that_is_asked_for(
         + f"{REQUESTS}(.0)?$",
         re.MULTILINE,
     )
-    # The queries' histogram is fed by the pipeline's thread, half a second later.
+    # The pipeline's thread records the histogram of queries half a second later.
     deadline = time.monotonic() + 60
     text = ""
     while time.monotonic() < deadline:
@@ -129,7 +127,7 @@ def test_prometheus_is_served_on_the_port_that_is_asked_for(
     service.stop()
 
 
-def test_a_port_that_is_taken_costs_the_metrics_of_one_worker_and_a_line(
+def test_a_port_in_use_is_logged_and_that_worker_exports_no_metrics(
     receiver: Receiver, start_service: StartService
 ) -> None:
     port = free_port()
@@ -152,7 +150,7 @@ def test_a_port_that_is_taken_costs_the_metrics_of_one_worker_and_a_line(
 
 
 @pytest.mark.parametrize("behaviour", ["hang", 500])
-def test_a_dead_collector_does_not_hold_up_the_end(
+def test_a_dead_collector_does_not_delay_the_shutdown(
     receiver: Receiver, start_service: StartService, behaviour: Any
 ) -> None:
     service = start_service(otlp(receiver, OTEL_METRIC_EXPORT_INTERVAL="300"))

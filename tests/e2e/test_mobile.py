@@ -1,4 +1,4 @@
-"""The gateway in a real service: one trace from the app to the backend, and nothing that was acknowledged is lost."""
+"""The gateway in a real service: one trace over app and backend, and no loss of acknowledged data."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ adopt_s = 0.5
 
 @pytest.fixture
 def start(start_service: Start, receiver: Receiver, tmp_path: Path) -> Start:
-    """Start the service with the gateway; its own telemetry goes to the same receiver."""
+    """Start the service with the gateway; both export to the same receiver."""
     folder = tmp_path / "mobile"
     folder.mkdir()
     shutil.copy(Path(__file__).with_name("mobile_app.py"), folder / "app.py")
@@ -74,7 +74,7 @@ def of_app(receiver: Receiver) -> list[dict[str, Any]]:
 
 
 def of_backend(receiver: Receiver) -> list[dict[str, Any]]:
-    """Return the backend's transactions; where everything is kept, the gateway's requests are among them."""
+    """Return the backend's transactions; without sampling they include the gateway's requests."""
     return [
         one
         for one in receiver.transactions
@@ -113,7 +113,7 @@ TRACEPARENT = {"traceparent": f"00-{TRACE}-{CALL}-01"}
     [SENTRY_TRACE, TRACEPARENT, {**SENTRY_TRACE, **TRACEPARENT}],
     ids=["sentry-trace and baggage", "traceparent", "both"],
 )
-def test_what_begins_in_the_app_and_is_served_by_the_backend_is_one_trace(
+def test_a_request_of_the_app_and_its_handling_are_one_trace(
     start: Start, receiver: Receiver, headers: dict[str, str]
 ) -> None:
     service = start()
@@ -124,12 +124,12 @@ def test_what_begins_in_the_app_and_is_served_by_the_backend_is_one_trace(
     assert backend["transaction"] == "POST /api/payments"
     assert app["contexts"]["trace"]["trace_id"] == backend["contexts"]["trace"]["trace_id"] == TRACE
     assert app["spans"][0]["span_id"] == backend["contexts"]["trace"]["parent_span_id"] == CALL
-    # The app's breach is marked like the backend's would be.
+    # A breach of the app is marked like one of the backend.
     assert app["tags"]["latency_rule"] == "mobile.request"
     assert app["tags"]["component"] == "mobile_app"
 
 
-def test_the_sampling_context_is_the_apps_in_both(start: Start, receiver: Receiver) -> None:
+def test_app_and_backend_have_the_apps_sampling_context(start: Start, receiver: Receiver) -> None:
     service = start()
     service.client.post("/api/payments", headers=SENTRY_TRACE)
     post(service, recorded_now("payment_request"))
@@ -139,9 +139,7 @@ def test_the_sampling_context_is_the_apps_in_both(start: Start, receiver: Receiv
         assert backend[name] == app[name], name
 
 
-def test_a_trace_that_the_app_decided_against_is_not_begun_by_the_backend(
-    start: Start, receiver: Receiver
-) -> None:
+def test_a_trace_unsampled_by_the_app_is_unsampled_in_the_backend(start: Start, receiver: Receiver) -> None:
     service = start()
     unsampled = {
         "sentry-trace": f"{TRACE}-{CALL}-0",
@@ -154,10 +152,8 @@ def test_a_trace_that_the_app_decided_against_is_not_begun_by_the_backend(
     assert [one["transaction"] for one in of_backend(receiver)] == ["GET /api/transactions"]
 
 
-def test_a_trace_that_the_app_decided_for_is_kept_whatever_the_backends_own_share(
-    start: Start, receiver: Receiver
-) -> None:
-    """With `sampling.remote_sampled = "keep"`, tail sampling takes the app's word."""
+def test_a_trace_sampled_by_the_app_is_kept_at_any_backend_ratio(start: Start, receiver: Receiver) -> None:
+    """With `sampling.remote_sampled = "keep"`, tail sampling follows the app's decision."""
     env = {
         "MITA_OTEL_SAMPLING__MODE": "tail",
         "MITA_OTEL_SAMPLING__RATIO": "0",
@@ -170,7 +166,7 @@ def test_a_trace_that_the_app_decided_for_is_kept_whatever_the_backends_own_shar
     assert [one["transaction"] for one in of_backend(receiver)] == ["POST /api/payments"]
 
 
-def test_the_gateways_own_requests_are_no_traces_of_the_service(start: Start, receiver: Receiver) -> None:
+def test_requests_to_the_gateway_create_no_traces(start: Start, receiver: Receiver) -> None:
     service = start(env={"MITA_OTEL_SAMPLING__MODE": "tail", "MITA_OTEL_SAMPLING__RATIO": "1"})
     post(service, recorded_now("payment_error"))
     service.client.get("/api/transactions")
@@ -179,7 +175,7 @@ def test_the_gateways_own_requests_are_no_traces_of_the_service(start: Start, re
     assert [one["transaction"] for one in of_backend(receiver)] == ["GET /api/transactions"]
 
 
-def test_what_screens_did_is_in_the_services_own_summary(start: Start, receiver: Receiver) -> None:
+def test_screens_are_in_the_services_performance_summary(start: Start, receiver: Receiver) -> None:
     service = start()
     post(service, recorded_now("screen_render"))
     summary = service.client.get("/performance").json()["categories"]
@@ -210,7 +206,7 @@ def test_no_secret_of_an_app_reaches_sentry_the_spool_or_the_log(start: Start, r
         assert secret.decode("latin-1") not in service.said
 
 
-# --- nothing that was acknowledged is lost -----------------------------------------------------------------------
+# --- no acknowledged data are lost -----------------------------------------------------------------------
 def error(event_id: str) -> bytes:
     body = recorded_now("payment_error")
     old = json.loads(body.split(b"\n")[0])["event_id"]
@@ -218,7 +214,7 @@ def error(event_id: str) -> bytes:
 
 
 class Apps:
-    """Many apps that send errors at once, and remember which were taken."""
+    """Many apps that send errors concurrently, and record which were accepted."""
 
     def __init__(self, service: Service, clients: int, each: int) -> None:
         self.taken: set[str] = set()
@@ -245,7 +241,7 @@ class Apps:
                 try:
                     answer = client.post(self._url, content=gzip.compress(error(event_id)), headers=headers)
                 except httpx.HTTPError:
-                    continue  # no answer: the app keeps it
+                    continue  # no response: the app keeps it
                 with self._lock:
                     if answer.status_code == 200:
                         self.taken.add(event_id)
@@ -258,13 +254,13 @@ def arrived(receiver: Receiver) -> set[str]:
 
 
 @pytest.mark.parametrize("launcher", ["single", "workers", "gunicorn"])
-def test_many_apps_at_once_while_sentry_is_down_and_comes_back(
+def test_errors_of_many_apps_arrive_after_an_outage_of_sentry(
     start: Start, receiver: Receiver, launcher: str
 ) -> None:
     receiver.behaviour = 503
     service = start(launcher=launcher)
     apps = Apps(service, clients=16, each=6).start()
-    # The service's own routes are answered all the while.
+    # The service's own routes respond meanwhile.
     for _ in range(20):
         assert service.client.get("/api/transactions").status_code == 200
     apps.join()
@@ -274,7 +270,7 @@ def test_many_apps_at_once_while_sentry_is_down_and_comes_back(
 
 
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGKILL"])
-def test_a_service_that_ends_while_sentry_hangs_loses_nothing_that_it_acknowledged(
+def test_a_service_that_ends_while_sentry_hangs_loses_no_acknowledged_data(
     start: Start, receiver: Receiver, how: str
 ) -> None:
     receiver.behaviour = "hang"

@@ -1,4 +1,4 @@
-"""OTLP over gRPC, a Collector's first port: all three signals, redacted, none lost at the end."""
+"""OTLP over gRPC: all three signals arrive redacted, and none is lost at the end."""
 
 from __future__ import annotations
 

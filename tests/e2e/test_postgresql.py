@@ -1,4 +1,4 @@
-"""A real PostgreSQL: database spans of psycopg, sync and async, and what an integrity error may say."""
+"""A real PostgreSQL: database spans of psycopg, sync and async, and integrity errors."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_sync_and_async_statements_are_spans_of_their_request(
     assert slow["tags"]["latency_rule"] == "database.SELECT"
 
 
-def test_an_integrity_error_does_not_quote_the_key(
+def test_an_integrity_error_does_not_contain_the_key(
     receiver: Receiver, start_service: StartService, env: dict[str, str], tmp_path: Path
 ) -> None:
     service = start_service(
@@ -61,7 +61,7 @@ def test_an_integrity_error_does_not_quote_the_key(
     secret = {"integrity error": canaries.IDENTITY.secret}
     assert canaries.leaks(receiver.raw, secret) == []
     assert canaries.leaks((tmp_path / "spans.jsonl").read_bytes(), secret) == []
-    # The part that helps is there: which constraint, which table.
+    # The useful part is kept: constraint and table.
     [event] = receiver.events
     text = str(event["exception"])
     assert "cards_pkey" in text

@@ -1,4 +1,4 @@
-"""However a process ends, its finished spans arrive: by signals, in gevent, in children of pools, by `os._exit`."""
+"""Finished spans arrive however a process ends: by signals, in gevent, in pool children, by `os._exit`."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def ran(code: str, receiver: Receiver, folder: Path) -> Ran:
 
 @pytest.mark.parametrize("number", ["SIGTERM", "SIGHUP"])
 @pytest.mark.parametrize("code", _ENDS.values(), ids=_ENDS.keys())
-def test_spans_arrive_before_a_signal_ends_the_process(
+def test_spans_arrive_if_a_signal_ends_the_process(
     receiver: Receiver, tmp_path: Path, code: str, number: str
 ) -> None:
     if "gevent" in code:
@@ -86,7 +86,7 @@ def test_spans_arrive_before_a_signal_ends_the_process(
 
 
 @pytest.mark.parametrize("gevent", [False, True])
-def test_the_handler_of_the_application_is_called_afterwards(
+def test_the_signal_handler_of_the_application_is_called_after_the_flush(
     receiver: Receiver, tmp_path: Path, gevent: bool
 ) -> None:
     if gevent:
@@ -138,7 +138,7 @@ import billiard.pool
 mita_otel.configure()
 pool = billiard.pool.Pool(1, maxtasksperchild=1)
 assert pool.map(work, [1, 2, 3]) == [1, 2, 3]
-pool.close()  # as Celery does: without it the end of this process terminates the last child at once
+pool.close()  # like Celery: otherwise the end of this process terminates the last child at once
 pool.join()
 """,
     "configured in the children of billiard": """
@@ -161,7 +161,7 @@ for number in (1, 2, 3):
 
 
 @pytest.mark.parametrize("code", _CHILDREN.values(), ids=_CHILDREN.keys())
-def test_spans_of_children_arrive(receiver: Receiver, tmp_path: Path, code: str) -> None:
+def test_spans_of_child_processes_arrive(receiver: Receiver, tmp_path: Path, code: str) -> None:
     if "billiard" in code:
         pytest.importorskip("billiard", reason="billiard (of celery) is not installed for this Python")
     ended = ran(code, receiver, tmp_path)

@@ -1,4 +1,4 @@
-"""The rules for Prometheus over the metrics that a service really shows: their names, and alerts that fire."""
+"""The Prometheus rules with metrics of a real service: series exist, and alerts fire."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def policy_of(folder: Path) -> Policy:
     return load_policy(folder / "mita-otel.toml", environment="production")
 
 
-def test_every_series_that_a_rule_looks_at_is_one_that_a_service_shows(folder: Path) -> None:
+def test_every_series_in_a_rule_is_exported_by_a_service(folder: Path) -> None:
     shows = """
         from prometheus_client import generate_latest
         everything()
@@ -152,14 +152,14 @@ def test_every_series_that_a_rule_looks_at_is_one_that_a_service_shows(folder: P
     ]
     assert len({name for name, _ in looked_at}) > 10
     for name, labels in looked_at:
-        if name == "up":  # Prometheus' own
+        if name == "up":  # a series of Prometheus
             continue
         assert name in shown, f"{name}: only {sorted(shown)} are shown"
         assert labels <= shown[name] | {"job", "instance"}, f"{name}: {labels - shown[name]}"
     assert "le" in shown["http_server_request_duration_seconds_bucket"], "the parser has read labels"
 
 
-def test_a_flush_leaves_no_old_numbers_for_the_next_scrape(folder: Path) -> None:
+def test_a_flush_does_not_leave_stale_values_for_the_next_scrape(folder: Path) -> None:
     shows = """
         from prometheus_client import generate_latest
         for number in range(3):
@@ -175,7 +175,7 @@ def test_a_flush_leaves_no_old_numbers_for_the_next_scrape(folder: Path) -> None
 
 
 def all_kinds(policy: Policy) -> Policy:
-    """The policy with rules on everything that can be watched."""
+    """The policy with rules on every kind of event."""
     rules = policy.alerts.rules
     rate = rules["high_error_rate"].replace(title="Any error rate", kinds=(), group_by=())
     breaches = rules["critical_financial_errors"].replace(
@@ -186,7 +186,7 @@ def all_kinds(policy: Policy) -> Policy:
 
 
 def grouped(expr: str) -> Iterator[tuple[str, frozenset[str]]]:
-    """Yield the series of a recording with the labels that it is recorded by."""
+    """Yield each recorded series with its labels."""
     by = re.match(r"sum by \((.*?)\) ", expr)
     if by is not None:
         for name, _ in selected(expr):
@@ -195,7 +195,7 @@ def grouped(expr: str) -> Iterator[tuple[str, frozenset[str]]]:
 
 
 class Service:
-    """A process of the bank that does what it is told."""
+    """A process of the bank that runs code on command."""
 
     def __init__(self, folder: Path) -> None:
         does = """
@@ -286,7 +286,7 @@ def until(look: Callable[[], T], wanted: Callable[[T], bool], timeout_s: float =
         time.sleep(0.1)
 
 
-def test_an_alert_fires_after_real_errors_and_people_are_told(
+def test_an_alert_fires_after_real_errors_and_is_notified(
     bank: Service, prometheus: Prometheus, alertmanager: Alertmanager, slack: HttpReceiver
 ) -> None:
     until(lambda: prometheus.value('sum(up{job="bank"})'), lambda up: up == 1)
@@ -307,7 +307,7 @@ def test_an_alert_fires_after_real_errors_and_people_are_told(
     assert prometheus.troubles() == []
 
 
-def test_every_rule_on_single_events_fires_after_one_that_happened(
+def test_every_single_event_rule_fires_after_one_event(
     bank: Service, prometheus: Prometheus, slack: HttpReceiver
 ) -> None:
     bank.does("everything()")
@@ -333,7 +333,7 @@ def test_every_rule_on_single_events_fires_after_one_that_happened(
     until(lambda: {one.path for one in slack.posted}, lambda seen: seen == channels)
 
 
-def test_a_real_service_is_silent_where_nothing_happens(bank: Service, prometheus: Prometheus) -> None:
+def test_no_alert_fires_for_a_healthy_service(bank: Service, prometheus: Prometheus) -> None:
     bank.does("requests(60, 1)")
     until(lambda: prometheus.value("sum(mita:api_spans:increase5m)"), lambda seen: seen == 60)
     assert prometheus.firing() == {}

@@ -1,4 +1,4 @@
-"""Outgoing requests of every common client carry the trace; incoming ones continue it, over two services."""
+"""Requests of each HTTP client propagate the trace, and incoming requests continue it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def test_every_client_carries_the_trace_and_the_other_service_continues_it(
+def test_every_client_propagates_the_trace_and_the_other_service_continues_it(
     receiver: Receiver, start_service: StartService, folder: Path
 ) -> None:
     env = {"SENTRY_DSN": receiver.dsn, "SENTRY_RELEASE": "bank@1.0", **EVERY_LIBRARY}
@@ -90,7 +90,7 @@ def test_every_client_carries_the_trace_and_the_other_service_continues_it(
         [continued] = [one for one in named(receiver, "GET /echo") if trace_of(one)["trace_id"] == trace_id]
         assert trace_of(continued)["parent_span_id"] == outgoing["span_id"]
         assert (sent["tags"]["component"], continued["tags"]["component"]) == ("caller", "callee")
-    # Both parts of a trace go to Sentry under the context of its head.
+    # Both parts of a trace have the sampling context of its head.
     heads = {
         header["trace"]["trace_id"]: header["trace"]["transaction"]
         for header in receiver.envelope_headers
@@ -99,7 +99,7 @@ def test_every_client_carries_the_trace_and_the_other_service_continues_it(
     assert set(heads.values()) == {f"GET /call/{client}" for client in CLIENTS}
 
 
-def test_sentrys_own_requests_are_no_spans(
+def test_requests_to_sentry_create_no_spans(
     receiver: Receiver, start_service: StartService, folder: Path
 ) -> None:
     service = start_service({"SENTRY_DSN": receiver.dsn, "MITA_OTEL_EXPORT__QUEUE__DELAY_MS": "1"}, folder)
@@ -111,7 +111,7 @@ def test_sentrys_own_requests_are_no_spans(
     assert all("sentry-trace" not in one.headers for one in receiver.requests)
 
 
-def test_a_trace_that_began_in_the_app_is_continued_with_its_context(
+def test_a_trace_of_the_app_is_continued_with_its_sampling_context(
     receiver: Receiver, start_service: StartService, folder: Path
 ) -> None:
     service = start_service({"SENTRY_DSN": receiver.dsn}, folder)

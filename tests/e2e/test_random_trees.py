@@ -1,4 +1,4 @@
-"""Trees of spans of any shape, ended in any order by any threads, come out whole, once, and right nested."""
+"""Random span trees, ended in any order by several threads, arrive completely, once, and correctly nested."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def end(part):
     for number, span in enumerate(part):
         span.end()
         if number % 50 == 25:
-            telemetry.flush()  # what has ended so far leaves: later children are late
+            telemetry.flush()  # exports the spans that ended: later children are late
 threads = [threading.Thread(target=end, args=(spans[k::6],)) for k in range(6)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
@@ -59,7 +59,7 @@ answer({"parents": parents, "losses": telemetry.losses()})
 
 
 def _of_transactions(receiver: Receiver) -> list[dict[str, Any]]:
-    """Return every span; each lies in the tree of its transaction."""
+    """Return every span; each is in the tree of its transaction."""
     found: list[dict[str, Any]] = []
     for transaction in receiver.transactions:
         root = trace_of(transaction)

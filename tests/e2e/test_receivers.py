@@ -1,4 +1,4 @@
-"""What we send is taken, and shown, by receivers that others wrote: Spotlight's sidecar and Bugsink.
+"""Independent receivers accept and show the data: Spotlight's sidecar and Bugsink.
 
 `make receivers` installs them; without them these tests skip.
 """
@@ -132,7 +132,7 @@ def test_spotlight_shows_logs(spotlight: Spotlight, start_service: StartService,
     assert "logger.name: shop (string)" in line
 
 
-def test_spotlight_takes_streamed_spans(spotlight: Spotlight, start_service: StartService) -> None:
+def test_spotlight_accepts_streamed_spans(spotlight: Spotlight, start_service: StartService) -> None:
     service = start_service({"SENTRY_DSN": spotlight.dsn, "MITA_OTEL_SENTRY__PROTOCOL": "spans"})
     drive(service)
     service.stop()
@@ -144,7 +144,7 @@ def test_spotlight_takes_streamed_spans(spotlight: Spotlight, start_service: Sta
     assert any(one.get("parent_span_id") == item["span_id"] for one in spans)
 
 
-def test_spotlight_beside_sentry_gets_the_same(
+def test_spotlight_receives_the_same_data_as_sentry(
     receiver: Receiver, spotlight: Spotlight, start_service: StartService, errors_folder: Path
 ) -> None:
     service = start_service(
@@ -201,7 +201,7 @@ def test_bugsink_shows_every_error_once_with_stack_tags_and_trace(
     assert "LedgerError" in unhandled["stacktrace_md"]
     assert "in `work` [in-app]" in unhandled["stacktrace_md"]
     assert "[redacted:" in unhandled["stacktrace_md"]
-    # Not four digits of it: among so many ids and times they stand by chance.
+    # Four digits are not checked: they occur in ids and times by chance.
     assert canaries.leaks(str(events).encode(), {"local variable": "4111 1111 1111 1111"}) == []
     [issue] = [one for one in issues if unhandled["issue"] == one["id"]]
     assert issue["transaction"] == "GET /unhandled"

@@ -1,4 +1,4 @@
-"""Wherever Sentry is: behind a path, behind a proxy, with a secret in the DSN, or not there at all."""
+"""Addresses of Sentry: with a path, through a proxy, with a secret in the DSN, or unreachable."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def arrived(receiver: Receiver) -> list[str]:
 
 
 @pytest.mark.parametrize("protocol", ["transactions", "spans"])
-def test_a_dsn_with_a_path_and_a_secret(receiver: Receiver, tmp_path: Path, protocol: str) -> None:
+def test_a_dsn_with_a_path_and_a_secret_is_used(receiver: Receiver, tmp_path: Path, protocol: str) -> None:
     dsn = f"http://publickey:hunter2@127.0.0.1:{receiver.port}/behind/sentry/1"
     ran = run(tmp_path, SENTRY_DSN=dsn, MITA_OTEL_SENTRY__PROTOCOL=protocol)
     assert ran.answer == {}
@@ -52,14 +52,16 @@ def test_a_dsn_with_a_path_and_a_secret(receiver: Receiver, tmp_path: Path, prot
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy"])
-def test_a_proxy_is_used(receiver: Receiver, proxy: Receiver, tmp_path: Path, variable: str) -> None:
+def test_a_configured_proxy_is_used(
+    receiver: Receiver, proxy: Receiver, tmp_path: Path, variable: str
+) -> None:
     address = f"http://127.0.0.1:{proxy.port}"
     ran = run(tmp_path, SENTRY_DSN="http://publickey@sentry.example/1", **{variable: address, "NO_PROXY": ""})
     assert ran.answer == {}
     assert set(arrived(proxy)) == {"http://sentry.example/api/1/envelope/"}
 
 
-def test_a_host_that_no_proxy_names_is_reached_directly(
+def test_a_host_in_no_proxy_is_contacted_directly(
     receiver: Receiver, proxy: Receiver, tmp_path: Path
 ) -> None:
     ran = run(
@@ -70,7 +72,7 @@ def test_a_host_that_no_proxy_names_is_reached_directly(
     assert proxy.requests == []
 
 
-def test_a_proxy_for_tls_is_asked_for_a_tunnel(proxy: Receiver, tmp_path: Path) -> None:
+def test_a_proxy_for_https_gets_a_connect_request(proxy: Receiver, tmp_path: Path) -> None:
     ran = run(
         tmp_path,
         SENTRY_DSN="https://publickey@sentry.example/1",
@@ -81,7 +83,7 @@ def test_a_proxy_for_tls_is_asked_for_a_tunnel(proxy: Receiver, tmp_path: Path) 
     assert {one.split()[:2] == ["CONNECT", "sentry.example:443"] for one in proxy.refused_lines} == {True}
 
 
-def test_what_sentry_sdk_says_in_debug_mode_holds_no_secret(receiver: Receiver, tmp_path: Path) -> None:
+def test_debug_output_of_sentry_sdk_contains_no_secret(receiver: Receiver, tmp_path: Path) -> None:
     ran = run_script(
         """
         import mita_otel
@@ -105,7 +107,7 @@ def test_what_sentry_sdk_says_in_debug_mode_holds_no_secret(receiver: Receiver, 
     assert not shows(ran.stderr)
 
 
-def test_nobody_is_there(tmp_path: Path) -> None:
+def test_an_unreachable_sentry_is_counted_and_logged(tmp_path: Path) -> None:
     ran = run(tmp_path, SENTRY_DSN="http://publickey@127.0.0.1:1/1")
     assert ran.answer == {"sentry: network_error": 1, "sentry.other: network_error": 1}
     assert len([line for line in ran.stderr.splitlines() if "telemetry lost" in line]) == 2

@@ -1,4 +1,4 @@
-"""One setting chooses how spans travel to Sentry; each protocol carries the same spans, limits and tags."""
+"""One setting selects the protocol to Sentry; each protocol transports the same spans, limits and tags."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ITEM = "GET /api/items/{item_id}"
 
 
 def roots(receiver: Receiver, protocol: str) -> dict[str, dict[str, Any]]:
-    """Return, by name, the tags that each request's root carries."""
+    """Return the tags of each request's root span, by name."""
     if protocol == "transactions":
         return {one["transaction"]: one["tags"] for one in receiver.transactions}
     if protocol == "spans":
@@ -76,7 +76,7 @@ def test_the_same_spans_tags_and_errors_arrive_by_each_protocol(
     assert "performance_issue" not in said[ITEM]
 
 
-def test_a_trace_of_thousands_of_spans_arrives_whole_as_spans_and_says_what_is_missing_as_a_transaction(
+def test_thousands_of_spans_arrive_completely_as_spans_and_counted_as_a_transaction(
     receiver: Receiver, tmp_path: Any
 ) -> None:
     code = """

@@ -1,4 +1,4 @@
-"""A service that uses sentry-sdk itself: what it says there stays with its request, is redacted, and is sent once."""
+"""Content that a service adds with sentry-sdk stays in its request, is redacted, and is sent once."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def messages(event: dict[str, Any]) -> list[str]:
     return [one.get("message", "") for one in event.get("breadcrumbs", {}).get("values", [])]
 
 
-def test_what_is_said_of_one_request_is_not_seen_in_another(
+def test_scope_content_of_one_request_is_not_in_another(
     receiver: Receiver, start_service: StartService, folder: Path
 ) -> None:
     service = start_service({"SENTRY_DSN": receiver.dsn}, folder)
@@ -85,7 +85,7 @@ def test_every_signal_of_sentry_sdk_is_redacted(
     assert [secret for secret in SECRETS if secret in receiver.raw] == []
 
 
-def test_an_exception_that_is_one_object_for_all_is_an_issue_of_each_request(
+def test_a_shared_exception_object_is_one_issue_for_each_request(
     receiver: Receiver, start_service: StartService, folder: Path
 ) -> None:
     service = start_service({"SENTRY_DSN": receiver.dsn}, folder)
@@ -101,7 +101,7 @@ FAILING = ("/fail", "/logged", "/captured", "/message")
 
 
 @pytest.mark.parametrize("how", ["after us", "after us, another project", "before us"])
-def test_a_service_that_starts_sentry_sdk_itself_is_joined(
+def test_a_service_that_initialises_sentry_sdk_is_joined(
     receiver: Receiver,
     hosts_receiver: Receiver,
     start_service: StartService,
@@ -141,7 +141,7 @@ def test_a_service_that_starts_sentry_sdk_itself_is_joined(
 
 
 @pytest.mark.parametrize("why", ["no DSN of ours", "another exporter"])
-def test_a_service_whose_sentry_client_is_none_of_ours_sends_no_secret_either(
+def test_an_unjoined_sentry_client_of_the_service_sends_no_secret(
     receiver: Receiver, start_service: StartService, folder: Path, why: str
 ) -> None:
     more = {"OTEL_TRACES_EXPORTER": "memory"} if why == "another exporter" else {}

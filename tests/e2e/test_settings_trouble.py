@@ -1,4 +1,4 @@
-"""Settings that are missing or wrong: one clear message each, no traceback, and the service runs."""
+"""Missing or invalid settings: one message each, no traceback, and the service runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DSNS = {
 }
 
 
-def test_without_a_dsn_traces_go_to_the_console_and_one_line_says_so(start_service: StartService) -> None:
+def test_without_a_dsn_traces_go_to_the_console_and_one_line_is_logged(start_service: StartService) -> None:
     service = start_service()
     service.client.get("/api/items/1").raise_for_status()
     service.stop()
@@ -32,7 +32,7 @@ def test_without_a_dsn_traces_go_to_the_console_and_one_line_says_so(start_servi
 
 
 @pytest.mark.parametrize("dsn", DSNS.values(), ids=DSNS.keys())
-def test_a_malformed_dsn_is_one_line_and_the_service_runs(start_service: StartService, dsn: str) -> None:
+def test_a_malformed_dsn_is_one_log_line_and_the_service_runs(start_service: StartService, dsn: str) -> None:
     service = start_service({"SENTRY_DSN": dsn})
     service.client.get("/api/items/1").raise_for_status()
     service.stop()
@@ -48,7 +48,7 @@ POLICIES = {
 
 
 @pytest.mark.parametrize(("text", "hint"), POLICIES.values(), ids=POLICIES.keys())
-def test_a_bad_policy_file_is_named_with_its_place_and_the_defaults_are_used(
+def test_an_invalid_policy_file_is_reported_with_its_line_and_defaults_apply(
     receiver: Receiver, start_service: StartService, tmp_path: Path, text: str, hint: str
 ) -> None:
     policy = tmp_path / "limits.toml"
@@ -62,7 +62,7 @@ def test_a_bad_policy_file_is_named_with_its_place_and_the_defaults_are_used(
     assert "Traceback" not in service.stderr.text
 
 
-def test_an_unknown_exporter_is_one_line_that_lists_the_known_ones(
+def test_an_unknown_exporter_is_one_log_line_that_lists_the_known_ones(
     receiver: Receiver, start_service: StartService
 ) -> None:
     service = start_service({"SENTRY_DSN": receiver.dsn, "OTEL_TRACES_EXPORTER": "sentry,sentri"})
@@ -76,7 +76,7 @@ def test_an_unknown_exporter_is_one_line_that_lists_the_known_ones(
     assert "Traceback" not in service.stderr.text
 
 
-# Each of them, left alone, would keep telemetry or a signal of it from starting.
+# Each of them would prevent telemetry or a signal from starting.
 BAD = {
     "OTEL_ATTRIBUTE_COUNT_LIMIT": "abc",
     "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "abc",
@@ -96,11 +96,11 @@ def everything(receiver: Receiver) -> bool:
 
 
 @pytest.mark.parametrize("instrument", [True, False])
-def test_a_bad_value_of_an_opentelemetry_variable_is_one_line_and_costs_that_value_alone(
+def test_an_invalid_opentelemetry_variable_is_one_log_line_and_only_it_is_ignored(
     receiver: Receiver, start_service: StartService, app_folder: Path, instrument: bool
 ) -> None:
     bad = BAD
-    if not instrument:  # OpenTelemetry's launcher itself does not start with the last one
+    if not instrument:  # OpenTelemetry's launcher does not start with the last one
         bad = {**BAD, "OTEL_PROPAGATORS": "tracecontext,pigeon"}
         app = app_folder / "app.py"
         first, line = "from __future__ import annotations\n", "import mita_otel\nmita_otel.configure()\n"
@@ -119,8 +119,8 @@ def test_a_bad_value_of_an_opentelemetry_variable_is_one_line_and_costs_that_val
     assert "Traceback" not in before
 
 
-def test_a_pattern_that_is_none_breaks_no_request(receiver: Receiver, start_service: StartService) -> None:
-    """The contrib instrumentation reads these when the application is made, and one at each request."""
+def test_an_invalid_pattern_breaks_no_request(receiver: Receiver, start_service: StartService) -> None:
+    """The contrib instrumentation reads these when the application is created, and one at each request."""
     headers = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS"
     bad = [f"{headers}_SERVER_REQUEST", f"{headers}_SANITIZE_FIELDS", "OTEL_PYTHON_FASTAPI_EXCLUDED_URLS"]
     service = start_service(
@@ -139,7 +139,7 @@ def test_a_pattern_that_is_none_breaks_no_request(receiver: Receiver, start_serv
     assert "Traceback" not in service.stderr.text
 
 
-def test_switched_off_it_does_nothing(receiver: Receiver, start_service: StartService) -> None:
+def test_disabled_telemetry_exports_nothing(receiver: Receiver, start_service: StartService) -> None:
     service = start_service({"SENTRY_DSN": receiver.dsn, "OTEL_SDK_DISABLED": "true"})
     service.client.get("/api/items/1").raise_for_status()
     service.client.get("/api/error")

@@ -1,4 +1,4 @@
-"""OpenTelemetry's variables keep their meaning; those without effect are named once, at the start."""
+"""Standard OpenTelemetry variables keep their meaning; those without effect are logged once at the start."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_excluded_urls_are_not_measured(
     assert ran.answer == ["GET /orders/{number}"] * served
 
 
-def test_a_variable_without_effect_is_named_in_one_line(tmp_path: Path) -> None:
+def test_a_variable_without_effect_is_logged_in_one_line(tmp_path: Path) -> None:
     env = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318",
         "OTEL_BSP_EXPORT_TIMEOUT": "100",

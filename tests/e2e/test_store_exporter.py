@@ -1,4 +1,4 @@
-"""Telemetry without a vendor: a service whose only exporter is the store; its own statements are never traced."""
+"""A service that exports to the store only; statements of the store are never traced."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def rows(database: Database, sql: str) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("launcher", ["single", "gunicorn"])
-def test_what_a_service_does_is_in_the_store(
+def test_traces_breaches_errors_and_audit_entries_are_in_the_store(
     start_service: StartService, database_url: str, tmp_path: Path, launcher: str
 ) -> None:
     service = start_service(
@@ -58,7 +58,7 @@ def test_what_a_service_does_is_in_the_store(
         assert kind == "error"
         assert "IntegrityError" in name
         assert rows(database, "SELECT count FROM mita_redactions")
-        # The audit trail began because a database is named, and ended with the processes.
+        # A configured database starts the audit trail; it ended with the processes.
         types = [
             kind
             for (kind,) in rows(
@@ -68,7 +68,7 @@ def test_what_a_service_does_is_in_the_store(
         chain = ["audit_start", "configuration_change", "audit_stop"]
         assert [one for one in types if one in chain] == chain * types.count("audit_start")
         assert types.count("audit_start") >= 1
-        # What the financial API sees is recorded by itself, in forked workers as well.
+        # Operations of the financial API are audited automatically, in forked workers as well.
         [(outcome, body)] = rows(
             database, "SELECT outcome, body FROM mita_audit_entries WHERE event_type = 'error'"
         )
@@ -77,7 +77,7 @@ def test_what_a_service_does_is_in_the_store(
         assert verify(database, AuditKeys(KEY.encode())).ok
 
 
-def test_a_missing_extra_is_one_message_and_the_service_runs(
+def test_a_missing_extra_is_one_log_line_and_the_service_runs(
     start_service: StartService, tmp_path: Path
 ) -> None:
     (tmp_path / "site").mkdir()

@@ -1,4 +1,4 @@
-"""Production's default: everything slow or failed arrives, and about a tenth of the rest, whoever launches it."""
+"""With production settings, every slow or failed trace arrives, and about a tenth of the others."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def sampling(transaction: dict[str, Any]) -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize("launcher", ["single", "workers", "gunicorn"])
-def test_everything_slow_or_failed_arrives_and_a_share_of_the_rest(
+def test_slow_and_failed_traces_arrive_and_a_fraction_of_the_others(
     receiver: Receiver, start_service: StartService, launcher: Launcher
 ) -> None:
-    # The first error of a process takes its time on a busy machine: it shall not be a breach as well.
+    # The first error of a process is slow on a busy machine, but must not be a breach as well.
     never_slow = {"MITA_OTEL_THRESHOLDS__API__ROUTES": '{ "GET /api/error" = "off" }'}
     service = start_service({"SENTRY_DSN": receiver.dsn, **DEFAULT, **never_slow}, launcher=launcher)
     drive(service)
@@ -82,7 +82,7 @@ def test_everything_slow_or_failed_arrives_and_a_share_of_the_rest(
     ],
     ids=["sampler of the user", "nothing", "head", "tail of all", "development"],
 )
-def test_who_decides_is_chosen_by_the_environment(
+def test_the_environment_selects_the_sampling_mode(
     receiver: Receiver, start_service: StartService, settings: dict[str, Any], low: int, high: int
 ) -> None:
     service = start_service({"SENTRY_DSN": receiver.dsn, **settings})
@@ -99,7 +99,7 @@ UNSAMPLED = [{"traceparent": f"00-{digit * 32}-b7ad6b7169203331-00"} for digit i
 
 
 @pytest.mark.parametrize(("policy", "expected"), [("respect", 0), ("keep_breaches", 1)])
-def test_a_callers_no_is_respected_or_a_breach_is_kept_and_counted_either_way(
+def test_an_unsampled_callers_breach_is_kept_by_policy_and_always_counted(
     receiver: Receiver, start_service: StartService, policy: str, expected: int
 ) -> None:
     service = start_service(
@@ -118,7 +118,7 @@ def test_a_callers_no_is_respected_or_a_breach_is_kept_and_counted_either_way(
     assert "api.financial.GET" in service.stdout.text
 
 
-def test_a_host_that_is_joined_gets_what_is_kept(tmp_path: Path) -> None:
+def test_a_joined_host_receives_the_kept_traces(tmp_path: Path) -> None:
     ran = run_script(
         """
         from opentelemetry import trace
@@ -149,7 +149,7 @@ def test_a_host_that_is_joined_gets_what_is_kept(tmp_path: Path) -> None:
     assert ran.log("of the traces that tail sampling keeps")
 
 
-def test_summaries_count_what_was_sampled_away(tmp_path: Path) -> None:
+def test_summaries_count_unsampled_spans(tmp_path: Path) -> None:
     ran = run_script(
         """
         import mita_otel
@@ -171,7 +171,7 @@ def test_summaries_count_what_was_sampled_away(tmp_path: Path) -> None:
     assert json.dumps(summary)
 
 
-def test_without_a_dsn_the_person_at_the_terminal_sees_every_trace(tmp_path: Path) -> None:
+def test_without_a_dsn_the_console_shows_every_trace(tmp_path: Path) -> None:
     ran = run_script(
         """
         import mita_otel
@@ -200,7 +200,7 @@ def test_without_a_dsn_the_person_at_the_terminal_sees_every_trace(tmp_path: Pat
         ('["memory"]', {"MITA_OTEL_SAMPLING__MODE": "head", "MITA_OTEL_SAMPLING__RATIO": "0.0"}, False),
     ],
 )
-def test_what_nobody_but_a_person_or_a_test_looks_at_is_all_kept_unless_the_policy_says_otherwise(
+def test_with_console_or_memory_exporters_only_every_trace_is_kept(
     tmp_path: Path, exporters: str, env: dict[str, str], kept: bool
 ) -> None:
     ran = run_script(
@@ -223,7 +223,7 @@ def test_what_nobody_but_a_person_or_a_test_looks_at_is_all_kept_unless_the_poli
     assert (ran.answer == 30) is kept
 
 
-def test_a_child_that_is_forked_sends_nothing_of_its_parents_traces(tmp_path: Path) -> None:
+def test_a_forked_child_exports_no_span_of_its_parent(tmp_path: Path) -> None:
     ran = run_script(
         """
         import multiprocessing, warnings

@@ -51,7 +51,7 @@ def values(event: dict[str, Any]) -> list[tuple[str, str, bool]]:
     return [(one["type"], one["value"], one["mechanism"]["handled"]) for one in event["exception"]["values"]]
 
 
-def test_requests_are_measured_named_by_route_and_redacted(
+def test_requests_are_measured_by_route_and_redacted(
     framework: str, service: Service, receiver: Receiver
 ) -> None:
     slow = service.client.get(f"/api/accounts/7/balance?wait_s=0.32&card={CARD}&password={WORD}")

@@ -1,4 +1,4 @@
-"""What tests look at in a received transaction."""
+"""Selects and checks parts of received transactions."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from e2e.receiver import Receiver
 
 
 def named(receiver: Receiver, name: str) -> list[dict[str, Any]]:
-    """Return the transactions of that name, as in `GET /api/items/{item_id}`."""
+    """Return the transactions with that name, such as `GET /api/items/{item_id}`."""
     return [one for one in receiver.transactions if one["transaction"] == name]
 
 
 def requests(receiver: Receiver) -> list[dict[str, Any]]:
-    """Return the transactions of requests (a service's statements at its start make some of their own)."""
+    """Return the transactions of requests (statements at the start of a service are transactions too)."""
     return [one for one in receiver.transactions if trace_of(one)["op"] == "http.server"]
 
 
