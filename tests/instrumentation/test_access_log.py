@@ -1,4 +1,4 @@
-"""Access logs of servers are redacted, whenever the server configures logging, and keep what formatters read."""
+"""Access logs of servers are redacted, whenever the server configures logging, and formatters still work."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def remove_handlers(*names: str) -> None:
 
 
 def log_with(name: str, message: str, *args: Any, **kwargs: Any) -> logging.LogRecord:
-    """Log to a logger and return the record as its handler gets it."""
+    """Log to a logger, and return the record that its handler receives."""
     seen: list[logging.LogRecord] = []
     logger = logging.getLogger(name)
     handler = logging.Handler()
@@ -90,7 +90,7 @@ def test_gunicorns_atoms_are_redacted_and_keep_their_default(access_log: Patches
         '10.0.0.7 - "GET /api/cards/[redacted:pan]/balance?token=[redacted:token]&page=2 HTTP/1.1" 17 - [redacted:cookie]'
     )
     assert isinstance(record.args, SafeAtoms)
-    assert record.args["q"] == "token=[redacted:token]"  # no part of the message; another handler may read it
+    assert record.args["q"] == "token=[redacted:token]"  # not in the message; another handler may read it
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_other_servers_logs_are_redacted(
         assert vars(record)["status_code"] == extra["status_code"]
 
 
-def test_the_exception_and_objects_that_handlers_need_stay(access_log: Patches) -> None:
+def test_exceptions_and_objects_for_handlers_are_kept(access_log: Patches) -> None:
     request = object()
     error = ValueError("no")
     record = log_with("django.request", "%s: %s", "Bad", PATH, exc_info=error, extra={"request": request})
@@ -128,11 +128,11 @@ def test_the_exception_and_objects_that_handlers_need_stay(access_log: Patches) 
     assert record.exc_info[1] is error
 
 
-def test_other_loggers_stay_as_they_are(access_log: Patches) -> None:
+def test_other_loggers_are_unchanged(access_log: Patches) -> None:
     assert log_with("shop", "GET %s", PATH).args == (PATH,)
 
 
-def test_a_message_whose_redaction_fails_keeps_its_arity_and_no_text(
+def test_a_message_whose_redaction_fails_keeps_its_arity_without_text(
     patches: Patches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     redactor = Redactor()
@@ -147,6 +147,6 @@ def test_a_message_whose_redaction_fails_keeps_its_arity_and_no_text(
     assert record.getMessage().endswith(" 200")
 
 
-def test_shutdown_takes_the_redaction_back(access_log: Patches) -> None:
+def test_shutdown_reverts_the_redaction(access_log: Patches) -> None:
     access_log.revert()
     assert log_with("uvicorn.access", UVICORN, "127.0.0.1:5", "GET", PATH, "1.1", 200).args[2] == PATH  # type: ignore[index]

@@ -1,4 +1,4 @@
-"""The application's start and end are heard before its server hears of them, and off the loop."""
+"""Start and end of the application are reported before the server's message, and off the event loop."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ from mita_otel.instrumentation.asgi import _reporting
         (["lifespan.shutdown.failed"], ["flushed: False", "lifespan.shutdown.failed"]),
     ],
 )
-async def test_what_is_heard_comes_before_the_servers_message(kinds: list[str], expected: list[str]) -> None:
+async def test_lifespan_callbacks_run_before_the_servers_message(
+    kinds: list[str], expected: list[str]
+) -> None:
     order: list[str] = []
 
     async def send(message: MutableMapping[str, Any]) -> None:

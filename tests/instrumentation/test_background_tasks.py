@@ -1,4 +1,4 @@
-"""A background task has a span, once, whoever makes the request's; without a request's it has none."""
+"""A background task has one span, with either instrumentation; without a request span it has none."""
 
 from __future__ import annotations
 
@@ -102,13 +102,13 @@ def test_each_task_has_one_span(mode: str, operation_spans: bool, telemetry: dic
     assert all(span["child"] for span in spans)
 
 
-def test_ours_says_what_failed_and_not_what_it_said() -> None:
+def test_a_failed_task_has_the_error_type_without_the_message() -> None:
     done, failed = tasks_of("native")
     assert (done["function"], done["error"]) == ("__main__.settle", None)
     assert failed["error"] == "LookupError"
     assert "4111111111111111" not in failed["text"]
 
 
-def test_an_application_that_wants_no_traces_gets_none_for_its_tasks() -> None:
+def test_tasks_of_an_application_without_tracing_have_no_span() -> None:
     assert tasks_of("native", telemetry={"tracing": False}) == []
     assert tasks_of("off") == []

@@ -1,4 +1,4 @@
-"""Waiting for a connection of the pool is a span where it took too long, failed, or the policy wants all of them."""
+"""A connection checkout is a span if it is slow, fails, or the policy requires it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ POLICY = default_policy().instrumentation
 def check_out(
     slow_checkout_ms: float | None, *, always: bool = False, fails: bool = False
 ) -> list[ReadableSpan]:
-    """Check a connection out, of a pool that has one, and return the spans."""
+    """Check out a connection from a pool with one connection, and return the spans."""
     exporter, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     instrumentation = SQLAlchemyInstrumentation(
@@ -46,7 +46,7 @@ def check_out(
     return list(exporter.get_finished_spans())
 
 
-def test_a_slow_check_out_is_a_span_of_its_own_kind() -> None:
+def test_a_slow_checkout_is_a_client_span() -> None:
     [span] = check_out(0)
     assert (span.name, span.kind) == ("connect", SpanKind.CLIENT)
     assert dict(span.attributes or {}) == {"db.client.connection.pool.name": "QueuePool"}
@@ -55,21 +55,21 @@ def test_a_slow_check_out_is_a_span_of_its_own_kind() -> None:
 
 
 @pytest.mark.parametrize("slow_checkout_ms", [60_000, None])
-def test_a_quick_one_leaves_nothing(slow_checkout_ms: float | None) -> None:
+def test_a_fast_checkout_is_not_a_span(slow_checkout_ms: float | None) -> None:
     assert check_out(slow_checkout_ms) == []
 
 
-def test_by_policy_every_one_is_a_span() -> None:
+def test_the_policy_can_make_every_checkout_a_span() -> None:
     assert len(check_out(None, always=True)) == 1
 
 
-def test_one_that_fails_is_an_error_however_quick() -> None:
+def test_a_failed_checkout_is_an_error_at_any_duration() -> None:
     [span] = check_out(60_000, fails=True)
     assert span.status.status_code is StatusCode.ERROR
     assert (span.attributes or {})["error.type"] == "sqlalchemy.exc.TimeoutError"
 
 
-def test_suppressed_instrumentation_makes_no_span() -> None:
+def test_suppressed_instrumentation_creates_no_span() -> None:
     with suppress_instrumentation():
         assert check_out(0) == []
 
@@ -78,5 +78,7 @@ def test_suppressed_instrumentation_makes_no_span() -> None:
     ("limit", "expected"),
     [(100.0, 100.0), ("off", None), (AdaptiveLimit(follow="p99 * 2", floor_ms=20, ceiling_ms=200), 20)],
 )
-def test_below_the_lowest_limit_no_span_is_needed(limit: Any, expected: float | None) -> None:
+def test_the_lowest_limit_of_the_policy_is_the_threshold_for_spans(
+    limit: Any, expected: float | None
+) -> None:
     assert lowest_ms(limit) == expected

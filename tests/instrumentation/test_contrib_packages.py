@@ -42,7 +42,7 @@ def spans_of(folder: Path, work: str, env: dict[str, str | None]) -> dict[str, A
 
 @pytest.mark.parametrize("opt_in", [None, "http"])
 @pytest.mark.parametrize("library", ["requests", "httpx", "urllib3"])
-def test_outgoing_requests_count_by_method_and_host_and_show_no_secret(
+def test_outgoing_requests_are_measured_by_method_and_host_and_redacted(
     tmp_path: Path, library: str, opt_in: str | None
 ) -> None:
     pytest.importorskip(f"opentelemetry.instrumentation.{library}", exc_type=ImportError)
@@ -103,7 +103,7 @@ def test_statements_of_psycopg_are_named_by_verb_and_table(
         ("sqlite3", "SQLite3Instrumentor", "sqlite+aiosqlite:///bank.db"),
     ],
 )
-def test_a_statement_that_sqlalchemy_and_its_driver_measure_is_counted_once(
+def test_a_statement_measured_by_sqlalchemy_and_its_driver_counts_once(
     tmp_path: Path, request: pytest.FixtureRequest, driver: str, instrumentor: str, url: str, source: str
 ) -> None:
     """The packages of drivers are not in the development group: services that the tests launch would have their spans."""

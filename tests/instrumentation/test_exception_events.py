@@ -1,4 +1,4 @@
-"""What an application does not handle is an event of its request's span, once, whoever makes the span."""
+"""An unhandled exception is one event of the request span, with either instrumentation."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ def test_an_unhandled_exception_is_recorded_once(path: str) -> None:
     assert "in fails" in attributes["exception.stacktrace"]
 
 
-def test_the_contrib_instrumentation_records_it_itself() -> None:
+def test_the_contrib_instrumentation_records_one_event() -> None:
     assert [name for name, _ in ask("contrib", "/fails")["events"]] == ["exception"]
 
 
-def test_an_answer_is_not_an_exception() -> None:
+def test_an_error_response_is_not_an_exception() -> None:
     assert ask("native", "/missing") == {"status": 404, "events": []}

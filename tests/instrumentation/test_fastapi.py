@@ -1,4 +1,4 @@
-"""One SERVER span a request, from FastAPI's own telemetry or from the contrib package, never both."""
+"""One SERVER span per request, from FastAPI's own telemetry or from the contrib package."""
 
 from __future__ import annotations
 
@@ -91,28 +91,28 @@ SERVER = "GET /api/accounts/{number}/balance"
     ("mode", "scope"),
     [("auto", "fastapi"), ("native", "fastapi"), ("contrib", "opentelemetry.instrumentation.fastapi")],
 )
-def test_one_server_span_and_no_noise(mode: str, scope: str, when: str) -> None:
+def test_a_request_is_one_server_span_without_internal_spans(mode: str, scope: str, when: str) -> None:
     assert spans_of(mode, when=when) == [["SERVER", SERVER, scope]]
 
 
-def test_operation_spans_are_a_policy() -> None:
+def test_the_policy_can_enable_operation_spans() -> None:
     names = [name for _, name, _ in spans_of("native", operation_spans=True)]
     assert names[-1] == SERVER
     assert "fastapi.endpoint" in names
 
 
 @pytest.mark.parametrize("when", ["before", "silent"])
-def test_what_is_switched_off_makes_no_span(when: str) -> None:
-    """FastAPI's own telemetry makes spans wherever there is a provider: to leave it alone would measure more, not less."""
+def test_a_disabled_instrumentation_creates_no_span(when: str) -> None:
+    """FastAPI's own telemetry creates spans with any provider, so it must be disabled explicitly."""
     assert spans_of("off", when=when) == []
 
 
-def test_an_application_that_is_named_is_measured_although_all_others_are_not() -> None:
+def test_an_application_passed_to_instrument_is_measured_without_global_setup() -> None:
     assert spans_of("native", when="silent") == [["SERVER", SERVER, "fastapi"]]
     assert spans_of("contrib", when="silent") == [["SERVER", SERVER, "opentelemetry.instrumentation.fastapi"]]
 
 
-def test_what_the_application_says_itself_wins() -> None:
+def test_telemetry_settings_of_the_application_take_precedence() -> None:
     assert spans_of("native", telemetry='{"tracing": false}') == []
     assert len(spans_of("native", telemetry='{"operation_spans": true}')) > 1
 
@@ -129,6 +129,6 @@ def test_what_the_application_says_itself_wins() -> None:
         ("off", True, "off"),
     ],
 )
-def test_whose_telemetry(mode: str, has_native: bool, source: str) -> None:
+def test_the_policy_selects_the_source_of_fastapi_spans(mode: str, has_native: bool, source: str) -> None:
     policy = default_policy().instrumentation.replace(fastapi=mode)
     assert fastapi_source(policy, has_native) == source

@@ -1,4 +1,4 @@
-"""Standard logging as OpenTelemetry log records, whatever the service does with its handlers."""
+"""Standard logging becomes OpenTelemetry log records, whatever handlers the service uses."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def records(memory: InMemoryLogRecordExporter) -> list[Any]:
     return list(memory.get_finished_logs())
 
 
-def test_a_record_with_its_arguments_extras_place_and_severity(
+def test_a_record_has_arguments_extras_location_and_severity(
     memory: InMemoryLogRecordExporter, logger: logging.Logger
 ) -> None:
     logger.warning("paid %s of %d", "EUR", 5, extra={"account": "a-1", "nested": {"x": 1}})
@@ -57,7 +57,7 @@ def test_a_record_with_its_arguments_extras_place_and_severity(
     assert emitted.instrumentation_scope.name == "shop.ledger"
 
 
-def test_an_exception_comes_along(memory: InMemoryLogRecordExporter, logger: logging.Logger) -> None:
+def test_a_record_contains_its_exception(memory: InMemoryLogRecordExporter, logger: logging.Logger) -> None:
     try:
         raise ValueError("no")
     except ValueError:
@@ -67,7 +67,7 @@ def test_an_exception_comes_along(memory: InMemoryLogRecordExporter, logger: log
     assert emitted.log_record.attributes["exception.type"] == "ValueError"
 
 
-def test_below_the_level_and_of_our_own_nothing_is_emitted(
+def test_records_below_the_level_and_of_telemetry_are_not_emitted(
     memory: InMemoryLogRecordExporter, logger: logging.Logger
 ) -> None:
     logger.debug("too low")
@@ -85,7 +85,7 @@ class Hostile:
     __repr__ = __str__
 
 
-def test_a_record_that_cannot_be_turned_into_text_arrives_with_a_marker(
+def test_a_record_that_cannot_be_formatted_is_emitted_with_a_marker(
     memory: InMemoryLogRecordExporter, logger: logging.Logger
 ) -> None:
     with contextlib.suppress(Exception):  # pytest's own handler formats as well
@@ -102,14 +102,14 @@ def test_a_record_that_cannot_be_turned_into_text_arrives_with_a_marker(
 
 
 @pytest.mark.parametrize("name", ["opentelemetry_demo.payments", "mita_otel_app", "sentry_sdk_tools"])
-def test_loggers_whose_names_begin_like_ours_are_the_applications(
+def test_application_loggers_with_a_similar_name_are_emitted(
     memory: InMemoryLogRecordExporter, name: str
 ) -> None:
     logging.getLogger(name).warning("paid")
     assert [one.instrumentation_scope.name for one in records(memory)] == [name]
 
 
-def test_logging_itself_goes_on_and_a_bad_record_is_its_own_business(
+def test_other_handlers_still_receive_records(
     memory: InMemoryLogRecordExporter, logger: logging.Logger
 ) -> None:
     seen: list[str] = []
@@ -120,15 +120,13 @@ def test_logging_itself_goes_on_and_a_bad_record_is_its_own_business(
 
     logger.handlers.insert(0, Handler())
     logger.info("one")
-    with contextlib.suppress(TypeError):  # pytest's own handler minds
+    with contextlib.suppress(TypeError):  # pytest's own handler raises
         logger.info("%d", "not a number")
     assert seen == ["one", "%d"]
     assert [one.log_record.body for one in records(memory)] == ["one", "not a number"]
 
 
-def test_a_record_that_is_logged_while_one_is_emitted_makes_no_endless_loop(
-    logger: logging.Logger, patches: Patches
-) -> None:
+def test_logging_during_an_emit_does_not_recurse(logger: logging.Logger, patches: Patches) -> None:
     class Logs(SimpleLogRecordProcessor):
         def on_emit(self, log_record: Any) -> None:
             logger.error("from inside")

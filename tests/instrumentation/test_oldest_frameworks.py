@@ -1,4 +1,4 @@
-"""One service, with whatever versions of FastAPI and SQLAlchemy are installed: `make test-lowest` has the oldest."""
+"""One service with the installed FastAPI and SQLAlchemy; `make test-lowest` installs the oldest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every change to the process is taken back, also where another library has patched on top."""
+"""Every change to the process is reverted, also below a patch of another library."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mita_otel.instrumentation.patches import Patches
 
 
 class Library:
-    """Something to patch."""
+    """A class to patch."""
 
     def greet(self, name: str) -> str:
         return f"hello {name}"
@@ -24,7 +24,7 @@ class Library:
 
 
 class Derived(Library):
-    """Inherits the method."""
+    """A class that inherits the method."""
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_a_wrapped_method_is_restored(module: ModuleType) -> None:
     assert (Library().greet("you"), Library.add(1, 2)) == ("hello you", 3)
 
 
-def test_an_attribute_that_was_inherited_or_absent_is_removed(module: ModuleType) -> None:
+def test_an_inherited_or_absent_attribute_is_removed_on_revert(module: ModuleType) -> None:
     patches, one = Patches(), Library()
     patches.wrap(module, "Derived.greet", louder)
     patches.set(one, "greet", lambda name: "patched")
@@ -63,7 +63,7 @@ def test_an_attribute_that_was_inherited_or_absent_is_removed(module: ModuleType
     assert "greet" not in vars(one)
 
 
-def test_a_patch_on_top_stays_and_ours_below_does_nothing_any_more(
+def test_a_later_patch_is_kept_and_the_reverted_one_has_no_effect(
     module: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     patches = Patches()
@@ -76,7 +76,7 @@ def test_a_patch_on_top_stays_and_ours_below_does_nothing_any_more(
     assert Library().greet("you") == "on top: hello you"
 
 
-def test_changes_are_taken_back_in_reverse_order_once_and_whatever_fails() -> None:
+def test_changes_are_reverted_once_in_reverse_order_despite_failures() -> None:
     patches, order = Patches(), []
     patches.add(lambda: order.append("first"))
     patches.add(lambda: 1 / 0)
@@ -86,14 +86,14 @@ def test_changes_are_taken_back_in_reverse_order_once_and_whatever_fails() -> No
     assert order == ["last", "first"]
 
 
-def test_a_change_that_is_added_too_late_is_taken_back_at_once() -> None:
+def test_a_change_added_after_the_revert_is_reverted_at_once() -> None:
     patches, order = Patches(), []
     patches.revert()
     patches.add(lambda: order.append("late"))
     assert order == ["late"]
 
 
-def test_entries_of_the_environment_are_restored_unless_they_changed_since() -> None:
+def test_environment_entries_are_restored_unless_changed_since() -> None:
     patches, env = Patches(), {"A": "1", "B": "2", "C": "3"}
     patches.set_items(env, {"A": "x", "B": None, "C": "y", "D": "z"})
     assert env == {"A": "x", "C": "y", "D": "z"}
@@ -102,7 +102,7 @@ def test_entries_of_the_environment_are_restored_unless_they_changed_since() -> 
     assert env == {"A": "1", "B": "2", "C": "the application's"}
 
 
-def test_a_module_that_is_imported_already_is_patched_at_once() -> None:
+def test_an_already_imported_module_is_patched_at_once() -> None:
     patches = Patches()
     seen: list[Any] = []
     patches.on_import("json", seen.append)
@@ -111,7 +111,7 @@ def test_a_module_that_is_imported_already_is_patched_at_once() -> None:
     assert [module.__name__ for module in seen] == ["json"]
 
 
-def test_imports_are_watched_by_every_registry_until_it_is_reverted() -> None:
+def test_every_registry_watches_imports_until_it_is_reverted() -> None:
     code = """
 import logging, sys
 from mita_otel.instrumentation.patches import Patches

@@ -23,7 +23,7 @@ POLICY = default_policy().instrumentation
 
 
 class Traced:
-    """A provider, its spans, and the instrumentation of the global Engine class while a test lasts."""
+    """A provider, its spans, and the instrumentation of the global Engine class during a test."""
 
     def __init__(self, patches: Patches) -> None:
         self.exporter = InMemorySpanExporter()
@@ -44,9 +44,9 @@ def traced(patches: Patches) -> Traced:
     return it
 
 
-def test_an_engine_made_before_or_after_has_its_statements_measured_once(traced: Traced) -> None:
+def test_statements_of_earlier_and_later_engines_are_measured_once(traced: Traced) -> None:
     engine = create_engine("sqlite://")
-    traced.instrumentation.instrument(engine)  # named as well: still once
+    traced.instrumentation.instrument(engine)  # passed explicitly too: still measured once
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE accounts (id INTEGER, balance INTEGER)"))
         connection.execute(
@@ -71,7 +71,9 @@ def test_an_engine_made_before_or_after_has_its_statements_measured_once(traced:
 
 @pytest.mark.parametrize(("rows", "size"), [(1, None), (2, 2), (7, 7)])
 @pytest.mark.parametrize("returning", [False, True])
-def test_a_batch_counts_its_rows(traced: Traced, rows: int, size: int | None, returning: bool) -> None:
+def test_a_batch_records_its_number_of_rows(
+    traced: Traced, rows: int, size: int | None, returning: bool
+) -> None:
     engine = create_engine("sqlite://")
     cards = Table("cards", MetaData(), Column("id", Integer, primary_key=True), Column("owner", String))
     statement = insert(cards).returning(cards.c.id) if returning else insert(cards)
@@ -82,7 +84,7 @@ def test_a_batch_counts_its_rows(traced: Traced, rows: int, size: int | None, re
     assert (traced.spans[-1].attributes or {}).get("db.operation.batch.size") == size
 
 
-def test_an_engine_made_early_is_measured(traced: Traced, patches: Patches) -> None:
+def test_an_engine_created_earlier_is_measured(traced: Traced, patches: Patches) -> None:
     fresh = Traced(patches)
     engine = create_engine("sqlite://")
     with engine.connect() as connection:
@@ -92,12 +94,12 @@ def test_an_engine_made_early_is_measured(traced: Traced, patches: Patches) -> N
     engine.dispose()
 
 
-async def test_a_statement_whose_task_was_cancelled_has_not_failed(traced: Traced) -> None:
+async def test_a_statement_of_a_cancelled_task_is_not_an_error(traced: Traced) -> None:
     engine = create_async_engine("sqlite+aiosqlite://")
     started, loop = asyncio.Event(), asyncio.get_running_loop()
     go_on = threading.Event()
 
-    def hold() -> int:  # a function in SQL, so that the statement runs until it is told to end
+    def hold() -> int:  # an SQL function, so that the statement runs until it is released
         loop.call_soon_threadsafe(started.set)
         go_on.wait(30)
         return 1
@@ -121,7 +123,7 @@ async def test_a_statement_whose_task_was_cancelled_has_not_failed(traced: Trace
     assert (span.attributes or {})["error.type"] == "asyncio.exceptions.CancelledError"
 
 
-async def test_an_async_engine_is_measured_under_its_parent(traced: Traced) -> None:
+async def test_a_statement_of_an_async_engine_has_its_parent(traced: Traced) -> None:
     engine = create_async_engine("sqlite+aiosqlite://")
     with traced.tracer.start_as_current_span("request"):
         async with engine.connect() as connection:
@@ -145,7 +147,7 @@ def test_a_failed_statement_is_an_error_and_ends_its_span(traced: Traced) -> Non
     assert span.end_time is not None
 
 
-def test_suppressed_instrumentation_makes_no_span(traced: Traced) -> None:
+def test_suppressed_instrumentation_creates_no_span(traced: Traced) -> None:
     engine = create_engine("sqlite://")
     with suppress_instrumentation(), engine.connect() as connection:
         connection.execute(text("SELECT 1"))
@@ -153,7 +155,7 @@ def test_suppressed_instrumentation_makes_no_span(traced: Traced) -> None:
     assert traced.spans == []
 
 
-def test_a_database_file_names_spans_by_its_file_name_alone(traced: Traced, tmp_path) -> None:
+def test_a_span_name_contains_only_the_file_name_of_the_database(traced: Traced, tmp_path) -> None:
     engine = create_engine(f"sqlite:///{tmp_path}/bank.db")
     with engine.connect() as connection:
         connection.execute(text("SELECT 1"))
@@ -161,7 +163,7 @@ def test_a_database_file_names_spans_by_its_file_name_alone(traced: Traced, tmp_
     assert traced.spans[0].name == "SELECT bank.db"
 
 
-def test_one_engine_alone_can_be_measured(patches: Patches) -> None:
+def test_a_single_engine_can_be_instrumented(patches: Patches) -> None:
     traced = Traced(patches)
     measured, other = create_engine("sqlite://"), create_engine("sqlite://")
     traced.instrumentation.instrument(measured)

@@ -1,4 +1,4 @@
-"""The same statements give the same spans, limits and findings, whichever instrumentation measures SQLAlchemy."""
+"""Equal statements give equal spans, limits and repeats with each instrumentation of SQLAlchemy."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_each_statement_is_one_span_named_by_verb_and_table(result: dict[str, An
     assert [span["rows"] for span in spans if span["rows"]] == [2]
 
 
-def test_the_chosen_instrumentation_makes_the_spans(source: str, result: dict[str, Any]) -> None:
+def test_the_selected_instrumentation_creates_the_spans(source: str, result: dict[str, Any]) -> None:
     scopes = {
         span["scope"] for name in ("early", "late", "options", "opened") for span in below(result, name)
     }
@@ -184,12 +184,12 @@ def test_the_limit_of_a_table_applies(result: dict[str, Any]) -> None:
     assert rules == {"database.payments.SELECT"}
 
 
-def test_the_same_query_many_times_is_found(result: dict[str, Any]) -> None:
+def test_repeated_queries_are_found(result: dict[str, Any]) -> None:
     repeats = {span["name"]: span["repeats"] for span in result["spans"] if span["repeats"]}
     assert repeats == {"early": 12, "late": 12}
 
 
-def test_summaries_are_by_verb_and_table(result: dict[str, Any]) -> None:
+def test_summaries_group_by_verb_and_table(result: dict[str, Any]) -> None:
     assert {name: one["count"] for name, one in result["operations"].items()} == {
         "CREATE payments": 2,
         "INSERT payments": 2,
@@ -207,7 +207,7 @@ def test_a_failed_statement_is_an_error_with_its_type(result: dict[str, Any]) ->
     assert (span["name"], span["error"]) == ("SELECT nowhere", ["ERROR", "sqlite3.OperationalError"])
 
 
-def test_shutdown_takes_everything_back(result: dict[str, Any]) -> None:
+def test_shutdown_reverts_the_instrumentation(result: dict[str, Any]) -> None:
     assert result["left"] == []
     assert result["patched"] is False
 
@@ -281,12 +281,12 @@ BY_APPLICATION = {
     "afterwards": ["first", "concurrent"],
     "both": [],
 }
-"""How the application uses the package, and the engines that the package reaches. It misses functions imported early."""
+"""Uses of the package by the application, and the engines that it instruments. It misses early imports."""
 
 
 @pytest.mark.parametrize("setting", ["auto", "contrib"])
 @pytest.mark.parametrize("how", BY_APPLICATION)
-def test_an_engine_that_the_application_instruments_is_measured_once(
+def test_an_engine_instrumented_by_the_application_is_measured_once(
     tmp_path: Path, how: str, setting: str
 ) -> None:
     pytest.importorskip("opentelemetry.instrumentation.sqlalchemy", exc_type=ImportError)
@@ -312,7 +312,7 @@ def test_an_engine_that_the_application_instruments_is_measured_once(
 
 
 # --- without the package ------------------------------------------------------------------------------
-def test_without_the_package_one_line_says_so_and_ours_measures(tmp_path: Path) -> None:
+def test_without_the_contrib_package_one_line_is_logged_and_the_native_one_used(tmp_path: Path) -> None:
     code = """
         import sys
         sys.modules["opentelemetry.instrumentation.sqlalchemy"] = None
@@ -335,7 +335,9 @@ def test_without_the_package_one_line_says_so_and_ours_measures(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("setting", "count"), [("true", 1), ("native", 1), ("false", 0), ("off", 0)])
-def test_truth_values_still_switch_it_on_and_off(tmp_path: Path, setting: str, count: int) -> None:
+def test_boolean_settings_enable_and_disable_the_instrumentation(
+    tmp_path: Path, setting: str, count: int
+) -> None:
     code = """
         import mita_otel
         from mita_otel.exporters.memory import MemorySpanExporter

@@ -22,7 +22,7 @@ from mita_otel.instrumentation.threads import ThreadInstrumentation
 
 @pytest.fixture
 def instrumentation() -> Iterator[ThreadInstrumentation]:
-    # sentry-sdk may have replaced them in an earlier test of this process, for good.
+    # sentry-sdk may have replaced them permanently in an earlier test of this process.
     before = threading.Thread.start, ThreadPoolExecutor.submit
     made = ThreadInstrumentation()
     made.install()
@@ -33,14 +33,14 @@ def instrumentation() -> Iterator[ThreadInstrumentation]:
 
 @pytest.fixture
 def within() -> Iterator[None]:
-    """The test runs in a context that holds `user`."""
+    """Run the test in a context with `user`."""
     token = context.attach(context.set_value("user", "u-1"))
     yield
     context.detach(token)
 
 
 def seen(start: Callable[[Callable[[], None]], threading.Thread]) -> object:
-    """Return what a thread sees as `user`."""
+    """Return the value of `user` in a thread."""
     found: list[object] = []
     thread = start(lambda: found.append(get_value("user")))
     thread.start()
@@ -71,7 +71,7 @@ KINDS: dict[str, Callable[[Callable[[], None]], threading.Thread]] = {
 }
 
 
-def test_a_thread_of_the_low_level_module_inherits_the_context(
+def test_a_thread_of_the_thread_module_inherits_the_context(
     instrumentation: ThreadInstrumentation, within: None
 ) -> None:
     found: list[object] = []
@@ -91,12 +91,12 @@ def test_a_thread_of_the_low_level_module_inherits_the_context(
 
 @pytest.mark.usefixtures("instrumentation", "within")
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_thread_inherits(kind: str) -> None:
+def test_each_kind_of_thread_inherits_the_context(kind: str) -> None:
     assert seen(KINDS[kind]) == "u-1"
 
 
 @pytest.mark.usefixtures("instrumentation", "within")
-def test_a_thread_of_a_thread_inherits() -> None:
+def test_a_thread_started_by_a_thread_inherits_the_context() -> None:
     found: list[object] = []
 
     def outer() -> None:
@@ -109,7 +109,7 @@ def test_a_thread_of_a_thread_inherits() -> None:
 
 
 @pytest.mark.usefixtures("instrumentation")
-def test_a_pools_work_sees_the_context_that_it_was_submitted_in() -> None:
+def test_work_of_a_pool_has_the_context_of_its_submission() -> None:
     with ThreadPoolExecutor(1) as pool:
         futures = []
         for user in ("u-1", "u-2", None):
@@ -120,7 +120,7 @@ def test_a_pools_work_sees_the_context_that_it_was_submitted_in() -> None:
 
 
 @pytest.mark.usefixtures("instrumentation", "within")
-def test_map_and_asyncio_inherit() -> None:
+def test_pool_map_and_asyncio_executors_inherit_the_context() -> None:
     async def in_executor() -> object:
         return await asyncio.get_running_loop().run_in_executor(None, get_value, "user")
 
@@ -130,7 +130,7 @@ def test_map_and_asyncio_inherit() -> None:
 
 
 @pytest.mark.usefixtures("instrumentation", "within")
-def test_results_and_exceptions_come_back() -> None:
+def test_results_and_exceptions_of_pools_are_returned() -> None:
     def fail(*, how: str) -> None:
         raise ValueError(how)
 
@@ -141,7 +141,7 @@ def test_results_and_exceptions_come_back() -> None:
 
 
 @pytest.mark.usefixtures("instrumentation")
-def test_a_thread_without_a_context_is_left_as_it_is() -> None:
+def test_a_thread_without_a_context_is_not_patched() -> None:
     thread = threading.Thread()
     thread.start()
     assert "run" not in vars(thread)
@@ -163,7 +163,7 @@ def test_a_thread_that_has_ended_is_freed_at_once() -> None:
 
 
 @pytest.mark.usefixtures("instrumentation", "within")
-def test_a_thread_that_cannot_start_raises_and_stays_as_it_was() -> None:
+def test_a_thread_that_cannot_start_raises_and_is_unchanged() -> None:
     thread = threading.Thread()
     thread.start()
     thread.join()
@@ -173,7 +173,7 @@ def test_a_thread_that_cannot_start_raises_and_stays_as_it_was() -> None:
 
 
 @pytest.mark.usefixtures("instrumentation", "within")
-def test_a_subclass_whose_run_cannot_be_replaced_starts_all_the_same() -> None:
+def test_a_subclass_with_a_read_only_run_starts() -> None:
     ran = threading.Event()
 
     class Fixed(threading.Thread):
@@ -188,7 +188,7 @@ def test_a_subclass_whose_run_cannot_be_replaced_starts_all_the_same() -> None:
 
 
 @pytest.mark.usefixtures("within")
-def test_after_removal_nothing_is_inherited(instrumentation: ThreadInstrumentation) -> None:
+def test_after_removal_no_context_is_inherited(instrumentation: ThreadInstrumentation) -> None:
     instrumentation.remove()
     assert seen(KINDS["target"]) is None
     instrumentation.install()
@@ -196,7 +196,7 @@ def test_after_removal_nothing_is_inherited(instrumentation: ThreadInstrumentati
 
 
 @pytest.mark.usefixtures("within")
-def test_a_patch_that_another_library_has_wrapped_does_nothing_after_removal(
+def test_a_patch_wrapped_by_another_library_has_no_effect_after_removal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = threading.Thread.start
@@ -211,7 +211,7 @@ def test_a_patch_that_another_library_has_wrapped_does_nothing_after_removal(
 
 
 @pytest.mark.usefixtures("within")
-def test_where_the_contrib_package_instruments_ours_steps_back() -> None:
+def test_with_the_contrib_package_no_patch_is_installed() -> None:
     from opentelemetry.instrumentation.threading import ThreadingInstrumentor
 
     contrib, ours = ThreadingInstrumentor(), ThreadInstrumentation()
@@ -227,7 +227,7 @@ def test_where_the_contrib_package_instruments_ours_steps_back() -> None:
 
 
 @pytest.mark.usefixtures("within")
-def test_beside_a_contrib_package_that_comes_later_both_work(instrumentation: ThreadInstrumentation) -> None:
+def test_a_later_contrib_package_works_as_well(instrumentation: ThreadInstrumentation) -> None:
     from opentelemetry.instrumentation.threading import ThreadingInstrumentor
 
     contrib = ThreadingInstrumentor()
@@ -241,7 +241,7 @@ def test_beside_a_contrib_package_that_comes_later_both_work(instrumentation: Th
 
 @pytest.mark.skipif(sys.version_info < (3, 14), reason="interpreters in pools are new in Python 3.14")
 @pytest.mark.usefixtures("instrumentation", "within")
-def test_a_pool_of_interpreters_gets_its_work_unwrapped() -> None:
+def test_work_of_an_interpreter_pool_is_not_wrapped() -> None:
     from concurrent.futures import InterpreterPoolExecutor  # type: ignore[attr-defined]  # new in 3.14
 
     with InterpreterPoolExecutor(1) as pool:
@@ -286,7 +286,7 @@ BESIDE_SENTRY = """
 
 
 @pytest.mark.parametrize("order", ["list", "reversed"])
-def test_beside_sentrys_threading_integration_both_contexts_are_inherited(tmp_path: Path, order: str) -> None:
+def test_with_sentrys_threading_integration_both_contexts_are_inherited(tmp_path: Path, order: str) -> None:
     inherited, after = run_script(BESIDE_SENTRY.replace("ORDER", order), tmp_path).answer
     assert inherited == [["u-1", "t-1"]] * 4
     assert after == [[None, "t-1"]]
