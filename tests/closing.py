@@ -1,4 +1,4 @@
-"""Closes what a test makes when the test ends: a thread or a connection that is left works on in other tests."""
+"""Closes resources of a test at its end: a remaining thread or connection would affect other tests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T", bound=Closes)
 
 
 class Closing(Protocol):
-    """Takes what is to be closed, and returns it."""
+    """Register a resource to close, and return it."""
 
     def __call__(self, one: T, /) -> T:
         """Close it when the test ends."""

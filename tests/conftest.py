@@ -1,4 +1,4 @@
-"""What every test may rely on: no setting of the developer's shell, and a way to configure in the process itself.
+"""Guarantees for every test: no settings of the developer's shell, and a way to configure in this process.
 
 OpenTelemetry's providers, `configure()` and the Sentry client are set once a process. A test that needs them has
 two ways: `run_script` of the end-to-end kit (a fresh interpreter, half a second), or the fixture
@@ -125,14 +125,14 @@ def _scopes_of_sentry_are_as_before_after_each_module() -> Iterator[None]:
 
 @pytest.fixture
 def closing() -> Iterator[Closing]:
-    """Closes what the test makes: `queue = closing(ExportQueue(…))`."""
+    """Close resources at the end of the test: `queue = closing(ExportQueue(…))`."""
     with closing_all() as close_later:
         yield close_later
 
 
 @pytest.fixture
 def patches() -> Iterator[Patches]:
-    """Changes to the process that are taken back after the test."""
+    """Changes to the process that are reverted after the test."""
     from mita_otel.instrumentation.patches import Patches
 
     made = Patches()

@@ -1,4 +1,4 @@
-"""How properties look for examples: the same ones in every `make test`, new ones and more of them in `make explore`.
+"""Examples of property tests: fixed ones in `make test`, new and more ones in `make explore`.
 
 A search of the moment finds what it finds on somebody else's commit. `MITA_TEST_EXPLORE=20` looks for twenty times
 as many examples as usual, each time others.

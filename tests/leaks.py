@@ -1,4 +1,4 @@
-"""Whether a secret is to be seen in what was told, sent or kept."""
+"""Searches for the test's secrets in sent or stored data."""
 
 from __future__ import annotations
 

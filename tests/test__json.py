@@ -1,4 +1,4 @@
-"""JSON of whatever comes."""
+"""JSON for any value."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ ODD: dict[str, tuple[Any, Any]] = {
 
 
 @pytest.mark.parametrize(("value", "expected"), ODD.values(), ids=ODD.keys())
-def test_odd_values_become_the_nearest_that_json_has(value: Any, expected: Any) -> None:
+def test_unusual_values_become_the_nearest_json_value(value: Any, expected: Any) -> None:
     assert json.loads(json_bytes(value)) == expected
 
 
 @pytest.mark.parametrize("depth", [250, 1000, 5000])
-def test_deep_nesting_is_cut(depth: int) -> None:
+def test_deep_nesting_is_truncated(depth: int) -> None:
     assert json_bytes(nested(depth)).startswith(b"[[[[")
 
 
-def test_a_line_ends_with_its_break() -> None:
+def test_a_line_ends_with_a_line_break() -> None:
     assert json_bytes({"a": 1}, newline=True) == b'{"a":1}\n'
     assert json_bytes({"a": "\ud800"}, newline=True) == b'{"a":"?"}\n'
 
@@ -59,5 +59,5 @@ plain = st.recursive(
 
 
 @given(plain)
-def test_plain_values_are_kept_and_all_are_encoded(value: Any) -> None:
+def test_json_values_are_kept_and_any_value_is_encoded(value: Any) -> None:
     json.loads(json_bytes(value))

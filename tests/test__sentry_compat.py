@@ -1,4 +1,4 @@
-"""Each assumption that `_sentry_compat` makes about the installed version of sentry-sdk; 2.17 to 3.0 hold them."""
+"""Each assumption of `_sentry_compat` about the installed version of sentry-sdk; valid from 2.17 to 3.0."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DSN = "http://key@127.0.0.1:1/1"
 
 
 class Kept(Transport):
-    """Keeps what sentry-sdk sends; implements the documented methods alone."""
+    """Stores sent envelopes; implements only the documented methods."""
 
     def __init__(self, options: dict[str, Any]) -> None:
         super().__init__(options)
@@ -64,7 +64,7 @@ def start() -> Iterator[Any]:
     sentry_sdk.get_global_scope().set_client(before)
 
 
-def test_a_transport_class_is_made_with_the_resolved_options(start: Any) -> None:
+def test_a_transport_class_is_created_with_the_resolved_options(start: Any) -> None:
     client = start(release="bank@1.0")
     assert isinstance(client.transport, Kept)
     assert {"http_proxy", "https_proxy", "ca_certs", "cert_file", "key_file", "proxy_headers"} <= set(
@@ -81,7 +81,7 @@ def test_the_base_class_has_the_methods_that_the_client_calls() -> None:
         assert callable(getattr(Transport, name))
 
 
-def test_without_a_transport_the_client_gets_the_one_that_is_replaced(start: Any) -> None:
+def test_without_a_transport_the_client_has_the_default_one(start: Any) -> None:
     client = start(transport=None)
     assert type(client.transport) is HttpTransport
 
@@ -110,7 +110,7 @@ def test_values_under_sensitive_names_reach_the_hook(start: Any) -> None:
 
 
 @pytest.mark.parametrize("breadcrumb_level", [logging.WARNING, None])
-def test_records_become_events_and_breadcrumbs_from_their_levels_on(
+def test_records_become_events_and_breadcrumbs_from_the_set_levels(
     start: Any, breadcrumb_level: int | None
 ) -> None:
     hints: list[str] = []
@@ -149,7 +149,7 @@ def test_an_exception_becomes_an_event_with_its_hint(start: Any) -> None:
     assert value["stacktrace"]["frames"][-1]["vars"]["amount"] == "5"
 
 
-def test_events_follow_the_trace_of_another_sdk_until_the_inverse(start: Any) -> None:
+def test_events_follow_the_trace_of_another_sdk_until_reverted(start: Any) -> None:
     undo = _sentry_compat.follow_trace(lambda: ("0" * 31 + "7", "0" * 15 + "1"))
     if undo is None:
         pytest.skip("this version of sentry-sdk cannot follow another SDK")
@@ -164,7 +164,7 @@ def test_events_follow_the_trace_of_another_sdk_until_the_inverse(start: Any) ->
     assert outside["trace_id"] != inside["trace_id"]
 
 
-def test_a_hook_may_set_the_trace_of_an_event(start: Any) -> None:
+def test_a_hook_can_set_the_trace_of_an_event(start: Any) -> None:
     def before_send(event: Any, hint: Any) -> Any:
         event["contexts"] = {"trace": {"trace_id": "0" * 31 + "7", "span_id": "0" * 15 + "1"}}
         return event
@@ -199,7 +199,7 @@ def test_a_scope_is_copied_into_a_subclass_and_both_are_independent(start: Any) 
     assert type(part) is Marked
 
 
-def test_a_scope_forgets_the_name_of_its_transaction(start: Any) -> None:
+def test_the_transaction_name_of_a_scope_can_be_removed(start: Any) -> None:
     client = start()
     scope = sentry_sdk.get_isolation_scope().fork()
     scope.set_transaction_name("of another one", source="custom")
@@ -221,7 +221,7 @@ def test_a_new_client_is_announced_to_the_scope(start: Any, monkeypatch: pytest.
     assert seen == [client]
 
 
-def test_hooks_and_transport_can_be_exchanged_in_a_running_client(start: Any) -> None:
+def test_hooks_and_transport_of_a_running_client_can_be_replaced(start: Any) -> None:
     client = start(traces_sample_rate=1.0)
     for name in ("before_send", "before_breadcrumb", "traces_sample_rate", "traces_sampler", "ignore_errors"):
         assert name in client.options
@@ -234,7 +234,7 @@ def test_hooks_and_transport_can_be_exchanged_in_a_running_client(start: Any) ->
     assert client.get_integration("logging") is marker
 
 
-def test_statsd_metrics_are_stopped_where_there_are_any(start: Any) -> None:
+def test_statsd_metrics_are_stopped_if_supported(start: Any) -> None:
     client = start()
     _sentry_compat.stop_statsd_metrics(client)
     if hasattr(client, "metrics_aggregator"):
@@ -245,7 +245,7 @@ def test_statsd_metrics_are_stopped_where_there_are_any(start: Any) -> None:
     assert client.transport.sent == []
 
 
-def test_an_envelope_is_made_of_items_whose_payload_can_be_exchanged() -> None:
+def test_the_payload_of_envelope_items_can_be_replaced() -> None:
     item = Item(PayloadRef(json={"a": 1}), {"item_count": 1}, type="log", content_type="x/y")
     assert item.payload.json == {"a": 1}
     item.payload = PayloadRef(bytes=b"{}")

@@ -1,4 +1,4 @@
-"""Counts in words; text from outside cannot move a terminal's cursor, forge a line, or start a formula."""
+"""Counts with units; untrusted text cannot move a terminal's cursor, forge a line, or start a formula."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ def test_a_formula_behind_another_separator_gets_an_apostrophe(separator: str) -
 @pytest.mark.parametrize(
     ("count", "words"), [(0, "0 chains"), (1, "1 chain"), (2, "2 chains"), (12_345, "12,345 chains")]
 )
-def test_a_number_and_what_it_counts(count: int, words: str) -> None:
+def test_a_count_has_a_singular_or_plural_unit(count: int, words: str) -> None:
     assert counted(count, "chain") == words
 
 
-def test_a_plural_of_its_own() -> None:
+def test_an_irregular_plural_can_be_given() -> None:
     assert (counted(1, "entry", "entries"), counted(2_000, "entry", "entries")) == (
         "1 entry",
         "2,000 entries",

@@ -1,4 +1,4 @@
-"""One exception is one event, whoever meets it, however often."""
+"""One exception is one event, however often and wherever it is captured."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Slotted(Exception):  # noqa: N818
     ],
     ids=repr,
 )
-def test_any_exception_remembers_its_event_and_its_request(exception: BaseException) -> None:
+def test_any_exception_stores_its_event_and_request(exception: BaseException) -> None:
     assert event_id_of(exception) is None
     assert request_of(exception) is None
     assert mark(exception, FIRST) == FIRST
@@ -50,7 +50,7 @@ def test_any_exception_remembers_its_event_and_its_request(exception: BaseExcept
     assert request_of(exception) == {"method": "GET"}
 
 
-def test_the_first_mark_stands() -> None:
+def test_the_first_mark_is_kept() -> None:
     error = ValueError("x")
     mark(error, FIRST)
     assert mark(error, SECOND) == FIRST
@@ -73,7 +73,7 @@ def test_an_exception_that_is_raised_again_in_another_trace_is_another_error() -
         assert mark(error, FIRST) == SECOND
 
 
-def test_an_attribute_of_another_type_is_no_mark() -> None:
+def test_an_attribute_of_another_type_is_not_a_mark() -> None:
     exception = ValueError()
     exception.__mita_event_id__ = 5  # type: ignore[attr-defined]
     assert event_id_of(exception) is None
@@ -96,7 +96,7 @@ def test_a_group_is_captured_when_all_its_members_are() -> None:
     assert event_id_of(group) == FIRST
 
 
-def test_the_mark_goes_along_to_another_process_and_into_a_copy() -> None:
+def test_the_mark_is_kept_when_pickled_and_copied() -> None:
     error = ValueError("x")
     mark(error, FIRST)
     assert event_id_of(pickle.loads(pickle.dumps(error))) == FIRST  # noqa: S301

@@ -24,7 +24,7 @@ def test_no_class_name_is_used_in_two_modules() -> None:
     assert {name: sorted(paths) for name, paths in modules.items() if len(paths) > 1} == {}
 
 
-def test_private_and_nested_classes_count(tmp_path: Path) -> None:
+def test_private_and_nested_classes_are_checked(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("class _Line: ...\n")
     (tmp_path / "b.py").write_text("def f():\n    class _Line: ...\n")
     assert modules_by_class_name(tmp_path) == {"_Line": {"a.py", "b.py"}}

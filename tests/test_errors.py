@@ -1,4 +1,4 @@
-"""Threads of telemetry survive exceptions that are no errors; those of the application's signal handlers reach it."""
+"""Telemetry threads survive cancellations; exceptions of the application's signal handlers propagate."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ REPORT = BreachReport("api", "api.methods.GET", "GET /a", 500, 600, 1.0, "a" * 3
 
 
 class PanicException(BaseException):
-    """What PyO3 raises for a Rust panic."""
+    """The exception that PyO3 raises for a Rust panic."""
 
 
 class Timeout(BaseException):
-    """What gevent raises for a timeout."""
+    """The exception that gevent raises for a timeout."""
 
 
 FAILURES = [asyncio.CancelledError, Timeout, PanicException]
@@ -101,14 +101,12 @@ def everything_that_redacts(redactor: Redactor) -> None:
 
 
 @pytest.mark.parametrize("error", FAILURES)
-def test_a_finder_that_is_cancelled_withholds_only_its_text(
-    error: type[BaseException], redactor: Any
-) -> None:
+def test_a_text_on_which_a_finder_is_cancelled_is_replaced(error: type[BaseException], redactor: Any) -> None:
     everything_that_redacts(redactor(error))
 
 
 @pytest.mark.parametrize("error", INTERRUPTS)
-def test_what_a_signal_handler_raises_reaches_the_application(
+def test_exceptions_of_a_signal_handler_reach_the_application(
     error: type[BaseException], redactor: Any
 ) -> None:
     redact = redactor(error)
@@ -132,7 +130,7 @@ def test_what_a_signal_handler_raises_reaches_the_application(
 
 
 @pytest.mark.parametrize("error", INTERRUPTS)
-def test_on_another_thread_they_are_failures(error: type[BaseException], redactor: Any) -> None:
+def test_on_another_thread_they_count_as_failures(error: type[BaseException], redactor: Any) -> None:
     redact, said = redactor(error), []
     thread = threading.Thread(target=lambda: said.append(redact.text("a secret")))
     thread.start()
@@ -140,7 +138,7 @@ def test_on_another_thread_they_are_failures(error: type[BaseException], redacto
     assert said == ["[redacted:error]"]
 
 
-def test_the_end_of_a_greenlet_is_never_swallowed() -> None:
+def test_the_exit_exception_of_a_greenlet_propagates() -> None:
     GreenletExit = type("GreenletExit", (BaseException,), {})
     with pytest.raises(GreenletExit):
         raise_interrupt(GreenletExit())
@@ -148,7 +146,7 @@ def test_the_end_of_a_greenlet_is_never_swallowed() -> None:
 
 
 @pytest.mark.parametrize("error", [*FAILURES, *INTERRUPTS])
-def test_the_pipeline_outlives_a_processor_and_counts_its_spans(error: type[BaseException]) -> None:
+def test_the_pipeline_survives_a_cancelled_processor_and_counts_its_spans(error: type[BaseException]) -> None:
     class Broken(SpanProcessor):
         def on_end(self, span: ReadableSpan) -> None:
             if span.name == "bad":
@@ -214,7 +212,7 @@ def on_another_thread(call: Callable[[], Any]) -> None:
 
 
 @pytest.mark.parametrize("error", [*FAILURES, *INTERRUPTS])
-def test_the_audit_mover_outlives_it_and_tries_again(
+def test_the_audit_mover_survives_and_retries(
     error: type[BaseException], caplog: pytest.LogCaptureFixture
 ) -> None:
     class Committer:
@@ -234,7 +232,7 @@ def test_the_audit_mover_outlives_it_and_tries_again(
 
 
 @pytest.mark.parametrize("error", [*FAILURES])
-def test_retention_survives_it_until_tomorrow(
+def test_retention_survives_until_the_next_day(
     error: type[BaseException], caplog: pytest.LogCaptureFixture
 ) -> None:
     assert not DailyRetention(POLICY.retention, raising(error)).run_once()
@@ -243,7 +241,7 @@ def test_retention_survives_it_until_tomorrow(
 
 @pytest.mark.parametrize("error", [*FAILURES, *INTERRUPTS])
 @pytest.mark.parametrize("where", ["deliver", "read"])
-def test_the_mobile_senders_outlive_it_and_deliver_the_record(
+def test_the_mobile_senders_survive_and_deliver_the_record(
     error: type[BaseException], where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     delivered: list[bytes] = []

@@ -1,4 +1,4 @@
-"""What is installed: the entry points, and the wheel, built here and from the source distribution."""
+"""The installed package: entry points, and the wheel from the repository and the source distribution."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def installed() -> dict[tuple[str, str], EntryPoint]:
     return {(point.group, point.name): point for point in distribution("mita-otel").entry_points}
 
 
-def test_the_entry_points_that_are_installed_are_those_of_the_project() -> None:
+def test_the_installed_entry_points_are_those_of_the_project() -> None:
     groups = {**PROJECT["entry-points"], "console_scripts": PROJECT["scripts"]}
     written = {(group, name): value for group, points in groups.items() for name, value in points.items()}
     found = {key: point.value for key, point in installed().items()}
@@ -41,7 +41,7 @@ def test_every_entry_point_can_be_loaded(key: tuple[str, str]) -> None:
     assert installed()[key].load() is not None
 
 
-def test_each_plays_the_role_that_its_group_asks_for() -> None:
+def test_each_entry_point_has_the_type_of_its_group() -> None:
     def of(group: str, name: str = "mita_otel") -> Any:
         return installed()[group, name].load()
 
@@ -54,7 +54,7 @@ def test_each_plays_the_role_that_its_group_asks_for() -> None:
             assert issubclass(of(group, name), SpanExporter)
 
 
-def test_the_launcher_makes_no_arguments_of_our_variables() -> None:
+def test_mita_otel_variables_do_not_become_launcher_arguments() -> None:
     """It makes one of each name that starts with OTEL_, and the SDK has declared those already."""
     module = installed()["opentelemetry_environment_variables", "mita_otel"].load()
     assert [name for name in dir(module) if name.startswith("OTEL_")] == []
@@ -83,7 +83,7 @@ def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build("wheel", source, tmp_path_factory.mktemp("wheel"))
 
 
-def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_contains_only_the_package(wheel: Path) -> None:
     tracked = subprocess.run(
         ["git", "ls-files", "src/mita_otel"], cwd=ROOT, check=False, capture_output=True, text=True
     )
@@ -96,12 +96,12 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
         assert files <= set(names), "the source distribution leaves files out"
 
 
-def test_the_wheel_from_the_repository_is_the_same(wheel: Path, tmp_path: Path) -> None:
+def test_the_wheels_from_repository_and_source_distribution_are_equal(wheel: Path, tmp_path: Path) -> None:
     direct = build("wheel", ROOT, tmp_path)
     assert sorted(ZipFile(direct).namelist()) == sorted(ZipFile(wheel).namelist())
 
 
-def test_its_metadata_say_what_the_project_says(wheel: Path) -> None:
+def test_the_metadata_of_the_wheel_equal_those_of_the_project(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         [name] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
         metadata = message_from_bytes(archive.read(name))
@@ -112,7 +112,7 @@ def test_its_metadata_say_what_the_project_says(wheel: Path) -> None:
     assert str(metadata.get_payload()).startswith("# mita-otel\n")
 
 
-def test_the_core_asks_for_no_framework_and_no_database(wheel: Path) -> None:
+def test_the_core_requires_no_framework_and_no_database(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         [name] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
         metadata = message_from_bytes(archive.read(name))
@@ -124,7 +124,7 @@ def test_the_core_asks_for_no_framework_and_no_database(wheel: Path) -> None:
 
 
 @pytest.mark.e2e
-def test_the_pip_that_comes_with_python_finds_versions_for_all_extras(wheel: Path, tmp_path: Path) -> None:
+def test_the_pip_bundled_with_python_resolves_all_extras(wheel: Path, tmp_path: Path) -> None:
     """pip before 24 gives up on requirements that newer ones resolve."""
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path)], check=True)
     everything = f"{wheel}[{','.join(PROJECT['optional-dependencies'])}]"
@@ -137,7 +137,7 @@ def test_the_pip_that_comes_with_python_finds_versions_for_all_extras(wheel: Pat
     assert done.returncode == 0, done.stderr
 
 
-def test_the_source_distribution_can_be_worked_on(sdist: Path) -> None:
+def test_the_source_distribution_contains_the_development_files(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     for needed in (
@@ -155,7 +155,7 @@ def test_the_source_distribution_can_be_worked_on(sdist: Path) -> None:
     ]
 
 
-def test_the_package_works_out_of_the_wheel(wheel: Path, tmp_path: Path) -> None:
+def test_the_package_works_when_installed_from_the_wheel(wheel: Path, tmp_path: Path) -> None:
     with ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")  # noqa: S202 - we have just built it
     code = """
@@ -184,7 +184,7 @@ def core_distributions() -> set[str]:
     return found
 
 
-def test_the_core_starts_sends_and_ends_without_any_extra(tmp_path: Path) -> None:
+def test_the_core_starts_exports_and_ends_without_extras(tmp_path: Path) -> None:
     core = core_distributions() | {"mita-otel"}
     extra = [
         module

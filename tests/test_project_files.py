@@ -31,7 +31,7 @@ def test_the_workflow_runs_each_supported_python() -> None:
     assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"] == supported()
 
 
-def test_the_debian_folder_has_the_pythons_that_test_all_takes_from_it() -> None:
+def test_the_debian_image_has_the_pythons_for_test_all() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     match = re.search(r"^DEBIAN_VERSIONS = (.*)$", makefile, re.MULTILINE)
     assert match

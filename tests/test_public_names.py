@@ -1,4 +1,4 @@
-"""The public face: its names are there, sorted, typed, and loaded when they are used."""
+"""The public API: its names exist, are sorted and typed, and are imported lazily."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HEAVY = [
 
 
 def modules_after(code: str, folder: Path) -> set[str]:
-    """The heavy packages, and the rooms of mita-otel, that are imported once the code has run."""
+    """Return the heavy packages, and packages of mita-otel, that are imported after the code."""
     script = f"""
         before = set(sys.modules)
         {code}
@@ -43,18 +43,18 @@ def declared() -> dict[str, str]:
     }
 
 
-def test_what_is_exported_is_what_type_checkers_see() -> None:
+def test_exported_names_are_those_that_type_checkers_see() -> None:
     assert list(NAMES) == sorted({*declared(), "__version__"})
     assert dir(mita_otel) == list(NAMES)
 
 
 @pytest.mark.parametrize("name", sorted(declared()))
-def test_a_name_is_loaded_from_the_module_that_type_checkers_see(name: str) -> None:
+def test_a_name_is_imported_from_the_module_that_type_checkers_see(name: str) -> None:
     assert getattr(mita_otel, name) is getattr(import_module(declared()[name]), name)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_name_is_there_and_documented(name: str) -> None:
+def test_every_name_exists_and_is_documented(name: str) -> None:
     value = getattr(mita_otel, name)
     if name != "__version__":
         assert (value.__doc__ or "").strip(), name
@@ -66,7 +66,7 @@ def test_the_version_is_the_installed_one() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+\S*", mita_otel.__version__)
 
 
-def test_a_name_that_there_is_not_is_an_attribute_error() -> None:
+def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nope'"):
         _ = mita_otel.nope  # type: ignore[attr-defined]  # missing on purpose
     assert not hasattr(mita_otel, "_private")

@@ -62,7 +62,7 @@ def test_global_providers_are_unset_and_can_be_set_again() -> None:
     forget_meters("early")
 
 
-def test_providers_that_are_put_aside_come_back_with_their_instruments() -> None:
+def test_replaced_providers_are_restored_with_their_instruments() -> None:
     forget_meters("mita_otel")  # of other tests in this process
     restore_all = put_aside_providers()
     early = metrics.get_meter("early").create_counter("early")

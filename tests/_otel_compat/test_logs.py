@@ -19,7 +19,7 @@ from mita_otel._otel_compat.logs import (
 )
 
 
-def test_the_lengths_at_which_a_provider_cuts_values() -> None:
+def test_the_length_limits_of_a_provider_are_read() -> None:
     limits = log_record_limits(5)
     if limits:  # from 1.44 on
         assert log_record_length_limits(LoggerProvider(shutdown_on_exit=False, **limits)) == (

@@ -11,7 +11,7 @@ from mita_otel._otel_compat.global_providers import unset_meter_provider
 from mita_otel._otel_compat.metrics import forget_meters, put_before_reader, readers_of, skip_flush
 
 
-def test_forgotten_meters_make_no_instruments_of_the_next_provider() -> None:
+def test_forgotten_meters_create_no_instruments_of_the_next_provider() -> None:
     metrics.get_meter("ours").create_observable_gauge("gauge", [lambda options: [Observation(1)]])
     forget_meters("ours")
     reader = InMemoryMetricReader()
@@ -24,7 +24,7 @@ def test_forgotten_meters_make_no_instruments_of_the_next_provider() -> None:
         provider.shutdown()
 
 
-def test_a_flush_is_skipped_by_a_reader_that_is_asked() -> None:
+def test_a_pull_reader_skips_flushes() -> None:
     reader = InMemoryMetricReader()
     provider = MeterProvider([reader], shutdown_on_exit=False)
     provider.get_meter("m").create_counter("c").add(1)

@@ -11,7 +11,7 @@ from e2e.grpc_receiver import GrpcReceiver
 from mita_otel._otel_compat.otlp import GrpcAnswer, OtlpAnswer, ask_otlp, intercept_otlp
 
 
-def test_an_otlp_exporter_is_asked_once_and_says_what_it_heard() -> None:
+def test_one_request_of_an_otlp_exporter_returns_the_response() -> None:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -35,7 +35,7 @@ def test_an_otlp_exporter_is_asked_once_and_says_what_it_heard() -> None:
     assert ask_otlp(InMemorySpanExporter(), 10) is None
 
 
-def test_an_otlp_exporter_over_grpc_is_asked_once_and_says_what_it_heard() -> None:
+def test_one_request_of_a_grpc_otlp_exporter_returns_the_status() -> None:
     import grpc
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 

@@ -1,4 +1,4 @@
-"""The SDK's functions that look up what `OTEL_*` variables name."""
+"""The SDK's functions that resolve names in `OTEL_*` variables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mita_otel._otel_compat.sdk_configuration import (
 )
 
 
-def test_the_sampler_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sampler_of_the_environment_is_created(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sampler_from_environment() is None
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
     monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.25")
@@ -24,7 +24,7 @@ def test_the_sampler_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
     assert "0.25" in sampler.get_description()
 
 
-def test_the_id_generator_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_id_generator_of_the_environment_is_created(monkeypatch: pytest.MonkeyPatch) -> None:
     assert id_generator_from_environment() is None  # the provider uses its own
     monkeypatch.setenv("OTEL_PYTHON_ID_GENERATOR", "random")
     assert isinstance(id_generator_from_environment(), RandomIdGenerator)
@@ -35,7 +35,7 @@ def test_the_id_generator_of_the_environment(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("variable", "signal"), [("OTEL_METRICS_EXPORTER", "metrics"), ("OTEL_LOGS_EXPORTER", "logs")]
 )
-def test_exporters_of_the_other_signals(
+def test_exporters_of_metrics_and_logs_are_found_by_name(
     monkeypatch: pytest.MonkeyPatch, variable: str, signal: Literal["metrics", "logs"]
 ) -> None:
     for nothing in (None, "none", "", "none, "):

@@ -29,7 +29,7 @@ def test_single_engines_get_and_lose_the_listeners_of_the_sqlalchemy_package() -
     listeners.remove(other)
 
 
-def test_the_span_of_a_statement_is_taken_from_the_sqlalchemy_package() -> None:
+def test_the_span_of_a_statement_is_read_from_the_sqlalchemy_package() -> None:
     pytest.importorskip("opentelemetry.instrumentation.sqlalchemy", exc_type=ImportError)
     from sqlalchemy import create_engine, event, text
     from sqlalchemy.engine import Engine

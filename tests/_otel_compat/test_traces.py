@@ -30,7 +30,7 @@ class Recording(SpanProcessor):
         self.names.append(span.name)
 
 
-def test_the_lengths_at_which_a_provider_cuts_values() -> None:
+def test_the_length_limits_of_a_provider_are_read() -> None:
     spans = TracerProvider(
         span_limits=SpanLimits(max_attribute_length=7, max_span_attribute_length=9), shutdown_on_exit=False
     )
@@ -38,7 +38,7 @@ def test_the_lengths_at_which_a_provider_cuts_values() -> None:
 
 
 @pytest.mark.parametrize("concurrent", [False, True])
-def test_put_in_front_takes_over_what_was_there_and_what_comes_later(concurrent: bool) -> None:
+def test_put_in_front_receives_spans_for_earlier_and_later_processors(concurrent: bool) -> None:
     before, later, front = Recording(), Recording(), Recording()
     seen: list[tuple[SpanProcessor, ...]] = []
     added: list[SpanProcessor] = []
@@ -85,7 +85,7 @@ def test_a_tracer_moves_to_another_provider() -> None:
     assert recording.names == ["moved"]
 
 
-def test_spans_and_log_records_get_their_times_from_a_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spans_and_log_records_use_the_given_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     set_clock(lambda: 42, monkeypatch.setattr)
     span = TracerProvider(shutdown_on_exit=False).get_tracer("t").start_span("x")
     span.add_event("e")

@@ -1,4 +1,4 @@
-"""Fixtures: books of both kinds, a bank."""
+"""Fixtures: alert stores of both kinds, and a bank."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OpenStore = Callable[[], AlertStore]
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
 def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenStore]:
-    """Open the same store, again and again where it is in a store: what one process wrote, another one reads."""
+    """Open the same alert store repeatedly; in a database, one process reads what another wrote."""
     opened: list[AlertStore] = []
     memory = MemoryAlertStore(max_samples=10_000, max_queued=1000)
     if request.param == "sqlite":

@@ -1,4 +1,4 @@
-"""Receivers on 127.0.0.1: a web server and a mail server that answer as the documentation says, or misbehave."""
+"""Receivers on 127.0.0.1: a web server and a mail server that answer as documented, or fail."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Reply:
 
 
 class HttpReceiver:
-    """Takes POSTs. Answers with what `replies` holds, then with `usual`."""
+    """Accepts POST requests. Answers with `replies` in order, then with `usual`."""
 
     def __init__(self, usual: Reply | None = None) -> None:
         self.usual = usual or Reply()
@@ -114,7 +114,7 @@ class HttpReceiver:
 
 
 class MailReceiver:
-    """A mail server that keeps what it gets.
+    """A mail server that stores messages.
 
     Args:
         user: Whom it lets in; None: everybody.

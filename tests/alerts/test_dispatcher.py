@@ -1,4 +1,4 @@
-"""Delivery: in order, with patience, bounded, redacted once more, and never twice what arrived."""
+"""Notifications are delivered in order, with retries and bounds, redacted again, and not repeated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The engine as `configure()` makes it: what the financial API and the service do becomes messages, off the request's path."""
+"""The engine as `configure()` creates it: events become notifications, off the request path."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_a_rule_can_count_exceeded_limits(configure: Configure, receiver: HttpRe
         span = tracer.start_span("GET", kind=SpanKind.SERVER, attributes=attributes, start_time=now - 10**9)
         span.end(now)
     assert telemetry.flush()
-    assert telemetry.flush()  # the report of a breach takes a thread of its own
+    assert telemetry.flush()  # breaches are reported on a separate thread
     assert texts(receiver) == ["Slow items: 2 events within 1 minute"]
     assert "GET /api/items: 1000 ms, limit 500 ms" in receiver.posted[0].body.decode()
 
@@ -298,7 +298,7 @@ def test_without_the_lease_a_process_only_counts(
     assert receiver.posted == [] and one.store.alerts() == []
     one.store.another_leads = False
     assert one.engine.flush(deadline_in(60_000))
-    assert len(receiver.wait_for(2)) == 2  # what the other one left, and what was counted
+    assert len(receiver.wait_for(2)) == 2  # the stored events of the other process, and the new ones
 
 
 def test_dropped_samples_are_counted(running: Callable[..., Running]) -> None:

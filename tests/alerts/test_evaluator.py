@@ -1,4 +1,4 @@
-"""Every rule's edge, on a clock of the test's own: one event too few is silence, one more is an alert, once."""
+"""Each rule at its threshold, on a fake clock: below it there is no alert, at it there is one."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_failures_before_the_window_do_not_count(memory_bank: MakeBank) -> None:
     assert bank.evaluate(301) == []
 
 
-# --- ours --------------------------------------------------------------------------------------------
+# --- rules of mita-otel --------------------------------------------------------------------------------------------
 def test_only_a_pci_violation_notifies_the_pci_channels(memory_bank: MakeBank) -> None:
     bank = memory_bank()
     bank.happens(error(stream="compliance", name="GDPR", category="compliance_issue", severity="critical"))
@@ -246,7 +246,7 @@ def test_health_that_recovers_in_between_opens_no_alert(memory_bank: MakeBank) -
     assert bank.evaluate(400) == []
 
 
-# --- what rules may say ------------------------------------------------------------------------------
+# --- options of rules ------------------------------------------------------------------------------
 def test_a_grouping_rule_has_an_alert_for_each_group(memory_bank: MakeBank) -> None:
     rule: dict[str, Any] = {"group_by": ("category", "name"), "categories": (), "count": 2}
     bank = memory_bank(policy_with({"payment_processing_failures": rule}))

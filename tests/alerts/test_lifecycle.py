@@ -1,4 +1,4 @@
-"""How an alert goes on: told once, escalated, acknowledged, silenced, over; also when the process restarts in between."""
+"""The lifecycle of an alert: notified once, escalated, acknowledged, silenced, closed; also over restarts."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_queued_notifications_are_redacted(memory_bank: MakeBank) -> None:
 
 
 def test_the_acknowledge_command_is_sent_only_for_shared_alerts(open_store: OpenStore) -> None:
-    """No command finds what is in the memory of another process."""
+    """Commands cannot see alerts in the memory of another process."""
     bank = Bank(open_store())
     bank.happens(*FAILURES)
     [alert] = bank.alerts()
@@ -123,7 +123,7 @@ def test_an_event_alert_closes_after_an_hour_and_every_notified_channel_is_notif
 
 
 def test_a_late_event_does_not_close_an_alert_sooner(open_store: OpenStore) -> None:
-    """Another worker's, say, that could not reach the store for a while."""
+    """For example of another worker that could not reach the store for a while."""
     bank = Bank(open_store())
     bank.happens(error(600), error(601), error(602))
     bank.happens(*FAILURES)
@@ -158,7 +158,7 @@ def test_an_alert_that_reopens_within_the_cool_down_is_notified_after_it(
     assert [action for _, action in bank.evaluate(100)] == ["resolve", "resolve"]
     bank.happens(error(600), error(601), error(602))
     assert bank.evaluate(610) == []
-    assert bank.evaluate(700) == []  # it is over: nobody knew of it, so nobody is told
+    assert bank.evaluate(700) == []  # closed without a notification, because its opening was not notified
     bank.happens(error(880), error(881), error(882))
     assert bank.evaluate(901) == []
     assert [action for _, action in bank.evaluate(902)] == ["trigger", "trigger"]
@@ -190,7 +190,7 @@ def test_an_acknowledged_silenced_alert_is_not_notified_later(open_store: OpenSt
     assert bank.store.acknowledge(alert.id, "ann", bank.now_ns)
     assert bank.evaluate(1000) == []
     assert bank.evaluate(2 + 45 * MINUTE) == []
-    assert bank.evaluate(2 + 3601) == []  # nobody knew of it
+    assert bank.evaluate(2 + 3601) == []  # its opening was not notified
 
 
 def test_a_silence_only_applies_to_its_rule_and_subject(memory_bank: MakeBank) -> None:
@@ -218,7 +218,7 @@ def test_a_silence_can_be_ended(open_store: OpenStore) -> None:
     assert len(bank.sent) == 2
 
 
-# --- what is forgotten -------------------------------------------------------------------------------
+# --- deletion -------------------------------------------------------------------------------
 def test_old_samples_and_closed_alerts_are_deleted(
     open_store: OpenStore,
 ) -> None:

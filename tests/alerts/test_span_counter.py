@@ -1,4 +1,4 @@
-"""Counting spans for rules: bounded by the policy, whatever the service's operations are called."""
+"""Spans are counted for rules; the number of operations is bounded by the policy."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def request(
     return Observation(ReadableSpan(name), facts, Operation("api", name), verdict, failed)
 
 
-def test_operations_beyond_the_bound_are_counted_as_one_and_none_is_lost() -> None:
+def test_operations_above_the_bound_are_counted_together() -> None:
     spans = counter(policy_with({"mine": FAILURES}), max_subjects=3)
     for number in range(100):
         spans.observe(request(f"operation {number}", failed=number % 2 == 0))
@@ -79,7 +79,7 @@ def test_the_bound_applies_to_limits_as_well() -> None:
     assert {point.subject: point.total for point in spans.take()} == {"api.methods.GET": 1, OTHER: 2}
 
 
-def test_a_take_empties_the_counter() -> None:
+def test_take_empties_the_counter() -> None:
     spans = counter(policy_with({"mine": FAILURES}), max_subjects=3)
     spans.observe(request("operation"))
     assert len(spans.take()) == 1

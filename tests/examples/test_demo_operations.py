@@ -1,4 +1,4 @@
-"""The table of operations: grouped by what has a limit, percentiles by nearest rank, breaches counted."""
+"""The table of operations: grouped by limit, percentiles by nearest rank, breaches counted."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ SPANS = [
 ]
 
 
-def test_operations_are_what_has_a_limit_in_a_fixed_order() -> None:
+def test_operations_with_a_limit_are_listed_in_a_fixed_order() -> None:
     found = summarise_operations(SPANS, LimitBook(default_policy().thresholds))
     assert [
         (one.operation, one.count, one.p50_ms, one.p95_ms, one.limit_ms, one.breaches, one.failures)

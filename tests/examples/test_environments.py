@@ -30,7 +30,7 @@ FOLDER = EXAMPLES / "environments"
         ("production", ("sentry",), 300, 400, "mask"),
     ],
 )
-def test_the_policy_of_each_environment(
+def test_each_environment_has_its_policy(
     environment: str, traces: tuple[str, ...], balance_ms: int, login_ms: int, email: str
 ) -> None:
     policy = load_policy(FOLDER / "mita-otel.toml", environment=environment, env={})

@@ -1,4 +1,4 @@
-"""The example service does what its README says, on SQLite and on PostgreSQL, and knows nothing of telemetry."""
+"""The example service behaves as its README describes, on SQLite and PostgreSQL, without telemetry code."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def postgresql(postgresql_url: str) -> str:
     return postgresql_url.replace("+psycopg", "")
 
 
-def test_the_service_knows_nothing_of_telemetry() -> None:
+def test_the_service_contains_no_telemetry_code() -> None:
     files = [path for path in (EXAMPLES / "payments").rglob("*.py") if not path.name.startswith("demo")]
     assert len(files) > 10
     for path in files:
@@ -76,7 +76,7 @@ def test_the_service_knows_nothing_of_telemetry() -> None:
 @pytest.mark.parametrize(
     ("database", "fastapi"), [("sqlite", "native"), ("sqlite", "contrib"), ("postgresql", "native")]
 )
-def test_everything_that_can_be_triggered(
+def test_every_scenario_of_the_readme_can_be_triggered(
     start_payments: Callable[..., Service], postgresql: str, tmp_path: Path, database: str, fastapi: str
 ) -> None:
     database_url = postgresql if database == "postgresql" else f"sqlite:///{tmp_path}/payments.db"

@@ -1,4 +1,4 @@
-"""Runs the worker and the composed processors as their READMEs say."""
+"""Runs the worker and the composed processors as their READMEs describe."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def test_the_number_of_held_spans_is_bounded(spans: Spans) -> None:
     assert names(output) == ["root5", "├─ child5_1", "└─ child5_2"]
 
 
-def test_a_trace_that_does_not_end_is_printed_after_a_while(spans: Spans) -> None:
+def test_an_unfinished_trace_is_printed_after_a_timeout(spans: Spans) -> None:
     clock = Clock()
     exporter, output = make(clock=clock, max_wait_s=30)
     root = spans.start("root")

@@ -1,4 +1,4 @@
-"""Exporters by name: ours, the SDK's and third parties'. An unavailable one is reported in one sentence."""
+"""Exporters of mita-otel, the SDK and third parties, by name. Each unavailable one is one problem."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frames of live exceptions and of their texts."""
+"""Frames of exceptions and of their formatted text."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_the_frames_of_a_text_are_those_of_the_exception() -> None:
     assert f"{last['abs_path']}:{last['lineno']}" == innermost(error.__traceback__)
 
 
-def test_of_a_chain_the_last_exception_counts() -> None:
+def test_the_frames_of_a_chain_are_those_of_the_last_exception() -> None:
     try:
         try:
             fail(0)
@@ -42,26 +42,30 @@ def test_of_a_chain_the_last_exception_counts() -> None:
     except KeyError as error:
         outer = error
     frames = parse_stacktrace("".join(traceback.format_exception(outer)))
-    assert [frame["function"] for frame in frames] == ["test_of_a_chain_the_last_exception_counts"]
+    assert [frame["function"] for frame in frames] == [
+        "test_the_frames_of_a_chain_are_those_of_the_last_exception"
+    ]
     assert f"{frames[-1]['abs_path']}:{frames[-1]['lineno']}" == innermost(outer.__traceback__)
 
 
-def test_of_a_group_its_own_frames_count_not_its_members() -> None:
+def test_the_frames_of_a_group_are_not_those_of_its_members() -> None:
     try:
         raise ExceptionGroup("several", [raised(), ExceptionGroup("inner", [raised(0)])])
     except ExceptionGroup as error:
         group = error
     frames = parse_stacktrace("".join(traceback.format_exception(group)))
-    assert [frame["function"] for frame in frames] == ["test_of_a_group_its_own_frames_count_not_its_members"]
+    assert [frame["function"] for frame in frames] == [
+        "test_the_frames_of_a_group_are_not_those_of_its_members"
+    ]
     assert f"{frames[-1]['abs_path']}:{frames[-1]['lineno']}" == innermost(group.__traceback__)
 
 
 @pytest.mark.parametrize("text", ["", "no traceback", '  File "x"', '  File "x", line y, in z', "\x00" * 9])
-def test_what_is_no_traceback_has_no_frames(text: str) -> None:
+def test_text_without_a_traceback_has_no_frames(text: str) -> None:
     assert parse_stacktrace(text) == []
 
 
-def test_a_frame_without_source_or_function() -> None:
+def test_a_frame_without_source_or_function_is_parsed() -> None:
     assert parse_stacktrace('  File "C:\\srv\\app.py", line 7') == [
         {"abs_path": "C:\\srv\\app.py", "filename": "app.py", "lineno": 7, "function": "<unknown>"}
     ]
@@ -74,5 +78,5 @@ def test_a_deep_recursion_keeps_the_innermost_frames() -> None:
     assert frames[-1]["lineno"] == 4999
 
 
-def test_an_exception_that_was_never_raised_has_no_place() -> None:
+def test_an_exception_that_was_never_raised_has_no_frame() -> None:
     assert innermost(ValueError().__traceback__) == ""

@@ -82,7 +82,7 @@ def test_a_log_record_with_an_exception_is_reported_if_it_is_an_error(service: S
     assert service.described == [("b", 21)]
 
 
-def test_ignored_types_are_no_errors(service: Service) -> None:
+def test_ignored_types_are_not_reported(service: Service) -> None:
     with suppress(KeyError):
         service.fail(KeyError("id"))
     assert service.reported == []

@@ -92,7 +92,7 @@ def test_the_allowed_number_of_statements_is_not_a_breach(bench: Bench) -> None:
     assert bench.counts() == {}
 
 
-def test_it_can_be_switched_off() -> None:
+def test_the_check_can_be_disabled() -> None:
     bench = Bench("off")
     assert semconv.REPEATED_QUERIES not in (bench.request(50).attributes or {})
     bench.provider.shutdown()

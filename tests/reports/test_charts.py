@@ -39,7 +39,7 @@ def test_every_limit_of_a_category_is_drawn(inputs: ReportInputs) -> None:
 
 
 def test_gaps_are_drawn_in_every_plot_over_time(report: Report) -> None:
-    """Lines stop there, and a column of height 0 is not mistaken for no events."""
+    """Lines are interrupted, and a gap differs from a column of height 0."""
     assert report.coverage is not None
     gaps = report.coverage.gaps
     assert gaps
@@ -58,7 +58,7 @@ def test_a_category_that_was_not_measured_interrupts_its_line(report: Report) ->
     assert (whole, broken) == (3, 6)
 
 
-def test_time_to_come_is_no_measurement(inputs: ReportInputs) -> None:
+def test_future_time_is_not_a_measurement(inputs: ReportInputs) -> None:
     start = datetime(2026, 11, 25, tzinfo=UTC)
     report = build_report("daily", ReportScope(Period(start, start + timedelta(days=1))), inputs)
     audit = next(iter(over_time(report)))

@@ -129,7 +129,7 @@ def test_complete_entries_are_evidence(tmp_path: Path) -> None:
     assert found["10.2.1.6"].evidence == "audit_start: 1"
 
 
-def test_entries_that_a_service_writes_at_its_start_are_no_actions_of_administrators(tmp_path: Path) -> None:
+def test_entries_written_at_the_start_are_not_actions_of_administrators(tmp_path: Path) -> None:
     with kit(tmp_path) as trail:
         assert entries(trail, access())["10.2.1.2"].status == "attention"
         change = AuditEvent(event_type="configuration_change", resource_type="policy", resource_id="limits")
@@ -157,7 +157,7 @@ def test_entries_of_another_environment_do_not_count(tmp_path: Path) -> None:
     assert {one.id: one.status for one in report.requirements or []}["10.7.2"] == "attention"
 
 
-def test_a_chain_without_its_start_is_named(tmp_path: Path) -> None:
+def test_a_chain_without_its_start_is_reported(tmp_path: Path) -> None:
     chain = Chain(AuditKeys(KEY.encode()))
     draft = Draft({"type": "login", "outcome": "success", "service": "payments"}, None)
     with kit(tmp_path) as trail:
@@ -231,7 +231,7 @@ def test_only_a_timely_daily_report_by_a_named_person_is_a_review(tmp_path: Path
         )
 
 
-def test_no_redactions_are_no_evidence(inputs: ReportInputs) -> None:
+def test_without_redactions_there_is_no_evidence(inputs: ReportInputs) -> None:
     report = build_report("compliance", SCOPE, inputs)
     without = replace(report, redactions=[])
     for shown, status in ((report, "evidence"), (without, "attention")):

@@ -1,4 +1,4 @@
-"""Files of a spool are written as a whole, and only durable ones are flushed to the disk."""
+"""Spool files are written atomically, and only durable ones are flushed to disk."""
 
 from __future__ import annotations
 

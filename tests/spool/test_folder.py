@@ -77,7 +77,7 @@ def test_the_files_of_a_killed_process_are_adopted(tmp_path: Path) -> None:
     assert folder.owners() == []
 
 
-def test_the_lock_stays_until_nothing_is_left(tmp_path: Path) -> None:
+def test_the_lock_is_kept_until_no_file_is_left(tmp_path: Path) -> None:
     folder = SpoolFolder(tmp_path)
     folder.lock_path(OWNER).touch()
     folder.adopt(lambda owner: False, own=None, on_error=refuse)
@@ -86,7 +86,7 @@ def test_the_lock_stays_until_nothing_is_left(tmp_path: Path) -> None:
     assert not folder.lock_path(OWNER).exists()
 
 
-def test_an_owner_that_cannot_be_adopted_does_not_stop_the_others(tmp_path: Path) -> None:
+def test_an_owner_that_cannot_be_adopted_does_not_block_the_others(tmp_path: Path) -> None:
     folder = SpoolFolder(tmp_path)
     for owner in (OWNER, OTHER):
         folder.lock_path(owner).touch()
@@ -104,7 +104,7 @@ def test_an_owner_that_cannot_be_adopted_does_not_stop_the_others(tmp_path: Path
     lock.release(remove=True)
 
 
-def test_a_lock_whose_file_was_removed_meanwhile_is_not_taken(
+def test_a_lock_whose_file_was_removed_meanwhile_is_not_acquired(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The former owner finished between our open and our lock: another process may make the file anew."""

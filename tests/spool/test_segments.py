@@ -1,4 +1,4 @@
-"""A segment holds whole lines that are on the disk, or says that it is broken."""
+"""A segment contains complete lines on disk, or is broken."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_write_that_cannot_be_undone_breaks_the_segment(
     assert f"could not be undone in the spool {writer.folder.path}" in caplog.text
 
 
-def test_lines_are_read_up_to_the_end_that_is_known_to_be_on_the_disk(writer: Writer) -> None:
+def test_lines_are_read_up_to_the_flushed_end(writer: Writer) -> None:
     writer.commit(b"one\ntwo\nhalf")
     [segment] = writer.folder.segments()
     assert list(read_lines(segment.path, 0)) == [(4, b"one\n"), (8, b"two\n"), (12, b"half")]

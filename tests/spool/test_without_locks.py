@@ -1,4 +1,4 @@
-"""On a system without file locks (Windows), audit trail and mobile gateway say so, and the service runs."""
+"""Without file locks (Windows), audit trail and mobile gateway report it, and the service runs."""
 
 from __future__ import annotations
 

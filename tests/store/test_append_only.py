@@ -1,4 +1,4 @@
-"""Append-only: the database itself refuses what is not an addition, an erasure or a purge behind a tombstone."""
+"""Append-only: the database refuses every change except inserts, erasures, and purges behind a tombstone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the store is: URLs in any spelling, drivers, missing extras; connections that keep deadlines and forks."""
+"""The store: URLs of any form, drivers, missing extras; connections respect deadlines and forks."""
 
 from __future__ import annotations
 
@@ -242,7 +242,7 @@ def test_an_existing_file_keeps_its_mode(tmp_path: Path) -> None:
 
 
 def test_deleted_data_does_not_stay_in_the_sqlite_file(tmp_path: Path) -> None:
-    """Not every build of SQLite overwrites what it deletes unless it is told to: an erasure has to."""
+    """SQLite overwrites deleted data only with `secure_delete`, which an erasure needs."""
     database = Database(f"sqlite:///{tmp_path / 'mita-otel.db'}", POLICY)
 
     def another_build(connection: sqlite3.Connection, record: object) -> None:

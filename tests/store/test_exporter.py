@@ -1,4 +1,4 @@
-"""The `store` exporter: traces, breaches, redactions and errors as rows, on both databases; trouble costs a message."""
+"""The `store` exporter writes traces, breaches, redactions and errors as rows; failures are logged once."""
 
 from __future__ import annotations
 

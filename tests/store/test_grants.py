@@ -1,4 +1,4 @@
-"""Roles: a service may add to the trail and nothing else to it; the database says so, whatever the service tries."""
+"""Roles: the database allows a service to add audit entries, and nothing else."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_a_missing_privilege_is_reported_without_rows(service: Kit) -> None:
     assert "customer" not in f"{caught.value} {caught.value.__cause__}"
 
 
-def test_a_missing_role_is_named(postgresql_url: str, role: str) -> None:
+def test_a_missing_role_is_an_error(postgresql_url: str, role: str) -> None:
     with (
         closing(Database(postgresql_url, default_policy().store)) as owner,
         pytest.raises(StoreError, match=r"the role nobody does not exist; .*CREATE ROLE"),

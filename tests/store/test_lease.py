@@ -1,4 +1,4 @@
-"""Leases: one of all has it, until it runs out."""
+"""Leases: one process holds it until it expires."""
 
 from __future__ import annotations
 

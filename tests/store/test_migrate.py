@@ -1,4 +1,4 @@
-"""Migrations: up and down on both databases, the models' tables exactly, once however many start together."""
+"""Migrations: up and down on both databases, equal to the models, once with concurrent processes."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_the_migrations_create_the_models_tables(database_url: str) -> None:
 
 
 @pytest.mark.parametrize("revision", [*REVISIONS])
-def test_every_revision_goes_up_and_down(database_url: str, revision: str) -> None:
+def test_every_revision_can_be_applied_and_reverted(database_url: str, revision: str) -> None:
     database = Database(database_url, POLICY)
     upgrade(database, revision)
     assert current_revision(database) == revision

@@ -1,4 +1,4 @@
-"""Telemetry for one test: what `capture()` records, asserts and gives back."""
+"""Telemetry for one test: `capture()` records signals, provides assertions, and restores the process."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_an_overlay_with_an_unknown_setting_is_refused() -> None:
         pass
 
 
-def test_assertions_name_what_was_seen() -> None:
+def test_failed_assertions_list_the_recorded_signals() -> None:
     with capture(REFUND, deterministic=True) as mita:
         mita.assert_within_limits()
         slow_refund(mita)
@@ -120,7 +120,7 @@ def test_a_secret_is_found_in_the_form_of_each_exporter(secret: str) -> None:
     assert secret not in str(raised.value)
 
 
-def test_a_value_that_is_found_by_chance_is_refused() -> None:
+def test_a_value_too_short_for_a_search_is_refused() -> None:
     with capture() as mita, pytest.raises(ValueError, match="at least 3 characters"):
         mita.assert_no_secrets("1")
 
@@ -150,7 +150,7 @@ def test_configure_inside_returns_this_telemetry() -> None:
         assert mita_otel.configure() is mita.telemetry
 
 
-def test_the_process_is_as_before() -> None:
+def test_the_process_is_restored() -> None:
     client, propagator = sentry_sdk.get_global_scope().client, propagate.get_global_textmap()
     restore = put_aside_providers()
     exporter, reader = InMemorySpanExporter(), InMemoryMetricReader()
@@ -186,7 +186,7 @@ def test_the_process_is_as_before() -> None:
 
 
 @pytest.mark.usefixtures("isolated_telemetry")
-def test_telemetry_of_before_goes_on() -> None:
+def test_earlier_telemetry_continues_afterwards() -> None:
     outer = mita_otel.configure(exporters=["memory"], policy=default_policy("development"))
     tracer = trace.get_tracer("shop")
     with capture() as mita:
@@ -219,7 +219,7 @@ async def test_tasks_and_threads_are_recorded() -> None:
         assert {span.name for span in mita.spans} == {"a", "b", "thread"}
 
 
-def test_a_clock_is_there_on_request_only() -> None:
+def test_a_clock_is_provided_on_request_only() -> None:
     with capture() as mita, pytest.raises(RuntimeError, match="deterministic=True"):
         mita.clock.advance(1)
     with capture(deterministic=True) as mita, pytest.raises(ValueError, match="cannot go back"):

@@ -64,10 +64,12 @@ def pyright(file: str, folder: Path) -> set[int]:
 
 
 @pytest.mark.parametrize(("file", "faults"), [("bank.py", set()), ("mistakes.py", MISTAKES)])
-def test_mypy(file: str, faults: set[int], tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_mypy_finds_the_marked_mistakes_only(
+    file: str, faults: set[int], tmp_path_factory: pytest.TempPathFactory
+) -> None:
     assert mypy(file, tmp_path_factory.getbasetemp() / "mypy") == faults
 
 
 @pytest.mark.parametrize(("file", "faults"), [("bank.py", set()), ("mistakes.py", MISTAKES)])
-def test_pyright(file: str, faults: set[int], tmp_path: Path) -> None:
+def test_pyright_finds_the_marked_mistakes_only(file: str, faults: set[int], tmp_path: Path) -> None:
     assert pyright(file, tmp_path) == faults

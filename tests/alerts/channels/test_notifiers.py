@@ -1,4 +1,4 @@
-"""Slack, PagerDuty, e-mail, webhooks: what is sent, and what each documented answer means."""
+"""Slack, PagerDuty, e-mail, webhooks: sent messages, and the result of each documented response."""
 
 from __future__ import annotations
 

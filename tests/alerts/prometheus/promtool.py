@@ -1,4 +1,4 @@
-"""Prometheus' own judgement of our rules: `promtool`, and series that stand for what happened."""
+"""Evaluates rules with Prometheus' `promtool` and generated series."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def check(command: Sequence[str], cwd: Path | None = None) -> None:
 
 @dataclass
 class World:
-    """What Prometheus has scraped.
+    """Scraped samples.
 
     Args:
         policy: The policy whose rules look at it.

@@ -1,4 +1,4 @@
-"""`mita-otel policy export --alertmanager`: who is told of which alert, and no secret in it."""
+"""`mita-otel policy export --alertmanager`: routes and receivers of each alert, without secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each rule at its edge, as Prometheus judges it: `promtool test rules` over series that stand for what happened."""
+"""Each rule at its threshold, evaluated by Prometheus: `promtool test rules` with generated series."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 def survives(lock: Any, use: Callable[[], object]) -> bool:
-    """Fork while another thread holds the lock; return whether the child can use what it guards."""
+    """Fork while another thread holds the lock; return whether the child can use the guarded object."""
     held, release = threading.Event(), threading.Event()
 
     def hold() -> None:

@@ -109,7 +109,7 @@ def export(exporter: OTLPSpanExporter, losses: Losses, batch: list[ReadableSpan]
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 305, 307, 308, 400, 401, 404, 500])
-def test_spans_that_a_backend_did_not_take_are_counted(
+def test_spans_refused_by_a_backend_are_counted(
     backend: Backend, losses: Losses, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
     backend.answer(status, "https://elsewhere.example/v1/traces?key=hidden" if status < 304 else "")
@@ -145,7 +145,7 @@ def test_a_redirect_on_the_same_host_is_followed_with_data_and_headers(
     assert {name.lower(): value for name, value in headers.items()}["authorization"] == "Bearer x"
 
 
-def test_a_redirect_to_itself_ends(backend: Backend, losses: Losses) -> None:
+def test_a_redirect_loop_ends(backend: Backend, losses: Losses) -> None:
     backend.answer(307, "/v1/traces")
     export(OTLPSpanExporter(f"{backend.url}/v1/traces"), losses, spans(1))
     assert losses.counts() == {("exporter.otlp", "export_failed"): 1}
@@ -185,7 +185,7 @@ def test_only_safe_redirects_are_followed(url: str, location: str, status: int, 
 @pytest.mark.parametrize(
     "body", [PARTIAL, b'{"partialSuccess": {"rejectedSpans": "2", "errorMessage": "attribute too long"}}']
 )
-def test_what_a_partial_success_rejects_is_counted(
+def test_spans_rejected_in_a_partial_success_are_counted(
     backend: Backend, losses: Losses, caplog: pytest.LogCaptureFixture, body: bytes
 ) -> None:
     backend.answer(200, body=body)
@@ -200,7 +200,7 @@ def test_a_response_that_is_not_otlp_is_a_success(backend: Backend, losses: Loss
     assert losses.counts() == {}
 
 
-def test_a_backend_that_is_not_there_is_named(losses: Losses, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unreachable_backend_is_named_in_the_log(losses: Losses, caplog: pytest.LogCaptureFixture) -> None:
     export(OTLPSpanExporter("http://127.0.0.1:9/v1/traces?key=hidden", timeout=0.2), losses, spans(1))
     assert losses.counts() == {("exporter.otlp", "export_failed"): 1}
     line = next(text for text in caplog.messages if "telemetry lost" in text)

@@ -64,7 +64,7 @@ def test_a_single_item_is_handled_after_the_delay(make: Make) -> None:
     assert done.wait(60)
 
 
-def test_a_delay_that_no_clock_can_wait_for_does_not_end_the_thread(make: Make) -> None:
+def test_a_delay_too_large_to_wait_for_does_not_end_the_thread(make: Make) -> None:
     batches: list[list[int]] = []
     worker = make(batches.append, delay_s=1e30, max_batch=2)
     worker.put(1)

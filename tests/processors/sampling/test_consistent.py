@@ -23,7 +23,7 @@ from mita_otel.processors.sampling.consistent import (
     ("ratio", "threshold"),
     [(1.0, 0), (0.5, 0x80000000000000), (0.25, 0xC0000000000000), (0.0, NEVER)],
 )
-def test_thresholds_of_the_specifications_table(ratio: float, threshold: int) -> None:
+def test_thresholds_equal_the_specifications_table(ratio: float, threshold: int) -> None:
     assert threshold_of(ratio) == threshold
     assert ratio_of(threshold) == ratio
 

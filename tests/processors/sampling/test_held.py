@@ -126,7 +126,7 @@ def test_a_flaw_in_a_second_local_root_keeps_the_spans_of_the_first() -> None:
     assert one.spans == ["inner child", "inner root", "outer child", "outer root"]
 
 
-def test_an_endless_trace_is_not_held_for_ever() -> None:
+def test_a_trace_is_held_for_a_bounded_time() -> None:
     one = bench()
     one.end(NOT_KEPT, "root", root=True)
     for number in range(60):
@@ -270,7 +270,9 @@ def test_an_evicted_decision_of_a_held_trace_loses_no_span() -> None:
         (Evidence(Randomness(1), match=SamplingMatch("a", 0.0), flaw="error"), (True, "error")),
     ],
 )
-def test_decisions(evidence: Evidence, expected: tuple[bool, str]) -> None:
+def test_each_combination_of_caller_and_trace_has_its_decision(
+    evidence: Evidence, expected: tuple[bool, str]
+) -> None:
     decision = decide(evidence, 0.1)
     assert (decision.kept, decision.reason) == expected
 
