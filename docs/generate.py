@@ -14,11 +14,11 @@ from typing import Any
 from mita_otel import environment_variables, semconv
 from mita_otel.cli.application import COMMANDS, load
 from mita_otel.policy import Policy, default_policy
+from mita_otel.policy.errors import wanted
 from mita_otel.policy.limits import AdaptiveLimit
 from mita_otel.policy.schema import form_of, is_section, kind_at, known_keys, plain
 from mita_otel.policy.section import docstrings_of
 from mita_otel.policy.toml_text import KeyPath, write_key, write_value
-from mita_otel.policy.wording import wanted
 from mita_otel.reports.output import json_schema
 
 FOLDER = Path(__file__).parent / "reference"

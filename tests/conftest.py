@@ -146,7 +146,7 @@ def isolated_telemetry() -> Iterator[None]:
 
     The global providers that the test itself sets are taken back as well, and so is the Sentry client.
     """
-    from mita_otel.testing.isolation import isolated
+    from mita_otel.testing.capturing import isolated
 
     with isolated(1.0):
         yield

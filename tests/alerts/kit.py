@@ -9,9 +9,8 @@ from typing import Any
 from mita_otel.alerts.alert import Alert, AlertScope
 from mita_otel.alerts.engine import redacted_exemplar
 from mita_otel.alerts.evaluator import RuleEvaluator
-from mita_otel.alerts.events import AlertEvent
+from mita_otel.alerts.events import AlertEvent, RuleMatcher, Sample
 from mita_otel.alerts.notification import Notification
-from mita_otel.alerts.samples import RuleMatcher, Sample
 from mita_otel.alerts.store import AlertStore
 from mita_otel.policy import Policy, default_policy
 from mita_otel.policy.conversion import convert

@@ -220,7 +220,7 @@ def test_a_budget_that_has_stopped_burning_opens_no_alert(memory_bank: MakeBank)
 def test_health_that_fails_for_five_minutes_opens_an_alert(
     open_store: OpenStore,
 ) -> None:
-    from mita_otel.alerts.samples import Exemplar, Sample
+    from mita_otel.alerts.events import Exemplar, Sample
 
     bank = Bank(open_store())
     said = Exemplar(message="no export has worked")

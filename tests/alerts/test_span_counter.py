@@ -9,7 +9,7 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 
 from alerts.kit import SECOND, START, policy_with
-from mita_otel.alerts.samples import OTHER
+from mita_otel.alerts.events import OTHER
 from mita_otel.alerts.span_counter import SpanCounter
 from mita_otel.latency.facts import SpanFacts
 from mita_otel.latency.limits import LimitBook

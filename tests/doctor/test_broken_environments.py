@@ -112,7 +112,7 @@ def test_an_unknown_exporter_fails(examined: Examined) -> None:
 
 
 def test_an_uninstalled_otlp_protocol_fails(examined: Examined, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mita_otel.exporters.otlp.entry_points", lambda **_: [])
+    monkeypatch.setattr("mita_otel.exporters.registry.entry_points", lambda **_: [])
     found = failing(examined(OTEL_TRACES_EXPORTER="otlp", OTEL_EXPORTER_OTLP_PROTOCOL="grpc"))
     assert found == {"exporter:otlp": "the otlp exporter is not installed; install mita-otel[otlp-grpc]"}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from doctor.kit import Examined, policy_with
-from mita_otel.doctor.secret_filter import SecretFilter
+from mita_otel.doctor.diagnosis import SecretFilter
 from mita_otel.policy.mobile import MobileProject
 from mita_otel.sdk.health.check import Check, Status
 

@@ -10,7 +10,7 @@ import pytest
 from sentry_sdk.envelope import Envelope, Item
 
 from doctor.kit import OK, PLAIN, Authority, by_name, dsn_at, policy_with
-from mita_otel.doctor.otlp import otlp_checks
+from mita_otel.doctor.exporter_endpoints import otlp_checks
 from mita_otel.doctor.sentry import sentry_checks
 from mita_otel.policy import default_policy
 from mita_otel.processors.queues.losses import Losses

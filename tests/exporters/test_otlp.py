@@ -7,7 +7,7 @@ import logging
 import pytest
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
-from mita_otel.exporters.otlp import log_failures_once
+from mita_otel.exporters.registry import log_failures_once
 from mita_otel.instrumentation.patches import Patches
 
 EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"

@@ -13,8 +13,13 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExporter, SpanExportResult
 
 from mita_otel.exporters.memory import MemorySpanExporter
-from mita_otel.exporters.otlp import make_otlp_exporter
-from mita_otel.exporters.registry import ExporterUnavailableError, exporter_names, find_exporters, why_missing
+from mita_otel.exporters.registry import (
+    ExporterUnavailableError,
+    exporter_names,
+    find_exporters,
+    make_otlp_exporter,
+    why_missing,
+)
 
 
 class Ours(SpanExporter):
@@ -119,7 +124,7 @@ def test_grpc_is_available() -> None:
 def test_an_unavailable_protocol_names_the_package_to_install(
     monkeypatch: pytest.MonkeyPatch, protocol: str, mend: str
 ) -> None:
-    monkeypatch.setattr("mita_otel.exporters.otlp.entry_points", lambda **_: [])
+    monkeypatch.setattr("mita_otel.exporters.registry.entry_points", lambda **_: [])
     with pytest.raises(ExporterUnavailableError, match=mend):
         make_otlp_exporter({"OTEL_EXPORTER_OTLP_PROTOCOL": protocol})
 

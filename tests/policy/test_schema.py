@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 import pytest
 
 from mita_otel.policy import default_policy
+from mita_otel.policy.errors import example_of, wanted
 from mita_otel.policy.model import Policy
 from mita_otel.policy.overrides import spelling_of
 from mita_otel.policy.schema import kind_at, known_keys, settings
 from mita_otel.policy.section import Bounds, PositiveInt
 from mita_otel.policy.toml_text import KeyPath, read_key, write_key
-from mita_otel.policy.wording import example_of, wanted
 
 SETTINGS = list(settings(Policy))
 

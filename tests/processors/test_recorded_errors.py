@@ -13,7 +13,7 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.trace import SpanKind
 
-from mita_otel.processors.recorded_errors import RecordedErrors
+from mita_otel.processors.captured_exceptions import RecordedErrors
 
 
 class Service(SpanProcessor):

@@ -20,10 +20,9 @@ from mita_otel import (
 )
 from mita_otel.audit.errors import AuditUnavailableError
 from mita_otel.reports.model import Report
-from mita_otel.reports.output import format_of, render_report, write_report
+from mita_otel.reports.output import escape_markdown, format_of, render_report, write_report
 from mita_otel.reports.report_builder import ReportInputs, build_report
 from mita_otel.reports.scope import ReportScope, last_days
-from mita_otel.reports.text_formats import escape_markdown
 from reports.seed import NOW
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from mita_otel.alerts.conditions import SECOND_NS, ConditionMet, duration_words
-from mita_otel.alerts.samples import Exemplar, matches_any
+from mita_otel.alerts.events import Exemplar, matches_any
 from mita_otel.policy.alerts import AlertRule, EscalationStep
 
 _ID_CHARACTERS: Final = 16

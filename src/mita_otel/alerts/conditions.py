@@ -9,7 +9,7 @@ from statistics import median
 from typing import Final
 
 from mita_otel._text import counted
-from mita_otel.alerts.samples import Counts, Exemplar, Sample
+from mita_otel.alerts.events import Counts, Exemplar, Sample
 from mita_otel.latency.burn import Spent, burn_rate
 from mita_otel.policy.alerts import AlertRule, UsualPolicy
 from mita_otel.policy.limits import ObjectivePolicy

@@ -12,8 +12,7 @@ from typing import Final
 from mita_otel.alerts.conditions import SECOND_NS
 from mita_otel.alerts.dispatcher import STAGE, NotificationDispatcher
 from mita_otel.alerts.evaluator import RuleEvaluator
-from mita_otel.alerts.events import AlertEvent
-from mita_otel.alerts.samples import Exemplar, RuleMatcher, Sample, name_matches
+from mita_otel.alerts.events import AlertEvent, Exemplar, RuleMatcher, Sample, name_matches
 from mita_otel.alerts.span_counter import SpanCounter
 from mita_otel.alerts.store import AlertStore, AlertStoreUnavailableError
 from mita_otel.errors import raise_interrupt

@@ -27,8 +27,8 @@ from mita_otel.alerts.conditions import (
     check_health,
     check_volume,
 )
+from mita_otel.alerts.events import OTHER, Counts, Sample
 from mita_otel.alerts.notification import compose
-from mita_otel.alerts.samples import OTHER, Counts, Sample
 from mita_otel.alerts.span_counter import interval_s
 from mita_otel.alerts.store import AlertTransaction, QueuedNotification
 from mita_otel.policy.alerts import AlertPolicy, AlertRule

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from mita_otel.alerts.alert import Alert, Silence
-from mita_otel.alerts.samples import Counts, Sample
+from mita_otel.alerts.events import Counts, Sample
 from mita_otel.alerts.store import QueuedNotification, select_due
 from mita_otel.processors.queues.forks import after_fork_in_child
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from mita_otel.alerts.samples import OTHER, Sample, name_matches
+from mita_otel.alerts.events import OTHER, Sample, name_matches
 from mita_otel.policy.alerts import AlertRule
 from mita_otel.policy.limits import ObjectivePolicy
 from mita_otel.processors.observation import Observation

@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from mita_otel.alerts.alert import Alert, AlertScope, Silence
-from mita_otel.alerts.samples import Sample
+from mita_otel.alerts.events import Sample
 from mita_otel.alerts.sql_transaction import (
     ALERTS,
     MESSAGES,

@@ -12,13 +12,13 @@ from sqlalchemy.engine import Connection
 
 from mita_otel._json import json_bytes
 from mita_otel.alerts.alert import Alert, AlertScope, Silence
+from mita_otel.alerts.events import Counts, Exemplar, Sample
 from mita_otel.alerts.notification import Notification
-from mita_otel.alerts.samples import Counts, Exemplar, Sample
 from mita_otel.alerts.store import QueuedNotification
-from mita_otel.store.alert_tables import AlertMessageRow, AlertRow, AlertSampleRow, AlertSilenceRow
 from mita_otel.store.database import insert_rows, replace_rows
 from mita_otel.store.rows import clean
 from mita_otel.store.tables import table_of
+from mita_otel.store.telemetry_tables import AlertMessageRow, AlertRow, AlertSampleRow, AlertSilenceRow
 
 SAMPLES: Final = table_of(AlertSampleRow)
 ALERTS: Final = table_of(AlertRow)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mita_otel.alerts.alert import Alert, Silence
+from mita_otel.alerts.events import Counts, Sample
 from mita_otel.alerts.notification import Notification
-from mita_otel.alerts.samples import Counts, Sample
 
 
 class AlertStoreUnavailableError(Exception):

@@ -14,7 +14,7 @@ from mita_otel.audit.canonical import AuditKeys
 from mita_otel.audit.chain import Chain
 from mita_otel.audit.draft import Draft
 from mita_otel.audit.errors import AuditWriteError
-from mita_otel.policy.audit import SpoolPolicy
+from mita_otel.policy.storage import SpoolPolicy
 from mita_otel.spool import LocksUnavailableError, SegmentWriter, SpoolFolder, SpoolLock
 
 _TRIES: Final = 5

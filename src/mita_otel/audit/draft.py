@@ -16,7 +16,7 @@ from opentelemetry.trace import format_span_id, format_trace_id
 
 from mita_otel.audit.canonical import canonical, clean_text
 from mita_otel.audit.event import AuditEvent
-from mita_otel.policy.audit import AuditPolicy
+from mita_otel.policy.storage import AuditPolicy
 from mita_otel.redaction import Redactor
 
 _TREES: Final = ("details", "before", "after")

@@ -14,7 +14,7 @@ from mita_otel.audit.committer import Committer
 from mita_otel.audit.errors import AuditError, ChainConflictError
 from mita_otel.audit.mover import ChainProgress, Mover
 from mita_otel.errors import raise_interrupt
-from mita_otel.policy.audit import MoverPolicy
+from mita_otel.policy.storage import MoverPolicy
 from mita_otel.store.errors import StoreError, first_line
 
 _logger = logging.getLogger("mita_otel.audit")

@@ -17,7 +17,7 @@ from mita_otel.audit.event import AuditEvent, AuditEventType, AuditOutcome
 from mita_otel.audit.mover import Mover
 from mita_otel.audit.mover_thread import MoverThread
 from mita_otel.errors import raise_interrupt
-from mita_otel.policy.audit import AuditPolicy
+from mita_otel.policy.storage import AuditPolicy
 from mita_otel.processors.queues.forks import after_fork_in_child
 from mita_otel.redaction import Redactor
 from mita_otel.spool import SpoolFolder

@@ -14,11 +14,10 @@ from mita_otel.cli.application import run_script
 from mita_otel.cli.output import progress
 from mita_otel.cli.trail_session import open_trail
 from mita_otel.errors import ConfigurationError
-from mita_otel.reports.export import create_report
+from mita_otel.reports.export import check_seal, create_report
 from mita_otel.reports.model import Report, ReportKind
 from mita_otel.reports.output import FORMATS, format_of, json_schema, render_report, write_report
 from mita_otel.reports.scope import Period, ReportScope, day_of, last_days, month_of, quarter_of, week_before
-from mita_otel.reports.seal import check_seal
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 

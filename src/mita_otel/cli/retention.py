@@ -58,7 +58,7 @@ def check() -> None:
     """Check the data against the retention periods of regulations. Exit status: 1 if data was deleted too early, else 0."""
     with open_trail() as session:
         database = session.database()
-        from mita_otel.reports.retention_query import read_retention
+        from mita_otel.reports.stored_data import read_retention
 
         with database.read() as connection:
             found = read_retention(connection, session.policy.retention, datetime.now(UTC))

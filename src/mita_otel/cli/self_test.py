@@ -28,7 +28,7 @@ Channels = Annotated[
 @app.command()
 def sentry(environment: Environment = None) -> None:
     """Send a test error and its trace to Sentry, as the service would."""
-    from mita_otel.doctor.self_test.sentry import try_sentry
+    from mita_otel.doctor.self_test import try_sentry
 
     _show([try_sentry(load_policy(environment=environment), environment)])
 
@@ -81,7 +81,7 @@ def _try(
     kind: ChannelKind, channels: list[str] | None, environment: str | None, *, keep_open: bool = False
 ) -> None:
     from mita_otel.alerts.alert_setup import scope_of
-    from mita_otel.doctor.self_test.channels import try_channels
+    from mita_otel.doctor.self_test import try_channels
     from mita_otel.sdk.service import describe_service
 
     policy, name = load_policy(environment=environment), environment_name(environment)

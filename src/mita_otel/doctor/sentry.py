@@ -16,7 +16,7 @@ from mita_otel.doctor.network_errors import Peer, why_unreachable
 from mita_otel.doctor.settings import wanted_exporters
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy
-from mita_otel.policy.health import DoctorPolicy
+from mita_otel.policy.runtime import DoctorPolicy
 from mita_otel.sdk.health.check import Check, Status
 from mita_otel.sentry.client import checked_dsn
 from mita_otel.sentry.transport.ingest_client import ENVELOPE, UNREACHABLE, IngestClient, Response, trust

@@ -5,8 +5,9 @@ from __future__ import annotations
 import gzip
 import logging
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
@@ -16,22 +17,19 @@ from opentelemetry.sdk._logs.export import LogRecordExportResult
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 
+from mita_otel._json import json_bytes
 from mita_otel.mobile.app_spans import AppSpan, spans_of_item, spans_of_transaction
 from mita_otel.mobile.envelope import EnvelopeBounds, EnvelopeError, parse_envelope, write_envelope
 from mita_otel.mobile.otel_spans import error_record, resource_of, root_attributes, span_of
-from mita_otel.mobile.rate_limits import ForwardedRateLimits
+from mita_otel.mobile.rate_limits import PRIORITIES, ForwardedRateLimits
 from mita_otel.mobile.upstream import Upstream, UpstreamUnreachable
 from mita_otel.policy import Policy
+from mita_otel.policy.mobile import Priority
 from mita_otel.store import StoreError, open_database
 
 if TYPE_CHECKING:
     from mita_otel.store.exporter import StoreLogExporter, StoreSpanExporter, StoreWriter
-import zlib
-from dataclasses import asdict, field
 
-from mita_otel._json import json_bytes
-from mita_otel.mobile.rate_limits import PRIORITIES
-from mita_otel.policy.mobile import Priority
 
 Outcome = Literal["delivered", "rejected", "limited", "unavailable"]
 

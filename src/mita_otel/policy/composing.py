@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mita_otel.policy.conversion import read
-from mita_otel.policy.errors import Mismatch, Problem
+from mita_otel.policy.errors import Mismatch, Problem, describe, example_of, misfit, unknown_key
 from mita_otel.policy.model import Policy
 from mita_otel.policy.schema import is_table, kind_at, known_keys
 from mita_otel.policy.sources import ENVIRONMENTS, Source, Tree
 from mita_otel.policy.toml_text import KeyPath, write_key
-from mita_otel.policy.wording import describe, example_of, misfit, unknown_key
 
 
 @dataclass(frozen=True)

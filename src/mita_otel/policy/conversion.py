@@ -6,11 +6,10 @@ from datetime import date, time
 from functools import cache, partial
 from typing import Any, Final, Literal, TypeVar, get_args
 
-from mita_otel.policy.errors import Mismatch, PolicyError, Problem
+from mita_otel.policy.errors import Mismatch, PolicyError, Problem, describe
 from mita_otel.policy.schema import Kind, form_of, is_section, members, metadata, plain
 from mita_otel.policy.section import Bounds, InvalidKeys, Section, Validator, types_of
 from mita_otel.policy.toml_text import KeyPath, write_key
-from mita_otel.policy.wording import describe
 
 S = TypeVar("S", bound=Section)
 

@@ -7,17 +7,21 @@ from difflib import get_close_matches
 from typing import Any
 
 from mita_otel.policy.alerts import AlertPolicy
-from mita_otel.policy.audit import AuditPolicy
 from mita_otel.policy.finance import FinancePolicy
-from mita_otel.policy.health import DoctorPolicy, HealthPolicy
 from mita_otel.policy.mobile import MobilePolicy
 from mita_otel.policy.redaction import RedactionPolicy
-from mita_otel.policy.runtime import ExportPolicy, InstrumentationPolicy, LifecyclePolicy
+from mita_otel.policy.runtime import (
+    DoctorPolicy,
+    ExportPolicy,
+    HealthPolicy,
+    InstrumentationPolicy,
+    LifecyclePolicy,
+)
 from mita_otel.policy.sampling import SamplingPolicy
 from mita_otel.policy.schema import is_table, kind_at
 from mita_otel.policy.section import InvalidKeys, Section
 from mita_otel.policy.sentry import SentryPolicy
-from mita_otel.policy.storage import ReportPolicy, RetentionPolicy, StorePolicy, SummaryPolicy
+from mita_otel.policy.storage import AuditPolicy, ReportPolicy, RetentionPolicy, StorePolicy, SummaryPolicy
 from mita_otel.policy.thresholds import ThresholdPolicy
 from mita_otel.policy.toml_text import KeyPath
 

@@ -25,8 +25,7 @@ from mita_otel._otel_compat import Patch
 from mita_otel._otel_compat.metrics import preferences_of, put_before_reader
 from mita_otel.errors import raise_interrupt
 from mita_otel.policy.redaction import RedactionPolicy
-from mita_otel.processors.queues.loss_causes import Cause
-from mita_otel.processors.queues.losses import Losses
+from mita_otel.processors.queues.losses import Cause, Losses
 from mita_otel.processors.queues.otlp_responses import OtlpResponses
 from mita_otel.processors.redaction import RedactedOrigins
 from mita_otel.redaction import Redactor

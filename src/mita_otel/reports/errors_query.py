@@ -11,8 +11,7 @@ from sqlalchemy.engine import Connection
 
 from mita_otel import semconv
 from mita_otel.audit.event import AuditEventType, AuditOutcome
-from mita_otel.policy.audit import AuditPolicy
-from mita_otel.policy.storage import ReportPolicy
+from mita_otel.policy.storage import AuditPolicy, ReportPolicy
 from mita_otel.reports.scope import ReportScope, moment
 from mita_otel.reports.sections import (
     AuditSection,

@@ -18,10 +18,9 @@ from mita_otel.reports.errors_query import read_compliance, read_errors, read_re
 from mita_otel.reports.model import Report, ReportKind, Trend
 from mita_otel.reports.performance_query import PerformanceReader
 from mita_otel.reports.requirements import assess_requirements
-from mita_otel.reports.retention_query import read_retention
 from mita_otel.reports.scope import ReportScope
 from mita_otel.reports.sections import AuditVerification
-from mita_otel.reports.stored_card_data import find_card_data
+from mita_otel.reports.stored_data import find_card_data, read_retention
 from mita_otel.store.database import Database
 
 SECTIONS: Final[dict[ReportKind, tuple[str, ...]]] = {

@@ -13,6 +13,7 @@ from mita_otel import environment_variables as variables
 from mita_otel._versions import version_of
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import load_policy
+from mita_otel.reports.export import sealed
 from mita_otel.reports.model import (
     BreachNumbers,
     CategoryNumbers,
@@ -24,7 +25,6 @@ from mita_otel.reports.model import (
 )
 from mita_otel.reports.report_builder import TITLES
 from mita_otel.reports.scope import ReportScope
-from mita_otel.reports.seal import sealed
 from mita_otel.reports.sections import ErrorGroup, ErrorNumbers, ErrorSection
 from mita_otel.sentry.api import open_sentry_api
 from mita_otel.sentry.mapping.status import SERVER_FAILURES

@@ -21,7 +21,7 @@ from mita_otel.audit.errors import AuditWriteError
 from mita_otel.audit.installed import LazyAudit
 from mita_otel.audit.installed import install as install_audit
 from mita_otel.errors import ConfigurationError
-from mita_otel.exporters.otlp import log_failures_once
+from mita_otel.exporters.registry import log_failures_once
 from mita_otel.finance.facts import known_attributes
 from mita_otel.finance.middleware import (
     FinancialSentryMiddleware,
@@ -41,13 +41,13 @@ from mita_otel.instrumentation.threads import ThreadInstrumentation
 from mita_otel.policy import Policy, default_policy
 from mita_otel.policy.limits import lowest_ms
 from mita_otel.processors.breach_signal import BreachListener
+from mita_otel.processors.captured_exceptions import RecordedErrors
 from mita_otel.processors.propagation import RedactedPropagator, install_propagator
 from mita_otel.processors.providers import IssuedHandles
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.processors.queues.stage import Stage
-from mita_otel.processors.recorded_errors import RecordedErrors
 from mita_otel.redaction import Redactor
-from mita_otel.sdk.exporter_factory import ExporterFactory, Exporters
+from mita_otel.sdk.exporter_factory import ExporterFactory, Exporters, counting_unavailable
 from mita_otel.sdk.financial_audit import FinancialAudit
 from mita_otel.sdk.health.health import Health, HealthParts
 from mita_otel.sdk.lifecycle import Lifecycle
@@ -58,7 +58,6 @@ from mita_otel.sdk.stages import Stages
 from mita_otel.sdk.start_line import StartLine
 from mita_otel.sdk.telemetry import Insight, Instrumentation, Telemetry
 from mita_otel.sdk.tracing import Tracing, start_tracing
-from mita_otel.sdk.unavailable import counting_unavailable
 from mita_otel.sdk.unused_variables import Setup, unused_variables
 from mita_otel.sdk.warm_up import WarmUp
 

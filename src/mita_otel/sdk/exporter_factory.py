@@ -1,15 +1,19 @@
-"""Makes the exporters that were asked for, and the fallback for Sentry where there is no DSN."""
+"""Makes the exporters that were asked for, and the fallback for Sentry where there is no DSN.
+
+What exporters that cannot be created would have received is counted as lost.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
-from opentelemetry.sdk._logs import LogRecordProcessor
+from opentelemetry.sdk._logs import LogRecordProcessor, ReadWriteLogRecord
 from opentelemetry.sdk._logs.export import LogRecordExporter
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter
 
 from mita_otel import environment_variables as variables
@@ -17,21 +21,24 @@ from mita_otel import semconv
 from mita_otel.errors import ConfigurationError
 from mita_otel.exporters.file import FileSpanExporter
 from mita_otel.exporters.memory import MemorySpanExporter
-from mita_otel.exporters.otlp import make_otlp_exporter
-from mita_otel.exporters.registry import ExporterUnavailableError, find_exporters
+from mita_otel.exporters.registry import ExporterUnavailableError, find_exporters, make_otlp_exporter
 from mita_otel.instrumentation.asgi import at_each_request
 from mita_otel.latency.window import WindowStore
 from mita_otel.policy import default_policy
 from mita_otel.processors.observation import SpanObserver
+from mita_otel.processors.queues.losses import Losses
+from mita_otel.processors.queues.stage import Stage
 from mita_otel.sdk.service import Service
 from mita_otel.store import StoreError, open_database
 
 if TYPE_CHECKING:
     from mita_otel.sentry.sampling_context import SamplingContexts
 
+
 _SENTRY = "sentry"
 _LOCAL = frozenset({"console", "memory", "ConsoleSpanExporter", "InMemorySpanExporter"})
 """Exporters, ours and the SDK's, for a terminal or a test, without a backend."""
+_REASON: Final = "not_created"
 
 
 @dataclass
@@ -208,3 +215,68 @@ class ExporterFactory:
         }
     )
     """Our own exporters by name."""
+
+
+def counting_unavailable(
+    names: Iterable[str], losses: Losses, then: Callable[[ReadableSpan], None] | None
+) -> Callable[[ReadableSpan], None] | None:
+    """Return a function that counts each finished span for each exporter, also the spans that sampling drops later.
+
+    Args:
+        names: The exporters. None given: `then` is returned.
+        losses: Counts the spans.
+        then: Called with each finished span as well.
+    """
+    stages = [f"exporter.{name}" for name in names]
+    if not stages:
+        return then
+
+    def on_end(span: ReadableSpan) -> None:
+        for stage in stages:
+            losses.add(stage, _REASON)
+        if then is not None:
+            then(span)
+
+    return on_end
+
+
+class UnavailableLogExporter(LogRecordProcessor):
+    """Counts every log record.
+
+    Args:
+        name: The exporter's name.
+        losses: Counts the records.
+    """
+
+    def __init__(self, name: str, losses: Losses) -> None:
+        self._stage = f"logs.{name}"
+        self._losses = losses
+
+    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
+        """Count a record."""
+        self._losses.add(self._stage, _REASON)
+
+    def shutdown(self) -> None:
+        """Do nothing."""
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Return True: there is no queue."""
+        return True
+
+
+class UnavailableMetricExporter(Stage):
+    """Counts a collection of metrics at each flush.
+
+    Args:
+        losses: Counts the collections.
+    """
+
+    counts_losses: ClassVar[bool] = True
+
+    def __init__(self, losses: Losses) -> None:
+        self._losses = losses
+
+    def flush(self, deadline_s: float) -> bool:
+        """Count a collection."""
+        self._losses.add("metrics", _REASON)
+        return True

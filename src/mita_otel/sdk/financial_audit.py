@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mita_otel.audit.errors import AuditWriteError
 from mita_otel.audit.event import AuditEvent, AuditEventType, AuditOutcome, check_event_type
 from mita_otel.finance.audit_signal import AuditSignal
-from mita_otel.policy.audit import AuditPolicy
+from mita_otel.policy.storage import AuditPolicy
 
 if TYPE_CHECKING:
     from mita_otel.audit.installed import LazyAudit

@@ -36,8 +36,8 @@ from mita_otel.processors.queues.log_queue import LogQueue, LogStage
 from mita_otel.processors.queues.metric_stage import MetricStage, PeriodicReader
 from mita_otel.processors.queues.stage import Stage
 from mita_otel.processors.value_lengths import recorded_length
+from mita_otel.sdk.exporter_factory import UnavailableLogExporter, UnavailableMetricExporter
 from mita_otel.sdk.service import Service
-from mita_otel.sdk.unavailable import UnavailableLogExporter, UnavailableMetricExporter
 
 _logger = logging.getLogger("mita_otel")
 

@@ -32,8 +32,7 @@ from mita_otel.sentry.mapping.span_tree import key_of
 from mita_otel.sentry.mapping.tags import own_tags, shared_attributes, tags_of
 from mita_otel.sentry.mapping.transaction_name import transaction_name
 from mita_otel.sentry.scope_content import GENERATED_SOURCES, ScopeContents
-from mita_otel.sentry.transport.deferred_event import DeferredEvent
-from mita_otel.sentry.transport.envelope_items import OTHER_STAGE
+from mita_otel.sentry.transport.envelope_items import OTHER_STAGE, DeferredEvent
 from mita_otel.sentry.transport.transport import SentryTransport
 
 Hint = MutableMapping[str, Any]

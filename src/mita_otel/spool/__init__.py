@@ -5,7 +5,6 @@ the kernel releases the lock however the process ends. Files whose owner is gone
 The audit trail appends entries to segments; the mobile gateway writes one file per record.
 """
 
-from mita_otel.spool.files import sync_folder, write_file
 from mita_otel.spool.folder import (
     NO_LOCKS,
     LocksUnavailableError,
@@ -13,6 +12,8 @@ from mita_otel.spool.folder import (
     SpoolLock,
     SpoolSegment,
     locks_available,
+    sync_folder,
+    write_file,
 )
 from mita_otel.spool.segments import SegmentWriter, read_lines
 

@@ -1,4 +1,7 @@
-"""The spool's folder: which owners have files in it, and how a live process adopts those of a dead one."""
+"""The spool's folder: durable files, which owners have files in it, and how a live process adopts those of a dead one.
+
+A new file's content and its name both survive a power cut.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from mita_otel.spool.files import sync_folder
-
 _OWNER: Final = r"([0-9a-z]{8,64})"
 _SEGMENT: Final = re.compile(_OWNER + r"\.(\d{6,})\.spool\Z")
 _LOCK: Final = re.compile(_OWNER + r"\.lock\Z")
 _FOLDER: Final = re.compile(_OWNER + r"\Z")
+NO_LOCKS: Final = "this system has no file locks (Python's module fcntl is missing)"
+"""Why there can be no spool."""
+PART_SUFFIX: Final = ".part"
+"""Suffix of a file that is still being written."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -156,10 +161,6 @@ except ImportError:  # Windows, WebAssembly
     fcntl = None  # type: ignore[assignment]
 
 
-NO_LOCKS: Final = "this system has no file locks (Python's module fcntl is missing)"
-"""Why there can be no spool."""
-
-
 class LocksUnavailableError(OSError):
     """This system has no file locks, so a spool cannot distinguish a live owner from a dead one."""
 
@@ -217,3 +218,43 @@ class SpoolLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def sync_folder(path: Path) -> None:
+    """Flush a folder to the disk, so that the names of its new files survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_file(path: Path, content: bytes, *, durable: bool) -> None:
+    """Write a file as a whole: readers see all of it or nothing.
+
+    Args:
+        path: The file. Only its owner may read it.
+        content: The bytes.
+        durable: Whether to flush it to the disk. Otherwise it survives the end of the process, not a power cut.
+
+    Raises:
+        OSError: It cannot be written; nothing of it is left.
+    """
+    part = path.with_name(path.name + PART_SUFFIX)
+    try:
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            view = memoryview(content)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            if durable:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        part.rename(path)
+        if durable:
+            sync_folder(path.parent)
+    except OSError:
+        part.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        raise

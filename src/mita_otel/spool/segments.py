@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from mita_otel.spool.files import sync_folder
-from mita_otel.spool.folder import SpoolFolder
+from mita_otel.spool.folder import SpoolFolder, sync_folder
 
 _logger = logging.getLogger("mita_otel.spool")
 

@@ -11,7 +11,7 @@ from sqlalchemy import column, inspect, select, table
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import ProgrammingError
 
-from mita_otel.store import alert_tables, telemetry_tables  # noqa: F401 - their tables join METADATA
+from mita_otel.store import telemetry_tables  # noqa: F401 - their tables join METADATA
 from mita_otel.store.database import Database
 from mita_otel.store.errors import INSTALL, StoreDeniedError, StoreError, first_line
 from mita_otel.store.tables import AuditEntryRow, Base

@@ -1,4 +1,7 @@
-"""`capture()`: real telemetry for one test, with recorders in the place of backends."""
+"""`capture()`: real telemetry for one test, with recorders in the place of backends.
+
+What telemetry keeps for the whole process is put aside, and given back.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,16 @@ from typing import Any, Final
 from uuid import uuid4
 
 import sentry_sdk
-from opentelemetry import metrics
+from opentelemetry import _logs, metrics, propagate, trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.resources import Resource
+from sentry_sdk import Scope
+from sentry_sdk.client import BaseClient
 
 from mita_otel import environment_variables as variables
+from mita_otel._otel_compat.global_providers import put_aside_providers
+from mita_otel._otel_compat.metrics import forget_meters
 from mita_otel._otel_compat.traces import set_clock
 from mita_otel.alerts.alert_setup import AlertComponents, scope_of
 from mita_otel.alerts.engine import AlertEngine
@@ -28,18 +35,20 @@ from mita_otel.alerts.evaluator import RuleEvaluator
 from mita_otel.alerts.events import AlertEvent, AlertEventProcessor
 from mita_otel.alerts.memory_store import MemoryAlertStore
 from mita_otel.alerts.span_counter import SpanCounter
+from mita_otel.audit import installed as audit
+from mita_otel.finance import runtime as finance
 from mita_otel.instrumentation.patches import Patches
 from mita_otel.policy import Policy, environment_name, load_policy
 from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.policy.sources import find_file
 from mita_otel.redaction import Redactor
+from mita_otel.sdk import configuration
 from mita_otel.sdk.composition import Additions
 from mita_otel.sdk.configuration import compose_for_test
 from mita_otel.sdk.service import Service, Settings
 from mita_otel.sentry.transport.ingest_client import IngestClient
 from mita_otel.testing.captured import CapturedTelemetry
 from mita_otel.testing.deterministic import ManualClock, SequentialIds
-from mita_otel.testing.isolation import isolated
 from mita_otel.testing.recorders import Recorders
 
 _DSN: Final = "http://capture@sentry.invalid/1"
@@ -50,6 +59,8 @@ _KEPT: Final = frozenset({variables.HMAC_KEY, variables.POLICY})
 _NO_EXPORTERS: Final = dict.fromkeys(
     (variables.TRACES_EXPORTER, variables.METRICS_EXPORTER, variables.LOGS_EXPORTER), "none"
 )
+_redactors: Final[list[Redactor]] = []
+_MAX_REDACTORS: Final = 4
 
 
 @contextmanager
@@ -149,10 +160,6 @@ def _loaded(
     return load_policy(policy, environment=environment)
 
 
-_redactors: Final[list[Redactor]] = []
-_MAX_REDACTORS: Final = 4
-
-
 def _redactor(policy: RedactionPolicy) -> Redactor:
     """Return a redactor. Most tests of a suite use the same rules, and compiling them takes longer than a short test."""
     if os.environ.get(variables.HMAC_KEY):
@@ -208,3 +215,49 @@ def _alerts(service: Service, store: MemoryAlertStore, clock: ManualClock | None
         alerts, store, evaluator, None, counter, service.redactor, service.losses, clock_ns=clock_ns
     )
     return AlertComponents(engine, AlertEventProcessor(submit, engine.streams), counter)
+
+
+@contextmanager
+def isolated(timeout_s: float = 5.0) -> Iterator[None]:
+    """Run with no telemetry in the process: no providers, no Sentry client, no configuration.
+
+    `configure()` can be called inside. At the end its telemetry is shut down, and what was there before applies again.
+
+    Args:
+        timeout_s: Seconds that the shutdown of telemetry may take.
+    """
+    everyone = sentry_sdk.get_global_scope()
+    with ExitStack() as stack:
+        stack.callback(_move_handles)
+        stack.callback(_give_back_client, everyone, everyone.client)
+        scopes = [
+            stack.enter_context(sentry_sdk.isolation_scope()),
+            stack.enter_context(sentry_sdk.new_scope()),
+        ]
+        stack.callback(propagate.set_global_textmap, propagate.get_global_textmap())
+        stack.callback(finance.install, finance.running())
+        for put_aside in (audit.put_aside, configuration.put_aside, put_aside_providers):
+            stack.callback(put_aside())
+        finance.install(None)
+        for scope in (everyone, *scopes):
+            scope.set_client(None)
+        forget_meters("mita_otel")  # their instruments would wait for a provider
+        stack.callback(_shut_down, timeout_s)
+        yield
+
+
+def _shut_down(timeout_s: float) -> None:
+    telemetry = configuration.configured()
+    if telemetry is not None:
+        telemetry.shutdown(timeout_s)
+
+
+def _give_back_client(scope: Scope, client: BaseClient) -> None:
+    """Let a scope have a client again, and close the one that was started since."""
+    if scope.client is not client:
+        scope.client.close(timeout=0)
+    scope.set_client(client)
+
+
+def _move_handles() -> None:
+    configuration.move_handles(trace.get_tracer_provider(), _logs.get_logger_provider())

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from alerts.kit import policy_with
 from alerts.prometheus.promql import promql_parser, selected
 from alerts.prometheus.promtool import alert_of, check, tool
-from mita_otel.alerts.prometheus.metric_names import BREACHES
+from mita_otel.alerts.prometheus.expressions import BREACHES
 from mita_otel.alerts.prometheus.recording_rules import increase
 from mita_otel.alerts.prometheus.rule_file import rule_file
 from mita_otel.alerts.prometheus.yaml_format import duration

@@ -8,7 +8,7 @@ import pytest
 
 from alerts.receivers import HttpReceiver, MailReceiver, Reply
 from mita_otel.alerts.alert import AlertScope
-from mita_otel.doctor.self_test.channels import try_channels
+from mita_otel.doctor.self_test import try_channels
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy, default_policy
 from mita_otel.policy.conversion import convert

@@ -10,7 +10,7 @@ import pytest
 
 from alerts.receivers import HttpReceiver, Reply
 from e2e.receiver import Receiver
-from mita_otel.doctor.self_test.sentry import try_sentry
+from mita_otel.doctor.self_test import try_sentry
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import default_policy
 from mita_otel.sdk.health.check import Status

@@ -18,7 +18,7 @@ from mita_otel.redaction import Redactor
 from mita_otel.sentry.active_roots import ActiveRoots
 from mita_otel.sentry.before_send import BeforeSendHook
 from mita_otel.sentry.breadcrumbs import Breadcrumbs, Steps
-from mita_otel.sentry.transport.deferred_event import DeferredEvent
+from mita_otel.sentry.transport.envelope_items import DeferredEvent
 from mita_otel.sentry.transport.transport import SentryTransport
 
 from ..spans import query, server

@@ -1,22 +1,77 @@
-"""Alert rules as PromQL: expressions that hold, by service, while the rule's condition is met."""
+"""Alert rules as PromQL: expressions that hold, by service, while the rule's condition is met.
+
+In the names of metrics and attributes, dots become underscores, and units are appended.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mita_otel.alerts.prometheus.metric_names import CHECKED, DROPPED, ERROR_TYPE, EVENTS, spans_of
+from mita_otel import semconv
 from mita_otel.alerts.prometheus.recording_rules import JOB, RecordingRules
 from mita_otel.alerts.prometheus.yaml_format import duration, quoted
-from mita_otel.latency.facts import KINDS
+from mita_otel.latency.facts import CACHES, KINDS
+from mita_otel.latency.measures import METRICS
 from mita_otel.policy import Policy
 from mita_otel.policy.alerts import AlertRule
 from mita_otel.policy.limits import BurnWindow, ObjectivePolicy
 
+LIMITS: Final = "mita_latency_limit_seconds"
+"""The policy's limits, which the rule file itself records."""
 _OURS: Final = {"rule": "limit", "severity": "error_severity"}
 """Labels that alerts use themselves, and the names that the same labels of metrics get instead."""
+
+
+def label(name: str) -> str:
+    """Return the label of an attribute."""
+    return name.replace(".", "_")
+
+
+def counter(name: str) -> str:
+    """Return the series of a counter."""
+    return f"{label(name)}_total"
+
+
+ERRORS: Final = counter(semconv.ERROR_COUNTER)
+SECURITY: Final = counter(semconv.SECURITY_COUNTER)
+VIOLATIONS: Final = counter(semconv.VIOLATION_COUNTER)
+BREACHES: Final = counter(semconv.LATENCY_COUNTER)
+CHECKED: Final = counter(semconv.LATENCY_CHECKED)
+DROPPED: Final = counter(semconv.DROPPED_COUNTER)
+ERROR_TYPE: Final = label(semconv.ERROR_TYPE)
+_KIND: Final = label(semconv.OPERATION_KIND)
+_SYSTEM: Final = label(semconv.DB_SYSTEM[0])
+
+
+@dataclass(frozen=True, slots=True)
+class EventCounter:
+    """A counter of single events."""
+
+    metric: str
+    labels: tuple[str, ...]
+    name: str = ""
+    """Label that holds what rules call the name; empty: the metric has no such label."""
+
+
+EVENTS: Final[Mapping[str, EventCounter]] = {
+    "errors": EventCounter(ERRORS, ("category", "severity", "source", "handled")),
+    "security": EventCounter(SECURITY, ("category", "severity", "event_type"), "event_type"),
+    "compliance": EventCounter(VIOLATIONS, ("category", "severity", "regulation"), "regulation"),
+    "breaches": EventCounter(BREACHES, ("kind", "rule"), "rule"),
+}
+"""Counters by the streams that rules watch."""
+
+
+def spans_of(kind: str) -> str:
+    """Return the series that counts the spans of a kind."""
+    metric = f"{label(METRICS.get(kind, semconv.OPERATION_DURATION))}_seconds_count"
+    if kind in ("database", "cache"):
+        unlike = "!~" if kind == "database" else "=~"
+        return f'{metric}{{{_SYSTEM}{unlike}"{"|".join(sorted(CACHES))}"}}'
+    return metric if kind in METRICS else f'{metric}{{{_KIND}="{kind}"}}'
 
 
 class NotInMetricsError(Exception):

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from mita_otel.alerts.prometheus.expressions import AlertExpression, Expressions, NotInMetricsError
-from mita_otel.alerts.prometheus.metric_names import LIMITS
+from mita_otel.alerts.prometheus.expressions import LIMITS, AlertExpression, Expressions, NotInMetricsError
 from mita_otel.alerts.prometheus.recording_rules import PrometheusRule, RecordingRules
 from mita_otel.alerts.prometheus.yaml_format import Node, duration, quoted, yaml
 from mita_otel.policy import Policy

@@ -20,9 +20,8 @@ from mita_otel.audit.canonical import AuditKeys, tombstone_message
 from mita_otel.audit.event import AuditEventType
 from mita_otel.audit.retention.holds import held, read_holds
 from mita_otel.audit.verification.chain_walk import ChainWalk
-from mita_otel.audit.verification.erasures import erased_persons, genuine_erasures
+from mita_otel.audit.verification.erasures import VerificationContext, erased_persons, genuine_erasures
 from mita_otel.audit.verification.findings import VerificationResult
-from mita_otel.audit.verification.persons import VerificationContext
 from mita_otel.store.database import Database
 from mita_otel.store.tables import AuditEntryRow, AuditTombstoneRow, table_of
 

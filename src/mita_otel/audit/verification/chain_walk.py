@@ -9,8 +9,8 @@ import orjson
 
 from mita_otel.audit.canonical import UNKEYED, tombstone_message
 from mita_otel.audit.chain import genesis
+from mita_otel.audit.verification.erasures import VerificationContext, check_person
 from mita_otel.audit.verification.findings import AuditFault, VerificationResult
-from mita_otel.audit.verification.persons import VerificationContext, check_person
 
 _COLUMNS: Final = (
     ("recorded_ns", "recorded_ns"),

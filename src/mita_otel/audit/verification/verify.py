@@ -20,10 +20,14 @@ from mita_otel.audit.spool_reader import read_segment
 from mita_otel.audit.timestamp_signatures import TimestampVerifier
 from mita_otel.audit.timestamps import StampedAnchor
 from mita_otel.audit.verification.chain_walk import ChainWalk
-from mita_otel.audit.verification.erasures import erased_persons, erasure_faults, genuine_erasures
+from mita_otel.audit.verification.erasures import (
+    VerificationContext,
+    erased_persons,
+    erasure_faults,
+    genuine_erasures,
+)
 from mita_otel.audit.verification.findings import AuditFault, VerificationResult
 from mita_otel.audit.verification.holds import hold_faults
-from mita_otel.audit.verification.persons import VerificationContext
 from mita_otel.audit.verification.triggers import trigger_faults
 from mita_otel.spool import SpoolFolder
 from mita_otel.store.database import Database

@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from mita_otel.errors import raise_interrupt
-from mita_otel.processors.queues.loss_causes import Cause
+from mita_otel.processors.queues.losses import Cause
 from mita_otel.processors.queues.otlp_responses import OtlpResponses
 
 _logger = logging.getLogger("mita_otel")

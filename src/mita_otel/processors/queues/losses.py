@@ -1,18 +1,17 @@
-"""Counts lost telemetry by stage and reason, and logs it at intervals."""
+"""Counts lost telemetry by stage and reason, logs it at intervals, and explains it: destination, cause, next step."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
 
 from opentelemetry import metrics
 
 from mita_otel import semconv
 from mita_otel.processors.queues.forks import ForkSafeLock
-from mita_otel.processors.queues.loss_causes import Cause, usual_cause
 
 _logger = logging.getLogger("mita_otel")
 
@@ -28,6 +27,43 @@ _SIGNALS: Final = {
     "breach_listeners": "breach report(s)",
 }
 """Names of lost items by stage. The other stages lose spans."""
+_DOCTOR: Final = "run `mita-otel doctor`"
+_DESTINATIONS: Final[Mapping[str, str]] = {
+    "sentry": "Sentry",
+    "sentry.logs": "Sentry",
+    "sentry.other": "Sentry",
+    "pipeline": "the exporters",
+    "metrics": "the metrics exporter",
+    "breach_listeners": "the breach listeners",
+    "latency_windows": "the store",
+    "alerts": "the alert channels",
+}
+"""Destination by stage. An exporter's stage ends with its name."""
+_REASONS: Final[Mapping[str, tuple[str, str]]] = {
+    "queue_full": ("the queue is full", "raise export.queue.exporter_max_spans of the policy"),
+    "pipeline: queue_full": ("the queue is full", "raise export.queue.max_spans of the policy"),
+    "shut_down": ("telemetry was shut down before", "end spans before shutdown()"),
+    "not_created": ("the exporter could not be created", "read the error line of the start"),
+    "export_failed": ("the exporter reported a failure", f"read its log lines, and {_DOCTOR}"),
+    "exporter_failed": ("the exporter raised an exception", f"read its log lines, and {_DOCTOR}"),
+    "processor_failed": ("a processor raised an exception", "read the debug log of mita_otel"),
+    "too_large": ("the backend refuses its size", "raise the backend's limit for requests"),
+    "not_encodable": ("a value cannot be encoded", "read the exporter's log lines"),
+    "not_redactable": ("redaction failed, so nothing was sent", "report it with the error's type"),
+    "callback_failed": ("an observable instrument's callback was cancelled", "check the callbacks"),
+    "listener_failed": ("a listener raised an exception", "read the log line with its type"),
+    "not_copyable": ("a log record could not be copied", "read the debug log of mita_otel"),
+    "network_error": ("no response", _DOCTOR),
+    "send_error": ("too large for Sentry", "lower sentry.max_event_kilobytes of the policy"),
+    "internal_sdk_error": ("sending failed in this process", "set SENTRY_DEBUG=1 for details"),
+    "queue_overflow": ("the queue is full", "raise sentry.max_envelopes or sentry.senders of the policy"),
+    "ratelimited": ("Sentry limits the rate", "check the project's quota and rate limits"),
+    "ratelimit_backoff": ("Sentry limits the rate", "check the project's quota and rate limits"),
+    "before_send": ("the service's before_send dropped it", "check sentry_sdk.init()"),
+    "too_many_spans": ("the trace has too many spans", "split long traces"),
+    "store_failed": ("the database cannot be written", f"check MITA_OTEL_DATABASE_URL, and {_DOCTOR}"),
+}
+"""Cause and next step by reason, or by stage and reason."""
 
 
 class Losses:
@@ -157,3 +193,27 @@ class Losses:
 def signal_of(stage: str) -> str:
     """Return the name of the items that a stage loses."""
     return _LOG_RECORD if stage.startswith("logs.") else _SIGNALS.get(stage, "span(s)")
+
+
+class Cause(NamedTuple):
+    """Why telemetry did not arrive."""
+
+    destination: str
+    """Product and address, such as `Sentry at o1.ingest.sentry.io:443`."""
+    why: str
+    """What went wrong."""
+    fix: str
+    """What to do about it."""
+
+    def __str__(self) -> str:
+        return f"{self.destination}: {self.why}; {self.fix}"
+
+
+def usual_cause(stage: str, reason: str) -> Cause:
+    """Return the cause of a loss that is known by stage and reason only."""
+    group, _, name = stage.partition(".")
+    destination = _DESTINATIONS.get(stage) or (f"exporter {name}" if group in {"exporter", "logs"} else stage)
+    why, fix = (
+        _REASONS.get(f"{stage}: {reason}") or _REASONS.get(reason) or (reason.replace("_", " "), _DOCTOR)
+    )
+    return Cause(destination, why, fix)

@@ -14,7 +14,7 @@ from typing import Any, Final
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from mita_otel._otel_compat.otlp import GrpcAnswer, OtlpAnswer, intercept_otlp, rejected_by
-from mita_otel.processors.queues.loss_causes import Cause
+from mita_otel.processors.queues.losses import Cause
 
 _MAX_REDIRECTS: Final = 3
 _SAME_METHOD: Final = frozenset({HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT})

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from mita_otel import environment_variables as variables
-from mita_otel.policy.health import HealthPolicy
-from mita_otel.policy.runtime import QueuePolicy
+from mita_otel.policy.mobile import MobileSpoolPolicy
+from mita_otel.policy.runtime import HealthPolicy, QueuePolicy
 from mita_otel.processors.pipeline import Pipeline
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.redaction import Redactor
@@ -17,7 +17,6 @@ from mita_otel.sdk.health.libraries import libraries
 if TYPE_CHECKING:
     from mita_otel.alerts.engine import AlertEngine
     from mita_otel.audit.trail import AuditTrail
-from mita_otel.policy.mobile import MobileSpoolPolicy
 
 if TYPE_CHECKING:
     from mita_otel.mobile.gateway_metrics import GatewayMetrics

@@ -12,7 +12,7 @@ from mita_otel import environment_variables as variables
 from mita_otel._json import json_bytes
 from mita_otel.errors import ConfigurationError
 from mita_otel.policy import Policy, salvage_policy
-from mita_otel.policy.health import HealthPaths
+from mita_otel.policy.runtime import HealthPaths
 from mita_otel.sdk.configuration import configured
 from mita_otel.sdk.health.check import MEDIA_TYPE, Check, HealthReport, Status
 from mita_otel.sdk.health.health import View

@@ -14,10 +14,17 @@ from opentelemetry.trace import StatusCode, format_span_id
 
 from mita_otel import semconv
 from mita_otel._json import json_bytes
-from mita_otel.sentry.mapping.attribute_values import ids_of, json_value, seconds, typed_attributes
+from mita_otel.sentry.mapping.attribute_values import (
+    attributes_of,
+    ids_of,
+    json_value,
+    links_of,
+    origin_of,
+    seconds,
+    typed_attributes,
+)
 from mita_otel.sentry.mapping.contexts import financial_contexts
 from mita_otel.sentry.mapping.description import SpanDescription, describe
-from mita_otel.sentry.mapping.span_data import attributes_of, links_of, origin_of
 from mita_otel.sentry.mapping.span_tree import Tree, key_of, matters
 from mita_otel.sentry.mapping.tags import transaction_tags
 from mita_otel.sentry.mapping.transaction import measurements, sample_rate_of

@@ -12,7 +12,7 @@ from uuid import uuid4
 from opentelemetry.sdk.trace import ReadableSpan
 
 from mita_otel import semconv
-from mita_otel.sentry.mapping.attribute_values import ids_of, seconds
+from mita_otel.sentry.mapping.attribute_values import data_of, ids_of, links_of, origin_of, seconds
 from mita_otel.sentry.mapping.contexts import (
     breaches_of,
     financial_contexts,
@@ -23,7 +23,6 @@ from mita_otel.sentry.mapping.contexts import (
     user_of,
 )
 from mita_otel.sentry.mapping.description import SpanDescription, describe
-from mita_otel.sentry.mapping.span_data import data_of, links_of, origin_of
 from mita_otel.sentry.mapping.span_tree import Tree, is_breached
 from mita_otel.sentry.mapping.tags import transaction_tags
 from mita_otel.sentry.mapping.transaction_name import transaction_name

@@ -15,13 +15,18 @@ from sentry_sdk.transport import Transport
 
 from mita_otel.policy.sentry import SentryPolicy
 from mita_otel.processors.queues.forks import ForkSafeLock
-from mita_otel.processors.queues.loss_causes import Cause
-from mita_otel.processors.queues.losses import DEADLINE_PASSED, Losses
+from mita_otel.processors.queues.losses import DEADLINE_PASSED, Cause, Losses
 from mita_otel.processors.queues.slices import Slices
 from mita_otel.processors.queues.stage import Deliveries
 from mita_otel.sentry.transport.client_reports import ClientReports
-from mita_otel.sentry.transport.deferred_event import DeferredEvent
-from mita_otel.sentry.transport.envelope_items import OTHER_STAGE, SpansItem, category_of, fitted, loss_of
+from mita_otel.sentry.transport.envelope_items import (
+    OTHER_STAGE,
+    DeferredEvent,
+    SpansItem,
+    category_of,
+    fitted,
+    loss_of,
+)
 from mita_otel.sentry.transport.ingest_client import (
     ENVELOPE,
     OTLP_TRACES,

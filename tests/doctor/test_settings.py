@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from doctor.kit import by_name
-from mita_otel.doctor.variables import misspelt_checks
+from mita_otel.doctor.settings import misspelt_checks
 
 
 @pytest.mark.parametrize(

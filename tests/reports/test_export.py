@@ -10,11 +10,11 @@ import pytest
 from audit.kit import KEY
 from mita_otel import ConfigurationError
 from mita_otel.audit.canonical import AuditKeys
+from mita_otel.reports.export import check_seal, sealed
 from mita_otel.reports.model import Report
 from mita_otel.reports.output import as_json, render_report
 from mita_otel.reports.report_builder import ReportInputs, build_report
 from mita_otel.reports.scope import ReportScope, last_days
-from mita_otel.reports.seal import check_seal, sealed
 from reports.seed import NOW
 
 KEYS = AuditKeys(KEY.encode())

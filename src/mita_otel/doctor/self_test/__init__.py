@@ -1,1 +1,0 @@
-"""Self-tests: real, marked events to Sentry and to the channels of alerts."""
