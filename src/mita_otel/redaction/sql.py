@@ -56,17 +56,21 @@ class _Literal(NamedTuple):
     cut: bool = False
 
 
-def mask_literals(statement: str, dialect: str | None = None) -> tuple[str, int]:
+def mask_literals(statement: str, dialect: str | None = None, *, is_escaped: bool = False) -> tuple[str, int]:
     """Return the statement with `?` for each literal, and the number of literals.
 
     Args:
         statement: A statement, or several.
         dialect: `db.system.name`, if known.
+        is_escaped: Whether the statement may be written with escapes, as in the `repr` of an exception.
     """
     dialect = (dialect or "").lower()
     if dialect.startswith(_COMMAND_DIALECTS):
         return _mask_command(statement)
-    return _replace(statement, _literals(statement, dialect))
+    found = _literals(statement, dialect)
+    if is_escaped and _ESCAPED_QUOTE.search(statement):
+        found = _union(found, _escaped_literals(statement, dialect))
+    return _replace(statement, found)
 
 
 def quoted_literals(statement: str, dialect: str | None = None) -> list[tuple[int, int]]:
@@ -87,9 +91,26 @@ _COPIED: Final = re.compile(
 """The rows that PostgreSQL's `COPY … FROM stdin` reads."""
 
 
-def all_literals(statement: str) -> list[tuple[int, int]]:
-    """Return the start and end of each literal of a statement of any dialect."""
-    return [(start, end) for start, end, _ in _literals(statement, "")]
+_ESCAPED: Final = re.compile(r"\\(?:x[0-9a-f]{2}|u[0-9a-f]{4}|.)", re.DOTALL)
+_ESCAPED_QUOTE: Final = re.compile(r"\\[\\'\"]")
+_CONTROLS: Final = {"n": "\n", "r": "\r", "t": "\t"}
+
+
+def _escaped_literals(statement: str, dialect: str) -> list[_Literal]:
+    """Return the literals of a statement that is written with escapes."""
+    chars: list[str] = []
+    places: list[int] = []
+    position = 0
+    for match in _ESCAPED.finditer(statement):
+        chars.append(statement[position : match.start()])
+        places.extend(range(position, match.start() + 1))
+        position = match.end()
+        chars.append(_CONTROLS.get(statement[match.start() + 1], statement[position - 1]))
+    chars.append(statement[position:])
+    places.extend(range(position, len(statement) + 1))
+    return [
+        _Literal(places[one.start], places[one.end], one.cut) for one in _literals("".join(chars), dialect)
+    ]
 
 
 def _literals(statement: str, dialect: str) -> list[_Literal]:

@@ -11,8 +11,8 @@ from mita_otel.redaction.finders.banking import may_begin_iban
 from mita_otel.redaction.finders.driver_messages import statements
 from mita_otel.redaction.finders.hit import Hit
 from mita_otel.redaction.marker import MARKER
-from mita_otel.redaction.scanner import Scanner, View
-from mita_otel.redaction.sql import all_literals, comments, mask_literals, quoted_literals
+from mita_otel.redaction.scanner import Scanner
+from mita_otel.redaction.sql import comments, mask_literals, quoted_literals
 
 _MARGIN: Final = 512
 """Characters after the cut that are scanned, so that a secret across the cut is found whole."""
@@ -65,11 +65,11 @@ class Texts:
         code, text = line[: comment.end()], line[comment.end() :]
         return self._source.replace(code, tally) + self.natural_language.replace(text, tally)
 
-    def sql(self, statement: str, tally: Tally, dialect: str | None) -> str:
+    def sql(self, statement: str, tally: Tally, dialect: str | None, *, is_escaped: bool = False) -> str:
         """Return a statement with `?` for its literals; the same object if it has none."""
         if len(statement) > self._max_text:
             tally["length"] += 1
-            return self.sql(statement[: self._max_text], tally, dialect) + CUT
+            return self.sql(statement[: self._max_text], tally, dialect, is_escaped=is_escaped) + CUT
         shaped = self._shapes.hits(statement)
         if shaped and self._mask_sql:
             # Before the literals: a key in a comment may contain a number. A string is masked as a whole anyway.
@@ -77,7 +77,7 @@ class Texts:
             statement = self._shapes.substitute(statement, _apart(shaped, quoted), tally)
         masked = statement
         if self._mask_sql:
-            masked, count = mask_literals(statement, dialect)
+            masked, count = mask_literals(statement, dialect, is_escaped=is_escaped)
             if count:
                 tally["sql"] += count
             else:
@@ -104,7 +104,7 @@ class Texts:
             pieces += (self.natural_language.replace(text[position:opening], tally), text[opening:start])
             content = text[start:end]
             if is_sql:
-                content = self.sql(self._without_escaped(content, tally), tally, None)
+                content = self.sql(content, tally, None, is_escaped=True)
             elif content not in _EMPTY and not MARKER.fullmatch(content):
                 tally["sql"] += 1
                 content = PARAMETERS
@@ -113,14 +113,6 @@ class Texts:
         pieces.append(self.natural_language.replace(text[position:], tally))
         joined = "".join(pieces)
         return text if joined == text else joined
-
-    def _without_escaped(self, statement: str, tally: Tally) -> str:
-        """Return a statement without the literals that escapes hide, as in the `repr` of an exception."""
-        decoded = View(statement).decoded() if "\\" in statement and self._mask_sql else None
-        if decoded is None:
-            return statement
-        found = [Hit(start, end, "sql") for start, end in all_literals(decoded.text)]
-        return self._shapes.substitute(statement, decoded.original(found), tally, lambda rule, secret: "?")
 
     def _cut(self, text: str, tally: Tally) -> str:
         """Return the start of a text that is too long. A secret across the cut is redacted as a whole."""
