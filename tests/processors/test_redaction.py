@@ -206,3 +206,15 @@ def test_a_secret_of_a_trace_is_redacted_in_its_earlier_and_later_spans(
     assert safe is not None and "hunter2-Zx" not in safe.to_json()
     again = processor.again(last)
     assert again is not None and again.attributes == last.attributes
+
+
+def test_a_name_that_a_package_takes_from_a_statement_holds_no_literal(
+    provider: TracerProvider, collected: Collected
+) -> None:
+    tracer = provider.get_tracer("opentelemetry.instrumentation.psycopg")
+    statement = "SELECT'a gift from Hunter2secret' FROM gifts"
+    attributes = {"db.system": "postgresql", "db.statement": statement, "db.operation": "SELECT'a"}
+    tracer.start_span("SELECT'a bank", attributes=attributes).end()
+    [span] = collected.spans
+    assert span.name == "SELECT gifts"
+    assert (span.attributes or {})["db.operation"] == "SELECT"

@@ -20,6 +20,7 @@ from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.processors.finished_spans import RewrittenSpan
 from mita_otel.processors.link import Link
 from mita_otel.processors.queues.forks import ForkSafeLock
+from mita_otel.processors.statement_names import named_after_statement
 from mita_otel.processors.value_lengths import ValueLengths
 from mita_otel.redaction import Findings, Redactor
 
@@ -74,7 +75,8 @@ class RedactionProcessor(Link):
         """Values that were redacted so far, by rule."""
 
     def process(self, span: ReadableSpan) -> ReadableSpan | None:
-        """Return the span, or a redacted copy of it."""
+        """Return the span, or a redacted copy of it. The name that a contrib package took from a statement is replaced."""
+        span = named_after_statement(span)
         findings = self._redactor.findings(span.context.trace_id if span.context else None)
         known = len(findings.known)
         parts = self._parts(span, findings)

@@ -31,21 +31,28 @@ class StatementNames(Link):
 
     def process(self, span: ReadableSpan) -> ReadableSpan | None:
         """Return the span, renamed if a contrib package measured an SQL statement with it."""
-        scope = span.instrumentation_scope
-        if scope is None or not scope.name.startswith(CONTRIB_PREFIX):
-            return span
-        attributes = span.attributes or {}
-        statement = semconv.first(attributes, semconv.DB_STATEMENT)
-        system = semconv.first(attributes, semconv.DB_SYSTEM)
-        if not statement or system is None or str(system) in _WITHOUT_SQL:
-            return span
-        verb, table = summarise_statement(str(statement))
-        namespace = semconv.first(attributes, semconv.DB_NAMESPACE)
-        changed = _with(dict(attributes), semconv.DB_OPERATION, verb)
-        if table is not None and semconv.first(attributes, semconv.DB_COLLECTION) is None:
-            changed[semconv.DB_COLLECTION[0]] = table
-        name = statement_name(verb, table, str(namespace) if namespace else None, str(system))
-        return RewrittenSpan(span, name=name, attributes=changed)
+        return named_after_statement(span)
+
+
+def named_after_statement(span: ReadableSpan) -> ReadableSpan:
+    """Return the span, renamed if a contrib package measured an SQL statement with it."""
+    scope = span.instrumentation_scope
+    if scope is None or not scope.name.startswith(CONTRIB_PREFIX):
+        return span
+    attributes = span.attributes or {}
+    statement = semconv.first(attributes, semconv.DB_STATEMENT)
+    system = semconv.first(attributes, semconv.DB_SYSTEM)
+    if not statement or system is None or str(system) in _WITHOUT_SQL:
+        return span
+    verb, table = summarise_statement(str(statement))
+    namespace = semconv.first(attributes, semconv.DB_NAMESPACE)
+    changed = _with(dict(attributes), semconv.DB_OPERATION, verb)
+    if table is not None and semconv.first(attributes, semconv.DB_COLLECTION) is None:
+        changed[semconv.DB_COLLECTION[0]] = table
+    name = statement_name(verb, table, str(namespace) if namespace else None, str(system))
+    if name == span.name and changed == attributes:
+        return span
+    return RewrittenSpan(span, name=name, attributes=changed)
 
 
 def _with(attributes: dict[str, Any], names: semconv.Names, value: str | None) -> dict[str, Any]:
