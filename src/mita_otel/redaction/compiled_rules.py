@@ -14,6 +14,7 @@ from mita_otel.redaction.finders.banking import BANKING_FINDERS
 from mita_otel.redaction.finders.card_values import SCIENTIFIC_CARD_FINDER
 from mita_otel.redaction.finders.cards import CARD_FINDERS
 from mita_otel.redaction.finders.command_line import COMMAND_LINE_FINDERS, CommandFinder, OptionFinder
+from mita_otel.redaction.finders.credential_pairs import LoginFinder
 from mita_otel.redaction.finders.credentials import (
     CREDENTIAL_FINDERS,
     ONE_TIME_CODE_FINDER,
@@ -88,9 +89,11 @@ class CompiledRules:
         arguments = CommandFinder(policy.commands, keys, shapes_of_values)
         commands = Finder(arguments, words=arguments.words, separated=True)
         sentences = NaturalLanguageFinder(keys, shapes_of_values, policy.grammar)
+        logins = LoginFinder(keys, shapes_of_values, policy.grammar)
         names = (
             Finder(KeyValueFinder(keys, shapes_of_values), words=keys.stems, signs="=:"),
             Finder(sentences, words=sentences.words, separated=True),
+            Finder(logins, words=logins.words, signs="/:", separated=True),
             Finder(QuotedValueFinder(keys), words=keys.stems, signs="(["),
             calls,
             Finder(OptionFinder(keys, shapes_of_values), words=("--", "pass"), signs=" "),

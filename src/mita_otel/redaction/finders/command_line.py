@@ -65,15 +65,21 @@ class CommandFinder:
         """By one or two words."""
         programs = "|".join(sorted(map(re.escape, self._commands), key=len, reverse=True))
         self._program = re.compile(rf"(?<![\w.\-])(?:{programs})(?![\w\-])") if programs else None
-        positional = (
-            program for program, all_of in commands.items() if any(one[:1] != "-" for one in all_of)
+        positional = [
+            program for program, listed in commands.items() if any(one[:1] != "-" for one in listed)
+        ]
+        self._names = tuple(self._commands)
+        self.words = (
+            *(" -", "'-", '"-'),
+            *(f"{name.lower()} " if name.isupper() else name for name in positional),
         )
-        self.words = (" -", "'-", '"-', *(program.lower() for program in positional))
         """One of these is in every text with such a command, in lower case."""
 
     def __call__(self, text: str) -> Iterator[Hit]:
         """Yield the secrets."""
-        if self._program is None or (first := self._program.search(text)) is None:
+        if self._program is None or not any(map(text.__contains__, self._names)):
+            return
+        if (first := self._program.search(text)) is None:
             return
         line = text.rfind("\n", 0, first.start()) + 1
         yield from self._hits(_words(text, line, len(text), is_nested=False))

@@ -46,33 +46,12 @@ class CredentialPairs:
         self._keys = keys
         self._shapes = shapes
         self._names = frozenset(grammar.pairs)
-        between = {*grammar.connectors, *grammar.prepositions, *grammar.checks, *grammar.login_words}
-        self._login = re.compile(
-            _LOGIN.format(
-                verbs="|".join(map(re.escape, sorted(grammar.logins, key=len, reverse=True))),
-                words="|".join(map(re.escape, sorted(map(fold, between), key=len, reverse=True))),
-            )
-            + _USER_AND_VALUE
-        )
 
     def is_of_pair(self, text: str, name: NameInText) -> bool:
         """Return whether a user and a secret may follow, as after `credentials` or `username and password`."""
         if name.rule == "password":
             return _NAMED_BEFORE.search(text, max(0, name.start - _REACH), name.start) is not None
         return name.name.lower() in self._names
-
-    def of_logins(self, text: str) -> Iterator[Hit]:
-        """Yield the secrets of users that sign in, as in `login ada / …`."""
-        for match in self._login.finditer(text):
-            user, value = match["user"].lower(), match["value"].rstrip(_TRAILING)
-            if self._is_word(user) or self._is_word(value) or self._shapes.is_named(value):
-                continue
-            is_apart = " " in match["sign"]
-            if is_mixed(value) if is_apart else is_varied(value):
-                yield Hit(match.start("value"), match.start("value") + len(value), "password")
-
-    def _is_word(self, value: str) -> bool:
-        return self._keys.is_descriptive(value) or self._shapes.is_ordinary_word(value)
 
     def secret_of(self, text: str, name: NameInText) -> Hit | None:
         """Return the secret of a user and a secret, as in `credentials ada / …`."""
@@ -93,3 +72,40 @@ class CredentialPairs:
         ):
             return None
         return Hit(pair.start("value"), pair.start("value") + len(value), name.rule)
+
+
+class LoginFinder:
+    """Finds the secrets of users that sign in, as in `login ada / …`.
+
+    Args:
+        keys: Which names are about a secret.
+        shapes: Which values are words of a sentence.
+        grammar: Words for a sign-in, and words that may follow them.
+    """
+
+    def __init__(self, keys: KeyRules, shapes: ValueShapes, grammar: GrammarPolicy) -> None:
+        self._keys = keys
+        self._shapes = shapes
+        self.words = grammar.logins
+        """One of these is in every text that is read."""
+        between = {*grammar.connectors, *grammar.prepositions, *grammar.checks, *grammar.login_words}
+        self._login = re.compile(
+            _LOGIN.format(
+                verbs="|".join(map(re.escape, sorted(grammar.logins, key=len, reverse=True))),
+                words="|".join(map(re.escape, sorted(map(fold, between), key=len, reverse=True))),
+            )
+            + _USER_AND_VALUE
+        )
+
+    def __call__(self, text: str) -> Iterator[Hit]:
+        """Yield the secrets."""
+        for match in self._login.finditer(text):
+            user, value = match["user"].lower(), match["value"].rstrip(_TRAILING)
+            if self._is_word(user) or self._is_word(value) or self._shapes.is_named(value):
+                continue
+            is_apart = " " in match["sign"]
+            if is_mixed(value) if is_apart else is_varied(value):
+                yield Hit(match.start("value"), match.start("value") + len(value), "password")
+
+    def _is_word(self, value: str) -> bool:
+        return self._keys.is_descriptive(value) or self._shapes.is_ordinary_word(value)

@@ -11,15 +11,17 @@ from typing import Final
 
 from mita_otel.redaction.finders.hit import Hit
 
-_ENCODED: Final = re.compile(
-    r"(?<![A-Za-z0-9+/_\-])(?:(?P<hex>(?:0[xX])?(?:[0-9a-f]{2}){8,2048}|(?:0[xX])?(?:[0-9A-F]{2}){8,2048})(?![A-Za-z0-9+/_\-=])"
-    r"|(?P<base64>(?=[A-Z0-9a-z]{0,24}[A-Z])[A-Za-z0-9+/]{14,4096}={0,2}|(?=[A-Z0-9a-z]{0,24}[A-Z])[A-Za-z0-9_\-]{14,4096}={0,2})(?![A-Za-z0-9+/_\-=]))"
-)
+_RUN: Final = re.compile(r"\b[A-Za-z0-9+/_\-]{14,8192}={0,2}")
+_PART: Final = re.compile(r"[^/]{14,}")
+_HEX: Final = re.compile(r"(?:0[xX])?(?:[0-9a-f]{16,}|[0-9A-F]{16,})")
+_HEX_OF_TEXT: Final = re.compile(r"(?:0[xX])?(?:[2-7][0-9A-Fa-f]|0[9aAdD]){6}")
 _MOST: Final = 64
 """Encoded parts of one text that are decoded."""
 _SAMPLE: Final = 16
 """Characters that are decoded first: nearly no other text decodes to printable characters."""
 _PRINTABLE: Final = re.compile(rb"[\t\r\n -~\x80-\xff]*")
+_MIN_ASCII: Final = re.compile(rb"[\t\r\n -~]{6}")
+"""What decoded text begins with, nearly always."""
 _OBJECT_ID: Final = re.compile(r"[A-Z][A-Za-z]{0,63}:[\w\-]{1,64}")
 """A type and a number, as in the global ids of GraphQL."""
 
@@ -36,21 +38,31 @@ class EncodedTextFinder:
 
     def __call__(self, text: str) -> Iterator[Hit]:
         """Yield encoded texts as a whole. Linear: a decoded text is shorter, and only so many are decoded."""
-        for match in itertools.islice(_ENCODED.finditer(text), _MOST):
-            decoded = _decoded(match)
-            if decoded is None or _OBJECT_ID.fullmatch(decoded):
-                continue
-            rule = next((hit.rule for hit in self._scan(decoded)), None)
-            if rule is not None:
-                yield Hit(match.start(), match.end(), rule)
+        for run in itertools.islice(_RUN.finditer(text), _MOST):
+            if rule := self._rule_of(run[0]):
+                yield Hit(run.start(), run.end(), rule)
+            elif "/" in run[0]:  # a path with encoded text as a segment
+                for part in itertools.islice(_PART.finditer(text, run.start(), run.end()), _MOST):
+                    if rule := self._rule_of(part[0]):
+                        yield Hit(part.start(), part.end(), rule)
+
+    def _rule_of(self, encoded: str) -> str | None:
+        """Return the rule of a secret that is encoded, or None."""
+        decoded = _decoded(encoded)
+        if decoded is None or _OBJECT_ID.fullmatch(decoded):
+            return None
+        return next((hit.rule for hit in self._scan(decoded)), None)
 
 
-def _decoded(match: re.Match[str]) -> str | None:
+def _decoded(encoded: str) -> str | None:
     """Return the text that is encoded, or None if it is no text."""
-    encoded = match.group()
-    decode = _from_hex if match["hex"] else _from_base64
+    decode = _from_base64
+    if _HEX.fullmatch(encoded):
+        if not _HEX_OF_TEXT.match(encoded):
+            return None
+        decode = _from_hex
     sample = decode(encoded[:_SAMPLE])
-    if sample is None or not _PRINTABLE.fullmatch(sample):
+    if sample is None or not _MIN_ASCII.match(sample):
         return None
     whole = decode(encoded) or b""
     if not _PRINTABLE.fullmatch(whole):
@@ -66,6 +78,9 @@ def _from_hex(encoded: str) -> bytes | None:
     return bytes.fromhex(digits[: len(digits) // 2 * 2])
 
 
+_STANDARD: Final = str.maketrans("-_", "+/")
+
+
 def _from_base64(encoded: str) -> bytes | None:
     standard = encoded.rstrip("=").translate(_STANDARD)
     if len(standard) % 4 == 1:  # the rest of a text that was cut
@@ -74,6 +89,3 @@ def _from_base64(encoded: str) -> bytes | None:
         return base64.b64decode(standard + "=" * (-len(standard) % 4))
     except (ValueError, binascii.Error):
         return None
-
-
-_STANDARD: Final = str.maketrans("-_", "+/")

@@ -94,6 +94,8 @@ _KINDS: Final[dict[str, tuple[_Kind, ...]]] = {
 }  # fmt: skip
 _BEFORE: Final = r"(?<![\w.\-])"
 _AFTER: Final = r"(?![\w\-]|\.\d)"
+_NUMBER: Final = re.compile(r"\d(?:[ .\-/]{0,2}[\dA-Z]){4,}")
+"""A part of every number: five digits or capitals in a row, of which the first is a digit."""
 _SIGNS: Final = "\"' \t:=#("
 """One of these characters stands between a name and its number."""
 _LINK: Final = r"[\"']?\.?(?:[ _\-]?(?:number|no\.?|nr\.?|id))?(?:[ \t]+[^\W\d_]{1,16}){0,3}[\"' \t:=#(]{1,6}"
@@ -108,9 +110,22 @@ def national_id_finders(countries: Iterable[str]) -> list[Finder]:
     ]
     anywhere = [(rf"{_BEFORE}(?P<number>{kind.pattern}){_AFTER}", kind) for kind in kinds if kind.anywhere]
     return [
-        *([Finder(_NationalIds(named), digits=6, signs=_SIGNS)] if named else ()),
+        *([Finder(_NationalIds(named), words=_stems(kinds), digits=6, signs=_SIGNS)] if named else ()),
         *([Finder(_NationalIds(anywhere), digits=6)] if anywhere else ()),
     ]
+
+
+_OPTIONAL: Final = re.compile(r"\(\?:[^()]*\)\?|\[[^\]]*\]\??|\\?.\?|\\w\*")
+_GROUP: Final = re.compile(r"\(\?[\-i]*:([^()|]*)\)|\(\?:[^()]*\)")
+
+
+def _stems(kinds: Iterable[_Kind]) -> tuple[str, ...]:
+    """Return the longest part of each name that is always written, in lower case."""
+    found: set[str] = set()
+    for kind in kinds:
+        for name in _GROUP.sub(r" \1", _OPTIONAL.sub(" ", kind.names)).split("|"):
+            found.add(max(re.split(r"[^\w]+", name), key=len).lower())
+    return () if "" in found else tuple(sorted(found))
 
 
 class _NationalIds:
@@ -128,7 +143,7 @@ class _NationalIds:
 
     def __call__(self, text: str) -> Iterator[Hit]:
         """Yield the numbers whose check digits are right."""
-        if not self._any.search(text):
+        if not _NUMBER.search(text) or not self._any.search(text):
             return
         for pattern, check in self._searches:
             for match in pattern.finditer(text):

@@ -115,8 +115,8 @@ class NaturalLanguageFinder:
         self._keys = keys
         self._shapes = shapes
         self._names = NamesInText(keys, grammar)
-        self.words = (*self._names.words, *grammar.logins)
-        """Parts of names, and words of sign-ins: a text without any of them is not read."""
+        self.words = self._names.words
+        """Parts of names: a text without any of them is not read."""
         self._complaints = frozenset(map(fold, grammar.complaints))
         self._pairs = CredentialPairs(keys, shapes, grammar)
         self._max_words = grammar.max_words
@@ -131,7 +131,6 @@ class NaturalLanguageFinder:
 
     def __call__(self, text: str) -> Iterator[Hit]:
         """Yield the values."""
-        yield from self._pairs.of_logins(text)
         names = list(self._names(text))
         for name, following in itertools.zip_longest(names, names[1:]):
             before = self._before(text, name)
