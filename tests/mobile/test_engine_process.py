@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from e2e.receiver import Receiver
-from mita_otel.mobile.engine import EngineGoneError
+from mita_otel.mobile.engine import Engine, EngineGoneError
 from mita_otel.mobile.engine_process import ProcessRunner
 from mita_otel.mobile.gateway import MobileGateway
 from mita_otel.mobile.preparation import Intake
+from mita_otel.policy import default_policy
+from mita_otel.redaction import Redactor
 from mobile.kit import intake, policy_with, recorded
 
 
@@ -206,9 +208,37 @@ def test_the_process_ends_with_its_parent_on_any_signal(tmp_path: Path, number: 
     assert len(list((tmp_path / "spool").rglob("*.record"))) == 1
 
 
+def test_an_engine_that_starts_in_the_background_answers_before_the_first_request(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    """A mounted application gets no lifespan events."""
+    gateway = MobileGateway(policy_with(tmp_path / "spool", upstream=receiver.dsn, isolation="process"))
+    before = gateway.metrics.engine_status
+    gateway.start_in_background()
+    eventually(lambda: gateway.metrics.engine_status is not before)
+    gateway.close()
+
+
+@pytest.mark.parametrize("isolation", ["process", "thread"])
+def test_a_closed_gateway_starts_no_engine_in_the_background(tmp_path: Path, isolation: str) -> None:
+    gateway = MobileGateway(policy_with(tmp_path / "spool", isolation=isolation))
+    before = gateway.metrics.engine_status
+    gateway.close()
+    gateway.start_in_background()
+    gateway.close(60)
+    assert gateway.status() is before
+
+
 def test_a_started_gateway_has_a_responding_engine(tmp_path: Path, receiver: Receiver) -> None:
     gateway = MobileGateway(policy_with(tmp_path / "spool", upstream=receiver.dsn, isolation="process"))
     before = gateway.metrics.engine_status
     gateway.start()
     assert gateway.metrics.engine_status is not before
     gateway.close()
+
+
+def test_the_first_request_does_not_wait_for_the_rules_of_redaction(tmp_path: Path) -> None:
+    redactor = Redactor(default_policy())
+    engine = Engine(policy_with(tmp_path / "spool"), redactor, {})
+    assert redactor.is_compiled
+    engine.stop(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from sentry_sdk import Scope
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import HttpTransport, Transport
 
+from e2e.script import run_script
 from mita_otel import _sentry_compat
 from mita_otel.policy import default_policy
 from mita_otel.processors.captured_exceptions import CapturedExceptions
@@ -228,3 +230,36 @@ def test_both_clients_name_the_same_environment_and_release(
     agree(own, other)
     for one in (own, other):
         assert (one["environment"], one["release"]) == agreed
+
+
+@pytest.mark.parametrize(
+    "first", ["transport.ingest_client", "before_send", "issues", "mapping.status", "api", "service_clients"]
+)
+def test_a_client_is_redacted_whichever_of_our_modules_imports_sentry_sdk_first(
+    tmp_path: Path, first: str
+) -> None:
+    """The gateway, reports and commands use parts of the Sentry bridge in services without Sentry."""
+    ran = run_script(
+        f"""
+        import mita_otel
+        telemetry = mita_otel.configure(exporters=["none"])
+        import mita_otel.sentry.{first}
+        import sentry_sdk
+        from sentry_sdk.transport import Transport
+        sent = []
+
+        class Kept(Transport):
+            def capture_envelope(self, envelope):
+                sent.append(envelope.serialize().decode())
+
+        sentry_sdk.init("http://key@127.0.0.1:1/1", transport=Kept)
+        sentry_sdk.capture_message("card {CARD}")
+        sentry_sdk.flush()
+        answer(sent)
+        telemetry.shutdown()
+        """,
+        tmp_path,
+    )
+    assert ran.log("could not be instrumented") == []
+    [envelope] = [one for one in ran.answer if '"message"' in one or "logentry" in one]
+    assert CARD not in envelope

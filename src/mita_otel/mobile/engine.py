@@ -61,6 +61,7 @@ class Engine:
     ) -> None:
         mobile = policy.mobile
         self._mobile = mobile
+        redactor.compile()  # now, so that the first request does not wait for it
         self._clock = clock
         self._cpu_clock = cpu_clock
         self._important = frozenset(mobile.spool.durable)

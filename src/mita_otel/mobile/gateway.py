@@ -28,7 +28,7 @@ _logger = logging.getLogger("mita_otel.mobile")
 class MobileGateway(Stage):
     """Receives the telemetry of mobile apps and forwards it: redacted, measured, bounded.
 
-    Nothing is started before the first request or `start()`.
+    Nothing is started before `start()`, `start_in_background()` or the first request.
 
     Args:
         policy: The policy. Its section `mobile` names the apps and the destinations.
@@ -52,6 +52,7 @@ class MobileGateway(Stage):
         self._env = os.environ if env is None else env
         self._lock = threading.Lock()
         self._runner: Runner | None = None
+        self._starting: threading.Thread | None = None
         self._pid = 0
         self._ending = threading.Event()
         if not policy.mobile.projects:
@@ -66,6 +67,26 @@ class MobileGateway(Stage):
         It adopts the records of dead processes.
         """
         self._running()
+        self._quietly(self._update_status)
+
+    def start_in_background(self) -> None:
+        """Start the engine on another thread: servers that mount the gateway, or serve without lifespan events, do not.
+
+        Without apps there is no engine, because every request is refused.
+        """
+        if self.policy.mobile.projects:
+            thread = threading.Thread(target=self._start_early, name="mita-otel-mobile-start", daemon=True)
+            self._starting = thread
+            thread.start()
+
+    def _start_early(self) -> None:
+        try:
+            with self._lock:
+                if not self._ending.is_set():
+                    self._start_runner()
+        except BaseException as error:
+            raise_interrupt(error)
+            _logger.exception("the mobile gateway's engine could not be started; the first request starts it")
         self._quietly(self._update_status)
 
     async def take(self, intake: Intake) -> Reply:
@@ -101,24 +122,29 @@ class MobileGateway(Stage):
 
     def close(self, timeout_s: float = 0.5) -> None:
         """Stop. What is left stays in the spool. Flush first: this does not wait long."""
-        self._ending.set()
-        runner = self._own_runner()
+        with self._lock:
+            self._ending.set()
+            runner = self._own_runner()
         if runner is not None:
             runner.stop(timeout_s)
+        if self._starting is not None and self._pid == os.getpid():
+            self._starting.join(timeout_s)
 
     def _own_runner(self) -> Runner | None:
         return self._runner if self._pid == os.getpid() else None
 
     def _running(self) -> Runner:
         with self._lock:
-            if self._runner is None or self._pid != os.getpid():
-                # After a fork, the engine belongs to the parent.
-                self._pid = os.getpid()
-                self._runner = self._make_runner()
-                threading.Thread(
-                    target=self._poll_engine, name="mita-otel-mobile-status", daemon=True
-                ).start()
-            return self._runner
+            return self._start_runner()
+
+    def _start_runner(self) -> Runner:
+        """Return the engine, after starting it if it does not run. The caller holds the lock."""
+        if self._runner is None or self._pid != os.getpid():
+            # After a fork, the engine belongs to the parent.
+            self._pid = os.getpid()
+            self._runner = self._make_runner()
+            threading.Thread(target=self._poll_engine, name="mita-otel-mobile-status", daemon=True).start()
+        return self._runner
 
     def _make_runner(self) -> Runner:
         intake = self.policy.mobile.intake

@@ -24,7 +24,7 @@ def mobile_app(telemetry: Telemetry | None = None) -> MobileApp:
     screens, requests and operations to the policy's limits, and sends it on. What broke a limit is counted in
     `get_performance_summary()`, in metrics and error budgets, and reported to listeners, as the service's own breaches are.
     The health endpoints show what waits, what fails and what was lost.
-    Errors are counted, and alerts hear of them.
+    Errors are counted, and alerts hear of them. Its engine starts at once, in the background.
 
     Args:
         telemetry: What `configure()` returned. None: it is called, if it has not been.
@@ -46,6 +46,7 @@ def mobile_app(telemetry: Telemetry | None = None) -> MobileApp:
     if telemetry.health is not None:
         policy = telemetry.policy
         telemetry.health.also(partial(mobile_checks, metrics, policy.mobile.spool, policy.health))
+    gateway.start_in_background()
     return MobileApp(gateway)
 
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import sentry_sdk  # noqa: F401 - first: the hook on its import uses this package, whose modules must not be half imported
+
 from mita_otel.sentry.mapping.description import SpanDescription, describe
 
 __all__ = ["SpanDescription", "describe"]
