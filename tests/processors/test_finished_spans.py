@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
+from collections.abc import Callable
+
+import pytest
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import Link, Status, StatusCode
+from opentelemetry.trace import Link, Span, Status, StatusCode
 
-from mita_otel.processors.finished_spans import RewrittenSpan, with_dict_attributes
+from mita_otel.processors.finished_spans import RewrittenSpan, estimated_bytes, with_dict_attributes
 
 
 def finished_span() -> ReadableSpan:
@@ -62,3 +67,53 @@ def test_a_copy_reports_what_the_limits_dropped_from_the_original() -> None:
     original = exporter.get_finished_spans()[1]
     copy = RewrittenSpan(original, attributes={}, events=(), links=())
     assert (copy.dropped_attributes, copy.dropped_events, copy.dropped_links) == (1, 2, 3)
+
+
+def set_texts(span: Span, number: int) -> None:
+    span.set_attributes({f"name.{at}": f"value {number} \u20ac {'x' * 10 * at}" for at in range(14)})
+
+
+def set_numbers(span: Span, number: int) -> None:
+    span.set_attributes({f"name.{at}": 1000.5 * number + at for at in range(8)})
+
+
+def set_lists(span: Span, number: int) -> None:
+    span.set_attribute("names", [f"{number} of {at}" for at in range(20)])
+
+
+def add_events(span: Span, number: int) -> None:
+    for at in range(5):
+        span.add_event("retry", {"reason": f"timeout {number} of {at}", "after_ms": number * 1.5})
+
+
+def record_exception(span: Span, number: int) -> None:
+    span.record_exception(ValueError(f"order {number}"))
+
+
+@pytest.mark.parametrize(
+    "fill", [lambda span, number: None, set_texts, set_numbers, set_lists, add_events, record_exception]
+)
+def test_the_estimate_is_what_python_allocates(fill: Callable[[Span, int], None]) -> None:
+    """Bounds on memory, such as `sampling.max_megabytes`, rely on it."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracer = provider.get_tracer("test")
+
+    def end_spans() -> None:
+        for number in range(300):
+            with tracer.start_as_current_span("work") as span:
+                fill(span, number)
+
+    end_spans()  # what is allocated once is not measured
+    exporter.clear()
+    gc.collect()
+    tracemalloc.start()
+    try:
+        end_spans()
+        gc.collect()
+        allocated = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    estimated = sum(map(estimated_bytes, exporter.get_finished_spans()))
+    assert estimated == pytest.approx(allocated, rel=0.25)

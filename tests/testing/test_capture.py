@@ -234,3 +234,13 @@ def test_importing_the_plugin_imports_nothing_heavy(tmp_path: Path) -> None:
     imported = run_script(script, tmp_path).answer
     heavy = ("opentelemetry", "sentry_sdk", "mita_otel.sdk", "mita_otel.policy", "mita_otel.redaction")
     assert [name for name in imported if name.startswith(heavy)] == []
+
+
+def test_audit_entries_are_recorded_without_a_database_until_the_trail_is_read() -> None:
+    with capture() as mita:
+        mita_otel.record_audit_event("login", "user-7")
+        assert [entry["type"] for entry in mita.audit] == ["login"]
+        database = Path(mita.telemetry.policy.store.url.removeprefix("sqlite:///"))
+        assert not database.exists()
+        assert [entry.event_type for entry in mita_otel.get_audit_trail("user-7")] == ["login"]
+        assert database.exists()

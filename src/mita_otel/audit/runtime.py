@@ -48,6 +48,7 @@ class AuditRuntime(Stage):
         service: The service's name.
         env: The environment variables.
         on_recorded: Called with each entry that was recorded. None: it becomes a log record, if the policy says so.
+        move_on_demand: Whether entries stay on the disk until something reads the database.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class AuditRuntime(Stage):
         service: str,
         env: Mapping[str, str],
         on_recorded: OnRecorded | None = None,
+        move_on_demand: bool = False,
     ) -> None:
         self.policy = policy
         """The policy."""
@@ -76,6 +78,7 @@ class AuditRuntime(Stage):
             open_mover=self.mover,
             opening={"policy_sha256": policy.digest(), "environment": environment},
             on_recorded=on_recorded or (emit_entry if policy.audit.log_records else None),
+            move_on_demand=move_on_demand,
         )
 
     def database(self) -> Database:

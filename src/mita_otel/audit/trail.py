@@ -66,6 +66,7 @@ class AuditTrail:
         open_mover: Opens the database. Called on the mover's thread at the first move.
         opening: Details of the entry about the policy, at the start of each chain.
         on_recorded: Called with each recorded entry, redacted, and its receipt.
+        move_on_demand: Whether entries stay on the disk until something reads the database.
         clock_ns: Nanoseconds since the epoch.
         clock: Monotonic seconds.
     """
@@ -81,6 +82,7 @@ class AuditTrail:
         open_mover: Callable[[], Mover],
         opening: Mapping[str, Any],
         on_recorded: Callable[[Draft, AuditReceipt], None] | None = None,
+        move_on_demand: bool = False,
         clock_ns: Callable[[], int] = time.time_ns,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -106,6 +108,7 @@ class AuditTrail:
             failure=self._failure_entry,
             clock_ns=clock_ns,
         )
+        self._move_on_demand = move_on_demand
         self._moving = MoverThread(policy.mover, self._committer, open_mover, clock=clock)
         after_fork_in_child(self._forget)
 
@@ -129,7 +132,7 @@ class AuditTrail:
             return None
         self.begun = True
         self._moving.restart()
-        self._moving.wake()
+        self._wake()
         if self._on_recorded is not None:
             try:
                 self._on_recorded(draft, receipt)
@@ -152,7 +155,7 @@ class AuditTrail:
                 raise
         else:
             self.begun = True
-            self._moving.wake()
+            self._wake()
 
     def flush(self, timeout_s: float) -> bool:
         """Move all entries to the database. False: not finished in time; the rest stays in the spool."""
@@ -166,14 +169,15 @@ class AuditTrail:
     def end(self) -> None:
         """End the chain with a final entry. Later entries start another chain."""
         if self._committer.close() is not None:
-            self._moving.wake()
+            self._wake()
 
     def close(self, timeout_s: float) -> bool:
         """End the chain with a final entry, and flush. Later entries start another chain.
 
         If the database was already down, this does not wait for it again.
         """
-        if self._committer.close() is None and not self._moving.started:
+        ended = self._committer.close() is not None
+        if not self._moving.started and (self._move_on_demand or not ended):
             return True
         return self._moving.stop(0 if self._moving.state.failed_since is not None else timeout_s)
 
@@ -196,6 +200,10 @@ class AuditTrail:
             waiting_too_much=waiting > self.policy.spool.warn_megabytes * _MEGABYTE,
             seconds_failing=0.0 if moving.failed_since is None else self._clock() - moving.failed_since,
         )
+
+    def _wake(self) -> None:
+        if self._moving.started or not self._move_on_demand:
+            self._moving.wake()
 
     def _first_entries(self) -> Sequence[Draft]:
         if not self.keys.keyed and not self._warned:

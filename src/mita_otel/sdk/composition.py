@@ -93,6 +93,8 @@ class Additions:
     """Builds the alerts. None: as the policy says."""
     on_audit_entry: OnRecorded | None = None
     """Called with each entry of the audit trail."""
+    move_audit_on_demand: bool = False
+    """Whether entries of the audit trail stay on the disk until something reads the database."""
 
 
 _NO_ADDITIONS = Additions()
@@ -149,7 +151,7 @@ def compose(
         # With Sentry, sentry-sdk's integration of logging decides which records are errors.
         on_error=None if exporters.error_listeners else capture_logged,
     )
-    audit = _start_audit(service, additions.on_audit_entry)
+    audit = _start_audit(service, additions)
     _install_finance(service, audit)
     health = _watch_health(service, tracing, audit, alerts)
     instrumentation = _instrument_libraries(service)
@@ -239,7 +241,7 @@ def _install_propagation(service: Service, tracing: Tracing, exporters: Exporter
     install_propagator(RedactedPropagator(service.redactor, propagator), service.patches)
 
 
-def _start_audit(service: Service, on_recorded: OnRecorded | None) -> LazyAudit | None:
+def _start_audit(service: Service, additions: Additions) -> LazyAudit | None:
     """Install the audit trail, and start it if policy or environment say so.
 
     Never raises: a failure is logged now, and raised to callers that record an event.
@@ -259,7 +261,8 @@ def _start_audit(service: Service, on_recorded: OnRecorded | None) -> LazyAudit 
             environment=service.environment,
             service=service.name,
             env=env,
-            on_recorded=on_recorded,
+            on_recorded=additions.on_audit_entry,
+            move_on_demand=additions.move_audit_on_demand,
         )
 
     audit = LazyAudit(build)

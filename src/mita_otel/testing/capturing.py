@@ -126,6 +126,7 @@ def capture(
                 breach_listeners=[recorders.breaches],
                 start_alerts=lambda service: _alerts(service, alerts, clock),
                 on_audit_entry=recorders.audit,
+                move_audit_on_demand=True,  # creating a database takes longer than a test
             ),
         )
         # The lines of a test contain its secrets.
@@ -181,7 +182,7 @@ def _for_tests(policy: Policy, folder: Path) -> Policy:
     return policy.replace(
         sampling=policy.sampling.replace(mode="always"),
         lifecycle=policy.lifecycle.replace(handle_signals=False),
-        sentry=policy.sentry.replace(compression_level=0),
+        sentry=policy.sentry.replace(compression_level=0, senders=1),  # one sender keeps the order
         store=policy.store.replace(url=f"sqlite:///{folder / 'store.db'}"),
         audit=audit,
     )
