@@ -57,7 +57,7 @@ def test_an_unknown_host_fails(examined: Examined) -> None:
 
 def test_a_host_that_does_not_answer_fails(examined: Examined, wire: StartWire) -> None:
     port = wire(silent)
-    found = failing(examined(SENTRY_DSN=dsn_at(port), MITA_OTEL_DOCTOR__TIMEOUT_S="5"))
+    found = failing(examined(SENTRY_DSN=dsn_at(port), MITA_OTEL_DOCTOR__TIMEOUT_S="1"))
     assert found["sentry"].startswith(f"127.0.0.1:{port} does not answer in time; check firewalls")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import Distribution, distributions, packages_distributions
+from importlib.metadata import Distribution, packages_distributions
 from shlex import quote
 from types import TracebackType
 from typing import Final
@@ -18,6 +18,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
+
+from mita_otel.sdk.health.libraries import installed_distributions
 
 OURS: Final = "mita-otel"
 _TELEMETRY: Final = "opentelemetry-"
@@ -49,7 +51,7 @@ class Conflict:
 def installed_packages() -> dict[str, Distribution]:
     """Return the installed packages. Of several versions, Python uses the first."""
     found: dict[str, Distribution] = {}
-    for one in distributions():
+    for one in installed_distributions():
         found.setdefault(canonicalize_name(one.name or ""), one)
     return found
 

@@ -7,11 +7,40 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import Distribution, PackageNotFoundError, distributions, entry_points, version
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+if TYPE_CHECKING:
+    from importlib.metadata import PackageMetadata
 
 _TELEMETRY: Final = re.compile(r"mita-otel|sentry-sdk|opentelemetry-.+")
 _NAME: Final = re.compile(r"[A-Za-z0-9._\-]+")
+
+
+class ParsedDistribution(Distribution):
+    """An installed distribution. Its metadata are parsed once; the standard library parses them for each attribute."""
+
+    def __init__(self, distribution: Distribution) -> None:
+        self._distribution = distribution
+
+    @cached_property
+    def metadata(self) -> PackageMetadata:
+        """The parsed metadata."""
+        return self._distribution.metadata
+
+    def read_text(self, filename: str) -> str | None:
+        """Return the text of a file of the metadata. None: there is no such file."""
+        return self._distribution.read_text(filename)
+
+    def locate_file(self, path: Any) -> Any:  # their types have changed with each Python
+        """Return the path of a file of the distribution."""
+        return self._distribution.locate_file(path)
+
+
+def installed_distributions() -> list[Distribution]:
+    """Return every installed distribution, in the order in which Python finds them."""
+    return [ParsedDistribution(one) for one in distributions()]
 
 
 def there_for_telemetry(names: Iterable[str]) -> frozenset[str]:
@@ -20,7 +49,7 @@ def there_for_telemetry(names: Iterable[str]) -> frozenset[str]:
     An installer marks what was installed by name (`REQUESTED`, as the packaging guide's "Recording installed
     projects" says). A package without a mark that no other package needs is the service's own as well.
     """
-    installed = list(distributions())
+    installed = installed_distributions()
     requested = _requested(installed)
     requirers: dict[str, set[str]] = defaultdict(set)
     for one in installed:
