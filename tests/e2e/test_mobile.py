@@ -7,7 +7,9 @@ import json
 import shutil
 import threading
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +50,19 @@ adopt_s = 0.5
 """
 
 
-@pytest.fixture
-def start(start_service: Start, receiver: Receiver, tmp_path: Path) -> Start:
-    """Start the service with the gateway; both export to the same receiver."""
-    folder = tmp_path / "mobile"
-    folder.mkdir()
+def write_app(folder: Path, receiver: Receiver) -> Path:
+    """Write the service with the gateway; what it forwards goes to the receiver of its own telemetry."""
+    folder.mkdir(exist_ok=True)
     shutil.copy(Path(__file__).with_name("mobile_app.py"), folder / "app.py")
     dsn = receiver.dsn.replace("publickey", UPSTREAM_KEY)
     (folder / "mita-otel.toml").write_text(POLICY.format(key=KEY, dsn=dsn))
+    return folder
+
+
+@pytest.fixture
+def start(start_service: Start, receiver: Receiver, tmp_path: Path) -> Start:
+    """Start the service with the gateway; both export to the same receiver."""
+    folder = write_app(tmp_path / "mobile", receiver)
 
     def run(**options: Any) -> Service:
         env = {"SENTRY_DSN": receiver.dsn, **options.pop("env", {})}
@@ -82,74 +89,147 @@ def of_backend(receiver: Receiver) -> list[dict[str, Any]]:
     ]
 
 
-def dynamic_context(receiver: Receiver, key: str) -> Mapping[str, Any]:
-    """Return the sampling context of the trace in the envelope's header that went to the project with the key."""
-    with receiver.changed:
-        [found] = [
-            one.header["trace"]
-            for one in receiver.requests
-            if f"sentry_key={key}" in str(one.headers)
-            and any(item.type == "transaction" for item in one.items)
-            and one.header["trace"]["trace_id"] == TRACE
-        ]
-    return found
-
-
 PAYMENT = json.loads(recorded("payment_request").split(b"\n")[2])
 TRACE = PAYMENT["contexts"]["trace"]["trace_id"]
 CALL = PAYMENT["spans"][0]["span_id"]
 """The span of the app's request to the backend."""
+BY_SENTRY, BY_TRACEPARENT, BY_BOTH, UNSAMPLED = (f"{digit}{TRACE[1:]}" for digit in "abcd")
+"""Traces, by the headers that continue them."""
 
-SENTRY_TRACE = {
-    "sentry-trace": f"{TRACE}-{CALL}-1",
-    "baggage": f"sentry-trace_id={TRACE},sentry-public_key={KEY},sentry-release=mita-mobile%401.4.2%2B142,"
-    "sentry-environment=production,sentry-transaction=API%3A%20submitPayment,sentry-sample_rate=1,sentry-sampled=true",
-}
-TRACEPARENT = {"traceparent": f"00-{TRACE}-{CALL}-01"}
+
+def sentry_trace(trace_id: str) -> dict[str, str]:
+    return {
+        "sentry-trace": f"{trace_id}-{CALL}-1",
+        "baggage": f"sentry-trace_id={trace_id},sentry-public_key={KEY},sentry-release=mita-mobile%401.4.2%2B142,"
+        "sentry-environment=production,sentry-transaction=API%3A%20submitPayment,sentry-sample_rate=1,sentry-sampled=true",
+    }
+
+
+def traceparent(trace_id: str) -> dict[str, str]:
+    return {"traceparent": f"00-{trace_id}-{CALL}-01"}
+
+
+def payment_of(trace_id: str) -> bytes:
+    """Return the app's envelope with the trace."""
+    event_id = json.loads(recorded("payment_request").split(b"\n")[0])["event_id"]
+    body = recorded_now("payment_request").replace(TRACE.encode(), trace_id.encode())
+    return body.replace(event_id.encode(), f"{trace_id[0]}{event_id[1:]}".encode())
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """What one service received from apps, and what it sent and wrote until it ended."""
+
+    receiver: Receiver
+    written: str
+    mobile_screens: Mapping[str, Any]
+    """Operations of the category `mobile_screen` in the service's summary."""
+
+    def of(self, trace_id: str, transactions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [one for one in transactions if one["contexts"]["trace"]["trace_id"] == trace_id]
+
+    def sampling_context(self, trace_id: str, key: str) -> Mapping[str, Any]:
+        """Return the sampling context of the trace in the envelope that went to the project with the key."""
+        [found] = [
+            one.header["trace"]
+            for one in self.receiver.requests
+            if f"sentry_key={key}" in str(one.headers)
+            and any(item.type == "transaction" for item in one.items)
+            and one.header["trace"]["trace_id"] == trace_id
+        ]
+        return found
+
+
+@pytest.fixture(scope="module")
+def conversation(
+    shared_receiver: Receiver, start_shared_service: Start, tmp_path_factory: pytest.TempPathFactory
+) -> Conversation:
+    folder = write_app(tmp_path_factory.mktemp("mobile"), shared_receiver)
+    service = start_shared_service({"SENTRY_DSN": shared_receiver.dsn}, folder)
+    assert post(service, recorded_now("screen_render")).status_code == 200
+    service.wait_for(lambda: "mobile screen took" in service.stderr.text, "the line about the slow screen")
+    for trace_id, headers in (
+        (BY_SENTRY, sentry_trace(BY_SENTRY)),
+        (BY_TRACEPARENT, traceparent(BY_TRACEPARENT)),
+        (BY_BOTH, {**sentry_trace(BY_BOTH), **traceparent(BY_BOTH)}),
+    ):
+        assert service.client.post("/api/payments", headers=headers).status_code == 200
+        assert post(service, payment_of(trace_id)).status_code == 200
+    unsampled = {
+        "sentry-trace": f"{UNSAMPLED}-{CALL}-0",
+        "baggage": f"sentry-trace_id={UNSAMPLED},sentry-sampled=false",
+    }
+    service.client.post("/api/payments", headers=unsampled)
+    service.client.get("/api/transactions")
+    for name in ("payment_error", "logs", "feedback", "streamed_spans", "screenshot", "network_error"):
+        assert post(service, recorded_now(name)).status_code == 200
+    summary = service.client.get("/performance").json()["categories"]
+    shared_receiver.wait_for(
+        lambda one: (
+            len(of_app(one)) >= 4
+            and len(one.events) == 3
+            and one.items("feedback")
+            and one.items("log")
+            and one.items("span")
+        )
+    )
+    service.stop()
+    shared_receiver.wait_for(lambda one: len(of_backend(one)) >= 5)
+    return Conversation(
+        shared_receiver, service.stdout.text + service.stderr.text, summary["mobile_screen"]["operations"]
+    )
 
 
 @pytest.mark.parametrize(
-    "headers",
-    [SENTRY_TRACE, TRACEPARENT, {**SENTRY_TRACE, **TRACEPARENT}],
+    "trace_id",
+    [BY_SENTRY, BY_TRACEPARENT, BY_BOTH],
     ids=["sentry-trace and baggage", "traceparent", "both"],
 )
 def test_a_request_of_the_app_and_its_handling_are_one_trace(
-    start: Start, receiver: Receiver, headers: dict[str, str]
+    conversation: Conversation, trace_id: str
 ) -> None:
-    service = start()
-    assert service.client.post("/api/payments", headers=headers).status_code == 200
-    assert post(service, recorded_now("payment_request")).status_code == 200
-    receiver.wait_for(lambda one: of_app(one) and of_backend(one))
-    [app], [backend] = of_app(receiver), of_backend(receiver)
+    [app] = conversation.of(trace_id, of_app(conversation.receiver))
+    [backend] = conversation.of(trace_id, of_backend(conversation.receiver))
     assert backend["transaction"] == "POST /api/payments"
-    assert app["contexts"]["trace"]["trace_id"] == backend["contexts"]["trace"]["trace_id"] == TRACE
     assert app["spans"][0]["span_id"] == backend["contexts"]["trace"]["parent_span_id"] == CALL
     # A breach of the app is marked like one of the backend.
     assert app["tags"]["latency_rule"] == "mobile.request"
     assert app["tags"]["component"] == "mobile_app"
 
 
-def test_app_and_backend_have_the_apps_sampling_context(start: Start, receiver: Receiver) -> None:
-    service = start()
-    service.client.post("/api/payments", headers=SENTRY_TRACE)
-    post(service, recorded_now("payment_request"))
-    receiver.wait_for(lambda one: of_app(one) and of_backend(one))
-    backend, app = dynamic_context(receiver, "publickey"), dynamic_context(receiver, UPSTREAM_KEY)
+def test_app_and_backend_have_the_apps_sampling_context(conversation: Conversation) -> None:
+    backend = conversation.sampling_context(BY_SENTRY, "publickey")
+    app = conversation.sampling_context(BY_SENTRY, UPSTREAM_KEY)
     for name in ("trace_id", "release", "environment", "transaction", "sample_rate", "sampled"):
         assert backend[name] == app[name], name
 
 
-def test_a_trace_unsampled_by_the_app_is_unsampled_in_the_backend(start: Start, receiver: Receiver) -> None:
-    service = start()
-    unsampled = {
-        "sentry-trace": f"{TRACE}-{CALL}-0",
-        "baggage": f"sentry-trace_id={TRACE},sentry-sampled=false",
+def test_a_trace_unsampled_by_the_app_is_unsampled_in_the_backend(conversation: Conversation) -> None:
+    assert Counter(one["transaction"] for one in of_backend(conversation.receiver)) == {
+        "POST /api/payments": 3,
+        "GET /api/transactions": 1,
+        "GET /performance": 1,
     }
-    service.client.post("/api/payments", headers=unsampled)
-    service.client.get("/api/transactions")
-    receiver.wait_for(of_backend)
-    service.stop()
-    assert [one["transaction"] for one in of_backend(receiver)] == ["GET /api/transactions"]
+    assert conversation.of(UNSAMPLED, conversation.receiver.transactions) == []
+
+
+def test_screens_are_in_the_services_performance_summary(conversation: Conversation) -> None:
+    assert conversation.mobile_screens["TransactionScreen"]["breaches"] == 1
+    assert "mobile screen took 1350 ms, limit 1000 ms" in conversation.written
+
+
+def test_no_secret_of_an_app_reaches_sentry_the_spool_or_the_log(conversation: Conversation) -> None:
+    for secret in (
+        b"4111 1111",
+        b'"4111',
+        b"5555555555554444",
+        b"GB82WEST",
+        b"tok-5f1e",
+        b"5b8f0e2a7c914d3b",
+        b"\x89PNG",
+    ):
+        assert secret not in conversation.receiver.raw
+        assert secret.decode("latin-1") not in conversation.written
 
 
 def test_a_trace_sampled_by_the_app_is_kept_at_any_backend_ratio(start: Start, receiver: Receiver) -> None:
@@ -160,7 +240,7 @@ def test_a_trace_sampled_by_the_app_is_kept_at_any_backend_ratio(start: Start, r
         "MITA_OTEL_SAMPLING__REMOTE_SAMPLED": "keep",
     }
     service = start(env=env)
-    service.client.post("/api/payments", headers=SENTRY_TRACE)
+    service.client.post("/api/payments", headers=sentry_trace(TRACE))
     service.client.get("/api/transactions")
     service.stop()
     assert [one["transaction"] for one in of_backend(receiver)] == ["POST /api/payments"]
@@ -173,37 +253,6 @@ def test_requests_to_the_gateway_create_no_traces(start: Start, receiver: Receiv
     receiver.wait_for(lambda one: one.events)
     service.stop()
     assert [one["transaction"] for one in of_backend(receiver)] == ["GET /api/transactions"]
-
-
-def test_screens_are_in_the_services_performance_summary(start: Start, receiver: Receiver) -> None:
-    service = start()
-    post(service, recorded_now("screen_render"))
-    summary = service.client.get("/performance").json()["categories"]
-    assert summary["mobile_screen"]["operations"]["TransactionScreen"]["breaches"] == 1
-    service.wait_for(
-        lambda: "mobile screen took 1350 ms, limit 1000 ms" in service.stderr.text, "the breach's line"
-    )
-
-
-def test_no_secret_of_an_app_reaches_sentry_the_spool_or_the_log(start: Start, receiver: Receiver) -> None:
-    service = start()
-    for name in ("payment_error", "logs", "feedback", "streamed_spans", "screenshot", "network_error"):
-        assert post(service, recorded_now(name)).status_code == 200
-    receiver.wait_for(
-        lambda one: len(one.events) == 3 and one.items("feedback") and one.items("log") and one.items("span")
-    )
-    service.stop()
-    for secret in (
-        b"4111 1111",
-        b'"4111',
-        b"5555555555554444",
-        b"GB82WEST",
-        b"tok-5f1e",
-        b"5b8f0e2a7c914d3b",
-        b"\x89PNG",
-    ):
-        assert secret not in receiver.raw
-        assert secret.decode("latin-1") not in service.said
 
 
 # --- no acknowledged data are lost -----------------------------------------------------------------------
