@@ -1,9 +1,8 @@
 """Guarantees for every test: no settings of the developer's shell, and a way to configure in this process.
 
-OpenTelemetry's providers, `configure()` and the Sentry client are set once a process. A test that needs them has
-two ways: `run_script` of the end-to-end kit (a fresh interpreter, half a second), or the fixture
-`isolated_telemetry`, which gives the globals back as they were. Tests of single rooms need neither: they make a
-provider of their own and pass it.
+OpenTelemetry's providers, `configure()` and the Sentry client are set once per process. A test that needs them
+uses `run_script` of the end-to-end kit (a new interpreter, half a second), or the fixture `isolated_telemetry`,
+which restores the globals. Tests of single packages need neither: they create a provider and pass it.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ def load_profile() -> None:
         "mita",
         derandomize=not _TIMES,
         max_examples=examples(100),
-        deadline=None,  # a busy machine is no failure
+        deadline=None,  # a busy machine must not fail a test
         suppress_health_check=[HealthCheck.too_slow],
     )
     settings.load_profile("mita")

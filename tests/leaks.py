@@ -9,11 +9,11 @@ PAN = "4111111111111111"
 
 _BETWEEN = re.compile(r"[\s.\-\u00a0]+")
 _ENOUGH = 8
-"""So many digits in a row are no chance; four are in one trace id of two thousand."""
+"""Eight digits do not occur by chance; four do, in one of two thousand trace ids."""
 
 
 def shows(text: object, secret: str = PAN) -> bool:
-    """Return whether the text, however the digits are parted, has the secret or its first half."""
+    """Return whether the text contains the secret or its first half, with any separators."""
     shown = text.decode(errors="replace") if isinstance(text, bytes) else str(text)
     beginning = secret[: max(_ENOUGH, len(secret) // 2)]
     return beginning in shown or beginning in _BETWEEN.sub("", shown)

@@ -28,10 +28,10 @@ def test_one_request_of_an_otlp_exporter_returns_the_response() -> None:
     finally:
         exporter.shutdown()
         receiver.close()
-    nobody = OTLPSpanExporter("http://127.0.0.1:1/v1/traces")
-    away = ask_otlp(nobody, 10)
+    unreachable = OTLPSpanExporter("http://127.0.0.1:1/v1/traces")
+    away = ask_otlp(unreachable, 10)
     assert isinstance(away, OtlpAnswer) and away.status is None and away.error is not None
-    nobody.shutdown()
+    unreachable.shutdown()
     assert ask_otlp(InMemorySpanExporter(), 10) is None
 
 

@@ -28,7 +28,7 @@ def test_the_id_generator_of_the_environment_is_created(monkeypatch: pytest.Monk
     assert id_generator_from_environment() is None  # the provider uses its own
     monkeypatch.setenv("OTEL_PYTHON_ID_GENERATOR", "random")
     assert isinstance(id_generator_from_environment(), RandomIdGenerator)
-    monkeypatch.setenv("OTEL_PYTHON_ID_GENERATOR", "nobody")
+    monkeypatch.setenv("OTEL_PYTHON_ID_GENERATOR", "absent")
     assert id_generator_from_environment() is None
 
 
@@ -42,7 +42,7 @@ def test_exporters_of_metrics_and_logs_are_found_by_name(
         if nothing is not None:
             monkeypatch.setenv(variable, nothing)
         assert asked_exporters(signal) == ({}, {})
-    monkeypatch.setenv(variable, "console,nobody,none,otlp,console,")
+    monkeypatch.setenv(variable, "console,absent,none,otlp,console,")
     for protocol, packages in (
         ("", ["sdk", "http"]),
         ("http/protobuf", ["sdk", "http"]),
@@ -50,7 +50,7 @@ def test_exporters_of_metrics_and_logs_are_found_by_name(
     ):
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)  # without one it is HTTP, as for traces
         asked = asked_exporters(signal)
-        assert list(asked.missing) == ["nobody"]
+        assert list(asked.missing) == ["absent"]
         exporters = [make() for make in asked.classes.values()]
         modules = [type(one).__module__.split(".") for one in exporters]
         assert [parts[1] if parts[1] == "sdk" else parts[4] for parts in modules] == packages

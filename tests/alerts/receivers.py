@@ -90,7 +90,7 @@ class HttpReceiver:
             block_on_close = False
 
             def handle_error(self, request: Any, client_address: Any) -> None:
-                """A client that went away is no news."""
+                """Ignore disconnected clients."""
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)

@@ -25,7 +25,7 @@ from mita_otel.redaction import Redactor
 
 
 class Post:
-    """A courier with a clock of the test's own, and a receiver for Slack and PagerDuty."""
+    """A dispatcher with a fake clock, and a receiver for Slack and PagerDuty."""
 
     def __init__(self, store: AlertStore, receiver: HttpReceiver, policy: Policy | None = None) -> None:
         self.store = store

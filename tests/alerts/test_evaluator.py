@@ -284,7 +284,7 @@ def test_exceeded_limits_can_be_counted(memory_bank: MakeBank) -> None:
     assert bank.sent_to() == ["devops_slack"]
 
 
-def test_staging_is_calmer() -> None:
+def test_staging_pages_no_one_and_has_higher_thresholds() -> None:
     production, staging = default_policy().alerts, default_policy("staging").alerts
     for name, rule in staging.rules.items():
         assert not [one for one in rule.channels if one.endswith(("_pagerduty", "_email"))], name

@@ -99,8 +99,8 @@ def test_evaluated_events_do_not_reopen_an_alert(open_store: OpenStore) -> None:
 def test_missed_escalation_steps_are_taken_together(open_store: OpenStore) -> None:
     bank = Bank(open_store())
     bank.happens(*FAILURES)
-    told = bank.evaluate(2 + 40 * MINUTE)
-    assert told == [
+    notified = bank.evaluate(2 + 40 * MINUTE)
+    assert notified == [
         ("finance_pagerduty", "escalate"),
         ("devops_pagerduty", "escalate"),
         ("finance_email", "escalate"),

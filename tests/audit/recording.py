@@ -38,18 +38,18 @@ def fork(child: object) -> int:
 
 
 class FullDisk:
-    """Writes `room` bytes, then raises that the disk is full."""
+    """Writes `free_bytes` bytes, then raises that the disk is full."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.room: int | None = None
+        self.free_bytes: int | None = None
         self._write = os.write
         monkeypatch.setattr(os, "write", self.write)
 
     def write(self, descriptor: int, data: bytes) -> int:
-        if self.room is None:
+        if self.free_bytes is None:
             return self._write(descriptor, data)
-        if self.room == 0:
+        if self.free_bytes == 0:
             raise OSError(errno.ENOSPC, "No space left on device")
-        written = self._write(descriptor, data[: self.room])
-        self.room -= written
+        written = self._write(descriptor, data[: self.free_bytes])
+        self.free_bytes -= written
         return written

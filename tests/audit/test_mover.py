@@ -194,18 +194,18 @@ def test_a_chain_of_another_user_blocks_no_other_chain(
     with kit(tmp_path) as made:
         made.folder.create()
         others = made.folder.segment_path("0" * 32, 0)
-        others.write_bytes(b"what nobody may read\n")
+        others.write_bytes(b"unreadable\n")
         chain = leave(made.folder, 3)
         for _ in range(2):
             made.mover().adopt()
         assert sequences(made, chain) == [0, 1, 2]
         assert others.exists()
-    told = [
+    messages = [
         one.getMessage()
         for one in caplog.records
         if str(others) in one.getMessage() or "0000" in one.getMessage()
     ]
-    assert told and all("Permission denied" in one for one in told)
+    assert messages and all("Permission denied" in one for one in messages)
 
 
 def test_a_conflicting_entry_is_kept_as_evidence_and_not_overwritten(

@@ -20,12 +20,12 @@ def test_a_trail_that_cannot_start_raises(
 ) -> None:
     with kit(tmp_path) as made:
         disk = FullDisk(monkeypatch)
-        disk.room = 0
+        disk.free_bytes = 0
         with pytest.raises(AuditWriteError, match=r"cannot be started in .*No space left on device"):
             made.trail.start()
         assert not made.trail.health().ok
         assert "No space left" in caplog.text
-        disk.room = None
+        disk.free_bytes = None
         made.trail.start()
         assert made.trail.health().ok
 
@@ -55,7 +55,7 @@ def test_a_full_disk_raises_and_the_chain_continues_afterwards(
     with kit(tmp_path, policy=PERMANENT) as made:
         made.trail.record(event(1))
         disk = FullDisk(monkeypatch)
-        disk.room = 100
+        disk.free_bytes = 100
         for number in (2, 3, 4):
             with pytest.raises(AuditWriteError, match="No space left on device; it is not in the trail"):
                 made.trail.record(event(number))
@@ -63,7 +63,7 @@ def test_a_full_disk_raises_and_the_chain_continues_afterwards(
         assert made.trail.health().refused == 3
         assert "No space left" in made.trail.health().error
         assert len([record for record in caplog.records if record.levelno == logging.CRITICAL]) == 1
-        disk.room = None
+        disk.free_bytes = None
         made.trail.record(event(5))
         assert made.trail.health().ok
         assert made.trail.flush(60)
@@ -81,10 +81,10 @@ def test_with_on_failure_log_a_failed_record_returns_none(
 ) -> None:
     with kit(tmp_path, policy=changed(audit__on_failure="log")) as made:
         disk = FullDisk(monkeypatch)
-        disk.room = 0
+        disk.free_bytes = 0
         assert made.trail.record(event(1)) is None
         assert not made.trail.health().ok
-        disk.room = None
+        disk.free_bytes = None
         assert made.trail.record(event(2)) is not None
 
 

@@ -158,7 +158,7 @@ def test_secrets_in_reasons_and_names_are_redacted(command: Command, shared: str
 def test_an_unreachable_store_is_reported_in_one_message(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MITA_OTEL_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+    monkeypatch.setenv("MITA_OTEL_DATABASE_URL", "postgresql://user@127.0.0.1:1/none")
     said = command("alerts", "status", "-s", "bank")
     assert said.code == 2
     assert "does not answer" in said.err and said.err.count("\n") == 1

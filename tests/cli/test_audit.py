@@ -165,10 +165,10 @@ def test_a_missing_key_is_reported_once_per_chain(
     monkeypatch.setenv("MITA_OTEL_AUDIT_KEY", "another key than the service's")
     said = command("audit", "verify")
     assert said.code == 1
-    told = [
+    reported = [
         line for line in said.out.splitlines() if "is unknown; add it to MITA_OTEL_AUDIT_OLD_KEYS" in line
     ]
-    assert [line.partition(": ")[0] for line in told] == ["key"]
+    assert [line.partition(": ")[0] for line in reported] == ["key"]
     assert re.search(r"… and \d+ more errors", said.out)
 
 

@@ -57,10 +57,10 @@ def test_a_release_is_created_and_deployed_with_its_commits(
     assert command("release", "create", *following, "--url", "https://bank.example/1.1").code == 0
     said = command("release", "commits", *following, "--repository", "bank/backend")
     assert said.out == f"mita-finance@1.1.0+a b: 2 commits since {first[:12]}\n"
-    told = sentry.commits["mita-finance@1.1.0+a b"]
-    assert [one["id"] for one in told] == [third, second]
-    assert told[0]["author_email"] == "dev@bank.example" and told[0]["repository"] == "bank/backend"
-    assert not shows(told[1]["message"]) and "[redacted:pan]" in told[1]["message"]
+    result = sentry.commits["mita-finance@1.1.0+a b"]
+    assert [one["id"] for one in result] == [third, second]
+    assert result[0]["author_email"] == "dev@bank.example" and result[0]["repository"] == "bank/backend"
+    assert not shows(result[1]["message"]) and "[redacted:pan]" in result[1]["message"]
     assert command("release", "finalize", *following).out == "mita-finance@1.1.0+a b: finalized\n"
     release = sentry.releases["mita-finance@1.1.0+a b"]
     assert release["dateReleased"] and release["ref"] == third
@@ -221,28 +221,28 @@ EXIT = [sys.executable, "-c", "import sys; sys.exit(int(sys.argv[1]))"]
 
 
 @pytest.mark.parametrize("own", [0, 3])
-@pytest.mark.parametrize("trouble", ["503", "no answer", "nobody there", "unknown release"])
+@pytest.mark.parametrize("trouble", ["503", "no answer", "unreachable", "unknown release"])
 def test_a_failure_after_the_command_is_one_message_with_the_commands_status(
     command: Command, sentry: FakeSentry, own: int, trouble: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if trouble != "unknown release":
         command("release", "create")
-    if trouble == "nobody there":
+    if trouble == "unreachable":
         monkeypatch.setenv("SENTRY_URL", "http://127.0.0.1:1")
     else:
         sentry.faults.append(Fault(503 if trouble == "503" else 0, path="/deploys/", times=99))
     if trouble == "unknown release":
         sentry.faults.clear()
-    told = command("release", "deploy", "-e", "staging", "--", *EXIT, str(own))
-    assert told.code == (own or 2)
-    assert told.out == ""
+    result = command("release", "deploy", "-e", "staging", "--", *EXIT, str(own))
+    assert result.code == (own or 2)
+    assert result.out == ""
     ended = "failed with exit status 3" if own else "succeeded"
-    assert told.err.startswith(f"the command {ended}, but the deploy was not recorded in Sentry: ")
+    assert result.err.startswith(f"the command {ended}, but the deploy was not recorded in Sentry: ")
     failed = " --failed" if own else ""
-    assert told.err.endswith(
+    assert result.err.endswith(
         f"Record it with: mita-otel release deploy --version {NAME} -e staging{failed}\n"
     )
-    assert told.err.count("\n") == 1
+    assert result.err.count("\n") == 1
     assert not sentry.deploys.get(NAME)
 
 
@@ -307,8 +307,8 @@ def test_a_cancelled_pipeline_ends_the_command_and_records_the_failure(
             os.killpg(pipeline.pid, number)
         assert pipeline.stdout.read().endswith("failed: exit status 9\n")
     assert pipeline.returncode == 9
-    [told] = sentry.deploys[NAME]
-    assert (told["environment"], told["name"]) == ("staging", "failed: exit status 9")
+    [result] = sentry.deploys[NAME]
+    assert (result["environment"], result["name"]) == ("staging", "failed: exit status 9")
 
 
 # --- git -----------------------------------------------------------------------------------------------
@@ -349,10 +349,10 @@ def test_a_shallow_clone_without_the_previous_release_is_reported(
     third = commit(work_tree, "the third")
     command("release", "create")
     monkeypatch.chdir(clone_of(work_tree, tmp_path / "clone", 1))
-    told = command("release", "commits")
-    assert told.code == 0
-    assert told.out == f"{NAME}: 1 commit\n"
-    assert "this clone is shallow" in told.err and "git fetch --unshallow" in told.err
+    result = command("release", "commits")
+    assert result.code == 0
+    assert result.out == f"{NAME}: 1 commit\n"
+    assert "this clone is shallow" in result.err and "git fetch --unshallow" in result.err
     assert [one["id"] for one in sentry.commits[NAME]] == [third]
     refused = command("release", "commits", "--since", first)
     assert refused.code == 2
@@ -360,8 +360,8 @@ def test_a_shallow_clone_without_the_previous_release_is_reported(
         f"git finds no commit {first} here; this clone is shallow, fetch its history: "
     )
     monkeypatch.chdir(clone_of(work_tree, tmp_path / "deeper", 3))
-    told = command("release", "commits")
-    assert (told.out, told.err) == (f"{NAME}: 2 commits since {first[:12]}\n", "")
+    result = command("release", "commits")
+    assert (result.out, result.err) == (f"{NAME}: 2 commits since {first[:12]}\n", "")
 
 
 @pytest.mark.parametrize("name", ["absent", "--output=stolen", "HEAD..HEAD"])
@@ -402,11 +402,11 @@ def test_only_the_newest_of_many_commits_are_sent_and_this_is_reported(
     """Each request replaces the commits of earlier ones, so they cannot be sent in several requests."""
     many_commits(work_tree, 1002)
     command("release", "create")
-    told = command("release", "commits")
-    assert told.out == f"{NAME}: 200 commits, only the newest: use --most for up to 1,000\n"
+    result = command("release", "commits")
+    assert result.out == f"{NAME}: 200 commits, only the newest: use --most for up to 1,000\n"
     assert len(sentry.commits[NAME]) == 200
-    told = command("release", "commits", "--most", "1000")
-    assert told.out == f"{NAME}: 1,000 commits, only the newest: use --most for up to 1,000\n"
+    result = command("release", "commits", "--most", "1000")
+    assert result.out == f"{NAME}: 1,000 commits, only the newest: use --most for up to 1,000\n"
     sent = sentry.commits[NAME]
     assert len(sent) == 1000
     assert sent[0]["message"].startswith("commit 1001\n")

@@ -118,11 +118,11 @@ def test_an_unwritable_spool_fails(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("room", "status"), [(2, Status.FAIL), (3, Status.PASS), (4, Status.PASS)],
+    ("limit", "status"), [(2, Status.FAIL), (3, Status.PASS), (4, Status.PASS)],
 )  # fmt: skip
-def test_a_full_spool_fails(tmp_path: Path, room: int, status: Status) -> None:
+def test_a_full_spool_fails(tmp_path: Path, limit: int, status: Status) -> None:
     put(tmp_path, 1, 1)
-    found = looked(gateway({"max_records": room}, app={"store": True}), tmp_path)["mobile:spool"]
+    found = looked(gateway({"max_records": limit}, app={"store": True}), tmp_path)["mobile:spool"]
     assert found.status is status
     if status is not Status.PASS:
         assert found.said.startswith(f"{tmp_path} is 100% full (2 envelopes, 0 MB), and a full spool drops")

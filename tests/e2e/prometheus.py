@@ -100,7 +100,7 @@ class Prometheus(_Server):
         folder: Where its files go.
         rules: What `policy export --prometheus` wrote.
         target: Host and port that it scrapes, as the job `bank`.
-        alertmanager: Whom it tells.
+        alertmanager: The Alertmanager to notify.
     """
 
     def __init__(self, folder: Path, rules: str, target: str, alertmanager: str) -> None:

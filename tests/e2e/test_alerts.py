@@ -54,7 +54,7 @@ class Worker:
         line = self.process.stdout.readline()
         assert line.strip() == said, line
 
-    def tell(self, what: str) -> None:
+    def send(self, what: str) -> None:
         assert self.process.stdin is not None
         self.process.stdin.write(f"{what}\n")
         self.process.stdin.flush()
@@ -86,25 +86,25 @@ def test_three_failures_in_two_processes_are_notified_once_despite_a_restart(
     }
     one, other = Worker(tmp_path, env), Worker(tmp_path, env)
     try:
-        one.tell("fail")
-        other.tell("fail")
-        one.tell("look")
-        other.tell("look")
+        one.send("fail")
+        other.send("fail")
+        one.send("look")
+        other.send("look")
         assert receiver.posted == []
-        other.tell("fail")
+        other.send("fail")
         [posted] = receiver.wait_for(1)
         assert posted.json["text"] == "Payment processing failures: 3 events within 5 minutes"
         assert not shows(posted.body)
-        one.tell("look")  # by now the delivery is stored
-        other.tell("look")
+        one.send("look")  # by now the delivery is stored
+        other.send("look")
     finally:
         one.kill()
         other.kill()
     after = Worker(tmp_path, env)
     try:
-        after.tell("fail")
+        after.send("fail")
         for _ in range(3):
-            after.tell("look")
+            after.send("look")
     finally:
         after.kill()
     assert len(receiver.posted) == 1
@@ -318,6 +318,6 @@ def test_crashes_of_the_mobile_app_are_notified(
             "MITA_OTEL_MOBILE__INTAKE__ISOLATION": isolation,
         },
     )
-    [told] = receiver.wait_for(1)
-    assert told.json["text"] == "Mobile crashes: 5 events within 5 minutes"
-    assert not shows(told.body)
+    [notification] = receiver.wait_for(1)
+    assert notification.json["text"] == "Mobile crashes: 5 events within 5 minutes"
+    assert not shows(notification.body)

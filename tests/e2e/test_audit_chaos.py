@@ -44,14 +44,14 @@ from mita_otel.redaction import Redactor
 
 writer, first, last = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 policy = load_policy(environment="test")
-room = start_audit(policy, Redactor(policy.redaction), environment="test", service="chaos", env=os.environ)
+runtime = start_audit(policy, Redactor(policy.redaction), environment="test", service="chaos", env=os.environ)
 acknowledged = os.open(f"acknowledged-{writer}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 for number in range(first, last):
     receipt = record_audit_event("test", user_id=f"{writer}-{number}", details={"writer": writer, "number": number})
     os.write(acknowledged, f"{number} {receipt.chain} {receipt.sequence} {receipt.mac}\\n".encode())
 sys.stdin.read()
-room.trail.flush(1000)
-room.close()
+runtime.trail.flush(1000)
+runtime.close()
 """
 """The code of a writer; it ends on command, so that no writer ends before it can be killed."""
 

@@ -207,9 +207,9 @@ def test_items_lost_at_the_deadline_are_logged_and_counted_in_metrics(
     service.stop("SIGTERM", timeout=60)
     silent.close()
     line = [line for line in service.stderr.lines if "in time" in line][-1]
-    cut_off = {stage: int(count) for count, stage in re.findall(r"(\d+) [a-z() ]+ at ([\w.]+)", line)}
-    assert cut_off["sentry"] == cut_off["exporter.otlp"] >= 8
-    assert cut_off["sentry.other"] >= 1
+    abandoned = {stage: int(count) for count, stage in re.findall(r"(\d+) [a-z() ]+ at ([\w.]+)", line)}
+    assert abandoned["sentry"] == abandoned["exporter.otlp"] >= 8
+    assert abandoned["sentry.other"] >= 1
     points = [
         (labels(point), int(point["asInt"]))
         for points in newest(receiver)["mita.pipeline.dropped"].values()
@@ -217,5 +217,5 @@ def test_items_lost_at_the_deadline_are_logged_and_counted_in_metrics(
     ]
     counted = {one["stage"]: count for one, count in points if one["reason"] == "shutdown_deadline"}
     # The last log records of the server come later.
-    assert 1 <= counted.pop("logs.OTLPLogExporter") <= cut_off.pop("logs.OTLPLogExporter")
-    assert counted == cut_off
+    assert 1 <= counted.pop("logs.OTLPLogExporter") <= abandoned.pop("logs.OTLPLogExporter")
+    assert counted == abandoned

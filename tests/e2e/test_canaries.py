@@ -1,7 +1,6 @@
 """Secrets in every part of a request are redacted in every exporter.
 
-The same search is then made with one processor taken out, and with redaction switched off: it must find them,
-or it would prove nothing.
+The same search must find the secrets without one of the processors, and with redaction disabled.
 """
 
 from __future__ import annotations

@@ -300,9 +300,9 @@ def test_an_alert_fires_after_real_errors_and_is_notified(
     firing = until(prometheus.firing, bool)
     assert set(firing) == {"payment_processing_failures"}
     assert firing["payment_processing_failures"]["job"] == "bank"
-    [told] = slack.wait_for(1, timeout=60)
-    assert told.path == "/SLACK_PAYMENTS_WEBHOOK"
-    assert told.json["attachments"][0]["title"] == "Payment processing failures: bank"
+    [notification] = slack.wait_for(1, timeout=60)
+    assert notification.path == "/SLACK_PAYMENTS_WEBHOOK"
+    assert notification.json["attachments"][0]["title"] == "Payment processing failures: bank"
     assert [one["labels"]["rule"] for one in alertmanager.alerts()] == ["payment_processing_failures"]
     assert prometheus.troubles() == []
 

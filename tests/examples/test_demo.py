@@ -59,7 +59,7 @@ def test_the_demo_ignores_the_users_settings(run_script: Run) -> None:
         "SENTRY_DSN": "http://key@127.0.0.1:9/1",
         "OTEL_SDK_DISABLED": "true",
         "ENVIRONMENT": "development",
-        "DATABASE_URL": "postgresql://nobody@127.0.0.1:9/nothing",
+        "DATABASE_URL": "postgresql://user@127.0.0.1:9/nothing",
     }
     assert run_script(EXAMPLES / "payments" / "demo.py", settings).returncode == 0
 

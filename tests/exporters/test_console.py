@@ -91,7 +91,7 @@ def test_a_trace_is_printed_when_its_local_root_ends(spans: Spans) -> None:
     assert names(output) == ["root", "├─ first", "└─ second"]
 
 
-def test_a_remote_parent_is_not_waited_for(spans: Spans) -> None:
+def test_a_trace_with_a_remote_parent_is_printed_at_once(spans: Spans) -> None:
     exporter, output = make()
     caller = NonRecordingSpan(SpanContext(0x1234, 0x5678, is_remote=True, trace_flags=TraceFlags(1)))
     exporter.export([spans.end(spans.start("served", caller, SpanKind.SERVER))])

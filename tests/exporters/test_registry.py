@@ -53,7 +53,7 @@ def test_an_invalid_item_is_one_problem_and_the_others_work(item: object, called
     assert problem.startswith(f"{called} is not an exporter; pass names")
 
 
-def test_our_exporters_take_precedence_over_the_sdks() -> None:
+def test_exporters_of_mita_otel_take_precedence_over_the_sdks() -> None:
     assert isinstance(find_exporters(["console"], {}).exporters[0][1], ConsoleSpanExporter)
     assert isinstance(find_exporters(["console"], {"console": Ours}).exporters[0][1], Ours)
 
@@ -95,7 +95,7 @@ def test_a_third_partys_exporter_is_found_by_its_entry_point(
         sys.modules.pop("bank_exporter", None)
 
 
-def test_our_entry_points_load() -> None:
+def test_entry_points_of_mita_otel_can_be_loaded() -> None:
     assert {"file", "memory", "sentry"} <= set(exporter_names({}))
 
 
@@ -115,17 +115,17 @@ def test_grpc_is_available() -> None:
 
 
 @pytest.mark.parametrize(
-    ("protocol", "mend"),
+    ("protocol", "hint"),
     [
         ("grpc", r"install mita-otel\[otlp-grpc\]"),
         ("http/protobuf", r"install mita-otel\[otlp\]"),
     ],
 )
 def test_an_unavailable_protocol_names_the_package_to_install(
-    monkeypatch: pytest.MonkeyPatch, protocol: str, mend: str
+    monkeypatch: pytest.MonkeyPatch, protocol: str, hint: str
 ) -> None:
     monkeypatch.setattr("mita_otel.exporters.registry.entry_points", lambda **_: [])
-    with pytest.raises(ExporterUnavailableError, match=mend):
+    with pytest.raises(ExporterUnavailableError, match=hint):
         make_otlp_exporter({"OTEL_EXPORTER_OTLP_PROTOCOL": protocol})
 
 

@@ -173,11 +173,11 @@ def test_the_compliance_context_is_on_spans_and_errors(recording: Recording) -> 
 
 def test_a_compliance_violation_is_a_separate_issue(recording: Recording) -> None:
     event_id = set_compliance_context("PCI_DSS", "3.4", status="NON_COMPLIANT")
-    [told] = recording.events("mita.compliance")
-    assert told["mita.event.id"] == event_id
-    assert told["mita.error.category"] == "compliance_issue"
-    assert told["mita.severity"] == "critical"
-    assert list(told["mita.fingerprint"]) == ["compliance_issue", "PCI_DSS", "3.4"]
+    [captured] = recording.events("mita.compliance")
+    assert captured["mita.event.id"] == event_id
+    assert captured["mita.error.category"] == "compliance_issue"
+    assert captured["mita.severity"] == "critical"
+    assert list(captured["mita.fingerprint"]) == ["compliance_issue", "PCI_DSS", "3.4"]
     assert recording.records[0].log_record.body == "PCI_DSS 3.4: NON_COMPLIANT"
     assert recording.counts("mita.compliance.violations") == {("compliance_issue", "PCI_DSS", "critical"): 1}
     assert recording.counts("mita.errors") == {}, "each counter counts what is its own"

@@ -31,7 +31,7 @@ APP = FinancialSentryMiddleware(
 
 
 @pytest.fixture
-def told(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> list[AuditSignal]:
+def audited(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> list[AuditSignal]:
     monkeypatch.setattr(recording.runtime, "wants_access", lambda: True)
     return recording.audit.signals
 
@@ -48,10 +48,10 @@ def told(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> list[AuditSig
     ],
 )
 async def test_an_access_is_audited_with_route_and_outcome(
-    told: list[AuditSignal], method: str, path: str, query: bytes, outcome: str
+    audited: list[AuditSignal], method: str, path: str, query: bytes, outcome: str
 ) -> None:
     await request(APP, method, path, query_string=query, state={"user": "u-1"})
-    [signal] = [one for one in told if one.name == "data_access"]
+    [signal] = [one for one in audited if one.name == "data_access"]
     assert (signal.kind, signal.outcome, signal.user_id, signal.address) == (
         "custom",
         outcome,
@@ -62,9 +62,9 @@ async def test_an_access_is_audited_with_route_and_outcome(
     assert signal.request_id
 
 
-async def test_other_requests_are_not_audited(told: list[AuditSignal]) -> None:
+async def test_other_requests_are_not_audited(audited: list[AuditSignal]) -> None:
     await request(APP, "GET", "/api/budgets")
-    assert [one for one in told if one.name == "data_access"] == []
+    assert [one for one in audited if one.name == "data_access"] == []
 
 
 async def test_without_an_audit_trail_no_access_is_recorded(recording: Recording) -> None:

@@ -338,7 +338,7 @@ def test_without_an_exporter_errors_are_logged_redacted(
 ) -> None:
     from opentelemetry._logs import NoOpLogger
 
-    recording.runtime.logger = NoOpLogger("nobody")
+    recording.runtime.logger = NoOpLogger("test")
     event_id = capture_financial_error(fail("card 4111 1111 1111 1111"), "payment_processing")
     with recording.tracer.start_as_current_span("work"):
         capture_financial_error(fail())

@@ -1,7 +1,7 @@
 """Every Python snippet of the guide, with only its import line changed.
 
-The code between the marks is the guide's, indented where it has to stand in a function, since it awaits. What a
-snippet uses without importing it stands in front of the mark.
+The code between the marks is the guide's, indented if it awaits and so needs a function. Names that a snippet uses
+without importing them are defined before the mark.
 """
 
 from __future__ import annotations
@@ -117,10 +117,10 @@ async def test_backend_error_capture(recording: Recording) -> None:
 
     with pytest.raises(ConnectionError):
         await snippet()
-    told = recording.error
-    assert (told["mita.error.category"], told["mita.severity"]) == ("transaction_processing", "critical")
-    assert told["mita.contexts"]["additional"] == {"payment_method": "credit_card", "merchant": "Acme"}
-    assert told["mita.contexts"]["financial"]["amount"] == "9.90"
+    captured = recording.error
+    assert (captured["mita.error.category"], captured["mita.severity"]) == ("transaction_processing", "critical")
+    assert captured["mita.contexts"]["additional"] == {"payment_method": "credit_card", "merchant": "Acme"}
+    assert captured["mita.contexts"]["financial"]["amount"] == "9.90"
 
 
 def test_data_sanitization() -> None:
@@ -279,10 +279,10 @@ def test_security_event_monitoring(recording: Recording) -> None:
         user_id=user_id
     )
     # ---
-    [told] = recording.events("mita.security")
-    assert told["mita.event.id"]
-    assert told["mita.security.attempts"] == 3
-    assert told["mita.contexts"]["security"]["ip_address"] == "192.0.2.7"
+    [captured] = recording.events("mita.security")
+    assert captured["mita.event.id"]
+    assert captured["mita.security.attempts"] == 3
+    assert captured["mita.contexts"]["security"]["ip_address"] == "192.0.2.7"
 
 
 def test_performance_data_missing(recording: Recording) -> None:

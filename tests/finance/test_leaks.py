@@ -215,9 +215,9 @@ async def test_requests_do_not_share_context(recording: Recording) -> None:
     assert answers == [f"unhandled-{n}" if n % 3 == 0 else f"u-{n}" for n in range(MANY)]
     assert_no_leak(recording, MANY * 6)
     assert len(recording.events()) == MANY + len(range(0, MANY, 3))
-    for told in recording.events():
-        assert [crumb["message"] for crumb in told["mita.breadcrumbs"]] == [
-            f"crumb-{told['user.id'].rpartition('-')[2]}"
+    for captured in recording.events():
+        assert [crumb["message"] for crumb in captured["mita.breadcrumbs"]] == [
+            f"crumb-{captured['user.id'].rpartition('-')[2]}"
         ]
 
 

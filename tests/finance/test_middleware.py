@@ -170,12 +170,12 @@ async def test_an_unhandled_error_is_captured_once_in_the_requests_trace(
     )
     with pytest.raises(ValueError, match="gateway refused"):
         await request(app, path="/api/fail", state={"user": {"id": 7}})
-    told = recording.error
-    assert told["mita.handled"] is False
-    assert told["user.id"] == "7"
-    assert told["mita.error.category"] == "system_error"
-    assert [crumb["message"] for crumb in told["mita.breadcrumbs"]] == ["about to fail"]
-    shown = told["mita.contexts"]["request"]
+    captured = recording.error
+    assert captured["mita.handled"] is False
+    assert captured["user.id"] == "7"
+    assert captured["mita.error.category"] == "system_error"
+    assert [crumb["message"] for crumb in captured["mita.breadcrumbs"]] == ["about to fail"]
+    shown = captured["mita.contexts"]["request"]
     assert (shown["method"], shown["url"]) == ("GET", "http://bank.example/api/fail")
     [span] = [span for span in recording.spans if span.kind is SpanKind.SERVER]
     assert span.context is not None
@@ -592,7 +592,7 @@ async def test_a_bare_asgi_application_is_supported(recording: Recording) -> Non
     assert "x-request-id" in answer.headers
 
 
-@pytest.mark.skipif(not has_native_telemetry(FastAPI), reason="this FastAPI has no telemetry of its own")
+@pytest.mark.skipif(not has_native_telemetry(FastAPI), reason="this FastAPI has no telemetry")
 async def test_the_middleware_works_with_fastapis_telemetry(recording: Recording) -> None:
     app = FastAPI(telemetry={"tracer_provider": recording.tracer_provider, "metrics": False, "logs": False})
     app.add_middleware(FinancialSentryMiddleware)

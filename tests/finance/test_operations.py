@@ -161,12 +161,12 @@ def test_an_exception_is_one_error_and_one_span_event_and_propagates(recording: 
         monitor_financial_operation("process_payment", category=FinancialErrorCategory.PAYMENT_PROCESSING),
     ):
         raise ValueError("refused")
-    told = recording.error
-    assert told["mita.error.category"] == "payment_processing"
-    assert told["mita.severity"] == "critical"
-    assert told["user.id"] == "u-1"
-    assert told["mita.operation"] == "process_payment"
-    assert told["mita.handled"] is False
+    captured = recording.error
+    assert captured["mita.error.category"] == "payment_processing"
+    assert captured["mita.severity"] == "critical"
+    assert captured["user.id"] == "u-1"
+    assert captured["mita.operation"] == "process_payment"
+    assert captured["mita.handled"] is False
     inner = recording.span("process_payment")
     assert sorted(event.name for event in inner.events) == ["exception", "mita.error"]
     for name in ("process_payment", "outer"):

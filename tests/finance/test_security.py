@@ -78,8 +78,8 @@ def test_the_user_of_an_event_does_not_become_the_context_user(recording: Record
 def test_an_event_without_a_user_has_the_context_user(recording: Recording) -> None:
     set_financial_user(UserContext("u-1", risk_level="low"))
     set_security_context("password_change")
-    [told] = recording.events("mita.security")
-    assert told["user.id"] == "u-1"
+    [captured] = recording.events("mita.security")
+    assert captured["user.id"] == "u-1"
 
 
 def test_many_failed_logins_are_one_brute_force_event(recording: Recording) -> None:

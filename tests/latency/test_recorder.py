@@ -147,12 +147,12 @@ def test_each_window_is_returned_to_the_store_once() -> None:
 
 
 def test_the_window_writer_is_notified_after_each_minute() -> None:
-    clock, told = Clock(), []
-    memory = recorder(clock, on_minute=lambda: told.append(clock.now_s))
+    clock, notified = Clock(), []
+    memory = recorder(clock, on_minute=lambda: notified.append(clock.now_s))
     for step in (0, 30, 30, 1, 600):
         clock.now_s += step
         record(memory, 1)
-    assert told == [START + 60, START + 661]
+    assert notified == [START + 60, START + 661]
 
 
 def test_unwritten_windows_are_bounded() -> None:

@@ -31,9 +31,9 @@ def sketch_of(values: Sequence[float], relative_error: float = 0.01) -> Sketch:
 
 def assert_close(sketch: Sketch, values: Sequence[float], relative_error: float) -> None:
     for percentile in PERCENTILES:
-        told, true = sketch.percentile(percentile), exact(values, percentile)
-        assert told is not None
-        assert abs(told - true) <= relative_error * true * 1.0001, (percentile, told, true)
+        estimate, true = sketch.percentile(percentile), exact(values, percentile)
+        assert estimate is not None
+        assert abs(estimate - true) <= relative_error * true * 1.0001, (percentile, estimate, true)
 
 
 def _distributions() -> dict[str, list[float]]:
@@ -102,9 +102,9 @@ def test_merging_sketches_of_different_error_adds_the_errors() -> None:
 def test_p99_of_a_few_durations_is_the_slowest() -> None:
     """With three payments, one of them slow, p99 is the slow one and not the median."""
     sketch = sketch_of([3.0, 1260.0, 804.0])
-    told = sketch.percentile(99)
-    assert told is not None
-    assert abs(told - 1260) < 13
+    estimate = sketch.percentile(99)
+    assert estimate is not None
+    assert abs(estimate - 1260) < 13
 
 
 def test_an_empty_sketch_has_no_percentile() -> None:
@@ -123,8 +123,8 @@ def test_the_size_of_a_sketch_is_bounded() -> None:
     chance = random.Random(3)
     sketch = sketch_of([10 ** chance.uniform(-9, 12) for _ in range(50_000)])
     assert len(sketch.pack()) <= 17 + 6 * 4096
-    told = sketch.percentile(99)
-    assert told is not None and told > 1e9
+    estimate = sketch.percentile(99)
+    assert estimate is not None and estimate > 1e9
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ FRAMES = [
     Malformed("nothing", b"", 400, "empty"),
     Malformed("blanks", b"   \r\n\t\n  ", 400, "empty"),
     Malformed("a NUL", b"\x00", 400, "header_not_json"),
-    Malformed("prose", b"hello " + CARD, 400, "header_not_json"),
+    Malformed("text", b"hello " + CARD, 400, "header_not_json"),
     Malformed("a list for a header", b"[]\n" + EVENT, 400, "header_not_json"),
     Malformed("a text for a header", b'"x"\n' + EVENT, 400, "header_not_json"),
     Malformed("a number for a header", b"42", 400, "header_not_json"),
@@ -90,7 +90,7 @@ FRAMES = [
     Malformed("an id that is too short", b'{"event_id":"abc"}', 400, "bad_event_id"),
     Malformed("an id that is a path", b'{"event_id":"../../etc/passwd"}', 400, "bad_event_id"),
     Malformed("an id that is a list", b'{"event_id":["a"]}', 400, "bad_event_id"),
-    Malformed("an item's header that is prose", HEADER + b"\nhello\n" + EVENT, 400, "item_header_not_json"),
+    Malformed("an item's header that is text", HEADER + b"\nhello\n" + EVENT, 400, "item_header_not_json"),
     Malformed("an item's header that is a list", HEADER + b"\n[1]\n" + EVENT, 400, "item_header_not_json"),
     Malformed("an item's header that is truncated", HEADER + b'\n{"type":"eve', 400, "item_header_not_json"),
     Malformed(

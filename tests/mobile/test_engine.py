@@ -138,7 +138,7 @@ def limited(make: Make, folder: Path, receiver: Receiver, limits: str, **forward
     return engine
 
 
-def told(reply: Reply) -> set[str]:
+def limited_categories(reply: Reply) -> set[str]:
     """Return the rate-limited categories in the reply."""
     limits = reply.headers.get("X-Sentry-Rate-Limits", "").split(", ")
     return {category for limit in limits if limit for category in limit.split(":")[1].split(";")}
@@ -175,7 +175,7 @@ def test_during_a_short_rate_limit_errors_are_accepted_and_spooled(
     engine = limited(make, tmp_path, receiver, limit)
     reply = engine.take(intake(recorded("payment_error")))
     assert (reply.status, set(reply.body)) == (200, {"id"})
-    assert told(reply) == others
+    assert limited_categories(reply) == others
     assert reply.outcomes["event", "forwarded"] == 1
     assert engine.flush(60)
     assert engine.status().waiting == {"error": 1}
@@ -209,7 +209,7 @@ def test_during_a_long_rate_limit_errors_are_refused(
     engine = limited(make, tmp_path, receiver, limit, wait_out_s=wait_out_s)
     reply = engine.take(intake(recorded("payment_error")))
     assert (reply.status, reply.reason) == (429, "rate_limited")
-    assert told(reply) == categories
+    assert limited_categories(reply) == categories
 
 
 def test_a_short_rate_limit_on_all_categories_still_accepts_errors(
@@ -219,8 +219,8 @@ def test_a_short_rate_limit_on_all_categories_still_accepts_errors(
     error = engine.take(intake(recorded("payment_error")))
     screen = engine.take(intake(recorded("screen_render")))
     assert (error.status, screen.status) == (200, 429)
-    assert {"transaction", "session", "span"} <= told(screen)
-    assert told(screen).isdisjoint({"error", "feedback"})
+    assert {"transaction", "session", "span"} <= limited_categories(screen)
+    assert limited_categories(screen).isdisjoint({"error", "feedback"})
 
 
 def test_rate_limited_items_of_an_envelope_are_left_out(

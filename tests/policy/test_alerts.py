@@ -162,13 +162,13 @@ BAD: dict[str, tuple[str, str]] = {
         '[alerts.channels]\nx = { kind = "email", to = ["a@b.example, c@d.example"] }\n',
         "limits.toml:2: alerts.channels.x.to.0: 'a@b.example, c@d.example' is not an e-mail address",
     ),
-    "a stand-in that there is not": (
+    "an unknown fallback": (
         '[alerts.channels]\nx = { kind = "slack", variable = "X", instead = "finance_slac" }\n',
         "limits.toml:2: alerts.channels.x.instead: there is no channel 'finance_slac'; did you mean finance_slack?",
     ),
-    "a step to nobody": (
-        '[alerts.escalations]\nfinance = [{ after_minutes = 5, channels = ["nobody"] }]\n',
-        "limits.toml:2: alerts.escalations.finance.0.channels.0: there is no channel 'nobody'; there are",
+    "a step with an unknown channel": (
+        '[alerts.escalations]\nfinance = [{ after_minutes = 5, channels = ["absent"] }]\n',
+        "limits.toml:2: alerts.escalations.finance.0.channels.0: there is no channel 'absent'; there are",
     ),
 }
 
@@ -185,7 +185,7 @@ def test_an_invalid_setting_is_reported_with_location_and_fix(
 
 def test_an_invalid_rule_does_not_affect_the_others(write: WriteFile) -> None:
     path = write(
-        f"[alerts.rules.mine]\n{RULE.replace('finance_slack', 'nobody')}[alerts.rules.high_error_rate]\nabove = 0.5\n"
+        f"[alerts.rules.mine]\n{RULE.replace('finance_slack', 'absent')}[alerts.rules.high_error_rate]\nabove = 0.5\n"
     )
     loaded = salvage_policy(path, env={})
     assert len(loaded.problems) == 1

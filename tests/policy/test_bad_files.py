@@ -395,7 +395,7 @@ def test_a_selected_pyproject_must_have_the_table(tmp_path: Path, complaints: Co
     ]
 
 
-def test_a_file_of_comments_alone_is_the_defaults(tmp_path: Path, complaints: Complaints) -> None:
+def test_a_file_with_only_comments_gives_the_defaults(tmp_path: Path, complaints: Complaints) -> None:
     path = tmp_path / "limits.toml"
     path.write_text("# nothing yet\n")
     assert complaints(path) == []

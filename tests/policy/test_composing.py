@@ -63,7 +63,7 @@ RULE = {"title": "x", "on": ["errors"], "count": 1, "window_s": 60, "urgency": "
 
 def test_a_problem_of_two_sources_is_attributed_to_each_invalid_key() -> None:
     weak = {"alerts": {"rules": {"mine": {**RULE, "channels": ["nowhere"]}}}}
-    strong = overlay({"alerts": {"rules": {"mine": {"escalation": "nobody"}}}})
+    strong = overlay({"alerts": {"rules": {"mine": {"escalation": "absent"}}}})
     assert blamed("qa", weak, strong) == [
         ("a", "alerts.rules.mine.channels.0"),
         ("b", "environments.qa.alerts.rules.mine.escalation"),

@@ -245,7 +245,7 @@ def has_nested_repeat(nodes: Any, *, repeated: bool = False) -> bool:
     return False
 
 
-def test_no_pattern_repeats_a_repeat_outside_the_reviewed_modules() -> None:
+def test_nested_repeats_occur_only_in_patterns_of_reviewed_modules() -> None:
     parser = importlib.import_module("re._parser")
     checked = 0
     for module in pkgutil.walk_packages(mita_otel.redaction.__path__, "mita_otel.redaction."):

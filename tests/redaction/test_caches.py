@@ -38,7 +38,7 @@ def test_ids_in_a_text_are_blanked(text: str, blanked: str) -> None:
         "pan=4012888888881881",  # long enough to be a card
         "routing=021000021",  # nine digits have check digits
         "/track2/v1",  # digits of a name
-        "order 42 of 99",  # prose
+        "order 42 of 99",  # natural language
         "id=%34%32",  # encoded
         "/a/40128888-8888-1881-1234-123456789012",  # a UUID of digits alone reads like a number
     ],

@@ -86,7 +86,7 @@ JSON_VALUES = st.recursive(
     max_leaves=8,
 )
 WRAPPINGS = st.lists(
-    st.sampled_from(["dumps", "ascii", "indent", "quote", "plus", "bytes", "list", "dict", "repr", "prose", "form"]), max_size=4
+    st.sampled_from(["dumps", "ascii", "indent", "quote", "plus", "bytes", "list", "dict", "repr", "sentence", "form"]), max_size=4
 )  # fmt: skip
 
 
@@ -109,7 +109,7 @@ def wrapped_once(value: Any, wrapping: str) -> Any:
         "list": lambda: [value],
         "dict": lambda: {"payload": value},
         "repr": lambda: repr(value),
-        "prose": lambda: f"upstream said {text} and closed",
+        "sentence": lambda: f"upstream said {text} and closed",
         "form": lambda: f"a=1&payload={quote_plus(text)}&b=2",
     }  # fmt: skip
     return wrappers[wrapping]()

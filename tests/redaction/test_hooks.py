@@ -79,7 +79,7 @@ def test_without_an_argument_the_default_policy_applies() -> None:
     assert record.getMessage() == "[redacted:pan]"
 
 
-def test_the_redactor_alone_needs_no_opentelemetry_and_no_sentry(tmp_path: Path) -> None:
+def test_the_redactor_imports_neither_opentelemetry_nor_sentry(tmp_path: Path) -> None:
     code = (
         "import sys; from mita_otel import BeforeSend, RedactingFilter, Redactor; BeforeSend(); RedactingFilter();"
         f"print(Redactor().text('card {CARD}'), [m for m in sys.modules if m.startswith(('opentelemetry', 'sentry_sdk'))])"

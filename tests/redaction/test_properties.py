@@ -181,7 +181,7 @@ def test_redacting_a_text_is_idempotent(text: str) -> None:
 
 
 @given(st.text(alphabet=string.ascii_letters + " .,!?\n", max_size=200))
-def test_prose_is_returned_unchanged(text: str) -> None:
+def test_benign_text_is_returned_unchanged(text: str) -> None:
     assert REDACTOR.text(text) is text or REDACTOR.text(text) == text
 
 

@@ -190,7 +190,7 @@ def reviewed(kit: Kit, kind: str, day: datetime, at: datetime, **fields: Any) ->
 
 
 def test_only_a_timely_daily_report_by_a_named_person_is_a_review(tmp_path: Path) -> None:
-    """Creating the compliance report itself is no review, however often it is created."""
+    """Creating the compliance report is not a review, however often it is created."""
     day = datetime(2026, 11, 10, tzinfo=UTC)
     morning, clock = day + timedelta(hours=30), int(day.timestamp() + 3600) * 10**9
     with kit(tmp_path, clock_ns=lambda: clock) as trail:

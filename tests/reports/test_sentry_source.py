@@ -185,7 +185,7 @@ def test_the_failures_of_a_report_are_server_errors(code: int) -> None:
     assert (status_of_http(code) in SERVER_FAILURES) is (code >= 500)
 
 
-def test_a_report_asks_sentry_for_server_errors_only(serve: Any) -> None:
+def test_a_report_requests_only_server_errors_from_sentry(serve: Any) -> None:
     env, asked = serve(like_sentry)
     report_from_sentry("performance", SCOPE, env=env)
     queries = {query["query"][0] for query in asked if "trace.status" in query["query"][0]}
@@ -212,7 +212,7 @@ def test_all_pages_are_read(serve: Any) -> None:
     ]
 
 
-def test_a_rate_limit_is_waited_for(serve: Any) -> None:
+def test_requests_wait_for_the_end_of_a_rate_limit(serve: Any) -> None:
     state = {"refuse": 2}
 
     def limited(query: dict[str, list[str]]) -> tuple[int, dict[str, str], Any]:

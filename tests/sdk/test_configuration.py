@@ -152,7 +152,7 @@ def test_a_second_configuration_with_sqlalchemy_and_fastapi_measures_each_reques
     engine.dispose()
 
 
-def test_the_hosts_providers_get_their_own_processors_back() -> None:
+def test_the_processors_of_the_hosts_providers_are_restored() -> None:
     memory, late = InMemorySpanExporter(), InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(memory))
@@ -186,7 +186,7 @@ def test_a_failed_configuration_changes_nothing(monkeypatch: pytest.MonkeyPatch)
     assert process() == before
 
 
-def test_shutdown_leaves_the_patches_of_others_on_top_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shutdown_keeps_later_patches_of_other_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     telemetry = configure(policy=policy(), exporters=["memory"])
     ours: Callable[..., None] = fastapi.FastAPI.__init__
     seen: list[str] = []
@@ -201,7 +201,7 @@ def test_shutdown_leaves_the_patches_of_others_on_top_of_ours(monkeypatch: pytes
     assert (seen, app.user_middleware) == (["theirs"], [])
 
 
-def test_the_end_of_the_process_leaves_the_redactor_in_place() -> None:
+def test_the_redactor_stays_active_at_process_exit() -> None:
     memory = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(memory))

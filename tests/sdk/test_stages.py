@@ -139,12 +139,12 @@ def test_metrics_are_flushed_last_and_include_the_losses_of_the_deadline(
     logged: str,
 ) -> None:
     clock, losses = Clock(monkeypatch), Losses(cool_down_s=60)
-    told: list[str] = []
-    logs = Part(clock, told, losses, "logs", logs_need_s)
-    metrics = Metrics(clock, told, losses, "metrics", metrics_need_s)
+    calls: list[str] = []
+    logs = Part(clock, calls, losses, "logs", logs_need_s)
+    metrics = Metrics(clock, calls, losses, "metrics", metrics_need_s)
     handle = stages(metrics, logs, losses=losses)
     assert handle.drain(5) is not bool(logged)
-    assert told == ["metrics drains", "logs drains", *story]
+    assert calls == ["metrics drains", "logs drains", *story]
     assert logged in caplog.text
     assert bool(caplog.text) is bool(logged)
     assert clock.now_s <= 5
@@ -154,14 +154,14 @@ def test_a_stage_added_later_is_drained_and_closed_before_metrics(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock, losses = Clock(monkeypatch), Losses(cool_down_s=60)
-    told: list[str] = []
-    handle = stages(Metrics(clock, told, losses, "metrics", 0), losses=losses)
-    handle.keep(Part(clock, told, losses, "kept", 60))
+    calls: list[str] = []
+    handle = stages(Metrics(clock, calls, losses, "metrics", 0), losses=losses)
+    handle.keep(Part(clock, calls, losses, "kept", 60))
     handle.drain(5)
     handle.close()
-    assert told[:2] == ["metrics drains", "kept drains"]
-    assert told[4:5] == ["kept is abandoned"]
-    assert told[-2:] == ["kept closes", "metrics closes"]
+    assert calls[:2] == ["metrics drains", "kept drains"]
+    assert calls[4:5] == ["kept is abandoned"]
+    assert calls[-2:] == ["kept closes", "metrics closes"]
     assert losses.abandoned() == {"logs.kept": 7}
 
 
@@ -173,10 +173,10 @@ def test_a_stage_that_raises_does_not_affect_the_others(monkeypatch: pytest.Monk
         start = flush = flush_async = drain = abandon = close = _fail  # type: ignore[assignment]
 
     clock, losses = Clock(monkeypatch), Losses(cool_down_s=60)
-    told: list[str] = []
-    handle = stages(Broken(), Part(clock, told, losses, "logs", 60), losses=losses)
+    calls: list[str] = []
+    handle = stages(Broken(), Part(clock, calls, losses, "logs", 60), losses=losses)
     handle.start()
     assert handle.flush(1) is False
     assert handle.drain(1) is False
     handle.close()
-    assert {"logs drains", "logs is abandoned", "logs closes"} <= set(told)
+    assert {"logs drains", "logs is abandoned", "logs closes"} <= set(calls)

@@ -287,7 +287,7 @@ def test_only_targets_get_sentrys_headers_and_all_get_opentelemetrys(
 
 
 @pytest.mark.parametrize(
-    ("targets", "url", "told"),
+    ("targets", "url", "propagated"),
     [
         ([".*"], "https://anywhere.example", True),
         (["bank.example"], "https://api.bank.example/pay", True),
@@ -298,14 +298,14 @@ def test_only_targets_get_sentrys_headers_and_all_get_opentelemetrys(
     ],
 )
 def test_the_propagation_targets_of_the_services_client_apply(
-    targets: list[Any], url: str | None, told: bool
+    targets: list[Any], url: str | None, propagated: bool
 ) -> None:
     wire = Wire()
     wire.contexts.follow({"trace_propagation_targets": targets})
     tracer = TracerProvider(shutdown_on_exit=False).get_tracer("t")
     with tracer.start_as_current_span("GET", attributes={"url.full": url} if url else {}) as span:
         out = wire.inject(trace.set_span_in_context(span))
-    assert ("sentry-trace" in out) is told
+    assert ("sentry-trace" in out) is propagated
     assert "traceparent" in out
 
 

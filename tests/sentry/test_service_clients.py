@@ -163,7 +163,7 @@ def test_later_clients_are_joined_until_the_watch_ends(redactor: Redactor) -> No
     joined = sentry_sdk.get_client()
     assert together.client is joined
     sentry_sdk.init(default_integrations=False)
-    assert together.client is joined, "one that sends nothing is none of our business"
+    assert together.client is joined, "a client that sends nothing is ignored"
     together.unwatch()
     assert Scope.set_client is original
     sentry_sdk.init(**quiet())

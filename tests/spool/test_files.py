@@ -32,7 +32,7 @@ def test_a_durable_file_is_flushed_and_then_its_folder(tmp_path: Path, flushed: 
     assert (tmp_path / "one").read_bytes() == b"content"
 
 
-def test_a_file_that_need_not_be_durable_is_not_flushed(tmp_path: Path, flushed: list[str]) -> None:
+def test_a_file_that_is_not_durable_is_not_flushed(tmp_path: Path, flushed: list[str]) -> None:
     write_file(tmp_path / "one", b"content", durable=False)
     assert flushed == []
     assert [path.name for path in tmp_path.iterdir()] == ["one"]
@@ -55,7 +55,7 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_disk_that_takes_a_few_bytes_at_a_time_gets_all_of_them(
+def test_partial_writes_are_continued_until_all_bytes_are_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = os.write

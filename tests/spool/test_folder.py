@@ -1,4 +1,4 @@
-"""One process adopts the spool files of owners that are gone, and never those of a live owner."""
+"""One process adopts the spool files of ended owners, and never those of a live owner."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def test_segments_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     assert folder.waiting_bytes() == 15
 
 
-def test_the_folder_is_created_for_its_owner_alone(tmp_path: Path) -> None:
+def test_the_folder_is_created_for_its_owner_only(tmp_path: Path) -> None:
     folder = SpoolFolder(tmp_path / "a" / "spool")
     folder.create()
     folder.create()
     assert folder.path.stat().st_mode & 0o077 == 0
 
 
-def test_a_live_owner_is_left_alone(tmp_path: Path) -> None:
+def test_files_of_a_live_owner_are_not_adopted(tmp_path: Path) -> None:
     folder = SpoolFolder(tmp_path)
     lock = folder.lock(OWNER)
     assert lock is not None
@@ -120,7 +120,7 @@ def test_a_lock_whose_file_was_removed_meanwhile_is_not_acquired(
     assert folder.lock(OWNER) is None
 
 
-def test_a_forked_child_that_forgets_the_lock_leaves_it_to_its_parent(tmp_path: Path) -> None:
+def test_a_forked_child_can_leave_the_lock_to_its_parent(tmp_path: Path) -> None:
     lock = SpoolLock.take(tmp_path / "one.lock")
     assert lock is not None
     pid = os.fork()

@@ -54,9 +54,7 @@ def test_lines_that_are_not_flushed_count_once_they_are(writer: Writer) -> None:
     assert writer.committed == (0, 4)
 
 
-def test_a_write_that_fails_half_way_leaves_none_of_its_lines(
-    writer: Writer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_partly_failed_write_leaves_no_line(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     writer.commit(b"one\n")
     real, calls = os.write, iter([True])
 

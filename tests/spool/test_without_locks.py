@@ -77,7 +77,7 @@ def test_the_audit_trail_refuses_each_entry_with_the_reason_and_the_fix(tmp_path
     assert "Traceback" not in done.stderr
 
 
-def test_the_mobile_gateway_refuses_each_request_and_lives(tmp_path: Path) -> None:
+def test_the_mobile_gateway_refuses_each_request_and_keeps_running(tmp_path: Path) -> None:
     done = run(MOBILE, tmp_path)
     assert done.stdout.splitlines() == [
         "503 spool_full True the gateway cannot keep what mobile-app sends",

@@ -50,7 +50,7 @@ def test_an_unsupported_url_is_refused_with_the_variables_name(url: str) -> None
         Database(url, POLICY)
 
 
-def test_the_variable_wins_over_the_policy() -> None:
+def test_the_variable_takes_precedence_over_the_policy() -> None:
     assert url_of(POLICY, {"MITA_OTEL_DATABASE_URL": " sqlite:///other.db "}) == "sqlite:///other.db"
     assert url_of(POLICY, {}) == "sqlite:///mita-otel.db"
     assert open_database(POLICY, {"MITA_OTEL_DATABASE_URL": "sqlite:///other.db"}).is_sqlite

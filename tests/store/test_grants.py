@@ -53,7 +53,7 @@ def service(postgresql_url: str, role: str, tmp_path: Path) -> Iterator[Kit]:
         yield made
 
 
-def test_a_writer_role_can_do_what_a_service_needs(service: Kit) -> None:
+def test_a_writer_role_has_the_privileges_that_a_service_needs(service: Kit) -> None:
     service.trail.record(AuditEvent(event_type="test", user_id="u1"))
     assert service.trail.flush(60)
     assert len(service.rows()) == 3
@@ -106,9 +106,9 @@ def test_a_missing_privilege_is_reported_without_rows(service: Kit) -> None:
 def test_a_missing_role_is_an_error(postgresql_url: str, role: str) -> None:
     with (
         closing(Database(postgresql_url, default_policy().store)) as owner,
-        pytest.raises(StoreError, match=r"the role nobody does not exist; .*CREATE ROLE"),
+        pytest.raises(StoreError, match=r"the role absent does not exist; .*CREATE ROLE"),
     ):
-        grant(owner, "nobody")
+        grant(owner, "absent")
 
 
 def test_a_role_with_the_owners_privileges_is_refused(postgresql_url: str, role: str) -> None:

@@ -27,7 +27,7 @@ def run(*command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def mypy(file: str, cache: Path) -> set[int]:
-    """Return the lines that mypy finds fault with."""
+    """Return the lines with errors of mypy."""
     options = ["--strict", "--no-error-summary", "--hide-error-context", "--config-file", os.devnull]
     done = run(sys.executable, "-m", "mypy", *options, "--cache-dir", str(cache), file, folder=PROJECT)
     assert done.returncode in {0, 1}, done.stdout + done.stderr
@@ -37,7 +37,7 @@ def mypy(file: str, cache: Path) -> set[int]:
 
 
 def pyright(file: str, folder: Path) -> set[int]:
-    """Return the lines that pyright finds fault with."""
+    """Return the lines with errors of pyright."""
     settings = folder / "pyrightconfig.json"
     settings.write_text(json.dumps({"include": [file], "typeCheckingMode": "strict"}))
     shutil.copy(PROJECT / file, folder / file)

@@ -117,7 +117,7 @@ def test_a_response_that_is_not_slacks_is_a_refusal(receiver: HttpReceiver, clie
     ("reply", "after_s"),
     [(Reply(429, "rate_limited", {"Retry-After": "30"}), 30), (Reply(500, "rollup_error"), None), (Reply(503, ""), None)],
 )  # fmt: skip
-def test_a_busy_slack_is_tried_later(
+def test_a_busy_slack_is_retried_later(
     receiver: HttpReceiver, client: httpx.Client, reply: Reply, after_s: float | None
 ) -> None:
     receiver.replies = [reply]
@@ -127,7 +127,7 @@ def test_a_busy_slack_is_tried_later(
 
 
 @pytest.mark.parametrize("trouble", ["cut", "hang"])
-def test_a_missing_response_is_tried_later_without_naming_the_url(
+def test_a_missing_response_is_retried_later_without_naming_the_url(
     receiver: HttpReceiver, trouble: str
 ) -> None:
     receiver.replies = [trouble]
@@ -219,7 +219,7 @@ def test_a_rejected_event_is_refused_with_pagerdutys_reasons(
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_busy_pagerduty_is_tried_later(receiver: HttpReceiver, client: httpx.Client, status: int) -> None:
+def test_a_busy_pagerduty_is_retried_later(receiver: HttpReceiver, client: httpx.Client, status: int) -> None:
     receiver.replies = [Reply(status, "")]
     with pytest.raises(TryLaterError, match=f"PagerDuty: answered {status}"):
         PagerDutyNotifier(KEY, receiver.url, client).send(notification())
@@ -274,7 +274,7 @@ def send_mail(
     return notifier.send(notification())
 
 
-def test_a_mail_holds_the_facts_for_all_recipients() -> None:
+def test_a_mail_contains_the_facts_and_all_recipients() -> None:
     receiver = MailReceiver()
     message_id = send_mail(receiver)
     receiver.close()
@@ -351,7 +351,7 @@ def test_a_mail_server_accepts_delays_or_refuses_a_recipient(answer: str, error:
     receiver.close()
 
 
-def test_an_unreachable_mail_server_is_tried_later() -> None:
+def test_an_unreachable_mail_server_is_retried_later() -> None:
     receiver = MailReceiver()
     receiver.close()
     with pytest.raises(TryLaterError, match="Connection"):

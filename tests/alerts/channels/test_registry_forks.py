@@ -15,7 +15,7 @@ from mita_otel.policy import default_policy
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
-def test_a_forked_child_opens_its_own_connection_and_leaves_the_parents_alone() -> None:
+def test_a_forked_child_opens_a_connection_and_does_not_use_the_parents() -> None:
     receiver = HttpReceiver()
     channels = Channels(default_policy().alerts, {"SLACK_FINANCE_WEBHOOK": receiver.url})
     try:

@@ -84,7 +84,9 @@ class World:
             changes[second] = start + sum(one <= second for one in at)
         self.saw(metric, changes, **labels)
 
-    def tells(self, rule: str, expected: Mapping[float, Sequence[Mapping[str, str]]], step: int = 0) -> None:
+    def expects(
+        self, rule: str, expected: Mapping[float, Sequence[Mapping[str, str]]], step: int = 0
+    ) -> None:
         """Assert which alerts of a rule fire at which seconds, by the labels that are not the rule's own."""
         promtool = tool("promtool")
         file = rule_file(self.policy, self.environment)

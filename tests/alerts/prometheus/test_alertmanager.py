@@ -29,9 +29,9 @@ CHANNELS: dict[str, dict[str, Any]] = {
 
 def bank(rules: dict[str, Any] | None = None, **alerts: Any) -> Policy:
     """A policy with channels of every kind, and these rules."""
-    told = {"channels": ("slack", "pager", "mail"), "escalation": "later"}
+    recipients = {"channels": ("slack", "pager", "mail"), "escalation": "later"}
     later = [{"after_minutes": 5, "channels": ["pager"]}, {"after_minutes": 9, "channels": ["mail"]}]
-    changes = {"critical_financial_errors": told} if rules is None else rules
+    changes = {"critical_financial_errors": recipients} if rules is None else rules
     return policy_with(
         changes,
         **{"channels": CHANNELS, "escalations": {"later": later}, "email": MAIL, **alerts},
@@ -90,7 +90,7 @@ def test_every_alert_of_the_rule_file_has_a_route() -> None:
     route = ours(document(policy))
     assert route["matchers"] == ['environment="production"', 'step=~".+"']
     routed = [(*one["matchers"], one["receiver"].replace("+", ",")) for one in route["routes"]]
-    assert routed == [(f'rule="{rule}"', f'step="{step}"', told) for rule, step, told in alerts]
+    assert routed == [(f'rule="{rule}"', f'step="{step}"', recipients) for rule, step, recipients in alerts]
     assert len(routed) == 4
     assert route["repeat_interval"] == "15m"
     assert [one.get("repeat_interval") for one in route["routes"]] == [None, None, None, "1m"]

@@ -33,7 +33,7 @@ def test_placing_and_releasing_a_hold_are_audited(tmp_path: Path, database_url: 
 
 
 @pytest.mark.parametrize(
-    ("statement", "told"),
+    ("statement", "problem"),
     [
         ("DELETE FROM mita_legal_holds", "was removed, and no entry releases it"),
         (f"UPDATE mita_legal_holds SET released_ns = {NOW_NS}, released_by = 'x'", "is marked as released, but no entry releases it"),
@@ -43,7 +43,7 @@ def test_placing_and_releasing_a_hold_are_audited(tmp_path: Path, database_url: 
     ],
 )  # fmt: skip
 def test_a_tampered_hold_stops_retention(
-    tmp_path: Path, database_url: str, statement: str, told: str
+    tmp_path: Path, database_url: str, statement: str, problem: str
 ) -> None:
     with store(tmp_path, database_url) as kept:
         kept.kit.ledger.add([])
@@ -59,7 +59,7 @@ def test_a_tampered_hold_stops_retention(
             if kept.kit.database.is_sqlite:
                 connection.exec_driver_sql(sqlite_triggers()["mita_legal_holds_delete"])
         result = verify(kept.kit.database, kept.kit.keys)
-        assert [(one.fault, hold.id in one.message, told in one.message) for one in result.findings] == [
+        assert [(one.fault, hold.id in one.message, problem in one.message) for one in result.findings] == [
             (AuditFault.HOLD, True, True)
         ]
         with pytest.raises(RetentionError, match=f"nothing was deleted: .*{hold.id}.*Place the hold again"):

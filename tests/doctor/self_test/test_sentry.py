@@ -64,7 +64,7 @@ def test_exporters_of_metrics_and_logs_are_not_started(
     with socket.create_server(("127.0.0.1", 0)) as service:
         monkeypatch.setenv("SENTRY_DSN", receiver.dsn)
         monkeypatch.setenv("OTEL_METRICS_EXPORTER", "prometheus")
-        monkeypatch.setenv("OTEL_LOGS_EXPORTER", "nobody")
+        monkeypatch.setenv("OTEL_LOGS_EXPORTER", "absent")
         monkeypatch.setenv("OTEL_EXPORTER_PROMETHEUS_HOST", "127.0.0.1")
         monkeypatch.setenv("OTEL_EXPORTER_PROMETHEUS_PORT", str(service.getsockname()[1]))
         assert try_sentry(default_policy()).status is Status.PASS

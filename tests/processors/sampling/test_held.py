@@ -161,7 +161,7 @@ def test_at_a_bound_unsampled_traces_are_dropped_first_then_the_oldest_is_decide
 ) -> None:
     one = bench(**bound)
     for number in range(4):
-        one.end(0x100 + number, f"lingering {number}", root=True)
+        one.end(0x100 + number, f"held {number}", root=True)
     one.end(KEPT_BY_RATIO, "waiting, passes")
     one.end(NOT_KEPT, "waiting, does not")
     assert one.out == [] and one.held.early == 0

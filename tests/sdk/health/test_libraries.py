@@ -43,7 +43,7 @@ def test_a_library_requested_by_name_is_the_services(packages: Path) -> None:
     assert there_for_telemetry(NAMES) == {"urllib3", "requests"}
 
 
-def test_marks_of_an_installer_that_marks_every_package_do_not_count(packages: Path) -> None:
+def test_markers_of_an_installer_that_marks_every_package_are_ignored(packages: Path) -> None:
     for folder in packages.glob("*.dist-info"):
         (folder / "INSTALLER").write_text("uv\n")
         (folder / "REQUESTED").touch()
@@ -53,7 +53,7 @@ def test_marks_of_an_installer_that_marks_every_package_do_not_count(packages: P
     assert there_for_telemetry((*NAMES, "redis")) == {"urllib3", "requests"}
 
 
-def test_marks_of_one_installer_count_beside_another_that_marks_every_package(packages: Path) -> None:
+def test_markers_of_one_installer_count_beside_such_an_installer(packages: Path) -> None:
     for name in ("urllib3-2.8.0", "requests-2.33.0"):
         (packages / f"{name}.dist-info" / "INSTALLER").write_text("uv\n")
         (packages / f"{name}.dist-info" / "REQUESTED").touch()

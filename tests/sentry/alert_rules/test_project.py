@@ -87,7 +87,7 @@ def test_a_rule_that_left_the_policy_is_deleted_alert_before_monitor(
     first = next(path for method, path in sentry.changes if method == "DELETE")
     assert first.startswith("organizations/acme/workflows/")
     assert "900" in sentry.workflows
-    assert len([one for one in sentry.detectors.values() if one["name"].startswith("Somebody's")]) == 2
+    assert len([one for one in sentry.detectors.values() if one["name"].startswith("Foreign monitor")]) == 2
 
 
 def test_deletion_keeps_monitors_and_alerts_of_others(sentry: FakeSentry, operator: Operator) -> None:

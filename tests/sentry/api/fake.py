@@ -96,7 +96,8 @@ class FakeSentry:
         for slug, number in self.projects.items():
             self._add_detector({"name": "Error Monitor", "type": "error"}, number)
             self._add_detector(
-                {"name": f"Somebody's of {slug}", "type": "metric_issue", "dataSources": [_source()]}, number
+                {"name": f"Foreign monitor of {slug}", "type": "metric_issue", "dataSources": [_source()]},
+                number,
             )
         self.workflows["900"] = _foreign_workflow()
         self._start()
@@ -261,18 +262,18 @@ class FakeSentry:
 
     def _add_detector(self, body: Json, project_id: str) -> Json:
         number = str(next(self._ids))
-        self.detectors[number] = self._told_detector(number, body, project_id)
+        self.detectors[number] = self._returned_detector(number, body, project_id)
         return self.detectors[number]
 
-    def _told_detector(self, number: str, body: Json, project_id: str) -> Json:
+    def _returned_detector(self, number: str, body: Json, project_id: str) -> Json:
         sources = body.get("dataSources")
         group = body.get("conditionGroup")
         return {
             "id": number, "projectId": project_id, "name": body["name"], "type": body["type"],
-            "description": body.get("description"), "owner": _told_owner(body.get("owner")), "createdBy": None,
+            "description": body.get("description"), "owner": _returned_owner(body.get("owner")), "createdBy": None,
             "workflowIds": [str(one) for one in body.get("workflowIds") or []], "enabled": body.get("enabled", True),
             "dateCreated": NOW, "dateUpdated": NOW, "config": body.get("config", {}), "latestGroup": None,
-            "dataSources": sources and [self._told_source(one) for one in sources],
+            "dataSources": sources and [self._returned_source(one) for one in sources],
             "conditionGroup": group
             and {
                 "id": str(next(self._ids)), "organizationId": "1", "logicType": group["logicType"], "actions": [],
@@ -280,7 +281,7 @@ class FakeSentry:
             },
         }  # fmt: skip
 
-    def _told_source(self, source: Json) -> Json:
+    def _returned_source(self, source: Json) -> Json:
         query = {
             name: value for name, value in source.items() if name != "queryType"
         }  # Sentry does not return it
@@ -306,7 +307,7 @@ class FakeSentry:
         if asked.method == "PUT":
             self.judge(asked, models.Monitor)
             known = self.detectors[number]
-            self.detectors[number] = self._told_detector(number, _camel(asked.body), known["projectId"])
+            self.detectors[number] = self._returned_detector(number, _camel(asked.body), known["projectId"])
         return 200, self._shuffled(self.detectors[number]), {}
 
     def list_workflows(self, asked: Asked) -> tuple[int, Json, dict[str, str]]:
@@ -315,7 +316,7 @@ class FakeSentry:
             return self._page(asked, [self._shuffled(one) for one in self.workflows.values()])
         self.judge(asked, models.Workflow)
         number = str(next(self._ids))
-        self.workflows[number] = self._told_workflow(number, _camel(asked.body))
+        self.workflows[number] = self._returned_workflow(number, _camel(asked.body))
         return 201, self.workflows[number], {}
 
     def one_workflow(self, asked: Asked, number: str) -> tuple[int, Json, dict[str, str]]:
@@ -330,10 +331,10 @@ class FakeSentry:
             self.judge(asked, models.Workflow)
             if asked.body.get("id") != number:
                 raise RefusedError(400, {"id": ["This field is required."]})
-            self.workflows[number] = self._told_workflow(number, _camel(asked.body))
+            self.workflows[number] = self._returned_workflow(number, _camel(asked.body))
         return 200, self._shuffled(self.workflows[number]), {}
 
-    def _told_workflow(self, number: str, body: Json) -> Json:
+    def _returned_workflow(self, number: str, body: Json) -> Json:
         for one in body["detectorIds"]:
             if str(one) not in self.detectors:
                 raise RefusedError(400, {"detectorIds": [f"Some detectors do not exist: {one}"]})
@@ -347,28 +348,28 @@ class FakeSentry:
                 {
                     "id": str(next(self._ids)), "organizationId": "1", "logicType": group["logicType"],
                     "conditions": [{"id": str(next(self._ids)), **one} for one in group["conditions"]],
-                    "actions": [self._told_action(one) for one in group["actions"]],
+                    "actions": [self._returned_action(one) for one in group["actions"]],
                 }
                 for group in body["actionFilters"]
             ],
         }  # fmt: skip
 
-    def _told_action(self, action: Json) -> Json:
+    def _returned_action(self, action: Json) -> Json:
         config = dict(action["config"])
         if action["type"] == "slack":  # Sentry finds the channel's id by itself
             config["targetIdentifier"] = f"C0{len(config['targetDisplay'])}"
         return {"id": str(next(self._ids)), **action, "config": config}
 
-    def _shuffled(self, told: Json) -> Json:
+    def _shuffled(self, stored: Json) -> Json:
         """Return conditions in random order."""
-        told = json.loads(json.dumps(told))
-        for group in [told.get("conditionGroup"), *(told.get("actionFilters") or [])]:
+        stored = json.loads(json.dumps(stored))
+        for group in [stored.get("conditionGroup"), *(stored.get("actionFilters") or [])]:
             for part in ("conditions", "actions"):
                 if group:
                     self._random.shuffle(group[part])
-        if told.get("actionFilters"):
-            self._random.shuffle(told["actionFilters"])
-        return told
+        if stored.get("actionFilters"):
+            self._random.shuffle(stored["actionFilters"])
+        return stored
 
     # -- releases -----------------------------------------------------------------------------------
     def all_releases(self, asked: Asked) -> tuple[int, Json, dict[str, str]]:
@@ -382,7 +383,7 @@ class FakeSentry:
             if slug not in self.projects:
                 raise RefusedError(400, {"projects": ["Invalid project ids or slugs"]})
         known = body["version"] in self.releases
-        told = self.releases.setdefault(
+        stored = self.releases.setdefault(
             body["version"],
             {
                 "version": body["version"],
@@ -393,8 +394,8 @@ class FakeSentry:
                 "url": None,
             },
         )
-        self._change_release(told, body)
-        return 208 if known else 201, told, {}
+        self._change_release(stored, body)
+        return 208 if known else 201, stored, {}
 
     def one_release(self, asked: Asked, version: str) -> tuple[int, Json, dict[str, str]]:
         if version not in self.releases:
@@ -404,12 +405,12 @@ class FakeSentry:
             self._change_release(self.releases[version], asked.body)
         return 200, self.releases[version], {}
 
-    def _change_release(self, told: Json, body: Json) -> None:
-        told.update({name: body[name] for name in ("ref", "url", "dateReleased") if body.get(name)})
+    def _change_release(self, stored: Json, body: Json) -> None:
+        stored.update({name: body[name] for name in ("ref", "url", "dateReleased") if body.get(name)})
         if body.get("commits"):
-            self.commits[told["version"]] = body["commits"]
+            self.commits[stored["version"]] = body["commits"]
         if body.get("refs"):
-            told["refs"] = body["refs"]
+            stored["refs"] = body["refs"]
 
     def release_commits(self, asked: Asked, version: str) -> tuple[int, Json, dict[str, str]]:
         if version not in self.releases:
@@ -426,7 +427,7 @@ class FakeSentry:
         if asked.method == "GET":
             return self._page(asked, deploys)
         self.judge(asked, models.Deploy)
-        told = {
+        stored = {
             "name": None,
             "url": None,
             "dateStarted": None,
@@ -434,9 +435,9 @@ class FakeSentry:
             **asked.body,
             "id": str(next(self._ids)),
         }
-        told.pop("projects", None)
-        deploys.append(told)
-        return 201, told, {}
+        stored.pop("projects", None)
+        deploys.append(stored)
+        return 201, stored, {}
 
 
 _ORG = r"organizations/([^/]+)"
@@ -488,9 +489,9 @@ def _as_typed(body: Json) -> Json:
     return typed
 
 
-def _told_owner(owner: str | None) -> Json:
+def _returned_owner(owner: str | None) -> Json:
     kind, _, number = (owner or "").partition(":")
-    return {"type": kind, "id": number, "name": "somebody"} if owner else None
+    return {"type": kind, "id": number, "name": "owner"} if owner else None
 
 
 def _source() -> Json:

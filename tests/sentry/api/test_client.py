@@ -94,7 +94,7 @@ def test_a_lasting_server_error_is_raised(sentry: FakeSentry, api_of: MakeApi) -
     assert len(sentry.asked) == 3
 
 
-def test_a_rate_limit_is_waited_for(sentry: FakeSentry, api_of: MakeApi) -> None:
+def test_requests_wait_for_the_end_of_a_rate_limit(sentry: FakeSentry, api_of: MakeApi) -> None:
     sentry.faults = [Fault(429, headers=limited(0.4))]
     api_of(sentry).get("organizations/acme/teams/")
     assert len(sentry.asked) == 2

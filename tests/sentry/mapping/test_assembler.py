@@ -110,13 +110,13 @@ def test_above_the_bound_the_oldest_trace_is_released_and_not_dropped() -> None:
 
 def test_waiting_spans_are_bounded_in_bytes() -> None:
     one = assembler(max_bytes=50_000)
-    let_go = [
+    released = [
         tree
         for trace_id in range(1, 101)
         for tree in one.add(make(2, 1, trace_id=trace_id, attributes={"text": "x" * 10_000}))
     ]
     assert one.waiting_bytes <= 50_000
-    assert len(let_go) + one.waiting == 100
+    assert len(released) + one.waiting == 100
 
 
 def test_spans_in_a_cycle_are_released() -> None:

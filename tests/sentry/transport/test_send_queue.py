@@ -84,7 +84,7 @@ def test_in_a_full_queue_the_oldest_unimportant_job_is_evicted(closing: Closing)
     assert queue.put(job("d", False))
     assert queue.put(job("last", True))
     assert lost == ["a", "b", "c", "d"]
-    assert not queue.put(job("one too many", True)), "three important ones wait; there is no room at all"
+    assert not queue.put(job("one too many", True)), "three important ones wait; the queue is full"
     assert not queue.put(job("e", False))
     assert lost == ["a", "b", "c", "d", "one too many", "e"]
     gate.let.set()

@@ -1,4 +1,4 @@
-"""Each marked line is a mistake that a type checker must find: the public types are no `Any`."""
+"""Each marked line is a mistake that a type checker must report: no public type is `Any`."""
 
 from __future__ import annotations
 
