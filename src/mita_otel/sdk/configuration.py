@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 from mita_otel import environment_variables as variables
 from mita_otel.errors import ConfigurationError
 
-if TYPE_CHECKING:  # where telemetry is switched off, none of these is loaded
+if TYPE_CHECKING:  # not loaded if telemetry is switched off
     from opentelemetry.sdk.trace.export import SpanExporter
 
     from mita_otel.instrumentation.patches import Patches

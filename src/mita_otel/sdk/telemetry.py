@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-if TYPE_CHECKING:  # where telemetry is switched off, none of these is loaded
+if TYPE_CHECKING:  # not loaded if telemetry is switched off
     from opentelemetry.sdk.trace.export import SpanExporter
 
     from mita_otel.alerts.events import AlertEventProcessor

@@ -90,7 +90,7 @@ class _Walk:
     mistyped: bool = False
     """Whether a word says that the value is malformed."""
     needs_sign: bool = False
-    """Whether a value has to follow a sign or stand in quotes, as in `contraseña incorrecta: …`."""
+    """Whether a value must follow a sign or be in quotes, as in `contraseña incorrecta: …`."""
 
 
 class _Candidate(NamedTuple):
