@@ -78,7 +78,7 @@ def _no_settings_of_the_shell() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="module")
 def _threads_end_with_their_module() -> Iterator[None]:
-    """Hold every module to ending the threads that it started: a left one works on in the tests of others.
+    """Check that every module ends its threads: a remaining one would affect tests of other modules.
 
     Pools that a library keeps for the process are idle, and stay.
     """
@@ -99,7 +99,7 @@ def _threads_end_with_their_module() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="module")
 def _propagator_is_as_before_after_each_module() -> Iterator[None]:
-    """Hold every module to taking its propagator back: tests of other modules would use it."""
+    """Check that every module restores the propagator: tests of other modules would use it."""
     from opentelemetry import propagate
 
     before = propagate.get_global_textmap()
@@ -109,12 +109,12 @@ def _propagator_is_as_before_after_each_module() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="module")
 def _scopes_of_sentry_are_as_before_after_each_module() -> Iterator[None]:
-    """Hold every module to leaving nothing in the process's scopes: issues of other modules would have it."""
+    """Check that every module leaves the process's scopes empty: issues of other modules would contain it."""
     from mita_otel._sentry_compat import applied
 
     def content() -> dict[str, object]:
         found = applied([sentry_sdk.get_isolation_scope(), sentry_sdk.get_current_scope()])
-        found.get("contexts", {}).pop("trace", None)  # made from the client
+        found.get("contexts", {}).pop("trace", None)  # derived from the client
         return found
 
     before = content()

@@ -19,7 +19,7 @@ def examples(count: int) -> int:
 
 
 def load_profile() -> None:
-    """Make it hypothesis's default: before any test module is imported, as a decorator takes it over then."""
+    """Make it hypothesis's default before any test module is imported: decorators read it then."""
     settings.register_profile(
         "mita",
         derandomize=not _TIMES,

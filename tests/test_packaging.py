@@ -55,7 +55,7 @@ def test_each_entry_point_has_the_type_of_its_group() -> None:
 
 
 def test_mita_otel_variables_do_not_become_launcher_arguments() -> None:
-    """It makes one of each name that starts with OTEL_, and the SDK has declared those already."""
+    """The launcher adds an argument for each name that starts with OTEL_; the SDK declares those already."""
     module = installed()["opentelemetry_environment_variables", "mita_otel"].load()
     assert [name for name in dir(module) if name.startswith("OTEL_")] == []
 

@@ -344,7 +344,7 @@ def test_the_lease_stays_with_one_process_until_it_expires(open_store: OpenStore
 def test_an_alert_opens_and_closes_once_whenever_it_is_evaluated(
     events: list[tuple[int, bool]], looks: list[int]
 ) -> None:
-    """Against the plain definition: an alert if any five minutes hold three payment failures."""
+    """Compare with the definition: an alert if any five minutes contain three payment failures."""
     bank = Bank(MemoryAlertStore(max_samples=10_000, max_queued=1000), _only_payments())
     happened = sorted(at for at, _ in events)
     for at, late in sorted(events):

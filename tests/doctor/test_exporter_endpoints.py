@@ -1,4 +1,4 @@
-"""What exporters connect to: OTLP over HTTP and gRPC, and the port of the Prometheus exporter."""
+"""Endpoints of exporters: OTLP over HTTP and gRPC, and the port of the Prometheus exporter."""
 
 from __future__ import annotations
 

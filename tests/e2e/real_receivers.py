@@ -99,7 +99,7 @@ class Spotlight:
         return f"{self._server.url}/stream"
 
     def items(self, kind: str) -> list[dict[str, Any]]:
-        """Return the items of one type, as its interface gets them."""
+        """Return the items of one type, as its interface receives them."""
         found = []
         # The stream has no end: this marker shows that all earlier items were read.
         mark = f"text/x-{uuid4().hex}"
@@ -117,7 +117,7 @@ class Spotlight:
         return found
 
     def shown(self, tool: str, **arguments: Any) -> list[str]:
-        """Return what one of its tools shows: `search_errors`, `search_traces`, `get_traces`, `search_logs`."""
+        """Return the output of one of its tools: `search_errors`, `search_traces`, `get_traces`, `search_logs`."""
         answer = self.client.post(
             "/mcp",
             json={
@@ -173,7 +173,7 @@ class Bugsink:
         self.dsn = f"http://{key}@127.0.0.1:{self._server.port}/{number}"
 
     def issues(self) -> list[dict[str, Any]]:
-        """Return the issues, each with its `tags`, and its `events` with `data` and the stack as it is shown."""
+        """Return the issues, each with its `tags`, and its `events` with `data` and the displayed stack."""
         issues = self._get(f"/issues/?project={self._project}")["results"]
         for issue in issues:
             tags = self._get(f"/issues/{issue['id']}/tags/")["results"]
@@ -183,7 +183,7 @@ class Bugsink:
         return list(issues)
 
     def wait_for_events(self, count: int) -> list[dict[str, Any]]:
-        """Return the issues as soon as they have so many events."""
+        """Wait for a number of events, and return the issues."""
         deadline = time.monotonic() + 60
         while True:
             issues = self.issues()

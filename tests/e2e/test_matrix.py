@@ -1,4 +1,4 @@
-"""Fresh virtual environments: older libraries, another distribution beside us, nothing but what we declare.
+"""New virtual environments: older libraries, another installed distribution, only declared dependencies.
 
 Each takes half a minute to build (once, under `.venvs/`), so they run on demand: `MITA_TEST_MATRIX=1 pytest
 tests/e2e/test_matrix.py`.

@@ -51,7 +51,7 @@ adopt_s = 0.5
 
 
 def write_app(folder: Path, receiver: Receiver) -> Path:
-    """Write the service with the gateway; what it forwards goes to the receiver of its own telemetry."""
+    """Write the service with the gateway; both export to the same receiver."""
     folder.mkdir(exist_ok=True)
     shutil.copy(Path(__file__).with_name("mobile_app.py"), folder / "app.py")
     dsn = receiver.dsn.replace("publickey", UPSTREAM_KEY)
@@ -118,7 +118,7 @@ def payment_of(trace_id: str) -> bytes:
 
 @dataclass(frozen=True)
 class Conversation:
-    """What one service received from apps, and what it sent and wrote until it ended."""
+    """The data that one service received from apps, and its output."""
 
     receiver: Receiver
     written: str

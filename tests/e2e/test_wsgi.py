@@ -1,4 +1,4 @@
-"""Flask, Django and aiohttp services whose contrib package makes the spans, under `opentelemetry-instrument`.
+"""Flask, Django and aiohttp services with spans of contrib packages, under `opentelemetry-instrument`.
 
 Django is not in the development group: its package slows the start of every service that the tests launch. Install
 `django opentelemetry-instrumentation-django opentelemetry-instrumentation-aiohttp-server` to run all tests.

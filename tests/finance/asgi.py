@@ -38,7 +38,7 @@ def http_scope(
 
 
 class Answer:
-    """What an application sent."""
+    """The messages that an application sent."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []

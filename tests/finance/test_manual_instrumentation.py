@@ -1,4 +1,4 @@
-"""Statements and requests that no instrumentation covers, measured by hand against their limits."""
+"""Statements and requests without instrumentation are measured manually, with their limits."""
 
 from __future__ import annotations
 

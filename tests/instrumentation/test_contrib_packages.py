@@ -1,4 +1,4 @@
-"""Spans of contrib packages for HTTP clients and drivers: named well, measured and redacted."""
+"""Spans of contrib packages for HTTP clients and drivers have good names, and are measured and redacted."""
 
 from __future__ import annotations
 

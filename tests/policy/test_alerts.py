@@ -117,15 +117,15 @@ RULE = (
 )
 
 BAD: dict[str, tuple[str, str]] = {
-    "a channel that there is not": (
+    "an unknown channel": (
         f"[alerts.rules.mine]\n{RULE.replace('finance_slack', 'finace_slack')}",
         "limits.toml:7: alerts.rules.mine.channels.0: there is no channel 'finace_slack'; did you mean finance_slack?",
     ),
-    "an escalation that there is not": (
+    "an unknown escalation": (
         f'[alerts.rules.mine]\n{RULE}escalation = "finances"\n',
         "limits.toml:8: alerts.rules.mine.escalation: there is no escalation 'finances'; did you mean finance?",
     ),
-    "a title twice": (
+    "a duplicate title": (
         f"[alerts.rules.mine]\n{RULE.replace('x', 'High error rate')}",
         "limits.toml:2: alerts.rules.mine.title: the rule high_error_rate has this title too; change one of them",
     ),
@@ -137,15 +137,15 @@ BAD: dict[str, tuple[str, str]] = {
         f"[alerts.rules.mine]\n{RULE.replace('errors', 'failures').replace('count = 1', '')}",
         "limits.toml:1: alerts.rules.mine: a rule on failures needs above or count; add one, as in above = 0.05",
     ),
-    "streams that do not go together": (
+    "incompatible streams": (
         f"""[alerts.rules.mine]\n{RULE.replace('["errors"]', '["errors", "volume"]')}""",
         "limits.toml:1: alerts.rules.mine: 'volume' cannot be combined in on; write a separate rule for the rest",
     ),
-    "a stream that there is not": (
+    "an unknown stream": (
         f"[alerts.rules.mine]\n{RULE.replace('errors', 'eror')}",
         'limits.toml:3: alerts.rules.mine.on.0: "eror" is not one of',
     ),
-    "windows that there are not": (
+    "unknown windows": (
         "[alerts.rules.mine]\n"
         + RULE.replace("errors", "burn_rate").replace("count = 1", 'windows = ["fats"]'),
         "limits.toml:4: alerts.rules.mine.windows.0: there is no pair of windows in thresholds.objective 'fats'; did you mean fast?",
@@ -154,7 +154,7 @@ BAD: dict[str, tuple[str, str]] = {
         '[alerts.channels]\nx = { kind = "slack", variable = "https://hooks.slack.com/services/T0/B0/SECRETSECRET" }\n',
         "limits.toml:2: alerts.channels.x.variable: 'https://hooks.slack.' is not the name of an environment variable",
     ),
-    "nowhere to go": (
+    "a channel without an address": (
         '[alerts.channels]\nx = { kind = "email" }\n',
         "limits.toml:2: alerts.channels.x: an e-mail channel needs addresses; add to =",
     ),

@@ -53,14 +53,14 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
         "[" + ".".join("a" * 50_000) + "]",
         [": is nested more than 32 levels deep and cannot be a policy; name the policy's file"],
     ),
-    "a number of too many digits": (
+    "a number with too many digits": (
         f"[export.queue]\nmax_spans = -{'9' * 4301}\nmax_batch = {'9' * 4301}\n",
         [
             ":2: export.queue.max_spans: has a number of 4301 digits; write a number of at most 15 digits",
             ":3: export.queue.max_batch: has a number of 4301 digits; write a number of at most 15 digits",
         ],
     ),
-    "a number of too many digits in a list": (
+    "a number with too many digits in a list": (
         f"export.traces = ['memory', {'9' * 5000}]\n",
         [":1: export.traces.1: has a number of 5000 digits; write a number of at most 15 digits"],
     ),
@@ -68,7 +68,7 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
         f"[export.queue]\nmax_spans = 0x{'f' * 5000}\n",
         [":2: export.queue.max_spans: the number is too large; write one up to 9007199254740992"],
     ),
-    "a duration beyond all clocks": (
+    "a duration above the maximum": (
         "[export.queue]\ndelay_ms = 1e300\n",
         [":2: export.queue.delay_ms: the number is too large; write one up to 9007199254740992"],
     ),
@@ -87,22 +87,22 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
             "the repetition number is too large"
         ],
     ),
-    "a pattern that takes minutes": (
+    "a slow pattern": (
         "[redaction.custom.x]\npattern = '(?:(?=)){2000000000}a'\n",
         [
             ":2: redaction.custom.x.pattern: '(?:(?=)){2000000000}a' takes at least 2000000001 steps to match; "
             "4096 are allowed: lower the counts of its repeats"
         ],
     ),
-    "a key twice": (
+    "a duplicate key": (
         "[thresholds.api.methods]\nGET = 300\nGET = 400\n",
         [":3: thresholds.api.methods.GET: is written twice; keep one of the two"],
     ),
-    "a table twice": (
+    "a duplicate table": (
         "[thresholds.api]\nfallback_ms = 1\n[thresholds.api]\n",
         [":3: thresholds.api: is written twice; keep one of the two"],
     ),
-    "a key of an inline table twice": (
+    "a duplicate key of an inline table": (
         "[thresholds]\ndatabase = { SELECT = 1, SELECT = 2 }\n",
         [":2: thresholds.database.SELECT: is written twice; keep one of the two"],
     ),
@@ -110,7 +110,7 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
         "\n[tresholds]\nenabled = true\n",
         [":2: tresholds: there is no such key; did you mean thresholds?"],
     ),
-    "unknown section that resembles none": (
+    "unknown section without a similar one": (
         "[colours]\n", [f":1: colours: there is no such key; known here: {SECTIONS}, environments"]
     ),
     "unknown key": ("[sentry]\nmax_spanz = 5\n", [":2: sentry.max_spanz: there is no such key; did you mean max_spans?"]),
@@ -140,10 +140,10 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
             "write [environments.NAME.thresholds.api]"
         ],
     ),
-    "environments that are no table": (
+    "environments that are not a table": (
         'environments = ["staging"]\n', [":1: environments: is not a table; write [environments.NAME.section]"]
     ),
-    "an environment that is no table": (
+    "an environment that is not a table": (
         'environments.staging = "fast"\n',
         [":1: environments.staging: is not a table; write [environments.NAME.section]"],
     ),
@@ -178,7 +178,7 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
         "[sentry]\nmax_spans = { a = 1 }\n",
         [":2: sentry.max_spans: a table is not a whole number above 0; write it as in max_spans = 1000"],
     ),
-    "a table that is no limit": (
+    "a table that is not a limit": (
         "[thresholds.api.methods.GET]\nlimit_ms = 5\n",
         [
             ":1: thresholds.api.methods.GET: follow, floor_ms and ceiling_ms are missing; "
@@ -187,7 +187,7 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
             "known here: follow, floor_ms, ceiling_ms",
         ],
     ),
-    "a limit that adapts to nothing": (
+    "an adaptive limit without a percentile": (
         '[thresholds.database]\nSELECT = { follow = "p99 * 2", floor_ms = 0, ceiling_ms = "1000" }\n',
         [
             ":2: thresholds.database.SELECT.floor_ms: 0 is not a number above 0; write it as in floor_ms = 500",
@@ -259,7 +259,7 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
         "[thresholds.database]\nselect = 5\n",
         [":2: thresholds.database.select: 'select' is not a statement's verb; write it in capitals: SELECT"],
     ),
-    "a verb that there is not": (
+    "an unknown verb": (
         "[thresholds.database]\nSELCT = 5\n",
         [":2: thresholds.database.SELCT: 'SELCT' is not a statement's verb; did you mean SELECT?"],
     ),
@@ -286,14 +286,14 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
             "write it as in payment_processing"
         ],
     ),
-    "a pattern that explodes": (
+    "a pattern with exponential runtime": (
         "[redaction.custom]\nmember = { pattern = '(a+)+b' }\n",
         [
             ":2: redaction.custom.member.pattern: '(a+)+b' repeats a repeat, which can take exponential time; "
             "write the inner one with a fixed count"
         ],
     ),
-    "a pattern that is none": (
+    "an invalid pattern": (
         "[redaction.custom.member]\npattern = '[a-'\n",
         [
             ":2: redaction.custom.member.pattern: '[a-' is not a regular expression: "

@@ -105,7 +105,7 @@ def test_the_estimate_is_what_python_allocates(fill: Callable[[Span, int], None]
             with tracer.start_as_current_span("work") as span:
                 fill(span, number)
 
-    end_spans()  # what is allocated once is not measured
+    end_spans()  # one-time allocations are not measured
     exporter.clear()
     gc.collect()
     tracemalloc.start()

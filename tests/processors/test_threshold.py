@@ -56,7 +56,7 @@ class Bench:
         kind: SpanKind = SpanKind.INTERNAL,
         name: str = "x",
     ) -> ReadableSpan:
-        """End a span and return what was exported."""
+        """End a span, and return the exported span."""
         span = self.tracer.start_span(name, kind=kind, attributes=attributes, start_time=START)
         span.end(START + int(duration_ms * 1_000_000))
         return self.exporter.get_finished_spans()[-1]

@@ -1,4 +1,4 @@
-"""All stages are flushed within one deadline, and what is late is counted and logged."""
+"""All stages are flushed within one deadline; late ones are counted and logged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An exporter that could not be created: what it would have received counts as lost, and `flush()` reports it."""
+"""Signals for an exporter that could not be created count as lost, and `flush()` returns False."""
 
 from __future__ import annotations
 

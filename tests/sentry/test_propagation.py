@@ -244,7 +244,7 @@ def test_a_trace_of_another_organisation_is_not_continued() -> None:
 
 
 ORGS = [
-    # ours, theirs, strict; continued?
+    # own organisation, incoming organisation, strict, continued
     ("7", "7", True, True), ("7", None, True, False), (None, "7", True, False), (None, None, True, True),
     ("7", None, False, True), (None, "7", False, True), ("7", "8", False, False),
 ]  # fmt: skip

@@ -107,7 +107,7 @@ def test_an_owner_that_cannot_be_adopted_does_not_block_the_others(tmp_path: Pat
 def test_a_lock_whose_file_was_removed_meanwhile_is_not_acquired(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The former owner finished between our open and our lock: another process may make the file anew."""
+    """The previous owner finished between open and lock: another process may create the file again."""
     folder = SpoolFolder(tmp_path)
     real = os.open
 

@@ -222,7 +222,7 @@ def test_missing_tables_are_reported_with_the_fix(database_url: str) -> None:
 
 
 def test_a_new_file_is_readable_by_its_owner_only(tmp_path: Path) -> None:
-    """It holds the audit trail, with the names of persons."""
+    """The file contains the audit trail with names of persons."""
     path = tmp_path / "mita-otel.db"
     database = Database(f"sqlite:///{path}", POLICY)
     with database.write() as connection:

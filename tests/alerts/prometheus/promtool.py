@@ -16,14 +16,14 @@ from mita_otel.alerts.prometheus.rule_file import PrometheusRule, RuleFile, rule
 from mita_otel.policy import Policy
 
 UNPACKED = Path(__file__).parents[2] / ".receivers" / "prometheus"
-"""Where `make prometheus` puts Debian's packages."""
+"""The folder in which `make prometheus` unpacks Debian's packages."""
 
 Value = float | None | str
 """A value from then on; None: no sample; `stale`: the series has ended."""
 
 
 def tool(*names: str) -> str:
-    """Return the path of a program of Prometheus, by any of its names; skips where there is none."""
+    """Return the path of a Prometheus program, by any of its names; skip the test without one."""
     found = next(
         filter(
             None,
@@ -66,7 +66,7 @@ class World:
         instance: str = "a",
         **labels: str,
     ) -> None:
-        """Add a series: its values by the second from which they hold."""
+        """Add a series: its values by the second from which they apply."""
         shown = {"job": job, "instance": instance, **labels}
         text = ",".join(f"{name}={json.dumps(value)}" for name, value in shown.items())
         self.series.append((f"{metric}{{{text}}}", changes))

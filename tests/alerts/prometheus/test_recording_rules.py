@@ -16,7 +16,7 @@ ERRORS = "mita_errors_total"
 BANK = [{"job": "bank"}]
 SILENT: list[dict[str, str]] = []
 T = 900.0
-"""Seconds after which a target is well known."""
+"""Seconds after which a target has enough samples."""
 
 Error = dict[str, Any]  # of texts; `Any`, because they are passed beside arguments of other types
 PAYMENT: Error = {
@@ -32,7 +32,7 @@ MakeWorld = Callable[..., World]
 
 @pytest.fixture
 def world(tmp_path: Path) -> MakeWorld:
-    """Make a world in which one instance of the bank is scraped from the beginning."""
+    """Return series in which one instance of the bank is scraped from the start."""
 
     def make(policy: Policy | None = None, **options: Any) -> World:
         made = World(policy or default_policy("production"), tmp_path, **options)
@@ -313,7 +313,7 @@ def test_a_limit_uses_the_policys_target(world: MakeWorld) -> None:
 
 
 def busy(bank: World, until: float, each: int = 200) -> dict[float, float]:
-    """Return a counter of so many requests in each five minutes."""
+    """Return a counter with a number of requests in each five minutes."""
     return {at: at / 300 * each for at in range(0, int(until), 15)}
 
 

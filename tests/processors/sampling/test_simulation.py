@@ -72,7 +72,7 @@ def test_under_overload_the_ratio_decides_early_and_slow_or_failed_spans_are_kep
 
 def test_the_memory_estimate_is_close_to_the_measured_size() -> None:
     class Nothing(SpanProcessor):
-        """Takes spans and keeps none."""
+        """Accepts spans and stores none."""
 
     sampler = TailSampler(POLICY, Nothing())
     provider = TracerProvider(sampler=RecordEverything(), shutdown_on_exit=False)

@@ -1,4 +1,4 @@
-"""Recipients in Sentry: found by the policy's names, or reported with what to set up."""
+"""Recipients in Sentry: found by the policy's names, or reported with a fix."""
 
 from __future__ import annotations
 

@@ -356,7 +356,7 @@ class FakeSentry:
 
     def _returned_action(self, action: Json) -> Json:
         config = dict(action["config"])
-        if action["type"] == "slack":  # Sentry finds the channel's id by itself
+        if action["type"] == "slack":  # Sentry looks up the channel's id
             config["targetIdentifier"] = f"C0{len(config['targetDisplay'])}"
         return {"id": str(next(self._ids)), **action, "config": config}
 

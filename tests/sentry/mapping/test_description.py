@@ -79,7 +79,7 @@ TABLE: dict[str, tuple[SpanKind, dict[str, Any], tuple[str, str, str]]] = {
     "mcp notification": (S, {"mcp.method.name": "notifications/cancelled"}, ("mcp.notification.client_to_server", "notifications/cancelled", "route")),
     # --- mita-otel
     "financial operation": (I, {"mita.operation": "payment_processing"}, ("financial.operation", "the name", "custom")),
-    "operation before what it is made of": (S, {"mita.operation": "x", "http.request.method": "GET", "http.route": "/a"}, ("financial.operation", "the name", "custom")),
+    "operation before its protocol attributes": (S, {"mita.operation": "x", "http.request.method": "GET", "http.route": "/a"}, ("financial.operation", "the name", "custom")),
     "background task": (I, {"mita.operation": "x", "mita.operation.kind": "background"}, ("task", "the name", "task")),
     # --- anything else
     "server": (S, {}, ("server", "the name", "route")),

@@ -25,7 +25,7 @@ EXCEPTION = {"exception.type": "bank.DeclinedError", "exception.message": "no", 
         ({"kind": SpanKind.SERVER, "status": StatusCode.ERROR}, True),
         ({"kind": SpanKind.INTERNAL, "parent": 7, "status": StatusCode.ERROR}, True),
     ],
-    ids=["task", "task of a caller", "job", "task that goes on", "request", "part of a request"],
+    ids=["task", "task of a caller", "job", "continuing task", "request", "part of a request"],
 )
 def test_an_exception_of_a_failed_task_is_unhandled(span: dict[str, Any], handled: bool) -> None:
     event = Event("exception", EXCEPTION, START_NS)

@@ -243,7 +243,7 @@ def test_the_request_is_read_from_old_and_new_attribute_names(
 
 
 def now(made: dict[str, Any]) -> dict[str, Any]:
-    """Relay refuses what is older than a month."""
+    """Relay refuses events older than a month."""
     shift = int(time.time() - made["timestamp"]) - 1
     for part in [made, *made["spans"]]:
         part["start_timestamp"] = round(part["start_timestamp"] + shift, 6)
