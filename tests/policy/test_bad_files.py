@@ -187,7 +187,7 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
             "known here: follow, floor_ms, ceiling_ms",
         ],
     ),
-    "an adaptive limit without a percentile": (
+    "an adaptive limit with invalid bounds": (
         '[thresholds.database]\nSELECT = { follow = "p99 * 2", floor_ms = 0, ceiling_ms = "1000" }\n',
         [
             ":2: thresholds.database.SELECT.floor_ms: 0 is not a number above 0; write it as in floor_ms = 500",
