@@ -143,3 +143,20 @@ def test_the_policy_can_disable_known_secrets(policy: RedactionPolicy) -> None:
     known = policy.known.replace(max_secrets=0)
     redactor = Redactor(policy.replace(known=known))
     assert redactor.attributes({"password": SECRET, "note": SECRET})["note"] == SECRET
+
+
+def test_a_secret_of_a_statement_is_redacted_in_the_rest_of_the_span_also_the_second_time(
+    redactor: Redactor,
+) -> None:
+    span = {
+        "db.query.text": "/* password=Efeu1234x */ SELECT 1 FROM a",
+        "note": "retried with Efeu1234x",
+    }
+    for _ in range(2):
+        assert "Efeu1234x" not in repr(redactor.attributes(span))
+
+
+def test_a_secret_that_was_bytes_is_redacted_in_other_bytes(redactor: Redactor) -> None:
+    variables = {"password": "b'Durin77bane'", "blob": "b'--Durin77bane--'"}
+    event = {"exception": {"values": [{"stacktrace": {"frames": [{"vars": variables}]}}]}}
+    assert "Durin77bane" not in repr(redactor.event(event))

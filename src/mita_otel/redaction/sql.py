@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterator
 from typing import Final, NamedTuple
 
 from mita_otel.redaction.marker import MARKER
+from mita_otel.redaction.sql_rows import ValueLists, copied_rows
 
 PLACEHOLDER: Final = "?"
 CUT: Final = "[redacted:sql]"
@@ -85,12 +86,6 @@ def quoted_literals(statement: str, dialect: str | None = None) -> list[tuple[in
     ]
 
 
-_COPIED: Final = re.compile(
-    r"(?i)\bcopy\s[^;]{1,1024}\bfrom\s+stdin\b[^;\n]{0,256};?[ \t]*\r?\n(?P<rows>[^\0]{1,32768}?)(?:\r?\n\\\.|\n?\Z)"
-)
-"""The rows that PostgreSQL's `COPY … FROM stdin` reads."""
-
-
 _ESCAPED: Final = re.compile(r"\\(?:x[0-9a-f]{2}|u[0-9a-f]{4}|.)", re.DOTALL)
 _ESCAPED_QUOTE: Final = re.compile(r"\\[\\'\"]")
 _CONTROLS: Final = {"n": "\n", "r": "\r", "t": "\t"}
@@ -115,14 +110,10 @@ def _escaped_literals(statement: str, dialect: str) -> list[_Literal]:
 
 def _literals(statement: str, dialect: str) -> list[_Literal]:
     found = _lexed(statement, dialect)
-    if "stdin" in statement.lower():
-        rows = [
-            _Literal(*match.span("rows"))
-            for match in _COPIED.finditer(statement)
-            if match["rows"] != PLACEHOLDER
-        ]
-        found = _union(found, rows) if rows else found
-    return found
+    rows = [
+        _Literal(start, end) for start, end in copied_rows(statement) if statement[start:end] != PLACEHOLDER
+    ]
+    return _union(found, rows) if rows else found
 
 
 def _lexed(statement: str, dialect: str) -> list[_Literal]:
@@ -302,36 +293,3 @@ def _mask_command(command: str) -> tuple[str, int]:
         count += sum(argument != PLACEHOLDER for argument in arguments)
         masked.append(" ".join((verb, *(PLACEHOLDER for _ in arguments))))
     return ("\n".join(masked), count) if count else (command, 0)
-
-
-_PART: Final = re.compile(r"\w+|[()]")
-_OPENS: Final = frozenset({"values", "in"})
-
-
-class ValueLists:
-    """Follows a statement and reports whether the current position is inside a list of values."""
-
-    def __init__(self) -> None:
-        self.inside = False
-        """Whether a double-quoted word at this position is a value."""
-        self._keyword = ""
-        self._depth = 0
-
-    def feed(self, text: str) -> None:
-        """Read further words and signs."""
-        for match in _PART.finditer(text):
-            self._step(match.group().lower())
-        self.inside = self._depth == 1 or (self._depth > 1 and self._keyword == "values")
-
-    def _step(self, part: str) -> None:
-        if self._depth:
-            if part == "select":
-                self._keyword, self._depth = "", 0
-            else:
-                self._depth += (part == "(") - (part == ")")
-                if not self._depth and self._keyword == "in":
-                    self._keyword = ""
-        elif part == "(":
-            self._depth = 1 if self._keyword else 0
-        elif part != ")":
-            self._keyword = part if part in _OPENS else ""

@@ -17,7 +17,7 @@ _WORD: Final = re.compile(
 )
 _END: Final = frozenset("|;&\n")
 _CONTINUED: Final = "\\"
-_LISTED: Final = "[](){},"
+_LISTED: Final = "[](),"
 """Signs around the words of a command that is written as a list."""
 _LONGEST: Final = 512
 _LONGEST_TEMPLATE: Final = 5
@@ -110,7 +110,7 @@ class CommandFinder:
                 if previous != _CONTINUED:
                     templates = ()
                 continue
-            if "/" in name or "\\" in name or name[-4:] == ".exe":
+            if name != _CONTINUED and ("/" in name or "\\" in name or name[-4:] == ".exe"):
                 name = _base_name(name)
             recent = (*recent[1:], (word, start))
             together = f"{previous} {name}"
@@ -238,7 +238,9 @@ def find_pass_lines(text: str) -> Iterator[Hit]:
     """Yield the passwords of lines of `.pgpass`. A name of a queue or a topic has no digits among capitals."""
     for match in _PASS_LINE.finditer(text):
         value = match["value"]
-        if (has_digit(value) and not value.isdigit() and value != value.lower()) or looks_random(value):
+        if (has_digit(value) and not value.isdigit() and value != value.lower()) or (
+            value.isalnum() and looks_random(value)
+        ):
             yield Hit(*match.span("value"), "password")
 
 

@@ -24,7 +24,7 @@ _NAMED_BEFORE: Final = re.compile(
     r"(?i)(?<!\w)(?:user(?:name)?|login|e-?mail|account|id) ?(?:[/&+,]|and|or) ?\Z"
 )
 """The name of the user before the name of the secret, as in `username and password`."""
-_LOGIN: Final = r"(?i:(?<![\w\-])(?:{verbs})(?![\w\-/]))(?:[ :]{{1,2}}(?:{words}):?){{0,4}}[ :=(]{{1,3}}"
+_LOGIN: Final = r"(?i:(?<![\w\-])(?:{verbs})(?![\w\-/]))(?:[ :]{{1,2}}(?:{words}):?){{0,4}}[ :=(]{{1,3}}(?:(?:user(?:name)?[=:] ?)?[\w.@\-]{{1,64}}[:,] )?"
 _USER_AND_VALUE: Final = r"[\"'`]?(?P<user>(?=[\w.@+\-]*[A-Za-z])[\w.@+\-]{1,64})[\"'`]?(?P<sign> ?[/|] ?|:)[\"'`]?(?P<value>[^\s\"'`(){}\[\],;|<>/:]{4,128})(?![/:])"
 """A user and a secret behind a word for a sign-in, as in `login failed: ada / …`."""
 _REACH: Final = 24

@@ -11,6 +11,7 @@ from mita_otel.redaction.finders.value_bounds import value_span
 from mita_otel.redaction.keys import KeyRules, reads_like_number
 from mita_otel.redaction.marker import MARKER
 from mita_otel.redaction.sql import literals
+from mita_otel.redaction.sql_rows import copied_rows
 
 _KEY: Final = re.compile(r"\(([\w\", ]{1,256})(?:::\w+)?\)=\(")
 _NAMED_KEY: Final = re.compile(
@@ -204,6 +205,7 @@ def find_embedded_literals(text: str) -> Iterator[Hit]:
         yield from (
             Hit(line.start(1) + start, line.start(1) + end, "sql") for start, end in literals(line[1])
         )
+    yield from (Hit(start, end, "sql") for start, end in copied_rows(text))
     verb = _EMBEDDED.search(text)
     if verb is None:
         return
@@ -227,6 +229,7 @@ EMBEDDED_SQL_FINDER: Final = Finder(
         "statement: ",
         "query: ",
         "execute ",
+        "from stdin",
     ),
     signs=" ",
 )

@@ -6,7 +6,6 @@ look like a secret.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import re
 from collections.abc import Iterator
@@ -28,9 +27,9 @@ from mita_otel.redaction.finders.sentence_values import (
     said,
 )
 from mita_otel.redaction.finders.value_bounds import ValueShapes
+from mita_otel.redaction.finders.words_between import Walk, WordsBetween
 from mita_otel.redaction.keys import KeyRules
 from mita_otel.redaction.marker import MARKER, NEVER_SHOWN, TRUNCATED
-from mita_otel.redaction.scanner import fold
 
 _SIGN: Final = re.compile(
     r"(?:[ \t]{0,4}(?:[=:\-]?>|[:=,;\-\u2013]|\.{2,40}|\u2026|[|\u2502])[ \t]{1,4}|[ \t]{0,4}[\u2190-\u21ff\u2794-\u27bf][ \t]{0,4}|[ \t]{1,4})"
@@ -73,24 +72,7 @@ _OTHER: Final = re.compile(
 _KEY_VALUE: Final = re.compile(r"[\"'`*\])]{0,3}[ \t]{0,4}(?:=|:)")
 """A sign right after the name: the finder of keys and values looks at that."""
 _SIGN_AND_BLANKS: Final = re.compile(_KEY_VALUE.pattern + r"[ \t]{0,4}")
-_MAX_OWNER: Final = 3
 _MIN_DIGITS: Final = 4
-
-
-@dataclasses.dataclass(slots=True)
-class _Walk:
-    """How far the words behind a name were read."""
-
-    position: int
-    link: Connection = Connection.ADJACENT
-    owner: int = 0
-    """Words that may still name the owner of the value, as in `password for user ada`."""
-    opens: bool = True
-    """Whether a value may follow here."""
-    mistyped: bool = False
-    """Whether a word says that the value is malformed."""
-    needs_sign: bool = False
-    """Whether a value must follow a sign or be in quotes, as in `contraseña incorrecta: …`."""
 
 
 class _Candidate(NamedTuple):
@@ -117,17 +99,14 @@ class NaturalLanguageFinder:
         self._names = NamesInText(keys, grammar)
         self.words = self._names.words
         """Parts of names: a text without any of them is not read."""
-        self._complaints = frozenset(map(fold, grammar.complaints))
         self._pairs = CredentialPairs(keys, shapes, grammar)
         self._max_words = grammar.max_words
-        self._connectors = frozenset(map(fold, grammar.connectors))
-        self._pivots = frozenset(map(fold, grammar.pivots))
-        self._checks = self._complaints.union(grammar.checks)
+        self._words = WordsBetween(grammar)
+        self._checks = self._words.complaints.union(grammar.checks)
         self._label = re.compile(
             rf"(?i)(?<![\w\-])(?:{'|'.join(map(re.escape, grammar.labels))})[ ]?[:=][ ]{{0,2}}"
         )
         self._aside = AsideFinder(keys, shapes, grammar)
-        self._prepositions = frozenset(map(fold, grammar.prepositions))
 
     def __call__(self, text: str) -> Iterator[Hit]:
         """Yield the values."""
@@ -147,7 +126,7 @@ class NaturalLanguageFinder:
         """Return the next word if it makes the name one about the secret, as in `token type`, else an empty text."""
         word = _NEXT_WORD.match(text, name.end)
         lower = word[1].lower() if word else ""
-        return lower if self._keys.is_descriptive(lower) and lower not in self._connectors else ""
+        return lower if self._keys.is_descriptive(lower) and lower not in self._words.connectors else ""
 
     def _after(self, text: str, name: NameInText, limit: int) -> Iterator[Hit]:
         """Yield the value, and a second one next to it. Words are read up to `limit`, where the next name starts."""
@@ -189,7 +168,7 @@ class NaturalLanguageFinder:
                 or word[0][-1] in _SENTENCE_END
             ):
                 return
-            self._step(walk, word)
+            self._words.step(walk, word)
 
     def _labelled_value(self, text: str, name: NameInText, limit: int) -> _Candidate | None:
         """Return the value that a word with a sign announces in the rest of a message, as in `too short. Value: …`."""
@@ -214,12 +193,12 @@ class NaturalLanguageFinder:
             return _Candidate("bare", bare.start(), bare.end(), Connection.SAID)
         return self._candidate(text, start.end(), name, Connection.SAID)
 
-    def _walk(self, text: str, name: NameInText, end: int) -> _Walk | None:
+    def _walk(self, text: str, name: NameInText, end: int) -> Walk | None:
         """Return where the words behind a name begin; None: they are about something else."""
-        walk = _Walk(end)
+        walk = Walk(end)
         if name.rule in MISTYPED:
             before = text[max(0, name.start - _BEFORE_REACH) : name.start].lower().split()
-            walk.mistyped = not self._complaints.isdisjoint(before)
+            walk.mistyped = not self._words.complaints.isdisjoint(before)
         if about := self._about(text, name):
             if about not in self._checks or (name.rule in NUMBERS and name.rule not in MISTYPED):
                 return None
@@ -229,41 +208,17 @@ class NaturalLanguageFinder:
         return walk
 
     def _candidates_at(
-        self, text: str, start: int, name: NameInText, walk: _Walk, link: Connection, is_signed: bool
+        self, text: str, start: int, name: NameInText, walk: Walk, link: Connection, is_signed: bool
     ) -> Iterator[_Candidate]:
         if name.rule in MISTYPED and (candidate := self._mistyped(text, start, name, link)):
             pivot = walk.opens and link is Connection.FAR
             after = text[candidate.end : candidate.end + _BEFORE_REACH].lower().split()
-            if walk.mistyped or pivot or not self._complaints.isdisjoint(after):
+            if walk.mistyped or pivot or not self._words.complaints.isdisjoint(after):
                 yield candidate
         if not walk.opens or (candidate := self._candidate(text, start, name, link)) is None:
             return
         if is_signed or not walk.needs_sign or candidate.kind != "bare":
             yield candidate
-
-    def _step(self, walk: _Walk, word: re.Match[str]) -> None:
-        """Go on behind a word: it connects, names the owner of the value, or leads away from the name."""
-        lower = word.group().lower().strip("(\"'`:")
-        is_first = walk.link is Connection.ADJACENT and not walk.needs_sign
-        walk.position = word.end()
-        walk.owner -= 1
-        walk.mistyped = walk.mistyped or lower in self._complaints
-        walk.needs_sign = False
-        if lower in self._prepositions:
-            walk.owner, walk.opens = _MAX_OWNER, lower in self._connectors
-        elif lower in self._connectors:
-            walk.link = said(walk.link, ":")
-            walk.opens = walk.link is not Connection.FAR or lower in self._pivots
-        elif lower in self._complaints and walk.link is not Connection.FAR:
-            walk.opens = walk.needs_sign = True
-        elif walk.owner < 0:
-            walk.link, walk.opens = Connection.FAR, lower in self._pivots
-        else:
-            walk.opens = True
-        if word[0][-1] == ":" and is_first and walk.link is Connection.FAR and lower.isalpha():
-            walk.link, walk.opens = Connection.SAID, True
-        if word[0][-1] == ":":
-            walk.link, walk.needs_sign = said(walk.link, ":"), False
 
     def _candidate(self, text: str, start: int, name: NameInText, link: Connection) -> _Candidate | None:
         """Return the value that starts there, without what encloses it."""

@@ -64,7 +64,9 @@ def is_quoted_secret(name: NameInText, value: str, link: Connection) -> bool:
     return looks_random(value)
 
 
-_PLACEHOLDER: Final = re.compile(r"[a-z_][a-z_.]*\d{0,2}|\d{1,2}|[a-z]{1,32}[A-Z][A-Za-z]{1,64}\d?")
+_PLACEHOLDER: Final = re.compile(
+    r"[A-Za-z_ ]+\|[A-Za-z_| ]*|[a-z_][a-z_.]*\d{0,2}|\d{1,2}|[a-z]{1,32}[A-Z][A-Za-z]{1,64}\d?"
+)
 """The name of a value that a template leaves in place of it."""
 
 
