@@ -70,7 +70,7 @@ class CommandFinder:
         ]
         self._names = tuple(self._commands)
         self.words = (
-            *(" -", "'-", '"-'),
+            *(" -", "\n-", "'-", '"-'),
             *(f"{name.lower()} " if name.isupper() else name for name in positional),
         )
         """One of these is in every text with such a command, in lower case."""
