@@ -135,6 +135,18 @@ def test_records_become_events_and_breadcrumbs_from_the_set_levels(
     assert [item.type for one in client.transport.sent for item in one.items] == ["event"], "no Sentry log"
 
 
+def test_loggers_are_ignored_until_the_inverse_is_called(start: Any) -> None:
+    client = start(integrations=[_sentry_compat.logging_integration(event_level=40, breadcrumb_level=None)])
+    undo = _sentry_compat.ignore_loggers("compat.ignored")
+    undo_again = _sentry_compat.ignore_loggers("compat.ignored")
+    undo_again()
+    logging.getLogger("compat.ignored").error("ignored before")
+    undo()
+    logging.getLogger("compat.ignored").error("sent")
+    sentry_sdk.flush()
+    assert [event["logentry"]["message"] for event in client.transport.events] == ["sent"]
+
+
 def test_an_exception_becomes_an_event_with_its_hint(start: Any) -> None:
     client = start()
     try:

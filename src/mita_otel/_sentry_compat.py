@@ -1,6 +1,6 @@
 """Differences between the supported versions of sentry-sdk, 2.17 to 3.0, and the parts of it that have no documentation.
 
-Nothing here or elsewhere uses a private name of sentry-sdk. `tests/test__sentry_compat.py` has a test for each assumption.
+Private names of sentry-sdk are used here only. `tests/test__sentry_compat.py` has a test for each assumption.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import sentry_sdk.consts
+import sentry_sdk.integrations.logging
 import sentry_sdk.scope
 from sentry_sdk import Scope
 from sentry_sdk.client import BaseClient
-from sentry_sdk.integrations.logging import LoggingIntegration
+from sentry_sdk.integrations.logging import LoggingIntegration, ignore_logger
 from sentry_sdk.utils import event_from_exception
 
 Ids = tuple[str, str]
@@ -61,6 +62,31 @@ def logging_integration(*, event_level: int, breadcrumb_level: int | None) -> Lo
         if "sentry_logs_level" in known:  # since 2.23
             arguments["sentry_logs_level"] = None
     return LoggingIntegration(**arguments)
+
+
+def ignore_loggers(*names: str) -> Callable[[], None]:
+    """Let sentry-sdk ignore the records of loggers. Names may contain `*`.
+
+    Returns:
+        The inverse. It keeps the names that were ignored before. 2.17 has no function for it, and none of the
+        versions says which names are ignored.
+    """
+    module = vars(sentry_sdk.integrations.logging)
+    ignored: list[set[str]] = [
+        value
+        for name, value in module.items()
+        if name.startswith("_IGNORED_LOGGERS") and isinstance(value, set)
+    ]
+    before = [set(one) for one in ignored]
+    for name in names:
+        ignore_logger(name)
+    added = [one - known for one, known in zip(ignored, before, strict=True)]
+
+    def undo() -> None:
+        for one, new in zip(ignored, added, strict=True):
+            one -= new
+
+    return undo
 
 
 def exception_event(

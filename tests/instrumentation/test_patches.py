@@ -102,6 +102,16 @@ def test_environment_entries_are_restored_unless_changed_since() -> None:
     assert env == {"A": "1", "B": "2", "C": "the application's"}
 
 
+def test_members_of_a_mapping_are_restored_unless_changed_since() -> None:
+    patches, first = Patches(), object()
+    options: dict[str, Any] = {"hook": first, "rate": 1.0, "level": "info"}
+    patches.set_members(options, {"hook": None, "rate": 0.5, "level": "debug", "added": True})
+    assert options == {"hook": None, "rate": 0.5, "level": "debug", "added": True}
+    options["level"] = "the application's"
+    patches.revert()
+    assert options == {"hook": first, "rate": 1.0, "level": "the application's"}
+
+
 def test_an_already_imported_module_is_patched_at_once() -> None:
     patches = Patches()
     seen: list[Any] = []

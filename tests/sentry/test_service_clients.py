@@ -14,6 +14,7 @@ from sentry_sdk.transport import HttpTransport, Transport
 
 from e2e.script import run_script
 from mita_otel import _sentry_compat
+from mita_otel.instrumentation.patches import Patches
 from mita_otel.policy import default_policy
 from mita_otel.processors.captured_exceptions import CapturedExceptions
 from mita_otel.processors.queues.losses import Losses
@@ -72,7 +73,7 @@ def _end(one: Any) -> None:
             batcher.kill()
 
 
-def hosts(redactor: Redactor, **policy: Any) -> ServiceClients:
+def hosts(redactor: Redactor, patches: Patches | None = None, **policy: Any) -> ServiceClients:
     return ServiceClients(
         default_policy().sentry.replace(**policy),
         redactor,
@@ -82,6 +83,7 @@ def hosts(redactor: Redactor, **policy: Any) -> ServiceClients:
         breadcrumb_hook=lambda own: own or (lambda crumb, hint: crumb),
         joined=lambda client: None,
         captured=CapturedExceptions(10),
+        patches=patches or Patches(),
     )
 
 
@@ -113,7 +115,7 @@ def test_all_hooks_of_a_client_redact_and_the_services_hooks_run_first(redactor:
         return {**event, "tags": {"seen": f"with {event['message']}"}}
 
     theirs = client(transport=transport, before_send=own, traces_sample_rate=1.0)
-    redact_client(theirs, redactor)
+    redact_client(theirs, redactor, Patches())
     sentry_sdk.get_global_scope().set_client(theirs)
     sentry_sdk.capture_message(f"card {CARD}")
     trace(f"card {CARD}")
@@ -130,7 +132,7 @@ def test_all_hooks_of_a_client_redact_and_the_services_hooks_run_first(redactor:
 
 def test_a_span_that_cannot_be_redacted_is_sent_without_content(redactor: Redactor) -> None:
     theirs = client(trace_lifecycle="stream", before_send_span=lambda span, hint: span)
-    redact_client(theirs, redactor)
+    redact_client(theirs, redactor, Patches())
     hook = theirs.options["before_send_span"]
     assert hook({"name": f"card {CARD}", "attributes": {}}, {})["name"] == "card [redacted:pan]"
     assert hook(object(), {}) == {"name": "[redacted:error]", "attributes": {}}
@@ -157,14 +159,15 @@ def test_a_custom_transport_of_the_service_is_kept(redactor: Redactor) -> None:
 
 def test_later_clients_are_joined_until_the_watch_ends(redactor: Redactor) -> None:
     original = Scope.set_client
-    together = hosts(redactor)
+    patches = Patches()
+    together = hosts(redactor, patches)
     together.watch()
     sentry_sdk.init(**quiet())
     joined = sentry_sdk.get_client()
     assert together.client is joined
     sentry_sdk.init(default_integrations=False)
     assert together.client is joined, "a client that sends nothing is ignored"
-    together.unwatch()
+    patches.revert()
     assert Scope.set_client is original
     sentry_sdk.init(**quiet())
     assert type(sentry_sdk.get_client().transport) is HttpTransport
@@ -172,12 +175,12 @@ def test_later_clients_are_joined_until_the_watch_ends(redactor: Redactor) -> No
 
 def test_a_watch_wrapped_by_another_library_ends_without_effect() -> None:
     original = Scope.set_client
-    watch = ClientWatch(lambda client: None)
-    watch.begin()
+    patches = Patches()
+    ClientWatch(lambda client: None).begin(patches)
     theirs = lambda scope, client=None: None  # noqa: E731
     Scope.set_client = theirs  # type: ignore[method-assign, assignment]
     try:
-        watch.end()
+        patches.revert()
         assert Scope.set_client is theirs
     finally:
         Scope.set_client = original  # type: ignore[method-assign]
@@ -188,10 +191,10 @@ def test_a_client_that_cannot_be_joined_sends_nothing(caplog: pytest.LogCaptureF
         raise RuntimeError("no")
 
     transport = Kept()
-    watch = ClientWatch(fail)
-    watch.begin()
+    patches = Patches()
+    ClientWatch(fail).begin(patches)
     sentry_sdk.init(**quiet(transport=transport, traces_sample_rate=1.0))
-    watch.end()
+    patches.revert()
     sentry_sdk.capture_message("raw")
     trace("raw")
     if hasattr(sentry_sdk.metrics, "count"):
@@ -204,11 +207,12 @@ def test_a_client_that_cannot_be_joined_sends_nothing(caplog: pytest.LogCaptureF
 def test_without_a_sentry_exporter_existing_and_later_clients_are_redacted(redactor: Redactor) -> None:
     first, second = Kept(), Kept()
     sentry_sdk.init(**quiet(transport=first))
-    watch = redact_clients(redactor)
+    patches = Patches()
+    redact_clients(redactor, patches)
     sentry_sdk.capture_message(f"card {CARD}")
     sentry_sdk.init(**quiet(transport=second))
     sentry_sdk.capture_message(f"card {CARD}")
-    watch.end()
+    patches.revert()
     assert CARD.encode() not in b"".join(first.sent + second.sent)
     assert len(first.sent) == len(second.sent) == 1
 
@@ -227,9 +231,12 @@ def test_both_clients_name_the_same_environment_and_release(
 ) -> None:
     own = {"environment": ours[0], "release": ours[1]}
     other = {"environment": theirs[0], "release": theirs[1]}
-    agree(own, other)
+    patches = Patches()
+    agree(own, other, patches)
     for one in (own, other):
         assert (one["environment"], one["release"]) == agreed
+    patches.revert()
+    assert other == {"environment": theirs[0], "release": theirs[1]}
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,22 @@ class Patches:
         write(target, values)
         self.add(lambda: write(target, {k: v for k, v in before.items() if target.get(k) == values[k]}))
 
+    def set_members(self, target: MutableMapping[str, Any], values: Mapping[str, Any]) -> None:
+        """Set entries of a mapping of objects, as of a client's options. None is a value like any other."""
+        before = {name: target.get(name, _ABSENT) for name in values}
+        target.update(values)
+
+        def restore() -> None:
+            for name, value in before.items():
+                if target.get(name, _ABSENT) is not values[name]:
+                    continue  # changed since
+                if value is _ABSENT:
+                    del target[name]
+                else:
+                    target[name] = value
+
+        self.add(restore)
+
     def wrap(self, module: ModuleType | str, name: str, wrapper: Wrapper) -> None:
         """Wrap a function or a method.
 

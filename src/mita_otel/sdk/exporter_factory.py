@@ -114,7 +114,7 @@ class ExporterFactory:
         def redact(module: object) -> None:
             from mita_otel.sentry.service_clients import redact_clients
 
-            patches.add(redact_clients(self._service.redactor).end)
+            redact_clients(self._service.redactor, patches)
 
         patches.on_import("sentry_sdk", redact)
 
@@ -177,6 +177,7 @@ class ExporterFactory:
                 losses=self._service.losses,
                 debug=variables.is_true(self._env.get(variables.SENTRY_DEBUG)),
                 spotlight=spotlight,
+                patches=self._service.patches,
                 slices=self._service.slices,
             )
             exporter = SentrySpanExporter(

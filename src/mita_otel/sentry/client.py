@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from typing import Any
 
 import sentry_sdk
@@ -12,7 +11,6 @@ from sentry_sdk.client import BaseClient
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.integrations import Integration
 from sentry_sdk.integrations.excepthook import ExcepthookIntegration
-from sentry_sdk.integrations.logging import ignore_logger
 from sentry_sdk.integrations.modules import ModulesIntegration
 from sentry_sdk.integrations.threading import ThreadingIntegration
 from sentry_sdk.utils import BadDsn, Dsn
@@ -20,6 +18,7 @@ from sentry_sdk.utils import BadDsn, Dsn
 from mita_otel import _sentry_compat
 from mita_otel import environment_variables as variables
 from mita_otel.errors import ConfigurationError
+from mita_otel.instrumentation.patches import Patches
 from mita_otel.policy.sentry import SentryBreadcrumbPolicy, SentryPolicy
 from mita_otel.processors.captured_exceptions import CapturedExceptions
 from mita_otel.processors.queues.losses import AFTER_SHUTDOWN, Losses
@@ -46,6 +45,7 @@ class SentryLink:
         hook: The `before_send` hook of the client.
         contexts: The sampling contexts, by trace.
         losses: Counts spans that arrive after the client has ended.
+        patches: Restores the service's clients.
         joined: Whether the service had started the client.
     """
 
@@ -55,6 +55,7 @@ class SentryLink:
         hook: BeforeSendHook,
         contexts: SamplingContexts,
         losses: Losses,
+        patches: Patches,
         *,
         joined: bool,
     ) -> None:
@@ -66,13 +67,12 @@ class SentryLink:
         """Environment, release and host that events contain."""
         self.service_clients: ServiceClients | None = None
         """The clients that the service has started."""
-        self.unfollow: Callable[[], None] | None = None
-        """Ends the link of sentry-sdk to OpenTelemetry's current span."""
         self._losses = losses
+        self._patches = patches
 
     def agree(self, client: BaseClient) -> None:
         """Use the same environment, release and host for the service's client and for ours."""
-        agree(self.client.options, client.options)
+        agree(self.client.options, client.options, self._patches)
         self.identity = identity_of(self.client)
         self.contexts.set_base(environment=self.identity.environment, release=self.identity.release)
         self.contexts.follow(client.options)
@@ -125,10 +125,6 @@ class SentryLink:
 
     def close(self) -> None:
         """Close the client if it is ours. This does not wait, so flush first."""
-        if self.service_clients is not None:
-            self.service_clients.unwatch()
-        if self.unfollow is not None:
-            self.unfollow()
         if not self.joined:
             self.client.close(timeout=0)
             scope = sentry_sdk.get_global_scope()
@@ -155,6 +151,7 @@ def start_client(
     release: str | None,
     redactor: Redactor,
     losses: Losses,
+    patches: Patches,
     debug: bool = False,
     spotlight: bool = False,
     slices: Slices | None = None,
@@ -168,6 +165,7 @@ def start_client(
         release: The release, such as `mita-finance@1.0.0`.
         redactor: Redacts every event.
         losses: Counts losses.
+        patches: Takes back what is changed in sentry-sdk and in the service's clients.
         debug: Whether sentry-sdk writes a debug log.
         spotlight: Whether the DSN may be missing, because events are sent to Spotlight.
         slices: Divides the transport's work into slices.
@@ -176,8 +174,9 @@ def start_client(
         ConfigurationError: The DSN is malformed.
     """
     unfollow = _sentry_compat.follow_trace(current_ids)
-    for name in ("mita_otel", "mita_otel.*", "opentelemetry.*"):
-        ignore_logger(name)
+    if unfollow is not None:
+        patches.add(unfollow)
+    patches.add(_sentry_compat.ignore_loggers("mita_otel", "mita_otel.*", "opentelemetry.*"))
     breadcrumbs = Breadcrumbs(policy.breadcrumbs.max_traces, policy.breadcrumbs.max_breadcrumbs)
     roots = ActiveRoots(policy.max_live_traces, policy.max_ended_traces)
     captured = CapturedExceptions(policy.max_captured)
@@ -201,11 +200,10 @@ def start_client(
     if not joined:
         watch_drops(client, captured)
     if joined:
-        agree({"environment": environment, "release": release}, client.options)
+        agree({"environment": environment, "release": release}, client.options, patches)
     contexts = sampling_contexts(client, roots, policy, redactor)
     hook.sampling_context = contexts.of
-    link = SentryLink(client, hook, contexts, losses, joined=joined)
-    link.unfollow = unfollow
+    link = SentryLink(client, hook, contexts, losses, patches, joined=joined)
     link.service_clients = ServiceClients(
         policy,
         redactor,
@@ -215,6 +213,7 @@ def start_client(
         breadcrumb_hook=lambda own: LogBreadcrumbs(breadcrumbs, own),
         joined=link.agree,
         captured=captured,
+        patches=patches,
         slices=slices,
     )
     if joined:

@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from mita_otel import environment_variables as variables
+from mita_otel.instrumentation.patches import Patches
 from mita_otel.policy import environment_name, load_policy
 from mita_otel.policy.sentry import SentryPolicy
 from mita_otel.processors.finished_spans import with_dict_attributes
@@ -64,6 +65,7 @@ class SentrySpanExporter(SpanExporter, ExporterHooks):
         step: Callable[[], None] = lambda: None,
     ) -> None:
         self._redacts = False
+        self._patches = Patches()
         if policy is None or link is None or losses is None:
             found = load_policy()
             policy = policy or found.sentry
@@ -78,6 +80,7 @@ class SentrySpanExporter(SpanExporter, ExporterHooks):
                     release=os.environ.get(variables.SENTRY_RELEASE),
                     redactor=redactor,
                     losses=losses,
+                    patches=self._patches,
                     debug=variables.is_true(os.environ.get(variables.SENTRY_DEBUG)),
                 )
         self.link = link
@@ -173,6 +176,7 @@ class SentrySpanExporter(SpanExporter, ExporterHooks):
 
     def shutdown(self) -> None:
         """Close the client if it is ours. This does not wait, so flush first."""
+        self._patches.revert()
         self.link.close()
 
     def _tick(self) -> None:

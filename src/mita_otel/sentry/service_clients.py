@@ -17,10 +17,11 @@ from sentry_sdk import Scope
 from sentry_sdk.client import BaseClient
 from sentry_sdk.integrations import Integration, setup_integrations
 from sentry_sdk.integrations.logging import LoggingIntegration
-from sentry_sdk.transport import HttpTransport
+from sentry_sdk.transport import HttpTransport, Transport
 
 from mita_otel import _sentry_compat
 from mita_otel.errors import raise_interrupt
+from mita_otel.instrumentation.patches import Patches
 from mita_otel.policy.sentry import SentryPolicy
 from mita_otel.processors.captured_exceptions import CapturedExceptions
 from mita_otel.processors.queues.losses import Losses
@@ -52,6 +53,7 @@ class ServiceClients:
             standard logging.
         joined: Called with each joined client.
         captured: Exceptions that become no issue again: the clients add those that they drop.
+        patches: Restores the options, the integrations and the transport of the clients.
         slices: Divides the work of our transport into slices.
     """
 
@@ -66,6 +68,7 @@ class ServiceClients:
         breadcrumb_hook: Callable[[Hook | None], Hook],
         joined: Callable[[BaseClient], None],
         captured: CapturedExceptions,
+        patches: Patches,
         slices: Slices | None = None,
     ) -> None:
         self.client: BaseClient | None = None
@@ -81,7 +84,7 @@ class ServiceClients:
         self._breadcrumb_hook = breadcrumb_hook
         self._joined = joined
         self._captured = captured
-        self._unwatch: list[Callable[[], None]] = []
+        self._patches = patches
         self._slices = slices
         self._watch = ClientWatch(self.join)
 
@@ -93,21 +96,20 @@ class ServiceClients:
         self._known.add(client)
         own = client.options.get("before_send_transaction")
         self.transaction_hook = redacting(self._redactor, own) if own is not None else None
-        redact_client(client, self._redactor, self._hook)
+        redact_client(client, self._redactor, self._patches, self._hook)
         traced = bool(client.options.get("traces_sample_rate") or client.options.get("traces_sampler"))
-        client.options["traces_sample_rate"] = client.options["traces_sampler"] = None
+        ours: dict[str, Any] = {"traces_sample_rate": None, "traces_sampler": None}
         if self._policy.sessions:
-            client.options["auto_session_tracking"] = False
+            ours["auto_session_tracking"] = False
         if self._policy.logs:
-            client.options["enable_logs"] = False
+            ours["enable_logs"] = False
+        self._patches.set_members(client.options, ours)
         if self._policy.capture_errors:
             self._integrate(client)
-            self._unwatch.append(watch_drops(client, self._captured))
+            self._patches.add(watch_drops(client, self._captured))
         _sentry_compat.stop_statsd_metrics(client)
         if type(client.transport) is HttpTransport:
-            replaced = client.transport
-            client.transport = SentryTransport(client.options, self._policy, self._losses, self._slices)
-            replaced.kill()
+            self._replace_transport(client, client.transport)
         self._joined(client)
         _logger.warning(
             "joined the Sentry client of the service: its events are now redacted%s",
@@ -116,25 +118,31 @@ class ServiceClients:
             else "",
         )
 
+    def _replace_transport(self, client: BaseClient, replaced: Transport) -> None:
+        """Let a client send with our transport. A transport that was killed cannot be used again."""
+        ours = SentryTransport(client.options, self._policy, self._losses, self._slices)
+        client.transport = ours
+        replaced.kill()
+
+        def restore() -> None:
+            if client.transport is ours:
+                client.transport = HttpTransport(client.options)
+                ours.kill()
+
+        self._patches.add(restore)
+
     def _integrate(self, client: BaseClient) -> None:
         """Add missing integrations to a client, unless the service has disabled them."""
         missing = [one for one in self._integrations() if one.identifier not in client.integrations]
         added = setup_integrations(missing, with_defaults=False)
-        client.integrations.update(added)
+        self._patches.set_members(client.integrations, added)
         if LoggingIntegration.identifier in added:
-            client.options["before_breadcrumb"] = self._breadcrumb_hook(
-                client.options.get("before_breadcrumb")
-            )
+            hook = self._breadcrumb_hook(client.options.get("before_breadcrumb"))
+            self._patches.set_members(client.options, {"before_breadcrumb": hook})
 
     def watch(self) -> None:
-        """Start joining each client that replaces ours."""
-        self._watch.begin()
-
-    def unwatch(self) -> None:
-        """Stop joining clients."""
-        self._watch.end()
-        while self._unwatch:
-            self._unwatch.pop()()
+        """Join each client that replaces ours from now on."""
+        self._watch.begin(self._patches)
 
 
 class ClientWatch:
@@ -146,26 +154,18 @@ class ClientWatch:
 
     def __init__(self, take: Callable[[BaseClient], None]) -> None:
         self._take = take
-        self._original: Callable[..., None] | None = None
-        self._ours: Callable[..., None] | None = None
 
-    def begin(self) -> None:
-        """Start watching."""
+    def begin(self, patches: Patches) -> None:
+        """Watch until the patches are reverted."""
         original = Scope.set_client
 
         @wraps(original)
         def set_client(scope: Scope, client: BaseClient | None = None) -> None:
             original(scope, client)
-            if client is not None and client.is_active():
+            if client is not None and client.is_active() and patches.active:
                 self._try(client)
 
-        self._original, self._ours = original, set_client
-        Scope.set_client = set_client  # type: ignore[method-assign, assignment]
-
-    def end(self) -> None:
-        """Restore sentry-sdk's method, unless another library has wrapped it since."""
-        if self._original is not None and Scope.set_client is self._ours:
-            Scope.set_client = self._original  # type: ignore[method-assign]
+        patches.set(Scope, "set_client", set_client)
 
     def _try(self, client: BaseClient) -> None:
         try:
@@ -179,43 +179,44 @@ class ClientWatch:
             )
 
 
-def redact_clients(redactor: Redactor) -> ClientWatch:
-    """Redact the events of the service's own clients. Used if Sentry is not one of our exporters.
+def redact_clients(redactor: Redactor, patches: Patches) -> None:
+    """Redact the events of the service's own clients, until the patches are reverted.
 
-    Returns:
-        The watch for further clients. Call its `end` on shutdown.
+    Used if Sentry is not one of our exporters.
     """
     client = sentry_sdk.get_client()
     if client.is_active():
-        redact_client(client, redactor)
-    watch = ClientWatch(lambda client: redact_client(client, redactor))
-    watch.begin()
-    return watch
+        redact_client(client, redactor, patches)
+    ClientWatch(lambda client: redact_client(client, redactor, patches)).begin(patches)
 
 
 def redact_client(
-    client: BaseClient, redactor: Redactor, hook: Callable[[Hook | None, BaseClient], Hook] | None = None
+    client: BaseClient,
+    redactor: Redactor,
+    patches: Patches,
+    hook: Callable[[Hook | None, BaseClient], Hook] | None = None,
 ) -> None:
     """Redact the result of every hook that a client calls before it sends.
 
     Args:
         client: Any client.
         redactor: Redacts each record.
+        patches: Restores the service's hooks.
         hook: Creates the `before_send` hook. None: a hook that only redacts.
     """
     options = client.options
     before_send = options.get("before_send")
-    options["before_send"] = (
-        hook(before_send, client) if hook is not None else redacting(redactor, before_send)
-    )
+    ours: dict[str, Any] = {
+        "before_send": hook(before_send, client) if hook is not None else redacting(redactor, before_send)
+    }
     experiments = dict(options.get("_experiments") or {})
     for name in _HOOKS:
         own = options.get(name) or experiments.get(name)
         # Versions before 2.35 read the hook for logs only from the experiments.
-        options[name] = experiments[name] = redacting(
+        ours[name] = experiments[name] = redacting(
             redactor, own, instead=_WITHHELD if name == "before_send_span" else None
         )
-    options["_experiments"] = experiments
+    patches.set_members(options, {**ours, "_experiments": experiments})
 
 
 def redacting(redactor: Redactor, then: Hook | None = None, *, instead: Any = None) -> Hook:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from sentry_sdk.client import BaseClient
 
 from mita_otel._versions import version_of
+from mita_otel.instrumentation.patches import Patches
 
 _DEFAULT_ENVIRONMENT: Final = "production"
 
@@ -35,19 +36,26 @@ class Identity:
         return {name: value for name, value in known.items() if value}
 
 
-def agree(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
+def agree(ours: dict[str, Any], theirs: dict[str, Any], patches: Patches) -> None:
     """Set the same environment, release, dist and server name in the options of both clients.
 
     Our values take precedence, with one exception: their environment applies if it is not `production`, which is the
     default of sentry-sdk.
+
+    Args:
+        ours: The options of our client; they keep the values.
+        theirs: The options of the service's client.
+        patches: Restores the service's values.
     """
+    agreed: dict[str, Any] = {}
     for name in ("environment", "release", "dist", "server_name"):
         their_value = theirs.get(name)
         if name == "environment" and their_value not in {None, _DEFAULT_ENVIRONMENT}:
-            value = their_value
+            agreed[name] = their_value
         else:
-            value = ours.get(name) or their_value
-        ours[name] = theirs[name] = value
+            agreed[name] = ours.get(name) or their_value
+    patches.set_members(theirs, agreed)
+    ours.update(agreed)
 
 
 def identity_of(client: BaseClient) -> Identity:
