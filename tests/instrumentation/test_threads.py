@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 from opentelemetry import context
@@ -106,6 +107,24 @@ def test_a_thread_started_by_a_thread_inherits_the_context() -> None:
     thread.start()
     thread.join()
     assert found == ["u-1"]
+
+
+@pytest.mark.usefixtures("instrumentation", "within")
+def test_an_exception_that_ends_a_thread_is_reported_within_the_context(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found: SimpleQueue[object] = SimpleQueue()
+    monkeypatch.setattr(threading, "excepthook", lambda _: found.put(get_value("user")))
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: found.put(get_value("user")))
+
+    def crash() -> None:
+        raise KeyError("no account")
+
+    for thread in (threading.Thread(target=crash), Subclass(crash), threading.Timer(0, crash)):
+        thread.start()
+        thread.join()
+    _thread.start_new_thread(crash, ())
+    assert [found.get(timeout=60) for _ in range(4)] == ["u-1"] * 4
 
 
 @pytest.mark.usefixtures("instrumentation")

@@ -94,7 +94,7 @@ class ThreadInstrumentation:
         @wraps(original)
         def start_new_thread(function: Callable[..., Any], *args: Any) -> int:
             context = get_current() if self._active else None
-            return original(_within(context, function) if context else function, *args)
+            return original(_to_the_end(context, function) if context else function, *args)
 
         return start_new_thread
 
@@ -110,6 +110,21 @@ def _within(context: Context, function: Callable[..., Any]) -> Callable[..., Any
     return call
 
 
+def _to_the_end(context: Context, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function of a new thread, to be called within a context.
+
+    The context stays active if an exception ends the thread: `threading.excepthook` and sentry-sdk report it afterwards.
+    """
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        token = attach(context)
+        result = function(*args, **kwargs)
+        detach(token)
+        return result
+
+    return call
+
+
 def _run_within(context: Context, thread: threading.Thread) -> None:
     """Let the thread's `run()` run within the context.
 
@@ -117,7 +132,7 @@ def _run_within(context: Context, thread: threading.Thread) -> None:
     sentry-sdk passes the thread, since it expects a function of the class.
     """
     try:
-        run = _within(context, thread.run)
+        run = _to_the_end(context, thread.run)
 
         def run_once(*_: Any) -> None:
             vars(thread).pop("run", None)  # else the thread would refer to itself until it is collected
