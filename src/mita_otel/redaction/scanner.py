@@ -45,6 +45,7 @@ class Scanner:
             read = view.text
             lower = read.lower()
             count = len(_DIGIT.findall(read))
+            checked, is_present = _ANYTHING, True
             for digits, signs, words, finds in (
                 self._joined if read.isascii() and read.isalnum() else self._groups
             ):
@@ -55,10 +56,15 @@ class Scanner:
                         break
                 else:
                     continue
-                for word in words:
-                    if word in lower:
-                        break
-                else:
+                if words is not checked:
+                    checked = words
+                    for word in words:
+                        if word in lower:
+                            is_present = True
+                            break
+                    else:
+                        is_present = False
+                if not is_present:
                     continue
                 for find in finds:
                     found.extend(view.original(find(read)))
@@ -99,11 +105,16 @@ Group = tuple[int, str | tuple[str, ...], tuple[str, ...], tuple[Find, ...]]
 
 
 def _groups(finders: Sequence[Finder]) -> tuple[Group, ...]:
-    """Group the finders by requirement, so that each requirement is checked once."""
+    """Group the finders by requirement. Groups with the same words are neighbours: words are searched for once."""
     groups: dict[tuple[int, str | tuple[str, ...], tuple[str, ...]], list[Find]] = {}
     for find, words, digits, signs, _ in finders:
         groups.setdefault((digits, signs or _ANYTHING, words or _ANYTHING), []).append(find)
-    return tuple((*requirements, tuple(finds)) for requirements, finds in groups.items())
+    places: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for _, _, words in groups:
+        places.setdefault(words, words)
+    order = {words: place for place, words in enumerate(places)}
+    listed = sorted(groups.items(), key=lambda group: order[group[0][2]])
+    return tuple((digits, signs, places[words], tuple(finds)) for (digits, signs, words), finds in listed)
 
 
 def _outside(text: str, hits: Iterable[Hit]) -> list[Hit]:
