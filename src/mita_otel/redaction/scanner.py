@@ -16,7 +16,7 @@ from mita_otel.redaction.marker import MARKER, NEVER_SHOWN, Markers
 _MIN_LENGTH: Final = 3
 _VAGUE: Final = frozenset({"account", "card", "key", "secret"})
 """Rules that yield to a more specific one for the same part of a text."""
-_ANYTHING: Final = ("",)
+_ANYTHING: Final[tuple[str, ...]] = ("",)
 _DIGIT: Final = re.compile("[0-9]")
 
 
