@@ -17,7 +17,7 @@ DEBIAN_VERSIONS = 3.14 3.15
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test coverage mutation receivers prometheus test-all test-lowest test-matrix lint types layers unit explore format chaos redaction-report redaction-peers redaction-linear redaction-key-shapes request-cost request-latency side-by-side bench browser docs pictures dist clean
+.PHONY: help demo test coverage mutation receivers prometheus test-all test-lowest test-matrix lint types layers unit explore format chaos redaction-report redaction-peers redaction-linear redaction-key-shapes request-cost request-latency bench-startup side-by-side bench browser docs pictures dist clean
 
 help:
 	@echo "make demo              show the main job in the terminal, about 15 seconds"
@@ -38,6 +38,7 @@ help:
 	@echo "make redaction-linear  time for half a megabyte and one of every kind of input, some minutes"
 	@echo "make request-latency   latency while a backend is healthy, refuses or hangs; after request-cost, some minutes"
 	@echo "make request-cost      CPU that telemetry adds to a request, beside OpenTelemetry, sentry-sdk and ddtrace; writes benchmarks/RESULTS.md"
+	@echo "make bench-startup     CPU and memory that a start adds, beside OpenTelemetry and sentry-sdk; a minute"
 	@echo "make side-by-side      the example through sentry-sdk's tracing and through ours; writes the table of docs/sentry.md"
 	@echo "make bench             the benchmarks"
 	@echo "make docs              write docs/reference from the code"
@@ -220,6 +221,12 @@ request-cost:
 	@.venvs/cost/bin/python -m pip install -q 'pip>=25.1'
 	@.venvs/cost/bin/python -m pip install -q -c constraints.txt -e . --group cost
 	@.venvs/cost/bin/python benchmarks/request_cost.py
+
+bench-startup:
+	@test -d .venvs/startup || $(PYTHON) -m venv .venvs/startup
+	@.venvs/startup/bin/python -m pip install -q 'pip>=25.1'
+	@.venvs/startup/bin/python -m pip install -q -c constraints.txt -e '.[otlp,cli]'
+	@.venvs/startup/bin/python benchmarks/startup.py
 
 # Needs the environment of request-cost.
 request-latency:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from typing import Any
 
@@ -27,6 +28,7 @@ from mita_otel.redaction import Redactor
 from mita_otel.sentry.active_roots import ActiveRoots
 from mita_otel.sentry.before_send import BeforeSendHook
 from mita_otel.sentry.breadcrumbs import Breadcrumbs, LogBreadcrumbs, Steps
+from mita_otel.sentry.default_release import default_release
 from mita_otel.sentry.dropped_errors import watch_drops
 from mita_otel.sentry.propagation import current_ids, current_trace_context
 from mita_otel.sentry.sampling_context import SamplingContexts, sampling_contexts
@@ -194,7 +196,9 @@ def start_client(
     )
     if not (joined := host_client_is_active()):
         known = None if dsn is None and spotlight else checked_dsn(dsn)
-        options = {"dsn": known, "environment": environment, "release": release, "debug": debug}
+        # With None sentry-sdk starts git.
+        found = release or default_release(os.environ) or ""
+        options = {"dsn": known, "environment": environment, "release": found, "debug": debug}
         _start(options, policy, hook, redactor, losses, slices)
     client = sentry_sdk.get_client()
     if not joined:
@@ -257,6 +261,7 @@ def _start(
     }
     sentry_sdk.init(**_sentry_compat.known_options(arguments))
     client = hook.client = sentry_sdk.get_client()
+    client.options["release"] = options["release"] or None
     _sentry_compat.stop_statsd_metrics(client)
     client.options["traces_sampler"] = None  # sentry-sdk sets it when only Spotlight is used
     if client.spotlight is not None:
