@@ -24,6 +24,10 @@ UUID = "7f3e9a10-1c2d-4e5f-8a9b-0c1d2e3f4a5b"
         (f"reply.{UUID.replace('-', '').upper()}", "reply.{id}"),
         ("orders.2026-11-30", "orders.{id}"),
         ("job-deadbeef01", "job-{id}"),
+        ("GET /users/ada.b+x@example.com/cards", "GET /users/{id}/cards"),
+        ("inbox:ada%40mail.example.co.uk", "inbox:{id}"),
+        ("celery@worker-7.celery.pidbox", "{id}"),
+        ("@dataclass in v.py", "@dataclass in v.py"),
         ("group.anonymous.Q2xhdWRlIGlzIGE5Zk", "group.anonymous.{id}"),
         (
             "app-KSTREAM-AGGREGATE-STATE-STORE-0000000003-changelog",

@@ -24,6 +24,8 @@ _GENERATED: Final = re.compile(
 _UUID: Final = re.compile(
     r"(?i)(?<![0-9a-f])(?:[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?![0-9a-f])"
 )
+_MAIL: Final = re.compile(r"[\w.+%-]{1,64}(?:@|%40)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
+"""An e-mail address, or a queue of one worker, such as `celery@host-7.celery.pidbox`."""
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_]+")
 _VARIABLE: Final = re.compile(
     r"\d+|(?=[0-9a-f]*\d)(?=\d*[a-f])[0-9a-f]{8,}|(?=[a-z_]*[0-9A-Z])(?=[A-Z_]*[0-9a-z])(?=\D*\d)[A-Za-z0-9_]{16,}"
@@ -37,8 +39,8 @@ _ADDRESS: Final = re.compile(
 
 
 def bounded_name(name: str) -> str:
-    """Return a name with `{id}` for each number, UUID, hexadecimal id and random-looking word."""
-    name = _UUID.sub(ID, name[: 2 * MAX_LENGTH])
+    """Return a name with `{id}` for each number, UUID, hexadecimal id, e-mail address and random-looking word."""
+    name = _UUID.sub(ID, _MAIL.sub(ID, name[: 2 * MAX_LENGTH]))
     parts = [part if part == ID else _TOKEN.sub(_blank, part) for part in re.split(r"(\{id\})", name)]
     return _AGAIN.sub(ID, "".join(parts))[:MAX_LENGTH]
 
