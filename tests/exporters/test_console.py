@@ -21,6 +21,8 @@ from mita_otel.exporters.file import FileSpanExporter
 from mita_otel.exporters.span_record import SpanRecord, read_spans
 from mita_otel.policy import default_policy
 from mita_otel.policy.runtime import ConsolePolicy
+from mita_otel.processors.redaction import RedactionProcessor
+from mita_otel.redaction import Redactor
 
 SUCCESS, FAILURE = SpanExportResult.SUCCESS, SpanExportResult.FAILURE
 
@@ -286,3 +288,15 @@ def test_a_terminal_gets_colours_at_its_own_width(spans: Spans, monkeypatch: pyt
     exporter.export([spans.end(spans.start("child", root)), spans.end(root)])
     assert "\x1b[1mroot\x1b[0m" in stream.getvalue()
     assert max(len(line) for line in re.sub(r"\x1b\[[\d;]*m", "", stream.getvalue()).splitlines()) == 70
+
+
+def test_a_secret_that_a_later_span_shows_is_not_printed_in_the_spans_that_waited() -> None:
+    redactor, stream = Redactor(), io.StringIO()
+    exporter = ConsoleWaterfallExporter(100, stream, policy=settings(), redactor=redactor)
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(RedactionProcessor(redactor, SimpleSpanProcessor(exporter)))
+    tracer = provider.get_tracer("test")
+    with tracer.start_as_current_span("POST /login", attributes={"password": "Efeu1234x"}):
+        tracer.start_span("check Efeu1234x").end()
+    provider.shutdown()
+    assert "check [redacted:password]" in stream.getvalue()

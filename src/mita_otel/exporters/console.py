@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import threading
 import time
@@ -19,6 +20,7 @@ from mita_otel.exporters.waterfall import Waterfall
 from mita_otel.policy import load_policy
 from mita_otel.policy.runtime import ConsolePolicy
 from mita_otel.processors.queues.stage import ExporterHooks
+from mita_otel.redaction import Redactor
 
 
 class TraceCollector:
@@ -126,6 +128,7 @@ class ConsoleWaterfallExporter(SpanExporter, ExporterHooks):
         stream: The output. None: the current `sys.stdout`.
         policy: The policy section `[export.console]`. None: that of the discovered policy (see `load_policy`).
         clock: Monotonic seconds.
+        redactor: Searches held spans for secrets that later spans of their trace showed. None: they are printed as they are.
     """
 
     def __init__(
@@ -135,11 +138,13 @@ class ConsoleWaterfallExporter(SpanExporter, ExporterHooks):
         *,
         policy: ConsolePolicy | None = None,
         clock: Callable[[], float] = time.monotonic,
+        redactor: Redactor | None = None,
     ) -> None:
         settings = policy or load_policy().export.console
         self._max_width = settings.max_width if max_width is None else max_width
         self._max_rows = settings.max_rows
         self._stream = stream
+        self._redactor = redactor
         self._broken: TextIO | None = None
         self._printed_line = False
         self._lock = threading.Lock()
@@ -195,7 +200,29 @@ class ConsoleWaterfallExporter(SpanExporter, ExporterHooks):
             is_line, was_line = len(spans) == 1 and not spans[0].exceeded, self._printed_line
             if not (is_line and was_line):
                 pictures.append("\n")
-            picture = Waterfall(spans, max_rows=self._max_rows)
+            picture = Waterfall([self._redacted_again(span) for span in spans], max_rows=self._max_rows)
             pictures.append(picture.drawn(width, colours=colours, ascii_only=ascii_only))
             self._printed_line = is_line
         return "".join(pictures).encode(encoding, "replace").decode(encoding, "replace")
+
+    def _redacted_again(self, span: SpanRecord) -> SpanRecord:
+        """Return the span without secrets that became known after it was redacted."""
+        trace_id = int(span.trace_id, 16)
+        if self._redactor is None or not self._redactor.knows_secrets_of(trace_id):
+            return span
+        findings = self._redactor.findings(trace_id)
+        known = findings.known
+        return dataclasses.replace(
+            span,
+            name=known.redact(span.name, findings),
+            status_description=known.redact(span.status_description, findings),
+            attributes=known.redact(span.attributes, findings),
+            events=tuple(
+                dataclasses.replace(
+                    event,
+                    name=known.redact(event.name, findings),
+                    attributes=known.redact(event.attributes, findings),
+                )
+                for event in span.events
+            ),
+        )

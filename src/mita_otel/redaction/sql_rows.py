@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 _COPIED: Final = re.compile(
-    r"(?i)\bcopy\s[^;]{1,1024}\bfrom\s+stdin\b[^;\n]{0,256};?[ \t]*\r?\n(?P<rows>[^\0]{1,32768}?)(?:\r?\n\\\.|\n?\Z)"
+    r"(?i)\bcopy\s{1,4}[\w.\"]{1,128}\s{0,4}(?:\([^();]{0,512}\)\s{0,4})?from\s{1,4}stdin\b[^;\n]{0,256};?[ \t]*\r?\n(?P<rows>[^\0]{1,32768}?)(?:\r?\n\\\.|\n?\Z)"
 )
 """The rows that PostgreSQL's `COPY … FROM stdin` reads."""
 

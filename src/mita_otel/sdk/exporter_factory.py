@@ -127,7 +127,7 @@ class ExporterFactory:
     def _console(self) -> SpanExporter:
         from mita_otel.exporters.console import ConsoleWaterfallExporter
 
-        return ConsoleWaterfallExporter(policy=self._policy.export.console)
+        return ConsoleWaterfallExporter(policy=self._policy.export.console, redactor=self._service.redactor)
 
     def _file(self) -> SpanExporter:
         settings = self._policy.export.file
