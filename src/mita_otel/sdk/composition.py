@@ -160,6 +160,7 @@ def compose(
         tracing,
         *performance.stages,
         *logs,
+        *exporters.stages,
         *alerts.stages,
         audit,
         _start_retention(service.policy, audit),

@@ -51,6 +51,8 @@ class Exporters:
     """Names and exporters of log records, beside those that `OTEL_LOGS_EXPORTER` names."""
     error_listeners: list[LogRecordProcessor] = field(default_factory=list)
     """Receive log records that are errors."""
+    stages: list[Stage] = field(default_factory=list)
+    """What exporters of several signals send with."""
     observers: list[SpanObserver] = field(default_factory=list)
     """See every finished span before any sampling."""
     windows: WindowStore | None = None
@@ -185,6 +187,7 @@ class ExporterFactory:
             )
         except ConfigurationError as error:
             raise ExporterUnavailableError(str(error)) from error
+        self._made.stages.append(link)
         self._made.sentry_contexts = link.contexts
         at_each_request(self._service.patches, enter_request)
         if exporter.sessions is not None:

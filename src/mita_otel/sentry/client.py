@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from typing import Any
 
 import sentry_sdk
@@ -24,6 +23,7 @@ from mita_otel.policy.sentry import SentryBreadcrumbPolicy, SentryPolicy
 from mita_otel.processors.captured_exceptions import CapturedExceptions
 from mita_otel.processors.queues.losses import AFTER_SHUTDOWN, Losses
 from mita_otel.processors.queues.slices import Slices
+from mita_otel.processors.queues.stage import Stage, seconds_left
 from mita_otel.redaction import Redactor
 from mita_otel.sentry.active_roots import ActiveRoots
 from mita_otel.sentry.before_send import BeforeSendHook
@@ -39,8 +39,10 @@ from mita_otel.sentry.transport.spotlight import QueuedSpotlight
 from mita_otel.sentry.transport.transport import SentryTransport
 
 
-class SentryLink:
+class SentryLink(Stage):
     """The Sentry client, its hook, and the clients that the service starts.
+
+    As a stage it comes after those that send with the client: spans, log records and errors.
 
     Args:
         client: The client of sentry-sdk.
@@ -102,14 +104,13 @@ class SentryLink:
         transport = self.client.transport
         return transport if isinstance(transport, SentryTransport) else None
 
-    def flush(self, timeout_s: float) -> bool:
-        """Send everything that is queued, including the service's clients. Return False if the time is not enough."""
-        deadline = time.monotonic() + timeout_s
+    def flush(self, deadline_s: float) -> bool:
+        """Send everything that is queued, including the service's clients. Return False if the deadline passed first."""
         for client in self._clients:
-            client.flush(timeout=max(0.0, deadline - time.monotonic()))
+            client.flush(timeout=seconds_left(deadline_s))
         spotlight: Any = self.client.spotlight
         if isinstance(spotlight, QueuedSpotlight):
-            spotlight.flush(max(0.0, deadline - time.monotonic()))
+            spotlight.flush(deadline_s)
         transports = [client.transport for client in self._clients]
         return all(one.queue.idle for one in transports if isinstance(one, SentryTransport))
 

@@ -18,7 +18,7 @@ from mita_otel.processors.finished_spans import with_dict_attributes
 from mita_otel.processors.queues.export_queue import FanOut
 from mita_otel.processors.queues.forks import after_fork_in_child
 from mita_otel.processors.queues.losses import Losses
-from mita_otel.processors.queues.stage import Deliveries, ExporterHooks
+from mita_otel.processors.queues.stage import Deliveries, ExporterHooks, deadline_in
 from mita_otel.processors.redaction import RedactionProcessor
 from mita_otel.redaction import Redactor
 from mita_otel.sentry.client import SentryLink, start_client
@@ -43,7 +43,8 @@ class SentrySpanExporter(SpanExporter, ExporterHooks):
 
     Args:
         policy: Limits and switches. None: the discovered policy (see `load_policy`).
-        link: The client, from `start_client`. None: a client configured by environment variables.
+        link: The client, from `start_client`, a stage that the caller drains and closes. None: a client configured by
+            environment variables, which the exporter drains and closes.
         losses: Counts lost spans.
         clock: Monotonic seconds.
         step: Called after each span and tree, so that the exporter's thread can pause; see `Slices.step`.
@@ -64,6 +65,7 @@ class SentrySpanExporter(SpanExporter, ExporterHooks):
         clock: Callable[[], float] = time.monotonic,
         step: Callable[[], None] = lambda: None,
     ) -> None:
+        self._owns_link = link is None
         self._redacts = False
         self._patches = Patches()
         if policy is None or link is None or losses is None:
@@ -156,7 +158,8 @@ class SentrySpanExporter(SpanExporter, ExporterHooks):
     def drain(self) -> None:
         """Stop waiting for roots: the next `force_flush` sends everything."""
         self._ending = True
-        self.link.drain()
+        if self._owns_link:
+            self.link.drain()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Send everything that is queued, including errors, within `timeout_millis`."""
@@ -166,18 +169,20 @@ class SentrySpanExporter(SpanExporter, ExporterHooks):
             if self.sessions is not None:
                 self.sessions.flush()
             self._reports.report_sampling()
-        return self.link.flush(timeout_millis / 1000)
+        return self.link.flush(deadline_in(timeout_millis))
 
     def abandon(self) -> None:
         """Count unsent items as lost, because the deadline has passed."""
         with self._lock:
             self._send(self._assembler.drain())  # so that these spans are counted as well
-        self.link.abandon()
+        if self._owns_link:
+            self.link.abandon()
 
     def shutdown(self) -> None:
-        """Close the client if it is ours. This does not wait, so flush first."""
-        self._patches.revert()
-        self.link.close()
+        """Close the client that this exporter has started. This does not wait, so flush first."""
+        if self._owns_link:
+            self._patches.revert()
+            self.link.close()
 
     def _tick(self) -> None:
         self._reports.report_sampling()

@@ -15,6 +15,7 @@ from sentry_sdk.envelope import Envelope, Item, PayloadRef
 
 from mita_otel import semconv
 from mita_otel._json import json_bytes
+from mita_otel.processors.queues.stage import deadline_in
 from mita_otel.sentry.client import SentryLink
 from mita_otel.sentry.mapping.attribute_values import json_value, seconds, typed_attributes
 from mita_otel.sentry.transport.sender_identity import Identity
@@ -51,10 +52,10 @@ class SentryLogExporter(LogRecordExporter):
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Send everything that is queued, within `timeout_millis`."""
-        return self._link.flush(timeout_millis / 1000)
+        return self._link.flush(deadline_in(timeout_millis))
 
     def shutdown(self) -> None:
-        """Do nothing, because the span exporter closes the client."""
+        """Do nothing: the client is a stage and is closed as such."""
 
     def _record(self, emitted: ReadableLogRecord, common: Mapping[str, Any]) -> dict[str, Any]:
         record = emitted.log_record

@@ -14,6 +14,7 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from mita_otel.errors import raise_interrupt
 from mita_otel.processors.queues.forks import after_fork_in_child, after_monkey_patch
+from mita_otel.processors.queues.stage import Stage, seconds_left
 
 _logger = logging.getLogger("mita_otel")
 
@@ -29,11 +30,11 @@ class Job:
     """Important jobs are sent first. They are not evicted for other jobs."""
     evicted: Callable[[], Any] | None = None
     """Called on any thread if the queue rejects or evicts the job."""
-    items: Sequence[Any] = ()
-    """The envelope items in the request."""
+    abandoned: Callable[[], Any] | None = None
+    """Called if the deadline passes before the job has run. The job may still run later."""
 
 
-class SendQueue:
+class SendQueue(Stage):
     """Runs jobs on several background threads.
 
     A single thread would wait 50 to 100 ms for Sentry's response after each envelope. A full queue evicts the oldest
@@ -89,12 +90,6 @@ class SendQueue:
         """Whether a flush waits."""
         return self._flushing > 0
 
-    @property
-    def unfinished(self) -> list[Job]:
-        """Jobs that wait or run."""
-        with self._changed:
-            return [*self._running, *self._important, *self._ordinary]
-
     def put(self, job: Job) -> bool:
         """Queue a job. Evict the oldest ordinary jobs if it does not fit. Return False if it still does not fit."""
         evicted: list[Job] = []
@@ -111,17 +106,24 @@ class SendQueue:
         _notify(evicted if taken else [*evicted, job])
         return taken
 
-    def flush(self, timeout_s: float) -> bool:
-        """Wait until all jobs have run, including jobs that they queue. Return False if the time is not enough."""
-        deadline = time.monotonic() + timeout_s
+    def flush(self, deadline_s: float) -> bool:
+        """Wait until all jobs have run, including jobs that they queue. Return False if the deadline passed first."""
         with self._changed:
             self._flushing += 1
             try:
                 if self._threads == 0:  # an interpreter that shuts down starts no threads
-                    self._run_here(deadline)
-                return self._changed.wait_for(lambda: self.idle, max(0.0, timeout_s))
+                    self._run_here(deadline_s)
+                return self._changed.wait_for(lambda: self.idle, seconds_left(deadline_s))
             finally:
                 self._flushing -= 1
+
+    def abandon(self) -> None:
+        """Report each job that waits or runs as late. The jobs still run if the process lives long enough."""
+        with self._changed:
+            unfinished = [*self._running, *self._important, *self._ordinary]
+        for job in unfinished:
+            if job.abandoned is not None:
+                job.abandoned()
 
     def close(self) -> None:
         """Reject new jobs, and evict the waiting jobs."""
@@ -179,8 +181,8 @@ class SendQueue:
                     self._running.discard(job)
                     changed.notify_all()
 
-    def _run_here(self, deadline: float) -> None:
-        while time.monotonic() < deadline and (job := self._next()) is not None:
+    def _run_here(self, deadline_s: float) -> None:
+        while time.monotonic() < deadline_s and (job := self._next()) is not None:
             _run(job)
 
 

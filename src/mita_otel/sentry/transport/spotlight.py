@@ -33,9 +33,9 @@ class QueuedSpotlight:
         copied = Envelope(dict(envelope.headers), list(envelope.items))
         self._queue.put(Job(partial(self._post, copied), important=False))
 
-    def flush(self, timeout_s: float) -> None:
-        """Wait at most `timeout_s` seconds until everything has been sent."""
-        self._queue.flush(timeout_s)
+    def flush(self, deadline_s: float) -> bool:
+        """Wait until everything has been sent. Return False if the deadline passed first."""
+        return self._queue.flush(deadline_s)
 
     def _post(self, envelope: Envelope) -> None:
         headers = {"Content-Type": "application/x-sentry-envelope"}

@@ -17,7 +17,7 @@ from mita_otel.policy.sentry import SentryPolicy
 from mita_otel.processors.queues.forks import ForkSafeLock
 from mita_otel.processors.queues.losses import DEADLINE_PASSED, Cause, Losses
 from mita_otel.processors.queues.slices import Slices
-from mita_otel.processors.queues.stage import Deliveries
+from mita_otel.processors.queues.stage import Deliveries, deadline_in
 from mita_otel.sentry.transport.client_reports import ClientReports
 from mita_otel.sentry.transport.envelope_items import (
     OTHER_STAGE,
@@ -111,7 +111,7 @@ class SentryTransport(Transport):
         """Wait at most `timeout` seconds until everything that is queued has been sent."""
         if timeout > 0:
             self._queue_report(0 if self.ending else _SEND_REPORT_S)
-            self.queue.flush(timeout)
+            self.queue.flush(deadline_in(timeout * 1000))
 
     def kill(self) -> None:
         """Count unsent items as lost, reject new envelopes, and close the connections."""
@@ -161,15 +161,19 @@ class SentryTransport(Transport):
 
     def abandon(self) -> None:
         """Count unsent items as lost, because the deadline has passed. They are still sent if the process continues."""
-        for job in self.queue.unfinished:
-            for item in job.items:
-                self._count(DEADLINE_PASSED, item)
+        self.queue.abandon()
 
     def _put(self, run: Callable[[], None], size: int, items: list[Item], *, important: bool) -> None:
+        queued = tuple(items)
+
         def evicted() -> None:
             self._lose_all("queue_overflow", items)
 
-        self.queue.put(Job(run, size=size, important=important, evicted=evicted, items=tuple(items)))
+        def abandoned() -> None:
+            for item in queued:
+                self._count(DEADLINE_PASSED, item)
+
+        self.queue.put(Job(run, size=size, important=important, evicted=evicted, abandoned=abandoned))
 
     def _encode(self, item: Item) -> int:
         """Encode an item and return its size. The queue needs the size before the item is sent."""
