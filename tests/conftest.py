@@ -7,6 +7,7 @@ which restores the globals. Tests of single packages need neither: they create a
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -58,8 +59,8 @@ def _is_fit_for_tests(folder: Path) -> bool:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Start two workers more than the machine has cores: tests of services wait for other processes."""
-    return (os.cpu_count() or 1) + 2
+    """Start one worker more than the machine has cores: tests of services wait for other processes."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -120,6 +121,16 @@ def _scopes_of_sentry_are_as_before_after_each_module() -> Iterator[None]:
     before = content()
     yield
     assert content() == before, "the module left content in Sentry's scopes"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _log_level_is_as_before_after_each_module() -> Iterator[None]:
+    """Hold every module to restoring the root logger's level: tests of other modules read its records."""
+    before = logging.root.level
+    yield
+    after = logging.root.level
+    logging.root.setLevel(before)
+    assert after == before, f"the module left the root logger at {logging.getLevelName(after)}"
 
 
 @pytest.fixture

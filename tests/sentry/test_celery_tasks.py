@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,16 @@ from mita_otel import configure
 pytest.importorskip("celery", reason="needs the package celery")
 
 
+@pytest.fixture
+def _root_logger_as_before() -> Iterator[None]:
+    """A worker sets the level of the root logger, and replaces its handlers."""
+    level, handlers = logging.root.level, logging.root.handlers[:]
+    yield
+    logging.root.setLevel(level)
+    logging.root.handlers[:] = handlers
+
+
+@pytest.mark.usefixtures("_root_logger_as_before")
 @pytest.mark.parametrize(
     ("measured", "logged"), [(True, True), (True, False), (False, True)], ids=["both", "measured", "logged"]
 )
