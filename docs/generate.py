@@ -1,4 +1,4 @@
-"""Generates the pages of `docs/reference/` from docstrings and models: `make docs`."""
+"""Generates the pages of `docs/reference/` from docstrings and models, and the parsed defaults: `make docs`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from mita_otel.cli.application import COMMANDS, load
 from mita_otel.policy import Policy, default_policy
 from mita_otel.policy.errors import wanted
 from mita_otel.policy.limits import AdaptiveLimit
+from mita_otel.policy.loading import PARSED_DEFAULTS, parsed_defaults
 from mita_otel.policy.schema import form_of, is_section, kind_at, known_keys, plain
 from mita_otel.policy.section import docstrings_of
 from mita_otel.policy.toml_text import KeyPath, write_key, write_value
@@ -277,6 +278,7 @@ def main() -> None:
     for path, text in pages():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")
+    PARSED_DEFAULTS.write_text(parsed_defaults(), "utf-8")
 
 
 if __name__ == "__main__":

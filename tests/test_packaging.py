@@ -89,7 +89,9 @@ def test_the_wheel_contains_only_the_package(wheel: Path) -> None:
     )
     names = [name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name]
     assert all(name.startswith("mita_otel/") for name in names)
-    assert {"mita_otel/py.typed", "mita_otel/policy/defaults.toml"} <= set(names)
+    assert {"mita_otel/py.typed", "mita_otel/policy/defaults.toml", "mita_otel/policy/defaults.json"} <= set(
+        names
+    )
     assert not [name for name in names if "/test_" in name or name.endswith((".pyc", ".db", ".jsonl"))]
     if tracked.returncode == 0:  # a source distribution has no repository
         files = {line.removeprefix("src/") for line in tracked.stdout.splitlines()}

@@ -12,6 +12,7 @@ from mita_otel.policy import (
     environment_name,
     load_policy,
     load_with_origins,
+    loading,
 )
 from mita_otel.policy.toml_text import read_key
 from policy.conftest import WriteFile
@@ -196,3 +197,15 @@ def test_a_missing_file_is_an_error_only_if_it_was_selected() -> None:
     assert load_policy(env={"MITA_OTEL_POLICY": ""}, folder=NOWHERE) == default_policy()
     with pytest.raises(PolicyError, match="there is no such file"):
         load_policy(env={"MITA_OTEL_POLICY": "/nowhere/x.toml"}, folder=NOWHERE)
+
+
+def test_the_parsed_defaults_are_those_of_the_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert loading.PARSED_DEFAULTS.read_text("utf-8") == loading.parsed_defaults(), "run `make docs`"
+    parsed = loading._defaults.__wrapped__()
+    edited = tmp_path / "defaults.toml"
+    edited.write_text(loading.DEFAULTS.read_text("utf-8") + "\n[edited]\nnow = true\n", "utf-8")
+    monkeypatch.setattr(loading, "DEFAULTS", edited)
+    assert loading._defaults.__wrapped__().tree == {**parsed.tree, "edited": {"now": True}}
+    edited.write_bytes(loading.PARSED_DEFAULTS.with_name("defaults.toml").read_bytes())
+    monkeypatch.setattr(loading, "PARSED_DEFAULTS", tmp_path / "missing.json")
+    assert loading._defaults.__wrapped__() == parsed

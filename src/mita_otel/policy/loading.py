@@ -7,13 +7,15 @@ also applies in staging, although the defaults have an overlay for it. (Argument
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote
 
 from mita_otel import environment_variables as variables
@@ -25,6 +27,9 @@ from mita_otel.policy.overrides import from_environment
 from mita_otel.policy.sources import ENVIRONMENTS, Source, Tree, find_file, position_of, read_file
 from mita_otel.policy.toml_text import KeyPath, is_index
 
+DEFAULTS: Final = Path(__file__).with_name("defaults.toml")
+PARSED_DEFAULTS: Final = Path(__file__).with_name("defaults.json")
+"""The defaults as JSON, which Python reads twenty times as fast. Written by `make docs`."""
 DEFAULT_ENVIRONMENT = "production"
 """The environment of a service that does not say which: the strictest limits, as Sentry assumes too."""
 
@@ -216,8 +221,21 @@ def default_policy(environment: str = DEFAULT_ENVIRONMENT) -> Policy:
 
 @lru_cache(maxsize=1)
 def _defaults() -> Source:
-    text = Path(__file__).with_name("defaults.toml").read_text("utf-8")
-    return Source("defaults", tomllib.loads(text))
+    text = DEFAULTS.read_bytes()
+    try:
+        parsed = json.loads(PARSED_DEFAULTS.read_bytes())
+    except (OSError, ValueError):
+        parsed = {}
+    if parsed.get("sha256") != hashlib.sha256(text).hexdigest():  # someone edits the defaults
+        return Source("defaults", tomllib.loads(text.decode()))
+    return Source("defaults", parsed["tree"])
+
+
+def parsed_defaults() -> str:
+    """Return what `PARSED_DEFAULTS` contains: the defaults, and the digest of the text that they were parsed from."""
+    text = DEFAULTS.read_bytes()
+    content = {"sha256": hashlib.sha256(text).hexdigest(), "tree": tomllib.loads(text.decode())}
+    return json.dumps(content, ensure_ascii=False, indent=0) + "\n"
 
 
 def _place(source: Source, key: KeyPath) -> str:
