@@ -25,6 +25,8 @@ from mita_otel._otel_compat import Patch
 from mita_otel._otel_compat.metrics import preferences_of, put_before_reader
 from mita_otel.errors import raise_interrupt
 from mita_otel.policy.redaction import RedactionPolicy
+from mita_otel.processors.metric_halves import halves
+from mita_otel.processors.queues.batch_sender import MAX_REQUESTS
 from mita_otel.processors.queues.losses import Cause, Losses
 from mita_otel.processors.queues.otlp_responses import OtlpResponses
 from mita_otel.processors.redaction import RedactedOrigins
@@ -129,20 +131,28 @@ class RedactedMetricExporter(MetricExporter):
         self._responses = OtlpResponses(exporter)
         self._losses = losses
         self._failed_before = False
+        self._requests = 0
 
     def export(
         self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
     ) -> MetricExportResult:
-        """Redact and pass on. A collection that was not exported is counted as lost."""
+        """Redact and pass on. A collection that was not exported is counted as lost, and sent in parts if it is too large."""
         safe = self._redact(metrics_data)
         if safe is None:
             self._lose("not_redactable", None)
             return MetricExportResult.FAILURE
+        self._requests = 0
+        return self._send(safe, timeout_millis, kwargs)
+
+    def _send(self, data: MetricsData, timeout_millis: float, kwargs: dict[str, Any]) -> MetricExportResult:
         self._responses.begin()
+        self._requests += 1
         try:
-            result = self._exporter.export(safe, timeout_millis, **kwargs)
+            result = self._exporter.export(data, timeout_millis, **kwargs)
         except BaseException as error:  # a cancellation or a Rust panic must not end the reader's thread
             raise_interrupt(error)
+            if (parts := self._parts(data)) is not None:
+                return self._send_each(parts, timeout_millis, kwargs)
             cause = self._responses.failure
             self._lose("exporter_failed" if cause is None else "export_failed", cause)
             if not self._failed_before and cause is None:
@@ -151,10 +161,24 @@ class RedactedMetricExporter(MetricExporter):
             return MetricExportResult.FAILURE
         rejected, cause = self._responses.rejection
         if result is not MetricExportResult.SUCCESS:
+            if (parts := self._parts(data)) is not None:
+                return self._send_each(parts, timeout_millis, kwargs)
             self._lose("export_failed", self._responses.failure)
         elif rejected:
             self._lose("rejected", cause)
         return result
+
+    def _parts(self, data: MetricsData) -> tuple[MetricsData, MetricsData] | None:
+        """Return the halves of a collection that the backend refuses for its size, or None."""
+        if not self._responses.too_large or self._requests >= MAX_REQUESTS:
+            return None
+        return halves(data)
+
+    def _send_each(
+        self, parts: tuple[MetricsData, MetricsData], timeout_millis: float, kwargs: dict[str, Any]
+    ) -> MetricExportResult:
+        results = [self._send(part, timeout_millis, kwargs) for part in parts]
+        return next((one for one in results if one is not MetricExportResult.SUCCESS), results[0])
 
     def _lose(self, reason: str, cause: Cause | None) -> None:
         if self._losses is not None:

@@ -287,6 +287,24 @@ def test_log_records_that_are_too_large_together_are_sent_in_parts(backend: Back
     assert sum(body.count(b"x" * 1000) for _, _, body in backend.requests if len(body) <= 4000) == 4
 
 
+def test_metrics_that_are_too_large_together_are_sent_in_parts(backend: Backend, losses: Losses) -> None:
+    backend.answer(413, path="/v1/metrics")
+    backend.max_bytes = 3000
+    exporter = RedactedMetricExporter(Redactor(), OTLPMetricExporter(f"{backend.url}/v1/metrics"), losses)
+    metrics = MeterProvider([PeriodicExportingMetricReader(exporter)], shutdown_on_exit=False)
+    for meter in ("one", "two"):
+        counter = metrics.get_meter(meter).create_counter("payments")
+        for number in range(60):
+            counter.add(1, {"merchant": f"{meter}-{number}"})
+    assert metrics.force_flush()
+    accepted = b"".join(body for _, _, body in backend.requests if len(body) <= backend.max_bytes)
+    backend.max_bytes = 1_000_000
+    metrics.shutdown()
+    for meter in ("one", "two"):
+        assert all(f"{meter}-{number}".encode() in accepted for number in range(60))
+    assert losses.counts() == {}
+
+
 def test_log_records_and_metrics_that_are_redirected_elsewhere_are_counted(
     backend: Backend, losses: Losses
 ) -> None:

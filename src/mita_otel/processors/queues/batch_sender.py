@@ -18,7 +18,7 @@ _logger = logging.getLogger("mita_otel")
 
 _FAILED: Final = "failed"
 """The `error.type` of an export for which the exporter returned a failure."""
-_MAX_REQUESTS: Final = 64
+MAX_REQUESTS: Final = 64
 """Requests for one batch. One item of 512 that is too large takes 19; a limit that is always exceeded must not take 1,023."""
 _MAX_NAME: Final = 80
 """Characters of a span's name in a log line."""
@@ -99,7 +99,7 @@ class BatchSender(Generic[T]):
         encodable = self._responses.requested or not self._responses.active
         self._requests += self._responses.requested
         too_large, cause = self._responses.too_large, self._responses.failure
-        if too_large and cause is not None and (len(batch) == 1 or self._requests >= _MAX_REQUESTS):
+        if too_large and cause is not None and (len(batch) == 1 or self._requests >= MAX_REQUESTS):
             return [ExportFailure(len(batch), "too_large", failure, _of_items(cause, batch))]
         if encodable and not too_large:
             # OTLP's exporters before 1.44 raise an exception when a request failed.
@@ -128,9 +128,7 @@ class BatchSender(Generic[T]):
 def _of_items(cause: Cause, batch: Sequence[Any]) -> Cause:
     """Return the cause of a loss with the name of the item that is too large."""
     if len(batch) > 1:
-        return cause._replace(
-            why=f"{cause.why} to {_MAX_REQUESTS} requests, each smaller than the one before"
-        )
+        return cause._replace(why=f"{cause.why} to {MAX_REQUESTS} requests, each smaller than the one before")
     name = getattr(batch[0], "name", None)
     item = f"the span {name[:_MAX_NAME]!r}" if isinstance(name, str) else "one log record"
     return cause._replace(why=f"{cause.why} to {item} alone")
