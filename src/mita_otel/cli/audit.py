@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mita_otel._text import counted, json_text, spreadsheet_cell
+from mita_otel._text import counted
 from mita_otel.cli.application import BAD_POLICY
+from mita_otel.cli.audit_entries import print_entries, verification_lines, write_entries
 from mita_otel.cli.options import AsJson, time_ns
 from mita_otel.cli.output import echo, echo_json, progress
 from mita_otel.cli.trail_session import TrailSession, open_trail
 from mita_otel.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from mita_otel.audit.reader import AuditEntry, AuditFilter
+    from mita_otel.audit.reader import AuditFilter
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -112,7 +110,7 @@ def verify(
     if as_json:
         echo_json(result.as_dict(), indent=2)
     else:
-        for line in _lines(result):
+        for line in verification_lines(result):
             echo(line)
     if not result.ok:
         raise typer.Exit(BAD_POLICY)
@@ -133,11 +131,11 @@ def tail(
 
         reader = session.audit.reader()
         entries = reader.recent(AuditFilter(), hours_back=None, limit=count, reader=session.user)
-        _print(entries, as_json=as_json)
+        print_entries(entries, as_json=as_json)
         follower = Follower(reader, entries)
         while follow:
             time.sleep(1)
-            _print(follower.newer(), as_json=as_json)
+            print_entries(follower.newer(), as_json=as_json)
 
 
 @app.command()
@@ -161,7 +159,7 @@ def search(
         session.database()
         wanted = _filter(user, event_type, outcome, service, resource, trace, request, since, until)
         entries = session.audit.reader().recent(wanted, hours_back=None, limit=limit, reader=session.user)
-        _print(entries, as_json=as_json)
+        print_entries(entries, as_json=as_json)
     if len(entries) == limit:
         echo(f"only the newest {limit} are shown; see --limit, --since and --until for more", err=True)
 
@@ -189,11 +187,11 @@ def export(
         wanted = _filter(user, event_type, outcome, service, resource, trace, request, since, until)
         entries = session.audit.reader().all(wanted, reader=session.user)
         if str(file) == "-":
-            count = _write(entries, sys.stdout, as_csv=False)
+            count = write_entries(entries, sys.stdout, as_csv=False)
         else:
             descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as out:
-                count = _write(entries, out, as_csv=file.suffix == ".csv")
+                count = write_entries(entries, out, as_csv=file.suffix == ".csv")
     echo(counted(count, "entry", "entries"), err=True)
 
 
@@ -267,64 +265,3 @@ def _anchor_paths(session: TrailSession, given: list[Path] | None) -> list[Path]
 
     path = anchor_path(session.policy, os.environ)
     return [path] if path.exists() else []
-
-
-def _lines(result: Any) -> Iterator[str]:
-    for finding in result.findings:
-        yield str(finding)
-    left_out = sum(result.faults.values()) - len(result.findings)
-    if left_out > 0:
-        yield f"… and {left_out:,} more errors"
-    verdict = "no error found" if result.ok else counted(sum(result.faults.values()), "error")
-    yield (
-        f"{verdict}: {counted(result.entries, 'entry', 'entries')} in {counted(result.chains, 'chain')}, "
-        f"{counted(result.anchors, 'anchor')} compared, {result.purged:,} replaced by tombstones, "
-        f"{result.erased:,} of erased people"
-    )
-    if result.unkeyed_chains:
-        yield f"{counted(result.unkeyed_chains, 'chain')} unsigned: set MITA_OTEL_AUDIT_KEY"
-    if result.timestamps:
-        yield f"{counted(result.timestamps, 'anchor')} timestamped, {counted(result.signatures, 'signature')} verified offline"
-    yield from (f"not verified: {one}" for one in result.unverified)
-    if result.clock_steps:
-        yield f"{counted(result.clock_steps, 'entry', 'entries')} written after the clock was set back"
-
-
-def _print(entries: Iterable[AuditEntry], *, as_json: bool) -> None:
-    for entry in entries:
-        if as_json:
-            echo_json(entry.as_dict())
-            continue
-        person = f"person {entry.erasure_id}, erased" if entry.erasure_id else "-"
-        about = " ".join(filter(None, [entry.resource_type, entry.resource_id]))
-        details = "" if not entry.details else json.dumps(entry.details, ensure_ascii=False)
-        parts = [
-            f"{entry.recorded_at:%Y-%m-%d %H:%M:%S.%f}",
-            f"{entry.event_type:<22}",
-            f"{entry.outcome:<8}",
-            entry.user_id or person,
-            about,
-            details,
-        ]
-        echo("  ".join(filter(None, parts)))
-
-
-def _write(entries: Iterable[AuditEntry], out: TextIO, *, as_csv: bool) -> int:
-    count = 0
-    writer: Any = None
-    for count, entry in enumerate(entries, 1):  # noqa: B007 - it is returned
-        fields = entry.as_dict()
-        if not as_csv:
-            out.write(json_text(fields) + "\n")
-            continue
-        if writer is None:
-            writer = csv.DictWriter(out, list(fields), lineterminator="\r\n")
-            writer.writeheader()
-        writer.writerow({name: _cell(value) for name, value in fields.items()})
-    return count
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, dict | list):
-        value = json.dumps(value, ensure_ascii=False)
-    return spreadsheet_cell(value) if isinstance(value, str) else value

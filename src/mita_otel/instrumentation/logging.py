@@ -18,7 +18,8 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from mita_otel.captured import RECORD_MARK
 from mita_otel.instrumentation.patches import Patches
-from mita_otel.redaction.log_messages import STANDARD_ATTRIBUTES, shown, text_of
+from mita_otel.redaction.log_messages import STANDARD_ATTRIBUTES, shown
+from mita_otel.redaction.placeholders import text_of
 
 _STANDARD: Final = STANDARD_ATTRIBUTES | {RECORD_MARK}
 """Attributes of a record that are not the application's `extra`."""

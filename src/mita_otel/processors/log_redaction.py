@@ -21,8 +21,8 @@ from mita_otel.processors.finished_spans import attribute_bytes
 from mita_otel.processors.redaction import RedactedOrigins, report
 from mita_otel.processors.value_lengths import ValueLengths
 from mita_otel.redaction import Findings, Redactor
-from mita_otel.redaction.log_messages import text_of
 from mita_otel.redaction.marker import DEPTH
+from mita_otel.redaction.placeholders import text_of
 
 _logger = logging.getLogger("mita_otel")
 

@@ -6,28 +6,23 @@ import copy
 import datetime as dt
 import decimal
 import enum
-import functools
 import logging
 import re
-import string
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, Final, NamedTuple
 
 from mita_otel.errors import raise_interrupt
 from mita_otel.redaction.finders.hit import Hit
 from mita_otel.redaction.marker import ERROR, REMOVED, TYPE
+from mita_otel.redaction.placeholders import PERCENT, Key, Piece, argument_at, pieces_of, text_of
 from mita_otel.redaction.scanner import Scanner
 
 STANDARD_ATTRIBUTES: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 """Attributes of a record that logging itself sets. The others are the application's `extra`."""
 
-_PERCENT: Final = re.compile(
-    r"%(?:\((?P<name>[^()]{0,128})\))?(?P<flags>[#0\- +]*(?:\d+)?(?:\.\d+)?)[hlL]?(?P<kind>[diouxXeEfFgGcrsa%])"
-)
-_MAX_ARGUMENTS: Final = 64
 _REACH: Final = 160
 """Characters before an argument that say what it is."""
 
@@ -44,8 +39,6 @@ _ARGUMENTS_KEYS: Final = ("args", "params", "positional_args", "arguments", "par
 """Where logging libraries put a message and its arguments."""
 
 Tally = Counter[str]
-Key = int | str
-"""Position or name of an argument."""
 
 
 class SafeMessage(NamedTuple):
@@ -106,16 +99,6 @@ def _parameters(mapping: Mapping[Any, Any], template: str) -> Logged:
     )
 
 
-class _Piece(NamedTuple):
-    """A part of a message: literal text, or a placeholder with its argument."""
-
-    written: str
-    """As in the template."""
-    shown: str
-    """As in the formatted message."""
-    key: Key | None = None
-
-
 class LogMessages:
     """Redacts messages whose arguments are kept apart from their template.
 
@@ -136,7 +119,7 @@ class LogMessages:
             arguments: A sequence, or a mapping of names.
             tally: Counts what was redacted, by rule.
         """
-        pieces = _pieces(template, arguments)
+        pieces = pieces_of(template, arguments)
         message = "".join(piece.shown for piece in pieces)
         hits = self._natural_language.hits(message)
         found: dict[Key, Any] = {}
@@ -150,7 +133,7 @@ class LogMessages:
             if piece.key is None:
                 written.append(self._literal(piece, inside, tally))
                 continue
-            argument = _argument(arguments, piece.key)
+            argument = argument_at(arguments, piece.key)
             safe = self._argument(piece, argument, message[max(0, start - _REACH) : start], inside, tally)
             found[piece.key] = safe
             same = isinstance(safe, str) == isinstance(argument, str)
@@ -158,14 +141,14 @@ class LogMessages:
         safe = _with(arguments, found, lambda key, value: self._alone(key, value, tally))
         return SafeMessage("".join(written), safe)
 
-    def _literal(self, piece: _Piece, hits: list[Hit], tally: Tally) -> str:
+    def _literal(self, piece: Piece, hits: list[Hit], tally: Tally) -> str:
         """Return a literal part of the template without its secrets."""
         if piece.written != piece.shown:
             return piece.written
         secret = [hit for hit in hits if any(map(str.isalnum, piece.shown[hit.start : hit.end]))]
         return self._natural_language.substitute(piece.written, secret, tally)
 
-    def _argument(self, piece: _Piece, argument: Any, before: str, hits: list[Hit], tally: Tally) -> Any:
+    def _argument(self, piece: Piece, argument: Any, before: str, hits: list[Hit], tally: Tally) -> Any:
         """Return an argument without what is secret in it, by itself or behind the words before it."""
         if not isinstance(argument, _VALUES) and piece.shown != TYPE:
             argument = piece.shown
@@ -188,91 +171,7 @@ class LogMessages:
 def shown(template: Any, arguments: Any) -> str:
     """Return a formatted message; where an argument does not fit its placeholder, its text, or a marker."""
     template = text_of(template)
-    return "".join(piece.shown for piece in _pieces(template, arguments))
-
-
-def _pieces(template: str, arguments: Any) -> list[_Piece]:
-    """Return the parts of a message. Arguments without a placeholder follow the text."""
-    for split in (_percent, _braces):
-        pieces = list(split(template, arguments))
-        if any(piece.key is not None for piece in pieces):
-            return pieces
-    pieces = [_Piece(template, template)]
-    if isinstance(arguments, Sequence) and not isinstance(arguments, (str, bytes)):
-        for index, argument in enumerate(arguments[:_MAX_ARGUMENTS]):
-            pieces += (_Piece("", " "), _Piece("", text_of(argument), index))
-    return pieces
-
-
-def _percent(template: str, arguments: Any) -> Iterator[_Piece]:
-    """Yield the parts of a message in the style of `logging`."""
-    position = index = 0
-    for match in _PERCENT.finditer(template):
-        yield _Piece(template[position : match.start()], template[position : match.start()])
-        position = match.end()
-        if match["kind"] == "%":
-            yield _Piece("%%", "%")
-            continue
-        key: Key = match["name"] if match["name"] is not None else index
-        index += match["name"] is None
-        yield _placeholder(match.group(), arguments, key, _percent_writer(match))
-    yield _Piece(template[position:], template[position:])
-
-
-def _braces(template: str, arguments: Any) -> Iterator[_Piece]:
-    """Yield the parts of a message in the style of `str.format`."""
-    try:
-        parts = list(string.Formatter().parse(template))
-    except ValueError:
-        return
-    index = 0
-    for literal, field, spec, conversion in parts:
-        yield _Piece(literal.replace("{", "{{").replace("}", "}}"), literal)
-        if field is None:
-            continue
-        name = re.split(r"[.\[]", field, maxsplit=1)[0]
-        key: Key = index if not name else int(name) if name.isdecimal() else name
-        index += not name
-        written = f"{{{field}{'!' + conversion if conversion else ''}{':' + spec if spec else ''}}}"
-        yield _placeholder(written, arguments, key, functools.partial(_formatted, spec or ""))
-
-
-def _percent_writer(placeholder: re.Match[str]) -> Callable[[Any], str]:
-    written = f"%{placeholder['flags']}{placeholder['kind']}"
-    return lambda argument: written % (argument,)
-
-
-def _formatted(spec: str, argument: Any) -> str:
-    return format(argument, spec)
-
-
-def _placeholder(written: str, arguments: Any, key: Key, show: Callable[[Any], str]) -> _Piece:
-    argument = _argument(arguments, key)
-    if argument is REMOVED:
-        return _Piece(written, written)
-    try:
-        return _Piece(written, show(argument), key)
-    except BaseException as error:  # noqa: BLE001 - any object may be an argument
-        raise_interrupt(error)
-        return _Piece(written, text_of(argument), key)
-
-
-def _argument(arguments: Any, key: Key) -> Any:
-    """Return an argument, or `REMOVED` if there is none."""
-    try:
-        return arguments[key]
-    except BaseException as error:  # noqa: BLE001 - any object may stand for the arguments
-        raise_interrupt(error)
-        return REMOVED
-
-
-def text_of(argument: Any) -> str:
-    """Return an object's text; a marker, if the object raises."""
-    try:
-        return str(argument)
-    except BaseException as error:  # noqa: BLE001 - any object may be an argument
-        raise_interrupt(error)
-        return TYPE
+    return "".join(piece.shown for piece in pieces_of(template, arguments))
 
 
 def _with(arguments: Any, found: Mapping[Key, Any], alone: Callable[[Key, Any], Any]) -> Any:
@@ -307,6 +206,6 @@ def _clipped(hit: Hit, start: int, end: int) -> Hit:
 def _as_text(placeholder: str) -> str:
     """Return a placeholder that takes a text: an argument that was a number may have become one."""
     if placeholder.startswith("%"):
-        name = _PERCENT.fullmatch(placeholder)
+        name = PERCENT.fullmatch(placeholder)
         return f"%({name['name']})s" if name is not None and name["name"] is not None else "%s"
     return re.sub(r"[!:].*\}\Z", "}", placeholder, flags=re.DOTALL)

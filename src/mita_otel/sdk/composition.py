@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -14,32 +13,18 @@ from opentelemetry import propagate
 from opentelemetry.sdk._logs.export import LogRecordExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
-from mita_otel import environment_variables as variables
 from mita_otel._versions import version_of
 from mita_otel.alerts.alert_setup import AlertComponents, set_up_alerts
-from mita_otel.audit.errors import AuditWriteError
 from mita_otel.audit.installed import LazyAudit
-from mita_otel.audit.installed import install as install_audit
 from mita_otel.errors import ConfigurationError
 from mita_otel.exporters.registry import log_failures_once
 from mita_otel.finance.facts import known_attributes
 from mita_otel.finance.middleware import (
-    FinancialSentryMiddleware,
-    capture_from_request,
-    complete_failure,
     enrich_span,
 )
 from mita_otel.finance.reported_errors import capture_logged, report_issue, report_recorded
-from mita_otel.finance.runtime import FinanceRuntime
-from mita_otel.finance.runtime import install as install_finance
-from mita_otel.instrumentation.access_log import AccessLogRedaction
-from mita_otel.instrumentation.asgi import at_each_response
-from mita_otel.instrumentation.fastapi import FastAPIInstrumentation, excluded_urls
 from mita_otel.instrumentation.patches import Patches
-from mita_otel.instrumentation.sqlalchemy import SQLAlchemyInstrumentation
-from mita_otel.instrumentation.threads import ThreadInstrumentation
-from mita_otel.policy import Policy, default_policy
-from mita_otel.policy.limits import lowest_ms
+from mita_otel.policy import default_policy
 from mita_otel.processors.breach_signal import BreachListener
 from mita_otel.processors.captured_exceptions import RecordedErrors
 from mita_otel.processors.propagation import RedactedPropagator, install_propagator
@@ -47,22 +32,23 @@ from mita_otel.processors.providers import IssuedHandles
 from mita_otel.processors.queues.losses import Losses
 from mita_otel.processors.queues.stage import Stage
 from mita_otel.redaction import Redactor
+from mita_otel.sdk.audit_setup import retention_stage, start_audit, start_finance
 from mita_otel.sdk.exporter_factory import ExporterFactory, Exporters, counting_unavailable
-from mita_otel.sdk.financial_audit import FinancialAudit
 from mita_otel.sdk.health.health import Health, HealthParts
+from mita_otel.sdk.library_instrumentation import instrument_libraries
 from mita_otel.sdk.lifecycle import Lifecycle
 from mita_otel.sdk.metrics_and_logs import start_logs, start_metrics
 from mita_otel.sdk.performance import Performance
 from mita_otel.sdk.service import Service, Settings
 from mita_otel.sdk.stages import Stages
 from mita_otel.sdk.start_line import StartLine
-from mita_otel.sdk.telemetry import Insight, Instrumentation, Telemetry
+from mita_otel.sdk.telemetry import Insight, Telemetry
 from mita_otel.sdk.tracing import Tracing, start_tracing
 from mita_otel.sdk.unused_variables import Setup, unused_variables
 from mita_otel.sdk.warm_up import WarmUp
 
 if TYPE_CHECKING:
-    from mita_otel.audit.runtime import AuditRuntime, OnRecorded
+    from mita_otel.audit.runtime import OnRecorded
 
 _logger = logging.getLogger("mita_otel")
 
@@ -151,10 +137,10 @@ def compose(
         # With Sentry, sentry-sdk's integration of logging decides which records are errors.
         on_error=None if exporters.error_listeners else capture_logged,
     )
-    audit = _start_audit(service, additions)
-    _install_finance(service, audit)
+    audit = start_audit(service, additions)
+    start_finance(service, audit)
     health = _watch_health(service, tracing, audit, alerts)
-    instrumentation = _instrument_libraries(service)
+    instrumentation = instrument_libraries(service)
     # In the order in which they are flushed and closed: a stage comes after those that it listens to.
     stages: list[Stage | None] = [
         tracing,
@@ -163,7 +149,7 @@ def compose(
         *exporters.stages,
         *alerts.stages,
         audit,
-        _start_retention(service.policy, audit),
+        retention_stage(service.policy, audit),
         *metrics,
     ]
     telemetry = Telemetry(
@@ -242,61 +228,6 @@ def _install_propagation(service: Service, tracing: Tracing, exporters: Exporter
     install_propagator(RedactedPropagator(service.redactor, propagator), service.patches)
 
 
-def _start_audit(service: Service, additions: Additions) -> LazyAudit | None:
-    """Install the audit trail, and start it if policy or environment say so.
-
-    Never raises: a failure is logged now, and raised to callers that record an event.
-    """
-    service.patches.add(lambda: install_audit(None))
-    policy, env = service.policy, service.env
-    if policy.audit.start == "off":
-        install_audit(None)
-        return None
-
-    def build() -> AuditRuntime:
-        from mita_otel.audit.runtime import AuditRuntime
-
-        return AuditRuntime(
-            policy,
-            service.redactor,
-            environment=service.environment,
-            service=service.name,
-            env=env,
-            on_recorded=additions.on_audit_entry,
-            move_on_demand=additions.move_audit_on_demand,
-        )
-
-    audit = LazyAudit(build)
-    install_audit(audit)
-    if policy.audit.start == "configure" or env.get(variables.DATABASE_URL, "").strip():
-        with suppress(AuditWriteError):  # already logged
-            audit.runtime.trail.start()
-    elif env.get(variables.AUDIT_KEY, "").strip():
-        _ = audit.runtime  # an unusable key is logged now, not with the first entry
-    return audit
-
-
-def _start_retention(policy: Policy, audit: LazyAudit | None) -> Stage | None:
-    if policy.retention.schedule == "off":
-        return None
-    from mita_otel.audit.retention.schedule import start_retention
-
-    return start_retention(policy, audit)
-
-
-def _install_finance(service: Service, audit: LazyAudit | None) -> None:
-    """Install the runtime of the financial API. Its operations are audited if there is an audit trail."""
-    policy = service.policy
-    if audit is None:
-        runtime = FinanceRuntime(policy.finance)
-    else:
-        sink = FinancialAudit(policy.audit, audit)
-        runtime = FinanceRuntime(policy.finance, audit=sink, wants_access=sink.wants_access)
-    install_finance(runtime)
-    at_each_response(service.patches, complete_failure)
-    service.patches.add(lambda: install_finance(None))
-
-
 def _watch_health(
     service: Service, tracing: Tracing, audit: LazyAudit | None, alerts: AlertComponents
 ) -> Health:
@@ -314,34 +245,6 @@ def _watch_health(
     )
     alerts.watch_health(health.results)
     return health
-
-
-def _instrument_libraries(service: Service) -> Instrumentation:
-    """Measure applications, engines and threads, each as far as policy and variable allow; redact access logs."""
-    policy, patches = service.policy, service.patches
-    middleware = FinancialSentryMiddleware if policy.finance.middleware else None
-    applications = FastAPIInstrumentation(
-        policy.instrumentation, patches, middleware, capture_from_request, excluded_urls(service.env)
-    )
-    engines = SQLAlchemyInstrumentation(
-        policy.instrumentation,
-        patches,
-        slow_checkout_ms=lowest_ms(policy.thresholds.checkout.limit_ms),
-    )
-    disabled = variables.disabled_instrumentations(service.env)
-    if disabled & {"fastapi", "*"}:
-        applications.silence()
-    else:
-        applications.install()
-    if policy.instrumentation.sqlalchemy_source() != "off" and not disabled & {"sqlalchemy", "*"}:
-        engines.install()
-    if policy.instrumentation.threads and not disabled & {"threading", "*"}:
-        threads = ThreadInstrumentation()
-        patches.add(threads.remove)
-        threads.install()
-    if policy.instrumentation.access_log == "redact":
-        AccessLogRedaction(policy.instrumentation.access_loggers, service.redactor).install(patches)
-    return Instrumentation(applications, engines)
 
 
 def _warm_up(service: Service) -> WarmUp:

@@ -15,11 +15,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from mita_otel.testing.captured import CapturedError as CapturedError
-    from mita_otel.testing.captured import CapturedLog as CapturedLog
-    from mita_otel.testing.captured import CapturedMetric as CapturedMetric
     from mita_otel.testing.captured import CapturedTelemetry as CapturedTelemetry
-    from mita_otel.testing.captured import Redaction as Redaction
+    from mita_otel.testing.captured_items import CapturedError as CapturedError
+    from mita_otel.testing.captured_items import CapturedLog as CapturedLog
+    from mita_otel.testing.captured_items import CapturedMetric as CapturedMetric
+    from mita_otel.testing.captured_items import Redaction as Redaction
     from mita_otel.testing.capturing import capture as capture
     from mita_otel.testing.deterministic import ManualClock as ManualClock
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
-from opentelemetry.sdk._logs import ReadableLogRecord
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricsData
-from opentelemetry.trace import format_span_id, format_trace_id
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from mita_otel import semconv
 from mita_otel.alerts.alert import Alert
@@ -19,6 +16,16 @@ from mita_otel.policy import Policy
 from mita_otel.processors.breach_signal import BreachReport
 from mita_otel.redaction import Redactor
 from mita_otel.sdk.telemetry import Telemetry
+from mita_otel.testing.captured_items import (
+    CapturedError,
+    CapturedLog,
+    CapturedMetric,
+    Redaction,
+    error_of,
+    log_of,
+    metrics_of,
+    redactions_of,
+)
 from mita_otel.testing.deterministic import ManualClock
 from mita_otel.testing.exported import Exported, sentry_events
 from mita_otel.testing.recorders import Recorders
@@ -38,64 +45,6 @@ _VARYING: Final = frozenset(
     }
 )
 """Attributes that differ from run to run. A nested trace does not contain them."""
-
-
-@dataclass(frozen=True, slots=True)
-class CapturedLog:
-    """A log record, redacted."""
-
-    body: Any
-    severity: str
-    """As in `ERROR`."""
-    logger: str
-    """Name of the logger."""
-    event_name: str
-    """As in `mita.security`; empty for a record of standard logging."""
-    attributes: Mapping[str, Any]
-    trace_id: str
-    """32 hexadecimal digits; empty outside of a trace."""
-    span_id: str
-    """16 hexadecimal digits; empty outside of a trace."""
-
-
-@dataclass(frozen=True, slots=True)
-class CapturedError:
-    """An error as Sentry would show it, redacted."""
-
-    type: str
-    """Type of the exception; empty for a message."""
-    message: str
-    level: str
-    """As in `error`."""
-    tags: Mapping[str, str]
-    trace_id: str
-    """32 hexadecimal digits; empty outside of a trace."""
-    event: Mapping[str, Any] = field(repr=False)
-    """The whole event."""
-
-
-@dataclass(frozen=True, slots=True)
-class CapturedMetric:
-    """A measured value: one instrument, one set of attributes."""
-
-    name: str
-    unit: str
-    attributes: Mapping[str, Any]
-    value: float
-    """The sum of a counter or histogram; the last value of a gauge."""
-    count: int
-    """Number of values in a histogram; 1 for other instruments."""
-
-
-@dataclass(frozen=True, slots=True)
-class Redaction:
-    """Values of one span or log record that one rule redacted."""
-
-    rule: str
-    """As in `pan`."""
-    count: int
-    where: str
-    """Name of the span, or `log record of LOGGER`."""
 
 
 class CapturedTelemetry:
@@ -182,19 +131,19 @@ class CapturedTelemetry:
     def logs(self) -> list[CapturedLog]:
         """Log records, redacted: of standard logging, and events of the financial API."""
         self._flush()
-        return [_log_of(emitted) for emitted in list(self._recorders.logs.items)]
+        return [log_of(emitted) for emitted in list(self._recorders.logs.items)]
 
     @property
     def metrics(self) -> list[CapturedMetric]:
         """All measured values."""
         self._flush()
-        return list(_metrics_of(self._reader.get_metrics_data()))
+        return list(metrics_of(self._reader.get_metrics_data()))
 
     @property
     def errors(self) -> list[CapturedError]:
         """Errors that would become issues in Sentry, each once."""
         self._flush()
-        return [_error_of(event) for event in sentry_events(self._recorders.sentry.bodies)]
+        return [error_of(event) for event in sentry_events(self._recorders.sentry.bodies)]
 
     @property
     def breaches(self) -> list[BreachReport]:
@@ -207,7 +156,7 @@ class CapturedTelemetry:
         """What was redacted in spans and log records, by rule."""
         marked = [(span.name, span.attributes) for span in self.spans]
         marked += [(f"log record of {log.logger}", log.attributes) for log in self.logs]
-        return [redaction for where, attributes in marked for redaction in _redactions_of(where, attributes)]
+        return [redaction for where, attributes in marked for redaction in redactions_of(where, attributes)]
 
     @property
     def audit(self) -> list[dict[str, Any]]:
@@ -298,47 +247,3 @@ def _limit_of(span: SpanRecord) -> str:
 
 def _steady(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in sorted(attributes.items()) if name not in _VARYING}
-
-
-def _log_of(emitted: ReadableLogRecord) -> CapturedLog:
-    record = emitted.log_record
-    return CapturedLog(
-        body=record.body,
-        severity=record.severity_text or "",
-        logger=emitted.instrumentation_scope.name if emitted.instrumentation_scope else "",
-        event_name=record.event_name or "",
-        attributes=dict(record.attributes or {}),
-        trace_id=format_trace_id(record.trace_id) if record.trace_id else "",
-        span_id=format_span_id(record.span_id) if record.span_id else "",
-    )
-
-
-def _error_of(event: Mapping[str, Any]) -> CapturedError:
-    exceptions = (event.get("exception") or {}).get("values") or [{}]
-    entry = event.get("logentry") or {}
-    message = exceptions[-1].get("value") or entry.get("formatted") or entry.get("message")
-    return CapturedError(
-        type=str(exceptions[-1].get("type") or ""),
-        message=str(message or event.get("message") or ""),
-        level=str(event.get("level") or ""),
-        tags=dict(event.get("tags") or {}),
-        trace_id=str(((event.get("contexts") or {}).get("trace") or {}).get("trace_id") or ""),
-        event=event,
-    )
-
-
-def _metrics_of(data: MetricsData | None) -> Iterable[CapturedMetric]:
-    scopes = [
-        scope for resource in (data.resource_metrics if data else ()) for scope in resource.scope_metrics
-    ]
-    for metric in [metric for scope in scopes for metric in scope.metrics]:
-        for point in metric.data.data_points:
-            value = point.sum if hasattr(point, "sum") else getattr(point, "value", 0)
-            count = getattr(point, "count", 1)
-            yield CapturedMetric(metric.name, metric.unit or "", dict(point.attributes or {}), value, count)
-
-
-def _redactions_of(where: str, attributes: Mapping[str, Any]) -> Iterable[Redaction]:
-    for one in attributes.get(semconv.REDACTED_RULES) or ():
-        rule, _, count = str(one).rpartition(":")
-        yield Redaction(rule, int(count), where)
