@@ -194,7 +194,7 @@ test-lowest:
 test-matrix: $(STAMP)
 	MITA_TEST_MATRIX=1 $(BIN)/python -m pytest tests/e2e/test_matrix.py
 
-# 2,000 entries a process in `make test`, 10,000 here.
+# 600 entries a process in `make test`, 10,000 here.
 chaos: $(STAMP)
 	MITA_TEST_CHAOS_ENTRIES=10000 $(BIN)/python -m pytest tests/e2e/test_audit_chaos.py -n 0 --durations=3
 

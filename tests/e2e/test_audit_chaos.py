@@ -31,20 +31,23 @@ from postgresql_server import PostgresServer, running_postgresql
 pytestmark = pytest.mark.e2e
 
 WRITERS = 8
-ENTRIES = int(os.environ.get("MITA_TEST_CHAOS_ENTRIES", "2000"))
+ENTRIES = int(os.environ.get("MITA_TEST_CHAOS_ENTRIES", "600"))
 _PATIENCE_S = 1800
 """Long enough for a busy machine; a hang takes longer."""
 
 WRITER = """
 import os, sys
 from mita_otel import record_audit_event
-from mita_otel.audit.runtime import start_audit
+from mita_otel.audit.installed import LazyAudit, install
+from mita_otel.audit.runtime import AuditRuntime
 from mita_otel.policy import load_policy
 from mita_otel.redaction import Redactor
 
 writer, first, last = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 policy = load_policy(environment="test")
-runtime = start_audit(policy, Redactor(policy.redaction), environment="test", service="chaos", env=os.environ)
+runtime = AuditRuntime(policy, Redactor(policy.redaction), environment="test", service="chaos", env=os.environ)
+install(LazyAudit(lambda: runtime))
+runtime.trail.start()
 acknowledged = os.open(f"acknowledged-{writer}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 for number in range(first, last):
     receipt = record_audit_event("test", user_id=f"{writer}-{number}", details={"writer": writer, "number": number})

@@ -181,7 +181,7 @@ def test_security_and_compliance_events_are_issues_by_the_policy(receiver: Recei
     assert kinds.count("failed_login") == 5
 
 
-def test_two_hundred_concurrent_requests_share_no_context(receiver: Receiver, bank: Service) -> None:
+def test_concurrent_requests_share_no_context(receiver: Receiver, bank: Service) -> None:
     def ask(number: int) -> None:
         if number % 2:
             transact(bank, number, wait_s=0.05)
@@ -193,15 +193,15 @@ def test_two_hundred_concurrent_requests_share_no_context(receiver: Receiver, ba
             )
 
     with ThreadPoolExecutor(40) as pool:
-        list(pool.map(ask, range(200)))
+        list(pool.map(ask, range(80)))
     bank.stop()
-    receiver.wait_for(lambda r: len(r.events) >= 200)
-    receiver.wait_for(lambda r: len(r.transactions) >= 200)
+    receiver.wait_for(lambda r: len(r.events) >= 80)
+    receiver.wait_for(lambda r: len(r.transactions) >= 80)
     seen = 0
     for number, texts in known_of(receiver):
         seen += 1
         assert set(texts) <= {f"u-{number}", f"tx-{number}", f"req-{number}"}, (number, texts)
-    assert seen >= 200 * 6
+    assert seen >= 80 * 6
 
 
 def known_of(receiver: Receiver) -> Iterator[tuple[str, list[str]]]:

@@ -19,7 +19,7 @@ from e2e.transactions import requests, trace_of
 pytestmark = pytest.mark.e2e
 
 FOLDER = Path(__file__).parents[2] / "examples" / "payments"
-THREADS, REQUESTS = 6, 900
+THREADS, REQUESTS = 6, 450
 
 QUICK = ["/api/accounts/1", "/api/accounts/2/balance", "/api/accounts/3/transactions", "/health"]
 SLOW = [
@@ -99,4 +99,4 @@ def test_every_request_above_its_limit_arrives(
     # On a busy machine more requests are slow: as many arrive as the service has counted.
     assert breaches_received(receiver) == breaches_counted(receiver) >= len(slow)
     by_ratio = [one for one in found.values() if trace_of(one)["data"].get("mita.sampling.reason") == "ratio"]
-    assert len(by_ratio) <= 150, "90 of 900 on average"
+    assert len(by_ratio) <= 90, "45 of 450 on average"
