@@ -68,8 +68,8 @@ def ignore_loggers(*names: str) -> Callable[[], None]:
     """Let sentry-sdk ignore the records of loggers. Names may contain `*`.
 
     Returns:
-        The inverse. It keeps the names that were ignored before. 2.17 has no function for it, and none of the
-        versions says which names are ignored.
+        The inverse. It keeps the names that were ignored before. 2.17 has no function for it, and no version says
+        which names are ignored.
     """
     module = vars(sentry_sdk.integrations.logging)
     ignored: list[set[str]] = [
