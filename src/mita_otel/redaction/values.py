@@ -252,7 +252,7 @@ class Values:
             tally["items"] += len(members) - self._policy.max_items
             members = members[: self._policy.max_items]
         if key is None:
-            members = self._command(self._cards.parts(members, tally), tally)
+            members = self._command(self._cards.parts(self._cards.companions(members, tally), tally), tally)
         pairs = key is None and bool(members) and all(map(_is_pair, members))
         option: str | None = None
         for member in members:

@@ -55,11 +55,30 @@ class CardValues:
         written = self._write(joined, tally, None)
         return members if written is None else [written]
 
+    def companions(self, members: Sequence[Any], tally: Tally) -> Sequence[Any]:
+        """Return the members of a list without the expiry date and the security code right behind a card number."""
+        safe = list(members)
+        for index, member in enumerate(members[:-1]):
+            if not _is_group(member) or not is_card_number(member) or self._markers.mode("pan") == "off":
+                continue
+            for place, rule, shape in ((index + 1, "card", _EXPIRY), (index + 2, "cvv", _CODE)):
+                after = members[place] if place < len(members) else None
+                if not isinstance(after, str) or not shape.fullmatch(after):
+                    break
+                if self._markers.mode(rule) != "off":
+                    tally[rule] += 1
+                    safe[place] = self._markers.write(rule, after)
+        return safe
+
     def _write(self, digits: str, tally: Tally, otherwise: Any) -> Any:
         if self._markers.mode("pan") == "off":
             return otherwise
         tally["pan"] += 1
         return self._markers.write("pan", digits)
+
+
+_EXPIRY: Final = re.compile(r"(?:0?[1-9]|1[0-2]) ?[/\-] ?(?:20)?\d{2}|(?:0[1-9]|1[0-2])\d{2}")
+_CODE: Final = re.compile(r"\d{3,4}")
 
 
 def _is_group(member: Any) -> bool:
