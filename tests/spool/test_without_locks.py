@@ -26,14 +26,15 @@ from audit.recording import event
 from mita_otel.audit.errors import AuditWriteError
 
 folder = Path(sys.argv[1])
-with kit(folder) as made:
+url = f"sqlite:///{folder}/mita-otel.db"
+with kit(folder, url=url) as made:
     try:
         made.trail.record(event())
     except AuditWriteError as error:
         print(error)
     health = made.trail.health()
     print("ok", health.ok, "-", health.error)
-with kit(folder, policy=changed(audit__on_failure="log")) as made:
+with kit(folder, url=url, policy=changed(audit__on_failure="log")) as made:
     print(made.trail.record(event()))
 print(list(folder.iterdir()))
 """
