@@ -253,7 +253,11 @@ class NaturalLanguageFinder:
             return False
         if name.rule not in NEVER_SHOWN and TRUNCATED.fullmatch(value):
             return False
-        if MARKER.match(value) or self._shapes.is_measured(text, candidate.end):
+        if (
+            MARKER.match(value)
+            or self._shapes.is_measured(text, candidate.end)
+            or _precedes_marker(text, value, candidate)
+        ):
             return False
         if name.name.isascii() and name.name.lower() in value.lower():  # `password (servicePassword)`
             return False
@@ -281,3 +285,8 @@ class NaturalLanguageFinder:
             return None
         found = self._is_secret(text, name, candidate)
         return Hit(candidate.start, candidate.end, name.rule) if found else None
+
+
+def _precedes_marker(text: str, value: str, candidate: _Candidate) -> bool:
+    """Return whether a value is the name of one that is redacted, as in `card 4111password=[redacted:password]`."""
+    return value[-1] == "=" and MARKER.match(text, candidate.end) is not None
