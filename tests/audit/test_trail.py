@@ -53,7 +53,7 @@ def test_a_trail_can_be_started_before_the_first_event(tmp_path: Path) -> None:
 
 
 def test_an_unused_trail_creates_no_file(tmp_path: Path) -> None:
-    with kit(tmp_path) as made:
+    with kit(tmp_path, url=f"sqlite:///{tmp_path}/mita-otel.db") as made:
         assert made.trail.health().ok
         assert made.trail.close(5)
     assert list(tmp_path.iterdir()) == []
