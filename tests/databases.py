@@ -49,6 +49,7 @@ def postgresql_with_tables(postgresql_server: str) -> str:
 def sqlite_url(file: Path) -> str:
     """Return the URL of a SQLite file with the store's tables; the file is created if it does not exist."""
     if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(_sqlite_with_tables())
     return f"sqlite:///{file}"
 
