@@ -11,10 +11,9 @@ from typing import Final
 from mita_otel.policy.redaction import RedactionPolicy
 from mita_otel.redaction.finders.api_keys import API_KEY_FINDERS
 from mita_otel.redaction.finders.banking import BANKING_FINDERS
-from mita_otel.redaction.finders.card_values import SCIENTIFIC_CARD_FINDER
+from mita_otel.redaction.finders.card_values import CHIP_FINDER, SCIENTIFIC_CARD_FINDER
 from mita_otel.redaction.finders.cards import CARD_FINDERS
 from mita_otel.redaction.finders.command_line import COMMAND_LINE_FINDERS, CommandFinder, OptionFinder
-from mita_otel.redaction.finders.credential_pairs import LoginFinder
 from mita_otel.redaction.finders.credentials import (
     CREDENTIAL_FINDERS,
     ONE_TIME_CODE_FINDER,
@@ -26,7 +25,6 @@ from mita_otel.redaction.finders.driver_messages import (
     EMBEDDED_SQL_FINDER,
     DriverMessageFinder,
 )
-from mita_otel.redaction.finders.emv import CHIP_FINDER
 from mita_otel.redaction.finders.encoded_text import EncodedTextFinder
 from mita_otel.redaction.finders.hit import Finder, Hit
 from mita_otel.redaction.finders.key_value import CallFinder, KeyValueFinder, QuotedValueFinder
@@ -35,6 +33,7 @@ from mita_otel.redaction.finders.national_ids import national_id_finders
 from mita_otel.redaction.finders.natural_language import NaturalLanguageFinder
 from mita_otel.redaction.finders.personal import EMAIL_FINDER, IP_FINDER, PHONE_FINDER
 from mita_otel.redaction.finders.rejected_values import rejected_value_finder
+from mita_otel.redaction.finders.sentence_values import LoginFinder
 from mita_otel.redaction.finders.tables import TableFinder
 from mita_otel.redaction.finders.urls import URL_FINDERS
 from mita_otel.redaction.finders.value_bounds import ValueShapes

@@ -13,13 +13,13 @@ from typing import Final, NamedTuple
 
 from mita_otel.policy.redaction import GrammarPolicy
 from mita_otel.redaction.finders.asides import AsideFinder
-from mita_otel.redaction.finders.credential_pairs import CredentialPairs
 from mita_otel.redaction.finders.hit import Hit
 from mita_otel.redaction.finders.names_in_text import NameInText, NamesInText, closing_quote
 from mita_otel.redaction.finders.sentence_values import (
     MISTYPED,
     NUMBERS,
     Connection,
+    CredentialPairs,
     is_bare_secret,
     is_code,
     is_quoted_secret,

@@ -1,13 +1,22 @@
-"""How much a value in a sentence has to look like a secret: the link with its name and its quotes decide."""
+"""How much a value in a sentence has to look like a secret: the link with its name and its quotes decide.
+
+Two values may stand behind one name: `credentials ada / …`, `username and password: ada / …`.
+"""
 
 from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Iterator
 from typing import Final
 
+from mita_otel.policy.redaction import GrammarPolicy
+from mita_otel.redaction.finders.hit import Hit
 from mita_otel.redaction.finders.names_in_text import NameInText
-from mita_otel.redaction.finders.value_bounds import has_digit, looks_random
+from mita_otel.redaction.finders.value_bounds import ValueShapes, has_digit, looks_random
+from mita_otel.redaction.keys import KeyRules
+from mita_otel.redaction.marker import MARKER
+from mita_otel.redaction.scanner import fold
 
 _MIN_BARE: Final = 4
 _MIN_ADJACENT: Final = 6
@@ -33,6 +42,36 @@ MISTYPED: Final = {
     ),
 }
 """How a value is written that the text calls malformed. It is no date."""
+_PLACEHOLDER: Final = re.compile(
+    r"[A-Za-z_ ]+\|[A-Za-z_| ]*|[a-z_][a-z_.]*\d{0,2}|\d{1,2}|[a-z]{1,32}[A-Z][A-Za-z]{1,64}\d?"
+)
+"""The name of a value that a template leaves in place of it."""
+_CLASSES: Final = (str.islower, str.isupper, str.isdigit, lambda char: not char.isalnum())
+_MIN_CLASSES: Final = 3
+_BETWEEN: Final = re.compile(r" (?:for|valid) ")
+_GIVEN: Final = re.compile(
+    r"(?i)\b(?:got|received|entered|typed|gave|given|sent|supplied|submitted|tried) \Z"
+)
+"""Before a value that somebody entered for a name, as in `got 4821 for pin of ada`."""
+_GIVEN_REACH: Final = 16
+_LAST: Final = re.compile(r"[\"')]?(?:[.,;!?\n]|\Z| (?:of|for|but|and)\b)")
+"""After a name that ends a sentence or a part of one."""
+_PAIR: Final = re.compile(
+    r"[\s:=]{1,4}(?:(?:are|were|was|is|of|as|with|used|given|sent|pair):? ){0,2}[\"'`(\[<]{0,2}"
+    r"(?P<user>[\w.@+\-]{1,64})[\"'`]?(?P<sign> ?[/|] ?|:|, | and | [\-=]> )[\"'`]?(?P<value>[^\s\"'`(){}\[\],;|<>]{4,128})"
+)
+"""A user and a secret, as in `credentials ada / …`."""
+_NAMED_BEFORE: Final = re.compile(
+    r"(?i)(?<!\w)(?:user(?:name)?|login|e-?mail|account|id) ?(?:[/&+,]|and|or) ?\Z"
+)
+"""The name of the user before the name of the secret, as in `username and password`."""
+_LOGIN: Final = r"(?i:(?<![\w\-])(?:{verbs})(?![\w\-/]))(?:[ :]{{1,2}}(?:{words}):?){{0,4}}[ :=(]{{1,3}}(?:(?:user(?:name)?[=:] ?)?[\w.@\-]{{1,64}}[:,] )?"
+_USER_AND_VALUE: Final = r"[\"'`]?(?P<user>(?=[\w.@+\-]*[A-Za-z])[\w.@+\-]{1,64})[\"'`]?(?P<sign> ?[/|] ?|:)[\"'`]?(?P<value>[^\s\"'`(){}\[\],;|<>/:]{4,128})(?![/:])"
+"""A user and a secret behind a word for a sign-in, as in `login failed: ada / …`."""
+_REACH: Final = 24
+_TRAILING: Final = ".,;:!?"
+_CLOSE: Final = frozenset({"/", "|", ":", "->", "=>"})
+"""Signs that seldom stand between other words. After `and` or a comma the value has to look random."""
 
 
 class Connection(enum.Enum):
@@ -64,12 +103,6 @@ def is_quoted_secret(name: NameInText, value: str, link: Connection) -> bool:
     return looks_random(value)
 
 
-_PLACEHOLDER: Final = re.compile(
-    r"[A-Za-z_ ]+\|[A-Za-z_| ]*|[a-z_][a-z_.]*\d{0,2}|\d{1,2}|[a-z]{1,32}[A-Z][A-Za-z]{1,64}\d?"
-)
-"""The name of a value that a template leaves in place of it."""
-
-
 def is_bare_secret(name: NameInText, value: str, kind: str, link: Connection) -> bool:
     """Return whether a value without quotes, in brackets or not, looks like a secret."""
     if any(map(str.isspace, value)):
@@ -93,10 +126,6 @@ def is_mixed(value: str) -> bool:
     return len(value) >= _MIN_ADJACENT and not (value.islower() or value.isupper() or value.istitle())
 
 
-_CLASSES: Final = (str.islower, str.isupper, str.isdigit, lambda char: not char.isalnum())
-_MIN_CLASSES: Final = 3
-
-
 def is_varied(value: str) -> bool:
     """Return whether a value has three of small letters, capitals, digits and signs, and a digit."""
     return has_digit(value) and sum(any(map(belongs, value)) for belongs in _CLASSES) >= _MIN_CLASSES
@@ -105,16 +134,6 @@ def is_varied(value: str) -> bool:
 def said(link: Connection, mark: str) -> Connection:
     """Return the link after a mark or a connecting word."""
     return Connection.SAID if link is Connection.ADJACENT and mark not in ("", ",") else link
-
-
-_BETWEEN: Final = re.compile(r" (?:for|valid) ")
-_GIVEN: Final = re.compile(
-    r"(?i)\b(?:got|received|entered|typed|gave|given|sent|supplied|submitted|tried) \Z"
-)
-"""Before a value that somebody entered for a name, as in `got 4821 for pin of ada`."""
-_GIVEN_REACH: Final = 16
-_LAST: Final = re.compile(r"[\"')]?(?:[.,;!?\n]|\Z| (?:of|for|but|and)\b)")
-"""After a name that ends a sentence or a part of one."""
 
 
 def may_precede(text: str, name: NameInText, start: int, end: int) -> bool:
@@ -127,3 +146,81 @@ def may_precede(text: str, name: NameInText, start: int, end: int) -> bool:
         text, max(0, start - _GIVEN_REACH), start
     )
     return not is_for and bool(_LAST.match(text, name.end))
+
+
+class CredentialPairs:
+    """Finds the secret of a user and a secret.
+
+    Args:
+        keys: Which names are about a secret.
+        shapes: Which values are words of a sentence.
+        grammar: Names whose value is a user and a secret.
+    """
+
+    def __init__(self, keys: KeyRules, shapes: ValueShapes, grammar: GrammarPolicy) -> None:
+        self._keys = keys
+        self._shapes = shapes
+        self._names = frozenset(grammar.pairs)
+
+    def is_of_pair(self, text: str, name: NameInText) -> bool:
+        """Return whether a user and a secret may follow, as after `credentials` or `username and password`."""
+        if name.rule == "password":
+            return _NAMED_BEFORE.search(text, max(0, name.start - _REACH), name.start) is not None
+        return name.name.lower() in self._names
+
+    def secret_of(self, text: str, name: NameInText) -> Hit | None:
+        """Return the secret of a user and a secret, as in `credentials ada / …`."""
+        pair = _PAIR.match(text, name.end)
+        if pair is None:
+            return None
+        user, value = pair["user"].lower(), pair["value"].rstrip(_TRAILING)
+        if self._keys.is_descriptive(user) or self._shapes.is_ordinary_word(user):
+            return None
+        if (
+            MARKER.match(text, pair.start("value"))
+            or self._shapes.is_ordinary_word(value)
+            or self._shapes.is_named(value)
+        ):
+            return None
+        if not (
+            is_mixed(value) if pair["sign"].strip() in _CLOSE else has_digit(value) and looks_random(value)
+        ):
+            return None
+        return Hit(pair.start("value"), pair.start("value") + len(value), name.rule)
+
+
+class LoginFinder:
+    """Finds the secrets of users that sign in, as in `login ada / …`.
+
+    Args:
+        keys: Which names are about a secret.
+        shapes: Which values are words of a sentence.
+        grammar: Words for a sign-in, and words that may follow them.
+    """
+
+    def __init__(self, keys: KeyRules, shapes: ValueShapes, grammar: GrammarPolicy) -> None:
+        self._keys = keys
+        self._shapes = shapes
+        self.words = grammar.logins
+        """One of these is in every text that is read."""
+        between = {*grammar.connectors, *grammar.prepositions, *grammar.checks, *grammar.login_words}
+        self._login = re.compile(
+            _LOGIN.format(
+                verbs="|".join(map(re.escape, sorted(grammar.logins, key=len, reverse=True))),
+                words="|".join(map(re.escape, sorted(map(fold, between), key=len, reverse=True))),
+            )
+            + _USER_AND_VALUE
+        )
+
+    def __call__(self, text: str) -> Iterator[Hit]:
+        """Yield the secrets."""
+        for match in self._login.finditer(text):
+            user, value = match["user"].lower(), match["value"].rstrip(_TRAILING)
+            if self._is_word(user) or self._is_word(value) or self._shapes.is_named(value):
+                continue
+            is_apart = " " in match["sign"]
+            if is_mixed(value) if is_apart else is_varied(value):
+                yield Hit(match.start("value"), match.start("value") + len(value), "password")
+
+    def _is_word(self, value: str) -> bool:
+        return self._keys.is_descriptive(value) or self._shapes.is_ordinary_word(value)
