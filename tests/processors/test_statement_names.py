@@ -74,3 +74,13 @@ def test_an_operation_that_the_package_does_not_name_has_the_stable_name() -> No
 def test_other_spans_keep_their_names(name: str, attributes: dict[str, Any], scope: str) -> None:
     span = renamed(name, attributes, scope)
     assert (span.name, dict(span.attributes or {})) == (name, attributes)
+
+
+@pytest.mark.parametrize("scope", ["bank.database", "asyncpg"])
+def test_a_span_that_is_named_by_its_statement_gets_a_name_without_literals(scope: str) -> None:
+    statement = "SELECT 'a gift from Hunter2secret' FROM payments WHERE id = 4711"
+    for name in (statement, statement[:40], f"{statement[:30]}..."):
+        span = renamed(name, {"db.system": "postgresql", "db.query.text": statement}, scope)
+        assert span.name == "SELECT payments"
+    for name in ("SELECT", "load the payments"):
+        assert renamed(name, {"db.system": "postgresql", "db.query.text": statement}, scope).name == name

@@ -35,14 +35,15 @@ class StatementNames(Link):
 
 
 def named_after_statement(span: ReadableSpan) -> ReadableSpan:
-    """Return the span, renamed if a contrib package measured an SQL statement with it."""
-    scope = span.instrumentation_scope
-    if scope is None or not scope.name.startswith(CONTRIB_PREFIX):
-        return span
+    """Return the span, renamed if a contrib package measured an SQL statement with it, or if its name is the statement."""
     attributes = span.attributes or {}
     statement = semconv.first(attributes, semconv.DB_STATEMENT)
     system = semconv.first(attributes, semconv.DB_SYSTEM)
     if not statement or system is None or str(system) in _WITHOUT_SQL:
+        return span
+    scope = span.instrumentation_scope
+    is_contrib = scope is not None and scope.name.startswith(CONTRIB_PREFIX)
+    if not is_contrib and not _is_text_of(span.name, str(statement)):
         return span
     verb, table = summarise_statement(str(statement))
     namespace = semconv.first(attributes, semconv.DB_NAMESPACE)
@@ -53,6 +54,11 @@ def named_after_statement(span: ReadableSpan) -> ReadableSpan:
     if name == span.name and changed == attributes:
         return span
     return RewrittenSpan(span, name=name, attributes=changed)
+
+
+def _is_text_of(name: str, statement: str) -> bool:
+    """Return whether a name is the start of the statement, and more than its verb."""
+    return len(name.split(None, 1)) > 1 and statement.startswith(name.rstrip(". \u2026"))
 
 
 def _with(attributes: dict[str, Any], names: semconv.Names, value: str | None) -> dict[str, Any]:

@@ -187,7 +187,11 @@ def _numbers(text: str, groups: list[tuple[int, int]]) -> Iterator[tuple[int, in
     digits = "".join(text[start:stop] for start, stop in groups)
     begins = list(itertools.accumulate((stop - start for start, stop in groups), initial=0))
     last_by_size = {begin: index - 1 for index, begin in enumerate(begins)}
+    single = 0
     for first, (start, stop) in enumerate(groups):
+        single = single + 1 if stop - start == 1 else 0
+        if single > _LONGEST_CARD:
+            continue  # a list of numbers: a card number that is written digit by digit begins earlier
         if _LONGEST_CARD <= stop - start <= _LONGEST_JOINED and _is_joined(text[start:stop]):
             yield start, stop
         for size in card_sizes(digits[begins[first] : begins[first] + 6]):

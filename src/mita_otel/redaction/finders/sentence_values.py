@@ -100,6 +100,13 @@ def is_quoted_secret(name: NameInText, value: str, link: Connection) -> bool:
         return (has_digit(value) and len(value) >= _MIN_BARE) or len(value) >= _MIN_LONG
     if link is Connection.SAID and name.rule in _TOKENS:
         return has_digit(value) and len(value) >= _MIN_BARE
+    if (
+        link is Connection.ADJACENT
+        and name.rule in _TOKENS
+        and len(value) >= _MIN_ADJACENT
+        and is_varied(value)
+    ):
+        return True
     return looks_random(value)
 
 
