@@ -73,7 +73,7 @@ def redactor(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[BaseException]],
             return iter(())
 
         finder = Finder(find, words=(), signs="", digits=0)
-        monkeypatch.setattr("mita_otel.redaction.redactor.custom_finders", lambda _: [finder])
+        monkeypatch.setattr("mita_otel.redaction.compiled_rules.custom_finders", lambda _: [finder])
         return Redactor()
 
     return make

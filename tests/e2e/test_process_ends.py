@@ -21,6 +21,8 @@ def work(number=1):
         pass
     return number
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored in what `nohup` starts
+
 def end(number):
     os.kill(os.getpid(), number)
     time.sleep(60)

@@ -53,7 +53,7 @@ def test_a_record_has_arguments_extras_location_and_severity(
     )
     assert record.attributes["account"] == "a-1"
     assert record.attributes["nested"] == "{'x': 1}"
-    assert record.attributes["code.function.name"].startswith("test_a_record_with_its")
+    assert record.attributes["code.function.name"].startswith("test_a_record_has")
     assert emitted.instrumentation_scope.name == "shop.ledger"
 
 
