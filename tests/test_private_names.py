@@ -34,11 +34,12 @@ def sources(compat: str, *, inside: bool) -> Iterator[tuple[Path, ast.Module]]:
 def imported(tree: ast.Module, library: str) -> Iterator[tuple[int, str]]:
     """Yield the names that a file imports from a library, with their lines."""
     for node in ast.walk(tree):
-        names = [one.name for one in node.names] if isinstance(node, (ast.Import, ast.ImportFrom)) else []
+        if not isinstance(node, (ast.Import, ast.ImportFrom)):
+            continue
         prefix = f"{node.module or ''}." if isinstance(node, ast.ImportFrom) else ""
-        for name in names:
-            if f"{prefix}{name}".startswith(f"{library}."):
-                yield node.lineno, prefix + name
+        for one in node.names:
+            if f"{prefix}{one.name}".startswith(f"{library}."):
+                yield node.lineno, prefix + one.name
 
 
 def private_attributes(tree: ast.Module) -> Iterator[tuple[int, str]]:

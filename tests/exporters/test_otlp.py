@@ -33,7 +33,7 @@ def test_failures_that_alternate_are_logged_once_a_minute_each(
             logger.warning(RETRY, "Service Unavailable", "traces", 1.5 + second)
             logger.warning(RETRY, "Bad Gateway", "traces", 0.5)
             logger.error("Failed to export %s batch code: %s, reason: %s", "traces", 400 + second, "no")
-    assert sorted(record.args[0] for record in caplog.records if isinstance(record.args, tuple)) == [
+    assert sorted(str(record.args[0]) for record in caplog.records if isinstance(record.args, tuple)) == [
         *["Bad Gateway"] * 2,
         *["Service Unavailable"] * 2,
         *["traces"] * 2,
