@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import multiprocessing
 import threading
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 
@@ -112,3 +114,13 @@ def serve(ready: Any) -> None:
     backend = Backend()
     ready.put(backend.server_address[1])
     backend.serve_forever()
+
+
+def start_backend(stack: ExitStack) -> int:
+    """Start a backend in a process of its own, which ends with the stack, and return its port."""
+    context = multiprocessing.get_context("spawn")
+    ready: Any = context.Queue()
+    backend = context.Process(target=serve, args=(ready,), daemon=True)
+    backend.start()
+    stack.callback(backend.terminate)
+    return int(ready.get(timeout=30))

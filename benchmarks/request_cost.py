@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import multiprocessing
 import os
 import re
 import statistics
@@ -27,7 +26,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from latency_sink import serve
+from latency_sink import start_backend
 
 FOLDER = Path(__file__).parent
 PATH = "/api/accounts/1/balance"
@@ -149,16 +148,11 @@ class Service:
 @contextmanager
 def services() -> Iterator[list[Service]]:
     """Start each variant and its backend, and end them."""
-    context = multiprocessing.get_context("spawn")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mita-otel-bench-")))
         started: list[Service] = []
         for name in WAYS:
-            ready: Any = context.Queue()
-            backend = context.Process(target=serve, args=(ready,), daemon=True)
-            backend.start()
-            stack.callback(backend.terminate)
-            service = Service(name, folder, ready.get(timeout=30))
+            service = Service(name, folder, start_backend(stack))
             stack.callback(service.end)
             started.append(service)
         yield started

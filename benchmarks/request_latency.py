@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import multiprocessing
 import statistics
 import sys
 import tempfile
@@ -23,9 +22,9 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from latency_sink import Behaviour, serve
+from latency_sink import Behaviour, start_backend
 from request_cost import NOTHING, PATH, Service
 
 STATES: Final[tuple[Behaviour, ...]] = ("healthy", "503", "silent")
@@ -74,15 +73,11 @@ class Variant:
 
     def delivered(self) -> int:
         """Return the number of requests whose spans the backend has accepted, once it gets no more."""
-        before, now = -1, self._accepted()
+        before, now = -1, self.service.delivered()
         while now > before:
             time.sleep(SETTLE_S)
-            before, now = now, self._accepted()
+            before, now = now, self.service.delivered()
         return now
-
-    def _accepted(self) -> int:
-        with urllib.request.urlopen(f"{self._backend}/requests", timeout=60) as answer:  # noqa: S310
-            return int(answer.read())
 
     def drive(self, seconds: float, rate: int) -> Round:
         """Send requests at a constant rate."""
@@ -134,16 +129,11 @@ async def _drive(port: int, requests: int, rate: int) -> list[float]:
 @contextmanager
 def variants(names: tuple[str, ...] = VARIANTS) -> Iterator[list[Variant]]:
     """Start the services and their backends, and end them."""
-    context = multiprocessing.get_context("spawn")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mita-otel-bench-")))
         started = []
         for name in names:
-            ready: Any = context.Queue()
-            backend = context.Process(target=serve, args=(ready,), daemon=True)
-            backend.start()
-            stack.callback(backend.terminate)
-            variant = Variant(name, folder, ready.get(timeout=30))
+            variant = Variant(name, folder, start_backend(stack))
             stack.callback(variant.service.end)
             started.append(variant)
         yield started
